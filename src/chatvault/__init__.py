@@ -1,0 +1,1 @@
+"""chatvault: the system of record for AI conversations."""

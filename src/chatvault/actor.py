@@ -1,0 +1,71 @@
+"""Who acts, by which door, under which request id."""
+
+import time
+import uuid
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from bson import ObjectId
+
+from chatvault.errors import Denied, NotAuthenticated
+
+
+class Role(StrEnum):
+    """What a user may do beyond their own data; given by the command line only."""
+
+    USER = "user"
+    AUDITOR = "auditor"
+    ADMIN = "admin"
+
+
+class Door(StrEnum):
+    """By which way an operation came in."""
+
+    HTTP = "http"
+    CLI = "cli"
+    BACKGROUND = "background"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Actor:
+    """One caller of one operation: anonymous while `user_id` is None.
+
+    Attributes:
+        user_id: the authenticated user, or the one a command-line tool acts for.
+        role: the role that the session was opened with.
+        session_id: the session document's id; never the cookie.
+        request_id: ours, or the client's where it is well-formed.
+        address: the client's IP address, behind trusted proxies the forwarded one.
+        user_agent: at most 256 characters.
+        started: `time.perf_counter()` when the operation came in.
+    """
+
+    door: Door
+    user_id: ObjectId | None = None
+    role: Role | None = None
+    session_id: ObjectId | None = None
+    request_id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    address: str | None = None
+    user_agent: str | None = None
+    started: float = field(default_factory=time.perf_counter)
+
+    @property
+    def owner_id(self) -> ObjectId:
+        """The user whose data this actor may touch.
+
+        Raises:
+            NotAuthenticated: nobody is signed in.
+        """
+        if self.user_id is None:
+            raise NotAuthenticated
+        return self.user_id
+
+    def require_role(self, *roles: Role) -> None:
+        """Let only these roles pass.
+
+        Raises:
+            NotAuthenticated: nobody is signed in.
+            Denied: the user has another role.
+        """
+        if self.owner_id and self.role not in roles:
+            raise Denied

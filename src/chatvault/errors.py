@@ -1,0 +1,131 @@
+"""What can go wrong, as six kinds with stable codes and no word of HTTP.
+
+Each door (HTTP, command line, …) has one table that says what a kind means there.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """One wrong field: where it stands, a sentence about it, and pydantic's type of error."""
+
+    loc: tuple[str | int, ...]
+    msg: str
+    type: str
+
+
+class ChatvaultError(Exception):
+    """Something went wrong.
+
+    Attributes:
+        code: stable and machine-readable; clients branch on it.
+        detail: one readable sentence; the class docstring's first line unless told.
+        errors: the wrong fields, where the input was at fault.
+        retry_after: seconds after which a repeat makes sense, or None.
+    """
+
+    code: ClassVar[str] = "error"
+
+    def __init__(
+        self,
+        detail: str | None = None,
+        *,
+        errors: tuple[FieldError, ...] = (),
+        retry_after: float | None = None,
+    ) -> None:
+        self.detail = detail or (self.__doc__ or "").partition("\n")[0]
+        self.errors = errors
+        self.retry_after = retry_after
+        super().__init__(self.detail)
+
+
+class InvalidInput(ChatvaultError):
+    """The request is not valid."""
+
+    code = "invalid_input"
+
+
+class Malformed(InvalidInput):
+    """The request cannot be read."""
+
+    code = "malformed"
+
+
+class TooLarge(InvalidInput):
+    """The request is larger than what can be stored."""
+
+    code = "too_large"
+
+
+class NotAuthenticated(ChatvaultError):
+    """Authentication required."""
+
+    code = "authentication_required"
+
+
+class InvalidCredentials(NotAuthenticated):
+    """Invalid username or password."""
+
+    code = "invalid_credentials"
+
+
+class Denied(ChatvaultError):
+    """You may not do this."""
+
+    code = "permission_denied"
+
+
+class ForeignOrigin(Denied):
+    """Requests from this origin may not change anything."""
+
+    code = "foreign_origin"
+
+
+class RegistrationClosed(Denied):
+    """Registration is closed; ask an administrator for an account."""
+
+    code = "registration_closed"
+
+
+class Throttled(Denied):
+    """Too many attempts; try again later."""
+
+    code = "too_many_requests"
+
+
+class NotFound(ChatvaultError):
+    """There is nothing here."""
+
+    code = "not_found"
+
+
+class Conflict(ChatvaultError):
+    """This contradicts what is stored."""
+
+    code = "conflict"
+
+
+class AlreadyTaken(Conflict):
+    """The name is taken."""
+
+    code = "already_taken"
+
+
+class StaleVersion(Conflict):
+    """It was changed since you read it; read it again and repeat your change."""
+
+    code = "stale_version"
+
+
+class Unavailable(ChatvaultError):
+    """The service cannot do this now; try again shortly."""
+
+    code = "unavailable"
+
+
+class OutcomeUnknown(Unavailable):
+    """The connection broke while the change was being stored, so it may or may not have happened."""
+
+    code = "outcome_unknown"

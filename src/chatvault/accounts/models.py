@@ -1,0 +1,46 @@
+"""User documents."""
+
+import unicodedata
+from datetime import datetime
+from typing import ClassVar
+
+from beanie import Document
+from pymongo import IndexModel
+
+from chatvault.actor import Role
+
+
+def fold(name: str) -> str:
+    """The form in which two names are the same: compatibility-normalised, without case."""
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+
+
+class User(Document):
+    """One person's account.
+
+    Attributes:
+        username_key: the folded username, unique.
+        email_key: the folded email address, unique.
+        password_hash: bcrypt's.
+        role: given by the command line only.
+    """
+
+    username: str
+    username_key: str
+    email: str
+    email_key: str
+    full_name: str | None = None
+    password_hash: str
+    role: Role = Role.USER
+    is_active: bool = True
+    created_at: datetime
+    last_login: datetime | None = None
+
+    class Settings:
+        """Beanie's."""
+
+        name = "users"
+        indexes: ClassVar = [
+            IndexModel("username_key", unique=True, name="username_unique"),
+            IndexModel("email_key", unique=True, name="email_unique"),
+        ]

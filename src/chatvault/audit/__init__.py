@@ -1,0 +1,1 @@
+"""What was done, refused and failed: recorded for ever, shown to auditors."""

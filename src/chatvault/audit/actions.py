@@ -1,0 +1,55 @@
+"""The names of everything that is audited, as `resource.verb`."""
+
+from enum import StrEnum
+
+
+class Action(StrEnum):
+    """What was attempted."""
+
+    AUDIT_LIST = "audit.list"
+    CHAT_COMPLETE = "chat.complete"
+    CONVERSATION_APPEND_MESSAGE = "conversation.append_message"
+    CONVERSATION_COUNT = "conversation.count"
+    CONVERSATION_CREATE = "conversation.create"
+    CONVERSATION_DELETE = "conversation.delete"
+    CONVERSATION_DELETE_ALL = "conversation.delete_all"
+    CONVERSATION_GET = "conversation.get"
+    CONVERSATION_IMPORT = "conversation.import"
+    CONVERSATION_LIST = "conversation.list"
+    CONVERSATION_UPDATE = "conversation.update"
+    MODEL_CURRENT = "model.current"
+    MODEL_GPU = "model.gpu"
+    PREFERENCES_GET = "preferences.get"
+    PREFERENCES_IMPORT = "preferences.import"
+    PREFERENCES_UPDATE = "preferences.update"
+    SESSION_LIST = "session.list"
+    SESSION_LOGIN = "session.login"
+    SESSION_LOGOUT = "session.logout"
+    SESSION_REVOKE = "session.revoke"
+    SESSION_REVOKE_OTHERS = "session.revoke_others"
+    USER_CREATE = "user.create"
+    USER_DEACTIVATE = "user.deactivate"
+    USER_ACTIVATE = "user.activate"
+    USER_GET = "user.get"
+    USER_LIST = "user.list"
+    USER_PASSWORD = "user.change_password"  # noqa: S105  # a name of an action
+    USER_ROLE = "user.change_role"
+
+
+class Outcome(StrEnum):
+    """How it ended: denied is refused by a rule, failed is everything else that did not happen."""
+
+    SUCCESS = "success"
+    DENIED = "denied"
+    FAILED = "failed"
+
+
+class Resource(StrEnum):
+    """What kind of thing was acted on."""
+
+    AUDIT_LOG = "audit_log"
+    CONVERSATION = "conversation"
+    MODEL = "model"
+    PREFERENCES = "preferences"
+    SESSION = "session"
+    USER = "user"

@@ -1,0 +1,59 @@
+"""Group commit: what arrives while one round trip is under way shares the next."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Generic, TypeVar
+
+A = TypeVar("A")
+B = TypeVar("B")
+
+
+class Batcher(Generic[A, B]):
+    """Answers single items through a function that answers many at once.
+
+    An item never joins a round trip that began before it was submitted, and a lone item waits
+    for nobody.
+
+    Args:
+        run: gives one answer an item, in order; its failure is the failure of each item.
+        max_size: at most so many items in one round trip.
+        concurrency: at most so many round trips at a time.
+    """
+
+    def __init__(
+        self, run: Callable[[list[A]], Awaitable[list[B]]], *, max_size: int, concurrency: int = 1
+    ) -> None:
+        self._run = run
+        self._max_size = max_size
+        self._concurrency = concurrency
+        self._waiting: list[tuple[A, asyncio.Future[B]]] = []
+        self._workers: set[asyncio.Task[None]] = set()
+
+    async def submit(self, item: A) -> B:
+        """The answer to this item.
+
+        Raises:
+            Exception: whatever `run` raised.
+        """
+        answer: asyncio.Future[B] = asyncio.get_running_loop().create_future()
+        self._waiting.append((item, answer))
+        if len(self._workers) < self._concurrency:
+            worker = asyncio.create_task(self._work())
+            self._workers.add(worker)
+            worker.add_done_callback(self._workers.discard)
+        return await answer
+
+    async def _work(self) -> None:
+        while self._waiting:
+            batch = self._waiting[: self._max_size]
+            del self._waiting[: self._max_size]
+            try:
+                answers = await self._run([item for item, _ in batch])
+            except Exception as error:  # noqa: BLE001  # handed to each of those who wait
+                for _, future in batch:
+                    if not future.done():
+                        future.set_exception(error)
+            else:
+                for (_, future), answer in zip(batch, answers, strict=True):
+                    if not future.done():
+                        future.set_result(answer)

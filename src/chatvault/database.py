@@ -1,0 +1,152 @@
+"""The connection to MongoDB, the documents' indexes, and transactions."""
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import pymongo
+from beanie import Document, init_beanie
+from pymongo import AsyncMongoClient
+from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.errors import (
+    ConnectionFailure,
+    DocumentTooLarge,
+    ExecutionTimeout,
+    OperationFailure,
+    PyMongoError,
+)
+from pymongo.read_concern import ReadConcern
+from pymongo.write_concern import WriteConcern
+
+from chatvault.accounts.models import User
+from chatvault.audit.models import AuditEntry
+from chatvault.conversations.models import Conversation
+from chatvault.errors import ChatvaultError, OutcomeUnknown, TooLarge, Unavailable
+from chatvault.preferences.models import Preferences
+from chatvault.sessions.models import Session
+from chatvault.settings import Settings
+
+T = TypeVar("T")
+Client = AsyncMongoClient[dict[str, Any]]
+
+DOCUMENTS: list[type[Document]] = [User, Session, Conversation, Preferences, AuditEntry]
+
+SNAPSHOT = ReadConcern("snapshot")
+DURABLE = WriteConcern("majority", j=True)
+TRANSIENT = "TransientTransactionError"
+UNKNOWN_COMMIT = "UnknownTransactionCommitResult"
+RETRY_AFTER = 1.0
+MAX_BACKOFF = 0.2
+TOO_LARGE_CODES = {10334, 17419, 17420, 10003}
+# MaxTimeMSExpired, interrupted or stepping-down servers: nothing is wrong with the request.
+UNAVAILABLE_CODES = {50, 91, 189, 202, 262, 10107, 11600, 11602, 13435, 13436}
+
+
+def connect(url: str, settings: Settings) -> Client:
+    """A client whose writes are majority-acknowledged and journaled.
+
+    Every operation gives up after the setting `mongodb_timeout`, in seconds.
+    """
+    return AsyncMongoClient(
+        url,
+        tz_aware=True,
+        w="majority",
+        journal=True,
+        readConcernLevel="majority",
+        readPreference="primary",
+        retryWrites=True,
+        timeoutMS=int(settings.mongodb_timeout * 1000),
+        appname="chatvault",
+    )
+
+
+async def bind_documents(client: Client, name: str) -> None:
+    """Bind the documents to the database and create the indexes that are missing."""
+    await init_beanie(database=client[name], document_models=DOCUMENTS)
+
+
+async def transaction(
+    body: Callable[[AsyncClientSession], Awaitable[T]], *, attempts: int = 8
+) -> T:
+    """Run `body` in one transaction, on the database that the documents are bound to.
+
+    `body` may run several times, after conflicts with other transactions; nothing of a
+    failed run remains.
+
+    Raises:
+        Unavailable: MongoDB cannot be reached, or the conflicts did not end; nothing was done.
+        OutcomeUnknown: the connection broke in the commit.
+    """
+    client: Client = AuditEntry.get_pymongo_collection().database.client
+    async with client.start_session() as session:
+        for attempt in range(attempts):
+            if attempt:
+                await asyncio.sleep(random.random() * min(0.005 * 2**attempt, MAX_BACKOFF))  # noqa: S311  # jitter
+            await session.start_transaction(SNAPSHOT, DURABLE)
+            try:
+                result = await body(session)
+            except BaseException as error:
+                await session.abort_transaction()
+                if isinstance(error, PyMongoError) and is_conflict(error):
+                    continue
+                raise
+            if await _commit(session):
+                return result
+    raise Unavailable("Too many changes at the same time; try again.", retry_after=RETRY_AFTER)
+
+
+async def _commit(session: AsyncClientSession) -> bool:
+    """Commit; False where the whole transaction has to be run again."""
+    timeout = session.client.options.timeout or 5.0
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            with pymongo.timeout(max(0.001, deadline - time.monotonic())):
+                await session.commit_transaction()
+        except PyMongoError as error:
+            if error.has_error_label(UNKNOWN_COMMIT) or isinstance(error, ConnectionFailure):
+                if time.monotonic() < deadline:
+                    await asyncio.sleep(0.05)
+                    continue
+                raise OutcomeUnknown(retry_after=RETRY_AFTER) from error
+            if error.has_error_label(TRANSIENT):
+                return False
+            raise
+        return True
+
+
+def is_conflict(error: PyMongoError) -> bool:
+    """Whether another transaction was in the way, so that a new run makes sense."""
+    return error.has_error_label(TRANSIENT) and not isinstance(error, ConnectionFailure)
+
+
+def explain(error: PyMongoError) -> ChatvaultError | None:
+    """What a driver's error means to a caller; None for a fault of ours."""
+    if isinstance(error, DocumentTooLarge) or (
+        isinstance(error, OperationFailure) and error.code in TOO_LARGE_CODES
+    ):
+        return TooLarge("The conversation would be larger than MongoDB's 16 MB a document.")
+    if (
+        isinstance(error, ConnectionFailure | ExecutionTimeout)
+        or error.timeout
+        or (isinstance(error, OperationFailure) and error.code in UNAVAILABLE_CODES)
+        or error.has_error_label(TRANSIENT)
+    ):
+        return Unavailable(
+            "The database cannot be reached; nothing was done. Try again shortly.",
+            retry_after=RETRY_AFTER,
+        )
+    return None
+
+
+async def check_writable(client: Client, name: str) -> str | None:
+    """Why the database cannot take writes now, or None when it can."""
+    try:
+        hello = await client[name].command("hello")
+    except PyMongoError as error:
+        return f"the database cannot be reached ({type(error).__name__})"
+    if not hello.get("isWritablePrimary"):
+        return "the database has no writable primary"
+    return None

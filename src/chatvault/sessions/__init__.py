@@ -1,0 +1,1 @@
+"""Who is signed in: session documents in MongoDB behind one cookie."""

@@ -1,0 +1,57 @@
+"""Session documents, found by the hash of a secret that only the cookie holds."""
+
+import hashlib
+from datetime import datetime
+from typing import Any, ClassVar, Self
+
+from beanie import Document
+from pymongo import DESCENDING, IndexModel
+
+from chatvault.actor import Actor, Role
+from chatvault.fields import Id
+
+
+def hash_token(token: str) -> bytes:
+    """What is stored of a cookie's value: its SHA-256."""
+    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
+
+
+class Session(Document):
+    """One signed-in browser or client.
+
+    Attributes:
+        token_hash: SHA-256 of the cookie's value, which itself is stored nowhere.
+        role: the user's role at login; a change of role ends the sessions.
+        expires_at: moves on with use; MongoDB removes the document some time after it.
+        address: from where the login came.
+    """
+
+    user_id: Id
+    token_hash: bytes
+    role: Role
+    created_at: datetime
+    last_seen_at: datetime
+    expires_at: datetime
+    address: str | None = None
+    user_agent: str | None = None
+
+    class Settings:
+        """Beanie's."""
+
+        name = "sessions"
+        indexes: ClassVar = [
+            IndexModel("token_hash", unique=True),
+            IndexModel([("user_id", 1), ("created_at", DESCENDING)]),
+            IndexModel("expires_at", expireAfterSeconds=0),
+        ]
+
+    @classmethod
+    def owned_by(cls, actor: Actor, **more: Any) -> dict[str, Any]:
+        """The filter that every query about an actor's sessions begins with."""
+        return {"user_id": actor.owner_id, **more}
+
+    @classmethod
+    async def find_by_hashes(cls, hashes: list[bytes], at: datetime) -> list[Self]:
+        """The sessions behind these token hashes that are alive at that time."""
+        query = {"token_hash": {"$in": hashes}, "expires_at": {"$gt": at}}
+        return await cls.find(query).to_list()

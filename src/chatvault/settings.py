@@ -1,0 +1,196 @@
+"""The one frozen settings class, and the only reader of the environment."""
+
+import difflib
+import ipaddress
+import os
+from collections.abc import Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Self
+
+import platformdirs
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from chatvault.errors import ChatvaultError
+
+PREFIX = "CHATVAULT_"
+LOCAL_ORIGINS = tuple(
+    f"http://{host}:{port}"
+    for host in ("localhost", "127.0.0.1")
+    for port in (3000, 4173, 4174, 5173, 5174)
+)
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class InvalidSettings(ChatvaultError):
+    """A setting is wrong."""
+
+    code = "invalid_settings"
+
+
+class Environment(StrEnum):
+    """Development is generous on one machine; production assumes strangers."""
+
+    DEVELOPMENT = "development"
+    PRODUCTION = "production"
+
+
+class Registration(StrEnum):
+    """Who may make an account over HTTP."""
+
+    OPEN = "open"
+    CLOSED = "closed"
+
+
+class LogFormat(StrEnum):
+    """How log lines look."""
+
+    JSON = "json"
+    CONSOLE = "console"
+
+
+class Settings(BaseSettings):
+    """Everything that can be set, each field from `CHATVAULT_` and its name in capitals."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
+
+    env: Environment = Field(
+        Environment.DEVELOPMENT, description="development or production; governs other defaults"
+    )
+    host: str = Field("127.0.0.1", min_length=1, description="address to listen on")
+    port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 takes a free one")
+    data_dir: Path = Field(
+        default_factory=lambda: Path(platformdirs.user_data_dir("chatvault", appauthor=False)),
+        description="where the embedded MongoDB and generated keys live",
+    )
+    mongodb_url: SecretStr | None = Field(
+        None, description="a MongoDB replica set or sharded cluster; unset: the embedded MongoDB"
+    )
+    mongodb_database: str = Field(
+        "chatvault",
+        pattern=r"^[A-Za-z0-9_-]{1,38}$",
+        description="name of the database",
+    )
+    mongodb_timeout: float = Field(
+        5.0, gt=0, le=60, description="seconds until an operation on MongoDB is given up"
+    )
+    secret_key: SecretStr | None = Field(
+        None,
+        description="key for keyed hashes, at least 32 characters; "
+        "unset: generated once into the data directory",
+    )
+    allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="browser origins that may call with credentials, comma-separated; "
+        "in development the usual local ports",
+    )
+    trusted_proxies: Annotated[tuple[Network, ...], NoDecode] = Field(
+        (),
+        description="addresses or networks of reverse proxies, comma-separated; "
+        "only theirs are the X-Forwarded headers that count",
+    )
+    registration: Registration = Field(
+        Registration.OPEN,
+        description="open or closed; production default: closed",
+    )
+    session_lifetime: int = Field(
+        86_400, ge=60, le=31_536_000, description="seconds without use until a session ends"
+    )
+    bcrypt_rounds: int = Field(12, ge=4, le=18, description="cost of a password hash, as 2^n")
+    log_format: LogFormat = Field(
+        LogFormat.CONSOLE, description="json or console; production default: json"
+    )
+    log_level: str = Field(
+        "info", pattern="^(debug|info|warning|error)$", description="debug, info, warning or error"
+    )
+
+    @field_validator("allowed_origins", "trusted_proxies", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _check_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in value:
+            scheme, separator, rest = origin.partition("://")
+            if scheme not in {"http", "https"} or not separator or not rest or "/" in rest:
+                raise ValueError(f"{origin!r} is no origin such as https://chat.example.org")
+        return value
+
+    @field_validator("secret_key")
+    @classmethod
+    def _check_secret_key(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value()) < 32:  # noqa: PLR2004  # as said
+            raise ValueError("must have at least 32 characters")
+        return value
+
+    @field_validator("mongodb_url")
+    @classmethod
+    def _check_url(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None or not value.get_secret_value():
+            return None
+        if not value.get_secret_value().startswith(("mongodb://", "mongodb+srv://")):
+            raise ValueError("must begin with mongodb:// or mongodb+srv://")
+        return value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults_of_environment(cls, values: dict[str, object]) -> dict[str, object]:
+        if values.get("env", Environment.DEVELOPMENT) == Environment.PRODUCTION:
+            values.setdefault("registration", Registration.CLOSED)
+            values.setdefault("log_format", LogFormat.JSON)
+        else:
+            values.setdefault("allowed_origins", LOCAL_ORIGINS)
+        return values
+
+    @model_validator(mode="after")
+    def _require_key_in_production(self) -> Self:
+        if (
+            self.env is Environment.PRODUCTION
+            and self.mongodb_url is not None
+            and self.secret_key is None
+        ):
+            raise ValueError(
+                f"{PREFIX}SECRET_KEY must be set in production with {PREFIX}MONGODB_URL"
+            )
+        return self
+
+
+def load_settings() -> Settings:
+    """Read the settings from the environment.
+
+    Raises:
+        InvalidSettings: a value is wrong, or a `CHATVAULT_` variable is no setting; one line.
+    """
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    for variable in sorted(os.environ):
+        if variable.upper().startswith(PREFIX) and variable.upper() not in known:
+            near = difflib.get_close_matches(variable.upper(), known, n=1)
+            hint = f"; did you mean {near[0]}?" if near else "; see `chatvault settings`"
+            raise InvalidSettings(f"{variable} is not a setting{hint}")
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise InvalidSettings(_first_line(error)) from None
+
+
+def _first_line(error: ValidationError) -> str:
+    first = error.errors(include_input=False, include_url=False)[0]
+    message = first["msg"].removeprefix("Value error, ")
+    if not first["loc"]:
+        return message
+    return f"{PREFIX}{str(first['loc'][0]).upper()}: {message}"
+
+
+def describe(settings: Settings) -> Iterator[tuple[str, str, str]]:
+    """Yield (variable, value, description) of every setting; secrets show only as set."""
+    for name, field in Settings.model_fields.items():
+        value = getattr(settings, name)
+        if isinstance(value, tuple):
+            value = ",".join(map(str, value))
+        yield PREFIX + name.upper(), "" if value is None else str(value), field.description or ""

@@ -4,7 +4,6 @@ Locks in the data directory say who is there: every user holds ``mongodb.users.l
 keeper holds ``mongodb.keeper.lock`` for its life, and takes the users' lock once the last is gone.
 """
 
-import fcntl
 import os
 import re
 import secrets
@@ -96,7 +95,7 @@ def embedded_mongodb(
     with _serving(data_dir) if exclusive else nullcontext():
         users = open_lock(data_dir / USERS_LOCK)
         try:
-            while not try_lock(users, fcntl.LOCK_SH):  # a keeper that is stopping holds it
+            while not try_lock(users, alone=False):  # a keeper that is stopping holds it
                 patience.wait("another MongoDB on this data is still stopping")
             url = _url(join(patience))
             with _reviving(data_dir, join) if exclusive else nullcontext():
@@ -170,7 +169,7 @@ class _Patience:
 def _serving(data_dir: Path) -> Iterator[None]:
     lock = open_lock(data_dir / _SERVE_LOCK)
     try:
-        if not try_lock(lock, fcntl.LOCK_EX):
+        if not try_lock(lock, alone=True):
             pid = os.pread(lock, 32, 0).decode().strip() or "?"
             raise DataInUse(
                 f"Another chatvault (pid {pid}) already serves {data_dir};"
@@ -215,13 +214,13 @@ def _join(data_dir: Path, patience: _Patience, *, cache_mb: int, oplog_mb: int) 
     """Make sure that a keeper runs and its mongod is primary; return the socket's path."""
     start = open_lock(data_dir / _START_LOCK)
     try:
-        while not try_lock(start, fcntl.LOCK_EX):
+        while not try_lock(start, alone=True):
             patience.wait("another process is starting MongoDB on this data")
         started = False
         while True:
             keeper = open_lock(data_dir / _KEEPER_LOCK)
             try:
-                if try_lock(keeper, fcntl.LOCK_EX):
+                if try_lock(keeper, alone=True):
                     if started:
                         raise EmbeddedError(f"MongoDB did not start: {_last_line(data_dir)}")
                     _spawn_keeper(data_dir, keeper, cache_mb=cache_mb, oplog_mb=oplog_mb)
@@ -286,7 +285,7 @@ def _claim_socket(record: Path) -> tuple[Path, int]:
         _make_private(folder)
         lock = open_lock(folder / "lock")
         # A keeper that ends removes its directory: a lock on a removed file is worth nothing.
-        if try_lock(lock, fcntl.LOCK_EX) and os.fstat(lock).st_nlink:
+        if try_lock(lock, alone=True) and os.fstat(lock).st_nlink:
             path = folder / "mongod.sock"
             part = record.with_suffix(".part")
             part.write_text(f"{path}\n")
@@ -350,7 +349,7 @@ def _last_line(data_dir: Path) -> str:
 def _is_free(path: Path) -> bool:
     lock = open_lock(path)
     try:
-        return try_lock(lock, fcntl.LOCK_SH)
+        return try_lock(lock, alone=False)
     finally:
         os.close(lock)
 
@@ -359,7 +358,7 @@ def _is_used(path: Path) -> bool:
     """Whether users are left: the lock can be shared, yet not be taken alone."""
     lock = open_lock(path)
     try:
-        return not try_lock(lock, fcntl.LOCK_EX) and try_lock(lock, fcntl.LOCK_SH)
+        return not try_lock(lock, alone=True) and try_lock(lock, alone=False)
     finally:
         os.close(lock)
 

@@ -4,7 +4,6 @@ It lives as long as anyone holds a shared lock on the data directory. The kernel
 however its holder died, so the keeper stops mongod even after a ``kill -9`` of its last user.
 """
 
-import fcntl
 import json
 import os
 import signal
@@ -12,6 +11,9 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
+
+if sys.platform != "win32":  # there the command line imports this, and says what to do instead
+    import fcntl
 
 USERS_LOCK = "mongodb.users.lock"
 MONGOD_LOG = "mongod.log"
@@ -26,18 +28,18 @@ _LOG_BYTES = 8 * 1024 * 1024
 _PR_SET_PDEATHSIG = 1
 
 
-def try_lock(file: int, kind: int) -> bool:
+def try_lock(file: int, *, alone: bool) -> bool:
     """Take a flock if it is free at this moment.
 
     Args:
         file: the descriptor to lock.
-        kind: ``fcntl.LOCK_SH`` or ``fcntl.LOCK_EX``.
+        alone: let no one else hold it, rather than share it.
 
     Returns:
         Whether the lock is held now.
     """
     try:
-        fcntl.flock(file, kind | fcntl.LOCK_NB)
+        fcntl.flock(file, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True
@@ -71,7 +73,7 @@ class Keeper:
 
     def _over(self) -> bool:
         """Whether to stop; from then on the lock keeps new users out until this process ends."""
-        return self.told_to_stop or try_lock(self.users, fcntl.LOCK_EX)
+        return self.told_to_stop or try_lock(self.users, alone=True)
 
     def run(self) -> int:
         """Keep mongod until the last user is gone.
@@ -104,7 +106,7 @@ class Keeper:
         lock = open_lock(folder / "mongod.lock")
         try:
             asked = False
-            while not try_lock(lock, fcntl.LOCK_EX):
+            while not try_lock(lock, alone=True):
                 if self._over():
                     return False
                 if not asked and (pid := self._left_behind(folder)):

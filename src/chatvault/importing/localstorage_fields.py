@@ -1,0 +1,270 @@
+"""One conversation as the localStorage frontend kept it, with the oddities seen in the wild."""
+
+import hashlib
+import json
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, TypeVar
+
+from chatvault.fields import MAX_FREE_BYTES, to_milliseconds
+from chatvault.importing.conversations import (
+    ImportedConversation,
+    ImportedMessage,
+    Role,
+    parse_time,
+)
+from chatvault.importing.jsontext import mend_surrogates
+from chatvault.storable import LONE_SURROGATE, check_storable
+
+# Far above what a localStorage can hold in one message, far below what a document can.
+MAX_MESSAGE_BYTES: Final = 8 * 1024 * 1024
+MAX_TITLE: Final = 255
+MAX_ID: Final = 255
+UNTITLED: Final = "New Conversation"
+
+_ROLES: Final[dict[str, Role]] = {
+    "user": "user",
+    "human": "user",
+    "assistant": "assistant",
+    "ai": "assistant",
+    "bot": "assistant",
+    "system": "system",
+}
+_TEXT_KEYS = ("text", "content", "message")
+# The frontend's ids: milliseconds since 1970 in base 36, then random digits.
+_TIMED_ID = re.compile(r"([0-9a-z]{8})[0-9a-z]+")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST_PLAUSIBLE = datetime(2015, 1, 1, tzinfo=UTC)
+
+T = TypeVar("T")
+
+
+class UnfitError(Exception):
+    """A conversation cannot be imported: where in it, and why."""
+
+    def __init__(self, reason: str, *, place: str = "") -> None:
+        self.reason = reason
+        self.place = place
+        super().__init__(reason)
+
+
+def read_conversation(raw: object, *, now: datetime) -> ImportedConversation:
+    """Turn one element of the array into a conversation, mending the known oddities.
+
+    Args:
+        raw: the element as the JSON parser returned it; left as it is.
+        now: the time of creation where nothing else tells one.
+
+    Raises:
+        UnfitError: The conversation cannot be imported as it is.
+    """
+    if not isinstance(raw, dict):
+        raise UnfitError("not an object")
+    messages = raw.get("messages")
+    if not isinstance(messages, list):
+        raise UnfitError("'messages' is not a list" if "messages" in raw else "no 'messages'")
+    rest, mended = storable({k: v for k, v in raw.items() if k != "messages"}, MAX_FREE_BYTES)
+    notes = ["broken characters replaced"] if mended else []
+    mends: Counter[str] = Counter()
+    read = [_numbered_message(number, item, mends) for number, item in enumerate(messages, 1)]
+    source_id = _source_id(rest, raw, notes)
+    title = _title(rest, notes)
+    if _pop(rest, "isLoading", bool):
+        notes.append("'isLoading' was left on")
+    stamps = [message.timestamp for message in read if message.timestamp]
+    created = _created(rest, source_id, stamps, now, notes)
+    updated = parse_time(rest.pop("updatedAt", None))
+    if updated is None:
+        updated = max(created, stamps[-1]) if stamps else created
+        notes.append("'updatedAt' was no time; derived")
+    notes += [f"{count} message{'s'[: count > 1]}: {mend}" for mend, count in mends.items()]
+    return ImportedConversation(
+        source_id=source_id,
+        title=title,
+        messages=_with_times(read, created),
+        created_at=created,
+        updated_at=updated,
+        metadata=rest,
+        notes=tuple(notes),
+    )
+
+
+def canonical_digest(raw: object) -> str:
+    """SHA-256, in hexadecimal, of a value's JSON without white space and with sorted keys."""
+    return hashlib.sha256(
+        json.dumps(raw, sort_keys=True, separators=(",", ":")).encode()
+    ).hexdigest()
+
+
+def storable(value: dict[str, Any], max_bytes: int) -> tuple[dict[str, Any], bool]:
+    """The value with half surrogate pairs replaced, and whether there were any.
+
+    Raises:
+        UnfitError: It cannot be stored.
+    """
+    mended = False
+    reason = check_storable(value, max_bytes=max_bytes)
+    if reason == LONE_SURROGATE:
+        value, mended = mend_surrogates(value), True
+        reason = check_storable(value, max_bytes=max_bytes)
+    if reason is not None:
+        raise UnfitError(reason)
+    return value, mended
+
+
+def _source_id(rest: dict[str, Any], raw: dict[str, Any], notes: list[str]) -> str:
+    value = rest.pop("id", None)
+    if value is None or value == "":
+        notes.append("had no id; derived from the content")
+        return f"sha256:{canonical_digest(raw)}"
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise UnfitError("'id' is neither a text nor an integer")
+    if len(str(value)) > MAX_ID:
+        raise UnfitError(f"'id' is longer than {MAX_ID} characters")
+    return str(value)
+
+
+def _title(rest: dict[str, Any], notes: list[str]) -> str:
+    title = rest.pop("title", None)
+    if title is not None and not isinstance(title, str):
+        raise UnfitError("'title' is not a text")
+    if title is None or not title.strip():
+        notes.append("had no title")
+        return UNTITLED
+    if len(title) > MAX_TITLE:
+        notes.append(f"title cut to {MAX_TITLE} characters; whole in the metadata")
+        _keep(rest, "originalTitle", title)
+        return f"{title[: MAX_TITLE - 1]}…"
+    return title
+
+
+def _created(
+    rest: dict[str, Any],
+    source_id: str,
+    stamps: Sequence[datetime],
+    now: datetime,
+    notes: list[str],
+) -> datetime:
+    created = parse_time(rest.pop("createdAt", None))
+    if created is not None:
+        return created
+    whence = "the first message's time"
+    created = stamps[0] if stamps else None
+    if created is None:
+        created, whence = _time_of_id(source_id, now), "the time in its id"
+    if created is None:
+        created, whence = to_milliseconds(now), "the time of import"
+    notes.append(f"'createdAt' was no time; {whence} is used")
+    return created
+
+
+def _time_of_id(source_id: str, now: datetime) -> datetime | None:
+    if match := _TIMED_ID.fullmatch(source_id):
+        time = _EPOCH + timedelta(milliseconds=int(match[1], 36))
+        if _FIRST_PLAUSIBLE <= time <= now + timedelta(days=1):
+            return time
+    return None
+
+
+def _with_times(
+    messages: Sequence[ImportedMessage], created: datetime
+) -> tuple[ImportedMessage, ...]:
+    """Give a message without time the time of the one before it, else of the one after it."""
+    time = next((message.timestamp for message in messages if message.timestamp), created)
+    timed = []
+    for message in messages:
+        time = message.timestamp or time
+        timed.append(message if message.timestamp else replace(message, timestamp=time))
+    return tuple(timed)
+
+
+def _numbered_message(number: int, raw: object, mends: Counter[str]) -> ImportedMessage:
+    try:
+        return _message(raw, mends)
+    except UnfitError as unfit:
+        raise UnfitError(unfit.reason, place=f"message {number}") from None
+
+
+def _message(raw: object, mends: Counter[str]) -> ImportedMessage:
+    if not isinstance(raw, dict):
+        raise UnfitError("not an object")
+    fit, mended = storable(raw, MAX_MESSAGE_BYTES)
+    if mended:
+        mends["broken characters replaced"] += 1
+    extra = dict(fit)
+    role = _role(extra, mends)
+    content = _content(extra, mends)
+    cancelled = _pop(extra, "cancelled", bool)
+    if _pop(extra, "isLoading", bool):
+        mends["was left unfinished"] += 1
+        # To its reader an answer that will never be completed is one that was stopped.
+        if role == "assistant" and cancelled is None:
+            cancelled = True
+    time = extra.pop("timestamp", None)
+    timestamp = parse_time(time)
+    if timestamp is None:
+        if time is not None:
+            raise UnfitError("'timestamp' is not a time")
+        mends["had no time; a neighbour's or the conversation's is used"] += 1
+    number = _pop(extra, "id", int)
+    return ImportedMessage(
+        source_id=_pop(extra, "id", str) if number is None else str(number),
+        role=role,
+        content=content,
+        timestamp=timestamp,
+        model=_pop(extra, "model", str),
+        metrics=_pop(extra, "metrics", dict),
+        cancelled=cancelled,
+        extra=extra,
+    )
+
+
+def _role(extra: dict[str, Any], mends: Counter[str]) -> Role:
+    found = {
+        key: _ROLES.get(value.lower()) if isinstance(value := extra.get(key), str) else None
+        for key in ("type", "role")
+    }
+    role = found["type"] or found["role"]
+    if role is None:
+        raise UnfitError("'type' is neither user, assistant nor system")
+    for key, other in found.items():
+        if other == role or extra.get(key) is None:
+            extra.pop(key, None)
+        else:
+            mends[f"'{key}' says something else than the role that is used"] += 1
+    return role
+
+
+def _content(extra: dict[str, Any], mends: Counter[str]) -> str:
+    content = extra.pop("content", None)
+    if isinstance(content, str):
+        return content
+    if content is None:
+        mends["had no content"] += 1
+        return ""
+    mends["content was no text; the original is kept beside it"] += 1
+    _keep(extra, "originalContent", content)
+    if isinstance(content, dict):
+        texts = [text for key in _TEXT_KEYS if isinstance(text := content.get(key), str)]
+        if texts:
+            return next(filter(None, texts), "")
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+
+
+def _pop(fields: dict[str, Any], key: str, kind: type[T]) -> T | None:
+    """Take out a field of the kind, or null; what is of another kind stays."""
+    value = fields.get(key)
+    # Not isinstance: true and false are integers to it.
+    if value is None or type(value) is kind:
+        fields.pop(key, None)
+        return value
+    return None
+
+
+def _keep(fields: dict[str, Any], key: str, value: object) -> None:
+    while key in fields:
+        key = f"_{key}"
+    fields[key] = value

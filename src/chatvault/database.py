@@ -23,7 +23,7 @@ from pymongo.write_concern import WriteConcern
 from chatvault.accounts.models import User
 from chatvault.audit.models import AuditEntry
 from chatvault.conversations.models import Conversation
-from chatvault.errors import ChatvaultError, OutcomeUnknown, TooLarge, Unavailable
+from chatvault.errors import Busy, ChatvaultError, OutcomeUnknown, TooLarge, Unavailable
 from chatvault.preferences.models import Preferences
 from chatvault.sessions.models import Session
 from chatvault.settings import Settings
@@ -76,7 +76,7 @@ async def transaction(
     failed run remains.
 
     Raises:
-        Unavailable: MongoDB cannot be reached, or the conflicts did not end; nothing was done.
+        Busy: the conflicts did not end; nothing was done.
         OutcomeUnknown: the connection broke in the commit.
     """
     client: Client = AuditEntry.get_pymongo_collection().database.client
@@ -94,7 +94,7 @@ async def transaction(
                 raise
             if await _commit(session):
                 return result
-    raise Unavailable("Too many changes at the same time; try again.", retry_after=RETRY_AFTER)
+    raise Busy(retry_after=RETRY_AFTER)
 
 
 async def _commit(session: AsyncClientSession) -> bool:

@@ -24,6 +24,8 @@ class ChatvaultError(Exception):
         detail: one readable sentence; the class docstring's first line unless told.
         errors: the wrong fields, where the input was at fault.
         retry_after: seconds after which a repeat makes sense, or None.
+        resource_id: what was acted on, where the request itself does not say; for the audit.
+        recorded: small facts for the audit entry alone; never shown, and never secret.
     """
 
     code: ClassVar[str] = "error"
@@ -34,10 +36,14 @@ class ChatvaultError(Exception):
         *,
         errors: tuple[FieldError, ...] = (),
         retry_after: float | None = None,
+        resource_id: str | None = None,
+        recorded: dict[str, str] | None = None,
     ) -> None:
         self.detail = detail or (self.__doc__ or "").partition("\n")[0]
         self.errors = errors
         self.retry_after = retry_after
+        self.resource_id = resource_id
+        self.recorded = recorded
         super().__init__(self.detail)
 
 
@@ -51,6 +57,12 @@ class Malformed(InvalidInput):
     """The request cannot be read."""
 
     code = "malformed"
+
+
+class UnsupportedMediaType(InvalidInput):
+    """The body must be JSON and say so: Content-Type: application/json."""
+
+    code = "unsupported_media_type"
 
 
 class TooLarge(InvalidInput):
@@ -113,6 +125,12 @@ class AlreadyTaken(Conflict):
     code = "already_taken"
 
 
+class MessageIdTaken(Conflict):
+    """Another message of this conversation has this id."""
+
+    code = "message_id_taken"
+
+
 class StaleVersion(Conflict):
     """It was changed since you read it; read it again and repeat your change."""
 
@@ -123,6 +141,12 @@ class Unavailable(ChatvaultError):
     """The service cannot do this now; try again shortly."""
 
     code = "unavailable"
+
+
+class Busy(Unavailable):
+    """Too many changes at the same time; try again shortly."""
+
+    code = "busy"
 
 
 class OutcomeUnknown(Unavailable):

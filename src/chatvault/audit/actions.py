@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class Action(StrEnum):
-    """What was attempted."""
+    """What was attempted; before the dot stands the kind of thing it was attempted on."""
 
     AUDIT_LIST = "audit.list"
     CHAT_COMPLETE = "chat.complete"
@@ -35,6 +35,11 @@ class Action(StrEnum):
     USER_PASSWORD = "user.change_password"  # noqa: S105  # a name of an action
     USER_ROLE = "user.change_role"
 
+    @property
+    def resource_type(self) -> str:
+        """The kind of thing, such as `conversation`."""
+        return self.value.partition(".")[0]
+
 
 class Outcome(StrEnum):
     """How it ended: denied is refused by a rule, failed is everything else that did not happen."""
@@ -42,14 +47,3 @@ class Outcome(StrEnum):
     SUCCESS = "success"
     DENIED = "denied"
     FAILED = "failed"
-
-
-class Resource(StrEnum):
-    """What kind of thing was acted on."""
-
-    AUDIT_LOG = "audit_log"
-    CONVERSATION = "conversation"
-    MODEL = "model"
-    PREFERENCES = "preferences"
-    SESSION = "session"
-    USER = "user"

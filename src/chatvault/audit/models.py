@@ -7,7 +7,7 @@ from beanie import Document
 from pymongo import DESCENDING, IndexModel
 
 from chatvault.actor import Door, Role
-from chatvault.audit.actions import Action, Outcome, Resource
+from chatvault.audit.actions import Action, Outcome
 from chatvault.fields import Id
 
 
@@ -30,7 +30,7 @@ class AuditEntry(Document):
     user_id: Id | None = None
     role: Role | None = None
     session_id: Id | None = None
-    resource_type: Resource | None = None
+    resource_type: str
     resource_id: str | None = None
     address: str | None = None
     user_agent: str | None = None

@@ -7,25 +7,22 @@ from typing import Any
 from bson import ObjectId
 
 from chatvault.actor import Actor, Role
-from chatvault.audit.actions import Action, Outcome, Resource
+from chatvault.audit.actions import Action, Outcome
 from chatvault.audit.models import AuditEntry
 from chatvault.audit.recorder import Entry, Recorder
 from chatvault.fields import now
-
-Target = tuple[Resource, ObjectId | str | None]
 
 
 def entry(
     actor: Actor,
     action: Action,
-    target: Target | None = None,
+    resource_id: ObjectId | str | None = None,
     *,
     outcome: Outcome = Outcome.SUCCESS,
     code: str | None = None,
     details: dict[str, Any] | None = None,
 ) -> Entry:
     """The document that says what the actor did, to be inserted with the change itself."""
-    resource_type, resource_id = target or (None, None)
     return {
         "_id": ObjectId(),
         "at": now(),
@@ -36,7 +33,7 @@ def entry(
         "user_id": actor.user_id,
         "role": actor.role.value if actor.role else None,
         "session_id": actor.session_id,
-        "resource_type": resource_type.value if resource_type else None,
+        "resource_type": action.resource_type,
         "resource_id": None if resource_id is None else str(resource_id),
         "address": actor.address,
         "user_agent": actor.user_agent,
@@ -100,7 +97,6 @@ async def list_entries(
         entry(
             actor,
             Action.AUDIT_LIST,
-            (Resource.AUDIT_LOG, None),
             details={"entries": len(page)},
         )
     )

@@ -1,0 +1,1 @@
+"""Conversations: documents with embedded messages, each owned by one user."""

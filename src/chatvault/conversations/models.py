@@ -1,0 +1,130 @@
+"""The conversation document, and the only queries that reach it: scoped by owner."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, ClassVar
+
+from beanie import Document
+from bson import ObjectId
+from pydantic import BaseModel, Field
+from pymongo import DESCENDING, IndexModel
+
+from chatvault.actor import Actor
+from chatvault.fields import Id
+
+Raw = dict[str, Any]
+DEFAULT_TITLE = "New Conversation"
+
+
+class Status(StrEnum):
+    """Whether a conversation is in the way."""
+
+    ACTIVE = "active"
+    ARCHIVED = "archived"
+
+
+class MessageRole(StrEnum):
+    """Who says it."""
+
+    USER = "user"
+    ASSISTANT = "assistant"
+    SYSTEM = "system"
+
+
+class Message(BaseModel):
+    """One embedded message; fields that are None are not stored.
+
+    Attributes:
+        id: unique in the conversation, the client's own or a UUID of ours.
+        seq: its place, rising by one from message to message.
+        extra: what a client keeps beside, returned among the message's own fields.
+    """
+
+    id: str
+    seq: int
+    role: MessageRole
+    content: str
+    timestamp: datetime
+    model: str | None = None
+    metrics: dict[str, Any] | None = None
+    cancelled: bool | None = None
+    extra: dict[str, Any] | None = None
+
+
+class Conversation(Document):
+    """One user's conversation.
+
+    Attributes:
+        source: whence it was imported, as `format:id`; at most one a user.
+        version: rises with every change; the ETag.
+        first_seq: the place of the oldest message.
+        next_seq: the place of the message to come.
+        message_bytes: BSON size of all messages, in bytes.
+    """
+
+    user_id: Id
+    title: str = DEFAULT_TITLE
+    messages: list[Message] = Field(default_factory=list)
+    status: Status = Status.ACTIVE
+    tags: list[str] = Field(default_factory=list)
+    metadata: dict[str, Any] = Field(default_factory=dict)
+    source: str | None = None
+    created_at: datetime
+    updated_at: datetime
+    last_message_at: datetime | None = None
+    total_messages: int = 0
+    message_bytes: int = 0
+    first_seq: int = 0
+    next_seq: int = 0
+    version: int = 1
+
+    class Settings:
+        """Beanie's."""
+
+        name = "conversations"
+        indexes: ClassVar = [
+            IndexModel([("user_id", 1), ("updated_at", DESCENDING), ("_id", DESCENDING)]),
+            IndexModel(
+                [("user_id", 1), ("status", 1), ("updated_at", DESCENDING), ("_id", DESCENDING)]
+            ),
+            IndexModel(
+                [("user_id", 1), ("source", 1)],
+                unique=True,
+                partialFilterExpression={"source": {"$type": "string"}},
+                name="source_unique",
+            ),
+        ]
+
+    @classmethod
+    def owned_by(cls, actor: Actor, **more: Any) -> Raw:
+        """The filter that every query about an actor's conversations begins with."""
+        return {"user_id": actor.owner_id, **more}
+
+    @classmethod
+    async def find_raw(cls, actor: Actor, conversation_id: ObjectId) -> Raw | None:
+        """The stored document, if it is the actor's."""
+        return await cls.get_pymongo_collection().find_one(cls.owned_by(actor, _id=conversation_id))
+
+    @classmethod
+    async def list_raw(
+        cls,
+        actor: Actor,
+        *,
+        status: Status | None,
+        limit: int,
+        offset: int,
+        with_messages: bool,
+    ) -> list[Raw]:
+        """A page of the actor's documents, newest change first."""
+        query = cls.owned_by(actor, **({"status": status.value} if status else {}))
+        found = cls.get_pymongo_collection().find(
+            query, None if with_messages else {"messages": False}
+        )
+        newest_first = [("updated_at", DESCENDING), ("_id", DESCENDING)]
+        return await found.sort(newest_first).skip(offset).limit(limit).to_list()
+
+    @classmethod
+    async def count_raw(cls, actor: Actor, *, status: Status | None = None) -> int:
+        """How many the actor has."""
+        query = cls.owned_by(actor, **({"status": status.value} if status else {}))
+        return await cls.get_pymongo_collection().count_documents(query)

@@ -1,0 +1,211 @@
+"""What every request passes: context, errors, origins, session, headers."""
+
+import ipaddress
+import re
+import time
+import uuid
+from dataclasses import replace
+from urllib.parse import urlsplit
+
+import aiohttp_session
+import structlog
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler
+
+from chatvault.actor import Actor, Door
+from chatvault.audit import service as audit
+from chatvault.audit.refusals import RefusalCounter
+from chatvault.errors import ForeignOrigin
+from chatvault.problems import (
+    http_exception_response,
+    outcome_of,
+    problem_response,
+    understand,
+)
+from chatvault.routing import Operation, operation_of
+from chatvault.settings import Network
+from chatvault.web import ACTOR, SCHEME, SETTINGS
+
+REFUSALS = web.AppKey("refusals", RefusalCounter)
+
+REQUEST_ID = "X-Request-ID"
+REQUEST_ID_PATTERN = re.compile(r"[A-Za-z0-9._-]{8,64}")
+MAX_USER_AGENT = 256
+SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
+ALLOWED_METHODS = "GET, POST, PUT, PATCH, DELETE"
+ALLOWED_HEADERS = (
+    "Content-Type, Accept, If-Match, If-None-Match, Prefer, Idempotency-Key, "
+    "Last-Event-ID, X-Request-ID"
+)
+EXPOSED_HEADERS = (
+    "ETag, Link, Location, Preference-Applied, Retry-After, X-Request-ID, X-Total-Count"
+)
+SECURITY_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+log = structlog.get_logger()
+
+
+@web.middleware
+async def context(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Give the request its id and its caller's address, and log how it ended."""
+    started = time.perf_counter()
+    given_id = request.headers.get(REQUEST_ID, "")
+    request_id = given_id if REQUEST_ID_PATTERN.fullmatch(given_id) else uuid.uuid4().hex
+    address, request[SCHEME] = _client(request, request.app[SETTINGS].trusted_proxies)
+    request[ACTOR] = Actor(
+        door=Door.HTTP,
+        request_id=request_id,
+        address=address,
+        user_agent=_user_agent(request),
+        started=started,
+    )
+    with structlog.contextvars.bound_contextvars(request_id=request_id):
+        response = await handler(request)
+        operation = operation_of(request)
+        log.info(
+            "request",
+            method=request.method,
+            route=operation.path if operation else None,
+            status=response.status,
+            duration_ms=round((time.perf_counter() - started) * 1000, 1),
+        )
+    return response
+
+
+def _user_agent(request: web.Request) -> str | None:
+    value = request.headers.get(hdrs.USER_AGENT)
+    # Bytes that are not UTF-8 arrive as surrogates, which BSON refuses.
+    return value and value[:MAX_USER_AGENT].encode("utf-8", "replace").decode()
+
+
+def _client(request: web.Request, trusted: tuple[Network, ...]) -> tuple[str | None, str]:
+    """Address and scheme as the first untrusted hop used them."""
+    if not _is_trusted(request.remote, trusted):
+        return request.remote, request.scheme
+    hops = [hop.strip() for hop in request.headers.get("X-Forwarded-For", "").split(",")]
+    address = next((hop for hop in reversed(hops) if not _is_trusted(hop, trusted)), "")
+    scheme = request.headers.get("X-Forwarded-Proto", "").split(",")[-1].strip()
+    return (
+        address if _is_address(address) else request.remote,
+        scheme if scheme in {"http", "https"} else request.scheme,
+    )
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_trusted(address: str | None, trusted: tuple[Network, ...]) -> bool:
+    if not trusted or not address or not _is_address(address):
+        return False
+    return any(ipaddress.ip_address(address) in network for network in trusted)
+
+
+@web.middleware
+async def error_table(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """The outermost door: every failure becomes one audit entry and one problem."""
+    try:
+        return await handler(request)
+    except web.HTTPException as error:
+        if not isinstance(error, web.HTTPRequestEntityTooLarge):
+            return http_exception_response(error, request_id=request[ACTOR].request_id)
+        refused = understand(error)
+    except Exception as error:  # noqa: BLE001  # the outermost door
+        refused = understand(error)
+    operation = operation_of(request)
+    if operation is not None and operation.action is not None:
+        try:
+            await _record_refusal(request, operation, refused)
+        except Exception as error:  # noqa: BLE001  # an unrecorded refusal is a failure itself
+            refused = understand(error)
+    return problem_response(refused, request_id=request[ACTOR].request_id)
+
+
+async def _record_refusal(request: web.Request, operation: Operation, error: Exception) -> None:
+    refused = understand(error)
+    assert operation.action is not None  # noqa: S101  # the caller looked
+    actor = request[ACTOR]
+    entry = audit.entry(
+        actor,
+        operation.action,
+        refused.resource_id or _resource_id(request),
+        outcome=outcome_of(refused),
+        code=refused.code,
+        details=dict(refused.recorded) if refused.recorded else None,
+    )
+    await request.app[REFUSALS].record(entry)
+
+
+def _resource_id(request: web.Request) -> str | None:
+    """The id in the path, if it is well-formed: nothing else a client wrote is kept."""
+    ids = list(request.match_info.values())
+    return ids[0] if ids and re.fullmatch("[0-9a-f]{24}", ids[0]) else None
+
+
+@web.middleware
+async def origins(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answer preflights, and refuse changes that a foreign page asks a browser for."""
+    if request.method == hdrs.METH_OPTIONS and hdrs.ACCESS_CONTROL_REQUEST_METHOD in request.headers:
+        return _preflight(request)
+    if request.method not in SAFE_METHODS and _is_foreign(request):
+        raise ForeignOrigin
+    return await handler(request)
+
+
+def _is_foreign(request: web.Request) -> bool:
+    origin = request.headers.get(hdrs.ORIGIN)
+    if origin is None:
+        return request.headers.get("Sec-Fetch-Site") == "cross-site"
+    if origin in request.app[SETTINGS].allowed_origins:
+        return False
+    return urlsplit(origin)[:2] != (request[SCHEME], request.host)
+
+
+def _preflight(request: web.Request) -> web.Response:
+    if request.headers.get(hdrs.ORIGIN) not in request.app[SETTINGS].allowed_origins:
+        raise ForeignOrigin
+    headers = {
+        hdrs.ACCESS_CONTROL_ALLOW_METHODS: ALLOWED_METHODS,
+        hdrs.ACCESS_CONTROL_ALLOW_HEADERS: ALLOWED_HEADERS,
+        hdrs.ACCESS_CONTROL_MAX_AGE: "600",
+    }
+    return web.Response(text="OK", headers=headers)
+
+
+@web.middleware
+async def authenticate(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn the session behind the cookie into the actor, where the operation asks who calls."""
+    operation = operation_of(request)
+    if operation is not None and operation.knows_caller:
+        session = await aiohttp_session.get_session(request)
+        if not session.empty:
+            request[ACTOR] = replace(
+                request[ACTOR],
+                user_id=session["user_id"],
+                role=session["role"],
+                session_id=session["id"],
+            )
+    return await handler(request)
+
+
+async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
+    """Headers that every answer carries, streams and errors included."""
+    for name, value in SECURITY_HEADERS.items():
+        response.headers.setdefault(name, value)
+    actor = request.get(ACTOR)
+    if actor is not None:
+        response.headers[REQUEST_ID] = actor.request_id
+    response.headers.add(hdrs.VARY, "Origin")
+    origin = request.headers.get(hdrs.ORIGIN)
+    if origin in request.app[SETTINGS].allowed_origins:
+        response.headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = origin
+        response.headers[hdrs.ACCESS_CONTROL_ALLOW_CREDENTIALS] = "true"
+        response.headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = EXPOSED_HEADERS

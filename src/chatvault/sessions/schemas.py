@@ -1,0 +1,55 @@
+"""Sessions as they go over the wire."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from chatvault.accounts.schemas import Password, UserOut
+from chatvault.fields import Id, Instant
+
+
+class LoginIn(BaseModel):
+    """A name and its password."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    username: str = Field(min_length=1, max_length=255)
+    password: Password
+
+
+class LoginOut(BaseModel):
+    """Who is signed in now; the cookie comes beside."""
+
+    message: str
+    user: UserOut
+
+
+class MessageOut(BaseModel):
+    """One sentence about what happened."""
+
+    message: str
+
+
+class SessionPath(BaseModel):
+    """One session."""
+
+    session_id: Id
+
+
+class SessionOut(BaseModel):
+    """One of my sessions: since when, from where, and whether it is this one."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: Id
+    created_at: Instant
+    last_seen_at: Instant
+    expires_at: Instant
+    address: str | None
+    user_agent: str | None
+    current: bool = False
+
+
+class RevokedOut(BaseModel):
+    """How many sessions were ended."""
+
+    revoked_count: int
+    message: str

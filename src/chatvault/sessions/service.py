@@ -1,0 +1,151 @@
+"""Signing in and out, and seeing and ending one's sessions."""
+
+import secrets
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from bson import ObjectId
+from pymongo.asynchronous.client_session import AsyncClientSession
+
+from chatvault.accounts import service as accounts
+from chatvault.accounts.models import User, fold
+from chatvault.accounts.passwords import PasswordHasher
+from chatvault.accounts.throttle import LoginThrottle
+from chatvault.actor import Actor
+from chatvault.audit import service as audit
+from chatvault.audit.actions import Action
+from chatvault.audit.models import AuditEntry
+from chatvault.audit.recorder import Entry, Recorder
+from chatvault.database import transaction
+from chatvault.errors import InvalidCredentials, NotFound
+from chatvault.fields import now
+from chatvault.keys import SecretKey
+from chatvault.sessions.models import Session, hash_token
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """A login that succeeded; `token` is what the cookie holds, and is nowhere else."""
+
+    user: User
+    session: Session
+    token: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gate:
+    """What every login passes."""
+
+    hasher: PasswordHasher
+    throttle: LoginThrottle
+    key: SecretKey
+    lifetime: timedelta
+
+
+async def login(actor: Actor, gate: Gate, *, username: str, password: str) -> SignedIn:
+    """Open a new session, ending the one the actor may have had.
+
+    An unknown name and a wrong password take the same time and get the same words.
+
+    Raises:
+        InvalidCredentials: name or password is wrong, or the account is closed.
+        Throttled: too many tries.
+    """
+    account = gate.key.hash(fold(username))
+    await gate.throttle.admit(account=account, address=actor.address)
+    user = await accounts.find_by_username(username)
+    matches = await gate.hasher.verify(password, user.password_hash if user else None)
+    if user is None:
+        raise InvalidCredentials(recorded={"name_hash": account})
+    if not matches or not user.is_active:
+        raise InvalidCredentials(resource_id=str(user.id))
+    signed_in = await _open(actor, user, gate.lifetime)
+    await gate.throttle.forgive(account=account, address=actor.address)
+    return signed_in
+
+
+async def _open(actor: Actor, user: User, lifetime: timedelta) -> SignedIn:
+    token = secrets.token_urlsafe(32)
+    at = now()
+    opened = Session(
+        id=ObjectId(),
+        user_id=user.id,
+        token_hash=hash_token(token),
+        role=user.role,
+        created_at=at,
+        last_seen_at=at,
+        expires_at=at + lifetime,
+        address=actor.address,
+        user_agent=actor.user_agent,
+    )
+    user.last_login = at
+    insider = replace(actor, user_id=user.id, role=user.role, session_id=opened.id)
+    entry = audit.entry(insider, Action.SESSION_LOGIN, opened.id)
+
+    async def store(session: AsyncClientSession) -> None:
+        # The filter repeats what was checked: the account may have changed since.
+        unchanged = {"_id": user.id, "password_hash": user.password_hash, "is_active": True}
+        stored = await User.get_pymongo_collection().update_one(
+            {**unchanged, "role": user.role.value}, {"$set": {"last_login": at}}, session=session
+        )
+        if not stored.matched_count:
+            raise InvalidCredentials(resource_id=str(user.id))
+        if actor.session_id is not None:
+            await _delete(actor, [actor.session_id], session)
+        await opened.insert(session=session)
+        await AuditEntry.get_pymongo_collection().insert_one(entry, session=session)
+
+    await transaction(store)
+    return SignedIn(user, opened, token)
+
+
+async def logout(actor: Actor) -> None:
+    """End the session the actor came with."""
+    await _end(actor, [actor.session_id], Action.SESSION_LOGOUT)
+
+
+async def list_mine(actor: Actor, recorder: Recorder) -> list[Session]:
+    """The actor's sessions that are alive, newest first."""
+    query = Session.owned_by(actor, expires_at={"$gt": now()})
+    found = await Session.find(query).sort("-created_at").to_list()
+    await recorder.record(
+        audit.entry(actor, Action.SESSION_LIST, details={"sessions": len(found)})
+    )
+    return found
+
+
+async def revoke(actor: Actor, *, session_id: ObjectId) -> None:
+    """End one of the actor's sessions at once, everywhere.
+
+    Raises:
+        NotFound: the actor has no such session.
+    """
+    if not await _end(actor, [session_id], Action.SESSION_REVOKE):
+        raise NotFound("Session not found")
+
+
+async def revoke_others(actor: Actor) -> int:
+    """End all of the actor's sessions but this one; returns how many."""
+    others = Session.owned_by(actor, _id={"$ne": actor.session_id})
+    ids = [session.id for session in await Session.find(others).to_list()]
+    return await _end(actor, ids, Action.SESSION_REVOKE_OTHERS)
+
+
+async def _end(actor: Actor, ids: list[ObjectId | None], action: Action) -> int:
+    target = ids[0] if len(ids) == 1 else None
+
+    async def end(session: AsyncClientSession) -> int:
+        ended = await _delete(actor, ids, session)
+        if ended or action is Action.SESSION_REVOKE_OTHERS:
+            entry: Entry = audit.entry(actor, action, target, details={"sessions": ended})
+            await AuditEntry.get_pymongo_collection().insert_one(entry, session=session)
+        return ended
+
+    return await transaction(end)
+
+
+async def _delete(actor: Actor, ids: list[ObjectId | None], session: AsyncClientSession) -> int:
+    result = await Session.get_pymongo_collection().delete_many(
+        Session.owned_by(actor, _id={"$in": ids}), session=session
+    )
+    return result.deleted_count

@@ -1,0 +1,94 @@
+"""The aiohttp-session storage: the cookie holds a secret, MongoDB its hash."""
+
+from datetime import timedelta
+
+import aiohttp_session
+from aiohttp import web
+
+from chatvault.batching import Batcher
+from chatvault.fields import now
+from chatvault.sessions.models import Session, hash_token
+from chatvault.web import SCHEME
+
+COOKIE = "session_id"
+MAX_TOKEN_LENGTH = 128
+# Sliding on is a write, so it is not done at each request.
+SLIDE_EVERY = timedelta(minutes=5)
+
+
+class SessionStorage(aiohttp_session.AbstractStorage):
+    """Finds sessions for requests and keeps their cookies alive.
+
+    Documents are made and removed by the sessions' service, within its transactions; here they
+    are only found, and their end is moved on with use.
+
+    Args:
+        lifetime: how long a session lives without use.
+    """
+
+    def __init__(self, lifetime: timedelta) -> None:
+        super().__init__(
+            cookie_name=COOKIE,
+            max_age=int(lifetime.total_seconds()),
+            httponly=True,
+            samesite="Lax",
+        )
+        self._lifetime = lifetime
+        self._slide_every = min(SLIDE_EVERY, lifetime / 10)
+        self._lookup: Batcher[bytes, Session | None] = Batcher(
+            self._find_many, max_size=500, concurrency=2
+        )
+
+    @staticmethod
+    async def _find_many(hashes: list[bytes]) -> list[Session | None]:
+        found = await Session.find_by_hashes(hashes, now())
+        by_hash = {session.token_hash: session for session in found}
+        return [by_hash.get(token_hash) for token_hash in hashes]
+
+    async def load_session(self, request: web.Request) -> aiohttp_session.Session:
+        """The session behind the request's cookie, or a new and empty one."""
+        token = self.load_cookie(request)
+        if not token or len(token) > MAX_TOKEN_LENGTH:
+            return await self.new_session()
+        stored = await self._lookup.submit(hash_token(token))
+        if stored is None:
+            return await self.new_session()
+        session = self.resume(token, stored)
+        if stored.expires_at - now() < self._lifetime - self._slide_every:
+            session.changed()
+        return session
+
+    def resume(self, token: str, stored: Session) -> aiohttp_session.Session:
+        """aiohttp-session's view of a stored session."""
+        created = int(stored.last_seen_at.timestamp())
+        data = {"id": stored.id, "user_id": stored.user_id, "role": stored.role}
+        return aiohttp_session.Session(
+            token, data={"created": created, "session": data}, new=False
+        )
+
+    async def save_session(
+        self, request: web.Request, response: web.StreamResponse, session: aiohttp_session.Session
+    ) -> None:
+        """Send the cookie, and move the session's end on; an emptied session's cookie goes."""
+        secure = request[SCHEME] == "https"
+        if session.empty:
+            response.del_cookie(
+                COOKIE, path="/", secure=secure, httponly=True, samesite="Lax"
+            )
+            return
+        token = str(session.identity)
+        if not session.new:
+            at = now()
+            await Session.get_pymongo_collection().update_one(
+                {"token_hash": hash_token(token)},
+                {"$set": {"last_seen_at": at, "expires_at": at + self._lifetime}},
+            )
+        response.set_cookie(
+            COOKIE,
+            token,
+            max_age=self.max_age,
+            path="/",
+            secure=secure,
+            httponly=True,
+            samesite="Lax",
+        )

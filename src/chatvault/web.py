@@ -1,0 +1,153 @@
+"""Reading requests and writing answers: parsing, JSON, validators, pages."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, TypeVar
+from urllib.parse import urlencode
+
+import orjson
+from aiohttp import web
+from bson import ObjectId
+from pydantic import BaseModel, ValidationError
+from pydantic_core import from_json
+
+from chatvault.actor import Actor
+from chatvault.audit.recorder import Recorder
+from chatvault.errors import FieldError, InvalidInput, Malformed, NotFound, UnsupportedMediaType
+from chatvault.fields import format_instant
+from chatvault.settings import Settings
+
+M = TypeVar("M", bound=BaseModel)
+
+SETTINGS = web.AppKey("settings", Settings)
+RECORDER = web.AppKey("recorder", Recorder)
+ACTOR = web.RequestKey("actor", Actor)
+SCHEME = web.RequestKey("scheme", str)
+JSON_TYPES = {"application/json", "application/merge-patch+json", "application/octet-stream"}
+MAX_BODY_BYTES = 32 * 1024 * 1024
+
+
+def parse_path(request: web.Request, model: type[M]) -> M:
+    """The path's parameters; an id that cannot be one is as absent as any other.
+
+    Raises:
+        NotFound: a parameter is malformed.
+    """
+    try:
+        return model.model_validate(dict(request.match_info))
+    except ValidationError:
+        raise NotFound from None
+
+
+def parse_query(request: web.Request, model: type[M]) -> M:
+    """The query's parameters.
+
+    Raises:
+        InvalidInput: one is unknown, wrong or given twice.
+    """
+    query = request.query
+    values = {name: query.getall(name) for name in query}
+    return _validate(
+        model, {name: given if given[1:] else given[0] for name, given in values.items()}, "query"
+    )
+
+
+def parse_headers(request: web.Request, model: type[M]) -> M:
+    """The headers that the model names by alias.
+
+    Raises:
+        InvalidInput: one is wrong.
+    """
+    names = [field.alias or name for name, field in model.model_fields.items()]
+    given = {name: request.headers[name] for name in names if name in request.headers}
+    return _validate(model, given, "header")
+
+
+async def parse_body(request: web.Request, model: type[M]) -> M:
+    """The JSON body.
+
+    Raises:
+        UnsupportedMediaType: the body says that it is something else.
+        Malformed: it is not JSON, or not UTF-8.
+        InvalidInput: a field is missing, unknown or wrong.
+    """
+    if request.content_type not in JSON_TYPES:
+        raise UnsupportedMediaType
+    try:
+        value = from_json(await request.read(), allow_inf_nan=False)
+    except ValueError as error:
+        raise Malformed(f"The body is not JSON: {error}.") from None
+    return _validate(model, value, "body")
+
+
+def _validate(model: type[M], value: object, where: str) -> M:
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise invalid_input(error, where) from None
+
+
+def invalid_input(error: ValidationError, where: str) -> InvalidInput:
+    """What pydantic found wrong, without any of the input itself.
+
+    Args:
+        error: pydantic's.
+        where: path, query, header or body.
+    """
+    fields = tuple(
+        FieldError((where, *found["loc"]), found["msg"], found["type"])
+        for found in error.errors(include_input=False, include_url=False, include_context=False)
+    )
+    place = ".".join(str(part) for part in fields[0].loc[1:]) or where
+    more = f" (and {len(fields) - 1} more)" if fields[1:] else ""
+    return InvalidInput(f"{place}: {fields[0].msg}{more}", errors=fields)
+
+
+def _encode(value: object) -> object:
+    if isinstance(value, datetime):
+        return format_instant(value)
+    if isinstance(value, ObjectId):
+        return str(value)
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def to_json(value: object) -> bytes:
+    """JSON of raw documents and of models alike; instants end in milliseconds and `Z`."""
+    return orjson.dumps(value, default=_encode, option=orjson.OPT_PASSTHROUGH_DATETIME)
+
+
+def json_response(
+    value: object, *, status: int = 200, headers: Mapping[str, str] | None = None
+) -> web.Response:
+    """An answer in JSON."""
+    return web.Response(
+        body=to_json(value), status=status, headers=headers, content_type="application/json"
+    )
+
+
+def etag(version: int) -> str:
+    """The strong validator of a version."""
+    return f'"{version}"'
+
+
+def page_links(request: web.Request, *, limit: int, offset: int, total: int) -> dict[str, str]:
+    """`Link` (RFC 8288) to the pages before and after, and `X-Total-Count`."""
+    pages = {}
+    if offset + limit < total:
+        pages["next"] = offset + limit
+    if offset > 0:
+        pages["prev"] = max(0, offset - limit)
+    headers = {"X-Total-Count": str(total)}
+    if pages:
+        headers["Link"] = ", ".join(
+            f'<{link_to(request, limit=limit, offset=start)}>; rel="{name}"'
+            for name, start in pages.items()
+        )
+    return headers
+
+
+def link_to(request: web.Request, **changes: Any) -> str:
+    """The same address with some of its query parameters changed."""
+    return f"{request.path}?{urlencode({**request.query, **changes})}"

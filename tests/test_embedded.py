@@ -22,8 +22,9 @@ from pymongo.client_session import ClientSession
 from pymongo.errors import ConnectionFailure
 from pymongo.write_concern import WriteConcern
 
-from chatvault import embedded
+from chatvault import embedded, keeper
 from chatvault.embedded import DataInUse, EmbeddedError, embedded_mongodb, find_mongod
+from chatvault.keeper import Keeper
 
 Documents = MongoClient[dict[str, Any]]
 
@@ -208,12 +209,12 @@ def test_killed_keeper_takes_mongod_with_it_and_is_replaced(data_dir: Path) -> N
 def test_new_start_ends_a_mongod_that_outlived_its_keeper(data_dir: Path) -> None:
     with other_process(data_dir) as (user, url):
         write(url, "a")
-        mongod, keeper = mongod_of(data_dir), keeper_of(data_dir)
+        mongod, parent = mongod_of(data_dir), keeper_of(data_dir)
         mongod.send_signal(signal.SIGSTOP)  # so that it cannot follow
-        keeper.kill()
+        parent.kill()
         user.kill()
         user.wait()
-        keeper.wait(5)
+        parent.wait(5)
     assert mongod.is_running()
     woken = subprocess.Popen(["sh", "-c", f"sleep 0.5; kill -CONT {mongod.pid}"])
     with embedded_mongodb(data_dir) as url:
@@ -361,8 +362,7 @@ def test_windows_is_told_to_bring_its_own(data_dir: Path, monkeypatch: pytest.Mo
 def test_terminated_keeper_stops_mongod_cleanly(data_dir: Path) -> None:
     with embedded_mongodb(data_dir) as url:
         write(url, "a")
-        keeper = keeper_of(data_dir)
-        keeper.terminate()
+        keeper_of(data_dir).terminate()
         eventually(lambda: servers(data_dir) == [])
         with pytest.raises(ConnectionFailure), pymongo.timeout(0.05):
             names(url)
@@ -371,8 +371,29 @@ def test_terminated_keeper_stops_mongod_cleanly(data_dir: Path) -> None:
 
 
 def test_grown_log_is_put_aside(data_dir: Path) -> None:
+    grown = 9 * 1024 * 1024
+    log, before = data_dir / "mongod.log", data_dir / "mongod.log.1"
     data_dir.mkdir()
-    (data_dir / "mongod.log").write_bytes(b"x" * (9 * 1024 * 1024))
+    log.write_bytes(b"x" * grown)
     with embedded_mongodb(data_dir):
-        assert (data_dir / "mongod.log").stat().st_size < 1_000_000
-    assert (data_dir / "mongod.log.1").stat().st_size == 9 * 1024 * 1024
+        assert log.stat().st_size < 1_000_000
+        assert before.stat().st_size == grown
+        os.truncate(log, 2 * grown)
+        running = Keeper.__new__(Keeper)  # its own would hear of it within a minute
+        running.data_dir = data_dir
+        running._rotate(mongod_of(data_dir).pid)
+        assert before.stat().st_size == 2 * grown
+        eventually(log.exists)
+
+
+def test_server_that_ignores_the_request_to_stop_is_killed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(keeper, "_STOP", 0.3)
+    script = "trap '' TERM; while :; do sleep 0.1; done"
+    pid = os.posix_spawn("/bin/sh", ["sh", "-c", script], {})
+    time.sleep(0.1)
+    keeper._stop(pid)
+    assert "did not stop within" in capsys.readouterr().err
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)

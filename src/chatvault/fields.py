@@ -12,6 +12,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from chatvault.errors import FieldError, InvalidInput
 from chatvault.storable import check_storable
 
 MAX_FREE_BYTES = 256 * 1024
@@ -62,14 +63,53 @@ Instant = Annotated[
 ]
 
 
-def _check_free(value: Any) -> Any:
+def check_free(value: Any) -> Any:
+    """Let any JSON pass that BSON holds without loss and that is not too large.
+
+    Raises:
+        PydanticCustomError: with the reason.
+    """
     reason = check_storable(value, max_bytes=MAX_FREE_BYTES)
     if reason is not None:
         raise PydanticCustomError("not_storable", "{reason}", {"reason": reason})
     return value
 
 
+def merge_patch(target: Any, patch: Any) -> Any:
+    """The target as a JSON Merge Patch (RFC 7396) changes it; neither is touched."""
+    if not isinstance(patch, dict):
+        return patch
+    merged = dict(target) if isinstance(target, dict) else {}
+    for key, value in patch.items():
+        if value is None:
+            merged.pop(key, None)
+        else:
+            merged[key] = merge_patch(merged.get(key), value)
+    return merged
+
+
+def check_merged(name: str, value: dict[str, Any]) -> dict[str, Any]:
+    """Let a free object pass that a patch was merged into.
+
+    Raises:
+        InvalidInput: it became too large or too deep.
+    """
+    reason = check_storable(value, max_bytes=MAX_FREE_BYTES)
+    if reason is not None:
+        field = FieldError(("body", name), reason, "not_storable")
+        raise InvalidInput(f"{name}: {reason}", errors=(field,))
+    return value
+
+
+def count_changed_keys(before: dict[str, Any], after: dict[str, Any]) -> int:
+    """How many keys of two objects came, went or have another value: all that is audited."""
+    missing = object()
+    return sum(
+        before.get(key, missing) != after.get(key, missing) for key in before.keys() | after.keys()
+    )
+
+
 # What a frontend may keep of its own: any JSON object that BSON holds without loss.
 FreeObject = Annotated[
-    dict[str, Any], AfterValidator(_check_free), WithJsonSchema({"type": "object"})
+    dict[str, Any], AfterValidator(check_free), WithJsonSchema({"type": "object"})
 ]

@@ -30,9 +30,9 @@ class Draft:
     def __init__(self, owner_id: ObjectId, head: Raw | None) -> None:
         self.owner_id = owner_id
         self.entries: list[Entry] = []
-        self._head = head
+        self._head = None if head is None else dict(head)
         self._read_version: int | None = head["version"] if head else None
-        self._known = {message["id"]: message for message in (head or {}).pop("known", [])}
+        self._known = {message["id"]: message for message in (head or {}).get("known", ())}
         self._fields: Raw = {}
         self._pushed: list[Raw] = []
         self._replaced = False

@@ -128,3 +128,9 @@ class Conversation(Document):
         """How many the actor has."""
         query = cls.owned_by(actor, **({"status": status.value} if status else {}))
         return await cls.get_pymongo_collection().count_documents(query)
+
+    @classmethod
+    async def list_ids(cls, actor: Actor) -> list[ObjectId]:
+        """The ids of all that the actor has."""
+        found = cls.get_pymongo_collection().find(cls.owned_by(actor), {"_id": True})
+        return [document["_id"] async for document in found]

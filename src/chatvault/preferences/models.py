@@ -1,0 +1,50 @@
+"""One document of preferences a user."""
+
+from datetime import datetime
+from typing import Any, ClassVar, Self
+
+from beanie import Document
+from bson import ObjectId
+from pydantic import Field
+from pymongo import IndexModel
+from pymongo.asynchronous.client_session import AsyncClientSession
+
+from chatvault.actor import Actor
+from chatvault.fields import Id
+
+
+class Preferences(Document):
+    """What one user prefers; only what was set, so that defaults may change.
+
+    Attributes:
+        user_id: the owner, unique.
+    """
+
+    user_id: Id
+    preferences: dict[str, Any] = Field(default_factory=dict)
+    updated_at: datetime
+
+    class Settings:
+        """Beanie's."""
+
+        name = "preferences"
+        indexes: ClassVar = [IndexModel("user_id", unique=True)]
+
+    @classmethod
+    async def find_of(cls, actor: Actor, session: AsyncClientSession | None = None) -> Self | None:
+        """The actor's own, if any were ever set."""
+        return await cls.find_one({"user_id": actor.owner_id}, session=session)
+
+    @classmethod
+    async def store_of(
+        cls, actor: Actor, values: dict[str, Any], at: datetime, session: AsyncClientSession
+    ) -> ObjectId | None:
+        """Set the actor's own."""
+        stored = await cls.get_pymongo_collection().update_one(
+            {"user_id": actor.owner_id},
+            {"$set": {"preferences": values, "updated_at": at}},
+            upsert=True,
+            session=session,
+        )
+        upserted: ObjectId | None = stored.upserted_id
+        return upserted

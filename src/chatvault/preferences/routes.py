@@ -1,0 +1,43 @@
+"""Preferences over HTTP."""
+
+from typing import Any
+
+from aiohttp import web
+
+from chatvault.actor import Actor
+from chatvault.audit.actions import Action
+from chatvault.preferences import service
+from chatvault.preferences.schemas import PreferencesIn, PreferencesOut
+from chatvault.routing import Routes
+from chatvault.web import RECORDER, json_response
+
+PATH = "/users/me/preferences"
+routes = Routes("preferences")
+
+
+def _answer(values: dict[str, Any]) -> web.Response:
+    return json_response(PreferencesOut.model_validate(values))
+
+
+@routes.route("GET", PATH, Action.PREFERENCES_GET, returns=PreferencesOut)
+async def get_preferences(request: web.Request, actor: Actor) -> web.StreamResponse:
+    """Read my preferences; what I never set has its default."""
+    return _answer(await service.get(actor, request.app[RECORDER]))
+
+
+@routes.route("PUT", PATH, Action.PREFERENCES_UPDATE, returns=PreferencesOut)
+async def put_preferences(
+    _request: web.Request, actor: Actor, body: PreferencesIn
+) -> web.StreamResponse:
+    """Replace all my preferences."""
+    values = body.model_dump(mode="json", exclude_unset=True)
+    return _answer(await service.replace(actor, values=values))
+
+
+@routes.route("PATCH", PATH, Action.PREFERENCES_UPDATE, returns=PreferencesOut)
+async def patch_preferences(
+    _request: web.Request, actor: Actor, body: PreferencesIn
+) -> web.StreamResponse:
+    """Merge into my preferences; null sets one back (RFC 7396)."""
+    values = body.model_dump(mode="json", exclude_unset=True)
+    return _answer(await service.patch(actor, values=values))

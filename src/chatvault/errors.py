@@ -150,6 +150,6 @@ class Busy(Unavailable):
 
 
 class OutcomeUnknown(Unavailable):
-    """The connection broke while the change was being stored, so it may or may not have happened."""
+    """The connection broke while the change was being stored; it may have happened or not."""
 
     code = "outcome_unknown"

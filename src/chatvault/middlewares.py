@@ -153,7 +153,10 @@ def _resource_id(request: web.Request) -> str | None:
 @web.middleware
 async def origins(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Answer preflights, and refuse changes that a foreign page asks a browser for."""
-    if request.method == hdrs.METH_OPTIONS and hdrs.ACCESS_CONTROL_REQUEST_METHOD in request.headers:
+    if (
+        request.method == hdrs.METH_OPTIONS
+        and hdrs.ACCESS_CONTROL_REQUEST_METHOD in request.headers
+    ):
         return _preflight(request)
     if request.method not in SAFE_METHODS and _is_foreign(request):
         raise ForeignOrigin

@@ -99,7 +99,7 @@ def problem_response(
 
 
 def http_exception_response(error: web.HTTPException, *, request_id: str) -> web.Response:
-    """aiohttp's own refusals (unknown path, wrong method, …) as problems too."""
+    """Refusals of aiohttp's own (unknown path, wrong method, …) as problems too."""
     kinds: dict[int, type[errors.ChatvaultError]] = {404: UnknownPath, 405: MethodNotAllowed}
     kind = kinds.get(error.status, errors.InvalidInput)
     detail = None if error.status in kinds else f"{error.reason}."

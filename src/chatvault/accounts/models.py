@@ -4,7 +4,8 @@ import unicodedata
 from datetime import datetime
 from typing import ClassVar
 
-from beanie import Document
+from beanie import Document, PydanticObjectId
+from pydantic import Field
 from pymongo import IndexModel
 
 from chatvault.actor import Role
@@ -25,6 +26,9 @@ class User(Document):
         role: given by the command line only.
     """
 
+    id: PydanticObjectId = Field(  # type: ignore[assignment]  # never without one
+        default_factory=PydanticObjectId, alias="_id"
+    )
     username: str
     username_key: str
     email: str

@@ -86,7 +86,6 @@ async def _insert(
     role: Role = Role.USER,
 ) -> User:
     user = User(
-        id=ObjectId(),
         username=username,
         username_key=fold(username),
         email=email,
@@ -161,6 +160,14 @@ async def find_by_username(username: str) -> User | None:
     return await User.find_one({"username_key": fold(username)})
 
 
+async def find_by_name_or_id(text: str) -> User | None:
+    """The account with this name or id."""
+    found = await find_by_username(text)
+    if found is None and ObjectId.is_valid(text):
+        found = await User.get(ObjectId(text))
+    return found
+
+
 async def change_role(actor: Actor, *, username: str, role: Role) -> User:
     """Give a role and end the user's sessions, which carry the old one; for an operator.
 
@@ -216,7 +223,8 @@ async def _set(user_id: ObjectId, fields: dict[str, object], session: AsyncClien
     )
     if stored is None:
         raise NotFound("The user is gone.")
-    return User.model_validate(stored)
+    changed: User = User.model_validate(stored)
+    return changed
 
 
 async def _record(

@@ -56,7 +56,7 @@ class CounterStorage(Storage):
             upsert=True,
             return_document=ReturnDocument.AFTER,
         )
-        return int(counter["count"])
+        return int(counter["count"]) if counter else amount
 
     async def get(self, key: str) -> int:
         """How much was counted in the window that is open now."""

@@ -78,7 +78,7 @@ class Draft:
         self._set(**fields)
         self._touch(at)
 
-    def append(self, messages: list[Raw], at: datetime, last_message_at: datetime) -> None:
+    def append(self, messages: list[Raw], at: datetime, last_message_at: datetime | None) -> None:
         """Decide that messages come at the end; each is given its `seq`.
 
         Raises:
@@ -131,7 +131,9 @@ class Draft:
     def write(self) -> Write | None:
         """The one statement that makes the decisions true; None where there is nothing to do."""
         if self._inserted is not None:
-            return None if self._deleted else InsertOne({**self._inserted, "messages": self._pushed})
+            return (
+                None if self._deleted else InsertOne({**self._inserted, "messages": self._pushed})
+            )
         if self._head is None:
             return None
         stored = {

@@ -151,7 +151,9 @@ class Lane:
 
     async def _try(self, group: list[Change[Any]], attempt: int = 1) -> None:
         try:
-            decided = await transaction(lambda session: _decide_and_write(group, session), attempts=1)
+            decided = await transaction(
+                lambda session: _decide_and_write(group, session), attempts=1
+            )
         except Busy as error:
             if attempt == MAX_ATTEMPTS:
                 _fail(group, error)
@@ -199,7 +201,9 @@ async def _read_heads(group: list[Change[Any]], session: AsyncClientSession) -> 
     wanted = [change for change in group if not change.is_new]
     if not wanted:
         return {}
-    filters = {change.key: Conversation.owned_by(change.actor, **dict([change.where])) for change in wanted}
+    filters = {
+        change.key: Conversation.owned_by(change.actor, **dict([change.where])) for change in wanted
+    }
     projection: Raw = dict.fromkeys(HEAD_FIELDS, True)
     if any(change.needs_metadata for change in wanted):
         projection["metadata"] = True
@@ -224,9 +228,7 @@ async def _write(drafts: list[Draft], session: AsyncClientSession) -> None:
     entries = [entry for draft in drafts for entry in draft.entries]
     if writes:
         try:
-            result = await Conversation.get_pymongo_collection().bulk_write(
-                writes, session=session
-            )
+            result = await Conversation.get_pymongo_collection().bulk_write(writes, session=session)
         except BulkWriteError as error:
             if _is_duplicate(error):
                 raise Conflicted from error

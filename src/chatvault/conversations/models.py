@@ -134,3 +134,10 @@ class Conversation(Document):
         """The ids of all that the actor has."""
         found = cls.get_pymongo_collection().find(cls.owned_by(actor), {"_id": True})
         return [document["_id"] async for document in found]
+
+    @classmethod
+    async def list_sources(cls, actor: Actor) -> set[str]:
+        """Whence the actor's imported conversations came."""
+        query = cls.owned_by(actor, source={"$type": "string"})
+        found = cls.get_pymongo_collection().find(query, {"_id": False, "source": True})
+        return {document["source"] async for document in found}

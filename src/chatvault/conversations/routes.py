@@ -158,9 +158,7 @@ async def get_conversation(
     request: web.Request, actor: Actor, path: ConversationPath, headers: ReadHeaders
 ) -> web.StreamResponse:
     """Read one conversation."""
-    stored = await service.get(
-        actor, request.app[RECORDER], conversation_id=path.conversation_id
-    )
+    stored = await service.get(actor, request.app[RECORDER], conversation_id=path.conversation_id)
     tag = etag(stored["version"])
     if tag in (part.strip().removeprefix("W/") for part in headers.if_none_match.split(",")):
         return web.Response(status=304, headers={"ETag": tag})

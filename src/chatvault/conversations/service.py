@@ -268,7 +268,9 @@ async def update(
     )
 
 
-async def delete(actor: Actor, lane: Lane, *, conversation_id: ObjectId, versions: Versions) -> None:
+async def delete(
+    actor: Actor, lane: Lane, *, conversation_id: ObjectId, versions: Versions
+) -> None:
     """End a conversation and remove its messages, for good.
 
     Raises:

@@ -16,8 +16,6 @@ class Theme(StrEnum):
     DARK = "dark"
 
 
-
-
 class PreferencesIn(BaseModel):
     """Preferences to set; further keys are kept as they are."""
 

@@ -4,7 +4,8 @@ import hashlib
 from datetime import datetime
 from typing import Any, ClassVar, Self
 
-from beanie import Document
+from beanie import Document, PydanticObjectId
+from pydantic import Field
 from pymongo import DESCENDING, IndexModel
 
 from chatvault.actor import Actor, Role
@@ -26,6 +27,9 @@ class Session(Document):
         address: from where the login came.
     """
 
+    id: PydanticObjectId = Field(  # type: ignore[assignment]  # never without one
+        default_factory=PydanticObjectId, alias="_id"
+    )
     user_id: Id
     token_hash: bytes
     role: Role

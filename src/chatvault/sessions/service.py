@@ -68,7 +68,6 @@ async def _open(actor: Actor, user: User, lifetime: timedelta) -> SignedIn:
     token = secrets.token_urlsafe(32)
     at = now()
     opened = Session(
-        id=ObjectId(),
         user_id=user.id,
         token_hash=hash_token(token),
         role=user.role,
@@ -108,9 +107,7 @@ async def list_mine(actor: Actor, recorder: Recorder) -> list[Session]:
     """The actor's sessions that are alive, newest first."""
     query = Session.owned_by(actor, expires_at={"$gt": now()})
     found = await Session.find(query).sort("-created_at").to_list()
-    await recorder.record(
-        audit.entry(actor, Action.SESSION_LIST, details={"sessions": len(found)})
-    )
+    await recorder.record(audit.entry(actor, Action.SESSION_LIST, details={"sessions": len(found)}))
     return found
 
 
@@ -127,7 +124,7 @@ async def revoke(actor: Actor, *, session_id: ObjectId) -> None:
 async def revoke_others(actor: Actor) -> int:
     """End all of the actor's sessions but this one; returns how many."""
     others = Session.owned_by(actor, _id={"$ne": actor.session_id})
-    ids = [session.id for session in await Session.find(others).to_list()]
+    ids: list[ObjectId | None] = [each.id for each in await Session.find(others).to_list()]
     return await _end(actor, ids, Action.SESSION_REVOKE_OTHERS)
 
 

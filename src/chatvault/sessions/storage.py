@@ -62,9 +62,7 @@ class SessionStorage(aiohttp_session.AbstractStorage):
         """aiohttp-session's view of a stored session."""
         created = int(stored.last_seen_at.timestamp())
         data = {"id": stored.id, "user_id": stored.user_id, "role": stored.role}
-        return aiohttp_session.Session(
-            token, data={"created": created, "session": data}, new=False
-        )
+        return aiohttp_session.Session(token, data={"created": created, "session": data}, new=False)
 
     async def save_session(
         self, request: web.Request, response: web.StreamResponse, session: aiohttp_session.Session
@@ -72,9 +70,7 @@ class SessionStorage(aiohttp_session.AbstractStorage):
         """Send the cookie, and move the session's end on; an emptied session's cookie goes."""
         secure = request[SCHEME] == "https"
         if session.empty:
-            response.del_cookie(
-                COOKIE, path="/", secure=secure, httponly=True, samesite="Lax"
-            )
+            response.del_cookie(COOKIE, path="/", secure=secure, httponly=True, samesite="Lax")
             return
         token = str(session.identity)
         if not session.new:

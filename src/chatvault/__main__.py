@@ -1,0 +1,5 @@
+"""`python -m chatvault`."""
+
+from chatvault.cli import main
+
+main()

@@ -1,0 +1,64 @@
+"""Accounts over HTTP."""
+
+from aiohttp import web
+
+from chatvault.accounts import service
+from chatvault.accounts.passwords import PasswordHasher
+from chatvault.accounts.schemas import PasswordChangeIn, PasswordChangeOut, RegisterIn, UserOut
+from chatvault.actor import Actor
+from chatvault.audit.actions import Action
+from chatvault.errors import AlreadyTaken, InvalidCredentials, RegistrationClosed
+from chatvault.routing import Routes
+from chatvault.settings import Registration
+from chatvault.web import RECORDER, SETTINGS, json_response
+
+HASHER = web.AppKey("hasher", PasswordHasher)
+routes = Routes("accounts")
+
+
+@routes.route(
+    "POST",
+    "/auth/register",
+    Action.USER_CREATE,
+    returns=UserOut,
+    errors=(AlreadyTaken, RegistrationClosed),
+)
+async def register(request: web.Request, caller: Actor, body: RegisterIn) -> web.StreamResponse:
+    """Make an account."""
+    user = await service.register(
+        caller,
+        request.app[HASHER],
+        username=body.username,
+        email=body.email,
+        password=body.password,
+        full_name=body.full_name,
+        is_open=request.app[SETTINGS].registration is Registration.OPEN,
+    )
+    return json_response(UserOut.model_validate(user))
+
+
+@routes.route("GET", "/auth/me", Action.USER_GET, returns=UserOut)
+async def get_me(request: web.Request, actor: Actor) -> web.StreamResponse:
+    """Read my account."""
+    user = await service.get_me(actor, request.app[RECORDER])
+    return json_response(UserOut.model_validate(user))
+
+
+@routes.route(
+    "POST",
+    "/auth/password",
+    Action.USER_PASSWORD,
+    returns=PasswordChangeOut,
+    errors=(InvalidCredentials,),
+)
+async def change_password(
+    request: web.Request, actor: Actor, body: PasswordChangeIn
+) -> web.StreamResponse:
+    """Change my password, which ends my other sessions."""
+    revoked = await service.change_password(
+        actor,
+        request.app[HASHER],
+        current_password=body.current_password,
+        new_password=body.new_password,
+    )
+    return json_response(PasswordChangeOut(message="Password changed", revoked_count=revoked))

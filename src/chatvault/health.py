@@ -1,0 +1,48 @@
+"""Whether the service is alive, and whether it can do its work."""
+
+import time
+
+from aiohttp import web
+from pydantic import BaseModel
+
+import chatvault
+from chatvault.database import Client, check_writable
+from chatvault.routing import Routes
+from chatvault.web import SETTINGS, json_response
+
+CLIENT = web.AppKey("client", Client)
+routes = Routes("health")
+
+
+class HealthOut(BaseModel):
+    """Alive."""
+
+    status: str
+    timestamp: float
+    version: str
+
+
+class ReadyOut(BaseModel):
+    """Whether the database is reachable and writable, and if not, why."""
+
+    status: str
+    reason: str | None
+
+
+@routes.route("GET", "/health", None, returns=HealthOut)
+async def get_health(_request: web.Request) -> web.StreamResponse:
+    """Say that the process is alive."""
+    return json_response(
+        HealthOut(status="healthy", timestamp=time.time(), version=chatvault.__version__)
+    )
+
+
+@routes.route("GET", "/ready", None, returns=ReadyOut)
+async def get_ready(request: web.Request) -> web.StreamResponse:
+    """Say whether the database takes writes; 503 and why if it does not."""
+    app = request.app
+    reason = await check_writable(app[CLIENT], app[SETTINGS].mongodb_database)
+    status = 200 if reason is None else 503
+    return json_response(
+        ReadyOut(status="ready" if reason is None else "not_ready", reason=reason), status=status
+    )

@@ -1,0 +1,254 @@
+"""Bringing conversations in: each one whole, none twice."""
+
+import asyncio
+import re
+import uuid
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from bson import ObjectId
+from pydantic import ValidationError
+
+from chatvault.actor import Actor
+from chatvault.audit import service as audit
+from chatvault.audit.actions import Action
+from chatvault.audit.recorder import Recorder
+from chatvault.conversations.draft import Draft
+from chatvault.conversations.lane import Change, Lane
+from chatvault.conversations.models import Conversation, Raw
+from chatvault.conversations.service import new_document
+from chatvault.importing.conversations import (
+    ImportedConversation,
+    ImportFile,
+    ImportRejected,
+    Skipped,
+)
+from chatvault.preferences import service as preferences
+from chatvault.preferences.schemas import PreferencesIn
+
+SOURCE = "localstorage"
+# So many are handed to the lane at a time, which groups them further.
+BATCH = 64
+MESSAGE_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+class OnDuplicate(StrEnum):
+    """What to do with a conversation that was imported before."""
+
+    SKIP = "skip"
+    REPLACE = "replace"
+    COPY = "copy"
+
+
+class Fate(StrEnum):
+    """What became of a conversation."""
+
+    IMPORTED = "imported"
+    SKIPPED = "already there"
+    REPLACED = "replaced"
+    COPIED = "copied"
+
+
+@dataclass(slots=True)
+class Report:
+    """What an import did, or would do.
+
+    Attributes:
+        fates: how many conversations met which fate.
+        messages: how many messages were stored.
+        skipped: what the file holds and is not imported.
+        mended: what had to be mended, by place.
+        preferences: whether preferences were taken over.
+        truncated: the file ends in the middle.
+    """
+
+    fates: Counter[Fate] = field(default_factory=Counter)
+    messages: int = 0
+    skipped: list[Skipped] = field(default_factory=list)
+    mended: list[str] = field(default_factory=list)
+    preferences: bool = False
+    truncated: bool = False
+
+
+async def import_file(
+    actor: Actor,
+    lane: Lane,
+    recorder: Recorder,
+    *,
+    content: ImportFile,
+    on_duplicate: OnDuplicate = OnDuplicate.SKIP,
+    dry_run: bool = False,
+    on_progress: Callable[[int], None] = lambda _: None,
+) -> Report:
+    """Store what a file holds for the actor; an import that broke off is finished by a repeat.
+
+    Args:
+        actor: whose conversations they become.
+        lane: takes the changes.
+        recorder: takes the entry about the import as a whole.
+        content: the file, read and found sound.
+        on_duplicate: what to do with what was imported before.
+        dry_run: write nothing, and tell what would be done.
+        on_progress: told how many more conversations are done.
+
+    Raises:
+        ImportRejected: the file's preferences are none that can be stored.
+        TooLarge: a conversation does not fit.
+    """
+    values = _check_preferences(content)
+    report = Report(
+        skipped=list(content.skipped),
+        mended=[
+            f"conversation {place}: {note}"
+            for place, conversation in enumerate(content.conversations, 1)
+            for note in conversation.notes
+        ],
+        preferences=values is not None,
+        truncated=content.truncated,
+    )
+    if dry_run:
+        await _foretell(actor, content.conversations, on_duplicate, report)
+        return report
+    for start in range(0, len(content.conversations), BATCH):
+        batch = content.conversations[start : start + BATCH]
+        fates = await asyncio.gather(
+            *(_import_one(actor, lane, each, on_duplicate) for each in batch)
+        )
+        _count(report, batch, fates)
+        on_progress(len(batch))
+    if values:
+        await preferences.patch(actor, values=values, action=Action.PREFERENCES_IMPORT)
+    counts: dict[str, Any] = {fate.name.lower(): number for fate, number in report.fates.items()}
+    await recorder.record(audit.entry(actor, Action.IMPORT_RUN, details=counts))
+    return report
+
+
+def _check_preferences(content: ImportFile) -> Raw | None:
+    if content.preferences is None:
+        return None
+    try:
+        wanted = PreferencesIn.model_validate(content.preferences)
+    except ValidationError as error:
+        found = error.errors(include_input=False, include_context=False)[0]
+        place = ".".join(str(part) for part in found["loc"])
+        raise ImportRejected(f"ai-mcp-ui-config: {place}: {found['msg']}") from None
+    return wanted.model_dump(mode="json", exclude_unset=True)
+
+
+def _count(report: Report, batch: Sequence[ImportedConversation], fates: Sequence[Fate]) -> None:
+    for conversation, fate in zip(batch, fates, strict=True):
+        report.fates[fate] += 1
+        if fate is not Fate.SKIPPED:
+            report.messages += len(conversation.messages)
+
+
+async def _foretell(
+    actor: Actor,
+    conversations: Sequence[ImportedConversation],
+    on_duplicate: OnDuplicate,
+    report: Report,
+) -> None:
+    known = await Conversation.list_sources(actor)
+    repeated = _fate_of_repeated(on_duplicate)
+    fates = [
+        repeated if _source(conversation) in known else Fate.IMPORTED
+        for conversation in conversations
+    ]
+    _count(report, conversations, fates)
+
+
+def _fate_of_repeated(on_duplicate: OnDuplicate) -> Fate:
+    return {
+        OnDuplicate.SKIP: Fate.SKIPPED,
+        OnDuplicate.REPLACE: Fate.REPLACED,
+        OnDuplicate.COPY: Fate.COPIED,
+    }[on_duplicate]
+
+
+def _source(conversation: ImportedConversation) -> str:
+    return f"{SOURCE}:{conversation.source_id}"
+
+
+async def _import_one(
+    actor: Actor, lane: Lane, conversation: ImportedConversation, on_duplicate: OnDuplicate
+) -> Fate:
+    fate = await lane.submit(
+        _change(actor, conversation, ("source", _source(conversation)), on_duplicate)
+    )
+    if fate is Fate.SKIPPED and on_duplicate is OnDuplicate.COPY:
+        # A copy is a conversation of its own: only the first import is known by its source.
+        await lane.submit(_change(actor, conversation, ("_id", ObjectId()), on_duplicate))
+        return Fate.COPIED
+    return fate
+
+
+def _change(
+    actor: Actor,
+    conversation: ImportedConversation,
+    where: tuple[str, Any],
+    on_duplicate: OnDuplicate,
+) -> Change[Fate]:
+    messages = _to_stored(conversation)
+    last = max((message["timestamp"] for message in messages), default=None)
+    document = new_document(
+        actor,
+        title=conversation.title,
+        tags=[],
+        metadata=conversation.metadata,
+        at=conversation.created_at,
+    )
+    document |= dict([where])
+
+    def decide(draft: Draft) -> Fate:
+        fate = Fate.REPLACED if draft.exists else Fate.IMPORTED
+        if draft.exists and on_duplicate is not OnDuplicate.REPLACE:
+            return Fate.SKIPPED
+        if draft.exists:
+            draft.clear_messages(conversation.updated_at)
+        else:
+            draft.insert(dict(document))
+        draft.append([dict(message) for message in messages], conversation.updated_at, last)
+        draft.set(conversation.updated_at, title=conversation.title, metadata=conversation.metadata)
+        details = {"messages": len(messages), "replaced": fate is Fate.REPLACED}
+        draft.entries.append(
+            audit.entry(actor, Action.CONVERSATION_IMPORT, draft.head["_id"], details=details)
+        )
+        return fate
+
+    return Change(
+        actor=actor,
+        where=where,
+        decide=decide,
+        is_new=where[0] == "_id",
+        size=sum(len(message["content"]) + 256 for message in messages),
+    )
+
+
+def _to_stored(conversation: ImportedConversation) -> list[Raw]:
+    """The messages as they are embedded, each with an id that is the same at every import."""
+    stored: list[Raw] = []
+    taken: set[str] = set()
+    at: datetime = conversation.created_at
+    for place, message in enumerate(conversation.messages):
+        own = message.source_id or ""
+        if not MESSAGE_ID.fullmatch(own) or own in taken:
+            name = f"{_source(conversation)}:{place}:{own}"
+            own = str(uuid.uuid5(uuid.NAMESPACE_URL, name))
+        taken.add(own)
+        at = message.timestamp or at
+        fields = {
+            "id": own,
+            "role": message.role,
+            "content": message.content,
+            "timestamp": at,
+            "model": message.model,
+            "metrics": message.metrics,
+            "cancelled": message.cancelled,
+            "extra": message.extra or None,
+        }
+        stored.append({name: value for name, value in fields.items() if value is not None})
+    return stored

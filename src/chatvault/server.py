@@ -1,0 +1,122 @@
+"""Runs the application in this process: listens, drains on a signal, says where it is."""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
+
+from chatvault.app import create_app
+from chatvault.errors import ChatvaultError, Malformed
+from chatvault.problems import InternalError, problem_response
+from chatvault.settings import Settings
+
+DRAIN_SECONDS = 10.0
+log = structlog.get_logger()
+
+
+class CannotListen(ChatvaultError):
+    """The address is taken or not ours."""
+
+    code = "cannot_listen"
+
+
+class ProblemHandler(RequestHandler):
+    """aiohttp's connection, whose own answers to what is no HTTP are problems too."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answer what could not even become a request of the application."""
+        if request.writer.output_size > 0:
+            raise ConnectionError("the answer has begun already")
+        del message  # It repeats what the client sent.
+        error: ChatvaultError = InternalError()
+        if status < 500:  # noqa: PLR2004  # the client's fault
+            error = Malformed("This is not a valid HTTP request.")
+        else:
+            log.error("connection_failed", exc_info=exc)
+        response = problem_response(error, request_id="-", status=status)
+        response.force_close()
+        return response
+
+
+class ProblemServer(web.Server):
+    """Makes problem-speaking connections."""
+
+    def __call__(self) -> RequestHandler:
+        """One connection."""
+        return ProblemHandler(self, loop=self._loop, **self._kwargs)
+
+
+class Runner(web.AppRunner):
+    """aiohttp's runner with our connections."""
+
+    async def _make_server(self) -> web.Server:
+        made = await super()._make_server()
+        return ProblemServer(
+            made.request_handler,
+            request_factory=made.request_factory,
+            loop=asyncio.get_running_loop(),
+            **made._kwargs,  # noqa: SLF001  # what AppRunner itself would pass
+        )
+
+
+async def serve(
+    settings: Settings, *, mongodb_url: str, on_listening: Callable[[str], None]
+) -> None:
+    """Serve until SIGTERM or SIGINT, then answer what is under way and return.
+
+    Args:
+        settings: where to listen, and everything else.
+        mongodb_url: the database.
+        on_listening: told the address once requests are answered.
+
+    Raises:
+        CannotListen: the address is taken or not ours.
+        PyMongoError: the database cannot be reached.
+    """
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    runner = Runner(
+        create_app(settings, mongodb_url=mongodb_url),
+        access_log=None,
+        shutdown_timeout=DRAIN_SECONDS,
+    )
+    await runner.setup()
+    try:
+        await _listen(runner, settings)
+        on_listening(_address(runner, settings))
+        await stopping.wait()
+        log.info("stopping", drain_seconds=DRAIN_SECONDS)
+    finally:
+        with contextlib.suppress(asyncio.CancelledError):
+            await runner.cleanup()
+
+
+async def _listen(runner: web.AppRunner, settings: Settings) -> None:
+    try:
+        await web.TCPSite(runner, settings.host, settings.port).start()
+    except OSError as error:
+        raise CannotListen(
+            f"Cannot listen on {settings.host}:{settings.port} ({error.strerror}); "
+            "set CHATVAULT_HOST or CHATVAULT_PORT to another address."
+        ) from None
+
+
+def _address(runner: web.AppRunner, settings: Settings) -> str:
+    address: Any = runner.addresses[0]
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return f"http://{host}:{address[1]}"

@@ -1,0 +1,78 @@
+"""Signing in and out, and one's sessions, over HTTP."""
+
+import aiohttp_session
+from aiohttp import web
+
+from chatvault.accounts.schemas import UserOut
+from chatvault.actor import Actor
+from chatvault.audit.actions import Action
+from chatvault.errors import InvalidCredentials, Throttled
+from chatvault.routing import Routes
+from chatvault.sessions import service
+from chatvault.sessions.schemas import (
+    LoginIn,
+    LoginOut,
+    MessageOut,
+    RevokedOut,
+    SessionOut,
+    SessionPath,
+)
+from chatvault.sessions.service import Gate
+from chatvault.web import RECORDER, json_response
+
+GATE = web.AppKey("gate", Gate)
+routes = Routes("sessions")
+
+
+@routes.route(
+    "POST",
+    "/auth/login",
+    Action.SESSION_LOGIN,
+    returns=LoginOut,
+    errors=(InvalidCredentials, Throttled),
+)
+async def login(request: web.Request, caller: Actor, body: LoginIn) -> web.StreamResponse:
+    """Sign in; the answer sets the cookie `session_id`."""
+    signed_in = await service.login(
+        caller, request.app[GATE], username=body.username, password=body.password
+    )
+    session = await aiohttp_session.new_session(request)
+    session.set_new_identity(signed_in.token)
+    session["id"] = signed_in.session.id
+    user = UserOut.model_validate(signed_in.user)
+    return json_response(LoginOut(message="Login successful", user=user))
+
+
+@routes.route("POST", "/auth/logout", Action.SESSION_LOGOUT, returns=MessageOut)
+async def logout(request: web.Request, actor: Actor) -> web.StreamResponse:
+    """Sign out; the session ends at once, everywhere."""
+    await service.logout(actor)
+    (await aiohttp_session.get_session(request)).invalidate()
+    return json_response(MessageOut(message="Logout successful"))
+
+
+@routes.route("GET", "/auth/sessions", Action.SESSION_LIST, returns=list[SessionOut])
+async def list_sessions(request: web.Request, actor: Actor) -> web.StreamResponse:
+    """List my sessions: since when, from where, and which is this one."""
+    sessions = await service.list_mine(actor, request.app[RECORDER])
+    shown = [SessionOut.model_validate(session) for session in sessions]
+    return json_response(
+        [each.model_copy(update={"current": each.id == actor.session_id}) for each in shown]
+    )
+
+
+@routes.route("DELETE", "/auth/sessions", Action.SESSION_REVOKE_OTHERS, returns=RevokedOut)
+async def revoke_other_sessions(_request: web.Request, actor: Actor) -> web.StreamResponse:
+    """End all my sessions but this one."""
+    revoked = await service.revoke_others(actor)
+    message = f"Ended {revoked} other session{'' if revoked == 1 else 's'}"
+    return json_response(RevokedOut(revoked_count=revoked, message=message))
+
+
+@routes.route("DELETE", "/auth/sessions/{session_id}", Action.SESSION_REVOKE, status=204)
+async def revoke_session(
+    _request: web.Request, actor: Actor, path: SessionPath
+) -> web.StreamResponse:
+    """End one of my sessions."""
+    await service.revoke(actor, session_id=path.session_id)
+    return web.Response(status=204)

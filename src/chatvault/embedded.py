@@ -51,7 +51,7 @@ class EmbeddedError(Unavailable):
     code = "embedded_mongodb"
 
 
-class DataInUse(EmbeddedError):  # noqa: N818 - named for what is the case, as in errors.py
+class DataInUse(EmbeddedError):
     """Another process serves this data."""
 
     code = "data_in_use"

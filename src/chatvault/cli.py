@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import click
 import typer
 from pymongo.errors import PyMongoError
 from rich.table import Table
@@ -26,6 +25,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
 )
 app.add_typer(users, name="users")
 app.add_typer(audit_log, name="audit")
@@ -35,11 +35,8 @@ app.command("import")(import_file)
 def main() -> None:
     """Run the command line, and turn every failure into one line and an exit status."""
     try:
-        sys.exit(app(standalone_mode=False))
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except (click.Abort, KeyboardInterrupt):
+        app()
+    except KeyboardInterrupt:
         say("interrupted")
         sys.exit(128 + signal.SIGINT)
     except ChatvaultError as error:
@@ -83,7 +80,7 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 def _banner(settings: Settings, address: str) -> str:
     where = "CHATVAULT_MONGODB_URL" if settings.mongodb_url else str(settings.data_dir)
-    me = Path(sys.argv[0])
+    me = Path(sys.argv[0]).resolve()
     command = str(me.relative_to(Path.cwd())) if me.is_relative_to(Path.cwd()) else me.name
     return "\n".join(
         (

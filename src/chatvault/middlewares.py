@@ -45,6 +45,7 @@ SECURITY_HEADERS = {
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
+    "Server": "chatvault",
 }
 log = structlog.get_logger()
 
@@ -202,7 +203,8 @@ async def authenticate(request: web.Request, handler: Handler) -> web.StreamResp
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
     """Headers that every answer carries, streams and errors included."""
     for name, value in SECURITY_HEADERS.items():
-        response.headers.setdefault(name, value)
+        if name not in response.headers or name == hdrs.SERVER:
+            response.headers[name] = value
     actor = request.get(ACTOR)
     if actor is not None:
         response.headers[REQUEST_ID] = actor.request_id

@@ -140,7 +140,8 @@ def _responses(operation: Operation, schema: Any) -> dict[str, Any]:
     elif operation.path == "/docs":
         answer["content"] = {"text/html": {}}
     responses = {str(operation.status): answer}
-    if "If-None-Match" in str(operation.models.get("headers", BaseModel).model_json_schema()):
+    headers = operation.models.get("headers", BaseModel).model_fields.values()
+    if any(header.alias == "If-None-Match" for header in headers):
         responses["304"] = {"description": "You have this version already."}
     if operation.action is None:
         return responses

@@ -26,9 +26,7 @@ class User(Document):
         role: given by the command line only.
     """
 
-    id: PydanticObjectId = Field(  # type: ignore[assignment]  # never without one
-        default_factory=PydanticObjectId, alias="_id"
-    )
+    id: PydanticObjectId = Field(default_factory=PydanticObjectId, alias="_id")
     username: str
     username_key: str
     email: str

@@ -24,7 +24,7 @@ def _group() -> None:
 
 
 @audit_log.command("list")
-def list_entries(
+def list_entries(  # noqa: PLR0913, PLR0917  # one a filter
     user: Annotated[str | None, typer.Option(help="username or user id")] = None,
     action: Annotated[str | None, typer.Option(help="such as conversation.create")] = None,
     resource_type: Annotated[str | None, typer.Option(help="such as conversation")] = None,
@@ -46,18 +46,15 @@ def list_entries(
         "limit": limit,
     }
     query = validate(AuditQuery, given)
-    filters = query.model_dump(exclude={"outcome", "user_id"})
 
     async def find() -> list[Entry]:
-        user_id = None
+        wanted = query
         if user is not None:
             found = await accounts.find_by_name_or_id(user)
             if found is None:
                 raise NotFound(f"There is no user {user!r}.")
-            user_id = found.id
-        return await service.list_entries(
-            operator(), Recorder(), user_id=user_id, outcome=query.outcome, **filters
-        )
+            wanted = query.model_copy(update={"user_id": found.id})
+        return await service.list_entries(operator(), Recorder(), query=wanted)
 
     entries = run(find)
     if json:

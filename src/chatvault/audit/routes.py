@@ -20,10 +20,7 @@ async def list_audit_logs(
     request: web.Request, actor: Actor, query: AuditQuery
 ) -> web.StreamResponse:
     """List entries, newest first; `Link` leads to the page after."""
-    filters = query.model_dump(exclude={"outcome"})
-    entries = await service.list_entries(
-        actor, request.app[RECORDER], outcome=query.outcome, **filters
-    )
+    entries = await service.list_entries(actor, request.app[RECORDER], query=query)
     headers = {}
     if len(entries) == query.limit:
         cursor = encode_cursor(entries[-1]["at"], entries[-1]["_id"])

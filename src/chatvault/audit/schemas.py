@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from bson import ObjectId
+from bson.errors import InvalidId
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
@@ -32,7 +33,7 @@ def decode_cursor(text: object) -> Cursor | None:
         raw = base64.urlsafe_b64decode(f"{text}==".encode()).decode()
         milliseconds, entry_id = raw.split(":")
         return datetime.fromtimestamp(int(milliseconds) / 1000, UTC), ObjectId(entry_id)
-    except Exception:
+    except (ValueError, OverflowError, InvalidId):
         raise PydanticCustomError("cursor", "Cursor is none that was given out") from None
 
 

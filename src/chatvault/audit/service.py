@@ -1,7 +1,6 @@
 """Making entries, and showing them to those who review."""
 
 import time
-from datetime import datetime
 from typing import Any
 
 from bson import ObjectId
@@ -10,6 +9,7 @@ from chatvault.actor import Actor, Door, Role
 from chatvault.audit.actions import Action, Outcome
 from chatvault.audit.models import AuditEntry
 from chatvault.audit.recorder import Entry, Recorder
+from chatvault.audit.schemas import AuditQuery
 from chatvault.fields import now
 
 
@@ -43,62 +43,37 @@ def entry(
     }
 
 
-async def list_entries(
-    actor: Actor,
-    recorder: Recorder,
-    *,
-    user_id: ObjectId | None = None,
-    action: str | None = None,
-    resource_type: str | None = None,
-    resource_id: str | None = None,
-    outcome: Outcome | None = None,
-    since: datetime | None = None,
-    until: datetime | None = None,
-    before: tuple[datetime, ObjectId] | None = None,
-    limit: int = 50,
-) -> list[Entry]:
+async def list_entries(actor: Actor, recorder: Recorder, *, query: AuditQuery) -> list[Entry]:
     """A page of entries, newest first, that match all filters; itself audited.
 
     Args:
         actor: an auditor, an admin, or the operator at the command line.
         recorder: takes the entry about this reading.
-        user_id: whose operations.
-        action: such as `conversation.create`.
-        resource_type: such as `conversation`.
-        resource_id: the id of what was acted on.
-        outcome: success, denied or failed.
-        since: the earliest time, inclusive.
-        until: the latest time, exclusive.
-        before: time and id of the last entry of the page before.
-        limit: at most so many entries.
+        query: the filters and where the page before ended.
 
     Raises:
         Denied: the actor is neither auditor nor admin.
     """
     if actor.door is not Door.CLI:
         actor.require_role(Role.AUDITOR, Role.ADMIN)
-    exact = {
-        "user_id": user_id,
-        "action": action,
-        "resource_type": resource_type,
-        "resource_id": resource_id,
-        "outcome": outcome.value if outcome else None,
-    }
-    query: dict[str, Any] = {key: value for key, value in exact.items() if value is not None}
-    period = {"$gte": since, "$lt": until}
+    found = AuditEntry.get_pymongo_collection().find(_to_filter(query))
+    page = await found.sort([("at", -1), ("_id", -1)]).limit(query.limit).to_list()
+    await recorder.record(entry(actor, Action.AUDIT_LIST, details={"entries": len(page)}))
+    return page
+
+
+def _to_filter(query: AuditQuery) -> dict[str, Any]:
+    exact = query.model_dump(
+        include={"user_id", "action", "resource_type", "resource_id", "outcome"},
+        exclude_none=True,
+    )
+    if query.user_id is not None:
+        exact["user_id"] = query.user_id
+    period = {"$gte": query.since, "$lt": query.until}
     period = {operator: value for operator, value in period.items() if value is not None}
     if period:
-        query["at"] = period
-    if before is not None:
-        at, last_id = before
-        query["$or"] = [{"at": {"$lt": at}}, {"at": at, "_id": {"$lt": last_id}}]
-    found = AuditEntry.get_pymongo_collection().find(query)
-    page = await found.sort([("at", -1), ("_id", -1)]).limit(limit).to_list()
-    await recorder.record(
-        entry(
-            actor,
-            Action.AUDIT_LIST,
-            details={"entries": len(page)},
-        )
-    )
-    return page
+        exact["at"] = period
+    if query.before is not None:
+        at, last_id = query.before
+        exact["$or"] = [{"at": {"$lt": at}}, {"at": at, "_id": {"$lt": last_id}}]
+    return exact

@@ -85,6 +85,8 @@ class Draft:
             TooLarge: the conversation would not fit MongoDB's limit.
         """
         head = self.head
+        if not messages:
+            return
         size = sum(len(bson.encode(message)) for message in messages)
         if head["message_bytes"] + size > MAX_MESSAGE_BYTES:
             raise TooLarge("The conversation's messages may have at most 15 MB together.")

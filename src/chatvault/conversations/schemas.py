@@ -228,8 +228,9 @@ def message_wire(stored: Raw) -> Raw:
     """A stored message as it is shown: the client's own fields beside ours."""
     if "extra" not in stored:
         return stored
-    shown = {**stored.pop("extra"), **stored}
-    return {"id": shown.pop("id"), "seq": shown.pop("seq"), **shown}
+    extra = stored["extra"]
+    shown = {name: value for name, value in stored.items() if name != "extra"}
+    return shown | {name: value for name, value in extra.items() if name not in RESERVED}
 
 
 def summary_wire(stored: Raw) -> Raw:

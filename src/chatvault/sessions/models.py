@@ -27,9 +27,7 @@ class Session(Document):
         address: from where the login came.
     """
 
-    id: PydanticObjectId = Field(  # type: ignore[assignment]  # never without one
-        default_factory=PydanticObjectId, alias="_id"
-    )
+    id: PydanticObjectId = Field(default_factory=PydanticObjectId, alias="_id")
     user_id: Id
     token_hash: bytes
     role: Role

@@ -1,0 +1,57 @@
+"""Reading one conversation."""
+
+import pytest
+
+from answers import found, problem
+from conftest import HttpClient
+from factories import begin, message
+
+
+class TestGet:
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            "notanid", "507f1f77bcf86cd799439011", "507f1f77bcf86cd79943901", "0" * 25, "%00",
+            "507f1f77bcf86cd79943901g", "..%2Fusers", "%F0%9F%8E%89", "x" * 2000,
+        ],
+    )  # fmt: skip
+    @pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE"])
+    async def test_no_id_and_a_malformed_one_are_alike(
+        self, alice: HttpClient, method: str, wrong: str
+    ) -> None:
+        body = {"title": "x"} if method in {"PUT", "PATCH"} else None
+        answer = await alice.request(method, f"/conversations/{wrong}", json=body)
+        await problem(answer, 404, "not_found")
+
+    async def test_an_id_in_capitals_is_the_same(self, alice: HttpClient) -> None:
+        begun = await begin(alice)
+        assert await found(alice, begun["id"].upper()) == begun
+
+    async def test_carries_a_strong_tag_that_rises(self, alice: HttpClient) -> None:
+        begun = await begin(alice)
+        path = f"/conversations/{begun['id']}"
+        first = (await alice.get(path)).headers["ETag"]
+        await alice.post(f"{path}/messages", json=message())
+        second = (await alice.get(path)).headers["ETag"]
+        assert (first, second) == ('"1"', '"2"')
+
+    @pytest.mark.parametrize("tags", ['"1"', 'W/"1"', '"9", "1"', "*"])
+    async def test_a_known_version_is_304_without_body(self, alice: HttpClient, tags: str) -> None:
+        begun = await begin(alice)
+        answer = await alice.get(f"/conversations/{begun['id']}", headers={"If-None-Match": tags})
+        assert (answer.status, await answer.read()) == (304, b"")
+        assert answer.headers["ETag"] == '"1"'
+
+    @pytest.mark.parametrize("tags", ['"2"', 'W/"11"', "nonsense", ""])
+    async def test_another_version_is_the_whole(self, alice: HttpClient, tags: str) -> None:
+        begun = await begin(alice)
+        answer = await alice.get(f"/conversations/{begun['id']}", headers={"If-None-Match": tags})
+        assert (answer.status, await answer.json()) == (200, begun)
+
+    async def test_a_stranger_learns_nothing_by_a_tag(
+        self, alice: HttpClient, bob: HttpClient
+    ) -> None:
+        begun = await begin(alice)
+        for tags in ('"1"', "*"):
+            answer = await bob.get(f"/conversations/{begun['id']}", headers={"If-None-Match": tags})
+            await problem(answer, 404, "not_found")

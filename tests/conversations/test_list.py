@@ -1,0 +1,142 @@
+"""Lists: pages, their links, views and filters."""
+
+import re
+from typing import Any
+
+import pytest
+
+from answers import wrong_fields
+from conftest import HttpClient
+from factories import begin, message
+
+
+def ids(conversations: list[dict[str, Any]]) -> list[str]:
+    return [each["id"] for each in conversations]
+
+
+def link(header: str, name: str) -> str | None:
+    match = re.search(rf'<([^>]*)>; rel="{name}"', header)
+    return match and match[1]
+
+
+async def walk(http: HttpClient, path: str | None, name: str) -> list[list[dict[str, Any]]]:
+    """All pages that the links of one name lead to."""
+    pages = []
+    while path is not None:
+        answer = await http.get(path)
+        assert answer.status == 200
+        pages.append(await answer.json())
+        path = link(answer.headers.get("Link", ""), name)
+    return pages
+
+
+class TestList:
+    async def test_newest_change_comes_first(self, alice: HttpClient) -> None:
+        first, second, third = [await begin(alice, title=title) for title in "abc"]
+        await alice.post(f"/conversations/{first['id']}/messages", json=message())
+        await alice.put(f"/conversations/{second['id']}", json={"metadata": {"a": 1}})
+        listed = await (await alice.get("/conversations")).json()
+        assert ids(listed) == ids([second, first, third])
+
+    async def test_carries_the_messages_unless_a_summary_is_wanted(self, alice: HttpClient) -> None:
+        begun = await begin(alice, messages=[message("a"), message("b")], metadata={"x": {}})
+        full = await (await alice.get("/conversations?view=full")).json()
+        assert full == [begun] == await (await alice.get("/conversations")).json()
+        summary = await (await alice.get("/conversations?view=summary")).json()
+        assert summary == [
+            {
+                name: value
+                for name, value in begun.items()
+                if name not in {"messages", "messages_truncated"}
+            }
+        ]
+        assert summary[0]["total_messages"] == 2
+
+    async def test_filters_by_status(self, alice: HttpClient) -> None:
+        one, two, three = [await begin(alice, title=title) for title in "abc"]
+        for each in (one, three):
+            await alice.put(f"/conversations/{each['id']}", json={"status": "archived"})
+
+        archived = await alice.get("/conversations?status=archived&limit=1")
+        assert archived.headers["X-Total-Count"] == "2"
+        pages = await walk(alice, "/conversations?status=archived&limit=1", "next")
+        assert [ids(page) for page in pages] == [[three["id"]], [one["id"]]]
+        active = await alice.get("/conversations?status=active")
+        assert ids(await active.json()) == [two["id"]]
+        assert active.headers["X-Total-Count"] == "1"
+        assert (await alice.get("/conversations")).headers["X-Total-Count"] == "3"
+
+    async def test_pages_hold_each_once_though_all_changed_at_one_time(
+        self, alice: HttpClient, database: Any
+    ) -> None:
+        begun = [await begin(alice) for _ in range(23)]
+        at = (await database["conversations"].find_one())["updated_at"]
+        await database["conversations"].update_many({}, {"$set": {"updated_at": at}})
+
+        pages = await walk(alice, "/conversations?limit=5&view=summary", "next")
+
+        assert [len(page) for page in pages] == [5, 5, 5, 5, 3]
+        seen = [each for page in pages for each in ids(page)]
+        assert len(seen) == len(set(seen)) == 23
+        assert set(seen) == set(ids(begun))
+        back = await walk(alice, "/conversations?limit=5&offset=20&view=summary", "prev")
+        assert [ids(page) for page in reversed(back)] == [ids(page) for page in pages]
+
+    async def test_links_only_where_there_are_pages(self, alice: HttpClient) -> None:
+        for _ in range(4):
+            await begin(alice)
+        expected = {
+            "limit=4": set(),
+            "limit=2": {"next"},
+            "limit=2&offset=2": {"prev"},
+            "limit=2&offset=1": {"prev", "next"},
+            "limit=2&offset=9": {"prev"},
+        }
+        for query, names in expected.items():
+            answer = await alice.get(f"/conversations?{query}")
+            header = answer.headers.get("Link", "")
+            assert set(re.findall('rel="([a-z]+)"', header)) == names
+            assert answer.headers["X-Total-Count"] == "4"
+        answer = await alice.get("/conversations?limit=2&offset=1")
+        assert link(answer.headers["Link"], "prev") == "/conversations?limit=2&offset=0"
+        answer = await alice.get("/conversations?limit=2&offset=9")
+        assert await answer.json() == []
+
+    async def test_defaults_to_a_hundred(self, alice: HttpClient) -> None:
+        for _ in range(101):
+            await begin(alice)
+        answer = await alice.get("/conversations?view=summary")
+        assert len(await answer.json()) == 100
+        assert answer.headers["X-Total-Count"] == "101"
+        assert len(await (await alice.get("/conversations?limit=200")).json()) == 101
+
+    @pytest.mark.parametrize(
+        ("query", "name"),
+        [
+            ("limit=0", "limit"),
+            ("limit=-1", "limit"),
+            ("limit=201", "limit"),
+            ("limit=1.5", "limit"),
+            ("limit=", "limit"),
+            ("limit=9999999999999999999999", "limit"),
+            ("limit=1&limit=2", "limit"),
+            ("offset=-1", "offset"),
+            ("offset=9223372036854775808", "offset"),
+            ("status=deleted", "status"),
+            ("status=", "status"),
+            ("view=tiny", "view"),
+            ("user_id=507f1f77bcf86cd799439011", "user_id"),
+            ("$where=1", "$where"),
+        ],
+    )
+    async def test_names_the_wrong_parameter(
+        self, alice: HttpClient, query: str, name: str
+    ) -> None:
+        assert [["query", name]] == await wrong_fields(await alice.get(f"/conversations?{query}"))
+
+    async def test_the_count_knows_no_parameters_of_others(
+        self, alice: HttpClient, bob: HttpClient
+    ) -> None:
+        await begin(alice)
+        assert await (await bob.get("/conversations/stats/count")).json() == {"count": 0}
+        assert await (await alice.get("/conversations/stats/count")).json() == {"count": 1}

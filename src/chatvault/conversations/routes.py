@@ -34,6 +34,7 @@ from chatvault.web import RECORDER, etag, json_response, page_links
 LANE = web.AppKey("lane", Lane)
 MAX_PAGE = 200
 ETAG = re.compile(r'\s*"(\d{1,18})"\s*')
+MINIMAL = re.compile(r'\s*return\s*=\s*("?)minimal\1\s*(;.*)?', re.IGNORECASE)
 routes = Routes("conversations")
 
 
@@ -68,7 +69,7 @@ class PreferHeaders(BaseModel):
     @property
     def minimal(self) -> bool:
         """Whether `return=minimal` is preferred."""
-        return "return=minimal" in (part.strip() for part in re.split("[,;]", self.prefer))
+        return any(MINIMAL.fullmatch(part) for part in self.prefer.split(","))
 
 
 class ReadHeaders(BaseModel):
@@ -160,7 +161,8 @@ async def get_conversation(
     """Read one conversation."""
     stored = await service.get(actor, request.app[RECORDER], conversation_id=path.conversation_id)
     tag = etag(stored["version"])
-    if tag in (part.strip().removeprefix("W/") for part in headers.if_none_match.split(",")):
+    known = {part.strip().removeprefix("W/") for part in headers.if_none_match.split(",")}
+    if known & {tag, "*"}:
         return web.Response(status=304, headers={"ETag": tag})
     return _answer(stored)
 

@@ -21,7 +21,8 @@ class ChatvaultError(Exception):
 
     Attributes:
         code: stable and machine-readable; clients branch on it.
-        detail: one readable sentence; the class docstring's first line unless told.
+        detail: one readable sentence; the class docstring's first line, without its full stop,
+            unless told.
         errors: the wrong fields, where the input was at fault.
         retry_after: seconds after which a repeat makes sense, or None.
         resource_id: what was acted on, where the request itself does not say; for the audit.
@@ -39,7 +40,7 @@ class ChatvaultError(Exception):
         resource_id: str | None = None,
         recorded: dict[str, str] | None = None,
     ) -> None:
-        self.detail = detail or (self.__doc__ or "").partition("\n")[0]
+        self.detail = detail or (self.__doc__ or "").partition("\n")[0].removesuffix(".")
         self.errors = errors
         self.retry_after = retry_after
         self.resource_id = resource_id

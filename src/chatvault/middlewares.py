@@ -5,7 +5,6 @@ import re
 import time
 import uuid
 from dataclasses import replace
-from urllib.parse import urlsplit
 
 import aiohttp_session
 import structlog
@@ -87,13 +86,18 @@ def _client(request: web.Request, trusted: tuple[Network, ...]) -> tuple[str | N
     """Address and scheme as the first untrusted hop used them."""
     if not _is_trusted(request.remote, trusted):
         return request.remote, request.scheme
-    hops = [hop.strip() for hop in request.headers.get("X-Forwarded-For", "").split(",")]
+    hops = _forwarded(request, "X-Forwarded-For")
     address = next((hop for hop in reversed(hops) if not _is_trusted(hop, trusted)), "")
-    scheme = request.headers.get("X-Forwarded-Proto", "").split(",")[-1].strip()
+    scheme = _forwarded(request, "X-Forwarded-Proto")[-1]
     return (
         address if _is_address(address) else request.remote,
         scheme if scheme in {"http", "https"} else request.scheme,
     )
+
+
+def _forwarded(request: web.Request, name: str) -> list[str]:
+    # A proxy may add a line of its own below the one that the client made up.
+    return [hop.strip() for hop in ",".join(request.headers.getall(name, ())).split(",")]
 
 
 def _is_address(text: str) -> bool:
@@ -170,7 +174,7 @@ def _is_foreign(request: web.Request) -> bool:
         return request.headers.get("Sec-Fetch-Site") == "cross-site"
     if origin in request.app[SETTINGS].allowed_origins:
         return False
-    return urlsplit(origin)[:2] != (request[SCHEME], request.host)
+    return origin != f"{request[SCHEME]}://{request.host}".lower()
 
 
 def _preflight(request: web.Request) -> web.Response:

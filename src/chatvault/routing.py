@@ -13,7 +13,7 @@ from aiohttp import web
 from pydantic import BaseModel
 
 from chatvault.audit.actions import Action
-from chatvault.errors import ChatvaultError
+from chatvault.errors import ChatvaultError, NotAuthenticated
 from chatvault.web import ACTOR, parse_body, parse_headers, parse_path, parse_query
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -50,9 +50,9 @@ class Operation:
         """Parse what the handler asks for, and let it answer."""
         given: dict[str, Any] = {}
         if not self.is_public:
-            actor = request[ACTOR]
-            assert actor.owner_id  # noqa: S101  # raises NotAuthenticated for the anonymous
-            given["actor"] = actor
+            given["actor"] = actor = request[ACTOR]
+            if actor.user_id is None:
+                raise NotAuthenticated
         elif self.knows_caller:
             given["caller"] = request[ACTOR]
         if "path" in self.models:

@@ -15,6 +15,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from chatvault.errors import ChatvaultError
 
 PREFIX = "CHATVAULT_"
+# Read by a command instead of a prompt; no setting of the service.
+NEW_PASSWORD = "CHATVAULT_NEW_PASSWORD"  # noqa: S105  # a name of a variable
 LOCAL_ORIGINS = tuple(
     f"http://{host}:{port}"
     for host in ("localhost", "127.0.0.1")
@@ -169,7 +171,7 @@ def load_settings() -> Settings:
     """
     known = {PREFIX + name.upper() for name in Settings.model_fields}
     for variable in sorted(os.environ):
-        if variable.upper().startswith(PREFIX) and variable.upper() not in known:
+        if variable.upper().startswith(PREFIX) and variable.upper() not in known | {NEW_PASSWORD}:
             near = difflib.get_close_matches(variable.upper(), known, n=1)
             hint = f"; did you mean {near[0]}?" if near else "; see `chatvault settings`"
             raise InvalidSettings(f"{variable} is not a setting{hint}")

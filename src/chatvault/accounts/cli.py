@@ -13,13 +13,13 @@ from chatvault.accounts.schemas import NewPassword, RegisterIn
 from chatvault.actor import Role
 from chatvault.audit.recorder import Recorder
 from chatvault.fields import format_instant
-from chatvault.settings import load_settings
+from chatvault.settings import NEW_PASSWORD, load_settings
 from chatvault.terminal import operator, out, run, validate
 
 users = typer.Typer(help="Accounts, their roles and passwords.", no_args_is_help=True)
 
 PasswordOption = Annotated[
-    str | None, typer.Option(help="asked for if absent", envvar="CHATVAULT_NEW_PASSWORD")
+    str | None, typer.Option(help="asked for if absent", envvar=NEW_PASSWORD)
 ]
 GenerateOption = Annotated[
     bool, typer.Option("--generate", help="make a password and print it once")
@@ -62,7 +62,7 @@ def _password(given: str | None, *, generate: bool) -> str:
 
 @users.command("list")
 def list_users() -> None:
-    """List all service."""
+    """List all accounts."""
     table = Table("username", "role", "active", "email", "created", "last login", "id", box=None)
     for user in run(lambda: service.list_users(operator(), Recorder())):
         table.add_row(

@@ -136,7 +136,10 @@ async def change_password(
     hashed = await hasher.hash(new_password)
 
     async def change(session: AsyncClientSession) -> int:
-        await _set(user.id, {"password_hash": hashed}, session)
+        # The filter repeats what was checked: an operator may have set another one since.
+        checked = {"password_hash": user.password_hash, "is_active": True}
+        if await _set(user.id, {"password_hash": hashed}, session, checked) is None:
+            raise InvalidCredentials("The current password is wrong.")
         others = Session.owned_by(actor, _id={"$ne": actor.session_id})
         ended = await Session.get_pymongo_collection().delete_many(others, session=session)
         await _record(
@@ -207,6 +210,8 @@ async def _change(actor: Actor, username: str, fields: dict[str, object], action
 
     async def change(session: AsyncClientSession) -> User:
         changed = await _set(user.id, fields, session)
+        if changed is None:
+            raise NotFound(f"There is no user {username!r}.")
         await Session.get_pymongo_collection().delete_many({"user_id": user.id}, session=session)
         await _record(actor, action, user.id, session)
         return changed
@@ -214,17 +219,19 @@ async def _change(actor: Actor, username: str, fields: dict[str, object], action
     return await transaction(change)
 
 
-async def _set(user_id: ObjectId, fields: dict[str, object], session: AsyncClientSession) -> User:
+async def _set(
+    user_id: ObjectId,
+    fields: dict[str, object],
+    session: AsyncClientSession,
+    checked: dict[str, object] | None = None,
+) -> User | None:
     stored = await User.get_pymongo_collection().find_one_and_update(
-        {"_id": user_id},
+        {"_id": user_id, **(checked or {})},
         {"$set": fields},
         return_document=ReturnDocument.AFTER,
         session=session,
     )
-    if stored is None:
-        raise NotFound("The user is gone.")
-    changed: User = User.model_validate(stored)
-    return changed
+    return None if stored is None else User.model_validate(stored)
 
 
 async def _record(

@@ -133,7 +133,7 @@ async def _end(actor: Actor, ids: list[ObjectId | None], action: Action) -> int:
 
     async def end(session: AsyncClientSession) -> int:
         ended = await _delete(actor, ids, session)
-        if ended or action is Action.SESSION_REVOKE_OTHERS:
+        if ended or action is not Action.SESSION_REVOKE:
             entry: Entry = audit.entry(actor, action, target, details={"sessions": ended})
             await AuditEntry.get_pymongo_collection().insert_one(entry, session=session)
         return ended

@@ -2,10 +2,13 @@
 
 from typing import Any
 
+from pymongo.errors import BulkWriteError
+
 from chatvault.audit.models import AuditEntry
 from chatvault.batching import Batcher
 
 Entry = dict[str, Any]
+DUPLICATE_KEY = 11000
 
 
 class Recorder:
@@ -24,5 +27,11 @@ class Recorder:
 
     @staticmethod
     async def _write(entries: list[Entry]) -> list[None]:
-        await AuditEntry.get_pymongo_collection().insert_many(entries, ordered=False)
+        try:
+            await AuditEntry.get_pymongo_collection().insert_many(entries, ordered=False)
+        except BulkWriteError as error:
+            # An entry whose id is there was stored by an earlier try that seemed to fail.
+            codes = {failed["code"] for failed in error.details["writeErrors"]}
+            if codes != {DUPLICATE_KEY} or error.details["writeConcernErrors"]:
+                raise
         return [None] * len(entries)

@@ -51,7 +51,8 @@ class RefusalCounter:
         try:
             await self._recorder.record(entry)
         except PyMongoError:
-            self._open.pop(key, None)
+            if not self._open[key]["details"]["count"]:
+                del self._open[key]
             raise
 
     def _count(self, key: Key, entry: Entry) -> None:
@@ -71,7 +72,10 @@ class RefusalCounter:
         try:
             await asyncio.gather(*(self._recorder.record(entry) for entry in counted.values()))
         except PyMongoError:
-            self._open = counted | self._open
+            for key, entry in counted.items():
+                since = self._open[key]["details"]["count"] if key in self._open else 0
+                entry["details"]["count"] += since
+                self._open[key] = entry
             raise
 
     async def run(self) -> None:

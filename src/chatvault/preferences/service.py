@@ -26,7 +26,8 @@ async def get(actor: Actor, recorder: Recorder) -> Values:
 
 async def replace(actor: Actor, *, values: Values) -> Values:
     """Set these and nothing else; null counts as not set."""
-    return await _store(actor, Action.PREFERENCES_UPDATE, lambda _: merge_patch({}, values))
+    given = {key: value for key, value in values.items() if value is not None}
+    return await _store(actor, Action.PREFERENCES_UPDATE, lambda _: given)
 
 
 async def patch(

@@ -1,0 +1,56 @@
+import asyncio
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from chatvault.accounts.passwords import PasswordHasher
+from chatvault.errors import Unavailable
+
+
+@pytest.fixture
+def hasher() -> Iterator[PasswordHasher]:
+    hasher = PasswordHasher(4, threads=1, max_waiting=2)
+    yield hasher
+    hasher.close()
+
+
+class TestPasswordHasher:
+    async def test_knows_its_own_hashes(self, hasher: PasswordHasher) -> None:
+        hashed = await hasher.hash("correct horse")
+
+        assert await hasher.verify("correct horse", hashed)
+        assert not await hasher.verify("correct horsE", hashed)
+
+    async def test_salts(self, hasher: PasswordHasher) -> None:
+        assert await hasher.hash("correct horse") != await hasher.hash("correct horse")
+
+    async def test_says_no_without_a_hash_whatever_the_password(
+        self, hasher: PasswordHasher
+    ) -> None:
+        assert not await hasher.verify("nobody", None)
+        assert not await hasher.verify("anything", None)
+
+    async def test_works_off_the_event_loop(self, hasher: PasswordHasher) -> None:
+        names = await hasher._run(lambda: threading.current_thread().name)
+
+        assert names.startswith("bcrypt")
+
+    async def test_refuses_more_than_its_queue_holds(self, hasher: PasswordHasher) -> None:
+        hold = threading.Event()
+        waiting = [asyncio.create_task(hasher._run(hold.wait)) for _ in range(3)]
+        await asyncio.sleep(0)
+
+        with pytest.raises(Unavailable) as refused:
+            await hasher.hash("one too many")
+        hold.set()
+
+        assert refused.value.retry_after == 1
+        assert all(await asyncio.gather(*waiting))
+        assert await hasher.hash("there is room again")
+
+    async def test_gives_back_the_place_of_a_failure(self, hasher: PasswordHasher) -> None:
+        for _ in range(5):
+            with pytest.raises(ZeroDivisionError):
+                await hasher._run(lambda: 1 / 0)
+        assert await hasher.hash("correct horse")

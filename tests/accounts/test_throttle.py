@@ -1,0 +1,162 @@
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from limits import RateLimitItemPerMinute
+
+from chatvault.accounts import throttle
+from chatvault.accounts.throttle import CounterStorage, LoginThrottle
+from chatvault.errors import Throttled
+from chatvault.settings import Settings
+from conftest import HttpClient
+from factories import PASSWORD
+
+
+async def guess(
+    browser: HttpClient, username: str = "alice", password: str = "wrong", address: str = "10.0.0.1"
+) -> Any:
+    return await browser.post(
+        "/auth/login",
+        json={"username": username, "password": password},
+        headers={"X-Forwarded-For": address},
+    )
+
+
+class TestLogins:
+    @pytest.fixture
+    def settings(self, tmp_path: Path) -> Settings:
+        return Settings(
+            data_dir=tmp_path,
+            bcrypt_rounds=4,
+            mongodb_database="tests",
+            trusted_proxies="127.0.0.1",  # type: ignore[arg-type]  # as the environment gives it
+        )
+
+    async def test_are_throttled_per_account_and_address(
+        self, alice: HttpClient, http: HttpClient
+    ) -> None:
+        first = [(await guess(http)).status for _ in range(10)]
+        answer = await guess(http, password=PASSWORD)
+
+        assert set(first) == {401}
+        assert answer.status == 429
+        assert (await answer.json())["code"] == "too_many_requests"
+        assert 1 <= int(answer.headers["Retry-After"]) <= 300
+
+    async def test_keep_the_owner_signed_in_and_able_to_sign_in_elsewhere(
+        self, alice: HttpClient, http: HttpClient
+    ) -> None:
+        for _ in range(11):
+            await guess(http)
+
+        assert (await alice.get("/auth/me")).status == 200
+        assert (await guess(http, password=PASSWORD, address="10.0.0.2")).status == 200
+
+    async def test_do_not_count_what_another_account_did(
+        self, alice: HttpClient, bob: HttpClient, http: HttpClient
+    ) -> None:
+        for _ in range(11):
+            await guess(http)
+
+        assert (await guess(http, "bob", PASSWORD)).status == 200
+
+    async def test_of_unknown_names_are_throttled_alike(self, http: HttpClient) -> None:
+        statuses = [(await guess(http, "nobody")).status for _ in range(11)]
+
+        assert statuses == [401] * 10 + [429]
+
+    async def test_cannot_escape_by_spelling_the_name_otherwise(
+        self, alice: HttpClient, http: HttpClient
+    ) -> None:
+        statuses = [
+            (await guess(http, name)).status for name in ["alice", "ALICE", "Alice", "aLICE"] * 3
+        ]
+
+        assert statuses == [401] * 10 + [429] * 2
+
+    async def test_begin_anew_after_a_success(self, alice: HttpClient, http: HttpClient) -> None:
+        for _ in range(9):
+            await guess(http)
+        assert (await guess(http, password=PASSWORD)).status == 200
+
+        assert (await guess(http)).status == 401
+        assert (await guess(http, password=PASSWORD)).status == 200
+
+    async def test_are_throttled_per_address_over_all_names(
+        self, http: HttpClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(throttle, "PER_ADDRESS", RateLimitItemPerMinute(5, 5))
+
+        statuses = [(await guess(http, f"name{number}")).status for number in range(6)]
+
+        assert statuses == [401] * 5 + [429]
+        assert (await guess(http, "name9", address="10.0.0.2")).status == 401
+
+    async def test_are_throttled_per_account_over_all_addresses(
+        self, http: HttpClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(throttle, "PER_ACCOUNT", RateLimitItemPerMinute(5, 60))
+
+        statuses = [(await guess(http, address=f"10.0.0.{number}")).status for number in range(6)]
+
+        assert statuses == [401] * 5 + [429]
+
+    async def test_keep_no_name_in_their_counters(self, http: HttpClient, database: Any) -> None:
+        await guess(http, "plantedname")
+
+        counters = await database.rate_limits.find().to_list()
+        assert len(counters) == 3
+        assert "plantedname" not in str(counters)
+
+
+class TestCounterStorage:
+    @pytest.fixture
+    def storage(self, database: Any) -> CounterStorage:
+        return CounterStorage(database.rate_limits)
+
+    async def test_counts_exactly_under_a_race(self, storage: CounterStorage) -> None:
+        counts = await asyncio.gather(*(storage.incr("key", 60) for _ in range(60)))
+
+        assert sorted(counts) == list(range(1, 61))
+        assert await storage.get("key") == 60
+
+    async def test_begins_anew_when_the_window_is_over(
+        self, storage: CounterStorage, database: Any
+    ) -> None:
+        assert [await storage.incr("key", 60), await storage.incr("key", 60)] == [1, 2]
+        await database.rate_limits.update_one(
+            {}, [{"$set": {"expires_at": {"$subtract": ["$$NOW", 1]}}}]
+        )
+
+        assert await storage.get("key") == 0
+        assert await storage.incr("key", 60) == 1
+
+    async def test_is_forgotten_by_mongodb_after_the_window(
+        self, http: HttpClient, database: Any
+    ) -> None:
+        indexes = await database.rate_limits.index_information()
+
+        assert any("expireAfterSeconds" in found for found in indexes.values())
+
+    async def test_clears_and_resets(self, storage: CounterStorage) -> None:
+        await storage.incr("one", 60)
+        await storage.incr("two", 60)
+
+        await storage.clear("one")
+        assert [await storage.get("one"), await storage.get("two")] == [0, 1]
+        assert await storage.reset() == 1
+        assert await storage.check()
+
+
+class TestLoginThrottle:
+    async def test_of_many_at_once_lets_ten_pass(self, database: Any) -> None:
+        guard = LoginThrottle(CounterStorage(database.rate_limits))
+
+        outcomes = await asyncio.gather(
+            *(guard.admit(account="a", address="10.0.0.1") for _ in range(30)),
+            return_exceptions=True,
+        )
+
+        assert sum(outcome is None for outcome in outcomes) == 10
+        assert sum(isinstance(outcome, Throttled) for outcome in outcomes) == 20

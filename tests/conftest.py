@@ -19,6 +19,8 @@ from chatvault.settings import Settings
 from chatvault.web import SETTINGS
 from factories import PASSWORD, account
 
+pytest_plugins = ["commanding"]
+
 HttpClient = TestClient[web.Request, web.Application]
 ClientFactory = Callable[..., Awaitable[HttpClient]]
 SignIn = Callable[..., Awaitable[HttpClient]]

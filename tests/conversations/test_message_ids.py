@@ -138,7 +138,7 @@ class TestAppended:
             before = stored["updated_at"]
 
     async def test_keeps_what_it_does_not_know(self, alice: HttpClient) -> None:
-        extras = {
+        extras: dict[str, Any] = {
             "weird": {"any": ["field", None, 1.5, {"": {"a.b": "$c"}}]},
             "extra": {"extra": 1},
             "_id": "mine",

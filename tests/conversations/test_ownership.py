@@ -9,7 +9,7 @@ from chatvault.actor import Role
 from conftest import HttpClient, SignIn
 from factories import begin, message
 
-ATTEMPTS = [
+ATTEMPTS: list[tuple[str, str, Any, dict[str, str]]] = [
     ("GET", "", None, {}),
     ("GET", "", None, {"If-None-Match": '"1"'}),
     ("GET", "?view=full", None, {}),

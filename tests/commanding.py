@@ -1,0 +1,76 @@
+"""Fixtures: the command line, called as its entry point is, on the test run's MongoDB."""
+
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pymongo import MongoClient
+from pymongo.database import Database
+
+from chatvault import cli
+
+Documents = Database[dict[str, Any]]
+DATABASE = "tests-cli"
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended.
+
+    Attributes:
+        status: its exit status.
+        out: what it printed.
+        err: what it said beside: progress, errors.
+    """
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def line(self) -> str:
+        """The one line that it said, beside any progress."""
+        [line] = [line for line in self.err.splitlines() if not line.startswith("Importing")]
+        return line
+
+
+Command = Callable[..., Ended]
+
+
+@pytest.fixture
+def documents(mongodb_url: str) -> Iterator[Documents]:
+    """The database of the commands, empty."""
+    with MongoClient[dict[str, Any]](mongodb_url) as client:
+        database = client[DATABASE]
+        for name in database.list_collection_names():
+            database[name].delete_many({})
+        yield database
+
+
+@pytest.fixture
+def command(
+    documents: Documents,
+    mongodb_url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Command:
+    """Runs a command in this process; its log stays unconfigured, as capsys would close it."""
+    monkeypatch.setattr("chatvault.terminal.configure_logs", lambda _settings: None)
+    monkeypatch.setenv("CHATVAULT_MONGODB_URL", mongodb_url)
+    monkeypatch.setenv("CHATVAULT_MONGODB_DATABASE", DATABASE)
+    monkeypatch.setenv("CHATVAULT_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("CHATVAULT_BCRYPT_ROUNDS", "4")
+
+    def run(*arguments: str) -> Ended:
+        monkeypatch.setattr(sys, "argv", ["chatvault", *arguments])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        seen = capsys.readouterr()
+        return Ended(int(ended.value.code or 0), seen.out, seen.err)
+
+    return run

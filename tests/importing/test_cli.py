@@ -1,0 +1,185 @@
+"""`chatvault import`: a file in, a report out, one line where it cannot be."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chatvault.importing.localstorage import CONVERSATIONS_KEY, SETTINGS_KEY
+from commanding import Command, Documents
+from exports import SETTINGS, exported
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "my_conversations.json"
+    path.write_text(json.dumps([exported(number) for number in (2, 1, 0)], indent=2))
+    return path
+
+
+@pytest.fixture
+def user(command: Command) -> str:
+    created = command("users", "create", "alice", "--email", "a@example.com", "--generate")
+    assert created.status == 0, created.err
+    return "alice"
+
+
+def counts(documents: Documents) -> dict[str, int]:
+    return {name: documents[name].count_documents({}) for name in documents.list_collection_names()}
+
+
+class TestImport:
+    def test_reports_what_it_did(
+        self, command: Command, user: str, file: Path, documents: Documents
+    ) -> None:
+        done = command("import", str(file), "--username", user)
+
+        assert done.status == 0, done.err
+        assert "3 conversations imported" in done.out
+        assert "12 messages stored" in done.out
+        assert "peak memory" in done.out
+        assert documents["conversations"].count_documents({}) == 3
+
+        again = command("import", str(file), "--username", user)
+        assert again.status == 0
+        assert "3 conversations already there" in again.out
+        assert "0 conversations imported" in again.out
+        assert "0 messages stored" in again.out
+        assert documents["conversations"].count_documents({}) == 3
+
+    def test_dry_run_writes_nothing(
+        self, command: Command, user: str, file: Path, documents: Documents
+    ) -> None:
+        before = counts(documents)
+        done = command("import", str(file), "--username", user, "--dry-run")
+        assert done.status == 0
+        assert "3 conversations would be imported" in done.out
+        assert "12 messages would be stored" in done.out
+        assert counts(documents) == before
+
+    @pytest.mark.parametrize(
+        ("choice", "words", "number"), [("replace", "replaced", 3), ("copy", "copied", 6)]
+    )
+    def test_on_duplicate(
+        self,
+        command: Command,
+        user: str,
+        file: Path,
+        documents: Documents,
+        choice: str,
+        words: str,
+        number: int,
+    ) -> None:
+        command("import", str(file), "--username", user)
+        done = command("import", str(file), "--username", user, "--on-duplicate", choice)
+        assert f"3 conversations {words}" in done.out
+        assert documents["conversations"].count_documents({}) == number
+
+    def test_takes_over_preferences(
+        self, command: Command, user: str, file: Path, documents: Documents
+    ) -> None:
+        dump = {CONVERSATIONS_KEY: "[]", SETTINGS_KEY: json.dumps(SETTINGS)}
+        file.write_text(json.dumps(dump))
+        done = command("import", str(file), "--username", user)
+        assert done.status == 0, done.err
+        assert "preferences taken over" in done.out
+        stored = documents["preferences"].find_one()
+        assert stored is not None
+        assert stored["preferences"] == SETTINGS
+
+    def test_tells_what_was_mended(self, command: Command, user: str, file: Path) -> None:
+        file.write_text(json.dumps([exported(1) | {"title": None, "isLoading": True}]))
+        done = command("import", str(file), "--username", user)
+        assert "mended: conversation 1: had no title" in done.out
+        assert "'isLoading' was left on" in done.out
+
+    def test_names_are_known_without_regard_to_case(
+        self, command: Command, user: str, file: Path
+    ) -> None:
+        assert command("import", str(file), "--username", user.upper()).status == 0
+
+
+def _cut(path: Path) -> str:
+    """The file's text up to the middle of its last conversation."""
+    text = path.read_text()
+    return text[: text.rindex("About") + 3]
+
+
+class TestBadFile:
+    @pytest.mark.parametrize(
+        ("content", "words"),
+        [
+            ("", "not JSON at line 1 column 1"),
+            ("not json", "not JSON at line 1 column 1"),
+            ('{"a": 1}', "holds neither 'ai-chat-conversations'"),
+            ("[5]", "conversation 1: not an object"),
+            (
+                json.dumps([exported(1), exported(2) | {"messages": [{"type": "user"}, 5]}]),
+                'conversation 2 (id "mwop8gsv2"), message 2: not an object',
+            ),
+            (json.dumps([exported(1), {"id": "x"}]), "no 'messages'"),
+        ],
+    )
+    def test_is_one_line_and_changes_nothing(
+        self,
+        command: Command,
+        user: str,
+        file: Path,
+        documents: Documents,
+        content: str,
+        words: str,
+    ) -> None:
+        before = counts(documents)
+        file.write_text(content)
+        failed = command("import", str(file), "--username", user)
+        assert failed.status == 2
+        assert failed.line.startswith("chatvault: my_conversations.json: ")
+        assert words in failed.line
+        assert counts(documents) == before
+
+    def test_a_cut_one_is_salvaged_only_if_asked(
+        self, command: Command, user: str, file: Path, documents: Documents
+    ) -> None:
+        file.write_text(_cut(file))
+
+        failed = command("import", str(file), "--username", user)
+        assert failed.status == 2
+        assert "--salvage imports the 2 whole conversations before the cut" in failed.line
+        assert documents["conversations"].count_documents({}) == 0
+
+        done = command("import", str(file), "--username", user, "--salvage")
+        assert done.status == 0, done.err
+        assert "2 conversations imported" in done.out
+        assert "not imported: conversation 3: cut off" in done.out
+        assert "the file is cut off" in done.out
+        assert documents["conversations"].count_documents({}) == 2
+
+    def test_salvage_leaves_out_a_bad_conversation(
+        self, command: Command, user: str, file: Path
+    ) -> None:
+        file.write_text(json.dumps([exported(1), {"id": "bad"}, exported(2)]))
+        done = command("import", str(file), "--username", user, "--salvage")
+        assert "2 conversations imported" in done.out
+        assert "not imported: conversation 2 (id \"bad\"): no 'messages'" in done.out
+
+
+class TestBadCall:
+    def test_an_unknown_user_is_one_line(
+        self, command: Command, file: Path, documents: Documents
+    ) -> None:
+        failed = command("import", str(file), "--username", "nobody")
+        assert failed.status == 1
+        assert "There is no user 'nobody'" in failed.line
+        assert "users create nobody" in failed.line
+        assert documents["conversations"].count_documents({}) == 0
+
+    def test_a_missing_file_is_a_wrong_call(self, command: Command, tmp_path: Path) -> None:
+        failed = command("import", str(tmp_path / "none.json"), "--username", "alice")
+        assert failed.status == 2
+        assert "none.json" in failed.err
+
+    def test_an_unknown_choice_is_a_wrong_call(self, command: Command, file: Path) -> None:
+        wrong: Any = command("import", str(file), "--username", "a", "--on-duplicate", "merge")
+        assert wrong.status == 2
+        assert "merge" in wrong.err

@@ -1,0 +1,219 @@
+"""Bringing conversations in: each whole, none twice."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from chatvault.accounts import service as accounts
+from chatvault.actor import Actor, Door
+from chatvault.conversations.lane import Lane
+from chatvault.fields import now
+from chatvault.importing.conversations import ImportRejected
+from chatvault.importing.localstorage import CONVERSATIONS_KEY, SETTINGS_KEY, read
+from chatvault.importing.service import Fate, OnDuplicate, Report, import_file
+from chatvault.web import RECORDER
+from conftest import HttpClient
+from exports import SETTINGS, as_stored, exported, shown
+from factories import begin
+
+BringIn = Callable[..., Awaitable[Report]]
+
+
+@pytest.fixture
+def bring_in(app: web.Application) -> BringIn:
+    """Imports a value as a file of its JSON, by a lane of its own as every process has one."""
+
+    async def bring_in(value: Any, username: str = "alice", **options: Any) -> Report:
+        user = await accounts.find_by_username(username)
+        assert user is not None
+        content = read(json.dumps(value).encode(), name="my.json", now=now())
+        actor = Actor(door=Door.CLI, user_id=user.id, role=user.role)
+        return await import_file(actor, Lane(), app[RECORDER], content=content, **options)
+
+    return bring_in
+
+
+async def stored(http: HttpClient) -> list[dict[str, Any]]:
+    """All conversations with all messages, newest first."""
+    listed = await (await http.get("/conversations?limit=200")).json()
+    return [await (await http.get(f"/conversations/{each['id']}")).json() for each in listed]
+
+
+async def counts(database: Any) -> dict[str, int]:
+    names = sorted(await database.list_collection_names())
+    return {name: await database[name].count_documents({}) for name in names}
+
+
+class TestImport:
+    async def test_comes_back_as_it_was(self, alice: HttpClient, bring_in: BringIn) -> None:
+        file = [exported(number, messages=number) for number in reversed(range(9))]
+
+        report = await bring_in(file)
+
+        assert report.fates == {Fate.IMPORTED: 9}
+        assert report.messages == sum(range(9))
+        assert (report.skipped, report.mended, report.truncated) == ([], [], False)
+        assert [shown(each) for each in await stored(alice)] == [as_stored(each) for each in file]
+
+    async def test_can_be_continued(self, alice: HttpClient, bring_in: BringIn) -> None:
+        await bring_in([exported(1)])
+        [before] = await stored(alice)
+        path = f"/conversations/{before['id']}"
+        answer = await alice.post(f"{path}/messages", json={"role": "user", "content": "on"})
+        after = await answer.json()
+        assert after["messages"][:-1] == before["messages"]
+        assert after["messages"][-1]["seq"] == before["messages"][-1]["seq"] + 1
+        assert after["version"] == before["version"] + 1
+
+    async def test_twice_imports_nothing_twice(self, alice: HttpClient, bring_in: BringIn) -> None:
+        await bring_in([exported(number) for number in range(3)])
+        before = await stored(alice)
+
+        report = await bring_in([exported(number) for number in range(5)])
+
+        assert report.fates == {Fate.SKIPPED: 3, Fate.IMPORTED: 2}
+        assert report.messages == 8
+        after = await stored(alice)
+        assert len(after) == 5
+        assert all(each in after for each in before)
+
+    async def test_three_at_once_import_nothing_twice(
+        self, alice: HttpClient, bring_in: BringIn, database: Any
+    ) -> None:
+        file = [exported(number) for number in range(150)]
+
+        reports = await asyncio.gather(*(bring_in(file) for _ in range(3)))
+
+        assert sum(report.fates[Fate.IMPORTED] for report in reports) == 150
+        assert sum(report.fates[Fate.SKIPPED] for report in reports) == 300
+        answer = await alice.get("/conversations/stats/count")
+        assert await answer.json() == {"count": 150}
+        entries = {"action": "conversation.import"}
+        assert await database["audit_logs"].count_documents(entries) == 150
+
+    async def test_what_was_deleted_comes_again(self, alice: HttpClient, bring_in: BringIn) -> None:
+        await bring_in([exported(1)])
+        await alice.delete("/conversations")
+        assert (await bring_in([exported(1)])).fates == {Fate.IMPORTED: 1}
+
+    async def test_two_users_import_the_same_file(
+        self, alice: HttpClient, bob: HttpClient, bring_in: BringIn
+    ) -> None:
+        file = [exported(1), exported(0)]
+        for username in ("alice", "bob"):
+            assert (await bring_in(file, username)).fates == {Fate.IMPORTED: 2}
+        hers, his = await stored(alice), await stored(bob)
+        assert [shown(each) for each in hers] == [shown(each) for each in his]
+        assert {each["id"] for each in hers}.isdisjoint(each["id"] for each in his)
+
+    async def test_leaves_an_entry_each_and_one_of_the_whole(
+        self, alice: HttpClient, bring_in: BringIn, database: Any
+    ) -> None:
+        await bring_in([exported(1), exported(2)])
+        entries = await database["audit_logs"].find({"action": "conversation.import"}).to_list()
+        ids = sorted(each["id"] for each in await stored(alice))
+        assert sorted(entry["resource_id"] for entry in entries) == ids
+        assert {entry["door"] for entry in entries} == {"cli"}
+        whole = await database["audit_logs"].find_one({"action": "import.run"})
+        assert whole["details"] == {"imported": 2}
+
+
+class TestOnDuplicate:
+    async def test_replace_brings_the_files_state_back(
+        self, alice: HttpClient, bring_in: BringIn
+    ) -> None:
+        await bring_in([exported(1), exported(0)])
+        before = await stored(alice)
+        path = f"/conversations/{before[0]['id']}"
+        await alice.put(path, json={"title": "Changed", "metadata": {}})
+        await alice.post(f"{path}/messages", json={"role": "user", "content": "more"})
+
+        report = await bring_in(
+            [exported(1, messages=6), exported(2)], on_duplicate=OnDuplicate.REPLACE
+        )
+
+        assert report.fates == {Fate.REPLACED: 1, Fate.IMPORTED: 1}
+        after = {each["id"]: each for each in await stored(alice)}
+        assert len(after) == 3
+        expected = as_stored(exported(1, messages=6))
+        replaced = shown(after[before[0]["id"]])
+        for name in ("title", "messages", "metadata", "created_at", "total_messages"):
+            assert replaced[name] == expected[name]
+        assert after[before[0]["id"]]["version"] > before[0]["version"]
+        assert after[before[1]["id"]] == before[1]
+
+    async def test_copy_leaves_what_is_there(self, alice: HttpClient, bring_in: BringIn) -> None:
+        await bring_in([exported(1)])
+        [before] = await stored(alice)
+
+        for copies in (1, 2):
+            file = [exported(1), exported(copies + 1)]
+            report = await bring_in(file, on_duplicate=OnDuplicate.COPY)
+            assert report.fates == {Fate.COPIED: 1, Fate.IMPORTED: 1}
+
+        after = await stored(alice)
+        assert before in after
+        assert [shown(each) for each in after].count(as_stored(exported(1))) == 3
+        assert len(after) == 5
+
+    async def test_a_conversation_of_ones_own_is_no_duplicate(
+        self, alice: HttpClient, bring_in: BringIn
+    ) -> None:
+        own = await begin(alice, title="About 1")
+        report = await bring_in([exported(1)], on_duplicate=OnDuplicate.REPLACE)
+        assert report.fates == {Fate.IMPORTED: 1}
+        assert own in await stored(alice)
+
+
+class TestDryRun:
+    @pytest.mark.parametrize("on_duplicate", list(OnDuplicate))
+    async def test_foretells_and_writes_nothing(
+        self,
+        alice: HttpClient,
+        bring_in: BringIn,
+        database: Any,
+        on_duplicate: OnDuplicate,
+    ) -> None:
+        await bring_in([exported(1)])
+        before, conversations = await counts(database), await stored(alice)
+        read_entries = len(conversations) + 1
+        dump = {
+            CONVERSATIONS_KEY: json.dumps([exported(2), exported(1)]),
+            SETTINGS_KEY: json.dumps(SETTINGS),
+        }
+
+        foretold = await bring_in(dump, on_duplicate=on_duplicate, dry_run=True)
+
+        before["audit_logs"] += read_entries  # the test's own looks
+        assert await counts(database) == before
+        done = await bring_in(dump, on_duplicate=on_duplicate)
+        assert foretold == done
+
+
+class TestPreferences:
+    async def test_are_taken_over_beside_the_others(
+        self, alice: HttpClient, bring_in: BringIn, database: Any
+    ) -> None:
+        path = "/users/me/preferences"
+        await alice.put(path, json={"theme": "light", "font": "big"})
+
+        report = await bring_in({SETTINGS_KEY: json.dumps(SETTINGS)})
+
+        assert report.preferences
+        assert (SETTINGS | {"font": "big"}).items() <= (
+            await (await alice.get(path)).json()
+        ).items()
+        entry = await database["audit_logs"].find_one({"action": "preferences.import"})
+        assert entry["outcome"] == "success"
+
+    async def test_bad_ones_stop_the_import_before_it_begins(
+        self, alice: HttpClient, bring_in: BringIn
+    ) -> None:
+        dump = {CONVERSATIONS_KEY: [exported(1)], SETTINGS_KEY: {"theme": "blue"}}
+        with pytest.raises(ImportRejected, match="ai-mcp-ui-config: theme"):
+            await bring_in(dump)
+        assert await stored(alice) == []

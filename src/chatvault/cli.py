@@ -8,7 +8,6 @@ from pathlib import Path
 
 import typer
 from pymongo.errors import PyMongoError
-from rich.table import Table
 
 import chatvault
 from chatvault.accounts.cli import users
@@ -97,7 +96,5 @@ def _banner(settings: Settings, address: str) -> str:
 @app.command("settings")
 def show_settings() -> None:
     """List every setting with its value now."""
-    table = Table("variable", "value", "what it is", box=None, pad_edge=False)
     for variable, value, description in describe(load_settings()):
-        table.add_row(variable, value, description)
-    out.print(table)
+        out.print(f"{variable}={value}\n    {description}", markup=False)

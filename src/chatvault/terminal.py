@@ -18,7 +18,8 @@ from chatvault.web import invalid_input
 T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)
 
-out = Console(soft_wrap=True, highlight=False)
+# Wider than any table: a terminal wraps lines itself, and a pipe gets them whole.
+out = Console(soft_wrap=True, highlight=False, width=1000)
 err = Console(stderr=True, soft_wrap=True, highlight=False)
 
 

@@ -1,0 +1,184 @@
+"""One run's stage: the servers, the data, and how two sides are compared in turn."""
+
+import random
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypedDict
+
+import psutil  # type: ignore[import-untyped]  # it carries no annotations
+
+from dataset import Account, Yardsticks, message
+from measure import Result, Summary
+from processes import Server, cpu_seconds, measure
+
+SATURATED = 0.9  # cores; from here on the generator may be what is measured
+
+
+class Figures(TypedDict):
+    """Medians of one side's rounds; `beside_rps` of the other groups, `cpu` in cores."""
+
+    rps: float
+    beside_rps: float
+    p50_ms: float
+    p99_ms: float
+    answers: int
+    failed: int
+    cpu: dict[str, float]
+
+
+class Target(TypedDict):
+    """What was hoped for, and whether it came true."""
+
+    against: str
+    bound: str
+    met: bool
+
+
+class Row(TypedDict):
+    """One line of the table: the first side, beside the others."""
+
+    name: str
+    connections: int
+    sides: dict[str, Figures]
+    ratios: dict[str, float]
+    targets: list[Target]
+
+
+@dataclass
+class Round:
+    """One side's turn: what the measuring process saw, and the cores that each part used."""
+
+    group: Summary
+    beside_rps: float
+    cpu: dict[str, float]
+    failed: int
+
+
+Side = Callable[[], Round]
+
+
+@dataclass
+class Bench:
+    """All that a scenario needs.
+
+    Attributes:
+        seconds: how long a turn lasts, after its warm-up.
+        rounds: how many turns each side has.
+        rss_mb: the most memory that was seen under load, by process.
+    """
+
+    service: Server
+    ceiling: Server
+    mongod: psutil.Process
+    yardsticks: Yardsticks
+    writer: Account
+    floor_writer: Account
+    ceiling_writer: Account
+    seconds: float
+    warmup: float
+    rounds: int
+    long: bool
+    rss_mb: dict[str, float] = field(default_factory=dict)
+    max_generator: float = 0.0
+
+    def http(self, server: Server, *groups: tuple[int, Sequence[str]], group: int = 0) -> Side:
+        """Requests over so many connections; of several groups, the one to report."""
+        job = {
+            "host": server.host,
+            "port": server.port,
+            "groups": [
+                {"connections": connections, "requests": list(requests)}
+                for connections, requests in groups
+            ],
+        }
+        return lambda: self._turn("load.py", job, server, group)
+
+    def floor(self, operation: str, account: Account, connections: int, ids: list[str]) -> Side:
+        """The driver's plain loop."""
+        job = {
+            "url": self.yardsticks.url,
+            "database": self.yardsticks.database,
+            "operation": operation,
+            "connections": connections,
+            "user_id": account.user_id,
+            "ids": ids,
+            "message": message(0),
+        }
+        return lambda: self._turn("floor.py", job, None, 0)
+
+    def _turn(self, script: str, job: dict[str, Any], server: Server | None, group: int) -> Round:
+        timing = {"seconds": self.seconds, "warmup": self.warmup}
+        offset = random.randrange(10_000)  # noqa: S311  # so that turns begin elsewhere
+        before = (cpu_seconds(self.mongod), server.cpu_seconds() if server else 0.0)
+        result: Result = measure(script, {**job, **timing, "offset": offset})
+        total = self.seconds + self.warmup
+        cpu = {"generator": result["cpu"]}
+        cpu["mongod"] = (cpu_seconds(self.mongod) - before[0]) / total
+        self._remember("mongod", self.mongod.memory_info().rss / 1e6)
+        if server:
+            cpu["server"] = (server.cpu_seconds() - before[1]) / total
+            self.max_generator = max(self.max_generator, result["cpu"])
+            if server is self.service:
+                self._remember("service", server.rss_mb())
+        failed = sum(
+            count
+            for each in result["groups"]
+            for status, count in each["statuses"].items()
+            if not status.startswith("2")
+        )
+        reported = result["groups"][group]
+        beside_rps = sum(each["rps"] for each in result["groups"]) - reported["rps"]
+        return Round(reported, beside_rps, cpu, failed)
+
+    def _remember(self, name: str, rss_mb: float) -> None:
+        self.rss_mb[name] = max(self.rss_mb.get(name, 0.0), rss_mb)
+
+    def compare(
+        self,
+        name: str,
+        connections: int,
+        sides: Mapping[str, Side],
+        *,
+        at_least: Mapping[str, float] | None = None,
+    ) -> Row:
+        """Let the sides take turns; the first one's rate is put in ratio to each other's."""
+        turns: dict[str, list[Round]] = {side: [] for side in sides}
+        for number in range(self.rounds):
+            order = list(sides) if number % 2 == 0 else list(sides)[::-1]
+            for side in order:
+                turns[side].append(sides[side]())
+        mine, *others = sides
+        ratios = {
+            other: statistics.median(
+                a.group["rps"] / b.group["rps"]
+                for a, b in zip(turns[mine], turns[other], strict=True)
+            )
+            for other in others
+        }
+        targets: list[Target] = [
+            {"against": other, "bound": f">= {bound}", "met": ratios[other] >= bound}
+            for other, bound in (at_least or {}).items()
+        ]
+        return {
+            "name": name,
+            "connections": connections,
+            "sides": {side: summarize(rounds) for side, rounds in turns.items()},
+            "ratios": ratios,
+            "targets": targets,
+        }
+
+
+def summarize(rounds: list[Round]) -> Figures:
+    """Medians over one side's turns."""
+    return {
+        "rps": statistics.median(each.group["rps"] for each in rounds),
+        "beside_rps": statistics.median(each.beside_rps for each in rounds),
+        "p50_ms": statistics.median(each.group["p50_ms"] for each in rounds),
+        "p99_ms": statistics.median(each.group["p99_ms"] for each in rounds),
+        "answers": sum(each.group["count"] for each in rounds),
+        "failed": sum(each.failed for each in rounds),
+        "cpu": {
+            part: statistics.median(each.cpu[part] for each in rounds) for part in rounds[0].cpu
+        },
+    }

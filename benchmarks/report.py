@@ -1,0 +1,142 @@
+"""The figures as a table for people and as JSON for the next release to be compared with."""
+
+import os
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Iterable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import orjson
+from rich.console import Console
+from rich.table import Table
+
+from bench import SATURATED, Bench, Row
+from dataset import CONTENT_BYTES
+
+RESULTS = Path(__file__).resolve().parent / "results"
+LIBRARIES = ("aiohttp", "pymongo", "uvloop", "orjson")
+
+
+def machine(bench: Bench) -> dict[str, Any]:
+    """What the figures hang on; nothing that names the machine."""
+    return {
+        "cores": os.cpu_count(),
+        "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "mongod": bench.yardsticks.version(),
+        "flush_ms": round(flush_ms(), 3),
+        "libraries": {name: version(name) for name in LIBRARIES},
+        "write_concern": "majority, journaled; one-node replica set on a unix socket",
+        "data": f"messages of {CONTENT_BYTES} bytes; {len(bench.writer.ids)} conversations of "
+        "about 10 for appends, 20 of 200 for get and page, 100 of 10 for lists",
+        "turns": f"{bench.rounds} of {bench.seconds} s a side, interleaved; medians",
+        "client": "one process, HTTP/1.1 keep-alive, one request at a time a connection",
+    }
+
+
+def flush_ms() -> float:
+    """How long the disk takes to keep 4 KB, where the data lies: a durable write waits for it."""
+    times = []
+    with tempfile.TemporaryFile() as file:
+        for _ in range(300):
+            os.write(file.fileno(), bytes(4096))
+            began = time.perf_counter()
+            os.fsync(file.fileno())
+            times.append(time.perf_counter() - began)
+    return statistics.median(times) * 1000
+
+
+def show_row(table: Table, row: Row) -> None:
+    """Add one line a side: the first with its ratios and targets."""
+    first, *others = row["sides"]
+    for side in (first, *others):
+        figures = row["sides"][side]
+        is_first = side == first
+        ratio = "" if is_first else f"{row['ratios'][side]:.2f}"
+        targets = [target for target in row["targets"] if target["against"] == side]
+        hoped = "".join(f"{each['bound']} {'ok' if each['met'] else 'MISSED'}" for each in targets)
+        busy = " ".join(f"{name[0]}{cores:.1f}" for name, cores in figures["cpu"].items())
+        beside = f" + {figures['beside_rps']:,.0f}" if figures["beside_rps"] >= 1 else ""
+        if figures["cpu"]["generator"] > SATURATED and "server" in figures["cpu"]:
+            busy += " !"
+        table.add_row(
+            row["name"] if is_first else "",
+            str(row["connections"]) if is_first else "",
+            side,
+            f"{figures['rps']:,.0f}{beside}",
+            f"{figures['p50_ms']:.2f}",
+            f"{figures['p99_ms']:.2f}",
+            ratio,
+            hoped,
+            str(figures["failed"] or ""),
+            busy,
+        )
+
+
+def show(rows: Iterable[Row], facts: dict[str, Any], before: dict[str, Any] | None) -> None:
+    """Print the table, and what was lost or won since the figures before."""
+    table = Table(box=None, pad_edge=False)
+    for name in ("what", "conn.", "side", "req/s", "p50 ms", "p99 ms"):
+        table.add_column(name, justify="left" if name in {"what", "side"} else "right")
+    for name in ("ratio", "target", "failed", "cores g/m/s"):
+        table.add_column(name)
+    for row in rows:
+        show_row(table, row)
+    console = Console(width=140, highlight=False)
+    console.print(table)
+    console.print(
+        "ratio: the first side's rate to this one's (by length: this one's median time to the"
+        " first's)\ncores: those kept busy by generator or loop, mongod, server;"
+        f" ! = the generator above {SATURATED}"
+    )
+    for name, value in facts.items():
+        console.print(f"{name}: {value}", markup=False)
+    for line in changes(list(rows), before):
+        console.print(line, markup=False)
+
+
+def changes(rows: list[Row], before: dict[str, Any] | None) -> list[str]:
+    """The ratios that moved by a tenth or more since the figures before."""
+    if before is None:
+        return []
+    known = {(row["name"], row["connections"]): row["ratios"] for row in before["rows"]}
+    return [
+        f"since {before['version']}: {row['name']} at {row['connections']}, against {side}:"
+        f" {old:.2f} -> {ratio:.2f}"
+        for row in rows
+        for side, ratio in row["ratios"].items()
+        if (old := known.get((row["name"], row["connections"]), {}).get(side))
+        and abs(ratio / old - 1) >= 0.1
+    ]
+
+
+def load_before(release: str) -> dict[str, Any] | None:
+    """The newest kept figures: of this release, else of the one before."""
+    own = RESULTS / f"{release}.json"
+    kept = sorted(RESULTS.glob("*.json"), key=lambda path: path.stat().st_mtime)
+    path = own if own.exists() else (kept[-1] if kept else None)
+    if path is None:
+        return None
+    figures: dict[str, Any] = orjson.loads(path.read_bytes())
+    return figures
+
+
+def save(path: Path, figures: dict[str, Any]) -> None:
+    """Keep the figures."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(orjson.dumps(_rounded(figures), option=orjson.OPT_INDENT_2) + b"\n")
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return round(value, 3)
+    if isinstance(value, dict):
+        return {name: _rounded(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_rounded(each) for each in value]
+    return value

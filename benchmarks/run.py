@@ -1,0 +1,103 @@
+"""Measures chatvault against its yardsticks, in one run: `scripts/benchmark --help`."""
+
+import argparse
+import asyncio
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import chatvault
+from bench import Bench, Row
+from chatvault.embedded import embedded_mongodb
+from dataset import Yardsticks, begin, sign_up
+from processes import HERE, Server, find_mongod, start_service
+from report import RESULTS, load_before, machine, save, show
+from scenarios import SCENARIOS
+
+DATABASE = "chatvault"
+CONVERSATIONS = 2_000
+
+
+def parse() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description="Measure chatvault against its yardsticks.")
+    parser.add_argument("--quick", action="store_true", help="fewer and shorter turns")
+    parser.add_argument("--long", action="store_true", help="a conversation of 100,000 messages")
+    parser.add_argument("--only", nargs="+", choices=SCENARIOS, metavar="NAME", default=None)
+    parser.add_argument("--json", type=Path, help="where to write; a whole run: results/VERSION")
+    parser.add_argument("--hold", action="store_true", help="wait at the end, for a profiler")
+    return parser.parse_args()
+
+
+@contextmanager
+def stage(options: argparse.Namespace) -> Iterator[tuple[Bench, dict[str, Any]]]:
+    """The servers and the data, for as long as they are needed; and what starting them took."""
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        data_dir = Path(folder, "data")
+        service, first_start = start_service(data_dir)
+        service.stop()
+        service, second_start = start_service(data_dir)
+        stack.callback(service.stop)
+        url = stack.enter_context(embedded_mongodb(data_dir))
+        mongod = find_mongod(data_dir)
+        time.sleep(1)
+        facts = {
+            "seconds to the first answer": {"first start": first_start, "second": second_start},
+            "idle MB": {"service": service.rss_mb(), "mongod": mongod.memory_info().rss / 1e6},
+        }
+        ceiling = Server(str(HERE / "ceiling.py"), url, DATABASE)
+        stack.callback(ceiling.stop)
+        yardsticks = Yardsticks(url, DATABASE)
+        count = CONVERSATIONS // 4 if options.quick else CONVERSATIONS
+        writer = asyncio.run(sign_up(service, "writer"))
+        asyncio.run(begin(service, writer, count, 10))
+        yield (
+            Bench(
+                service=service,
+                ceiling=ceiling,
+                mongod=mongod,
+                yardsticks=yardsticks,
+                writer=writer,
+                floor_writer=yardsticks.imitate(service, writer, count),
+                ceiling_writer=yardsticks.imitate(service, writer, count),
+                seconds=1.5 if options.quick else 3.0,
+                warmup=0.5,
+                rounds=3 if options.quick else 5,
+                long=options.long,
+            ),
+            facts,
+        )
+
+
+def main() -> None:
+    """Measure, print, keep."""
+    options = parse()
+    before = load_before(chatvault.__version__)
+    rows: list[Row] = []
+    with stage(options) as (bench, facts):
+        for name in options.only or SCENARIOS:
+            for row in SCENARIOS[name](bench):
+                rows.append(row)
+                print(f"measured: {row['name']}, {row['connections']}", flush=True)
+        facts["MB under load"] = bench.rss_mb
+        facts["generator's cores at most"] = bench.max_generator
+        described = machine(bench)
+        if options.hold:
+            input(f"service {bench.service.pid}; Enter ends it")
+    show(rows, {**facts, **described}, before)
+    is_whole = not (options.quick or options.only)
+    path = options.json or (RESULTS / f"{chatvault.__version__}.json" if is_whole else None)
+    if path:
+        save(
+            path,
+            {"version": chatvault.__version__, "machine": described, "facts": facts, "rows": rows},
+        )
+        print(f"kept in {path}")
+
+
+if __name__ == "__main__":
+    main()

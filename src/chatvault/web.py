@@ -68,13 +68,15 @@ async def parse_body(request: web.Request, model: type[M]) -> M:
 
     Raises:
         UnsupportedMediaType: the body says that it is something else.
-        Malformed: it is not JSON, or not UTF-8.
+        Malformed: it is not JSON, or not UTF-8, or did not arrive whole.
         InvalidInput: a field is missing, unknown or wrong.
     """
     if request.content_type not in JSON_TYPES:
         raise UnsupportedMediaType
     try:
         value = from_json(await request.read(), allow_inf_nan=False)
+    except (web.RequestPayloadError, ConnectionError):
+        raise Malformed("The body cannot be unpacked, or ends too early.") from None
     except ValueError as error:
         raise Malformed(f"The body is not JSON: {error}.") from None
     return _validate(model, value, "body")

@@ -1,0 +1,244 @@
+import gzip
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from pymongo.errors import AutoReconnect, OperationFailure
+
+from chatvault import errors
+from chatvault.actor import Actor
+from chatvault.preferences import service as preferences
+from chatvault.problems import STATUS, outcome_of, status_of, understand
+from chatvault.web import MAX_BODY_BYTES
+from conftest import HttpClient
+
+JSON = {"Content-Type": "application/json"}
+
+
+async def problem(answer: Any, status: int, code: str) -> dict[str, Any]:
+    """The body of an answer that must be this problem."""
+    body: dict[str, Any] = await answer.json(content_type="application/problem+json")
+    assert (answer.status, body["status"], body["code"]) == (status, status, code), body
+    assert body["request_id"] == answer.headers["X-Request-ID"]
+    assert body["type"] == "about:blank"
+    assert body["title"]
+    assert body["detail"]
+    assert "\n" not in body["detail"]
+    return body
+
+
+async def blanks(size: int) -> AsyncIterator[bytes]:
+    for start in range(0, size, 2**16):
+        yield b" " * min(2**16, size - start)
+
+
+class TestWhatIsNotThere:
+    @pytest.mark.parametrize("path", ["/nowhere", "/conversations/", "/auth", "/admin", "/%00"])
+    async def test_is_an_unknown_path(self, http: HttpClient, path: str) -> None:
+        await problem(await http.get(path), 404, "unknown_path")
+
+    async def test_is_a_method_beside_those_that_are(self, http: HttpClient) -> None:
+        answer = await http.put("/auth/me", json={})
+
+        await problem(answer, 405, "method_not_allowed")
+        assert answer.headers["Allow"] == "GET,HEAD"
+
+    async def test_is_no_operation_to_record(self, http: HttpClient, database: Any) -> None:
+        await http.get("/nowhere")
+        await http.put("/auth/me")
+
+        assert await database.audit_logs.count_documents({}) == 0
+
+
+class TestBodies:
+    @pytest.mark.parametrize(
+        "body",
+        [
+            b"",
+            b"{",
+            b"nonsense",
+            b'{"username": "\xff"}',
+            b'{"username": "\\ud800"}',
+            b'{"username": NaN}',
+            b'{"username": Infinity}',
+            b'\xef\xbb\xbf{"username": "x"}',
+            b'{"username": "x"} trailing',
+            b"[" * 100_000,
+            b'{"a":' * 300 + b"1" + b"}" * 300,
+            b"1" * 5000,
+        ],
+        ids=[
+            "empty",
+            "cut",
+            "text",
+            "latin",
+            "surrogate",
+            "nan",
+            "inf",
+            "bom",
+            "more",
+            "[[",
+            "{{",
+            "digits",
+        ],  # fmt: skip
+    )
+    async def test_that_are_not_json_are_malformed(self, http: HttpClient, body: bytes) -> None:
+        answer = await http.post("/auth/register", data=body, headers=JSON)
+
+        found = await problem(answer, 400, "malformed")
+        assert found["detail"].startswith("The body is not JSON: ")
+
+    @pytest.mark.parametrize(
+        "content_type", ["text/plain", "multipart/form-data", "application/x-www-form-urlencoded"]
+    )
+    async def test_of_another_type_are_refused(self, http: HttpClient, content_type: str) -> None:
+        answer = await http.post(
+            "/auth/register", data=b"{}", headers={"Content-Type": content_type}
+        )
+
+        await problem(answer, 415, "unsupported_media_type")
+
+    @pytest.mark.parametrize("body", [b"[]", b"null", b'"text"', b"1" * 4000])
+    async def test_that_are_no_object_are_invalid(self, http: HttpClient, body: bytes) -> None:
+        answer = await http.post("/auth/register", data=body, headers=JSON)
+
+        await problem(answer, 422, "invalid_input")
+
+    async def test_over_the_limit_name_it(self, alice: HttpClient, database: Any) -> None:
+        answer = await alice.post("/conversations", data=blanks(MAX_BODY_BYTES + 1), headers=JSON)
+
+        found = await problem(answer, 413, "too_large")
+        assert "32 MB" in found["detail"]
+        entry = await database.audit_logs.find_one({"action": "conversation.create"})
+        assert (entry["outcome"], entry["code"]) == ("failed", "too_large")
+
+    async def test_that_unpack_to_more_than_the_limit_are_too_large(
+        self, alice: HttpClient
+    ) -> None:
+        packed = gzip.compress(b" " * (MAX_BODY_BYTES + 1))
+        headers = {**JSON, "Content-Encoding": "gzip"}
+
+        answer = await alice.post("/conversations", data=packed, headers=headers)
+
+        await problem(answer, 413, "too_large")
+
+    @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+    async def test_that_cannot_be_unpacked_are_malformed(
+        self, alice: HttpClient, encoding: str
+    ) -> None:
+        headers = {**JSON, "Content-Encoding": encoding}
+
+        answer = await alice.post("/conversations", data=b"not packed at all", headers=headers)
+
+        await problem(answer, 400, "malformed")
+
+    async def test_wrong_in_several_fields_name_each(self, http: HttpClient) -> None:
+        answer = await http.post("/auth/register", json={"username": "x y", "more": 1})
+
+        found = await problem(answer, 422, "invalid_input")
+        assert [error["loc"] for error in found["errors"]] == [
+            ["body", "username"], ["body", "email"], ["body", "password"], ["body", "more"],
+        ]  # fmt: skip
+        assert all(error.keys() == {"loc", "msg", "type"} for error in found["errors"])
+        assert found["detail"].endswith("(and 3 more)")
+
+
+class TestQueries:
+    @pytest.mark.parametrize(
+        ("query", "name"),
+        [
+            ("limit=0", "limit"),
+            ("limit=x", "limit"),
+            ("limit=1&limit=2", "limit"),
+            ("offset=-1", "offset"),
+            ("nonsense=1", "nonsense"),
+            ("status=%00", "status"),
+            ("status=%ff", "status"),
+            ("limit=" + "9" * 5000, "limit"),
+        ],
+    )
+    async def test_name_the_wrong_parameter(self, alice: HttpClient, query: str, name: str) -> None:
+        answer = await alice.get(f"/conversations?{query}")
+
+        found = await problem(answer, 422, "invalid_input")
+        assert found["errors"][0]["loc"] == ["query", name]
+
+
+class TestUnexpected:
+    async def test_hides_its_words_and_is_recorded(
+        self, alice: HttpClient, database: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def broken(actor: Actor, recorder: Any) -> None:
+            raise RuntimeError("planted secret")
+
+        monkeypatch.setattr(preferences, "get", broken)
+
+        answer = await alice.get("/users/me/preferences")
+
+        found = await problem(answer, 500, "internal_error")
+        assert "planted" not in str(found)
+        entry = await database.audit_logs.find_one({"action": "preferences.get"})
+        assert (entry["outcome"], entry["code"]) == ("failed", "internal_error")
+        assert entry["request_id"] == found["request_id"]
+        assert "planted" not in str(entry)
+
+    @pytest.mark.parametrize(
+        "trouble", [AutoReconnect("gone"), OperationFailure("stepped down", 189)]
+    )
+    async def test_trouble_of_the_database_asks_for_a_repeat(
+        self, alice: HttpClient, monkeypatch: pytest.MonkeyPatch, trouble: Exception
+    ) -> None:
+        async def broken(actor: Actor, recorder: Any) -> None:
+            raise trouble
+
+        monkeypatch.setattr(preferences, "get", broken)
+
+        answer = await alice.get("/users/me/preferences")
+
+        await problem(answer, 503, "unavailable")
+        assert answer.headers["Retry-After"] == "1"
+
+
+class TestTable:
+    def test_has_a_status_for_every_error(self) -> None:
+        kinds = [errors.ChatvaultError]
+        for kind in kinds:
+            kinds.extend(kind.__subclasses__())
+
+        assert len(kinds) > 15
+        for kind in kinds:
+            assert 400 <= status_of(kind) <= 503
+
+    def test_has_a_code_of_its_own_for_every_error(self) -> None:
+        kinds = list(STATUS)
+        codes = [kind.code for kind in kinds]
+
+        assert len(set(codes)) == len(codes)
+
+    @pytest.mark.parametrize(
+        ("error", "outcome"),
+        [
+            (errors.NotFound(), "denied"),
+            (errors.Throttled(), "denied"),
+            (errors.InvalidCredentials(), "denied"),
+            (errors.InvalidInput(), "failed"),
+            (errors.StaleVersion(), "failed"),
+            (errors.Busy(), "failed"),
+        ],
+    )
+    def test_tells_what_a_rule_refused_from_what_failed(
+        self, error: errors.ChatvaultError, outcome: str
+    ) -> None:
+        assert outcome_of(error).value == outcome
+
+    def test_every_sentence_is_one_line_and_ends_without_stop(self) -> None:
+        for kind in STATUS:
+            detail = kind().detail
+            assert detail
+            assert "\n" not in detail
+            assert not detail.endswith(".")
+
+    def test_knows_its_own(self) -> None:
+        known = errors.Busy()
+
+        assert understand(known) is known

@@ -182,11 +182,11 @@ async def update(
         precondition.check(head["version"])
         if messages is not None and head["message_bytes"] > WHOLE_BYTES:
             precondition.require()
-        fields = wanted.fields(head["metadata"])
+        before = head.get("metadata", {})  # read only where it is changed
+        fields = wanted.fields(before)
         details: dict[str, Any] = {"fields": sorted(wanted.model_fields_set)}
         if "metadata" in fields:
-            changed = count_changed_keys(head["metadata"], fields["metadata"])
-            details["metadata_keys_changed"] = changed
+            details["metadata_keys_changed"] = count_changed_keys(before, fields["metadata"])
         if fields:
             draft.set(at, **fields)
         if messages is not None:

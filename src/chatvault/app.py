@@ -2,9 +2,10 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from datetime import timedelta
 from itertools import chain
+from typing import Any
 
 import aiohttp_session
 from aiohttp import web
@@ -16,7 +17,10 @@ from chatvault.accounts.throttle import COLLECTION, CounterStorage, LoginThrottl
 from chatvault.audit import routes as audit
 from chatvault.audit.recorder import Recorder
 from chatvault.audit.refusals import RefusalCounter
+from chatvault.conversations import message_routes as messages
 from chatvault.conversations import routes as conversations
+from chatvault.conversations import sweeper
+from chatvault.conversations.headers import LANE
 from chatvault.conversations.lane import Lane
 from chatvault.database import bind_documents, connect
 from chatvault.keys import load_secret_key
@@ -26,13 +30,14 @@ from chatvault.sessions import routes as sessions
 from chatvault.sessions.service import Gate
 from chatvault.sessions.storage import SessionStorage
 from chatvault.settings import Settings
-from chatvault.web import MAX_BODY_BYTES, RECORDER, SETTINGS
+from chatvault.web import MAX_BODY_BYTES, RECORDER, SECRET_KEY, SETTINGS
 
 ROUTES = (
     health.routes,
     accounts.routes,
     sessions.routes,
     conversations.routes,
+    messages.routes,
     preferences.routes,
     audit.routes,
     replies.routes,
@@ -58,13 +63,14 @@ def create_app(settings: Settings, *, mongodb_url: str) -> web.Application:
     app[RECORDER] = recorder = Recorder()
     app[middlewares.REFUSALS] = RefusalCounter(recorder)
     app[accounts.HASHER] = hasher = PasswordHasher(settings.bcrypt_rounds)
-    app[conversations.LANE] = Lane()
+    app[LANE] = Lane()
     app[health.CLIENT] = client = connect(mongodb_url, settings)
+    app[SECRET_KEY] = key = load_secret_key(settings)
     storage = CounterStorage(client[settings.mongodb_database][COLLECTION])
     app[sessions.GATE] = Gate(
         hasher=hasher,
         throttle=LoginThrottle(storage),
-        key=load_secret_key(settings),
+        key=key,
         lifetime=lifetime,
     )
 
@@ -74,7 +80,7 @@ def create_app(settings: Settings, *, mongodb_url: str) -> web.Application:
         yield
         await client.close()
 
-    app.cleanup_ctx.extend((database, _passwords, _refusals))
+    app.cleanup_ctx.extend((database, _passwords, _refusals, _sweeping))
     for routes in ROUTES:
         routes.add_to(app)
     app[openapi.DOCUMENT] = openapi.build_document(chain.from_iterable(ROUTES))
@@ -88,9 +94,21 @@ async def _passwords(app: web.Application) -> AsyncIterator[None]:
 
 async def _refusals(app: web.Application) -> AsyncIterator[None]:
     refusals = app[middlewares.REFUSALS]
-    counting = asyncio.create_task(refusals.run())
-    yield
-    counting.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await counting
+    async with _in_background(refusals.run()):
+        yield
     await refusals.close_minute()
+
+
+async def _sweeping(app: web.Application) -> AsyncIterator[None]:
+    async with _in_background(sweeper.run()):
+        yield
+    await app[LANE].drain()
+
+
+@contextlib.asynccontextmanager
+async def _in_background(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    task = asyncio.create_task(work)
+    yield
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task

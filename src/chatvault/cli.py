@@ -9,7 +9,6 @@ from pathlib import Path
 import typer
 from pymongo.errors import PyMongoError
 
-import chatvault
 from chatvault.accounts.cli import users
 from chatvault.audit.cli import audit_log
 from chatvault.database import explain
@@ -18,6 +17,7 @@ from chatvault.importing.cli import import_file
 from chatvault.logs import configure_logs
 from chatvault.settings import InvalidSettings, Settings, describe, load_settings
 from chatvault.terminal import mongodb_url, out, say
+from chatvault.version import VERSION
 
 app = typer.Typer(
     help="The system of record for AI conversations.",
@@ -83,7 +83,7 @@ def _banner(settings: Settings, address: str) -> str:
     command = str(me.relative_to(Path.cwd())) if me.is_relative_to(Path.cwd()) else me.name
     return "\n".join(
         (
-            f"chatvault {chatvault.__version__} answers at {address}",
+            f"chatvault {VERSION} answers at {address}",
             f"  data in        {where}",
             f"  read the API   {address}/docs",
             f"  make a user    {command} users create alice --email alice@example.org",

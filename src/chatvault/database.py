@@ -22,7 +22,9 @@ from pymongo.write_concern import WriteConcern
 
 from chatvault.accounts.models import User
 from chatvault.audit.models import AuditEntry
+from chatvault.conversations.idempotency import IdempotencyRecord
 from chatvault.conversations.models import Conversation
+from chatvault.conversations.segments import Retired, Revision, Segment
 from chatvault.errors import Busy, ChatvaultError, OutcomeUnknown, TooLarge, Unavailable
 from chatvault.preferences.models import Preferences
 from chatvault.sessions.models import Session
@@ -31,7 +33,17 @@ from chatvault.settings import Settings
 T = TypeVar("T")
 Client = AsyncMongoClient[dict[str, Any]]
 
-DOCUMENTS: list[type[Document]] = [User, Session, Conversation, Preferences, AuditEntry]
+DOCUMENTS: list[type[Document]] = [
+    User,
+    Session,
+    Conversation,
+    Segment,
+    Revision,
+    Retired,
+    IdempotencyRecord,
+    Preferences,
+    AuditEntry,
+]
 
 SNAPSHOT = ReadConcern("snapshot")
 DURABLE = WriteConcern("majority", j=True)

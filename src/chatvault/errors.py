@@ -138,6 +138,18 @@ class StaleVersion(Conflict):
     code = "stale_version"
 
 
+class NotLastAnswer(Conflict):
+    """Only the last message, if it is an assistant's, can be replaced by a new answer."""
+
+    code = "not_last_answer"
+
+
+class PreconditionRequired(Conflict):
+    """The conversation is longer than one answer shows: say with If-Match which one you saw."""
+
+    code = "precondition_required"
+
+
 class Unavailable(ChatvaultError):
     """The service cannot do this now; try again shortly."""
 

@@ -29,7 +29,7 @@ def _to_object_id(value: object) -> ObjectId:
 Id = Annotated[
     ObjectId,
     PlainValidator(_to_object_id),
-    PlainSerializer(str, return_type=str),
+    PlainSerializer(str, return_type=str, when_used="json"),
     WithJsonSchema({"type": "string", "pattern": "^[0-9a-fA-F]{24}$"}),
 ]
 
@@ -58,7 +58,7 @@ def format_instant(value: datetime) -> str:
 Instant = Annotated[
     datetime,
     AfterValidator(to_milliseconds),
-    PlainSerializer(format_instant, return_type=str),
+    PlainSerializer(format_instant, return_type=str, when_used="json"),
     WithJsonSchema({"type": "string", "format": "date-time"}),
 ]
 

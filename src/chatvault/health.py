@@ -5,9 +5,9 @@ import time
 from aiohttp import web
 from pydantic import BaseModel
 
-import chatvault
 from chatvault.database import Client, check_writable
 from chatvault.routing import Routes
+from chatvault.version import VERSION
 from chatvault.web import SETTINGS, json_response
 
 CLIENT = web.AppKey("client", Client)
@@ -32,9 +32,7 @@ class ReadyOut(BaseModel):
 @routes.route("GET", "/health", None, returns=HealthOut)
 async def get_health(_request: web.Request) -> web.StreamResponse:
     """Say that the process is alive."""
-    return json_response(
-        HealthOut(status="healthy", timestamp=time.time(), version=chatvault.__version__)
-    )
+    return json_response(HealthOut(status="healthy", timestamp=time.time(), version=VERSION))
 
 
 @routes.route("GET", "/ready", None, returns=ReadyOut)

@@ -12,6 +12,7 @@ from pydantic.json_schema import JsonSchemaMode
 import chatvault
 from chatvault import errors, problems
 from chatvault.routing import Operation, Routes
+from chatvault.version import VERSION
 from chatvault.web import json_response
 
 REFERENCE = "#/components/schemas/{model}"
@@ -73,7 +74,7 @@ def build_document(operations: Iterable[Operation]) -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {
             "title": "chatvault",
-            "version": chatvault.__version__,
+            "version": VERSION,
             "description": (chatvault.__doc__ or "").strip(),
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },

@@ -26,6 +26,7 @@ STATUS: dict[type[errors.ChatvaultError], int] = {
     errors.NotFound: 404,
     errors.AlreadyTaken: 400,
     errors.StaleVersion: 412,
+    errors.PreconditionRequired: 428,
     errors.Conflict: 409,
     errors.Unavailable: 503,
     errors.ChatvaultError: 500,

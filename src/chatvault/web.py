@@ -15,12 +15,14 @@ from chatvault.actor import Actor
 from chatvault.audit.recorder import Recorder
 from chatvault.errors import FieldError, InvalidInput, Malformed, NotFound, UnsupportedMediaType
 from chatvault.fields import format_instant
+from chatvault.keys import SecretKey
 from chatvault.settings import Settings
 
 M = TypeVar("M", bound=BaseModel)
 
 SETTINGS = web.AppKey("settings", Settings)
 RECORDER = web.AppKey("recorder", Recorder)
+SECRET_KEY = web.AppKey("secret_key", SecretKey)
 ACTOR = web.RequestKey("actor", Actor)
 SCHEME = web.RequestKey("scheme", str)
 JSON_TYPES = {"application/json", "application/merge-patch+json", "application/octet-stream"}
@@ -150,6 +152,13 @@ def page_links(request: web.Request, *, limit: int, offset: int, total: int) -> 
     return headers
 
 
-def link_to(request: web.Request, **changes: Any) -> str:
-    """The same address with some of its query parameters changed."""
-    return f"{request.path}?{urlencode({**request.query, **changes})}"
+def link_to(request: web.Request, *, drop: str = "", **changes: Any) -> str:
+    """The same address with some of its query parameters changed, and others left out.
+
+    Args:
+        request: the one that is answered.
+        drop: names, with spaces between.
+        changes: values by name.
+    """
+    kept = {name: value for name, value in request.query.items() if name not in drop.split()}
+    return f"{request.path}?{urlencode({**kept, **changes})}"

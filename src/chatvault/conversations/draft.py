@@ -1,42 +1,130 @@
 """A conversation as one group of changes sees it: what was read, and what was decided since."""
 
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
-import bson
 from bson import ObjectId
-from pymongo import DeleteOne, InsertOne, UpdateOne
+from pymongo import DeleteMany, DeleteOne, InsertOne, UpdateOne
 
 from chatvault.audit.recorder import Entry
 from chatvault.conversations.models import Raw
-from chatvault.errors import NotFound, StaleVersion, TooLarge
+from chatvault.conversations.segments import (
+    MAX_BYTES,
+    MAX_LENGTH,
+    TAIL_BYTES,
+    TAIL_LENGTH,
+    cut,
+    is_living,
+    size_of,
+    split_tail,
+)
+from chatvault.errors import ChatvaultError, NotFound, PreconditionRequired, StaleVersion
+from chatvault.fields import now
 
-# What is left of MongoDB's 16 MB goes to metadata, title and field names.
-MAX_MESSAGE_BYTES = 15 * 1024 * 1024
-Write = InsertOne[Raw] | UpdateOne | DeleteOne
+# Beyond this an append waits for the move, so that the document stays far from 16 MB.
+TAIL_HARD_BYTES = 8 * 1024 * 1024
+# How long what is retired may still be read by those who began before.
+GRACE = timedelta(hours=1)
+
+Write = InsertOne[Raw] | UpdateOne | DeleteOne | DeleteMany
+
+
+class Stalled(ChatvaultError):
+    """The decision waits until older messages have moved; the lane sees to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Precondition:
+    """What an If-Match header asks for.
+
+    Attributes:
+        given: whether there was one.
+        versions: those that match; None matches any.
+    """
+
+    given: bool = False
+    versions: frozenset[int] | None = None
+
+    def check(self, version: int) -> None:
+        """Let only a matching version pass.
+
+        Raises:
+            StaleVersion: it is another one.
+        """
+        if self.versions is not None and version not in self.versions:
+            raise StaleVersion
+
+    def require(self) -> None:
+        """Let only those pass who said what they have seen.
+
+        Raises:
+            PreconditionRequired: there was no If-Match.
+        """
+        if not self.given:
+            raise PreconditionRequired
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """A stored message, its place, and the segment it lies in; None is the tail."""
+
+    message: Raw
+    seq: int
+    segment: Raw | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """Messages that lie in segments already and wait to be pointed to.
+
+    Attributes:
+        intent_id: the `Retired` document that stands for them until then.
+    """
+
+    id: ObjectId
+    intent_id: ObjectId
+    length: int
+    bytes: int
+    last_message_at: datetime | None
 
 
 class Draft:
     """One conversation while a group decides.
 
-    Decisions are made on the head (the document without its messages) and are written as one
-    statement, filtered by owner and version, so that nobody else's change is ever overwritten.
+    Decisions are made on the head (the document without its messages, or with them where a
+    change needs them) and are written filtered by owner and version, so that nobody else's
+    change is ever overwritten.
 
     Args:
         owner_id: whose conversation; part of every filter.
         head: the stored fields that were read, or None where there is no such conversation.
+        known: the stored messages that the changes ask about, by id.
+        last_segment: the newest segment without its messages, where it was asked for.
     """
 
-    def __init__(self, owner_id: ObjectId, head: Raw | None) -> None:
+    def __init__(
+        self,
+        owner_id: ObjectId,
+        head: Raw | None,
+        known: dict[str, Located] | None = None,
+        last_segment: Raw | None = None,
+    ) -> None:
         self.owner_id = owner_id
         self.entries: list[Entry] = []
+        self.segments: list[Write] = []
+        self.revisions: list[Write] = []
+        self.retired: list[Write] = []
         self._head = None if head is None else dict(head)
+        self._tail: list[Raw] | None = self._head.pop("messages", None) if self._head else None
         self._read_version: int | None = head["version"] if head else None
-        self._known = {message["id"]: message for message in (head or {}).get("known", ())}
+        self._read_tail_seq: int | None = head["tail_seq"] if head else None
+        self._known = known or {}
+        self._last_segment = last_segment
         self._fields: Raw = {}
         self._pushed: list[Raw] = []
-        self._replaced = False
-        self._inserted: Raw | None = None
+        self._is_new = False
+        self._rewritten = False
         self._deleted = False
 
     @property
@@ -55,23 +143,45 @@ class Draft:
             raise NotFound("Conversation not found")
         return self._head
 
-    def require_version(self, versions: frozenset[int] | None) -> None:
-        """Let only these versions pass; None lets any pass.
+    @property
+    def overflows(self) -> bool:
+        """Whether older messages should move to segments."""
+        if not self.exists:
+            return False
+        length = self.head["next_seq"] - self.head["tail_seq"]
+        return bool(length > TAIL_LENGTH or (length > 1 and self.head["tail_bytes"] > TAIL_BYTES))
 
-        Raises:
-            NotFound: there is no such conversation.
-            StaleVersion: the conversation has another version.
-        """
-        if versions is not None and self.head["version"] not in versions:
-            raise StaleVersion
-
-    def known_message(self, message_id: str) -> Raw | None:
+    def find(self, message_id: str) -> Located | None:
         """The stored message with this id, of those ids that the change asked about."""
         return self._known.get(message_id)
 
+    def locate(self, message_id: str) -> Located:
+        """The living message with this id, where it can be edited.
+
+        Raises:
+            NotFound: there is none, or no more.
+            Stalled: this very group moves it.
+        """
+        located = self._known.get(message_id)
+        if located is None or not is_living(located.message):
+            raise NotFound("Message not found")
+        if located.segment is None and located.seq < self.head["tail_seq"]:
+            raise Stalled
+        return located
+
+    def last_living(self) -> Located | None:
+        """The newest message that lives, of the tail that was read."""
+        tail = self._tail or []
+        for index in reversed(range(len(tail))):
+            if is_living(tail[index]):
+                return Located(tail[index], self.head["tail_seq"] + index)
+        return None
+
     def insert(self, document: Raw) -> None:
         """Decide that the conversation begins, without messages yet."""
-        self._inserted = self._head = document
+        self._is_new = True
+        self._head = document
+        self._tail = []
 
     def set(self, at: datetime, **fields: Any) -> None:
         """Decide new values of fields."""
@@ -79,45 +189,196 @@ class Draft:
         self._touch(at)
 
     def append(self, messages: list[Raw], at: datetime, last_message_at: datetime | None) -> None:
-        """Decide that messages come at the end; each is given its `seq`.
+        """Decide that messages come at the end.
 
         Raises:
-            TooLarge: the conversation would not fit MongoDB's limit.
+            Stalled: older messages have to move first.
         """
         head = self.head
         if not messages:
             return
-        size = sum(len(bson.encode(message)) for message in messages)
-        if head["message_bytes"] + size > MAX_MESSAGE_BYTES:
-            raise TooLarge("The conversation's messages may have at most 15 MB together.")
+        size = sum(map(size_of, messages))
+        if head["tail_bytes"] and head["tail_bytes"] + size > TAIL_HARD_BYTES:
+            raise Stalled
         for seq, message in enumerate(messages, head["next_seq"]):
-            message["seq"] = seq
-            self._known[message["id"]] = message
-        self._pushed += messages
+            self._known[message["id"]] = Located(message, seq)
+        if self._tail is None:
+            self._pushed += messages
+        else:
+            self._tail += messages
+            self._rewritten = True
         self._set(
             total_messages=head["total_messages"] + len(messages),
             message_bytes=head["message_bytes"] + size,
+            tail_bytes=head["tail_bytes"] + size,
             next_seq=head["next_seq"] + len(messages),
             last_message_at=last_message_at,
         )
         self._touch(at)
 
-    def clear_messages(self, at: datetime) -> None:
-        """Decide that all messages go; the next one still gets the next `seq`."""
-        self._replaced = True
+    def replace_messages(self, generation: Generation | None, at: datetime) -> None:
+        """Decide that all messages go, and that those of the generation stand instead.
+
+        The numbering goes on from `next_seq`.
+        """
+        head = self.head
+        self._retire_generation()
+        length = generation.length if generation else 0
+        self._tail = []
         self._pushed = []
+        self._rewritten = True
         self._known = {}
+        self._last_segment = None
+        start = head["next_seq"]
         self._set(
-            total_messages=0,
-            message_bytes=0,
-            first_seq=self.head["next_seq"],
-            last_message_at=None,
+            generation=generation.id if generation else ObjectId(),
+            first_seq=start,
+            tail_seq=start + length,
+            next_seq=start + length,
+            total_messages=length,
+            message_bytes=generation.bytes if generation else 0,
+            tail_bytes=0,
+            last_message_at=generation.last_message_at if generation else None,
         )
+        if generation:
+            claimed = {"_id": generation.intent_id, "user_id": self.owner_id, "swept": False}
+            self.retired.append(DeleteOne(claimed))
         self._touch(at)
 
+    def replace_message(self, located: Located, message: Raw, at: datetime) -> None:
+        """Decide that another message stands in this place; the old one becomes a revision."""
+        old = located.message
+        revision = {
+            "user_id": self.owner_id,
+            "conversation_id": self.head["_id"],
+            "message_id": old["id"],
+            "version": old.get("version", 1),
+            "seq": located.seq,
+            "message": old,
+            "replaced_at": at,
+        }
+        self.revisions.append(InsertOne(revision))
+        self._put(located, {**message, "id": old["id"], "version": old.get("version", 1) + 1}, at)
+
+    def remove_message(self, located: Located, at: datetime) -> None:
+        """Decide that a message goes, with its revisions; its id and its place stay taken."""
+        self.revisions.append(
+            DeleteMany(
+                {
+                    "user_id": self.owner_id,
+                    "conversation_id": self.head["_id"],
+                    "message_id": located.message["id"],
+                }
+            )
+        )
+        self._put(located, {"id": located.message["id"], "deleted": True}, at)
+
+    def move_overflow(self) -> None:
+        """Decide that the older part of the tail lies in segments; nothing else changes."""
+        head, tail = self.head, self._tail
+        if tail is None or not self.overflows:
+            return
+        moved, kept = split_tail(tail)
+        start = head["tail_seq"] - head["first_seq"]
+        rest = self._extend_last_segment(moved)
+        self.segments += [
+            InsertOne(segment)
+            for segment in cut(
+                rest,
+                owner_id=self.owner_id,
+                generation=head["generation"],
+                start=start + len(moved) - len(rest),
+            )
+        ]
+        self._tail = kept
+        self._rewritten = True
+        self._set(
+            tail_seq=head["tail_seq"] + len(moved),
+            tail_bytes=sum(map(size_of, self._tail)),
+        )
+
     def delete(self) -> None:
-        """Decide that the conversation ends."""
-        self._deleted = bool(self.head)
+        """Decide that the conversation ends; the sweeper collects what lies beside it."""
+        self._retire_generation(with_revisions=True)
+        self._deleted = True
+
+    def _extend_last_segment(self, moved: list[Raw]) -> list[Raw]:
+        """Let the newest segment take what it has room for; returns the rest."""
+        last = self._last_segment
+        if last is None:
+            return moved
+        room = MAX_LENGTH - last["length"]
+        room_bytes = MAX_BYTES - last["bytes"]
+        taken: list[Raw] = []
+        for message in moved[:room]:
+            room_bytes -= size_of(message)
+            if room_bytes < 0:
+                break
+            taken.append(message)
+        if taken:
+            grown = {
+                "length": len(taken),
+                "living": sum(map(is_living, taken)),
+                "bytes": sum(map(size_of, taken)),
+            }
+            self.segments.append(
+                UpdateOne(
+                    {"_id": last["_id"], "user_id": self.owner_id, "length": last["length"]},
+                    {"$push": {"messages": {"$each": taken}}, "$inc": grown},
+                )
+            )
+        return moved[len(taken) :]
+
+    def _put(self, located: Located, message: Raw, at: datetime) -> None:
+        head = self.head
+        grown = size_of(message) - size_of(located.message)
+        died = is_living(located.message) and not is_living(message)
+        changes: Raw = {
+            "total_messages": head["total_messages"] - died,
+            "message_bytes": head["message_bytes"] + grown,
+        }
+        if located.segment is None:
+            assert self._tail is not None  # noqa: S101  # whoever edits asks for the tail
+            self._tail[located.seq - head["tail_seq"]] = message
+            self._rewritten = True
+            changes["tail_bytes"] = head["tail_bytes"] + grown
+        else:
+            self._put_in_segment(located, message, grown, died=died)
+        self._known[message["id"]] = Located(message, located.seq, located.segment)
+        self._set(**changes)
+        self._touch(at)
+
+    def _put_in_segment(self, located: Located, message: Raw, grown: int, *, died: bool) -> None:
+        assert located.segment is not None  # noqa: S101  # the caller looked
+        index = located.seq - self.head["first_seq"] - located.segment["start"]
+        self.segments.append(
+            UpdateOne(
+                {
+                    "_id": located.segment["_id"],
+                    "user_id": self.owner_id,
+                    f"messages.{index}.id": message["id"],
+                },
+                {
+                    "$set": {f"messages.{index}": message},
+                    "$inc": {"bytes": grown, "living": -int(died)},
+                },
+            )
+        )
+
+    def _retire_generation(self, *, with_revisions: bool = False) -> None:
+        head = self.head
+        if self._is_new:
+            return
+        retired: Raw = {
+            "_id": ObjectId(),
+            "user_id": self.owner_id,
+            "generation": head["generation"],
+            "conversation_id": head["_id"] if with_revisions else None,
+            "due_at": now() + GRACE,
+            "swept": False,
+        }
+        if with_revisions or head["tail_seq"] > head["first_seq"]:
+            self.retired.append(InsertOne(retired))
 
     def _set(self, **fields: Any) -> None:
         self.head.update(fields)
@@ -126,30 +387,28 @@ class Draft:
     def _touch(self, at: datetime) -> None:
         head = self.head
         self._set(updated_at=max(at, head["updated_at"]))
-        if self._inserted is None:
-            # One version for all that a group decides would hide changes from each other.
+        if not self._is_new:
             self._set(version=head["version"] + 1)
 
     def write(self) -> Write | None:
         """The one statement that makes the decisions true; None where there is nothing to do."""
-        if self._inserted is not None:
-            return (
-                None if self._deleted else InsertOne({**self._inserted, "messages": self._pushed})
-            )
-        if self._head is None:
+        if self._head is None or (self._is_new and self._deleted):
             return None
+        if self._is_new:
+            return InsertOne({**self._head, "messages": self._tail})
         stored = {
             "_id": self._head["_id"],
             "user_id": self.owner_id,
             "version": self._read_version,
+            "tail_seq": self._read_tail_seq,
         }
         if self._deleted:
             return DeleteOne(stored)
         if not self._fields:
             return None
         update: Raw = {"$set": dict(self._fields)}
-        if self._replaced:
-            update["$set"]["messages"] = self._pushed
+        if self._rewritten:
+            update["$set"]["messages"] = self._tail
         elif self._pushed:
             update["$push"] = {"messages": {"$each": self._pushed}}
         return UpdateOne(stored, update)

@@ -3,66 +3,22 @@
 import asyncio
 import random
 from collections import deque
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from collections.abc import Iterable
+from typing import Any, TypeVar
 
 import structlog
 from bson import ObjectId
-from pymongo.asynchronous.client_session import AsyncClientSession
-from pymongo.errors import BulkWriteError, PyMongoError
-from pymongo.results import BulkWriteResult
 
-from chatvault.actor import Actor
-from chatvault.audit.models import AuditEntry
-from chatvault.conversations.draft import Draft, Write
-from chatvault.conversations.models import Conversation, Raw
+from chatvault.actor import Actor, Door
+from chatvault.audit.actions import Action
+from chatvault.conversations.draft import Draft, Stalled
+from chatvault.conversations.group import Change, Group, Key
 from chatvault.database import transaction
-from chatvault.errors import Busy, ChatvaultError
+from chatvault.errors import Busy
 
 T = TypeVar("T")
-Key = tuple[ObjectId, str, Any]
-HEAD_FIELDS = (
-    "user_id", "title", "status", "tags", "source", "created_at", "updated_at",
-    "last_message_at", "total_messages", "message_bytes", "first_seq", "next_seq", "version",
-)  # fmt: skip
-DUPLICATE_KEY = 11000
 MAX_ATTEMPTS = 8
 log = structlog.get_logger()
-
-
-class Conflicted(Busy):
-    """Another process changed the same conversation."""
-
-
-@dataclass(slots=True, kw_only=True, eq=False)
-class Change(Generic[T]):
-    """One request's wish.
-
-    Attributes:
-        actor: whose conversation it must be.
-        where: `_id` or `source`, and its value.
-        decide: looks at the draft and either refuses by raising, before it touched anything, or
-            decides and gives the answer. It may be called again, on another draft.
-        message_ids: ids that the decision asks about.
-        needs_metadata: the decision reads the metadata.
-        is_new: the conversation begins with this change, so there is nothing to read.
-        size: about how many bytes it writes.
-    """
-
-    actor: Actor
-    where: tuple[str, Any]
-    decide: Callable[[Draft], T]
-    message_ids: frozenset[str] = frozenset()
-    needs_metadata: bool = False
-    is_new: bool = False
-    size: int = 0
-    answer: "asyncio.Future[T]" = field(init=False)
-
-    @property
-    def key(self) -> Key:
-        """What two changes of the same conversation share."""
-        return (self.actor.owner_id, *self.where)
 
 
 class Lane:
@@ -72,6 +28,9 @@ class Lane:
     what was accepted with all audit entries in one transaction. A change that is refused fails
     alone, and a lone one waits for nobody. Only other processes can be in the way: then the
     group is halved and tried again, a bounded number of times.
+
+    Where a group leaves a conversation with too many embedded messages, the lane itself adds
+    the change that moves the older ones to segments.
 
     Args:
         groups: how many groups may be in flight.
@@ -111,14 +70,20 @@ class Lane:
         self._dispatch()
         return await change.answer
 
+    async def drain(self) -> None:
+        """Return once nothing waits and nothing is in flight."""
+        while self._waiting or self._running:
+            self._dispatch()
+            await asyncio.sleep(0.001)
+
     def _dispatch(self) -> None:
         while self._waiting and len(self._running) < self._groups:
             group = self._pick()
             if not group:
                 return
+            self._busy |= {change.key for change in group}
             task = asyncio.create_task(self._carry(group))
             self._running.add(task)
-            task.add_done_callback(self._running.discard)
 
     def _pick(self) -> list[Change[Any]]:
         """The oldest waiting changes of conversations that no group has in flight."""
@@ -139,21 +104,26 @@ class Lane:
         return group
 
     async def _carry(self, group: list[Change[Any]]) -> None:
-        keys = {change.key for change in group}
-        self._busy |= keys
         try:
             await self._try(group)
         except Exception as error:  # noqa: BLE001  # handed to each of those who wait
             _fail(group, error)
         finally:
-            self._busy -= keys
-            asyncio.get_running_loop().call_soon(self._dispatch)
+            self._busy -= {change.key for change in group}
+            task = asyncio.current_task()
+            if task is not None:
+                self._running.discard(task)
+            self._dispatch()
 
     async def _try(self, group: list[Change[Any]], attempt: int = 1) -> None:
+        groups: list[Group] = []
+
+        async def carry(session: Any) -> list[Any]:
+            groups.append(Group(group, session))
+            return await groups[-1].carry()
+
         try:
-            decided = await transaction(
-                lambda session: _decide_and_write(group, session), attempts=1
-            )
+            answers = await transaction(carry, attempts=1)
         except Busy as error:
             if attempt == MAX_ATTEMPTS:
                 _fail(group, error)
@@ -166,83 +136,49 @@ class Lane:
         except Exception as error:  # noqa: BLE001  # handed to each of those who wait
             _fail(group, error)
         else:
-            for change, answer in zip(group, decided, strict=True):
-                if isinstance(answer, ChatvaultError):
-                    _fail([change], answer)
-                elif not change.answer.done():
-                    change.answer.set_result(answer)
+            self._settle(group, answers, groups[-1].drafts)
+
+    def _settle(
+        self, group: list[Change[Any]], answers: list[Any], drafts: dict[Key, Draft]
+    ) -> None:
+        stalled: list[Change[Any]] = []
+        for change, answer in zip(group, answers, strict=True):
+            if isinstance(answer, Stalled):
+                stalled.append(change)
+            elif isinstance(answer, Exception):
+                _fail([change], answer)
+            elif not change.answer.done():
+                change.answer.set_result(answer)
+        self._waiting.extendleft(reversed(stalled))
+        waits = {change.key for change in stalled}
+        for key, draft in drafts.items():
+            if draft.overflows or key in waits:
+                self._waiting.appendleft(_move(draft.owner_id, key))
+
+
+def _move(owner_id: ObjectId, key: Key) -> Change[None]:
+    """Our own housekeeping: older messages go to segments, and nobody sees a difference."""
+    _, field, value = key
+    move: Change[None] = Change(
+        actor=Actor(door=Door.BACKGROUND, user_id=owner_id),
+        action=Action.CONVERSATION_UPDATE,
+        where=(field, value),
+        decide=lambda draft: draft.move_overflow() if draft.exists else None,
+        needs_tail=True,
+        needs_last_segment=True,
+    )
+    move.answer = asyncio.get_running_loop().create_future()
+    move.answer.add_done_callback(_report)
+    return move
+
+
+def _report(answer: "asyncio.Future[None]") -> None:
+    # Nobody waits for it: the next change of the conversation tries again.
+    if not answer.cancelled() and (error := answer.exception()) is not None:
+        log.warning("messages_not_moved_yet", error=type(error).__name__)
 
 
 def _fail(group: Iterable[Change[Any]], error: Exception) -> None:
     for change in group:
         if not change.answer.done():
             change.answer.set_exception(error)
-
-
-async def _decide_and_write(group: list[Change[Any]], session: AsyncClientSession) -> list[Any]:
-    """Each change's answer, or the error it is refused with, once all is written."""
-    heads = await _read_heads(group, session)
-    drafts: dict[Key, Draft] = {}
-    answers: list[Any] = []
-    for change in group:
-        draft = drafts.get(change.key)
-        if draft is None:
-            draft = Draft(change.actor.owner_id, heads.get(change.key))
-            drafts[change.key] = draft
-        try:
-            answers.append(change.decide(draft))
-        except ChatvaultError as error:
-            answers.append(error)
-    await _write(list(drafts.values()), session)
-    return answers
-
-
-async def _read_heads(group: list[Change[Any]], session: AsyncClientSession) -> dict[Key, Raw]:
-    wanted = [change for change in group if not change.is_new]
-    if not wanted:
-        return {}
-    filters = {
-        change.key: Conversation.owned_by(change.actor, **dict([change.where])) for change in wanted
-    }
-    projection: Raw = dict.fromkeys(HEAD_FIELDS, True)
-    if any(change.needs_metadata for change in wanted):
-        projection["metadata"] = True
-    ids = sorted({message_id for change in wanted for message_id in change.message_ids})
-    if ids:
-        known = {"input": "$messages", "cond": {"$in": ["$$this.id", ids]}}
-        projection["known"] = {"$filter": known}
-    found = Conversation.get_pymongo_collection().find(
-        {"$or": list(filters.values())}, projection, session=session
-    )
-    heads: dict[Key, Raw] = {}
-    async for head in found:
-        for field_name in ("_id", "source"):
-            key = (head["user_id"], field_name, head.get(field_name))
-            if key in filters:
-                heads[key] = head
-    return heads
-
-
-async def _write(drafts: list[Draft], session: AsyncClientSession) -> None:
-    writes: list[Write] = [write for draft in drafts if (write := draft.write()) is not None]
-    entries = [entry for draft in drafts for entry in draft.entries]
-    if writes:
-        try:
-            result = await Conversation.get_pymongo_collection().bulk_write(writes, session=session)
-        except BulkWriteError as error:
-            if _is_duplicate(error):
-                raise Conflicted from error
-            raise
-        if _count(result) != len(writes):
-            raise Conflicted
-    if entries:
-        await AuditEntry.get_pymongo_collection().insert_many(entries, session=session)
-
-
-def _count(result: BulkWriteResult) -> int:
-    return result.inserted_count + result.matched_count + result.deleted_count
-
-
-def _is_duplicate(error: PyMongoError) -> bool:
-    details: Raw = getattr(error, "details", None) or {}
-    return any(each.get("code") == DUPLICATE_KEY for each in details.get("writeErrors", ()))

@@ -32,39 +32,47 @@ class MessageRole(StrEnum):
 
 
 class Message(BaseModel):
-    """One embedded message; fields that are None are not stored.
+    """One message; fields that are None are not stored. Its `seq` follows from its place.
 
     Attributes:
         id: unique in the conversation, the client's own or a UUID of ours.
-        seq: its place, rising by one from message to message.
         extra: what a client keeps beside, returned among the message's own fields.
+        version: rises with every edit; absent means 1.
+        deleted: what is left of a message that was removed: its id and its place.
     """
 
     id: str
-    seq: int
-    role: MessageRole
-    content: str
-    timestamp: datetime
+    role: MessageRole | None = None
+    content: str | None = None
+    timestamp: datetime | None = None
     model: str | None = None
     metrics: dict[str, Any] | None = None
     cancelled: bool | None = None
     extra: dict[str, Any] | None = None
+    version: int | None = None
+    deleted: bool | None = None
 
 
 class Conversation(Document):
-    """One user's conversation.
+    """One user's conversation: its fields and its newest messages, the tail.
 
     Attributes:
+        messages: the tail; older ones lie in segments of the same generation.
+        generation: which segments are this conversation's; a replace begins another.
         source: whence it was imported, as `format:id`; at most one a user.
         version: rises with every change; the ETag.
         first_seq: the place of the oldest message.
+        tail_seq: the place of the oldest embedded message.
         next_seq: the place of the message to come.
+        total_messages: how many live, removed ones left out.
         message_bytes: BSON size of all messages, in bytes.
+        tail_bytes: BSON size of the embedded ones, in bytes.
     """
 
     user_id: Id
     title: str = DEFAULT_TITLE
     messages: list[Message] = Field(default_factory=list)
+    generation: Id
     status: Status = Status.ACTIVE
     tags: list[str] = Field(default_factory=list)
     metadata: dict[str, Any] = Field(default_factory=dict)
@@ -74,7 +82,9 @@ class Conversation(Document):
     last_message_at: datetime | None = None
     total_messages: int = 0
     message_bytes: int = 0
+    tail_bytes: int = 0
     first_seq: int = 0
+    tail_seq: int = 0
     next_seq: int = 0
     version: int = 1
 
@@ -94,6 +104,22 @@ class Conversation(Document):
                 name="source_unique",
             ),
         ]
+
+    @classmethod
+    def begin(
+        cls, actor: Actor, *, title: str, tags: list[str], metadata: dict[str, Any], at: datetime
+    ) -> Raw:
+        """A conversation of the actor's that begins, as it is stored; its messages follow."""
+        begun = cls(
+            user_id=actor.owner_id,
+            generation=ObjectId(),
+            title=title,
+            tags=tags,
+            metadata=metadata,
+            created_at=at,
+            updated_at=at,
+        )
+        return {"_id": ObjectId(), **begun.model_dump(mode="python", exclude={"id", "messages"})}
 
     @classmethod
     def owned_by(cls, actor: Actor, **more: Any) -> Raw:

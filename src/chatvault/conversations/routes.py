@@ -1,19 +1,22 @@
 """Conversations over HTTP."""
 
-import re
-from typing import Annotated
-
 from aiohttp import web
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, ConfigDict, Field
 
 from chatvault.actor import Actor
 from chatvault.audit.actions import Action
 from chatvault.conversations import service
-from chatvault.conversations.lane import Lane
-from chatvault.conversations.models import Raw, Status
+from chatvault.conversations.headers import (
+    LANE,
+    ConditionalHeaders,
+    CreateHeaders,
+    ReadHeaders,
+    repeat_of,
+)
+from chatvault.conversations.idempotency import KeyReused
+from chatvault.conversations.models import Status
+from chatvault.conversations.reading import Shown
 from chatvault.conversations.schemas import (
-    Appended,
     ConversationCreate,
     ConversationOut,
     ConversationPatch,
@@ -22,60 +25,15 @@ from chatvault.conversations.schemas import (
     ConversationUpdate,
     CountOut,
     DeletedOut,
-    MessageIn,
     conversation_wire,
-    message_wire,
     summary_wire,
 )
-from chatvault.errors import MessageIdTaken, StaleVersion, TooLarge
+from chatvault.errors import PreconditionRequired, StaleVersion, TooLarge
 from chatvault.routing import Routes
 from chatvault.web import RECORDER, etag, json_response, page_links
 
-LANE = web.AppKey("lane", Lane)
 MAX_PAGE = 200
-ETAG = re.compile(r'\s*"(\d{1,18})"\s*')
-MINIMAL = re.compile(r'\s*return\s*=\s*("?)minimal\1\s*(;.*)?', re.IGNORECASE)
 routes = Routes("conversations")
-
-
-def _to_versions(value: str) -> frozenset[int] | None:
-    if value.strip() == "*":
-        return None
-    found = [ETAG.fullmatch(part) for part in value.split(",")]
-    if not all(part.strip() for part in value.split(",")):
-        raise PydanticCustomError("etag", "If-Match should be ETags in quotes, or *")
-    # A tag that none of ours can be matches nothing.
-    return frozenset(int(match[1]) for match in found if match)
-
-
-IfMatch = Annotated[
-    frozenset[int] | None,
-    BeforeValidator(_to_versions),
-    Field(alias="If-Match", description="the ETag that the change is meant for; else 412"),
-]
-
-
-class ConditionalHeaders(BaseModel):
-    """A change may insist on the version it was made for."""
-
-    versions: IfMatch = None
-
-
-class PreferHeaders(BaseModel):
-    """A client may prefer a short answer (RFC 7240)."""
-
-    prefer: str = Field("", alias="Prefer", description="return=minimal leaves out the rest")
-
-    @property
-    def minimal(self) -> bool:
-        """Whether `return=minimal` is preferred."""
-        return any(MINIMAL.fullmatch(part) for part in self.prefer.split(","))
-
-
-class ReadHeaders(BaseModel):
-    """A reader may know a version already."""
-
-    if_none_match: str = Field("", alias="If-None-Match", description="an ETag; 304 if current")
 
 
 class ListQuery(BaseModel):
@@ -89,11 +47,17 @@ class ListQuery(BaseModel):
     view: str = Field("full", pattern="^(full|summary)$")
 
 
-def _answer(stored: Raw, *, status: int = 200) -> web.Response:
-    headers = {"ETag": etag(stored["version"])}
+def answer(shown: Shown, *, status: int = 200) -> web.Response:
+    """A conversation with its messages; where they are not all, `Link` leads to the rest."""
+    conversation = shown.conversation
+    path = f"/conversations/{conversation['_id']}"
+    headers = {"ETag": etag(conversation["version"])}
     if status == 201:  # noqa: PLR2004  # Created
-        headers["Location"] = f"/conversations/{stored['_id']}"
-    return json_response(conversation_wire(stored), status=status, headers=headers)
+        headers["Location"] = path
+    if len(shown.messages) < conversation["total_messages"]:
+        oldest = shown.messages[0][0] if shown.messages else conversation["next_seq"]
+        headers["Link"] = f'<{path}/messages?before={oldest}>; rel="prev"'
+    return json_response(conversation_wire(shown), status=status, headers=headers)
 
 
 @routes.route(
@@ -115,9 +79,9 @@ async def list_conversations(
         offset=query.offset,
         with_messages=is_full,
     )
-    render = conversation_wire if is_full else summary_wire
+    shown = page.conversations
     return json_response(
-        [render(stored) for stored in page.conversations],
+        [conversation_wire(each) if is_full else summary_wire(each.conversation) for each in shown],
         headers=page_links(request, limit=query.limit, offset=query.offset, total=page.total),
     )
 
@@ -128,14 +92,15 @@ async def list_conversations(
     Action.CONVERSATION_CREATE,
     status=201,
     returns=ConversationOut,
-    errors=(TooLarge,),
+    errors=(TooLarge, KeyReused),
 )
 async def create_conversation(
-    request: web.Request, actor: Actor, body: ConversationCreate
+    request: web.Request, actor: Actor, headers: CreateHeaders, body: ConversationCreate
 ) -> web.StreamResponse:
     """Begin a conversation."""
-    stored = await service.create(actor, request.app[LANE], wanted=body)
-    return _answer(stored, status=201)
+    repeat = await repeat_of(request, headers.key)
+    begun = await service.create(actor, request.app[LANE], wanted=body, repeat=repeat)
+    return answer(await service.read_back(actor, conversation_id=begun), status=201)
 
 
 @routes.route("DELETE", "/conversations", Action.CONVERSATION_DELETE_ALL, returns=DeletedOut)
@@ -159,12 +124,12 @@ async def get_conversation(
     request: web.Request, actor: Actor, path: ConversationPath, headers: ReadHeaders
 ) -> web.StreamResponse:
     """Read one conversation."""
-    stored = await service.get(actor, request.app[RECORDER], conversation_id=path.conversation_id)
-    tag = etag(stored["version"])
+    shown = await service.get(actor, request.app[RECORDER], conversation_id=path.conversation_id)
+    tag = etag(shown.conversation["version"])
     known = {part.strip().removeprefix("W/") for part in headers.if_none_match.split(",")}
     if known & {tag, "*"}:
         return web.Response(status=304, headers={"ETag": tag})
-    return _answer(stored)
+    return answer(shown)
 
 
 async def _update(
@@ -179,9 +144,9 @@ async def _update(
         request.app[LANE],
         conversation_id=path.conversation_id,
         wanted=body,
-        versions=headers.versions,
+        precondition=headers.precondition,
     )
-    return _answer(await service.read_back(actor, conversation_id=path.conversation_id))
+    return answer(await service.read_back(actor, conversation_id=path.conversation_id))
 
 
 @routes.route(
@@ -189,7 +154,7 @@ async def _update(
     "/conversations/{conversation_id}",
     Action.CONVERSATION_UPDATE,
     returns=ConversationOut,
-    errors=(StaleVersion, TooLarge),
+    errors=(StaleVersion, PreconditionRequired, TooLarge),
 )
 async def put_conversation(
     request: web.Request,
@@ -235,38 +200,6 @@ async def delete_conversation(
         actor,
         request.app[LANE],
         conversation_id=path.conversation_id,
-        versions=headers.versions,
+        precondition=headers.precondition,
     )
     return web.Response(status=204)
-
-
-@routes.route(
-    "POST",
-    "/conversations/{conversation_id}/messages",
-    Action.CONVERSATION_APPEND_MESSAGE,
-    returns=ConversationOut | Appended,
-    errors=(MessageIdTaken, TooLarge),
-)
-async def append_message(
-    request: web.Request,
-    actor: Actor,
-    path: ConversationPath,
-    headers: PreferHeaders,
-    body: MessageIn,
-) -> web.StreamResponse:
-    """Append a message; the answer is the whole conversation, or little if preferred so."""
-    appended = await service.append_message(
-        actor, request.app[LANE], conversation_id=path.conversation_id, wanted=body
-    )
-    if not headers.minimal:
-        return _answer(await service.read_back(actor, conversation_id=path.conversation_id))
-    shown = {
-        "message": message_wire(appended.message),
-        "total_messages": appended.total_messages,
-        "version": appended.version,
-        "updated_at": appended.updated_at,
-    }
-    return json_response(
-        shown,
-        headers={"ETag": etag(appended.version), "Preference-Applied": "return=minimal"},
-    )

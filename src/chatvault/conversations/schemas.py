@@ -1,5 +1,7 @@
 """Conversations as they go over the wire."""
 
+import uuid
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Self
 
@@ -14,6 +16,7 @@ from pydantic import (
 )
 
 from chatvault.conversations.models import DEFAULT_TITLE, MessageRole, Raw, Status
+from chatvault.conversations.reading import Placed, Shown
 from chatvault.errors import TooLarge
 from chatvault.fields import (
     FreeObject,
@@ -28,7 +31,7 @@ MAX_TITLE = 255
 MAX_CONTENT_BYTES = 1024 * 1024
 MAX_MESSAGES = 50_000
 # Ours; what a client sends back of them is not kept as its own.
-RESERVED = frozenset({"id", "seq", "role", "content", "timestamp", "model", "metrics", "cancelled"})
+OURS = frozenset({"seq", "version", "deleted", "replaces"})
 
 
 def _check_content(value: str) -> str:
@@ -68,6 +71,9 @@ class MessageIn(BaseModel):
     model: str | None = Field(None, max_length=255)
     metrics: FreeObject | None = None
     cancelled: bool | None = None
+    replaces: MessageId | None = Field(
+        None, description="the last message, an assistant's, in whose place this one shall stand"
+    )
 
     @model_validator(mode="after")
     def _check_extra(self) -> Self:
@@ -76,7 +82,7 @@ class MessageIn(BaseModel):
 
     def to_stored(self, *, default_id: str, at: datetime) -> Raw:
         """The message as it is embedded, still without its `seq`."""
-        extra = {key: value for key, value in (self.model_extra or {}).items() if key != "seq"}
+        extra = {key: value for key, value in (self.model_extra or {}).items() if key not in OURS}
         fields = {
             "id": self.id or default_id,
             "role": self.role.value,
@@ -88,6 +94,11 @@ class MessageIn(BaseModel):
             "extra": extra or None,
         }
         return {name: value for name, value in fields.items() if value is not None}
+
+
+def to_stored(messages: Sequence[MessageIn], at: datetime) -> list[Raw]:
+    """Messages as they are embedded; ids that are not given are made here."""
+    return [message.to_stored(default_id=str(uuid.uuid4()), at=at) for message in messages]
 
 
 def _check_unique_ids(messages: list[MessageIn]) -> list[MessageIn]:
@@ -155,6 +166,40 @@ class ConversationPatch(BaseModel):
         return fields
 
 
+class MessageBatch(BaseModel):
+    """Messages to append in one atomic step."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    messages: Annotated[
+        list[MessageIn], Field(min_length=1, max_length=1000), AfterValidator(_check_unique_ids)
+    ]
+
+
+class MessageEdit(BaseModel):
+    """Fields of a message to change; what is not named stays."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    content: Content | None = None
+    model: str | None = Field(None, max_length=255)
+    metrics: FreeObject | None = None
+    cancelled: bool | None = None
+    version: int | None = Field(None, description="the message's version that is meant; else 412")
+
+    def apply_to(self, message: Raw) -> Raw:
+        """The message with these fields; null takes one away."""
+        named = self.model_dump(include=self.model_fields_set - {"version"})
+        changed = {**message, **named}
+        return {name: value for name, value in changed.items() if value is not None}
+
+    @model_validator(mode="after")
+    def _check_content(self) -> Self:
+        if "content" in self.model_fields_set and self.content is None:
+            raise ValueError("content cannot be null")
+        return self
+
+
 class MessageOut(BaseModel):
     """A stored message, with whatever else its client gave it."""
 
@@ -168,6 +213,37 @@ class MessageOut(BaseModel):
     model: str | None = None
     metrics: dict[str, Any] | None = None
     cancelled: bool | None = None
+    version: int | None = None
+
+
+class RevisionOut(BaseModel):
+    """A message as it was before an edit."""
+
+    version: int
+    replaced_at: Instant
+    message: MessageOut
+
+
+class PaginationOut(BaseModel):
+    """Where a page lies.
+
+    Attributes:
+        total: how many messages there are in all.
+        offset: how many come before, on a page asked for by offset.
+        hasMore: whether there are more in the direction of reading.
+    """
+
+    total: int
+    limit: int
+    offset: int | None
+    hasMore: bool  # noqa: N815  # the name clients know
+
+
+class MessagePageOut(BaseModel):
+    """A page of messages, oldest first."""
+
+    messages: list[MessageOut]
+    pagination: PaginationOut
 
 
 class ConversationSummary(BaseModel):
@@ -202,10 +278,31 @@ class Appended(BaseModel):
     updated_at: Instant
 
 
+class AppendedBatch(BaseModel):
+    """What a batch answers.
+
+    Attributes:
+        messages: all of the batch as they are stored.
+        repeated_count: how many of them were there already.
+    """
+
+    messages: list[MessageOut]
+    repeated_count: int
+    total_messages: int
+    version: int
+    updated_at: Instant
+
+
 class ConversationPath(BaseModel):
     """One conversation."""
 
     conversation_id: Id
+
+
+class MessagePath(ConversationPath):
+    """One message."""
+
+    message_id: MessageId
 
 
 class CountOut(BaseModel):
@@ -224,13 +321,12 @@ class DeletedOut(BaseModel):
 SUMMARY_FIELDS = tuple(name for name in ConversationSummary.model_fields if name != "id")
 
 
-def message_wire(stored: Raw) -> Raw:
-    """A stored message as it is shown: the client's own fields beside ours."""
-    if "extra" not in stored:
-        return stored
-    extra = stored["extra"]
-    shown = {name: value for name, value in stored.items() if name != "extra"}
-    return shown | {name: value for name, value in extra.items() if name not in RESERVED}
+def message_wire(placed: Placed) -> Raw:
+    """A stored message as it is shown: its place, and the client's own fields beside ours."""
+    seq, stored = placed
+    shown = {"id": stored["id"], "seq": seq, **stored}
+    extra = shown.pop("extra", None)
+    return shown if extra is None else {**extra, **shown}
 
 
 def summary_wire(stored: Raw) -> Raw:
@@ -238,9 +334,9 @@ def summary_wire(stored: Raw) -> Raw:
     return {"id": stored["_id"], **{name: stored[name] for name in SUMMARY_FIELDS}}
 
 
-def conversation_wire(stored: Raw) -> Raw:
-    """A stored conversation as it is shown whole."""
-    shown = summary_wire(stored)
-    shown["messages"] = [message_wire(message) for message in stored["messages"]]
-    shown["messages_truncated"] = False
-    return shown
+def conversation_wire(shown: Shown) -> Raw:
+    """A stored conversation as it is shown with its messages."""
+    wire = summary_wire(shown.conversation)
+    wire["messages"] = [message_wire(placed) for placed in shown.messages]
+    wire["messages_truncated"] = len(shown.messages) < shown.conversation["total_messages"]
+    return wire

@@ -1,10 +1,7 @@
 """What can be done with conversations; each change passes the lane, each read is recorded."""
 
 import asyncio
-import uuid
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from bson import ObjectId
@@ -13,130 +10,108 @@ from chatvault.actor import Actor
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.audit.recorder import Recorder
-from chatvault.conversations.draft import Draft
-from chatvault.conversations.lane import Change, Lane
+from chatvault.conversations.bulk import write_generation
+from chatvault.conversations.draft import Draft, Precondition
+from chatvault.conversations.group import Change, Repeatable
+from chatvault.conversations.idempotency import Repeat
+from chatvault.conversations.lane import Lane
 from chatvault.conversations.models import Conversation, Raw, Status
+from chatvault.conversations.reading import (
+    LIST_BYTES,
+    WHOLE_BYTES,
+    Shown,
+    read_newest,
+    show_list,
+    steadily,
+)
 from chatvault.conversations.schemas import (
     ConversationCreate,
     ConversationPatch,
     ConversationUpdate,
-    MessageIn,
+    to_stored,
 )
-from chatvault.errors import MessageIdTaken, NotFound
+from chatvault.errors import NotFound
 from chatvault.fields import count_changed_keys, now
 
 DELETE_BATCH = 100
-
-Versions = frozenset[int] | None
-
-
-@dataclass(frozen=True, slots=True)
-class AppendedMessage:
-    """What became of an append: the message as stored, and the counters beside it."""
-
-    message: Raw
-    total_messages: int
-    version: int
-    updated_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
     """Some conversations, and how many there are in all."""
 
-    conversations: list[Raw]
+    conversations: list[Shown]
     total: int
 
 
-async def create(actor: Actor, lane: Lane, *, wanted: ConversationCreate) -> Raw:
-    """Begin a conversation; returns the stored document."""
+async def create(
+    actor: Actor, lane: Lane, *, wanted: ConversationCreate, repeat: Repeat | None = None
+) -> ObjectId:
+    """Begin a conversation; returns its id."""
     at = now()
-    document = new_document(
+    document = Conversation.begin(
         actor, title=wanted.title, tags=wanted.tags, metadata=wanted.metadata, at=at
     )
     messages = to_stored(wanted.messages, at)
+    generation, tail = await write_generation(actor, messages)
 
-    def decide(draft: Draft) -> None:
+    def decide(draft: Draft) -> ObjectId:
         draft.insert(dict(document))
-        draft.append(messages, at, at)
+        if generation is not None:
+            draft.replace_messages(generation, at)
+        draft.append([dict(message) for message in tail], at, at)
+        details = {"messages": len(messages)}
         draft.entries.append(
-            audit.entry(
-                actor,
-                Action.CONVERSATION_CREATE,
-                document["_id"],
-                details={"messages": len(messages)},
-            )
+            audit.entry(actor, Action.CONVERSATION_CREATE, document["_id"], details=details)
         )
+        begun: ObjectId = document["_id"]
+        return begun
 
-    await lane.submit(
+    return await lane.submit(
         Change(
             actor=actor,
+            action=Action.CONVERSATION_CREATE,
             where=("_id", document["_id"]),
             decide=decide,
             is_new=True,
-            size=_size(messages),
+            size=estimate(tail),
+            repeatable=repeat
+            and Repeatable(
+                *repeat,
+                remember=lambda answer: {"conversation_id": answer},
+                recall=lambda result: result["conversation_id"],
+            ),
         )
     )
-    return await _read(actor, document["_id"])
 
 
-def new_document(
-    actor: Actor, *, title: str, tags: list[str], metadata: dict[str, Any], at: datetime
-) -> Raw:
-    """A conversation that begins, as it is stored; its messages follow."""
-    return {
-        "_id": ObjectId(),
-        "user_id": actor.owner_id,
-        "title": title,
-        "status": Status.ACTIVE.value,
-        "tags": tags,
-        "metadata": metadata,
-        "source": None,
-        "created_at": at,
-        "updated_at": at,
-        "last_message_at": None,
-        "total_messages": 0,
-        "message_bytes": 0,
-        "first_seq": 0,
-        "next_seq": 0,
-        "version": 1,
-    }
-
-
-def to_stored(messages: Sequence[MessageIn], at: datetime) -> list[Raw]:
-    """Messages as they are embedded; ids that are not given are made here."""
-    return [message.to_stored(default_id=str(uuid.uuid4()), at=at) for message in messages]
-
-
-def _size(messages: list[Raw]) -> int:
+def estimate(messages: list[Raw]) -> int:
+    """About how many bytes a change with these messages writes."""
     return 512 + sum(len(message["content"]) + 256 for message in messages)
 
 
-async def get(actor: Actor, recorder: Recorder, *, conversation_id: ObjectId) -> Raw:
-    """The stored document.
+async def get(actor: Actor, recorder: Recorder, *, conversation_id: ObjectId) -> Shown:
+    """The conversation, with all its messages if they fit an answer, else with the newest.
 
     Raises:
         NotFound: the actor has no such conversation.
     """
-    stored = await _read(actor, conversation_id)
+    shown = await read_back(actor, conversation_id=conversation_id)
     await recorder.record(audit.entry(actor, Action.CONVERSATION_GET, conversation_id))
-    return stored
+    return shown
 
 
-async def read_back(actor: Actor, *, conversation_id: ObjectId) -> Raw:
-    """The stored document, as part of the change that the actor just made.
+async def read_back(actor: Actor, *, conversation_id: ObjectId) -> Shown:
+    """The same, as part of a change that the actor just made.
 
     Raises:
         NotFound: it was deleted since.
     """
-    return await _read(actor, conversation_id)
 
+    async def read(conversation: Raw) -> Shown:
+        return Shown(conversation, await read_newest(actor, conversation, WHOLE_BYTES))
 
-async def _read(actor: Actor, conversation_id: ObjectId) -> Raw:
-    stored = await Conversation.find_raw(actor, conversation_id)
-    if stored is None:
-        raise NotFound("Conversation not found")
-    return stored
+    return await steadily(actor, conversation_id, read)
 
 
 async def list_page(
@@ -148,17 +123,23 @@ async def list_page(
     offset: int,
     with_messages: bool,
 ) -> Page:
-    """The actor's conversations, newest change first."""
+    """The actor's conversations, newest change first.
+
+    Messages are shown whole while the byte budget of a list lasts, then only the newest.
+    """
     page, total = await asyncio.gather(
         Conversation.list_raw(
             actor, status=status, limit=limit, offset=offset, with_messages=with_messages
         ),
         Conversation.count_raw(actor, status=status),
     )
-    await recorder.record(
-        audit.entry(actor, Action.CONVERSATION_LIST, details={"conversations": len(page)})
-    )
-    return Page(page, total)
+    if with_messages:
+        shown = await show_list(actor, page, LIST_BYTES)
+    else:
+        shown = [Shown(conversation, []) for conversation in page]
+    details = {"conversations": len(page)}
+    await recorder.record(audit.entry(actor, Action.CONVERSATION_LIST, details=details))
+    return Page(shown, total)
 
 
 async def count(actor: Actor, recorder: Recorder) -> int:
@@ -168,59 +149,13 @@ async def count(actor: Actor, recorder: Recorder) -> int:
     return total
 
 
-async def append_message(
-    actor: Actor, lane: Lane, *, conversation_id: ObjectId, wanted: MessageIn
-) -> AppendedMessage:
-    """Store a message at the end; the same id with the same words again changes nothing.
-
-    Raises:
-        NotFound: the actor has no such conversation.
-        MessageIdTaken: another message has this id.
-        TooLarge: the conversation is full.
-    """
-    at = now()
-    message = to_stored([wanted], at)[0]
-
-    def decide(draft: Draft) -> AppendedMessage:
-        known = draft.head and draft.known_message(message["id"])
-        if known and not _is_same(known, message):
-            raise MessageIdTaken
-        if not known:
-            draft.append([dict(message)], at, at)
-        draft.entries.append(
-            audit.entry(
-                actor,
-                Action.CONVERSATION_APPEND_MESSAGE,
-                conversation_id,
-                details={"repeated": True} if known else None,
-            )
-        )
-        head = draft.head
-        stored = draft.known_message(message["id"]) or message
-        return AppendedMessage(stored, head["total_messages"], head["version"], head["updated_at"])
-
-    return await lane.submit(
-        Change(
-            actor=actor,
-            where=("_id", conversation_id),
-            decide=decide,
-            message_ids=frozenset({message["id"]} if wanted.id else ()),
-            size=_size([message]),
-        )
-    )
-
-
-def _is_same(stored: Raw, message: Raw) -> bool:
-    return all(stored.get(name) == message.get(name) for name in ("role", "content"))
-
-
 async def update(
     actor: Actor,
     lane: Lane,
     *,
     conversation_id: ObjectId,
     wanted: ConversationUpdate | ConversationPatch,
-    versions: Versions,
+    precondition: Precondition,
 ) -> int:
     """Change the fields that are named; returns the new version.
 
@@ -229,19 +164,25 @@ async def update(
         lane: takes the change.
         conversation_id: which one.
         wanted: values that replace, or a patch that is merged in.
-        versions: those that the change may be made on; None for any.
+        precondition: on which version; messages of a conversation that is longer than one
+            answer shows are replaced only on a named one.
 
     Raises:
         NotFound: the actor has no such conversation.
         StaleVersion: it has another version.
+        PreconditionRequired: the messages are too many for a replacement without If-Match.
         InvalidInput: the merged metadata would be too large.
     """
     at = now()
     messages = None if wanted.messages is None else to_stored(wanted.messages, at)
+    generation, tail = await write_generation(actor, messages or [])
 
     def decide(draft: Draft) -> int:
-        draft.require_version(versions)
-        before = draft.head["metadata"]
+        head = draft.head
+        precondition.check(head["version"])
+        if messages is not None and head["message_bytes"] > WHOLE_BYTES:
+            precondition.require()
+        before = head.get("metadata", {})  # read only where it is changed
         fields = wanted.fields(before)
         details: dict[str, Any] = {"fields": sorted(wanted.model_fields_set)}
         if "metadata" in fields:
@@ -249,8 +190,8 @@ async def update(
         if fields:
             draft.set(at, **fields)
         if messages is not None:
-            draft.clear_messages(at)
-            draft.append([dict(message) for message in messages], at, at)
+            draft.replace_messages(generation, at)
+            draft.append([dict(message) for message in tail], at, at)
             details["messages"] = len(messages)
         draft.entries.append(
             audit.entry(actor, Action.CONVERSATION_UPDATE, conversation_id, details=details)
@@ -260,16 +201,17 @@ async def update(
     return await lane.submit(
         Change(
             actor=actor,
+            action=Action.CONVERSATION_UPDATE,
             where=("_id", conversation_id),
             decide=decide,
-            needs_metadata=True,
-            size=_size(messages or []),
+            needs_metadata="metadata" in wanted.model_fields_set,
+            size=estimate(tail),
         )
     )
 
 
 async def delete(
-    actor: Actor, lane: Lane, *, conversation_id: ObjectId, versions: Versions
+    actor: Actor, lane: Lane, *, conversation_id: ObjectId, precondition: Precondition
 ) -> None:
     """End a conversation and remove its messages, for good.
 
@@ -279,11 +221,18 @@ async def delete(
     """
 
     def decide(draft: Draft) -> None:
-        draft.require_version(versions)
+        precondition.check(draft.head["version"])
         draft.delete()
         draft.entries.append(audit.entry(actor, Action.CONVERSATION_DELETE, conversation_id))
 
-    await lane.submit(Change(actor=actor, where=("_id", conversation_id), decide=decide))
+    await lane.submit(
+        Change(
+            actor=actor,
+            action=Action.CONVERSATION_DELETE,
+            where=("_id", conversation_id),
+            decide=decide,
+        )
+    )
 
 
 async def delete_all(actor: Actor, lane: Lane, recorder: Recorder) -> int:
@@ -297,14 +246,13 @@ async def delete_all(actor: Actor, lane: Lane, recorder: Recorder) -> int:
     for start in range(0, len(ids), DELETE_BATCH):
         batch = ids[start : start + DELETE_BATCH]
         deletions = [
-            delete(actor, lane, conversation_id=conversation_id, versions=None)
+            delete(actor, lane, conversation_id=conversation_id, precondition=Precondition())
             for conversation_id in batch
         ]
         for outcome in await asyncio.gather(*deletions, return_exceptions=True):
             if isinstance(outcome, BaseException) and not isinstance(outcome, NotFound):
                 raise outcome
             deleted += outcome is None
-    await recorder.record(
-        audit.entry(actor, Action.CONVERSATION_DELETE_ALL, details={"conversations": deleted})
-    )
+    details = {"conversations": deleted}
+    await recorder.record(audit.entry(actor, Action.CONVERSATION_DELETE_ALL, details=details))
     return deleted

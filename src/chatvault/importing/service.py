@@ -17,10 +17,12 @@ from chatvault.actor import Actor
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.audit.recorder import Recorder
-from chatvault.conversations.draft import Draft
-from chatvault.conversations.lane import Change, Lane
+from chatvault.conversations.bulk import write_generation
+from chatvault.conversations.draft import Draft, Generation
+from chatvault.conversations.group import Change
+from chatvault.conversations.lane import Lane
 from chatvault.conversations.models import Conversation, Raw
-from chatvault.conversations.service import new_document
+from chatvault.conversations.service import estimate
 from chatvault.importing.conversations import (
     ImportedConversation,
     ImportFile,
@@ -113,10 +115,15 @@ async def import_file(
     if dry_run:
         await _foretell(actor, content.conversations, on_duplicate, report)
         return report
+    # Only to spare work: that nothing is imported twice is the unique index's doing.
+    known = await Conversation.list_sources(actor) if on_duplicate is OnDuplicate.SKIP else set()
     for start in range(0, len(content.conversations), BATCH):
         batch = content.conversations[start : start + BATCH]
         fates = await asyncio.gather(
-            *(_import_one(actor, lane, each, on_duplicate) for each in batch)
+            *(
+                _skip() if _source(each) in known else _import_one(actor, lane, each, on_duplicate)
+                for each in batch
+            )
         )
         _count(report, batch, fates)
         on_progress(len(batch))
@@ -173,28 +180,44 @@ def _source(conversation: ImportedConversation) -> str:
     return f"{SOURCE}:{conversation.source_id}"
 
 
+async def _skip() -> Fate:
+    return Fate.SKIPPED
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """A conversation whose messages are ready to be stored, or lie in segments already."""
+
+    conversation: ImportedConversation
+    generation: Generation | None
+    tail: list[Raw]
+    length: int
+
+
 async def _import_one(
     actor: Actor, lane: Lane, conversation: ImportedConversation, on_duplicate: OnDuplicate
 ) -> Fate:
-    fate = await lane.submit(
-        _change(actor, conversation, ("source", _source(conversation)), on_duplicate)
-    )
+    messages = _to_stored(conversation)
+    generation, tail = await write_generation(actor, messages)
+    prepared = _Prepared(conversation, generation, tail, len(messages))
+    source = ("source", _source(conversation))
+    fate = await lane.submit(_change(actor, prepared, source, on_duplicate))
     if fate is Fate.SKIPPED and on_duplicate is OnDuplicate.COPY:
         # A copy is a conversation of its own: only the first import is known by its source.
-        await lane.submit(_change(actor, conversation, ("_id", ObjectId()), on_duplicate))
+        await lane.submit(_change(actor, prepared, ("_id", ObjectId()), on_duplicate))
         return Fate.COPIED
     return fate
 
 
 def _change(
     actor: Actor,
-    conversation: ImportedConversation,
+    prepared: _Prepared,
     where: tuple[str, Any],
     on_duplicate: OnDuplicate,
 ) -> Change[Fate]:
-    messages = _to_stored(conversation)
-    last = max((message["timestamp"] for message in messages), default=None)
-    document = new_document(
+    conversation = prepared.conversation
+    last = conversation.messages[-1].timestamp if conversation.messages else None
+    document = Conversation.begin(
         actor,
         title=conversation.title,
         tags=[],
@@ -207,13 +230,14 @@ def _change(
         fate = Fate.REPLACED if draft.exists else Fate.IMPORTED
         if draft.exists and on_duplicate is not OnDuplicate.REPLACE:
             return Fate.SKIPPED
-        if draft.exists:
-            draft.clear_messages(conversation.updated_at)
-        else:
+        if not draft.exists:
             draft.insert(dict(document))
-        draft.append([dict(message) for message in messages], conversation.updated_at, last)
+        if fate is Fate.REPLACED or prepared.generation:
+            draft.replace_messages(prepared.generation, conversation.updated_at)
+        tail = [dict(message) for message in prepared.tail]
+        draft.append(tail, conversation.updated_at, last)
         draft.set(conversation.updated_at, title=conversation.title, metadata=conversation.metadata)
-        details = {"messages": len(messages), "replaced": fate is Fate.REPLACED}
+        details = {"messages": prepared.length, "replaced": fate is Fate.REPLACED}
         draft.entries.append(
             audit.entry(actor, Action.CONVERSATION_IMPORT, draft.head["_id"], details=details)
         )
@@ -221,10 +245,11 @@ def _change(
 
     return Change(
         actor=actor,
+        action=Action.CONVERSATION_IMPORT,
         where=where,
         decide=decide,
         is_new=where[0] == "_id",
-        size=sum(len(message["content"]) + 256 for message in messages),
+        size=estimate(prepared.tail),
     )
 
 

@@ -1,0 +1,61 @@
+"""Writing many messages at once: bounded batches first, one small transaction to show them."""
+
+from bson import ObjectId
+
+from chatvault.actor import Actor
+from chatvault.conversations.draft import GRACE, Generation
+from chatvault.conversations.models import Raw
+from chatvault.conversations.segments import Retired, Segment, cut, size_of, split_tail
+from chatvault.fields import now
+
+# Up to this a change carries its messages itself; beyond, they are written before it.
+CARRIED_LENGTH = 1000
+CARRIED_BYTES = 4 * 1024 * 1024
+BATCH_BYTES = 4 * 1024 * 1024
+
+
+def is_bulky(messages: list[Raw]) -> bool:
+    """Whether the messages are too many to be carried by the change itself."""
+    return len(messages) > CARRIED_LENGTH or sum(map(size_of, messages)) > CARRIED_BYTES
+
+
+async def write_generation(
+    actor: Actor, messages: list[Raw]
+) -> tuple[Generation | None, list[Raw]]:
+    """Store the messages as a generation that nothing points to yet.
+
+    Returns:
+        The generation, or None where the messages are few enough to do without, and the newest
+        messages, which are to be embedded.
+    """
+    older, tail = split_tail(messages)
+    if not older or not is_bulky(messages):
+        return None, messages
+    generation = Generation(
+        id=ObjectId(),
+        intent_id=ObjectId(),
+        length=len(older),
+        bytes=sum(map(size_of, older)),
+        last_message_at=older[-1]["timestamp"],
+    )
+    await Retired.get_pymongo_collection().insert_one(
+        Retired.owned_by(
+            actor,
+            _id=generation.intent_id,
+            generation=generation.id,
+            conversation_id=None,
+            due_at=now() + GRACE,
+            swept=False,
+        )
+    )
+    batch: list[Raw] = []
+    batch_bytes = 0
+    for segment in cut(older, owner_id=actor.owner_id, generation=generation.id):
+        batch.append(segment)
+        batch_bytes += segment["bytes"]
+        if batch_bytes >= BATCH_BYTES:
+            await Segment.get_pymongo_collection().insert_many(batch)
+            batch, batch_bytes = [], 0
+    if batch:
+        await Segment.get_pymongo_collection().insert_many(batch)
+    return generation, tail

@@ -1,0 +1,309 @@
+"""One group of changes: read the heads, decide each change, write what was accepted."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from beanie import Document
+from bson import ObjectId
+from pymongo import InsertOne
+from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.errors import BulkWriteError
+
+from chatvault.actor import Actor
+from chatvault.audit import service as audit
+from chatvault.audit.actions import Action
+from chatvault.audit.models import AuditEntry
+from chatvault.audit.recorder import Entry
+from chatvault.conversations.draft import Draft, Located, Write
+from chatvault.conversations.idempotency import LIFETIME, IdempotencyRecord, KeyReused
+from chatvault.conversations.models import Conversation, Raw
+from chatvault.conversations.segments import Retired, Revision, Segment
+from chatvault.errors import Busy, ChatvaultError
+from chatvault.fields import now
+
+T = TypeVar("T")
+Key = tuple[ObjectId, str, Any]
+HEAD_FIELDS = tuple(
+    Conversation.model_fields.keys() - {"id", "revision_id", "messages", "metadata"}
+)
+DUPLICATE_KEY = 11000
+
+
+class Conflicted(Busy):
+    """Another process changed the same conversation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Repeatable(Generic[T]):
+    """A request that is known by its Idempotency-Key.
+
+    Attributes:
+        route: method and path.
+        body_hash: a keyed hash of the body.
+        remember: what of an answer is stored, so that it can be given again.
+        recall: the answer from what was stored.
+    """
+
+    route: str
+    key: str
+    body_hash: str
+    remember: Callable[[T], Raw]
+    recall: Callable[[Raw], T]
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Change(Generic[T]):
+    """One request's wish.
+
+    Attributes:
+        actor: whose conversation it must be.
+        action: as what it is audited.
+        where: `_id` or `source`, and its value.
+        decide: looks at the draft and either refuses by raising, before it touched anything, or
+            decides and gives the answer. It may be called again, on another draft.
+        message_ids: ids that the decision asks about.
+        needs_metadata: the decision reads the metadata.
+        needs_tail: the decision reads or edits embedded messages.
+        needs_last_segment: the decision moves messages.
+        is_new: the conversation begins with this change, so there is nothing to read.
+        size: about how many bytes it writes.
+        repeatable: its Idempotency-Key, if it has one.
+    """
+
+    actor: Actor
+    action: Action
+    where: tuple[str, Any]
+    decide: Callable[[Draft], T]
+    message_ids: frozenset[str] = frozenset()
+    needs_metadata: bool = False
+    needs_tail: bool = False
+    needs_last_segment: bool = False
+    is_new: bool = False
+    size: int = 0
+    repeatable: Repeatable[T] | None = None
+    answer: "asyncio.Future[T]" = field(init=False)
+
+    @property
+    def key(self) -> Key:
+        """What two changes of the same conversation share."""
+        return (self.actor.owner_id, *self.where)
+
+    @property
+    def filter(self) -> Raw:
+        """The conversation, if it is the actor's."""
+        return Conversation.owned_by(self.actor, **dict([self.where]))
+
+
+class Group:
+    """Some changes that one transaction carries; made anew for each try.
+
+    Args:
+        changes: in the order of arrival.
+        session: of the transaction.
+    """
+
+    def __init__(self, changes: Sequence[Change[Any]], session: AsyncClientSession) -> None:
+        self._changes = changes
+        self._session = session
+        self._records: dict[tuple[ObjectId, str, str], Raw] = {}
+        self._new_records: list[Write] = []
+        self.drafts: dict[Key, Draft] = {}
+
+    async def carry(self) -> list[Any]:
+        """Each change's answer, or the error it is refused with, once all is written.
+
+        Raises:
+            Conflicted: another process was in the way; nothing of this may be committed.
+        """
+        await self._read_drafts()
+        await self._read_records()
+        answers = [self._decide(change) for change in self._changes]
+        await self._write()
+        return answers
+
+    def _decide(self, change: Change[Any]) -> Any:
+        draft = self.drafts[change.key]
+        try:
+            if change.repeatable is None:
+                return change.decide(draft)
+            return self._decide_once(change, change.repeatable, draft)
+        except ChatvaultError as error:
+            return error
+
+    def _decide_once(self, change: Change[T], repeatable: Repeatable[T], draft: Draft) -> T:
+        key = (change.actor.owner_id, repeatable.route, repeatable.key)
+        record = self._records.get(key)
+        if record is not None:
+            if record["body_hash"] != repeatable.body_hash:
+                raise KeyReused
+            answer = repeatable.recall(record["result"])
+            details = {"replayed": True}
+            target = record["result"].get("conversation_id")
+            draft.entries.append(audit.entry(change.actor, change.action, target, details=details))
+            return answer
+        answer = change.decide(draft)
+        record = IdempotencyRecord.owned_by(
+            change.actor,
+            route=repeatable.route,
+            key=repeatable.key,
+            body_hash=repeatable.body_hash,
+            result=repeatable.remember(answer),
+            expires_at=now() + LIFETIME,
+        )
+        self._records[key] = record
+        self._new_records.append(InsertOne(record))
+        return answer
+
+    async def _read_drafts(self) -> None:
+        wanted: dict[Key, list[Change[Any]]] = {}
+        for change in self._changes:
+            wanted.setdefault(change.key, []).append(change)
+        existing = {key: some for key, some in wanted.items() if not all(c.is_new for c in some)}
+        whole = [key for key, some in existing.items() if any(c.needs_tail for c in some)]
+        heads = await self._read_heads([existing[key] for key in whole], with_tail=True)
+        others = [some for key, some in existing.items() if key not in whole]
+        heads |= await self._read_heads(others, with_tail=False)
+        for key, some in wanted.items():
+            head = heads.get(key)
+            ids = {message_id for change in some for message_id in change.message_ids}
+            known: dict[str, Located] = {}
+            if head is not None and ids:
+                known = _in_tail(head, ids)
+                known |= await self._in_segments(head, ids - known.keys())
+            last = None
+            if head is not None and any(change.needs_last_segment for change in some):
+                last = await self._read_last_segment(head)
+            self.drafts[key] = Draft(some[0].actor.owner_id, head, known, last)
+
+    async def _read_heads(
+        self, wanted: list[list[Change[Any]]], *, with_tail: bool
+    ) -> dict[Key, Raw]:
+        if not wanted:
+            return {}
+        changes = [change for some in wanted for change in some]
+        projection: Raw = dict.fromkeys(HEAD_FIELDS, True)
+        projection["metadata"] = any(change.needs_metadata for change in changes) or 0
+        if not projection["metadata"]:
+            del projection["metadata"]
+        ids = sorted({message_id for change in changes for message_id in change.message_ids})
+        if with_tail:
+            projection["messages"] = True
+        elif ids:
+            projection["known"] = {
+                "$filter": {"input": "$messages", "cond": {"$in": ["$$this.id", ids]}}
+            }
+            projection["ids"] = "$messages.id"
+        keys = {change.key: change.filter for change in changes}
+        found = Conversation.get_pymongo_collection().find(
+            {"$or": list(keys.values())}, projection, session=self._session
+        )
+        heads: dict[Key, Raw] = {}
+        async for head in found:
+            for name in ("_id", "source"):
+                key = (head["user_id"], name, head.get(name))
+                if key in keys:
+                    heads[key] = head
+        return heads
+
+    async def _in_segments(self, head: Raw, ids: set[str]) -> dict[str, Located]:
+        if not ids or head["tail_seq"] == head["first_seq"]:
+            return {}
+        wanted = sorted(ids)
+        found = Segment.get_pymongo_collection().find(
+            {
+                "user_id": head["user_id"],
+                "generation": head["generation"],
+                "messages.id": {"$in": wanted},
+            },
+            {
+                "start": True,
+                "known": {
+                    "$filter": {"input": "$messages", "cond": {"$in": ["$$this.id", wanted]}}
+                },
+                "ids": "$messages.id",
+            },
+            session=self._session,
+        )
+        located: dict[str, Located] = {}
+        async for segment in found:
+            places = {message_id: place for place, message_id in enumerate(segment["ids"])}
+            base = head["first_seq"] + segment["start"]
+            for message in segment["known"]:
+                seq = base + places[message["id"]]
+                located[message["id"]] = Located(message, seq, segment)
+        return located
+
+    async def _read_last_segment(self, head: Raw) -> Raw | None:
+        if head["tail_seq"] == head["first_seq"]:
+            return None
+        return await Segment.get_pymongo_collection().find_one(
+            {"user_id": head["user_id"], "generation": head["generation"]},
+            {"messages": False},
+            sort=[("start", -1)],
+            session=self._session,
+        )
+
+    async def _read_records(self) -> None:
+        wanted = [
+            IdempotencyRecord.owned_by(
+                change.actor, route=change.repeatable.route, key=change.repeatable.key
+            )
+            for change in self._changes
+            if change.repeatable is not None
+        ]
+        if not wanted:
+            return
+        found = IdempotencyRecord.get_pymongo_collection().find(
+            {"$or": wanted}, session=self._session
+        )
+        async for record in found:
+            self._records[record["user_id"], record["route"], record["key"]] = record
+
+    async def _write(self) -> None:
+        drafts = self.drafts.values()
+        heads = [write for draft in drafts if (write := draft.write()) is not None]
+        await self._apply(Conversation, heads)
+        await self._apply(Segment, [write for draft in drafts for write in draft.segments])
+        await self._apply(Retired, [write for draft in drafts for write in draft.retired])
+        await self._apply(IdempotencyRecord, self._new_records)
+        revisions = [write for draft in drafts for write in draft.revisions]
+        if revisions:
+            await Revision.get_pymongo_collection().bulk_write(revisions, session=self._session)
+        entries: list[Entry] = [entry for draft in drafts for entry in draft.entries]
+        if entries:
+            await AuditEntry.get_pymongo_collection().insert_many(entries, session=self._session)
+
+    async def _apply(self, document: type[Document], writes: list[Write]) -> None:
+        """Write all of it, each statement hitting its one document, or give way."""
+        if not writes:
+            return
+        try:
+            result = await document.get_pymongo_collection().bulk_write(
+                writes, session=self._session
+            )
+        except BulkWriteError as error:
+            found = (error.details or {}).get("writeErrors", ())
+            if any(each.get("code") == DUPLICATE_KEY for each in found):
+                raise Conflicted from error
+            raise
+        if result.inserted_count + result.matched_count + result.deleted_count != len(writes):
+            raise Conflicted
+
+
+def _in_tail(head: Raw, ids: set[str]) -> dict[str, Located]:
+    """The embedded messages with these ids."""
+    tail = head.get("messages")
+    if tail is None:
+        known = {message["id"]: message for message in head.get("known", ())}
+        places: list[str] = head.get("ids", [])
+    else:
+        known = {message["id"]: message for message in tail}
+        places = [message["id"] for message in tail]
+    base = head["tail_seq"]
+    return {
+        message_id: Located(known[message_id], base + place)
+        for place, message_id in enumerate(places)
+        if message_id in ids
+    }

@@ -1,0 +1,82 @@
+"""The request headers that conversations and messages share."""
+
+import re
+from typing import Annotated
+
+from aiohttp import web
+from pydantic import BaseModel, BeforeValidator, Field
+from pydantic_core import PydanticCustomError
+
+from chatvault.conversations.draft import Precondition
+from chatvault.conversations.idempotency import Repeat
+from chatvault.conversations.lane import Lane
+from chatvault.web import SECRET_KEY
+
+LANE = web.AppKey("lane", Lane)
+ETAG = re.compile(r'\s*"(\d{1,18})"\s*')
+MINIMAL = re.compile(r'\s*return\s*=\s*("?)minimal\1\s*(;.*)?', re.IGNORECASE)
+
+
+def _to_precondition(value: object) -> Precondition:
+    tags = str(value).split(",")
+    if tags == ["*"]:
+        return Precondition(given=True)
+    if not all(tag.strip() for tag in tags):
+        raise PydanticCustomError("etag", "If-Match should be ETags in quotes, or *")
+    found = [ETAG.fullmatch(tag) for tag in tags]
+    # A tag that none of ours can be matches nothing.
+    return Precondition(given=True, versions=frozenset(int(match[1]) for match in found if match))
+
+
+class ConditionalHeaders(BaseModel):
+    """A change may insist on the version it was made for."""
+
+    precondition: Annotated[
+        Precondition,
+        BeforeValidator(_to_precondition),
+        Field(
+            alias="If-Match",
+            description="the ETag that the change is meant for; else 412",
+            json_schema_extra={"type": "string"},
+        ),
+    ] = Precondition()
+
+
+class ReadHeaders(BaseModel):
+    """A reader may know a version already."""
+
+    if_none_match: str = Field("", alias="If-None-Match", description="an ETag; 304 if current")
+
+
+class CreateHeaders(BaseModel):
+    """A request may be recognised when it is repeated (the IETF's Idempotency-Key draft)."""
+
+    key: str | None = Field(
+        None,
+        alias="Idempotency-Key",
+        pattern=r"^[\x21-\x7e]{1,255}$",
+        description="the same key and body again within a day gets the first answer again",
+    )
+
+
+class AppendHeaders(CreateHeaders):
+    """A client may prefer a short answer (RFC 7240)."""
+
+    prefer: str = Field("", alias="Prefer", description="return=minimal leaves out the rest")
+
+    @property
+    def minimal(self) -> bool:
+        """Whether `return=minimal` is preferred."""
+        return any(MINIMAL.fullmatch(part) for part in self.prefer.split(","))
+
+
+async def repeat_of(request: web.Request, key: str | None) -> Repeat | None:
+    """What the request is known by, if it has a key."""
+    if key is None:
+        return None
+    body = (await request.read()).decode("utf-8", "replace")
+    return Repeat(
+        route=f"{request.method} {request.path}",
+        key=key.strip('"'),
+        body_hash=request.app[SECRET_KEY].hash(body),
+    )

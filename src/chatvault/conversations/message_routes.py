@@ -1,0 +1,264 @@
+"""A conversation's messages over HTTP."""
+
+from typing import Annotated, Self
+
+from aiohttp import web
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from chatvault.actor import Actor
+from chatvault.audit.actions import Action
+from chatvault.conversations import messages, service
+from chatvault.conversations.headers import LANE, AppendHeaders, ConditionalHeaders, repeat_of
+from chatvault.conversations.idempotency import KeyReused
+from chatvault.conversations.reading import MessagePage
+from chatvault.conversations.routes import answer
+from chatvault.conversations.schemas import (
+    Appended,
+    AppendedBatch,
+    ConversationOut,
+    ConversationPath,
+    MessageBatch,
+    MessageEdit,
+    MessageIn,
+    MessageOut,
+    MessagePageOut,
+    MessagePath,
+    RevisionOut,
+    message_wire,
+)
+from chatvault.errors import MessageIdTaken, NotLastAnswer, StaleVersion, TooLarge
+from chatvault.routing import Routes
+from chatvault.web import RECORDER, etag, json_response, link_to, to_json
+
+NDJSON = "application/x-ndjson"
+LATEST = 2**53
+PATH = "/conversations/{conversation_id}/messages"
+routes = Routes("messages")
+
+Seq = Annotated[int, Field(ge=-1, le=LATEST)]
+
+
+class PageQuery(BaseModel):
+    """Which messages: by offset from the oldest, or by the `seq` of one that is known."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    limit: int = Field(50, ge=1, le=1000)
+    offset: int = Field(0, ge=0, le=10**9)
+    before: Annotated[
+        Seq | None,
+        BeforeValidator(lambda value: LATEST if value == "latest" else value),
+        Field(description="only messages with a lower seq, the newest of them; or `latest`"),
+    ] = None
+    after: Annotated[
+        Seq | None, Field(description="only messages with a higher seq, the oldest of them")
+    ] = None
+
+    @model_validator(mode="after")
+    def _check_one_way(self) -> Self:
+        if len(self.model_fields_set & {"offset", "before", "after"}) > 1:
+            raise ValueError("only one of offset, before and after")
+        return self
+
+
+@routes.route("GET", PATH, Action.CONVERSATION_LIST_MESSAGES, returns=MessagePageOut)
+async def list_messages(
+    request: web.Request, actor: Actor, path: ConversationPath, query: PageQuery
+) -> web.StreamResponse:
+    """Page through messages, or stream all with `Accept: application/x-ndjson`."""
+    if NDJSON in request.headers.get("Accept", ""):
+        return await _stream(request, actor, path)
+    page = await messages.list_page(
+        actor,
+        request.app[RECORDER],
+        conversation_id=path.conversation_id,
+        limit=query.limit,
+        offset=query.offset,
+        before=query.before,
+        after=query.after,
+    )
+    shown = {
+        "messages": [message_wire(placed) for placed in page.messages],
+        "pagination": {
+            "total": page.total,
+            "limit": query.limit,
+            "offset": page.offset,
+            "hasMore": page.has_more,
+        },
+    }
+    return json_response(shown, headers=_links(request, query, page))
+
+
+def _links(request: web.Request, query: PageQuery, page: MessagePage) -> dict[str, str]:
+    """`Link` to the messages around a page, by cursors that stay right while messages arrive."""
+    headers = {"X-Total-Count": str(page.total), "ETag": etag(page.version)}
+    if not page.messages:
+        return headers
+    oldest, newest = page.messages[0][0], page.messages[-1][0]
+    links = []
+    if page.has_more or query.before is not None:
+        links.append((link_to(request, drop="offset before", after=newest), "next"))
+    if page.has_more or query.before is None:
+        links.append((link_to(request, drop="offset after", before=oldest), "prev"))
+    headers["Link"] = ", ".join(f'<{target}>; rel="{name}"' for target, name in links)
+    return headers
+
+
+async def _stream(request: web.Request, actor: Actor, path: ConversationPath) -> web.StreamResponse:
+    runs = await messages.stream_all(
+        actor, request.app[RECORDER], conversation_id=path.conversation_id
+    )
+    response = web.StreamResponse(headers={"Content-Type": NDJSON})
+    await response.prepare(request)
+    async for run in runs:
+        await response.write(b"".join(to_json(message_wire(placed)) + b"\n" for placed in run))
+    await response.write_eof()
+    return response
+
+
+@routes.route(
+    "POST",
+    PATH,
+    Action.CONVERSATION_APPEND_MESSAGE,
+    returns=ConversationOut | Appended,
+    errors=(MessageIdTaken, NotLastAnswer, TooLarge, KeyReused),
+)
+async def append_message(
+    request: web.Request,
+    actor: Actor,
+    path: ConversationPath,
+    headers: AppendHeaders,
+    body: MessageIn,
+) -> web.StreamResponse:
+    """Append a message; the answer is the whole conversation, or little if preferred so."""
+    lane, repeat = request.app[LANE], await repeat_of(request, headers.key)
+    if body.replaces is None:
+        appended = await messages.append(
+            actor, lane, conversation_id=path.conversation_id, wanted=[body], repeat=repeat
+        )
+    else:
+        appended = await messages.replace_last(
+            actor, lane, conversation_id=path.conversation_id, wanted=body, repeat=repeat
+        )
+    if not headers.minimal:
+        return answer(await service.read_back(actor, conversation_id=path.conversation_id))
+    shown = {
+        "message": message_wire(appended.messages[0]),
+        "total_messages": appended.total_messages,
+        "version": appended.version,
+        "updated_at": appended.updated_at,
+    }
+    return json_response(
+        shown,
+        headers={"ETag": etag(appended.version), "Preference-Applied": "return=minimal"},
+    )
+
+
+@routes.route(
+    "POST",
+    PATH + ":batch",
+    Action.CONVERSATION_APPEND_MESSAGES,
+    returns=AppendedBatch,
+    errors=(MessageIdTaken, TooLarge, KeyReused),
+)
+async def append_batch(
+    request: web.Request,
+    actor: Actor,
+    path: ConversationPath,
+    headers: AppendHeaders,
+    body: MessageBatch,
+) -> web.StreamResponse:
+    """Append up to 1,000 messages and 4 MB in one atomic step."""
+    appended = await messages.append(
+        actor,
+        request.app[LANE],
+        conversation_id=path.conversation_id,
+        wanted=body.messages,
+        repeat=await repeat_of(request, headers.key),
+    )
+    shown = {
+        "messages": [message_wire(placed) for placed in appended.messages],
+        "repeated_count": appended.repeated,
+        "total_messages": appended.total_messages,
+        "version": appended.version,
+        "updated_at": appended.updated_at,
+    }
+    return json_response(shown, headers={"ETag": etag(appended.version)})
+
+
+@routes.route("GET", PATH + "/{message_id}", Action.CONVERSATION_GET_MESSAGE, returns=MessageOut)
+async def get_message(request: web.Request, actor: Actor, path: MessagePath) -> web.StreamResponse:
+    """Read one message; its ETag is its own version."""
+    placed = await messages.get(actor, request.app[RECORDER], **path.model_dump())
+    headers = {"ETag": etag(placed[1].get("version", 1))}
+    return json_response(message_wire(placed), headers=headers)
+
+
+@routes.route(
+    "PATCH",
+    PATH + "/{message_id}",
+    Action.CONVERSATION_EDIT_MESSAGE,
+    returns=MessageOut,
+    errors=(StaleVersion, TooLarge),
+)
+async def edit_message(
+    request: web.Request,
+    actor: Actor,
+    path: MessagePath,
+    headers: ConditionalHeaders,
+    body: MessageEdit,
+) -> web.StreamResponse:
+    """Edit a message; what it was is kept as a revision."""
+    placed = await messages.edit(
+        actor,
+        request.app[LANE],
+        conversation_id=path.conversation_id,
+        message_id=path.message_id,
+        wanted=body,
+        precondition=headers.precondition,
+    )
+    return json_response(message_wire(placed), headers={"ETag": etag(placed[1]["version"])})
+
+
+@routes.route(
+    "DELETE",
+    PATH + "/{message_id}",
+    Action.CONVERSATION_DELETE_MESSAGE,
+    status=204,
+    errors=(StaleVersion,),
+)
+async def delete_message(
+    request: web.Request, actor: Actor, path: MessagePath, headers: ConditionalHeaders
+) -> web.StreamResponse:
+    """Remove a message with its revisions; its id and its place stay taken."""
+    await messages.remove(
+        actor,
+        request.app[LANE],
+        conversation_id=path.conversation_id,
+        message_id=path.message_id,
+        precondition=headers.precondition,
+    )
+    return web.Response(status=204)
+
+
+@routes.route(
+    "GET",
+    PATH + "/{message_id}/revisions",
+    Action.CONVERSATION_LIST_REVISIONS,
+    returns=list[RevisionOut],
+)
+async def list_revisions(
+    request: web.Request, actor: Actor, path: MessagePath
+) -> web.StreamResponse:
+    """List what a message was before its edits, oldest first."""
+    revisions = await messages.list_revisions(actor, request.app[RECORDER], **path.model_dump())
+    return json_response(
+        [
+            {
+                "version": revision["version"],
+                "replaced_at": revision["replaced_at"],
+                "message": message_wire((revision["seq"], revision["message"])),
+            }
+            for revision in revisions
+        ]
+    )

@@ -1,0 +1,171 @@
+"""What overflows a conversation's embedded array: segments, revisions, and what is to be swept."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any, ClassVar
+
+import bson
+from beanie import Document
+from bson import ObjectId
+from pymongo import IndexModel
+
+from chatvault.actor import Actor
+from chatvault.conversations.models import Message, Raw
+from chatvault.fields import Id
+
+# A segment is rewritten when it grows and when one of its messages is edited.
+MAX_LENGTH = 256
+# Beyond one of these the older part of the tail moves; docs/decisions/ says how they were chosen.
+TAIL_LENGTH = 48
+TAIL_BYTES = 128 * 1024
+TAIL_KEPT = 16
+MAX_BYTES = 256 * 1024
+
+
+class Segment(Document):
+    """A run of a conversation's older messages, in order and without gaps.
+
+    Attributes:
+        generation: the conversation's, while these are its messages.
+        start: how many messages of the generation come before.
+        length: how many messages lie here, removed ones included.
+        living: how many of them live.
+        bytes: their BSON size.
+    """
+
+    user_id: Id
+    generation: Id
+    start: int
+    length: int
+    living: int
+    bytes: int
+    messages: list[Message]
+
+    class Settings:
+        """Beanie's."""
+
+        name = "segments"
+        indexes: ClassVar = [
+            IndexModel(
+                [("user_id", 1), ("generation", 1), ("start", 1), ("length", 1), ("living", 1)],
+                name="run",
+            ),
+            IndexModel([("user_id", 1), ("generation", 1), ("messages.id", 1)], name="message_id"),
+        ]
+
+    @classmethod
+    def owned_by(cls, actor: Actor, **more: Any) -> Raw:
+        """The filter that every query about an actor's segments begins with."""
+        return {"user_id": actor.owner_id, **more}
+
+
+class Revision(Document):
+    """A message as it was before an edit.
+
+    Attributes:
+        version: the message's version then.
+        seq: its place.
+        message: the message then.
+        replaced_at: when the edit came.
+    """
+
+    user_id: Id
+    conversation_id: Id
+    message_id: str
+    version: int
+    seq: int
+    message: Message
+    replaced_at: datetime
+
+    class Settings:
+        """Beanie's."""
+
+        name = "revisions"
+        indexes: ClassVar = [
+            IndexModel(
+                [("user_id", 1), ("conversation_id", 1), ("message_id", 1), ("version", 1)],
+                unique=True,
+                name="revision_unique",
+            )
+        ]
+
+    @classmethod
+    def owned_by(cls, actor: Actor, **more: Any) -> Raw:
+        """The filter that every query about an actor's revisions begins with."""
+        return {"user_id": actor.owner_id, **more}
+
+
+class Retired(Document):
+    """Segments and revisions that nothing points to, or may never point to; the sweeper's list.
+
+    It is written before the first segment of a bulk write and removed by the transaction that
+    makes them visible, so that a crash in between leaves nothing behind for ever.
+
+    Attributes:
+        generation: whose segments may go, or None.
+        conversation_id: whose revisions may go too, or None.
+        due_at: from when on; until then a slow reader or writer may still need them.
+        swept: the sweeper has begun, so that it is too late to point to them.
+    """
+
+    user_id: Id
+    generation: Id | None = None
+    conversation_id: Id | None = None
+    due_at: datetime
+    swept: bool = False
+
+    class Settings:
+        """Beanie's."""
+
+        name = "retired"
+        indexes: ClassVar = [IndexModel("due_at")]
+
+    @classmethod
+    def owned_by(cls, actor: Actor, **more: Any) -> Raw:
+        """The fields that every note of an actor's begins with."""
+        return {"user_id": actor.owner_id, **more}
+
+
+def size_of(message: Raw) -> int:
+    """The BSON size of a message, in bytes."""
+    return len(bson.encode(message))
+
+
+def is_living(message: Raw) -> bool:
+    """Whether the message was not removed."""
+    return not message.get("deleted")
+
+
+def split_tail(messages: list[Raw]) -> tuple[list[Raw], list[Raw]]:
+    """The older messages, which are to lie in segments, and the newest, which stay embedded."""
+    kept = TAIL_KEPT
+    while kept > 1 and sum(map(size_of, messages[-kept:])) > TAIL_BYTES:
+        kept //= 2
+    return messages[:-kept], messages[-kept:]
+
+
+def cut(
+    messages: list[Raw], *, owner_id: ObjectId, generation: ObjectId, start: int = 0
+) -> Iterator[Raw]:
+    """The messages as segments to insert, the first of them at `start`."""
+    run: list[Raw] = []
+    run_bytes = 0
+    for message in [*messages, None]:
+        size = 0 if message is None else size_of(message)
+        is_full = len(run) == MAX_LENGTH or run_bytes + size > MAX_BYTES
+        if run and (message is None or is_full):
+            yield {
+                "_id": ObjectId(),
+                "user_id": owner_id,
+                "generation": generation,
+                "start": start,
+                "length": len(run),
+                "living": sum(map(is_living, run)),
+                "bytes": run_bytes,
+                "messages": run,
+            }
+            start += len(run)
+            run, run_bytes = [], 0
+        if message is not None:
+            run.append(message)
+            run_bytes += size

@@ -40,6 +40,8 @@ def check_storable(value: Any, *, max_bytes: int) -> str | None:
                 # Brackets and commas.
                 size += 1 + max(len(item), 1)
                 if isinstance(item, dict):
+                    if "$ref" in item and _is_reference(item):
+                        return 'holds "$ref" beside "$id", which MongoDB takes for a reference'
                     size += sum(map(_key_size, item))
                     pending.extend([(child, depth + 1) for child in item.values()])
                 else:
@@ -51,6 +53,16 @@ def check_storable(value: Any, *, max_bytes: int) -> str | None:
     except _NotStorableError as error:
         return str(error)
     return None
+
+
+def _is_reference(item: dict[Any, Any]) -> bool:
+    # The driver reads these back as another type, which is no JSON.
+    database = item.get("$db")
+    return (
+        isinstance(item["$ref"], str)
+        and "$id" in item
+        and (database is None or isinstance(database, str))
+    )
 
 
 def _key_size(key: object) -> int:

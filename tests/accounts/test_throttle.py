@@ -30,7 +30,7 @@ class TestLogins:
             data_dir=tmp_path,
             bcrypt_rounds=4,
             mongodb_database="tests",
-            trusted_proxies="127.0.0.1",  # type: ignore[arg-type]  # as the environment gives it
+            trusted_proxies="127.0.0.1",
         )
 
     async def test_are_throttled_per_account_and_address(

@@ -30,7 +30,8 @@ class PreferencesIn(BaseModel):
 
     @model_validator(mode="after")
     def _check_size(self) -> Self:
-        check_free(self.model_dump(mode="json"))
+        # As Python: in JSON an infinite number would look like the null that it is not.
+        check_free(self.model_dump())
         return self
 
 

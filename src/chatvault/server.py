@@ -12,6 +12,7 @@ from aiohttp.web_protocol import RequestHandler
 
 from chatvault.app import create_app
 from chatvault.errors import ChatvaultError, Malformed
+from chatvault.middlewares import SECURITY_HEADERS
 from chatvault.problems import InternalError, problem_response
 from chatvault.settings import Settings
 
@@ -30,6 +31,18 @@ class ProblemHandler(RequestHandler):
 
     __slots__ = ()
 
+    def data_received(self, data: bytes) -> None:
+        """Take in the rest of a body that is under way when the drain begins.
+
+        aiohttp drops it, so that the request could neither be answered nor end before its time.
+        """
+        closing = self._close, self._force_close
+        if any(closing) and self._request_in_progress and self.transport is not None:
+            self._close = self._force_close = False
+        super().data_received(data)
+        if any(closing):
+            self._close, self._force_close = closing
+
     def handle_error(
         self,
         request: web.BaseRequest,
@@ -47,6 +60,7 @@ class ProblemHandler(RequestHandler):
         else:
             log.error("connection_failed", exc_info=exc)
         response = problem_response(error, request_id="-", status=status)
+        response.headers.update(SECURITY_HEADERS)
         response.force_close()
         return response
 

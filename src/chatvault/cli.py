@@ -3,8 +3,8 @@
 import asyncio
 import signal
 import sys
-from collections.abc import Callable
 from pathlib import Path
+from typing import Annotated
 
 import typer
 from pymongo.errors import PyMongoError
@@ -51,10 +51,12 @@ def main() -> None:
 
 
 @app.command()
-def serve() -> None:
+def serve(
+    workers: Annotated[int, typer.Option(min=1, max=64, help="processes that answer")] = 1,
+) -> None:
     """Serve the API, on the embedded MongoDB unless CHATVAULT_MONGODB_URL names another."""
     # Imported here: the other commands start without it.
-    from chatvault import server  # noqa: PLC0415  # as said
+    from chatvault import server, supervisor  # noqa: PLC0415  # as said
 
     settings = load_settings()
     configure_logs(settings)
@@ -62,19 +64,25 @@ def serve() -> None:
     def announce(address: str) -> None:
         out.print(_banner(settings, address), markup=False)
 
+    async def serve_here(url: str) -> None:
+        with server.listen(settings) as listener:
+            await server.serve(
+                settings,
+                mongodb_url=url,
+                listener=listener,
+                stopping=asyncio.Event(),
+                on_listening=lambda: announce(server.address_of(listener, settings)),
+            )
+
     with (
         mongodb_url(settings, exclusive=True) as url,
-        asyncio.Runner(loop_factory=_loop_factory()) as runner,
+        asyncio.Runner(loop_factory=server.loop_factory()) as runner,
     ):
-        runner.run(server.serve(settings, mongodb_url=url, on_listening=announce))
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    if sys.platform == "win32":
-        return None
-    import uvloop  # noqa: PLC0415  # not on Windows
-
-    return uvloop.new_event_loop
+        if workers == 1:
+            runner.run(serve_here(url))
+        else:
+            several = supervisor.Supervisor(settings, mongodb_url=url, workers=workers)
+            runner.run(several.run(announce))
 
 
 def _banner(settings: Settings, address: str) -> str:

@@ -1,10 +1,10 @@
 """Runs the application in this process: listens, drains on a signal, says where it is."""
 
 import asyncio
-import contextlib
 import signal
+import socket
+import sys
 from collections.abc import Callable
-from typing import Any
 
 import structlog
 from aiohttp import web
@@ -86,21 +86,57 @@ class Runner(web.AppRunner):
         )
 
 
-async def serve(
-    settings: Settings, *, mongodb_url: str, on_listening: Callable[[str], None]
-) -> None:
-    """Serve until SIGTERM or SIGINT, then answer what is under way and return.
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """What makes the event loop: uvloop's, where there is one."""
+    if sys.platform == "win32":
+        return None
+    import uvloop  # noqa: PLC0415  # not on Windows
 
-    Args:
-        settings: where to listen, and everything else.
-        mongodb_url: the database.
-        on_listening: told the address once requests are answered.
+    return uvloop.new_event_loop
+
+
+def listen(settings: Settings) -> socket.socket:
+    """The socket that requests come in by.
 
     Raises:
         CannotListen: the address is taken or not ours.
+    """
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        return socket.create_server((settings.host, settings.port), family=family, backlog=1024)
+    except OSError as error:
+        raise CannotListen(
+            f"Cannot listen on {settings.host}:{settings.port} ({error.strerror}); "
+            "set CHATVAULT_HOST or CHATVAULT_PORT to another address."
+        ) from None
+
+
+def address_of(listener: socket.socket, settings: Settings) -> str:
+    """Where a browser finds the service."""
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return f"http://{host}:{listener.getsockname()[1]}"
+
+
+async def serve(
+    settings: Settings,
+    *,
+    mongodb_url: str,
+    listener: socket.socket,
+    stopping: asyncio.Event,
+    on_listening: Callable[[], None] = lambda: None,
+) -> None:
+    """Serve until SIGTERM, SIGINT or the event, then answer what is under way and return.
+
+    Args:
+        settings: the service's.
+        mongodb_url: the database.
+        listener: the socket that requests come in by.
+        stopping: ends the service.
+        on_listening: called once requests are answered.
+
+    Raises:
         PyMongoError: the database cannot be reached.
     """
-    stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
@@ -111,26 +147,9 @@ async def serve(
     )
     await runner.setup()
     try:
-        await _listen(runner, settings)
-        on_listening(_address(runner, settings))
+        await web.SockSite(runner, listener).start()
+        on_listening()
         await stopping.wait()
         log.info("stopping", drain_seconds=DRAIN_SECONDS)
     finally:
-        with contextlib.suppress(asyncio.CancelledError):
-            await runner.cleanup()
-
-
-async def _listen(runner: web.AppRunner, settings: Settings) -> None:
-    try:
-        await web.TCPSite(runner, settings.host, settings.port).start()
-    except OSError as error:
-        raise CannotListen(
-            f"Cannot listen on {settings.host}:{settings.port} ({error.strerror}); "
-            "set CHATVAULT_HOST or CHATVAULT_PORT to another address."
-        ) from None
-
-
-def _address(runner: web.AppRunner, settings: Settings) -> str:
-    address: Any = runner.addresses[0]
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    return f"http://{host}:{address[1]}"
+        await runner.cleanup()

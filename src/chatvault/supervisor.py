@@ -5,12 +5,14 @@ import contextlib
 import multiprocessing
 import signal
 import socket
+import sys
 import time
 from collections.abc import Callable
 from multiprocessing.context import SpawnProcess
 
 import aiohttp
 import structlog
+from pymongo.errors import PyMongoError
 
 from chatvault import server
 from chatvault.errors import ChatvaultError
@@ -136,8 +138,9 @@ def run_worker(settings: Settings, mongodb_url: str, listener: socket.socket) ->
             asyncio.get_running_loop().add_reader(parent.sentinel, stopping.set)
         await server.serve(settings, mongodb_url=mongodb_url, listener=listener, stopping=stopping)
 
-    with (
-        contextlib.suppress(KeyboardInterrupt),
-        asyncio.Runner(loop_factory=server.loop_factory()) as runner,
-    ):
-        runner.run(work())
+    try:
+        with asyncio.Runner(loop_factory=server.loop_factory()) as runner:
+            runner.run(work())
+    except (PyMongoError, ChatvaultError) as error:
+        log.error("worker_cannot_start", error=type(error).__name__)  # noqa: TRY400  # no trace
+        sys.exit(1)

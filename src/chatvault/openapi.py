@@ -15,6 +15,7 @@ from chatvault.routing import Operation, Routes
 from chatvault.version import VERSION
 from chatvault.web import json_response
 
+JSON = "application/json"
 REFERENCE = "#/components/schemas/{model}"
 SESSION = {"type": "apiKey", "in": "cookie", "name": "session_id"}
 DOCUMENT = web.AppKey("openapi_document", dict[str, Any])
@@ -40,7 +41,7 @@ async def get_document(request: web.Request) -> web.StreamResponse:
     return json_response(request.app[DOCUMENT])
 
 
-@routes.route("GET", "/docs", None)
+@routes.route("GET", "/docs", None, returns=str, media=("text/html",))
 async def get_page(_request: web.Request) -> web.StreamResponse:
     """Show this API as a page; everything it needs comes from here."""
     return web.Response(text=_page(), content_type="text/html")
@@ -137,9 +138,10 @@ def _responses(operation: Operation, schema: Any) -> dict[str, Any]:
     answer: dict[str, Any] = {"description": "Done."}
     if operation.returns is not None:
         shown = schema(operation.returns, "serialization")
-        answer["content"] = {"application/json": {"schema": shown}}
-    elif operation.path == "/docs":
-        answer["content"] = {"text/html": {}}
+        answer["content"] = {
+            media: {"schema": shown if media == JSON else {"type": "string"}}
+            for media in operation.media
+        }
     responses = {str(operation.status): answer}
     headers = operation.models.get("headers", BaseModel).model_fields.values()
     if any(header.alias == "If-None-Match" for header in headers):

@@ -31,6 +31,7 @@ class Operation:
         knows_caller: it asks who calls, signed in or not.
         models: by `path`, `query`, `headers` and `body`, what is parsed.
         returns: the model of the answer's JSON, or a type pydantic knows; None for no body.
+        media: the media types it answers in.
         errors: what it refuses beyond what its signature implies.
     """
 
@@ -43,6 +44,7 @@ class Operation:
     models: dict[str, type[BaseModel]]
     status: int
     returns: Any
+    media: tuple[str, ...]
     errors: tuple[type[ChatvaultError], ...]
     tag: str
 
@@ -88,6 +90,7 @@ class Routes:
         *,
         status: int = 200,
         returns: Any = None,
+        media: tuple[str, ...] = ("application/json",),
         errors: tuple[type[ChatvaultError], ...] = (),
     ) -> Callable[[Handler], Handler]:
         """Register the decorated handler; the arguments are those of `Operation`."""
@@ -107,6 +110,7 @@ class Routes:
                     },
                     status=status,
                     returns=returns,
+                    media=media,
                     errors=errors,
                     tag=self.tag,
                 )

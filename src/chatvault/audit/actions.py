@@ -6,7 +6,10 @@ from enum import StrEnum
 class Action(StrEnum):
     """What was attempted; before the dot stands the kind of thing it was attempted on."""
 
+    AUDIT_COUNT = "audit.count"
+    AUDIT_EXPORT = "audit.export"
     AUDIT_LIST = "audit.list"
+    AUDIT_LIST_MINE = "audit.list_mine"
     CHAT_COMPLETE = "chat.complete"
     CONVERSATION_APPEND_MESSAGE = "conversation.append_message"
     CONVERSATION_APPEND_MESSAGES = "conversation.append_messages"

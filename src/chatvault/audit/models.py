@@ -44,5 +44,5 @@ class AuditEntry(Document):
         name = "audit_logs"
         indexes: ClassVar = [
             IndexModel([(key, 1), ("at", DESCENDING), ("_id", DESCENDING)])
-            for key in ("user_id", "resource_id", "action", "outcome")
-        ] + [IndexModel([("at", DESCENDING), ("_id", DESCENDING)])]
+            for key in ("user_id", "resource_id", "action", "outcome", "address")
+        ] + [IndexModel([("at", DESCENDING), ("_id", DESCENDING)]), IndexModel("request_id")]

@@ -1,28 +1,88 @@
-"""The audit log over HTTP, for auditors and admins."""
+"""The audit log over HTTP: for auditors and admins, and for users what is about themselves."""
 
 from aiohttp import web
 
 from chatvault.actor import Actor
-from chatvault.audit import service
+from chatvault.audit import export, review
 from chatvault.audit.actions import Action
-from chatvault.audit.schemas import AuditEntryOut, AuditQuery, encode_cursor, entry_wire
+from chatvault.audit.recorder import Entry
+from chatvault.audit.schemas import (
+    AuditCountOut,
+    AuditEntryOut,
+    AuditExportQuery,
+    AuditQuery,
+    AuditStatsQuery,
+    MyAuditQuery,
+    encode_cursor,
+    entry_wire,
+)
 from chatvault.errors import Denied
 from chatvault.routing import Routes
 from chatvault.web import RECORDER, json_response, link_to
 
+PATH = "/admin/audit-logs"
 routes = Routes("audit")
 
 
-@routes.route(
-    "GET", "/admin/audit-logs", Action.AUDIT_LIST, returns=list[AuditEntryOut], errors=(Denied,)
-)
+def _answer(request: web.Request, entries: list[Entry], limit: int) -> web.Response:
+    """A page; `Link` leads to the one after."""
+    headers = {}
+    if len(entries) == limit:
+        cursor = encode_cursor(entries[-1]["at"], entries[-1]["_id"])
+        headers["Link"] = f'<{link_to(request, cursor=cursor)}>; rel="next"'
+    return json_response([entry_wire(entry) for entry in entries], headers=headers)
+
+
+@routes.route("GET", PATH, Action.AUDIT_LIST, returns=list[AuditEntryOut], errors=(Denied,))
 async def list_audit_logs(
     request: web.Request, actor: Actor, query: AuditQuery
 ) -> web.StreamResponse:
-    """List entries, newest first; `Link` leads to the page after."""
-    entries = await service.list_entries(actor, request.app[RECORDER], query=query)
-    headers = {}
-    if len(entries) == query.limit:
-        cursor = encode_cursor(entries[-1]["at"], entries[-1]["_id"])
-        headers["Link"] = f'<{link_to(request, before=cursor)}>; rel="next"'
-    return json_response([entry_wire(entry) for entry in entries], headers=headers)
+    """List entries; `Link` leads to the page after."""
+    entries = await review.list_entries(actor, request.app[RECORDER], query=query)
+    return _answer(request, entries, query.limit)
+
+
+@routes.route(
+    "GET", PATH + "/stats", Action.AUDIT_COUNT, returns=list[AuditCountOut], errors=(Denied,)
+)
+async def count_audit_logs(
+    request: web.Request, actor: Actor, query: AuditStatsQuery
+) -> web.StreamResponse:
+    """Count entries by action, outcome or user, or over time."""
+    return json_response(await review.count_entries(actor, request.app[RECORDER], query=query))
+
+
+@routes.route(
+    "GET",
+    PATH + "/export",
+    Action.AUDIT_EXPORT,
+    returns=str,
+    media=tuple(export.MEDIA_TYPES.values()),
+    errors=(Denied,),
+)
+async def export_audit_logs(
+    request: web.Request, actor: Actor, query: AuditExportQuery
+) -> web.StreamResponse:
+    """Export entries, oldest first, as NDJSON or CSV."""
+    batches = await review.export_entries(actor, request.app[RECORDER], query=query)
+    response = web.StreamResponse(
+        headers={
+            "Content-Type": export.MEDIA_TYPES[query.format],
+            "Content-Disposition": f'attachment; filename="audit-logs.{query.format}"',
+        }
+    )
+    await response.prepare(request)
+    await response.write(export.head(query.format))
+    async for entries in batches:
+        await response.write(export.lines(entries, query.format))
+    await response.write_eof()
+    return response
+
+
+@routes.route("GET", "/users/me/audit-logs", Action.AUDIT_LIST_MINE, returns=list[AuditEntryOut])
+async def list_my_audit_logs(
+    request: web.Request, actor: Actor, query: MyAuditQuery
+) -> web.StreamResponse:
+    """List what I did and what was done to my account, newest first."""
+    entries = await review.list_mine(actor, request.app[RECORDER], query=query)
+    return _answer(request, entries, query.limit)

@@ -1,18 +1,45 @@
-"""Audit entries as they go over the wire."""
+"""Audit entries as they go over the wire, and what can be asked of them."""
 
 import base64
+import re
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Annotated, Any
 
 from bson import ObjectId
 from bson.errors import InvalidId
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from chatvault.audit.actions import Action, Outcome
 from chatvault.fields import Id, Instant
 
 Cursor = tuple[datetime, ObjectId]
+PREFIXES = {action.resource_type for action in Action}
+
+
+class Order(StrEnum):
+    """Which end of the log comes first."""
+
+    NEWEST = "newest"
+    OLDEST = "oldest"
+
+
+class GroupBy(StrEnum):
+    """What entries are counted by."""
+
+    ACTION = "action"
+    OUTCOME = "outcome"
+    USER = "user"
+    HOUR = "hour"
+    DAY = "day"
+
+
+class ExportFormat(StrEnum):
+    """As what entries are exported."""
+
+    NDJSON = "ndjson"
+    CSV = "csv"
 
 
 def encode_cursor(at: datetime, entry_id: ObjectId) -> str:
@@ -37,19 +64,95 @@ def decode_cursor(text: object) -> Cursor | None:
         raise PydanticCustomError("cursor", "Cursor is none that was given out") from None
 
 
-class AuditQuery(BaseModel):
-    """Which entries to show, newest first."""
+def _check_action(value: str) -> str:
+    known = {action.value for action in Action}
+    if value not in known and value.removesuffix(".*") not in PREFIXES:
+        raise PydanticCustomError("action", "Action should be known, or a prefix such as session.*")
+    return value
+
+
+class AuditFilter(BaseModel):
+    """Which entries; all that is given has to match."""
 
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 
-    user_id: Id | None = None
-    action: Action | None = None
-    resource_type: str | None = Field(None, max_length=64)
-    resource_id: str | None = Field(None, max_length=64)
+    user_id: Id | None = Field(None, description="whose operations")
+    action: Annotated[
+        str | None,
+        AfterValidator(lambda value: value if value is None else _check_action(value)),
+        Field(description="such as `session.login`, or a prefix: `session.*`"),
+    ] = None
+    resource_type: str | None = Field(None, max_length=64, description="such as `conversation`")
+    resource_id: str | None = Field(None, max_length=64, description="what was acted on")
     outcome: Outcome | None = None
-    since: Instant | None = None
-    until: Instant | None = None
-    before: Annotated[
+    address: str | None = Field(None, max_length=64, description="from where")
+    request_id: str | None = Field(None, max_length=64)
+    since: Instant | None = Field(None, description="the earliest time, inclusive")
+    until: Instant | None = Field(None, description="the latest time, exclusive")
+
+    def to_query(self) -> dict[str, Any]:
+        """The filter in MongoDB's words, each field answered by an index."""
+        fields = ("user_id", "resource_type", "resource_id", "address", "request_id")
+        given = {name: getattr(self, name) for name in fields}
+        query: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+        if self.action is not None:
+            prefix = re.escape(self.action.removesuffix("*"))
+            is_prefix = self.action.endswith(".*")
+            query["action"] = {"$regex": f"^{prefix}"} if is_prefix else self.action
+        if self.outcome is not None:
+            query["outcome"] = self.outcome.value
+        period = {"$gte": self.since, "$lt": self.until}
+        period = {operator: at for operator, at in period.items() if at is not None}
+        if period:
+            query["at"] = period
+        return query
+
+
+class AuditQuery(AuditFilter):
+    """A page of entries."""
+
+    order: Order = Order.NEWEST
+    cursor: Annotated[
+        Any,
+        BeforeValidator(decode_cursor),
+        Field(description="where the page before ended", json_schema_extra={"type": "string"}),
+    ] = None
+    limit: int = Field(50, ge=1, le=1000)
+
+    @property
+    def direction(self) -> int:
+        """MongoDB's: 1 for oldest first."""
+        return 1 if self.order is Order.OLDEST else -1
+
+    def to_query(self) -> dict[str, Any]:
+        """The filter, and what comes after the cursor."""
+        query = super().to_query()
+        if self.cursor is not None:
+            at, last_id = self.cursor
+            beyond = "$gt" if self.order is Order.OLDEST else "$lt"
+            after = [{"at": {beyond: at}}, {"at": at, "_id": {beyond: last_id}}]
+            query = {"$and": [query, {"$or": after}]}
+        return query
+
+
+class AuditStatsQuery(AuditFilter):
+    """What to count."""
+
+    by: GroupBy = GroupBy.ACTION
+
+
+class AuditExportQuery(AuditFilter):
+    """What to export, oldest first."""
+
+    format: ExportFormat = ExportFormat.NDJSON
+
+
+class MyAuditQuery(BaseModel):
+    """A page of the entries about oneself."""
+
+    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+
+    cursor: Annotated[
         Any,
         BeforeValidator(decode_cursor),
         Field(description="where the page before ended", json_schema_extra={"type": "string"}),
@@ -76,6 +179,15 @@ class AuditEntryOut(BaseModel):
     request_id: str
     duration_ms: float
     details: dict[str, Any] | None
+
+
+class AuditCountOut(BaseModel):
+    """How many entries share this action, outcome, user or period."""
+
+    key: str | None
+    count: int
+    denied: int
+    failed: int
 
 
 def entry_wire(stored: dict[str, Any]) -> dict[str, Any]:

@@ -1,15 +1,13 @@
-"""Making entries, and showing them to those who review."""
+"""Making audit entries."""
 
 import time
 from typing import Any
 
 from bson import ObjectId
 
-from chatvault.actor import Actor, Door, Role
+from chatvault.actor import Actor
 from chatvault.audit.actions import Action, Outcome
-from chatvault.audit.models import AuditEntry
-from chatvault.audit.recorder import Entry, Recorder
-from chatvault.audit.schemas import AuditQuery
+from chatvault.audit.recorder import Entry
 from chatvault.fields import now
 
 
@@ -41,39 +39,3 @@ def entry(
         "duration_ms": round((time.perf_counter() - actor.started) * 1000, 3),
         "details": details,
     }
-
-
-async def list_entries(actor: Actor, recorder: Recorder, *, query: AuditQuery) -> list[Entry]:
-    """A page of entries, newest first, that match all filters; itself audited.
-
-    Args:
-        actor: an auditor, an admin, or the operator at the command line.
-        recorder: takes the entry about this reading.
-        query: the filters and where the page before ended.
-
-    Raises:
-        Denied: the actor is neither auditor nor admin.
-    """
-    if actor.door is not Door.CLI:
-        actor.require_role(Role.AUDITOR, Role.ADMIN)
-    found = AuditEntry.get_pymongo_collection().find(_to_filter(query))
-    page = await found.sort([("at", -1), ("_id", -1)]).limit(query.limit).to_list()
-    await recorder.record(entry(actor, Action.AUDIT_LIST, details={"entries": len(page)}))
-    return page
-
-
-def _to_filter(query: AuditQuery) -> dict[str, Any]:
-    exact = query.model_dump(
-        include={"user_id", "action", "resource_type", "resource_id", "outcome"},
-        exclude_none=True,
-    )
-    if query.user_id is not None:
-        exact["user_id"] = query.user_id
-    period = {"$gte": query.since, "$lt": query.until}
-    period = {operator: value for operator, value in period.items() if value is not None}
-    if period:
-        exact["at"] = period
-    if query.before is not None:
-        at, last_id = query.before
-        exact["$or"] = [{"at": {"$lt": at}}, {"at": at, "_id": {"$lt": last_id}}]
-    return exact

@@ -61,7 +61,13 @@ class PageQuery(BaseModel):
         return self
 
 
-@routes.route("GET", PATH, Action.CONVERSATION_LIST_MESSAGES, returns=MessagePageOut)
+@routes.route(
+    "GET",
+    PATH,
+    Action.CONVERSATION_LIST_MESSAGES,
+    returns=MessagePageOut,
+    media=("application/json", NDJSON),
+)
 async def list_messages(
     request: web.Request, actor: Actor, path: ConversationPath, query: PageQuery
 ) -> web.StreamResponse:

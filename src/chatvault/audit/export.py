@@ -1,0 +1,49 @@
+"""Audit entries as lines: NDJSON, and CSV that no spreadsheet runs."""
+
+import csv
+import io
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from chatvault.audit.recorder import Entry
+from chatvault.audit.schemas import AuditEntryOut, ExportFormat, entry_wire
+from chatvault.fields import format_instant
+from chatvault.web import to_json
+
+COLUMNS = tuple(AuditEntryOut.model_fields)
+MEDIA_TYPES = {ExportFormat.NDJSON: "application/x-ndjson", ExportFormat.CSV: "text/csv"}
+# A cell that begins so is run as a formula by spreadsheets (OWASP, CSV injection).
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+def head(shape: ExportFormat) -> bytes:
+    """What comes before the first entry."""
+    return _csv_lines([COLUMNS]) if shape is ExportFormat.CSV else b""
+
+
+def lines(entries: Iterable[Entry], shape: ExportFormat) -> bytes:
+    """These entries, one a line."""
+    if shape is ExportFormat.NDJSON:
+        return b"".join(to_json(entry_wire(entry)) + b"\n" for entry in entries)
+    shown = map(entry_wire, entries)
+    return _csv_lines([_cell(entry[name]) for name in COLUMNS] for entry in shown)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, datetime):
+        return format_instant(value)
+    if isinstance(value, dict):
+        return to_json(value).decode()
+    if isinstance(value, int | float):
+        return str(value)
+    text = str(value)
+    return f"'{text}" if text.startswith(FORMULA_STARTS) else text
+
+
+def _csv_lines(rows: Iterable[Iterable[str]]) -> bytes:
+    buffer = io.StringIO(newline="")
+    csv.writer(buffer).writerows(rows)
+    return buffer.getvalue().encode()

@@ -1,0 +1,122 @@
+"""Showing the audit log to those who review it, and to users what is about themselves."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pymongo
+
+from chatvault.actor import Actor, Door, Role
+from chatvault.audit.actions import Action
+from chatvault.audit.models import AuditEntry
+from chatvault.audit.recorder import Entry, Recorder
+from chatvault.audit.schemas import (
+    AuditExportQuery,
+    AuditQuery,
+    AuditStatsQuery,
+    GroupBy,
+    MyAuditQuery,
+    Order,
+)
+from chatvault.audit.service import entry
+
+# Counting millions takes longer than a request usually may.
+STATS_SECONDS = 60
+EXPORT_BATCH = 1000
+
+
+def _require_reviewer(actor: Actor) -> None:
+    if actor.door is not Door.CLI:
+        actor.require_role(Role.AUDITOR, Role.ADMIN)
+
+
+async def list_entries(actor: Actor, recorder: Recorder, *, query: AuditQuery) -> list[Entry]:
+    """A page of entries that match all filters; itself audited.
+
+    Args:
+        actor: an auditor, an admin, or the operator at the command line.
+        recorder: takes the entry about this reading.
+        query: the filters, the order, and where the page before ended.
+
+    Raises:
+        Denied: the actor is neither auditor nor admin.
+    """
+    _require_reviewer(actor)
+    found = AuditEntry.get_pymongo_collection().find(query.to_query())
+    order = [("at", query.direction), ("_id", query.direction)]
+    page = await found.sort(order).limit(query.limit).to_list()
+    await recorder.record(entry(actor, Action.AUDIT_LIST, details={"entries": len(page)}))
+    return page
+
+
+async def list_mine(actor: Actor, recorder: Recorder, *, query: MyAuditQuery) -> list[Entry]:
+    """A page of what the actor did and of what was done to their account, newest first."""
+    about_me = {"$or": [{"user_id": actor.owner_id}, {"resource_id": str(actor.owner_id)}]}
+    page_of = AuditQuery(limit=query.limit)
+    page_of.cursor = query.cursor
+    found = AuditEntry.get_pymongo_collection().find({"$and": [about_me, page_of.to_query()]})
+    page = await found.sort([("at", -1), ("_id", -1)]).limit(query.limit).to_list()
+    await recorder.record(entry(actor, Action.AUDIT_LIST_MINE, details={"entries": len(page)}))
+    return page
+
+
+async def count_entries(
+    actor: Actor, recorder: Recorder, *, query: AuditStatsQuery
+) -> list[dict[str, Any]]:
+    """How many entries there are by action, outcome or user, most first, or over time.
+
+    Raises:
+        Denied: the actor is neither auditor nor admin.
+    """
+    _require_reviewer(actor)
+    over_time = query.by in {GroupBy.HOUR, GroupBy.DAY}
+    key: Any = f"${'user_id' if query.by is GroupBy.USER else query.by.value}"
+    if over_time:
+        key = {"$dateTrunc": {"date": "$at", "unit": query.by.value}}
+    pipeline = [
+        {"$match": query.to_query()},
+        {
+            "$group": {
+                "_id": key,
+                "count": {"$sum": 1},
+                "denied": {"$sum": {"$cond": [{"$eq": ["$outcome", "denied"]}, 1, 0]}},
+                "failed": {"$sum": {"$cond": [{"$eq": ["$outcome", "failed"]}, 1, 0]}},
+            }
+        },
+        {"$sort": {"_id": 1} if over_time else {"count": -1, "_id": 1}},
+        {"$project": {"_id": False, "key": "$_id", "count": True, "denied": True, "failed": True}},
+    ]
+    with pymongo.timeout(STATS_SECONDS):
+        found = await AuditEntry.get_pymongo_collection().aggregate(pipeline)
+        counts = await found.to_list()
+    await recorder.record(entry(actor, Action.AUDIT_COUNT, details={"groups": len(counts)}))
+    return counts
+
+
+async def export_entries(
+    actor: Actor, recorder: Recorder, *, query: AuditExportQuery
+) -> AsyncIterator[list[Entry]]:
+    """All entries that match, oldest first, batch by batch; recorded before the first leaves.
+
+    Raises:
+        Denied: the actor is neither auditor nor admin.
+    """
+    _require_reviewer(actor)
+    await recorder.record(entry(actor, Action.AUDIT_EXPORT))
+    return _batches(query)
+
+
+async def _batches(query: AuditExportQuery) -> AsyncIterator[list[Entry]]:
+    given = {
+        name: getattr(query, name)
+        for name in AuditExportQuery.model_fields
+        if name != "format" and getattr(query, name) is not None
+    }
+    page_of = AuditQuery(**given, order=Order.OLDEST, limit=EXPORT_BATCH)
+    while True:
+        found = AuditEntry.get_pymongo_collection().find(page_of.to_query())
+        page = await found.sort([("at", 1), ("_id", 1)]).limit(EXPORT_BATCH).to_list()
+        if page:
+            yield page
+        if len(page) < EXPORT_BATCH:
+            return
+        page_of.cursor = (page[-1]["at"], page[-1]["_id"])

@@ -1,0 +1,152 @@
+"""`kill -9` under load: what was acknowledged is there, once, with its audit entry.
+
+ACCEPTANCE_ROUNDS (1) and ACCEPTANCE_SECONDS (1.5, before and after each kill) make it longer.
+"""
+
+import asyncio
+import os
+import uuid
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from pymongo import MongoClient
+
+from chatvault.embedded import embedded_mongodb
+from running import Service, ask, mongod_of, processes_of
+
+ROUNDS = int(os.environ.get("ACCEPTANCE_ROUNDS", "1"))
+SECONDS = float(os.environ.get("ACCEPTANCE_SECONDS", "1.5"))
+APPENDERS = 16
+CONVERSATIONS = 5
+MINIMAL = {"Prefer": "return=minimal"}
+
+
+class Appender:
+    """Sends messages one by one, each again and again until it is acknowledged."""
+
+    def __init__(self, service: Service, browser: aiohttp.ClientSession, home: str) -> None:
+        self.service = service
+        self.browser = browser
+        self.home = home
+        self.acknowledged: list[str] = []
+        self.seen: Counter[str] = Counter()
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        while not stopping.is_set():
+            message_id = str(uuid.uuid4())
+            body = {"role": "user", "content": message_id, "id": message_id}
+            while not await self._send(body):  # noqa: ASYNC110  # each time is another try
+                await asyncio.sleep(0.05)
+            self.acknowledged.append(message_id)
+
+    async def _send(self, body: dict[str, Any]) -> bool:
+        url = f"{self.service.url}/conversations/{self.home}/messages"
+        try:
+            answer, told = await ask(self.browser, "POST", url, body, headers=MINIMAL)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            self.seen[type(error).__name__] += 1
+            return False
+        self.seen[str(answer.status)] += 1
+        if answer.status == 200:
+            assert told["message"]["id"] == body["id"]
+            return True
+        assert answer.status == 503, told
+        assert told["code"] in {"unavailable", "outcome_unknown", "busy"}
+        assert int(answer.headers["Retry-After"]) >= 1
+        return False
+
+
+def audited(data_dir: Path) -> Counter[str]:
+    """By conversation, how many appends are audited that were no repetition."""
+    entries = {"action": "conversation.append_message", "outcome": "success"}
+    with embedded_mongodb(data_dir) as url, MongoClient[dict[str, Any]](url) as client:
+        found = client["chatvault"]["audit_logs"].find(entries)
+        return Counter(
+            entry["resource_id"] for entry in found if not (entry["details"] or {}).get("repeated")
+        )
+
+
+async def check(service: Service, browser: aiohttp.ClientSession, sent: dict[str, set[str]]) -> int:
+    """Compare what is stored with what was acknowledged; how many messages."""
+    total = 0
+    for home, ids in sent.items():
+        stored = await everything(service, browser, home)
+        assert [each["seq"] for each in stored] == list(range(len(stored)))
+        assert Counter(each["id"] for each in stored) == Counter(ids)
+        assert all(each["content"] == each["id"] for each in stored)
+        _, conversation = await ask(browser, "GET", f"{service.url}/conversations/{home}")
+        assert conversation["total_messages"] == len(ids)
+        total += len(ids)
+    entries = await asyncio.to_thread(audited, service.data_dir)
+    assert entries == {home: len(ids) for home, ids in sent.items()}
+    return total
+
+
+async def everything(
+    service: Service, browser: aiohttp.ClientSession, home: str
+) -> list[dict[str, Any]]:
+    """All messages, page by page."""
+    path = f"{service.url}/conversations/{home}/messages"
+    stored: list[dict[str, Any]] = []
+    while True:
+        answer, page = await ask(browser, "GET", f"{path}?limit=200&offset={len(stored)}")
+        assert answer.status == 200, page
+        stored += page["messages"]
+        if not page["pagination"]["hasMore"]:
+            return stored
+
+
+def kill_service(service: Service) -> None:
+    service.kill()
+    service.start()
+
+
+def kill_mongod(service: Service) -> None:
+    mongod_of(service.data_dir).kill()
+
+
+class TestCrash:
+    @pytest.mark.timeout(60 + ROUNDS * (60 + 2 * SECONDS))
+    @pytest.mark.parametrize("crash", [kill_service, kill_mongod])
+    async def test_loses_nothing_that_was_acknowledged(
+        self, tmp_path: Path, crash: Callable[[Service], None]
+    ) -> None:
+        data_dir = tmp_path / "data"
+        with Service(data_dir, log_level="warning") as service:
+            async with service.browser() as browser:
+                await service.sign_in(browser)
+                homes = []
+                for _ in range(CONVERSATIONS):
+                    _, begun = await ask(browser, "POST", f"{service.url}/conversations", {})
+                    homes.append(begun["id"])
+                appenders = [
+                    Appender(service, browser, homes[number % CONVERSATIONS])
+                    for number in range(APPENDERS)
+                ]
+                sent: dict[str, set[str]] = {home: set() for home in homes}
+                for _ in range(ROUNDS):
+                    await self._load(service, appenders, crash)
+                    for each in appenders:
+                        sent[each.home].update(each.acknowledged)
+                    total = await check(service, browser, sent)
+                    seen = sum((each.seen for each in appenders), Counter[str]())
+                    print(crash.__name__, total, dict(seen))  # noqa: T201  # shown by pytest -s
+        assert processes_of(data_dir) == []
+
+    async def _load(
+        self, service: Service, appenders: list[Appender], crash: Callable[[Service], None]
+    ) -> None:
+        stopping = asyncio.Event()
+        async with asyncio.TaskGroup() as group:
+            for each in appenders:
+                group.create_task(each.run(stopping))
+            await asyncio.sleep(SECONDS)
+            before = sum(len(each.acknowledged) for each in appenders)
+            await asyncio.to_thread(crash, service)
+            await asyncio.sleep(SECONDS)
+            stopping.set()
+        assert 0 < before < sum(len(each.acknowledged) for each in appenders)

@@ -1,0 +1,111 @@
+"""Starting and stopping: the banner, quick starts, drained requests, nothing left behind."""
+
+import asyncio
+import signal
+import socket
+import time
+from pathlib import Path
+
+import pytest
+
+from running import Service, ask, chatvault, processes_of
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Path:
+    return tmp_path / "data"
+
+
+class TestStart:
+    def test_says_what_to_do_next(self, service: Service) -> None:
+        first, data, docs, user, file, stop = service.banner.splitlines()
+        assert first.startswith("chatvault ")
+        assert first.endswith(f"answers at {service.url}")
+        assert service.url.startswith("http://127.0.0.1:")
+        assert str(service.data_dir) in data
+        assert f"{service.url}/docs" in docs
+        assert "users create alice" in user
+        assert "import my_conversations.json --username alice" in file
+        assert "Ctrl-C" in stop
+
+    async def test_a_second_start_is_quick_and_finds_everything(self, data_dir: Path) -> None:
+        with Service(data_dir) as service:
+            async with service.browser() as browser:
+                await service.sign_in(browser)
+                _, begun = await ask(browser, "POST", f"{service.url}/conversations", {})
+                assert service.stop() == 0
+
+                began = time.monotonic()
+                service.start()
+                answer, _ = await ask(browser, "GET", f"{service.url}/health")
+                assert answer.status == 200
+                assert time.monotonic() - began < 3
+
+                path = f"{service.url}/conversations/{begun['id']}"
+                answer, found = await ask(browser, "GET", path)
+                assert (answer.status, found) == (200, begun)
+
+    def test_the_same_data_is_refused_in_one_line(self, service: Service) -> None:
+        second = chatvault(service.data_dir, "serve")
+        assert second.returncode == 1
+        assert second.stdout == ""
+        [line] = second.stderr.splitlines()
+        assert line.startswith("chatvault: ")
+        assert f"pid {service.process.pid}" in line
+
+    def test_a_taken_port_is_refused_in_one_line_and_leaves_nothing(
+        self, service: Service, data_dir: Path
+    ) -> None:
+        port = service.url.rpartition(":")[2]
+        second = chatvault(data_dir, "serve", port=port)
+        assert second.returncode == 1
+        lines = [line for line in second.stderr.splitlines() if "Starting the embedded" not in line]
+        assert len(lines) == 1
+        assert f"Cannot listen on 127.0.0.1:{port}" in lines[0]
+        assert "CHATVAULT_PORT" in lines[0]
+        assert processes_of(data_dir) == []
+
+
+class TestStop:
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+    async def test_drains_the_request_under_way_and_leaves_no_process(
+        self, data_dir: Path, number: int
+    ) -> None:
+        with Service(data_dir) as service:
+            async with service.browser() as browser:
+                await service.sign_in(browser)
+                cookie = service.cookie(browser)
+            host, port = service.url.removeprefix("http://").split(":")
+            reader, writer = await asyncio.open_connection(host, int(port))
+            body = b'{"title": "under way"}'
+            head = (
+                f"POST /conversations HTTP/1.1\r\nHost: {host}\r\nCookie: session_id={cookie}\r\n"
+                f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+            )
+            writer.write(head.encode() + body[:5])
+            await writer.drain()
+            await asyncio.sleep(0.3)
+
+            service.process.send_signal(number)
+            await asyncio.sleep(0.3)
+            assert service.process.poll() is None
+            writer.write(body[5:])
+            answer = await asyncio.wait_for(reader.read(), 5)
+            writer.close()
+            await writer.wait_closed()
+
+            assert answer.startswith(b"HTTP/1.1 201 ")
+            assert b'"under way"' in answer
+            assert await asyncio.to_thread(service.process.wait, 15) == 0
+            assert processes_of(data_dir) == []
+
+    async def test_idle_connections_hold_nothing_up(self, data_dir: Path) -> None:
+        with Service(data_dir) as service:
+            async with service.browser() as browser:
+                await ask(browser, "GET", f"{service.url}/health")
+                host, port = service.url.removeprefix("http://").split(":")
+                with socket.create_connection((host, int(port))):
+                    began = time.monotonic()
+                    assert await asyncio.to_thread(service.stop) == 0
+                    assert time.monotonic() - began < 5
+            assert processes_of(data_dir) == []

@@ -1,0 +1,178 @@
+"""The real process: `chatvault serve` started, watched and killed from outside."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+import psutil  # type: ignore[import-untyped]  # it carries no annotations
+from aiohttp import CookieJar
+from yarl import URL
+
+PASSWORD = "correct horse"
+ROOT = Path(__file__).parent.parent
+WAIT = 30.0
+
+
+def environment(data_dir: Path, **settings: object) -> dict[str, str]:
+    """What a process of ours is started with: nothing of the caller's settings."""
+    inherited = {name: value for name, value in os.environ.items() if "CHATVAULT" not in name}
+    chosen = {"data_dir": data_dir, "port": 0, "bcrypt_rounds": 4} | settings
+    return inherited | {f"CHATVAULT_{name.upper()}": str(value) for name, value in chosen.items()}
+
+
+def chatvault(
+    data_dir: Path, *arguments: str, **settings: object
+) -> subprocess.CompletedProcess[str]:
+    """One command, to its end."""
+    return call([sys.executable, "-m", "chatvault", *arguments], data_dir, **settings)
+
+
+def script(
+    name: str, data_dir: Path, *arguments: str, **settings: object
+) -> subprocess.CompletedProcess[str]:
+    """One of `scripts/`, to its end."""
+    return call([sys.executable, str(ROOT / "scripts" / name), *arguments], data_dir, **settings)
+
+
+def call(
+    command: list[str], data_dir: Path, **settings: object
+) -> subprocess.CompletedProcess[str]:
+    """Any command, to its end."""
+    return subprocess.run(
+        command,
+        env=environment(data_dir, **settings),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def processes_of(data_dir: Path) -> list[psutil.Process]:
+    """Every keeper and mongod of the data, and every service on it."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            line = process.cmdline()
+            if process.status() != psutil.STATUS_ZOMBIE and any(
+                part == str(data_dir) or part.startswith(f"{data_dir}/") for part in line
+            ):
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def mongod_of(data_dir: Path) -> psutil.Process:
+    """The running mongod."""
+    return psutil.Process(int((data_dir / "mongodb.pid").read_text()))
+
+
+class Service:
+    """A `chatvault serve` on a data directory, started again as often as wanted.
+
+    Args:
+        data_dir: where its data lies; one test's own.
+        settings: by name, as text.
+    """
+
+    def __init__(self, data_dir: Path, **settings: object) -> None:
+        self.data_dir = data_dir
+        self.settings = settings
+        self.banner = ""
+        self.url = ""
+        self.log = data_dir.with_suffix(".log")
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self.process.poll() is None:
+            self.stop()
+        self._close()
+
+    def _close(self) -> None:
+        if self.process.stdout is not None:
+            self.process.stdout.close()
+
+    def start(self) -> None:
+        """Start, and wait until it says where it listens."""
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "chatvault", "serve"],
+                env=environment(self.data_dir, **self.settings),
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
+        assert self.process.stdout is not None
+        lines = [self.process.stdout.readline() for _ in range(6)]
+        self.banner = "".join(lines)
+        address = re.search(r"http://\S+", lines[0])
+        assert address, f"{self.banner}\n{self.log.read_text()[-2000:]}"
+        self.url = address[0]
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Ask it to end; its exit status."""
+        self.process.send_signal(number)
+        status = self.process.wait(WAIT)
+        self._close()
+        return status
+
+    def kill(self) -> None:
+        """End it as a crash would."""
+        self.process.kill()
+        self.process.wait(WAIT)
+        self._close()
+
+    def browser(self, **headers: str) -> aiohttp.ClientSession:
+        """A client that keeps its cookies, and finds the service after a restart."""
+        return aiohttp.ClientSession(
+            cookie_jar=CookieJar(unsafe=True),
+            headers=headers,
+            timeout=aiohttp.ClientTimeout(total=WAIT),
+        )
+
+    def cookie(self, browser: aiohttp.ClientSession) -> str:
+        """The session id that the browser keeps."""
+        return browser.cookie_jar.filter_cookies(URL(self.url))["session_id"].value
+
+    async def sign_in(self, browser: aiohttp.ClientSession, username: str = "alice") -> None:
+        """Register and log in."""
+        account = {"username": username, "password": PASSWORD}
+        new = account | {"email": f"{username}@example.com"}
+        async with browser.post(f"{self.url}/auth/register", json=new) as answer:
+            assert answer.status == 200, await answer.text()
+        async with browser.post(f"{self.url}/auth/login", json=account) as answer:
+            assert answer.status == 200, await answer.text()
+
+
+async def ask(
+    browser: aiohttp.ClientSession, method: str, url: str, body: object = None, **more: Any
+) -> tuple[aiohttp.ClientResponse, Any]:
+    """The answer, and its JSON."""
+    async with browser.request(method, url, json=body, **more) as answer:
+        text = await answer.read()
+        return answer, await answer.json(content_type=None) if text else None
+
+
+def until(check: Any, seconds: float = WAIT) -> float:
+    """Wait for something; how long it took."""
+    began = time.monotonic()
+    while not check():
+        assert time.monotonic() - began < seconds
+        time.sleep(0.02)
+    return time.monotonic() - began

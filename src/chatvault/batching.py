@@ -15,7 +15,8 @@ class Batcher(Generic[A, B]):
     for nobody.
 
     Args:
-        run: gives one answer an item, in order; its failure is the failure of each item.
+        run: gives one answer an item, in order; its failure is the failure of each item, and
+            if it ran out of time (`error.timeout`), of all that wait.
         max_size: at most so many items in one round trip.
         concurrency: at most so many round trips at a time.
     """
@@ -50,6 +51,10 @@ class Batcher(Generic[A, B]):
             try:
                 answers = await self._run([item for item, _ in batch])
             except Exception as error:  # noqa: BLE001  # handed to each of those who wait
+                if getattr(error, "timeout", False):
+                    # Those behind would wait once more as long for the same.
+                    batch += self._waiting
+                    self._waiting.clear()
                 for _, future in batch:
                     if not future.done():
                         future.set_exception(error)

@@ -1,5 +1,6 @@
 """What every request passes: context, errors, origins, session, headers."""
 
+import asyncio
 import ipaddress
 import re
 import time
@@ -14,7 +15,8 @@ from aiohttp.typedefs import Handler
 from chatvault.actor import Actor, Door
 from chatvault.audit import service as audit
 from chatvault.audit.refusals import RefusalCounter
-from chatvault.errors import ForeignOrigin
+from chatvault.database import RETRY_AFTER
+from chatvault.errors import ForeignOrigin, Unavailable
 from chatvault.problems import (
     http_exception_response,
     outcome_of,
@@ -128,10 +130,20 @@ async def error_table(request: web.Request, handler: Handler) -> web.StreamRespo
     operation = operation_of(request)
     if operation is not None and operation.action is not None:
         try:
-            await _record_refusal(request, operation, refused)
+            async with asyncio.timeout(_time_left(request)):
+                await _record_refusal(request, operation, refused)
+        except TimeoutError:
+            if not isinstance(refused, Unavailable):
+                refused = Unavailable(retry_after=RETRY_AFTER)
         except Exception as error:  # noqa: BLE001  # an unrecorded refusal is a failure itself
             refused = understand(error)
     return problem_response(refused, request_id=request[ACTOR].request_id)
+
+
+def _time_left(request: web.Request) -> float:
+    """Seconds to record in: where the database is gone, most of the time is spent already."""
+    spent = time.perf_counter() - request[ACTOR].started
+    return max(0.25, request.app[SETTINGS].mongodb_timeout - spent)
 
 
 async def _record_refusal(request: web.Request, operation: Operation, error: Exception) -> None:

@@ -50,7 +50,7 @@ class RefusalCounter:
         self._open[key] = {**entry, **summary}
         try:
             await self._recorder.record(entry)
-        except PyMongoError:
+        except (PyMongoError, asyncio.CancelledError):
             if not self._open[key]["details"]["count"]:
                 del self._open[key]
             raise

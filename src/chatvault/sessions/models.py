@@ -2,7 +2,7 @@
 
 import hashlib
 from datetime import datetime
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 from beanie import Document, PydanticObjectId
 from pydantic import Field
@@ -53,7 +53,8 @@ class Session(Document):
         return {"user_id": actor.owner_id, **more}
 
     @classmethod
-    async def find_by_hashes(cls, hashes: list[bytes], at: datetime) -> list[Self]:
-        """The sessions behind these token hashes that are alive at that time."""
+    async def find_by_hashes(cls, hashes: list[bytes], at: datetime) -> list[dict[str, Any]]:
+        """What is stored of the sessions behind these token hashes that are alive at that time."""
         query = {"token_hash": {"$in": hashes}, "expires_at": {"$gt": at}}
-        return await cls.find(query).to_list()
+        wanted = ("token_hash", "user_id", "role", "last_seen_at", "expires_at")
+        return await cls.get_pymongo_collection().find(query, wanted).to_list()

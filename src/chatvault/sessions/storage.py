@@ -1,10 +1,12 @@
 """The aiohttp-session storage: the cookie holds a secret, MongoDB its hash."""
 
 from datetime import timedelta
+from typing import Any
 
 import aiohttp_session
 from aiohttp import web
 
+from chatvault.actor import Role
 from chatvault.batching import Batcher
 from chatvault.fields import now
 from chatvault.sessions.models import Session, hash_token
@@ -35,14 +37,14 @@ class SessionStorage(aiohttp_session.AbstractStorage):
         )
         self._lifetime = lifetime
         self._slide_every = min(SLIDE_EVERY, lifetime / 10)
-        self._lookup: Batcher[bytes, Session | None] = Batcher(
+        self._lookup: Batcher[bytes, dict[str, Any] | None] = Batcher(
             self._find_many, max_size=500, concurrency=2
         )
 
     @staticmethod
-    async def _find_many(hashes: list[bytes]) -> list[Session | None]:
+    async def _find_many(hashes: list[bytes]) -> list[dict[str, Any] | None]:
         found = await Session.find_by_hashes(hashes, now())
-        by_hash = {session.token_hash: session for session in found}
+        by_hash = {stored["token_hash"]: stored for stored in found}
         return [by_hash.get(token_hash) for token_hash in hashes]
 
     async def load_session(self, request: web.Request) -> aiohttp_session.Session:
@@ -54,14 +56,19 @@ class SessionStorage(aiohttp_session.AbstractStorage):
         if stored is None:
             return await self.new_session()
         session = self.resume(token, stored)
-        if stored.expires_at - now() < self._lifetime - self._slide_every:
+        if stored["expires_at"] - now() < self._lifetime - self._slide_every:
             session.changed()
         return session
 
-    def resume(self, token: str, stored: Session) -> aiohttp_session.Session:
+    @staticmethod
+    def resume(token: str, stored: dict[str, Any]) -> aiohttp_session.Session:
         """aiohttp-session's view of a stored session."""
-        created = int(stored.last_seen_at.timestamp())
-        data = {"id": stored.id, "user_id": stored.user_id, "role": stored.role}
+        created = int(stored["last_seen_at"].timestamp())
+        data = {
+            "id": stored["_id"],
+            "user_id": stored["user_id"],
+            "role": Role(stored["role"]),
+        }
         return aiohttp_session.Session(token, data={"created": created, "session": data}, new=False)
 
     async def save_session(

@@ -28,6 +28,7 @@ class Batcher(Generic[A, B]):
         self._max_size = max_size
         self._concurrency = concurrency
         self._waiting: list[tuple[A, asyncio.Future[B]]] = []
+        self._working = 0
         self._workers: set[asyncio.Task[None]] = set()
 
     async def submit(self, item: A) -> B:
@@ -38,27 +39,35 @@ class Batcher(Generic[A, B]):
         """
         answer: asyncio.Future[B] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, answer))
-        if len(self._workers) < self._concurrency:
+        if self._working < self._concurrency:
+            self._working += 1
             worker = asyncio.create_task(self._work())
             self._workers.add(worker)
             worker.add_done_callback(self._workers.discard)
         return await answer
 
     async def _work(self) -> None:
-        while self._waiting:
-            batch = self._waiting[: self._max_size]
-            del self._waiting[: self._max_size]
-            try:
-                answers = await self._run([item for item, _ in batch])
-            except Exception as error:  # noqa: BLE001  # handed to each of those who wait
-                if getattr(error, "timeout", False):
-                    # Those behind would wait once more as long for the same.
-                    batch += self._waiting
-                    self._waiting.clear()
-                for _, future in batch:
-                    if not future.done():
-                        future.set_exception(error)
-            else:
-                for (_, future), answer in zip(batch, answers, strict=True):
-                    if not future.done():
-                        future.set_result(answer)
+        try:
+            while self._waiting:
+                await self._run_batch()
+        finally:
+            # Not when the task is done, which is later: what comes between would wait for nobody.
+            self._working -= 1
+
+    async def _run_batch(self) -> None:
+        batch = self._waiting[: self._max_size]
+        del self._waiting[: self._max_size]
+        try:
+            answers = await self._run([item for item, _ in batch])
+        except Exception as error:  # noqa: BLE001  # handed to each of those who wait
+            if getattr(error, "timeout", False):
+                # Those behind would wait once more as long for the same.
+                batch += self._waiting
+                self._waiting.clear()
+            for _, future in batch:
+                if not future.done():
+                    future.set_exception(error)
+        else:
+            for (_, future), answer in zip(batch, answers, strict=True):
+                if not future.done():
+                    future.set_result(answer)

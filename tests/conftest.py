@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from aiohttp import CookieJar, web
 from aiohttp.test_utils import TestClient
 
@@ -24,6 +25,14 @@ pytest_plugins = ["commanding"]
 HttpClient = TestClient[web.Request, web.Application]
 ClientFactory = Callable[..., Awaitable[HttpClient]]
 SignIn = Callable[..., Awaitable[HttpClient]]
+
+# As it is without configuration, each traceback takes seconds to draw.
+structlog.configure(
+    processors=[
+        structlog.contextvars.merge_contextvars,
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
+    ]
+)
 
 
 @pytest.fixture(autouse=True)

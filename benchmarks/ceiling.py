@@ -66,7 +66,7 @@ async def newest(request: web.Request) -> web.Response:
     pagination = {
         "total": total,
         "limit": 50,
-        "offset": max(0, total - 50),
+        "offset": None,
         "hasMore": total > len(shown),
     }
     return _answer({"messages": shown, "pagination": pagination})

@@ -9,9 +9,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-import chatvault
 from bench import Bench, Row
 from chatvault.embedded import embedded_mongodb
+from chatvault.version import VERSION
 from dataset import Yardsticks, begin, sign_up
 from processes import HERE, Server, find_mongod, start_service
 from report import RESULTS, load_before, machine, save, show
@@ -64,7 +64,7 @@ def stage(options: argparse.Namespace) -> Iterator[tuple[Bench, dict[str, Any]]]
                 writer=writer,
                 floor_writer=yardsticks.imitate(service, writer, count),
                 ceiling_writer=yardsticks.imitate(service, writer, count),
-                seconds=1.5 if options.quick else 3.0,
+                seconds=1.0 if options.quick else 2.0,
                 warmup=0.5,
                 rounds=3 if options.quick else 5,
                 long=options.long,
@@ -76,7 +76,7 @@ def stage(options: argparse.Namespace) -> Iterator[tuple[Bench, dict[str, Any]]]
 def main() -> None:
     """Measure, print, keep."""
     options = parse()
-    before = load_before(chatvault.__version__)
+    before = load_before(VERSION)
     rows: list[Row] = []
     with stage(options) as (bench, facts):
         for name in options.only or SCENARIOS:
@@ -90,11 +90,11 @@ def main() -> None:
             input(f"service {bench.service.pid}; Enter ends it")
     show(rows, {**facts, **described}, before)
     is_whole = not (options.quick or options.only)
-    path = options.json or (RESULTS / f"{chatvault.__version__}.json" if is_whole else None)
+    path = options.json or (RESULTS / f"{VERSION}.json" if is_whole else None)
     if path:
         save(
             path,
-            {"version": chatvault.__version__, "machine": described, "facts": facts, "rows": rows},
+            {"version": VERSION, "machine": described, "facts": facts, "rows": rows},
         )
         print(f"kept in {path}")
 

@@ -98,7 +98,7 @@ def read_list(bench: Bench) -> Iterator[Row]:
 def read_page(bench: Bench) -> Iterator[Row]:
     """Get the newest 50 of 200 messages, where the service has pages."""
     account = _reader(bench, "pager", 20, 200)
-    paths = [f"/conversations/{each}/messages?limit=50" for each in account.ids]
+    paths = [f"/conversations/{each}/messages?before=latest&limit=50" for each in account.ids]
     if _answers(bench.service, paths[0], account):
         yield from _read(bench, "page of newest 50 of 200", "page", account, paths)
 
@@ -132,7 +132,7 @@ def lengths(bench: Bench) -> Iterator[Row]:
     }
     yield _times(bench.compare("append by length", 1, appends))
     paths = {
-        f"{length:,}": [f"/conversations/{each}/messages?limit=50" for each in ids]
+        f"{length:,}": [f"/conversations/{each}/messages?before=latest&limit=50" for each in ids]
         for length, ids in by_length.items()
     }
     if _answers(bench.service, paths["10"][0], account):

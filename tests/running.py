@@ -80,10 +80,12 @@ class Service:
 
     Args:
         data_dir: where its data lies; one test's own.
+        arguments: of `serve`.
         settings: by name, as text.
     """
 
-    def __init__(self, data_dir: Path, **settings: object) -> None:
+    def __init__(self, data_dir: Path, *arguments: str, **settings: object) -> None:
+        self.arguments = arguments
         self.data_dir = data_dir
         self.settings = settings
         self.banner = ""
@@ -112,7 +114,7 @@ class Service:
         """Start, and wait until it says where it listens."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "chatvault", "serve"],
+                [sys.executable, "-m", "chatvault", "serve", *self.arguments],
                 env=environment(self.data_dir, **self.settings),
                 stdout=subprocess.PIPE,
                 stderr=log,

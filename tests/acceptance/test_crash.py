@@ -5,7 +5,6 @@ ACCEPTANCE_ROUNDS (1) and ACCEPTANCE_SECONDS (1.5, before and after each kill) m
 
 import asyncio
 import os
-import uuid
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +14,7 @@ import aiohttp
 import pytest
 from pymongo import MongoClient
 
+from appending import Appender, everything
 from chatvault.embedded import embedded_mongodb
 from running import Service, ask, mongod_of, processes_of
 
@@ -22,42 +22,6 @@ ROUNDS = int(os.environ.get("ACCEPTANCE_ROUNDS", "1"))
 SECONDS = float(os.environ.get("ACCEPTANCE_SECONDS", "1.5"))
 APPENDERS = 16
 CONVERSATIONS = 5
-MINIMAL = {"Prefer": "return=minimal"}
-
-
-class Appender:
-    """Sends messages one by one, each again and again until it is acknowledged."""
-
-    def __init__(self, service: Service, browser: aiohttp.ClientSession, home: str) -> None:
-        self.service = service
-        self.browser = browser
-        self.home = home
-        self.acknowledged: list[str] = []
-        self.seen: Counter[str] = Counter()
-
-    async def run(self, stopping: asyncio.Event) -> None:
-        while not stopping.is_set():
-            message_id = str(uuid.uuid4())
-            body = {"role": "user", "content": message_id, "id": message_id}
-            while not await self._send(body):  # noqa: ASYNC110  # each time is another try
-                await asyncio.sleep(0.05)
-            self.acknowledged.append(message_id)
-
-    async def _send(self, body: dict[str, Any]) -> bool:
-        url = f"{self.service.url}/conversations/{self.home}/messages"
-        try:
-            answer, told = await ask(self.browser, "POST", url, body, headers=MINIMAL)
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            self.seen[type(error).__name__] += 1
-            return False
-        self.seen[str(answer.status)] += 1
-        if answer.status == 200:
-            assert told["message"]["id"] == body["id"]
-            return True
-        assert answer.status == 503, told
-        assert told["code"] in {"unavailable", "outcome_unknown", "busy"}
-        assert int(answer.headers["Retry-After"]) >= 1
-        return False
 
 
 def audited(data_dir: Path) -> Counter[str]:
@@ -84,20 +48,6 @@ async def check(service: Service, browser: aiohttp.ClientSession, sent: dict[str
     entries = await asyncio.to_thread(audited, service.data_dir)
     assert entries == {home: len(ids) for home, ids in sent.items()}
     return total
-
-
-async def everything(
-    service: Service, browser: aiohttp.ClientSession, home: str
-) -> list[dict[str, Any]]:
-    """All messages, page by page."""
-    path = f"{service.url}/conversations/{home}/messages"
-    stored: list[dict[str, Any]] = []
-    while True:
-        answer, page = await ask(browser, "GET", f"{path}?limit=200&offset={len(stored)}")
-        assert answer.status == 200, page
-        stored += page["messages"]
-        if not page["pagination"]["hasMore"]:
-            return stored
 
 
 def kill_service(service: Service) -> None:

@@ -1,0 +1,68 @@
+"""Several workers: one that dies is replaced, and everything holds across them."""
+
+import asyncio
+from collections import Counter
+from pathlib import Path
+
+import psutil  # type: ignore[import-untyped]  # it carries no annotations
+
+from appending import Appender, everything
+from running import Service, ask, processes_of, until
+
+
+def workers_of(service: Service) -> list[psutil.Process]:
+    return [
+        process
+        for process in psutil.Process(service.process.pid).children()
+        if "spawn_main" in " ".join(process.cmdline())
+    ]
+
+
+class TestWorkers:
+    async def test_a_worker_that_dies_is_replaced_and_nothing_is_lost(self, tmp_path: Path) -> None:
+        data_dir = tmp_path / "data"
+        with Service(data_dir, "--workers", "2", log_level="warning") as service:
+            until(lambda: len(workers_of(service)) == 2)
+            async with service.browser() as browser:
+                await service.sign_in(browser)
+                _, begun = await ask(browser, "POST", f"{service.url}/conversations", {})
+                appenders = [Appender(service, browser, begun["id"]) for _ in range(8)]
+                stopping = asyncio.Event()
+                async with asyncio.TaskGroup() as group:
+                    for each in appenders:
+                        group.create_task(each.run(stopping))
+                    await asyncio.sleep(1)
+                    first = workers_of(service)
+                    first[0].kill()
+                    await asyncio.to_thread(
+                        until, lambda: len({*workers_of(service)} - {first[0]}) == 2
+                    )
+                    await asyncio.sleep(1)
+                    stopping.set()
+                stored = await everything(service, browser, begun["id"])
+
+            acknowledged = [name for each in appenders for name in each.acknowledged]
+            assert [each["seq"] for each in stored] == list(range(len(stored)))
+            assert Counter(each["id"] for each in stored) == Counter(acknowledged)
+            assert len(acknowledged) > 20
+        assert processes_of(data_dir) == []
+
+    async def test_a_revoked_session_ends_at_once_in_every_worker(self, tmp_path: Path) -> None:
+        with Service(tmp_path / "data", "--workers", "2", log_level="warning") as service:
+            async with service.browser() as browser:
+                await service.sign_in(browser)
+                cookie = {"Cookie": f"session_id={service.cookie(browser)}"}
+                await ask(browser, "POST", f"{service.url}/auth/logout")
+            for _ in range(20):  # each on a connection of its own, so that both workers answer
+                async with service.browser(**cookie, Connection="close") as stranger:
+                    answer, _ = await ask(stranger, "GET", f"{service.url}/auth/me")
+                    assert answer.status == 401
+
+    async def test_workers_end_with_their_supervisor(self, tmp_path: Path) -> None:
+        data_dir = tmp_path / "data"
+        with Service(data_dir, "--workers", "2", log_level="warning") as service:
+            until(lambda: len(workers_of(service)) == 2)
+            workers = workers_of(service)
+            service.kill()
+            until(lambda: not any(worker.is_running() for worker in workers))
+            until(lambda: processes_of(data_dir) == [])

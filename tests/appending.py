@@ -1,0 +1,61 @@
+"""Appenders that never give up, and a look at all that came of them."""
+
+import asyncio
+import uuid
+from collections import Counter
+from typing import Any
+
+import aiohttp
+
+from running import Service, ask
+
+MINIMAL = {"Prefer": "return=minimal"}
+
+
+class Appender:
+    """Sends messages one by one, each again and again until it is acknowledged."""
+
+    def __init__(self, service: Service, browser: aiohttp.ClientSession, home: str) -> None:
+        self.service = service
+        self.browser = browser
+        self.home = home
+        self.acknowledged: list[str] = []
+        self.seen: Counter[str] = Counter()
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        while not stopping.is_set():
+            message_id = str(uuid.uuid4())
+            body = {"role": "user", "content": message_id, "id": message_id}
+            while not await self._send(body):  # noqa: ASYNC110  # each time is another try
+                await asyncio.sleep(0.05)
+            self.acknowledged.append(message_id)
+
+    async def _send(self, body: dict[str, Any]) -> bool:
+        url = f"{self.service.url}/conversations/{self.home}/messages"
+        try:
+            answer, told = await ask(self.browser, "POST", url, body, headers=MINIMAL)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            self.seen[type(error).__name__] += 1
+            return False
+        self.seen[str(answer.status)] += 1
+        if answer.status == 200:
+            assert told["message"]["id"] == body["id"]
+            return True
+        assert answer.status == 503, told
+        assert told["code"] in {"unavailable", "outcome_unknown", "busy"}
+        assert int(answer.headers["Retry-After"]) >= 1
+        return False
+
+
+async def everything(
+    service: Service, browser: aiohttp.ClientSession, home: str
+) -> list[dict[str, Any]]:
+    """All messages, page by page."""
+    path = f"{service.url}/conversations/{home}/messages"
+    stored: list[dict[str, Any]] = []
+    while True:
+        answer, page = await ask(browser, "GET", f"{path}?limit=200&offset={len(stored)}")
+        assert answer.status == 200, page
+        stored += page["messages"]
+        if not page["pagination"]["hasMore"]:
+            return stored

@@ -13,7 +13,9 @@ from aiohttp import web
 from chatvault import health, middlewares, openapi
 from chatvault.accounts import routes as accounts
 from chatvault.accounts.passwords import PasswordHasher
-from chatvault.accounts.throttle import COLLECTION, CounterStorage, LoginThrottle
+from chatvault.accounts.throttle import LoginThrottle
+from chatvault.agents import routes as agents
+from chatvault.agents.models import Offer
 from chatvault.audit import routes as audit
 from chatvault.audit.recorder import Recorder
 from chatvault.audit.refusals import RefusalCounter
@@ -22,6 +24,7 @@ from chatvault.conversations import routes as conversations
 from chatvault.conversations import sweeper
 from chatvault.conversations.headers import LANE
 from chatvault.conversations.lane import Lane
+from chatvault.counters import COLLECTION, CounterStorage
 from chatvault.database import bind_documents, connect
 from chatvault.keys import load_secret_key
 from chatvault.preferences import routes as preferences
@@ -36,6 +39,7 @@ ROUTES = (
     health.routes,
     accounts.routes,
     sessions.routes,
+    agents.routes,
     conversations.routes,
     messages.routes,
     preferences.routes,
@@ -64,6 +68,7 @@ def create_app(settings: Settings, *, mongodb_url: str) -> web.Application:
     app[middlewares.REFUSALS] = RefusalCounter(recorder)
     app[accounts.HASHER] = hasher = PasswordHasher(settings.bcrypt_rounds)
     app[LANE] = Lane()
+    app[agents.OFFER] = Offer(settings.providers, settings.default_provider)
     app[health.CLIENT] = client = connect(mongodb_url, settings)
     app[SECRET_KEY] = key = load_secret_key(settings)
     storage = CounterStorage(client[settings.mongodb_database][COLLECTION])

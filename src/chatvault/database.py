@@ -21,6 +21,7 @@ from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
 from chatvault.accounts.models import User
+from chatvault.agents.models import Agent
 from chatvault.audit.models import AuditEntry
 from chatvault.conversations.idempotency import IdempotencyRecord
 from chatvault.conversations.models import Conversation
@@ -36,6 +37,7 @@ Client = AsyncMongoClient[dict[str, Any]]
 DOCUMENTS: list[type[Document]] = [
     User,
     Session,
+    Agent,
     Conversation,
     Segment,
     Revision,

@@ -7,9 +7,19 @@ from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Self
+from urllib.parse import urlsplit
 
+import orjson
 import platformdirs
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from chatvault.errors import ChatvaultError
@@ -51,6 +61,33 @@ class LogFormat(StrEnum):
 
     JSON = "json"
     CONSOLE = "console"
+
+
+class Provider(BaseModel):
+    """A service that speaks OpenAI's protocol.
+
+    Attributes:
+        base_url: None means OpenAI's own.
+        api_key: None where it asks for none, as a local Ollama.
+        model: asked where an agent names no other.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    base_url: str | None = None
+    api_key: SecretStr | None = None
+    model: str = Field(min_length=1, max_length=255)
+
+    @field_validator("base_url")
+    @classmethod
+    def _check_base_url(cls, value: str | None) -> str | None:
+        if value is not None:
+            parts = urlsplit(value)
+            if parts.scheme not in {"http", "https"} or not parts.hostname:
+                raise ValueError("must begin with http:// or https://")
+            if "@" in parts.netloc:
+                raise ValueError("must not contain a password; use api_key")
+        return value
 
 
 class Settings(BaseSettings):
@@ -108,6 +145,41 @@ class Settings(BaseSettings):
         "info", pattern="^(debug|info|warning|error)$", description="debug, info, warning or error"
     )
 
+    providers: Annotated[dict[str, Provider], NoDecode] = Field(
+        default_factory=dict,
+        description="models that agents answer with, as JSON: "
+        '{"name": {"base_url": "https://…/v1", "api_key": "…", "model": "…"}, …}; '
+        "unset: no model is configured",
+    )
+    default_provider: str | None = Field(
+        None, description="name of the provider of agents that name none; unset: the first"
+    )
+    provider_timeout: float = Field(
+        60.0, gt=0, le=3600, description="seconds to wait for a model's next word"
+    )
+    max_reply_content: int = Field(
+        10_000, ge=1, le=1_000_000, description="characters of a message that asks for a reply"
+    )
+    max_reply_tokens: int = Field(
+        2048, ge=16, le=1_000_000, description="tokens that one reply may have at most"
+    )
+    replies_per_minute: int = Field(
+        30, ge=1, le=1_000_000, description="replies a user may ask for in a minute"
+    )
+
+    @field_validator("providers", mode="before")
+    @classmethod
+    def _read_providers(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        try:
+            found = orjson.loads(value or "{}")
+        except orjson.JSONDecodeError:
+            raise ValueError("must be a JSON object of objects") from None
+        if not isinstance(found, dict):
+            raise ValueError("must be a JSON object of objects")  # noqa: TRY004  # pydantic's way
+        return found
+
     @field_validator("allowed_origins", "trusted_proxies", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
@@ -149,6 +221,12 @@ class Settings(BaseSettings):
         else:
             values.setdefault("allowed_origins", LOCAL_ORIGINS)
         return values
+
+    @model_validator(mode="after")
+    def _check_default_provider(self) -> Self:
+        if self.default_provider and self.default_provider not in self.providers:
+            raise ValueError(f"{PREFIX}DEFAULT_PROVIDER must be one of {PREFIX}PROVIDERS")
+        return self
 
     @model_validator(mode="after")
     def _require_key_in_production(self) -> Self:
@@ -195,4 +273,7 @@ def describe(settings: Settings) -> Iterator[tuple[str, str, str]]:
         value = getattr(settings, name)
         if isinstance(value, tuple):
             value = ",".join(map(str, value))
+        elif isinstance(value, dict):
+            # A value of a provider may be secret whatever it is called; its name is not.
+            value = ",".join(value)
         yield PREFIX + name.upper(), "" if value is None else str(value), field.description or ""

@@ -6,7 +6,8 @@ import pytest
 from limits import RateLimitItemPerMinute
 
 from chatvault.accounts import throttle
-from chatvault.accounts.throttle import CounterStorage, LoginThrottle
+from chatvault.accounts.throttle import LoginThrottle
+from chatvault.counters import CounterStorage
 from chatvault.errors import Throttled
 from chatvault.settings import Settings
 from conftest import HttpClient

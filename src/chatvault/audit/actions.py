@@ -6,6 +6,11 @@ from enum import StrEnum
 class Action(StrEnum):
     """What was attempted; before the dot stands the kind of thing it was attempted on."""
 
+    AGENT_CREATE = "agent.create"
+    AGENT_DELETE = "agent.delete"
+    AGENT_GET = "agent.get"
+    AGENT_LIST = "agent.list"
+    AGENT_UPDATE = "agent.update"
     AUDIT_COUNT = "audit.count"
     AUDIT_EXPORT = "audit.export"
     AUDIT_LIST = "audit.list"

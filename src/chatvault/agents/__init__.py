@@ -1,0 +1,1 @@
+"""Agents: with which model, prompt and limits a conversation is answered."""

@@ -1,0 +1,130 @@
+"""The agent document, its queries, and the providers that agents can name."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, ClassVar
+
+from beanie import Document
+from bson import ObjectId
+from pydantic import Field
+from pymongo import IndexModel
+from pymongo.asynchronous.client_session import AsyncClientSession
+
+from chatvault.actor import Actor
+from chatvault.errors import NotFound, Unavailable
+from chatvault.fields import Id
+from chatvault.settings import Provider
+
+Raw = dict[str, Any]
+# The built-in agent; conversations that name none have this one. It is not stored.
+DEFAULT_AGENT_ID = ObjectId("0" * 24)
+DEFAULT_PROMPT = "You are a helpful assistant."
+
+
+class ModelNotConfigured(Unavailable):
+    """No model is configured, so nothing can be answered."""
+
+    code = "model_not_configured"
+
+
+class AgentNotFound(NotFound):
+    """There is no such agent, or no more; name another one by agent_id."""
+
+    code = "agent_not_found"
+
+
+class Agent(Document):
+    """How replies come about.
+
+    Attributes:
+        user_id: who made it.
+        shared: offered to all; only an admin may change it.
+        provider: a name from the settings; None means the default one.
+        model: None means the provider's.
+        temperature: None leaves it to the provider.
+        max_conversation_tokens: how many tokens a conversation may use in all.
+        conversation_memory_enabled: earlier messages are shown to the model.
+        auto_generate_summary: what no longer fits is summarised, and the summary is shown.
+        history_limit: at most so many messages are shown.
+        allowed_tools: names of the tools that may be offered; None means all.
+    """
+
+    user_id: Id
+    shared: bool = False
+    name: str
+    provider: str | None = None
+    model: str | None = None
+    system_prompt: str = DEFAULT_PROMPT
+    temperature: float | None = 0.7
+    max_conversation_tokens: int = 8000
+    conversation_memory_enabled: bool = True
+    auto_generate_summary: bool = True
+    history_limit: int = 50
+    allowed_tools: list[str] | None = None
+    created_at: datetime
+    updated_at: datetime
+    version: int = Field(1)
+
+    class Settings:
+        """Beanie's."""
+
+        name = "agents"
+        indexes: ClassVar = [
+            IndexModel([("user_id", 1), ("_id", 1)]),
+            IndexModel([("shared", 1), ("_id", 1)], partialFilterExpression={"shared": True}),
+        ]
+
+    @classmethod
+    def visible_to(cls, actor: Actor, **more: Any) -> Raw:
+        """The filter for what an actor may use: their own agents, and those offered to all."""
+        return {"$or": [{"user_id": actor.owner_id}, {"shared": True}], **more}
+
+    @classmethod
+    async def list_raw(cls, actor: Actor) -> list[Raw]:
+        """All that the actor may use, oldest first."""
+        found = cls.get_pymongo_collection().find(cls.visible_to(actor))
+        return await found.sort("_id", 1).to_list()
+
+    @classmethod
+    async def find_raw(
+        cls, actor: Actor, agent_id: ObjectId, session: AsyncClientSession | None = None
+    ) -> Raw | None:
+        """One that the actor may use, if there is such a one."""
+        return await cls.get_pymongo_collection().find_one(
+            cls.visible_to(actor, _id=agent_id), session=session
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """Which models there are.
+
+    Args:
+        providers: from the settings.
+        default: name of the one that is meant where none is named; None means the first.
+    """
+
+    providers: Mapping[str, Provider]
+    default: str | None = None
+
+    @property
+    def default_name(self) -> str | None:
+        """The provider that is meant where none is named."""
+        return self.default or next(iter(self.providers), None)
+
+    def find(self, name: str | None) -> tuple[str, Provider]:
+        """The provider of this name, or the default one.
+
+        Raises:
+            ModelNotConfigured: there is none.
+        """
+        wanted = name or self.default_name
+        if wanted is None:
+            raise ModelNotConfigured(
+                "No model is configured, so nothing can be answered; "
+                "an operator sets CHATVAULT_PROVIDERS."
+            )
+        if wanted not in self.providers:
+            raise ModelNotConfigured("The agent's provider is not configured any more.")
+        return wanted, self.providers[wanted]

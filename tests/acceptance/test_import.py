@@ -1,13 +1,17 @@
 """Bringing a file in beside the running service, and without one."""
 
+import asyncio
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import aiohttp
 import pytest
 
 from exports import SETTINGS, as_stored, exported, shown
-from running import PASSWORD, Service, ask, chatvault, processes_of, script
+from running import PASSWORD, Service, ask, chatvault, environment, processes_of, script
 
 MIGRATE = "migrate_localStorage_to_mongodb.py"
 
@@ -25,6 +29,10 @@ def dump(file: Path) -> Path:
     items = {"ai-chat-conversations": file.read_text(), "ai-mcp-ui-config": json.dumps(SETTINGS)}
     file.write_text(json.dumps(items))
     return file
+
+
+def write(path: Path, conversations: int) -> None:
+    path.write_text(json.dumps([exported(number) for number in range(conversations)]))
 
 
 async def check(service: Service, browser: aiohttp.ClientSession) -> None:
@@ -72,6 +80,34 @@ class TestImport:
                 await check(service, browser)
                 _, preferences = await ask(browser, "GET", f"{service.url}/users/me/preferences")
                 assert SETTINGS.items() <= preferences.items()
+
+    async def test_after_ctrl_c_the_same_command_imports_the_rest(
+        self, service: Service, tmp_path: Path
+    ) -> None:
+        path = tmp_path / "many.json"
+        write(path, 2000)
+        async with service.browser() as browser:
+            await service.sign_in(browser, "impatient")
+            count = f"{service.url}/conversations/stats/count"
+            command = ["import", str(path), "--username", "impatient"]
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "chatvault", *command),
+                env=environment(service.data_dir),
+                stderr=subprocess.PIPE,
+            )
+            while (await ask(browser, "GET", count))[1] == {"count": 0}:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+            process.send_signal(signal.SIGINT)
+            _, said = await process.communicate()
+            assert process.returncode == 130
+            assert said.decode().splitlines()[-1].startswith("chatvault: interrupted;")
+            _, some = await ask(browser, "GET", count)
+            assert 0 < some["count"] < 2000
+
+            again = await asyncio.to_thread(chatvault, service.data_dir, *command)
+            assert f"{some['count']} conversations already there" in again.stdout
+            assert f"{2000 - some['count']} conversations imported" in again.stdout
+            assert (await ask(browser, "GET", count))[1] == {"count": 2000}
 
     def test_a_bad_file_and_an_unknown_user_are_one_line(
         self, service: Service, file: Path

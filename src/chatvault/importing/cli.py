@@ -1,6 +1,7 @@
 """`chatvault import`: a file in, a report out."""
 
 import resource
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +20,7 @@ from chatvault.importing import localstorage
 from chatvault.importing.conversations import ImportFile
 from chatvault.importing.service import Fate, OnDuplicate, Report
 from chatvault.importing.service import import_file as import_content
-from chatvault.terminal import err, out, run
+from chatvault.terminal import err, out, run, say
 
 SHOWN = 20
 
@@ -37,13 +38,22 @@ def import_file(
 ) -> None:
     """Import exported localStorage JSON; doing it twice imports nothing twice."""
     content = localstorage.read(file.read_bytes(), name=file.name, salvage=salvage, now=now())
-    with _progress() as progress:
-        task = progress.add_task("Importing", total=len(content.conversations))
-        report = run(
-            lambda: _import(
-                username, content, on_duplicate, dry_run, lambda done: progress.advance(task, done)
+    progress = _progress()
+    task = progress.add_task("Importing", total=len(content.conversations))
+    try:
+        with progress:
+            report = run(
+                lambda: _import(
+                    username,
+                    content,
+                    on_duplicate,
+                    dry_run,
+                    lambda done: progress.advance(task, done),
+                )
             )
-        )
+    except KeyboardInterrupt:
+        say("interrupted; what is imported stays, and the same command imports the rest")
+        raise typer.Exit(128 + signal.SIGINT) from None
     _print(report, dry_run=dry_run)
 
 
@@ -59,15 +69,20 @@ async def _import(
         raise NotFound(
             f"There is no user {username!r}; make one with `chatvault users create {username}`."
         )
-    return await import_content(
-        Actor(door=Door.CLI, user_id=user.id, role=user.role),
-        Lane(),
-        Recorder(),
-        content=content,
-        on_duplicate=on_duplicate,
-        dry_run=dry_run,
-        on_progress=advance,
-    )
+    lane = Lane()
+    try:
+        return await import_content(
+            Actor(door=Door.CLI, user_id=user.id, role=user.role),
+            lane,
+            Recorder(),
+            content=content,
+            on_duplicate=on_duplicate,
+            dry_run=dry_run,
+            on_progress=advance,
+        )
+    finally:
+        # After Ctrl-C: a transaction that is left open would be in everybody's way.
+        await lane.drain()
 
 
 def _progress() -> Progress:

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -23,6 +24,7 @@ from chatvault.conversations.group import Change
 from chatvault.conversations.lane import Lane
 from chatvault.conversations.models import Conversation, Raw
 from chatvault.conversations.service import estimate
+from chatvault.errors import Busy
 from chatvault.importing.conversations import (
     ImportedConversation,
     ImportFile,
@@ -35,6 +37,7 @@ from chatvault.preferences.schemas import PreferencesIn
 SOURCE = "localstorage"
 # So many are handed to the lane at a time, which groups them further.
 BATCH = 64
+PATIENCE = 90.0
 MESSAGE_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -201,12 +204,24 @@ async def _import_one(
     generation, tail = await write_generation(actor, messages)
     prepared = _Prepared(conversation, generation, tail, len(messages))
     source = ("source", _source(conversation))
-    fate = await lane.submit(_change(actor, prepared, source, on_duplicate))
+    fate = await _submit(lane, _change(actor, prepared, source, on_duplicate))
     if fate is Fate.SKIPPED and on_duplicate is OnDuplicate.COPY:
         # A copy is a conversation of its own: only the first import is known by its source.
-        await lane.submit(_change(actor, prepared, ("_id", ObjectId()), on_duplicate))
+        await _submit(lane, _change(actor, prepared, ("_id", ObjectId()), on_duplicate))
         return Fate.COPIED
     return fate
+
+
+async def _submit(lane: Lane, change: Change[Fate]) -> Fate:
+    """Wait for others: of a process that was killed, MongoDB keeps a transaction for a minute."""
+    until = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return await lane.submit(change)
+        except Busy:
+            if time.monotonic() > until:
+                raise
+            await asyncio.sleep(1)
 
 
 def _change(

@@ -1,0 +1,548 @@
+"""The rules of the house: who imports whom, what a door owes, what an operation leaves behind."""
+
+import ast
+import functools
+import importlib
+import inspect
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from aiohttp import web
+from beanie import Document
+from bson import ObjectId
+
+import chatvault
+from chatvault.accounts import service as accounts
+from chatvault.accounts.passwords import PasswordHasher
+from chatvault.actor import Actor, Door, Role
+from chatvault.app import ROUTES
+from chatvault.audit.recorder import Recorder
+from chatvault.database import DOCUMENTS
+from chatvault.middlewares import REFUSALS
+from chatvault.routing import Operation
+from conftest import HttpClient, SignIn
+from factories import PASSWORD, account, begin, message
+
+ROOT = Path(chatvault.__file__).parent
+MODULES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py"))
+OPERATIONS = list(chain.from_iterable(ROUTES))
+MAX_LINES = 400
+# To be divided; until then they must not grow.
+LONGER = {"conversations/draft.py": 414}
+
+# Beside each domain's routes: what stands between the wire and the house.
+SPEAK_HTTP = {
+    "app.py": "the composition root",
+    "web.py": "reads requests, writes answers",
+    "routing.py": "the route registry",
+    "middlewares.py": "what every request passes",
+    "problems.py": "the door's error table",
+    "health.py": "routes of no domain",
+    "openapi.py": "routes of no domain",
+    "server.py": "runs the application",
+    "supervisor.py": "runs several servers",
+    "sessions/storage.py": "aiohttp-session's storage",
+    "conversations/headers.py": "headers that both files of routes parse",
+}
+# Beside each domain's models and services: what works on the database itself.
+SPEAK_MONGODB = {
+    "database.py": "connection, transactions, what the driver's errors mean",
+    "embedded.py": "starts a mongod",
+    "keeper.py": "keeps a mongod",
+    "cli.py": "its error table knows the driver's errors",
+    "problems.py": "its error table knows the driver's errors",
+    "supervisor.py": "its workers fail on the driver's errors",
+    "accounts/throttle.py": "counters that live in MongoDB",
+    "audit/recorder.py": "group commit of entries",
+    "audit/refusals.py": "keeps what could not be stored",
+    "audit/review.py": "the audit log's service for reviewers",
+    "conversations/draft.py": "the writes that a decision becomes",
+    "conversations/group.py": "reads and writes a lane's group",
+    "conversations/idempotency.py": "a document and its queries",
+    "conversations/segments.py": "a document and its queries",
+    "conversations/sweeper.py": "our own housekeeping",
+}
+# The outermost doors, and who hands a failure on to each of those who wait for it.
+CATCH_EVERYTHING = {
+    "middlewares.py": 2,
+    "batching.py": 1,
+    "conversations/lane.py": 2,
+    "database.py": 1,
+}
+SERVICES = ("service.py", "messages.py", "review.py")
+
+
+def name_of(path: Path) -> str:
+    parts = path.with_suffix("").parts
+    return ".".join(("chatvault", *parts)).removesuffix(".__init__")
+
+
+@functools.cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse((ROOT / path).read_text())
+
+
+def imports_of(path: Path, *, inside_functions: bool = True) -> set[str]:
+    """The names of all modules that a module imports."""
+    found: set[str] = set()
+    nodes = ast.walk(tree_of(path)) if inside_functions else tree_of(path).body
+    known = {name_of(each) for each in MODULES}
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            assert node.level == 0, f"{path} imports relatively"
+            inner = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= inner & known
+            if not inner <= known:
+                found.add(node.module)
+    return found
+
+
+def packages_of(path: Path) -> set[str]:
+    return {name.partition(".")[0] for name in imports_of(path)}
+
+
+class TestImports:
+    def test_aiohttp_is_known_at_the_door_only(self) -> None:
+        for path in MODULES:
+            if {"aiohttp", "aiohttp_session"} & packages_of(path):
+                is_route = path.name.endswith("routes.py")
+                assert is_route or path.as_posix() in SPEAK_HTTP, f"{path} imports aiohttp"
+
+    def test_mongodb_is_known_to_models_and_services_only(self) -> None:
+        for path in MODULES:
+            if {"beanie", "pymongo", "motor"} & packages_of(path):
+                is_ours = path.name in {"models.py", "service.py"}
+                assert is_ours or path.as_posix() in SPEAK_MONGODB, f"{path} imports the driver"
+
+    def test_no_exemption_is_left_over(self) -> None:
+        for name in SPEAK_HTTP:
+            assert {"aiohttp", "aiohttp_session"} & packages_of(Path(name)), name
+        for name in set(SPEAK_MONGODB) - {"keeper.py"}:
+            assert {"beanie", "pymongo"} & packages_of(Path(name)), name
+
+    def test_services_and_models_know_no_door(self) -> None:
+        doors = {"web", "routing", "middlewares", "problems", "app", "server", "cli", "terminal"}
+        for path in MODULES:
+            if path.name in {"models.py", *SERVICES}:
+                for name in imports_of(path):
+                    last = name.rpartition(".")[2]
+                    is_door = name.startswith("chatvault.") and (
+                        last in doors or last.endswith("routes")
+                    )
+                    assert not is_door, f"{path} imports {name}"
+
+    def test_models_know_no_service(self) -> None:
+        for path in MODULES:
+            if path.name == "models.py":
+                for name in imports_of(path):
+                    assert name.rpartition(".")[2] not in {"service", "schemas"}, f"{path}: {name}"
+
+    def test_only_the_composition_root_knows_routes(self) -> None:
+        for path in MODULES:
+            if path.name != "app.py":
+                for name in imports_of(path):
+                    # A domain's routes may be divided among files.
+                    is_own = path.name.endswith("routes.py") and name_of(path).startswith(
+                        name.rpartition(".")[0] + "."
+                    )
+                    assert not name.endswith("routes") or is_own, f"{path} imports {name}"
+
+    def test_the_environment_is_read_by_the_settings_only(self) -> None:
+        for path in MODULES:
+            if path.name != "settings.py":
+                for node in ast.walk(tree_of(path)):
+                    is_environ = isinstance(node, ast.Attribute) and node.attr in {
+                        "environ",
+                        "getenv",
+                    }
+                    assert not is_environ or path.name == "embedded.py", f"{path}:{node}"
+
+    def test_form_no_circle(self) -> None:
+        graph = {
+            name_of(path): {name for name in imports_of(path) if name.startswith("chatvault.")}
+            for path in MODULES
+        }
+        done: set[str] = set()
+
+        def visit(name: str, way: tuple[str, ...]) -> None:
+            assert name not in way, " → ".join((*way, name))
+            if name not in done:
+                for other in graph.get(name, ()):
+                    visit(other, (*way, name))
+                done.add(name)
+
+        for name in graph:
+            visit(name, ())
+
+
+class TestModules:
+    def test_are_short(self) -> None:
+        for path in MODULES:
+            lines = (ROOT / path).read_text().count("\n")
+            limit = LONGER.get(path.as_posix(), MAX_LINES)
+            assert lines <= limit, f"{path} has {lines} lines"
+
+    def test_are_named_for_what_they_hold(self) -> None:
+        for path in MODULES:
+            for part in path.with_suffix("").parts:
+                assert not {"util", "utils", "helper", "helpers", "common", "manager", "misc"} & {
+                    *part.split("_")
+                }, path
+
+    def test_catch_everything_only_where_it_is_handed_on(self) -> None:
+        found = {
+            path.as_posix(): count
+            for path in MODULES
+            if (count := sum(map(_is_broad, _walk(path))))
+        }
+
+        assert found == CATCH_EVERYTHING
+
+    def test_keep_no_state(self) -> None:
+        """No module but for Beanie's binding: so tests and workers share nothing by accident."""
+        constructors = {"dict", "list", "set", "defaultdict", "deque", "Counter", "OrderedDict"}
+        for path in MODULES:
+            for node in tree_of(path).body:
+                value = node.value if isinstance(node, ast.Assign | ast.AnnAssign) else None
+                targets = _names_assigned(node)
+                is_mutable = isinstance(value, ast.List | ast.Dict | ast.Set) or (
+                    isinstance(value, ast.Call)
+                    and isinstance(value.func, ast.Name)
+                    and value.func.id in constructors
+                )
+                # What is written in capitals is a table that nobody writes to.
+                assert not is_mutable or all(
+                    name.strip("_").isupper() or name == "__all__" for name in targets
+                ), f"{path}: {targets}"
+            assert not any(isinstance(node, ast.Global) for node in _walk(path)), path
+
+    def test_tables_are_never_written_to(self) -> None:
+        changing = {"append", "add", "update", "pop", "clear", "setdefault", "extend", "remove"}
+        for path in MODULES:
+            for node in _walk(path):
+                target: ast.expr | None = None
+                if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                    target = node.func.value if node.func.attr in changing else None
+                elif isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store | ast.Del):
+                    target = node.value
+                if isinstance(target, ast.Name):
+                    assert not target.id.strip("_").isupper(), f"{path} changes {target.id}"
+
+
+def _walk(path: Path) -> Iterator[ast.AST]:
+    return ast.walk(tree_of(path))
+
+
+def _is_broad(node: ast.AST) -> bool:
+    if not isinstance(node, ast.ExceptHandler):
+        return False
+    kinds = node.type.elts if isinstance(node.type, ast.Tuple) else [node.type]
+    return any(
+        kind is None or (isinstance(kind, ast.Name) and kind.id in {"Exception", "BaseException"})
+        for kind in kinds
+    )
+
+
+def _names_assigned(node: ast.AST) -> list[str]:
+    targets: list[ast.expr] = []
+    if isinstance(node, ast.Assign):
+        targets = node.targets
+    elif isinstance(node, ast.AnnAssign):
+        targets = [node.target]
+    return [target.id for target in targets if isinstance(target, ast.Name)]
+
+
+# Queries on a user's data that no owner's name begins.
+FREE_QUERIES = {("Session", "find_by_hashes"): "finds who calls, before there is an actor"}
+
+
+class TestDocuments:
+    def test_of_a_user_are_reached_by_their_owner_only(self) -> None:
+        for document in DOCUMENTS:
+            if "user_id" not in document.model_fields or document.__name__ == "AuditEntry":
+                continue
+            for name, found in vars(document).items():
+                if isinstance(found, classmethod) and (document.__name__, name) not in FREE_QUERIES:
+                    parameters = list(inspect.signature(found.__func__).parameters)
+                    if not name.startswith("_"):
+                        assert parameters[1:2] == ["actor"], f"{document.__name__}.{name}"
+
+    def test_carry_no_hooks_and_no_methods_that_write(self) -> None:
+        for document in DOCUMENTS:
+            for name, found in vars(document).items():
+                assert not hasattr(found, "event_types"), f"{document.__name__}.{name}"
+
+    def test_are_all_bound(self) -> None:
+        def subclasses(kind: type) -> Iterator[type]:
+            for child in kind.__subclasses__():
+                yield child
+                yield from subclasses(child)
+
+        found = subclasses(Document)
+        ours = {kind for kind in found if kind.__module__.startswith("chatvault.")}
+        assert ours == set(DOCUMENTS)
+
+
+@dataclass(frozen=True)
+class Things:
+    """What calls need: ids of Alice's, to be put into paths."""
+
+    conversation_id: str
+    message_id: str
+    session_id: str
+
+
+# How to call each operation that is audited: its body, and its status where it has no success.
+CALLS: dict[tuple[str, str], dict[str, Any]] = {
+    ("POST", "/auth/register"): {"json": {**account("eve"), "password": PASSWORD}},
+    ("GET", "/auth/me"): {},
+    ("POST", "/auth/password"): {
+        "json": {"current_password": PASSWORD, "new_password": PASSWORD},
+    },
+    ("POST", "/auth/login"): {"json": {"username": "alice", "password": PASSWORD}},
+    ("POST", "/auth/logout"): {},
+    ("GET", "/auth/sessions"): {},
+    ("DELETE", "/auth/sessions"): {},
+    ("DELETE", "/auth/sessions/{session_id}"): {},
+    ("GET", "/conversations"): {},
+    ("POST", "/conversations"): {"json": {}},
+    ("DELETE", "/conversations"): {},
+    ("GET", "/conversations/stats/count"): {},
+    ("GET", "/conversations/{conversation_id}"): {},
+    ("PUT", "/conversations/{conversation_id}"): {"json": {"title": "new"}},
+    ("PATCH", "/conversations/{conversation_id}"): {"json": {"title": "new"}},
+    ("DELETE", "/conversations/{conversation_id}"): {},
+    ("GET", "/conversations/{conversation_id}/messages"): {},
+    ("POST", "/conversations/{conversation_id}/messages"): {"json": message()},
+    ("POST", "/conversations/{conversation_id}/messages:batch"): {
+        "json": {"messages": [message(), message()]},
+    },
+    ("GET", "/conversations/{conversation_id}/messages/{message_id}"): {},
+    ("PATCH", "/conversations/{conversation_id}/messages/{message_id}"): {
+        "json": {"content": "edited"},
+    },
+    ("DELETE", "/conversations/{conversation_id}/messages/{message_id}"): {},
+    ("GET", "/conversations/{conversation_id}/messages/{message_id}/revisions"): {},
+    ("GET", "/users/me/preferences"): {},
+    ("PUT", "/users/me/preferences"): {"json": {"theme": "dark"}},
+    ("PATCH", "/users/me/preferences"): {"json": {"theme": "dark"}},
+    ("GET", "/admin/audit-logs"): {},
+    ("GET", "/admin/audit-logs/stats"): {},
+    ("GET", "/admin/audit-logs/export"): {},
+    ("GET", "/users/me/audit-logs"): {},
+    ("POST", "/chat/completions"): {"json": {"messages": []}, "status": 503},
+}  # fmt: skip
+AUDITED = [operation for operation in OPERATIONS if operation.action is not None]
+PRIVATE = [operation for operation in AUDITED if not operation.is_public]
+WITH_ID = [operation for operation in AUDITED if "{" in operation.path]
+
+
+def key_of(operation: Operation) -> tuple[str, str]:
+    return operation.method, operation.path
+
+
+def each(operations: list[Operation]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize(
+        "operation", operations, ids=[" ".join(key_of(operation)) for operation in operations]
+    )
+
+
+async def call(browser: HttpClient, operation: Operation, things: Things | None = None) -> Any:
+    how = dict(CALLS[key_of(operation)])
+    how.pop("status", None)
+    blank = things or Things(str(ObjectId()), "some-message", str(ObjectId()))
+    return await browser.request(operation.method, operation.path.format(**vars(blank)), **how)
+
+
+async def make_things(alice: HttpClient, http: HttpClient) -> Things:
+    conversation = await begin(alice, messages=[message("first", id="first-message")])
+    await http.post("/auth/login", json={"username": "alice", "password": PASSWORD})
+    sessions = await (await alice.get("/auth/sessions")).json()
+    other = next(session["id"] for session in sessions if not session["current"])
+    http.session.cookie_jar.clear()
+    return Things(conversation["id"], "first-message", other)
+
+
+class TestOperations:
+    def test_are_all_known_to_these_tests(self) -> None:
+        assert {key_of(operation) for operation in AUDITED} == CALLS.keys()
+
+    def test_that_are_public_are_few(self) -> None:
+        public = {operation.path for operation in OPERATIONS if operation.is_public}
+
+        assert public == {
+            "/health", "/ready", "/auth/register", "/auth/login", "/model/current", "/gpu/health",
+            "/openapi.json", "/docs",
+        }  # fmt: skip
+
+    def test_without_a_name_in_the_audit_log_are_public_and_only_read(self) -> None:
+        for operation in OPERATIONS:
+            if operation.action is None:
+                assert operation.is_public, operation.path
+                assert operation.method == "GET"
+
+    @each(PRIVATE)
+    async def test_answer_401_to_the_anonymous_and_record_it(
+        self, http: HttpClient, database: Any, operation: Operation
+    ) -> None:
+        answer = await call(http, operation)
+
+        assert answer.status == 401
+        assert (await answer.json())["code"] == "authentication_required"
+        entry = await database.audit_logs.find_one({"action": operation.action})
+        assert (entry["outcome"], entry["code"]) == ("denied", "authentication_required")
+        assert entry["user_id"] is None
+
+    @each(WITH_ID)
+    async def test_answer_404_to_a_stranger_and_to_a_malformed_id(
+        self,
+        alice: HttpClient,
+        bob: HttpClient,
+        http: HttpClient,
+        database: Any,
+        operation: Operation,
+    ) -> None:
+        things = await make_things(alice, http)
+        malformed = Things("nonsense", "-", "nonsense")
+        await database.audit_logs.delete_many({})
+        before = await database.conversations.find().to_list()
+
+        for asked in (things, malformed, None):
+            answer = await call(bob, operation, asked)
+            assert answer.status == 404, await answer.text()
+            assert (await answer.json())["code"] == "not_found"
+
+        entries = await database.audit_logs.find({"action": operation.action}).to_list()
+        assert [entry["outcome"] for entry in entries] == ["denied"] * 3
+        assert all(entry["user_id"] for entry in entries)
+        assert await database.conversations.find().to_list() == before
+        assert await database.sessions.count_documents({}) == 3
+
+    @each(AUDITED)
+    async def test_leave_an_entry_with_their_answer(
+        self, sign_in: SignIn, http: HttpClient, database: Any, operation: Operation
+    ) -> None:
+        alice = await sign_in("alice", role=Role.AUDITOR)
+        things = await make_things(alice, http)
+        await database.audit_logs.delete_many({})
+
+        answer = await call(alice, operation, things)
+
+        expected = CALLS[key_of(operation)].get("status", operation.status)
+        assert answer.status == expected, await answer.text()
+        await answer.read()
+        query = {"action": operation.action, "request_id": answer.headers["X-Request-ID"]}
+        [entry] = await database.audit_logs.find(query).to_list()
+        assert entry["outcome"] == ("success" if expected < 400 else "failed")
+        assert entry["user_id"] is not None
+
+    @each([operation for operation in AUDITED if "body" in operation.models])
+    async def test_leave_an_entry_with_a_refused_body(
+        self, alice: HttpClient, database: Any, operation: Operation
+    ) -> None:
+        path = operation.path.format(**vars(Things(str(ObjectId()), "some", str(ObjectId()))))
+
+        answer = await alice.request(operation.method, path, json=["no object"])
+
+        assert answer.status == 422
+        query = {"action": operation.action, "request_id": answer.headers["X-Request-ID"]}
+        [entry] = await database.audit_logs.find(query).to_list()
+        assert (entry["outcome"], entry["code"]) == ("failed", "invalid_input")
+
+
+def functions_of_services() -> dict[str, tuple[ModuleType, Callable[..., Any]]]:
+    """Every public function of a service that somebody calls."""
+    found = {}
+    for path in MODULES:
+        if path.name in SERVICES:
+            module = importlib.import_module(name_of(path))
+            for name, function in vars(module).items():
+                is_own = getattr(function, "__module__", None) == module.__name__
+                if not is_own or name.startswith("_") or not inspect.iscoroutinefunction(function):
+                    continue
+                if next(iter(inspect.signature(function).parameters), None) == "actor":
+                    found[f"{module.__name__}.{name}"] = (module, function)
+    return found
+
+
+# Called by none of the operations above; what they leave is tried elsewhere.
+ELSEWHERE = {
+    "chatvault.conversations.service.read_back": "reads what the same request changed",
+    "chatvault.conversations.messages.replace_last": "tests/conversations",
+    "chatvault.conversations.messages.stream_all": "tests/conversations",
+    "chatvault.importing.service.import_file": "tests/importing",
+}
+
+
+class TestServices:
+    async def test_each_function_leaves_an_entry(
+        self,
+        app: web.Application,
+        sign_in: SignIn,
+        http: HttpClient,
+        database: Any,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        functions = functions_of_services()
+        assert len(functions) > 25
+        called: set[str] = set()
+
+        def watch(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+            @functools.wraps(function)
+            async def watched(*args: Any, **kwargs: Any) -> Any:
+                called.add(name)
+                return await function(*args, **kwargs)
+
+            return watched
+
+        alice = await sign_in("alice", role=Role.AUDITOR)
+        for name, (module, function) in functions.items():
+            monkeypatch.setattr(module, function.__name__, watch(name, function))
+        for operation in sorted(AUDITED, key=lambda found: found.path == "/auth/logout"):
+            things = await make_things(alice, http)
+            answer = await call(alice, operation, things)
+            await answer.read()
+
+        operator, hasher = Actor(door=Door.CLI), PasswordHasher(4)
+        carol = {"username": "carol"}
+        person = {**account("carol"), "password": PASSWORD}
+        works: dict[str, Callable[[], Awaitable[Any]]] = {
+            "user.create": lambda: accounts.create(operator, hasher, **person),
+            "user.list": lambda: accounts.list_users(operator, Recorder()),
+            "user.change_role": lambda: accounts.change_role(operator, **carol, role=Role.ADMIN),
+            "user.deactivate": lambda: accounts.set_active(operator, **carol, is_active=False),
+            "user.activate": lambda: accounts.set_active(operator, **carol, is_active=True),
+            "user.change_password": lambda: accounts.set_password(
+                operator, hasher, **carol, password=PASSWORD
+            ),
+        }
+        for action, work in works.items():
+            query = {"action": action, "door": "cli", "outcome": "success"}
+            before = await database.audit_logs.count_documents(query)
+            await work()
+            assert await database.audit_logs.count_documents(query) == before + 1, action
+        hasher.close()
+
+        assert functions.keys() - called == ELSEWHERE.keys() - called
+        assert ELSEWHERE.keys() <= functions.keys()
+
+
+class TestRefusalsOfTheAnonymous:
+    @each([operation for operation in AUDITED if operation.is_public])
+    async def test_are_recorded_where_anyone_may_call(
+        self, app: web.Application, http: HttpClient, database: Any, operation: Operation
+    ) -> None:
+        for _ in range(3):
+            await http.request(operation.method, operation.path, json={})
+        await app[REFUSALS].close_minute()
+
+        query = {"action": operation.action}
+        entries = await database.audit_logs.find(query).sort("_id", 1).to_list()
+        assert [entry["details"] for entry in entries] == [None, {"count": 2}]

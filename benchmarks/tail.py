@@ -18,6 +18,7 @@ from chatvault.conversations import draft, messages, reading, segments, service
 from chatvault.conversations.lane import Lane
 from chatvault.conversations.models import Conversation
 from chatvault.conversations.schemas import ConversationCreate, MessageIn
+from chatvault.audit.keys import load_key_ring
 from chatvault.database import bind_documents, connect
 from chatvault.embedded import embedded_mongodb
 from chatvault.settings import Settings
@@ -65,7 +66,7 @@ async def read_for_a_while(actor: Actor, ids: list[ObjectId]) -> tuple[float, fl
 async def measure(url: str, settings: Settings) -> None:
     """Interleave the bounds and print medians, and ratios to the bound in use."""
     client = connect(url, settings)
-    await bind_documents(client, settings.mongodb_database)
+    await bind_documents(client, settings.mongodb_database, load_key_ring(settings))
     lane = Lane()
     seen: dict[tuple[int, int], list[tuple[float, float, float]]] = defaultdict(list)
     actors = {}

@@ -17,6 +17,7 @@ from chatvault.accounts.throttle import LoginThrottle
 from chatvault.agents import routes as agents
 from chatvault.agents.models import Offer
 from chatvault.audit import routes as audit
+from chatvault.audit.keys import load_key_ring
 from chatvault.audit.recorder import Recorder
 from chatvault.audit.refusals import RefusalCounter
 from chatvault.conversations import message_routes as messages
@@ -70,6 +71,7 @@ def create_app(settings: Settings, *, mongodb_url: str) -> web.Application:
     app[LANE] = Lane()
     app[agents.OFFER] = Offer(settings.providers, settings.default_provider)
     app[health.CLIENT] = client = connect(mongodb_url, settings)
+    audit_keys = load_key_ring(settings)
     app[SECRET_KEY] = key = load_secret_key(settings)
     storage = CounterStorage(client[settings.mongodb_database][COLLECTION])
     app[sessions.GATE] = Gate(
@@ -80,7 +82,7 @@ def create_app(settings: Settings, *, mongodb_url: str) -> web.Application:
     )
 
     async def database(_app: web.Application) -> AsyncIterator[None]:
-        await bind_documents(client, settings.mongodb_database)
+        await bind_documents(client, settings.mongodb_database, audit_keys)
         await storage.create_indexes()
         yield
         await client.close()

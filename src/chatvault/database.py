@@ -22,6 +22,7 @@ from pymongo.write_concern import WriteConcern
 
 from chatvault.accounts.models import User
 from chatvault.agents.models import Agent
+from chatvault.audit.keys import KeyRing
 from chatvault.audit.models import AuditEntry
 from chatvault.conversations.idempotency import IdempotencyRecord
 from chatvault.conversations.models import Conversation
@@ -76,8 +77,15 @@ def connect(url: str, settings: Settings) -> Client:
     )
 
 
-async def bind_documents(client: Client, name: str) -> None:
-    """Bind the documents to the database and create the indexes that are missing."""
+async def bind_documents(client: Client, name: str, keys: KeyRing) -> None:
+    """Bind the documents to the database and create the indexes that are missing.
+
+    Args:
+        client: the connection.
+        name: of the database.
+        keys: what audit entries are stamped with.
+    """
+    AuditEntry.bind_keys(keys)
     await init_beanie(database=client[name], document_models=DOCUMENTS)
 
 

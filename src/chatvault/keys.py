@@ -31,10 +31,15 @@ def load_secret_key(settings: Settings) -> SecretKey:
     """
     if settings.secret_key is not None:
         return SecretKey(settings.secret_key.get_secret_value().encode())
-    return SecretKey(_read_or_create(settings.data_dir / FILE_NAME))
+    return SecretKey(read_or_create(settings.data_dir / FILE_NAME))
 
 
-def _read_or_create(path: Path) -> bytes:
+def read_or_create(path: Path) -> bytes:
+    """What the key file holds; made with 32 random bytes as hex digits, for its owner only.
+
+    Raises:
+        OSError: it cannot be read or made.
+    """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not path.exists():
         # Written aside and linked into place, so that of two first starts one key wins whole.

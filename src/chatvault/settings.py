@@ -3,6 +3,7 @@
 import difflib
 import ipaddress
 import os
+import re
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
@@ -32,6 +33,8 @@ LOCAL_ORIGINS = tuple(
     for host in ("localhost", "127.0.0.1")
     for port in (3000, 4173, 4174, 5173, 5174)
 )
+
+AUDIT_KEYS = re.compile(r"\s*[0-9A-Fa-f]{64}(\s*,\s*[0-9A-Fa-f]{64})*\s*")
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -120,6 +123,14 @@ class Settings(BaseSettings):
         description="key for keyed hashes, at least 32 characters; "
         "unset: generated once into the data directory",
     )
+    audit_keys: SecretStr | None = Field(
+        None,
+        description="keys of the audit log, each 64 hex digits, comma-separated, newest first; "
+        "unset: generated once into the data directory",
+    )
+    audit_retention_days: int = Field(
+        0, ge=0, le=36_500, description="days that audit entries are kept; 0: for ever"
+    )
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="browser origins that may call with credentials, comma-separated; "
@@ -203,6 +214,13 @@ class Settings(BaseSettings):
             raise ValueError("must have at least 32 characters")
         return value
 
+    @field_validator("audit_keys")
+    @classmethod
+    def _check_audit_keys(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not AUDIT_KEYS.fullmatch(value.get_secret_value()):
+            raise ValueError("must be keys of 64 hexadecimal digits each, comma-separated")
+        return value
+
     @field_validator("mongodb_url")
     @classmethod
     def _check_url(cls, value: SecretStr | None) -> SecretStr | None:
@@ -229,15 +247,14 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
-    def _require_key_in_production(self) -> Self:
-        if (
-            self.env is Environment.PRODUCTION
-            and self.mongodb_url is not None
-            and self.secret_key is None
-        ):
-            raise ValueError(
-                f"{PREFIX}SECRET_KEY must be set in production with {PREFIX}MONGODB_URL"
-            )
+    def _require_keys_in_production(self) -> Self:
+        if self.env is Environment.PRODUCTION and self.mongodb_url is not None:
+            for name in ("secret_key", "audit_keys"):
+                if getattr(self, name) is None:
+                    variable = PREFIX + name.upper()
+                    raise ValueError(
+                        f"{variable} must be set in production with {PREFIX}MONGODB_URL"
+                    )
         return self
 
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 from rich.console import Console
 
 from chatvault.actor import Actor, Door
+from chatvault.audit.keys import load_key_ring
 from chatvault.database import bind_documents, connect
 from chatvault.embedded import embedded_mongodb
 from chatvault.logs import configure_logs
@@ -46,11 +47,12 @@ def run(work: Callable[[], Awaitable[T]]) -> T:
     """Do the work on the database, alone or beside a service that runs on it."""
     settings = load_settings()
     configure_logs(settings)
+    keys = load_key_ring(settings)
 
     async def connected(url: str) -> T:
         client = connect(url, settings)
         try:
-            await bind_documents(client, settings.mongodb_database)
+            await bind_documents(client, settings.mongodb_database, keys)
             return await work()
         finally:
             await client.close()

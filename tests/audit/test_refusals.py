@@ -8,7 +8,8 @@ from pymongo.errors import AutoReconnect
 from chatvault.actor import Actor, Door
 from chatvault.audit import refusals, service
 from chatvault.audit.actions import Action, Outcome
-from chatvault.audit.recorder import Entry, Recorder
+from chatvault.audit.models import Entry
+from chatvault.audit.recorder import Recorder
 from chatvault.audit.refusals import RefusalCounter
 from chatvault.database import connect
 from chatvault.middlewares import REFUSALS

@@ -242,7 +242,7 @@ async def _record(
     **details: int,
 ) -> None:
     entry = audit.entry(actor, action, user_id, details=details or None)
-    await AuditEntry.get_pymongo_collection().insert_one(entry, session=session)
+    await AuditEntry.store([entry], session)
 
 
 def _require_operator(actor: Actor) -> None:

@@ -11,7 +11,8 @@ from rich.table import Table
 from chatvault.accounts import service as accounts
 from chatvault.audit import export, review
 from chatvault.audit.actions import Outcome
-from chatvault.audit.recorder import Entry, Recorder
+from chatvault.audit.models import Entry
+from chatvault.audit.recorder import Recorder
 from chatvault.audit.schemas import (
     AuditExportQuery,
     AuditFilter,

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from chatvault.audit.recorder import Entry
+from chatvault.audit.models import Entry
 from chatvault.audit.schemas import AuditEntryOut, ExportFormat, entry_wire
 from chatvault.fields import format_instant
 from chatvault.web import to_json

@@ -1,14 +1,19 @@
 """The audit log's entries, which are inserted and never updated."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, ClassVar
 
 from beanie import Document
 from pymongo import DESCENDING, IndexModel
+from pymongo.asynchronous.client_session import AsyncClientSession
 
 from chatvault.actor import Door, Role
 from chatvault.audit.actions import Action, Outcome
+from chatvault.audit.keys import KeyRing
 from chatvault.fields import Id
+
+Entry = dict[str, Any]
 
 
 class AuditEntry(Document):
@@ -20,7 +25,11 @@ class AuditEntry(Document):
         resource_id: the thing's id, as text; None where there is none yet.
         code: the stable error code of what was denied or failed.
         details: small counts, such as how many metadata keys changed.
+        key_id: which key made the MAC.
+        mac: HMAC-SHA256 over the BSON of all that stands before it.
     """
+
+    _key_ring: ClassVar[KeyRing | None] = None
 
     at: datetime
     action: Action
@@ -37,6 +46,8 @@ class AuditEntry(Document):
     request_id: str
     duration_ms: float
     details: dict[str, Any] | None = None
+    key_id: str
+    mac: bytes
 
     class Settings:
         """Beanie's."""
@@ -46,3 +57,41 @@ class AuditEntry(Document):
             IndexModel([(key, 1), ("at", DESCENDING), ("_id", DESCENDING)])
             for key in ("user_id", "resource_id", "action", "outcome", "address")
         ] + [IndexModel([("at", DESCENDING), ("_id", DESCENDING)]), IndexModel("request_id")]
+
+    @classmethod
+    def bind_keys(cls, keys: KeyRing) -> None:
+        """Stamp with these keys from now on, in this process."""
+        cls._key_ring = keys
+
+    @classmethod
+    def keys(cls) -> KeyRing:
+        """The keys that are bound.
+
+        Raises:
+            RuntimeError: none are.
+        """
+        if cls._key_ring is None:
+            raise RuntimeError("no audit keys are bound, so no entry can be stored")
+        return cls._key_ring
+
+    @classmethod
+    async def store(
+        cls, entries: Sequence[Entry], session: AsyncClientSession | None = None
+    ) -> None:
+        """Insert entries, each with its MAC: the one way into the audit log.
+
+        Args:
+            entries: at least one, each with its `_id`.
+            session: of the transaction that they belong to; without one, each stands alone, and
+                one that fails keeps none of the others out.
+
+        Raises:
+            BulkWriteError: some are not stored.
+            PyMongoError: it is not known whether they are.
+            RuntimeError: no keys are bound.
+        """
+        keys = cls.keys()
+        stamped = [keys.stamp(entry) for entry in entries]
+        await cls.get_pymongo_collection().insert_many(
+            stamped, ordered=session is not None, session=session
+        )

@@ -1,13 +1,10 @@
 """Writes audit entries that stand alone, many at a time, durable before the answer leaves."""
 
-from typing import Any
-
 from pymongo.errors import BulkWriteError
 
-from chatvault.audit.models import AuditEntry
+from chatvault.audit.models import AuditEntry, Entry
 from chatvault.batching import Batcher
 
-Entry = dict[str, Any]
 DUPLICATE_KEY = 11000
 
 
@@ -28,7 +25,7 @@ class Recorder:
     @staticmethod
     async def _write(entries: list[Entry]) -> list[None]:
         try:
-            await AuditEntry.get_pymongo_collection().insert_many(entries, ordered=False)
+            await AuditEntry.store(entries)
         except BulkWriteError as error:
             # An entry whose id is there was stored by an earlier try that seemed to fail.
             codes = {failed["code"] for failed in error.details["writeErrors"]}

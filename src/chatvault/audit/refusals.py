@@ -5,7 +5,8 @@ import asyncio
 import structlog
 from pymongo.errors import PyMongoError
 
-from chatvault.audit.recorder import Entry, Recorder
+from chatvault.audit.models import Entry
+from chatvault.audit.recorder import Recorder
 from chatvault.errors import InvalidCredentials
 
 MINUTE = 60.0

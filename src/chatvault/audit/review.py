@@ -7,8 +7,8 @@ import pymongo
 
 from chatvault.actor import Actor, Door, Role
 from chatvault.audit.actions import Action
-from chatvault.audit.models import AuditEntry
-from chatvault.audit.recorder import Entry, Recorder
+from chatvault.audit.models import AuditEntry, Entry
+from chatvault.audit.recorder import Recorder
 from chatvault.audit.schemas import (
     AuditExportQuery,
     AuditQuery,

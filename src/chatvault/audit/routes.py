@@ -5,7 +5,7 @@ from aiohttp import web
 from chatvault.actor import Actor
 from chatvault.audit import export, review
 from chatvault.audit.actions import Action
-from chatvault.audit.recorder import Entry
+from chatvault.audit.models import Entry
 from chatvault.audit.schemas import (
     AuditCountOut,
     AuditEntryOut,

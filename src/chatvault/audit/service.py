@@ -7,7 +7,7 @@ from bson import ObjectId
 
 from chatvault.actor import Actor
 from chatvault.audit.actions import Action, Outcome
-from chatvault.audit.recorder import Entry
+from chatvault.audit.models import Entry
 from chatvault.fields import now
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from bson import ObjectId
 from pymongo import DeleteMany, DeleteOne, InsertOne, UpdateOne
 
-from chatvault.audit.recorder import Entry
+from chatvault.audit.models import Entry
 from chatvault.conversations.models import Raw
 from chatvault.conversations.segments import (
     MAX_BYTES,

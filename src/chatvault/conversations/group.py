@@ -14,8 +14,7 @@ from pymongo.errors import BulkWriteError
 from chatvault.actor import Actor
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
-from chatvault.audit.models import AuditEntry
-from chatvault.audit.recorder import Entry
+from chatvault.audit.models import AuditEntry, Entry
 from chatvault.conversations.draft import Draft, Located, Write
 from chatvault.conversations.idempotency import LIFETIME, IdempotencyRecord, KeyReused
 from chatvault.conversations.models import Conversation, Raw
@@ -273,7 +272,7 @@ class Group:
             await Revision.get_pymongo_collection().bulk_write(revisions, session=self._session)
         entries: list[Entry] = [entry for draft in drafts for entry in draft.entries]
         if entries:
-            await AuditEntry.get_pymongo_collection().insert_many(entries, session=self._session)
+            await AuditEntry.store(entries, self._session)
 
     async def _apply(self, document: type[Document], writes: list[Write]) -> None:
         """Write all of it, each statement hitting its one document, or give way."""

@@ -49,7 +49,7 @@ async def _store(actor: Actor, action: Action, change: Callable[[Values], Values
         await Preferences.store_of(actor, after, now(), session)
         changed = {"keys_changed": count_changed_keys(before, after)}
         entry = audit.entry(actor, action, actor.owner_id, details=changed)
-        await AuditEntry.get_pymongo_collection().insert_one(entry, session=session)
+        await AuditEntry.store([entry], session)
         return after
 
     return await transaction(store)

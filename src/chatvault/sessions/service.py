@@ -14,8 +14,8 @@ from chatvault.accounts.throttle import LoginThrottle
 from chatvault.actor import Actor
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
-from chatvault.audit.models import AuditEntry
-from chatvault.audit.recorder import Entry, Recorder
+from chatvault.audit.models import AuditEntry, Entry
+from chatvault.audit.recorder import Recorder
 from chatvault.database import transaction
 from chatvault.errors import InvalidCredentials, NotFound
 from chatvault.fields import now
@@ -92,7 +92,7 @@ async def _open(actor: Actor, user: User, lifetime: timedelta) -> SignedIn:
         if actor.session_id is not None:
             await _delete(actor, [actor.session_id], session)
         await opened.insert(session=session)
-        await AuditEntry.get_pymongo_collection().insert_one(entry, session=session)
+        await AuditEntry.store([entry], session)
 
     await transaction(store)
     return SignedIn(user, opened, token)
@@ -135,7 +135,7 @@ async def _end(actor: Actor, ids: list[ObjectId | None], action: Action) -> int:
         ended = await _delete(actor, ids, session)
         if ended or action is not Action.SESSION_REVOKE:
             entry: Entry = audit.entry(actor, action, target, details={"sessions": ended})
-            await AuditEntry.get_pymongo_collection().insert_one(entry, session=session)
+            await AuditEntry.store([entry], session)
         return ended
 
     return await transaction(end)

@@ -1,0 +1,161 @@
+"""The key ring that MACs entries and signs blocks; it lives outside MongoDB."""
+
+import hashlib
+import hmac
+import os
+import re
+import secrets
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import bson
+from bson.binary import Binary
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from chatvault.errors import ChatvaultError
+from chatvault.keys import read_or_create
+from chatvault.settings import Settings
+
+FILE_NAME = "audit.keys"
+ROOT_PATTERN = re.compile(r"[0-9a-f]{64}")
+# How a genuine entry ends, in BSON: {…, key_id: "8 hex digits", mac: 32 bytes}.
+_KEY_ID = b"\x02key_id\x00\x09\x00\x00\x00"
+_MAC = b"\x05mac\x00\x20\x00\x00\x00\x00"
+_MAC_AT = -1 - 32 - len(_MAC)
+_KEY_ID_AT = _MAC_AT - 9
+
+
+class InvalidKeys(ChatvaultError):
+    """The audit keys cannot be read: each must be 64 hexadecimal digits."""
+
+    code = "invalid_audit_keys"
+
+
+class Key:
+    """One root key and the two keys made from it.
+
+    Args:
+        root: 32 random bytes.
+
+    Attributes:
+        id: 8 hex digits that name the key and tell nothing about it.
+    """
+
+    def __init__(self, root: bytes) -> None:
+        self._root = root
+        self.id = hashlib.sha256(root).hexdigest()[:8]
+        self._mac_key = self._derive(b"chatvault audit entries, HMAC-SHA256")
+
+    def _derive(self, label: bytes) -> bytes:
+        return HKDF(algorithm=SHA256(), length=32, salt=None, info=label).derive(self._root)
+
+    @cached_property
+    def _private(self) -> Ed25519PrivateKey:
+        seed = self._derive(b"chatvault audit blocks, Ed25519")
+        return Ed25519PrivateKey.from_private_bytes(seed)
+
+    @cached_property
+    def public(self) -> bytes:
+        """The 32 bytes that check signatures and cannot make them."""
+        return self._private.public_key().public_bytes_raw()
+
+    def mac(self, message: bytes) -> bytes:
+        """HMAC-SHA256, 32 bytes."""
+        return hmac.digest(self._mac_key, message, "sha256")
+
+    def sign(self, message: bytes) -> bytes:
+        """An Ed25519 signature, 64 bytes."""
+        return self._private.sign(message)
+
+
+class KeyRing:
+    """All root keys, newest first: the newest works, all verify.
+
+    Args:
+        roots: 32 bytes each, at least one.
+        path: the file they came from; read again when an entry names a key that is not here, as a
+            rotation may have happened since.
+    """
+
+    def __init__(self, roots: Iterable[bytes], path: Path | None = None) -> None:
+        self._keys = {key.id: key for key in map(Key, roots)}
+        self.current = next(iter(self._keys.values()))
+        self._path = path
+
+    def find(self, key_id: str) -> Key | None:
+        """The key of this name, if we have it."""
+        if key_id not in self._keys and self._path is not None:
+            self._keys |= {key.id: key for key in map(Key, _read(self._path))}
+        return self._keys.get(key_id)
+
+    def stamp(self, entry: dict[str, Any]) -> dict[str, Any]:
+        """The entry as it is to be stored: at its end the key's name and the MAC."""
+        stamped = {**entry, "key_id": self.current.id}
+        stamped["mac"] = Binary(self.current.mac(bson.encode(stamped)))
+        return stamped
+
+    def is_genuine(self, raw: bytes) -> bool:
+        """Whether these stored bytes are what one of our keys stamped."""
+        if raw[_MAC_AT:-33] != _MAC or raw[_KEY_ID_AT - len(_KEY_ID) : _KEY_ID_AT] != _KEY_ID:
+            return False
+        key = self.find(raw[_KEY_ID_AT : _MAC_AT - 1].decode("latin-1"))
+        if key is None:
+            return False
+        body = (len(raw) + _MAC_AT + 1).to_bytes(4, "little") + raw[4:_MAC_AT] + b"\x00"
+        return hmac.compare_digest(key.mac(body), raw[-33:-1])
+
+
+def is_signed(public: bytes, message: bytes, signature: bytes) -> bool:
+    """Whether the signature of the message was made by the owner of this Ed25519 key."""
+    try:
+        Ed25519PublicKey.from_public_bytes(public).verify(signature, message)
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+def load_key_ring(settings: Settings) -> KeyRing:
+    """The keys from the settings, else from the data directory, made there at the first start.
+
+    Raises:
+        InvalidKeys: the file is damaged.
+        OSError: the data directory cannot be read or written.
+    """
+    if settings.audit_keys is not None:
+        return KeyRing(_parse(settings.audit_keys.get_secret_value().split(",")))
+    path = settings.data_dir / FILE_NAME
+    read_or_create(path)
+    return KeyRing(_read(path), path)
+
+
+def prepend_key(path: Path, root: bytes) -> None:
+    """Make a key the newest of the file; the others stay, to verify.
+
+    Raises:
+        OSError: the file cannot be replaced.
+    """
+    draft = path.with_suffix(f".{os.getpid()}")
+    draft.touch(mode=0o600)
+    draft.write_text("\n".join((root.hex(), *(old.hex() for old in _read(path)))) + "\n")
+    draft.replace(path)
+
+
+def new_root() -> bytes:
+    """A root key nobody has seen."""
+    return secrets.token_bytes(32)
+
+
+def _read(path: Path) -> list[bytes]:
+    return _parse(path.read_text().split())
+
+
+def _parse(texts: Iterable[str]) -> list[bytes]:
+    roots = [text.strip().lower() for text in texts if text.strip()]
+    if not roots or not all(map(ROOT_PATTERN.fullmatch, roots)):
+        raise InvalidKeys
+    return [bytes.fromhex(root) for root in roots]

@@ -14,11 +14,11 @@ from unittest import mock
 from bson import ObjectId
 
 from chatvault.actor import Actor, Door, Role
+from chatvault.audit.keys import load_key_ring
 from chatvault.conversations import draft, messages, reading, segments, service
 from chatvault.conversations.lane import Lane
 from chatvault.conversations.models import Conversation
 from chatvault.conversations.schemas import ConversationCreate, MessageIn
-from chatvault.audit.keys import load_key_ring
 from chatvault.database import bind_documents, connect
 from chatvault.embedded import embedded_mongodb
 from chatvault.settings import Settings

@@ -172,4 +172,4 @@ async def _record(
 ) -> None:
     details = None if fields is None else {"fields": sorted(fields)}
     entry = audit.entry(actor, action, agent_id, details=details)
-    await AuditEntry.get_pymongo_collection().insert_one(entry, session=session)
+    await AuditEntry.store([entry], session)

@@ -251,6 +251,8 @@ def _spawn_keeper(data_dir: Path, keeper: int, *, cache_mb: int, oplog_mb: int) 
         # 300 MB of preallocated journal become 30.
         *("--wiredTigerEngineConfigString", "log=(file_max=32MB,prealloc=false)"),
         *("--setParameter", "diagnosticDataCollectionEnabled=false"),
+        # A process that is killed leaves its transaction open, which blocks what it touched.
+        *("--setParameter", "transactionLifetimeLimitSeconds=10"),
     ]
     locks = (keeper, claim)
     log_path = data_dir / _KEEPER_LOG

@@ -16,6 +16,7 @@ import chatvault.supervisor
 from chatvault import embedded
 from chatvault.app import ROUTES
 from chatvault.audit.actions import Action
+from chatvault.audit.keys import InvalidKeys
 from chatvault.conversations.draft import Stalled
 from chatvault.errors import ChatvaultError
 from chatvault.importing.conversations import ImportRejected
@@ -32,6 +33,7 @@ DECISIONS = sorted((DOCS / "decisions").glob("[0-9]*.md"))
 # They end a command or a start, or never leave the service; no request meets them.
 NEVER_OVER_HTTP: set[type[ChatvaultError]] = {
     InvalidSettings,
+    InvalidKeys,
     ImportRejected,
     Stalled,
     embedded.EmbeddedError,

@@ -67,6 +67,7 @@ def build_document(operations: Iterable[Operation]) -> dict[str, Any]:
             adapters[key] = adapter = TypeAdapter(model)
             inputs += [(key, "validation", adapter), (key, "serialization", adapter)]
     schemas, definitions = TypeAdapter.json_schemas(inputs, ref_template=REFERENCE)
+    _drop_empty_defaults(definitions)
     paths: dict[str, dict[str, Any]] = {}
     for operation in operations:
         described = _describe(operation, schemas, definitions.get("$defs", {}))
@@ -85,6 +86,18 @@ def build_document(operations: Iterable[Operation]) -> dict[str, Any]:
             "securitySchemes": {"session": SESSION},
         },
     }
+
+
+def _drop_empty_defaults(schema: Any) -> None:
+    """Take out defaults that stand for what is absent: as values they would often be refused."""
+    if isinstance(schema, dict):
+        if schema.get("default", 0) in (None, ""):
+            del schema["default"]
+        for part in schema.values():
+            _drop_empty_defaults(part)
+    elif isinstance(schema, list):
+        for part in schema:
+            _drop_empty_defaults(part)
 
 
 def _describe(

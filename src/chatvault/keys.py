@@ -6,9 +6,10 @@ import os
 import secrets
 from pathlib import Path
 
-from chatvault.settings import Settings
+from chatvault.settings import InvalidSettings, Settings
 
 FILE_NAME = "secret.key"
+MIN_LENGTH = 32
 
 
 class SecretKey:
@@ -38,6 +39,7 @@ def read_or_create(path: Path) -> bytes:
     """What the key file holds; made with 32 random bytes as hex digits, for its owner only.
 
     Raises:
+        InvalidSettings: it is there and holds no key.
         OSError: it cannot be read or made.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -52,4 +54,7 @@ def read_or_create(path: Path) -> bytes:
             pass
         finally:
             draft.unlink()
-    return path.read_text().strip().encode()
+    key = path.read_text().strip()
+    if len(key) < MIN_LENGTH:
+        raise InvalidSettings(f"{path} holds no key; restore it, or remove it to have a new one.")
+    return key.encode()

@@ -1,0 +1,154 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from chatvault.settings import (
+    LOCAL_ORIGINS,
+    Environment,
+    InvalidSettings,
+    LogFormat,
+    Registration,
+    Settings,
+    describe,
+    load_settings,
+)
+
+KEY = "k" * 32
+
+
+def load(monkeypatch: pytest.MonkeyPatch, **variables: str) -> Settings:
+    for name, value in variables.items():
+        monkeypatch.setenv(f"CHATVAULT_{name}", value)
+    return load_settings()
+
+
+class TestDefaults:
+    def test_are_generous_in_development(self) -> None:
+        settings = load_settings()
+
+        assert settings.env is Environment.DEVELOPMENT
+        assert (settings.host, settings.port) == ("127.0.0.1", 8000)
+        assert settings.allowed_origins == LOCAL_ORIGINS
+        assert settings.registration is Registration.OPEN
+        assert settings.log_format is LogFormat.CONSOLE
+        assert settings.trusted_proxies == ()
+        assert settings.mongodb_url is None
+
+    def test_are_strict_in_production(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        settings = load(monkeypatch, ENV="production")
+
+        assert settings.allowed_origins == ()
+        assert settings.registration is Registration.CLOSED
+        assert settings.log_format is LogFormat.JSON
+
+    def test_give_way_to_what_is_set(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        settings = load(
+            monkeypatch, ENV="production", REGISTRATION="open", LOG_FORMAT="console",
+            ALLOWED_ORIGINS="https://a.example, https://b.example:8443",
+            TRUSTED_PROXIES="10.0.0.0/8,127.0.0.1,::1", PORT="0", DATA_DIR="/tmp/x",
+        )  # fmt: skip
+
+        assert settings.registration is Registration.OPEN
+        assert settings.log_format is LogFormat.CONSOLE
+        assert settings.allowed_origins == ("https://a.example", "https://b.example:8443")
+        assert [str(network) for network in settings.trusted_proxies] == [
+            "10.0.0.0/8", "127.0.0.1/32", "::1/128",
+        ]  # fmt: skip
+        assert settings.data_dir == Path("/tmp/x")
+
+    def test_of_origins_can_be_emptied(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert load(monkeypatch, ALLOWED_ORIGINS="").allowed_origins == ()
+
+
+class TestWrongValues:
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("ENV", "staging"),
+            ("PORT", "http"),
+            ("PORT", "70000"),
+            ("PORT", ""),
+            ("HOST", ""),
+            ("MONGODB_URL", "postgres://x"),
+            ("MONGODB_DATABASE", "a/b"),
+            ("MONGODB_DATABASE", ""),
+            ("MONGODB_TIMEOUT", "0"),
+            ("MONGODB_TIMEOUT", "nan"),
+            ("SECRET_KEY", "short"),
+            ("ALLOWED_ORIGINS", "*"),
+            ("ALLOWED_ORIGINS", "null"),
+            ("ALLOWED_ORIGINS", "chat.example.org"),
+            ("ALLOWED_ORIGINS", "https://chat.example.org/"),
+            ("TRUSTED_PROXIES", "proxy.example"),
+            ("TRUSTED_PROXIES", "10.0.0.1/8"),
+            ("REGISTRATION", "maybe"),
+            ("SESSION_LIFETIME", "1"),
+            ("BCRYPT_ROUNDS", "3"),
+            ("LOG_FORMAT", "xml"),
+            ("LOG_LEVEL", "loud"),
+        ],
+    )
+    def test_are_named_in_one_line(
+        self, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+    ) -> None:
+        with pytest.raises(InvalidSettings) as refused:
+            load(monkeypatch, **{name: value})
+
+        assert refused.value.detail.startswith(f"CHATVAULT_{name}: ")
+        assert "\n" not in refused.value.detail
+
+    def test_never_show_a_secret(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name in ("SECRET_KEY", "MONGODB_URL"):
+            with pytest.raises(InvalidSettings) as refused:
+                load(monkeypatch, **{name: "planted"})
+            assert "planted" not in refused.value.detail
+            monkeypatch.delenv(f"CHATVAULT_{name}")
+
+    def test_of_an_unknown_variable_come_with_a_suggestion(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with pytest.raises(InvalidSettings) as refused:
+            load(monkeypatch, MONGO_URL="mongodb://x")
+
+        expected = "CHATVAULT_MONGO_URL is not a setting; did you mean CHATVAULT_MONGODB_URL?"
+        assert refused.value.detail == expected
+
+    def test_of_a_strange_variable_point_to_the_list(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        with pytest.raises(InvalidSettings, match="see `chatvault settings`"):
+            load(monkeypatch, QQQQQQQQQQQQ="1")
+
+    def test_leave_the_commands_password_alone(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        load(monkeypatch, NEW_PASSWORD="a new password")
+
+    def test_of_production_on_a_database_of_its_own_ask_for_a_key(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with pytest.raises(InvalidSettings, match="CHATVAULT_SECRET_KEY must be set"):
+            load(monkeypatch, ENV="production", MONGODB_URL="mongodb://db")
+
+        with pytest.raises(InvalidSettings, match="CHATVAULT_AUDIT_KEYS must be set"):
+            load(monkeypatch, SECRET_KEY=KEY)
+        assert load(monkeypatch, AUDIT_KEYS="ab" * 32).secret_key is not None
+
+
+class TestSettings:
+    def test_are_frozen(self, settings: Settings) -> None:
+        with pytest.raises(ValidationError):
+            settings.port = 1  # type: ignore[misc]  # what must not work
+
+    def test_are_all_described(self, settings: Settings) -> None:
+        described = list(describe(settings))
+
+        assert len(described) == len(Settings.model_fields)
+        for variable, _value, description in described:
+            assert variable.startswith("CHATVAULT_")
+            assert description, variable
+
+    def test_show_no_secret(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        settings = load(monkeypatch, SECRET_KEY=KEY, MONGODB_URL="mongodb://u:planted@db")
+
+        shown: Any = "".join(value for _, value, _ in describe(settings)) + repr(settings)
+        assert KEY not in shown
+        assert "planted" not in shown

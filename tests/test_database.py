@@ -212,14 +212,16 @@ class TestExplain:
 
 class TestConnect:
     async def test_writes_durably_and_gives_up_in_time(self, settings: Settings) -> None:
-        async with connect("mongodb://127.0.0.1:1", settings) as client:
+        async with connect("mongodb://%2Ftmp%2Fno-such-mongod.sock", settings) as client:
             assert client.write_concern.document == {"w": "majority", "j": True}
             assert client.read_concern.level == "majority"
             assert client.options.timeout == 5.0
 
     async def test_says_why_it_cannot_write(self, settings: Settings) -> None:
         brief = settings.model_copy(update={"mongodb_timeout": 0.1})
-        async with connect("mongodb://127.0.0.1:1/?directConnection=true", brief) as client:
+        async with connect(
+            "mongodb://%2Ftmp%2Fno-such-mongod.sock/?directConnection=true", brief
+        ) as client:
             reason = await check_writable(client, "tests")
 
         assert reason == "the database cannot be reached (ServerSelectionTimeoutError)"

@@ -43,7 +43,9 @@ class TestReady:
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         brief = Settings(data_dir=settings.data_dir, mongodb_timeout=0.1)
-        async with connect("mongodb://127.0.0.1:1/?directConnection=true", brief) as nowhere:
+        async with connect(
+            "mongodb://%2Ftmp%2Fno-such-mongod.sock/?directConnection=true", brief
+        ) as nowhere:
             monkeypatch.setitem(app._state, health.CLIENT, nowhere)
             answer = await http.get("/ready")
             alive = await http.get("/health")

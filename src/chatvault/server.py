@@ -13,7 +13,7 @@ from aiohttp.web_protocol import RequestHandler
 from chatvault.app import create_app
 from chatvault.errors import ChatvaultError, Malformed
 from chatvault.middlewares import SECURITY_HEADERS
-from chatvault.problems import InternalError, problem_response
+from chatvault.problems import InternalError, http_exception_response, problem_response
 from chatvault.settings import Settings
 
 DRAIN_SECONDS = 10.0
@@ -78,8 +78,16 @@ class Runner(web.AppRunner):
 
     async def _make_server(self) -> web.Server:
         made = await super()._make_server()
+
+        async def handle(request: web.BaseRequest) -> web.StreamResponse:
+            try:
+                return await made.request_handler(request)
+            except web.HTTPException as error:
+                # Raised before any middleware: an Expect header that nobody can meet.
+                return http_exception_response(error, request_id="-")
+
         return ProblemServer(
-            made.request_handler,
+            handle,
             request_factory=made.request_factory,
             loop=asyncio.get_running_loop(),
             **made._kwargs,  # noqa: SLF001  # what AppRunner itself would pass

@@ -1,0 +1,124 @@
+import asyncio
+import json
+import signal
+import socket
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from aiohttp import ClientSession
+
+from chatvault import server
+from chatvault.server import CannotListen, address_of, listen
+from chatvault.settings import Settings
+from conftest import HttpClient
+
+
+@pytest.fixture
+def free(settings: Settings) -> Settings:
+    return settings.model_copy(update={"port": 0})
+
+
+@pytest.fixture
+async def running(
+    http: HttpClient, free: Settings, mongodb_url: str
+) -> AsyncIterator[tuple[str, int]]:
+    """The service as it is served, until the event says stop."""
+    stopping, listening = asyncio.Event(), asyncio.Event()
+    listener = listen(free)
+    serving = asyncio.create_task(
+        server.serve(
+            free,
+            mongodb_url=mongodb_url,
+            listener=listener,
+            stopping=stopping,
+            on_listening=listening.set,
+        )
+    )
+    await listening.wait()
+    yield listener.getsockname()
+    stopping.set()
+    await serving
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().remove_signal_handler(number)
+
+
+async def send(address: tuple[str, int], sent: bytes) -> tuple[int, str, Any]:
+    reader, writer = await asyncio.open_connection(*address)
+    writer.write(sent)
+    received = await asyncio.wait_for(reader.read(), 5)
+    writer.close()
+    await writer.wait_closed()
+    head, _, body = received.partition(b"\r\n\r\n")
+    return int(head.split()[1]), head.decode().lower(), json.loads(body)
+
+
+class TestServer:
+    @pytest.mark.parametrize(
+        ("sent", "status"),
+        [
+            (b"NONSENSE\r\n\r\n", 400),
+            (b"GET / HTTP/1.1\r\nA: " + b"x" * 10_000 + b"\r\n\r\n", 400),
+            (b"GET /health HTTP/1.1\r\nHost: x\r\nExpect: a miracle\r\n\r\n", 417),
+            (b"GET /nowhere HTTP/1.1\r\nHost: x\r\nExpect: a miracle\r\n\r\n", 417),
+        ],
+        ids=["no http", "long header", "expectation", "expectation of nothing"],
+    )
+    async def test_answers_what_it_cannot_take_with_a_problem(
+        self, running: tuple[str, int], sent: bytes, status: int
+    ) -> None:
+        closing = sent.replace(b"Host: x\r\n", b"Host: x\r\nConnection: close\r\n")
+
+        found, head, problem = await send(running, closing)
+
+        assert (found, problem["status"]) == (status, status)
+        assert "content-type: application/problem+json" in head
+        assert "server: chatvault" in head
+        assert problem["code"] in {"malformed", "invalid_input"}
+        assert "miracle" not in str(problem)
+
+    async def test_answers_what_it_can(self, running: tuple[str, int]) -> None:
+        host, port = running
+        async with ClientSession() as browser, browser.get(f"http://{host}:{port}/health") as found:
+            assert found.status == 200
+
+    async def test_takes_a_body_that_breaks_off_for_the_clients_fault(
+        self, running: tuple[str, int], alice: HttpClient, database: Any
+    ) -> None:
+        token = next(iter(alice.session.cookie_jar)).value.encode()
+        _reader, writer = await asyncio.open_connection(*running)
+        writer.write(
+            b"POST /conversations HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            b"Content-Length: 100\r\nCookie: session_id=" + token + b'\r\n\r\n{"title'
+        )
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+
+        entry = None
+        while entry is None:
+            await asyncio.sleep(0.01)
+            entry = await database.audit_logs.find_one({"action": "conversation.create"})
+        assert (entry["outcome"], entry["code"]) == ("failed", "malformed")
+        assert await database.conversations.count_documents({}) == 0
+
+
+class TestListen:
+    def test_refuses_a_taken_port_in_one_line(self, free: Settings) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            wanted = free.model_copy(update={"port": taken.getsockname()[1]})
+            with pytest.raises(CannotListen, match="CHATVAULT_PORT") as refused:
+                listen(wanted)
+
+        assert "\n" not in refused.value.detail
+
+    def test_refuses_an_address_of_others(self, free: Settings) -> None:
+        with pytest.raises(CannotListen, match=r"Cannot listen on 192\.0\.2\.1:0"):
+            listen(free.model_copy(update={"host": "192.0.2.1"}))
+
+    def test_names_the_address(self, free: Settings) -> None:
+        with listen(free) as listener:
+            port = listener.getsockname()[1]
+            assert address_of(listener, free) == f"http://127.0.0.1:{port}"
+            six = free.model_copy(update={"host": "::1"})
+            assert address_of(listener, six) == f"http://[::1]:{port}"

@@ -24,6 +24,8 @@ from chatvault.fields import now
 
 # Beyond this an append waits for the move, so that the document stays far from 16 MB.
 TAIL_HARD_BYTES = 8 * 1024 * 1024
+# Beyond this a segment that an edit lets grow is cut anew, for the same reason.
+SEGMENT_HARD_BYTES = 4 * 1024 * 1024
 # How long what is retired may still be read by those who began before.
 GRACE = timedelta(hours=1)
 
@@ -126,6 +128,8 @@ class Draft:
         self._is_new = False
         self._rewritten = False
         self._deleted = False
+        self._is_blind = False
+        self._cut: set[ObjectId] = set()
 
     @property
     def exists(self) -> bool:
@@ -152,8 +156,15 @@ class Draft:
         return bool(length > TAIL_LENGTH or (length > 1 and self.head["tail_bytes"] > TAIL_BYTES))
 
     def find(self, message_id: str) -> Located | None:
-        """The stored message with this id, of those ids that the change asked about."""
-        return self._known.get(message_id)
+        """The stored message with this id, of those ids that the change asked about.
+
+        Raises:
+            Stalled: this very group brought in messages that were not read.
+        """
+        located = self._known.get(message_id)
+        if located is None and self._is_blind:
+            raise Stalled
+        return located
 
     def locate(self, message_id: str) -> Located:
         """The living message with this id, where it can be edited.
@@ -162,10 +173,12 @@ class Draft:
             NotFound: there is none, or no more.
             Stalled: this very group moves it.
         """
-        located = self._known.get(message_id)
+        located = self.find(message_id)
         if located is None or not is_living(located.message):
             raise NotFound("Message not found")
         if located.segment is None and located.seq < self.head["tail_seq"]:
+            raise Stalled
+        if located.segment is not None and located.segment["_id"] in self._cut:
             raise Stalled
         return located
 
@@ -228,6 +241,7 @@ class Draft:
         self._pushed = []
         self._rewritten = True
         self._known = {}
+        self._is_blind = generation is not None
         self._last_segment = None
         start = head["next_seq"]
         self._set(
@@ -246,8 +260,18 @@ class Draft:
         self._touch(at)
 
     def replace_message(self, located: Located, message: Raw, at: datetime) -> None:
-        """Decide that another message stands in this place; the old one becomes a revision."""
+        """Decide that another message stands in this place; the old one becomes a revision.
+
+        Raises:
+            Stalled: older messages have to move first.
+        """
         old = located.message
+        message = {**message, "id": old["id"], "version": old.get("version", 1) + 1}
+        length = self.head["next_seq"] - self.head["tail_seq"]
+        grown = size_of(message) - size_of(old)
+        is_full = self.head["tail_bytes"] + grown > TAIL_HARD_BYTES
+        if located.segment is None and length > 1 and grown > 0 and is_full:
+            raise Stalled
         revision = {
             "user_id": self.owner_id,
             "conversation_id": self.head["_id"],
@@ -258,7 +282,7 @@ class Draft:
             "replaced_at": at,
         }
         self.revisions.append(InsertOne(revision))
-        self._put(located, {**message, "id": old["id"], "version": old.get("version", 1) + 1}, at)
+        self._put(located, message, at)
 
     def remove_message(self, located: Located, at: datetime) -> None:
         """Decide that a message goes, with its revisions; its id and its place stay taken."""
@@ -327,6 +351,7 @@ class Draft:
                     {"$push": {"messages": {"$each": taken}}, "$inc": grown},
                 )
             )
+        self._last_segment = None
         return moved[len(taken) :]
 
     def _put(self, located: Located, message: Raw, at: datetime) -> None:
@@ -349,21 +374,37 @@ class Draft:
         self._touch(at)
 
     def _put_in_segment(self, located: Located, message: Raw, grown: int, *, died: bool) -> None:
-        assert located.segment is not None  # noqa: S101  # the caller looked
-        index = located.seq - self.head["first_seq"] - located.segment["start"]
+        segment = located.segment
+        assert segment is not None  # noqa: S101  # the caller looked
+        index = located.seq - self.head["first_seq"] - segment["start"]
+        segment["messages"][index] = message
+        segment["bytes"] += grown
+        mine = {"_id": segment["_id"], "user_id": self.owner_id}
+        if grown > 0 and segment["bytes"] > SEGMENT_HARD_BYTES:
+            self._cut_segment(segment, mine)
+            return
         self.segments.append(
             UpdateOne(
-                {
-                    "_id": located.segment["_id"],
-                    "user_id": self.owner_id,
-                    f"messages.{index}.id": message["id"],
-                },
+                {**mine, f"messages.{index}.id": message["id"]},
                 {
                     "$set": {f"messages.{index}": message},
                     "$inc": {"bytes": grown, "living": -int(died)},
                 },
             )
         )
+
+    def _cut_segment(self, segment: Raw, mine: Raw) -> None:
+        """Spread a segment that grew too large over several."""
+        first, *others = cut(
+            segment["messages"],
+            owner_id=self.owner_id,
+            generation=segment["generation"],
+            start=segment["start"],
+        )
+        kept = {name: first[name] for name in ("length", "living", "bytes", "messages")}
+        self.segments.append(UpdateOne({**mine, "length": segment["length"]}, {"$set": kept}))
+        self.segments += [InsertOne(other) for other in others]
+        self._cut.add(segment["_id"])
 
     def _retire_generation(self, *, with_revisions: bool = False) -> None:
         head = self.head

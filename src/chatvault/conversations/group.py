@@ -9,7 +9,7 @@ from beanie import Document
 from bson import ObjectId
 from pymongo import InsertOne
 from pymongo.asynchronous.client_session import AsyncClientSession
-from pymongo.errors import BulkWriteError
+from pymongo.errors import BulkWriteError, OperationFailure
 
 from chatvault.actor import Actor
 from chatvault.audit import service as audit
@@ -170,7 +170,9 @@ class Group:
             known: dict[str, Located] = {}
             if head is not None and ids:
                 known = _in_tail(head, ids)
-                known |= await self._in_segments(head, ids - known.keys())
+                # Whoever edits may have to cut the segment anew.
+                edits = any(change.needs_tail for change in some)
+                known |= await self._in_segments(head, ids - known.keys(), whole=edits)
             last = None
             if head is not None and any(change.needs_last_segment for change in some):
                 last = await self._read_last_segment(head)
@@ -206,32 +208,30 @@ class Group:
                     heads[key] = head
         return heads
 
-    async def _in_segments(self, head: Raw, ids: set[str]) -> dict[str, Located]:
+    async def _in_segments(self, head: Raw, ids: set[str], *, whole: bool) -> dict[str, Located]:
         if not ids or head["tail_seq"] == head["first_seq"]:
             return {}
         wanted = sorted(ids)
+        projection: Raw = dict.fromkeys(Segment.model_fields.keys() - {"id", "revision_id"}, True)
+        if not whole:
+            some = {"$filter": {"input": "$messages", "cond": {"$in": ["$$this.id", wanted]}}}
+            projection |= {"messages": some, "ids": "$messages.id"}
         found = Segment.get_pymongo_collection().find(
             {
                 "user_id": head["user_id"],
                 "generation": head["generation"],
                 "messages.id": {"$in": wanted},
             },
-            {
-                "start": True,
-                "known": {
-                    "$filter": {"input": "$messages", "cond": {"$in": ["$$this.id", wanted]}}
-                },
-                "ids": "$messages.id",
-            },
+            projection,
             session=self._session,
         )
         located: dict[str, Located] = {}
         async for segment in found:
-            places = {message_id: place for place, message_id in enumerate(segment["ids"])}
+            known = {message["id"]: message for message in segment["messages"]}
             base = head["first_seq"] + segment["start"]
-            for message in segment["known"]:
-                seq = base + places[message["id"]]
-                located[message["id"]] = Located(message, seq, segment)
+            for seq, message_id in enumerate(segment.get("ids", known), base):
+                if message_id in ids:
+                    located[message_id] = Located(known[message_id], seq, segment)
         return located
 
     async def _read_last_segment(self, head: Raw) -> Raw | None:
@@ -267,15 +267,22 @@ class Group:
         await self._apply(Segment, [write for draft in drafts for write in draft.segments])
         await self._apply(Retired, [write for draft in drafts for write in draft.retired])
         await self._apply(IdempotencyRecord, self._new_records)
-        revisions = [write for draft in drafts for write in draft.revisions]
-        if revisions:
-            await Revision.get_pymongo_collection().bulk_write(revisions, session=self._session)
+        await self._apply(
+            Revision, [write for draft in drafts for write in draft.revisions], each=False
+        )
         entries: list[Entry] = [entry for draft in drafts for entry in draft.entries]
         if entries:
             await AuditEntry.store(entries, self._session)
 
-    async def _apply(self, document: type[Document], writes: list[Write]) -> None:
-        """Write all of it, each statement hitting its one document, or give way."""
+    async def _apply(
+        self, document: type[Document], writes: list[Write], *, each: bool = True
+    ) -> None:
+        """Write all of it, where `each` is set every statement hitting its document, or give way.
+
+        Raises:
+            Conflicted: another process was in the way.
+            OperationFailure: MongoDB refused.
+        """
         if not writes:
             return
         try:
@@ -283,11 +290,15 @@ class Group:
                 writes, session=self._session
             )
         except BulkWriteError as error:
-            found = (error.details or {}).get("writeErrors", ())
-            if any(each.get("code") == DUPLICATE_KEY for each in found):
-                raise Conflicted from error
-            raise
-        if result.inserted_count + result.matched_count + result.deleted_count != len(writes):
+            failed = (error.details or {}).get("writeErrors") or [{}]
+            code = failed[0].get("code")
+            if code == DUPLICATE_KEY:
+                raise Conflicted from None
+            # The driver's own error repeats the messages, and would bring them into the logs.
+            labels = {"errorLabels": (error.details or {}).get("errorLabels", [])}
+            raise OperationFailure("A bulk write was refused", code, labels) from None
+        written = result.inserted_count + result.matched_count + result.deleted_count
+        if each and written != len(writes):
             raise Conflicted
 
 

@@ -8,13 +8,14 @@ from typing import Any, TypeVar
 
 import structlog
 from bson import ObjectId
+from pymongo.errors import PyMongoError
 
 from chatvault.actor import Actor, Door
 from chatvault.audit.actions import Action
 from chatvault.conversations.draft import Draft, Stalled
 from chatvault.conversations.group import Change, Group, Key
-from chatvault.database import transaction
-from chatvault.errors import Busy
+from chatvault.database import explain, transaction
+from chatvault.errors import Busy, ChatvaultError, OutcomeUnknown, TooLarge
 
 T = TypeVar("T")
 MAX_ATTEMPTS = 8
@@ -106,6 +107,9 @@ class Lane:
     async def _carry(self, group: list[Change[Any]]) -> None:
         try:
             await self._try(group)
+        except asyncio.CancelledError:
+            _fail(group, OutcomeUnknown(retry_after=1))
+            raise
         except Exception as error:  # noqa: BLE001  # handed to each of those who wait
             _fail(group, error)
         finally:
@@ -134,7 +138,11 @@ class Lane:
             if group[middle:]:
                 await self._try(group[middle:], attempt + 1)
         except Exception as error:  # noqa: BLE001  # handed to each of those who wait
-            _fail(group, error)
+            if group[1:] and _is_ones_own(error):
+                for change in group:
+                    await self._try([change], attempt)
+            else:
+                _fail(group, error)
         else:
             self._settle(group, answers, groups[-1].drafts)
 
@@ -176,6 +184,14 @@ def _report(answer: "asyncio.Future[None]") -> None:
     # Nobody waits for it: the next change of the conversation tries again.
     if not answer.cancelled() and (error := answer.exception()) is not None:
         log.warning("messages_not_moved_yet", error=type(error).__name__)
+
+
+def _is_ones_own(error: Exception) -> bool:
+    """Whether one change of a group may be at fault, so that the others deserve another try."""
+    if isinstance(error, PyMongoError):
+        known = explain(error)
+        return known is None or isinstance(known, TooLarge)
+    return not isinstance(error, ChatvaultError)
 
 
 def _fail(group: Iterable[Change[Any]], error: Exception) -> None:

@@ -26,7 +26,7 @@ from chatvault.conversations.schemas import (
     RevisionOut,
     message_wire,
 )
-from chatvault.errors import MessageIdTaken, NotLastAnswer, StaleVersion, TooLarge
+from chatvault.errors import MessageIdTaken, NotFound, NotLastAnswer, StaleVersion, TooLarge
 from chatvault.routing import Routes
 from chatvault.web import RECORDER, etag, json_response, link_to, to_json
 
@@ -148,6 +148,8 @@ async def append_message(
         )
     if not headers.minimal:
         return answer(await service.read_back(actor, conversation_id=path.conversation_id))
+    if not appended.messages:
+        raise NotFound("The message was stored, and is gone since")
     shown = {
         "message": message_wire(appended.messages[0]),
         "total_messages": appended.total_messages,

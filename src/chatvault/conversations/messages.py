@@ -20,7 +20,8 @@ from chatvault.conversations.models import Conversation, MessageRole, Raw
 from chatvault.conversations.reading import (
     MessagePage,
     Placed,
-    find_message,
+    find_messages,
+    living,
     read_after,
     read_before,
     read_offset,
@@ -28,7 +29,7 @@ from chatvault.conversations.reading import (
     stream,
 )
 from chatvault.conversations.schemas import MessageEdit, MessageIn, to_stored
-from chatvault.conversations.segments import Revision, is_living, size_of
+from chatvault.conversations.segments import Revision, size_of
 from chatvault.conversations.service import estimate
 from chatvault.errors import MessageIdTaken, NotFound, NotLastAnswer, TooLarge
 from chatvault.fields import now
@@ -39,7 +40,7 @@ class Appended:
     """What became of an append.
 
     Attributes:
-        messages: as they are stored, with their places.
+        messages: as they are stored, with their places; in a repeat, those that still live.
         repeated: how many of them were there already.
     """
 
@@ -155,11 +156,8 @@ async def _submit(actor: Actor, lane: Lane, change: Change[Appended]) -> Appende
     _, conversation_id = change.where
 
     async def read(conversation: Raw) -> list[Placed]:
-        found = [
-            await find_message(actor, conversation, message["id"])
-            for _, message in appended.messages
-        ]
-        return [placed for placed in found if placed is not None]
+        ids = [message["id"] for _, message in appended.messages]
+        return living(await find_messages(actor, conversation, ids))
 
     return replace(appended, messages=await steadily(actor, conversation_id, read))
 
@@ -243,7 +241,7 @@ async def edit(
             decide=decide,
             message_ids=frozenset({message_id}),
             needs_tail=True,
-            size=len(wanted.content or ""),
+            size=len((wanted.content or "").encode()),
         )
     )
 
@@ -298,14 +296,14 @@ async def get(
         NotFound: the actor has no such message.
     """
 
-    async def read(conversation: Raw) -> Placed | None:
-        return await find_message(actor, conversation, message_id)
+    async def read(conversation: Raw) -> list[Placed]:
+        return living(await find_messages(actor, conversation, [message_id]))
 
-    placed = await steadily(actor, conversation_id, read)
-    if placed is None or not is_living(placed[1]):
+    found = await steadily(actor, conversation_id, read)
+    if not found:
         raise NotFound("Message not found")
     await recorder.record(audit.entry(actor, Action.CONVERSATION_GET_MESSAGE, conversation_id))
-    return placed
+    return found[0]
 
 
 async def list_revisions(
@@ -319,7 +317,12 @@ async def list_revisions(
     if await Conversation.find_raw(actor, conversation_id) is None:
         raise NotFound("Conversation not found")
     mine = Revision.owned_by(actor, conversation_id=conversation_id, message_id=message_id)
-    found = await Revision.get_pymongo_collection().find(mine).sort("version", 1).to_list()
+    found = (
+        await Revision.get_pymongo_collection()
+        .find(mine)
+        .sort([("seq", 1), ("version", 1)])
+        .to_list()
+    )
     await recorder.record(audit.entry(actor, Action.CONVERSATION_LIST_REVISIONS, conversation_id))
     return found
 

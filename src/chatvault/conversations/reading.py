@@ -4,7 +4,8 @@ Tail and segments are read one after the other, and messages may move between th
 runs say where they lie, so a gap is seen, and the reading begins anew.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+import contextlib
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -12,7 +13,7 @@ from bson import ObjectId
 
 from chatvault.actor import Actor
 from chatvault.conversations.models import Conversation, Raw
-from chatvault.conversations.segments import MAX_LENGTH, Segment, is_living
+from chatvault.conversations.segments import Segment, is_living, size_of
 from chatvault.errors import Busy, NotFound
 
 T = TypeVar("T")
@@ -20,6 +21,8 @@ T = TypeVar("T")
 WHOLE_BYTES = 4 * 1024 * 1024
 LIST_BYTES = 8 * 1024 * 1024
 ATTEMPTS = 5
+# At most so many segments are read at a time while a page fills.
+MOST_RUNS = 4
 
 Placed = tuple[int, Raw]
 
@@ -77,27 +80,78 @@ def has_segments(conversation: Raw) -> bool:
     return bool(conversation["tail_seq"] > conversation["first_seq"])
 
 
-async def read_range(actor: Actor, conversation: Raw, start: int, end: int) -> list[Placed]:
-    """The messages with places from `start` up to `end`, removed ones included.
+async def _read_whole(actor: Actor, conversation: Raw) -> list[Placed]:
+    """All messages, removed ones included.
+
+    Raises:
+        Moved: the conversation changed since its document was read.
+    """
+    first = conversation["first_seq"]
+    placed: list[Placed] = []
+    mine = Segment.owned_by(actor, generation=conversation["generation"])
+    async for segment in Segment.get_pymongo_collection().find(mine):
+        placed += _place(segment["messages"], first + segment["start"])
+    placed += _place(conversation["messages"], conversation["tail_seq"])
+    return _window(placed, first, conversation["next_seq"])
+
+
+async def _walk(
+    actor: Actor, conversation: Raw, start: int, *, most: int = MOST_RUNS
+) -> AsyncGenerator[list[Placed]]:
+    """The messages from the place `start` on: one run, then more and more at a time.
 
     Raises:
         Moved: the conversation changed since its document was read.
     """
     first, tail_seq = conversation["first_seq"], conversation["tail_seq"]
-    start, end = max(start, first), min(end, conversation["next_seq"])
-    placed: list[Placed] = []
-    if start < tail_seq:
-        found = Segment.get_pymongo_collection().find(
-            Segment.owned_by(
-                actor,
-                generation=conversation["generation"],
-                start={"$gt": start - first - MAX_LENGTH, "$lt": end - first},
-            )
-        )
-        async for segment in found.sort("start", 1):
-            placed += _place(segment["messages"], first + segment["start"])
-    placed += _place(conversation["messages"], tail_seq)
-    return _window(placed, start, end)
+    place = max(start, first)
+    mine = Segment.owned_by(actor, generation=conversation["generation"])
+    segments = Segment.get_pymongo_collection()
+    # The first run is the one that the place lies in; from its end on, places begin runs.
+    wanted: Raw = {"$lte": place - first}
+    order, limit = -1, 1
+    while place < tail_seq:
+        found = segments.find({**mine, "start": wanted}).sort("start", order).limit(limit)
+        placed = [
+            each
+            async for segment in found
+            for each in _place(segment["messages"], first + segment["start"])
+        ]
+        end = min(tail_seq, placed[-1][0] + 1 if placed else 0)
+        if end <= place:
+            raise Moved
+        yield _window(placed, place, end)
+        place = end
+        wanted = {"$gte": place - first}
+        order, limit = 1, min(most, limit * 2)
+    yield _place(conversation["messages"], tail_seq)[place - tail_seq :]
+
+
+async def _walk_back(actor: Actor, conversation: Raw, end: int) -> AsyncGenerator[list[Placed]]:
+    """The messages whose place is lower than `end`, newest first: the tail, one run, then more.
+
+    Raises:
+        Moved: the conversation changed since its document was read.
+    """
+    first, tail_seq = conversation["first_seq"], conversation["tail_seq"]
+    mine = Segment.owned_by(actor, generation=conversation["generation"])
+    segments = Segment.get_pymongo_collection()
+    yield _place(conversation["messages"], tail_seq)[: max(0, end - tail_seq)][::-1]
+    place = min(end, tail_seq)
+    limit = 1
+    while place > first:
+        found = segments.find({**mine, "start": {"$lt": place - first}})
+        placed = [
+            each
+            async for segment in found.sort("start", -1).limit(limit)
+            for each in reversed(_place(segment["messages"], first + segment["start"]))
+        ]
+        start = placed[-1][0] if placed else place
+        if start >= place:
+            raise Moved
+        yield _window(placed, start, place)[::-1]
+        place = start
+        limit = min(MOST_RUNS, limit * 2)
 
 
 def _place(messages: list[Raw], base: int) -> list[Placed]:
@@ -123,25 +177,12 @@ async def read_newest(actor: Actor, conversation: Raw, budget: int) -> list[Plac
     Raises:
         Moved: the conversation changed since its document was read.
     """
-    first, next_seq = conversation["first_seq"], conversation["next_seq"]
     if not has_segments(conversation):
         return living(_place(conversation["messages"], conversation["tail_seq"]))
     if conversation["message_bytes"] <= budget:
-        return living(await read_range(actor, conversation, first, next_seq))
-    left = budget - conversation["tail_bytes"]
-    start = conversation["tail_seq"]
-    runs = Segment.get_pymongo_collection().find(
-        Segment.owned_by(
-            actor, generation=conversation["generation"], start={"$lt": start - first}
-        ),
-        {"messages": False},
-    )
-    async for run in runs.sort("start", -1):
-        left -= run["bytes"]
-        if left < 0:
-            break
-        start = first + run["start"]
-    return living(await read_range(actor, conversation, start, next_seq))
+        return living(await _read_whole(actor, conversation))
+    newest_first = _walk_back(actor, conversation, conversation["next_seq"])
+    return (await _take(newest_first, budget=budget))[0][::-1]
 
 
 async def show_list(actor: Actor, conversations: list[Raw], budget: int) -> list[Shown]:
@@ -154,8 +195,9 @@ async def show_list(actor: Actor, conversations: list[Raw], budget: int) -> list
     """
     whole: list[Raw] = []
     for conversation in conversations:
-        if conversation["message_bytes"] <= budget and has_segments(conversation):
-            budget -= conversation["message_bytes"]
+        is_whole = conversation["message_bytes"] <= budget
+        budget -= conversation["message_bytes"] if is_whole else conversation["tail_bytes"]
+        if is_whole and has_segments(conversation):
             whole.append(conversation)
     segments = await _read_segments(actor, whole)
     return [
@@ -191,25 +233,53 @@ def _assemble(conversation: Raw, segments: list[Raw]) -> list[Placed]:
         return living(tail)
 
 
-async def find_message(actor: Actor, conversation: Raw, message_id: str) -> Placed | None:
-    """The message with this id and its place, removed or not.
+async def find_messages(actor: Actor, conversation: Raw, ids: Sequence[str]) -> list[Placed]:
+    """The messages with these ids and their places, removed or not, in the order of the ids.
 
     Raises:
         Moved: the conversation changed since its document was read.
     """
-    for placed in _place(conversation["messages"], conversation["tail_seq"]):
-        if placed[1]["id"] == message_id:
-            return placed
-    segment = await Segment.get_pymongo_collection().find_one(
-        Segment.owned_by(
-            actor, generation=conversation["generation"], **{"messages.id": message_id}
-        )
-    )
-    if segment is None:
-        return None
-    base = conversation["first_seq"] + segment["start"]
-    placed_there = _place(segment["messages"], base)
-    return next(placed for placed in placed_there if placed[1]["id"] == message_id)
+    wanted = set(ids)
+    placed = _place(conversation["messages"], conversation["tail_seq"])
+    found = {each[1]["id"]: each for each in placed if each[1]["id"] in wanted}
+    missing = wanted - found.keys()
+    if missing and has_segments(conversation):
+        mine = Segment.owned_by(actor, generation=conversation["generation"])
+        segments = Segment.get_pymongo_collection()
+        async for segment in segments.find({**mine, "messages.id": {"$in": sorted(missing)}}):
+            for each in _place(segment["messages"], conversation["first_seq"] + segment["start"]):
+                if each[1]["id"] in missing:
+                    found[each[1]["id"]] = each
+    return [found[message_id] for message_id in ids if message_id in found]
+
+
+async def _take(
+    runs: AsyncGenerator[list[Placed]],
+    *,
+    budget: int,
+    limit: int | None = None,
+    skip: int = 0,
+) -> tuple[list[Placed], bool]:
+    """The first living messages of the runs, and whether there are more.
+
+    Args:
+        runs: messages in the order of reading.
+        budget: about so many BSON bytes, but at least one message.
+        limit: at most so many messages.
+        skip: so many living ones are passed over before.
+    """
+    taken: list[Placed] = []
+    async with contextlib.aclosing(runs) as reading:
+        async for run in reading:
+            for placed in living(run):
+                if skip:
+                    skip -= 1
+                    continue
+                budget -= size_of(placed[1])
+                if len(taken) == limit or (taken and budget < 0):
+                    return taken, True
+                taken.append(placed)
+    return taken, False
 
 
 async def read_before(actor: Actor, conversation: Raw, before: int, limit: int) -> MessagePage:
@@ -218,14 +288,9 @@ async def read_before(actor: Actor, conversation: Raw, before: int, limit: int) 
     Raises:
         Moved: the conversation changed since its document was read.
     """
-    first = conversation["first_seq"]
-    end = min(before, conversation["next_seq"])
-    found: list[Placed] = []
-    while len(found) <= limit and end > first:
-        start = max(first, end - (limit + 1 - len(found)))
-        found = living(await read_range(actor, conversation, start, end)) + found
-        end = start
-    return _page(conversation, found[-limit:], has_more=len(found) > limit)
+    runs = _walk_back(actor, conversation, before)
+    newest_first, has_more = await _take(runs, budget=WHOLE_BYTES, limit=limit)
+    return _page(conversation, newest_first[::-1], has_more=has_more)
 
 
 async def read_after(actor: Actor, conversation: Raw, after: int, limit: int) -> MessagePage:
@@ -234,14 +299,9 @@ async def read_after(actor: Actor, conversation: Raw, after: int, limit: int) ->
     Raises:
         Moved: the conversation changed since its document was read.
     """
-    next_seq = conversation["next_seq"]
-    start = max(after + 1, conversation["first_seq"])
-    found: list[Placed] = []
-    while len(found) <= limit and start < next_seq:
-        end = min(next_seq, start + limit + 1 - len(found))
-        found += living(await read_range(actor, conversation, start, end))
-        start = end
-    return _page(conversation, found[:limit], has_more=len(found) > limit)
+    runs = _walk(actor, conversation, after + 1)
+    taken, has_more = await _take(runs, budget=WHOLE_BYTES, limit=limit)
+    return _page(conversation, taken, has_more=has_more)
 
 
 async def read_offset(actor: Actor, conversation: Raw, offset: int, limit: int) -> MessagePage:
@@ -251,44 +311,44 @@ async def read_offset(actor: Actor, conversation: Raw, offset: int, limit: int) 
         Moved: the conversation changed since its document was read.
     """
     skipped, start = await _find_offset(actor, conversation, offset)
-    page = await read_after(actor, conversation, start - 1, limit + offset - skipped)
-    messages = page.messages[offset - skipped :]
-    return MessagePage(messages, page.total, offset, page.has_more, page.version)
+    runs = _walk(actor, conversation, start)
+    taken, has_more = await _take(runs, budget=WHOLE_BYTES, limit=limit, skip=offset - skipped)
+    return _page(conversation, taken, has_more=has_more, offset=offset)
 
 
 async def _find_offset(actor: Actor, conversation: Raw, offset: int) -> tuple[int, int]:
     """A place at or before the one asked for, and how many living messages come before it."""
     first = conversation["first_seq"]
+    tail_start = conversation["tail_seq"] - first
     if conversation["next_seq"] - first == conversation["total_messages"]:
         return offset, first + offset
     skipped = 0
     runs = Segment.get_pymongo_collection().find(
-        Segment.owned_by(actor, generation=conversation["generation"]),
+        Segment.owned_by(actor, generation=conversation["generation"], start={"$lt": tail_start}),
         {"_id": False, "start": True, "length": True, "living": True},
     )
     async for run in runs.sort("start", 1):
-        if skipped + run["living"] > offset:
+        # A run that took in some of the tail since is not counted over the tail's beginning.
+        grew = run["start"] + run["length"] > tail_start
+        if grew or skipped + run["living"] > offset:
             return skipped, first + run["start"]
         skipped += run["living"]
     return skipped, conversation["tail_seq"]
 
 
-def _page(conversation: Raw, messages: list[Placed], *, has_more: bool) -> MessagePage:
+def _page(
+    conversation: Raw, messages: list[Placed], *, has_more: bool, offset: int | None = None
+) -> MessagePage:
     return MessagePage(
-        messages, conversation["total_messages"], None, has_more, conversation["version"]
+        messages, conversation["total_messages"], offset, has_more, conversation["version"]
     )
 
 
-async def stream(actor: Actor, conversation: Raw) -> AsyncIterator[list[Placed]]:
+async def stream(actor: Actor, conversation: Raw) -> AsyncGenerator[list[Placed]]:
     """All living messages, run by run, as they were when the conversation was read.
 
     Raises:
         Moved: they were replaced meanwhile, and what is left of them is being swept.
     """
-    start, next_seq = conversation["first_seq"], conversation["next_seq"]
-    while start < next_seq:
-        end = min(start + MAX_LENGTH, next_seq)
-        if start < conversation["tail_seq"]:
-            end = min(end, conversation["tail_seq"])
-        yield living(await read_range(actor, conversation, start, end))
-        start = end
+    async for run in _walk(actor, conversation, conversation["first_seq"], most=1):
+        yield living(run)

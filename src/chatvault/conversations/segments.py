@@ -82,8 +82,15 @@ class Revision(Document):
 
         name = "revisions"
         indexes: ClassVar = [
+            # A message that a replacement brings in again has another place.
             IndexModel(
-                [("user_id", 1), ("conversation_id", 1), ("message_id", 1), ("version", 1)],
+                [
+                    ("user_id", 1),
+                    ("conversation_id", 1),
+                    ("message_id", 1),
+                    ("seq", 1),
+                    ("version", 1),
+                ],
                 unique=True,
                 name="revision_unique",
             )

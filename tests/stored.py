@@ -1,0 +1,74 @@
+"""What lies in MongoDB for a conversation, checked against what the document says of it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from bson import ObjectId
+
+from chatvault.actor import Actor, Door
+from chatvault.conversations import bulk, draft, segments
+
+Raw = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A conversation as it lies there: its document, its segments, and its messages by place."""
+
+    document: Raw
+    segments: list[Raw]
+    messages: dict[int, Raw]
+
+    @property
+    def living(self) -> dict[int, Raw]:
+        return {seq: each for seq, each in self.messages.items() if not each.get("deleted")}
+
+    @property
+    def contents(self) -> list[str]:
+        return [each["content"] for each in self.living.values()]
+
+
+async def stored(database: Any, conversation_id: str | ObjectId) -> Stored:
+    """The conversation, after every count, size and place in it was found true."""
+    document: Raw = await database["conversations"].find_one({"_id": ObjectId(conversation_id)})
+    found = database["segments"].find({"generation": document["generation"]}).sort("start", 1)
+    runs: list[Raw] = await found.to_list()
+    messages: dict[int, Raw] = {}
+    seq = first = document["first_seq"]
+    for run in runs:
+        assert run["user_id"] == document["user_id"]
+        assert run["start"] == seq - first
+        assert run["length"] == len(run["messages"]) > 0
+        assert run["length"] <= segments.MAX_LENGTH
+        assert run["living"] == sum(map(segments.is_living, run["messages"]))
+        assert run["bytes"] == sum(map(segments.size_of, run["messages"]))
+        for message in run["messages"]:
+            messages[seq] = message
+            seq += 1
+    assert seq == document["tail_seq"]
+    for message in document["messages"]:
+        messages[seq] = message
+        seq += 1
+    assert seq == document["next_seq"]
+    assert document["tail_bytes"] == sum(map(segments.size_of, document["messages"]))
+    assert document["message_bytes"] == sum(map(segments.size_of, messages.values()))
+    assert document["total_messages"] == sum(map(segments.is_living, messages.values()))
+    assert len({each["id"] for each in messages.values()}) == len(messages)
+    return Stored(document, runs, messages)
+
+
+def tiny_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a handful of messages be enough for segments and for bulk writes."""
+    for module, names in (
+        (segments, {"TAIL_LENGTH": 4, "TAIL_KEPT": 2, "MAX_LENGTH": 3}),
+        (draft, {"TAIL_LENGTH": 4, "MAX_LENGTH": 3}),
+        (bulk, {"CARRIED_LENGTH": 5, "BATCH_BYTES": 512}),
+    ):
+        for name, value in names.items():
+            monkeypatch.setattr(module, name, value)
+
+
+def somebody() -> Actor:
+    """A user of their own, as a request would bring them in."""
+    return Actor(door=Door.HTTP, user_id=ObjectId())

@@ -14,8 +14,15 @@ def workers_of(service: Service) -> list[psutil.Process]:
     return [
         process
         for process in psutil.Process(service.process.pid).children()
-        if "spawn_main" in " ".join(process.cmdline())
+        if "spawn_main" in " ".join(_command_of(process))
     ]
+
+
+def _command_of(process: psutil.Process) -> list[str]:
+    try:
+        return list(process.cmdline())
+    except psutil.Error:  # it has just died
+        return []
 
 
 class TestWorkers:

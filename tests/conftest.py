@@ -94,7 +94,8 @@ async def sign_in(
         await accounts.create(
             Actor(door=Door.CLI), hasher, **account(username), password=PASSWORD, role=role
         )
-        browser: HttpClient = TestClient(http.server, cookie_jar=CookieJar(unsafe=True))
+        server: Any = http.server
+        browser: HttpClient = TestClient(server, cookie_jar=CookieJar(unsafe=True))
         browsers.append(browser)
         credentials = {"username": username, "password": PASSWORD}
         answer = await browser.post("/auth/login", json=credentials)

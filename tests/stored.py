@@ -1,5 +1,7 @@
 """What lies in MongoDB for a conversation, checked against what the document says of it."""
 
+import io
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,3 +74,17 @@ def tiny_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
 def somebody() -> Actor:
     """A user of their own, as a request would bring them in."""
     return Actor(door=Door.HTTP, user_id=ObjectId())
+
+
+def large(body: Raw) -> Raw:
+    """How a body of megabytes is sent, so that aiohttp's client does not warn of it."""
+    headers = {"Content-Type": "application/json"}
+    return {"data": io.BytesIO(json.dumps(body).encode()), "headers": headers}
+
+
+async def begin_large(http: Any, messages: list[Raw]) -> Raw:
+    """A conversation of the browser's user, with megabytes of messages."""
+    answer = await http.post("/conversations", **large({"messages": messages}))
+    assert answer.status == 201, await answer.text()
+    body: Raw = await answer.json()
+    return body

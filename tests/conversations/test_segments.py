@@ -1,8 +1,6 @@
 """Conversations that outgrow their document: what moves, and that nobody sees a difference."""
 
 import asyncio
-import io
-import json
 from typing import Any
 
 import pytest
@@ -12,7 +10,7 @@ from chatvault.conversations.headers import LANE
 from chatvault.conversations.segments import TAIL_BYTES, TAIL_KEPT, TAIL_LENGTH
 from conftest import HttpClient
 from factories import begin, message
-from stored import stored, tiny_bounds
+from stored import large, stored, tiny_bounds
 
 MEGABYTE = 1024 * 1024
 MINIMAL = {"Prefer": "return=minimal"}
@@ -31,7 +29,7 @@ async def settled(http: HttpClient) -> None:
 async def append(http: HttpClient, conversation: dict[str, Any], content: str) -> dict[str, Any]:
     answer = await http.post(
         f"{at(conversation)}/messages",
-        data=io.BytesIO(json.dumps(message(content)).encode()),
+        data=large(message(content))["data"],
         headers=MINIMAL | JSON,
     )
     assert answer.status == 200, await answer.text()
@@ -163,9 +161,7 @@ class TestMegabytes:
             "edit": ("PATCH", f"{path}/messages/old", {"content": content}),
             "put": ("PUT", path, {"messages": [message(content)]}),
         }[way]
-        answer = await alice.request(
-            method, address, data=io.BytesIO(json.dumps(body).encode()), headers=JSON
-        )
+        answer = await alice.request(method, address, **large(body))
         await answer.read()
         if status == 200:
             assert answer.status == 200
@@ -184,9 +180,7 @@ class TestMegabytes:
         await settled(http)
         edits = [
             alice.patch(
-                f"{at(begun)}/messages/m{number}",
-                data=io.BytesIO(json.dumps({"content": "🎉" * (MEGABYTE // 4)}).encode()),
-                headers=JSON,
+                f"{at(begun)}/messages/m{number}", **large({"content": "🎉" * (MEGABYTE // 4)})
             )
             for number in range(20)
         ]

@@ -103,6 +103,7 @@ class Draft:
         head: the stored fields that were read, or None where there is no such conversation.
         known: the stored messages that the changes ask about, by id.
         last_segment: the newest segment without its messages, where it was asked for.
+        older_id: of the newest message that lives outside the tail, where it was asked for.
     """
 
     def __init__(
@@ -111,6 +112,7 @@ class Draft:
         head: Raw | None,
         known: dict[str, Located] | None = None,
         last_segment: Raw | None = None,
+        older_id: str | None = None,
     ) -> None:
         self.owner_id = owner_id
         self.entries: list[Entry] = []
@@ -123,6 +125,7 @@ class Draft:
         self._read_tail_seq: int | None = head["tail_seq"] if head else None
         self._known = known or {}
         self._last_segment = last_segment
+        self._older_id = older_id
         self._fields: Raw = {}
         self._pushed: list[Raw] = []
         self._is_new = False
@@ -183,12 +186,23 @@ class Draft:
         return located
 
     def last_living(self) -> Located | None:
-        """The newest message that lives, of the tail that was read."""
+        """The newest message that lives, where it can be edited; None where none does.
+
+        Raises:
+            Stalled: it lies where this group did not look.
+        """
         tail = self._tail or []
         for index in reversed(range(len(tail))):
             if is_living(tail[index]):
                 return Located(tail[index], self.head["tail_seq"] + index)
-        return None
+        if not self.head["total_messages"]:
+            return None
+        if self._older_id is None or self.head["tail_seq"] != self._read_tail_seq:
+            raise Stalled
+        try:
+            return self.locate(self._older_id)
+        except NotFound:
+            raise Stalled from None
 
     def insert(self, document: Raw) -> None:
         """Decide that the conversation begins, without messages yet."""

@@ -18,7 +18,7 @@ from chatvault.audit.models import AuditEntry, Entry
 from chatvault.conversations.draft import Draft, Located, Write
 from chatvault.conversations.idempotency import LIFETIME, IdempotencyRecord, KeyReused
 from chatvault.conversations.models import Conversation, Raw
-from chatvault.conversations.segments import Retired, Revision, Segment
+from chatvault.conversations.segments import Retired, Revision, Segment, is_living
 from chatvault.errors import Busy, ChatvaultError
 from chatvault.fields import now
 
@@ -66,6 +66,7 @@ class Change(Generic[T]):
         needs_metadata: the decision reads the metadata.
         needs_tail: the decision reads or edits embedded messages.
         needs_last_segment: the decision moves messages.
+        needs_last_living: the decision asks for the newest message that lives.
         is_new: the conversation begins with this change, so there is nothing to read.
         size: about how many bytes it writes.
         repeatable: its Idempotency-Key, if it has one.
@@ -79,6 +80,7 @@ class Change(Generic[T]):
     needs_metadata: bool = False
     needs_tail: bool = False
     needs_last_segment: bool = False
+    needs_last_living: bool = False
     is_new: bool = False
     size: int = 0
     repeatable: Repeatable[T] | None = None
@@ -168,6 +170,10 @@ class Group:
             head = heads.get(key)
             ids = {message_id for change in some for message_id in change.message_ids}
             known: dict[str, Located] = {}
+            older_id = None
+            if head is not None and any(change.needs_last_living for change in some):
+                older_id = await self._read_older_id(head)
+                ids |= {older_id} if older_id else set()
             if head is not None and ids:
                 known = _in_tail(head, ids)
                 # Whoever edits may have to cut the segment anew.
@@ -176,7 +182,7 @@ class Group:
             last = None
             if head is not None and any(change.needs_last_segment for change in some):
                 last = await self._read_last_segment(head)
-            self.drafts[key] = Draft(some[0].actor.owner_id, head, known, last)
+            self.drafts[key] = Draft(some[0].actor.owner_id, head, known, last, older_id)
 
     async def _read_heads(
         self, wanted: list[list[Change[Any]]], *, with_tail: bool
@@ -233,6 +239,24 @@ class Group:
                 if message_id in ids:
                     located[message_id] = Located(known[message_id], seq, segment)
         return located
+
+    async def _read_older_id(self, head: Raw) -> str | None:
+        """The newest message that lives in a segment, where none lives in the tail."""
+        if not head["total_messages"] or any(map(is_living, head["messages"])):
+            return None
+        segment = await Segment.get_pymongo_collection().find_one(
+            {
+                "user_id": head["user_id"],
+                "generation": head["generation"],
+                "living": {"$gt": 0},
+            },
+            {"messages.id": True, "messages.deleted": True},
+            sort=[("start", -1)],
+            session=self._session,
+        )
+        return (
+            [each["id"] for each in segment["messages"] if is_living(each)][-1] if segment else None
+        )
 
     async def _read_last_segment(self, head: Raw) -> Raw | None:
         if head["tail_seq"] == head["first_seq"]:

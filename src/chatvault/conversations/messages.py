@@ -199,6 +199,7 @@ async def replace_last(
         where=("_id", conversation_id),
         decide=decide,
         needs_tail=True,
+        needs_last_living=True,
         size=estimate([message]),
         repeatable=_repeatable(repeat, conversation_id),
     )

@@ -78,6 +78,8 @@ class MessageIn(BaseModel):
     @model_validator(mode="after")
     def _check_extra(self) -> Self:
         check_free(self.model_extra)
+        if self.replaces is not None and self.role is not MessageRole.ASSISTANT:
+            raise ValueError("only an assistant's message replaces another")
         return self
 
     def to_stored(self, *, default_id: str, at: datetime) -> Raw:
@@ -101,7 +103,9 @@ def to_stored(messages: Sequence[MessageIn], at: datetime) -> list[Raw]:
     return [message.to_stored(default_id=str(uuid.uuid4()), at=at) for message in messages]
 
 
-def _check_unique_ids(messages: list[MessageIn]) -> list[MessageIn]:
+def _check_together(messages: list[MessageIn]) -> list[MessageIn]:
+    if any(message.replaces is not None for message in messages):
+        raise ValueError("replaces is for a message that comes alone")
     ids = [message.id for message in messages if message.id is not None]
     if len(ids) != len(set(ids)):
         raise ValueError("two messages have the same id")
@@ -109,7 +113,7 @@ def _check_unique_ids(messages: list[MessageIn]) -> list[MessageIn]:
 
 
 Messages = Annotated[
-    list[MessageIn], Field(max_length=MAX_MESSAGES), AfterValidator(_check_unique_ids)
+    list[MessageIn], Field(max_length=MAX_MESSAGES), AfterValidator(_check_together)
 ]
 
 
@@ -172,7 +176,7 @@ class MessageBatch(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     messages: Annotated[
-        list[MessageIn], Field(min_length=1, max_length=1000), AfterValidator(_check_unique_ids)
+        list[MessageIn], Field(min_length=1, max_length=1000), AfterValidator(_check_together)
     ]
 
 

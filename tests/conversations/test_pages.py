@@ -1,0 +1,399 @@
+"""Reading long conversations: whole while they fit, page by page, and in the list."""
+
+import asyncio
+import re
+from typing import Any
+
+import pytest
+from bson import ObjectId
+
+from answers import found, problem, wrong_fields
+from chatvault.conversations import messages, reading, service
+from chatvault.conversations.headers import LANE
+from chatvault.conversations.schemas import MessageIn
+from conftest import HttpClient
+from factories import begin, message
+from stored import begin_large, stored, tiny_bounds
+
+KILOBYTE = 1024
+
+
+def at(conversation: dict[str, Any]) -> str:
+    return f"/conversations/{conversation['id']}"
+
+
+def numbered(count: int, *, start: int = 0, **more: Any) -> list[dict[str, Any]]:
+    return [message(str(n), id=f"m{n}", **more) for n in range(start, start + count)]
+
+
+async def page(http: HttpClient, path: str) -> dict[str, Any]:
+    answer = await http.get(path)
+    assert answer.status == 200, await answer.text()
+    body: dict[str, Any] = await answer.json()
+    links = answer.headers.get("Link", "")
+    body["links"] = {name: target for target, name in re.findall(r'<([^>]*)>; rel="(\w+)"', links)}
+    assert answer.headers["X-Total-Count"] == str(body["pagination"]["total"])
+    return body
+
+
+def contents(body: dict[str, Any]) -> list[str]:
+    return [each["content"] for each in body["messages"]]
+
+
+async def walk(http: HttpClient, path: str, link: str) -> list[dict[str, Any]]:
+    """All pages that the link of this name leads to, in the order of reading."""
+    pages = []
+    while path:
+        pages.append(await page(http, path))
+        assert len(pages) < 500
+        path = pages[-1]["links"].get(link, "") if pages[-1]["messages"] else ""
+    return pages
+
+
+@pytest.fixture
+async def long(alice: HttpClient, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Forty messages in many segments and a tail."""
+    tiny_bounds(monkeypatch)
+    return await begin(alice, messages=numbered(40))
+
+
+class TestWhole:
+    async def test_all_are_shown_while_they_fit(self, alice: HttpClient) -> None:
+        begun = await begin(alice, messages=numbered(1500))
+        shown = await found(alice, begun["id"])
+        assert shown == begun
+        assert contents(shown) == [str(n) for n in range(1500)]
+        assert [each["seq"] for each in shown["messages"]] == list(range(1500))
+        assert (shown["messages_truncated"], shown["total_messages"]) == (False, 1500)
+
+    async def test_what_does_not_fit_is_said_and_linked(self, alice: HttpClient) -> None:
+        size = 100 * KILOBYTE
+        begun = await begin_large(alice, [message(f"{n:3}" + "x" * size) for n in range(60)])
+        answer = await alice.get(at(begun))
+        shown = await answer.json()
+        assert shown == begun
+        assert shown["messages_truncated"] is True
+        assert shown["total_messages"] == 60
+        count = len(shown["messages"])
+        assert (count - 1) * size < reading.WHOLE_BYTES
+        assert (count + 2) * size > reading.WHOLE_BYTES
+        assert [int(each["content"][:3]) for each in shown["messages"]] == list(range(60))[-count:]
+
+        link = re.fullmatch(r'<([^>]*)>; rel="prev"', answer.headers["Link"])
+        assert link
+        older = await walk(alice, link[1] + "&limit=7", "prev")
+        seqs = [each["seq"] for each in reversed(older) for each in each["messages"]]
+        assert seqs == list(range(60 - count))
+
+    async def test_a_conversation_that_fits_again_is_whole_again(
+        self, alice: HttpClient, long: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(service, "WHOLE_BYTES", 500)
+        shown = await found(alice, long["id"])
+        assert shown["messages_truncated"] is True
+        assert 2 <= len(shown["messages"]) < 10
+        for number in range(38):
+            assert (await alice.delete(f"{at(long)}/messages/m{number}")).status == 204
+        shown = await found(alice, long["id"])
+        assert (contents(shown), shown["messages_truncated"]) == (["38", "39"], False)
+
+    async def test_only_about_what_is_shown_is_read(
+        self, http: HttpClient, alice: HttpClient, database: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        tiny_bounds(monkeypatch)
+        begun = await begin(alice, messages=numbered(120))
+        monkeypatch.setattr(service, "WHOLE_BYTES", 400)
+        fetched: list[int] = []
+        place = reading._place
+
+        def count(some: list[Any], base: int) -> list[Any]:
+            fetched.append(len(some))
+            return place(some, base)
+
+        monkeypatch.setattr(reading, "_place", count)
+        shown = await found(alice, begun["id"])
+        assert shown["messages_truncated"] is True
+        assert sum(fetched) < 30
+
+
+class TestList:
+    async def test_budget_goes_to_the_newest(
+        self, alice: HttpClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        tiny_bounds(monkeypatch)
+        for name in "abcd":
+            await begin(alice, title=name, messages=numbered(12))
+        [one] = await (await alice.get("/conversations?limit=1")).json()
+        monkeypatch.setattr(service, "LIST_BYTES", 2000)
+
+        shown = await (await alice.get("/conversations")).json()
+
+        assert one["messages_truncated"] is False
+        assert [each["title"] for each in shown] == list("dcba")
+        whole = [each["title"] for each in shown if not each["messages_truncated"]]
+        assert whole == list("dcba")[: len(whole)]
+        assert 0 < len(whole) < 4
+        for each in shown:
+            assert each["total_messages"] == 12
+            texts = contents(each)
+            assert texts == [str(n) for n in range(12)][-len(texts) :]
+            assert len(texts) == (2 if each["messages_truncated"] else 12)
+
+    async def test_short_conversations_use_the_budget_too(
+        self, alice: HttpClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        tiny_bounds(monkeypatch)
+        await begin(alice, title="long", messages=numbered(12))
+        for number in range(8):
+            await begin(alice, title=str(number), messages=numbered(4))
+        monkeypatch.setattr(service, "LIST_BYTES", 2000)
+        *_, last = await (await alice.get("/conversations")).json()
+        assert (last["title"], last["messages_truncated"]) == ("long", True)
+
+    async def test_eight_megabytes_are_the_default(self, alice: HttpClient) -> None:
+        many = [message("x" * 50 * KILOBYTE) for _ in range(64)]
+        for _ in range(4):
+            await begin_large(alice, many)
+        answer = await alice.get("/conversations")
+        truncated = [each["messages_truncated"] for each in await answer.json()]
+        assert truncated == [False, False, True, True]
+
+
+class TestByOffset:
+    @pytest.mark.parametrize(("offset", "limit"), [(0, 7), (13, 1), (36, 50), (39, 1), (40, 5)])
+    async def test_gives_what_was_asked_for(
+        self, alice: HttpClient, long: dict[str, Any], offset: int, limit: int
+    ) -> None:
+        body = await page(alice, f"{at(long)}/messages?offset={offset}&limit={limit}")
+        expected = [str(n) for n in range(40)][offset : offset + limit]
+        assert contents(body) == expected
+        assert body["pagination"] == {
+            "total": 40,
+            "limit": limit,
+            "offset": offset,
+            "hasMore": offset + limit < 40,
+        }
+
+    async def test_beyond_the_end_is_an_empty_page(
+        self, alice: HttpClient, long: dict[str, Any]
+    ) -> None:
+        body = await page(alice, f"{at(long)}/messages?offset=1000000000")
+        assert (body["messages"], body["pagination"]["hasMore"]) == ([], False)
+
+    async def test_removed_messages_do_not_count(
+        self, alice: HttpClient, long: dict[str, Any]
+    ) -> None:
+        removed = {0, 1, 2, 5, 9, 10, 11, 12, 20, 38}
+        for number in removed:
+            assert (await alice.delete(f"{at(long)}/messages/m{number}")).status == 204
+        expected = [str(n) for n in range(40) if n not in removed]
+        for offset in range(32):
+            body = await page(alice, f"{at(long)}/messages?offset={offset}&limit=4")
+            assert contents(body) == expected[offset : offset + 4]
+            assert body["pagination"]["total"] == 30
+            assert body["pagination"]["hasMore"] is (offset + 4 < 30)
+
+    async def test_is_the_default_from_the_oldest(
+        self, alice: HttpClient, long: dict[str, Any]
+    ) -> None:
+        body = await page(alice, f"{at(long)}/messages")
+        assert contents(body) == [str(n) for n in range(40)]
+        assert body["pagination"]["limit"] == 50
+
+
+class TestByCursor:
+    @pytest.mark.parametrize("limit", [1, 2, 3, 7, 39, 40, 41, 1000])
+    async def test_forwards_and_backwards_without_gap_or_double(
+        self, alice: HttpClient, long: dict[str, Any], limit: int
+    ) -> None:
+        expected = [str(n) for n in range(40)]
+        forwards = await walk(alice, f"{at(long)}/messages?after=-1&limit={limit}", "next")
+        assert [text for each in forwards for text in contents(each)] == expected
+        backwards = await walk(alice, f"{at(long)}/messages?before=latest&limit={limit}", "prev")
+        assert [text for each in reversed(backwards) for text in contents(each)] == expected
+        assert {each["pagination"]["offset"] for each in forwards + backwards} == {None}
+
+    async def test_every_place_has_its_page(self, alice: HttpClient, long: dict[str, Any]) -> None:
+        for seq in range(-1, 41):
+            after = await page(alice, f"{at(long)}/messages?after={seq}&limit=3")
+            assert contents(after) == [str(n) for n in range(40)][seq + 1 : seq + 4]
+            assert after["pagination"]["hasMore"] is (seq + 4 < 40)
+            before = await page(alice, f"{at(long)}/messages?before={seq}&limit=3")
+            assert contents(before) == [str(n) for n in range(40) if seq - 3 <= n < seq]
+            assert before["pagination"]["hasMore"] is (seq > 3)
+
+    async def test_passes_over_the_removed(self, alice: HttpClient, long: dict[str, Any]) -> None:
+        removed = set(range(3, 30)) | {37, 39}
+        for number in removed:
+            assert (await alice.delete(f"{at(long)}/messages/m{number}")).status == 204
+        expected = [str(n) for n in range(40) if n not in removed]
+        for limit in (1, 2, 5):
+            forwards = await walk(alice, f"{at(long)}/messages?after=-1&limit={limit}", "next")
+            assert [text for each in forwards for text in contents(each)] == expected
+            assert all(len(each["messages"]) == limit for each in forwards[:-1])
+            backwards = await walk(
+                alice, f"{at(long)}/messages?before=latest&limit={limit}", "prev"
+            )
+            assert [text for each in reversed(backwards) for text in contents(each)] == expected
+
+    async def test_equal_timestamps_make_no_difference(
+        self, alice: HttpClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        tiny_bounds(monkeypatch)
+        same = numbered(20, timestamp="2026-01-01T00:00:00.000Z")
+        begun = await begin(alice, messages=same)
+        forwards = await walk(alice, f"{at(begun)}/messages?after=-1&limit=3", "next")
+        assert [text for each in forwards for text in contents(each)] == [str(n) for n in range(20)]
+
+    async def test_stays_right_while_messages_arrive(
+        self, alice: HttpClient, long: dict[str, Any]
+    ) -> None:
+        newest = await page(alice, f"{at(long)}/messages?before=latest&limit=5")
+        seen = contents(newest)
+        ahead, behind = newest["links"]["next"], newest["links"]["prev"]
+        number = 40
+        for _ in range(12):
+            for _ in range(3):
+                await alice.post(f"{at(long)}/messages", json=message(str(number)))
+                number += 1
+            if behind:
+                older = await page(alice, behind)
+                seen = contents(older) + seen
+                behind = older["links"].get("prev", "") if older["messages"] else ""
+            newer = await page(alice, ahead)
+            seen += contents(newer)
+            last = newer["messages"][-1]["seq"]
+            ahead = newer["links"].get("next", f"{at(long)}/messages?limit=5&after={last}")
+        assert not behind
+        assert seen == [str(n) for n in range(number)]
+
+    async def test_a_cursor_from_before_a_replace_meets_only_the_new(
+        self, alice: HttpClient, long: dict[str, Any]
+    ) -> None:
+        first = await page(alice, f"{at(long)}/messages?after=-1&limit=10")
+        await alice.put(
+            at(long), json={"messages": numbered(15, start=100)}, headers={"If-Match": '"1"'}
+        )
+        rest = await walk(alice, first["links"]["next"], "next")
+        assert [text for each in rest for text in contents(each)] == [
+            str(n) for n in range(100, 115)
+        ]
+        assert [each["seq"] for each in rest[0]["messages"]] == list(range(40, 50))
+        back = await page(alice, f"{at(long)}/messages?before=40")
+        assert (back["messages"], back["pagination"]["hasMore"]) == ([], False)
+
+    async def test_readers_beside_writers_see_an_unbroken_row(
+        self, http: HttpClient, alice: HttpClient, long: dict[str, Any]
+    ) -> None:
+        done = asyncio.Event()
+
+        async def write() -> None:
+            for number in range(40, 120):
+                await alice.post(f"{at(long)}/messages", json=message(str(number)))
+            done.set()
+
+        async def read(query: str) -> None:
+            while not done.is_set():
+                body = await page(alice, f"{at(long)}/messages?{query}")
+                seqs = [each["seq"] for each in body["messages"]]
+                assert seqs == list(range(seqs[0], seqs[0] + len(seqs)))
+                assert contents(body) == [str(seq) for seq in seqs]
+
+        await asyncio.gather(
+            write(),
+            read("before=latest&limit=9"),
+            read("after=33&limit=1000"),
+            read("offset=30&limit=40"),
+        )
+
+
+class TestBounds:
+    async def test_a_page_ends_early_when_its_messages_are_large(
+        self, alice: HttpClient, database: Any
+    ) -> None:
+        size = 600 * KILOBYTE
+        begun = await begin_large(alice, [message(f"{n:2}" + "x" * size) for n in range(20)])
+        for start, link in (("after=-1", "next"), ("before=latest", "prev"), ("offset=0", "next")):
+            pages = await walk(alice, f"{at(begun)}/messages?{start}&limit=1000", link)
+            for each in pages[:-1]:
+                assert each["pagination"]["hasMore"] is True
+                assert 4 <= len(each["messages"]) <= reading.WHOLE_BYTES // size
+            every = pages if link == "next" else pages[::-1]
+            numbers = [int(text[:2]) for each in every for text in contents(each)]
+            assert numbers == list(range(20))
+
+    async def test_a_message_larger_than_the_budget_has_a_page_of_its_own(
+        self, alice: HttpClient, long: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(reading, "WHOLE_BYTES", 10)
+        pages = await walk(alice, f"{at(long)}/messages?after=-1&limit=5", "next")
+        assert [contents(each) for each in pages] == [[str(n)] for n in range(40)]
+
+    @pytest.mark.parametrize(
+        ("query", "where"),
+        [
+            ("limit=0", "limit"),
+            ("limit=1001", "limit"),
+            ("offset=-1", "offset"),
+            ("before=x", "before"),
+            ("after=-2", "after"),
+            ("after=latest", "after"),
+            ("before=9007199254740993", "before"),
+            ("cursor=1", "cursor"),
+        ],
+    )
+    async def test_a_wrong_query_is_named(
+        self, alice: HttpClient, long: dict[str, Any], query: str, where: str
+    ) -> None:
+        answer = await alice.get(f"{at(long)}/messages?{query}")
+        assert await wrong_fields(answer) == [["query", where]]
+
+    @pytest.mark.parametrize("query", ["before=3&after=1", "offset=0&after=1", "offset=1&before=3"])
+    async def test_two_ways_at_once_are_refused(
+        self, alice: HttpClient, long: dict[str, Any], query: str
+    ) -> None:
+        await problem(await alice.get(f"{at(long)}/messages?{query}"), 422, "invalid_input")
+
+    async def test_nobodys_and_strangers_conversations_are_not_found(
+        self, bob: HttpClient, long: dict[str, Any]
+    ) -> None:
+        for conversation_id in (long["id"], str(ObjectId()), "x"):
+            answer = await bob.get(f"/conversations/{conversation_id}/messages")
+            await problem(answer, 404, "not_found")
+
+
+class TestRaces:
+    async def test_an_offset_is_right_though_messages_move_between_two_reads(
+        self,
+        http: HttpClient,
+        alice: HttpClient,
+        long: dict[str, Any],
+        database: Any,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        await alice.delete(f"{at(long)}/messages/m0")
+        for number in (40, 41):
+            await alice.post(f"{at(long)}/messages", json=message(str(number)))
+        assert http.app is not None
+        lane = http.app[LANE]
+        await lane.drain()
+        find_offset = reading._find_offset
+
+        async def overtaken(actor: Any, conversation: Any, offset: int) -> tuple[int, int]:
+            for number in range(6):
+                await messages.append(
+                    actor,
+                    lane,
+                    conversation_id=conversation["_id"],
+                    wanted=[MessageIn(role="user", content=f"later{number}")],
+                )
+            await lane.drain()
+            return await find_offset(actor, conversation, offset)
+
+        monkeypatch.setattr(reading, "_find_offset", overtaken)
+        expected = [str(n) for n in range(1, 42)]
+        for offset in range(30, 41):
+            body = await page(alice, f"{at(long)}/messages?offset={offset}&limit=1")
+            after = await stored(database, long["id"])
+            assert contents(body) == after.contents[offset : offset + 1]
+        assert after.contents[:41] == expected

@@ -74,9 +74,10 @@ def create_app(settings: Settings, *, mongodb_url: str) -> web.Application:
     audit_keys = load_key_ring(settings)
     app[SECRET_KEY] = key = load_secret_key(settings)
     storage = CounterStorage(client[settings.mongodb_database][COLLECTION])
+    app[accounts.THROTTLE] = throttle = LoginThrottle(storage)
     app[sessions.GATE] = Gate(
         hasher=hasher,
-        throttle=LoginThrottle(storage),
+        throttle=throttle,
         key=key,
         lifetime=lifetime,
     )

@@ -35,7 +35,7 @@ async def get_health(_request: web.Request) -> web.StreamResponse:
     return json_response(HealthOut(status="healthy", timestamp=time.time(), version=VERSION))
 
 
-@routes.route("GET", "/ready", None, returns=ReadyOut)
+@routes.route("GET", "/ready", None, returns=ReadyOut, other={503: ReadyOut})
 async def get_ready(request: web.Request) -> web.StreamResponse:
     """Say whether the database takes writes; 503 and why if it does not."""
     app = request.app

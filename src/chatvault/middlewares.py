@@ -113,7 +113,10 @@ def _is_address(text: str) -> bool:
 def _is_trusted(address: str | None, trusted: tuple[Network, ...]) -> bool:
     if not trusted or not address or not _is_address(address):
         return False
-    return any(ipaddress.ip_address(address) in network for network in trusted)
+    parsed = ipaddress.ip_address(address)
+    # A socket for both families shows IPv4 addresses as ::ffff:192.0.2.1.
+    plain = getattr(parsed, "ipv4_mapped", None) or parsed
+    return any(plain in network for network in trusted)
 
 
 @web.middleware

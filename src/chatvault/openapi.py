@@ -61,7 +61,12 @@ def build_document(operations: Iterable[Operation]) -> dict[str, Any]:
     adapters: dict[Any, TypeAdapter[Any]] = {}
     inputs: list[tuple[Any, JsonSchemaMode, TypeAdapter[Any]]] = []
     for operation in operations:
-        for model in [*operation.models.values(), operation.returns, Problem]:
+        for model in [
+            *operation.models.values(),
+            operation.returns,
+            *operation.other.values(),
+            Problem,
+        ]:
             if model is None or (key := repr(model)) in adapters:
                 continue
             adapters[key] = adapter = TypeAdapter(model)
@@ -159,6 +164,9 @@ def _responses(operation: Operation, schema: Any) -> dict[str, Any]:
     headers = operation.models.get("headers", BaseModel).model_fields.values()
     if any(header.alias == "If-None-Match" for header in headers):
         responses["304"] = {"description": "You have this version already."}
+    for status, model in operation.other.items():
+        content = {JSON: {"schema": schema(model, "serialization")}}
+        responses[str(status)] = {"description": "Not now.", "content": content}
     if operation.action is None:
         return responses
     kinds: dict[int, list[str]] = {}

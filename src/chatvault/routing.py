@@ -33,6 +33,7 @@ class Operation:
         returns: the model of the answer's JSON, or a type pydantic knows; None for no body.
         media: the media types it answers in.
         errors: what it refuses beyond what its signature implies.
+        other: what it answers under other statuses, when that is no refusal.
     """
 
     method: Method
@@ -46,6 +47,7 @@ class Operation:
     returns: Any
     media: tuple[str, ...]
     errors: tuple[type[ChatvaultError], ...]
+    other: dict[int, Any]
     tag: str
 
     async def __call__(self, request: web.Request) -> web.StreamResponse:
@@ -92,6 +94,7 @@ class Routes:
         returns: Any = None,
         media: tuple[str, ...] = ("application/json",),
         errors: tuple[type[ChatvaultError], ...] = (),
+        other: dict[int, Any] | None = None,
     ) -> Callable[[Handler], Handler]:
         """Register the decorated handler; the arguments are those of `Operation`."""
 
@@ -112,6 +115,7 @@ class Routes:
                     returns=returns,
                     media=media,
                     errors=errors,
+                    other=other or {},
                     tag=self.tag,
                 )
             )

@@ -86,3 +86,16 @@ class TestChangePassword:
         assert (await pending).status == 401
         assert await log_in(alice, NEW) == 401
         assert await log_in(alice, "reset by an operator") == 200
+
+    async def test_slows_down_guessing_and_leaves_the_session_alone(
+        self, alice: HttpClient
+    ) -> None:
+        for _ in range(10):
+            assert (await change(alice, current="a wrong guess")).status == 401
+
+        answer = await change(alice)
+
+        assert answer.status == 429
+        assert (await answer.json())["code"] == "too_many_requests"
+        assert int(answer.headers["Retry-After"]) > 0
+        assert (await alice.get("/auth/me")).status == 200

@@ -5,14 +5,16 @@ from aiohttp import web
 from chatvault.accounts import service
 from chatvault.accounts.passwords import PasswordHasher
 from chatvault.accounts.schemas import PasswordChangeIn, PasswordChangeOut, RegisterIn, UserOut
+from chatvault.accounts.throttle import LoginThrottle
 from chatvault.actor import Actor
 from chatvault.audit.actions import Action
-from chatvault.errors import AlreadyTaken, InvalidCredentials, RegistrationClosed
+from chatvault.errors import AlreadyTaken, InvalidCredentials, RegistrationClosed, Throttled
 from chatvault.routing import Routes
 from chatvault.settings import Registration
 from chatvault.web import RECORDER, SETTINGS, json_response
 
 HASHER = web.AppKey("hasher", PasswordHasher)
+THROTTLE = web.AppKey("throttle", LoginThrottle)
 routes = Routes("accounts")
 
 
@@ -49,7 +51,7 @@ async def get_me(request: web.Request, actor: Actor) -> web.StreamResponse:
     "/auth/password",
     Action.USER_PASSWORD,
     returns=PasswordChangeOut,
-    errors=(InvalidCredentials,),
+    errors=(InvalidCredentials, Throttled),
 )
 async def change_password(
     request: web.Request, actor: Actor, body: PasswordChangeIn
@@ -58,6 +60,7 @@ async def change_password(
     revoked = await service.change_password(
         actor,
         request.app[HASHER],
+        request.app[THROTTLE],
         current_password=body.current_password,
         new_password=body.new_password,
     )

@@ -7,6 +7,7 @@ from pymongo.errors import DuplicateKeyError
 
 from chatvault.accounts.models import User, fold
 from chatvault.accounts.passwords import PasswordHasher
+from chatvault.accounts.throttle import LoginThrottle
 from chatvault.actor import Actor, Door, Role
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
@@ -123,16 +124,26 @@ async def get_me(actor: Actor, recorder: Recorder) -> User:
 
 
 async def change_password(
-    actor: Actor, hasher: PasswordHasher, *, current_password: str, new_password: str
+    actor: Actor,
+    hasher: PasswordHasher,
+    throttle: LoginThrottle,
+    *,
+    current_password: str,
+    new_password: str,
 ) -> int:
     """Set a new password and end the actor's other sessions; returns how many those were.
 
     Raises:
+        Throttled: too many wrong ones; the session itself goes on.
         InvalidCredentials: the current password is wrong.
     """
+    # A name of its own, so that guesses here and at the login do not add up to lock one out.
+    account = f"password-{actor.owner_id}"
+    await throttle.admit(account=account, address=actor.address)
     user = await User.get(actor.owner_id)
     if user is None or not await hasher.verify(current_password, user.password_hash):
         raise InvalidCredentials("The current password is wrong.")
+    await throttle.forgive(account=account, address=actor.address)
     hashed = await hasher.hash(new_password)
 
     async def change(session: AsyncClientSession) -> int:

@@ -87,6 +87,8 @@ async def bind_documents(client: Client, name: str, keys: KeyRing) -> None:
     """
     AuditEntry.bind_keys(keys)
     await init_beanie(database=client[name], document_models=DOCUMENTS)
+    Conversation.bind_reads()
+    Segment.bind_reads()
 
 
 async def transaction(

@@ -51,8 +51,13 @@ def to_milliseconds(value: datetime) -> datetime:
 
 
 def format_instant(value: datetime) -> str:
-    """RFC 3339 in UTC with milliseconds and `Z`, as in 2024-01-15T10:30:00.000Z."""
-    return f"{value.replace(tzinfo=None).isoformat(timespec='milliseconds')}Z"
+    """RFC 3339 in UTC with milliseconds and `Z`, as in 2024-01-15T10:30:00.000Z.
+
+    A time without zone is one in UTC.
+    """
+    if value.tzinfo is not None:
+        value = value.replace(tzinfo=None)
+    return value.isoformat(timespec="milliseconds") + "Z"
 
 
 Instant = Annotated[

@@ -5,14 +5,22 @@ from enum import StrEnum
 from typing import Any, ClassVar
 
 from beanie import Document
-from bson import ObjectId
+from bson import CodecOptions, ObjectId
 from pydantic import BaseModel, Field
 from pymongo import DESCENDING, IndexModel
+from pymongo.asynchronous.collection import AsyncCollection
 
 from chatvault.actor import Actor
+from chatvault.batching import Batcher
 from chatvault.fields import Id
 
 Raw = dict[str, Any]
+# What a list without messages shows.
+SUMMARY_FIELDS = (
+    "user_id", "title", "status", "tags", "metadata", "created_at", "updated_at",
+    "last_message_at", "total_messages", "version",
+)  # fmt: skip
+WITHOUT_ZONE: CodecOptions[Raw] = CodecOptions(tz_aware=False)
 DEFAULT_TITLE = "New Conversation"
 
 
@@ -88,6 +96,8 @@ class Conversation(Document):
     next_seq: int = 0
     version: int = 1
 
+    reads: ClassVar[Batcher[tuple[ObjectId, ObjectId], Raw | None]]
+
     class Settings:
         """Beanie's."""
 
@@ -127,9 +137,26 @@ class Conversation(Document):
         return {"user_id": actor.owner_id, **more}
 
     @classmethod
+    def bind_reads(cls) -> None:
+        """Let reads share queries, for as long as the class is bound to its database."""
+        cls.reads = Batcher(cls._find_many, max_size=32, concurrency=2)
+
+    @classmethod
+    def for_reading(cls) -> AsyncCollection[Raw]:
+        """The collection, whose times come without zone: decoding takes half as long so."""
+        return cls.get_pymongo_collection().with_options(codec_options=WITHOUT_ZONE)
+
+    @classmethod
     async def find_raw(cls, actor: Actor, conversation_id: ObjectId) -> Raw | None:
-        """The stored document, if it is the actor's."""
-        return await cls.get_pymongo_collection().find_one(cls.owned_by(actor, _id=conversation_id))
+        """The stored document, if it is the actor's; reads that arrive together share a query."""
+        return await cls.reads.submit((actor.owner_id, conversation_id))
+
+    @classmethod
+    async def _find_many(cls, wanted: list[tuple[ObjectId, ObjectId]]) -> list[Raw | None]:
+        pairs = [{"_id": each, "user_id": owner_id} for owner_id, each in dict.fromkeys(wanted)]
+        found = cls.for_reading().find({"$or": pairs} if pairs[1:] else pairs[0])
+        documents = {(each["user_id"], each["_id"]): each for each in await found.to_list()}
+        return [documents.get(pair) for pair in wanted]
 
     @classmethod
     async def list_raw(
@@ -139,15 +166,28 @@ class Conversation(Document):
         status: Status | None,
         limit: int,
         offset: int,
-        with_messages: bool,
-    ) -> list[Raw]:
-        """A page of the actor's documents, newest change first."""
+    ) -> tuple[list[Raw], int]:
+        """A page of the actor's documents without messages, newest change first, and the total."""
         query = cls.owned_by(actor, **({"status": status.value} if status else {}))
-        found = cls.get_pymongo_collection().find(
-            query, None if with_messages else {"messages": False}
-        )
-        newest_first = [("updated_at", DESCENDING), ("_id", DESCENDING)]
-        return await found.sort(newest_first).skip(offset).limit(limit).to_list()
+        count = {"coll": cls.Settings.name, "pipeline": [{"$match": query}, {"$count": "total"}]}
+        pipeline: list[Raw] = [
+            {"$match": query},
+            {"$sort": {"updated_at": DESCENDING, "_id": DESCENDING}},
+            {"$skip": offset},
+            {"$limit": limit},
+            {"$project": dict.fromkeys((*SUMMARY_FIELDS, "message_bytes", "tail_bytes"), True)},
+            # One round trip for both; the count comes last.
+            {"$unionWith": count},
+        ]
+        found = await (await cls.for_reading().aggregate(pipeline)).to_list()
+        total = found.pop()["total"] if found else 0
+        return found, total
+
+    @classmethod
+    async def find_some(cls, actor: Actor, ids: list[ObjectId]) -> dict[ObjectId, Raw]:
+        """Those of the documents that are the actor's, by id."""
+        found = cls.for_reading().find(cls.owned_by(actor, _id={"$in": ids}))
+        return {each["_id"]: each for each in await found.to_list()}
 
     @classmethod
     async def count_raw(cls, actor: Actor, *, status: Status | None = None) -> int:

@@ -88,8 +88,7 @@ async def _read_whole(actor: Actor, conversation: Raw) -> list[Placed]:
     """
     first = conversation["first_seq"]
     placed: list[Placed] = []
-    mine = Segment.owned_by(actor, generation=conversation["generation"])
-    async for segment in Segment.get_pymongo_collection().find(mine):
+    for segment in await Segment.find_all_of(actor, conversation["generation"]):
         placed += _place(segment["messages"], first + segment["start"])
     placed += _place(conversation["messages"], conversation["tail_seq"])
     return _window(placed, first, conversation["next_seq"])
@@ -106,7 +105,7 @@ async def _walk(
     first, tail_seq = conversation["first_seq"], conversation["tail_seq"]
     place = max(start, first)
     mine = Segment.owned_by(actor, generation=conversation["generation"])
-    segments = Segment.get_pymongo_collection()
+    segments = Segment.for_reading()
     # The first run is the one that the place lies in; from its end on, places begin runs.
     wanted: Raw = {"$lte": place - first}
     order, limit = -1, 1
@@ -135,7 +134,7 @@ async def _walk_back(actor: Actor, conversation: Raw, end: int) -> AsyncGenerato
     """
     first, tail_seq = conversation["first_seq"], conversation["tail_seq"]
     mine = Segment.owned_by(actor, generation=conversation["generation"])
-    segments = Segment.get_pymongo_collection()
+    segments = Segment.for_reading()
     yield _place(conversation["messages"], tail_seq)[: max(0, end - tail_seq)][::-1]
     place = min(end, tail_seq)
     limit = 1
@@ -185,24 +184,35 @@ async def read_newest(actor: Actor, conversation: Raw, budget: int) -> list[Plac
     return (await _take(newest_first, budget=budget))[0][::-1]
 
 
-async def show_list(actor: Actor, conversations: list[Raw], budget: int) -> list[Shown]:
-    """Conversations, the first ones whole while the budget lasts, the others' newest messages.
+async def show_list(actor: Actor, heads: list[Raw], budget: int) -> list[Shown]:
+    """Conversations with their messages, the first ones whole, while the budget lasts.
 
     Args:
         actor: whose they are.
-        conversations: their documents.
-        budget: BSON bytes of messages.
+        heads: their documents without messages.
+        budget: BSON bytes of messages; what does not fit whole shows its newest messages, or,
+            at the end of the budget, none.
     """
-    whole: list[Raw] = []
-    for conversation in conversations:
-        is_whole = conversation["message_bytes"] <= budget
-        budget -= conversation["message_bytes"] if is_whole else conversation["tail_bytes"]
-        if is_whole and has_segments(conversation):
-            whole.append(conversation)
-    segments = await _read_segments(actor, whole)
-    return [
-        Shown(each, _assemble(each, segments.get(each["generation"], []))) for each in conversations
-    ]
+    whole, tails = set(), set()
+    for head in heads:
+        if head["message_bytes"] <= budget:
+            whole.add(head["_id"])
+            budget -= head["message_bytes"]
+        elif head["tail_bytes"] <= budget:
+            tails.add(head["_id"])
+            budget -= head["tail_bytes"]
+    read = await Conversation.find_some(actor, [*whole, *tails])
+    long = [each for each in read.values() if each["_id"] in whole and has_segments(each)]
+    segments = await _read_segments(actor, long)
+    shown = []
+    for head in heads:
+        conversation = read.get(head["_id"])
+        if conversation is None:
+            shown.append(Shown(head, []))
+        else:
+            runs = segments.get(conversation["generation"], [])
+            shown.append(Shown(conversation, _assemble(conversation, runs)))
+    return shown
 
 
 async def _read_segments(actor: Actor, conversations: list[Raw]) -> dict[ObjectId, list[Raw]]:
@@ -211,7 +221,7 @@ async def _read_segments(actor: Actor, conversations: list[Raw]) -> dict[ObjectI
     }
     if by_generation:
         mine = Segment.owned_by(actor, generation={"$in": list(by_generation)})
-        async for segment in Segment.get_pymongo_collection().find(mine):
+        async for segment in Segment.for_reading().find(mine):
             by_generation[segment["generation"]].append(segment)
     return by_generation
 
@@ -245,7 +255,7 @@ async def find_messages(actor: Actor, conversation: Raw, ids: Sequence[str]) -> 
     missing = wanted - found.keys()
     if missing and has_segments(conversation):
         mine = Segment.owned_by(actor, generation=conversation["generation"])
-        segments = Segment.get_pymongo_collection()
+        segments = Segment.for_reading()
         async for segment in segments.find({**mine, "messages.id": {"$in": sorted(missing)}}):
             for each in _place(segment["messages"], conversation["first_seq"] + segment["start"]):
                 if each[1]["id"] in missing:
@@ -323,7 +333,7 @@ async def _find_offset(actor: Actor, conversation: Raw, offset: int) -> tuple[in
     if conversation["next_seq"] - first == conversation["total_messages"]:
         return offset, first + offset
     skipped = 0
-    runs = Segment.get_pymongo_collection().find(
+    runs = Segment.for_reading().find(
         Segment.owned_by(actor, generation=conversation["generation"], start={"$lt": tail_start}),
         {"_id": False, "start": True, "length": True, "living": True},
     )

@@ -15,7 +15,13 @@ from pydantic import (
     model_validator,
 )
 
-from chatvault.conversations.models import DEFAULT_TITLE, MessageRole, Raw, Status
+from chatvault.conversations.models import (
+    DEFAULT_TITLE,
+    SUMMARY_FIELDS,
+    MessageRole,
+    Raw,
+    Status,
+)
 from chatvault.conversations.reading import Placed, Shown
 from chatvault.errors import TooLarge
 from chatvault.fields import (
@@ -320,9 +326,6 @@ class DeletedOut(BaseModel):
 
     deleted_count: int
     message: str
-
-
-SUMMARY_FIELDS = tuple(name for name in ConversationSummary.model_fields if name != "id")
 
 
 def message_wire(placed: Placed) -> Raw:

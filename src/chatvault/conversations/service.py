@@ -127,12 +127,7 @@ async def list_page(
 
     Messages are shown whole while the byte budget of a list lasts, then only the newest.
     """
-    page, total = await asyncio.gather(
-        Conversation.list_raw(
-            actor, status=status, limit=limit, offset=offset, with_messages=with_messages
-        ),
-        Conversation.count_raw(actor, status=status),
-    )
+    page, total = await Conversation.list_raw(actor, status=status, limit=limit, offset=offset)
     if with_messages:
         shown = await show_list(actor, page, LIST_BYTES)
     else:

@@ -132,6 +132,7 @@ class Draft:
         self._rewritten = False
         self._deleted = False
         self._is_blind = False
+        self._is_touched = False
         self._cut: set[ObjectId] = set()
 
     @property
@@ -157,6 +158,10 @@ class Draft:
             return False
         length = self.head["next_seq"] - self.head["tail_seq"]
         return bool(length > TAIL_LENGTH or (length > 1 and self.head["tail_bytes"] > TAIL_BYTES))
+
+    def begin_change(self) -> None:
+        """Note that the next change decides; the version rises once for each that does anything."""
+        self._is_touched = False
 
     def find(self, message_id: str) -> Located | None:
         """The stored message with this id, of those ids that the change asked about.
@@ -442,8 +447,9 @@ class Draft:
     def _touch(self, at: datetime) -> None:
         head = self.head
         self._set(updated_at=max(at, head["updated_at"]))
-        if not self._is_new:
+        if not self._is_new and not self._is_touched:
             self._set(version=head["version"] + 1)
+        self._is_touched = True
 
     def write(self) -> Write | None:
         """The one statement that makes the decisions true; None where there is nothing to do."""

@@ -126,6 +126,7 @@ class Group:
 
     def _decide(self, change: Change[Any]) -> Any:
         draft = self.drafts[change.key]
+        draft.begin_change()
         try:
             if change.repeatable is None:
                 return change.decide(draft)

@@ -1,5 +1,6 @@
 """A conversation's messages over HTTP."""
 
+import contextlib
 from typing import Annotated, Self
 
 from aiohttp import web
@@ -116,9 +117,19 @@ async def _stream(request: web.Request, actor: Actor, path: ConversationPath) ->
     )
     response = web.StreamResponse(headers={"Content-Type": NDJSON})
     await response.prepare(request)
-    async for run in runs:
-        await response.write(b"".join(to_json(message_wire(placed)) + b"\n" for placed in run))
-    await response.write_eof()
+    try:
+        async with contextlib.aclosing(runs):
+            async for run in runs:
+                lines = (to_json(message_wire(placed)) + b"\n" for placed in run)
+                await response.write(b"".join(lines))
+            await response.write_eof()
+    except ConnectionError:
+        return response  # Nobody listens any more.
+    except Exception:
+        # What was sent cannot be taken back: the client has to see that it is not whole.
+        if request.transport is not None:
+            request.transport.abort()
+        raise
     return response
 
 

@@ -1,6 +1,6 @@
 """What can be done with a conversation's messages."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -370,12 +370,12 @@ async def list_page(
 
 async def stream_all(
     actor: Actor, recorder: Recorder, *, conversation_id: ObjectId
-) -> AsyncIterator[list[Placed]]:
+) -> AsyncGenerator[list[Placed]]:
     """All living messages, run by run, at constant memory; recorded before the first leaves.
 
     Raises:
         NotFound: the actor has no such conversation.
-        Moved: they were replaced meanwhile, so that the rest cannot be given.
+        Busy: they were replaced meanwhile, so that the rest cannot be given.
     """
     conversation = await Conversation.find_raw(actor, conversation_id)
     if conversation is None:

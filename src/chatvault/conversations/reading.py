@@ -358,7 +358,12 @@ async def stream(actor: Actor, conversation: Raw) -> AsyncGenerator[list[Placed]
     """All living messages, run by run, as they were when the conversation was read.
 
     Raises:
-        Moved: they were replaced meanwhile, and what is left of them is being swept.
+        Busy: they were replaced long ago meanwhile, and what is left of them is being swept.
     """
-    async for run in _walk(actor, conversation, conversation["first_seq"], most=1):
-        yield living(run)
+    runs = _walk(actor, conversation, conversation["first_seq"], most=1)
+    try:
+        async with contextlib.aclosing(runs) as reading:
+            async for run in reading:
+                yield living(run)
+    except Moved:
+        raise Busy(retry_after=1) from None

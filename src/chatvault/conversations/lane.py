@@ -128,9 +128,9 @@ class Lane:
 
         try:
             answers = await transaction(carry, attempts=1)
-        except Busy as error:
+        except Busy:
             if attempt == MAX_ATTEMPTS:
-                _fail(group, error)
+                _fail(group, Busy(retry_after=1))
                 return
             await asyncio.sleep(random.random() * 0.005 * 2**attempt)  # noqa: S311  # jitter
             middle = (len(group) + 1) // 2

@@ -1,0 +1,462 @@
+"""The lane: many changes in one transaction, each with its own answer, others in the way."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from bson import ObjectId
+
+from answers import found, problem
+from chatvault.actor import Actor
+from chatvault.audit import service as audit
+from chatvault.audit.actions import Action
+from chatvault.conversations import lane as lanes
+from chatvault.conversations import messages, service
+from chatvault.conversations.draft import Draft, Precondition
+from chatvault.conversations.group import Change, Conflicted, Group
+from chatvault.conversations.headers import LANE
+from chatvault.conversations.lane import Lane
+from chatvault.conversations.schemas import (
+    ConversationCreate,
+    ConversationPatch,
+    ConversationUpdate,
+    MessageIn,
+)
+from chatvault.errors import Busy, NotFound, OutcomeUnknown, StaleVersion
+from conftest import HttpClient
+from factories import begin, message
+from stored import somebody, stored, tiny_bounds
+
+
+@pytest.fixture
+async def actor(http: HttpClient) -> Actor:
+    return somebody()
+
+
+@pytest.fixture
+async def lane(http: HttpClient) -> AsyncIterator[Lane]:
+    made = Lane()
+    yield made
+    await made.drain()
+
+
+async def start(actor: Actor, lane: Lane, *contents: str) -> ObjectId:
+    body = {"messages": [message(each) for each in contents]}
+    return await service.create(actor, lane, wanted=ConversationCreate.model_validate(body))
+
+
+async def append(
+    actor: Actor, lane: Lane, conversation_id: ObjectId, content: str, message_id: str | None = None
+) -> messages.Appended:
+    wanted = MessageIn.model_validate(message(content, id=message_id))
+    return await messages.append(actor, lane, conversation_id=conversation_id, wanted=[wanted])
+
+
+async def rename(
+    actor: Actor, lane: Lane, conversation_id: ObjectId, title: str, *versions: int
+) -> int:
+    return await service.update(
+        actor,
+        lane,
+        conversation_id=conversation_id,
+        wanted=ConversationPatch(title=title),
+        precondition=Precondition(bool(versions), frozenset(versions) if versions else None),
+    )
+
+
+def watch_groups(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many changes each group had, try for try."""
+    sizes: list[int] = []
+    carry = Group.carry
+
+    async def watched(self: Group) -> list[Any]:
+        sizes.append(len(self._changes))
+        return await carry(self)
+
+    monkeypatch.setattr(Group, "carry", watched)
+    return sizes
+
+
+class TestQueue:
+    async def test_a_full_one_answers_503_with_retry_after_and_loses_nothing(
+        self, http: HttpClient, alice: HttpClient, database: Any
+    ) -> None:
+        begun = await begin(alice)
+        assert http.app is not None
+        http.app[LANE]._queue_size = 5
+        path = f"/conversations/{begun['id']}/messages"
+        answers = await asyncio.gather(*(alice.post(path, json=message(str(n))) for n in range(90)))
+        refused = [answer for answer in answers if answer.status != 200]
+        assert refused
+        for answer in refused:
+            await problem(answer, 503, "busy")
+            assert int(answer.headers["Retry-After"]) >= 1
+        shown = await found(alice, begun["id"])
+        assert shown["total_messages"] == 90 - len(refused)
+        wanted = {"action": "conversation.append_message", "outcome": "failed", "code": "busy"}
+        assert await database["audit_logs"].count_documents(wanted) == len(refused)
+
+    async def test_a_lone_change_waits_for_nobody(
+        self, actor: Actor, lane: Lane, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        begun = await start(actor, lane)
+        sizes = watch_groups(monkeypatch)
+        for number in range(5):
+            await append(actor, lane, begun, str(number))
+        assert sizes == [1] * 5
+
+    async def test_what_arrives_together_is_grouped(
+        self, actor: Actor, lane: Lane, monkeypatch: pytest.MonkeyPatch, database: Any
+    ) -> None:
+        begun = [await start(actor, lane) for _ in range(4)]
+        sizes = watch_groups(monkeypatch)
+        posts = [append(actor, lane, begun[n % 4], str(n)) for n in range(200)]
+        await asyncio.gather(*posts)
+        assert sum(sizes) >= 200
+        assert max(sizes) == 32
+        assert len(sizes) < 20
+        await lane.drain()
+        for each in begun:
+            assert len((await stored(database, each)).messages) == 50
+
+    async def test_a_conversation_is_never_in_two_groups(
+        self, actor: Actor, lane: Lane, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        begun = await start(actor, lane)
+        running = 0
+        most = 0
+        carry = Group.carry
+
+        async def watched(self: Group) -> list[Any]:
+            nonlocal running, most
+            running += 1
+            most = max(most, running)
+            try:
+                return await carry(self)
+            finally:
+                running -= 1
+
+        monkeypatch.setattr(Group, "carry", watched)
+        await asyncio.gather(*(append(actor, lane, begun, str(n)) for n in range(100)))
+        assert most == 1
+
+    async def test_draining_waits_for_all_of_it(
+        self, actor: Actor, lane: Lane, database: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        tiny_bounds(monkeypatch)
+        begun = await start(actor, lane)
+        tasks = [asyncio.create_task(append(actor, lane, begun, str(n))) for n in range(50)]
+        await asyncio.sleep(0)
+        await lane.drain()
+        assert all(task.done() for task in tasks)
+        lies = await stored(database, begun)
+        assert len(lies.messages) == 50
+        assert len(lies.document["messages"]) <= 4
+
+
+class TestOrder:
+    async def test_changes_are_decided_as_they_arrived(
+        self, actor: Actor, lane: Lane, database: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        tiny_bounds(monkeypatch)
+        begun = await start(actor, lane)
+        answers = await asyncio.gather(
+            *(append(actor, lane, begun, str(n)) for n in range(100)),
+        )
+        assert [each.messages[0][0] for each in answers] == list(range(100))
+        assert [each.version for each in answers] == list(range(2, 102))
+        assert [each.total_messages for each in answers] == list(range(1, 101))
+        assert (await stored(database, begun)).contents == [str(n) for n in range(100)]
+
+    async def test_a_delete_parts_what_came_before_from_what_comes_after(
+        self, actor: Actor, lane: Lane, database: Any
+    ) -> None:
+        begun = await start(actor, lane)
+        outcomes = await asyncio.gather(
+            append(actor, lane, begun, "before"),
+            service.delete(actor, lane, conversation_id=begun, precondition=Precondition()),
+            append(actor, lane, begun, "after"),
+            rename(actor, lane, begun, "after"),
+            service.delete(actor, lane, conversation_id=begun, precondition=Precondition()),
+            return_exceptions=True,
+        )
+        assert [type(each) for each in outcomes] == [
+            messages.Appended,
+            type(None),
+            NotFound,
+            NotFound,
+            NotFound,
+        ]
+        assert await database["conversations"].count_documents({}) == 0
+        actions = Counter(
+            [each["action"] async for each in database["audit_logs"].find({"door": "http"})]
+        )
+        assert actions["conversation.append_message"] == 1
+        assert actions["conversation.delete"] == 1
+
+    async def test_versions_are_checked_against_what_came_before(
+        self, actor: Actor, lane: Lane
+    ) -> None:
+        begun = await start(actor, lane)
+        outcomes = await asyncio.gather(
+            rename(actor, lane, begun, "a", 1),
+            rename(actor, lane, begun, "b", 1),
+            rename(actor, lane, begun, "c", 2),
+            append(actor, lane, begun, "x"),
+            rename(actor, lane, begun, "d", 3),
+            rename(actor, lane, begun, "e", 4),
+            return_exceptions=True,
+        )
+        assert outcomes[0] == 2
+        assert isinstance(outcomes[1], StaleVersion)
+        assert outcomes[2] == 3
+        assert isinstance(outcomes[4], StaleVersion)
+        assert outcomes[5] == 5
+
+
+class TestOneFails:
+    async def test_refusals_fail_alone(self, actor: Actor, lane: Lane, database: Any) -> None:
+        begun = await start(actor, lane)
+        stranger = somebody()
+        outcomes = await asyncio.gather(
+            append(actor, lane, begun, "a", "same"),
+            append(actor, lane, begun, "b", "same"),
+            append(stranger, lane, begun, "intruder"),
+            append(actor, lane, ObjectId(), "nowhere"),
+            append(actor, lane, begun, "c"),
+            return_exceptions=True,
+        )
+        assert [isinstance(each, Exception) for each in outcomes] == [
+            False,
+            True,
+            True,
+            True,
+            False,
+        ]
+        assert (await stored(database, begun)).contents == ["a", "c"]
+
+    @pytest.mark.parametrize("place", [0, 3, 6])
+    async def test_a_fault_of_ours_fails_alone(
+        self, actor: Actor, lane: Lane, database: Any, place: int
+    ) -> None:
+        begun = await start(actor, lane)
+
+        def decide(draft: Draft) -> None:
+            draft.set(draft.head["updated_at"], title="half done")
+            raise ZeroDivisionError
+
+        changes: list[Any] = [append(actor, lane, begun, str(n)) for n in range(6)]
+        faulty: Change[None] = Change(
+            actor=actor,
+            action=Action.CONVERSATION_UPDATE,
+            where=("_id", begun),
+            decide=decide,
+        )
+        changes.insert(place, lane.submit(faulty))
+        outcomes = await asyncio.gather(*changes, return_exceptions=True)
+        assert isinstance(outcomes.pop(place), ZeroDivisionError)
+        assert not any(isinstance(each, Exception) for each in outcomes)
+        lies = await stored(database, begun)
+        assert lies.contents == [str(n) for n in range(6)]
+        assert lies.document["title"] == "New Conversation"
+
+    async def test_what_mongodb_refuses_fails_alone(
+        self, actor: Actor, lane: Lane, database: Any
+    ) -> None:
+        begun = [await start(actor, lane) for _ in range(3)]
+
+        def decide(draft: Draft) -> None:
+            draft.set(draft.head["updated_at"], metadata={"x": "y" * 17 * 1024**2})
+
+        too_large: Change[None] = Change(
+            actor=actor,
+            action=Action.CONVERSATION_UPDATE,
+            where=("_id", begun[1]),
+            decide=decide,
+        )
+        outcomes = await asyncio.gather(
+            append(actor, lane, begun[0], "a"),
+            lane.submit(too_large),
+            append(actor, lane, begun[2], "c"),
+            return_exceptions=True,
+        )
+        assert [isinstance(each, Exception) for each in outcomes] == [False, True, False]
+
+    async def test_a_cancelled_caller_harms_nobody(
+        self, actor: Actor, lane: Lane, database: Any
+    ) -> None:
+        begun = await start(actor, lane)
+        tasks = [asyncio.create_task(append(actor, lane, begun, str(n))) for n in range(40)]
+        await asyncio.sleep(0)
+        for task in tasks[::2]:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await lane.drain()
+        contents = (await stored(database, begun)).contents
+        assert set(map(str, range(1, 40, 2))) <= set(contents)
+        assert len(contents) == len(set(contents))
+
+    async def test_a_group_that_is_cut_off_leaves_nobody_waiting(
+        self, actor: Actor, lane: Lane, database: Any
+    ) -> None:
+        begun = await start(actor, lane)
+        tasks = [asyncio.create_task(append(actor, lane, begun, str(n))) for n in range(50)]
+        await asyncio.sleep(0.002)
+        for running in list(lane._running):
+            running.cancel()
+        outcomes = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 10)
+        failed = [each for each in outcomes if isinstance(each, BaseException)]
+        assert failed
+        assert all(isinstance(each, OutcomeUnknown) for each in failed)
+        contents = (await stored(database, begun)).contents
+        assert len(contents) >= 50 - len(failed)
+        assert len(contents) == len(set(contents))
+
+
+class TestConflicts:
+    async def test_two_processes_on_the_same_conversations_lose_nothing(
+        self, actor: Actor, lane: Lane, database: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        tiny_bounds(monkeypatch)
+        other = Lane()
+        begun = [await start(actor, lane) for _ in range(3)]
+        sizes = watch_groups(monkeypatch)
+
+        async def write(which: Lane, name: str) -> list[Any]:
+            answers = []
+            for number in range(25):
+                each = begun[number % 3]
+                answers.append(await append(actor, which, each, f"{name}{number}"))
+                await rename(actor, which, each, name)
+            return answers
+
+        writers = [write((lane, other)[n % 2], f"w{n}.") for n in range(8)]
+        answers = [each for some in await asyncio.gather(*writers) for each in some]
+        await lane.drain()
+        await other.drain()
+        told: Counter[str] = Counter()
+        for each in begun:
+            lies = await stored(database, each)
+            told.update(lies.contents)
+        assert told == Counter(f"w{n}.{k}" for n in range(8) for k in range(25))
+        assert len(answers) == 200
+        assert len(sizes) > 0
+        for action, count in (("append_message", 200), ("update", 200)):
+            wanted = {"action": f"conversation.{action}", "outcome": "success"}
+            assert await database["audit_logs"].count_documents(wanted) == count
+
+    async def test_bulk_and_small_replacements_of_two_processes_leave_it_sound(
+        self, actor: Actor, lane: Lane, database: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        tiny_bounds(monkeypatch)
+        other = Lane()
+        begun = await start(actor, lane, *map(str, range(20)))
+
+        async def put(which: Lane, count: int) -> None:
+            body = {"messages": [message("p")] * count}
+            await service.update(
+                actor,
+                which,
+                conversation_id=begun,
+                wanted=ConversationUpdate.model_validate(body),
+                precondition=Precondition(),
+            )
+
+        changes: list[Any] = []
+        for number in range(10):
+            changes += [put(lane, 3 + number), put(other, 12 - number)]
+            changes += [append(actor, (lane, other)[n % 2], begun, "a") for n in range(6)]
+        await asyncio.gather(*changes)
+        await lane.drain()
+        await other.drain()
+        lies = await stored(database, begun)
+        total = 20 + 60 + sum(3 + n for n in range(10)) + sum(12 - n for n in range(10))
+        assert lies.document["next_seq"] == total
+        assert lies.document["version"] == 1 + 80
+
+    async def test_a_group_in_conflict_is_halved_and_every_answer_is_its_own(
+        self, actor: Actor, lane: Lane, database: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        begun = await start(actor, lane)
+        sizes = watch_groups(monkeypatch)
+        watched = Group.carry
+        conflicts = 0
+
+        async def conflicted(self: Group) -> list[Any]:
+            nonlocal conflicts
+            answers = await watched(self)
+            if len(self._changes) > 4:
+                conflicts += 1
+                raise Conflicted
+            return answers
+
+        monkeypatch.setattr(Group, "carry", conflicted)
+        answers = await asyncio.gather(*(append(actor, lane, begun, str(n)) for n in range(33)))
+        assert [each.messages[0][0] for each in answers] == list(range(33))
+        assert conflicts == sum(size > 4 for size in sizes) > 0
+        assert sum(size for size in sizes if size <= 4) == 33
+        assert (await stored(database, begun)).contents == [str(n) for n in range(33)]
+
+    async def test_conflicts_without_end_are_a_503_and_nothing_was_done(
+        self, actor: Actor, lane: Lane, database: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        begun = await start(actor, lane)
+        before = await stored(database, begun)
+        sizes: list[int] = []
+
+        async def conflicted(self: Group) -> list[Any]:
+            sizes.append(len(self._changes))
+            raise Conflicted
+
+        monkeypatch.setattr(lanes.random, "random", lambda: 0.01)
+        with monkeypatch.context() as patched:
+            patched.setattr(Group, "carry", conflicted)
+            outcomes = await asyncio.gather(
+                *(append(actor, lane, begun, str(n)) for n in range(4)), return_exceptions=True
+            )
+        assert all(isinstance(each, Busy) and each.retry_after for each in outcomes)
+        assert len(sizes) <= 4 * lanes.MAX_ATTEMPTS + 1
+        assert await stored(database, begun) == before
+        await append(actor, lane, begun, "later")
+
+    async def test_a_broken_connection_is_not_tried_again(
+        self, actor: Actor, lane: Lane, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        begun = await start(actor, lane)
+        calls = 0
+
+        async def unknown(self: Group) -> list[Any]:
+            nonlocal calls
+            calls += 1
+            raise OutcomeUnknown(retry_after=1)
+
+        monkeypatch.setattr(Group, "carry", unknown)
+        outcomes = await asyncio.gather(
+            *(append(actor, lane, begun, str(n)) for n in range(3)), return_exceptions=True
+        )
+        assert all(isinstance(each, OutcomeUnknown) for each in outcomes)
+        assert calls <= 2
+
+
+class TestAudit:
+    async def test_an_entry_comes_with_the_change_or_not_at_all(
+        self, actor: Actor, lane: Lane, database: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        begun = await start(actor, lane)
+        count = await database["audit_logs"].count_documents({})
+
+        entry = audit.entry
+
+        def no_entry(*args: Any, **more: Any) -> Any:
+            return entry(*args, **more) | {"_id": 1}
+
+        await append(actor, lane, begun, "a")
+        assert await database["audit_logs"].count_documents({}) == count + 1
+        with monkeypatch.context() as patched:
+            patched.setattr(messages.audit, "entry", no_entry)
+            await append(actor, lane, begun, "b")
+            with pytest.raises(Exception, match="E11000"):
+                await append(actor, lane, begun, "c")
+        assert (await stored(database, begun)).contents == ["a", "b"]

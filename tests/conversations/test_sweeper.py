@@ -1,0 +1,294 @@
+"""What nothing points to any more: collected when it is due, not before, and without haste."""
+
+import asyncio
+from collections.abc import Awaitable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from pymongo.errors import AutoReconnect
+
+from answers import found
+from chatvault.conversations import draft, service, sweeper
+from chatvault.conversations import lane as lanes
+from chatvault.conversations.bulk import write_generation
+from chatvault.conversations.draft import Precondition
+from chatvault.conversations.headers import LANE
+from chatvault.conversations.lane import Lane
+from chatvault.conversations.schemas import ConversationCreate, ConversationUpdate, to_stored
+from chatvault.conversations.segments import Segment
+from chatvault.errors import Busy
+from chatvault.fields import now
+from conftest import HttpClient
+from factories import begin, message
+from stored import somebody, stored, tiny_bounds
+
+
+def at(conversation: dict[str, Any], suffix: str = "") -> str:
+    return f"/conversations/{conversation['id']}{suffix}"
+
+
+async def make_due(database: Any) -> None:
+    due = {"due_at": datetime.now(UTC) - timedelta(seconds=1)}
+    await database["retired"].update_many({}, {"$set": due})
+
+
+async def left(database: Any) -> tuple[int, int, int]:
+    """How many segments, revisions and notes there are."""
+    names = ("segments", "revisions", "retired")
+    counts = [await database[name].count_documents({}) for name in names]
+    return counts[0], counts[1], counts[2]
+
+
+@pytest.fixture
+async def long(
+    http: HttpClient, alice: HttpClient, monkeypatch: pytest.MonkeyPatch
+) -> dict[str, Any]:
+    """Thirty messages, two of them edited."""
+    tiny_bounds(monkeypatch)
+    begun = await begin(alice, messages=[message(str(n), id=f"m{n}") for n in range(30)])
+    assert http.app is not None
+    await http.app[LANE].drain()
+    for message_id in ("m0", "m29"):
+        await alice.patch(at(begun, f"/messages/{message_id}"), json={"content": "edited"})
+    return begun
+
+
+class TestSweep:
+    async def test_takes_a_deleted_conversations_rest_only_when_it_is_due(
+        self, alice: HttpClient, long: dict[str, Any], database: Any
+    ) -> None:
+        segments, revisions, _ = await left(database)
+        assert (segments, revisions) == (10, 2)
+        assert (await alice.delete(at(long))).status == 204
+        assert await database["conversations"].count_documents({}) == 0
+
+        assert await sweeper.sweep() == 0
+        assert await left(database) == (10, 2, 1)
+        [note] = await database["retired"].find({}).to_list()
+        assert timedelta(minutes=59) < note["due_at"] - now() <= draft.GRACE
+
+        await make_due(database)
+        assert await sweeper.sweep() == 12
+        assert await left(database) == (0, 0, 0)
+        assert await sweeper.sweep() == 0
+
+    async def test_takes_replaced_segments_and_leaves_the_new(
+        self, alice: HttpClient, long: dict[str, Any], database: Any
+    ) -> None:
+        new = [message(f"n{n}") for n in range(20)]
+        assert (await alice.put(at(long), json={"messages": new})).status == 200
+        await sweeper.sweep()
+        segments, _, notes = await left(database)
+        assert (segments, notes) == (10 + 6, 1)
+        await make_due(database)
+        assert await sweeper.sweep() == 10
+        lies = await stored(database, long["id"])
+        assert lies.contents == [f"n{n}" for n in range(20)]
+        assert (await left(database))[2] == 0
+
+    async def test_leaves_everybody_elses_alone(
+        self, alice: HttpClient, bob: HttpClient, long: dict[str, Any], database: Any
+    ) -> None:
+        his = await begin(bob, messages=[message(str(n), id=f"m{n}") for n in range(30)])
+        await bob.patch(at(his, "/messages/m3"), json={"content": "edited"})
+        hers = await begin(alice, messages=[message(str(n)) for n in range(30)])
+        before = [await found(bob, his["id"]), await found(alice, hers["id"])]
+        await alice.delete(at(long))
+        await make_due(database)
+        assert await sweeper.sweep() == 12
+        assert [await found(bob, his["id"]), await found(alice, hers["id"])] == before
+        assert len(await (await bob.get(at(his, "/messages/m3/revisions"))).json()) == 1
+
+    async def test_deleting_all_retires_all(
+        self, alice: HttpClient, long: dict[str, Any], database: Any
+    ) -> None:
+        for _ in range(5):
+            await begin(alice, messages=[message(str(n)) for n in range(12)])
+        assert (await (await alice.delete("/conversations")).json())["deleted_count"] == 6
+        await make_due(database)
+        await sweeper.sweep()
+        assert await left(database) == (0, 0, 0)
+
+    async def test_is_resumed_where_it_was_interrupted(
+        self,
+        alice: HttpClient,
+        long: dict[str, Any],
+        database: Any,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        await alice.delete(at(long))
+        await make_due(database)
+        monkeypatch.setattr(sweeper, "BATCH", 3)
+        some_ids = sweeper._some_ids
+        calls = 0
+
+        async def break_off(*args: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            if calls == 3:
+                raise AutoReconnect("gone")
+            return await some_ids(*args)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(sweeper, "_some_ids", break_off)
+            with pytest.raises(AutoReconnect):
+                await sweeper.sweep()
+        assert await left(database) == (4, 2, 1)
+        assert (await database["retired"].find_one({}))["swept"] is True
+
+        assert await sweeper.sweep() == 6
+        assert await left(database) == (0, 0, 0)
+
+    async def test_several_may_sweep_at_once(
+        self, alice: HttpClient, long: dict[str, Any], database: Any
+    ) -> None:
+        for _ in range(10):
+            await begin(alice, messages=[message(str(n)) for n in range(12)])
+        await alice.delete("/conversations")
+        segments, revisions, notes = await left(database)
+        assert notes == 11
+        await make_due(database)
+        removed = await asyncio.gather(*(sweeper.sweep() for _ in range(4)))
+        assert sum(removed) == segments + revisions
+        assert await left(database) == (0, 0, 0)
+
+    async def test_trouble_ends_neither_the_sweeper_nor_the_service(
+        self,
+        alice: HttpClient,
+        long: dict[str, Any],
+        database: Any,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        await alice.delete(at(long))
+        await make_due(database)
+        monkeypatch.setattr(sweeper, "PAUSE_SECONDS", 0.01)
+        some_ids = sweeper._some_ids
+        calls = 0
+
+        async def stumble(*args: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            if calls < 3:
+                raise AutoReconnect("gone")
+            return await some_ids(*args)
+
+        monkeypatch.setattr(sweeper, "_some_ids", stumble)
+        running = asyncio.create_task(sweeper.run())
+        for _ in range(200):
+            if await left(database) == (0, 0, 0):
+                break
+            await asyncio.sleep(0.02)
+        running.cancel()
+        assert await left(database) == (0, 0, 0)
+        assert calls > 3
+
+
+class TestNeverFlipped:
+    async def test_a_bulk_write_that_never_came_to_its_end_is_collected(
+        self, alice: HttpClient, long: dict[str, Any], database: Any
+    ) -> None:
+        actor = somebody()
+        wanted = ConversationUpdate.model_validate({"messages": [message("x")] * 50})
+        assert wanted.messages
+        generation, _ = await write_generation(actor, to_stored(wanted.messages, now()))
+        assert generation is not None
+        before = await found(alice, long["id"])
+        segments, _, notes = await left(database)
+        assert (segments, notes) == (10 + 16, 1)
+        await sweeper.sweep()
+        assert (await left(database))[0] == segments
+        await make_due(database)
+        assert await sweeper.sweep() == 16
+        assert (await left(database))[0] == 10
+        assert await found(alice, long["id"]) == before
+
+    @pytest.mark.parametrize("way", ["replace", "begin"])
+    async def test_a_flip_after_the_sweeper_began_is_refused_and_loses_nothing(
+        self,
+        http: HttpClient,
+        database: Any,
+        monkeypatch: pytest.MonkeyPatch,
+        way: str,
+    ) -> None:
+        tiny_bounds(monkeypatch)
+        actor, lane = somebody(), Lane()
+        begun = await service.create(
+            actor,
+            lane,
+            wanted=ConversationCreate.model_validate({"messages": [message("old")] * 10}),
+        )
+        await lane.drain()
+        before = await stored(database, begun)
+        written = service.write_generation
+
+        async def write_and_be_late(*args: Any) -> Any:
+            prepared = await written(*args)
+            if prepared[0] is not None:
+                await make_due(database)
+                await sweeper.sweep()
+            return prepared
+
+        many = {"messages": [message("new")] * 30}
+        update = ConversationUpdate.model_validate(many)
+        with monkeypatch.context() as patched:
+            patched.setattr(service, "write_generation", write_and_be_late)
+            change: Awaitable[Any] = (
+                service.create(actor, lane, wanted=ConversationCreate.model_validate(many))
+                if way == "begin"
+                else service.update(
+                    actor, lane, conversation_id=begun, wanted=update, precondition=Precondition()
+                )
+            )
+            with pytest.raises(Busy):
+                await change
+        assert await database["conversations"].count_documents({}) == 1
+        assert (await stored(database, begun)).messages == before.messages
+        await service.update(
+            actor, lane, conversation_id=begun, wanted=update, precondition=Precondition()
+        )
+        assert (await stored(database, begun)).contents == ["new"] * 30
+
+    async def test_a_flip_beside_the_sweeper_wins_or_loses_whole(
+        self, http: HttpClient, database: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        tiny_bounds(monkeypatch)
+        monkeypatch.setattr(draft, "GRACE", timedelta(0))
+        monkeypatch.setattr("chatvault.conversations.bulk.GRACE", timedelta(milliseconds=8))
+        monkeypatch.setattr(lanes.random, "random", lambda: 0.01)
+        actor, lane = somebody(), Lane()
+        begun = await service.create(
+            actor, lane, wanted=ConversationCreate.model_validate({"messages": [message("-1")]})
+        )
+        stopped = False
+
+        async def keep_sweeping() -> None:
+            while not stopped:
+                await sweeper.sweep()
+                await asyncio.sleep(0)
+
+        sweeping = asyncio.create_task(keep_sweeping())
+        outcomes = {"won": 0, "lost": 0}
+        last = "-1"
+        for number in range(20):
+            many = {"messages": [message(str(number))] * 12}
+            try:
+                await service.update(
+                    actor,
+                    lane,
+                    conversation_id=begun,
+                    wanted=ConversationUpdate.model_validate(many),
+                    precondition=Precondition(),
+                )
+            except Busy:
+                outcomes["lost"] += 1
+            else:
+                outcomes["won"] += 1
+                last = str(number)
+            assert set((await stored(database, begun)).contents) == {last}
+        stopped = True
+        await sweeping
+        await sweeper.sweep()
+        assert outcomes["won"] > 0
+        lies = await stored(database, begun)
+        assert await Segment.get_pymongo_collection().count_documents({}) == len(lies.segments)

@@ -31,6 +31,26 @@ class Status(StrEnum):
     ARCHIVED = "archived"
 
 
+# Whose conversations, of which status, how many, and after how many.
+Listing = tuple[ObjectId, Status | None, int, int]
+
+
+def _listing_pipelines(
+    owner_id: ObjectId, status: Status | None, limit: int, offset: int, *, tag: Raw
+) -> tuple[list[Raw], list[Raw]]:
+    """What finds a page, and what counts all that it is a page of."""
+    mine = {"user_id": owner_id, **({"status": status.value} if status else {})}
+    page: list[Raw] = [
+        {"$match": mine},
+        {"$sort": {"updated_at": DESCENDING, "_id": DESCENDING}},
+        {"$skip": offset},
+        {"$limit": limit},
+        {"$project": dict.fromkeys((*SUMMARY_FIELDS, "message_bytes", "tail_bytes"), True)},
+        tag,
+    ]
+    return page, [{"$match": mine}, {"$count": "total"}, tag]
+
+
 class MessageRole(StrEnum):
     """Who says it."""
 
@@ -97,6 +117,7 @@ class Conversation(Document):
     version: int = 1
 
     reads: ClassVar[Batcher[tuple[ObjectId, ObjectId], Raw | None]]
+    lists: ClassVar[Batcher[Listing, tuple[list[Raw], int]]]
 
     class Settings:
         """Beanie's."""
@@ -140,6 +161,7 @@ class Conversation(Document):
     def bind_reads(cls) -> None:
         """Let reads share queries, for as long as the class is bound to its database."""
         cls.reads = Batcher(cls._find_many, max_size=32, concurrency=2)
+        cls.lists = Batcher(cls._list_many, max_size=16, concurrency=2)
 
     @classmethod
     def for_reading(cls) -> AsyncCollection[Raw]:
@@ -160,28 +182,28 @@ class Conversation(Document):
 
     @classmethod
     async def list_raw(
-        cls,
-        actor: Actor,
-        *,
-        status: Status | None,
-        limit: int,
-        offset: int,
+        cls, actor: Actor, *, status: Status | None, limit: int, offset: int
     ) -> tuple[list[Raw], int]:
         """A page of the actor's documents without messages, newest change first, and the total."""
-        query = cls.owned_by(actor, **({"status": status.value} if status else {}))
-        count = {"coll": cls.Settings.name, "pipeline": [{"$match": query}, {"$count": "total"}]}
-        pipeline: list[Raw] = [
-            {"$match": query},
-            {"$sort": {"updated_at": DESCENDING, "_id": DESCENDING}},
-            {"$skip": offset},
-            {"$limit": limit},
-            {"$project": dict.fromkeys((*SUMMARY_FIELDS, "message_bytes", "tail_bytes"), True)},
-            # One round trip for both; the count comes last.
-            {"$unionWith": count},
-        ]
-        found = await (await cls.for_reading().aggregate(pipeline)).to_list()
-        total = found.pop()["total"] if found else 0
-        return found, total
+        return await cls.lists.submit((actor.owner_id, status, limit, offset))
+
+    @classmethod
+    async def _list_many(cls, wanted: list[Listing]) -> list[tuple[list[Raw], int]]:
+        pipeline: list[Raw] = []
+        pages: dict[Listing, list[Raw]] = {each: [] for each in wanted}
+        totals: dict[Listing, int] = dict.fromkeys(wanted, 0)
+        asked = list(pages)
+        for number, listing in enumerate(asked):
+            for part in _listing_pipelines(*listing, tag={"$set": {"asked": number}}):
+                whole = {"coll": cls.Settings.name, "pipeline": part}
+                pipeline += [{"$unionWith": whole}] if pipeline else part
+        async for found in await cls.for_reading().aggregate(pipeline):
+            listing = asked[found.pop("asked")]
+            if "total" in found:
+                totals[listing] = found["total"]
+            else:
+                pages[listing].append(found)
+        return [(pages[each], totals[each]) for each in wanted]
 
     @classmethod
     async def find_some(cls, actor: Actor, ids: list[ObjectId]) -> dict[ObjectId, Raw]:

@@ -27,8 +27,9 @@ class Lane:
 
     A group reads the heads by owner, decides each change in the order of arrival, and writes
     what was accepted with all audit entries in one transaction. A change that is refused fails
-    alone, and a lone one waits for nobody. Only other processes can be in the way: then the
-    group is halved and tried again, a bounded number of times.
+    alone. A lone one waits for nobody; a few beside a group in flight join the next. Only other
+    processes can be in the way: then the group is halved and tried again, a bounded number of
+    times.
 
     Where a group leaves a conversation with too many embedded messages, the lane itself adds
     the change that moves the older ones to segments.
@@ -79,6 +80,9 @@ class Lane:
 
     def _dispatch(self) -> None:
         while self._waiting and len(self._running) < self._groups:
+            if self._running and len(self._waiting) < self._group_size // 2:
+                # Few join the next group instead: the fewer the groups, the less work for all.
+                return
             group = self._pick()
             if not group:
                 return

@@ -8,9 +8,9 @@ from pymongo.errors import AutoReconnect
 
 from answers import found, problem
 from chatvault.conversations import bulk, messages, service
-from chatvault.conversations.draft import Precondition
 from chatvault.conversations.headers import LANE
 from chatvault.conversations.lane import Lane
+from chatvault.conversations.preconditions import Precondition
 from chatvault.conversations.schemas import ConversationCreate, ConversationUpdate, MessageIn
 from chatvault.conversations.segments import Segment
 from chatvault.errors import MessageIdTaken
@@ -230,7 +230,7 @@ class TestBeside:
         appending = [asyncio.create_task(append("52")), asyncio.create_task(append("other"))]
         await asyncio.sleep(0)
         await blocker
-        lane._running.discard(blocker)  # type: ignore[arg-type]  # as above
+        lane._running.discard(blocker)
         await lane.drain()
         await putting
         appended = await appending[0]
@@ -263,7 +263,7 @@ class TestBroken:
                 await collection.insert_many(batch)
 
         with monkeypatch.context() as patched:
-            patched.setattr(bulk.Segment, "get_pymongo_collection", Breaking)
+            patched.setattr(Segment, "get_pymongo_collection", Breaking)
             answer = await alice.put(at(begun), json={"messages": numbered(90, start=100)})
             await problem(answer, 503, "unavailable")
 

@@ -12,12 +12,12 @@ from answers import found, problem
 from chatvault.actor import Actor
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
-from chatvault.conversations import lane as lanes
 from chatvault.conversations import messages, service
-from chatvault.conversations.draft import Draft, Precondition
+from chatvault.conversations.draft import Draft
 from chatvault.conversations.group import Change, Conflicted, Group
 from chatvault.conversations.headers import LANE
-from chatvault.conversations.lane import Lane
+from chatvault.conversations.lane import MAX_ATTEMPTS, Lane
+from chatvault.conversations.preconditions import Precondition
 from chatvault.conversations.schemas import (
     ConversationCreate,
     ConversationPatch,
@@ -410,14 +410,14 @@ class TestConflicts:
             sizes.append(len(self._changes))
             raise Conflicted
 
-        monkeypatch.setattr(lanes.random, "random", lambda: 0.01)
+        monkeypatch.setattr("random.random", lambda: 0.01)
         with monkeypatch.context() as patched:
             patched.setattr(Group, "carry", conflicted)
             outcomes = await asyncio.gather(
                 *(append(actor, lane, begun, str(n)) for n in range(4)), return_exceptions=True
             )
         assert all(isinstance(each, Busy) and each.retry_after for each in outcomes)
-        assert len(sizes) <= 4 * lanes.MAX_ATTEMPTS + 1
+        assert len(sizes) <= 4 * MAX_ATTEMPTS + 1
         assert await stored(database, begun) == before
         await append(actor, lane, begun, "later")
 
@@ -455,7 +455,7 @@ class TestAudit:
         await append(actor, lane, begun, "a")
         assert await database["audit_logs"].count_documents({}) == count + 1
         with monkeypatch.context() as patched:
-            patched.setattr(messages.audit, "entry", no_entry)
+            patched.setattr(audit, "entry", no_entry)
             await append(actor, lane, begun, "b")
             with pytest.raises(Exception, match="E11000"):
                 await append(actor, lane, begun, "c")

@@ -9,12 +9,10 @@ import pytest
 from pymongo.errors import AutoReconnect
 
 from answers import found
-from chatvault.conversations import draft, service, sweeper
-from chatvault.conversations import lane as lanes
-from chatvault.conversations.bulk import write_generation
-from chatvault.conversations.draft import Precondition
+from chatvault.conversations import bulk, draft, service, sweeper
 from chatvault.conversations.headers import LANE
 from chatvault.conversations.lane import Lane
+from chatvault.conversations.preconditions import Precondition
 from chatvault.conversations.schemas import ConversationCreate, ConversationUpdate, to_stored
 from chatvault.conversations.segments import Segment
 from chatvault.errors import Busy
@@ -191,7 +189,7 @@ class TestNeverFlipped:
         actor = somebody()
         wanted = ConversationUpdate.model_validate({"messages": [message("x")] * 50})
         assert wanted.messages
-        generation, _ = await write_generation(actor, to_stored(wanted.messages, now()))
+        generation, _ = await bulk.write_generation(actor, to_stored(wanted.messages, now()))
         assert generation is not None
         before = await found(alice, long["id"])
         segments, _, notes = await left(database)
@@ -220,7 +218,7 @@ class TestNeverFlipped:
         )
         await lane.drain()
         before = await stored(database, begun)
-        written = service.write_generation
+        written = bulk.write_generation
 
         async def write_and_be_late(*args: Any) -> Any:
             prepared = await written(*args)
@@ -255,7 +253,7 @@ class TestNeverFlipped:
         tiny_bounds(monkeypatch)
         monkeypatch.setattr(draft, "GRACE", timedelta(0))
         monkeypatch.setattr("chatvault.conversations.bulk.GRACE", timedelta(milliseconds=8))
-        monkeypatch.setattr(lanes.random, "random", lambda: 0.01)
+        monkeypatch.setattr("random.random", lambda: 0.01)
         actor, lane = somebody(), Lane()
         begun = await service.create(
             actor, lane, wanted=ConversationCreate.model_validate({"messages": [message("-1")]})

@@ -2,6 +2,7 @@
 
 import io
 import json
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,9 +10,17 @@ import pytest
 from bson import ObjectId
 
 from chatvault.actor import Actor, Door
-from chatvault.conversations import bulk, draft, segments
+from chatvault.conversations import segments
 
 Raw = dict[str, Any]
+DOMAIN = "chatvault.conversations."
+TINY = {
+    "TAIL_LENGTH": 4,
+    "TAIL_KEPT": 2,
+    "MAX_LENGTH": 3,
+    "CARRIED_LENGTH": 5,
+    "BATCH_BYTES": 512,
+}
 
 
 @dataclass(frozen=True)
@@ -62,13 +71,11 @@ async def stored(database: Any, conversation_id: str | ObjectId) -> Stored:
 
 def tiny_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a handful of messages be enough for segments and for bulk writes."""
-    for module, names in (
-        (segments, {"TAIL_LENGTH": 4, "TAIL_KEPT": 2, "MAX_LENGTH": 3}),
-        (draft, {"TAIL_LENGTH": 4, "MAX_LENGTH": 3}),
-        (bulk, {"CARRIED_LENGTH": 5, "BATCH_BYTES": 512}),
-    ):
-        for name, value in names.items():
-            monkeypatch.setattr(module, name, value)
+    for module in [each for name, each in sys.modules.items() if name.startswith(DOMAIN)]:
+        for name, value in TINY.items():
+            # A constant is looked up where it was imported to.
+            if hasattr(module, name):
+                monkeypatch.setattr(module, name, value)
 
 
 def somebody() -> Actor:

@@ -33,7 +33,7 @@ MODULES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py"))
 OPERATIONS = list(chain.from_iterable(ROUTES))
 MAX_LINES = 400
 # To be divided; until then they must not grow much.
-LONGER = {"conversations/draft.py": 500}
+LONGER: dict[str, int] = {}
 
 # Beside each domain's routes: what stands between the wire and the house.
 SPEAK_HTTP = {
@@ -62,6 +62,7 @@ SPEAK_MONGODB = {
     "audit/refusals.py": "keeps what could not be stored",
     "audit/review.py": "the audit log's service for reviewers",
     "conversations/draft.py": "the writes that a decision becomes",
+    "conversations/segment_writes.py": "the same, of segments",
     "conversations/group.py": "reads and writes a lane's group",
     "conversations/idempotency.py": "a document and its queries",
     "conversations/segments.py": "a document and its queries",
@@ -71,6 +72,7 @@ SPEAK_MONGODB = {
 # The outermost doors, and who hands a failure on to each of those who wait for it.
 CATCH_EVERYTHING = {
     "middlewares.py": 2,
+    "web.py": 1,
     "batching.py": 1,
     "conversations/lane.py": 2,
     "database.py": 1,

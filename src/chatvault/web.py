@@ -1,6 +1,7 @@
 """Reading requests and writing answers: parsing, JSON, validators, pages."""
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import AsyncGenerator, Mapping
 from datetime import datetime
 from typing import Any, TypeVar
 from urllib.parse import urlencode
@@ -129,6 +130,27 @@ def json_response(
     return web.Response(
         body=to_json(value), status=status, headers=headers, content_type="application/json"
     )
+
+
+async def stream(
+    request: web.Request, chunks: AsyncGenerator[bytes], *, headers: Mapping[str, str]
+) -> web.StreamResponse:
+    """An answer that leaves chunk by chunk; one that cannot be given whole is broken off."""
+    response = web.StreamResponse(headers=headers)
+    await response.prepare(request)
+    try:
+        async with contextlib.aclosing(chunks):
+            async for chunk in chunks:
+                await response.write(chunk)
+            await response.write_eof()
+    except ConnectionError:
+        return response  # Nobody listens any more.
+    except Exception:
+        # What was sent cannot be taken back: the client has to see that it is not whole.
+        if request.transport is not None:
+            request.transport.abort()
+        raise
+    return response
 
 
 def etag(version: int) -> str:

@@ -4,6 +4,8 @@ import json
 from datetime import datetime
 from typing import Any
 
+from yarl import URL
+
 from chatvault.actor import Role
 from chatvault.audit.export import FORMULA_STARTS, lines
 from chatvault.audit.schemas import ExportFormat
@@ -75,9 +77,8 @@ class TestFilters:
             while target:
                 answer = await auditor.get(target)
                 seen += await answer.json()
-                target = (
-                    str(answer.links["next"]["url"].relative()) if "next" in answer.links else None
-                )
+                links = answer.links
+                target = URL(links["next"]["url"]).path_qs if "next" in links else None
             assert seen == expected
 
 

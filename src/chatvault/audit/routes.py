@@ -1,5 +1,7 @@
 """The audit log over HTTP: for auditors and admins, and for users what is about themselves."""
 
+from collections.abc import AsyncGenerator
+
 from aiohttp import web
 
 from chatvault.actor import Actor
@@ -18,7 +20,7 @@ from chatvault.audit.schemas import (
 )
 from chatvault.errors import Denied
 from chatvault.routing import Routes
-from chatvault.web import RECORDER, json_response, link_to
+from chatvault.web import RECORDER, json_response, link_to, stream
 
 PATH = "/admin/audit-logs"
 routes = Routes("audit")
@@ -65,18 +67,17 @@ async def export_audit_logs(
 ) -> web.StreamResponse:
     """Export entries, oldest first, as NDJSON or CSV."""
     batches = await review.export_entries(actor, request.app[RECORDER], query=query)
-    response = web.StreamResponse(
-        headers={
-            "Content-Type": export.MEDIA_TYPES[query.format],
-            "Content-Disposition": f'attachment; filename="audit-logs.{query.format}"',
-        }
-    )
-    await response.prepare(request)
-    await response.write(export.head(query.format))
-    async for entries in batches:
-        await response.write(export.lines(entries, query.format))
-    await response.write_eof()
-    return response
+
+    async def chunks() -> AsyncGenerator[bytes]:
+        yield export.head(query.format)
+        async for entries in batches:
+            yield export.lines(entries, query.format)
+
+    headers = {
+        "Content-Type": export.MEDIA_TYPES[query.format],
+        "Content-Disposition": f'attachment; filename="audit-logs.{query.format}"',
+    }
+    return await stream(request, chunks(), headers=headers)
 
 
 @routes.route("GET", "/users/me/audit-logs", Action.AUDIT_LIST_MINE, returns=list[AuditEntryOut])

@@ -8,24 +8,20 @@ from bson import ObjectId
 from pymongo import DeleteMany, DeleteOne, InsertOne, UpdateOne
 
 from chatvault.audit.models import Entry
+from chatvault.conversations import segment_writes
 from chatvault.conversations.models import Raw
 from chatvault.conversations.segments import (
-    MAX_BYTES,
-    MAX_LENGTH,
     TAIL_BYTES,
     TAIL_LENGTH,
-    cut,
     is_living,
     size_of,
     split_tail,
 )
-from chatvault.errors import ChatvaultError, NotFound, PreconditionRequired, StaleVersion
+from chatvault.errors import ChatvaultError, NotFound
 from chatvault.fields import now
 
 # Beyond this an append waits for the move, so that the document stays far from 16 MB.
 TAIL_HARD_BYTES = 8 * 1024 * 1024
-# Beyond this a segment that an edit lets grow is cut anew, for the same reason.
-SEGMENT_HARD_BYTES = 4 * 1024 * 1024
 # How long what is retired may still be read by those who began before.
 GRACE = timedelta(hours=1)
 
@@ -34,37 +30,6 @@ Write = InsertOne[Raw] | UpdateOne | DeleteOne | DeleteMany
 
 class Stalled(ChatvaultError):
     """The decision waits until older messages have moved; the lane sees to it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Precondition:
-    """What an If-Match header asks for.
-
-    Attributes:
-        given: whether there was one.
-        versions: those that match; None matches any.
-    """
-
-    given: bool = False
-    versions: frozenset[int] | None = None
-
-    def check(self, version: int) -> None:
-        """Let only a matching version pass.
-
-        Raises:
-            StaleVersion: it is another one.
-        """
-        if self.versions is not None and version not in self.versions:
-            raise StaleVersion
-
-    def require(self) -> None:
-        """Let only those pass who said what they have seen.
-
-        Raises:
-            PreconditionRequired: there was no If-Match.
-        """
-        if not self.given:
-            raise PreconditionRequired
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,16 +288,15 @@ class Draft:
             return
         moved, kept = split_tail(tail)
         start = head["tail_seq"] - head["first_seq"]
-        rest = self._extend_last_segment(moved)
-        self.segments += [
-            InsertOne(segment)
-            for segment in cut(
-                rest,
-                owner_id=self.owner_id,
-                generation=head["generation"],
-                start=start + len(moved) - len(rest),
-            )
-        ]
+        grown, rest = segment_writes.extend(self._last_segment, moved)
+        self._last_segment = None
+        self.segments += grown
+        self.segments += segment_writes.add(
+            rest,
+            owner_id=self.owner_id,
+            generation=head["generation"],
+            start=start + len(moved) - len(rest),
+        )
         self._tail = kept
         self._rewritten = True
         self._set(
@@ -344,34 +308,6 @@ class Draft:
         """Decide that the conversation ends; the sweeper collects what lies beside it."""
         self._retire_generation(with_revisions=True)
         self._deleted = True
-
-    def _extend_last_segment(self, moved: list[Raw]) -> list[Raw]:
-        """Let the newest segment take what it has room for; returns the rest."""
-        last = self._last_segment
-        if last is None:
-            return moved
-        room = MAX_LENGTH - last["length"]
-        room_bytes = MAX_BYTES - last["bytes"]
-        taken: list[Raw] = []
-        for message in moved[:room]:
-            room_bytes -= size_of(message)
-            if room_bytes < 0:
-                break
-            taken.append(message)
-        if taken:
-            grown = {
-                "length": len(taken),
-                "living": sum(map(is_living, taken)),
-                "bytes": sum(map(size_of, taken)),
-            }
-            self.segments.append(
-                UpdateOne(
-                    {"_id": last["_id"], "user_id": self.owner_id, "length": last["length"]},
-                    {"$push": {"messages": {"$each": taken}}, "$inc": grown},
-                )
-            )
-        self._last_segment = None
-        return moved[len(taken) :]
 
     def _put(self, located: Located, message: Raw, at: datetime) -> None:
         head = self.head
@@ -387,43 +323,19 @@ class Draft:
             self._rewritten = True
             changes["tail_bytes"] = head["tail_bytes"] + grown
         else:
-            self._put_in_segment(located, message, grown, died=died)
+            self._put_in_segment(located, message, died=died)
         self._known[message["id"]] = Located(message, located.seq, located.segment)
         self._set(**changes)
         self._touch(at)
 
-    def _put_in_segment(self, located: Located, message: Raw, grown: int, *, died: bool) -> None:
+    def _put_in_segment(self, located: Located, message: Raw, *, died: bool) -> None:
         segment = located.segment
         assert segment is not None  # noqa: S101  # the caller looked
         index = located.seq - self.head["first_seq"] - segment["start"]
-        segment["messages"][index] = message
-        segment["bytes"] += grown
-        mine = {"_id": segment["_id"], "user_id": self.owner_id}
-        if grown > 0 and segment["bytes"] > SEGMENT_HARD_BYTES:
-            self._cut_segment(segment, mine)
-            return
-        self.segments.append(
-            UpdateOne(
-                {**mine, f"messages.{index}.id": message["id"]},
-                {
-                    "$set": {f"messages.{index}": message},
-                    "$inc": {"bytes": grown, "living": -int(died)},
-                },
-            )
-        )
-
-    def _cut_segment(self, segment: Raw, mine: Raw) -> None:
-        """Spread a segment that grew too large over several."""
-        first, *others = cut(
-            segment["messages"],
-            owner_id=self.owner_id,
-            generation=segment["generation"],
-            start=segment["start"],
-        )
-        kept = {name: first[name] for name in ("length", "living", "bytes", "messages")}
-        self.segments.append(UpdateOne({**mine, "length": segment["length"]}, {"$set": kept}))
-        self.segments += [InsertOne(other) for other in others]
-        self._cut.add(segment["_id"])
+        writes, is_cut = segment_writes.put(segment, index, message, died=died)
+        self.segments += writes
+        if is_cut:
+            self._cut.add(segment["_id"])
 
     def _retire_generation(self, *, with_revisions: bool = False) -> None:
         head = self.head

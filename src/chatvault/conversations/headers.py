@@ -7,9 +7,9 @@ from aiohttp import web
 from pydantic import BaseModel, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
-from chatvault.conversations.draft import Precondition
 from chatvault.conversations.idempotency import Repeat
 from chatvault.conversations.lane import Lane
+from chatvault.conversations.preconditions import Precondition
 from chatvault.web import SECRET_KEY
 
 LANE = web.AppKey("lane", Lane)

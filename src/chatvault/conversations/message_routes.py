@@ -1,6 +1,7 @@
 """A conversation's messages over HTTP."""
 
 import contextlib
+from collections.abc import AsyncGenerator
 from typing import Annotated, Self
 
 from aiohttp import web
@@ -29,7 +30,7 @@ from chatvault.conversations.schemas import (
 )
 from chatvault.errors import MessageIdTaken, NotFound, NotLastAnswer, StaleVersion, TooLarge
 from chatvault.routing import Routes
-from chatvault.web import RECORDER, etag, json_response, link_to, to_json
+from chatvault.web import RECORDER, etag, json_response, link_to, stream, to_json
 
 NDJSON = "application/x-ndjson"
 LATEST = 2**53
@@ -115,22 +116,13 @@ async def _stream(request: web.Request, actor: Actor, path: ConversationPath) ->
     runs = await messages.stream_all(
         actor, request.app[RECORDER], conversation_id=path.conversation_id
     )
-    response = web.StreamResponse(headers={"Content-Type": NDJSON})
-    await response.prepare(request)
-    try:
+
+    async def lines() -> AsyncGenerator[bytes]:
         async with contextlib.aclosing(runs):
             async for run in runs:
-                lines = (to_json(message_wire(placed)) + b"\n" for placed in run)
-                await response.write(b"".join(lines))
-            await response.write_eof()
-    except ConnectionError:
-        return response  # Nobody listens any more.
-    except Exception:
-        # What was sent cannot be taken back: the client has to see that it is not whole.
-        if request.transport is not None:
-            request.transport.abort()
-        raise
-    return response
+                yield b"".join(to_json(message_wire(placed)) + b"\n" for placed in run)
+
+    return await stream(request, lines(), headers={"Content-Type": NDJSON})
 
 
 @routes.route(

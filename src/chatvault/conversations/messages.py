@@ -12,11 +12,12 @@ from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.audit.recorder import Recorder
 from chatvault.conversations.bulk import CARRIED_BYTES
-from chatvault.conversations.draft import Draft, Located, Precondition
+from chatvault.conversations.draft import Draft, Located
 from chatvault.conversations.group import Change, Repeatable
 from chatvault.conversations.idempotency import Repeat
 from chatvault.conversations.lane import Lane
 from chatvault.conversations.models import Conversation, MessageRole, Raw
+from chatvault.conversations.preconditions import Precondition
 from chatvault.conversations.reading import (
     MessagePage,
     Placed,

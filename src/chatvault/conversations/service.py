@@ -11,11 +11,12 @@ from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.audit.recorder import Recorder
 from chatvault.conversations.bulk import write_generation
-from chatvault.conversations.draft import Draft, Precondition
+from chatvault.conversations.draft import Draft
 from chatvault.conversations.group import Change, Repeatable
 from chatvault.conversations.idempotency import Repeat
 from chatvault.conversations.lane import Lane
 from chatvault.conversations.models import Conversation, Raw, Status
+from chatvault.conversations.preconditions import Precondition
 from chatvault.conversations.reading import (
     LIST_BYTES,
     WHOLE_BYTES,

@@ -1,0 +1,94 @@
+"""The statements that change segments: growing the newest, editing in one, cutting one anew."""
+
+from bson import ObjectId
+from pymongo import InsertOne, UpdateOne
+
+from chatvault.conversations.models import Raw
+from chatvault.conversations.segments import MAX_BYTES, MAX_LENGTH, cut, is_living, size_of
+
+# Beyond this a segment that an edit lets grow is cut anew, so that it stays far from 16 MB.
+SEGMENT_HARD_BYTES = 4 * 1024 * 1024
+
+SegmentWrite = InsertOne[Raw] | UpdateOne
+
+
+def extend(last: Raw | None, moved: list[Raw]) -> tuple[list[SegmentWrite], list[Raw]]:
+    """Let the newest segment take what it has room for.
+
+    Args:
+        last: that segment without its messages, if there is one.
+        moved: the messages that come after it.
+
+    Returns:
+        The statements, and the messages that are left over.
+    """
+    if last is None:
+        return [], moved
+    room = MAX_LENGTH - last["length"]
+    room_bytes = MAX_BYTES - last["bytes"]
+    taken: list[Raw] = []
+    for message in moved[:room]:
+        room_bytes -= size_of(message)
+        if room_bytes < 0:
+            break
+        taken.append(message)
+    if not taken:
+        return [], moved
+    grown = {
+        "length": len(taken),
+        "living": sum(map(is_living, taken)),
+        "bytes": sum(map(size_of, taken)),
+    }
+    mine = {"_id": last["_id"], "user_id": last["user_id"], "length": last["length"]}
+    update = {"$push": {"messages": {"$each": taken}}, "$inc": grown}
+    return [UpdateOne(mine, update)], moved[len(taken) :]
+
+
+def add(
+    messages: list[Raw], *, owner_id: ObjectId, generation: ObjectId, start: int
+) -> list[SegmentWrite]:
+    """Put messages into segments of their own, the first of them at `start`."""
+    made = cut(messages, owner_id=owner_id, generation=generation, start=start)
+    return [InsertOne(segment) for segment in made]
+
+
+def put(segment: Raw, index: int, message: Raw, *, died: bool) -> tuple[list[SegmentWrite], bool]:
+    """Put another message in the place of one.
+
+    Args:
+        segment: with its messages; it is changed along.
+        index: the place within it.
+        message: what shall stand there.
+        died: the place loses a living message.
+
+    Returns:
+        The statements, and whether they cut the segment, so that its places changed.
+    """
+    grown = size_of(message) - size_of(segment["messages"][index])
+    segment["messages"][index] = message
+    segment["bytes"] += grown
+    if grown > 0 and segment["bytes"] > SEGMENT_HARD_BYTES:
+        return _cut_anew(segment), True
+    mine = {
+        "_id": segment["_id"],
+        "user_id": segment["user_id"],
+        f"messages.{index}.id": message["id"],
+    }
+    update = {
+        "$set": {f"messages.{index}": message},
+        "$inc": {"bytes": grown, "living": -int(died)},
+    }
+    return [UpdateOne(mine, update)], False
+
+
+def _cut_anew(segment: Raw) -> list[SegmentWrite]:
+    """Spread a segment that grew too large over several."""
+    first, *others = cut(
+        segment["messages"],
+        owner_id=segment["user_id"],
+        generation=segment["generation"],
+        start=segment["start"],
+    )
+    kept = {name: first[name] for name in ("length", "living", "bytes", "messages")}
+    mine = {"_id": segment["_id"], "user_id": segment["user_id"], "length": segment["length"]}
+    return [UpdateOne(mine, {"$set": kept}), *(InsertOne(other) for other in others)]

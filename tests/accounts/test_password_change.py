@@ -49,7 +49,7 @@ class TestChangePassword:
         answer = await change(alice, current="wrong horse")
 
         assert answer.status == 401
-        assert (await answer.json())["detail"] == "The current password is wrong."
+        assert (await answer.json())["detail"] == "The current password is wrong"
         assert await log_in(http, PASSWORD) == 200
 
     @pytest.mark.parametrize("new", ["short", "x" * 1025])

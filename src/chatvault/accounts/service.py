@@ -142,7 +142,7 @@ async def change_password(
     await throttle.admit(account=account, address=actor.address)
     user = await User.get(actor.owner_id)
     if user is None or not await hasher.verify(current_password, user.password_hash):
-        raise InvalidCredentials("The current password is wrong.")
+        raise InvalidCredentials("The current password is wrong")
     await throttle.forgive(account=account, address=actor.address)
     hashed = await hasher.hash(new_password)
 
@@ -150,7 +150,7 @@ async def change_password(
         # The filter repeats what was checked: an operator may have set another one since.
         checked = {"password_hash": user.password_hash, "is_active": True}
         if await _set(user.id, {"password_hash": hashed}, session, checked) is None:
-            raise InvalidCredentials("The current password is wrong.")
+            raise InvalidCredentials("The current password is wrong")
         others = Session.owned_by(actor, _id={"$ne": actor.session_id})
         ended = await Session.get_pymongo_collection().delete_many(others, session=session)
         await _record(
@@ -217,12 +217,12 @@ async def _change(actor: Actor, username: str, fields: dict[str, object], action
     _require_operator(actor)
     user = await find_by_username(username)
     if user is None:
-        raise NotFound(f"There is no user {username!r}.")
+        raise NotFound(f"There is no user {username!r}")
 
     async def change(session: AsyncClientSession) -> User:
         changed = await _set(user.id, fields, session)
         if changed is None:
-            raise NotFound(f"There is no user {username!r}.")
+            raise NotFound(f"There is no user {username!r}")
         await Session.get_pymongo_collection().delete_many({"user_id": user.id}, session=session)
         await _record(actor, action, user.id, session)
         return changed

@@ -145,8 +145,12 @@ class Lane:
             if group[1:] and _is_ones_own(error):
                 for change in group:
                     await self._try([change], attempt)
-            else:
-                _fail(group, error)
+                return
+            _fail(group, error)
+            if getattr(error, "timeout", False):
+                # Those behind would wait once more as long for the same.
+                _fail(self._waiting, error)
+                self._waiting.clear()
         else:
             self._settle(group, answers, groups[-1].drafts)
 

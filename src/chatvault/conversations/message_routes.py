@@ -103,12 +103,14 @@ def _links(request: web.Request, query: PageQuery, page: MessagePage) -> dict[st
     if not page.messages:
         return headers
     oldest, newest = page.messages[0][0], page.messages[-1][0]
+    backwards = query.before is not None
     links = []
-    if page.has_more or query.before is not None:
+    if page.has_more or backwards:  # backwards even from the newest: what arrives comes next
         links.append((link_to(request, drop="offset before", after=newest), "next"))
-    if page.has_more or query.before is None:
+    if page.has_more if backwards else oldest > page.first_seq:
         links.append((link_to(request, drop="offset after", before=oldest), "prev"))
-    headers["Link"] = ", ".join(f'<{target}>; rel="{name}"' for target, name in links)
+    if links:
+        headers["Link"] = ", ".join(f'<{target}>; rel="{name}"' for target, name in links)
     return headers
 
 
@@ -186,6 +188,7 @@ async def append_batch(
         conversation_id=path.conversation_id,
         wanted=body.messages,
         repeat=await repeat_of(request, headers.key),
+        action=Action.CONVERSATION_APPEND_MESSAGES,
     )
     shown = {
         "messages": [message_wire(placed) for placed in appended.messages],

@@ -59,6 +59,7 @@ async def append(
     conversation_id: ObjectId,
     wanted: list[MessageIn],
     repeat: Repeat | None = None,
+    action: Action = Action.CONVERSATION_APPEND_MESSAGE,
 ) -> Appended:
     """Store messages at the end, all or none; the same ids with the same words change nothing.
 
@@ -72,11 +73,6 @@ async def append(
     messages = to_stored(wanted, at)
     if sum(map(size_of, messages)) > CARRIED_BYTES:
         raise TooLarge(f"A batch may have at most {CARRIED_BYTES // 1024**2} MB of messages.")
-    action = (
-        Action.CONVERSATION_APPEND_MESSAGE
-        if len(wanted) == 1
-        else Action.CONVERSATION_APPEND_MESSAGES
-    )
 
     def decide(draft: Draft) -> Appended:
         assert draft.head  # noqa: S101  # raises NotFound

@@ -45,6 +45,7 @@ class MessagePage:
     offset: int | None
     has_more: bool
     version: int
+    first_seq: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -350,7 +351,12 @@ def _page(
     conversation: Raw, messages: list[Placed], *, has_more: bool, offset: int | None = None
 ) -> MessagePage:
     return MessagePage(
-        messages, conversation["total_messages"], offset, has_more, conversation["version"]
+        messages,
+        conversation["total_messages"],
+        offset,
+        has_more,
+        conversation["version"],
+        conversation["first_seq"],
     )
 
 

@@ -67,7 +67,8 @@ async def _import(
     user = await accounts.find_by_username(username)
     if user is None:
         raise NotFound(
-            f"There is no user {username!r}; make one with `chatvault users create {username}`."
+            f"There is no user {username!r}; make one with "
+            f"`chatvault users create {username} --email ADDRESS`."
         )
     lane = Lane()
     try:
@@ -95,12 +96,16 @@ def _progress() -> Progress:
     )
 
 
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def _print(report: Report, *, dry_run: bool) -> None:
     would = "would be " if dry_run else ""
     for fate in Fate:
         if report.fates[fate] or fate is Fate.IMPORTED:
-            out.print(f"{report.fates[fate]} conversations {would}{fate.value}")
-    out.print(f"{report.messages} messages {would}stored")
+            out.print(f"{_count(report.fates[fate], 'conversation')} {would}{fate.value}")
+    out.print(f"{_count(report.messages, 'message')} {would}stored")
     if report.preferences:
         out.print(f"preferences {would}taken over")
     for heading, lines in (

@@ -167,23 +167,29 @@ class Group:
         heads = await self._read_heads([existing[key] for key in whole], with_tail=True)
         others = [some for key, some in existing.items() if key not in whole]
         heads |= await self._read_heads(others, with_tail=False)
+        asked: dict[Key, set[str]] = {}
+        older: dict[Key, str | None] = {}
+        for key in heads:
+            some = wanted[key]
+            asked[key] = {message_id for change in some for message_id in change.message_ids}
+            if any(change.needs_last_living for change in some):
+                older[key] = older_id = await self._read_older_id(heads[key])
+                asked[key] |= {older_id} if older_id else set()
+        known = {key: _in_tail(heads[key], ids) for key, ids in asked.items()}
+        # Whoever edits may have to cut the segment anew, and needs all of it.
+        for edited in (True, False):
+            rest = [
+                (heads[key], ids - known[key].keys(), known[key])
+                for key, ids in asked.items()
+                if (key in whole) is edited
+            ]
+            await self._look_in_segments(rest, whole=edited)
         for key, some in wanted.items():
-            head = heads.get(key)
-            ids = {message_id for change in some for message_id in change.message_ids}
-            known: dict[str, Located] = {}
-            older_id = None
-            if head is not None and any(change.needs_last_living for change in some):
-                older_id = await self._read_older_id(head)
-                ids |= {older_id} if older_id else set()
-            if head is not None and ids:
-                known = _in_tail(head, ids)
-                # Whoever edits may have to cut the segment anew.
-                edits = any(change.needs_tail for change in some)
-                known |= await self._in_segments(head, ids - known.keys(), whole=edits)
             last = None
-            if head is not None and any(change.needs_last_segment for change in some):
-                last = await self._read_last_segment(head)
-            self.drafts[key] = Draft(some[0].actor.owner_id, head, known, last, older_id)
+            if key in heads and any(change.needs_last_segment for change in some):
+                last = await self._read_last_segment(heads[key])
+            owner_id = some[0].actor.owner_id
+            self.drafts[key] = Draft(owner_id, heads.get(key), known.get(key), last, older.get(key))
 
     async def _read_heads(
         self, wanted: list[list[Change[Any]]], *, with_tail: bool
@@ -215,31 +221,45 @@ class Group:
                     heads[key] = head
         return heads
 
-    async def _in_segments(self, head: Raw, ids: set[str], *, whole: bool) -> dict[str, Located]:
-        if not ids or head["tail_seq"] == head["first_seq"]:
-            return {}
-        wanted = sorted(ids)
-        projection: Raw = dict.fromkeys(Segment.model_fields.keys() - {"id", "revision_id"}, True)
-        if not whole:
-            some = {"$filter": {"input": "$messages", "cond": {"$in": ["$$this.id", wanted]}}}
-            projection |= {"messages": some, "ids": "$messages.id"}
-        found = Segment.get_pymongo_collection().find(
+    async def _look_in_segments(
+        self, wanted: list[tuple[Raw, set[str], dict[str, Located]]], *, whole: bool
+    ) -> None:
+        """Find messages by id in the segments of their conversations, with one query for all.
+
+        Args:
+            wanted: heads, the ids that are looked for, and where to put what is found.
+            whole: read whole segments, not only these messages of them.
+        """
+        asked = {
+            head["generation"]: (head, ids, known)
+            for head, ids, known in wanted
+            if ids and head["tail_seq"] > head["first_seq"]
+        }
+        clauses = [
             {
                 "user_id": head["user_id"],
-                "generation": head["generation"],
-                "messages.id": {"$in": wanted},
-            },
-            projection,
-            session=self._session,
+                "generation": generation,
+                "messages.id": {"$in": sorted(ids)},
+            }
+            for generation, (head, ids, _) in asked.items()
+        ]
+        if not clauses:
+            return
+        projection: Raw = dict.fromkeys(Segment.model_fields.keys() - {"id", "revision_id"}, True)
+        if not whole:
+            every_id = sorted(set[str]().union(*(ids for _, ids, _ in wanted)))
+            some = {"$filter": {"input": "$messages", "cond": {"$in": ["$$this.id", every_id]}}}
+            projection |= {"messages": some, "ids": "$messages.id"}
+        found = Segment.get_pymongo_collection().find(
+            {"$or": clauses}, projection, session=self._session
         )
-        located: dict[str, Located] = {}
         async for segment in found:
-            known = {message["id"]: message for message in segment["messages"]}
+            head, ids, known = asked[segment["generation"]]
+            messages = {message["id"]: message for message in segment["messages"]}
             base = head["first_seq"] + segment["start"]
-            for seq, message_id in enumerate(segment.get("ids", known), base):
+            for seq, message_id in enumerate(segment.get("ids", messages), base):
                 if message_id in ids:
-                    located[message_id] = Located(known[message_id], seq, segment)
-        return located
+                    known[message_id] = Located(messages[message_id], seq, segment)
 
     async def _read_older_id(self, head: Raw) -> str | None:
         """The newest message that lives in a segment, where none lives in the tail."""

@@ -24,6 +24,7 @@ from chatvault.app import ROUTES
 from chatvault.audit.recorder import Recorder
 from chatvault.database import DOCUMENTS
 from chatvault.middlewares import REFUSALS
+from chatvault.replies.models import Reply
 from chatvault.routing import Operation
 from conftest import HttpClient, SignIn
 from factories import PASSWORD, account, begin, message
@@ -68,6 +69,11 @@ SPEAK_MONGODB = {
     "conversations/segments.py": "a document and its queries",
     "conversations/lane.py": "tries a group again after the driver's errors",
     "conversations/sweeper.py": "our own housekeeping",
+    "replies/background.py": "goes on after the driver's errors",
+    "replies/beginning.py": "the writes that a decision becomes",
+    "replies/ending.py": "the writes that a decision becomes",
+    "replies/events.py": "group commit of events",
+    "replies/runner.py": "goes on after the driver's errors",
 }
 # The outermost doors, and who hands a failure on to each of those who wait for it.
 CATCH_EVERYTHING = {
@@ -307,6 +313,7 @@ class Things:
     message_id: str
     session_id: str
     agent_id: str
+    reply_id: str
 
 
 # How to call each operation that is audited: its body, and its status where it has no success.
@@ -325,6 +332,17 @@ CALLS: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/conversations"): {"json": {}},
     ("DELETE", "/conversations"): {},
     ("GET", "/conversations/stats/count"): {},
+    ("GET", "/conversations/stats"): {},
+    ("POST", "/conversations/{conversation_id}/archive"): {"json": {"archived": True}},
+    ("POST", "/conversations/{conversation_id}/replies"): {
+        "json": {"content": "Hello"},
+        "status": 503,
+    },
+    ("GET", "/conversations/{conversation_id}/replies/{reply_id}"): {},
+    ("GET", "/conversations/{conversation_id}/replies/{reply_id}/events"): {},
+    ("POST", "/conversations/{conversation_id}/replies/{reply_id}/cancel"): {},
+    ("GET", "/conversations/{conversation_id}/context"): {},
+    ("POST", "/conversations/{conversation_id}/summary"): {},
     ("GET", "/conversations/{conversation_id}"): {},
     ("PUT", "/conversations/{conversation_id}"): {"json": {"title": "new"}},
     ("PATCH", "/conversations/{conversation_id}"): {"json": {"title": "new"}},
@@ -353,6 +371,7 @@ CALLS: dict[tuple[str, str], dict[str, Any]] = {
     ("PATCH", "/agents/{agent_id}"): {"json": {"name": "Another"}},
     ("DELETE", "/agents/{agent_id}"): {},
     ("POST", "/chat/completions"): {"json": {"messages": []}, "status": 503},
+    ("POST", "/v1/chat/completions"): {"json": {"messages": []}, "status": 503},
 }  # fmt: skip
 AUDITED = [operation for operation in OPERATIONS if operation.action is not None]
 PRIVATE = [operation for operation in AUDITED if not operation.is_public]
@@ -371,7 +390,7 @@ def each(operations: list[Operation]) -> pytest.MarkDecorator:
 
 def some_things() -> Things:
     """Ids of nothing that exists."""
-    return Things(str(ObjectId()), "some-message", str(ObjectId()), str(ObjectId()))
+    return Things(str(ObjectId()), "some-message", *(str(ObjectId()) for _ in range(3)))
 
 
 async def call(browser: HttpClient, operation: Operation, things: Things | None = None) -> Any:
@@ -388,7 +407,24 @@ async def make_things(alice: HttpClient, http: HttpClient) -> Things:
     other = next(session["id"] for session in sessions if not session["current"])
     http.session.cookie_jar.clear()
     agent = await (await alice.post("/agents", json={"name": "Hers"})).json()
-    return Things(conversation["id"], "first-message", other, agent["id"])
+    reply = await _make_reply(conversation)
+    return Things(conversation["id"], "first-message", other, agent["id"], reply)
+
+
+async def _make_reply(conversation: dict[str, Any]) -> str:
+    """One that has ended; no model is asked for it."""
+    reply = {
+        "_id": ObjectId(),
+        "user_id": ObjectId(conversation["user_id"]),
+        "conversation_id": ObjectId(conversation["id"]),
+        "state": "completed",
+        "code": None,
+        "answer_id": "first-message",
+        "input_tokens": 1,
+        "output_tokens": 1,
+    }
+    await Reply.get_pymongo_collection().insert_one(reply)
+    return str(reply["_id"])
 
 
 class TestOperations:
@@ -431,7 +467,7 @@ class TestOperations:
         operation: Operation,
     ) -> None:
         things = await make_things(alice, http)
-        malformed = Things("nonsense", "-", "nonsense", "nonsense")
+        malformed = Things("nonsense", "-", "nonsense", "nonsense", "nonsense")
         await database.audit_logs.delete_many({})
         before = await database.conversations.find().to_list()
 
@@ -498,6 +534,7 @@ ELSEWHERE = {
     "chatvault.conversations.service.read_back": "reads what the same request changed",
     "chatvault.conversations.messages.replace_last": "tests/conversations",
     "chatvault.conversations.messages.stream_all": "tests/conversations",
+    "chatvault.replies.service.wait": "reads what the same request began",
     "chatvault.importing.service.import_file": "tests/importing",
 }
 

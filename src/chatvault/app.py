@@ -8,6 +8,7 @@ from itertools import chain
 from typing import Any
 
 import aiohttp_session
+import structlog
 from aiohttp import web
 
 from chatvault import health, middlewares, openapi
@@ -23,29 +24,43 @@ from chatvault.audit.refusals import RefusalCounter
 from chatvault.conversations import message_routes as messages
 from chatvault.conversations import routes as conversations
 from chatvault.conversations import sweeper
-from chatvault.conversations.headers import LANE
+from chatvault.conversations.headers import LANE, OPENER
 from chatvault.conversations.lane import Lane
-from chatvault.counters import COLLECTION, CounterStorage
+from chatvault.counters import COLLECTION, CounterStorage, Rate
 from chatvault.database import bind_documents, connect
 from chatvault.keys import load_secret_key
 from chatvault.preferences import routes as preferences
+from chatvault.replies import completion_routes as completions
 from chatvault.replies import routes as replies
+from chatvault.replies.background import Background
+from chatvault.replies.events import EventLog
+from chatvault.replies.models import Job, Reply, ReplyEvents
+from chatvault.replies.opening import FirstReply
+from chatvault.replies.provider import Models
+from chatvault.replies.runner import Runner
+from chatvault.replies.service import Desk
 from chatvault.sessions import routes as sessions
 from chatvault.sessions.service import Gate
 from chatvault.sessions.storage import SessionStorage
 from chatvault.settings import Settings
+from chatvault.tokens import Tokenizer
+from chatvault.usage import routes as usage
 from chatvault.web import MAX_BODY_BYTES, RECORDER, SECRET_KEY, SETTINGS
 
+RUNNER = web.AppKey("runner", Runner)
+log = structlog.get_logger()
 ROUTES = (
     health.routes,
     accounts.routes,
     sessions.routes,
     agents.routes,
+    usage.routes,
     conversations.routes,
     messages.routes,
     preferences.routes,
     audit.routes,
     replies.routes,
+    completions.routes,
     openapi.routes,
 )
 
@@ -69,7 +84,6 @@ def create_app(settings: Settings, *, mongodb_url: str) -> web.Application:
     app[middlewares.REFUSALS] = RefusalCounter(recorder)
     app[accounts.HASHER] = hasher = PasswordHasher(settings.bcrypt_rounds)
     app[LANE] = Lane()
-    app[agents.OFFER] = Offer(settings.providers, settings.default_provider)
     app[health.CLIENT] = client = connect(mongodb_url, settings)
     audit_keys = load_key_ring(settings)
     app[SECRET_KEY] = key = load_secret_key(settings)
@@ -82,17 +96,42 @@ def create_app(settings: Settings, *, mongodb_url: str) -> web.Application:
         lifetime=lifetime,
     )
 
+    _add_replies(app, settings, storage)
+
     async def database(_app: web.Application) -> AsyncIterator[None]:
         await bind_documents(client, settings.mongodb_database, audit_keys)
         await storage.create_indexes()
         yield
         await client.close()
 
-    app.cleanup_ctx.extend((database, _passwords, _refusals, _sweeping))
+    app.on_shutdown.append(_end_replies)
+    app.cleanup_ctx.extend((database, _passwords, _refusals, _sweeping, _replies))
     for routes in ROUTES:
         routes.add_to(app)
     app[openapi.DOCUMENT] = openapi.build_document(chain.from_iterable(ROUTES))
     return app
+
+
+def _add_replies(app: web.Application, settings: Settings, storage: CounterStorage) -> None:
+    """What agents answer with."""
+    lane, event_log = app[LANE], EventLog()
+    app[agents.OFFER] = offer = Offer(settings.providers, settings.default_provider)
+    app[completions.MODELS] = models = Models(offer.providers, timeout=settings.provider_timeout)
+    tokenizer = Tokenizer(settings.data_dir / "tiktoken")
+    app[replies.SUMMARIES] = background = Background(lane, offer, models, tokenizer)
+    app[RUNNER] = runner = Runner(lane, models, tokenizer, event_log, background.due)
+    app[replies.DESK] = desk = Desk(
+        lane=lane,
+        recorder=app[RECORDER],
+        offer=offer,
+        tokenizer=tokenizer,
+        event_log=event_log,
+        runner=runner,
+        rate=Rate(storage, name="reply", per_minute=settings.replies_per_minute),
+        max_content=settings.max_reply_content,
+        max_tokens=settings.max_reply_tokens,
+    )
+    app[OPENER] = FirstReply(desk)
 
 
 async def _passwords(app: web.Application) -> AsyncIterator[None]:
@@ -107,8 +146,21 @@ async def _refusals(app: web.Application) -> AsyncIterator[None]:
     await refusals.close_minute()
 
 
+async def _replies(app: web.Application) -> AsyncIterator[None]:
+    if not app[agents.OFFER].providers:
+        log.info("no_model_is_configured", setting="CHATVAULT_PROVIDERS")
+    async with _in_background(app[RUNNER].keep()), _in_background(app[replies.SUMMARIES].run()):
+        yield
+    await app[completions.MODELS].close()
+
+
+async def _end_replies(app: web.Application) -> None:
+    # Before the server waits for its connections: streams end with what they have.
+    await app[RUNNER].close()
+
+
 async def _sweeping(app: web.Application) -> AsyncIterator[None]:
-    async with _in_background(sweeper.run()):
+    async with _in_background(sweeper.run((Reply, ReplyEvents, Job))):
         yield
     await app[LANE].drain()
 
@@ -117,6 +169,9 @@ async def _sweeping(app: web.Application) -> AsyncIterator[None]:
 async def _in_background(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
     task = asyncio.create_task(work)
     yield
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
+    while not task.done():
+        # Once is not always enough: what is awaited at that moment may swallow it.
+        task.cancel()
+        await asyncio.wait({task}, timeout=1)
+    if not task.cancelled():
         await task

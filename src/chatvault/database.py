@@ -29,8 +29,10 @@ from chatvault.conversations.models import Conversation
 from chatvault.conversations.segments import Retired, Revision, Segment
 from chatvault.errors import Busy, ChatvaultError, OutcomeUnknown, TooLarge, Unavailable
 from chatvault.preferences.models import Preferences
+from chatvault.replies.models import Job, Reply, ReplyEvents
 from chatvault.sessions.models import Session
 from chatvault.settings import Settings
+from chatvault.usage.models import Usage
 
 T = TypeVar("T")
 Client = AsyncMongoClient[dict[str, Any]]
@@ -45,6 +47,10 @@ DOCUMENTS: list[type[Document]] = [
     Retired,
     IdempotencyRecord,
     Preferences,
+    Reply,
+    ReplyEvents,
+    Job,
+    Usage,
     AuditEntry,
 ]
 

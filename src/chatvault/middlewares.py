@@ -36,7 +36,7 @@ SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 ALLOWED_METHODS = "GET, POST, PUT, PATCH, DELETE"
 ALLOWED_HEADERS = (
     "Content-Type, Accept, If-Match, If-None-Match, Prefer, Idempotency-Key, "
-    "Last-Event-ID, X-Request-ID"
+    "Last-Event-ID, X-Conversation-Id, X-Request-ID"
 )
 EXPOSED_HEADERS = (
     "ETag, Link, Location, Preference-Applied, Retry-After, X-Request-ID, X-Total-Count"

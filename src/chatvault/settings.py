@@ -258,6 +258,11 @@ class Settings(BaseSettings):
         return self
 
 
+def point_tiktoken_to(directory: Path) -> None:
+    """Let tiktoken read its rank files here, where it would download them; it has no argument."""
+    os.environ["TIKTOKEN_CACHE_DIR"] = str(directory)
+
+
 def load_settings() -> Settings:
     """Read the settings from the environment.
 

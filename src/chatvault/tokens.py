@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from chatvault.settings import point_tiktoken_to
+
 if TYPE_CHECKING:
     import tiktoken
 
@@ -66,7 +68,7 @@ class Tokenizer:
         with self._lock:
             if name not in self._encodings:
                 self._unpack(name)
-                os.environ["TIKTOKEN_CACHE_DIR"] = str(self._cache)
+                point_tiktoken_to(self._cache)
                 self._encodings[name] = tiktoken.get_encoding(name)
             return self._encodings[name]
 

@@ -121,9 +121,9 @@ class TestChange:
         made = await make(alice)
         for agent_id in (made["id"], "5" * 24):
             for call in (bob.get, bob.delete):
-                await problem(await call(f"/agents/{agent_id}"), 404, "agent_not_found")
+                await problem(await call(f"/agents/{agent_id}"), 404, "not_found")
             refused = await bob.patch(f"/agents/{agent_id}", json={"name": "Mine"})
-            await problem(refused, 404, "agent_not_found")
+            await problem(refused, 404, "not_found")
 
         assert (await alice.get(f"/agents/{made['id']}")).status == 200
 

@@ -29,9 +29,7 @@ class ModelNotConfigured(Unavailable):
 
 
 class AgentNotFound(NotFound):
-    """There is no such agent, or no more; name another one by agent_id."""
-
-    code = "agent_not_found"
+    """There is no such agent, or no more."""
 
 
 class Agent(Document):

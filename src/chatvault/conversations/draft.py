@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from beanie import Document
 from bson import ObjectId
 from pymongo import DeleteMany, DeleteOne, InsertOne, UpdateOne
 
@@ -24,6 +25,8 @@ from chatvault.fields import now
 TAIL_HARD_BYTES = 8 * 1024 * 1024
 # How long what is retired may still be read by those who began before.
 GRACE = timedelta(hours=1)
+# A summary may repeat what was said: it goes with any message that it tells of.
+FORGOTTEN: Raw = {"summary": None, "summary_seq": 0}
 
 Write = InsertOne[Raw] | UpdateOne | DeleteOne | DeleteMany
 
@@ -84,6 +87,8 @@ class Draft:
         self.segments: list[Write] = []
         self.revisions: list[Write] = []
         self.retired: list[Write] = []
+        # What other domains change together with the conversation; each must hit one document.
+        self.beside: list[tuple[type[Document], Write]] = []
         self._head = None if head is None else dict(head)
         self._tail: list[Raw] | None = self._head.pop("messages", None) if self._head else None
         self._read_version: int | None = head["version"] if head else None
@@ -220,6 +225,7 @@ class Draft:
         """
         head = self.head
         self._retire_generation()
+        self._set(**FORGOTTEN)
         length = generation.length if generation else 0
         self._tail = []
         self._pushed = []
@@ -317,6 +323,8 @@ class Draft:
             "total_messages": head["total_messages"] - died,
             "message_bytes": head["message_bytes"] + grown,
         }
+        if located.seq < head.get("summary_seq", 0):
+            changes |= FORGOTTEN
         if located.segment is None:
             assert self._tail is not None  # noqa: S101  # whoever edits asks for the tail
             self._tail[located.seq - head["tail_seq"]] = message

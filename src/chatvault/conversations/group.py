@@ -315,6 +315,12 @@ class Group:
         await self._apply(
             Revision, [write for draft in drafts for write in draft.revisions], each=False
         )
+        beside: dict[type[Document], list[Write]] = {}
+        for draft in drafts:
+            for document, write in draft.beside:
+                beside.setdefault(document, []).append(write)
+        for document, writes in beside.items():
+            await self._apply(document, writes)
         entries: list[Entry] = [entry for draft in drafts for entry in draft.entries]
         if entries:
             await AuditEntry.store(entries, self._session)

@@ -1,17 +1,33 @@
 """The request headers that conversations and messages share."""
 
 import re
-from typing import Annotated
+from typing import Annotated, Protocol
 
 from aiohttp import web
+from bson import ObjectId
 from pydantic import BaseModel, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
+from chatvault.actor import Actor
 from chatvault.conversations.idempotency import Repeat
 from chatvault.conversations.lane import Lane
 from chatvault.conversations.preconditions import Precondition
 from chatvault.web import SECRET_KEY
 
+
+class Opener(Protocol):
+    """Sends the first message of a conversation to its agent."""
+
+    async def check(self, actor: Actor, agent_id: ObjectId | None, content: str) -> None:
+        """Refuse what could not be sent."""
+
+    async def send(
+        self, actor: Actor, conversation_id: ObjectId, content: str, repeat: Repeat | None
+    ) -> None:
+        """Store it, and let the agent begin to answer."""
+
+
+OPENER = web.AppKey("opener", Opener)
 LANE = web.AppKey("lane", Lane)
 ETAG = re.compile(r'\s*"(\d{1,18})"\s*')
 MINIMAL = re.compile(r'\s*return\s*=\s*("?)minimal\1\s*(;.*)?', re.IGNORECASE)

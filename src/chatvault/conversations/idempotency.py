@@ -65,3 +65,9 @@ class IdempotencyRecord(Document):
     def owned_by(cls, actor: Actor, **more: Any) -> Raw:
         """The filter that every query about an actor's records begins with."""
         return {"user_id": actor.owner_id, **more}
+
+    @classmethod
+    async def exists(cls, actor: Actor, repeat: Repeat) -> bool:
+        """Whether a request with this key was carried out; the lane checks that it is the same."""
+        mine = cls.owned_by(actor, route=repeat.route, key=repeat.key)
+        return await cls.get_pymongo_collection().find_one(mine, {"_id": True}) is not None

@@ -26,8 +26,8 @@ from chatvault.conversations.schemas import (
     MessagePageOut,
     MessagePath,
     RevisionOut,
-    message_wire,
 )
+from chatvault.conversations.wire import message_wire
 from chatvault.errors import MessageIdTaken, NotFound, NotLastAnswer, StaleVersion, TooLarge
 from chatvault.routing import Routes
 from chatvault.web import RECORDER, etag, json_response, link_to, stream, to_json

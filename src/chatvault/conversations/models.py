@@ -18,7 +18,8 @@ Raw = dict[str, Any]
 # What a list without messages shows.
 SUMMARY_FIELDS = (
     "user_id", "title", "status", "tags", "metadata", "created_at", "updated_at",
-    "last_message_at", "total_messages", "version",
+    "last_message_at", "archived_at", "agent_id", "system_prompt", "mcp_enabled", "summary",
+    "active_reply_id", "total_messages", "total_tokens_used", "version",
 )  # fmt: skip
 WITHOUT_ZONE: CodecOptions[Raw] = CodecOptions(tz_aware=False)
 DEFAULT_TITLE = "New Conversation"
@@ -31,15 +32,17 @@ class Status(StrEnum):
     ARCHIVED = "archived"
 
 
-# Whose conversations, of which status, how many, and after how many.
-Listing = tuple[ObjectId, Status | None, int, int]
+# Fields and their values.
+Which = tuple[tuple[str, Any], ...]
+# Whose conversations, which of them, how many, and after how many.
+Listing = tuple[ObjectId, Which, int, int]
 
 
 def _listing_pipelines(
-    owner_id: ObjectId, status: Status | None, limit: int, offset: int, *, tag: Raw
+    owner_id: ObjectId, which: Which, limit: int, offset: int, *, tag: Raw
 ) -> tuple[list[Raw], list[Raw]]:
     """What finds a page, and what counts all that it is a page of."""
-    mine = {"user_id": owner_id, **({"status": status.value} if status else {})}
+    mine = {"user_id": owner_id, **dict(which)}
     page: list[Raw] = [
         {"$match": mine},
         {"$sort": {"updated_at": DESCENDING, "_id": DESCENDING}},
@@ -65,6 +68,10 @@ class Message(BaseModel):
     Attributes:
         id: unique in the conversation, the client's own or a UUID of ours.
         extra: what a client keeps beside, returned among the message's own fields.
+        reply_id: the reply that this is the answer of.
+        interrupted: the answer ends where something failed.
+        alternative_to: the answer that this one stands beside, and instead of, for the model.
+        tool_calls: what the model wants done, each with its result once there is one.
         version: rises with every edit; absent means 1.
         deleted: what is left of a message that was removed: its id and its place.
     """
@@ -77,6 +84,18 @@ class Message(BaseModel):
     metrics: dict[str, Any] | None = None
     cancelled: bool | None = None
     extra: dict[str, Any] | None = None
+    reply_id: Id | None = None
+    model_used: str | None = None
+    llm_provider: str | None = None
+    temperature: float | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    total_tokens: int | None = None
+    response_time_ms: int | None = None
+    finish_reason: str | None = None
+    interrupted: bool | None = None
+    alternative_to: str | None = None
+    tool_calls: list[dict[str, Any]] | None = None
     version: int | None = None
     deleted: bool | None = None
 
@@ -87,6 +106,12 @@ class Conversation(Document):
     Attributes:
         messages: the tail; older ones lie in segments of the same generation.
         generation: which segments are this conversation's; a replace begins another.
+        agent_id: who answers; None is the built-in agent.
+        system_prompt: stands in place of the agent's.
+        summary: of the messages before `summary_seq`.
+        active_reply_id: the one reply that is being written now.
+        total_tokens_used: what the model's provider counted, all replies together.
+        reserved_tokens: what replies that are being written may still use.
         source: whence it was imported, as `format:id`; at most one a user.
         version: rises with every change; the ETag.
         first_seq: the place of the oldest message.
@@ -107,7 +132,16 @@ class Conversation(Document):
     source: str | None = None
     created_at: datetime
     updated_at: datetime
+    archived_at: datetime | None = None
     last_message_at: datetime | None = None
+    agent_id: Id | None = None
+    system_prompt: str | None = None
+    mcp_enabled: bool = False
+    summary: str | None = None
+    summary_seq: int = 0
+    active_reply_id: Id | None = None
+    total_tokens_used: int = 0
+    reserved_tokens: int = 0
     total_messages: int = 0
     message_bytes: int = 0
     tail_bytes: int = 0
@@ -129,6 +163,9 @@ class Conversation(Document):
                 [("user_id", 1), ("status", 1), ("updated_at", DESCENDING), ("_id", DESCENDING)]
             ),
             IndexModel(
+                [("user_id", 1), ("agent_id", 1), ("updated_at", DESCENDING), ("_id", DESCENDING)]
+            ),
+            IndexModel(
                 [("user_id", 1), ("source", 1)],
                 unique=True,
                 partialFilterExpression={"source": {"$type": "string"}},
@@ -138,7 +175,14 @@ class Conversation(Document):
 
     @classmethod
     def begin(
-        cls, actor: Actor, *, title: str, tags: list[str], metadata: dict[str, Any], at: datetime
+        cls,
+        actor: Actor,
+        *,
+        title: str,
+        tags: list[str],
+        metadata: dict[str, Any],
+        at: datetime,
+        **more: Any,
     ) -> Raw:
         """A conversation of the actor's that begins, as it is stored; its messages follow."""
         begun = cls(
@@ -149,6 +193,7 @@ class Conversation(Document):
             metadata=metadata,
             created_at=at,
             updated_at=at,
+            **more,
         )
         return {"_id": ObjectId(), **begun.model_dump(mode="python", exclude={"id", "messages"})}
 
@@ -182,10 +227,10 @@ class Conversation(Document):
 
     @classmethod
     async def list_raw(
-        cls, actor: Actor, *, status: Status | None, limit: int, offset: int
+        cls, actor: Actor, *, which: Raw, limit: int, offset: int
     ) -> tuple[list[Raw], int]:
         """A page of the actor's documents without messages, newest change first, and the total."""
-        return await cls.lists.submit((actor.owner_id, status, limit, offset))
+        return await cls.lists.submit((actor.owner_id, tuple(which.items()), limit, offset))
 
     @classmethod
     async def _list_many(cls, wanted: list[Listing]) -> list[tuple[list[Raw], int]]:
@@ -212,9 +257,9 @@ class Conversation(Document):
         return {each["_id"]: each for each in await found.to_list()}
 
     @classmethod
-    async def count_raw(cls, actor: Actor, *, status: Status | None = None) -> int:
+    async def count_raw(cls, actor: Actor, *, which: Raw | None = None) -> int:
         """How many the actor has."""
-        query = cls.owned_by(actor, **({"status": status.value} if status else {}))
+        query = cls.owned_by(actor, **(which or {}))
         return await cls.get_pymongo_collection().count_documents(query)
 
     @classmethod

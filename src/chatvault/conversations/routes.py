@@ -4,10 +4,12 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
 from chatvault.actor import Actor
+from chatvault.agents.models import ModelNotConfigured
 from chatvault.audit.actions import Action
 from chatvault.conversations import service
 from chatvault.conversations.headers import (
     LANE,
+    OPENER,
     ConditionalHeaders,
     CreateHeaders,
     ReadHeaders,
@@ -17,6 +19,7 @@ from chatvault.conversations.idempotency import KeyReused
 from chatvault.conversations.models import Status
 from chatvault.conversations.reading import Shown
 from chatvault.conversations.schemas import (
+    ArchiveIn,
     ConversationCreate,
     ConversationOut,
     ConversationPatch,
@@ -25,10 +28,10 @@ from chatvault.conversations.schemas import (
     ConversationUpdate,
     CountOut,
     DeletedOut,
-    conversation_wire,
-    summary_wire,
 )
+from chatvault.conversations.wire import conversation_wire, summary_wire
 from chatvault.errors import PreconditionRequired, StaleVersion, TooLarge
+from chatvault.fields import Id
 from chatvault.routing import Routes
 from chatvault.web import RECORDER, etag, json_response, page_links
 
@@ -44,6 +47,7 @@ class ListQuery(BaseModel):
     limit: int = Field(100, ge=1, le=MAX_PAGE)
     offset: int = Field(0, ge=0, le=10**9)
     status: Status | None = None
+    agent_id: Id | None = Field(None, description="only conversations with this agent")
     view: str = Field("full", pattern="^(full|summary)$")
 
 
@@ -75,6 +79,7 @@ async def list_conversations(
         actor,
         request.app[RECORDER],
         status=query.status,
+        agent_id=query.agent_id,
         limit=query.limit,
         offset=query.offset,
         with_messages=is_full,
@@ -92,14 +97,19 @@ async def list_conversations(
     Action.CONVERSATION_CREATE,
     status=201,
     returns=ConversationOut,
-    errors=(TooLarge, KeyReused),
+    errors=(TooLarge, KeyReused, ModelNotConfigured),
 )
 async def create_conversation(
     request: web.Request, actor: Actor, headers: CreateHeaders, body: ConversationCreate
 ) -> web.StreamResponse:
-    """Begin a conversation."""
+    """Begin a conversation, and send its first message to the agent where there is one."""
     repeat = await repeat_of(request, headers.key)
+    opener, first = request.app[OPENER], body.initial_message
+    if first is not None:
+        await opener.check(actor, body.agent_id, first)
     begun = await service.create(actor, request.app[LANE], wanted=body, repeat=repeat)
+    if first is not None:
+        await opener.send(actor, begun, first, repeat)
     return answer(await service.read_back(actor, conversation_id=begun), status=201)
 
 
@@ -183,6 +193,31 @@ async def patch_conversation(
 ) -> web.StreamResponse:
     """Merge title, tags, status and metadata keys (RFC 7396)."""
     return await _update(request, actor, path, headers, body)
+
+
+@routes.route(
+    "POST",
+    "/conversations/{conversation_id}/archive",
+    Action.CONVERSATION_ARCHIVE,
+    returns=ConversationOut,
+    errors=(StaleVersion,),
+)
+async def archive_conversation(
+    request: web.Request,
+    actor: Actor,
+    path: ConversationPath,
+    headers: ConditionalHeaders,
+    body: ArchiveIn,
+) -> web.StreamResponse:
+    """Put one conversation out of the way, or back."""
+    await service.archive(
+        actor,
+        request.app[LANE],
+        conversation_id=path.conversation_id,
+        archived=body.archived,
+        precondition=headers.precondition,
+    )
+    return answer(await service.read_back(actor, conversation_id=path.conversation_id))
 
 
 @routes.route(

@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Self
 
+from bson import ObjectId
 from pydantic import (
     AfterValidator,
+    AliasChoices,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -15,14 +17,14 @@ from pydantic import (
     model_validator,
 )
 
+from chatvault.agents.models import DEFAULT_AGENT_ID
+from chatvault.agents.schemas import Prompt
 from chatvault.conversations.models import (
     DEFAULT_TITLE,
-    SUMMARY_FIELDS,
     MessageRole,
     Raw,
     Status,
 )
-from chatvault.conversations.reading import Placed, Shown
 from chatvault.errors import TooLarge
 from chatvault.fields import (
     FreeObject,
@@ -123,15 +125,35 @@ Messages = Annotated[
 ]
 
 
+def stored_agent_id(agent_id: ObjectId | None) -> ObjectId | None:
+    """The built-in agent is stored as none."""
+    return None if agent_id == DEFAULT_AGENT_ID else agent_id
+
+
 class ConversationCreate(BaseModel):
     """A conversation to begin, empty or with messages."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", validate_by_name=True)
 
     title: Title = DEFAULT_TITLE
     messages: Messages = Field(default_factory=list)
     metadata: FreeObject = Field(default_factory=dict)
     tags: Tags = Field(default_factory=list)
+    agent_id: Id | None = Field(None, description="who answers; none: the built-in agent")
+    system_prompt: Prompt | None = Field(
+        None,
+        validation_alias=AliasChoices("systemPrompt", "system_prompt"),
+        description="in place of the agent's",
+    )
+    initial_message: Annotated[str, Field(min_length=1), AfterValidator(_check_content)] | None = (
+        Field(None, description="sent to the agent at once; the reply is on its way then")
+    )
+    mcp_enabled: bool = False
+
+    def fields(self) -> Raw:
+        """What is stored beside the messages."""
+        fields = self.model_dump(exclude={"messages", "initial_message"})
+        return {**fields, "agent_id": stored_agent_id(self.agent_id)}
 
 
 class ConversationUpdate(BaseModel):
@@ -159,6 +181,9 @@ class ConversationPatch(BaseModel):
     tags: Tags | None = None
     status: Status = Status.ACTIVE
     metadata: FreeObject | None = None
+    agent_id: Id | None = None
+    system_prompt: Prompt | None = None
+    mcp_enabled: bool = False
 
     @property
     def messages(self) -> None:
@@ -168,6 +193,8 @@ class ConversationPatch(BaseModel):
     def fields(self, metadata: Raw) -> Raw:
         """What to store instead, given the stored metadata."""
         fields = self.model_dump(include=self.model_fields_set - {"metadata"})
+        if "agent_id" in fields:
+            fields["agent_id"] = stored_agent_id(self.agent_id)
         if "tags" in fields:
             fields["tags"] = self.tags or []
         if "metadata" in self.model_fields_set:
@@ -223,6 +250,18 @@ class MessageOut(BaseModel):
     model: str | None = None
     metrics: dict[str, Any] | None = None
     cancelled: bool | None = None
+    reply_id: Id | None = None
+    model_used: str | None = None
+    llm_provider: str | None = None
+    temperature: float | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    total_tokens: int | None = None
+    response_time_ms: int | None = None
+    finish_reason: str | None = None
+    interrupted: bool | None = None
+    alternative_to: str | None = None
+    tool_calls: list[dict[str, Any]] | None = None
     version: int | None = None
 
 
@@ -256,8 +295,21 @@ class MessagePageOut(BaseModel):
     pagination: PaginationOut
 
 
+class ArchiveIn(BaseModel):
+    """Whether a conversation is out of the way."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    archived: bool = Field(default=True, validation_alias=AliasChoices("archived", "archive"))
+
+
 class ConversationSummary(BaseModel):
-    """A conversation without its messages."""
+    """A conversation without its messages.
+
+    Attributes:
+        summary: what the model made of its messages, where it was asked to.
+        active_reply_id: the reply that is being written now.
+    """
 
     id: Id
     user_id: Id
@@ -268,7 +320,14 @@ class ConversationSummary(BaseModel):
     created_at: Instant
     updated_at: Instant
     last_message_at: Instant | None
+    archived_at: Instant | None
+    agent_id: Id
+    system_prompt: str | None
+    mcp_enabled: bool
+    summary: str | None
+    active_reply_id: Id | None
     total_messages: int
+    total_tokens_used: int
     version: int
 
 
@@ -326,24 +385,3 @@ class DeletedOut(BaseModel):
 
     deleted_count: int
     message: str
-
-
-def message_wire(placed: Placed) -> Raw:
-    """A stored message as it is shown: its place, and the client's own fields beside ours."""
-    seq, stored = placed
-    shown = {"id": stored["id"], "seq": seq, **stored}
-    extra = shown.pop("extra", None)
-    return shown if extra is None else {**extra, **shown}
-
-
-def summary_wire(stored: Raw) -> Raw:
-    """A stored conversation as it is shown in a summary."""
-    return {"id": stored["_id"], **{name: stored[name] for name in SUMMARY_FIELDS}}
-
-
-def conversation_wire(shown: Shown) -> Raw:
-    """A stored conversation as it is shown with its messages."""
-    wire = summary_wire(shown.conversation)
-    wire["messages"] = [message_wire(placed) for placed in shown.messages]
-    wire["messages_truncated"] = len(shown.messages) < shown.conversation["total_messages"]
-    return wire

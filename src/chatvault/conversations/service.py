@@ -7,6 +7,7 @@ from typing import Any
 from bson import ObjectId
 
 from chatvault.actor import Actor
+from chatvault.agents import service as agents
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.audit.recorder import Recorder
@@ -29,6 +30,7 @@ from chatvault.conversations.schemas import (
     ConversationCreate,
     ConversationPatch,
     ConversationUpdate,
+    stored_agent_id,
     to_stored,
 )
 from chatvault.errors import NotFound
@@ -50,9 +52,8 @@ async def create(
 ) -> ObjectId:
     """Begin a conversation; returns its id."""
     at = now()
-    document = Conversation.begin(
-        actor, title=wanted.title, tags=wanted.tags, metadata=wanted.metadata, at=at
-    )
+    await agents.find(actor, wanted.agent_id)
+    document = Conversation.begin(actor, at=at, **wanted.fields())
     messages = to_stored(wanted.messages, at)
     generation, tail = await write_generation(actor, messages)
 
@@ -120,6 +121,7 @@ async def list_page(
     recorder: Recorder,
     *,
     status: Status | None,
+    agent_id: ObjectId | None = None,
     limit: int,
     offset: int,
     with_messages: bool,
@@ -128,7 +130,10 @@ async def list_page(
 
     Messages are shown whole while the byte budget of a list lasts, then only the newest.
     """
-    page, total = await Conversation.list_raw(actor, status=status, limit=limit, offset=offset)
+    which: Raw = {} if status is None else {"status": status.value}
+    if agent_id is not None:
+        which["agent_id"] = stored_agent_id(agent_id)
+    page, total = await Conversation.list_raw(actor, which=which, limit=limit, offset=offset)
     if with_messages:
         shown = await show_list(actor, page, LIST_BYTES)
     else:
@@ -172,6 +177,8 @@ async def update(
     at = now()
     messages = None if wanted.messages is None else to_stored(wanted.messages, at)
     generation, tail = await write_generation(actor, messages or [])
+    if isinstance(wanted, ConversationPatch) and wanted.agent_id is not None:
+        await agents.find(actor, wanted.agent_id)
 
     def decide(draft: Draft) -> int:
         head = draft.head
@@ -183,6 +190,8 @@ async def update(
         details: dict[str, Any] = {"fields": sorted(wanted.model_fields_set)}
         if "metadata" in fields:
             details["metadata_keys_changed"] = count_changed_keys(before, fields["metadata"])
+        if "status" in fields:
+            fields["archived_at"] = at if fields["status"] == Status.ARCHIVED else None
         if fields:
             draft.set(at, **fields)
         if messages is not None:
@@ -202,6 +211,42 @@ async def update(
             decide=decide,
             needs_metadata="metadata" in wanted.model_fields_set,
             size=estimate(tail),
+        )
+    )
+
+
+async def archive(
+    actor: Actor,
+    lane: Lane,
+    *,
+    conversation_id: ObjectId,
+    archived: bool,
+    precondition: Precondition,
+) -> None:
+    """Put a conversation out of the way, or back.
+
+    Raises:
+        NotFound: the actor has no such conversation.
+        StaleVersion: it has another version.
+    """
+    at = now()
+
+    def decide(draft: Draft) -> None:
+        precondition.check(draft.head["version"])
+        status = Status.ARCHIVED if archived else Status.ACTIVE
+        if draft.head["status"] != status:
+            draft.set(at, status=status.value, archived_at=at if archived else None)
+        details = {"archived": archived}
+        draft.entries.append(
+            audit.entry(actor, Action.CONVERSATION_ARCHIVE, conversation_id, details=details)
+        )
+
+    await lane.submit(
+        Change(
+            actor=actor,
+            action=Action.CONVERSATION_ARCHIVE,
+            where=("_id", conversation_id),
+            decide=decide,
         )
     )
 

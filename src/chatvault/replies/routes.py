@@ -1,69 +1,180 @@
-"""What the recorded frontend asks of a model: today, that none is configured."""
+"""Replies over HTTP: as one answer, or as a stream of events that can be resumed."""
 
-from typing import Any
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict
 
 from chatvault.actor import Actor
+from chatvault.agents.models import AgentNotFound, ModelNotConfigured
 from chatvault.audit.actions import Action
-from chatvault.errors import Unavailable
+from chatvault.conversations.headers import CreateHeaders, repeat_of
+from chatvault.conversations.idempotency import KeyReused
+from chatvault.conversations.models import Raw
+from chatvault.conversations.schemas import ConversationPath
+from chatvault.errors import ChatvaultError, MessageIdTaken, Throttled
+from chatvault.replies import background, errors, service
+from chatvault.replies.events import Event
+from chatvault.replies.schemas import (
+    ContextOut,
+    ContextQuery,
+    FollowHeaders,
+    ReplyIn,
+    ReplyOut,
+    ReplyPath,
+    ReplyStateOut,
+    SummaryOut,
+)
+from chatvault.replies.service import Desk
 from chatvault.routing import Routes
-from chatvault.web import json_response
+from chatvault.web import json_response, to_json
 
+EVENT_STREAM = "text/event-stream"
+STREAM_HEADERS = {"Content-Type": EVENT_STREAM, "X-Accel-Buffering": "no"}
+HEARTBEAT = 15.0  # seconds; proxies end what is silent for longer
+PATH = "/conversations/{conversation_id}/replies"
+DESK = web.AppKey("desk", Desk)
+SUMMARIES = web.AppKey("summaries", background.Background)
 routes = Routes("replies")
 
 
-class ModelNotConfigured(Unavailable):
-    """No model is configured, so nothing can be answered."""
-
-    code = "model_not_configured"
-
-
-class CompletionIn(BaseModel):
-    """A chat completion in OpenAI's shape."""
-
-    model_config = ConfigDict(extra="allow")
-
-    messages: list[dict[str, Any]]
+def wants_stream(request: web.Request) -> bool:
+    """Whether the client asks for events."""
+    return EVENT_STREAM in request.headers.get("Accept", "")
 
 
-class ModelOut(BaseModel):
-    """The configured model."""
-
-    model_config = ConfigDict(protected_namespaces=())
-
-    model: str | None
-    gpu_backend: str | None
-
-
-class GpuOut(BaseModel):
-    """What the frontend shows of a GPU."""
-
-    gpu_available: bool
-    gpu_name: str | None
-    ollama_gpu_accelerated: bool
-    ollama_model: str | None
-
-
-@routes.route("GET", "/model/current", None, returns=ModelOut)
-async def current_model(_request: web.Request) -> web.StreamResponse:
-    """Say which model is configured."""
-    return json_response(ModelOut(model=None, gpu_backend=None))
-
-
-@routes.route("GET", "/gpu/health", None, returns=GpuOut)
-async def gpu_health(_request: web.Request) -> web.StreamResponse:
-    """Say which GPU the model runs on."""
-    return json_response(
-        GpuOut(gpu_available=False, gpu_name=None, ollama_gpu_accelerated=False, ollama_model=None)
-    )
-
-
-@routes.route("POST", "/chat/completions", Action.CHAT_COMPLETE, errors=(ModelNotConfigured,))
-async def complete_chat(
-    _request: web.Request, actor: Actor, body: CompletionIn
+async def send_events(
+    request: web.Request, events: AsyncGenerator[Event, None]
 ) -> web.StreamResponse:
-    """Answer a chat through the configured model."""
-    del actor, body
-    raise ModelNotConfigured
+    """Server-sent events, with a sign of life while there are none; it ends with the reply."""
+    response = web.StreamResponse(headers=STREAM_HEADERS)
+    await response.prepare(request)
+    async with contextlib.aclosing(events):
+        following = asyncio.create_task(_send(response, events))
+        try:
+            while not (await asyncio.wait({following}, timeout=HEARTBEAT))[0]:
+                await response.write(b": still here\n\n")
+            await following
+        except ConnectionError:
+            # The client is gone; the reply goes on, and can be followed again.
+            pass
+        except ChatvaultError as error:
+            shown = {"code": error.code, "detail": error.detail}
+            await response.write(b"event: error\ndata: " + to_json(shown) + b"\n\n")
+        finally:
+            following.cancel()
+            with contextlib.suppress(asyncio.CancelledError, ConnectionError, ChatvaultError):
+                await following
+    return response
+
+
+async def _send(response: web.StreamResponse, events: AsyncGenerator[Event, None]) -> None:
+    async for event in events:
+        head = f"id: {event.number}\nevent: {event.type}\ndata: ".encode()
+        await response.write(head + to_json(event.data) + b"\n\n")
+
+
+@routes.route(
+    "POST",
+    PATH,
+    Action.REPLY_CREATE,
+    status=201,
+    returns=ReplyOut,
+    media=("application/json", EVENT_STREAM),
+    errors=(
+        *(ModelNotConfigured, AgentNotFound, Throttled, KeyReused, MessageIdTaken),
+        *(errors.ConversationArchived, errors.ReplyInProgress, errors.TokenLimitReached),
+        *(errors.NothingToAnswer, *errors.FAILURES),
+    ),
+)
+async def create_reply(
+    request: web.Request,
+    actor: Actor,
+    path: ConversationPath,
+    headers: CreateHeaders,
+    body: ReplyIn,
+) -> web.StreamResponse:
+    """Send a message and get the answer, at its end or as `text/event-stream` while it comes."""
+    desk = request.app[DESK]
+    repeat = await repeat_of(request, headers.key)
+    reply_id = await service.create(
+        actor, desk, conversation_id=path.conversation_id, wanted=body, repeat=repeat
+    )
+    conversation_id = path.conversation_id
+    if wants_stream(request):
+        events = service.follow(actor, desk, conversation_id=conversation_id, reply_id=reply_id)
+        return await send_events(request, events)
+    exchange = await service.wait(actor, desk, conversation_id=conversation_id, reply_id=reply_id)
+    headers_out = {"Location": f"/conversations/{path.conversation_id}/replies/{reply_id}"}
+    return json_response(exchange, status=201, headers=headers_out)
+
+
+@routes.route("GET", PATH + "/{reply_id}", Action.REPLY_GET, returns=ReplyStateOut)
+async def get_reply(request: web.Request, actor: Actor, path: ReplyPath) -> web.StreamResponse:
+    """Say how far a reply is."""
+    reply = await service.get(actor, request.app[DESK], **dict(path))
+    return json_response(_state(reply))
+
+
+@routes.route(
+    "GET", PATH + "/{reply_id}/events", Action.REPLY_FOLLOW, returns=str, media=(EVENT_STREAM,)
+)
+async def follow_reply(
+    request: web.Request, actor: Actor, path: ReplyPath, headers: FollowHeaders
+) -> web.StreamResponse:
+    """Follow a reply from `Last-Event-ID` on, or from its beginning; also once it has ended."""
+    events = await service.open_events(
+        actor, request.app[DESK], **dict(path), after=headers.last_event_id
+    )
+    return await send_events(request, events)
+
+
+@routes.route("POST", PATH + "/{reply_id}/cancel", Action.REPLY_CANCEL, returns=ReplyStateOut)
+async def cancel_reply(request: web.Request, actor: Actor, path: ReplyPath) -> web.StreamResponse:
+    """End a reply now; what was said is kept, marked cancelled."""
+    reply = await service.cancel(actor, request.app[DESK], **dict(path))
+    return json_response(_state(reply))
+
+
+def _state(reply: Raw) -> Raw:
+    names = ("conversation_id", "state", "code", "answer_id")
+    return {"reply_id": reply["_id"], **{name: reply[name] for name in names}}
+
+
+@routes.route(
+    "GET",
+    "/conversations/{conversation_id}/context",
+    Action.CONVERSATION_CONTEXT,
+    returns=ContextOut,
+    errors=(errors.TokenLimitReached, AgentNotFound),
+)
+async def get_context(
+    request: web.Request, actor: Actor, path: ConversationPath, query: ContextQuery
+) -> web.StreamResponse:
+    """Show exactly what would be sent to the model, and its token count; nothing is sent."""
+    shown = await service.get_context(
+        actor,
+        request.app[DESK],
+        conversation_id=path.conversation_id,
+        content=query.content,
+        agent_id=query.agent_id,
+    )
+    return json_response(shown)
+
+
+@routes.route(
+    "POST",
+    "/conversations/{conversation_id}/summary",
+    Action.CONVERSATION_SUMMARIZE,
+    returns=SummaryOut,
+    errors=(ModelNotConfigured, Throttled, *errors.FAILURES),
+)
+async def summarize(
+    request: web.Request, actor: Actor, path: ConversationPath
+) -> web.StreamResponse:
+    """Summarise a conversation in two or three sentences."""
+    await request.app[DESK].rate.admit(str(actor.owner_id))
+    summary = await request.app[SUMMARIES].summarize(actor, conversation_id=path.conversation_id)
+    detail = "Conversation too short to summarize" if summary is None else None
+    return json_response({"summary": summary, "detail": detail})

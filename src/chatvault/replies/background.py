@@ -1,0 +1,226 @@
+"""Titles and summaries, made behind the answers and tried again after a crash."""
+
+import asyncio
+from datetime import timedelta
+
+import structlog
+from bson import ObjectId
+from pymongo.errors import PyMongoError
+
+from chatvault.actor import Actor, Door
+from chatvault.agents import service as agents
+from chatvault.agents.models import AgentNotFound, ModelNotConfigured, Offer
+from chatvault.audit import service as audit
+from chatvault.audit.actions import Action
+from chatvault.conversations.draft import Draft
+from chatvault.conversations.group import Change
+from chatvault.conversations.lane import Lane
+from chatvault.conversations.models import DEFAULT_TITLE, Raw
+from chatvault.conversations.reading import Placed, read_after, steadily
+from chatvault.conversations.schemas import MAX_TITLE
+from chatvault.errors import ChatvaultError, NotFound
+from chatvault.fields import now
+from chatvault.replies.models import Job, JobKind
+from chatvault.replies.planning import read
+from chatvault.replies.provider import Ask, Models
+from chatvault.tokens import Tokenizer
+from chatvault.usage.models import Usage
+
+TOO_SHORT = 3
+LEASE = timedelta(seconds=90)
+FIRST_WAIT = timedelta(seconds=10)
+MAX_ATTEMPTS = 5
+POLL = 5.0
+PAGE = 60  # messages that one summary takes in
+PART = 2000  # characters of each
+TITLE_WORDS = 80  # characters
+MAX_TOKENS = 400
+TITLE_PROMPT = (
+    "Give this conversation a title of at most six words, in its own language. "
+    "Answer with the title only."
+)
+SUMMARY_PROMPT = (
+    "Please provide a concise 2-3 sentence summary of this conversation, in its own language. "
+    "Where a summary of its earlier part is given, take it in. Answer with the summary only."
+)
+log = structlog.get_logger()
+
+
+class Background:
+    """Makes titles and summaries.
+
+    Args:
+        lane: takes the changes.
+        offer: which models there are.
+        models: are asked.
+        tokenizer: counts where a provider does not.
+    """
+
+    def __init__(self, lane: Lane, offer: Offer, models: Models, tokenizer: Tokenizer) -> None:
+        self._lane = lane
+        self._offer = offer
+        self._models = models
+        self._tokenizer = tokenizer
+        self.due = asyncio.Event()
+
+    async def run(self) -> None:
+        """Do what is due, whichever process asked for it, until cancelled."""
+        while True:
+            try:
+                while job := await self._take():
+                    await self._do(job)
+            except PyMongoError as error:
+                log.warning("jobs_not_done_yet", error=type(error).__name__)
+            self.due.clear()
+            waiting = asyncio.create_task(self.due.wait())
+            await asyncio.wait({waiting}, timeout=POLL)
+            waiting.cancel()
+
+    async def _take(self) -> Raw | None:
+        """A job that is due; it comes due again should this process die."""
+        return await Job.get_pymongo_collection().find_one_and_update(
+            {"due_at": {"$lte": now()}},
+            {"$set": {"due_at": now() + LEASE}, "$inc": {"attempts": 1}},
+            sort=[("due_at", 1)],
+        )
+
+    async def _do(self, job: Raw) -> None:
+        actor = Actor(door=Door.BACKGROUND, user_id=job["user_id"])
+        mine = {"_id": job["_id"], "user_id": job["user_id"]}
+        jobs = Job.get_pymongo_collection()
+        try:
+            if job["kind"] == JobKind.TITLE:
+                await self.entitle(actor, conversation_id=job["conversation_id"])
+            else:
+                await self.summarize(actor, conversation_id=job["conversation_id"])
+        except (NotFound, AgentNotFound, ModelNotConfigured):
+            pass
+        except ChatvaultError as error:
+            if job["attempts"] < MAX_ATTEMPTS:
+                wait = FIRST_WAIT * 2 ** job["attempts"]
+                await jobs.update_one(mine, {"$set": {"due_at": now() + wait}})
+                return
+            log.warning("job_given_up", kind=job["kind"], code=error.code)
+        await jobs.delete_one(mine)
+
+    async def entitle(self, actor: Actor, *, conversation_id: ObjectId) -> None:
+        """Give a conversation a title, while it has the default one.
+
+        Raises:
+            NotFound: the actor has no such conversation.
+            ModelFailed: the model failed.
+        """
+        conversation = await read(actor, conversation_id)
+        if conversation["title"] != DEFAULT_TITLE:
+            return
+        text = _transcript(await _messages(actor, conversation_id, -1, 4))
+        said = await self._ask(actor, conversation, JobKind.TITLE, TITLE_PROMPT, text)
+        title = " ".join(said.split()).strip("\"'“”«»*#. ")[:TITLE_WORDS].strip()[:MAX_TITLE]
+
+        def decide(draft: Draft) -> None:
+            if title and draft.head["title"] == DEFAULT_TITLE:
+                draft.set(now(), title=title)
+                draft.entries.append(audit.entry(actor, Action.CONVERSATION_TITLE, conversation_id))
+
+        await self._lane.submit(_change(actor, Action.CONVERSATION_TITLE, conversation_id, decide))
+
+    async def summarize(self, actor: Actor, *, conversation_id: ObjectId) -> str | None:
+        """Summarise all messages, those that a summary tells of by that; None if too few.
+
+        Raises:
+            NotFound: the actor has no such conversation.
+            ModelNotConfigured: there is no model.
+            ModelFailed: the model failed.
+        """
+        conversation = await read(actor, conversation_id)
+        if conversation["total_messages"] < TOO_SHORT:
+            await self._keep(actor, conversation, None, conversation.get("summary_seq", 0))
+            return None
+        summary: str | None = conversation.get("summary")
+        told = max(conversation.get("summary_seq", 0), conversation["first_seq"])
+        while page := await _messages(actor, conversation_id, told - 1, PAGE):
+            before = f"Summary of the earlier part: {summary}\n\n" if summary else ""
+            text = before + _transcript(page)
+            summary = (
+                await self._ask(actor, conversation, JobKind.SUMMARY, SUMMARY_PROMPT, text)
+            ).strip()
+            told = page[-1][0] + 1
+        await self._keep(actor, conversation, summary, told)
+        return summary
+
+    async def _keep(self, actor: Actor, before: Raw, summary: str | None, told: int) -> None:
+        conversation_id = before["_id"]
+
+        def decide(draft: Draft) -> None:
+            head = draft.head
+            is_same = head["generation"] == before["generation"] and head.get(
+                "summary_seq", 0
+            ) == before.get("summary_seq", 0)
+            if is_same and summary is not None and summary != head.get("summary"):
+                draft.set(now(), summary=summary, summary_seq=told)
+            draft.entries.append(audit.entry(actor, Action.CONVERSATION_SUMMARIZE, conversation_id))
+
+        await self._lane.submit(
+            _change(actor, Action.CONVERSATION_SUMMARIZE, conversation_id, decide)
+        )
+
+    async def _ask(
+        self, actor: Actor, conversation: Raw, kind: JobKind, prompt: str, text: str
+    ) -> str:
+        agent = await agents.find(actor, conversation.get("agent_id"))
+        provider, found = self._offer.find(agent["provider"])
+        model = agent["model"] or found.model
+        messages = [{"role": "system", "content": prompt}, {"role": "user", "content": text}]
+        said = ""
+        tokens: tuple[int, int] | None = None
+        ask = Ask(
+            provider=provider,
+            model=model,
+            messages=messages,
+            temperature=None if agent["temperature"] is None else 0.3,
+            max_tokens=MAX_TOKENS,
+        )
+        async for piece in self._models.stream(ask):
+            said += piece.text
+            tokens = piece.usage or tokens
+        count = self._tokenizer.count
+        counted = tokens
+        if counted is None:
+            counted = await asyncio.to_thread(
+                lambda: (self._tokenizer.count_context(messages, model), count(said, model))
+            )
+        await Usage.get_pymongo_collection().insert_one(
+            Usage.of(
+                actor,
+                conversation_id=conversation["_id"],
+                agent_id=conversation.get("agent_id"),
+                purpose=kind.value,
+                provider=provider,
+                model=model,
+                tokens=counted,
+                at=now(),
+                counted_here=tokens is None,
+            )
+        )
+        return said
+
+
+def _change(
+    actor: Actor, action: Action, conversation_id: ObjectId, decide: object
+) -> Change[None]:
+    return Change(actor=actor, action=action, where=("_id", conversation_id), decide=decide)  # type: ignore[arg-type]  # a closure
+
+
+async def _messages(
+    actor: Actor, conversation_id: ObjectId, after: int, limit: int
+) -> list[Placed]:
+    async def read_page(conversation: Raw) -> list[Placed]:
+        return (await read_after(actor, conversation, after, limit)).messages
+
+    return await steadily(actor, conversation_id, read_page)
+
+
+def _transcript(messages: list[Placed]) -> str:
+    return "\n\n".join(
+        f"{message['role'].upper()}: {message['content'][:PART]}" for _, message in messages
+    )

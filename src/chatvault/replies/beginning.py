@@ -1,0 +1,195 @@
+"""How a reply begins: the user's message, the guard and the reservation in one transaction."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from bson import ObjectId
+from pymongo import InsertOne
+
+from chatvault.actor import Actor
+from chatvault.audit import service as audit
+from chatvault.audit.actions import Action
+from chatvault.conversations.draft import Draft
+from chatvault.conversations.group import Change, Repeatable
+from chatvault.conversations.idempotency import Repeat
+from chatvault.conversations.models import Raw, Status
+from chatvault.conversations.schemas import stored_agent_id
+from chatvault.conversations.service import estimate
+from chatvault.conversations.wire import message_wire
+from chatvault.errors import Conflict, MessageIdTaken
+from chatvault.fields import now
+from chatvault.replies.context import MIN_OUTPUT
+from chatvault.replies.errors import ConversationArchived, ReplyInProgress
+from chatvault.replies.events import Live
+from chatvault.replies.models import Kind, Mode, Reply, ReplyEvents, State
+from chatvault.replies.planning import Turn, place_of, refusal, tokens_left
+from chatvault.replies.provider import Ask
+from chatvault.replies.runner import LEASE, Run
+
+
+class Stale(Conflict):
+    """The conversation changed since the reply was planned; plan again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """A reply that is to begin.
+
+    Attributes:
+        messages: what the model is shown, which has `tokens`.
+        max_tokens: of the answer, at most.
+        place: the end of the conversation that the messages were made of; None where they come
+            from the client.
+        metadata: kept with the user's message.
+        options: further parameters for the model.
+    """
+
+    kind: Kind
+    action: Action
+    conversation_id: ObjectId
+    agent: Raw
+    provider: str
+    model: str
+    temperature: float | None
+    turn: Turn
+    messages: list[dict[str, Any]]
+    tokens: int
+    max_tokens: int
+    place: tuple[ObjectId, int] | None = None
+    metadata: Raw | None = None
+    options: Raw = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A reply that has begun, and the run that writes it; None where it was begun before."""
+
+    reply_id: ObjectId
+    run: Run | None = None
+    events: tuple[tuple[str, Raw], ...] = ()
+
+
+def beginning(actor: Actor, start: Start, repeat: Repeat | None) -> Change[Begun]:
+    """The change that begins a reply."""
+    return Change(
+        actor=actor,
+        action=start.action,
+        where=("_id", start.conversation_id),
+        decide=lambda draft: _decide(draft, actor, start),
+        message_ids=frozenset({start.turn.user_message_id}),
+        size=estimate([]) + 2 * len(start.turn.content or ""),
+        repeatable=None if repeat is None else _repeatable(repeat, start.conversation_id),
+    )
+
+
+def recalling(actor: Actor, conversation_id: ObjectId, repeat: Repeat) -> Change[Begun]:
+    """The change that finds out which reply a repeated request began."""
+
+    def decide(_draft: Draft) -> Begun:
+        raise Stale
+
+    return Change(
+        actor=actor,
+        action=Action.REPLY_CREATE,
+        where=("_id", conversation_id),
+        decide=decide,
+        repeatable=_repeatable(repeat, conversation_id),
+    )
+
+
+def _repeatable(repeat: Repeat, conversation_id: ObjectId) -> Repeatable[Begun]:
+    return Repeatable(
+        *repeat,
+        remember=lambda begun: {"conversation_id": conversation_id, "reply_id": begun.reply_id},
+        recall=lambda result: Begun(result["reply_id"]),
+    )
+
+
+def _decide(draft: Draft, actor: Actor, start: Start) -> Begun:
+    head, at = draft.head, now()
+    if head["status"] == Status.ARCHIVED:
+        raise ConversationArchived
+    if start.place is not None:
+        if head.get("active_reply_id"):
+            raise ReplyInProgress
+        if place_of(head) != start.place:
+            raise Stale
+    # Decided on the head of this moment: so however many ask at once, none overruns the limit.
+    output = min(start.max_tokens, tokens_left(head, start.agent) - start.tokens)
+    if output < MIN_OUTPUT:
+        raise refusal(head, start.agent)
+    if start.turn.content is not None and draft.find(start.turn.user_message_id) is not None:
+        raise MessageIdTaken
+    reply = _reply(actor, start, output)
+    message = _store_message(draft, start)
+    changes: Raw = {"reserved_tokens": head.get("reserved_tokens", 0) + reply["reserved"]}
+    if start.kind is Kind.REPLY:
+        changes["active_reply_id"] = reply["_id"]
+    draft.set(at, **changes)
+    live = Live(actor, start.conversation_id, reply["_id"])
+    stored: Raw = {
+        "reply_id": reply["_id"],
+        "conversation_id": start.conversation_id,
+        "message": message,
+    }
+    events = (("message_stored", stored),)
+    draft.beside.append((Reply, InsertOne(reply)))
+    draft.beside.append((ReplyEvents, live.insertion(list(events))))
+    details = {"reply_id": str(reply["_id"]), "reserved": reply["reserved"]}
+    draft.entries.append(audit.entry(actor, start.action, start.conversation_id, details=details))
+    ask = Ask(
+        provider=start.provider,
+        model=start.model,
+        messages=start.messages,
+        temperature=start.temperature,
+        max_tokens=output,
+        options=start.options,
+    )
+    summarize = bool(start.agent["auto_generate_summary"])
+    return Begun(reply["_id"], Run(actor, reply, ask, live, summarize), events)
+
+
+def _reply(actor: Actor, start: Start, output: int) -> Raw:
+    at, reply_id = now(), ObjectId()
+    turn = start.turn
+    replaced = turn.target_id if turn.mode is Mode.REPLACE else None
+    return {
+        "_id": reply_id,
+        "user_id": actor.owner_id,
+        "conversation_id": start.conversation_id,
+        "kind": start.kind.value,
+        "state": State.RUNNING.value,
+        "code": None,
+        "mode": turn.mode.value,
+        "agent_id": stored_agent_id(start.agent["_id"]),
+        "provider": start.provider,
+        "model": start.model,
+        "temperature": start.temperature,
+        "user_message_id": turn.user_message_id,
+        "answer_id": replaced or f"reply-{reply_id}",
+        "target_id": turn.target_id,
+        "reserved": start.tokens + output,
+        "input_tokens": start.tokens,
+        "output_tokens": None,
+        "started_at": at,
+        "ended_at": None,
+        "lease_until": at + LEASE,
+        "cancel_requested": False,
+    }
+
+
+def _store_message(draft: Draft, start: Start) -> Raw | None:
+    """Append the user's message, where it is a new one, and show it."""
+    if start.turn.content is not None:
+        at = now()
+        message: Raw = {
+            "id": start.turn.user_message_id,
+            "role": "user",
+            "content": start.turn.content,
+            "timestamp": at,
+        }
+        if start.metadata is not None:
+            message["extra"] = {"metadata": start.metadata}
+        draft.append([message], at, at)
+    found = draft.find(start.turn.user_message_id)
+    return None if found is None else message_wire((found.seq, found.message))

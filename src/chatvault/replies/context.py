@@ -1,0 +1,172 @@
+"""What a model is shown of a conversation."""
+
+import asyncio
+from dataclasses import dataclass, replace
+from typing import Any
+
+from chatvault.actor import Actor
+from chatvault.conversations.models import MessageRole, Raw
+from chatvault.conversations.reading import Placed, read_before
+from chatvault.replies.errors import TokenLimitReached
+from chatvault.tokens import PER_REPLY, Tokenizer
+
+LATEST = 2**53
+SUMMARY_INTRO = "Summary of the earlier part of this conversation:"
+NO_RESULT = "There is no result: the call was not carried out."
+# An answer shorter than this is no use; a quarter of what is left is kept for it.
+MIN_OUTPUT = 16
+OUTPUT_PART = 4
+
+Wire = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What is sent, and what was left out.
+
+    Attributes:
+        messages: in OpenAI's shape.
+        tokens: of the whole request, as counted here.
+        message_ids: of the stored messages that are in it.
+        left_out: how many of the conversation's messages are not.
+        summary_used: a summary stands for those.
+        oldest_seq: the place of the oldest message that is in it.
+    """
+
+    messages: list[Wire]
+    tokens: int
+    message_ids: list[str]
+    left_out: int
+    summary_used: bool
+    oldest_seq: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """For what a context is made.
+
+    Attributes:
+        content: the new message; None to answer the newest of the stored ones again.
+        upto: only messages before this place.
+        budget: at most so many tokens; None for no bound.
+    """
+
+    content: str | None = None
+    upto: int = LATEST
+    budget: int | None = None
+
+
+async def build(
+    actor: Actor, tokenizer: Tokenizer, conversation: Raw, agent: Raw, model: str, wanted: Wanted
+) -> Context:
+    """Choose the newest messages that fit the agent's history limit and the token budget.
+
+    Raises:
+        TokenLimitReached: not even the newest message fits.
+        Moved: the conversation changed since its document was read.
+    """
+    history = await _history(actor, conversation, agent, wanted)
+    prompt = conversation.get("system_prompt") or agent["system_prompt"]
+    summary = conversation.get("summary") if agent["auto_generate_summary"] else None
+    if not agent["conversation_memory_enabled"]:
+        summary = None
+    newest = [] if wanted.content is None else [{"role": "user", "content": wanted.content}]
+    page = _Page(conversation, history, newest, wanted.budget)
+    # Counting takes milliseconds a page of text, so it is done beside the loop.
+    return await asyncio.to_thread(_fit, Counter(tokenizer, model), page, prompt, summary)
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """What there is to choose from."""
+
+    conversation: Raw
+    history: list[Placed]
+    newest: list[Wire]
+    budget: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Counter:
+    """Counts as one model does."""
+
+    tokenizer: Tokenizer
+    model: str
+
+    def __call__(self, messages: list[Wire]) -> int:
+        """How many tokens the messages take."""
+        return sum(self.tokenizer.count_message(message, self.model) for message in messages)
+
+
+async def _history(actor: Actor, conversation: Raw, agent: Raw, wanted: Wanted) -> list[Placed]:
+    """The stored messages that may be shown, oldest first."""
+    limit = agent["history_limit"] if agent["conversation_memory_enabled"] else 1
+    if wanted.content is not None:
+        limit -= 1
+    if limit <= 0:
+        return []
+    page = await read_before(actor, conversation, wanted.upto, limit)
+    # An answer that another one was given beside is shown no more.
+    passed = {message.get("alternative_to") for _, message in page.messages}
+    return [placed for placed in page.messages if placed[1]["id"] not in passed]
+
+
+def _fit(count: Counter, page: _Page, prompt: str, summary: str | None) -> Context:
+    plain = _choose(count, page, _system(prompt, None))
+    oldest = page.conversation["next_seq"] if plain.oldest_seq is None else plain.oldest_seq
+    if summary is None or oldest <= page.conversation["first_seq"]:
+        return plain
+    return replace(_choose(count, page, _system(prompt, summary)), summary_used=True)
+
+
+def _choose(count: Counter, page: _Page, system: list[Wire]) -> Context:
+    """The newest messages that fit beside the system prompt, without a gap between them.
+
+    Raises:
+        TokenLimitReached: not even the newest fits.
+    """
+    used = PER_REPLY + count(system) + count(page.newest)
+    chosen: list[tuple[Placed, list[Wire]]] = []
+    for placed in reversed(page.history):
+        wires = to_wire(placed[1])
+        needed = count(wires)
+        if page.budget is not None and used + needed > page.budget and (chosen or page.newest):
+            break
+        used += needed
+        chosen.insert(0, (placed, wires))
+    if page.budget is not None and used > page.budget:
+        raise TokenLimitReached
+    return Context(
+        messages=[*system, *(wire for _, wires in chosen for wire in wires), *page.newest],
+        tokens=used,
+        message_ids=[placed[1]["id"] for placed, _ in chosen],
+        left_out=page.conversation["total_messages"] - len(chosen),
+        summary_used=False,
+        oldest_seq=chosen[0][0][0] if chosen else None,
+    )
+
+
+def _system(prompt: str, summary: str | None) -> list[Wire]:
+    text = f"{prompt}\n\n{SUMMARY_INTRO}\n{summary}" if summary else prompt
+    return [{"role": "system", "content": text.strip()}] if text.strip() else []
+
+
+def to_wire(message: Raw) -> list[Wire]:
+    """A stored message in OpenAI's shape: with tool calls, it is several that belong together."""
+    calls = message.get("tool_calls") if message["role"] == MessageRole.ASSISTANT else None
+    if not calls:
+        return [{"role": message["role"], "content": message["content"]}]
+    asked = [
+        {
+            "id": call["id"],
+            "type": "function",
+            "function": {"name": call["name"], "arguments": call["arguments"]},
+        }
+        for call in calls
+    ]
+    said: Wire = {"role": "assistant", "content": message["content"] or None, "tool_calls": asked}
+    results: list[Wire] = [
+        {"role": "tool", "tool_call_id": call["id"], "content": call.get("result") or NO_RESULT}
+        for call in calls
+    ]
+    return [said, *results]

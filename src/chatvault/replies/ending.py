@@ -1,0 +1,247 @@
+"""How a reply ends: its answer, its tokens and its last events in one transaction."""
+
+import uuid
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from pymongo import InsertOne, UpdateOne
+
+from chatvault.actor import Actor
+from chatvault.audit import service as audit
+from chatvault.audit.actions import Action, Outcome
+from chatvault.conversations.draft import Draft, Located
+from chatvault.conversations.group import Change
+from chatvault.conversations.lane import Lane
+from chatvault.conversations.models import DEFAULT_TITLE
+from chatvault.conversations.service import estimate
+from chatvault.conversations.wire import message_wire
+from chatvault.errors import ChatvaultError, NotFound
+from chatvault.fields import now
+from chatvault.replies.events import Live
+from chatvault.replies.models import Job, JobKind, Kind, Mode, Raw, Reply, ReplyEvents, State
+from chatvault.usage.models import Usage
+
+FAILED = {State.FAILED, State.INTERRUPTED}
+# After so many messages that no summary tells of, one is made.
+SUMMARY_EVERY = 20
+
+
+class AlreadyEnded(ChatvaultError):
+    """Another process ended this reply, as its own seemed to have died."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """What became of a reply.
+
+    Attributes:
+        reply: its document.
+        live: takes its last events.
+        error: why it failed.
+        text: what was said.
+        calls: what the model wants done.
+        tokens: input and output.
+        counted_here: the provider gave no numbers.
+        summarize: its agent wants summaries.
+    """
+
+    actor: Actor
+    reply: Raw
+    live: Live
+    state: State
+    error: ChatvaultError | None = None
+    text: str = ""
+    calls: list[Raw] = field(default_factory=list)
+    finish_reason: str | None = None
+    tokens: tuple[int, int] = (0, 0)
+    counted_here: bool = False
+    response_time_ms: int = 0
+    summarize: bool = False
+
+    def message(self, at: datetime) -> Raw | None:
+        """The answer as it is stored; None where nothing was said."""
+        if not self.text and not self.calls:
+            return None
+        fields: Raw = {
+            "id": self.reply["answer_id"],
+            "role": "assistant",
+            "content": self.text,
+            "timestamp": at,
+            "model": self.reply["model"],
+            "reply_id": self.reply["_id"],
+            "model_used": self.reply["model"],
+            "llm_provider": self.reply["provider"],
+            "temperature": self.reply["temperature"],
+            "input_tokens": self.tokens[0],
+            "output_tokens": self.tokens[1],
+            "total_tokens": sum(self.tokens),
+            "response_time_ms": self.response_time_ms,
+            "finish_reason": self.finish_reason,
+            "tool_calls": self.calls or None,
+            "cancelled": True if self.state is State.CANCELLED else None,
+            "interrupted": True if self.state in FAILED else None,
+        }
+        return {name: value for name, value in fields.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The last events, and whether something is to be done in the background."""
+
+    events: list[tuple[str, Raw]]
+    has_jobs: bool
+
+
+async def finish(lane: Lane, ending: Ending) -> Ended:
+    """Store how the reply ended, once.
+
+    Raises:
+        AlreadyEnded: another process did.
+        NotFound: the conversation is gone.
+    """
+    reply = ending.reply
+    target = reply["target_id"] if reply["mode"] == Mode.REPLACE else None
+    return await lane.submit(
+        Change(
+            actor=ending.actor,
+            action=Action.REPLY_FINISH,
+            where=("_id", reply["conversation_id"]),
+            decide=lambda draft: _decide(draft, ending),
+            message_ids=frozenset({target} if target else ()),
+            needs_tail=target is not None,
+            size=estimate([]) + 2 * len(ending.text),
+        )
+    )
+
+
+def _decide(draft: Draft, ending: Ending) -> Ended:
+    head, reply, at = draft.head, ending.reply, now()
+    if reply["kind"] == Kind.REPLY and head.get("active_reply_id") != reply["_id"]:
+        raise AlreadyEnded
+    message = ending.message(at)
+    located = None if message is None else _place(draft, reply, message, at)
+    used = head.get("total_tokens_used", 0) + sum(ending.tokens)
+    fields: dict[str, Any] = {
+        "total_tokens_used": used,
+        "reserved_tokens": max(0, head.get("reserved_tokens", 0) - reply["reserved"]),
+    }
+    if reply["kind"] == Kind.REPLY:
+        fields["active_reply_id"] = None
+    draft.set(at, **fields)
+    jobs = _jobs(draft, ending, at)
+    draft.beside += [(Job, InsertOne(job)) for job in jobs]
+    events = _events(ending, located, used)
+    draft.beside.append((ReplyEvents, ending.live.insertion(events)))
+    draft.beside.append((Reply, _update(ending, located, at)))
+    if sum(ending.tokens):
+        draft.beside.append((Usage, _usage(ending, at)))
+    draft.entries.append(_entry(ending))
+    return Ended(events, bool(jobs))
+
+
+def _place(draft: Draft, reply: Raw, message: Raw, at: datetime) -> Located:
+    """Put the answer where it belongs: in another one's place, or at the end."""
+    if reply["mode"] == Mode.REPLACE:
+        try:
+            old = draft.locate(reply["target_id"])
+        except NotFound:
+            # It was removed meanwhile, and its id stays taken.
+            message["id"] = str(uuid.uuid4())
+        else:
+            if "alternative_to" in old.message:
+                message["alternative_to"] = old.message["alternative_to"]
+            draft.replace_message(old, message, at)
+            return draft.locate(old.message["id"])
+    elif reply["mode"] == Mode.BRANCH:
+        message["alternative_to"] = reply["target_id"]
+    draft.append([message], at, at)
+    found = draft.find(message["id"])
+    assert found is not None  # noqa: S101  # it was just appended
+    return found
+
+
+def _jobs(draft: Draft, ending: Ending, at: datetime) -> list[Raw]:
+    """What is to be done in the background now."""
+    head, reply = draft.head, ending.reply
+    if ending.state not in {State.COMPLETED, State.CANCELLED} or reply["kind"] != Kind.REPLY:
+        return []
+    kinds = []
+    if head["title"] == DEFAULT_TITLE:
+        kinds.append(JobKind.TITLE)
+    told = max(head.get("summary_seq", 0), head["first_seq"])
+    if ending.summarize and head["next_seq"] - told >= SUMMARY_EVERY:
+        kinds.append(JobKind.SUMMARY)
+    return [Job.of(ending.actor, conversation_id=head["_id"], kind=kind, at=at) for kind in kinds]
+
+
+def _events(ending: Ending, located: Located | None, used: int) -> list[tuple[str, Raw]]:
+    reply = ending.reply
+    message = None if located is None else message_wire((located.seq, located.message))
+    totals = {"total_tokens_used": sum(ending.tokens), "conversation_total_tokens": used}
+    ended: Raw = {
+        "reply_id": reply["_id"],
+        "conversation_id": reply["conversation_id"],
+        "state": ending.state.value,
+        "message": message,
+        **totals,
+    }
+    usage: Raw = {
+        "input_tokens": ending.tokens[0],
+        "output_tokens": ending.tokens[1],
+        "total_tokens": sum(ending.tokens),
+        "counted_here": ending.counted_here,
+    }
+    if ending.error is None:
+        return [("usage", usage), ("completed", ended)]
+    ended |= {
+        "code": ending.error.code,
+        "detail": ending.error.detail,
+        "retry_after": ending.error.retry_after,
+    }
+    return [*([("usage", usage)] if sum(ending.tokens) else []), ("error", ended)]
+
+
+def _update(ending: Ending, located: Located | None, at: datetime) -> UpdateOne:
+    fields = {
+        "state": ending.state.value,
+        "code": ending.error.code if ending.error else None,
+        "answer_id": located.message["id"] if located else ending.reply["answer_id"],
+        "input_tokens": ending.tokens[0],
+        "output_tokens": ending.tokens[1],
+        "ended_at": at,
+    }
+    # Who comes second hits none, and gives way.
+    mine = {"_id": ending.reply["_id"], "user_id": ending.actor.owner_id}
+    return UpdateOne({**mine, "state": State.RUNNING.value}, {"$set": fields})
+
+
+def _usage(ending: Ending, at: datetime) -> InsertOne[Raw]:
+    reply = ending.reply
+    return Usage.insertion_of(
+        ending.actor,
+        conversation_id=reply["conversation_id"],
+        agent_id=reply["agent_id"],
+        purpose=reply["kind"],
+        provider=reply["provider"],
+        model=reply["model"],
+        tokens=ending.tokens,
+        at=at,
+        counted_here=ending.counted_here,
+    )
+
+
+def _entry(ending: Ending) -> Raw:
+    details = {
+        "state": ending.state.value,
+        "reply_id": str(ending.reply["_id"]),
+        "total_tokens": sum(ending.tokens),
+    }
+    return audit.entry(
+        ending.actor,
+        Action.REPLY_FINISH,
+        ending.reply["conversation_id"],
+        outcome=Outcome.FAILED if ending.error else Outcome.SUCCESS,
+        code=ending.error.code if ending.error else None,
+        details=details,
+    )

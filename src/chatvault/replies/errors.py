@@ -1,0 +1,93 @@
+"""What can go wrong when a model is asked."""
+
+from chatvault.errors import Conflict, Unavailable
+
+
+class ReplyInProgress(Conflict):
+    """A reply is being written in this conversation; wait for its end, or cancel it."""
+
+    code = "reply_in_progress"
+
+
+class ConversationArchived(Conflict):
+    """The conversation is archived; bring it back first."""
+
+    code = "conversation_archived"
+
+
+class TokenLimitReached(Conflict):
+    """The conversation has used up its tokens."""
+
+    code = "token_limit_reached"
+
+
+class NothingToAnswer(Conflict):
+    """There is no message to answer again."""
+
+    code = "nothing_to_answer"
+
+
+class ReplyInterrupted(Unavailable):
+    """The service stopped while the reply was being written; what there is of it is kept."""
+
+    code = "reply_interrupted"
+
+
+class ModelFailed(Unavailable):
+    """The model could not answer; your message is kept, ask again with `regenerate`."""
+
+    code = "model_failed"
+
+
+class ModelTimedOut(ModelFailed):
+    """The model took too long; your message is kept, ask again with `regenerate`."""
+
+    code = "model_timed_out"
+
+
+class ModelRateLimited(ModelFailed):
+    """The model's provider has too much to do; your message is kept, ask again later."""
+
+    code = "model_rate_limited"
+
+
+class ModelUnavailable(ModelFailed):
+    """The model's provider cannot be reached, or failed; your message is kept, ask again."""
+
+    code = "model_unavailable"
+
+
+class ModelRefused(ModelFailed):
+    """The model's provider refused the request; an operator should look at its settings."""
+
+    code = "model_refused"
+
+
+class ModelStreamBroken(ModelFailed):
+    """The model's answer broke off; what there is of it is kept, ask again with `regenerate`."""
+
+    code = "model_stream_broken"
+
+
+class ModelNonsense(ModelFailed):
+    """The model's provider answered what cannot be read; your message is kept, ask again."""
+
+    code = "model_nonsense"
+
+
+FAILURES: tuple[type[ReplyInterrupted | ModelFailed], ...] = (
+    ReplyInterrupted,
+    ModelFailed,
+    ModelTimedOut,
+    ModelRateLimited,
+    ModelUnavailable,
+    ModelRefused,
+    ModelStreamBroken,
+    ModelNonsense,
+)
+
+
+def failure_of(code: str | None) -> Unavailable:
+    """The error with this code, as it was when the reply ended."""
+    kind = next((each for each in FAILURES if each.code == code), ModelFailed)
+    return kind()

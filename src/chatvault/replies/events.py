@@ -1,0 +1,167 @@
+"""A reply's events: stored before anyone sees them, so that any process can show them again."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import Any, NamedTuple
+
+from bson import ObjectId
+from pymongo import InsertOne
+from pymongo.errors import BulkWriteError
+
+from chatvault.actor import Actor
+from chatvault.batching import Batcher
+from chatvault.fields import now
+from chatvault.replies.models import EVENTS_LIFETIME, Raw, ReplyEvents
+
+DUPLICATE_KEY = 11000
+POLL = 0.2  # seconds between two looks at a reply that another process writes
+TERMINAL = frozenset({"completed", "error"})
+
+
+class Event(NamedTuple):
+    """One event; its number is its id on the wire."""
+
+    number: int
+    type: str
+    data: Raw
+
+
+class Live:
+    """A reply that this process writes, with all of its events so far.
+
+    Args:
+        actor: whose it is.
+    """
+
+    def __init__(self, actor: Actor, conversation_id: ObjectId, reply_id: ObjectId) -> None:
+        self.actor = actor
+        self.conversation_id = conversation_id
+        self.reply_id = reply_id
+        self.events: list[Event] = []
+        self._changed = asyncio.Event()
+
+    def document(self, events: list[tuple[str, Raw]]) -> Raw:
+        """The next events as they are stored; `publish` them once they are."""
+        first = len(self.events) + 1
+        return {
+            "_id": ObjectId(),
+            "user_id": self.actor.owner_id,
+            "conversation_id": self.conversation_id,
+            "reply_id": self.reply_id,
+            "first": first,
+            "last": first + len(events) - 1,
+            "events": [{"type": kind, "data": data} for kind, data in events],
+            "expires_at": now() + EVENTS_LIFETIME,
+        }
+
+    def insertion(self, events: list[tuple[str, Raw]]) -> InsertOne[Raw]:
+        """The write that stores them together with a change of the conversation."""
+        return InsertOne(self.document(events))
+
+    def publish(self, events: list[tuple[str, Raw]]) -> None:
+        """Show stored events to those who follow."""
+        for kind, data in events:
+            self.events.append(Event(len(self.events) + 1, kind, data))
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+
+    async def follow(self, after: int) -> AsyncGenerator[Event, None]:
+        """The events above a number, to the end."""
+        while True:
+            changed = self._changed
+            for event in self.events[after:]:
+                after = event.number
+                yield event
+                if event.type in TERMINAL:
+                    return
+            await changed.wait()
+
+
+class EventLog:
+    """Stores the events of all replies of this process, many in one round trip."""
+
+    def __init__(self) -> None:
+        self._batcher: Batcher[Raw, None] = Batcher(self._write, max_size=200, concurrency=2)
+        self._live: dict[ObjectId, Live] = {}
+
+    def open(self, live: Live) -> None:
+        """Let others find it while it is written."""
+        self._live[live.reply_id] = live
+
+    def close(self, live: Live) -> None:
+        """It is finished; whoever follows it has it still."""
+        self._live.pop(live.reply_id, None)
+
+    async def store(self, live: Live, events: list[tuple[str, Raw]]) -> None:
+        """Store events, then show them.
+
+        Raises:
+            PyMongoError: they could not be stored, so nobody saw them.
+        """
+        await self._batcher.submit(live.document(events))
+        live.publish(events)
+
+    @staticmethod
+    async def _write(documents: list[Raw]) -> list[None]:
+        try:
+            await ReplyEvents.get_pymongo_collection().insert_many(documents, ordered=False)
+        except BulkWriteError as error:
+            # What is there was stored by an earlier try that seemed to fail.
+            codes = {failed["code"] for failed in error.details["writeErrors"]}
+            if codes != {DUPLICATE_KEY} or error.details["writeConcernErrors"]:
+                raise
+        return [None] * len(documents)
+
+    async def follow(
+        self,
+        actor: Actor,
+        reply_id: ObjectId,
+        after: int,
+        find_end: Callable[[], Awaitable[tuple[str, Raw] | None]],
+    ) -> AsyncGenerator[Event, None]:
+        """The events above a number, from memory or from the database, to the end.
+
+        Args:
+            actor: whose reply it must be.
+            reply_id: which one.
+            after: the number of the last event that is known already.
+            find_end: the last event of a reply that has ended without storing it, or that was
+                stored too long ago.
+        """
+        while True:
+            live = self._live.get(reply_id)
+            if live is not None:
+                async for event in live.follow(after):
+                    yield event
+                return
+            # Looked up first: what is stored afterwards is then surely read.
+            end = await find_end()
+            for event in await read(actor, reply_id, after):
+                after = event.number
+                yield event
+                if event.type in TERMINAL:
+                    return
+            if end is not None:
+                yield Event(after + 1, *end)
+                return
+            await asyncio.sleep(POLL)
+
+
+async def read(actor: Actor, reply_id: ObjectId, after: int = 0) -> list[Event]:
+    """The stored events above a number."""
+    events: list[Event] = []
+    for run in await ReplyEvents.list_raw(actor, reply_id, after):
+        for number, event in enumerate(run["events"], run["first"]):
+            if number > after:
+                events.append(Event(number, event["type"], event["data"]))
+    return events
+
+
+def text_of(events: list[Event]) -> str:
+    """What was said so far."""
+    return "".join(event.data["text"] for event in events if event.type == "delta")
+
+
+def calls_of(events: list[Event]) -> list[dict[str, Any]]:
+    """The tool calls that were proposed so far."""
+    return [dict(event.data) for event in events if event.type == "tool_call"]

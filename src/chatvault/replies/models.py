@@ -1,0 +1,186 @@
+"""Replies, their events, and what is to be done after them."""
+
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, ClassVar
+
+from beanie import Document
+from bson import ObjectId
+from pymongo import IndexModel
+
+from chatvault.actor import Actor
+from chatvault.fields import Id
+
+Raw = dict[str, Any]
+EVENTS_LIFETIME = timedelta(days=1)
+
+
+class Kind(StrEnum):
+    """By which door it was asked for: ours, or OpenAI's."""
+
+    REPLY = "reply"
+    COMPLETION = "completion"
+
+
+class State(StrEnum):
+    """How far a reply is; a waiting one has proposed tool calls and holds no lock."""
+
+    RUNNING = "running"
+    WAITING = "waiting"
+    COMPLETED = "completed"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+
+
+class Mode(StrEnum):
+    """Where the answer goes: to the end, in the last answer's place, or beside it."""
+
+    APPEND = "append"
+    REPLACE = "replace"
+    BRANCH = "branch"
+
+
+class Reply(Document):
+    """One answer of a model: how it came about, and none of what it says.
+
+    Attributes:
+        code: why it failed.
+        user_message_id: what it answers.
+        answer_id: the id of the message that it becomes.
+        target_id: the answer that it replaces or stands beside.
+        reserved: tokens set aside for it until it ends.
+        input_tokens: of the request, as counted here.
+        lease_until: when the process that writes it must have renewed this; else it has died.
+        cancel_requested: somebody wants it to end, whichever process writes it.
+    """
+
+    user_id: Id
+    conversation_id: Id
+    kind: Kind
+    state: State
+    code: str | None = None
+    mode: Mode
+    agent_id: Id | None
+    provider: str
+    model: str
+    temperature: float | None
+    user_message_id: str | None
+    answer_id: str
+    target_id: str | None
+    reserved: int
+    input_tokens: int
+    output_tokens: int | None = None
+    started_at: datetime
+    ended_at: datetime | None = None
+    lease_until: datetime
+    cancel_requested: bool = False
+
+    class Settings:
+        """Beanie's."""
+
+        name = "replies"
+        indexes: ClassVar = [
+            IndexModel([("user_id", 1), ("conversation_id", 1), ("_id", 1)]),
+            IndexModel(
+                [("lease_until", 1)],
+                partialFilterExpression={"state": "running"},
+                name="running_lease",
+            ),
+        ]
+
+    @classmethod
+    def owned_by(cls, actor: Actor, **more: Any) -> Raw:
+        """The filter that every query about an actor's replies begins with."""
+        return {"user_id": actor.owner_id, **more}
+
+    @classmethod
+    async def find_raw(
+        cls, actor: Actor, conversation_id: ObjectId, reply_id: ObjectId
+    ) -> Raw | None:
+        """One reply, if it is the actor's."""
+        query = cls.owned_by(actor, conversation_id=conversation_id, _id=reply_id)
+        return await cls.get_pymongo_collection().find_one(query)
+
+
+class ReplyEvents(Document):
+    """Some events of a reply, in order; numbers begin with 1.
+
+    Attributes:
+        first: the number of the first.
+        last: the number of the last.
+        events: each with `type` and `data`.
+    """
+
+    user_id: Id
+    conversation_id: Id
+    reply_id: Id
+    first: int
+    last: int
+    events: list[dict[str, Any]]
+    expires_at: datetime
+
+    class Settings:
+        """Beanie's."""
+
+        name = "reply_events"
+        indexes: ClassVar = [
+            IndexModel(
+                [("user_id", 1), ("reply_id", 1), ("first", 1)], unique=True, name="event_unique"
+            ),
+            IndexModel([("user_id", 1), ("conversation_id", 1)]),
+            IndexModel("expires_at", expireAfterSeconds=0),
+        ]
+
+    @classmethod
+    def owned_by(cls, actor: Actor, **more: Any) -> Raw:
+        """The filter that every query about an actor's events begins with."""
+        return {"user_id": actor.owner_id, **more}
+
+    @classmethod
+    async def list_raw(cls, actor: Actor, reply_id: ObjectId, after: int) -> list[Raw]:
+        """The stored runs of events with numbers above `after`."""
+        query = cls.owned_by(actor, reply_id=reply_id, last={"$gt": after})
+        return await cls.get_pymongo_collection().find(query).sort("first", 1).to_list()
+
+
+class JobKind(StrEnum):
+    """What is done in the background."""
+
+    TITLE = "title"
+    SUMMARY = "summary"
+
+
+class Job(Document):
+    """Something to be done after a reply, by whichever process comes first.
+
+    Attributes:
+        due_at: from when on; whoever takes it sets it off, so that it is done again after a crash.
+    """
+
+    user_id: Id
+    conversation_id: Id
+    kind: JobKind
+    due_at: datetime
+    attempts: int = 0
+
+    class Settings:
+        """Beanie's."""
+
+        name = "reply_jobs"
+        indexes: ClassVar = [
+            IndexModel("due_at"),
+            IndexModel([("user_id", 1), ("conversation_id", 1)]),
+        ]
+
+    @classmethod
+    def of(cls, actor: Actor, *, conversation_id: ObjectId, kind: JobKind, at: datetime) -> Raw:
+        """A job on a conversation of the actor's."""
+        return {
+            "_id": ObjectId(),
+            "user_id": actor.owner_id,
+            "conversation_id": conversation_id,
+            "kind": kind.value,
+            "due_at": at,
+            "attempts": 0,
+        }

@@ -1,0 +1,224 @@
+"""Asking a model over OpenAI's protocol: one stream of pieces, every failure with its code."""
+
+import asyncio
+import importlib
+import random
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+import structlog
+
+from chatvault.replies import errors
+from chatvault.settings import Provider
+
+OPENAI = "https://api.openai.com/v1"
+ATTEMPTS = 3
+FIRST_WAIT = 0.4  # seconds; doubles with each attempt
+MAX_WAIT = 5.0  # seconds; who asks for more is told to the client
+CONNECT_TIMEOUT = 10.0
+HTTP_SERVER_ERROR = 500
+RETRIED = (errors.ModelTimedOut, errors.ModelRateLimited, errors.ModelUnavailable)
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """One request to a model.
+
+    Attributes:
+        provider: its name in the settings.
+        max_tokens: of the answer.
+        options: further parameters of OpenAI's, as they go over the wire.
+    """
+
+    provider: str
+    model: str
+    messages: list[dict[str, Any]]
+    temperature: float | None = None
+    max_tokens: int | None = None
+    tools: list[dict[str, Any]] = field(default_factory=list)
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A part of an answer.
+
+    Attributes:
+        calls: parts of tool calls, each with its `index`.
+        usage: input and output tokens, where the provider gives them.
+        raw: the chunk as it came.
+    """
+
+    text: str = ""
+    calls: tuple[dict[str, Any], ...] = ()
+    finish_reason: str | None = None
+    usage: tuple[int, int] | None = None
+    raw: dict[str, Any] = field(default_factory=dict)
+
+
+class Models:
+    """The clients of all providers.
+
+    Args:
+        providers: from the settings.
+        timeout: seconds to wait for the next word.
+    """
+
+    def __init__(
+        self, providers: Mapping[str, Provider], *, timeout: float
+    ) -> None:  # of the client
+        self._providers = providers
+        self._timeout = timeout
+        self._clients: dict[str, Any] = {}
+
+    async def close(self) -> None:
+        """Close the connections."""
+        for client in self._clients.values():
+            await client.close()
+
+    async def stream(self, ask: Ask) -> AsyncGenerator[Piece, None]:
+        """The answer as it comes; tried again where nothing of it came yet.
+
+        Raises:
+            ModelFailed: with a code for each way to fail.
+        """
+        for attempt in range(1, ATTEMPTS + 1):
+            begun = finished = False
+            try:
+                async for piece in self._read(ask):
+                    begun = begun or bool(piece.text or piece.calls)
+                    finished = finished or piece.finish_reason is not None
+                    yield piece
+                if not finished:
+                    raise (
+                        errors.ModelStreamBroken if begun else errors.ModelUnavailable
+                    )  # one place decides about retries
+            except errors.ModelFailed as error:
+                if begun:
+                    if isinstance(error, errors.ModelUnavailable):
+                        raise errors.ModelStreamBroken from error
+                    raise
+                wait = self._wait(error, attempt)
+                if wait is None:
+                    raise
+                log.warning("model_asked_again", provider=ask.provider, code=error.code)
+                await asyncio.sleep(wait)
+            else:
+                return
+
+    @staticmethod
+    def _wait(error: errors.ModelFailed, attempt: int) -> float | None:
+        """How long to wait before the next attempt; None for no more."""
+        if attempt == ATTEMPTS or not isinstance(error, RETRIED):
+            return None
+        if error.retry_after is not None:
+            return error.retry_after if error.retry_after <= MAX_WAIT else None
+        wait: float = FIRST_WAIT * 2 ** (attempt - 1) * random.uniform(0.8, 1.2)  # noqa: S311  # no secret
+        return wait
+
+    async def _read(self, ask: Ask) -> AsyncGenerator[Piece, None]:
+        client = await self._client(ask.provider)
+        # Imported by now; the exceptions are named here only.
+        import httpx2  # noqa: PLC0415  # as said
+        import openai  # noqa: PLC0415  # as said
+
+        try:
+            async with await client.chat.completions.create(**self._parameters(ask)) as stream:
+                async for chunk in stream:
+                    yield _piece(chunk.model_dump(exclude_unset=True, warnings=False))
+        except (openai.APITimeoutError, httpx2.TimeoutException) as error:
+            raise errors.ModelTimedOut from error
+        except openai.APIStatusError as error:
+            raise _status_error(error.status_code, error.response.headers) from error
+        except (openai.APIConnectionError, httpx2.HTTPError) as error:
+            raise errors.ModelUnavailable from error
+        except openai.APIError as error:
+            # An error in the middle of the stream.
+            raise errors.ModelUnavailable from error
+        except (ValueError, TypeError, AttributeError, KeyError, IndexError) as error:
+            raise errors.ModelNonsense from error
+
+    def _parameters(self, ask: Ask) -> dict[str, Any]:
+        given: dict[str, Any] = {
+            **ask.options,
+            "model": ask.model,
+            "messages": ask.messages,
+            "stream": True,
+            "stream_options": {"include_usage": True},
+        }
+        if ask.temperature is not None:
+            given["temperature"] = ask.temperature
+        if ask.max_tokens is not None:
+            given[self._limit_name(ask.provider)] = ask.max_tokens
+        if ask.tools:
+            given["tools"] = ask.tools
+        return given
+
+    def _limit_name(self, provider: str) -> str:
+        # OpenAI's newer models refuse the old name; many others know the old one only.
+        host = urlsplit(self._providers[provider].base_url or OPENAI).hostname
+        return "max_completion_tokens" if host == "api.openai.com" else "max_tokens"
+
+    async def _client(self, name: str) -> Any:
+        if name not in self._clients:
+            # In a thread, as it takes a second: replies are not the only thing that is served.
+            openai = await asyncio.to_thread(importlib.import_module, "openai")
+            provider = self._providers[name]
+            key = provider.api_key.get_secret_value() if provider.api_key else ""
+            client = openai.AsyncOpenAI(
+                base_url=provider.base_url or OPENAI,
+                api_key=key or "none",
+                max_retries=0,
+                timeout=openai.Timeout(self._timeout, connect=CONNECT_TIMEOUT),
+            )
+            if name in self._clients:
+                await client.close()
+            self._clients.setdefault(name, client)
+        return self._clients[name]
+
+
+def _piece(chunk: dict[str, Any]) -> Piece:
+    """What a chunk says; what is not understood raises and counts as nonsense."""
+    usage = chunk.get("usage")
+    counted = None
+    if usage:
+        counted = (int(usage["prompt_tokens"]), int(usage["completion_tokens"]))
+    choices = chunk.get("choices")
+    if choices is None and not usage:
+        raise ValueError("no choices")
+    if not choices:
+        return Piece(usage=counted, raw=chunk)
+    choice = choices[0]
+    delta = choice.get("delta") or {}
+    text = delta.get("content") or ""
+    if not isinstance(text, str):
+        raise TypeError("content is no text")
+    return Piece(
+        text=text.encode("utf-8", "replace").decode(),
+        calls=tuple(delta.get("tool_calls") or ()),
+        finish_reason=choice.get("finish_reason"),
+        usage=counted,
+        raw=chunk,
+    )
+
+
+def _status_error(status: int, headers: Mapping[str, str]) -> errors.ModelFailed:
+    if status == 429:  # noqa: PLR2004  # Too Many Requests
+        return errors.ModelRateLimited(retry_after=_seconds(headers.get("retry-after")))
+    if status in {408, 409} or status >= HTTP_SERVER_ERROR:
+        return errors.ModelUnavailable(retry_after=_seconds(headers.get("retry-after")))
+    # What the provider says may repeat the key or the prompt: it goes no further than its status.
+    return errors.ModelRefused(
+        f"The model's provider refused the request with status {status}; "
+        "an operator should look at its settings."
+    )
+
+
+def _seconds(value: str | None) -> float | None:
+    try:
+        return max(0.0, float(value)) if value else None
+    except ValueError:
+        return None

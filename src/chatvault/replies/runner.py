@@ -1,0 +1,343 @@
+"""Writes the replies of this process, and takes over those whose process has died."""
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import structlog
+from bson import ObjectId
+from pymongo.errors import PyMongoError
+
+from chatvault.actor import Actor, Door
+from chatvault.conversations.lane import Lane
+from chatvault.errors import ChatvaultError, NotFound, Unavailable
+from chatvault.fields import now
+from chatvault.replies import events
+from chatvault.replies.ending import AlreadyEnded, Ended, Ending, finish
+from chatvault.replies.errors import ModelFailed, ReplyInterrupted
+from chatvault.replies.events import EventLog, Live
+from chatvault.replies.models import Raw, Reply, State
+from chatvault.replies.provider import Ask, Models, Piece
+from chatvault.tokens import Tokenizer
+
+FLUSH = 0.04  # seconds between two flushes of one reply
+LEASE = timedelta(seconds=15)
+RENEW_EVERY = 3.0
+LOOK_EVERY = 0.5
+FINISH_TRIES = 8
+GRACE = 3.0
+log = structlog.get_logger()
+
+
+@dataclass(slots=True, eq=False)
+class Run:
+    """A reply while it is written.
+
+    Attributes:
+        pending: what was said and is not stored yet.
+        stopped: as what somebody ended it, before the model did.
+        pieces: takes the pieces as they come, then None once the end is stored.
+    """
+
+    actor: Actor
+    reply: Raw
+    ask: Ask
+    live: Live
+    summarize: bool = False
+    text: str = ""
+    calls: dict[int, Raw] = field(default_factory=dict)
+    usage: tuple[int, int] | None = None
+    finish_reason: str | None = None
+    stopped: State | None = None
+    began: float = field(default_factory=time.perf_counter)
+    pending: str = ""
+    dirty: asyncio.Event = field(default_factory=asyncio.Event)
+    reading: "asyncio.Task[None] | None" = None
+    pieces: "asyncio.Queue[Piece | None] | None" = None
+
+    def take(self, piece: Piece) -> None:
+        """Add what came."""
+        if self.pieces is not None:
+            self.pieces.put_nowait(piece)
+        self.text += piece.text
+        self.pending += piece.text
+        self.usage = piece.usage or self.usage
+        self.finish_reason = piece.finish_reason or self.finish_reason
+        for part in piece.calls:
+            call = self.calls.setdefault(part["index"], {"id": "", "name": "", "arguments": ""})
+            function = part.get("function") or {}
+            call["id"] = part.get("id") or call["id"]
+            call["name"] += function.get("name") or ""
+            call["arguments"] += function.get("arguments") or ""
+        if piece.text:
+            self.dirty.set()
+
+    def stop(self, state: State) -> None:
+        """End it before the model does."""
+        if self.stopped is None:
+            self.stopped = state
+            if self.reading is not None:
+                self.reading.cancel()
+
+
+class Runner:
+    """Replies as tasks; what they say goes through the event log, how they end through the lane.
+
+    Args:
+        lane: takes the ends.
+        models: are asked.
+        tokenizer: counts where a provider does not.
+        event_log: takes the events.
+        jobs: is set when something is to be done in the background.
+    """
+
+    def __init__(
+        self,
+        lane: Lane,
+        models: Models,
+        tokenizer: Tokenizer,
+        event_log: EventLog,
+        jobs: asyncio.Event,
+    ) -> None:
+        self._lane = lane
+        self._models = models
+        self._tokenizer = tokenizer
+        self._log = event_log
+        self._jobs = jobs
+        self._runs: dict[ObjectId, Run] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def launch(self, run: Run) -> None:
+        """Begin to write; it goes on whoever listens."""
+        self._runs[run.reply["_id"]] = run
+        self._log.open(run.live)
+        task = asyncio.create_task(self._write(run))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def cancel(self, reply_id: ObjectId) -> None:
+        """End a reply that this process writes."""
+        if (run := self._runs.get(reply_id)) is not None:
+            run.stop(State.CANCELLED)
+
+    async def close(self) -> None:
+        """Let replies come to their end for a while, then end them with what there is of them."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=GRACE)
+        for run in self._runs.values():
+            run.stop(State.INTERRUPTED)
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=10)
+
+    async def _write(self, run: Run) -> None:
+        run.reading = reading = asyncio.create_task(self._read(run))
+        await self._flush(run, reading)
+        failed = None if reading.cancelled() else reading.exception()
+        error = None if failed is None else _understand(failed)
+        try:
+            await self._end(await self._ending(run, error))
+        finally:
+            self._runs.pop(run.reply["_id"], None)
+            self._log.close(run.live)
+            if run.pieces is not None:
+                run.pieces.put_nowait(None)
+
+    async def _read(self, run: Run) -> None:
+        if run.stopped is not None:
+            return
+        async for piece in self._models.stream(run.ask):
+            if run.stopped is not None:
+                # The cancellation was swallowed on its way.
+                return
+            run.take(piece)
+
+    async def _flush(self, run: Run, reading: "asyncio.Task[None]") -> None:
+        """Store what is said while it is read, at most once in a while, and all at the end."""
+        is_last = False
+        while not is_last:
+            waiting = asyncio.create_task(run.dirty.wait())
+            await asyncio.wait({reading, waiting}, return_when=asyncio.FIRST_COMPLETED)
+            waiting.cancel()
+            run.dirty.clear()
+            is_last = reading.done()
+            said, run.pending = run.pending, ""
+            some: list[tuple[str, Raw]] = [("delta", {"text": said})] if said else []
+            if is_last:
+                some += [("tool_call", dict(call)) for _, call in sorted(run.calls.items())]
+            if some:
+                try:
+                    await self._log.store(run.live, some)
+                except PyMongoError as error:
+                    # Not shown, yet not lost: it is part of the answer, and of the next flush.
+                    log.warning("reply_events_not_stored", error=type(error).__name__)
+                    run.pending = said + run.pending
+            if not is_last:
+                await asyncio.wait({reading}, timeout=FLUSH)
+                if run.pending:
+                    run.dirty.set()
+
+    async def _ending(self, run: Run, error: ChatvaultError | None) -> Ending:
+        state = State.COMPLETED
+        calls = [call for _, call in sorted(run.calls.items())]
+        if run.stopped is not None:
+            state = run.stopped
+            error = ReplyInterrupted() if state is State.INTERRUPTED else None
+        elif error is not None:
+            state = State.FAILED
+        elif calls:
+            state = State.WAITING
+        tokens = run.usage
+        if tokens is None:
+            said = run.text + "".join(call["arguments"] for call in calls)
+            output = await asyncio.to_thread(self._tokenizer.count, said, run.ask.model)
+            # Where nothing came, nothing is charged; a refusal costs nothing.
+            tokens = (run.reply["input_tokens"], output) if said or error is None else (0, 0)
+        return Ending(
+            actor=run.actor,
+            reply=run.reply,
+            live=run.live,
+            state=state,
+            error=error,
+            text=run.text,
+            calls=calls,
+            finish_reason=run.finish_reason,
+            tokens=tokens,
+            counted_here=run.usage is None,
+            response_time_ms=round((time.perf_counter() - run.began) * 1000),
+            summarize=run.summarize,
+        )
+
+    async def _end(self, ending: Ending) -> None:
+        """Store the end; tried again while the database is away."""
+        ended: Ended | None = None
+        for attempt in range(FINISH_TRIES):
+            try:
+                ended = await finish(self._lane, ending)
+                break
+            except AlreadyEnded:
+                await self._show_stored(ending)
+                return
+            except NotFound:
+                # The conversation was deleted, and its replies go with it.
+                gone: Raw = {"reply_id": ending.reply["_id"], "state": "failed", "message": None}
+                gone |= {"code": NotFound.code, "detail": "Conversation not found"}
+                ending.live.publish([("error", gone)])
+                return
+            except (Unavailable, PyMongoError) as error:
+                log.warning("reply_not_finished_yet", error=type(error).__name__)
+                await asyncio.sleep(min(5.0, 0.2 * 2**attempt))
+        if ended is None:
+            failure = ReplyInterrupted()
+            lost: Raw = {"reply_id": ending.reply["_id"], "state": "interrupted", "message": None}
+            lost |= {"code": failure.code, "detail": failure.detail}
+            ending.live.publish([("error", lost)])
+            return
+        ending.live.publish(ended.events)
+        if ended.has_jobs:
+            self._jobs.set()
+
+    @staticmethod
+    async def _show_stored(ending: Ending) -> None:
+        live = ending.live
+        stored = await events.read(ending.actor, ending.reply["_id"], len(live.events))
+        live.publish([(event.type, event.data) for event in stored])
+
+    async def keep(self) -> None:
+        """Renew leases, obey cancellations of other processes, take over what died; for ever."""
+        renew_at = 0.0
+        while True:
+            try:
+                if time.monotonic() >= renew_at:
+                    renew_at = time.monotonic() + RENEW_EVERY
+                    await self._renew()
+                    await self.reap()
+                await self._obey()
+            except (PyMongoError, ChatvaultError) as error:
+                log.warning("replies_not_looked_after", error=type(error).__name__)
+            await asyncio.sleep(LOOK_EVERY)
+
+    async def _renew(self) -> None:
+        if self._runs:
+            await Reply.get_pymongo_collection().update_many(
+                {"_id": {"$in": list(self._runs)}, "state": State.RUNNING.value}, LEASED
+            )
+
+    async def _obey(self) -> None:
+        if self._runs:
+            wanted = {"_id": {"$in": list(self._runs)}, "cancel_requested": True}
+            found = Reply.get_pymongo_collection().find(wanted, {"_id": True})
+            async for reply in found:
+                self.cancel(reply["_id"])
+
+    async def reap(self, conversation_id: ObjectId | None = None) -> int:
+        """Interrupt the replies whose process has died; returns how many those were.
+
+        Args:
+            conversation_id: only those of this conversation; None for all.
+        """
+        reaped = 0
+        dead: Raw = {
+            "state": State.RUNNING.value,
+            "$expr": {"$lt": ["$lease_until", "$$NOW"]},
+            "lease_until": {"$lt": now() + LEASE},
+        }
+        if conversation_id is not None:
+            dead["conversation_id"] = conversation_id
+        while reply := await Reply.get_pymongo_collection().find_one_and_update(dead, LEASED):
+            if reply["_id"] not in self._runs:
+                await self._interrupt(reply)
+            reaped += 1
+        return reaped
+
+    async def _interrupt(self, reply: Raw) -> None:
+        actor = Actor(door=Door.BACKGROUND, user_id=reply["user_id"])
+        live = Live(actor, reply["conversation_id"], reply["_id"])
+        stored = await events.read(actor, reply["_id"])
+        live.publish([(event.type, event.data) for event in stored])
+        said = events.text_of(stored)
+        # What the provider charged is not known any more: what was said is counted here.
+        output = await asyncio.to_thread(self._tokenizer.count, said, reply["model"])
+        ending = Ending(
+            actor=actor,
+            reply=reply,
+            live=live,
+            state=State.INTERRUPTED,
+            error=ReplyInterrupted(),
+            text=said,
+            calls=events.calls_of(stored),
+            tokens=(reply["input_tokens"], output) if said else (0, 0),
+            counted_here=True,
+        )
+        try:
+            await finish(self._lane, ending)
+        except AlreadyEnded:
+            pass
+        except NotFound:
+            mine = {"_id": reply["_id"], "user_id": reply["user_id"]}
+            await Reply.get_pymongo_collection().delete_one(mine)
+        else:
+            log.info("reply_taken_over", reply_id=str(reply["_id"]))
+
+
+LEASED: list[dict[str, Any]] = [
+    {
+        "$set": {
+            "lease_until": {
+                "$dateAdd": {
+                    "startDate": "$$NOW",
+                    "unit": "second",
+                    "amount": int(LEASE.total_seconds()),
+                }
+            }
+        }
+    }
+]
+
+
+def _understand(error: BaseException) -> ChatvaultError:
+    if isinstance(error, ChatvaultError):
+        return error
+    log.error("reply_failed", exc_info=error)
+    return ModelFailed()

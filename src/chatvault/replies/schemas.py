@@ -1,0 +1,187 @@
+"""Replies as they go over the wire."""
+
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from chatvault.conversations.schemas import ConversationPath, MessageId, MessageOut
+from chatvault.fields import FreeObject, Id
+from chatvault.replies.models import Mode, State
+
+
+class ReplyIn(BaseModel):
+    """A message to answer, or the wish for another answer to the last one."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    content: str | None = Field(None, min_length=1, description="left out to regenerate")
+    id: MessageId | None = Field(
+        None, description="of the message; asked again with the same one, it is not stored twice"
+    )
+    agent_id: Id | None = Field(None, description="answers instead of the conversation's agent")
+    metadata: FreeObject | None = Field(None, description="kept with the message")
+    regenerate: Mode | None = Field(
+        None,
+        description="replace: the new answer takes the last one's place, which becomes a revision; "
+        "branch: it stands beside it; where there is no answer yet, it is asked for",
+        json_schema_extra={"enum": ["replace", "branch"]},
+    )
+
+    @model_validator(mode="after")
+    def _check_one(self) -> Self:
+        if self.regenerate is Mode.APPEND:
+            raise ValueError("regenerate is replace or branch")
+        if (self.content is None) == (self.regenerate is None):
+            raise ValueError("either content or regenerate")
+        return self
+
+
+class ReplyPath(ConversationPath):
+    """One reply."""
+
+    reply_id: Id
+
+
+class ReplyOut(BaseModel):
+    """An exchange: what was asked, what was answered, and what it cost.
+
+    Attributes:
+        user_message: null where an answer was regenerated.
+        assistant_message: null where nothing was said before it ended.
+        total_tokens_used: by this exchange.
+        conversation_total_tokens: by the conversation so far.
+    """
+
+    reply_id: Id
+    conversation_id: Id
+    state: State
+    user_message: MessageOut | None
+    assistant_message: MessageOut | None
+    total_tokens_used: int
+    conversation_total_tokens: int
+
+
+class ReplyStateOut(BaseModel):
+    """How far a reply is."""
+
+    reply_id: Id
+    conversation_id: Id
+    state: State
+    code: str | None
+    answer_id: str
+
+
+class ContextQuery(BaseModel):
+    """For which message."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    content: str | None = Field(None, min_length=1, description="as if this were sent now")
+    agent_id: Id | None = None
+
+
+class ContextOut(BaseModel):
+    """Exactly what would be sent to the model.
+
+    Attributes:
+        messages: in OpenAI's shape.
+        tokens: of all of it, as counted here.
+        message_ids: of the stored messages that are in it.
+        left_out: how many stored messages are not.
+        max_output_tokens: what would be left for the answer.
+    """
+
+    agent_id: Id
+    provider: str | None
+    model: str
+    temperature: float | None
+    messages: list[dict[str, Any]]
+    tokens: int
+    message_ids: list[str]
+    left_out: int
+    summary_used: bool
+    max_conversation_tokens: int
+    total_tokens_used: int
+    reserved_tokens: int
+    max_output_tokens: int
+
+
+class FollowHeaders(BaseModel):
+    """Where a stream was left."""
+
+    last_event_id: Annotated[int, Field(alias="Last-Event-ID", ge=0, le=2**53)] = 0
+
+
+class SummaryOut(BaseModel):
+    """A conversation's summary; null, with the reason, where it is too short."""
+
+    summary: str | None
+    detail: str | None
+
+
+class CompletionIn(BaseModel):
+    """A chat completion in OpenAI's shape; the model is the configured one, whatever is named."""
+
+    model_config = ConfigDict(extra="allow")
+
+    messages: list[dict[str, Any]]
+    stream: bool = False
+    temperature: float | None = Field(None, ge=0, le=2)
+    max_tokens: int | None = Field(None, ge=1)
+    max_completion_tokens: int | None = Field(None, ge=1)
+    tools: list[dict[str, Any]] | None = None
+
+    @property
+    def limit(self) -> int | None:
+        """Tokens of the answer, under either of its names."""
+        return self.max_completion_tokens or self.max_tokens
+
+    @property
+    def wants_usage(self) -> bool:
+        """Whether a stream shall end with its usage."""
+        options = (self.model_extra or {}).get("stream_options")
+        return isinstance(options, dict) and options.get("include_usage") is True
+
+    def options(self) -> dict[str, Any]:
+        """Further parameters that go to the provider."""
+        extra = self.model_extra or {}
+        given = {name: extra[name] for name in PASSED_ON if name in extra}
+        return given | ({"tools": self.tools} if self.tools else {})
+
+
+PASSED_ON = (
+    "frequency_penalty",
+    "parallel_tool_calls",
+    "presence_penalty",
+    "response_format",
+    "seed",
+    "stop",
+    "tool_choice",
+    "top_p",
+)
+
+
+class ConversationHeaders(BaseModel):
+    """Where an exchange is to be recorded."""
+
+    conversation_id: Id | None = Field(
+        None, alias="X-Conversation-Id", description="the conversation that records the exchange"
+    )
+
+
+class ModelOut(BaseModel):
+    """The configured model."""
+
+    model_config = ConfigDict(protected_namespaces=())
+
+    model: str | None
+    gpu_backend: str | None
+
+
+class GpuOut(BaseModel):
+    """What the frontend shows of a GPU."""
+
+    gpu_available: bool
+    gpu_name: str | None
+    ollama_gpu_accelerated: bool
+    ollama_model: str | None

@@ -1,0 +1,297 @@
+"""What can be done with replies: ask for one, follow it, cancel it, look at its context."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+
+from bson import ObjectId
+
+from chatvault.actor import Actor
+from chatvault.agents import service as agents
+from chatvault.agents.models import ModelNotConfigured, Offer
+from chatvault.audit import service as audit
+from chatvault.audit.actions import Action
+from chatvault.audit.recorder import Recorder
+from chatvault.conversations.idempotency import IdempotencyRecord, Repeat
+from chatvault.conversations.lane import Lane
+from chatvault.conversations.models import Raw
+from chatvault.conversations.reading import Moved, find_messages, living, steadily
+from chatvault.conversations.wire import message_wire
+from chatvault.counters import Rate
+from chatvault.errors import Busy, FieldError, InvalidInput, NotFound
+from chatvault.replies import context
+from chatvault.replies.beginning import Stale, Start, beginning, recalling
+from chatvault.replies.context import MIN_OUTPUT, OUTPUT_PART, Context, Wanted
+from chatvault.replies.errors import ReplyInProgress, TokenLimitReached, failure_of
+from chatvault.replies.events import Event, EventLog
+from chatvault.replies.models import Kind, Reply, State
+from chatvault.replies.planning import plan, read, refusal, tokens_left
+from chatvault.replies.runner import Runner
+from chatvault.replies.schemas import ReplyIn
+from chatvault.tokens import Tokenizer
+
+ATTEMPTS = 5
+CANCEL_WAIT = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk:
+    """What replies are made with.
+
+    Attributes:
+        max_content: characters of a message.
+        max_tokens: of an answer.
+    """
+
+    lane: Lane
+    recorder: Recorder
+    offer: Offer
+    tokenizer: Tokenizer
+    event_log: EventLog
+    runner: Runner
+    rate: Rate
+    max_content: int
+    max_tokens: int
+
+    def check_content(self, content: str | None, name: str = "content") -> None:
+        """Let only messages pass that are short enough.
+
+        Raises:
+            InvalidInput: it is too long.
+        """
+        if content is not None and len(content) > self.max_content:
+            reason = f"should have at most {self.max_content} characters"
+            field = FieldError(("body", name), reason, "string_too_long")
+            raise InvalidInput(f"{name}: {reason}", errors=(field,))
+
+
+async def create(
+    actor: Actor,
+    desk: Desk,
+    *,
+    conversation_id: ObjectId,
+    wanted: ReplyIn,
+    repeat: Repeat | None = None,
+) -> ObjectId:
+    """Store the user's message and let the model begin to answer; returns the reply's id.
+
+    Raises:
+        NotFound: the actor has no such conversation, or no such agent.
+        Throttled: too many replies in this minute.
+        ModelNotConfigured: there is no model.
+        ConversationArchived, ReplyInProgress: it cannot be answered now.
+        TokenLimitReached: the conversation's tokens are used up.
+        NothingToAnswer, MessageIdTaken: what shall be answered does not fit.
+    """
+    desk.check_content(wanted.content)
+    await desk.rate.admit(str(actor.owner_id))
+    if repeat is not None and await IdempotencyRecord.exists(actor, repeat):
+        begun = await desk.lane.submit(recalling(actor, conversation_id, repeat))
+        return begun.reply_id
+    for attempt in range(ATTEMPTS):
+        try:
+            start = await _plan(actor, desk, conversation_id, wanted)
+            begun = await desk.lane.submit(beginning(actor, start, repeat))
+        except (Moved, Stale):
+            continue
+        except ReplyInProgress:
+            # Perhaps its process has died.
+            if attempt or not await desk.runner.reap(conversation_id):
+                raise
+            continue
+        if begun.run is not None:
+            begun.run.live.publish(list(begun.events))
+            desk.runner.launch(begun.run)
+        return begun.reply_id
+    raise Busy(retry_after=1)
+
+
+async def _plan(actor: Actor, desk: Desk, conversation_id: ObjectId, wanted: ReplyIn) -> Start:
+    made = await plan(
+        actor,
+        desk.offer,
+        desk.tokenizer,
+        conversation=await read(actor, conversation_id),
+        wanted=wanted,
+        max_tokens=desk.max_tokens,
+    )
+    return Start(
+        kind=Kind.REPLY,
+        action=Action.REPLY_CREATE,
+        conversation_id=conversation_id,
+        agent=made.agent,
+        provider=made.provider,
+        model=made.model,
+        temperature=made.agent["temperature"],
+        turn=made.turn,
+        messages=made.context.messages,
+        tokens=made.context.tokens,
+        max_tokens=desk.max_tokens,
+        place=made.place,
+        metadata=wanted.metadata,
+    )
+
+
+def follow(
+    actor: Actor, desk: Desk, *, conversation_id: ObjectId, reply_id: ObjectId, after: int = 0
+) -> AsyncGenerator[Event, None]:
+    """The events of a reply above a number, to its end, as part of another operation."""
+
+    async def find_end() -> tuple[str, Raw] | None:
+        reply = await Reply.find_raw(actor, conversation_id, reply_id)
+        if reply is None:
+            raise NotFound("Reply not found")
+        if reply["state"] == State.RUNNING:
+            await desk.runner.reap(conversation_id)
+            return None
+        return await _end_of(actor, reply)
+
+    return desk.event_log.follow(actor, reply_id, after, find_end)
+
+
+async def _end_of(actor: Actor, reply: Raw) -> tuple[str, Raw]:
+    """The last event of a reply whose events are stored no more."""
+    conversation = await read(actor, reply["conversation_id"])
+    placed = living(await find_messages(actor, conversation, [reply["answer_id"]]))
+    used = reply["input_tokens"] + (reply["output_tokens"] or 0)
+    ended: Raw = {
+        "reply_id": reply["_id"],
+        "conversation_id": reply["conversation_id"],
+        "state": reply["state"],
+        "message": message_wire(placed[0]) if placed else None,
+        "total_tokens_used": used,
+        "conversation_total_tokens": conversation.get("total_tokens_used", 0),
+    }
+    if reply["code"] is None:
+        return "completed", ended
+    failure = failure_of(reply["code"])
+    return "error", {**ended, "code": failure.code, "detail": failure.detail}
+
+
+async def open_events(
+    actor: Actor,
+    desk: Desk,
+    *,
+    conversation_id: ObjectId,
+    reply_id: ObjectId,
+    after: int,
+) -> AsyncGenerator[Event, None]:
+    """The events of a reply above a number: those stored at once, others as they come.
+
+    Raises:
+        NotFound: the actor has no such reply.
+    """
+    await _find(actor, conversation_id, reply_id)
+    await desk.recorder.record(audit.entry(actor, Action.REPLY_FOLLOW, conversation_id))
+    return follow(actor, desk, conversation_id=conversation_id, reply_id=reply_id, after=after)
+
+
+async def wait(actor: Actor, desk: Desk, *, conversation_id: ObjectId, reply_id: ObjectId) -> Raw:
+    """The exchange, once the reply has ended; part of the operation that began it.
+
+    Raises:
+        Unavailable: the model failed, with a code that says how.
+    """
+    asked: Raw | None = None
+    async for event in follow(actor, desk, conversation_id=conversation_id, reply_id=reply_id):
+        if event.type == "message_stored":
+            asked = event.data["message"]
+        elif event.type == "error":
+            failure = failure_of(event.data["code"])
+            failure.detail = event.data["detail"]
+            failure.retry_after = event.data.get("retry_after")
+            raise failure
+        elif event.type == "completed":
+            ended = dict(event.data)
+            return {**ended, "user_message": asked, "assistant_message": ended.pop("message")}
+    raise NotFound("Reply not found")
+
+
+async def get(actor: Actor, desk: Desk, *, conversation_id: ObjectId, reply_id: ObjectId) -> Raw:
+    """How far a reply is.
+
+    Raises:
+        NotFound: the actor has no such reply.
+    """
+    reply = await _find(actor, conversation_id, reply_id)
+    await desk.recorder.record(audit.entry(actor, Action.REPLY_GET, conversation_id))
+    return reply
+
+
+async def cancel(actor: Actor, desk: Desk, *, conversation_id: ObjectId, reply_id: ObjectId) -> Raw:
+    """End a reply now, keeping what was said; one that has ended stays as it is.
+
+    Raises:
+        NotFound: the actor has no such reply.
+    """
+    await _find(actor, conversation_id, reply_id)
+    mine = Reply.owned_by(actor, _id=reply_id, state=State.RUNNING.value)
+    asked = {"$set": {"cancel_requested": True}}
+    await Reply.get_pymongo_collection().update_one(mine, asked)
+    await desk.recorder.record(audit.entry(actor, Action.REPLY_CANCEL, conversation_id))
+    desk.runner.cancel(reply_id)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(CANCEL_WAIT):
+            async for _ in follow(actor, desk, conversation_id=conversation_id, reply_id=reply_id):
+                pass
+    return await _find(actor, conversation_id, reply_id)
+
+
+async def _find(actor: Actor, conversation_id: ObjectId, reply_id: ObjectId) -> Raw:
+    reply = await Reply.find_raw(actor, conversation_id, reply_id)
+    if reply is None:
+        raise NotFound("Reply not found")
+    return reply
+
+
+async def get_context(
+    actor: Actor,
+    desk: Desk,
+    *,
+    conversation_id: ObjectId,
+    content: str | None,
+    agent_id: ObjectId | None,
+) -> Raw:
+    """Exactly what would be sent to the model now, though nothing is.
+
+    Raises:
+        NotFound: the actor has no such conversation.
+        AgentNotFound: the actor may use no such agent.
+        TokenLimitReached: the conversation's tokens are used up.
+    """
+    conversation = await read(actor, conversation_id)
+    agent = await agents.find(actor, agent_id or conversation.get("agent_id"))
+    try:
+        provider, found = desk.offer.find(agent["provider"])
+        model = agent["model"] or found.model
+    except ModelNotConfigured:
+        # It can be looked at all the same.
+        provider, model = None, agent["model"] or ""
+    left = tokens_left(conversation, agent)
+    output = min(desk.max_tokens, max(left // OUTPUT_PART, MIN_OUTPUT))
+    wanted = Wanted(content=content, budget=left - output)
+
+    async def build(current: Raw) -> Context:
+        return await context.build(actor, desk.tokenizer, current, agent, model, wanted)
+
+    try:
+        made = await steadily(actor, conversation_id, build)
+    except TokenLimitReached:
+        raise refusal(conversation, agent) from None
+    await desk.recorder.record(audit.entry(actor, Action.CONVERSATION_CONTEXT, conversation_id))
+    return {
+        "agent_id": agent["_id"],
+        "provider": provider,
+        "model": model,
+        "temperature": agent["temperature"],
+        "messages": made.messages,
+        "tokens": made.tokens,
+        "message_ids": made.message_ids,
+        "left_out": made.left_out,
+        "summary_used": made.summary_used,
+        "max_conversation_tokens": agent["max_conversation_tokens"],
+        "total_tokens_used": conversation.get("total_tokens_used", 0),
+        "reserved_tokens": conversation.get("reserved_tokens", 0),
+        "max_output_tokens": min(desk.max_tokens, left - made.tokens),
+    }

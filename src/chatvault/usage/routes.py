@@ -1,0 +1,18 @@
+"""Statistics over HTTP."""
+
+from aiohttp import web
+
+from chatvault.actor import Actor
+from chatvault.audit.actions import Action
+from chatvault.routing import Routes
+from chatvault.usage import service
+from chatvault.usage.schemas import StatsOut, StatsQuery
+from chatvault.web import RECORDER, json_response
+
+routes = Routes("usage")
+
+
+@routes.route("GET", "/conversations/stats", Action.CONVERSATION_STATS, returns=StatsOut)
+async def get_stats(request: web.Request, actor: Actor, query: StatsQuery) -> web.StreamResponse:
+    """Count my conversations, messages and tokens."""
+    return json_response(await service.stats(actor, request.app[RECORDER], days=query.days))

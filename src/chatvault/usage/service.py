@@ -1,0 +1,78 @@
+"""A user's statistics."""
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+from chatvault.actor import Actor
+from chatvault.agents.models import DEFAULT_AGENT_ID, AgentNotFound
+from chatvault.agents.service import find as find_agent
+from chatvault.audit import service as audit
+from chatvault.audit.actions import Action
+from chatvault.audit.recorder import Recorder
+from chatvault.conversations.models import Conversation, Status
+from chatvault.fields import now
+from chatvault.usage.models import Raw, Usage
+
+
+async def stats(actor: Actor, recorder: Recorder, *, days: int) -> Raw:
+    """Totals of the actor's conversations, and their tokens of the last days."""
+    since = (now() - timedelta(days=days - 1)).strftime("%Y-%m-%d")
+    groups, by_day = await asyncio.gather(_groups(actor), Usage.by_day(actor, since))
+    total = sum(group["conversations"] for group in groups)
+    messages = sum(group["messages"] for group in groups)
+    shown: Raw = {
+        "total_conversations": total,
+        "active_conversations": _count(groups, Status.ACTIVE),
+        "archived_conversations": _count(groups, Status.ARCHIVED),
+        "total_messages": messages,
+        "total_tokens_used": sum(group["tokens"] for group in groups),
+        "average_messages_per_conversation": round(messages / total, 2) if total else 0.0,
+        "most_active_agent": await _most_active(actor, groups),
+        "tokens_per_day": by_day,
+    }
+    await recorder.record(audit.entry(actor, Action.CONVERSATION_STATS))
+    return shown
+
+
+async def _groups(actor: Actor) -> list[Raw]:
+    """Counts by status and agent."""
+    found = await Conversation.get_pymongo_collection().aggregate(
+        [
+            {"$match": Conversation.owned_by(actor)},
+            {
+                "$group": {
+                    "_id": {"status": "$status", "agent_id": {"$ifNull": ["$agent_id", None]}},
+                    "conversations": {"$sum": 1},
+                    "messages": {"$sum": "$total_messages"},
+                    "tokens": {"$sum": {"$ifNull": ["$total_tokens_used", 0]}},
+                }
+            },
+        ]
+    )
+    return await found.to_list()
+
+
+def _count(groups: list[Raw], status: Status) -> int:
+    return sum(group["conversations"] for group in groups if group["_id"]["status"] == status)
+
+
+async def _most_active(actor: Actor, groups: list[Raw]) -> Raw | None:
+    counts: dict[Any, list[int]] = {}
+    for group in groups:
+        both = counts.setdefault(group["_id"]["agent_id"], [0, 0])
+        both[0] += group["messages"]
+        both[1] += group["conversations"]
+    if not counts:
+        return None
+    agent_id, (messages, conversations) = max(counts.items(), key=lambda item: item[1])
+    try:
+        name = (await find_agent(actor, agent_id))["name"]
+    except AgentNotFound:
+        name = None
+    return {
+        "id": agent_id or DEFAULT_AGENT_ID,
+        "name": name,
+        "conversations": conversations,
+        "messages": messages,
+    }

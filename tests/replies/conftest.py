@@ -1,0 +1,36 @@
+"""Fixtures: a model's twin, over the real wire, and an application that is configured for it."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from aiohttp.test_utils import TestServer
+from pydantic import SecretStr
+
+from chatvault.settings import Provider, Settings
+from twin import Twin
+
+KEY = "sk-the-providers-secret-key"
+
+
+@pytest.fixture
+async def twin() -> AsyncIterator[Twin]:
+    twin = Twin()
+    server = TestServer(twin.application())
+    await server.start_server()
+    twin.url = str(server.make_url("/v1"))
+    yield twin
+    await server.close()
+
+
+@pytest.fixture
+def settings(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, twin: Twin) -> Settings:
+    provider = Provider(base_url=twin.url, api_key=SecretStr(KEY), model="gpt-twin")
+    return Settings(
+        data_dir=tmp_path,
+        bcrypt_rounds=4,
+        mongodb_database="tests",
+        providers={"twin": provider},
+        provider_timeout=2.0,
+        replies_per_minute=1000,
+    )

@@ -1,0 +1,222 @@
+"""What the model is shown: history limit, token budget, summary, memory."""
+
+from typing import Any
+
+from answers import found, problem
+from chatvault.replies.context import to_wire
+from conftest import HttpClient
+from factories import begin, message
+from talking import ask, path_of
+from twin import Act, Twin
+
+
+async def agent_of(http: HttpClient, **fields: Any) -> str:
+    answer = await http.post("/agents", json={"name": "A", "system_prompt": "", **fields})
+    assert answer.status == 201, await answer.text()
+    agent_id: str = (await answer.json())["id"]
+    return agent_id
+
+
+def history(count: int, content: str = "message {n}") -> list[dict[str, Any]]:
+    return [message(content.format(n=n), "assistant" if n % 2 else "user") for n in range(count)]
+
+
+async def context(http: HttpClient, conversation: dict[str, Any], **query: str) -> dict[str, Any]:
+    answer = await http.get(f"/conversations/{conversation['id']}/context", params=query)
+    assert answer.status == 200, await answer.text()
+    body: dict[str, Any] = await answer.json()
+    return body
+
+
+class TestContext:
+    async def test_is_exactly_what_is_sent(self, alice: HttpClient, twin: Twin) -> None:
+        conversation = await begin(alice, messages=history(6), systemPrompt="Be brief.")
+
+        shown = await context(alice, conversation, content="Next")
+        await ask(alice, conversation, "Next")
+
+        assert twin.requests[0]["messages"] == shown["messages"]
+        assert twin.requests[0]["max_tokens"] == shown["max_output_tokens"]
+        assert shown["tokens"] > 0
+        assert (shown["provider"], shown["model"]) == ("twin", "gpt-twin")
+
+    async def test_keeps_to_the_history_limit(self, alice: HttpClient, twin: Twin) -> None:
+        agent = await agent_of(alice, history_limit=3, auto_generate_summary=False)
+        conversation = await begin(alice, messages=history(100), agent_id=agent)
+
+        await ask(alice, conversation, "Next")
+
+        assert [text for _, text in twin.asked[0]] == ["message 98", "message 99", "Next"]
+
+    async def test_keeps_to_the_token_budget(self, alice: HttpClient, twin: Twin) -> None:
+        agent = await agent_of(alice, max_conversation_tokens=200, auto_generate_summary=False)
+        conversation = await begin(alice, messages=history(40, "word " * 9 + "{n}"), agent_id=agent)
+
+        shown = await context(alice, conversation, content="Next")
+        await ask(alice, conversation, "Next")
+
+        assert shown["tokens"] + shown["max_output_tokens"] <= 200
+        assert 5 < len(shown["messages"]) < 15
+        sent = [text for _, text in twin.asked[0]]
+        assert [text.split()[-1] for text in sent[:-1]] == [
+            str(n) for n in range(40 - len(sent) + 1, 40)
+        ]
+
+    async def test_without_memory_is_the_new_message_alone(
+        self, alice: HttpClient, twin: Twin
+    ) -> None:
+        agent = await agent_of(alice, conversation_memory_enabled=False)
+        conversation = await begin(alice, messages=history(4), agent_id=agent)
+
+        await ask(alice, conversation, "Next")
+
+        assert twin.asked[0] == [("user", "Next")]
+
+    async def test_leaves_out_what_was_removed(self, alice: HttpClient, twin: Twin) -> None:
+        conversation = await begin(alice, messages=[message("a", id="a"), message("b", id="b")])
+        await alice.delete(f"/conversations/{conversation['id']}/messages/a")
+
+        await ask(alice, conversation, "c")
+
+        assert [text for _, text in twin.asked[0]][1:] == ["b", "c"]
+
+    async def test_says_when_even_the_new_message_does_not_fit(
+        self, alice: HttpClient, twin: Twin
+    ) -> None:
+        agent = await agent_of(alice, max_conversation_tokens=100)
+        conversation = await begin(alice, agent_id=agent)
+
+        refused = await alice.post(path_of(conversation), json={"content": "word " * 200})
+
+        body = await problem(refused, 409, "token_limit_reached")
+        assert "max_conversation_tokens" in body["detail"]
+        assert twin.requests == []
+
+    def test_never_parts_a_call_from_its_result(self) -> None:
+        calls = [
+            {"id": "1", "name": "clock", "arguments": "{}", "result": "noon"},
+            {"id": "2", "name": "shell", "arguments": "{}"},
+        ]
+
+        wires = to_wire({"role": "assistant", "content": "", "tool_calls": calls})
+
+        assert [wire["role"] for wire in wires] == ["assistant", "tool", "tool"]
+        assert [wire.get("tool_call_id") for wire in wires[1:]] == ["1", "2"]
+        assert wires[1]["content"] == "noon"
+        assert wires[0]["content"] is None
+
+
+class TestSummary:
+    async def test_is_made_at_a_word(self, alice: HttpClient, twin: Twin) -> None:
+        conversation = await begin(alice, messages=history(5), title="T")
+        path = f"/conversations/{conversation['id']}/summary"
+
+        first = await (await alice.post(path)).json()
+        again = await (await alice.post(path)).json()
+
+        assert first == again == {"summary": "They talked.", "detail": None}
+        assert (await found(alice, conversation["id"]))["summary"] == "They talked."
+        [request] = twin.behind
+        assert "USER: message 4" in request["messages"][1]["content"]
+
+    async def test_says_when_it_is_too_short(self, alice: HttpClient, twin: Twin) -> None:
+        conversation = await begin(alice, messages=history(2))
+
+        answer = await alice.post(f"/conversations/{conversation['id']}/summary")
+
+        assert await answer.json() == {
+            "summary": None,
+            "detail": "Conversation too short to summarize",
+        }
+        assert twin.behind == []
+
+    async def test_carries_what_falls_out(self, alice: HttpClient, twin: Twin) -> None:
+        agent = await agent_of(alice, history_limit=3)
+        conversation = await begin(alice, messages=history(8), agent_id=agent)
+        await alice.post(f"/conversations/{conversation['id']}/summary")
+
+        await ask(alice, conversation, "Next")
+
+        system = twin.requests[0]["messages"][0]
+        assert system["role"] == "system"
+        assert system["content"].endswith("They talked.")
+        assert (await context(alice, conversation))["summary_used"] is True
+
+    async def test_goes_with_a_message_that_it_tells_of(
+        self, alice: HttpClient, twin: Twin
+    ) -> None:
+        for change in ("delete", "edit", "replace"):
+            conversation = await begin(alice, messages=[message("secret", id="s"), *history(4)])
+            path = f"/conversations/{conversation['id']}"
+            await alice.post(f"{path}/summary")
+            if change == "delete":
+                await alice.delete(f"{path}/messages/s")
+            elif change == "edit":
+                await alice.patch(f"{path}/messages/s", json={"content": "other"})
+            else:
+                await alice.put(path, json={"messages": []})
+
+            assert (await found(alice, conversation["id"]))["summary"] is None, change
+
+    async def test_comes_by_itself_after_many_messages(self, alice: HttpClient, twin: Twin) -> None:
+        conversation = await begin(alice, messages=history(30), title="T")
+
+        await ask(alice, conversation)
+
+        assert await _soon(alice, conversation, "summary", None) == "They talked."
+
+
+async def _soon(
+    http: HttpClient, conversation: dict[str, Any], field: str, before: object
+) -> object:
+    import asyncio  # noqa: PLC0415
+
+    for _ in range(300):
+        shown = await found(http, conversation["id"])
+        if shown[field] != before:
+            return shown[field]
+        await asyncio.sleep(0.02)
+    raise AssertionError(field)
+
+
+class TestTitle:
+    async def test_comes_by_itself_after_the_first_exchange(
+        self, alice: HttpClient, twin: Twin
+    ) -> None:
+        twin.title = Act(chunks=['"A fine\n title"'])
+        conversation = await begin(alice)
+
+        await ask(alice, conversation)
+
+        assert await _soon(alice, conversation, "title", "New Conversation") == "A fine title"
+
+    async def test_leaves_a_title_that_somebody_gave(
+        self, alice: HttpClient, twin: Twin, database: Any
+    ) -> None:
+        conversation = await begin(alice, title="Mine")
+
+        await ask(alice, conversation)
+
+        assert await database.reply_jobs.count_documents({}) == 0
+        assert twin.behind == []
+
+    async def test_is_tried_again(
+        self, alice: HttpClient, twin: Twin, database: Any, app: Any
+    ) -> None:
+        from chatvault.replies.routes import SUMMARIES  # noqa: PLC0415
+
+        twin.title = Act(status=401)
+        conversation = await begin(alice)
+        await ask(alice, conversation)
+        for _ in range(200):
+            job = await database.reply_jobs.find_one()
+            if job and job["attempts"] == 1 and len(twin.behind) == 1:
+                break
+        twin.title = Act(chunks=["Late"])
+        for _ in range(100):
+            await database.reply_jobs.update_many({}, [{"$set": {"due_at": "$$NOW"}}])
+            app[SUMMARIES].due.set()
+            if (await found(alice, conversation["id"]))["title"] == "Late":
+                break
+
+        assert await _soon(alice, conversation, "title", "New Conversation") == "Late"

@@ -1,0 +1,176 @@
+"""The model fails in every way: each has its code, and the user's message is kept."""
+
+import asyncio
+import logging
+from typing import Any
+
+import pytest
+
+from answers import found, problem
+from chatvault.replies.completion_routes import MODELS
+from conftest import HttpClient
+from factories import begin
+from talking import ask, begin_stream, events_of, path_of, said, settled, text_of
+from twin import Act, Twin
+
+KEY = "sk-the-providers-secret-key"
+BROKEN = b'data: {"choices": "no"}\n\n'
+NOT_JSON = b"data: {nonsense\n\n"
+
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chatvault.replies.provider.FIRST_WAIT", 0.01)
+
+
+class TestFailures:
+    @pytest.mark.parametrize(
+        ("act", "code", "requests"),
+        [
+            (Act(status=500), "model_unavailable", 3),
+            (Act(status=503), "model_unavailable", 3),
+            (Act(status=429), "model_rate_limited", 3),
+            (Act(status=429, headers={"Retry-After": "77"}), "model_rate_limited", 1),
+            (Act(status=401), "model_refused", 1),
+            (Act(status=400), "model_refused", 1),
+            (Act(cut_after=0), "model_unavailable", 3),
+            (Act(chunks=[], ends=False), "model_unavailable", 3),
+            (Act(error_after=0), "model_unavailable", 3),
+            (Act(body=BROKEN), "model_nonsense", 1),
+            (Act(body=NOT_JSON), "model_nonsense", 1),
+            (Act(body=b"<html>", headers={"Content-Type": "text/html"}), "model_unavailable", 3),
+        ],
+        ids=lambda value: str(value)[:40],
+    )
+    async def test_before_a_word_was_said(
+        self, alice: HttpClient, twin: Twin, act: Act, code: str, requests: int
+    ) -> None:
+        conversation = await begin(alice)
+        twin.say(*[act] * 3)
+
+        refused = await alice.post(path_of(conversation), json={"content": "Hello"})
+
+        body = await problem(refused, 503, code)
+        assert KEY not in str(body)
+        assert refused.headers.get("Retry-After") == act.headers.get("Retry-After")
+        assert len(twin.requests) == requests
+        stored = await found(alice, conversation["id"])
+        assert said(stored) == [("user", "Hello")]
+        assert (stored["active_reply_id"], stored["total_tokens_used"]) == (None, 0)
+
+        twin.acts.clear()
+        await ask(alice, conversation, None, regenerate="replace")
+        assert said(await found(alice, conversation["id"])) == [
+            ("user", "Hello"), ("assistant", f"Answer {requests + 1}."),
+        ]  # fmt: skip
+
+    async def test_no_word_comes(
+        self, alice: HttpClient, twin: Twin, monkeypatch: pytest.MonkeyPatch, app: Any
+    ) -> None:
+        monkeypatch.setattr(app[MODELS], "_timeout", 0.2)
+        conversation = await begin(alice)
+        twin.usual = Act(held=asyncio.Event())
+
+        refused = await alice.post(path_of(conversation), json={"content": "Hello"})
+
+        await problem(refused, 503, "model_timed_out")
+        assert len(twin.requests) == 3
+
+    async def test_is_asked_again_where_nothing_was_said(
+        self, alice: HttpClient, twin: Twin
+    ) -> None:
+        conversation = await begin(alice)
+        twin.say(Act(status=500), Act(status=429, headers={"Retry-After": "0"}), "At last")
+
+        exchange = await ask(alice, conversation)
+
+        assert exchange["assistant_message"]["content"] == "At last"
+        assert len(twin.requests) == 3
+
+    @pytest.mark.parametrize("after", [1, 2, 3])
+    @pytest.mark.parametrize("how", ["cut", "error", "end"])
+    async def test_in_the_middle_keeps_what_was_said(
+        self, alice: HttpClient, twin: Twin, after: int, how: str
+    ) -> None:
+        conversation = await begin(alice)
+        chunks = ["one ", "two ", "three"]
+        twin.say(
+            Act(chunks=chunks, cut_after=after, pause=0.02)
+            if how == "cut"
+            else Act(chunks=chunks, error_after=after)
+            if how == "error"
+            else Act(chunks=chunks[:after], ends=False)
+        )
+
+        events = await events_of(await begin_stream(alice, conversation))
+
+        assert (events[-1].type, events[-1].data["code"]) == ("error", "model_stream_broken")
+        assert text_of(events) == "".join(chunks[:after])
+        assert len(twin.requests) == 1
+        stored = await found(alice, conversation["id"])
+        answered = stored["messages"][-1]
+        assert answered["content"] == "".join(chunks[:after])
+        assert answered["interrupted"] is True
+        assert stored["total_tokens_used"] == answered["total_tokens"] > 0
+
+        twin.say("Whole")
+        await ask(alice, conversation, None, regenerate="replace")
+        assert said(await found(alice, conversation["id"])) == [
+            ("user", "Hello"), ("assistant", "Whole"),
+        ]  # fmt: skip
+
+    async def test_the_same_message_can_be_sent_again(self, alice: HttpClient, twin: Twin) -> None:
+        conversation = await begin(alice)
+        twin.say(Act(status=401))
+        body = {"content": "Hello", "id": "my-message"}
+        await problem(await alice.post(path_of(conversation), json=body), 503, "model_refused")
+
+        await ask(alice, conversation, "Hello", id="my-message")
+
+        assert said(await found(alice, conversation["id"])) == [
+            ("user", "Hello"), ("assistant", "Answer 2."),
+        ]  # fmt: skip
+        await problem(await alice.post(path_of(conversation), json=body), 409, "message_id_taken")
+
+    async def test_the_key_is_nowhere(
+        self, alice: HttpClient, twin: Twin, database: Any, caplog: pytest.LogCaptureFixture,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:  # fmt: skip
+        caplog.set_level(logging.DEBUG)
+        conversation = await begin(alice)
+        twin.say(Act(status=401), "Fine")
+        shown = await (await alice.post(path_of(conversation), json={"content": "x"})).text()
+        shown += str(await ask(alice, conversation))
+        shown += await (await alice.get("/agents")).text()
+        await settled(alice, conversation)
+
+        for name in await database.list_collection_names():
+            shown += str(await database[name].find().to_list())
+        captured = capsys.readouterr()
+        assert twin.keys == {f"Bearer {KEY}"}
+        assert KEY not in shown + captured.out + captured.err
+        assert KEY not in "".join(record.getMessage() for record in caplog.records)
+
+
+class TestToolCalls:
+    async def test_wait_on_their_message_and_hold_no_lock(
+        self, alice: HttpClient, twin: Twin
+    ) -> None:
+        conversation = await begin(alice)
+        calls = [("clock", '{"zone": "UTC"}'), ("shell", '{"command": "ls"}')]
+        twin.say(Act(chunks=["Let me look."], calls=calls))
+
+        events = await events_of(await begin_stream(alice, conversation, "What time is it?"))
+
+        assert [event.type for event in events][-4:] == [
+            "tool_call", "tool_call", "usage", "completed",
+        ]  # fmt: skip
+        assert events[-1].data["state"] == "waiting"
+        [_, answered] = (await found(alice, conversation["id"]))["messages"]
+        assert answered["tool_calls"] == [
+            {"id": "call-0", "name": "clock", "arguments": '{"zone": "UTC"}'},
+            {"id": "call-1", "name": "shell", "arguments": '{"command": "ls"}'},
+        ]
+        await ask(alice, conversation, "Never mind")
+        roles = [each["role"] for each in twin.requests[1]["messages"]]
+        assert roles == ["system", "user", "assistant", "tool", "tool", "user"]

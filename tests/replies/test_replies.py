@@ -1,0 +1,278 @@
+"""A message is sent, the model is asked with the conversation's context, the answer is stored."""
+
+import asyncio
+from typing import Any
+
+from answers import found, problem, wrong_fields
+from conftest import HttpClient
+from factories import begin, message
+from talking import ask, path_of, said, settled, until
+from twin import Act, Twin
+
+
+class TestCreate:
+    async def test_stores_and_answers_both_messages(self, alice: HttpClient, twin: Twin) -> None:
+        conversation = await begin(alice)
+        twin.say(Act(chunks=["Hi", " Alice"]))
+
+        exchange = await ask(alice, conversation, "Hello", metadata={"mine": 1})
+
+        asked, answered = exchange["user_message"], exchange["assistant_message"]
+        assert (asked["role"], asked["content"]) == ("user", "Hello")
+        assert asked["metadata"] == {"mine": 1}
+        assert (answered["role"], answered["content"]) == ("assistant", "Hi Alice")
+        facts = {
+            "model_used": "gpt-twin",
+            "llm_provider": "twin",
+            "temperature": 0.7,
+            "input_tokens": 20,
+            "output_tokens": 5,
+            "total_tokens": 25,
+            "finish_reason": "stop",
+        }
+        assert facts.items() <= answered.items()
+        assert answered["response_time_ms"] >= 0
+        assert exchange["total_tokens_used"] == exchange["conversation_total_tokens"] == 25
+        stored = await found(alice, conversation["id"])
+        assert stored["messages"] == [asked, answered]
+        assert (stored["total_tokens_used"], stored["active_reply_id"]) == (25, None)
+
+    async def test_follow_ups_see_earlier_messages(self, alice: HttpClient, twin: Twin) -> None:
+        conversation = await begin(alice, systemPrompt="Be brief.")
+        twin.say("Redis.", "Its port is 6379.")
+
+        await ask(alice, conversation, "How do I cache?")
+        await ask(alice, conversation, "How do I set it up?")
+
+        assert twin.asked == [
+            [("system", "Be brief."), ("user", "How do I cache?")],
+            [
+                ("system", "Be brief."),
+                ("user", "How do I cache?"),
+                ("assistant", "Redis."),
+                ("user", "How do I set it up?"),
+            ],
+        ]
+
+    async def test_asks_as_the_agent_says(self, alice: HttpClient, twin: Twin) -> None:
+        pirate = {"name": "P", "system_prompt": "Arr.", "model": "gpt-big", "temperature": 0.1}
+        agent = await (await alice.post("/agents", json=pirate)).json()
+        conversation = await begin(alice, agent_id=agent["id"])
+
+        exchange = await ask(alice, conversation)
+
+        [request] = twin.requests
+        assert (request["model"], request["temperature"]) == ("gpt-big", 0.1)
+        assert request["messages"][0] == {"role": "system", "content": "Arr."}
+        assert request["stream"] is True
+        assert exchange["assistant_message"]["model_used"] == "gpt-big"
+
+    async def test_another_agent_can_answer_once(self, alice: HttpClient, twin: Twin) -> None:
+        other = {"name": "O", "system_prompt": "Other."}
+        agent = await (await alice.post("/agents", json=other)).json()
+        conversation = await begin(alice)
+
+        await ask(alice, conversation, agent_id=agent["id"])
+
+        assert twin.asked[0][0] == ("system", "Other.")
+        refused = await alice.post(
+            path_of(conversation), json={"content": "x", "agent_id": "5" * 24}
+        )
+        await problem(refused, 404, "not_found")
+
+    async def test_counts_where_the_provider_does_not(self, alice: HttpClient, twin: Twin) -> None:
+        conversation = await begin(alice)
+        twin.say(Act(chunks=["one two three"], usage=None))
+
+        exchange = await ask(alice, conversation)
+
+        answered = exchange["assistant_message"]
+        assert answered["output_tokens"] == 3
+        assert answered["input_tokens"] > 5
+
+    async def test_refuses_what_is_too_long_or_unclear(self, alice: HttpClient) -> None:
+        path = path_of(await begin(alice))
+        for wrong, field in [
+            ({"content": "x" * 10_001}, "content"),
+            ({"content": ""}, "content"),
+            ({"content": "x", "unknown": 1}, "unknown"),
+            ({"content": "x", "id": "no good"}, "id"),
+        ]:
+            answer = await alice.post(path, json=wrong)
+            assert await wrong_fields(answer) == [["body", field]]
+        for wrong in ({}, {"content": "x", "regenerate": "replace"}, {"regenerate": "append"}):
+            assert (await alice.post(path, json=wrong)).status == 422
+
+    async def test_is_the_owners_only(self, alice: HttpClient, bob: HttpClient, twin: Twin) -> None:
+        conversation = await begin(alice)
+        exchange = await ask(alice, conversation)
+        reply = exchange["reply_id"]
+
+        for call, path in [
+            (bob.post, path_of(conversation)),
+            (bob.get, path_of(conversation, reply)),
+            (bob.get, path_of(conversation, reply, "events")),
+            (bob.post, path_of(conversation, reply, "cancel")),
+            (bob.get, f"/conversations/{conversation['id']}/context"),
+            (bob.post, f"/conversations/{conversation['id']}/summary"),
+        ]:
+            body = {"json": {"content": "x"}} if path == path_of(conversation) else {}
+            await problem(await call(path, **body), 404, "not_found")
+        assert len(twin.requests) == 1
+
+    async def test_one_at_a_time(self, alice: HttpClient, twin: Twin) -> None:
+        conversation = await begin(alice)
+        held = asyncio.Event()
+        twin.say(Act(held=held))
+        first = asyncio.create_task(ask(alice, conversation, "one"))
+        await until(lambda: twin.requests)
+
+        refused = await alice.post(path_of(conversation), json={"content": "two"})
+        await problem(refused, 409, "reply_in_progress")
+        appended = await alice.post(
+            f"/conversations/{conversation['id']}/messages", json=message("beside")
+        )
+        assert appended.status == 200
+        held.set()
+        await first
+
+        assert [text for _, text in said(await found(alice, conversation["id"]))] == [
+            "one", "beside", "Hello there.",
+        ]  # fmt: skip
+
+    async def test_of_many_at_once_one_is_answered(self, alice: HttpClient, twin: Twin) -> None:
+        conversation = await begin(alice)
+        twin.usual = Act(pause=0.1)
+
+        answers = await asyncio.gather(
+            *(alice.post(path_of(conversation), json={"content": f"{n}"}) for n in range(10))
+        )
+
+        assert sorted(answer.status for answer in answers) == [201] + [409] * 9
+        assert len(twin.requests) == 1
+        assert (await found(alice, conversation["id"]))["total_messages"] == 2
+
+    async def test_not_in_an_archived_one(self, alice: HttpClient, twin: Twin) -> None:
+        conversation = await begin(alice)
+        path = f"/conversations/{conversation['id']}/archive"
+        await alice.post(path, json={"archived": True})
+
+        refused = await alice.post(path_of(conversation), json={"content": "x"})
+        await problem(refused, 409, "conversation_archived")
+
+        await alice.post(path, json={"archived": False})
+        await ask(alice, conversation)
+        assert len(twin.requests) == 1
+
+    async def test_the_same_key_is_answered_once(self, alice: HttpClient, twin: Twin) -> None:
+        conversation = await begin(alice)
+        headers = {"Idempotency-Key": "k1"}
+
+        async def once(content: str = "Hello") -> Any:
+            return await alice.post(
+                path_of(conversation), json={"content": content}, headers=headers
+            )
+
+        answers = await asyncio.gather(*(once() for _ in range(5)))
+        bodies = [await answer.json() for answer in answers]
+
+        assert all(body == bodies[0] for body in bodies)
+        assert len(twin.requests) == 1
+        assert (await found(alice, conversation["id"]))["total_messages"] == 2
+        await problem(await once("Other"), 422, "idempotency_key_reused")
+
+    async def test_is_audited_without_a_word(
+        self, alice: HttpClient, twin: Twin, database: Any
+    ) -> None:
+        conversation = await begin(alice)
+        twin.say("Secret answer")
+
+        await ask(alice, conversation, "Secret question")
+
+        entries = await database.audit_logs.find({"resource_type": "reply"}).to_list()
+        assert [(each["action"], each["outcome"]) for each in entries] == [
+            ("reply.create", "success"), ("reply.finish", "success"),
+        ]  # fmt: skip
+        assert "ecret" not in str(entries)
+
+    async def test_sends_the_first_message_at_once(self, alice: HttpClient, twin: Twin) -> None:
+        headers = {"Idempotency-Key": "k2"}
+        body = {"initial_message": "Good morning"}
+        conversations = [
+            await (await alice.post("/conversations", json=body, headers=headers)).json()
+            for _ in range(2)
+        ]
+
+        first = conversations[0]
+        assert first["id"] == conversations[1]["id"]
+        stored = await settled(alice, first)
+        assert said(stored) == [("user", "Good morning"), ("assistant", "Answer 1.")]
+
+
+class TestRegenerate:
+    async def test_replaces_the_answer_which_is_kept_as_a_revision(
+        self, alice: HttpClient, twin: Twin
+    ) -> None:
+        conversation = await begin(alice)
+        twin.say("First", "Second")
+        first = await ask(alice, conversation, "Hello")
+
+        second = await ask(alice, conversation, None, regenerate="replace")
+
+        assert said(await found(alice, conversation["id"])) == [
+            ("user", "Hello"), ("assistant", "Second"),
+        ]  # fmt: skip
+        assert [text for _, text in twin.asked[1]][1:] == ["Hello"]
+        answered = second["assistant_message"]
+        assert answered["id"] == first["assistant_message"]["id"]
+        path = f"/conversations/{conversation['id']}/messages/{answered['id']}/revisions"
+        [revision] = await (await alice.get(path)).json()
+        assert revision["message"]["content"] == "First"
+        assert second["conversation_total_tokens"] == 50
+
+    async def test_branches_beside_the_answer(self, alice: HttpClient, twin: Twin) -> None:
+        conversation = await begin(alice)
+        twin.say("First", "Second", "Third", "Fourth")
+        first = await ask(alice, conversation, "Hello")
+
+        second = await ask(alice, conversation, None, regenerate="branch")
+        await ask(alice, conversation, None, regenerate="branch")
+        await ask(alice, conversation, "Go on")
+
+        kept = await found(alice, conversation["id"])
+        assert [text for _, text in said(kept)] == [
+            "Hello", "First", "Second", "Third", "Go on", "Fourth",
+        ]  # fmt: skip
+        assert second["assistant_message"]["alternative_to"] == first["assistant_message"]["id"]
+        assert [text for _, text in twin.asked[2]][1:] == ["Hello"]
+        assert [text for _, text in twin.asked[3]][1:] == ["Hello", "Third", "Go on"]
+
+    async def test_needs_something_to_answer(self, alice: HttpClient) -> None:
+        for messages in ([], [message("Welcome", "assistant")], [message("Be", "system")]):
+            conversation = await begin(alice, messages=messages)
+            answer = await alice.post(path_of(conversation), json={"regenerate": "replace"})
+            await problem(answer, 409, "nothing_to_answer")
+
+    async def test_answers_a_message_that_has_no_answer_yet(
+        self, alice: HttpClient, twin: Twin
+    ) -> None:
+        conversation = await begin(alice, messages=[message("Alone")])
+
+        await ask(alice, conversation, None, regenerate="branch")
+
+        assert said(await found(alice, conversation["id"])) == [
+            ("user", "Alone"), ("assistant", "Answer 1."),
+        ]  # fmt: skip
+
+
+class TestWithoutAModel:
+    async def test_says_so(self, alice: HttpClient, app: Any) -> None:
+        # Another test's application has no provider; here the agent's is gone.
+        agent = await (await alice.post("/agents", json={"name": "A", "provider": "twin"})).json()
+        conversation = await begin(alice, agent_id=agent["id"])
+        deleted = await alice.delete(f"/agents/{agent['id']}")
+        assert deleted.status == 204
+
+        refused = await alice.post(path_of(conversation), json={"content": "x"})
+        await problem(refused, 404, "not_found")
+        assert said(await found(alice, conversation["id"])) == []

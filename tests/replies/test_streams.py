@@ -1,0 +1,269 @@
+"""A reply as a stream of stored events: read, resumed, replayed, cancelled."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from answers import found
+from chatvault.app import RUNNER
+from chatvault.replies.routes import DESK
+from conftest import HttpClient
+from factories import begin
+from talking import (
+    ask,
+    begin_stream,
+    events_of,
+    next_event,
+    path_of,
+    said,
+    settled,
+    text_of,
+    until,
+)
+from twin import Act, Twin
+
+
+async def follow(http: Any, conversation: dict[str, Any], reply_id: str, after: int = 0) -> Any:
+    answer = await http.get(
+        path_of(conversation, reply_id, "events"), headers={"Last-Event-ID": str(after)}
+    )
+    assert answer.status == 200, await answer.text()
+    return answer
+
+
+class TestStream:
+    async def test_gives_typed_events_with_ids(self, alice: HttpClient, twin: Twin) -> None:
+        conversation = await begin(alice)
+        twin.say(Act(chunks=["Hel", "lo ", "Alice"]))
+
+        events = await events_of(await begin_stream(alice, conversation, "Hi"))
+
+        assert [event.id for event in events] == list(range(1, len(events) + 1))
+        types = [event.type for event in events]
+        assert (types[0], types[-2:]) == ("message_stored", ["usage", "completed"])
+        assert set(types[1:-2]) == {"delta"}
+        assert text_of(events) == "Hello Alice"
+        assert events[0].data["message"]["content"] == "Hi"
+        usage = {"input_tokens": 20, "output_tokens": 5, "total_tokens": 25}
+        assert usage.items() <= events[-2].data.items()
+        ended = events[-1].data
+        assert (ended["state"], ended["message"]["content"]) == ("completed", "Hello Alice")
+        assert ended["conversation_total_tokens"] == 25
+        stored = await found(alice, conversation["id"])
+        assert stored["messages"] == [events[0].data["message"], ended["message"]]
+
+    async def test_shows_words_while_the_model_speaks(self, alice: HttpClient, twin: Twin) -> None:
+        conversation = await begin(alice)
+        gate = asyncio.Event()
+        twin.say(Act(chunks=["First", " second"], gate=gate))
+
+        stream = await begin_stream(alice, conversation)
+        await next_event(stream)
+        word = await next_event(stream)
+
+        assert word is not None
+        assert (word.type, word.data) == ("delta", {"text": "First"})
+        gate.set()
+        assert text_of(await events_of(stream)) == " second"
+
+    async def test_is_stored_before_it_is_shown(
+        self, alice: HttpClient, twin: Twin, database: Any
+    ) -> None:
+        conversation = await begin(alice)
+        gate = asyncio.Event()
+        twin.say(Act(chunks=["First", " second"], gate=gate))
+        stream = await begin_stream(alice, conversation)
+        for _ in range(2):
+            await next_event(stream)
+
+        runs = await database.reply_events.find().sort("first", 1).to_list()
+
+        assert [event["type"] for run in runs for event in run["events"]] == [
+            "message_stored", "delta",
+        ]  # fmt: skip
+        gate.set()
+        await events_of(stream)
+
+    async def test_goes_on_when_the_client_is_gone(self, alice: HttpClient, twin: Twin) -> None:
+        conversation = await begin(alice)
+        gate = asyncio.Event()
+        twin.say(Act(chunks=["First", " second"], gate=gate))
+        stream = await begin_stream(alice, conversation)
+        first = await next_event(stream)
+        assert first is not None
+
+        stream.close()
+        gate.set()
+
+        stored = await settled(alice, conversation)
+        assert said(stored)[-1] == ("assistant", "First second")
+        replayed = await events_of(await follow(alice, conversation, first.data["reply_id"]))
+        assert text_of(replayed) == "First second"
+        assert replayed[-1].type == "completed"
+
+    @pytest.mark.parametrize("after", range(7))
+    async def test_resumes_after_each_event(
+        self, alice: HttpClient, twin: Twin, after: int
+    ) -> None:
+        conversation = await begin(alice)
+        twin.say(Act(chunks=["a", "b", "c"], pause=0.06))
+        stream = await begin_stream(alice, conversation)
+        begun = [event for _ in range(max(after, 1)) if (event := await next_event(stream))]
+        stream.close()
+
+        rest = await events_of(await follow(alice, conversation, begun[0].data["reply_id"], after))
+
+        whole = begun[:after] + rest
+        assert [event.id for event in whole] == list(range(1, len(whole) + 1))
+        assert text_of(whole) == "abc"
+        assert whole[-1].type == "completed"
+
+    async def test_a_finished_one_is_replayed_from_its_message_when_the_events_are_gone(
+        self, alice: HttpClient, database: Any
+    ) -> None:
+        conversation = await begin(alice)
+        exchange = await ask(alice, conversation)
+        await database.reply_events.delete_many({})
+
+        [event] = await events_of(await follow(alice, conversation, exchange["reply_id"]))
+
+        assert event.type == "completed"
+        assert event.data["message"] == exchange["assistant_message"]
+
+    async def test_another_process_can_follow(
+        self, alice: HttpClient, twin: Twin, app: Any
+    ) -> None:
+        """As a process does that has the reply not in its memory."""
+        conversation = await begin(alice)
+        gate = asyncio.Event()
+        twin.say(Act(chunks=["First", " second"], gate=gate))
+        stream = await begin_stream(alice, conversation)
+        first = await next_event(stream)
+        assert first is not None
+        await next_event(stream)
+        live = dict(app[DESK].event_log._live)
+        app[DESK].event_log._live.clear()
+
+        elsewhere = await follow(alice, conversation, first.data["reply_id"])
+        assert [await next_event(elsewhere) for _ in range(2)]
+        gate.set()
+
+        assert text_of(await events_of(elsewhere)) == " second"
+        assert live
+        await settled(alice, conversation)
+
+    async def test_a_hundred_at_once_do_not_mix(self, alice: HttpClient, twin: Twin) -> None:
+        twin.usual = None
+        conversations = [await begin(alice) for _ in range(50)]
+
+        async def one(number: int) -> str:
+            answer = await begin_stream(alice, conversations[number], f"question {number}")
+            events = await events_of(answer)
+            assert events[0].data["message"]["content"] == f"question {number}"
+            assert events[-1].type == "completed"
+            return text_of(events)
+
+        texts = await asyncio.gather(*(one(number) for number in range(50)))
+
+        assert len(set(texts)) == 50
+        for conversation, text in zip(conversations, texts, strict=True):
+            assert said(await found(alice, conversation["id"]))[-1] == ("assistant", text)
+
+
+class TestCancel:
+    async def test_stores_what_was_said(self, alice: HttpClient, twin: Twin) -> None:
+        conversation = await begin(alice)
+        twin.say(Act(chunks=["Half", " whole"], gate=asyncio.Event()))
+        stream = await begin_stream(alice, conversation)
+        first, word = await next_event(stream), await next_event(stream)
+        assert first is not None
+        assert word is not None
+
+        path = path_of(conversation, first.data["reply_id"], "cancel")
+        cancelled = await (await alice.post(path)).json()
+
+        assert cancelled["state"] == "cancelled"
+        last = (await events_of(stream))[-1]
+        assert (last.type, last.data["state"]) == ("completed", "cancelled")
+        stored = await found(alice, conversation["id"])
+        assert stored["messages"][-1]["content"] == "Half"
+        assert stored["messages"][-1]["cancelled"] is True
+        assert stored["active_reply_id"] is None
+        await ask(alice, conversation, "Next")
+
+    async def test_from_another_process(self, alice: HttpClient, twin: Twin, database: Any) -> None:
+        conversation = await begin(alice)
+        twin.say(Act(chunks=["Half", " whole"], gate=asyncio.Event()))
+        stream = await begin_stream(alice, conversation)
+        for _ in range(2):
+            await next_event(stream)
+
+        await database.replies.update_one({}, {"$set": {"cancel_requested": True}})
+
+        assert (await events_of(stream))[-1].data["state"] == "cancelled"
+
+    async def test_before_the_first_word_leaves_no_message(
+        self, alice: HttpClient, twin: Twin
+    ) -> None:
+        conversation = await begin(alice)
+        twin.say(Act(held=asyncio.Event()))
+        stream = await begin_stream(alice, conversation, "Hello")
+        first = await next_event(stream)
+        assert first is not None
+        await until(lambda: twin.requests)
+
+        await alice.post(path_of(conversation, first.data["reply_id"], "cancel"))
+
+        assert said(await found(alice, conversation["id"])) == [("user", "Hello")]
+
+    async def test_of_a_finished_one_changes_nothing(self, alice: HttpClient) -> None:
+        conversation = await begin(alice)
+        exchange = await ask(alice, conversation)
+
+        answer = await alice.post(path_of(conversation, exchange["reply_id"], "cancel"))
+
+        assert (await answer.json())["state"] == "completed"
+
+
+class TestDeath:
+    """The process that writes a reply dies: its lease ends, and any other process sees to it."""
+
+    async def test_leaves_the_partial_answer_and_a_usable_conversation(
+        self, alice: HttpClient, twin: Twin, database: Any, app: Any
+    ) -> None:
+        conversation = await begin(alice)
+        twin.say(Act(chunks=["Half", " whole"], gate=asyncio.Event()))
+        stream = await begin_stream(alice, conversation, "Hello")
+        first = await next_event(stream)
+        assert first is not None
+        await next_event(stream)
+        app[RUNNER]._runs.clear()  # as a process that never knew of it
+        app[RUNNER]._log._live.clear()
+        await database.replies.update_one({}, [{"$set": {"lease_until": "$started_at"}}])
+
+        exchange = await ask(alice, conversation, "Again")
+
+        stored = await found(alice, conversation["id"])
+        assert [text for _, text in said(stored)] == ["Hello", "Half", "Again", "Answer 2."]
+        half = stored["messages"][1]
+        assert half["interrupted"] is True
+        assert exchange["conversation_total_tokens"] == 25 + half["total_tokens"]
+        events = await events_of(await follow(alice, conversation, first.data["reply_id"]))
+        assert (events[-1].type, events[-1].data["code"]) == ("error", "reply_interrupted")
+
+    async def test_a_deleted_conversation_takes_its_reply_along(
+        self, alice: HttpClient, twin: Twin
+    ) -> None:
+        conversation = await begin(alice)
+        gate = asyncio.Event()
+        twin.say(Act(chunks=["Half", " whole"], gate=gate))
+        stream = await begin_stream(alice, conversation)
+        for _ in range(2):
+            await next_event(stream)
+
+        await alice.delete(f"/conversations/{conversation['id']}")
+        gate.set()
+
+        last = (await events_of(stream))[-1]
+        assert (last.type, last.data["code"]) == ("error", "not_found")

@@ -1,0 +1,165 @@
+"""A model's twin: an HTTP server that speaks OpenAI's protocol and says what a test wrote for it.
+
+It can also fail in every way that a provider can; `@copilotkit/aimock` and `fakellm` were tried
+and cannot hold a stream open between two chunks until the test says so.
+"""
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import web
+
+TITLE_MARK = "title of at most six words"
+SUMMARY_MARK = "2-3 sentence summary"
+USAGE = {"prompt_tokens": 20, "completion_tokens": 5, "total_tokens": 25}
+
+
+@dataclass(kw_only=True)
+class Act:
+    """What is said to one request.
+
+    Attributes:
+        chunks: of the text, each sent by itself.
+        calls: tool calls, as name and arguments.
+        usage: None where the provider gives none.
+        status: another than 200 is an error.
+        headers: of an error.
+        body: sent instead of all else.
+        cut_after: the connection breaks after so many chunks.
+        error_after: the stream says after so many chunks that there was an error.
+        ends: the stream comes to its proper end.
+        pause: seconds between chunks.
+        gate: what has to be set before each chunk after the first one.
+        held: what has to be set before the answer begins.
+    """
+
+    chunks: Sequence[str] = ("Hello", " there", ".")
+    calls: Sequence[tuple[str, str]] = ()
+    usage: dict[str, int] | None = field(default_factory=lambda: dict(USAGE))
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes | None = None
+    cut_after: int | None = None
+    error_after: int | None = None
+    ends: bool = True
+    pause: float = 0.0
+    gate: asyncio.Event | None = None
+    held: asyncio.Event | None = None
+
+
+class Twin:
+    """The server's memory: what reached it, and what it is to say next."""
+
+    def __init__(self) -> None:
+        self.requests: list[dict[str, Any]] = []
+        self.behind: list[dict[str, Any]] = []
+        self.keys: set[str] = set()
+        self.acts: deque[Act] = deque()
+        self.usual: Act | None = None
+        self.title: Act = Act(chunks=["A fine title"])
+        self.summary: Act = Act(chunks=["They talked."])
+        self.cut = 0
+        self.url = ""
+
+    def say(self, *acts: Act | str) -> None:
+        """What comes next; a text is an answer in one chunk."""
+        self.acts += [Act(chunks=[act]) if isinstance(act, str) else act for act in acts]
+
+    @property
+    def asked(self) -> list[list[tuple[str, str]]]:
+        """The messages of each request as role and content."""
+        return [[(m["role"], m["content"]) for m in each["messages"]] for each in self.requests]
+
+    def application(self) -> web.Application:
+        """The server."""
+        app = web.Application(client_max_size=64 * 1024**2)
+        app.router.add_post("/v1/chat/completions", self._complete)
+        return app
+
+    async def _complete(self, request: web.Request) -> web.StreamResponse:
+        body = await request.json()
+        self.keys.add(request.headers["Authorization"])
+        act = self._choose(body)
+        if act.held is not None:
+            await act.held.wait()
+        if act.body is not None:
+            kind = act.headers.get("Content-Type", "text/event-stream")
+            return web.Response(body=act.body, status=act.status, content_type=kind)
+        if act.status != 200:
+            error = {"error": {"message": f"no: {request.headers['Authorization']}"}}
+            return web.json_response(error, status=act.status, headers=act.headers)
+        return await self._stream(request, body, act)
+
+    def _choose(self, body: dict[str, Any]) -> Act:
+        system = str(body["messages"][0]["content"])
+        if TITLE_MARK in system or SUMMARY_MARK in system:
+            self.behind.append(body)
+            return self.title if TITLE_MARK in system else self.summary
+        self.requests.append(body)
+        if self.acts:
+            return self.acts.popleft()
+        return self.usual or Act(chunks=[f"Answer {len(self.requests)}."])
+
+    async def _stream(
+        self, request: web.Request, body: dict[str, Any], act: Act
+    ) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        for number, chunk in enumerate([*act.chunks, None]):
+            if act.cut_after == number:
+                self.cut += 1
+                assert request.transport is not None
+                request.transport.abort()
+                return response
+            if act.error_after == number:
+                await response.write(b'data: {"error": {"message": "overloaded"}}\n\n')
+                return response
+            if chunk is None:
+                break
+            if number and act.gate is not None:
+                await act.gate.wait()
+            await asyncio.sleep(act.pause)
+            await self._say(response, body, {"content": chunk})
+        await self._end(response, body, act)
+        return response
+
+    async def _end(self, response: web.StreamResponse, body: dict[str, Any], act: Act) -> None:
+        for index, (name, arguments) in enumerate(act.calls):
+            half = len(arguments) // 2
+            first = {"name": name, "arguments": arguments[:half]}
+            begun = {"index": index, "id": f"call-{index}", "function": first}
+            await self._say(response, body, {"tool_calls": [begun]})
+            rest = {"index": index, "function": {"arguments": arguments[half:]}}
+            await self._say(response, body, {"tool_calls": [rest]})
+        if act.ends:
+            await self._say(response, body, {}, "tool_calls" if act.calls else "stop")
+            if act.usage is not None:
+                await self._send(response, body, {"choices": [], "usage": act.usage})
+            await response.write(b"data: [DONE]\n\n")
+
+    async def _say(
+        self,
+        response: web.StreamResponse,
+        body: dict[str, Any],
+        delta: dict[str, Any],
+        reason: str | None = None,
+    ) -> None:
+        choice = {"index": 0, "delta": delta, "finish_reason": reason}
+        await self._send(response, body, {"choices": [choice]})
+
+    @staticmethod
+    async def _send(
+        response: web.StreamResponse, body: dict[str, Any], more: dict[str, Any]
+    ) -> None:
+        chunk = {
+            "id": "chatcmpl-1",
+            "object": "chat.completion.chunk",
+            "created": 1,
+            "model": body["model"],
+            **more,
+        }
+        await response.write(f"data: {json.dumps(chunk)}\n\n".encode())

@@ -21,6 +21,8 @@ from chatvault.conversations.draft import Stalled
 from chatvault.errors import ChatvaultError
 from chatvault.importing.conversations import ImportRejected
 from chatvault.problems import MethodNotAllowed, status_of
+from chatvault.replies.beginning import Stale
+from chatvault.replies.ending import AlreadyEnded
 from chatvault.settings import PREFIX, InvalidSettings, Settings
 
 ROOT = Path(__file__).parent.parent
@@ -36,6 +38,8 @@ NEVER_OVER_HTTP: set[type[ChatvaultError]] = {
     InvalidKeys,
     ImportRejected,
     Stalled,
+    Stale,
+    AlreadyEnded,
     embedded.EmbeddedError,
     embedded.DataInUse,
     chatvault.server.CannotListen,

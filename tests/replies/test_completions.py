@@ -12,10 +12,10 @@ from factories import begin
 from talking import said, settled
 from twin import USAGE, Act, Twin
 
-HELLO = [{"role": "user", "content": "Hello"}]
+HELLO: Any = [{"role": "user", "content": "Hello"}]
 
 
-def client_of(http: HttpClient) -> openai.AsyncOpenAI:
+def client_of(http: HttpClient) -> Any:
     """OpenAI's own client, signed in with the browser's cookie."""
     cookies = http.session.cookie_jar.filter_cookies(http.make_url("/"))
     cookie = f"session_id={cookies['session_id'].value}"
@@ -35,7 +35,7 @@ class TestCompletions:
                 model="whatever",
                 messages=HELLO,
                 temperature=0.2,
-                seed=7,  # type: ignore[arg-type]
+                seed=7,
             )
 
         assert answer.choices[0].message.content == "Hi there"
@@ -54,7 +54,7 @@ class TestCompletions:
         async with client_of(alice) as client:
             stream = await client.chat.completions.create(
                 model="x",
-                messages=HELLO,  # type: ignore[arg-type]
+                messages=HELLO,
                 stream=True,
                 stream_options={"include_usage": True},
             )
@@ -130,7 +130,7 @@ class TestCompletions:
             stream_of = await client.chat.completions.create(
                 model="x",
                 messages=HELLO,
-                stream=True,  # type: ignore[arg-type]
+                stream=True,
             )
             with pytest.raises(openai.APIError):
                 async for _ in stream_of:

@@ -116,7 +116,7 @@ class TestCreate:
             (bob.get, f"/conversations/{conversation['id']}/context"),
             (bob.post, f"/conversations/{conversation['id']}/summary"),
         ]:
-            body = {"json": {"content": "x"}} if path == path_of(conversation) else {}
+            body: Any = {"json": {"content": "x"}} if path == path_of(conversation) else {}
             await problem(await call(path, **body), 404, "not_found")
         assert len(twin.requests) == 1
 

@@ -130,9 +130,8 @@ async def talk(browser: aiohttp.ClientSession) -> None:
     for question in QUESTIONS:
         await ask(browser, f"{path}/replies", question)
     context = await call(browser, "GET", f"{path}/context")
-    print(
-        f"\nThe model would see {len(context['messages'])} messages now, {context['tokens']} tokens:"
-    )
+    seen, tokens = len(context["messages"]), context["tokens"]
+    print(f"\nThe model would see {seen} messages now, {tokens} tokens:")
     for message in context["messages"]:
         print(f"  {message['role']:9} {message['content'][:70]}")
     summary = await call(browser, "POST", f"{path}/summary")
@@ -151,8 +150,8 @@ async def main() -> None:
         async with aiohttp.ClientSession(address, cookie_jar=jar) as browser:
             await talk(browser)
         if twin is not None:
-            print(f"\nThe third request that reached the twin had {len(twin.requests[2]['messages'])}"
-                  " messages: the follow-ups saw the earlier ones.")  # fmt: skip
+            seen = len(twin.requests[2]["messages"])
+            print(f"\nThe third request that reached the twin had {seen} messages.")
 
 
 asyncio.run(main())

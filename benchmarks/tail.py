@@ -37,7 +37,7 @@ async def append_for_a_while(actor: Actor, lane: Lane, ids: list[ObjectId]) -> f
     async def appender(conversation_id: ObjectId) -> int:
         count = 0
         while time.perf_counter() < end:
-            wanted = [MessageIn(role="user", content=CONTENT)]  # type: ignore[arg-type]  # coerced
+            wanted = [MessageIn(role="user", content=CONTENT)]
             await messages.append(actor, lane, conversation_id=conversation_id, wanted=wanted)
             count += 1
         return count
@@ -58,7 +58,7 @@ async def read_for_a_while(actor: Actor, ids: list[ObjectId]) -> tuple[float, fl
         newest.append(time.perf_counter() - began)
     for _ in range(10):
         began = time.perf_counter()
-        await Conversation.list_raw(actor, status=None, limit=50, offset=0, with_messages=True)
+        await Conversation.list_raw(actor, which={}, limit=50, offset=0)
         lists.append(time.perf_counter() - began)
     return statistics.median(newest) * 1000, statistics.median(lists) * 1000
 

@@ -265,9 +265,8 @@ class TestRegenerate:
         ]  # fmt: skip
 
 
-class TestWithoutAModel:
-    async def test_says_so(self, alice: HttpClient, app: Any) -> None:
-        # Another test's application has no provider; here the agent's is gone.
+class TestWithoutAnAgent:
+    async def test_stores_nothing(self, alice: HttpClient) -> None:
         agent = await (await alice.post("/agents", json={"name": "A", "provider": "twin"})).json()
         conversation = await begin(alice, agent_id=agent["id"])
         deleted = await alice.delete(f"/agents/{agent['id']}")

@@ -23,8 +23,8 @@ from chatvault.replies.provider import Ask, Models, Piece
 from chatvault.tokens import Tokenizer
 
 FLUSH = 0.04  # seconds between two flushes of one reply
-LEASE = timedelta(seconds=15)
-RENEW_EVERY = 3.0
+LEASE = timedelta(seconds=10)
+RENEW_EVERY = 2.0
 LOOK_EVERY = 0.5
 FINISH_TRIES = 8
 GRACE = 3.0

@@ -128,7 +128,6 @@ class ReplyEvents(Document):
             IndexModel(
                 [("user_id", 1), ("reply_id", 1), ("first", 1)], unique=True, name="event_unique"
             ),
-            IndexModel([("user_id", 1), ("conversation_id", 1)]),
             IndexModel("expires_at", expireAfterSeconds=0),
         ]
 

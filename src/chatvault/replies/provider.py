@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+import orjson
 import structlog
 
 from chatvault.replies import errors
@@ -126,17 +127,17 @@ class Models:
         import openai  # noqa: PLC0415  # as said
 
         try:
-            async with await client.chat.completions.create(**self._parameters(ask)) as stream:
-                async for chunk in stream:
-                    yield _piece(chunk.model_dump(exclude_unset=True, warnings=False))
+            # The lines as they are: openai's own objects take a third of a busy process's time.
+            asking = client.chat.completions.with_streaming_response
+            async with asking.create(**self._parameters(ask)) as response:
+                async for line in response.iter_lines():
+                    if line.startswith("data:") and (data := line[5:].strip()) != "[DONE]":
+                        yield _piece(orjson.loads(data))
         except (openai.APITimeoutError, httpx2.TimeoutException) as error:
             raise errors.ModelTimedOut from error
         except openai.APIStatusError as error:
             raise _status_error(error.status_code, error.response.headers) from error
         except (openai.APIConnectionError, httpx2.HTTPError) as error:
-            raise errors.ModelUnavailable from error
-        except openai.APIError as error:
-            # An error in the middle of the stream.
             raise errors.ModelUnavailable from error
         except (ValueError, TypeError, AttributeError, KeyError, IndexError) as error:
             raise errors.ModelNonsense from error
@@ -182,6 +183,8 @@ class Models:
 
 def _piece(chunk: dict[str, Any]) -> Piece:
     """What a chunk says; what is not understood raises and counts as nonsense."""
+    if chunk.get("error"):
+        raise errors.ModelUnavailable
     usage = chunk.get("usage")
     counted = None
     if usage:

@@ -28,7 +28,7 @@ EXCLUDED = ("/auth/logout", "/auth/sessions/{session_id}")
 # No model is configured: 503 is the documented answer.
 CONFIGURATION = """
 [[operations]]
-include-path = "/chat/completions"
+include-path-regex = "completions$|/replies$|/summary$|^/conversations$"
 [operations.checks.not_a_server_error]
 expected-statuses = ["2xx", "3xx", "4xx", "503"]
 """

@@ -117,8 +117,22 @@ class TestCompletions:
         await problem(theirs, 404, "not_found")
         malformed = await alice.post(path, json=body, headers={"X-Conversation-Id": "nonsense"})
         await problem(malformed, 422, "invalid_input")
-        await problem(await alice.post(path, json={"messages": []}), 422, "invalid_input")
+        for messages in ([], [{"role": "user", "content": 2**70}], [{"content": "\0", "x": {}}, 5]):
+            answer = await alice.post(path, json={"messages": messages})
+            await problem(answer, 422, "invalid_input")
         assert twin.requests == []
+
+    async def test_take_what_is_no_text(self, alice: HttpClient, twin: Twin) -> None:
+        conversation = await begin(alice, title="T")
+        headers = {"X-Conversation-Id": conversation["id"]}
+        parts = [{"type": "text", "text": "Look"}, {"type": "image_url", "image_url": {}}]
+        for content in (parts, 5, None):
+            body = {"messages": [{"role": "user", "content": content}]}
+            answer = await alice.post("/chat/completions", json=body, headers=headers)
+            assert answer.status == 200, await answer.text()
+
+        texts = [text for role, text in said(await found(alice, conversation["id"]))]
+        assert texts[::2] == ["Look", "", ""]
 
     async def test_fail_with_a_code(self, alice: HttpClient, twin: Twin) -> None:
         for stream in (False, True):

@@ -145,5 +145,6 @@ def _text_of(message: dict[str, Any]) -> str | None:
     content = message.get("content")
     if isinstance(content, str):
         return content
-    parts: list[Raw] = [part for part in content or () if isinstance(part, dict)]
+    listed = content if isinstance(content, list) else []
+    parts: list[Raw] = [part for part in listed if isinstance(part, dict)]
     return "\n".join(part["text"] for part in parts if isinstance(part.get("text"), str))

@@ -2,11 +2,16 @@
 
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from chatvault.conversations.schemas import ConversationPath, MessageId, MessageOut
 from chatvault.fields import FreeObject, Id
 from chatvault.replies.models import Mode, State
+from chatvault.storable import check_storable
+
+# Pictures travel in messages.
+MAX_BODY = 32 * 1024 * 1024
 
 
 class ReplyIn(BaseModel):
@@ -119,17 +124,24 @@ class SummaryOut(BaseModel):
     detail: str | None
 
 
+def _check_wire(value: list[dict[str, Any]] | None) -> list[dict[str, Any]] | None:
+    reason = None if value is None else check_storable(value, max_bytes=MAX_BODY)
+    if reason is not None:
+        raise PydanticCustomError("not_storable", "{reason}", {"reason": reason})
+    return value
+
+
 class CompletionIn(BaseModel):
     """A chat completion in OpenAI's shape; the model is the configured one, whatever is named."""
 
     model_config = ConfigDict(extra="allow")
 
-    messages: list[dict[str, Any]]
+    messages: Annotated[list[dict[str, Any]], AfterValidator(_check_wire)]
     stream: bool = False
     temperature: float | None = Field(None, ge=0, le=2)
     max_tokens: int | None = Field(None, ge=1)
     max_completion_tokens: int | None = Field(None, ge=1)
-    tools: list[dict[str, Any]] | None = None
+    tools: Annotated[list[dict[str, Any]] | None, AfterValidator(_check_wire)] = None
 
     @property
     def limit(self) -> int | None:

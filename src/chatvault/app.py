@@ -18,6 +18,7 @@ from chatvault.accounts.throttle import LoginThrottle
 from chatvault.agents import routes as agents
 from chatvault.agents.models import Offer
 from chatvault.audit import routes as audit
+from chatvault.audit.caretaker import Caretaker
 from chatvault.audit.keys import load_key_ring
 from chatvault.audit.recorder import Recorder
 from chatvault.audit.refusals import RefusalCounter
@@ -105,7 +106,7 @@ def create_app(settings: Settings, *, mongodb_url: str) -> web.Application:
         await client.close()
 
     app.on_shutdown.append(_end_replies)
-    app.cleanup_ctx.extend((database, _passwords, _refusals, _sweeping, _replies))
+    app.cleanup_ctx.extend((database, _passwords, _refusals, _sealing, _sweeping, _replies))
     for routes in ROUTES:
         routes.add_to(app)
     app[openapi.DOCUMENT] = openapi.build_document(chain.from_iterable(ROUTES))
@@ -163,6 +164,12 @@ async def _sweeping(app: web.Application) -> AsyncIterator[None]:
     async with _in_background(sweeper.run((Reply, ReplyEvents, Job))):
         yield
     await app[LANE].drain()
+
+
+async def _sealing(app: web.Application) -> AsyncIterator[None]:
+    caretaker = Caretaker(retention_days=app[SETTINGS].audit_retention_days)
+    async with _in_background(caretaker.run()):
+        yield
 
 
 @contextlib.asynccontextmanager

@@ -11,6 +11,7 @@ from pymongo.errors import PyMongoError
 
 from chatvault.accounts.cli import users
 from chatvault.audit.cli import audit_log
+from chatvault.audit.proving_cli import proofs
 from chatvault.database import explain
 from chatvault.errors import ChatvaultError, InvalidInput
 from chatvault.importing.cli import import_file
@@ -27,6 +28,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(users, name="users")
+audit_log.add_typer(proofs)
 app.add_typer(audit_log, name="audit")
 app.command("import")(import_file)
 

@@ -5,6 +5,8 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 from beanie import Document
+from bson.codec_options import CodecOptions
+from bson.raw_bson import RawBSONDocument
 from pymongo import DESCENDING, IndexModel
 from pymongo.asynchronous.client_session import AsyncClientSession
 
@@ -29,6 +31,7 @@ class AuditEntry(Document):
         mac: HMAC-SHA256 over the BSON of all that stands before it.
     """
 
+    RAW: ClassVar = CodecOptions[RawBSONDocument](document_class=RawBSONDocument, tz_aware=True)
     _key_ring: ClassVar[KeyRing | None] = None
 
     at: datetime

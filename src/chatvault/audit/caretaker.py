@@ -1,0 +1,105 @@
+"""What one process at a time does for the audit log: seal it, check it, remove what expired."""
+
+import asyncio
+import uuid
+
+import structlog
+from pymongo.errors import PyMongoError
+
+from chatvault import leases
+from chatvault.audit import retention
+from chatvault.audit.sealer import Sealer
+from chatvault.audit.verify import NotVerified, verify_newest
+from chatvault.audit.watch import Alarm, Alert, record_alerts
+
+JOB = "audit.seal"
+LEASE_SECONDS = 4
+PAUSE_SECONDS = 1.0
+CHECK_SECONDS = 600.0
+log = structlog.get_logger()
+
+
+class LeaseLost(Exception):
+    """Another process took over, as this one was too slow to renew."""
+
+
+class Caretaker:
+    """Waits for its turn, and does the work until its end.
+
+    Args:
+        retention_days: after how many days entries are removed; 0 keeps them for ever.
+    """
+
+    def __init__(self, *, retention_days: int) -> None:
+        self._retention_days = retention_days
+        self._holder = uuid.uuid4().hex
+        self._finding = ""
+
+    async def run(self) -> None:
+        """Take care until cancelled, whatever goes wrong meanwhile."""
+        try:
+            while True:
+                try:
+                    if await self._take_lease():
+                        await self._work()
+                except Exception as error:  # noqa: BLE001  # nobody else would start it again
+                    await self._report(error)
+                await asyncio.sleep(PAUSE_SECONDS)
+        finally:
+            try:
+                await leases.release(JOB, holder=self._holder)
+            except PyMongoError:
+                log.info("audit_lease_ends_by_itself")
+
+    async def _take_lease(self) -> bool:
+        return await leases.take(JOB, holder=self._holder, seconds=LEASE_SECONDS)
+
+    async def _work(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._renew())
+            group.create_task(Sealer().follow())
+            group.create_task(self._check())
+            group.create_task(retention.run(self._retention_days))
+
+    async def _renew(self) -> None:
+        while True:
+            await asyncio.sleep(PAUSE_SECONDS)
+            if not await self._take_lease():
+                raise LeaseLost
+
+    async def _report(self, error: Exception) -> None:
+        causes = error.exceptions if isinstance(error, ExceptionGroup) else (error,)
+        for cause in causes:
+            if isinstance(cause, NotVerified):
+                await self._alert(cause.detail)
+            elif isinstance(cause, PyMongoError | LeaseLost):
+                log.warning("audit_caretaker_waits", error=type(cause).__name__)
+            else:
+                log.error("audit_caretaker_failed", exc_info=cause)
+
+    async def _check(self) -> None:
+        """Verify the newest blocks now and then, until cancelled."""
+        while True:
+            await asyncio.sleep(CHECK_SECONDS)
+            await self.check_newest()
+
+    async def check_newest(self) -> None:
+        """Verify the newest blocks, and raise the alarm for a finding that is new.
+
+        Raises:
+            PyMongoError: the database cannot be read.
+        """
+        try:
+            await verify_newest()
+        except NotVerified as error:
+            await self._alert(error.detail)
+        else:
+            self._finding = ""
+
+    async def _alert(self, finding: str) -> None:
+        if finding != self._finding:
+            self._finding = finding
+            try:
+                await record_alerts([Alert(Alarm.NOT_VERIFIED, {"finding": finding})])
+            except PyMongoError:
+                self._finding = ""

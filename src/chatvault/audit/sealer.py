@@ -1,0 +1,261 @@
+"""Follows the audit log in the order of commits and seals it into blocks."""
+
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import bson
+import structlog
+from bson import ObjectId
+from bson.raw_bson import RawBSONDocument
+from pymongo.asynchronous.change_stream import AsyncCollectionChangeStream
+from pymongo.errors import OperationFailure
+
+from chatvault.actor import Actor, Door
+from chatvault.audit.actions import Action
+from chatvault.audit.blocks import MAX_LEAVES, Block, Header, Leaf, Overtaken
+from chatvault.audit.models import AuditEntry
+from chatvault.audit.retention import announced_through
+from chatvault.audit.service import entry
+from chatvault.audit.tree import hash_leaf
+from chatvault.audit.verify import NotVerified
+from chatvault.audit.watch import Alarm, Alert, Watch, name_entries, record_alerts
+from chatvault.database import explain
+
+SEAL_AFTER_SECONDS = 1.0
+# How long MongoDB holds the question for what is new; a block may wait so long in addition.
+AWAIT_MILLISECONDS = 300
+STREAM_BATCH = 500
+PIPELINE = [{"$project": {"operationType": 1, "fullDocument": 1, "documentKey": 1}}]
+INSERT = "insert"
+CHANGES = {"update", "replace", "delete"}
+# The oplog rolled over under the stream: capped position lost, fatal, history lost.
+LOST_CODES = {136, 280, 286}
+log = structlog.get_logger()
+
+
+class StreamLost(Exception):
+    """The stream cannot go on where it was, so something may have happened unseen."""
+
+
+@dataclass(slots=True)
+class _Pending:
+    """What was taken from the stream since the last block."""
+
+    began: float = field(default_factory=time.monotonic)
+    leaves: list[Leaf] = field(default_factory=list)
+    forged: list[Any] = field(default_factory=list)
+    changed: list[Any] = field(default_factory=list)
+    deleted: list[Any] = field(default_factory=list)
+    alerts: list[Alert] = field(default_factory=list)
+
+    @property
+    def size(self) -> int:
+        return len(self.leaves) + len(self.forged) + len(self.changed) + len(self.deleted)
+
+    def is_due(self) -> bool:
+        if self.size >= MAX_LEAVES:
+            return True
+        return self.size > 0 and time.monotonic() - self.began >= SEAL_AFTER_SECONDS
+
+
+class Sealer:
+    """Seals what the change stream of the audit log shows.
+
+    It keeps nothing but the blocks: stopped at any point, it or another goes on after the newest.
+    Several may run; the unique height lets one win, and the others begin anew after it.
+    """
+
+    def __init__(self) -> None:
+        self._keys = AuditEntry.keys()
+        self._entries = AuditEntry.get_pymongo_collection().with_options(
+            codec_options=AuditEntry.RAW
+        )
+        self._newest: Header | None = None
+        self._pending = _Pending()
+        self._watch = Watch()
+
+    async def follow(self, *, until_idle: bool = False) -> None:
+        """Seal what is there and what comes.
+
+        Args:
+            until_idle: return once everything is sealed, rather than wait for more.
+
+        Raises:
+            NotVerified: the newest block is none of ours.
+            PyMongoError: the database cannot be reached; call it again.
+        """
+        is_lost = False
+        while True:
+            try:
+                await self._follow(is_lost=is_lost, until_idle=until_idle)
+            except Overtaken:
+                log.info("audit_sealer_overtaken")
+                is_lost = False
+            except StreamLost:
+                is_lost = True
+            else:
+                return
+
+    async def _follow(self, *, is_lost: bool, until_idle: bool) -> None:
+        self._newest = await self._find_newest()
+        self._pending, self._watch = _Pending(), Watch()
+        token = None if is_lost or self._newest is None else self._newest.resume_token
+        stream = await self._open(token)
+        async with stream:
+            if token is None:
+                # The stream is open: what commits from here on is in it, all before in the scan.
+                if is_lost:
+                    await self._record_gap()
+                first = await stream.try_next()
+                await self._seal_unsealed(None if first else stream.resume_token)
+                if first is not None:
+                    await self._take(first)
+            await self._read(stream, until_idle=until_idle)
+
+    async def _open(
+        self, token: dict[str, Any] | None
+    ) -> AsyncCollectionChangeStream[RawBSONDocument]:
+        try:
+            return await self._entries.watch(
+                PIPELINE,
+                resume_after=token,
+                max_await_time_ms=AWAIT_MILLISECONDS,
+                batch_size=STREAM_BATCH,
+            )
+        except OperationFailure as error:
+            if token is None or explain(error) is not None:
+                raise
+            # Too old, or of another deployment: MongoDB has many codes for that.
+            raise StreamLost from error
+
+    async def _find_newest(self) -> Header | None:
+        """The header to go on after.
+
+        Raises:
+            NotVerified: it is none of ours, and sealing on it would make it look so.
+        """
+        try:
+            newest = await Block.find_header()
+        except ValueError:
+            raise NotVerified("the newest block was changed") from None
+        key = newest and self._keys.find(newest.key_id)
+        if newest and not (key and newest.is_signed_by(key.public)):
+            raise NotVerified("the newest block is not signed by a key of ours")
+        return newest
+
+    async def _read(self, stream: AsyncCollectionChangeStream[Any], *, until_idle: bool) -> None:
+        while True:
+            try:
+                change = await stream.try_next()
+            except OperationFailure as error:
+                if error.code in LOST_CODES:
+                    raise StreamLost from error
+                raise
+            if change is not None:
+                await self._take(change)
+            is_over = until_idle and change is None
+            if self._pending.is_due() or (is_over and self._pending.size):
+                await self._close(stream.resume_token)
+            elif is_over:
+                return
+
+    async def _take(self, change: RawBSONDocument) -> None:
+        kind = change["operationType"]
+        if not self._pending.size:
+            self._pending.began = time.monotonic()
+        if kind == INSERT:
+            self._take_entry(change["fullDocument"])
+        elif kind in CHANGES:
+            ids = self._pending.deleted if kind == "delete" else self._pending.changed
+            ids.append(change["documentKey"]["_id"])
+        else:
+            await record_alerts([Alert(Alarm.DROPPED, {"operation": kind})])
+            raise StreamLost
+
+    def _take_entry(self, stored: RawBSONDocument) -> None:
+        if not self._keys.is_genuine(bytes(stored.raw)):
+            self._pending.forged.append(stored["_id"])
+        else:
+            self._pending.alerts += self._watch.see(stored)
+        leaf = _leaf(stored)
+        if leaf is not None:
+            self._pending.leaves.append(leaf)
+
+    async def _close(self, resume_token: Any) -> None:
+        """Seal what is pending; alerts first, as the block's token passes what they are about."""
+        pending, self._pending = self._pending, _Pending()
+        await record_alerts(pending.alerts + await _find_tampering(pending))
+        held = await Block.find_held(leaf.entry_id for leaf in pending.leaves)
+        leaves = [leaf for leaf in pending.leaves if leaf.entry_id not in held]
+        if leaves:
+            token = bson.decode(resume_token.raw)
+            self._newest = await Block.append(self._keys, self._newest, leaves, token)
+
+    async def _record_gap(self) -> None:
+        height = self._newest.height if self._newest else None
+        sealer = Actor(door=Door.BACKGROUND)
+        await AuditEntry.store([entry(sealer, Action.AUDIT_GAP, details={"after_block": height})])
+        log.warning("audit_gap", after_block=height)
+
+    async def _seal_unsealed(self, opened: Any) -> None:
+        """Seal every entry that no block holds, in bounded memory.
+
+        But for the last, these blocks carry no token: who comes after one of them scans again.
+
+        Args:
+            opened: the stream's token before its first change, if it has shown none yet.
+        """
+        async for ids in self._list_ids():
+            held = await Block.find_held(ids)
+            unsealed = [each for each in ids if each not in held]
+            stored = {
+                each["_id"]: each async for each in self._entries.find({"_id": {"$in": unsealed}})
+            }
+            found = (_leaf(stored[each]) for each in unsealed if each in stored)
+            leaves = [leaf for leaf in found if leaf is not None]
+            if leaves:
+                is_last = len(ids) < MAX_LEAVES
+                token = bson.decode(opened.raw) if opened and is_last else None
+                self._newest = await Block.append(self._keys, self._newest, leaves, token)
+
+    async def _list_ids(self) -> AsyncIterator[list[ObjectId]]:
+        client = self._entries.database.client
+        async with client.start_session(causal_consistency=True) as session:
+            # A session's reads see at least what any answer in it did: all before the stream.
+            await self._entries.database.command("ping", session=session)
+            first: dict[str, Any] = {"$gte": ObjectId("0" * 24)}
+            while True:
+                page = self._entries.find({"_id": first}, {"_id": True}, session=session)
+                ids = [each["_id"] async for each in page.sort("_id").limit(MAX_LEAVES)]
+                if not ids:
+                    return
+                yield ids
+                first = {"$gt": ids[-1]}
+
+
+def _leaf(stored: RawBSONDocument) -> Leaf | None:
+    """An entry's leaf; None where its id is none that we give, so that it stays outside."""
+    entry_id = stored["_id"]
+    if not isinstance(entry_id, ObjectId):
+        return None
+    at = stored.get("at")
+    known = at if isinstance(at, datetime) else entry_id.generation_time
+    return Leaf(entry_id, hash_leaf(bytes(stored.raw)), known)
+
+
+async def _find_tampering(pending: _Pending) -> list[Alert]:
+    alerts = []
+    if pending.forged:
+        alerts.append(name_entries(Alarm.FORGED, pending.forged))
+    if pending.changed:
+        alerts.append(name_entries(Alarm.TAMPERED, pending.changed, operation="update"))
+    if pending.deleted:
+        through = await announced_through()
+        announced = await Block.find_held(pending.deleted, through=through)
+        ids = [each for each in pending.deleted if each not in announced]
+        if ids:
+            alerts.append(name_entries(Alarm.TAMPERED, ids, operation="delete"))
+    return alerts

@@ -1,0 +1,29 @@
+"""Fixtures: an audit log without a service around it."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from chatvault.audit.blocks import Block
+from chatvault.audit.keys import KeyRing, load_key_ring
+from chatvault.audit.models import AuditEntry
+from chatvault.database import bind_documents, connect
+from chatvault.leases import Lease
+from chatvault.settings import Settings
+from sealing import Log
+
+
+@pytest.fixture
+def keys(settings: Settings) -> KeyRing:
+    return load_key_ring(settings)
+
+
+@pytest.fixture
+async def log(settings: Settings, mongodb_url: str, keys: KeyRing) -> AsyncIterator[Log]:
+    """An empty audit log that nobody seals."""
+    client = connect(mongodb_url, settings)
+    await bind_documents(client, "tests-seal", keys)
+    for document in (AuditEntry, Block, Lease):
+        await document.get_pymongo_collection().delete_many({})
+    yield Log(client["tests-seal"], keys)
+    await client.close()

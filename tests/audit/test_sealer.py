@@ -1,0 +1,231 @@
+"""The sealer: every entry that commits ends in exactly one block, whatever happens meanwhile."""
+
+import asyncio
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import bson
+import pytest
+from bson import ObjectId
+from pymongo.write_concern import WriteConcern
+
+from chatvault.audit import sealer, service
+from chatvault.audit.blocks import Block, Overtaken
+from chatvault.audit.keys import load_key_ring
+from chatvault.audit.models import AuditEntry
+from chatvault.audit.sealer import Sealer
+from chatvault.audit.verify import verify
+from chatvault.database import Client, bind_documents, connect, transaction
+from chatvault.embedded import embedded_mongodb
+from chatvault.fields import now
+from chatvault.settings import Settings
+from sealing import Killed, Log, entry, running, until
+
+LOST_TOKEN = {"_data": "8200000001"}
+OTHER = {"audit.gap", "audit.alert"}
+
+
+async def check(log: Log) -> None:
+    """Every entry is in exactly one block, and the log verifies."""
+    stored = [each["_id"] async for each in log.entries.find({}, {"_id": True})]
+    sealed = await log.sealed()
+    assert sorted(sealed) == sorted(stored)
+    report = await verify()
+    assert (report.entries, report.unsealed) == (len(stored), 0)
+
+
+class TestFollow:
+    async def test_seals_what_is_written_while_it_runs_within_seconds(self, log: Log) -> None:
+        async with running(Sealer().follow()):
+            await asyncio.sleep(0.3)
+            for _ in range(5):
+                await log.write(3)
+                await asyncio.sleep(0.3)
+
+            async def all_sealed() -> bool:
+                return len(await log.sealed()) == 15
+
+            await until(all_sealed, 5)
+        await check(log)
+
+    async def test_keeps_blocks_small(self, log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(sealer, "MAX_LEAVES", 10)
+        await log.write_blocks(1)
+        await log.write(95)
+        await log.seal()
+
+        sizes = [len(block["entry_ids"]) async for block in log.blocks.find()]
+        assert max(sizes) <= 10
+        await check(log)
+
+    async def test_seals_in_the_order_of_commits(self, log: Log) -> None:
+        await log.write_blocks(1)
+        began, go_on = asyncio.Event(), asyncio.Event()
+        early = entry()
+
+        async def slowly(session: Any) -> None:
+            await AuditEntry.store([early], session)
+            began.set()
+            await go_on.wait()
+
+        slow = asyncio.create_task(transaction(slowly))
+        await began.wait()
+        later = await log.write(3)
+        await log.seal()
+        go_on.set()
+        await slow
+        await log.seal()
+
+        assert (await log.sealed())[1:] == [*later, early["_id"]]
+        assert early["_id"] < later[0]
+        await check(log)
+
+    async def test_takes_up_what_was_written_while_nobody_sealed(self, log: Log) -> None:
+        await log.write_blocks(2)
+        written = await log.write(7)
+
+        await log.seal()
+
+        assert (await log.sealed())[2:] == written
+        assert "audit.gap" not in await log.actions()
+        await check(log)
+
+    async def test_seals_everything_at_its_first_start(
+        self, log: Log, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(sealer, "MAX_LEAVES", 10)
+        await log.write(33)
+
+        await log.seal()
+        await log.seal()
+
+        assert not OTHER & set(await log.actions())
+        assert await log.blocks.count_documents({}) == 4
+        await check(log)
+
+    async def test_does_not_mind_clocks_that_go_back(
+        self, log: Log, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await log.write_blocks(3)
+        monkeypatch.setattr(service, "now", lambda: now() - timedelta(hours=1))
+        monkeypatch.setattr("chatvault.audit.blocks.now", lambda: now() - timedelta(hours=1))
+        await log.write_blocks(3)
+        monkeypatch.undo()
+        await log.write_blocks(3)
+        await check(log)
+
+
+class TestRace:
+    async def test_two_seal_each_entry_once(self, log: Log) -> None:
+        await log.write_blocks(1)
+        async with running(Sealer().follow()), running(Sealer().follow()):
+            for _ in range(12):
+                await log.write(4)
+                await asyncio.sleep(0.25)
+
+            async def all_sealed() -> bool:
+                return len(await log.sealed()) >= 49
+
+            await until(all_sealed)
+        await check(log)
+
+    async def test_a_height_is_given_once(self, log: Log) -> None:
+        await log.write_blocks(1)
+        await log.write(1)
+        newest = await Block.find_header()
+        await log.seal()
+        leaf = sealer.Leaf(ObjectId(), bytes(32), now())
+
+        with pytest.raises(Overtaken):
+            await Block.append(log.keys, newest, [leaf], None)
+
+
+class TestKilled:
+    async def test_between_any_two_steps_loses_nothing(self, log: Log) -> None:
+        """Cancelled at each point where it waits, one after the other, until it gets through."""
+        await log.write(3)
+        for at in range(1, 400):
+            killed = Killed(Sealer().follow(until_idle=True), at=at)
+            await killed
+            await log.write(1)
+            if killed.is_done:
+                break
+        assert killed.is_done
+        assert at > 10
+        await log.seal()
+        await check(log)
+
+    async def test_in_a_gap_loses_nothing(self, log: Log) -> None:
+        await log.write_blocks(2)
+        for at in range(1, 600):
+            await lose_token(log)
+            await log.write(1)
+            killed = Killed(Sealer().follow(until_idle=True), at=at)
+            await killed
+            if killed.is_done:
+                break
+        assert killed.is_done
+        await log.seal()
+        assert "audit.gap" in await log.actions()
+        await check_entries(log)
+
+
+async def lose_token(log: Log) -> None:
+    """Let the newest block's token be one that MongoDB cannot go on from."""
+    newest = await log.blocks.find_one(sort=[("_id", -1)])
+    header = newest["header"] | {"resume_token": LOST_TOKEN}
+    signature = log.keys.current.sign(bson.encode(header))
+    await log.blocks.update_one(
+        {"_id": newest["_id"]}, {"$set": {"header": header, "signature": signature}}
+    )
+
+
+async def check_entries(log: Log) -> None:
+    """Every entry is in exactly one block."""
+    stored = [each["_id"] async for each in log.entries.find({}, {"_id": True})]
+    assert sorted(await log.sealed()) == sorted(stored)
+
+
+class TestGap:
+    async def test_seals_what_the_stream_can_no_longer_show(self, log: Log) -> None:
+        await log.write_blocks(2)
+        await lose_token(log)
+        await log.write(5)
+
+        await log.seal()
+
+        gap = await log.entries.find_one({"action": "audit.gap"})
+        assert gap["details"] == {"after_block": 0}
+        await check(log)
+
+    async def test_past_the_end_of_a_real_oplog(self, settings: Settings, tmp_path: Path) -> None:
+        with embedded_mongodb(tmp_path / "small", oplog_mb=1) as url:
+            client = connect(url, settings)
+            await bind_documents(client, "tests-small", load_key_ring(settings))
+            log = Log(client["tests-small"], AuditEntry.keys())
+            await log.write_blocks(3, 3)
+            written = await log.write(4)
+            await overflow_oplog(client)
+            await log.seal()
+
+            assert "audit.gap" in await log.actions()
+            assert set(written) <= set(await log.sealed())
+            await check(log)
+            await client.close()
+
+
+async def overflow_oplog(client: Client) -> None:
+    """Wait until the oplog holds nothing of what was written before: 200 MB, and a minute."""
+    # The oplog keeps what came after the last checkpoint of the data, else one a minute.
+    await client.admin.command("setParameter", 1, syncdelay=1)
+    oplog = client["local"]["oplog.rs"]
+    before = await oplog.find_one(sort=[("$natural", -1)])
+    junk = client["junk"].get_collection("junk", write_concern=WriteConcern(w=1))
+    text = "x" * 1_000_000
+    for _ in range(20):
+        await junk.insert_many([{"text": text} for _ in range(15)])
+    async with asyncio.timeout(90):
+        while (await oplog.find_one(sort=[("$natural", 1)]))["ts"] <= before["ts"]:
+            await junk.insert_one({"text": text})
+            await asyncio.sleep(0.2)

@@ -59,6 +59,11 @@ SPEAK_MONGODB = {
     "problems.py": "its error table knows the driver's errors",
     "supervisor.py": "its workers fail on the driver's errors",
     "counters.py": "counters that live in MongoDB",
+    "leases.py": "leases that live in MongoDB",
+    "audit/blocks.py": "a document and its queries",
+    "audit/caretaker.py": "waits while the database is gone",
+    "audit/retention.py": "our own housekeeping",
+    "audit/sealer.py": "follows the change stream",
     "audit/recorder.py": "group commit of entries",
     "audit/refusals.py": "keeps what could not be stored",
     "audit/review.py": "the audit log's service for reviewers",
@@ -77,6 +82,7 @@ SPEAK_MONGODB = {
 }
 # The outermost doors, and who hands a failure on to each of those who wait for it.
 CATCH_EVERYTHING = {
+    "audit/caretaker.py": 1,
     "middlewares.py": 2,
     "web.py": 1,
     "batching.py": 1,

@@ -17,6 +17,7 @@ from chatvault import embedded
 from chatvault.app import ROUTES
 from chatvault.audit.actions import Action
 from chatvault.audit.keys import InvalidKeys
+from chatvault.audit.verify import NotVerified
 from chatvault.conversations.draft import Stalled
 from chatvault.errors import ChatvaultError
 from chatvault.importing.conversations import ImportRejected
@@ -36,6 +37,7 @@ DECISIONS = sorted((DOCS / "decisions").glob("[0-9]*.md"))
 NEVER_OVER_HTTP: set[type[ChatvaultError]] = {
     InvalidSettings,
     InvalidKeys,
+    NotVerified,
     ImportRejected,
     Stalled,
     Stale,

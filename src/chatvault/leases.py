@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from beanie import Document
+from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
 
@@ -29,20 +30,25 @@ async def take(job: str, *, holder: str, seconds: int) -> bool:
         PyMongoError: the database cannot be reached.
     """
     end: dict[str, Any] = {"$dateAdd": {"startDate": "$$NOW", "unit": "second", "amount": seconds}}
-    free = [
-        {"$eq": ["$holder", holder]},
-        {"$lt": ["$until", "$$NOW"]},
-        {"$gt": ["$until", {"$dateAdd": {"startDate": end, "unit": "second", "amount": 1}}]},
-    ]
+    until = {"$ifNull": ["$until", "$$NOW"]}
+    free = {
+        "$or": [
+            {"$eq": ["$holder", holder]},
+            {"$lte": [until, "$$NOW"]},
+            {"$gt": [until, {"$dateAdd": {"startDate": end, "unit": "second", "amount": 1}}]},
+        ]
+    }
+    chosen = {
+        "holder": {"$cond": [free, holder, "$holder"]},
+        "until": {"$cond": [free, end, "$until"]},
+    }
     try:
-        taken = await Lease.get_pymongo_collection().update_one(
-            {"_id": job, "$expr": {"$or": free}},
-            [{"$set": {"holder": holder, "until": end}}],
-            upsert=True,
+        lease = await Lease.get_pymongo_collection().find_one_and_update(
+            {"_id": job}, [{"$set": chosen}], upsert=True, return_document=ReturnDocument.AFTER
         )
     except DuplicateKeyError:
         return False
-    return bool(taken.matched_count or taken.upserted_id)
+    return lease is not None and lease["holder"] == holder
 
 
 async def release(job: str, *, holder: str) -> None:

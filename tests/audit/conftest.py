@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from chatvault.audit import sealer
 from chatvault.audit.blocks import Block
 from chatvault.audit.keys import KeyRing, load_key_ring
 from chatvault.audit.models import AuditEntry
@@ -19,8 +20,11 @@ def keys(settings: Settings) -> KeyRing:
 
 
 @pytest.fixture
-async def log(settings: Settings, mongodb_url: str, keys: KeyRing) -> AsyncIterator[Log]:
+async def log(
+    settings: Settings, mongodb_url: str, keys: KeyRing, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Log]:
     """An empty audit log that nobody seals."""
+    monkeypatch.setattr(sealer, "AWAIT_MILLISECONDS", 10)
     client = connect(mongodb_url, settings)
     await bind_documents(client, "tests-seal", keys)
     for document in (AuditEntry, Block, Lease):

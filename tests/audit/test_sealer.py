@@ -11,7 +11,7 @@ from bson import ObjectId
 from pymongo.write_concern import WriteConcern
 
 from chatvault.audit import sealer, service
-from chatvault.audit.blocks import Block, Overtaken
+from chatvault.audit.blocks import Block, Leaf, Overtaken
 from chatvault.audit.keys import load_key_ring
 from chatvault.audit.models import AuditEntry
 from chatvault.audit.sealer import Sealer
@@ -135,7 +135,7 @@ class TestRace:
         await log.write(1)
         newest = await Block.find_header()
         await log.seal()
-        leaf = sealer.Leaf(ObjectId(), bytes(32), now())
+        leaf = Leaf(ObjectId(), bytes(32), now())
 
         with pytest.raises(Overtaken):
             await Block.append(log.keys, newest, [leaf], None)
@@ -221,11 +221,12 @@ async def overflow_oplog(client: Client) -> None:
     await client.admin.command("setParameter", 1, syncdelay=1)
     oplog = client["local"]["oplog.rs"]
     before = await oplog.find_one(sort=[("$natural", -1)])
+    assert before is not None
     junk = client["junk"].get_collection("junk", write_concern=WriteConcern(w=1))
     text = "x" * 1_000_000
     for _ in range(20):
         await junk.insert_many([{"text": text} for _ in range(15)])
     async with asyncio.timeout(90):
-        while (await oplog.find_one(sort=[("$natural", 1)]))["ts"] <= before["ts"]:
+        while await oplog.find_one({"ts": before["ts"]}):
             await junk.insert_one({"text": text})
             await asyncio.sleep(0.2)

@@ -25,7 +25,7 @@ from chatvault.fields import now
 MAX_LEAVES = 2_000
 HASH_BYTES = 32
 BEFORE_ALL = bytes(HASH_BYTES)
-Aware = CodecOptions[dict[str, Any]](tz_aware=True)
+AWARE = CodecOptions[dict[str, Any]](tz_aware=True)
 
 
 class Overtaken(Busy):
@@ -77,7 +77,7 @@ class Header:
             ValueError: they are no header.
         """
         try:
-            return cls(signed, signature, **bson.decode(signed, Aware))
+            return cls(signed, signature, **bson.decode(signed, AWARE))
         except (TypeError, bson.errors.BSONError) as error:
             raise ValueError("no header of a block") from error
 

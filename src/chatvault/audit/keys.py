@@ -101,7 +101,10 @@ class KeyRing:
 
     def is_genuine(self, raw: bytes) -> bool:
         """Whether these stored bytes are what one of our keys stamped."""
-        if raw[_MAC_AT:-33] != _MAC or raw[_KEY_ID_AT - len(_KEY_ID) : _KEY_ID_AT] != _KEY_ID:
+        length = len(raw).to_bytes(4, "little")
+        if raw[:4] != length or raw[-1:] != b"\x00" or raw[_MAC_AT:-33] != _MAC:
+            return False
+        if raw[_KEY_ID_AT - len(_KEY_ID) : _KEY_ID_AT] != _KEY_ID:
             return False
         key = self.find(raw[_KEY_ID_AT : _MAC_AT - 1].decode("latin-1"))
         if key is None:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from chatvault.audit import proving
+from chatvault.audit.blocks import AWARE
 from chatvault.audit.keys import FILE_NAME, new_root
 from chatvault.audit.proofs import Checkpoint, Proof, check_proof
 from chatvault.audit.recorder import Recorder
@@ -114,7 +115,9 @@ def check_proof_file(
         f" {header.height}, sealed at {format_instant(header.sealed_at)}"
     )
     if entry is not None:
-        out.print(to_json(bson.decode(entry)).decode(), markup=False)
+        shown = bson.decode(entry, AWARE)
+        shown["mac"] = bytes(shown.get("mac", b"")).hex()
+        out.print(to_json(shown).decode(), markup=False)
     if pinned is None:
         out.print(f"signed by the public key {proof.block.public_key.hex()}, which nothing pins")
 

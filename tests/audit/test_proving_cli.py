@@ -1,0 +1,189 @@
+"""`chatvault audit verify`, `checkpoint`, `prove`, `check-proof`, `rotate-key`, and the service."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import bson
+import pytest
+from pymongo.asynchronous.database import AsyncDatabase
+
+from chatvault.audit.keys import FILE_NAME, load_key_ring
+from chatvault.audit.sealer import Sealer
+from chatvault.database import bind_documents, connect
+from chatvault.settings import Settings
+from commanding import DATABASE, Command, Documents
+from conftest import HttpClient
+from factories import begin
+from sealing import until
+
+
+@pytest.fixture
+def seal(mongodb_url: str, tmp_path: Path) -> Any:
+    """Does what a service does that runs for a moment."""
+
+    async def sealing() -> None:
+        settings = Settings(data_dir=tmp_path / "data")
+        client = connect(mongodb_url, settings)
+        await bind_documents(client, DATABASE, load_key_ring(settings))
+        await Sealer().follow(until_idle=True)
+        await client.close()
+
+    return lambda: asyncio.run(sealing())
+
+
+@pytest.fixture
+def sealed(command: Command, seal: Any) -> Command:
+    for name in ("alice", "bob"):
+        command("users", "create", name, "--email", f"{name}@example.com", "--generate")
+        seal()
+    return command
+
+
+class TestVerify:
+    def test_of_an_empty_log(self, command: Command) -> None:
+        done = command("audit", "verify")
+        assert (done.status, done.out) == (
+            0, "verified: nothing sealed yet, 0 entries not sealed yet\n"
+        )  # fmt: skip
+
+    def test_says_what_it_verified_and_is_recorded(
+        self, sealed: Command, documents: Documents
+    ) -> None:
+        done = sealed("audit", "verify")
+        assert done.status == 0, done.err
+        assert done.out.startswith("verified: 2 entries in 2 blocks (0 to 1, sealed until 20")
+        assert "0 removed as announced; 0 not sealed yet" in done.out
+        entry = documents["audit_logs"].find_one({"action": "audit.verify"})
+        assert entry is not None
+        assert entry["details"] == {"from_block": 0, "blocks": 2, "entries": 2}
+
+    def test_can_begin_later(self, sealed: Command) -> None:
+        assert "1 entries in 1 blocks (1 to 1" in sealed("audit", "verify", "--from-block", "1").out
+        since = ("--since", "2099-01-01T00:00:00Z")
+        assert "nothing sealed since 2099" in sealed("audit", "verify", *since).out
+        assert sealed("audit", "verify", "--since", "yesterday").status == 2
+
+    def test_exits_with_1_and_names_what_it_found(
+        self, sealed: Command, documents: Documents
+    ) -> None:
+        first = documents["audit_logs"].find_one(sort=[("_id", 1)])
+        assert first is not None
+        documents["audit_logs"].delete_one({"_id": first["_id"]})
+
+        found = sealed("audit", "verify")
+
+        assert found.status == 1
+        finding = f"entry {first['_id']} of block 0 is missing"
+        assert f"chatvault: {finding}" in found.err
+        entry = documents["audit_logs"].find_one({"action": "audit.verify"})
+        assert entry is not None
+        assert (entry["outcome"], entry["code"], entry["details"]) == (
+            "failed", "not_verified", {"finding": finding},
+        )  # fmt: skip
+
+    def test_holds_the_log_against_a_checkpoint(
+        self, sealed: Command, documents: Documents, tmp_path: Path
+    ) -> None:
+        kept = tmp_path / "checkpoint.json"
+        kept.write_text(sealed("audit", "checkpoint").out)
+        assert sealed("audit", "verify", "--checkpoint", str(kept)).status == 0
+        documents["audit_blocks"].delete_one({"_id": 1})
+        assert sealed("audit", "verify").status == 0
+        found = sealed("audit", "verify", "--checkpoint", str(kept))
+        assert found.status == 1
+        assert "block 1 is missing: the checkpoint is of block 1" in found.err
+
+    def test_refuses_what_is_no_checkpoint(self, sealed: Command, tmp_path: Path) -> None:
+        kept = tmp_path / "checkpoint.json"
+        kept.write_text("{}")
+        refused = sealed("audit", "verify", "--checkpoint", str(kept))
+        assert (refused.status, refused.line) == (2, f"chatvault: {kept} holds no checkpoint")
+
+
+class TestProofs:
+    def test_are_checked_without_a_database(
+        self,
+        sealed: Command,
+        documents: Documents,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        entry = documents["audit_logs"].find_one()
+        assert entry is not None
+        proof, raw, kept = (tmp_path / name for name in ("proof", "entry", "checkpoint"))
+        kept.write_text(sealed("audit", "checkpoint").out)
+        made = sealed("audit", "prove", str(entry["_id"]), "--entry-out", str(raw))
+        assert made.status == 0, made.err
+        proof.write_text(made.out)
+        monkeypatch.setenv("CHATVAULT_MONGODB_URL", "mongodb://127.0.0.1:1/")
+
+        done = sealed(
+            "audit", "check-proof", str(proof),
+            "--entry-file", str(raw), "--checkpoint", str(kept),
+        )  # fmt: skip
+
+        assert done.status == 0, done.err
+        said, shown = done.out.splitlines()
+        assert said.startswith(f"proved: entry {entry['_id']} is number 1 of 1 in block 0")
+        assert json.loads(shown)["action"] == "user.create"
+        assert "which nothing pins" in sealed("audit", "check-proof", str(proof)).out
+        raw.write_bytes(bson.encode(entry | {"action": "user.delete"}))
+        refused = sealed("audit", "check-proof", str(proof), "--entry-file", str(raw))
+        assert (refused.status, refused.line) == (
+            1, "chatvault: the entry is not the one that is proved",
+        )  # fmt: skip
+
+    def test_need_a_sealed_entry(self, sealed: Command, documents: Documents) -> None:
+        assert sealed("audit", "prove", "nonsense").status == 2
+        assert "There is no entry" in sealed("audit", "prove", "0" * 24).err
+        sealed("audit", "checkpoint")
+        new = documents["audit_logs"].find_one({"action": "audit.checkpoint"})
+        assert new is not None
+        assert "not sealed yet" in sealed("audit", "prove", str(new["_id"])).err
+
+    def test_need_a_sealed_block(self, command: Command) -> None:
+        assert "Nothing is sealed yet" in command("audit", "checkpoint").err
+
+
+class TestRotateKey:
+    def test_makes_a_new_one_and_keeps_the_old(
+        self, sealed: Command, tmp_path: Path, documents: Documents, seal: Any
+    ) -> None:
+        path = tmp_path / "data" / FILE_NAME
+        old = path.read_text().split()
+
+        done = sealed("audit", "rotate-key")
+
+        assert done.status == 0, done.err
+        assert path.read_text().split()[1:] == old
+        recorded = documents["audit_logs"].find_one({"action": "audit.rotate_key"})
+        assert recorded is not None
+        assert recorded["details"]["key_id"] in done.out
+        seal()
+        assert "3 entries in 3 blocks" in sealed("audit", "verify").out
+        newest = documents["audit_logs"].find_one({"action": "audit.verify"})
+        assert newest is not None
+        assert newest["key_id"] == recorded["details"]["key_id"]
+
+    def test_prints_one_where_a_setting_holds_them(
+        self, command: Command, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("CHATVAULT_AUDIT_KEYS", "ab" * 32)
+        printed = command("audit", "rotate-key").out
+        assert len(bytes.fromhex(printed.split()[0])) == 32
+
+
+class TestService:
+    async def test_seals_within_seconds(
+        self, alice: HttpClient, database: AsyncDatabase[dict[str, Any]]
+    ) -> None:
+        await begin(alice)
+        count = await database.audit_logs.count_documents({})
+
+        async def all_sealed() -> bool:
+            blocks = await database.audit_blocks.find().to_list()
+            return sum(len(block["entry_ids"]) for block in blocks) == count
+
+        await until(all_sealed, 8)

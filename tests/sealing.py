@@ -16,6 +16,7 @@ from chatvault.audit.actions import Action
 from chatvault.audit.keys import KeyRing
 from chatvault.audit.models import AuditEntry, Entry
 from chatvault.audit.sealer import Sealer
+from chatvault.tasks import stop
 
 ACTOR = Actor(door=Door.HTTP, user_id=ObjectId(), address="192.0.2.1")
 
@@ -88,9 +89,7 @@ async def running(work: Coroutine[Any, Any, Any]) -> AsyncIterator[asyncio.Task[
     try:
         yield task
     finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        await stop(task)
 
 
 class Killed:

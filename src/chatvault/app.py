@@ -44,6 +44,7 @@ from chatvault.sessions import routes as sessions
 from chatvault.sessions.service import Gate
 from chatvault.sessions.storage import SessionStorage
 from chatvault.settings import Settings
+from chatvault.tasks import stop
 from chatvault.tokens import Tokenizer
 from chatvault.usage import routes as usage
 from chatvault.web import MAX_BODY_BYTES, RECORDER, SECRET_KEY, SETTINGS
@@ -176,9 +177,6 @@ async def _sealing(app: web.Application) -> AsyncIterator[None]:
 async def _in_background(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
     task = asyncio.create_task(work)
     yield
-    while not task.done():
-        # Once is not always enough: what is awaited at that moment may swallow it.
-        task.cancel()
-        await asyncio.wait({task}, timeout=1)
+    await stop(task)
     if not task.cancelled():
         await task

@@ -122,5 +122,6 @@ class TestRetention:
 
     async def test_without_days_does_nothing(self, log: Log) -> None:
         await write_old(log, 1)
-        await retention.run(0)
+        async with running(retention.run(0)):
+            await asyncio.sleep(0.1)
         assert await log.entries.count_documents({}) == 1

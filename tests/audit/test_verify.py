@@ -373,6 +373,7 @@ async def test_any_change_of_any_stored_byte_is_found(
     await clear(log)
     written = await log.write_blocks(*sizes)
     height = data.draw(st.integers(0, len(sizes) - 1))
+    wanted: Any
     if data.draw(st.booleans(), label="of an entry"):
         target, wanted = log.entries, data.draw(st.sampled_from(written[height]))
     else:

@@ -35,7 +35,7 @@ def failed_login(account: str = "a1", address: str = "192.0.2.1", **fields: Any)
 
 def refused(user: ObjectId, resource: str | None) -> Entry:
     said = {"outcome": Outcome.DENIED.value, "code": "not_found", "details": None}
-    return entry(user_id=user, resource_id=resource, **said)
+    return entry() | {"user_id": user, "resource_id": resource} | said
 
 
 def see(entries: list[Entry], seen: Watch | None = None) -> list[Alert]:

@@ -11,6 +11,7 @@ from chatvault.audit import retention
 from chatvault.audit.sealer import Sealer
 from chatvault.audit.verify import NotVerified, verify_newest
 from chatvault.audit.watch import Alarm, Alert, record_alerts
+from chatvault.tasks import run_together
 
 JOB = "audit.seal"
 LEASE_SECONDS = 4
@@ -55,11 +56,12 @@ class Caretaker:
         return await leases.take(JOB, holder=self._holder, seconds=LEASE_SECONDS)
 
     async def _work(self) -> None:
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._renew())
-            group.create_task(Sealer().follow())
-            group.create_task(self._check())
-            group.create_task(retention.run(self._retention_days))
+        await run_together(
+            self._renew(),
+            Sealer().follow(),
+            self._check(),
+            retention.run(self._retention_days),
+        )
 
     async def _renew(self) -> None:
         while True:
@@ -68,14 +70,12 @@ class Caretaker:
                 raise LeaseLost
 
     async def _report(self, error: Exception) -> None:
-        causes = error.exceptions if isinstance(error, ExceptionGroup) else (error,)
-        for cause in causes:
-            if isinstance(cause, NotVerified):
-                await self._alert(cause.detail)
-            elif isinstance(cause, PyMongoError | LeaseLost):
-                log.warning("audit_caretaker_waits", error=type(cause).__name__)
-            else:
-                log.error("audit_caretaker_failed", exc_info=cause)
+        if isinstance(error, NotVerified):
+            await self._alert(error.detail)
+        elif isinstance(error, PyMongoError | LeaseLost):
+            log.warning("audit_caretaker_waits", error=type(error).__name__)
+        else:
+            log.error("audit_caretaker_failed", exc_info=error)
 
     async def _check(self) -> None:
         """Verify the newest blocks now and then, until cancelled."""

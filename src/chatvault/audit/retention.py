@@ -90,9 +90,9 @@ async def _record(details: dict[str, int]) -> None:
 
 async def run(days: int) -> None:
     """Remove what expired, now and every hour, until cancelled; nothing with 0 days."""
-    while days:
+    while True:
         try:
-            removed = await remove_expired(days)
+            removed = await remove_expired(days) if days else 0
         except PyMongoError as error:
             log.warning("audit_retention_waits", error=type(error).__name__)
         else:

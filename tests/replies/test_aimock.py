@@ -1,0 +1,121 @@
+"""The same wire, spoken by somebody else's fake: `@copilotkit/aimock`, where there is Node."""
+
+import json
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from answers import problem
+from chatvault.settings import Provider, Settings
+from conftest import HttpClient
+from factories import begin
+from talking import ask, begin_stream, events_of, path_of, text_of
+
+PACKAGE = "@copilotkit/aimock@1.43"
+HOME = Path(sys.prefix) / "share" / "aimock"
+FIXTURES = [
+    {"match": {"userMessage": "hello"}, "response": {"content": "Hello! How can I help you?"}},
+    {
+        "match": {"userMessage": "weather"},
+        "response": {
+            "toolCalls": [
+                {"name": "get_weather", "arguments": {"city": "Oslo"}},
+                {"name": "get_weather", "arguments": {"city": "Rome"}},
+            ]
+        },
+    },
+    {
+        "match": {"userMessage": "too many"},
+        "response": {"error": {"message": "slow down"}, "status": 429, "retryAfter": 60},
+    },
+    {
+        "match": {"userMessage": "broken"},
+        "response": {"content": "This answer will never come to its end."},
+        "chunkSize": 5,
+        "truncateAfterChunks": 4,
+        "latency": 30,
+    },
+]
+
+
+@pytest.fixture(scope="module")
+def aimock(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    npm, node = shutil.which("npm"), shutil.which("node")
+    if npm is None or node is None:
+        pytest.skip("there is no Node")
+    program = HOME / "node_modules" / "@copilotkit" / "aimock" / "dist" / "cli.js"
+    if not program.exists():
+        install = [npm, "install", "--silent", "--prefix", str(HOME), PACKAGE]
+        subprocess.run(install, check=True, timeout=100)
+    fixtures = tmp_path_factory.mktemp("aimock") / "fixtures.json"
+    fixtures.write_text(json.dumps({"fixtures": FIXTURES}))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [node, str(program), "-p", str(port), "-f", str(fixtures), "--log-level", "silent"]
+    with subprocess.Popen(command) as process:
+        for _ in range(100):
+            with socket.socket() as tried:
+                if tried.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.05)
+        yield f"http://127.0.0.1:{port}/v1"
+        process.terminate()
+
+
+@pytest.fixture
+def settings(aimock: str, tmp_path: Path) -> Settings:
+    return Settings(
+        data_dir=tmp_path,
+        bcrypt_rounds=4,
+        mongodb_database="tests",
+        providers={"aimock": Provider(base_url=aimock, model="gpt-4o")},
+    )
+
+
+class TestAimock:
+    async def test_answers(self, alice: HttpClient) -> None:
+        conversation = await begin(alice, title="T")
+
+        exchange = await ask(alice, conversation, "hello")
+
+        answered = exchange["assistant_message"]
+        assert answered["content"] == "Hello! How can I help you?"
+        assert answered["total_tokens"] > 0
+
+    async def test_wants_two_tools_at_once(self, alice: HttpClient) -> None:
+        conversation = await begin(alice, title="T")
+
+        events = await events_of(await begin_stream(alice, conversation, "weather"))
+
+        calls: list[Any] = [event.data for event in events if event.type == "tool_call"]
+        cities = [json.loads(call["arguments"])["city"] for call in calls]
+        assert cities == ["Oslo", "Rome"]
+        assert len({call["id"] for call in calls}) == 2
+        assert events[-1].data["state"] == "waiting"
+
+    async def test_has_too_much_to_do(self, alice: HttpClient) -> None:
+        conversation = await begin(alice, title="T")
+
+        refused = await alice.post(path_of(conversation), json={"content": "too many"})
+
+        await problem(refused, 503, "model_rate_limited")
+        assert refused.headers["Retry-After"] == "60"
+
+    async def test_breaks_off(self, alice: HttpClient) -> None:
+        conversation = await begin(alice, title="T")
+
+        events = await events_of(await begin_stream(alice, conversation, "broken"))
+
+        assert events[-1].data["code"] == "model_stream_broken"
+        said = text_of(events)
+        assert said
+        assert "This answer will never come to its end.".startswith(said)
+        assert events[-1].data["message"]["content"] == said

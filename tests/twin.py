@@ -1,7 +1,7 @@
 """A model's twin: an HTTP server that speaks OpenAI's protocol and says what a test wrote for it.
 
-It can also fail in every way that a provider can. `@copilotkit/aimock`, which is used as well, cannot
-hold a stream open between two chunks until the test says so.
+It can also fail in every way that a provider can. `@copilotkit/aimock`, which is used as well,
+cannot hold a stream open between two chunks until the test says so.
 """
 
 import asyncio

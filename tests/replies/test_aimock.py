@@ -53,7 +53,8 @@ def aimock(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     program = HOME / "node_modules" / "@copilotkit" / "aimock" / "dist" / "cli.js"
     if not program.exists():
         install = [npm, "install", "--silent", "--prefix", str(HOME), PACKAGE]
-        subprocess.run(install, check=True, timeout=100)
+        if subprocess.run(install, timeout=100, check=False).returncode:
+            pytest.skip(f"{PACKAGE} cannot be fetched")
     fixtures = tmp_path_factory.mktemp("aimock") / "fixtures.json"
     fixtures.write_text(json.dumps({"fixtures": FIXTURES}))
     with socket.socket() as free:

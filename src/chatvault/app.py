@@ -110,7 +110,7 @@ def create_app(settings: Settings, *, mongodb_url: str) -> web.Application:
     app.cleanup_ctx.extend((database, _passwords, _refusals, _sealing, _sweeping, _replies))
     for routes in ROUTES:
         routes.add_to(app)
-    app[openapi.DOCUMENT] = openapi.build_document(chain.from_iterable(ROUTES))
+    app[openapi.OPERATIONS] = tuple(chain.from_iterable(ROUTES))
     return app
 
 

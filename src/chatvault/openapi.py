@@ -18,7 +18,7 @@ from chatvault.web import json_response
 JSON = "application/json"
 REFERENCE = "#/components/schemas/{model}"
 SESSION = {"type": "apiKey", "in": "cookie", "name": "session_id"}
-DOCUMENT = web.AppKey("openapi_document", dict[str, Any])
+OPERATIONS = web.AppKey("operations", tuple[Operation, ...])
 PLACES = {"path": "path", "query": "query", "headers": "header"}
 routes = Routes("docs")
 
@@ -38,13 +38,19 @@ class Problem(BaseModel):
 @routes.route("GET", "/openapi.json", None, returns=dict[str, Any])
 async def get_document(request: web.Request) -> web.StreamResponse:
     """Describe this API in OpenAPI 3.1."""
-    return json_response(request.app[DOCUMENT])
+    return json_response(_describe_once(request.app[OPERATIONS]))
 
 
 @routes.route("GET", "/docs", None, returns=str, media=("text/html",))
 async def get_page(_request: web.Request) -> web.StreamResponse:
     """Show this API as a page; everything it needs comes from here."""
     return web.Response(text=_page(), content_type="text/html")
+
+
+@functools.lru_cache(maxsize=1)
+def _describe_once(operations: tuple[Operation, ...]) -> dict[str, Any]:
+    # On demand: it takes longer than the rest of a start, and few ask for it.
+    return build_document(operations)
 
 
 @functools.cache

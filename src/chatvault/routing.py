@@ -21,7 +21,7 @@ Handler = Callable[..., Awaitable[web.StreamResponse]]
 PARSED = ("path", "query", "headers", "body")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Operation:
     """One route: how it is called, what it answers, under which name it is audited.
 

@@ -137,7 +137,7 @@ class TestPrecondition:
         self, alice: HttpClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         begun = await begin(alice, messages=numbered(5))
-        monkeypatch.setattr(service, "WHOLE_BYTES", 10)
+        monkeypatch.setattr(service, "SURE_BYTES", 10)
         assert (await alice.put(at(begun), json={"title": "x"})).status == 200
         blind = await alice.put(at(begun), json={"messages": []})
         await problem(blind, 428, "precondition_required")

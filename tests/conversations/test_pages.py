@@ -125,6 +125,7 @@ class TestList:
             await begin(alice, title=name, messages=numbered(12))
         [one] = await (await alice.get("/conversations?limit=1")).json()
         monkeypatch.setattr(service, "LIST_BYTES", 2000)
+        monkeypatch.setattr(reading, "SURE_BYTES", 0)
 
         shown = await (await alice.get("/conversations")).json()
 
@@ -147,8 +148,35 @@ class TestList:
         for number in range(8):
             await begin(alice, title=str(number), messages=numbered(4))
         monkeypatch.setattr(service, "LIST_BYTES", 2000)
+        monkeypatch.setattr(reading, "SURE_BYTES", 0)
         *_, last = await (await alice.get("/conversations")).json()
         assert (last["title"], last["messages_truncated"]) == ("long", True)
+
+    async def test_small_conversations_are_whole_however_long_the_list(
+        self, alice: HttpClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        tiny_bounds(monkeypatch)
+        for name in "ab":
+            await begin(alice, title=name, messages=numbered(12))
+        monkeypatch.setattr(service, "LIST_BYTES", 0)
+        shown = await (await alice.get("/conversations")).json()
+        assert [len(each["messages"]) for each in shown] == [12, 12]
+
+    async def test_what_a_list_may_have_cut_short_is_not_replaced_blindly(
+        self, alice: HttpClient
+    ) -> None:
+        content = "x" * (reading.SURE_BYTES // 2)
+        begun = await begin(alice, messages=[message(content), message(content)])
+        path = f"/conversations/{begun['id']}"
+        body = {"messages": [message("instead")]}
+
+        refused = await alice.put(path, json=body)
+
+        assert refused.status == 428
+        assert (await refused.json())["code"] == "precondition_required"
+        accepted = await alice.put(path, json=body, headers={"If-Match": '"1"'})
+        assert accepted.status == 200
+        assert (await accepted.json())["total_messages"] == 1
 
     async def test_eight_megabytes_are_the_default(self, alice: HttpClient) -> None:
         many = [message("x" * 50 * KILOBYTE) for _ in range(64)]

@@ -20,6 +20,9 @@ T = TypeVar("T")
 # What one answer shows of a conversation's messages, in BSON bytes; docs/api.md states it.
 WHOLE_BYTES = 4 * 1024 * 1024
 LIST_BYTES = 8 * 1024 * 1024
+MAX_LISTED = 200
+# Up to this a conversation is whole in every answer, however long the list around it.
+SURE_BYTES = LIST_BYTES // MAX_LISTED
 ATTEMPTS = 5
 # At most so many segments are read at a time while a page fills.
 MOST_RUNS = 4
@@ -186,7 +189,7 @@ async def read_newest(actor: Actor, conversation: Raw, budget: int) -> list[Plac
 
 
 async def show_list(actor: Actor, heads: list[Raw], budget: int) -> list[Shown]:
-    """Conversations with their messages, the first ones whole, while the budget lasts.
+    """Conversations with their messages: the small ones whole, the others while the budget lasts.
 
     Args:
         actor: whose they are.
@@ -194,8 +197,12 @@ async def show_list(actor: Actor, heads: list[Raw], budget: int) -> list[Shown]:
         budget: BSON bytes of messages; what does not fit whole shows its newest messages, or,
             at the end of the budget, none.
     """
-    whole, tails = set(), set()
+    whole = {head["_id"] for head in heads if head["message_bytes"] <= SURE_BYTES}
+    tails = set()
+    budget -= sum(head["message_bytes"] for head in heads if head["_id"] in whole)
     for head in heads:
+        if head["_id"] in whole:
+            continue
         if head["message_bytes"] <= budget:
             whole.add(head["_id"])
             budget -= head["message_bytes"]

@@ -17,7 +17,7 @@ from chatvault.conversations.headers import (
 )
 from chatvault.conversations.idempotency import KeyReused
 from chatvault.conversations.models import Status
-from chatvault.conversations.reading import Shown
+from chatvault.conversations.reading import MAX_LISTED, Shown
 from chatvault.conversations.schemas import (
     ArchiveIn,
     ConversationCreate,
@@ -35,7 +35,6 @@ from chatvault.fields import Id
 from chatvault.routing import Routes
 from chatvault.web import RECORDER, etag, json_response, page_links
 
-MAX_PAGE = 200
 routes = Routes("conversations")
 
 
@@ -44,7 +43,7 @@ class ListQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    limit: int = Field(100, ge=1, le=MAX_PAGE)
+    limit: int = Field(100, ge=1, le=MAX_LISTED)
     offset: int = Field(0, ge=0, le=10**9)
     status: Status | None = None
     agent_id: Id | None = Field(None, description="only conversations with this agent")

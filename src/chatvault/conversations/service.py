@@ -20,6 +20,7 @@ from chatvault.conversations.models import Conversation, Raw, Status
 from chatvault.conversations.preconditions import Precondition
 from chatvault.conversations.reading import (
     LIST_BYTES,
+    SURE_BYTES,
     WHOLE_BYTES,
     Shown,
     read_newest,
@@ -183,7 +184,7 @@ async def update(
     def decide(draft: Draft) -> int:
         head = draft.head
         precondition.check(head["version"])
-        if messages is not None and head["message_bytes"] > WHOLE_BYTES:
+        if messages is not None and head["message_bytes"] > SURE_BYTES:
             precondition.require()
         before = head.get("metadata", {})  # read only where it is changed
         fields = wanted.fields(before)

@@ -21,7 +21,9 @@ from bson import ObjectId
 from pymongo import MongoClient
 
 from chatvault.actor import Role
+from chatvault.audit.keys import KeyRing, load_key_ring
 from chatvault.embedded import embedded_mongodb
+from chatvault.settings import Settings
 from dataset import message
 from processes import Server, find_mongod, start_service
 
@@ -126,32 +128,39 @@ async def stream(bench: Bench, path: str) -> None:
     print(f"the service's memory rose by {most - before:.0f} MB at most")
 
 
-def fill_audit_log(url: str, count: int, user_id: str) -> str:
-    """Copy entries straight into MongoDB; returns an id that some of them are about."""
+def fill_audit_log(url: str, keys: KeyRing, count: int, user_id: str) -> str:
+    """Write genuine entries straight into MongoDB; returns an id that some of them are about."""
     with MongoClient[dict[str, Any]](url) as client:
         logs = client[DATABASE]["audit_logs"]
         model = logs.find_one({"action": "conversation.create"})
         assert model is not None
+        model = {name: model[name] for name in model if name not in {"key_id", "mac"}}
         at = datetime.now(UTC)
         some_ids = [str(ObjectId()) for _ in range(count // 100)]
         others = [ObjectId() for _ in range(1000)]
         for start in range(0, count, 10_000):
             logs.insert_many(
-                {
-                    **model,
-                    "_id": ObjectId(),
-                    "at": at - timedelta(seconds=number),
-                    "resource_id": some_ids[number % len(some_ids)],
-                    "user_id": ObjectId(user_id) if number % 20 == 0 else others[number % 1000],
-                }
+                keys.stamp(
+                    {
+                        **model,
+                        "_id": ObjectId(),
+                        "at": at - timedelta(seconds=number),
+                        "resource_id": some_ids[number % len(some_ids)],
+                        "user_id": ObjectId(user_id) if number % 20 == 0 else others[number % 1000],
+                    }
+                )
                 for number in range(start, min(count, start + 10_000))
             )
+        blocks, before = client[DATABASE]["audit_blocks"], -1
+        while (height := blocks.estimated_document_count()) > before:  # until all is sealed
+            before = height
+            time.sleep(5)
     return some_ids[0]
 
 
-async def measure_audit(bench: Bench, url: str, count: int, user_id: str) -> None:
+async def measure_audit(bench: Bench, url: str, keys: KeyRing, count: int, user_id: str) -> None:
     """Ask for pages of a long audit log."""
-    resource_id = await asyncio.to_thread(fill_audit_log, url, count, user_id)
+    resource_id = await asyncio.to_thread(fill_audit_log, url, keys, count, user_id)
     print(f"{count:,} audit entries; {bench.memory()}")
     for what, query in (
         ("newest", ""),
@@ -173,7 +182,8 @@ async def run(data_dir: Path, service: Server, url: str, options: argparse.Names
         user_id = await sign_in(http, url)
         print(f"idle: {bench.memory()}")
         await measure_conversation(bench, options.messages)
-        await measure_audit(bench, url, options.entries, user_id)
+        keys = load_key_ring(Settings(data_dir=data_dir))
+        await measure_audit(bench, url, keys, options.entries, user_id)
 
 
 def main() -> None:

@@ -86,7 +86,7 @@ CATCH_EVERYTHING = {
     "middlewares.py": 2,
     "web.py": 1,
     "batching.py": 1,
-    "conversations/lane.py": 2,
+    "conversations/lane.py": 1,
     "database.py": 1,
 }
 # Beside the settings: what libraries and processes of others are told.

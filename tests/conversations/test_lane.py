@@ -322,6 +322,19 @@ class TestOneFails:
         assert len(contents) >= 50 - len(failed)
         assert len(contents) == len(set(contents))
 
+    async def test_a_group_that_is_cut_off_before_it_began_leaves_nobody_waiting(
+        self, actor: Actor, lane: Lane, database: Any
+    ) -> None:
+        begun = await start(actor, lane)
+        sending = asyncio.create_task(append(actor, lane, begun, "never"))
+        await asyncio.sleep(0)
+        for running in list(lane._running):
+            running.cancel()  # in the same turn of the loop, so before its first step
+        with pytest.raises(OutcomeUnknown):
+            await asyncio.wait_for(sending, 5)
+        await append(actor, lane, begun, "after")
+        assert (await stored(database, begun)).contents == ["after"]
+
 
 class TestConflicts:
     async def test_two_processes_on_the_same_conversations_lose_nothing(

@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections import deque
 from collections.abc import Iterable
+from functools import partial
 from typing import Any, TypeVar
 
 import structlog
@@ -87,8 +88,10 @@ class Lane:
             if not group:
                 return
             self._busy |= {change.key for change in group}
-            task = asyncio.create_task(self._carry(group))
+            task = asyncio.create_task(self._try(group))
             self._running.add(task)
+            # Not in the task itself: one that is cancelled before its first step does nothing.
+            task.add_done_callback(partial(self._end, group))
 
     def _pick(self) -> list[Change[Any]]:
         """The oldest waiting changes of conversations that no group has in flight."""
@@ -108,20 +111,14 @@ class Lane:
         self._waiting.extendleft(reversed(passed))
         return group
 
-    async def _carry(self, group: list[Change[Any]]) -> None:
-        try:
-            await self._try(group)
-        except asyncio.CancelledError:
+    def _end(self, group: list[Change[Any]], task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        self._busy -= {change.key for change in group}
+        if task.cancelled():
             _fail(group, OutcomeUnknown(retry_after=1))
-            raise
-        except Exception as error:  # noqa: BLE001  # handed to each of those who wait
+        elif (error := task.exception()) is not None:
             _fail(group, error)
-        finally:
-            self._busy -= {change.key for change in group}
-            task = asyncio.current_task()
-            if task is not None:
-                self._running.discard(task)
-            self._dispatch()
+        self._dispatch()
 
     async def _try(self, group: list[Change[Any]], attempt: int = 1) -> None:
         groups: list[Group] = []
@@ -202,7 +199,7 @@ def _is_ones_own(error: Exception) -> bool:
     return not isinstance(error, ChatvaultError)
 
 
-def _fail(group: Iterable[Change[Any]], error: Exception) -> None:
+def _fail(group: Iterable[Change[Any]], error: BaseException) -> None:
     for change in group:
         if not change.answer.done():
             change.answer.set_exception(error)

@@ -3,12 +3,14 @@
 No setting does this; only a process that replaces parts of the running program can.
 """
 
+import asyncio
 import sys
 from contextlib import ExitStack
 from typing import Any
 from unittest.mock import patch
 
 from chatvault import cli
+from chatvault.audit.caretaker import Caretaker
 from chatvault.audit.models import AuditEntry
 from chatvault.audit.recorder import Recorder
 
@@ -19,10 +21,15 @@ def main() -> None:
     async def keep_nothing(*_: Any) -> None:
         return
 
+    async def seal_nothing(*_: Any) -> None:
+        # With keys of its own it would seal, and call forged, what the real service writes.
+        await asyncio.Event().wait()
+
     sys.argv = ["chatvault", "serve"]
     with ExitStack() as replaced:
         replaced.enter_context(patch.object(Recorder, "record", keep_nothing))
         replaced.enter_context(patch.object(AuditEntry, "store", keep_nothing))
+        replaced.enter_context(patch.object(Caretaker, "run", seal_nothing))
         cli.main()
 
 

@@ -116,9 +116,8 @@ async def update(actor: Actor, offer: Offer, *, agent_id: ObjectId, wanted: Agen
     async def change(session: AsyncClientSession) -> Raw:
         stored = await _editable(actor, agent_id, session)
         changed = {**stored, **fields, "updated_at": now(), "version": stored["version"] + 1}
-        await Agent.get_pymongo_collection().replace_one(
-            {"_id": agent_id}, changed, session=session
-        )
+        mine = {"_id": agent_id, "user_id": stored["user_id"]}
+        await Agent.get_pymongo_collection().replace_one(mine, changed, session=session)
         await _record(actor, Action.AGENT_UPDATE, agent_id, session, fields)
         return changed
 
@@ -134,8 +133,9 @@ async def delete(actor: Actor, *, agent_id: ObjectId) -> None:
     """
 
     async def remove(session: AsyncClientSession) -> None:
-        await _editable(actor, agent_id, session)
-        await Agent.get_pymongo_collection().delete_one({"_id": agent_id}, session=session)
+        stored = await _editable(actor, agent_id, session)
+        mine = {"_id": agent_id, "user_id": stored["user_id"]}
+        await Agent.get_pymongo_collection().delete_one(mine, session=session)
         await _record(actor, Action.AGENT_DELETE, agent_id, session)
 
     await transaction(remove)

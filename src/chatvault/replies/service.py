@@ -6,12 +6,14 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 from bson import ObjectId
+from pymongo.asynchronous.client_session import AsyncClientSession
 
 from chatvault.actor import Actor
 from chatvault.agents import service as agents
 from chatvault.agents.models import ModelNotConfigured, Offer
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
+from chatvault.audit.models import AuditEntry
 from chatvault.audit.recorder import Recorder
 from chatvault.conversations.idempotency import IdempotencyRecord, Repeat
 from chatvault.conversations.lane import Lane
@@ -19,6 +21,7 @@ from chatvault.conversations.models import Raw
 from chatvault.conversations.reading import Moved, find_messages, living, steadily
 from chatvault.conversations.wire import message_wire
 from chatvault.counters import Rate
+from chatvault.database import transaction
 from chatvault.errors import Busy, FieldError, InvalidInput, NotFound
 from chatvault.replies import context
 from chatvault.replies.beginning import Stale, Start, beginning, recalling
@@ -228,8 +231,13 @@ async def cancel(actor: Actor, desk: Desk, *, conversation_id: ObjectId, reply_i
     await _find(actor, conversation_id, reply_id)
     mine = Reply.owned_by(actor, _id=reply_id, state=State.RUNNING.value)
     asked = {"$set": {"cancel_requested": True}}
-    await Reply.get_pymongo_collection().update_one(mine, asked)
-    await desk.recorder.record(audit.entry(actor, Action.REPLY_CANCEL, conversation_id))
+    entry = audit.entry(actor, Action.REPLY_CANCEL, conversation_id)
+
+    async def ask(session: AsyncClientSession) -> None:
+        await Reply.get_pymongo_collection().update_one(mine, asked, session=session)
+        await AuditEntry.store([entry], session)
+
+    await transaction(ask)
     desk.runner.cancel(reply_id)
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(CANCEL_WAIT):

@@ -1,10 +1,8 @@
-"""The same wire, spoken by somebody else's fake: `@copilotkit/aimock`, where there is Node."""
+"""The same wire, spoken by somebody else's fake: `@copilotkit/aimock`."""
 
 import json
-import shutil
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,14 +10,13 @@ from typing import Any
 
 import pytest
 
+import programs
 from answers import problem
 from chatvault.settings import Provider, Settings
 from conftest import HttpClient
 from factories import begin
 from talking import ask, begin_stream, events_of, path_of, text_of
 
-PACKAGE = "@copilotkit/aimock@1.43"
-HOME = Path(sys.prefix) / "share" / "aimock"
 FIXTURES = [
     {"match": {"userMessage": "hello"}, "response": {"content": "Hello! How can I help you?"}},
     {
@@ -47,26 +44,20 @@ FIXTURES = [
 
 @pytest.fixture(scope="module")
 def aimock(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    npm, node = shutil.which("npm"), shutil.which("node")
-    if npm is None or node is None:
-        pytest.skip("there is no Node")
-    program = HOME / "node_modules" / "@copilotkit" / "aimock" / "dist" / "cli.js"
-    if not program.exists():
-        install = [npm, "install", "--silent", "--prefix", str(HOME), PACKAGE]
-        if subprocess.run(install, timeout=100, check=False).returncode:
-            pytest.skip(f"{PACKAGE} cannot be fetched")
     fixtures = tmp_path_factory.mktemp("aimock") / "fixtures.json"
     fixtures.write_text(json.dumps({"fixtures": FIXTURES}))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [node, str(program), "-p", str(port), "-f", str(fixtures), "--log-level", "silent"]
-    with subprocess.Popen(command) as process:
-        for _ in range(100):
+    options = ["-p", str(port), "-f", str(fixtures), "--log-level", "silent"]
+    with subprocess.Popen([*programs.aimock(), *options]) as process:
+        for _ in range(400):
             with socket.socket() as tried:
                 if tried.connect_ex(("127.0.0.1", port)) == 0:
                     break
             time.sleep(0.05)
+        else:
+            pytest.fail("aimock does not listen")
         yield f"http://127.0.0.1:{port}/v1"
         process.terminate()
 

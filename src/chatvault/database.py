@@ -25,10 +25,10 @@ from chatvault.agents.models import Agent
 from chatvault.audit.blocks import Block
 from chatvault.audit.keys import KeyRing
 from chatvault.audit.models import AuditEntry
-from chatvault.conversations.idempotency import IdempotencyRecord
 from chatvault.conversations.models import Conversation
 from chatvault.conversations.segments import Retired, Revision, Segment
 from chatvault.errors import Busy, ChatvaultError, OutcomeUnknown, TooLarge, Unavailable
+from chatvault.idempotency import IdempotencyRecord
 from chatvault.leases import Lease
 from chatvault.preferences.models import Preferences
 from chatvault.replies.models import Job, Reply, ReplyEvents

@@ -9,13 +9,14 @@ from urllib.parse import urlencode
 import orjson
 from aiohttp import web
 from bson import ObjectId
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 from pydantic_core import from_json
 
 from chatvault.actor import Actor
 from chatvault.audit.recorder import Recorder
 from chatvault.errors import FieldError, InvalidInput, Malformed, NotFound, UnsupportedMediaType
 from chatvault.fields import format_instant
+from chatvault.idempotency import Repeat
 from chatvault.keys import SecretKey
 from chatvault.settings import Settings
 
@@ -28,6 +29,17 @@ ACTOR = web.RequestKey("actor", Actor)
 SCHEME = web.RequestKey("scheme", str)
 JSON_TYPES = {"application/json", "application/merge-patch+json", "application/octet-stream"}
 MAX_BODY_BYTES = 32 * 1024 * 1024
+
+
+class RepeatHeaders(BaseModel):
+    """A request may be recognised when it is repeated (the IETF's Idempotency-Key draft)."""
+
+    key: str | None = Field(
+        None,
+        alias="Idempotency-Key",
+        pattern=r"^[\x21-\x7e]{1,255}$",
+        description="the same key and body again within a day gets the first answer again",
+    )
 
 
 def parse_path(request: web.Request, model: type[M]) -> M:
@@ -83,6 +95,26 @@ async def parse_body(request: web.Request, model: type[M]) -> M:
     except ValueError as error:
         raise Malformed(f"The body is not JSON: {error}.") from None
     return _validate(model, value, "body")
+
+
+async def repeat_of(
+    request: web.Request, headers: RepeatHeaders, *, beside: str = ""
+) -> Repeat | None:
+    """What the request is known by, if it has a key.
+
+    Args:
+        request: with its body.
+        headers: with its key.
+        beside: what else belongs to the wish, as the body does.
+    """
+    if headers.key is None:
+        return None
+    wish = (await request.read()).decode("utf-8", "replace") + beside
+    return Repeat(
+        route=f"{request.method} {request.path}",
+        key=headers.key.strip('"'),
+        body_hash=request.app[SECRET_KEY].hash(wish),
+    )
 
 
 def _validate(model: type[M], value: object, where: str) -> M:

@@ -8,6 +8,7 @@ from pymongo.errors import AutoReconnect
 
 from answers import found, problem
 from chatvault.conversations import bulk, messages, service
+from chatvault.conversations.appended import Appended
 from chatvault.conversations.headers import LANE
 from chatvault.conversations.lane import Lane
 from chatvault.conversations.preconditions import Precondition
@@ -206,7 +207,7 @@ class TestBeside:
                 precondition=Precondition(),
             )
 
-        async def append(content: str) -> messages.Appended:
+        async def append(content: str) -> Appended:
             return await messages.append(
                 actor,
                 lane,

@@ -7,7 +7,7 @@ from typing import Any
 
 import bson
 import pytest
-from aiohttp import CookieJar, web
+from aiohttp import ClientResponse, CookieJar, web
 from aiohttp.test_utils import TestClient, TestServer
 
 from answers import found, problem, wrong_fields
@@ -49,6 +49,13 @@ async def entries(database: Any, action: str) -> list[Any]:
     return [each["details"] for each in found]
 
 
+async def left_by(database: Any, answer: ClientResponse) -> list[tuple[str, str | None]]:
+    """The outcomes and codes of the entries that a request left."""
+    mine = {"request_id": answer.headers["X-Request-ID"]}
+    found = await database["audit_logs"].find(mine).sort("_id").to_list()
+    return [(entry["outcome"], entry["code"]) for entry in found]
+
+
 class TestCreate:
     async def test_a_repeat_begins_nothing(self, alice: HttpClient, database: Any) -> None:
         body = {"title": "T", "messages": [message("a"), message("b")]}
@@ -73,12 +80,26 @@ class TestCreate:
         assert await database["conversations"].count_documents({}) == 1
         assert await database["retired"].count_documents({}) == 1
 
-    async def test_a_repeat_after_the_deletion_is_not_found(self, alice: HttpClient) -> None:
+    async def test_a_repeat_after_the_deletion_is_not_found_and_leaves_that_entry_only(
+        self, alice: HttpClient, database: Any
+    ) -> None:
         first = await (await alice.post("/conversations", json={}, headers=KEY)).json()
         await alice.delete(f"/conversations/{first['id']}")
         again = await alice.post("/conversations", json={}, headers=KEY)
         await problem(again, 404, "not_found")
         assert await (await alice.get("/conversations")).json() == []
+        assert await left_by(database, again) == [("denied", "not_found")]
+
+    async def test_a_repeat_needs_its_agent_no_more(self, alice: HttpClient) -> None:
+        agent = await (await alice.post("/agents", json={"name": "A"})).json()
+        body = {"agent_id": agent["id"]}
+        first = await alice.post("/conversations", json=body, headers=KEY)
+        await alice.delete(f"/agents/{agent['id']}")
+        again = await alice.post("/conversations", json=body, headers=KEY)
+        assert again.status == 201
+        assert await again.json() == await first.json()
+        other = await alice.post("/conversations", json=body, headers={"Idempotency-Key": "x"})
+        await problem(other, 404, "not_found")
 
 
 class TestAppend:
@@ -129,8 +150,38 @@ class TestAppend:
         assert await again.json() == await first.json()
         assert len(await (await alice.get(at(begun, "/a/revisions"))).json()) == 1
 
+    @pytest.mark.parametrize("headers", [{}, MINIMAL])
+    async def test_a_repeat_after_the_deletion_leaves_one_entry(
+        self, alice: HttpClient, database: Any, headers: dict[str, str]
+    ) -> None:
+        begun = await begin(alice)
+        await alice.post(at(begun), json=message("once"), headers=KEY | headers)
+        await alice.delete(f"/conversations/{begun['id']}")
+        again = await alice.post(at(begun), json=message("once"), headers=KEY | headers)
+        await problem(again, 404, "not_found")
+        assert await left_by(database, again) == [("denied", "not_found")]
+
+    async def test_a_repeat_of_an_older_message_leaves_the_entry_that_is_true(
+        self, alice: HttpClient, database: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        tiny_bounds(monkeypatch)
+        begun = await begin(alice)
+        body = message("once", id="a")
+        await alice.post(at(begun), json=body, headers=KEY)
+        for number in range(12):
+            await alice.post(at(begun), json=message(str(number)))
+        assert await database["segments"].count_documents({"messages.id": "a"}) == 1
+        there = await alice.post(at(begun), json=body, headers=KEY | MINIMAL)
+        await alice.delete(at(begun, "/a"))
+        gone = await alice.post(at(begun), json=body, headers=KEY | MINIMAL)
+        assert (there.status, gone.status) == (200, 404)
+        assert await left_by(database, there) == [("success", None)]
+        assert await left_by(database, gone) == [("denied", "not_found")]
+
     @pytest.mark.parametrize("way", ["removed", "replaced"])
-    async def test_a_repeat_does_not_raise_what_is_gone(self, alice: HttpClient, way: str) -> None:
+    async def test_a_repeat_does_not_raise_what_is_gone(
+        self, alice: HttpClient, database: Any, way: str
+    ) -> None:
         begun = await begin(alice)
         body = message("once", id="a")
         await alice.post(at(begun), json=body, headers=KEY | MINIMAL)
@@ -140,8 +191,10 @@ class TestAppend:
             await alice.put(f"/conversations/{begun['id']}", json={"messages": []})
         minimal = await alice.post(at(begun), json=body, headers=KEY | MINIMAL)
         await problem(minimal, 404, "not_found")
+        assert await left_by(database, minimal) == [("denied", "not_found")]
         full = await alice.post(at(begun), json=body, headers=KEY)
         assert (await full.json())["messages"] == []
+        assert await left_by(database, full) == [("success", None)]
 
     async def test_a_repeat_of_a_batch_shows_what_is_left_of_it(
         self, alice: HttpClient, monkeypatch: pytest.MonkeyPatch

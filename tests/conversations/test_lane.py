@@ -13,6 +13,7 @@ from chatvault.actor import Actor
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.conversations import messages, service
+from chatvault.conversations.appended import Appended
 from chatvault.conversations.draft import Draft
 from chatvault.conversations.group import Change, Conflicted, Group
 from chatvault.conversations.headers import LANE
@@ -49,7 +50,7 @@ async def start(actor: Actor, lane: Lane, *contents: str) -> ObjectId:
 
 async def append(
     actor: Actor, lane: Lane, conversation_id: ObjectId, content: str, message_id: str | None = None
-) -> messages.Appended:
+) -> Appended:
     wanted = MessageIn.model_validate(message(content, id=message_id))
     return await messages.append(actor, lane, conversation_id=conversation_id, wanted=[wanted])
 
@@ -183,7 +184,7 @@ class TestOrder:
             return_exceptions=True,
         )
         assert [type(each) for each in outcomes] == [
-            messages.Appended,
+            Appended,
             type(None),
             NotFound,
             NotFound,

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from chatvault.actor import Actor
 from chatvault.audit.recorder import Recorder
 from chatvault.conversations import bulk, messages, reading, service, sweeper
-from chatvault.conversations.idempotency import Repeat
+from chatvault.conversations.appended import Appended
 from chatvault.conversations.lane import Lane
 from chatvault.conversations.models import Conversation
 from chatvault.conversations.preconditions import Precondition
@@ -27,6 +27,7 @@ from chatvault.conversations.schemas import (
 )
 from chatvault.errors import ChatvaultError, MessageIdTaken, NotFound, NotLastAnswer
 from chatvault.fields import now
+from chatvault.idempotency import Repeat
 from conftest import HttpClient
 from factories import message
 from stored import somebody, stored, tiny_bounds
@@ -146,9 +147,7 @@ class World:
             precondition=ANY,
         )
 
-    async def send(
-        self, lane: Lane, new: list[Said], repeat: Repeat | None = None
-    ) -> messages.Appended:
+    async def send(self, lane: Lane, new: list[Said], repeat: Repeat | None = None) -> Appended:
         return await messages.append(
             self.actor,
             lane,
@@ -261,7 +260,7 @@ class World:
         self.model.edit(seq, f"again {step.b}")
         self.model.audited += 1
 
-    async def replace_last(self, lane: Lane, wanted: str, content: str) -> messages.Appended:
+    async def replace_last(self, lane: Lane, wanted: str, content: str) -> Appended:
         new = MessageIn.model_validate(message(content, "assistant", replaces=wanted))
         return await messages.replace_last(self.actor, lane, conversation_id=self.id, wanted=new)
 
@@ -417,7 +416,7 @@ class World:
         assert not [each for each in outcomes if isinstance(each, BaseException)]
         for place, (seq, _) in enumerate(targets):
             self.model.edit(seq, None if place % 2 else f"s{step.b}")
-        appended = [each for each in outcomes if isinstance(each, messages.Appended)]
+        appended = [each for each in outcomes if isinstance(each, Appended)]
         for each in sorted(appended, key=lambda answer: answer.messages[0][0]):
             seq, new = each.messages[0]
             assert seq == self.model.next_seq

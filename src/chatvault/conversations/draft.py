@@ -32,7 +32,7 @@ Write = InsertOne[Raw] | UpdateOne | DeleteOne | DeleteMany
 
 
 class Stalled(ChatvaultError):
-    """The decision waits until older messages have moved; the lane sees to it."""
+    """The decision waits for what this very group does, or has to do; the lane sees to it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,15 +12,13 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import BulkWriteError, OperationFailure
 
 from chatvault.actor import Actor
-from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.audit.models import AuditEntry, Entry
-from chatvault.conversations.draft import Draft, Located, Write
-from chatvault.conversations.idempotency import LIFETIME, IdempotencyRecord, KeyReused
+from chatvault.conversations.draft import Draft, Located, Stalled, Write
 from chatvault.conversations.models import Conversation, Raw
 from chatvault.conversations.segments import Retired, Revision, Segment, is_living
 from chatvault.errors import Busy, ChatvaultError
-from chatvault.fields import now
+from chatvault.idempotency import IdempotencyRecord, Repeatable
 
 T = TypeVar("T")
 Key = tuple[ObjectId, str, Any]
@@ -32,24 +30,6 @@ DUPLICATE_KEY = 11000
 
 class Conflicted(Busy):
     """Another process changed the same conversation."""
-
-
-@dataclass(frozen=True, slots=True)
-class Repeatable(Generic[T]):
-    """A request that is known by its Idempotency-Key.
-
-    Attributes:
-        route: method and path.
-        body_hash: a keyed hash of the body.
-        remember: what of an answer is stored, so that it can be given again.
-        recall: the answer from what was stored.
-    """
-
-    route: str
-    key: str
-    body_hash: str
-    remember: Callable[[T], Raw]
-    recall: Callable[[Raw], T]
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -108,8 +88,9 @@ class Group:
     def __init__(self, changes: Sequence[Change[Any]], session: AsyncClientSession) -> None:
         self._changes = changes
         self._session = session
-        self._records: dict[tuple[ObjectId, str, str], Raw] = {}
-        self._new_records: list[Write] = []
+        # What is answered again, and the entry that tells so; or why it cannot be.
+        self._recalled: dict[Change[Any], tuple[Any, Entry] | ChatvaultError] = {}
+        self._new_records: dict[tuple[ObjectId, str, str], Write] = {}
         self.drafts: dict[Key, Draft] = {}
 
     async def carry(self) -> list[Any]:
@@ -119,7 +100,7 @@ class Group:
             Conflicted: another process was in the way; nothing of this may be committed.
         """
         await self._read_drafts()
-        await self._read_records()
+        await self._recall()
         answers = [self._decide(change) for change in self._changes]
         await self._write()
         return answers
@@ -127,6 +108,13 @@ class Group:
     def _decide(self, change: Change[Any]) -> Any:
         draft = self.drafts[change.key]
         draft.begin_change()
+        recalled = self._recalled.get(change)
+        if isinstance(recalled, ChatvaultError):
+            return recalled
+        if recalled is not None:
+            answer, entry = recalled
+            draft.entries.append(entry)
+            return answer
         try:
             if change.repeatable is None:
                 return change.decide(draft)
@@ -135,27 +123,12 @@ class Group:
             return error
 
     def _decide_once(self, change: Change[T], repeatable: Repeatable[T], draft: Draft) -> T:
-        key = (change.actor.owner_id, repeatable.route, repeatable.key)
-        record = self._records.get(key)
-        if record is not None:
-            if record["body_hash"] != repeatable.body_hash:
-                raise KeyReused
-            answer = repeatable.recall(record["result"])
-            details = {"replayed": True}
-            target = record["result"].get("conversation_id")
-            draft.entries.append(audit.entry(change.actor, change.action, target, details=details))
-            return answer
+        key = (change.actor.owner_id, repeatable.repeat.route, repeatable.repeat.key)
+        if key in self._new_records:
+            # The next group finds the record, and reads what it tells of.
+            raise Stalled
         answer = change.decide(draft)
-        record = IdempotencyRecord.owned_by(
-            change.actor,
-            route=repeatable.route,
-            key=repeatable.key,
-            body_hash=repeatable.body_hash,
-            result=repeatable.remember(answer),
-            expires_at=now() + LIFETIME,
-        )
-        self._records[key] = record
-        self._new_records.append(InsertOne(record))
+        self._new_records[key] = InsertOne(repeatable.record_of(change.actor, answer))
         return answer
 
     async def _read_drafts(self) -> None:
@@ -289,21 +262,33 @@ class Group:
             session=self._session,
         )
 
-    async def _read_records(self) -> None:
+    async def _recall(self) -> None:
+        """Find the answers that were given before to requests with the same key."""
+        keyed = [(each, each.repeatable) for each in self._changes if each.repeatable is not None]
         wanted = [
             IdempotencyRecord.owned_by(
-                change.actor, route=change.repeatable.route, key=change.repeatable.key
+                change.actor, route=repeatable.repeat.route, key=repeatable.repeat.key
             )
-            for change in self._changes
-            if change.repeatable is not None
+            for change, repeatable in keyed
         ]
         if not wanted:
             return
         found = IdempotencyRecord.get_pymongo_collection().find(
             {"$or": wanted}, session=self._session
         )
-        async for record in found:
-            self._records[record["user_id"], record["route"], record["key"]] = record
+        records = {(each["user_id"], each["route"], each["key"]): each async for each in found}
+        for change, repeatable in keyed:
+            route, key, _ = repeatable.repeat
+            record = records.get((change.actor.owner_id, route, key))
+            if record is None:
+                continue
+            try:
+                answer = await repeatable.answer_again(record, self._session)
+            except ChatvaultError as error:
+                self._recalled[change] = error
+            else:
+                entry = repeatable.entry(change.actor, change.action, record)
+                self._recalled[change] = answer, entry
 
     async def _write(self) -> None:
         drafts = self.drafts.values()
@@ -311,7 +296,7 @@ class Group:
         await self._apply(Conversation, heads)
         await self._apply(Segment, [write for draft in drafts for write in draft.segments])
         await self._apply(Retired, [write for draft in drafts for write in draft.retired])
-        await self._apply(IdempotencyRecord, self._new_records)
+        await self._apply(IdempotencyRecord, list(self._new_records.values()))
         await self._apply(
             Revision, [write for draft in drafts for write in draft.revisions], each=False
         )

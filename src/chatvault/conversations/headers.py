@@ -9,17 +9,19 @@ from pydantic import BaseModel, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 from chatvault.actor import Actor
-from chatvault.conversations.idempotency import Repeat
 from chatvault.conversations.lane import Lane
 from chatvault.conversations.preconditions import Precondition
-from chatvault.web import SECRET_KEY
+from chatvault.idempotency import Repeat
+from chatvault.web import RepeatHeaders
 
 
 class Opener(Protocol):
     """Sends the first message of a conversation to its agent."""
 
-    async def check(self, actor: Actor, agent_id: ObjectId | None, content: str) -> None:
-        """Refuse what could not be sent."""
+    async def check(
+        self, actor: Actor, agent_id: ObjectId | None, content: str, repeat: Repeat | None
+    ) -> None:
+        """Refuse what could not be sent; a repeat has passed."""
 
     async def send(
         self, actor: Actor, conversation_id: ObjectId, content: str, repeat: Repeat | None
@@ -64,18 +66,7 @@ class ReadHeaders(BaseModel):
     if_none_match: str = Field("", alias="If-None-Match", description="an ETag; 304 if current")
 
 
-class CreateHeaders(BaseModel):
-    """A request may be recognised when it is repeated (the IETF's Idempotency-Key draft)."""
-
-    key: str | None = Field(
-        None,
-        alias="Idempotency-Key",
-        pattern=r"^[\x21-\x7e]{1,255}$",
-        description="the same key and body again within a day gets the first answer again",
-    )
-
-
-class AppendHeaders(CreateHeaders):
+class AppendHeaders(RepeatHeaders):
     """A client may prefer a short answer (RFC 7240)."""
 
     prefer: str = Field("", alias="Prefer", description="return=minimal leaves out the rest")
@@ -84,15 +75,3 @@ class AppendHeaders(CreateHeaders):
     def minimal(self) -> bool:
         """Whether `return=minimal` is preferred."""
         return any(MINIMAL.fullmatch(part) for part in self.prefer.split(","))
-
-
-async def repeat_of(request: web.Request, key: str | None) -> Repeat | None:
-    """What the request is known by, if it has a key."""
-    if key is None:
-        return None
-    body = (await request.read()).decode("utf-8", "replace")
-    return Repeat(
-        route=f"{request.method} {request.path}",
-        key=key.strip('"'),
-        body_hash=request.app[SECRET_KEY].hash(body),
-    )

@@ -10,8 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from chatvault.actor import Actor
 from chatvault.audit.actions import Action
 from chatvault.conversations import messages, service
-from chatvault.conversations.headers import LANE, AppendHeaders, ConditionalHeaders, repeat_of
-from chatvault.conversations.idempotency import KeyReused
+from chatvault.conversations.headers import LANE, AppendHeaders, ConditionalHeaders
 from chatvault.conversations.reading import MessagePage
 from chatvault.conversations.routes import answer
 from chatvault.conversations.schemas import (
@@ -28,9 +27,18 @@ from chatvault.conversations.schemas import (
     RevisionOut,
 )
 from chatvault.conversations.wire import message_wire
-from chatvault.errors import MessageIdTaken, NotFound, NotLastAnswer, StaleVersion, TooLarge
+from chatvault.errors import MessageIdTaken, NotLastAnswer, StaleVersion, TooLarge
+from chatvault.idempotency import KeyReused
 from chatvault.routing import Routes
-from chatvault.web import RECORDER, etag, json_response, link_to, stream, to_json
+from chatvault.web import (
+    RECORDER,
+    etag,
+    json_response,
+    link_to,
+    repeat_of,
+    stream,
+    to_json,
+)
 
 NDJSON = "application/x-ndjson"
 LATEST = 2**53
@@ -142,19 +150,27 @@ async def append_message(
     body: MessageIn,
 ) -> web.StreamResponse:
     """Append a message; the answer is the whole conversation, or little if preferred so."""
-    lane, repeat = request.app[LANE], await repeat_of(request, headers.key)
+    lane, repeat = request.app[LANE], await repeat_of(request, headers)
     if body.replaces is None:
         appended = await messages.append(
-            actor, lane, conversation_id=path.conversation_id, wanted=[body], repeat=repeat
+            actor,
+            lane,
+            conversation_id=path.conversation_id,
+            wanted=[body],
+            repeat=repeat,
+            shows_message=headers.minimal,
         )
     else:
         appended = await messages.replace_last(
-            actor, lane, conversation_id=path.conversation_id, wanted=body, repeat=repeat
+            actor,
+            lane,
+            conversation_id=path.conversation_id,
+            wanted=body,
+            repeat=repeat,
+            shows_message=headers.minimal,
         )
     if not headers.minimal:
         return answer(await service.read_back(actor, conversation_id=path.conversation_id))
-    if not appended.messages:
-        raise NotFound("The message was stored, and is gone since")
     shown = {
         "message": message_wire(appended.messages[0]),
         "total_messages": appended.total_messages,
@@ -187,7 +203,7 @@ async def append_batch(
         request.app[LANE],
         conversation_id=path.conversation_id,
         wanted=body.messages,
-        repeat=await repeat_of(request, headers.key),
+        repeat=await repeat_of(request, headers),
         action=Action.CONVERSATION_APPEND_MESSAGES,
     )
     shown = {

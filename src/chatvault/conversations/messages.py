@@ -1,8 +1,6 @@
 """What can be done with a conversation's messages."""
 
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Any
 
 from bson import ObjectId
@@ -11,10 +9,10 @@ from chatvault.actor import Actor
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.audit.recorder import Recorder
+from chatvault.conversations.appended import Appended, appended, repeatable_append, submit
 from chatvault.conversations.bulk import CARRIED_BYTES
 from chatvault.conversations.draft import Draft, Located
-from chatvault.conversations.group import Change, Repeatable
-from chatvault.conversations.idempotency import Repeat
+from chatvault.conversations.group import Change
 from chatvault.conversations.lane import Lane
 from chatvault.conversations.models import Conversation, MessageRole, Raw
 from chatvault.conversations.preconditions import Precondition
@@ -34,22 +32,7 @@ from chatvault.conversations.segments import Revision, size_of
 from chatvault.conversations.service import estimate
 from chatvault.errors import MessageIdTaken, NotFound, NotLastAnswer, TooLarge
 from chatvault.fields import now
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Appended:
-    """What became of an append.
-
-    Attributes:
-        messages: as they are stored, with their places; in a repeat, those that still live.
-        repeated: how many of them were there already.
-    """
-
-    messages: list[Placed]
-    repeated: int
-    total_messages: int
-    version: int
-    updated_at: datetime
+from chatvault.idempotency import Repeat
 
 
 async def append(
@@ -60,11 +43,21 @@ async def append(
     wanted: list[MessageIn],
     repeat: Repeat | None = None,
     action: Action = Action.CONVERSATION_APPEND_MESSAGE,
+    shows_message: bool = False,
 ) -> Appended:
     """Store messages at the end, all or none; the same ids with the same words change nothing.
 
+    Args:
+        actor: whose conversation it must be.
+        lane: takes the change.
+        conversation_id: which one.
+        wanted: the messages.
+        repeat: the request's key, if it has one.
+        action: as what it is audited.
+        shows_message: the one message is the answer, so that a repeat fails where it is gone.
+
     Raises:
-        NotFound: the actor has no such conversation.
+        NotFound: the actor has no such conversation, or, in a repeat, not what was stored then.
         MessageIdTaken: another message has one of these ids.
         TooLarge: the messages are more than one step can carry.
         NotLastAnswer: what shall be replaced is not the last answer.
@@ -83,7 +76,7 @@ async def append(
         if repeated:
             details["repeated"] = len(repeated)
         draft.entries.append(audit.entry(actor, action, conversation_id, details=details))
-        return _answer(draft, [message["id"] for message in messages], len(repeated))
+        return appended(draft, [message["id"] for message in messages], len(repeated))
 
     given = frozenset(message.id for message in wanted if message.id is not None)
     change: Change[Appended] = Change(
@@ -93,9 +86,9 @@ async def append(
         decide=decide,
         message_ids=given,
         size=estimate(messages),
-        repeatable=_repeatable(repeat, conversation_id),
+        repeatable=repeatable_append(actor, repeat, conversation_id, shows_message=shows_message),
     )
-    return await _submit(actor, lane, change)
+    return await submit(actor, lane, change, shows_message=shows_message)
 
 
 def _find_repeated(draft: Draft, messages: list[Raw]) -> set[str]:
@@ -110,55 +103,6 @@ def _find_repeated(draft: Draft, messages: list[Raw]) -> set[str]:
     return repeated
 
 
-def _answer(draft: Draft, ids: list[str], repeated: int) -> Appended:
-    head = draft.head
-    located = [found for message_id in ids if (found := draft.find(message_id))]
-    return Appended(
-        messages=[(each.seq, each.message) for each in located],
-        repeated=repeated,
-        total_messages=head["total_messages"],
-        version=head["version"],
-        updated_at=head["updated_at"],
-    )
-
-
-def _repeatable(repeat: Repeat | None, conversation_id: ObjectId) -> Repeatable[Appended] | None:
-    if repeat is None:
-        return None
-    return Repeatable(
-        *repeat,
-        remember=lambda answer: {
-            "conversation_id": conversation_id,
-            "message_ids": [message["id"] for _, message in answer.messages],
-            "repeated": answer.repeated,
-            "total_messages": answer.total_messages,
-            "version": answer.version,
-            "updated_at": answer.updated_at,
-        },
-        recall=lambda result: Appended(
-            # Only what identifies them is remembered; _submit reads them again.
-            messages=[(-1, {"id": message_id}) for message_id in result["message_ids"]],
-            repeated=result["repeated"],
-            total_messages=result["total_messages"],
-            version=result["version"],
-            updated_at=result["updated_at"],
-        ),
-    )
-
-
-async def _submit(actor: Actor, lane: Lane, change: Change[Appended]) -> Appended:
-    appended = await lane.submit(change)
-    if all(seq >= 0 for seq, _ in appended.messages):
-        return appended
-    _, conversation_id = change.where
-
-    async def read(conversation: Raw) -> list[Placed]:
-        ids = [message["id"] for _, message in appended.messages]
-        return living(await find_messages(actor, conversation, ids))
-
-    return replace(appended, messages=await steadily(actor, conversation_id, read))
-
-
 async def replace_last(
     actor: Actor,
     lane: Lane,
@@ -166,11 +110,14 @@ async def replace_last(
     conversation_id: ObjectId,
     wanted: MessageIn,
     repeat: Repeat | None = None,
+    shows_message: bool = False,
 ) -> Appended:
     """Put an answer in the place of the last one, which is kept as a revision.
 
+    The arguments are those of `append`.
+
     Raises:
-        NotFound: the actor has no such conversation.
+        NotFound: the actor has no such conversation, or, in a repeat, not what was stored then.
         NotLastAnswer: what `wanted.replaces` names is not the last message, or no answer.
     """
     at = now()
@@ -188,7 +135,7 @@ async def replace_last(
         draft.entries.append(
             audit.entry(actor, Action.CONVERSATION_REPLACE_MESSAGE, conversation_id)
         )
-        return _answer(draft, [last.message["id"]], 0)
+        return appended(draft, [last.message["id"]], 0)
 
     change: Change[Appended] = Change(
         actor=actor,
@@ -198,9 +145,9 @@ async def replace_last(
         needs_tail=True,
         needs_last_living=True,
         size=estimate([message]),
-        repeatable=_repeatable(repeat, conversation_id),
+        repeatable=repeatable_append(actor, repeat, conversation_id, shows_message=shows_message),
     )
-    return await _submit(actor, lane, change)
+    return await submit(actor, lane, change, shows_message=shows_message)
 
 
 async def edit(

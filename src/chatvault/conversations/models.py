@@ -8,6 +8,7 @@ from beanie import Document
 from bson import CodecOptions, ObjectId
 from pydantic import BaseModel, Field
 from pymongo import DESCENDING, IndexModel
+from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
 
 from chatvault.actor import Actor
@@ -217,6 +218,15 @@ class Conversation(Document):
     async def find_raw(cls, actor: Actor, conversation_id: ObjectId) -> Raw | None:
         """The stored document, if it is the actor's; reads that arrive together share a query."""
         return await cls.reads.submit((actor.owner_id, conversation_id))
+
+    @classmethod
+    async def find_place(
+        cls, actor: Actor, conversation_id: ObjectId, session: AsyncClientSession
+    ) -> Raw | None:
+        """Where its messages lie, read in a transaction; None if it is not the actor's."""
+        return await cls.get_pymongo_collection().find_one(
+            cls.owned_by(actor, _id=conversation_id), {"generation": True}, session=session
+        )
 
     @classmethod
     async def _find_many(cls, wanted: list[tuple[ObjectId, ObjectId]]) -> list[Raw | None]:

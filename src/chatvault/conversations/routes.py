@@ -11,11 +11,8 @@ from chatvault.conversations.headers import (
     LANE,
     OPENER,
     ConditionalHeaders,
-    CreateHeaders,
     ReadHeaders,
-    repeat_of,
 )
-from chatvault.conversations.idempotency import KeyReused
 from chatvault.conversations.models import Status
 from chatvault.conversations.reading import MAX_LISTED, Shown
 from chatvault.conversations.schemas import (
@@ -32,8 +29,16 @@ from chatvault.conversations.schemas import (
 from chatvault.conversations.wire import conversation_wire, summary_wire
 from chatvault.errors import PreconditionRequired, StaleVersion, TooLarge
 from chatvault.fields import Id
+from chatvault.idempotency import KeyReused
 from chatvault.routing import Routes
-from chatvault.web import RECORDER, etag, json_response, page_links
+from chatvault.web import (
+    RECORDER,
+    RepeatHeaders,
+    etag,
+    json_response,
+    page_links,
+    repeat_of,
+)
 
 routes = Routes("conversations")
 
@@ -99,13 +104,13 @@ async def list_conversations(
     errors=(TooLarge, KeyReused, ModelNotConfigured),
 )
 async def create_conversation(
-    request: web.Request, actor: Actor, headers: CreateHeaders, body: ConversationCreate
+    request: web.Request, actor: Actor, headers: RepeatHeaders, body: ConversationCreate
 ) -> web.StreamResponse:
     """Begin a conversation, and send its first message to the agent where there is one."""
-    repeat = await repeat_of(request, headers.key)
+    repeat = await repeat_of(request, headers)
     opener, first = request.app[OPENER], body.initial_message
     if first is not None:
-        await opener.check(actor, body.agent_id, first)
+        await opener.check(actor, body.agent_id, first, repeat)
     begun = await service.create(actor, request.app[LANE], wanted=body, repeat=repeat)
     if first is not None:
         await opener.send(actor, begun, first, repeat)

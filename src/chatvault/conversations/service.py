@@ -5,16 +5,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from bson import ObjectId
+from pymongo.asynchronous.client_session import AsyncClientSession
 
 from chatvault.actor import Actor
 from chatvault.agents import service as agents
+from chatvault.agents.models import AgentNotFound
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.audit.recorder import Recorder
 from chatvault.conversations.bulk import write_generation
 from chatvault.conversations.draft import Draft
-from chatvault.conversations.group import Change, Repeatable
-from chatvault.conversations.idempotency import Repeat
+from chatvault.conversations.group import Change
 from chatvault.conversations.lane import Lane
 from chatvault.conversations.models import Conversation, Raw, Status
 from chatvault.conversations.preconditions import Precondition
@@ -36,6 +37,7 @@ from chatvault.conversations.schemas import (
 )
 from chatvault.errors import NotFound
 from chatvault.fields import count_changed_keys, now
+from chatvault.idempotency import IdempotencyRecord, Repeat, Repeatable
 
 DELETE_BATCH = 100
 
@@ -51,9 +53,19 @@ class Page:
 async def create(
     actor: Actor, lane: Lane, *, wanted: ConversationCreate, repeat: Repeat | None = None
 ) -> ObjectId:
-    """Begin a conversation; returns its id."""
+    """Begin a conversation; returns its id.
+
+    Raises:
+        AgentNotFound: the actor may use no such agent.
+        NotFound: this is a repeat, and the conversation is gone.
+    """
     at = now()
-    await agents.find(actor, wanted.agent_id)
+    try:
+        await agents.find(actor, wanted.agent_id)
+    except AgentNotFound:
+        # It may be gone since the first try, which counts.
+        if repeat is None or not await IdempotencyRecord.exists(actor, repeat):
+            raise
     document = Conversation.begin(actor, at=at, **wanted.fields())
     messages = to_stored(wanted.messages, at)
     generation, tail = await write_generation(actor, messages)
@@ -78,14 +90,19 @@ async def create(
             decide=decide,
             is_new=True,
             size=estimate(tail),
-            repeatable=repeat
-            and Repeatable(
-                *repeat,
-                remember=lambda answer: {"conversation_id": answer},
-                recall=lambda result: result["conversation_id"],
-            ),
+            repeatable=repeat and _repeatable_begin(actor, repeat),
         )
     )
+
+
+def _repeatable_begin(actor: Actor, repeat: Repeat) -> Repeatable[ObjectId]:
+    async def recall(result: Raw, session: AsyncClientSession) -> ObjectId:
+        begun: ObjectId = result["conversation_id"]
+        if await Conversation.find_place(actor, begun, session) is None:
+            raise NotFound("Conversation not found")
+        return begun
+
+    return Repeatable(repeat, remember=lambda answer: {"conversation_id": answer}, recall=recall)
 
 
 def estimate(messages: list[Raw]) -> int:

@@ -5,19 +5,20 @@ from typing import Any
 
 from bson import ObjectId
 from pymongo import InsertOne
+from pymongo.asynchronous.client_session import AsyncClientSession
 
 from chatvault.actor import Actor
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.conversations.draft import Draft
-from chatvault.conversations.group import Change, Repeatable
-from chatvault.conversations.idempotency import Repeat
-from chatvault.conversations.models import Raw, Status
+from chatvault.conversations.group import Change
+from chatvault.conversations.models import Conversation, Raw, Status
 from chatvault.conversations.schemas import stored_agent_id
 from chatvault.conversations.service import estimate
 from chatvault.conversations.wire import message_wire
-from chatvault.errors import Conflict, MessageIdTaken
+from chatvault.errors import Conflict, MessageIdTaken, NotFound
 from chatvault.fields import now
+from chatvault.idempotency import Repeat, Repeatable
 from chatvault.replies.context import MIN_OUTPUT
 from chatvault.replies.errors import ConversationArchived, ReplyInProgress
 from chatvault.replies.events import Live
@@ -78,7 +79,7 @@ def beginning(actor: Actor, start: Start, repeat: Repeat | None) -> Change[Begun
         decide=lambda draft: _decide(draft, actor, start),
         message_ids=frozenset({start.turn.user_message_id}),
         size=estimate([]) + 2 * len(start.turn.content or ""),
-        repeatable=None if repeat is None else _repeatable(repeat, start.conversation_id),
+        repeatable=None if repeat is None else _repeatable(actor, repeat, start.conversation_id),
     )
 
 
@@ -93,15 +94,20 @@ def recalling(actor: Actor, conversation_id: ObjectId, repeat: Repeat) -> Change
         action=Action.REPLY_CREATE,
         where=("_id", conversation_id),
         decide=decide,
-        repeatable=_repeatable(repeat, conversation_id),
+        repeatable=_repeatable(actor, repeat, conversation_id),
     )
 
 
-def _repeatable(repeat: Repeat, conversation_id: ObjectId) -> Repeatable[Begun]:
+def _repeatable(actor: Actor, repeat: Repeat, conversation_id: ObjectId) -> Repeatable[Begun]:
+    async def recall(result: Raw, session: AsyncClientSession) -> Begun:
+        if await Conversation.find_place(actor, conversation_id, session) is None:
+            raise NotFound("Conversation not found")
+        return Begun(result["reply_id"])
+
     return Repeatable(
-        *repeat,
+        repeat,
         remember=lambda begun: {"conversation_id": conversation_id, "reply_id": begun.reply_id},
-        recall=lambda result: Begun(result["reply_id"]),
+        recall=recall,
     )
 
 

@@ -4,7 +4,7 @@ from bson import ObjectId
 
 from chatvault.actor import Actor
 from chatvault.agents import service as agents
-from chatvault.conversations.idempotency import Repeat
+from chatvault.idempotency import IdempotencyRecord, Repeat
 from chatvault.replies import service
 from chatvault.replies.schemas import ReplyIn
 from chatvault.replies.service import Desk
@@ -20,14 +20,18 @@ class FirstReply:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
 
-    async def check(self, actor: Actor, agent_id: ObjectId | None, content: str) -> None:
-        """Refuse what could not be sent, before the conversation begins.
+    async def check(
+        self, actor: Actor, agent_id: ObjectId | None, content: str, repeat: Repeat | None
+    ) -> None:
+        """Refuse what could not be sent, before the conversation begins; a repeat has passed.
 
         Raises:
             InvalidInput: the message is too long.
             AgentNotFound: the actor may use no such agent.
             ModelNotConfigured: there is no model.
         """
+        if repeat is not None and await IdempotencyRecord.exists(actor, repeat):
+            return
         self._desk.check_content(content, "initial_message")
         agent = await agents.find(actor, agent_id)
         self._desk.offer.find(agent["provider"])

@@ -9,11 +9,10 @@ from aiohttp import web
 from chatvault.actor import Actor
 from chatvault.agents.models import AgentNotFound, ModelNotConfigured
 from chatvault.audit.actions import Action
-from chatvault.conversations.headers import CreateHeaders, repeat_of
-from chatvault.conversations.idempotency import KeyReused
 from chatvault.conversations.models import Raw
 from chatvault.conversations.schemas import ConversationPath
 from chatvault.errors import ChatvaultError, MessageIdTaken, Throttled
+from chatvault.idempotency import KeyReused
 from chatvault.replies import background, errors, service
 from chatvault.replies.events import Event
 from chatvault.replies.schemas import (
@@ -28,7 +27,7 @@ from chatvault.replies.schemas import (
 )
 from chatvault.replies.service import Desk
 from chatvault.routing import Routes
-from chatvault.web import json_response, to_json
+from chatvault.web import RepeatHeaders, json_response, repeat_of, to_json
 
 EVENT_STREAM = "text/event-stream"
 STREAM_HEADERS = {"Content-Type": EVENT_STREAM, "X-Accel-Buffering": "no"}
@@ -92,12 +91,12 @@ async def create_reply(
     request: web.Request,
     actor: Actor,
     path: ConversationPath,
-    headers: CreateHeaders,
+    headers: RepeatHeaders,
     body: ReplyIn,
 ) -> web.StreamResponse:
     """Send a message and get the answer, at its end or as `text/event-stream` while it comes."""
     desk = request.app[DESK]
-    repeat = await repeat_of(request, headers.key)
+    repeat = await repeat_of(request, headers)
     reply_id = await service.create(
         actor, desk, conversation_id=path.conversation_id, wanted=body, repeat=repeat
     )

@@ -15,7 +15,6 @@ from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.audit.models import AuditEntry
 from chatvault.audit.recorder import Recorder
-from chatvault.conversations.idempotency import IdempotencyRecord, Repeat
 from chatvault.conversations.lane import Lane
 from chatvault.conversations.models import Raw
 from chatvault.conversations.reading import Moved, find_messages, living, steadily
@@ -23,6 +22,7 @@ from chatvault.conversations.wire import message_wire
 from chatvault.counters import Rate
 from chatvault.database import transaction
 from chatvault.errors import Busy, FieldError, InvalidInput, NotFound
+from chatvault.idempotency import IdempotencyRecord, Repeat
 from chatvault.replies import context
 from chatvault.replies.beginning import Stale, Start, beginning, recalling
 from chatvault.replies.context import MIN_OUTPUT, OUTPUT_PART, Context, Wanted

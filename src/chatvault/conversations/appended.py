@@ -1,0 +1,126 @@
+"""What became of an append, and how a repeat of the request is told the same."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from bson import ObjectId
+from pymongo.asynchronous.client_session import AsyncClientSession
+
+from chatvault.actor import Actor
+from chatvault.conversations.draft import Draft
+from chatvault.conversations.group import Change
+from chatvault.conversations.lane import Lane
+from chatvault.conversations.models import Conversation, Raw
+from chatvault.conversations.reading import Placed, find_messages, living, steadily
+from chatvault.conversations.segments import Segment
+from chatvault.errors import NotFound
+from chatvault.idempotency import Repeat, Repeatable
+
+
+class MessageGone(NotFound):
+    """The message was stored, and is gone since."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Appended:
+    """What became of an append.
+
+    Attributes:
+        messages: as they are stored, with their places; in a repeat, those that still live.
+        repeated: how many of them were there already.
+    """
+
+    messages: list[Placed]
+    repeated: int
+    total_messages: int
+    version: int
+    updated_at: datetime
+
+
+def appended(draft: Draft, ids: list[str], repeated: int) -> Appended:
+    """The answer to a change that the draft has taken in."""
+    head = draft.head
+    located = [found for message_id in ids if (found := draft.find(message_id))]
+    return Appended(
+        messages=[(each.seq, each.message) for each in located],
+        repeated=repeated,
+        total_messages=head["total_messages"],
+        version=head["version"],
+        updated_at=head["updated_at"],
+    )
+
+
+def repeatable_append(
+    actor: Actor, repeat: Repeat | None, conversation_id: ObjectId, *, shows_message: bool
+) -> Repeatable[Appended] | None:
+    """How the answer is given again.
+
+    Args:
+        actor: whose conversation it is.
+        repeat: the request's key, if it has one.
+        conversation_id: which conversation.
+        shows_message: the answer is the one message, so there is none where it is gone.
+    """
+    if repeat is None:
+        return None
+
+    async def recall(result: Raw, session: AsyncClientSession) -> Appended:
+        head = await Conversation.find_place(actor, conversation_id, session)
+        if head is None:
+            raise NotFound("Conversation not found")
+        [first, *_] = ids = result["message_ids"]
+        if shows_message and not await _lives(actor, head, first, session):
+            raise MessageGone
+        return Appended(
+            # Only what identifies them is remembered; `submit` reads them again.
+            messages=[(-1, {"id": message_id}) for message_id in ids],
+            repeated=result["repeated"],
+            total_messages=result["total_messages"],
+            version=result["version"],
+            updated_at=result["updated_at"],
+        )
+
+    return Repeatable(
+        repeat,
+        remember=lambda answer: {
+            "conversation_id": conversation_id,
+            "message_ids": [message["id"] for _, message in answer.messages],
+            "repeated": answer.repeated,
+            "total_messages": answer.total_messages,
+            "version": answer.version,
+            "updated_at": answer.updated_at,
+        },
+        recall=recall,
+    )
+
+
+async def _lives(actor: Actor, head: Raw, message_id: str, session: AsyncClientSession) -> bool:
+    is_it = {"$elemMatch": {"id": message_id, "deleted": {"$ne": True}}}
+    embedded = Conversation.owned_by(actor, _id=head["_id"], messages=is_it)
+    if await Conversation.get_pymongo_collection().count_documents(embedded, session=session):
+        return True
+    older = Segment.owned_by(actor, generation=head["generation"], messages=is_it)
+    return bool(await Segment.get_pymongo_collection().count_documents(older, session=session))
+
+
+async def submit(
+    actor: Actor, lane: Lane, change: Change[Appended], *, shows_message: bool
+) -> Appended:
+    """The answer of a change to messages, those of a repeat as they are now.
+
+    Raises:
+        NotFound: the conversation is gone since, or the message that is shown.
+    """
+    answer = await lane.submit(change)
+    if all(seq >= 0 for seq, _ in answer.messages):
+        return answer
+    _, conversation_id = change.where
+
+    async def read(conversation: Raw) -> list[Placed]:
+        ids = [message["id"] for _, message in answer.messages]
+        return living(await find_messages(actor, conversation, ids))
+
+    found = await steadily(actor, conversation_id, read)
+    if shows_message and not found:
+        raise MessageGone
+    return replace(answer, messages=found)

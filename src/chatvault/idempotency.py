@@ -1,0 +1,167 @@
+"""Idempotency keys: which requests were carried out, so that a repeat gets the first answer."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
+
+from beanie import Document
+from bson import ObjectId
+from pymongo import IndexModel
+from pymongo.asynchronous.client_session import AsyncClientSession
+
+from chatvault.actor import Actor
+from chatvault.audit import service as audit
+from chatvault.audit.actions import Action
+from chatvault.audit.models import AuditEntry, Entry
+from chatvault.errors import InvalidInput
+from chatvault.fields import Id, now
+
+T = TypeVar("T")
+Raw = dict[str, Any]
+LIFETIME = timedelta(days=1)
+
+
+class Repeat(NamedTuple):
+    """What a request with an Idempotency-Key is known by.
+
+    Attributes:
+        route: method and path.
+        key: the client's.
+        body_hash: a keyed hash of the body.
+    """
+
+    route: str
+    key: str
+    body_hash: str
+
+
+class KeyReused(InvalidInput):
+    """This Idempotency-Key came with another request before."""
+
+    code = "idempotency_key_reused"
+
+
+class IdempotencyRecord(Document):
+    """That a request was carried out: what to answer again, and none of what it said.
+
+    Attributes:
+        route: method and path of the request.
+        key: the client's.
+        body_hash: a keyed hash of the request's body.
+        result: ids, counters and version from which the answer is rendered anew.
+        expires_at: MongoDB removes the record some time after it.
+    """
+
+    user_id: Id
+    route: str
+    key: str
+    body_hash: str
+    result: dict[str, Any]
+    expires_at: datetime
+
+    class Settings:
+        """Beanie's."""
+
+        name = "idempotency_records"
+        indexes: ClassVar = [
+            IndexModel([("user_id", 1), ("route", 1), ("key", 1)], unique=True, name="key_unique"),
+            IndexModel("expires_at", expireAfterSeconds=0),
+        ]
+
+    @classmethod
+    def owned_by(cls, actor: Actor, **more: Any) -> Raw:
+        """The filter that every query about an actor's records begins with."""
+        return {"user_id": actor.owner_id, **more}
+
+    @classmethod
+    async def find_raw(
+        cls, actor: Actor, repeat: Repeat, session: AsyncClientSession | None = None
+    ) -> Raw | None:
+        """The record of this key on this route, whatever the body was."""
+        mine = cls.owned_by(actor, route=repeat.route, key=repeat.key)
+        return await cls.get_pymongo_collection().find_one(mine, session=session)
+
+    @classmethod
+    async def exists(cls, actor: Actor, repeat: Repeat) -> bool:
+        """Whether a request with this key was carried out; not whether it was the same."""
+        return await cls.find_raw(actor, repeat) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Repeatable(Generic[T]):
+    """A request with an Idempotency-Key, and how its answer is given again.
+
+    Attributes:
+        remember: what of an answer is stored: ids and counters, nobody's words.
+        recall: the answer from what was stored, read in the transaction; it raises `NotFound`
+            where what it tells of is gone.
+        target: the name of the id, in what was stored, that the repeat is audited with.
+    """
+
+    repeat: Repeat
+    remember: Callable[[T], Raw]
+    recall: Callable[[Raw, AsyncClientSession], Awaitable[T]]
+    target: str = "conversation_id"
+
+    def record_of(self, actor: Actor, answer: T) -> Raw:
+        """The record to be stored with the change."""
+        return IdempotencyRecord.owned_by(
+            actor,
+            _id=ObjectId(),
+            **self.repeat._asdict(),
+            result=self.remember(answer),
+            expires_at=now() + LIFETIME,
+        )
+
+    async def answer_again(self, record: Raw, session: AsyncClientSession) -> T:
+        """The first answer.
+
+        Raises:
+            KeyReused: the record is of another request.
+            NotFound: what was answered with is gone.
+        """
+        if record["body_hash"] != self.repeat.body_hash:
+            raise KeyReused
+        return await self.recall(record["result"], session)
+
+    def entry(self, actor: Actor, action: Action, record: Raw) -> Entry:
+        """What a repeat leaves in the audit log."""
+        target: ObjectId | None = record["result"].get(self.target)
+        return audit.entry(actor, action, target, details={"replayed": True})
+
+
+async def act_once(
+    actor: Actor,
+    action: Action,
+    repeatable: Repeatable[T] | None,
+    session: AsyncClientSession,
+    act: Callable[[AsyncClientSession], Awaitable[T]],
+) -> T:
+    """Act, and remember the answer; a repeat gets it again instead, recorded as such.
+
+    The lane does the same for changes of conversations.
+
+    Args:
+        actor: who asks.
+        action: as what a repeat is audited.
+        repeatable: the request's Idempotency-Key, if it has one.
+        session: of the transaction; a repeat beside it conflicts, and comes when this is done.
+        act: makes the change and stores its entry.
+
+    Raises:
+        KeyReused: the key came with another request.
+        NotFound: this is a repeat, and what was answered with is gone.
+    """
+    if repeatable is None:
+        return await act(session)
+    record = await IdempotencyRecord.find_raw(actor, repeatable.repeat, session)
+    if record is not None:
+        answer = await repeatable.answer_again(record, session)
+        await AuditEntry.store([repeatable.entry(actor, action, record)], session)
+        return answer
+    answer = await act(session)
+    await IdempotencyRecord.get_pymongo_collection().insert_one(
+        repeatable.record_of(actor, answer), session=session
+    )
+    return answer

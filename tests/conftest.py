@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import structlog
 from aiohttp import CookieJar, web
-from aiohttp.test_utils import TestClient
+from aiohttp.test_utils import TestClient, TestServer
 
 from chatvault.accounts import service as accounts
 from chatvault.accounts.passwords import PasswordHasher
@@ -116,3 +116,17 @@ async def alice(sign_in: SignIn) -> HttpClient:
 @pytest.fixture
 async def bob(sign_in: SignIn) -> HttpClient:
     return await sign_in("bob")
+
+
+@pytest.fixture
+async def elsewhere(
+    alice: HttpClient, settings: Settings, mongodb_url: str
+) -> AsyncIterator[HttpClient]:
+    """The same user's browser at another process of the service, on the same database."""
+    app = create_app(settings, mongodb_url=mongodb_url)
+    browser: HttpClient = TestClient(TestServer(app), cookie_jar=CookieJar(unsafe=True))
+    await browser.start_server()
+    credentials = {"username": "alice", "password": PASSWORD}
+    assert (await browser.post("/auth/login", json=credentials)).status == 200
+    yield browser
+    await browser.close()

@@ -1,5 +1,6 @@
 """Agents: one's own, those offered to all, and the one that is always there."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from chatvault.settings import InvalidSettings, Settings, describe, load_setting
 from conftest import HttpClient, SignIn
 
 KEY = "sk-very-secret-key"
+REPEATED = {"Idempotency-Key": "once"}
 
 
 async def make(http: HttpClient, **fields: Any) -> dict[str, Any]:
@@ -96,6 +98,68 @@ class TestCreate:
         answer = await alice.post("/agents", json={"name": "Helper", "shared": True})
 
         await problem(answer, 403, "permission_denied")
+
+
+class TestRepeat:
+    async def test_makes_none(
+        self, alice: HttpClient, elsewhere: HttpClient, database: Any
+    ) -> None:
+        body = {"name": "Helper"}
+        first = await alice.post("/agents", json=body, headers=REPEATED)
+        again = await elsewhere.post("/agents", json=body, headers=REPEATED)
+        assert (first.status, again.status) == (201, 201)
+        assert await again.json() == await first.json()
+        assert again.headers["Location"] == first.headers["Location"]
+        assert await names(alice) == ["Assistant", "Helper"]
+        made = (await first.json())["id"]
+        found = database.audit_logs.find({"action": "agent.create"}).sort("_id")
+        entries = await found.to_list()
+        assert [each["resource_id"] for each in entries] == [made] * 2
+        assert entries[1]["details"] == {"replayed": True}
+
+    async def test_twenty_at_once_make_one(
+        self, alice: HttpClient, elsewhere: HttpClient, database: Any
+    ) -> None:
+        posts = [
+            (alice, elsewhere)[n % 2].post("/agents", json={"name": "Helper"}, headers=REPEATED)
+            for n in range(20)
+        ]
+        answers = await asyncio.gather(*posts)
+        assert {answer.status for answer in answers} == {201}
+        assert len({(await answer.json())["id"] for answer in answers}) == 1
+        assert await names(alice) == ["Assistant", "Helper"]
+        assert await database.audit_logs.count_documents({"action": "agent.create"}) == 20
+
+    async def test_is_told_the_agent_as_it_is_now(self, alice: HttpClient) -> None:
+        made = await (await alice.post("/agents", json={"name": "A"}, headers=REPEATED)).json()
+        await alice.patch(f"/agents/{made['id']}", json={"name": "B"})
+        again = await alice.post("/agents", json={"name": "A"}, headers=REPEATED)
+        assert (await again.json())["name"] == "B"
+
+    async def test_after_the_deletion_is_not_found(self, alice: HttpClient, database: Any) -> None:
+        made = await (await alice.post("/agents", json={"name": "A"}, headers=REPEATED)).json()
+        await alice.delete(f"/agents/{made['id']}")
+        again = await alice.post("/agents", json={"name": "A"}, headers=REPEATED)
+        await problem(again, 404, "not_found")
+        assert await names(alice) == ["Assistant"]
+        mine = {"request_id": again.headers["X-Request-ID"]}
+        [entry] = await database.audit_logs.find(mine).to_list()
+        assert (entry["outcome"], entry["code"]) == ("denied", "not_found")
+
+    async def test_with_another_body_is_refused(self, alice: HttpClient, bob: HttpClient) -> None:
+        await alice.post("/agents", json={"name": "A"}, headers=REPEATED)
+        other = await alice.post("/agents", json={"name": "B"}, headers=REPEATED)
+        await problem(other, 422, "idempotency_key_reused")
+        assert (await bob.post("/agents", json={"name": "B"}, headers=REPEATED)).status == 201
+
+    async def test_of_a_refusal_is_decided_anew(
+        self, alice: HttpClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with monkeypatch.context() as patched:
+            patched.setattr("chatvault.agents.service.MAX_AGENTS", 0)
+            refused = await alice.post("/agents", json={"name": "A"}, headers=REPEATED)
+            await problem(refused, 422, "invalid_input")
+        assert (await alice.post("/agents", json={"name": "A"}, headers=REPEATED)).status == 201
 
 
 class TestChange:

@@ -1,20 +1,16 @@
 """Idempotency-Key: a repeat is answered as the first was, and does nothing."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import bson
 import pytest
-from aiohttp import ClientResponse, CookieJar, web
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp import ClientResponse, web
 
 from answers import found, problem, wrong_fields
-from chatvault.app import create_app
-from chatvault.settings import Settings
 from conftest import HttpClient
-from factories import PASSWORD, begin, message
+from factories import begin, message
 from stored import tiny_bounds
 
 KEY = {"Idempotency-Key": "11f0-key"}
@@ -23,20 +19,6 @@ MINIMAL = {"Prefer": "return=minimal"}
 
 def at(conversation: dict[str, Any], suffix: str = "") -> str:
     return f"/conversations/{conversation['id']}/messages{suffix}"
-
-
-@pytest.fixture
-async def elsewhere(
-    alice: HttpClient, settings: Settings, mongodb_url: str
-) -> AsyncIterator[HttpClient]:
-    """The same user's browser at another process of the service, on the same database."""
-    app = create_app(settings, mongodb_url=mongodb_url)
-    browser: HttpClient = TestClient(TestServer(app), cookie_jar=CookieJar(unsafe=True))
-    await browser.start_server()
-    credentials = {"username": "alice", "password": PASSWORD}
-    assert (await browser.post("/auth/login", json=credentials)).status == 200
-    yield browser
-    await browser.close()
 
 
 async def entries(database: Any, action: str) -> list[Any]:

@@ -181,6 +181,19 @@ class TestCreate:
         assert (await found(alice, conversation["id"]))["total_messages"] == 2
         await problem(await once("Other"), 422, "idempotency_key_reused")
 
+    async def test_the_same_key_after_the_deletion_is_not_found(
+        self, alice: HttpClient, twin: Twin, database: Any
+    ) -> None:
+        conversation = await begin(alice)
+        headers, body = {"Idempotency-Key": "k1"}, {"content": "Hello"}
+        assert (await alice.post(path_of(conversation), json=body, headers=headers)).status == 201
+        await alice.delete(f"/conversations/{conversation['id']}")
+        again = await alice.post(path_of(conversation), json=body, headers=headers)
+        await problem(again, 404, "not_found")
+        mine = {"request_id": again.headers["X-Request-ID"]}
+        [entry] = await database.audit_logs.find(mine).to_list()
+        assert (entry["outcome"], entry["code"]) == ("denied", "not_found")
+
     async def test_is_audited_without_a_word(
         self, alice: HttpClient, twin: Twin, database: Any
     ) -> None:

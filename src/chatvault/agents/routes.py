@@ -15,8 +15,9 @@ from chatvault.agents.schemas import (
 )
 from chatvault.audit.actions import Action
 from chatvault.errors import Denied
+from chatvault.idempotency import KeyReused
 from chatvault.routing import Routes
-from chatvault.web import RECORDER, json_response
+from chatvault.web import RECORDER, RepeatHeaders, json_response, repeat_of
 
 OFFER = web.AppKey("offer", Offer)
 PATH = "/agents/{agent_id}"
@@ -42,13 +43,24 @@ async def list_agents(request: web.Request, actor: Actor) -> web.StreamResponse:
 
 
 @routes.route(
-    "POST", "/agents", Action.AGENT_CREATE, status=201, returns=AgentOut, errors=(Denied,)
+    "POST",
+    "/agents",
+    Action.AGENT_CREATE,
+    status=201,
+    returns=AgentOut,
+    errors=(Denied, AgentNotFound, KeyReused),
 )
-async def create_agent(request: web.Request, actor: Actor, body: AgentCreate) -> web.StreamResponse:
+async def create_agent(
+    request: web.Request, actor: Actor, headers: RepeatHeaders, body: AgentCreate
+) -> web.StreamResponse:
     """Make an agent; an admin may offer it to all."""
-    made = await service.create(actor, request.app[OFFER], wanted=body)
-    headers = {"Location": f"/agents/{made['_id']}"}
-    return json_response(agent_wire(made, actor.user_id), status=201, headers=headers)
+    repeat = await repeat_of(request, headers)
+    made = await service.create(actor, request.app[OFFER], wanted=body, repeat=repeat)
+    return json_response(
+        agent_wire(made, actor.user_id),
+        status=201,
+        headers={"Location": f"/agents/{made['_id']}"},
+    )
 
 
 @routes.route("GET", PATH, Action.AGENT_GET, returns=AgentOut, errors=(AgentNotFound,))

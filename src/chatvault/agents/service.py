@@ -15,6 +15,7 @@ from chatvault.audit.recorder import Recorder
 from chatvault.database import transaction
 from chatvault.errors import Denied, FieldError, InvalidInput
 from chatvault.fields import now
+from chatvault.idempotency import Repeat, Repeatable, act_once
 
 MAX_AGENTS = 200
 
@@ -72,15 +73,18 @@ async def get(actor: Actor, recorder: Recorder, *, agent_id: ObjectId) -> Raw:
     return found
 
 
-async def create(actor: Actor, offer: Offer, *, wanted: AgentCreate) -> Raw:
-    """Make an agent.
+async def create(
+    actor: Actor, offer: Offer, *, wanted: AgentCreate, repeat: Repeat | None = None
+) -> Raw:
+    """Make an agent; a repeat of the request gets the one that was made.
 
     Raises:
         Denied: only an admin offers agents to all.
         InvalidInput: there is no such provider, or the actor has too many agents.
+        KeyReused: the key came with another request.
+        AgentNotFound: this is a repeat, and the agent is gone.
     """
     fields = wanted.model_dump()
-    _check(actor, offer, fields)
     at = now()
     document: Raw = {
         "_id": ObjectId(),
@@ -91,15 +95,34 @@ async def create(actor: Actor, offer: Offer, *, wanted: AgentCreate) -> Raw:
         "version": 1,
     }
 
-    async def insert(session: AsyncClientSession) -> None:
+    async def insert(session: AsyncClientSession) -> Raw:
+        _check(actor, offer, fields)
         agents = Agent.get_pymongo_collection()
         if await agents.count_documents({"user_id": actor.owner_id}, session=session) >= MAX_AGENTS:
             raise InvalidInput(f"A user may have at most {MAX_AGENTS} agents.")
         await agents.insert_one(dict(document), session=session)
         await _record(actor, Action.AGENT_CREATE, document["_id"], session, fields)
+        return document
 
-    await transaction(insert)
-    return document
+    known = None if repeat is None else _repeatable(actor, repeat)
+    return await transaction(
+        lambda session: act_once(actor, Action.AGENT_CREATE, known, session, insert)
+    )
+
+
+def _repeatable(actor: Actor, repeat: Repeat) -> Repeatable[Raw]:
+    async def recall(result: Raw, session: AsyncClientSession) -> Raw:
+        made = await Agent.find_raw(actor, result["agent_id"], session)
+        if made is None:
+            raise AgentNotFound
+        return made
+
+    return Repeatable(
+        repeat,
+        remember=lambda made: {"agent_id": made["_id"]},
+        recall=recall,
+        target="agent_id",
+    )
 
 
 async def update(actor: Actor, offer: Offer, *, agent_id: ObjectId, wanted: AgentPatch) -> Raw:

@@ -60,6 +60,10 @@ class ConditionalHeaders(BaseModel):
     ] = Precondition()
 
 
+class ConditionalRepeatHeaders(ConditionalHeaders, RepeatHeaders):
+    """Such a change that may be recognised when it is repeated."""
+
+
 class ReadHeaders(BaseModel):
     """A reader may know a version already."""
 

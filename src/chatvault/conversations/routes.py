@@ -11,6 +11,7 @@ from chatvault.conversations.headers import (
     LANE,
     OPENER,
     ConditionalHeaders,
+    ConditionalRepeatHeaders,
     ReadHeaders,
 )
 from chatvault.conversations.models import Status
@@ -204,13 +205,13 @@ async def patch_conversation(
     "/conversations/{conversation_id}/archive",
     Action.CONVERSATION_ARCHIVE,
     returns=ConversationOut,
-    errors=(StaleVersion,),
+    errors=(StaleVersion, KeyReused),
 )
 async def archive_conversation(
     request: web.Request,
     actor: Actor,
     path: ConversationPath,
-    headers: ConditionalHeaders,
+    headers: ConditionalRepeatHeaders,
     body: ArchiveIn,
 ) -> web.StreamResponse:
     """Put one conversation out of the way, or back."""
@@ -220,6 +221,7 @@ async def archive_conversation(
         conversation_id=path.conversation_id,
         archived=body.archived,
         precondition=headers.precondition,
+        repeat=await repeat_of(request, headers),
     )
     return answer(await service.read_back(actor, conversation_id=path.conversation_id))
 

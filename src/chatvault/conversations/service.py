@@ -90,17 +90,17 @@ async def create(
             decide=decide,
             is_new=True,
             size=estimate(tail),
-            repeatable=repeat and _repeatable_begin(actor, repeat),
+            repeatable=repeat and _repeatable(actor, repeat),
         )
     )
 
 
-def _repeatable_begin(actor: Actor, repeat: Repeat) -> Repeatable[ObjectId]:
+def _repeatable(actor: Actor, repeat: Repeat) -> Repeatable[ObjectId]:
     async def recall(result: Raw, session: AsyncClientSession) -> ObjectId:
-        begun: ObjectId = result["conversation_id"]
-        if await Conversation.find_place(actor, begun, session) is None:
+        conversation_id: ObjectId = result["conversation_id"]
+        if await Conversation.find_place(actor, conversation_id, session) is None:
             raise NotFound("Conversation not found")
-        return begun
+        return conversation_id
 
     return Repeatable(repeat, remember=lambda answer: {"conversation_id": answer}, recall=recall)
 
@@ -240,8 +240,9 @@ async def archive(
     conversation_id: ObjectId,
     archived: bool,
     precondition: Precondition,
-) -> None:
-    """Put a conversation out of the way, or back.
+    repeat: Repeat | None = None,
+) -> ObjectId:
+    """Put a conversation out of the way, or back; returns its id.
 
     Raises:
         NotFound: the actor has no such conversation.
@@ -249,7 +250,7 @@ async def archive(
     """
     at = now()
 
-    def decide(draft: Draft) -> None:
+    def decide(draft: Draft) -> ObjectId:
         precondition.check(draft.head["version"])
         status = Status.ARCHIVED if archived else Status.ACTIVE
         if draft.head["status"] != status:
@@ -258,13 +259,15 @@ async def archive(
         draft.entries.append(
             audit.entry(actor, Action.CONVERSATION_ARCHIVE, conversation_id, details=details)
         )
+        return conversation_id
 
-    await lane.submit(
+    return await lane.submit(
         Change(
             actor=actor,
             action=Action.CONVERSATION_ARCHIVE,
             where=("_id", conversation_id),
             decide=decide,
+            repeatable=repeat and _repeatable(actor, repeat),
         )
     )
 

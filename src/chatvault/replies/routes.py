@@ -129,10 +129,19 @@ async def follow_reply(
     return await send_events(request, events)
 
 
-@routes.route("POST", PATH + "/{reply_id}/cancel", Action.REPLY_CANCEL, returns=ReplyStateOut)
-async def cancel_reply(request: web.Request, actor: Actor, path: ReplyPath) -> web.StreamResponse:
+@routes.route(
+    "POST",
+    PATH + "/{reply_id}/cancel",
+    Action.REPLY_CANCEL,
+    returns=ReplyStateOut,
+    errors=(KeyReused,),
+)
+async def cancel_reply(
+    request: web.Request, actor: Actor, path: ReplyPath, headers: RepeatHeaders
+) -> web.StreamResponse:
     """End a reply now; what was said is kept, marked cancelled."""
-    reply = await service.cancel(actor, request.app[DESK], **dict(path))
+    repeat = await repeat_of(request, headers)
+    reply = await service.cancel(actor, request.app[DESK], **dict(path), repeat=repeat)
     return json_response(_state(reply))
 
 

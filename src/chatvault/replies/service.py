@@ -22,7 +22,7 @@ from chatvault.conversations.wire import message_wire
 from chatvault.counters import Rate
 from chatvault.database import transaction
 from chatvault.errors import Busy, FieldError, InvalidInput, NotFound
-from chatvault.idempotency import IdempotencyRecord, Repeat
+from chatvault.idempotency import IdempotencyRecord, Repeat, Repeatable, act_once
 from chatvault.replies import context
 from chatvault.replies.beginning import Stale, Start, beginning, recalling
 from chatvault.replies.context import MIN_OUTPUT, OUTPUT_PART, Context, Wanted
@@ -222,11 +222,19 @@ async def get(actor: Actor, desk: Desk, *, conversation_id: ObjectId, reply_id: 
     return reply
 
 
-async def cancel(actor: Actor, desk: Desk, *, conversation_id: ObjectId, reply_id: ObjectId) -> Raw:
+async def cancel(
+    actor: Actor,
+    desk: Desk,
+    *,
+    conversation_id: ObjectId,
+    reply_id: ObjectId,
+    repeat: Repeat | None = None,
+) -> Raw:
     """End a reply now, keeping what was said; one that has ended stays as it is.
 
     Raises:
         NotFound: the actor has no such reply.
+        KeyReused: the key came with another request.
     """
     await _find(actor, conversation_id, reply_id)
     mine = Reply.owned_by(actor, _id=reply_id, state=State.RUNNING.value)
@@ -237,7 +245,14 @@ async def cancel(actor: Actor, desk: Desk, *, conversation_id: ObjectId, reply_i
         await Reply.get_pymongo_collection().update_one(mine, asked, session=session)
         await AuditEntry.store([entry], session)
 
-    await transaction(ask)
+    async def recall(_result: Raw, _session: AsyncClientSession) -> None:
+        """What became of it is read below."""
+
+    known = None
+    if repeat is not None:
+        result = {"conversation_id": conversation_id}
+        known = Repeatable[None](repeat, remember=lambda _: result, recall=recall)
+    await transaction(lambda session: act_once(actor, Action.REPLY_CANCEL, known, session, ask))
     desk.runner.cancel(reply_id)
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(CANCEL_WAIT):

@@ -65,6 +65,8 @@ class Bench:
     Attributes:
         seconds: how long a turn lasts, after its warm-up.
         rounds: how many turns each side has.
+        flush_ms: how long mongod waits for the disk.
+        readers: those that only read, once a scenario has made them.
         rss_mb: the most memory that was seen under load, by process.
     """
 
@@ -79,6 +81,8 @@ class Bench:
     warmup: float
     rounds: int
     long: bool
+    flush_ms: float
+    readers: list[Account] = field(default_factory=list)
     rss_mb: dict[str, float] = field(default_factory=dict)
     max_generator: float = 0.0
 
@@ -94,15 +98,14 @@ class Bench:
         }
         return lambda: self._turn("load.py", job, server, group)
 
-    def floor(self, operation: str, account: Account, connections: int, ids: list[str]) -> Side:
-        """The driver's plain loop."""
+    def floor(self, operation: str, connections: int, targets: list[tuple[str, str]]) -> Side:
+        """The driver's plain loop over owners and conversations."""
         job = {
             "url": self.yardsticks.url,
             "database": self.yardsticks.database,
             "operation": operation,
             "connections": connections,
-            "user_id": account.user_id,
-            "ids": ids,
+            "targets": targets,
             "message": message(0),
         }
         return lambda: self._turn("floor.py", job, None, 0)

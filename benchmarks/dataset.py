@@ -20,6 +20,9 @@ WORDS = ("the", "model", "answers", "a", "question", "about", "memory", "and", "
 CONTENT_BYTES = 500
 CREATE_AT_ONCE = 16
 BATCH = 500
+READERS = 32
+WHOLE = 8  # conversations of 200 messages that a reader has
+SHORT = 52  # and of 10
 FIRST_MESSAGES = 10_000  # of a long conversation, in the request that begins it
 TIMES = {"timestamp", "created_at", "updated_at", "last_message_at"}
 
@@ -51,6 +54,11 @@ class Account:
         if body is not None:
             lines += ["Content-Type: application/json", f"Content-Length: {len(data)}"]
         return "\r\n".join(lines) + "\r\n\r\n" + data.decode("latin-1")
+
+    @property
+    def targets(self) -> list[tuple[str, str]]:
+        """Owner and id of each conversation."""
+        return [(self.user_id, each) for each in self.ids]
 
     def appends(self, ids: list[str] | None = None) -> list[str]:
         """An append for each conversation, with a message id of its own."""

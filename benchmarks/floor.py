@@ -12,19 +12,18 @@ from bson import ObjectId
 import operations
 from measure import CpuClock, Result, Tally, read_job, write_result
 
-Call = Callable[[ObjectId], Awaitable[Any]]
+Call = Callable[[ObjectId, ObjectId], Awaitable[Any]]
 
 
 def choose(job: dict[str, Any], collection: operations.Collection) -> Call:
     """The call that the job names."""
-    user_id = ObjectId(job["user_id"])
     calls: dict[str, Call] = {
-        "append": lambda _id: operations.append(
+        "append": lambda user_id, _id: operations.append(
             collection, user_id, _id, {**job["message"], "id": str(uuid.uuid4())}
         ),
-        "get": lambda _id: operations.get(collection, user_id, _id),
-        "list": lambda _id: operations.list_summaries(collection, user_id, 50),
-        "page": lambda _id: operations.newest(collection, user_id, _id, 50),
+        "get": lambda user_id, _id: operations.get(collection, user_id, _id),
+        "list": lambda user_id, _id: operations.list_summaries(collection, user_id, 50),
+        "page": lambda user_id, _id: operations.newest(collection, user_id, _id, 50),
     }
     return calls[job["operation"]]
 
@@ -35,7 +34,7 @@ async def run() -> Result:
     collection = operations.open_collection(job["url"], job["database"])
     await collection.database.command("ping")
     call = choose(job, collection)
-    ids = [ObjectId(_id) for _id in job["ids"]]
+    targets = [(ObjectId(user_id), ObjectId(_id)) for user_id, _id in job["targets"]]
     step = job["connections"]
     clock = CpuClock()
     tally = Tally(job["warmup"], job["seconds"])
@@ -45,7 +44,7 @@ async def run() -> Result:
         going = True
         while going:
             sent = time.perf_counter()
-            await call(ids[place % len(ids)])
+            await call(*targets[place % len(targets)])
             place += step
             going = tally.note(sent, 200)
 

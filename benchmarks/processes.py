@@ -94,6 +94,7 @@ def settings(data_dir: Path, url: str | None = None) -> dict[str, str]:
         "CHATVAULT_DATA_DIR": str(data_dir),
         "CHATVAULT_PORT": "0",
         "CHATVAULT_LOG_LEVEL": "warning",
+        "CHATVAULT_BCRYPT_ROUNDS": "4",  # sign-ins are not measured
     }
     return given if url is None else {**given, "CHATVAULT_MONGODB_URL": url}
 

@@ -2,9 +2,6 @@
 
 import os
 import platform
-import statistics
-import tempfile
-import time
 from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
@@ -15,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench import SATURATED, Bench, Row
-from dataset import CONTENT_BYTES
+from dataset import CONTENT_BYTES, READERS, SHORT, WHOLE
 
 RESULTS = Path(__file__).resolve().parent / "results"
 LIBRARIES = ("aiohttp", "pymongo", "uvloop", "orjson")
@@ -29,26 +26,15 @@ def machine(bench: Bench) -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "mongod": bench.yardsticks.version(),
-        "flush_ms": round(flush_ms(), 3),
+        "flush_ms": round(bench.flush_ms, 3),
         "libraries": {name: version(name) for name in LIBRARIES},
         "write_concern": "majority, journaled; one-node replica set on a unix socket",
         "data": f"messages of {CONTENT_BYTES} bytes; {len(bench.writer.ids)} conversations of "
-        "about 10 for appends, 20 of 200 for get and page, 100 of 10 for lists",
+        f"about 10 for appends; {READERS} readers, each with {WHOLE} conversations of 200 "
+        f"messages and {SHORT} of 10, for get, page and list",
         "turns": f"{bench.rounds} of {bench.seconds} s a side, interleaved; medians",
         "client": "one process, HTTP/1.1 keep-alive, one request at a time a connection",
     }
-
-
-def flush_ms() -> float:
-    """How long the disk takes to keep 4 KB, where the data lies: a durable write waits for it."""
-    times = []
-    with tempfile.TemporaryFile() as file:
-        for _ in range(300):
-            os.write(file.fileno(), bytes(4096))
-            began = time.perf_counter()
-            os.fsync(file.fileno())
-            times.append(time.perf_counter() - began)
-    return statistics.median(times) * 1000
 
 
 def show_row(table: Table, row: Row) -> None:
@@ -115,10 +101,20 @@ def changes(rows: list[Row], before: dict[str, Any] | None) -> list[str]:
     ]
 
 
-def load_before(release: str) -> dict[str, Any] | None:
-    """The newest kept figures: of this release, else of the one before."""
-    own = RESULTS / f"{release}.json"
-    kept = sorted(RESULTS.glob("*.json"), key=lambda path: path.stat().st_mtime)
+def results_of(release: str, wanted_ms: float | None) -> Path:
+    """Where a release's figures are kept: those of slowed flushes apart."""
+    return RESULTS / f"{release}{_condition(wanted_ms)}.json"
+
+
+def _condition(wanted_ms: float | None) -> str:
+    return "" if wanted_ms is None else f"-flush-{wanted_ms:g}ms"
+
+
+def load_before(release: str, wanted_ms: float | None) -> dict[str, Any] | None:
+    """The newest kept figures of the same condition: of this release, else of the one before."""
+    own = results_of(release, wanted_ms)
+    alike = [path for path in RESULTS.glob("*.json") if ("-flush-" in path.name) == bool(wanted_ms)]
+    kept = sorted(alike, key=lambda path: path.stat().st_mtime)
     path = own if own.exists() else (kept[-1] if kept else None)
     if path is None:
         return None

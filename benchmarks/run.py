@@ -13,8 +13,9 @@ from bench import Bench, Row
 from chatvault.embedded import embedded_mongodb
 from chatvault.version import VERSION
 from dataset import Yardsticks, begin, sign_up
+from flush import flush_ms, slow_mongod
 from processes import HERE, Server, find_mongod, start_service
-from report import RESULTS, load_before, machine, save, show
+from report import load_before, machine, results_of, save, show
 from scenarios import SCENARIOS
 
 DATABASE = "chatvault"
@@ -26,6 +27,9 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Measure chatvault against its yardsticks.")
     parser.add_argument("--quick", action="store_true", help="fewer and shorter turns")
     parser.add_argument("--long", action="store_true", help="a conversation of 100,000 messages")
+    parser.add_argument(
+        "--flush-ms", type=float, help="let mongod's flushes take so long, as on a slower disk"
+    )
     parser.add_argument("--only", nargs="+", choices=SCENARIOS, metavar="NAME", default=None)
     parser.add_argument("--json", type=Path, help="where to write; a whole run: results/VERSION")
     parser.add_argument("--hold", action="store_true", help="wait at the end, for a profiler")
@@ -36,6 +40,8 @@ def parse() -> argparse.Namespace:
 def stage(options: argparse.Namespace) -> Iterator[tuple[Bench, dict[str, Any]]]:
     """The servers and the data, for as long as they are needed; and what starting them took."""
     with ExitStack() as stack:
+        wanted_ms = options.flush_ms
+        measured = stack.enter_context(slow_mongod(wanted_ms)) if wanted_ms else flush_ms()
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         data_dir = Path(folder, "data")
         service, first_start = start_service(data_dir)
@@ -68,6 +74,7 @@ def stage(options: argparse.Namespace) -> Iterator[tuple[Bench, dict[str, Any]]]
                 warmup=0.5,
                 rounds=3 if options.quick else 5,
                 long=options.long,
+                flush_ms=measured,
             ),
             facts,
         )
@@ -76,7 +83,7 @@ def stage(options: argparse.Namespace) -> Iterator[tuple[Bench, dict[str, Any]]]
 def main() -> None:
     """Measure, print, keep."""
     options = parse()
-    before = load_before(VERSION)
+    before = load_before(VERSION, options.flush_ms)
     rows: list[Row] = []
     with stage(options) as (bench, facts):
         for name in options.only or SCENARIOS:
@@ -90,7 +97,7 @@ def main() -> None:
             input(f"service {bench.service.pid}; Enter ends it")
     show(rows, {**facts, **described}, before)
     is_whole = not (options.quick or options.only)
-    path = options.json or (RESULTS / f"{VERSION}.json" if is_whole else None)
+    path = options.json or (results_of(VERSION, options.flush_ms) if is_whole else None)
     if path:
         save(
             path,

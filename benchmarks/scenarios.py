@@ -2,28 +2,27 @@
 
 import asyncio
 import tempfile
-import urllib.error
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from bench import Bench, Row
-from dataset import Account, begin, lengthen, sign_up
+from dataset import READERS, SHORT, WHOLE, Account, begin, lengthen, sign_up
 from processes import NULL_AUDIT, SERVE, Server, can_have_workers, settings
 
 AT_ONCE = 32
 FEW = 8
 PUTTERS = 8
-LENGTHS = (10, 1_000, 5_000)
+LENGTHS = (10, 100, 1_000, 5_000)
+PAGE = 50
 LONG = 100_000
 Scenario = Callable[[Bench], Iterator[Row]]
 
 
 def _append(bench: Bench, name: str, connections: int, few: int | None = None) -> Row:
     """Appends by the service, the ceiling and the floor, each on conversations of its own."""
-    mine, above, below = (
-        each.ids[:few] for each in (bench.writer, bench.ceiling_writer, bench.floor_writer)
-    )
+    mine, above = (each.ids[:few] for each in (bench.writer, bench.ceiling_writer))
+    below = bench.floor_writer.targets[:few]
     bare = [
         bench.ceiling_writer.post_bare(f"/append/{bench.ceiling_writer.user_id}/{each}")
         for each in above
@@ -31,7 +30,7 @@ def _append(bench: Bench, name: str, connections: int, few: int | None = None) -
     sides = {
         "service": bench.http(bench.service, (connections, bench.writer.appends(mine))),
         "ceiling": bench.http(bench.ceiling, (connections, bare)),
-        "floor": bench.floor("append", bench.floor_writer, connections, below),
+        "floor": bench.floor("append", connections, below),
     }
     at_least = {"ceiling": 0.7} if connections == 1 else {"floor": 1.5}
     return bench.compare(name, connections, sides, at_least=None if few else at_least)
@@ -48,67 +47,72 @@ def append_few(bench: Bench) -> Iterator[Row]:
     yield _append(bench, f"append to {FEW} conversations", AT_ONCE, FEW)
 
 
+def _readers(bench: Bench) -> list[Account]:
+    """Users who only read, so that no two connections ask for the same; made once."""
+    if not bench.readers:
+        for number in range(READERS):
+            account = asyncio.run(sign_up(bench.service, f"reader-{number}"))
+            asyncio.run(begin(bench.service, account, WHOLE, 200))
+            asyncio.run(begin(bench.service, account, SHORT, 10))
+            bench.yardsticks.copy(bench.service, account, account.ids)
+            bench.readers.append(account)
+    return bench.readers
+
+
+def _spread(readers: list[Account], conversations: int) -> list[tuple[Account, str]]:
+    """Each reader's first conversations, so that neighbours are of different readers."""
+    return [(reader, reader.ids[n]) for n in range(conversations) for reader in readers]
+
+
 def _read(
-    bench: Bench, name: str, operation: str, account: Account, paths: list[str]
+    bench: Bench, name: str, operation: str, path: str, above: str, conversations: int
 ) -> Iterator[Row]:
-    """One kind of reading by the service, the ceiling and the floor, on the same data."""
-    mine = [account.request("GET", path) for path in paths]
-    bare = [f"/{operation}/{account.user_id}/{each}" for each in account.ids]
-    if operation == "list":
-        bare = [f"/list/{account.user_id}"]
-    cookie = {"Cookie": account.cookie}
-    same = bench.service.fetch(paths[0], cookie) == bench.ceiling.fetch(bare[0])
-    label = name if same else f"{name} (the ceiling's bytes differ)"
-    requests = [account.request("GET", path) for path in bare]
+    """One kind of reading by the service, the ceiling and the floor, on the same data.
+
+    Args:
+        bench: the stage.
+        name: as it stands in the table.
+        operation: the floor's.
+        path: the service's, with `{id}` in it.
+        above: the ceiling's, with `{user}` and `{id}` in it.
+        conversations: how many of each reader are read.
+    """
+    wanted = _spread(_readers(bench), conversations)
+    mine = [reader.request("GET", path.format(id=each)) for reader, each in wanted]
+    paths = [above.format(user=reader.user_id, id=each) for reader, each in wanted]
+    bare = [reader.request("GET", each) for (reader, _), each in zip(wanted, paths, strict=True)]
+    reader, first = wanted[0]
+    shown = bench.service.fetch(path.format(id=first), {"Cookie": reader.cookie})
+    label = (
+        name if shown == bench.ceiling.fetch(paths[0]) else f"{name} (the ceiling's bytes differ)"
+    )
+    targets = [(reader.user_id, each) for reader, each in wanted]
     for connections in (1, AT_ONCE):
         sides = {
             "service": bench.http(bench.service, (connections, mine)),
-            "ceiling": bench.http(bench.ceiling, (connections, requests)),
-            "floor": bench.floor(operation, account, connections, account.ids),
+            "ceiling": bench.http(bench.ceiling, (connections, bare)),
+            "floor": bench.floor(operation, connections, targets),
         }
         at_least = {"ceiling": 0.6} if connections > 1 else None
         yield bench.compare(label, connections, sides, at_least=at_least)
 
 
-def _reader(bench: Bench, name: str, count: int, messages: int) -> Account:
-    async def make() -> Account:
-        account = await sign_up(bench.service, name)
-        await begin(bench.service, account, count, messages)
-        return account
-
-    account = asyncio.run(make())
-    bench.yardsticks.copy(bench.service, account, account.ids)
-    return account
-
-
 def read_whole(bench: Bench) -> Iterator[Row]:
     """Get conversations of 200 messages."""
-    account = _reader(bench, "getter", 20, 200)
-    paths = [f"/conversations/{each}" for each in account.ids]
-    yield from _read(bench, "get 200 messages", "get", account, paths)
+    path, above = "/conversations/{id}", "/get/{user}/{id}"
+    yield from _read(bench, "get 200 messages", "get", path, above, WHOLE)
 
 
 def read_list(bench: Bench) -> Iterator[Row]:
-    """List 50 summaries of a user with 100 conversations."""
-    account = _reader(bench, "lister", 100, 10)
-    paths = ["/conversations?view=summary&limit=50"]
-    yield from _read(bench, "list 50 of 100 summaries", "list", account, paths)
+    """List 50 summaries of users with 60 conversations each."""
+    path = "/conversations?view=summary&limit=50"
+    yield from _read(bench, "list 50 of 60 summaries", "list", path, "/list/{user}", 1)
 
 
 def read_page(bench: Bench) -> Iterator[Row]:
-    """Get the newest 50 of 200 messages, where the service has pages."""
-    account = _reader(bench, "pager", 20, 200)
-    paths = [f"/conversations/{each}/messages?before=latest&limit=50" for each in account.ids]
-    if _answers(bench.service, paths[0], account):
-        yield from _read(bench, "page of newest 50 of 200", "page", account, paths)
-
-
-def _answers(service: Server, path: str, account: Account) -> bool:
-    try:
-        service.fetch(path, {"Cookie": account.cookie})
-    except urllib.error.HTTPError:
-        return False
-    return True
+    """Get the newest 50 of 200 messages."""
+    path, above = "/conversations/{id}/messages?before=latest&limit=50", "/page/{user}/{id}"
+    yield from _read(bench, "page of newest 50 of 200", "page", path, above, WHOLE)
 
 
 async def _grow(bench: Bench, account: Account, length: int) -> list[str]:
@@ -122,6 +126,7 @@ async def _grow(bench: Bench, account: Account, length: int) -> list[str]:
 def lengths(bench: Bench) -> Iterator[Row]:
     """Append to, and page in, conversations of several lengths; the ratios are of times."""
     account = asyncio.run(sign_up(bench.service, "grower"))
+    page = f"/conversations/{{}}/messages?before=latest&limit={PAGE}"
     by_length = {
         length: asyncio.run(_grow(bench, account, length))
         for length in (*LENGTHS, *((LONG,) if bench.long else ()))
@@ -131,16 +136,15 @@ def lengths(bench: Bench) -> Iterator[Row]:
         for length, ids in by_length.items()
     }
     yield _times(bench.compare("append by length", 1, appends))
-    paths = {
-        f"{length:,}": [f"/conversations/{each}/messages?before=latest&limit=50" for each in ids]
+    # From a length on at which the page has its 50 messages.
+    pages = {
+        f"{length:,}": bench.http(
+            bench.service, (1, [account.request("GET", page.format(each)) for each in ids])
+        )
         for length, ids in by_length.items()
+        if length > PAGE
     }
-    if _answers(bench.service, paths["10"][0], account):
-        pages = {
-            name: bench.http(bench.service, (1, [account.request("GET", each) for each in some]))
-            for name, some in paths.items()
-        }
-        yield _times(bench.compare("newest 50 by length", 1, pages))
+    yield _times(bench.compare("newest 50 by length", 1, pages))
 
 
 def _times(row: Row) -> Row:
@@ -160,7 +164,7 @@ def mixed(bench: Bench) -> Iterator[Row]:
     ids = asyncio.run(begin(bench.service, account, 400, 10))
     groups = ((AT_ONCE, account.appends(ids)), (PUTTERS, account.puts(ids)))
     name = f"append beside {PUTTERS} PUTters"
-    below = bench.floor("append", bench.floor_writer, AT_ONCE, bench.floor_writer.ids)
+    below = bench.floor("append", AT_ONCE, bench.floor_writer.targets)
     one = bench.http(bench.service, *groups)
     sides = {"service": one, "floor": below}
     yield bench.compare(name, AT_ONCE + PUTTERS, sides, at_least={"floor": 1.0})
@@ -185,15 +189,20 @@ def _beside(bench: Bench, *arguments: str) -> Iterator[Server]:
 
 def audit(bench: Bench) -> Iterator[Row]:
     """The service beside itself with an audit that keeps nothing."""
-    getter, lister = (
-        asyncio.run(sign_up(bench.service, name)) for name in ("audited-getter", "audited-lister")
-    )
-    ids = asyncio.run(begin(bench.service, getter, 20, 200))
-    asyncio.run(begin(bench.service, lister, 100, 10))
+    readers = _readers(bench)
     kinds = {
         "append": (bench.writer.appends(), 0.85),
-        "get 200": ([getter.request("GET", f"/conversations/{each}") for each in ids], 0.7),
-        "list 50": ([lister.request("GET", "/conversations?view=summary&limit=50")], 0.7),
+        "get 200": (
+            [
+                reader.request("GET", f"/conversations/{each}")
+                for reader, each in _spread(readers, WHOLE)
+            ],
+            0.7,
+        ),
+        "list 50": (
+            [reader.request("GET", "/conversations?view=summary&limit=50") for reader in readers],
+            0.7,
+        ),
     }
     with _beside(bench, *NULL_AUDIT) as null:
         for name, (requests, bound) in kinds.items():

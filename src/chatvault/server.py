@@ -1,6 +1,7 @@
 """Runs the application in this process: listens, drains on a signal, says where it is."""
 
 import asyncio
+import gc
 import signal
 import socket
 import sys
@@ -17,6 +18,9 @@ from chatvault.problems import InternalError, http_exception_response, problem_r
 from chatvault.settings import Settings
 
 DRAIN_SECONDS = 10.0
+# A read makes some hundred objects, none of them a circle: by default each few reads would be
+# searched for circles, and what lives long again and again.
+COLLECT_AFTER = 20_000
 log = structlog.get_logger()
 
 
@@ -154,6 +158,7 @@ async def serve(
         shutdown_timeout=DRAIN_SECONDS,
     )
     await runner.setup()
+    _spare_the_collector()
     try:
         await web.SockSite(runner, listener).start()
         on_listening()
@@ -161,3 +166,10 @@ async def serve(
         log.info("stopping", drain_seconds=DRAIN_SECONDS)
     finally:
         await runner.cleanup()
+
+
+def _spare_the_collector() -> None:
+    """Let the garbage collector come seldom, and leave alone what the start has made."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(COLLECT_AFTER)

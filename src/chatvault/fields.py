@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
+import orjson
 from bson import ObjectId
 from pydantic import (
     AfterValidator,
@@ -16,6 +17,7 @@ from chatvault.errors import FieldError, InvalidInput
 from chatvault.storable import check_storable
 
 MAX_FREE_BYTES = 256 * 1024
+_MILLISECONDS = len('"2024-01-15T10:30:00.000')
 
 
 def _to_object_id(value: object) -> ObjectId:
@@ -57,6 +59,9 @@ def format_instant(value: datetime) -> str:
     """
     if value.tzinfo is not None:
         value = value.replace(tzinfo=None)
+    if value.microsecond:
+        # A third of the time that isoformat takes; a whole second has no fraction here.
+        return orjson.dumps(value)[1:_MILLISECONDS].decode() + "Z"
     return value.isoformat(timespec="milliseconds") + "Z"
 
 

@@ -8,9 +8,10 @@ import pytest
 from bson import ObjectId
 
 from answers import found, problem, wrong_fields
-from chatvault.conversations import messages, reading, service
+from chatvault.conversations import listing, messages, reading, service
 from chatvault.conversations.headers import LANE
 from chatvault.conversations.schemas import MessageIn
+from chatvault.conversations.segments import Segment
 from conftest import HttpClient
 from factories import begin, message
 from stored import begin_large, stored, tiny_bounds
@@ -104,13 +105,13 @@ class TestWhole:
         begun = await begin(alice, messages=numbered(120))
         monkeypatch.setattr(service, "WHOLE_BYTES", 400)
         fetched: list[int] = []
-        place = reading._place
+        place = reading.number
 
         def count(some: list[Any], base: int) -> list[Any]:
             fetched.append(len(some))
             return place(some, base)
 
-        monkeypatch.setattr(reading, "_place", count)
+        monkeypatch.setattr(reading, "number", count)
         shown = await found(alice, begun["id"])
         assert shown["messages_truncated"] is True
         assert sum(fetched) < 30
@@ -125,7 +126,7 @@ class TestList:
             await begin(alice, title=name, messages=numbered(12))
         [one] = await (await alice.get("/conversations?limit=1")).json()
         monkeypatch.setattr(service, "LIST_BYTES", 2000)
-        monkeypatch.setattr(reading, "SURE_BYTES", 0)
+        monkeypatch.setattr(listing, "SURE_BYTES", 0)
 
         shown = await (await alice.get("/conversations")).json()
 
@@ -148,7 +149,7 @@ class TestList:
         for number in range(8):
             await begin(alice, title=str(number), messages=numbered(4))
         monkeypatch.setattr(service, "LIST_BYTES", 2000)
-        monkeypatch.setattr(reading, "SURE_BYTES", 0)
+        monkeypatch.setattr(listing, "SURE_BYTES", 0)
         *_, last = await (await alice.get("/conversations")).json()
         assert (last["title"], last["messages_truncated"]) == ("long", True)
 
@@ -165,7 +166,7 @@ class TestList:
     async def test_what_a_list_may_have_cut_short_is_not_replaced_blindly(
         self, alice: HttpClient
     ) -> None:
-        content = "x" * (reading.SURE_BYTES // 2)
+        content = "x" * (listing.SURE_BYTES // 2)
         begun = await begin(alice, messages=[message(content), message(content)])
         path = f"/conversations/{begun['id']}"
         body = {"messages": [message("instead")]}
@@ -249,6 +250,24 @@ class TestByCursor:
             before = await page(alice, f"{at(long)}/messages?before={seq}&limit=3")
             assert contents(before) == [str(n) for n in range(40) if seq - 3 <= n < seq]
             assert before["pagination"]["hasMore"] is (seq > 3)
+
+    async def test_newest_read_of_a_segment_only_what_is_missing(
+        self, http: HttpClient, alice: HttpClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        begun = await begin(alice, messages=numbered(200))
+        assert http.app is not None
+        await http.app[LANE].drain()
+        fetched: list[int] = []
+        number = reading.number
+
+        def count(some: list[Any], base: int) -> list[Any]:
+            fetched.append(len(some))
+            return number(some, base)
+
+        monkeypatch.setattr(reading, "number", count)
+        body = await page(alice, f"{at(begun)}/messages?before=latest&limit=20")
+        assert contents(body) == [str(n) for n in range(180, 200)]
+        assert sum(fetched) == 21  # one more than asked for, to know whether there are more
 
     async def test_passes_over_the_removed(self, alice: HttpClient, long: dict[str, Any]) -> None:
         removed = set(range(3, 30)) | {37, 39}
@@ -424,3 +443,29 @@ class TestRaces:
             offset = len(before.contents) - back
             body = await page(alice, f"{at(long)}/messages?offset={offset}&limit=1")
             assert contents(body) == before.contents[offset : offset + 1]
+
+    async def test_the_newest_are_right_though_the_tail_moves_between_two_reads(
+        self, http: HttpClient, alice: HttpClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        begun = await begin(alice, messages=numbered(60))
+        find_end_of = Segment.find_end_of
+        assert http.app is not None
+        lane = http.app[LANE]
+        await lane.drain()
+
+        async def overtaken(actor: Any, generation: Any, **more: int) -> list[Any]:
+            wanted = [MessageIn(role="user", content="later") for _ in range(60)]
+            await messages.append(actor, lane, conversation_id=ObjectId(begun["id"]), wanted=wanted)
+            await lane.drain()
+            return await find_end_of(actor, generation, **more)
+
+        monkeypatch.setattr(Segment, "find_end_of", overtaken)
+        # So few that all that is found of the segment came after the page was begun.
+        for limit in (17, 30):
+            body = await page(alice, f"{at(begun)}/messages?before=latest&limit={limit}")
+            monkeypatch.undo()
+            now = await page(alice, f"{at(begun)}/messages?after=-1&limit=1000")
+            total = body["pagination"]["total"]
+            assert contents(body) == contents(now)[total - limit : total]
+            assert len(now["messages"]) == total + 60
+            monkeypatch.setattr(Segment, "find_end_of", overtaken)

@@ -26,7 +26,7 @@ from chatvault.conversations.schemas import (
     MessagePath,
     RevisionOut,
 )
-from chatvault.conversations.wire import message_wire
+from chatvault.conversations.wire import message_wire, messages_wire
 from chatvault.errors import MessageIdTaken, NotLastAnswer, StaleVersion, TooLarge
 from chatvault.idempotency import KeyReused
 from chatvault.routing import Routes
@@ -94,7 +94,7 @@ async def list_messages(
         after=query.after,
     )
     shown = {
-        "messages": [message_wire(placed) for placed in page.messages],
+        "messages": messages_wire(page.messages),
         "pagination": {
             "total": page.total,
             "limit": query.limit,
@@ -207,7 +207,7 @@ async def append_batch(
         action=Action.CONVERSATION_APPEND_MESSAGES,
     )
     shown = {
-        "messages": [message_wire(placed) for placed in appended.messages],
+        "messages": messages_wire(appended.messages),
         "repeated_count": appended.repeated,
         "total_messages": appended.total_messages,
         "version": appended.version,

@@ -13,16 +13,12 @@ from bson import ObjectId
 
 from chatvault.actor import Actor
 from chatvault.conversations.models import Conversation, Raw
-from chatvault.conversations.segments import Segment, is_living, size_of
+from chatvault.conversations.segments import Segment, size_of
 from chatvault.errors import Busy, NotFound
 
 T = TypeVar("T")
 # What one answer shows of a conversation's messages, in BSON bytes; docs/api.md states it.
 WHOLE_BYTES = 4 * 1024 * 1024
-LIST_BYTES = 8 * 1024 * 1024
-MAX_LISTED = 200
-# Up to this a conversation is whole in every answer, however long the list around it.
-SURE_BYTES = LIST_BYTES // MAX_LISTED
 ATTEMPTS = 5
 # At most so many segments are read at a time while a page fills.
 MOST_RUNS = 4
@@ -93,9 +89,9 @@ async def _read_whole(actor: Actor, conversation: Raw) -> list[Placed]:
     first = conversation["first_seq"]
     placed: list[Placed] = []
     for segment in await Segment.find_all_of(actor, conversation["generation"]):
-        placed += _place(segment["messages"], first + segment["start"])
-    placed += _place(conversation["messages"], conversation["tail_seq"])
-    return _window(placed, first, conversation["next_seq"])
+        placed += number(segment["messages"], first + segment["start"])
+    placed += number(conversation["messages"], conversation["tail_seq"])
+    return window(placed, first, conversation["next_seq"])
 
 
 async def _walk(
@@ -118,60 +114,96 @@ async def _walk(
         placed = [
             each
             async for segment in found
-            for each in _place(segment["messages"], first + segment["start"])
+            for each in number(segment["messages"], first + segment["start"])
         ]
         end = min(tail_seq, placed[-1][0] + 1 if placed else 0)
         if end <= place:
             raise Moved
-        yield _window(placed, place, end)
+        yield window(placed, place, end)
         place = end
         wanted = {"$gte": place - first}
         order, limit = 1, min(most, limit * 2)
-    yield _place(conversation["messages"], tail_seq)[place - tail_seq :]
+    yield number(conversation["messages"], tail_seq)[place - tail_seq :]
 
 
-async def _walk_back(actor: Actor, conversation: Raw, end: int) -> AsyncGenerator[list[Placed]]:
+async def _walk_back(
+    actor: Actor, conversation: Raw, end: int, *, most: int | None = None
+) -> AsyncGenerator[list[Placed]]:
     """The messages whose place is lower than `end`, newest first: the tail, one run, then more.
+
+    Args:
+        actor: whose they are.
+        conversation: its document.
+        end: the place to begin before.
+        most: if so many living ones are enough, the first run is cut to what is missing.
 
     Raises:
         Moved: the conversation changed since its document was read.
     """
     first, tail_seq = conversation["first_seq"], conversation["tail_seq"]
+    tail = number(conversation["messages"], tail_seq)[: max(0, end - tail_seq)][::-1]
+    yield tail
+    place = min(end, tail_seq)
+    ends_there = most is not None and end >= tail_seq > first
+    missing = max(1, (most or 0) - len(living(tail)))
+    if ends_there and (run := await _read_end(actor, conversation, missing)):
+        yield run[::-1]
+        place = run[0][0]
     mine = Segment.owned_by(actor, generation=conversation["generation"])
     segments = Segment.for_reading()
-    yield _place(conversation["messages"], tail_seq)[: max(0, end - tail_seq)][::-1]
-    place = min(end, tail_seq)
     limit = 1
     while place > first:
         found = segments.find({**mine, "start": {"$lt": place - first}})
         placed = [
             each
             async for segment in found.sort("start", -1).limit(limit)
-            for each in reversed(_place(segment["messages"], first + segment["start"]))
+            for each in reversed(number(segment["messages"], first + segment["start"]))
         ]
         start = placed[-1][0] if placed else place
         if start >= place:
             raise Moved
-        yield _window(placed, start, place)[::-1]
+        yield window(placed, start, place)[::-1]
         place = start
         limit = min(MOST_RUNS, limit * 2)
 
 
-def _place(messages: list[Raw], base: int) -> list[Placed]:
+async def _read_end(actor: Actor, conversation: Raw, most: int) -> list[Placed]:
+    """Some of the newest messages before the tail, removed ones included; none if they moved."""
+    first, tail_seq = conversation["first_seq"], conversation["tail_seq"]
+    found = await Segment.find_end_of(
+        actor, conversation["generation"], end=tail_seq - first, most=most
+    )
+    for segment in found:
+        base = first + segment["start"] + segment["length"] - len(segment["messages"])
+        # One that took in some of the tail since may show nothing but that.
+        if base < tail_seq:
+            return number(segment["messages"], base)[: tail_seq - base]
+    return []
+
+
+def number(messages: list[Raw], base: int) -> list[Placed]:
+    """Messages that follow one another, with their places."""
     return list(enumerate(messages, base))
 
 
-def _window(placed: list[Placed], start: int, end: int) -> list[Placed]:
-    """Those from `start` up to `end`, each once."""
+def window(placed: list[Placed], start: int, end: int) -> list[Placed]:
+    """Those from `start` up to `end`, each once.
+
+    Raises:
+        Moved: one is missing.
+    """
+    end = max(start, end)
+    if [seq for seq, _ in placed] == list(range(start, end)):
+        return placed
     by_seq = {seq: message for seq, message in placed if start <= seq < end}
-    if len(by_seq) != max(0, end - start):
+    if len(by_seq) != end - start:
         raise Moved
     return [(seq, by_seq[seq]) for seq in range(start, end)]
 
 
 def living(placed: list[Placed]) -> list[Placed]:
     """Without those that were removed."""
-    return [(seq, message) for seq, message in placed if is_living(message)]
+    return [each for each in placed if "deleted" not in each[1]]
 
 
 async def read_newest(actor: Actor, conversation: Raw, budget: int) -> list[Placed]:
@@ -181,74 +213,11 @@ async def read_newest(actor: Actor, conversation: Raw, budget: int) -> list[Plac
         Moved: the conversation changed since its document was read.
     """
     if not has_segments(conversation):
-        return living(_place(conversation["messages"], conversation["tail_seq"]))
+        return living(number(conversation["messages"], conversation["tail_seq"]))
     if conversation["message_bytes"] <= budget:
         return living(await _read_whole(actor, conversation))
     newest_first = _walk_back(actor, conversation, conversation["next_seq"])
     return (await _take(newest_first, budget=budget))[0][::-1]
-
-
-async def show_list(actor: Actor, heads: list[Raw], budget: int) -> list[Shown]:
-    """Conversations with their messages: the small ones whole, the others while the budget lasts.
-
-    Args:
-        actor: whose they are.
-        heads: their documents without messages.
-        budget: BSON bytes of messages; what does not fit whole shows its newest messages, or,
-            at the end of the budget, none.
-    """
-    whole = {head["_id"] for head in heads if head["message_bytes"] <= SURE_BYTES}
-    tails = set()
-    budget -= sum(head["message_bytes"] for head in heads if head["_id"] in whole)
-    for head in heads:
-        if head["_id"] in whole:
-            continue
-        if head["message_bytes"] <= budget:
-            whole.add(head["_id"])
-            budget -= head["message_bytes"]
-        elif head["tail_bytes"] <= budget:
-            tails.add(head["_id"])
-            budget -= head["tail_bytes"]
-    read = await Conversation.find_some(actor, [*whole, *tails])
-    long = [each for each in read.values() if each["_id"] in whole and has_segments(each)]
-    segments = await _read_segments(actor, long)
-    shown = []
-    for head in heads:
-        conversation = read.get(head["_id"])
-        if conversation is None:
-            shown.append(Shown(head, []))
-        else:
-            runs = segments.get(conversation["generation"], [])
-            shown.append(Shown(conversation, _assemble(conversation, runs)))
-    return shown
-
-
-async def _read_segments(actor: Actor, conversations: list[Raw]) -> dict[ObjectId, list[Raw]]:
-    by_generation: dict[ObjectId, list[Raw]] = {
-        conversation["generation"]: [] for conversation in conversations
-    }
-    if by_generation:
-        mine = Segment.owned_by(actor, generation={"$in": list(by_generation)})
-        async for segment in Segment.for_reading().find(mine):
-            by_generation[segment["generation"]].append(segment)
-    return by_generation
-
-
-def _assemble(conversation: Raw, segments: list[Raw]) -> list[Placed]:
-    """All that was read of a conversation, or its tail where the segments moved meanwhile."""
-    first = conversation["first_seq"]
-    tail = _place(conversation["messages"], conversation["tail_seq"])
-    placed = [
-        each
-        for segment in segments
-        for each in _place(segment["messages"], first + segment["start"])
-    ]
-    if not placed:
-        return living(tail)
-    try:
-        return living(_window(placed + tail, first, conversation["next_seq"]))
-    except Moved:
-        return living(tail)
 
 
 async def find_messages(actor: Actor, conversation: Raw, ids: Sequence[str]) -> list[Placed]:
@@ -258,14 +227,14 @@ async def find_messages(actor: Actor, conversation: Raw, ids: Sequence[str]) -> 
         Moved: the conversation changed since its document was read.
     """
     wanted = set(ids)
-    placed = _place(conversation["messages"], conversation["tail_seq"])
+    placed = number(conversation["messages"], conversation["tail_seq"])
     found = {each[1]["id"]: each for each in placed if each[1]["id"] in wanted}
     missing = wanted - found.keys()
     if missing and has_segments(conversation):
         mine = Segment.owned_by(actor, generation=conversation["generation"])
         segments = Segment.for_reading()
         async for segment in segments.find({**mine, "messages.id": {"$in": sorted(missing)}}):
-            for each in _place(segment["messages"], conversation["first_seq"] + segment["start"]):
+            for each in number(segment["messages"], conversation["first_seq"] + segment["start"]):
                 if each[1]["id"] in missing:
                     found[each[1]["id"]] = each
     return [found[message_id] for message_id in ids if message_id in found]
@@ -306,7 +275,7 @@ async def read_before(actor: Actor, conversation: Raw, before: int, limit: int) 
     Raises:
         Moved: the conversation changed since its document was read.
     """
-    runs = _walk_back(actor, conversation, before)
+    runs = _walk_back(actor, conversation, before, most=limit + 1)
     newest_first, has_more = await _take(runs, budget=WHOLE_BYTES, limit=limit)
     return _page(conversation, newest_first[::-1], has_more=has_more)
 

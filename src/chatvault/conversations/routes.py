@@ -14,8 +14,9 @@ from chatvault.conversations.headers import (
     ConditionalRepeatHeaders,
     ReadHeaders,
 )
+from chatvault.conversations.listing import MAX_LISTED
 from chatvault.conversations.models import Status
-from chatvault.conversations.reading import MAX_LISTED, Shown
+from chatvault.conversations.reading import Shown
 from chatvault.conversations.schemas import (
     ArchiveIn,
     ConversationCreate,

@@ -26,6 +26,8 @@ MAX_BYTES = 256 * 1024
 
 # An owner and a generation.
 Whose = tuple[ObjectId, ObjectId]
+# The same, where in the generation the wanted messages end, and how many are wanted.
+End = tuple[ObjectId, ObjectId, int, int]
 
 
 class Segment(Document):
@@ -48,6 +50,7 @@ class Segment(Document):
     messages: list[Message]
 
     reads: ClassVar[Batcher[Whose, list[Raw]]]
+    ends: ClassVar[Batcher[End, list[Raw]]]
 
     class Settings:
         """Beanie's."""
@@ -70,6 +73,7 @@ class Segment(Document):
     def bind_reads(cls) -> None:
         """Let reads share queries, for as long as the class is bound to its database."""
         cls.reads = Batcher(cls._find_many, max_size=32, concurrency=2)
+        cls.ends = Batcher(cls._find_ends, max_size=32, concurrency=2)
 
     @classmethod
     async def find_all_of(cls, actor: Actor, generation: ObjectId) -> list[Raw]:
@@ -83,6 +87,39 @@ class Segment(Document):
         async for segment in cls.for_reading().find({"$or": pairs} if pairs[1:] else pairs[0]):
             runs[segment["user_id"], segment["generation"]].append(segment)
         return [runs[pair] for pair in wanted]
+
+    @classmethod
+    async def find_end_of(
+        cls, actor: Actor, generation: ObjectId, *, end: int, most: int
+    ) -> list[Raw]:
+        """The segments that the messages before `end` lie in, each with its newest messages.
+
+        Args:
+            actor: whose they are.
+            generation: which ones.
+            end: the place after the wanted messages, counted from the generation's beginning.
+            most: how many messages of a segment are needed; there may be more, for others.
+        """
+        return await cls.ends.submit((actor.owner_id, generation, end, most))
+
+    @classmethod
+    async def _find_ends(cls, wanted: list[End]) -> list[list[Raw]]:
+        clauses = [
+            {
+                "user_id": owner,
+                "generation": generation,
+                "start": {"$gte": end - MAX_LENGTH, "$lt": end},
+                "$expr": {"$gte": [{"$add": ["$start", "$length"]}, end]},
+            }
+            for owner, generation, end in dict.fromkeys(each[:3] for each in wanted)
+        ]
+        shown = dict.fromkeys(("user_id", "generation", "start", "length"), True)
+        newest = {"messages": {"$slice": -max(most for *_, most in wanted)}}
+        runs: dict[Whose, list[Raw]] = {each[:2]: [] for each in wanted}
+        query = {"$or": clauses} if clauses[1:] else clauses[0]
+        async for segment in cls.for_reading().find(query, {**shown, **newest}):
+            runs[segment["user_id"], segment["generation"]].append(segment)
+        return [runs[each[:2]] for each in wanted]
 
     @classmethod
     def for_reading(cls) -> AsyncCollection[Raw]:

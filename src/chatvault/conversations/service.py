@@ -17,17 +17,10 @@ from chatvault.conversations.bulk import write_generation
 from chatvault.conversations.draft import Draft
 from chatvault.conversations.group import Change
 from chatvault.conversations.lane import Lane
+from chatvault.conversations.listing import LIST_BYTES, SURE_BYTES, show_list
 from chatvault.conversations.models import Conversation, Raw, Status
 from chatvault.conversations.preconditions import Precondition
-from chatvault.conversations.reading import (
-    LIST_BYTES,
-    SURE_BYTES,
-    WHOLE_BYTES,
-    Shown,
-    read_newest,
-    show_list,
-    steadily,
-)
+from chatvault.conversations.reading import WHOLE_BYTES, Shown, read_newest, steadily
 from chatvault.conversations.schemas import (
     ConversationCreate,
     ConversationPatch,

@@ -1,5 +1,7 @@
 """Stored conversations and messages as they are shown."""
 
+from operator import itemgetter
+
 from chatvault.agents.models import DEFAULT_AGENT_ID
 from chatvault.conversations.models import SUMMARY_FIELDS, Conversation, Raw
 from chatvault.conversations.reading import Placed, Shown
@@ -19,6 +21,10 @@ ABSENT: Raw = {
 }
 
 
+_NAMES = ("id", *SUMMARY_FIELDS)
+_VALUES = itemgetter("_id", *SUMMARY_FIELDS)
+
+
 def message_wire(placed: Placed) -> Raw:
     """A stored message as it is shown: its place, and the client's own fields beside ours."""
     seq, stored = placed
@@ -27,16 +33,26 @@ def message_wire(placed: Placed) -> Raw:
     return shown if extra is None else {**extra, **shown}
 
 
+def messages_wire(messages: list[Placed]) -> list[Raw]:
+    """Many of them, most without fields of the client's own."""
+    return [
+        {"id": stored["id"], "seq": seq, **stored}
+        if "extra" not in stored
+        else message_wire((seq, stored))
+        for seq, stored in messages
+    ]
+
+
 def summary_wire(stored: Raw) -> Raw:
     """A stored conversation as it is shown in a summary."""
-    known = {**ABSENT, **stored}
+    known = dict(zip(_NAMES, _VALUES({**ABSENT, **stored}), strict=True))
     known["agent_id"] = known["agent_id"] or DEFAULT_AGENT_ID
-    return {"id": stored["_id"], **{name: known[name] for name in SUMMARY_FIELDS}}
+    return known
 
 
 def conversation_wire(shown: Shown) -> Raw:
     """A stored conversation as it is shown with its messages."""
     wire = summary_wire(shown.conversation)
-    wire["messages"] = [message_wire(placed) for placed in shown.messages]
+    wire["messages"] = messages_wire(shown.messages)
     wire["messages_truncated"] = len(shown.messages) < shown.conversation["total_messages"]
     return wire

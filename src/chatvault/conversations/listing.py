@@ -1,0 +1,85 @@
+"""Showing a list of conversations with as many of their messages as the list has room for."""
+
+from bson import ObjectId
+
+from chatvault.actor import Actor
+from chatvault.conversations.models import Conversation, Raw
+from chatvault.conversations.reading import (
+    Moved,
+    Placed,
+    Shown,
+    has_segments,
+    living,
+    number,
+    window,
+)
+from chatvault.conversations.segments import Segment
+
+# What a list shows of messages, in BSON bytes; docs/api.md states it.
+LIST_BYTES = 8 * 1024 * 1024
+MAX_LISTED = 200
+# Up to this a conversation is whole in every answer, however long the list around it.
+SURE_BYTES = LIST_BYTES // MAX_LISTED
+
+
+async def show_list(actor: Actor, heads: list[Raw], budget: int) -> list[Shown]:
+    """Conversations with their messages: the small ones whole, the others while the budget lasts.
+
+    Args:
+        actor: whose they are.
+        heads: their documents without messages.
+        budget: BSON bytes of messages; what does not fit whole shows its newest messages, or,
+            at the end of the budget, none.
+    """
+    whole = {head["_id"] for head in heads if head["message_bytes"] <= SURE_BYTES}
+    tails = set()
+    budget -= sum(head["message_bytes"] for head in heads if head["_id"] in whole)
+    for head in heads:
+        if head["_id"] in whole:
+            continue
+        if head["message_bytes"] <= budget:
+            whole.add(head["_id"])
+            budget -= head["message_bytes"]
+        elif head["tail_bytes"] <= budget:
+            tails.add(head["_id"])
+            budget -= head["tail_bytes"]
+    read = await Conversation.find_some(actor, [*whole, *tails])
+    long = [each for each in read.values() if each["_id"] in whole and has_segments(each)]
+    segments = await _read_segments(actor, long)
+    shown = []
+    for head in heads:
+        conversation = read.get(head["_id"])
+        if conversation is None:
+            shown.append(Shown(head, []))
+        else:
+            runs = segments.get(conversation["generation"], [])
+            shown.append(Shown(conversation, _assemble(conversation, runs)))
+    return shown
+
+
+async def _read_segments(actor: Actor, conversations: list[Raw]) -> dict[ObjectId, list[Raw]]:
+    by_generation: dict[ObjectId, list[Raw]] = {
+        conversation["generation"]: [] for conversation in conversations
+    }
+    if by_generation:
+        mine = Segment.owned_by(actor, generation={"$in": list(by_generation)})
+        async for segment in Segment.for_reading().find(mine):
+            by_generation[segment["generation"]].append(segment)
+    return by_generation
+
+
+def _assemble(conversation: Raw, segments: list[Raw]) -> list[Placed]:
+    """All that was read of a conversation, or its tail where the segments moved meanwhile."""
+    first = conversation["first_seq"]
+    tail = number(conversation["messages"], conversation["tail_seq"])
+    placed = [
+        each
+        for segment in segments
+        for each in number(segment["messages"], first + segment["start"])
+    ]
+    if not placed:
+        return living(tail)
+    try:
+        return living(window(placed + tail, first, conversation["next_seq"]))
+    except Moved:
+        return living(tail)

@@ -19,6 +19,7 @@ from chatvault.health import CLIENT
 from chatvault.settings import Settings
 from chatvault.web import SETTINGS
 from factories import PASSWORD, account
+from twin import Twin
 
 pytest_plugins = ["commanding"]
 
@@ -130,3 +131,14 @@ async def elsewhere(
     assert (await browser.post("/auth/login", json=credentials)).status == 200
     yield browser
     await browser.close()
+
+
+@pytest.fixture
+async def twin() -> AsyncIterator[Twin]:
+    """A model that says what the test wrote for it, over the real wire."""
+    twin = Twin()
+    server = TestServer(twin.application())
+    await server.start_server()
+    twin.url = str(server.make_url("/v1"))
+    yield twin
+    await server.close()

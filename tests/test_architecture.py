@@ -23,7 +23,9 @@ from chatvault.actor import Actor, Door, Role
 from chatvault.app import ROUTES
 from chatvault.audit.recorder import Recorder
 from chatvault.database import DOCUMENTS
+from chatvault.idempotency import KeyReused
 from chatvault.middlewares import REFUSALS
+from chatvault.openapi import build_document
 from chatvault.replies.models import Reply
 from chatvault.routing import Operation
 from conftest import HttpClient, SignIn
@@ -79,6 +81,7 @@ SPEAK_MONGODB = {
     "replies/beginning.py": "the writes that a decision becomes",
     "replies/ending.py": "the writes that a decision becomes",
     "replies/events.py": "group commit of events",
+    "replies/once.py": "commits an answer that no conversation records",
     "replies/runner.py": "goes on after the driver's errors",
 }
 # The outermost doors, and who hands a failure on to each of those who wait for it.
@@ -451,6 +454,17 @@ class TestOperations:
             if operation.action is None:
                 assert operation.is_public, operation.path
                 assert operation.method == "GET"
+
+    def test_that_post_take_an_idempotency_key(self) -> None:
+        """Those under /auth are left out; tests/test_idempotency.py tries what becomes of it."""
+        document = build_document(OPERATIONS)
+        posts = [each for each in OPERATIONS if each.method == "POST"]
+        for operation in posts:
+            described = document["paths"][operation.path]["post"]
+            headers = {each["name"] for each in described["parameters"] if each["in"] == "header"}
+            takes_one = "Idempotency-Key" in headers
+            assert takes_one is not operation.path.startswith("/auth/"), operation.path
+            assert takes_one is (KeyReused in operation.errors), operation.path
 
     @each(PRIVATE)
     async def test_answer_401_to_the_anonymous_and_record_it(

@@ -1,6 +1,7 @@
 """Idempotency keys: which requests were carried out, so that a repeat gets the first answer."""
 
-from collections.abc import Awaitable, Callable
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
@@ -10,6 +11,7 @@ from bson import ObjectId
 from pymongo import IndexModel
 from pymongo.asynchronous.client_session import AsyncClientSession
 
+from chatvault import leases
 from chatvault.actor import Actor
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
@@ -165,3 +167,23 @@ async def act_once(
         repeatable.record_of(actor, answer), session=session
     )
     return answer
+
+
+@contextlib.asynccontextmanager
+async def in_turn(actor: Actor, repeat: Repeat | None) -> AsyncIterator[None]:
+    """Let a repeat wait until the first has come to its end, where that takes long.
+
+    Changes of MongoDB alone do without: their transactions conflict.
+
+    Args:
+        actor: who asks.
+        repeat: the request's key; without one nobody waits.
+
+    Raises:
+        PyMongoError: the database cannot be reached.
+    """
+    if repeat is None:
+        yield
+        return
+    async with leases.hold(f"repeat {actor.owner_id} {repeat.route} {repeat.key}"):
+        yield

@@ -1,11 +1,23 @@
 """Leases in server time: of many processes, one at a time does a job that needs doing once."""
 
-from datetime import datetime
-from typing import Any
+import asyncio
+import contextlib
+import uuid
+from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
+from typing import Any, ClassVar
 
 from beanie import Document
-from pymongo import ReturnDocument
-from pymongo.errors import DuplicateKeyError
+from pymongo import IndexModel, ReturnDocument
+from pymongo.errors import DuplicateKeyError, PyMongoError
+
+from chatvault.tasks import stop
+
+HELD_SECONDS = 10
+RENEW_SECONDS = 3.0
+POLL_SECONDS = 0.1
+# Nobody waits for a lease that ended so long ago: its process died.
+FORGOTTEN = timedelta(hours=1)
 
 
 class Lease(Document):
@@ -19,6 +31,7 @@ class Lease(Document):
         """Beanie's."""
 
         name = "leases"
+        indexes: ClassVar = [IndexModel("until", expireAfterSeconds=int(FORGOTTEN.total_seconds()))]
 
 
 async def take(job: str, *, holder: str, seconds: int) -> bool:
@@ -58,3 +71,29 @@ async def release(job: str, *, holder: str) -> None:
         PyMongoError: the database cannot be reached; the lease ends by itself.
     """
     await Lease.get_pymongo_collection().delete_one({"_id": job, "holder": holder})
+
+
+@contextlib.asynccontextmanager
+async def hold(job: str) -> AsyncIterator[None]:
+    """Wait for a lease, keep it for as long as the work takes, and let the next one begin.
+
+    Raises:
+        PyMongoError: the database cannot be reached; nothing was begun.
+    """
+    holder = uuid.uuid4().hex
+    while not await take(job, holder=holder, seconds=HELD_SECONDS):  # noqa: ASYNC110  # other processes set no event
+        await asyncio.sleep(POLL_SECONDS)
+    renewing = asyncio.create_task(_renew(job, holder))
+    try:
+        yield
+    finally:
+        await stop(renewing)
+        with contextlib.suppress(PyMongoError):  # it ends by itself
+            await release(job, holder=holder)
+
+
+async def _renew(job: str, holder: str) -> None:
+    while True:
+        await asyncio.sleep(RENEW_SECONDS)
+        with contextlib.suppress(PyMongoError):  # the next try may come in time
+            await take(job, holder=holder, seconds=HELD_SECONDS)

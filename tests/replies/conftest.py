@@ -1,26 +1,14 @@
-"""Fixtures: a model's twin, over the real wire, and an application that is configured for it."""
+"""Fixtures: an application that is configured for a model's twin."""
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from aiohttp.test_utils import TestServer
 from pydantic import SecretStr
 
 from chatvault.settings import Provider, Settings
 from twin import Twin
 
 KEY = "sk-the-providers-secret-key"
-
-
-@pytest.fixture
-async def twin() -> AsyncIterator[Twin]:
-    twin = Twin()
-    server = TestServer(twin.application())
-    await server.start_server()
-    twin.url = str(server.make_url("/v1"))
-    yield twin
-    await server.close()
 
 
 @pytest.fixture

@@ -65,7 +65,7 @@ def repeatable_append(
         return None
 
     async def recall(result: Raw, session: AsyncClientSession) -> Appended:
-        head = await Conversation.find_place(actor, conversation_id, session)
+        head = await Conversation.find_for_repeat(actor, conversation_id, session)
         if head is None:
             raise NotFound("Conversation not found")
         [first, *_] = ids = result["message_ids"]

@@ -220,12 +220,14 @@ class Conversation(Document):
         return await cls.reads.submit((actor.owner_id, conversation_id))
 
     @classmethod
-    async def find_place(
+    async def find_for_repeat(
         cls, actor: Actor, conversation_id: ObjectId, session: AsyncClientSession
     ) -> Raw | None:
-        """Where its messages lie, read in a transaction; None if it is not the actor's."""
+        """What repeated requests ask about, read in their transaction."""
         return await cls.get_pymongo_collection().find_one(
-            cls.owned_by(actor, _id=conversation_id), {"generation": True}, session=session
+            cls.owned_by(actor, _id=conversation_id),
+            {"generation": True, "summary": True},
+            session=session,
         )
 
     @classmethod

@@ -91,7 +91,7 @@ async def create(
 def _repeatable(actor: Actor, repeat: Repeat) -> Repeatable[ObjectId]:
     async def recall(result: Raw, session: AsyncClientSession) -> ObjectId:
         conversation_id: ObjectId = result["conversation_id"]
-        if await Conversation.find_place(actor, conversation_id, session) is None:
+        if await Conversation.find_for_repeat(actor, conversation_id, session) is None:
             raise NotFound("Conversation not found")
         return conversation_id
 

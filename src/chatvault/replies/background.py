@@ -1,10 +1,12 @@
 """Titles and summaries, made behind the answers and tried again after a crash."""
 
 import asyncio
+from collections.abc import Callable
 from datetime import timedelta
 
 import structlog
 from bson import ObjectId
+from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import PyMongoError
 
 from chatvault.actor import Actor, Door
@@ -15,11 +17,12 @@ from chatvault.audit.actions import Action
 from chatvault.conversations.draft import Draft
 from chatvault.conversations.group import Change
 from chatvault.conversations.lane import Lane
-from chatvault.conversations.models import DEFAULT_TITLE, Raw
+from chatvault.conversations.models import DEFAULT_TITLE, Conversation, Raw
 from chatvault.conversations.reading import Placed, read_after, steadily
 from chatvault.conversations.schemas import MAX_TITLE
-from chatvault.errors import ChatvaultError, NotFound
+from chatvault.errors import Busy, ChatvaultError, NotFound
 from chatvault.fields import now
+from chatvault.idempotency import IdempotencyRecord, Repeat, Repeatable, in_turn
 from chatvault.replies.models import Job, JobKind
 from chatvault.replies.planning import read
 from chatvault.replies.provider import Ask, Models
@@ -122,20 +125,38 @@ class Background:
                 draft.set(now(), title=title)
                 draft.entries.append(audit.entry(actor, Action.CONVERSATION_TITLE, conversation_id))
 
-        await self._lane.submit(_change(actor, Action.CONVERSATION_TITLE, conversation_id, decide))
+        await self._lane.submit(
+            Change(
+                actor=actor,
+                action=Action.CONVERSATION_TITLE,
+                where=("_id", conversation_id),
+                decide=decide,
+            )
+        )
 
-    async def summarize(self, actor: Actor, *, conversation_id: ObjectId) -> str | None:
+    async def summarize(
+        self, actor: Actor, *, conversation_id: ObjectId, repeat: Repeat | None = None
+    ) -> str | None:
         """Summarise all messages, those that a summary tells of by that; None if too few.
 
         Raises:
-            NotFound: the actor has no such conversation.
+            NotFound: the actor has no such conversation, or, in a repeat, no summary any more.
             ModelNotConfigured: there is no model.
             ModelFailed: the model failed.
+            KeyReused: the key came with another request.
         """
+        async with in_turn(actor, repeat):
+            if repeat is not None and await IdempotencyRecord.exists(actor, repeat):
+                return await self._lane.submit(_recalling(actor, conversation_id, repeat))
+            return await self._summarize(actor, conversation_id, repeat)
+
+    async def _summarize(
+        self, actor: Actor, conversation_id: ObjectId, repeat: Repeat | None
+    ) -> str | None:
         conversation = await read(actor, conversation_id)
         if conversation["total_messages"] < TOO_SHORT:
-            await self._keep(actor, conversation, None, conversation.get("summary_seq", 0))
-            return None
+            seq = conversation.get("summary_seq", 0)
+            return await self._keep(actor, conversation, None, seq, repeat)
         summary: str | None = conversation.get("summary")
         told = max(conversation.get("summary_seq", 0), conversation["first_seq"])
         while page := await _messages(actor, conversation_id, told - 1, PAGE):
@@ -145,13 +166,14 @@ class Background:
                 await self._ask(actor, conversation, JobKind.SUMMARY, SUMMARY_PROMPT, text)
             ).strip()
             told = page[-1][0] + 1
-        await self._keep(actor, conversation, summary, told)
-        return summary
+        return await self._keep(actor, conversation, summary, told, repeat)
 
-    async def _keep(self, actor: Actor, before: Raw, summary: str | None, told: int) -> None:
+    async def _keep(
+        self, actor: Actor, before: Raw, summary: str | None, told: int, repeat: Repeat | None
+    ) -> str | None:
         conversation_id = before["_id"]
 
-        def decide(draft: Draft) -> None:
+        def decide(draft: Draft) -> str | None:
             head = draft.head
             is_same = head["generation"] == before["generation"] and head.get(
                 "summary_seq", 0
@@ -159,10 +181,9 @@ class Background:
             if is_same and summary is not None and summary != head.get("summary"):
                 draft.set(now(), summary=summary, summary_seq=told)
             draft.entries.append(audit.entry(actor, Action.CONVERSATION_SUMMARIZE, conversation_id))
+            return summary
 
-        await self._lane.submit(
-            _change(actor, Action.CONVERSATION_SUMMARIZE, conversation_id, decide)
-        )
+        return await self._lane.submit(_summarizing(actor, conversation_id, repeat, decide))
 
     async def _ask(
         self, actor: Actor, conversation: Raw, kind: JobKind, prompt: str, text: str
@@ -205,10 +226,43 @@ class Background:
         return said
 
 
-def _change(
-    actor: Actor, action: Action, conversation_id: ObjectId, decide: object
-) -> Change[None]:
-    return Change(actor=actor, action=action, where=("_id", conversation_id), decide=decide)  # type: ignore[arg-type]  # a closure
+def _summarizing(
+    actor: Actor,
+    conversation_id: ObjectId,
+    repeat: Repeat | None,
+    decide: Callable[[Draft], str | None],
+) -> Change[str | None]:
+    return Change(
+        actor=actor,
+        action=Action.CONVERSATION_SUMMARIZE,
+        where=("_id", conversation_id),
+        decide=decide,
+        repeatable=None if repeat is None else _repeatable(actor, conversation_id, repeat),
+    )
+
+
+def _recalling(actor: Actor, conversation_id: ObjectId, repeat: Repeat) -> Change[str | None]:
+    def decide(_draft: Draft) -> str | None:
+        raise Busy(retry_after=1)  # the record has expired at this very moment
+
+    return _summarizing(actor, conversation_id, repeat, decide)
+
+
+def _repeatable(actor: Actor, conversation_id: ObjectId, repeat: Repeat) -> Repeatable[str | None]:
+    async def recall(result: Raw, session: AsyncClientSession) -> str | None:
+        found = await Conversation.find_for_repeat(actor, conversation_id, session)
+        if found is None:
+            raise NotFound("Conversation not found")
+        summary: str | None = found.get("summary")
+        if result["made"] and summary is None:
+            raise NotFound("The summary was made, and is gone since")
+        return summary if result["made"] else None
+
+    return Repeatable(
+        repeat,
+        remember=lambda made: {"conversation_id": conversation_id, "made": made is not None},
+        recall=recall,
+    )
 
 
 async def _messages(

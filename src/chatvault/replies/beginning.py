@@ -83,7 +83,12 @@ def beginning(actor: Actor, start: Start, repeat: Repeat | None) -> Change[Begun
     )
 
 
-def recalling(actor: Actor, conversation_id: ObjectId, repeat: Repeat) -> Change[Begun]:
+def recalling(
+    actor: Actor,
+    conversation_id: ObjectId,
+    repeat: Repeat,
+    action: Action = Action.REPLY_CREATE,
+) -> Change[Begun]:
     """The change that finds out which reply a repeated request began."""
 
     def decide(_draft: Draft) -> Begun:
@@ -91,7 +96,7 @@ def recalling(actor: Actor, conversation_id: ObjectId, repeat: Repeat) -> Change
 
     return Change(
         actor=actor,
-        action=Action.REPLY_CREATE,
+        action=action,
         where=("_id", conversation_id),
         decide=decide,
         repeatable=_repeatable(actor, repeat, conversation_id),
@@ -100,7 +105,7 @@ def recalling(actor: Actor, conversation_id: ObjectId, repeat: Repeat) -> Change
 
 def _repeatable(actor: Actor, repeat: Repeat, conversation_id: ObjectId) -> Repeatable[Begun]:
     async def recall(result: Raw, session: AsyncClientSession) -> Begun:
-        if await Conversation.find_place(actor, conversation_id, session) is None:
+        if await Conversation.find_for_repeat(actor, conversation_id, session) is None:
             raise NotFound("Conversation not found")
         return Begun(result["reply_id"])
 

@@ -12,21 +12,27 @@ from chatvault.actor import Actor
 from chatvault.agents.models import ModelNotConfigured
 from chatvault.audit.actions import Action
 from chatvault.errors import ChatvaultError, NotFound, Throttled
+from chatvault.idempotency import KeyReused
 from chatvault.replies import errors
 from chatvault.replies.completions import complete
 from chatvault.replies.provider import Models, Piece
 from chatvault.replies.routes import DESK, EVENT_STREAM, STREAM_HEADERS
 from chatvault.replies.schemas import CompletionIn, ConversationHeaders, GpuOut, ModelOut
+from chatvault.replies.spoken import Said
 from chatvault.routing import Routes
-from chatvault.web import json_response, to_json
+from chatvault.web import RepeatHeaders, json_response, repeat_of, to_json
 
 MODELS = web.AppKey("models", Models)
 REFUSALS = (
-    *(ModelNotConfigured, Throttled, NotFound, errors.ConversationArchived),
+    *(ModelNotConfigured, Throttled, NotFound, KeyReused, errors.ConversationArchived),
     *(errors.TokenLimitReached, *errors.FAILURES),
 )
 MEDIA = ("application/json", EVENT_STREAM)
 routes = Routes("completions")
+
+
+class CompletionHeaders(ConversationHeaders, RepeatHeaders):
+    """Where an exchange is to be recorded, and how a repeat of it is known."""
 
 
 @routes.route("GET", "/model/current", None, returns=ModelOut)
@@ -54,7 +60,7 @@ async def gpu_health(_request: web.Request) -> web.StreamResponse:
     errors=REFUSALS,
 )
 async def complete_chat(
-    request: web.Request, actor: Actor, headers: ConversationHeaders, body: CompletionIn
+    request: web.Request, actor: Actor, headers: CompletionHeaders, body: CompletionIn
 ) -> web.StreamResponse:
     """Answer a chat through the configured model, recording it where a conversation is named."""
     return await _complete(request, actor, headers, body)
@@ -69,14 +75,14 @@ async def complete_chat(
     errors=REFUSALS,
 )
 async def complete_chat_v1(
-    request: web.Request, actor: Actor, headers: ConversationHeaders, body: CompletionIn
+    request: web.Request, actor: Actor, headers: CompletionHeaders, body: CompletionIn
 ) -> web.StreamResponse:
     """The same, under the path that OpenAI's clients add."""
     return await _complete(request, actor, headers, body)
 
 
 async def _complete(
-    request: web.Request, actor: Actor, headers: ConversationHeaders, body: CompletionIn
+    request: web.Request, actor: Actor, headers: CompletionHeaders, body: CompletionIn
 ) -> web.StreamResponse:
     pieces = await complete(
         actor,
@@ -84,40 +90,30 @@ async def _complete(
         request.app[MODELS],
         wanted=body,
         conversation_id=headers.conversation_id,
+        repeat=await repeat_of(request, headers, beside=str(headers.conversation_id or "")),
     )
     async with contextlib.aclosing(pieces):
         if body.stream:
-            return await _stream(request, pieces, with_usage=body.wants_usage)
+            is_kept = headers.key is not None
+            return await _stream(request, pieces, with_usage=body.wants_usage, is_kept=is_kept)
         return json_response(await _whole(pieces))
 
 
 async def _whole(pieces: AsyncGenerator[Piece, None]) -> dict[str, Any]:
     """The answer in one piece."""
-    text, model, reason = "", "", "stop"
-    usage: tuple[int, int] = (0, 0)
-    calls: dict[int, dict[str, Any]] = {}
+    said = Said()
     async for piece in pieces:
-        text += piece.text
-        model = piece.raw.get("model") or model
-        reason = piece.finish_reason or reason
-        usage = piece.usage or usage
-        for part in piece.calls:
-            call = calls.setdefault(
-                part["index"],
-                {"id": "", "type": "function", "function": {"name": "", "arguments": ""}},
-            )
-            call["id"] = part.get("id") or call["id"]
-            for name, value in (part.get("function") or {}).items():
-                call["function"][name] += value or ""
-    message: dict[str, Any] = {"role": "assistant", "content": text}
-    if calls:
-        message["tool_calls"] = [call for _, call in sorted(calls.items())]
+        said.take(piece)
+    usage = said.usage or (0, 0)
+    message: dict[str, Any] = {"role": "assistant", "content": said.text}
+    if said.calls:
+        message["tool_calls"] = [call for _, call in sorted(said.calls.items())]
     return {
-        "id": f"chatcmpl-{uuid.uuid4().hex}",
+        "id": said.last.get("id") or f"chatcmpl-{uuid.uuid4().hex}",
         "object": "chat.completion",
-        "created": int(time.time()),
-        "model": model,
-        "choices": [{"index": 0, "message": message, "finish_reason": reason}],
+        "created": said.last.get("created") or int(time.time()),
+        "model": said.model,
+        "choices": [{"index": 0, "message": message, "finish_reason": said.finish_reason}],
         "usage": {
             "prompt_tokens": usage[0],
             "completion_tokens": usage[1],
@@ -127,9 +123,20 @@ async def _whole(pieces: AsyncGenerator[Piece, None]) -> dict[str, Any]:
 
 
 async def _stream(
-    request: web.Request, pieces: AsyncGenerator[Piece, None], *, with_usage: bool
+    request: web.Request,
+    pieces: AsyncGenerator[Piece, None],
+    *,
+    with_usage: bool,
+    is_kept: bool,
 ) -> web.StreamResponse:
-    """The chunks as they come; what fails before the first of them is a plain refusal."""
+    """The chunks as they come; what fails before the first of them is a plain refusal.
+
+    Args:
+        request: the one that is answered.
+        pieces: of the answer.
+        with_usage: show its tokens too.
+        is_kept: whoever repeats the request gets it, so it comes to its end without a listener.
+    """
     first = await anext(pieces, None)
     response = web.StreamResponse(headers=STREAM_HEADERS)
     await response.prepare(request)
@@ -140,7 +147,10 @@ async def _stream(
             await _write(response, piece, with_usage=with_usage)
         await response.write(b"data: [DONE]\n\n")
     except ConnectionError:
-        pass
+        if is_kept:
+            with contextlib.suppress(ChatvaultError):
+                async for _ in pieces:
+                    pass
     except ChatvaultError as error:
         shown = {"error": {"message": error.detail, "type": "server_error", "code": error.code}}
         await response.write(b"data: " + to_json(shown) + b"\n\n")

@@ -12,15 +12,16 @@ from chatvault.agents import service as agents
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.conversations.models import Raw
-from chatvault.errors import InvalidInput
-from chatvault.fields import now
-from chatvault.replies.beginning import Start, beginning
-from chatvault.replies.errors import failure_of
-from chatvault.replies.models import Kind
+from chatvault.errors import InvalidInput, NotFound
+from chatvault.idempotency import IdempotencyRecord, Repeat
+from chatvault.replies.beginning import Stale, Start, beginning, recalling
+from chatvault.replies.models import Kind, Reply
+from chatvault.replies.once import answer_once
 from chatvault.replies.planning import Turn, read
 from chatvault.replies.provider import Ask, Models, Piece
 from chatvault.replies.schemas import CompletionIn
-from chatvault.replies.service import Desk
+from chatvault.replies.service import Desk, follow
+from chatvault.replies.spoken import Said, failure_in, signed, speak_again, usage_of
 from chatvault.usage.models import Usage
 
 
@@ -31,10 +32,20 @@ async def complete(
     *,
     wanted: CompletionIn,
     conversation_id: ObjectId | None,
+    repeat: Repeat | None = None,
 ) -> AsyncGenerator[Piece, None]:
     """The answer's pieces; by the last of them, all is stored.
 
+    Args:
+        actor: who asks.
+        desk: what replies are made with.
+        models: are asked.
+        wanted: the request.
+        conversation_id: the conversation that records the exchange, if one does.
+        repeat: the request's key, if it has one.
+
     Raises:
+        KeyReused: the key came with another request.
         ModelNotConfigured: there is no model.
         InvalidInput: there is nothing to answer.
         Throttled: too many in this minute.
@@ -47,7 +58,9 @@ async def complete(
     await desk.rate.admit(str(actor.owner_id))
     limit = min(wanted.limit or desk.max_tokens, desk.max_tokens)
     if conversation_id is not None:
-        return await _recorded(actor, desk, wanted, conversation_id, limit)
+        if (pieces := await _again(actor, desk, conversation_id, repeat)) is not None:
+            return pieces
+        return await _recorded(actor, desk, wanted, conversation_id, limit, repeat)
     ask = Ask(
         provider=provider,
         model=found.model,
@@ -56,43 +69,57 @@ async def complete(
         max_tokens=limit,
         options=wanted.options(),
     )
+    if repeat is not None:
+        return answer_once(
+            actor, models, desk.tokenizer, ask=ask, repeat=repeat, streams=wanted.stream
+        )
     await desk.recorder.record(audit.entry(actor, Action.CHAT_COMPLETE))
     return _plain(actor, desk, models, ask)
 
 
 async def _plain(actor: Actor, desk: Desk, models: Models, ask: Ask) -> AsyncGenerator[Piece, None]:
-    tokens: tuple[int, int] | None = None
-    said = ""
+    said = Said()
     try:
         async for piece in models.stream(ask):
-            tokens = piece.usage or tokens
-            said += piece.text
+            said.take(piece)
             yield piece
     finally:
-        if tokens is not None or said:
-            counted = await asyncio.to_thread(_count, desk, ask, said) if tokens is None else tokens
-            await Usage.get_pymongo_collection().insert_one(
-                Usage.of(
-                    actor,
-                    conversation_id=None,
-                    agent_id=None,
-                    purpose=Kind.COMPLETION.value,
-                    provider=ask.provider,
-                    model=ask.model,
-                    tokens=counted,
-                    at=now(),
-                    counted_here=tokens is None,
-                )
-            )
+        if said.usage is not None or said.text:
+            usage = await usage_of(actor, desk.tokenizer, ask, said)
+            await Usage.get_pymongo_collection().insert_one(usage)
 
 
-def _count(desk: Desk, ask: Ask, said: str) -> tuple[int, int]:
-    asked = desk.tokenizer.count_context(ask.messages, ask.model)
-    return asked, desk.tokenizer.count(said, ask.model)
+async def _again(
+    actor: Actor, desk: Desk, conversation_id: ObjectId, repeat: Repeat | None
+) -> AsyncGenerator[Piece, None] | None:
+    """The recorded answer to a request that was carried out before; None if it was not."""
+    if repeat is None or not await IdempotencyRecord.exists(actor, repeat):
+        return None
+    try:
+        recalling_it = recalling(actor, conversation_id, repeat, Action.CHAT_COMPLETE)
+        begun = await desk.lane.submit(recalling_it)
+    except Stale:  # the record has expired at this very moment
+        return None
+    return await _followed(actor, desk, conversation_id, begun.reply_id)
+
+
+async def _followed(
+    actor: Actor, desk: Desk, conversation_id: ObjectId, reply_id: ObjectId
+) -> AsyncGenerator[Piece, None]:
+    reply = await Reply.find_raw(actor, conversation_id, reply_id)
+    if reply is None:
+        raise NotFound("Reply not found")
+    events = follow(actor, desk, conversation_id=conversation_id, reply_id=reply_id)
+    return speak_again(reply_id, reply["model"], events)
 
 
 async def _recorded(
-    actor: Actor, desk: Desk, wanted: CompletionIn, conversation_id: ObjectId, limit: int
+    actor: Actor,
+    desk: Desk,
+    wanted: CompletionIn,
+    conversation_id: ObjectId,
+    limit: int,
+    repeat: Repeat | None,
 ) -> AsyncGenerator[Piece, None]:
     """Record the exchange; its tokens are set aside before the model is asked."""
     conversation = await read(actor, conversation_id)
@@ -117,9 +144,10 @@ async def _recorded(
         max_tokens=limit,
         options=wanted.options(),
     )
-    begun = await desk.lane.submit(beginning(actor, start, None))
+    begun = await desk.lane.submit(beginning(actor, start, repeat))
     run = begun.run
-    assert run is not None  # noqa: S101  # there was no key to recall it by
+    if run is None:
+        return await _followed(actor, desk, conversation_id, begun.reply_id)
     run.pieces = asyncio.Queue()
     run.live.publish(list(begun.events))
     desk.runner.launch(run)
@@ -127,13 +155,10 @@ async def _recorded(
     async def pieces() -> AsyncGenerator[Piece, None]:
         assert run.pieces is not None  # noqa: S101  # set above
         while (piece := await run.pieces.get()) is not None:
-            yield piece
+            yield piece if repeat is None else signed(begun.reply_id, piece)
         last = run.live.events[-1]
         if last.type == "error":
-            failure = failure_of(last.data["code"])
-            failure.detail = last.data["detail"]
-            failure.retry_after = last.data.get("retry_after")
-            raise failure
+            raise failure_in(last.data)
 
     return pieces()
 

@@ -33,7 +33,7 @@ class Live:
         actor: whose it is.
     """
 
-    def __init__(self, actor: Actor, conversation_id: ObjectId, reply_id: ObjectId) -> None:
+    def __init__(self, actor: Actor, conversation_id: ObjectId | None, reply_id: ObjectId) -> None:
         self.actor = actor
         self.conversation_id = conversation_id
         self.reply_id = reply_id

@@ -107,13 +107,14 @@ class ReplyEvents(Document):
     """Some events of a reply, in order; numbers begin with 1.
 
     Attributes:
+        conversation_id: None where no conversation records the answer.
         first: the number of the first.
         last: the number of the last.
         events: each with `type` and `data`.
     """
 
     user_id: Id
-    conversation_id: Id
+    conversation_id: Id | None
     reply_id: Id
     first: int
     last: int

@@ -176,13 +176,16 @@ async def get_context(
     "/conversations/{conversation_id}/summary",
     Action.CONVERSATION_SUMMARIZE,
     returns=SummaryOut,
-    errors=(ModelNotConfigured, Throttled, *errors.FAILURES),
+    errors=(ModelNotConfigured, Throttled, KeyReused, *errors.FAILURES),
 )
 async def summarize(
-    request: web.Request, actor: Actor, path: ConversationPath
+    request: web.Request, actor: Actor, path: ConversationPath, headers: RepeatHeaders
 ) -> web.StreamResponse:
     """Summarise a conversation in two or three sentences."""
+    repeat = await repeat_of(request, headers)
     await request.app[DESK].rate.admit(str(actor.owner_id))
-    summary = await request.app[SUMMARIES].summarize(actor, conversation_id=path.conversation_id)
+    summary = await request.app[SUMMARIES].summarize(
+        actor, conversation_id=path.conversation_id, repeat=repeat
+    )
     detail = "Conversation too short to summarize" if summary is None else None
     return json_response({"summary": summary, "detail": detail})

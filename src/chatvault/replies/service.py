@@ -32,6 +32,7 @@ from chatvault.replies.models import Kind, Reply, State
 from chatvault.replies.planning import plan, read, refusal, tokens_left
 from chatvault.replies.runner import Runner
 from chatvault.replies.schemas import ReplyIn
+from chatvault.replies.spoken import failure_in
 from chatvault.tokens import Tokenizer
 
 ATTEMPTS = 5
@@ -201,10 +202,7 @@ async def wait(actor: Actor, desk: Desk, *, conversation_id: ObjectId, reply_id:
         if event.type == "message_stored":
             asked = event.data["message"]
         elif event.type == "error":
-            failure = failure_of(event.data["code"])
-            failure.detail = event.data["detail"]
-            failure.retry_after = event.data.get("retry_after")
-            raise failure
+            raise failure_in(event.data)
         elif event.type == "completed":
             ended = dict(event.data)
             return {**ended, "user_message": asked, "assistant_message": ended.pop("message")}
@@ -248,10 +246,10 @@ async def cancel(
     async def recall(_result: Raw, _session: AsyncClientSession) -> None:
         """What became of it is read below."""
 
-    known = None
+    known: Repeatable[None] | None = None
     if repeat is not None:
         result = {"conversation_id": conversation_id}
-        known = Repeatable[None](repeat, remember=lambda _: result, recall=recall)
+        known = Repeatable(repeat, remember=lambda _: result, recall=recall)
     await transaction(lambda session: act_once(actor, Action.REPLY_CANCEL, known, session, ask))
     desk.runner.cancel(reply_id)
     with contextlib.suppress(TimeoutError):

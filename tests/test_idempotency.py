@@ -1,0 +1,377 @@
+"""Idempotency-Key on every POST but those under /auth: done once, and answered again the same."""
+
+import asyncio
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import bson
+import pytest
+from aiohttp import ClientResponse
+from pydantic import SecretStr
+
+from answers import problem
+from chatvault.app import ROUTES
+from chatvault.settings import Provider, Settings
+from conftest import HttpClient
+from factories import begin, message
+from talking import ask, path_of, said, settled, until
+from twin import Act, Twin
+
+KEY = {"Idempotency-Key": "once"}
+HELLO = {"messages": [{"role": "user", "content": "Hello"}]}
+POSTS = [
+    operation
+    for routes in ROUTES
+    for operation in routes
+    if operation.method == "POST" and not operation.path.startswith("/auth/")
+]
+# To each its body, and another one; those that need none are given one as well.
+BODIES: dict[str, tuple[Any, Any]] = {
+    "/agents": ({"name": "Helper"}, {"name": "Other"}),
+    "/conversations": ({"messages": [message("a")]}, {"messages": [message("b")]}),
+    "/conversations/{conversation_id}/archive": ({"archived": True}, {"archived": False}),
+    "/conversations/{conversation_id}/messages": (message("a"), message("b")),
+    "/conversations/{conversation_id}/messages:batch": (
+        {"messages": [message("a"), message("b")]},
+        {"messages": [message("a")]},
+    ),
+    "/conversations/{conversation_id}/replies": ({"content": "Hello"}, {"content": "Other"}),
+    "/conversations/{conversation_id}/replies/{reply_id}/cancel": (None, {}),
+    "/conversations/{conversation_id}/summary": (None, {}),
+    "/chat/completions": (HELLO, {**HELLO, "seed": 1}),
+    "/v1/chat/completions": (HELLO, {**HELLO, "seed": 1}),
+}
+# What every request leaves, and what other processes do meanwhile.
+UNTOLD = {"audit_logs", "audit_blocks", "leases", "rate_limits", "sessions"}
+
+each = pytest.mark.parametrize("path", BODIES)
+
+
+@pytest.fixture
+def settings(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, twin: Twin) -> Settings:
+    provider = Provider(base_url=twin.url, api_key=SecretStr("sk"), model="gpt-twin")
+    return Settings(
+        data_dir=tmp_path,
+        bcrypt_rounds=4,
+        mongodb_database="tests",
+        providers={"twin": provider},
+        provider_timeout=5.0,
+        replies_per_minute=1000,
+    )
+
+
+@dataclass(frozen=True)
+class Place:
+    """A conversation of Alice's with an answer in it."""
+
+    conversation: dict[str, Any]
+    reply_id: str
+
+    def path(self, path: str) -> str:
+        return path.format(conversation_id=self.conversation["id"], reply_id=self.reply_id)
+
+
+@pytest.fixture
+async def place(alice: HttpClient, twin: Twin) -> Place:
+    conversation = await begin(alice, title="T", messages=[message("a"), message("b")])
+    exchange = await ask(alice, conversation)
+    return Place(conversation, exchange["reply_id"])
+
+
+async def stored(database: Any) -> dict[str, list[Any]]:
+    """All that lies in the database."""
+    names = set(await database.list_collection_names()) - UNTOLD
+    return {name: await database[name].find({}).sort("_id").to_list() for name in sorted(names)}
+
+
+async def left_by(database: Any, answer: ClientResponse) -> list[tuple[str, str | None, Any]]:
+    mine = {"request_id": answer.headers["X-Request-ID"]}
+    entries = await database.audit_logs.find(mine).sort("_id").to_list()
+    return [(entry["outcome"], entry["code"], entry["details"]) for entry in entries]
+
+
+class TestEveryPost:
+    def test_is_known_to_these_tests(self) -> None:
+        assert {operation.path for operation in POSTS} == BODIES.keys()
+
+    @each
+    async def test_repeated_does_nothing_and_answers_the_same(
+        self,
+        alice: HttpClient,
+        elsewhere: HttpClient,
+        place: Place,
+        twin: Twin,
+        database: Any,
+        path: str,
+    ) -> None:
+        body, _ = BODIES[path]
+        first = await alice.post(place.path(path), json=body, headers=KEY)
+        assert first.status in {200, 201}, await first.text()
+        shown = await first.json()
+        before, asked = await stored(database), len(twin.requests + twin.behind)
+
+        for browser in (alice, elsewhere):
+            again = await browser.post(place.path(path), json=body, headers=KEY)
+
+            assert again.status == first.status
+            assert await again.json() == shown
+            assert await stored(database) == before
+            assert len(twin.requests + twin.behind) == asked
+            assert await left_by(database, again) == [("success", None, {"replayed": True})]
+
+    @each
+    async def test_at_once_is_done_once(
+        self,
+        alice: HttpClient,
+        elsewhere: HttpClient,
+        place: Place,
+        twin: Twin,
+        database: Any,
+        path: str,
+    ) -> None:
+        asked = len(twin.requests + twin.behind)
+        twin.usual = twin.summary = Act(chunks=["Once"], pause=0.2)
+        body, _ = BODIES[path]
+
+        answers = await asyncio.gather(
+            *(
+                browser.post(place.path(path), json=body, headers=KEY)
+                for browser in (alice, elsewhere) * 4
+            )
+        )
+
+        shown = [await answer.json() for answer in answers]
+        assert {answer.status for answer in answers} <= {200, 201}, shown
+        assert all(one == shown[0] for one in shown)
+        assert len(twin.requests + twin.behind) - asked <= 1
+        entries = [await left_by(database, answer) for answer in answers]
+        assert entries.count([("success", None, {"replayed": True})]) == 7
+        assert await database.idempotency_records.count_documents({}) == 1
+        assert await database.leases.count_documents({"_id": {"$regex": "^repeat"}}) == 0
+
+    @each
+    async def test_with_another_body_is_refused(
+        self, alice: HttpClient, place: Place, database: Any, path: str
+    ) -> None:
+        one, other = BODIES[path]
+        assert (await alice.post(place.path(path), json=one, headers=KEY)).status < 300
+        before = await stored(database)
+
+        refused = await alice.post(place.path(path), json=other, headers=KEY)
+
+        await problem(refused, 422, "idempotency_key_reused")
+        assert await stored(database) == before
+
+    @each
+    async def test_refuses_a_key_that_is_none(
+        self, alice: HttpClient, place: Place, database: Any, path: str
+    ) -> None:
+        before = await stored(database)
+        answer = await alice.post(
+            place.path(path), json=BODIES[path][0], headers={"Idempotency-Key": "a b"}
+        )
+        await problem(answer, 422, "invalid_input")
+        assert await stored(database) == before
+
+    @each
+    async def test_is_remembered_without_its_words(
+        self, alice: HttpClient, place: Place, twin: Twin, database: Any, path: str
+    ) -> None:
+        twin.usual = twin.summary = Act(chunks=["ZEBRA"])
+        body = json.loads(json.dumps(BODIES[path][0]).replace("Hello", "ZEBRA"))
+        answer = await alice.post(place.path(path), json=body, headers=KEY)
+        assert answer.status < 300
+        [record] = await database.idempotency_records.find({}).to_list()
+        assert b"ZEBRA" not in bson.encode(record)
+        assert record.keys() == {
+            "_id", "user_id", "route", "key", "body_hash", "result", "expires_at",
+        }  # fmt: skip
+
+
+class TestArchive:
+    async def test_a_repeat_leaves_what_was_brought_back(
+        self, alice: HttpClient, place: Place
+    ) -> None:
+        path = place.path("/conversations/{conversation_id}/archive")
+        tag = (await alice.get(place.path("/conversations/{conversation_id}"))).headers["ETag"]
+        headers = KEY | {"If-Match": tag}
+        assert (await alice.post(path, json={"archived": True}, headers=headers)).status == 200
+        again = await alice.post(path, json={"archived": True}, headers=headers)
+        assert (again.status, (await again.json())["status"]) == (200, "archived")
+        await alice.post(path, json={"archived": False})
+        again = await alice.post(path, json={"archived": True}, headers=headers)
+        assert (again.status, (await again.json())["status"]) == (200, "active")
+
+
+class TestCancel:
+    async def test_a_repeat_waits_for_the_end_too(
+        self, alice: HttpClient, elsewhere: HttpClient, twin: Twin, database: Any
+    ) -> None:
+        conversation = await begin(alice, title="T")
+        gate = asyncio.Event()
+        twin.say(Act(chunks=["Half", " whole"], gate=gate))
+        asking = asyncio.create_task(ask(alice, conversation))
+        await until(lambda: twin.requests)
+        [reply] = await database.replies.find({}).to_list()
+        path = path_of(conversation, str(reply["_id"]), "cancel")
+        answers = await asyncio.gather(
+            *(browser.post(path, headers=KEY) for browser in (alice, elsewhere))
+        )
+        assert [(await answer.json())["state"] for answer in answers] == ["cancelled"] * 2
+        entries = [await left_by(database, answer) for answer in answers]
+        assert sorted(details is None for [(_, _, details)] in entries) == [False, True]
+        gate.set()
+        await asking
+
+
+class TestSummary:
+    async def test_that_is_gone_is_not_found(
+        self, alice: HttpClient, place: Place, database: Any
+    ) -> None:
+        path = place.path("/conversations/{conversation_id}/summary")
+        assert (await (await alice.post(path, headers=KEY)).json())["summary"] == "They talked."
+        [first, *_] = place.conversation["messages"]
+        await alice.delete(place.path(f"/conversations/{{conversation_id}}/messages/{first['id']}"))
+        again = await alice.post(path, headers=KEY)
+        await problem(again, 404, "not_found")
+        assert [entry[:2] for entry in await left_by(database, again)] == [("denied", "not_found")]
+
+    async def test_of_a_short_one_stays_none(self, alice: HttpClient, twin: Twin) -> None:
+        conversation = await begin(alice, title="T")
+        path = f"/conversations/{conversation['id']}/summary"
+        for _ in range(2):
+            shown = await (await alice.post(path, headers=KEY)).json()
+            assert (shown["summary"], shown["detail"] is None) == (None, False)
+        assert twin.behind == []
+
+    async def test_that_failed_is_tried_again(
+        self, alice: HttpClient, place: Place, twin: Twin
+    ) -> None:
+        path = place.path("/conversations/{conversation_id}/summary")
+        twin.summary = Act(status=401)
+        await problem(await alice.post(path, headers=KEY), 503, "model_refused")
+        twin.summary = Act(chunks=["Better"])
+        assert (await (await alice.post(path, headers=KEY)).json())["summary"] == "Better"
+
+
+async def lines(answer: ClientResponse) -> tuple[str, set[str], list[str], str]:
+    """A stream's text, its ids, the names of its calls, and its last line."""
+    text, ids, names, last = "", set(), [], ""
+    async for line in answer.content:
+        if not line.startswith(b"data: "):
+            continue
+        last = line.decode()[6:].strip()
+        if last == "[DONE]":
+            break
+        chunk = json.loads(last)
+        ids.add(chunk.get("id", ""))
+        for choice in chunk.get("choices", ()):
+            text += choice["delta"].get("content") or ""
+            for call in choice["delta"].get("tool_calls", ()):
+                names += [call["function"]["name"]] if call["function"].get("name") else []
+    return text, ids, names, last
+
+
+class TestCompletion:
+    @pytest.mark.parametrize("recorded", [False, True])
+    async def test_streams_again_what_it_streamed(
+        self,
+        alice: HttpClient,
+        elsewhere: HttpClient,
+        place: Place,
+        twin: Twin,
+        recorded: bool,  # noqa: FBT001  # a parameter
+    ) -> None:
+        twin.say(Act(chunks=["Hi", " there"], calls=[("clock", "{}")]))
+        headers = {**KEY, "X-Conversation-Id": place.conversation["id"]} if recorded else KEY
+        body = {**HELLO, "stream": True, "stream_options": {"include_usage": True}}
+        asked = len(twin.requests)
+        streams = [
+            await lines(await browser.post("/chat/completions", json=body, headers=headers))
+            for browser in (alice, elsewhere)
+        ]
+        assert streams[0] == streams[1]
+        text, ids, names, last = streams[0]
+        assert (text, names, last) == ("Hi there", ["clock"], "[DONE]")
+        assert len(ids) == 1
+        assert len(twin.requests) == asked + 1
+
+    async def test_that_is_recorded_is_recorded_once(
+        self, alice: HttpClient, elsewhere: HttpClient, place: Place, twin: Twin, database: Any
+    ) -> None:
+        headers = {**KEY, "X-Conversation-Id": place.conversation["id"]}
+        shown = [
+            await (await browser.post("/chat/completions", json=HELLO, headers=headers)).json()
+            for browser in (alice, elsewhere)
+        ]
+        assert shown[0] == shown[1]
+        conversation = await settled(alice, place.conversation)
+        assert [text for _, text in said(conversation)].count("Answer 2.") == 1
+        await database.reply_events.delete_many({})
+        late = await alice.post("/chat/completions", json=HELLO, headers=headers)
+        assert (await late.json())["choices"] == shown[0]["choices"]
+
+    async def test_means_its_conversation_too(
+        self, alice: HttpClient, place: Place, twin: Twin
+    ) -> None:
+        headers = {**KEY, "X-Conversation-Id": place.conversation["id"]}
+        assert (await alice.post("/chat/completions", json=HELLO, headers=headers)).status == 200
+        other = await alice.post("/chat/completions", json=HELLO, headers=KEY)
+        await problem(other, 422, "idempotency_key_reused")
+        gone = place.path("/conversations/{conversation_id}")
+        await alice.delete(gone)
+        again = await alice.post("/chat/completions", json=HELLO, headers=headers)
+        await problem(again, 404, "not_found")
+
+    @pytest.mark.parametrize("stream", [False, True])
+    async def test_that_failed_is_asked_again_and_leaves_one_entry_each(
+        self,
+        alice: HttpClient,
+        twin: Twin,
+        database: Any,
+        stream: bool,  # noqa: FBT001  # a parameter
+    ) -> None:
+        body = {**HELLO, "stream": stream}
+        twin.say(Act(status=401))
+        refused = await alice.post("/chat/completions", json=body, headers=KEY)
+        await problem(refused, 503, "model_refused")
+        assert await left_by(database, refused) == [("failed", "model_refused", None)]
+        twin.say(Act(chunks=["one", "two"], cut_after=1))
+        broken = await alice.post("/chat/completions", json=body, headers=KEY)
+        await broken.read()
+        assert broken.status == (200 if stream else 503)
+        assert await left_by(database, broken) == [("failed", "model_stream_broken", None)]
+        done = await alice.post("/chat/completions", json=body, headers=KEY)
+        assert "Answer 3." in await done.text()
+        assert await left_by(database, done) == [("success", None, None)]
+        assert await database.usage.count_documents({}) == 2
+
+    async def test_is_kept_though_the_client_is_gone(
+        self, alice: HttpClient, elsewhere: HttpClient, twin: Twin
+    ) -> None:
+        # As in the service: aiohttp's test servers alone end a request with its connection.
+        server: Any = alice.server
+        server.runner.server.handler_cancellation = False
+        gate = asyncio.Event()
+        twin.say(Act(chunks=["Half", " whole"], gate=gate))
+        body = {**HELLO, "stream": True}
+        answer = await alice.post("/chat/completions", json=body, headers=KEY)
+        await answer.content.readline()
+        answer.close()
+        waiting = asyncio.create_task(elsewhere.post("/chat/completions", json=body, headers=KEY))
+        await asyncio.sleep(0.2)
+        gate.set()
+        text, *_ = await lines(await waiting)
+        assert text == "Half whole"
+        assert len(twin.requests) == 1
+
+    async def test_that_is_kept_no_more_is_not_found(
+        self, alice: HttpClient, twin: Twin, database: Any
+    ) -> None:
+        await alice.post("/chat/completions", json=HELLO, headers=KEY)
+        await database.reply_events.delete_many({})
+        again = await alice.post("/chat/completions", json=HELLO, headers=KEY)
+        await problem(again, 404, "not_found")
+        assert [entry[:2] for entry in await left_by(database, again)] == [("denied", "not_found")]

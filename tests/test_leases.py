@@ -1,0 +1,49 @@
+"""Leases that are held while something takes its time."""
+
+import asyncio
+import time
+from typing import Any
+
+import pytest
+
+from chatvault import leases
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leases, "HELD_SECONDS", 1)
+    monkeypatch.setattr(leases, "RENEW_SECONDS", 0.2)
+
+
+class TestHold:
+    async def test_lets_one_at_a_time_do_it_however_long_it_takes(self, database: Any) -> None:
+        inside = most = 0
+
+        async def work(seconds: float) -> None:
+            nonlocal inside, most
+            async with leases.hold("job"):
+                inside += 1
+                most = max(most, inside)
+                await asyncio.sleep(seconds)
+                inside -= 1
+
+        await asyncio.gather(work(2.2), work(0.1), work(0.1))
+
+        assert most == 1
+        assert await database["leases"].count_documents({"_id": "job"}) == 0
+
+    async def test_takes_over_from_a_process_that_died(self, database: Any) -> None:
+        assert await leases.take("job", holder="the dead", seconds=1)
+        began = time.monotonic()
+        async with leases.hold("job"):
+            assert 0.5 < time.monotonic() - began < 5
+
+    async def test_gives_it_back_after_a_failure(self, database: Any) -> None:
+        with pytest.raises(ValueError, match="once"):
+            async with leases.hold("job"):
+                raise ValueError("once")
+        assert await leases.take("job", holder="the next", seconds=1)
+
+    async def test_what_a_dead_process_left_goes_by_itself(self, database: Any) -> None:
+        indexes = await database["leases"].index_information()
+        assert indexes["until_1"]["expireAfterSeconds"] == 3600

@@ -40,6 +40,11 @@ class Live:
         self.events: list[Event] = []
         self._changed = asyncio.Event()
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether its last event is there."""
+        return bool(self.events) and self.events[-1].type in TERMINAL
+
     def document(self, events: list[tuple[str, Raw]]) -> Raw:
         """The next events as they are stored; `publish` them once they are."""
         first = len(self.events) + 1

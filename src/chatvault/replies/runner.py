@@ -15,9 +15,9 @@ from chatvault.conversations.lane import Lane
 from chatvault.errors import ChatvaultError, NotFound, Unavailable
 from chatvault.fields import now
 from chatvault.replies import events
-from chatvault.replies.ending import AlreadyEnded, Ended, Ending, finish
+from chatvault.replies.ending import AlreadyEnded, Ending, finish
 from chatvault.replies.errors import ModelFailed, ReplyInterrupted
-from chatvault.replies.events import EventLog, Live
+from chatvault.replies.events import TERMINAL, EventLog, Live
 from chatvault.replies.models import Raw, Reply, State
 from chatvault.replies.provider import Ask, Models, Piece
 from chatvault.tokens import Tokenizer
@@ -37,6 +37,7 @@ class Run:
 
     Attributes:
         pending: what was said and is not stored yet.
+        unsure: events that could not be stored, as far as is known.
         stopped: as what somebody ended it, before the model did.
         pieces: takes the pieces as they come, then None once the end is stored.
     """
@@ -53,6 +54,7 @@ class Run:
     stopped: State | None = None
     began: float = field(default_factory=time.perf_counter)
     pending: str = ""
+    unsure: list[tuple[str, Raw]] = field(default_factory=list)
     dirty: asyncio.Event = field(default_factory=asyncio.Event)
     reading: "asyncio.Task[None] | None" = None
     pieces: "asyncio.Queue[Piece | None] | None" = None
@@ -139,6 +141,9 @@ class Runner:
         try:
             await self._end(await self._ending(run, error))
         finally:
+            if not run.live.has_ended:
+                # For those who follow; what is stored is taken over when the lease ends.
+                run.live.publish([_error_event(run.reply, State.INTERRUPTED, ReplyInterrupted())])
             self._runs.pop(run.reply["_id"], None)
             self._log.close(run.live)
             if run.pieces is not None:
@@ -162,21 +167,34 @@ class Runner:
             waiting.cancel()
             run.dirty.clear()
             is_last = reading.done()
-            said, run.pending = run.pending, ""
-            some: list[tuple[str, Raw]] = [("delta", {"text": said})] if said else []
-            if is_last:
-                some += [("tool_call", dict(call)) for _, call in sorted(run.calls.items())]
-            if some:
-                try:
-                    await self._log.store(run.live, some)
-                except PyMongoError as error:
-                    # Not shown, yet not lost: it is part of the answer, and of the next flush.
-                    log.warning("reply_events_not_stored", error=type(error).__name__)
-                    run.pending = said + run.pending
+            if is_last and (reading.cancelled() or reading.exception() is not None):
+                # What a call lacks is not known, so it is none.
+                run.calls.clear()
+            await self._store(run, is_last=is_last)
             if not is_last:
                 await asyncio.wait({reading}, timeout=FLUSH)
-                if run.pending:
+                if run.pending or run.unsure:
                     run.dirty.set()
+
+    async def _store(self, run: Run, *, is_last: bool) -> None:
+        """Store what is pending, and show it.
+
+        What seemed to fail may be stored all the same: it comes first and as it was, so that who
+        resumes reads what others were shown.
+        """
+        try:
+            if run.unsure:
+                await self._log.store(run.live, run.unsure)
+            said, run.pending = run.pending, ""
+            run.unsure = [("delta", {"text": said})] if said else []
+            if is_last:
+                run.unsure += [("tool_call", dict(call)) for _, call in sorted(run.calls.items())]
+            if run.unsure:
+                await self._log.store(run.live, run.unsure)
+                run.unsure = []
+        except PyMongoError as error:
+            # Not shown, yet not lost: it is part of the answer.
+            log.warning("reply_events_not_stored", error=type(error).__name__)
 
     async def _ending(self, run: Run, error: ChatvaultError | None) -> Ending:
         state = State.COMPLETED
@@ -211,38 +229,39 @@ class Runner:
 
     async def _end(self, ending: Ending) -> None:
         """Store the end; tried again while the database is away."""
-        ended: Ended | None = None
         for attempt in range(FINISH_TRIES):
             try:
+                if attempt and await self._show_stored(ending):
+                    # It was stored, though it seemed to fail.
+                    return
                 ended = await finish(self._lane, ending)
-                break
             except AlreadyEnded:
                 await self._show_stored(ending)
                 return
             except NotFound:
                 # The conversation was deleted, and its replies go with it.
-                gone: Raw = {"reply_id": ending.reply["_id"], "state": "failed", "message": None}
-                gone |= {"code": NotFound.code, "detail": "Conversation not found"}
-                ending.live.publish([("error", gone)])
+                gone = NotFound("Conversation not found")
+                ending.live.publish([_error_event(ending.reply, State.FAILED, gone)])
                 return
             except (Unavailable, PyMongoError) as error:
                 log.warning("reply_not_finished_yet", error=type(error).__name__)
                 await asyncio.sleep(min(5.0, 0.2 * 2**attempt))
-        if ended is None:
-            failure = ReplyInterrupted()
-            lost: Raw = {"reply_id": ending.reply["_id"], "state": "interrupted", "message": None}
-            lost |= {"code": failure.code, "detail": failure.detail}
-            ending.live.publish([("error", lost)])
-            return
-        ending.live.publish(ended.events)
-        if ended.has_jobs:
-            self._jobs.set()
+            else:
+                ending.live.publish(ended.events)
+                if ended.has_jobs:
+                    self._jobs.set()
+                return
 
     @staticmethod
-    async def _show_stored(ending: Ending) -> None:
+    async def _show_stored(ending: Ending) -> bool:
+        """Show what is stored and was not shown; whether the reply has ended with it."""
         live = ending.live
-        stored = await events.read(ending.actor, ending.reply["_id"], len(live.events))
-        live.publish([(event.type, event.data) for event in stored])
+        stored = await events.read(ending.actor, ending.reply["_id"])
+        has_ended = bool(stored) and stored[-1].type in TERMINAL
+        # Who took the reply over knew fewer events, and its end has the number of one of them.
+        rest = stored[len(live.events) :] or (stored[-1:] if has_ended else [])
+        live.publish([(event.type, event.data) for event in rest])
+        return has_ended
 
     async def keep(self) -> None:
         """Renew leases, obey cancellations of other processes, take over what died; for ever."""
@@ -334,6 +353,11 @@ LEASED: list[dict[str, Any]] = [
         }
     }
 ]
+
+
+def _error_event(reply: Raw, state: State, error: ChatvaultError) -> tuple[str, Raw]:
+    shown: Raw = {"reply_id": reply["_id"], "state": state.value, "message": None}
+    return "error", shown | {"code": error.code, "detail": error.detail}
 
 
 def _understand(error: BaseException) -> ChatvaultError:

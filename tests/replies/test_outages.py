@@ -1,0 +1,181 @@
+"""What is stored though its acknowledgement is lost: nothing is doubled, and nothing is missing."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from pymongo.errors import NetworkTimeout
+
+from answers import found
+from chatvault.app import RUNNER
+from chatvault.errors import OutcomeUnknown
+from chatvault.replies import ending, runner
+from chatvault.replies.routes import DESK
+from conftest import HttpClient
+from factories import begin
+from talking import ask, begin_stream, events_of, next_event, path_of, said, text_of, until
+from twin import Act, Twin
+
+Call = Callable[..., Awaitable[Any]]
+
+
+def losing(call: Call, error: Exception, *, times: int) -> Call:
+    """What does its work, and then loses the answer so many times."""
+    left = [error] * times
+
+    async def lose(*args: Any) -> Any:
+        answer = await call(*args)
+        if left:
+            raise left.pop()
+        return answer
+
+    return lose
+
+
+@pytest.fixture
+def lose_events(app: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Lets so many stored flushes seem to fail."""
+    batcher = app[DESK].event_log._batcher
+
+    def lose(times: int) -> None:
+        lost = losing(batcher._run, NetworkTimeout("lost"), times=times)
+        monkeypatch.setattr(batcher, "_run", lost)
+
+    return lose
+
+
+@pytest.fixture
+def lose_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets a stored end seem to fail."""
+    lost = losing(ending.finish, OutcomeUnknown(retry_after=1), times=1)
+    monkeypatch.setattr(runner, "finish", lost)
+
+
+async def replay(http: Any, conversation: dict[str, Any], reply_id: str) -> Any:
+    return await events_of(await http.get(path_of(conversation, reply_id, "events")))
+
+
+class TestEvents:
+    @pytest.mark.parametrize("times", [1, 3])
+    async def test_are_for_who_resumes_what_they_were_for_who_watched(
+        self, alice: HttpClient, twin: Twin, lose_events: Callable[[int], None], times: int
+    ) -> None:
+        conversation = await begin(alice, title="T")
+        twin.say(Act(chunks=list("abcdefgh"), pause=0.03))
+        lose_events(times)
+
+        shown = await events_of(await begin_stream(alice, conversation))
+
+        assert text_of(shown) == "abcdefgh"
+        assert await replay(alice, conversation, shown[0].data["reply_id"]) == shown
+
+    async def test_of_the_last_flush_are_not_stored_twice(
+        self, alice: HttpClient, twin: Twin, lose_events: Callable[[int], None]
+    ) -> None:
+        conversation = await begin(alice, title="T")
+        twin.say(Act(chunks=["All at once"], calls=[("clock", "{}")]))
+        lose_events(10)
+
+        shown = await events_of(await begin_stream(alice, conversation))
+
+        assert text_of(shown) == "All at once"
+        assert shown[-1].type == "completed"
+        assert await replay(alice, conversation, shown[0].data["reply_id"]) == shown
+        [_, answered] = (await found(alice, conversation["id"]))["messages"]
+        assert [call["name"] for call in answered["tool_calls"]] == ["clock"]
+
+
+@pytest.mark.usefixtures("lose_ends")
+class TestEnds:
+    async def test_of_a_reply_are_stored_once(self, alice: HttpClient, twin: Twin) -> None:
+        conversation = await begin(alice, title="T")
+
+        exchange = await ask(alice, conversation)
+
+        stored = await found(alice, conversation["id"])
+        assert said(stored) == [("user", "Hello"), ("assistant", "Answer 1.")]
+        assert exchange["assistant_message"] == stored["messages"][1]
+        assert stored["total_tokens_used"] == 25
+
+    async def test_of_a_completion_are_stored_once(
+        self, alice: HttpClient, twin: Twin, database: Any
+    ) -> None:
+        conversation = await begin(alice, title="T")
+        body = {"messages": [{"role": "user", "content": "Hello"}]}
+
+        answer = await alice.post(
+            "/chat/completions", json=body, headers={"X-Conversation-Id": conversation["id"]}
+        )
+
+        assert answer.status == 200, await answer.text()
+        stored = await found(alice, conversation["id"])
+        assert said(stored) == [("user", "Hello"), ("assistant", "Answer 1.")]
+        assert stored["total_tokens_used"] == 25
+        assert (await database.conversations.find_one())["reserved_tokens"] == 0
+        assert await database.usage.count_documents({}) == 1
+
+
+class TestTakenOver:
+    @pytest.mark.parametrize("kind", ["reply", "completion"])
+    async def test_while_it_was_written_ends_the_stream(
+        self, alice: HttpClient, twin: Twin, database: Any, app: Any, kind: str
+    ) -> None:
+        """As where this process stood still for longer than its lease."""
+        conversation = await begin(alice, title="T")
+        gate = asyncio.Event()
+        twin.say(Act(chunks=["Half", " whole"], gate=gate))
+        body = {"messages": [{"role": "user", "content": "Hello"}], "stream": True}
+        if kind == "reply":
+            stream = await begin_stream(alice, conversation)
+            for _ in range(2):
+                await next_event(stream)
+        else:
+            headers = {"X-Conversation-Id": conversation["id"]}
+            stream = await alice.post("/chat/completions", json=body, headers=headers)
+        # The word and the first event lie in two documents.
+        for _ in range(500):
+            if await database.reply_events.count_documents({}) == 2:
+                break
+            await asyncio.sleep(0.01)
+        written = dict(app[RUNNER]._runs)
+        app[RUNNER]._runs.clear()
+        await database.replies.update_one({}, [{"$set": {"lease_until": "$started_at"}}])
+
+        assert await app[RUNNER].reap() == 1
+        app[RUNNER]._runs.update(written)
+        gate.set()
+
+        if kind == "reply":
+            last = (await events_of(stream))[-1]
+            assert (last.type, last.data["code"]) == ("error", "reply_interrupted")
+        else:
+            assert b"reply_interrupted" in await stream.read()
+        stored = await found(alice, conversation["id"])
+        assert said(stored) == [("user", "Hello"), ("assistant", "Half")]
+        assert stored["messages"][1]["interrupted"] is True
+        assert (await database.conversations.find_one())["reserved_tokens"] == 0
+        assert await database.usage.count_documents({}) == 1
+
+
+class TestUnknownFailure:
+    @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+    async def test_leaves_nobody_waiting(
+        self, alice: HttpClient, database: Any, app: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with monkeypatch.context() as patched:
+            patched.setattr(runner, "finish", losing(_nothing, OverflowError("a fault"), times=1))
+            conversation = await begin(alice, title="T")
+            events = await events_of(await begin_stream(alice, conversation))
+        assert (events[-1].type, events[-1].data["code"]) == ("error", "reply_interrupted")
+        await until(lambda: not app[RUNNER]._tasks)
+        await database.replies.update_one({}, [{"$set": {"lease_until": "$started_at"}}])
+
+        await ask(alice, conversation, "Next")
+
+        texts = [text for _, text in said(await found(alice, conversation["id"]))]
+        assert texts == ["Hello", "Answer 1.", "Next", "Answer 2."]
+
+
+async def _nothing(*_args: object) -> None:
+    pass

@@ -53,7 +53,7 @@ async def begin_stream(
 async def next_event(answer: ClientResponse) -> Received | None:
     """The next event, or None at the end of the stream."""
     fields: dict[str, str] = {}
-    while line := (await answer.content.readline()).decode():
+    while line := (await answer.content.readline(max_line_length=2**24)).decode():
         if line == "\n":
             if "data" in fields:
                 return Received(int(fields["id"]), fields["event"], json.loads(fields["data"]))

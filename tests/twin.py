@@ -6,6 +6,7 @@ cannot hold a stream open between two chunks until the test says so.
 
 import asyncio
 import json
+import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -29,6 +30,7 @@ class Act:
         status: another than 200 is an error.
         headers: of an error.
         body: sent instead of all else.
+        is_cut: the connection ends with the body, before its proper end.
         cut_after: the connection breaks after so many chunks.
         error_after: the stream says after so many chunks that there was an error.
         ends: the stream comes to its proper end.
@@ -43,6 +45,7 @@ class Act:
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes | None = None
+    is_cut: bool = False
     cut_after: int | None = None
     error_after: int | None = None
     ends: bool = True
@@ -58,6 +61,7 @@ class Twin:
         self.requests: list[dict[str, Any]] = []
         self.behind: list[dict[str, Any]] = []
         self.keys: set[str] = set()
+        self.times: list[float] = []
         self.acts: deque[Act] = deque()
         self.usual: Act | None = None
         self.title: Act = Act(chunks=["A fine title"])
@@ -83,11 +87,14 @@ class Twin:
     async def _complete(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
         self.keys.add(request.headers["Authorization"])
+        self.times.append(time.monotonic())
         act = self._choose(body)
         if act.held is not None:
             await act.held.wait()
         if act.body is not None:
             kind = act.headers.get("Content-Type", "text/event-stream")
+            if act.is_cut:
+                return await self._cut(request, act.body)
             return web.Response(body=act.body, status=act.status, content_type=kind)
         if act.status != 200:
             error = {"error": {"message": f"no: {request.headers['Authorization']}"}}
@@ -103,6 +110,15 @@ class Twin:
         if self.acts:
             return self.acts.popleft()
         return self.usual or Act(chunks=[f"Answer {len(self.requests)}."])
+
+    async def _cut(self, request: web.Request, body: bytes) -> web.StreamResponse:
+        self.cut += 1
+        assert request.transport is not None
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        await response.write(body)
+        request.transport.close()
+        return response
 
     async def _stream(
         self, request: web.Request, body: dict[str, Any], act: Act

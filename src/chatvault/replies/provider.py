@@ -2,16 +2,17 @@
 
 import asyncio
 import importlib
+import math
 import random
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-import orjson
 import structlog
 
 from chatvault.replies import errors
+from chatvault.replies.wire import values_of
 from chatvault.settings import Provider
 
 OPENAI = "https://api.openai.com/v1"
@@ -19,6 +20,10 @@ ATTEMPTS = 3
 FIRST_WAIT = 0.4  # seconds; doubles with each attempt
 MAX_WAIT = 5.0  # seconds; who asks for more is told to the client
 CONNECT_TIMEOUT = 10.0
+MAX_RETRY_AFTER = 86_400.0  # seconds
+MAX_ANSWER = 1024 * 1024  # bytes; as of any message
+MAX_CALLS = 128
+MAX_TOKENS = 2**31
 HTTP_SERVER_ERROR = 500
 RETRIED = (errors.ModelTimedOut, errors.ModelRateLimited, errors.ModelUnavailable)
 log = structlog.get_logger()
@@ -48,7 +53,7 @@ class Piece:
     """A part of an answer.
 
     Attributes:
-        calls: parts of tool calls, each with its `index`.
+        calls: parts of tool calls, each with its `index`, and with `id` and `function` or without.
         usage: input and output tokens, where the provider gives them.
         raw: the chunk as it came.
     """
@@ -58,6 +63,14 @@ class Piece:
     finish_reason: str | None = None
     usage: tuple[int, int] | None = None
     raw: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def size(self) -> int:
+        """How many bytes it adds to the answer."""
+        said = [part["function"] for part in self.calls]
+        return len(self.text.encode()) + sum(
+            len(part["name"].encode()) + len(part["arguments"].encode()) for part in said
+        )
 
 
 class Models:
@@ -98,6 +111,10 @@ class Models:
                         errors.ModelStreamBroken if begun else errors.ModelUnavailable
                     )  # one place decides about retries
             except errors.ModelFailed as error:
+                if finished:
+                    # The answer is whole; what is lost is at most the count of its tokens.
+                    log.warning("model_broke_off_after_its_end", code=error.code)
+                    return
                 if begun:
                     if isinstance(error, errors.ModelUnavailable):
                         raise errors.ModelStreamBroken from error
@@ -130,9 +147,11 @@ class Models:
             # The lines as they are: openai's own objects take a third of a busy process's time.
             asking = client.chat.completions.with_streaming_response
             async with asking.create(**self._parameters(ask)) as response:
-                async for line in response.iter_lines():
-                    if line.startswith("data:") and (data := line[5:].strip()) != "[DONE]":
-                        yield _piece(orjson.loads(data))
+                size = 0
+                async for value in values_of(response.iter_bytes()):
+                    piece = _piece(value)
+                    size = _grown(size, piece)
+                    yield piece
         except (openai.APITimeoutError, httpx2.TimeoutException) as error:
             raise errors.ModelTimedOut from error
         except openai.APIStatusError as error:
@@ -186,26 +205,54 @@ def _piece(chunk: dict[str, Any]) -> Piece:
     if chunk.get("error"):
         raise errors.ModelUnavailable
     usage = chunk.get("usage")
-    counted = None
-    if usage:
-        counted = (int(usage["prompt_tokens"]), int(usage["completion_tokens"]))
     choices = chunk.get("choices")
     if choices is None and not usage:
         raise ValueError("no choices")
     if not choices:
-        return Piece(usage=counted, raw=chunk)
+        return Piece(usage=_usage(usage), raw=chunk)
     choice = choices[0]
     delta = choice.get("delta") or {}
-    text = delta.get("content") or ""
-    if not isinstance(text, str):
-        raise TypeError("content is no text")
     return Piece(
-        text=text.encode("utf-8", "replace").decode(),
-        calls=tuple(delta.get("tool_calls") or ()),
-        finish_reason=choice.get("finish_reason"),
-        usage=counted,
+        text=_text(delta.get("content")),
+        calls=tuple(_call(part) for part in delta.get("tool_calls") or ()),
+        finish_reason=_text(choice.get("finish_reason")) or None,
+        usage=_usage(usage),
         raw=chunk,
     )
+
+
+def _grown(size: int, piece: Piece) -> int:
+    """How long the answer is with this piece."""
+    if size + piece.size > MAX_ANSWER:
+        raise ValueError("too long an answer")
+    return size + piece.size
+
+
+def _usage(usage: Any) -> tuple[int, int] | None:
+    """Input and output tokens; None where they cannot be so many, and are counted here instead."""
+    if not isinstance(usage, dict):
+        return None
+    counted = usage.get("prompt_tokens"), usage.get("completion_tokens")
+    known = [count for count in counted if isinstance(count, int) and 0 <= count < MAX_TOKENS]
+    return (known[0], known[1]) if len(known) == len(counted) else None
+
+
+def _call(part: dict[str, Any]) -> dict[str, Any]:
+    """A part of a tool call, and nothing beside it."""
+    index, function = part["index"], part.get("function") or {}
+    if not isinstance(index, int) or not 0 <= index < MAX_CALLS:
+        raise ValueError("no such tool call")
+    said = {"name": _text(function.get("name")), "arguments": _text(function.get("arguments"))}
+    return {"index": index, "id": _text(part.get("id")), "function": said}
+
+
+def _text(value: Any) -> str:
+    """A text, or the empty one for nothing."""
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise TypeError("not a text")
+    return value
 
 
 def _status_error(status: int, headers: Mapping[str, str]) -> errors.ModelFailed:
@@ -222,6 +269,7 @@ def _status_error(status: int, headers: Mapping[str, str]) -> errors.ModelFailed
 
 def _seconds(value: str | None) -> float | None:
     try:
-        return max(0.0, float(value)) if value else None
+        seconds = float(value) if value else math.nan
     except ValueError:
         return None
+    return min(max(0.0, seconds), MAX_RETRY_AFTER) if math.isfinite(seconds) else None

@@ -1,0 +1,289 @@
+"""A provider's stream, cut at every byte that matters, and filled with every nonsense."""
+
+import json
+from typing import Any
+
+import pytest
+
+from answers import found, problem
+from conftest import HttpClient
+from factories import begin
+from talking import ask, begin_stream, events_of, said, settled, text_of
+from twin import USAGE, Act, Twin
+
+WORDS = ["one ", "zwölf ", "three"]
+END: dict[str, Any] = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
+
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chatvault.replies.provider.FIRST_WAIT", 0.01)
+
+
+def word(text: object, **more: object) -> dict[str, Any]:
+    return {"choices": [{"index": 0, "delta": {"content": text, **more}}], "model": "gpt-twin"}
+
+
+def lines(*chunks: object, done: bool = True) -> list[bytes]:
+    """A stream in the events it consists of."""
+    sent = [f"data: {json.dumps(chunk, ensure_ascii=False)}\n\n".encode() for chunk in chunks]
+    return [*sent, b"data: [DONE]\n\n"] if done else sent
+
+
+STREAM = lines(*map(word, WORDS), END, {"choices": [], "usage": USAGE})
+# Before the first byte, after each event, in the middle of each, and within a character.
+CUTS = sorted(
+    {0, 3, b"".join(STREAM).index("ö".encode()) + 1}
+    | {sum(map(len, STREAM[:number])) for number in range(len(STREAM))}
+    | {sum(map(len, STREAM[:number])) + len(event) // 2 for number, event in enumerate(STREAM)}
+)
+
+
+class TestCuts:
+    @pytest.mark.parametrize("is_clean", [True, False], ids=["ended", "broken"])
+    @pytest.mark.parametrize("cut", CUTS)
+    async def test_leave_what_was_said_and_no_double(
+        self,
+        alice: HttpClient,
+        twin: Twin,
+        database: Any,
+        cut: int,
+        is_clean: bool,  # noqa: FBT001
+    ) -> None:
+        conversation = await begin(alice, title="T")
+        body = b"".join(STREAM)[:cut]
+        words = [text for text, event in zip(WORDS, STREAM, strict=False) if event in body]
+        is_whole = STREAM[3].rstrip(b"\n") in body
+        twin.say(*[Act(body=body, is_cut=not is_clean)] * (1 if words else 3), "Whole")
+
+        events = await events_of(await begin_stream(alice, conversation, id="mine"))
+
+        assert text_of(events) == "".join(words)
+        stored = await settled(alice, conversation)
+        answer = [("assistant", "".join(words))] if words else []
+        assert said(stored) == [("user", "Hello"), *answer]
+        code = "model_stream_broken" if words else "model_unavailable"
+        assert events[-1].data.get("code") == (None if is_whole else code)
+        assert stored["messages"][-1].get("interrupted", False) is (bool(words) and not is_whole)
+        head = await database.conversations.find_one()
+        assert head["reserved_tokens"] == 0
+        assert (head["total_tokens_used"] > 0) is bool(words)
+
+        again = {"regenerate": "replace"} if words else {"content": "Hello", "id": "mine"}
+        await ask(alice, conversation, **{"content": None, **again})
+        assert said(await found(alice, conversation["id"])) == [
+            ("user", "Hello"), ("assistant", "Whole"),
+        ]  # fmt: skip
+
+    async def test_of_tool_calls_propose_none(self, alice: HttpClient, twin: Twin) -> None:
+        conversation = await begin(alice, title="T")
+        part = {"index": 0, "id": "call-0", "function": {"name": "shell", "arguments": '{"comm'}}
+        twin.say(Act(body=b"".join(lines(word("Look", tool_calls=[part]), done=False))))
+
+        events = await events_of(await begin_stream(alice, conversation))
+
+        assert (events[-1].type, events[-1].data["code"]) == ("error", "model_stream_broken")
+        assert "tool_call" not in [event.type for event in events]
+        [_, answered] = (await found(alice, conversation["id"]))["messages"]
+        assert (answered["content"], answered.get("tool_calls")) == ("Look", None)
+
+
+def bodies(*chunks: object) -> bytes:
+    return b"".join(lines(word("Well. "), *chunks, END))
+
+
+def calling(**part: object) -> dict[str, Any]:
+    return word(None, tool_calls=[{"index": 0, "id": "c", **part}])
+
+
+# Each comes after a word that was understood.
+NONSENSE = {
+    "no JSON": b"".join([*lines(word("Well. "), done=False), b"data: {oh no\n\n", *lines(END)]),
+    "no JSON in the encoding": bodies()[:-30] + b"data: \xff\xfe\n\n" + bodies(),
+    "a list": bodies(["x"]),
+    "nothing": bodies(None),
+    "a number": bodies(5),
+    "an object without choices": bodies({"object": "chat.completion.chunk"}),
+    "choices that are none": bodies({"choices": "many"}),
+    "a choice that is none": bodies({"choices": ["one"]}),
+    "a delta that is none": bodies({"choices": [{"delta": "x"}]}),
+    "a content that is a number": bodies(word(5)),
+    "a content that is a list": bodies(word([{"type": "text", "text": "x"}])),
+    "a reason that is an object": bodies({"choices": [{"delta": {}, "finish_reason": {"a": 1}}]}),
+    "calls that are a number": bodies(word(None, tool_calls=5)),
+    "calls that are a text": bodies(word(None, tool_calls="abc")),
+    "a call without an index": bodies(word(None, tool_calls=[{"id": "c"}])),
+    "a call with a strange index": bodies(calling(index="first")),
+    "a call with a huge index": bodies(calling(index=2**70)),
+    "a call with a number for its name": bodies(calling(function={"name": 5})),
+    "a call with an object for arguments": bodies(calling(function={"arguments": {"a": 1}})),
+    "a call with a number for its id": bodies(calling(id=7)),
+    "half a character": b"".join(lines(word("Well. "), done=False))
+    + b'data: {"choices": [{"delta": {"content": "\\ud800"}}]}\n\n'
+    + b"".join(lines(END)),
+    "a huge line": bodies(word("x" * 5_000_000)),
+    "a line without end": b"".join(lines(word("Well. "), done=False))
+    + b"data: "
+    + b"x" * 5_000_000,
+    "a huge answer": bodies(*[word("y" * 300_000)] * 60),
+    "huge arguments": bodies(*[calling(function={"arguments": "z" * 300_000})] * 60),
+}
+
+
+class TestNonsense:
+    async def test_keeps_what_was_understood(self, alice: HttpClient, twin: Twin) -> None:
+        agent = {"name": "Patient", "system_prompt": "", "max_conversation_tokens": 1_000_000}
+        made = await (await alice.post("/agents", json=agent)).json()
+        for name, body in NONSENSE.items():
+            conversation = await begin(alice, title="T", agent_id=made["id"])
+            twin.say(Act(body=body), "Sense")
+            before = len(twin.requests)
+
+            events = await events_of(await begin_stream(alice, conversation))
+
+            assert (events[-1].type, events[-1].data["code"]) == ("error", "model_nonsense"), name
+            [_, answered] = (await found(alice, conversation["id"]))["messages"]
+            assert answered["content"] == text_of(events), name
+            assert answered["content"].startswith("Well. "), name
+            assert answered["content"].rstrip("y") == "Well. ", name
+            assert (answered["interrupted"], answered.get("tool_calls")) == (True, None), name
+            assert len(twin.requests) == before + 1, name
+            await ask(alice, conversation, None, regenerate="replace")
+            stored = await found(alice, conversation["id"])
+            assert said(stored)[1:] == [("assistant", "Sense")], name
+
+    @pytest.mark.parametrize(
+        "act",
+        [
+            Act(body=b""),
+            Act(body=b"<html>Sign in</html>", headers={"Content-Type": "text/html"}),
+            Act(body=b"data: [DONE]\n\n"),
+            Act(body=b": nothing to say\n\n"),
+            Act(body=b'{"error": {"message": "no"}}', headers={"Content-Type": "application/json"}),
+        ],
+        ids=["empty", "html", "done", "comments", "json"],
+    )
+    async def test_that_says_nothing_is_asked_again(
+        self, alice: HttpClient, twin: Twin, act: Act
+    ) -> None:
+        conversation = await begin(alice, title="T")
+        twin.say(act, act, "At last")
+
+        exchange = await ask(alice, conversation)
+
+        assert exchange["assistant_message"]["content"] == "At last"
+        assert len(twin.requests) == 3
+
+    @pytest.mark.parametrize(
+        "usage",
+        [
+            "many",
+            [9, 9],
+            {"prompt_tokens": "many", "completion_tokens": None},
+            {"prompt_tokens": -500, "completion_tokens": -500},
+            {"prompt_tokens": 2**70, "completion_tokens": 1},
+            {"total_tokens": 7},
+        ],
+        ids=str,
+    )
+    async def test_in_the_count_of_tokens_is_counted_here(
+        self, alice: HttpClient, twin: Twin, usage: object
+    ) -> None:
+        conversation = await begin(alice, title="T")
+        twin.say(Act(body=b"".join(lines(word("Fine"), END, {"choices": [], "usage": usage}))))
+
+        events = await events_of(await begin_stream(alice, conversation))
+
+        assert events[-1].type == "completed"
+        assert events[-2].data["counted_here"] is True
+        stored = await found(alice, conversation["id"])
+        assert 0 < stored["total_tokens_used"] == events[-2].data["total_tokens"] < 1000
+
+    async def test_is_not_what_unicode_calls_the_end_of_a_line(
+        self, alice: HttpClient, twin: Twin
+    ) -> None:
+        """JSON may hold them as they are; for server-sent events they end nothing."""
+        conversation = await begin(alice, title="T")
+        text = "one\u2028two\u2029three\x85four\x7f"
+        twin.say(Act(body=b"".join(lines(word(text), END))))
+
+        exchange = await ask(alice, conversation)
+
+        assert exchange["assistant_message"]["content"] == text
+
+    @pytest.mark.parametrize("stream", [False, True])
+    async def test_in_tool_calls_does_not_reach_openais_shape(
+        self,
+        alice: HttpClient,
+        twin: Twin,
+        stream: bool,  # noqa: FBT001
+    ) -> None:
+        function = {"name": "clock", "arguments": "{}", "strict": True}
+        twin.say(Act(body=bodies(calling(function=function, type="function"))))
+        body = {"messages": [{"role": "user", "content": "Hi"}], "stream": stream}
+
+        answer = await alice.post("/chat/completions", json=body)
+
+        assert answer.status == 200, await answer.text()
+        assert "clock" in await answer.text()
+
+
+class TestHttpFailures:
+    @pytest.mark.parametrize(
+        ("stream", "is_recorded", "said_there", "said_here"),
+        [
+            (False, False, "77", "77"),
+            (False, True, "77", "77"),
+            (True, False, "77", "77"),
+            (True, True, "77", "77"),
+            (False, False, "1e400", None),
+            (False, False, "1e300", "86400"),
+        ],
+    )
+    async def test_too_many_requests_say_when_to_come_again(
+        self,
+        alice: HttpClient,
+        twin: Twin,
+        stream: bool,  # noqa: FBT001
+        is_recorded: bool,  # noqa: FBT001
+        said_there: str,
+        said_here: str | None,
+    ) -> None:
+        conversation = await begin(alice, title="T")
+        twin.usual = Act(status=429, headers={"Retry-After": said_there})
+        headers = {"X-Conversation-Id": conversation["id"]} if is_recorded else {}
+        body = {"messages": [{"role": "user", "content": "Hi"}], "stream": stream}
+
+        refused = await alice.post("/chat/completions", json=body, headers=headers)
+
+        await problem(refused, 503, "model_rate_limited")
+        assert refused.headers.get("Retry-After") == said_here
+        assert len(twin.requests) == (1 if said_here else 3)
+        if is_recorded:
+            assert said(await found(alice, conversation["id"])) == [("user", "Hi")]
+
+    async def test_are_told_in_a_stream_too(self, alice: HttpClient, twin: Twin) -> None:
+        conversation = await begin(alice, title="T")
+        twin.usual = Act(status=429, headers={"Retry-After": "77"})
+
+        events = await events_of(await begin_stream(alice, conversation))
+
+        assert events[-1].data["code"] == "model_rate_limited"
+        assert events[-1].data["retry_after"] == 77
+
+    async def test_wait_longer_each_time(
+        self, alice: HttpClient, twin: Twin, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("chatvault.replies.provider.FIRST_WAIT", 0.1)
+        conversation = await begin(alice, title="T")
+        twin.usual = Act(status=502)
+
+        await problem(
+            await alice.post(f"/conversations/{conversation['id']}/replies", json={"content": "x"}),
+            503,
+            "model_unavailable",
+        )
+
+        first, second, third = twin.times
+        assert 0.08 <= second - first < third - second
+        assert third - second >= 0.16

@@ -346,6 +346,83 @@ class TestReplaces:
         assert texts[0] == "11"
         assert set(texts[1:]) == {"left", "right"}
 
+    async def test_sent_twice_with_an_id_makes_one_revision(
+        self, alice: HttpClient, long: dict[str, Any], database: Any
+    ) -> None:
+        new = message("again", "assistant", replaces="m11", id="mine")
+        first = await alice.post(at(long), json=new, headers=MINIMAL)
+        again = await alice.post(at(long), json=new, headers=MINIMAL)
+        assert (first.status, again.status) == (200, 200)
+        shown = await first.json()
+        assert await again.json() == shown
+        assert again.headers["ETag"] == first.headers["ETag"]
+        assert (shown["message"]["id"], shown["message"]["sent_id"]) == ("m11", "mine")
+        assert len(await (await alice.get(at(long, "/m11/revisions"))).json()) == 1
+        entries = await audited(database, "conversation.replace_message")
+        entries.sort(key=lambda entry: entry["_id"])
+        assert [entry["details"] for entry in entries] == [None, {"repeated": 1}]
+        await stored(database, long["id"])
+
+    async def test_sent_many_times_at_once_with_an_id_makes_one_revision(
+        self, alice: HttpClient, long: dict[str, Any]
+    ) -> None:
+        new = message("again", "assistant", replaces="m11", id="mine")
+        answers = await asyncio.gather(*(alice.post(at(long), json=new) for _ in range(10)))
+        assert {answer.status for answer in answers} == {200}
+        assert len(await (await alice.get(at(long, "/m11/revisions"))).json()) == 1
+
+    async def test_is_known_again_though_more_came_since(
+        self, alice: HttpClient, long: dict[str, Any], database: Any
+    ) -> None:
+        new = message("again", "assistant", replaces="m11", id="mine")
+        first = await (await alice.post(at(long), json=new, headers=MINIMAL)).json()
+        for number in range(12):
+            await alice.post(at(long), json=message(str(number)))
+        assert await database["segments"].count_documents({"messages.id": "m11"}) == 1
+        again = await alice.post(at(long), json=new, headers=MINIMAL)
+        assert again.status == 200, await again.text()
+        assert (await again.json())["message"] == first["message"]
+        assert len(await (await alice.get(at(long, "/m11/revisions"))).json()) == 1
+
+    async def test_under_the_replaced_ones_own_id_is_known_again(
+        self, alice: HttpClient, long: dict[str, Any]
+    ) -> None:
+        for text in ("one", "one", "two", "two"):
+            new = message(text, "assistant", replaces="m11", id="m11")
+            answer = await alice.post(at(long), json=new, headers=MINIMAL)
+            shown = (await answer.json())["message"]
+            assert (shown["content"], "sent_id" in shown) == (text, False)
+        revisions = await (await alice.get(at(long, "/m11/revisions"))).json()
+        assert [each["message"]["content"] for each in revisions] == ["11", "one"]
+
+    async def test_with_other_words_under_the_same_id_is_refused(
+        self, alice: HttpClient, long: dict[str, Any]
+    ) -> None:
+        new = message("again", "assistant", replaces="m11", id="mine")
+        await alice.post(at(long), json=new)
+        before = await found(alice, long["id"])
+        refused = await alice.post(at(long), json=new | {"content": "other"})
+        await problem(refused, 409, "message_id_taken")
+        assert await found(alice, long["id"]) == before
+
+    async def test_the_same_words_under_another_id_are_another_answer(
+        self, alice: HttpClient, long: dict[str, Any]
+    ) -> None:
+        for name in ("one", "two"):
+            new = message("again", "assistant", replaces="m11", id=name)
+            assert (await alice.post(at(long), json=new)).status == 200
+        new = message("again", "assistant", replaces="m11")
+        assert (await alice.post(at(long), json=new)).status == 200
+        assert len(await (await alice.get(at(long, "/m11/revisions"))).json()) == 3
+
+    async def test_leaves_nothing_of_its_id_where_messages_are_put_back(
+        self, alice: HttpClient, long: dict[str, Any]
+    ) -> None:
+        new = message("again", "assistant", replaces="m11", id="mine")
+        shown = await (await alice.post(at(long), json=new)).json()
+        put = await alice.put(f"/conversations/{long['id']}", json={"messages": shown["messages"]})
+        assert "sent_id" not in (await put.json())["messages"][-1]
+
     async def test_has_no_meaning_among_many(self, alice: HttpClient, long: dict[str, Any]) -> None:
         new = message("again", "assistant", replaces="m11")
         path = f"/conversations/{long['id']}"

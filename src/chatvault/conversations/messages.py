@@ -97,10 +97,14 @@ def _find_repeated(draft: Draft, messages: list[Raw]) -> set[str]:
         known = draft.find(message["id"])
         if known is None:
             continue
-        if any(known.message.get(name) != message.get(name) for name in ("role", "content")):
+        if not _is_same(known.message, message):
             raise MessageIdTaken
         repeated.add(message["id"])
     return repeated
+
+
+def _is_same(known: Raw, message: Raw) -> bool:
+    return all(known.get(name) == message.get(name) for name in ("role", "content"))
 
 
 async def replace_last(
@@ -119,35 +123,60 @@ async def replace_last(
     Raises:
         NotFound: the actor has no such conversation, or, in a repeat, not what was stored then.
         NotLastAnswer: what `wanted.replaces` names is not the last message, or no answer.
+        MessageIdTaken: another answer with this id stands there.
     """
-    at = now()
+    assert wanted.replaces is not None  # noqa: S101  # or it would be an append
+    at, replaced = now(), wanted.replaces
     message = to_stored([wanted], at)[0]
+    if wanted.id not in {None, replaced}:
+        message["sent_id"] = wanted.id
 
     def decide(draft: Draft) -> Appended:
-        last = draft.head and draft.last_living()
-        if (
-            not last
-            or last.message["id"] != wanted.replaces
-            or last.message["role"] != MessageRole.ASSISTANT
-        ):
-            raise NotLastAnswer
-        draft.replace_message(last, dict(message), at)
+        assert draft.head  # noqa: S101  # raises NotFound
+        is_repeated = wanted.id is not None and _stands_there(draft.find(replaced), message)
+        if not is_repeated:
+            last = draft.last_living()
+            if (
+                last is None
+                or last.message["id"] != replaced
+                or last.message["role"] != MessageRole.ASSISTANT
+            ):
+                raise NotLastAnswer
+            draft.replace_message(last, dict(message), at)
+        details = {"repeated": 1} if is_repeated else None
         draft.entries.append(
-            audit.entry(actor, Action.CONVERSATION_REPLACE_MESSAGE, conversation_id)
+            audit.entry(
+                actor, Action.CONVERSATION_REPLACE_MESSAGE, conversation_id, details=details
+            )
         )
-        return appended(draft, [last.message["id"]], 0)
+        return appended(draft, [replaced], int(is_repeated))
 
     change: Change[Appended] = Change(
         actor=actor,
         action=Action.CONVERSATION_REPLACE_MESSAGE,
         where=("_id", conversation_id),
         decide=decide,
+        message_ids=frozenset({replaced}),
         needs_tail=True,
         needs_last_living=True,
         size=estimate([message]),
         repeatable=repeatable_append(actor, repeat, conversation_id, shows_message=shows_message),
     )
     return await submit(actor, lane, change, shows_message=shows_message)
+
+
+def _stands_there(located: Located | None, message: Raw) -> bool:
+    """Whether this very answer took the place before.
+
+    Raises:
+        MessageIdTaken: one with its id did, and says something else.
+    """
+    if located is None or located.message.get("sent_id") != message.get("sent_id"):
+        return False
+    is_same = _is_same(located.message, message)
+    if not is_same and "sent_id" in message:
+        raise MessageIdTaken
+    return is_same
 
 
 async def edit(

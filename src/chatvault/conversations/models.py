@@ -74,6 +74,7 @@ class Message(BaseModel):
         alternative_to: the answer that this one stands beside, and instead of, for the model.
         tool_calls: what the model wants done, each with its result once there is one.
         version: rises with every edit; absent means 1.
+        sent_id: the id that an answer came with which took another's place, and its id.
         deleted: what is left of a message that was removed: its id and its place.
     """
 
@@ -98,6 +99,7 @@ class Message(BaseModel):
     alternative_to: str | None = None
     tool_calls: list[dict[str, Any]] | None = None
     version: int | None = None
+    sent_id: str | None = None
     deleted: bool | None = None
 
 

@@ -39,7 +39,7 @@ MAX_TITLE = 255
 MAX_CONTENT_BYTES = 1024 * 1024
 MAX_MESSAGES = 50_000
 # Ours; what a client sends back of them is not kept as its own.
-OURS = frozenset({"seq", "version", "deleted", "replaces"})
+OURS = frozenset({"seq", "version", "deleted", "replaces", "sent_id"})
 
 
 def _check_content(value: str) -> str:
@@ -263,6 +263,7 @@ class MessageOut(BaseModel):
     alternative_to: str | None = None
     tool_calls: list[dict[str, Any]] | None = None
     version: int | None = None
+    sent_id: str | None = None
 
 
 class RevisionOut(BaseModel):

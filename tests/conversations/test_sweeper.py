@@ -80,10 +80,70 @@ class TestSweep:
         segments, _, notes = await left(database)
         assert (segments, notes) == (10 + 6, 1)
         await make_due(database)
-        assert await sweeper.sweep() == 10
+        assert await sweeper.sweep() == 10 + 2
         lies = await stored(database, long["id"])
         assert lies.contents == [f"n{n}" for n in range(20)]
         assert (await left(database))[2] == 0
+
+    async def test_takes_the_revisions_of_messages_that_were_not_put_back(
+        self, alice: HttpClient, long: dict[str, Any], database: Any
+    ) -> None:
+        shown = await found(alice, long["id"])
+        kept = [each for each in shown["messages"] if each["id"] != "m0"]
+        assert (await alice.put(at(long), json={"messages": kept})).status == 200
+        assert (await left(database))[1] == 2
+        assert await (await alice.get(at(long, "/messages/m0/revisions"))).json() == []
+
+        await make_due(database)
+        await sweeper.sweep()
+
+        [revision] = await database["revisions"].find({}).to_list()
+        assert revision["message_id"] == "m29"
+        [shown] = await (await alice.get(at(long, "/messages/m29/revisions"))).json()
+        assert shown["message"]["content"] == "29"
+        assert (await left(database))[2] == 0
+
+    async def test_takes_them_of_a_conversation_without_segments_too(
+        self, alice: HttpClient, database: Any
+    ) -> None:
+        begun = await begin(alice, messages=[message("a", id="a"), message("b", id="b")])
+        await alice.put(at(begun), json={"messages": [message("b", id="b")]})
+        assert await left(database) == (0, 0, 0)
+        await alice.patch(at(begun, "/messages/b"), json={"content": "edited"})
+        await alice.put(at(begun), json={"messages": [message("c", id="c")]})
+        assert await left(database) == (0, 1, 1)
+        await make_due(database)
+        assert await sweeper.sweep() == 1
+        assert await left(database) == (0, 0, 0)
+
+    async def test_leaves_the_revisions_that_came_after_the_replacement(
+        self, alice: HttpClient, long: dict[str, Any], database: Any
+    ) -> None:
+        await alice.put(at(long), json={"messages": [message("new", id="new")]})
+        await alice.patch(at(long, "/messages/new"), json={"content": "newer"})
+        await alice.delete(at(long, "/messages/new"))
+        await alice.put(at(long), json={"messages": [message("x", id="m0")]})
+        await alice.patch(at(long, "/messages/m0"), json={"content": "y"})
+        await make_due(database)
+        await sweeper.sweep()
+        kept = await database["revisions"].find({}).sort("seq").to_list()
+        assert [each["message"]["content"] for each in kept] == ["0", "x"]
+
+    async def test_takes_many_in_batches(
+        self, alice: HttpClient, database: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(sweeper, "BATCH", 3)
+        begun = await begin(alice, messages=[message(str(n), id=f"m{n}") for n in range(10)])
+        for number in range(10):
+            for text in ("one", "two"):
+                path = at(begun, f"/messages/m{number}")
+                await alice.patch(path, json={"content": text})
+        stay = [message(str(n), id=f"m{n}") for n in range(0, 10, 2)]
+        await alice.put(at(begun), json={"messages": stay})
+        await make_due(database)
+        assert await sweeper.sweep() == 10
+        ids = await database["revisions"].distinct("message_id")
+        assert sorted(ids) == ["m0", "m2", "m4", "m6", "m8"]
 
     async def test_leaves_everybody_elses_alone(
         self, alice: HttpClient, bob: HttpClient, long: dict[str, Any], database: Any

@@ -224,7 +224,7 @@ class Draft:
         The numbering goes on from `next_seq`.
         """
         head = self.head
-        self._retire_generation()
+        self._retire(whole=False)
         self._set(**FORGOTTEN)
         length = generation.length if generation else 0
         self._tail = []
@@ -272,6 +272,7 @@ class Draft:
             "replaced_at": at,
         }
         self.revisions.append(InsertOne(revision))
+        self._set(has_revisions=True)
         self._put(located, message, at)
 
     def remove_message(self, located: Located, at: datetime) -> None:
@@ -312,7 +313,7 @@ class Draft:
 
     def delete(self) -> None:
         """Decide that the conversation ends; the sweeper collects what lies beside it."""
-        self._retire_generation(with_revisions=True)
+        self._retire(whole=True)
         self._deleted = True
 
     def _put(self, located: Located, message: Raw, at: datetime) -> None:
@@ -345,20 +346,12 @@ class Draft:
         if is_cut:
             self._cut.add(segment["_id"])
 
-    def _retire_generation(self, *, with_revisions: bool = False) -> None:
-        head = self.head
-        if self._is_new:
-            return
-        retired: Raw = {
-            "_id": ObjectId(),
-            "user_id": self.owner_id,
-            "generation": head["generation"],
-            "conversation_id": head["_id"] if with_revisions else None,
-            "due_at": now() + GRACE,
-            "swept": False,
-        }
-        if with_revisions or head["tail_seq"] > head["first_seq"]:
-            self.retired.append(InsertOne(retired))
+    def _retire(self, *, whole: bool) -> None:
+        if not self._is_new:
+            due_at = now() + GRACE
+            self.retired += segment_writes.retire(
+                self.head, owner_id=self.owner_id, due_at=due_at, whole=whole
+            )
 
     def _set(self, **fields: Any) -> None:
         self.head.update(fields)

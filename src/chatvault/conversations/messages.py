@@ -283,20 +283,20 @@ async def get(
 async def list_revisions(
     actor: Actor, recorder: Recorder, *, conversation_id: ObjectId, message_id: str
 ) -> list[Raw]:
-    """What a message was before its edits, oldest first.
+    """What a message was before its edits, oldest first; nothing of one that is not there.
 
     Raises:
         NotFound: the actor has no such conversation.
     """
-    if await Conversation.find_raw(actor, conversation_id) is None:
-        raise NotFound("Conversation not found")
-    mine = Revision.owned_by(actor, conversation_id=conversation_id, message_id=message_id)
-    found = (
-        await Revision.get_pymongo_collection()
-        .find(mine)
-        .sort([("seq", 1), ("version", 1)])
-        .to_list()
-    )
+
+    async def read(conversation: Raw) -> list[Placed]:
+        return living(await find_messages(actor, conversation, [message_id]))
+
+    found: list[Raw] = []
+    if await steadily(actor, conversation_id, read):
+        mine = Revision.owned_by(actor, conversation_id=conversation_id, message_id=message_id)
+        revisions = Revision.get_pymongo_collection().find(mine)
+        found = await revisions.sort([("seq", 1), ("version", 1)]).to_list()
     await recorder.record(audit.entry(actor, Action.CONVERSATION_LIST_REVISIONS, conversation_id))
     return found
 

@@ -115,6 +115,7 @@ class Conversation(Document):
         active_reply_id: the one reply that is being written now.
         total_tokens_used: what the model's provider counted, all replies together.
         reserved_tokens: what replies that are being written may still use.
+        has_revisions: a message was edited or replaced once.
         source: whence it was imported, as `format:id`; at most one a user.
         version: rises with every change; the ETag.
         first_seq: the place of the oldest message.
@@ -145,6 +146,7 @@ class Conversation(Document):
     active_reply_id: Id | None = None
     total_tokens_used: int = 0
     reserved_tokens: int = 0
+    has_revisions: bool = False
     total_messages: int = 0
     message_bytes: int = 0
     tail_bytes: int = 0

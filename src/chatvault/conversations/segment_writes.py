@@ -1,4 +1,6 @@
-"""The statements that change segments: growing the newest, editing in one, cutting one anew."""
+"""The statements that change segments: growing, editing in one, cutting anew, and retiring."""
+
+from datetime import datetime
 
 from bson import ObjectId
 from pymongo import InsertOne, UpdateOne
@@ -50,6 +52,30 @@ def add(
     """Put messages into segments of their own, the first of them at `start`."""
     made = cut(messages, owner_id=owner_id, generation=generation, start=start)
     return [InsertOne(segment) for segment in made]
+
+
+def retire(head: Raw, *, owner_id: ObjectId, due_at: datetime, whole: bool) -> list[SegmentWrite]:
+    """Note for the sweeper what lies beside a conversation, if anything does.
+
+    Args:
+        head: the conversation's, as it is before.
+        owner_id: whose it is.
+        due_at: from when on it may go.
+        whole: the conversation ends; otherwise its messages are replaced.
+    """
+    may_be_revised = head.get("has_revisions", True)
+    if not (whole or may_be_revised or head["tail_seq"] > head["first_seq"]):
+        return []
+    note: Raw = {
+        "_id": ObjectId(),
+        "user_id": owner_id,
+        "generation": head["generation"],
+        "conversation_id": head["_id"] if whole or may_be_revised else None,
+        "before_seq": None if whole else head["next_seq"],
+        "due_at": due_at,
+        "swept": False,
+    }
+    return [InsertOne(note)]
 
 
 def put(segment: Raw, index: int, message: Raw, *, died: bool) -> tuple[list[SegmentWrite], bool]:

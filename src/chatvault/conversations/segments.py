@@ -179,6 +179,8 @@ class Retired(Document):
     Attributes:
         generation: whose segments may go, or None.
         conversation_id: whose revisions may go too, or None.
+        before_seq: only revisions of lower places may go, of messages that do not stand any more;
+            None where the whole conversation is gone.
         due_at: from when on; until then a slow reader or writer may still need them.
         swept: the sweeper has begun, so that it is too late to point to them.
     """
@@ -186,6 +188,7 @@ class Retired(Document):
     user_id: Id
     generation: Id | None = None
     conversation_id: Id | None = None
+    before_seq: int | None = None
     due_at: datetime
     swept: bool = False
 

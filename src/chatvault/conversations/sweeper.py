@@ -8,8 +8,11 @@ from beanie import Document
 from bson import ObjectId
 from pymongo.errors import PyMongoError
 
+from chatvault.actor import Actor, Door
 from chatvault.conversations.models import Raw
+from chatvault.conversations.reading import Placed, find_messages, living, steadily
 from chatvault.conversations.segments import Retired, Revision, Segment
+from chatvault.errors import Busy, NotFound
 from chatvault.fields import now
 
 PAUSE_SECONDS = 60.0
@@ -40,7 +43,9 @@ async def _sweep_one(note: Raw, beside: Sequence[type[Document]]) -> int:
     targets: list[tuple[type[Document], Raw]] = []
     if note["generation"] is not None:
         targets.append((Segment, {"generation": note["generation"]}))
-    if note["conversation_id"] is not None:
+    if note["conversation_id"] is not None and note.get("before_seq") is not None:
+        removed += await _sweep_replaced(note)
+    elif note["conversation_id"] is not None:
         mine = {"conversation_id": note["conversation_id"]}
         targets.append((Revision, mine))
         targets += [(document, mine) for document in beside]
@@ -50,6 +55,41 @@ async def _sweep_one(note: Raw, beside: Sequence[type[Document]]) -> int:
         while ids := await _some_ids(document, mine):
             removed += (await collection.delete_many({**mine, "_id": {"$in": ids}})).deleted_count
     return removed
+
+
+async def _sweep_replaced(note: Raw) -> int:
+    """Remove the revisions of messages that a replacement took away and did not bring in again."""
+    revisions = Revision.get_pymongo_collection()
+    old = {
+        "user_id": note["user_id"],
+        "conversation_id": note["conversation_id"],
+        "seq": {"$lt": note["before_seq"]},
+    }
+    removed = 0
+    after = ""
+    while True:
+        further = {**old, "message_id": {"$gt": after}}
+        found = revisions.find(further, {"message_id": True}).sort("message_id", 1).limit(BATCH)
+        if not (ids := [each["message_id"] async for each in found]):
+            return removed
+        after = ids[-1]
+        gone = sorted(set(ids) - await _standing(note, ids))
+        swept = await revisions.delete_many({**old, "message_id": {"$in": gone}})
+        removed += swept.deleted_count
+
+
+async def _standing(note: Raw, ids: list[str]) -> set[str]:
+    """Those of the messages that the conversation has now."""
+    owner = Actor(door=Door.BACKGROUND, user_id=note["user_id"])
+
+    async def read(conversation: Raw) -> list[Placed]:
+        return living(await find_messages(owner, conversation, sorted(set(ids))))
+
+    try:
+        found = await steadily(owner, note["conversation_id"], read)
+    except NotFound:
+        return set()
+    return {message["id"] for _, message in found}
 
 
 async def _some_ids(document: type[Document], mine: Raw) -> list[ObjectId]:
@@ -62,7 +102,7 @@ async def run(beside: Sequence[type[Document]] = ()) -> None:
     while True:
         try:
             removed = await sweep(beside)
-        except PyMongoError as error:
+        except (PyMongoError, Busy) as error:
             log.warning("not_swept_yet", error=type(error).__name__)
         else:
             if removed:

@@ -163,6 +163,28 @@ class TestBadFile:
         assert "2 conversations imported" in done.out
         assert "not imported: conversation 2 (id \"bad\"): no 'messages'" in done.out
 
+    def test_salvage_leaves_out_bad_settings(
+        self, command: Command, user: str, file: Path, documents: Documents
+    ) -> None:
+        bad = json.dumps(SETTINGS | {"theme": "blue"})
+        file.write_text(json.dumps({SETTINGS_KEY: bad, CONVERSATIONS_KEY: [exported(1)]}))
+
+        failed = command("import", str(file), "--username", user)
+        assert failed.status == 2
+        assert failed.line.startswith("chatvault: my_conversations.json: settings: theme: ")
+        assert documents["conversations"].count_documents({}) == 0
+
+        done = command("import", str(file), "--username", user, "--salvage")
+        assert done.status == 0, done.err
+        assert "1 conversation imported" in done.out
+        assert "preferences taken over" in done.out
+        assert "not imported: settings: theme: " in done.out
+        stored = documents["preferences"].find_one()
+        assert stored is not None
+        assert stored["preferences"] == {
+            name: value for name, value in SETTINGS.items() if name != "theme"
+        }
+
 
 class TestBadCall:
     def test_an_unknown_user_is_one_line(

@@ -125,6 +125,8 @@ def test_a_file_may_hold_nothing(nothing: Any) -> None:
         ({SETTINGS_KEY: [1]}, "settings: not an object"),
         ({SETTINGS_KEY: "{'a'}"}, f"settings: not JSON at line 1 column 2 of '{SETTINGS_KEY}'"),
         ({SETTINGS_KEY: {"theme": 2**64}}, "settings: holds an integer of more than 64 bits"),
+        ({SETTINGS_KEY: {"language": "?"}}, "settings: language: "),
+        ({"theme": "blue", "language": "en"}, "settings: theme: "),
         ("[1]", "conversation 1: not an object"),
         ("[{,}, 2]", "conversation 1: not JSON at line 1 column 3"),
         ("{1: 2}", "not JSON at line 1 column 2"),
@@ -161,6 +163,24 @@ def test_salvage_skips_bad_settings() -> None:
     found = parse({SETTINGS_KEY: "{", CONVERSATIONS_KEY: THREE}, salvage=True)
     assert found.conversations == EXPECTED
     assert [entry.place for entry in found.skipped] == ["settings"]
+
+
+def test_salvage_leaves_out_a_bad_setting_and_keeps_the_others() -> None:
+    bad = SETTINGS | {"theme": "ZEBRA", "showTimestamps": [1]}
+    found = parse({CONVERSATIONS_KEY: THREE, SETTINGS_KEY: dump_of(bad)}, salvage=True)
+    assert found.conversations == EXPECTED
+    assert found.preferences == {"language": "en", "autoSave": True}
+    assert [entry.place for entry in found.skipped] == ["settings", "settings"]
+    assert [entry.reason.partition(":")[0] for entry in found.skipped] == [
+        "theme", "showTimestamps",
+    ]  # fmt: skip
+    assert "ZEBRA" not in str(found.skipped)
+
+
+@pytest.mark.parametrize("theme", ["blue", 5, {"a": 1}])
+def test_salvage_takes_over_no_settings_where_none_is_good(theme: object) -> None:
+    found = parse({SETTINGS_KEY: {"theme": theme}, CONVERSATIONS_KEY: THREE}, salvage=True)
+    assert (found.conversations, found.preferences) == (EXPECTED, None)
 
 
 def test_the_name_of_the_file_stays_on_one_line() -> None:

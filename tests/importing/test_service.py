@@ -214,6 +214,6 @@ class TestPreferences:
         self, alice: HttpClient, bring_in: BringIn
     ) -> None:
         dump = {CONVERSATIONS_KEY: [exported(1)], SETTINGS_KEY: {"theme": "blue"}}
-        with pytest.raises(ImportRejected, match="ai-mcp-ui-config: theme"):
+        with pytest.raises(ImportRejected, match=r"^my\.json: settings: theme: "):
             await bring_in(dump)
         assert await stored(alice) == []

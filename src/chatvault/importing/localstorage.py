@@ -18,6 +18,7 @@ from chatvault.importing.localstorage_fields import (
     UnfitError,
     canonical_digest,
     read_conversation,
+    read_settings,
     storable,
 )
 
@@ -200,9 +201,14 @@ class _Reading:
         except (NotJsonError, UnfitError) as error:
             self._skip("settings", error.reason)
             return
-        self.preferences = {key: item for key, item in settings.items() if key in SETTINGS}
-        if unknown := len(settings) - len(self.preferences):
+        known = {key: item for key, item in settings.items() if key in SETTINGS}
+        if unknown := len(settings) - len(known):
             self.skipped.append(Skipped(place="settings", reason=f"{unknown} unknown"))
+        preferences, wrong = read_settings(known)
+        for key, reason in wrong.items():
+            self._skip("settings", f"{key}: {reason}")
+        if preferences or not wrong:
+            self.preferences = preferences
 
     def _skip(self, place: str, reason: str) -> None:
         if not self.salvage:

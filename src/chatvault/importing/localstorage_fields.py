@@ -9,6 +9,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVar
 
+from pydantic import ValidationError
+
 from chatvault.fields import MAX_FREE_BYTES, to_milliseconds
 from chatvault.importing.conversations import (
     ImportedConversation,
@@ -17,6 +19,7 @@ from chatvault.importing.conversations import (
     parse_time,
 )
 from chatvault.importing.jsontext import mend_surrogates
+from chatvault.preferences.schemas import PreferencesIn
 from chatvault.storable import LONE_SURROGATE, check_storable
 
 # Far above what a localStorage can hold in one message, far below what a document can.
@@ -113,6 +116,18 @@ def storable(value: dict[str, Any], max_bytes: int) -> tuple[dict[str, Any], boo
     if reason is not None:
         raise UnfitError(reason)
     return value, mended
+
+
+def read_settings(raw: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """The settings as preferences, and why those that cannot be taken over cannot, by name."""
+    wrong: dict[str, str] = {}
+    try:
+        fit = PreferencesIn.model_validate(raw)
+    except ValidationError as error:
+        for found in error.errors(include_input=False, include_context=False, include_url=False):
+            wrong.setdefault(str(found["loc"][0]), found["msg"])
+        fit = PreferencesIn.model_validate({k: v for k, v in raw.items() if k not in wrong})
+    return fit.model_dump(mode="json", exclude_unset=True), wrong
 
 
 def _source_id(rest: dict[str, Any], raw: dict[str, Any], notes: list[str]) -> str:

@@ -12,7 +12,6 @@ from enum import StrEnum
 from typing import Any
 
 from bson import ObjectId
-from pydantic import ValidationError
 
 from chatvault.actor import Actor
 from chatvault.audit import service as audit
@@ -28,11 +27,9 @@ from chatvault.errors import Busy
 from chatvault.importing.conversations import (
     ImportedConversation,
     ImportFile,
-    ImportRejected,
     Skipped,
 )
 from chatvault.preferences import service as preferences
-from chatvault.preferences.schemas import PreferencesIn
 
 SOURCE = "localstorage"
 # So many are handed to the lane at a time, which groups them further.
@@ -101,10 +98,8 @@ async def import_file(
         on_progress: told how many more conversations are done.
 
     Raises:
-        ImportRejected: the file's preferences are none that can be stored.
         TooLarge: a conversation does not fit.
     """
-    values = _check_preferences(content)
     report = Report(
         skipped=list(content.skipped),
         mended=[
@@ -112,7 +107,7 @@ async def import_file(
             for place, conversation in enumerate(content.conversations, 1)
             for note in conversation.notes
         ],
-        preferences=values is not None,
+        preferences=content.preferences is not None,
         truncated=content.truncated,
     )
     if dry_run:
@@ -130,23 +125,11 @@ async def import_file(
         )
         _count(report, batch, fates)
         on_progress(len(batch))
-    if values:
+    if values := content.preferences:
         await preferences.patch(actor, values=values, action=Action.PREFERENCES_IMPORT)
     counts: dict[str, Any] = {fate.name.lower(): number for fate, number in report.fates.items()}
     await recorder.record(audit.entry(actor, Action.IMPORT_RUN, details=counts))
     return report
-
-
-def _check_preferences(content: ImportFile) -> Raw | None:
-    if content.preferences is None:
-        return None
-    try:
-        wanted = PreferencesIn.model_validate(content.preferences)
-    except ValidationError as error:
-        found = error.errors(include_input=False, include_context=False)[0]
-        place = ".".join(str(part) for part in found["loc"])
-        raise ImportRejected(f"ai-mcp-ui-config: {place}: {found['msg']}") from None
-    return wanted.model_dump(mode="json", exclude_unset=True)
 
 
 def _count(report: Report, batch: Sequence[ImportedConversation], fates: Sequence[Fate]) -> None:

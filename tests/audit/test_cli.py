@@ -1,10 +1,15 @@
-"""`chatvault audit list`."""
+"""`chatvault audit list`, `stats` and `export`."""
 
+import csv
+import io
 import json
+import sys
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+from bson import ObjectId
 
 from answers import INSTANT
 from commanding import Command, Documents
@@ -95,3 +100,145 @@ class TestAuditList:
         failed = command("audit", "list", "--user", "nobody")
         assert failed.status == 1
         assert failed.line == "chatvault: There is no user 'nobody'."
+
+    def test_says_why_something_failed_and_shows_old_entries_first(
+        self, command: Command, people: list[str], documents: Documents
+    ) -> None:
+        seen = documents["audit_logs"].find_one(sort=[("_id", 1)])
+        assert seen is not None
+        failed = {"outcome": "denied", "code": "not_found", "resource_id": None, "user_id": None}
+        documents["audit_logs"].insert_one(seen | failed | {"_id": ObjectId()})
+        _, *lines = command("audit", "list", "--order", "oldest", "--limit", "4").out.splitlines()
+        assert ["denied (not_found)" in line for line in lines].count(True) == 1
+        assert "user.change_role" in lines[-1]
+
+
+def rows(printed: str) -> list[list[str]]:
+    """The rows of a table without its head."""
+    return [line.split() for line in printed.splitlines()[1:]]
+
+
+class TestAuditStats:
+    def test_counts_by_action_most_first(self, command: Command, people: list[str]) -> None:
+        shown = command("audit", "stats")
+        assert shown.status == 0, shown.err
+        assert shown.out.splitlines()[0].split() == ["action", "entries", "denied", "failed"]
+        assert rows(shown.out) == [
+            ["user.create", "2", "0", "0"],
+            ["user.change_role", "1", "0", "0"],
+        ]
+
+    def test_counts_by_user_and_by_outcome(
+        self, command: Command, people: list[str], documents: Documents
+    ) -> None:
+        seen = documents["audit_logs"].find_one()
+        bob = documents["users"].find_one({"username": "bob"})
+        assert seen is not None
+        assert bob is not None
+        his = seen | {"_id": ObjectId(), "user_id": bob["_id"], "outcome": "denied"}
+        documents["audit_logs"].insert_one(his)
+        assert rows(command("audit", "stats", "--by", "user").out) == [
+            ["nobody", "3", "0", "0"],
+            [str(bob["_id"]), "1", "1", "0"],
+        ]
+        by_outcome = rows(command("audit", "stats", "--by", "outcome", "--user", "BOB").out)
+        assert by_outcome == [["denied", "1", "1", "0"]]
+
+    @pytest.mark.parametrize("by", ["hour", "day"])
+    def test_counts_over_time(
+        self, command: Command, people: list[str], documents: Documents, by: str
+    ) -> None:
+        seen = documents["audit_logs"].find_one({"action": "user.create"})
+        assert seen is not None
+        long_ago = datetime(2024, 1, 15, 10, 30, tzinfo=UTC)
+        documents["audit_logs"].insert_one(seen | {"_id": ObjectId(), "at": long_ago})
+        first, *later = rows(command("audit", "stats", "--by", by, "--action", "user.*").out)
+        hour = "10" if by == "hour" else "00"
+        assert first == [f"2024-01-15T{hour}:00:00.000Z", "1", "0", "0"]
+        assert sum(int(row[1]) for row in later) == 3
+        assert all(INSTANT.fullmatch(row[0]) for row in later)
+
+    def test_filters(self, command: Command, people: list[str], documents: Documents) -> None:
+        bob = documents["users"].find_one({"username": "bob"})
+        assert bob is not None
+        about = ("--resource-id", str(bob["_id"]))
+        assert len(rows(command("audit", "stats", *about).out)) == 2
+        soon = (datetime.now(UTC) + timedelta(minutes=1)).isoformat()
+        for none in (
+            ("--since", soon),
+            ("--outcome", "failed"),
+            ("--address", "192.0.2.1"),
+            ("--resource-type", "session"),
+        ):
+            assert rows(command("audit", "stats", *none).out) == []
+
+    def test_is_itself_recorded(self, command: Command, people: list[str]) -> None:
+        command("audit", "stats")
+        [entry] = entries(command, "--action", "audit.count")
+        assert (entry["door"], entry["outcome"]) == ("cli", "success")
+
+    def test_a_wrong_call_is_told(self, command: Command) -> None:
+        assert command("audit", "stats", "--by", "moon").status == 2
+        failed = command("audit", "stats", "--until", "never")
+        assert (failed.status, failed.line.startswith("chatvault: until: ")) == (2, True)
+        unknown = command("audit", "stats", "--user", "nobody")
+        assert (unknown.status, unknown.line) == (1, "chatvault: There is no user 'nobody'.")
+
+
+class TestAuditExport:
+    def test_prints_all_oldest_first(self, command: Command, people: list[str]) -> None:
+        done = command("audit", "export")
+        assert done.status == 0, done.err
+        actions = [json.loads(line)["action"] for line in done.out.splitlines()]
+        # The export's own entry stands before what is read.
+        assert actions[:3] == ["user.create", "user.create", "user.change_role"]
+        assert set(actions[3:]) <= {"audit.export"}
+
+    def test_leaves_standard_output_open(self, command: Command, people: list[str]) -> None:
+        command("audit", "export")
+        assert not sys.stdout.buffer.closed
+
+    def test_writes_a_file(self, command: Command, people: list[str], tmp_path: Path) -> None:
+        file = tmp_path / "log.ndjson"
+        done = command("audit", "export", "--to", str(file), "--action", "user.*")
+        assert (done.status, done.out.strip()) == (0, f"3 entries in {file}")
+        written = [json.loads(line) for line in file.read_text().splitlines()]
+        assert written == entries(command, "--action", "user.*", "--order", "oldest")
+
+    def test_writes_csv(self, command: Command, people: list[str], tmp_path: Path) -> None:
+        file = tmp_path / "log.csv"
+        command("audit", "export", "--to", str(file), "--format", "csv", "--action", "user.*")
+        read = list(csv.DictReader(io.StringIO(file.read_text())))
+        assert [row["action"] for row in read] == ["user.create", "user.create", "user.change_role"]
+        assert {row["door"] for row in read} == {"cli"}
+        printed = command("audit", "export", "--format", "csv", "--action", "user.*").out
+        assert list(csv.DictReader(io.StringIO(printed))) == read
+
+    def test_of_a_user_has_only_theirs(
+        self, command: Command, people: list[str], tmp_path: Path
+    ) -> None:
+        file = tmp_path / "log.ndjson"
+        done = command("audit", "export", "--to", str(file), "--user", "bob")
+        assert done.out.strip() == f"0 entries in {file}"
+        assert file.read_text() == ""
+
+    def test_is_itself_recorded(self, command: Command, people: list[str]) -> None:
+        command("audit", "export", "--action", "user.*")
+        [entry] = entries(command, "--action", "audit.export")
+        assert (entry["door"], entry["outcome"]) == ("cli", "success")
+
+    def test_a_place_that_cannot_be_written_is_one_line(
+        self, command: Command, people: list[str], tmp_path: Path
+    ) -> None:
+        failed = command("audit", "export", "--to", str(tmp_path / "no" / "log"))
+        assert failed.status == 1
+        assert failed.line == f"chatvault: {tmp_path / 'no' / 'log'}: No such file or directory"
+
+    def test_a_wrong_call_is_told(self, command: Command, tmp_path: Path) -> None:
+        file = tmp_path / "log"
+        assert command("audit", "export", "--format", "xml").status == 2
+        failed = command("audit", "export", "--to", str(file), "--action", "explode")
+        assert (failed.status, failed.line.startswith("chatvault: action: ")) == (2, True)
+        unknown = command("audit", "export", "--to", str(file), "--user", "nobody")
+        assert (unknown.status, unknown.line) == (1, "chatvault: There is no user 'nobody'.")
+        assert not file.exists()

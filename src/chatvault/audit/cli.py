@@ -1,5 +1,6 @@
 """The audit log at the command line."""
 
+import contextlib
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -117,7 +118,8 @@ def export_entries(  # noqa: PLR0913, PLR0917  # one a filter
     async def write(wanted: AuditExportQuery) -> int:
         batches = await review.export_entries(operator(), Recorder(), query=wanted)
         count = 0
-        with to.open("wb") if to else sys.stdout.buffer as target:
+        # Standard output stays open: it is not ours to close.
+        with to.open("wb") if to else contextlib.nullcontext(sys.stdout.buffer) as target:
             target.write(export.head(wanted.format))
             async for entries in batches:
                 target.write(export.lines(entries, wanted.format))

@@ -22,7 +22,12 @@ from chatvault.accounts.passwords import PasswordHasher
 from chatvault.actor import Actor, Door, Role
 from chatvault.app import ROUTES
 from chatvault.audit.recorder import Recorder
+from chatvault.commands import permissions
+from chatvault.commands.models import ApprovalRule, Command, ToolGrant
+from chatvault.commands.proposing import made
+from chatvault.conversations.models import Conversation
 from chatvault.database import DOCUMENTS
+from chatvault.fields import now
 from chatvault.idempotency import KeyReused
 from chatvault.middlewares import REFUSALS
 from chatvault.openapi import build_document
@@ -70,6 +75,10 @@ SPEAK_MONGODB = {
     "audit/refusals.py": "keeps what could not be stored",
     "audit/review.py": "the audit log's service for reviewers",
     "conversations/appended.py": "reads for a repeat, in the lane's transaction",
+    "commands/permissions.py": "what users and administrators allow",
+    "commands/proposing.py": "the writes that a decision becomes",
+    "commands/runner.py": "goes on after the driver's errors",
+    "commands/steps.py": "the writes that a decision becomes",
     "conversations/draft.py": "the writes that a decision becomes",
     "conversations/segment_writes.py": "the same, of segments",
     "conversations/group.py": "reads and writes a lane's group",
@@ -77,11 +86,14 @@ SPEAK_MONGODB = {
     "conversations/segments.py": "a document and its queries",
     "conversations/lane.py": "tries a group again after the driver's errors",
     "conversations/sweeper.py": "our own housekeeping",
-    "replies/background.py": "goes on after the driver's errors",
+    "replies/background.py": "commits a summary with its record",
+    "replies/continuing.py": "the writes that a decision becomes",
     "replies/beginning.py": "the writes that a decision becomes",
     "replies/ending.py": "the writes that a decision becomes",
     "replies/events.py": "group commit of events",
     "replies/once.py": "commits an answer that no conversation records",
+    "replies/jobs.py": "goes on after the driver's errors",
+    "replies/superseding.py": "the writes that a decision becomes",
     "replies/runner.py": "goes on after the driver's errors",
 }
 # The outermost doors, and who hands a failure on to each of those who wait for it.
@@ -90,12 +102,13 @@ CATCH_EVERYTHING = {
     "middlewares.py": 2,
     "web.py": 1,
     "batching.py": 1,
+    "commands/servers.py": 1,
     "conversations/lane.py": 1,
     "database.py": 1,
 }
 # Beside the settings: what libraries and processes of others are told.
 SPEAK_ENVIRONMENT = {"settings.py", "embedded.py", "tokens.py"}
-SERVICES = ("service.py", "messages.py", "review.py")
+SERVICES = ("service.py", "messages.py", "review.py", "permissions.py", "catalogue.py")
 
 
 def name_of(path: Path) -> str:
@@ -324,6 +337,8 @@ class Things:
     session_id: str
     agent_id: str
     reply_id: str
+    command_id: str
+    tool: str
 
 
 # How to call each operation that is audited: its body, and its status where it has no success.
@@ -380,12 +395,30 @@ CALLS: dict[tuple[str, str], dict[str, Any]] = {
     ("GET", "/agents/{agent_id}"): {},
     ("PATCH", "/agents/{agent_id}"): {"json": {"name": "Another"}},
     ("DELETE", "/agents/{agent_id}"): {},
+    ("GET", "/mcp/servers"): {},
+    ("GET", "/mcp/tools"): {},
+    ("GET", "/mcp/rules"): {},
+    ("PUT", "/mcp/rules/{tool}"): {},
+    ("DELETE", "/mcp/rules/{tool}"): {},
+    ("GET", "/conversations/{conversation_id}/commands"): {},
+    ("GET", "/conversations/{conversation_id}/commands/{command_id}"): {},
+    ("POST", "/conversations/{conversation_id}/commands/{command_id}/approve"): {},
+    ("POST", "/conversations/{conversation_id}/commands/{command_id}/reject"): {"status": 409},
+    ("POST", "/conversations/{conversation_id}/messages/{message_id}/execute-command"): {
+        "json": {"command": "ls"},
+        "status": 503,
+    },
     ("POST", "/chat/completions"): {"json": {"messages": []}, "status": 503},
     ("POST", "/v1/chat/completions"): {"json": {"messages": []}, "status": 503},
 }  # fmt: skip
 AUDITED = [operation for operation in OPERATIONS if operation.action is not None]
 PRIVATE = [operation for operation in AUDITED if not operation.is_public]
-WITH_ID = [operation for operation in AUDITED if "{" in operation.path]
+# What tools there are is no secret, and a rule is looked for among the caller's own.
+WITH_ID = [
+    operation
+    for operation in AUDITED
+    if "{" in operation.path and operation.path != "/mcp/rules/{tool}"
+]
 
 
 def key_of(operation: Operation) -> tuple[str, str]:
@@ -400,7 +433,8 @@ def each(operations: list[Operation]) -> pytest.MarkDecorator:
 
 def some_things() -> Things:
     """Ids of nothing that exists."""
-    return Things(str(ObjectId()), "some-message", *(str(ObjectId()) for _ in range(3)))
+    ids = [str(ObjectId()) for _ in range(5)]
+    return Things(ids[0], "some-message", ids[1], ids[2], ids[3], ids[4], "nothing")
 
 
 async def call(browser: HttpClient, operation: Operation, things: Things | None = None) -> Any:
@@ -418,7 +452,40 @@ async def make_things(alice: HttpClient, http: HttpClient) -> Things:
     http.session.cookie_jar.clear()
     agent = await (await alice.post("/agents", json={"name": "Hers"})).json()
     reply = await _make_reply(conversation)
-    return Things(conversation["id"], "first-message", other, agent["id"], reply)
+    command = await _make_command(conversation)
+    ids = (conversation["id"], "first-message", other, agent["id"], reply, command)
+    return Things(*ids, tool="lab__echo")
+
+
+async def _make_command(conversation: dict[str, Any]) -> str:
+    """One that has run; and a rule of the user's, with a grant that lets it hold."""
+    mine = {"user_id": ObjectId(conversation["user_id"])}
+    of = {"_id": ObjectId(conversation["id"]), **mine}
+    at = now()
+    command = made(tool="lab__echo", arguments="{}", call_id=None, at=at)
+    command |= {"status": "executed", "decided_by": "person"}
+    await Conversation.get_pymongo_collection().update_one(
+        of, {"$set": {"messages.0.commands": [command]}}
+    )
+    await Command.get_pymongo_collection().insert_one(
+        {
+            "_id": command["id"],
+            **mine,
+            "conversation_id": of["_id"],
+            "message_id": "first-message",
+            "reply_id": None,
+            "tool": "lab__echo",
+            "status": "executed",
+            "created_at": at,
+        }
+    )
+    roles = {"roles": ["auditor"], "auto_approve_roles": ["auditor"]}
+    grants, rules = ToolGrant.get_pymongo_collection(), ApprovalRule.get_pymongo_collection()
+    for tool in ("lab__echo", "terminal_command"):
+        await grants.update_one({"_id": tool}, {"$set": roles}, upsert=True)
+    rule = {**mine, "tool": "lab__echo"}
+    await rules.update_one(rule, {"$set": {"created_at": at}}, upsert=True)
+    return str(command["id"])
 
 
 async def _make_reply(conversation: dict[str, Any]) -> str:
@@ -488,7 +555,7 @@ class TestOperations:
         operation: Operation,
     ) -> None:
         things = await make_things(alice, http)
-        malformed = Things("nonsense", "-", "nonsense", "nonsense", "nonsense")
+        malformed = Things("nonsense", "-", *["nonsense"] * 5)
         await database.audit_logs.delete_many({})
         before = await database.conversations.find().to_list()
 
@@ -601,6 +668,10 @@ class TestServices:
             "user.change_password": lambda: accounts.set_password(
                 operator, hasher, **carol, password=PASSWORD
             ),
+            "tool.grant": lambda: permissions.grant(
+                operator, tool="x", roles=(), auto_approve_roles=()
+            ),
+            "tool.list": lambda: permissions.list_grants(operator, Recorder()),
         }
         for action, work in works.items():
             query = {"action": action, "door": "cli", "outcome": "success"}

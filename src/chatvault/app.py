@@ -2,8 +2,9 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from datetime import timedelta
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -22,6 +23,11 @@ from chatvault.audit.caretaker import Caretaker
 from chatvault.audit.keys import load_key_ring
 from chatvault.audit.recorder import Recorder
 from chatvault.audit.refusals import RefusalCounter
+from chatvault.commands import routes as commands
+from chatvault.commands.models import Command
+from chatvault.commands.runner import Runner as Commands
+from chatvault.commands.servers import Servers
+from chatvault.commands.toolbox import Toolbox
 from chatvault.conversations import message_routes as messages
 from chatvault.conversations import routes as conversations
 from chatvault.conversations import sweeper
@@ -32,14 +38,16 @@ from chatvault.database import bind_documents, connect
 from chatvault.keys import load_secret_key
 from chatvault.preferences import routes as preferences
 from chatvault.replies import completion_routes as completions
+from chatvault.replies import continuing
 from chatvault.replies import routes as replies
 from chatvault.replies.background import Background
+from chatvault.replies.desk import Desk
 from chatvault.replies.events import EventLog
-from chatvault.replies.models import Job, Reply, ReplyEvents
+from chatvault.replies.jobs import Work, Worker
+from chatvault.replies.models import Job, JobKind, Reply, ReplyEvents
 from chatvault.replies.opening import FirstReply
 from chatvault.replies.provider import Models
 from chatvault.replies.runner import Runner
-from chatvault.replies.service import Desk
 from chatvault.sessions import routes as sessions
 from chatvault.sessions.service import Gate
 from chatvault.sessions.storage import SessionStorage
@@ -50,6 +58,10 @@ from chatvault.usage import routes as usage
 from chatvault.web import MAX_BODY_BYTES, RECORDER, SECRET_KEY, SETTINGS
 
 RUNNER = web.AppKey("runner", Runner)
+COMMANDS = web.AppKey("commands", Commands)
+SERVERS = web.AppKey("servers", Servers)
+# One for jobs that nobody waits for, and one for those that somebody does.
+WORKERS = web.AppKey("workers", tuple[Worker, Worker])
 log = structlog.get_logger()
 ROUTES = (
     health.routes,
@@ -63,6 +75,7 @@ ROUTES = (
     audit.routes,
     replies.routes,
     completions.routes,
+    commands.routes,
     openapi.routes,
 )
 
@@ -107,7 +120,9 @@ def create_app(settings: Settings, *, mongodb_url: str) -> web.Application:
         await client.close()
 
     app.on_shutdown.append(_end_replies)
-    app.cleanup_ctx.extend((database, _passwords, _refusals, _sealing, _sweeping, _replies))
+    app.cleanup_ctx.extend(
+        (database, _passwords, _refusals, _sealing, _sweeping, _commands, _replies)
+    )
     for routes in ROUTES:
         routes.add_to(app)
     app[openapi.OPERATIONS] = tuple(chain.from_iterable(ROUTES))
@@ -120,8 +135,14 @@ def _add_replies(app: web.Application, settings: Settings, storage: CounterStora
     app[agents.OFFER] = offer = Offer(settings.providers, settings.default_provider)
     app[completions.MODELS] = models = Models(offer.providers, timeout=settings.provider_timeout)
     tokenizer = Tokenizer(settings.data_dir / "tiktoken")
-    app[replies.SUMMARIES] = background = Background(lane, offer, models, tokenizer)
-    app[RUNNER] = runner = Runner(lane, models, tokenizer, event_log, background.due)
+    behind, ahead = asyncio.Event(), asyncio.Event()
+    servers, runs = _add_commands(app, settings, storage, wake=ahead.set)
+
+    def wake() -> None:
+        behind.set()
+        ahead.set()
+
+    app[RUNNER] = runner = Runner(lane, models, tokenizer, event_log, runs, wake)
     app[replies.DESK] = desk = Desk(
         lane=lane,
         recorder=app[RECORDER],
@@ -129,11 +150,39 @@ def _add_replies(app: web.Application, settings: Settings, storage: CounterStora
         tokenizer=tokenizer,
         event_log=event_log,
         runner=runner,
+        servers=servers,
         rate=Rate(storage, name="reply", per_minute=settings.replies_per_minute),
         max_content=settings.max_reply_content,
         max_tokens=settings.max_reply_tokens,
     )
+    app[replies.SUMMARIES] = background = Background(lane, offer, models, tokenizer)
+    works: dict[JobKind, Work] = {JobKind.CONTINUE: partial(continuing.work, desk)}
+    app[WORKERS] = (Worker(background.works(), behind), Worker(works, ahead))
     app[OPENER] = FirstReply(desk)
+
+
+def _add_commands(
+    app: web.Application,
+    settings: Settings,
+    storage: CounterStorage,
+    *,
+    wake: Callable[[], None],
+) -> tuple[Servers, Commands]:
+    """What agents and people have done."""
+    log_dir = settings.data_dir / "mcp"
+    app[SERVERS] = servers = Servers(
+        settings.mcp_servers, timeout=settings.mcp_timeout, log_dir=log_dir
+    )
+    follow = continuing.request
+    app[COMMANDS] = runner = Commands(app[LANE], servers, follow=follow, wake=wake)
+    app[commands.TOOLBOX] = Toolbox(
+        lane=app[LANE],
+        recorder=app[RECORDER],
+        servers=servers,
+        runner=runner,
+        rate=Rate(storage, name="command", per_minute=settings.commands_per_minute),
+    )
+    return servers, runner
 
 
 async def _passwords(app: web.Application) -> AsyncIterator[None]:
@@ -151,18 +200,31 @@ async def _refusals(app: web.Application) -> AsyncIterator[None]:
 async def _replies(app: web.Application) -> AsyncIterator[None]:
     if not app[agents.OFFER].providers:
         log.info("no_model_is_configured", setting="CHATVAULT_PROVIDERS")
-    async with _in_background(app[RUNNER].keep()), _in_background(app[replies.SUMMARIES].run()):
+    behind, ahead = app[WORKERS]
+    async with (
+        _in_background(app[RUNNER].keep()),
+        _in_background(behind.run()),
+        _in_background(ahead.run()),
+    ):
         yield
     await app[completions.MODELS].close()
 
 
+async def _commands(app: web.Application) -> AsyncIterator[None]:
+    app[SERVERS].open()
+    async with _in_background(app[COMMANDS].keep()):
+        yield
+    await app[SERVERS].close()
+
+
 async def _end_replies(app: web.Application) -> None:
     # Before the server waits for its connections: streams end with what they have.
-    await app[RUNNER].close()
+    app[replies.DESK].event_log.stop()
+    await asyncio.gather(app[RUNNER].close(), app[COMMANDS].close())
 
 
 async def _sweeping(app: web.Application) -> AsyncIterator[None]:
-    async with _in_background(sweeper.run((Reply, ReplyEvents, Job))):
+    async with _in_background(sweeper.run((Reply, ReplyEvents, Job, Command))):
         yield
     await app[LANE].drain()
 

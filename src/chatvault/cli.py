@@ -12,6 +12,7 @@ from pymongo.errors import PyMongoError
 from chatvault.accounts.cli import users
 from chatvault.audit.cli import audit_log
 from chatvault.audit.proving_cli import proofs
+from chatvault.commands.cli import tools
 from chatvault.database import explain
 from chatvault.errors import ChatvaultError, InvalidInput
 from chatvault.importing.cli import import_file
@@ -30,6 +31,7 @@ app = typer.Typer(
 app.add_typer(users, name="users")
 audit_log.add_typer(proofs)
 app.add_typer(audit_log, name="audit")
+app.add_typer(tools, name="tools")
 app.command("import")(import_file)
 
 

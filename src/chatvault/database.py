@@ -25,6 +25,7 @@ from chatvault.agents.models import Agent
 from chatvault.audit.blocks import Block
 from chatvault.audit.keys import KeyRing
 from chatvault.audit.models import AuditEntry
+from chatvault.commands.models import ApprovalRule, Command, ToolGrant
 from chatvault.conversations.models import Conversation
 from chatvault.conversations.segments import Retired, Revision, Segment
 from chatvault.errors import Busy, ChatvaultError, OutcomeUnknown, TooLarge, Unavailable
@@ -53,6 +54,9 @@ DOCUMENTS: list[type[Document]] = [
     ReplyEvents,
     Job,
     Usage,
+    Command,
+    ApprovalRule,
+    ToolGrant,
     AuditEntry,
     Block,
     Lease,

@@ -132,6 +132,12 @@ class MessageIdTaken(Conflict):
     code = "message_id_taken"
 
 
+class ConversationArchived(Conflict):
+    """The conversation is archived; bring it back first."""
+
+    code = "conversation_archived"
+
+
 class StaleVersion(Conflict):
     """It was changed since you read it; read it again and repeat your change."""
 

@@ -97,3 +97,14 @@ async def _renew(job: str, holder: str) -> None:
         await asyncio.sleep(RENEW_SECONDS)
         with contextlib.suppress(PyMongoError):  # the next try may come in time
             await take(job, holder=holder, seconds=HELD_SECONDS)
+
+
+def extension(field: str, seconds: int) -> list[dict[str, Any]]:
+    """The update that sets a document's own lease to end so many seconds from now."""
+    end = {"$dateAdd": {"startDate": "$$NOW", "unit": "second", "amount": seconds}}
+    return [{"$set": {field: end}}]
+
+
+def expired(field: str) -> dict[str, Any]:
+    """The condition that a document's own lease has ended."""
+    return {"$expr": {"$lt": ["$" + field, "$$NOW"]}}

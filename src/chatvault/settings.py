@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
 import orjson
@@ -17,6 +17,7 @@ from pydantic import (
     ConfigDict,
     Field,
     SecretStr,
+    StringConstraints,
     ValidationError,
     field_validator,
     model_validator,
@@ -37,6 +38,7 @@ LOCAL_ORIGINS = tuple(
 AUDIT_KEYS = re.compile(r"\s*[0-9A-Fa-f]{64}(\s*,\s*[0-9A-Fa-f]{64})*\s*")
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+McpServerName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{1,24}$")]
 
 
 class InvalidSettings(ChatvaultError):
@@ -91,6 +93,48 @@ class Provider(BaseModel):
             if "@" in parts.netloc:
                 raise ValueError("must not contain a password; use api_key")
         return value
+
+
+class McpTool(BaseModel):
+    """What an operator says of one tool of a server.
+
+    Attributes:
+        name: under which it is offered; None means `server__tool`.
+        arguments: always given, and shown to nobody.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str | None = Field(None, pattern=r"^[A-Za-z0-9_-]{1,64}$")
+    arguments: dict[str, Any] = Field(default_factory=dict)
+
+
+class McpServer(BaseModel):
+    """A server of tools: a program to start, or the URL of one that runs.
+
+    Attributes:
+        env: all that the program is told beside PATH, HOME and the like.
+        headers: sent with every request, for its authentication.
+        tools: by their names on the server.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    command: str | None = Field(None, min_length=1)
+    args: tuple[str, ...] = ()
+    env: dict[str, SecretStr] = Field(default_factory=dict)
+    cwd: Path | None = None
+    url: str | None = None
+    headers: dict[str, SecretStr] = Field(default_factory=dict)
+    tools: dict[str, McpTool] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _check_one_way(self) -> Self:
+        if (self.command is None) == (self.url is None):
+            raise ValueError("a server has either command or url")
+        if self.url is not None and urlsplit(self.url).scheme not in {"http", "https"}:
+            raise ValueError("url must begin with http:// or https://")
+        return self
 
 
 class Settings(BaseSettings):
@@ -178,9 +222,21 @@ class Settings(BaseSettings):
         30, ge=1, le=1_000_000, description="replies a user may ask for in a minute"
     )
 
-    @field_validator("providers", mode="before")
+    mcp_servers: Annotated[dict[McpServerName, McpServer], NoDecode] = Field(
+        default_factory=dict,
+        description="servers of tools, as JSON: "
+        '{"name": {"command": "…", "args": […], "env": {…}} or {"url": "https://…/mcp"}, …}',
+    )
+    mcp_timeout: float = Field(
+        60.0, gt=0, le=3600, description="seconds that one call of a tool may take"
+    )
+    commands_per_minute: int = Field(
+        30, ge=1, le=1_000_000, description="commands a user may run in a minute by execute-command"
+    )
+
+    @field_validator("providers", "mcp_servers", mode="before")
     @classmethod
-    def _read_providers(cls, value: object) -> object:
+    def _read_object(cls, value: object) -> object:
         if not isinstance(value, str):
             return value
         try:
@@ -296,6 +352,6 @@ def describe(settings: Settings) -> Iterator[tuple[str, str, str]]:
         if isinstance(value, tuple):
             value = ",".join(map(str, value))
         elif isinstance(value, dict):
-            # A value of a provider may be secret whatever it is called; its name is not.
+            # Values of providers and servers may be secret; their names are not.
             value = ",".join(value)
         yield PREFIX + name.upper(), "" if value is None else str(value), field.description or ""

@@ -3,6 +3,7 @@
 from typing import Any
 
 from answers import found, problem
+from chatvault.app import WORKERS
 from chatvault.replies.context import to_wire
 from conftest import HttpClient
 from factories import begin, message
@@ -94,16 +95,26 @@ class TestContext:
 
     def test_never_parts_a_call_from_its_result(self) -> None:
         calls = [
-            {"id": "1", "name": "clock", "arguments": "{}", "result": "noon"},
+            {"id": "1", "name": "clock", "arguments": "{}"},
             {"id": "2", "name": "shell", "arguments": "{}"},
+            {"id": "3", "name": "shell", "arguments": "{}"},
         ]
+        commands = [
+            {"call_id": "1", "status": "executed", "result": "noon", "truncated": True},
+            {"call_id": "2", "status": "rejected", "result": None, "truncated": False},
+        ]
+        message = {"role": "assistant", "content": "", "tool_calls": calls, "commands": commands}
 
-        wires = to_wire({"role": "assistant", "content": "", "tool_calls": calls})
+        wires = to_wire(message)
 
-        assert [wire["role"] for wire in wires] == ["assistant", "tool", "tool"]
-        assert [wire.get("tool_call_id") for wire in wires[1:]] == ["1", "2"]
-        assert wires[1]["content"] == "noon"
+        assert [wire["role"] for wire in wires] == ["assistant", "tool", "tool", "tool"]
+        assert [wire.get("tool_call_id") for wire in wires[1:]] == ["1", "2", "3"]
         assert wires[0]["content"] is None
+        assert [wire["content"].partition(":")[0] for wire in wires[1:]] == [
+            "noon\n[The output was longer; this is its beginning.]",
+            "The user rejected this call.",
+            "There is no result",
+        ]
 
 
 class TestSummary:
@@ -203,8 +214,6 @@ class TestTitle:
     async def test_is_tried_again(
         self, alice: HttpClient, twin: Twin, database: Any, app: Any
     ) -> None:
-        from chatvault.replies.routes import SUMMARIES  # noqa: PLC0415
-
         twin.title = Act(status=401)
         conversation = await begin(alice)
         await ask(alice, conversation)
@@ -215,7 +224,7 @@ class TestTitle:
         twin.title = Act(chunks=["Late"])
         for _ in range(100):
             await database.reply_jobs.update_many({}, [{"$set": {"due_at": "$$NOW"}}])
-            app[SUMMARIES].due.set()
+            app[WORKERS][0].wake()
             if (await found(alice, conversation["id"]))["title"] == "Late":
                 break
 

@@ -153,7 +153,7 @@ class TestFailures:
 
 
 class TestToolCalls:
-    async def test_wait_on_their_message_and_hold_no_lock(
+    async def test_that_nobody_offered_stay_on_their_message(
         self, alice: HttpClient, twin: Twin
     ) -> None:
         conversation = await begin(alice)
@@ -165,7 +165,7 @@ class TestToolCalls:
         assert [event.type for event in events][-4:] == [
             "tool_call", "tool_call", "usage", "completed",
         ]  # fmt: skip
-        assert events[-1].data["state"] == "waiting"
+        assert events[-1].data["state"] == "completed"
         [_, answered] = (await found(alice, conversation["id"]))["messages"]
         assert answered["tool_calls"] == [
             {"id": "call-0", "name": "clock", "arguments": '{"zone": "UTC"}'},

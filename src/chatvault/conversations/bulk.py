@@ -3,9 +3,9 @@
 from bson import ObjectId
 
 from chatvault.actor import Actor
-from chatvault.conversations.draft import GRACE, Generation
+from chatvault.conversations.draft import GRACE
 from chatvault.conversations.models import Raw
-from chatvault.conversations.segments import Retired, Segment, cut, size_of, split_tail
+from chatvault.conversations.segments import Generation, Retired, Segment, cut, size_of, split_tail
 from chatvault.fields import now
 
 # Up to this a change carries its messages itself; beyond, they are written before it.

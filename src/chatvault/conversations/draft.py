@@ -14,6 +14,7 @@ from chatvault.conversations.models import Raw
 from chatvault.conversations.segments import (
     TAIL_BYTES,
     TAIL_LENGTH,
+    Generation,
     is_living,
     size_of,
     split_tail,
@@ -42,21 +43,6 @@ class Located:
     message: Raw
     seq: int
     segment: Raw | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Generation:
-    """Messages that lie in segments already and wait to be pointed to.
-
-    Attributes:
-        intent_id: the `Retired` document that stands for them until then.
-    """
-
-    id: ObjectId
-    intent_id: ObjectId
-    length: int
-    bytes: int
-    last_message_at: datetime | None
 
 
 class Draft:
@@ -256,12 +242,6 @@ class Draft:
             Stalled: older messages have to move first.
         """
         old = located.message
-        message = {**message, "id": old["id"], "version": old.get("version", 1) + 1}
-        length = self.head["next_seq"] - self.head["tail_seq"]
-        grown = size_of(message) - size_of(old)
-        is_full = self.head["tail_bytes"] + grown > TAIL_HARD_BYTES
-        if located.segment is None and length > 1 and grown > 0 and is_full:
-            raise Stalled
         revision = {
             "user_id": self.owner_id,
             "conversation_id": self.head["_id"],
@@ -271,8 +251,23 @@ class Draft:
             "message": old,
             "replaced_at": at,
         }
+        self.annotate(located, {**message, "id": old["id"]}, at)
         self.revisions.append(InsertOne(revision))
         self._set(has_revisions=True)
+
+    def annotate(self, located: Located, message: Raw, at: datetime) -> None:
+        """Decide what stands beside a message's words; they stay, so no revision is kept.
+
+        Raises:
+            Stalled: older messages have to move first.
+        """
+        old = located.message
+        message = {**message, "version": old.get("version", 1) + 1}
+        length = self.head["next_seq"] - self.head["tail_seq"]
+        grown = size_of(message) - size_of(old)
+        is_full = self.head["tail_bytes"] + grown > TAIL_HARD_BYTES
+        if located.segment is None and length > 1 and grown > 0 and is_full:
+            raise Stalled
         self._put(located, message, at)
 
     def remove_message(self, located: Located, at: datetime) -> None:

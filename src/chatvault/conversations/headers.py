@@ -79,3 +79,14 @@ class AppendHeaders(RepeatHeaders):
     def minimal(self) -> bool:
         """Whether `return=minimal` is preferred."""
         return any(MINIMAL.fullmatch(part) for part in self.prefer.split(","))
+
+
+class AsyncHeaders(RepeatHeaders):
+    """A client may prefer not to wait for what takes long (RFC 7240)."""
+
+    prefer: str = Field("", alias="Prefer", description="respond-async answers 202 at once")
+
+    @property
+    def is_async(self) -> bool:
+        """Whether `respond-async` is preferred."""
+        return "respond-async" in {part.strip().lower() for part in self.prefer.split(",")}

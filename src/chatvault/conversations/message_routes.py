@@ -11,20 +11,22 @@ from chatvault.actor import Actor
 from chatvault.audit.actions import Action
 from chatvault.conversations import messages, service
 from chatvault.conversations.headers import LANE, AppendHeaders, ConditionalHeaders
+from chatvault.conversations.message_schemas import (
+    Appended,
+    AppendedBatch,
+    MessageOut,
+    MessagePageOut,
+    RevisionOut,
+)
 from chatvault.conversations.reading import MessagePage
 from chatvault.conversations.routes import answer
 from chatvault.conversations.schemas import (
-    Appended,
-    AppendedBatch,
     ConversationOut,
     ConversationPath,
     MessageBatch,
     MessageEdit,
     MessageIn,
-    MessageOut,
-    MessagePageOut,
     MessagePath,
-    RevisionOut,
 )
 from chatvault.conversations.wire import message_wire, messages_wire
 from chatvault.errors import MessageIdTaken, NotLastAnswer, StaleVersion, TooLarge

@@ -72,7 +72,8 @@ class Message(BaseModel):
         reply_id: the reply that this is the answer of.
         interrupted: the answer ends where something failed.
         alternative_to: the answer that this one stands beside, and instead of, for the model.
-        tool_calls: what the model wants done, each with its result once there is one.
+        tool_calls: what the model wants done.
+        commands: what became of that, and what people had done, each with its result.
         version: rises with every edit; absent means 1.
         sent_id: the id that an answer came with which took another's place, and its id.
         deleted: what is left of a message that was removed: its id and its place.
@@ -98,6 +99,7 @@ class Message(BaseModel):
     interrupted: bool | None = None
     alternative_to: str | None = None
     tool_calls: list[dict[str, Any]] | None = None
+    commands: list[dict[str, Any]] | None = None
     version: int | None = None
     sent_id: str | None = None
     deleted: bool | None = None
@@ -113,6 +115,7 @@ class Conversation(Document):
         system_prompt: stands in place of the agent's.
         summary: of the messages before `summary_seq`.
         active_reply_id: the one reply that is being written now.
+        waiting_reply: the reply that waits for a person's word, and the message it waits on.
         total_tokens_used: what the model's provider counted, all replies together.
         reserved_tokens: what replies that are being written may still use.
         has_revisions: a message was edited or replaced once.
@@ -144,6 +147,7 @@ class Conversation(Document):
     summary: str | None = None
     summary_seq: int = 0
     active_reply_id: Id | None = None
+    waiting_reply: dict[str, Any] | None = None
     total_tokens_used: int = 0
     reserved_tokens: int = 0
     has_revisions: bool = False

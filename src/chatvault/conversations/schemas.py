@@ -19,6 +19,7 @@ from pydantic import (
 
 from chatvault.agents.models import DEFAULT_AGENT_ID
 from chatvault.agents.schemas import Prompt
+from chatvault.conversations.message_schemas import MessageOut
 from chatvault.conversations.models import (
     DEFAULT_TITLE,
     MessageRole,
@@ -39,7 +40,7 @@ MAX_TITLE = 255
 MAX_CONTENT_BYTES = 1024 * 1024
 MAX_MESSAGES = 50_000
 # Ours; what a client sends back of them is not kept as its own.
-OURS = frozenset({"seq", "version", "deleted", "replaces", "sent_id"})
+OURS = frozenset({"seq", "version", "deleted", "replaces", "sent_id", "commands"})
 
 
 def _check_content(value: str) -> str:
@@ -237,65 +238,6 @@ class MessageEdit(BaseModel):
         return self
 
 
-class MessageOut(BaseModel):
-    """A stored message, with whatever else its client gave it."""
-
-    model_config = ConfigDict(extra="allow")
-
-    id: str
-    seq: int
-    role: MessageRole
-    content: str
-    timestamp: Instant
-    model: str | None = None
-    metrics: dict[str, Any] | None = None
-    cancelled: bool | None = None
-    reply_id: Id | None = None
-    model_used: str | None = None
-    llm_provider: str | None = None
-    temperature: float | None = None
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    total_tokens: int | None = None
-    response_time_ms: int | None = None
-    finish_reason: str | None = None
-    interrupted: bool | None = None
-    alternative_to: str | None = None
-    tool_calls: list[dict[str, Any]] | None = None
-    version: int | None = None
-    sent_id: str | None = None
-
-
-class RevisionOut(BaseModel):
-    """A message as it was before an edit."""
-
-    version: int
-    replaced_at: Instant
-    message: MessageOut
-
-
-class PaginationOut(BaseModel):
-    """Where a page lies.
-
-    Attributes:
-        total: how many messages there are in all.
-        offset: how many come before, on a page asked for by offset.
-        hasMore: whether there are more in the direction of reading.
-    """
-
-    total: int
-    limit: int
-    offset: int | None
-    hasMore: bool  # noqa: N815  # the name clients know
-
-
-class MessagePageOut(BaseModel):
-    """A page of messages, oldest first."""
-
-    messages: list[MessageOut]
-    pagination: PaginationOut
-
-
 class ArchiveIn(BaseModel):
     """Whether a conversation is out of the way."""
 
@@ -337,30 +279,6 @@ class ConversationOut(ConversationSummary):
 
     messages: list[MessageOut]
     messages_truncated: bool
-
-
-class Appended(BaseModel):
-    """What an append answers where the client prefers little."""
-
-    message: MessageOut
-    total_messages: int
-    version: int
-    updated_at: Instant
-
-
-class AppendedBatch(BaseModel):
-    """What a batch answers.
-
-    Attributes:
-        messages: all of the batch as they are stored.
-        repeated_count: how many of them were there already.
-    """
-
-    messages: list[MessageOut]
-    repeated_count: int
-    total_messages: int
-    version: int
-    updated_at: Instant
 
 
 class ConversationPath(BaseModel):

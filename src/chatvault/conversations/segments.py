@@ -1,6 +1,7 @@
 """What overflows a conversation's embedded array: segments, revisions, and what is to be swept."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar
 
@@ -28,6 +29,21 @@ MAX_BYTES = 256 * 1024
 Whose = tuple[ObjectId, ObjectId]
 # The same, where in the generation the wanted messages end, and how many are wanted.
 End = tuple[ObjectId, ObjectId, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """Messages that lie in segments already and wait to be pointed to.
+
+    Attributes:
+        intent_id: the `Retired` document that stands for them until then.
+    """
+
+    id: ObjectId
+    intent_id: ObjectId
+    length: int
+    bytes: int
+    last_message_at: datetime | None
 
 
 class Segment(Document):

@@ -7,11 +7,10 @@ from datetime import timedelta
 import structlog
 from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
-from pymongo.errors import PyMongoError
 
-from chatvault.actor import Actor, Door
+from chatvault.actor import Actor
 from chatvault.agents import service as agents
-from chatvault.agents.models import AgentNotFound, ModelNotConfigured, Offer
+from chatvault.agents.models import Offer
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.conversations.draft import Draft
@@ -20,10 +19,11 @@ from chatvault.conversations.lane import Lane
 from chatvault.conversations.models import DEFAULT_TITLE, Conversation, Raw
 from chatvault.conversations.reading import Placed, read_after, steadily
 from chatvault.conversations.schemas import MAX_TITLE
-from chatvault.errors import Busy, ChatvaultError, NotFound
+from chatvault.errors import Busy, NotFound
 from chatvault.fields import now
 from chatvault.idempotency import IdempotencyRecord, Repeat, Repeatable, in_turn
-from chatvault.replies.models import Job, JobKind
+from chatvault.replies.jobs import Work
+from chatvault.replies.models import JobKind
 from chatvault.replies.planning import read
 from chatvault.replies.provider import Ask, Models
 from chatvault.tokens import Tokenizer
@@ -64,47 +64,17 @@ class Background:
         self._offer = offer
         self._models = models
         self._tokenizer = tokenizer
-        self.due = asyncio.Event()
 
-    async def run(self) -> None:
-        """Do what is due, whichever process asked for it, until cancelled."""
-        while True:
-            try:
-                while job := await self._take():
-                    await self._do(job)
-            except PyMongoError as error:
-                log.warning("jobs_not_done_yet", error=type(error).__name__)
-            self.due.clear()
-            waiting = asyncio.create_task(self.due.wait())
-            await asyncio.wait({waiting}, timeout=POLL)
-            waiting.cancel()
-
-    async def _take(self) -> Raw | None:
-        """A job that is due; it comes due again should this process die."""
-        return await Job.get_pymongo_collection().find_one_and_update(
-            {"due_at": {"$lte": now()}},
-            {"$set": {"due_at": now() + LEASE}, "$inc": {"attempts": 1}},
-            sort=[("due_at", 1)],
-        )
-
-    async def _do(self, job: Raw) -> None:
-        actor = Actor(door=Door.BACKGROUND, user_id=job["user_id"])
-        mine = {"_id": job["_id"], "user_id": job["user_id"]}
-        jobs = Job.get_pymongo_collection()
-        try:
-            if job["kind"] == JobKind.TITLE:
-                await self.entitle(actor, conversation_id=job["conversation_id"])
-            else:
-                await self.summarize(actor, conversation_id=job["conversation_id"])
-        except (NotFound, AgentNotFound, ModelNotConfigured):
-            pass
-        except ChatvaultError as error:
-            if job["attempts"] < MAX_ATTEMPTS:
-                wait = FIRST_WAIT * 2 ** job["attempts"]
-                await jobs.update_one(mine, {"$set": {"due_at": now() + wait}})
-                return
-            log.warning("job_given_up", kind=job["kind"], code=error.code)
-        await jobs.delete_one(mine)
+    def works(self) -> dict[JobKind, Work]:
+        """What is done, by the kind of job."""
+        return {
+            JobKind.TITLE: lambda actor, job: self.entitle(
+                actor, conversation_id=job["conversation_id"]
+            ),
+            JobKind.SUMMARY: lambda actor, job: self.summarize(
+                actor, conversation_id=job["conversation_id"]
+            ),
+        }
 
     async def entitle(self, actor: Actor, *, conversation_id: ObjectId) -> None:
         """Give a conversation a title, while it has the default one.

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bson import ObjectId
-from pymongo import InsertOne
+from pymongo import InsertOne, UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from chatvault.actor import Actor
@@ -16,16 +16,18 @@ from chatvault.conversations.models import Conversation, Raw, Status
 from chatvault.conversations.schemas import stored_agent_id
 from chatvault.conversations.service import estimate
 from chatvault.conversations.wire import message_wire
-from chatvault.errors import Conflict, MessageIdTaken, NotFound
+from chatvault.errors import Conflict, ConversationArchived, MessageIdTaken, NotFound
 from chatvault.fields import now
 from chatvault.idempotency import Repeat, Repeatable
 from chatvault.replies.context import MIN_OUTPUT
-from chatvault.replies.errors import ConversationArchived, ReplyInProgress
+from chatvault.replies.errors import ReplyInProgress
 from chatvault.replies.events import Live
 from chatvault.replies.models import Kind, Mode, Reply, ReplyEvents, State
-from chatvault.replies.planning import Turn, place_of, refusal, tokens_left
+from chatvault.replies.planning import Plan, Turn, place_of, refusal, tokens_left
 from chatvault.replies.provider import Ask
-from chatvault.replies.runner import LEASE, Run
+from chatvault.replies.run import Run
+from chatvault.replies.runner import LEASE
+from chatvault.replies.superseding import supersede
 
 
 class Stale(Conflict):
@@ -43,6 +45,10 @@ class Start:
             from the client.
         metadata: kept with the user's message.
         options: further parameters for the model.
+        tools: that the model is offered, in OpenAI's shape.
+        waiting: the reply that waits in this conversation; it is continued or superseded.
+        continues: that reply, where it is to go on.
+        live: that reply's, with all of its events so far.
     """
 
     kind: Kind
@@ -59,6 +65,37 @@ class Start:
     place: tuple[ObjectId, int] | None = None
     metadata: Raw | None = None
     options: Raw = field(default_factory=dict)
+    tools: list[Raw] = field(default_factory=list)
+    waiting: Raw | None = None
+    continues: Raw | None = None
+    live: Live | None = None
+
+    @property
+    def message_ids(self) -> frozenset[str]:
+        """The messages that the decision asks about."""
+        ids = {self.turn.user_message_id}
+        return frozenset(ids | {self.waiting["message_id"]} if self.waiting else ids)
+
+
+def start_of(made: Plan, action: Action, max_tokens: int, **more: Any) -> Start:
+    """The start of a reply as it was planned."""
+    return Start(
+        kind=Kind.REPLY,
+        action=action,
+        conversation_id=made.conversation["_id"],
+        agent=made.agent,
+        provider=made.provider,
+        model=made.model,
+        temperature=made.agent["temperature"],
+        turn=made.turn,
+        messages=made.context.messages,
+        tokens=made.context.tokens,
+        max_tokens=max_tokens,
+        place=made.place,
+        tools=made.tools,
+        waiting=made.conversation.get("waiting_reply"),
+        **more,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +114,8 @@ def beginning(actor: Actor, start: Start, repeat: Repeat | None) -> Change[Begun
         action=start.action,
         where=("_id", start.conversation_id),
         decide=lambda draft: _decide(draft, actor, start),
-        message_ids=frozenset({start.turn.user_message_id}),
+        message_ids=start.message_ids,
+        needs_tail=start.waiting is not None,
         size=estimate([]) + 2 * len(start.turn.content or ""),
         repeatable=None if repeat is None else _repeatable(actor, repeat, start.conversation_id),
     )
@@ -123,7 +161,7 @@ def _decide(draft: Draft, actor: Actor, start: Start) -> Begun:
     if start.place is not None:
         if head.get("active_reply_id"):
             raise ReplyInProgress
-        if place_of(head) != start.place:
+        if place_of(head) != start.place or head.get("waiting_reply") != start.waiting:
             raise Stale
     # Decided on the head of this moment: so however many ask at once, none overruns the limit.
     output = min(start.max_tokens, tokens_left(head, start.agent) - start.tokens)
@@ -131,20 +169,22 @@ def _decide(draft: Draft, actor: Actor, start: Start) -> Begun:
         raise refusal(head, start.agent)
     if start.turn.content is not None and draft.find(start.turn.user_message_id) is not None:
         raise MessageIdTaken
+    if start.waiting is not None and start.continues is None:
+        supersede(draft, actor, start.waiting, at=at)
     reply = _reply(actor, start, output)
-    message = _store_message(draft, start)
+    shown = _show_continued(draft, start) if start.continues else _store_message(draft, start)
     changes: Raw = {"reserved_tokens": head.get("reserved_tokens", 0) + reply["reserved"]}
     if start.kind is Kind.REPLY:
-        changes["active_reply_id"] = reply["_id"]
+        changes |= {"active_reply_id": reply["_id"], "waiting_reply": None}
     draft.set(at, **changes)
-    live = Live(actor, start.conversation_id, reply["_id"])
+    live = start.live or Live(actor, start.conversation_id, reply["_id"])
     stored: Raw = {
         "reply_id": reply["_id"],
         "conversation_id": start.conversation_id,
-        "message": message,
+        "message": shown,
     }
-    events = (("message_stored", stored),)
-    draft.beside.append((Reply, InsertOne(reply)))
+    events = (("commands_settled" if start.continues else "message_stored", stored),)
+    draft.beside.append((Reply, _write(reply, start)))
     draft.beside.append((ReplyEvents, live.insertion(list(events))))
     details = {"reply_id": str(reply["_id"]), "reserved": reply["reserved"]}
     draft.entries.append(audit.entry(actor, start.action, start.conversation_id, details=details))
@@ -154,15 +194,31 @@ def _decide(draft: Draft, actor: Actor, start: Start) -> Begun:
         messages=start.messages,
         temperature=start.temperature,
         max_tokens=output,
+        tools=start.tools,
         options=start.options,
     )
     summarize = bool(start.agent["auto_generate_summary"])
     return Begun(reply["_id"], Run(actor, reply, ask, live, summarize), events)
 
 
+def _write(reply: Raw, start: Start) -> InsertOne[Raw] | UpdateOne:
+    if start.continues is None:
+        return InsertOne(reply)
+    mine = {"_id": reply["_id"], "user_id": reply["user_id"], "state": State.WAITING.value}
+    return UpdateOne(mine, {"$set": reply})
+
+
+def _show_continued(draft: Draft, start: Start) -> Raw | None:
+    """The message whose commands are settled, with their results."""
+    assert start.waiting is not None  # noqa: S101  # what continues was waiting
+    found = draft.find(start.waiting["message_id"])
+    return None if found is None else message_wire((found.seq, found.message))
+
+
 def _reply(actor: Actor, start: Start, output: int) -> Raw:
-    at, reply_id = now(), ObjectId()
-    turn = start.turn
+    at, turn = now(), start.turn
+    reply_id = start.continues["_id"] if start.continues else ObjectId()
+    rounds = start.continues.get("rounds", 1) + 1 if start.continues else 1
     replaced = turn.target_id if turn.mode is Mode.REPLACE else None
     return {
         "_id": reply_id,
@@ -177,7 +233,7 @@ def _reply(actor: Actor, start: Start, output: int) -> Raw:
         "model": start.model,
         "temperature": start.temperature,
         "user_message_id": turn.user_message_id,
-        "answer_id": replaced or f"reply-{reply_id}",
+        "answer_id": replaced or f"reply-{reply_id}" + (f"-{rounds}" if rounds > 1 else ""),
         "target_id": turn.target_id,
         "reserved": start.tokens + output,
         "input_tokens": start.tokens,
@@ -186,6 +242,7 @@ def _reply(actor: Actor, start: Start, output: int) -> Raw:
         "ended_at": None,
         "lease_until": at + LEASE,
         "cancel_requested": False,
+        "rounds": rounds,
     }
 
 

@@ -11,7 +11,7 @@ from aiohttp import web
 from chatvault.actor import Actor
 from chatvault.agents.models import ModelNotConfigured
 from chatvault.audit.actions import Action
-from chatvault.errors import ChatvaultError, NotFound, Throttled
+from chatvault.errors import ChatvaultError, ConversationArchived, NotFound, Throttled
 from chatvault.idempotency import KeyReused
 from chatvault.replies import errors
 from chatvault.replies.completions import complete
@@ -24,7 +24,7 @@ from chatvault.web import RepeatHeaders, json_response, repeat_of, to_json
 
 MODELS = web.AppKey("models", Models)
 REFUSALS = (
-    *(ModelNotConfigured, Throttled, NotFound, KeyReused, errors.ConversationArchived),
+    *(ModelNotConfigured, Throttled, NotFound, KeyReused, ConversationArchived),
     *(errors.TokenLimitReached, *errors.FAILURES),
 )
 MEDIA = ("application/json", EVENT_STREAM)

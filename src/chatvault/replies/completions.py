@@ -15,12 +15,13 @@ from chatvault.conversations.models import Raw
 from chatvault.errors import InvalidInput, NotFound
 from chatvault.idempotency import IdempotencyRecord, Repeat
 from chatvault.replies.beginning import Stale, Start, beginning, recalling
+from chatvault.replies.desk import Desk
 from chatvault.replies.models import Kind, Reply
 from chatvault.replies.once import answer_once
 from chatvault.replies.planning import Turn, read
 from chatvault.replies.provider import Ask, Models, Piece
 from chatvault.replies.schemas import CompletionIn
-from chatvault.replies.service import Desk, follow
+from chatvault.replies.service import follow
 from chatvault.replies.spoken import Said, failure_in, signed, speak_again, usage_of
 from chatvault.usage.models import Usage
 

@@ -1,8 +1,11 @@
 """What a model is shown of a conversation."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
+
+import orjson
 
 from chatvault.actor import Actor
 from chatvault.conversations.models import MessageRole, Raw
@@ -13,6 +16,13 @@ from chatvault.tokens import PER_REPLY, Tokenizer
 LATEST = 2**53
 SUMMARY_INTRO = "Summary of the earlier part of this conversation:"
 NO_RESULT = "There is no result: the call was not carried out."
+# What a model is told of a call by its status, where there is no output.
+STANDING = {
+    "pending": NO_RESULT,
+    "approved": "There is no result yet: the call is being carried out.",
+    "rejected": "The user rejected this call.",
+}
+TRUNCATED = "\n[The output was longer; this is its beginning.]"
 # An answer shorter than this is no use; a quarter of what is left is kept for it.
 MIN_OUTPUT = 16
 OUTPUT_PART = 4
@@ -49,11 +59,16 @@ class Wanted:
         content: the new message; None to answer the newest of the stored ones again.
         upto: only messages before this place.
         budget: at most so many tokens; None for no bound.
+        tools: in OpenAI's shape; they are sent beside the messages, and count.
+        least: so many of the newest stored messages belong together: what was asked, and the
+            calls and results since.
     """
 
     content: str | None = None
     upto: int = LATEST
     budget: int | None = None
+    tools: Sequence[Wire] = ()
+    least: int = 1
 
 
 async def build(
@@ -71,7 +86,7 @@ async def build(
     if not agent["conversation_memory_enabled"]:
         summary = None
     newest = [] if wanted.content is None else [{"role": "user", "content": wanted.content}]
-    page = _Page(conversation, history, newest, wanted.budget)
+    page = _Page(conversation, history, newest, wanted)
     # Counting takes milliseconds a page of text, so it is done beside the loop.
     return await asyncio.to_thread(_fit, Counter(tokenizer, model), page, prompt, summary)
 
@@ -83,7 +98,7 @@ class _Page:
     conversation: Raw
     history: list[Placed]
     newest: list[Wire]
-    budget: int | None
+    wanted: Wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +112,15 @@ class Counter:
         """How many tokens the messages take."""
         return sum(self.tokenizer.count_message(message, self.model) for message in messages)
 
+    def tools(self, tools: Sequence[Wire]) -> int:
+        """How many tokens the descriptions of tools take, about."""
+        return self.tokenizer.count(orjson.dumps(tools).decode(), self.model) if tools else 0
+
 
 async def _history(actor: Actor, conversation: Raw, agent: Raw, wanted: Wanted) -> list[Placed]:
     """The stored messages that may be shown, oldest first."""
     limit = agent["history_limit"] if agent["conversation_memory_enabled"] else 1
+    limit = max(limit, wanted.least)
     if wanted.content is not None:
         limit -= 1
     if limit <= 0:
@@ -125,16 +145,19 @@ def _choose(count: Counter, page: _Page, system: list[Wire]) -> Context:
     Raises:
         TokenLimitReached: not even the newest fits.
     """
-    used = PER_REPLY + count(system) + count(page.newest)
+    wanted = page.wanted
+    least = 0 if page.newest else wanted.least
+    used = PER_REPLY + count(system) + count(page.newest) + count.tools(wanted.tools)
     chosen: list[tuple[Placed, list[Wire]]] = []
     for placed in reversed(page.history):
         wires = to_wire(placed[1])
         needed = count(wires)
-        if page.budget is not None and used + needed > page.budget and (chosen or page.newest):
+        is_over = wanted.budget is not None and used + needed > wanted.budget
+        if is_over and len(chosen) >= least:
             break
         used += needed
         chosen.insert(0, (placed, wires))
-    if page.budget is not None and used > page.budget:
+    if wanted.budget is not None and used > wanted.budget:
         raise TokenLimitReached
     return Context(
         messages=[*system, *(wire for _, wires in chosen for wire in wires), *page.newest],
@@ -152,21 +175,38 @@ def _system(prompt: str, summary: str | None) -> list[Wire]:
 
 
 def to_wire(message: Raw) -> list[Wire]:
-    """A stored message in OpenAI's shape: with tool calls, it is several that belong together."""
-    calls = message.get("tool_calls") if message["role"] == MessageRole.ASSISTANT else None
-    if not calls:
-        return [{"role": message["role"], "content": message["content"]}]
-    asked = [
-        {
-            "id": call["id"],
-            "type": "function",
-            "function": {"name": call["name"], "arguments": call["arguments"]},
-        }
-        for call in calls
-    ]
-    said: Wire = {"role": "assistant", "content": message["content"] or None, "tool_calls": asked}
-    results: list[Wire] = [
-        {"role": "tool", "tool_call_id": call["id"], "content": call.get("result") or NO_RESULT}
-        for call in calls
-    ]
-    return [said, *results]
+    """A stored message in OpenAI's shape: with commands, it is several that belong together."""
+    commands: list[Raw] = message.get("commands") or []
+    calls: list[Raw] = message.get("tool_calls") or []
+    if message["role"] != MessageRole.ASSISTANT:
+        calls = []
+    said: Wire = {"role": message["role"], "content": message["content"]}
+    wires = [said]
+    if calls:
+        said["content"] = message["content"] or None
+        said["tool_calls"] = [_call(call["id"], call["name"], call["arguments"]) for call in calls]
+        by_call = {command["call_id"]: command for command in commands}
+        wires += [_result(call["id"], by_call.get(call["id"])) for call in calls]
+    for command in commands:
+        if command["call_id"] is None:
+            # What a person had done; the model is shown it as its own call, so that the output
+            # has the standing of a tool's, and nobody's word.
+            call_id = f"call_{command['id']}"
+            asked = _call(call_id, command["tool"], command["arguments"])
+            wires.append({"role": "assistant", "content": None, "tool_calls": [asked]})
+            wires.append(_result(call_id, command))
+    return wires
+
+
+def _call(call_id: str, name: str, arguments: str) -> Wire:
+    function = {"name": name, "arguments": arguments}
+    return {"id": call_id, "type": "function", "function": function}
+
+
+def _result(call_id: str, command: Raw | None) -> Wire:
+    content = NO_RESULT
+    if command is not None:
+        content = command["result"] or STANDING.get(command["status"], "")
+        if command["truncated"]:
+            content += TRUNCATED
+    return {"role": "tool", "tool_call_id": call_id, "content": content}

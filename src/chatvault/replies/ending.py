@@ -10,6 +10,7 @@ from pymongo import InsertOne, UpdateOne
 from chatvault.actor import Actor
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action, Outcome
+from chatvault.commands import proposing, steps
 from chatvault.conversations.draft import Draft, Located
 from chatvault.conversations.group import Change
 from chatvault.conversations.lane import Lane
@@ -41,9 +42,11 @@ class Ending:
         error: why it failed.
         text: what was said.
         calls: what the model wants done.
+        commands: what becomes of the calls.
         tokens: input and output.
         counted_here: the provider gave no numbers.
         summarize: its agent wants summaries.
+        offered: the tools that the model was offered.
     """
 
     actor: Actor
@@ -53,11 +56,13 @@ class Ending:
     error: ChatvaultError | None = None
     text: str = ""
     calls: list[Raw] = field(default_factory=list)
+    commands: list[Raw] = field(default_factory=list)
     finish_reason: str | None = None
     tokens: tuple[int, int] = (0, 0)
     counted_here: bool = False
     response_time_ms: int = 0
     summarize: bool = False
+    offered: frozenset[str] = frozenset()
 
     def message(self, at: datetime) -> Raw | None:
         """The answer as it is stored; None where nothing was said."""
@@ -79,6 +84,7 @@ class Ending:
             "response_time_ms": self.response_time_ms,
             "finish_reason": self.finish_reason,
             "tool_calls": self.calls or None,
+            "commands": self.commands or None,
             "cancelled": True if self.state is State.CANCELLED else None,
             "interrupted": True if self.state in FAILED else None,
         }
@@ -87,10 +93,11 @@ class Ending:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The last events, and whether something is to be done in the background."""
+    """The last events, whether something is to be done in the background, and the answer's id."""
 
     events: list[tuple[str, Raw]]
     has_jobs: bool
+    message_id: str | None
 
 
 async def finish(lane: Lane, ending: Ending) -> Ended:
@@ -117,17 +124,22 @@ async def finish(lane: Lane, ending: Ending) -> Ended:
 
 def _decide(draft: Draft, ending: Ending) -> Ended:
     head, reply, at = draft.head, ending.reply, now()
-    if reply["kind"] == Kind.REPLY and head.get("active_reply_id") != reply["_id"]:
-        raise AlreadyEnded
+    _check_mine(head, reply)
     message = ending.message(at)
     located = None if message is None else _place(draft, reply, message, at)
     used = head.get("total_tokens_used", 0) + sum(ending.tokens)
-    fields: dict[str, Any] = {
-        "total_tokens_used": used,
-        "reserved_tokens": max(0, head.get("reserved_tokens", 0) - reply["reserved"]),
-    }
+    held = head.get("reserved_tokens", 0)
+    if reply["state"] == State.RUNNING:
+        held = max(0, held - reply["reserved"])
+    fields: dict[str, Any] = {"total_tokens_used": used, "reserved_tokens": held}
     if reply["kind"] == Kind.REPLY:
-        fields["active_reply_id"] = None
+        fields |= {"active_reply_id": None, "waiting_reply": None}
+    if ending.state is State.WAITING:
+        assert located is not None  # noqa: S101  # it has calls
+        message_id = located.message["id"]
+        fields["waiting_reply"] = {"reply_id": reply["_id"], "message_id": message_id}
+        of = {"message_id": message_id, "reply_id": reply["_id"]}
+        proposing.insert(draft, ending.actor, ending.commands, **of)
     draft.set(at, **fields)
     jobs = _jobs(draft, ending, at)
     draft.beside += [(Job, InsertOne(job)) for job in jobs]
@@ -137,7 +149,17 @@ def _decide(draft: Draft, ending: Ending) -> Ended:
     if sum(ending.tokens):
         draft.beside.append((Usage, _usage(ending, at)))
     draft.entries.append(_entry(ending))
-    return Ended(events, bool(jobs))
+    return Ended(events, bool(jobs), located.message["id"] if located else None)
+
+
+def _check_mine(head: Raw, reply: Raw) -> None:
+    if reply["kind"] != Kind.REPLY:
+        return
+    current = head.get("active_reply_id")
+    if reply["state"] == State.WAITING:
+        current = (head.get("waiting_reply") or {}).get("reply_id")
+    if current != reply["_id"]:
+        raise AlreadyEnded
 
 
 def _place(draft: Draft, reply: Raw, message: Raw, at: datetime) -> Located:
@@ -164,6 +186,9 @@ def _place(draft: Draft, reply: Raw, message: Raw, at: datetime) -> Located:
 def _jobs(draft: Draft, ending: Ending, at: datetime) -> list[Raw]:
     """What is to be done in the background now."""
     head, reply = draft.head, ending.reply
+    if ending.state is State.WAITING and all(map(steps.is_settled, ending.commands)):
+        more = {"conversation_id": head["_id"], "reply_id": reply["_id"]}
+        return [Job.of(ending.actor, kind=JobKind.CONTINUE, at=at, **more)]
     if ending.state not in {State.COMPLETED, State.CANCELLED} or reply["kind"] != Kind.REPLY:
         return []
     kinds = []
@@ -193,7 +218,8 @@ def _events(ending: Ending, located: Located | None, used: int) -> list[tuple[st
         "counted_here": ending.counted_here,
     }
     if ending.error is None:
-        return [("usage", usage), ("completed", ended)]
+        last = "waiting" if ending.state is State.WAITING else "completed"
+        return [("usage", usage), (last, ended)]
     ended |= {
         "code": ending.error.code,
         "detail": ending.error.detail,
@@ -213,7 +239,7 @@ def _update(ending: Ending, located: Located | None, at: datetime) -> UpdateOne:
     }
     # Who comes second hits none, and gives way.
     mine = {"_id": ending.reply["_id"], "user_id": ending.actor.owner_id}
-    return UpdateOne({**mine, "state": State.RUNNING.value}, {"$set": fields})
+    return UpdateOne({**mine, "state": ending.reply["state"]}, {"$set": fields})
 
 
 def _usage(ending: Ending, at: datetime) -> InsertOne[Raw]:

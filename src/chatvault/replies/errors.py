@@ -1,18 +1,13 @@
 """What can go wrong when a model is asked."""
 
-from chatvault.errors import Conflict, Unavailable
+from chatvault.agents.models import AgentNotFound, ModelNotConfigured
+from chatvault.errors import ChatvaultError, Conflict, ConversationArchived, Unavailable
 
 
 class ReplyInProgress(Conflict):
     """A reply is being written in this conversation; wait for its end, or cancel it."""
 
     code = "reply_in_progress"
-
-
-class ConversationArchived(Conflict):
-    """The conversation is archived; bring it back first."""
-
-    code = "conversation_archived"
 
 
 class TokenLimitReached(Conflict):
@@ -25,6 +20,12 @@ class NothingToAnswer(Conflict):
     """There is no message to answer again."""
 
     code = "nothing_to_answer"
+
+
+class TooManyRounds(Conflict):
+    """The model wanted tools too often for one reply; send a new message to go on."""
+
+    code = "too_many_rounds"
 
 
 class ReplyInterrupted(Unavailable):
@@ -87,7 +88,16 @@ FAILURES: tuple[type[ReplyInterrupted | ModelFailed], ...] = (
 )
 
 
-def failure_of(code: str | None) -> Unavailable:
+# Why a reply that waited for commands could not go on.
+HALTS: tuple[type[ChatvaultError], ...] = (
+    TooManyRounds,
+    TokenLimitReached,
+    ConversationArchived,
+    AgentNotFound,
+    ModelNotConfigured,
+)
+
+
+def failure_of(code: str | None) -> ChatvaultError:
     """The error with this code, as it was when the reply ended."""
-    kind = next((each for each in FAILURES if each.code == code), ModelFailed)
-    return kind()
+    return next((each for each in (*FAILURES, *HALTS) if each.code == code), ModelFailed)()

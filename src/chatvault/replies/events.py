@@ -1,6 +1,7 @@
 """A reply's events: stored before anyone sees them, so that any process can show them again."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any, NamedTuple
 
@@ -15,7 +16,10 @@ from chatvault.replies.models import EVENTS_LIFETIME, Raw, ReplyEvents
 
 DUPLICATE_KEY = 11000
 POLL = 0.2  # seconds between two looks at a reply that another process writes
+MAX_POLL = 1.0  # the same, where nothing happened for a while: a person is asked
 TERMINAL = frozenset({"completed", "error"})
+# After these the model says no more, for now at least.
+LAST = TERMINAL | {"waiting"}
 
 
 class Event(NamedTuple):
@@ -39,11 +43,12 @@ class Live:
         self.reply_id = reply_id
         self.events: list[Event] = []
         self._changed = asyncio.Event()
+        self._is_closed = False
 
     @property
     def has_ended(self) -> bool:
         """Whether its last event is there."""
-        return bool(self.events) and self.events[-1].type in TERMINAL
+        return bool(self.events) and self.events[-1].type in LAST
 
     def document(self, events: list[tuple[str, Raw]]) -> Raw:
         """The next events as they are stored; `publish` them once they are."""
@@ -67,18 +72,26 @@ class Live:
         """Show stored events to those who follow."""
         for kind, data in events:
             self.events.append(Event(len(self.events) + 1, kind, data))
+        self._wake()
+
+    def close(self) -> None:
+        """Let those who follow look elsewhere; it may go on in another process."""
+        self._is_closed = True
+        self._wake()
+
+    def _wake(self) -> None:
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 
     async def follow(self, after: int) -> AsyncGenerator[Event, None]:
-        """The events above a number, to the end."""
+        """The events above a number, for as long as this process writes it."""
         while True:
-            changed = self._changed
+            changed, is_closed = self._changed, self._is_closed
             for event in self.events[after:]:
                 after = event.number
                 yield event
-                if event.type in TERMINAL:
-                    return
+            if is_closed:
+                return
             await changed.wait()
 
 
@@ -88,14 +101,27 @@ class EventLog:
     def __init__(self) -> None:
         self._batcher: Batcher[Raw, None] = Batcher(self._write, max_size=200, concurrency=2)
         self._live: dict[ObjectId, Live] = {}
+        self._opened = asyncio.Event()
+        self._is_stopping = False
 
     def open(self, live: Live) -> None:
         """Let others find it while it is written."""
         self._live[live.reply_id] = live
+        self._wake()
 
     def close(self, live: Live) -> None:
-        """It is finished; whoever follows it has it still."""
+        """It is finished, or waits; whoever follows it has it still."""
         self._live.pop(live.reply_id, None)
+        live.close()
+
+    def stop(self) -> None:
+        """Let those go who follow replies that this process does not write."""
+        self._is_stopping = True
+        self._wake()
+
+    def _wake(self) -> None:
+        opened, self._opened = self._opened, asyncio.Event()
+        opened.set()
 
     async def store(self, live: Live, events: list[tuple[str, Raw]]) -> None:
         """Store events, then show them.
@@ -133,23 +159,32 @@ class EventLog:
             find_end: the last event of a reply that has ended without storing it, or that was
                 stored too long ago.
         """
-        while True:
+        pause = POLL
+        while not self._is_stopping:
+            opened = self._opened
             live = self._live.get(reply_id)
             if live is not None:
-                async for event in live.follow(after):
-                    yield event
-                return
+                async with contextlib.aclosing(live.follow(after)) as following:
+                    async for event in following:
+                        after = event.number
+                        yield event
+                        if event.type in TERMINAL:
+                            return
+                continue
             # Looked up first: what is stored afterwards is then surely read.
             end = await find_end()
             for event in await read(actor, reply_id, after):
-                after = event.number
+                after, pause = event.number, POLL
                 yield event
                 if event.type in TERMINAL:
                     return
             if end is not None:
                 yield Event(after + 1, *end)
                 return
-            await asyncio.sleep(POLL)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await opened.wait()
+            pause = min(MAX_POLL, pause * 1.5)
 
 
 async def read(actor: Actor, reply_id: ObjectId, after: int = 0) -> list[Event]:
@@ -160,6 +195,12 @@ async def read(actor: Actor, reply_id: ObjectId, after: int = 0) -> list[Event]:
             if number > after:
                 events.append(Event(number, event["type"], event["data"]))
     return events
+
+
+def round_of(events: list[Event]) -> list[Event]:
+    """The events since the model was last asked."""
+    waits = [index for index, event in enumerate(events) if event.type == "waiting"]
+    return events[waits[-1] + 1 :] if waits else events
 
 
 def text_of(events: list[Event]) -> str:

@@ -23,10 +23,11 @@ class Kind(StrEnum):
 
 
 class State(StrEnum):
-    """How far a reply is; a waiting one has proposed tool calls and holds no lock."""
+    """How far a reply is; a waiting one has proposed commands and holds no lock."""
 
     RUNNING = "running"
     WAITING = "waiting"
+    SUPERSEDED = "superseded"
     COMPLETED = "completed"
     CANCELLED = "cancelled"
     FAILED = "failed"
@@ -53,6 +54,7 @@ class Reply(Document):
         input_tokens: of the request, as counted here.
         lease_until: when the process that writes it must have renewed this; else it has died.
         cancel_requested: somebody wants it to end, whichever process writes it.
+        rounds: how often the model was asked for it: once, and again after each run of commands.
     """
 
     user_id: Id
@@ -75,6 +77,7 @@ class Reply(Document):
     ended_at: datetime | None = None
     lease_until: datetime
     cancel_requested: bool = False
+    rounds: int = 1
 
     class Settings:
         """Beanie's."""
@@ -149,6 +152,7 @@ class JobKind(StrEnum):
 
     TITLE = "title"
     SUMMARY = "summary"
+    CONTINUE = "continue"
 
 
 class Job(Document):
@@ -156,6 +160,7 @@ class Job(Document):
 
     Attributes:
         due_at: from when on; whoever takes it sets it off, so that it is done again after a crash.
+        reply_id: the reply that is to go on.
     """
 
     user_id: Id
@@ -163,6 +168,7 @@ class Job(Document):
     kind: JobKind
     due_at: datetime
     attempts: int = 0
+    reply_id: Id | None = None
 
     class Settings:
         """Beanie's."""
@@ -174,7 +180,15 @@ class Job(Document):
         ]
 
     @classmethod
-    def of(cls, actor: Actor, *, conversation_id: ObjectId, kind: JobKind, at: datetime) -> Raw:
+    def of(
+        cls,
+        actor: Actor,
+        *,
+        conversation_id: ObjectId,
+        kind: JobKind,
+        at: datetime,
+        reply_id: ObjectId | None = None,
+    ) -> Raw:
         """A job on a conversation of the actor's."""
         return {
             "_id": ObjectId(),
@@ -183,4 +197,5 @@ class Job(Document):
             "kind": kind.value,
             "due_at": at,
             "attempts": 0,
+            "reply_id": reply_id,
         }

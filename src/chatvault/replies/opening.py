@@ -6,8 +6,8 @@ from chatvault.actor import Actor
 from chatvault.agents import service as agents
 from chatvault.idempotency import IdempotencyRecord, Repeat
 from chatvault.replies import service
+from chatvault.replies.desk import Desk
 from chatvault.replies.schemas import ReplyIn
-from chatvault.replies.service import Desk
 
 
 class FirstReply:

@@ -7,22 +7,21 @@ from bson import ObjectId
 
 from chatvault.actor import Actor
 from chatvault.agents import service as agents
-from chatvault.agents.models import Offer
+from chatvault.commands.proposing import offer
 from chatvault.conversations.models import Conversation, MessageRole, Raw, Status
 from chatvault.conversations.reading import Placed, find_messages, read_before
 from chatvault.conversations.segments import is_living
-from chatvault.errors import MessageIdTaken, NotFound
+from chatvault.errors import ConversationArchived, MessageIdTaken, NotFound
 from chatvault.replies import context
 from chatvault.replies.context import LATEST, MIN_OUTPUT, OUTPUT_PART, Context, Wanted
+from chatvault.replies.desk import Desk
 from chatvault.replies.errors import (
-    ConversationArchived,
     NothingToAnswer,
     ReplyInProgress,
     TokenLimitReached,
 )
 from chatvault.replies.models import Mode
 from chatvault.replies.schemas import ReplyIn
-from chatvault.tokens import Tokenizer
 
 PAGE = 50
 
@@ -36,6 +35,7 @@ class Turn:
         user_message_id: the message that is answered.
         target_id: the answer that the new one replaces or stands beside.
         upto: the model sees only messages before this place.
+        least: so many of the newest messages belong together.
     """
 
     content: str | None
@@ -43,6 +43,7 @@ class Turn:
     mode: Mode = Mode.APPEND
     target_id: str | None = None
     upto: int = LATEST
+    least: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +53,7 @@ class Plan:
     Attributes:
         place: generation and end of the conversation that the context was made of.
         max_output: tokens of the answer, if none go elsewhere meanwhile.
+        tools: that the model is offered, in OpenAI's shape.
     """
 
     conversation: Raw
@@ -62,6 +64,7 @@ class Plan:
     context: Context
     place: tuple[ObjectId, int]
     max_output: int
+    tools: list[Raw]
 
 
 async def read(actor: Actor, conversation_id: ObjectId) -> Raw:
@@ -76,15 +79,7 @@ async def read(actor: Actor, conversation_id: ObjectId) -> Raw:
     return conversation
 
 
-async def plan(
-    actor: Actor,
-    offer: Offer,
-    tokenizer: Tokenizer,
-    *,
-    conversation: Raw,
-    wanted: ReplyIn,
-    max_tokens: int,
-) -> Plan:
+async def plan(actor: Actor, desk: Desk, *, conversation: Raw, wanted: ReplyIn) -> Plan:
     """Choose agent, model and context.
 
     Raises:
@@ -99,20 +94,33 @@ async def plan(
     if conversation.get("active_reply_id"):
         raise ReplyInProgress
     agent = await agents.find(actor, wanted.agent_id or conversation.get("agent_id"))
-    provider, found = offer.find(agent["provider"])
-    model = agent["model"] or found.model
+    desk.offer.find(agent["provider"])
     turn = await _turn(actor, conversation, wanted)
+    return await prepare(actor, desk, conversation=conversation, agent=agent, turn=turn)
+
+
+async def prepare(actor: Actor, desk: Desk, *, conversation: Raw, agent: Raw, turn: Turn) -> Plan:
+    """Choose model, tools and context.
+
+    Raises:
+        ModelNotConfigured: there is nobody to answer.
+        TokenLimitReached: too few tokens are left.
+        Moved: the conversation changed meanwhile.
+    """
+    provider, found = desk.offer.find(agent["provider"])
+    model = agent["model"] or found.model
     left = tokens_left(conversation, agent)
-    output = min(max_tokens, max(left // OUTPUT_PART, MIN_OUTPUT))
+    output = min(desk.max_tokens, max(left // OUTPUT_PART, MIN_OUTPUT))
+    tools = await offered(actor, desk, conversation, agent)
+    wanted = Wanted(
+        content=turn.content,
+        upto=turn.upto,
+        budget=left - output,
+        tools=tools,
+        least=turn.least,
+    )
     try:
-        made = await context.build(
-            actor,
-            tokenizer,
-            conversation,
-            agent,
-            model,
-            Wanted(content=turn.content, upto=turn.upto, budget=left - output),
-        )
+        made = await context.build(actor, desk.tokenizer, conversation, agent, model, wanted)
     except TokenLimitReached:
         raise refusal(conversation, agent) from None
     return Plan(
@@ -123,8 +131,16 @@ async def plan(
         turn=turn,
         context=made,
         place=place_of(conversation),
-        max_output=min(max_tokens, left - made.tokens),
+        max_output=min(desk.max_tokens, left - made.tokens),
+        tools=tools,
     )
+
+
+async def offered(actor: Actor, desk: Desk, conversation: Raw, agent: Raw) -> list[Raw]:
+    """The tools that the model is offered, in OpenAI's shape."""
+    if not conversation.get("mcp_enabled"):
+        return []
+    return await offer(actor, desk.servers, allowed=agent["allowed_tools"])
 
 
 def place_of(head: Raw) -> tuple[ObjectId, int]:

@@ -11,9 +11,10 @@ from chatvault.agents.models import AgentNotFound, ModelNotConfigured
 from chatvault.audit.actions import Action
 from chatvault.conversations.models import Raw
 from chatvault.conversations.schemas import ConversationPath
-from chatvault.errors import ChatvaultError, MessageIdTaken, Throttled
+from chatvault.errors import ChatvaultError, ConversationArchived, MessageIdTaken, Throttled
 from chatvault.idempotency import KeyReused
 from chatvault.replies import background, errors, service
+from chatvault.replies.desk import Desk
 from chatvault.replies.events import Event
 from chatvault.replies.schemas import (
     ContextOut,
@@ -25,7 +26,6 @@ from chatvault.replies.schemas import (
     ReplyStateOut,
     SummaryOut,
 )
-from chatvault.replies.service import Desk
 from chatvault.routing import Routes
 from chatvault.web import RepeatHeaders, json_response, repeat_of, to_json
 
@@ -83,7 +83,7 @@ async def _send(response: web.StreamResponse, events: AsyncGenerator[Event, None
     media=("application/json", EVENT_STREAM),
     errors=(
         *(ModelNotConfigured, AgentNotFound, Throttled, KeyReused, MessageIdTaken),
-        *(errors.ConversationArchived, errors.ReplyInProgress, errors.TokenLimitReached),
+        *(ConversationArchived, errors.ReplyInProgress, errors.TokenLimitReached),
         *(errors.NothingToAnswer, *errors.FAILURES),
     ),
 )

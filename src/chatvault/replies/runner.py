@@ -2,24 +2,31 @@
 
 import asyncio
 import time
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
-from typing import Any
 
 import structlog
 from bson import ObjectId
 from pymongo.errors import PyMongoError
 
+from chatvault import leases
 from chatvault.actor import Actor, Door
+from chatvault.commands import permissions
+from chatvault.commands.models import Status
+from chatvault.commands.proposing import propose
+from chatvault.commands.runner import Job
+from chatvault.commands.runner import Runner as Commands
 from chatvault.conversations.lane import Lane
 from chatvault.errors import ChatvaultError, NotFound, Unavailable
 from chatvault.fields import now
 from chatvault.replies import events
-from chatvault.replies.ending import AlreadyEnded, Ending, finish
+from chatvault.replies.ending import AlreadyEnded, Ended, Ending, finish
 from chatvault.replies.errors import ModelFailed, ReplyInterrupted
-from chatvault.replies.events import TERMINAL, EventLog, Live
+from chatvault.replies.events import LAST, EventLog, Live
 from chatvault.replies.models import Raw, Reply, State
-from chatvault.replies.provider import Ask, Models, Piece
+from chatvault.replies.provider import Models
+from chatvault.replies.run import Run
 from chatvault.tokens import Tokenizer
 
 FLUSH = 0.04  # seconds between two flushes of one reply
@@ -31,59 +38,6 @@ GRACE = 3.0
 log = structlog.get_logger()
 
 
-@dataclass(slots=True, eq=False)
-class Run:
-    """A reply while it is written.
-
-    Attributes:
-        pending: what was said and is not stored yet.
-        unsure: events that could not be stored, as far as is known.
-        stopped: as what somebody ended it, before the model did.
-        pieces: takes the pieces as they come, then None once the end is stored.
-    """
-
-    actor: Actor
-    reply: Raw
-    ask: Ask
-    live: Live
-    summarize: bool = False
-    text: str = ""
-    calls: dict[int, Raw] = field(default_factory=dict)
-    usage: tuple[int, int] | None = None
-    finish_reason: str | None = None
-    stopped: State | None = None
-    began: float = field(default_factory=time.perf_counter)
-    pending: str = ""
-    unsure: list[tuple[str, Raw]] = field(default_factory=list)
-    dirty: asyncio.Event = field(default_factory=asyncio.Event)
-    reading: "asyncio.Task[None] | None" = None
-    pieces: "asyncio.Queue[Piece | None] | None" = None
-
-    def take(self, piece: Piece) -> None:
-        """Add what came."""
-        if self.pieces is not None:
-            self.pieces.put_nowait(piece)
-        self.text += piece.text
-        self.pending += piece.text
-        self.usage = piece.usage or self.usage
-        self.finish_reason = piece.finish_reason or self.finish_reason
-        for part in piece.calls:
-            call = self.calls.setdefault(part["index"], {"id": "", "name": "", "arguments": ""})
-            function = part.get("function") or {}
-            call["id"] = part.get("id") or call["id"]
-            call["name"] += function.get("name") or ""
-            call["arguments"] += function.get("arguments") or ""
-        if piece.text:
-            self.dirty.set()
-
-    def stop(self, state: State) -> None:
-        """End it before the model does."""
-        if self.stopped is None:
-            self.stopped = state
-            if self.reading is not None:
-                self.reading.cancel()
-
-
 class Runner:
     """Replies as tasks; what they say goes through the event log, how they end through the lane.
 
@@ -92,7 +46,8 @@ class Runner:
         models: are asked.
         tokenizer: counts where a provider does not.
         event_log: takes the events.
-        jobs: is set when something is to be done in the background.
+        commands: runs what a rule approves.
+        wake: is called when something is to be done in the background.
     """
 
     def __init__(
@@ -101,13 +56,15 @@ class Runner:
         models: Models,
         tokenizer: Tokenizer,
         event_log: EventLog,
-        jobs: asyncio.Event,
+        commands: Commands,
+        wake: Callable[[], None],
     ) -> None:
         self._lane = lane
         self._models = models
         self._tokenizer = tokenizer
         self._log = event_log
-        self._jobs = jobs
+        self._commands = commands
+        self._wake = wake
         self._runs: dict[ObjectId, Run] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -204,7 +161,7 @@ class Runner:
             error = ReplyInterrupted() if state is State.INTERRUPTED else None
         elif error is not None:
             state = State.FAILED
-        elif calls:
+        elif calls and run.ask.tools:
             state = State.WAITING
         tokens = run.usage
         if tokens is None:
@@ -225,6 +182,7 @@ class Runner:
             counted_here=run.usage is None,
             response_time_ms=round((time.perf_counter() - run.began) * 1000),
             summarize=run.summarize,
+            offered=frozenset(tool["function"]["name"] for tool in run.ask.tools),
         )
 
     async def _end(self, ending: Ending) -> None:
@@ -234,6 +192,8 @@ class Runner:
                 if attempt and await self._show_stored(ending):
                     # It was stored, though it seemed to fail.
                     return
+                if ending.state is State.WAITING:
+                    ending = await self._propose(ending)
                 ended = await finish(self._lane, ending)
             except AlreadyEnded:
                 await self._show_stored(ending)
@@ -248,16 +208,38 @@ class Runner:
                 await asyncio.sleep(min(5.0, 0.2 * 2**attempt))
             else:
                 ending.live.publish(ended.events)
-                if ended.has_jobs:
-                    self._jobs.set()
+                self._follow_up(ending, ended)
                 return
+
+    def _follow_up(self, ending: Ending, ended: Ended) -> None:
+        """Begin what comes after an end that is stored."""
+        if ended.has_jobs:
+            self._wake()
+        for command in ending.commands:
+            if command["status"] == Status.APPROVED and ended.message_id is not None:
+                self._commands.launch(
+                    Job(
+                        actor=ending.actor,
+                        conversation_id=ending.reply["conversation_id"],
+                        message_id=ended.message_id,
+                        reply_id=ending.reply["_id"],
+                        command=command,
+                    )
+                )
+
+    @staticmethod
+    async def _propose(ending: Ending) -> Ending:
+        """The ending with what becomes of the calls."""
+        may = await permissions.find(ending.actor)
+        commands = propose(ending.calls, offered=ending.offered, may=may, at=now())
+        return replace(ending, commands=commands)
 
     @staticmethod
     async def _show_stored(ending: Ending) -> bool:
         """Show what is stored and was not shown; whether the reply has ended with it."""
         live = ending.live
         stored = await events.read(ending.actor, ending.reply["_id"])
-        has_ended = bool(stored) and stored[-1].type in TERMINAL
+        has_ended = bool(stored) and stored[-1].type in LAST
         # Who took the reply over knew fewer events, and its end has the number of one of them.
         rest = stored[len(live.events) :] or (stored[-1:] if has_ended else [])
         live.publish([(event.type, event.data) for event in rest])
@@ -299,7 +281,7 @@ class Runner:
         reaped = 0
         dead: Raw = {
             "state": State.RUNNING.value,
-            "$expr": {"$lt": ["$lease_until", "$$NOW"]},
+            **leases.expired("lease_until"),
             "lease_until": {"$lt": now() + LEASE},
         }
         if conversation_id is not None:
@@ -315,6 +297,7 @@ class Runner:
         live = Live(actor, reply["conversation_id"], reply["_id"])
         stored = await events.read(actor, reply["_id"])
         live.publish([(event.type, event.data) for event in stored])
+        stored = events.round_of(stored)
         said = events.text_of(stored)
         # What the provider charged is not known any more: what was said is counted here.
         output = await asyncio.to_thread(self._tokenizer.count, said, reply["model"])
@@ -340,19 +323,7 @@ class Runner:
             log.info("reply_taken_over", reply_id=str(reply["_id"]))
 
 
-LEASED: list[dict[str, Any]] = [
-    {
-        "$set": {
-            "lease_until": {
-                "$dateAdd": {
-                    "startDate": "$$NOW",
-                    "unit": "second",
-                    "amount": int(LEASE.total_seconds()),
-                }
-            }
-        }
-    }
-]
+LEASED = leases.extension("lease_until", int(LEASE.total_seconds()))
 
 
 def _error_event(reply: Raw, state: State, error: ChatvaultError) -> tuple[str, Raw]:

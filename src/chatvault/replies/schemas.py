@@ -5,7 +5,8 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from chatvault.conversations.schemas import ConversationPath, MessageId, MessageOut
+from chatvault.conversations.message_schemas import MessageOut
+from chatvault.conversations.schemas import ConversationPath, MessageId
 from chatvault.fields import FreeObject, Id
 from chatvault.replies.models import Mode, State
 from chatvault.storable import check_storable
@@ -90,6 +91,7 @@ class ContextOut(BaseModel):
 
     Attributes:
         messages: in OpenAI's shape.
+        tools: that the model is offered, the same.
         tokens: of all of it, as counted here.
         message_ids: of the stored messages that are in it.
         left_out: how many stored messages are not.
@@ -101,6 +103,7 @@ class ContextOut(BaseModel):
     model: str
     temperature: float | None
     messages: list[dict[str, Any]]
+    tools: list[dict[str, Any]]
     tokens: int
     message_ids: list[str]
     left_out: int

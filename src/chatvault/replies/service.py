@@ -3,71 +3,36 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
 
 from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from chatvault.actor import Actor
 from chatvault.agents import service as agents
-from chatvault.agents.models import ModelNotConfigured, Offer
+from chatvault.agents.models import ModelNotConfigured
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.audit.models import AuditEntry
-from chatvault.audit.recorder import Recorder
-from chatvault.conversations.lane import Lane
 from chatvault.conversations.models import Raw
 from chatvault.conversations.reading import Moved, find_messages, living, steadily
 from chatvault.conversations.wire import message_wire
-from chatvault.counters import Rate
 from chatvault.database import transaction
-from chatvault.errors import Busy, FieldError, InvalidInput, NotFound
+from chatvault.errors import Busy, NotFound
 from chatvault.idempotency import IdempotencyRecord, Repeat, Repeatable, act_once
 from chatvault.replies import context
-from chatvault.replies.beginning import Stale, Start, beginning, recalling
+from chatvault.replies.beginning import Stale, Start, beginning, recalling, start_of
 from chatvault.replies.context import MIN_OUTPUT, OUTPUT_PART, Context, Wanted
+from chatvault.replies.desk import Desk
 from chatvault.replies.errors import ReplyInProgress, TokenLimitReached, failure_of
-from chatvault.replies.events import Event, EventLog
-from chatvault.replies.models import Kind, Reply, State
-from chatvault.replies.planning import plan, read, refusal, tokens_left
-from chatvault.replies.runner import Runner
+from chatvault.replies.events import Event
+from chatvault.replies.models import Reply, State
+from chatvault.replies.planning import offered, plan, read, refusal, tokens_left
 from chatvault.replies.schemas import ReplyIn
 from chatvault.replies.spoken import failure_in
-from chatvault.tokens import Tokenizer
+from chatvault.replies.superseding import cancelling
 
 ATTEMPTS = 5
 CANCEL_WAIT = 5.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Desk:
-    """What replies are made with.
-
-    Attributes:
-        max_content: characters of a message.
-        max_tokens: of an answer.
-    """
-
-    lane: Lane
-    recorder: Recorder
-    offer: Offer
-    tokenizer: Tokenizer
-    event_log: EventLog
-    runner: Runner
-    rate: Rate
-    max_content: int
-    max_tokens: int
-
-    def check_content(self, content: str | None, name: str = "content") -> None:
-        """Let only messages pass that are short enough.
-
-        Raises:
-            InvalidInput: it is too long.
-        """
-        if content is not None and len(content) > self.max_content:
-            reason = f"should have at most {self.max_content} characters"
-            field = FieldError(("body", name), reason, "string_too_long")
-            raise InvalidInput(f"{name}: {reason}", errors=(field,))
 
 
 async def create(
@@ -112,29 +77,9 @@ async def create(
 
 
 async def _plan(actor: Actor, desk: Desk, conversation_id: ObjectId, wanted: ReplyIn) -> Start:
-    made = await plan(
-        actor,
-        desk.offer,
-        desk.tokenizer,
-        conversation=await read(actor, conversation_id),
-        wanted=wanted,
-        max_tokens=desk.max_tokens,
-    )
-    return Start(
-        kind=Kind.REPLY,
-        action=Action.REPLY_CREATE,
-        conversation_id=conversation_id,
-        agent=made.agent,
-        provider=made.provider,
-        model=made.model,
-        temperature=made.agent["temperature"],
-        turn=made.turn,
-        messages=made.context.messages,
-        tokens=made.context.tokens,
-        max_tokens=desk.max_tokens,
-        place=made.place,
-        metadata=wanted.metadata,
-    )
+    conversation = await read(actor, conversation_id)
+    made = await plan(actor, desk, conversation=conversation, wanted=wanted)
+    return start_of(made, Action.REPLY_CREATE, desk.max_tokens, metadata=wanted.metadata)
 
 
 def follow(
@@ -148,6 +93,7 @@ def follow(
             raise NotFound("Reply not found")
         if reply["state"] == State.RUNNING:
             await desk.runner.reap(conversation_id)
+        if reply["state"] in {State.RUNNING, State.WAITING}:
             return None
         return await _end_of(actor, reply)
 
@@ -203,7 +149,7 @@ async def wait(actor: Actor, desk: Desk, *, conversation_id: ObjectId, reply_id:
             asked = event.data["message"]
         elif event.type == "error":
             raise failure_in(event.data)
-        elif event.type == "completed":
+        elif event.type in {"completed", "waiting"}:
             ended = dict(event.data)
             return {**ended, "user_message": asked, "assistant_message": ended.pop("message")}
     raise NotFound("Reply not found")
@@ -234,7 +180,18 @@ async def cancel(
         NotFound: the actor has no such reply.
         KeyReused: the key came with another request.
     """
-    await _find(actor, conversation_id, reply_id)
+    reply = await _find(actor, conversation_id, reply_id)
+
+    async def recall(_result: Raw, _session: AsyncClientSession) -> None:
+        """What became of it is read below."""
+
+    known: Repeatable[None] | None = None
+    if repeat is not None:
+        result = {"conversation_id": conversation_id}
+        known = Repeatable[None](repeat, remember=lambda _: result, recall=recall)
+    if reply["state"] == State.WAITING:
+        await desk.lane.submit(cancelling(actor, conversation_id, reply, known))
+        return await _find(actor, conversation_id, reply_id)
     mine = Reply.owned_by(actor, _id=reply_id, state=State.RUNNING.value)
     asked = {"$set": {"cancel_requested": True}}
     entry = audit.entry(actor, Action.REPLY_CANCEL, conversation_id)
@@ -243,13 +200,6 @@ async def cancel(
         await Reply.get_pymongo_collection().update_one(mine, asked, session=session)
         await AuditEntry.store([entry], session)
 
-    async def recall(_result: Raw, _session: AsyncClientSession) -> None:
-        """What became of it is read below."""
-
-    known: Repeatable[None] | None = None
-    if repeat is not None:
-        result = {"conversation_id": conversation_id}
-        known = Repeatable(repeat, remember=lambda _: result, recall=recall)
     await transaction(lambda session: act_once(actor, Action.REPLY_CANCEL, known, session, ask))
     desk.runner.cancel(reply_id)
     with contextlib.suppress(TimeoutError):
@@ -291,7 +241,8 @@ async def get_context(
         provider, model = None, agent["model"] or ""
     left = tokens_left(conversation, agent)
     output = min(desk.max_tokens, max(left // OUTPUT_PART, MIN_OUTPUT))
-    wanted = Wanted(content=content, budget=left - output)
+    tools = await offered(actor, desk, conversation, agent)
+    wanted = Wanted(content=content, budget=left - output, tools=tools)
 
     async def build(current: Raw) -> Context:
         return await context.build(actor, desk.tokenizer, current, agent, model, wanted)
@@ -307,6 +258,7 @@ async def get_context(
         "model": model,
         "temperature": agent["temperature"],
         "messages": made.messages,
+        "tools": tools,
         "tokens": made.tokens,
         "message_ids": made.message_ids,
         "left_out": made.left_out,

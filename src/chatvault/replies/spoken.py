@@ -8,7 +8,7 @@ from typing import Any
 from bson import ObjectId
 
 from chatvault.actor import Actor
-from chatvault.errors import Unavailable
+from chatvault.errors import ChatvaultError
 from chatvault.fields import now
 from chatvault.replies.errors import failure_of
 from chatvault.replies.events import Event
@@ -85,7 +85,7 @@ async def usage_of(actor: Actor, tokenizer: Tokenizer, ask: Ask, said: Said) -> 
     )
 
 
-def failure_in(data: Raw) -> Unavailable:
+def failure_in(data: Raw) -> ChatvaultError:
     """The failure that an `error` event tells of."""
     failure = failure_of(data["code"])
     failure.detail = data["detail"]

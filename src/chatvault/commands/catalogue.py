@@ -1,0 +1,48 @@
+"""What servers and tools there are."""
+
+from chatvault.actor import Actor
+from chatvault.audit import service as audit
+from chatvault.audit.actions import Action
+from chatvault.commands import permissions
+from chatvault.commands.models import Raw
+from chatvault.commands.toolbox import Toolbox
+
+
+async def list_servers(actor: Actor, toolbox: Toolbox) -> list[Raw]:
+    """The servers of the settings, and their state as this process sees it."""
+    found = [
+        {
+            "name": server.name,
+            "transport": server.transport,
+            "state": server.state.value,
+            "since": server.since,
+            "failures": server.failures,
+            "tools": len(server.tools),
+        }
+        for server in toolbox.servers
+    ]
+    await toolbox.recorder.record(
+        audit.entry(actor, Action.TOOL_LIST_SERVERS, details={"servers": len(found)})
+    )
+    return found
+
+
+async def list_tools(actor: Actor, toolbox: Toolbox) -> list[Raw]:
+    """The tools that can be called now, and what the actor may do with each."""
+    allowed = await permissions.find(actor)
+    found = [
+        {
+            "name": tool.name,
+            "server": tool.server,
+            "description": tool.description,
+            "input_schema": tool.schema,
+            "permitted": allowed.may_use(tool.name),
+            "auto_approval_permitted": allowed.may_auto_approve(tool.name),
+            "auto_approved": allowed.is_approved_by_rule(tool.name),
+        }
+        for tool in toolbox.servers.tools.values()
+    ]
+    await toolbox.recorder.record(
+        audit.entry(actor, Action.TOOL_LIST, details={"tools": len(found)})
+    )
+    return found

@@ -1,0 +1,135 @@
+"""Commands, and what administrators and users allow."""
+
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, ClassVar
+
+from beanie import Document
+from bson import ObjectId
+from pymongo import IndexModel
+from pymongo.asynchronous.client_session import AsyncClientSession
+
+from chatvault.actor import Actor, Role
+from chatvault.fields import Id
+
+Raw = dict[str, Any]
+LEASE = timedelta(seconds=10)
+
+
+class Status(StrEnum):
+    """How far a command is; an approved one runs."""
+
+    PENDING = "pending"
+    APPROVED = "approved"
+    REJECTED = "rejected"
+    EXECUTED = "executed"
+    FAILED = "failed"
+
+
+OPEN = frozenset({Status.PENDING, Status.APPROVED})
+
+
+class DecidedBy(StrEnum):
+    """On whose word it ran."""
+
+    PERSON = "person"
+    RULE = "rule"
+
+
+class Command(Document):
+    """Where a command stands and how far it is; what it says and what came of it is its message's.
+
+    Attributes:
+        message_id: the message that carries it.
+        reply_id: the reply that waits for it; None where a person asked for it.
+        tool: under the name it is offered by.
+        lease_until: while it runs: when the process that runs it must have renewed this.
+    """
+
+    user_id: Id
+    conversation_id: Id
+    message_id: str
+    reply_id: Id | None
+    tool: str
+    status: Status
+    lease_until: datetime | None = None
+    created_at: datetime
+
+    class Settings:
+        """Beanie's."""
+
+        name = "commands"
+        indexes: ClassVar = [
+            IndexModel([("user_id", 1), ("conversation_id", 1), ("_id", 1)]),
+            IndexModel(
+                [("lease_until", 1)],
+                partialFilterExpression={"status": "approved"},
+                name="running_lease",
+            ),
+        ]
+
+    @classmethod
+    def owned_by(cls, actor: Actor, **more: Any) -> Raw:
+        """The filter that every query about an actor's commands begins with."""
+        return {"user_id": actor.owner_id, **more}
+
+    @classmethod
+    async def find_raw(
+        cls, actor: Actor, conversation_id: ObjectId, command_id: ObjectId
+    ) -> Raw | None:
+        """One command, if it is the actor's."""
+        query = cls.owned_by(actor, conversation_id=conversation_id, _id=command_id)
+        return await cls.get_pymongo_collection().find_one(query)
+
+    @classmethod
+    async def list_raw(cls, actor: Actor, conversation_id: ObjectId, limit: int) -> list[Raw]:
+        """The newest commands of a conversation, the newest first."""
+        query = cls.owned_by(actor, conversation_id=conversation_id)
+        found = cls.get_pymongo_collection().find(query).sort("_id", -1).limit(limit)
+        return await found.to_list()
+
+
+class ApprovalRule(Document):
+    """A user's word that calls of a tool need not be approved one by one."""
+
+    user_id: Id
+    tool: str
+    created_at: datetime
+
+    class Settings:
+        """Beanie's."""
+
+        name = "approval_rules"
+        indexes: ClassVar = [
+            IndexModel([("user_id", 1), ("tool", 1)], unique=True, name="rule_unique")
+        ]
+
+    @classmethod
+    def owned_by(cls, actor: Actor, **more: Any) -> Raw:
+        """The filter that every query about an actor's rules begins with."""
+        return {"user_id": actor.owner_id, **more}
+
+    @classmethod
+    async def list_raw(cls, actor: Actor, session: AsyncClientSession | None = None) -> list[Raw]:
+        """The actor's rules, by tool."""
+        found = cls.get_pymongo_collection().find(cls.owned_by(actor), session=session)
+        return await found.sort("tool", 1).to_list()
+
+
+class ToolGrant(Document):
+    """Who may use a tool; without a grant nobody may.
+
+    Attributes:
+        roles: may use it, each call approved by its user.
+        auto_approve_roles: may let a rule of theirs approve its calls.
+    """
+
+    id: str  # type: ignore[assignment]  # the tool
+    roles: list[Role]
+    auto_approve_roles: list[Role]
+    updated_at: datetime
+
+    class Settings:
+        """Beanie's."""
+
+        name = "tool_grants"

@@ -1,0 +1,180 @@
+"""Who may use which tool, and whose calls a rule approves."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bson import ObjectId
+from pymongo.asynchronous.client_session import AsyncClientSession
+
+from chatvault.accounts.models import User
+from chatvault.actor import Actor, Door, Role
+from chatvault.audit import service as audit
+from chatvault.audit.actions import Action
+from chatvault.audit.models import AuditEntry
+from chatvault.audit.recorder import Recorder
+from chatvault.commands.errors import AutoApprovalNotPermitted, ToolNotFound, ToolNotPermitted
+from chatvault.commands.models import ApprovalRule, Raw, ToolGrant
+from chatvault.database import transaction
+from chatvault.errors import Denied
+from chatvault.fields import now
+
+
+@dataclass(frozen=True, slots=True)
+class Permissions:
+    """What one user may do now: by the account's role of this moment, not the session's.
+
+    Attributes:
+        role: None where the account is gone or deactivated.
+        grants: by tool.
+        rules: the tools whose calls the user need not approve.
+    """
+
+    role: Role | None
+    grants: dict[str, Raw]
+    rules: frozenset[str]
+
+    def may_use(self, tool: str) -> bool:
+        """Whether the user may run it, once approved."""
+        return self.role is not None and self.role in self.grants.get(tool, NOBODY)["roles"]
+
+    def may_auto_approve(self, tool: str) -> bool:
+        """Whether a rule of the user's may approve it."""
+        auto = self.grants.get(tool, NOBODY)["auto_approve_roles"]
+        return self.may_use(tool) and self.role in auto
+
+    def is_approved_by_rule(self, tool: str) -> bool:
+        """Whether a rule approves it now."""
+        return tool in self.rules and self.may_auto_approve(tool)
+
+    def require(self, tool: str) -> None:
+        """Let only those pass who may use it.
+
+        Raises:
+            ToolNotPermitted: the user may not.
+        """
+        if not self.may_use(tool):
+            raise ToolNotPermitted(recorded={"tool": tool})
+
+
+NOBODY: Raw = {"roles": (), "auto_approve_roles": ()}
+
+
+async def find(actor: Actor) -> Permissions:
+    """What the actor may do, as part of another operation."""
+    account = await User.get_pymongo_collection().find_one(
+        {"_id": actor.owner_id, "is_active": True}, {"role": True}
+    )
+    grants = await ToolGrant.get_pymongo_collection().find().to_list()
+    rules = await ApprovalRule.list_raw(actor)
+    return Permissions(
+        role=Role(account["role"]) if account else None,
+        grants={grant["_id"]: grant for grant in grants},
+        rules=frozenset(rule["tool"] for rule in rules),
+    )
+
+
+async def list_rules(actor: Actor, recorder: Recorder) -> list[Raw]:
+    """The actor's rules, and whether each holds."""
+    permissions = await find(actor)
+    rules = await ApprovalRule.list_raw(actor)
+    await recorder.record(
+        audit.entry(actor, Action.APPROVAL_RULE_LIST, details={"rules": len(rules)})
+    )
+    return [
+        {**rule, "is_effective": permissions.is_approved_by_rule(rule["tool"])} for rule in rules
+    ]
+
+
+async def set_rule(actor: Actor, *, tool: str) -> Raw:
+    """Let calls of a tool run without being asked for each.
+
+    Raises:
+        ToolNotFound: nobody was granted a tool of this name.
+        AutoApprovalNotPermitted: the actor's role may not.
+    """
+    permissions = await find(actor)
+    if tool not in permissions.grants:
+        raise ToolNotFound
+    if not permissions.may_auto_approve(tool):
+        raise AutoApprovalNotPermitted(recorded={"tool": tool})
+    rule = ApprovalRule.owned_by(actor, tool=tool)
+
+    async def store(session: AsyncClientSession) -> Raw:
+        rules = ApprovalRule.get_pymongo_collection()
+        stored = await rules.find_one(rule, session=session)
+        if stored is None:
+            stored = {"_id": ObjectId(), **rule, "created_at": now()}
+            await rules.insert_one(stored, session=session)
+        await _store_entry(actor, Action.APPROVAL_RULE_SET, {"tool": tool}, session)
+        return stored
+
+    return {**await transaction(store), "is_effective": True}
+
+
+async def remove_rule(actor: Actor, *, tool: str) -> None:
+    """Ask for each call of a tool again.
+
+    Raises:
+        ToolNotFound: the actor has no rule for it.
+    """
+
+    async def remove(session: AsyncClientSession) -> None:
+        removed = await ApprovalRule.get_pymongo_collection().delete_one(
+            ApprovalRule.owned_by(actor, tool=tool), session=session
+        )
+        if not removed.deleted_count:
+            raise ToolNotFound
+        await _store_entry(actor, Action.APPROVAL_RULE_DELETE, {"tool": tool}, session)
+
+    await transaction(remove)
+
+
+async def list_grants(actor: Actor, recorder: Recorder) -> list[Raw]:
+    """Every tool that somebody may use.
+
+    Raises:
+        Denied: only an operator at the command line may look.
+    """
+    _require_operator(actor)
+    grants = await ToolGrant.get_pymongo_collection().find().sort("_id", 1).to_list()
+    await recorder.record(audit.entry(actor, Action.TOOL_LIST, details={"tools": len(grants)}))
+    return grants
+
+
+async def grant(
+    actor: Actor, *, tool: str, roles: Sequence[Role], auto_approve_roles: Sequence[Role]
+) -> None:
+    """Let these roles use a tool, and no other; without roles nobody may.
+
+    Raises:
+        Denied: only an operator at the command line grants tools.
+    """
+    _require_operator(actor)
+    granted: Raw = {
+        "roles": [role.value for role in roles],
+        "auto_approve_roles": [role.value for role in auto_approve_roles],
+        "updated_at": now(),
+    }
+
+    async def store(session: AsyncClientSession) -> None:
+        grants = ToolGrant.get_pymongo_collection()
+        if roles:
+            await grants.replace_one({"_id": tool}, granted, upsert=True, session=session)
+        else:
+            await grants.delete_one({"_id": tool}, session=session)
+        details = {name: ",".join(granted[name]) for name in ("roles", "auto_approve_roles")}
+        await _store_entry(actor, Action.TOOL_GRANT, {"tool": tool, **details}, session)
+
+    await transaction(store)
+
+
+def _require_operator(actor: Actor) -> None:
+    if actor.door is not Door.CLI:
+        raise Denied
+
+
+async def _store_entry(
+    actor: Actor, action: Action, details: dict[str, Any], session: AsyncClientSession
+) -> None:
+    await AuditEntry.store([audit.entry(actor, action, details=details)], session)

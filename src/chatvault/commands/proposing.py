@@ -1,0 +1,133 @@
+"""What becomes of a model's calls: commands on its message, some of them decided already."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+
+from bson import ObjectId
+from pymongo import InsertOne
+
+from chatvault.actor import Actor
+from chatvault.audit.actions import Action
+from chatvault.commands import permissions, steps
+from chatvault.commands.models import LEASE, Command, DecidedBy, Raw, Status
+from chatvault.commands.permissions import Permissions
+from chatvault.commands.servers import Servers
+from chatvault.commands.tools import read_arguments
+from chatvault.conversations.draft import Draft
+
+MAX_CALLS = 16
+REFUSALS = {
+    "unknown_tool": "There is no such tool.",
+    "invalid_arguments": "The arguments are no JSON object.",
+    "too_many_calls": f"An answer may have at most {MAX_CALLS} calls.",
+    "tool_not_permitted": "The user may not use this tool.",
+}
+
+
+async def offer(actor: Actor, servers: Servers, *, allowed: Collection[str] | None) -> list[Raw]:
+    """The tools that a model may be offered in a conversation of the actor's, in OpenAI's shape.
+
+    Args:
+        actor: whose role must be granted a tool.
+        servers: as this process is connected to them.
+        allowed: the tools that the agent may be offered; None means all.
+    """
+    tools = servers.tools.values()
+    if not tools:
+        return []
+    may = await permissions.find(actor)
+    return [
+        tool.function()
+        for tool in tools
+        if may.may_use(tool.name) and (allowed is None or tool.name in allowed)
+    ]
+
+
+def propose(
+    calls: Sequence[Raw], *, offered: Collection[str], may: Permissions, at: datetime
+) -> list[Raw]:
+    """Commands for a model's calls.
+
+    Args:
+        calls: each with `id`, `name` and `arguments`.
+        offered: the tools that the model was offered.
+        may: what the conversation's owner may do.
+        at: when.
+    """
+    commands = []
+    for number, call in enumerate(calls):
+        tool = call["name"]
+        command = made(tool=tool, arguments=call["arguments"], call_id=call["id"], at=at)
+        code = _fault(number, call, offered, may)
+        if code is not None:
+            command |= {"status": Status.FAILED.value, "code": code, "result": REFUSALS[code]}
+        elif may.is_approved_by_rule(tool):
+            command |= approval(DecidedBy.RULE, at)
+        commands.append(command)
+    return commands
+
+
+def _fault(number: int, call: Raw, offered: Collection[str], may: Permissions) -> str | None:
+    if number >= MAX_CALLS:
+        return "too_many_calls"
+    if call["name"] not in offered:
+        return "unknown_tool"
+    if not may.may_use(call["name"]):
+        return "tool_not_permitted"
+    return "invalid_arguments" if read_arguments(call["arguments"]) is None else None
+
+
+def made(*, tool: str, arguments: str, call_id: str | None, at: datetime) -> Raw:
+    """A command as it begins, pending, on its message."""
+    return {
+        "id": ObjectId(),
+        "call_id": call_id,
+        "tool": tool,
+        "arguments": arguments,
+        "status": Status.PENDING.value,
+        "code": None,
+        "result": None,
+        "truncated": False,
+        "created_at": at,
+        "decided_at": None,
+        "decided_by": None,
+        "executed_at": None,
+    }
+
+
+def approval(by: DecidedBy, at: datetime) -> Raw:
+    """What changes when a command is approved."""
+    return {"status": Status.APPROVED.value, "decided_at": at, "decided_by": by.value}
+
+
+def insert(
+    draft: Draft,
+    actor: Actor,
+    commands: Sequence[Raw],
+    *,
+    message_id: str,
+    reply_id: ObjectId | None,
+    action: Action = Action.COMMAND_PROPOSE,
+) -> None:
+    """Decide that commands begin, together with the message that carries them."""
+    conversation_id = draft.head["_id"]
+    for command in commands:
+        document = {
+            "_id": command["id"],
+            "user_id": actor.owner_id,
+            "conversation_id": conversation_id,
+            "message_id": message_id,
+            "reply_id": reply_id,
+            "tool": command["tool"],
+            "status": command["status"],
+            "lease_until": lease_of(command),
+            "created_at": command["created_at"],
+        }
+        draft.beside.append((Command, InsertOne(document)))
+        draft.entries.append(steps.entry(actor, action, conversation_id, command))
+
+
+def lease_of(command: Raw) -> datetime | None:
+    """Until when the process that approved a command has to say that it lives."""
+    at: datetime | None = command["decided_at"]
+    return at + LEASE if at and command["status"] == Status.APPROVED else None

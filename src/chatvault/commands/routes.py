@@ -1,0 +1,176 @@
+"""Commands and tools over HTTP."""
+
+from aiohttp import web
+from bson import ObjectId
+
+from chatvault.actor import Actor
+from chatvault.audit.actions import Action
+from chatvault.commands import catalogue, errors, permissions, service
+from chatvault.commands.models import Raw
+from chatvault.commands.schemas import (
+    CommandIn,
+    CommandOut,
+    CommandPath,
+    CommandQuery,
+    RuleOut,
+    RulePath,
+    ServerOut,
+    ToolOut,
+)
+from chatvault.commands.toolbox import Toolbox
+from chatvault.conversations.headers import AsyncHeaders
+from chatvault.conversations.schemas import ConversationPath, MessagePath
+from chatvault.errors import ConversationArchived, Throttled
+from chatvault.idempotency import KeyReused
+from chatvault.routing import Routes
+from chatvault.web import RECORDER, RepeatHeaders, json_response, repeat_of
+
+PATH = "/conversations/{conversation_id}/commands"
+TOOLBOX = web.AppKey("toolbox", Toolbox)
+routes = Routes("commands")
+
+
+@routes.route("GET", "/mcp/servers", Action.TOOL_LIST_SERVERS, returns=list[ServerOut])
+async def list_servers(request: web.Request, actor: Actor) -> web.StreamResponse:
+    """List the servers of tools, and whether they can be reached."""
+    return json_response(await catalogue.list_servers(actor, request.app[TOOLBOX]))
+
+
+@routes.route("GET", "/mcp/tools", Action.TOOL_LIST, returns=list[ToolOut])
+async def list_tools(request: web.Request, actor: Actor) -> web.StreamResponse:
+    """List the tools that can be called now, and what the reader may do with each."""
+    return json_response(await catalogue.list_tools(actor, request.app[TOOLBOX]))
+
+
+@routes.route("GET", "/mcp/rules", Action.APPROVAL_RULE_LIST, returns=list[RuleOut])
+async def list_rules(request: web.Request, actor: Actor) -> web.StreamResponse:
+    """List the reader's rules that approve calls of tools."""
+    rules = await permissions.list_rules(actor, request.app[RECORDER])
+    return json_response([_rule(each) for each in rules])
+
+
+@routes.route(
+    "PUT",
+    "/mcp/rules/{tool}",
+    Action.APPROVAL_RULE_SET,
+    returns=RuleOut,
+    errors=(errors.AutoApprovalNotPermitted,),
+)
+async def set_rule(_request: web.Request, actor: Actor, path: RulePath) -> web.StreamResponse:
+    """Let calls of a tool run without being asked for each; needs a permission of its own."""
+    return json_response(_rule(await permissions.set_rule(actor, tool=path.tool)))
+
+
+@routes.route("DELETE", "/mcp/rules/{tool}", Action.APPROVAL_RULE_DELETE, status=204)
+async def delete_rule(_request: web.Request, actor: Actor, path: RulePath) -> web.StreamResponse:
+    """Ask for each call of a tool again."""
+    await permissions.remove_rule(actor, tool=path.tool)
+    return web.Response(status=204)
+
+
+def _rule(stored: Raw) -> Raw:
+    return {name: stored[name] for name in RuleOut.model_fields}
+
+
+@routes.route("GET", PATH, Action.COMMAND_LIST, returns=list[CommandOut])
+async def list_commands(
+    request: web.Request, actor: Actor, path: ConversationPath, query: CommandQuery
+) -> web.StreamResponse:
+    """List the newest 100 commands of a conversation, the newest first."""
+    found = await service.list_commands(
+        actor,
+        request.app[TOOLBOX],
+        conversation_id=path.conversation_id,
+        status=query.status,
+    )
+    return json_response(found)
+
+
+@routes.route("GET", PATH + "/{command_id}", Action.COMMAND_GET, returns=CommandOut)
+async def get_command(request: web.Request, actor: Actor, path: CommandPath) -> web.StreamResponse:
+    """Read one command."""
+    return json_response(await service.get(actor, request.app[TOOLBOX], **dict(path)))
+
+
+@routes.route(
+    "POST",
+    PATH + "/{command_id}/approve",
+    Action.COMMAND_APPROVE,
+    returns=CommandOut,
+    other={202: CommandOut},
+    errors=(
+        *(errors.ToolNotPermitted, errors.CommandSettled, errors.CommandSuperseded),
+        *(errors.McpNotEnabled, ConversationArchived, errors.ServerUnavailable, KeyReused),
+    ),
+)
+async def approve_command(
+    request: web.Request, actor: Actor, path: CommandPath, headers: AsyncHeaders
+) -> web.StreamResponse:
+    """Let a command run, once; the answer comes when it has, or at once if preferred so."""
+    repeat = await repeat_of(request, headers)
+    await service.approve(actor, request.app[TOOLBOX], **dict(path), repeat=repeat)
+    return await _answer(request, actor, path.conversation_id, path.command_id, headers)
+
+
+@routes.route(
+    "POST",
+    PATH + "/{command_id}/reject",
+    Action.COMMAND_REJECT,
+    returns=CommandOut,
+    errors=(errors.CommandSettled, KeyReused),
+)
+async def reject_command(
+    request: web.Request, actor: Actor, path: CommandPath, headers: RepeatHeaders
+) -> web.StreamResponse:
+    """Let a command never run; the model is told so."""
+    repeat = await repeat_of(request, headers)
+    await service.reject(actor, request.app[TOOLBOX], **dict(path), repeat=repeat)
+    return json_response(await service.read_back(actor, **dict(path)))
+
+
+@routes.route(
+    "POST",
+    "/conversations/{conversation_id}/messages/{message_id}/execute-command",
+    Action.COMMAND_EXECUTE_TERMINAL,
+    returns=CommandOut,
+    other={202: CommandOut},
+    errors=(
+        *(errors.ToolNotPermitted, errors.McpNotEnabled, errors.TooManyCommands, KeyReused),
+        *(errors.InvalidCommand, ConversationArchived, errors.ServerUnavailable, Throttled),
+    ),
+)
+async def execute_command(
+    request: web.Request,
+    actor: Actor,
+    path: MessagePath,
+    headers: AsyncHeaders,
+    body: CommandIn,
+) -> web.StreamResponse:
+    """Run a command line with the tool `terminal_command`, and keep it on the message."""
+    command_id = await service.execute(
+        actor,
+        request.app[TOOLBOX],
+        conversation_id=path.conversation_id,
+        message_id=path.message_id,
+        command=body.command,
+        repeat=await repeat_of(request, headers),
+    )
+    return await _answer(request, actor, path.conversation_id, command_id, headers)
+
+
+async def _answer(
+    request: web.Request,
+    actor: Actor,
+    conversation_id: ObjectId,
+    command_id: ObjectId,
+    headers: AsyncHeaders,
+) -> web.StreamResponse:
+    which = {"conversation_id": conversation_id, "command_id": command_id}
+    if headers.is_async:
+        shown = await service.read_back(actor, **which)
+        told = {
+            "Location": f"/conversations/{conversation_id}/commands/{command_id}",
+            "Preference-Applied": "respond-async",
+        }
+        return json_response(shown, status=202, headers=told)
+    return json_response(await service.wait(actor, request.app[TOOLBOX], **which))

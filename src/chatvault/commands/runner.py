@@ -1,0 +1,248 @@
+"""Runs approved commands, each at most once, and ends those whose process has died."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import structlog
+from bson import ObjectId
+from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.errors import PyMongoError
+
+from chatvault import leases
+from chatvault.actor import Actor, Door
+from chatvault.audit.actions import Action
+from chatvault.audit.models import AuditEntry
+from chatvault.commands import steps
+from chatvault.commands.errors import CommandNotFound, ServerUnavailable
+from chatvault.commands.models import LEASE, Command, Raw, Status
+from chatvault.commands.servers import Servers
+from chatvault.commands.tools import Result, read_arguments
+from chatvault.conversations.draft import Draft
+from chatvault.conversations.group import Change
+from chatvault.conversations.lane import Lane
+from chatvault.conversations.service import estimate
+from chatvault.database import transaction
+from chatvault.errors import ChatvaultError, NotFound, Unavailable
+from chatvault.fields import now
+
+RENEW_EVERY = 2.0
+GRACE = 3.0
+SETTLE_TRIES = 8
+INTERRUPTED = Result(
+    text="The service stopped while it ran; it may have done its work.", code="interrupted"
+)
+log = structlog.get_logger()
+# Decides what follows once all commands of a waiting reply are settled.
+Continue = Callable[[Draft, Actor, ObjectId, datetime], None]
+
+
+class AlreadySettled(ChatvaultError):
+    """Another process ended this command, as its own seemed to have died."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A command that was approved, and so belongs to the process that stored that.
+
+    Attributes:
+        command: as it stands on its message.
+    """
+
+    actor: Actor
+    conversation_id: ObjectId
+    message_id: str
+    reply_id: ObjectId | None
+    command: Raw
+
+
+class Runner:
+    """Commands as tasks.
+
+    Args:
+        lane: takes the results.
+        servers: are asked.
+        follow: decides what follows once a waiting reply has all its results.
+        wake: is called once that is stored.
+    """
+
+    def __init__(
+        self, lane: Lane, servers: Servers, *, follow: Continue, wake: Callable[[], None]
+    ) -> None:
+        self._lane = lane
+        self._servers = servers
+        self._follow = follow
+        self.wake = wake
+        self._tasks: dict[ObjectId, asyncio.Task[None]] = {}
+        self._closing = False
+
+    def launch(self, job: Job) -> None:
+        """Run a command; it goes on whoever waits for it."""
+        command_id = job.command["id"]
+        self._tasks[command_id] = task = asyncio.create_task(self._run(job))
+        task.add_done_callback(lambda _: self._tasks.pop(command_id, None))
+
+    async def wait(self, command_id: ObjectId) -> bool:
+        """Wait until a command of this process has ended; whether it was one."""
+        task = self._tasks.get(command_id)
+        if task is not None:
+            await asyncio.wait({task})
+        return task is not None
+
+    async def close(self) -> None:
+        """Let commands come to their end for a while, then end them as interrupted."""
+        tasks = set(self._tasks.values())
+        if tasks:
+            await asyncio.wait(tasks, timeout=GRACE)
+        self._closing = True
+        for task in list(self._tasks.values()):
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(set(self._tasks.values()), timeout=10)
+
+    async def _run(self, job: Job) -> None:
+        command = job.command
+        try:
+            result = await self._call(command)
+        except asyncio.CancelledError:
+            if not self._closing:
+                raise
+            result = INTERRUPTED
+        for attempt in range(SETTLE_TRIES):
+            try:
+                await self._settle(job, result)
+            except AlreadySettled:
+                pass
+            except (Unavailable, PyMongoError) as error:
+                log.warning("command_not_settled_yet", error=type(error).__name__)
+                await asyncio.sleep(min(5.0, 0.2 * 2**attempt))
+                continue
+            return
+
+    async def _call(self, command: Raw) -> Result:
+        tool = self._servers.tools.get(command["tool"])
+        arguments = read_arguments(command["arguments"])
+        if tool is None or arguments is None:
+            return Result(text="The server cannot be reached.", code=ServerUnavailable.code)
+        try:
+            return await self._servers.call(tool, arguments)
+        except ServerUnavailable as error:
+            return Result(text="The server cannot be reached.", code=error.code)
+
+    async def _settle(self, job: Job, result: Result) -> None:
+        """Store what came of it, once.
+
+        Raises:
+            AlreadySettled: another process did.
+        """
+        status = Status.EXECUTED if result.code is None else Status.FAILED
+        fields: dict[str, Any] = {
+            "status": status.value,
+            "code": result.code,
+            "result": result.text,
+            "truncated": result.truncated,
+            "executed_at": now(),
+        }
+        actor = Actor(
+            door=Door.BACKGROUND, user_id=job.actor.user_id, request_id=job.actor.request_id
+        )
+
+        def decide(draft: Draft) -> None:
+            at = now()
+            located, command = steps.locate(draft, job.message_id, job.command["id"])
+            if command["status"] != Status.APPROVED:
+                raise AlreadySettled
+            steps.take(draft, actor, located, command, Action.COMMAND_EXECUTE, at=at, **fields)
+            self.follow(draft, actor, job.message_id, job.reply_id, at)
+
+        change: Change[None] = Change(
+            actor=actor,
+            action=Action.COMMAND_EXECUTE,
+            where=("_id", job.conversation_id),
+            decide=decide,
+            message_ids=frozenset({job.message_id}),
+            needs_tail=True,
+            size=estimate([]) + 2 * len(result.text),
+        )
+        try:
+            await self._lane.submit(change)
+        except (NotFound, CommandNotFound):
+            await self._settle_alone(actor, job, {**job.command, **fields})
+        self.wake()
+
+    def follow(
+        self,
+        draft: Draft,
+        actor: Actor,
+        message_id: str,
+        reply_id: ObjectId | None,
+        at: datetime,
+    ) -> None:
+        """Decide that the reply goes on, if this was the last thing that it waited for."""
+        if reply_id is None:
+            return
+        commands = draft.locate(message_id).message["commands"]
+        if all(steps.is_settled(each) for each in commands if each["call_id"] is not None):
+            self._follow(draft, actor, reply_id, at)
+
+    @staticmethod
+    async def _settle_alone(actor: Actor, job: Job, settled: Raw) -> None:
+        """Store that it ended, where the message that carried it is gone."""
+        mine = Command.owned_by(actor, _id=settled["id"], status=Status.APPROVED.value)
+        fields = {"status": settled["status"], "lease_until": None}
+
+        async def store(session: AsyncClientSession) -> None:
+            await Command.get_pymongo_collection().update_one(
+                mine, {"$set": fields}, session=session
+            )
+            entry = steps.entry(actor, Action.COMMAND_EXECUTE, job.conversation_id, settled)
+            await AuditEntry.store([entry], session)
+
+        await transaction(store)
+
+    async def keep(self) -> None:
+        """Renew leases, and end what died; for ever."""
+        while True:
+            try:
+                if self._tasks:
+                    running = {"_id": {"$in": list(self._tasks)}, "status": Status.APPROVED.value}
+                    await Command.get_pymongo_collection().update_many(running, RENEWED)
+                await self.reap()
+            except (PyMongoError, ChatvaultError) as error:
+                log.warning("commands_not_looked_after", error=type(error).__name__)
+            await asyncio.sleep(RENEW_EVERY)
+
+    async def reap(self) -> int:
+        """End the commands whose process has died as interrupted; returns how many."""
+        reaped = 0
+        dead: Raw = {
+            "status": Status.APPROVED.value,
+            "lease_until": {"$lt": now() + LEASE},
+            **leases.expired("lease_until"),
+        }
+        commands = Command.get_pymongo_collection()
+        while found := await commands.find_one_and_update(dead, RENEWED):
+            if found["_id"] in self._tasks:
+                continue
+            reaped += 1
+            actor = Actor(door=Door.BACKGROUND, user_id=found["user_id"])
+            command = {"id": found["_id"], "tool": found["tool"], "decided_by": None, "code": None}
+            job = Job(
+                actor=actor,
+                conversation_id=found["conversation_id"],
+                message_id=found["message_id"],
+                reply_id=found["reply_id"],
+                command=command,
+            )
+            try:
+                await self._settle(job, INTERRUPTED)
+            except AlreadySettled:
+                pass
+            else:
+                log.info("command_interrupted", command_id=str(found["_id"]))
+        return reaped
+
+
+RENEWED = leases.extension("lease_until", int(LEASE.total_seconds()))

@@ -1,0 +1,103 @@
+"""Commands and tools as they go over the wire."""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from chatvault.commands.models import Status
+from chatvault.commands.servers import ServerState
+from chatvault.conversations.message_schemas import CommandOnMessage
+from chatvault.conversations.schemas import ConversationPath
+from chatvault.fields import Id, Instant
+
+MAX_COMMAND = 8192
+ToolName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+
+
+class CommandPath(ConversationPath):
+    """One command."""
+
+    command_id: Id
+
+
+class CommandQuery(BaseModel):
+    """Which commands."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    status: Status | None = Field(None, description="only those that are so far")
+
+
+class CommandIn(BaseModel):
+    """A command line."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    command: Annotated[
+        str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_COMMAND)
+    ]
+
+
+class CommandOut(CommandOnMessage):
+    """A command, and where it stands.
+
+    Attributes:
+        reply_id: the reply that waits for it, and goes on with its result.
+    """
+
+    conversation_id: Id
+    message_id: str
+    reply_id: Id | None
+
+
+class ServerOut(BaseModel):
+    """A server of tools.
+
+    Attributes:
+        since: when it came to be in this state.
+        failures: attempts to connect that failed since it last was.
+    """
+
+    name: str
+    transport: str
+    state: ServerState
+    since: Instant
+    failures: int
+    tools: int
+
+
+class ToolOut(BaseModel):
+    """A tool that can be called.
+
+    Attributes:
+        name: under which it is offered to models, granted to roles and named in rules.
+        permitted: the reader's role may use it.
+        auto_approval_permitted: the reader may set a rule that approves its calls.
+        auto_approved: such a rule is set, and holds.
+    """
+
+    name: str
+    server: str
+    description: str
+    input_schema: dict[str, Any]
+    permitted: bool
+    auto_approval_permitted: bool
+    auto_approved: bool
+
+
+class RulePath(BaseModel):
+    """One tool."""
+
+    tool: ToolName
+
+
+class RuleOut(BaseModel):
+    """A rule that approves the calls of a tool.
+
+    Attributes:
+        is_effective: false where an administrator took the permission away since.
+    """
+
+    tool: str
+    created_at: Instant
+    is_effective: bool

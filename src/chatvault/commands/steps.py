@@ -1,0 +1,110 @@
+"""A command's steps, each written on its message, in its document and in the audit log at once."""
+
+from datetime import datetime
+from typing import Any
+
+from bson import ObjectId
+from pymongo import UpdateOne
+
+from chatvault.actor import Actor
+from chatvault.audit import service as audit
+from chatvault.audit.actions import Action, Outcome
+from chatvault.audit.models import Entry
+from chatvault.commands.errors import CommandNotFound
+from chatvault.commands.models import Command, Raw, Status
+from chatvault.conversations.draft import Draft, Located
+from chatvault.errors import NotFound
+
+
+def is_settled(command: Raw) -> bool:
+    """Whether a command waits for nothing."""
+    return command["status"] not in {Status.PENDING, Status.APPROVED}
+
+
+def locate(draft: Draft, message_id: str, command_id: ObjectId) -> tuple[Located, Raw]:
+    """A command and the message that carries it.
+
+    Raises:
+        CommandNotFound: the message is gone, or carries it no more.
+    """
+    assert draft.head  # noqa: S101  # raises NotFound
+    try:
+        located = draft.locate(message_id)
+    except NotFound:
+        raise CommandNotFound from None
+    for command in located.message.get("commands", ()):
+        if command["id"] == command_id:
+            return located, command
+    raise CommandNotFound
+
+
+def take(
+    draft: Draft,
+    actor: Actor,
+    located: Located,
+    command: Raw,
+    action: Action,
+    *,
+    at: datetime,
+    lease_until: datetime | None = None,
+    **fields: Any,
+) -> Raw:
+    """Decide that a command goes a step further; returns it as it is then.
+
+    Args:
+        draft: of its conversation.
+        actor: whose it is.
+        located: the message that carries it, as it is now.
+        command: as it is now.
+        action: the step's name in the audit log.
+        at: when.
+        lease_until: set while it runs.
+        fields: what changes, its status among them.
+    """
+    changed = {**command, **fields}
+    commands = [
+        changed if each["id"] == command["id"] else each for each in located.message["commands"]
+    ]
+    draft.annotate(located, {**located.message, "commands": commands}, at)
+    mine = {"_id": command["id"], "user_id": actor.owner_id, "status": command["status"]}
+    stored = {"status": changed["status"], "lease_until": lease_until}
+    # Who comes second hits none, and gives way.
+    draft.beside.append((Command, UpdateOne(mine, {"$set": stored})))
+    draft.entries.append(entry(actor, action, draft.head["_id"], changed))
+    return changed
+
+
+def supersede(draft: Draft, actor: Actor, message_id: str, *, at: datetime) -> int:
+    """Decide that no pending command of a message can be approved any more; returns how many."""
+    count = 0
+    known = draft.find(message_id)
+    for command in [] if known is None else known.message.get("commands", ()):
+        if command["status"] == Status.PENDING:
+            rejected: Raw = {
+                "status": Status.REJECTED.value,
+                "code": "superseded",
+                "decided_at": at,
+            }
+            located = draft.locate(message_id)
+            take(draft, actor, located, command, Action.COMMAND_REJECT, at=at, **rejected)
+            count += 1
+    return count
+
+
+def entry(actor: Actor, action: Action, conversation_id: ObjectId, command: Raw) -> Entry:
+    """The audit entry of a step, without what was asked and what was answered."""
+    details = {
+        "command_id": str(command["id"]),
+        # What is no tool of ours is a model's own words.
+        "tool": None if command["code"] == "unknown_tool" else command["tool"],
+        "status": str(command["status"]),
+        "decided_by": command["decided_by"],
+    }
+    return audit.entry(
+        actor,
+        action,
+        conversation_id,
+        outcome=Outcome.FAILED if command["status"] == Status.FAILED else Outcome.SUCCESS,
+        code=command["code"] if command["status"] == Status.FAILED else None,
+        details={name: value for name, value in details.items() if value is not None},
+    )

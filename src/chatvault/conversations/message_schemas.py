@@ -1,0 +1,118 @@
+"""Messages as they are shown."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from chatvault.conversations.models import MessageRole
+from chatvault.fields import Id, Instant
+
+
+class CommandOnMessage(BaseModel):
+    """A call of a tool, as it stands on the message that carries it.
+
+    Attributes:
+        call_id: of the model's call; null where a person asked for it.
+        arguments: as JSON text.
+        code: why it failed, or was rejected by none.
+        truncated: the result was longer than 64 KB.
+        decided_by: a person, or a rule of the user's.
+        executed_at: when it ended.
+    """
+
+    id: Id
+    call_id: str | None
+    tool: str
+    arguments: str
+    status: Literal["pending", "approved", "rejected", "executed", "failed"]
+    code: str | None
+    result: str | None
+    truncated: bool
+    created_at: Instant
+    decided_at: Instant | None
+    decided_by: Literal["person", "rule"] | None
+    executed_at: Instant | None
+
+
+class MessageOut(BaseModel):
+    """A stored message, with whatever else its client gave it."""
+
+    model_config = ConfigDict(extra="allow")
+
+    id: str
+    seq: int
+    role: MessageRole
+    content: str
+    timestamp: Instant
+    model: str | None = None
+    metrics: dict[str, Any] | None = None
+    cancelled: bool | None = None
+    reply_id: Id | None = None
+    model_used: str | None = None
+    llm_provider: str | None = None
+    temperature: float | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    total_tokens: int | None = None
+    response_time_ms: int | None = None
+    finish_reason: str | None = None
+    interrupted: bool | None = None
+    alternative_to: str | None = None
+    tool_calls: list[dict[str, Any]] | None = None
+    commands: list[CommandOnMessage] | None = None
+    version: int | None = None
+    sent_id: str | None = None
+
+
+class RevisionOut(BaseModel):
+    """A message as it was before an edit."""
+
+    version: int
+    replaced_at: Instant
+    message: MessageOut
+
+
+class PaginationOut(BaseModel):
+    """Where a page lies.
+
+    Attributes:
+        total: how many messages there are in all.
+        offset: how many come before, on a page asked for by offset.
+        hasMore: whether there are more in the direction of reading.
+    """
+
+    total: int
+    limit: int
+    offset: int | None
+    hasMore: bool  # noqa: N815  # the name clients know
+
+
+class MessagePageOut(BaseModel):
+    """A page of messages, oldest first."""
+
+    messages: list[MessageOut]
+    pagination: PaginationOut
+
+
+class Appended(BaseModel):
+    """What an append answers where the client prefers little."""
+
+    message: MessageOut
+    total_messages: int
+    version: int
+    updated_at: Instant
+
+
+class AppendedBatch(BaseModel):
+    """What a batch answers.
+
+    Attributes:
+        messages: all of the batch as they are stored.
+        repeated_count: how many of them were there already.
+    """
+
+    messages: list[MessageOut]
+    repeated_count: int
+    total_messages: int
+    version: int
+    updated_at: Instant

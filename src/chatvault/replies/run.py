@@ -1,0 +1,63 @@
+"""A reply while it is written."""
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+
+from chatvault.actor import Actor
+from chatvault.replies.events import Live
+from chatvault.replies.models import Raw, State
+from chatvault.replies.provider import Ask, Piece
+
+
+@dataclass(slots=True, eq=False)
+class Run:
+    """A reply while it is written.
+
+    Attributes:
+        pending: what was said and is not stored yet.
+        unsure: events that could not be stored, as far as is known.
+        stopped: as what somebody ended it, before the model did.
+        pieces: takes the pieces as they come, then None once the end is stored.
+    """
+
+    actor: Actor
+    reply: Raw
+    ask: Ask
+    live: Live
+    summarize: bool = False
+    text: str = ""
+    calls: dict[int, Raw] = field(default_factory=dict)
+    usage: tuple[int, int] | None = None
+    finish_reason: str | None = None
+    stopped: State | None = None
+    began: float = field(default_factory=time.perf_counter)
+    pending: str = ""
+    unsure: list[tuple[str, Raw]] = field(default_factory=list)
+    dirty: asyncio.Event = field(default_factory=asyncio.Event)
+    reading: "asyncio.Task[None] | None" = None
+    pieces: "asyncio.Queue[Piece | None] | None" = None
+
+    def take(self, piece: Piece) -> None:
+        """Add what came."""
+        if self.pieces is not None:
+            self.pieces.put_nowait(piece)
+        self.text += piece.text
+        self.pending += piece.text
+        self.usage = piece.usage or self.usage
+        self.finish_reason = piece.finish_reason or self.finish_reason
+        for part in piece.calls:
+            call = self.calls.setdefault(part["index"], {"id": "", "name": "", "arguments": ""})
+            function = part.get("function") or {}
+            call["id"] = part.get("id") or call["id"]
+            call["name"] += function.get("name") or ""
+            call["arguments"] += function.get("arguments") or ""
+        if piece.text:
+            self.dirty.set()
+
+    def stop(self, state: State) -> None:
+        """End it before the model does."""
+        if self.stopped is None:
+            self.stopped = state
+            if self.reading is not None:
+                self.reading.cancel()

@@ -1,0 +1,591 @@
+"""Commands: proposed by a model, approved by a person, run once, and followed by an answer."""
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from answers import found, problem
+from conftest import HttpClient
+from factories import PASSWORD, begin, message
+from talking import EVENT_STREAM, ask, begin_stream, events_of, next_event, path_of, until
+from tooling import Grant, Notes, answered, commands_of, path_to, propose
+from twin import Act, Twin
+
+ECHO = ("lab__echo", '{"text": "hi"}')
+
+
+class TestProposing:
+    async def test_offers_a_model_what_its_user_may_use(
+        self, alice: HttpClient, twin: Twin, tools: Grant
+    ) -> None:
+        await tools("lab__echo", "lab__sleep")
+        conversation = await begin(alice, mcp_enabled=True, title="T")
+
+        await ask(alice, conversation)
+
+        [request] = twin.requests
+        offered = {tool["function"]["name"]: tool["function"] for tool in request["tools"]}
+        assert offered.keys() == {"lab__echo", "lab__sleep"}
+        assert offered["lab__echo"]["description"] == "Say it again."
+        assert offered["lab__echo"]["parameters"]["required"] == ["text"]
+
+    async def test_offers_nothing_that_nobody_granted(
+        self, alice: HttpClient, twin: Twin, tools: Grant
+    ) -> None:
+        conversation = await begin(alice, mcp_enabled=True, title="T")
+
+        await ask(alice, conversation)
+
+        assert "tools" not in twin.requests[0]
+
+    async def test_offers_nothing_where_tools_are_off(
+        self, alice: HttpClient, twin: Twin, tools: Grant
+    ) -> None:
+        await tools("lab__echo")
+
+        await ask(alice, await begin(alice, title="T"))
+
+        assert "tools" not in twin.requests[0]
+
+    async def test_offers_only_what_the_agent_may_be_offered(
+        self, alice: HttpClient, twin: Twin, tools: Grant
+    ) -> None:
+        await tools("lab__echo", "lab__sleep")
+        wanted = {"name": "Quiet", "allowed_tools": ["lab__sleep"]}
+        agent = await (await alice.post("/agents", json=wanted)).json()
+        conversation = await begin(alice, mcp_enabled=True, agent_id=agent["id"], title="T")
+
+        await ask(alice, conversation)
+
+        assert [each["function"]["name"] for each in twin.requests[0]["tools"]] == ["lab__sleep"]
+
+    async def test_shows_in_the_context_what_it_would_offer(
+        self, alice: HttpClient, tools: Grant
+    ) -> None:
+        await tools("lab__echo")
+        plain = await begin(alice)
+        armed = await begin(alice, mcp_enabled=True)
+
+        without = await (await alice.get(f"/conversations/{plain['id']}/context")).json()
+        shown = await (await alice.get(f"/conversations/{armed['id']}/context")).json()
+
+        assert [each["function"]["name"] for each in shown["tools"]] == ["lab__echo"]
+        assert without["tools"] == []
+        assert shown["tokens"] > without["tokens"] + 20
+
+    async def test_makes_a_pending_command_of_a_call(
+        self, alice: HttpClient, twin: Twin, tools: Grant, notes: Notes
+    ) -> None:
+        await tools("lab__echo")
+
+        conversation, [command] = await propose(alice, twin, ECHO)
+
+        assert (command["status"], command["tool"]) == ("pending", "lab__echo")
+        assert (command["call_id"], command["arguments"]) == ("call-0", '{"text": "hi"}')
+        assert command["result"] is command["decided_at"] is command["executed_at"] is None
+        path = f"/conversations/{conversation['id']}/commands"
+        [listed] = await (await alice.get(path, params={"status": "pending"})).json()
+        assert listed.items() > command.items()
+        assert (
+            listed["message_id"] == (await found(alice, conversation["id"]))["messages"][-1]["id"]
+        )
+        assert await (await alice.get(path, params={"status": "executed"})).json() == []
+        assert await (await alice.get(path_to(conversation, command))).json() == listed
+        assert notes.lines == []
+
+    @pytest.mark.parametrize(
+        ("call", "code"),
+        [
+            (("lab__nothing", "{}"), "unknown_tool"),
+            (("lab__sleep", "{}"), "unknown_tool"),
+            (("lab__echo", '{"text": '), "invalid_arguments"),
+            (("lab__echo", "[1]"), "invalid_arguments"),
+        ],
+    )
+    async def test_refuses_what_cannot_run_and_lets_the_model_go_on(
+        self, alice: HttpClient, twin: Twin, tools: Grant, call: tuple[str, str], code: str
+    ) -> None:
+        await tools("lab__echo")
+
+        conversation, _ = await propose(alice, twin, call)
+
+        shown = await answered(alice, conversation)
+        [command] = commands_of(shown)
+        assert (command["status"], command["code"]) == ("failed", code)
+        told = twin.requests[1]["messages"][-1]
+        assert (told["role"], told["content"]) == ("tool", command["result"])
+
+    async def test_refuses_more_calls_than_an_answer_may_have(
+        self, alice: HttpClient, twin: Twin, tools: Grant
+    ) -> None:
+        await tools("lab__echo")
+
+        _, commands = await propose(alice, twin, *[ECHO] * 18)
+
+        assert [each["status"] for each in commands] == ["pending"] * 16 + ["failed"] * 2
+        assert commands[-1]["code"] == "too_many_calls"
+
+    async def test_ends_at_last_where_a_model_wants_tools_for_ever(
+        self, alice: HttpClient, twin: Twin, tools: Grant
+    ) -> None:
+        await tools("lab__echo")
+        twin.usual = Act(chunks=["Again."], calls=[("nothing", "{}")])
+        conversation = await begin(alice, mcp_enabled=True, title="T")
+
+        answer = await begin_stream(alice, conversation, "Do it")
+        events = await events_of(answer)
+
+        assert events[-1].data["code"] == "too_many_rounds"
+        assert len(twin.requests) == 10
+        twin.usual = None
+        assert (await ask(alice, conversation, "Stop"))["state"] == "completed"
+
+
+class TestApproving:
+    async def test_runs_it_and_goes_on_with_the_result(
+        self, alice: HttpClient, twin: Twin, tools: Grant, notes: Notes
+    ) -> None:
+        await tools("lab__echo")
+        conversation, [command] = await propose(alice, twin, ECHO)
+        twin.say("It heard you.")
+
+        answer = await alice.post(path_to(conversation, command, "approve"))
+
+        ran = await answer.json()
+        assert answer.status == 200
+        assert (ran["status"], ran["result"], ran["code"]) == ("executed", "heard: hi", None)
+        assert (ran["decided_by"], ran["truncated"]) == ("person", False)
+        assert ran["created_at"] <= ran["decided_at"] <= ran["executed_at"]
+        shown = await answered(alice, conversation)
+        assert [each["role"] for each in shown["messages"]] == ["user", "assistant", "assistant"]
+        assert shown["messages"][-1]["content"] == "It heard you."
+        told = twin.requests[1]["messages"]
+        assert [each["role"] for each in told] == ["system", "user", "assistant", "tool"]
+        assert told[2]["tool_calls"][0]["id"] == told[3]["tool_call_id"] == "call-0"
+        assert told[3]["content"] == "heard: hi"
+        assert notes.lines == ["echo hi"]
+
+    async def test_runs_once_however_often_and_by_whomever_it_is_approved(
+        self, alice: HttpClient, http: HttpClient, twin: Twin, tools: Grant, notes: Notes
+    ) -> None:
+        await tools("lab__sleep")
+        conversation, [command] = await propose(
+            alice, twin, ("lab__sleep", '{"seconds": 0.2, "key": "once"}')
+        )
+        path = path_to(conversation, command, "approve")
+        await http.post("/auth/login", json={"username": "alice", "password": PASSWORD})
+
+        clicks = [alice.post(path) if number % 2 else http.post(path) for number in range(50)]
+        answers = await asyncio.gather(*clicks)
+
+        assert {answer.status for answer in answers} == {200}
+        assert {(await answer.json())["status"] for answer in answers} == {"executed"}
+        assert notes.lines == ["sleep once", "slept once"]
+        await answered(alice, conversation)
+        assert len(twin.requests) == 2
+
+    async def test_waits_for_the_last_of_several(
+        self, alice: HttpClient, twin: Twin, tools: Grant, notes: Notes
+    ) -> None:
+        await tools("lab__echo")
+        conversation, commands = await propose(
+            alice, twin, ECHO, ("lab__echo", '{"text": "b"}'), ("lab__echo", '{"text": "c"}')
+        )
+
+        for command in commands[:2]:
+            await alice.post(path_to(conversation, command, "approve"))
+        await asyncio.sleep(0.1)
+        assert len(twin.requests) == 1
+        await alice.post(path_to(conversation, commands[2], "reject"))
+        await answered(alice, conversation)
+
+        told = twin.requests[1]["messages"][-3:]
+        assert [each["content"] for each in told] == [
+            "heard: hi", "heard: b", "The user rejected this call.",
+        ]  # fmt: skip
+        assert notes.lines == ["echo hi", "echo b"]
+
+    async def test_answers_at_once_where_that_is_preferred(
+        self, alice: HttpClient, twin: Twin, tools: Grant
+    ) -> None:
+        await tools("lab__sleep")
+        conversation, [command] = await propose(alice, twin, ("lab__sleep", '{"seconds": 0.2}'))
+
+        answer = await alice.post(
+            path_to(conversation, command, "approve"), headers={"Prefer": "respond-async"}
+        )
+
+        assert (answer.status, (await answer.json())["status"]) == (202, "approved")
+        assert answer.headers["Location"] == path_to(conversation, command)
+        shown = await answered(alice, conversation)
+        assert commands_of(shown)[0]["status"] == "executed"
+
+    async def test_shows_the_rest_to_who_follows_the_reply(
+        self, alice: HttpClient, twin: Twin, tools: Grant
+    ) -> None:
+        await tools("lab__echo")
+        conversation = await begin(alice, mcp_enabled=True, title="T")
+        twin.say(Act(chunks=["Let me look."], calls=[ECHO]), "Done.")
+        stream = await begin_stream(alice, conversation, "Do it")
+        before = []
+        while (event := await next_event(stream)) is not None:
+            before.append(event)
+            if event.type == "waiting":
+                break
+        assert event is not None
+        [command] = event.data["message"]["commands"]
+
+        await alice.post(path_to(conversation, command, "approve"))
+
+        after = await events_of(stream)
+        assert [each.type for each in after] == ["commands_settled", "delta", "usage", "completed"]
+        assert after[0].data["message"]["commands"][0]["result"] == "heard: hi"
+        assert [each.id for each in before + after] == list(range(1, len(before + after) + 1))
+        reply = path_of(conversation, event.data["reply_id"], "events")
+        replayed = await events_of(await alice.get(reply, headers=EVENT_STREAM))
+        assert [each.type for each in replayed] == [each.type for each in before + after]
+        resumed = await events_of(await alice.get(reply, headers={"Last-Event-ID": str(event.id)}))
+        assert [each.id for each in resumed] == [each.id for each in after]
+
+    async def test_goes_round_again_where_the_model_wants_more(
+        self, alice: HttpClient, twin: Twin, tools: Grant, notes: Notes
+    ) -> None:
+        await tools("lab__echo")
+        conversation, [first] = await propose(alice, twin, ECHO)
+        twin.say(Act(chunks=["And."], calls=[("lab__echo", '{"text": "two"}')]), "Done.")
+        await alice.post(path_to(conversation, first, "approve"))
+        for _ in range(1000):
+            commands = commands_of(await found(alice, conversation["id"]))
+            if len(commands) == 2:
+                break
+
+        await alice.post(path_to(conversation, commands[1], "approve"))
+
+        shown = await answered(alice, conversation)
+        assert [each["content"] for each in shown["messages"]] == [
+            "Do it", "Let me look.", "And.", "Done.",
+        ]  # fmt: skip
+        assert len({each["id"] for each in shown["messages"]}) == 4
+        assert len({each.get("reply_id") for each in shown["messages"][1:]}) == 1
+        assert notes.lines == ["echo hi", "echo two"]
+
+    async def test_shows_the_question_again_to_an_agent_without_memory(
+        self, alice: HttpClient, twin: Twin, tools: Grant
+    ) -> None:
+        await tools("lab__echo")
+        wanted = {"name": "Forgetful", "conversation_memory_enabled": False, "history_limit": 1}
+        agent = await (await alice.post("/agents", json=wanted)).json()
+        history = [message("Long ago")]
+        conversation, [command] = await propose(
+            alice, twin, ECHO, agent_id=agent["id"], messages=history
+        )
+
+        await alice.post(path_to(conversation, command, "approve"))
+        await answered(alice, conversation)
+
+        assert [each["role"] for each in twin.requests[0]["messages"]] == ["system", "user"]
+        told = twin.requests[1]["messages"]
+        assert [each["role"] for each in told] == ["system", "user", "assistant", "tool"]
+        assert told[1]["content"] == "Do it"
+
+    async def test_ends_where_the_result_does_not_fit_the_token_budget(
+        self, alice: HttpClient, twin: Twin, tools: Grant
+    ) -> None:
+        await tools("lab__big")
+        wanted = {"name": "Small", "max_conversation_tokens": 2000}
+        agent = await (await alice.post("/agents", json=wanted)).json()
+        conversation = await begin(alice, mcp_enabled=True, title="T", agent_id=agent["id"])
+        twin.say(Act(chunks=["Let me look."], calls=[("lab__big", '{"size": 20000}')]))
+        stream = await begin_stream(alice, conversation, "Do it")
+        while (event := await next_event(stream)) is not None and event.type != "waiting":
+            pass
+        assert event is not None
+        [command] = event.data["message"]["commands"]
+
+        await alice.post(path_to(conversation, command, "approve"))
+
+        [last] = await events_of(stream)
+        assert (last.type, last.data["code"]) == ("error", "token_limit_reached")
+        state = await (await alice.get(path_of(conversation, last.data["reply_id"]))).json()
+        assert (state["state"], state["code"]) == ("failed", "token_limit_reached")
+
+    async def test_tells_of_a_tool_that_failed(
+        self, alice: HttpClient, twin: Twin, tools: Grant
+    ) -> None:
+        await tools("lab__fail")
+        conversation, [command] = await propose(alice, twin, ("lab__fail", '{"reason": "rust"}'))
+
+        ran = await (await alice.post(path_to(conversation, command, "approve"))).json()
+
+        assert (ran["status"], ran["code"]) == ("failed", "tool_failed")
+        assert "rust" in ran["result"]
+        await answered(alice, conversation)
+        assert "rust" in twin.requests[1]["messages"][-1]["content"]
+
+    async def test_marks_what_it_cut(self, alice: HttpClient, twin: Twin, tools: Grant) -> None:
+        await tools("lab__big")
+        conversation, [command] = await propose(alice, twin, ("lab__big", '{"size": 50000}'))
+
+        ran = await (await alice.post(path_to(conversation, command, "approve"))).json()
+
+        assert (ran["status"], ran["truncated"]) == ("executed", True)
+        assert ran["result"] == "é" * (32 * 1024)
+
+    async def test_gives_up_a_tool_that_takes_too_long(
+        self, alice: HttpClient, twin: Twin, tools: Grant, http: Any
+    ) -> None:
+        await tools("lab__sleep")
+        conversation, [command] = await propose(alice, twin, ("lab__sleep", '{"seconds": 30}'))
+
+        ran = await (await alice.post(path_to(conversation, command, "approve"))).json()
+
+        assert (ran["status"], ran["code"]) == ("failed", "tool_timed_out")
+
+    async def test_is_refused_to_who_lost_the_permission_since(
+        self, alice: HttpClient, twin: Twin, tools: Grant, database: Any, notes: Notes
+    ) -> None:
+        await tools("lab__echo")
+        conversation, [command] = await propose(alice, twin, ECHO)
+        await database.tool_grants.delete_many({})
+
+        refused = await alice.post(path_to(conversation, command, "approve"))
+
+        await problem(refused, 403, "tool_not_permitted")
+        assert notes.lines == []
+
+    async def test_is_refused_where_tools_were_switched_off_since(
+        self, alice: HttpClient, twin: Twin, tools: Grant
+    ) -> None:
+        await tools("lab__echo")
+        conversation, [command] = await propose(alice, twin, ECHO)
+        path = f"/conversations/{conversation['id']}"
+        await alice.patch(path, json={"mcp_enabled": False})
+
+        refused = await alice.post(path_to(conversation, command, "approve"))
+        await problem(refused, 409, "mcp_not_enabled")
+        await alice.patch(path, json={"mcp_enabled": True, "status": "archived"})
+        refused = await alice.post(path_to(conversation, command, "approve"))
+        await problem(refused, 409, "conversation_archived")
+
+    async def test_after_a_rejection_is_refused_and_the_other_way_round(
+        self, alice: HttpClient, twin: Twin, tools: Grant, notes: Notes
+    ) -> None:
+        await tools("lab__echo")
+        conversation, [rejected] = await propose(alice, twin, ECHO)
+        other, [approved] = await propose(alice, twin, ECHO)
+
+        await alice.post(path_to(conversation, rejected, "reject"))
+        again = await alice.post(path_to(conversation, rejected, "reject"))
+        assert (again.status, (await again.json())["status"]) == (200, "rejected")
+        refused = await alice.post(path_to(conversation, rejected, "approve"))
+        await problem(refused, 409, "command_settled")
+        await alice.post(path_to(other, approved, "approve"))
+        refused = await alice.post(path_to(other, approved, "reject"))
+        await problem(refused, 409, "command_settled")
+        assert notes.lines == ["echo hi"]
+
+
+class TestSuperseding:
+    async def test_by_a_new_message_to_the_agent(
+        self, alice: HttpClient, twin: Twin, tools: Grant, notes: Notes
+    ) -> None:
+        await tools("lab__echo")
+        conversation, [command] = await propose(alice, twin, ECHO)
+        first = (await found(alice, conversation["id"]))["messages"][-1]["reply_id"]
+
+        await ask(alice, conversation, "Never mind")
+
+        [left] = commands_of(await found(alice, conversation["id"]))
+        assert (left["status"], left["code"]) == ("rejected", "superseded")
+        refused = await alice.post(path_to(conversation, command, "approve"))
+        await problem(refused, 409, "command_settled")
+        state = await (await alice.get(path_of(conversation, first))).json()
+        assert state["state"] == "superseded"
+        stream = await alice.get(path_of(conversation, first, "events"), headers=EVENT_STREAM)
+        assert (await events_of(stream))[-1].data["state"] == "superseded"
+        assert notes.lines == []
+
+    async def test_by_a_message_that_is_only_stored(
+        self, alice: HttpClient, twin: Twin, tools: Grant, notes: Notes
+    ) -> None:
+        await tools("lab__echo")
+        conversation, [command] = await propose(alice, twin, ECHO)
+        await alice.post(f"/conversations/{conversation['id']}/messages", json=message("Wait"))
+
+        refused = await alice.post(path_to(conversation, command, "approve"))
+
+        await problem(refused, 409, "command_superseded")
+        assert notes.lines == []
+        await ask(alice, conversation, "Go on")
+        assert commands_of(await found(alice, conversation["id"]))[0]["code"] == "superseded"
+
+    async def test_by_a_cancellation(
+        self, alice: HttpClient, twin: Twin, tools: Grant, notes: Notes
+    ) -> None:
+        await tools("lab__echo")
+        conversation, [command] = await propose(alice, twin, ECHO)
+        reply_id = (await found(alice, conversation["id"]))["messages"][-1]["reply_id"]
+
+        state = await (await alice.post(path_of(conversation, reply_id, "cancel"))).json()
+
+        assert state["state"] == "cancelled"
+        refused = await alice.post(path_to(conversation, command, "approve"))
+        await problem(refused, 409, "command_settled")
+        assert notes.lines == []
+
+    async def test_lets_a_command_end_that_runs_but_goes_on_without_it(
+        self, alice: HttpClient, twin: Twin, tools: Grant, notes: Notes
+    ) -> None:
+        await tools("lab__sleep")
+        conversation, [command] = await propose(alice, twin, ("lab__sleep", '{"seconds": 0.4}'))
+        running = asyncio.create_task(alice.post(path_to(conversation, command, "approve")))
+        await until(lambda: notes.lines)
+
+        await ask(alice, conversation, "Meanwhile")
+
+        assert (await (await running).json())["status"] == "executed"
+        await asyncio.sleep(0.2)
+        assert len(twin.requests) == 2
+
+    async def test_by_the_end_of_its_message_leaves_nothing_to_approve(
+        self, alice: HttpClient, twin: Twin, tools: Grant, notes: Notes
+    ) -> None:
+        await tools("lab__echo", "lab__sleep")
+        conversation, [command] = await propose(alice, twin, ECHO)
+        path = f"/conversations/{conversation['id']}/messages"
+        last = (await found(alice, conversation["id"]))["messages"][-1]
+
+        await alice.delete(f"{path}/{last['id']}")
+
+        refused = await alice.post(path_to(conversation, command, "approve"))
+        await problem(refused, 404, "not_found")
+        assert (await ask(alice, conversation, "Go on"))["state"] == "completed"
+        assert notes.lines == []
+
+
+class TestRules:
+    async def test_approve_the_calls_of_a_tool(
+        self, alice: HttpClient, twin: Twin, tools: Grant, notes: Notes
+    ) -> None:
+        await tools("lab__echo", auto=True)
+        rule = await (await alice.put("/mcp/rules/lab__echo")).json()
+        assert (rule["tool"], rule["is_effective"]) == ("lab__echo", True)
+        conversation = await begin(alice, mcp_enabled=True, title="T")
+        twin.say(Act(chunks=["Let me look."], calls=[ECHO, ECHO]), "Done.")
+
+        await ask(alice, conversation, "Do it")
+
+        shown = await answered(alice, conversation)
+        assert [(each["status"], each["decided_by"]) for each in commands_of(shown)] == [
+            ("executed", "rule")
+        ] * 2
+        assert notes.lines == ["echo hi"] * 2
+
+    async def test_need_a_permission_of_their_own(
+        self, alice: HttpClient, tools: Grant, database: Any
+    ) -> None:
+        await tools("lab__echo")
+
+        await problem(await alice.put("/mcp/rules/lab__echo"), 403, "auto_approval_not_permitted")
+        await problem(await alice.put("/mcp/rules/lab__big"), 404, "tool_not_found")
+        assert await database.approval_rules.count_documents({}) == 0
+
+    async def test_hold_for_their_user_alone(
+        self, alice: HttpClient, bob: HttpClient, twin: Twin, tools: Grant, notes: Notes
+    ) -> None:
+        await tools("lab__echo", auto=True)
+        await alice.put("/mcp/rules/lab__echo")
+
+        _, [command] = await propose(bob, twin, ECHO)
+
+        assert command["status"] == "pending"
+        assert await (await bob.get("/mcp/rules")).json() == []
+        await problem(await bob.delete("/mcp/rules/lab__echo"), 404, "tool_not_found")
+        assert len(await (await alice.get("/mcp/rules")).json()) == 1
+
+    async def test_end_with_the_permission_or_when_they_are_removed(
+        self, alice: HttpClient, twin: Twin, tools: Grant, notes: Notes
+    ) -> None:
+        await tools("lab__echo", auto=True)
+        await alice.put("/mcp/rules/lab__echo")
+        await alice.put("/mcp/rules/lab__echo")
+        await tools("lab__echo")
+
+        _, [command] = await propose(alice, twin, ECHO)
+
+        assert command["status"] == "pending"
+        [rule] = await (await alice.get("/mcp/rules")).json()
+        assert rule["is_effective"] is False
+        assert (await alice.delete("/mcp/rules/lab__echo")).status == 204
+        await tools("lab__echo", auto=True)
+        _, [command] = await propose(alice, twin, ECHO)
+        assert command["status"] == "pending"
+        assert notes.lines == []
+
+
+class TestTools:
+    async def test_are_listed_with_what_the_reader_may(
+        self, alice: HttpClient, tools: Grant
+    ) -> None:
+        await tools("lab__echo", auto=True)
+        await tools("terminal_command")
+
+        shown = {each["name"]: each for each in await (await alice.get("/mcp/tools")).json()}
+
+        assert shown.keys() == {
+            "lab__echo", "lab__sleep", "lab__big", "lab__fail", "lab__environment", "lab__die",
+            "lab__pid", "terminal_command",
+        }  # fmt: skip
+        echo, terminal, big = (
+            shown[name] for name in ("lab__echo", "terminal_command", "lab__big")
+        )
+        assert (echo["permitted"], echo["auto_approval_permitted"]) == (True, True)
+        assert (terminal["permitted"], terminal["auto_approval_permitted"]) == (True, False)
+        assert (big["permitted"], big["auto_approved"]) == (False, False)
+        # What the operator set is shown to nobody.
+        assert terminal["input_schema"]["properties"].keys() == {"command"}
+        assert terminal["input_schema"]["required"] == ["command"]
+
+    async def test_and_servers_are_listed_with_their_state(
+        self, alice: HttpClient, tools: Grant
+    ) -> None:
+        [server] = await (await alice.get("/mcp/servers")).json()
+
+        assert (server["name"], server["transport"]) == ("lab", "http")
+        assert (server["state"], server["tools"], server["failures"]) == ("connected", 8, 0)
+
+
+class TestAudit:
+    async def test_has_every_step_and_no_word_of_what_was_asked(
+        self, alice: HttpClient, twin: Twin, tools: Grant, database: Any
+    ) -> None:
+        await tools("lab__echo")
+        conversation, commands = await propose(
+            alice, twin, ("lab__echo", '{"text": "hush"}'), ECHO, ("secretly", "{}")
+        )
+        await alice.post(path_to(conversation, commands[0], "approve"))
+        await alice.post(path_to(conversation, commands[1], "reject"))
+        await answered(alice, conversation)
+
+        query = {"action": {"$regex": "^(command|reply)"}, "resource_id": conversation["id"]}
+        entries = await database.audit_logs.find(query).sort("at", 1).to_list()
+        steps = [(each["action"], each["outcome"]) for each in entries]
+        assert sorted(steps[:5]) == sorted([
+            ("reply.create", "success"),
+            ("command.propose", "success"),
+            ("command.propose", "success"),
+            ("command.propose", "failed"),
+            ("reply.finish", "success"),
+        ])  # fmt: skip
+        assert steps[5:] == [
+            ("command.approve", "success"),
+            ("command.execute", "success"),
+            ("command.reject", "success"),
+            ("reply.continue", "success"),
+            ("reply.finish", "success"),
+        ]
+        assert entries[5]["details"]["command_id"] == commands[0]["id"]
+        assert {"hush", "secretly"}.isdisjoint(json.dumps(entries, default=str).split('"'))
+        assert "hush" not in str(entries)

@@ -328,6 +328,169 @@ class TestDocuments:
         assert ours == set(DOCUMENTS)
 
 
+# What the driver, and Beanie, change with, and insert with. A statement has no transaction of its
+# own, but that of the bulk_write it goes into.
+CHANGES = {
+    "update_one", "update_many", "replace_one", "delete_one", "delete_many",
+    "find_one_and_update", "find_one_and_replace", "find_one_and_delete",
+}  # fmt: skip
+STATEMENTS = {"UpdateOne", "UpdateMany", "ReplaceOne", "DeleteOne", "DeleteMany"}
+INSERTS = {"insert_one", "insert_many", "bulk_write", "insert", "save", "save_changes"}
+# Changes whose filter names no owner, by module and function.
+OWNERLESS = {
+    ("accounts/service.py", "_set"): "an account is its owner's, and found by its id",
+    ("sessions/service.py", "_open.store"): "the account that signs in, and found by its id",
+    ("sessions/storage.py", "SessionStorage.save_session"): "found by what only its owner has",
+    ("conversations/sweeper.py", "sweep"): "takes what is due, whoever's it is",
+    ("replies/background.py", "Background._take"): "takes what is due, whoever's it is",
+    ("replies/runner.py", "Runner._renew"): "renews all replies that this process writes",
+    ("replies/runner.py", "Runner.reap"): "takes over replies of the dead, whoever's they are",
+    ("audit/retention.py", "_remove"): "what expired goes, whoever's it is",
+    ("leases.py", "take"): "processes' own",
+    ("leases.py", "release"): "processes' own",
+    ("counters.py", "CounterStorage.incr"): "counts what nobody owns",
+    ("counters.py", "CounterStorage.reset"): "counts what nobody owns",
+    ("counters.py", "CounterStorage.clear"): "counts what nobody owns",
+}
+# Writes that are part of no transaction, by module and function.
+ALONE = {
+    ("sessions/storage.py", "SessionStorage.save_session"): "moves an end on; nothing is done",
+    ("conversations/bulk.py", "write_generation"): "shown by nobody until a transaction says so",
+    ("conversations/sweeper.py", "sweep"): "our own housekeeping",
+    ("conversations/sweeper.py", "_sweep_one"): "our own housekeeping",
+    ("conversations/sweeper.py", "_sweep_replaced"): "our own housekeeping",
+    ("replies/background.py", "Background._take"): "whose turn it is",
+    ("replies/background.py", "Background._do"): "whose turn it is",
+    ("replies/background.py", "Background._ask"): "what was used is used, whatever comes of it",
+    ("replies/completions.py", "_plain"): "what was used is used, whatever comes of it",
+    ("replies/events.py", "EventLog._write"): "what is said while it is said; the end has an entry",
+    ("replies/runner.py", "Runner._renew"): "whose turn it is",
+    ("replies/runner.py", "Runner.reap"): "whose turn it is",
+    ("replies/runner.py", "Runner._interrupt"): "the rest of a conversation that is gone",
+    ("audit/blocks.py", "Block.append"): "the log's own, of entries that are stored",
+    ("audit/retention.py", "_remove"): "announced by an entry before, and told by one after",
+    ("leases.py", "take"): "processes' own",
+    ("leases.py", "release"): "processes' own",
+    ("counters.py", "CounterStorage.incr"): "counts what nobody owns",
+    ("counters.py", "CounterStorage.reset"): "counts what nobody owns",
+    ("counters.py", "CounterStorage.clear"): "counts what nobody owns",
+}
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+@dataclass(frozen=True)
+class Write:
+    """A place in the source where something is written, and the functions around it."""
+
+    path: Path
+    within: tuple[str, ...]
+    functions: tuple[Function, ...]
+    call: ast.Call
+
+    @property
+    def name(self) -> str:
+        return _called(self.call)
+
+    @property
+    def place(self) -> tuple[str, str]:
+        return self.path.as_posix(), ".".join(self.within)
+
+    @property
+    def names_owner(self) -> bool:
+        return bool(self.call.args) and self._is_owners(self.call.args[0])
+
+    @property
+    def joins_transaction(self) -> bool:
+        return any(keyword.arg == "session" for keyword in self.call.keywords)
+
+    def _is_owners(self, filter_: ast.expr) -> bool:
+        """Whether a filter names the owner, whichever way it comes about."""
+        match filter_:
+            case ast.Dict(keys=keys, values=values):
+                return any(
+                    self._is_owners(value)
+                    if key is None
+                    else isinstance(key, ast.Constant) and key.value == "user_id"
+                    for key, value in zip(keys, values, strict=True)
+                )
+            case ast.Call():
+                return _called(filter_) == "owned_by"
+            case ast.Name(id=name):
+                given = self._assigned(name)
+                return bool(given) and all(map(self._is_owners, given))
+            case ast.BinOp(left=left, op=ast.BitOr(), right=right):
+                return self._is_owners(left) or self._is_owners(right)
+            case _:
+                return False
+
+    def _assigned(self, name: str) -> list[ast.expr]:
+        """What the innermost function that gives the name a value gives it."""
+        for function in reversed(self.functions):
+            given = [
+                node.value
+                for node in ast.walk(function)
+                if isinstance(node, ast.Assign | ast.AnnAssign)
+                and node.value is not None
+                and name in _names_assigned(node)
+            ]
+            if given:
+                return given
+        return []
+
+
+def _called(call: ast.Call) -> str:
+    match call.func:
+        case ast.Attribute(attr=name) | ast.Name(id=name):
+            return name
+        case _:
+            return ""
+
+
+def writes(names: set[str]) -> Iterator[Write]:
+    """Every call of one of these in the source; methods are awaited, statements are made."""
+
+    def visit(
+        node: ast.AST, path: Path, within: tuple[str, ...], functions: tuple[Function, ...]
+    ) -> Iterator[Write]:
+        call = node.value if isinstance(node, ast.Await) else node
+        if isinstance(call, ast.Call) and _called(call) in names:
+            is_statement = _called(call) in STATEMENTS
+            if is_statement or isinstance(node, ast.Await):
+                yield Write(path, within, functions, call)
+        if isinstance(node, Function | ast.ClassDef):
+            within = (*within, node.name)
+        if isinstance(node, Function):
+            functions = (*functions, node)
+        for child in ast.iter_child_nodes(node):
+            yield from visit(child, path, within, functions)
+
+    for path in MODULES:
+        yield from visit(tree_of(path), path, (), ())
+
+
+class TestWrites:
+    """As the source has them; tests/test_writes.py looks at what reaches MongoDB."""
+
+    def test_name_the_owner_in_their_filter(self) -> None:
+        found = list(writes(CHANGES | STATEMENTS))
+        assert len(found) > 25
+        for write in found:
+            line = f"{write.place} line {write.call.lineno}: {write.name}"
+            assert write.names_owner or write.place in OWNERLESS, line
+
+    def test_join_a_transaction(self) -> None:
+        found = list(writes(CHANGES | INSERTS))
+        assert len(found) > 30
+        for write in found:
+            line = f"{write.place} line {write.call.lineno}: {write.name}"
+            assert write.joins_transaction or write.place in ALONE, line
+
+    def test_no_exemption_is_left_over(self) -> None:
+        changes, both = writes(CHANGES | STATEMENTS), writes(CHANGES | INSERTS)
+        assert OWNERLESS.keys() == {each.place for each in changes if not each.names_owner}
+        assert ALONE.keys() == {each.place for each in both if not each.joins_transaction}
+
+
 @dataclass(frozen=True)
 class Things:
     """What calls need: ids of Alice's, to be put into paths."""

@@ -46,9 +46,9 @@ async def _sweep_one(note: Raw, beside: Sequence[type[Document]]) -> int:
     if note["conversation_id"] is not None and note.get("before_seq") is not None:
         removed += await _sweep_replaced(note)
     elif note["conversation_id"] is not None:
-        mine = {"conversation_id": note["conversation_id"]}
-        targets.append((Revision, mine))
-        targets += [(document, mine) for document in beside]
+        within = {"conversation_id": note["conversation_id"]}
+        targets.append((Revision, within))
+        targets += [(document, within) for document in beside]
     for document, which in targets:
         collection = document.get_pymongo_collection()
         mine = {"user_id": note["user_id"], **which}

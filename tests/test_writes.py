@@ -1,0 +1,300 @@
+"""What reaches MongoDB: each change in one transaction with its entry, and its owner in the filter.
+
+The driver's own monitoring tells. Every operation is called, and nothing is said of how the
+service does it.
+"""
+
+import functools
+import json
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from pydantic import SecretStr
+from pymongo import AsyncMongoClient
+from pymongo.monitoring import (
+    CommandFailedEvent,
+    CommandListener,
+    CommandStartedEvent,
+    CommandSucceededEvent,
+)
+
+from chatvault.accounts import service as accounts
+from chatvault.accounts.passwords import PasswordHasher
+from chatvault.actor import Actor, Door, Role
+from chatvault.audit.models import AuditEntry
+from chatvault.conversations.headers import LANE
+from chatvault.conversations.lane import Lane
+from chatvault.database import DOCUMENTS
+from chatvault.fields import now
+from chatvault.importing import service as importing
+from chatvault.importing.localstorage import CONVERSATIONS_KEY, SETTINGS_KEY, read
+from chatvault.settings import Provider, Settings
+from chatvault.web import RECORDER
+from conftest import HttpClient, SignIn
+from exports import SETTINGS, exported
+from factories import PASSWORD, account, begin, message
+from talking import settled
+from test_architecture import AUDITED, call, key_of, make_things
+from twin import Twin
+
+OWNED = {"users"} | {
+    document.Settings.name
+    for document in DOCUMENTS
+    if "user_id" in document.model_fields and document is not AuditEntry
+}
+# What is written without a transaction, by collection and command; `ALONE` says why, by place.
+ALONE = {
+    ("sessions", "update"),
+    ("segments", "insert"),
+    ("retired", "insert"),
+    ("reply_events", "insert"),
+    ("replies", "update"),
+    ("replies", "findAndModify"),
+    ("reply_jobs", "update"),
+    ("reply_jobs", "delete"),
+    ("reply_jobs", "findAndModify"),
+    ("retired", "findAndModify"),
+    ("usage", "insert"),
+}
+# Of these, whose filters name no owner; `OWNERLESS` says why.
+OWNERLESS = {
+    ("sessions", "update"),
+    ("replies", "update"),
+    ("replies", "findAndModify"),
+    ("reply_jobs", "findAndModify"),
+    ("retired", "findAndModify"),
+}
+# An account has no owner beside itself.
+OWNER = {"users": "_id"}
+# What the lane moves to segments by itself, without anybody's seeing a difference.
+MOVED = {"messages", "tail_seq", "tail_bytes"}
+KEYED = {"Idempotency-Key": "once"}
+SAY = [{"role": "user", "content": "Hello"}]
+# With a model, these have something to do.
+WITH_MODEL = {
+    "/chat/completions": {"messages": SAY},
+    "/v1/chat/completions": {"messages": SAY},
+}
+# What changes nothing as it is called here.
+CHANGELESS = {
+    "/chat/completions": "all it writes is what was used",
+    "/v1/chat/completions": "all it writes is what was used",
+    "/conversations/{conversation_id}/summary": "too short for one",
+}
+
+
+@dataclass(frozen=True)
+class Written:
+    """One statement that changed a collection of somebody's data.
+
+    Attributes:
+        transaction: session and number; None outside of one.
+        filter: None where it inserts.
+        fields: that it sets.
+    """
+
+    collection: str
+    command: str
+    transaction: tuple[bytes, int] | None
+    filter: dict[str, Any] | None
+    fields: frozenset[str] = frozenset()
+
+    @property
+    def names_owner(self) -> bool:
+        return self.filter is None or OWNER.get(self.collection, "user_id") in self.filter
+
+    @property
+    def is_move(self) -> bool:
+        return self.collection == "segments" or (
+            (self.collection, self.command) == ("conversations", "update")
+            and bool(self.fields)
+            and self.fields <= MOVED
+        )
+
+
+def _statements(
+    name: str, command: Mapping[str, Any]
+) -> list[tuple[dict[str, Any] | None, frozenset[str]]]:
+    """The filters of a command, and the fields that each sets."""
+    if name == "insert":
+        return [(None, frozenset())]
+    if name == "delete":
+        return [(each["q"], frozenset()) for each in command["deletes"]]
+    if name == "findAndModify":
+        return [(command["query"], frozenset())]
+    changes = [(each["q"], each["u"]) for each in command["updates"]]
+    return [
+        (filter_, frozenset(change.get("$set", ())) if isinstance(change, dict) else frozenset())
+        for filter_, change in changes
+    ]
+
+
+@dataclass
+class Watch(CommandListener):
+    """All that was written, and which transactions were committed and hold an entry."""
+
+    written: list[Written] = field(default_factory=list)
+    committed: set[tuple[bytes, int]] = field(default_factory=set)
+    recorded: set[tuple[bytes, int]] = field(default_factory=set)
+    committing: dict[int, tuple[bytes, int]] = field(default_factory=dict)
+
+    def started(self, event: CommandStartedEvent) -> None:
+        command, name = event.command, event.command_name
+        transaction = None
+        if command.get("autocommit") is False:
+            transaction = bytes(command["lsid"]["id"]), int(command["txnNumber"])
+        if name == "commitTransaction":
+            assert transaction is not None
+            self.committing[event.request_id] = transaction
+        if name not in {"insert", "update", "delete", "findAndModify"}:
+            return
+        collection = str(command[name])
+        if collection == "audit_logs" and transaction is not None:
+            self.recorded.add(transaction)
+        if collection in OWNED:
+            self.written += [
+                Written(collection, name, transaction, filter_, fields)
+                for filter_, fields in _statements(name, command)
+            ]
+
+    def succeeded(self, event: CommandSucceededEvent) -> None:
+        if event.command_name == "commitTransaction":
+            self.committed.add(self.committing[event.request_id])
+
+    def failed(self, event: CommandFailedEvent) -> None:
+        """What failed is seen by what is not committed."""
+
+    def forget(self) -> None:
+        for seen in (self.written, self.committed, self.recorded):
+            seen.clear()
+
+    def wrong(self) -> Iterator[str]:
+        """What breaks the rules."""
+        for write in self.written:
+            what = write.collection, write.command
+            if not write.names_owner and what not in OWNERLESS:
+                yield f"{what} names no owner in {sorted(write.filter or ())}"
+            if write.transaction is None and what not in ALONE:
+                yield f"{what} is in no transaction"
+            if write.transaction in self.committed - self.recorded and not self._is_move(write):
+                yield f"{what} is committed without an entry"
+
+    def _is_move(self, write: Written) -> bool:
+        beside = [each for each in self.written if each.transaction == write.transaction]
+        return all(each.is_move for each in beside)
+
+    @property
+    def changes(self) -> set[str]:
+        """The collections that were changed in a transaction that was committed."""
+        return {each.collection for each in self.written if each.transaction in self.committed}
+
+
+@pytest.fixture(autouse=True)
+def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
+    """Listens to every connection of the application."""
+    watch = Watch()
+    listening = functools.partial(AsyncMongoClient, event_listeners=[watch])
+    monkeypatch.setattr("chatvault.database.AsyncMongoClient", listening)
+    return watch
+
+
+@pytest.fixture
+def settings(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, twin: Twin) -> Settings:
+    provider = Provider(base_url=twin.url, api_key=SecretStr("sk"), model="gpt-twin")
+    return Settings(
+        data_dir=tmp_path,
+        bcrypt_rounds=4,
+        mongodb_database="tests",
+        providers={"twin": provider},
+        replies_per_minute=10_000,
+    )
+
+
+class TestOperations:
+    async def test_change_in_one_transaction_with_their_entry(
+        self, app: web.Application, sign_in: SignIn, http: HttpClient, watch: Watch
+    ) -> None:
+        alice = await sign_in("alice", role=Role.AUDITOR)
+        for operation in sorted(AUDITED, key=lambda found: found.path == "/auth/logout"):
+            things = await make_things(alice, http)
+            watch.forget()
+
+            if operation.path in WITH_MODEL:
+                answer = await alice.post(operation.path, json=WITH_MODEL[operation.path])
+            else:
+                answer = await call(alice, operation, things)
+            await answer.read()
+
+            name = " ".join(key_of(operation))
+            assert answer.status < 500, f"{name}: {await answer.text()}"
+            assert list(watch.wrong()) == [], name
+            is_change = operation.method != "GET" and operation.path not in CHANGELESS
+            assert bool(watch.changes) is is_change, f"{name}: {watch.changes}"
+            await app[LANE].drain()
+
+    async def test_do_so_in_their_other_ways_too(
+        self,
+        app: web.Application,
+        alice: HttpClient,
+        watch: Watch,
+        database: Any,
+    ) -> None:
+        conversation = await begin(
+            alice, title="T", messages=[message(), message("x", "assistant")]
+        )
+        path = f"/conversations/{conversation['id']}"
+        last = conversation["messages"][-1]["id"]
+        new = message("y", "assistant", replaces=last, id="y")
+        recorded = {"X-Conversation-Id": conversation["id"]}
+        requests: list[tuple[str, str, Any, dict[str, str]]] = [
+            ("POST", f"{path}/messages", new, {}),
+            ("POST", f"{path}/messages", new, {}),
+            ("POST", f"{path}/messages", message("z"), KEYED),
+            ("POST", f"{path}/messages", message("z"), KEYED),
+            ("POST", f"{path}/messages:batch", {"messages": [message("z")] * 300}, {}),
+            ("PUT", path, {"messages": [message(str(n)) for n in range(1200)]}, {"If-Match": "*"}),
+            ("POST", f"{path}/replies", {"content": "Hello"}, KEYED),
+            ("POST", f"{path}/replies", {"regenerate": "replace"}, {}),
+            ("POST", f"{path}/replies", {"regenerate": "branch"}, {}),
+            ("POST", f"{path}/summary", None, KEYED),
+            ("POST", "/chat/completions", {"messages": SAY}, KEYED),
+            ("POST", "/chat/completions", {"messages": SAY}, recorded),
+            ("POST", "/conversations", {"initial_message": "Hello"}, {}),
+            ("DELETE", path, None, {}),
+            ("DELETE", "/conversations", None, {}),
+        ]
+        for method, where, body, headers in requests:
+            watch.forget()
+            answer = await alice.request(method, where, json=body, headers=headers)
+            text = await answer.text()
+            assert answer.status < 300, f"{method} {where}: {text}"
+            if where == "/conversations" and method == "POST":
+                await settled(alice, json.loads(text))
+            await app[LANE].drain()
+            assert list(watch.wrong()) == [], f"{method} {where}"
+
+    async def test_do_so_at_the_command_line(
+        self, app: web.Application, alice: HttpClient, watch: Watch
+    ) -> None:
+        operator, hasher = Actor(door=Door.CLI), PasswordHasher(4)
+        dump = {CONVERSATIONS_KEY: [exported(1), exported(2)], SETTINGS_KEY: SETTINGS}
+        content = read(json.dumps(dump).encode(), name="my.json", now=now())
+        user = await accounts.find_by_username("alice")
+        assert user is not None
+        owner = Actor(door=Door.CLI, user_id=user.id, role=user.role)
+        works: list[Callable[[], Awaitable[Any]]] = [
+            lambda: accounts.create(operator, hasher, **account("carol"), password=PASSWORD),
+            lambda: accounts.change_role(operator, username="alice", role=Role.ADMIN),
+            lambda: accounts.set_active(operator, username="alice", is_active=False),
+            lambda: importing.import_file(owner, Lane(), app[RECORDER], content=content),
+        ]
+        for number, work in enumerate(works):
+            watch.forget()
+            await work()
+            assert list(watch.wrong()) == [], number
+            assert watch.changes, number
+        hasher.close()

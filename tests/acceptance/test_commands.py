@@ -3,13 +3,11 @@
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
-from aiohttp.test_utils import TestServer
 
 from running import Service, ask, chatvault
 from talking import EVENT_STREAM, events_of, next_event, until
@@ -17,16 +15,6 @@ from tooling import Notes, commands_of
 from twin import Act, Twin
 
 TOOLSERVER = Path(__file__).parent.parent / "toolserver.py"
-
-
-@pytest.fixture
-async def twin() -> AsyncIterator[Twin]:
-    twin = Twin()
-    server = TestServer(twin.application())
-    await server.start_server()
-    twin.url = str(server.make_url("/v1"))
-    yield twin
-    await server.close()
 
 
 @pytest.fixture

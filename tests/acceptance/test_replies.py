@@ -2,27 +2,15 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
-from aiohttp.test_utils import TestServer
 
 from running import Service, ask
 from talking import EVENT_STREAM, Received, events_of, next_event, text_of
 from twin import Act, Twin
-
-
-@pytest.fixture
-async def twin() -> AsyncIterator[Twin]:
-    twin = Twin()
-    server = TestServer(twin.application())
-    await server.start_server()
-    twin.url = str(server.make_url("/v1"))
-    yield twin
-    await server.close()
 
 
 def configured(data_dir: Path, twin: Twin, *arguments: str) -> Service:

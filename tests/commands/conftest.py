@@ -2,12 +2,11 @@
 
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp.test_utils import TestServer
 from pydantic import SecretStr
 
 from chatvault.actor import Actor, Door, Role
@@ -18,16 +17,6 @@ from twin import Twin
 
 TOOLSERVER = Path(__file__).parent.parent / "toolserver.py"
 TERMINAL = {"run": McpTool(name="terminal_command", arguments={"place": "/srv"})}
-
-
-@pytest.fixture
-async def twin() -> AsyncIterator[Twin]:
-    twin = Twin()
-    server = TestServer(twin.application())
-    await server.start_server()
-    twin.url = str(server.make_url("/v1"))
-    yield twin
-    await server.close()
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from pymongo import DeleteMany, DeleteOne, InsertOne, UpdateOne
 
 from chatvault.audit.models import Entry
 from chatvault.conversations import segment_writes
-from chatvault.conversations.models import Raw
+from chatvault.conversations.models import BY_ID, Raw
 from chatvault.conversations.segments import (
     TAIL_BYTES,
     TAIL_LENGTH,
@@ -372,7 +372,7 @@ class Draft:
             "tail_seq": self._read_tail_seq,
         }
         if self._deleted:
-            return DeleteOne(stored)
+            return DeleteOne(stored, hint=BY_ID)
         if not self._fields:
             return None
         update: Raw = {"$set": dict(self._fields)}
@@ -380,4 +380,4 @@ class Draft:
             update["$set"]["messages"] = self._tail
         elif self._pushed:
             update["$push"] = {"messages": {"$each": self._pushed}}
-        return UpdateOne(stored, update)
+        return UpdateOne(stored, update, hint=BY_ID)

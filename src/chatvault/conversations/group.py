@@ -15,7 +15,7 @@ from chatvault.actor import Actor
 from chatvault.audit.actions import Action
 from chatvault.audit.models import AuditEntry, Entry
 from chatvault.conversations.draft import Draft, Located, Stalled, Write
-from chatvault.conversations.models import Conversation, Raw
+from chatvault.conversations.models import BY_ID, Conversation, Raw
 from chatvault.conversations.segments import Retired, Revision, Segment, is_living
 from chatvault.errors import Busy, ChatvaultError
 from chatvault.idempotency import IdempotencyRecord, Repeatable
@@ -183,8 +183,18 @@ class Group:
             }
             projection["ids"] = "$messages.id"
         keys = {change.key: change.filter for change in changes}
+        query: Raw = {"$or": list(keys.values())}
+        hint = None
+        if all(name == "_id" for _, name, _ in keys):
+            # MongoDB would plan each clause on its own. A conversation of one owner that another
+            # asked for is found so, too, but is no key.
+            query = {
+                "_id": {"$in": list({conversation_id for *_, conversation_id in keys})},
+                "user_id": {"$in": list({owner_id for owner_id, *_ in keys})},
+            }
+            hint = BY_ID
         found = Conversation.get_pymongo_collection().find(
-            {"$or": list(keys.values())}, projection, session=self._session
+            query, projection, session=self._session, hint=hint
         )
         heads: dict[Key, Raw] = {}
         async for head in found:

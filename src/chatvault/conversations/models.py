@@ -23,6 +23,8 @@ SUMMARY_FIELDS = (
     "active_reply_id", "total_messages", "total_tokens_used", "version",
 )  # fmt: skip
 WITHOUT_ZONE: CodecOptions[Raw] = CodecOptions(tz_aware=False)
+# A statement that names the id and more has many indexes to choose from; this one is the best.
+BY_ID = "_id_"
 DEFAULT_TITLE = "New Conversation"
 
 

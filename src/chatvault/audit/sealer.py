@@ -1,5 +1,6 @@
 """Follows the audit log in the order of commits and seals it into blocks."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -25,7 +26,8 @@ from chatvault.audit.watch import Alarm, Alert, Watch, name_entries, record_aler
 from chatvault.database import explain
 
 SEAL_AFTER_SECONDS = 1.0
-# How long MongoDB holds the question for what is new; a block may wait so long in addition.
+# How long MongoDB holds the question for what is new, and how long we wait before we ask again;
+# a block may wait so long in addition, twice.
 AWAIT_MILLISECONDS = 300
 STREAM_BATCH = 500
 PIPELINE = [{"$project": {"operationType": 1, "fullDocument": 1, "documentKey": 1}}]
@@ -161,6 +163,8 @@ class Sealer:
                 await self._close(stream.resume_token)
             elif is_over:
                 return
+            if change is not None and not until_idle:
+                await _let_more_come(stream)
 
     async def _take(self, change: RawBSONDocument) -> None:
         kind = change["operationType"]
@@ -234,6 +238,12 @@ class Sealer:
                     return
                 yield ids
                 first = {"$gt": ids[-1]}
+
+
+async def _let_more_come(stream: AsyncCollectionChangeStream[Any]) -> None:
+    """Wait where all that the stream had was taken: else each entry would be a round trip."""
+    if not stream._cursor._has_next():  # noqa: SLF001  # the driver tells it nowhere else
+        await asyncio.sleep(AWAIT_MILLISECONDS / 1000)
 
 
 def _leaf(stored: RawBSONDocument) -> Leaf | None:

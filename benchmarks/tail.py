@@ -19,7 +19,8 @@ from chatvault.conversations import draft, messages, reading, segments, service
 from chatvault.conversations.lane import Lane
 from chatvault.conversations.models import Conversation
 from chatvault.conversations.schemas import ConversationCreate, MessageIn
-from chatvault.database import bind_documents, connect
+from chatvault.database import connect
+from chatvault.documents import bind_documents
 from chatvault.embedded import embedded_mongodb
 from chatvault.settings import Settings
 

@@ -26,7 +26,7 @@ from chatvault.commands import permissions
 from chatvault.commands.models import ApprovalRule, Command, ToolGrant
 from chatvault.commands.proposing import made
 from chatvault.conversations.models import Conversation
-from chatvault.database import DOCUMENTS
+from chatvault.documents import DOCUMENTS
 from chatvault.fields import now
 from chatvault.idempotency import KeyReused
 from chatvault.middlewares import REFUSALS
@@ -60,6 +60,7 @@ SPEAK_HTTP = {
 # Beside each domain's models and services: what works on the database itself.
 SPEAK_MONGODB = {
     "database.py": "connection, transactions, what the driver's errors mean",
+    "documents.py": "binds the documents to their database",
     "embedded.py": "starts a mongod",
     "keeper.py": "keeps a mongod",
     "cli.py": "its error table knows the driver's errors",
@@ -342,7 +343,10 @@ OWNERLESS = {
     ("sessions/service.py", "_open.store"): "the account that signs in, and found by its id",
     ("sessions/storage.py", "SessionStorage.save_session"): "found by what only its owner has",
     ("conversations/sweeper.py", "sweep"): "takes what is due, whoever's it is",
-    ("replies/background.py", "Background._take"): "takes what is due, whoever's it is",
+    ("commands/permissions.py", "grant.store"): "a tool is nobody's",
+    ("commands/runner.py", "Runner.keep"): "renews all commands that this process runs",
+    ("commands/runner.py", "Runner.reap"): "takes over commands of the dead, whoever's they are",
+    ("replies/jobs.py", "Worker._take"): "takes what is due, whoever's it is",
     ("replies/runner.py", "Runner._renew"): "renews all replies that this process writes",
     ("replies/runner.py", "Runner.reap"): "takes over replies of the dead, whoever's they are",
     ("audit/retention.py", "_remove"): "what expired goes, whoever's it is",
@@ -359,8 +363,10 @@ ALONE = {
     ("conversations/sweeper.py", "sweep"): "our own housekeeping",
     ("conversations/sweeper.py", "_sweep_one"): "our own housekeeping",
     ("conversations/sweeper.py", "_sweep_replaced"): "our own housekeeping",
-    ("replies/background.py", "Background._take"): "whose turn it is",
-    ("replies/background.py", "Background._do"): "whose turn it is",
+    ("commands/runner.py", "Runner.keep"): "whose turn it is",
+    ("commands/runner.py", "Runner.reap"): "whose turn it is",
+    ("replies/jobs.py", "Worker._take"): "whose turn it is",
+    ("replies/jobs.py", "Worker._do"): "whose turn it is",
     ("replies/background.py", "Background._ask"): "what was used is used, whatever comes of it",
     ("replies/completions.py", "_plain"): "what was used is used, whatever comes of it",
     ("replies/events.py", "EventLog._write"): "what is said while it is said; the end has an entry",

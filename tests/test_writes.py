@@ -28,7 +28,7 @@ from chatvault.actor import Actor, Door, Role
 from chatvault.audit.models import AuditEntry
 from chatvault.conversations.headers import LANE
 from chatvault.conversations.lane import Lane
-from chatvault.database import DOCUMENTS
+from chatvault.documents import DOCUMENTS
 from chatvault.fields import now
 from chatvault.importing import service as importing
 from chatvault.importing.localstorage import CONVERSATIONS_KEY, SETTINGS_KEY, read
@@ -54,6 +54,8 @@ ALONE = {
     ("reply_events", "insert"),
     ("replies", "update"),
     ("replies", "findAndModify"),
+    ("commands", "update"),
+    ("commands", "findAndModify"),
     ("reply_jobs", "update"),
     ("reply_jobs", "delete"),
     ("reply_jobs", "findAndModify"),
@@ -65,6 +67,8 @@ OWNERLESS = {
     ("sessions", "update"),
     ("replies", "update"),
     ("replies", "findAndModify"),
+    ("commands", "update"),
+    ("commands", "findAndModify"),
     ("reply_jobs", "findAndModify"),
     ("retired", "findAndModify"),
 }

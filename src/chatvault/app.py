@@ -34,7 +34,8 @@ from chatvault.conversations import sweeper
 from chatvault.conversations.headers import LANE, OPENER
 from chatvault.conversations.lane import Lane
 from chatvault.counters import COLLECTION, CounterStorage, Rate
-from chatvault.database import bind_documents, connect
+from chatvault.database import connect
+from chatvault.documents import bind_documents
 from chatvault.keys import load_secret_key
 from chatvault.preferences import routes as preferences
 from chatvault.replies import completion_routes as completions

@@ -1,4 +1,4 @@
-"""The connection to MongoDB, the documents' indexes, and transactions."""
+"""The connection to MongoDB, transactions, and what the driver's errors mean."""
 
 import asyncio
 import random
@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import pymongo
-from beanie import Document, init_beanie
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import (
@@ -20,47 +19,12 @@ from pymongo.errors import (
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
-from chatvault.accounts.models import User
-from chatvault.agents.models import Agent
-from chatvault.audit.blocks import Block
-from chatvault.audit.keys import KeyRing
-from chatvault.audit.models import AuditEntry
-from chatvault.commands.models import ApprovalRule, Command, ToolGrant
-from chatvault.conversations.models import Conversation
-from chatvault.conversations.segments import Retired, Revision, Segment
 from chatvault.errors import Busy, ChatvaultError, OutcomeUnknown, TooLarge, Unavailable
-from chatvault.idempotency import IdempotencyRecord
 from chatvault.leases import Lease
-from chatvault.preferences.models import Preferences
-from chatvault.replies.models import Job, Reply, ReplyEvents
-from chatvault.sessions.models import Session
 from chatvault.settings import Settings
-from chatvault.usage.models import Usage
 
 T = TypeVar("T")
 Client = AsyncMongoClient[dict[str, Any]]
-
-DOCUMENTS: list[type[Document]] = [
-    User,
-    Session,
-    Agent,
-    Conversation,
-    Segment,
-    Revision,
-    Retired,
-    IdempotencyRecord,
-    Preferences,
-    Reply,
-    ReplyEvents,
-    Job,
-    Usage,
-    Command,
-    ApprovalRule,
-    ToolGrant,
-    AuditEntry,
-    Block,
-    Lease,
-]
 
 SNAPSHOT = ReadConcern("snapshot")
 DURABLE = WriteConcern("majority", j=True)
@@ -91,20 +55,6 @@ def connect(url: str, settings: Settings) -> Client:
     )
 
 
-async def bind_documents(client: Client, name: str, keys: KeyRing) -> None:
-    """Bind the documents to the database and create the indexes that are missing.
-
-    Args:
-        client: the connection.
-        name: of the database.
-        keys: what audit entries are stamped with.
-    """
-    AuditEntry.bind_keys(keys)
-    await init_beanie(database=client[name], document_models=DOCUMENTS)
-    Conversation.bind_reads()
-    Segment.bind_reads()
-
-
 async def transaction(
     body: Callable[[AsyncClientSession], Awaitable[T]], *, attempts: int = 8
 ) -> T:
@@ -117,7 +67,7 @@ async def transaction(
         Busy: the conflicts did not end; nothing was done.
         OutcomeUnknown: the connection broke in the commit.
     """
-    client: Client = AuditEntry.get_pymongo_collection().database.client
+    client: Client = Lease.get_pymongo_collection().database.client
     async with client.start_session() as session:
         for attempt in range(attempts):
             if attempt:

@@ -10,7 +10,8 @@ from rich.console import Console
 
 from chatvault.actor import Actor, Door
 from chatvault.audit.keys import load_key_ring
-from chatvault.database import bind_documents, connect
+from chatvault.database import connect
+from chatvault.documents import bind_documents
 from chatvault.embedded import embedded_mongodb
 from chatvault.logs import configure_logs
 from chatvault.settings import Settings, load_settings

@@ -8,7 +8,8 @@ from chatvault.audit import sealer
 from chatvault.audit.blocks import Block
 from chatvault.audit.keys import KeyRing, load_key_ring
 from chatvault.audit.models import AuditEntry
-from chatvault.database import bind_documents, connect
+from chatvault.database import connect
+from chatvault.documents import bind_documents
 from chatvault.leases import Lease
 from chatvault.settings import Settings
 from sealing import Log

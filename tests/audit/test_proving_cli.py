@@ -11,7 +11,8 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from chatvault.audit.keys import FILE_NAME, load_key_ring
 from chatvault.audit.sealer import Sealer
-from chatvault.database import bind_documents, connect
+from chatvault.database import connect
+from chatvault.documents import bind_documents
 from chatvault.settings import Settings
 from commanding import DATABASE, Command, Documents
 from conftest import HttpClient

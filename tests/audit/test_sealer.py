@@ -16,7 +16,8 @@ from chatvault.audit.keys import load_key_ring
 from chatvault.audit.models import AuditEntry
 from chatvault.audit.sealer import Sealer
 from chatvault.audit.verify import verify
-from chatvault.database import Client, bind_documents, connect, transaction
+from chatvault.database import Client, connect, transaction
+from chatvault.documents import bind_documents
 from chatvault.embedded import embedded_mongodb
 from chatvault.fields import now
 from chatvault.settings import Settings

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from chatvault.accounts.models import User
@@ -87,7 +86,7 @@ async def list_rules(actor: Actor, recorder: Recorder) -> list[Raw]:
 
 
 async def set_rule(actor: Actor, *, tool: str) -> Raw:
-    """Let calls of a tool run without being asked for each.
+    """Let calls of a tool run without being asked for each, from now on.
 
     Raises:
         ToolNotFound: nobody was granted a tool of this name.
@@ -101,13 +100,12 @@ async def set_rule(actor: Actor, *, tool: str) -> Raw:
     rule = ApprovalRule.owned_by(actor, tool=tool)
 
     async def store(session: AsyncClientSession) -> Raw:
-        rules = ApprovalRule.get_pymongo_collection()
-        stored = await rules.find_one(rule, session=session)
-        if stored is None:
-            stored = {"_id": ObjectId(), **rule, "created_at": now()}
-            await rules.insert_one(stored, session=session)
+        at = now()
+        await ApprovalRule.get_pymongo_collection().update_one(
+            rule, {"$set": {"created_at": at}}, upsert=True, session=session
+        )
         await _store_entry(actor, Action.APPROVAL_RULE_SET, {"tool": tool}, session)
-        return stored
+        return {**rule, "created_at": at}
 
     return {**await transaction(store), "is_effective": True}
 

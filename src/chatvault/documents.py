@@ -1,0 +1,55 @@
+"""Everything that is stored, and how it comes to its database."""
+
+from beanie import Document, init_beanie
+
+from chatvault.accounts.models import User
+from chatvault.agents.models import Agent
+from chatvault.audit.blocks import Block
+from chatvault.audit.keys import KeyRing
+from chatvault.audit.models import AuditEntry
+from chatvault.commands.models import ApprovalRule, Command, ToolGrant
+from chatvault.conversations.models import Conversation
+from chatvault.conversations.segments import Retired, Revision, Segment
+from chatvault.database import Client
+from chatvault.idempotency import IdempotencyRecord
+from chatvault.leases import Lease
+from chatvault.preferences.models import Preferences
+from chatvault.replies.models import Job, Reply, ReplyEvents
+from chatvault.sessions.models import Session
+from chatvault.usage.models import Usage
+
+DOCUMENTS: list[type[Document]] = [
+    User,
+    Session,
+    Agent,
+    Conversation,
+    Segment,
+    Revision,
+    Retired,
+    IdempotencyRecord,
+    Preferences,
+    Reply,
+    ReplyEvents,
+    Job,
+    Usage,
+    Command,
+    ApprovalRule,
+    ToolGrant,
+    AuditEntry,
+    Block,
+    Lease,
+]
+
+
+async def bind_documents(client: Client, name: str, keys: KeyRing) -> None:
+    """Bind the documents to the database and create the indexes that are missing.
+
+    Args:
+        client: the connection.
+        name: of the database.
+        keys: what audit entries are stamped with.
+    """
+    AuditEntry.bind_keys(keys)
+    await init_beanie(database=client[name], document_models=DOCUMENTS)
+    Conversation.bind_reads()
+    Segment.bind_reads()

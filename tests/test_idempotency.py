@@ -43,6 +43,12 @@ BODIES: dict[str, tuple[Any, Any]] = {
     "/chat/completions": (HELLO, {**HELLO, "seed": 1}),
     "/v1/chat/completions": (HELLO, {**HELLO, "seed": 1}),
 }
+# They need a server of tools.
+ELSEWHERE = {
+    "/conversations/{conversation_id}/commands/{command_id}/approve": "tests/commands",
+    "/conversations/{conversation_id}/commands/{command_id}/reject": "tests/commands",
+    "/conversations/{conversation_id}/messages/{message_id}/execute-command": "tests/commands",
+}
 # What every request leaves, and what other processes do meanwhile.
 UNTOLD = {"audit_logs", "audit_blocks", "leases", "rate_limits", "sessions"}
 
@@ -94,7 +100,7 @@ async def left_by(database: Any, answer: ClientResponse) -> list[tuple[str, str 
 
 class TestEveryPost:
     def test_is_known_to_these_tests(self) -> None:
-        assert {operation.path for operation in POSTS} == BODIES.keys()
+        assert {operation.path for operation in POSTS} == BODIES.keys() | ELSEWHERE.keys()
 
     @each
     async def test_repeated_does_nothing_and_answers_the_same(

@@ -188,7 +188,7 @@ async def cancel(
     known: Repeatable[None] | None = None
     if repeat is not None:
         result = {"conversation_id": conversation_id}
-        known = Repeatable[None](repeat, remember=lambda _: result, recall=recall)
+        known = Repeatable(repeat, remember=lambda _: result, recall=recall)
     if reply["state"] == State.WAITING:
         await desk.lane.submit(cancelling(actor, conversation_id, reply, known))
         return await _find(actor, conversation_id, reply_id)

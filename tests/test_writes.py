@@ -4,31 +4,20 @@ The driver's own monitoring tells. Every operation is called, and nothing is sai
 service does it.
 """
 
-import functools
 import json
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
 from pydantic import SecretStr
-from pymongo import AsyncMongoClient
-from pymongo.monitoring import (
-    CommandFailedEvent,
-    CommandListener,
-    CommandStartedEvent,
-    CommandSucceededEvent,
-)
 
 from chatvault.accounts import service as accounts
 from chatvault.accounts.passwords import PasswordHasher
 from chatvault.actor import Actor, Door, Role
-from chatvault.audit.models import AuditEntry
 from chatvault.conversations.headers import LANE
 from chatvault.conversations.lane import Lane
-from chatvault.documents import DOCUMENTS
 from chatvault.fields import now
 from chatvault.importing import service as importing
 from chatvault.importing.localstorage import CONVERSATIONS_KEY, SETTINGS_KEY, read
@@ -40,42 +29,8 @@ from factories import PASSWORD, account, begin, message
 from talking import settled
 from test_architecture import AUDITED, CALLS, call, key_of, make_things
 from twin import Twin
+from watching import Watch, listen
 
-OWNED = {"users"} | {
-    document.Settings.name
-    for document in DOCUMENTS
-    if "user_id" in document.model_fields and document is not AuditEntry
-}
-# What is written without a transaction, by collection and command; `ALONE` says why, by place.
-ALONE = {
-    ("sessions", "update"),
-    ("segments", "insert"),
-    ("retired", "insert"),
-    ("reply_events", "insert"),
-    ("replies", "update"),
-    ("replies", "findAndModify"),
-    ("commands", "update"),
-    ("commands", "findAndModify"),
-    ("reply_jobs", "update"),
-    ("reply_jobs", "delete"),
-    ("reply_jobs", "findAndModify"),
-    ("retired", "findAndModify"),
-    ("usage", "insert"),
-}
-# Of these, whose filters name no owner; `OWNERLESS` says why.
-OWNERLESS = {
-    ("sessions", "update"),
-    ("replies", "update"),
-    ("replies", "findAndModify"),
-    ("commands", "update"),
-    ("commands", "findAndModify"),
-    ("reply_jobs", "findAndModify"),
-    ("retired", "findAndModify"),
-}
-# An account has no owner beside itself.
-OWNER = {"users": "_id"}
-# What the lane moves to segments by itself, without anybody's seeing a difference.
-MOVED = {"messages", "tail_seq", "tail_bytes"}
 KEYED = {"Idempotency-Key": "once"}
 SAY = [{"role": "user", "content": "Hello"}]
 # With a model, these have something to do.
@@ -92,119 +47,10 @@ CHANGELESS = {
 }
 
 
-@dataclass(frozen=True)
-class Written:
-    """One statement that changed a collection of somebody's data.
-
-    Attributes:
-        transaction: session and number; None outside of one.
-        filter: None where it inserts.
-        fields: that it sets.
-    """
-
-    collection: str
-    command: str
-    transaction: tuple[bytes, int] | None
-    filter: dict[str, Any] | None
-    fields: frozenset[str] = frozenset()
-
-    @property
-    def names_owner(self) -> bool:
-        return self.filter is None or OWNER.get(self.collection, "user_id") in self.filter
-
-    @property
-    def is_move(self) -> bool:
-        return self.collection == "segments" or (
-            (self.collection, self.command) == ("conversations", "update")
-            and bool(self.fields)
-            and self.fields <= MOVED
-        )
-
-
-def _statements(
-    name: str, command: Mapping[str, Any]
-) -> list[tuple[dict[str, Any] | None, frozenset[str]]]:
-    """The filters of a command, and the fields that each sets."""
-    if name == "insert":
-        return [(None, frozenset())]
-    if name == "delete":
-        return [(each["q"], frozenset()) for each in command["deletes"]]
-    if name == "findAndModify":
-        return [(command["query"], frozenset())]
-    changes = [(each["q"], each["u"]) for each in command["updates"]]
-    return [
-        (filter_, frozenset(change.get("$set", ())) if isinstance(change, dict) else frozenset())
-        for filter_, change in changes
-    ]
-
-
-@dataclass
-class Watch(CommandListener):
-    """All that was written, and which transactions were committed and hold an entry."""
-
-    written: list[Written] = field(default_factory=list)
-    committed: set[tuple[bytes, int]] = field(default_factory=set)
-    recorded: set[tuple[bytes, int]] = field(default_factory=set)
-    committing: dict[int, tuple[bytes, int]] = field(default_factory=dict)
-
-    def started(self, event: CommandStartedEvent) -> None:
-        command, name = event.command, event.command_name
-        transaction = None
-        if command.get("autocommit") is False:
-            transaction = bytes(command["lsid"]["id"]), int(command["txnNumber"])
-        if name == "commitTransaction":
-            assert transaction is not None
-            self.committing[event.request_id] = transaction
-        if name not in {"insert", "update", "delete", "findAndModify"}:
-            return
-        collection = str(command[name])
-        if collection == "audit_logs" and transaction is not None:
-            self.recorded.add(transaction)
-        if collection in OWNED:
-            self.written += [
-                Written(collection, name, transaction, filter_, fields)
-                for filter_, fields in _statements(name, command)
-            ]
-
-    def succeeded(self, event: CommandSucceededEvent) -> None:
-        if event.command_name == "commitTransaction":
-            self.committed.add(self.committing[event.request_id])
-
-    def failed(self, event: CommandFailedEvent) -> None:
-        """What failed is seen by what is not committed."""
-
-    def forget(self) -> None:
-        for seen in (self.written, self.committed, self.recorded):
-            seen.clear()
-
-    def wrong(self) -> Iterator[str]:
-        """What breaks the rules."""
-        for write in self.written:
-            what = write.collection, write.command
-            if not write.names_owner and what not in OWNERLESS:
-                yield f"{what} names no owner in {sorted(write.filter or ())}"
-            if write.transaction is None and what not in ALONE:
-                yield f"{what} is in no transaction"
-            if write.transaction in self.committed - self.recorded and not self._is_move(write):
-                yield f"{what} is committed without an entry"
-
-    def _is_move(self, write: Written) -> bool:
-        beside = [each for each in self.written if each.transaction == write.transaction]
-        return all(each.is_move for each in beside)
-
-    @property
-    def changes(self) -> set[str]:
-        """The collections that were changed in a transaction that was committed."""
-        return {each.collection for each in self.written if each.transaction in self.committed}
-
-
 @pytest.fixture(autouse=True)
 def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
     """Listens to every connection of the application."""
-    watch = Watch()
-    listening = functools.partial(AsyncMongoClient, event_listeners=[watch])
-    monkeypatch.setattr("chatvault.database.AsyncMongoClient", listening)
-    return watch
+    return listen(monkeypatch)
 
 
 @pytest.fixture

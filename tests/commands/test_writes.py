@@ -1,0 +1,62 @@
+"""Every step of a command in one transaction with its entry, and its owner in the filter."""
+
+import pytest
+from aiohttp import web
+
+from chatvault.conversations.headers import LANE
+from conftest import HttpClient
+from factories import begin, message
+from talking import ask, path_of
+from tooling import Grant, answered, path_to, propose
+from twin import Act, Twin
+from watching import Watch, listen
+
+ECHO = ("lab__echo", '{"text": "hi"}')
+
+
+@pytest.fixture(autouse=True)
+def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
+    """Listens to every connection of the application."""
+    return listen(monkeypatch)
+
+
+async def test_steps_change_in_one_transaction_with_their_entry(
+    app: web.Application, alice: HttpClient, watch: Watch, twin: Twin, tools: Grant
+) -> None:
+    await tools("terminal_command", "lab__big")
+    await tools("lab__echo", auto=True)
+    watch.forget()
+
+    async def check(step: str) -> None:
+        await app[LANE].drain()
+        assert list(watch.wrong()) == [], step
+        assert {"commands", "conversations"} <= watch.changes, step
+        watch.forget()
+
+    conversation, commands = await propose(alice, twin, ECHO, ECHO, ("lab__nothing", "{}"))
+    await check("propose")
+    await alice.post(path_to(conversation, commands[0], "approve"))
+    await check("approve")
+    await alice.post(path_to(conversation, commands[1], "reject"))
+    await answered(alice, conversation)
+    await check("reject")
+    twin.say(Act(chunks=["Again."], calls=[ECHO]))
+    await ask(alice, conversation, "Once more")
+    watch.forget()
+    await ask(alice, conversation, "Never mind")
+    await check("supersede")
+    twin.say(Act(chunks=["Again."], calls=[ECHO]))
+    reply = await ask(alice, conversation, "Once more")
+    watch.forget()
+    await alice.post(path_of(conversation, reply["reply_id"], "cancel"))
+    await check("cancel")
+    await alice.put("/mcp/rules/lab__echo")
+    twin.say(Act(chunks=["Again."], calls=[ECHO]))
+    await ask(alice, conversation, "By rule")
+    await answered(alice, conversation)
+    await check("by rule")
+    armed = await begin(alice, mcp_enabled=True, messages=[message("x", id="x")])
+    watch.forget()
+    path = f"/conversations/{armed['id']}/messages/x/execute-command"
+    assert (await alice.post(path, json={"command": "ls"})).status == 200
+    await check("execute")

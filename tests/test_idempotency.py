@@ -43,11 +43,12 @@ BODIES: dict[str, tuple[Any, Any]] = {
     "/chat/completions": (HELLO, {**HELLO, "seed": 1}),
     "/v1/chat/completions": (HELLO, {**HELLO, "seed": 1}),
 }
+REPEATS = "tests/commands/test_repeats.py"
 # They need a server of tools.
 ELSEWHERE = {
-    "/conversations/{conversation_id}/commands/{command_id}/approve": "tests/commands",
-    "/conversations/{conversation_id}/commands/{command_id}/reject": "tests/commands",
-    "/conversations/{conversation_id}/messages/{message_id}/execute-command": "tests/commands",
+    "/conversations/{conversation_id}/commands/{command_id}/approve": REPEATS,
+    "/conversations/{conversation_id}/commands/{command_id}/reject": REPEATS,
+    "/conversations/{conversation_id}/messages/{message_id}/execute-command": REPEATS,
 }
 # What every request leaves, and what other processes do meanwhile.
 UNTOLD = {"audit_logs", "audit_blocks", "leases", "rate_limits", "sessions"}

@@ -24,6 +24,7 @@ from chatvault.commands.models import LEASE, Command, DecidedBy, Raw, Status
 from chatvault.commands.runner import Job
 from chatvault.commands.toolbox import Toolbox
 from chatvault.commands.tools import TERMINAL, command_arguments
+from chatvault.conversations.appended import message_lives
 from chatvault.conversations.draft import Draft
 from chatvault.conversations.group import Change
 from chatvault.conversations.models import Conversation
@@ -331,8 +332,11 @@ def _change(
     conversation_id: ObjectId = stored["conversation_id"]
 
     async def recall(result: Raw, session: AsyncClientSession) -> Decided:
-        if await Conversation.find_for_repeat(actor, conversation_id, session) is None:
+        head = await Conversation.find_for_repeat(actor, conversation_id, session)
+        if head is None:
             raise NotFound("Conversation not found")
+        if not await message_lives(actor, head, stored["message_id"], session):
+            raise CommandNotFound
         return Decided({"id": result["command_id"]})
 
     def remember(decided: Decided) -> Raw:

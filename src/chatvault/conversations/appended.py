@@ -69,7 +69,7 @@ def repeatable_append(
         if head is None:
             raise NotFound("Conversation not found")
         [first, *_] = ids = result["message_ids"]
-        if shows_message and not await _lives(actor, head, first, session):
+        if shows_message and not await message_lives(actor, head, first, session):
             raise MessageGone
         return Appended(
             # Only what identifies them is remembered; `submit` reads them again.
@@ -94,7 +94,10 @@ def repeatable_append(
     )
 
 
-async def _lives(actor: Actor, head: Raw, message_id: str, session: AsyncClientSession) -> bool:
+async def message_lives(
+    actor: Actor, head: Raw, message_id: str, session: AsyncClientSession
+) -> bool:
+    """Whether a message stands in the conversation, read in a repeat's transaction."""
     is_it = {"$elemMatch": {"id": message_id, "deleted": {"$ne": True}}}
     embedded = Conversation.owned_by(actor, _id=head["_id"], messages=is_it)
     if await Conversation.get_pymongo_collection().count_documents(embedded, session=session):

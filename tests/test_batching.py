@@ -1,6 +1,6 @@
 import asyncio
 
-from chatvault.batching import Batcher
+from chatvault.batching import TURNS, Batcher
 
 
 class Recording:
@@ -45,12 +45,25 @@ class TestBatcher:
         recording = Recording()
         batcher = Batcher(recording.run, max_size=10)
         first = asyncio.create_task(batcher.submit(1))
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
+        for _ in range(TURNS + 2):
+            await asyncio.sleep(0)
+        assert recording.running
         second = asyncio.create_task(batcher.submit(2))
 
         assert [await first, await second] == [2, 4]
         assert recording.batches == [[1], [2]]
+
+    async def test_waits_a_moment_for_what_is_about_to_come(self) -> None:
+        recording = Recording()
+        batcher = Batcher(recording.run, max_size=10)
+
+        async def submit_a_turn_later() -> int:
+            await asyncio.sleep(0)
+            return await batcher.submit(2)
+
+        await asyncio.gather(batcher.submit(1), submit_a_turn_later())
+
+        assert recording.batches == [[1, 2]]
 
     async def test_runs_as_many_at_a_time_as_it_may(self) -> None:
         recording = Recording()

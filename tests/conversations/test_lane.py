@@ -122,6 +122,14 @@ class TestQueue:
         for each in begun:
             assert len((await stored(database, each)).messages) == 50
 
+    async def test_what_arrives_at_the_same_moment_shares_even_the_first_group(
+        self, actor: Actor, lane: Lane, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        begun = [await start(actor, lane) for _ in range(20)]
+        sizes = watch_groups(monkeypatch)
+        await asyncio.gather(*(append(actor, lane, each, "now") for each in begun))
+        assert sizes == [20]
+
     async def test_a_conversation_is_never_in_two_groups(
         self, actor: Actor, lane: Lane, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -327,8 +335,11 @@ class TestOneFails:
         self, actor: Actor, lane: Lane, database: Any
     ) -> None:
         begun = await start(actor, lane)
+        await lane.drain()
         sending = asyncio.create_task(append(actor, lane, begun, "never"))
-        await asyncio.sleep(0)
+        for _ in range(2):  # it is sent, then the lane gives it to a group
+            await asyncio.sleep(0)
+        assert lane._running
         for running in list(lane._running):
             running.cancel()  # in the same turn of the loop, so before its first step
         with pytest.raises(OutcomeUnknown):

@@ -57,6 +57,7 @@ class Lane:
         self._waiting: deque[Change[Any]] = deque()
         self._busy: set[Key] = set()
         self._running: set[asyncio.Task[None]] = set()
+        self._is_due = False
 
     async def submit(self, change: Change[T]) -> T:
         """The change's own answer, once it is stored durably.
@@ -70,7 +71,10 @@ class Lane:
             raise Busy(retry_after=1)
         change.answer = asyncio.get_running_loop().create_future()
         self._waiting.append(change)
-        self._dispatch()
+        if not self._is_due:
+            # Not at once: what this turn of the event loop brings comes along.
+            self._is_due = True
+            asyncio.get_running_loop().call_soon(self._dispatch)
         return await change.answer
 
     async def drain(self) -> None:
@@ -80,6 +84,7 @@ class Lane:
             await asyncio.sleep(0.001)
 
     def _dispatch(self) -> None:
+        self._is_due = False
         while self._waiting and len(self._running) < self._groups:
             if self._running and len(self._waiting) < self._group_size // 2:
                 # Few join the next group instead: the fewer the groups, the less work for all.

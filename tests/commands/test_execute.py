@@ -4,8 +4,10 @@ import asyncio
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from answers import found, problem
+from chatvault.app import SERVERS
 from conftest import HttpClient
 from factories import begin, message
 from talking import ask
@@ -71,6 +73,22 @@ class TestExecuteCommand:
         assert notes.lines == ["run /srv date"]
         other = await alice.post(path_of(conversation), json={"command": "w"}, headers=headers)
         await problem(other, 422, "idempotency_key_reused")
+
+    async def test_is_answered_again_for_a_key_though_the_server_is_gone(
+        self, alice: HttpClient, app: web.Application, tools: Grant, notes: Notes
+    ) -> None:
+        await tools("terminal_command")
+        conversation = await begin_armed(alice)
+        keyed: Any = {"json": {"command": "date"}, "headers": {"Idempotency-Key": "k-1"}}
+        first = await (await alice.post(path_of(conversation), **keyed)).json()
+        await app[SERVERS].close()
+
+        again = await alice.post(path_of(conversation), **keyed)
+
+        assert (again.status, await again.json()) == (200, first)
+        refused = await alice.post(path_of(conversation), json={"command": "date"})
+        await problem(refused, 503, "mcp_server_unavailable")
+        assert notes.lines == ["run /srv date"]
 
     async def test_is_for_those_only_who_were_granted_it(
         self, alice: HttpClient, tools: Grant, notes: Notes, database: Any

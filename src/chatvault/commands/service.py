@@ -31,9 +31,9 @@ from chatvault.conversations.models import Conversation
 from chatvault.conversations.models import Status as ConversationStatus
 from chatvault.conversations.reading import Placed, find_messages, living, steadily
 from chatvault.conversations.service import estimate
-from chatvault.errors import ConversationArchived, NotFound
+from chatvault.errors import Busy, ConversationArchived, NotFound
 from chatvault.fields import now
-from chatvault.idempotency import Repeat, Repeatable
+from chatvault.idempotency import IdempotencyRecord, Repeat, Repeatable
 
 MAX_LISTED = 100
 MAX_COMMANDS = 32
@@ -247,6 +247,9 @@ async def execute(
     """
     await _require_message(actor, conversation_id, message_id)
     (await permissions.find(actor)).require(TERMINAL)
+    if repeat is not None and await IdempotencyRecord.exists(actor, repeat):
+        recalled = await toolbox.lane.submit(_recalling(actor, conversation_id, repeat))
+        return recalled.command["id"]
     await toolbox.rate.admit(str(actor.owner_id))
     tool = toolbox.servers.tools.get(TERMINAL)
     if tool is None:
@@ -282,6 +285,16 @@ async def execute(
         _launch(actor, toolbox, stored, decided.command)
     command_id: ObjectId = decided.command["id"]
     return command_id
+
+
+def _recalling(actor: Actor, conversation_id: ObjectId, repeat: Repeat) -> Change[Decided]:
+    """The change that finds out which command a repeated request began."""
+    stored = {"conversation_id": conversation_id, "message_id": ""}
+
+    def decide(_draft: Draft) -> Decided:
+        raise Busy(retry_after=1)  # the record has expired at this very moment
+
+    return _change(actor, stored, Action.COMMAND_EXECUTE_TERMINAL, decide, repeat)
 
 
 async def _require_message(actor: Actor, conversation_id: ObjectId, message_id: str) -> None:

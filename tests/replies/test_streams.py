@@ -106,7 +106,7 @@ class TestStream:
     async def test_resumes_after_each_event(
         self, alice: HttpClient, twin: Twin, after: int
     ) -> None:
-        conversation = await begin(alice)
+        conversation = await begin(alice, title="T")
         twin.say(Act(chunks=["a", "b", "c"], pause=0.06))
         stream = await begin_stream(alice, conversation)
         begun = [event for _ in range(max(after, 1)) if (event := await next_event(stream))]
@@ -118,6 +118,44 @@ class TestStream:
         assert [event.id for event in whole] == list(range(1, len(whole) + 1))
         assert text_of(whole) == "abc"
         assert whole[-1].type == "completed"
+        replayed = await follow(alice, conversation, begun[0].data["reply_id"])
+        assert await events_of(replayed) == whole
+        stored = await found(alice, conversation["id"])
+        assert said(stored) == [("user", "Hello"), ("assistant", "abc")]
+        assert "interrupted" not in stored["messages"][1]
+        assert stored["total_tokens_used"] == 25
+        assert len(twin.requests) == 1
+
+    async def test_ends_for_who_claims_to_know_more_than_there_is(
+        self, alice: HttpClient, twin: Twin
+    ) -> None:
+        conversation = await begin(alice, title="T")
+        gate = asyncio.Event()
+        twin.say(Act(chunks=["First", " second"], gate=gate))
+        stream = await begin_stream(alice, conversation)
+        first = await next_event(stream)
+        assert first is not None
+
+        ahead = await follow(alice, conversation, first.data["reply_id"], 1000)
+        gate.set()
+
+        assert [event.type for event in await events_of(ahead)] == ["completed"]
+
+    async def test_goes_on_when_the_client_does_not_wait_for_the_answer(
+        self, alice: HttpClient, twin: Twin
+    ) -> None:
+        conversation = await begin(alice, title="T")
+        held = asyncio.Event()
+        twin.say(Act(chunks=["At last"], held=held))
+        asked = asyncio.create_task(ask(alice, conversation))
+        await until(lambda: twin.requests)
+
+        asked.cancel()
+        await asyncio.wait({asked})
+        held.set()
+
+        stored = await settled(alice, conversation)
+        assert said(stored) == [("user", "Hello"), ("assistant", "At last")]
 
     async def test_a_finished_one_is_replayed_from_its_message_when_the_events_are_gone(
         self, alice: HttpClient, database: Any

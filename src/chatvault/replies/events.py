@@ -173,9 +173,11 @@ class EventLog:
                 continue
             # Looked up first: what is stored afterwards is then surely read.
             end = await find_end()
-            for event in await read(actor, reply_id, after):
-                after, pause = event.number, POLL
-                yield event
+            # With the one that is known already: it may be the end.
+            for event in await read(actor, reply_id, max(after - 1, 0)):
+                if event.number > after:
+                    after, pause = event.number, POLL
+                    yield event
                 if event.type in TERMINAL:
                     return
             if end is not None:

@@ -6,7 +6,7 @@ from typing import Any
 from answers import found, problem
 from conftest import HttpClient
 from factories import begin
-from talking import ask, path_of
+from talking import ask, path_of, until
 from twin import Act, Twin
 
 LIMIT = 1000
@@ -73,6 +73,37 @@ class TestBudgets:
         assert stored["total_tokens_used"] == 12 * 40 <= 500
         assert sum(used) + 12 * asked <= 500
         assert stored["total_messages"] == 24
+
+    async def test_are_exceeded_by_what_the_provider_counts_beyond_ours_and_no_more(
+        self, alice: HttpClient, twin: Twin, database: Any
+    ) -> None:
+        """The bound: the limit, and what requests under way use beyond what was set aside."""
+        conversation = await limited(alice, 500)
+        body = {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 32}
+        set_aside, used = 8 + 32, 55
+        usage = {"prompt_tokens": 15, "completion_tokens": 40, "total_tokens": used}
+        held = asyncio.Event()
+        twin.usual = Act(usage=usage, held=held)
+        headers = {"X-Conversation-Id": conversation["id"]}
+        asking = [
+            asyncio.create_task(alice.post("/chat/completions", json=body, headers=headers))
+            for _ in range(20)
+        ]
+        begun = 500 // set_aside
+        await until(lambda: sum(task.done() for task in asking) == 20 - begun)
+        stored = await database.conversations.find_one()
+        assert stored["reserved_tokens"] == begun * set_aside <= 500
+
+        held.set()
+        answers = await asyncio.gather(*asking)
+
+        assert sorted(answer.status for answer in answers) == [200] * begun + [409] * (20 - begun)
+        stored = await database.conversations.find_one()
+        assert stored["total_tokens_used"] == begun * used <= 500 + begun * (used - set_aside)
+        assert stored["reserved_tokens"] == 0
+        refused = await alice.post("/chat/completions", json=body, headers=headers)
+        await problem(refused, 409, "token_limit_reached")
+        assert len(twin.requests) == begun
 
 
 class TestStats:

@@ -1,9 +1,11 @@
 import asyncio
 import itertools
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from aiohttp.test_utils import unused_port
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import (
     AutoReconnect,
@@ -229,3 +231,32 @@ class TestConnect:
     async def test_finds_a_primary_writable(self, settings: Settings, mongodb_url: str) -> None:
         async with connect(mongodb_url, settings) as client:
             assert await check_writable(client, "tests") is None
+
+
+class TestConnection:
+    async def test_survives_those_who_stop_waiting_in_an_outage(self, tmp_path: Path) -> None:
+        """Python 3.11 and the driver together lost a lock for ever, one time in a few."""
+        nobody = f"mongodb://127.0.0.1:{unused_port()}/"
+        settings = Settings(data_dir=tmp_path, mongodb_timeout=0.6)
+        async with connect(nobody, settings) as client:
+            errors: list[BaseException | None] = []
+
+            async def look() -> None:
+                await client.tests.numbers.find_one()
+
+            async def look_twice() -> None:
+                """As a request with a time limit, or a pair of tasks of which one fails."""
+                tasks = [asyncio.create_task(look()) for _ in range(2)]
+                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                for task in tasks:
+                    task.cancel()
+                await asyncio.wait(tasks)
+                errors.extend(task.exception() for task in tasks if not task.cancelled())
+
+            async with asyncio.timeout(20):
+                for _ in range(2):
+                    await asyncio.gather(*(look_twice() for _ in range(50)))
+                with pytest.raises(ServerSelectionTimeoutError):
+                    await look()
+
+        assert {type(error) for error in errors} == {ServerSelectionTimeoutError}

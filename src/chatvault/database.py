@@ -2,11 +2,13 @@
 
 import asyncio
 import random
+import sys
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import pymongo
+import pymongo.lock
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import (
@@ -35,6 +37,17 @@ MAX_BACKOFF = 0.2
 TOO_LARGE_CODES = {10334, 17419, 17420, 10003}
 # MaxTimeMSExpired, interrupted or stepping-down servers: nothing is wrong with the request.
 UNAVAILABLE_CODES = {50, 91, 189, 202, 262, 10107, 11600, 11602, 13435, 13436}
+
+
+async def _wait_for(work: Awaitable[T], timeout: float | None) -> T:  # noqa: ASYNC109  # asyncio's
+    async with asyncio.timeout(timeout):
+        return await work
+
+
+if sys.version_info < (3, 12):
+    # Python 3.11's own does the work in another task. Who is cancelled there at the wrong moment
+    # leaves that alone with the driver's lock: nothing reaches the database until the next start.
+    pymongo.lock.wait_for = _wait_for  # type: ignore[attr-defined,assignment]  # an import of its own
 
 
 def connect(url: str, settings: Settings) -> Client:

@@ -92,12 +92,13 @@ class Runner:
 
     async def _write(self, run: Run) -> None:
         run.reading = reading = asyncio.create_task(self._read(run))
-        await self._flush(run, reading)
-        failed = None if reading.cancelled() else reading.exception()
-        error = None if failed is None else _understand(failed)
         try:
+            await self._flush(run, reading)
+            failed = None if reading.cancelled() else reading.exception()
+            error = None if failed is None else _understand(failed)
             await self._end(await self._ending(run, error))
         finally:
+            reading.cancel()
             if not run.live.has_ended:
                 # For those who follow; what is stored is taken over when the lease ends.
                 run.live.publish([_error_event(run.reply, State.INTERRUPTED, ReplyInterrupted())])

@@ -47,6 +47,12 @@ class Decided:
     command: Raw
     begins: bool = False
 
+    @property
+    def id(self) -> ObjectId:
+        """The command's."""
+        found: ObjectId = self.command["id"]
+        return found
+
 
 async def list_commands(
     actor: Actor, toolbox: Toolbox, *, conversation_id: ObjectId, status: Status | None
@@ -248,8 +254,8 @@ async def execute(
     await _require_message(actor, conversation_id, message_id)
     (await permissions.find(actor)).require(TERMINAL)
     if repeat is not None and await IdempotencyRecord.exists(actor, repeat):
-        recalled = await toolbox.lane.submit(_recalling(actor, conversation_id, repeat))
-        return recalled.command["id"]
+        of = {"conversation_id": conversation_id, "message_id": message_id}
+        return (await toolbox.lane.submit(_recalling(actor, of, repeat))).id
     await toolbox.rate.admit(str(actor.owner_id))
     tool = toolbox.servers.tools.get(TERMINAL)
     if tool is None:
@@ -283,13 +289,11 @@ async def execute(
     decided = await toolbox.lane.submit(change)
     if decided.begins:
         _launch(actor, toolbox, stored, decided.command)
-    command_id: ObjectId = decided.command["id"]
-    return command_id
+    return decided.id
 
 
-def _recalling(actor: Actor, conversation_id: ObjectId, repeat: Repeat) -> Change[Decided]:
+def _recalling(actor: Actor, stored: Raw, repeat: Repeat) -> Change[Decided]:
     """The change that finds out which command a repeated request began."""
-    stored = {"conversation_id": conversation_id, "message_id": ""}
 
     def decide(_draft: Draft) -> Decided:
         raise Busy(retry_after=1)  # the record has expired at this very moment

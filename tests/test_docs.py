@@ -19,6 +19,8 @@ from chatvault.audit.actions import Action
 from chatvault.audit.keys import InvalidKeys
 from chatvault.audit.verify import NotVerified
 from chatvault.conversations.draft import Stalled
+from chatvault.counters import COLLECTION as RATE_LIMITS
+from chatvault.documents import DOCUMENTS
 from chatvault.errors import ChatvaultError
 from chatvault.importing.conversations import ImportRejected
 from chatvault.problems import MethodNotAllowed, status_of
@@ -29,6 +31,7 @@ from chatvault.settings import PREFIX, InvalidSettings, Settings
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 API = (DOCS / "api.md").read_text()
+OPERATIONS = (DOCS / "operations.md").read_text()
 README = (ROOT / "README.md").read_text()
 PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md"), *(ROOT / "benchmarks").glob("*.md")])
 DECISIONS = sorted((DOCS / "decisions").glob("[0-9]*.md"))
@@ -149,6 +152,31 @@ class TestAudit:
         page = DOCS / "audit.md"
         text = API + (page.read_text() if page.exists() else "")
         assert f"`{action}`" in text
+
+
+COLLECTIONS = sorted({kind.Settings.name for kind in DOCUMENTS} | {RATE_LIMITS})
+
+
+class TestCollections:
+    """A backup that leaves one out is none."""
+
+    def test_are_all_listed_and_no_other(self) -> None:
+        [told] = re.findall(
+            r"^Collections: (.+?)\. A\s", OPERATIONS, flags=re.MULTILINE | re.DOTALL
+        )
+        assert sorted(re.findall(r"`(\w+)`", told)) == COLLECTIONS
+
+    def test_are_each_sharded_or_said_to_stay(self) -> None:
+        section = OPERATIONS.partition("## Sharded clusters")[2].partition("\n## ")[0]
+        sharded = {name for name in rows(section) if name in COLLECTIONS}
+        stay = section.partition("The others stay unsharded.")[2].partition("\n\n")[0]
+        told = sharded | {name for name in re.findall(r"`(\w+)`", stay) if name in COLLECTIONS}
+        assert sorted(told) == COLLECTIONS
+        commands = re.findall(
+            r'shardCollection\("chatvault\.(\w+)",\s*(.+?)\)$', README, re.MULTILINE
+        )
+        keys = {name: rows(section)[name][0].strip("`") for name in sharded}
+        assert dict(commands) == keys
 
 
 class TestLinks:

@@ -169,6 +169,22 @@ class TestStream:
         assert event.type == "completed"
         assert event.data["message"] == exchange["assistant_message"]
 
+    @pytest.mark.parametrize("which", [0, 1])
+    async def test_a_finished_one_is_told_no_more_once_its_message_is_removed(
+        self, alice: HttpClient, twin: Twin, which: int
+    ) -> None:
+        conversation = await begin(alice)
+        twin.say("Forget me")
+        exchange = await ask(alice, conversation, "Unsay this")
+        removed = (await found(alice, conversation["id"]))["messages"][which]["id"]
+
+        await alice.delete(f"/conversations/{conversation['id']}/messages/{removed}")
+
+        [event] = await events_of(await follow(alice, conversation, exchange["reply_id"]))
+        assert event.type == "completed"
+        assert (event.data["message"] is None) is (which == 1)
+        assert "Unsay" not in str(event.data)
+
     async def test_another_process_can_follow(
         self, alice: HttpClient, twin: Twin, app: Any
     ) -> None:

@@ -30,6 +30,20 @@ class Event(NamedTuple):
     data: Raw
 
 
+class End(NamedTuple):
+    """How a reply has ended.
+
+    Attributes:
+        type: of its last event, should that be stored no more.
+        data: the same event's.
+        may_be_told: all that its events tell of is still there.
+    """
+
+    type: str
+    data: Raw
+    may_be_told: bool
+
+
 class Live:
     """A reply that this process writes, with all of its events so far.
 
@@ -148,7 +162,7 @@ class EventLog:
         actor: Actor,
         reply_id: ObjectId,
         after: int,
-        find_end: Callable[[], Awaitable[tuple[str, Raw] | None]],
+        find_end: Callable[[], Awaitable[End | None]],
     ) -> AsyncGenerator[Event, None]:
         """The events above a number, from memory or from the database, to the end.
 
@@ -156,8 +170,7 @@ class EventLog:
             actor: whose reply it must be.
             reply_id: which one.
             after: the number of the last event that is known already.
-            find_end: the last event of a reply that has ended without storing it, or that was
-                stored too long ago.
+            find_end: how a reply has ended, if it has.
         """
         pause = POLL
         while not self._is_stopping:
@@ -173,15 +186,16 @@ class EventLog:
                 continue
             # Looked up first: what is stored afterwards is then surely read.
             end = await find_end()
+            may_be_told = end is None or end.may_be_told
             # With the one that is known already: it may be the end.
-            for event in await read(actor, reply_id, max(after - 1, 0)):
+            for event in await read(actor, reply_id, max(after - 1, 0)) if may_be_told else []:
                 if event.number > after:
                     after, pause = event.number, POLL
                     yield event
                 if event.type in TERMINAL:
                     return
             if end is not None:
-                yield Event(after + 1, *end)
+                yield Event(after + 1, end.type, end.data)
                 return
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
@@ -197,6 +211,12 @@ async def read(actor: Actor, reply_id: ObjectId, after: int = 0) -> list[Event]:
             if number > after:
                 events.append(Event(number, event["type"], event["data"]))
     return events
+
+
+def message_ids_of(events: list[Event]) -> set[str]:
+    """The messages whose words are in the events."""
+    shown = (event.data.get("message") for event in events)
+    return {message["id"] for message in shown if message}
 
 
 def round_of(events: list[Event]) -> list[Event]:

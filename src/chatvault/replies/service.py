@@ -14,7 +14,7 @@ from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.audit.models import AuditEntry
 from chatvault.conversations.models import Raw
-from chatvault.conversations.reading import Moved, find_messages, living, steadily
+from chatvault.conversations.reading import Moved, Placed, find_messages, living, steadily
 from chatvault.conversations.wire import message_wire
 from chatvault.database import transaction
 from chatvault.errors import Busy, NotFound
@@ -24,7 +24,8 @@ from chatvault.replies.beginning import Stale, Start, beginning, recalling, star
 from chatvault.replies.context import MIN_OUTPUT, OUTPUT_PART, Context, Wanted
 from chatvault.replies.desk import Desk
 from chatvault.replies.errors import ReplyInProgress, TokenLimitReached, failure_of
-from chatvault.replies.events import Event
+from chatvault.replies.events import End, Event, message_ids_of
+from chatvault.replies.events import read as read_events
 from chatvault.replies.models import Reply, State
 from chatvault.replies.planning import offered, plan, read, refusal, tokens_left
 from chatvault.replies.schemas import ReplyIn
@@ -87,7 +88,7 @@ def follow(
 ) -> AsyncGenerator[Event, None]:
     """The events of a reply above a number, to its end, as part of another operation."""
 
-    async def find_end() -> tuple[str, Raw] | None:
+    async def find_end() -> End | None:
         reply = await Reply.find_raw(actor, conversation_id, reply_id)
         if reply is None:
             raise NotFound("Reply not found")
@@ -100,23 +101,31 @@ def follow(
     return desk.event_log.follow(actor, reply_id, after, find_end)
 
 
-async def _end_of(actor: Actor, reply: Raw) -> tuple[str, Raw]:
-    """The last event of a reply whose events are stored no more."""
-    conversation = await read(actor, reply["conversation_id"])
-    placed = living(await find_messages(actor, conversation, [reply["answer_id"]]))
+async def _end_of(actor: Actor, reply: Raw) -> End:
+    """How a reply has ended, and whether its events tell of a message that was removed since."""
+    told = message_ids_of(await read_events(actor, reply["_id"]))
+
+    async def find(conversation: Raw) -> tuple[Raw, list[Placed]]:
+        ids = sorted(told | {reply["answer_id"]})
+        return conversation, living(await find_messages(actor, conversation, ids))
+
+    conversation, placed = await steadily(actor, reply["conversation_id"], find)
+    left = {message["id"]: (seq, message) for seq, message in placed}
+    answer = left.get(reply["answer_id"])
     used = reply["input_tokens"] + (reply["output_tokens"] or 0)
     ended: Raw = {
         "reply_id": reply["_id"],
         "conversation_id": reply["conversation_id"],
         "state": reply["state"],
-        "message": message_wire(placed[0]) if placed else None,
+        "message": message_wire(answer) if answer else None,
         "total_tokens_used": used,
         "conversation_total_tokens": conversation.get("total_tokens_used", 0),
     }
     if reply["code"] is None:
-        return "completed", ended
+        return End("completed", ended, told <= left.keys())
     failure = failure_of(reply["code"])
-    return "error", {**ended, "code": failure.code, "detail": failure.detail}
+    ended |= {"code": failure.code, "detail": failure.detail}
+    return End("error", ended, told <= left.keys())
 
 
 async def open_events(

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 from answers import found, problem, wrong_fields
+from chatvault.replies.schemas import ReplyOut
 from conftest import HttpClient
 from factories import begin, message
 from talking import ask, path_of, said, settled, until
@@ -33,6 +34,7 @@ class TestCreate:
         assert facts.items() <= answered.items()
         assert answered["response_time_ms"] >= 0
         assert exchange["total_tokens_used"] == exchange["conversation_total_tokens"] == 25
+        assert exchange.keys() == ReplyOut.model_fields.keys()
         stored = await found(alice, conversation["id"])
         assert stored["messages"] == [asked, answered]
         assert (stored["total_tokens_used"], stored["active_reply_id"]) == (25, None)

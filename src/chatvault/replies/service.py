@@ -160,7 +160,8 @@ async def wait(actor: Actor, desk: Desk, *, conversation_id: ObjectId, reply_id:
             raise failure_in(event.data)
         elif event.type in {"completed", "waiting"}:
             ended = dict(event.data)
-            return {**ended, "user_message": asked, "assistant_message": ended.pop("message")}
+            answer = ended.pop("message")
+            return {**ended, "user_message": asked, "assistant_message": answer}
     raise NotFound("Reply not found")
 
 

@@ -64,6 +64,14 @@ class TestDescribe:
         assert tool.schema["required"] == ["command"]
         assert tool.function()["function"]["name"] == "go"
 
+    def test_keeps_the_order_of_the_server(self) -> None:
+        names = [f"argument_{number}" for number in range(20)]
+        told = McpServer(url="http://x/", tools={"run": McpTool(arguments={"argument_7": 1})})
+
+        tool = describe("lab", told, remote(properties=dict.fromkeys(names, {}), required=[]))
+
+        assert list(tool.schema["properties"]) == [name for name in names if name != "argument_7"]
+
 
 class TestArguments:
     @pytest.mark.parametrize("text", ["{", "[]", "1", '"x"', "null"])

@@ -59,7 +59,10 @@ def describe(server: str, settings: McpServer, remote: Any) -> Tool:
     told = settings.tools.get(remote.name, McpTool())
     schema = dict(remote.input_schema or {"type": "object"})
     properties = dict(schema.get("properties") or {})
-    schema["properties"] = {key: properties[key] for key in properties.keys() - told.arguments}
+    # In the server's order, so that every process asks a model in the same words.
+    schema["properties"] = {
+        key: each for key, each in properties.items() if key not in told.arguments
+    }
     if "required" in schema:
         schema["required"] = [key for key in schema["required"] if key not in told.arguments]
     return Tool(

@@ -224,3 +224,19 @@ class TestStdio:
         assert written.stat().st_mode & 0o077 == 0
         assert "Starting MCP" not in captured.out + captured.err
         assert len(found.tools) == 1
+
+    async def test_keeps_what_another_process_wrote_there(
+        self, connect: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        written = tmp_path / "mcp" / "shell.log"
+        written.parent.mkdir()
+        written.write_text("from the worker beside\n")
+
+        await connect(shell=stdio(programs.shell_server()))
+        beside = written.read_text()
+        monkeypatch.setattr(servers, "MAX_LOG", 10)
+        await connect(shell=stdio(programs.shell_server()))
+
+        assert beside.startswith("from the worker beside\n")
+        assert "Starting MCP shell server" in beside
+        assert "from the worker beside" not in written.read_text()

@@ -23,6 +23,7 @@ FIRST_WAIT = 0.5  # seconds; doubles with each failure
 MAX_WAIT = 30.0
 CONNECT_TIMEOUT = 30.0  # seconds; the first start of a program may install it
 MAX_PAGES = 50
+MAX_LOG = 1024 * 1024  # bytes; looked at when a program starts
 TIMED_OUT = Result(text="The tool took too long; it may have done its work.", code="tool_timed_out")
 LOST = Result(text="The connection broke; the tool may have done its work.", code="connection_lost")
 log = structlog.get_logger()
@@ -43,7 +44,7 @@ class Server:
         name: in the settings.
         settings: of it.
         timeout: seconds that a call may take.
-        log_path: takes what a program writes to its standard error.
+        log_path: takes what a program writes to its standard error, after what is there.
     """
 
     def __init__(
@@ -175,7 +176,11 @@ class Server:
     def _open_log(self) -> Any:
         self._log_path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._log_path.touch(mode=0o600)
-        return self._log_path.open("w", encoding="utf-8")
+        # Appended to, as the workers' programs write beside each other.
+        opened = self._log_path.open("a", encoding="utf-8")
+        if opened.tell() > MAX_LOG:
+            opened.truncate(0)
+        return opened
 
 
 class Servers:

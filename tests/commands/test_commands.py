@@ -589,3 +589,15 @@ class TestAudit:
         assert entries[5]["details"]["command_id"] == commands[0]["id"]
         assert {"hush", "secretly"}.isdisjoint(json.dumps(entries, default=str).split('"'))
         assert "hush" not in str(entries)
+
+    async def test_has_no_name_that_a_model_made_up_beyond_the_calls_it_may_have(
+        self, alice: HttpClient, twin: Twin, tools: Grant, database: Any
+    ) -> None:
+        await tools("lab__echo")
+
+        _, commands = await propose(alice, twin, *[ECHO] * 16, ("secretly", "{}"))
+
+        assert commands[-1]["code"] == "unknown_tool"
+        entries = await database.audit_logs.find({"action": "command.propose"}).to_list()
+        assert len(entries) == 17
+        assert "secretly" not in str(entries)

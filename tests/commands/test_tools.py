@@ -68,7 +68,7 @@ class TestDescribe:
         names = [f"argument_{number}" for number in range(20)]
         told = McpServer(url="http://x/", tools={"run": McpTool(arguments={"argument_7": 1})})
 
-        tool = describe("lab", told, remote(properties=dict.fromkeys(names, {}), required=[]))
+        tool = describe("lab", told, remote(properties={key: {} for key in names}, required=[]))
 
         assert list(tool.schema["properties"]) == [name for name in names if name != "argument_7"]
 

@@ -68,10 +68,11 @@ def propose(
 
 
 def _fault(number: int, call: Raw, offered: Collection[str], may: Permissions) -> str | None:
-    if number >= MAX_CALLS:
-        return "too_many_calls"
+    # First, as the name is then a model's own word, which the audit log must not have.
     if call["name"] not in offered:
         return "unknown_tool"
+    if number >= MAX_CALLS:
+        return "too_many_calls"
     if not may.may_use(call["name"]):
         return "tool_not_permitted"
     return "invalid_arguments" if read_arguments(call["arguments"]) is None else None

@@ -18,6 +18,7 @@ from chatvault.app import ROUTES
 from chatvault.audit.actions import Action
 from chatvault.audit.keys import InvalidKeys
 from chatvault.audit.verify import NotVerified
+from chatvault.commands.runner import AlreadySettled
 from chatvault.conversations.draft import Stalled
 from chatvault.counters import COLLECTION as RATE_LIMITS
 from chatvault.documents import DOCUMENTS
@@ -45,6 +46,7 @@ NEVER_OVER_HTTP: set[type[ChatvaultError]] = {
     Stalled,
     Stale,
     AlreadyEnded,
+    AlreadySettled,
     embedded.EmbeddedError,
     embedded.DataInUse,
     chatvault.server.CannotListen,

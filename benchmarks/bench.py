@@ -4,6 +4,7 @@ import random
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypedDict
 
 import psutil  # type: ignore[import-untyped]  # it carries no annotations
@@ -63,6 +64,7 @@ class Bench:
     """All that a scenario needs.
 
     Attributes:
+        data_dir: the service's.
         seconds: how long a turn lasts, after its warm-up.
         rounds: how many turns each side has.
         flush_ms: how long mongod waits for the disk.
@@ -73,6 +75,7 @@ class Bench:
     service: Server
     ceiling: Server
     mongod: psutil.Process
+    data_dir: Path
     yardsticks: Yardsticks
     writer: Account
     floor_writer: Account

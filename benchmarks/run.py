@@ -66,6 +66,7 @@ def stage(options: argparse.Namespace) -> Iterator[tuple[Bench, dict[str, Any]]]
                 service=service,
                 ceiling=ceiling,
                 mongod=mongod,
+                data_dir=data_dir,
                 yardsticks=yardsticks,
                 writer=writer,
                 floor_writer=yardsticks.imitate(service, writer, count),

@@ -1,12 +1,14 @@
 """What is measured: each scenario prepares its data and compares its sides."""
 
 import asyncio
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from bench import Bench, Row
+from chatvault.audit.keys import FILE_NAME as AUDIT_KEYS
 from dataset import READERS, SHORT, WHOLE, Account, begin, lengthen, sign_up
 from processes import NULL_AUDIT, SERVE, Server, can_have_workers, settings
 
@@ -178,8 +180,9 @@ def mixed(bench: Bench) -> Iterator[Row]:
 
 @contextmanager
 def _beside(bench: Bench, *arguments: str) -> Iterator[Server]:
-    """Another server on the same MongoDB."""
+    """Another server on the same MongoDB, with the same audit keys: others would be forgers'."""
     with tempfile.TemporaryDirectory() as folder:
+        shutil.copy(bench.data_dir / AUDIT_KEYS, folder)
         server = Server(*arguments, env=settings(Path(folder), bench.yardsticks.url))
         try:
             yield server

@@ -26,20 +26,13 @@ class TestTools:
         ]  # fmt: skip
         assert documents.audit_logs.count_documents({"action": "tool.list"}) == 1
 
-    def test_need_a_role_of_their_own_before_auto_approval(
-        self, command: Command, documents: Documents
-    ) -> None:
-        command("tools", "allow", "lab__echo", "--role", "admin", "--auto-approve", "user")
-
-        [grant] = documents.tool_grants.find().to_list()
-        assert (grant["roles"], grant["auto_approve_roles"]) == (["admin"], [])
-
     @pytest.mark.parametrize(
         "arguments",
         [
             ("allow", "no name", "--role", "user"),
             ("allow", "lab__echo"),
             ("allow", "lab__echo", "--role", "king"),
+            ("allow", "lab__echo", "--role", "admin", "--auto-approve", "user"),
             ("deny", "x" * 65),
         ],
     )

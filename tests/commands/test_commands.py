@@ -399,6 +399,9 @@ class TestSuperseding:
 
         [left] = commands_of(await found(alice, conversation["id"]))
         assert (left["status"], left["code"]) == ("rejected", "superseded")
+        await ask(alice, conversation, "Well?")
+        told = [each["content"] for each in twin.requests[2]["messages"] if each["role"] == "tool"]
+        assert told == ["The user went on without this call."]
         refused = await alice.post(path_to(conversation, command, "approve"))
         await problem(refused, 409, "command_settled")
         state = await (await alice.get(path_of(conversation, first))).json()
@@ -420,6 +423,23 @@ class TestSuperseding:
         assert notes.lines == []
         await ask(alice, conversation, "Go on")
         assert commands_of(await found(alice, conversation["id"]))[0]["code"] == "superseded"
+
+    async def test_by_a_completion_that_is_recorded(
+        self, alice: HttpClient, twin: Twin, tools: Grant, notes: Notes
+    ) -> None:
+        await tools("lab__echo")
+        conversation, [command] = await propose(alice, twin, ECHO)
+
+        asked = {"messages": [{"role": "user", "content": "By the other door"}]}
+        headers = {"X-Conversation-Id": conversation["id"]}
+        answer = await alice.post("/chat/completions", json=asked, headers=headers)
+
+        assert answer.status == 200
+        [left] = commands_of(await found(alice, conversation["id"]))
+        assert (left["status"], left["code"]) == ("rejected", "superseded")
+        refused = await alice.post(path_to(conversation, command, "approve"))
+        await problem(refused, 409, "command_settled")
+        assert notes.lines == []
 
     async def test_by_a_cancellation(
         self, alice: HttpClient, twin: Twin, tools: Grant, notes: Notes
@@ -489,7 +509,7 @@ class TestRules:
         await tools("lab__echo")
 
         await problem(await alice.put("/mcp/rules/lab__echo"), 403, "auto_approval_not_permitted")
-        await problem(await alice.put("/mcp/rules/lab__big"), 404, "tool_not_found")
+        await problem(await alice.put("/mcp/rules/lab__big"), 403, "auto_approval_not_permitted")
         assert await database.approval_rules.count_documents({}) == 0
 
     async def test_hold_for_their_user_alone(

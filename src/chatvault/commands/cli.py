@@ -10,6 +10,7 @@ from chatvault.actor import Role
 from chatvault.audit.recorder import Recorder
 from chatvault.commands import permissions
 from chatvault.commands.schemas import ToolName
+from chatvault.errors import InvalidInput
 from chatvault.terminal import operator, out, run, validate
 
 tools = typer.Typer(help="MCP tools, and who may use them.", no_args_is_help=True)
@@ -43,7 +44,9 @@ def allow_tool(
 ) -> None:
     """Let roles use a tool, and no other roles."""
     wanted = validate(_Tool, {"tool": tool}).tool
-    auto = [each for each in auto_approve or () if each in role]
+    auto = auto_approve or []
+    if not set(auto) <= set(role):
+        raise InvalidInput("--auto-approve is for roles that --role names too")
     run(lambda: permissions.grant(operator(), tool=wanted, roles=role, auto_approve_roles=auto))
     told = f", auto-approval by {', '.join(auto)}" if auto else ""
     out.print(f"{wanted}: {', '.join(role)}{told}.", markup=False)

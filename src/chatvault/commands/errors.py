@@ -8,19 +8,19 @@ class CommandNotFound(NotFound):
 
 
 class ToolNotFound(NotFound):
-    """There is no tool of this name; GET /mcp/tools lists those that there are."""
+    """You have no rule for a tool of this name; GET /mcp/rules lists those that you have."""
 
     code = "tool_not_found"
 
 
 class ToolNotPermitted(Denied):
-    """Your role may not use this tool; an administrator enables it."""
+    """Your role may not use this tool; an operator grants it at the command line."""
 
     code = "tool_not_permitted"
 
 
 class AutoApprovalNotPermitted(Denied):
-    """Your role may not have this tool approved by a rule; an administrator permits it."""
+    """Your role may not let a rule approve this tool; an operator grants that apart."""
 
     code = "auto_approval_not_permitted"
 

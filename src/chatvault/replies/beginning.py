@@ -169,7 +169,8 @@ def _decide(draft: Draft, actor: Actor, start: Start) -> Begun:
         raise refusal(head, start.agent)
     if start.turn.content is not None and draft.find(start.turn.user_message_id) is not None:
         raise MessageIdTaken
-    if start.waiting is not None and start.continues is None:
+    is_waiting = start.waiting is not None and head.get("waiting_reply") == start.waiting
+    if start.waiting is not None and is_waiting and start.continues is None:
         supersede(draft, actor, start.waiting, at=at)
     reply = _reply(actor, start, output)
     shown = _show_continued(draft, start) if start.continues else _store_message(draft, start)

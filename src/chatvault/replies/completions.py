@@ -144,6 +144,7 @@ async def _recorded(
         tokens=tokens,
         max_tokens=limit,
         options=wanted.options(),
+        waiting=conversation.get("waiting_reply"),
     )
     begun = await desk.lane.submit(beginning(actor, start, repeat))
     run = begun.run

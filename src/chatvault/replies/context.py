@@ -21,6 +21,7 @@ STANDING = {
     "pending": NO_RESULT,
     "approved": "There is no result yet: the call is being carried out.",
     "rejected": "The user rejected this call.",
+    "superseded": "The user went on without this call.",
 }
 TRUNCATED = "\n[The output was longer; this is its beginning.]"
 # An answer shorter than this is no use; a quarter of what is left is kept for it.
@@ -206,7 +207,8 @@ def _call(call_id: str, name: str, arguments: str) -> Wire:
 def _result(call_id: str, command: Raw | None) -> Wire:
     content = NO_RESULT
     if command is not None:
-        content = command["result"] or STANDING.get(command["status"], "")
+        standing = command.get("code") or command["status"]
+        content = command["result"] or STANDING.get(standing, "")
         if command["truncated"]:
             content += TRUNCATED
     return {"role": "tool", "tool_call_id": call_id, "content": content}

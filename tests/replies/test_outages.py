@@ -165,9 +165,11 @@ class TestUnknownFailure:
         alice: HttpClient,
         database: Any,
         app: Any,
+        twin: Twin,
         monkeypatch: pytest.MonkeyPatch,
         where: str,
     ) -> None:
+        twin.say(Act(chunks=["Said before", " and at the end"], pause=0.1))
         fail = losing(_nothing, OverflowError("a fault"), times=1)
         with monkeypatch.context() as patched:
             if where == "end":
@@ -183,7 +185,7 @@ class TestUnknownFailure:
         await ask(alice, conversation, "Next")
 
         texts = [text for _, text in said(await found(alice, conversation["id"]))]
-        answered = ["Answer 1."] if where == "end" else []
+        answered = ["Said before"] if where == "end" else []
         assert texts == ["Hello", *answered, "Next", "Answer 2."]
 
 

@@ -47,6 +47,7 @@ class Ending:
         counted_here: the provider gave no numbers.
         summarize: its agent wants summaries.
         offered: the tools that the model was offered.
+        said: events that come before the last ones, and are stored with them.
     """
 
     actor: Actor
@@ -63,6 +64,7 @@ class Ending:
     response_time_ms: int = 0
     summarize: bool = False
     offered: frozenset[str] = frozenset()
+    said: list[tuple[str, Raw]] = field(default_factory=list)
 
     def message(self, at: datetime) -> Raw | None:
         """The answer as it is stored; None where nothing was said."""
@@ -219,13 +221,14 @@ def _events(ending: Ending, located: Located | None, used: int) -> list[tuple[st
     }
     if ending.error is None:
         last = "waiting" if ending.state is State.WAITING else "completed"
-        return [("usage", usage), (last, ended)]
+        return [*ending.said, ("usage", usage), (last, ended)]
     ended |= {
         "code": ending.error.code,
         "detail": ending.error.detail,
         "retry_after": ending.error.retry_after,
     }
-    return [*([("usage", usage)] if sum(ending.tokens) else []), ("error", ended)]
+    used_some = [("usage", usage)] if sum(ending.tokens) else []
+    return [*ending.said, *used_some, ("error", ended)]
 
 
 def _update(ending: Ending, located: Located | None, at: datetime) -> UpdateOne:

@@ -185,19 +185,22 @@ class Models:
     async def _client(self, name: str) -> Any:
         if name not in self._clients:
             # In a thread, as it takes a second: replies are not the only thing that is served.
-            openai = await asyncio.to_thread(importlib.import_module, "openai")
-            provider = self._providers[name]
-            key = provider.api_key.get_secret_value() if provider.api_key else ""
-            client = openai.AsyncOpenAI(
-                base_url=provider.base_url or OPENAI,
-                api_key=key or "none",
-                max_retries=0,
-                timeout=openai.Timeout(self._timeout, connect=CONNECT_TIMEOUT),
-            )
+            client = await asyncio.to_thread(self._connect, name)
             if name in self._clients:
                 await client.close()
             self._clients.setdefault(name, client)
         return self._clients[name]
+
+    def _connect(self, name: str) -> Any:
+        openai = importlib.import_module("openai")
+        provider = self._providers[name]
+        key = provider.api_key.get_secret_value() if provider.api_key else ""
+        return openai.AsyncOpenAI(
+            base_url=provider.base_url or OPENAI,
+            api_key=key or "none",
+            max_retries=0,
+            timeout=openai.Timeout(self._timeout, connect=CONNECT_TIMEOUT),
+        )
 
 
 def _piece(chunk: dict[str, Any]) -> Piece:

@@ -17,6 +17,8 @@ class Run:
     Attributes:
         pending: what was said and is not stored yet.
         unsure: events that could not be stored, as far as is known.
+        dirty: set when something is to be stored, or all is said.
+        is_due: `dirty` will be set soon.
         stopped: as what somebody ended it, before the model did.
         pieces: takes the pieces as they come, then None once the end is stored.
     """
@@ -35,6 +37,7 @@ class Run:
     pending: str = ""
     unsure: list[tuple[str, Raw]] = field(default_factory=list)
     dirty: asyncio.Event = field(default_factory=asyncio.Event)
+    is_due: bool = False
     reading: "asyncio.Task[None] | None" = None
     pieces: "asyncio.Queue[Piece | None] | None" = None
 
@@ -52,8 +55,14 @@ class Run:
             call["id"] = part.get("id") or call["id"]
             call["name"] += function.get("name") or ""
             call["arguments"] += function.get("arguments") or ""
-        if piece.text:
-            self.dirty.set()
+
+    def rest(self) -> list[tuple[str, Raw]]:
+        """The events that only the end of the reply stores."""
+        if self.unsure:
+            # Nothing may be shown beyond a gap; the whole answer is in the last event.
+            return []
+        said: list[tuple[str, Raw]] = [("delta", {"text": self.pending})] if self.pending else []
+        return said + [("tool_call", dict(call)) for _, call in sorted(self.calls.items())]
 
     def stop(self, state: State) -> None:
         """End it before the model does."""

@@ -21,6 +21,7 @@ from chatvault.conversations.lane import Lane
 from chatvault.errors import ChatvaultError, NotFound, Unavailable
 from chatvault.fields import now
 from chatvault.replies import events
+from chatvault.replies.beat import Beat
 from chatvault.replies.ending import AlreadyEnded, Ended, Ending, finish
 from chatvault.replies.errors import ModelFailed, ReplyInterrupted
 from chatvault.replies.events import LAST, EventLog, Live
@@ -29,7 +30,7 @@ from chatvault.replies.provider import Models
 from chatvault.replies.run import Run
 from chatvault.tokens import Tokenizer
 
-FLUSH = 0.04  # seconds between two flushes of one reply
+FLUSH = 0.04  # seconds between two flushes, which all replies share
 LEASE = timedelta(seconds=10)
 RENEW_EVERY = 2.0
 LOOK_EVERY = 0.5
@@ -65,6 +66,7 @@ class Runner:
         self._log = event_log
         self._commands = commands
         self._wake = wake
+        self._beat = Beat(FLUSH)
         self._runs: dict[ObjectId, Run] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -115,26 +117,26 @@ class Runner:
                 # The cancellation was swallowed on its way.
                 return
             run.take(piece)
+            if run.pending and not run.is_due:
+                run.is_due = True
+                self._beat.set(run.dirty)
 
     async def _flush(self, run: Run, reading: "asyncio.Task[None]") -> None:
-        """Store what is said while it is read, at most once in a while, and all at the end."""
-        is_last = False
-        while not is_last:
-            waiting = asyncio.create_task(run.dirty.wait())
-            await asyncio.wait({reading, waiting}, return_when=asyncio.FIRST_COMPLETED)
-            waiting.cancel()
+        """Store what is said while it is read, with what others say; the end stores the rest."""
+        reading.add_done_callback(lambda _: run.dirty.set())
+        while not reading.done():
+            await run.dirty.wait()
             run.dirty.clear()
-            is_last = reading.done()
-            if is_last and (reading.cancelled() or reading.exception() is not None):
-                # What a call lacks is not known, so it is none.
-                run.calls.clear()
-            await self._store(run, is_last=is_last)
-            if not is_last:
-                await asyncio.wait({reading}, timeout=FLUSH)
-                if run.pending or run.unsure:
-                    run.dirty.set()
+            run.is_due = False
+            if not reading.done():
+                await self._store(run)
+        if run.unsure:
+            await self._store(run)
+        if reading.cancelled() or reading.exception() is not None:
+            # What a call lacks is not known, so it is none.
+            run.calls.clear()
 
-    async def _store(self, run: Run, *, is_last: bool) -> None:
+    async def _store(self, run: Run) -> None:
         """Store what is pending, and show it.
 
         What seemed to fail may be stored all the same: it comes first and as it was, so that who
@@ -143,16 +145,16 @@ class Runner:
         try:
             if run.unsure:
                 await self._log.store(run.live, run.unsure)
+                run.unsure = []
             said, run.pending = run.pending, ""
-            run.unsure = [("delta", {"text": said})] if said else []
-            if is_last:
-                run.unsure += [("tool_call", dict(call)) for _, call in sorted(run.calls.items())]
-            if run.unsure:
+            if said:
+                run.unsure = [("delta", {"text": said})]
                 await self._log.store(run.live, run.unsure)
                 run.unsure = []
         except PyMongoError as error:
             # Not shown, yet not lost: it is part of the answer.
             log.warning("reply_events_not_stored", error=type(error).__name__)
+            self._beat.set(run.dirty)
 
     async def _ending(self, run: Run, error: ChatvaultError | None) -> Ending:
         state = State.COMPLETED
@@ -184,6 +186,7 @@ class Runner:
             response_time_ms=round((time.perf_counter() - run.began) * 1000),
             summarize=run.summarize,
             offered=frozenset(tool["function"]["name"] for tool in run.ask.tools),
+            said=run.rest(),
         )
 
     async def _end(self, ending: Ending) -> None:

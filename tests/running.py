@@ -85,7 +85,7 @@ class Service:
     """
 
     def __init__(self, data_dir: Path, *arguments: str, **settings: object) -> None:
-        self.arguments = arguments
+        self.command = [sys.executable, "-m", "chatvault", "serve", *arguments]
         self.data_dir = data_dir
         self.settings = settings
         self.banner = ""
@@ -114,7 +114,7 @@ class Service:
         """Start, and wait until it says where it listens."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "chatvault", "serve", *self.arguments],
+                self.command,
                 env=environment(self.data_dir, **self.settings),
                 stdout=subprocess.PIPE,
                 stderr=log,

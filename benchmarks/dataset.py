@@ -23,6 +23,7 @@ BATCH = 500
 READERS = 32
 WHOLE = 8  # conversations of 200 messages that a reader has
 SHORT = 52  # and of 10
+COLD = 24  # of 200 again, of all readers together more than a process keeps in memory
 FIRST_MESSAGES = 10_000  # of a long conversation, in the request that begins it
 TIMES = {"timestamp", "created_at", "updated_at", "last_message_at"}
 

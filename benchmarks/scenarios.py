@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench import Bench, Row
 from chatvault.audit.keys import FILE_NAME as AUDIT_KEYS
-from dataset import READERS, SHORT, WHOLE, Account, begin, lengthen, sign_up
+from dataset import COLD, READERS, SHORT, WHOLE, Account, begin, lengthen, sign_up
 from processes import NULL_AUDIT, SERVE, Server, can_have_workers, settings
 
 AT_ONCE = 32
@@ -67,7 +67,12 @@ def _spread(readers: list[Account], conversations: int) -> list[tuple[Account, s
 
 
 def _read(
-    bench: Bench, name: str, operation: str, path: str, above: str, conversations: int
+    bench: Bench,
+    name: str,
+    operation: str,
+    path: str,
+    above: str,
+    wanted: list[tuple[Account, str]],
 ) -> Iterator[Row]:
     """One kind of reading by the service, the ceiling and the floor, on the same data.
 
@@ -77,9 +82,8 @@ def _read(
         operation: the floor's.
         path: the service's, with `{id}` in it.
         above: the ceiling's, with `{user}` and `{id}` in it.
-        conversations: how many of each reader are read.
+        wanted: whose conversations are read, in turn.
     """
-    wanted = _spread(_readers(bench), conversations)
     mine = [reader.request("GET", path.format(id=each)) for reader, each in wanted]
     paths = [above.format(user=reader.user_id, id=each) for reader, each in wanted]
     bare = [reader.request("GET", each) for (reader, _), each in zip(wanted, paths, strict=True)]
@@ -100,21 +104,35 @@ def _read(
 
 
 def read_whole(bench: Bench) -> Iterator[Row]:
-    """Get conversations of 200 messages."""
+    """Get conversations of 200 messages, each again and again."""
     path, above = "/conversations/{id}", "/get/{user}/{id}"
-    yield from _read(bench, "get 200 messages", "get", path, above, WHOLE)
+    wanted = _spread(_readers(bench), WHOLE)
+    yield from _read(bench, "get 200 messages", "get", path, above, wanted)
+
+
+def read_cold(bench: Bench) -> Iterator[Row]:
+    """The same of so many that none is kept in memory until its next turn."""
+    path, above = "/conversations/{id}", "/get/{user}/{id}"
+    ids = {}
+    for reader in _readers(bench):
+        ids[reader.user_id] = asyncio.run(begin(bench.service, reader, COLD, 200))
+        bench.yardsticks.copy(bench.service, reader, ids[reader.user_id])
+    wanted = [(each, ids[each.user_id][n]) for n in range(COLD) for each in _readers(bench)]
+    yield from _read(bench, "get 200 messages, none kept", "get", path, above, wanted)
 
 
 def read_list(bench: Bench) -> Iterator[Row]:
     """List 50 summaries of users with 60 conversations each."""
     path = "/conversations?view=summary&limit=50"
-    yield from _read(bench, "list 50 of 60 summaries", "list", path, "/list/{user}", 1)
+    wanted = _spread(_readers(bench), 1)
+    yield from _read(bench, "list 50 of 60 summaries", "list", path, "/list/{user}", wanted)
 
 
 def read_page(bench: Bench) -> Iterator[Row]:
     """Get the newest 50 of 200 messages."""
     path, above = "/conversations/{id}/messages?before=latest&limit=50", "/page/{user}/{id}"
-    yield from _read(bench, "page of newest 50 of 200", "page", path, above, WHOLE)
+    wanted = _spread(_readers(bench), WHOLE)
+    yield from _read(bench, "page of newest 50 of 200", "page", path, above, wanted)
 
 
 async def _grow(bench: Bench, account: Account, length: int) -> list[str]:
@@ -225,5 +243,6 @@ SCENARIOS: dict[str, Scenario] = {
     "page": read_page,
     "lengths": lengths,
     "mixed": mixed,
+    "cold": read_cold,
     "audit": audit,
 }

@@ -7,9 +7,10 @@ from bson import ObjectId
 from bson.int64 import Int64
 from pydantic import BaseModel, ConfigDict, Field
 
+from chatvault.encoding import to_json
 from chatvault.errors import InvalidInput, NotFound
 from chatvault.fields import Id, Instant
-from chatvault.web import etag, link_to, page_links, parse_headers, parse_path, parse_query, to_json
+from chatvault.web import etag, link_to, page_links, parse_headers, parse_path, parse_query
 
 
 class Query(BaseModel):

@@ -10,7 +10,8 @@ from pymongo.errors import PyMongoError
 from chatvault import errors
 from chatvault.audit.actions import Outcome
 from chatvault.database import explain
-from chatvault.web import MAX_BODY_BYTES, to_json
+from chatvault.encoding import to_json
+from chatvault.web import MAX_BODY_BYTES
 
 MEDIA_TYPE = "application/problem+json"
 log = structlog.get_logger()

@@ -2,20 +2,17 @@
 
 import contextlib
 from collections.abc import AsyncGenerator, Mapping
-from datetime import datetime
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
-import orjson
 from aiohttp import web
-from bson import ObjectId
 from pydantic import BaseModel, Field, ValidationError
 from pydantic_core import from_json
 
 from chatvault.actor import Actor
 from chatvault.audit.recorder import Recorder
+from chatvault.encoding import to_json
 from chatvault.errors import FieldError, InvalidInput, Malformed, NotFound, UnsupportedMediaType
-from chatvault.fields import format_instant
 from chatvault.idempotency import Repeat
 from chatvault.keys import SecretKey
 from chatvault.settings import Settings
@@ -138,21 +135,6 @@ def invalid_input(error: ValidationError, where: str) -> InvalidInput:
     place = ".".join(str(part) for part in fields[0].loc[1:]) or where
     more = f" (and {len(fields) - 1} more)" if fields[1:] else ""
     return InvalidInput(f"{place}: {fields[0].msg}{more}", errors=fields)
-
-
-def _encode(value: object) -> object:
-    if isinstance(value, datetime):
-        return format_instant(value)
-    if isinstance(value, ObjectId):
-        return str(value)
-    if isinstance(value, BaseModel):
-        return value.model_dump(mode="json")
-    raise TypeError(f"{type(value).__name__} has no JSON form")
-
-
-def to_json(value: object) -> bytes:
-    """JSON of raw documents and of models alike; instants end in milliseconds and `Z`."""
-    return orjson.dumps(value, default=_encode, option=orjson.OPT_PASSTHROUGH_DATETIME)
 
 
 def json_response(

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+import orjson
 import pytest
 from bson import ObjectId
 from hypothesis import HealthCheck, Phase, given, settings
@@ -25,6 +26,8 @@ from chatvault.conversations.schemas import (
     MessageIn,
     to_stored,
 )
+from chatvault.conversations.wire import conversation_wire
+from chatvault.encoding import to_json
 from chatvault.errors import ChatvaultError, MessageIdTaken, NotFound, NotLastAnswer
 from chatvault.fields import now
 from chatvault.idempotency import Repeat
@@ -311,7 +314,8 @@ class World:
     async def read(self, step: Step) -> None:
         expected = [(seq, each.id, each.content) for seq, each in self.model.living]
         shown = await service.read_back(self.actor, conversation_id=self.id)
-        assert [(seq, m["id"], m["content"]) for seq, m in shown.messages] == expected
+        wire = orjson.loads(to_json(conversation_wire(shown)))["messages"]
+        assert [(each["seq"], each["id"], each["content"]) for each in wire] == expected
         conversation = await Conversation.find_raw(self.actor, self.id)
         assert conversation is not None
         streamed = [each async for run in reading.stream(self.actor, conversation) for each in run]

@@ -24,10 +24,10 @@ from chatvault.audit.schemas import (
     Order,
     entry_wire,
 )
+from chatvault.encoding import to_json
 from chatvault.errors import NotFound
 from chatvault.fields import format_instant
 from chatvault.terminal import operator, out, run, validate
-from chatvault.web import to_json
 
 T = TypeVar("T")
 F = TypeVar("F", bound=AuditFilter)

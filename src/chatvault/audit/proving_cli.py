@@ -16,11 +16,11 @@ from chatvault.audit.keys import FILE_NAME, new_root
 from chatvault.audit.proofs import Checkpoint, Proof, check_proof
 from chatvault.audit.recorder import Recorder
 from chatvault.audit.verify import Verified, find_block_since
+from chatvault.encoding import to_json
 from chatvault.errors import InvalidInput
 from chatvault.fields import Instant, format_instant
 from chatvault.settings import load_settings
 from chatvault.terminal import err, operator, out, run, validate
-from chatvault.web import to_json
 
 M = TypeVar("M", bound=BaseModel)
 File = Annotated[Path, typer.Argument(exists=True, dir_okay=False)]

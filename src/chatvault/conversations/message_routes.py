@@ -29,6 +29,7 @@ from chatvault.conversations.schemas import (
     MessagePath,
 )
 from chatvault.conversations.wire import message_wire, messages_wire
+from chatvault.encoding import to_json
 from chatvault.errors import MessageIdTaken, NotLastAnswer, StaleVersion, TooLarge
 from chatvault.idempotency import KeyReused
 from chatvault.routing import Routes
@@ -39,7 +40,6 @@ from chatvault.web import (
     link_to,
     repeat_of,
     stream,
-    to_json,
 )
 
 NDJSON = "application/x-ndjson"

@@ -49,10 +49,23 @@ class MessagePage:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A conversation's document, and as many of its messages as are shown with it."""
+    """A conversation's document, and as many of its messages as are shown with it.
+
+    Attributes:
+        older: the JSON of messages that come before these, with commas between.
+        older_count: how many those are.
+    """
 
     conversation: Raw
     messages: list[Placed]
+    older: bytes = b""
+    older_count: int = 0
+
+    @property
+    def is_truncated(self) -> bool:
+        """Whether there are more messages than these."""
+        count = self.older_count + len(self.messages)
+        return bool(count < self.conversation["total_messages"])
 
 
 async def steadily(
@@ -78,20 +91,6 @@ async def steadily(
 def has_segments(conversation: Raw) -> bool:
     """Whether some messages lie outside the document."""
     return bool(conversation["tail_seq"] > conversation["first_seq"])
-
-
-async def _read_whole(actor: Actor, conversation: Raw) -> list[Placed]:
-    """All messages, removed ones included.
-
-    Raises:
-        Moved: the conversation changed since its document was read.
-    """
-    first = conversation["first_seq"]
-    placed: list[Placed] = []
-    for segment in await Segment.find_all_of(actor, conversation["generation"]):
-        placed += number(segment["messages"], first + segment["start"])
-    placed += number(conversation["messages"], conversation["tail_seq"])
-    return window(placed, first, conversation["next_seq"])
 
 
 async def _walk(
@@ -207,15 +206,11 @@ def living(placed: list[Placed]) -> list[Placed]:
 
 
 async def read_newest(actor: Actor, conversation: Raw, budget: int) -> list[Placed]:
-    """All messages if they fit the budget, in BSON bytes, else the newest that do.
+    """The newest messages, as many as fit the budget, in BSON bytes.
 
     Raises:
         Moved: the conversation changed since its document was read.
     """
-    if not has_segments(conversation):
-        return living(number(conversation["messages"], conversation["tail_seq"]))
-    if conversation["message_bytes"] <= budget:
-        return living(await _read_whole(actor, conversation))
     newest_first = _walk_back(actor, conversation, conversation["next_seq"])
     return (await _take(newest_first, budget=budget))[0][::-1]
 

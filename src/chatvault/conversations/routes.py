@@ -64,7 +64,7 @@ def answer(shown: Shown, *, status: int = 200) -> web.Response:
     headers = {"ETag": etag(conversation["version"])}
     if status == 201:  # noqa: PLR2004  # Created
         headers["Location"] = path
-    if len(shown.messages) < conversation["total_messages"]:
+    if shown.is_truncated:
         oldest = shown.messages[0][0] if shown.messages else conversation["next_seq"]
         headers["Link"] = f'<{path}/messages?before={oldest}>; rel="prev"'
     return json_response(conversation_wire(shown), status=status, headers=headers)

@@ -40,6 +40,7 @@ def extend(last: Raw | None, moved: list[Raw]) -> tuple[list[SegmentWrite], list
         "length": len(taken),
         "living": sum(map(is_living, taken)),
         "bytes": sum(map(size_of, taken)),
+        "version": 1,
     }
     mine = {"_id": last["_id"], "user_id": last["user_id"], "length": last["length"]}
     update = {"$push": {"messages": {"$each": taken}}, "$inc": grown}
@@ -102,7 +103,7 @@ def put(segment: Raw, index: int, message: Raw, *, died: bool) -> tuple[list[Seg
     }
     update = {
         "$set": {f"messages.{index}": message},
-        "$inc": {"bytes": grown, "living": -int(died)},
+        "$inc": {"bytes": grown, "living": -int(died), "version": 1},
     }
     return [UpdateOne(mine, update)], False
 
@@ -117,4 +118,5 @@ def _cut_anew(segment: Raw) -> list[SegmentWrite]:
     )
     kept = {name: first[name] for name in ("length", "living", "bytes", "messages")}
     mine = {"_id": segment["_id"], "user_id": segment["user_id"], "length": segment["length"]}
-    return [UpdateOne(mine, {"$set": kept}), *(InsertOne(other) for other in others)]
+    update = {"$set": kept, "$inc": {"version": 1}}
+    return [UpdateOne(mine, update), *(InsertOne(other) for other in others)]

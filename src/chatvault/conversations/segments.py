@@ -3,11 +3,13 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from operator import itemgetter
 from typing import Any, ClassVar
 
 import bson
 from beanie import Document
 from bson import ObjectId
+from cachetools import LRUCache
 from pymongo import IndexModel
 from pymongo.asynchronous.collection import AsyncCollection
 
@@ -22,9 +24,13 @@ MAX_LENGTH = 256
 TAIL_LENGTH = 48
 TAIL_BYTES = 128 * 1024
 TAIL_KEPT = 16
+# What of them is kept in memory as JSON, in a process; and about what keeping one takes beside.
+RENDERED_BYTES = 32 * 1024 * 1024
+OVERHEAD = 512
 MAX_BYTES = 256 * 1024
 
 
+START = itemgetter("start")
 # An owner and a generation.
 Whose = tuple[ObjectId, ObjectId]
 # The same, where in the generation the wanted messages end, and how many are wanted.
@@ -55,6 +61,7 @@ class Segment(Document):
         length: how many messages lie here, removed ones included.
         living: how many of them live.
         bytes: their BSON size.
+        version: rises with every change.
     """
 
     user_id: Id
@@ -63,8 +70,11 @@ class Segment(Document):
     length: int
     living: int
     bytes: int
+    version: int = 0
     messages: list[Message]
 
+    rendered: ClassVar[LRUCache[Any, Any]]
+    heads: ClassVar[Batcher[Whose, list[Raw]]]
     reads: ClassVar[Batcher[Whose, list[Raw]]]
     ends: ClassVar[Batcher[End, list[Raw]]]
 
@@ -87,7 +97,12 @@ class Segment(Document):
 
     @classmethod
     def bind_reads(cls) -> None:
-        """Let reads share queries, for as long as the class is bound to its database."""
+        """Let reads share queries, for as long as the class is bound to its database.
+
+        What was rendered is forgotten, too: it may come of another database.
+        """
+        cls.rendered = LRUCache(RENDERED_BYTES, getsizeof=lambda each: len(each.json) + OVERHEAD)
+        cls.heads = Batcher(cls._find_heads, max_size=32, concurrency=2)
         cls.reads = Batcher(cls._find_many, max_size=32, concurrency=2)
         cls.ends = Batcher(cls._find_ends, max_size=32, concurrency=2)
 
@@ -97,12 +112,26 @@ class Segment(Document):
         return await cls.reads.submit((actor.owner_id, generation))
 
     @classmethod
+    async def find_heads_of(cls, actor: Actor, generation: ObjectId) -> list[Raw]:
+        """The same without their messages."""
+        return await cls.heads.submit((actor.owner_id, generation))
+
+    @classmethod
     async def _find_many(cls, wanted: list[Whose]) -> list[list[Raw]]:
+        return await cls._find(wanted, {})
+
+    @classmethod
+    async def _find_heads(cls, wanted: list[Whose]) -> list[list[Raw]]:
+        return await cls._find(wanted, {"messages": False})
+
+    @classmethod
+    async def _find(cls, wanted: list[Whose], projection: Raw) -> list[list[Raw]]:
         pairs = [{"user_id": owner, "generation": each} for owner, each in dict.fromkeys(wanted)]
+        query = {"$or": pairs} if pairs[1:] else pairs[0]
         runs: dict[Whose, list[Raw]] = {pair: [] for pair in wanted}
-        async for segment in cls.for_reading().find({"$or": pairs} if pairs[1:] else pairs[0]):
+        async for segment in cls.for_reading().find(query, projection):
             runs[segment["user_id"], segment["generation"]].append(segment)
-        return [runs[pair] for pair in wanted]
+        return [sorted(runs[pair], key=START) for pair in wanted]
 
     @classmethod
     async def find_end_of(

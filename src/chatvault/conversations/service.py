@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from bson import ObjectId
@@ -20,7 +21,8 @@ from chatvault.conversations.lane import Lane
 from chatvault.conversations.listing import LIST_BYTES, SURE_BYTES, show_list
 from chatvault.conversations.models import Conversation, Raw, Status
 from chatvault.conversations.preconditions import Precondition
-from chatvault.conversations.reading import WHOLE_BYTES, Shown, read_newest, steadily
+from chatvault.conversations.reading import Shown, steadily
+from chatvault.conversations.rendering import show
 from chatvault.conversations.schemas import (
     ConversationCreate,
     ConversationPatch,
@@ -120,11 +122,7 @@ async def read_back(actor: Actor, *, conversation_id: ObjectId) -> Shown:
     Raises:
         NotFound: it was deleted since.
     """
-
-    async def read(conversation: Raw) -> Shown:
-        return Shown(conversation, await read_newest(actor, conversation, WHOLE_BYTES))
-
-    return await steadily(actor, conversation_id, read)
+    return await steadily(actor, conversation_id, partial(show, actor))
 
 
 async def list_page(

@@ -2,9 +2,12 @@
 
 from operator import itemgetter
 
+import orjson
+
 from chatvault.agents.models import DEFAULT_AGENT_ID
 from chatvault.conversations.models import SUMMARY_FIELDS, Conversation, Raw
 from chatvault.conversations.reading import Placed, Shown
+from chatvault.encoding import to_json
 
 # What conversations lack that were stored before agents came.
 ABSENT: Raw = {
@@ -53,6 +56,13 @@ def summary_wire(stored: Raw) -> Raw:
 def conversation_wire(shown: Shown) -> Raw:
     """A stored conversation as it is shown with its messages."""
     wire = summary_wire(shown.conversation)
-    wire["messages"] = messages_wire(shown.messages)
-    wire["messages_truncated"] = len(shown.messages) < shown.conversation["total_messages"]
+    messages = messages_wire(shown.messages)
+    wire["messages"] = _after(shown.older, messages) if shown.older else messages
+    wire["messages_truncated"] = shown.is_truncated
     return wire
+
+
+def _after(older: bytes, messages: list[Raw]) -> orjson.Fragment:
+    """Messages behind some that are JSON already."""
+    parts = (older, to_json(messages)[1:-1]) if messages else (older,)
+    return orjson.Fragment(b"[" + b",".join(parts) + b"]")

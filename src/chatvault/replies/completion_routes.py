@@ -11,6 +11,7 @@ from aiohttp import web
 from chatvault.actor import Actor
 from chatvault.agents.models import ModelNotConfigured
 from chatvault.audit.actions import Action
+from chatvault.encoding import to_json
 from chatvault.errors import ChatvaultError, ConversationArchived, NotFound, Throttled
 from chatvault.idempotency import KeyReused
 from chatvault.replies import errors
@@ -20,7 +21,7 @@ from chatvault.replies.routes import DESK, EVENT_STREAM, STREAM_HEADERS
 from chatvault.replies.schemas import CompletionIn, ConversationHeaders, GpuOut, ModelOut
 from chatvault.replies.spoken import Said
 from chatvault.routing import Routes
-from chatvault.web import RepeatHeaders, json_response, repeat_of, to_json
+from chatvault.web import RepeatHeaders, json_response, repeat_of
 
 MODELS = web.AppKey("models", Models)
 REFUSALS = (

@@ -11,6 +11,7 @@ from chatvault.agents.models import AgentNotFound, ModelNotConfigured
 from chatvault.audit.actions import Action
 from chatvault.conversations.models import Raw
 from chatvault.conversations.schemas import ConversationPath
+from chatvault.encoding import to_json
 from chatvault.errors import ChatvaultError, ConversationArchived, MessageIdTaken, Throttled
 from chatvault.idempotency import KeyReused
 from chatvault.replies import background, errors, service
@@ -27,7 +28,7 @@ from chatvault.replies.schemas import (
     SummaryOut,
 )
 from chatvault.routing import Routes
-from chatvault.web import RepeatHeaders, json_response, repeat_of, to_json
+from chatvault.web import RepeatHeaders, json_response, repeat_of
 
 EVENT_STREAM = "text/event-stream"
 STREAM_HEADERS = {"Content-Type": EVENT_STREAM, "X-Accel-Buffering": "no"}

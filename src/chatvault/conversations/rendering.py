@@ -1,0 +1,101 @@
+"""The messages in segments as JSON, kept in memory: they are read often and seldom change."""
+
+from dataclasses import dataclass
+from typing import Self
+
+from bson import ObjectId
+
+from chatvault.actor import Actor
+from chatvault.conversations.models import Raw
+from chatvault.conversations.reading import (
+    WHOLE_BYTES,
+    Moved,
+    Shown,
+    has_segments,
+    living,
+    number,
+    read_newest,
+)
+from chatvault.conversations.segments import Segment
+from chatvault.conversations.wire import messages_wire
+from chatvault.encoding import to_json
+
+# Which state of which segment.
+Key = tuple[ObjectId, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Older:
+    """The living messages that lie in segments.
+
+    Attributes:
+        json: the messages one after another, with commas between; empty where there is none.
+        count: how many they are.
+    """
+
+    json: bytes = b""
+    count: int = 0
+
+    @classmethod
+    def join(cls, parts: list[Self]) -> Self:
+        """Several runs as one."""
+        return cls(b",".join(part.json for part in parts if part.json), sum(p.count for p in parts))
+
+
+async def show(actor: Actor, conversation: Raw) -> Shown:
+    """A conversation with all its messages if they fit an answer, else with the newest.
+
+    Raises:
+        Moved: the conversation changed since its document was read.
+    """
+    tail = living(number(conversation["messages"], conversation["tail_seq"]))
+    if not has_segments(conversation):
+        return Shown(conversation, tail)
+    if conversation["message_bytes"] > WHOLE_BYTES:
+        return Shown(conversation, await read_newest(actor, conversation, WHOLE_BYTES))
+    older = await render_older(actor, conversation)
+    return Shown(conversation, tail, older.json, older.count)
+
+
+async def render_older(actor: Actor, conversation: Raw) -> Older:
+    """All living messages in a conversation's segments.
+
+    Which segments there are, and in which state, is asked each time, by owner; only what they
+    hold is remembered.
+
+    Raises:
+        Moved: the conversation changed since its document was read.
+    """
+    generation, first = conversation["generation"], conversation["first_seq"]
+    heads = await Segment.find_heads_of(actor, generation)
+    known = [Segment.rendered.get(_key(head)) for head in heads]
+    if None not in known:
+        _check(heads, conversation)
+        return Older.join([each for each in known if each is not None])
+    segments = await Segment.find_all_of(actor, generation)
+    _check(segments, conversation)
+    return Older.join([_render(segment, first) for segment in segments])
+
+
+def _key(segment: Raw) -> Key:
+    # What was stored before segments counted their changes has none.
+    return segment["_id"], segment.get("version", 0)
+
+
+def _check(segments: list[Raw], conversation: Raw) -> None:
+    """Raise where these are not just the messages before the tail, without a gap."""
+    place = 0
+    for segment in segments:
+        if segment["start"] != place:
+            raise Moved
+        place += segment["length"]
+    if place != conversation["tail_seq"] - conversation["first_seq"]:
+        raise Moved
+
+
+def _render(segment: Raw, first: int) -> Older:
+    placed = living(number(segment["messages"], first + segment["start"]))
+    rendered = Older(to_json(messages_wire(placed))[1:-1], len(placed))
+    if len(rendered.json) <= Segment.rendered.maxsize:
+        Segment.rendered[_key(segment)] = rendered
+    return rendered

@@ -16,7 +16,14 @@ from chatvault.audit.actions import Action
 from chatvault.audit.models import AuditEntry, Entry
 from chatvault.conversations.draft import Draft, Located, Stalled, Write
 from chatvault.conversations.models import BY_ID, Conversation, Raw
-from chatvault.conversations.segments import Retired, Revision, Segment, is_living
+from chatvault.conversations.segments import (
+    MAX_LENGTH,
+    START,
+    Retired,
+    Revision,
+    Segment,
+    is_living,
+)
 from chatvault.errors import Busy, ChatvaultError
 from chatvault.idempotency import IdempotencyRecord, Repeatable
 
@@ -157,10 +164,14 @@ class Group:
                 if (key in whole) is edited
             ]
             await self._look_in_segments(rest, whole=edited)
+        moving = [
+            heads[key]
+            for key, some in wanted.items()
+            if key in heads and any(change.needs_last_segment for change in some)
+        ]
+        newest = await self._read_newest_segments(moving)
         for key, some in wanted.items():
-            last = None
-            if key in heads and any(change.needs_last_segment for change in some):
-                last = await self._read_last_segment(heads[key])
+            last = newest.get(heads[key]["generation"]) if key in heads else None
             owner_id = some[0].actor.owner_id
             self.drafts[key] = Draft(owner_id, heads.get(key), known.get(key), last, older.get(key))
 
@@ -262,15 +273,26 @@ class Group:
             [each["id"] for each in segment["messages"] if is_living(each)][-1] if segment else None
         )
 
-    async def _read_last_segment(self, head: Raw) -> Raw | None:
-        if head["tail_seq"] == head["first_seq"]:
-            return None
-        return await Segment.get_pymongo_collection().find_one(
-            {"user_id": head["user_id"], "generation": head["generation"]},
-            {"messages": False},
-            sort=[("start", -1)],
-            session=self._session,
+    async def _read_newest_segments(self, heads: list[Raw]) -> dict[ObjectId, Raw]:
+        """The newest segments by generation, without their messages, with one query for all."""
+        ends = [(head, head["tail_seq"] - head["first_seq"]) for head in heads]
+        clauses = [
+            {
+                "user_id": head["user_id"],
+                "generation": head["generation"],
+                "start": {"$gte": end - MAX_LENGTH, "$lt": end},
+            }
+            for head, end in ends
+            if end
+        ]
+        if not clauses:
+            return {}
+        query = {"$or": clauses} if clauses[1:] else clauses[0]
+        found = Segment.get_pymongo_collection().find(
+            query, {"messages": False}, session=self._session
         )
+        segments = await found.to_list()
+        return {each["generation"]: each for each in sorted(segments, key=START)}
 
     async def _recall(self) -> None:
         """Find the answers that were given before to requests with the same key."""

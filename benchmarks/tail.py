@@ -17,6 +17,7 @@ from chatvault.actor import Actor, Door, Role
 from chatvault.audit.keys import load_key_ring
 from chatvault.conversations import draft, messages, reading, segments, service
 from chatvault.conversations.lane import Lane
+from chatvault.conversations.listing import LIST_BYTES, show_list
 from chatvault.conversations.models import Conversation
 from chatvault.conversations.schemas import ConversationCreate, MessageIn
 from chatvault.database import connect
@@ -47,7 +48,7 @@ async def append_for_a_while(actor: Actor, lane: Lane, ids: list[ObjectId]) -> f
 
 
 async def read_for_a_while(actor: Actor, ids: list[ObjectId]) -> tuple[float, float]:
-    """Milliseconds to read the newest 50 messages, and to list all conversations."""
+    """Milliseconds to read the newest 50 messages, and to list all conversations with them."""
     newest, lists = [], []
     for conversation_id in ids:
         began = time.perf_counter()
@@ -59,7 +60,8 @@ async def read_for_a_while(actor: Actor, ids: list[ObjectId]) -> tuple[float, fl
         newest.append(time.perf_counter() - began)
     for _ in range(10):
         began = time.perf_counter()
-        await Conversation.list_raw(actor, which={}, limit=50, offset=0)
+        heads, _ = await Conversation.list_raw(actor, which={}, limit=50, offset=0)
+        await show_list(actor, heads, LIST_BYTES)
         lists.append(time.perf_counter() - began)
     return statistics.median(newest) * 1000, statistics.median(lists) * 1000
 

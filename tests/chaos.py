@@ -166,16 +166,18 @@ class Writer:
         self.tally.own[self.own].append(name)
 
 
-async def rage(data_dir: Path, seconds: float, *, pause: float = 3.0) -> Tally:
+async def rage(data_dir: Path, seconds: float, *, pause: float = 3.0, workers: int = 1) -> Tally:
     """Let writers write and kill the service now and then; afterwards check all that is there.
 
     Args:
         data_dir: the service's.
         seconds: for how long.
         pause: at most so long between two kills.
+        workers: how many processes answer; then it is their supervisor that is killed.
     """
     tally = Tally()
-    with Service(data_dir, log_level="error") as service:
+    several = ("--workers", str(workers)) if workers > 1 else ()
+    with Service(data_dir, *several, log_level="error") as service:
         async with service.browser() as browser:
             await service.sign_in(browser)
             homes = []
@@ -242,9 +244,12 @@ def main() -> None:
     """Run for as many minutes as wanted."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=5.0)
-    minutes = parser.parse_args().minutes
+    parser.add_argument("--workers", type=int, default=1)
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
-        tally = asyncio.run(rage(Path(place) / "data", minutes * 60))
+        tally = asyncio.run(
+            rage(Path(place) / "data", options.minutes * 60, workers=options.workers)
+        )
     print(f"{tally.kills} kills, {tally.acknowledged} messages, all of them once")  # noqa: T201
     print(", ".join(f"{name}: {count}" for name, count in tally.seen.most_common()))  # noqa: T201
 

@@ -18,6 +18,7 @@ from chatvault.conversations.draft import Draft
 from chatvault.conversations.group import Change, Conflicted, Group
 from chatvault.conversations.headers import LANE
 from chatvault.conversations.lane import MAX_ATTEMPTS, Lane
+from chatvault.conversations.models import Conversation
 from chatvault.conversations.preconditions import Precondition
 from chatvault.conversations.schemas import (
     ConversationCreate,
@@ -245,6 +246,32 @@ class TestOneFails:
             False,
         ]
         assert (await stored(database, begun)).contents == ["a", "c"]
+
+    async def test_a_group_reads_nothing_that_its_owner_did_not_ask_for(
+        self, actor: Actor, lane: Lane, database: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        other = somebody()
+        mine, theirs = await start(actor, lane), await start(other, lane)
+        read: list[dict[str, Any]] = []
+        collection = Conversation.get_pymongo_collection()
+        find = type(collection).find
+
+        def watched(self: Any, query: Any, *args: Any, **options: Any) -> Any:
+            read.append(query)
+            return find(self, query, *args, **options)
+
+        monkeypatch.setattr(type(collection), "find", watched)
+        await asyncio.gather(
+            *(append(actor, lane, each, "x") for each in (mine, theirs)),
+            append(other, lane, mine, "y"),
+            return_exceptions=True,
+        )
+        [query] = [each for each in read if "_id" in each]
+        monkeypatch.undo()
+
+        # Both owners and both conversations are named, and only the pairs that were asked for.
+        found = await database.conversations.find(query, {"user_id": True}).to_list()
+        assert [(each["user_id"], each["_id"]) for each in found] == [(actor.user_id, mine)]
 
     @pytest.mark.parametrize("place", [0, 3, 6])
     async def test_a_fault_of_ours_fails_alone(

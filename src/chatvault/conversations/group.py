@@ -197,9 +197,8 @@ class Group:
         query: Raw = {"$or": list(keys.values())}
         hint = None
         if all(name == "_id" for _, name, _ in keys):
-            # MongoDB would plan each clause on its own. A conversation of one owner that another
-            # asked for is found so, too, but is no key.
-            query = {
+            # With the clauses alone, MongoDB would plan each of them on its own.
+            query |= {
                 "_id": {"$in": list({conversation_id for *_, conversation_id in keys})},
                 "user_id": {"$in": list({owner_id for owner_id, *_ in keys})},
             }

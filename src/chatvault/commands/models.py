@@ -82,9 +82,11 @@ class Command(Document):
         return await cls.get_pymongo_collection().find_one(query)
 
     @classmethod
-    async def list_raw(cls, actor: Actor, conversation_id: ObjectId, limit: int) -> list[Raw]:
+    async def list_raw(
+        cls, actor: Actor, conversation_id: ObjectId, limit: int, **more: Any
+    ) -> list[Raw]:
         """The newest commands of a conversation, the newest first."""
-        query = cls.owned_by(actor, conversation_id=conversation_id)
+        query = cls.owned_by(actor, conversation_id=conversation_id, **more)
         found = cls.get_pymongo_collection().find(query).sort("_id", -1).limit(limit)
         return await found.to_list()
 

@@ -47,9 +47,7 @@ class Server:
         log_path: takes what a program writes to its standard error, after what is there.
     """
 
-    def __init__(
-        self, name: str, settings: McpServer, *, timeout: float, log_path: Path
-    ) -> None:  # seconds, as everywhere
+    def __init__(self, name: str, settings: McpServer, *, timeout: float, log_path: Path) -> None:
         self.name = name
         self.transport = "stdio" if settings.command else "http"
         self.state = ServerState.CONNECTING
@@ -192,9 +190,7 @@ class Servers:
         log_dir: takes what the programs write to their standard error.
     """
 
-    def __init__(
-        self, settings: Mapping[str, McpServer], *, timeout: float, log_dir: Path
-    ) -> None:  # seconds, as everywhere
+    def __init__(self, settings: Mapping[str, McpServer], *, timeout: float, log_dir: Path) -> None:
         self._servers = {
             name: Server(name, each, timeout=timeout, log_path=log_dir / f"{name}.log")
             for name, each in settings.items()

@@ -62,7 +62,8 @@ async def list_commands(
     Raises:
         NotFound: the actor has no such conversation.
     """
-    stored = await Command.list_raw(actor, conversation_id, MAX_LISTED)
+    so_far = {} if status is None else {"status": status.value}
+    stored = await Command.list_raw(actor, conversation_id, MAX_LISTED, **so_far)
     ids = [each["message_id"] for each in stored]
 
     async def read(conversation: Raw) -> list[Placed]:
@@ -72,11 +73,8 @@ async def list_commands(
     carried = {
         command["id"]: command for _, each in messages for command in each.get("commands", ())
     }
-    shown = [
-        _shown(each, carried[each["_id"]])
-        for each in stored
-        if each["_id"] in carried and status in {None, carried[each["_id"]]["status"]}
-    ]
+    # Those of a message that is gone are shown no more.
+    shown = [_shown(each, carried[each["_id"]]) for each in stored if each["_id"] in carried]
     entry = audit.entry(
         actor, Action.COMMAND_LIST, conversation_id, details={"commands": len(shown)}
     )

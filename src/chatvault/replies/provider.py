@@ -81,9 +81,7 @@ class Models:
         timeout: seconds to wait for the next word.
     """
 
-    def __init__(
-        self, providers: Mapping[str, Provider], *, timeout: float
-    ) -> None:  # of the client
+    def __init__(self, providers: Mapping[str, Provider], *, timeout: float) -> None:
         self._providers = providers
         self._timeout = timeout
         self._clients: dict[str, Any] = {}

@@ -78,11 +78,6 @@ class Change(Generic[T]):
         """What two changes of the same conversation share."""
         return (self.actor.owner_id, *self.where)
 
-    @property
-    def filter(self) -> Raw:
-        """The conversation, if it is the actor's."""
-        return Conversation.owned_by(self.actor, **dict([self.where]))
-
 
 class Group:
     """Some changes that one transaction carries; made anew for each try.
@@ -193,16 +188,13 @@ class Group:
                 "$filter": {"input": "$messages", "cond": {"$in": ["$$this.id", ids]}}
             }
             projection["ids"] = "$messages.id"
-        keys = {change.key: change.filter for change in changes}
-        query: Raw = {"$or": list(keys.values())}
-        hint = None
-        if all(name == "_id" for _, name, _ in keys):
-            # With the clauses alone, MongoDB would plan each of them on its own.
-            query |= {
-                "_id": {"$in": list({conversation_id for *_, conversation_id in keys})},
-                "user_id": {"$in": list({owner_id for owner_id, *_ in keys})},
-            }
-            hint = BY_ID
+        # By owner, as MongoDB plans each clause on its own.
+        asked: dict[tuple[ObjectId, str], list[Any]] = {}
+        for owner_id, name, value in (keys := {change.key for change in changes}):
+            asked.setdefault((owner_id, name), []).append(value)
+        clauses = [{"user_id": owner, name: {"$in": each}} for (owner, name), each in asked.items()]
+        query = {"$or": clauses} if clauses[1:] else clauses[0]
+        hint = BY_ID if all(name == "_id" for _, name in asked) else None
         found = Conversation.get_pymongo_collection().find(
             query, projection, session=self._session, hint=hint
         )

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from pydantic import SecretStr
 
@@ -180,6 +181,23 @@ class TestStdio:
         await until(lambda: server.state is ServerState.CONNECTED)
         await asyncio.sleep(0.3)
         assert notes.lines == ["die"]
+
+    @pytest.mark.parametrize(
+        "error",
+        [anyio.ClosedResourceError(), anyio.BrokenResourceError(), RuntimeError(), OSError()],
+    )
+    async def test_does_not_know_what_became_of_a_call_that_broke_off(
+        self, connect: Any, lab: McpServer, monkeypatch: pytest.MonkeyPatch, error: Exception
+    ) -> None:
+        found = await connect(lab=lab)
+        [server] = found
+
+        async def break_off(*_args: Any, **_kwargs: Any) -> None:
+            raise error
+
+        monkeypatch.setattr(server._client, "call_tool", break_off)
+
+        assert (await call(found, "lab__echo", text="x")).code == "connection_lost"
 
     async def test_asks_nobody_while_there_is_no_connection(
         self, connect: Any, lab: McpServer, notes: Notes

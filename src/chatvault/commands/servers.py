@@ -114,7 +114,8 @@ class Server:
         client = self._client
         if client is None:
             raise ServerUnavailable
-        import mcp  # noqa: PLC0415  # imported by now; named here only
+        import anyio  # noqa: PLC0415  # imported by now; named here only
+        import mcp  # noqa: PLC0415  # the same
         import mcp_types  # noqa: PLC0415  # the same
 
         try:
@@ -134,7 +135,10 @@ class Server:
         except TimeoutError:
             self._look.set()
             return TIMED_OUT
-        except (ValueError, OSError):
+        except (
+            *(ValueError, OSError, RuntimeError),
+            *(anyio.ClosedResourceError, anyio.BrokenResourceError),
+        ):
             self._look.set()
             return LOST
         return read_result(answer)

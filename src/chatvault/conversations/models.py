@@ -25,6 +25,7 @@ SUMMARY_FIELDS = (
 WITHOUT_ZONE: CodecOptions[Raw] = CodecOptions(tz_aware=False)
 # A statement that names the id and more has many indexes to choose from; this one is the best.
 BY_ID = "_id_"
+LISTED_AT_ONCE = 10_000
 DEFAULT_TITLE = "New Conversation"
 
 
@@ -169,12 +170,15 @@ class Conversation(Document):
 
         name = "conversations"
         indexes: ClassVar = [
-            IndexModel([("user_id", 1), ("updated_at", DESCENDING), ("_id", DESCENDING)]),
             IndexModel(
-                [("user_id", 1), ("status", 1), ("updated_at", DESCENDING), ("_id", DESCENDING)]
-            ),
-            IndexModel(
-                [("user_id", 1), ("agent_id", 1), ("updated_at", DESCENDING), ("_id", DESCENDING)]
+                [
+                    ("user_id", 1),
+                    ("updated_at", DESCENDING),
+                    ("_id", DESCENDING),
+                    ("status", 1),
+                    ("agent_id", 1),
+                ],
+                name="newest_first",
             ),
             IndexModel(
                 [("user_id", 1), ("source", 1)],
@@ -264,7 +268,9 @@ class Conversation(Document):
             for part in _listing_pipelines(*listing, tag={"$set": {"asked": number}}):
                 whole = {"coll": cls.Settings.name, "pipeline": part}
                 pipeline += [{"$unionWith": whole}] if pipeline else part
-        async for found in await cls.for_reading().aggregate(pipeline):
+        # All in one answer, as far as MongoDB lets it grow.
+        cursor = await cls.for_reading().aggregate(pipeline, batchSize=LISTED_AT_ONCE)
+        for found in await cursor.to_list():
             listing = asked[found.pop("asked")]
             if "total" in found:
                 totals[listing] = found["total"]

@@ -79,6 +79,7 @@ class Bench:
     yardsticks: Yardsticks
     writer: Account
     floor_writer: Account
+    bound_writer: Account
     ceiling_writer: Account
     seconds: float
     warmup: float

@@ -70,6 +70,7 @@ def stage(options: argparse.Namespace) -> Iterator[tuple[Bench, dict[str, Any]]]
                 yardsticks=yardsticks,
                 writer=writer,
                 floor_writer=yardsticks.imitate(service, writer, count),
+                bound_writer=yardsticks.imitate(service, writer, count),
                 ceiling_writer=yardsticks.imitate(service, writer, count),
                 seconds=1.0 if options.quick else 2.0,
                 warmup=0.5,

@@ -34,6 +34,9 @@ def _append(bench: Bench, name: str, connections: int, few: int | None = None) -
         "ceiling": bench.http(bench.ceiling, (connections, bare)),
         "floor": bench.floor("append", connections, below),
     }
+    if connections > 1 and not few:
+        # What coalescing could give at most: its ratio to the floor says what is possible here.
+        sides["coalesced"] = bench.floor("coalesced", connections, bench.bound_writer.targets)
     at_least = {"ceiling": 0.7} if connections == 1 else {"floor": 1.5}
     return bench.compare(name, connections, sides, at_least=None if few else at_least)
 

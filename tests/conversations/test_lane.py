@@ -14,10 +14,11 @@ from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.conversations import messages, service
 from chatvault.conversations.appended import Appended
+from chatvault.conversations.change import Change
 from chatvault.conversations.draft import Draft
-from chatvault.conversations.group import Change, Conflicted, Group
+from chatvault.conversations.group import Conflicted, Group
 from chatvault.conversations.headers import LANE
-from chatvault.conversations.lane import MAX_ATTEMPTS, Lane
+from chatvault.conversations.lane import FEW, MAX_ATTEMPTS, Lane
 from chatvault.conversations.models import Conversation
 from chatvault.conversations.preconditions import Precondition
 from chatvault.conversations.schemas import (
@@ -123,13 +124,30 @@ class TestQueue:
         for each in begun:
             assert len((await stored(database, each)).messages) == 50
 
-    async def test_what_arrives_at_the_same_moment_shares_even_the_first_group(
+    async def test_what_arrives_at_the_same_moment_is_shared_out_among_the_groups(
         self, actor: Actor, lane: Lane, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         begun = [await start(actor, lane) for _ in range(20)]
         sizes = watch_groups(monkeypatch)
         await asyncio.gather(*(append(actor, lane, each, "now") for each in begun))
-        assert sizes == [20]
+        assert sizes == [10, 10]
+
+    async def test_few_share_one_group(
+        self, actor: Actor, lane: Lane, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        begun = [await start(actor, lane) for _ in range(FEW)]
+        sizes = watch_groups(monkeypatch)
+        await asyncio.gather(*(append(actor, lane, each, "now") for each in begun))
+        assert sizes == [FEW]
+
+    async def test_changes_of_one_conversation_stay_together(
+        self, actor: Actor, lane: Lane, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        begun = [await start(actor, lane) for _ in range(2)]
+        sizes = watch_groups(monkeypatch)
+        posts = [append(actor, lane, begun[n % 2], str(n)) for n in range(30)]
+        await asyncio.gather(*posts)
+        assert sizes == [30]
 
     async def test_a_conversation_is_never_in_two_groups(
         self, actor: Actor, lane: Lane, monkeypatch: pytest.MonkeyPatch

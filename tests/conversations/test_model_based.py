@@ -323,7 +323,7 @@ class World:
         listed = await service.list_page(
             self.actor, self.recorder, status=None, limit=5, offset=0, with_messages=True
         )
-        [one] = listed.conversations
+        [one] = listed.whole
         assert [(seq, m["id"], m["content"]) for seq, m in one.messages] == expected
 
     # What goes wrong, and housekeeping.

@@ -410,6 +410,32 @@ class TestBounds:
             await problem(answer, 404, "not_found")
 
 
+class TestNewest:
+    async def test_are_read_at_once_from_however_many_segments(
+        self,
+        http: HttpClient,
+        alice: HttpClient,
+        long: dict[str, Any],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        assert http.app is not None
+        later = []
+
+        async def find(*_: Any, **__: Any) -> None:
+            later.append(True)
+
+        # What walks on after the first look at the segments.
+        monkeypatch.setattr(reading, "window", find)
+        for number in range(40, 50):
+            await alice.post(f"{at(long)}/messages", json=message(str(number)))
+            await http.app[LANE].drain()
+            for limit in (1, 5, 9, 14):
+                body = await page(alice, f"{at(long)}/messages?before=latest&limit={limit}")
+                wanted = [str(n) for n in range(number + 1 - limit, number + 1)]
+                assert contents(body) == wanted
+        assert not later
+
+
 class TestRaces:
     async def test_an_offset_is_right_though_messages_move_between_two_reads(
         self,

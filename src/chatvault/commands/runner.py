@@ -20,8 +20,8 @@ from chatvault.commands.errors import CommandNotFound, ServerUnavailable
 from chatvault.commands.models import LEASE, Command, Raw, Status
 from chatvault.commands.servers import Servers
 from chatvault.commands.tools import Result, read_arguments
+from chatvault.conversations.change import Change
 from chatvault.conversations.draft import Draft
-from chatvault.conversations.group import Change
 from chatvault.conversations.lane import Lane
 from chatvault.conversations.service import estimate
 from chatvault.database import transaction

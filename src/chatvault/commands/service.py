@@ -25,8 +25,8 @@ from chatvault.commands.runner import Job
 from chatvault.commands.toolbox import Toolbox
 from chatvault.commands.tools import TERMINAL, command_arguments
 from chatvault.conversations.appended import message_lives
+from chatvault.conversations.change import Change
 from chatvault.conversations.draft import Draft
-from chatvault.conversations.group import Change
 from chatvault.conversations.models import Conversation
 from chatvault.conversations.models import Status as ConversationStatus
 from chatvault.conversations.reading import Placed, find_messages, living, steadily

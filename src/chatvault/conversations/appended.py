@@ -7,8 +7,8 @@ from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from chatvault.actor import Actor
+from chatvault.conversations.change import Change
 from chatvault.conversations.draft import Draft
-from chatvault.conversations.group import Change
 from chatvault.conversations.lane import Lane
 from chatvault.conversations.models import Conversation, Raw
 from chatvault.conversations.reading import Placed, find_messages, living, steadily

@@ -13,13 +13,16 @@ from pymongo.errors import PyMongoError
 
 from chatvault.actor import Actor, Door
 from chatvault.audit.actions import Action
+from chatvault.conversations.change import Change, Key
 from chatvault.conversations.draft import Draft, Stalled
-from chatvault.conversations.group import Change, Group, Key
+from chatvault.conversations.group import Group
 from chatvault.database import explain, transaction
 from chatvault.errors import Busy, ChatvaultError, OutcomeUnknown, TooLarge
 
 T = TypeVar("T")
 MAX_ATTEMPTS = 8
+# So many are worth a group of their own beside another.
+FEW = 8
 log = structlog.get_logger()
 
 
@@ -86,7 +89,7 @@ class Lane:
     def _dispatch(self) -> None:
         self._is_due = False
         while self._waiting and len(self._running) < self._groups:
-            if self._running and len(self._waiting) < self._group_size // 2:
+            if self._running and len(self._waiting) < FEW:
                 # Few join the next group instead: the fewer the groups, the less work for all.
                 return
             group = self._pick()
@@ -99,19 +102,27 @@ class Lane:
             task.add_done_callback(partial(self._end, group))
 
     def _pick(self) -> list[Change[Any]]:
-        """The oldest waiting changes of conversations that no group has in flight."""
+        """The oldest waiting changes of conversations that no group has in flight.
+
+        Of few it takes a share, so that Python works for one group while MongoDB does for another;
+        but changes of the same conversation go together, as they would wait for each other.
+        """
         group: list[Change[Any]] = []
         passed: list[Change[Any]] = []
+        taken: set[Key] = set()
         size = 0
+        free = self._groups - len(self._running)
+        share = max(FEW, -(-len(self._waiting) // free))
         while self._waiting and len(group) < self._group_size:
             change = self._waiting[0]
             if group and size + change.size > self._group_bytes:
                 break
             self._waiting.popleft()
-            if change.key in self._busy:
+            if change.key in self._busy or (len(group) >= share and change.key not in taken):
                 passed.append(change)
             else:
                 group.append(change)
+                taken.add(change.key)
                 size += change.size
         self._waiting.extendleft(reversed(passed))
         return group

@@ -11,8 +11,8 @@ from chatvault.audit.actions import Action
 from chatvault.audit.recorder import Recorder
 from chatvault.conversations.appended import Appended, appended, repeatable_append, submit
 from chatvault.conversations.bulk import CARRIED_BYTES
+from chatvault.conversations.change import Change
 from chatvault.conversations.draft import Draft, Located
-from chatvault.conversations.group import Change
 from chatvault.conversations.lane import Lane
 from chatvault.conversations.models import Conversation, MessageRole, Raw
 from chatvault.conversations.preconditions import Precondition

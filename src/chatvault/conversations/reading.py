@@ -134,7 +134,7 @@ async def _walk_back(
         actor: whose they are.
         conversation: its document.
         end: the place to begin before.
-        most: if so many living ones are enough, the first run is cut to what is missing.
+        most: if so many living ones are enough, the first run has what is missing of them.
 
     Raises:
         Moved: the conversation changed since its document was read.
@@ -167,17 +167,21 @@ async def _walk_back(
 
 
 async def _read_end(actor: Actor, conversation: Raw, most: int) -> list[Placed]:
-    """Some of the newest messages before the tail, removed ones included; none if they moved."""
+    """The newest messages before the tail, removed ones included; none where they moved."""
     first, tail_seq = conversation["first_seq"], conversation["tail_seq"]
     found = await Segment.find_end_of(
         actor, conversation["generation"], end=tail_seq - first, most=most
     )
-    for segment in found:
+    place, newest_first = tail_seq, list[Placed]()
+    for segment in reversed(found):
         base = first + segment["start"] + segment["length"] - len(segment["messages"])
-        # One that took in some of the tail since may show nothing but that.
-        if base < tail_seq:
-            return number(segment["messages"], base)[: tail_seq - base]
-    return []
+        # One that took in some of the tail since shows more than is wanted, or nothing else.
+        run = number(segment["messages"], base)[: max(0, place - base)]
+        if not run or run[-1][0] != place - 1 or len(newest_first) >= most:
+            break
+        newest_first += reversed(run)
+        place = base
+    return newest_first[::-1]
 
 
 def number(messages: list[Raw], base: int) -> list[Placed]:

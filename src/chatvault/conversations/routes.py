@@ -90,9 +90,8 @@ async def list_conversations(
         offset=query.offset,
         with_messages=is_full,
     )
-    shown = page.conversations
     return json_response(
-        [conversation_wire(each) if is_full else summary_wire(each.conversation) for each in shown],
+        [*map(conversation_wire, page.whole)] if is_full else [*map(summary_wire, page.heads)],
         headers=page_links(request, limit=query.limit, offset=query.offset, total=page.total),
     )
 

@@ -91,11 +91,11 @@ class MessageIn(BaseModel):
             raise ValueError("only an assistant's message replaces another")
         return self
 
-    def to_stored(self, *, default_id: str, at: datetime) -> Raw:
-        """The message as it is embedded, still without its `seq`."""
+    def to_stored(self, at: datetime) -> Raw:
+        """The message as it is embedded, still without its `seq`; an id not given is made here."""
         extra = {key: value for key, value in (self.model_extra or {}).items() if key not in OURS}
         fields = {
-            "id": self.id or default_id,
+            "id": self.id or str(uuid.uuid4()),
             "role": self.role.value,
             "content": self.content,
             "timestamp": self.timestamp or at,
@@ -108,8 +108,8 @@ class MessageIn(BaseModel):
 
 
 def to_stored(messages: Sequence[MessageIn], at: datetime) -> list[Raw]:
-    """Messages as they are embedded; ids that are not given are made here."""
-    return [message.to_stored(default_id=str(uuid.uuid4()), at=at) for message in messages]
+    """Messages as they are embedded."""
+    return [message.to_stored(at) for message in messages]
 
 
 def _check_together(messages: list[MessageIn]) -> list[MessageIn]:

@@ -137,13 +137,14 @@ class Segment(Document):
     async def find_end_of(
         cls, actor: Actor, generation: ObjectId, *, end: int, most: int
     ) -> list[Raw]:
-        """The segments that the messages before `end` lie in, each with its newest messages.
+        """The segments that the newest messages before `end` lie in, oldest first.
 
         Args:
             actor: whose they are.
             generation: which ones.
             end: the place after the wanted messages, counted from the generation's beginning.
-            most: how many messages of a segment are needed; there may be more, for others.
+            most: how many messages are needed; each segment comes with so many of its newest, or,
+                for others, with more.
         """
         return await cls.ends.submit((actor.owner_id, generation, end, most))
 
@@ -153,16 +154,17 @@ class Segment(Document):
             {
                 "user_id": owner,
                 "generation": generation,
-                "start": {"$gte": end - MAX_LENGTH, "$lt": end},
-                "$expr": {"$gte": [{"$add": ["$start", "$length"]}, end]},
+                "start": {"$gt": end - most - MAX_LENGTH, "$lt": end},
+                "$expr": {"$gt": [{"$add": ["$start", "$length"]}, end - most]},
             }
-            for owner, generation, end in dict.fromkeys(each[:3] for each in wanted)
+            for owner, generation, end, most in dict.fromkeys(wanted)
         ]
         shown = dict.fromkeys(("user_id", "generation", "start", "length"), True)
         newest = {"messages": {"$slice": -max(most for *_, most in wanted)}}
         runs: dict[Whose, list[Raw]] = {each[:2]: [] for each in wanted}
         query = {"$or": clauses} if clauses[1:] else clauses[0]
-        async for segment in cls.for_reading().find(query, {**shown, **newest}):
+        found = await cls.for_reading().find(query, {**shown, **newest}).to_list()
+        for segment in sorted(found, key=START):
             runs[segment["user_id"], segment["generation"]].append(segment)
         return [runs[each[:2]] for each in wanted]
 

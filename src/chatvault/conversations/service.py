@@ -15,8 +15,8 @@ from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.audit.recorder import Recorder
 from chatvault.conversations.bulk import write_generation
+from chatvault.conversations.change import Change
 from chatvault.conversations.draft import Draft
-from chatvault.conversations.group import Change
 from chatvault.conversations.lane import Lane
 from chatvault.conversations.listing import LIST_BYTES, SURE_BYTES, show_list
 from chatvault.conversations.models import Conversation, Raw, Status
@@ -39,9 +39,15 @@ DELETE_BATCH = 100
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some conversations, and how many there are in all."""
+    """Some conversations, and how many there are in all.
 
-    conversations: list[Shown]
+    Attributes:
+        heads: their documents without messages.
+        whole: the same with messages, where those were asked for.
+    """
+
+    heads: list[Raw]
+    whole: list[Shown]
     total: int
 
 
@@ -142,14 +148,11 @@ async def list_page(
     which: Raw = {} if status is None else {"status": status.value}
     if agent_id is not None:
         which["agent_id"] = stored_agent_id(agent_id)
-    page, total = await Conversation.list_raw(actor, which=which, limit=limit, offset=offset)
-    if with_messages:
-        shown = await show_list(actor, page, LIST_BYTES)
-    else:
-        shown = [Shown(conversation, []) for conversation in page]
-    details = {"conversations": len(page)}
+    heads, total = await Conversation.list_raw(actor, which=which, limit=limit, offset=offset)
+    whole = await show_list(actor, heads, LIST_BYTES) if with_messages else []
+    details = {"conversations": len(heads)}
     await recorder.record(audit.entry(actor, Action.CONVERSATION_LIST, details=details))
-    return Page(shown, total)
+    return Page(heads, whole, total)
 
 
 async def count(actor: Actor, recorder: Recorder) -> int:

@@ -48,7 +48,11 @@ def messages_wire(messages: list[Placed]) -> list[Raw]:
 
 def summary_wire(stored: Raw) -> Raw:
     """A stored conversation as it is shown in a summary."""
-    known = dict(zip(_NAMES, _VALUES({**ABSENT, **stored}), strict=True))
+    try:
+        values = _VALUES(stored)
+    except KeyError:
+        values = _VALUES({**ABSENT, **stored})
+    known = dict(zip(_NAMES, values, strict=True))
     known["agent_id"] = known["agent_id"] or DEFAULT_AGENT_ID
     return known
 

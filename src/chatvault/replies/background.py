@@ -13,8 +13,8 @@ from chatvault.agents import service as agents
 from chatvault.agents.models import Offer
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
+from chatvault.conversations.change import Change
 from chatvault.conversations.draft import Draft
-from chatvault.conversations.group import Change
 from chatvault.conversations.lane import Lane
 from chatvault.conversations.models import DEFAULT_TITLE, Conversation, Raw
 from chatvault.conversations.reading import Placed, read_after, steadily

@@ -10,8 +10,8 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from chatvault.actor import Actor
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
+from chatvault.conversations.change import Change
 from chatvault.conversations.draft import Draft
-from chatvault.conversations.group import Change
 from chatvault.conversations.models import Conversation, Raw, Status
 from chatvault.conversations.schemas import stored_agent_id
 from chatvault.conversations.service import estimate

@@ -11,8 +11,8 @@ from chatvault.actor import Actor
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action, Outcome
 from chatvault.commands import proposing, steps
+from chatvault.conversations.change import Change
 from chatvault.conversations.draft import Draft, Located
-from chatvault.conversations.group import Change
 from chatvault.conversations.lane import Lane
 from chatvault.conversations.models import DEFAULT_TITLE
 from chatvault.conversations.service import estimate

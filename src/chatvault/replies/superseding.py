@@ -9,8 +9,8 @@ from chatvault.actor import Actor
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.commands import steps
+from chatvault.conversations.change import Change
 from chatvault.conversations.draft import Draft
-from chatvault.conversations.group import Change
 from chatvault.conversations.service import estimate
 from chatvault.fields import now
 from chatvault.idempotency import Repeatable

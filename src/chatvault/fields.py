@@ -38,7 +38,8 @@ Id = Annotated[
 
 def now() -> datetime:
     """The time in UTC, cut to the milliseconds that BSON keeps."""
-    return to_milliseconds(datetime.now(UTC))
+    value = datetime.now(UTC)
+    return value.replace(microsecond=value.microsecond // 1000 * 1000)
 
 
 def to_milliseconds(value: datetime) -> datetime:

@@ -3,8 +3,8 @@
 import asyncio
 import ipaddress
 import re
+import secrets
 import time
-import uuid
 from dataclasses import replace
 
 import aiohttp_session
@@ -56,7 +56,7 @@ async def context(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Give the request its id and its caller's address, and log how it ended."""
     started = time.perf_counter()
     given_id = request.headers.get(REQUEST_ID, "")
-    request_id = given_id if REQUEST_ID_PATTERN.fullmatch(given_id) else uuid.uuid4().hex
+    request_id = given_id if REQUEST_ID_PATTERN.fullmatch(given_id) else secrets.token_hex(16)
     address, request[SCHEME] = _client(request, request.app[SETTINGS].trusted_proxies)
     request[ACTOR] = Actor(
         door=Door.HTTP,
@@ -65,7 +65,8 @@ async def context(request: web.Request, handler: Handler) -> web.StreamResponse:
         user_agent=_user_agent(request),
         started=started,
     )
-    with structlog.contextvars.bound_contextvars(request_id=request_id):
+    bound = structlog.contextvars.bind_contextvars(request_id=request_id)
+    try:
         response = await handler(request)
         operation = operation_of(request)
         log.info(
@@ -75,6 +76,8 @@ async def context(request: web.Request, handler: Handler) -> web.StreamResponse:
             status=response.status,
             duration_ms=round((time.perf_counter() - started) * 1000, 1),
         )
+    finally:
+        structlog.contextvars.reset_contextvars(**bound)
     return response
 
 

@@ -1,6 +1,7 @@
 """Reading requests and writing answers: parsing, JSON, validators, pages."""
 
 import contextlib
+import functools
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any, TypeVar
 from urllib.parse import urlencode
@@ -70,9 +71,13 @@ def parse_headers(request: web.Request, model: type[M]) -> M:
     Raises:
         InvalidInput: one is wrong.
     """
-    names = [field.alias or name for name, field in model.model_fields.items()]
-    given = {name: request.headers[name] for name in names if name in request.headers}
+    given = {name: request.headers[name] for name in _aliases(model) if name in request.headers}
     return _validate(model, given, "header")
+
+
+@functools.cache
+def _aliases(model: type[BaseModel]) -> list[str]:
+    return [field.alias or name for name, field in model.model_fields.items()]
 
 
 async def parse_body(request: web.Request, model: type[M]) -> M:

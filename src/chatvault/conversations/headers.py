@@ -78,7 +78,7 @@ class AppendHeaders(RepeatHeaders):
     @property
     def minimal(self) -> bool:
         """Whether `return=minimal` is preferred."""
-        return any(MINIMAL.fullmatch(part) for part in self.prefer.split(","))
+        return any(map(MINIMAL.fullmatch, self.prefer.split(",")))
 
 
 class AsyncHeaders(RepeatHeaders):

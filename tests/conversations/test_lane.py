@@ -127,10 +127,10 @@ class TestQueue:
     async def test_what_arrives_at_the_same_moment_is_shared_out_among_the_groups(
         self, actor: Actor, lane: Lane, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        begun = [await start(actor, lane) for _ in range(20)]
+        begun = [await start(actor, lane) for _ in range(30)]
         sizes = watch_groups(monkeypatch)
         await asyncio.gather(*(append(actor, lane, each, "now") for each in begun))
-        assert sizes == [10, 10]
+        assert sizes == [15, 15]
 
     async def test_few_share_one_group(
         self, actor: Actor, lane: Lane, monkeypatch: pytest.MonkeyPatch

@@ -22,7 +22,7 @@ from chatvault.errors import Busy, ChatvaultError, OutcomeUnknown, TooLarge
 T = TypeVar("T")
 MAX_ATTEMPTS = 8
 # So many are worth a group of their own beside another.
-FEW = 8
+FEW = 12
 log = structlog.get_logger()
 
 

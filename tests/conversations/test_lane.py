@@ -198,6 +198,29 @@ class TestOrder:
         assert [each.total_messages for each in answers] == list(range(1, 101))
         assert (await stored(database, begun)).contents == [str(n) for n in range(100)]
 
+    async def test_repeats_are_recognised_among_what_is_new(
+        self, actor: Actor, lane: Lane, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        ids = [f"m{n}" for n in range(4)]
+        begun = [await start(actor, lane) for _ in range(3)]
+        for each in begun:
+            for message_id in ids:
+                await append(actor, lane, each, message_id, message_id)
+        sizes = watch_groups(monkeypatch)
+        # Of the first conversation two that are there, of the second one of two, of the third none.
+        wanted = [(0, "m1"), (0, "m3"), (1, "m2"), (1, "m9"), (2, "m8")]
+        answers = await asyncio.gather(
+            *(append(actor, lane, begun[which], each, each) for which, each in wanted)
+        )
+        assert sizes == [5]
+        assert [(each.repeated, each.messages[0][0]) for each in answers] == [
+            (1, 1),
+            (1, 3),
+            (1, 2),
+            (0, 4),
+            (0, 4),
+        ]
+
     async def test_a_delete_parts_what_came_before_from_what_comes_after(
         self, actor: Actor, lane: Lane, database: Any
     ) -> None:

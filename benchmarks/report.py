@@ -78,7 +78,9 @@ def show(rows: Iterable[Row], facts: dict[str, Any], before: dict[str, Any] | No
     console.print(
         "ratio: the first side's rate to this one's (by length: this one's median time to the"
         " first's)\ncores: those kept busy by generator or loop, mongod, server;"
-        f" ! = the generator above {SATURATED}"
+        f" ! = the generator above {SATURATED}\n"
+        "floor: the driver alone, a call each, one loop a connection; one by one: in one loop\n"
+        "coalesced: the driver alone, many in a transaction with their entries: none exceeds that"
     )
     for name, value in facts.items():
         console.print(f"{name}: {value}", markup=False)

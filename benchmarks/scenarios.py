@@ -35,6 +35,7 @@ def _append(bench: Bench, name: str, connections: int, few: int | None = None) -
         "floor": bench.floor("append", connections, below),
     }
     if connections > 1 and not few:
+        sides["one by one"] = bench.floor("append", 1, below)
         # What coalescing could give at most: its ratio to the floor says what is possible here.
         sides["coalesced"] = bench.floor("coalesced", connections, bench.bound_writer.targets)
     at_least = {"ceiling": 0.7} if connections == 1 else {"floor": 1.5}

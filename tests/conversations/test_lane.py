@@ -221,6 +221,28 @@ class TestOrder:
             (0, 4),
         ]
 
+    async def test_a_repeat_is_seen_by_whatever_name_the_conversation_goes(
+        self, actor: Actor, lane: Lane, database: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        begun = await start(actor, lane)
+        await append(actor, lane, begun, "x", "m0")
+        await database.conversations.update_one({"_id": begun}, {"$set": {"source": "here:1"}})
+        sizes = watch_groups(monkeypatch)
+
+        def looking(name: str, value: Any) -> Change[Any]:
+            return Change(
+                actor=actor,
+                action=Action.CONVERSATION_APPEND_MESSAGE,
+                where=(name, value),
+                decide=lambda draft: draft.find("m0"),
+                message_ids=frozenset({"m0"}),
+            )
+
+        names = [("_id", begun), ("source", "here:1")]
+        found = await asyncio.gather(*(lane.submit(looking(*each)) for each in names))
+        assert sizes == [2]
+        assert [each and each.message["content"] for each in found] == ["x", "x"]
+
     async def test_a_delete_parts_what_came_before_from_what_comes_after(
         self, actor: Actor, lane: Lane, database: Any
     ) -> None:

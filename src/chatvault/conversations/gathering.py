@@ -88,7 +88,9 @@ class Gathering:
         """Heads, with those of their embedded messages that the changes ask about."""
         heads = await self._read_heads(wanted, _one_of)
         # Few ask about one that is there; then a second look finds all of them and their places.
-        hit = [some for some in wanted if heads.get(some[0].key, {}).pop("messages", None)]
+        hit = [some for some in wanted if heads.get(some[0].key, {}).get("messages")]
+        for head in heads.values():
+            head.pop("messages", None)
         return heads | await self._read_heads(hit, _known)
 
     async def _read_heads(

@@ -55,6 +55,7 @@ def connect(url: str, settings: Settings) -> Client:
 
     Every operation gives up after the setting `mongodb_timeout`, in seconds.
     """
+    timeout_ms = int(settings.mongodb_timeout * 1000)
     return AsyncMongoClient(
         url,
         tz_aware=True,
@@ -63,7 +64,9 @@ def connect(url: str, settings: Settings) -> Client:
         readConcernLevel="majority",
         readPreference="primary",
         retryWrites=True,
-        timeoutMS=int(settings.mongodb_timeout * 1000),
+        timeoutMS=timeout_ms,
+        # Closing looks for a server too, and knows of no other limit.
+        serverSelectionTimeoutMS=timeout_ms,
         appname="chatvault",
     )
 

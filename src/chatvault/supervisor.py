@@ -134,8 +134,16 @@ def run_worker(settings: Settings, mongodb_url: str, listener: socket.socket) ->
 
     async def work() -> None:
         stopping = asyncio.Event()
+        loop = asyncio.get_running_loop()
         if parent is not None:
-            asyncio.get_running_loop().add_reader(parent.sentinel, stopping.set)
+            sentinel = parent.sentinel
+
+            def end() -> None:
+                # It stays readable, and would keep the loop busy until the end.
+                loop.remove_reader(sentinel)
+                stopping.set()
+
+            loop.add_reader(sentinel, end)
         await server.serve(settings, mongodb_url=mongodb_url, listener=listener, stopping=stopping)
 
     try:

@@ -71,5 +71,6 @@ class TestWorkers:
             until(lambda: len(workers_of(service)) == 2)
             workers = workers_of(service)
             service.kill()
-            until(lambda: not any(worker.is_running() for worker in workers))
+            # The driver itself would look for 30 s for a server to say good-bye to.
+            until(lambda: not any(worker.is_running() for worker in workers), seconds=25)
             until(lambda: processes_of(data_dir) == [])

@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 import pytest
+from bson import ObjectId
 
 from answers import wrong_fields
 from conftest import HttpClient
@@ -140,3 +141,24 @@ class TestList:
         await begin(alice)
         assert await (await bob.get("/conversations/stats/count")).json() == {"count": 0}
         assert await (await alice.get("/conversations/stats/count")).json() == {"count": 1}
+
+
+class TestIndex:
+    @pytest.mark.parametrize(
+        "which", [{}, {"status": "archived"}, {"agent_id": ObjectId("a" * 24)}]
+    )
+    async def test_one_gives_order_and_filter_alike(
+        self, alice: HttpClient, database: Any, which: dict[str, Any]
+    ) -> None:
+        begun = [await begin(alice) for _ in range(6)]
+        await database.conversations.update_one(
+            {"_id": ObjectId(begun[2]["id"])},
+            {"$set": {"status": "archived", "agent_id": ObjectId("a" * 24)}},
+        )
+        owner = ObjectId(begun[0]["user_id"])
+        found = database.conversations.find({"user_id": owner, **which})
+        explained = await found.sort([("updated_at", -1), ("_id", -1)]).explain()
+        assert '"SORT"' not in str(explained["queryPlanner"]["winningPlan"]).replace("'", '"')
+        assert "newest_first" in str(explained["queryPlanner"]["winningPlan"])
+        # What the filter leaves out is not even fetched.
+        assert explained["executionStats"]["totalDocsExamined"] == (1 if which else 6)

@@ -32,7 +32,7 @@ import uvloop  # noqa: E402  # the same
 from yarl import URL  # noqa: E402  # the same
 
 from processes import cpu_seconds  # noqa: E402  # the same
-from running import Service, ask, mongod_of, until  # noqa: E402  # the same
+from support.running import Service, ask, mongod_of, until  # noqa: E402  # the same
 
 TOKENS, PAUSE, FIRST_PAUSE = 100, 1 / 30, 0.3
 STAMP = re.compile(rb"(\d+\.\d{6}) ")

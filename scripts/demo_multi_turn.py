@@ -26,7 +26,7 @@ from aiohttp import web  # noqa: E402  # the same
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
-from twin import Act, Twin  # noqa: E402  # the same
+from support.twin import Act, Twin  # noqa: E402  # the same
 
 QUESTIONS = (
     "How do I make my slow API faster?",

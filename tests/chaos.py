@@ -18,8 +18,8 @@ import aiohttp
 from pymongo import AsyncMongoClient
 
 from chatvault.embedded import embedded_mongodb
-from running import Service, ask
-from stored import stored
+from support.running import Service, ask
+from support.stored import stored
 
 WRITERS = 16
 SHARED = 4

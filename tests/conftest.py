@@ -18,10 +18,10 @@ from chatvault.embedded import embedded_mongodb
 from chatvault.health import CLIENT
 from chatvault.settings import Settings
 from chatvault.web import SETTINGS
-from factories import PASSWORD, account
-from twin import Twin
+from support.factories import PASSWORD, account
+from support.twin import Twin
 
-pytest_plugins = ["commanding"]
+pytest_plugins = ["support.commanding"]
 
 HttpClient = TestClient[web.Request, web.Application]
 ClientFactory = Callable[..., Awaitable[HttpClient]]

@@ -34,7 +34,7 @@ from chatvault.openapi import build_document
 from chatvault.replies.models import Reply
 from chatvault.routing import Operation
 from conftest import HttpClient, SignIn
-from factories import PASSWORD, account, begin, message
+from support.factories import PASSWORD, account, begin, message
 
 ROOT = Path(chatvault.__file__).parent
 MODULES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py"))

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from chatvault.settings import Settings
-from commanding import Command
+from support.commanding import Command
 
 
 class TestSettings:

@@ -11,13 +11,13 @@ import pytest
 from aiohttp import ClientResponse
 from pydantic import SecretStr
 
-from answers import problem
 from chatvault.app import ROUTES
 from chatvault.settings import Provider, Settings
 from conftest import HttpClient
-from factories import begin, message
-from talking import ask, path_of, said, settled, until
-from twin import Act, Twin
+from support.answers import problem
+from support.factories import begin, message
+from support.talking import ask, path_of, said, settled, until
+from support.twin import Act, Twin
 
 KEY = {"Idempotency-Key": "once"}
 HELLO = {"messages": [{"role": "user", "content": "Hello"}]}

@@ -9,7 +9,7 @@ from chatvault.actor import Role
 from chatvault.app import ROUTES
 from chatvault.settings import Environment, Settings
 from conftest import HttpClient, SignIn
-from factories import PASSWORD
+from support.factories import PASSWORD
 
 OURS = "https://chat.example.org"
 FOREIGN = ("https://evil.example", "null", "http://[", "", "https://chat.example.org.evil.example")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-import programs
+from support import programs
 
 HELLO = {
     "jsonrpc": "2.0",

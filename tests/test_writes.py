@@ -24,12 +24,12 @@ from chatvault.importing.localstorage import CONVERSATIONS_KEY, SETTINGS_KEY, re
 from chatvault.settings import Provider, Settings
 from chatvault.web import RECORDER
 from conftest import HttpClient, SignIn
-from exports import SETTINGS, exported
-from factories import PASSWORD, account, begin, message
-from talking import settled
+from support.exports import SETTINGS, exported
+from support.factories import PASSWORD, account, begin, message
+from support.talking import settled
+from support.twin import Twin
+from support.watching import Watch, listen
 from test_architecture import AUDITED, CALLS, call, key_of, make_things
-from twin import Twin
-from watching import Watch, listen
 
 KEYED = {"Idempotency-Key": "once"}
 SAY = [{"role": "user", "content": "Hello"}]

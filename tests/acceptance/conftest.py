@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from running import Service
+from support.running import Service
 
 # A run in the background of a script begins with Ctrl-C ignored, and so would what it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -9,12 +9,12 @@ from typing import Any
 import aiohttp
 import pytest
 
-from running import Service, ask, chatvault
-from talking import EVENT_STREAM, events_of, next_event, until
-from tooling import Notes, commands_of
-from twin import Act, Twin
+from support.running import Service, ask, chatvault
+from support.talking import EVENT_STREAM, events_of, next_event, until
+from support.tooling import Notes, commands_of
+from support.twin import Act, Twin
 
-TOOLSERVER = Path(__file__).parent.parent / "toolserver.py"
+TOOLSERVER = Path(__file__).parent.parent / "support" / "toolserver.py"
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ import aiohttp
 import pytest
 from pymongo import MongoClient
 
-from appending import Appender, everything
 from chatvault.embedded import embedded_mongodb
-from running import Service, ask, mongod_of, processes_of
+from support.appending import Appender, everything
+from support.running import Service, ask, mongod_of, processes_of
 
 ROUNDS = int(os.environ.get("ACCEPTANCE_ROUNDS", "1"))
 SECONDS = float(os.environ.get("ACCEPTANCE_SECONDS", "1.5"))

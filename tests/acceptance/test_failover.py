@@ -12,9 +12,9 @@ from aiohttp.test_utils import unused_port
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
-from appending import Appender, everything
 from chatvault.embedded import find_mongod
-from running import Service, ask, until
+from support.appending import Appender, everything
+from support.running import Service, ask, until
 
 SECONDS = 2.0
 

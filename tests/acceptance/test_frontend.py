@@ -10,7 +10,7 @@ from typing import Any
 
 import aiohttp
 
-from running import PASSWORD, Service, ask
+from support.running import PASSWORD, Service, ask
 
 ORIGIN = "http://localhost:4174"
 METRICS = {

@@ -10,8 +10,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from exports import SETTINGS, as_stored, exported, shown
-from running import PASSWORD, Service, ask, chatvault, environment, processes_of, script
+from support.exports import SETTINGS, as_stored, exported, shown
+from support.running import PASSWORD, Service, ask, chatvault, environment, processes_of, script
 
 MIGRATE = "migrate_localStorage_to_mongodb.py"
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from running import Service, ask
+from support.running import Service, ask
 
 HOST = b"Host: x\r\n"
 LOGIN = b"POST /auth/login HTTP/1.1\r\n" + HOST

@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from running import Service, ask, mongod_of
+from support.running import Service, ask, mongod_of
 
 LIMIT = 6.5  # the default time limit of 5 s, and a slow machine
 

@@ -15,9 +15,9 @@ import pytest
 from pymongo import MongoClient
 
 from chatvault.embedded import embedded_mongodb
-from running import Service, ask, mongod_of
-from talking import EVENT_STREAM, Received, events_of, next_event, text_of
-from twin import Act, Twin
+from support.running import Service, ask, mongod_of
+from support.talking import EVENT_STREAM, Received, events_of, next_event, text_of
+from support.twin import Act, Twin
 
 
 def configured(data_dir: Path, twin: Twin, *arguments: str, **more: object) -> Service:

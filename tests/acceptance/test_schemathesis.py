@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from factories import message
-from running import PASSWORD, Service, ask, chatvault
+from support.factories import message
+from support.running import PASSWORD, Service, ask, chatvault
 
 SECONDS = int(os.environ.get("ACCEPTANCE_SCHEMATHESIS_SECONDS", "24"))
 CHECKS = (

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from running import Service, ask, chatvault, processes_of
+from support.running import Service, ask, chatvault, processes_of
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]  # it carries no annotations
 
-from appending import Appender, everything
-from running import Service, ask, processes_of, until
+from support.appending import Appender, everything
+from support.running import Service, ask, processes_of, until
 
 
 def workers_of(service: Service) -> list[psutil.Process]:

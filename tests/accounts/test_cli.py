@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from commanding import Command, Documents
+from support.commanding import Command, Documents
 
 CREATE = ("users", "create", "alice", "--email", "alice@example.com")
 

@@ -12,7 +12,7 @@ from chatvault.actor import Actor, Door, Role
 from chatvault.audit.recorder import Recorder
 from chatvault.errors import AlreadyTaken, Denied, NotFound
 from conftest import HttpClient, SignIn
-from factories import PASSWORD, account
+from support.factories import PASSWORD, account
 
 OPERATOR = Actor(door=Door.CLI)
 

@@ -9,7 +9,7 @@ from chatvault.accounts.passwords import PasswordHasher
 from chatvault.accounts.routes import HASHER
 from chatvault.actor import Actor, Door
 from conftest import HttpClient
-from factories import PASSWORD
+from support.factories import PASSWORD
 
 NEW = "another horse"
 

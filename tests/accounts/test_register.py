@@ -8,7 +8,7 @@ from aiohttp import web
 from chatvault.accounts.routes import HASHER
 from chatvault.settings import Registration, Settings
 from conftest import HttpClient, SignIn
-from factories import PASSWORD, account
+from support.factories import PASSWORD, account
 
 
 def wish(username: str = "bob", **changes: Any) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from chatvault.counters import CounterStorage
 from chatvault.errors import Throttled
 from chatvault.settings import Settings
 from conftest import HttpClient
-from factories import PASSWORD
+from support.factories import PASSWORD
 
 
 async def guess(

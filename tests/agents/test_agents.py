@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from answers import problem, wrong_fields
 from chatvault.actor import Role
 from chatvault.settings import InvalidSettings, Settings, describe, load_settings
 from conftest import HttpClient, SignIn
+from support.answers import problem, wrong_fields
 
 KEY = "sk-very-secret-key"
 REPEATED = {"Idempotency-Key": "once"}

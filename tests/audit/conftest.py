@@ -12,7 +12,7 @@ from chatvault.database import connect
 from chatvault.documents import bind_documents
 from chatvault.leases import Lease
 from chatvault.settings import Settings
-from sealing import Log
+from support.sealing import Log
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
-from answers import INSTANT
-from commanding import Command, Documents
+from support.answers import INSTANT
+from support.commanding import Command, Documents
 
 
 @pytest.fixture

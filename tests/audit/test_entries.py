@@ -8,7 +8,7 @@ import pytest
 from bson import ObjectId
 
 from conftest import HttpClient, SignIn
-from factories import PASSWORD, begin, message
+from support.factories import PASSWORD, begin, message
 
 FIELDS = {
     "_id", "at", "action", "outcome", "code", "door", "user_id", "role", "session_id",

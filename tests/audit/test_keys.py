@@ -23,7 +23,7 @@ from chatvault.audit.keys import (
 )
 from chatvault.audit.models import AuditEntry
 from chatvault.settings import Environment, Settings
-from sealing import entry
+from support.sealing import entry
 
 RING = KeyRing([bytes(range(32))])
 VALUES = st.recursive(
@@ -114,7 +114,9 @@ class TestMac:
         assert not RING.is_genuine(bson.encode(other.stamp(entry())))
 
     @pytest.mark.parametrize(
-        "raw", [b"", bson.encode({}), bson.encode({"_id": ObjectId(), "mac": b"x" * 32})]
+        "raw",
+        [b"", bson.encode({}), bson.encode({"_id": ObjectId(), "mac": b"x" * 32})],
+        ids=["no bytes", "empty", "of no key"],
     )
     def test_is_missed(self, raw: bytes) -> None:
         assert not RING.is_genuine(raw)

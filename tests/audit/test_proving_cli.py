@@ -14,10 +14,10 @@ from chatvault.audit.sealer import Sealer
 from chatvault.database import connect
 from chatvault.documents import bind_documents
 from chatvault.settings import Settings
-from commanding import DATABASE, Command, Documents
 from conftest import HttpClient
-from factories import begin
-from sealing import until
+from support.commanding import DATABASE, Command, Documents
+from support.factories import begin
+from support.sealing import until
 
 
 @pytest.fixture

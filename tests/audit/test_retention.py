@@ -12,7 +12,7 @@ from chatvault.audit.retention import announced_through, remove_expired
 from chatvault.audit.sealer import Sealer
 from chatvault.audit.verify import NotVerified, verify
 from chatvault.fields import now
-from sealing import Killed, Log, entry, running, until
+from support.sealing import Killed, Log, entry, running, until
 
 OLD = timedelta(days=40)
 

@@ -10,7 +10,7 @@ from chatvault.actor import Role
 from chatvault.audit.export import FORMULA_STARTS, lines
 from chatvault.audit.schemas import ExportFormat
 from conftest import HttpClient, SignIn
-from factories import begin, message
+from support.factories import begin, message
 
 PATH = "/admin/audit-logs"
 

@@ -21,7 +21,7 @@ from chatvault.documents import bind_documents
 from chatvault.embedded import embedded_mongodb
 from chatvault.fields import now
 from chatvault.settings import Settings
-from sealing import Killed, Log, entry, running, until
+from support.sealing import Killed, Log, entry, running, until
 
 LOST_TOKEN = {"_data": "8200000001"}
 OTHER = {"audit.gap", "audit.alert"}

@@ -19,7 +19,7 @@ from chatvault.audit.proofs import Checkpoint, check_pin, check_proof, find_chec
 from chatvault.audit.tree import hash_leaf
 from chatvault.audit.verify import NotVerified, find_block_since, verify
 from chatvault.fields import now
-from sealing import Log, entry
+from support.sealing import Log, entry
 
 
 @pytest.fixture(autouse=True)
@@ -218,7 +218,7 @@ class TestTampering:
     @pytest.mark.parametrize(
         "change",
         [
-            {"header.sealed_at": now()},
+            pytest.param({"header.sealed_at": now()}, id="header.sealed_at"),
             {"header.count": 2},
             {"header.previous": bytes(32)},
             {"header.extra": 1},

@@ -17,7 +17,7 @@ from chatvault.audit.verify import NotVerified, verify
 from chatvault.audit.watch import Alarm, Alert, Watch
 from chatvault.fields import now
 from chatvault.leases import Lease, release, take
-from sealing import Log, entry, running, until
+from support.sealing import Log, entry, running, until
 
 
 def failed_login(account: str = "a1", address: str = "192.0.2.1", **fields: Any) -> Entry:

@@ -12,10 +12,10 @@ from pydantic import SecretStr
 from chatvault.actor import Actor, Door, Role
 from chatvault.commands import permissions
 from chatvault.settings import McpServer, McpTool, Provider, Settings
-from tooling import Notes, free_port, settled_tools
-from twin import Twin
+from support.tooling import Notes, free_port, settled_tools
+from support.twin import Twin
 
-TOOLSERVER = Path(__file__).parent.parent / "toolserver.py"
+TOOLSERVER = Path(__file__).parent.parent / "support" / "toolserver.py"
 TERMINAL = {"run": McpTool(name="terminal_command", arguments={"place": "/srv"})}
 
 

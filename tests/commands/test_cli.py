@@ -2,7 +2,7 @@
 
 import pytest
 
-from commanding import Command, Documents
+from support.commanding import Command, Documents
 
 
 class TestTools:

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from answers import found, problem
 from conftest import HttpClient
-from factories import PASSWORD, begin, message
-from talking import EVENT_STREAM, ask, begin_stream, events_of, next_event, path_of, until
-from tooling import Grant, Notes, answered, commands_of, path_to, propose
-from twin import Act, Twin
+from support.answers import found, problem
+from support.factories import PASSWORD, begin, message
+from support.talking import EVENT_STREAM, ask, begin_stream, events_of, next_event, path_of, until
+from support.tooling import Grant, Notes, answered, commands_of, path_to, propose
+from support.twin import Act, Twin
 
 ECHO = ("lab__echo", '{"text": "hi"}')
 

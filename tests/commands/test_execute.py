@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from answers import found, problem
 from chatvault.app import SERVERS
 from conftest import HttpClient
-from factories import begin, message
-from talking import ask
-from tooling import Grant, Notes, commands_of
-from twin import Twin
+from support.answers import found, problem
+from support.factories import begin, message
+from support.talking import ask
+from support.tooling import Grant, Notes, commands_of
+from support.twin import Twin
 
 MESSAGE = message("Look at this", id="first")
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from answers import problem
 from conftest import HttpClient
-from tooling import Grant, Notes, path_to, propose, settled_tools
-from twin import Twin
+from support.answers import problem
+from support.tooling import Grant, Notes, path_to, propose, settled_tools
+from support.twin import Twin
 
 KEY = {"Idempotency-Key": "once"}
 ECHO = ("lab__echo", '{"text": "hi"}')

@@ -13,16 +13,16 @@ import anyio
 import pytest
 from pydantic import SecretStr
 
-import programs
 from chatvault.commands import servers
 from chatvault.commands.errors import ServerUnavailable
 from chatvault.commands.servers import Servers, ServerState
 from chatvault.commands.tools import TERMINAL, command_arguments
 from chatvault.settings import McpServer, McpTool
-from talking import until
-from tooling import Notes, free_port
+from support import programs
+from support.talking import until
+from support.tooling import Notes, free_port
 
-TOOLSERVER = Path(__file__).parent.parent / "toolserver.py"
+TOOLSERVER = Path(__file__).parent.parent / "support" / "toolserver.py"
 
 
 @pytest.fixture

@@ -5,11 +5,11 @@ from aiohttp import web
 
 from chatvault.conversations.headers import LANE
 from conftest import HttpClient
-from factories import begin, message
-from talking import ask, path_of
-from tooling import Grant, answered, path_to, propose
-from twin import Act, Twin
-from watching import Watch, listen
+from support.factories import begin, message
+from support.talking import ask, path_of
+from support.tooling import Grant, answered, path_to, propose
+from support.twin import Act, Twin
+from support.watching import Watch, listen
 
 ECHO = ("lab__echo", '{"text": "hi"}')
 

@@ -2,7 +2,7 @@ import asyncio
 from typing import Any
 
 from conftest import HttpClient
-from factories import begin, message
+from support.factories import begin, message
 
 
 class TestAppend:

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from answers import found, problem, wrong_fields
 from chatvault.conversations.headers import LANE
 from conftest import HttpClient
-from factories import begin, message
-from stored import large, stored, tiny_bounds
+from support.answers import found, problem, wrong_fields
+from support.factories import begin, message
+from support.stored import large, stored, tiny_bounds
 
 MEGABYTE = 1024 * 1024
 

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 from pymongo.errors import AutoReconnect
 
-from answers import found, problem
 from chatvault.conversations import bulk, messages, service
 from chatvault.conversations.appended import Appended
 from chatvault.conversations.headers import LANE
@@ -16,8 +15,9 @@ from chatvault.conversations.schemas import ConversationCreate, ConversationUpda
 from chatvault.conversations.segments import Segment
 from chatvault.errors import MessageIdTaken
 from conftest import HttpClient
-from factories import begin, message
-from stored import begin_large, large, somebody, stored, tiny_bounds
+from support.answers import found, problem
+from support.factories import begin, message
+from support.stored import begin_large, large, somebody, stored, tiny_bounds
 
 KILOBYTE = 1024
 

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from answers import JSON, found, problem, wrong_fields
 from conftest import HttpClient
-from factories import begin, message
+from support.answers import JSON, found, problem, wrong_fields
+from support.factories import begin, message
 
 
 class TestCreate:

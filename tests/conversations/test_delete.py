@@ -3,9 +3,9 @@
 import asyncio
 from typing import Any
 
-from answers import found, problem
 from conftest import HttpClient
-from factories import begin, message
+from support.answers import found, problem
+from support.factories import begin, message
 
 
 class TestDelete:

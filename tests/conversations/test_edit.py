@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
-from answers import INSTANT, found, problem, wrong_fields
 from chatvault.conversations.headers import LANE
 from conftest import HttpClient
-from factories import begin, message
-from stored import stored, tiny_bounds
+from support.answers import INSTANT, found, problem, wrong_fields
+from support.factories import begin, message
+from support.stored import stored, tiny_bounds
 
 MINIMAL = {"Prefer": "return=minimal"}
 # In a segment and in the tail, with tiny bounds.

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from answers import JSON, found, problem, wrong_fields
 from conftest import HttpClient
-from factories import begin, message
+from support.answers import JSON, found, problem, wrong_fields
+from support.factories import begin, message
 
 FAITHFUL: list[dict[str, Any]] = [
     {"a.b": {"c.d.": 1, ".": 2, "..": 3}},

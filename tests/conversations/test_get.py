@@ -2,9 +2,9 @@
 
 import pytest
 
-from answers import found, problem
 from conftest import HttpClient
-from factories import begin, message
+from support.answers import found, problem
+from support.factories import begin, message
 
 
 class TestGet:

@@ -8,10 +8,10 @@ import bson
 import pytest
 from aiohttp import ClientResponse, web
 
-from answers import found, problem, wrong_fields
 from conftest import HttpClient
-from factories import begin, message
-from stored import tiny_bounds
+from support.answers import found, problem, wrong_fields
+from support.factories import begin, message
+from support.stored import tiny_bounds
 
 KEY = {"Idempotency-Key": "11f0-key"}
 MINIMAL = {"Prefer": "return=minimal"}

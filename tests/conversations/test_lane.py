@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
-from answers import found, problem
 from chatvault.actor import Actor
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
@@ -29,8 +28,9 @@ from chatvault.conversations.schemas import (
 )
 from chatvault.errors import Busy, NotFound, OutcomeUnknown, StaleVersion
 from conftest import HttpClient
-from factories import begin, message
-from stored import somebody, stored, tiny_bounds
+from support.answers import found, problem
+from support.factories import begin, message
+from support.stored import somebody, stored, tiny_bounds
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
-from answers import wrong_fields
 from conftest import HttpClient
-from factories import begin, message
+from support.answers import wrong_fields
+from support.factories import begin, message
 
 
 def ids(conversations: list[dict[str, Any]]) -> list[str]:

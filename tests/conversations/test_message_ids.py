@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from answers import INSTANT, JSON, found, problem, wrong_fields
 from conftest import HttpClient
-from factories import begin, message
+from support.answers import INSTANT, JSON, found, problem, wrong_fields
+from support.factories import begin, message
 
 MEGABYTE = 1024 * 1024
 MINIMAL = {"Prefer": "return=minimal"}

@@ -32,8 +32,8 @@ from chatvault.errors import ChatvaultError, MessageIdTaken, NotFound, NotLastAn
 from chatvault.fields import now
 from chatvault.idempotency import Repeat
 from conftest import HttpClient
-from factories import message
-from stored import somebody, stored, tiny_bounds
+from support.factories import message
+from support.stored import somebody, stored, tiny_bounds
 
 ANY = Precondition()
 

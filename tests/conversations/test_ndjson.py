@@ -8,7 +8,6 @@ import aiohttp
 import orjson
 import pytest
 
-from answers import found
 from chatvault.conversations import reading
 from chatvault.conversations.headers import LANE
 from chatvault.conversations.lane import Lane
@@ -17,8 +16,9 @@ from chatvault.conversations.schemas import ConversationCreate
 from chatvault.conversations.service import create
 from chatvault.conversations.sweeper import sweep
 from conftest import HttpClient
-from factories import begin, message
-from stored import somebody, tiny_bounds
+from support.answers import found
+from support.factories import begin, message
+from support.stored import somebody, tiny_bounds
 
 NDJSON = {"Accept": "application/x-ndjson"}
 

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from answers import found, problem
 from chatvault.actor import Role
 from conftest import HttpClient, SignIn
-from factories import begin, message
+from support.answers import found, problem
+from support.factories import begin, message
 
 ATTEMPTS: list[tuple[str, str, Any, dict[str, str]]] = [
     ("GET", "", None, {}),

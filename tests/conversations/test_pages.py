@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
-from answers import found, problem, wrong_fields
 from chatvault.conversations import listing, messages, reading, rendering, service
 from chatvault.conversations.headers import LANE
 from chatvault.conversations.schemas import MessageIn
 from chatvault.conversations.segments import Segment
 from conftest import HttpClient
-from factories import begin, message
-from stored import begin_large, stored, tiny_bounds
+from support.answers import found, problem, wrong_fields
+from support.factories import begin, message
+from support.stored import begin_large, stored, tiny_bounds
 
 KILOBYTE = 1024
 

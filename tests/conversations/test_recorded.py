@@ -8,8 +8,8 @@ from typing import Any
 
 from aiohttp import ClientResponse
 
-from answers import INSTANT, problem, wrong_fields
 from conftest import HttpClient
+from support.answers import INSTANT, problem, wrong_fields
 
 METRICS = {
     "totalTime": 1.25,

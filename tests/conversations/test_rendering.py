@@ -7,12 +7,12 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from answers import found
 from chatvault.conversations.headers import LANE
 from chatvault.conversations.rendering import Older
 from chatvault.conversations.segments import OVERHEAD, RENDERED_BYTES, Segment
 from conftest import HttpClient
-from factories import begin, message
+from support.answers import found
+from support.factories import begin, message
 
 LONG = [message(f"message {number}", id=f"m{number}") for number in range(300)]
 

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from answers import JSON, found, problem
 from chatvault.conversations.headers import LANE
 from chatvault.conversations.segments import TAIL_BYTES, TAIL_KEPT, TAIL_LENGTH
 from conftest import HttpClient
-from factories import begin, message
-from stored import large, stored, tiny_bounds
+from support.answers import JSON, found, problem
+from support.factories import begin, message
+from support.stored import large, stored, tiny_bounds
 
 MEGABYTE = 1024 * 1024
 MINIMAL = {"Prefer": "return=minimal"}

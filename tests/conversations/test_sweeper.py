@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from pymongo.errors import AutoReconnect
 
-from answers import found
 from chatvault.conversations import bulk, draft, service, sweeper
 from chatvault.conversations.headers import LANE
 from chatvault.conversations.lane import Lane
@@ -18,8 +17,9 @@ from chatvault.conversations.segments import Segment
 from chatvault.errors import Busy
 from chatvault.fields import now
 from conftest import HttpClient
-from factories import begin, message
-from stored import somebody, stored, tiny_bounds
+from support.answers import found
+from support.factories import begin, message
+from support.stored import somebody, stored, tiny_bounds
 
 
 def at(conversation: dict[str, Any], suffix: str = "") -> str:

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from answers import found, problem, wrong_fields
 from conftest import HttpClient
-from factories import begin, message
+from support.answers import found, problem, wrong_fields
+from support.factories import begin, message
 
 
 def at(conversation: dict[str, Any]) -> str:

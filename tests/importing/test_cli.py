@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from chatvault.importing.localstorage import CONVERSATIONS_KEY, SETTINGS_KEY
-from commanding import Command, Documents
-from exports import SETTINGS, exported
+from support.commanding import Command, Documents
+from support.exports import SETTINGS, exported
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ from chatvault.importing.localstorage import CONVERSATIONS_KEY, SETTINGS_KEY, re
 from chatvault.importing.service import Fate, OnDuplicate, Report, import_file
 from chatvault.web import RECORDER
 from conftest import HttpClient
-from exports import SETTINGS, as_stored, exported, shown
-from factories import begin
+from support.exports import SETTINGS, as_stored, exported, shown
+from support.factories import begin
 
 BringIn = Callable[..., Awaitable[Report]]
 

@@ -6,7 +6,7 @@ import pytest
 from pydantic import SecretStr
 
 from chatvault.settings import Provider, Settings
-from twin import Twin
+from support.twin import Twin
 
 KEY = "sk-the-providers-secret-key"
 

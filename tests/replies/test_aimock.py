@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-import programs
-from answers import problem
 from chatvault.settings import Provider, Settings
 from conftest import HttpClient
-from factories import begin
-from talking import ask, begin_stream, events_of, path_of, text_of
+from support import programs
+from support.answers import problem
+from support.factories import begin
+from support.talking import ask, begin_stream, events_of, path_of, text_of
 
 FIXTURES = [
     {"match": {"userMessage": "hello"}, "response": {"content": "Hello! How can I help you?"}},

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from answers import found, problem
 from conftest import HttpClient
-from factories import begin
-from talking import ask, begin_stream, events_of, said, settled, text_of
-from twin import USAGE, Act, Twin
+from support.answers import found, problem
+from support.factories import begin
+from support.talking import ask, begin_stream, events_of, said, settled, text_of
+from support.twin import USAGE, Act, Twin
 
 WORDS = ["one ", "zwölf ", "three"]
 END: dict[str, Any] = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}

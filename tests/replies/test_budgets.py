@@ -3,11 +3,11 @@
 import asyncio
 from typing import Any
 
-from answers import found, problem
 from conftest import HttpClient
-from factories import begin
-from talking import ask, path_of, until
-from twin import Act, Twin
+from support.answers import found, problem
+from support.factories import begin
+from support.talking import ask, path_of, until
+from support.twin import Act, Twin
 
 LIMIT = 1000
 

@@ -6,11 +6,11 @@ from typing import Any
 import openai
 import pytest
 
-from answers import found, problem
 from conftest import HttpClient
-from factories import begin
-from talking import said, settled
-from twin import USAGE, Act, Twin
+from support.answers import found, problem
+from support.factories import begin
+from support.talking import said, settled
+from support.twin import USAGE, Act, Twin
 
 HELLO: Any = [{"role": "user", "content": "Hello"}]
 

@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from answers import found, problem
 from chatvault.app import WORKERS
 from chatvault.replies.context import to_wire
 from conftest import HttpClient
-from factories import begin, message
-from talking import ask, path_of
-from twin import Act, Twin
+from support.answers import found, problem
+from support.factories import begin, message
+from support.talking import ask, path_of
+from support.twin import Act, Twin
 
 
 async def agent_of(http: HttpClient, **fields: Any) -> str:

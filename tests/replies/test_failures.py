@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from answers import found, problem
 from chatvault.replies.completion_routes import MODELS
 from conftest import HttpClient
-from factories import begin
-from talking import ask, begin_stream, events_of, path_of, said, settled, text_of
-from twin import Act, Twin
+from support.answers import found, problem
+from support.factories import begin
+from support.talking import ask, begin_stream, events_of, path_of, said, settled, text_of
+from support.twin import Act, Twin
 
 KEY = "sk-the-providers-secret-key"
 BROKEN = b'data: {"choices": "no"}\n\n'

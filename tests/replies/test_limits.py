@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from answers import problem
 from chatvault.settings import Settings
 from conftest import HttpClient
-from factories import begin, message
-from talking import path_of
-from twin import Twin
+from support.answers import problem
+from support.factories import begin, message
+from support.talking import path_of
+from support.twin import Twin
 
 
 class TestRate:

@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 from pymongo.errors import NetworkTimeout
 
-from answers import found
 from chatvault.app import RUNNER
 from chatvault.errors import OutcomeUnknown
 from chatvault.replies import ending, runner
 from chatvault.replies.routes import DESK
 from conftest import HttpClient
-from factories import begin
-from talking import ask, begin_stream, events_of, next_event, path_of, said, text_of, until
-from twin import Act, Twin
+from support.answers import found
+from support.factories import begin
+from support.talking import ask, begin_stream, events_of, next_event, path_of, said, text_of, until
+from support.twin import Act, Twin
 
 Call = Callable[..., Awaitable[Any]]
 

@@ -3,12 +3,12 @@
 import asyncio
 from typing import Any
 
-from answers import found, problem, wrong_fields
 from chatvault.replies.schemas import ReplyOut
 from conftest import HttpClient
-from factories import begin, message
-from talking import ask, path_of, said, settled, until
-from twin import Act, Twin
+from support.answers import found, problem, wrong_fields
+from support.factories import begin, message
+from support.talking import ask, path_of, said, settled, until
+from support.twin import Act, Twin
 
 
 class TestCreate:

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from answers import found
 from chatvault.app import RUNNER
 from chatvault.replies.routes import DESK
 from conftest import HttpClient
-from factories import begin
-from talking import (
+from support.answers import found
+from support.factories import begin
+from support.talking import (
     ask,
     begin_stream,
     events_of,
@@ -21,7 +21,7 @@ from talking import (
     text_of,
     until,
 )
-from twin import Act, Twin
+from support.twin import Act, Twin
 
 
 async def follow(http: Any, conversation: dict[str, Any], reply_id: str, after: int = 0) -> Any:

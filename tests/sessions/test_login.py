@@ -8,7 +8,7 @@ from aiohttp import web
 from chatvault.accounts.passwords import PasswordHasher
 from chatvault.accounts.routes import HASHER
 from conftest import HttpClient, SignIn
-from factories import PASSWORD
+from support.factories import PASSWORD
 
 
 async def log_in(browser: HttpClient, username: str = "alice", password: str = PASSWORD) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 import aiohttp
 
-from running import Service, ask
+from support.running import Service, ask
 
 MINIMAL = {"Prefer": "return=minimal"}
 

@@ -10,12 +10,12 @@ from typing import Any
 
 from aiohttp import web
 
-from answers import found
 from chatvault.app import SERVERS
 from chatvault.commands.servers import ServerState
-from factories import begin
-from talking import ask
-from twin import Act, Twin
+from support.answers import found
+from support.factories import begin
+from support.talking import ask
+from support.twin import Act, Twin
 
 Grant = Callable[..., Awaitable[None]]
 

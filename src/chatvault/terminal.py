@@ -2,21 +2,27 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TypeVar
 
+import structlog
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+from pymongo.errors import PyMongoError, ServerSelectionTimeoutError
+from pymongo.uri_parser import parse_uri
 from rich.console import Console
 
 from chatvault.actor import Actor, Door
 from chatvault.audit.keys import load_key_ring
-from chatvault.database import connect
+from chatvault.database import connect, explain
 from chatvault.documents import bind_documents
 from chatvault.embedded import embedded_mongodb
+from chatvault.errors import InvalidInput, Unavailable
 from chatvault.logs import configure_logs
-from chatvault.settings import Settings, load_settings
-from chatvault.web import invalid_input
+from chatvault.serving import announced, find_served, has_data
+from chatvault.settings import InvalidSettings, LogFormat, Settings, load_settings
 
+log = structlog.get_logger()
 T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)
 
@@ -30,27 +36,82 @@ def say(sentence: str) -> None:
     err.print(f"chatvault: {' '.join(sentence.split())}", markup=False)
 
 
+def explain_driver(error: PyMongoError) -> str:
+    """The sentence that tells a person at the command line what MongoDB's driver met."""
+    known = explain(error)
+    if known is None:
+        return f"MongoDB refused: {error}"
+    url = load_settings().mongodb_url
+    if not isinstance(known, Unavailable) or url is None:
+        return known.detail
+    return f"MongoDB at {hosts_of(url.get_secret_value())} cannot be reached: {reason_of(error)}"
+
+
+def hosts_of(url: str) -> str:
+    """The hosts of a MongoDB URL, without its user and password."""
+    if url.startswith("mongodb+srv://"):
+        return url.removeprefix("mongodb+srv://").rpartition("@")[2].partition("/")[0]
+    nodes = parse_uri(url)["nodelist"]
+    return ", ".join(host if port is None else f"{host}:{port}" for host, port in nodes)
+
+
+def reason_of(error: PyMongoError) -> str:
+    """The first cause that the driver names, without its advice."""
+    text = str(error).partition(" (configured timeouts")[0].partition(", Timeout:")[0]
+    if isinstance(error, ServerSelectionTimeoutError):
+        text = text.partition(": ")[2] or text
+    return " ".join(text.split()) or type(error).__name__
+
+
 @contextmanager
 def mongodb_url(settings: Settings, *, exclusive: bool = False) -> Iterator[str]:
-    """The configured database, or the embedded one for as long as it is needed."""
+    """The configured database, or the embedded one for as long as it is needed.
+
+    Raises:
+        InvalidSettings: a command would make a new database by default, beside a running service.
+    """
     if settings.mongodb_url is not None:
         yield settings.mongodb_url.get_secret_value()
         return
-    with embedded_mongodb(
-        settings.data_dir,
-        exclusive=exclusive,
-        on_wait=lambda: err.print("Starting the embedded MongoDB…"),
-    ) as url:
+    is_new = not has_data(settings.data_dir)
+    if not exclusive and is_new:
+        _check_that_new_data_is_meant(settings)
+    with (
+        embedded_mongodb(
+            settings.data_dir,
+            exclusive=exclusive,
+            on_wait=lambda: _tell_of_wait(settings),
+        ) as url,
+        announced(settings.data_dir) if exclusive else nullcontext(),
+    ):
+        if not exclusive:
+            place = "Made a new database in" if is_new else "Data in"
+            err.print(f"{place} {settings.data_dir}", markup=False)
         yield url
+
+
+def _tell_of_wait(settings: Settings) -> None:
+    if settings.log_format is LogFormat.JSON:
+        log.info("mongodb_is_starting")
+    else:
+        err.print("Starting the embedded MongoDB…")
+
+
+def _check_that_new_data_is_meant(settings: Settings) -> None:
+    if "data_dir" not in settings.model_fields_set and (served := find_served()):
+        raise InvalidSettings(
+            f"There is no data in {settings.data_dir}, but a service runs on {served[0]}: set "
+            f"CHATVAULT_DATA_DIR to {served[0]}, or to another directory for a new database"
+        )
 
 
 def run(work: Callable[[], Awaitable[T]]) -> T:
     """Do the work on the database, alone or beside a service that runs on it."""
     settings = load_settings()
     configure_logs(settings)
-    keys = load_key_ring(settings)
 
     async def connected(url: str) -> T:
+        keys = load_key_ring(settings)
         client = connect(url, settings)
         try:
             await bind_documents(client, settings.mongodb_database, keys)
@@ -76,4 +137,19 @@ def validate(model: type[M], values: Mapping[str, object]) -> M:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise invalid_input(error, "option") from None
+        found = error.errors(include_input=False, include_url=False)
+        sentences = [f"{'.'.join(map(str, each['loc']))}: {_mend(each)}" for each in found]
+        raise InvalidInput("; ".join(sentences)) from None
+
+
+def _mend(error: ErrorDetails) -> str:
+    """What an option must be, for a person rather than for a program."""
+    if error["type"] == "string_pattern_mismatch":
+        return "has characters that are not allowed there"
+    if error["type"].startswith(("datetime", "date")):
+        return "must be a time such as 2026-01-31T10:00:00Z"
+    sentence = error["msg"].removeprefix("Value error, ")
+    for prefix in ("String should ", "Input should ", "Value should ", "List should "):
+        if sentence.startswith(prefix):
+            return f"must {sentence.removeprefix(prefix)}"
+    return sentence

@@ -1,14 +1,17 @@
 """Starting and stopping: the banner, quick starts, drained requests, nothing left behind."""
 
 import asyncio
+import json
 import signal
 import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from support.running import Service, ask, chatvault, processes_of
+from support.running import Service, ask, chatvault, environment, processes_of
 
 
 @pytest.fixture
@@ -44,6 +47,21 @@ class TestStart:
                 path = f"{service.url}/conversations/{begun['id']}"
                 answer, found = await ask(browser, "GET", path)
                 assert (answer.status, found) == (200, begun)
+
+    def test_says_it_in_a_log_line_where_logs_are_json(self, data_dir: Path) -> None:
+        command = [sys.executable, "-m", "chatvault", "serve", "--port", "0"]
+        variables = environment(data_dir, log_format="json", port=1)
+        with subprocess.Popen(
+            command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stderr is not None
+            lines = map(json.loads, process.stderr)
+            serving = next(line for line in lines if line["event"] == "serving")
+            process.terminate()
+            assert process.communicate(timeout=30)[0] == ""
+        assert serving["address"].startswith("http://")
+        assert not serving["address"].endswith(":1")
+        assert serving["data"] == str(data_dir)
 
     def test_the_same_data_is_refused_in_one_line(self, service: Service) -> None:
         second = chatvault(service.data_dir, "serve")

@@ -1,6 +1,7 @@
 """Accounts at the command line, where alone roles are given."""
 
 import secrets
+import sys
 from typing import Annotated
 
 import typer
@@ -12,6 +13,7 @@ from chatvault.accounts.passwords import PasswordHasher
 from chatvault.accounts.schemas import NewPassword, RegisterIn
 from chatvault.actor import Role
 from chatvault.audit.recorder import Recorder
+from chatvault.errors import InvalidInput
 from chatvault.fields import format_instant
 from chatvault.settings import NEW_PASSWORD, load_settings
 from chatvault.terminal import operator, out, run, validate
@@ -55,6 +57,10 @@ def create_user(
 def _password(given: str | None, *, generate: bool) -> str:
     if generate:
         return secrets.token_urlsafe(15)
+    if given is None and not sys.stdin.isatty():
+        raise InvalidInput(
+            f"There is no terminal to ask for a password: use --generate or set {NEW_PASSWORD}"
+        )
     if given is None:
         given = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
     return str(given)

@@ -40,7 +40,10 @@ def verify_log(
     since: Annotated[str | None, typer.Option(help="such as 2026-01-31T10:00:00Z")] = None,
     checkpoint: CheckpointFile = None,
 ) -> None:
-    """Recompute the log; name the first entry or block that is not as it was sealed."""
+    """Recompute the log and name the first fault.
+
+    That is the first entry or block which is not as it was sealed.
+    """
     begin = validate(_Since, {"since": since}).since
     pinned = _read(Checkpoint, checkpoint) if checkpoint else None
     with _progress() as progress:
@@ -74,7 +77,10 @@ def _describe(found: Verified, since: datetime | None) -> str:
 
 @proofs.command("checkpoint")
 def print_checkpoint() -> None:
-    """Print the newest signed header, to be kept where the database's owner cannot reach."""
+    """Print the newest signed header.
+
+    Keep it where whoever owns the database cannot reach it.
+    """
     found = run(lambda: proving.get_checkpoint(operator(), Recorder()))
     out.print(to_json(found.model_dump(mode="json")).decode(), markup=False)
 
@@ -86,7 +92,10 @@ def prove_entry(
         Path | None, typer.Option(help="write the entry itself into this file, as BSON")
     ] = None,
 ) -> None:
-    """Print the proof that an entry is in the log, to be checked without the database."""
+    """Print the proof that an entry is in the log.
+
+    `check-proof` checks it without the database.
+    """
     if not ObjectId.is_valid(entry_id):
         raise InvalidInput("entry_id: Id should be 24 hexadecimal digits")
     wanted = ObjectId(entry_id)
@@ -105,7 +114,10 @@ def check_proof_file(
     ] = None,
     checkpoint: CheckpointFile = None,
 ) -> None:
-    """Check a proof without any database; with a checkpoint, that its key signed it."""
+    """Check a proof without the database.
+
+    With a checkpoint, also check that its key signed it.
+    """
     proof = _read(Proof, file)
     pinned = _read(Checkpoint, checkpoint) if checkpoint else None
     entry = entry_file.read_bytes() if entry_file else None
@@ -124,7 +136,10 @@ def check_proof_file(
 
 @proofs.command("rotate-key")
 def rotate_key() -> None:
-    """Begin to use a new key; the old ones stay, to verify what they stamped."""
+    """Begin to use a new key.
+
+    The old ones stay, to verify what they stamped.
+    """
     settings = load_settings()
     if settings.audit_keys is not None:
         out.print(f"{new_root().hex()}\nPut it and a comma before CHATVAULT_AUDIT_KEYS, restart.")

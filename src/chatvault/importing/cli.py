@@ -36,9 +36,12 @@ def import_file(
         bool, typer.Option("--salvage", help="take the whole conversations of a damaged file")
     ] = False,
 ) -> None:
-    """Import exported localStorage JSON; doing it twice imports nothing twice."""
+    """Import exported localStorage JSON.
+
+    What was imported before is not imported again.
+    """
     content = localstorage.read(file.read_bytes(), name=file.name, salvage=salvage, now=now())
-    progress = _progress()
+    progress = _progress(shown=not dry_run)
     task = progress.add_task("Importing", total=len(content.conversations))
     try:
         with progress:
@@ -86,13 +89,14 @@ async def _import(
         await lane.drain()
 
 
-def _progress() -> Progress:
+def _progress(*, shown: bool) -> Progress:
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
         console=err,
+        disable=not shown,
     )
 
 

@@ -39,7 +39,7 @@ async def begin(service: Service, browser: aiohttp.ClientSession, *tools: str) -
         done = await asyncio.to_thread(
             chatvault, service.data_dir, "tools", "allow", tool, "--role", "user"
         )
-        assert (done.returncode, done.stderr) == (0, "")
+        assert done.returncode == 0, done.stderr
     await service.sign_in(browser)
     wanted = {"title": "T", "mcp_enabled": True}
     _, begun = await ask(browser, "POST", f"{service.url}/conversations", wanted)

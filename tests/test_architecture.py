@@ -107,6 +107,7 @@ CATCH_EVERYTHING = {
     "middlewares.py": 2,
     "web.py": 1,
     "batching.py": 1,
+    "commands/connections.py": 2,
     "commands/servers.py": 1,
     "conversations/lane.py": 1,
     "database.py": 1,

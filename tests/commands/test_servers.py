@@ -13,7 +13,7 @@ import anyio
 import pytest
 from pydantic import SecretStr
 
-from chatvault.commands import servers
+from chatvault.commands import connections, servers
 from chatvault.commands.errors import ServerUnavailable
 from chatvault.commands.servers import Servers, ServerState
 from chatvault.commands.tools import TERMINAL, command_arguments
@@ -195,7 +195,7 @@ class TestStdio:
         async def break_off(*_args: Any, **_kwargs: Any) -> None:
             raise error
 
-        monkeypatch.setattr(server._client, "call_tool", break_off)
+        monkeypatch.setattr(server._connection._session, "send_request", break_off)
 
         assert (await call(found, "lab__echo", text="x")).code == "connection_lost"
 
@@ -252,7 +252,7 @@ class TestStdio:
 
         await connect(shell=stdio(programs.shell_server()))
         beside = written.read_text()
-        monkeypatch.setattr(servers, "MAX_LOG", 10)
+        monkeypatch.setattr(connections, "MAX_LOG", 10)
         await connect(shell=stdio(programs.shell_server()))
 
         assert beside.startswith("from the worker beside\n")

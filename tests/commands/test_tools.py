@@ -27,7 +27,7 @@ WORDS = {"type": "object", "properties": {"command": {"type": "array"}}}
 
 
 def remote(name: str = "run", **schema: Any) -> Any:
-    return SimpleNamespace(name=name, description=None, input_schema={"type": "object"} | schema)
+    return {"name": name, "inputSchema": {"type": "object"} | schema}
 
 
 def answer(*content: Any, error: bool = False, structured: Any = None) -> Any:

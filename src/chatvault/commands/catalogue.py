@@ -1,5 +1,7 @@
 """What servers and tools there are."""
 
+from dataclasses import asdict
+
 from chatvault.actor import Actor
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
@@ -18,6 +20,8 @@ async def list_servers(actor: Actor, toolbox: Toolbox) -> list[Raw]:
             "since": server.since,
             "failures": server.failures,
             "tools": len(server.tools),
+            "left_out": [asdict(each) for each in server.left_out],
+            "left_out_count": server.left_out_count,
         }
         for server in toolbox.servers
     ]

@@ -50,12 +50,26 @@ class CommandOut(CommandOnMessage):
     reply_id: Id | None
 
 
+class LeftOutTool(BaseModel):
+    """A tool that a server has and that is not offered.
+
+    Attributes:
+        tool: under which name it would be, or its place in the server's list.
+        reason: a clause, such as `has a schema of more than 64 KB`.
+    """
+
+    tool: str
+    reason: str
+
+
 class ServerOut(BaseModel):
     """A server of tools.
 
     Attributes:
         since: when it came to be in this state.
         failures: attempts to connect that failed since it last was.
+        left_out: the first 20 of its tools that cannot be offered.
+        left_out_count: how many cannot.
     """
 
     name: str
@@ -64,6 +78,8 @@ class ServerOut(BaseModel):
     since: Instant
     failures: int
     tools: int
+    left_out: list[LeftOutTool]
+    left_out_count: int
 
 
 class ToolOut(BaseModel):

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import AsyncIterator, Iterator, Mapping
 from datetime import datetime
 from enum import StrEnum
@@ -12,20 +11,17 @@ from typing import Any
 import structlog
 
 from chatvault.commands.errors import ServerUnavailable
-from chatvault.commands.tools import Result, Tool, cut, describe, read_result
+from chatvault.commands.listing import LeftOut, Selection
+from chatvault.commands.tools import Result, Tool
 from chatvault.fields import now
 from chatvault.settings import McpServer
 from chatvault.tasks import stop
-from chatvault.version import VERSION
 
 LOOK_EVERY = 5.0  # seconds; a server says what tools it has, and so that it lives
 FIRST_WAIT = 0.5  # seconds; doubles with each failure
 MAX_WAIT = 30.0
 CONNECT_TIMEOUT = 30.0  # seconds; the first start of a program may install it
-MAX_PAGES = 50
-MAX_LOG = 1024 * 1024  # bytes; looked at when a program starts
-TIMED_OUT = Result(text="The tool took too long; it may have done its work.", code="tool_timed_out")
-LOST = Result(text="The connection broke; the tool may have done its work.", code="connection_lost")
+MAX_LOGGED = 5
 log = structlog.get_logger()
 
 
@@ -54,56 +50,72 @@ class Server:
         self.since: datetime = now()
         self.failures = 0
         self.tools: tuple[Tool, ...] = ()
+        self.left_out: tuple[LeftOut, ...] = ()
+        self.left_out_count = 0
         self._settings = settings
         self._timeout = timeout
         self._log_path = log_path
-        self._client: Any = None
+        self._connection: Any = None
         self._look = asyncio.Event()
 
     async def run(self) -> None:
         """Stay connected, until cancelled."""
         while True:
             try:
-                async with asyncio.timeout(CONNECT_TIMEOUT) as begun, self._connect() as client:
-                    await self._list_tools(client)
+                async with asyncio.timeout(CONNECT_TIMEOUT) as begun, self._connect() as connection:
+                    await self._list_tools(connection)
                     begun.reschedule(None)
-                    self._become(ServerState.CONNECTED, client)
-                    await self._watch(client)
+                    self._become(ServerState.CONNECTED, connection)
+                    await self._watch(connection)
             except Exception as error:  # noqa: BLE001  # what others' servers do is not foreseen
                 self.failures += 1
-                log.warning(
-                    "mcp_server_down", server=self.name, error=_name_of(error), tries=self.failures
-                )
+                log.warning("mcp_server_down", **self._describe(error), tries=self.failures)
             finally:
                 self._become(ServerState.DOWN, None)
             await asyncio.sleep(min(MAX_WAIT, FIRST_WAIT * 2 ** min(self.failures, 10)))
 
-    async def _watch(self, client: Any) -> None:
+    def _describe(self, error: Exception) -> dict[str, Any]:
+        reason = getattr(error, "reason", type(error).__name__)
+        if isinstance(error, TimeoutError):
+            reason = f"it did not answer in {CONNECT_TIMEOUT:g} seconds"
+        # Where a program says why: its own words stay there.
+        written = {"log": str(self._log_path)} if self._settings.command else {}
+        return {"server": self.name, "reason": reason, **written}
+
+    async def _watch(self, connection: Any) -> None:
         while True:
             self._look.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_EVERY):
                     await self._look.wait()
-            await self._list_tools(client)
+            await self._list_tools(connection)
             self.failures = 0
 
-    async def _list_tools(self, client: Any) -> None:
-        found: list[Tool] = []
-        cursor: str | None = None
-        for _ in range(MAX_PAGES):
-            page = await client.list_tools(cursor=cursor)
-            found += [describe(self.name, self._settings, each) for each in page.tools]
-            cursor = page.next_cursor
-            if not cursor:
-                break
-        self.tools = tuple(found)
+    async def _list_tools(self, connection: Any) -> None:
+        selection = Selection(self.name, self._settings)
+        await connection.list_tools(selection)
+        self.tools = selection.tools
+        left_out = tuple(selection.left_out)
+        if left_out and left_out != self.left_out:
+            log.warning(
+                "mcp_tools_left_out",
+                server=self.name,
+                count=selection.left_out_count,
+                tools=[f"{each.tool} {each.reason}" for each in left_out[:MAX_LOGGED]],
+            )
+        self.left_out, self.left_out_count = left_out, selection.left_out_count
 
-    def _become(self, state: ServerState, client: Any) -> None:
+    def _become(self, state: ServerState, connection: Any) -> None:
         if state is not self.state:
             self.state, self.since = state, now()
             if state is ServerState.CONNECTED:
                 log.info("mcp_server_connected", server=self.name, tools=len(self.tools))
-        self._client = client
+        self._connection = connection
+
+    def _lose(self) -> None:
+        """Take the tools away at once; the connection ends when the next look fails."""
+        self._become(ServerState.DOWN, None)
+        self._look.set()
 
     async def call(self, tool: Tool, arguments: dict[str, Any]) -> Result:
         """What the tool answers; asked once, whatever happens.
@@ -111,78 +123,27 @@ class Server:
         Raises:
             ServerUnavailable: it was not asked, as there is no connection.
         """
-        client = self._client
-        if client is None:
+        connection = self._connection
+        if connection is None:
             raise ServerUnavailable
-        import anyio  # noqa: PLC0415  # imported by now; named here only
-        import mcp  # noqa: PLC0415  # the same
-        import mcp_types  # noqa: PLC0415  # the same
-
-        try:
-            async with asyncio.timeout(self._timeout + 1):
-                answer = await client.call_tool(
-                    tool.remote_name,
-                    {**arguments, **tool.fixed},
-                    read_timeout_seconds=self._timeout,
-                )
-        except mcp.MCPError as error:
+        result: Result = await connection.call(
+            tool.remote_name, {**arguments, **tool.fixed}, timeout=self._timeout
+        )
+        if result.code is not None:
             self._look.set()
-            if error.code == mcp_types.REQUEST_TIMEOUT:
-                return TIMED_OUT
-            if error.code == mcp_types.CONNECTION_CLOSED:
-                return LOST
-            return cut(error.message, code="tool_failed")
-        except TimeoutError:
-            self._look.set()
-            return TIMED_OUT
-        except (
-            *(ValueError, OSError, RuntimeError),
-            *(anyio.ClosedResourceError, anyio.BrokenResourceError),
-        ):
-            self._look.set()
-            return LOST
-        return read_result(answer)
+        return result
 
     @contextlib.asynccontextmanager
     async def _connect(self) -> AsyncIterator[Any]:
         # In a thread, as it takes most of a second; and only where there is a server.
-        mcp = await asyncio.to_thread(_import_mcp)
-        async with contextlib.AsyncExitStack() as stack:
-            info = mcp.types.Implementation(name="chatvault", version=VERSION)
-            transport = await self._transport(stack)
-            client = mcp.Client(transport, client_info=info, cache=None, read_timeout_seconds=30)
-            yield await stack.enter_async_context(client)
-
-    async def _transport(self, stack: contextlib.AsyncExitStack) -> Any:
-        from mcp.client import stdio, streamable_http  # noqa: PLC0415  # takes most of a second
-
-        settings = self._settings
-        if settings.command is None:
-            import httpx2  # noqa: PLC0415  # the same
-
-            headers = {key: value.get_secret_value() for key, value in settings.headers.items()}
-            timeout = httpx2.Timeout(30.0, read=self._timeout + 5)
-            client = httpx2.AsyncClient(headers=headers, timeout=timeout)
-            await stack.enter_async_context(client)
-            return streamable_http.streamable_http_client(settings.url or "", http_client=client)
-        # The SDK hands on PATH, HOME and the like, and nothing else of our environment.
-        parameters = stdio.StdioServerParameters(
-            command=settings.command,
-            args=list(settings.args),
-            env={key: value.get_secret_value() for key, value in settings.env.items()},
-            cwd=settings.cwd,
-        )
-        written = stack.enter_context(await asyncio.to_thread(self._open_log))
-        return stdio.stdio_client(parameters, errlog=written)
-
-    def _open_log(self) -> Any:
-        self._log_path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._log_path.touch(mode=0o600)
-        # Appended to, as the workers' programs write beside each other.
-        opened = self._log_path.open("a", encoding="utf-8")
-        if opened.tell() > MAX_LOG:
-            opened.truncate(0)
-        return opened
+        connect = await asyncio.to_thread(_import_connect)
+        async with connect(
+            self._settings,
+            log_path=self._log_path,
+            read_timeout=self._timeout + 5,
+            on_end=self._lose,
+        ) as connection:
+            yield connection
 
 
 class Servers:
@@ -222,6 +183,15 @@ class Servers:
                     found.setdefault(tool.name, tool)
         return found
 
+    @property
+    def known(self) -> dict[str, Tool]:
+        """All tools that the servers had when they were asked last, connected or not."""
+        found: dict[str, Tool] = {}
+        for server in self:
+            for tool in server.tools:
+                found.setdefault(tool.name, tool)
+        return found
+
     async def call(self, tool: Tool, arguments: dict[str, Any]) -> Result:
         """What the tool answers; asked once, whatever happens.
 
@@ -231,15 +201,7 @@ class Servers:
         return await self._servers[tool.server].call(tool, arguments)
 
 
-def _import_mcp() -> Any:
-    import mcp  # noqa: PLC0415  # takes most of a second, and memory
+def _import_connect() -> Any:
+    from chatvault.commands.connections import connect  # noqa: PLC0415  # takes most of a second
 
-    # It would log what servers say, which is what people wrote and tools found.
-    logging.getLogger("mcp").setLevel(logging.CRITICAL + 1)
-    return mcp
-
-
-def _name_of(error: BaseException) -> str:
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return type(error).__name__
+    return connect

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
+from pydantic_core import to_json
 
 from chatvault.commands.errors import InvalidCommand
 from chatvault.errors import FieldError
@@ -47,29 +48,38 @@ class Tool:
         }
         return {"type": "function", "function": function}
 
+    def pin(self) -> dict[str, Any]:
+        """What a command keeps of the tool that it is for, to run with no other.
 
-def describe(server: str, settings: McpServer, remote: Any) -> Tool:
+        Not the arguments that the operator set: these may be secret, and are the operator's word.
+        """
+        shown = [self.remote_name, self.function()]
+        digest = hashlib.sha256(orjson.dumps(shown, option=orjson.OPT_SORT_KEYS)).hexdigest()
+        return {"server": self.server, "tool_hash": digest}
+
+
+def describe(server: str, settings: McpServer, entry: dict[str, Any]) -> Tool:
     """A tool as the operator lets it be seen.
 
     Args:
         server: its name.
         settings: of the server.
-        remote: the SDK's `Tool`.
+        entry: of the server's list, which has been looked at.
     """
-    told = settings.tools.get(remote.name, McpTool())
-    schema = dict(remote.input_schema or {"type": "object"})
+    told = settings.tools.get(entry["name"], McpTool())
+    schema = dict(entry["inputSchema"])
     properties = dict(schema.get("properties") or {})
     # In the server's order, so that every process asks a model in the same words.
     schema["properties"] = {
         key: each for key, each in properties.items() if key not in told.arguments
     }
-    if "required" in schema:
-        schema["required"] = [key for key in schema["required"] if key not in told.arguments]
+    if (required := schema.pop("required", None)) is not None:
+        schema["required"] = [key for key in required if key not in told.arguments]
     return Tool(
-        name=told.name or offered_name(server, remote.name),
+        name=told.name or offered_name(server, entry["name"]),
         server=server,
-        remote_name=remote.name,
-        description=remote.description or "",
+        remote_name=entry["name"],
+        description=entry.get("description") or "",
         schema=schema,
         fixed=told.arguments,
     )
@@ -138,7 +148,8 @@ def read_result(answer: Any) -> Result:
     """
     parts = [_text_of(block) for block in answer.content]
     if not parts and answer.structured_content is not None:
-        parts = [orjson.dumps(answer.structured_content).decode()]
+        # Not by orjson, which has no integers beyond 64 bits.
+        parts = [to_json(answer.structured_content, inf_nan_mode="constants").decode()]
     return cut("\n".join(parts), code="tool_failed" if answer.is_error else None)
 
 

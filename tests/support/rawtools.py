@@ -1,0 +1,61 @@
+"""Servers of tools that say exactly what a test wants."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from chatvault.commands.servers import Server
+from chatvault.settings import McpServer
+from support.talking import until
+
+PROGRAM = Path(__file__).parent / "rawserver.py"
+OBJECT: dict[str, Any] = {"type": "object"}
+
+
+def entry(name: str, schema: Any = OBJECT, **more: Any) -> dict[str, Any]:
+    """A tool in a server's list."""
+    return {"name": name, "inputSchema": schema, **more}
+
+
+def result(text: str) -> bytes:
+    """The line that answers a request."""
+    return b'{"jsonrpc":"2.0","id":ID,"result":%b}' % text.encode()
+
+
+def said(text: str) -> bytes:
+    """The line that answers a call."""
+    return result(json.dumps({"content": [{"type": "text", "text": text}]}))
+
+
+class RawServer:
+    """What a server of tools is to say, in a folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(exist_ok=True)
+
+    def settings(self, **more: Any) -> McpServer:
+        return McpServer(command=sys.executable, args=(str(PROGRAM), str(self.folder)), **more)
+
+    def offer(self, *entries: Any) -> None:
+        self.answer("list", result(json.dumps({"tools": entries})))
+
+    def answer(self, name: str, line: bytes) -> None:
+        # At once, as the server may read it at any moment.
+        written = self.folder / f"{name}.new"
+        written.write_bytes(line)
+        written.rename(self.folder / name)
+
+    @property
+    def calls(self) -> list[str]:
+        """The names of the tools that were called."""
+        path = self.folder / "notes"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+async def look_again(server: Server) -> None:
+    """Wait until a server was asked for its tools again."""
+    before = server.tools
+    server._look.set()
+    await until(lambda: server.tools is not before)

@@ -93,7 +93,9 @@ async def set_rule(actor: Actor, *, tool: str) -> Raw:
     """
     permissions = await find(actor)
     if not permissions.may_auto_approve(tool):
-        raise AutoApprovalNotPermitted(recorded={"tool": tool})
+        # Another name is whatever a client wrote into its path.
+        known = {"tool": tool} if tool in permissions.grants else None
+        raise AutoApprovalNotPermitted(recorded=known)
     rule = ApprovalRule.owned_by(actor, tool=tool)
 
     async def store(session: AsyncClientSession) -> Raw:

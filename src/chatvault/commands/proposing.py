@@ -1,6 +1,6 @@
 """What becomes of a model's calls: commands on its message, some of them decided already."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from bson import ObjectId
@@ -12,7 +12,7 @@ from chatvault.commands import permissions, steps
 from chatvault.commands.models import LEASE, Command, DecidedBy, Raw, Status
 from chatvault.commands.permissions import Permissions
 from chatvault.commands.servers import Servers
-from chatvault.commands.tools import read_arguments
+from chatvault.commands.tools import Tool, read_arguments
 from chatvault.conversations.draft import Draft
 
 MAX_CALLS = 16
@@ -21,6 +21,7 @@ REFUSALS = {
     "invalid_arguments": "The arguments are no JSON object.",
     "too_many_calls": f"An answer may have at most {MAX_CALLS} calls.",
     "tool_not_permitted": "The user may not use this tool.",
+    "tool_changed": "The tool has changed since it was offered; call it again if it still fits.",
 }
 
 
@@ -44,30 +45,39 @@ async def offer(actor: Actor, servers: Servers, *, allowed: Collection[str] | No
 
 
 def propose(
-    calls: Sequence[Raw], *, offered: Collection[str], may: Permissions, at: datetime
+    calls: Sequence[Raw],
+    *,
+    offered: Mapping[str, Raw],
+    tools: Mapping[str, Tool],
+    may: Permissions,
+    at: datetime,
 ) -> list[Raw]:
     """Commands for a model's calls.
 
     Args:
         calls: each with `id`, `name` and `arguments`.
-        offered: the tools that the model was offered.
+        offered: what the model was offered, in OpenAI's shape, by name.
+        tools: that there are now, by name.
         may: what the conversation's owner may do.
         at: when.
     """
     commands = []
     for number, call in enumerate(calls):
-        tool = call["name"]
-        command = made(tool=tool, arguments=call["arguments"], call_id=call["id"], at=at)
+        name, tool = call["name"], tools.get(call["name"])
+        command = made(tool=name, arguments=call["arguments"], call_id=call["id"], at=at)
         code = _fault(number, call, offered, may)
-        if code is not None:
+        if code is None and tool is not None and tool.function() == offered[name]:
+            command |= tool.pin()
+        else:
+            code = code or "tool_changed"
             command |= {"status": Status.FAILED.value, "code": code, "result": REFUSALS[code]}
-        elif may.is_approved_by_rule(tool):
+        if code is None and may.is_approved_by_rule(name):
             command |= approval(DecidedBy.RULE, at)
         commands.append(command)
     return commands
 
 
-def _fault(number: int, call: Raw, offered: Collection[str], may: Permissions) -> str | None:
+def _fault(number: int, call: Raw, offered: Mapping[str, Raw], may: Permissions) -> str | None:
     # First, as the name is then a model's own word, which the audit log must not have.
     if call["name"] not in offered:
         return "unknown_tool"
@@ -79,11 +89,13 @@ def _fault(number: int, call: Raw, offered: Collection[str], may: Permissions) -
 
 
 def made(*, tool: str, arguments: str, call_id: str | None, at: datetime) -> Raw:
-    """A command as it begins, pending, on its message."""
+    """A command as it begins, pending, on its message, and for no tool in particular yet."""
     return {
         "id": ObjectId(),
         "call_id": call_id,
         "tool": tool,
+        "server": None,
+        "tool_hash": None,
         "arguments": arguments,
         "status": Status.PENDING.value,
         "code": None,

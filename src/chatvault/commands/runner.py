@@ -19,7 +19,7 @@ from chatvault.commands import steps
 from chatvault.commands.errors import CommandNotFound, ServerUnavailable
 from chatvault.commands.models import LEASE, Command, Raw, Status
 from chatvault.commands.servers import Servers
-from chatvault.commands.tools import Result, read_arguments
+from chatvault.commands.tools import Result, Tool, read_arguments
 from chatvault.conversations.change import Change
 from chatvault.conversations.draft import Draft
 from chatvault.conversations.lane import Lane
@@ -33,6 +33,12 @@ GRACE = 3.0
 SETTLE_TRIES = 8
 INTERRUPTED = Result(
     text="The service stopped while it ran; it may have done its work.", code="interrupted"
+)
+# Nothing is pinned on what was stored before 0.2.
+CHANGED = Result(
+    text="The tool is not known to be the one that this call was made for; it did not run. "
+    "Call it again if it still fits.",
+    code="tool_changed",
 )
 log = structlog.get_logger()
 # Decides what follows once all commands of a waiting reply are settled.
@@ -84,6 +90,11 @@ class Runner:
         self._tasks[command_id] = task = asyncio.create_task(self._run(job))
         task.add_done_callback(lambda _: self._tasks.pop(command_id, None))
 
+    @property
+    def tools(self) -> dict[str, Tool]:
+        """The tools that there are, whether they can be called now or not."""
+        return self._servers.known
+
     async def wait(self, command_id: ObjectId) -> bool:
         """Wait until a command of this process has ended; whether it was one."""
         task = self._tasks.get(command_id)
@@ -126,6 +137,9 @@ class Runner:
         arguments = read_arguments(command["arguments"])
         if tool is None or arguments is None:
             return Result(text="The server cannot be reached.", code=ServerUnavailable.code)
+        # Whoever approved it, person or rule, approved this tool of this server.
+        if any(command.get(name) != value for name, value in tool.pin().items()):
+            return CHANGED
         try:
             return await self._servers.call(tool, arguments)
         except ServerUnavailable as error:

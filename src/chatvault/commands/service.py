@@ -260,6 +260,7 @@ async def execute(
         raise ServerUnavailable
     arguments = orjson.dumps(command_arguments(tool, command)).decode()
     wanted = proposing.made(tool=TERMINAL, arguments=arguments, call_id=None, at=now())
+    wanted |= tool.pin()
 
     def decide(draft: Draft) -> Decided:
         at = now()

@@ -13,6 +13,8 @@ class CommandOnMessage(BaseModel):
 
     Attributes:
         call_id: of the model's call; null where a person asked for it.
+        server: that the tool belonged to when it was proposed; it runs there, or not at all.
+        tool_hash: of the tool's description and schema then; it runs while they are the same.
         arguments: as JSON text.
         code: why it failed, or was rejected by none.
         truncated: the result was longer than 64 KB.
@@ -23,6 +25,8 @@ class CommandOnMessage(BaseModel):
     id: Id
     call_id: str | None
     tool: str
+    server: str | None = None
+    tool_hash: str | None = None
     arguments: str
     status: Literal["pending", "approved", "rejected", "executed", "failed"]
     code: str | None

@@ -1,6 +1,7 @@
 """How a reply ends: its answer, its tokens and its last events in one transaction."""
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -46,7 +47,7 @@ class Ending:
         tokens: input and output.
         counted_here: the provider gave no numbers.
         summarize: its agent wants summaries.
-        offered: the tools that the model was offered.
+        offered: the tools that the model was offered, in OpenAI's shape, by name.
         said: events that come before the last ones, and are stored with them.
     """
 
@@ -63,7 +64,7 @@ class Ending:
     counted_here: bool = False
     response_time_ms: int = 0
     summarize: bool = False
-    offered: frozenset[str] = frozenset()
+    offered: Mapping[str, Raw] = field(default_factory=dict)
     said: list[tuple[str, Raw]] = field(default_factory=list)
 
     def message(self, at: datetime) -> Raw | None:

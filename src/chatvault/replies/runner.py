@@ -185,7 +185,7 @@ class Runner:
             counted_here=run.usage is None,
             response_time_ms=round((time.perf_counter() - run.began) * 1000),
             summarize=run.summarize,
-            offered=frozenset(tool["function"]["name"] for tool in run.ask.tools),
+            offered={tool["function"]["name"]: tool for tool in run.ask.tools},
             said=run.rest(),
         )
 
@@ -231,11 +231,11 @@ class Runner:
                     )
                 )
 
-    @staticmethod
-    async def _propose(ending: Ending) -> Ending:
+    async def _propose(self, ending: Ending) -> Ending:
         """The ending with what becomes of the calls."""
         may = await permissions.find(ending.actor)
-        commands = propose(ending.calls, offered=ending.offered, may=may, at=now())
+        tools = self._commands.tools
+        commands = propose(ending.calls, offered=ending.offered, tools=tools, may=may, at=now())
         return replace(ending, commands=commands)
 
     @staticmethod

@@ -1,12 +1,22 @@
+import json
 import re
+from collections.abc import Iterator
 from itertools import chain
 from typing import Any
 
 import pytest
+from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
+from pydantic import BaseModel
 
 from chatvault.app import ROUTES
+from chatvault.openapi import build_document
+from chatvault.openapi_examples import NONE_YET
+from chatvault.openapi_schemas import Schemas
 from conftest import HttpClient
+from support.factories import PASSWORD, begin, message
+
+CREDENTIALS = {"username": "alice", "password": PASSWORD}
 
 
 @pytest.fixture
@@ -15,6 +25,21 @@ async def document(http: HttpClient) -> dict[str, Any]:
     assert answer.status == 200
     found: dict[str, Any] = await answer.json()
     return found
+
+
+def operations_of(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for operations in document["paths"].values():
+        yield from operations.values()
+
+
+def examples_of(found: dict[str, Any]) -> Iterator[tuple[dict[str, Any], Any]]:
+    """The examples of an operation, each with its schema."""
+    contents = [found.get("requestBody", {})]
+    contents += [each for status, each in found["responses"].items() if status < "300"]
+    described = [each for content in contents for each in content.get("content", {}).values()]
+    for each in described + found["parameters"]:
+        if "example" in each:
+            yield each["schema"], each["example"]
 
 
 class TestDocument:
@@ -59,12 +84,133 @@ class TestDocument:
         assert "registration_closed" in responses["403"]["description"]
         assert responses["422"]["content"].keys() == {"application/problem+json"}
 
+    async def test_has_every_schema_that_it_needs_and_no_other(
+        self, document: dict[str, Any]
+    ) -> None:
+        """Under names that no other has, and that tell nothing of modules."""
+        schemas = document["components"]["schemas"]
+        text = json.dumps(document)
+
+        used = set(re.findall(r'"#/components/schemas/(.*?)"', text))
+        assert used == schemas.keys()
+        assert [name for name in schemas if not re.fullmatch(r"[A-Z][A-Za-z]+", name)] == []
+        assert all(schema["title"] == name for name, schema in schemas.items())
+
+    async def test_describes_each_operation_with_an_example(self, document: dict[str, Any]) -> None:
+        for found in operations_of(document):
+            assert found["description"].partition("\n\n")[0], found["operationId"]
+            assert not found["description"].startswith("Audited"), found["operationId"]
+            assert list(examples_of(found)), found["operationId"]
+
+    async def test_has_examples_that_are_what_it_describes(self, document: dict[str, Any]) -> None:
+        components = document["components"]
+        for found in operations_of(document):
+            for schema, example in examples_of(found):
+                validator = OAS31Validator({**schema, "components": components})
+                errors = [error.message for error in validator.iter_errors(example)]
+                assert errors == [], (found["operationId"], example)
+                assert NONE_YET not in json.dumps(example, ensure_ascii=False), found["operationId"]
+
+    def test_has_examples_of_bodies_that_are_accepted(self) -> None:
+        operations = list(chain.from_iterable(ROUTES))
+        document = build_document(operations)
+        for operation in operations:
+            if body := operation.models.get("body"):
+                described = document["paths"][operation.path][operation.method.lower()]
+                content = described["requestBody"]["content"]["application/json"]
+                body.model_validate_json(json.dumps(content["example"]))
+
+    async def test_takes_no_parameter_for_an_object_or_for_null(
+        self, document: dict[str, Any]
+    ) -> None:
+        parameters = [each for found in operations_of(document) for each in found["parameters"]]
+
+        kinds = {json.dumps(each["schema"].get("type")) for each in parameters}
+        assert kinds <= {'"string"', '"integer"', "null"}  # the last is a reference
+        for each in parameters:
+            assert "null" not in json.dumps(each["schema"]), each
+            if each["name"] == "If-Match":
+                assert each["schema"] == {"type": "string"}
+
+    async def test_has_no_default_for_what_stays_as_it_is(self, document: dict[str, Any]) -> None:
+        """A generated client sends the defaults, and so would change what it does not name."""
+        for name in ("ConversationPatch", "ConversationUpdate", "AgentPatch", "MessageEdit"):
+            fields = document["components"]["schemas"][name]["properties"]
+            assert not any("default" in field for field in fields.values()), name
+
+    async def test_tells_the_stream_of_a_reply_from_its_answer(
+        self, document: dict[str, Any]
+    ) -> None:
+        path = document["paths"]["/conversations/{conversation_id}/replies"]
+        contents = {
+            status: path["post"]["responses"][status]["content"] for status in ("200", "201")
+        }
+
+        assert {status: list(content) for status, content in contents.items()} == {
+            "200": ["text/event-stream"],
+            "201": ["application/json"],
+        }
+
+    async def test_names_the_headers_of_answers(
+        self, alice: HttpClient, document: dict[str, Any]
+    ) -> None:
+        known = {name.lower(): name for name in document["components"]["headers"]}
+        begun = await begin(alice, messages=[message("one"), message("two")])
+        one, all_of = "/conversations/{conversation_id}", "/conversations"
+        wanted = {"name": "Clock"}
+        answers = [
+            ("/auth/login", await alice.post("/auth/login", json=CREDENTIALS)),
+            (all_of, await alice.post(all_of, json={})),
+            (all_of, await alice.get(all_of, params={"limit": 1})),
+            (one, await alice.get(f"{all_of}/{begun['id']}")),
+            (one, await alice.patch(f"{all_of}/{begun['id']}", json={"title": "T"})),
+            (
+                f"{one}/messages",
+                await alice.get(f"{all_of}/{begun['id']}/messages", params={"limit": 1}),
+            ),
+            (
+                f"{one}/messages",
+                await alice.post(
+                    f"{all_of}/{begun['id']}/messages",
+                    json=message("three"),
+                    headers={"Prefer": "return=minimal"},
+                ),
+            ),
+            ("/agents", await alice.post("/agents", json=wanted)),
+            ("/users/me/audit-logs", await alice.get("/users/me/audit-logs", params={"limit": 1})),
+        ]
+
+        for path, answer in answers:
+            described = document["paths"][path][answer.method.lower()]["responses"]
+            told = set(described[str(answer.status)]["headers"])
+            sent = {known[name.lower()] for name in answer.headers if name.lower() in known}
+            assert sent <= told, (answer.method, path)
+            # Only a conversation that is not shown whole leads to its rest.
+            assert told - sent <= {"Link", "Preference-Applied"}, (answer.method, path)
+
     async def test_hides_no_needed_parameter(self, document: dict[str, Any]) -> None:
         for path, operations in document["paths"].items():
             wanted = set(re.findall(r"\{(\w+)\}", path))
             for operation in operations.values():
                 given = {each["name"] for each in operation["parameters"] if each["in"] == "path"}
                 assert given == wanted, path
+
+
+class TestNames:
+    def test_of_two_schemas_differ(self) -> None:
+        """Or one of them would stand for both."""
+
+        class Same(BaseModel):
+            one: int
+
+        def other() -> type[BaseModel]:
+            class Same(BaseModel):
+                two: int
+
+            return Same
+
+        with pytest.raises(ValueError, match="two schemas are called Same; give one a title"):
+            Schemas([(Same, "validation"), (other(), "validation")])
 
 
 class TestPage:

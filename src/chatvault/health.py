@@ -31,13 +31,19 @@ class ReadyOut(BaseModel):
 
 @routes.route("GET", "/health", None, returns=HealthOut)
 async def get_health(_request: web.Request) -> web.StreamResponse:
-    """Say that the process is alive."""
+    """Say that the process is alive.
+
+    Restart the process when it does not answer. It does not look at the database.
+    """
     return json_response(HealthOut(status="healthy", timestamp=time.time(), version=VERSION))
 
 
 @routes.route("GET", "/ready", None, returns=ReadyOut, other={503: ReadyOut})
 async def get_ready(request: web.Request) -> web.StreamResponse:
-    """Say whether the database takes writes; 503 and why if it does not."""
+    """Say whether the database takes writes; 503 and why if it does not.
+
+    Send no traffic while it answers 503.
+    """
     app = request.app
     reason = await check_writable(app[CLIENT], app[SETTINGS].mongodb_database)
     status = 200 if reason is None else 503

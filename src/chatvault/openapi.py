@@ -2,24 +2,42 @@
 
 import functools
 import inspect
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from http import HTTPStatus
+from itertools import chain
 from typing import Any
 
 from aiohttp import web
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode
 
 import chatvault
 from chatvault import errors, problems
+from chatvault.openapi_examples import BY_MEDIA, BY_OPERATION, Examples
+from chatvault.openapi_schemas import Schema, Schemas, without_null
 from chatvault.routing import Operation, Routes
 from chatvault.version import VERSION
 from chatvault.web import json_response
 
 JSON = "application/json"
-REFERENCE = "#/components/schemas/{model}"
 SESSION = {"type": "apiKey", "in": "cookie", "name": "session_id"}
 OPERATIONS = web.AppKey("operations", tuple[Operation, ...])
 PLACES = {"path": "path", "query": "query", "headers": "header"}
+# A field that is left out of these stays as it is.
+KEEPING = ("PUT", "PATCH")
+# Problems that may be over soon.
+LATER = (429, 503)
+HEADERS = {
+    "Content-Disposition": "The name of the file to save it as.",
+    "ETag": "The version, for `If-Match` and `If-None-Match`.",
+    "Link": "The pages around this one (RFC 8288): `next`, `prev`.",
+    "Location": "The path of what was made.",
+    "Preference-Applied": "What was done of `Prefer` (RFC 7240).",
+    "Retry-After": "Seconds after which it may work.",
+    "Set-Cookie": "The cookie `session_id`, new or ended.",
+    "X-Request-ID": "Stands in the log and in the audit entry, too.",
+    "X-Total-Count": "How many there are on all pages.",
+}
 routes = Routes("docs")
 
 
@@ -37,13 +55,19 @@ class Problem(BaseModel):
 
 @routes.route("GET", "/openapi.json", None, returns=dict[str, Any])
 async def get_document(request: web.Request) -> web.StreamResponse:
-    """Describe this API in OpenAPI 3.1."""
+    """Describe this API in OpenAPI 3.1.
+
+    Made from the models that validate requests.
+    """
     return json_response(_describe_once(request.app[OPERATIONS]))
 
 
 @routes.route("GET", "/docs", None, returns=str, media=("text/html",))
 async def get_page(_request: web.Request) -> web.StreamResponse:
-    """Show this API as a page; everything it needs comes from here."""
+    """Show this API as a page; everything it needs comes from here.
+
+    It loads nothing from elsewhere.
+    """
     return web.Response(text=_page(), content_type="text/html")
 
 
@@ -64,24 +88,14 @@ def _page() -> str:
 def build_document(operations: Iterable[Operation]) -> dict[str, Any]:
     """The description of these operations."""
     operations = list(operations)
-    adapters: dict[Any, TypeAdapter[Any]] = {}
-    inputs: list[tuple[Any, JsonSchemaMode, TypeAdapter[Any]]] = []
+    schemas = Schemas(chain.from_iterable(map(_models, operations)))
+    examples = Examples(schemas)
     for operation in operations:
-        for model in [
-            *operation.models.values(),
-            operation.returns,
-            *operation.other.values(),
-            Problem,
-        ]:
-            if model is None or (key := repr(model)) in adapters:
-                continue
-            adapters[key] = adapter = TypeAdapter(model)
-            inputs += [(key, "validation", adapter), (key, "serialization", adapter)]
-    schemas, definitions = TypeAdapter.json_schemas(inputs, ref_template=REFERENCE)
-    _drop_empty_defaults(definitions)
+        if operation.method in KEEPING and "body" in operation.models:
+            schemas.drop_defaults(schemas.of(operation.models["body"], "validation"))
     paths: dict[str, dict[str, Any]] = {}
     for operation in operations:
-        described = _describe(operation, schemas, definitions.get("$defs", {}))
+        described = _describe(operation, schemas, examples)
         paths.setdefault(operation.path, {})[operation.method.lower()] = described
     return {
         "openapi": "3.1.0",
@@ -91,100 +105,126 @@ def build_document(operations: Iterable[Operation]) -> dict[str, Any]:
             "description": (chatvault.__doc__ or "").strip(),
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
+        "tags": [{"name": tag} for tag in dict.fromkeys(each.tag for each in operations)],
         "paths": paths,
         "components": {
-            "schemas": definitions.get("$defs", {}),
+            "schemas": _components(schemas, examples, paths),
+            "headers": {
+                name: {"description": words, "schema": {"type": "string"}}
+                for name, words in HEADERS.items()
+            },
             "securitySchemes": {"session": SESSION},
         },
     }
 
 
-def _drop_empty_defaults(schema: Any) -> None:
-    """Take out defaults that stand for what is absent: as values they would often be refused."""
-    if isinstance(schema, dict):
-        if schema.get("default", 0) in (None, ""):
-            del schema["default"]
-        for part in schema.values():
-            _drop_empty_defaults(part)
-    elif isinstance(schema, list):
-        for part in schema:
-            _drop_empty_defaults(part)
+def _components(schemas: Schemas, examples: Examples, paths: Any) -> dict[str, Any]:
+    found = schemas.used_by(paths)
+    problem = schemas.of(Problem, "serialization")
+    name = schemas.resolve(problem)["title"]
+    return found | {name: found[name] | {"examples": [examples.of(problem)]}}
 
 
-def _describe(
-    operation: Operation, schemas: dict[Any, Any], definitions: dict[str, Any]
-) -> dict[str, Any]:
-    def schema(model: Any, mode: JsonSchemaMode) -> dict[str, Any]:
-        found: dict[str, Any] = schemas[(repr(model), mode)]
-        return found
+def _models(operation: Operation) -> Iterator[tuple[Any, JsonSchemaMode]]:
+    for model in operation.models.values():
+        yield model, "validation"
+    for model in (operation.returns, *operation.other.values(), Problem):
+        if model is not None and not isinstance(model, str):
+            yield model, "serialization"
 
+
+def _describe(operation: Operation, schemas: Schemas, examples: Examples) -> dict[str, Any]:
+    summary, _, description = (inspect.getdoc(operation.handler) or "").partition("\n\n")
+    paragraphs = [" ".join(each.split()) for each in description.split("\n\n") if each]
+    if operation.method == "PATCH":
+        paragraphs.append("`application/merge-patch+json` is taken as well.")
+    if operation.action is not None:
+        paragraphs.append(f"Audited as `{operation.action.value}`.")
     described: dict[str, Any] = {
         "operationId": operation.handler.__name__,
-        "summary": inspect.getdoc(operation.handler),
+        "summary": " ".join(summary.split()),
+        "description": "\n\n".join(paragraphs),
         "tags": [operation.tag],
         "parameters": [
             parameter
             for name, place in PLACES.items()
             if name in operation.models
             for parameter in _parameters(
-                _resolve(schema(operation.models[name], "validation"), definitions), place
+                schemas.resolve(schemas.of(operation.models[name], "validation")), place, examples
             )
         ],
-        "responses": _responses(operation, schema),
+        "responses": _responses(operation, schemas, examples),
         "security": [] if operation.is_public else [{"session": []}],
     }
     if body := operation.models.get("body"):
-        content = {"application/json": {"schema": schema(body, "validation")}}
-        if operation.method == "PATCH":
-            content["application/merge-patch+json"] = content["application/json"]
+        schema = schemas.of(body, "validation")
+        # One media type: of two, generators make two bodies.
+        content = {JSON: {"schema": schema, "example": examples.of(schema, is_input=True)}}
         described["requestBody"] = {"required": True, "content": content}
     return described
 
 
-def _resolve(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
-    reference = schema.get("$ref")
-    found: dict[str, Any] = definitions[reference.rpartition("/")[2]] if reference else schema
-    return found
-
-
-def _parameters(schema: dict[str, Any], place: str) -> Iterable[dict[str, Any]]:
+def _parameters(schema: Schema, place: str, examples: Examples) -> Iterator[dict[str, Any]]:
     for name, found in schema["properties"].items():
-        shown = {key: value for key, value in found.items() if key not in {"title", "default"}}
+        shown = without_null({key: value for key, value in found.items() if key != "default"})
         parameter: dict[str, Any] = {"name": name, "in": place, "schema": shown}
         if "description" in shown:
             parameter["description"] = shown.pop("description")
         if name in schema.get("required", ()):
-            parameter["required"] = True
+            parameter |= {"required": True, "example": examples.of(shown, name=name)}
         yield parameter
 
 
-def _responses(operation: Operation, schema: Any) -> dict[str, Any]:
-    answer: dict[str, Any] = {"description": "Done."}
-    if operation.returns is not None:
-        shown = schema(operation.returns, "serialization")
-        answer["content"] = {
-            media: {"schema": shown if media == JSON else {"type": "string"}}
-            for media in operation.media
-        }
-    responses = {str(operation.status): answer}
+def _responses(operation: Operation, schemas: Schemas, examples: Examples) -> dict[str, Any]:
+    def content(media: str, model: Any) -> dict[str, Any]:
+        if media != JSON:
+            return {media: {"schema": {"type": "string"}, "example": BY_MEDIA[media]}}
+        schema = schemas.of(model, "serialization")
+        example = BY_OPERATION.get(operation.handler.__name__)
+        return {media: {"schema": schema, "example": example or examples.of(schema)}}
+
+    def answer(status: int, contents: Iterable[dict[str, Any]]) -> dict[str, Any]:
+        found: dict[str, Any] = {"description": HTTPStatus(status).phrase + "."}
+        found["headers"] = {name: _header(name) for name in ("X-Request-ID", *operation.sends)}
+        merged = {media: each for one in contents for media, each in one.items()}
+        return found | {"content": merged} if merged else found
+
+    medias = operation.media if operation.returns is not None else ()
+    contents = (content(media, operation.returns) for media in medias)
+    responses = {str(operation.status): answer(operation.status, contents)}
     headers = operation.models.get("headers", BaseModel).model_fields.values()
     if any(header.alias == "If-None-Match" for header in headers):
-        responses["304"] = {"description": "You have this version already."}
+        responses["304"] = {
+            "description": "You have this version already.",
+            "headers": {"ETag": _header("ETag")},
+        }
     for status, model in operation.other.items():
-        content = {JSON: {"schema": schema(model, "serialization")}}
-        responses[str(status)] = {"description": "Not now.", "content": content}
+        shown = content(model, None) if isinstance(model, str) else content(JSON, model)
+        responses[str(status)] = answer(status, [shown])
+    return responses | _problems(operation, schemas)
+
+
+def _problems(operation: Operation, schemas: Schemas) -> dict[str, Any]:
     if operation.action is None:
-        return responses
+        return {}
     kinds: dict[int, list[str]] = {}
     for kind in _refusals(operation):
         kinds.setdefault(problems.status_of(kind), []).append(kind.code)
+    schema = schemas.of(Problem, "serialization")
+    found = {}
     for status, codes in sorted(kinds.items()):
         words = ", ".join(f"`{code}`" for code in dict.fromkeys(codes))
-        responses[str(status)] = {
+        names = ("X-Request-ID", "Retry-After") if status in LATER else ("X-Request-ID",)
+        found[str(status)] = {
             "description": f"A problem with code {words}.",
-            "content": {problems.MEDIA_TYPE: {"schema": schema(Problem, "serialization")}},
+            "headers": {name: _header(name) for name in names},
+            "content": {problems.MEDIA_TYPE: {"schema": schema}},
         }
-    return responses
+    return found
+
+
+def _header(name: str) -> dict[str, Any]:
+    return {"$ref": f"#/components/headers/{name}"}
 
 
 def _refusals(operation: Operation) -> Iterable[type[errors.ChatvaultError]]:

@@ -33,7 +33,9 @@ class Operation:
         returns: the model of the answer's JSON, or a type pydantic knows; None for no body.
         media: the media types it answers in.
         errors: what it refuses beyond what its signature implies.
-        other: what it answers under other statuses, when that is no refusal.
+        other: what it answers under other statuses, when that is no refusal: a model, or a media
+            type.
+        sends: the names of the headers that its answers may have, but for those that all have.
     """
 
     method: Method
@@ -48,6 +50,7 @@ class Operation:
     media: tuple[str, ...]
     errors: tuple[type[ChatvaultError], ...]
     other: dict[int, Any]
+    sends: tuple[str, ...]
     tag: str
 
     async def __call__(self, request: web.Request) -> web.StreamResponse:
@@ -84,7 +87,7 @@ class Routes:
     def __iter__(self) -> Iterator[Operation]:
         return iter(self.operations)
 
-    def route(
+    def route(  # noqa: PLR0913  # each is named where it is used
         self,
         method: Method,
         path: str,
@@ -95,6 +98,7 @@ class Routes:
         media: tuple[str, ...] = ("application/json",),
         errors: tuple[type[ChatvaultError], ...] = (),
         other: dict[int, Any] | None = None,
+        sends: tuple[str, ...] = (),
     ) -> Callable[[Handler], Handler]:
         """Register the decorated handler; the arguments are those of `Operation`."""
 
@@ -116,6 +120,7 @@ class Routes:
                     media=media,
                     errors=errors,
                     other=other or {},
+                    sends=sends,
                     tag=self.tag,
                 )
             )

@@ -32,3 +32,23 @@ def time_server() -> list[str]:
 def shell_server() -> list[str]:
     """An MCP server that runs the commands which `ALLOW_COMMANDS` names."""
     return [str(HOME / "shell/bin/mcp-shell-server")]
+
+
+def openapi_python() -> str:
+    """The Python that has what a client of `openapi_python_client` needs."""
+    return str(HOME / "openapi/bin/python")
+
+
+def openapi_python_client() -> list[str]:
+    """A generator of Python clients."""
+    return [str(HOME / "openapi/bin/openapi-python-client")]
+
+
+def openapi_typescript() -> list[str]:
+    """A generator of TypeScript types."""
+    return [*node(), str(HOME / "node_modules/openapi-typescript/bin/cli.js")]
+
+
+def typescript() -> list[str]:
+    """TypeScript's compiler."""
+    return [*node(), str(HOME / "node_modules/typescript/bin/tsc")]

@@ -26,7 +26,11 @@ routes = Routes("accounts")
     errors=(AlreadyTaken, RegistrationClosed),
 )
 async def register(request: web.Request, caller: Actor, body: RegisterIn) -> web.StreamResponse:
-    """Make an account."""
+    """Make an account.
+
+    Anyone may, where `CHATVAULT_REGISTRATION` is open. The name and the address must be free.
+    It signs nobody in.
+    """
     user = await service.register(
         caller,
         request.app[HASHER],
@@ -41,7 +45,10 @@ async def register(request: web.Request, caller: Actor, body: RegisterIn) -> web
 
 @routes.route("GET", "/auth/me", Action.USER_GET, returns=UserOut)
 async def get_me(request: web.Request, actor: Actor) -> web.StreamResponse:
-    """Read my account."""
+    """Read my account.
+
+    The account whose session the cookie names.
+    """
     user = await service.get_me(actor, request.app[RECORDER])
     return json_response(UserOut.model_validate(user))
 
@@ -56,7 +63,10 @@ async def get_me(request: web.Request, actor: Actor) -> web.StreamResponse:
 async def change_password(
     request: web.Request, actor: Actor, body: PasswordChangeIn
 ) -> web.StreamResponse:
-    """Change my password, which ends my other sessions."""
+    """Change my password, which ends my other sessions.
+
+    The current password has to be given again. Attempts count like those of signing in.
+    """
     revoked = await service.change_password(
         actor,
         request.app[HASHER],

@@ -27,7 +27,11 @@ routes = Routes("agents")
 
 @routes.route("GET", "/agents", Action.AGENT_LIST, returns=AgentsOut)
 async def list_agents(request: web.Request, actor: Actor) -> web.StreamResponse:
-    """List the agents that I may use, and the providers that they can name."""
+    """List the agents that I may use, and the providers that they can name.
+
+    The built-in one, mine, and those that an admin offers to all. `detail` says what is missing
+    where no model is configured.
+    """
     offer = request.app[OFFER]
     agents = await service.list_all(actor, request.app[RECORDER])
     shown = {
@@ -49,11 +53,16 @@ async def list_agents(request: web.Request, actor: Actor) -> web.StreamResponse:
     status=201,
     returns=AgentOut,
     errors=(Denied, AgentNotFound, KeyReused),
+    sends=("Location",),
 )
 async def create_agent(
     request: web.Request, actor: Actor, headers: RepeatHeaders, body: AgentCreate
 ) -> web.StreamResponse:
-    """Make an agent; an admin may offer it to all."""
+    """Make an agent; an admin may offer it to all.
+
+    `provider` is one of those that `GET /agents` lists; null leaves the choice to the settings.
+    A user may have 200.
+    """
     repeat = await repeat_of(request, headers)
     made = await service.create(actor, request.app[OFFER], wanted=body, repeat=repeat)
     return json_response(
@@ -65,7 +74,10 @@ async def create_agent(
 
 @routes.route("GET", PATH, Action.AGENT_GET, returns=AgentOut, errors=(AgentNotFound,))
 async def get_agent(request: web.Request, actor: Actor, path: AgentPath) -> web.StreamResponse:
-    """Read one agent."""
+    """Read one agent.
+
+    Mine, one that is offered to all, or the built-in one.
+    """
     found = await service.get(actor, request.app[RECORDER], agent_id=path.agent_id)
     return json_response(agent_wire(found, actor.user_id))
 
@@ -74,13 +86,19 @@ async def get_agent(request: web.Request, actor: Actor, path: AgentPath) -> web.
 async def patch_agent(
     request: web.Request, actor: Actor, path: AgentPath, body: AgentPatch
 ) -> web.StreamResponse:
-    """Change fields of an agent of mine; an admin, of one that is offered to all."""
+    """Change fields of an agent of mine; an admin, of one that is offered to all.
+
+    What is not named stays. The built-in agent cannot be changed.
+    """
     changed = await service.update(actor, request.app[OFFER], agent_id=path.agent_id, wanted=body)
     return json_response(agent_wire(changed, actor.user_id))
 
 
 @routes.route("DELETE", PATH, Action.AGENT_DELETE, status=204, errors=(AgentNotFound, Denied))
 async def delete_agent(_request: web.Request, actor: Actor, path: AgentPath) -> web.StreamResponse:
-    """Remove an agent of mine."""
+    """Remove an agent of mine.
+
+    Conversations that name it are answered again once they name another.
+    """
     await service.delete(actor, agent_id=path.agent_id)
     return web.Response(status=204)

@@ -35,11 +35,21 @@ def _answer(request: web.Request, entries: list[Entry], limit: int) -> web.Respo
     return json_response([entry_wire(entry) for entry in entries], headers=headers)
 
 
-@routes.route("GET", PATH, Action.AUDIT_LIST, returns=list[AuditEntryOut], errors=(Denied,))
+@routes.route(
+    "GET",
+    PATH,
+    Action.AUDIT_LIST,
+    returns=list[AuditEntryOut],
+    errors=(Denied,),
+    sends=("Link",),
+)
 async def list_audit_logs(
     request: web.Request, actor: Actor, query: AuditQuery
 ) -> web.StreamResponse:
-    """List entries; `Link` leads to the page after."""
+    """List entries; `Link` leads to the page after.
+
+    For auditors and admins. All that is given has to match. Looking is itself recorded.
+    """
     entries = await review.list_entries(actor, request.app[RECORDER], query=query)
     return _answer(request, entries, query.limit)
 
@@ -50,7 +60,10 @@ async def list_audit_logs(
 async def count_audit_logs(
     request: web.Request, actor: Actor, query: AuditStatsQuery
 ) -> web.StreamResponse:
-    """Count entries by action, outcome or user, or over time."""
+    """Count entries by action, outcome or user, or over time.
+
+    For auditors and admins, with the same filters as the list.
+    """
     return json_response(await review.count_entries(actor, request.app[RECORDER], query=query))
 
 
@@ -61,11 +74,16 @@ async def count_audit_logs(
     returns=str,
     media=tuple(export.MEDIA_TYPES.values()),
     errors=(Denied,),
+    sends=("Content-Disposition",),
 )
 async def export_audit_logs(
     request: web.Request, actor: Actor, query: AuditExportQuery
 ) -> web.StreamResponse:
-    """Export entries, oldest first, as NDJSON or CSV."""
+    """Export entries, oldest first, as NDJSON or CSV.
+
+    For auditors and admins. It leaves as it is read, and breaks off where it cannot be given
+    whole.
+    """
     batches = await review.export_entries(actor, request.app[RECORDER], query=query)
 
     async def chunks() -> AsyncGenerator[bytes]:
@@ -80,10 +98,19 @@ async def export_audit_logs(
     return await stream(request, chunks(), headers=headers)
 
 
-@routes.route("GET", "/users/me/audit-logs", Action.AUDIT_LIST_MINE, returns=list[AuditEntryOut])
+@routes.route(
+    "GET",
+    "/users/me/audit-logs",
+    Action.AUDIT_LIST_MINE,
+    returns=list[AuditEntryOut],
+    sends=("Link",),
+)
 async def list_my_audit_logs(
     request: web.Request, actor: Actor, query: MyAuditQuery
 ) -> web.StreamResponse:
-    """List what I did and what was done to my account, newest first."""
+    """List what I did and what was done to my account, newest first.
+
+    `Link` leads to older ones.
+    """
     entries = await review.list_mine(actor, request.app[RECORDER], query=query)
     return _answer(request, entries, query.limit)

@@ -32,19 +32,29 @@ routes = Routes("commands")
 
 @routes.route("GET", "/mcp/servers", Action.TOOL_LIST_SERVERS, returns=list[ServerOut])
 async def list_servers(request: web.Request, actor: Actor) -> web.StreamResponse:
-    """List the servers of tools, and whether they can be reached."""
+    """List the servers of tools, and whether they can be reached.
+
+    As the process sees it that answers. `left_out` has the tools that cannot be offered, each
+    with its reason.
+    """
     return json_response(await catalogue.list_servers(actor, request.app[TOOLBOX]))
 
 
 @routes.route("GET", "/mcp/tools", Action.TOOL_LIST, returns=list[ToolOut])
 async def list_tools(request: web.Request, actor: Actor) -> web.StreamResponse:
-    """List the tools that can be called now, and what the reader may do with each."""
+    """List the tools that can be called now, and what the reader may do with each.
+
+    Of two tools with one name it is the first server's that counts.
+    """
     return json_response(await catalogue.list_tools(actor, request.app[TOOLBOX]))
 
 
 @routes.route("GET", "/mcp/rules", Action.APPROVAL_RULE_LIST, returns=list[RuleOut])
 async def list_rules(request: web.Request, actor: Actor) -> web.StreamResponse:
-    """List the reader's rules that approve calls of tools."""
+    """List the reader's rules that approve calls of tools.
+
+    A rule is effective while an operator permits it.
+    """
     rules = await permissions.list_rules(actor, request.app[RECORDER])
     return json_response([_rule(each) for each in rules])
 
@@ -57,13 +67,19 @@ async def list_rules(request: web.Request, actor: Actor) -> web.StreamResponse:
     errors=(errors.AutoApprovalNotPermitted,),
 )
 async def set_rule(_request: web.Request, actor: Actor, path: RulePath) -> web.StreamResponse:
-    """Let calls of a tool run without being asked for each; needs a permission of its own."""
+    """Let calls of a tool run without being asked for each; needs a permission of its own.
+
+    It holds for calls that come from now on, whatever their arguments.
+    """
     return json_response(_rule(await permissions.set_rule(actor, tool=path.tool)))
 
 
 @routes.route("DELETE", "/mcp/rules/{tool}", Action.APPROVAL_RULE_DELETE, status=204)
 async def delete_rule(_request: web.Request, actor: Actor, path: RulePath) -> web.StreamResponse:
-    """Ask for each call of a tool again."""
+    """Ask for each call of a tool again.
+
+    Commands that run already come to their end.
+    """
     await permissions.remove_rule(actor, tool=path.tool)
     return web.Response(status=204)
 
@@ -76,7 +92,10 @@ def _rule(stored: Raw) -> Raw:
 async def list_commands(
     request: web.Request, actor: Actor, path: ConversationPath, query: CommandQuery
 ) -> web.StreamResponse:
-    """List the newest 100 commands of a conversation, the newest first."""
+    """List the newest 100 commands of a conversation, the newest first.
+
+    Those of messages that were removed are not in it.
+    """
     found = await service.list_commands(
         actor,
         request.app[TOOLBOX],
@@ -88,7 +107,10 @@ async def list_commands(
 
 @routes.route("GET", PATH + "/{command_id}", Action.COMMAND_GET, returns=CommandOut)
 async def get_command(request: web.Request, actor: Actor, path: CommandPath) -> web.StreamResponse:
-    """Read one command."""
+    """Read one command.
+
+    With its result, once it has one.
+    """
     return json_response(await service.get(actor, request.app[TOOLBOX], **dict(path)))
 
 
@@ -102,11 +124,16 @@ async def get_command(request: web.Request, actor: Actor, path: CommandPath) -> 
         *(errors.ToolNotPermitted, errors.CommandSettled, errors.CommandSuperseded),
         *(errors.McpNotEnabled, ConversationArchived, errors.ServerUnavailable, KeyReused),
     ),
+    sends=("Location", "Preference-Applied"),
 )
 async def approve_command(
     request: web.Request, actor: Actor, path: CommandPath, headers: AsyncHeaders
 ) -> web.StreamResponse:
-    """Let a command run, once; the answer comes when it has, or at once if preferred so."""
+    """Let a command run, once; the answer comes when it has, or at once if preferred so.
+
+    A second time nothing happens, and the answer is the outcome. A tool that is not the one it
+    was proposed for does not run: the command fails with `tool_changed`.
+    """
     repeat = await repeat_of(request, headers)
     await service.approve(actor, request.app[TOOLBOX], **dict(path), repeat=repeat)
     return await _answer(request, actor, path.conversation_id, path.command_id, headers)
@@ -122,7 +149,10 @@ async def approve_command(
 async def reject_command(
     request: web.Request, actor: Actor, path: CommandPath, headers: RepeatHeaders
 ) -> web.StreamResponse:
-    """Let a command never run; the model is told so."""
+    """Let a command never run; the model is told so.
+
+    A second time nothing happens. The reply goes on once all its commands are settled.
+    """
     repeat = await repeat_of(request, headers)
     await service.reject(actor, request.app[TOOLBOX], **dict(path), repeat=repeat)
     return json_response(await service.read_back(actor, **dict(path)))
@@ -138,6 +168,7 @@ async def reject_command(
         *(errors.ToolNotPermitted, errors.McpNotEnabled, errors.TooManyCommands, KeyReused),
         *(errors.InvalidCommand, ConversationArchived, errors.ServerUnavailable, Throttled),
     ),
+    sends=("Location", "Preference-Applied"),
 )
 async def execute_command(
     request: web.Request,
@@ -146,7 +177,10 @@ async def execute_command(
     headers: AsyncHeaders,
     body: CommandIn,
 ) -> web.StreamResponse:
-    """Run a command line with the tool `terminal_command`, and keep it on the message."""
+    """Run a command line with the tool `terminal_command`, and keep it on the message.
+
+    To ask is to approve. The model is shown it as a tool's output from then on.
+    """
     command_id = await service.execute(
         actor,
         request.app[TOOLBOX],

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
 
 from chatvault.commands.models import Status
 from chatvault.commands.servers import ServerState
@@ -12,6 +12,10 @@ from chatvault.fields import Id, Instant
 
 MAX_COMMAND = 8192
 ToolName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+
+
+# Without a name of its own: a conversation's status has it.
+SoFar = Annotated[Status, WithJsonSchema({"type": "string", "enum": [*Status]})]
 
 
 class CommandPath(ConversationPath):
@@ -25,7 +29,7 @@ class CommandQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    status: Status | None = Field(None, description="only those that are so far")
+    status: SoFar | None = Field(None, description="only those that are so far")
 
 
 class CommandIn(BaseModel):

@@ -5,7 +5,7 @@ from typing import Annotated, Protocol
 
 from aiohttp import web
 from bson import ObjectId
-from pydantic import BaseModel, BeforeValidator, Field
+from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from chatvault.actor import Actor
@@ -52,11 +52,8 @@ class ConditionalHeaders(BaseModel):
     precondition: Annotated[
         Precondition,
         BeforeValidator(_to_precondition),
-        Field(
-            alias="If-Match",
-            description="the ETag that the change is meant for; else 412",
-            json_schema_extra={"type": "string"},
-        ),
+        WithJsonSchema({"type": "string"}),
+        Field(alias="If-Match", description="the ETag that the change is meant for; else 412"),
     ] = Precondition()
 
 

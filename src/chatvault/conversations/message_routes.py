@@ -79,11 +79,16 @@ class PageQuery(BaseModel):
     Action.CONVERSATION_LIST_MESSAGES,
     returns=MessagePageOut,
     media=("application/json", NDJSON),
+    sends=("ETag", "Link", "X-Total-Count"),
 )
 async def list_messages(
     request: web.Request, actor: Actor, path: ConversationPath, query: PageQuery
 ) -> web.StreamResponse:
-    """Page through messages, or stream all with `Accept: application/x-ndjson`."""
+    """Page through messages, or stream all with `Accept: application/x-ndjson`.
+
+    By `offset` from the oldest, or by `before` and `after` a known `seq`, which stays right
+    while messages arrive.
+    """
     if NDJSON in request.headers.get("Accept", ""):
         return await _stream(request, actor, path)
     page = await messages.list_page(
@@ -143,6 +148,7 @@ async def _stream(request: web.Request, actor: Actor, path: ConversationPath) ->
     Action.CONVERSATION_APPEND_MESSAGE,
     returns=ConversationOut | Appended,
     errors=(MessageIdTaken, NotLastAnswer, TooLarge, KeyReused),
+    sends=("ETag", "Link", "Preference-Applied"),
 )
 async def append_message(
     request: web.Request,
@@ -151,7 +157,11 @@ async def append_message(
     headers: AppendHeaders,
     body: MessageIn,
 ) -> web.StreamResponse:
-    """Append a message; the answer is the whole conversation, or little if preferred so."""
+    """Append a message; the answer is the whole conversation, or little if preferred so.
+
+    The answer is the whole conversation, or with `Prefer: return=minimal` the message and the
+    counts. An `id` of your own makes a retry harmless.
+    """
     lane, repeat = request.app[LANE], await repeat_of(request, headers)
     if body.replaces is None:
         appended = await messages.append(
@@ -191,6 +201,7 @@ async def append_message(
     Action.CONVERSATION_APPEND_MESSAGES,
     returns=AppendedBatch,
     errors=(MessageIdTaken, TooLarge, KeyReused),
+    sends=("ETag",),
 )
 async def append_batch(
     request: web.Request,
@@ -199,7 +210,10 @@ async def append_batch(
     headers: AppendHeaders,
     body: MessageBatch,
 ) -> web.StreamResponse:
-    """Append up to 1,000 messages and 4 MB in one atomic step."""
+    """Append up to 1,000 messages and 4 MB in one atomic step.
+
+    All or none. Those that were stored before are counted in `repeated_count`.
+    """
     appended = await messages.append(
         actor,
         request.app[LANE],
@@ -218,9 +232,18 @@ async def append_batch(
     return json_response(shown, headers={"ETag": etag(appended.version)})
 
 
-@routes.route("GET", PATH + "/{message_id}", Action.CONVERSATION_GET_MESSAGE, returns=MessageOut)
+@routes.route(
+    "GET",
+    PATH + "/{message_id}",
+    Action.CONVERSATION_GET_MESSAGE,
+    returns=MessageOut,
+    sends=("ETag",),
+)
 async def get_message(request: web.Request, actor: Actor, path: MessagePath) -> web.StreamResponse:
-    """Read one message; its ETag is its own version."""
+    """Read one message; its ETag is its own version.
+
+    Its ETag is its own version, not the conversation's.
+    """
     placed = await messages.get(actor, request.app[RECORDER], **path.model_dump())
     headers = {"ETag": etag(placed[1].get("version", 1))}
     return json_response(message_wire(placed), headers=headers)
@@ -232,6 +255,7 @@ async def get_message(request: web.Request, actor: Actor, path: MessagePath) -> 
     Action.CONVERSATION_EDIT_MESSAGE,
     returns=MessageOut,
     errors=(StaleVersion, TooLarge),
+    sends=("ETag",),
 )
 async def edit_message(
     request: web.Request,
@@ -240,7 +264,10 @@ async def edit_message(
     headers: ConditionalHeaders,
     body: MessageEdit,
 ) -> web.StreamResponse:
-    """Edit a message; what it was is kept as a revision."""
+    """Edit a message; what it was is kept as a revision.
+
+    What is not named stays; null takes a field away. `If-Match` names the message's version.
+    """
     placed = await messages.edit(
         actor,
         request.app[LANE],
@@ -262,7 +289,10 @@ async def edit_message(
 async def delete_message(
     request: web.Request, actor: Actor, path: MessagePath, headers: ConditionalHeaders
 ) -> web.StreamResponse:
-    """Remove a message with its revisions; its id and its place stay taken."""
+    """Remove a message with its revisions; its id and its place stay taken.
+
+    Its revisions and commands go with it. Its id and its place stay taken.
+    """
     await messages.remove(
         actor,
         request.app[LANE],
@@ -282,7 +312,10 @@ async def delete_message(
 async def list_revisions(
     request: web.Request, actor: Actor, path: MessagePath
 ) -> web.StreamResponse:
-    """List what a message was before its edits, oldest first."""
+    """List what a message was before its edits, oldest first.
+
+    Empty where it was never edited.
+    """
     revisions = await messages.list_revisions(actor, request.app[RECORDER], **path.model_dump())
     return json_response(
         [

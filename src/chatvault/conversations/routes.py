@@ -75,11 +75,16 @@ def answer(shown: Shown, *, status: int = 200) -> web.Response:
     "/conversations",
     Action.CONVERSATION_LIST,
     returns=list[ConversationOut | ConversationSummary],
+    sends=("Link", "X-Total-Count"),
 )
 async def list_conversations(
     request: web.Request, actor: Actor, query: ListQuery
 ) -> web.StreamResponse:
-    """List my conversations, newest change first."""
+    """List my conversations, newest change first.
+
+    Each with its messages as far as they fit, or without them with `view=summary`. `Link` leads
+    to the pages around.
+    """
     is_full = query.view == "full"
     page = await service.list_page(
         actor,
@@ -103,11 +108,16 @@ async def list_conversations(
     status=201,
     returns=ConversationOut,
     errors=(TooLarge, KeyReused, ModelNotConfigured),
+    sends=("ETag", "Link", "Location"),
 )
 async def create_conversation(
     request: web.Request, actor: Actor, headers: RepeatHeaders, body: ConversationCreate
 ) -> web.StreamResponse:
-    """Begin a conversation, and send its first message to the agent where there is one."""
+    """Begin a conversation, and send its first message to the agent where there is one.
+
+    With messages, or empty. `initial_message` is sent to the agent at once, and the reply is on
+    its way when this answers.
+    """
     repeat = await repeat_of(request, headers)
     opener, first = request.app[OPENER], body.initial_message
     if first is not None:
@@ -120,7 +130,10 @@ async def create_conversation(
 
 @routes.route("DELETE", "/conversations", Action.CONVERSATION_DELETE_ALL, returns=DeletedOut)
 async def delete_conversations(request: web.Request, actor: Actor) -> web.StreamResponse:
-    """Delete all my conversations, for good."""
+    """Delete all my conversations, for good.
+
+    With all their messages, revisions, replies and commands.
+    """
     deleted = await service.delete_all(actor, request.app[LANE], request.app[RECORDER])
     message = f"Deleted {deleted} conversation{'' if deleted == 1 else 's'}"
     return json_response(DeletedOut(deleted_count=deleted, message=message))
@@ -128,17 +141,28 @@ async def delete_conversations(request: web.Request, actor: Actor) -> web.Stream
 
 @routes.route("GET", "/conversations/stats/count", Action.CONVERSATION_COUNT, returns=CountOut)
 async def count_conversations(request: web.Request, actor: Actor) -> web.StreamResponse:
-    """Count my conversations."""
+    """Count my conversations.
+
+    All of them, archived ones included.
+    """
     return json_response(CountOut(count=await service.count(actor, request.app[RECORDER])))
 
 
 @routes.route(
-    "GET", "/conversations/{conversation_id}", Action.CONVERSATION_GET, returns=ConversationOut
+    "GET",
+    "/conversations/{conversation_id}",
+    Action.CONVERSATION_GET,
+    returns=ConversationOut,
+    sends=("ETag", "Link"),
 )
 async def get_conversation(
     request: web.Request, actor: Actor, path: ConversationPath, headers: ReadHeaders
 ) -> web.StreamResponse:
-    """Read one conversation."""
+    """Read one conversation.
+
+    With its messages, or with the newest where they are too many: `messages_truncated` is true
+    then, and `Link` leads to the rest.
+    """
     shown = await service.get(actor, request.app[RECORDER], conversation_id=path.conversation_id)
     tag = etag(shown.conversation["version"])
     known = {part.strip().removeprefix("W/") for part in headers.if_none_match.split(",")}
@@ -170,6 +194,7 @@ async def _update(
     Action.CONVERSATION_UPDATE,
     returns=ConversationOut,
     errors=(StaleVersion, PreconditionRequired, TooLarge),
+    sends=("ETag", "Link"),
 )
 async def put_conversation(
     request: web.Request,
@@ -178,7 +203,11 @@ async def put_conversation(
     headers: ConditionalHeaders,
     body: ConversationUpdate,
 ) -> web.StreamResponse:
-    """Replace any of title, messages, metadata, status and tags."""
+    """Replace any of title, messages, metadata, status and tags.
+
+    What is not named stays as it is. `messages` and `metadata` replace what was there;
+    `messages` of a long conversation needs `If-Match`.
+    """
     return await _update(request, actor, path, headers, body)
 
 
@@ -188,6 +217,7 @@ async def put_conversation(
     Action.CONVERSATION_UPDATE,
     returns=ConversationOut,
     errors=(StaleVersion,),
+    sends=("ETag", "Link"),
 )
 async def patch_conversation(
     request: web.Request,
@@ -196,7 +226,11 @@ async def patch_conversation(
     headers: ConditionalHeaders,
     body: ConversationPatch,
 ) -> web.StreamResponse:
-    """Merge title, tags, status and metadata keys (RFC 7396)."""
+    """Merge title, tags, status and metadata keys (RFC 7396).
+
+    What is not named stays. A key of `metadata` that is null is removed; title and tags that
+    are null get their defaults.
+    """
     return await _update(request, actor, path, headers, body)
 
 
@@ -206,6 +240,7 @@ async def patch_conversation(
     Action.CONVERSATION_ARCHIVE,
     returns=ConversationOut,
     errors=(StaleVersion, KeyReused),
+    sends=("ETag", "Link"),
 )
 async def archive_conversation(
     request: web.Request,
@@ -214,7 +249,10 @@ async def archive_conversation(
     headers: ConditionalRepeatHeaders,
     body: ArchiveIn,
 ) -> web.StreamResponse:
-    """Put one conversation out of the way, or back."""
+    """Put one conversation out of the way, or back.
+
+    Nothing is lost. An archived conversation gets no replies, and its tools do not run.
+    """
     await service.archive(
         actor,
         request.app[LANE],
@@ -236,7 +274,10 @@ async def archive_conversation(
 async def delete_conversation(
     request: web.Request, actor: Actor, path: ConversationPath, headers: ConditionalHeaders
 ) -> web.StreamResponse:
-    """Delete one conversation, for good."""
+    """Delete one conversation, for good.
+
+    With its messages, revisions, replies and commands.
+    """
     await service.delete(
         actor,
         request.app[LANE],

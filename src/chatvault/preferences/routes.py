@@ -21,7 +21,10 @@ def _answer(values: dict[str, Any]) -> web.Response:
 
 @routes.route("GET", PATH, Action.PREFERENCES_GET, returns=PreferencesOut)
 async def get_preferences(request: web.Request, actor: Actor) -> web.StreamResponse:
-    """Read my preferences; what I never set has its default."""
+    """Read my preferences; what I never set has its default.
+
+    Further keys that were stored come back as they were sent.
+    """
     return _answer(await service.get(actor, request.app[RECORDER]))
 
 
@@ -29,7 +32,10 @@ async def get_preferences(request: web.Request, actor: Actor) -> web.StreamRespo
 async def put_preferences(
     _request: web.Request, actor: Actor, body: PreferencesIn
 ) -> web.StreamResponse:
-    """Replace all my preferences."""
+    """Replace all my preferences.
+
+    What is not named gets its default. Further keys are kept as they are sent.
+    """
     values = body.model_dump(mode="json", exclude_unset=True)
     return _answer(await service.replace(actor, values=values))
 
@@ -38,6 +44,9 @@ async def put_preferences(
 async def patch_preferences(
     _request: web.Request, actor: Actor, body: PreferencesIn
 ) -> web.StreamResponse:
-    """Merge into my preferences; null sets one back (RFC 7396)."""
+    """Merge into my preferences; null sets one back (RFC 7396).
+
+    What is not named stays. Objects are merged key by key.
+    """
     values = body.model_dump(mode="json", exclude_unset=True)
     return _answer(await service.patch(actor, values=values))

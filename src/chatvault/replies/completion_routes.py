@@ -38,7 +38,10 @@ class CompletionHeaders(ConversationHeaders, RepeatHeaders):
 
 @routes.route("GET", "/model/current", None, returns=ModelOut)
 async def current_model(request: web.Request) -> web.StreamResponse:
-    """Say which model is configured."""
+    """Say which model is configured.
+
+    For frontends that ask before they show one.
+    """
     offer = request.app[DESK].offer
     model = offer.find(None)[1].model if offer.providers else None
     return json_response(ModelOut(model=model, gpu_backend=None))
@@ -46,7 +49,10 @@ async def current_model(request: web.Request) -> web.StreamResponse:
 
 @routes.route("GET", "/gpu/health", None, returns=GpuOut)
 async def gpu_health(_request: web.Request) -> web.StreamResponse:
-    """Say which GPU the model runs on; what runs elsewhere is not known here."""
+    """Say which GPU the model runs on; what runs elsewhere is not known here.
+
+    For frontends that ask; a model that runs elsewhere has no GPU here.
+    """
     return json_response(
         GpuOut(gpu_available=False, gpu_name=None, ollama_gpu_accelerated=False, ollama_model=None)
     )
@@ -63,7 +69,11 @@ async def gpu_health(_request: web.Request) -> web.StreamResponse:
 async def complete_chat(
     request: web.Request, actor: Actor, headers: CompletionHeaders, body: CompletionIn
 ) -> web.StreamResponse:
-    """Answer a chat through the configured model, recording it where a conversation is named."""
+    """Answer a chat through the configured model, recording it where a conversation is named.
+
+    In OpenAI's shape, whole or as a stream. With `X-Conversation-Id` the exchange is recorded
+    there.
+    """
     return await _complete(request, actor, headers, body)
 
 
@@ -78,7 +88,10 @@ async def complete_chat(
 async def complete_chat_v1(
     request: web.Request, actor: Actor, headers: CompletionHeaders, body: CompletionIn
 ) -> web.StreamResponse:
-    """The same, under the path that OpenAI's clients add."""
+    """The same, under the path that OpenAI's clients add.
+
+    For clients that add `/v1` to the address by themselves.
+    """
     return await _complete(request, actor, headers, body)
 
 

@@ -81,12 +81,13 @@ async def _send(response: web.StreamResponse, events: AsyncGenerator[Event, None
     Action.REPLY_CREATE,
     status=201,
     returns=ReplyOut,
-    media=("application/json", EVENT_STREAM),
+    other={200: EVENT_STREAM},
     errors=(
         *(ModelNotConfigured, AgentNotFound, Throttled, KeyReused, MessageIdTaken),
         *(ConversationArchived, errors.ReplyInProgress, errors.TokenLimitReached),
         *(errors.NothingToAnswer, *errors.FAILURES),
     ),
+    sends=("Location",),
 )
 async def create_reply(
     request: web.Request,
@@ -95,7 +96,11 @@ async def create_reply(
     headers: RepeatHeaders,
     body: ReplyIn,
 ) -> web.StreamResponse:
-    """Send a message and get the answer, at its end or as `text/event-stream` while it comes."""
+    """Send a message and get the answer, at its end or as `text/event-stream` while it comes.
+
+    With `Accept: text/event-stream` the answer is a stream of events, with the status 200; else
+    it comes at the end, with 201. `regenerate` asks for another answer to the last message.
+    """
     desk = request.app[DESK]
     repeat = await repeat_of(request, headers)
     reply_id = await service.create(
@@ -112,7 +117,10 @@ async def create_reply(
 
 @routes.route("GET", PATH + "/{reply_id}", Action.REPLY_GET, returns=ReplyStateOut)
 async def get_reply(request: web.Request, actor: Actor, path: ReplyPath) -> web.StreamResponse:
-    """Say how far a reply is."""
+    """Say how far a reply is.
+
+    Also long after it ended.
+    """
     reply = await service.get(actor, request.app[DESK], **dict(path))
     return json_response(_state(reply))
 
@@ -123,7 +131,11 @@ async def get_reply(request: web.Request, actor: Actor, path: ReplyPath) -> web.
 async def follow_reply(
     request: web.Request, actor: Actor, path: ReplyPath, headers: FollowHeaders
 ) -> web.StreamResponse:
-    """Follow a reply from `Last-Event-ID` on, or from its beginning; also once it has ended."""
+    """Follow a reply from `Last-Event-ID` on, or from its beginning; also once it has ended.
+
+    A stream that broke off is taken up where it was left. It ends with the reply; a waiting
+    reply stays open.
+    """
     events = await service.open_events(
         actor, request.app[DESK], **dict(path), after=headers.last_event_id
     )
@@ -140,7 +152,10 @@ async def follow_reply(
 async def cancel_reply(
     request: web.Request, actor: Actor, path: ReplyPath, headers: RepeatHeaders
 ) -> web.StreamResponse:
-    """End a reply now; what was said is kept, marked cancelled."""
+    """End a reply now; what was said is kept, marked cancelled.
+
+    What was said is kept, marked `cancelled`. A waiting reply's pending commands are rejected.
+    """
     repeat = await repeat_of(request, headers)
     reply = await service.cancel(actor, request.app[DESK], **dict(path), repeat=repeat)
     return json_response(_state(reply))
@@ -161,7 +176,11 @@ def _state(reply: Raw) -> Raw:
 async def get_context(
     request: web.Request, actor: Actor, path: ConversationPath, query: ContextQuery
 ) -> web.StreamResponse:
-    """Show exactly what would be sent to the model, and its token count; nothing is sent."""
+    """Show exactly what would be sent to the model, and its token count; nothing is sent.
+
+    What would be sent if `content` were the next message, with the count of its tokens. Nothing
+    is sent.
+    """
     shown = await service.get_context(
         actor,
         request.app[DESK],
@@ -182,7 +201,11 @@ async def get_context(
 async def summarize(
     request: web.Request, actor: Actor, path: ConversationPath, headers: RepeatHeaders
 ) -> web.StreamResponse:
-    """Summarise a conversation in two or three sentences."""
+    """Summarise a conversation in two or three sentences.
+
+    The summary is kept with the conversation. With fewer than three messages it is null, and
+    `detail` says so.
+    """
     repeat = await repeat_of(request, headers)
     await request.app[DESK].rate.admit(str(actor.owner_id))
     summary = await request.app[SUMMARIES].summarize(

@@ -30,9 +30,14 @@ routes = Routes("sessions")
     Action.SESSION_LOGIN,
     returns=LoginOut,
     errors=(InvalidCredentials, Throttled),
+    sends=("Set-Cookie",),
 )
 async def login(request: web.Request, caller: Actor, body: LoginIn) -> web.StreamResponse:
-    """Sign in; the answer sets the cookie `session_id`."""
+    """Sign in; the answer sets the cookie `session_id`.
+
+    An unknown name, a wrong password and a closed account get the same answer. Too many tries
+    in a short time are refused with 429.
+    """
     signed_in = await service.login(
         caller, request.app[GATE], username=body.username, password=body.password
     )
@@ -43,9 +48,18 @@ async def login(request: web.Request, caller: Actor, body: LoginIn) -> web.Strea
     return json_response(LoginOut(message="Login successful", user=user))
 
 
-@routes.route("POST", "/auth/logout", Action.SESSION_LOGOUT, returns=MessageOut)
+@routes.route(
+    "POST",
+    "/auth/logout",
+    Action.SESSION_LOGOUT,
+    returns=MessageOut,
+    sends=("Set-Cookie",),
+)
 async def logout(request: web.Request, actor: Actor) -> web.StreamResponse:
-    """Sign out; the session ends at once, everywhere."""
+    """Sign out; the session ends at once, everywhere.
+
+    The cookie is taken back as well.
+    """
     await service.logout(actor)
     (await aiohttp_session.get_session(request)).invalidate()
     return json_response(MessageOut(message="Logout successful"))
@@ -53,7 +67,10 @@ async def logout(request: web.Request, actor: Actor) -> web.StreamResponse:
 
 @routes.route("GET", "/auth/sessions", Action.SESSION_LIST, returns=list[SessionOut])
 async def list_sessions(request: web.Request, actor: Actor) -> web.StreamResponse:
-    """List my sessions: since when, from where, and which is this one."""
+    """List my sessions: since when, from where, and which is this one.
+
+    The newest first. Those that have ended are not in it.
+    """
     sessions = await service.list_mine(actor, request.app[RECORDER])
     shown = [SessionOut.model_validate(session) for session in sessions]
     return json_response(
@@ -63,7 +80,10 @@ async def list_sessions(request: web.Request, actor: Actor) -> web.StreamRespons
 
 @routes.route("DELETE", "/auth/sessions", Action.SESSION_REVOKE_OTHERS, returns=RevokedOut)
 async def revoke_other_sessions(_request: web.Request, actor: Actor) -> web.StreamResponse:
-    """End all my sessions but this one."""
+    """End all my sessions but this one.
+
+    Whoever uses them has to sign in again.
+    """
     revoked = await service.revoke_others(actor)
     message = f"Ended {revoked} other session{'' if revoked == 1 else 's'}"
     return json_response(RevokedOut(revoked_count=revoked, message=message))
@@ -73,6 +93,9 @@ async def revoke_other_sessions(_request: web.Request, actor: Actor) -> web.Stre
 async def revoke_session(
     _request: web.Request, actor: Actor, path: SessionPath
 ) -> web.StreamResponse:
-    """End one of my sessions."""
+    """End one of my sessions.
+
+    It may be this one, too.
+    """
     await service.revoke(actor, session_id=path.session_id)
     return web.Response(status=204)

@@ -25,6 +25,8 @@ class LoginOut(BaseModel):
 class MessageOut(BaseModel):
     """One sentence about what happened."""
 
+    model_config = ConfigDict(title="NoticeOut")
+
     message: str
 
 

@@ -14,5 +14,8 @@ routes = Routes("usage")
 
 @routes.route("GET", "/conversations/stats", Action.CONVERSATION_STATS, returns=StatsOut)
 async def get_stats(request: web.Request, actor: Actor, query: StatsQuery) -> web.StreamResponse:
-    """Count my conversations, messages and tokens."""
+    """Count my conversations, messages and tokens.
+
+    Deleted conversations do not count. `tokens_per_day` has the days that had any.
+    """
     return json_response(await service.stats(actor, request.app[RECORDER], days=query.days))

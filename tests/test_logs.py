@@ -1,6 +1,8 @@
+import io
 import json
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -86,3 +88,16 @@ class TestLevel:
         shown = capsys.readouterr().err
         assert "quiet" not in shown
         assert "loud" in shown
+
+
+class TestStderr:
+    def test_on_a_full_disk_costs_lines_only(
+        self, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        # A line longer than any buffer, and one that is flushed.
+        with Path("/dev/full").open("wb", buffering=0) as full:
+            monkeypatch.setattr("sys.stderr", io.TextIOWrapper(full, write_through=True))
+            configure(settings)
+            structlog.get_logger().error("x" * 100_000)
+            structlog.get_logger().error("short")
+            logging.getLogger("aiohttp.server").error("of a library")

@@ -1,12 +1,32 @@
 """Log lines: JSON or for eyes, each with the id of the request it belongs to."""
 
+import contextlib
+import io
 import logging
 import sys
-from typing import Any
+from typing import Any, TextIO, cast
 
 import structlog
 
 from chatvault.settings import LogFormat, Settings
+
+
+class Stderr(io.TextIOBase):
+    """Standard error, where a line that cannot be written is lost, and its writer goes on.
+
+    A full disk under a redirected log would otherwise end background work and fail requests.
+    """
+
+    def write(self, text: str) -> int:
+        """Write what can be written."""
+        with contextlib.suppress(OSError):
+            sys.stderr.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Hand it on."""
+        with contextlib.suppress(OSError):
+            sys.stderr.flush()
 
 
 def configure_logs(settings: Settings) -> None:
@@ -26,14 +46,15 @@ def configure_logs(settings: Settings) -> None:
         renderer = structlog.dev.ConsoleRenderer(
             colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
         )
+    stream = Stderr()
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(cast("TextIO", stream)),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(processor=renderer, foreign_pre_chain=shared)
     )

@@ -111,6 +111,7 @@ CATCH_EVERYTHING = {
     "commands/servers.py": 1,
     "conversations/lane.py": 1,
     "database.py": 1,
+    "reviving.py": 1,
 }
 # Beside the settings: what libraries and processes of others are told.
 SPEAK_ENVIRONMENT = {"settings.py", "embedded.py", "tokens.py"}

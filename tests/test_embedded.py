@@ -2,6 +2,7 @@
 
 import os
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -9,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,11 @@ from pymongo import MongoClient
 from pymongo.client_session import ClientSession
 from pymongo.errors import ConnectionFailure
 from pymongo.write_concern import WriteConcern
+from structlog.testing import capture_logs
 
-from chatvault import embedded, keeper
+from chatvault import embedded, keeper, machine, reviving
 from chatvault.embedded import DataInUse, EmbeddedError, embedded_mongodb, find_mongod
-from chatvault.keeper import Keeper
+from support.disks import require_mounts, with_disk
 
 Documents = MongoClient[dict[str, Any]]
 
@@ -44,13 +46,12 @@ def servers(data_dir: Path) -> list[psutil.Process]:
     for process in psutil.process_iter():
         try:
             line = process.cmdline()
-            if process.status() != psutil.STATUS_ZOMBIE and any(
-                part == str(data_dir) or part.startswith(f"{data_dir}/") for part in line
-            ):
+            is_ours = any(part == str(data_dir) or part.startswith(f"{data_dir}/") for part in line)
+            if is_ours and USER not in line and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process)
-        except psutil.NoSuchProcess:
+        except psutil.Error:
             continue
-    return [process for process in found if USER not in process.cmdline()]
+    return found
 
 
 def mongod_of(data_dir: Path) -> psutil.Process:
@@ -95,6 +96,11 @@ def names(url: str) -> set[str]:
         return {thing["_id"] for thing in client["test"]["things"].find()}
 
 
+def troubles(logged: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Why the service could not look after its MongoDB."""
+    return [each["reason"] for each in logged if each["event"] == "embedded_mongodb_trouble"]
+
+
 @contextmanager
 def other_process(data_dir: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
     command = [sys.executable, "-c", USER, str(data_dir)]
@@ -106,6 +112,12 @@ def other_process(data_dir: Path) -> Iterator[tuple[subprocess.Popen[str], str]]
             yield process, process.stdout.readline().strip()
         finally:
             process.kill()
+
+
+@pytest.fixture
+def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The service looks after its keeper more often."""
+    monkeypatch.setattr(reviving, "_LOOK_SECONDS", 0.1)
 
 
 @pytest.fixture
@@ -206,6 +218,118 @@ def test_killed_keeper_takes_mongod_with_it_and_is_replaced(data_dir: Path) -> N
         assert names(url) == {"a", "b"}
 
 
+def test_data_that_are_moved_away_and_back_are_served_again(data_dir: Path, tmp_path: Path) -> None:
+    with capture_logs() as logged, embedded_mongodb(data_dir, exclusive=True) as url:
+        write(url, "a")
+        before, away = mongod_of(data_dir), tmp_path / "away"
+        data_dir.rename(away)
+        before.kill()
+        eventually(lambda: servers(data_dir) == [])
+        eventually(lambda: troubles(logged) != [])
+        away.rename(data_dir)
+        eventually(lambda: servers(data_dir) != [])
+        assert names(url) == {"a"}
+        write(url, "b")
+
+
+def test_full_disk_costs_the_keeper_its_words_only(data_dir: Path) -> None:
+    """Every message and every number it writes down meets a device that takes nothing."""
+    data_dir.mkdir()
+    for name in ("mongodb.keeper.log", "mongodb.pid", "mongod.log"):
+        (data_dir / name).symlink_to("/dev/full")
+    with embedded_mongodb(data_dir, exclusive=True) as url:
+        write(url, "a")
+        [parent] = [each for each in servers(data_dir) if "chatvault.keeper" in each.cmdline()]
+        [before] = parent.children()
+        before.kill()
+        eventually(lambda: gone(before))
+        assert names(url) == {"a"}
+        assert parent.is_running()
+        assert [each.pid for each in parent.children()] != [before.pid]
+    assert servers(data_dir) == []
+
+
+def test_service_keeps_its_url_though_the_record_could_not_be_written(
+    data_dir: Path, quick_looks: None
+) -> None:
+    with capture_logs() as logged, embedded_mongodb(data_dir, exclusive=True) as url:
+        write(url, "a")
+        record, part = data_dir / "mongodb.socket", data_dir / "mongodb.part"
+        kept = record.read_text()
+        record.unlink()
+        part.symlink_to("/dev/full")
+        before = mongod_of(data_dir)
+        keeper_of(data_dir).kill()
+        eventually(lambda: gone(before))
+        eventually(lambda: troubles(logged) != [])
+        assert servers(data_dir) == []
+        part.unlink()
+        eventually(record.exists)
+        assert record.read_text() == kept
+        assert names(url) == {"a"}
+
+
+def test_disk_without_room_is_refused_at_once(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "ROOM", 2**60)
+    with pytest.raises(EmbeddedError, match=r"has \d+ MB left, and MongoDB needs \d+ MB to start"):
+        embedded_mongodb(data_dir).__enter__()
+
+
+def test_too_few_open_files_are_refused_at_once(data_dir: Path) -> None:
+    command = [sys.executable, "-c", USER, str(data_dir)]
+    began = time.monotonic()
+    refused = subprocess.run(
+        ["sh", "-c", 'ulimit -n 64; exec "$@"', "sh", *command],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert time.monotonic() - began < 10  # a second on a quiet machine
+    last = refused.stderr.splitlines()[-1]
+    assert "no more than 64 files may be open here" in last
+    assert "ulimit -n 1024" in last
+
+
+def test_mongod_may_open_as_many_files_as_the_machine_lets_it(data_dir: Path) -> None:
+    command = [sys.executable, "-c", USER, str(data_dir)]
+    with subprocess.Popen(
+        ["sh", "-c", 'ulimit -S -n 256; exec "$@"', "sh", *command],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as user:
+        assert user.stdout is not None
+        assert user.stdout.readline()
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        assert mongod_of(data_dir).rlimit(psutil.RLIMIT_NOFILE)[0] == min(most, 64_000)
+        assert psutil.Process(user.pid).rlimit(psutil.RLIMIT_NOFILE)[0] == 256
+        user.kill()
+
+
+@pytest.mark.parametrize("name", ["data", "data/mongodb"])
+def test_unusable_directory_is_named_at_once(data_dir: Path, tmp_path: Path, name: str) -> None:
+    folder = tmp_path / name
+    folder.parent.mkdir(exist_ok=True)
+    folder.symlink_to("/no/such/disk")
+    with pytest.raises(EmbeddedError, match=rf"{folder} is a link to /no/such/disk, which is not"):
+        embedded_mongodb(data_dir).__enter__()
+    folder.unlink()
+    folder.touch()
+    with pytest.raises(EmbeddedError, match=f"{folder} is not a directory"):
+        embedded_mongodb(data_dir).__enter__()
+
+
+@pytest.mark.parametrize("name", ["data", "data/mongodb"])
+def test_unwritable_directory_is_named_at_once(data_dir: Path, tmp_path: Path, name: str) -> None:
+    require_mounts()
+    folder = tmp_path / name
+    folder.mkdir(parents=True)
+    command = with_disk(folder, "ro,size=1m", [sys.executable, "-c", USER, str(data_dir)])
+    refused = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert f"{folder} cannot be read and written by user" in refused.stderr.splitlines()[-1]
+
+
 def test_new_start_ends_a_mongod_that_outlived_its_keeper(data_dir: Path) -> None:
     with other_process(data_dir) as (user, url):
         write(url, "a")
@@ -242,8 +366,10 @@ def test_moved_and_copied_data_work_side_by_side(data_dir: Path, tmp_path: Path)
 def test_other_temporary_directory_and_stale_files_do_not_matter(
     data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with embedded_mongodb(data_dir) as url:
-        write(url, "a")
+    with tempfile.TemporaryDirectory(dir="/tmp") as before:
+        monkeypatch.setattr(tempfile, "tempdir", before)
+        with embedded_mongodb(data_dir) as url:
+            write(url, "a")
     with tempfile.TemporaryDirectory(dir="/tmp") as elsewhere:
         monkeypatch.setattr(tempfile, "tempdir", elsewhere)
         folder = Path(
@@ -338,12 +464,11 @@ def test_mongod_on_path_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_server_that_keeps_failing_is_given_up_with_its_reason(
     data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    log = data_dir / "mongod.log"
     fake_mongod(
         tmp_path,
         monkeypatch,
         'test "$1" = --version && { echo db version v7.0.1; exit; }\n'
-        f"""echo '{{"s":"F","msg":"Wrong data","attr":{{"why":"too new"}}}}' >> '{log}'\n"""
+        """echo '{"s":"F","c":"STORAGE","msg":"Wrong data","attr":{"why":"too new"}}'\n"""
         "exit 62",
     )
     waits: list[int] = []
@@ -370,22 +495,6 @@ def test_terminated_keeper_stops_mongod_cleanly(data_dir: Path) -> None:
             assert names(again) == {"a"}
 
 
-def test_grown_log_is_put_aside(data_dir: Path) -> None:
-    grown = 9 * 1024 * 1024
-    log, before = data_dir / "mongod.log", data_dir / "mongod.log.1"
-    data_dir.mkdir()
-    log.write_bytes(b"x" * grown)
-    with embedded_mongodb(data_dir):
-        assert log.stat().st_size < 1_000_000
-        assert before.stat().st_size == grown
-        os.truncate(log, 2 * grown)
-        running = Keeper.__new__(Keeper)  # its own would hear of it within a minute
-        running.data_dir = data_dir
-        running._rotate(mongod_of(data_dir).pid)
-        assert before.stat().st_size >= 2 * grown  # mongod may just have added a line
-        eventually(log.exists)
-
-
 def test_server_that_ignores_the_request_to_stop_is_killed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -393,7 +502,7 @@ def test_server_that_ignores_the_request_to_stop_is_killed(
     script = "trap '' TERM; while :; do sleep 0.1; done"
     pid = os.posix_spawn("/bin/sh", ["sh", "-c", script], {})
     time.sleep(0.1)
-    keeper._stop(pid)
+    keeper._stop(pid, time.sleep)
     assert "did not stop within" in capsys.readouterr().err
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)

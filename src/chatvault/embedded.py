@@ -6,17 +6,14 @@ keeper holds ``mongodb.keeper.lock`` for its life, and takes the users' lock onc
 
 import os
 import re
-import secrets
 import shutil
 import socket
-import stat
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from urllib.parse import quote
@@ -24,8 +21,10 @@ from urllib.parse import quote
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
+from chatvault import machine, sockets
 from chatvault.errors import Unavailable
-from chatvault.keeper import DATA, MONGOD_LOG, USERS_LOCK, open_lock, try_lock
+from chatvault.keeper import DATA, USERS_LOCK, open_lock, try_lock
+from chatvault.reviving import reviving
 
 _START_LOCK = "mongodb.start.lock"
 _KEEPER_LOCK = "mongodb.keeper.lock"
@@ -35,7 +34,6 @@ _KEEPER_LOG = "mongodb.keeper.log"
 
 _START_SECONDS = 120.0  # recovery after a crash takes long on much data
 _STOP_SECONDS = 15.0
-_SOCKET_PATH = 100  # bytes; the kernel's limit is 103 on macOS, 107 on Linux
 # 300 MB of preallocated journal become 30. And what was changed is written later, and so less
 # often: MongoDB's own 5 % are 13 MB of a cache of 256. An append costs mongod a sixth less so.
 _ENGINE = "log=(file_max=32MB,prealloc=false),eviction_dirty_target=20,eviction_dirty_trigger=40"
@@ -92,6 +90,7 @@ def embedded_mongodb(
     if sys.platform == "win32":
         raise EmbeddedError("The embedded MongoDB needs Linux or macOS; set CHATVAULT_MONGODB_URL.")
     data_dir = data_dir.expanduser().absolute()
+    _refuse(machine.why_unusable(data_dir))
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     patience = _Patience(on_wait)
     join = partial(_join, data_dir, cache_mb=cache_mb, oplog_mb=oplog_mb)
@@ -100,9 +99,14 @@ def embedded_mongodb(
         try:
             while not try_lock(users, alone=False):  # a keeper that is stopping holds it
                 patience.wait("another MongoDB on this data is still stopping")
-            url = _url(join(patience))
-            with _reviving(data_dir, join) if exclusive else nullcontext():
-                yield url
+            path = join(patience)
+
+            def revive(over: threading.Event) -> bool:
+                gone = _is_free(data_dir / _KEEPER_LOCK)
+                return gone and bool(join(_Patience(None, over), at=path))
+
+            with reviving(revive) if exclusive else nullcontext():
+                yield _url(path)
         finally:
             os.close(users)
             _await_stop(data_dir)
@@ -151,11 +155,20 @@ def _why_not(mongod: Path) -> str | None:
     return None
 
 
+def _refuse(reason: str | None) -> None:
+    """Raise EmbeddedError if there is a reason not to go on."""
+    if reason is not None:
+        raise EmbeddedError(f"{reason}.")
+
+
 class _Patience:
     """Waits in small steps, tells once that it takes long, and gives up in the end."""
 
-    def __init__(self, on_wait: Callable[[], None] | None) -> None:
+    def __init__(
+        self, on_wait: Callable[[], None] | None, over: threading.Event | None = None
+    ) -> None:
         self.on_wait = on_wait
+        self.over = over
         self.began = time.monotonic()
 
     def wait(self, reason: str) -> None:
@@ -163,6 +176,8 @@ class _Patience:
         if waited > 1 and self.on_wait:
             self.on_wait()
             self.on_wait = None
+        if self.over and self.over.is_set():
+            raise EmbeddedError("Stopping.")
         if waited > _START_SECONDS:
             raise EmbeddedError(f"Gave up after {_START_SECONDS:.0f} s: {reason}.")
         time.sleep(0.01)
@@ -178,8 +193,9 @@ def _serving(data_dir: Path) -> Iterator[None]:
                 f"Another chatvault (pid {pid}) already serves {data_dir};"
                 " stop it first, or choose another data directory."
             )
-        os.ftruncate(lock, 0)
-        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+        with suppress(OSError):  # told to others only, and the disk may be full
+            os.ftruncate(lock, 0)
+            os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
         yield
     finally:
         os.close(lock)
@@ -187,46 +203,21 @@ def _serving(data_dir: Path) -> Iterator[None]:
 
 def is_served(data_dir: Path) -> bool:
     """Whether a service works on this data now."""
-    path = data_dir / _SERVE_LOCK
-    if not path.exists():
-        return False
-    lock = open_lock(path)
-    try:
-        return not try_lock(lock, alone=False)
-    finally:
-        os.close(lock)
-
-
-@contextmanager
-def _reviving(data_dir: Path, join: Callable[[_Patience], Path]) -> Iterator[None]:
-    """Replace a keeper that was killed, as long as this lasts: a service runs for months."""
-    over = threading.Event()
-
-    def watch() -> None:
-        pause = 1.0
-        while not over.wait(pause):
-            if _is_free(data_dir / _KEEPER_LOCK):
-                try:
-                    join(_Patience(None))
-                    pause = 1.0
-                except (EmbeddedError, OSError):  # its reason stands in the keeper's log
-                    pause = 30.0
-
-    thread = threading.Thread(target=watch, name="chatvault-keeper-watch", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join(timeout=5)
+    lock = data_dir / _SERVE_LOCK
+    return lock.exists() and not _is_free(lock)
 
 
 def _url(path: Path) -> str:
     return f"mongodb://{quote(str(path), safe='')}/?replicaSet=rs0"
 
 
-def _join(data_dir: Path, patience: _Patience, *, cache_mb: int, oplog_mb: int) -> Path:
-    """Make sure that a keeper runs and its mongod is primary; return the socket's path."""
+def _join(
+    data_dir: Path, patience: _Patience, *, cache_mb: int, oplog_mb: int, at: Path | None = None
+) -> Path:
+    """Make sure that a keeper runs and its mongod is primary; return the socket's path.
+
+    With `at` a new keeper may take no other path: clients that are connected know no other.
+    """
     start = open_lock(data_dir / _START_LOCK)
     try:
         while not try_lock(start, alone=True):
@@ -238,26 +229,31 @@ def _join(data_dir: Path, patience: _Patience, *, cache_mb: int, oplog_mb: int) 
                 if try_lock(keeper, alone=True):
                     if started:
                         raise EmbeddedError(f"MongoDB did not start: {_last_line(data_dir)}")
-                    _spawn_keeper(data_dir, keeper, cache_mb=cache_mb, oplog_mb=oplog_mb)
+                    _refuse(machine.why_mongod_cannot_start(data_dir, data_dir / DATA))
+                    mongod = find_mongod()
+                    path, claim = _claim_socket(data_dir / _SOCKET, at)
+                    try:
+                        command = _command(mongod, data_dir, path, cache_mb, oplog_mb)
+                        _spawn_keeper(data_dir, path, command, (keeper, claim))
+                    finally:
+                        os.close(claim)
                     started = True
             finally:
                 os.close(keeper)
-            path = Path((data_dir / _SOCKET).read_text().strip())
-            if _become_primary(path, data_dir / _KEEPER_LOCK, patience):
+            path = sockets.recorded(data_dir / _SOCKET)
+            if _become_primary(path, data_dir, patience):
                 return path
     finally:
         os.close(start)
 
 
-def _spawn_keeper(data_dir: Path, keeper: int, *, cache_mb: int, oplog_mb: int) -> None:
-    mongod = find_mongod()
-    path, claim = _claim_socket(data_dir / _SOCKET)
-    command = [
+def _command(mongod: Path, data_dir: Path, path: Path, cache_mb: int, oplog_mb: int) -> list[str]:
+    """Mongod's command line; it logs to the keeper, as no logpath is given."""
+    return [
         *(str(mongod), "--dbpath", str(data_dir / DATA)),
         # The default socket is named by the port alone: in /tmp, two servers would collide.
         *("--bind_ip", str(path), "--unixSocketPrefix", str(path.parent), "--replSet", "rs0"),
-        *("--logpath", str(data_dir / MONGOD_LOG), "--logappend", "--logRotate", "reopen"),
-        # A slow operation is logged with its values, which are people's conversations.
+        # A slow operation would be logged whole, only for the keeper to drop its values.
         *("--quiet", "--slowms", str(2**31 - 1)),
         # Not zlib: CVE-2025-14847.
         *("--networkMessageCompressors", "snappy,zstd"),
@@ -268,64 +264,57 @@ def _spawn_keeper(data_dir: Path, keeper: int, *, cache_mb: int, oplog_mb: int) 
         # A process that is killed leaves its transaction open, which blocks what it touched.
         *("--setParameter", "transactionLifetimeLimitSeconds=10"),
     ]
-    locks = (keeper, claim)
+
+
+def _spawn_keeper(data_dir: Path, path: Path, command: list[str], locks: tuple[int, int]) -> None:
     log_path = data_dir / _KEEPER_LOG
     mode = "ab" if log_path.exists() and log_path.stat().st_size < 2**18 else "wb"
-    with log_path.open(mode) as log:
+    with log_path.open(mode) as output:
         # -P, so that a chatvault folder in the working directory is not taken for the package.
-        subprocess.run(  # noqa: S603 - our own module, without a shell
+        run = subprocess.run(  # noqa: S603 - our own module, without a shell
             [
                 *(sys.executable, "-P", "-m", "chatvault.keeper", str(data_dir)),
                 *(",".join(map(str, locks)), str(path.parent), *command),
             ],
             stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
+            stdout=output,
+            stderr=output,
             pass_fds=locks,
             start_new_session=True,
-            check=True,
+            check=False,
         )
-    os.close(claim)
+    if run.returncode:
+        raise EmbeddedError(f"MongoDB's keeper did not start: {_last_line(data_dir)}")
 
 
-def _claim_socket(record: Path) -> tuple[Path, int]:
-    """Reserve the socket's directory: last time's, unless a copy of this data is using it."""
-    root = Path(tempfile.gettempdir())
-    if len(os.fsencode(root)) > _SOCKET_PATH - 50:
-        root = Path("/tmp")  # noqa: S108 - the directory made in it is checked to be private
-    before = Path(record.read_text().strip()).parent.name if record.exists() else ""
-    name = before if re.fullmatch("[0-9a-f]{8}", before) else secrets.token_hex(4)
-    while True:
-        folder = root / f"chatvault-{os.getuid()}" / name
-        _make_private(folder.parent)
-        _make_private(folder)
-        lock = open_lock(folder / "lock")
-        # A keeper that ends removes its directory: a lock on a removed file is worth nothing.
-        if try_lock(lock, alone=True) and os.fstat(lock).st_nlink:
-            path = folder / "mongod.sock"
-            part = record.with_suffix(".part")
-            part.write_text(f"{path}\n")
-            part.replace(record)
-            return path, lock
-        os.close(lock)
-        name = secrets.token_hex(4)
+def _claim_socket(record: Path, at: Path | None) -> tuple[Path, int]:
+    """Reserve and record a directory for the socket; return the socket's path and the lock."""
+    for folder in [at.parent] if at else sockets.folders(record):
+        lock = _try_claim(folder)
+        if lock is not None:
+            try:
+                return sockets.remember(record, folder), lock
+            except OSError:
+                os.close(lock)  # or this process would lock itself out
+                raise
+    raise EmbeddedError(f"Another MongoDB, perhaps on a copy of this data, has taken {at}.")
 
 
-def _make_private(folder: Path) -> None:
-    folder.mkdir(mode=0o700, exist_ok=True)
-    seen = folder.lstat()
-    private = stat.S_ISDIR(seen.st_mode) and not seen.st_mode & 0o077
-    if not private or seen.st_uid != os.getuid():
-        raise EmbeddedError(
-            f"{folder} must be a directory that only you may enter;"
-            " remove it, or set TMPDIR to a directory of your own."
-        )
+def _try_claim(folder: Path) -> int | None:
+    for each in (folder.parent, folder):
+        _refuse(machine.why_not_private(each))
+    lock = open_lock(folder / "lock")
+    # A keeper that ends removes its directory: a lock on a removed file is worth nothing.
+    if try_lock(lock, alone=True) and os.fstat(lock).st_nlink:
+        return lock
+    os.close(lock)
+    return None
 
 
-def _become_primary(path: Path, keeper_lock: Path, patience: _Patience) -> bool:
+def _become_primary(path: Path, data_dir: Path, patience: _Patience) -> bool:
     """Bring the replica set to a writable primary; False if the keeper ends before that."""
     reason = "mongod does not answer"
-    while not _is_free(keeper_lock):
+    while not _is_free(data_dir / _KEEPER_LOCK):
         try:
             with closing(socket.socket(socket.AF_UNIX)) as probe:
                 probe.connect(str(path))
@@ -338,6 +327,7 @@ def _become_primary(path: Path, keeper_lock: Path, patience: _Patience) -> bool:
                     return True
                 _repair(client, str(path))
         except (OSError, PyMongoError) as error:
+            _refuse(machine.why_no_room(data_dir))  # which the keeper waits for
             reason = f"mongod does not become primary ({error})"
         patience.wait(reason)
     return False
@@ -383,6 +373,8 @@ def _await_stop(data_dir: Path) -> None:
     """Wait until the keeper is gone, unless others still use the data."""
     deadline = time.monotonic() + _STOP_SECONDS
     seen = 0
+    if not data_dir.exists():
+        return  # moved away, and its keeper with it
     while time.monotonic() < deadline and not _is_free(data_dir / _KEEPER_LOCK):
         # Seen three times: a process that just looks, as this one does, is no user.
         seen = seen + 1 if _is_used(data_dir / USERS_LOCK) else 0

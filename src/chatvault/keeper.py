@@ -2,15 +2,19 @@
 
 It lives as long as anyone holds a shared lock on the data directory. The kernel drops that lock
 however its holder died, so the keeper stops mongod even after a ``kill -9`` of its last user.
+A full disk costs it lines of its log, and nothing else.
 """
 
-import json
 import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+
+from chatvault import machine
+from chatvault.mongod_log import MongodLog
 
 if sys.platform != "win32":  # there the command line imports this, and says what to do instead
     import fcntl
@@ -24,7 +28,6 @@ _POLL = 0.1  # seconds between two looks at the users' lock
 _STOP = 60.0  # seconds for a clean stop, then mongod is killed; its journal keeps what it promised
 _QUICK = 3.0  # seconds; a mongod that ends sooner has failed to start
 _TRIES = 5
-_LOG_BYTES = 8 * 1024 * 1024
 _PR_SET_PDEATHSIG = 1
 
 
@@ -63,6 +66,7 @@ class Keeper:
     def __init__(self, data_dir: Path, command: list[str]) -> None:
         self.data_dir = data_dir
         self.command = command
+        self.log = MongodLog(data_dir / MONGOD_LOG)
         self.users = open_lock(data_dir / USERS_LOCK)
         self.told_to_stop = False
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -80,10 +84,12 @@ class Keeper:
 
         Returns:
             An exit status: 0, or 1 after giving up, with the reason on the log's last line.
+
+        Raises:
+            OSError: the data directory is gone, or closed to this user.
         """
         failures = 0
-        while self._wait_for_data():
-            self._rotate(None)
+        while self._wait_for_data() and self._wait_for_room():
             began = time.monotonic()
             pid = self._spawn()
             status = self._watch(pid)
@@ -92,12 +98,27 @@ class Keeper:
             failures = failures + 1 if time.monotonic() - began < _QUICK else 0
             ended = f"mongod {pid} ended with {_describe(status)}"
             if failures == _TRIES:
-                say(f"gave up after {_TRIES} quick ends: {ended}: {self._last_error()}")
+                reason = self.log.first_error or "it logged no error"
+                say(f"gave up after {_TRIES} quick ends: {ended}: {reason}")
                 return 1
             pause = 0.1 * 2**failures
             say(f"{ended}; restarting it in {pause:.1f} s")
             time.sleep(pause)
         return 0
+
+    def _wait_for_room(self) -> bool:
+        """Wait until the disk has room for a mongod, which would only die without."""
+        told = False
+        while reason := machine.why_no_room(self.data_dir):
+            if self._over():
+                return False
+            if not told:
+                say(f"waiting to start mongod: {reason}")
+                told = True
+            time.sleep(_POLL)
+        if told:
+            say("there is room again on the disk, which was full")
+        return True
 
     def _wait_for_data(self) -> bool:
         """Wait until no other mongod has the data, ending one that an earlier keeper left."""
@@ -128,58 +149,35 @@ class Keeper:
             return 0
 
     def _spawn(self) -> int:
+        output = self.log.open_pipe()
         # A plain fork is safe here: this process has one thread, so no lock can be left held.
         parent = os.getpid()
         pid = os.fork()
         if pid == 0:
-            _become(self.command, parent)
-        (self.data_dir / _PID).write_text(str(pid))
+            _become(self.command, parent, output)
+        os.close(output)
+        with suppress(OSError):  # needed only by a keeper that finds this mongod without its own
+            (self.data_dir / _PID).write_text(str(pid))
         return pid
 
     def _watch(self, pid: int) -> int | None:
         """Wait until mongod ends (its wait status) or is no longer wanted and stopped (None)."""
-        looks = 0
         while True:
             done, status = os.waitpid(pid, os.WNOHANG)
             if done:
+                self.log.close()
                 return None if self._over() else status
             if self._over():
-                _stop(pid)
+                _stop(pid, self.log.wait)
+                self.log.close()
                 return None
-            looks += 1
-            if looks % 600 == 0:
-                self._rotate(pid)
-            time.sleep(_POLL)
-
-    def _rotate(self, pid: int | None) -> None:
-        """Put a grown log aside, over the one before it, and have a running mongod begin anew."""
-        log = self.data_dir / MONGOD_LOG
-        if log.exists() and log.stat().st_size > _LOG_BYTES:
-            log.replace(log.with_suffix(".log.1"))
-            if pid:
-                os.kill(pid, signal.SIGUSR1)
-
-    def _last_error(self) -> str:
-        """The last error or fatal line in mongod's log, as one sentence."""
-        log = self.data_dir / MONGOD_LOG
-        if not log.exists():
-            return "it wrote no log"
-        with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - 65536))
-            lines = file.read().splitlines()
-        for line in reversed(lines):
-            try:
-                entry = json.loads(line)
-            except ValueError:
-                continue
-            if entry.get("s") in ("E", "F") and entry.get("attr"):
-                return f"{entry['msg']} {json.dumps(entry['attr'])}"[:500]
-        return f"see {log}"
+            self.log.wait(_POLL)
 
 
-def _become(command: list[str], parent: int) -> None:  # pragma: no cover - no longer Python
+def _become(command: list[str], parent: int, output: int) -> None:  # pragma: no cover - a fork's
     """Turn a forked child into mongod, which the kernel stops should its parent die."""
     try:
+        os.dup2(output, 1)
         if sys.platform == "linux":
             import ctypes  # noqa: PLC0415 - only Linux has prctl
 
@@ -194,7 +192,7 @@ def _become(command: list[str], parent: int) -> None:  # pragma: no cover - no l
         os._exit(127)
 
 
-def _stop(pid: int) -> None:
+def _stop(pid: int, wait: Callable[[float], None]) -> None:
     os.kill(pid, signal.SIGTERM)
     deadline = time.monotonic() + _STOP
     while not os.waitpid(pid, os.WNOHANG)[0]:
@@ -203,7 +201,7 @@ def _stop(pid: int) -> None:
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
             return
-        time.sleep(0.01)
+        wait(0.01)
 
 
 def _describe(status: int) -> str:
@@ -218,8 +216,9 @@ def say(text: str) -> None:
         text: the line, without a line break.
     """
     moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    sys.stderr.write(f"{moment} {text}\n")
-    sys.stderr.flush()
+    with suppress(OSError):  # on a full disk this line is lost
+        sys.stderr.write(f"{moment} {text}\n")
+        sys.stderr.flush()
 
 
 def main(arguments: list[str]) -> int:
@@ -238,8 +237,12 @@ def main(arguments: list[str]) -> int:
     if os.fork():  # pragma: no branch
         os._exit(0)  # pragma: no cover - ends before anything can be recorded
     os.chdir("/")
+    machine.allow_open_files()
     try:
         return Keeper(Path(data_dir), command).run()
+    except OSError as error:
+        say(f"{error.filename or 'the system'}: {error.strerror or error}")
+        return 1
     finally:
         folder = Path(socket_dir)
         for left in folder.glob("*"):

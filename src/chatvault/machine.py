@@ -1,0 +1,97 @@
+"""What an embedded mongod needs of the machine: room on the disk, open files, its directory.
+
+Standard library only, as the keeper imports it.
+"""
+
+import os
+import stat
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+if sys.platform != "win32":  # there the command line imports this, and says what to do instead
+    import resource
+
+ROOM = 32 * 1024 * 1024  # bytes; the largest file of mongod's journal
+OPEN_FILES = 512  # its collections and indexes, and a hundred connections
+_ENOUGH_FILES = 64_000  # what MongoDB recommends
+_MB = 1024 * 1024
+
+
+def why_mongod_cannot_start(data_dir: Path, folder: Path) -> str | None:
+    """Say why a mongod could not start on its folder in the data directory, or None if it could.
+
+    Raises:
+        OSError: the data directory is gone.
+    """
+    return why_unusable(folder) or why_no_room(data_dir) or why_few_files()
+
+
+def why_no_room(data_dir: Path) -> str | None:
+    """Say how much room the disk lacks for a mongod to start, or None if there is enough.
+
+    Raises:
+        OSError: the directory is gone.
+    """
+    disk = os.statvfs(data_dir)
+    free = disk.f_bavail * disk.f_frsize
+    if free >= ROOM:
+        return None
+    return (
+        f"the disk of {data_dir} has {free // _MB} MB left,"
+        f" and MongoDB needs {ROOM // _MB} MB to start; make room"
+    )
+
+
+def why_unusable(folder: Path) -> str | None:
+    """Say why a directory cannot be made or used by this process, or None if it can."""
+    if folder.is_symlink() and not folder.exists():
+        return f"{folder} is a link to {folder.readlink()}, which is not there; is a disk missing?"
+    if not folder.exists():
+        return None
+    if not folder.is_dir():
+        return f"{folder} is not a directory; move it away, or choose another data directory"
+    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+        return (
+            f"{folder} cannot be read and written by user {os.getuid()};"
+            f" it belongs to user {folder.stat().st_uid}, or its disk is mounted read-only"
+        )
+    return None
+
+
+def why_not_private(folder: Path) -> str | None:
+    """Make a directory for this user alone, or say why the one that is there is not.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    folder.mkdir(mode=0o700, exist_ok=True)
+    seen = folder.lstat()
+    private = stat.S_ISDIR(seen.st_mode) and not seen.st_mode & 0o077
+    if private and seen.st_uid == os.getuid():
+        return None
+    return (
+        f"{folder} must be a directory that only you may enter;"
+        " remove it, or set TMPDIR to a directory of your own"
+    )
+
+
+def why_few_files() -> str | None:
+    """Say that this process and its children may open too few files, or None."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most == resource.RLIM_INFINITY or most >= OPEN_FILES:
+        return None
+    return (
+        f"no more than {most} files may be open here, and MongoDB needs {OPEN_FILES};"
+        " raise the limit, as by `ulimit -n 1024`"
+    )
+
+
+def allow_open_files() -> None:
+    """Let this process and its children open as many files as it may, up to what MongoDB wants."""
+    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _ENOUGH_FILES if most == resource.RLIM_INFINITY else min(most, _ENOUGH_FILES)
+    if now != resource.RLIM_INFINITY and now < wanted:
+        # macOS promises more than it gives.
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))

@@ -1,0 +1,55 @@
+"""Small and read-only disks for a process of ours, in a mount namespace that nobody else sees."""
+
+import functools
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+_MOUNT = 'mount -t tmpfs -o "$0" tmpfs "$1" && shift && exec "$@"'
+
+
+def with_disk(folder: Path, options: str, command: list[str]) -> list[str]:
+    """The command, for which a directory is a disk of its own; its pid stays the caller's child."""
+    return ["unshare", "-Urm", "sh", "-c", _MOUNT, options, str(folder), *command]
+
+
+@functools.cache
+def _can_mount() -> bool:
+    with tempfile.TemporaryDirectory() as folder, suppress(FileNotFoundError):
+        command = with_disk(Path(folder), "size=1m", ["true"])
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+    return False
+
+
+def require_mounts() -> None:
+    """Skip a test where the machine gives nobody a mount namespace: in many containers."""
+    if not _can_mount():
+        pytest.skip("needs `unshare -Urm` and a tmpfs, which this machine does not allow")
+
+
+def as_seen_by(pid: int, folder: Path) -> Path:
+    """Where the directory that another process sees can be found from here."""
+    return Path(f"/proc/{pid}/root{folder}")
+
+
+@contextmanager
+def filled(folder: Path) -> Iterator[None]:
+    """Leave no byte on the disk of a directory at first; `top_up` takes what was freed since."""
+    try:
+        top_up(folder)
+        yield
+    finally:
+        (folder / "filler").unlink()
+
+
+def top_up(folder: Path) -> None:
+    """Fill what is free on the disk."""
+    with (folder / "filler").open("ab", buffering=0) as filler:
+        for size in (2**20, 4096, 1):
+            with suppress(OSError):
+                while True:
+                    filler.write(b"x" * size)

@@ -327,7 +327,7 @@ def test_unwritable_directory_is_named_at_once(data_dir: Path, tmp_path: Path, n
     folder.mkdir(parents=True)
     command = with_disk(folder, "ro,size=1m", [sys.executable, "-c", USER, str(data_dir)])
     refused = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert f"{folder} cannot be read and written by user" in refused.stderr.splitlines()[-1]
+    assert f"{folder} cannot be read and written by this user" in refused.stderr.splitlines()[-1]
 
 
 def test_new_start_ends_a_mongod_that_outlived_its_keeper(data_dir: Path) -> None:

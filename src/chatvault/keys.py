@@ -6,6 +6,7 @@ import os
 import secrets
 from pathlib import Path
 
+from chatvault.machine import why_unusable
 from chatvault.settings import InvalidSettings, Settings
 
 FILE_NAME = "secret.key"
@@ -39,11 +40,13 @@ def read_or_create(path: Path) -> bytes:
     """What the key file holds; made with 32 random bytes as hex digits, for its owner only.
 
     Raises:
-        InvalidSettings: it is there and holds no key.
+        InvalidSettings: it is there and holds no key, or its directory cannot be used.
         OSError: it cannot be read or made.
     """
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not path.exists():
+        if reason := why_unusable(path.parent):
+            raise InvalidSettings(f"{reason}.")
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Written aside and linked into place, so that of two first starts one key wins whole.
         draft = path.with_suffix(f".{os.getpid()}")
         draft.touch(mode=0o600)

@@ -46,14 +46,14 @@ def why_no_room(data_dir: Path) -> str | None:
 def why_unusable(folder: Path) -> str | None:
     """Say why a directory cannot be made or used by this process, or None if it can."""
     if folder.is_symlink() and not folder.exists():
-        return f"{folder} is a link to {folder.readlink()}, which is not there; is a disk missing?"
+        return f"{folder} is a link to {folder.readlink()}, which is not there; mount its disk, or make it"
     if not folder.exists():
         return None
     if not folder.is_dir():
         return f"{folder} is not a directory; move it away, or choose another data directory"
     if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
         return (
-            f"{folder} cannot be read and written by user {os.getuid()};"
+            f"{folder} cannot be read and written by this user;"
             f" it belongs to user {folder.stat().st_uid}, or its disk is mounted read-only"
         )
     return None

@@ -133,6 +133,64 @@ class TestWrongValues:
         assert load(monkeypatch, AUDIT_KEYS="ab" * 32).secret_key is not None
 
 
+class TestFiles:
+    def test_hold_the_values_of_settings(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        values = {
+            "SECRET_KEY": f"{KEY}\n",
+            "AUDIT_KEYS": f"{'ab' * 32},{'cd' * 32}\n",
+            "MONGODB_URL": "mongodb://u:planted@db\n",
+            "PROVIDERS": '{\n "local": {"model": "m", "api_key": "k"}\n}\n',
+            "PORT": "8123",
+        }
+        for name, value in values.items():
+            file = tmp_path / name
+            file.write_text(value)
+            monkeypatch.setenv(f"CHATVAULT_{name}_FILE", str(file))
+        monkeypatch.setenv("CHATVAULT_SECRET_KEY", "")  # as Compose sets what is not set
+
+        settings = load(monkeypatch, ENV="production")
+
+        assert settings.secret_key is not None
+        assert settings.secret_key.get_secret_value() == KEY
+        assert settings.audit_keys is not None
+        assert settings.mongodb_url is not None
+        assert settings.mongodb_url.get_secret_value() == "mongodb://u:planted@db"
+        assert list(settings.providers) == ["local"]
+        assert settings.port == 8123
+
+    @pytest.mark.parametrize(
+        ("content", "message"),
+        [
+            (None, "CHATVAULT_SECRET_KEY_FILE: {path}: No such file or directory"),
+            (b"\n", "CHATVAULT_SECRET_KEY_FILE: {path} is empty"),
+            (b"\xff" * 40, "CHATVAULT_SECRET_KEY_FILE: {path} is not text"),
+            (b"short", "CHATVAULT_SECRET_KEY: must have at least 32 characters"),
+        ],
+        ids=["missing", "empty", "binary", "wrong"],
+    )
+    def test_that_are_no_good_are_named(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        tmp_path: Path,
+        content: bytes | None,
+        message: str,
+    ) -> None:
+        path = tmp_path / "key"
+        if content is not None:
+            path.write_bytes(content)
+        with pytest.raises(InvalidSettings) as refused:
+            load(monkeypatch, SECRET_KEY_FILE=str(path))
+        assert refused.value.detail == message.format(path=path)
+
+    def test_beside_the_variable_are_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        with pytest.raises(InvalidSettings) as refused:
+            load(monkeypatch, SECRET_KEY=KEY, SECRET_KEY_FILE="/run/secrets/key")
+        expected = "CHATVAULT_SECRET_KEY and CHATVAULT_SECRET_KEY_FILE are both set; unset one"
+        assert refused.value.detail == expected
+
+
 class TestSettings:
     def test_are_frozen(self, settings: Settings) -> None:
         with pytest.raises(ValidationError):

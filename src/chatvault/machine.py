@@ -46,7 +46,7 @@ def why_no_room(data_dir: Path) -> str | None:
 def why_unusable(folder: Path) -> str | None:
     """Say why a directory cannot be made or used by this process, or None if it can."""
     if folder.is_symlink() and not folder.exists():
-        return f"{folder} is a link to {folder.readlink()}, which is not there; mount its disk, or make it"
+        return f"{folder} is a link to {folder.readlink()}, which is not there; mount or make that"
     if not folder.exists():
         return None
     if not folder.is_dir():

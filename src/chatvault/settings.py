@@ -25,6 +25,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from chatvault.errors import ChatvaultError
+from chatvault.setting_files import IN_FILE, read_files
 
 PREFIX = "CHATVAULT_"
 # Read by a command instead of a prompt; no setting of the service.
@@ -320,21 +321,27 @@ def point_tiktoken_to(directory: Path) -> None:
 
 
 def load_settings() -> Settings:
-    """Read the settings from the environment.
+    """Read the settings from the environment, and from the files that it names.
 
     Raises:
         InvalidSettings: a value is wrong, or a `CHATVAULT_` variable is no setting; one line.
     """
-    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    fields = {PREFIX + name.upper(): name for name in Settings.model_fields}
+    known = {*fields, *(variable + IN_FILE for variable in fields)}
     for variable in sorted(os.environ):
         if variable.upper().startswith(PREFIX) and variable.upper() not in known | {NEW_PASSWORD}:
             near = difflib.get_close_matches(variable.upper(), known, n=1)
             hint = f"; did you mean {near[0]}?" if near else "; see `chatvault settings`"
             raise InvalidSettings(f"{variable} is not a setting{hint}")
+    environment = {name.upper(): value for name, value in os.environ.items()}
     try:
-        return Settings()
+        found = read_files(environment, fields)
+        values: dict[str, Any] = {fields[variable]: value for variable, value in found.items()}
+        return Settings(**values)
     except ValidationError as error:
         raise InvalidSettings(_first_line(error)) from None
+    except ValueError as error:
+        raise InvalidSettings(str(error)) from None
 
 
 def _first_line(error: ValidationError) -> str:

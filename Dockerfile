@@ -12,6 +12,7 @@ COPY --from=build /opt/chatvault /opt/chatvault
 ENV PATH=/opt/chatvault/bin:$PATH PYTHONUNBUFFERED=1 CHATVAULT_HOST=0.0.0.0
 USER chatvault
 EXPOSE 8000
-HEALTHCHECK --interval=10s --start-period=30s CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/ready', timeout=3)"]
+# Asks where the service listens, and through no proxy.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD ["python", "-c", "import http.client as h, os, sys; c = h.HTTPConnection(os.environ.get('CHATVAULT_HOST', '127.0.0.1'), int(os.environ.get('CHATVAULT_PORT', '8000')), timeout=4); c.request('GET', '/ready'); sys.exit(c.getresponse().status != 200)"]
 ENTRYPOINT ["chatvault"]
 CMD ["serve"]

@@ -10,7 +10,7 @@ enter(__file__)
 
 import sys  # noqa: E402  # chatvault can be imported only from here on
 
-from chatvault.cli import main  # noqa: E402  # the same
+from chatvault.__main__ import main  # noqa: E402  # the same
 
 # `--file X` is this script's way to say what `chatvault import` takes as its argument.
 arguments = [part.removeprefix("--file=") for part in sys.argv[1:] if part != "--file"]

@@ -2,8 +2,10 @@
 
 import io
 import os
+import signal
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -161,3 +163,53 @@ class TestErrors:
         failed = command("users", "create", "bob", "--email", "bob@example.org")
         assert failed.status == 2
         assert "use --generate or set CHATVAULT_NEW_PASSWORD" in failed.line
+
+
+ROOT = Path(__file__).parent.parent
+HEAR = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+# Loaded by the command line, in the middle of all its modules.
+SLOW_MODULE = """
+import time
+print("loading", flush=True)
+time.sleep(60)
+"""
+
+
+class TestInterrupt:
+    def test_while_modules_are_loaded_ends_with_one_line(self, tmp_path: Path) -> None:
+        (tmp_path / "bcrypt.py").write_text(SLOW_MODULE)
+        command = [sys.executable, "-m", "chatvault", "import", "any.json", "--username", "alice"]
+        with subprocess.Popen(
+            # A run in the background of a script begins with Ctrl-C ignored.
+            [sys.executable, "-c", HEAR, *command],
+            env=os.environ | {"PYTHONPATH": str(tmp_path)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as loading:
+            assert loading.stdout is not None
+            assert loading.stdout.readline() == "loading\n"
+            loading.send_signal(signal.SIGINT)
+            _, err = loading.communicate(timeout=30)
+        assert err == "chatvault: interrupted\n"
+        assert loading.returncode == 130
+
+    def test_of_a_command_ends_with_one_line(
+        self, command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        def read(*_arguments: object, **_more: object) -> None:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr("chatvault.importing.localstorage.read", read)
+        file = tmp_path / "any.json"
+        file.touch()
+        ended = command("import", str(file), "--username", "alice")
+        assert (ended.status, ended.line) == (130, "chatvault: interrupted")
+
+    def test_is_heard_from_the_installed_program_too(self) -> None:
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+        assert project["scripts"] == {"chatvault": "chatvault.__main__:main"}

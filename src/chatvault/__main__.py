@@ -1,6 +1,27 @@
-"""`python -m chatvault`."""
+"""The entry of `chatvault` and `python -m chatvault`."""
 
-from chatvault.cli import main
+import os
+import signal
+from types import FrameType
+
+
+def main() -> None:
+    """Run the command line; Ctrl-C ends with one line even while its modules are loaded."""
+    is_heard = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if is_heard:
+        signal.signal(signal.SIGINT, _leave)
+    # A second's work, which has nothing to put in order: that is why it stands here.
+    from chatvault import cli  # noqa: PLC0415  # as said
+
+    if is_heard:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    cli.main()
+
+
+def _leave(_number: int, _frame: FrameType | None) -> None:
+    os.write(2, b"chatvault: interrupted\n")
+    os._exit(128 + signal.SIGINT)
+
 
 if __name__ == "__main__":
     main()

@@ -5,12 +5,13 @@ import shlex
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import structlog
 import typer
 import typer.exceptions
 from pymongo.errors import PyMongoError
+from typer.core import TyperGroup
 
 from chatvault.accounts.cli import users
 from chatvault.audit.cli import audit_log
@@ -24,7 +25,20 @@ from chatvault.settings import InvalidSettings, LogFormat, Settings, describe, l
 from chatvault.terminal import explain_driver, mongodb_url, out, say
 from chatvault.version import VERSION
 
+
+class Commands(TyperGroup):
+    """Typer's group of commands, which would end without a word when it is interrupted."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise typer.Abort from None
+
+
 app = typer.Typer(
+    cls=Commands,
     help="The system of record for AI conversations.",
     no_args_is_help=True,
     add_completion=False,
@@ -45,7 +59,7 @@ def main() -> None:
     """Run the command line, and turn every failure into one line and an exit status."""
     try:
         sys.exit(app(standalone_mode=False) or 0)
-    except (KeyboardInterrupt, typer.Abort):
+    except typer.Abort:
         say("interrupted")
         sys.exit(128 + signal.SIGINT)
     except typer.exceptions.TyperException as error:

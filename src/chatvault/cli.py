@@ -116,6 +116,8 @@ def serve(
     ] = None,
 ) -> None:
     """Serve the API, by default on an embedded MongoDB."""
+    if workers > 1 and sys.platform == "win32":
+        raise InvalidInput("--workers needs Linux or macOS; leave it out.")
     # Imported here: the other commands start without it.
     from chatvault import server, supervisor  # noqa: PLC0415  # as said
 

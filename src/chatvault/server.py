@@ -107,6 +107,16 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
+def call_on_signals(stop: Callable[[], None]) -> None:
+    """Call a function in the running loop on SIGTERM and SIGINT."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        try:
+            loop.add_signal_handler(number, stop)
+        except NotImplementedError:  # on Windows
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop))
+
+
 def listen(settings: Settings) -> socket.socket:
     """The socket that requests come in by.
 
@@ -149,9 +159,7 @@ async def serve(
     Raises:
         PyMongoError: the database cannot be reached.
     """
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
+    call_on_signals(stopping.set)
     runner = Runner(
         create_app(settings, mongodb_url=mongodb_url),
         access_log=None,

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import multiprocessing
-import signal
 import socket
 import sys
 import time
@@ -60,9 +59,7 @@ class Supervisor:
             CannotListen: the address is taken or not ours.
             WorkersFail: the workers die as soon as they start.
         """
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stopping.set)
+        server.call_on_signals(self._stopping.set)
         with server.listen(self._settings) as listener:
             for _ in range(self._count):
                 self._start(listener)

@@ -1,6 +1,5 @@
 """`chatvault import`: a file in, a report out."""
 
-import resource
 import signal
 import sys
 from collections.abc import Callable
@@ -122,6 +121,15 @@ def _print(report: Report, *, dry_run: bool) -> None:
             out.print(f"{heading}: {len(lines) - SHOWN} more")
     if report.truncated:
         out.print("the file is cut off; what came after the cut is lost")
+    if (megabytes := _peak_megabytes()) is not None:
+        out.print(f"peak memory {megabytes:.0f} MB")
+
+
+def _peak_megabytes() -> float | None:
+    """The most memory that this process has had, where the system tells."""
+    if sys.platform == "win32":
+        return None
+    import resource  # noqa: PLC0415  # not on Windows
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    megabytes = peak / (1024 if sys.platform == "linux" else 1024**2)
-    out.print(f"peak memory {megabytes:.0f} MB")
+    return peak / (1024 if sys.platform == "linux" else 1024**2)

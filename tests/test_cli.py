@@ -93,15 +93,22 @@ class TestErrors:
         assert failed.status == 1
         assert "/dev/null" in failed.line
 
+    @pytest.mark.parametrize(("database", "status"), [("embedded", 1), ("of its own", 2)])
     def test_a_data_directory_that_is_a_dangling_link_is_one_line(
-        self, command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+        self,
+        command: Command,
+        monkeypatch: pytest.MonkeyPatch,
+        tmp_path: Path,
+        database: str,
+        status: int,
     ) -> None:
         link = tmp_path / "link"
         link.symlink_to("/no/such/disk")
-        monkeypatch.delenv("CHATVAULT_MONGODB_URL")
+        if database == "embedded":
+            monkeypatch.delenv("CHATVAULT_MONGODB_URL")
         monkeypatch.setenv("CHATVAULT_DATA_DIR", str(link))
         failed = command("users", "list")
-        assert failed.status == 2
+        assert failed.status == status
         assert f"{link} is a link to /no/such/disk, which is not there" in failed.line
 
     def test_help_lists_the_commands(self, command: Command) -> None:

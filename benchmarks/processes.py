@@ -17,7 +17,7 @@ import psutil  # type: ignore[import-untyped]  # it carries no annotations
 from measure import Result
 
 HERE = Path(__file__).resolve().parent
-ADDRESS = re.compile(r"answers at http://([\d.]+):(\d+)")
+ADDRESS = re.compile(r"answers at http://([\w.]+):(\d+)")
 STOP_SECONDS = 60.0
 SERVE = ("-m", "chatvault", "serve")
 NULL_AUDIT = (str(HERE / "nullaudit.py"),)

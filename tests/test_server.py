@@ -1,4 +1,5 @@
 import asyncio
+import errno
 import json
 import signal
 import socket
@@ -36,7 +37,7 @@ async def running(
         )
     )
     await listening.wait()
-    yield listener.getsockname()
+    yield "127.0.0.1", listener.port
     stopping.set()
     await serving
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -116,9 +117,61 @@ class TestListen:
         with pytest.raises(CannotListen, match=r"Cannot listen on 192\.0\.2\.1:0"):
             listen(free.model_copy(update={"host": "192.0.2.1"}))
 
-    def test_names_the_address(self, free: Settings) -> None:
+    @pytest.mark.parametrize(
+        ("host", "shown", "called"),
+        [
+            ("localhost", "http://localhost", "http://127.0.0.1"),
+            ("127.0.0.1", "http://127.0.0.1", "http://127.0.0.1"),
+            ("::1", "http://[::1]", "http://[::1]"),
+            ("0.0.0.0", "http://0.0.0.0", "http://127.0.0.1"),
+            ("::", "http://[::]", "http://[::1]"),
+        ],
+    )
+    def test_names_the_address(self, free: Settings, host: str, shown: str, called: str) -> None:
+        settings = free.model_copy(update={"host": host})
+        with listen(settings) as listener:
+            assert address_of(listener, settings) == f"{shown}:{listener.port}"
+            assert listener.url == f"{called}:{listener.port}"
+
+    @pytest.mark.parametrize("host", ["localhost", "LOCALHOST", "::"])
+    def test_takes_both_families_on_one_port(self, free: Settings, host: str) -> None:
+        with listen(free.model_copy(update={"host": host})) as listener:
+            for address in ("127.0.0.1", "::1"):
+                socket.create_connection((address, listener.port), timeout=5).close()
+
+    def test_takes_localhost_where_there_is_no_ipv6(
+        self, free: Settings, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        create = socket.create_server
+
+        def without_ipv6(address: tuple[str, int], **options: Any) -> socket.socket:
+            if ":" in address[0]:
+                raise OSError(errno.EADDRNOTAVAIL, "no such address")
+            return create(address, **options)
+
+        monkeypatch.setattr(socket, "create_server", without_ipv6)
         with listen(free) as listener:
-            port = listener.getsockname()[1]
-            assert address_of(listener, free) == f"http://127.0.0.1:{port}"
-            six = free.model_copy(update={"host": "::1"})
-            assert address_of(listener, six) == f"http://[::1]:{port}"
+            assert [each.family for each in listener.sockets] == [socket.AF_INET]
+
+    def test_tries_another_free_port_if_one_family_has_it_already(
+        self, free: Settings, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        create = socket.create_server
+        refused: list[int] = []
+
+        def taken_once(address: tuple[str, int], **options: Any) -> socket.socket:
+            if address[0] == "::1" and address[1] and not refused:
+                refused.append(address[1])
+                raise OSError(errno.EADDRINUSE, "taken")
+            return create(address, **options)
+
+        monkeypatch.setattr(socket, "create_server", taken_once)
+        with listen(free) as listener:
+            assert len(listener.sockets) == 2
+            assert listener.port not in refused
+
+    def test_leaves_no_port_of_localhost_to_somebody_else(self, free: Settings) -> None:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6) as taken:
+            wanted = free.model_copy(update={"port": taken.getsockname()[1]})
+            with pytest.raises(CannotListen, match=r"Cannot listen on \[::1\]:"):
+                listen(wanted)

@@ -29,7 +29,7 @@ class TestDefaults:
         settings = load_settings()
 
         assert settings.env is Environment.DEVELOPMENT
-        assert (settings.host, settings.port) == ("127.0.0.1", 8000)
+        assert (settings.host, settings.port) == ("localhost", 8000)
         assert settings.allowed_origins == LOCAL_ORIGINS
         assert settings.registration is Registration.OPEN
         assert settings.log_format is LogFormat.CONSOLE

@@ -4,7 +4,6 @@ import asyncio
 import os
 import platform
 import shutil
-import socket
 import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -79,7 +78,7 @@ def examine() -> None:
     findings: list[Finding] = []
     for finding in _look(settings):
         findings.append(finding)
-        out.print(f"{finding.verdict:8} {finding.about}: {finding.sentence}", markup=False)
+        out.print(f"{finding.verdict:8} {finding.about}: {finding.sentence}")
     count = sum(finding.verdict is Verdict.WRONG for finding in findings)
     out.print(f"{count} wrong" if count else "Nothing is wrong.")
     if count:
@@ -116,18 +115,16 @@ def _look_at_disk(data_dir: Path) -> Finding:
 
 
 def _look_at_port(settings: Settings) -> Finding:
+    # Imported here: it brings the whole service, which the other commands start without.
+    from chatvault.server import CannotListen, listen  # noqa: PLC0415  # as said
+
     about, place = "address", f"{settings.host} port {settings.port}"
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
-        socket.create_server((settings.host, settings.port), family=family).close()
-    except OSError as error:
+        listen(settings).close()
+    except CannotListen as error:
         if is_served(settings.data_dir):
             return ok(about, f"{place} is in use, and a service runs on this data")
-        return warning(
-            about,
-            f"{place} cannot be listened on ({error.strerror}); "
-            "stop what runs there, or set CHATVAULT_PORT",
-        )
+        return warning(about, f"{place} cannot be listened on: {error.detail}")
     return ok(about, f"{place} is free")
 
 

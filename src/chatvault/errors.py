@@ -84,6 +84,12 @@ class InvalidCredentials(NotAuthenticated):
     code = "invalid_credentials"
 
 
+class CookieWithheld(NotAuthenticated):
+    """Your browser sends no session cookie here; call the service under your page's host name."""
+
+    code = "cookie_withheld"
+
+
 class Denied(ChatvaultError):
     """You may not do this."""
 

@@ -1,7 +1,6 @@
 """What every request passes: context, errors, origins, session, headers."""
 
 import asyncio
-import ipaddress
 import re
 import secrets
 import time
@@ -12,11 +11,12 @@ import structlog
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
+from chatvault import addresses
 from chatvault.actor import Actor, Door
 from chatvault.audit import service as audit
 from chatvault.audit.refusals import RefusalCounter
 from chatvault.database import RETRY_AFTER
-from chatvault.errors import ForeignOrigin, Unavailable
+from chatvault.errors import CookieWithheld, ForeignOrigin, Unavailable
 from chatvault.problems import (
     http_exception_response,
     outcome_of,
@@ -24,7 +24,9 @@ from chatvault.problems import (
     understand,
 )
 from chatvault.routing import Operation, operation_of
+from chatvault.sessions.storage import COOKIE
 from chatvault.settings import Network
+from chatvault.sites import host_of, is_cross_site
 from chatvault.web import ACTOR, SCHEME, SETTINGS
 
 REFUSALS = web.AppKey("refusals", RefusalCounter)
@@ -89,13 +91,14 @@ def _user_agent(request: web.Request) -> str | None:
 
 def _client(request: web.Request, trusted: tuple[Network, ...]) -> tuple[str | None, str]:
     """Address and scheme as the first untrusted hop used them."""
-    if not _is_trusted(request.remote, trusted):
-        return request.remote, request.scheme
+    remote = addresses.plain(request.remote)
+    if not _is_trusted(remote, trusted):
+        return remote, request.scheme
     hops = _forwarded(request, "X-Forwarded-For")
     address = next((hop for hop in reversed(hops) if not _is_trusted(hop, trusted)), "")
     scheme = _forwarded(request, "X-Forwarded-Proto")[-1]
     return (
-        address if _is_address(address) else request.remote,
+        addresses.plain(address) if addresses.parse(address) else remote,
         scheme if scheme in {"http", "https"} else request.scheme,
     )
 
@@ -105,21 +108,9 @@ def _forwarded(request: web.Request, name: str) -> list[str]:
     return [hop.strip() for hop in ",".join(request.headers.getall(name, ())).split(",")]
 
 
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
-
-
 def _is_trusted(address: str | None, trusted: tuple[Network, ...]) -> bool:
-    if not trusted or not address or not _is_address(address):
-        return False
-    parsed = ipaddress.ip_address(address)
-    # A socket for both families shows IPv4 addresses as ::ffff:192.0.2.1.
-    plain = getattr(parsed, "ipv4_mapped", None) or parsed
-    return any(plain in network for network in trusted)
+    parsed = addresses.parse(address) if trusted and address else None
+    return parsed is not None and any(parsed in network for network in trusted)
 
 
 @web.middleware
@@ -219,7 +210,26 @@ async def authenticate(request: web.Request, handler: Handler) -> web.StreamResp
                 role=session["role"],
                 session_id=session["id"],
             )
+        elif not operation.is_public:
+            _refuse_without_cookie(request)
     return await handler(request)
+
+
+def _refuse_without_cookie(request: web.Request) -> None:
+    """Say why a page that may call cannot sign in: its browser takes the service for another site.
+
+    Raises:
+        CookieWithheld: no cookie came, and none will.
+    """
+    origin = request.headers.get(hdrs.ORIGIN, "")
+    if COOKIE in request.cookies or origin not in request.app[SETTINGS].allowed_origins:
+        return
+    if is_cross_site(origin, request.host, request.headers.get("Sec-Fetch-Site")):
+        page, called = host_of(origin), host_of(f"//{request.host}")
+        raise CookieWithheld(
+            f"Your browser sends no session cookie from a page on {page} to {called}, which is "
+            f"another site; call the service under the page's host name."
+        )
 
 
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:

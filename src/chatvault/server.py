@@ -1,11 +1,15 @@
 """Runs the application in this process: listens, drains on a signal, says where it is."""
 
 import asyncio
+import contextlib
+import errno
 import gc
 import signal
 import socket
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Self
 
 import structlog
 from aiohttp import web
@@ -21,6 +25,9 @@ DRAIN_SECONDS = 10.0
 # A read makes some hundred objects, none of them a circle: by default each few reads would be
 # searched for circles, and what lives long again and again.
 COLLECT_AFTER = 20_000
+LOCALHOST = "localhost"
+LOOPBACK = ("127.0.0.1", "::1")
+FREE_PORT_TRIES = 20
 log = structlog.get_logger()
 
 
@@ -117,33 +124,108 @@ def call_on_signals(stop: Callable[[], None]) -> None:
             signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop))
 
 
-def listen(settings: Settings) -> socket.socket:
-    """The socket that requests come in by.
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """The sockets that requests come in by: one an address family, all on the same port."""
+
+    sockets: tuple[socket.socket, ...]
+
+    @property
+    def port(self) -> int:
+        """The port of all sockets."""
+        port: int = self.sockets[0].getsockname()[1]
+        return port
+
+    @property
+    def url(self) -> str:
+        """An address that this machine itself can call."""
+        host = self.sockets[0].getsockname()[0]
+        host = {"::": "::1", "0.0.0.0": "127.0.0.1"}.get(host, host)  # noqa: S104  # no binding
+        return f"http://{_in_url(host)}:{self.port}"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the sockets."""
+        for each in self.sockets:
+            each.close()
+
+
+def listen(settings: Settings) -> Listener:
+    """Open the sockets that requests come in by.
+
+    `localhost` means both loopback addresses, or the one that the machine has: a browser may try
+    either, and somebody else must not answer on the other. `::` means IPv4 too.
 
     Raises:
-        CannotListen: the address is taken or not ours.
+        CannotListen: an address is taken or not ours.
     """
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    if settings.host.lower() == LOCALHOST:
+        return Listener(_listen_on_loopback(settings))
+    return Listener((_open(settings.host, settings.port),))
+
+
+def _listen_on_loopback(settings: Settings) -> tuple[socket.socket, ...]:
+    first, *others = [host for host in LOOPBACK if _has(host)] or LOOPBACK[:1]
+    for _ in range(FREE_PORT_TRIES):
+        with contextlib.ExitStack() as opened:
+            sockets = [opened.enter_context(_open(first, settings.port))]
+            port = sockets[0].getsockname()[1]
+            try:
+                sockets += [opened.enter_context(_open(host, port)) for host in others]
+            except CannotListen:
+                if settings.port:
+                    raise
+                continue  # Free in one family, taken in the other.
+            opened.pop_all()
+            return tuple(sockets)
+    raise CannotListen("No port is free on 127.0.0.1 and on ::1 alike; set CHATVAULT_PORT.")
+
+
+def _has(host: str) -> bool:
+    """Whether the machine has the address."""
     try:
-        return socket.create_server((settings.host, settings.port), family=family, backlog=1024)
+        socket.create_server((host, 0), family=_family(host)).close()
+    except OSError as error:
+        return error.errno not in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
+    return True
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
+def _open(host: str, port: int) -> socket.socket:
+    both = host == "::" and socket.has_dualstack_ipv6()
+    try:
+        return socket.create_server(
+            (host, port), family=_family(host), backlog=1024, dualstack_ipv6=both
+        )
     except OSError as error:
         raise CannotListen(
-            f"Cannot listen on {settings.host}:{settings.port} ({error.strerror}); "
+            f"Cannot listen on {_in_url(host)}:{port} ({error.strerror}); "
             "set CHATVAULT_HOST or CHATVAULT_PORT to another address."
         ) from None
 
 
-def address_of(listener: socket.socket, settings: Settings) -> str:
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def address_of(listener: Listener, settings: Settings) -> str:
     """Where a browser finds the service."""
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    return f"http://{host}:{listener.getsockname()[1]}"
+    return f"http://{_in_url(settings.host)}:{listener.port}"
 
 
 async def serve(
     settings: Settings,
     *,
     mongodb_url: str,
-    listener: socket.socket,
+    listener: Listener,
     stopping: asyncio.Event,
     on_listening: Callable[[], None] = lambda: None,
 ) -> None:
@@ -152,7 +234,7 @@ async def serve(
     Args:
         settings: the service's.
         mongodb_url: the database.
-        listener: the socket that requests come in by.
+        listener: the sockets that requests come in by.
         stopping: ends the service.
         on_listening: called once requests are answered.
 
@@ -168,7 +250,8 @@ async def serve(
     await runner.setup()
     _spare_the_collector()
     try:
-        await web.SockSite(runner, listener).start()
+        for each in listener.sockets:
+            await web.SockSite(runner, each).start()
         on_listening()
         await stopping.wait()
         log.info("stopping", drain_seconds=DRAIN_SECONDS)

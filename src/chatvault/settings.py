@@ -146,7 +146,11 @@ class Settings(BaseSettings):
     env: Environment = Field(
         Environment.DEVELOPMENT, description="development or production; governs other defaults"
     )
-    host: str = Field("127.0.0.1", min_length=1, description="address to listen on")
+    host: str = Field(
+        "localhost",
+        pattern=r"^[0-9A-Za-z.:%_-]+$",
+        description="address to listen on; localhost means 127.0.0.1 and ::1",
+    )
     port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 takes a free one")
     data_dir: Path = Field(
         default_factory=lambda: Path(platformdirs.user_data_dir("chatvault", appauthor=False)),

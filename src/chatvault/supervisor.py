@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import multiprocessing
-import socket
 import sys
 import time
 from collections.abc import Callable
@@ -70,9 +69,9 @@ class Supervisor:
         if self._short_lives > MAX_SHORT_LIVES:
             raise WorkersFail
 
-    async def _await_answer(self, listener: socket.socket) -> None:
+    async def _await_answer(self, listener: server.Listener) -> None:
         """Return once a worker answers, or all is stopping."""
-        url = f"{server.address_of(listener, self._settings)}/health"
+        url = f"{listener.url}/health"
         async with aiohttp.ClientSession() as session:
             while not self._stopping.is_set():
                 with contextlib.suppress(aiohttp.ClientError, TimeoutError):
@@ -80,7 +79,7 @@ class Supervisor:
                         return
                 await asyncio.sleep(0.05)
 
-    def _start(self, listener: socket.socket) -> None:
+    def _start(self, listener: server.Listener) -> None:
         worker = self._context.Process(
             target=run_worker, args=(self._settings, self._url, listener), name="chatvault worker"
         )
@@ -89,7 +88,7 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         loop.add_reader(worker.sentinel, self._on_end, worker, listener)
 
-    def _on_end(self, worker: SpawnProcess, listener: socket.socket) -> None:
+    def _on_end(self, worker: SpawnProcess, listener: server.Listener) -> None:
         loop = asyncio.get_running_loop()
         loop.remove_reader(worker.sentinel)
         worker.join()
@@ -105,7 +104,7 @@ class Supervisor:
             return
         loop.call_later(0.1 * 2**self._short_lives, self._replace, listener)
 
-    def _replace(self, listener: socket.socket) -> None:
+    def _replace(self, listener: server.Listener) -> None:
         if not self._stopping.is_set():
             self._start(listener)
 
@@ -124,7 +123,7 @@ class Supervisor:
             worker.join()
 
 
-def run_worker(settings: Settings, mongodb_url: str, listener: socket.socket) -> None:
+def run_worker(settings: Settings, mongodb_url: str, listener: server.Listener) -> None:
     """One worker's whole life; it ends with a signal, or with its supervisor."""
     configure_logs(settings)
     parent = multiprocessing.parent_process()

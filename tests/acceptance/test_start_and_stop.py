@@ -24,7 +24,7 @@ class TestStart:
         first, data, docs, user, file, stop = service.banner.splitlines()
         assert first.startswith("chatvault ")
         assert first.endswith(f"answers at {service.url}")
-        assert service.url.startswith("http://127.0.0.1:")
+        assert service.url.startswith("http://localhost:")
         assert str(service.data_dir) in data
         assert f"{service.url}/docs" in docs
         assert "users create alice" in user

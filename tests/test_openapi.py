@@ -1,3 +1,5 @@
+import base64
+import hashlib
 import json
 import re
 from collections.abc import Iterator
@@ -230,3 +232,21 @@ class TestPage:
     async def test_needs_no_session(self, http: HttpClient) -> None:
         for path in ("/docs", "/openapi.json"):
             assert (await http.get(path)).status == 200
+
+    async def test_runs_its_own_scripts_and_no_others(self, http: HttpClient) -> None:
+        answer = await http.get("/docs")
+        page = await answer.text()
+        policy = dict(
+            part.split(" ", 1) for part in answer.headers["Content-Security-Policy"].split("; ")
+        )
+
+        assert policy["default-src"] == "'none'"
+        assert policy["frame-ancestors"] == "'none'"
+        assert "unsafe" not in str(policy)
+        for tag, allowed in (("script", policy["script-src"]), ("style", policy["style-src"])):
+            inline = re.findall(rf"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
+            assert inline
+            for text in inline:
+                digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+                assert f"'sha256-{digest}'" in allowed
+        assert "http" not in str(policy)

@@ -84,17 +84,18 @@ ROUTES = (
 def create_app(settings: Settings, *, mongodb_url: str) -> web.Application:
     """The whole service, on the database behind the URL."""
     lifetime = timedelta(seconds=settings.session_lifetime)
+    session_storage = SessionStorage(lifetime)
     app = web.Application(
         client_max_size=MAX_BODY_BYTES,
         middlewares=[
             middlewares.context,
             middlewares.error_table,
             middlewares.origins,
-            aiohttp_session.session_middleware(SessionStorage(lifetime)),
+            aiohttp_session.session_middleware(session_storage),
             middlewares.authenticate,
         ],
     )
-    app.on_response_prepare.append(middlewares.add_headers)
+    app.on_response_prepare.extend((session_storage.renew_before_stream, middlewares.add_headers))
     app[SETTINGS] = settings
     app[RECORDER] = recorder = Recorder()
     app[middlewares.REFUSALS] = RefusalCounter(recorder)

@@ -13,6 +13,7 @@ from pydantic.json_schema import JsonSchemaMode
 
 import chatvault
 from chatvault import errors, problems
+from chatvault.csp import content_security_policy
 from chatvault.openapi_examples import BY_MEDIA, BY_OPERATION, Examples
 from chatvault.openapi_schemas import Schema, Schemas, without_null
 from chatvault.routing import Operation, Routes
@@ -68,7 +69,9 @@ async def get_page(_request: web.Request) -> web.StreamResponse:
 
     It loads nothing from elsewhere.
     """
-    return web.Response(text=_page(), content_type="text/html")
+    page, policy = _page()
+    headers = {"Content-Security-Policy": policy}
+    return web.Response(text=page, content_type="text/html", headers=headers)
 
 
 @functools.lru_cache(maxsize=1)
@@ -78,11 +81,13 @@ def _describe_once(operations: tuple[Operation, ...]) -> dict[str, Any]:
 
 
 @functools.cache
-def _page() -> str:
+def _page() -> tuple[str, str]:
+    """The page, and the policy that lets a browser run what is in it and nothing else."""
     # Imported here: it reads some megabytes of assets, which only this page needs.
     from offapi import OpenAPITemplate  # noqa: PLC0415  # as said
 
-    return OpenAPITemplate.SWAGGER.value.format(spec_url="/openapi.json")
+    page = OpenAPITemplate.SWAGGER.value.format(spec_url="/openapi.json")
+    return page, content_security_policy(page)
 
 
 def build_document(operations: Iterable[Operation]) -> dict[str, Any]:
@@ -232,7 +237,7 @@ def _refusals(operation: Operation) -> Iterable[type[errors.ChatvaultError]]:
     yield errors.Unavailable
     yield from operation.errors
     if not operation.is_public:
-        yield errors.NotAuthenticated
+        yield from (errors.NotAuthenticated, errors.CookieWithheld)
     if operation.method != "GET":
         yield from (errors.ForeignOrigin, errors.OutcomeUnknown)
     if "path" in operation.models:

@@ -4,10 +4,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import aiohttp_session
 import pytest
+from aiohttp import web
 
 from chatvault.settings import Settings
 from conftest import HttpClient
+from support.factories import begin, message
 
 DAY = timedelta(days=1)
 
@@ -61,6 +64,68 @@ class TestSliding:
 
         assert await database.sessions.count_documents({}) == 0
         assert (await alice.get("/auth/me")).status == 401
+
+
+class TestStreams:
+    """Answers that leave piece by piece are requests like others."""
+
+    @pytest.fixture
+    async def app(self, app: web.Application) -> web.Application:
+        async def events(request: web.Request) -> web.StreamResponse:
+            await aiohttp_session.get_session(request)
+            response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+            await response.prepare(request)
+            return response
+
+        async def socket(request: web.Request) -> web.StreamResponse:
+            await aiohttp_session.get_session(request)
+            response = web.WebSocketResponse()
+            await response.prepare(request)
+            await response.close()
+            return response
+
+        app.router.add_get("/test/events", events)
+        app.router.add_get("/test/socket", socket)
+        return app
+
+    async def test_of_messages_move_the_end_and_the_cookie_on(
+        self, alice: HttpClient, database: Any
+    ) -> None:
+        begun = await begin(alice, messages=[message()])
+        expires_at = await age(database, timedelta(hours=6))
+
+        answer = await alice.get(
+            f"/conversations/{begun['id']}/messages", headers={"Accept": "application/x-ndjson"}
+        )
+
+        assert answer.content_type == "application/x-ndjson"
+        assert answer.cookies["session_id"]["max-age"] == "86400"
+        session = await database.sessions.find_one()
+        assert session["expires_at"] - expires_at > timedelta(hours=5)
+
+    async def test_write_nothing_where_the_end_is_far_enough(
+        self, alice: HttpClient, database: Any
+    ) -> None:
+        begun = await begin(alice, messages=[message()])
+        before = await database.sessions.find_one()
+
+        answer = await alice.get(
+            f"/conversations/{begun['id']}/messages", headers={"Accept": "application/x-ndjson"}
+        )
+
+        assert "Set-Cookie" not in answer.headers
+        assert await database.sessions.find_one() == before
+
+    async def test_of_events_and_web_sockets_do_too(
+        self, app: web.Application, alice: HttpClient, database: Any
+    ) -> None:
+        await age(database, timedelta(hours=6))
+        assert "session_id" in (await alice.get("/test/events")).cookies
+        await age(database, timedelta(hours=6))
+        async with alice.ws_connect("/test/socket") as opened:
+            assert "Set-Cookie" in opened._response.headers
+        session = await database.sessions.find_one()
+        assert session["expires_at"] > datetime.now(UTC) + DAY - timedelta(minutes=1)
 
 
 class TestEnd:

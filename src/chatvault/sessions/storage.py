@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import aiohttp_session
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from chatvault.actor import Role
 from chatvault.batching import Batcher
@@ -16,6 +16,8 @@ COOKIE = "session_id"
 MAX_TOKEN_LENGTH = 128
 # Sliding on is a write, so it is not done at each request.
 SLIDE_EVERY = timedelta(minutes=5)
+# A session whose end is to be moved on with this request.
+DUE = web.RequestKey("due", aiohttp_session.Session)
 
 
 class SessionStorage(aiohttp_session.AbstractStorage):
@@ -58,6 +60,7 @@ class SessionStorage(aiohttp_session.AbstractStorage):
         session = self.resume(token, stored)
         if stored["expires_at"] - now() < self._lifetime - self._slide_every:
             session.changed()
+            request[DUE] = session
         return session
 
     @staticmethod
@@ -70,6 +73,14 @@ class SessionStorage(aiohttp_session.AbstractStorage):
             "role": Role(stored["role"]),
         }
         return aiohttp_session.Session(token, data={"created": created, "session": data}, new=False)
+
+    async def renew_before_stream(self, request: web.Request, response: web.StreamResponse) -> None:
+        """Save a session that is due before a stream begins; the library saves after the answer."""
+        session = request.get(DUE)
+        if session is not None and not isinstance(response, web.Response):
+            await self.save_session(request, response, session)
+            # aiohttp has made headers of the other cookies already.
+            response.headers.add(hdrs.SET_COOKIE, response.cookies[COOKIE].OutputString())
 
     async def save_session(
         self, request: web.Request, response: web.StreamResponse, session: aiohttp_session.Session

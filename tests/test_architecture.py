@@ -359,6 +359,7 @@ OWNERLESS = {
     ("leases.py", "take"): "processes' own",
     ("leases.py", "release"): "processes' own",
     ("counters.py", "CounterStorage.incr"): "counts what nobody owns",
+    ("counters.py", "CounterStorage.take_back"): "counts what nobody owns",
     ("counters.py", "CounterStorage.reset"): "counts what nobody owns",
     ("counters.py", "CounterStorage.clear"): "counts what nobody owns",
 }
@@ -384,6 +385,7 @@ ALONE = {
     ("leases.py", "take"): "processes' own",
     ("leases.py", "release"): "processes' own",
     ("counters.py", "CounterStorage.incr"): "counts what nobody owns",
+    ("counters.py", "CounterStorage.take_back"): "counts what nobody owns",
     ("counters.py", "CounterStorage.reset"): "counts what nobody owns",
     ("counters.py", "CounterStorage.clear"): "counts what nobody owns",
 }
@@ -799,6 +801,7 @@ ELSEWHERE = {
     "chatvault.conversations.messages.stream_all": "tests/conversations",
     "chatvault.replies.service.wait": "reads what the same request began",
     "chatvault.importing.service.import_file": "tests/importing",
+    "chatvault.preferences.service.take_over": "tests/importing",
 }
 
 
@@ -843,6 +846,7 @@ class TestServices:
             "user.change_password": lambda: accounts.set_password(
                 operator, hasher, **carol, password=PASSWORD
             ),
+            "user.rename": lambda: accounts.rename(operator, **carol, new_username="caroline"),
             "tool.grant": lambda: permissions.grant(
                 operator, tool="x", roles=(), auto_approve_roles=()
             ),

@@ -142,7 +142,10 @@ class TestErrors:
             (("users", "set-role", "bob", "king"), "'king' is not one of"),
             (("audit", "list", "--limit", "5000"), "less than or equal to 1000"),
             (("import", "nowhere.json", "--username", "bob"), "'nowhere.json' does not exist"),
-            (("users", "create", "b b", "--email", "b@example.org"), "username: has characters"),
+            (
+                ("users", "create", "b b", "--email", "b@example.org"),
+                "username: Username should have no white space",
+            ),
             (("audit", "list", "--since", "yesterday"), "since: must be a time such as 2026"),
             (("users", "create", "bob", "--email", "b@example.org", "--password", "no"), "8 char"),
         ],

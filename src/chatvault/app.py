@@ -15,7 +15,7 @@ from aiohttp import web
 from chatvault import health, middlewares, openapi
 from chatvault.accounts import routes as accounts
 from chatvault.accounts.passwords import PasswordHasher
-from chatvault.accounts.throttle import LoginThrottle
+from chatvault.accounts.throttle import LoginThrottle, RegistrationThrottle
 from chatvault.agents import routes as agents
 from chatvault.agents.models import Offer
 from chatvault.audit import routes as audit
@@ -106,6 +106,7 @@ def create_app(settings: Settings, *, mongodb_url: str) -> web.Application:
     app[SECRET_KEY] = key = load_secret_key(settings)
     storage = CounterStorage(client[settings.mongodb_database][COLLECTION])
     app[accounts.THROTTLE] = throttle = LoginThrottle(storage)
+    app[accounts.REGISTRATIONS] = RegistrationThrottle(storage)
     app[sessions.GATE] = Gate(
         hasher=hasher,
         throttle=throttle,

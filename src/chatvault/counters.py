@@ -55,6 +55,11 @@ class CounterStorage(Storage):
         )
         return int(counter["count"]) if counter else amount
 
+    async def take_back(self, key: str) -> None:
+        """Count one less in the window that is open now."""
+        open_now = {"_id": key, "count": {"$gt": 0}, "$expr": {"$gt": ["$expires_at", "$$NOW"]}}
+        await self._collection.update_one(open_now, {"$inc": {"count": -1}})
+
     async def get(self, key: str) -> int:
         """How much was counted in the window that is open now."""
         open_now = {"_id": key, "$expr": {"$gt": ["$expires_at", "$$NOW"]}}

@@ -69,8 +69,10 @@ class TestChangePassword:
         verified, may_go_on = asyncio.Event(), asyncio.Event()
         verify = PasswordHasher.verify
 
-        async def slow(self: PasswordHasher, password: str, hashed: str | None) -> bool:
-            matches = await verify(self, password, hashed)
+        async def slow(
+            self: PasswordHasher, password: str, hashed: str | None, *, source: str
+        ) -> bool:
+            matches = await verify(self, password, hashed, source=source)
             verified.set()
             await may_go_on.wait()
             return matches

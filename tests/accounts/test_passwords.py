@@ -1,4 +1,6 @@
 import asyncio
+import os
+import sys
 import threading
 from collections.abc import Iterator
 
@@ -13,6 +15,14 @@ def hasher() -> Iterator[PasswordHasher]:
     hasher = PasswordHasher(4, threads=1, max_waiting=2)
     yield hasher
     hasher.close()
+
+
+@pytest.fixture
+def hold(hasher: PasswordHasher) -> Iterator[threading.Event]:
+    """Keeps a thread busy until it is set, at the latest when the test ends."""
+    hold = threading.Event()
+    yield hold
+    hold.set()
 
 
 class TestPasswordHasher:
@@ -36,18 +46,42 @@ class TestPasswordHasher:
 
         assert names.startswith("bcrypt")
 
-    async def test_refuses_more_than_its_queue_holds(self, hasher: PasswordHasher) -> None:
-        hold = threading.Event()
+    async def test_refuses_more_than_its_queue_holds(
+        self, hasher: PasswordHasher, hold: threading.Event
+    ) -> None:
         waiting = [asyncio.create_task(hasher._run(hold.wait)) for _ in range(3)]
         await asyncio.sleep(0)
 
         with pytest.raises(Unavailable) as refused:
-            await hasher.hash("one too many")
+            await hasher.verify("one too many", None)
         hold.set()
 
         assert refused.value.retry_after == 1
         assert all(await asyncio.gather(*waiting))
-        assert await hasher.hash("there is room again")
+        assert not await hasher.verify("there is room again", None)
+
+    async def test_hashes_new_passwords_while_checks_are_held_up_and_the_other_way_round(
+        self, hasher: PasswordHasher, hold: threading.Event
+    ) -> None:
+        held = asyncio.create_task(hasher._run(hold.wait))
+        hashed = await hasher.hash("correct horse")
+        hold.set()
+        assert await held
+        hold.clear()
+
+        held = asyncio.create_task(hasher._new.run(hold.wait, ""))
+        assert await hasher.verify("correct horse", hashed)
+        hold.set()
+        assert await held
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="threads have no priority of their own")
+    async def test_hashes_new_passwords_with_less_of_the_processor(
+        self, hasher: PasswordHasher
+    ) -> None:
+        def nice() -> int:
+            return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+        assert await hasher._new.run(nice, "") > await hasher._run(nice) == nice()
 
     async def test_gives_back_the_place_of_a_failure(self, hasher: PasswordHasher) -> None:
         for _ in range(5):

@@ -1,17 +1,20 @@
 import asyncio
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 from limits import RateLimitItemPerMinute
 
 from chatvault.accounts import throttle
+from chatvault.accounts.routes import HASHER
 from chatvault.accounts.throttle import LoginThrottle
 from chatvault.counters import CounterStorage
 from chatvault.errors import Throttled
 from chatvault.settings import Settings
 from conftest import HttpClient
-from support.factories import PASSWORD
+from support.factories import PASSWORD, account
 
 
 async def guess(
@@ -103,12 +106,97 @@ class TestLogins:
 
         assert statuses == [401] * 5 + [429]
 
+    async def test_that_are_right_lock_nobody_out(
+        self, alice: HttpClient, http: HttpClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(throttle, "PER_ADDRESS", RateLimitItemPerMinute(3, 5))
+        monkeypatch.setattr(throttle, "PER_ACCOUNT", RateLimitItemPerMinute(4, 60))
+
+        right = [(await guess(http, password=PASSWORD)).status for _ in range(8)]
+        wrong = [(await guess(http)).status for _ in range(4)]
+
+        assert right == [200] * 8
+        assert wrong == [401] * 3 + [429]
+
+    async def test_that_find_no_room_to_be_checked_do_not_count(
+        self, app: web.Application, alice: HttpClient, http: HttpClient
+    ) -> None:
+        turns = app[HASHER]._checks._turns
+        kept = turns._free, turns._max_sources
+        turns._free = turns._max_sources = 0
+        busy = [(await guess(http, password=PASSWORD)).status for _ in range(12)]
+        turns._free, turns._max_sources = kept
+
+        assert busy == [503] * 12
+        assert (await guess(http, password=PASSWORD)).status == 200
+
+    async def test_from_one_ipv6_network_are_counted_together(
+        self, alice: HttpClient, http: HttpClient
+    ) -> None:
+        statuses = [
+            (await guess(http, address=f"2001:db8:1:2::{number:x}")).status for number in range(11)
+        ]
+
+        assert statuses == [401] * 10 + [429]
+        assert (await guess(http, address="2001:db8:1:3::1")).status == 401
+
+    async def test_from_ipv4_addresses_within_ipv6_are_counted_apart(
+        self, alice: HttpClient, http: HttpClient, database: Any
+    ) -> None:
+        statuses = [
+            (await guess(http, address=f"::ffff:10.0.0.{number}")).status for number in range(11)
+        ]
+
+        assert statuses == [401] * 11
+        assert (await guess(http, password=PASSWORD, address="::ffff:10.0.0.1")).status == 200
+        [session] = await database.sessions.find({"address": "10.0.0.1"}).to_list()
+        assert session
+
     async def test_keep_no_name_in_their_counters(self, http: HttpClient, database: Any) -> None:
         await guess(http, "plantedname")
 
         counters = await database.rate_limits.find().to_list()
         assert len(counters) == 3
         assert "plantedname" not in str(counters)
+
+
+class TestRegistrations:
+    async def test_are_throttled_per_address(
+        self, http: HttpClient, database: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(throttle, "REGISTRATIONS_PER_ADDRESS", RateLimitItemPerMinute(3, 5))
+
+        answers = [
+            await http.post("/auth/register", json={**account(name), "password": PASSWORD})
+            for name in ("one", "one", "two", "three", "four")
+        ]
+
+        assert [answer.status for answer in answers] == [200, 400, 200, 429, 429]
+        assert (await answers[-1].json())["code"] == "too_many_requests"
+        assert 1 <= int(answers[-1].headers["Retry-After"]) <= 300
+        assert await database.users.count_documents({}) == 2
+
+    async def test_that_are_too_many_leave_signing_in_alone(
+        self, alice: HttpClient, http: HttpClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(throttle, "REGISTRATIONS_PER_ADDRESS", RateLimitItemPerMinute(1, 5))
+        for name in ("one", "two"):
+            await http.post("/auth/register", json={**account(name), "password": PASSWORD})
+
+        assert (await guess(http, password=PASSWORD)).status == 200
+
+    async def test_hold_up_no_sign_in_while_they_are_hashed(
+        self, app: web.Application, alice: HttpClient, http: HttpClient
+    ) -> None:
+        hold = threading.Event()
+        held = asyncio.create_task(app[HASHER]._new.run(hold.wait, ""))
+        try:
+            answer = await asyncio.wait_for(guess(http, password=PASSWORD), 10)
+        finally:
+            hold.set()
+
+        assert answer.status == 200
+        assert await held
 
 
 class TestCounterStorage:
@@ -131,6 +219,17 @@ class TestCounterStorage:
         )
 
         assert await storage.get("key") == 0
+        assert await storage.incr("key", 60) == 1
+
+    async def test_takes_back_what_was_counted_and_no_more(
+        self, storage: CounterStorage, database: Any
+    ) -> None:
+        await storage.take_back("key")
+        assert await database.rate_limits.count_documents({}) == 0
+
+        await storage.incr("key", 60)
+        await storage.take_back("key")
+        await storage.take_back("key")
         assert await storage.incr("key", 60) == 1
 
     async def test_is_forgotten_by_mongodb_after_the_window(

@@ -84,9 +84,9 @@ class TestLogin:
         hasher = app[HASHER]
         run = PasswordHasher._run
 
-        async def count(self: PasswordHasher, function: Any) -> Any:
+        async def count(self: PasswordHasher, *arguments: Any) -> Any:
             checked.append("bcrypt")
-            return await run(self, function)
+            return await run(self, *arguments)
 
         monkeypatch.setattr(PasswordHasher, "_run", count)
         for username in ("nobody", "alice"):
@@ -153,7 +153,8 @@ class TestLogin:
     async def test_answers_503_when_too_many_wait_for_bcrypt(
         self, app: web.Application, alice: HttpClient, http: HttpClient
     ) -> None:
-        app[HASHER]._free = 0
+        turns = app[HASHER]._checks._turns
+        turns._free = turns._max_sources = 0
 
         answer = await log_in(http)
 

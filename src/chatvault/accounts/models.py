@@ -1,6 +1,5 @@
 """User documents."""
 
-import unicodedata
 from datetime import datetime
 from typing import ClassVar
 
@@ -11,16 +10,13 @@ from pymongo import IndexModel
 from chatvault.actor import Role
 
 
-def fold(name: str) -> str:
-    """The form in which two names are the same: compatibility-normalised, without case."""
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
-
-
 class User(Document):
     """One person's account.
 
     Attributes:
         username_key: the folded username, unique.
+        lookalike_keys: what names that look alike have in common, each unique; None in accounts
+            that were made before names were compared so.
         email_key: the folded email address, unique.
         password_hash: bcrypt's.
         role: given by the command line only.
@@ -29,6 +25,7 @@ class User(Document):
     id: PydanticObjectId = Field(default_factory=PydanticObjectId, alias="_id")
     username: str
     username_key: str
+    lookalike_keys: list[str] | None = None
     email: str
     email_key: str
     full_name: str | None = None
@@ -45,4 +42,10 @@ class User(Document):
         indexes: ClassVar = [
             IndexModel("username_key", unique=True, name="username_unique"),
             IndexModel("email_key", unique=True, name="email_unique"),
+            IndexModel(
+                "lookalike_keys",
+                unique=True,
+                name="lookalike_unique",
+                partialFilterExpression={"lookalike_keys": {"$type": "string"}},
+            ),
         ]

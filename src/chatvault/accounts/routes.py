@@ -5,7 +5,7 @@ from aiohttp import web
 from chatvault.accounts import service
 from chatvault.accounts.passwords import PasswordHasher
 from chatvault.accounts.schemas import PasswordChangeIn, PasswordChangeOut, RegisterIn, UserOut
-from chatvault.accounts.throttle import LoginThrottle
+from chatvault.accounts.throttle import LoginThrottle, RegistrationThrottle
 from chatvault.actor import Actor
 from chatvault.audit.actions import Action
 from chatvault.errors import AlreadyTaken, InvalidCredentials, RegistrationClosed, Throttled
@@ -15,6 +15,7 @@ from chatvault.web import RECORDER, SETTINGS, json_response
 
 HASHER = web.AppKey("hasher", PasswordHasher)
 THROTTLE = web.AppKey("throttle", LoginThrottle)
+REGISTRATIONS = web.AppKey("registrations", RegistrationThrottle)
 routes = Routes("accounts")
 
 
@@ -23,7 +24,7 @@ routes = Routes("accounts")
     "/auth/register",
     Action.USER_CREATE,
     returns=UserOut,
-    errors=(AlreadyTaken, RegistrationClosed),
+    errors=(AlreadyTaken, RegistrationClosed, Throttled),
 )
 async def register(request: web.Request, caller: Actor, body: RegisterIn) -> web.StreamResponse:
     """Make an account.
@@ -34,6 +35,7 @@ async def register(request: web.Request, caller: Actor, body: RegisterIn) -> web
     user = await service.register(
         caller,
         request.app[HASHER],
+        request.app[REGISTRATIONS],
         username=body.username,
         email=body.email,
         password=body.password,

@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, EmailStr, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
+from chatvault.accounts.usernames import MAX_USERNAME, check_full_name, check_username
 from chatvault.actor import Role
 from chatvault.fields import Id, Instant
 
@@ -26,8 +27,12 @@ NewPassword = Annotated[str, Field(min_length=8), AfterValidator(check_password)
 Password = Annotated[str, Field(min_length=1), AfterValidator(check_password)]
 Username = Annotated[
     str,
-    StringConstraints(strip_whitespace=True, min_length=1, max_length=64, pattern=r"^[^\s\x00@]+$"),
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_USERNAME),
+    AfterValidator(check_username),
+    # Said here, and checked with the rest above, whose sentences are for people.
+    Field(json_schema_extra={"pattern": r"^[^\s\x00@]+$"}),
 ]
+FullName = Annotated[str, Field(max_length=255), AfterValidator(check_full_name)]
 
 
 class RegisterIn(BaseModel):
@@ -38,7 +43,7 @@ class RegisterIn(BaseModel):
     username: Username
     email: EmailStr
     password: NewPassword
-    full_name: str | None = Field(None, max_length=255)
+    full_name: FullName | None = None
 
 
 class PasswordChangeIn(BaseModel):

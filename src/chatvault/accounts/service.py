@@ -5,10 +5,12 @@ from pymongo import ReturnDocument
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import DuplicateKeyError
 
-from chatvault.accounts.models import User, fold
+from chatvault.accounts.models import User
 from chatvault.accounts.passwords import PasswordHasher
-from chatvault.accounts.throttle import LoginThrottle
+from chatvault.accounts.throttle import LoginThrottle, RegistrationThrottle
+from chatvault.accounts.usernames import fold, lookalike_keys
 from chatvault.actor import Actor, Door, Role
+from chatvault.addresses import holder_of
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.audit.models import AuditEntry
@@ -21,6 +23,7 @@ from chatvault.errors import (
     NotAuthenticated,
     NotFound,
     RegistrationClosed,
+    Unavailable,
 )
 from chatvault.fields import now
 from chatvault.sessions.models import Session
@@ -29,6 +32,7 @@ from chatvault.sessions.models import Session
 async def register(
     actor: Actor,
     hasher: PasswordHasher,
+    throttle: RegistrationThrottle,
     *,
     username: str,
     email: str,
@@ -40,10 +44,13 @@ async def register(
 
     Raises:
         RegistrationClosed: accounts are made by an operator only.
+        Throttled: too many registrations from this address.
         AlreadyTaken: the username or the email address, without regard to case.
+        Unavailable: too many passwords are being hashed.
     """
     if not is_open:
         raise RegistrationClosed
+    await throttle.admit(address=actor.address)
     return await _insert(
         actor, hasher, username=username, email=email, password=password, full_name=full_name
     )
@@ -86,13 +93,16 @@ async def _insert(
     full_name: str | None,
     role: Role = Role.USER,
 ) -> User:
+    # Before the hash, which costs a quarter of a second.
+    await _require_free(username, email)
     user = User(
         username=username,
         username_key=fold(username),
+        lookalike_keys=lookalike_keys(username),
         email=email,
         email_key=fold(email),
         full_name=full_name,
-        password_hash=await hasher.hash(password),
+        password_hash=await hasher.hash(password, source=holder_of(actor.address)),
         role=role,
         created_at=now(),
     )
@@ -104,10 +114,42 @@ async def _insert(
     try:
         await transaction(insert)
     except DuplicateKeyError as error:
-        if "username_key" in (error.details or {}).get("keyPattern", {}):
-            raise AlreadyTaken(f"Username '{username}' already exists") from None
-        raise AlreadyTaken(f"Email '{email}' already exists") from None
+        raise _taken(error, username, email) from None
     return user
+
+
+async def _require_free(
+    username: str, email: str | None, *, besides: ObjectId | None = None
+) -> None:
+    """Refuse a name or an email address that an account has, or a name that looks like one.
+
+    Accounts that were made before names were compared have no `lookalike_keys`; a name of ASCII
+    characters is its own.
+    """
+    key, looks = fold(username), lookalike_keys(username)
+    wanted: list[dict[str, object]] = [
+        {"username_key": {"$in": [key, *looks]}},
+        {"lookalike_keys": {"$in": looks}},
+    ]
+    if email is not None:
+        wanted.append({"email_key": fold(email)})
+    found = await User.find({"_id": {"$ne": besides}, "$or": wanted}).to_list()
+    if any(user.username_key == key for user in found):
+        raise AlreadyTaken(f"Username '{username}' already exists")
+    if email is not None and any(user.email_key == fold(email) for user in found):
+        raise AlreadyTaken(f"Email '{email}' already exists")
+    if found:
+        raise AlreadyTaken(f"Username '{username}' looks like one that exists")
+
+
+def _taken(error: DuplicateKeyError, username: str, email: str | None = None) -> AlreadyTaken:
+    """Say which unique index refused: another request was quicker."""
+    pattern = (error.details or {}).get("keyPattern", {})
+    if "username_key" in pattern:
+        return AlreadyTaken(f"Username '{username}' already exists")
+    if "lookalike_keys" in pattern:
+        return AlreadyTaken(f"Username '{username}' looks like one that exists")
+    return AlreadyTaken(f"Email '{email}' already exists")
 
 
 async def get_me(actor: Actor, recorder: Recorder) -> User:
@@ -136,15 +178,24 @@ async def change_password(
     Raises:
         Throttled: too many wrong ones; the session itself goes on.
         InvalidCredentials: the current password is wrong.
+        Unavailable: too many passwords are being hashed; the try does not count.
     """
     # A name of its own, so that guesses here and at the login do not add up to lock one out.
     account = f"password-{actor.owner_id}"
+    source = holder_of(actor.address)
     await throttle.admit(account=account, address=actor.address)
     user = await User.get(actor.owner_id)
-    if user is None or not await hasher.verify(current_password, user.password_hash):
+    try:
+        matches = user is not None and await hasher.verify(
+            current_password, user.password_hash, source=source
+        )
+    except Unavailable:
+        await throttle.withdraw(account=account, address=actor.address)
+        raise
+    if user is None or not matches:
         raise InvalidCredentials("The current password is wrong")
     await throttle.forgive(account=account, address=actor.address)
-    hashed = await hasher.hash(new_password)
+    hashed = await hasher.hash(new_password, source=source)
 
     async def change(session: AsyncClientSession) -> int:
         # The filter repeats what was checked: an operator may have set another one since.
@@ -175,11 +226,41 @@ async def find_by_username(username: str) -> User | None:
 
 
 async def find_by_name_or_id(text: str) -> User | None:
-    """The account with this name or id."""
-    found = await find_by_username(text)
-    if found is None and ObjectId.is_valid(text):
-        found = await User.get(ObjectId(text))
-    return found
+    """The account with this id or name.
+
+    The id comes first: an older account may be called like another's id.
+    """
+    found = await User.get(ObjectId(text)) if ObjectId.is_valid(text) else None
+    return found or await find_by_username(text)
+
+
+async def rename(actor: Actor, *, username: str, new_username: str) -> User:
+    """Give an account another name; its sessions go on; for an operator.
+
+    Raises:
+        NotFound: no such user.
+        AlreadyTaken: another account has the name, or one that looks like it.
+    """
+    _require_operator(actor)
+    user = await _get_by_name_or_id(username)
+    await _require_free(new_username, None, besides=user.id)
+    fields: dict[str, object] = {
+        "username": new_username,
+        "username_key": fold(new_username),
+        "lookalike_keys": lookalike_keys(new_username),
+    }
+
+    async def change(session: AsyncClientSession) -> User:
+        renamed = await _set(user.id, fields, session)
+        if renamed is None:
+            raise _no_user(username)
+        await _record(actor, Action.USER_RENAME, user.id, session)
+        return renamed
+
+    try:
+        return await transaction(change)
+    except DuplicateKeyError as error:
+        raise _taken(error, new_username) from None
 
 
 async def change_role(actor: Actor, *, username: str, role: Role) -> User:
@@ -215,19 +296,28 @@ async def set_password(
 
 async def _change(actor: Actor, username: str, fields: dict[str, object], action: Action) -> User:
     _require_operator(actor)
-    user = await find_by_username(username)
-    if user is None:
-        raise NotFound(f"There is no user {username!r}")
+    user = await _get_by_name_or_id(username)
 
     async def change(session: AsyncClientSession) -> User:
         changed = await _set(user.id, fields, session)
         if changed is None:
-            raise NotFound(f"There is no user {username!r}")
+            raise _no_user(username)
         await Session.get_pymongo_collection().delete_many({"user_id": user.id}, session=session)
         await _record(actor, action, user.id, session)
         return changed
 
     return await transaction(change)
+
+
+async def _get_by_name_or_id(text: str) -> User:
+    user = await find_by_name_or_id(text)
+    if user is None:
+        raise _no_user(text)
+    return user
+
+
+def _no_user(text: str) -> NotFound:
+    return NotFound(f"There is no user {text!r}")
 
 
 async def _set(

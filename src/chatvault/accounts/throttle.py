@@ -1,20 +1,36 @@
-"""How often a login may be tried, counted in MongoDB for all processes together."""
+"""How often signing in and registering may be tried, counted in MongoDB for all processes."""
 
+import asyncio
+import time
+
+from cachetools import TLRUCache
 from limits import RateLimitItem, RateLimitItemPerHour, RateLimitItemPerMinute
 from limits.aio.strategies import FixedWindowRateLimiter
 
+from chatvault.accounts import turns
+from chatvault.addresses import holder_of
 from chatvault.counters import CounterStorage, seconds_left
 from chatvault.errors import Throttled
 
 PER_ACCOUNT_AND_ADDRESS = RateLimitItemPerMinute(10, 5)
 PER_ADDRESS = RateLimitItemPerMinute(100, 5)
 PER_ACCOUNT = RateLimitItemPerHour(200)
+REGISTRATIONS_PER_ADDRESS = RateLimitItemPerMinute(100, 5)
+# So many refused addresses are remembered in a process.
+MAX_REFUSED = 10_000
+
+Count = tuple[RateLimitItem, tuple[str, ...]]
 
 
 class LoginThrottle:
-    """Slows down guessing; it looks at logins only, so a live session never feels it."""
+    """Slows down guessing; it looks at logins only, so a live session never feels it.
+
+    A try is counted before the password is checked, so that many at once cannot pass, and taken
+    back where it was no guess.
+    """
 
     def __init__(self, storage: CounterStorage) -> None:
+        self._storage = storage
         self._limiter = FixedWindowRateLimiter(storage)
 
     async def admit(self, *, account: str, address: str | None) -> None:
@@ -28,21 +44,64 @@ class LoginThrottle:
             Throttled: too many for this account from here, from this address, or for this
                 account from everywhere.
         """
-        source = address or "local"
-        for limit, *keys in (
-            (PER_ACCOUNT_AND_ADDRESS, "login", account, source),
-            (PER_ADDRESS, "login-address", source),
-            (PER_ACCOUNT, "login-account", account),
-        ):
+        for limit, keys in _counts(account, address):
             if not await self._limiter.hit(limit, *keys):
-                raise await self._refusal(limit, keys)
+                await asyncio.sleep(turns.PAUSE)
+                raise Throttled(
+                    "Too many failed sign-ins; try again later.",
+                    retry_after=await seconds_left(self._limiter, limit, *keys),
+                )
 
     async def forgive(self, *, account: str, address: str | None) -> None:
-        """Begin anew for this account from here, after a login that succeeded."""
-        await self._limiter.clear(PER_ACCOUNT_AND_ADDRESS, "login", account, address or "local")
+        """Take the try back after a login that succeeded, and begin anew for this account here."""
+        here, *others = _counts(account, address)
+        await self._limiter.clear(here[0], *here[1])
+        for limit, keys in others:
+            await self._storage.take_back(limit.key_for(*keys))
 
-    async def _refusal(self, limit: RateLimitItem, keys: list[str]) -> Throttled:
-        return Throttled(
-            "Too many failed sign-ins; try again later.",
-            retry_after=await seconds_left(self._limiter, limit, *keys),
+    async def withdraw(self, *, account: str, address: str | None) -> None:
+        """Take the try back where the password was not even looked at."""
+        for limit, keys in _counts(account, address):
+            await self._storage.take_back(limit.key_for(*keys))
+
+
+class RegistrationThrottle:
+    """Limits how many accounts one address may ask for, made or not.
+
+    It remembers whom it refused, so that a flood costs no queries.
+    """
+
+    def __init__(self, storage: CounterStorage) -> None:
+        self._limiter = FixedWindowRateLimiter(storage)
+        self._refused: TLRUCache[str, float] = TLRUCache(
+            MAX_REFUSED, ttu=lambda _source, until, _now: until, timer=time.monotonic
         )
+
+    async def admit(self, *, address: str | None) -> None:
+        """Count one registration.
+
+        Raises:
+            Throttled: too many from this address.
+        """
+        source = holder_of(address)
+        until = self._refused.get(source)
+        if until is None:
+            keys = ("registration-address", source)
+            if await self._limiter.hit(REGISTRATIONS_PER_ADDRESS, *keys):
+                return
+            wait = await seconds_left(self._limiter, REGISTRATIONS_PER_ADDRESS, *keys)
+            self._refused[source] = until = time.monotonic() + wait
+        await asyncio.sleep(turns.PAUSE)
+        raise Throttled(
+            "Too many registrations from your address; try again later.",
+            retry_after=until - time.monotonic(),
+        )
+
+
+def _counts(account: str, address: str | None) -> tuple[Count, ...]:
+    source = holder_of(address)
+    return (
+        (PER_ACCOUNT_AND_ADDRESS, ("login", account, source)),
+        (PER_ADDRESS, ("login-address", source)),
+        (PER_ACCOUNT, ("login-account", account)),
+    )

@@ -78,6 +78,7 @@ class Action(StrEnum):
     USER_GET = "user.get"
     USER_LIST = "user.list"
     USER_PASSWORD = "user.change_password"  # noqa: S105  # a name of an action
+    USER_RENAME = "user.rename"
     USER_ROLE = "user.change_role"
 
     @property

@@ -5,6 +5,7 @@ import asyncio
 import structlog
 from pymongo.errors import PyMongoError
 
+from chatvault.addresses import holder_of
 from chatvault.audit.models import Entry
 from chatvault.audit.recorder import Recorder
 from chatvault.errors import InvalidCredentials
@@ -16,11 +17,16 @@ Key = tuple[str | None, str, str | None]
 log = structlog.get_logger()
 
 
+def _source_of(entry: Entry) -> str | None:
+    return None if entry["address"] is None else holder_of(entry["address"])
+
+
 class RefusalCounter:
     """Stores each refusal of a known user and each failed login; of the rest the first a minute.
 
     The further refusals of an anonymous address and action become one counted entry when the minute
-    closes. Beyond 10,000 pairs of address and action a minute, the addresses share one count.
+    closes; an IPv6 address counts as its /64, as whoever has one address there has them all. Beyond
+    10,000 pairs of address and action a minute, the addresses share one count.
 
     Args:
         recorder: stores the entries.
@@ -41,7 +47,7 @@ class RefusalCounter:
         if entry["user_id"] is not None or entry["code"] == InvalidCredentials.code:
             await self._recorder.record(entry)
             return
-        key: Key = (entry["address"], entry["action"], entry["code"])
+        key: Key = (_source_of(entry), entry["action"], entry["code"])
         if key not in self._open and len(self._open) >= MAX_KEYS:
             key = (None, entry["action"], entry["code"])
         if key in self._open:

@@ -8,16 +8,18 @@ from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from chatvault.accounts import service as accounts
-from chatvault.accounts.models import User, fold
+from chatvault.accounts.models import User
 from chatvault.accounts.passwords import PasswordHasher
 from chatvault.accounts.throttle import LoginThrottle
+from chatvault.accounts.usernames import fold
 from chatvault.actor import Actor
+from chatvault.addresses import holder_of
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.audit.models import AuditEntry, Entry
 from chatvault.audit.recorder import Recorder
 from chatvault.database import transaction
-from chatvault.errors import InvalidCredentials, NotFound
+from chatvault.errors import InvalidCredentials, NotFound, Unavailable
 from chatvault.fields import now
 from chatvault.keys import SecretKey
 from chatvault.sessions.models import Session, hash_token
@@ -50,11 +52,18 @@ async def login(actor: Actor, gate: Gate, *, username: str, password: str) -> Si
     Raises:
         InvalidCredentials: name or password is wrong, or the account is closed.
         Throttled: too many tries.
+        Unavailable: too many passwords are being checked; the try does not count.
     """
     account = gate.key.hash(fold(username))
     await gate.throttle.admit(account=account, address=actor.address)
     user = await accounts.find_by_username(username)
-    matches = await gate.hasher.verify(password, user.password_hash if user else None)
+    try:
+        matches = await gate.hasher.verify(
+            password, user.password_hash if user else None, source=holder_of(actor.address)
+        )
+    except Unavailable:
+        await gate.throttle.withdraw(account=account, address=actor.address)
+        raise
     if user is None:
         raise InvalidCredentials(recorded={"name_hash": account})
     if not matches or not user.is_active:

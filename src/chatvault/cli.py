@@ -83,7 +83,7 @@ def _explain_usage(error: typer.exceptions.TyperException) -> None:
     context = getattr(error, "ctx", None)
     sentence = getattr(error, "format_message", lambda: str(error))()
     if sentence.startswith("Usage:"):
-        out.print(sentence, markup=False)
+        out.print(*sentence.splitlines(), sep="\n")
     else:
         command = context.command_path if context is not None else "chatvault"
         sentence = sentence.replace("Value error, ", "").removesuffix(".")
@@ -130,7 +130,7 @@ def serve(
         if settings.log_format is LogFormat.JSON:
             log.info("serving", version=VERSION, address=address, data=_place(settings))
         else:
-            out.print(_banner(settings, address), markup=False)
+            out.print(*_banner(settings, address), sep="\n")
 
     async def serve_here(url: str) -> None:
         with server.listen(settings) as listener:
@@ -157,7 +157,7 @@ def _place(settings: Settings) -> str:
     return "CHATVAULT_MONGODB_URL" if settings.mongodb_url else str(settings.data_dir)
 
 
-def _banner(settings: Settings, address: str) -> str:
+def _banner(settings: Settings, address: str) -> tuple[str, ...]:
     """Say where the service is, and the commands that work on its data from another terminal."""
     me = Path(sys.argv[0]).resolve()
     command = str(me.relative_to(Path.cwd())) if me.is_relative_to(Path.cwd()) else me.name
@@ -165,15 +165,13 @@ def _banner(settings: Settings, address: str) -> str:
         value = shlex.quote(str(getattr(settings, name)))
         command = f"CHATVAULT_{name.upper()}={value} {command}"
     note = " (commands need the same CHATVAULT_MONGODB_URL)" if settings.mongodb_url else ""
-    return "\n".join(
-        (
-            f"chatvault {VERSION} answers at {address}",
-            f"  data in        {_place(settings)}{note}",
-            f"  read the API   {address}/docs",
-            f"  make a user    {command} users create alice --email alice@example.org",
-            f"  import a file  {command} import my_conversations.json --username alice",
-            "  stop           Ctrl-C",
-        )
+    return (
+        f"chatvault {VERSION} answers at {address}",
+        f"  data in        {_place(settings)}{note}",
+        f"  read the API   {address}/docs",
+        f"  make a user    {command} users create alice --email alice@example.org",
+        f"  import a file  {command} import my_conversations.json --username alice",
+        "  stop           Ctrl-C",
     )
 
 
@@ -181,4 +179,4 @@ def _banner(settings: Settings, address: str) -> str:
 def show_settings() -> None:
     """List every setting with its value now."""
     for variable, value, description in describe(load_settings()):
-        out.print(f"{variable}={value}\n    {description}", markup=False)
+        out.print(f"{variable}={value}", f"    {description}", sep="\n")

@@ -1,9 +1,12 @@
 """What every command of the command line needs: the database, an actor, a place to print."""
 
 import asyncio
+import json
+import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from typing import TypeVar
+from pathlib import Path
+from typing import Any, TypeVar
 
 import structlog
 from pydantic import BaseModel, ValidationError
@@ -11,6 +14,7 @@ from pydantic_core import ErrorDetails
 from pymongo.errors import PyMongoError, ServerSelectionTimeoutError
 from pymongo.uri_parser import parse_uri
 from rich.console import Console
+from rich.text import Text
 
 from chatvault.actor import Actor, Door
 from chatvault.audit.keys import load_key_ring
@@ -26,14 +30,60 @@ log = structlog.get_logger()
 T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)
 
+
+def printable(text: object) -> str:
+    """Return the text with all that a terminal would act on, or not show, as JSON's escapes.
+
+    Names, titles and files are other people's words: they may hold escape sequences, marks that
+    turn the direction of a line, or line breaks.
+    """
+    return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in str(text))
+
+
+class Terminal(Console):
+    """A console to which every string is one line of plain text.
+
+    Markup, emoji codes and control characters in it are shown, not obeyed. For several lines, give
+    several strings, separated by a line break.
+    """
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Return the text of a string; rich calls it for each, in a table too."""
+        return super().render_str(printable(text), **options | {"markup": False, "emoji": False})
+
+
 # Wider than any table: a terminal wraps lines itself, and a pipe gets them whole.
-out = Console(soft_wrap=True, highlight=False, width=1000)
-err = Console(stderr=True, soft_wrap=True, highlight=False)
+out = Terminal(soft_wrap=True, highlight=False, width=1000)
+err = Terminal(stderr=True, soft_wrap=True, highlight=False)
+
+
+def is_terminal() -> bool:
+    """Whether somebody looks at the standard output."""
+    return sys.stdout.isatty()
+
+
+@contextmanager
+def raw_output(path: Path | None) -> Iterator[Callable[[bytes], object]]:
+    """Yield what writes lines into a file, or to standard output: as they are, but to a terminal.
+
+    Args:
+        path: the file, or None for standard output.
+    """
+    if path is not None:
+        with path.open("wb") as file:
+            yield file.write
+    elif is_terminal():
+        yield lambda lines: out.print(
+            *lines.decode().replace("\r\n", "\n").split("\n"), sep="\n", end=""
+        )
+    else:
+        # It stays open: it is not ours to close.
+        yield sys.stdout.buffer.write
 
 
 def say(sentence: str) -> None:
     """Tell the person what is wrong, in one line."""
-    err.print(f"chatvault: {' '.join(sentence.split())}", markup=False)
+    err.print(f"chatvault: {' '.join(sentence.split())}")
 
 
 def explain_driver(error: PyMongoError) -> str:
@@ -86,7 +136,7 @@ def mongodb_url(settings: Settings, *, exclusive: bool = False) -> Iterator[str]
     ):
         if not exclusive:
             place = "Made a new database in" if is_new else "Data in"
-            err.print(f"{place} {settings.data_dir}", markup=False)
+            err.print(f"{place} {settings.data_dir}")
         yield url
 
 

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from chatvault.accounts import service
 from chatvault.accounts.passwords import PasswordHasher
-from chatvault.accounts.schemas import NewPassword, RegisterIn
+from chatvault.accounts.schemas import NewPassword, RegisterIn, Username
 from chatvault.actor import Role
 from chatvault.audit.recorder import Recorder
 from chatvault.errors import InvalidInput
@@ -28,8 +28,15 @@ GenerateOption = Annotated[
 ]
 
 
+NameArgument = Annotated[str, typer.Argument(metavar="USER", help="username or id")]
+
+
 class _PasswordOption(BaseModel):
     password: NewPassword
+
+
+class _NewName(BaseModel):
+    new_username: Username
 
 
 @users.command("create")
@@ -49,9 +56,9 @@ def create_user(
     )
     hasher = PasswordHasher(load_settings().bcrypt_rounds)
     user = run(lambda: service.create(operator(), hasher, **wanted.model_dump(), role=role))
-    out.print(f"Made {user.username} ({user.role}), id {user.id}.", markup=False)
+    out.print(f"Made {user.username} ({user.role}), id {user.id}.")
     if generate:
-        out.print(f"Password, shown once: {given}", markup=False)
+        out.print(f"Password, shown once: {given}")
 
 
 def _password(given: str | None, *, generate: bool) -> str:
@@ -83,16 +90,27 @@ def list_users() -> None:
     out.print(table)
 
 
+@users.command("rename")
+def rename(
+    username: NameArgument,
+    new_username: Annotated[str, typer.Argument(help="the name from now on")],
+) -> None:
+    """Give an account another name; its sessions and data stay."""
+    wanted = validate(_NewName, {"new_username": new_username}).new_username
+    user = run(lambda: service.rename(operator(), username=username, new_username=wanted))
+    out.print(f"The account {user.id} is called {user.username} now.")
+
+
 @users.command("set-role")
-def set_role(username: str, role: Role) -> None:
+def set_role(username: NameArgument, role: Role) -> None:
     """Give an account a role, which ends its sessions."""
     user = run(lambda: service.change_role(operator(), username=username, role=role))
-    out.print(f"{user.username} is {user.role} now.", markup=False)
+    out.print(f"{user.username} is {user.role} now.")
 
 
 @users.command("set-password")
 def set_password(
-    username: str,
+    username: NameArgument,
     password: PasswordOption = None,
     generate: GenerateOption = False,  # noqa: FBT002  # typer's way to make a flag
 ) -> None:
@@ -101,23 +119,23 @@ def set_password(
     validate(_PasswordOption, {"password": given})
     hasher = PasswordHasher(load_settings().bcrypt_rounds)
     user = run(lambda: service.set_password(operator(), hasher, username=username, password=given))
-    out.print(f"{user.username} has a new password.", markup=False)
+    out.print(f"{user.username} has a new password.")
     if generate:
-        out.print(f"Password, shown once: {given}", markup=False)
+        out.print(f"Password, shown once: {given}")
 
 
 @users.command("deactivate")
-def deactivate(username: str) -> None:
+def deactivate(username: NameArgument) -> None:
     """Close an account, which ends its sessions; its data stays."""
     _set_active(username, is_active=False)
 
 
 @users.command("activate")
-def activate(username: str) -> None:
+def activate(username: NameArgument) -> None:
     """Open a closed account again."""
     _set_active(username, is_active=True)
 
 
 def _set_active(username: str, *, is_active: bool) -> None:
     user = run(lambda: service.set_active(operator(), username=username, is_active=is_active))
-    out.print(f"{user.username} is {'active' if user.is_active else 'closed'} now.", markup=False)
+    out.print(f"{user.username} is {'active' if user.is_active else 'closed'} now.")

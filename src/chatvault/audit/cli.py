@@ -1,7 +1,5 @@
 """The audit log at the command line."""
 
-import contextlib
-import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -27,7 +25,7 @@ from chatvault.audit.schemas import (
 from chatvault.encoding import to_json
 from chatvault.errors import NotFound
 from chatvault.fields import format_instant
-from chatvault.terminal import operator, out, run, validate
+from chatvault.terminal import operator, out, raw_output, run, validate
 
 T = TypeVar("T")
 F = TypeVar("F", bound=AuditFilter)
@@ -67,7 +65,7 @@ def list_entries(  # noqa: PLR0913, PLR0917  # one a filter
     )
     if json:
         for entry in entries:
-            out.print(to_json(entry_wire(entry)).decode(), markup=False)
+            out.print(to_json(entry_wire(entry)).decode())
         return
     out.print(_table(entries))
 
@@ -118,17 +116,16 @@ def export_entries(  # noqa: PLR0913, PLR0917  # one a filter
     async def write(wanted: AuditExportQuery) -> int:
         batches = await review.export_entries(operator(), Recorder(), query=wanted)
         count = 0
-        # Standard output stays open: it is not ours to close.
-        with to.open("wb") if to else contextlib.nullcontext(sys.stdout.buffer) as target:
-            target.write(export.head(wanted.format))
+        with raw_output(to) as write_lines:
+            write_lines(export.head(wanted.format))
             async for entries in batches:
-                target.write(export.lines(entries, wanted.format))
+                write_lines(export.lines(entries, wanted.format))
                 count += len(entries)
         return count
 
     count = _run(user, query, write)
     if to:
-        out.print(f"{count} entries in {to}", markup=False)
+        out.print(f"{count} entries in {to}")
 
 
 def _without(given: dict[str, Any], *names: str) -> dict[str, Any]:

@@ -82,7 +82,7 @@ def print_checkpoint() -> None:
     Keep it where whoever owns the database cannot reach it.
     """
     found = run(lambda: proving.get_checkpoint(operator(), Recorder()))
-    out.print(to_json(found.model_dump(mode="json")).decode(), markup=False)
+    out.print(to_json(found.model_dump(mode="json")).decode())
 
 
 @proofs.command("prove")
@@ -102,7 +102,7 @@ def prove_entry(
     proof, raw = run(lambda: proving.prove_entry(operator(), Recorder(), entry_id=wanted))
     if entry_out:
         entry_out.write_bytes(raw)
-    out.print(to_json(proof.model_dump(mode="json")).decode(), markup=False)
+    out.print(to_json(proof.model_dump(mode="json")).decode())
 
 
 @proofs.command("check-proof")
@@ -129,7 +129,7 @@ def check_proof_file(
     if entry is not None:
         shown = bson.decode(entry, AWARE)
         shown["mac"] = bytes(shown.get("mac", b"")).hex()
-        out.print(to_json(shown).decode(), markup=False)
+        out.print(to_json(shown).decode())
     if pinned is None:
         out.print(f"signed by the public key {proof.block.public_key.hex()}, which nothing pins")
 
@@ -142,11 +142,12 @@ def rotate_key() -> None:
     """
     settings = load_settings()
     if settings.audit_keys is not None:
-        out.print(f"{new_root().hex()}\nPut it and a comma before CHATVAULT_AUDIT_KEYS, restart.")
+        told = "Put it and a comma before CHATVAULT_AUDIT_KEYS, restart."
+        out.print(new_root().hex(), told, sep="\n")
         return
     path = settings.data_dir / FILE_NAME
     key_id = run(lambda: proving.rotate_key(operator(), Recorder(), path=path))
-    out.print(f"key {key_id} is the newest in {path}; restart the service to use it", markup=False)
+    out.print(f"key {key_id} is the newest in {path}; restart the service to use it")
 
 
 def _read(model: type[M], path: Path) -> M:

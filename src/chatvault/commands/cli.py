@@ -49,7 +49,7 @@ def allow_tool(
         raise InvalidInput("--auto-approve is for roles that --role names too")
     run(lambda: permissions.grant(operator(), tool=wanted, roles=role, auto_approve_roles=auto))
     told = f", auto-approval by {', '.join(auto)}" if auto else ""
-    out.print(f"{wanted}: {', '.join(role)}{told}.", markup=False)
+    out.print(f"{wanted}: {', '.join(role)}{told}.")
 
 
 @tools.command("deny")
@@ -57,4 +57,4 @@ def deny_tool(tool: Name) -> None:
     """Let nobody use a tool."""
     wanted = validate(_Tool, {"tool": tool}).tool
     run(lambda: permissions.grant(operator(), tool=wanted, roles=(), auto_approve_roles=()))
-    out.print(f"{wanted}: nobody.", markup=False)
+    out.print(f"{wanted}: nobody.")

@@ -210,6 +210,56 @@ class TestPreferences:
         entry = await database["audit_logs"].find_one({"action": "preferences.import"})
         assert entry["outcome"] == "success"
 
+    async def test_that_were_changed_since_are_left_alone_by_a_repeat(
+        self, alice: HttpClient, bring_in: BringIn
+    ) -> None:
+        path = "/users/me/preferences"
+        dump = {CONVERSATIONS_KEY: [exported(1)], SETTINGS_KEY: json.dumps(SETTINGS)}
+        await bring_in(dump)
+        await alice.patch(path, json={"theme": "light", "autoSave": None})
+        changed = await (await alice.get(path)).json()
+
+        for _ in range(2):
+            await bring_in(dump)
+            assert await (await alice.get(path)).json() == changed
+
+    async def test_that_were_not_changed_are_brought_up_to_date(
+        self, alice: HttpClient, bring_in: BringIn
+    ) -> None:
+        path = "/users/me/preferences"
+        await bring_in({SETTINGS_KEY: {"theme": "dark", "language": "en"}})
+        await alice.patch(path, json={"language": "de"})
+
+        report = await bring_in({SETTINGS_KEY: {"theme": "light", "language": "fr"}})
+
+        assert report.preferences
+        found = await (await alice.get(path)).json()
+        assert (found["theme"], found["language"]) == ("light", "de")
+
+    async def test_are_kept_where_an_older_version_did_not_note_what_it_took_over(
+        self, alice: HttpClient, bring_in: BringIn, database: Any
+    ) -> None:
+        path = "/users/me/preferences"
+        await bring_in({CONVERSATIONS_KEY: [exported(1)]})
+        await alice.put(path, json={"theme": "light"})
+
+        for _ in range(2):
+            await bring_in({CONVERSATIONS_KEY: [exported(1)], SETTINGS_KEY: SETTINGS})
+
+            found = await (await alice.get(path)).json()
+            assert found["theme"] == "light"
+            assert found["language"] == SETTINGS["language"]
+
+    async def test_that_were_taken_over_are_noted_and_not_shown(
+        self, alice: HttpClient, bring_in: BringIn, database: Any
+    ) -> None:
+        await bring_in({SETTINGS_KEY: SETTINGS})
+
+        [kept] = await database.preferences.find().to_list()
+        assert kept["imported"] == {"localstorage": SETTINGS}
+        shown = await (await alice.get("/users/me/preferences")).json()
+        assert "imported" not in shown
+
     async def test_bad_ones_stop_the_import_before_it_begins(
         self, alice: HttpClient, bring_in: BringIn
     ) -> None:

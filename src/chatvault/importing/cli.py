@@ -26,7 +26,9 @@ SHOWN = 20
 
 def import_file(
     file: Annotated[Path, typer.Argument(help="the exported JSON", exists=True, dir_okay=False)],
-    username: Annotated[str, typer.Option(help="whose conversations they become")],
+    username: Annotated[
+        str, typer.Option(help="whose conversations they become: a username or an id")
+    ],
     on_duplicate: Annotated[
         OnDuplicate, typer.Option(help="what to do with what was imported before")
     ] = OnDuplicate.SKIP,
@@ -66,7 +68,7 @@ async def _import(
     dry_run: bool,  # noqa: FBT001  # passed through
     advance: Callable[[int], None],
 ) -> Report:
-    user = await accounts.find_by_username(username)
+    user = await accounts.find_by_name_or_id(username)
     if user is None:
         raise NotFound(
             f"There is no user {username!r}; make one with "
@@ -116,7 +118,7 @@ def _print(report: Report, *, dry_run: bool) -> None:
         ("mended", report.mended),
     ):
         for line in lines[:SHOWN]:
-            out.print(f"{heading}: {line}", markup=False)
+            out.print(f"{heading}: {line}")
         if lines[SHOWN:]:
             out.print(f"{heading}: {len(lines) - SHOWN} more")
     if report.truncated:

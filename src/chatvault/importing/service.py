@@ -65,7 +65,7 @@ class Report:
         messages: how many messages were stored.
         skipped: what the file holds and is not imported.
         mended: what had to be mended, by place.
-        preferences: whether preferences were taken over.
+        preferences: whether any preferences were taken over; foretold, whether there are any.
         truncated: the file ends in the middle.
     """
 
@@ -114,8 +114,17 @@ async def import_file(
     if dry_run:
         await _foretell(actor, content.conversations, on_duplicate, report)
         return report
+    imported = await Conversation.list_sources(actor)
+    if values := content.preferences:
+        # Before the conversations, so that a repeat of an import that broke off is known as one.
+        report.preferences = await preferences.take_over(
+            actor,
+            source=SOURCE,
+            values=values,
+            is_repeat=any(_source(each) in imported for each in content.conversations),
+        )
     # Only to spare work: that nothing is imported twice is the unique index's doing.
-    known = await Conversation.list_sources(actor) if on_duplicate is OnDuplicate.SKIP else set()
+    known = imported if on_duplicate is OnDuplicate.SKIP else set()
     for start in range(0, len(content.conversations), BATCH):
         batch = content.conversations[start : start + BATCH]
         fates = await asyncio.gather(
@@ -126,8 +135,6 @@ async def import_file(
         )
         _count(report, batch, fates)
         on_progress(len(batch))
-    if values := content.preferences:
-        await preferences.patch(actor, values=values, action=Action.PREFERENCES_IMPORT)
     counts: dict[str, Any] = {fate.name.lower(): number for fate, number in report.fates.items()}
     await recorder.record(audit.entry(actor, Action.IMPORT_RUN, details=counts))
     return report

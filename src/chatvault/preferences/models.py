@@ -18,10 +18,12 @@ class Preferences(Document):
 
     Attributes:
         user_id: the owner, unique.
+        imported: what imports last took over, by their source: it shows what was changed since.
     """
 
     user_id: Id
     preferences: dict[str, Any] = Field(default_factory=dict)
+    imported: dict[str, dict[str, Any]] = Field(default_factory=dict)
     updated_at: datetime
 
     class Settings:
@@ -37,12 +39,18 @@ class Preferences(Document):
 
     @classmethod
     async def store_of(
-        cls, actor: Actor, values: dict[str, Any], at: datetime, session: AsyncClientSession
+        cls,
+        actor: Actor,
+        values: dict[str, Any],
+        at: datetime,
+        session: AsyncClientSession,
+        imported: dict[str, dict[str, Any]] | None = None,
     ) -> ObjectId | None:
-        """Set the actor's own."""
+        """Set the actor's own, and what the named sources gave of it."""
+        given = {f"imported.{source}": taken for source, taken in (imported or {}).items()}
         stored = await cls.get_pymongo_collection().update_one(
             {"user_id": actor.owner_id},
-            {"$set": {"preferences": values, "updated_at": at}},
+            {"$set": {"preferences": values, "updated_at": at, **given}},
             upsert=True,
             session=session,
         )

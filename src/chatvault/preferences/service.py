@@ -30,26 +30,73 @@ async def replace(actor: Actor, *, values: Values) -> Values:
     return await _store(actor, Action.PREFERENCES_UPDATE, lambda _: given)
 
 
-async def patch(
-    actor: Actor, *, values: Values, action: Action = Action.PREFERENCES_UPDATE
-) -> Values:
+async def patch(actor: Actor, *, values: Values) -> Values:
     """Merge these in (RFC 7396).
 
     Raises:
         InvalidInput: all together they would be too large.
     """
-    return await _store(actor, action, lambda before: merge_patch(before, values))
+    return await _store(
+        actor, Action.PREFERENCES_UPDATE, lambda before: merge_patch(before, values)
+    )
+
+
+async def take_over(actor: Actor, *, source: str, values: Values, is_repeat: bool) -> bool:
+    """Merge in what another program kept, but for what was changed here since the last time.
+
+    Args:
+        actor: whose preferences they become.
+        source: names the program.
+        values: its preferences.
+        is_repeat: whether something of this source was imported before. What it gave is known of
+            imports of this version; after an older one, nothing that is set is overwritten.
+
+    Returns:
+        Whether any were taken over.
+
+    Raises:
+        InvalidInput: all together they would be too large.
+    """
+
+    async def store(session: AsyncClientSession) -> bool:
+        stored = await Preferences.find_of(actor, session)
+        before = stored.preferences if stored else {}
+        last = stored.imported.get(source) if stored else None
+        if last is None:
+            last = dict.fromkeys(before.keys() & values.keys()) if is_repeat else {}
+        taken = {
+            key: value
+            for key, value in values.items()
+            if key not in last or (key in before and before[key] == last[key])
+        }
+        after = merge_patch(before, taken)
+        imported = {source: last | taken}
+        await _save(actor, Action.PREFERENCES_IMPORT, before, after, session, imported)
+        return bool(taken)
+
+    return await transaction(store)
 
 
 async def _store(actor: Actor, action: Action, change: Callable[[Values], Values]) -> Values:
     async def store(session: AsyncClientSession) -> Values:
         stored = await Preferences.find_of(actor, session)
         before = stored.preferences if stored else {}
-        after = check_merged("preferences", change(before))
-        await Preferences.store_of(actor, after, now(), session)
-        changed = {"keys_changed": count_changed_keys(before, after)}
-        entry = audit.entry(actor, action, actor.owner_id, details=changed)
-        await AuditEntry.store([entry], session)
-        return after
+        return await _save(actor, action, before, change(before), session)
 
     return await transaction(store)
+
+
+async def _save(
+    actor: Actor,
+    action: Action,
+    before: Values,
+    after: Values,
+    session: AsyncClientSession,
+    imported: dict[str, Values] | None = None,
+) -> Values:
+    after = check_merged("preferences", after)
+    await Preferences.store_of(actor, after, now(), session, imported)
+    changed = {"keys_changed": count_changed_keys(before, after)}
+    entry = audit.entry(actor, action, actor.owner_id, details=changed)
+    await AuditEntry.store([entry], session)
+    return after

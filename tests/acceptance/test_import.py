@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -134,6 +135,46 @@ class TestCreateTestUsers:
         assert again.returncode == 0
         assert again.stdout.count("is there already") == 2
         assert not any(each in again.stdout for each in passwords)
+
+    async def test_makes_the_users_that_a_sign_in_page_advertises(self, tmp_path: Path) -> None:
+        data_dir = tmp_path / "data"
+        first = script("create_test_users.py", data_dir)
+        [told] = re.findall(r"scripts/create_test_users\.py (.*)", first.stderr)
+
+        made = script("create_test_users.py", data_dir, *told.split())
+
+        assert made.returncode == 0, made.stderr
+        assert made.stdout == (
+            "admin (admin): password admin123\ntestuser (user): password test123\n"
+        )
+        with Service(data_dir) as service:
+            for name, password, role in (
+                ("admin", "admin123", "admin"),
+                ("testuser", "test123", "user"),
+            ):
+                async with service.browser() as browser:
+                    account = {"username": name, "password": password}
+                    answer, body = await ask(browser, "POST", f"{service.url}/auth/login", account)
+                    assert (answer.status, body["user"]["role"]) == (200, role)
+
+    @pytest.mark.parametrize(
+        ("account", "words"),
+        [
+            ("admin", "NAME:PASSWORD"),
+            ("admin:", "NAME:PASSWORD"),
+            ("a b:secret", "white space"),
+            ("\x1b[31mx:secret", "control"),
+        ],
+        ids=ascii,
+    )
+    def test_refuses_an_account_that_cannot_be(
+        self, tmp_path: Path, account: str, words: str
+    ) -> None:
+        refused = script("create_test_users.py", tmp_path / "data", "--account", account)
+
+        assert refused.returncode == 2
+        assert words in refused.stderr
+        assert "\x1b" not in refused.stderr
 
     def test_is_for_development_only(self, tmp_path: Path) -> None:
         data_dir = tmp_path / "data"

@@ -123,8 +123,8 @@ class TestListen:
             ("localhost", "http://localhost", "http://127.0.0.1"),
             ("127.0.0.1", "http://127.0.0.1", "http://127.0.0.1"),
             ("::1", "http://[::1]", "http://[::1]"),
-            ("0.0.0.0", "http://0.0.0.0", "http://127.0.0.1"),
-            ("::", "http://[::]", "http://[::1]"),
+            ("0.0.0.0", "http://localhost", "http://127.0.0.1"),
+            ("::", "http://localhost", "http://[::1]"),
         ],
     )
     def test_names_the_address(self, free: Settings, host: str, shown: str, called: str) -> None:

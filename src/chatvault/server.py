@@ -27,6 +27,7 @@ DRAIN_SECONDS = 10.0
 COLLECT_AFTER = 20_000
 LOCALHOST = "localhost"
 LOOPBACK = ("127.0.0.1", "::1")
+EVERY_ADDRESS = {"0.0.0.0", "::"}  # noqa: S104  # no binding
 FREE_PORT_TRIES = 20
 log = structlog.get_logger()
 
@@ -217,8 +218,9 @@ def _in_url(host: str) -> str:
 
 
 def address_of(listener: Listener, settings: Settings) -> str:
-    """Where a browser finds the service."""
-    return f"http://{_in_url(settings.host)}:{listener.port}"
+    """Return where a browser on this machine finds the service."""
+    host = LOCALHOST if settings.host in EVERY_ADDRESS else settings.host
+    return f"http://{_in_url(host)}:{listener.port}"
 
 
 async def serve(

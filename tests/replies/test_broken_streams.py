@@ -118,9 +118,14 @@ NONSENSE = {
     "a call with a number for its name": bodies(calling(function={"name": 5})),
     "a call with an object for arguments": bodies(calling(function={"arguments": {"a": 1}})),
     "a call with a number for its id": bodies(calling(id=7)),
-    "half a character": b"".join(lines(word("Well. "), done=False))
-    + b'data: {"choices": [{"delta": {"content": "\\ud800"}}]}\n\n'
+    "no number beside half a character": b"".join(lines(word("Well. "), done=False))
+    + b'data: {"choices": [{"delta": {"content": "\\ud800"}}], "x": NaN}\n\n'
     + b"".join(lines(END)),
+    "half a character too deep": b"".join(lines(word("Well. "), done=False))
+    + b'data: {"choices": "\\ud800", "x": '
+    + b"[" * 100_000
+    + b"]" * 100_000
+    + b"}\n\n",
     "a huge line": bodies(word("x" * 5_000_000)),
     "a line without end": b"".join(lines(word("Well. "), done=False))
     + b"data: "
@@ -128,6 +133,82 @@ NONSENSE = {
     "a huge answer": bodies(*[word("y" * 300_000)] * 60),
     "huge arguments": bodies(*[calling(function={"arguments": "z" * 300_000})] * 60),
 }
+
+
+def escaped(*contents: str) -> bytes:
+    """A stream whose characters beyond the first 65,536 are two escapes, cut anywhere."""
+    events = [f'data: {{"choices": [{{"delta": {each}}}]}}\n\n'.encode() for each in contents]
+    return b"".join([*events, *lines(END, {"choices": [], "usage": USAGE})])
+
+
+def argument(index: int, text: str, more: str = "") -> str:
+    """A part of a tool call, as the text that comes over the wire."""
+    function = f'{{"name": "{"say" if more else ""}", "arguments": "{text}"}}'
+    return f'{{"tool_calls": [{{"index": {index}, {more}"function": {function}}}]}}'
+
+
+HALVES = {
+    "cut": ([r'{"content": "Hi \ud83d"}', r'{"content": "\ude00!"}'], "Hi 😀!"),
+    "cut with nothing between": (
+        [r'{"content": "\ud83d"}', '{"content": ""}', "{}", r'{"content": "\uDE00"}'],
+        "😀",
+    ),
+    "each its own": (
+        [r'{"content": "\ud83d"}', r'{"content": "\ude00\ud83d"}', r'{"content": "\ude01"}'],
+        "😀😁",
+    ),
+    "without a second half": ([r'{"content": "Hi \ud83d"}', '{"content": "no"}'], "Hi �no"),
+    "without a first half": ([r'{"content": "Hi \ude00"}'], "Hi �"),
+    "at the end": ([r'{"content": "Hi \ud83d"}'], "Hi "),
+    "whole beside a large number": (
+        [r'{"content": "\ud83d\ude00\ud83d", "x": 1' + "0" * 40 + "}"],
+        "😀",
+    ),
+}
+
+
+class TestHalvesOfCharacters:
+    @pytest.mark.parametrize("how", HALVES)
+    async def test_are_joined_or_replaced(self, alice: HttpClient, twin: Twin, how: str) -> None:
+        contents, text = HALVES[how]
+        conversation = await begin(alice, title="T")
+        twin.say(Act(body=escaped(*contents)))
+
+        events = await events_of(await begin_stream(alice, conversation))
+
+        assert events[-1].type == "completed", events[-1].data
+        assert text_of(events) == text
+        assert said(await found(alice, conversation["id"]))[-1] == ("assistant", text)
+
+    async def test_are_joined_in_arguments_each_in_its_own(
+        self, alice: HttpClient, twin: Twin
+    ) -> None:
+        conversation = await begin(alice, title="T")
+        calls = [
+            argument(1, r"{\"t\": \"\ud83d", '"id": "b", '),
+            argument(0, r"{\"t\": \"\ud83e", '"id": "a", '),
+            argument(1, r"\ude00\"}"),
+            argument(0, r"\udd14\"}"),
+        ]
+        twin.say(Act(body=escaped('{"content": "Look"}', *calls)))
+
+        await ask(alice, conversation)
+
+        [_, answered] = (await found(alice, conversation["id"]))["messages"]
+        assert [call["arguments"] for call in answered["tool_calls"]] == [
+            '{"t": "🤔"}', '{"t": "😀"}',
+        ]  # fmt: skip
+
+    async def test_reach_openais_clients_whole(self, alice: HttpClient, twin: Twin) -> None:
+        body = escaped(r'{"content": "Hi \ud83d"}', r'{"content": "\ude00"}')
+        for stream in (False, True):
+            twin.say(Act(body=body))
+            wanted = {"messages": [{"role": "user", "content": "Hello"}], "stream": stream}
+
+            answer = await alice.post("/chat/completions", json=wanted)
+
+            assert answer.status == 200, await answer.text()
+            assert "😀" in await answer.text()
 
 
 class TestNonsense:

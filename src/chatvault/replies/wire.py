@@ -1,11 +1,18 @@
 """What comes from a provider: the JSON of each server-sent event, however its bytes are cut."""
 
+import json
+import re
 from collections.abc import AsyncGenerator, AsyncIterable
-from typing import Any
+from typing import Any, NoReturn
 
 import orjson
 
+from chatvault.replies.halves import Halves
+
 MAX_LINE = 4 * 1024 * 1024
+MAX_INTEGER = 2**63
+# The escape of one half of a character beyond the first 65,536.
+SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 async def values_of(parts: AsyncIterable[bytes]) -> AsyncGenerator[Any, None]:
@@ -17,7 +24,7 @@ async def values_of(parts: AsyncIterable[bytes]) -> AsyncGenerator[Any, None]:
     Raises:
         ValueError: an event is no JSON, or too long.
     """
-    rest = b""
+    rest, halves = b"", Halves()
     async for part in parts:
         whole, newline, rest = (rest + part).rpartition(b"\n")
         if len(rest) > MAX_LINE or len(whole) > MAX_LINE:
@@ -25,11 +32,11 @@ async def values_of(parts: AsyncIterable[bytes]) -> AsyncGenerator[Any, None]:
         if newline:
             for line in whole.splitlines():
                 if (data := _data_of(line)) is not None:
-                    yield orjson.loads(data)
+                    yield _parse(data, halves)
     data = _data_of(rest)
     if data is not None:
         try:
-            value = orjson.loads(data)
+            value = _parse(data, halves)
         except ValueError:
             return
         yield value
@@ -41,3 +48,38 @@ def _data_of(line: bytes) -> str | None:
     # A character that the provider has cut in two is no reason to lose the others.
     data = line[5:].decode("utf-8", "replace").strip()
     return None if data in {"", "[DONE]"} else data
+
+
+def _parse(data: str, halves: Halves) -> Any:
+    """The value of an event, joined with the halves of characters that earlier events left."""
+    try:
+        value = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        if SURROGATE.search(data) is None:
+            raise
+        value = _parse_halves(data)
+    else:
+        if not halves.is_waiting:
+            return value
+    try:
+        return halves.join(value)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+
+
+def _parse_halves(data: str) -> Any:
+    """The value of an event whose texts may hold half of a character, which orjson refuses."""
+    try:
+        return json.loads(data, parse_constant=_refuse, parse_int=_integer)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no JSON")
+
+
+def _integer(digits: str) -> int | float:
+    """A number as orjson reads it: what has more than 64 bits is a float."""
+    value = int(digits)
+    return value if -MAX_INTEGER <= value < MAX_INTEGER else float(digits)

@@ -76,6 +76,45 @@ class TestFailures:
         await problem(refused, 503, "model_timed_out")
         assert len(twin.requests) == 3
 
+    @pytest.mark.parametrize(
+        "word",
+        [b"", b'data: {"choices": [{"delta": {"content": "Well"}}]}\n\n'],
+        ids=["at once", "after a word"],
+    )
+    @pytest.mark.parametrize(
+        "keep_alive",
+        [b": still here\n\n", b'data: {"choices": [{"delta": {"role": "assistant"}}]}\n\n'],
+        ids=["comments", "empty chunks"],
+    )
+    async def test_only_signs_of_life_come(
+        self, alice: HttpClient, twin: Twin, monkeypatch: pytest.MonkeyPatch, app: Any,
+        keep_alive: bytes, word: bytes,
+    ) -> None:  # fmt: skip
+        monkeypatch.setattr(app[MODELS], "_timeout", 0.3)
+        conversation = await begin(alice, title="T")
+        twin.usual = Act(keep_alive=keep_alive, chunks=[], first=word)
+
+        async with asyncio.timeout(10):
+            refused = await alice.post(path_of(conversation), json={"content": "Hello"})
+
+        await problem(refused, 503, "model_timed_out")
+        answered = [("assistant", "Well")] if word else []
+        stored = await found(alice, conversation["id"])
+        assert said(stored) == [("user", "Hello"), *answered]
+        assert len(twin.requests) == (1 if word else 3)
+
+    async def test_a_model_that_thinks_is_waited_for(
+        self, alice: HttpClient, twin: Twin, monkeypatch: pytest.MonkeyPatch, app: Any
+    ) -> None:
+        monkeypatch.setattr(app[MODELS], "_timeout", 0.5)
+        conversation = await begin(alice, title="T")
+        twin.say(Act(chunks=["At", " last"], thoughts=40))
+
+        exchange = await ask(alice, conversation)
+
+        assert exchange["assistant_message"]["content"] == "At last"
+        assert len(twin.requests) == 1
+
     async def test_is_asked_again_where_nothing_was_said(
         self, alice: HttpClient, twin: Twin
     ) -> None:

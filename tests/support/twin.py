@@ -25,7 +25,7 @@ class Act:
 
     Attributes:
         chunks: of the text, each sent by itself.
-        calls: tool calls, as name and arguments.
+        calls: tool calls, as name and arguments, and as id where it is not `call-` and a number.
         usage: None where the provider gives none.
         status: another than 200 is an error.
         headers: of an error.
@@ -37,11 +37,14 @@ class Act:
         pause: seconds between chunks.
         gate: what has to be set before each chunk after the first one.
         held: what has to be set before the answer begins.
+        first: sent before all else.
+        keep_alive: sent again and again in place of an answer, until the client goes.
+        thoughts: so many chunks of reasoning, 20 ms apart, come before the text.
     """
 
     chunks: Sequence[str] = ("Hello", " there", ".")
-    calls: Sequence[tuple[str, str]] = ()
-    usage: dict[str, int] | None = field(default_factory=lambda: dict(USAGE))
+    calls: Sequence[tuple[str, ...]] = ()
+    usage: dict[str, Any] | None = field(default_factory=lambda: dict(USAGE))
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes | None = None
@@ -52,6 +55,9 @@ class Act:
     pause: float = 0.0
     gate: asyncio.Event | None = None
     held: asyncio.Event | None = None
+    first: bytes = b""
+    keep_alive: bytes = b""
+    thoughts: int = 0
 
 
 class Twin:
@@ -125,6 +131,13 @@ class Twin:
     ) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
+        await response.write(act.first)
+        for _ in range(act.thoughts):
+            await self._say(response, body, {"reasoning_content": "hmm"})
+            await asyncio.sleep(0.02)
+        while act.keep_alive:
+            await response.write(act.keep_alive)
+            await asyncio.sleep(0.02)
         for number, chunk in enumerate([*act.chunks, None]):
             if act.cut_after == number:
                 self.cut += 1
@@ -144,10 +157,11 @@ class Twin:
         return response
 
     async def _end(self, response: web.StreamResponse, body: dict[str, Any], act: Act) -> None:
-        for index, (name, arguments) in enumerate(act.calls):
+        for index, (name, arguments, *given) in enumerate(act.calls):
             half = len(arguments) // 2
             first = {"name": name, "arguments": arguments[:half]}
-            begun = {"index": index, "id": f"call-{index}", "function": first}
+            begun = {"index": index, "id": given[0] if given else f"call-{index}"}
+            begun["function"] = first
             await self._say(response, body, {"tool_calls": [begun]})
             rest = {"index": index, "function": {"arguments": arguments[half:]}}
             await self._say(response, body, {"tool_calls": [rest]})

@@ -1,6 +1,7 @@
 """Asking a model over OpenAI's protocol: one stream of pieces, every failure with its code."""
 
 import asyncio
+import contextlib
 import importlib
 import math
 import random
@@ -24,6 +25,7 @@ MAX_RETRY_AFTER = 86_400.0  # seconds
 MAX_ANSWER = 1024 * 1024  # bytes; as of any message
 MAX_CALLS = 128
 MAX_TOKENS = 2**31
+END = object()  # of a stream, whose values may be None
 HTTP_SERVER_ERROR = 500
 RETRIED = (errors.ModelTimedOut, errors.ModelRateLimited, errors.ModelUnavailable)
 log = structlog.get_logger()
@@ -146,11 +148,12 @@ class Models:
             asking = client.chat.completions.with_streaming_response
             async with asking.create(**self._parameters(ask)) as response:
                 size = 0
-                async for value in values_of(response.iter_bytes()):
-                    piece = _piece(value)
-                    size = _grown(size, piece)
-                    yield piece
-        except (openai.APITimeoutError, httpx2.TimeoutException) as error:
+                async with contextlib.aclosing(values_of(response.iter_bytes())) as values:
+                    async for value in self._in_time(values):
+                        piece = _piece(value)
+                        size = _grown(size, piece)
+                        yield piece
+        except (openai.APITimeoutError, httpx2.TimeoutException, TimeoutError) as error:
             raise errors.ModelTimedOut from error
         except openai.APIStatusError as error:
             raise _status_error(error.status_code, error.response.headers) from error
@@ -158,6 +161,27 @@ class Models:
             raise errors.ModelUnavailable from error
         except (ValueError, TypeError, AttributeError, KeyError, IndexError) as error:
             raise errors.ModelNonsense from error
+
+    async def _in_time(self, values: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:
+        """The values, as long as each next word of the answer comes within the time limit.
+
+        The client's own limit begins anew with each byte, so that comments and empty chunks, which
+        keep a connection alive, would let an answer last for any time.
+
+        Raises:
+            TimeoutError: no word came in time.
+        """
+        clock = asyncio.get_running_loop().time
+        waited = 0.0
+        while True:
+            began = clock()
+            async with asyncio.timeout(self._timeout - waited):
+                value = await anext(values, END)
+            if value is END:
+                return
+            # Only the waiting counts, not what is done with a word before the next is asked for.
+            waited = 0.0 if _is_word(value) else waited + clock() - began
+            yield value
 
     def _parameters(self, ask: Ask) -> dict[str, Any]:
         given: dict[str, Any] = {
@@ -199,6 +223,18 @@ class Models:
             max_retries=0,
             timeout=openai.Timeout(self._timeout, connect=CONNECT_TIMEOUT),
         )
+
+
+def _is_word(chunk: Any) -> bool:
+    """Whether a chunk is progress: reasoning that is not shown counts, an empty chunk does not."""
+    choices = chunk.get("choices")
+    if not choices:
+        return bool(chunk.get("usage"))
+    choice = choices[0]
+    delta = choice.get("delta") or {}
+    if delta.get("content") or choice.get("finish_reason"):
+        return True
+    return any(value for name, value in delta.items() if name != "role")
 
 
 def _piece(chunk: dict[str, Any]) -> Piece:

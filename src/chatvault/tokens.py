@@ -21,6 +21,14 @@ ENCODINGS = ("cl100k_base", DEFAULT_ENCODING)
 # What OpenAI's chat format adds to each message, and to the answer that is to come.
 PER_MESSAGE = 4
 PER_REPLY = 3
+# A picture costs by its size, not by its bytes: this much at most, or at low detail always.
+PER_PICTURE = 1445
+PER_SMALL_PICTURE = 85
+PICTURES = {"image_url", "input_image", "image"}
+# Of other media little is known: a guess, in base64 characters a token.
+MEDIA_CHARACTERS = 256
+# A text of a part that is no text part, and longer than this, is data.
+LONGEST_NAME = 512
 
 
 class Tokenizer:
@@ -42,11 +50,16 @@ class Tokenizer:
     def count_message(self, message: dict[str, Any], model: str) -> int:
         """How many tokens a message in OpenAI's shape takes of the context."""
         content = message.get("content")
-        text = content if isinstance(content, str) else orjson.dumps(content or "").decode()
+        media = 0
+        if isinstance(content, list):
+            texts, media = _texts_and_media(content)
+            text = "\n".join(texts)
+        else:
+            text = content if isinstance(content, str) else orjson.dumps(content or "").decode()
         calls = message.get("tool_calls")
         if calls:
             text += orjson.dumps(calls).decode()
-        return PER_MESSAGE + self.count(text, model)
+        return PER_MESSAGE + self.count(text, model) + media
 
     def count_context(
         self, messages: list[dict[str, Any]], model: str, tools: list[dict[str, Any]] | None = None
@@ -85,3 +98,30 @@ class Tokenizer:
         partial = target.with_suffix(f".{os.getpid()}")
         partial.write_bytes(gzip.decompress(packed.read_bytes()))
         partial.replace(target)
+
+
+def _texts_and_media(parts: list[Any]) -> tuple[list[str], int]:
+    """What the parts of a message say, and how many tokens its pictures and the like take."""
+    texts: list[str] = []
+    media = 0
+    for part in parts:
+        kind = str(part.get("type")) if isinstance(part, dict) else ""
+        if kind in PICTURES:
+            picture = part.get(kind)
+            detail = (picture if isinstance(picture, dict) else part).get("detail")
+            media += PER_SMALL_PICTURE if detail == "low" else PER_PICTURE
+        elif isinstance(part, dict) and isinstance(part.get("text"), str):
+            texts.append(part["text"])
+        elif size := _data_size(part):
+            media += size // MEDIA_CHARACTERS
+        else:
+            texts.append(orjson.dumps(part).decode())
+    return texts, media
+
+
+def _data_size(part: Any) -> int:
+    """How many characters of base64 a part has: those of a file, or of a sound."""
+    if isinstance(part, dict):
+        return sum(map(_data_size, part.values()))
+    is_data = isinstance(part, str) and len(part) > LONGEST_NAME and " " not in part
+    return len(part) if is_data else 0

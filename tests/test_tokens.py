@@ -1,0 +1,51 @@
+"""Counting tokens: texts, calls, and what a message carries beside its words."""
+
+from typing import Any
+
+import pytest
+
+from chatvault.tokens import PER_MESSAGE, PER_PICTURE, PER_SMALL_PICTURE, Tokenizer
+
+DATA = "QUJD" * 20_000
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
+    return Tokenizer(tmp_path_factory.mktemp("tiktoken"))
+
+
+@pytest.mark.parametrize(
+    ("part", "least", "most"),
+    [
+        ({"type": "text", "text": "Hello there"}, 2, 2),
+        ({"type": "image_url", "image_url": {"url": DATA}}, PER_PICTURE, PER_PICTURE),
+        ({"type": "input_image", "image_url": DATA}, PER_PICTURE, PER_PICTURE),
+        ({"type": "image_url", "image_url": {"url": DATA, "detail": "low"}},
+         PER_SMALL_PICTURE, PER_SMALL_PICTURE),
+        ({"type": "image_url", "image_url": {"url": "https://example.org/a.png"}},
+         PER_PICTURE, PER_PICTURE),
+        ({"type": "input_audio", "input_audio": {"data": DATA, "format": "mp3"}}, 100, 1000),
+        ({"type": "file", "file": {"filename": "a.pdf", "file_data": DATA}}, 100, 1000),
+        ({"type": "refusal", "refusal": "I would rather not. " * 100}, 400, 800),
+        ({"type": ["image_url"], "x": 1}, 1, 30),
+        ("Hello", 1, 4),
+        (5, 1, 4),
+    ],
+)  # fmt: skip
+def test_of_a_part_are_what_it_costs_about(
+    tokenizer: Tokenizer, part: Any, least: int, most: int
+) -> None:
+    message = {"role": "user", "content": [part]}
+
+    counted = tokenizer.count_message(message, "gpt-4o") - PER_MESSAGE
+
+    assert least <= counted <= most
+
+
+def test_of_parts_add_up(tokenizer: Tokenizer) -> None:
+    text = {"type": "text", "text": "Hello"}
+    picture = {"type": "image_url", "image_url": {"url": DATA}}
+
+    counted = tokenizer.count_message({"content": [text, picture, picture]}, "gpt-4o")
+
+    assert counted == PER_MESSAGE + 1 + 2 * PER_PICTURE

@@ -12,6 +12,7 @@ from aiohttp import ClientResponse
 from pydantic import SecretStr
 
 from chatvault.app import ROUTES
+from chatvault.replies.routes import DESK
 from chatvault.settings import Provider, Settings
 from conftest import HttpClient
 from support.answers import problem
@@ -195,6 +196,34 @@ class TestEveryPost:
         assert record.keys() == {
             "_id", "user_id", "route", "key", "body_hash", "result", "expires_at",
         }  # fmt: skip
+
+
+class TestWhileThisProcessStops:
+    @pytest.mark.parametrize(
+        "path", ["/conversations/{conversation_id}/replies", "/chat/completions"]
+    )
+    async def test_a_repeat_that_waits_for_another_process_is_told_to_come_again(
+        self, alice: HttpClient, elsewhere: HttpClient, twin: Twin, database: Any, path: str
+    ) -> None:
+        conversation = await begin(alice, title="T")
+        target = path.format(conversation_id=conversation["id"])
+        headers = {**KEY, "X-Conversation-Id": conversation["id"]}
+        body, _ = BODIES[path]
+        gate = asyncio.Event()
+        twin.say(Act(chunks=["Half", " whole"], gate=gate))
+        asking = asyncio.create_task(alice.post(target, json=body, headers=headers))
+        await until(lambda: twin.requests)
+        waiting = asyncio.create_task(elsewhere.post(target, json=body, headers=headers))
+        while not await database.audit_logs.find_one({"details.replayed": True}):
+            assert not waiting.done()
+        server: Any = elsewhere.server
+
+        server.app[DESK].event_log.stop()
+
+        refused = await problem(await waiting, 503, "unavailable")
+        assert "stopping" in refused["detail"]
+        gate.set()
+        assert "Half whole" in await (await asking).text()
 
 
 class TestArchive:

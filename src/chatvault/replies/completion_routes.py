@@ -16,6 +16,7 @@ from chatvault.errors import ChatvaultError, ConversationArchived, NotFound, Thr
 from chatvault.idempotency import KeyReused
 from chatvault.replies import errors
 from chatvault.replies.completions import complete
+from chatvault.replies.desk import Desk
 from chatvault.replies.provider import Models, Piece
 from chatvault.replies.routes import DESK, EVENT_STREAM, STREAM_HEADERS
 from chatvault.replies.schemas import CompletionIn, ConversationHeaders, GpuOut, ModelOut
@@ -42,20 +43,27 @@ async def current_model(request: web.Request) -> web.StreamResponse:
 
     For frontends that ask before they show one.
     """
-    offer = request.app[DESK].offer
-    model = offer.find(None)[1].model if offer.providers else None
-    return json_response(ModelOut(model=model, gpu_backend=None))
+    return json_response(ModelOut(model=_configured_model(request.app[DESK]), gpu_backend=None))
 
 
 @routes.route("GET", "/gpu/health", None, returns=GpuOut)
-async def gpu_health(_request: web.Request) -> web.StreamResponse:
-    """Say which GPU the model runs on; what runs elsewhere is not known here.
+async def gpu_health(request: web.Request) -> web.StreamResponse:
+    """Name the configured model, by which a client sees that there is one.
 
-    For frontends that ask; a model that runs elsewhere has no GPU here.
+    For frontends that ask; what the model runs on, somewhere else, is not known here.
     """
     return json_response(
-        GpuOut(gpu_available=False, gpu_name=None, ollama_gpu_accelerated=False, ollama_model=None)
+        GpuOut(
+            gpu_available=False,
+            gpu_name=None,
+            ollama_gpu_accelerated=False,
+            ollama_model=_configured_model(request.app[DESK]),
+        )
     )
+
+
+def _configured_model(desk: Desk) -> str | None:
+    return desk.offer.find(None)[1].model if desk.offer.providers else None
 
 
 @routes.route(
@@ -118,7 +126,6 @@ async def _whole(pieces: AsyncGenerator[Piece, None]) -> dict[str, Any]:
     said = Said()
     async for piece in pieces:
         said.take(piece)
-    usage = said.usage or (0, 0)
     message: dict[str, Any] = {"role": "assistant", "content": said.text}
     if said.calls:
         message["tool_calls"] = [call for _, call in sorted(said.calls.items())]
@@ -128,11 +135,7 @@ async def _whole(pieces: AsyncGenerator[Piece, None]) -> dict[str, Any]:
         "created": said.last.get("created") or int(time.time()),
         "model": said.model,
         "choices": [{"index": 0, "message": message, "finish_reason": said.finish_reason}],
-        "usage": {
-            "prompt_tokens": usage[0],
-            "completion_tokens": usage[1],
-            "total_tokens": sum(usage),
-        },
+        "usage": said.last.get("usage"),
     }
 
 

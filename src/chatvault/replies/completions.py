@@ -1,8 +1,10 @@
 """Chat completions as OpenAI has them, recorded in a conversation where the client names one."""
 
 import asyncio
+import contextlib
 import uuid
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 from typing import Any
 
 from bson import ObjectId
@@ -20,9 +22,18 @@ from chatvault.replies.models import Kind, Reply
 from chatvault.replies.once import answer_once
 from chatvault.replies.planning import Turn, read
 from chatvault.replies.provider import Ask, Models, Piece
+from chatvault.replies.run import Run
 from chatvault.replies.schemas import CompletionIn
 from chatvault.replies.service import follow
-from chatvault.replies.spoken import Said, failure_in, signed, speak_again, usage_of
+from chatvault.replies.spoken import (
+    HEAD,
+    Said,
+    failure_in,
+    signed,
+    speak_again,
+    usage_in,
+    usage_of,
+)
 from chatvault.usage.models import Usage
 
 
@@ -80,14 +91,18 @@ async def complete(
 
 async def _plain(actor: Actor, desk: Desk, models: Models, ask: Ask) -> AsyncGenerator[Piece, None]:
     said = Said()
+    is_whole = False
     try:
         async for piece in models.stream(ask):
             said.take(piece)
-            yield piece
+            if not piece.is_usage_only:
+                yield piece
+        is_whole = True
     finally:
-        if said.usage is not None or said.text:
+        if is_whole or said.usage is not None or said.text:
             usage = await usage_of(actor, desk.tokenizer, ask, said)
             await Usage.get_pymongo_collection().insert_one(usage)
+    yield said.account((usage["input_tokens"], usage["output_tokens"]))
 
 
 async def _again(
@@ -154,15 +169,34 @@ async def _recorded(
     run.live.publish(list(begun.events))
     desk.runner.launch(run)
 
-    async def pieces() -> AsyncGenerator[Piece, None]:
-        assert run.pieces is not None  # noqa: S101  # set above
-        while (piece := await run.pieces.get()) is not None:
-            yield piece if repeat is None else signed(begun.reply_id, piece)
-        last = run.live.events[-1]
-        if last.type == "error":
-            raise failure_in(last.data)
+    pieces = _recorded_pieces(run, run.pieces)
+    return pieces if repeat is None else _all_signed(begun.reply_id, pieces)
 
-    return pieces()
+
+async def _recorded_pieces(
+    run: Run, coming: "asyncio.Queue[Piece | None]"
+) -> AsyncGenerator[Piece, None]:
+    """The pieces of an answer that a conversation records; the usage comes last, as stored."""
+    head: Raw = {}
+    while (piece := await coming.get()) is not None:
+        if not piece.is_usage_only:
+            head = {name: piece.raw[name] for name in HEAD if name in piece.raw}
+            yield piece
+    last = run.live.events[-1]
+    if last.type == "error":
+        raise failure_in(last.data)
+    for event in run.live.events:
+        if event.type == "usage":
+            usage = usage_in(run.ask.model, event.data)
+            yield replace(usage, raw={**usage.raw, **head})
+
+
+async def _all_signed(
+    reply_id: ObjectId, pieces: AsyncGenerator[Piece, None]
+) -> AsyncGenerator[Piece, None]:
+    async with contextlib.aclosing(pieces):
+        async for piece in pieces:
+            yield signed(reply_id, piece)
 
 
 def _text_of(message: dict[str, Any]) -> str | None:

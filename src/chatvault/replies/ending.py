@@ -22,6 +22,7 @@ from chatvault.errors import ChatvaultError, NotFound
 from chatvault.fields import now
 from chatvault.replies.events import Live
 from chatvault.replies.models import Job, JobKind, Kind, Mode, Raw, Reply, ReplyEvents, State
+from chatvault.replies.spoken import shown_usage
 from chatvault.usage.models import Usage
 
 FAILED = {State.FAILED, State.INTERRUPTED}
@@ -49,6 +50,7 @@ class Ending:
         summarize: its agent wants summaries.
         offered: the tools that the model was offered, in OpenAI's shape, by name.
         said: events that come before the last ones, and are stored with them.
+        further: what the provider told of its usage beside the tokens.
     """
 
     actor: Actor
@@ -66,6 +68,7 @@ class Ending:
     summarize: bool = False
     offered: Mapping[str, Raw] = field(default_factory=dict)
     said: list[tuple[str, Raw]] = field(default_factory=list)
+    further: Raw = field(default_factory=dict)
 
     def message(self, at: datetime) -> Raw | None:
         """The answer as it is stored; None where nothing was said."""
@@ -220,6 +223,9 @@ def _events(ending: Ending, located: Located | None, used: int) -> list[tuple[st
         "total_tokens": sum(ending.tokens),
         "counted_here": ending.counted_here,
     }
+    if reply["kind"] == Kind.COMPLETION:
+        seconds = ending.response_time_ms / 1000
+        usage["shown"] = shown_usage(ending.tokens, ending.further, seconds)
     if ending.error is None:
         last = "waiting" if ending.state is State.WAITING else "completed"
         return [*ending.said, ("usage", usage), (last, ended)]

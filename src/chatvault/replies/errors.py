@@ -34,6 +34,13 @@ class ReplyInterrupted(Unavailable):
     code = "reply_interrupted"
 
 
+class Stopping(Unavailable):
+    """This process is stopping, while the reply goes on in another; try again shortly."""
+
+    def __init__(self) -> None:
+        super().__init__(retry_after=1)
+
+
 class ModelFailed(Unavailable):
     """The model could not answer; your message is kept, ask again with `regenerate`."""
 

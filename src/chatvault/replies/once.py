@@ -59,7 +59,8 @@ async def answer_once(
         try:
             async for piece in models.stream(ask):
                 said.take(piece)
-                yield signed(answer_id, piece)
+                if not piece.is_usage_only:
+                    yield signed(answer_id, piece)
             failed = None
         except ChatvaultError as error:
             failed = error.code
@@ -67,10 +68,12 @@ async def answer_once(
         finally:
             if said.last:
                 usage = await usage_of(actor, tokenizer, ask, said)
+                account = said.account((usage["input_tokens"], usage["output_tokens"]))
                 if failed is None:
-                    await _keep(actor, repeat, answer_id, said, usage)
+                    await _keep(actor, repeat, answer_id, said, usage, account)
                 else:
                     await _break_off(actor, said, usage, failed if streams else None)
+        yield signed(answer_id, account)
 
 
 async def _again(actor: Actor, repeat: Repeat) -> AsyncGenerator[Piece, None]:
@@ -104,9 +107,11 @@ def _repeatable(actor: Actor, repeat: Repeat) -> Repeatable[ObjectId]:
     return Repeatable(repeat, remember=lambda answer: {"answer_id": answer}, recall=recall)
 
 
-async def _keep(actor: Actor, repeat: Repeat, answer_id: ObjectId, said: Said, usage: Raw) -> None:
+async def _keep(
+    actor: Actor, repeat: Repeat, answer_id: ObjectId, said: Said, usage: Raw, account: Piece
+) -> None:
     tokens = usage["input_tokens"], usage["output_tokens"]
-    kept = Live(actor, None, answer_id).document(said.events(tokens))
+    kept = Live(actor, None, answer_id).document(said.events(tokens, account.raw["usage"]))
     entry = audit.entry(actor, Action.CHAT_COMPLETE)
 
     async def store(session: AsyncClientSession) -> ObjectId:

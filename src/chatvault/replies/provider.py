@@ -15,6 +15,7 @@ import structlog
 from chatvault.replies import errors
 from chatvault.replies.wire import values_of
 from chatvault.settings import Provider
+from chatvault.storable import check_storable
 
 OPENAI = "https://api.openai.com/v1"
 ATTEMPTS = 3
@@ -25,7 +26,9 @@ MAX_RETRY_AFTER = 86_400.0  # seconds
 MAX_ANSWER = 1024 * 1024  # bytes; as of any message
 MAX_CALLS = 128
 MAX_TOKENS = 2**31
+MAX_USAGE = 4096  # bytes of JSON that a provider's account of its tokens may have
 END = object()  # of a stream, whose values may be None
+COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
 HTTP_SERVER_ERROR = 500
 RETRIED = (errors.ModelTimedOut, errors.ModelRateLimited, errors.ModelUnavailable)
 log = structlog.get_logger()
@@ -65,6 +68,11 @@ class Piece:
     finish_reason: str | None = None
     usage: tuple[int, int] | None = None
     raw: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_usage_only(self) -> bool:
+        """Whether it tells the usage, and no part of the answer."""
+        return bool(self.raw.get("usage")) and not self.raw.get("choices")
 
     @property
     def size(self) -> int:
@@ -223,6 +231,14 @@ class Models:
             max_retries=0,
             timeout=openai.Timeout(self._timeout, connect=CONNECT_TIMEOUT),
         )
+
+
+def further_usage(usage: Any) -> dict[str, Any]:
+    """What a provider tells of its usage beside the three counts, as far as it can be stored."""
+    if not isinstance(usage, dict):
+        return {}
+    further = {name: value for name, value in usage.items() if name not in COUNTS}
+    return further if check_storable(further, max_bytes=MAX_USAGE) is None else {}
 
 
 def _is_word(chunk: Any) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from chatvault.actor import Actor
 from chatvault.replies.events import Live
 from chatvault.replies.models import Raw, State
-from chatvault.replies.provider import Ask, Piece
+from chatvault.replies.provider import Ask, Piece, further_usage
 
 
 @dataclass(slots=True, eq=False)
@@ -21,6 +21,7 @@ class Run:
         is_due: `dirty` will be set soon.
         stopped: as what somebody ended it, before the model did.
         pieces: takes the pieces as they come, then None once the end is stored.
+        further: what the provider told of its usage beside the counts.
     """
 
     actor: Actor
@@ -31,6 +32,7 @@ class Run:
     text: str = ""
     calls: dict[int, Raw] = field(default_factory=dict)
     usage: tuple[int, int] | None = None
+    further: Raw = field(default_factory=dict)
     finish_reason: str | None = None
     stopped: State | None = None
     began: float = field(default_factory=time.perf_counter)
@@ -47,7 +49,9 @@ class Run:
             self.pieces.put_nowait(piece)
         self.text += piece.text
         self.pending += piece.text
-        self.usage = piece.usage or self.usage
+        if "usage" in piece.raw:
+            self.usage = piece.usage or self.usage
+            self.further = further_usage(piece.raw["usage"]) or self.further
         self.finish_reason = piece.finish_reason or self.finish_reason
         for part in piece.calls:
             call = self.calls.setdefault(part["index"], {"id": "", "name": "", "arguments": ""})

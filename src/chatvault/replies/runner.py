@@ -183,6 +183,7 @@ class Runner:
             finish_reason=run.finish_reason,
             tokens=tokens,
             counted_here=run.usage is None,
+            further=run.further,
             response_time_ms=round((time.perf_counter() - run.began) * 1000),
             summarize=run.summarize,
             offered={tool["function"]["name"]: tool for tool in run.ask.tools},

@@ -23,7 +23,7 @@ from chatvault.replies import context
 from chatvault.replies.beginning import Stale, Start, beginning, recalling, start_of
 from chatvault.replies.context import MIN_OUTPUT, OUTPUT_PART, Context, Wanted
 from chatvault.replies.desk import Desk
-from chatvault.replies.errors import ReplyInProgress, TokenLimitReached, failure_of
+from chatvault.replies.errors import ReplyInProgress, Stopping, TokenLimitReached, failure_of
 from chatvault.replies.events import End, Event, message_ids_of
 from chatvault.replies.events import read as read_events
 from chatvault.replies.models import Reply, State
@@ -150,7 +150,7 @@ async def wait(actor: Actor, desk: Desk, *, conversation_id: ObjectId, reply_id:
     """The exchange, once the reply has ended; part of the operation that began it.
 
     Raises:
-        Unavailable: the model failed, with a code that says how.
+        Unavailable: the model failed, with a code that says how; or this process is stopping.
     """
     asked: Raw | None = None
     async for event in follow(actor, desk, conversation_id=conversation_id, reply_id=reply_id):
@@ -162,7 +162,7 @@ async def wait(actor: Actor, desk: Desk, *, conversation_id: ObjectId, reply_id:
             ended = dict(event.data)
             answer = ended.pop("message")
             return {**ended, "user_message": asked, "assistant_message": answer}
-    raise NotFound("Reply not found")
+    raise Stopping
 
 
 async def get(actor: Actor, desk: Desk, *, conversation_id: ObjectId, reply_id: ObjectId) -> Raw:

@@ -1,6 +1,7 @@
 """What a model said, taken together from its pieces, and taken apart into pieces again."""
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, AsyncIterable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -10,12 +11,15 @@ from bson import ObjectId
 from chatvault.actor import Actor
 from chatvault.errors import ChatvaultError
 from chatvault.fields import now
-from chatvault.replies.errors import failure_of
+from chatvault.replies.errors import Stopping, failure_of
 from chatvault.replies.events import Event
 from chatvault.replies.models import Kind, Raw
-from chatvault.replies.provider import Ask, Piece
+from chatvault.replies.provider import Ask, Piece, further_usage
 from chatvault.tokens import Tokenizer
 from chatvault.usage.models import Usage
+
+# What all chunks of an answer share, beside its model.
+HEAD = ("id", "object", "created")
 
 
 @dataclass(slots=True)
@@ -25,7 +29,9 @@ class Said:
     Attributes:
         calls: what the model wants done, by index, in OpenAI's shape.
         usage: input and output tokens, where the provider gave them.
+        further: what the provider told of its usage beside them.
         last: the newest chunk as it came.
+        began: when the model was asked, by the clock `perf_counter`.
     """
 
     text: str = ""
@@ -33,7 +39,9 @@ class Said:
     finish_reason: str = "stop"
     calls: dict[int, Raw] = field(default_factory=dict)
     usage: tuple[int, int] | None = None
+    further: Raw = field(default_factory=dict)
     last: Raw = field(default_factory=dict)
+    began: float = field(default_factory=time.perf_counter)
 
     def take(self, piece: Piece) -> None:
         """Add what came."""
@@ -42,6 +50,7 @@ class Said:
         self.model = piece.raw.get("model") or self.model
         self.finish_reason = piece.finish_reason or self.finish_reason
         self.usage = piece.usage or self.usage
+        self.further = further_usage(piece.raw.get("usage")) or self.further
         for part in piece.calls:
             function = {"name": "", "arguments": ""}
             empty: Raw = {"id": "", "type": "function", "function": function}
@@ -50,13 +59,24 @@ class Said:
             for name, value in (part.get("function") or {}).items():
                 call["function"][name] += value or ""
 
-    def events(self, tokens: tuple[int, int]) -> list[tuple[str, Raw]]:
-        """The same as the events of a reply."""
+    def account(self, tokens: tuple[int, int]) -> Piece:
+        """The piece that tells the usage, as the last one of an answer that has come to its end."""
+        shown = shown_usage(tokens, self.further, time.perf_counter() - self.began)
+        head = {name: self.last[name] for name in HEAD if name in self.last}
+        return _usage_piece(self.model, tokens, shown, **head)
+
+    def events(self, tokens: tuple[int, int], shown: Raw) -> list[tuple[str, Raw]]:
+        """The same as the events of a reply.
+
+        Args:
+            tokens: of input and output.
+            shown: the same in OpenAI's shape, as the client was shown them.
+        """
         calls: list[tuple[str, Raw]] = [
             ("tool_call", {"id": call["id"], **call["function"]})
             for _, call in sorted(self.calls.items())
         ]
-        usage = {"input_tokens": tokens[0], "output_tokens": tokens[1]}
+        usage = {"input_tokens": tokens[0], "output_tokens": tokens[1], "shown": shown}
         message = {"model": self.model, "finish_reason": self.finish_reason}
         return [
             ("delta", {"text": self.text}),
@@ -66,12 +86,36 @@ class Said:
         ]
 
 
+def shown_usage(tokens: tuple[int, int], further: Raw, seconds: float) -> Raw:
+    """Usage in OpenAI's shape, with the provider's further fields and how long the answer took.
+
+    Args:
+        tokens: of input and output.
+        further: what the provider told beside them; its own durations are left as they are.
+        seconds: that the answer took.
+    """
+    took = max(seconds, 0.001)
+    measured = {"total_duration": round(took, 3), "tokens_per_second": round(tokens[1] / took, 2)}
+    missing = {name: value for name, value in measured.items() if further.get(name) is None}
+    return {**_counts(tokens), **further, **missing}
+
+
+def _counts(tokens: tuple[int, int]) -> Raw:
+    return {
+        "prompt_tokens": tokens[0],
+        "completion_tokens": tokens[1],
+        "total_tokens": sum(tokens),
+    }
+
+
 async def usage_of(actor: Actor, tokenizer: Tokenizer, ask: Ask, said: Said) -> Raw:
     """What a request that no conversation records used; counted here where nobody else did."""
     tokens = said.usage
     if tokens is None:
         asked = await asyncio.to_thread(tokenizer.count_context, ask.messages, ask.model)
-        tokens = asked, await asyncio.to_thread(tokenizer.count, said.text, ask.model)
+        calls = [call["function"]["arguments"] for call in said.calls.values()]
+        answer = said.text + "".join(calls)
+        tokens = asked, await asyncio.to_thread(tokenizer.count, answer, ask.model)
     return Usage.of(
         actor,
         conversation_id=None,
@@ -109,20 +153,30 @@ async def speak_again(
     """The pieces of an answer, made anew from its events.
 
     Raises:
-        Unavailable: the model failed then, with a code that says how.
+        Unavailable: the model failed then, with a code that says how; or the events ended before
+            the answer did, as this process is stopping.
     """
-    said = Said()
+    said, usage, is_whole = Said(), None, False
     async for event in events:
         if event.type == "error":
             raise failure_in(event.data)
         if event.type == "usage":
-            said.usage = event.data["input_tokens"], event.data["output_tokens"]
+            usage = usage_in(model, event.data)
+        is_whole = is_whole or event.type == "completed"
         for delta, reason in _deltas(said, event):
             piece = _piece(model, delta, reason)
             said.take(piece)
             yield signed(answer_id, piece)
-    if said.usage is not None:
-        yield signed(answer_id, _usage_piece(model, said.usage))
+    if not is_whole:
+        raise Stopping
+    if usage is not None:
+        yield signed(answer_id, usage)
+
+
+def usage_in(model: str, data: Raw) -> Piece:
+    """The piece that tells the usage, from a `usage` event."""
+    tokens = data["input_tokens"], data["output_tokens"]
+    return _usage_piece(model, tokens, data.get("shown") or _counts(tokens))
 
 
 def _deltas(said: Said, event: Event) -> list[tuple[Raw, str | None]]:
@@ -160,10 +214,5 @@ def _call(index: int, call: Raw) -> Raw:
     return {"tool_calls": [part]}
 
 
-def _usage_piece(model: str, usage: tuple[int, int]) -> Piece:
-    counts: dict[str, Any] = {
-        "prompt_tokens": usage[0],
-        "completion_tokens": usage[1],
-        "total_tokens": sum(usage),
-    }
-    return Piece(usage=usage, raw={"model": model, "choices": [], "usage": counts})
+def _usage_piece(model: str, tokens: tuple[int, int], shown: Raw, **head: Any) -> Piece:
+    return Piece(usage=tokens, raw={**head, "model": model, "choices": [], "usage": shown})

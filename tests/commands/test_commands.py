@@ -387,6 +387,30 @@ class TestApproving:
         assert notes.lines == ["echo hi"]
 
 
+class TestIds:
+    @pytest.mark.parametrize("given", ["", "same", "x" * 1000])
+    async def test_that_are_empty_or_repeated_mix_no_results(
+        self, alice: HttpClient, twin: Twin, tools: Grant, given: str
+    ) -> None:
+        await tools("lab__echo")
+        calls = [("lab__echo", json.dumps({"text": text}), given) for text in ("one", "two")]
+        conversation, commands = await propose(alice, twin, *calls)
+
+        for command in commands:
+            await alice.post(path_to(conversation, command, "approve"))
+        await answered(alice, conversation)
+
+        *_, said, first, second = twin.requests[1]["messages"]
+        ids = [call["id"] for call in said["tool_calls"]]
+        assert all(0 < len(each) < 100 for each in ids)
+        assert len(set(ids)) == 2
+        assert [each["tool_call_id"] for each in (first, second)] == ids
+        assert [each["content"] for each in (first, second)] == ["heard: one", "heard: two"]
+        shown = (await found(alice, conversation["id"]))["messages"][1]
+        assert [call["id"] for call in shown["tool_calls"]] == ids
+        assert [command["call_id"] for command in shown["commands"]] == ids
+
+
 class TestSuperseding:
     async def test_by_a_new_message_to_the_agent(
         self, alice: HttpClient, twin: Twin, tools: Grant, notes: Notes

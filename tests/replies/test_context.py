@@ -116,6 +116,23 @@ class TestContext:
             "There is no result",
         ]
 
+    def test_gives_each_call_its_own_result_whatever_the_ids(self) -> None:
+        ids = ["", "call", "", "call", "other"]
+        calls = [{"id": each, "name": "clock", "arguments": "{}"} for each in ids]
+        commands = [
+            {"call_id": each, "status": "executed", "result": str(number), "truncated": False}
+            for number, each in enumerate(ids)
+        ]
+        message = {"role": "assistant", "content": "", "tool_calls": calls, "commands": commands}
+
+        said, *results = to_wire(message)
+
+        told = [call["id"] for call in said["tool_calls"]]
+        assert all(told)
+        assert len(set(told)) == len(told)
+        assert [result["tool_call_id"] for result in results] == told
+        assert [result["content"] for result in results] == list("01234")
+
 
 class TestSummary:
     async def test_is_made_at_a_word(self, alice: HttpClient, twin: Twin) -> None:

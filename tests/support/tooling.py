@@ -47,7 +47,7 @@ def commands_of(conversation: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 async def propose(
-    http: Any, twin: Twin, *calls: tuple[str, str], **more: Any
+    http: Any, twin: Twin, *calls: tuple[str, ...], **more: Any
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """A conversation whose model wants these calls; and its commands."""
     conversation = await begin(http, mcp_enabled=True, title="T", **more)

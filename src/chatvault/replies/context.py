@@ -185,9 +185,11 @@ def to_wire(message: Raw) -> list[Wire]:
     wires = [said]
     if calls:
         said["content"] = message["content"] or None
-        said["tool_calls"] = [_call(call["id"], call["name"], call["arguments"]) for call in calls]
-        by_call = {command["call_id"]: command for command in commands}
-        wires += [_result(call["id"], by_call.get(call["id"])) for call in calls]
+        paired = _pair(calls, commands)
+        said["tool_calls"] = [
+            _call(call_id, call["name"], call["arguments"]) for call_id, call, _ in paired
+        ]
+        wires += [_result(call_id, command) for call_id, _, command in paired]
     for command in commands:
         if command["call_id"] is None:
             # What a person had done; the model is shown it as its own call, so that the output
@@ -197,6 +199,27 @@ def to_wire(message: Raw) -> list[Wire]:
             wires.append({"role": "assistant", "content": None, "tool_calls": [asked]})
             wires.append(_result(call_id, command))
     return wires
+
+
+def _pair(calls: list[Raw], commands: list[Raw]) -> list[tuple[str, Raw, Raw | None]]:
+    """Each call with an id of its own and with its command.
+
+    Messages that were stored before ids were checked may have calls with the same id, or with none;
+    their commands are in the order of the calls.
+    """
+    left = [command for command in commands if command["call_id"] is not None]
+    paired: list[tuple[str, Raw, Raw | None]] = []
+    seen: set[str] = set()
+    for position, call in enumerate(calls):
+        command = next((each for each in left if each["call_id"] == call["id"]), None)
+        if command is not None:
+            left.remove(command)
+        call_id = call["id"]
+        while not call_id or call_id in seen:
+            call_id = f"{call_id or 'call'}-{position}"
+        seen.add(call_id)
+        paired.append((call_id, call, command))
+    return paired
 
 
 def _call(call_id: str, name: str, arguments: str) -> Wire:

@@ -2,12 +2,15 @@
 
 import asyncio
 import time
+import uuid
 from dataclasses import dataclass, field
 
 from chatvault.actor import Actor
 from chatvault.replies.events import Live
 from chatvault.replies.models import Raw, State
 from chatvault.replies.provider import Ask, Piece, further_usage
+
+MAX_CALL_ID = 256  # characters
 
 
 @dataclass(slots=True, eq=False)
@@ -59,6 +62,17 @@ class Run:
             call["id"] = part.get("id") or call["id"]
             call["name"] += function.get("name") or ""
             call["arguments"] += function.get("arguments") or ""
+
+    def identify_calls(self) -> None:
+        """Give each tool call an id of its own: results find their calls by it.
+
+        Some providers send none, or the same one for each call of an answer.
+        """
+        seen: set[str] = set()
+        for _, call in sorted(self.calls.items()):
+            if not call["id"] or call["id"] in seen or len(call["id"]) > MAX_CALL_ID:
+                call["id"] = f"call_{uuid.uuid4().hex[:24]}"
+            seen.add(call["id"])
 
     def rest(self) -> list[tuple[str, Raw]]:
         """The events that only the end of the reply stores."""

@@ -135,6 +135,7 @@ class Runner:
         if reading.cancelled() or reading.exception() is not None:
             # What a call lacks is not known, so it is none.
             run.calls.clear()
+        run.identify_calls()
 
     async def _store(self, run: Run) -> None:
         """Store what is pending, and show it.

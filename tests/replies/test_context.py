@@ -1,13 +1,16 @@
 """What the model is shown: history limit, token budget, summary, memory."""
 
+import asyncio
 from typing import Any
+
+import pytest
 
 from chatvault.app import WORKERS
 from chatvault.replies.context import to_wire
 from conftest import HttpClient
 from support.answers import found, problem
 from support.factories import begin, message
-from support.talking import ask, path_of
+from support.talking import ask, path_of, until
 from support.twin import Act, Twin
 
 
@@ -186,6 +189,75 @@ class TestSummary:
 
             assert (await found(alice, conversation["id"]))["summary"] is None, change
 
+    @pytest.mark.parametrize("is_first", [True, False], ids=["the first", "a later one"])
+    @pytest.mark.parametrize("change", ["delete", "edit"])
+    async def test_is_made_again_where_a_message_went_meanwhile(
+        self,
+        alice: HttpClient,
+        twin: Twin,
+        change: str,
+        is_first: bool,  # noqa: FBT001  # a parameter
+    ) -> None:
+        secret = message("secret", id="s")
+        conversation = await begin(alice, messages=history(4), title="T")
+        path = f"/conversations/{conversation['id']}"
+        if not is_first:
+            await alice.post(f"{path}/summary")
+        for each in (secret, message("bye")):
+            await alice.post(f"{path}/messages", json=each)
+        twin.behind.clear()
+        held = asyncio.Event()
+        twin.summary = Act(chunks=["They told a secret."], held=held)
+        making = asyncio.create_task(alice.post(f"{path}/summary"))
+        await until(lambda: twin.behind)
+        twin.summary = Act(chunks=["They kept it."])
+
+        if change == "delete":
+            await alice.delete(f"{path}/messages/s")
+        else:
+            await alice.patch(f"{path}/messages/s", json={"content": "other"})
+        held.set()
+
+        assert (await (await making).json())["summary"] == "They kept it."
+        assert (await found(alice, conversation["id"]))["summary"] == "They kept it."
+        asked = [request["messages"][1]["content"] for request in twin.behind]
+        assert ["secret" in text for text in asked] == [True, False]
+
+    async def test_stays_where_a_message_came_meanwhile(
+        self, alice: HttpClient, twin: Twin
+    ) -> None:
+        conversation = await begin(alice, messages=history(4), title="T")
+        path = f"/conversations/{conversation['id']}"
+        held = asyncio.Event()
+        twin.summary = Act(chunks=["They talked."], held=held)
+        making = asyncio.create_task(alice.post(f"{path}/summary"))
+        await until(lambda: twin.behind)
+
+        await alice.post(f"{path}/messages", json=message("one more"))
+        held.set()
+
+        assert (await (await making).json())["summary"] == "They talked."
+        assert (await found(alice, conversation["id"]))["summary"] == "They talked."
+        asked = [request["messages"][1]["content"] for request in twin.behind]
+        assert asked[1:] == ["Summary of the earlier part: They talked.\n\nUSER: one more"]
+
+    async def test_is_given_up_where_messages_go_each_time(
+        self, alice: HttpClient, twin: Twin, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("chatvault.replies.background.SUMMARY_TRIES", 1)
+        conversation = await begin(alice, messages=[message("a", id="a"), *history(4)], title="T")
+        path = f"/conversations/{conversation['id']}"
+        held = asyncio.Event()
+        twin.summary = Act(chunks=["They talked."], held=held)
+        making = asyncio.create_task(alice.post(f"{path}/summary"))
+        await until(lambda: twin.behind)
+
+        await alice.delete(f"{path}/messages/a")
+        held.set()
+
+        await problem(await making, 503, "busy")
+        assert (await found(alice, conversation["id"]))["summary"] is None
+
     async def test_comes_by_itself_after_many_messages(self, alice: HttpClient, twin: Twin) -> None:
         conversation = await begin(alice, messages=history(30), title="T")
 
@@ -197,8 +269,6 @@ class TestSummary:
 async def _soon(
     http: HttpClient, conversation: dict[str, Any], field: str, before: object
 ) -> object:
-    import asyncio  # noqa: PLC0415
-
     for _ in range(300):
         shown = await found(http, conversation["id"])
         if shown[field] != before:

@@ -253,7 +253,7 @@ class Draft:
         }
         self.annotate(located, {**message, "id": old["id"]}, at)
         self.revisions.append(InsertOne(revision))
-        self._set(has_revisions=True)
+        self._set(has_revisions=True, edits=self.head.get("edits", 0) + 1)
 
     def annotate(self, located: Located, message: Raw, at: datetime) -> None:
         """Decide what stands beside a message's words; they stay, so no revision is kept.
@@ -282,6 +282,7 @@ class Draft:
             )
         )
         self._put(located, {"id": located.message["id"], "deleted": True}, at)
+        self._set(edits=self.head.get("edits", 0) + 1)
 
     def move_overflow(self) -> None:
         """Decide that the older part of the tail lies in segments; nothing else changes."""

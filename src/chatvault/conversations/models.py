@@ -119,9 +119,11 @@ class Conversation(Document):
         summary: of the messages before `summary_seq`.
         active_reply_id: the one reply that is being written now.
         waiting_reply: the reply that waits for a person's word, and the message it waits on.
+        stopping_reply_id: the reply that somebody wants ended while it is being written.
         total_tokens_used: what the model's provider counted, all replies together.
         reserved_tokens: what replies that are being written may still use.
         has_revisions: a message was edited or replaced once.
+        edits: how often a message was edited, replaced or removed.
         source: whence it was imported, as `format:id`; at most one a user.
         version: rises with every change; the ETag.
         first_seq: the place of the oldest message.
@@ -151,9 +153,11 @@ class Conversation(Document):
     summary_seq: int = 0
     active_reply_id: Id | None = None
     waiting_reply: dict[str, Any] | None = None
+    stopping_reply_id: Id | None = None
     total_tokens_used: int = 0
     reserved_tokens: int = 0
     has_revisions: bool = False
+    edits: int = 0
     total_messages: int = 0
     message_bytes: int = 0
     tail_bytes: int = 0

@@ -1,8 +1,8 @@
 """Titles and summaries, made behind the answers and tried again after a crash."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
-from datetime import timedelta
 
 import structlog
 from bson import ObjectId
@@ -19,7 +19,7 @@ from chatvault.conversations.lane import Lane
 from chatvault.conversations.models import DEFAULT_TITLE, Conversation, Raw
 from chatvault.conversations.reading import Placed, read_after, steadily
 from chatvault.conversations.schemas import MAX_TITLE
-from chatvault.errors import Busy, NotFound
+from chatvault.errors import Busy, Conflict, NotFound
 from chatvault.fields import now
 from chatvault.idempotency import IdempotencyRecord, Repeat, Repeatable, in_turn
 from chatvault.replies.jobs import Work
@@ -30,10 +30,7 @@ from chatvault.tokens import Tokenizer
 from chatvault.usage.models import Usage
 
 TOO_SHORT = 3
-LEASE = timedelta(seconds=90)
-FIRST_WAIT = timedelta(seconds=10)
-MAX_ATTEMPTS = 5
-POLL = 5.0
+SUMMARY_TRIES = 3
 PAGE = 60  # messages that one summary takes in
 PART = 2000  # characters of each
 TITLE_WORDS = 80  # characters
@@ -47,6 +44,10 @@ SUMMARY_PROMPT = (
     "Where a summary of its earlier part is given, take it in. Answer with the summary only."
 )
 log = structlog.get_logger()
+
+
+class Outdated(Conflict):
+    """What the summary tells of was edited or removed while it was made; make it again."""
 
 
 class Background:
@@ -114,11 +115,15 @@ class Background:
             ModelNotConfigured: there is no model.
             ModelFailed: the model failed.
             KeyReused: the key came with another request.
+            Busy: messages were edited or removed each time while it was made.
         """
         async with in_turn(actor, repeat):
             if repeat is not None and await IdempotencyRecord.exists(actor, repeat):
                 return await self._lane.submit(_recalling(actor, conversation_id, repeat))
-            return await self._summarize(actor, conversation_id, repeat)
+            for _ in range(SUMMARY_TRIES):
+                with contextlib.suppress(Outdated):
+                    return await self._summarize(actor, conversation_id, repeat)
+            raise Busy(retry_after=1)
 
     async def _summarize(
         self, actor: Actor, conversation_id: ObjectId, repeat: Repeat | None
@@ -145,10 +150,9 @@ class Background:
 
         def decide(draft: Draft) -> str | None:
             head = draft.head
-            is_same = head["generation"] == before["generation"] and head.get(
-                "summary_seq", 0
-            ) == before.get("summary_seq", 0)
-            if is_same and summary is not None and summary != head.get("summary"):
+            if summary is not None and _told_of(head) != _told_of(before):
+                raise Outdated
+            if summary is not None and summary != head.get("summary"):
                 draft.set(now(), summary=summary, summary_seq=told)
             draft.entries.append(audit.entry(actor, Action.CONVERSATION_SUMMARIZE, conversation_id))
             return summary
@@ -194,6 +198,11 @@ class Background:
             )
         )
         return said
+
+
+def _told_of(head: Raw) -> tuple[ObjectId, int, int]:
+    """What changes whenever a summary that is being made may tell of what is there no more."""
+    return head["generation"], head.get("edits", 0), head.get("summary_seq", 0)
 
 
 def _summarizing(

@@ -44,6 +44,7 @@ CHANGELESS = {
     "POST /v1/chat/completions": "all it writes is what was used",
     "POST /conversations/{conversation_id}/summary": "too short for one",
     "POST /conversations/{conversation_id}/commands/{command_id}/approve": "approved already",
+    "POST /conversations/{conversation_id}/replies/{reply_id}/cancel": "ended already",
 }
 
 

@@ -113,6 +113,15 @@ def approval(by: DecidedBy, at: datetime) -> Raw:
     return {"status": Status.APPROVED.value, "decided_at": at, "decided_by": by.value}
 
 
+def without_approval(commands: Sequence[Raw]) -> list[Raw]:
+    """The same commands, where a rule approves none: a person has to."""
+    undecided: Raw = {"status": Status.PENDING.value, "decided_at": None, "decided_by": None}
+    return [
+        command | undecided if command["status"] == Status.APPROVED else command
+        for command in commands
+    ]
+
+
 def insert(
     draft: Draft,
     actor: Actor,

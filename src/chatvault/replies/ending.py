@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -12,10 +12,12 @@ from chatvault.actor import Actor
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action, Outcome
 from chatvault.commands import proposing, steps
+from chatvault.commands.models import Status
 from chatvault.conversations.change import Change
 from chatvault.conversations.draft import Draft, Located
 from chatvault.conversations.lane import Lane
 from chatvault.conversations.models import DEFAULT_TITLE
+from chatvault.conversations.models import Status as ConversationStatus
 from chatvault.conversations.service import estimate
 from chatvault.conversations.wire import message_wire
 from chatvault.errors import ChatvaultError, NotFound
@@ -99,11 +101,19 @@ class Ending:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The last events, whether something is to be done in the background, and the answer's id."""
+    """What was stored.
+
+    Attributes:
+        events: the last ones.
+        has_jobs: something is to be done in the background.
+        message_id: the answer's, where something was said.
+        approved: commands that are to run now.
+    """
 
     events: list[tuple[str, Raw]]
     has_jobs: bool
     message_id: str | None
+    approved: list[Raw]
 
 
 async def finish(lane: Lane, ending: Ending) -> Ended:
@@ -131,6 +141,7 @@ async def finish(lane: Lane, ending: Ending) -> Ended:
 def _decide(draft: Draft, ending: Ending) -> Ended:
     head, reply, at = draft.head, ending.reply, now()
     _check_mine(head, reply)
+    ending = _as_things_stand(head, ending)
     message = ending.message(at)
     located = None if message is None else _place(draft, reply, message, at)
     used = head.get("total_tokens_used", 0) + sum(ending.tokens)
@@ -139,7 +150,7 @@ def _decide(draft: Draft, ending: Ending) -> Ended:
         held = max(0, held - reply["reserved"])
     fields: dict[str, Any] = {"total_tokens_used": used, "reserved_tokens": held}
     if reply["kind"] == Kind.REPLY:
-        fields |= {"active_reply_id": None, "waiting_reply": None}
+        fields |= {"active_reply_id": None, "waiting_reply": None, "stopping_reply_id": None}
     if ending.state is State.WAITING:
         assert located is not None  # noqa: S101  # it has calls
         message_id = located.message["id"]
@@ -155,7 +166,8 @@ def _decide(draft: Draft, ending: Ending) -> Ended:
     if sum(ending.tokens):
         draft.beside.append((Usage, _usage(ending, at)))
     draft.entries.append(_entry(ending))
-    return Ended(events, bool(jobs), located.message["id"] if located else None)
+    approved = [each for each in ending.commands if each["status"] == Status.APPROVED]
+    return Ended(events, bool(jobs), located.message["id"] if located else None, approved)
 
 
 def _check_mine(head: Raw, reply: Raw) -> None:
@@ -166,6 +178,17 @@ def _check_mine(head: Raw, reply: Raw) -> None:
         current = (head.get("waiting_reply") or {}).get("reply_id")
     if current != reply["_id"]:
         raise AlreadyEnded
+
+
+def _as_things_stand(head: Raw, ending: Ending) -> Ending:
+    """The ending by what the conversation says now, which may be more than its writer knew."""
+    if ending.state is not State.WAITING:
+        return ending
+    if head.get("stopping_reply_id") == ending.reply["_id"]:
+        return replace(ending, state=State.CANCELLED, commands=[])
+    if head["status"] == ConversationStatus.ARCHIVED or not head.get("mcp_enabled"):
+        return replace(ending, commands=proposing.without_approval(ending.commands))
+    return ending
 
 
 def _place(draft: Draft, reply: Raw, message: Raw, at: datetime) -> Located:

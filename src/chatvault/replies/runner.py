@@ -13,7 +13,6 @@ from pymongo.errors import PyMongoError
 from chatvault import leases
 from chatvault.actor import Actor, Door
 from chatvault.commands import permissions
-from chatvault.commands.models import Status
 from chatvault.commands.proposing import propose
 from chatvault.commands.runner import Job
 from chatvault.commands.runner import Runner as Commands
@@ -221,8 +220,8 @@ class Runner:
         """Begin what comes after an end that is stored."""
         if ended.has_jobs:
             self._wake()
-        for command in ending.commands:
-            if command["status"] == Status.APPROVED and ended.message_id is not None:
+        for command in ended.approved:
+            if ended.message_id is not None:
                 self._commands.launch(
                     Job(
                         actor=ending.actor,

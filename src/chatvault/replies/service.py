@@ -12,13 +12,11 @@ from chatvault.agents import service as agents
 from chatvault.agents.models import ModelNotConfigured
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
-from chatvault.audit.models import AuditEntry
 from chatvault.conversations.models import Raw
 from chatvault.conversations.reading import Moved, Placed, find_messages, living, steadily
 from chatvault.conversations.wire import message_wire
-from chatvault.database import transaction
 from chatvault.errors import Busy, NotFound
-from chatvault.idempotency import IdempotencyRecord, Repeat, Repeatable, act_once
+from chatvault.idempotency import IdempotencyRecord, Repeat, Repeatable
 from chatvault.replies import context
 from chatvault.replies.beginning import Stale, Start, beginning, recalling, start_of
 from chatvault.replies.context import MIN_OUTPUT, OUTPUT_PART, Context, Wanted
@@ -30,7 +28,7 @@ from chatvault.replies.models import Reply, State
 from chatvault.replies.planning import offered, plan, read, refusal, tokens_left
 from chatvault.replies.schemas import ReplyIn
 from chatvault.replies.spoken import failure_in
-from chatvault.replies.superseding import cancelling
+from chatvault.replies.superseding import WentOn, cancelling
 
 ATTEMPTS = 5
 CANCEL_WAIT = 5.0
@@ -189,8 +187,8 @@ async def cancel(
     Raises:
         NotFound: the actor has no such reply.
         KeyReused: the key came with another request.
+        Busy: it went on all the time.
     """
-    reply = await _find(actor, conversation_id, reply_id)
 
     async def recall(_result: Raw, _session: AsyncClientSession) -> None:
         """What became of it is read below."""
@@ -199,18 +197,15 @@ async def cancel(
     if repeat is not None:
         result = {"conversation_id": conversation_id}
         known = Repeatable(repeat, remember=lambda _: result, recall=recall)
-    if reply["state"] == State.WAITING:
-        await desk.lane.submit(cancelling(actor, conversation_id, reply, known))
-        return await _find(actor, conversation_id, reply_id)
-    mine = Reply.owned_by(actor, _id=reply_id, state=State.RUNNING.value)
-    asked = {"$set": {"cancel_requested": True}}
-    entry = audit.entry(actor, Action.REPLY_CANCEL, conversation_id)
-
-    async def ask(session: AsyncClientSession) -> None:
-        await Reply.get_pymongo_collection().update_one(mine, asked, session=session)
-        await AuditEntry.store([entry], session)
-
-    await transaction(lambda session: act_once(actor, Action.REPLY_CANCEL, known, session, ask))
+    for _ in range(ATTEMPTS):
+        reply = await _find(actor, conversation_id, reply_id)
+        try:
+            await desk.lane.submit(cancelling(actor, conversation_id, reply, known))
+        except WentOn:
+            continue
+        break
+    else:
+        raise Busy(retry_after=1)
     desk.runner.cancel(reply_id)
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(CANCEL_WAIT):

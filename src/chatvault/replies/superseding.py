@@ -12,6 +12,7 @@ from chatvault.commands import steps
 from chatvault.conversations.change import Change
 from chatvault.conversations.draft import Draft
 from chatvault.conversations.service import estimate
+from chatvault.errors import Conflict
 from chatvault.fields import now
 from chatvault.idempotency import Repeatable
 from chatvault.replies.models import Raw, Reply, State
@@ -28,15 +29,33 @@ def supersede(
     draft.set(at, waiting_reply=None)
 
 
+class WentOn(Conflict):
+    """The reply has gone on since it was read; read it again."""
+
+
 def cancelling(
     actor: Actor, conversation_id: ObjectId, reply: Raw, repeatable: Repeatable[None] | None
 ) -> Change[None]:
-    """The change that cancels a waiting reply; where it waits no more, it changes nothing."""
+    """The change that cancels a reply.
+
+    One that waits ends with it. One that is being written is marked in the conversation, which its
+    writer decides on as well: so it either ends as cancelled, or has ended before. Where it has
+    ended, nothing changes. It raises `WentOn` where the reply waits on another message by now.
+    """
 
     def decide(draft: Draft) -> None:
-        waiting = draft.head.get("waiting_reply")
-        if waiting and waiting["reply_id"] == reply["_id"]:
-            supersede(draft, actor, waiting, state=State.CANCELLED, at=now())
+        head, at = draft.head, now()
+        waiting = head.get("waiting_reply") or {}
+        if waiting.get("reply_id") == reply["_id"]:
+            if waiting["message_id"] != reply["answer_id"]:
+                raise WentOn
+            supersede(draft, actor, waiting, state=State.CANCELLED, at=at)
+        elif reply["state"] in {State.RUNNING, State.WAITING}:
+            if head.get("active_reply_id") == reply["_id"]:
+                draft.set(at, stopping_reply_id=reply["_id"])
+            mine = {"_id": reply["_id"], "user_id": actor.owner_id}
+            asked = {"$set": {"cancel_requested": True}}
+            draft.beside.append((Reply, UpdateOne(mine, asked)))
         draft.entries.append(audit.entry(actor, Action.REPLY_CANCEL, conversation_id))
 
     return Change(

@@ -134,6 +134,12 @@ async def elsewhere(
 
 
 @pytest.fixture
+def steady(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MongoDB has answered for so long that a lease which has run out is a dead process's."""
+    monkeypatch.setattr("chatvault.renewing.LEASE_SECONDS", 0)
+
+
+@pytest.fixture
 async def twin() -> AsyncIterator[Twin]:
     """A model that says what the test wrote for it, over the real wire."""
     twin = Twin()

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -37,6 +38,26 @@ class TestHold:
         began = time.monotonic()
         async with leases.hold("job"):
             assert 0.5 < time.monotonic() - began < 5
+
+    async def test_ends_the_work_once_another_process_has_it(self, database: Any) -> None:
+        others = {"holder": "another", "until": datetime.now(UTC) + timedelta(seconds=1.5)}
+
+        async def work() -> None:
+            async with leases.hold("job"):
+                await database["leases"].update_one({"_id": "job"}, {"$set": others})
+                await asyncio.Event().wait()
+
+        with pytest.raises(leases.LeaseLost):
+            async with asyncio.timeout(10):
+                await work()
+
+        lease = await database["leases"].find_one({"_id": "job"})
+        assert lease["holder"] == "another"
+
+    async def test_hands_on_a_time_limit_of_the_work(self, database: Any) -> None:
+        with pytest.raises(TimeoutError):
+            async with leases.hold("job"), asyncio.timeout(0.01):
+                await asyncio.Event().wait()
 
     async def test_gives_it_back_after_a_failure(self, database: Any) -> None:
         with pytest.raises(ValueError, match="once"):

@@ -160,7 +160,8 @@ def _add_replies(app: web.Application, settings: Settings, storage: CounterStora
     )
     app[replies.SUMMARIES] = background = Background(lane, offer, models, tokenizer)
     works: dict[JobKind, Work] = {JobKind.CONTINUE: partial(continuing.work, desk)}
-    app[WORKERS] = (Worker(background.works(), behind), Worker(works, ahead))
+    ends: dict[JobKind, Work] = {JobKind.CONTINUE: partial(continuing.give_up, desk)}
+    app[WORKERS] = (Worker(background.works(), behind), Worker(works, ahead, ends=ends))
     app[OPENER] = FirstReply(desk)
 
 

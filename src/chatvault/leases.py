@@ -11,13 +11,19 @@ from beanie import Document
 from pymongo import IndexModel, ReturnDocument
 from pymongo.errors import DuplicateKeyError, PyMongoError
 
+from chatvault.errors import Busy
 from chatvault.tasks import stop
 
 HELD_SECONDS = 10
 RENEW_SECONDS = 3.0
+RETRY_SECONDS = 0.5
 POLL_SECONDS = 0.1
 # Nobody waits for a lease that ended so long ago: its process died.
 FORGOTTEN = timedelta(hours=1)
+
+
+class LeaseLost(Busy):
+    """Another process has taken this over, as this one was out of touch; try again shortly."""
 
 
 class Lease(Document):
@@ -79,32 +85,61 @@ async def hold(job: str) -> AsyncIterator[None]:
 
     Raises:
         PyMongoError: the database cannot be reached; nothing was begun.
+        LeaseLost: the lease could not be renewed in time, and another process has taken it; the
+            work was cancelled.
     """
     holder = uuid.uuid4().hex
     while not await take(job, holder=holder, seconds=HELD_SECONDS):  # noqa: ASYNC110  # other processes set no event
         await asyncio.sleep(POLL_SECONDS)
-    renewing = asyncio.create_task(_renew(job, holder))
     try:
-        yield
-    finally:
-        await stop(renewing)
-        with contextlib.suppress(PyMongoError):  # it ends by itself
-            await release(job, holder=holder)
+        async with asyncio.timeout(None) as work:
+            renewing = asyncio.create_task(_renew(job, holder, work))
+            try:
+                yield
+            finally:
+                await stop(renewing)
+                with contextlib.suppress(PyMongoError):  # it ends by itself
+                    await release(job, holder=holder)
+    except TimeoutError:
+        if work.expired():
+            raise LeaseLost(retry_after=1) from None
+        raise
 
 
-async def _renew(job: str, holder: str) -> None:
+async def _renew(job: str, holder: str, work: asyncio.Timeout) -> None:
+    """Renew a lease until cancelled; where another process has it, cancel the work."""
+    pause = RENEW_SECONDS
     while True:
-        await asyncio.sleep(RENEW_SECONDS)
-        with contextlib.suppress(PyMongoError):  # the next try may come in time
-            await take(job, holder=holder, seconds=HELD_SECONDS)
+        await asyncio.sleep(pause)
+        pause = RENEW_SECONDS
+        try:
+            if not await take(job, holder=holder, seconds=HELD_SECONDS):
+                work.reschedule(asyncio.get_running_loop().time())
+                return
+        except PyMongoError:
+            # The next try may come in time.
+            pause = RETRY_SECONDS
 
 
-def extension(field: str, seconds: int) -> list[dict[str, Any]]:
+def extension(field: str, seconds: float) -> list[dict[str, Any]]:
     """The update that sets a document's own lease to end so many seconds from now."""
-    end = {"$dateAdd": {"startDate": "$$NOW", "unit": "second", "amount": seconds}}
-    return [{"$set": {field: end}}]
+    return [{"$set": {field: _end(seconds)}}]
+
+
+def written(document: dict[str, Any], field: str, seconds: float) -> list[dict[str, Any]]:
+    """The update that writes these fields, and a lease that ends so many seconds from now.
+
+    With `upsert` it inserts the document. No process's own clock has a part in it.
+    """
+    parts = ["$$ROOT", {"$literal": document}, {field: _end(seconds)}]
+    return [{"$replaceWith": {"$mergeObjects": parts}}]
 
 
 def expired(field: str) -> dict[str, Any]:
     """The condition that a document's own lease has ended."""
-    return {"$expr": {"$lt": ["$" + field, "$$NOW"]}}
+    return {"$expr": {"$lte": ["$" + field, "$$NOW"]}}
+
+
+def _end(seconds: float) -> dict[str, Any]:
+    milliseconds = round(seconds * 1000)
+    return {"$dateAdd": {"startDate": "$$NOW", "unit": "millisecond", "amount": milliseconds}}

@@ -137,7 +137,8 @@ class TestKilled:
                     service.start()
 
                     # By itself, though nobody asks for it.
-                    await soon(lambda: not database.conversations.find_one()["reserved_tokens"])
+                    done = database.conversations.find_one
+                    await soon(lambda: not done()["reserved_tokens"], seconds=40)
                     assert database.replies.find_one()["state"] == "interrupted"
                 conversation = await usable(service, browser, path)
 

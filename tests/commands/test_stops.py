@@ -7,7 +7,8 @@ import pytest
 
 from chatvault.app import RUNNER
 from chatvault.commands import permissions
-from chatvault.replies import service
+from chatvault.errors import Busy
+from chatvault.replies import continuing, jobs, service
 from conftest import HttpClient
 from support.answers import found
 from support.factories import begin
@@ -161,3 +162,29 @@ class TestRules:
         assert (ran["status"], ran["decided_by"]) == ("executed", "person")
         await answered(alice, conversation)
         assert notes.lines == ["echo hi"]
+
+
+class TestAReplyThatCannotGoOn:
+    async def test_ends_and_says_so(
+        self, alice: HttpClient, twin: Twin, tools: Grant, database: Any,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:  # fmt: skip
+        async def fail(*_: Any, **__: Any) -> None:
+            raise Busy(retry_after=1)
+
+        monkeypatch.setattr(continuing, "go_on", fail)
+        for name, seconds in {"FIRST_WAIT": 0.01, "POLL": 0.05}.items():
+            monkeypatch.setattr(jobs, name, seconds)
+        await tools("lab__echo")
+        conversation = await begin(alice, mcp_enabled=True, title="T")
+        twin.say(Act(chunks=["Let me look."], calls=[("nothing", "{}")]))
+
+        async with asyncio.timeout(20):
+            events = await events_of(await begin_stream(alice, conversation, "Do it"))
+
+        last = events[-1]
+        assert (last.type, last.data["code"]) == ("error", "reply_not_continued")
+        reply = await (await alice.get(path_of(conversation, last.data["reply_id"]))).json()
+        assert (reply["state"], reply["code"]) == ("failed", "reply_not_continued")
+        assert await database.reply_jobs.count_documents({}) == 0
+        assert (await ask(alice, conversation, "Again"))["state"] == "completed"

@@ -2,14 +2,17 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from pymongo.errors import NetworkTimeout
 
 from chatvault.app import RUNNER
-from chatvault.errors import OutcomeUnknown
+from chatvault.errors import OutcomeUnknown, Unavailable
+from chatvault.fields import now
 from chatvault.replies import ending, runner
+from chatvault.replies.models import Reply
 from chatvault.replies.routes import DESK
 from conftest import HttpClient
 from support.answers import found
@@ -116,6 +119,7 @@ class TestEnds:
         assert await database.usage.count_documents({}) == 1
 
 
+@pytest.mark.usefixtures("steady")
 class TestTakenOver:
     @pytest.mark.parametrize("kind", ["reply", "completion"])
     async def test_while_it_was_written_ends_the_stream(
@@ -158,6 +162,7 @@ class TestTakenOver:
         assert await database.usage.count_documents({}) == 1
 
 
+@pytest.mark.usefixtures("steady")
 class TestUnknownFailure:
     @pytest.mark.parametrize("where", ["flush", "end"])
     async def test_leaves_nobody_waiting(
@@ -191,3 +196,128 @@ class TestUnknownFailure:
 
 async def _nothing(*_args: object) -> None:
     pass
+
+
+class TestLosingALease:
+    async def test_ends_what_is_written_without_asking_the_model_further(
+        self, alice: HttpClient, twin: Twin, database: Any, app: Any,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:  # fmt: skip
+        monkeypatch.setattr("chatvault.renewing.RENEW_EVERY", 0.05)
+        conversation = await begin(alice, title="T")
+        twin.say(Act(chunks=["word "] * 1000, pause=0.03))
+        stream = await begin_stream(alice, conversation)
+        for _ in range(2):
+            await next_event(stream)
+        ended = {"state": "interrupted", "code": "reply_interrupted"}
+
+        await database.conversations.update_one({}, {"$set": {"active_reply_id": None}})
+        await database.replies.update_one({}, {"$set": ended})
+
+        async with asyncio.timeout(10):
+            last = (await events_of(stream))[-1]
+        assert (last.type, last.data["code"]) == ("error", "reply_interrupted")
+        assert app[RUNNER]._runs == {}
+
+
+class TestAfterAnOutage:
+    """MongoDB was away for longer than the leases, and two processes are there again."""
+
+    @pytest.fixture(autouse=True)
+    def short(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name, seconds in {
+            "LEASE_SECONDS": 1.0, "RENEW_EVERY": 0.05, "RETRY_AFTER": 0.05, "MAX_GAP": 0.4,
+        }.items():  # fmt: skip
+            monkeypatch.setattr(f"chatvault.renewing.{name}", seconds)
+
+    async def test_a_living_reply_is_its_writers(
+        self, alice: HttpClient, elsewhere: HttpClient, twin: Twin, database: Any, app: Any,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:  # fmt: skip
+        other: Any = elsewhere.server
+        runners = [app[RUNNER], other.app[RUNNER]]
+        conversation = await begin(alice, title="T")
+        gate = asyncio.Event()
+        twin.say(Act(chunks=["Half", " whole"], gate=gate))
+        stream = await begin_stream(alice, conversation)
+        for _ in range(2):
+            await next_event(stream)
+        await until(lambda: all(each._contact.is_steady for each in runners))
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Reply, "get_pymongo_collection", _away)
+            await until(lambda: not any(each._contact.is_steady for each in runners))
+            past = [{"$set": {"lease_until": "$started_at"}}]
+            await database.replies.update_one({}, past)
+
+        for each in reversed(runners):
+            assert await each.reap() == 0
+        await until(lambda: all(each._contact.is_steady for each in runners))
+        assert await runners[1].reap() == 0
+        gate.set()
+        last = (await events_of(stream))[-1]
+        assert last.type == "completed"
+        assert last.data["message"]["content"] == "Half whole"
+
+    async def test_the_end_is_tried_for_as_long_as_it_takes(
+        self, alice: HttpClient, twin: Twin, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(runner, "MAX_PAUSE", 0.01)
+        failures = [Unavailable("away")] * 30
+        finish = ending.finish
+
+        async def fail(*of: Any) -> Any:
+            if failures:
+                raise failures.pop()
+            return await finish(*of)
+
+        monkeypatch.setattr(runner, "finish", fail)
+        conversation = await begin(alice, title="T")
+
+        exchange = await ask(alice, conversation)
+
+        assert exchange["state"] == "completed"
+        assert said(await found(alice, conversation["id"]))[-1] == ("assistant", "Answer 1.")
+
+
+def _away() -> Any:
+    raise NetworkTimeout("away")
+
+
+class TestClocks:
+    """Whether somebody died is told by MongoDB's clock, whatever that of a process says."""
+
+    async def test_of_the_writer_that_is_behind_cost_it_no_reply(
+        self, alice: HttpClient, twin: Twin, database: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("chatvault.replies.beginning.now", lambda: now() - timedelta(hours=1))
+        conversation = await begin(alice, title="T")
+        gate = asyncio.Event()
+        twin.say(Act(chunks=["Half", " whole"], gate=gate))
+
+        stream = await begin_stream(alice, conversation)
+
+        reply = await database.replies.find_one()
+        assert abs(reply["lease_until"] - datetime.now(UTC)) < timedelta(seconds=11)
+        gate.set()
+        assert (await events_of(stream))[-1].type == "completed"
+
+    @pytest.mark.usefixtures("steady")
+    async def test_of_who_looks_that_is_behind_hide_no_dead(
+        self, alice: HttpClient, twin: Twin, database: Any, app: Any,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:  # fmt: skip
+        conversation = await begin(alice, title="T")
+        twin.say(Act(chunks=["Half", " whole"], gate=asyncio.Event()))
+        await begin_stream(alice, conversation)
+        await until(lambda: app[RUNNER]._contact.is_steady)
+        monkeypatch.setattr("chatvault.replies.runner.now", lambda: now() - timedelta(hours=1))
+        app[RUNNER]._runs.clear()
+
+        await database.replies.update_one({}, [{"$set": {"lease_until": _seconds_ago(5)}}])
+
+        assert await app[RUNNER].reap() == 1
+
+
+def _seconds_ago(seconds: int) -> dict[str, Any]:
+    return {"$dateSubtract": {"startDate": "$$NOW", "unit": "second", "amount": seconds}}

@@ -280,6 +280,7 @@ class TestCancel:
         assert (await answer.json())["state"] == "completed"
 
 
+@pytest.mark.usefixtures("steady")
 class TestDeath:
     """The process that writes a reply dies: its lease ends, and any other process sees to it."""
 

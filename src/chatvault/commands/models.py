@@ -1,6 +1,6 @@
 """Commands, and what administrators and users allow."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, ClassVar
 
@@ -13,7 +13,6 @@ from chatvault.actor import Actor, Role
 from chatvault.fields import Id
 
 Raw = dict[str, Any]
-LEASE = timedelta(seconds=10)
 
 
 class Status(StrEnum):

@@ -4,16 +4,18 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from bson import ObjectId
-from pymongo import InsertOne
+from pymongo import InsertOne, UpdateOne
 
+from chatvault import leases
 from chatvault.actor import Actor
 from chatvault.audit.actions import Action
 from chatvault.commands import permissions, steps
-from chatvault.commands.models import LEASE, Command, DecidedBy, Raw, Status
+from chatvault.commands.models import Command, DecidedBy, Raw, Status
 from chatvault.commands.permissions import Permissions
 from chatvault.commands.servers import Servers
 from chatvault.commands.tools import Tool, read_arguments
 from chatvault.conversations.draft import Draft
+from chatvault.renewing import LEASE_SECONDS
 
 MAX_CALLS = 16
 REFUSALS = {
@@ -134,7 +136,7 @@ def insert(
     """Decide that commands begin, together with the message that carries them."""
     conversation_id = draft.head["_id"]
     for command in commands:
-        document = {
+        document: Raw = {
             "_id": command["id"],
             "user_id": actor.owner_id,
             "conversation_id": conversation_id,
@@ -142,14 +144,16 @@ def insert(
             "reply_id": reply_id,
             "tool": command["tool"],
             "status": command["status"],
-            "lease_until": lease_of(command),
+            "lease_until": None,
             "created_at": command["created_at"],
         }
-        draft.beside.append((Command, InsertOne(document)))
+        draft.beside.append((Command, _insertion(document)))
         draft.entries.append(steps.entry(actor, action, conversation_id, command))
 
 
-def lease_of(command: Raw) -> datetime | None:
-    """Until when the process that approved a command has to say that it lives."""
-    at: datetime | None = command["decided_at"]
-    return at + LEASE if at and command["status"] == Status.APPROVED else None
+def _insertion(document: Raw) -> InsertOne[Raw] | UpdateOne:
+    """The write that stores a command; one that runs has to be renewed from now on."""
+    if document["status"] != Status.APPROVED:
+        return InsertOne(document)
+    mine = {"_id": document["_id"], "user_id": document["user_id"]}
+    return UpdateOne(mine, leases.written(document, "lease_until", LEASE_SECONDS), upsert=True)

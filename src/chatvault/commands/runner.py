@@ -1,9 +1,10 @@
 """Runs approved commands, each at most once, and ends those whose process has died."""
 
 import asyncio
+import itertools
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import structlog
@@ -17,7 +18,7 @@ from chatvault.audit.actions import Action
 from chatvault.audit.models import AuditEntry
 from chatvault.commands import steps
 from chatvault.commands.errors import CommandNotFound, ServerUnavailable
-from chatvault.commands.models import LEASE, Command, Raw, Status
+from chatvault.commands.models import Command, Raw, Status
 from chatvault.commands.servers import Servers
 from chatvault.commands.tools import Result, Tool, read_arguments
 from chatvault.conversations.change import Change
@@ -27,10 +28,14 @@ from chatvault.conversations.service import estimate
 from chatvault.database import transaction
 from chatvault.errors import ChatvaultError, NotFound, Unavailable
 from chatvault.fields import now
+from chatvault.renewing import LEASE_SECONDS, Contact, keep_renewing
+from chatvault.tasks import run_together
 
-RENEW_EVERY = 2.0
+REAP_EVERY = 2.0
 GRACE = 3.0
-SETTLE_TRIES = 8
+# How long a result is tried to be stored; it is in memory only until then.
+SETTLE_WITHIN = 600.0
+MAX_PAUSE = 5.0
 INTERRUPTED = Result(
     text="The service stopped while it ran; it may have done its work.", code="interrupted"
 )
@@ -42,7 +47,7 @@ CHANGED = Result(
 )
 log = structlog.get_logger()
 # Decides what follows once all commands of a waiting reply are settled.
-Continue = Callable[[Draft, Actor, ObjectId, datetime], None]
+Continue = Callable[[Draft, Actor, ObjectId], None]
 
 
 class AlreadySettled(ChatvaultError):
@@ -81,6 +86,7 @@ class Runner:
         self._servers = servers
         self._follow = follow
         self.wake = wake
+        self._contact = Contact()
         self._tasks: dict[ObjectId, asyncio.Task[None]] = {}
         self._closing = False
 
@@ -121,15 +127,17 @@ class Runner:
             if not self._closing:
                 raise
             result = INTERRUPTED
-        for attempt in range(SETTLE_TRIES):
+        until = time.monotonic() + SETTLE_WITHIN
+        for attempt in itertools.count():
             try:
                 await self._settle(job, result)
             except AlreadySettled:
                 pass
             except (Unavailable, PyMongoError) as error:
                 log.warning("command_not_settled_yet", error=type(error).__name__)
-                await asyncio.sleep(min(5.0, 0.2 * 2**attempt))
-                continue
+                if time.monotonic() < until:
+                    await asyncio.sleep(min(MAX_PAUSE, 0.2 * 2 ** min(attempt, 5)))
+                    continue
             return
 
     async def _call(self, command: Raw) -> Result:
@@ -169,7 +177,7 @@ class Runner:
             if command["status"] != Status.APPROVED:
                 raise AlreadySettled
             steps.take(draft, actor, located, command, Action.COMMAND_EXECUTE, at=at, **fields)
-            self.follow(draft, actor, job.message_id, job.reply_id, at)
+            self.follow(draft, actor, job.message_id, job.reply_id)
 
         change: Change[None] = Change(
             actor=actor,
@@ -192,14 +200,13 @@ class Runner:
         actor: Actor,
         message_id: str,
         reply_id: ObjectId | None,
-        at: datetime,
     ) -> None:
         """Decide that the reply goes on, if this was the last thing that it waited for."""
         if reply_id is None:
             return
         commands = draft.locate(message_id).message["commands"]
         if all(steps.is_settled(each) for each in commands if each["call_id"] is not None):
-            self._follow(draft, actor, reply_id, at)
+            self._follow(draft, actor, reply_id)
 
     @staticmethod
     async def _settle_alone(actor: Actor, job: Job, settled: Raw) -> None:
@@ -218,24 +225,29 @@ class Runner:
 
     async def keep(self) -> None:
         """Renew leases, and end what died; for ever."""
+        await run_together(keep_renewing(self._renew, self._contact), self._look_after())
+
+    async def _look_after(self) -> None:
         while True:
             try:
-                if self._tasks:
-                    running = {"_id": {"$in": list(self._tasks)}, "status": Status.APPROVED.value}
-                    await Command.get_pymongo_collection().update_many(running, RENEWED)
                 await self.reap()
             except (PyMongoError, ChatvaultError) as error:
                 log.warning("commands_not_looked_after", error=type(error).__name__)
-            await asyncio.sleep(RENEW_EVERY)
+            await asyncio.sleep(REAP_EVERY)
+
+    async def _renew(self) -> None:
+        running = {"_id": {"$in": list(self._tasks)}, "status": Status.APPROVED.value}
+        await Command.get_pymongo_collection().update_many(running, RENEWED)
 
     async def reap(self) -> int:
-        """End the commands whose process has died as interrupted; returns how many."""
+        """End the commands whose process has died as interrupted; returns how many.
+
+        None where MongoDB was away a moment ago, as leases say nothing then.
+        """
         reaped = 0
-        dead: Raw = {
-            "status": Status.APPROVED.value,
-            "lease_until": {"$lt": now() + LEASE},
-            **leases.expired("lease_until"),
-        }
+        if not self._contact.is_steady:
+            return reaped
+        dead: Raw = {"status": Status.APPROVED.value, **leases.expired("lease_until")}
         commands = Command.get_pymongo_collection()
         while found := await commands.find_one_and_update(dead, RENEWED):
             if found["_id"] in self._tasks:
@@ -259,4 +271,4 @@ class Runner:
         return reaped
 
 
-RENEWED = leases.extension("lease_until", int(LEASE.total_seconds()))
+RENEWED = leases.extension("lease_until", LEASE_SECONDS)

@@ -20,7 +20,7 @@ from chatvault.commands.errors import (
     ServerUnavailable,
     TooManyCommands,
 )
-from chatvault.commands.models import LEASE, Command, DecidedBy, Raw, Status
+from chatvault.commands.models import Command, DecidedBy, Raw, Status
 from chatvault.commands.runner import Job
 from chatvault.commands.toolbox import Toolbox
 from chatvault.commands.tools import TERMINAL, command_arguments
@@ -165,7 +165,7 @@ async def approve(
             raise CommandSuperseded
         fields = proposing.approval(DecidedBy.PERSON, at)
         of = (draft, actor, located, command, Action.COMMAND_APPROVE)
-        return Decided(steps.take(*of, at=at, lease_until=at + LEASE, **fields), begins=True)
+        return Decided(steps.take(*of, at=at, runs=True, **fields), begins=True)
 
     change = _change(actor, stored, Action.COMMAND_APPROVE, decide, repeat)
     decided = await toolbox.lane.submit(change)
@@ -222,7 +222,7 @@ async def reject(
         fields: Raw = {"status": Status.REJECTED.value, **decision}
         steps.take(draft, actor, located, command, Action.COMMAND_REJECT, at=at, **fields)
         if _is_awaited(draft, stored, located.seq):
-            toolbox.runner.follow(draft, actor, stored["message_id"], stored["reply_id"], at)
+            toolbox.runner.follow(draft, actor, stored["message_id"], stored["reply_id"])
         return Decided(command)
 
     await toolbox.lane.submit(_change(actor, stored, Action.COMMAND_REJECT, decide, repeat))

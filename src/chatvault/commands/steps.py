@@ -6,6 +6,7 @@ from typing import Any
 from bson import ObjectId
 from pymongo import UpdateOne
 
+from chatvault import leases
 from chatvault.actor import Actor
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action, Outcome
@@ -14,6 +15,7 @@ from chatvault.commands.errors import CommandNotFound
 from chatvault.commands.models import Command, Raw, Status
 from chatvault.conversations.draft import Draft, Located
 from chatvault.errors import NotFound
+from chatvault.renewing import LEASE_SECONDS
 
 
 def is_settled(command: Raw) -> bool:
@@ -46,7 +48,7 @@ def take(
     action: Action,
     *,
     at: datetime,
-    lease_until: datetime | None = None,
+    runs: bool = False,
     **fields: Any,
 ) -> Raw:
     """Decide that a command goes a step further; returns it as it is then.
@@ -58,7 +60,7 @@ def take(
         command: as it is now.
         action: the step's name in the audit log.
         at: when.
-        lease_until: set while it runs.
+        runs: its process has to say from now on that it lives.
         fields: what changes, its status among them.
     """
     changed = {**command, **fields}
@@ -67,9 +69,10 @@ def take(
     ]
     draft.annotate(located, {**located.message, "commands": commands}, at)
     mine = {"_id": command["id"], "user_id": actor.owner_id, "status": command["status"]}
-    stored = {"status": changed["status"], "lease_until": lease_until}
+    stored: Raw = {"status": changed["status"], "lease_until": None}
+    written = leases.written(stored, "lease_until", LEASE_SECONDS) if runs else {"$set": stored}
     # Who comes second hits none, and gives way.
-    draft.beside.append((Command, UpdateOne(mine, {"$set": stored})))
+    draft.beside.append((Command, UpdateOne(mine, written)))
     draft.entries.append(entry(actor, action, draft.head["_id"], changed))
     return changed
 

@@ -153,6 +153,7 @@ class Group:
             # The driver's own error repeats the messages, and would bring them into the logs.
             labels = {"errorLabels": (error.details or {}).get("errorLabels", [])}
             raise OperationFailure("A bulk write was refused", code, labels) from None
-        written = result.inserted_count + result.matched_count + result.deleted_count
+        inserted = result.inserted_count + result.upserted_count
+        written = inserted + result.matched_count + result.deleted_count
         if each and written != len(writes):
             raise Conflicted

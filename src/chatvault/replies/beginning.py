@@ -4,9 +4,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bson import ObjectId
-from pymongo import InsertOne, UpdateOne
+from pymongo import UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 
+from chatvault import leases
 from chatvault.actor import Actor
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
@@ -19,6 +20,7 @@ from chatvault.conversations.wire import message_wire
 from chatvault.errors import Conflict, ConversationArchived, MessageIdTaken, NotFound
 from chatvault.fields import now
 from chatvault.idempotency import Repeat, Repeatable
+from chatvault.renewing import LEASE_SECONDS
 from chatvault.replies.context import MIN_OUTPUT
 from chatvault.replies.errors import ReplyInProgress
 from chatvault.replies.events import Live
@@ -26,7 +28,6 @@ from chatvault.replies.models import Kind, Mode, Reply, ReplyEvents, State
 from chatvault.replies.planning import Plan, Turn, place_of, refusal, tokens_left
 from chatvault.replies.provider import Ask
 from chatvault.replies.run import Run
-from chatvault.replies.runner import LEASE
 from chatvault.replies.superseding import supersede
 
 
@@ -202,11 +203,12 @@ def _decide(draft: Draft, actor: Actor, start: Start) -> Begun:
     return Begun(reply["_id"], Run(actor, reply, ask, live, summarize), events)
 
 
-def _write(reply: Raw, start: Start) -> InsertOne[Raw] | UpdateOne:
+def _write(reply: Raw, start: Start) -> UpdateOne:
+    leased = leases.written(reply, "lease_until", LEASE_SECONDS)
+    mine = {"_id": reply["_id"], "user_id": reply["user_id"]}
     if start.continues is None:
-        return InsertOne(reply)
-    mine = {"_id": reply["_id"], "user_id": reply["user_id"], "state": State.WAITING.value}
-    return UpdateOne(mine, {"$set": reply})
+        return UpdateOne(mine, leased, upsert=True)
+    return UpdateOne({**mine, "state": State.WAITING.value}, leased)
 
 
 def _show_continued(draft: Draft, start: Start) -> Raw | None:
@@ -241,7 +243,6 @@ def _reply(actor: Actor, start: Start, output: int) -> Raw:
         "output_tokens": None,
         "started_at": at,
         "ended_at": None,
-        "lease_until": at + LEASE,
         "cancel_requested": False,
         "rounds": rounds,
     }

@@ -1,10 +1,8 @@
 """How a reply goes on, once all that it waited for is settled."""
 
 import contextlib
-from datetime import datetime
 
 from bson import ObjectId
-from pymongo import InsertOne
 
 from chatvault.actor import Actor
 from chatvault.agents import service as agents
@@ -17,7 +15,7 @@ from chatvault.replies import events
 from chatvault.replies.beginning import Stale, Start, beginning, start_of
 from chatvault.replies.desk import Desk
 from chatvault.replies.ending import AlreadyEnded, Ending, finish
-from chatvault.replies.errors import HALTS, ReplyInProgress, TooManyRounds
+from chatvault.replies.errors import HALTS, NotContinued, ReplyInProgress, TooManyRounds
 from chatvault.replies.events import Live
 from chatvault.replies.models import Job, JobKind, Reply, State
 from chatvault.replies.planning import Turn, prepare, read
@@ -26,22 +24,27 @@ MAX_ROUNDS = 10
 ATTEMPTS = 5
 
 
-def request(draft: Draft, actor: Actor, reply_id: ObjectId, at: datetime) -> None:
+def request(draft: Draft, actor: Actor, reply_id: ObjectId) -> None:
     """Decide that a reply goes on: by whichever process comes first, also after a crash."""
-    job = Job.of(
-        actor,
-        conversation_id=draft.head["_id"],
-        kind=JobKind.CONTINUE,
-        at=at,
-        reply_id=reply_id,
+    job = Job.insertion_of(
+        actor, conversation_id=draft.head["_id"], kind=JobKind.CONTINUE, reply_id=reply_id
     )
-    draft.beside.append((Job, InsertOne(job)))
+    draft.beside.append((Job, job))
 
 
 async def work(desk: Desk, actor: Actor, job: Raw) -> None:
     """Do the job that `request` left."""
     which = {"conversation_id": job["conversation_id"], "reply_id": job["reply_id"]}
     await go_on(actor, desk, **which)
+
+
+async def give_up(desk: Desk, actor: Actor, job: Raw) -> None:
+    """End the reply of a job that failed each time; it would wait without end."""
+    conversation_id, reply_id = job["conversation_id"], job["reply_id"]
+    reply = await Reply.find_raw(actor, conversation_id, reply_id)
+    if reply is not None and reply["state"] == State.WAITING:
+        live = await _read_live(actor, conversation_id, reply_id)
+        await _halt(actor, desk, reply, live, NotContinued())
 
 
 async def go_on(actor: Actor, desk: Desk, *, conversation_id: ObjectId, reply_id: ObjectId) -> None:
@@ -59,8 +62,7 @@ async def go_on(actor: Actor, desk: Desk, *, conversation_id: ObjectId, reply_id
             return
         if reply["state"] != State.WAITING or conversation.get("active_reply_id"):
             return
-        live = Live(actor, conversation_id, reply_id)
-        live.publish([(event.type, event.data) for event in await events.read(actor, reply_id)])
+        live = await _read_live(actor, conversation_id, reply_id)
         try:
             start = await _plan(actor, desk, conversation, reply, live)
             begun = await desk.lane.submit(beginning(actor, start, None))
@@ -76,6 +78,12 @@ async def go_on(actor: Actor, desk: Desk, *, conversation_id: ObjectId, reply_id
         desk.runner.launch(begun.run)
         return
     raise Busy(retry_after=1)
+
+
+async def _read_live(actor: Actor, conversation_id: ObjectId, reply_id: ObjectId) -> Live:
+    live = Live(actor, conversation_id, reply_id)
+    live.publish([(event.type, event.data) for event in await events.read(actor, reply_id)])
+    return live
 
 
 async def _plan(actor: Actor, desk: Desk, conversation: Raw, reply: Raw, live: Live) -> Start:

@@ -158,8 +158,8 @@ def _decide(draft: Draft, ending: Ending) -> Ended:
         of = {"message_id": message_id, "reply_id": reply["_id"]}
         proposing.insert(draft, ending.actor, ending.commands, **of)
     draft.set(at, **fields)
-    jobs = _jobs(draft, ending, at)
-    draft.beside += [(Job, InsertOne(job)) for job in jobs]
+    jobs = _jobs(draft, ending)
+    draft.beside += [(Job, job) for job in jobs]
     events = _events(ending, located, used)
     draft.beside.append((ReplyEvents, ending.live.insertion(events)))
     draft.beside.append((Reply, _update(ending, located, at)))
@@ -212,12 +212,12 @@ def _place(draft: Draft, reply: Raw, message: Raw, at: datetime) -> Located:
     return found
 
 
-def _jobs(draft: Draft, ending: Ending, at: datetime) -> list[Raw]:
+def _jobs(draft: Draft, ending: Ending) -> list[UpdateOne]:
     """What is to be done in the background now."""
     head, reply = draft.head, ending.reply
     if ending.state is State.WAITING and all(map(steps.is_settled, ending.commands)):
         more = {"conversation_id": head["_id"], "reply_id": reply["_id"]}
-        return [Job.of(ending.actor, kind=JobKind.CONTINUE, at=at, **more)]
+        return [Job.insertion_of(ending.actor, kind=JobKind.CONTINUE, **more)]
     if ending.state not in {State.COMPLETED, State.CANCELLED} or reply["kind"] != Kind.REPLY:
         return []
     kinds = []
@@ -226,7 +226,8 @@ def _jobs(draft: Draft, ending: Ending, at: datetime) -> list[Raw]:
     told = max(head.get("summary_seq", 0), head["first_seq"])
     if ending.summarize and head["next_seq"] - told >= SUMMARY_EVERY:
         kinds.append(JobKind.SUMMARY)
-    return [Job.of(ending.actor, conversation_id=head["_id"], kind=kind, at=at) for kind in kinds]
+    where = {"conversation_id": head["_id"]}
+    return [Job.insertion_of(ending.actor, kind=kind, **where) for kind in kinds]
 
 
 def _events(ending: Ending, located: Located | None, used: int) -> list[tuple[str, Raw]]:

@@ -28,6 +28,12 @@ class TooManyRounds(Conflict):
     code = "too_many_rounds"
 
 
+class NotContinued(Unavailable):
+    """The reply could not go on after its tools had run; send a new message to go on."""
+
+    code = "reply_not_continued"
+
+
 class ReplyInterrupted(Unavailable):
     """The service stopped while the reply was being written; what there is of it is kept."""
 
@@ -98,6 +104,7 @@ FAILURES: tuple[type[ReplyInterrupted | ModelFailed], ...] = (
 # Why a reply that waited for commands could not go on.
 HALTS: tuple[type[ChatvaultError], ...] = (
     TooManyRounds,
+    NotContinued,
     TokenLimitReached,
     ConversationArchived,
     AgentNotFound,

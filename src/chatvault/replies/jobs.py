@@ -2,19 +2,20 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import timedelta
 
 import structlog
 from pymongo.errors import PyMongoError
 
+from chatvault import leases
 from chatvault.actor import Actor, Door
 from chatvault.agents.models import AgentNotFound, ModelNotConfigured
 from chatvault.errors import ChatvaultError, NotFound
-from chatvault.fields import now
 from chatvault.replies.models import Job, JobKind, Raw
+from chatvault.tasks import run_together
 
-LEASE = timedelta(seconds=90)
-FIRST_WAIT = timedelta(seconds=10)
+LEASE_SECONDS = 90.0
+RENEW_EVERY = 5.0
+FIRST_WAIT = 10.0  # seconds; doubles with each attempt
 MAX_ATTEMPTS = 5
 POLL = 5.0
 GONE = (NotFound, AgentNotFound, ModelNotConfigured)
@@ -25,13 +26,24 @@ Work = Callable[[Actor, Raw], Awaitable[object]]
 class Worker:
     """Does jobs of some kinds, one after another.
 
+    A job is leased while it is done: it comes due again should this process die. The number of
+    its attempts tells whose the lease is.
+
     Args:
         works: what is done, by kind.
         due: is set when there is something to do.
+        ends: what is done in place of an attempt too many, by kind.
     """
 
-    def __init__(self, works: Mapping[JobKind, Work], due: asyncio.Event) -> None:
+    def __init__(
+        self,
+        works: Mapping[JobKind, Work],
+        due: asyncio.Event,
+        *,
+        ends: Mapping[JobKind, Work] | None = None,
+    ) -> None:
         self._works = {kind.value: work for kind, work in works.items()}
+        self._ends = {kind.value: work for kind, work in (ends or {}).items()}
         self._due = due
 
     def wake(self) -> None:
@@ -52,25 +64,62 @@ class Worker:
             waiting.cancel()
 
     async def _take(self) -> Raw | None:
-        """A job that is due; it comes due again should this process die."""
+        """A job that is due, leased to this process."""
+        end = leases.extension("due_at", LEASE_SECONDS)
         return await Job.get_pymongo_collection().find_one_and_update(
-            {"due_at": {"$lte": now()}, "kind": {"$in": list(self._works)}},
-            {"$set": {"due_at": now() + LEASE}, "$inc": {"attempts": 1}},
+            {"kind": {"$in": list(self._works)}, **leases.expired("due_at")},
+            [*end, {"$set": {"attempts": {"$add": ["$attempts", 1]}}}],
             sort=[("due_at", 1)],
+            return_document=True,
         )
 
     async def _do(self, job: Raw) -> None:
-        actor = Actor(door=Door.BACKGROUND, user_id=job["user_id"])
-        mine = {"_id": job["_id"], "user_id": job["user_id"]}
+        mine = {"_id": job["_id"], "user_id": job["user_id"], "attempts": job["attempts"]}
         jobs = Job.get_pymongo_collection()
         try:
-            await self._works[job["kind"]](actor, job)
-        except GONE:
-            pass
-        except ChatvaultError as error:
-            if job["attempts"] < MAX_ATTEMPTS:
-                wait = FIRST_WAIT * 2 ** job["attempts"]
-                await jobs.update_one(mine, {"$set": {"due_at": now() + wait}})
-                return
-            log.warning("job_given_up", kind=job["kind"], code=error.code)
+            await run_together(self._attempt(job), self._renew(job))
+        except (ChatvaultError, PyMongoError) as error:
+            wait = FIRST_WAIT * 2 ** min(job["attempts"] - 1, MAX_ATTEMPTS)
+            log.warning("job_put_off", kind=job["kind"], error=type(error).__name__)
+            await jobs.update_one(mine, leases.extension("due_at", wait))
+            return
         await jobs.delete_one(mine)
+
+    async def _attempt(self, job: Raw) -> None:
+        """Do a job, or end what it was for where that has failed too often.
+
+        Raises:
+            ChatvaultError, PyMongoError: it is to be tried again.
+        """
+        actor = Actor(door=Door.BACKGROUND, user_id=job["user_id"])
+        code = "unknown"
+        if job["attempts"] <= MAX_ATTEMPTS:
+            try:
+                await self._works[job["kind"]](actor, job)
+            except GONE:
+                return
+            except ChatvaultError as error:
+                if job["attempts"] < MAX_ATTEMPTS:
+                    raise
+                code = error.code
+            else:
+                return
+        log.warning("job_given_up", kind=job["kind"], code=code)
+        if job["kind"] in self._ends:
+            await self._ends[job["kind"]](actor, job)
+
+    async def _renew(self, job: Raw) -> None:
+        """Renew the lease of a job; return once another process has it."""
+        mine = {"_id": job["_id"], "user_id": job["user_id"], "attempts": job["attempts"]}
+        while True:
+            await asyncio.sleep(RENEW_EVERY)
+            try:
+                renewed = await Job.get_pymongo_collection().update_one(
+                    mine, leases.extension("due_at", LEASE_SECONDS)
+                )
+            except PyMongoError:
+                # The next try may come in time.
+                continue
+            if not renewed.matched_count:
+                log.warning("job_lost", kind=job["kind"])
+                return

@@ -6,8 +6,9 @@ from typing import Any, ClassVar
 
 from beanie import Document
 from bson import ObjectId
-from pymongo import IndexModel
+from pymongo import IndexModel, UpdateOne
 
+from chatvault import leases
 from chatvault.actor import Actor
 from chatvault.fields import Id
 
@@ -160,6 +161,7 @@ class Job(Document):
 
     Attributes:
         due_at: from when on; whoever takes it sets it off, so that it is done again after a crash.
+        attempts: how often it was taken.
         reply_id: the reply that is to go on.
     """
 
@@ -180,22 +182,22 @@ class Job(Document):
         ]
 
     @classmethod
-    def of(
+    def insertion_of(
         cls,
         actor: Actor,
         *,
         conversation_id: ObjectId,
         kind: JobKind,
-        at: datetime,
         reply_id: ObjectId | None = None,
-    ) -> Raw:
-        """A job on a conversation of the actor's."""
-        return {
+    ) -> UpdateOne:
+        """The write that stores a job on a conversation of the actor's, due at once."""
+        job: Raw = {
             "_id": ObjectId(),
             "user_id": actor.owner_id,
             "conversation_id": conversation_id,
             "kind": kind.value,
-            "due_at": at,
             "attempts": 0,
             "reply_id": reply_id,
         }
+        mine = {"_id": job["_id"], "user_id": actor.owner_id}
+        return UpdateOne(mine, leases.written(job, "due_at", 0), upsert=True)

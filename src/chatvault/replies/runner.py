@@ -1,10 +1,10 @@
 """Writes the replies of this process, and takes over those whose process has died."""
 
 import asyncio
+import itertools
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
 
 import structlog
 from bson import ObjectId
@@ -19,6 +19,7 @@ from chatvault.commands.runner import Runner as Commands
 from chatvault.conversations.lane import Lane
 from chatvault.errors import ChatvaultError, NotFound, Unavailable
 from chatvault.fields import now
+from chatvault.renewing import LEASE_SECONDS, Contact, keep_renewing
 from chatvault.replies import events
 from chatvault.replies.beat import Beat
 from chatvault.replies.ending import AlreadyEnded, Ended, Ending, finish
@@ -27,13 +28,15 @@ from chatvault.replies.events import LAST, EventLog, Live
 from chatvault.replies.models import Raw, Reply, State
 from chatvault.replies.provider import Models
 from chatvault.replies.run import Run
+from chatvault.tasks import run_together
 from chatvault.tokens import Tokenizer
 
 FLUSH = 0.04  # seconds between two flushes, which all replies share
-LEASE = timedelta(seconds=10)
-RENEW_EVERY = 2.0
 LOOK_EVERY = 0.5
-FINISH_TRIES = 8
+REAP_EVERY = 2.0
+# How long the end of a reply is tried to be stored; it is in memory only until then.
+FINISH_WITHIN = 600.0
+MAX_PAUSE = 5.0
 GRACE = 3.0
 log = structlog.get_logger()
 
@@ -66,6 +69,7 @@ class Runner:
         self._commands = commands
         self._wake = wake
         self._beat = Beat(FLUSH)
+        self._contact = Contact()
         self._runs: dict[ObjectId, Run] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -103,7 +107,8 @@ class Runner:
             if not run.live.has_ended:
                 # For those who follow; what is stored is taken over when the lease ends.
                 run.live.publish([_error_event(run.reply, State.INTERRUPTED, ReplyInterrupted())])
-            self._runs.pop(run.reply["_id"], None)
+            if self._runs.get(run.reply["_id"]) is run:
+                del self._runs[run.reply["_id"]]
             self._log.close(run.live)
             if run.pieces is not None:
                 run.pieces.put_nowait(None)
@@ -192,7 +197,8 @@ class Runner:
 
     async def _end(self, ending: Ending) -> None:
         """Store the end; tried again while the database is away."""
-        for attempt in range(FINISH_TRIES):
+        until = time.monotonic() + FINISH_WITHIN
+        for attempt in itertools.count():
             try:
                 if attempt and await self._show_stored(ending):
                     # It was stored, though it seemed to fail.
@@ -210,7 +216,9 @@ class Runner:
                 return
             except (Unavailable, PyMongoError) as error:
                 log.warning("reply_not_finished_yet", error=type(error).__name__)
-                await asyncio.sleep(min(5.0, 0.2 * 2**attempt))
+                if time.monotonic() > until:
+                    return
+                await asyncio.sleep(min(MAX_PAUSE, 0.2 * 2 ** min(attempt, 5)))
             else:
                 ending.live.publish(ended.events)
                 self._follow_up(ending, ended)
@@ -251,24 +259,35 @@ class Runner:
         return has_ended
 
     async def keep(self) -> None:
-        """Renew leases, obey cancellations of other processes, take over what died; for ever."""
-        renew_at = 0.0
+        """Renew leases, obey cancellations of other processes, take over what died; for ever.
+
+        What takes its time, as taking over does, holds up no renewal.
+        """
+        await run_together(keep_renewing(self._renew, self._contact), self._look_after())
+
+    async def _look_after(self) -> None:
+        reap_at = 0.0
         while True:
             try:
-                if time.monotonic() >= renew_at:
-                    renew_at = time.monotonic() + RENEW_EVERY
-                    await self._renew()
-                    await self.reap()
                 await self._obey()
+                if time.monotonic() >= reap_at:
+                    reap_at = time.monotonic() + REAP_EVERY
+                    await self.reap()
             except (PyMongoError, ChatvaultError) as error:
                 log.warning("replies_not_looked_after", error=type(error).__name__)
             await asyncio.sleep(LOOK_EVERY)
 
     async def _renew(self) -> None:
-        if self._runs:
-            await Reply.get_pymongo_collection().update_many(
-                {"_id": {"$in": list(self._runs)}, "state": State.RUNNING.value}, LEASED
-            )
+        """Renew the leases of this process's replies; those that it has lost are ended."""
+        mine: Raw = {"_id": {"$in": list(self._runs)}, "state": State.RUNNING.value}
+        replies = Reply.get_pymongo_collection()
+        renewed = await replies.update_many(mine, LEASED)
+        ids: list[ObjectId] = mine["_id"]["$in"]
+        if renewed.matched_count < len(ids):
+            left = {reply["_id"] async for reply in replies.find(mine, {"_id": True})}
+            for lost in set(ids) - left:
+                if (run := self._runs.get(lost)) is not None:
+                    run.stop(State.INTERRUPTED)
 
     async def _obey(self) -> None:
         if self._runs:
@@ -280,15 +299,15 @@ class Runner:
     async def reap(self, conversation_id: ObjectId | None = None) -> int:
         """Interrupt the replies whose process has died; returns how many those were.
 
+        None where MongoDB was away a moment ago, as leases say nothing then.
+
         Args:
             conversation_id: only those of this conversation; None for all.
         """
         reaped = 0
-        dead: Raw = {
-            "state": State.RUNNING.value,
-            **leases.expired("lease_until"),
-            "lease_until": {"$lt": now() + LEASE},
-        }
+        if not self._contact.is_steady:
+            return reaped
+        dead: Raw = {"state": State.RUNNING.value, **leases.expired("lease_until")}
         if conversation_id is not None:
             dead["conversation_id"] = conversation_id
         while reply := await Reply.get_pymongo_collection().find_one_and_update(dead, LEASED):
@@ -328,7 +347,7 @@ class Runner:
             log.info("reply_taken_over", reply_id=str(reply["_id"]))
 
 
-LEASED = leases.extension("lease_until", int(LEASE.total_seconds()))
+LEASED = leases.extension("lease_until", LEASE_SECONDS)
 
 
 def _error_event(reply: Raw, state: State, error: ChatvaultError) -> tuple[str, Raw]:

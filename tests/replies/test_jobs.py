@@ -1,0 +1,130 @@
+"""What is done behind the answers: once, however long it takes, and never left undone unsaid."""
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from chatvault.fields import now
+from chatvault.replies import jobs
+from conftest import HttpClient
+from support.answers import found
+from support.factories import begin
+from support.talking import ask, until
+from support.twin import Act, Twin
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, seconds in {
+        "LEASE_SECONDS": 1.0, "RENEW_EVERY": 0.1, "FIRST_WAIT": 0.01, "POLL": 0.05,
+    }.items():  # fmt: skip
+        monkeypatch.setattr(jobs, name, seconds)
+
+
+async def titled(http: HttpClient, conversation: dict[str, Any]) -> str:
+    """The title, once it has another than the usual one."""
+    for _ in range(500):
+        title: str = (await found(http, conversation["id"]))["title"]
+        if title != "New Conversation":
+            return title
+        await asyncio.sleep(0.02)
+    raise AssertionError("there is no title")
+
+
+async def no_job_left(database: Any) -> None:
+    """Wait until all jobs are done or given up."""
+    for _ in range(500):
+        if not await database.reply_jobs.find_one():
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError("there is a job left")
+
+
+class TestLease:
+    @pytest.mark.usefixtures("elsewhere")
+    async def test_is_renewed_while_the_model_takes_its_time(
+        self, alice: HttpClient, twin: Twin, database: Any
+    ) -> None:
+        held = asyncio.Event()
+        twin.title = Act(chunks=["A fine title"], held=held)
+        conversation = await begin(alice)
+        await ask(alice, conversation)
+        await until(lambda: twin.behind)
+        first = await database.reply_jobs.find_one()
+
+        later = {"due_at": {"$gt": first["due_at"] + timedelta(seconds=1.5)}}
+        while not await database.reply_jobs.find_one(later):
+            assert len(twin.behind) == 1
+            await asyncio.sleep(0.02)
+        held.set()
+
+        assert await titled(alice, conversation) == "A fine title"
+        assert len(twin.behind) == 1
+        done = {"action": "conversation.title", "outcome": "success"}
+        assert await database.audit_logs.count_documents(done) == 1
+
+    async def test_that_is_lost_ends_the_work_and_leaves_the_job_to_its_new_holder(
+        self, alice: HttpClient, twin: Twin, database: Any
+    ) -> None:
+        twin.title = Act(chunks=["Never"], held=asyncio.Event())
+        first = await begin(alice)
+        await ask(alice, first)
+        await until(lambda: twin.behind)
+        stolen = [{"$set": {"due_at": {"$add": ["$$NOW", 3_600_000]}, "attempts": 2}}]
+
+        await database.reply_jobs.update_one({}, stolen)
+        twin.title = Act(chunks=["The second one"])
+        second = await begin(alice)
+        await ask(alice, second)
+
+        assert await titled(alice, second) == "The second one"
+        [left] = await database.reply_jobs.find().to_list()
+        assert (str(left["conversation_id"]), left["attempts"]) == (first["id"], 2)
+
+    async def test_is_by_mongodbs_clock(
+        self, alice: HttpClient, twin: Twin, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        ahead = "chatvault.replies.ending.now"
+        monkeypatch.setattr(ahead, lambda: now() + timedelta(hours=1))
+        conversation = await begin(alice)
+
+        await ask(alice, conversation)
+
+        assert await titled(alice, conversation) == "A fine title"
+
+
+class TestFailures:
+    async def test_are_tried_again_five_times_in_all(
+        self, alice: HttpClient, twin: Twin, database: Any
+    ) -> None:
+        twin.title = Act(status=401)
+        conversation = await begin(alice)
+        await ask(alice, conversation)
+
+        await no_job_left(database)
+
+        assert len(twin.behind) == jobs.MAX_ATTEMPTS == 5
+
+    async def test_of_whatever_kind_end_after_some_attempts(
+        self, alice: HttpClient, twin: Twin, database: Any
+    ) -> None:
+        """As where each process that takes the job dies of it."""
+        twin.title = Act(status=401)
+        conversation = await begin(alice)
+        await database.reply_jobs.insert_one(
+            {
+                "user_id": (await database.users.find_one())["_id"],
+                "conversation_id": (await database.conversations.find_one())["_id"],
+                "kind": "title",
+                "due_at": now(),
+                "attempts": jobs.MAX_ATTEMPTS,
+                "reply_id": None,
+            }
+        )
+
+        await no_job_left(database)
+
+        assert twin.behind == []
+        assert (await found(alice, conversation["id"]))["title"] == "New Conversation"

@@ -48,7 +48,8 @@ async def provider() -> AsyncIterator[tuple[str, str, Twin | None]]:
         yield given, "the model of CHATVAULT_PROVIDERS", None
     elif key := os.environ.get("OPENAI_API_KEY"):
         model = os.environ.get("OPENAI_MODEL", "gpt-4o-mini")
-        yield json.dumps({"openai": {"api_key": key, "model": model}}), f"OpenAI's {model}", None
+        openai = {"api_key": key, "model": model, "base_url": os.environ.get("OPENAI_BASE_URL")}
+        yield json.dumps({"openai": openai}), f"{model} by OPENAI_API_KEY", None
     else:
         twin = Twin()
         twin.say(

@@ -39,7 +39,7 @@ structlog.configure(
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
-        if name.startswith("CHATVAULT_"):
+        if name.startswith(("CHATVAULT_", "OPENAI_")):
             monkeypatch.delenv(name)
 
 

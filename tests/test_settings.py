@@ -210,3 +210,50 @@ class TestSettings:
         shown: Any = "".join(value for _, value, _ in describe(settings)) + repr(settings)
         assert KEY not in shown
         assert "planted" not in shown
+
+
+class TestOpenaiKey:
+    @pytest.fixture(autouse=True)
+    def key(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("OPENAI_API_KEY", "sk-hush")
+
+    def test_names_a_model_in_development(self) -> None:
+        settings = load_settings()
+
+        provider = settings.providers["openai"]
+        assert provider.api_key is not None
+        assert provider.api_key.get_secret_value() == "sk-hush"
+        assert (provider.base_url, provider.model) == (None, "gpt-4o-mini")
+        assert settings.uses_openai_key
+        assert "sk-hush" not in str(settings) + str(list(describe(settings)))
+
+    def test_goes_to_the_address_beside_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("OPENAI_BASE_URL", "http://localhost:11434/v1")
+        monkeypatch.setenv("OPENAI_MODEL", "llama3.2")
+
+        provider = load_settings().providers["openai"]
+
+        assert (provider.base_url, provider.model) == ("http://localhost:11434/v1", "llama3.2")
+
+    def test_that_stands_beside_a_wrong_address_is_refused_by_its_name(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("OPENAI_BASE_URL", "localhost")
+
+        with pytest.raises(InvalidSettings, match=r"^OPENAI_BASE_URL: must begin with http"):
+            load_settings()
+
+    @pytest.mark.parametrize("providers", ["{}", '{"own": {"model": "m"}}'])
+    def test_gives_way_to_the_setting(
+        self, monkeypatch: pytest.MonkeyPatch, providers: str
+    ) -> None:
+        settings = load(monkeypatch, PROVIDERS=providers)
+
+        assert "openai" not in settings.providers
+        assert not settings.uses_openai_key
+
+    def test_is_not_enough_in_production(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        settings = load(monkeypatch, ENV="production")
+
+        assert settings.providers == {}
+        assert not settings.uses_openai_key

@@ -52,7 +52,7 @@ from chatvault.replies.runner import Runner
 from chatvault.sessions import routes as sessions
 from chatvault.sessions.service import Gate
 from chatvault.sessions.storage import SessionStorage
-from chatvault.settings import Settings
+from chatvault.settings import Settings, is_openai_key_given
 from chatvault.tasks import stop
 from chatvault.tokens import Tokenizer
 from chatvault.usage import routes as usage
@@ -202,8 +202,7 @@ async def _refusals(app: web.Application) -> AsyncIterator[None]:
 
 
 async def _replies(app: web.Application) -> AsyncIterator[None]:
-    if not app[agents.OFFER].providers:
-        log.info("no_model_is_configured", setting="CHATVAULT_PROVIDERS")
+    _tell_of_models(app[SETTINGS], app[agents.OFFER])
     behind, ahead = app[WORKERS]
     async with (
         _in_background(app[RUNNER].keep()),
@@ -212,6 +211,17 @@ async def _replies(app: web.Application) -> AsyncIterator[None]:
     ):
         yield
     await app[completions.MODELS].close()
+
+
+def _tell_of_models(settings: Settings, offer: Offer) -> None:
+    setting = "CHATVAULT_PROVIDERS"
+    if settings.uses_openai_key:
+        model = offer.find(None)[1].model
+        log.info("model_by_openai_api_key", model=model, instead_of=setting)
+    elif not offer.providers and is_openai_key_given():
+        log.info("no_model_is_configured", setting=setting, ignored="OPENAI_API_KEY")
+    elif not offer.providers:
+        log.info("no_model_is_configured", setting=setting)
 
 
 async def _commands(app: web.Application) -> AsyncIterator[None]:

@@ -16,6 +16,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    PrivateAttr,
     SecretStr,
     StringConstraints,
     ValidationError,
@@ -28,6 +29,11 @@ from chatvault.errors import ChatvaultError
 from chatvault.setting_files import IN_FILE, read_files
 
 PREFIX = "CHATVAULT_"
+# What OpenAI's own clients read, and the model that is asked where none is named.
+OPENAI_KEY = "OPENAI_API_KEY"
+OPENAI_URL = "OPENAI_BASE_URL"
+OPENAI_MODEL = "OPENAI_MODEL"
+OPENAI_DEFAULT_MODEL = "gpt-4o-mini"
 # Read by a command instead of a prompt; no setting of the service.
 NEW_PASSWORD = "CHATVAULT_NEW_PASSWORD"  # noqa: S105  # a name of a variable
 LOCAL_ORIGINS = tuple(
@@ -209,7 +215,7 @@ class Settings(BaseSettings):
         default_factory=dict,
         description="models that agents answer with, as JSON: "
         '{"name": {"base_url": "https://…/v1", "api_key": "…", "model": "…"}, …}; '
-        "unset: no model is configured",
+        "unset: no model is configured, or in development OpenAI's by `OPENAI_API_KEY`",
     )
     default_provider: str | None = Field(
         None, description="name of the provider of agents that name none; unset: the first"
@@ -238,6 +244,8 @@ class Settings(BaseSettings):
     commands_per_minute: int = Field(
         30, ge=1, le=1_000_000, description="commands a user may run in a minute by execute-command"
     )
+
+    _uses_openai_key: bool = PrivateAttr(default=False)
 
     @field_validator("providers", "mcp_servers", mode="before")
     @classmethod
@@ -318,6 +326,34 @@ class Settings(BaseSettings):
                     )
         return self
 
+    @property
+    def uses_openai_key(self) -> bool:
+        """Whether the model that answers comes from `OPENAI_API_KEY`, and not from a setting."""
+        return self._uses_openai_key
+
+    def with_openai_key(self) -> Self:
+        """The same with a model by `OPENAI_API_KEY`, where the environment has one.
+
+        Raises:
+            InvalidSettings: what stands beside the key is wrong.
+        """
+        if not is_openai_key_given():
+            return self
+        url, model = os.environ.get(OPENAI_URL) or None, os.environ.get(OPENAI_MODEL)
+        key = SecretStr(os.environ[OPENAI_KEY])
+        try:
+            provider = Provider(base_url=url, api_key=key, model=model or OPENAI_DEFAULT_MODEL)
+        except ValidationError as error:
+            raise InvalidSettings(_first_line(error, OPENAI_URL)) from None
+        settings = self.model_copy(update={"providers": {"openai": provider}})
+        settings._uses_openai_key = True  # noqa: SLF001  # of the same class
+        return settings
+
+
+def is_openai_key_given() -> bool:
+    """Whether the environment has an `OPENAI_API_KEY`, used or not."""
+    return bool(os.environ.get(OPENAI_KEY))
+
 
 def point_tiktoken_to(directory: Path) -> None:
     """Let tiktoken read its rank files here, where it would download them; it has no argument."""
@@ -341,19 +377,22 @@ def load_settings() -> Settings:
     try:
         found = read_files(environment, fields)
         values: dict[str, Any] = {fields[variable]: value for variable, value in found.items()}
-        return Settings(**values)
+        settings = Settings(**values)
     except ValidationError as error:
         raise InvalidSettings(_first_line(error)) from None
     except ValueError as error:
         raise InvalidSettings(str(error)) from None
+    if settings.env is Environment.PRODUCTION or "providers" in settings.model_fields_set:
+        return settings
+    return settings.with_openai_key()
 
 
-def _first_line(error: ValidationError) -> str:
+def _first_line(error: ValidationError, name: str = "") -> str:
     first = error.errors(include_input=False, include_url=False)[0]
     message = first["msg"].removeprefix("Value error, ")
     if not first["loc"]:
         return message
-    return f"{PREFIX}{str(first['loc'][0]).upper()}: {message}"
+    return f"{name or PREFIX + str(first['loc'][0]).upper()}: {message}"
 
 
 def describe(settings: Settings) -> Iterator[tuple[str, str, str]]:

@@ -4,12 +4,15 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from aiohttp.test_utils import TestServer
+from structlog.testing import capture_logs
 
-from chatvault.settings import Settings
+from chatvault.app import create_app
+from chatvault.settings import Environment, Settings
 from conftest import HttpClient
 from support.answers import problem
 from support.factories import begin, message
-from support.talking import path_of
+from support.talking import ask, path_of
 from support.twin import Twin
 
 
@@ -37,6 +40,45 @@ class TestRate:
         theirs = await begin(bob, title="T")
         assert (await bob.post(path_of(theirs), json={"content": "x"})).status == 201
         assert len(twin.requests) == 4
+
+
+class TestByOpenaisKey:
+    @pytest.fixture(autouse=True)
+    def environment(self, twin: Twin, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("OPENAI_API_KEY", "sk-hush")
+        monkeypatch.setenv("OPENAI_BASE_URL", twin.url)
+
+    @pytest.fixture
+    def settings(self, settings: Settings, environment: None) -> Settings:
+        return settings.model_copy(update={"providers": {}}).with_openai_key()
+
+    async def test_agents_answer(self, alice: HttpClient, twin: Twin) -> None:
+        exchange = await ask(alice, await begin(alice, title="T"))
+
+        assert exchange["assistant_message"]["content"] == "Answer 1."
+        assert twin.requests[0]["model"] == "gpt-4o-mini"
+        assert twin.keys == {"Bearer sk-hush"}
+
+    @pytest.mark.parametrize("env", list(Environment))
+    async def test_is_told_in_a_line_at_the_start(
+        self, settings: Settings, mongodb_url: str, env: Environment
+    ) -> None:
+        is_used = env is Environment.DEVELOPMENT
+        if not is_used:
+            settings = Settings(data_dir=settings.data_dir, mongodb_database="tests", env=env)
+
+        with capture_logs() as lines:
+            async with TestServer(create_app(settings, mongodb_url=mongodb_url)):
+                pass
+
+        [line] = [each for each in lines if "model" in each["event"]]
+        assert "sk-hush" not in str(line)
+        assert "CHATVAULT_PROVIDERS" in str(line)
+        if is_used:
+            assert (line["event"], line["model"]) == ("model_by_openai_api_key", "gpt-4o-mini")
+        else:
+            assert line["event"] == "no_model_is_configured"
+            assert line["ignored"] == "OPENAI_API_KEY"
 
 
 class TestWithoutAModel:

@@ -22,7 +22,8 @@ WAIT = 30.0
 
 def environment(data_dir: Path, **settings: object) -> dict[str, str]:
     """What a process of ours is started with: nothing of the caller's settings."""
-    inherited = {name: value for name, value in os.environ.items() if "CHATVAULT" not in name}
+    others = ("CHATVAULT_", "OPENAI_")
+    inherited = {name: each for name, each in os.environ.items() if not name.startswith(others)}
     chosen = {"data_dir": data_dir, "port": 0, "bcrypt_rounds": 4} | settings
     return inherited | {f"CHATVAULT_{name.upper()}": str(value) for name, value in chosen.items()}
 

@@ -13,7 +13,7 @@ from chatvault.fields import now
 from conftest import HttpClient
 from support.factories import begin
 from support.talking import ask, until
-from support.tooling import Grant, Notes, path_to, propose
+from support.tooling import Grant, Notes, answered, path_to, propose
 from support.twin import Act, Twin
 
 SLEEP = ("lab__sleep", '{"seconds": 3}')
@@ -38,14 +38,14 @@ class TestAfterAnOutage:
         await tools("lab__sleep")
         other: Any = elsewhere.server
         runners = [app[COMMANDS], other.app[COMMANDS]]
-        await until(lambda: all(each._contact.is_steady for each in runners))
+        await until(lambda: all(each._contact.is_steady for each in runners), 30)
         conversation, [command] = await propose(alice, twin, SLEEP)
         running = asyncio.create_task(alice.post(path_to(conversation, command, "approve")))
         await until(lambda: notes.lines)
 
         with monkeypatch.context() as patched:
             patched.setattr(Command, "get_pymongo_collection", _away)
-            await until(lambda: not any(each._contact.is_steady for each in runners))
+            await until(lambda: not any(each._contact.is_steady for each in runners), 30)
             past = [{"$set": {"lease_until": "$created_at"}}]
             await database.commands.update_one({}, past)
 
@@ -53,6 +53,7 @@ class TestAfterAnOutage:
             assert await each.reap() == 0
         ran = await (await running).json()
         assert (ran["status"], ran["result"], ran["code"]) == ("executed", "rested", None)
+        await answered(alice, conversation)
 
     async def test_a_result_is_tried_for_as_long_as_it_takes(
         self, alice: HttpClient, twin: Twin, tools: Grant, app: Any,

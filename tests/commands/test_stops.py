@@ -9,6 +9,7 @@ from chatvault.app import RUNNER
 from chatvault.commands import permissions
 from chatvault.errors import Busy
 from chatvault.replies import continuing, jobs, service
+from chatvault.replies.completion_routes import MODELS
 from conftest import HttpClient
 from support.answers import found
 from support.factories import begin
@@ -17,6 +18,12 @@ from support.tooling import Grant, Notes, answered, commands_of, path_to, propos
 from support.twin import Act, Twin
 
 ECHO = ("lab__echo", '{"text": "hi"}')
+
+
+@pytest.fixture(autouse=True)
+def patient(app: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The model may be silent for longer than a test on a busy machine takes."""
+    monkeypatch.setattr(app[MODELS], "_timeout", 60.0)
 
 
 @pytest.fixture

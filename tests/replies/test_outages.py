@@ -12,6 +12,7 @@ from chatvault.app import RUNNER
 from chatvault.errors import OutcomeUnknown, Unavailable
 from chatvault.fields import now
 from chatvault.replies import ending, runner
+from chatvault.replies.completion_routes import MODELS
 from chatvault.replies.models import Reply
 from chatvault.replies.routes import DESK
 from conftest import HttpClient
@@ -224,7 +225,8 @@ class TestAfterAnOutage:
     """MongoDB was away for longer than the leases, and two processes are there again."""
 
     @pytest.fixture(autouse=True)
-    def short(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def short(self, app: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(app[MODELS], "_timeout", 60.0)
         for name, seconds in {
             "LEASE_SECONDS": 1.0, "RENEW_EVERY": 0.05, "RETRY_AFTER": 0.05, "MAX_GAP": 0.4,
         }.items():  # fmt: skip
@@ -242,17 +244,17 @@ class TestAfterAnOutage:
         stream = await begin_stream(alice, conversation)
         for _ in range(2):
             await next_event(stream)
-        await until(lambda: all(each._contact.is_steady for each in runners))
+        await until(lambda: all(each._contact.is_steady for each in runners), 30)
 
         with monkeypatch.context() as patched:
             patched.setattr(Reply, "get_pymongo_collection", _away)
-            await until(lambda: not any(each._contact.is_steady for each in runners))
+            await until(lambda: not any(each._contact.is_steady for each in runners), 30)
             past = [{"$set": {"lease_until": "$started_at"}}]
             await database.replies.update_one({}, past)
 
         for each in reversed(runners):
             assert await each.reap() == 0
-        await until(lambda: all(each._contact.is_steady for each in runners))
+        await until(lambda: all(each._contact.is_steady for each in runners), 30)
         assert await runners[1].reap() == 0
         gate.set()
         last = (await events_of(stream))[-1]

@@ -1,10 +1,10 @@
 """Asking a model over OpenAI's protocol: one stream of pieces, every failure with its code."""
 
 import asyncio
-import contextlib
 import importlib
 import math
 import random
+import time
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,7 +27,6 @@ MAX_ANSWER = 1024 * 1024  # bytes; as of any message
 MAX_CALLS = 128
 MAX_TOKENS = 2**31
 MAX_USAGE = 4096  # bytes of JSON that a provider's account of its tokens may have
-END = object()  # of a stream, whose values may be None
 COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
 HTTP_SERVER_ERROR = 500
 RETRIED = (errors.ModelTimedOut, errors.ModelRateLimited, errors.ModelUnavailable)
@@ -81,6 +80,45 @@ class Piece:
         return len(self.text.encode()) + sum(
             len(part["name"].encode()) + len(part["arguments"].encode()) for part in said
         )
+
+
+class Patience:
+    """How long a word of the answer has been waited for.
+
+    The client's own limit begins anew with each byte, so that comments and empty chunks, which keep
+    a connection alive, would let an answer last for any time. Where nothing comes at all, that
+    limit ends the waiting.
+
+    Args:
+        limit: seconds.
+    """
+
+    __slots__ = ("_limit", "_since", "_waited")
+
+    def __init__(self, limit: float) -> None:
+        self._limit = limit
+        self._since = time.monotonic()
+        self._waited = 0.0
+
+    def check(self) -> None:
+        """Note that bytes came, whatever they say.
+
+        Raises:
+            TimeoutError: there was no word among them for too long.
+        """
+        now = time.monotonic()
+        self._waited += now - self._since
+        self._since = now
+        if self._waited > self._limit:
+            raise TimeoutError
+
+    def renew(self) -> None:
+        """Note that a word came."""
+        self._waited = 0.0
+
+    def resume(self) -> None:
+        """Go on waiting; what was done with a word meanwhile does not count."""
+        self._since = time.monotonic()
 
 
 class Models:
@@ -155,12 +193,14 @@ class Models:
             # The lines as they are: openai's own objects take a third of a busy process's time.
             asking = client.chat.completions.with_streaming_response
             async with asking.create(**self._parameters(ask)) as response:
-                size = 0
-                async with contextlib.aclosing(values_of(response.iter_bytes())) as values:
-                    async for value in self._in_time(values):
-                        piece = _piece(value)
-                        size = _grown(size, piece)
-                        yield piece
+                size, patience = 0, Patience(self._timeout)
+                async for value in values_of(response.iter_bytes(), patience.check):
+                    piece = _piece(value)
+                    size = _grown(size, piece)
+                    if _is_word(value):
+                        patience.renew()
+                    yield piece
+                    patience.resume()
         except (openai.APITimeoutError, httpx2.TimeoutException, TimeoutError) as error:
             raise errors.ModelTimedOut from error
         except openai.APIStatusError as error:
@@ -169,27 +209,6 @@ class Models:
             raise errors.ModelUnavailable from error
         except (ValueError, TypeError, AttributeError, KeyError, IndexError) as error:
             raise errors.ModelNonsense from error
-
-    async def _in_time(self, values: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:
-        """The values, as long as each next word of the answer comes within the time limit.
-
-        The client's own limit begins anew with each byte, so that comments and empty chunks, which
-        keep a connection alive, would let an answer last for any time.
-
-        Raises:
-            TimeoutError: no word came in time.
-        """
-        clock = asyncio.get_running_loop().time
-        waited = 0.0
-        while True:
-            began = clock()
-            async with asyncio.timeout(self._timeout - waited):
-                value = await anext(values, END)
-            if value is END:
-                return
-            # Only the waiting counts, not what is done with a word before the next is asked for.
-            waited = 0.0 if _is_word(value) else waited + clock() - began
-            yield value
 
     def _parameters(self, ask: Ask) -> dict[str, Any]:
         given: dict[str, Any] = {

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import AsyncGenerator, AsyncIterable
+from collections.abc import AsyncGenerator, AsyncIterable, Callable
 from typing import Any, NoReturn
 
 import orjson
@@ -15,17 +15,24 @@ MAX_INTEGER = 2**63
 SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
-async def values_of(parts: AsyncIterable[bytes]) -> AsyncGenerator[Any, None]:
+async def values_of(
+    parts: AsyncIterable[bytes], on_part: Callable[[], None]
+) -> AsyncGenerator[Any, None]:
     """The values as they come; one that the end of the stream cuts is left out.
 
     Lines end where the protocol says, which is not wherever Unicode has an end of a line: JSON
     may hold those as they are.
+
+    Args:
+        parts: bytes as they come.
+        on_part: called for each of them, with or without a value; ends the reading by raising.
 
     Raises:
         ValueError: an event is no JSON, or too long.
     """
     rest, halves = b"", Halves()
     async for part in parts:
+        on_part()
         whole, newline, rest = (rest + part).rpartition(b"\n")
         if len(rest) > MAX_LINE or len(whole) > MAX_LINE:
             raise ValueError("too long a line")

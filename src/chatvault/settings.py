@@ -25,15 +25,11 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from chatvault import openai_key
 from chatvault.errors import ChatvaultError
 from chatvault.setting_files import IN_FILE, read_files
 
 PREFIX = "CHATVAULT_"
-# What OpenAI's own clients read, and the model that is asked where none is named.
-OPENAI_KEY = "OPENAI_API_KEY"
-OPENAI_URL = "OPENAI_BASE_URL"
-OPENAI_MODEL = "OPENAI_MODEL"
-OPENAI_DEFAULT_MODEL = "gpt-4o-mini"
 # Read by a command instead of a prompt; no setting of the service.
 NEW_PASSWORD = "CHATVAULT_NEW_PASSWORD"  # noqa: S105  # a name of a variable
 LOCAL_ORIGINS = tuple(
@@ -337,14 +333,12 @@ class Settings(BaseSettings):
         Raises:
             InvalidSettings: what stands beside the key is wrong.
         """
-        if not is_openai_key_given():
+        if (given := openai_key.provider_in(os.environ)) is None:
             return self
-        url, model = os.environ.get(OPENAI_URL) or None, os.environ.get(OPENAI_MODEL)
-        key = SecretStr(os.environ[OPENAI_KEY])
         try:
-            provider = Provider(base_url=url, api_key=key, model=model or OPENAI_DEFAULT_MODEL)
+            provider = Provider(**given)
         except ValidationError as error:
-            raise InvalidSettings(_first_line(error, OPENAI_URL)) from None
+            raise InvalidSettings(_first_line(error, openai_key.URL)) from None
         settings = self.model_copy(update={"providers": {"openai": provider}})
         settings._uses_openai_key = True  # noqa: SLF001  # of the same class
         return settings
@@ -352,7 +346,7 @@ class Settings(BaseSettings):
 
 def is_openai_key_given() -> bool:
     """Whether the environment has an `OPENAI_API_KEY`, used or not."""
-    return bool(os.environ.get(OPENAI_KEY))
+    return openai_key.provider_in(os.environ) is not None
 
 
 def point_tiktoken_to(directory: Path) -> None:
@@ -382,9 +376,8 @@ def load_settings() -> Settings:
         raise InvalidSettings(_first_line(error)) from None
     except ValueError as error:
         raise InvalidSettings(str(error)) from None
-    if settings.env is Environment.PRODUCTION or "providers" in settings.model_fields_set:
-        return settings
-    return settings.with_openai_key()
+    is_told = settings.env is Environment.PRODUCTION or "providers" in settings.model_fields_set
+    return settings if is_told else settings.with_openai_key()
 
 
 def _first_line(error: ValidationError, name: str = "") -> str:

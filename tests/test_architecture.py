@@ -112,6 +112,7 @@ CATCH_EVERYTHING = {
     "conversations/lane.py": 1,
     "database.py": 1,
     "reviving.py": 1,
+    "tasks.py": 1,
 }
 # Beside the settings: what libraries and processes of others are told.
 SPEAK_ENVIRONMENT = {"settings.py", "embedded.py", "tokens.py"}

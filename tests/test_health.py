@@ -4,10 +4,17 @@ import pytest
 from aiohttp import web
 
 from chatvault import health
+from chatvault.audit.caretaker import Caretaker
+from chatvault.commands.runner import Runner as Commands
+from chatvault.conversations import sweeper
 from chatvault.database import connect
+from chatvault.replies.jobs import Worker
+from chatvault.replies.runner import Runner
 from chatvault.settings import Settings
+from chatvault.tasks import Loops
 from chatvault.version import VERSION
-from conftest import HttpClient
+from conftest import ClientFactory, HttpClient
+from support.sealing import until
 
 
 class TestHealth:
@@ -33,7 +40,11 @@ class TestReady:
     async def test_says_that_the_database_takes_writes(self, http: HttpClient) -> None:
         answer = await http.get("/ready")
 
-        assert (answer.status, await answer.json()) == (200, {"status": "ready", "reason": None})
+        body = await answer.json()
+        assert (answer.status, body) == (
+            200,
+            {"status": "ready", "reason": None, "failing": []},
+        )
 
     async def test_says_why_not(
         self,
@@ -56,3 +67,48 @@ class TestReady:
         assert body["status"] == "not_ready"
         assert "cannot be reached" in body["reason"]
         assert alive.status == 200
+
+
+class TestBackgroundLoops:
+    """An exception that nobody foresaw does not end a loop until the next start."""
+
+    @pytest.mark.parametrize(
+        ("loop", "holder", "step"),
+        [
+            ("commands", Commands, "reap"),
+            ("jobs_ahead", Worker, "_take"),
+            ("jobs_behind", Worker, "_take"),
+            ("replies", Runner, "reap"),
+            ("sealer", Caretaker, "run"),
+            ("sweeper", sweeper, "sweep"),
+        ],
+    )
+    async def test_go_on_and_are_told(
+        self,
+        app: web.Application,
+        aiohttp_client: ClientFactory,
+        monkeypatch: pytest.MonkeyPatch,
+        loop: str,
+        holder: Any,
+        step: str,
+    ) -> None:
+        works, calls = getattr(holder, step), 0
+
+        async def fail_at_first(*arguments: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            if calls <= 2:  # two workers share one class
+                raise KeyError("nobody foresaw this")
+            return await works(*arguments)
+
+        monkeypatch.setattr(holder, step, fail_at_first)
+        app[health.LOOPS] = Loops(first_pause=0.01)
+        browser = await aiohttp_client(app)
+
+        async def went_on() -> bool:
+            return calls > 2
+
+        await until(went_on)
+        answer = await browser.get("/ready")
+        assert answer.status == 200
+        assert loop in (await answer.json())["failing"]

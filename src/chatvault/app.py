@@ -1,12 +1,10 @@
 """The composition root: settings in, an application out, read from top to bottom."""
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from functools import partial
 from itertools import chain
-from typing import Any
 
 import aiohttp_session
 import structlog
@@ -53,7 +51,7 @@ from chatvault.sessions import routes as sessions
 from chatvault.sessions.service import Gate
 from chatvault.sessions.storage import SessionStorage
 from chatvault.settings import Settings, is_openai_key_given
-from chatvault.tasks import stop
+from chatvault.tasks import Loops
 from chatvault.tokens import Tokenizer
 from chatvault.usage import routes as usage
 from chatvault.web import MAX_BODY_BYTES, RECORDER, SECRET_KEY, SETTINGS
@@ -63,6 +61,8 @@ COMMANDS = web.AppKey("commands", Commands)
 SERVERS = web.AppKey("servers", Servers)
 # One for jobs that nobody waits for, and one for those that somebody does.
 WORKERS = web.AppKey("workers", tuple[Worker, Worker])
+# These two renew leases of ten seconds.
+MAX_KEEPERS_PAUSE = 2.0
 log = structlog.get_logger()
 ROUTES = (
     health.routes,
@@ -97,6 +97,7 @@ def create_app(settings: Settings, *, mongodb_url: str) -> web.Application:
     )
     app.on_response_prepare.extend((session_storage.renew_before_stream, middlewares.add_headers))
     app[SETTINGS] = settings
+    app[health.LOOPS] = Loops()
     app[RECORDER] = recorder = Recorder()
     app[middlewares.REFUSALS] = RefusalCounter(recorder)
     app[accounts.HASHER] = hasher = PasswordHasher(settings.bcrypt_rounds)
@@ -196,7 +197,7 @@ async def _passwords(app: web.Application) -> AsyncIterator[None]:
 
 async def _refusals(app: web.Application) -> AsyncIterator[None]:
     refusals = app[middlewares.REFUSALS]
-    async with _in_background(refusals.run()):
+    async with app[health.LOOPS].run("refusals", refusals.run):
         yield
     await refusals.close_minute()
 
@@ -204,10 +205,11 @@ async def _refusals(app: web.Application) -> AsyncIterator[None]:
 async def _replies(app: web.Application) -> AsyncIterator[None]:
     _tell_of_models(app[SETTINGS], app[agents.OFFER])
     behind, ahead = app[WORKERS]
+    loops = app[health.LOOPS]
     async with (
-        _in_background(app[RUNNER].keep()),
-        _in_background(behind.run()),
-        _in_background(ahead.run()),
+        loops.run("replies", app[RUNNER].keep, max_pause=MAX_KEEPERS_PAUSE),
+        loops.run("jobs_behind", behind.run),
+        loops.run("jobs_ahead", ahead.run),
     ):
         yield
     await app[completions.MODELS].close()
@@ -226,7 +228,8 @@ def _tell_of_models(settings: Settings, offer: Offer) -> None:
 
 async def _commands(app: web.Application) -> AsyncIterator[None]:
     app[SERVERS].open()
-    async with _in_background(app[COMMANDS].keep()):
+    loops = app[health.LOOPS]
+    async with loops.run("commands", app[COMMANDS].keep, max_pause=MAX_KEEPERS_PAUSE):
         yield
     await app[SERVERS].close()
 
@@ -238,21 +241,13 @@ async def _end_replies(app: web.Application) -> None:
 
 
 async def _sweeping(app: web.Application) -> AsyncIterator[None]:
-    async with _in_background(sweeper.run((Reply, ReplyEvents, Job, Command))):
+    beside = (Reply, ReplyEvents, Job, Command)
+    async with app[health.LOOPS].run("sweeper", partial(sweeper.run, beside)):
         yield
     await app[LANE].drain()
 
 
 async def _sealing(app: web.Application) -> AsyncIterator[None]:
     caretaker = Caretaker(retention_days=app[SETTINGS].audit_retention_days)
-    async with _in_background(caretaker.run()):
+    async with app[health.LOOPS].run("sealer", caretaker.run):
         yield
-
-
-@contextlib.asynccontextmanager
-async def _in_background(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    task = asyncio.create_task(work)
-    yield
-    await stop(task)
-    if not task.cancelled():
-        await task

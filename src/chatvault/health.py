@@ -7,10 +7,12 @@ from pydantic import BaseModel
 
 from chatvault.database import Client, check_writable
 from chatvault.routing import Routes
+from chatvault.tasks import Loops
 from chatvault.version import VERSION
 from chatvault.web import SETTINGS, json_response
 
 CLIENT = web.AppKey("client", Client)
+LOOPS = web.AppKey("loops", Loops)
 routes = Routes("health")
 
 
@@ -23,10 +25,15 @@ class HealthOut(BaseModel):
 
 
 class ReadyOut(BaseModel):
-    """Whether the database is reachable and writable, and if not, why."""
+    """Whether the database is reachable and writable, and if not, why.
+
+    Attributes:
+        failing: background loops of this process that failed just now and are started again.
+    """
 
     status: str
     reason: str | None
+    failing: list[str]
 
 
 @routes.route("GET", "/health", None, returns=HealthOut)
@@ -46,7 +53,9 @@ async def get_ready(request: web.Request) -> web.StreamResponse:
     """
     app = request.app
     reason = await check_writable(app[CLIENT], app[SETTINGS].mongodb_database)
-    status = 200 if reason is None else 503
-    return json_response(
-        ReadyOut(status="ready" if reason is None else "not_ready", reason=reason), status=status
+    ready = ReadyOut(
+        status="ready" if reason is None else "not_ready",
+        reason=reason,
+        failing=app[LOOPS].failing,
     )
+    return json_response(ready, status=200 if reason is None else 503)

@@ -1,11 +1,18 @@
-"""Background tasks that are sure to end: a cancellation can get lost inside the driver."""
+"""Background tasks that are sure to end, and loops that are sure to go on."""
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
+import structlog
+
 AGAIN_SECONDS = 0.2
+FIRST_PAUSE = 0.5
+MAX_PAUSE = 30.0
+STEADY_SECONDS = 20.0
+log = structlog.get_logger()
 
 
 async def stop(*tasks: asyncio.Task[Any]) -> None:
@@ -37,3 +44,83 @@ async def run_together(*works: Coroutine[Any, Any, None]) -> None:
         await stop(*tasks)
     for task in ended:
         task.result()
+
+
+class Loops:
+    """Background loops, each started again after a pause whenever it ends by itself.
+
+    Args:
+        first_pause: seconds before the first new start; each further one waits twice as long.
+        steady_seconds: a loop that ran for so long counts as well again.
+    """
+
+    def __init__(
+        self, *, first_pause: float = FIRST_PAUSE, steady_seconds: float = STEADY_SECONDS
+    ) -> None:
+        self._first_pause = first_pause
+        self._steady_seconds = steady_seconds
+        self._failed_at: dict[str, float] = {}
+
+    @property
+    def failing(self) -> list[str]:
+        """The loops that failed and have not run well for long enough since, by name."""
+        lately = time.monotonic() - self._steady_seconds
+        return sorted(name for name, at in self._failed_at.items() if at > lately)
+
+    @contextlib.asynccontextmanager
+    async def run(
+        self,
+        name: str,
+        work: Callable[[], Coroutine[Any, Any, None]],
+        *,
+        max_pause: float = MAX_PAUSE,
+    ) -> AsyncIterator[None]:
+        """Keep a loop running in the background as long as the context lasts.
+
+        Args:
+            name: what `/ready` and the log call it.
+            work: the loop; called for each start.
+            max_pause: the longest pause, for a loop that renews something which ends.
+        """
+        task = asyncio.create_task(self._keep(name, work, max_pause))
+        try:
+            yield
+        finally:
+            await stop(task)
+
+    async def _keep(
+        self, name: str, work: Callable[[], Coroutine[Any, Any, None]], max_pause: float
+    ) -> None:
+        pause = self._first_pause
+        while True:
+            began = time.monotonic()
+            error: BaseException | None = None
+            try:
+                await work()
+            except asyncio.CancelledError as cancelled:
+                if is_being_cancelled():
+                    raise
+                error = cancelled
+            except Exception as failure:  # noqa: BLE001  # nobody else would start it again
+                error = failure
+            if is_being_cancelled():
+                return
+            if time.monotonic() - began > self._steady_seconds:
+                pause = self._first_pause
+            # It counts as failing while it waits, and for a while after.
+            self._failed_at[name] = time.monotonic() + pause
+            log.error(
+                "background_loop_failed",
+                loop=name,
+                error=type(error).__name__ if error else "it returned",
+                starts_again_in_seconds=pause,
+                exc_info=error,
+            )
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, max_pause)
+
+
+def is_being_cancelled() -> bool:
+    """Whether somebody has asked to cancel the task that is running now."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -7,6 +7,7 @@ from chatvault.agents.models import Agent
 from chatvault.audit.blocks import Block
 from chatvault.audit.keys import KeyRing
 from chatvault.audit.models import AuditEntry
+from chatvault.audit.pending import PendingRefusals
 from chatvault.commands.models import ApprovalRule, Command, ToolGrant
 from chatvault.conversations.models import Conversation
 from chatvault.conversations.segments import Retired, Revision, Segment
@@ -37,6 +38,7 @@ DOCUMENTS: list[type[Document]] = [
     ToolGrant,
     AuditEntry,
     Block,
+    PendingRefusals,
     Lease,
 ]
 

@@ -1,20 +1,28 @@
+"""Refusals: what is stored of each, what is counted, and what survives."""
+
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from aiohttp import web
 from pymongo.errors import AutoReconnect
 
+from chatvault import leases
 from chatvault.actor import Actor, Door
 from chatvault.audit import refusals, service
 from chatvault.audit.actions import Action, Outcome
 from chatvault.audit.models import Entry
+from chatvault.audit.pending import PendingRefusals
 from chatvault.audit.recorder import Recorder
-from chatvault.audit.refusals import RefusalCounter
+from chatvault.audit.refusals import LOOKS_UNTIL_ABANDONED, RefusalCounter
 from chatvault.database import connect
+from chatvault.fields import format_instant, now
 from chatvault.middlewares import REFUSALS
 from chatvault.settings import Settings
+from chatvault.web import RECORDER
 from conftest import HttpClient
+from support.sealing import running, until
 
 
 def refused(address: str = "10.0.0.1", action: Action = Action.USER_GET) -> Entry:
@@ -187,6 +195,32 @@ class TestTrouble:
         counts = [entry["details"]["count"] for entry in await stored(database) if entry["details"]]
         assert sum(counts) in {5, 6}
 
+    async def test_at_the_turn_of_a_minute_is_told_as_what_it_is(
+        self, counter: RefusalCounter, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The minute closes while the first refusal is being stored, and that fails."""
+
+        async def fail_at_the_turn(_entry: Entry) -> None:
+            await counter.close_minute()
+            raise AutoReconnect("before")
+
+        monkeypatch.setattr(counter._recorder, "record", fail_at_the_turn)
+        with pytest.raises(AutoReconnect):
+            await counter.record(refused())
+
+    async def test_at_the_turn_of_a_minute_answers_503(
+        self, app: web.Application, http: HttpClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def fail_at_the_turn(_entry: Entry) -> None:
+            await app[REFUSALS].close_minute()
+            raise AutoReconnect("before")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(app[RECORDER], "record", fail_at_the_turn)
+            answer = await http.get("/auth/me")
+
+        assert (answer.status, (await answer.json())["code"]) == (503, "unavailable")
+
     async def test_stores_once_what_only_seemed_to_fail(
         self, trouble: list[Exception], counter: RefusalCounter, database: Any
     ) -> None:
@@ -199,3 +233,139 @@ class TestTrouble:
 
         entries = await stored(database)
         assert [entry["details"] for entry in entries] == [None, {"count": 3}]
+
+
+class TestKilled:
+    """What a process counted that is killed before the minute closes."""
+
+    @pytest.fixture
+    def other(self, monkeypatch: pytest.MonkeyPatch) -> RefusalCounter:
+        """Another process's counter, which does not wait for leases to end."""
+        monkeypatch.setattr(leases, "expired", lambda field: {field: {"$exists": True}})
+        return RefusalCounter(Recorder())
+
+    async def count(self, counter: RefusalCounter, times: int) -> None:
+        for _ in range(times):
+            await counter.record(refused())
+
+    async def test_is_stored_within_five_seconds(
+        self, counter: RefusalCounter, database: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert refusals.KEEP_SECONDS < 5
+        monkeypatch.setattr(refusals, "KEEP_SECONDS", 0.02)
+        await self.count(counter, 4)
+        async with running(counter.run()):
+
+            async def is_kept() -> bool:
+                return bool(await database.pending_refusals.count_documents({}))
+
+            await until(is_kept)
+        assert len(await stored(database)) == 1, "the minute is still open"
+
+    async def test_gets_its_entry_from_another_process(
+        self, counter: RefusalCounter, other: RefusalCounter, database: Any
+    ) -> None:
+        await self.count(counter, 4)
+        await counter.keep()
+        await self.count(counter, 2)
+        await counter.keep()
+
+        for _ in range(LOOKS_UNTIL_ABANDONED):
+            assert len(await stored(database)) == 1
+            await other.take_over()
+
+        _, counted = await stored(database)
+        assert counted["details"] == {"count": 5}
+        assert counted["address"] == "10.0.0.1"
+        assert await database.pending_refusals.count_documents({}) == 0
+
+    async def test_is_counted_once_when_it_was_stored_already(
+        self, counter: RefusalCounter, other: RefusalCounter, database: Any
+    ) -> None:
+        await self.count(counter, 4)
+        await counter.keep()
+        left = await database.pending_refusals.find_one()
+        await counter.close_minute()
+        assert await database.pending_refusals.count_documents({}) == 0
+        await database.pending_refusals.insert_one(left)
+
+        for _ in range(LOOKS_UNTIL_ABANDONED):
+            await other.take_over()
+
+        assert [entry["details"] for entry in await stored(database)] == [None, {"count": 3}]
+        assert await database.pending_refusals.count_documents({}) == 0
+
+    async def test_is_left_to_a_process_that_renews_it(
+        self, counter: RefusalCounter, other: RefusalCounter, database: Any
+    ) -> None:
+        await self.count(counter, 4)
+        for _ in range(LOOKS_UNTIL_ABANDONED + 1):
+            await counter.keep()
+            await other.take_over()
+            await self.count(counter, 1)
+        await counter.close_minute()
+
+        expected = {"count": 3 + LOOKS_UNTIL_ABANDONED + 1}
+        assert [entry["details"] for entry in await stored(database)] == [None, expected]
+
+    async def test_says_when_it_was_if_that_is_long_ago(
+        self, counter: RefusalCounter, other: RefusalCounter, database: Any
+    ) -> None:
+        old = now() - timedelta(hours=3)
+        for _ in range(3):
+            await counter.record({**refused(), "at": old})
+        await counter.keep()
+        for _ in range(LOOKS_UNTIL_ABANDONED):
+            await other.take_over()
+
+        _, counted = await stored(database)
+        assert counted["details"] == {"count": 2, "last_at": format_instant(old)}
+        assert now() - counted["at"] < timedelta(minutes=1)
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"$set": {"counted.entry.action": "user.delete"}},
+            {"$set": {"counted": None}},
+            {"$set": {"counted": "text"}},
+        ],
+        ids=str,
+    )
+    async def test_gets_no_forged_entry_into_the_log(
+        self, counter: RefusalCounter, other: RefusalCounter, database: Any, change: Any
+    ) -> None:
+        await self.count(counter, 4)
+        await counter.keep()
+        await database.pending_refusals.update_one({}, change)
+        for _ in range(LOOKS_UNTIL_ABANDONED):
+            await other.take_over()
+
+        _, alert = await stored(database)
+        assert (alert["action"], alert["details"]["alarm"]) == ("audit.alert", "forged_entry")
+
+    async def test_cannot_be_a_copy_of_an_entry(
+        self, counter: RefusalCounter, other: RefusalCounter, database: Any
+    ) -> None:
+        await counter.record(refused())
+        [genuine] = await stored(database)
+        copy = {"_id": genuine["_id"], "owner": "x", "until": now(), "counted": genuine}
+        await database.pending_refusals.insert_one(copy)
+        await database.audit_logs.delete_one({"_id": genuine["_id"]})
+        for _ in range(LOOKS_UNTIL_ABANDONED):
+            await other.take_over()
+
+        assert [entry["action"] for entry in await stored(database)] == ["audit.alert"]
+
+    async def test_is_kept_again_after_a_failure(
+        self, counter: RefusalCounter, database: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def fail(*_: Any) -> None:
+            raise AutoReconnect("before")
+
+        await self.count(counter, 3)
+        with monkeypatch.context() as patched:
+            patched.setattr(PendingRefusals, "keep", fail)
+            with pytest.raises(AutoReconnect):
+                await counter.keep()
+        await counter.keep()
+        assert await database.pending_refusals.count_documents({}) == 1

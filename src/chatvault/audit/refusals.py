@@ -1,17 +1,30 @@
 """Records refusals, so that a flood of anonymous ones cannot fill the disk."""
 
 import asyncio
+import contextlib
+import time
+import uuid
+from collections.abc import Iterable
+from datetime import datetime, timedelta
 
 import structlog
+from bson import ObjectId
 from pymongo.errors import PyMongoError
 
 from chatvault.addresses import holder_of
 from chatvault.audit.models import Entry
+from chatvault.audit.pending import PendingRefusals
 from chatvault.audit.recorder import Recorder
+from chatvault.audit.watch import Alarm, name_entries, record_alerts
 from chatvault.errors import InvalidCredentials
+from chatvault.fields import format_instant, now
 
 MINUTE = 60.0
 MAX_KEYS = 10_000
+KEEP_SECONDS = 3.0
+# A process that lives renews its counts within some seconds once MongoDB is back.
+LOOKS_UNTIL_ABANDONED = 4
+DELAYED = timedelta(minutes=2)
 
 Key = tuple[str | None, str, str | None]
 log = structlog.get_logger()
@@ -25,8 +38,10 @@ class RefusalCounter:
     """Stores each refusal of a known user and each failed login; of the rest the first a minute.
 
     The further refusals of an anonymous address and action become one counted entry when the minute
-    closes; an IPv6 address counts as its /64, as whoever has one address there has them all. Beyond
-    10,000 pairs of address and action a minute, the addresses share one count.
+    closes; an IPv6 address counts as its /64, as whoever has one address there has them all. Until
+    then the counts are stored every few seconds, and another process makes entries of them should
+    this one be killed. Beyond 10,000 pairs of address and action a minute, the addresses share one
+    count.
 
     Args:
         recorder: stores the entries.
@@ -36,7 +51,11 @@ class RefusalCounter:
     def __init__(self, recorder: Recorder, *, minute: float = MINUTE) -> None:
         self._recorder = recorder
         self._minute = minute
+        self._owner = uuid.uuid4().hex
         self._open: dict[Key, Entry] = {}
+        self._changed: set[Key] = set()
+        self._kept: set[ObjectId] = set()
+        self._expired: dict[ObjectId, tuple[datetime, int]] = {}
 
     async def record(self, entry: Entry) -> None:
         """Return once the entry, or the first of its kind in this minute, is stored.
@@ -54,19 +73,23 @@ class RefusalCounter:
             self._count(key, entry)
             return
         summary = {"address": key[0], "resource_id": None, "details": {"count": 0}}
-        self._open[key] = {**entry, **summary}
+        self._open[key] = counted = {**entry, **summary}
         try:
             await self._recorder.record(entry)
         except (PyMongoError, asyncio.CancelledError):
-            if not self._open[key]["details"]["count"]:
+            # Another minute may have begun meanwhile.
+            if self._open.get(key) is counted and not counted["details"]["count"]:
                 del self._open[key]
             raise
 
     def _count(self, key: Key, entry: Entry) -> None:
         counted = self._open[key]
+        if not counted["details"]["count"]:
+            counted["_id"] = entry["_id"]
         counted["details"]["count"] += 1
-        for name in ("_id", "at", "request_id", "user_agent", "duration_ms"):
+        for name in ("at", "request_id", "user_agent", "duration_ms"):
             counted[name] = entry[name]
+        self._changed.add(key)
 
     async def close_minute(self) -> None:
         """Store what was counted, one entry for each address and action, and begin anew.
@@ -75,21 +98,80 @@ class RefusalCounter:
             PyMongoError: it could not be stored; it is kept for the next minute.
         """
         counted = {key: entry for key, entry in self._open.items() if entry["details"]["count"]}
-        self._open = {}
+        self._open, self._changed = {}, set()
         try:
-            await asyncio.gather(*(self._recorder.record(entry) for entry in counted.values()))
+            await self._store(counted.values())
         except PyMongoError:
             for key, entry in counted.items():
                 since = self._open[key]["details"]["count"] if key in self._open else 0
                 entry["details"]["count"] += since
                 self._open[key] = entry
+                self._changed.add(key)
             raise
+        if self._kept:
+            # What is left is found stored by whoever takes it over.
+            with contextlib.suppress(PyMongoError):
+                await PendingRefusals.drop(self._kept)
+                self._kept.clear()
+
+    async def _store(self, counted: Iterable[Entry]) -> None:
+        await asyncio.gather(*(self._recorder.record(_delayed(entry)) for entry in counted))
+
+    async def keep(self) -> None:
+        """Store the counts as they are, so that they outlive this process.
+
+        Raises:
+            PyMongoError: it could not be done; the next time may.
+        """
+        changed, self._changed = self._changed, set()
+        entries = {key: self._open[key] for key in changed if key in self._open}
+        if not entries and not self._kept:
+            return
+        try:
+            await PendingRefusals.keep(self._owner, list(entries.values()))
+        except PyMongoError:
+            self._changed |= entries.keys()
+            raise
+        self._kept |= {entry["_id"] for entry in entries.values()}
+
+    async def take_over(self) -> None:
+        """Make entries of what processes counted that have died since.
+
+        Raises:
+            PyMongoError: it could not be done; the next time may.
+        """
+        before, self._expired = self._expired, {}
+        for entry_id, until in (await PendingRefusals.find_expired()).items():
+            seen, looks = before.get(entry_id, (until, 0))
+            self._expired[entry_id] = (until, looks + 1 if seen == until else 1)
+        abandoned = [
+            each for each, (_, looks) in self._expired.items() if looks >= LOOKS_UNTIL_ABANDONED
+        ]
+        if abandoned:
+            entries, forged = await PendingRefusals.read(abandoned)
+            await self._store(entries)
+            if forged:
+                await record_alerts([name_entries(Alarm.FORGED, forged, pending=True)])
+            await PendingRefusals.drop(abandoned)
 
     async def run(self) -> None:
-        """Close minute after minute, until cancelled."""
+        """Keep the counts, close minute after minute, and take over, until cancelled."""
+        closes_at = time.monotonic() + self._minute
         while True:
-            await asyncio.sleep(self._minute)
+            await asyncio.sleep(min(KEEP_SECONDS, self._minute))
             try:
-                await self.close_minute()
+                if time.monotonic() >= closes_at:
+                    closes_at = time.monotonic() + self._minute
+                    await self.close_minute()
+                await self.keep()
+                await self.take_over()
             except PyMongoError as error:
                 log.warning("refusals_not_recorded_yet", error=type(error).__name__)
+
+
+def _delayed(entry: Entry) -> Entry:
+    """The entry of a count; one that comes late says so, or it would look as if held back."""
+    if now() - entry["at"] < DELAYED:
+        return entry
+    last = {"last_at": format_instant(entry["at"])}
+    return {**entry, "at": now(), "details": {**entry["details"], **last}}

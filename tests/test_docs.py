@@ -16,7 +16,7 @@ import chatvault.supervisor
 from chatvault import embedded
 from chatvault.app import ROUTES
 from chatvault.audit.actions import Action
-from chatvault.audit.keys import InvalidKeys
+from chatvault.audit.keys import InvalidKeys, KeysMissing
 from chatvault.audit.verify import NotVerified
 from chatvault.commands.runner import AlreadySettled
 from chatvault.conversations.draft import Stalled
@@ -24,6 +24,7 @@ from chatvault.counters import COLLECTION as RATE_LIMITS
 from chatvault.documents import DOCUMENTS
 from chatvault.errors import ChatvaultError
 from chatvault.importing.conversations import ImportRejected
+from chatvault.keys import NotPrivate
 from chatvault.problems import MethodNotAllowed, status_of
 from chatvault.replies.beginning import Stale
 from chatvault.replies.ending import AlreadyEnded
@@ -41,6 +42,8 @@ DECISIONS = sorted((DOCS / "decisions").glob("[0-9]*.md"))
 NEVER_OVER_HTTP: set[type[ChatvaultError]] = {
     InvalidSettings,
     InvalidKeys,
+    KeysMissing,
+    NotPrivate,
     NotVerified,
     ImportRejected,
     Stalled,

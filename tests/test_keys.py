@@ -1,9 +1,25 @@
+"""The secret key, and that it and the data directory are for their owner only."""
+
+import grp
+import pwd
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from chatvault.keys import FILE_NAME, SecretKey, load_secret_key
+from chatvault import keys
+from chatvault.audit.keys import load_key_ring
+from chatvault.keys import (
+    FILE_NAME,
+    NotPrivate,
+    SecretKey,
+    load_secret_key,
+    open_data_dir,
+    refuse_open,
+)
 from chatvault.settings import InvalidSettings, Settings
+from support.commanding import Command
 
 
 class TestSecretKey:
@@ -42,7 +58,87 @@ class TestLoadSecretKey:
         assert not (tmp_path / FILE_NAME).exists()
 
     def test_refuses_a_file_that_holds_none(self, settings: Settings) -> None:
-        (settings.data_dir / FILE_NAME).write_text("\n")
+        path = settings.data_dir / FILE_NAME
+        path.touch(mode=0o600)
+        path.write_text("\n")
 
         with pytest.raises(InvalidSettings, match=r"secret\.key holds no key"):
             load_secret_key(settings)
+
+
+class TestPrivate:
+    @pytest.mark.parametrize("mode", [0o755, 0o701, 0o704, 0o777])
+    def test_a_data_directory_that_others_may_enter_is_refused(
+        self, settings: Settings, mode: int
+    ) -> None:
+        load_key_ring(settings)
+        settings.data_dir.chmod(mode)
+        for load in (load_key_ring, load_secret_key):
+            with pytest.raises(NotPrivate, match=f"run `chmod 700 {settings.data_dir}`"):
+                load(settings)
+        settings.data_dir.chmod(0o700)
+        load_key_ring(settings)
+
+    def test_is_looked_at_though_settings_hold_the_keys(self, settings: Settings) -> None:
+        settings.data_dir.chmod(0o755)
+        given = settings.model_copy(
+            update={"audit_keys": Settings(audit_keys="ab" * 32).audit_keys}
+        )
+        with pytest.raises(NotPrivate):
+            load_key_ring(given)
+
+    @pytest.mark.parametrize("mode", [0o644, 0o604, 0o602])
+    def test_keys_that_others_may_read_are_refused(self, settings: Settings, mode: int) -> None:
+        for name, load in (("audit.keys", load_key_ring), ("secret.key", load_secret_key)):
+            load(settings)
+            path = settings.data_dir / name
+            path.chmod(mode)
+            with pytest.raises(NotPrivate, match=f"run `chmod 600 {path}`"):
+                load(settings)
+
+    def test_a_command_says_so_in_one_line(self, command: Command, tmp_path: Path) -> None:
+        data = tmp_path / "data"
+        data.mkdir()
+        data.chmod(0o755)
+        refused = command("users", "list")
+        assert (refused.status, refused.out) == (1, "")
+        assert refused.line.startswith(f"chatvault: {data} is open to other users")
+        data.chmod(0o700)
+        assert command("users", "list").status == 0
+
+    def test_one_that_is_made_is_for_its_owner_only(self, tmp_path: Path) -> None:
+        made = tmp_path / "some" / "where"
+        open_data_dir(made)
+        assert made.stat().st_mode & 0o777 == 0o700
+
+    def test_one_that_cannot_be_made_is_none(self) -> None:
+        open_data_dir(Path("/dev/null/data"))
+
+    @pytest.mark.parametrize(("others", "is_refused"), [((), False), (("mallory",), True)])
+    def test_a_group_counts_by_who_is_in_it(
+        self,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        others: tuple[str, ...],
+        is_refused: bool,  # noqa: FBT001  # a parameter of the test
+    ) -> None:
+        tmp_path.chmod(0o770)
+        me = pwd.getpwuid(tmp_path.stat().st_uid)
+        users = [me, *(SimpleNamespace(pw_name=name, pw_uid=1, pw_gid=-1) for name in others)]
+        monkeypatch.setattr(pwd, "getpwall", lambda: users)
+        monkeypatch.setattr(grp, "getgrgid", lambda _: SimpleNamespace(gr_mem=list(others)))
+        if is_refused:
+            with pytest.raises(NotPrivate):
+                refuse_open(tmp_path)
+        else:
+            refuse_open(tmp_path)
+
+    def test_a_group_without_a_name_is_a_containers_own(self) -> None:
+        assert keys._is_private(2**31 - 7)
+
+    def test_modes_say_nothing_on_windows(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        tmp_path.chmod(0o777)
+        monkeypatch.setattr(sys, "platform", "win32")
+        refuse_open(tmp_path)

@@ -7,6 +7,7 @@ from chatvault.agents.models import Agent
 from chatvault.audit.blocks import Block
 from chatvault.audit.keys import KeyRing
 from chatvault.audit.models import AuditEntry
+from chatvault.audit.opening import refuse_lost_keys
 from chatvault.audit.pending import PendingRefusals
 from chatvault.commands.models import ApprovalRule, Command, ToolGrant
 from chatvault.conversations.models import Conversation
@@ -50,8 +51,13 @@ async def bind_documents(client: Client, name: str, keys: KeyRing) -> None:
         client: the connection.
         name: of the database.
         keys: what audit entries are stamped with.
+
+    Raises:
+        KeysMissing: the audit log was sealed with others.
+        PyMongoError: the database cannot be reached.
     """
     AuditEntry.bind_keys(keys)
     await init_beanie(database=client[name], document_models=DOCUMENTS)
+    await refuse_lost_keys(keys)
     Conversation.bind_reads()
     Segment.bind_reads()

@@ -1,16 +1,26 @@
 """The secret key, which is kept outside MongoDB, and the hashes made with it."""
 
+import contextlib
 import hashlib
 import hmac
 import os
 import secrets
+import stat
+import sys
 from pathlib import Path
 
+from chatvault.errors import ChatvaultError
 from chatvault.machine import why_unusable
 from chatvault.settings import InvalidSettings, Settings
 
 FILE_NAME = "secret.key"
 MIN_LENGTH = 32
+
+
+class NotPrivate(ChatvaultError):
+    """The data directory or a key is open to other users of this machine."""
+
+    code = "not_private"
 
 
 class SecretKey:
@@ -41,8 +51,10 @@ def read_or_create(path: Path) -> bytes:
 
     Raises:
         InvalidSettings: it is there and holds no key, or its directory cannot be used.
+        NotPrivate: others can read it, or enter its directory.
         OSError: it cannot be read or made.
     """
+    open_data_dir(path.parent)
     if not path.exists():
         if reason := why_unusable(path.parent):
             raise InvalidSettings(f"{reason}.")
@@ -57,7 +69,59 @@ def read_or_create(path: Path) -> bytes:
             pass
         finally:
             draft.unlink()
+    refuse_open(path)
     key = path.read_text().strip()
     if len(key) < MIN_LENGTH:
         raise InvalidSettings(f"{path} holds no key; restore it, or remove it to have a new one.")
     return key.encode()
+
+
+def open_data_dir(path: Path) -> None:
+    """Make the data directory for its owner only, unless it is there or cannot be made.
+
+    Raises:
+        NotPrivate: it is there, and others can enter it.
+    """
+    with contextlib.suppress(OSError):
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if path.is_dir():
+        refuse_open(path)
+
+
+def refuse_open(path: Path) -> None:
+    """Refuse a file or directory whose mode lets in others than its owner.
+
+    On Windows, modes say nothing: there the directory's own access list counts.
+
+    Raises:
+        NotPrivate: others are let in.
+    """
+    if sys.platform == "win32":
+        return
+    seen = path.stat()
+    is_open = seen.st_mode & stat.S_IRWXO
+    if seen.st_mode & stat.S_IRWXG and not _is_private(seen.st_gid):
+        is_open = True
+    if is_open:
+        mode = "700" if stat.S_ISDIR(seen.st_mode) else "600"
+        raise NotPrivate(
+            f"{path} is open to other users of this machine: run `chmod {mode} {path}`, or set "
+            "CHATVAULT_DATA_DIR to a directory of your own on a file system that keeps modes."
+        )
+
+
+def _is_private(group: int) -> bool:
+    """Whether nobody but this process's user is known to be in a group.
+
+    Kubernetes gives volumes to a group of the pod's own (`fsGroup`), which has no name.
+    """
+    import grp  # noqa: PLC0415  # not on Windows
+    import pwd  # noqa: PLC0415  # not on Windows
+
+    try:
+        members = set(grp.getgrgid(group).gr_mem)
+    except KeyError:
+        members = set()
+    members |= {user.pw_name for user in pwd.getpwall() if user.pw_gid == group}
+    mine = {user.pw_name for user in pwd.getpwall() if user.pw_uid == os.geteuid()}
+    return members <= mine

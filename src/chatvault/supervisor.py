@@ -146,5 +146,8 @@ def run_worker(settings: Settings, mongodb_url: str, listener: server.Listener) 
         with asyncio.Runner(loop_factory=server.loop_factory()) as runner:
             runner.run(work())
     except (PyMongoError, ChatvaultError) as error:
-        log.error("worker_cannot_start", error=type(error).__name__)  # noqa: TRY400  # no trace
+        reason = error.detail if isinstance(error, ChatvaultError) else None
+        log.error(  # noqa: TRY400  # no trace
+            "worker_cannot_start", error=type(error).__name__, reason=reason
+        )
         sys.exit(1)

@@ -22,6 +22,7 @@ from chatvault.database import connect, explain
 from chatvault.documents import bind_documents
 from chatvault.embedded import embedded_mongodb
 from chatvault.errors import InvalidInput, Unavailable
+from chatvault.keys import refuse_open
 from chatvault.logs import configure_logs
 from chatvault.serving import announced, find_served, has_data
 from chatvault.settings import InvalidSettings, LogFormat, Settings, load_settings
@@ -119,7 +120,11 @@ def mongodb_url(settings: Settings, *, exclusive: bool = False) -> Iterator[str]
 
     Raises:
         InvalidSettings: a command would make a new database by default, beside a running service.
+        NotPrivate: the data directory is open to others.
+        EmbeddedError: the embedded one cannot be started.
     """
+    if settings.data_dir.is_dir():
+        refuse_open(settings.data_dir)
     if settings.mongodb_url is not None:
         yield settings.mongodb_url.get_secret_value()
         return

@@ -27,8 +27,8 @@ async def log(
     """An empty audit log that nobody seals."""
     monkeypatch.setattr(sealer, "AWAIT_MILLISECONDS", 10)
     client = connect(mongodb_url, settings)
-    await bind_documents(client, "tests-seal", keys)
     for document in (AuditEntry, Block, Lease):
-        await document.get_pymongo_collection().delete_many({})
+        await client["tests-seal"][document.Settings.name].delete_many({})
+    await bind_documents(client, "tests-seal", keys)
     yield Log(client["tests-seal"], keys)
     await client.close()

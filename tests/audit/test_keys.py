@@ -16,14 +16,16 @@ from chatvault.audit.keys import (
     InvalidKeys,
     Key,
     KeyRing,
+    KeysMissing,
     is_signed,
     load_key_ring,
     new_root,
     prepend_key,
 )
 from chatvault.audit.models import AuditEntry
+from chatvault.documents import bind_documents
 from chatvault.settings import Environment, Settings
-from support.sealing import entry
+from support.sealing import Log, entry
 
 RING = KeyRing([bytes(range(32))])
 VALUES = st.recursive(
@@ -59,9 +61,56 @@ class TestFile:
         assert before.is_genuine(bson.encode(after.stamp(entry()))), "a ring reads its file again"
 
     def test_that_is_damaged_is_refused(self, settings: Settings) -> None:
-        (settings.data_dir / FILE_NAME).write_text("x" * 64)
+        path = settings.data_dir / FILE_NAME
+        path.touch(mode=0o600)
+        path.write_text("x" * 64)
         with pytest.raises(InvalidKeys):
             load_key_ring(settings)
+
+
+class TestMissing:
+    """Keys that are not those that sealed the log, beside its blocks."""
+
+    async def bind(self, log: Log, settings: Settings) -> None:
+        await bind_documents(log.database.client, "tests-seal", load_key_ring(settings))
+
+    async def test_file_is_not_replaced_by_another(self, log: Log, settings: Settings) -> None:
+        await log.write_blocks(1, 1)
+        path = settings.data_dir / FILE_NAME
+        kept = path.read_bytes()
+        path.unlink()
+        for _ in range(2):
+            with pytest.raises(KeysMissing, match=f"{path} is missing: put your copy of it back"):
+                await self.bind(log, settings)
+            assert not path.exists()
+
+        path.touch(mode=0o600)
+        path.write_bytes(kept)
+        await self.bind(log, settings)
+
+    async def test_file_is_made_where_nothing_is_sealed(self, log: Log, settings: Settings) -> None:
+        path = settings.data_dir / FILE_NAME
+        path.unlink()
+        await self.bind(log, settings)
+        assert path.exists()
+
+    async def test_keys_of_a_setting_are_refused_too(self, log: Log, settings: Settings) -> None:
+        await log.write_blocks(1)
+        other = Settings(data_dir=settings.data_dir, audit_keys=new_root().hex())
+        with pytest.raises(KeysMissing, match="add the old keys to CHATVAULT_AUDIT_KEYS"):
+            await self.bind(log, other)
+
+    async def test_one_old_key_is_enough(self, log: Log, settings: Settings) -> None:
+        await log.write_blocks(1)
+        prepend_key(settings.data_dir / FILE_NAME, new_root())
+        await self.bind(log, settings)
+
+    async def test_a_block_that_somebody_changed_stops_no_start(
+        self, log: Log, settings: Settings
+    ) -> None:
+        await log.write_blocks(1)
+        await log.blocks.update_one({"_id": 0}, {"$set": {"header": None}})
+        await self.bind(log, settings)
 
 
 class TestSetting:

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from chatvault.errors import ChatvaultError
-from chatvault.keys import read_or_create
+from chatvault.keys import open_data_dir, read_or_create
 from chatvault.settings import Settings
 
 FILE_NAME = "audit.keys"
@@ -34,6 +34,12 @@ class InvalidKeys(ChatvaultError):
     """The audit keys cannot be read: each must be 64 hexadecimal digits."""
 
     code = "invalid_audit_keys"
+
+
+class KeysMissing(ChatvaultError):
+    """None of the audit keys is one that sealed the audit log."""
+
+    code = "audit_keys_missing"
 
 
 class Key:
@@ -80,17 +86,21 @@ class KeyRing:
         roots: 32 bytes each, at least one.
         path: the file they came from; read again when an entry names a key that is not here, as a
             rotation may have happened since.
+        is_new: the file was missing, and was made just now.
     """
 
-    def __init__(self, roots: Iterable[bytes], path: Path | None = None) -> None:
+    def __init__(
+        self, roots: Iterable[bytes], path: Path | None = None, *, is_new: bool = False
+    ) -> None:
         self._keys = {key.id: key for key in map(Key, roots)}
         self.current = next(iter(self._keys.values()))
-        self._path = path
+        self.path = path
+        self.is_new = is_new
 
     def find(self, key_id: str) -> Key | None:
         """The key of this name, if we have it."""
-        if key_id not in self._keys and self._path is not None:
-            self._keys |= {key.id: key for key in map(Key, _read(self._path))}
+        if key_id not in self._keys and self.path is not None:
+            self._keys |= {key.id: key for key in map(Key, _read(self.path))}
         return self._keys.get(key_id)
 
     def stamp(self, entry: dict[str, Any]) -> dict[str, Any]:
@@ -127,13 +137,16 @@ def load_key_ring(settings: Settings) -> KeyRing:
 
     Raises:
         InvalidKeys: the file is damaged.
+        NotPrivate: the data directory or the file is open to others.
         OSError: the data directory cannot be read or written.
     """
+    open_data_dir(settings.data_dir)
     if settings.audit_keys is not None:
         return KeyRing(_parse(settings.audit_keys.get_secret_value().split(",")))
     path = settings.data_dir / FILE_NAME
+    is_new = not path.exists()
     read_or_create(path)
-    return KeyRing(_read(path), path)
+    return KeyRing(_read(path), path, is_new=is_new)
 
 
 def prepend_key(path: Path, root: bytes) -> None:

@@ -19,6 +19,7 @@ from chatvault.agents.models import Offer
 from chatvault.audit import routes as audit
 from chatvault.audit.caretaker import Caretaker
 from chatvault.audit.keys import load_key_ring
+from chatvault.audit.mark import HighWater
 from chatvault.audit.recorder import Recorder
 from chatvault.audit.refusals import RefusalCounter
 from chatvault.commands import routes as commands
@@ -118,7 +119,8 @@ def create_app(settings: Settings, *, mongodb_url: str) -> web.Application:
     _add_replies(app, settings, storage)
 
     async def database(_app: web.Application) -> AsyncIterator[None]:
-        await bind_documents(client, settings.mongodb_database, audit_keys)
+        high_water = HighWater.of(settings, audit_keys)
+        await bind_documents(client, settings.mongodb_database, audit_keys, high_water)
         await storage.create_indexes()
         yield
         await client.close()

@@ -6,8 +6,9 @@ from chatvault.accounts.models import User
 from chatvault.agents.models import Agent
 from chatvault.audit.blocks import Block
 from chatvault.audit.keys import KeyRing
+from chatvault.audit.mark import HighWater
 from chatvault.audit.models import AuditEntry
-from chatvault.audit.opening import refuse_lost_keys
+from chatvault.audit.opening import open_log
 from chatvault.audit.pending import PendingRefusals
 from chatvault.commands.models import ApprovalRule, Command, ToolGrant
 from chatvault.conversations.models import Conversation
@@ -44,20 +45,23 @@ DOCUMENTS: list[type[Document]] = [
 ]
 
 
-async def bind_documents(client: Client, name: str, keys: KeyRing) -> None:
+async def bind_documents(
+    client: Client, name: str, keys: KeyRing, high_water: HighWater | None = None
+) -> None:
     """Bind the documents to the database and create the indexes that are missing.
 
     Args:
         client: the connection.
         name: of the database.
         keys: what audit entries are stamped with.
+        high_water: knows the newest block of the audit log; by default one that is noted nowhere.
 
     Raises:
         KeysMissing: the audit log was sealed with others.
         PyMongoError: the database cannot be reached.
     """
-    AuditEntry.bind_keys(keys)
+    AuditEntry.bind_keys(keys, high_water)
     await init_beanie(database=client[name], document_models=DOCUMENTS)
-    await refuse_lost_keys(keys)
+    await open_log(keys, AuditEntry.high_water())
     Conversation.bind_reads()
     Segment.bind_reads()

@@ -70,6 +70,16 @@ async def take(job: str, *, holder: str, seconds: int) -> bool:
     return lease is not None and lease["holder"] == holder
 
 
+async def find_holder(job: str) -> str | None:
+    """Who holds a lease, or held it last.
+
+    Raises:
+        PyMongoError: the database cannot be reached.
+    """
+    lease = await Lease.get_pymongo_collection().find_one({"_id": job})
+    return None if lease is None else str(lease.get("holder"))
+
+
 async def release(job: str, *, holder: str) -> None:
     """Let another process begin at once.
 

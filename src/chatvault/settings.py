@@ -179,6 +179,10 @@ class Settings(BaseSettings):
         description="keys of the audit log, each 64 hex digits, comma-separated, newest first; "
         "unset: generated once into the data directory",
     )
+    audit_mark_dir: Path | None = Field(
+        None,
+        description="directory for the note of how far the audit log goes; unset: data_dir",
+    )
     audit_retention_days: int = Field(
         0, ge=0, le=36_500, description="days that audit entries are kept; 0: for ever"
     )

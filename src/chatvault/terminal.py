@@ -18,6 +18,7 @@ from rich.text import Text
 
 from chatvault.actor import Actor, Door
 from chatvault.audit.keys import load_key_ring
+from chatvault.audit.mark import HighWater
 from chatvault.database import connect, explain
 from chatvault.documents import bind_documents
 from chatvault.embedded import embedded_mongodb
@@ -169,7 +170,8 @@ def run(work: Callable[[], Awaitable[T]]) -> T:
         keys = load_key_ring(settings)
         client = connect(url, settings)
         try:
-            await bind_documents(client, settings.mongodb_database, keys)
+            high_water = HighWater.of(settings, keys)
+            await bind_documents(client, settings.mongodb_database, keys, high_water)
             return await work()
         finally:
             await client.close()

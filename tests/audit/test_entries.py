@@ -13,7 +13,7 @@ from support.factories import PASSWORD, begin, message
 FIELDS = {
     "_id", "at", "action", "outcome", "code", "door", "user_id", "role", "session_id",
     "resource_type", "resource_id", "address", "user_agent", "request_id", "duration_ms", "details",
-    "key_id", "mac",
+    "newest_block", "key_id", "mac",
 }  # fmt: skip
 
 

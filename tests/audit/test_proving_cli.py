@@ -91,10 +91,20 @@ class TestVerify:
         kept.write_text(sealed("audit", "checkpoint").out)
         assert sealed("audit", "verify", "--checkpoint", str(kept)).status == 0
         documents["audit_blocks"].delete_one({"_id": 1})
-        assert sealed("audit", "verify").status == 0
+        found = sealed("audit", "verify")
+        assert found.status == 1
+        assert "was written after a block that is gone: the log was cut" in found.err
         found = sealed("audit", "verify", "--checkpoint", str(kept))
         assert found.status == 1
         assert "block 1 is missing: the checkpoint is of block 1" in found.err
+
+    def test_does_not_begin_where_the_log_has_never_been(
+        self, sealed: Command, documents: Documents
+    ) -> None:
+        refused = sealed("audit", "verify", "--from-block", "90")
+        assert refused.status == 2
+        assert "from_block: there is no block 90 yet; the newest is 1" in refused.err
+        assert documents["audit_logs"].find_one({"action": "audit.verify"}) is None
 
     def test_refuses_what_is_no_checkpoint(self, sealed: Command, tmp_path: Path) -> None:
         kept = tmp_path / "checkpoint.json"

@@ -5,7 +5,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import bson
 import pytest
 from bson import ObjectId
 from pymongo.write_concern import WriteConcern
@@ -21,9 +20,8 @@ from chatvault.documents import bind_documents
 from chatvault.embedded import embedded_mongodb
 from chatvault.fields import now
 from chatvault.settings import Settings
-from support.sealing import Killed, Log, entry, running, until
+from support.sealing import Killed, Log, entry, lose_tokens, running, until
 
-LOST_TOKEN = {"_data": "8200000001"}
 OTHER = {"audit.gap", "audit.alert"}
 
 
@@ -110,7 +108,8 @@ class TestFollow:
     ) -> None:
         await log.write_blocks(3)
         monkeypatch.setattr(service, "now", lambda: now() - timedelta(hours=1))
-        monkeypatch.setattr("chatvault.audit.blocks.now", lambda: now() - timedelta(hours=1))
+        for module in ("blocks", "sealer"):
+            monkeypatch.setattr(f"chatvault.audit.{module}.now", lambda: now() - timedelta(hours=1))
         await log.write_blocks(3)
         monkeypatch.undo()
         await log.write_blocks(3)
@@ -157,10 +156,10 @@ class TestKilled:
         await log.seal()
         await check(log)
 
-    async def test_in_a_gap_loses_nothing(self, log: Log) -> None:
+    async def test_in_a_gap_loses_nothing(self, log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
         await log.write_blocks(2)
+        lose_tokens(monkeypatch)
         for at in range(1, 600):
-            await lose_token(log)
             await log.write(1)
             killed = Killed(Sealer().follow(until_idle=True), at=at)
             await killed
@@ -172,16 +171,6 @@ class TestKilled:
         await check_entries(log)
 
 
-async def lose_token(log: Log) -> None:
-    """Let the newest block's token be one that MongoDB cannot go on from."""
-    newest = await log.blocks.find_one(sort=[("_id", -1)])
-    header = newest["header"] | {"resume_token": LOST_TOKEN}
-    signature = log.keys.current.sign(bson.encode(header))
-    await log.blocks.update_one(
-        {"_id": newest["_id"]}, {"$set": {"header": header, "signature": signature}}
-    )
-
-
 async def check_entries(log: Log) -> None:
     """Every entry is in exactly one block."""
     stored = [each["_id"] async for each in log.entries.find({}, {"_id": True})]
@@ -189,15 +178,17 @@ async def check_entries(log: Log) -> None:
 
 
 class TestGap:
-    async def test_seals_what_the_stream_can_no_longer_show(self, log: Log) -> None:
+    async def test_seals_what_the_stream_can_no_longer_show(
+        self, log: Log, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         await log.write_blocks(2)
-        await lose_token(log)
+        lose_tokens(monkeypatch)
         await log.write(5)
 
         await log.seal()
 
         gap = await log.entries.find_one({"action": "audit.gap"})
-        assert gap["details"] == {"after_block": 0}
+        assert gap["details"] == {"reason": "stream_lost", "after_block": 0}
         await check(log)
 
     async def test_past_the_end_of_a_real_oplog(self, settings: Settings, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from chatvault.audit.models import AuditEntry
 from chatvault.audit.proofs import Checkpoint, check_pin, check_proof, find_checkpoint, make_proof
 from chatvault.audit.tree import hash_leaf
 from chatvault.audit.verify import NotVerified, find_block_since, verify
+from chatvault.errors import InvalidInput
 from chatvault.fields import now
 from support.sealing import Log, entry
 
@@ -35,11 +36,18 @@ async def finding(**arguments: Any) -> str:
 
 
 async def rebuild(log: Log, keys: KeyRing, *, from_block: int) -> None:
-    """Seal the tail anew, with correct hashes and signatures by these keys."""
+    """Seal the tail anew, with correct hashes, MACs and signatures by these keys."""
     newest = await Block.find_header(from_block - 1) if from_block else None
+    AuditEntry.bind_keys(keys)
     tail = await log.blocks.find({"_id": {"$gte": from_block}}).sort("_id", 1).to_list()
     await log.blocks.delete_many({"_id": {"$gte": from_block}})
     for block in tail:
+        # The entries, too, have to tell of blocks that are there.
+        AuditEntry.high_water().know(await Block.find_mark(newest))
+        for entry_id in block["entry_ids"]:
+            if old := await log.entries.find_one_and_delete({"_id": entry_id}):
+                told = {"newest_block", "key_id", "mac"}
+                await AuditEntry.store([{n: v for n, v in old.items() if n not in told}])
         stored = {each["_id"]: each async for each in log.entries.find()}
         leaves = [
             Leaf(each, hash_leaf(await log.raw(each)), stored[each]["at"])
@@ -47,6 +55,8 @@ async def rebuild(log: Log, keys: KeyRing, *, from_block: int) -> None:
             if each in stored
         ]
         newest = await Block.append(keys, newest, leaves, block["header"]["resume_token"])
+    AuditEntry.bind_keys(log.keys)
+    await log.restart()
 
 
 class TestIntact:
@@ -75,6 +85,26 @@ class TestIntact:
         assert await find_block_since(middle["header"]["last_at"]) <= 1
         assert await find_block_since(now() + timedelta(hours=1)) == 3
         assert await find_block_since(now() - timedelta(hours=1)) == 0
+
+    async def test_does_not_begin_where_the_log_has_never_been(self, log: Log) -> None:
+        with pytest.raises(InvalidInput, match="no block 1 yet; nothing is sealed"):
+            await verify(from_block=1)
+        await log.write_blocks(1, 1)
+        with pytest.raises(InvalidInput, match="there is no block 90 yet; the newest is 1"):
+            await verify(from_block=90)
+        assert (await verify(from_block=2)).blocks == 0
+
+    async def test_a_log_that_was_as_long_is_cut(self, log: Log) -> None:
+        await log.write_blocks(1, 1, 1)
+        pinned = check_pin(await find_checkpoint())
+        await log.blocks.delete_many({"_id": {"$gte": 1}})
+        assert await finding(from_block=3) == (
+            "block 1 is missing: the log was sealed up to block 2, with 3 entries"
+        )
+        AuditEntry.bind_keys(log.keys)
+        assert await finding(from_block=90, checkpoint=pinned) == (
+            "block 1 is missing: the checkpoint is of block 2"
+        )
 
     async def test_what_was_sealed_late_is_no_outsider(self, log: Log) -> None:
         late = entry()
@@ -283,7 +313,11 @@ class TestCheckpoint:
         pinned = check_pin(await find_checkpoint())
         await log.blocks.delete_many({"_id": {"$gte": left}})
         await log.entries.delete_many({"_id": {"$in": [e for b in ids[left:] for e in b]}})
-        await verify()
+        assert await finding() == (
+            f"block {left} is missing: the log was sealed up to block 1, with 6 entries"
+        )
+        await log.restart()
+        await verify()  # who knows of nothing else sees a younger log
         assert await finding(checkpoint=pinned) == (
             f"block {left} is missing: the checkpoint is of block 1"
         )
@@ -348,15 +382,10 @@ SLOW = settings(
 )
 
 
-async def clear(log: Log) -> None:
-    await log.entries.delete_many({})
-    await log.blocks.delete_many({})
-
-
 @SLOW
 @given(sizes=SIZES, unsealed=st.integers(0, 3))
 async def test_any_sequence_verifies(log: Log, sizes: list[int], unsealed: int) -> None:
-    await clear(log)
+    await log.clear()
     await log.write_blocks(*sizes)
     await log.write(unsealed)
 
@@ -370,7 +399,7 @@ async def test_any_sequence_verifies(log: Log, sizes: list[int], unsealed: int) 
 async def test_any_change_of_any_stored_byte_is_found(
     log: Log, sizes: list[int], data: st.DataObject
 ) -> None:
-    await clear(log)
+    await log.clear()
     written = await log.write_blocks(*sizes)
     height = data.draw(st.integers(0, len(sizes) - 1))
     wanted: Any

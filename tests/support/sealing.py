@@ -4,8 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator, Coroutine, Generator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import pytest
 from bson import ObjectId
 from bson.raw_bson import RawBSONDocument
 from pymongo.asynchronous.database import AsyncDatabase
@@ -14,10 +16,13 @@ from chatvault.actor import Actor, Door
 from chatvault.audit import service
 from chatvault.audit.actions import Action
 from chatvault.audit.keys import KeyRing
+from chatvault.audit.mark import HighWater
 from chatvault.audit.models import AuditEntry, Entry
+from chatvault.audit.opening import open_log
 from chatvault.audit.sealer import Sealer
 from chatvault.tasks import stop
 
+LOST_TOKEN = {"_data": "8200000001"}
 ACTOR = Actor(door=Door.HTTP, user_id=ObjectId(), address="192.0.2.1")
 
 
@@ -52,6 +57,23 @@ class Log:
         """Seal all there is."""
         await Sealer().follow(until_idle=True)
 
+    async def restart(self, note: Path | None = None) -> HighWater:
+        """Come to the log as a process that starts does.
+
+        Args:
+            note: where the machine that it runs on keeps its mark, if it does.
+        """
+        high_water = HighWater(self.keys, note)
+        AuditEntry.bind_keys(self.keys, high_water)
+        await open_log(self.keys, high_water)
+        return high_water
+
+    async def clear(self) -> None:
+        """Begin with an empty log, and a process that knows of no other."""
+        await self.entries.delete_many({})
+        await self.blocks.delete_many({})
+        AuditEntry.bind_keys(self.keys)
+
     async def write_blocks(self, *sizes: int) -> list[list[ObjectId]]:
         """Blocks with so many entries each."""
         written = []
@@ -72,6 +94,14 @@ class Log:
         stored: RawBSONDocument = await collection.find_one({"_id": entry_id})
         return bytes(stored.raw)
 
+    async def gaps(self) -> list[str]:
+        """The reasons of the gaps that are told, oldest first; each has its alert."""
+        found = self.entries.find({"action": "audit.gap"}).sort("_id", 1)
+        told = [each["details"]["reason"] async for each in found]
+        alarms = [each["reason"] for each in await self.alerts() if each["alarm"] == "gap"]
+        assert alarms == [reason for reason in told if reason != "stream_lost"]
+        return told
+
     async def alerts(self) -> list[dict[str, Any]]:
         """What the alerts say, oldest first."""
         found = self.entries.find({"action": "audit.alert"}).sort("_id", 1)
@@ -90,6 +120,16 @@ async def running(work: Coroutine[Any, Any, Any]) -> AsyncIterator[asyncio.Task[
         yield task
     finally:
         await stop(task)
+
+
+def lose_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let MongoDB show nothing of before: every token is one that it cannot go on from."""
+    open_stream = Sealer._open
+
+    async def open_behind(self: Sealer, token: Any) -> Any:
+        return await open_stream(self, token and LOST_TOKEN)
+
+    monkeypatch.setattr(Sealer, "_open", open_behind)
 
 
 class Killed:

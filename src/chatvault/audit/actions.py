@@ -14,6 +14,7 @@ class Action(StrEnum):
     APPROVAL_RULE_DELETE = "approval_rule.delete"
     APPROVAL_RULE_LIST = "approval_rule.list"
     APPROVAL_RULE_SET = "approval_rule.set"
+    AUDIT_ACKNOWLEDGE = "audit.acknowledge"
     AUDIT_ALERT = "audit.alert"
     AUDIT_CHECKPOINT = "audit.checkpoint"
     AUDIT_COUNT = "audit.count"

@@ -16,6 +16,7 @@ from pymongo import IndexModel
 from pymongo.errors import DuplicateKeyError
 
 from chatvault.audit.keys import KeyRing, is_signed
+from chatvault.audit.mark import NOTHING, Mark
 from chatvault.audit.models import AuditEntry
 from chatvault.audit.tree import root_of
 from chatvault.errors import Busy
@@ -54,6 +55,7 @@ class Header:
         resume_token: of the change stream after the last entry; None for blocks of a scan.
         first_at: the earliest time of an entry.
         last_at: the latest.
+        total: how many entries are sealed up to and with this block; None in blocks of 0.1.
     """
 
     signed: bytes
@@ -68,6 +70,7 @@ class Header:
     first_at: datetime
     last_at: datetime
     key_id: str
+    total: int | None = None
 
     @classmethod
     def parse(cls, signed: bytes, signature: bytes) -> Self:
@@ -134,12 +137,28 @@ class Block(Document):
         Raises:
             Overtaken: somebody else sealed after that one.
         """
-        document = build(keys, newest, leaves, resume_token)
+        before = await cls.find_mark(newest)
+        document = build(keys, newest, leaves, resume_token, before=before.count)
         try:
             await cls.get_pymongo_collection().insert_one(document)
         except DuplicateKeyError:
             raise Overtaken from None
         return Header.parse(bson.encode(document["header"]), document["signature"])
+
+    @classmethod
+    async def find_mark(cls, header: Header | None) -> Mark:
+        """The mark of a header; for one of 0.1 its entries are counted."""
+        if header is None:
+            return NOTHING
+        total = header.total
+        if total is None:
+            counting: list[dict[str, Any]] = [
+                {"$match": {"_id": {"$lte": header.height}}},
+                {"$group": {"_id": None, "total": {"$sum": "$header.count"}}},
+            ]
+            found = await (await cls.get_pymongo_collection().aggregate(counting)).to_list()
+            total = int(found[0]["total"]) if found else 0
+        return Mark(header.height, header.hash, total)
 
     @classmethod
     async def find_held(cls, ids: Iterable[Any], *, through: int | None = None) -> set[Any]:
@@ -159,9 +178,14 @@ class Block(Document):
 
 
 def build(
-    keys: KeyRing, newest: Header | None, leaves: Sequence[Leaf], token: dict[str, Any] | None
+    keys: KeyRing,
+    newest: Header | None,
+    leaves: Sequence[Leaf],
+    token: dict[str, Any] | None,
+    *,
+    before: int = 0,
 ) -> dict[str, Any]:
-    """The block after the newest, as it is stored."""
+    """The block after the newest, as it is stored; so many entries were sealed before it."""
     hashes = [leaf.hash for leaf in leaves]
     header = {
         "height": newest.height + 1 if newest else 0,
@@ -174,6 +198,7 @@ def build(
         "first_at": min(leaf.at for leaf in leaves),
         "last_at": max(leaf.at for leaf in leaves),
         "key_id": keys.current.id,
+        "total": before + len(leaves),
     }
     return {
         "_id": header["height"],

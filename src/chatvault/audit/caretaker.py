@@ -1,13 +1,17 @@
 """What one process at a time does for the audit log: seal it, check it, remove what expired."""
 
 import asyncio
+import time
 import uuid
 
 import structlog
 from pymongo.errors import PyMongoError
 
 from chatvault import leases
-from chatvault.audit import retention
+from chatvault.audit import gaps, retention
+from chatvault.audit.gaps import Reason
+from chatvault.audit.models import AuditEntry
+from chatvault.audit.monitor import Monitor
 from chatvault.audit.sealer import Sealer
 from chatvault.audit.verify import NotVerified, verify_newest
 from chatvault.audit.watch import Alarm, Alert, record_alerts
@@ -33,35 +37,75 @@ class Caretaker:
 
     def __init__(self, *, retention_days: int) -> None:
         self._retention_days = retention_days
-        self._holder = uuid.uuid4().hex
+        self._keys = AuditEntry.keys()
+        # Nobody without the keys can pass for one of us.
+        self._holder = self._keys.certify(uuid.uuid4().hex)
+        self._monitor = Monitor(self._seal_now)
+        self._stranger_since: float | None = None
         self._finding = ""
 
     async def run(self) -> None:
         """Take care until cancelled, whatever goes wrong meanwhile."""
         try:
-            while True:
-                try:
-                    if await self._take_lease():
-                        await self._work()
-                except Exception as error:  # noqa: BLE001  # nobody else would start it again
-                    await self._report(error)
-                await asyncio.sleep(PAUSE_SECONDS)
+            await run_together(self._take_turns(), self._monitor.run())
         finally:
             try:
                 await leases.release(JOB, holder=self._holder)
             except PyMongoError:
                 log.info("audit_lease_ends_by_itself")
 
+    async def _take_turns(self) -> None:
+        while True:
+            try:
+                if await self._take_lease():
+                    await self._work()
+            except Exception as error:  # noqa: BLE001  # nobody else would start it again
+                await self._report(error)
+            await asyncio.sleep(PAUSE_SECONDS)
+
     async def _take_lease(self) -> bool:
-        return await leases.take(JOB, holder=self._holder, seconds=LEASE_SECONDS)
+        """Begin or renew the turn; that of a stranger who renews it is told, and not minded.
+
+        The lease saves work, and decides nothing: of two who seal, each entry gets one block.
+        """
+        if await leases.take(JOB, holder=self._holder, seconds=LEASE_SECONDS):
+            self._stranger_since = None
+            return True
+        holder = await leases.find_holder(JOB)
+        if holder is None or self._keys.is_certified(holder):
+            self._stranger_since = None
+            return False
+        self._stranger_since = self._stranger_since or time.monotonic()
+        # A lease that is not renewed ends by itself: it was left by version 0.1.
+        if time.monotonic() - self._stranger_since <= LEASE_SECONDS:
+            return False
+        if not await gaps.was_told_lately(Reason.STRANGER):
+            await gaps.tell(Reason.STRANGER, await gaps.find_newest())
+        await leases.release(JOB, holder=holder)
+        await leases.take(JOB, holder=self._holder, seconds=LEASE_SECONDS)
+        # Whether or not the stranger was quicker.
+        return True
 
     async def _work(self) -> None:
+        self._monitor.cut.clear()
         await run_together(
             self._renew(),
             Sealer().follow(),
             self._check(),
             retention.run(self._retention_days),
+            self._begin_anew_when_cut(),
         )
+
+    async def _begin_anew_when_cut(self) -> None:
+        """Return once blocks are gone, so that all of the work begins anew after the rest."""
+        await self._monitor.cut.wait()
+
+    async def _seal_now(self) -> None:
+        """Seal what there is, whoever's turn it is."""
+        try:
+            await Sealer().follow(until_idle=True)
+        except NotVerified as error:
+            await self._report(error)
 
     async def _renew(self) -> None:
         while True:

@@ -28,6 +28,8 @@ _KEY_ID = b"\x02key_id\x00\x09\x00\x00\x00"
 _MAC = b"\x05mac\x00\x20\x00\x00\x00\x00"
 _MAC_AT = -1 - 32 - len(_MAC)
 _KEY_ID_AT = _MAC_AT - 9
+# Counted from an entry's end: where what a caller gave ends, and the two fields above begin.
+BODY_END = _KEY_ID_AT - len(_KEY_ID)
 
 
 class InvalidKeys(ChatvaultError):
@@ -103,24 +105,40 @@ class KeyRing:
             self._keys |= {key.id: key for key in map(Key, _read(self.path))}
         return self._keys.get(key_id)
 
-    def stamp(self, entry: dict[str, Any]) -> dict[str, Any]:
-        """The entry as it is to be stored: at its end the key's name and the MAC."""
-        stamped = {**entry, "key_id": self.current.id}
+    def stamp(self, entry: dict[str, Any], **more: Any) -> dict[str, Any]:
+        """The entry as it is to be stored: at its end more fields, the key's name and the MAC."""
+        stamped = {**entry, **more, "key_id": self.current.id}
         stamped["mac"] = Binary(self.current.mac(bson.encode(stamped)))
         return stamped
+
+    def certify(self, name: str) -> str:
+        """The name with a MAC behind it, by which others with these keys know it as one of ours."""
+        return f"{name}.{self.current.id}.{self.current.mac(_certified(name)).hex()}"
+
+    def is_certified(self, text: str) -> bool:
+        """Whether `certify` made this."""
+        name, _, rest = text.partition(".")
+        key_id, _, mac = rest.partition(".")
+        key = self.find(key_id)
+        return key is not None and hmac.compare_digest(key.mac(_certified(name)).hex(), mac)
 
     def is_genuine(self, raw: bytes) -> bool:
         """Whether these stored bytes are what one of our keys stamped."""
         length = len(raw).to_bytes(4, "little")
         if raw[:4] != length or raw[-1:] != b"\x00" or raw[_MAC_AT:-33] != _MAC:
             return False
-        if raw[_KEY_ID_AT - len(_KEY_ID) : _KEY_ID_AT] != _KEY_ID:
+        if raw[BODY_END:_KEY_ID_AT] != _KEY_ID:
             return False
         key = self.find(raw[_KEY_ID_AT : _MAC_AT - 1].decode("latin-1"))
         if key is None:
             return False
         body = (len(raw) + _MAC_AT + 1).to_bytes(4, "little") + raw[4:_MAC_AT] + b"\x00"
         return hmac.compare_digest(key.mac(body), raw[-33:-1])
+
+
+def _certified(name: str) -> bytes:
+    # No entry begins so: four bytes of text are no length of one.
+    return f"chatvault process {name}".encode()
 
 
 def is_signed(public: bytes, message: bytes, signature: bytes) -> bool:

@@ -13,6 +13,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from chatvault.actor import Door, Role
 from chatvault.audit.actions import Action, Outcome
 from chatvault.audit.keys import KeyRing
+from chatvault.audit.mark import HighWater
 from chatvault.fields import Id
 
 Entry = dict[str, Any]
@@ -27,12 +28,14 @@ class AuditEntry(Document):
         resource_id: the thing's id, as text; None where there is none yet.
         code: the stable error code of what was denied or failed.
         details: small counts, such as how many metadata keys changed.
+        newest_block: the newest block that the writing process knew of; none in entries of 0.1.
         key_id: which key made the MAC.
         mac: HMAC-SHA256 over the BSON of all that stands before it.
     """
 
     RAW: ClassVar = CodecOptions[RawBSONDocument](document_class=RawBSONDocument, tz_aware=True)
     _key_ring: ClassVar[KeyRing | None] = None
+    _high_water: ClassVar[HighWater | None] = None
 
     at: datetime
     action: Action
@@ -49,6 +52,7 @@ class AuditEntry(Document):
     request_id: str
     duration_ms: float
     details: dict[str, Any] | None = None
+    newest_block: dict[str, Any] | None = None
     key_id: str
     mac: bytes
 
@@ -62,9 +66,15 @@ class AuditEntry(Document):
         ] + [IndexModel([("at", DESCENDING), ("_id", DESCENDING)]), IndexModel("request_id")]
 
     @classmethod
-    def bind_keys(cls, keys: KeyRing) -> None:
-        """Stamp with these keys from now on, in this process."""
+    def bind_keys(cls, keys: KeyRing, high_water: HighWater | None = None) -> None:
+        """Stamp with these keys from now on, in this process.
+
+        Args:
+            keys: make the MACs.
+            high_water: knows the newest block; by default one that is noted nowhere.
+        """
         cls._key_ring = keys
+        cls._high_water = high_water or HighWater(keys)
 
     @classmethod
     def keys(cls) -> KeyRing:
@@ -76,6 +86,17 @@ class AuditEntry(Document):
         if cls._key_ring is None:
             raise RuntimeError("no audit keys are bound, so no entry can be stored")
         return cls._key_ring
+
+    @classmethod
+    def high_water(cls) -> HighWater:
+        """What knows the newest block.
+
+        Raises:
+            RuntimeError: no keys are bound.
+        """
+        if cls._high_water is None:
+            raise RuntimeError("no audit keys are bound")
+        return cls._high_water
 
     @classmethod
     async def store(
@@ -94,7 +115,8 @@ class AuditEntry(Document):
             RuntimeError: no keys are bound.
         """
         keys = cls.keys()
-        stamped = [keys.stamp(entry) for entry in entries]
+        newest = cls.high_water().document
+        stamped = [keys.stamp(entry, newest_block=newest) for entry in entries]
         await cls.get_pymongo_collection().insert_many(
             stamped, ordered=session is not None, session=session
         )

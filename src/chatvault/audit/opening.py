@@ -1,9 +1,35 @@
-"""What is checked when a process comes to an audit log."""
+"""What is checked, and looked up, when a process comes to an audit log."""
 
 from typing import Any
 
 from chatvault.audit.blocks import Block
+from chatvault.audit.gaps import is_cut
 from chatvault.audit.keys import KeyRing, KeysMissing
+from chatvault.audit.mark import HighWater
+
+
+async def open_log(keys: KeyRing, high_water: HighWater) -> None:
+    """Look up the newest block, so that this process's entries tell it.
+
+    What is noted goes before what MongoDB shows, wherever the two contradict each other.
+
+    Raises:
+        KeysMissing: the log was sealed with other keys.
+        PyMongoError: the database cannot be read.
+    """
+    await refuse_lost_keys(keys)
+    noted = high_water.read()
+    if noted is not None:
+        high_water.know(*noted)
+    try:
+        newest = await Block.find_header()
+    except ValueError:
+        return
+    key = keys.find(newest.key_id) if newest else None
+    if newest is None or key is None or not newest.is_signed_by(key.public):
+        return
+    if noted is None or not await is_cut(noted[0], newest):
+        high_water.know(await Block.find_mark(newest))
 
 
 async def refuse_lost_keys(keys: KeyRing) -> None:

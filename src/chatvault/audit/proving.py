@@ -7,7 +7,10 @@ from bson import ObjectId
 
 from chatvault.actor import Actor, Door
 from chatvault.audit.actions import Action, Outcome
+from chatvault.audit.gaps import accepted_through, count_open
 from chatvault.audit.keys import Key, new_root, prepend_key
+from chatvault.audit.models import AuditEntry
+from chatvault.audit.pins import Pins
 from chatvault.audit.proofs import Checkpoint, Proof, check_pin, find_checkpoint, make_proof
 from chatvault.audit.recorder import Recorder
 from chatvault.audit.service import entry
@@ -56,6 +59,33 @@ async def get_checkpoint(actor: Actor, recorder: Recorder) -> Checkpoint:
     details = {"block": found.height}
     await recorder.record(entry(actor, Action.AUDIT_CHECKPOINT, details=details))
     return found
+
+
+async def acknowledge(actor: Actor, recorder: Recorder) -> tuple[int, int]:
+    """Accept the gaps that are told up to the newest block; for an operator.
+
+    What is accepted is this one chain up to there. Whoever cuts it later cannot use it.
+
+    Returns:
+        How many gaps there were, and the newest block.
+
+    Raises:
+        NotFound: nothing is sealed yet.
+        NotVerified: there is more amiss than gap entries tell.
+    """
+    _require_operator(actor)
+    pins = Pins(AuditEntry.high_water().newest, None)
+    # It checks that the newest header is ours.
+    newest = (await find_checkpoint()).open()
+    why = pins.why_not(newest) or pins.why_not_the_end(newest.height)
+    if why := why or await pins.why_not_before(newest.height):
+        raise NotVerified(f"{why}; start the service first, which tells of it in the log")
+    open_gaps, unsealed = await count_open(await accepted_through())
+    if unsealed:
+        raise NotVerified("a gap entry is not sealed yet; a running service does it in seconds")
+    accepted = {"block": newest.height, "hash": newest.hash.hex(), "gaps": open_gaps}
+    await recorder.record(entry(actor, Action.AUDIT_ACKNOWLEDGE, details=accepted))
+    return open_gaps, newest.height
 
 
 async def prove_entry(

@@ -13,6 +13,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from chatvault.audit import proving
 from chatvault.audit.blocks import AWARE
 from chatvault.audit.keys import FILE_NAME, new_root
+from chatvault.audit.mark import HighWater
+from chatvault.audit.models import AuditEntry
 from chatvault.audit.proofs import Checkpoint, Proof, check_proof
 from chatvault.audit.recorder import Recorder
 from chatvault.audit.verify import Verified, find_block_since
@@ -49,18 +51,33 @@ def verify_log(
     with _progress() as progress:
         task = progress.add_task("Verifying blocks", total=None)
 
-        async def work() -> Verified:
+        async def work() -> tuple[Verified, str | None]:
             first = max(from_block, await find_block_since(begin)) if begin else from_block
-            return await proving.verify_log(
+            report = await proving.verify_log(
                 operator(),
                 Recorder(),
                 from_block=first,
                 checkpoint=pinned,
                 on_progress=lambda done, total: progress.update(task, completed=done, total=total),
             )
+            return report, _why_nothing_is_noted(AuditEntry.high_water())
 
-        found = run(work)
+        found, why = run(work)
     out.print(_describe(found, begin))
+    if why and found.newest is not None:
+        out.print(why)
+
+
+def _why_nothing_is_noted(high_water: HighWater) -> str | None:
+    """One line where nothing outside MongoDB says how far the log went; None where it does."""
+    if high_water.read() is not None:
+        return None
+    directory = high_water.path.parent if high_water.path else None
+    return (
+        f"no mark outside MongoDB was compared ({high_water.problem}; {directory}): a log that was "
+        "cut at its end looks like this one. A service that seals keeps one where "
+        "CHATVAULT_AUDIT_MARK_DIR says; or compare with --checkpoint."
+    )
 
 
 def _describe(found: Verified, since: datetime | None) -> str:
@@ -72,7 +89,15 @@ def _describe(found: Verified, since: datetime | None) -> str:
         f" ({found.first} to {found.newest.height},"
         f" sealed until {format_instant(found.newest.sealed_at)});"
         f" {found.removed} removed as announced; {found.unsealed} not sealed yet"
+        + (f"; gaps acknowledged up to block {found.accepted}" if found.accepted >= 0 else "")
     )
+
+
+@proofs.command("acknowledge")
+def acknowledge_gaps() -> None:
+    """Accept the gaps that `verify` names, once they are looked into; recorded in the log."""
+    count, block = run(lambda: proving.acknowledge(operator(), Recorder()))
+    out.print(f"acknowledged: {count} gaps, up to block {block}")
 
 
 @proofs.command("checkpoint")
@@ -129,6 +154,8 @@ def check_proof_file(
     if entry is not None:
         shown = bson.decode(entry, AWARE)
         shown["mac"] = bytes(shown.get("mac", b"")).hex()
+        if (known := shown.get("newest_block")) is not None:
+            known["hash"] = bytes(known["hash"]).hex()
         out.print(to_json(shown).decode())
     if pinned is None:
         out.print(f"signed by the public key {proof.block.public_key.hex()}, which nothing pins")

@@ -1,10 +1,11 @@
 """Follows the audit log in the order of commits and seals it into blocks."""
 
 import asyncio
+import math
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import bson
@@ -14,22 +15,25 @@ from bson.raw_bson import RawBSONDocument
 from pymongo.asynchronous.change_stream import AsyncCollectionChangeStream
 from pymongo.errors import OperationFailure
 
-from chatvault.actor import Actor, Door
-from chatvault.audit.actions import Action
+from chatvault.audit import gaps
 from chatvault.audit.blocks import MAX_LEAVES, Block, Header, Leaf, Overtaken
+from chatvault.audit.gaps import Reason
+from chatvault.audit.mark import NOTHING, Mark, claim_of
 from chatvault.audit.models import AuditEntry
 from chatvault.audit.retention import announced_through
-from chatvault.audit.service import entry
 from chatvault.audit.tree import hash_leaf
 from chatvault.audit.verify import NotVerified
 from chatvault.audit.watch import Alarm, Alert, Watch, name_entries, record_alerts
 from chatvault.database import explain
+from chatvault.fields import now
 
 SEAL_AFTER_SECONDS = 1.0
 # How long MongoDB holds the question for what is new, and how long we wait before we ask again;
 # a block may wait so long in addition, twice.
 AWAIT_MILLISECONDS = 300
 STREAM_BATCH = 500
+# An entry is sealed within seconds; one that comes so late was held back, or a clock is wrong.
+LATE = timedelta(minutes=5)
 PIPELINE = [{"$project": {"operationType": 1, "fullDocument": 1, "documentKey": 1}}]
 INSERT = "insert"
 CHANGES = {"update", "replace", "delete"}
@@ -48,6 +52,7 @@ class _Pending:
 
     began: float = field(default_factory=time.monotonic)
     leaves: list[Leaf] = field(default_factory=list)
+    claims: set[bytes] = field(default_factory=set)
     forged: list[Any] = field(default_factory=list)
     changed: list[Any] = field(default_factory=list)
     deleted: list[Any] = field(default_factory=list)
@@ -75,7 +80,10 @@ class Sealer:
         self._entries = AuditEntry.get_pymongo_collection().with_options(
             codec_options=AuditEntry.RAW
         )
+        self._high_water = AuditEntry.high_water()
         self._newest: Header | None = None
+        self._reached: datetime | None = None
+        self._told: dict[Reason, float] = {}
         self._pending = _Pending()
         self._watch = Watch()
 
@@ -102,7 +110,10 @@ class Sealer:
                 return
 
     async def _follow(self, *, is_lost: bool, until_idle: bool) -> None:
+        known = self._high_water.newest
         self._newest = await self._find_newest()
+        self._reached = self._newest.last_at if self._newest else None
+        await self._look_back(known)
         self._pending, self._watch = _Pending(), Watch()
         token = None if is_lost or self._newest is None else self._newest.resume_token
         stream = await self._open(token)
@@ -148,6 +159,25 @@ class Sealer:
             raise NotVerified("the newest block is not signed by a key of ours")
         return newest
 
+    async def _look_back(self, known: Mark) -> None:
+        """Tell if a block that was seen is gone, or if there are entries of before the first.
+
+        Raises:
+            Overtaken: another process has sealed the first block just now.
+        """
+        if await gaps.is_cut(known, self._newest):
+            since = self._high_water.noted_at
+            if not await gaps.was_told(Reason.CUT, since, of_block=known.height):
+                await gaps.tell_cut(known, self._newest)
+        elif self._newest is not None:
+            await self._high_water.note(await Block.find_mark(self._newest))
+        elif await self._entries.find_one({"newest_block.height": {"$ne": NOTHING.height}}):
+            # Entries of before any block tell that there was none.
+            if await Block.find_header() is not None:
+                raise Overtaken
+            if not await gaps.was_told_lately(Reason.BEGUN_LATE):
+                await gaps.tell(Reason.BEGUN_LATE, None)
+
     async def _read(self, stream: AsyncCollectionChangeStream[Any], *, until_idle: bool) -> None:
         while True:
             try:
@@ -184,6 +214,7 @@ class Sealer:
             self._pending.forged.append(stored["_id"])
         else:
             self._pending.alerts += self._watch.see(stored)
+            self._pending.claims.add(claim_of(bytes(stored.raw)))
         leaf = _leaf(stored)
         if leaf is not None:
             self._pending.leaves.append(leaf)
@@ -195,14 +226,51 @@ class Sealer:
         held = await Block.find_held(leaf.entry_id for leaf in pending.leaves)
         leaves = [leaf for leaf in pending.leaves if leaf.entry_id not in held]
         if leaves:
-            token = bson.decode(resume_token.raw)
-            self._newest = await Block.append(self._keys, self._newest, leaves, token)
+            await self._append(leaves, pending.claims, bson.decode(resume_token.raw))
+
+    async def _append(
+        self, leaves: list[Leaf], claims: Iterable[bytes], token: dict[str, Any] | None
+    ) -> None:
+        """Seal a block, once what is strange about its entries is told."""
+        await self._check_claims(claims)
+        await self._check_times(leaves)
+        self._newest = await Block.append(self._keys, self._newest, leaves, token)
+        self._reached = max(self._reached or self._newest.last_at, self._newest.last_at)
+        await self._high_water.note(await Block.find_mark(self._newest))
+
+    async def _check_claims(self, claims: Iterable[bytes]) -> None:
+        """Tell if an entry knows of a block beyond the newest, so that some are gone.
+
+        Raises:
+            Overtaken: another process has sealed that block.
+        """
+        told = max((Mark.parse(each) for each in claims if each), key=_height, default=NOTHING)
+        if told.height > _height(self._newest):
+            newest = await self._find_newest()
+            if _height(newest) > _height(self._newest):
+                raise Overtaken
+            if not await self._was_told(Reason.CUT):
+                await gaps.tell_cut(told, self._newest)
+
+    async def _check_times(self, leaves: list[Leaf]) -> None:
+        """Tell if an entry is sealed long after it was written, and after later ones."""
+        oldest = min(leaf.at for leaf in leaves)
+        is_late = self._reached is not None and oldest < self._reached - LATE
+        # Where a clock was set back, entries look older than those before and are not.
+        is_late = is_late and oldest < now() - LATE
+        if is_late and not await self._was_told(Reason.SEALED_LATE):
+            await gaps.tell(Reason.SEALED_LATE, self._newest, written_at=oldest)
+
+    async def _was_told(self, reason: Reason) -> bool:
+        """Whether it was told lately, by whomever; else each block would tell it again."""
+        if time.monotonic() - self._told.get(reason, -math.inf) < gaps.TOLD_FOR.total_seconds():
+            return True
+        self._told[reason] = time.monotonic()
+        return await gaps.was_told_lately(reason)
 
     async def _record_gap(self) -> None:
-        height = self._newest.height if self._newest else None
-        sealer = Actor(door=Door.BACKGROUND)
-        await AuditEntry.store([entry(sealer, Action.AUDIT_GAP, details={"after_block": height})])
-        log.warning("audit_gap", after_block=height)
+        await gaps.tell(Reason.STREAM_LOST, self._newest)
+        log.warning("audit_gap", after_block=self._newest.height if self._newest else None)
 
     async def _seal_unsealed(self, opened: Any) -> None:
         """Seal every entry that no block holds, in bounded memory.
@@ -218,12 +286,16 @@ class Sealer:
             stored = {
                 each["_id"]: each async for each in self._entries.find({"_id": {"$in": unsealed}})
             }
-            found = (_leaf(stored[each]) for each in unsealed if each in stored)
-            leaves = [leaf for leaf in found if leaf is not None]
+            ordered = [stored[each] for each in unsealed if each in stored]
+            leaves = [leaf for leaf in map(_leaf, ordered) if leaf is not None]
             if leaves:
                 is_last = len(ids) < MAX_LEAVES
                 token = bson.decode(opened.raw) if opened and is_last else None
-                self._newest = await Block.append(self._keys, self._newest, leaves, token)
+                await self._append(leaves, map(self._claim_of, ordered), token)
+
+    def _claim_of(self, stored: RawBSONDocument) -> bytes:
+        raw = bytes(stored.raw)
+        return claim_of(raw) if self._keys.is_genuine(raw) else b""
 
     async def _list_ids(self) -> AsyncIterator[list[ObjectId]]:
         client = self._entries.database.client
@@ -244,6 +316,10 @@ async def _let_more_come(stream: AsyncCollectionChangeStream[Any]) -> None:
     """Wait where all that the stream had was taken: else each entry would be a round trip."""
     if not stream._cursor._has_next():  # noqa: SLF001  # the driver tells it nowhere else
         await asyncio.sleep(AWAIT_MILLISECONDS / 1000)
+
+
+def _height(block: Header | Mark | None) -> int:
+    return block.height if block else NOTHING.height
 
 
 def _leaf(stored: RawBSONDocument) -> Leaf | None:

@@ -19,12 +19,16 @@ from chatvault.audit.blocks import (
     header_of,
     split_hashes,
 )
+from chatvault.audit.claims import BEYOND, Claims
+from chatvault.audit.gaps import accepted_through, find_open
 from chatvault.audit.keys import KeyRing
+from chatvault.audit.mark import claim_of
 from chatvault.audit.models import AuditEntry
 from chatvault.audit.outsiders import Outsiders
+from chatvault.audit.pins import Pins
 from chatvault.audit.retention import announced_through
 from chatvault.audit.tree import LEAF, root_of
-from chatvault.errors import Conflict
+from chatvault.errors import Conflict, InvalidInput
 from chatvault.fields import now
 
 GROUP = 5_000
@@ -64,6 +68,7 @@ class Verified:
         entries: how many sealed entries are there and unchanged.
         removed: how many are gone, as was announced.
         unsealed: how many genuine entries are in no block yet.
+        accepted: the block up to which an operator has acknowledged what is amiss; -1 for none.
         newest: the newest header.
     """
 
@@ -72,6 +77,7 @@ class Verified:
     entries: int = 0
     removed: int = 0
     unsealed: int = 0
+    accepted: int = -1
     newest: Header | None = None
 
 
@@ -79,7 +85,6 @@ class Verified:
 class _Group:
     """Some blocks whose entries are fetched together."""
 
-    headers: list[Header] = field(default_factory=list)
     ids: list[ObjectId] = field(default_factory=list)
     leaves: list[bytes] = field(default_factory=list)
     heights: list[int] = field(default_factory=list)
@@ -91,20 +96,33 @@ async def verify(
     checkpoint: Header | None = None,
     on_progress: Callable[[int, int], None] | None = None,
     group_size: int = GROUP,
+    pass_told: bool = False,
 ) -> Verified:
     """Verify all blocks from a height on, their entries, and that there are no others.
+
+    The newest block that this process knows of must be among them.
 
     Args:
         from_block: the first height; with a checkpoint at most the checkpoint's.
         checkpoint: a header that was kept elsewhere, which the chain must contain.
         on_progress: told how many blocks are done, and of how many.
         group_size: so many entries at a time; between groups, other tasks run.
+        pass_told: pass what gap entries tell already, acknowledged or not.
 
     Raises:
+        InvalidInput: the log has never been as long as `from_block`.
         NotVerified: names the first thing that was changed, is missing, inserted or reordered.
         PyMongoError: the database cannot be read.
     """
-    return await _Verification(from_block, checkpoint, on_progress, group_size).run()
+    if checkpoint is not None:
+        from_block = min(from_block, checkpoint.height)
+    pins = Pins(AuditEntry.high_water().newest, checkpoint)
+    accepted = await accepted_through(told=pass_told)
+    report = await _Verification(pins, from_block, accepted, on_progress, group_size).run()
+    gap = None if pass_told else await find_open(from_block, accepted)
+    if gap is not None:
+        raise NotVerified(gap.sentence, entry_id=gap.entry_id)
+    return report
 
 
 async def verify_newest() -> None:
@@ -116,7 +134,8 @@ async def verify_newest() -> None:
     """
     newest = await Block.find_header()
     if newest is not None:
-        await verify(from_block=max(0, newest.height - NEWEST_BLOCKS), group_size=500)
+        first = max(0, newest.height - NEWEST_BLOCKS)
+        await verify(from_block=first, group_size=500, pass_told=True)
 
 
 async def find_block_since(since: datetime) -> int:
@@ -136,18 +155,19 @@ async def find_block_since(since: datetime) -> int:
 class _Verification:
     def __init__(
         self,
+        pins: Pins,
         from_block: int,
-        checkpoint: Header | None,
+        accepted: int,
         on_progress: Callable[[int, int], None] | None,
         group_size: int,
     ) -> None:
         self._keys: KeyRing = AuditEntry.keys()
-        self._checkpoint = checkpoint
+        self._pins = pins
         self._on_progress = on_progress
         self._group_size = group_size
-        if checkpoint is not None:
-            from_block = min(from_block, checkpoint.height)
-        self._report = Verified(first=from_block)
+        self._report = Verified(first=from_block, accepted=accepted)
+        self._claims = Claims()
+        self._sealed = 0
         self._last_at: datetime | None = None
         self._outsiders: Outsiders | None = None
         self._announced = -1
@@ -156,10 +176,9 @@ class _Verification:
         report = self._report
         self._announced = await announced_through()
         newest = await _newest_height()
-        previous = await self._find_previous(report.first)
+        previous = await self._find_previous(report.first, newest)
         group = _Group()
         async for header, ids, leaves in self._walk(report.first, previous):
-            group.headers.append(header)
             group.ids += ids
             group.leaves += leaves
             group.heights += [header.height] * len(ids)
@@ -169,13 +188,20 @@ class _Verification:
                 if self._on_progress:
                     self._on_progress(report.blocks, newest + 1 - report.first)
         await self._check(group)
-        self._check_checkpoint_reached()
+        self._check_end(report.newest.height if report.newest else report.first - 1)
         await self._check_outsiders()
         if self._on_progress:
             self._on_progress(report.blocks, report.blocks)
         return report
 
-    async def _find_previous(self, first: int) -> bytes:
+    async def _find_previous(self, first: int, newest: int) -> bytes:
+        """The hash that the first block follows, once the chain is known to be so long."""
+        if first > newest + 1:
+            self._check_end(newest)
+            last = f"the newest is {newest}" if newest >= 0 else "nothing is sealed"
+            raise InvalidInput(f"from_block: there is no block {first} yet; {last}")
+        if why := await self._pins.why_not_before(first):
+            raise NotVerified(why)
         if first == 0:
             return BEFORE_ALL
         try:
@@ -227,15 +253,14 @@ class _Verification:
             )
         if header.previous != previous:
             raise NotVerified(f"block {height} does not follow block {height - 1}", block=height)
-        if (
-            self._checkpoint is not None
-            and height == self._checkpoint.height
-            and header.signed != self._checkpoint.signed
-        ):
-            raise NotVerified(
-                f"block {height} is not the checkpoint's: the log was rewritten", block=height
-            )
-        return header, *_check_leaves(stored, header)
+        if why := self._pins.why_not(header):
+            raise NotVerified(why, block=height)
+        ids, leaves = _check_leaves(stored, header)
+        self._sealed += len(ids)
+        if self._report.first == 0 and header.total not in {None, self._sealed}:
+            raise _changed(height)
+        self._claims.add(header)
+        return header, ids, leaves
 
     async def _check(self, group: _Group) -> None:
         """Compare the stored entries of some blocks with the leaves."""
@@ -247,6 +272,7 @@ class _Verification:
         wrong: list[tuple[int, bool]] = []
         entries = AuditEntry.get_pymongo_collection()
         there: list[bytes] = []
+        claims: dict[bytes, int] = {}
         query = {"_id": {"$in": group.ids}}
         async for batch in entries.find_raw_batches(query, batch_size=len(group.ids)):
             for raw in split(batch):
@@ -256,9 +282,15 @@ class _Verification:
                 same = hashlib.sha256(LEAF + raw).digest() == group.leaves[place]
                 if not same or not self._keys.is_genuine(raw):
                     wrong.append((place, same))
+                elif group.heights[place] > self._report.accepted:
+                    claim = claim_of(raw)
+                    claims[claim] = min(place, claims.get(claim, place))
         gone = [place for place in places.values() if group.heights[place] > self._announced]
         if wrong or gone:
             raise _first_of(group, wrong, gone)
+        if (false := await self._claims.find_false(claims, group.heights)) is not None:
+            said = f"entry {group.ids[false]} of block {group.heights[false]} {BEYOND}"
+            raise NotVerified(said, block=group.heights[false], entry_id=group.ids[false])
         self._report.entries += len(there)
         self._report.removed += len(places)
         if self._outsiders is None:
@@ -267,14 +299,9 @@ class _Verification:
         await self._outsiders.meet(there)
         await asyncio.sleep(0)
 
-    def _check_checkpoint_reached(self) -> None:
-        newest = self._report.newest
-        if self._checkpoint and (newest is None or newest.height < self._checkpoint.height):
-            height = newest.height + 1 if newest else self._report.first
-            raise NotVerified(
-                f"block {height} is missing: the checkpoint is of block {self._checkpoint.height}",
-                block=height,
-            )
+    def _check_end(self, newest: int) -> None:
+        if why := self._pins.why_not_the_end(newest):
+            raise NotVerified(why, block=newest + 1)
 
     async def _check_outsiders(self) -> None:
         """Check the MACs of what no block holds, and that it is recent."""
@@ -300,6 +327,8 @@ class _Verification:
         async for stored in entries.find({"_id": {"$in": ids}}).sort("_id"):
             if not self._keys.is_genuine(bytes(stored.raw)):
                 raise _inserted(stored["_id"], "its MAC is wrong")
+            if not await self._claims.is_true(claim_of(bytes(stored.raw)), None):
+                raise NotVerified(f"entry {stored['_id']} {BEYOND}", entry_id=stored["_id"])
             self._report.unsealed += 1
             newest = min(self._last_at, now()) if self._last_at else None
             if newest is not None and stored["at"] < newest - SEALING_DELAY:
@@ -317,11 +346,10 @@ def split(batch: bytes) -> Iterator[bytes]:
 
 
 async def _newest_height() -> int:
-    try:
-        newest = await Block.find_header()
-    except ValueError:
-        return 0
-    return newest.height if newest else -1
+    numbered = {"_id": {"$type": ["int", "long"]}}
+    blocks = Block.get_pymongo_collection()
+    newest = await blocks.find_one(numbered, {"_id": True}, sort=[("_id", -1)])
+    return int(newest["_id"]) if newest else -1
 
 
 def _check_leaves(stored: RawBSONDocument, header: Header) -> tuple[list[Any], list[bytes]]:

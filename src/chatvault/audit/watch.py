@@ -33,6 +33,7 @@ class Alarm(StrEnum):
     TAMPERED = "tampered_entry"
     DROPPED = "log_dropped"
     NOT_VERIFIED = "not_verified"
+    GAP = "gap"
 
 
 @dataclass(frozen=True, slots=True)

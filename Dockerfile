@@ -7,7 +7,8 @@ COPY src src
 RUN /opt/chatvault/bin/pip install --no-cache-dir .
 
 FROM python:3.13-slim
-RUN useradd --system --uid 10001 --create-home chatvault
+RUN useradd --system --uid 10001 --create-home chatvault \
+    && install --directory --owner=chatvault --group=chatvault --mode=700 /var/lib/chatvault
 COPY --from=build /opt/chatvault /opt/chatvault
 ENV PATH=/opt/chatvault/bin:$PATH PYTHONUNBUFFERED=1 CHATVAULT_HOST=0.0.0.0
 USER chatvault

@@ -74,8 +74,6 @@ SPEAK_MONGODB = {
     "renewing.py": "renews leases that live in MongoDB",
     "audit/blocks.py": "a document and its queries",
     "audit/caretaker.py": "waits while the database is gone",
-    "audit/gaps.py": "reads what entries tell of gaps",
-    "audit/mark.py": "the BSON that stands in entries",
     "audit/monitor.py": "waits while the database is gone",
     "audit/pending.py": "a document and its queries",
     "audit/retention.py": "our own housekeeping",

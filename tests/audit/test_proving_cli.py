@@ -9,12 +9,14 @@ import bson
 import pytest
 from pymongo.asynchronous.database import AsyncDatabase
 
+from chatvault.app import create_app
 from chatvault.audit.keys import FILE_NAME, load_key_ring
+from chatvault.audit.mark import HighWater
 from chatvault.audit.sealer import Sealer
 from chatvault.database import connect
 from chatvault.documents import bind_documents
 from chatvault.settings import Settings
-from conftest import HttpClient
+from conftest import ClientFactory, HttpClient
 from support.commanding import DATABASE, Command, Documents
 from support.factories import begin
 from support.sealing import until
@@ -113,6 +115,60 @@ class TestVerify:
         assert (refused.status, refused.line) == (2, f"chatvault: {kept} holds no checkpoint")
 
 
+class TestGaps:
+    @pytest.fixture
+    def seal(self, mongodb_url: str, tmp_path: Path) -> Any:
+        """Does what a service does that runs for a moment, and notes its mark."""
+
+        async def sealing() -> None:
+            settings = Settings(data_dir=tmp_path / "data", mongodb_database=DATABASE)
+            client = connect(mongodb_url, settings)
+            keys = load_key_ring(settings)
+            await bind_documents(client, DATABASE, keys, HighWater.of(settings, keys))
+            await Sealer().follow(until_idle=True)
+            await client.close()
+
+        return lambda: asyncio.run(sealing())
+
+    def test_fail_until_they_are_acknowledged(
+        self, sealed: Command, documents: Documents, seal: Any, tmp_path: Path
+    ) -> None:
+        assert (tmp_path / "data" / f"audit.{DATABASE}.mark").exists()
+        assert sealed("audit", "verify").out.count("\n") == 1
+        seal()
+        documents["audit_blocks"].delete_many({})
+        found = sealed("audit", "verify")
+        assert found.status == 1
+        assert "block 0 is missing: the log was sealed up to block 2, with 3 entries" in found.err
+        early = sealed("audit", "acknowledge")
+        assert (early.status, early.out) == (1, "")
+        assert "start the service first, which tells of it in the log" in early.err
+
+        seal()
+        assert sealed("audit", "verify").status == 1
+        seal()
+        done = sealed("audit", "acknowledge")
+        assert (done.status, done.out.split(",")[0]) == (0, "acknowledged: 1 gaps"), done.err
+        verified = sealed("audit", "verify")
+        assert verified.status == 0, verified.err
+        assert "; gaps acknowledged up to block " in verified.out
+        entry = documents["audit_logs"].find_one({"action": "audit.acknowledge"})
+        assert entry is not None
+        assert entry["details"].keys() == {"block", "hash", "gaps"}
+
+    def test_need_a_sealed_block(self, command: Command) -> None:
+        assert "Nothing is sealed yet" in command("audit", "acknowledge").err
+
+    def test_that_nothing_was_compared_is_said(
+        self, sealed: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        monkeypatch.setenv("CHATVAULT_AUDIT_MARK_DIR", str(tmp_path / "elsewhere"))
+        first, said = sealed("audit", "verify").out.splitlines()
+        assert first.startswith("verified: ")
+        assert said.startswith("no mark outside MongoDB was compared (nothing is noted yet; ")
+        assert str(tmp_path / "elsewhere") in said
+
+
 class TestProofs:
     def test_are_checked_without_a_database(
         self,
@@ -187,6 +243,37 @@ class TestRotateKey:
 
 
 class TestService:
+    async def test_notes_its_mark_from_the_start(
+        self, http: HttpClient, settings: Settings, database: AsyncDatabase[dict[str, Any]]
+    ) -> None:
+        note = settings.data_dir / f"audit.{settings.mongodb_database}.mark"
+
+        async def is_noted() -> bool:
+            return note.exists()
+
+        await until(is_noted)
+
+    async def test_says_at_the_start_where_it_cannot_note_it(
+        self,
+        settings: Settings,
+        mongodb_url: str,
+        aiohttp_client: ClientFactory,
+        tmp_path: Path,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        file = tmp_path / "file"
+        file.touch()
+        given = settings.model_copy(update={"audit_mark_dir": file, "mongodb_database": "tests-ro"})
+        told = ""
+
+        async def is_told() -> bool:
+            nonlocal told
+            told += capsys.readouterr().out
+            return "audit_mark_not_kept" in told
+
+        await aiohttp_client(create_app(given, mongodb_url=mongodb_url))
+        await until(is_told)
+
     async def test_seals_within_seconds(
         self, alice: HttpClient, database: AsyncDatabase[dict[str, Any]]
     ) -> None:

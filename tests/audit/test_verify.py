@@ -2,6 +2,7 @@
 
 import re
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import bson
@@ -305,6 +306,17 @@ class TestCheckpoint:
         pinned = check_pin(Checkpoint.model_validate_json(kept))
         assert await finding(checkpoint=pinned) == (
             "block 2 is not the checkpoint's: the log was rewritten"
+        )
+
+    async def test_is_not_needed_where_the_mark_is_kept(self, log: Log, tmp_path: Path) -> None:
+        note = tmp_path / "mark"
+        await log.restart(note)
+        ids = await log.write_blocks(3, 3, 3)
+        await log.entries.delete_one({"_id": ids[1][1]})
+        await rebuild(log, log.keys, from_block=1)
+        await log.restart(note)
+        assert await finding() == (
+            "block 2 is not the one that was sealed: the log was cut and sealed anew"
         )
 
     @pytest.mark.parametrize("left", [0, 1])

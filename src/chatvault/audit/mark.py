@@ -1,7 +1,6 @@
 """The high-water mark: the newest block seen, told by every entry and noted outside MongoDB."""
 
 import asyncio
-import contextlib
 import hmac
 import os
 import sys
@@ -186,10 +185,8 @@ class HighWater:
                 file.flush()
                 os.fsync(file.fileno())
             Path(draft).replace(path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                Path(draft).unlink()
-            raise
+        finally:
+            Path(draft).unlink(missing_ok=True)
         _flush_directory(path.parent)
 
 

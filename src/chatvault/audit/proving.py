@@ -7,7 +7,7 @@ from bson import ObjectId
 
 from chatvault.actor import Actor, Door
 from chatvault.audit.actions import Action, Outcome
-from chatvault.audit.gaps import accepted_through, count_open
+from chatvault.audit.gaps import accepted_through, count_open, find_newest
 from chatvault.audit.keys import Key, new_root, prepend_key
 from chatvault.audit.models import AuditEntry
 from chatvault.audit.pins import Pins
@@ -75,11 +75,13 @@ async def acknowledge(actor: Actor, recorder: Recorder) -> tuple[int, int]:
     """
     _require_operator(actor)
     pins = Pins(AuditEntry.high_water().newest, None)
+    found = await find_newest()
+    height = found.height if found else -1
+    why = pins.why_not_the_end(height) or await pins.why_not_before(height + 1)
+    if why is not None:
+        raise NotVerified(f"{why}; start the service first, which tells of it in the log")
     # It checks that the newest header is ours.
     newest = (await find_checkpoint()).open()
-    why = pins.why_not(newest) or pins.why_not_the_end(newest.height)
-    if why := why or await pins.why_not_before(newest.height):
-        raise NotVerified(f"{why}; start the service first, which tells of it in the log")
     open_gaps, unsealed = await count_open(await accepted_through())
     if unsealed:
         raise NotVerified("a gap entry is not sealed yet; a running service does it in seconds")

@@ -177,6 +177,9 @@ class Sealer:
                 raise Overtaken
             if not await gaps.was_told_lately(Reason.BEGUN_LATE):
                 await gaps.tell(Reason.BEGUN_LATE, None)
+        else:
+            # So that a place where nothing can be noted is told at the very start.
+            await self._high_water.note(NOTHING)
 
     async def _read(self, stream: AsyncCollectionChangeStream[Any], *, until_idle: bool) -> None:
         while True:

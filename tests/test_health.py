@@ -4,7 +4,9 @@ import pytest
 from aiohttp import web
 
 from chatvault import health
+from chatvault.audit import refusals
 from chatvault.audit.caretaker import Caretaker
+from chatvault.audit.refusals import RefusalCounter
 from chatvault.commands.runner import Runner as Commands
 from chatvault.conversations import sweeper
 from chatvault.database import connect
@@ -78,6 +80,7 @@ class TestBackgroundLoops:
             ("commands", Commands, "reap"),
             ("jobs_ahead", Worker, "_take"),
             ("jobs_behind", Worker, "_take"),
+            ("refusals", RefusalCounter, "keep"),
             ("replies", Runner, "reap"),
             ("sealer", Caretaker, "run"),
             ("sweeper", sweeper, "sweep"),
@@ -102,6 +105,7 @@ class TestBackgroundLoops:
             return await works(*arguments)
 
         monkeypatch.setattr(holder, step, fail_at_first)
+        monkeypatch.setattr(refusals, "KEEP_SECONDS", 0.01)
         app[health.LOOPS] = Loops(first_pause=0.01)
         browser = await aiohttp_client(app)
 

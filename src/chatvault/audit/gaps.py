@@ -206,7 +206,8 @@ async def find_newest() -> Header | None:
 async def _height_of(entry_id: ObjectId) -> int | None:
     """The block that holds an entry."""
     blocks = Block.get_pymongo_collection()
-    found = await blocks.find_one({"entry_ids": entry_id}, {"_id": True})
+    holding = {"entry_ids": entry_id, "_id": {"$type": ["int", "long"]}}
+    found = await blocks.find_one(holding, {"_id": True})
     return None if found is None else int(found["_id"])
 
 

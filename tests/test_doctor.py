@@ -56,10 +56,27 @@ class TestDoctor:
 
     def test_of_keys_that_are_none(self, command: Command, tmp_path: Path) -> None:
         (tmp_path / "data").mkdir(mode=0o700)
-        (tmp_path / "data" / "secret.key").write_text("short")
+        path = tmp_path / "data" / "secret.key"
+        path.touch(mode=0o600)
+        path.write_text("short")
         seen = command("doctor")
         assert seen.status == 1
         assert "holds no key" in told(seen.out, "secret key")
+
+    def test_of_a_data_directory_that_is_open_to_others(
+        self, command: Command, tmp_path: Path
+    ) -> None:
+        (tmp_path / "data").mkdir()
+        (tmp_path / "data").chmod(0o755)
+        seen = command("doctor")
+        assert seen.status == 1
+        assert f"run `chmod 700 {tmp_path / 'data'}`" in told(seen.out, "secret key")
+
+    def test_of_missing_audit_keys_makes_none(self, command: Command, tmp_path: Path) -> None:
+        (tmp_path / "data").mkdir(mode=0o700)
+        line = told(command("doctor").out, "audit keys")
+        assert line.startswith("warning")
+        assert not (tmp_path / "data" / "audit.keys").exists()
 
     def test_of_a_data_directory_that_is_a_file(
         self, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

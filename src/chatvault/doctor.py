@@ -15,7 +15,7 @@ import aiohttp
 import typer
 from pymongo.errors import PyMongoError
 
-from chatvault.audit.keys import load_key_ring
+from chatvault.audit.keys import FILE_NAME, load_key_ring
 from chatvault.commands.servers import Servers, ServerState
 from chatvault.database import Client, check_writable, connect
 from chatvault.embedded import find_mongod, is_served
@@ -133,6 +133,13 @@ def _look_at_keys(settings: Settings) -> Iterator[Finding]:
         yield ok("keys", "none yet; the first start makes them in the data directory")
         return
     for about, load in (("secret key", load_secret_key), ("audit keys", load_key_ring)):
+        if load is load_key_ring and settings.audit_keys is None:
+            path = settings.data_dir / FILE_NAME
+            if not path.exists():
+                # Looking must not make one: beside a sealed log, it would be the wrong one.
+                advice = "a start makes it; if the log is sealed already, put your copy back"
+                yield warning(about, f"there is no {path}: {advice}")
+                continue
         try:
             load(settings)
         except (ChatvaultError, OSError) as error:

@@ -41,6 +41,7 @@ VALUES: dict[str, Any] = {
     "door": "http",
     "duration_ms": 4.2,
     "email": "alice@example.org",
+    "failing": [],
     "failures": 0,
     "full_name": "Alice Example",
     "gpu_backend": None,

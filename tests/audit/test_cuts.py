@@ -353,7 +353,7 @@ async def told(log: Log, reason: str) -> bool:
 
 
 async def write_legacy(log: Log, *sizes: int) -> list[ObjectId]:
-    """Entries as version 0.1 stored them, in blocks as it sealed them; the last few in none."""
+    """Entries and blocks as they were stored before there were marks."""
     newest, written = None, []
     for size in sizes:
         stored = [log.keys.stamp(entry(number)) for number in range(size)]
@@ -371,7 +371,7 @@ async def write_legacy(log: Log, *sizes: int) -> list[ObjectId]:
 
 
 class TestOldLogs:
-    """Data directories of 0.1: no mark, entries that tell none, blocks that do not count."""
+    """From before there were marks: entries that tell none, blocks that do not count."""
 
     async def test_open_and_go_on_and_get_a_mark(self, log: Log, note: Path) -> None:
         await write_legacy(log, 3, 2)

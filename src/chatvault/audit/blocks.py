@@ -55,7 +55,7 @@ class Header:
         resume_token: of the change stream after the last entry; None for blocks of a scan.
         first_at: the earliest time of an entry.
         last_at: the latest.
-        total: how many entries are sealed up to and with this block; None in blocks of 0.1.
+        total: how many entries are sealed up to and with this block; None in older blocks.
     """
 
     signed: bytes
@@ -147,7 +147,7 @@ class Block(Document):
 
     @classmethod
     async def find_mark(cls, header: Header | None) -> Mark:
-        """The mark of a header; for one of 0.1 its entries are counted."""
+        """The mark of a header; for an older one, without a total, entries are counted."""
         if header is None:
             return NOTHING
         total = header.total

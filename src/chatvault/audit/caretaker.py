@@ -76,7 +76,7 @@ class Caretaker:
             self._stranger_since = None
             return False
         self._stranger_since = self._stranger_since or time.monotonic()
-        # A lease that is not renewed ends by itself: it was left by version 0.1.
+        # One that is not renewed ends by itself: it was left by an older version.
         if time.monotonic() - self._stranger_since <= LEASE_SECONDS:
             return False
         if not await gaps.was_told_lately(Reason.STRANGER):

@@ -52,7 +52,7 @@ class Claims:
             PyMongoError: the database cannot be read.
         """
         if not claim:
-            # Versions before 0.2 told nothing, and began chains of another form.
+            # From before there were marks; chains then began with another form of header.
             return block is None or not await self._begins_marked()
         mark = Mark.parse(claim)
         if mark.height < 0:

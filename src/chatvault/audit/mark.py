@@ -59,7 +59,7 @@ _LENGTH = len(_START) + len(NOTHING.encode())
 def claim_of(raw: bytes) -> bytes:
     """The mark that a genuine entry tells, as it is stored; empty where it tells none.
 
-    Versions before 0.2 told none.
+    Entries from before there were marks tell none.
     """
     claim = raw[BODY_END - _LENGTH : BODY_END]
     return claim if claim.startswith(_START) else b""

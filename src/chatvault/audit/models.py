@@ -28,7 +28,7 @@ class AuditEntry(Document):
         resource_id: the thing's id, as text; None where there is none yet.
         code: the stable error code of what was denied or failed.
         details: small counts, such as how many metadata keys changed.
-        newest_block: the newest block that the writing process knew of; none in entries of 0.1.
+        newest_block: the newest block that the writing process knew of; none in older entries.
         key_id: which key made the MAC.
         mac: HMAC-SHA256 over the BSON of all that stands before it.
     """

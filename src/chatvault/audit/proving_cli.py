@@ -95,7 +95,10 @@ def _describe(found: Verified, since: datetime | None) -> str:
 
 @proofs.command("acknowledge")
 def acknowledge_gaps() -> None:
-    """Accept the gaps that `verify` names, once they are looked into; recorded in the log."""
+    """Accept the gaps that verify names.
+
+    Do it once you know what happened. It is recorded, and holds for the log up to the newest block.
+    """
     count, block = run(lambda: proving.acknowledge(operator(), Recorder()))
     out.print(f"acknowledged: {count} gaps, up to block {block}")
 

@@ -223,6 +223,8 @@ class TestOnline:
         monkeypatch.setattr(caretaker, "PAUSE_SECONDS", 0.05)
         monkeypatch.setattr(caretaker, "LEASE_SECONDS", 1)
         monkeypatch.setattr(monitor, "LOOK_SECONDS", 0.05)
+        # A busy machine may take seconds.
+        monkeypatch.setattr(monitor, "SEALED_WITHIN", timedelta(minutes=1))
         monkeypatch.setattr(sealer, "SEAL_AFTER_SECONDS", 0.1)
 
     @asynccontextmanager
@@ -616,30 +618,26 @@ class TestMark:
         assert Mark.parse(claim_of(await log.raw(entry_id))) == Mark(2, newest.hash, 9)
         assert Mark.parse(claim_of(await log.raw(blocks[0][0]))) == NOTHING
 
-    @pytest.mark.parametrize(
-        "content",
-        [b"", b"{}", b"[]", b"\xff", b'{"height": "x"}'],
-        ids=["empty", "no mark", "a list", "no text", "no number"],
-    )
     async def test_that_is_damaged_is_none_and_told(
-        self, log: Log, blocks: list[list[ObjectId]], note: Path, content: bytes
+        self, log: Log, blocks: list[list[ObjectId]], note: Path
     ) -> None:
-        write(note, content)
-        high_water = await log.restart(note)
-        assert high_water.read() is None
-        assert high_water.problem is not None
-        assert high_water.newest.height == 2, "MongoDB is all that is left to go by"
-        await log.write_blocks(1)
-        assert high_water.read() is not None
+        for content in (b"", b"{}", b"[]", b"\xff", b'{"height": "x"}'):
+            write(note, content)
+            high_water = await log.restart(note)
+            assert high_water.read() is None, content
+            assert high_water.problem is not None
+            assert high_water.newest.height >= 2, "MongoDB is all that is left to go by"
+            await log.write_blocks(1)
+            assert high_water.read() is not None
 
-    @pytest.mark.parametrize("name", ["height", "hash", "count", "noted_at"])
     async def test_that_was_changed_is_none(
-        self, log: Log, blocks: list[list[ObjectId]], note: Path, name: str
+        self, log: Log, blocks: list[list[ObjectId]], note: Path
     ) -> None:
         told = noted(note)
         changed = {"height": 1, "hash": "00" * 32, "count": 3, "noted_at": now().isoformat()}
-        write(note, orjson.dumps(told | {name: changed[name]}))
-        assert HighWater(log.keys, note).read() is None
+        for name, value in changed.items():
+            write(note, orjson.dumps(told | {name: value}))
+            assert HighWater(log.keys, note).read() is None, name
 
     async def test_of_another_database_is_none(
         self, log: Log, blocks: list[list[ObjectId]], note: Path
@@ -669,7 +667,7 @@ class TestMark:
 
 
 SLOW = settings(
-    max_examples=25,
+    max_examples=15,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

@@ -1,10 +1,14 @@
 # The service alone, without the embedded MongoDB; docker-compose.yml brings a database.
 FROM python:3.13-slim AS build
-RUN python -m venv /opt/chatvault
+RUN python -m venv /opt/build && python -m venv /opt/chatvault
 WORKDIR /source
+COPY requirements requirements
+RUN /opt/build/bin/pip install --no-cache-dir --require-hashes -r requirements/build.txt \
+ && /opt/chatvault/bin/pip install --no-cache-dir --require-hashes -r requirements/image.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY src src
-RUN /opt/chatvault/bin/pip install --no-cache-dir .
+RUN /opt/build/bin/pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheel . \
+ && /opt/chatvault/bin/pip install --no-cache-dir --no-deps /wheel/*.whl
 
 FROM python:3.13-slim
 RUN useradd --system --uid 10001 --create-home chatvault \

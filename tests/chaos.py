@@ -166,7 +166,15 @@ class Writer:
         self.tally.own[self.own].append(name)
 
 
-async def rage(data_dir: Path, seconds: float, *, pause: float = 3.0, workers: int = 1) -> Tally:
+async def rage(
+    data_dir: Path,
+    seconds: float,
+    *,
+    pause: float = 3.0,
+    workers: int = 1,
+    kills: int = 0,
+    answers: int = 0,
+) -> Tally:
     """Let writers write and kill the service now and then; afterwards check all that is there.
 
     Args:
@@ -174,6 +182,8 @@ async def rage(data_dir: Path, seconds: float, *, pause: float = 3.0, workers: i
         seconds: for how long.
         pause: at most so long between two kills.
         workers: how many processes answer; then it is their supervisor that is killed.
+        kills: so many at least, where all is slow.
+        answers: so many good ones at least, too.
     """
     tally = Tally()
     several = ("--workers", str(workers)) if workers > 1 else ()
@@ -193,7 +203,9 @@ async def rage(data_dir: Path, seconds: float, *, pause: float = 3.0, workers: i
                     shared, own = homes[number % SHARED], homes[SHARED + number]
                     writer = Writer(service, browser, tally, shared, own)
                     group.create_task(writer.run(stopping))
-                while time.monotonic() < until:
+                while (
+                    time.monotonic() < until or tally.kills < kills or tally.seen["200"] < answers
+                ):
                     await asyncio.sleep(random.uniform(0.05, pause))
                     service.kill()
                     tally.kills += 1

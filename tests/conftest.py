@@ -1,6 +1,7 @@
 """Fixtures: one real mongod for the run, one application and one clean database a test."""
 
 import os
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,16 +10,20 @@ import pytest
 import structlog
 from aiohttp import CookieJar, web
 from aiohttp.test_utils import TestClient, TestServer
+from pymongo import MongoClient
+from pymongo.database import Database
 
-from chatvault.accounts import service as accounts
-from chatvault.accounts.passwords import PasswordHasher
-from chatvault.actor import Actor, Door, Role
+from chatvault.accounts.models import User
+from chatvault.actor import Role
 from chatvault.app import create_app
 from chatvault.embedded import embedded_mongodb
 from chatvault.health import CLIENT
 from chatvault.settings import Settings
 from chatvault.web import SETTINGS
-from support.factories import PASSWORD, account
+from support.databases import BindOnce, empty
+from support.factories import settings_for
+from support.memory import disk, use_memory
+from support.signing_in import insert_user, open_session
 from support.twin import Twin
 
 pytest_plugins = ["support.commanding"]
@@ -36,11 +41,35 @@ structlog.configure(
 )
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="run the tests marked `long` too")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    use_memory()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.option.long:
+        return
+    long = [item for item in items if item.get_closest_marker("long")]
+    items[:] = [item for item in items if item not in long]
+    config.hook.pytest_deselected(items=long)
+
+
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith(("CHATVAULT_", "OPENAI_")):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def bind_once() -> Iterator[None]:
+    """Bind the documents to a database in full once in each process of the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("chatvault.documents.init_beanie", BindOnce())
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -49,9 +78,16 @@ def mongodb_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="session")
+def mongodb(mongodb_url: str) -> Iterator[MongoClient[dict[str, Any]]]:
+    """The tests' own connection."""
+    with MongoClient[dict[str, Any]](mongodb_url, tz_aware=True) as client:
+        yield client
+
+
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return Settings(data_dir=tmp_path, bcrypt_rounds=4, mongodb_database="tests")
+    return settings_for(tmp_path)
 
 
 @pytest.fixture
@@ -60,17 +96,31 @@ async def app(settings: Settings, mongodb_url: str) -> web.Application:
 
 
 @pytest.fixture
-async def http(app: web.Application, aiohttp_client: ClientFactory) -> HttpClient:
-    """A browser that nobody has signed in with, on a clean database."""
+def on_disk() -> Iterator[Path]:
+    """A directory like `tmp_path` whose files are flushed to a disk: durability is tried there."""
+    with tempfile.TemporaryDirectory(dir=disk(), prefix="chatvault-tests-") as place:
+        yield Path(place)
+
+
+@pytest.fixture
+def clean_database(
+    mongodb: MongoClient[dict[str, Any]], settings: Settings
+) -> Database[dict[str, Any]]:
+    """The application's database, empty."""
+    database = mongodb[settings.mongodb_database]
+    empty(database)
+    return database
+
+
+@pytest.fixture
+async def http(
+    app: web.Application,
     # Before the application starts: its sealer would see an attack on the audit log.
-    await _empty(app)
+    clean_database: Database[dict[str, Any]],
+    aiohttp_client: ClientFactory,
+) -> HttpClient:
+    """A browser that nobody has signed in with, on a clean database."""
     return await aiohttp_client(app, cookie_jar=CookieJar(unsafe=True))
-
-
-async def _empty(app: web.Application) -> None:
-    database = app[CLIENT][app_settings(app).mongodb_database]
-    for name in await database.list_collection_names():
-        await database[name].delete_many({})
 
 
 def app_settings(app: web.Application) -> Settings:
@@ -83,28 +133,28 @@ def database(app: web.Application, http: HttpClient) -> Any:
     return app[CLIENT][app_settings(app).mongodb_database]
 
 
+async def _give_session(browser: HttpClient, user: User, settings: Settings) -> None:
+    cookies = {"session_id": await open_session(user, settings.session_lifetime)}
+    browser.session.cookie_jar.update_cookies(cookies, browser.make_url("/"))
+
+
 @pytest.fixture
-async def sign_in(
-    app: web.Application, http: HttpClient, settings: Settings
-) -> AsyncIterator[SignIn]:
-    """Makes a user and gives a browser that is signed in as them."""
+async def sign_in(http: HttpClient, settings: Settings) -> AsyncIterator[SignIn]:
+    """Makes a user and gives a browser that is signed in as them.
+
+    User and session are put into the database; tests/sessions signs in as people do.
+    """
     browsers: list[HttpClient] = []
-    hasher = PasswordHasher(settings.bcrypt_rounds)
 
     async def sign_in(username: str = "alice", *, role: Role = Role.USER) -> HttpClient:
-        await accounts.create(
-            Actor(door=Door.CLI), hasher, **account(username), password=PASSWORD, role=role
-        )
+        user = await insert_user(username, role)
         server: Any = http.server
         browser: HttpClient = TestClient(server, cookie_jar=CookieJar(unsafe=True))
         browsers.append(browser)
-        credentials = {"username": username, "password": PASSWORD}
-        answer = await browser.post("/auth/login", json=credentials)
-        assert answer.status == 200, await answer.text()
+        await _give_session(browser, user, settings)
         return browser
 
     yield sign_in
-    hasher.close()
     for browser in browsers:
         await browser.session.close()
 
@@ -127,8 +177,9 @@ async def elsewhere(
     app = create_app(settings, mongodb_url=mongodb_url)
     browser: HttpClient = TestClient(TestServer(app), cookie_jar=CookieJar(unsafe=True))
     await browser.start_server()
-    credentials = {"username": "alice", "password": PASSWORD}
-    assert (await browser.post("/auth/login", json=credentials)).status == 200
+    user = await User.find_one({"username": "alice"})
+    assert user is not None
+    await _give_session(browser, user, settings)
     yield browser
     await browser.close()
 

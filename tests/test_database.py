@@ -213,7 +213,8 @@ class TestExplain:
 
 
 class TestConnect:
-    async def test_writes_durably_and_gives_up_in_time(self, settings: Settings) -> None:
+    async def test_writes_durably_and_gives_up_in_time(self, tmp_path: Path) -> None:
+        settings = Settings(data_dir=tmp_path)
         async with connect("mongodb://%2Ftmp%2Fno-such-mongod.sock", settings) as client:
             assert client.write_concern.document == {"w": "majority", "j": True}
             assert client.read_concern.level == "majority"

@@ -71,7 +71,7 @@ def gone(process: psutil.Process) -> bool:
         return True
 
 
-def eventually(check: Callable[[], bool], seconds: float = 10) -> None:
+def eventually(check: Callable[[], bool], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not check():
         assert time.monotonic() < deadline
@@ -157,17 +157,20 @@ def test_second_start_is_quick_and_a_server_is_refused_beside_another(data_dir: 
         write(url, "a")
     began = time.monotonic()
     with embedded_mongodb(data_dir, exclusive=True) as url:
-        assert time.monotonic() - began < 2  # 0.3 s on a quiet machine
+        # 0.3 s on a quiet machine; who waits for an election waits for 10 s.
+        assert time.monotonic() - began < 8
         with pytest.raises(DataInUse, match=rf"\(pid {os.getpid()}\) already serves"):
             embedded_mongodb(data_dir, exclusive=True).__enter__()
         began = time.monotonic()
         with embedded_mongodb(data_dir) as tool:
             assert names(tool) == {"a"}
-        assert time.monotonic() - began < 1, "a tool that leaves others behind need not wait"
+        # It would wait for 15 s.
+        assert time.monotonic() - began < 10, "a tool that leaves others behind need not wait"
         assert names(url) == {"a"}
 
 
-def test_what_was_acknowledged_survives_the_death_of_mongod(data_dir: Path) -> None:
+def test_what_was_acknowledged_survives_the_death_of_mongod(on_disk: Path) -> None:
+    data_dir = on_disk / "data"
     with embedded_mongodb(data_dir) as url, connected(url) as client:
         things = client["test"].get_collection(
             "things", write_concern=WriteConcern(w="majority", j=True)

@@ -16,7 +16,7 @@ from chatvault.replies.routes import DESK
 from chatvault.settings import Provider, Settings
 from conftest import HttpClient
 from support.answers import problem
-from support.factories import begin, message
+from support.factories import begin, message, settings_for
 from support.talking import ask, path_of, said, settled, until
 from support.twin import Act, Twin
 
@@ -60,14 +60,7 @@ each = pytest.mark.parametrize("path", BODIES)
 @pytest.fixture
 def settings(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, twin: Twin) -> Settings:
     provider = Provider(base_url=twin.url, api_key=SecretStr("sk"), model="gpt-twin")
-    return Settings(
-        data_dir=tmp_path,
-        bcrypt_rounds=4,
-        mongodb_database="tests",
-        providers={"twin": provider},
-        provider_timeout=5.0,
-        replies_per_minute=1000,
-    )
+    return settings_for(tmp_path, providers={"twin": provider}, replies_per_minute=1000)
 
 
 @dataclass(frozen=True)

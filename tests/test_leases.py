@@ -37,7 +37,7 @@ class TestHold:
         assert await leases.take("job", holder="the dead", seconds=1)
         began = time.monotonic()
         async with leases.hold("job"):
-            assert 0.5 < time.monotonic() - began < 5
+            assert time.monotonic() - began > 0.5
 
     async def test_ends_the_work_once_another_process_has_it(self, database: Any) -> None:
         others = {"holder": "another", "until": datetime.now(UTC) + timedelta(seconds=1.5)}

@@ -9,7 +9,7 @@ from chatvault.actor import Role
 from chatvault.app import ROUTES
 from chatvault.settings import Environment, Settings
 from conftest import HttpClient, SignIn
-from support.factories import PASSWORD
+from support.factories import PASSWORD, settings_for
 
 OURS = "https://chat.example.org"
 FOREIGN = ("https://evil.example", "null", "http://[", "", "https://chat.example.org.evil.example")
@@ -21,10 +21,6 @@ CHANGES = [
 ]
 
 
-def settings_with(tmp_path: Path, **changes: Any) -> Settings:
-    return Settings(data_dir=tmp_path, bcrypt_rounds=4, mongodb_database="tests", **changes)
-
-
 def own_origin(browser: HttpClient) -> str:
     return str(browser.make_url("")).rstrip("/")
 
@@ -32,7 +28,7 @@ def own_origin(browser: HttpClient) -> str:
 class TestOrigins:
     @pytest.fixture
     def settings(self, tmp_path: Path) -> Settings:
-        return settings_with(tmp_path, allowed_origins=OURS)
+        return settings_for(tmp_path, allowed_origins=OURS)
 
     def test_have_much_to_refuse(self) -> None:
         assert len(CHANGES) > 15
@@ -132,7 +128,7 @@ class TestDefaultOrigins:
 class TestProductionOrigins:
     @pytest.fixture
     def settings(self, tmp_path: Path) -> Settings:
-        return settings_with(tmp_path, env=Environment.PRODUCTION)
+        return settings_for(tmp_path, env=Environment.PRODUCTION)
 
     async def test_are_none_that_nobody_configured(self, http: HttpClient) -> None:
         answer = await http.get("/health", headers={"Origin": "http://localhost:5173"})
@@ -149,7 +145,7 @@ async def who_signed_in(http: HttpClient, database: Any, *forwarded: tuple[str, 
 class TestTrustedProxies:
     @pytest.fixture
     def settings(self, tmp_path: Path) -> Settings:
-        return settings_with(tmp_path, trusted_proxies="127.0.0.1, 10.0.0.0/8")
+        return settings_for(tmp_path, trusted_proxies="127.0.0.1, 10.0.0.0/8")
 
     async def test_say_that_tls_is_used(self, http: HttpClient, sign_in: SignIn) -> None:
         await sign_in("alice")

@@ -25,7 +25,7 @@ from chatvault.settings import Provider, Settings
 from chatvault.web import RECORDER
 from conftest import HttpClient, SignIn
 from support.exports import SETTINGS, exported
-from support.factories import PASSWORD, account, begin, message
+from support.factories import PASSWORD, account, begin, message, settings_for
 from support.talking import settled
 from support.twin import Twin
 from support.watching import Watch, listen
@@ -57,13 +57,7 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
 @pytest.fixture
 def settings(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, twin: Twin) -> Settings:
     provider = Provider(base_url=twin.url, api_key=SecretStr("sk"), model="gpt-twin")
-    return Settings(
-        data_dir=tmp_path,
-        bcrypt_rounds=4,
-        mongodb_database="tests",
-        providers={"twin": provider},
-        replies_per_minute=10_000,
-    )
+    return settings_for(tmp_path, providers={"twin": provider}, replies_per_minute=10_000)
 
 
 class TestOperations:

@@ -14,6 +14,8 @@ from support.talking import EVENT_STREAM, events_of, next_event, until
 from support.tooling import Notes, commands_of
 from support.twin import Act, Twin
 
+pytestmark = pytest.mark.xdist_group("service")
+
 TOOLSERVER = Path(__file__).parent.parent / "support" / "toolserver.py"
 
 
@@ -88,7 +90,6 @@ async def ended(service: Service, browser: aiohttp.ClientSession, path: str) -> 
 
 
 class TestKilled:
-    @pytest.mark.timeout(120)
     async def test_in_the_middle_of_a_command_it_never_runs_again(
         self, tmp_path: Path, twin: Twin, notes: Notes
     ) -> None:
@@ -115,7 +116,6 @@ class TestKilled:
                 assert again.status == 200
                 assert notes.lines == ["sleep once"]
 
-    @pytest.mark.timeout(120)
     async def test_with_a_command_pending_it_can_be_approved_after(
         self, tmp_path: Path, twin: Twin, notes: Notes
     ) -> None:
@@ -136,7 +136,6 @@ class TestKilled:
 
 
 class TestStopped:
-    @pytest.mark.timeout(60)
     async def test_ends_its_commands_and_whoever_waits_for_a_word(
         self, tmp_path: Path, twin: Twin, notes: Notes
     ) -> None:
@@ -170,7 +169,6 @@ class TestStopped:
 
 
 class TestTwoProcesses:
-    @pytest.mark.timeout(120)
     async def test_run_what_both_are_asked_for_once(
         self, tmp_path: Path, twin: Twin, notes: Notes
     ) -> None:

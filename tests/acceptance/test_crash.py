@@ -1,10 +1,6 @@
-"""`kill -9` under load: what was acknowledged is there, once, with its audit entry.
-
-ACCEPTANCE_ROUNDS (1) and ACCEPTANCE_SECONDS (1.5, before and after each kill) make it longer.
-"""
+"""`kill -9` under load: what was acknowledged is there, once, with its audit entry."""
 
 import asyncio
-import os
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -15,12 +11,13 @@ import pytest
 from pymongo import MongoClient
 
 from chatvault.embedded import embedded_mongodb
-from support.appending import Appender, everything
+from support.appending import Appender, everything, until_acknowledged
 from support.running import Service, ask, mongod_of, processes_of
 
-ROUNDS = int(os.environ.get("ACCEPTANCE_ROUNDS", "1"))
-SECONDS = float(os.environ.get("ACCEPTANCE_SECONDS", "1.5"))
+pytestmark = pytest.mark.xdist_group("crashes")
+
 APPENDERS = 16
+MESSAGES = 200  # acknowledged before each kill, and after
 CONVERSATIONS = 5
 
 
@@ -60,12 +57,13 @@ def kill_mongod(service: Service) -> None:
 
 
 class TestCrash:
-    @pytest.mark.timeout(60 + ROUNDS * (60 + 2 * SECONDS))
+    @pytest.mark.timeout(1200)
+    @pytest.mark.parametrize("rounds", [1, pytest.param(10, marks=pytest.mark.long)])
     @pytest.mark.parametrize("crash", [kill_service, kill_mongod])
     async def test_loses_nothing_that_was_acknowledged(
-        self, tmp_path: Path, crash: Callable[[Service], None]
+        self, on_disk: Path, crash: Callable[[Service], None], rounds: int
     ) -> None:
-        data_dir = tmp_path / "data"
+        data_dir = on_disk / "data"
         with Service(data_dir, log_level="warning") as service:
             async with service.browser() as browser:
                 await service.sign_in(browser)
@@ -78,7 +76,7 @@ class TestCrash:
                     for number in range(APPENDERS)
                 ]
                 sent: dict[str, set[str]] = {home: set() for home in homes}
-                for _ in range(ROUNDS):
+                for _ in range(rounds):
                     await self._load(service, appenders, crash)
                     for each in appenders:
                         sent[each.home].update(each.acknowledged)
@@ -94,9 +92,7 @@ class TestCrash:
         async with asyncio.TaskGroup() as group:
             for each in appenders:
                 group.create_task(each.run(stopping))
-            await asyncio.sleep(SECONDS)
-            before = sum(len(each.acknowledged) for each in appenders)
+            await until_acknowledged(appenders, MESSAGES)
             await asyncio.to_thread(crash, service)
-            await asyncio.sleep(SECONDS)
+            await until_acknowledged(appenders, MESSAGES)
             stopping.set()
-        assert 0 < before < sum(len(each.acknowledged) for each in appenders)

@@ -4,6 +4,7 @@ import asyncio
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,12 @@ from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
 from chatvault.embedded import find_mongod
-from support.appending import Appender, everything
+from support.appending import Appender, everything, until_acknowledged
 from support.running import Service, ask, until
 
-SECONDS = 2.0
+pytestmark = pytest.mark.xdist_group("crashes")
+
+MESSAGES = 100  # acknowledged before the primary goes, and after
 
 
 class ReplicaSet:
@@ -27,16 +30,31 @@ class ReplicaSet:
         self.processes = {port: self._start(folder, port) for port in self.ports}
         hosts = ",".join(f"127.0.0.1:{port}" for port in self.ports)
         self.url = f"mongodb://{hosts}/?replicaSet=three"
+
+    def initiate(self) -> None:
+        """Make them one set, and wait for its primary."""
         members = [
             {"_id": place, "host": f"127.0.0.1:{port}"} for place, port in enumerate(self.ports)
         ]
         quick = {"electionTimeoutMillis": 1000, "heartbeatIntervalMillis": 300}
         config = {"_id": "three", "members": members, "settings": quick}
-        with MongoClient[dict[str, Any]](
-            "127.0.0.1", self.ports[0], directConnection=True
-        ) as client:
+        for port in self.ports:
+            until(partial(self._answers, port))
+        with self._alone(self.ports[0]) as client:
             client.admin.command("replSetInitiate", config)
         until(self.primary)
+
+    @staticmethod
+    def _alone(port: int) -> MongoClient[dict[str, Any]]:
+        return MongoClient("127.0.0.1", port, directConnection=True, serverSelectionTimeoutMS=1000)
+
+    def _answers(self, port: int) -> bool:
+        try:
+            with self._alone(port) as client:
+                client.admin.command("ping")
+        except PyMongoError:
+            return False
+        return True
 
     @staticmethod
     def _start(folder: Path, port: int) -> subprocess.Popen[bytes]:
@@ -81,10 +99,13 @@ class ReplicaSet:
 
 
 @pytest.fixture
-def replica_set(tmp_path: Path) -> Iterator[ReplicaSet]:
-    nodes = ReplicaSet(tmp_path)
-    yield nodes
-    nodes.stop()
+def replica_set(on_disk: Path) -> Iterator[ReplicaSet]:
+    nodes = ReplicaSet(on_disk)
+    try:
+        nodes.initiate()
+        yield nodes
+    finally:
+        nodes.stop()
 
 
 class TestFailover:
@@ -111,10 +132,9 @@ class TestFailover:
         async with asyncio.TaskGroup() as group:
             for each in appenders:
                 group.create_task(each.run(stopping))
-            await asyncio.sleep(SECONDS)
+            before = await until_acknowledged(appenders, MESSAGES)
             await asyncio.to_thread(replica_set.kill_primary)
-            before = sum(len(each.acknowledged) for each in appenders)
             await asyncio.to_thread(until, replica_set.primary)
-            await asyncio.sleep(SECONDS)
+            await until_acknowledged(appenders, MESSAGES)
             stopping.set()
         return before

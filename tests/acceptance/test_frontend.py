@@ -9,8 +9,11 @@ import asyncio
 from typing import Any
 
 import aiohttp
+import pytest
 
 from support.running import PASSWORD, Service, ask
+
+pytestmark = pytest.mark.xdist_group("service")
 
 ORIGIN = "http://localhost:4174"
 METRICS = {

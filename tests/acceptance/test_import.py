@@ -14,6 +14,8 @@ import pytest
 from support.exports import SETTINGS, as_stored, exported, shown
 from support.running import PASSWORD, Service, ask, chatvault, environment, processes_of, script
 
+pytestmark = pytest.mark.xdist_group("service")
+
 MIGRATE = "migrate_localStorage_to_mongodb.py"
 
 

@@ -8,6 +8,8 @@ import pytest
 
 from support.running import Service, ask
 
+pytestmark = pytest.mark.xdist_group("service")
+
 HOST = b"Host: x\r\n"
 LOGIN = b"POST /auth/login HTTP/1.1\r\n" + HOST
 JSON = b"Content-Type: application/json\r\n"

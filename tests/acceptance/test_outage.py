@@ -12,6 +12,8 @@ import pytest
 
 from support.running import Service, ask, mongod_of
 
+pytestmark = pytest.mark.xdist_group("crashes")
+
 LIMIT = 6.5  # the default time limit of 5 s, and a slow machine
 
 

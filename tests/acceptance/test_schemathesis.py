@@ -1,10 +1,6 @@
-"""schemathesis against the running service: no 500, nothing that openapi.json does not tell.
-
-ACCEPTANCE_SCHEMATHESIS_SECONDS (24, in two runs) makes it longer.
-"""
+"""schemathesis against the running service: no 500, nothing that openapi.json does not tell."""
 
 import asyncio
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +10,8 @@ import pytest
 from support.factories import message
 from support.running import PASSWORD, Service, ask, chatvault
 
-SECONDS = int(os.environ.get("ACCEPTANCE_SCHEMATHESIS_SECONDS", "24"))
+pytestmark = pytest.mark.xdist_group("service")
+
 CHECKS = (
     "not_a_server_error",
     "status_code_conformance",
@@ -41,12 +38,13 @@ message_id = "known"
 
 
 class TestSchemathesis:
-    @pytest.mark.timeout(SECONDS + 100)
+    @pytest.mark.timeout(600)
+    @pytest.mark.parametrize("seconds", [8, pytest.param(120, marks=pytest.mark.long)])
     @pytest.mark.parametrize("is_there", [True, False], ids=["there", "not there"])
     async def test_finds_nothing_that_is_not_documented(
-        self, service: Service, tmp_path: Path, *, is_there: bool
+        self, service: Service, tmp_path: Path, *, is_there: bool, seconds: int
     ) -> None:
-        username = f"fuzzer-{is_there}"
+        username = f"fuzzer-{is_there}-{seconds}"
         async with service.browser() as browser:
             await service.sign_in(browser, username)
             made = chatvault(service.data_dir, "users", "set-role", username, "admin")
@@ -67,7 +65,7 @@ class TestSchemathesis:
             subprocess.run,
             [
                 *(str(SCHEMATHESIS), "run", f"{service.url}/openapi.json"),
-                *("--checks", ",".join(CHECKS), "--max-time", str(SECONDS // 2), *options),
+                *("--checks", ",".join(CHECKS), "--max-time", str(seconds), *options),
                 *(
                     "--header",
                     f"Cookie: session_id={cookie}",

@@ -11,7 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from support.running import Service, ask, chatvault, environment, processes_of
+from chatvault.server import DRAIN_SECONDS
+from support.running import (
+    Service,
+    ask,
+    chatvault,
+    environment,
+    processes_of,
+    seconds_of_a_command,
+)
+
+pytestmark = pytest.mark.xdist_group("service")
 
 
 @pytest.fixture
@@ -36,17 +46,21 @@ class TestStart:
             async with service.browser() as browser:
                 await service.sign_in(browser)
                 _, begun = await ask(browser, "POST", f"{service.url}/conversations", {})
-                assert service.stop() == 0
 
-                began = time.monotonic()
-                service.start()
-                answer, _ = await ask(browser, "GET", f"{service.url}/health")
-                assert answer.status == 200
-                assert time.monotonic() - began < 3
+                times = [self._times_to_start_again(service) for _ in range(2)]
+                assert min(times) < 6
 
                 path = f"{service.url}/conversations/{begun['id']}"
                 answer, found = await ask(browser, "GET", path)
                 assert (answer.status, found) == (200, begun)
+
+    @staticmethod
+    def _times_to_start_again(service: Service) -> float:
+        """How many times as long as a command; waiting for an election would be ten seconds."""
+        assert service.stop() == 0
+        began = time.monotonic()
+        service.start()
+        return (time.monotonic() - began) / seconds_of_a_command(service.data_dir)
 
     def test_says_it_in_a_log_line_where_logs_are_json(self, data_dir: Path) -> None:
         command = [sys.executable, "-m", "chatvault", "serve", "--port", "0"]
@@ -108,13 +122,13 @@ class TestStop:
             await asyncio.sleep(0.3)
             assert service.process.poll() is None
             writer.write(body[5:])
-            answer = await asyncio.wait_for(reader.read(), 5)
+            answer = await asyncio.wait_for(reader.read(), DRAIN_SECONDS)
             writer.close()
             await writer.wait_closed()
 
             assert answer.startswith(b"HTTP/1.1 201 ")
             assert b'"under way"' in answer
-            assert await asyncio.to_thread(service.process.wait, 15) == 0
+            assert await asyncio.to_thread(service.process.wait, 60) == 0
             assert processes_of(data_dir) == []
 
     async def test_idle_connections_hold_nothing_up(self, data_dir: Path) -> None:
@@ -125,5 +139,6 @@ class TestStop:
                 with socket.create_connection((host, int(port))):
                     began = time.monotonic()
                     assert await asyncio.to_thread(service.stop) == 0
-                    assert time.monotonic() - began < 5
+                    # Requests under way would be waited for.
+                    assert time.monotonic() - began < DRAIN_SECONDS
             assert processes_of(data_dir) == []

@@ -8,7 +8,7 @@ from aiohttp import web
 from chatvault.accounts.routes import HASHER
 from chatvault.settings import Registration, Settings
 from conftest import HttpClient, SignIn
-from support.factories import PASSWORD, account
+from support.factories import PASSWORD, account, settings_for
 
 
 def wish(username: str = "bob", **changes: Any) -> dict[str, Any]:
@@ -170,12 +170,7 @@ class TestPasswordsOfAllLengths:
 class TestClosedRegistration:
     @pytest.fixture
     def settings(self, tmp_path: Path) -> Settings:
-        return Settings(
-            data_dir=tmp_path,
-            bcrypt_rounds=4,
-            mongodb_database="tests",
-            registration=Registration.CLOSED,
-        )
+        return settings_for(tmp_path, registration=Registration.CLOSED)
 
     async def test_refuses_everybody_and_hashes_nothing(
         self, app: web.Application, http: HttpClient, database: Any, monkeypatch: pytest.MonkeyPatch

@@ -14,7 +14,7 @@ from chatvault.counters import CounterStorage
 from chatvault.errors import Throttled
 from chatvault.settings import Settings
 from conftest import HttpClient
-from support.factories import PASSWORD, account
+from support.factories import PASSWORD, account, settings_for
 
 
 async def guess(
@@ -30,12 +30,7 @@ async def guess(
 class TestLogins:
     @pytest.fixture
     def settings(self, tmp_path: Path) -> Settings:
-        return Settings(
-            data_dir=tmp_path,
-            bcrypt_rounds=4,
-            mongodb_database="tests",
-            trusted_proxies="127.0.0.1",
-        )
+        return settings_for(tmp_path, trusted_proxies="127.0.0.1")
 
     async def test_are_throttled_per_account_and_address(
         self, alice: HttpClient, http: HttpClient

@@ -1,9 +1,15 @@
 """Fixtures: an audit log without a service around it."""
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
+from aiohttp import CookieJar
+from aiohttp.test_utils import TestClient
 
+from chatvault.accounts import service as accounts
+from chatvault.accounts.passwords import PasswordHasher
+from chatvault.actor import Actor, Door, Role
 from chatvault.audit import sealer
 from chatvault.audit.blocks import Block
 from chatvault.audit.keys import KeyRing, load_key_ring
@@ -12,6 +18,8 @@ from chatvault.database import connect
 from chatvault.documents import bind_documents
 from chatvault.leases import Lease
 from chatvault.settings import Settings
+from conftest import HttpClient, SignIn
+from support.factories import PASSWORD, account
 from support.sealing import Log
 
 
@@ -32,3 +40,26 @@ async def log(
     await bind_documents(client, "tests-seal", keys)
     yield Log(client["tests-seal"], keys)
     await client.close()
+
+
+@pytest.fixture
+async def sign_in(http: HttpClient, settings: Settings) -> AsyncIterator[SignIn]:
+    """Makes a user and signs in, both as people do: the log has their entries."""
+    browsers: list[HttpClient] = []
+    hasher = PasswordHasher(settings.bcrypt_rounds)
+
+    async def sign_in(username: str = "alice", *, role: Role = Role.USER) -> HttpClient:
+        operator, new = Actor(door=Door.CLI), account(username)
+        await accounts.create(operator, hasher, **new, password=PASSWORD, role=role)
+        server: Any = http.server
+        browser: HttpClient = TestClient(server, cookie_jar=CookieJar(unsafe=True))
+        browsers.append(browser)
+        credentials = {"username": username, "password": PASSWORD}
+        answer = await browser.post("/auth/login", json=credentials)
+        assert answer.status == 200, await answer.text()
+        return browser
+
+    yield sign_in
+    hasher.close()
+    for browser in browsers:
+        await browser.session.close()

@@ -16,9 +16,9 @@ from chatvault.audit.sealer import Sealer
 from chatvault.database import connect
 from chatvault.documents import bind_documents
 from chatvault.settings import Settings
-from conftest import ClientFactory, HttpClient
+from conftest import HttpClient
 from support.commanding import DATABASE, Command, Documents
-from support.factories import begin
+from support.factories import begin, settings_for
 from support.sealing import until
 
 
@@ -27,7 +27,7 @@ def seal(mongodb_url: str, tmp_path: Path) -> Any:
     """Does what a service does that runs for a moment."""
 
     async def sealing() -> None:
-        settings = Settings(data_dir=tmp_path / "data")
+        settings = settings_for(tmp_path / "data")
         client = connect(mongodb_url, settings)
         await bind_documents(client, DATABASE, load_key_ring(settings))
         await Sealer().follow(until_idle=True)

@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from chatvault.actor import Actor, Door, Role
 from chatvault.commands import permissions
 from chatvault.settings import McpServer, McpTool, Provider, Settings
+from support.factories import settings_for
 from support.tooling import Notes, free_port, settled_tools
 from support.twin import Twin
 
@@ -46,16 +47,12 @@ def mcp_servers(toolserver: tuple[str, Path]) -> dict[str, McpServer]:
 @pytest.fixture
 def settings(tmp_path: Path, twin: Twin, mcp_servers: dict[str, McpServer]) -> Settings:
     provider = Provider(base_url=twin.url, api_key=SecretStr("sk-none"), model="gpt-twin")
-    return Settings(
-        data_dir=tmp_path,
-        bcrypt_rounds=4,
-        mongodb_database="tests",
+    return settings_for(
+        tmp_path,
         providers={"twin": provider},
-        provider_timeout=2.0,
         replies_per_minute=1000,
         commands_per_minute=1000,
         mcp_servers=mcp_servers,
-        mcp_timeout=5.0,
     )
 
 

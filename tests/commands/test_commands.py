@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from chatvault.app import SERVERS
 from conftest import HttpClient
 from support.answers import found, problem
 from support.factories import PASSWORD, begin, message
@@ -334,9 +335,11 @@ class TestApproving:
         assert ran["result"] == "é" * (32 * 1024)
 
     async def test_gives_up_a_tool_that_takes_too_long(
-        self, alice: HttpClient, twin: Twin, tools: Grant, http: Any
+        self, alice: HttpClient, twin: Twin, tools: Grant, app: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         await tools("lab__sleep")
+        for server in app[SERVERS]:
+            monkeypatch.setattr(server, "_timeout", 0.3)
         conversation, [command] = await propose(alice, twin, ("lab__sleep", '{"seconds": 30}'))
 
         ran = await (await alice.post(path_to(conversation, command, "approve"))).json()

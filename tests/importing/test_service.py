@@ -44,7 +44,8 @@ async def stored(http: HttpClient) -> list[dict[str, Any]]:
 
 
 async def counts(database: Any) -> dict[str, int]:
-    names = sorted(await database.list_collection_names())
+    # The service itself seals what is written, whenever it comes to it.
+    names = sorted({*await database.list_collection_names()} - {"audit_blocks"})
     return {name: await database[name].count_documents({}) for name in names}
 
 

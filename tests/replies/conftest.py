@@ -6,6 +6,7 @@ import pytest
 from pydantic import SecretStr
 
 from chatvault.settings import Provider, Settings
+from support.factories import settings_for
 from support.twin import Twin
 
 KEY = "sk-the-providers-secret-key"
@@ -14,11 +15,4 @@ KEY = "sk-the-providers-secret-key"
 @pytest.fixture
 def settings(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, twin: Twin) -> Settings:
     provider = Provider(base_url=twin.url, api_key=SecretStr(KEY), model="gpt-twin")
-    return Settings(
-        data_dir=tmp_path,
-        bcrypt_rounds=4,
-        mongodb_database="tests",
-        providers={"twin": provider},
-        provider_timeout=2.0,
-        replies_per_minute=1000,
-    )
+    return settings_for(tmp_path, providers={"twin": provider}, replies_per_minute=1000)

@@ -14,7 +14,7 @@ from chatvault.settings import Provider, Settings
 from conftest import HttpClient
 from support import programs
 from support.answers import problem
-from support.factories import begin
+from support.factories import begin, settings_for
 from support.talking import ask, begin_stream, events_of, path_of, text_of
 
 FIXTURES = [
@@ -64,12 +64,7 @@ def aimock(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def settings(aimock: str, tmp_path: Path) -> Settings:
-    return Settings(
-        data_dir=tmp_path,
-        bcrypt_rounds=4,
-        mongodb_database="tests",
-        providers={"aimock": Provider(base_url=aimock, model="gpt-4o")},
-    )
+    return settings_for(tmp_path, providers={"aimock": Provider(base_url=aimock, model="gpt-4o")})
 
 
 class TestAimock:

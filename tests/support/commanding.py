@@ -1,7 +1,7 @@
 """Fixtures: the command line, called as its entry point is, on the test run's MongoDB."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from pymongo import MongoClient
 from pymongo.database import Database
 
 from chatvault import cli
+from support.databases import empty
 
 Documents = Database[dict[str, Any]]
 DATABASE = "tests-cli"
@@ -41,13 +42,10 @@ Command = Callable[..., Ended]
 
 
 @pytest.fixture
-def documents(mongodb_url: str) -> Iterator[Documents]:
+def documents(mongodb: MongoClient[dict[str, Any]]) -> Documents:
     """The database of the commands, empty."""
-    with MongoClient[dict[str, Any]](mongodb_url) as client:
-        database = client[DATABASE]
-        for name in database.list_collection_names():
-            database[name].delete_many({})
-        yield database
+    empty(mongodb[DATABASE])
+    return mongodb[DATABASE]
 
 
 @pytest.fixture
@@ -64,6 +62,7 @@ def command(
     monkeypatch.setenv("CHATVAULT_MONGODB_DATABASE", DATABASE)
     monkeypatch.setenv("CHATVAULT_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("CHATVAULT_BCRYPT_ROUNDS", "4")
+    monkeypatch.setenv("CHATVAULT_MONGODB_TIMEOUT", "60")
 
     def run(*arguments: str) -> Ended:
         monkeypatch.setattr(sys, "argv", ["chatvault", *arguments])

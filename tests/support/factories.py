@@ -1,10 +1,29 @@
 """Data that tests make up."""
 
+from pathlib import Path
 from typing import Any
 
 from aiohttp import ClientResponse
 
+from chatvault.settings import Settings
+
 PASSWORD = "correct horse"
+
+
+def settings_for(data_dir: Path, **changes: Any) -> Settings:
+    """The settings of an application under test, with others changed.
+
+    Time limits are so long that a busy machine does not meet them.
+    """
+    usual: dict[str, Any] = {
+        "data_dir": data_dir,
+        "bcrypt_rounds": 4,
+        "mongodb_database": "tests",
+        "mongodb_timeout": 60.0,
+        "provider_timeout": 60.0,
+        "mcp_timeout": 60.0,
+    }
+    return Settings(**usual | changes)
 
 
 def account(username: str) -> dict[str, Any]:

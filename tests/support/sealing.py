@@ -157,7 +157,7 @@ class Killed:
             self.is_done = True
 
 
-async def until(check: Any, seconds: float = 15.0) -> None:
+async def until(check: Any, seconds: float = 60.0) -> None:
     """Wait for something that is asked with await."""
     async with asyncio.timeout(seconds):
         while not await check():  # noqa: ASYNC110  # MongoDB sends no events about this

@@ -80,7 +80,7 @@ def said(conversation: dict[str, Any]) -> list[tuple[str, str]]:
     return [(message["role"], message["content"]) for message in conversation["messages"]]
 
 
-async def until(check: Callable[[], Any], seconds: float = 10.0) -> None:
+async def until(check: Callable[[], Any], seconds: float = 60.0) -> None:
     """Wait for something in this process."""
     began = time.monotonic()
     while not check():

@@ -35,7 +35,7 @@ async def settled_tools(app: web.Application) -> None:
     """Wait until all servers of tools are connected."""
     began = time.monotonic()
     while not all(server.state is ServerState.CONNECTED for server in app[SERVERS]):
-        assert time.monotonic() - began < 20
+        assert time.monotonic() - began < 120
         await asyncio.sleep(0.02)
 
 

@@ -4,6 +4,7 @@ import random
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -11,6 +12,7 @@ import psutil  # type: ignore[import-untyped]  # it carries no annotations
 
 from dataset import Account, Yardsticks, message
 from measure import Result, Summary
+from neighbours import Load, Watch, median
 from processes import Server, cpu_seconds, measure
 
 SATURATED = 0.9  # cores; from here on the generator may be what is measured
@@ -37,13 +39,20 @@ class Target(TypedDict):
 
 
 class Row(TypedDict):
-    """One line of the table: the first side, beside the others."""
+    """One line of the table: the first side, beside the others.
+
+    Attributes:
+        others: the cores that programs which are not ours kept busy meanwhile.
+        is_judged: the machine was quiet enough to say whether targets are met.
+    """
 
     name: str
     connections: int
     sides: dict[str, Figures]
     ratios: dict[str, float]
     targets: list[Target]
+    others: float
+    is_judged: bool
 
 
 @dataclass
@@ -54,6 +63,7 @@ class Round:
     beside_rps: float
     cpu: dict[str, float]
     failed: int
+    load: Load
 
 
 Side = Callable[[], Round]
@@ -118,7 +128,9 @@ class Bench:
         timing = {"seconds": self.seconds, "warmup": self.warmup}
         offset = random.randrange(10_000)  # noqa: S311  # so that turns begin elsewhere
         before = (cpu_seconds(self.mongod), server.cpu_seconds() if server else 0.0)
+        watch = Watch(partial(self._ours, server))
         result: Result = measure(script, {**job, **timing, "offset": offset})
+        load = watch.load()
         total = self.seconds + self.warmup
         cpu = {"generator": result["cpu"]}
         cpu["mongod"] = (cpu_seconds(self.mongod) - before[0]) / total
@@ -136,7 +148,11 @@ class Bench:
         )
         reported = result["groups"][group]
         beside_rps = sum(each["rps"] for each in result["groups"]) - reported["rps"]
-        return Round(reported, beside_rps, cpu, failed)
+        return Round(reported, beside_rps, cpu, failed, load)
+
+    def _ours(self, server: Server | None) -> float:
+        servers = {self.service, self.ceiling} | ({server} if server else set())
+        return cpu_seconds(self.mongod) + sum(each.cpu_seconds() for each in servers)
 
     def _remember(self, name: str, rss_mb: float) -> None:
         self.rss_mb[name] = max(self.rss_mb.get(name, 0.0), rss_mb)
@@ -167,12 +183,15 @@ class Bench:
             {"against": other, "bound": f">= {bound}", "met": ratios[other] >= bound}
             for other, bound in (at_least or {}).items()
         ]
+        load = median([each.load for rounds in turns.values() for each in rounds])
         return {
             "name": name,
             "connections": connections,
             "sides": {side: summarize(rounds) for side, rounds in turns.items()},
             "ratios": ratios,
             "targets": targets,
+            "others": load.others,
+            "is_judged": not load.is_too_busy,
         }
 
 

@@ -2,16 +2,17 @@
 
 import os
 import platform
-from collections.abc import Iterable
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import orjson
+import psutil  # type: ignore[import-untyped]  # it carries no annotations
 from rich.console import Console
 from rich.table import Table
 
-from bench import SATURATED, Bench, Row
+from bench import SATURATED, Bench, Row, Target
 from dataset import CONTENT_BYTES, READERS, SHORT, WHOLE
 
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -45,7 +46,7 @@ def show_row(table: Table, row: Row) -> None:
         is_first = side == first
         ratio = "" if is_first else f"{row['ratios'][side]:.2f}"
         targets = [target for target in row["targets"] if target["against"] == side]
-        hoped = "".join(f"{each['bound']} {'ok' if each['met'] else 'MISSED'}" for each in targets)
+        hoped = "".join(f"{each['bound']} {_verdict(row, each)}" for each in targets)
         busy = " ".join(f"{name[0]}{cores:.1f}" for name, cores in figures["cpu"].items())
         beside = f" + {figures['beside_rps']:,.0f}" if figures["beside_rps"] >= 1 else ""
         if figures["cpu"]["generator"] > SATURATED and "server" in figures["cpu"]:
@@ -64,7 +65,13 @@ def show_row(table: Table, row: Row) -> None:
         )
 
 
-def show(rows: Iterable[Row], facts: dict[str, Any], before: dict[str, Any] | None) -> None:
+def _verdict(row: Row, target: Target) -> str:
+    if not row["is_judged"]:
+        return "?"
+    return "ok" if target["met"] else "MISSED"
+
+
+def show(rows: Sequence[Row], facts: dict[str, Any], before: dict[str, Any] | None) -> None:
     """Print the table, and what was lost or won since the figures before."""
     table = Table(box=None, pad_edge=False)
     for name in ("what", "conn.", "side", "req/s", "p50 ms", "p99 ms"):
@@ -82,21 +89,40 @@ def show(rows: Iterable[Row], facts: dict[str, Any], before: dict[str, Any] | No
         "floor: the driver alone, a call each, one loop a connection; one by one: in one loop\n"
         "coalesced: the driver alone, many in a transaction with their entries: none exceeds that"
     )
-    for name, value in facts.items():
-        console.print(f"{name}: {value}", markup=False)
-    for line in changes(list(rows), before):
+    lines = [f"{name}: {as_text(value)}" for name, value in facts.items()]
+    for line in (*lines, *changes(rows, before), *unjudged(rows)):
         console.print(line, markup=False)
 
 
-def changes(rows: list[Row], before: dict[str, Any] | None) -> list[str]:
+def as_text(value: object) -> str:
+    """A figure, or several by name, for people."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {as_text(each)}" for name, each in value.items())
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def unjudged(rows: Sequence[Row]) -> list[str]:
+    """That the machine was too busy, where it was."""
+    others = [row["others"] for row in rows if not row["is_judged"]]
+    if not others:
+        return []
+    said = (
+        f"?: too busy to judge. During {len(others)} of {len(rows)} rows, other programs kept up to"
+        f" {max(others):.1f} of {psutil.cpu_count()} cores busy; run it again when they are done."
+    )
+    return [said]
+
+
+def changes(rows: Sequence[Row], before: dict[str, Any] | None) -> list[str]:
     """The ratios that moved by a tenth or more since the figures before."""
     if before is None:
         return []
     known = {(row["name"], row["connections"]): row["ratios"] for row in before["rows"]}
+    judged = [row for row in rows if row["is_judged"]]
     return [
         f"since {before['version']}: {row['name']} at {row['connections']}, against {side}:"
         f" {old:.2f} -> {ratio:.2f}"
-        for row in rows
+        for row in judged
         for side, ratio in row["ratios"].items()
         if (old := known.get((row["name"], row["connections"]), {}).get(side))
         and abs(ratio / old - 1) >= 0.1

@@ -14,6 +14,7 @@ from chatvault.embedded import embedded_mongodb
 from chatvault.version import VERSION
 from dataset import Yardsticks, begin, sign_up
 from flush import flush_ms, slow_mongod
+from neighbours import look
 from processes import HERE, Server, find_mongod, start_service
 from report import load_before, machine, results_of, save, show
 from scenarios import SCENARIOS
@@ -86,6 +87,12 @@ def main() -> None:
     """Measure, print, keep."""
     options = parse()
     before = load_before(VERSION, options.flush_ms)
+    if (load := look(1.0)).is_too_busy:
+        print(
+            f"the machine is busy: other programs keep {load.others:.1f} cores; "
+            "what is measured now may not be judged",
+            flush=True,
+        )
     rows: list[Row] = []
     with stage(options) as (bench, facts):
         for name in options.only or SCENARIOS:
@@ -99,8 +106,11 @@ def main() -> None:
             input(f"service {bench.service.pid}; Enter ends it")
     show(rows, {**facts, **described}, before)
     is_whole = not (options.quick or options.only)
+    is_judged = all(row["is_judged"] for row in rows)
     path = options.json or (results_of(VERSION, options.flush_ms) if is_whole else None)
-    if path:
+    if path and not options.json and not is_judged:
+        print(f"not kept in {path}, as the machine was too busy; --json FILE keeps it elsewhere")
+    elif path:
         save(
             path,
             {"version": VERSION, "machine": described, "facts": facts, "rows": rows},

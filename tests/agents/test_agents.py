@@ -57,6 +57,22 @@ class TestList:
         assert await names(bob) == ["Assistant", "For all"]
 
 
+class TestAudit:
+    async def test_names_the_fields_and_holds_none_of_their_words(
+        self, alice: HttpClient, database: Any
+    ) -> None:
+        made = await make(alice, name="planted name", system_prompt="planted prompt")
+        path = f"/agents/{made['id']}"
+        answer = await alice.patch(path, json={"name": "planted again"})
+        assert answer.status == 200, await answer.text()
+
+        entries = await database.audit_logs.find().to_list()
+
+        assert [entry["action"] for entry in entries] == ["agent.create", "agent.update"]
+        assert entries[1]["details"] == {"fields": ["name"]}
+        assert "planted" not in str(entries)
+
+
 class TestCreate:
     async def test_keeps_what_was_given(self, alice: HttpClient) -> None:
         given = {

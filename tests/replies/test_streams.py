@@ -307,6 +307,23 @@ class TestDeath:
         events = await events_of(await follow(alice, conversation, first.data["reply_id"]))
         assert (events[-1].type, events[-1].data["code"]) == ("error", "reply_interrupted")
 
+    async def test_is_not_believed_while_the_lease_holds(
+        self, alice: HttpClient, elsewhere: HttpClient, twin: Twin
+    ) -> None:
+        conversation = await begin(alice, title="T")
+        gate = asyncio.Event()
+        twin.say(Act(chunks=["Half", " whole"], gate=gate))
+        stream = await begin_stream(alice, conversation)
+        for _ in range(2):
+            await next_event(stream)
+        other: Any = elsewhere.server
+
+        assert await other.app[RUNNER].reap() == 0
+
+        gate.set()
+        last = (await events_of(stream))[-1]
+        assert (last.type, last.data["message"]["content"]) == ("completed", "Half whole")
+
     async def test_a_deleted_conversation_takes_its_reply_along(
         self, alice: HttpClient, twin: Twin
     ) -> None:

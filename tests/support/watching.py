@@ -50,6 +50,13 @@ OWNERLESS = {
 }
 # An account has no owner beside itself.
 OWNER = {"users": "_id"}
+# Of what is read, which names no owner.
+READ_BY = {
+    "sessions": {"token_hash"},  # who knows the secret is its owner
+    "users": {"username_key"},  # whoever signs in
+    "agents": {"shared"},  # offered to all
+    "replies": {"cancel_requested"},  # a process asks for those that it writes itself
+}
 # What the lane moves to segments by itself, without anybody's seeing a difference.
 MOVED = {"messages", "tail_seq", "tail_bytes"}
 
@@ -83,6 +90,38 @@ class Written:
         )
 
 
+@dataclass(frozen=True)
+class Asked:
+    """One query for somebody's data."""
+
+    collection: str
+    filter: dict[str, Any]
+
+    @property
+    def names_owner(self) -> bool:
+        """Whether it asks for one owner's, in each of its alternatives."""
+        known = {OWNER.get(self.collection, "user_id")} | READ_BY.get(self.collection, set())
+        branches = self.filter.get("$or") or [self.filter]
+        return bool(known & self.filter.keys()) or all(known & each.keys() for each in branches)
+
+
+def _queries(collection: str, name: str, command: Mapping[str, Any]) -> Iterator[Asked]:
+    """What a command asks for; of a pipeline, what each of its parts does."""
+    if name == "find":
+        yield Asked(collection, dict(command.get("filter", {})))
+    elif name in {"count", "distinct"}:
+        yield Asked(collection, dict(command.get("query", {})))
+    elif name == "aggregate":
+        stages = command["pipeline"]
+        yield Asked(collection, dict(stages[0].get("$match", {})) if stages else {})
+        for stage in stages:
+            if "$unionWith" in stage:
+                whole = stage["$unionWith"]
+                yield from _queries(whole["coll"], name, {"pipeline": whole["pipeline"]})
+            if "$lookup" in stage or "$graphLookup" in stage:
+                yield Asked(collection, {})  # none is needed; one would have to be looked into
+
+
 def _statements(
     name: str, command: Mapping[str, Any]
 ) -> list[tuple[dict[str, Any] | None, frozenset[str]]]:
@@ -105,6 +144,7 @@ class Watch(CommandListener):
     """All that was written, and which transactions were committed and hold an entry."""
 
     written: list[Written] = field(default_factory=list)
+    asked: list[Asked] = field(default_factory=list)
     committed: set[tuple[bytes, int]] = field(default_factory=set)
     recorded: set[tuple[bytes, int]] = field(default_factory=set)
     committing: dict[int, tuple[bytes, int]] = field(default_factory=dict)
@@ -117,9 +157,12 @@ class Watch(CommandListener):
         if name == "commitTransaction":
             assert transaction is not None
             self.committing[event.request_id] = transaction
+        collection = str(command.get(name))
+        self.asked += [
+            each for each in _queries(collection, name, command) if each.collection in OWNED
+        ]
         if name not in {"insert", "update", "delete", "findAndModify"}:
             return
-        collection = str(command[name])
         if collection == "audit_logs" and transaction is not None:
             self.recorded.add(transaction)
         if collection in OWNED:
@@ -136,11 +179,14 @@ class Watch(CommandListener):
         """What failed is seen by what is not committed."""
 
     def forget(self) -> None:
-        for seen in (self.written, self.committed, self.recorded):
+        for seen in (self.written, self.asked, self.committed, self.recorded):
             seen.clear()
 
     def wrong(self) -> Iterator[str]:
         """What breaks the rules."""
+        for query in self.asked:
+            if not query.names_owner:
+                yield f"{query.collection} is asked without its owner: {sorted(query.filter)}"
         for write in self.written:
             what = write.collection, write.command
             if not write.names_owner and what not in OWNERLESS:

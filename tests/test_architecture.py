@@ -118,6 +118,15 @@ CATCH_EVERYTHING = {
 }
 # Beside the settings: what libraries and processes of others are told.
 SPEAK_ENVIRONMENT = {"settings.py", "embedded.py", "tokens.py"}
+# Half a second and more each.
+SLOW = {
+    "mcp",
+    "mcp_types",
+    "openai",
+    "openapi_schema_validator",
+    "openapi_spec_validator",
+    "schemathesis",
+}
 SERVICES = ("service.py", "messages.py", "review.py", "permissions.py", "catalogue.py")
 
 
@@ -150,6 +159,15 @@ def imports_of(path: Path, *, inside_functions: bool = True) -> set[str]:
 
 def packages_of(path: Path) -> set[str]:
     return {name.partition(".")[0] for name in imports_of(path)}
+
+
+def _imported_at_once(path: Path) -> Iterator[str]:
+    """The packages that a module imports when it is imported."""
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.Import):
+            yield from (each.name.partition(".")[0] for each in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module.partition(".")[0]
 
 
 class TestImports:
@@ -203,6 +221,13 @@ class TestImports:
             names = {node.attr for node in _walk(path) if isinstance(node, ast.Attribute)}
             if path.as_posix() not in SPEAK_ENVIRONMENT:
                 assert not {"environ", "getenv"} & names, path
+
+    def test_of_tests_keep_nobody_waiting(self) -> None:
+        """Whoever runs one test imports all of them."""
+        for path in Path(__file__).parent.rglob("*.py"):
+            if path.name != "toolserver.py":  # a program of its own
+                slow = SLOW & set(_imported_at_once(path))
+                assert not slow, f"{path} imports {slow}: do so where it is used"
 
     def test_form_no_circle(self) -> None:
         graph = {

@@ -9,10 +9,8 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
-import mcp_types as types
 import pytest
 from aiohttp import web
-from mcp import MCPError
 
 from chatvault.commands import bounds, connections, programs, servers
 from chatvault.commands.bounds import InvalidAnswer
@@ -310,17 +308,20 @@ class TestLines:
 
 class TestHandshake:
     async def test_is_made_again_with_a_server_that_decided_while_it_started(self) -> None:
+        import mcp  # noqa: PLC0415  # takes most of a second, also of those who run other tests
+        import mcp_types as types  # noqa: PLC0415  # the same
+
         asked: list[str] = []
 
         class Session:
             async def discover(self) -> None:
                 asked.append("discover")
                 if len(asked) == 1:
-                    raise MCPError(code=types.REQUEST_TIMEOUT, message="timed out")
+                    raise mcp.MCPError(code=types.REQUEST_TIMEOUT, message="timed out")
 
             async def initialize(self) -> None:
                 asked.append("initialize")
-                raise MCPError(code=types.UNSUPPORTED_PROTOCOL_VERSION, message="too old")
+                raise mcp.MCPError(code=types.UNSUPPORTED_PROTOCOL_VERSION, message="too old")
 
         session: Any = Session()
         await connections._shake_hands(session)

@@ -8,6 +8,7 @@ import pytest
 from chatvault.settings import Settings
 from chatvault.sites import is_cross_site
 from conftest import HttpClient
+from support.factories import settings_for
 
 PAGE = "http://localhost:5173"
 
@@ -50,12 +51,8 @@ class TestIsCrossSite:
 class TestCallsWithoutCookie:
     @pytest.fixture
     def settings(self, tmp_path: Path) -> Settings:
-        return Settings(
-            data_dir=tmp_path,
-            bcrypt_rounds=4,
-            mongodb_database="tests",
-            allowed_origins="http://localhost:5173,https://chat.example.org",
-        )
+        origins = "http://localhost:5173,https://chat.example.org"
+        return settings_for(tmp_path, allowed_origins=origins)
 
     @staticmethod
     async def call(http: HttpClient, **headers: str) -> tuple[int, dict[str, Any]]:

@@ -11,7 +11,7 @@ from chatvault.app import create_app
 from chatvault.settings import Environment, Settings
 from conftest import HttpClient
 from support.answers import problem
-from support.factories import begin, message
+from support.factories import begin, message, settings_for
 from support.talking import ask, path_of
 from support.twin import Twin
 
@@ -65,7 +65,7 @@ class TestByOpenaisKey:
     ) -> None:
         is_used = env is Environment.DEVELOPMENT
         if not is_used:
-            settings = Settings(data_dir=settings.data_dir, mongodb_database="tests", env=env)
+            settings = settings_for(settings.data_dir, env=env)
 
         with capture_logs() as lines:
             async with TestServer(create_app(settings, mongodb_url=mongodb_url)):

@@ -3,7 +3,8 @@
 import secrets
 from datetime import timedelta
 
-from chatvault.accounts.models import User, fold
+from chatvault.accounts.models import User
+from chatvault.accounts.usernames import fold
 from chatvault.actor import Role
 from chatvault.fields import now
 from chatvault.sessions.models import Session, hash_token

@@ -16,7 +16,7 @@ from chatvault.audit.sealer import Sealer
 from chatvault.database import connect
 from chatvault.documents import bind_documents
 from chatvault.settings import Settings
-from conftest import HttpClient
+from conftest import ClientFactory, HttpClient
 from support.commanding import DATABASE, Command, Documents
 from support.factories import begin, settings_for
 from support.sealing import until

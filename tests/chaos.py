@@ -96,7 +96,12 @@ class Writer:
                 self.tally.seen[str(answer.status)] += 1
                 if answer.status != 503:
                     return answer.status, told, again
-                assert told["code"] in {"unavailable", "outcome_unknown", "busy"}, told
+                assert told["code"] in {
+                    "unavailable",
+                    "outcome_unknown",
+                    "stored_not_shown",
+                    "busy",
+                }, told
             again = True
             await asyncio.sleep(0.05)
 

@@ -41,7 +41,7 @@ MODULES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py"))
 OPERATIONS = list(chain.from_iterable(ROUTES))
 MAX_LINES = 400
 # To be divided; until then they must not grow much.
-LONGER: dict[str, int] = {}
+LONGER: dict[str, int] = {"conversations/draft.py": 450}
 
 # Beside each domain's routes: what stands between the wire and the house.
 SPEAK_HTTP = {
@@ -86,6 +86,7 @@ SPEAK_MONGODB = {
     "commands/proposing.py": "the writes that a decision becomes",
     "commands/runner.py": "goes on after the driver's errors",
     "commands/steps.py": "the writes that a decision becomes",
+    "conversations/creating.py": "reads for a repeat, in the lane's transaction",
     "conversations/draft.py": "the writes that a decision becomes",
     "conversations/segment_writes.py": "the same, of segments",
     "conversations/gathering.py": "reads for a lane's group",
@@ -98,6 +99,7 @@ SPEAK_MONGODB = {
     "replies/beginning.py": "the writes that a decision becomes",
     "replies/ending.py": "the writes that a decision becomes",
     "replies/events.py": "group commit of events",
+    "replies/opening.py": "reads for a repeat, in the lane's transaction",
     "replies/once.py": "commits an answer that no conversation records",
     "replies/jobs.py": "goes on after the driver's errors",
     "replies/superseding.py": "the writes that a decision becomes",
@@ -109,6 +111,7 @@ CATCH_EVERYTHING = {
     "middlewares.py": 2,
     "web.py": 1,
     "batching.py": 1,
+    "turns.py": 1,
     "commands/connections.py": 2,
     "commands/servers.py": 1,
     "conversations/lane.py": 1,

@@ -70,6 +70,27 @@ class TestTransaction:
         assert sorted(counts) == list(range(1, 11))
         assert (await numbers.find_one())["n"] == 10
 
+    async def test_carries_out_all_of_many_processes_at_once(self, numbers: Any) -> None:
+        """Without turns they are as processes to each other."""
+        counts = await asyncio.gather(
+            *(transaction(lambda session: count_up(numbers, session)) for _ in range(20))
+        )
+
+        assert sorted(counts) == list(range(1, 21))
+
+    async def test_takes_turns_within_a_process(self, numbers: Any) -> None:
+        runs = 0
+
+        async def body(session: AsyncClientSession) -> int:
+            nonlocal runs
+            runs += 1
+            return await count_up(numbers, session)
+
+        counts = await asyncio.gather(*(transaction(body, turn="numbers") for _ in range(50)))
+
+        assert counts == list(range(1, 51))
+        assert runs == 50
+
     async def test_gives_up_when_the_conflicts_do_not_end(self, numbers: Any) -> None:
         runs = 0
 

@@ -21,6 +21,7 @@ from chatvault.doctor import examine
 from chatvault.errors import ChatvaultError, InvalidInput
 from chatvault.importing.cli import import_file
 from chatvault.logs import configure_logs
+from chatvault.outcome import begin_operation
 from chatvault.settings import InvalidSettings, LogFormat, Settings, describe, load_settings
 from chatvault.terminal import explain_driver, mongodb_url, out, say
 from chatvault.version import VERSION
@@ -57,6 +58,7 @@ log = structlog.get_logger()
 
 def main() -> None:
     """Run the command line, and turn every failure into one line and an exit status."""
+    begin_operation()
     try:
         sys.exit(app(standalone_mode=False) or 0)
     except typer.Abort:

@@ -1,10 +1,12 @@
 """The connection to MongoDB, transactions, and what the driver's errors mean."""
 
 import asyncio
+import contextlib
+import itertools
 import random
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable, Iterator
 from typing import Any, TypeVar
 
 import pymongo
@@ -21,8 +23,16 @@ from pymongo.errors import (
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
-from chatvault.errors import Busy, ChatvaultError, OutcomeUnknown, TooLarge, Unavailable
+from chatvault.errors import (
+    Busy,
+    ChatvaultError,
+    OutcomeUnknown,
+    StoredNotShown,
+    TooLarge,
+    Unavailable,
+)
 from chatvault.leases import Lease
+from chatvault.outcome import has_stored, note_stored
 from chatvault.settings import Settings
 
 T = TypeVar("T")
@@ -33,7 +43,9 @@ DURABLE = WriteConcern("majority", j=True)
 TRANSIENT = "TransientTransactionError"
 UNKNOWN_COMMIT = "UnknownTransactionCommitResult"
 RETRY_AFTER = 1.0
-MAX_BACKOFF = 0.2
+# Whoever has tried for long waits no longer than whoever has just come, so that each has its turn.
+MAX_BACKOFF = 0.1
+PATIENCE = 10.0
 TOO_LARGE_CODES = {10334, 17419, 17420, 10003}
 # MaxTimeMSExpired, interrupted or stepping-down servers: nothing is wrong with the request.
 UNAVAILABLE_CODES = {50, 91, 189, 202, 262, 10107, 11600, 11602, 13435, 13436}
@@ -72,21 +84,49 @@ def connect(url: str, settings: Settings) -> Client:
 
 
 async def transaction(
-    body: Callable[[AsyncClientSession], Awaitable[T]], *, attempts: int = 8
+    body: Callable[[AsyncClientSession], Awaitable[T]],
+    *,
+    turn: Hashable = None,
+    attempts: int | None = None,
+) -> T:
+    """Change something in one transaction, as part of the operation under way.
+
+    Args:
+        body: as for `transact`.
+        turn: what is changed; within this process one change of it follows another.
+        attempts: as for `transact`.
+
+    Raises:
+        Busy: the turn did not come, or the conflicts did not end; nothing was done.
+        OutcomeUnknown: the connection broke in the commit.
+    """
+    async with Lease.turns.take(turn):
+        result = await transact(body, attempts=attempts)
+    note_stored()
+    return result
+
+
+async def transact(
+    body: Callable[[AsyncClientSession], Awaitable[T]], *, attempts: int | None = None
 ) -> T:
     """Run `body` in one transaction, on the database that the documents are bound to.
 
-    `body` may run several times, after conflicts with other transactions; nothing of a
-    failed run remains.
+    Args:
+        body: may run several times, after conflicts with other transactions; nothing of a failed
+            run remains.
+        attempts: how often it may run; None for as often as ten seconds allow.
 
     Raises:
         Busy: the conflicts did not end; nothing was done.
         OutcomeUnknown: the connection broke in the commit.
     """
     client: Client = Lease.get_pymongo_collection().database.client
+    deadline = time.monotonic() + PATIENCE
     async with client.start_session() as session:
-        for attempt in range(attempts):
+        for attempt in itertools.count() if attempts is None else range(attempts):
             if attempt:
+                if time.monotonic() > deadline:
+                    break
                 await asyncio.sleep(random.random() * min(0.005 * 2**attempt, MAX_BACKOFF))  # noqa: S311  # jitter
             await session.start_transaction(SNAPSHOT, DURABLE)
             try:
@@ -138,11 +178,32 @@ def explain(error: PyMongoError) -> ChatvaultError | None:
         or (isinstance(error, OperationFailure) and error.code in UNAVAILABLE_CODES)
         or error.has_error_label(TRANSIENT)
     ):
+        if has_stored():
+            return StoredNotShown(retry_after=RETRY_AFTER)
         return Unavailable(
             "The database cannot be reached; nothing was done. Try again shortly.",
             retry_after=RETRY_AFTER,
         )
     return None
+
+
+@contextlib.contextmanager
+def many_changes(detail: str) -> Iterator[None]:
+    """Say of what goes in many changes that some of them may be made, where one fails.
+
+    Args:
+        detail: a sentence about what may be done, and what to do now.
+
+    Raises:
+        OutcomeUnknown: MongoDB went away after the first of them.
+    """
+    try:
+        yield
+    except (PyMongoError, Unavailable) as error:
+        known = explain(error) if isinstance(error, PyMongoError) else error
+        if has_stored() and isinstance(known, Unavailable):
+            raise OutcomeUnknown(detail, retry_after=RETRY_AFTER) from error
+        raise
 
 
 async def check_writable(client: Client, name: str) -> str | None:

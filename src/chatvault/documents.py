@@ -65,3 +65,4 @@ async def bind_documents(
     await open_log(keys, AuditEntry.high_water())
     Conversation.bind_reads()
     Segment.bind_reads()
+    Lease.bind_turns()

@@ -174,6 +174,12 @@ class Busy(Unavailable):
     code = "busy"
 
 
+class StoredNotShown(Unavailable):
+    """The change was stored, but what came of it cannot be shown now; read it again shortly."""
+
+    code = "stored_not_shown"
+
+
 class OutcomeUnknown(Unavailable):
     """The connection broke while the change was being stored; it may have happened or not."""
 

@@ -13,6 +13,7 @@ from pymongo.errors import DuplicateKeyError, PyMongoError
 
 from chatvault.errors import Busy
 from chatvault.tasks import stop
+from chatvault.turns import Turns
 
 HELD_SECONDS = 10
 RENEW_SECONDS = 3.0
@@ -33,11 +34,19 @@ class Lease(Document):
     holder: str
     until: datetime
 
+    # Beside the leases, which hold between processes, the turns within this one.
+    turns: ClassVar[Turns]
+
     class Settings:
         """Beanie's."""
 
         name = "leases"
         indexes: ClassVar = [IndexModel("until", expireAfterSeconds=int(FORGOTTEN.total_seconds()))]
+
+    @classmethod
+    def bind_turns(cls) -> None:
+        """Let changes take turns, for as long as the class is bound to its database."""
+        cls.turns = Turns()
 
 
 async def take(job: str, *, holder: str, seconds: int) -> bool:

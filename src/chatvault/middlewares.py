@@ -16,7 +16,14 @@ from chatvault.actor import Actor, Door
 from chatvault.audit import service as audit
 from chatvault.audit.refusals import RefusalCounter
 from chatvault.database import RETRY_AFTER
-from chatvault.errors import CookieWithheld, ForeignOrigin, Unavailable
+from chatvault.errors import (
+    CookieWithheld,
+    ForeignOrigin,
+    OutcomeUnknown,
+    StoredNotShown,
+    Unavailable,
+)
+from chatvault.outcome import begin_operation
 from chatvault.problems import (
     http_exception_response,
     outcome_of,
@@ -56,6 +63,7 @@ log = structlog.get_logger()
 @web.middleware
 async def context(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Give the request its id and its caller's address, and log how it ended."""
+    begin_operation()
     started = time.perf_counter()
     given_id = request.headers.get(REQUEST_ID, "")
     request_id = given_id if REQUEST_ID_PATTERN.fullmatch(given_id) else secrets.token_hex(16)
@@ -125,7 +133,9 @@ async def error_table(request: web.Request, handler: Handler) -> web.StreamRespo
     except Exception as error:  # noqa: BLE001  # the outermost door
         refused = understand(error)
     operation = operation_of(request)
-    if operation is not None and operation.action is not None:
+    # What was stored has its entry, and did not fail.
+    is_told = isinstance(refused, StoredNotShown)
+    if operation is not None and operation.action is not None and not is_told:
         try:
             async with asyncio.timeout(_time_left(request)):
                 await _record_refusal(request, operation, refused)
@@ -133,7 +143,9 @@ async def error_table(request: web.Request, handler: Handler) -> web.StreamRespo
             if not isinstance(refused, Unavailable):
                 refused = Unavailable(retry_after=RETRY_AFTER)
         except Exception as error:  # noqa: BLE001  # an unrecorded refusal is a failure itself
-            refused = understand(error)
+            # But nothing is worse than not to know: nobody may be told that nothing was done.
+            if not isinstance(refused, OutcomeUnknown):
+                refused = understand(error)
     return problem_response(refused, request_id=request[ACTOR].request_id)
 
 

@@ -11,6 +11,7 @@ from chatvault import errors
 from chatvault.audit.actions import Outcome
 from chatvault.database import explain
 from chatvault.encoding import to_json
+from chatvault.outcome import has_stored
 from chatvault.web import MAX_BODY_BYTES
 
 MEDIA_TYPE = "application/problem+json"
@@ -66,6 +67,9 @@ def outcome_of(error: errors.ChatvaultError) -> Outcome:
 def understand(error: Exception) -> errors.ChatvaultError:
     """Any exception as one of ours; what is unknown is hidden and logged."""
     if isinstance(error, errors.ChatvaultError):
+        # What these say of the change under way is not true of one before it.
+        if error.code in {errors.Unavailable.code, errors.Busy.code} and has_stored():
+            return errors.StoredNotShown(retry_after=error.retry_after)
         return error
     if isinstance(error, web.HTTPRequestEntityTooLarge):
         limit = MAX_BODY_BYTES // 1024**2

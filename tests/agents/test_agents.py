@@ -276,3 +276,16 @@ class TestSettings:
     def test_the_default_provider_must_be_there(self) -> None:
         with pytest.raises(ValueError, match="DEFAULT_PROVIDER"):
             Settings(default_provider="none")
+
+
+class TestAtOnce:
+    async def test_of_fifty_changes_each_is_made(self, alice: HttpClient) -> None:
+        agent = await (await alice.post("/agents", json={"name": "A"})).json()
+        path = f"/agents/{agent['id']}"
+        answers = await asyncio.gather(
+            *(alice.patch(path, json={"history_limit": n + 1}) for n in range(50))
+        )
+        assert {answer.status for answer in answers} == {200}
+        limits = [(await answer.json())["history_limit"] for answer in answers]
+        assert sorted(limits) == list(range(1, 51))
+        assert (await (await alice.get(path)).json())["history_limit"] in limits

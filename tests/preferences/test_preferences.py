@@ -85,11 +85,9 @@ class TestPut:
 
         assert await read(alice) == {**DEFAULTS, **values}
 
-    async def test_of_twenty_at_once_keeps_one_whole(
-        self, alice: HttpClient, database: Any
-    ) -> None:
+    async def test_of_fifty_at_once_keeps_one_whole(self, alice: HttpClient, database: Any) -> None:
         answers = await asyncio.gather(
-            *(alice.put(PATH, json={"a": number, "b": number}) for number in range(20))
+            *(alice.put(PATH, json={"a": number, "b": number}) for number in range(50))
         )
 
         assert {answer.status for answer in answers} == {200}
@@ -207,14 +205,12 @@ class TestPatch:
 
     async def test_loses_nothing_of_many_at_once(self, alice: HttpClient) -> None:
         answers = await asyncio.gather(
-            *(alice.patch(PATH, json={f"key{number}": number}) for number in range(16))
+            *(alice.patch(PATH, json={f"key{number}": number}) for number in range(50))
         )
 
-        done = [number for number, answer in enumerate(answers) if answer.status == 200]
-        assert {answer.status for answer in answers} <= {200, 503}
-        assert len(done) > 8
+        assert {answer.status for answer in answers} == {200}
         found = await read(alice)
-        assert {key for key in found if key.startswith("key")} == {f"key{n}" for n in done}
+        assert {key for key in found if key.startswith("key")} == {f"key{n}" for n in range(50)}
 
 
 class TestAudit:

@@ -43,7 +43,7 @@ class Appender:
             assert told["message"]["id"] == body["id"]
             return True
         assert answer.status == 503, told
-        assert told["code"] in {"unavailable", "outcome_unknown", "busy"}
+        assert told["code"] in {"unavailable", "outcome_unknown", "stored_not_shown", "busy"}
         assert int(answer.headers["Retry-After"]) >= 1
         return False
 

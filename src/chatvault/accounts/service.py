@@ -209,7 +209,7 @@ async def change_password(
         )
         return ended.deleted_count
 
-    return await transaction(change)
+    return await transaction(change, turn=("user", user.id))
 
 
 async def list_users(actor: Actor, recorder: Recorder) -> list[User]:
@@ -258,7 +258,7 @@ async def rename(actor: Actor, *, username: str, new_username: str) -> User:
         return renamed
 
     try:
-        return await transaction(change)
+        return await transaction(change, turn=("user", user.id))
     except DuplicateKeyError as error:
         raise _taken(error, new_username) from None
 
@@ -306,7 +306,7 @@ async def _change(actor: Actor, username: str, fields: dict[str, object], action
         await _record(actor, action, user.id, session)
         return changed
 
-    return await transaction(change)
+    return await transaction(change, turn=("user", user.id))
 
 
 async def _get_by_name_or_id(text: str) -> User:

@@ -106,7 +106,8 @@ async def create(
 
     known = None if repeat is None else _repeatable(actor, repeat)
     return await transaction(
-        lambda session: act_once(actor, Action.AGENT_CREATE, known, session, insert)
+        lambda session: act_once(actor, Action.AGENT_CREATE, known, session, insert),
+        turn=("agents", actor.owner_id),
     )
 
 
@@ -144,7 +145,7 @@ async def update(actor: Actor, offer: Offer, *, agent_id: ObjectId, wanted: Agen
         await _record(actor, Action.AGENT_UPDATE, agent_id, session, fields)
         return changed
 
-    return await transaction(change)
+    return await transaction(change, turn=("agent", agent_id))
 
 
 async def delete(actor: Actor, *, agent_id: ObjectId) -> None:
@@ -161,7 +162,7 @@ async def delete(actor: Actor, *, agent_id: ObjectId) -> None:
         await Agent.get_pymongo_collection().delete_one(mine, session=session)
         await _record(actor, Action.AGENT_DELETE, agent_id, session)
 
-    await transaction(remove)
+    await transaction(remove, turn=("agent", agent_id))
 
 
 def _check(actor: Actor, offer: Offer, fields: Raw) -> None:

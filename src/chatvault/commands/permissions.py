@@ -106,7 +106,7 @@ async def set_rule(actor: Actor, *, tool: str) -> Raw:
         await _store_entry(actor, Action.APPROVAL_RULE_SET, {"tool": tool}, session)
         return {**rule, "created_at": at}
 
-    return {**await transaction(store), "is_effective": True}
+    return {**await transaction(store, turn=("rule", actor.owner_id, tool)), "is_effective": True}
 
 
 async def remove_rule(actor: Actor, *, tool: str) -> None:
@@ -124,7 +124,7 @@ async def remove_rule(actor: Actor, *, tool: str) -> None:
             raise ToolNotFound
         await _store_entry(actor, Action.APPROVAL_RULE_DELETE, {"tool": tool}, session)
 
-    await transaction(remove)
+    await transaction(remove, turn=("rule", actor.owner_id, tool))
 
 
 async def list_grants(actor: Actor, recorder: Recorder) -> list[Raw]:
@@ -163,7 +163,7 @@ async def grant(
         details = {name: ",".join(granted[name]) for name in ("roles", "auto_approve_roles")}
         await _store_entry(actor, Action.TOOL_GRANT, {"tool": tool, **details}, session)
 
-    await transaction(store)
+    await transaction(store, turn=("grant", tool))
 
 
 def _require_operator(actor: Actor) -> None:

@@ -74,7 +74,7 @@ async def take_over(actor: Actor, *, source: str, values: Values, is_repeat: boo
         await _save(actor, Action.PREFERENCES_IMPORT, before, after, session, imported)
         return bool(taken)
 
-    return await transaction(store)
+    return await transaction(store, turn=("preferences", actor.owner_id))
 
 
 async def _store(actor: Actor, action: Action, change: Callable[[Values], Values]) -> Values:
@@ -83,7 +83,7 @@ async def _store(actor: Actor, action: Action, change: Callable[[Values], Values
         before = stored.preferences if stored else {}
         return await _save(actor, action, before, change(before), session)
 
-    return await transaction(store)
+    return await transaction(store, turn=("preferences", actor.owner_id))
 
 
 async def _save(

@@ -103,7 +103,7 @@ async def _open(actor: Actor, user: User, lifetime: timedelta) -> SignedIn:
         await opened.insert(session=session)
         await AuditEntry.store([entry], session)
 
-    await transaction(store)
+    await transaction(store, turn=("user", user.id))
     return SignedIn(user, opened, token)
 
 
@@ -147,7 +147,7 @@ async def _end(actor: Actor, ids: list[ObjectId | None], action: Action) -> int:
             await AuditEntry.store([entry], session)
         return ended
 
-    return await transaction(end)
+    return await transaction(end, turn=("sessions", actor.owner_id))
 
 
 async def _delete(actor: Actor, ids: list[ObjectId | None], session: AsyncClientSession) -> int:

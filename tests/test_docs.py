@@ -19,7 +19,7 @@ from chatvault.audit.actions import Action
 from chatvault.audit.keys import InvalidKeys, KeysMissing
 from chatvault.audit.verify import NotVerified
 from chatvault.commands.runner import AlreadySettled
-from chatvault.conversations.draft import Stalled
+from chatvault.conversations.draft import NoRoom, Stalled
 from chatvault.counters import COLLECTION as RATE_LIMITS
 from chatvault.documents import DOCUMENTS
 from chatvault.errors import ChatvaultError
@@ -47,6 +47,7 @@ NEVER_OVER_HTTP: set[type[ChatvaultError]] = {
     NotVerified,
     ImportRejected,
     Stalled,
+    NoRoom,
     Stale,
     AlreadyEnded,
     AlreadySettled,

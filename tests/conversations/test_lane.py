@@ -14,10 +14,10 @@ from chatvault.audit.actions import Action
 from chatvault.conversations import messages, service
 from chatvault.conversations.appended import Appended
 from chatvault.conversations.change import Change
-from chatvault.conversations.draft import Draft
-from chatvault.conversations.group import Conflicted, Group
+from chatvault.conversations.draft import Draft, Stalled
+from chatvault.conversations.group import Conflicted, Group, HalfDecided
 from chatvault.conversations.headers import LANE
-from chatvault.conversations.lane import FEW, MAX_ATTEMPTS, Lane
+from chatvault.conversations.lane import FEW, MAX_ATTEMPTS, MAX_SETBACKS, Lane
 from chatvault.conversations.models import Conversation
 from chatvault.conversations.preconditions import Precondition
 from chatvault.conversations.schemas import (
@@ -182,6 +182,58 @@ class TestQueue:
         lies = await stored(database, begun)
         assert len(lies.messages) == 50
         assert len(lies.document["messages"]) <= 4
+
+
+class TestSetbacks:
+    async def test_of_what_is_set_back_for_ever_have_an_end_and_so_has_a_stop(
+        self, actor: Actor, lane: Lane, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        begun = await start(actor, lane)
+        sizes = watch_groups(monkeypatch)
+
+        def decide(_draft: Draft) -> None:
+            raise Stalled
+
+        hopeless: Change[None] = Change(
+            actor=actor,
+            action=Action.CONVERSATION_UPDATE,
+            where=("_id", begun),
+            decide=decide,
+        )
+        waiting = asyncio.create_task(lane.submit(hopeless))
+        await asyncio.sleep(0)
+        async with asyncio.timeout(30):
+            await lane.drain()
+        with pytest.raises(Busy) as refused:
+            await waiting
+        assert refused.value.retry_after == 1
+        assert len(sizes) == MAX_SETBACKS
+        await append(actor, lane, begun, "after")
+
+    async def test_of_a_whole_group_are_no_more_than_it_takes(
+        self, actor: Actor, lane: Lane, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """One of them gets on in each group, and there are as many as a group may have."""
+        begun = await start(actor, lane)
+        sizes = watch_groups(monkeypatch)
+        decided: set[int] = set()
+
+        def one_a_group(number: int) -> Change[int]:
+            def decide(_draft: Draft) -> int:
+                if len(decided) == len(sizes):
+                    raise Stalled
+                decided.add(number)
+                return number
+
+            return Change(
+                actor=actor,
+                action=Action.CONVERSATION_UPDATE,
+                where=("_id", begun),
+                decide=decide,
+            )
+
+        answers = await asyncio.gather(*(lane.submit(one_a_group(n)) for n in range(32)))
+        assert answers == list(range(32))
 
 
 class TestOrder:
@@ -361,6 +413,44 @@ class TestOneFails:
         lies = await stored(database, begun)
         assert lies.contents == [str(n) for n in range(6)]
         assert lies.document["title"] == "New Conversation"
+
+    async def test_a_refusal_that_comes_too_late_is_a_fault_and_stores_nothing(
+        self, actor: Actor, lane: Lane, database: Any
+    ) -> None:
+        begun = await start(actor, lane)
+        entries = await database["audit_logs"].count_documents({})
+
+        def touch(draft: Draft) -> None:
+            draft.set(draft.head["updated_at"], title="half done")
+            raise StaleVersion
+
+        def note(draft: Draft) -> None:
+            draft.entries.append(audit.entry(actor, Action.CONVERSATION_UPDATE, begun))
+            raise Stalled
+
+        def end(draft: Draft) -> None:
+            draft.delete()
+            raise NotFound
+
+        half = [
+            Change[None](
+                actor=actor,
+                action=Action.CONVERSATION_UPDATE,
+                where=("_id", begun),
+                decide=decide,
+            )
+            for decide in (touch, note, end)
+        ]
+        outcomes = await asyncio.gather(
+            *(lane.submit(change) for change in half),
+            append(actor, lane, begun, "whole"),
+            return_exceptions=True,
+        )
+        assert [type(each) for each in outcomes] == [HalfDecided] * 3 + [Appended]
+        lies = await stored(database, begun)
+        assert lies.contents == ["whole"]
+        assert lies.document["title"] == "New Conversation"
+        assert await database["audit_logs"].count_documents({}) == entries + 1
 
     async def test_what_mongodb_refuses_fails_alone(
         self, actor: Actor, lane: Lane, database: Any

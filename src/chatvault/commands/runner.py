@@ -186,7 +186,7 @@ class Runner:
             decide=decide,
             message_ids=frozenset({job.message_id}),
             needs_tail=True,
-            size=estimate([]) + 2 * len(result.text),
+            size=estimate({"result": result.text}),
         )
         try:
             await self._lane.submit(change)
@@ -202,9 +202,11 @@ class Runner:
         reply_id: ObjectId | None,
     ) -> None:
         """Decide that the reply goes on, if this was the last thing that it waited for."""
-        if reply_id is None:
+        # Not where it can be edited: the change that asks has just done that.
+        carried = draft.find(message_id)
+        if reply_id is None or carried is None:
             return
-        commands = draft.locate(message_id).message["commands"]
+        commands = carried.message["commands"]
         if all(steps.is_settled(each) for each in commands if each["call_id"] is not None):
             self._follow(draft, actor, reply_id)
 
@@ -221,7 +223,7 @@ class Runner:
             entry = steps.entry(actor, Action.COMMAND_EXECUTE, job.conversation_id, settled)
             await AuditEntry.store([entry], session)
 
-        await transaction(store)
+        await transaction(store, turn=("command", settled["id"]))
 
     async def keep(self) -> None:
         """Renew leases, and end what died; for ever."""

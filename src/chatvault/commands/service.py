@@ -365,6 +365,6 @@ def _change(
         decide=decide,
         message_ids=frozenset({stored["message_id"]}),
         needs_tail=True,
-        size=estimate([]),
+        size=estimate(),
         repeatable=repeat and Repeatable(repeat, remember=remember, recall=recall),
     )

@@ -68,30 +68,38 @@ def take(
         changed if each["id"] == command["id"] else each for each in located.message["commands"]
     ]
     draft.annotate(located, {**located.message, "commands": commands}, at)
-    mine = {"_id": command["id"], "user_id": actor.owner_id, "status": command["status"]}
-    stored: Raw = {"status": changed["status"], "lease_until": None}
+    _write(draft, actor, action, command, changed, runs=runs)
+    return changed
+
+
+def _write(
+    draft: Draft, actor: Actor, action: Action, before: Raw, after: Raw, *, runs: bool = False
+) -> None:
+    """Decide what becomes of a command's document, and its entry."""
+    mine = {"_id": before["id"], "user_id": actor.owner_id, "status": before["status"]}
+    stored: Raw = {"status": after["status"], "lease_until": None}
     written = leases.written(stored, "lease_until", LEASE_SECONDS) if runs else {"$set": stored}
     # Who comes second hits none, and gives way.
     draft.beside.append((Command, UpdateOne(mine, written)))
-    draft.entries.append(entry(actor, action, draft.head["_id"], changed))
-    return changed
+    draft.entries.append(entry(actor, action, draft.head["_id"], after))
 
 
 def supersede(draft: Draft, actor: Actor, message_id: str, *, at: datetime) -> int:
     """Decide that no pending command of a message can be approved any more; returns how many."""
-    count = 0
     known = draft.find(message_id)
-    for command in [] if known is None else known.message.get("commands", ()):
-        if command["status"] == Status.PENDING:
-            rejected: Raw = {
-                "status": Status.REJECTED.value,
-                "code": "superseded",
-                "decided_at": at,
-            }
-            located = draft.locate(message_id)
-            take(draft, actor, located, command, Action.COMMAND_REJECT, at=at, **rejected)
-            count += 1
-    return count
+    commands = [] if known is None else known.message.get("commands", [])
+    pending = [each for each in commands if each["status"] == Status.PENDING]
+    if not pending:
+        return 0
+    # All in one edit: after that the message may be where this change cannot edit it again.
+    located = draft.locate(message_id)
+    rejected: Raw = {"status": Status.REJECTED.value, "code": "superseded", "decided_at": at}
+    changed = {each["id"]: {**each, **rejected} for each in pending}
+    told = [changed.get(each["id"], each) for each in commands]
+    draft.annotate(located, {**located.message, "commands": told}, at)
+    for each in pending:
+        _write(draft, actor, Action.COMMAND_REJECT, each, changed[each["id"]])
+    return len(pending)
 
 
 def entry(actor: Actor, action: Action, conversation_id: ObjectId, command: Raw) -> Entry:

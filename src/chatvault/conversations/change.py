@@ -13,6 +13,8 @@ from chatvault.conversations.draft import Draft
 from chatvault.idempotency import Repeatable
 
 T = TypeVar("T")
+# From here on a change is carried apart from the small ones, which would have to wait for it.
+BIG = 64 * 1024
 # Owner, `_id` or `source`, and its value.
 Key = tuple[ObjectId, str, Any]
 
@@ -25,7 +27,7 @@ class Change(Generic[T]):
         actor: whose conversation it must be.
         action: as what it is audited.
         where: `_id` or `source`, and its value.
-        decide: looks at the draft and either refuses by raising, before it touched anything, or
+        decide: looks at the draft and either refuses by raising, before it changed anything, or
             decides and gives the answer. It may be called again, on another draft.
         message_ids: ids that the decision asks about.
         needs_metadata: the decision reads the metadata.
@@ -35,6 +37,7 @@ class Change(Generic[T]):
         is_new: the conversation begins with this change, so there is nothing to read.
         size: about how many bytes it writes.
         repeatable: its Idempotency-Key, if it has one.
+        setbacks: how many groups have set it back so far.
     """
 
     actor: Actor
@@ -50,6 +53,12 @@ class Change(Generic[T]):
     size: int = 0
     repeatable: Repeatable[T] | None = None
     answer: "asyncio.Future[T]" = field(init=False)
+    setbacks: int = field(init=False, default=0)
+
+    @property
+    def is_big(self) -> bool:
+        """Whether small changes would have to wait long for it."""
+        return self.size > BIG
 
     @property
     def key(self) -> Key:

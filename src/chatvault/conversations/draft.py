@@ -26,6 +26,7 @@ from chatvault.fields import now
 TAIL_HARD_BYTES = 8 * 1024 * 1024
 # How long what is retired may still be read by those who began before.
 GRACE = timedelta(hours=1)
+MAX_SKEW = timedelta(days=1)
 # A summary may repeat what was said: it goes with any message that it tells of.
 FORGOTTEN: Raw = {"summary": None, "summary_seq": 0}
 
@@ -34,6 +35,10 @@ Write = InsertOne[Raw] | UpdateOne | DeleteOne | DeleteMany
 
 class Stalled(ChatvaultError):
     """The decision waits for what this very group does, or has to do; the lane sees to it."""
+
+
+class NoRoom(Stalled):
+    """The embedded messages have to move to segments before the decision can be made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +94,8 @@ class Draft:
         self._deleted = False
         self._is_blind = False
         self._is_touched = False
+        self._sets = 0
+        self._marks_before = 0
         self._cut: set[ObjectId] = set()
 
     @property
@@ -108,6 +115,11 @@ class Draft:
         return self._head
 
     @property
+    def document(self) -> Raw:
+        """The conversation as decided so far, with its embedded messages, where they are known."""
+        return {**self.head, "messages": self._tail}
+
+    @property
     def overflows(self) -> bool:
         """Whether older messages should move to segments."""
         if not self.exists:
@@ -118,6 +130,17 @@ class Draft:
     def begin_change(self) -> None:
         """Note that the next change decides; the version rises once for each that does anything."""
         self._is_touched = False
+        self._marks_before = self._marks()
+
+    @property
+    def was_changed(self) -> bool:
+        """Whether the change that decides now has decided anything."""
+        return self._marks() != self._marks_before
+
+    def _marks(self) -> int:
+        # Nothing is ever taken away from these.
+        written = len(self.segments) + len(self.revisions) + len(self.retired) + len(self.beside)
+        return self._sets + len(self.entries) + written + self._deleted
 
     def find(self, message_id: str) -> Located | None:
         """The stored message with this id, of those ids that the change asked about.
@@ -165,9 +188,20 @@ class Draft:
         except NotFound:
             raise Stalled from None
 
+    def require_room(self, size: int) -> None:
+        """Make sure that messages of so many bytes can be embedded.
+
+        Raises:
+            NoRoom: older messages have to move first.
+        """
+        tail_bytes = self.head["tail_bytes"]
+        if tail_bytes and tail_bytes + size > TAIL_HARD_BYTES:
+            raise NoRoom
+
     def insert(self, document: Raw) -> None:
         """Decide that the conversation begins, without messages yet."""
         self._is_new = True
+        self._sets += 1
         self._head = document
         self._tail = []
 
@@ -180,14 +214,13 @@ class Draft:
         """Decide that messages come at the end.
 
         Raises:
-            Stalled: older messages have to move first.
+            NoRoom: older messages have to move first.
         """
         head = self.head
         if not messages:
             return
         size = sum(map(size_of, messages))
-        if head["tail_bytes"] and head["tail_bytes"] + size > TAIL_HARD_BYTES:
-            raise Stalled
+        self.require_room(size)
         for seq, message in enumerate(messages, head["next_seq"]):
             self._known[message["id"]] = Located(message, seq)
         if self._tail is None:
@@ -235,11 +268,14 @@ class Draft:
             self.retired.append(DeleteOne(claimed))
         self._touch(at)
 
-    def replace_message(self, located: Located, message: Raw, at: datetime) -> None:
+    def replace_message(self, located: Located, message: Raw, at: datetime) -> Located:
         """Decide that another message stands in this place; the old one becomes a revision.
 
+        Returns:
+            What stands there now. It cannot be edited again by way of this.
+
         Raises:
-            Stalled: older messages have to move first.
+            NoRoom: older messages have to move first.
         """
         old = located.message
         revision = {
@@ -251,24 +287,27 @@ class Draft:
             "message": old,
             "replaced_at": at,
         }
-        self.annotate(located, {**message, "id": old["id"]}, at)
+        changed = self.annotate(located, {**message, "id": old["id"]}, at)
         self.revisions.append(InsertOne(revision))
         self._set(has_revisions=True, edits=self.head.get("edits", 0) + 1)
+        return changed
 
-    def annotate(self, located: Located, message: Raw, at: datetime) -> None:
+    def annotate(self, located: Located, message: Raw, at: datetime) -> Located:
         """Decide what stands beside a message's words; they stay, so no revision is kept.
 
+        Returns:
+            What stands there now. It cannot be edited again by way of this.
+
         Raises:
-            Stalled: older messages have to move first.
+            NoRoom: older messages have to move first.
         """
         old = located.message
         message = {**message, "version": old.get("version", 1) + 1}
         length = self.head["next_seq"] - self.head["tail_seq"]
         grown = size_of(message) - size_of(old)
-        is_full = self.head["tail_bytes"] + grown > TAIL_HARD_BYTES
-        if located.segment is None and length > 1 and grown > 0 and is_full:
-            raise Stalled
-        self._put(located, message, at)
+        if located.segment is None and length > 1 and grown > 0:
+            self.require_room(grown)
+        return self._put(located, message, at)
 
     def remove_message(self, located: Located, at: datetime) -> None:
         """Decide that a message goes, with its revisions; its id and its place stay taken."""
@@ -284,12 +323,17 @@ class Draft:
         self._put(located, {"id": located.message["id"], "deleted": True}, at)
         self._set(edits=self.head.get("edits", 0) + 1)
 
-    def move_overflow(self) -> None:
-        """Decide that the older part of the tail lies in segments; nothing else changes."""
+    def move_overflow(self, *, whole: bool = False) -> None:
+        """Decide that embedded messages lie in segments; nothing else changes.
+
+        Args:
+            whole: all of them, so that there is room for any other; else the older ones, where
+                they are too many.
+        """
         head, tail = self.head, self._tail
-        if tail is None or not self.overflows:
+        if not tail or not (whole or self.overflows):
             return
-        moved, kept = split_tail(tail)
+        moved, kept = (tail, []) if whole else split_tail(tail)
         start = head["tail_seq"] - head["first_seq"]
         grown, rest = segment_writes.extend(self._last_segment, moved)
         self._last_segment = None
@@ -312,7 +356,7 @@ class Draft:
         self._retire(whole=True)
         self._deleted = True
 
-    def _put(self, located: Located, message: Raw, at: datetime) -> None:
+    def _put(self, located: Located, message: Raw, at: datetime) -> Located:
         head = self.head
         grown = size_of(message) - size_of(located.message)
         died = is_living(located.message) and not is_living(message)
@@ -322,6 +366,7 @@ class Draft:
         }
         if located.seq < head.get("summary_seq", 0):
             changes |= FORGOTTEN
+        self._touch(at)
         if located.segment is None:
             assert self._tail is not None  # noqa: S101  # whoever edits asks for the tail
             self._tail[located.seq - head["tail_seq"]] = message
@@ -329,14 +374,15 @@ class Draft:
             changes["tail_bytes"] = head["tail_bytes"] + grown
         else:
             self._put_in_segment(located, message, died=died)
-        self._known[message["id"]] = Located(message, located.seq, located.segment)
+        self._known[message["id"]] = changed = Located(message, located.seq, located.segment)
         self._set(**changes)
-        self._touch(at)
+        return changed
 
     def _put_in_segment(self, located: Located, message: Raw, *, died: bool) -> None:
         segment = located.segment
         assert segment is not None  # noqa: S101  # the caller looked
         index = located.seq - self.head["first_seq"] - segment["start"]
+        segment["changed_in"] = self.head["version"]
         writes, is_cut = segment_writes.put(segment, index, message, died=died)
         self.segments += writes
         if is_cut:
@@ -351,11 +397,16 @@ class Draft:
 
     def _set(self, **fields: Any) -> None:
         self.head.update(fields)
+        self._sets += 1
         self._fields.update(fields)
 
     def _touch(self, at: datetime) -> None:
         head = self.head
-        self._set(updated_at=max(at, head["updated_at"]))
+        before: datetime = head["updated_at"]
+        # A clock of another process may be a little ahead, but what was imported is no clock's.
+        if before > at and before <= now() + MAX_SKEW:
+            at = before
+        self._set(updated_at=at)
         if not self._is_new and not self._is_touched:
             self._set(version=head["version"] + 1)
         self._is_touched = True
@@ -365,7 +416,7 @@ class Draft:
         if self._head is None or (self._is_new and self._deleted):
             return None
         if self._is_new:
-            return InsertOne({**self._head, "messages": self._tail})
+            return InsertOne(self.document)
         stored = {
             "_id": self._head["_id"],
             "user_id": self.owner_id,

@@ -26,6 +26,10 @@ class Conflicted(Busy):
     """Another process changed the same conversation."""
 
 
+class HalfDecided(RuntimeError):
+    """A decision refused after it had changed its draft; so nothing of its group may be stored."""
+
+
 class Group:
     """Some changes that one transaction carries; made anew for each try.
 
@@ -69,6 +73,9 @@ class Group:
                 return change.decide(draft)
             return self._decide_once(change, change.repeatable, draft)
         except ChatvaultError as error:
+            if draft.was_changed:
+                # A fault of ours: the refusal would be told, and the change be stored.
+                raise HalfDecided(f"{change.action} refused with {error.code}") from error
             return error
 
     def _decide_once(self, change: Change[T], repeatable: Repeatable[T], draft: Draft) -> T:

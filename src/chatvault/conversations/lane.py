@@ -8,19 +8,22 @@ from functools import partial
 from typing import Any, TypeVar
 
 import structlog
-from bson import ObjectId
 from pymongo.errors import PyMongoError
 
 from chatvault.actor import Actor, Door
 from chatvault.audit.actions import Action
 from chatvault.conversations.change import Change, Key
-from chatvault.conversations.draft import Draft, Stalled
+from chatvault.conversations.draft import Draft, NoRoom, Stalled
 from chatvault.conversations.group import Group
-from chatvault.database import explain, transaction
+from chatvault.database import explain, transact
 from chatvault.errors import Busy, ChatvaultError, OutcomeUnknown, TooLarge
+from chatvault.outcome import note_stored
 
 T = TypeVar("T")
 MAX_ATTEMPTS = 8
+# So often a change may be set back by a group. One of those that are set back together gets on
+# each time, and a group has at most 32.
+MAX_SETBACKS = 40
 # So many are worth a group of their own beside another.
 FEW = 12
 log = structlog.get_logger()
@@ -34,6 +37,9 @@ class Lane:
     alone. A lone one waits for nobody; a few beside a group in flight join the next. Only other
     processes can be in the way: then the group is halved and tried again, a bounded number of
     times.
+
+    Big changes have groups of their own, of which one is in flight at a time, so that there is
+    always another for the small ones.
 
     Where a group leaves a conversation with too many embedded messages, the lane itself adds
     the change that moves the older ones to segments.
@@ -61,13 +67,15 @@ class Lane:
         self._busy: set[Key] = set()
         self._running: set[asyncio.Task[None]] = set()
         self._is_due = False
+        self._has_big = False
 
     async def submit(self, change: Change[T]) -> T:
         """The change's own answer, once it is stored durably.
 
         Raises:
             ChatvaultError: what `decide` raised.
-            Busy: the queue is full, or other processes were in the way all the time.
+            Busy: the queue is full, other processes were in the way all the time, or the change
+                was set back too often.
             OutcomeUnknown: the connection broke in the commit.
         """
         if len(self._waiting) >= self._queue_size:
@@ -78,7 +86,9 @@ class Lane:
             # Not at once: what this turn of the event loop brings comes along.
             self._is_due = True
             asyncio.get_running_loop().call_soon(self._dispatch)
-        return await change.answer
+        answer = await change.answer
+        note_stored()
+        return answer
 
     async def drain(self) -> None:
         """Return once nothing waits and nothing is in flight."""
@@ -89,13 +99,14 @@ class Lane:
     def _dispatch(self) -> None:
         self._is_due = False
         while self._waiting and len(self._running) < self._groups:
-            if self._running and len(self._waiting) < FEW:
+            if self._running and len(self._waiting) < FEW and not self._has_big:
                 # Few join the next group instead: the fewer the groups, the less work for all.
                 return
             group = self._pick()
             if not group:
                 return
             self._busy |= {change.key for change in group}
+            self._has_big |= group[0].is_big
             task = asyncio.create_task(self._try(group))
             self._running.add(task)
             # Not in the task itself: one that is cancelled before its first step does nothing.
@@ -105,11 +116,13 @@ class Lane:
         """The oldest waiting changes of conversations that no group has in flight.
 
         Of few it takes a share, so that Python works for one group while MongoDB does for another;
-        but changes of the same conversation go together, as they would wait for each other.
+        but changes of the same conversation go together, as they would wait for each other. The
+        first one says whether it is a group of big changes.
         """
         group: list[Change[Any]] = []
         passed: list[Change[Any]] = []
         taken: set[Key] = set()
+        held: set[Key] = set()
         size = 0
         free = self._groups - len(self._running)
         share = max(FEW, -(-len(self._waiting) // free))
@@ -118,18 +131,35 @@ class Lane:
             if group and size + change.size > self._group_bytes:
                 break
             self._waiting.popleft()
-            if change.key in self._busy or (len(group) >= share and change.key not in taken):
+            key = change.key
+            if (
+                key in self._busy
+                or key in held
+                or (key not in taken and len(group) >= share)
+                or not self._fits(change, group, taken)
+            ):
+                # What comes later in its conversation stays behind it.
+                held.add(key)
                 passed.append(change)
             else:
                 group.append(change)
-                taken.add(change.key)
+                taken.add(key)
                 size += change.size
         self._waiting.extendleft(reversed(passed))
         return group
 
+    def _fits(self, change: Change[Any], group: list[Change[Any]], taken: set[Key]) -> bool:
+        """Whether big and small stay apart if the change joins the group."""
+        if change.is_big:
+            return not self._has_big and (not group or group[0].is_big)
+        # It would wait for a big one of the same conversation anyway.
+        return not group or not group[0].is_big or change.key in taken
+
     def _end(self, group: list[Change[Any]], task: asyncio.Task[None]) -> None:
         self._running.discard(task)
         self._busy -= {change.key for change in group}
+        if group[0].is_big:
+            self._has_big = False
         if task.cancelled():
             _fail(group, OutcomeUnknown(retry_after=1))
         elif (error := task.exception()) is not None:
@@ -144,7 +174,7 @@ class Lane:
             return await groups[-1].carry()
 
         try:
-            answers = await transaction(carry, attempts=1)
+            answers = await transact(carry, attempts=1)
         except Busy:
             if attempt == MAX_ATTEMPTS:
                 _fail(group, Busy(retry_after=1))
@@ -171,30 +201,41 @@ class Lane:
         self, group: list[Change[Any]], answers: list[Any], drafts: dict[Key, Draft]
     ) -> None:
         stalled: list[Change[Any]] = []
+        crowded: set[Key] = set()
         for change, answer in zip(group, answers, strict=True):
             if isinstance(answer, Stalled):
+                change.setbacks += 1
+                if change.setbacks >= MAX_SETBACKS:
+                    log.warning("change_set_back_too_often", action=change.action)
+                    _fail([change], Busy(retry_after=1))
+                    continue
                 stalled.append(change)
+                if isinstance(answer, NoRoom):
+                    crowded.add(change.key)
             elif isinstance(answer, Exception):
                 _fail([change], answer)
             elif not change.answer.done():
                 change.answer.set_result(answer)
         self._waiting.extendleft(reversed(stalled))
         waits = {change.key for change in stalled}
+        # A move that is not enough is no reason for another.
+        changed = {change.key for change in group if not change.needs_last_segment}
         for key, draft in drafts.items():
-            if draft.overflows or key in waits:
-                self._waiting.appendleft(_move(draft.owner_id, key))
+            if key in waits or (key in changed and draft.overflows):
+                self._waiting.appendleft(_move(draft, key, whole=key in crowded))
 
 
-def _move(owner_id: ObjectId, key: Key) -> Change[None]:
+def _move(draft: Draft, key: Key, *, whole: bool) -> Change[None]:
     """Our own housekeeping: older messages go to segments, and nobody sees a difference."""
-    _, field, value = key
+    owner_id, field, value = key
     move: Change[None] = Change(
         actor=Actor(door=Door.BACKGROUND, user_id=owner_id),
         action=Action.CONVERSATION_UPDATE,
         where=(field, value),
-        decide=lambda draft: draft.move_overflow() if draft.exists else None,
+        decide=lambda draft: draft.move_overflow(whole=whole) if draft.exists else None,
         needs_tail=True,
         needs_last_segment=True,
+        size=draft.head["tail_bytes"] if draft.exists else 0,
     )
     move.answer = asyncio.get_running_loop().create_future()
     move.answer.add_done_callback(_report)

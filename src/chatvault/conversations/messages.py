@@ -29,7 +29,7 @@ from chatvault.conversations.reading import (
 )
 from chatvault.conversations.schemas import MessageEdit, MessageIn, to_stored
 from chatvault.conversations.segments import Revision, size_of
-from chatvault.conversations.service import estimate
+from chatvault.conversations.service import BESIDE, estimate
 from chatvault.errors import MessageIdTaken, NotFound, NotLastAnswer, TooLarge
 from chatvault.fields import now
 from chatvault.idempotency import Repeat
@@ -64,7 +64,8 @@ async def append(
     """
     at = now()
     messages = to_stored(wanted, at)
-    if sum(map(size_of, messages)) > CARRIED_BYTES:
+    size = sum(map(size_of, messages))
+    if size > CARRIED_BYTES:
         raise TooLarge(f"A batch may have at most {CARRIED_BYTES // 1024**2} MB of messages.")
 
     def decide(draft: Draft) -> Appended:
@@ -85,7 +86,7 @@ async def append(
         where=("_id", conversation_id),
         decide=decide,
         message_ids=given,
-        size=estimate(messages),
+        size=BESIDE + size,
         repeatable=repeatable_append(actor, repeat, conversation_id, shows_message=shows_message),
     )
     return await submit(actor, lane, change, shows_message=shows_message)
@@ -159,7 +160,7 @@ async def replace_last(
         message_ids=frozenset({replaced}),
         needs_tail=True,
         needs_last_living=True,
-        size=estimate([message]),
+        size=estimate(message, message),
         repeatable=repeatable_append(actor, repeat, conversation_id, shows_message=shows_message),
     )
     return await submit(actor, lane, change, shows_message=shows_message)
@@ -202,9 +203,8 @@ async def edit(
             Precondition(given=True, versions=frozenset({wanted.version})).check(
                 located.message.get("version", 1)
             )
-        draft.replace_message(located, wanted.apply_to(located.message), at)
+        edited = draft.replace_message(located, wanted.apply_to(located.message), at)
         draft.entries.append(audit.entry(actor, Action.CONVERSATION_EDIT_MESSAGE, conversation_id))
-        edited = draft.locate(message_id)
         return edited.seq, edited.message
 
     return await lane.submit(
@@ -215,7 +215,8 @@ async def edit(
             decide=decide,
             message_ids=frozenset({message_id}),
             needs_tail=True,
-            size=len((wanted.content or "").encode()),
+            # As it is then, and as it was; of which this is as good a guess as any.
+            size=estimate(*[wanted.model_dump(exclude_unset=True)] * 2),
         )
     )
 

@@ -83,7 +83,7 @@ def put(segment: Raw, index: int, message: Raw, *, died: bool) -> tuple[list[Seg
     """Put another message in the place of one.
 
     Args:
-        segment: with its messages; it is changed along.
+        segment: with its messages and the version that it is `changed_in`; it is changed along.
         index: the place within it.
         message: what shall stand there.
         died: the place loses a living message.
@@ -102,7 +102,7 @@ def put(segment: Raw, index: int, message: Raw, *, died: bool) -> tuple[list[Seg
         f"messages.{index}.id": message["id"],
     }
     update = {
-        "$set": {f"messages.{index}": message},
+        "$set": {f"messages.{index}": message, "changed_in": segment["changed_in"]},
         "$inc": {"bytes": grown, "living": -int(died), "version": 1},
     }
     return [UpdateOne(mine, update)], False
@@ -116,7 +116,8 @@ def _cut_anew(segment: Raw) -> list[SegmentWrite]:
         generation=segment["generation"],
         start=segment["start"],
     )
-    kept = {name: first[name] for name in ("length", "living", "bytes", "messages")}
+    changed_in = {"changed_in": segment["changed_in"]}
+    kept = {name: first[name] for name in ("length", "living", "bytes", "messages")} | changed_in
     mine = {"_id": segment["_id"], "user_id": segment["user_id"], "length": segment["length"]}
     update = {"$set": kept, "$inc": {"version": 1}}
-    return [UpdateOne(mine, update), *(InsertOne(other) for other in others)]
+    return [UpdateOne(mine, update), *(InsertOne(other | changed_in) for other in others)]

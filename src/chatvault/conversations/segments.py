@@ -1,6 +1,6 @@
 """What overflows a conversation's embedded array: segments, revisions, and what is to be swept."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from operator import itemgetter
@@ -62,6 +62,8 @@ class Segment(Document):
         living: how many of them live.
         bytes: their BSON size.
         version: rises with every change.
+        changed_in: the conversation's version in which one of them was last edited or removed; 0
+            where none was, or not since this is kept.
     """
 
     user_id: Id
@@ -71,6 +73,7 @@ class Segment(Document):
     living: int
     bytes: int
     version: int = 0
+    changed_in: int = 0
     messages: list[Message]
 
     rendered: ClassVar[LRUCache[Any, Any]]
@@ -117,6 +120,14 @@ class Segment(Document):
         return await cls.heads.submit((actor.owner_id, generation))
 
     @classmethod
+    async def find_some_of(
+        cls, actor: Actor, generation: ObjectId, starts: Sequence[int]
+    ) -> list[Raw]:
+        """Those of the actor's segments of a generation that start at these places, in order."""
+        query = cls.owned_by(actor, generation=generation, start={"$in": [*starts]})
+        return await cls.for_reading().find(query).sort("start", 1).to_list()
+
+    @classmethod
     async def _find_many(cls, wanted: list[Whose]) -> list[list[Raw]]:
         return await cls._find(wanted, {})
 
@@ -159,7 +170,7 @@ class Segment(Document):
             }
             for owner, generation, end, most in dict.fromkeys(wanted)
         ]
-        shown = dict.fromkeys(("user_id", "generation", "start", "length"), True)
+        shown = dict.fromkeys(("user_id", "generation", "start", "length", "changed_in"), True)
         newest = {"messages": {"$slice": -max(most for *_, most in wanted)}}
         runs: dict[Whose, list[Raw]] = {each[:2]: [] for each in wanted}
         query = {"$or": clauses} if clauses[1:] else clauses[0]

@@ -6,7 +6,6 @@ from functools import partial
 from typing import Any
 
 from bson import ObjectId
-from pymongo.asynchronous.client_session import AsyncClientSession
 
 from chatvault.actor import Actor
 from chatvault.agents import service as agents
@@ -16,6 +15,7 @@ from chatvault.audit.actions import Action
 from chatvault.audit.recorder import Recorder
 from chatvault.conversations.bulk import write_generation
 from chatvault.conversations.change import Change
+from chatvault.conversations.creating import prepare, repeatable
 from chatvault.conversations.draft import Draft
 from chatvault.conversations.lane import Lane
 from chatvault.conversations.listing import LIST_BYTES, SURE_BYTES, show_list
@@ -30,11 +30,15 @@ from chatvault.conversations.schemas import (
     stored_agent_id,
     to_stored,
 )
+from chatvault.conversations.segments import size_of
+from chatvault.database import many_changes
 from chatvault.errors import NotFound
 from chatvault.fields import count_changed_keys, now
-from chatvault.idempotency import IdempotencyRecord, Repeat, Repeatable
+from chatvault.idempotency import IdempotencyRecord, Repeat
 
 DELETE_BATCH = 100
+# What any change writes: a few of the conversation's fields, and an audit entry.
+BESIDE = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,55 +64,29 @@ async def create(
         AgentNotFound: the actor may use no such agent.
         NotFound: this is a repeat, and the conversation is gone.
     """
-    at = now()
     try:
         await agents.find(actor, wanted.agent_id)
     except AgentNotFound:
         # It may be gone since the first try, which counts.
         if repeat is None or not await IdempotencyRecord.exists(actor, repeat):
             raise
-    document = Conversation.begin(actor, at=at, **wanted.fields())
-    messages = to_stored(wanted.messages, at)
-    generation, tail = await write_generation(actor, messages)
-
-    def decide(draft: Draft) -> ObjectId:
-        draft.insert(dict(document))
-        if generation is not None:
-            draft.replace_messages(generation, at)
-        draft.append([dict(message) for message in tail], at, at)
-        details = {"messages": len(messages)}
-        draft.entries.append(
-            audit.entry(actor, Action.CONVERSATION_CREATE, document["_id"], details=details)
-        )
-        begun: ObjectId = document["_id"]
-        return begun
-
+    new = await prepare(actor, wanted)
     return await lane.submit(
         Change(
             actor=actor,
             action=Action.CONVERSATION_CREATE,
-            where=("_id", document["_id"]),
-            decide=decide,
+            where=("_id", new.id),
+            decide=new.insert,
             is_new=True,
-            size=estimate(tail),
-            repeatable=repeat and _repeatable(actor, repeat),
+            size=estimate(new.document, *new.tail),
+            repeatable=repeat and repeatable(actor, repeat),
         )
     )
 
 
-def _repeatable(actor: Actor, repeat: Repeat) -> Repeatable[ObjectId]:
-    async def recall(result: Raw, session: AsyncClientSession) -> ObjectId:
-        conversation_id: ObjectId = result["conversation_id"]
-        if await Conversation.find_for_repeat(actor, conversation_id, session) is None:
-            raise NotFound("Conversation not found")
-        return conversation_id
-
-    return Repeatable(repeat, remember=lambda answer: {"conversation_id": answer}, recall=recall)
-
-
-def estimate(messages: list[Raw]) -> int:
-    """About how many bytes a change with these messages writes."""
-    return 512 + sum(len(message["content"]) + 256 for message in messages)
+def estimate(*written: Raw) -> int:
+    """About how many bytes a change writes that stores these."""
+    return BESIDE + sum(map(size_of, written))
 
 
 async def get(actor: Actor, recorder: Recorder, *, conversation_id: ObjectId) -> Shown:
@@ -222,7 +200,7 @@ async def update(
             where=("_id", conversation_id),
             decide=decide,
             needs_metadata="metadata" in wanted.model_fields_set,
-            size=estimate(tail),
+            size=estimate(wanted.model_dump(exclude={"messages"}, exclude_unset=True), *tail),
         )
     )
 
@@ -261,7 +239,7 @@ async def archive(
             action=Action.CONVERSATION_ARCHIVE,
             where=("_id", conversation_id),
             decide=decide,
-            repeatable=repeat and _repeatable(actor, repeat),
+            repeatable=repeat and repeatable(actor, repeat),
         )
     )
 
@@ -291,24 +269,30 @@ async def delete(
     )
 
 
+async def _delete_batch(actor: Actor, lane: Lane, ids: list[ObjectId]) -> int:
+    """Delete those of the conversations that are there; returns how many."""
+    deletions = [
+        delete(actor, lane, conversation_id=conversation_id, precondition=Precondition())
+        for conversation_id in ids
+    ]
+    outcomes = await asyncio.gather(*deletions, return_exceptions=True)
+    for outcome in outcomes:
+        if isinstance(outcome, BaseException) and not isinstance(outcome, NotFound):
+            raise outcome
+    return outcomes.count(None)
+
+
 async def delete_all(actor: Actor, lane: Lane, recorder: Recorder) -> int:
     """Delete every conversation that the actor has now; returns how many.
 
     It goes in bounded transactions, with an audit entry a conversation: a crash leaves some
     deleted and audited, and a repeat finishes.
     """
-    ids = await Conversation.list_ids(actor)
-    deleted = 0
-    for start in range(0, len(ids), DELETE_BATCH):
-        batch = ids[start : start + DELETE_BATCH]
-        deletions = [
-            delete(actor, lane, conversation_id=conversation_id, precondition=Precondition())
-            for conversation_id in batch
-        ]
-        for outcome in await asyncio.gather(*deletions, return_exceptions=True):
-            if isinstance(outcome, BaseException) and not isinstance(outcome, NotFound):
-                raise outcome
-            deleted += outcome is None
+    with many_changes("Some of the conversations are deleted, and some may not be; repeat it."):
+        ids = await Conversation.list_ids(actor)
+        deleted = 0
+        for start in range(0, len(ids), DELETE_BATCH):
+            deleted += await _delete_batch(actor, lane, ids[start : start + DELETE_BATCH])
     details = {"conversations": deleted}
     await recorder.record(audit.entry(actor, Action.CONVERSATION_DELETE_ALL, details=details))
     return deleted

@@ -24,6 +24,7 @@ from chatvault.conversations.lane import Lane
 from chatvault.conversations.models import Conversation, Raw
 from chatvault.conversations.segments import Generation
 from chatvault.conversations.service import estimate
+from chatvault.database import many_changes
 from chatvault.errors import Busy
 from chatvault.importing.conversations import (
     ImportedConversation,
@@ -36,6 +37,7 @@ SOURCE = "localstorage"
 # So many are handed to the lane at a time, which groups them further.
 BATCH = 64
 PATIENCE = 90.0
+BROKEN_OFF = "The import broke off; what is imported stays, and the same import brings the rest."
 MESSAGE_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -100,6 +102,7 @@ async def import_file(
 
     Raises:
         TooLarge: a conversation does not fit.
+        OutcomeUnknown: MongoDB went away in the middle.
     """
     report = Report(
         skipped=list(content.skipped),
@@ -125,16 +128,16 @@ async def import_file(
         )
     # Only to spare work: that nothing is imported twice is the unique index's doing.
     known = imported if on_duplicate is OnDuplicate.SKIP else set()
-    for start in range(0, len(content.conversations), BATCH):
-        batch = content.conversations[start : start + BATCH]
-        fates = await asyncio.gather(
-            *(
+    with many_changes(BROKEN_OFF):
+        for start in range(0, len(content.conversations), BATCH):
+            batch = content.conversations[start : start + BATCH]
+            imports = [
                 _skip() if _source(each) in known else _import_one(actor, lane, each, on_duplicate)
                 for each in batch
-            )
-        )
-        _count(report, batch, fates)
-        on_progress(len(batch))
+            ]
+            fates = await asyncio.gather(*imports)
+            _count(report, batch, fates)
+            on_progress(len(batch))
     counts: dict[str, Any] = {fate.name.lower(): number for fate, number in report.fates.items()}
     await recorder.record(audit.entry(actor, Action.IMPORT_RUN, details=counts))
     return report
@@ -255,7 +258,7 @@ def _change(
         where=where,
         decide=decide,
         is_new=where[0] == "_id",
-        size=estimate(prepared.tail),
+        size=estimate(document, *prepared.tail),
     )
 
 

@@ -1,6 +1,7 @@
 """How a reply begins: the user's message, the guard and the reservation in one transaction."""
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from bson import ObjectId
@@ -15,6 +16,7 @@ from chatvault.conversations.change import Change
 from chatvault.conversations.draft import Draft
 from chatvault.conversations.models import Conversation, Raw, Status
 from chatvault.conversations.schemas import stored_agent_id
+from chatvault.conversations.segments import size_of
 from chatvault.conversations.service import estimate
 from chatvault.conversations.wire import message_wire
 from chatvault.errors import Conflict, ConversationArchived, MessageIdTaken, NotFound
@@ -29,6 +31,9 @@ from chatvault.replies.planning import Plan, Turn, place_of, refusal, tokens_lef
 from chatvault.replies.provider import Ask
 from chatvault.replies.run import Run
 from chatvault.replies.superseding import supersede
+
+# More than what is noted on a message's commands when they are superseded.
+STEP_BYTES = 16 * 1024
 
 
 class Stale(Conflict):
@@ -117,7 +122,8 @@ def beginning(actor: Actor, start: Start, repeat: Repeat | None) -> Change[Begun
         decide=lambda draft: _decide(draft, actor, start),
         message_ids=start.message_ids,
         needs_tail=start.waiting is not None,
-        size=estimate([]) + 2 * len(start.turn.content or ""),
+        # On the message and in its event.
+        size=estimate(*[{"content": start.turn.content, "metadata": start.metadata}] * 2),
         repeatable=None if repeat is None else _repeatable(actor, repeat, start.conversation_id),
     )
 
@@ -156,7 +162,23 @@ def _repeatable(actor: Actor, repeat: Repeat, conversation_id: ObjectId) -> Repe
 
 
 def _decide(draft: Draft, actor: Actor, start: Start) -> Begun:
-    head, at = draft.head, now()
+    output = output_of(draft.head, start)
+    known = draft.find(start.turn.user_message_id)
+    if start.turn.content is not None and known is not None:
+        raise MessageIdTaken
+    return begin(draft, actor, start, output)
+
+
+def output_of(head: Raw, start: Start) -> int:
+    """How many tokens the answer may have, decided on the conversation of this moment.
+
+    So however many ask at once, none overruns the limit.
+
+    Raises:
+        ConversationArchived, ReplyInProgress: it cannot be answered now.
+        Stale: it changed since the reply was planned.
+        TokenLimitReached: too few tokens are left.
+    """
     if head["status"] == Status.ARCHIVED:
         raise ConversationArchived
     if start.place is not None:
@@ -164,17 +186,26 @@ def _decide(draft: Draft, actor: Actor, start: Start) -> Begun:
             raise ReplyInProgress
         if place_of(head) != start.place or head.get("waiting_reply") != start.waiting:
             raise Stale
-    # Decided on the head of this moment: so however many ask at once, none overruns the limit.
     output = min(start.max_tokens, tokens_left(head, start.agent) - start.tokens)
     if output < MIN_OUTPUT:
         raise refusal(head, start.agent)
-    if start.turn.content is not None and draft.find(start.turn.user_message_id) is not None:
-        raise MessageIdTaken
+    return output
+
+
+def begin(draft: Draft, actor: Actor, start: Start, output: int) -> Begun:
+    """Decide that a reply begins whose answer may have so many tokens.
+
+    Raises:
+        Stalled: older messages have to move first; nothing was decided.
+    """
+    head, at = draft.head, now()
+    message = _message(start, at)
     is_waiting = start.waiting is not None and head.get("waiting_reply") == start.waiting
     if start.waiting is not None and is_waiting and start.continues is None:
+        draft.require_room(STEP_BYTES + (size_of(message) if message else 0))
         supersede(draft, actor, start.waiting, at=at)
     reply = _reply(actor, start, output)
-    shown = _show_continued(draft, start) if start.continues else _store_message(draft, start)
+    shown = _show_continued(draft, start) if start.continues else _store(draft, start, message, at)
     changes: Raw = {"reserved_tokens": head.get("reserved_tokens", 0) + reply["reserved"]}
     if start.kind is Kind.REPLY:
         changes |= {"active_reply_id": reply["_id"], "waiting_reply": None}
@@ -190,7 +221,12 @@ def _decide(draft: Draft, actor: Actor, start: Start) -> Begun:
     draft.beside.append((ReplyEvents, live.insertion(list(events))))
     details = {"reply_id": str(reply["_id"]), "reserved": reply["reserved"]}
     draft.entries.append(audit.entry(actor, start.action, start.conversation_id, details=details))
-    ask = Ask(
+    summarize = bool(start.agent["auto_generate_summary"])
+    return Begun(reply["_id"], Run(actor, reply, _ask(start, output), live, summarize), events)
+
+
+def _ask(start: Start, output: int) -> Ask:
+    return Ask(
         provider=start.provider,
         model=start.model,
         messages=start.messages,
@@ -199,8 +235,6 @@ def _decide(draft: Draft, actor: Actor, start: Start) -> Begun:
         tools=start.tools,
         options=start.options,
     )
-    summarize = bool(start.agent["auto_generate_summary"])
-    return Begun(reply["_id"], Run(actor, reply, ask, live, summarize), events)
 
 
 def _write(reply: Raw, start: Start) -> UpdateOne:
@@ -248,18 +282,24 @@ def _reply(actor: Actor, start: Start, output: int) -> Raw:
     }
 
 
-def _store_message(draft: Draft, start: Start) -> Raw | None:
+def _message(start: Start, at: datetime) -> Raw | None:
+    """The user's message as it is stored, where it is a new one."""
+    if start.turn.content is None:
+        return None
+    message: Raw = {
+        "id": start.turn.user_message_id,
+        "role": "user",
+        "content": start.turn.content,
+        "timestamp": at,
+    }
+    if start.metadata is not None:
+        message["extra"] = {"metadata": start.metadata}
+    return message
+
+
+def _store(draft: Draft, start: Start, message: Raw | None, at: datetime) -> Raw | None:
     """Append the user's message, where it is a new one, and show it."""
-    if start.turn.content is not None:
-        at = now()
-        message: Raw = {
-            "id": start.turn.user_message_id,
-            "role": "user",
-            "content": start.turn.content,
-            "timestamp": at,
-        }
-        if start.metadata is not None:
-            message["extra"] = {"metadata": start.metadata}
+    if message is not None:
         draft.append([message], at, at)
     found = draft.find(start.turn.user_message_id)
     return None if found is None else message_wire((found.seq, found.message))

@@ -133,7 +133,8 @@ async def finish(lane: Lane, ending: Ending) -> Ended:
             decide=lambda draft: _decide(draft, ending),
             message_ids=frozenset({target} if target else ()),
             needs_tail=target is not None,
-            size=estimate([]) + 2 * len(ending.text),
+            # On the message and in its last event.
+            size=estimate(*[{"text": ending.text, "calls": ending.calls}] * 2, *ending.commands),
         )
     )
 
@@ -202,8 +203,7 @@ def _place(draft: Draft, reply: Raw, message: Raw, at: datetime) -> Located:
         else:
             if "alternative_to" in old.message:
                 message["alternative_to"] = old.message["alternative_to"]
-            draft.replace_message(old, message, at)
-            return draft.locate(old.message["id"])
+            return draft.replace_message(old, message, at)
     elif reply["mode"] == Mode.BRANCH:
         message["alternative_to"] = reply["target_id"]
     draft.append([message], at, at)

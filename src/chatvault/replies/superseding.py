@@ -65,6 +65,6 @@ def cancelling(
         decide=decide,
         message_ids=frozenset({reply["answer_id"]}),
         needs_tail=True,
-        size=estimate([]),
+        size=estimate(),
         repeatable=repeatable,
     )

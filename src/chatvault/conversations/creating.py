@@ -1,0 +1,89 @@
+"""A conversation that is to begin: its document, its messages, and the decision to store them."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from bson import ObjectId
+from pymongo.asynchronous.client_session import AsyncClientSession
+
+from chatvault.actor import Actor
+from chatvault.audit import service as audit
+from chatvault.audit.actions import Action
+from chatvault.conversations.bulk import write_generation
+from chatvault.conversations.draft import Draft
+from chatvault.conversations.models import Conversation, Raw
+from chatvault.conversations.schemas import ConversationCreate, to_stored
+from chatvault.conversations.segments import Generation
+from chatvault.errors import NotFound
+from chatvault.fields import now
+from chatvault.idempotency import Repeat, Repeatable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewConversation:
+    """A conversation whose messages are ready to be stored, or lie in segments already.
+
+    Attributes:
+        document: its fields, without messages.
+        generation: the segments that hold its older messages, if they are written already.
+        tail: the messages that are to be embedded.
+        length: how many messages it begins with.
+    """
+
+    actor: Actor
+    document: Raw
+    generation: Generation | None
+    tail: list[Raw]
+    length: int
+    at: datetime
+
+    @property
+    def id(self) -> ObjectId:
+        """The conversation's."""
+        found: ObjectId = self.document["_id"]
+        return found
+
+    def insert(self, draft: Draft) -> ObjectId:
+        """Decide that it begins; returns its id."""
+        draft.insert(dict(self.document))
+        if self.generation is not None:
+            draft.replace_messages(self.generation, self.at)
+        draft.append([dict(message) for message in self.tail], self.at, self.at)
+        details = {"messages": self.length}
+        draft.entries.append(
+            audit.entry(self.actor, Action.CONVERSATION_CREATE, self.id, details=details)
+        )
+        return self.id
+
+    def stored(self) -> Raw:
+        """The document as it will be stored, its embedded messages included."""
+        draft = Draft(self.actor.owner_id, None)
+        self.insert(draft)
+        return draft.document
+
+
+async def prepare(actor: Actor, wanted: ConversationCreate) -> NewConversation:
+    """Make a conversation ready to begin; messages that are many are written to segments."""
+    at = now()
+    messages = to_stored(wanted.messages, at)
+    generation, tail = await write_generation(actor, messages)
+    return NewConversation(
+        actor=actor,
+        document=Conversation.begin(actor, at=at, **wanted.fields()),
+        generation=generation,
+        tail=tail,
+        length=len(messages),
+        at=at,
+    )
+
+
+def repeatable(actor: Actor, repeat: Repeat) -> Repeatable[ObjectId]:
+    """How a request that answers with a conversation is answered again: with its id."""
+
+    async def recall(result: Raw, session: AsyncClientSession) -> ObjectId:
+        conversation_id: ObjectId = result["conversation_id"]
+        if await Conversation.find_for_repeat(actor, conversation_id, session) is None:
+            raise NotFound("Conversation not found")
+        return conversation_id
+
+    return Repeatable(repeat, remember=lambda answer: {"conversation_id": answer}, recall=recall)

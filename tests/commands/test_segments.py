@@ -1,0 +1,92 @@
+"""Commands on messages that lie in segments, which an edit may cut."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from conftest import HttpClient
+from support.answers import found
+from support.factories import message
+from support.stored import stored, tiny_bounds
+from support.talking import ask
+from support.tooling import Grant, Notes, answered, commands_of, path_to, propose
+from support.twin import Twin
+
+ECHO = ("lab__echo", '{"text": "hi"}')
+SLEEP = ("lab__sleep", '{"seconds": 0.7}')
+
+
+@pytest.fixture(autouse=True)
+def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny_bounds(monkeypatch)
+    # Whatever grows is cut.
+    monkeypatch.setattr("chatvault.conversations.segment_writes.SEGMENT_HARD_BYTES", 0)
+    monkeypatch.setattr("chatvault.conversations.segments.MAX_BYTES", 500)
+
+
+async def say_more(alice: HttpClient, conversation: dict[str, Any], count: int = 6) -> None:
+    """Let what was said so far move to segments."""
+    for number in range(count):
+        path = f"/conversations/{conversation['id']}/messages"
+        answer = await alice.post(path, json=message(f"more {number}" + "x" * 100))
+        assert answer.status == 200
+
+
+class TestCut:
+    async def test_a_command_that_ends_lets_its_reply_go_on(
+        self, alice: HttpClient, twin: Twin, tools: Grant, database: Any
+    ) -> None:
+        await tools("lab__sleep")
+        conversation, [command] = await propose(alice, twin, SLEEP)
+        at_once = {"Prefer": "respond-async"}
+        approved = await alice.post(path_to(conversation, command, "approve"), headers=at_once)
+        assert approved.status == 202
+        await say_more(alice, conversation, 4)
+
+        async with asyncio.timeout(30):
+            shown = await answered(alice, conversation)
+
+        assert len(twin.requests) == 2
+        assert shown["messages"][-1]["content"] == "Answer 2."
+        ran = {"action": "command.execute"}
+        assert await database["audit_logs"].count_documents(ran) == 1
+        await stored(database, conversation["id"])
+
+    async def test_commands_are_superseded_together(
+        self, alice: HttpClient, twin: Twin, tools: Grant, notes: Notes, database: Any
+    ) -> None:
+        await tools("lab__echo")
+        conversation, commands = await propose(alice, twin, ECHO, ECHO, ECHO)
+        await say_more(alice, conversation)
+        version = (await found(alice, conversation["id"]))["version"]
+
+        await ask(alice, conversation, "Never mind")
+
+        shown = await found(alice, conversation["id"])
+        assert {each["code"] for each in commands_of(shown)} == {"superseded"}
+        # The reply's beginning and its end.
+        assert shown["version"] == version + 2
+        rejected = {"action": "command.reject"}
+        assert await database["audit_logs"].count_documents(rejected) == len(commands) == 3
+        assert notes.lines == []
+        await stored(database, conversation["id"])
+
+    async def test_commands_are_superseded_though_there_is_no_room_for_the_message(
+        self,
+        alice: HttpClient,
+        twin: Twin,
+        tools: Grant,
+        database: Any,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        await tools("lab__echo")
+        conversation, _ = await propose(alice, twin, ECHO, ECHO)
+        monkeypatch.setattr("chatvault.conversations.draft.TAIL_HARD_BYTES", 2000)
+
+        await ask(alice, conversation, "Never mind" + "x" * 1500)
+
+        shown = await found(alice, conversation["id"])
+        assert {each["code"] for each in commands_of(shown)} == {"superseded"}
+        assert shown["messages"][-1]["content"] == "Answer 2."
+        await stored(database, conversation["id"])

@@ -1,0 +1,224 @@
+"""Big changes: counted as they are written, and never in the way of small ones."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import bson
+import pytest
+from bson import ObjectId
+
+from chatvault.actor import Actor
+from chatvault.audit.actions import Action
+from chatvault.conversations import messages, service
+from chatvault.conversations.appended import Appended
+from chatvault.conversations.change import BIG, Change
+from chatvault.conversations.draft import Draft
+from chatvault.conversations.group import Group
+from chatvault.conversations.headers import LANE
+from chatvault.conversations.lane import Lane
+from chatvault.conversations.schemas import ConversationCreate, MessageIn
+from conftest import HttpClient
+from support.factories import begin, message
+from support.stored import large, somebody, stored
+
+KILOBYTE = 1024
+MEGABYTE = 1024 * KILOBYTE
+
+
+@pytest.fixture
+async def actor(http: HttpClient) -> Actor:
+    return somebody()
+
+
+@pytest.fixture
+async def lane(http: HttpClient) -> AsyncIterator[Lane]:
+    made = Lane()
+    yield made
+    await made.drain()
+
+
+async def start(actor: Actor, lane: Lane) -> ObjectId:
+    return await service.create(actor, lane, wanted=ConversationCreate())
+
+
+async def append(actor: Actor, lane: Lane, conversation_id: ObjectId, **more: Any) -> Appended:
+    wanted = MessageIn.model_validate(message(**more))
+    return await messages.append(actor, lane, conversation_id=conversation_id, wanted=[wanted])
+
+
+def heavy(kilobytes: int = 200) -> dict[str, Any]:
+    """Of a message whose words are few."""
+    return {"metrics": {"trace": "x" * kilobytes * KILOBYTE}}
+
+
+class Gate:
+    """Lets small groups pass, and big ones when it is opened; notes which came by."""
+
+    def __init__(self) -> None:
+        self.opened = asyncio.Event()
+        self.groups: list[list[Change[Any]]] = []
+        self.inside = 0
+        self.most_inside = 0
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> Gate:
+    made = Gate()
+    carry = Group.carry
+
+    async def held(self: Group) -> list[Any]:
+        made.groups.append(list(self._changes))
+        if sum(change.size for change in self._changes) < BIG:
+            return await carry(self)
+        made.inside += 1
+        made.most_inside = max(made.inside, made.most_inside)
+        await made.opened.wait()
+        made.inside -= 1
+        return await carry(self)
+
+    monkeypatch.setattr(Group, "carry", held)
+    return made
+
+
+class TestSize:
+    async def test_of_a_change_is_what_it_writes(
+        self, http: HttpClient, alice: HttpClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        begun = await begin(alice, messages=[message("x", "assistant", id="m")])
+        assert http.app is not None
+        lane, path = http.app[LANE], f"/conversations/{begun['id']}"
+        sizes: list[int] = []
+        submit = Lane.submit
+
+        async def watched(self: Lane, change: Change[Any]) -> Any:
+            sizes.append(change.size)
+            return await submit(self, change)
+
+        monkeypatch.setattr(Lane, "submit", watched)
+        some = "ü" * 100 * KILOBYTE  # of two bytes each
+        free = {"some": some}
+        requests: list[tuple[str, str, Any]] = [
+            ("POST", f"{path}/messages", message("x", metrics=free)),
+            ("POST", f"{path}/messages", message("x", mine=free)),
+            ("POST", f"{path}/messages", message(some)),
+            ("POST", f"{path}/messages:batch", {"messages": [message("x", metrics=free)]}),
+            ("PATCH", f"{path}/messages/m", {"metrics": free}),
+            ("PUT", path, {"metadata": free}),
+            ("PATCH", path, {"metadata": {"other": "x", **free}}),
+            ("POST", "/conversations", {"metadata": free}),
+            ("POST", "/conversations", {"messages": [message("x", metrics=free)]}),
+        ]
+        for method, where, body in requests:
+            sizes.clear()
+            answer = await alice.request(method, where, **large(body))
+            assert answer.status in {200, 201}, await answer.text()
+            assert sizes[0] >= len(bson.encode(free)), f"{method} {where}"
+            await lane.drain()
+
+    async def test_of_a_group_is_bounded_though_the_words_are_few(
+        self, actor: Actor, lane: Lane, gate: Gate, database: Any
+    ) -> None:
+        gate.opened.set()
+        begun = [await start(actor, lane) for _ in range(32)]
+        gate.groups.clear()
+
+        half = {"text": "x" * 250 * KILOBYTE}
+        await asyncio.gather(
+            *(append(actor, lane, each, metrics=half, mine=half) for each in begun)
+        )
+
+        groups = [group for group in gate.groups if group[0].action.endswith("append_message")]
+        assert sum(map(len, groups)) == 32
+        assert max(map(len, groups)) * 500 * KILOBYTE <= 4 * MEGABYTE
+        for each in begun:
+            assert len((await stored(database, each)).messages) == 1
+
+
+class TestSmallOnes:
+    async def test_pass_while_big_ones_are_carried_and_wait(
+        self, actor: Actor, lane: Lane, gate: Gate
+    ) -> None:
+        begun = [await start(actor, lane) for _ in range(44)]
+        big = [asyncio.create_task(append(actor, lane, each, **heavy())) for each in begun[:40]]
+        await asyncio.sleep(0)
+
+        async with asyncio.timeout(20):
+            for each in begun[40:]:
+                await append(actor, lane, each)
+            await asyncio.gather(*(append(actor, lane, each) for each in begun[40:]))
+
+        assert not any(task.done() for task in big)
+        gate.opened.set()
+        await asyncio.gather(*big)
+        assert gate.most_inside == 1
+
+    async def test_of_the_same_conversation_stay_behind(
+        self, actor: Actor, lane: Lane, gate: Gate, database: Any
+    ) -> None:
+        begun = await start(actor, lane)
+        other = await start(actor, lane)
+        contents = ["0", "big 1", "2", "3", "big 4", "5"]
+        sent = [
+            asyncio.create_task(
+                append(actor, lane, begun, content=each, **(heavy() if "big" in each else {}))
+            )
+            for each in contents
+        ]
+        await asyncio.sleep(0)
+        async with asyncio.timeout(20):
+            await append(actor, lane, other, content="passes")
+        assert not any(task.done() for task in sent[1:])
+
+        gate.opened.set()
+        answers = await asyncio.gather(*sent)
+        assert [each.messages[0][0] for each in answers] == list(range(6))
+        assert (await stored(database, begun)).contents == contents
+
+    async def test_do_not_keep_big_ones_waiting(self, actor: Actor, lane: Lane, gate: Gate) -> None:
+        gate.opened.set()
+        begun = [await start(actor, lane) for _ in range(100)]
+        gate.groups.clear()
+
+        small = [append(actor, lane, each) for each in begun[:60]]
+        later = [append(actor, lane, each) for each in begun[61:]]
+        await asyncio.gather(*small, append(actor, lane, begun[60], **heavy()), *later)
+
+        [place] = [n for n, group in enumerate(gate.groups) if any(each.is_big for each in group)]
+        assert place <= 3
+
+    async def test_of_our_own_are_big_where_they_move_much(
+        self, actor: Actor, lane: Lane, gate: Gate
+    ) -> None:
+        gate.opened.set()
+        begun = await start(actor, lane)
+        await append(actor, lane, begun, **heavy())
+        await append(actor, lane, begun, **heavy())
+        await lane.drain()
+        moves = [each for group in gate.groups for each in group if each.needs_last_segment]
+        assert [each.is_big for each in moves] == [True]
+
+
+class TestWaiting:
+    async def test_goes_on_where_one_of_them_is_refused(
+        self, actor: Actor, lane: Lane, gate: Gate
+    ) -> None:
+        gate.opened.set()
+
+        def decide(draft: Draft) -> int:
+            return int(draft.head["version"])
+
+        nowhere = Change[int](
+            actor=actor,
+            action=Action.CONVERSATION_UPDATE,
+            where=("_id", ObjectId()),
+            decide=decide,
+            size=BIG + 1,
+        )
+        begun = await start(actor, lane)
+        outcomes = await asyncio.gather(
+            lane.submit(nowhere), append(actor, lane, begun, **heavy()), return_exceptions=True
+        )
+        assert isinstance(outcomes[0], Exception)
+        assert isinstance(outcomes[1], Appended)
+        assert not lane._has_big

@@ -1,0 +1,51 @@
+"""Replies and commands on messages that lie in segments, which an edit may cut."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from chatvault.conversations.headers import LANE
+from conftest import HttpClient
+from support.answers import found
+from support.factories import begin, message
+from support.stored import stored, tiny_bounds
+from support.talking import ask, path_of, said
+from support.twin import Twin
+
+
+@pytest.fixture(autouse=True)
+def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny_bounds(monkeypatch)
+    # Whatever grows is cut.
+    monkeypatch.setattr("chatvault.conversations.segment_writes.SEGMENT_HARD_BYTES", 0)
+    monkeypatch.setattr("chatvault.conversations.segments.MAX_BYTES", 500)
+
+
+class TestRegenerate:
+    async def test_ends_though_the_answer_before_lies_in_a_segment_that_is_cut(
+        self, http: HttpClient, alice: HttpClient, twin: Twin, database: Any
+    ) -> None:
+        roles = ["user", "assistant"]
+        some = [message(str(n), roles[n % 2], id=f"m{n}") for n in range(12)]
+        conversation = await begin(alice, messages=some, title="T")
+        assert http.app is not None
+        await http.app[LANE].drain()
+        for number in (11, 10):
+            await alice.delete(f"/conversations/{conversation['id']}/messages/m{number}")
+        twin.say("x" * 2000)
+
+        async with asyncio.timeout(30):
+            exchange = await ask(alice, conversation, None, regenerate="replace")
+
+        assert exchange["state"] == "completed"
+        assert exchange["assistant_message"]["id"] == "m9"
+        shown = await found(alice, conversation["id"])
+        assert said(shown)[-1] == ("assistant", "x" * 2000)
+        assert (shown["active_reply_id"], shown["messages"][-1]["version"]) == (None, 2)
+        assert await database["revisions"].count_documents({}) == 1
+        reply = await (await alice.get(path_of(conversation, exchange["reply_id"]))).json()
+        assert (reply["state"], reply["answer_id"]) == ("completed", "m9")
+        ended = {"action": "reply.finish"}
+        assert await database["audit_logs"].count_documents(ended) == 1
+        await stored(database, conversation["id"])

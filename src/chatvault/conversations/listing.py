@@ -1,5 +1,7 @@
 """Showing a list of conversations with as many of their messages as the list has room for."""
 
+from functools import partial
+
 from bson import ObjectId
 
 from chatvault.actor import Actor
@@ -8,12 +10,16 @@ from chatvault.conversations.reading import (
     Moved,
     Placed,
     Shown,
+    check_unchanged,
     has_segments,
     living,
     number,
+    steadily,
     window,
 )
+from chatvault.conversations.rendering import show
 from chatvault.conversations.segments import Segment
+from chatvault.errors import Busy, NotFound
 
 # What a list shows of messages, in BSON bytes; docs/api.md states it.
 LIST_BYTES = 8 * 1024 * 1024
@@ -51,10 +57,23 @@ async def show_list(actor: Actor, heads: list[Raw], budget: int) -> list[Shown]:
         conversation = read.get(head["_id"])
         if conversation is None:
             shown.append(Shown(head, []))
-        else:
-            runs = segments.get(conversation["generation"], [])
+            continue
+        runs = segments.get(conversation["generation"], [])
+        try:
             shown.append(Shown(conversation, _assemble(conversation, runs)))
+        except Moved:
+            shown.append(await _show_again(actor, conversation))
     return shown
+
+
+async def _show_again(actor: Actor, conversation: Raw) -> Shown:
+    """A conversation that changed while it was read; its newest messages, if it goes on to."""
+    try:
+        return await steadily(actor, conversation["_id"], partial(show, actor))
+    except (NotFound, Busy):
+        return Shown(
+            conversation, living(number(conversation["messages"], conversation["tail_seq"]))
+        )
 
 
 async def _read_segments(actor: Actor, conversations: list[Raw]) -> dict[ObjectId, list[Raw]]:
@@ -69,17 +88,17 @@ async def _read_segments(actor: Actor, conversations: list[Raw]) -> dict[ObjectI
 
 
 def _assemble(conversation: Raw, segments: list[Raw]) -> list[Placed]:
-    """All that was read of a conversation, or its tail where the segments moved meanwhile."""
+    """All that was read of a conversation: its tail, and the segments that were read with it.
+
+    Raises:
+        Moved: the segments changed since its document was read.
+    """
     first = conversation["first_seq"]
     tail = number(conversation["messages"], conversation["tail_seq"])
-    placed = [
-        each
-        for segment in segments
-        for each in number(segment["messages"], first + segment["start"])
-    ]
+    placed: list[Placed] = []
+    for segment in segments:
+        check_unchanged(segment, conversation)
+        placed += number(segment["messages"], first + segment["start"])
     if not placed:
         return living(tail)
-    try:
-        return living(window(placed + tail, first, conversation["next_seq"]))
-    except Moved:
-        return living(tail)
+    return living(window(placed + tail, first, conversation["next_seq"]))

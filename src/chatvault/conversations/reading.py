@@ -1,7 +1,8 @@
 """Reading messages from a conversation's tail and its segments, in bounded memory.
 
-Tail and segments are read one after the other, and messages may move between the two reads. The
-runs say where they lie, so a gap is seen, and the reading begins anew.
+Tail and segments are read one after the other, and between the two reads messages may move, or be
+edited or removed. The segments say where they lie and in which version of the conversation they
+were changed, so both is seen, and the reading begins anew.
 """
 
 import contextlib
@@ -19,7 +20,7 @@ from chatvault.errors import Busy, NotFound
 T = TypeVar("T")
 # What one answer shows of a conversation's messages, in BSON bytes; docs/api.md states it.
 WHOLE_BYTES = 4 * 1024 * 1024
-ATTEMPTS = 5
+ATTEMPTS = 10
 # At most so many segments are read at a time while a page fills.
 MOST_RUNS = 4
 
@@ -93,10 +94,26 @@ def has_segments(conversation: Raw) -> bool:
     return bool(conversation["tail_seq"] > conversation["first_seq"])
 
 
+def check_unchanged(segment: Raw, conversation: Raw) -> None:
+    """Raise Moved where a message in a segment was edited or removed since the document was read.
+
+    Of what was edited before segments kept this, nothing is known.
+    """
+    if segment.get("changed_in", 0) > conversation["version"]:
+        raise Moved
+
+
 async def _walk(
-    actor: Actor, conversation: Raw, start: int, *, most: int = MOST_RUNS
+    actor: Actor, conversation: Raw, start: int, *, most: int = MOST_RUNS, follows: bool = False
 ) -> AsyncGenerator[list[Placed]]:
     """The messages from the place `start` on: one run, then more and more at a time.
+
+    Args:
+        actor: whose they are.
+        conversation: its document.
+        start: the place to begin with.
+        most: at most so many runs at a time.
+        follows: show edits and removals that came since, as far as they are met.
 
     Raises:
         Moved: the conversation changed since its document was read.
@@ -110,11 +127,11 @@ async def _walk(
     order, limit = -1, 1
     while place < tail_seq:
         found = segments.find({**mine, "start": wanted}).sort("start", order).limit(limit)
-        placed = [
-            each
-            async for segment in found
-            for each in number(segment["messages"], first + segment["start"])
-        ]
+        placed: list[Placed] = []
+        async for segment in found:
+            if not follows:
+                check_unchanged(segment, conversation)
+            placed += number(segment["messages"], first + segment["start"])
         end = min(tail_seq, placed[-1][0] + 1 if placed else 0)
         if end <= place:
             raise Moved
@@ -153,11 +170,10 @@ async def _walk_back(
     limit = 1
     while place > first:
         found = segments.find({**mine, "start": {"$lt": place - first}})
-        placed = [
-            each
-            async for segment in found.sort("start", -1).limit(limit)
-            for each in reversed(number(segment["messages"], first + segment["start"]))
-        ]
+        placed: list[Placed] = []
+        async for segment in found.sort("start", -1).limit(limit):
+            check_unchanged(segment, conversation)
+            placed += reversed(number(segment["messages"], first + segment["start"]))
         start = placed[-1][0] if placed else place
         if start >= place:
             raise Moved
@@ -167,7 +183,11 @@ async def _walk_back(
 
 
 async def _read_end(actor: Actor, conversation: Raw, most: int) -> list[Placed]:
-    """The newest messages before the tail, removed ones included; none where they moved."""
+    """The newest messages before the tail, removed ones included; none where they moved.
+
+    Raises:
+        Moved: one of them was edited or removed since the document was read.
+    """
     first, tail_seq = conversation["first_seq"], conversation["tail_seq"]
     found = await Segment.find_end_of(
         actor, conversation["generation"], end=tail_seq - first, most=most
@@ -179,6 +199,7 @@ async def _read_end(actor: Actor, conversation: Raw, most: int) -> list[Placed]:
         run = number(segment["messages"], base)[: max(0, place - base)]
         if not run or run[-1][0] != place - 1 or len(newest_first) >= most:
             break
+        check_unchanged(segment, conversation)
         newest_first += reversed(run)
         place = base
     return newest_first[::-1]
@@ -303,7 +324,11 @@ async def read_offset(actor: Actor, conversation: Raw, offset: int, limit: int) 
 
 
 async def _find_offset(actor: Actor, conversation: Raw, offset: int) -> tuple[int, int]:
-    """A place at or before the one asked for, and how many living messages come before it."""
+    """A place at or before the one asked for, and how many living messages come before it.
+
+    Raises:
+        Moved: a message was removed since the document was read.
+    """
     first = conversation["first_seq"]
     tail_start = conversation["tail_seq"] - first
     if conversation["next_seq"] - first == conversation["total_messages"]:
@@ -311,9 +336,10 @@ async def _find_offset(actor: Actor, conversation: Raw, offset: int) -> tuple[in
     skipped = 0
     runs = Segment.for_reading().find(
         Segment.owned_by(actor, generation=conversation["generation"], start={"$lt": tail_start}),
-        {"_id": False, "start": True, "length": True, "living": True},
+        {"_id": False, "start": True, "length": True, "living": True, "changed_in": True},
     )
     async for run in runs.sort("start", 1):
+        check_unchanged(run, conversation)
         # A run that took in some of the tail since is not counted over the tail's beginning.
         grew = run["start"] + run["length"] > tail_start
         if grew or skipped + run["living"] > offset:
@@ -336,12 +362,12 @@ def _page(
 
 
 async def stream(actor: Actor, conversation: Raw) -> AsyncGenerator[list[Placed]]:
-    """All living messages, run by run, as they were when the conversation was read.
+    """All living messages, run by run, as far as they had come when the conversation was read.
 
     Raises:
         Busy: they were replaced long ago meanwhile, and what is left of them is being swept.
     """
-    runs = _walk(actor, conversation, conversation["first_seq"], most=1)
+    runs = _walk(actor, conversation, conversation["first_seq"], most=1, follows=True)
     try:
         async with contextlib.aclosing(runs) as reading:
             async for run in reading:

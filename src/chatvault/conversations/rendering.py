@@ -11,6 +11,7 @@ from chatvault.conversations.reading import (
     WHOLE_BYTES,
     Moved,
     Shown,
+    check_unchanged,
     has_segments,
     living,
     number,
@@ -66,15 +67,31 @@ async def render_older(actor: Actor, conversation: Raw) -> Older:
     Raises:
         Moved: the conversation changed since its document was read.
     """
+    heads = await Segment.find_heads_of(actor, conversation["generation"])
+    rendered = [Segment.rendered.get(_key(head)) for head in heads]
+    if None in rendered:
+        heads, rendered = await _render_missing(actor, conversation, heads, rendered)
+    _check(heads, conversation)
+    return Older.join([each for each in rendered if each is not None])
+
+
+async def _render_missing(
+    actor: Actor, conversation: Raw, heads: list[Raw], rendered: list[Older | None]
+) -> tuple[list[Raw], list[Older | None]]:
+    """Read the segments that are not rendered yet; returns all of them, and what they render to."""
     generation, first = conversation["generation"], conversation["first_seq"]
-    heads = await Segment.find_heads_of(actor, generation)
-    known = [Segment.rendered.get(_key(head)) for head in heads]
-    if None not in known:
-        _check(heads, conversation)
-        return Older.join([each for each in known if each is not None])
-    segments = await Segment.find_all_of(actor, generation)
-    _check(segments, conversation)
-    return Older.join([_render(segment, first) for segment in segments])
+    missing = [head["start"] for head, each in zip(heads, rendered, strict=True) if each is None]
+    if len(missing) == len(heads):
+        read = await Segment.find_all_of(actor, generation)
+    else:
+        read = await Segment.find_some_of(actor, generation, missing)
+    by_start = {segment["start"]: segment for segment in read}
+    # Kept before it is known whether they fit: most of them do, the next time too.
+    new = {start: _render(by_start[start], first) for start in missing if start in by_start}
+    return (
+        [by_start.get(head["start"], head) for head in heads],
+        [each or new.get(head["start"]) for head, each in zip(heads, rendered, strict=True)],
+    )
 
 
 def _key(segment: Raw) -> Key:
@@ -83,11 +100,12 @@ def _key(segment: Raw) -> Key:
 
 
 def _check(segments: list[Raw], conversation: Raw) -> None:
-    """Raise where these are not just the messages before the tail, without a gap."""
+    """Raise Moved where these are not just the messages before the tail, as they were then."""
     place = 0
     for segment in segments:
         if segment["start"] != place:
             raise Moved
+        check_unchanged(segment, conversation)
         place += segment["length"]
     if place != conversation["tail_seq"] - conversation["first_seq"]:
         raise Moved

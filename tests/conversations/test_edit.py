@@ -51,10 +51,10 @@ class TestEdit:
         edited = await answer.json()
 
         assert answer.status == 200
-        assert answer.headers["ETag"] == '"2"'
+        assert answer.headers["ETag"] == f'"{edited["seq"]}.2"'
         assert edited == before | {"content": "edited", "version": 2}
         again = await alice.get(at(long, f"/{message_id}"))
-        assert (await again.json(), again.headers["ETag"]) == (edited, '"2"')
+        assert (await again.json(), again.headers["ETag"]) == (edited, f'"{edited["seq"]}.2"')
         shown = await found(alice, long["id"])
         assert shown["messages"][edited["seq"]] == edited
         assert shown["version"] == long["version"] + 1
@@ -119,6 +119,47 @@ class TestEdit:
         await stored(database, long["id"])
 
 
+class TestCut:
+    """An edit that lets a segment grow so far that it is spread over several."""
+
+    @pytest.fixture(autouse=True)
+    def narrow(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("chatvault.conversations.segment_writes.SEGMENT_HARD_BYTES", 2000)
+        monkeypatch.setattr("chatvault.conversations.segments.MAX_BYTES", 1000)
+
+    @pytest.mark.parametrize("named", [True, False])
+    async def test_is_made_once(
+        self, alice: HttpClient, long: dict[str, Any], database: Any, *, named: bool
+    ) -> None:
+        path = at(long, "/m1")
+        tag = (await alice.get(path)).headers["ETag"]
+        headers = {"If-Match": tag} if named else {}
+
+        answer = await alice.patch(path, json={"content": "x" * 3000}, headers=headers)
+
+        assert answer.status == 200, await answer.text()
+        assert (await answer.json())["version"] == 2
+        revisions = await (await alice.get(path + "/revisions")).json()
+        assert [each["message"]["content"] for each in revisions] == ["1"]
+        assert len(await audited(database, "conversation.edit_message")) == 1
+        lies = await stored(database, long["id"])
+        assert lies.contents[:4] == ["0", "x" * 3000, "2", "3"]
+        assert lies.document["version"] == long["version"] + 1
+
+    async def test_of_many_at_once_each_is_made_once(
+        self, alice: HttpClient, long: dict[str, Any], database: Any
+    ) -> None:
+        edits = [
+            alice.patch(at(long, f"/m{n}"), json={"content": str(n) * 900, "version": 1})
+            for n in range(12)
+        ]
+        assert {answer.status for answer in await asyncio.gather(*edits)} == {200}
+        lies = await stored(database, long["id"])
+        assert lies.contents == [str(n) * 900 for n in range(12)]
+        assert {each["version"] for each in lies.living.values()} == {2}
+        assert await database["revisions"].count_documents({}) == 12
+
+
 class TestVersion:
     @pytest.mark.parametrize("message_id", ["m1", "m11"])
     async def test_by_if_match_and_in_the_body(
@@ -133,8 +174,10 @@ class TestVersion:
         stale = await alice.patch(path, json={"content": "2", "version": 1})
         await problem(stale, 412, "stale_version")
         await problem(await alice.delete(path, headers={"If-Match": tag}), 412, "stale_version")
-        assert (await alice.patch(path, json={"content": "3", "version": 2})).status == 200
-        assert (await alice.delete(path, headers={"If-Match": '"3"'})).status == 204
+        edited = await alice.patch(path, json={"content": "3", "version": 2})
+        assert edited.status == 200
+        third = edited.headers["ETag"]
+        assert (await alice.delete(path, headers={"If-Match": third})).status == 204
 
     async def test_of_many_with_the_same_version_one_wins(
         self, alice: HttpClient, long: dict[str, Any]
@@ -144,6 +187,38 @@ class TestVersion:
         ]
         statuses = [answer.status for answer in await asyncio.gather(*edits)]
         assert sorted(statuses) == [200] + [412] * 9
+
+    @pytest.mark.parametrize("count", [1, 30])
+    async def test_is_not_that_of_other_words_after_all_messages_were_replaced(
+        self, alice: HttpClient, long: dict[str, Any], count: int
+    ) -> None:
+        path = at(long, "/m3")
+        tag = (await alice.get(path)).headers["ETag"]
+        other = [message(f"other {n}", id=f"m{3 + n}") for n in range(count)]
+        put = await alice.put(f"/conversations/{long['id']}", json={"messages": other})
+        assert put.status == 200, await put.text()
+
+        again = await alice.get(path)
+        assert (await again.json())["content"] == "other 0"
+        assert again.headers["ETag"] != tag
+        for stale in (
+            await alice.patch(path, json={"content": "lost"}, headers={"If-Match": tag}),
+            await alice.delete(path, headers={"If-Match": tag}),
+            await alice.patch(path, json={"content": "lost"}, headers={"If-Match": '"1"'}),
+        ):
+            await problem(stale, 412, "stale_version")
+        headers = {"If-Match": f'"nonsense", {again.headers["ETag"]}'}
+        assert (await alice.patch(path, json={"content": "x"}, headers=headers)).status == 200
+
+    async def test_is_not_that_of_other_words_where_the_id_comes_again(
+        self, alice: HttpClient, long: dict[str, Any]
+    ) -> None:
+        path = at(long, "/m3")
+        tag = (await alice.get(path)).headers["ETag"]
+        await alice.put(f"/conversations/{long['id']}", json={"messages": []})
+        await alice.post(at(long), json=message("other", id="m3"))
+        stale = await alice.patch(path, json={"content": "lost"}, headers={"If-Match": tag})
+        await problem(stale, 412, "stale_version")
 
     async def test_the_conversations_own_etag_is_not_the_messages(
         self, alice: HttpClient, long: dict[str, Any]

@@ -211,7 +211,7 @@ class World:
         if picked is None:
             return
         seq, there = picked
-        change = self.change(self.lane(step), there.id, content, there.version)
+        change = self.change(self.lane(step), there.id, content, (seq, there.version))
         if there.content is None:
             with pytest.raises(NotFound):
                 await change
@@ -221,7 +221,7 @@ class World:
         self.model.audited += 1
 
     async def change(
-        self, lane: Lane, message_id: str, content: str | None, version: int | None
+        self, lane: Lane, message_id: str, content: str | None, version: tuple[int, int] | None
     ) -> None:
         seen = ANY if version is None else Precondition(given=True, versions=frozenset({version}))
         if content is None:
@@ -412,9 +412,10 @@ class World:
         targets = self.model.living[step.a % 3 :: 3][:6]
         prefix = self.fresh()
         changes: list[Any] = []
-        for place, (_, there) in enumerate(targets):
+        for place, (seq, there) in enumerate(targets):
             content = None if place % 2 else f"s{step.b}"
-            changes.append(self.change(self.lanes[place % 2], there.id, content, there.version))
+            seen = (seq, there.version)
+            changes.append(self.change(self.lanes[place % 2], there.id, content, seen))
         changes += [self.send(self.lanes[n % 2], [said(n, prefix=prefix)]) for n in range(4)]
         outcomes = await asyncio.gather(*changes, return_exceptions=True)
         assert not [each for each in outcomes if isinstance(each, BaseException)]

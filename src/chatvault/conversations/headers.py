@@ -10,40 +10,59 @@ from pydantic_core import PydanticCustomError
 
 from chatvault.actor import Actor
 from chatvault.conversations.lane import Lane
-from chatvault.conversations.preconditions import Precondition
+from chatvault.conversations.preconditions import Precondition, version_of
+from chatvault.conversations.reading import Placed
+from chatvault.conversations.schemas import ConversationCreate
 from chatvault.idempotency import Repeat
 from chatvault.web import RepeatHeaders
 
 
 class Opener(Protocol):
-    """Sends the first message of a conversation to its agent."""
+    """Begins conversations whose first message is sent to their agent at once."""
 
-    async def check(
-        self, actor: Actor, agent_id: ObjectId | None, content: str, repeat: Repeat | None
-    ) -> None:
-        """Refuse what could not be sent; a repeat has passed."""
-
-    async def send(
-        self, actor: Actor, conversation_id: ObjectId, content: str, repeat: Repeat | None
-    ) -> None:
-        """Store it, and let the agent begin to answer."""
+    async def open(
+        self, actor: Actor, *, wanted: ConversationCreate, content: str, repeat: Repeat | None
+    ) -> ObjectId:
+        """Begin a conversation and its first reply in one step; returns the conversation's id."""
 
 
 OPENER = web.AppKey("opener", Opener)
 LANE = web.AppKey("lane", Lane)
 ETAG = re.compile(r'\s*"(\d{1,18})"\s*')
+MESSAGE_ETAG = re.compile(r'\s*"(\d{1,18})\.(\d{1,18})"\s*')
 MINIMAL = re.compile(r'\s*return\s*=\s*("?)minimal\1\s*(;.*)?', re.IGNORECASE)
 
 
-def _to_precondition(value: object) -> Precondition:
+def _split(value: object) -> list[str] | None:
+    """The ETags that are given; None for any."""
     tags = str(value).split(",")
     if tags == ["*"]:
-        return Precondition(given=True)
+        return None
     if not all(tag.strip() for tag in tags):
         raise PydanticCustomError("etag", "If-Match should be ETags in quotes, or *")
-    found = [ETAG.fullmatch(tag) for tag in tags]
+    return tags
+
+
+def _to_precondition(value: object) -> Precondition:
+    if (tags := _split(value)) is None:
+        return Precondition(given=True)
     # A tag that none of ours can be matches nothing.
-    return Precondition(given=True, versions=frozenset(int(match[1]) for match in found if match))
+    found = frozenset(int(match[1]) for match in map(ETAG.fullmatch, tags) if match)
+    return Precondition(given=True, versions=found)
+
+
+def _to_message_precondition(value: object) -> Precondition:
+    if (tags := _split(value)) is None:
+        return Precondition(given=True)
+    found = [match for match in map(MESSAGE_ETAG.fullmatch, tags) if match]
+    versions = frozenset((int(match[1]), int(match[2])) for match in found)
+    return Precondition(given=True, versions=versions)
+
+
+def message_etag(placed: Placed) -> str:
+    """The strong validator of a message: its place and its version there."""
+    seq, version = version_of(*placed)
+    return f'"{seq}.{version}"'
 
 
 class ConditionalHeaders(BaseModel):
@@ -54,6 +73,20 @@ class ConditionalHeaders(BaseModel):
         BeforeValidator(_to_precondition),
         WithJsonSchema({"type": "string"}),
         Field(alias="If-Match", description="the ETag that the change is meant for; else 412"),
+    ] = Precondition()
+
+
+class MessageConditionalHeaders(BaseModel):
+    """A change of a message may insist on the words it was made for."""
+
+    precondition: Annotated[
+        Precondition,
+        BeforeValidator(_to_message_precondition),
+        WithJsonSchema({"type": "string"}),
+        Field(
+            alias="If-Match",
+            description="the message's ETag that the change is meant for; else 412",
+        ),
     ] = Precondition()
 
 

@@ -10,7 +10,12 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from chatvault.actor import Actor
 from chatvault.audit.actions import Action
 from chatvault.conversations import messages, service
-from chatvault.conversations.headers import LANE, AppendHeaders, ConditionalHeaders
+from chatvault.conversations.headers import (
+    LANE,
+    AppendHeaders,
+    MessageConditionalHeaders,
+    message_etag,
+)
 from chatvault.conversations.message_schemas import (
     Appended,
     AppendedBatch,
@@ -240,13 +245,12 @@ async def append_batch(
     sends=("ETag",),
 )
 async def get_message(request: web.Request, actor: Actor, path: MessagePath) -> web.StreamResponse:
-    """Read one message; its ETag is its own version.
+    """Read one message; its ETag is its own, of its place and version.
 
-    Its ETag is its own version, not the conversation's.
+    So it is not the conversation's, and never comes again for other words.
     """
     placed = await messages.get(actor, request.app[RECORDER], **path.model_dump())
-    headers = {"ETag": etag(placed[1].get("version", 1))}
-    return json_response(message_wire(placed), headers=headers)
+    return json_response(message_wire(placed), headers={"ETag": message_etag(placed)})
 
 
 @routes.route(
@@ -261,12 +265,12 @@ async def edit_message(
     request: web.Request,
     actor: Actor,
     path: MessagePath,
-    headers: ConditionalHeaders,
+    headers: MessageConditionalHeaders,
     body: MessageEdit,
 ) -> web.StreamResponse:
     """Edit a message; what it was is kept as a revision.
 
-    What is not named stays; null takes a field away. `If-Match` names the message's version.
+    What is not named stays; null takes a field away. `If-Match` takes the message's own ETag.
     """
     placed = await messages.edit(
         actor,
@@ -276,7 +280,7 @@ async def edit_message(
         wanted=body,
         precondition=headers.precondition,
     )
-    return json_response(message_wire(placed), headers={"ETag": etag(placed[1]["version"])})
+    return json_response(message_wire(placed), headers={"ETag": message_etag(placed)})
 
 
 @routes.route(
@@ -287,7 +291,7 @@ async def edit_message(
     errors=(StaleVersion,),
 )
 async def delete_message(
-    request: web.Request, actor: Actor, path: MessagePath, headers: ConditionalHeaders
+    request: web.Request, actor: Actor, path: MessagePath, headers: MessageConditionalHeaders
 ) -> web.StreamResponse:
     """Remove a message with its revisions; its id and its place stay taken.
 

@@ -15,7 +15,7 @@ from chatvault.conversations.change import Change
 from chatvault.conversations.draft import Draft, Located
 from chatvault.conversations.lane import Lane
 from chatvault.conversations.models import Conversation, MessageRole, Raw
-from chatvault.conversations.preconditions import Precondition
+from chatvault.conversations.preconditions import Precondition, version_of
 from chatvault.conversations.reading import (
     MessagePage,
     Placed,
@@ -258,7 +258,7 @@ async def remove(
 def _locate(draft: Draft, message_id: str, precondition: Precondition) -> Located:
     assert draft.head  # noqa: S101  # raises NotFound
     located = draft.locate(message_id)
-    precondition.check(located.message.get("version", 1))
+    precondition.check(version_of(located.seq, located.message))
     return located
 
 

@@ -2,7 +2,17 @@
 
 from dataclasses import dataclass
 
+from chatvault.conversations.models import Raw
 from chatvault.errors import PreconditionRequired, StaleVersion
+
+# A conversation's version; or a message's place and its version there, as both begin anew where
+# other messages take the place of all.
+Version = int | tuple[int, int]
+
+
+def version_of(seq: int, message: Raw) -> tuple[int, int]:
+    """A message's place and its version there; no other words are ever stored under both."""
+    return seq, message.get("version", 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,9 +25,9 @@ class Precondition:
     """
 
     given: bool = False
-    versions: frozenset[int] | None = None
+    versions: frozenset[Version] | None = None
 
-    def check(self, version: int) -> None:
+    def check(self, version: Version) -> None:
         """Let only a matching version pass.
 
         Raises:

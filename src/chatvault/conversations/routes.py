@@ -29,7 +29,7 @@ from chatvault.conversations.schemas import (
     DeletedOut,
 )
 from chatvault.conversations.wire import conversation_wire, summary_wire
-from chatvault.errors import PreconditionRequired, StaleVersion, TooLarge
+from chatvault.errors import PreconditionRequired, StaleVersion, Throttled, TooLarge
 from chatvault.fields import Id
 from chatvault.idempotency import KeyReused
 from chatvault.routing import Routes
@@ -107,7 +107,7 @@ async def list_conversations(
     Action.CONVERSATION_CREATE,
     status=201,
     returns=ConversationOut,
-    errors=(TooLarge, KeyReused, ModelNotConfigured),
+    errors=(TooLarge, KeyReused, ModelNotConfigured, Throttled),
     sends=("ETag", "Link", "Location"),
 )
 async def create_conversation(
@@ -119,12 +119,12 @@ async def create_conversation(
     its way when this answers.
     """
     repeat = await repeat_of(request, headers)
-    opener, first = request.app[OPENER], body.initial_message
-    if first is not None:
-        await opener.check(actor, body.agent_id, first, repeat)
-    begun = await service.create(actor, request.app[LANE], wanted=body, repeat=repeat)
-    if first is not None:
-        await opener.send(actor, begun, first, repeat)
+    if body.initial_message is None:
+        begun = await service.create(actor, request.app[LANE], wanted=body, repeat=repeat)
+    else:
+        begun = await request.app[OPENER].open(
+            actor, wanted=body, content=body.initial_message, repeat=repeat
+        )
     return answer(await service.read_back(actor, conversation_id=begun), status=201)
 
 

@@ -67,7 +67,7 @@ async def complete(
     provider, found = desk.offer.find(None)
     if not wanted.messages:
         raise InvalidInput("messages: there is none to answer")
-    await desk.rate.admit(str(actor.owner_id))
+    await desk.admit(actor, repeat)
     limit = min(wanted.limit or desk.max_tokens, desk.max_tokens)
     if conversation_id is not None:
         if (pieces := await _again(actor, desk, conversation_id, repeat)) is not None:

@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass
 
+from chatvault.actor import Actor
 from chatvault.agents.models import Offer
 from chatvault.audit.recorder import Recorder
 from chatvault.commands.servers import Servers
 from chatvault.conversations.lane import Lane
 from chatvault.counters import Rate
 from chatvault.errors import FieldError, InvalidInput
+from chatvault.idempotency import IdempotencyRecord, Repeat
 from chatvault.replies.events import EventLog
 from chatvault.replies.runner import Runner
 from chatvault.tokens import Tokenizer
@@ -32,6 +34,15 @@ class Desk:
     rate: Rate
     max_content: int
     max_tokens: int
+
+    async def admit(self, actor: Actor, repeat: Repeat | None) -> None:
+        """Count that a model is to be asked; a repeated request gets the first answer instead.
+
+        Raises:
+            Throttled: too many times in this minute.
+        """
+        if repeat is None or not await IdempotencyRecord.exists(actor, repeat):
+            await self.rate.admit(str(actor.owner_id))
 
     def check_content(self, content: str | None, name: str = "content") -> None:
         """Let only messages pass that are short enough.

@@ -207,7 +207,7 @@ async def summarize(
     `detail` says so.
     """
     repeat = await repeat_of(request, headers)
-    await request.app[DESK].rate.admit(str(actor.owner_id))
+    await request.app[DESK].admit(actor, repeat)
     summary = await request.app[SUMMARIES].summarize(
         actor, conversation_id=path.conversation_id, repeat=repeat
     )

@@ -53,10 +53,10 @@ async def create(
         NothingToAnswer, MessageIdTaken: what shall be answered does not fit.
     """
     desk.check_content(wanted.content)
-    await desk.rate.admit(str(actor.owner_id))
     if repeat is not None and await IdempotencyRecord.exists(actor, repeat):
         begun = await desk.lane.submit(recalling(actor, conversation_id, repeat))
         return begun.reply_id
+    await desk.rate.admit(str(actor.owner_id))
     for attempt in range(ATTEMPTS):
         try:
             start = await _plan(actor, desk, conversation_id, wanted)

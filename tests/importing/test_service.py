@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from aiohttp import web
 from chatvault.accounts import service as accounts
 from chatvault.actor import Actor, Door
 from chatvault.conversations.lane import Lane
+from chatvault.conversations.models import Conversation
 from chatvault.fields import now
 from chatvault.importing.conversations import ImportRejected
 from chatvault.importing.localstorage import CONVERSATIONS_KEY, SETTINGS_KEY, read
@@ -19,6 +21,7 @@ from chatvault.web import RECORDER
 from conftest import HttpClient
 from support.exports import SETTINGS, as_stored, exported, shown
 from support.factories import begin
+from support.stored import stored as look
 
 BringIn = Callable[..., Awaitable[Report]]
 
@@ -69,6 +72,77 @@ class TestImport:
         assert after["messages"][:-1] == before["messages"]
         assert after["messages"][-1]["seq"] == before["messages"][-1]["seq"] + 1
         assert after["version"] == before["version"] + 1
+
+    async def test_can_be_continued_beside_one_huge_message(
+        self, alice: HttpClient, bring_in: BringIn, database: Any
+    ) -> None:
+        huge = exported(1, messages=1)
+        huge["messages"][0]["content"] = "x" * int(7.9 * 1024**2)
+        await bring_in([huge])
+        [before] = await stored(alice)
+        path = f"/conversations/{before['id']}/messages"
+        minimal = {"Prefer": "return=minimal"}
+
+        async with asyncio.timeout(30):
+            for content in ("y" * 400_000, "small"):
+                body = {"role": "user", "content": content}
+                answer = await alice.post(path, json=body, headers=minimal)
+                assert answer.status == 200, await answer.text()
+
+        lies = await look(database, before["id"])
+        assert [len(each) for each in lies.contents] == [int(7.9 * 1024**2), 400_000, 5]
+        assert len(lies.segments) == 1
+
+    async def test_does_not_put_what_comes_from_the_future_on_top(
+        self, alice: HttpClient, bring_in: BringIn
+    ) -> None:
+        ahead = exported(1) | {"updatedAt": "9999-12-31T23:59:59.999Z", "title": "ahead"}
+        born_ahead = ahead | {"id": "born", "createdAt": "9999-12-31T23:59:59.999Z"}
+        began = now()
+
+        report = await bring_in([ahead, born_ahead])
+
+        assert len(report.mended) == 3
+        assert all("lies in the future" in each for each in report.mended)
+        for each in await stored(alice):
+            assert began <= datetime.fromisoformat(each["updated_at"]) <= now()
+            assert datetime.fromisoformat(each["created_at"]) <= now()
+        await begin(alice, title="new")
+        assert [each["title"] for each in await stored(alice)] == ["new", "ahead", "ahead"]
+
+    async def test_that_came_from_the_future_before_goes_down_with_its_next_change(
+        self, alice: HttpClient, bring_in: BringIn, database: Any
+    ) -> None:
+        await bring_in([exported(1)])
+        ahead = datetime(9999, 12, 31, tzinfo=UTC)
+        await database.conversations.update_one({}, {"$set": {"updated_at": ahead}})
+        [old] = await stored(alice)
+        await alice.patch(f"/conversations/{old['id']}", json={"tags": ["seen"]})
+        await begin(alice, title="new")
+        assert [each["title"] for each in await stored(alice)] == ["new", old["title"]]
+
+    async def test_looks_for_what_is_there_by_an_index(
+        self, alice: HttpClient, bring_in: BringIn, database: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await bring_in([exported(number) for number in range(40)])
+        asked: list[Any] = []
+        collection = Conversation.get_pymongo_collection()
+        find = type(collection).find
+
+        def watched(self: Any, query: Any, *args: Any, **options: Any) -> Any:
+            if self.name == "conversations" and "source" in str(query) and "$in" in str(query):
+                asked.append(query)
+            return find(self, query, *args, **options)
+
+        monkeypatch.setattr(type(collection), "find", watched)
+        await bring_in([exported(40)], on_duplicate=OnDuplicate.REPLACE)
+        monkeypatch.undo()
+
+        assert asked
+        for query in asked:
+            plan = await database.conversations.find(query).explain()
+            assert plan["executionStats"]["totalDocsExamined"] <= 1
+            assert "source_unique" in str(plan["queryPlanner"]["winningPlan"])
 
     async def test_twice_imports_nothing_twice(self, alice: HttpClient, bring_in: BringIn) -> None:
         await bring_in([exported(number) for number in range(3)])

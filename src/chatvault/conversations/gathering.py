@@ -15,6 +15,9 @@ HEAD_FIELDS = tuple(
     Conversation.model_fields.keys() - {"id", "revision_id", "messages", "metadata"}
 )
 
+# MongoDB takes a partial index only for a query that repeats the index's own condition.
+_INDEXED: dict[str, Raw] = {"source": {"$type": "string"}}
+
 
 class Gathering:
     """Reads, in a transaction, by owner, and nothing that no change asks for.
@@ -108,7 +111,10 @@ class Gathering:
         asked: dict[tuple[ObjectId, str], list[Any]] = {}
         for owner_id, name, value in (keys := {change.key for change in changes}):
             asked.setdefault((owner_id, name), []).append(value)
-        clauses = [{"user_id": owner, name: {"$in": each}} for (owner, name), each in asked.items()]
+        clauses = [
+            {"user_id": owner, name: {"$in": each, **_INDEXED.get(name, {})}}
+            for (owner, name), each in asked.items()
+        ]
         query = {"$or": clauses} if clauses[1:] else clauses[0]
         hint = BY_ID if all(name == "_id" for _, name in asked) else None
         found = Conversation.get_pymongo_collection().find(

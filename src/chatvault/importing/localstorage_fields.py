@@ -83,6 +83,7 @@ def read_conversation(raw: object, *, now: datetime) -> ImportedConversation:
     if updated is None:
         updated = max(created, stamps[-1]) if stamps else created
         notes.append("'updatedAt' was no time; derived")
+    updated = _past("updatedAt", updated, now, notes)
     notes += [f"{count} message{'s'[: count > 1]}: {mend}" for mend, count in mends.items()]
     return ImportedConversation(
         source_id=source_id,
@@ -165,7 +166,7 @@ def _created(
 ) -> datetime:
     created = parse_time(rest.pop("createdAt", None))
     if created is not None:
-        return created
+        return _past("createdAt", created, now, notes)
     whence = "the first message's time"
     created = stamps[0] if stamps else None
     if created is None:
@@ -174,6 +175,14 @@ def _created(
         created, whence = to_milliseconds(now), "the time of import"
     notes.append(f"'createdAt' was no time; {whence} is used")
     return created
+
+
+def _past(name: str, time: datetime, now: datetime, notes: list[str]) -> datetime:
+    """The time, or the time of import where it lies in the future, so that it comes to pass."""
+    if time <= now:
+        return time
+    notes.append(f"'{name}' lies in the future; the time of import is used")
+    return to_milliseconds(now)
 
 
 def _time_of_id(source_id: str, now: datetime) -> datetime | None:

@@ -192,6 +192,10 @@ class TestDocument:
             # Only a conversation that is not shown whole leads to its rest.
             assert told - sent <= {"Link", "Preference-Applied"}, (answer.method, path)
 
+    async def test_tells_of_other_names_that_are_taken(self, document: dict[str, Any]) -> None:
+        schema = document["components"]["schemas"]["ArchiveIn"]
+        assert "`archive`" in schema["properties"]["archived"]["description"]
+
     async def test_hides_no_needed_parameter(self, document: dict[str, Any]) -> None:
         for path, operations in document["paths"].items():
             wanted = set(re.findall(r"\{(\w+)\}", path))

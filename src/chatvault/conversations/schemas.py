@@ -243,7 +243,11 @@ class ArchiveIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    archived: bool = Field(default=True, validation_alias=AliasChoices("archived", "archive"))
+    archived: bool = Field(
+        default=True,
+        validation_alias=AliasChoices("archived", "archive"),
+        description="true puts it out of the way, false brings it back; `archive` says the same",
+    )
 
 
 class ConversationSummary(BaseModel):

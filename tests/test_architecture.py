@@ -47,6 +47,7 @@ LONGER: dict[str, int] = {"conversations/draft.py": 450}
 SPEAK_HTTP = {
     "app.py": "the composition root",
     "web.py": "reads requests, writes answers",
+    "bodies.py": "reads requests' bodies",
     "routing.py": "the route registry",
     "middlewares.py": "what every request passes",
     "problems.py": "the door's error table",
@@ -90,6 +91,7 @@ SPEAK_MONGODB = {
     "conversations/draft.py": "the writes that a decision becomes",
     "conversations/segment_writes.py": "the same, of segments",
     "conversations/gathering.py": "reads for a lane's group",
+    "conversations/reading.py": "reads for a repeat, in the lane's transaction",
     "conversations/group.py": "writes a lane's group",
     "idempotency.py": "a document and its queries",
     "conversations/segments.py": "a document and its queries",
@@ -109,7 +111,8 @@ SPEAK_MONGODB = {
 CATCH_EVERYTHING = {
     "audit/caretaker.py": 1,
     "middlewares.py": 2,
-    "web.py": 1,
+    "replies/completion_routes.py": 2,
+    "replies/routes.py": 1,
     "batching.py": 1,
     "turns.py": 1,
     "commands/connections.py": 2,
@@ -726,7 +729,7 @@ class TestOperations:
 
         assert public == {
             "/health", "/ready", "/auth/register", "/auth/login", "/model/current", "/gpu/health",
-            "/openapi.json", "/docs",
+            "/openapi.json", "/docs", "/",
         }  # fmt: skip
 
     def test_without_a_name_in_the_audit_log_are_public_and_only_read(self) -> None:

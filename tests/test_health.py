@@ -1,6 +1,7 @@
 from typing import Any
 
 import pytest
+import structlog
 from aiohttp import web
 
 from chatvault import health
@@ -36,6 +37,33 @@ class TestHealth:
             assert (await http.get(path)).status == 200
 
         assert await database.audit_logs.count_documents({}) == 0
+
+    @pytest.mark.parametrize("path", ["/health", "/ready"])
+    async def test_is_logged_where_it_fails_only(
+        self, http: HttpClient, monkeypatch: pytest.MonkeyPatch, path: str
+    ) -> None:
+        with structlog.testing.capture_logs() as lines:
+            await http.get(path)
+            await http.post(path)
+        levels = [line["log_level"] for line in lines if line["event"] == "request"]
+        assert levels == ["debug", "info"]
+
+
+class TestRoot:
+    async def test_leads_to_what_there_is(self, http: HttpClient) -> None:
+        answer = await http.get("/")
+
+        assert (answer.status, answer.url.path) == (200, "/docs")
+        [led] = answer.history
+        assert led.status == 302
+
+    async def test_names_paths_that_there_are(self, http: HttpClient) -> None:
+        answer = await http.get("/", allow_redirects=False)
+
+        links = await answer.json()
+        assert (links.pop("name"), links.pop("version")) == ("chatvault", VERSION)
+        for path in links.values():
+            assert (await http.get(path)).status == 200
 
 
 class TestReady:

@@ -35,7 +35,7 @@ def operations_of(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
 def examples_of(found: dict[str, Any]) -> Iterator[tuple[dict[str, Any], Any]]:
     """The examples of an operation, each with its schema."""
     contents = [found.get("requestBody", {})]
-    contents += [each for status, each in found["responses"].items() if status < "300"]
+    contents += [each for status, each in found["responses"].items() if status < "400"]
     described = [each for content in contents for each in content.get("content", {}).values()]
     for each in described + found["parameters"]:
         if "example" in each:

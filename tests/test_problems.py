@@ -63,7 +63,7 @@ class TestBodies:
             b'{"username": Infinity}',
             b'\xef\xbb\xbf{"username": "x"}',
             b'{"username": "x"} trailing',
-            pytest.param(b"[" * 100_000, id="brackets"),
+            pytest.param(b"[" * 10_000, id="brackets"),
             pytest.param(b'{"a":' * 300 + b"1" + b"}" * 300, id="nested"),
             pytest.param(b"1" * 5000, id="digits"),
         ],

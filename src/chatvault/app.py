@@ -22,6 +22,7 @@ from chatvault.audit.keys import load_key_ring
 from chatvault.audit.mark import HighWater
 from chatvault.audit.recorder import Recorder
 from chatvault.audit.refusals import RefusalCounter
+from chatvault.bodies import Bodies
 from chatvault.commands import routes as commands
 from chatvault.commands.models import Command
 from chatvault.commands.runner import Runner as Commands
@@ -48,6 +49,7 @@ from chatvault.replies.models import Job, JobKind, Reply, ReplyEvents
 from chatvault.replies.opening import FirstReply
 from chatvault.replies.provider import Models
 from chatvault.replies.runner import Runner
+from chatvault.routing import BODIES
 from chatvault.sessions import routes as sessions
 from chatvault.sessions.service import Gate
 from chatvault.sessions.storage import SessionStorage
@@ -99,6 +101,7 @@ def create_app(settings: Settings, *, mongodb_url: str) -> web.Application:
     app.on_response_prepare.extend((session_storage.renew_before_stream, middlewares.add_headers))
     app[SETTINGS] = settings
     app[health.LOOPS] = Loops()
+    app[BODIES] = Bodies()
     app[RECORDER] = recorder = Recorder()
     app[middlewares.REFUSALS] = RefusalCounter(recorder)
     app[accounts.HASHER] = hasher = PasswordHasher(settings.bcrypt_rounds)

@@ -23,7 +23,8 @@ class ChatvaultError(Exception):
         code: stable and machine-readable; clients branch on it.
         detail: one readable sentence; the class docstring's first line, without its full stop,
             unless told.
-        errors: the wrong fields, where the input was at fault.
+        errors: the wrong fields, where the input was at fault; not all of them if they are many.
+        more_errors: how many were found beside these.
         retry_after: seconds after which a repeat makes sense, or None.
         resource_id: what was acted on, where the request itself does not say; for the audit.
         recorded: small facts for the audit entry alone; never shown, and never secret.
@@ -36,12 +37,14 @@ class ChatvaultError(Exception):
         detail: str | None = None,
         *,
         errors: tuple[FieldError, ...] = (),
+        more_errors: int = 0,
         retry_after: float | None = None,
         resource_id: str | None = None,
         recorded: dict[str, str] | None = None,
     ) -> None:
         self.detail = detail or (self.__doc__ or "").partition("\n")[0].removesuffix(".")
         self.errors = errors
+        self.more_errors = more_errors
         self.retry_after = retry_after
         self.resource_id = resource_id
         self.recorded = recorded
@@ -70,6 +73,12 @@ class TooLarge(InvalidInput):
     """The request is larger than what can be stored."""
 
     code = "too_large"
+
+
+class TooSlow(InvalidInput):
+    """The request did not arrive in time."""
+
+    code = "too_slow"
 
 
 class NotAuthenticated(ChatvaultError):
@@ -112,6 +121,12 @@ class Throttled(Denied):
     """Too many attempts; try again later."""
 
     code = "too_many_requests"
+
+
+class TooManyConnections(Throttled):
+    """This address has too many connections; close some of them."""
+
+    code = "too_many_connections"
 
 
 class NotFound(ChatvaultError):

@@ -36,7 +36,7 @@ class ReadyOut(BaseModel):
     failing: list[str]
 
 
-@routes.route("GET", "/health", None, returns=HealthOut)
+@routes.route("GET", "/health", None, returns=HealthOut, is_probe=True)
 async def get_health(_request: web.Request) -> web.StreamResponse:
     """Say that the process is alive.
 
@@ -45,7 +45,7 @@ async def get_health(_request: web.Request) -> web.StreamResponse:
     return json_response(HealthOut(status="healthy", timestamp=time.time(), version=VERSION))
 
 
-@routes.route("GET", "/ready", None, returns=ReadyOut, other={503: ReadyOut})
+@routes.route("GET", "/ready", None, returns=ReadyOut, other={503: ReadyOut}, is_probe=True)
 async def get_ready(request: web.Request) -> web.StreamResponse:
     """Say whether the database takes writes; 503 and why if it does not.
 

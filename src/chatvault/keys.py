@@ -31,7 +31,13 @@ class SecretKey:
 
     def hash(self, text: str) -> str:
         """16 bytes of HMAC-SHA-256 over the text, as 32 hex digits."""
-        mac = hmac.new(self._key, text.encode("utf-8", "surrogatepass"), hashlib.sha256)
+        return self.hash_bytes(text.encode("utf-8", "surrogatepass"))
+
+    def hash_bytes(self, *parts: bytes | bytearray) -> str:
+        """The same of UTF-8, one part after the other."""
+        mac = hmac.new(self._key, digestmod=hashlib.sha256)
+        for part in parts:
+            mac.update(part)
         return mac.hexdigest()[:32]
 
 

@@ -5,6 +5,7 @@ import re
 import secrets
 import time
 from dataclasses import replace
+from http import HTTPStatus
 
 import aiohttp_session
 import structlog
@@ -17,10 +18,13 @@ from chatvault.audit import service as audit
 from chatvault.audit.refusals import RefusalCounter
 from chatvault.database import RETRY_AFTER
 from chatvault.errors import (
+    ChatvaultError,
     CookieWithheld,
     ForeignOrigin,
     OutcomeUnknown,
     StoredNotShown,
+    TooLarge,
+    TooSlow,
     Unavailable,
 )
 from chatvault.outcome import begin_operation
@@ -34,7 +38,7 @@ from chatvault.routing import Operation, operation_of
 from chatvault.sessions.storage import COOKIE
 from chatvault.settings import Network
 from chatvault.sites import host_of, is_cross_site
-from chatvault.web import ACTOR, SCHEME, SETTINGS
+from chatvault.web import ACTOR, BEGUN, SCHEME, SETTINGS
 
 REFUSALS = web.AppKey("refusals", RefusalCounter)
 
@@ -79,7 +83,9 @@ async def context(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         response = await handler(request)
         operation = operation_of(request)
-        log.info(
+        # A probe comes every few seconds, and is of interest where it fails.
+        is_probe = operation is not None and operation.is_probe and response.status == HTTPStatus.OK
+        (log.debug if is_probe else log.info)(
             "request",
             method=request.method,
             route=operation.path if operation else None,
@@ -132,21 +138,48 @@ async def error_table(request: web.Request, handler: Handler) -> web.StreamRespo
         refused = understand(error)
     except Exception as error:  # noqa: BLE001  # the outermost door
         refused = understand(error)
+    # Else the error and this frame would hold each other, and the request's body, for long.
+    refused.__traceback__ = None
+    if BEGUN in request:
+        return _break_off(request, refused)
     operation = operation_of(request)
     # What was stored has its entry, and did not fail.
     is_told = isinstance(refused, StoredNotShown)
     if operation is not None and operation.action is not None and not is_told:
-        try:
-            async with asyncio.timeout(_time_left(request)):
-                await _record_refusal(request, operation, refused)
-        except TimeoutError:
-            if not isinstance(refused, Unavailable):
-                refused = Unavailable(retry_after=RETRY_AFTER)
-        except Exception as error:  # noqa: BLE001  # an unrecorded refusal is a failure itself
-            # But nothing is worse than not to know: nobody may be told that nothing was done.
-            if not isinstance(refused, OutcomeUnknown):
-                refused = understand(error)
-    return problem_response(refused, request_id=request[ACTOR].request_id)
+        refused = await _record(request, operation, refused)
+    response = problem_response(refused, request_id=request[ACTOR].request_id)
+    if isinstance(refused, TooLarge | TooSlow) and not request.content.is_eof():
+        # What is still to come of the body is not worth its reading.
+        response.force_close()
+    return response
+
+
+def _break_off(request: web.Request, error: ChatvaultError) -> web.StreamResponse:
+    """End an answer in the middle, so that the client sees that it is not whole.
+
+    It was recorded before it began, and no other answer can follow it.
+    """
+    log.warning("answer_broke_off", code=error.code)
+    if request.transport is not None:
+        request.transport.abort()
+    return request[BEGUN]
+
+
+async def _record(
+    request: web.Request, operation: Operation, refused: ChatvaultError
+) -> ChatvaultError:
+    """Record a refusal in the time that is left; what to answer, which may be that this failed."""
+    try:
+        async with asyncio.timeout(_time_left(request)):
+            await _record_refusal(request, operation, refused)
+    except TimeoutError:
+        if not isinstance(refused, Unavailable):
+            return Unavailable(retry_after=RETRY_AFTER)
+    except Exception as error:  # noqa: BLE001  # an unrecorded refusal is a failure itself
+        # But nothing is worse than not to know: nobody may be told that nothing was done.
+        if not isinstance(refused, OutcomeUnknown):
+            return understand(error)
+    return refused
 
 
 def _time_left(request: web.Request) -> float:

@@ -13,6 +13,7 @@ from pydantic.json_schema import JsonSchemaMode
 
 import chatvault
 from chatvault import errors, problems
+from chatvault.bodies import SMALL_BODY, shown_size
 from chatvault.csp import content_security_policy
 from chatvault.openapi_examples import BY_MEDIA, BY_OPERATION, Examples
 from chatvault.openapi_schemas import Schema, Schemas, without_null
@@ -52,6 +53,35 @@ class Problem(BaseModel):
     code: str
     request_id: str
     errors: list[dict[str, Any]] | None = None
+    more_errors: int | None = None
+
+
+class RootOut(BaseModel):
+    """What answers here, and where its description and its state are."""
+
+    name: str
+    version: str
+    docs: str
+    openapi: str
+    health: str
+    ready: str
+
+
+@routes.route("GET", "/", None, status=302, returns=RootOut, sends=("Location",))
+async def get_root(_request: web.Request) -> web.StreamResponse:
+    """Lead to the page that shows this API.
+
+    A browser goes there; the answer itself names the other places to begin with.
+    """
+    found = RootOut(
+        name="chatvault",
+        version=VERSION,
+        docs="/docs",
+        openapi="/openapi.json",
+        health="/health",
+        ready="/ready",
+    )
+    return json_response(found, status=302, headers={"Location": found.docs})
 
 
 @routes.route("GET", "/openapi.json", None, returns=dict[str, Any])
@@ -165,7 +195,11 @@ def _describe(operation: Operation, schemas: Schemas, examples: Examples) -> dic
         schema = schemas.of(body, "validation")
         # One media type: of two, generators make two bodies.
         content = {JSON: {"schema": schema, "example": examples.of(schema, is_input=True)}}
-        described["requestBody"] = {"required": True, "content": content}
+        described["requestBody"] = {
+            "description": f"At most {shown_size(operation.max_body)}.",
+            "required": True,
+            "content": content,
+        }
     return described
 
 
@@ -245,4 +279,7 @@ def _refusals(operation: Operation) -> Iterable[type[errors.ChatvaultError]]:
     if operation.models.keys() & {"query", "headers", "body"}:
         yield errors.InvalidInput
     if "body" in operation.models:
-        yield from (errors.Malformed, errors.TooLarge, errors.UnsupportedMediaType)
+        yield from (errors.Malformed, errors.TooLarge, errors.TooSlow)
+        yield errors.UnsupportedMediaType
+        if operation.max_body > SMALL_BODY:
+            yield errors.Busy

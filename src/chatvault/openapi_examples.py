@@ -127,6 +127,14 @@ COMPLETION = {
     "usage": {"prompt_tokens": 20, "completion_tokens": 7, "total_tokens": 27},
 }  # fmt: skip
 BY_OPERATION: dict[str, Any] = {
+    "get_root": {
+        "name": "chatvault",
+        "version": "0.1.0",
+        "docs": "/docs",
+        "openapi": "/openapi.json",
+        "health": "/health",
+        "ready": "/ready",
+    },
     "complete_chat": COMPLETION,
     "complete_chat_v1": COMPLETION,
     "get_document": {"openapi": "3.1.0", "info": {"title": "chatvault"}, "paths": {}},

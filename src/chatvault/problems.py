@@ -21,6 +21,7 @@ STATUS: dict[type[errors.ChatvaultError], int] = {
     errors.Malformed: 400,
     errors.UnsupportedMediaType: 415,
     errors.TooLarge: 413,
+    errors.TooSlow: 408,
     errors.InvalidInput: 422,
     errors.NotAuthenticated: 401,
     errors.Throttled: 429,
@@ -81,6 +82,16 @@ def understand(error: Exception) -> errors.ChatvaultError:
     return InternalError()
 
 
+def broken_off(error: Exception) -> errors.ChatvaultError:
+    """What to say of a failure in the middle of an answer: something was done by then."""
+    known = understand(error)
+    if isinstance(error, PyMongoError) and isinstance(known, errors.Unavailable):
+        return errors.Unavailable(
+            "The database cannot be reached; the answer breaks off here. Ask for the rest shortly."
+        )
+    return known
+
+
 def problem_response(
     error: errors.ChatvaultError, *, request_id: str, status: int | None = None
 ) -> web.Response:
@@ -98,6 +109,8 @@ def problem_response(
         body["errors"] = [
             {"loc": field.loc, "msg": field.msg, "type": field.type} for field in error.errors
         ]
+    if error.more_errors:
+        body["more_errors"] = error.more_errors
     response = web.Response(body=to_json(body), status=status, content_type=MEDIA_TYPE)
     if error.retry_after is not None:
         response.headers["Retry-After"] = str(max(1, round(error.retry_after)))

@@ -13,9 +13,18 @@ from aiohttp import web
 from pydantic import BaseModel
 
 from chatvault.audit.actions import Action
+from chatvault.bodies import BODY, SMALL_BODY, Bodies, Room, read_body, size_to_expect
 from chatvault.errors import ChatvaultError, NotAuthenticated
-from chatvault.web import ACTOR, parse_body, parse_headers, parse_path, parse_query
+from chatvault.web import (
+    ACTOR,
+    RepeatHeaders,
+    parse_body,
+    parse_headers,
+    parse_path,
+    parse_query,
+)
 
+BODIES = web.AppKey("bodies", Bodies)
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 Handler = Callable[..., Awaitable[web.StreamResponse]]
 PARSED = ("path", "query", "headers", "body")
@@ -29,7 +38,9 @@ class Operation:
         action: None where it is no operation: health, the docs.
         is_public: anyone may call it.
         knows_caller: it asks who calls, signed in or not.
+        is_probe: machines call it again and again to learn whether the service is well.
         models: by `path`, `query`, `headers` and `body`, what is parsed.
+        max_body: how many bytes the body may have.
         returns: the model of the answer's JSON, or a type pydantic knows; None for no body.
         media: the media types it answers in.
         errors: what it refuses beyond what its signature implies.
@@ -44,7 +55,9 @@ class Operation:
     action: Action | None
     is_public: bool
     knows_caller: bool
+    is_probe: bool
     models: dict[str, type[BaseModel]]
+    max_body: int
     status: int
     returns: Any
     media: tuple[str, ...]
@@ -68,8 +81,27 @@ class Operation:
             given["query"] = parse_query(request, self.models["query"])
         if "headers" in self.models:
             given["headers"] = parse_headers(request, self.models["headers"])
+        expected = size_to_expect(request, self.max_body)
+        if expected <= SMALL_BODY:
+            return await self._answer(request, given, None)
+        who = request[ACTOR].user_id or request[ACTOR].address
+        async with request.app[BODIES].room(who, expected) as room:
+            try:
+                return await self._answer(request, given, room)
+            finally:
+                # The connection holds its last request until the next one comes.
+                request.pop(BODY, None)
+
+    async def _answer(
+        self, request: web.Request, given: dict[str, Any], room: Room | None
+    ) -> web.StreamResponse:
         if "body" in self.models:
-            given["body"] = await parse_body(request, self.models["body"])
+            given["body"] = await parse_body(
+                request, self.models["body"], limit=self.max_body, room=room
+            )
+        elif "headers" in self.models and issubclass(self.models["headers"], RepeatHeaders):
+            # What is known by its key is known by its body, too.
+            await read_body(request, self.max_body)
         return await self.handler(request, **given)
 
 
@@ -99,6 +131,8 @@ class Routes:
         errors: tuple[type[ChatvaultError], ...] = (),
         other: dict[int, Any] | None = None,
         sends: tuple[str, ...] = (),
+        max_body: int = SMALL_BODY,
+        is_probe: bool = False,
     ) -> Callable[[Handler], Handler]:
         """Register the decorated handler; the arguments are those of `Operation`."""
 
@@ -115,6 +149,8 @@ class Routes:
                     models={
                         name: parameters[name].annotation for name in PARSED if name in parameters
                     },
+                    is_probe=is_probe,
+                    max_body=max_body,
                     status=status,
                     returns=returns,
                     media=media,

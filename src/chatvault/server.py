@@ -9,19 +9,25 @@ import socket
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self, cast
 
 import structlog
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
 from chatvault.app import create_app
-from chatvault.errors import ChatvaultError, Malformed
+from chatvault.connections import Connections
+from chatvault.errors import ChatvaultError, Malformed, TooManyConnections, TooSlow
 from chatvault.middlewares import SECURITY_HEADERS
 from chatvault.problems import InternalError, http_exception_response, problem_response
 from chatvault.settings import Settings
+from chatvault.tasks import stop
 
 DRAIN_SECONDS = 10.0
+# How long a connection is kept between two requests; a proxy keeps its own for a shorter time.
+IDLE_SECONDS = 75.0
+# What is read of a request that nobody asks for yet.
+READ_BYTES = 64 * 1024
 # A read makes some hundred objects, none of them a circle: by default each few reads would be
 # searched for circles, and what lives long again and again.
 COLLECT_AFTER = 20_000
@@ -41,7 +47,27 @@ class CannotListen(ChatvaultError):
 class ProblemHandler(RequestHandler):
     """aiohttp's connection, whose own answers to what is no HTTP are problems too."""
 
-    __slots__ = ()
+    __slots__ = ("_connections", "waits_since")
+
+    def __init__(self, manager: web.Server, *, connections: Connections, **more: Any) -> None:
+        super().__init__(manager, **more)
+        self._connections = connections
+        self.waits_since: float | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin, unless the address has too many connections already."""
+        peer = transport.get_extra_info("peername")
+        if self._connections.admit(self, peer[0] if isinstance(peer, tuple) else None):
+            super().connection_made(transport)
+            self.waits_since = self._loop.time()
+        else:
+            self._force_close = True
+            self._end(cast(asyncio.Transport, transport), TooManyConnections(retry_after=5))
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Make room for another."""
+        self._connections.release(self)
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Take in the rest of a body that is under way when the drain begins.
@@ -54,6 +80,39 @@ class ProblemHandler(RequestHandler):
         super().data_received(data)
         if any(closing):
             self._close, self._force_close = closing
+        if self._messages:
+            self.waits_since = None
+        elif data and self._waiter is not None and self.waits_since is None:
+            self.waits_since = self._loop.time()
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Write the answer, and keep none of it: the connection holds it until the next one."""
+        finished = await super().finish_response(request, resp, start_time)
+        if isinstance(resp, web.Response):
+            resp.body = None
+        return finished
+
+    def time_out(self) -> None:
+        """Say that the head took too long, and close."""
+        if self.transport is not None:
+            self._end(self.transport, TooSlow())
+        self.force_close()
+
+    @staticmethod
+    def _end(transport: asyncio.Transport, error: ChatvaultError) -> None:
+        """Answer without a request, which is not there, and hang up."""
+        response = problem_response(error, request_id="-")
+        headers = {**response.headers, **SECURITY_HEADERS, "Connection": "close"}
+        body = response.body if isinstance(response.body, bytes) else b""
+        lines = [
+            f"HTTP/1.1 {response.status} {response.reason}",
+            f"Content-Length: {len(body)}",
+            *(f"{name}: {value}" for name, value in headers.items()),
+        ]
+        transport.write("\r\n".join([*lines, "", ""]).encode() + body)
+        transport.close()
 
     def handle_error(
         self,
@@ -80,13 +139,29 @@ class ProblemHandler(RequestHandler):
 class ProblemServer(web.Server):
     """Makes problem-speaking connections."""
 
+    def __init__(self, handler: Any, *, bounds: Connections, **more: Any) -> None:
+        super().__init__(handler, **more)
+        self._bounds = bounds
+
     def __call__(self) -> RequestHandler:
         """One connection."""
-        return ProblemHandler(self, loop=self._loop, **self._kwargs)
+        return ProblemHandler(self, connections=self._bounds, loop=self._loop, **self._kwargs)
 
 
 class Runner(web.AppRunner):
-    """aiohttp's runner with our connections."""
+    """aiohttp's runner with our connections.
+
+    Args:
+        app: what answers.
+        bounds: of its connections.
+        more: aiohttp's own.
+    """
+
+    __slots__ = ("_bounds",)
+
+    def __init__(self, app: web.Application, *, bounds: Connections, **more: Any) -> None:
+        super().__init__(app, **more)
+        self._bounds = bounds
 
     async def _make_server(self) -> web.Server:
         made = await super()._make_server()
@@ -100,6 +175,7 @@ class Runner(web.AppRunner):
 
         return ProblemServer(
             handle,
+            bounds=self._bounds,
             request_factory=made.request_factory,
             loop=asyncio.get_running_loop(),
             **made._kwargs,  # noqa: SLF001  # what AppRunner itself would pass
@@ -244,11 +320,18 @@ async def serve(
         PyMongoError: the database cannot be reached.
     """
     call_on_signals(stopping.set)
+    bounds = Connections(most=settings.connections_per_address, trusted=settings.trusted_proxies)
     runner = Runner(
         create_app(settings, mongodb_url=mongodb_url),
+        bounds=bounds,
         access_log=None,
         shutdown_timeout=DRAIN_SECONDS,
+        keepalive_timeout=IDLE_SECONDS,
+        read_bufsize=READ_BYTES,
+        # A body is unpacked where its limit is known, and what is left of a refused one never.
+        auto_decompress=False,
     )
+    watching = asyncio.create_task(bounds.watch())
     await runner.setup()
     _spare_the_collector()
     try:
@@ -259,6 +342,7 @@ async def serve(
         log.info("stopping", drain_seconds=DRAIN_SECONDS)
     finally:
         await runner.cleanup()
+        await stop(watching)
 
 
 def _spare_the_collector() -> None:

@@ -196,6 +196,12 @@ class Settings(BaseSettings):
         description="addresses or networks of reverse proxies, comma-separated; "
         "only theirs are the X-Forwarded headers that count",
     )
+    connections_per_address: int = Field(
+        256,
+        ge=0,
+        description="connections that one address may have to a process at a time; "
+        "0: as many as it likes; those of trusted proxies are not counted",
+    )
     registration: Registration = Field(
         Registration.OPEN,
         description="open or closed; production default: closed",

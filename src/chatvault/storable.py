@@ -1,6 +1,8 @@
 """Whether a JSON value can be stored in BSON and read back as it was."""
 
 import math
+from collections.abc import Iterable
+from itertools import chain
 from typing import Any, Final
 
 import orjson
@@ -10,6 +12,8 @@ MAX_KEY: Final = 256
 # The one reason that an import can mend.
 LONE_SURROGATE: Final = "holds half of a surrogate pair, which is no character"
 
+# So many lists and objects are looked at together: of each there may be very many.
+_BATCH: Final = 4096
 _INT64_MIN: Final = -(2**63)
 _INT64_MAX: Final = 2**63 - 1
 
@@ -28,31 +32,36 @@ def check_storable(value: Any, *, max_bytes: int) -> str | None:
     Returns:
         The first reason found, a clause without any of the content; None if all is well.
     """
-    size = 0
-    # A stack of our own: what comes in may be nested deeper than Python can recurse.
-    pending: list[tuple[Any, int]] = [(value, 1)]
     try:
-        while pending:
-            item, depth = pending.pop()
-            if isinstance(item, dict | list):
-                if depth > MAX_DEPTH:
-                    return f"is nested deeper than {MAX_DEPTH} levels"
-                # Brackets and commas.
-                size += 1 + max(len(item), 1)
-                if isinstance(item, dict):
-                    if "$ref" in item and _is_reference(item):
-                        return 'holds "$ref" beside "$id", which MongoDB takes for a reference'
-                    size += sum(map(_key_size, item))
-                    pending.extend([(child, depth + 1) for child in item.values()])
-                else:
-                    pending.extend([(child, depth + 1) for child in item])
-            else:
-                size += _scalar_size(item)
-            if size > max_bytes:
-                return f"is larger than {max_bytes:,} bytes"
+        size, containers = _scalars_size([value])
+        # A stack of our own: what comes in may be nested deeper than Python can recurse.
+        pending = [(containers, 1)] if containers else []
+        while size <= max_bytes and pending:
+            batch, depth = pending.pop()
+            if depth > MAX_DEPTH:
+                return f"is nested deeper than {MAX_DEPTH} levels"
+            # Brackets and commas; before what is between them, which may be millions.
+            size += sum([1 + (len(each) or 1) for each in batch])
+            if size <= max_bytes:
+                found, containers = _size_within(batch)
+                size += found
+                starts = range(0, len(containers), _BATCH)
+                pending += [(containers[start : start + _BATCH], depth + 1) for start in starts]
     except _NotStorableError as error:
         return str(error)
-    return None
+    return None if size <= max_bytes else f"is larger than {max_bytes:,} bytes"
+
+
+def _size_within(batch: list[Any]) -> tuple[int, list[Any]]:
+    """The size of the keys and scalars in lists and objects, and the lists and objects in them."""
+    objects = [each for each in batch if isinstance(each, dict)]
+    if not objects:
+        return _scalars_size(chain.from_iterable(batch))
+    if any("$ref" in each and _is_reference(each) for each in objects):
+        raise _NotStorableError('holds "$ref" beside "$id", which MongoDB takes for a reference')
+    children = [each.values() if isinstance(each, dict) else each for each in batch]
+    size, containers = _scalars_size(chain.from_iterable(children))
+    return size + _keys_size(list(chain.from_iterable(objects))), containers
 
 
 def _is_reference(item: dict[Any, Any]) -> bool:
@@ -65,36 +74,54 @@ def _is_reference(item: dict[Any, Any]) -> bool:
     )
 
 
-def _key_size(key: object) -> int:
-    if not isinstance(key, str):
+def _keys_size(keys: list[Any]) -> int:
+    if not keys:
+        return 0
+    if not all(isinstance(key, str) for key in keys):
         raise _NotStorableError("has a key that is not a text")
-    if "\0" in key:
+    if "\0" in "".join(keys):
         raise _NotStorableError("has a key with a NUL character")
-    if len(key) > MAX_KEY:
+    if max(map(len, keys)) > MAX_KEY:
         raise _NotStorableError(f"has a key longer than {MAX_KEY} characters")
-    return _text_size(key) + 1
+    return _texts_size(keys) + len(keys)
 
 
-def _scalar_size(item: object) -> int:
-    if isinstance(item, str):
-        return _text_size(item)
-    if item is None or item is True:
-        return 4
-    if item is False:
-        return 5
-    if isinstance(item, int):
-        if not _INT64_MIN <= item <= _INT64_MAX:
+def _scalars_size(values: Iterable[Any]) -> tuple[int, list[Any]]:
+    """The size of the scalars among the values, and the lists and objects among them."""
+    by_kind: dict[type, list[Any]] = {}
+    for value in values:
+        by_kind.setdefault(type(value), []).append(value)
+    size = 0
+    containers: list[Any] = []
+    for kind, alike in by_kind.items():
+        if issubclass(kind, dict | list):
+            containers += alike
+        else:
+            size += _alike_size(kind, alike)
+    return size, containers
+
+
+def _alike_size(kind: type, values: list[Any]) -> int:
+    """The size of scalars of one kind."""
+    if issubclass(kind, str):
+        return _texts_size(values)
+    if issubclass(kind, bool):
+        return 5 * len(values) - values.count(True)
+    if kind is type(None):
+        return 4 * len(values)
+    if issubclass(kind, int):
+        if min(values) < _INT64_MIN or max(values) > _INT64_MAX:
             raise _NotStorableError("holds an integer of more than 64 bits")
-        return len(str(item))
-    if isinstance(item, float):
-        if not math.isfinite(item):
+        return len(orjson.dumps(values)) - len(values) - 1
+    if issubclass(kind, float):
+        if not all(map(math.isfinite, values)):
             raise _NotStorableError("holds a number that is not finite")
-        return len(repr(item))
-    raise _NotStorableError(f"holds a {type(item).__name__}, which JSON does not have")
+        return sum(map(len, map(repr, values)))
+    raise _NotStorableError(f"holds a {kind.__name__}, which JSON does not have")
 
 
-def _text_size(text: str) -> int:
+def _texts_size(texts: list[str]) -> int:
     try:
-        return len(orjson.dumps(text))
+        return len(orjson.dumps(texts)) - len(texts) - 1
     except TypeError:
         raise _NotStorableError(LONE_SURROGATE) from None

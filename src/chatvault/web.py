@@ -1,22 +1,26 @@
 """Reading requests and writing answers: parsing, JSON, validators, pages."""
 
+import asyncio
 import contextlib
 import functools
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
+from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
-from aiohttp import web
+from aiohttp import hdrs, web
 from pydantic import BaseModel, Field, ValidationError
-from pydantic_core import from_json
 
 from chatvault.actor import Actor
 from chatvault.audit.recorder import Recorder
+from chatvault.bodies import BODY, BULK_BODY, SMALL_BODY, Room, read_body
 from chatvault.encoding import to_json
-from chatvault.errors import FieldError, InvalidInput, Malformed, NotFound, UnsupportedMediaType
+from chatvault.errors import NotFound, UnsupportedMediaType
 from chatvault.idempotency import Repeat
+from chatvault.jsonslices import BULK_WEIGHT, UNIT_WEIGHT, from_text, parse
 from chatvault.keys import SecretKey
 from chatvault.settings import Settings
+from chatvault.validation import is_bulk, validate, validate_in_slices
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -25,8 +29,9 @@ RECORDER = web.AppKey("recorder", Recorder)
 SECRET_KEY = web.AppKey("secret_key", SecretKey)
 ACTOR = web.RequestKey("actor", Actor)
 SCHEME = web.RequestKey("scheme", str)
+BEGUN = web.RequestKey("begun", web.StreamResponse)
 JSON_TYPES = {"application/json", "application/merge-patch+json", "application/octet-stream"}
-MAX_BODY_BYTES = 32 * 1024 * 1024
+MAX_BODY_BYTES = BULK_BODY
 
 
 class RepeatHeaders(BaseModel):
@@ -44,12 +49,18 @@ def parse_path(request: web.Request, model: type[M]) -> M:
     """The path's parameters; an id that cannot be one is as absent as any other.
 
     Raises:
-        NotFound: a parameter is malformed.
+        NotFound: a parameter is malformed; in the words for one that leads to nothing.
     """
     try:
         return model.model_validate(dict(request.match_info))
-    except ValidationError:
-        raise NotFound from None
+    except ValidationError as error:
+        raise _absent(model, str(error.errors(include_input=False)[0]["loc"][0])) from None
+
+
+def _absent(model: type[BaseModel], parameter: str) -> NotFound:
+    make: Callable[[], NotFound] | None = getattr(model, "absent", None)
+    kind = parameter.removesuffix("_id").capitalize()
+    return make() if make is not None else NotFound(f"{kind} not found")
 
 
 def parse_query(request: web.Request, model: type[M]) -> M:
@@ -59,8 +70,8 @@ def parse_query(request: web.Request, model: type[M]) -> M:
         InvalidInput: one is unknown, wrong or given twice.
     """
     query = request.query
-    values = {name: query.getall(name) for name in query}
-    return _validate(
+    values = {name: query.getall(name) for name in dict.fromkeys(query)}
+    return validate(
         model, {name: given if given[1:] else given[0] for name, given in values.items()}, "query"
     )
 
@@ -72,7 +83,7 @@ def parse_headers(request: web.Request, model: type[M]) -> M:
         InvalidInput: one is wrong.
     """
     given = {name: request.headers[name] for name in _aliases(model) if name in request.headers}
-    return _validate(model, given, "header")
+    return validate(model, given, "header")
 
 
 @functools.cache
@@ -80,23 +91,30 @@ def _aliases(model: type[BaseModel]) -> list[str]:
     return [field.alias or name for name, field in model.model_fields.items()]
 
 
-async def parse_body(request: web.Request, model: type[M]) -> M:
+async def parse_body(request: web.Request, model: type[M], *, limit: int, room: Room | None) -> M:
     """The JSON body.
+
+    Args:
+        request: whose body it is.
+        model: what it is to be.
+        limit: in bytes.
+        room: for a large one; None for a small one, which is parsed at once.
 
     Raises:
         UnsupportedMediaType: the body says that it is something else.
         Malformed: it is not JSON, or not UTF-8, or did not arrive whole.
+        TooLarge: it has too many bytes, or too many values.
+        TooSlow: it did not come at the least pace.
         InvalidInput: a field is missing, unknown or wrong.
+        Busy: there is no room for its values.
     """
     if request.content_type not in JSON_TYPES:
         raise UnsupportedMediaType
-    try:
-        value = from_json(await request.read(), allow_inf_nan=False)
-    except (web.RequestPayloadError, ConnectionError):
-        raise Malformed("The body cannot be unpacked, or ends too early.") from None
-    except ValueError as error:
-        raise Malformed(f"The body is not JSON: {error}.") from None
-    return _validate(model, value, "body")
+    text = await read_body(request, limit)
+    if room is None:
+        return validate(model, from_text(text), "body")
+    await room.admit(text, max_weight=BULK_WEIGHT if is_bulk(model) else UNIT_WEIGHT)
+    return await validate_in_slices(model, await parse(text, room.queue), "body", room.queue)
 
 
 async def repeat_of(
@@ -111,35 +129,14 @@ async def repeat_of(
     """
     if headers.key is None:
         return None
-    wish = (await request.read()).decode("utf-8", "replace") + beside
+    wish = partial(request.app[SECRET_KEY].hash_bytes, request[BODY], beside.encode())
+    is_large = len(request[BODY]) > SMALL_BODY
     return Repeat(
         route=f"{request.method} {request.path}",
         key=headers.key.strip('"'),
-        body_hash=request.app[SECRET_KEY].hash(wish),
+        # In a thread it leaves the interpreter to others.
+        body_hash=await asyncio.to_thread(wish) if is_large else wish(),
     )
-
-
-def _validate(model: type[M], value: object, where: str) -> M:
-    try:
-        return model.model_validate(value)
-    except ValidationError as error:
-        raise invalid_input(error, where) from None
-
-
-def invalid_input(error: ValidationError, where: str) -> InvalidInput:
-    """What pydantic found wrong, without any of the input itself.
-
-    Args:
-        error: pydantic's.
-        where: path, query, header or body.
-    """
-    fields = tuple(
-        FieldError((where, *found["loc"]), found["msg"], found["type"])
-        for found in error.errors(include_input=False, include_url=False, include_context=False)
-    )
-    place = ".".join(str(part) for part in fields[0].loc[1:]) or where
-    more = f" (and {len(fields) - 1} more)" if fields[1:] else ""
-    return InvalidInput(f"{place}: {fields[0].msg}{more}", errors=fields)
 
 
 def json_response(
@@ -155,20 +152,24 @@ async def stream(
     request: web.Request, chunks: AsyncGenerator[bytes], *, headers: Mapping[str, str]
 ) -> web.StreamResponse:
     """An answer that leaves chunk by chunk; one that cannot be given whole is broken off."""
-    response = web.StreamResponse(headers=headers)
-    await response.prepare(request)
-    try:
-        async with contextlib.aclosing(chunks):
+    async with contextlib.aclosing(chunks):
+        response = await begin_stream(request, headers)
+        if request.method == hdrs.METH_HEAD:
+            return response
+        with contextlib.suppress(ConnectionError):  # Nobody listens any more.
             async for chunk in chunks:
                 await response.write(chunk)
             await response.write_eof()
-    except ConnectionError:
-        return response  # Nobody listens any more.
-    except Exception:
-        # What was sent cannot be taken back: the client has to see that it is not whole.
-        if request.transport is not None:
-            request.transport.abort()
-        raise
+    return response
+
+
+async def begin_stream(request: web.Request, headers: Mapping[str, str]) -> web.StreamResponse:
+    """An answer whose head is sent; HEAD asks for no more.
+
+    What fails from now on is no reason for another answer.
+    """
+    request[BEGUN] = response = web.StreamResponse(headers=headers)
+    await response.prepare(request)
     return response
 
 

@@ -8,6 +8,7 @@ import bson
 import pytest
 from aiohttp import ClientResponse, web
 
+from chatvault.conversations.lane import Lane
 from conftest import HttpClient
 from support.answers import found, problem, wrong_fields
 from support.factories import begin, message
@@ -177,6 +178,27 @@ class TestAppend:
         full = await alice.post(at(begun), json=body, headers=KEY)
         assert (await full.json())["messages"] == []
         assert await left_by(database, full) == [("success", None)]
+
+    async def test_a_repeat_beside_a_replacement_leaves_one_entry(
+        self, alice: HttpClient, database: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        begun = await begin(alice)
+        body = message("once", id="a")
+        await alice.post(at(begun), json=body, headers=KEY | MINIMAL)
+        submit = Lane.submit
+
+        async def replace_after(lane: Lane, change: Any) -> Any:
+            answer = await submit(lane, change)
+            if change.repeatable is not None:
+                await alice.put(f"/conversations/{begun['id']}", json={"messages": []})
+            return answer
+
+        monkeypatch.setattr(Lane, "submit", replace_after)
+        again = await alice.post(at(begun), json=body, headers=KEY | MINIMAL)
+        assert again.status == 200
+        shown = (await again.json())["message"]
+        assert (shown["id"], shown["content"], shown["seq"]) == ("a", "once", 0)
+        assert await left_by(database, again) == [("success", None)]
 
     async def test_a_repeat_of_a_batch_shows_what_is_left_of_it(
         self, alice: HttpClient, monkeypatch: pytest.MonkeyPatch

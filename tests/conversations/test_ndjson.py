@@ -121,6 +121,9 @@ class TestStream:
         answer = await alice.get(at(begun), headers=NDJSON)
         with pytest.raises(aiohttp.ClientError):
             await answer.read()
+        mine = {"request_id": answer.headers["X-Request-ID"]}
+        [entry] = await database["audit_logs"].find(mine).to_list()
+        assert entry["outcome"] == "success"
 
 
 class TestMemory:

@@ -29,7 +29,7 @@ class ModelNotConfigured(Unavailable):
 
 
 class AgentNotFound(NotFound):
-    """There is no such agent, or no more."""
+    """Agent not found."""
 
 
 class Agent(Document):

@@ -14,6 +14,7 @@ from chatvault.agents.schemas import (
     agent_wire,
 )
 from chatvault.audit.actions import Action
+from chatvault.bodies import FREE_BODY
 from chatvault.errors import Denied
 from chatvault.idempotency import KeyReused
 from chatvault.routing import Routes
@@ -54,6 +55,7 @@ async def list_agents(request: web.Request, actor: Actor) -> web.StreamResponse:
     returns=AgentOut,
     errors=(Denied, AgentNotFound, KeyReused),
     sends=("Location",),
+    max_body=FREE_BODY,
 )
 async def create_agent(
     request: web.Request, actor: Actor, headers: RepeatHeaders, body: AgentCreate
@@ -82,7 +84,14 @@ async def get_agent(request: web.Request, actor: Actor, path: AgentPath) -> web.
     return json_response(agent_wire(found, actor.user_id))
 
 
-@routes.route("PATCH", PATH, Action.AGENT_UPDATE, returns=AgentOut, errors=(AgentNotFound, Denied))
+@routes.route(
+    "PATCH",
+    PATH,
+    Action.AGENT_UPDATE,
+    returns=AgentOut,
+    errors=(AgentNotFound, Denied),
+    max_body=FREE_BODY,
+)
 async def patch_agent(
     request: web.Request, actor: Actor, path: AgentPath, body: AgentPatch
 ) -> web.StreamResponse:

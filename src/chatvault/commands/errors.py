@@ -4,7 +4,7 @@ from chatvault.errors import Conflict, Denied, InvalidInput, NotFound, Unavailab
 
 
 class CommandNotFound(NotFound):
-    """There is no such command in this conversation."""
+    """Command not found."""
 
 
 class ToolNotFound(NotFound):

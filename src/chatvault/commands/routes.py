@@ -5,6 +5,7 @@ from bson import ObjectId
 
 from chatvault.actor import Actor
 from chatvault.audit.actions import Action
+from chatvault.bodies import LINE_BODY
 from chatvault.commands import catalogue, errors, permissions, service
 from chatvault.commands.models import Raw
 from chatvault.commands.schemas import (
@@ -169,6 +170,7 @@ async def reject_command(
         *(errors.InvalidCommand, ConversationArchived, errors.ServerUnavailable, Throttled),
     ),
     sends=("Location", "Preference-Applied"),
+    max_body=LINE_BODY,
 )
 async def execute_command(
     request: web.Request,

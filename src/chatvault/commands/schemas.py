@@ -1,9 +1,10 @@
 """Commands and tools as they go over the wire."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
 
+from chatvault.commands.errors import CommandNotFound, ToolNotFound
 from chatvault.commands.models import Status
 from chatvault.commands.servers import ServerState
 from chatvault.conversations.message_schemas import CommandOnMessage
@@ -19,8 +20,9 @@ SoFar = Annotated[Status, WithJsonSchema({"type": "string", "enum": [*Status]})]
 
 
 class CommandPath(ConversationPath):
-    """One command."""
+    """One command, which is looked for in one conversation."""
 
+    absent: ClassVar = CommandNotFound
     command_id: Id
 
 
@@ -108,6 +110,7 @@ class ToolOut(BaseModel):
 class RulePath(BaseModel):
     """One tool."""
 
+    absent: ClassVar = ToolNotFound
     tool: ToolName
 
 

@@ -1,17 +1,15 @@
 """What became of an append, and how a repeat of the request is told the same."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from chatvault.actor import Actor
-from chatvault.conversations.change import Change
 from chatvault.conversations.draft import Draft
-from chatvault.conversations.lane import Lane
 from chatvault.conversations.models import Conversation, Raw
-from chatvault.conversations.reading import Placed, find_messages, living, steadily
+from chatvault.conversations.reading import Placed, find_messages, living
 from chatvault.conversations.segments import Segment
 from chatvault.errors import NotFound
 from chatvault.idempotency import Repeat, Repeatable
@@ -65,15 +63,17 @@ def repeatable_append(
         return None
 
     async def recall(result: Raw, session: AsyncClientSession) -> Appended:
-        head = await Conversation.find_for_repeat(actor, conversation_id, session)
-        if head is None:
+        conversation = await Conversation.find_for_repeat(
+            actor, conversation_id, session, with_messages=True
+        )
+        if conversation is None:
             raise NotFound("Conversation not found")
-        [first, *_] = ids = result["message_ids"]
-        if shows_message and not await message_lives(actor, head, first, session):
+        # Read here, so that what is answered and what is recorded are the same.
+        found = await find_messages(actor, conversation, result["message_ids"], session)
+        if shows_message and not living(found[:1]):
             raise MessageGone
         return Appended(
-            # Only what identifies them is remembered; `submit` reads them again.
-            messages=[(-1, {"id": message_id}) for message_id in ids],
+            messages=living(found),
             repeated=result["repeated"],
             total_messages=result["total_messages"],
             version=result["version"],
@@ -104,26 +104,3 @@ async def message_lives(
         return True
     older = Segment.owned_by(actor, generation=head["generation"], messages=is_it)
     return bool(await Segment.get_pymongo_collection().count_documents(older, session=session))
-
-
-async def submit(
-    actor: Actor, lane: Lane, change: Change[Appended], *, shows_message: bool
-) -> Appended:
-    """The answer of a change to messages, those of a repeat as they are now.
-
-    Raises:
-        NotFound: the conversation is gone since, or the message that is shown.
-    """
-    answer = await lane.submit(change)
-    if all(seq >= 0 for seq, _ in answer.messages):
-        return answer
-    _, conversation_id = change.where
-
-    async def read(conversation: Raw) -> list[Placed]:
-        ids = [message["id"] for _, message in answer.messages]
-        return living(await find_messages(actor, conversation, ids))
-
-    found = await steadily(actor, conversation_id, read)
-    if shows_message and not found:
-        raise MessageGone
-    return replace(answer, messages=found)

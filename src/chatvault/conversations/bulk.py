@@ -7,16 +7,12 @@ from chatvault.conversations.draft import GRACE
 from chatvault.conversations.models import Raw
 from chatvault.conversations.segments import Generation, Retired, Segment, cut, size_of, split_tail
 from chatvault.fields import now
+from chatvault.slices import in_slices, sliced
 
 # Up to this a change carries its messages itself; beyond, they are written before it.
 CARRIED_LENGTH = 1000
 CARRIED_BYTES = 4 * 1024 * 1024
 BATCH_BYTES = 4 * 1024 * 1024
-
-
-def is_bulky(messages: list[Raw]) -> bool:
-    """Whether the messages are too many to be carried by the change itself."""
-    return len(messages) > CARRIED_LENGTH or sum(map(size_of, messages)) > CARRIED_BYTES
 
 
 async def write_generation(
@@ -29,15 +25,20 @@ async def write_generation(
         messages, which are to be embedded.
     """
     older, tail = split_tail(messages)
-    if not older or not is_bulky(messages):
+    sizes = await in_slices(size_of, messages)
+    is_bulky = len(messages) > CARRIED_LENGTH or sum(sizes) > CARRIED_BYTES
+    if not older or not is_bulky:
         return None, messages
     generation = Generation(
         id=ObjectId(),
         intent_id=ObjectId(),
         length=len(older),
-        bytes=sum(map(size_of, older)),
+        bytes=sum(sizes[: len(older)]),
         last_message_at=older[-1]["timestamp"],
     )
+    run = cut(older, owner_id=actor.owner_id, generation=generation.id)
+    # Before the note that lets the sweeper take them: from then on there is no pause.
+    segments = [segment async for segment in sliced(run)]
     await Retired.get_pymongo_collection().insert_one(
         Retired.owned_by(
             actor,
@@ -50,7 +51,7 @@ async def write_generation(
     )
     batch: list[Raw] = []
     batch_bytes = 0
-    for segment in cut(older, owner_id=actor.owner_id, generation=generation.id):
+    for segment in segments:
         batch.append(segment)
         batch_bytes += segment["bytes"]
         if batch_bytes >= BATCH_BYTES:

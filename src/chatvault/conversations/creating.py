@@ -12,7 +12,7 @@ from chatvault.audit.actions import Action
 from chatvault.conversations.bulk import write_generation
 from chatvault.conversations.draft import Draft
 from chatvault.conversations.models import Conversation, Raw
-from chatvault.conversations.schemas import ConversationCreate, to_stored
+from chatvault.conversations.schemas import ConversationCreate, to_stored_in_slices
 from chatvault.conversations.segments import Generation
 from chatvault.errors import NotFound
 from chatvault.fields import now
@@ -65,7 +65,7 @@ class NewConversation:
 async def prepare(actor: Actor, wanted: ConversationCreate) -> NewConversation:
     """Make a conversation ready to begin; messages that are many are written to segments."""
     at = now()
-    messages = to_stored(wanted.messages, at)
+    messages = await to_stored_in_slices(wanted.messages, at)
     generation, tail = await write_generation(actor, messages)
     return NewConversation(
         actor=actor,

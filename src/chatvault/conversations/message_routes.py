@@ -9,6 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from chatvault.actor import Actor
 from chatvault.audit.actions import Action
+from chatvault.bodies import BULK_BODY, MESSAGE_BODY
 from chatvault.conversations import messages, service
 from chatvault.conversations.headers import (
     LANE,
@@ -154,6 +155,7 @@ async def _stream(request: web.Request, actor: Actor, path: ConversationPath) ->
     returns=ConversationOut | Appended,
     errors=(MessageIdTaken, NotLastAnswer, TooLarge, KeyReused),
     sends=("ETag", "Link", "Preference-Applied"),
+    max_body=MESSAGE_BODY,
 )
 async def append_message(
     request: web.Request,
@@ -207,6 +209,7 @@ async def append_message(
     returns=AppendedBatch,
     errors=(MessageIdTaken, TooLarge, KeyReused),
     sends=("ETag",),
+    max_body=BULK_BODY,
 )
 async def append_batch(
     request: web.Request,
@@ -260,6 +263,7 @@ async def get_message(request: web.Request, actor: Actor, path: MessagePath) -> 
     returns=MessageOut,
     errors=(StaleVersion, TooLarge),
     sends=("ETag",),
+    max_body=MESSAGE_BODY,
 )
 async def edit_message(
     request: web.Request,

@@ -9,7 +9,7 @@ from chatvault.actor import Actor
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.audit.recorder import Recorder
-from chatvault.conversations.appended import Appended, appended, repeatable_append, submit
+from chatvault.conversations.appended import Appended, appended, repeatable_append
 from chatvault.conversations.bulk import CARRIED_BYTES
 from chatvault.conversations.change import Change
 from chatvault.conversations.draft import Draft, Located
@@ -33,6 +33,7 @@ from chatvault.conversations.service import BESIDE, estimate
 from chatvault.errors import MessageIdTaken, NotFound, NotLastAnswer, TooLarge
 from chatvault.fields import now
 from chatvault.idempotency import Repeat
+from chatvault.slices import sliced
 
 
 async def append(
@@ -64,9 +65,11 @@ async def append(
     """
     at = now()
     messages = to_stored(wanted, at)
-    size = sum(map(size_of, messages))
-    if size > CARRIED_BYTES:
-        raise TooLarge(f"A batch may have at most {CARRIED_BYTES // 1024**2} MB of messages.")
+    size = 0
+    async for message in sliced(messages):
+        size += size_of(message)
+        if size > CARRIED_BYTES:
+            raise TooLarge(f"A batch may have at most {CARRIED_BYTES // 1024**2} MB of messages.")
 
     def decide(draft: Draft) -> Appended:
         assert draft.head  # noqa: S101  # raises NotFound
@@ -89,7 +92,7 @@ async def append(
         size=BESIDE + size,
         repeatable=repeatable_append(actor, repeat, conversation_id, shows_message=shows_message),
     )
-    return await submit(actor, lane, change, shows_message=shows_message)
+    return await lane.submit(change)
 
 
 def _find_repeated(draft: Draft, messages: list[Raw]) -> set[str]:
@@ -163,7 +166,7 @@ async def replace_last(
         size=estimate(message, message),
         repeatable=repeatable_append(actor, repeat, conversation_id, shows_message=shows_message),
     )
-    return await submit(actor, lane, change, shows_message=shows_message)
+    return await lane.submit(change)
 
 
 def _stands_there(located: Located | None, message: Raw) -> bool:

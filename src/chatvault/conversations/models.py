@@ -239,12 +239,17 @@ class Conversation(Document):
 
     @classmethod
     async def find_for_repeat(
-        cls, actor: Actor, conversation_id: ObjectId, session: AsyncClientSession
+        cls,
+        actor: Actor,
+        conversation_id: ObjectId,
+        session: AsyncClientSession,
+        *,
+        with_messages: bool = False,
     ) -> Raw | None:
         """What repeated requests ask about, read in their transaction."""
-        return await cls.get_pymongo_collection().find_one(
+        return await cls.for_reading().find_one(
             cls.owned_by(actor, _id=conversation_id),
-            {"generation": True, "summary": True},
+            None if with_messages else {"generation": True, "summary": True},
             session=session,
         )
 

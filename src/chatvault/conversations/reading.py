@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from bson import ObjectId
+from pymongo.asynchronous.client_session import AsyncClientSession
 
 from chatvault.actor import Actor
 from chatvault.conversations.models import Conversation, Raw
@@ -240,8 +241,19 @@ async def read_newest(actor: Actor, conversation: Raw, budget: int) -> list[Plac
     return (await _take(newest_first, budget=budget))[0][::-1]
 
 
-async def find_messages(actor: Actor, conversation: Raw, ids: Sequence[str]) -> list[Placed]:
+async def find_messages(
+    actor: Actor,
+    conversation: Raw,
+    ids: Sequence[str],
+    session: AsyncClientSession | None = None,
+) -> list[Placed]:
     """The messages with these ids and their places, removed or not, in the order of the ids.
+
+    Args:
+        actor: whose they are.
+        conversation: its document.
+        ids: which messages.
+        session: of the transaction that the document was read in, if it was.
 
     Raises:
         Moved: the conversation changed since its document was read.
@@ -253,7 +265,8 @@ async def find_messages(actor: Actor, conversation: Raw, ids: Sequence[str]) -> 
     if missing and has_segments(conversation):
         mine = Segment.owned_by(actor, generation=conversation["generation"])
         segments = Segment.for_reading()
-        async for segment in segments.find({**mine, "messages.id": {"$in": sorted(missing)}}):
+        wanted_here = {**mine, "messages.id": {"$in": sorted(missing)}}
+        async for segment in segments.find(wanted_here, session=session):
             for each in number(segment["messages"], conversation["first_seq"] + segment["start"]):
                 if each[1]["id"] in missing:
                     found[each[1]["id"]] = each

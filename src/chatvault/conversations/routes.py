@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from chatvault.actor import Actor
 from chatvault.agents.models import ModelNotConfigured
 from chatvault.audit.actions import Action
+from chatvault.bodies import BULK_BODY, FREE_BODY
 from chatvault.conversations import service
 from chatvault.conversations.headers import (
     LANE,
@@ -109,6 +110,7 @@ async def list_conversations(
     returns=ConversationOut,
     errors=(TooLarge, KeyReused, ModelNotConfigured, Throttled),
     sends=("ETag", "Link", "Location"),
+    max_body=BULK_BODY,
 )
 async def create_conversation(
     request: web.Request, actor: Actor, headers: RepeatHeaders, body: ConversationCreate
@@ -195,6 +197,7 @@ async def _update(
     returns=ConversationOut,
     errors=(StaleVersion, PreconditionRequired, TooLarge),
     sends=("ETag", "Link"),
+    max_body=BULK_BODY,
 )
 async def put_conversation(
     request: web.Request,
@@ -218,6 +221,7 @@ async def put_conversation(
     returns=ConversationOut,
     errors=(StaleVersion,),
     sends=("ETag", "Link"),
+    max_body=FREE_BODY,
 )
 async def patch_conversation(
     request: web.Request,

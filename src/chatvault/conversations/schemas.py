@@ -35,6 +35,7 @@ from chatvault.fields import (
     check_merged,
     merge_patch,
 )
+from chatvault.slices import in_slices
 
 MAX_TITLE = 255
 MAX_CONTENT_BYTES = 1024 * 1024
@@ -110,6 +111,11 @@ class MessageIn(BaseModel):
 def to_stored(messages: Sequence[MessageIn], at: datetime) -> list[Raw]:
     """Messages as they are embedded."""
     return [message.to_stored(at) for message in messages]
+
+
+async def to_stored_in_slices(messages: Sequence[MessageIn], at: datetime) -> list[Raw]:
+    """The same of many, with pauses for others."""
+    return await in_slices(lambda message: message.to_stored(at), messages)
 
 
 def _check_together(messages: list[MessageIn]) -> list[MessageIn]:

@@ -28,7 +28,7 @@ from chatvault.conversations.schemas import (
     ConversationPatch,
     ConversationUpdate,
     stored_agent_id,
-    to_stored,
+    to_stored_in_slices,
 )
 from chatvault.conversations.segments import size_of
 from chatvault.database import many_changes
@@ -165,7 +165,9 @@ async def update(
         InvalidInput: the merged metadata would be too large.
     """
     at = now()
-    messages = None if wanted.messages is None else to_stored(wanted.messages, at)
+    messages = None
+    if wanted.messages is not None:
+        messages = await to_stored_in_slices(wanted.messages, at)
     generation, tail = await write_generation(actor, messages or [])
     if isinstance(wanted, ConversationPatch) and wanted.agent_id is not None:
         await agents.find(actor, wanted.agent_id)

@@ -6,6 +6,7 @@ from aiohttp import web
 
 from chatvault.actor import Actor
 from chatvault.audit.actions import Action
+from chatvault.bodies import FREE_BODY
 from chatvault.preferences import service
 from chatvault.preferences.schemas import PreferencesIn, PreferencesOut
 from chatvault.routing import Routes
@@ -28,7 +29,7 @@ async def get_preferences(request: web.Request, actor: Actor) -> web.StreamRespo
     return _answer(await service.get(actor, request.app[RECORDER]))
 
 
-@routes.route("PUT", PATH, Action.PREFERENCES_UPDATE, returns=PreferencesOut)
+@routes.route("PUT", PATH, Action.PREFERENCES_UPDATE, returns=PreferencesOut, max_body=FREE_BODY)
 async def put_preferences(
     _request: web.Request, actor: Actor, body: PreferencesIn
 ) -> web.StreamResponse:
@@ -40,7 +41,7 @@ async def put_preferences(
     return _answer(await service.replace(actor, values=values))
 
 
-@routes.route("PATCH", PATH, Action.PREFERENCES_UPDATE, returns=PreferencesOut)
+@routes.route("PATCH", PATH, Action.PREFERENCES_UPDATE, returns=PreferencesOut, max_body=FREE_BODY)
 async def patch_preferences(
     _request: web.Request, actor: Actor, body: PreferencesIn
 ) -> web.StreamResponse:

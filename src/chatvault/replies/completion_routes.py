@@ -11,9 +11,11 @@ from aiohttp import web
 from chatvault.actor import Actor
 from chatvault.agents.models import ModelNotConfigured
 from chatvault.audit.actions import Action
+from chatvault.bodies import PICTURES_BODY
 from chatvault.encoding import to_json
-from chatvault.errors import ChatvaultError, ConversationArchived, NotFound, Throttled
+from chatvault.errors import ConversationArchived, NotFound, Throttled
 from chatvault.idempotency import KeyReused
+from chatvault.problems import broken_off
 from chatvault.replies import errors
 from chatvault.replies.completions import complete
 from chatvault.replies.desk import Desk
@@ -22,7 +24,7 @@ from chatvault.replies.routes import DESK, EVENT_STREAM, STREAM_HEADERS
 from chatvault.replies.schemas import CompletionIn, ConversationHeaders, GpuOut, ModelOut
 from chatvault.replies.spoken import Said
 from chatvault.routing import Routes
-from chatvault.web import RepeatHeaders, json_response, repeat_of
+from chatvault.web import RepeatHeaders, begin_stream, json_response, repeat_of
 
 MODELS = web.AppKey("models", Models)
 REFUSALS = (
@@ -73,6 +75,7 @@ def _configured_model(desk: Desk) -> str | None:
     returns=dict[str, Any],
     media=MEDIA,
     errors=REFUSALS,
+    max_body=PICTURES_BODY,
 )
 async def complete_chat(
     request: web.Request, actor: Actor, headers: CompletionHeaders, body: CompletionIn
@@ -92,6 +95,7 @@ async def complete_chat(
     returns=dict[str, Any],
     media=MEDIA,
     errors=REFUSALS,
+    max_body=PICTURES_BODY,
 )
 async def complete_chat_v1(
     request: web.Request, actor: Actor, headers: CompletionHeaders, body: CompletionIn
@@ -155,8 +159,7 @@ async def _stream(
         is_kept: whoever repeats the request gets it, so it comes to its end without a listener.
     """
     first = await anext(pieces, None)
-    response = web.StreamResponse(headers=STREAM_HEADERS)
-    await response.prepare(request)
+    response = await begin_stream(request, STREAM_HEADERS)
     try:
         if first is not None:
             await _write(response, first, with_usage=with_usage)
@@ -165,11 +168,14 @@ async def _stream(
         await response.write(b"data: [DONE]\n\n")
     except ConnectionError:
         if is_kept:
-            with contextlib.suppress(ChatvaultError):
+            try:
                 async for _ in pieces:
                     pass
-    except ChatvaultError as error:
-        shown = {"error": {"message": error.detail, "type": "server_error", "code": error.code}}
+            except Exception as error:  # noqa: BLE001  # nobody is there to be told
+                broken_off(error)
+    except Exception as error:  # noqa: BLE001  # handed to the client, whose answer has begun
+        broken = broken_off(error)
+        shown = {"error": {"message": broken.detail, "type": "server_error", "code": broken.code}}
         await response.write(b"data: " + to_json(shown) + b"\n\n")
     return response
 

@@ -4,16 +4,18 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from chatvault.actor import Actor
 from chatvault.agents.models import AgentNotFound, ModelNotConfigured
 from chatvault.audit.actions import Action
+from chatvault.bodies import MESSAGE_BODY
 from chatvault.conversations.models import Raw
 from chatvault.conversations.schemas import ConversationPath
 from chatvault.encoding import to_json
-from chatvault.errors import ChatvaultError, ConversationArchived, MessageIdTaken, Throttled
+from chatvault.errors import ConversationArchived, MessageIdTaken, Throttled
 from chatvault.idempotency import KeyReused
+from chatvault.problems import broken_off
 from chatvault.replies import background, errors, service
 from chatvault.replies.desk import Desk
 from chatvault.replies.events import Event
@@ -28,7 +30,8 @@ from chatvault.replies.schemas import (
     SummaryOut,
 )
 from chatvault.routing import Routes
-from chatvault.web import RepeatHeaders, json_response, repeat_of
+from chatvault.tasks import stop
+from chatvault.web import RepeatHeaders, begin_stream, json_response, repeat_of
 
 EVENT_STREAM = "text/event-stream"
 STREAM_HEADERS = {"Content-Type": EVENT_STREAM, "X-Accel-Buffering": "no"}
@@ -48,9 +51,10 @@ async def send_events(
     request: web.Request, events: AsyncGenerator[Event, None]
 ) -> web.StreamResponse:
     """Server-sent events, with a sign of life while there are none; it ends with the reply."""
-    response = web.StreamResponse(headers=STREAM_HEADERS)
-    await response.prepare(request)
     async with contextlib.aclosing(events):
+        response = await begin_stream(request, STREAM_HEADERS)
+        if request.method == hdrs.METH_HEAD:
+            return response
         following = asyncio.create_task(_send(response, events))
         try:
             while not (await asyncio.wait({following}, timeout=HEARTBEAT))[0]:
@@ -59,13 +63,12 @@ async def send_events(
         except ConnectionError:
             # The client is gone; the reply goes on, and can be followed again.
             pass
-        except ChatvaultError as error:
-            shown = {"code": error.code, "detail": error.detail}
+        except Exception as error:  # noqa: BLE001  # handed to the client, whose answer has begun
+            broken = broken_off(error)
+            shown = {"code": broken.code, "detail": broken.detail}
             await response.write(b"event: error\ndata: " + to_json(shown) + b"\n\n")
         finally:
-            following.cancel()
-            with contextlib.suppress(asyncio.CancelledError, ConnectionError, ChatvaultError):
-                await following
+            await stop(following)
     return response
 
 
@@ -88,6 +91,7 @@ async def _send(response: web.StreamResponse, events: AsyncGenerator[Event, None
         *(errors.NothingToAnswer, *errors.FAILURES),
     ),
     sends=("Location",),
+    max_body=MESSAGE_BODY,
 )
 async def create_reply(
     request: web.Request,

@@ -1,12 +1,14 @@
 """Replies as they go over the wire."""
 
-from typing import Annotated, Any, Self
+from functools import partial
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from chatvault.conversations.message_schemas import MessageOut
 from chatvault.conversations.schemas import ConversationPath, MessageId
+from chatvault.errors import NotFound
 from chatvault.fields import FreeObject, Id
 from chatvault.replies.models import Mode, State
 from chatvault.storable import check_storable
@@ -43,8 +45,9 @@ class ReplyIn(BaseModel):
 
 
 class ReplyPath(ConversationPath):
-    """One reply."""
+    """One reply, which is looked for in one conversation."""
 
+    absent: ClassVar = partial(NotFound, "Reply not found")
     reply_id: Id
 
 
@@ -134,17 +137,21 @@ def _check_wire(value: list[dict[str, Any]] | None) -> list[dict[str, Any]] | No
     return value
 
 
+# One error is enough of a list that is none of objects.
+Wire = Annotated[list[dict[str, Any]], Field(fail_fast=True)]
+
+
 class CompletionIn(BaseModel):
     """A chat completion in OpenAI's shape; the model is the configured one, whatever is named."""
 
     model_config = ConfigDict(extra="allow")
 
-    messages: Annotated[list[dict[str, Any]], AfterValidator(_check_wire)]
+    messages: Annotated[Wire, AfterValidator(_check_wire)]
     stream: bool = False
     temperature: float | None = Field(None, ge=0, le=2)
     max_tokens: int | None = Field(None, ge=1)
     max_completion_tokens: int | None = Field(None, ge=1)
-    tools: Annotated[list[dict[str, Any]] | None, AfterValidator(_check_wire)] = None
+    tools: Annotated[Wire | None, AfterValidator(_check_wire)] = None
 
     @property
     def limit(self) -> int | None:

@@ -1,0 +1,248 @@
+"""Parsing large JSON in slices: its structure is weighed first, and its long lists are cut.
+
+A parser holds the interpreter for the whole of a text, and makes of a few bytes a list or an
+object of a hundred. So the structure of a text is weighed before anything is made of it, and
+each list that is a value of the outermost object is parsed some elements at a time.
+"""
+
+import itertools
+import re
+import secrets
+from collections.abc import Generator, Iterator
+from typing import Any, Final
+
+from pydantic_core import from_json
+
+from chatvault.errors import Malformed, TooLarge
+from chatvault.slices import SliceQueue, sliced
+
+# Of a text that one call parses: 50 milliseconds at worst.
+UNIT_WEIGHT: Final = 300_000
+# Of a text that is parsed in parts: 50,000 messages of a dozen fields each weigh less.
+BULK_WEIGHT: Final = 4_000_000
+# About how much memory a parsed text takes for each unit of weight, at most.
+WEIGHT_BYTES: Final = 32
+# How long the parser takes for what follows a mark, compared with one another.
+_COSTS: Final = ((b",", 1), (b"[", 2), (b"{", 2), (b":", 3))
+# Numbers can be long, and white space, too.
+_BYTES_A_WEIGHT: Final = 16
+_WINDOW: Final = 256 * 1024
+# Elements of a list are parsed together up to so many bytes, which cannot weigh too much.
+_RUN: Final = 64 * 1024
+_QUOTE: Final = ord('"')
+_DEPTH: Final = 6  # to which elements are recognised by one regular expression
+
+
+def _elements(depth: int) -> re.Pattern[bytes]:
+    """What matches whole elements of a list, each with the comma behind it."""
+    string = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
+    flat = rb'[^"\[\]{}]*+(?:' + string + rb'[^"\[\]{}]*+)*+'
+    container = rb"[\[{]" + flat + rb"[\]}]"
+    for _ in range(depth):
+        container = rb"[\[{]" + flat + rb"(?:" + container + flat + rb")*+[\]}]"
+    scalar = rb'[^"\[\]{},]*+'
+    value = rb"(?:" + string + rb"|" + container + rb")?+"
+    return re.compile(rb"(?:" + scalar + value + scalar + rb",)*+", re.DOTALL)
+
+
+_ELEMENTS: Final = _elements(_DEPTH)
+# Up to the next bracket outside strings, or to a string that does not end in the window.
+_TO_BRACKET: Final = re.compile(
+    rb'[^"\[\]{}]*+(?:"[^"\\]*+(?:\\.[^"\\]*+)*+"[^"\[\]{}]*+)*+', re.DOTALL
+)
+_TO_QUOTE: Final = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)
+_TO_COMMA: Final = re.compile(rb"[ \t\r\n]*+,")
+
+Text = bytes | bytearray
+
+
+async def weigh(text: Text, *, limit: int) -> int:
+    """How much structure a text has; strings weigh nothing, whatever they hold.
+
+    Raises:
+        TooLarge: it is more than the limit.
+    """
+    weight, in_string = 0, False
+    async for window in sliced(_windows(text)):
+        outside, in_string = _outside(window, in_string=in_string)
+        weight += sum(outside.count(mark) * cost for mark, cost in _COSTS)
+        weight += len(outside) // _BYTES_A_WEIGHT
+        if weight > limit:
+            raise TooLarge(
+                "The body holds too many values: it may have about "
+                f"{limit // 4:,} fields, or {limit:,} elements of lists."
+            )
+    return weight
+
+
+def _windows(text: Text) -> Iterator[bytes]:
+    """The text in pieces; none ends between a backslash and what it escapes."""
+    start = 0
+    while start < len(text):
+        window = bytes(text[start : start + _WINDOW])
+        if (len(window) - len(window.rstrip(b"\\"))) % 2:
+            window = bytes(text[start : start + _WINDOW + 1])
+        start += len(window)
+        yield window
+
+
+def _outside(window: bytes, *, in_string: bool) -> tuple[bytes, bool]:
+    """What stands outside strings, and whether a string goes on behind the window."""
+    if b"\\" in window:
+        window = window.replace(b"\\\\", b"").replace(b'\\"', b"")
+    parts = window.split(b'"')
+    return b"".join(parts[in_string::2]), in_string is (len(parts) % 2 == 1)
+
+
+async def parse(text: Text, queue: SliceQueue) -> Any:
+    """The value of a JSON text that was weighed.
+
+    Raises:
+        Malformed: it is not JSON.
+        TooLarge: a part that cannot be cut has too much structure.
+    """
+    cuts = await _cut(text) if len(text) > _RUN else []
+    if not cuts:
+        return await _parse_unit(text, queue)
+    marker = secrets.token_hex(16)
+    lists = {f"{marker}{number}": cut for number, cut in enumerate(cuts)}
+    value = await _parse_unit(_frame(text, lists), queue, is_part=True)
+    for key, found in value.items():
+        if isinstance(found, list) and len(found) == 1 and isinstance(found[0], str):
+            bounds = lists.get(found[0])
+            if bounds is not None:
+                value[key] = await _parse_list(text, bounds, queue)
+    return value
+
+
+def _frame(text: Text, lists: dict[str, list[int]]) -> Text:
+    """The text with a name in place of what each long list holds."""
+    frame, start = bytearray(), 0
+    for name, (first, *_, end) in lists.items():
+        frame += text[start:first]
+        frame += b'"%s"' % name.encode()
+        start = end
+    return frame + text[start:]
+
+
+async def _parse_list(text: Text, bounds: list[int], queue: SliceQueue) -> list[Any]:
+    """The elements between the bounds; before each but the first and the last stands a comma."""
+    elements: list[Any] = []
+    for start, end in itertools.pairwise(bounds):
+        run = bytes(text[start : end if end == bounds[-1] else end - 1])
+        if not run.strip():
+            raise Malformed("The body is not JSON: expected value.")
+        elements += await _parse_unit(b"[" + run + b"]", queue, is_part=True)
+    return elements
+
+
+async def _parse_unit(text: Text, queue: SliceQueue, *, is_part: bool = False) -> Any:
+    if len(text) > 2 * _RUN:
+        await weigh(text, limit=UNIT_WEIGHT)
+    async with queue.take():
+        return from_text(text, is_part=is_part)
+
+
+def from_text(text: Text, *, is_part: bool = False) -> Any:
+    """The value of a JSON text, by one call.
+
+    Args:
+        text: small, or weighed.
+        is_part: of a longer text, so that a line and column in it tell nothing.
+
+    Raises:
+        Malformed: it is not JSON.
+    """
+    try:
+        return from_json(text, allow_inf_nan=False)
+    except ValueError as error:
+        reason = str(error).partition(" at line ")[0] if is_part else str(error)
+        raise Malformed(f"The body is not JSON: {reason}.") from None
+
+
+async def _cut(text: Text) -> list[list[int]]:
+    """Where the long lists that are values of the outermost object begin, can be cut, and end.
+
+    Each cut stands behind a comma between two elements.
+    """
+    return [bounds async for bounds in sliced(_cuts(text)) if bounds is not None and bounds[2:]]
+
+
+def _cuts(text: Text) -> Iterator[list[int] | None]:
+    """The bounds of these lists; None now and then, where the others may have their turn."""
+    depth = 0
+    place = yield from _to_bracket(text, 0)
+    if text[place : place + 1] != b"{":
+        return
+    while place < len(text):
+        if text[place] in b"]}":
+            depth -= 1
+        elif depth == 1 and text[place] in b"[":
+            bounds = yield from _list_bounds(text, place + 1)
+            yield bounds
+            place = bounds[-1]
+        else:
+            depth += 1
+        place = yield from _to_bracket(text, place + 1)
+
+
+def _list_bounds(text: Text, place: int) -> Generator[None, None, list[int]]:
+    """Where a list begins, can be cut, and ends."""
+    bounds = [place]
+    while True:
+        found = _ELEMENTS.match(text, place, place + _RUN)
+        yield
+        if found is not None and found.end() > place:
+            place = found.end()
+        else:
+            # An element that is long, deep, or the last.
+            place, is_last = yield from _after_element(text, place)
+            if is_last:
+                return [*bounds, place]
+            comma = _TO_COMMA.match(text, place)
+            if comma is None:
+                continue
+            place = comma.end()
+        if place - bounds[-1] > _RUN // 2:
+            bounds.append(place)
+
+
+def _after_element(text: Text, place: int) -> Generator[None, None, tuple[int, bool]]:
+    """The place behind the next list or object, or else the end of the list around the place."""
+    depth = 0
+    while True:
+        place = yield from _to_bracket(text, place)
+        if place == len(text):
+            return place, True
+        depth += 1 if text[place] in b"[{" else -1
+        if depth < 0:
+            return place, True
+        place += 1
+        if depth == 0:
+            return place, False
+
+
+def _to_bracket(text: Text, place: int) -> Generator[None, None, int]:
+    """The place of the next bracket outside strings, or the end."""
+    while place < len(text):
+        found = _TO_BRACKET.match(text, place, place + _WINDOW)
+        place = found.end() if found else place
+        yield
+        if place < len(text) and text[place] in b"[]{}":
+            return place
+        if place < len(text) and text[place] == _QUOTE:
+            place = yield from _after_string(text, place + 1)
+    return len(text)
+
+
+def _after_string(text: Text, place: int) -> Generator[None, None, int]:
+    """The place behind a string that began before, and is longer than a window."""
+    quote = text.find(b'"', place)
+    if quote < 0 or text[quote - 1 : quote] != b"\\":
+        return quote + 1 or len(text)
+    while place < len(text) and text[place] != _QUOTE:
+        found = _TO_QUOTE.match(text, place, place + _WINDOW)
+        yield
+        # A backslash at the window's end is looked at again, with what it escapes.
+        place = max(found.end() if found else 0, place + 1)
+    return place + 1

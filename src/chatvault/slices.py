@@ -1,0 +1,59 @@
+"""Long work in slices, so that the event loop serves others in between."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
+from typing import TypeVar
+
+A = TypeVar("A")
+B = TypeVar("B")
+SLICE = 0.004  # seconds
+# After a slice the others have the loop for this part of the time that it took. One request is
+# many turns of the loop: if each turn held a slice, it would wait for as many slices.
+PAUSE = 0.5
+
+
+async def sliced(items: Iterable[A]) -> AsyncGenerator[A]:
+    """Yield the items; pause whenever their consumer has worked for a slice."""
+    began = time.perf_counter()
+    for item in items:
+        yield item
+        took = time.perf_counter() - began
+        if took > SLICE:
+            await asyncio.sleep(took * PAUSE)
+            began = time.perf_counter()
+
+
+async def in_slices(act: Callable[[A], B], items: Iterable[A]) -> list[B]:
+    """What `act` makes of each item, in slices."""
+    return [act(item) async for item in sliced(items)]
+
+
+class SliceQueue:
+    """Lets several callers work in slices, of which the loop never does two at once."""
+
+    def __init__(self) -> None:
+        self._lock = asyncio.Lock()
+
+    @contextlib.asynccontextmanager
+    async def take(self) -> AsyncIterator[None]:
+        """Wait for a turn, and pause after it; the work in it must not wait for anything."""
+        async with self._lock:
+            began = time.perf_counter()
+            yield
+            await asyncio.sleep((time.perf_counter() - began) * PAUSE)
+
+    async def map(self, act: Callable[[A], B], items: Iterable[A]) -> list[B]:
+        """What `act` makes of each item, turn by turn."""
+        results: list[B] = []
+        rest = iter(items)
+        while True:
+            async with self.take():
+                until = time.perf_counter() + SLICE
+                for item in rest:
+                    results.append(act(item))
+                    if time.perf_counter() > until:
+                        break
+                else:
+                    return results

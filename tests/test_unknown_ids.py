@@ -1,0 +1,65 @@
+"""An id that leads to nothing is answered in the same words, whatever is the matter with it."""
+
+import re
+from itertools import chain
+from typing import Any
+
+import pytest
+from bson import ObjectId
+
+from chatvault.app import ROUTES
+from chatvault.routing import Operation
+from conftest import HttpClient
+from support.factories import begin, message
+
+# They say nothing of a thing: an unknown tool cannot be approved, and messages that are gone had
+# no revisions.
+OTHERS = {"/mcp/rules/{tool}", "/conversations/{conversation_id}/messages/{message_id}/revisions"}
+WITH_IDS = [
+    each
+    for each in chain.from_iterable(ROUTES)
+    if "path" in each.models and each.path not in OTHERS
+]
+BODIES: dict[str, Any] = {
+    "/conversations/{conversation_id}/messages": message(),
+    "/conversations/{conversation_id}/messages:batch": {"messages": [message()]},
+    "/conversations/{conversation_id}/messages/{message_id}/execute-command": {"command": "ls"},
+    "/conversations/{conversation_id}/replies": {"content": "x"},
+}
+
+
+@pytest.mark.parametrize("operation", WITH_IDS, ids=lambda each: f"{each.method} {each.path}")
+async def test_each_kind_gets_the_same(
+    alice: HttpClient, bob: HttpClient, operation: Operation
+) -> None:
+    theirs = await begin(bob, messages=[message(id="m")])
+    absent = str(ObjectId())
+    told = set()
+    for wrong in (theirs["id"], absent, "nonsense", "0", "x" * 24):
+        path = re.sub(r"\{message_id\}", "m", operation.path)
+        path = re.sub(r"\{conversation_id\}", wrong, path)
+        path = re.sub(r"\{\w+_id\}", absent if "conversation_id" in operation.path else wrong, path)
+        body = BODIES.get(operation.path, {})
+        answer = await alice.request(operation.method, path, json=body)
+        problem = await answer.json()
+        told.add((answer.status, problem["code"], problem["detail"]))
+
+    [(status, _, detail)] = told
+    assert status == 404
+    assert re.fullmatch("[A-Z][a-z]+ not found", detail)
+
+
+@pytest.mark.parametrize(
+    ("path", "detail"),
+    [
+        ("/conversations/{c}/messages/{wrong}", "Message not found"),
+        ("/conversations/{c}/replies/{wrong}", "Reply not found"),
+        ("/conversations/{c}/commands/{wrong}", "Command not found"),
+        ("/agents/{wrong}", "Agent not found"),
+    ],
+)
+async def test_of_a_part_names_the_part(alice: HttpClient, path: str, detail: str) -> None:
+    begun = await begin(alice)
+    for wrong in (str(ObjectId()), "non~sense"):
+        answer = await alice.get(path.format(c=begun["id"], wrong=wrong))
+        assert (answer.status, (await answer.json())["detail"]) == (404, detail)

@@ -20,7 +20,7 @@ async def serving(settings: Settings, mongodb_url: str) -> AsyncIterator[Address
     stopping, listening = asyncio.Event(), asyncio.Event()
     free = settings.model_copy(update={"host": "127.0.0.1", "port": 0})
     listener = server.listen(free)
-    address: Address = getattr(listener, "sockets", (listener,))[0].getsockname()
+    address: Address = listener.sockets[0].getsockname()
     task = asyncio.create_task(
         server.serve(
             free,

@@ -122,11 +122,11 @@ def create_app(settings: Settings, *, mongodb_url: str) -> web.Application:
     _add_replies(app, settings, storage)
 
     async def database(_app: web.Application) -> AsyncIterator[None]:
-        high_water = HighWater.of(settings, audit_keys)
-        await bind_documents(client, settings.mongodb_database, audit_keys, high_water)
-        await storage.create_indexes()
-        yield
-        await client.close()
+        async with client:
+            high_water = HighWater.of(settings, audit_keys)
+            await bind_documents(client, settings.mongodb_database, audit_keys, high_water)
+            await storage.create_indexes()
+            yield
 
     app.on_shutdown.append(_end_replies)
     app.cleanup_ctx.extend(

@@ -59,6 +59,7 @@ class TestByOpenaisKey:
         assert twin.requests[0]["model"] == "gpt-4o-mini"
         assert twin.keys == {"Bearer sk-hush"}
 
+    @pytest.mark.usefixtures("clean_database")
     @pytest.mark.parametrize("env", list(Environment))
     async def test_is_told_in_a_line_at_the_start(
         self, settings: Settings, mongodb_url: str, env: Environment

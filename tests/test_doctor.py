@@ -13,7 +13,8 @@ from aiohttp.test_utils import TestServer
 
 from chatvault import doctor
 from chatvault.doctor import Finding, Verdict
-from chatvault.settings import McpServer, Provider, Settings
+from chatvault.external import McpServer, Provider
+from chatvault.settings import Settings
 from support.commanding import Command
 
 

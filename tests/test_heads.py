@@ -11,7 +11,8 @@ import pytest
 
 from chatvault.actor import Role
 from chatvault.app import ROUTES
-from chatvault.settings import Provider, Settings
+from chatvault.external import Provider
+from chatvault.settings import Settings
 from conftest import HttpClient, SignIn
 from support.factories import begin, message
 from support.serving import Address, Wire, request, serving, wire

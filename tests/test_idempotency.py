@@ -12,8 +12,9 @@ from aiohttp import ClientResponse
 from pydantic import SecretStr
 
 from chatvault.app import ROUTES
+from chatvault.external import Provider
 from chatvault.replies.routes import DESK
-from chatvault.settings import Provider, Settings
+from chatvault.settings import Settings
 from conftest import HttpClient
 from support.answers import problem
 from support.factories import begin, message, settings_for

@@ -20,9 +20,10 @@ from chatvault.commands.servers import Servers, ServerState
 from chatvault.database import Client, check_writable, connect
 from chatvault.embedded import find_mongod, is_served
 from chatvault.errors import ChatvaultError
+from chatvault.external import Provider
 from chatvault.keys import load_secret_key
 from chatvault.serving import find_served, has_data
-from chatvault.settings import Provider, Settings, load_settings
+from chatvault.settings import Settings, load_settings
 from chatvault.terminal import hosts_of, mongodb_url, out, reason_of
 from chatvault.version import VERSION
 

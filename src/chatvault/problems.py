@@ -69,7 +69,7 @@ def understand(error: Exception) -> errors.ChatvaultError:
     """Any exception as one of ours; what is unknown is hidden and logged."""
     if isinstance(error, errors.ChatvaultError):
         # What these say of the change under way is not true of one before it.
-        if error.code in {errors.Unavailable.code, errors.Busy.code} and has_stored():
+        if type(error) in {errors.Unavailable, errors.Busy} and has_stored():
             return errors.StoredNotShown(retry_after=error.retry_after)
         return error
     if isinstance(error, web.HTTPRequestEntityTooLarge):

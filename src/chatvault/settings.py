@@ -8,13 +8,10 @@ from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Self
-from urllib.parse import urlsplit
 
 import orjson
 import platformdirs
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     PrivateAttr,
     SecretStr,
@@ -27,6 +24,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from chatvault import openai_key
 from chatvault.errors import ChatvaultError
+from chatvault.external import McpServer, Provider
 from chatvault.setting_files import IN_FILE, read_files
 
 PREFIX = "CHATVAULT_"
@@ -69,75 +67,6 @@ class LogFormat(StrEnum):
 
     JSON = "json"
     CONSOLE = "console"
-
-
-class Provider(BaseModel):
-    """A service that speaks OpenAI's protocol.
-
-    Attributes:
-        base_url: None means OpenAI's own.
-        api_key: None where it asks for none, as a local Ollama.
-        model: asked where an agent names no other.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
-
-    base_url: str | None = None
-    api_key: SecretStr | None = None
-    model: str = Field(min_length=1, max_length=255)
-
-    @field_validator("base_url")
-    @classmethod
-    def _check_base_url(cls, value: str | None) -> str | None:
-        if value is not None:
-            parts = urlsplit(value)
-            if parts.scheme not in {"http", "https"} or not parts.hostname:
-                raise ValueError("must begin with http:// or https://")
-            if "@" in parts.netloc:
-                raise ValueError("must not contain a password; use api_key")
-        return value
-
-
-class McpTool(BaseModel):
-    """What an operator says of one tool of a server.
-
-    Attributes:
-        name: under which it is offered; None means `server__tool`.
-        arguments: always given, and shown to nobody.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str | None = Field(None, pattern=r"^[A-Za-z0-9_-]{1,64}$")
-    arguments: dict[str, Any] = Field(default_factory=dict)
-
-
-class McpServer(BaseModel):
-    """A server of tools: a program to start, or the URL of one that runs.
-
-    Attributes:
-        env: all that the program is told beside PATH, HOME and the like.
-        headers: sent with every request, for its authentication.
-        tools: by their names on the server.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    command: str | None = Field(None, min_length=1)
-    args: tuple[str, ...] = ()
-    env: dict[str, SecretStr] = Field(default_factory=dict)
-    cwd: Path | None = None
-    url: str | None = None
-    headers: dict[str, SecretStr] = Field(default_factory=dict)
-    tools: dict[str, McpTool] = Field(default_factory=dict)
-
-    @model_validator(mode="after")
-    def _check_one_way(self) -> Self:
-        if (self.command is None) == (self.url is None):
-            raise ValueError("a server has either command or url")
-        if self.url is not None and urlsplit(self.url).scheme not in {"http", "https"}:
-            raise ValueError("url must begin with http:// or https://")
-        return self
 
 
 class Settings(BaseSettings):

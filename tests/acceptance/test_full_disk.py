@@ -26,7 +26,7 @@ def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service
     data_dir = tmp_path / "data"
     data_dir.mkdir()
     running = Service(data_dir, log_level="warning", mongodb_timeout=1)
-    running.command = with_disk(data_dir, "size=200m", running.command)
+    running.command = with_disk(data_dir, "size=200m,mode=700", running.command)
     with sockets, running:
         yield running
 

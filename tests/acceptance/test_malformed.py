@@ -27,7 +27,13 @@ SENT: list[tuple[str, bytes, int]] = [
     ("a negative length", LOGIN + b"Content-Length: -1\r\n\r\n", 400),
     ("length and chunks", LOGIN + b"Content-Length: 3\r\n" + CHUNKED + b"\r\n0\r\n\r\n", 400),
     ("a broken chunk", LOGIN + JSON + CHUNKED + b"\r\nzz\r\n{}\r\n0\r\n\r\n", 400),
-    ("no gzip", LOGIN + JSON + b"Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}", 400),
+    (
+        "no gzip",
+        LOGIN
+        + JSON
+        + b"Content-Encoding: gzip\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}",
+        400,
+    ),
     ("an unknown path", b"GET /nothing/here HTTP/1.1\r\n" + HOST + LAST, 404),
     ("a wrong method", b"PATCH /health HTTP/1.1\r\n" + HOST + LAST, 405),
     ("an unknown method", b"BREW /health HTTP/1.1\r\n" + HOST + LAST, 400),

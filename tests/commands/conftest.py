@@ -11,7 +11,8 @@ from pydantic import SecretStr
 
 from chatvault.actor import Actor, Door, Role
 from chatvault.commands import permissions
-from chatvault.settings import McpServer, McpTool, Provider, Settings
+from chatvault.external import McpServer, McpTool, Provider
+from chatvault.settings import Settings
 from support.factories import settings_for
 from support.tooling import Notes, free_port, settled_tools
 from support.twin import Twin

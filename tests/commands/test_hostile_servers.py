@@ -16,7 +16,7 @@ from chatvault.commands import bounds, connections, programs, servers
 from chatvault.commands.bounds import InvalidAnswer
 from chatvault.commands.listing import Selection
 from chatvault.commands.servers import Servers, ServerState
-from chatvault.settings import McpServer, McpTool
+from chatvault.external import McpServer, McpTool
 from support.rawtools import OBJECT, RawServer, entry, look_again, result, said
 from support.talking import until
 

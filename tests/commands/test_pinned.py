@@ -9,7 +9,7 @@ import pytest
 from chatvault.app import SERVERS
 from chatvault.commands import servers
 from chatvault.commands.servers import Server
-from chatvault.settings import McpServer, McpTool
+from chatvault.external import McpServer, McpTool
 from conftest import HttpClient
 from support.answers import found, problem
 from support.factories import begin

@@ -17,7 +17,7 @@ from chatvault.commands import connections, servers
 from chatvault.commands.errors import ServerUnavailable
 from chatvault.commands.servers import Servers, ServerState
 from chatvault.commands.tools import TERMINAL, command_arguments
-from chatvault.settings import McpServer, McpTool
+from chatvault.external import McpServer, McpTool
 from support import programs
 from support.talking import until
 from support.tooling import Notes, free_port

@@ -20,7 +20,7 @@ from chatvault.commands.tools import (
     read_arguments,
     read_result,
 )
-from chatvault.settings import McpServer, McpTool
+from chatvault.external import McpServer, McpTool
 
 TEXT = {"type": "object", "properties": {"command": {"type": "string"}}}
 WORDS = {"type": "object", "properties": {"command": {"type": "array"}}}

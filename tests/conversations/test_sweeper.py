@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pymongo.errors import AutoReconnect
 
-from chatvault.conversations import bulk, draft, service, sweeper
+from chatvault.conversations import bulk, creating, draft, service, sweeper
 from chatvault.conversations.headers import LANE
 from chatvault.conversations.lane import Lane
 from chatvault.conversations.preconditions import Precondition
@@ -291,7 +291,8 @@ class TestNeverFlipped:
         many = {"messages": [message("new")] * 30}
         update = ConversationUpdate.model_validate(many)
         with monkeypatch.context() as patched:
-            patched.setattr(service, "write_generation", write_and_be_late)
+            for module in (service, creating):
+                patched.setattr(module, "write_generation", write_and_be_late)
             change: Awaitable[Any] = (
                 service.create(actor, lane, wanted=ConversationCreate.model_validate(many))
                 if way == "begin"

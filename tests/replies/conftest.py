@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from chatvault.settings import Provider, Settings
+from chatvault.external import Provider
+from chatvault.settings import Settings
 from support.factories import settings_for
 from support.twin import Twin
 

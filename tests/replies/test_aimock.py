@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from chatvault.settings import Provider, Settings
+from chatvault.external import Provider
+from chatvault.settings import Settings
 from conftest import HttpClient
 from support import programs
 from support.answers import problem

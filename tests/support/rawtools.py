@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from chatvault.commands.servers import Server
-from chatvault.settings import McpServer
+from chatvault.external import McpServer
 from support.talking import until
 
 PROGRAM = Path(__file__).parent / "rawserver.py"

@@ -13,8 +13,8 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 
 from chatvault.actor import Actor
 from chatvault.errors import NotFound, Unavailable
+from chatvault.external import Provider
 from chatvault.fields import Id
-from chatvault.settings import Provider
 
 Raw = dict[str, Any]
 # The built-in agent; conversations that name none have this one. It is not stored.

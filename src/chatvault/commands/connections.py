@@ -23,7 +23,7 @@ from chatvault.commands.httpstreams import over_http
 from chatvault.commands.listing import Selection
 from chatvault.commands.programs import Program
 from chatvault.commands.tools import Result, cut, read_result
-from chatvault.settings import McpServer
+from chatvault.external import McpServer
 from chatvault.version import VERSION
 
 MAX_PAGES = 50

@@ -11,7 +11,7 @@ import httpx2
 from mcp.client import streamable_http
 
 from chatvault.commands.bounds import MAX_EVENT, MAX_MESSAGE, InvalidAnswer, check_message
-from chatvault.settings import McpServer
+from chatvault.external import McpServer
 
 
 @contextlib.asynccontextmanager

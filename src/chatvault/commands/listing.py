@@ -8,7 +8,7 @@ import orjson
 from chatvault.commands import bounds
 from chatvault.commands.bounds import InvalidAnswer
 from chatvault.commands.tools import Tool, describe, offered_name
-from chatvault.settings import McpServer
+from chatvault.external import McpServer
 
 Raw = dict[str, Any]
 MAX_TOLD = 20

@@ -13,8 +13,8 @@ import structlog
 from chatvault.commands.errors import ServerUnavailable
 from chatvault.commands.listing import LeftOut, Selection
 from chatvault.commands.tools import Result, Tool
+from chatvault.external import McpServer
 from chatvault.fields import now
-from chatvault.settings import McpServer
 from chatvault.tasks import stop
 
 LOOK_EVERY = 5.0  # seconds; a server says what tools it has, and so that it lives

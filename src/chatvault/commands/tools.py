@@ -11,7 +11,7 @@ from pydantic_core import to_json
 
 from chatvault.commands.errors import InvalidCommand
 from chatvault.errors import FieldError
-from chatvault.settings import McpServer, McpTool
+from chatvault.external import McpServer, McpTool
 
 # What `execute-command` runs.
 TERMINAL = "terminal_command"

@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 
 import structlog
 
+from chatvault.external import Provider
 from chatvault.replies import errors
 from chatvault.replies.wire import values_of
-from chatvault.settings import Provider
 from chatvault.storable import check_storable
 
 OPENAI = "https://api.openai.com/v1"

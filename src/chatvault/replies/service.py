@@ -15,7 +15,7 @@ from chatvault.audit.actions import Action
 from chatvault.conversations.models import Raw
 from chatvault.conversations.reading import Moved, Placed, find_messages, living, steadily
 from chatvault.conversations.wire import message_wire
-from chatvault.errors import Busy, NotFound
+from chatvault.errors import Busy, ChatvaultError, NotFound
 from chatvault.idempotency import IdempotencyRecord, Repeat, Repeatable
 from chatvault.replies import context
 from chatvault.replies.beginning import Stale, Start, beginning, recalling, start_of
@@ -54,9 +54,25 @@ async def create(
     """
     desk.check_content(wanted.content)
     if repeat is not None and await IdempotencyRecord.exists(actor, repeat):
-        begun = await desk.lane.submit(recalling(actor, conversation_id, repeat))
-        return begun.reply_id
+        return await _recall(actor, desk, conversation_id, repeat)
     await desk.rate.admit(str(actor.owner_id))
+    try:
+        return await _begin(actor, desk, conversation_id, wanted, repeat)
+    except ChatvaultError:
+        # Another process may have carried out the same request meanwhile.
+        if repeat is None or not await IdempotencyRecord.exists(actor, repeat):
+            raise
+        return await _recall(actor, desk, conversation_id, repeat)
+
+
+async def _recall(actor: Actor, desk: Desk, conversation_id: ObjectId, repeat: Repeat) -> ObjectId:
+    begun = await desk.lane.submit(recalling(actor, conversation_id, repeat))
+    return begun.reply_id
+
+
+async def _begin(
+    actor: Actor, desk: Desk, conversation_id: ObjectId, wanted: ReplyIn, repeat: Repeat | None
+) -> ObjectId:
     for attempt in range(ATTEMPTS):
         try:
             start = await _plan(actor, desk, conversation_id, wanted)

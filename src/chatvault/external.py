@@ -1,0 +1,76 @@
+"""The programs outside that settings name: providers of models, and MCP servers."""
+
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+
+
+class Provider(BaseModel):
+    """A service that speaks OpenAI's protocol.
+
+    Attributes:
+        base_url: None means OpenAI's own.
+        api_key: None where it asks for none, as a local Ollama.
+        model: asked where an agent names no other.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    base_url: str | None = None
+    api_key: SecretStr | None = None
+    model: str = Field(min_length=1, max_length=255)
+
+    @field_validator("base_url")
+    @classmethod
+    def _check_base_url(cls, value: str | None) -> str | None:
+        if value is not None:
+            parts = urlsplit(value)
+            if parts.scheme not in {"http", "https"} or not parts.hostname:
+                raise ValueError("must begin with http:// or https://")
+            if "@" in parts.netloc:
+                raise ValueError("must not contain a password; use api_key")
+        return value
+
+
+class McpTool(BaseModel):
+    """What an operator says of one tool of a server.
+
+    Attributes:
+        name: under which it is offered; None means `server__tool`.
+        arguments: always given, and shown to nobody.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str | None = Field(None, pattern=r"^[A-Za-z0-9_-]{1,64}$")
+    arguments: dict[str, Any] = Field(default_factory=dict)
+
+
+class McpServer(BaseModel):
+    """A server of tools: a program to start, or the URL of one that runs.
+
+    Attributes:
+        env: all that the program is told beside PATH, HOME and the like.
+        headers: sent with every request, for its authentication.
+        tools: by their names on the server.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    command: str | None = Field(None, min_length=1)
+    args: tuple[str, ...] = ()
+    env: dict[str, SecretStr] = Field(default_factory=dict)
+    cwd: Path | None = None
+    url: str | None = None
+    headers: dict[str, SecretStr] = Field(default_factory=dict)
+    tools: dict[str, McpTool] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _check_one_way(self) -> Self:
+        if (self.command is None) == (self.url is None):
+            raise ValueError("a server has either command or url")
+        if self.url is not None and urlsplit(self.url).scheme not in {"http", "https"}:
+            raise ValueError("url must begin with http:// or https://")
+        return self

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic_core import from_json
 
-from chatvault import jsonslices
+from chatvault import jsonslices, slices
 from chatvault.errors import Malformed, TooLarge
 from chatvault.jsonslices import BULK_WEIGHT, UNIT_WEIGHT, parse, weigh
 from chatvault.slices import SliceQueue
@@ -28,6 +28,11 @@ bodies = st.dictionaries(texts, st.lists(json_values) | json_values, max_size=4)
 async def value_of(text: bytes) -> Any:
     await weigh(text, limit=BULK_WEIGHT)
     return await parse(bytearray(text), SliceQueue())
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slices, "PAUSE", 0)
 
 
 @pytest.fixture

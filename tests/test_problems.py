@@ -7,6 +7,7 @@ from pymongo.errors import AutoReconnect, OperationFailure
 
 from chatvault import errors
 from chatvault.actor import Actor
+from chatvault.outcome import begin_operation
 from chatvault.preferences import service as preferences
 from chatvault.problems import STATUS, outcome_of, status_of, understand
 from chatvault.web import MAX_BODY_BYTES
@@ -225,6 +226,7 @@ class TestTable:
             assert not detail.endswith(".")
 
     def test_knows_its_own(self) -> None:
+        begin_operation()
         known = errors.Busy()
 
         assert understand(known) is known

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from chatvault.embedded import find_mongod
+from chatvault.mongodb.embedded import find_mongod
 
 HERE = Path(__file__).resolve().parent
 PROBES = 200

@@ -22,7 +22,7 @@ from pymongo import MongoClient
 
 from chatvault.actor import Role
 from chatvault.audit.keys import KeyRing, load_key_ring
-from chatvault.embedded import embedded_mongodb
+from chatvault.mongodb.embedded import embedded_mongodb
 from chatvault.settings import Settings
 from dataset import message
 from processes import Server, find_mongod, start_service

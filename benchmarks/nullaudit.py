@@ -9,10 +9,10 @@ from contextlib import ExitStack
 from typing import Any
 from unittest.mock import patch
 
-from chatvault import cli
-from chatvault.audit.caretaker import Caretaker
 from chatvault.audit.models import AuditEntry
 from chatvault.audit.recorder import Recorder
+from chatvault.cli import main as cli
+from chatvault.sealing.maintenance import Caretaker
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import Bench, Row
-from chatvault.embedded import embedded_mongodb
+from chatvault.mongodb.embedded import embedded_mongodb
 from chatvault.version import VERSION
 from dataset import Yardsticks, begin, sign_up
 from flush import flush_ms, slow_mongod

@@ -15,14 +15,15 @@ from bson import ObjectId
 
 from chatvault.actor import Actor, Door, Role
 from chatvault.audit.keys import load_key_ring
-from chatvault.conversations import draft, messages, reading, segments, service
-from chatvault.conversations.lane import Lane
+from chatvault.conversations import message_service, reading, segments, service
+from chatvault.conversations.commits import working_copy
+from chatvault.conversations.commits.queue import Lane
 from chatvault.conversations.listing import LIST_BYTES, show_list
 from chatvault.conversations.models import Conversation
 from chatvault.conversations.schemas import ConversationCreate, MessageIn
-from chatvault.database import connect
 from chatvault.documents import bind_documents
-from chatvault.embedded import embedded_mongodb
+from chatvault.mongodb.database import connect
+from chatvault.mongodb.embedded import embedded_mongodb
 from chatvault.settings import Settings
 
 BOUNDS = ((8, 4), (16, 8), (32, 16), (48, 16), (64, 32), (128, 64), (256, 128))
@@ -40,7 +41,9 @@ async def append_for_a_while(actor: Actor, lane: Lane, ids: list[ObjectId]) -> f
         count = 0
         while time.perf_counter() < end:
             wanted = [MessageIn(role="user", content=CONTENT)]
-            await messages.append(actor, lane, conversation_id=conversation_id, wanted=wanted)
+            await message_service.append(
+                actor, lane, conversation_id=conversation_id, wanted=wanted
+            )
             count += 1
         return count
 
@@ -84,7 +87,7 @@ async def measure(url: str, settings: Settings) -> None:
         for bound, (actor, ids) in actors.items():
             length, kept = bound
             with (
-                mock.patch.object(draft, "TAIL_LENGTH", length),
+                mock.patch.object(working_copy, "TAIL_LENGTH", length),
                 mock.patch.object(segments, "TAIL_KEPT", kept),
             ):
                 rate = await append_for_a_while(actor, lane, ids)

@@ -12,7 +12,7 @@ from pathlib import Path
 import orjson
 from pymongo import monitoring
 
-from chatvault import cli
+from chatvault.cli import main as cli
 
 
 class Clock(monitoring.CommandListener):

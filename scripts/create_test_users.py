@@ -26,9 +26,9 @@ from chatvault.accounts import service  # noqa: E402  # the same
 from chatvault.accounts.passwords import PasswordHasher  # noqa: E402  # the same
 from chatvault.accounts.schemas import Username  # noqa: E402  # the same
 from chatvault.actor import Role  # noqa: E402  # the same
+from chatvault.cli.terminal import err, operator, out, run, say  # noqa: E402  # the same
 from chatvault.errors import ChatvaultError  # noqa: E402  # the same
 from chatvault.settings import Environment, load_settings  # noqa: E402  # the same
-from chatvault.terminal import err, operator, out, run, say  # noqa: E402  # the same
 
 
 @dataclass(frozen=True)

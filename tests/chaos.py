@@ -17,7 +17,7 @@ from typing import Any
 import aiohttp
 from pymongo import AsyncMongoClient
 
-from chatvault.embedded import embedded_mongodb
+from chatvault.mongodb.embedded import embedded_mongodb
 from support.running import Service, ask
 from support.stored import stored
 

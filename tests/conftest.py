@@ -16,10 +16,10 @@ from pymongo.database import Database
 from chatvault.accounts.models import User
 from chatvault.actor import Role
 from chatvault.app import create_app
-from chatvault.embedded import embedded_mongodb
-from chatvault.health import CLIENT
+from chatvault.http.health import CLIENT
+from chatvault.http.requests import SETTINGS
+from chatvault.mongodb.embedded import embedded_mongodb
 from chatvault.settings import Settings
-from chatvault.web import SETTINGS
 from support.databases import BindOnce, empty
 from support.factories import settings_for
 from support.memory import disk, use_memory
@@ -187,7 +187,7 @@ async def elsewhere(
 @pytest.fixture
 def steady(monkeypatch: pytest.MonkeyPatch) -> None:
     """MongoDB has answered for so long that a lease which has run out is a dead process's."""
-    monkeypatch.setattr("chatvault.renewing.LEASE_SECONDS", 0)
+    monkeypatch.setattr("chatvault.mongodb.renewing.LEASE_SECONDS", 0)
 
 
 @pytest.fixture

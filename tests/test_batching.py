@@ -1,6 +1,6 @@
 import asyncio
 
-from chatvault.batching import TURNS, Batcher
+from chatvault.mongodb.batching import TURNS, Batcher
 
 
 class Recording:

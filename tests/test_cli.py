@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from chatvault.cli.terminal import hosts_of
 from chatvault.settings import Settings
-from chatvault.terminal import hosts_of
 from chatvault.version import VERSION
 from support.commanding import Command
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from chatvault import bodies, connections
-from chatvault.connections import Connections
+from chatvault.http import bodies
+from chatvault.server import connections
+from chatvault.server.connections import Connections
 from chatvault.settings import Settings
 from conftest import HttpClient
 from support.serving import Address, Wire, request, serving, wire

@@ -13,7 +13,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from chatvault.supervisor import STOP_SECONDS
+from chatvault.server.workers import STOP_SECONDS
 from conftest import HttpClient
 
 ROOT = Path(__file__).parent.parent

@@ -17,8 +17,8 @@ from pymongo.errors import (
     ServerSelectionTimeoutError,
 )
 
-from chatvault.database import UNKNOWN_COMMIT, check_writable, connect, explain, transaction
 from chatvault.errors import Busy, NotFound, OutcomeUnknown, TooLarge, Unavailable
+from chatvault.mongodb.database import UNKNOWN_COMMIT, check_writable, connect, explain, transaction
 from chatvault.settings import Settings
 
 
@@ -169,7 +169,7 @@ class TestBrokenCommit:
         breaks.extend([("after", broken)] + [("before", broken)] * 1000)
         seconds = itertools.count(step=2)
         clock = SimpleNamespace(monotonic=lambda: float(next(seconds)))
-        monkeypatch.setattr("chatvault.database.time", clock)
+        monkeypatch.setattr("chatvault.mongodb.database.time", clock)
 
         with pytest.raises(OutcomeUnknown) as refused:
             await transaction(lambda session: count_up(numbers, session))

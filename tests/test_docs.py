@@ -9,25 +9,24 @@ from pathlib import Path
 
 import pytest
 
-# Imported for the errors they define, so that all subclasses are known.
-import chatvault.cli
-import chatvault.server
-import chatvault.supervisor
-from chatvault import embedded
+# Imported for the errors that it defines, so that all subclasses are known.
 from chatvault.app import ROUTES
 from chatvault.audit.actions import Action
 from chatvault.audit.keys import InvalidKeys, KeysMissing
-from chatvault.audit.verify import NotVerified
 from chatvault.commands.runner import AlreadySettled
-from chatvault.conversations.draft import NoRoom, Stalled
-from chatvault.counters import COLLECTION as RATE_LIMITS
+from chatvault.conversations.commits.working_copy import NoRoom, Stalled
 from chatvault.documents import DOCUMENTS
 from chatvault.errors import ChatvaultError
+from chatvault.http.problems import MethodNotAllowed, status_of
 from chatvault.importing.conversations import ImportRejected
 from chatvault.keys import NotPrivate
-from chatvault.problems import MethodNotAllowed, status_of
-from chatvault.replies.beginning import Stale
-from chatvault.replies.ending import AlreadyEnded
+from chatvault.mongodb import embedded
+from chatvault.mongodb.rates import COLLECTION as RATE_LIMITS
+from chatvault.replies.finish import AlreadyEnded
+from chatvault.replies.start import Stale
+from chatvault.sealing.verify import NotVerified
+from chatvault.server import http as server
+from chatvault.server import workers
 from chatvault.settings import PREFIX, InvalidSettings, Settings
 
 ROOT = Path(__file__).parent.parent
@@ -53,8 +52,8 @@ NEVER_OVER_HTTP: set[type[ChatvaultError]] = {
     AlreadySettled,
     embedded.EmbeddedError,
     embedded.DataInUse,
-    chatvault.server.CannotListen,
-    chatvault.supervisor.WorkersFail,
+    server.CannotListen,
+    workers.WorkersFail,
 }
 
 

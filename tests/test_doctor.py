@@ -11,8 +11,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from chatvault import doctor
-from chatvault.doctor import Finding, Verdict
+from chatvault.cli import doctor
+from chatvault.cli.doctor import Finding, Verdict
 from chatvault.external import McpServer, Provider
 from chatvault.settings import Settings
 from support.commanding import Command

@@ -24,8 +24,8 @@ from pymongo.errors import ConnectionFailure
 from pymongo.write_concern import WriteConcern
 from structlog.testing import capture_logs
 
-from chatvault import embedded, keeper, machine, reviving
-from chatvault.embedded import DataInUse, EmbeddedError, embedded_mongodb, find_mongod
+from chatvault.mongodb import embedded, keeper, machine, reviving
+from chatvault.mongodb.embedded import DataInUse, EmbeddedError, embedded_mongodb, find_mongod
 from support.disks import require_mounts, with_disk
 
 Documents = MongoClient[dict[str, Any]]
@@ -242,7 +242,9 @@ def test_full_disk_costs_the_keeper_its_words_only(data_dir: Path) -> None:
         (data_dir / name).symlink_to("/dev/full")
     with embedded_mongodb(data_dir, exclusive=True) as url:
         write(url, "a")
-        [parent] = [each for each in servers(data_dir) if "chatvault.keeper" in each.cmdline()]
+        [parent] = [
+            each for each in servers(data_dir) if "chatvault.mongodb.keeper" in each.cmdline()
+        ]
         [before] = parent.children()
         before.kill()
         eventually(lambda: gone(before))

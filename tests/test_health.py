@@ -4,15 +4,15 @@ import pytest
 import structlog
 from aiohttp import web
 
-from chatvault import health
 from chatvault.audit import refusals
-from chatvault.audit.caretaker import Caretaker
 from chatvault.audit.refusals import RefusalCounter
 from chatvault.commands.runner import Runner as Commands
-from chatvault.conversations import sweeper
-from chatvault.database import connect
+from chatvault.conversations.commits import garbage
+from chatvault.http import health
+from chatvault.mongodb.database import connect
 from chatvault.replies.jobs import Worker
 from chatvault.replies.runner import Runner
+from chatvault.sealing.maintenance import Caretaker
 from chatvault.settings import Settings
 from chatvault.tasks import Loops
 from chatvault.version import VERSION
@@ -111,7 +111,7 @@ class TestBackgroundLoops:
             ("refusals", RefusalCounter, "keep"),
             ("replies", Runner, "reap"),
             ("sealer", Caretaker, "run"),
-            ("sweeper", sweeper, "sweep"),
+            ("sweeper", garbage, "sweep"),
         ],
     )
     async def test_go_on_and_are_told(

@@ -9,7 +9,7 @@ import pytest
 from bson import ObjectId
 
 from chatvault.accounts.usernames import fold
-from chatvault.terminal import err, out, printable
+from chatvault.cli.terminal import err, out, printable
 from support.commanding import Command, Documents, Ended
 
 MARKUP = "x[/admin]"
@@ -176,7 +176,7 @@ class TestAudit:
         assert_harmless(written)
         assert "\u202e".encode() in target.read_bytes()
 
-        monkeypatch.setattr("chatvault.terminal.is_terminal", lambda: True)
+        monkeypatch.setattr("chatvault.cli.terminal.is_terminal", lambda: True)
         shown = command("audit", "export", "--format", shape)
         assert_harmless(shown)
         assert r"\u202e" in shown.out

@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic_core import from_json
 
-from chatvault import jsonslices, slices
+from chatvault import slices
 from chatvault.errors import Malformed, TooLarge
-from chatvault.jsonslices import BULK_WEIGHT, UNIT_WEIGHT, parse, weigh
+from chatvault.http import json_slices
+from chatvault.http.json_slices import BULK_WEIGHT, UNIT_WEIGHT, parse, weigh
 from chatvault.slices import SliceQueue
 
 texts = st.text(st.characters(exclude_categories=["Cs"])) | st.sampled_from(
@@ -38,8 +39,8 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cuts wherever one can cut."""
-    monkeypatch.setattr(jsonslices, "_RUN", 12)
-    monkeypatch.setattr(jsonslices, "_WINDOW", 7)
+    monkeypatch.setattr(json_slices, "_RUN", 12)
+    monkeypatch.setattr(json_slices, "_WINDOW", 7)
 
 
 class TestParse:

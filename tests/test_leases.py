@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from chatvault import leases
+from chatvault.mongodb import leases
 
 
 @pytest.fixture(autouse=True)

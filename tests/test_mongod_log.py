@@ -10,9 +10,9 @@ import pytest
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
-from chatvault import mongod_log
-from chatvault.embedded import embedded_mongodb
-from chatvault.mongod_log import MongodLog, harmless
+from chatvault.mongodb import mongod_log
+from chatvault.mongodb.embedded import embedded_mongodb
+from chatvault.mongodb.mongod_log import MongodLog, harmless
 from support.running import until
 
 WORDS = "planted words"

@@ -10,9 +10,9 @@ import pytest
 from pydantic import BaseModel
 
 from chatvault.app import ROUTES
-from chatvault.openapi import build_document
-from chatvault.openapi_examples import NONE_YET
-from chatvault.openapi_schemas import Schemas
+from chatvault.http.openapi import build_document
+from chatvault.http.openapi_examples import NONE_YET
+from chatvault.http.openapi_schemas import Schemas
 from conftest import HttpClient
 from support.factories import PASSWORD, begin, message
 

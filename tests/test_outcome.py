@@ -11,8 +11,8 @@ from pymongo.errors import OperationFailure, ServerSelectionTimeoutError
 
 from chatvault.actor import Role
 from chatvault.conversations.headers import LANE
-from chatvault.database import many_changes
 from chatvault.errors import Busy, OutcomeUnknown, TooLarge
+from chatvault.mongodb.database import many_changes
 from chatvault.outcome import begin_operation, has_stored, note_stored
 from conftest import HttpClient, SignIn
 from support.answers import found, problem
@@ -138,7 +138,7 @@ class TestOperations:
             outage.is_away = True
             raise OutcomeUnknown(retry_after=1)
 
-        monkeypatch.setattr("chatvault.conversations.lane.transact", broken)
+        monkeypatch.setattr("chatvault.conversations.commits.queue.transact", broken)
         with outage:
             answer = await alice.patch(f"/conversations/{begun['id']}", json={"title": "x"})
         await problem(answer, 503, "outcome_unknown")

@@ -7,10 +7,10 @@ from pymongo.errors import AutoReconnect, OperationFailure
 
 from chatvault import errors
 from chatvault.actor import Actor
+from chatvault.http.problems import STATUS, outcome_of, status_of, understand
+from chatvault.http.requests import MAX_BODY_BYTES
 from chatvault.outcome import begin_operation
 from chatvault.preferences import service as preferences
-from chatvault.problems import STATUS, outcome_of, status_of, understand
-from chatvault.web import MAX_BODY_BYTES
 from conftest import HttpClient
 
 JSON = {"Content-Type": "application/json"}

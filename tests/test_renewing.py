@@ -5,8 +5,8 @@ import asyncio
 import pytest
 from pymongo.errors import NetworkTimeout
 
-from chatvault import renewing
-from chatvault.renewing import LEASE_SECONDS, MAX_GAP, RENEW_EVERY, Contact
+from chatvault.mongodb import renewing
+from chatvault.mongodb.renewing import LEASE_SECONDS, MAX_GAP, RENEW_EVERY, Contact
 
 
 class Clock:

@@ -3,8 +3,8 @@ import threading
 import pytest
 from structlog.testing import capture_logs
 
-from chatvault import reviving as module
-from chatvault.reviving import reviving
+from chatvault.mongodb import reviving as module
+from chatvault.mongodb.reviving import reviving
 
 
 class TestReviving:

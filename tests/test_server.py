@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession
 
-from chatvault import server
-from chatvault.server import CannotListen, address_of, listen
+from chatvault.server import http as server
+from chatvault.server.http import CannotListen, address_of, listen
 from chatvault.settings import Settings
 from conftest import HttpClient
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from chatvault.embedded import embedded_mongodb
-from chatvault.serving import announced, find_served
+from chatvault.mongodb.embedded import embedded_mongodb
+from chatvault.server.running import announced, find_served
 from support.running import Service, environment
 
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from chatvault.http.sites import is_cross_site
 from chatvault.settings import Settings
-from chatvault.sites import is_cross_site
 from conftest import HttpClient
 from support.factories import settings_for
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatvault.storable import LONE_SURROGATE, MAX_DEPTH, MAX_KEY, check_storable
+from chatvault.mongodb.storable import LONE_SURROGATE, MAX_DEPTH, MAX_KEY, check_storable
 
 ROOMY = 2**30
 

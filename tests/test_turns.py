@@ -7,7 +7,7 @@ import pytest
 from pymongo.errors import NetworkTimeout
 
 from chatvault.errors import Busy
-from chatvault.turns import Turns
+from chatvault.mongodb.turns import Turns
 
 
 @pytest.fixture
@@ -100,7 +100,7 @@ class TestTurns:
     async def test_that_do_not_come_are_a_busy(
         self, turns: Turns, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("chatvault.turns.PATIENCE", 0.01)
+        monkeypatch.setattr("chatvault.mongodb.turns.PATIENCE", 0.01)
         async with turns.take("a"):
             with pytest.raises(Busy) as refused:
                 async with turns.take("a"):

@@ -8,7 +8,7 @@ import pytest
 from bson import ObjectId
 
 from chatvault.app import ROUTES
-from chatvault.routing import Operation
+from chatvault.http.routing import Operation
 from conftest import HttpClient
 from support.factories import begin, message
 

@@ -8,9 +8,9 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from chatvault.encoding import to_json
 from chatvault.errors import InvalidInput
-from chatvault.problems import problem_response
+from chatvault.http.problems import problem_response
+from chatvault.http.validation import MAX_ERRORS, validate, validate_in_slices
 from chatvault.slices import SliceQueue
-from chatvault.validation import MAX_ERRORS, validate, validate_in_slices
 
 
 class Item(BaseModel):

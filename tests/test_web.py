@@ -10,7 +10,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from chatvault.encoding import to_json
 from chatvault.errors import InvalidInput, NotFound
 from chatvault.fields import Id, Instant
-from chatvault.web import etag, link_to, page_links, parse_headers, parse_path, parse_query
+from chatvault.http.requests import (
+    etag,
+    link_to,
+    page_links,
+    parse_headers,
+    parse_path,
+    parse_query,
+)
 
 
 class Query(BaseModel):

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from chatvault import server
+from chatvault.server import http as server
 from support.commanding import Command
 
 IMPORT_ALL = """

@@ -16,14 +16,14 @@ from pydantic import SecretStr
 from chatvault.accounts import service as accounts
 from chatvault.accounts.passwords import PasswordHasher
 from chatvault.actor import Actor, Door, Role
+from chatvault.conversations.commits.queue import Lane
 from chatvault.conversations.headers import LANE
-from chatvault.conversations.lane import Lane
 from chatvault.external import Provider
 from chatvault.fields import now
+from chatvault.http.requests import RECORDER
 from chatvault.importing import service as importing
 from chatvault.importing.localstorage import CONVERSATIONS_KEY, SETTINGS_KEY, read
 from chatvault.settings import Settings
-from chatvault.web import RECORDER
 from conftest import HttpClient, SignIn
 from support.exports import SETTINGS, exported
 from support.factories import PASSWORD, account, begin, message, settings_for

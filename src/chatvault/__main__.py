@@ -11,7 +11,7 @@ def main() -> None:
     if is_heard:
         signal.signal(signal.SIGINT, _leave)
     # A second's work, which has nothing to put in order: that is why it stands here.
-    from chatvault import cli  # noqa: PLC0415  # as said
+    from chatvault.cli import main as cli  # noqa: PLC0415  # as said
 
     if is_heard:
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -10,46 +10,47 @@ import aiohttp_session
 import structlog
 from aiohttp import web
 
-from chatvault import health, middlewares, openapi
 from chatvault.accounts import routes as accounts
 from chatvault.accounts.passwords import PasswordHasher
 from chatvault.accounts.throttle import LoginThrottle, RegistrationThrottle
 from chatvault.agents import routes as agents
 from chatvault.agents.models import Offer
 from chatvault.audit import routes as audit
-from chatvault.audit.caretaker import Caretaker
 from chatvault.audit.keys import load_key_ring
 from chatvault.audit.mark import HighWater
 from chatvault.audit.recorder import Recorder
 from chatvault.audit.refusals import RefusalCounter
-from chatvault.bodies import Bodies
 from chatvault.commands import routes as commands
+from chatvault.commands.deps import Toolbox
 from chatvault.commands.models import Command
 from chatvault.commands.runner import Runner as Commands
 from chatvault.commands.servers import Servers
-from chatvault.commands.toolbox import Toolbox
+from chatvault.completions import routes as completions
 from chatvault.conversations import message_routes as messages
 from chatvault.conversations import routes as conversations
-from chatvault.conversations import sweeper
+from chatvault.conversations.commits import garbage
+from chatvault.conversations.commits.queue import Lane
 from chatvault.conversations.headers import LANE, OPENER
-from chatvault.conversations.lane import Lane
-from chatvault.counters import COLLECTION, CounterStorage, Rate
-from chatvault.database import connect
 from chatvault.documents import bind_documents
+from chatvault.http import health, middlewares, openapi
+from chatvault.http.bodies import Bodies
+from chatvault.http.requests import MAX_BODY_BYTES, RECORDER, SECRET_KEY, SETTINGS
+from chatvault.http.routing import BODIES
 from chatvault.keys import load_secret_key
+from chatvault.mongodb.database import connect
+from chatvault.mongodb.rates import COLLECTION, CounterStorage, Rate
 from chatvault.preferences import routes as preferences
-from chatvault.replies import completion_routes as completions
-from chatvault.replies import continuing
+from chatvault.replies import resume
 from chatvault.replies import routes as replies
-from chatvault.replies.background import Background
-from chatvault.replies.desk import Desk
+from chatvault.replies.deps import Desk
 from chatvault.replies.events import EventLog
 from chatvault.replies.jobs import Work, Worker
 from chatvault.replies.models import Job, JobKind, Reply, ReplyEvents
 from chatvault.replies.opening import FirstReply
 from chatvault.replies.provider import Models
 from chatvault.replies.runner import Runner
-from chatvault.routing import BODIES
+from chatvault.replies.titles import Background
+from chatvault.sealing.maintenance import Caretaker
 from chatvault.sessions import routes as sessions
 from chatvault.sessions.service import Gate
 from chatvault.sessions.storage import SessionStorage
@@ -57,7 +58,6 @@ from chatvault.settings import Settings, is_openai_key_given
 from chatvault.tasks import Loops
 from chatvault.tokens import Tokenizer
 from chatvault.usage import routes as usage
-from chatvault.web import MAX_BODY_BYTES, RECORDER, SECRET_KEY, SETTINGS
 
 RUNNER = web.AppKey("runner", Runner)
 COMMANDS = web.AppKey("commands", Commands)
@@ -165,8 +165,8 @@ def _add_replies(app: web.Application, settings: Settings, storage: CounterStora
         max_tokens=settings.max_reply_tokens,
     )
     app[replies.SUMMARIES] = background = Background(lane, offer, models, tokenizer)
-    works: dict[JobKind, Work] = {JobKind.CONTINUE: partial(continuing.work, desk)}
-    ends: dict[JobKind, Work] = {JobKind.CONTINUE: partial(continuing.give_up, desk)}
+    works: dict[JobKind, Work] = {JobKind.CONTINUE: partial(resume.work, desk)}
+    ends: dict[JobKind, Work] = {JobKind.CONTINUE: partial(resume.give_up, desk)}
     app[WORKERS] = (Worker(background.works(), behind), Worker(works, ahead, ends=ends))
     app[OPENER] = FirstReply(desk)
 
@@ -183,7 +183,7 @@ def _add_commands(
     app[SERVERS] = servers = Servers(
         settings.mcp_servers, timeout=settings.mcp_timeout, log_dir=log_dir
     )
-    follow = continuing.request
+    follow = resume.request
     app[COMMANDS] = runner = Commands(app[LANE], servers, follow=follow, wake=wake)
     app[commands.TOOLBOX] = Toolbox(
         lane=app[LANE],
@@ -247,7 +247,7 @@ async def _end_replies(app: web.Application) -> None:
 
 async def _sweeping(app: web.Application) -> AsyncIterator[None]:
     beside = (Reply, ReplyEvents, Job, Command)
-    async with app[health.LOOPS].run("sweeper", partial(sweeper.run, beside)):
+    async with app[health.LOOPS].run("sweeper", partial(garbage.run, beside)):
         yield
     await app[LANE].drain()
 

@@ -4,20 +4,20 @@ from beanie import Document, init_beanie
 
 from chatvault.accounts.models import User
 from chatvault.agents.models import Agent
-from chatvault.audit.blocks import Block
 from chatvault.audit.keys import KeyRing
 from chatvault.audit.mark import HighWater
 from chatvault.audit.models import AuditEntry
-from chatvault.audit.opening import open_log
-from chatvault.audit.pending import PendingRefusals
+from chatvault.audit.pending_refusals import PendingRefusals
 from chatvault.commands.models import ApprovalRule, Command, ToolGrant
 from chatvault.conversations.models import Conversation
 from chatvault.conversations.segments import Retired, Revision, Segment
-from chatvault.database import Client
 from chatvault.idempotency import IdempotencyRecord
-from chatvault.leases import Lease
+from chatvault.mongodb.database import Client
+from chatvault.mongodb.leases import Lease
 from chatvault.preferences.models import Preferences
 from chatvault.replies.models import Job, Reply, ReplyEvents
+from chatvault.sealing.blocks import Block
+from chatvault.sealing.opening import open_log
 from chatvault.sessions.models import Session
 from chatvault.usage.models import Usage
 

@@ -14,7 +14,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from chatvault.errors import FieldError, InvalidInput
-from chatvault.storable import check_storable
+from chatvault.mongodb.storable import check_storable
 
 MAX_FREE_BYTES = 256 * 1024
 _MILLISECONDS = len('"2024-01-15T10:30:00.000')

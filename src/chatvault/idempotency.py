@@ -11,13 +11,13 @@ from bson import ObjectId
 from pymongo import IndexModel
 from pymongo.asynchronous.client_session import AsyncClientSession
 
-from chatvault import leases
 from chatvault.actor import Actor
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.audit.models import AuditEntry, Entry
 from chatvault.errors import InvalidInput
 from chatvault.fields import Id, now
+from chatvault.mongodb import leases
 
 T = TypeVar("T")
 Raw = dict[str, Any]

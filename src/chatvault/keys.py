@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from chatvault.errors import ChatvaultError
-from chatvault.machine import why_unusable
+from chatvault.mongodb.machine import why_unusable
 from chatvault.settings import InvalidSettings, Settings
 
 FILE_NAME = "secret.key"

@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 from pymongo import MongoClient
 
-from chatvault.embedded import embedded_mongodb
+from chatvault.mongodb.embedded import embedded_mongodb
 from support.appending import Appender, everything, until_acknowledged
 from support.running import Service, ask, mongod_of, processes_of
 

@@ -13,7 +13,7 @@ from aiohttp.test_utils import unused_port
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
-from chatvault.embedded import find_mongod
+from chatvault.mongodb.embedded import find_mongod
 from support.appending import Appender, everything, until_acknowledged
 from support.running import Service, ask, until
 

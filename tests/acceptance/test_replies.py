@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 from pymongo import MongoClient
 
-from chatvault.embedded import embedded_mongodb
+from chatvault.mongodb.embedded import embedded_mongodb
 from support.running import Service, ask, mongod_of
 from support.talking import EVENT_STREAM, Received, events_of, next_event, text_of
 from support.twin import Act, Twin

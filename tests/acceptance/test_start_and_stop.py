@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from chatvault.server import DRAIN_SECONDS
+from chatvault.server.http import DRAIN_SECONDS
 from support.running import (
     Service,
     ask,

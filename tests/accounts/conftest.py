@@ -2,9 +2,9 @@
 
 import pytest
 
-from chatvault.accounts import turns
+from chatvault.accounts import hash_queue
 
 
 @pytest.fixture(autouse=True)
 def quick_refusals(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(turns, "PAUSE", 0.01)
+    monkeypatch.setattr(hash_queue, "PAUSE", 0.01)

@@ -10,8 +10,8 @@ from limits import RateLimitItemPerMinute
 from chatvault.accounts import throttle
 from chatvault.accounts.routes import HASHER
 from chatvault.accounts.throttle import LoginThrottle
-from chatvault.counters import CounterStorage
 from chatvault.errors import Throttled
+from chatvault.mongodb.rates import CounterStorage
 from chatvault.settings import Settings
 from conftest import HttpClient
 from support.factories import PASSWORD, account, settings_for

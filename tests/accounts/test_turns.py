@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from chatvault.accounts.turns import Turns
+from chatvault.accounts.hash_queue import Turns
 from chatvault.errors import Unavailable
 
 

@@ -10,13 +10,13 @@ from aiohttp.test_utils import TestClient
 from chatvault.accounts import service as accounts
 from chatvault.accounts.passwords import PasswordHasher
 from chatvault.actor import Actor, Door, Role
-from chatvault.audit import sealer
-from chatvault.audit.blocks import Block
 from chatvault.audit.keys import KeyRing, load_key_ring
 from chatvault.audit.models import AuditEntry
-from chatvault.database import connect
 from chatvault.documents import bind_documents
-from chatvault.leases import Lease
+from chatvault.mongodb.database import connect
+from chatvault.mongodb.leases import Lease
+from chatvault.sealing import sealer
+from chatvault.sealing.blocks import Block
 from chatvault.settings import Settings
 from conftest import HttpClient, SignIn
 from support.factories import PASSWORD, account

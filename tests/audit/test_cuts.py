@@ -19,18 +19,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chatvault.actor import Actor, Door
-from chatvault.audit import caretaker, monitor, proving, sealer
-from chatvault.audit.blocks import Block, Leaf, build
-from chatvault.audit.caretaker import Caretaker
-from chatvault.audit.gaps import Reason, was_told
 from chatvault.audit.mark import NOTHING, HighWater, Mark, claim_of
 from chatvault.audit.models import AuditEntry
-from chatvault.audit.monitor import Monitor
 from chatvault.audit.recorder import Recorder
-from chatvault.audit.tree import hash_leaf
-from chatvault.audit.verify import NotVerified, verify, verify_newest
 from chatvault.fields import now
-from chatvault.leases import Lease, take
+from chatvault.mongodb.leases import Lease, take
+from chatvault.sealing import maintenance, monitor, sealer, service
+from chatvault.sealing.blocks import Block, Leaf, build
+from chatvault.sealing.gaps import Reason, was_told
+from chatvault.sealing.maintenance import Caretaker
+from chatvault.sealing.merkle import hash_leaf
+from chatvault.sealing.monitor import Monitor
+from chatvault.sealing.verify import NotVerified, verify, verify_newest
 from support.sealing import Log, entry, lose_tokens, running, until
 
 OPERATOR = Actor(door=Door.CLI)
@@ -71,7 +71,7 @@ def write(note: Path, content: bytes) -> None:
 
 
 async def acknowledge() -> tuple[int, int]:
-    return await proving.acknowledge(OPERATOR, Recorder())
+    return await service.acknowledge(OPERATOR, Recorder())
 
 
 @pytest.fixture
@@ -220,8 +220,8 @@ class TestOnline:
 
     @pytest.fixture(autouse=True)
     def quick(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(caretaker, "PAUSE_SECONDS", 0.05)
-        monkeypatch.setattr(caretaker, "LEASE_SECONDS", 1)
+        monkeypatch.setattr(maintenance, "PAUSE_SECONDS", 0.05)
+        monkeypatch.setattr(maintenance, "LEASE_SECONDS", 1)
         monkeypatch.setattr(monitor, "LOOK_SECONDS", 0.05)
         # A busy machine may take seconds.
         monkeypatch.setattr(monitor, "SEALED_WITHIN", timedelta(minutes=1))
@@ -235,7 +235,7 @@ class TestOnline:
             while True:
                 ahead = {"holder": holder, "until": now() + timedelta(seconds=1)}
                 await log.database["leases"].update_one(
-                    {"_id": caretaker.JOB}, {"$set": ahead}, upsert=True
+                    {"_id": maintenance.JOB}, {"$set": ahead}, upsert=True
                 )
                 await asyncio.sleep(0.005)
 
@@ -273,7 +273,7 @@ class TestOnline:
     async def test_a_lease_that_an_old_version_left_is_no_stranger(
         self, log: Log, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        await take(caretaker.JOB, holder="0123456789abcdef0123456789abcdef", seconds=1)
+        await take(maintenance.JOB, holder="0123456789abcdef0123456789abcdef", seconds=1)
         written = await log.write(1)
         async with running(Caretaker(retention_days=0).run()):
             await until(lambda: is_sealed(log, written))
@@ -338,7 +338,7 @@ class TestOnline:
 
 
 async def held_by(log: Log, holder: str) -> bool:
-    lease = await log.database["leases"].find_one({"_id": caretaker.JOB})
+    lease = await log.database["leases"].find_one({"_id": maintenance.JOB})
     return lease is not None and lease["holder"] == holder
 
 

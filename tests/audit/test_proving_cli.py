@@ -12,9 +12,9 @@ from pymongo.asynchronous.database import AsyncDatabase
 from chatvault.app import create_app
 from chatvault.audit.keys import FILE_NAME, load_key_ring
 from chatvault.audit.mark import HighWater
-from chatvault.audit.sealer import Sealer
-from chatvault.database import connect
 from chatvault.documents import bind_documents
+from chatvault.mongodb.database import connect
+from chatvault.sealing.sealer import Sealer
 from chatvault.settings import Settings
 from conftest import ClientFactory, HttpClient
 from support.commanding import DATABASE, Command, Documents

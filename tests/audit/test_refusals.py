@@ -8,19 +8,19 @@ import pytest
 from aiohttp import web
 from pymongo.errors import AutoReconnect
 
-from chatvault import leases
 from chatvault.actor import Actor, Door
 from chatvault.audit import refusals, service
 from chatvault.audit.actions import Action, Outcome
 from chatvault.audit.models import Entry
-from chatvault.audit.pending import PendingRefusals
+from chatvault.audit.pending_refusals import PendingRefusals
 from chatvault.audit.recorder import Recorder
 from chatvault.audit.refusals import LOOKS_UNTIL_ABANDONED, RefusalCounter
-from chatvault.database import connect
 from chatvault.fields import format_instant, now
-from chatvault.middlewares import REFUSALS
+from chatvault.http.middlewares import REFUSALS
+from chatvault.http.requests import RECORDER
+from chatvault.mongodb import leases
+from chatvault.mongodb.database import connect
 from chatvault.settings import Settings
-from chatvault.web import RECORDER
 from conftest import HttpClient
 from support.sealing import running, until
 

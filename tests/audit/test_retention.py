@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from chatvault.audit import retention
 from chatvault.audit.models import AuditEntry
-from chatvault.audit.retention import announced_through, remove_expired
-from chatvault.audit.sealer import Sealer
-from chatvault.audit.verify import NotVerified, verify
 from chatvault.fields import now
+from chatvault.sealing import retention
+from chatvault.sealing.retention import announced_through, remove_expired
+from chatvault.sealing.sealer import Sealer
+from chatvault.sealing.verify import NotVerified, verify
 from support.sealing import Killed, Log, entry, running, until
 
 OLD = timedelta(days=40)

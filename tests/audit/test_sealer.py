@@ -9,16 +9,17 @@ import pytest
 from bson import ObjectId
 from pymongo.write_concern import WriteConcern
 
-from chatvault.audit import sealer, service
-from chatvault.audit.blocks import Block, Leaf, Overtaken
+from chatvault.audit import service
 from chatvault.audit.keys import load_key_ring
 from chatvault.audit.models import AuditEntry
-from chatvault.audit.sealer import Sealer
-from chatvault.audit.verify import verify
-from chatvault.database import Client, connect, transaction
 from chatvault.documents import bind_documents
-from chatvault.embedded import embedded_mongodb, find_mongod
 from chatvault.fields import now
+from chatvault.mongodb.database import Client, connect, transaction
+from chatvault.mongodb.embedded import embedded_mongodb, find_mongod
+from chatvault.sealing import sealer
+from chatvault.sealing.blocks import Block, Leaf, Overtaken
+from chatvault.sealing.sealer import Sealer
+from chatvault.sealing.verify import verify
 from chatvault.settings import Settings
 from support.sealing import Killed, Log, entry, lose_tokens, running, until
 
@@ -198,7 +199,7 @@ class TestGap:
         hurried = tmp_path / "mongod"
         hurried.write_text(f'#!/bin/sh\nexec "{find_mongod()}" --syncdelay 1 "$@"\n')
         hurried.chmod(0o700)
-        monkeypatch.setattr("chatvault.embedded.find_mongod", lambda: hurried)
+        monkeypatch.setattr("chatvault.mongodb.embedded.find_mongod", lambda: hurried)
         with embedded_mongodb(tmp_path / "small", oplog_mb=1) as url:
             client = connect(url, settings)
             await bind_documents(client, "tests-small", load_key_ring(settings))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatvault.audit.tree import hash_leaf, path_of, root_by_path, root_of
+from chatvault.sealing.merkle import hash_leaf, path_of, root_by_path, root_of
 
 LEAVES = st.lists(st.binary(min_size=32, max_size=32), min_size=1, max_size=70)
 

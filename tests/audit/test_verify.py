@@ -12,15 +12,15 @@ from bson.binary import Binary
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chatvault.audit import verify as verification
-from chatvault.audit.blocks import Block, Leaf, build
 from chatvault.audit.keys import KeyRing, new_root
 from chatvault.audit.models import AuditEntry
-from chatvault.audit.proofs import Checkpoint, check_pin, check_proof, find_checkpoint, make_proof
-from chatvault.audit.tree import hash_leaf
-from chatvault.audit.verify import NotVerified, find_block_since, verify
 from chatvault.errors import InvalidInput
 from chatvault.fields import now
+from chatvault.sealing import verify as verification
+from chatvault.sealing.blocks import Block, Leaf, build
+from chatvault.sealing.merkle import hash_leaf
+from chatvault.sealing.proofs import Checkpoint, check_pin, check_proof, find_checkpoint, make_proof
+from chatvault.sealing.verify import NotVerified, find_block_since, verify
 from support.sealing import Log, entry
 
 

@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
-from chatvault.audit import caretaker, watch
 from chatvault.audit.actions import Action, Outcome
-from chatvault.audit.caretaker import Caretaker
 from chatvault.audit.models import AuditEntry, Entry
-from chatvault.audit.sealer import Sealer
-from chatvault.audit.verify import NotVerified, verify
-from chatvault.audit.watch import Alarm, Alert, Watch
 from chatvault.fields import now
-from chatvault.leases import Lease, release, take
+from chatvault.mongodb.leases import Lease, release, take
+from chatvault.sealing import alerts, maintenance
+from chatvault.sealing.alerts import Alarm, Alert, Watch
+from chatvault.sealing.maintenance import Caretaker
+from chatvault.sealing.sealer import Sealer
+from chatvault.sealing.verify import NotVerified, verify
 from support.sealing import Log, entry, running, until
 
 
@@ -47,7 +47,7 @@ class TestFailedLogins:
     def test_for_an_account_give_one_alert(self) -> None:
         found = see([failed_login(address=f"192.0.2.{n}") for n in range(25)])
         assert [alert.details for alert in found] == [
-            {"by": "account", "account": "a1", "count": watch.FAILED_LOGINS_OF_ACCOUNT}
+            {"by": "account", "account": "a1", "count": alerts.FAILED_LOGINS_OF_ACCOUNT}
         ]
 
     def test_for_a_name_that_is_nobodys(self) -> None:
@@ -84,7 +84,7 @@ class TestFailedLogins:
     def test_are_watched_for_so_many_subjects_and_no_more(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(watch, "MAX_SUBJECTS", 10)
+        monkeypatch.setattr(alerts, "MAX_SUBJECTS", 10)
         looking = Watch()
         see([failed_login(account=str(n), address=str(n)) for n in range(100)], looking)
         assert len(looking._windows) == 10
@@ -185,7 +185,7 @@ class TestStream:
             raise asyncio.CancelledError
 
         with monkeypatch.context() as patched:
-            patched.setattr("chatvault.audit.sealer.Block.append", die)
+            patched.setattr("chatvault.sealing.sealer.Block.append", die)
             with pytest.raises(asyncio.CancelledError):
                 await log.seal()
         assert len(await log.alerts()) == 1
@@ -207,7 +207,7 @@ class TestCaretaker:
     async def test_does_not_build_on_a_block_that_is_not_ours(
         self, log: Log, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(caretaker, "PAUSE_SECONDS", 0.05)
+        monkeypatch.setattr(maintenance, "PAUSE_SECONDS", 0.05)
         await log.write_blocks(1)
         await log.blocks.update_one({"_id": 0}, {"$set": {"signature": b"x"}})
         await log.write(1)
@@ -223,7 +223,7 @@ class TestCaretaker:
         assert await log.blocks.count_documents({}) == 1
 
     async def test_passes_on_within_seconds_when_its_holder_dies(self, log: Log) -> None:
-        await take(caretaker.JOB, holder="dead", seconds=caretaker.LEASE_SECONDS)
+        await take(maintenance.JOB, holder="dead", seconds=maintenance.LEASE_SECONDS)
         await log.write(3)
         async with running(Caretaker(retention_days=0).run()):
             await asyncio.sleep(1)
@@ -241,12 +241,12 @@ class TestCaretaker:
                 return bool(await Lease.get_pymongo_collection().count_documents({}))
 
             await until(holds)
-        assert await take(caretaker.JOB, holder="next", seconds=4)
+        assert await take(maintenance.JOB, holder="next", seconds=4)
 
     async def test_goes_on_after_any_failure(
         self, log: Log, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(caretaker, "PAUSE_SECONDS", 0.05)
+        monkeypatch.setattr(maintenance, "PAUSE_SECONDS", 0.05)
         follow, failures = Sealer.follow, [ValueError("a fault of ours"), None]
 
         async def fail_once(self: Sealer) -> None:

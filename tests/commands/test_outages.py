@@ -29,7 +29,7 @@ class TestAfterAnOutage:
         for name, seconds in {
             "LEASE_SECONDS": 1.0, "RENEW_EVERY": 0.05, "RETRY_AFTER": 0.05, "MAX_GAP": 0.4,
         }.items():  # fmt: skip
-            monkeypatch.setattr(f"chatvault.renewing.{name}", seconds)
+            monkeypatch.setattr(f"chatvault.mongodb.renewing.{name}", seconds)
 
     async def test_a_command_that_runs_is_its_processes(
         self, alice: HttpClient, elsewhere: HttpClient, twin: Twin, tools: Grant, notes: Notes,

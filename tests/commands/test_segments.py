@@ -21,7 +21,7 @@ SLEEP = ("lab__sleep", '{"seconds": 0.7}')
 def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
     tiny_bounds(monkeypatch)
     # Whatever grows is cut.
-    monkeypatch.setattr("chatvault.conversations.segment_writes.SEGMENT_HARD_BYTES", 0)
+    monkeypatch.setattr("chatvault.conversations.commits.segment_writes.SEGMENT_HARD_BYTES", 0)
     monkeypatch.setattr("chatvault.conversations.segments.MAX_BYTES", 500)
 
 
@@ -82,7 +82,7 @@ class TestCut:
     ) -> None:
         await tools("lab__echo")
         conversation, _ = await propose(alice, twin, ECHO, ECHO)
-        monkeypatch.setattr("chatvault.conversations.draft.TAIL_HARD_BYTES", 2000)
+        monkeypatch.setattr("chatvault.conversations.commits.working_copy.TAIL_HARD_BYTES", 2000)
 
         await ask(alice, conversation, "Never mind" + "x" * 1500)
 

@@ -7,9 +7,9 @@ import pytest
 
 from chatvault.app import RUNNER
 from chatvault.commands import permissions
+from chatvault.completions.routes import MODELS
 from chatvault.errors import Busy
-from chatvault.replies import continuing, jobs, service
-from chatvault.replies.completion_routes import MODELS
+from chatvault.replies import jobs, resume, service
 from conftest import HttpClient
 from support.answers import found
 from support.factories import begin
@@ -179,7 +179,7 @@ class TestAReplyThatCannotGoOn:
         async def fail(*_: Any, **__: Any) -> None:
             raise Busy(retry_after=1)
 
-        monkeypatch.setattr(continuing, "go_on", fail)
+        monkeypatch.setattr(resume, "go_on", fail)
         for name, seconds in {"FIRST_WAIT": 0.01, "POLL": 0.05}.items():
             monkeypatch.setattr(jobs, name, seconds)
         await tools("lab__echo")

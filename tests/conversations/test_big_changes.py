@@ -10,13 +10,13 @@ from bson import ObjectId
 
 from chatvault.actor import Actor
 from chatvault.audit.actions import Action
-from chatvault.conversations import messages, service
+from chatvault.conversations import message_service, service
 from chatvault.conversations.appended import Appended
-from chatvault.conversations.change import BIG, Change
-from chatvault.conversations.draft import Draft
-from chatvault.conversations.group import Group
+from chatvault.conversations.commits.batch import Group
+from chatvault.conversations.commits.change import BIG, Change
+from chatvault.conversations.commits.queue import Lane
+from chatvault.conversations.commits.working_copy import Draft
 from chatvault.conversations.headers import LANE
-from chatvault.conversations.lane import Lane
 from chatvault.conversations.schemas import ConversationCreate, MessageIn
 from conftest import HttpClient
 from support.factories import begin, message
@@ -44,7 +44,9 @@ async def start(actor: Actor, lane: Lane) -> ObjectId:
 
 async def append(actor: Actor, lane: Lane, conversation_id: ObjectId, **more: Any) -> Appended:
     wanted = MessageIn.model_validate(message(**more))
-    return await messages.append(actor, lane, conversation_id=conversation_id, wanted=[wanted])
+    return await message_service.append(
+        actor, lane, conversation_id=conversation_id, wanted=[wanted]
+    )
 
 
 def heavy(kilobytes: int = 200) -> dict[str, Any]:

@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 from pymongo.errors import AutoReconnect
 
-from chatvault.conversations import bulk, messages, service
+from chatvault.conversations import message_service, service
 from chatvault.conversations.appended import Appended
+from chatvault.conversations.commits import bulk
+from chatvault.conversations.commits.queue import Lane
 from chatvault.conversations.headers import LANE
-from chatvault.conversations.lane import Lane
 from chatvault.conversations.preconditions import Precondition
 from chatvault.conversations.schemas import ConversationCreate, ConversationUpdate, MessageIn
 from chatvault.conversations.segments import Segment
@@ -208,7 +209,7 @@ class TestBeside:
             )
 
         async def append(content: str) -> Appended:
-            return await messages.append(
+            return await message_service.append(
                 actor,
                 lane,
                 conversation_id=begun,

@@ -124,7 +124,9 @@ class TestCut:
 
     @pytest.fixture(autouse=True)
     def narrow(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("chatvault.conversations.segment_writes.SEGMENT_HARD_BYTES", 2000)
+        monkeypatch.setattr(
+            "chatvault.conversations.commits.segment_writes.SEGMENT_HARD_BYTES", 2000
+        )
         monkeypatch.setattr("chatvault.conversations.segments.MAX_BYTES", 1000)
 
     @pytest.mark.parametrize("named", [True, False])

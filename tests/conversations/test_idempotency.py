@@ -8,7 +8,7 @@ import bson
 import pytest
 from aiohttp import ClientResponse, web
 
-from chatvault.conversations.lane import Lane
+from chatvault.conversations.commits.queue import Lane
 from conftest import HttpClient
 from support.answers import found, problem, wrong_fields
 from support.factories import begin, message

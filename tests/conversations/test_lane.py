@@ -11,13 +11,13 @@ from bson import ObjectId
 from chatvault.actor import Actor
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
-from chatvault.conversations import messages, service
+from chatvault.conversations import message_service, service
 from chatvault.conversations.appended import Appended
-from chatvault.conversations.change import Change
-from chatvault.conversations.draft import Draft, Stalled
-from chatvault.conversations.group import Conflicted, Group, HalfDecided
+from chatvault.conversations.commits.batch import Conflicted, Group, HalfDecided
+from chatvault.conversations.commits.change import Change
+from chatvault.conversations.commits.queue import FEW, MAX_ATTEMPTS, MAX_SETBACKS, Lane
+from chatvault.conversations.commits.working_copy import Draft, Stalled
 from chatvault.conversations.headers import LANE
-from chatvault.conversations.lane import FEW, MAX_ATTEMPTS, MAX_SETBACKS, Lane
 from chatvault.conversations.models import Conversation
 from chatvault.conversations.preconditions import Precondition
 from chatvault.conversations.schemas import (
@@ -54,7 +54,9 @@ async def append(
     actor: Actor, lane: Lane, conversation_id: ObjectId, content: str, message_id: str | None = None
 ) -> Appended:
     wanted = MessageIn.model_validate(message(content, id=message_id))
-    return await messages.append(actor, lane, conversation_id=conversation_id, wanted=[wanted])
+    return await message_service.append(
+        actor, lane, conversation_id=conversation_id, wanted=[wanted]
+    )
 
 
 async def rename(

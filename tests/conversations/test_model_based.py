@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from chatvault.actor import Actor
 from chatvault.audit.recorder import Recorder
-from chatvault.conversations import bulk, messages, reading, service, sweeper
+from chatvault.conversations import message_service, reading, service
 from chatvault.conversations.appended import Appended
-from chatvault.conversations.lane import Lane
+from chatvault.conversations.commits import bulk, garbage
+from chatvault.conversations.commits.queue import Lane
 from chatvault.conversations.models import Conversation
 from chatvault.conversations.preconditions import Precondition
 from chatvault.conversations.schemas import (
@@ -61,7 +62,7 @@ class Step(NamedTuple):
 class Model:
     """What should be there."""
 
-    messages: list[Said] = field(default_factory=list)
+    message_service: list[Said] = field(default_factory=list)
     first_seq: int = 0
     version: int = 1
     title: str = "New Conversation"
@@ -151,7 +152,7 @@ class World:
         )
 
     async def send(self, lane: Lane, new: list[Said], repeat: Repeat | None = None) -> Appended:
-        return await messages.append(
+        return await message_service.append(
             self.actor,
             lane,
             conversation_id=self.id,
@@ -225,7 +226,7 @@ class World:
     ) -> None:
         seen = ANY if version is None else Precondition(given=True, versions=frozenset({version}))
         if content is None:
-            await messages.remove(
+            await message_service.remove(
                 self.actor,
                 lane,
                 conversation_id=self.id,
@@ -233,7 +234,7 @@ class World:
                 precondition=seen,
             )
         else:
-            await messages.edit(
+            await message_service.edit(
                 self.actor,
                 lane,
                 conversation_id=self.id,
@@ -265,7 +266,9 @@ class World:
 
     async def replace_last(self, lane: Lane, wanted: str, content: str) -> Appended:
         new = MessageIn.model_validate(message(content, "assistant", replaces=wanted))
-        return await messages.replace_last(self.actor, lane, conversation_id=self.id, wanted=new)
+        return await message_service.replace_last(
+            self.actor, lane, conversation_id=self.id, wanted=new
+        )
 
     async def rename(self, step: Step) -> None:
         self.model.title = f"T{step.a}"
@@ -292,7 +295,7 @@ class World:
         }
         kind = list(expected)[step.c % 3]
         cursors: dict[str, Any] = {"before": None, "after": None}
-        page = await messages.list_page(
+        page = await message_service.list_page(
             self.actor,
             self.recorder,
             conversation_id=self.id,
@@ -362,7 +365,7 @@ class World:
         mine = {"user_id": self.actor.owner_id}
         await self.database["retired"].update_many(mine, {"$set": {"due_at": datetime.now(UTC)}})
         await asyncio.sleep(0.002)
-        await sweeper.sweep()
+        await garbage.sweep()
         conversation = await self.database["conversations"].find_one({"_id": self.id})
         generations = await self.database["segments"].distinct("generation", mine)
         assert generations in ([], [conversation["generation"]])

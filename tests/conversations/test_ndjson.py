@@ -9,12 +9,12 @@ import orjson
 import pytest
 
 from chatvault.conversations import reading
+from chatvault.conversations.commits.garbage import sweep
+from chatvault.conversations.commits.queue import Lane
 from chatvault.conversations.headers import LANE
-from chatvault.conversations.lane import Lane
 from chatvault.conversations.models import Conversation
 from chatvault.conversations.schemas import ConversationCreate
 from chatvault.conversations.service import create
-from chatvault.conversations.sweeper import sweep
 from conftest import HttpClient
 from support.answers import found
 from support.factories import begin, message

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
-from chatvault.conversations import listing, messages, reading, rendering, service
+from chatvault.conversations import listing, message_service, reading, rendering, service
 from chatvault.conversations.headers import LANE
 from chatvault.conversations.schemas import MessageIn
 from chatvault.conversations.segments import Segment
@@ -455,7 +455,7 @@ class TestRaces:
 
         async def overtaken(actor: Any, conversation: Any, offset: int) -> tuple[int, int]:
             for number in range(5):
-                await messages.append(
+                await message_service.append(
                     actor,
                     lane,
                     conversation_id=conversation["_id"],
@@ -482,7 +482,9 @@ class TestRaces:
 
         async def overtaken(actor: Any, generation: Any, **more: int) -> list[Any]:
             wanted = [MessageIn(role="user", content="later") for _ in range(60)]
-            await messages.append(actor, lane, conversation_id=ObjectId(begun["id"]), wanted=wanted)
+            await message_service.append(
+                actor, lane, conversation_id=ObjectId(begun["id"]), wanted=wanted
+            )
             await lane.drain()
             return await find_end_of(actor, generation, **more)
 

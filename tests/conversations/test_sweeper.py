@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from pymongo.errors import AutoReconnect
 
-from chatvault.conversations import bulk, creating, draft, service, sweeper
+from chatvault.conversations import creating, service
+from chatvault.conversations.commits import bulk, garbage, working_copy
+from chatvault.conversations.commits.queue import Lane
 from chatvault.conversations.headers import LANE
-from chatvault.conversations.lane import Lane
 from chatvault.conversations.preconditions import Precondition
 from chatvault.conversations.schemas import ConversationCreate, ConversationUpdate, to_stored
 from chatvault.conversations.segments import Segment
@@ -62,26 +63,26 @@ class TestSweep:
         assert (await alice.delete(at(long))).status == 204
         assert await database["conversations"].count_documents({}) == 0
 
-        assert await sweeper.sweep() == 0
+        assert await garbage.sweep() == 0
         assert await left(database) == (10, 2, 1)
         [note] = await database["retired"].find({}).to_list()
-        assert timedelta(minutes=59) < note["due_at"] - now() <= draft.GRACE
+        assert timedelta(minutes=59) < note["due_at"] - now() <= working_copy.GRACE
 
         await make_due(database)
-        assert await sweeper.sweep() == 12
+        assert await garbage.sweep() == 12
         assert await left(database) == (0, 0, 0)
-        assert await sweeper.sweep() == 0
+        assert await garbage.sweep() == 0
 
     async def test_takes_replaced_segments_and_leaves_the_new(
         self, alice: HttpClient, long: dict[str, Any], database: Any
     ) -> None:
         new = [message(f"n{n}") for n in range(20)]
         assert (await alice.put(at(long), json={"messages": new})).status == 200
-        await sweeper.sweep()
+        await garbage.sweep()
         segments, _, notes = await left(database)
         assert (segments, notes) == (10 + 6, 1)
         await make_due(database)
-        assert await sweeper.sweep() == 10 + 2
+        assert await garbage.sweep() == 10 + 2
         lies = await stored(database, long["id"])
         assert lies.contents == [f"n{n}" for n in range(20)]
         assert (await left(database))[2] == 0
@@ -96,7 +97,7 @@ class TestSweep:
         assert await (await alice.get(at(long, "/messages/m0/revisions"))).json() == []
 
         await make_due(database)
-        await sweeper.sweep()
+        await garbage.sweep()
 
         [revision] = await database["revisions"].find({}).to_list()
         assert revision["message_id"] == "m29"
@@ -114,7 +115,7 @@ class TestSweep:
         await alice.put(at(begun), json={"messages": [message("c", id="c")]})
         assert await left(database) == (0, 1, 1)
         await make_due(database)
-        assert await sweeper.sweep() == 1
+        assert await garbage.sweep() == 1
         assert await left(database) == (0, 0, 0)
 
     async def test_leaves_the_revisions_that_came_after_the_replacement(
@@ -126,14 +127,14 @@ class TestSweep:
         await alice.put(at(long), json={"messages": [message("x", id="m0")]})
         await alice.patch(at(long, "/messages/m0"), json={"content": "y"})
         await make_due(database)
-        await sweeper.sweep()
+        await garbage.sweep()
         kept = await database["revisions"].find({}).sort("seq").to_list()
         assert [each["message"]["content"] for each in kept] == ["0", "x"]
 
     async def test_takes_many_in_batches(
         self, alice: HttpClient, database: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(sweeper, "BATCH", 3)
+        monkeypatch.setattr(garbage, "BATCH", 3)
         begun = await begin(alice, messages=[message(str(n), id=f"m{n}") for n in range(10)])
         for number in range(10):
             for text in ("one", "two"):
@@ -142,7 +143,7 @@ class TestSweep:
         stay = [message(str(n), id=f"m{n}") for n in range(0, 10, 2)]
         await alice.put(at(begun), json={"messages": stay})
         await make_due(database)
-        assert await sweeper.sweep() == 10
+        assert await garbage.sweep() == 10
         ids = await database["revisions"].distinct("message_id")
         assert sorted(ids) == ["m0", "m2", "m4", "m6", "m8"]
 
@@ -155,7 +156,7 @@ class TestSweep:
         before = [await found(bob, his["id"]), await found(alice, hers["id"])]
         await alice.delete(at(long))
         await make_due(database)
-        assert await sweeper.sweep() == 12
+        assert await garbage.sweep() == 12
         assert [await found(bob, his["id"]), await found(alice, hers["id"])] == before
         assert len(await (await bob.get(at(his, "/messages/m3/revisions"))).json()) == 1
 
@@ -166,7 +167,7 @@ class TestSweep:
             await begin(alice, messages=[message(str(n)) for n in range(12)])
         assert (await (await alice.delete("/conversations")).json())["deleted_count"] == 6
         await make_due(database)
-        await sweeper.sweep()
+        await garbage.sweep()
         assert await left(database) == (0, 0, 0)
 
     async def test_is_resumed_where_it_was_interrupted(
@@ -178,8 +179,8 @@ class TestSweep:
     ) -> None:
         await alice.delete(at(long))
         await make_due(database)
-        monkeypatch.setattr(sweeper, "BATCH", 3)
-        some_ids = sweeper._some_ids
+        monkeypatch.setattr(garbage, "BATCH", 3)
+        some_ids = garbage._some_ids
         calls = 0
 
         async def break_off(*args: Any) -> Any:
@@ -190,13 +191,13 @@ class TestSweep:
             return await some_ids(*args)
 
         with monkeypatch.context() as patched:
-            patched.setattr(sweeper, "_some_ids", break_off)
+            patched.setattr(garbage, "_some_ids", break_off)
             with pytest.raises(AutoReconnect):
-                await sweeper.sweep()
+                await garbage.sweep()
         assert await left(database) == (4, 2, 1)
         assert (await database["retired"].find_one({}))["swept"] is True
 
-        assert await sweeper.sweep() == 6
+        assert await garbage.sweep() == 6
         assert await left(database) == (0, 0, 0)
 
     async def test_several_may_sweep_at_once(
@@ -208,7 +209,7 @@ class TestSweep:
         segments, revisions, notes = await left(database)
         assert notes == 11
         await make_due(database)
-        removed = await asyncio.gather(*(sweeper.sweep() for _ in range(4)))
+        removed = await asyncio.gather(*(garbage.sweep() for _ in range(4)))
         assert sum(removed) == segments + revisions
         assert await left(database) == (0, 0, 0)
 
@@ -221,8 +222,8 @@ class TestSweep:
     ) -> None:
         await alice.delete(at(long))
         await make_due(database)
-        monkeypatch.setattr(sweeper, "PAUSE_SECONDS", 0.01)
-        some_ids = sweeper._some_ids
+        monkeypatch.setattr(garbage, "PAUSE_SECONDS", 0.01)
+        some_ids = garbage._some_ids
         calls = 0
 
         async def stumble(*args: Any) -> Any:
@@ -232,8 +233,8 @@ class TestSweep:
                 raise AutoReconnect("gone")
             return await some_ids(*args)
 
-        monkeypatch.setattr(sweeper, "_some_ids", stumble)
-        running = asyncio.create_task(sweeper.run())
+        monkeypatch.setattr(garbage, "_some_ids", stumble)
+        running = asyncio.create_task(garbage.run())
 
         async def all_gone() -> bool:
             return await left(database) == (0, 0, 0)
@@ -255,10 +256,10 @@ class TestNeverFlipped:
         before = await found(alice, long["id"])
         segments, _, notes = await left(database)
         assert (segments, notes) == (10 + 16, 1)
-        await sweeper.sweep()
+        await garbage.sweep()
         assert (await left(database))[0] == segments
         await make_due(database)
-        assert await sweeper.sweep() == 16
+        assert await garbage.sweep() == 16
         assert (await left(database))[0] == 10
         assert await found(alice, long["id"]) == before
 
@@ -285,7 +286,7 @@ class TestNeverFlipped:
             prepared = await written(*args)
             if prepared[0] is not None:
                 await make_due(database)
-                await sweeper.sweep()
+                await garbage.sweep()
             return prepared
 
         many = {"messages": [message("new")] * 30}
@@ -313,7 +314,7 @@ class TestNeverFlipped:
         self, http: HttpClient, database: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         tiny_bounds(monkeypatch)
-        monkeypatch.setattr(draft, "GRACE", timedelta(0))
+        monkeypatch.setattr(working_copy, "GRACE", timedelta(0))
         monkeypatch.setattr("random.random", lambda: 0.01)
         actor, lane = somebody(), Lane()
         begun = await service.create(
@@ -323,7 +324,7 @@ class TestNeverFlipped:
 
         async def keep_sweeping() -> None:
             while not stopped:
-                await sweeper.sweep()
+                await garbage.sweep()
                 await asyncio.sleep(0)
 
         sweeping = asyncio.create_task(keep_sweeping())
@@ -333,7 +334,7 @@ class TestNeverFlipped:
             many = {"messages": [message(str(number))] * 12}
             # Every other one is in time even where all is slow; between them it is a race.
             grace = timedelta(milliseconds=8) if number % 2 else timedelta(seconds=30)
-            monkeypatch.setattr("chatvault.conversations.bulk.GRACE", grace)
+            monkeypatch.setattr("chatvault.conversations.commits.bulk.GRACE", grace)
             try:
                 await service.update(
                     actor,
@@ -351,7 +352,7 @@ class TestNeverFlipped:
         stopped = True
         await sweeping
         await make_due(database)  # of those that lost, some wait for half a minute
-        await sweeper.sweep()
+        await garbage.sweep()
         assert outcomes["won"] > 0
         lies = await stored(database, begun)
         assert await Segment.get_pymongo_collection().count_documents({}) == len(lies.segments)

@@ -11,13 +11,13 @@ from aiohttp import web
 
 from chatvault.accounts import service as accounts
 from chatvault.actor import Actor, Door
-from chatvault.conversations.lane import Lane
+from chatvault.conversations.commits.queue import Lane
 from chatvault.conversations.models import Conversation
 from chatvault.fields import now
+from chatvault.http.requests import RECORDER
 from chatvault.importing.conversations import ImportRejected
 from chatvault.importing.localstorage import CONVERSATIONS_KEY, SETTINGS_KEY, read
 from chatvault.importing.service import Fate, OnDuplicate, Report, import_file
-from chatvault.web import RECORDER
 from conftest import HttpClient
 from support.exports import SETTINGS, as_stored, exported, shown
 from support.factories import begin

@@ -8,7 +8,8 @@ import aiohttp
 import pytest
 from pymongo.errors import AutoReconnect
 
-from chatvault.replies import completion_routes, service
+from chatvault.completions import routes
+from chatvault.replies import service
 from chatvault.replies.events import Event
 from chatvault.replies.provider import Piece
 from conftest import HttpClient
@@ -102,7 +103,7 @@ class TestCompletion:
         async def complete(*_: Any, **__: Any) -> AsyncGenerator[Piece, None]:
             return pieces()
 
-        monkeypatch.setattr(completion_routes, "complete", complete)
+        monkeypatch.setattr(routes, "complete", complete)
         body = {"messages": HELLO, "stream": True}
 
         answer = await alice.post("/chat/completions", json=body)

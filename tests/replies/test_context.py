@@ -244,7 +244,7 @@ class TestSummary:
     async def test_is_given_up_where_messages_go_each_time(
         self, alice: HttpClient, twin: Twin, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("chatvault.replies.background.SUMMARY_TRIES", 1)
+        monkeypatch.setattr("chatvault.replies.titles.SUMMARY_TRIES", 1)
         conversation = await begin(alice, messages=[message("a", id="a"), *history(4)], title="T")
         path = f"/conversations/{conversation['id']}"
         held = asyncio.Event()

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from chatvault.replies.completion_routes import MODELS
+from chatvault.completions.routes import MODELS
 from conftest import HttpClient
 from support.answers import found, problem
 from support.factories import begin

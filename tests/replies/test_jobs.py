@@ -86,7 +86,7 @@ class TestLease:
     async def test_is_by_mongodbs_clock(
         self, alice: HttpClient, twin: Twin, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        ahead = "chatvault.replies.ending.now"
+        ahead = "chatvault.replies.finish.now"
         monkeypatch.setattr(ahead, lambda: now() + timedelta(hours=1))
         conversation = await begin(alice)
 

@@ -9,10 +9,11 @@ import pytest
 from pymongo.errors import NetworkTimeout
 
 from chatvault.app import RUNNER
+from chatvault.completions.routes import MODELS
 from chatvault.errors import OutcomeUnknown, Unavailable
 from chatvault.fields import now
-from chatvault.replies import ending, runner
-from chatvault.replies.completion_routes import MODELS
+from chatvault.replies import finish as ending
+from chatvault.replies import runner
 from chatvault.replies.models import Reply
 from chatvault.replies.routes import DESK
 from conftest import HttpClient
@@ -204,7 +205,7 @@ class TestLosingALease:
         self, alice: HttpClient, twin: Twin, database: Any, app: Any,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:  # fmt: skip
-        monkeypatch.setattr("chatvault.renewing.RENEW_EVERY", 0.05)
+        monkeypatch.setattr("chatvault.mongodb.renewing.RENEW_EVERY", 0.05)
         conversation = await begin(alice, title="T")
         twin.say(Act(chunks=["word "] * 1000, pause=0.03))
         stream = await begin_stream(alice, conversation)
@@ -230,7 +231,7 @@ class TestAfterAnOutage:
         for name, seconds in {
             "LEASE_SECONDS": 1.0, "RENEW_EVERY": 0.05, "RETRY_AFTER": 0.05, "MAX_GAP": 0.4,
         }.items():  # fmt: skip
-            monkeypatch.setattr(f"chatvault.renewing.{name}", seconds)
+            monkeypatch.setattr(f"chatvault.mongodb.renewing.{name}", seconds)
 
     async def test_a_living_reply_is_its_writers(
         self, alice: HttpClient, elsewhere: HttpClient, twin: Twin, database: Any, app: Any,
@@ -292,7 +293,7 @@ class TestClocks:
     async def test_of_the_writer_that_is_behind_cost_it_no_reply(
         self, alice: HttpClient, twin: Twin, database: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("chatvault.replies.beginning.now", lambda: now() - timedelta(hours=1))
+        monkeypatch.setattr("chatvault.replies.start.now", lambda: now() - timedelta(hours=1))
         conversation = await begin(alice, title="T")
         gate = asyncio.Event()
         twin.say(Act(chunks=["Half", " whole"], gate=gate))

@@ -18,7 +18,7 @@ from support.twin import Twin
 def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
     tiny_bounds(monkeypatch)
     # Whatever grows is cut.
-    monkeypatch.setattr("chatvault.conversations.segment_writes.SEGMENT_HARD_BYTES", 0)
+    monkeypatch.setattr("chatvault.conversations.commits.segment_writes.SEGMENT_HARD_BYTES", 0)
     monkeypatch.setattr("chatvault.conversations.segments.MAX_BYTES", 500)
 
 

@@ -10,7 +10,7 @@ import pytest
 from pymongo import MongoClient
 from pymongo.database import Database
 
-from chatvault import cli
+from chatvault.cli import main as cli
 from support.databases import empty
 
 Documents = Database[dict[str, Any]]
@@ -57,7 +57,7 @@ def command(
     capsys: pytest.CaptureFixture[str],
 ) -> Command:
     """Runs a command in this process; its log stays unconfigured, as capsys would close it."""
-    monkeypatch.setattr("chatvault.terminal.configure_logs", lambda _settings: None)
+    monkeypatch.setattr("chatvault.cli.terminal.configure_logs", lambda _settings: None)
     monkeypatch.setenv("CHATVAULT_MONGODB_URL", mongodb_url)
     monkeypatch.setenv("CHATVAULT_MONGODB_DATABASE", DATABASE)
     monkeypatch.setenv("CHATVAULT_DATA_DIR", str(tmp_path / "data"))

@@ -18,8 +18,8 @@ from chatvault.audit.actions import Action
 from chatvault.audit.keys import KeyRing
 from chatvault.audit.mark import HighWater
 from chatvault.audit.models import AuditEntry, Entry
-from chatvault.audit.opening import open_log
-from chatvault.audit.sealer import Sealer
+from chatvault.sealing.opening import open_log
+from chatvault.sealing.sealer import Sealer
 from chatvault.tasks import stop
 
 LOST_TOKEN = {"_data": "8200000001"}

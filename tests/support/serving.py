@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
-from chatvault import server
+from chatvault.server import http as server
 from chatvault.settings import Settings
 
 Address = tuple[str, int]

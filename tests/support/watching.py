@@ -210,5 +210,5 @@ def listen(monkeypatch: pytest.MonkeyPatch) -> Watch:
     """Listen to every connection of the applications that are made from now on."""
     watch = Watch()
     listening = functools.partial(AsyncMongoClient, event_listeners=[watch])
-    monkeypatch.setattr("chatvault.database.AsyncMongoClient", listening)
+    monkeypatch.setattr("chatvault.mongodb.database.AsyncMongoClient", listening)
     return watch

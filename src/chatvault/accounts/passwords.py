@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import bcrypt
 
-from chatvault.accounts.turns import Turns
+from chatvault.accounts.hash_queue import Turns
 
 T = TypeVar("T")
 # The kernel's measure of how readily new passwords wait for all else; 0 is not at all, 19 the most.

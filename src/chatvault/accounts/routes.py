@@ -9,9 +9,9 @@ from chatvault.accounts.throttle import LoginThrottle, RegistrationThrottle
 from chatvault.actor import Actor
 from chatvault.audit.actions import Action
 from chatvault.errors import AlreadyTaken, InvalidCredentials, RegistrationClosed, Throttled
-from chatvault.routing import Routes
+from chatvault.http.requests import RECORDER, SETTINGS, json_response
+from chatvault.http.routing import Routes
 from chatvault.settings import Registration
-from chatvault.web import RECORDER, SETTINGS, json_response
 
 HASHER = web.AppKey("hasher", PasswordHasher)
 THROTTLE = web.AppKey("throttle", LoginThrottle)

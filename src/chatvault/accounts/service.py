@@ -10,12 +10,10 @@ from chatvault.accounts.passwords import PasswordHasher
 from chatvault.accounts.throttle import LoginThrottle, RegistrationThrottle
 from chatvault.accounts.usernames import fold, lookalike_keys
 from chatvault.actor import Actor, Door, Role
-from chatvault.addresses import holder_of
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.audit.models import AuditEntry
 from chatvault.audit.recorder import Recorder
-from chatvault.database import transaction
 from chatvault.errors import (
     AlreadyTaken,
     Denied,
@@ -26,6 +24,8 @@ from chatvault.errors import (
     Unavailable,
 )
 from chatvault.fields import now
+from chatvault.http.addresses import holder_of
+from chatvault.mongodb.database import transaction
 from chatvault.sessions.models import Session
 
 

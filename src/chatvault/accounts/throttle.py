@@ -7,10 +7,10 @@ from cachetools import TLRUCache
 from limits import RateLimitItem, RateLimitItemPerHour, RateLimitItemPerMinute
 from limits.aio.strategies import FixedWindowRateLimiter
 
-from chatvault.accounts import turns
-from chatvault.addresses import holder_of
-from chatvault.counters import CounterStorage, seconds_left
+from chatvault.accounts import hash_queue
 from chatvault.errors import Throttled
+from chatvault.http.addresses import holder_of
+from chatvault.mongodb.rates import CounterStorage, seconds_left
 
 PER_ACCOUNT_AND_ADDRESS = RateLimitItemPerMinute(10, 5)
 PER_ADDRESS = RateLimitItemPerMinute(100, 5)
@@ -46,7 +46,7 @@ class LoginThrottle:
         """
         for limit, keys in _counts(account, address):
             if not await self._limiter.hit(limit, *keys):
-                await asyncio.sleep(turns.PAUSE)
+                await asyncio.sleep(hash_queue.PAUSE)
                 raise Throttled(
                     "Too many failed sign-ins; try again later.",
                     retry_after=await seconds_left(self._limiter, limit, *keys),
@@ -91,7 +91,7 @@ class RegistrationThrottle:
                 return
             wait = await seconds_left(self._limiter, REGISTRATIONS_PER_ADDRESS, *keys)
             self._refused[source] = until = time.monotonic() + wait
-        await asyncio.sleep(turns.PAUSE)
+        await asyncio.sleep(hash_queue.PAUSE)
         raise Throttled(
             "Too many registrations from your address; try again later.",
             retry_after=until - time.monotonic(),

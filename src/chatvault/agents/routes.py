@@ -14,11 +14,11 @@ from chatvault.agents.schemas import (
     agent_wire,
 )
 from chatvault.audit.actions import Action
-from chatvault.bodies import FREE_BODY
 from chatvault.errors import Denied
+from chatvault.http.bodies import FREE_BODY
+from chatvault.http.requests import RECORDER, RepeatHeaders, json_response, repeat_of
+from chatvault.http.routing import Routes
 from chatvault.idempotency import KeyReused
-from chatvault.routing import Routes
-from chatvault.web import RECORDER, RepeatHeaders, json_response, repeat_of
 
 OFFER = web.AppKey("offer", Offer)
 PATH = "/agents/{agent_id}"

@@ -12,10 +12,10 @@ from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.audit.models import AuditEntry
 from chatvault.audit.recorder import Recorder
-from chatvault.database import transaction
 from chatvault.errors import Denied, FieldError, InvalidInput
 from chatvault.fields import now
 from chatvault.idempotency import Repeat, Repeatable, act_once
+from chatvault.mongodb.database import transaction
 
 MAX_AGENTS = 200
 

@@ -3,7 +3,7 @@
 from pymongo.errors import BulkWriteError
 
 from chatvault.audit.models import AuditEntry, Entry
-from chatvault.batching import Batcher
+from chatvault.mongodb.batching import Batcher
 
 DUPLICATE_KEY = 11000
 

@@ -19,8 +19,8 @@ from chatvault.audit.schemas import (
     entry_wire,
 )
 from chatvault.errors import Denied
-from chatvault.routing import Routes
-from chatvault.web import RECORDER, json_response, link_to, stream
+from chatvault.http.requests import RECORDER, json_response, link_to, stream
+from chatvault.http.routing import Routes
 
 PATH = "/admin/audit-logs"
 routes = Routes("audit")

@@ -6,8 +6,8 @@ from chatvault.actor import Actor
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.commands import permissions
+from chatvault.commands.deps import Toolbox
 from chatvault.commands.models import Raw
-from chatvault.commands.toolbox import Toolbox
 
 
 async def list_servers(actor: Actor, toolbox: Toolbox) -> list[Raw]:

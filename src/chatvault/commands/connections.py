@@ -19,7 +19,7 @@ from mcp.shared.transport_context import TransportContext
 from pydantic import TypeAdapter, ValidationError
 
 from chatvault.commands.bounds import InvalidAnswer, check_result
-from chatvault.commands.httpstreams import over_http
+from chatvault.commands.http_streams import over_http
 from chatvault.commands.listing import Selection
 from chatvault.commands.programs import Program
 from chatvault.commands.tools import Result, cut, read_result

@@ -14,9 +14,9 @@ from chatvault.audit.models import AuditEntry
 from chatvault.audit.recorder import Recorder
 from chatvault.commands.errors import AutoApprovalNotPermitted, ToolNotFound, ToolNotPermitted
 from chatvault.commands.models import ApprovalRule, Raw, ToolGrant
-from chatvault.database import transaction
 from chatvault.errors import Denied
 from chatvault.fields import now
+from chatvault.mongodb.database import transaction
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,8 @@ from bson import ObjectId
 
 from chatvault.actor import Actor
 from chatvault.audit.actions import Action
-from chatvault.bodies import LINE_BODY
 from chatvault.commands import catalogue, errors, permissions, service
+from chatvault.commands.deps import Toolbox
 from chatvault.commands.models import Raw
 from chatvault.commands.schemas import (
     CommandIn,
@@ -18,13 +18,13 @@ from chatvault.commands.schemas import (
     ServerOut,
     ToolOut,
 )
-from chatvault.commands.toolbox import Toolbox
 from chatvault.conversations.headers import AsyncHeaders
 from chatvault.conversations.schemas import ConversationPath, MessagePath
 from chatvault.errors import ConversationArchived, Throttled
+from chatvault.http.bodies import LINE_BODY
+from chatvault.http.requests import RECORDER, RepeatHeaders, json_response, repeat_of
+from chatvault.http.routing import Routes
 from chatvault.idempotency import KeyReused
-from chatvault.routing import Routes
-from chatvault.web import RECORDER, RepeatHeaders, json_response, repeat_of
 
 PATH = "/conversations/{conversation_id}/commands"
 TOOLBOX = web.AppKey("toolbox", Toolbox)

@@ -12,7 +12,6 @@ from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import PyMongoError
 
-from chatvault import leases
 from chatvault.actor import Actor, Door
 from chatvault.audit.actions import Action
 from chatvault.audit.models import AuditEntry
@@ -21,14 +20,15 @@ from chatvault.commands.errors import CommandNotFound, ServerUnavailable
 from chatvault.commands.models import Command, Raw, Status
 from chatvault.commands.servers import Servers
 from chatvault.commands.tools import Result, Tool, read_arguments
-from chatvault.conversations.change import Change
-from chatvault.conversations.draft import Draft
-from chatvault.conversations.lane import Lane
+from chatvault.conversations.commits.change import Change
+from chatvault.conversations.commits.queue import Lane
+from chatvault.conversations.commits.working_copy import Draft
 from chatvault.conversations.service import estimate
-from chatvault.database import transaction
 from chatvault.errors import ChatvaultError, NotFound, Unavailable
 from chatvault.fields import now
-from chatvault.renewing import LEASE_SECONDS, Contact, keep_renewing
+from chatvault.mongodb import leases
+from chatvault.mongodb.database import transaction
+from chatvault.mongodb.renewing import LEASE_SECONDS, Contact, keep_renewing
 from chatvault.tasks import run_together
 
 REAP_EVERY = 2.0

@@ -11,7 +11,8 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from chatvault.actor import Actor
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
-from chatvault.commands import permissions, proposing, steps
+from chatvault.commands import permissions, proposals, steps
+from chatvault.commands.deps import Toolbox
 from chatvault.commands.errors import (
     CommandNotFound,
     CommandSettled,
@@ -22,11 +23,10 @@ from chatvault.commands.errors import (
 )
 from chatvault.commands.models import Command, DecidedBy, Raw, Status
 from chatvault.commands.runner import Job
-from chatvault.commands.toolbox import Toolbox
 from chatvault.commands.tools import TERMINAL, command_arguments
 from chatvault.conversations.appended import message_lives
-from chatvault.conversations.change import Change
-from chatvault.conversations.draft import Draft
+from chatvault.conversations.commits.change import Change
+from chatvault.conversations.commits.working_copy import Draft
 from chatvault.conversations.models import Conversation
 from chatvault.conversations.models import Status as ConversationStatus
 from chatvault.conversations.reading import Placed, find_messages, living, steadily
@@ -163,7 +163,7 @@ async def approve(
         _check_runs(draft)
         if not _is_awaited(draft, stored, located.seq):
             raise CommandSuperseded
-        fields = proposing.approval(DecidedBy.PERSON, at)
+        fields = proposals.approval(DecidedBy.PERSON, at)
         of = (draft, actor, located, command, Action.COMMAND_APPROVE)
         return Decided(steps.take(*of, at=at, runs=True, **fields), begins=True)
 
@@ -259,7 +259,7 @@ async def execute(
     if tool is None:
         raise ServerUnavailable
     arguments = orjson.dumps(command_arguments(tool, command)).decode()
-    wanted = proposing.made(tool=TERMINAL, arguments=arguments, call_id=None, at=now())
+    wanted = proposals.made(tool=TERMINAL, arguments=arguments, call_id=None, at=now())
     wanted |= tool.pin()
 
     def decide(draft: Draft) -> Decided:
@@ -269,9 +269,9 @@ async def execute(
         others = located.message.get("commands", [])
         if len(others) >= MAX_COMMANDS:
             raise TooManyCommands
-        made = wanted | proposing.approval(DecidedBy.PERSON, at)
+        made = wanted | proposals.approval(DecidedBy.PERSON, at)
         draft.annotate(located, {**located.message, "commands": [*others, made]}, at)
-        proposing.insert(
+        proposals.insert(
             *(draft, actor, [made]),
             message_id=message_id,
             reply_id=None,

@@ -6,16 +6,16 @@ from typing import Any
 from bson import ObjectId
 from pymongo import UpdateOne
 
-from chatvault import leases
 from chatvault.actor import Actor
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action, Outcome
 from chatvault.audit.models import Entry
 from chatvault.commands.errors import CommandNotFound
 from chatvault.commands.models import Command, Raw, Status
-from chatvault.conversations.draft import Draft, Located
+from chatvault.conversations.commits.working_copy import Draft, Located
 from chatvault.errors import NotFound
-from chatvault.renewing import LEASE_SECONDS
+from chatvault.mongodb import leases
+from chatvault.mongodb.renewing import LEASE_SECONDS
 
 
 def is_settled(command: Raw) -> bool:

@@ -7,7 +7,7 @@ from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from chatvault.actor import Actor
-from chatvault.conversations.draft import Draft
+from chatvault.conversations.commits.working_copy import Draft
 from chatvault.conversations.models import Conversation, Raw
 from chatvault.conversations.reading import Placed, find_messages, living
 from chatvault.conversations.segments import Segment

@@ -9,8 +9,8 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from chatvault.actor import Actor
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
-from chatvault.conversations.bulk import write_generation
-from chatvault.conversations.draft import Draft
+from chatvault.conversations.commits.bulk import write_generation
+from chatvault.conversations.commits.working_copy import Draft
 from chatvault.conversations.models import Conversation, Raw
 from chatvault.conversations.schemas import ConversationCreate, to_stored_in_slices
 from chatvault.conversations.segments import Generation

@@ -9,12 +9,12 @@ from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from chatvault.actor import Actor
-from chatvault.conversations.lane import Lane
+from chatvault.conversations.commits.queue import Lane
 from chatvault.conversations.preconditions import Precondition, version_of
 from chatvault.conversations.reading import Placed
 from chatvault.conversations.schemas import ConversationCreate
+from chatvault.http.requests import RepeatHeaders
 from chatvault.idempotency import Repeat
-from chatvault.web import RepeatHeaders
 
 
 class Opener(Protocol):

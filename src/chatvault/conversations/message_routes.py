@@ -9,8 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from chatvault.actor import Actor
 from chatvault.audit.actions import Action
-from chatvault.bodies import BULK_BODY, MESSAGE_BODY
-from chatvault.conversations import messages, service
+from chatvault.conversations import message_service, service
 from chatvault.conversations.headers import (
     LANE,
     AppendHeaders,
@@ -37,16 +36,10 @@ from chatvault.conversations.schemas import (
 from chatvault.conversations.wire import message_wire, messages_wire
 from chatvault.encoding import to_json
 from chatvault.errors import MessageIdTaken, NotLastAnswer, StaleVersion, TooLarge
+from chatvault.http.bodies import BULK_BODY, MESSAGE_BODY
+from chatvault.http.requests import RECORDER, etag, json_response, link_to, repeat_of, stream
+from chatvault.http.routing import Routes
 from chatvault.idempotency import KeyReused
-from chatvault.routing import Routes
-from chatvault.web import (
-    RECORDER,
-    etag,
-    json_response,
-    link_to,
-    repeat_of,
-    stream,
-)
 
 NDJSON = "application/x-ndjson"
 LATEST = 2**53
@@ -97,7 +90,7 @@ async def list_messages(
     """
     if NDJSON in request.headers.get("Accept", ""):
         return await _stream(request, actor, path)
-    page = await messages.list_page(
+    page = await message_service.list_page(
         actor,
         request.app[RECORDER],
         conversation_id=path.conversation_id,
@@ -136,7 +129,7 @@ def _links(request: web.Request, query: PageQuery, page: MessagePage) -> dict[st
 
 
 async def _stream(request: web.Request, actor: Actor, path: ConversationPath) -> web.StreamResponse:
-    runs = await messages.stream_all(
+    runs = await message_service.stream_all(
         actor, request.app[RECORDER], conversation_id=path.conversation_id
     )
 
@@ -171,7 +164,7 @@ async def append_message(
     """
     lane, repeat = request.app[LANE], await repeat_of(request, headers)
     if body.replaces is None:
-        appended = await messages.append(
+        appended = await message_service.append(
             actor,
             lane,
             conversation_id=path.conversation_id,
@@ -180,7 +173,7 @@ async def append_message(
             shows_message=headers.minimal,
         )
     else:
-        appended = await messages.replace_last(
+        appended = await message_service.replace_last(
             actor,
             lane,
             conversation_id=path.conversation_id,
@@ -222,7 +215,7 @@ async def append_batch(
 
     All or none. Those that were stored before are counted in `repeated_count`.
     """
-    appended = await messages.append(
+    appended = await message_service.append(
         actor,
         request.app[LANE],
         conversation_id=path.conversation_id,
@@ -252,7 +245,7 @@ async def get_message(request: web.Request, actor: Actor, path: MessagePath) -> 
 
     So it is not the conversation's, and never comes again for other words.
     """
-    placed = await messages.get(actor, request.app[RECORDER], **path.model_dump())
+    placed = await message_service.get(actor, request.app[RECORDER], **path.model_dump())
     return json_response(message_wire(placed), headers={"ETag": message_etag(placed)})
 
 
@@ -276,7 +269,7 @@ async def edit_message(
 
     What is not named stays; null takes a field away. `If-Match` takes the message's own ETag.
     """
-    placed = await messages.edit(
+    placed = await message_service.edit(
         actor,
         request.app[LANE],
         conversation_id=path.conversation_id,
@@ -301,7 +294,7 @@ async def delete_message(
 
     Its revisions and commands go with it. Its id and its place stay taken.
     """
-    await messages.remove(
+    await message_service.remove(
         actor,
         request.app[LANE],
         conversation_id=path.conversation_id,
@@ -324,7 +317,9 @@ async def list_revisions(
 
     Empty where it was never edited.
     """
-    revisions = await messages.list_revisions(actor, request.app[RECORDER], **path.model_dump())
+    revisions = await message_service.list_revisions(
+        actor, request.app[RECORDER], **path.model_dump()
+    )
     return json_response(
         [
             {

@@ -12,8 +12,8 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
 
 from chatvault.actor import Actor
-from chatvault.batching import Batcher
 from chatvault.fields import Id
+from chatvault.mongodb.batching import Batcher
 
 Raw = dict[str, Any]
 # What a list without messages shows.

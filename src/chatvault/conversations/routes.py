@@ -6,7 +6,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from chatvault.actor import Actor
 from chatvault.agents.models import ModelNotConfigured
 from chatvault.audit.actions import Action
-from chatvault.bodies import BULK_BODY, FREE_BODY
 from chatvault.conversations import service
 from chatvault.conversations.headers import (
     LANE,
@@ -32,9 +31,8 @@ from chatvault.conversations.schemas import (
 from chatvault.conversations.wire import conversation_wire, summary_wire
 from chatvault.errors import PreconditionRequired, StaleVersion, Throttled, TooLarge
 from chatvault.fields import Id
-from chatvault.idempotency import KeyReused
-from chatvault.routing import Routes
-from chatvault.web import (
+from chatvault.http.bodies import BULK_BODY, FREE_BODY
+from chatvault.http.requests import (
     RECORDER,
     RepeatHeaders,
     etag,
@@ -42,6 +40,8 @@ from chatvault.web import (
     page_links,
     repeat_of,
 )
+from chatvault.http.routing import Routes
+from chatvault.idempotency import KeyReused
 
 routes = Routes("conversations")
 

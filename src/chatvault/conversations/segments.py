@@ -14,9 +14,9 @@ from pymongo import IndexModel
 from pymongo.asynchronous.collection import AsyncCollection
 
 from chatvault.actor import Actor
-from chatvault.batching import Batcher
 from chatvault.conversations.models import WITHOUT_ZONE, Message, Raw
 from chatvault.fields import Id
+from chatvault.mongodb.batching import Batcher
 
 # A segment is rewritten when it grows and when one of its messages is edited.
 MAX_LENGTH = 256

@@ -13,11 +13,11 @@ from chatvault.agents.models import AgentNotFound
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.audit.recorder import Recorder
-from chatvault.conversations.bulk import write_generation
-from chatvault.conversations.change import Change
+from chatvault.conversations.commits.bulk import write_generation
+from chatvault.conversations.commits.change import Change
+from chatvault.conversations.commits.queue import Lane
+from chatvault.conversations.commits.working_copy import Draft
 from chatvault.conversations.creating import prepare, repeatable
-from chatvault.conversations.draft import Draft
-from chatvault.conversations.lane import Lane
 from chatvault.conversations.listing import LIST_BYTES, SURE_BYTES, show_list
 from chatvault.conversations.models import Conversation, Raw, Status
 from chatvault.conversations.preconditions import Precondition
@@ -31,10 +31,10 @@ from chatvault.conversations.schemas import (
     to_stored_in_slices,
 )
 from chatvault.conversations.segments import size_of
-from chatvault.database import many_changes
 from chatvault.errors import NotFound
 from chatvault.fields import count_changed_keys, now
 from chatvault.idempotency import IdempotencyRecord, Repeat
+from chatvault.mongodb.database import many_changes
 
 DELETE_BATCH = 100
 # What any change writes: a few of the conversation's fields, and an audit entry.

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
-from chatvault.storable import MAX_DEPTH
+from chatvault.mongodb.storable import MAX_DEPTH
 
 _SPACE = re.compile(r"[ \t\n\r]*")
 # What may stand between the last thing that was understood and the end of a cut file:

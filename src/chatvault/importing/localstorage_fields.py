@@ -19,8 +19,8 @@ from chatvault.importing.conversations import (
     parse_time,
 )
 from chatvault.importing.jsontext import mend_surrogates
+from chatvault.mongodb.storable import LONE_SURROGATE, check_storable
 from chatvault.preferences.schemas import PreferencesIn
-from chatvault.storable import LONE_SURROGATE, check_storable
 
 # Far above what a localStorage can hold in one message, far below what a document can.
 MAX_MESSAGE_BYTES: Final = 8 * 1024 * 1024

@@ -17,20 +17,20 @@ from chatvault.actor import Actor
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.audit.recorder import Recorder
-from chatvault.conversations.bulk import write_generation
-from chatvault.conversations.change import Change
-from chatvault.conversations.draft import Draft
-from chatvault.conversations.lane import Lane
+from chatvault.conversations.commits.bulk import write_generation
+from chatvault.conversations.commits.change import Change
+from chatvault.conversations.commits.queue import Lane
+from chatvault.conversations.commits.working_copy import Draft
 from chatvault.conversations.models import Conversation, Raw
 from chatvault.conversations.segments import Generation
 from chatvault.conversations.service import estimate
-from chatvault.database import many_changes
 from chatvault.errors import Busy
 from chatvault.importing.conversations import (
     ImportedConversation,
     ImportFile,
     Skipped,
 )
+from chatvault.mongodb.database import many_changes
 from chatvault.preferences import service as preferences
 
 SOURCE = "localstorage"

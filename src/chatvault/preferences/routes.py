@@ -6,11 +6,11 @@ from aiohttp import web
 
 from chatvault.actor import Actor
 from chatvault.audit.actions import Action
-from chatvault.bodies import FREE_BODY
+from chatvault.http.bodies import FREE_BODY
+from chatvault.http.requests import RECORDER, json_response
+from chatvault.http.routing import Routes
 from chatvault.preferences import service
 from chatvault.preferences.schemas import PreferencesIn, PreferencesOut
-from chatvault.routing import Routes
-from chatvault.web import RECORDER, json_response
 
 PATH = "/users/me/preferences"
 routes = Routes("preferences")

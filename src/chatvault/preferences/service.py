@@ -10,8 +10,8 @@ from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.audit.models import AuditEntry
 from chatvault.audit.recorder import Recorder
-from chatvault.database import transaction
 from chatvault.fields import check_merged, count_changed_keys, merge_patch, now
+from chatvault.mongodb.database import transaction
 from chatvault.preferences.models import Preferences
 
 Values = dict[str, Any]

@@ -10,8 +10,8 @@ from pymongo import InsertOne
 from pymongo.errors import BulkWriteError
 
 from chatvault.actor import Actor
-from chatvault.batching import Batcher
 from chatvault.fields import now
+from chatvault.mongodb.batching import Batcher
 from chatvault.replies.models import EVENTS_LIFETIME, Raw, ReplyEvents
 
 DUPLICATE_KEY = 11000

@@ -6,10 +6,10 @@ from collections.abc import Awaitable, Callable, Mapping
 import structlog
 from pymongo.errors import PyMongoError
 
-from chatvault import leases
 from chatvault.actor import Actor, Door
 from chatvault.agents.models import AgentNotFound, ModelNotConfigured
 from chatvault.errors import ChatvaultError, NotFound
+from chatvault.mongodb import leases
 from chatvault.replies.models import Job, JobKind, Raw
 from chatvault.tasks import run_together
 

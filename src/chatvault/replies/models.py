@@ -8,9 +8,9 @@ from beanie import Document
 from bson import ObjectId
 from pymongo import IndexModel, UpdateOne
 
-from chatvault import leases
 from chatvault.actor import Actor
 from chatvault.fields import Id
+from chatvault.mongodb import leases
 
 Raw = dict[str, Any]
 EVENTS_LIFETIME = timedelta(days=1)

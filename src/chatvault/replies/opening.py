@@ -8,18 +8,18 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from chatvault.actor import Actor
 from chatvault.agents import service as agents
 from chatvault.audit.actions import Action
-from chatvault.conversations.change import Change
+from chatvault.conversations.commits.change import Change
+from chatvault.conversations.commits.working_copy import Draft
 from chatvault.conversations.creating import NewConversation, prepare, repeatable
-from chatvault.conversations.draft import Draft
 from chatvault.conversations.models import Raw
 from chatvault.conversations.schemas import ConversationCreate
 from chatvault.conversations.service import estimate
 from chatvault.errors import Busy
 from chatvault.idempotency import IdempotencyRecord, Repeat, Repeatable
-from chatvault.replies.beginning import Begun, begin, output_of, start_of
-from chatvault.replies.desk import Desk
-from chatvault.replies.planning import plan
+from chatvault.replies.deps import Desk
+from chatvault.replies.plan import plan
 from chatvault.replies.schemas import ReplyIn
+from chatvault.replies.start import Begun, begin, output_of, start_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 import structlog
 
 from chatvault.external import Provider
+from chatvault.mongodb.storable import check_storable
 from chatvault.replies import errors
 from chatvault.replies.wire import values_of
-from chatvault.storable import check_storable
 
 OPENAI = "https://api.openai.com/v1"
 ATTEMPTS = 3

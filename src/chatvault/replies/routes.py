@@ -9,15 +9,17 @@ from aiohttp import hdrs, web
 from chatvault.actor import Actor
 from chatvault.agents.models import AgentNotFound, ModelNotConfigured
 from chatvault.audit.actions import Action
-from chatvault.bodies import MESSAGE_BODY
 from chatvault.conversations.models import Raw
 from chatvault.conversations.schemas import ConversationPath
 from chatvault.encoding import to_json
 from chatvault.errors import ConversationArchived, MessageIdTaken, Throttled
+from chatvault.http.bodies import MESSAGE_BODY
+from chatvault.http.problems import broken_off
+from chatvault.http.requests import RepeatHeaders, begin_stream, json_response, repeat_of
+from chatvault.http.routing import Routes
 from chatvault.idempotency import KeyReused
-from chatvault.problems import broken_off
-from chatvault.replies import background, errors, service
-from chatvault.replies.desk import Desk
+from chatvault.replies import errors, service, titles
+from chatvault.replies.deps import Desk
 from chatvault.replies.events import Event
 from chatvault.replies.schemas import (
     ContextOut,
@@ -29,16 +31,14 @@ from chatvault.replies.schemas import (
     ReplyStateOut,
     SummaryOut,
 )
-from chatvault.routing import Routes
 from chatvault.tasks import stop
-from chatvault.web import RepeatHeaders, begin_stream, json_response, repeat_of
 
 EVENT_STREAM = "text/event-stream"
 STREAM_HEADERS = {"Content-Type": EVENT_STREAM, "X-Accel-Buffering": "no"}
 HEARTBEAT = 15.0  # seconds; proxies end what is silent for longer
 PATH = "/conversations/{conversation_id}/replies"
 DESK = web.AppKey("desk", Desk)
-SUMMARIES = web.AppKey("summaries", background.Background)
+SUMMARIES = web.AppKey("summaries", titles.Background)
 routes = Routes("replies")
 
 

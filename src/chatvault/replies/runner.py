@@ -10,21 +10,21 @@ import structlog
 from bson import ObjectId
 from pymongo.errors import PyMongoError
 
-from chatvault import leases
 from chatvault.actor import Actor, Door
 from chatvault.commands import permissions
-from chatvault.commands.proposing import propose
+from chatvault.commands.proposals import propose
 from chatvault.commands.runner import Job
 from chatvault.commands.runner import Runner as Commands
-from chatvault.conversations.lane import Lane
+from chatvault.conversations.commits.queue import Lane
 from chatvault.errors import ChatvaultError, NotFound, Unavailable
 from chatvault.fields import now
-from chatvault.renewing import LEASE_SECONDS, Contact, keep_renewing
+from chatvault.mongodb import leases
+from chatvault.mongodb.renewing import LEASE_SECONDS, Contact, keep_renewing
 from chatvault.replies import events
 from chatvault.replies.beat import Beat
-from chatvault.replies.ending import AlreadyEnded, Ended, Ending, finish
 from chatvault.replies.errors import ModelFailed, ReplyInterrupted
 from chatvault.replies.events import LAST, EventLog, Live
+from chatvault.replies.finish import AlreadyEnded, Ended, Ending, finish
 from chatvault.replies.models import Raw, Reply, State
 from chatvault.replies.provider import Models
 from chatvault.replies.run import Run

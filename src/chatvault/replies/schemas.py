@@ -10,8 +10,8 @@ from chatvault.conversations.message_schemas import MessageOut
 from chatvault.conversations.schemas import ConversationPath, MessageId
 from chatvault.errors import NotFound
 from chatvault.fields import FreeObject, Id
+from chatvault.mongodb.storable import check_storable
 from chatvault.replies.models import Mode, State
-from chatvault.storable import check_storable
 
 # Pictures travel in messages.
 MAX_BODY = 32 * 1024 * 1024

@@ -18,16 +18,16 @@ from chatvault.conversations.wire import message_wire
 from chatvault.errors import Busy, ChatvaultError, NotFound
 from chatvault.idempotency import IdempotencyRecord, Repeat, Repeatable
 from chatvault.replies import context
-from chatvault.replies.beginning import Stale, Start, beginning, recalling, start_of
+from chatvault.replies.chunks import failure_in
 from chatvault.replies.context import MIN_OUTPUT, OUTPUT_PART, Context, Wanted
-from chatvault.replies.desk import Desk
+from chatvault.replies.deps import Desk
 from chatvault.replies.errors import ReplyInProgress, Stopping, TokenLimitReached, failure_of
 from chatvault.replies.events import End, Event, message_ids_of
 from chatvault.replies.events import read as read_events
 from chatvault.replies.models import Reply, State
-from chatvault.replies.planning import offered, plan, read, refusal, tokens_left
+from chatvault.replies.plan import offered, plan, read, refusal, tokens_left
 from chatvault.replies.schemas import ReplyIn
-from chatvault.replies.spoken import failure_in
+from chatvault.replies.start import Stale, Start, beginning, recalling, start_of
 from chatvault.replies.superseding import WentOn, cancelling
 
 ATTEMPTS = 5

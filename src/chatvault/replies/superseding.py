@@ -9,8 +9,8 @@ from chatvault.actor import Actor
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.commands import steps
-from chatvault.conversations.change import Change
-from chatvault.conversations.draft import Draft
+from chatvault.conversations.commits.change import Change
+from chatvault.conversations.commits.working_copy import Draft
 from chatvault.conversations.service import estimate
 from chatvault.errors import Conflict
 from chatvault.fields import now

@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 import orjson
 
-from chatvault.replies.halves import Halves
+from chatvault.replies.surrogates import Halves
 
 MAX_LINE = 4 * 1024 * 1024
 MAX_INTEGER = 2**63

@@ -7,7 +7,8 @@ from chatvault.accounts.schemas import UserOut
 from chatvault.actor import Actor
 from chatvault.audit.actions import Action
 from chatvault.errors import InvalidCredentials, Throttled
-from chatvault.routing import Routes
+from chatvault.http.requests import RECORDER, json_response
+from chatvault.http.routing import Routes
 from chatvault.sessions import service
 from chatvault.sessions.schemas import (
     LoginIn,
@@ -18,7 +19,6 @@ from chatvault.sessions.schemas import (
     SessionPath,
 )
 from chatvault.sessions.service import Gate
-from chatvault.web import RECORDER, json_response
 
 GATE = web.AppKey("gate", Gate)
 routes = Routes("sessions")

@@ -7,10 +7,10 @@ import aiohttp_session
 from aiohttp import hdrs, web
 
 from chatvault.actor import Role
-from chatvault.batching import Batcher
 from chatvault.fields import now
+from chatvault.http.requests import SCHEME
+from chatvault.mongodb.batching import Batcher
 from chatvault.sessions.models import Session, hash_token
-from chatvault.web import SCHEME
 
 COOKIE = "session_id"
 MAX_TOKEN_LENGTH = 128

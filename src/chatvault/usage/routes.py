@@ -4,10 +4,10 @@ from aiohttp import web
 
 from chatvault.actor import Actor
 from chatvault.audit.actions import Action
-from chatvault.routing import Routes
+from chatvault.http.requests import RECORDER, json_response
+from chatvault.http.routing import Routes
 from chatvault.usage import service
 from chatvault.usage.schemas import StatsOut, StatsQuery
-from chatvault.web import RECORDER, json_response
 
 routes = Routes("usage")
 

@@ -1,0 +1,137 @@
+"""`chatvault import`: a file in, a report out."""
+
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from chatvault.accounts import service as accounts
+from chatvault.actor import Actor, Door
+from chatvault.audit.recorder import Recorder
+from chatvault.cli.terminal import err, out, run, say
+from chatvault.conversations.commits.queue import Lane
+from chatvault.errors import NotFound
+from chatvault.fields import now
+from chatvault.importing import localstorage
+from chatvault.importing.conversations import ImportFile
+from chatvault.importing.service import Fate, OnDuplicate, Report
+from chatvault.importing.service import import_file as import_content
+
+SHOWN = 20
+
+
+def import_file(
+    file: Annotated[Path, typer.Argument(help="the exported JSON", exists=True, dir_okay=False)],
+    username: Annotated[
+        str, typer.Option(help="whose conversations they become: a username or an id")
+    ],
+    on_duplicate: Annotated[
+        OnDuplicate, typer.Option(help="what to do with what was imported before")
+    ] = OnDuplicate.SKIP,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="write nothing")] = False,  # noqa: FBT002  # typer's way to make a flag
+    salvage: Annotated[  # noqa: FBT002  # typer's way to make a flag
+        bool, typer.Option("--salvage", help="take the whole conversations of a damaged file")
+    ] = False,
+) -> None:
+    """Import exported localStorage JSON.
+
+    What was imported before is not imported again.
+    """
+    content = localstorage.read(file.read_bytes(), name=file.name, salvage=salvage, now=now())
+    progress = _progress(shown=not dry_run)
+    task = progress.add_task("Importing", total=len(content.conversations))
+    try:
+        with progress:
+            report = run(
+                lambda: _import(
+                    username,
+                    content,
+                    on_duplicate,
+                    dry_run,
+                    lambda done: progress.advance(task, done),
+                )
+            )
+    except KeyboardInterrupt:
+        say("interrupted; what is imported stays, and the same command imports the rest")
+        raise typer.Exit(128 + signal.SIGINT) from None
+    _print(report, dry_run=dry_run)
+
+
+async def _import(
+    username: str,
+    content: ImportFile,
+    on_duplicate: OnDuplicate,
+    dry_run: bool,  # noqa: FBT001  # passed through
+    advance: Callable[[int], None],
+) -> Report:
+    user = await accounts.find_by_name_or_id(username)
+    if user is None:
+        raise NotFound(
+            f"There is no user {username!r}; make one with "
+            f"`chatvault users create {username} --email ADDRESS`."
+        )
+    lane = Lane()
+    try:
+        return await import_content(
+            Actor(door=Door.CLI, user_id=user.id, role=user.role),
+            lane,
+            Recorder(),
+            content=content,
+            on_duplicate=on_duplicate,
+            dry_run=dry_run,
+            on_progress=advance,
+        )
+    finally:
+        # After Ctrl-C: a transaction that is left open would be in everybody's way.
+        await lane.drain()
+
+
+def _progress(*, shown: bool) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=err,
+        disable=not shown,
+    )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _print(report: Report, *, dry_run: bool) -> None:
+    would = "would be " if dry_run else ""
+    for fate in Fate:
+        if report.fates[fate] or fate is Fate.IMPORTED:
+            out.print(f"{_count(report.fates[fate], 'conversation')} {would}{fate.value}")
+    out.print(f"{_count(report.messages, 'message')} {would}stored")
+    if report.preferences:
+        out.print(f"preferences {would}taken over")
+    for heading, lines in (
+        ("not imported", [f"{each.place}: {each.reason}" for each in report.skipped]),
+        ("mended", report.mended),
+    ):
+        for line in lines[:SHOWN]:
+            out.print(f"{heading}: {line}")
+        if lines[SHOWN:]:
+            out.print(f"{heading}: {len(lines) - SHOWN} more")
+    if report.truncated:
+        out.print("the file is cut off; what came after the cut is lost")
+    if (megabytes := _peak_megabytes()) is not None:
+        out.print(f"peak memory {megabytes:.0f} MB")
+
+
+def _peak_megabytes() -> float | None:
+    """The most memory that this process has had, where the system tells."""
+    if sys.platform == "win32":
+        return None
+    import resource  # noqa: PLC0415  # not on Windows
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1024 if sys.platform == "linux" else 1024**2)

@@ -1,0 +1,212 @@
+"""What every command of the command line needs: the database, an actor, a place to print."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any, TypeVar
+
+import structlog
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+from pymongo.errors import PyMongoError, ServerSelectionTimeoutError
+from pymongo.uri_parser import parse_uri
+from rich.console import Console
+from rich.text import Text
+
+from chatvault.actor import Actor, Door
+from chatvault.audit.keys import load_key_ring
+from chatvault.audit.mark import HighWater
+from chatvault.documents import bind_documents
+from chatvault.errors import InvalidInput, Unavailable
+from chatvault.keys import refuse_open
+from chatvault.logs import configure_logs
+from chatvault.mongodb.database import connect, explain
+from chatvault.mongodb.embedded import embedded_mongodb
+from chatvault.server.running import announced, find_served, has_data
+from chatvault.settings import InvalidSettings, LogFormat, Settings, load_settings
+
+log = structlog.get_logger()
+T = TypeVar("T")
+M = TypeVar("M", bound=BaseModel)
+
+
+def printable(text: object) -> str:
+    """Return the text with all that a terminal would act on, or not show, as JSON's escapes.
+
+    Names, titles and files are other people's words: they may hold escape sequences, marks that
+    turn the direction of a line, or line breaks.
+    """
+    return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in str(text))
+
+
+class Terminal(Console):
+    """A console to which every string is one line of plain text.
+
+    Markup, emoji codes and control characters in it are shown, not obeyed. For several lines, give
+    several strings, separated by a line break.
+    """
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Return the text of a string; rich calls it for each, in a table too."""
+        return super().render_str(printable(text), **options | {"markup": False, "emoji": False})
+
+
+# Wider than any table: a terminal wraps lines itself, and a pipe gets them whole.
+out = Terminal(soft_wrap=True, highlight=False, width=1000)
+err = Terminal(stderr=True, soft_wrap=True, highlight=False)
+
+
+def is_terminal() -> bool:
+    """Whether somebody looks at the standard output."""
+    return sys.stdout.isatty()
+
+
+@contextmanager
+def raw_output(path: Path | None) -> Iterator[Callable[[bytes], object]]:
+    """Yield what writes lines into a file, or to standard output: as they are, but to a terminal.
+
+    Args:
+        path: the file, or None for standard output.
+    """
+    if path is not None:
+        with path.open("wb") as file:
+            yield file.write
+    elif is_terminal():
+        yield lambda lines: out.print(
+            *lines.decode().replace("\r\n", "\n").split("\n"), sep="\n", end=""
+        )
+    else:
+        # It stays open: it is not ours to close.
+        yield sys.stdout.buffer.write
+
+
+def say(sentence: str) -> None:
+    """Tell the person what is wrong, in one line."""
+    err.print(f"chatvault: {' '.join(sentence.split())}")
+
+
+def explain_driver(error: PyMongoError) -> str:
+    """The sentence that tells a person at the command line what MongoDB's driver met."""
+    known = explain(error)
+    if known is None:
+        return f"MongoDB refused: {error}"
+    url = load_settings().mongodb_url
+    if not isinstance(known, Unavailable) or url is None:
+        return known.detail
+    return f"MongoDB at {hosts_of(url.get_secret_value())} cannot be reached: {reason_of(error)}"
+
+
+def hosts_of(url: str) -> str:
+    """The hosts of a MongoDB URL, without its user and password."""
+    if url.startswith("mongodb+srv://"):
+        return url.removeprefix("mongodb+srv://").rpartition("@")[2].partition("/")[0]
+    nodes = parse_uri(url)["nodelist"]
+    return ", ".join(host if port is None else f"{host}:{port}" for host, port in nodes)
+
+
+def reason_of(error: PyMongoError) -> str:
+    """The first cause that the driver names, without its advice."""
+    text = str(error).partition(" (configured timeouts")[0].partition(", Timeout:")[0]
+    if isinstance(error, ServerSelectionTimeoutError):
+        text = text.partition(": ")[2] or text
+    return " ".join(text.split()) or type(error).__name__
+
+
+@contextmanager
+def mongodb_url(settings: Settings, *, exclusive: bool = False) -> Iterator[str]:
+    """The configured database, or the embedded one for as long as it is needed.
+
+    Raises:
+        InvalidSettings: a command would make a new database by default, beside a running service.
+        NotPrivate: the data directory is open to others.
+        EmbeddedError: the embedded one cannot be started.
+    """
+    if settings.data_dir.is_dir():
+        refuse_open(settings.data_dir)
+    if settings.mongodb_url is not None:
+        yield settings.mongodb_url.get_secret_value()
+        return
+    is_new = not has_data(settings.data_dir)
+    if not exclusive and is_new:
+        _check_that_new_data_is_meant(settings)
+    with (
+        embedded_mongodb(
+            settings.data_dir,
+            exclusive=exclusive,
+            on_wait=lambda: _tell_of_wait(settings),
+        ) as url,
+        announced(settings.data_dir) if exclusive else nullcontext(),
+    ):
+        if not exclusive:
+            place = "Made a new database in" if is_new else "Data in"
+            err.print(f"{place} {settings.data_dir}")
+        yield url
+
+
+def _tell_of_wait(settings: Settings) -> None:
+    if settings.log_format is LogFormat.JSON:
+        log.info("mongodb_is_starting")
+    else:
+        err.print("Starting the embedded MongoDB…")
+
+
+def _check_that_new_data_is_meant(settings: Settings) -> None:
+    if "data_dir" not in settings.model_fields_set and (served := find_served()):
+        raise InvalidSettings(
+            f"There is no data in {settings.data_dir}, but a service runs on {served[0]}: set "
+            f"CHATVAULT_DATA_DIR to {served[0]}, or to another directory for a new database"
+        )
+
+
+def run(work: Callable[[], Awaitable[T]]) -> T:
+    """Do the work on the database, alone or beside a service that runs on it."""
+    settings = load_settings()
+    configure_logs(settings)
+
+    async def connected(url: str) -> T:
+        keys = load_key_ring(settings)
+        client = connect(url, settings)
+        try:
+            high_water = HighWater.of(settings, keys)
+            await bind_documents(client, settings.mongodb_database, keys, high_water)
+            return await work()
+        finally:
+            await client.close()
+
+    with mongodb_url(settings) as url:
+        return asyncio.run(connected(url))
+
+
+def operator() -> Actor:
+    """The person at this command line."""
+    return Actor(door=Door.CLI)
+
+
+def validate(model: type[M], values: Mapping[str, object]) -> M:
+    """The options as a model.
+
+    Raises:
+        InvalidInput: one is wrong.
+    """
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        found = error.errors(include_input=False, include_url=False)
+        sentences = [f"{'.'.join(map(str, each['loc']))}: {_mend(each)}" for each in found]
+        raise InvalidInput("; ".join(sentences)) from None
+
+
+def _mend(error: ErrorDetails) -> str:
+    """What an option must be, for a person rather than for a program."""
+    if error["type"] == "string_pattern_mismatch":
+        return "has characters that are not allowed there"
+    if error["type"].startswith(("datetime", "date")):
+        return "must be a time such as 2026-01-31T10:00:00Z"
+    sentence = error["msg"].removeprefix("Value error, ")
+    for prefix in ("String should ", "Input should ", "Value should ", "List should "):
+        if sentence.startswith(prefix):
+            return f"must {sentence.removeprefix(prefix)}"
+    return sentence

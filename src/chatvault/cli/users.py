@@ -1,0 +1,141 @@
+"""Accounts at the command line, where alone roles are given."""
+
+import secrets
+import sys
+from typing import Annotated
+
+import typer
+from pydantic import BaseModel
+from rich.table import Table
+
+from chatvault.accounts import service
+from chatvault.accounts.passwords import PasswordHasher
+from chatvault.accounts.schemas import NewPassword, RegisterIn, Username
+from chatvault.actor import Role
+from chatvault.audit.recorder import Recorder
+from chatvault.cli.terminal import operator, out, run, validate
+from chatvault.errors import InvalidInput
+from chatvault.fields import format_instant
+from chatvault.settings import NEW_PASSWORD, load_settings
+
+users = typer.Typer(help="Accounts, their roles and passwords.", no_args_is_help=True)
+
+PasswordOption = Annotated[
+    str | None, typer.Option(help="asked for if absent", envvar=NEW_PASSWORD)
+]
+GenerateOption = Annotated[
+    bool, typer.Option("--generate", help="make a password and print it once")
+]
+
+
+NameArgument = Annotated[str, typer.Argument(metavar="USER", help="username or id")]
+
+
+class _PasswordOption(BaseModel):
+    password: NewPassword
+
+
+class _NewName(BaseModel):
+    new_username: Username
+
+
+@users.command("create")
+def create_user(
+    username: str,
+    email: Annotated[str, typer.Option(help="unique address")],
+    full_name: Annotated[str | None, typer.Option()] = None,
+    role: Annotated[Role, typer.Option()] = Role.USER,
+    password: PasswordOption = None,
+    generate: GenerateOption = False,  # noqa: FBT002  # typer's way to make a flag
+) -> None:
+    """Make an account."""
+    given = _password(password, generate=generate)
+    wanted = validate(
+        RegisterIn,
+        {"username": username, "email": email, "password": given, "full_name": full_name},
+    )
+    hasher = PasswordHasher(load_settings().bcrypt_rounds)
+    user = run(lambda: service.create(operator(), hasher, **wanted.model_dump(), role=role))
+    out.print(f"Made {user.username} ({user.role}), id {user.id}.")
+    if generate:
+        out.print(f"Password, shown once: {given}")
+
+
+def _password(given: str | None, *, generate: bool) -> str:
+    if generate:
+        return secrets.token_urlsafe(15)
+    if given is None and not sys.stdin.isatty():
+        raise InvalidInput(
+            f"There is no terminal to ask for a password: use --generate or set {NEW_PASSWORD}"
+        )
+    if given is None:
+        given = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
+    return str(given)
+
+
+@users.command("list")
+def list_users() -> None:
+    """List all accounts."""
+    table = Table("username", "role", "active", "email", "created", "last login", "id", box=None)
+    for user in run(lambda: service.list_users(operator(), Recorder())):
+        table.add_row(
+            user.username,
+            user.role,
+            "yes" if user.is_active else "no",
+            user.email,
+            format_instant(user.created_at),
+            format_instant(user.last_login) if user.last_login else "never",
+            str(user.id),
+        )
+    out.print(table)
+
+
+@users.command("rename")
+def rename(
+    username: NameArgument,
+    new_username: Annotated[str, typer.Argument(help="the name from now on")],
+) -> None:
+    """Give an account another name; its sessions and data stay."""
+    wanted = validate(_NewName, {"new_username": new_username}).new_username
+    user = run(lambda: service.rename(operator(), username=username, new_username=wanted))
+    out.print(f"The account {user.id} is called {user.username} now.")
+
+
+@users.command("set-role")
+def set_role(username: NameArgument, role: Role) -> None:
+    """Give an account a role, which ends its sessions."""
+    user = run(lambda: service.change_role(operator(), username=username, role=role))
+    out.print(f"{user.username} is {user.role} now.")
+
+
+@users.command("set-password")
+def set_password(
+    username: NameArgument,
+    password: PasswordOption = None,
+    generate: GenerateOption = False,  # noqa: FBT002  # typer's way to make a flag
+) -> None:
+    """Set an account's password, which ends its sessions."""
+    given = _password(password, generate=generate)
+    validate(_PasswordOption, {"password": given})
+    hasher = PasswordHasher(load_settings().bcrypt_rounds)
+    user = run(lambda: service.set_password(operator(), hasher, username=username, password=given))
+    out.print(f"{user.username} has a new password.")
+    if generate:
+        out.print(f"Password, shown once: {given}")
+
+
+@users.command("deactivate")
+def deactivate(username: NameArgument) -> None:
+    """Close an account, which ends its sessions; its data stays."""
+    _set_active(username, is_active=False)
+
+
+@users.command("activate")
+def activate(username: NameArgument) -> None:
+    """Open a closed account again."""
+    _set_active(username, is_active=True)
+
+
+def _set_active(username: str, *, is_active: bool) -> None:
+    user = run(lambda: service.set_active(operator(), username=username, is_active=is_active))
+    out.print(f"{user.username} is {'active' if user.is_active else 'closed'} now.")

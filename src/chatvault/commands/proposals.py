@@ -1,0 +1,159 @@
+"""What becomes of a model's calls: commands on its message, some of them decided already."""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+
+from bson import ObjectId
+from pymongo import InsertOne, UpdateOne
+
+from chatvault.actor import Actor
+from chatvault.audit.actions import Action
+from chatvault.commands import permissions, steps
+from chatvault.commands.models import Command, DecidedBy, Raw, Status
+from chatvault.commands.permissions import Permissions
+from chatvault.commands.servers import Servers
+from chatvault.commands.tools import Tool, read_arguments
+from chatvault.conversations.commits.working_copy import Draft
+from chatvault.mongodb import leases
+from chatvault.mongodb.renewing import LEASE_SECONDS
+
+MAX_CALLS = 16
+REFUSALS = {
+    "unknown_tool": "There is no such tool.",
+    "invalid_arguments": "The arguments are no JSON object.",
+    "too_many_calls": f"An answer may have at most {MAX_CALLS} calls.",
+    "tool_not_permitted": "The user may not use this tool.",
+    "tool_changed": "The tool has changed since it was offered; call it again if it still fits.",
+}
+
+
+async def offer(actor: Actor, servers: Servers, *, allowed: Collection[str] | None) -> list[Raw]:
+    """The tools that a model may be offered in a conversation of the actor's, in OpenAI's shape.
+
+    Args:
+        actor: whose role must be granted a tool.
+        servers: as this process is connected to them.
+        allowed: the tools that the agent may be offered; None means all.
+    """
+    tools = servers.tools.values()
+    if not tools:
+        return []
+    may = await permissions.find(actor)
+    return [
+        tool.function()
+        for tool in tools
+        if may.may_use(tool.name) and (allowed is None or tool.name in allowed)
+    ]
+
+
+def propose(
+    calls: Sequence[Raw],
+    *,
+    offered: Mapping[str, Raw],
+    tools: Mapping[str, Tool],
+    may: Permissions,
+    at: datetime,
+) -> list[Raw]:
+    """Commands for a model's calls.
+
+    Args:
+        calls: each with `id`, `name` and `arguments`.
+        offered: what the model was offered, in OpenAI's shape, by name.
+        tools: that there are now, by name.
+        may: what the conversation's owner may do.
+        at: when.
+    """
+    commands = []
+    for number, call in enumerate(calls):
+        name, tool = call["name"], tools.get(call["name"])
+        command = made(tool=name, arguments=call["arguments"], call_id=call["id"], at=at)
+        code = _fault(number, call, offered, may)
+        if code is None and tool is not None and tool.function() == offered[name]:
+            command |= tool.pin()
+        else:
+            code = code or "tool_changed"
+            command |= {"status": Status.FAILED.value, "code": code, "result": REFUSALS[code]}
+        if code is None and may.is_approved_by_rule(name):
+            command |= approval(DecidedBy.RULE, at)
+        commands.append(command)
+    return commands
+
+
+def _fault(number: int, call: Raw, offered: Mapping[str, Raw], may: Permissions) -> str | None:
+    # First, as the name is then a model's own word, which the audit log must not have.
+    if call["name"] not in offered:
+        return "unknown_tool"
+    if number >= MAX_CALLS:
+        return "too_many_calls"
+    if not may.may_use(call["name"]):
+        return "tool_not_permitted"
+    return "invalid_arguments" if read_arguments(call["arguments"]) is None else None
+
+
+def made(*, tool: str, arguments: str, call_id: str | None, at: datetime) -> Raw:
+    """A command as it begins, pending, on its message, and for no tool in particular yet."""
+    return {
+        "id": ObjectId(),
+        "call_id": call_id,
+        "tool": tool,
+        "server": None,
+        "tool_hash": None,
+        "arguments": arguments,
+        "status": Status.PENDING.value,
+        "code": None,
+        "result": None,
+        "truncated": False,
+        "created_at": at,
+        "decided_at": None,
+        "decided_by": None,
+        "executed_at": None,
+    }
+
+
+def approval(by: DecidedBy, at: datetime) -> Raw:
+    """What changes when a command is approved."""
+    return {"status": Status.APPROVED.value, "decided_at": at, "decided_by": by.value}
+
+
+def without_approval(commands: Sequence[Raw]) -> list[Raw]:
+    """The same commands, where a rule approves none: a person has to."""
+    undecided: Raw = {"status": Status.PENDING.value, "decided_at": None, "decided_by": None}
+    return [
+        command | undecided if command["status"] == Status.APPROVED else command
+        for command in commands
+    ]
+
+
+def insert(
+    draft: Draft,
+    actor: Actor,
+    commands: Sequence[Raw],
+    *,
+    message_id: str,
+    reply_id: ObjectId | None,
+    action: Action = Action.COMMAND_PROPOSE,
+) -> None:
+    """Decide that commands begin, together with the message that carries them."""
+    conversation_id = draft.head["_id"]
+    for command in commands:
+        document: Raw = {
+            "_id": command["id"],
+            "user_id": actor.owner_id,
+            "conversation_id": conversation_id,
+            "message_id": message_id,
+            "reply_id": reply_id,
+            "tool": command["tool"],
+            "status": command["status"],
+            "lease_until": None,
+            "created_at": command["created_at"],
+        }
+        draft.beside.append((Command, _insertion(document)))
+        draft.entries.append(steps.entry(actor, action, conversation_id, command))
+
+
+def _insertion(document: Raw) -> InsertOne[Raw] | UpdateOne:
+    """The write that stores a command; one that runs has to be renewed from now on."""
+    if document["status"] != Status.APPROVED:
+        return InsertOne(document)
+    mine = {"_id": document["_id"], "user_id": document["user_id"]}
+    return UpdateOne(mine, leases.written(document, "lease_until", LEASE_SECONDS), upsert=True)

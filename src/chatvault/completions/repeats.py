@@ -1,0 +1,139 @@
+"""A completion that no conversation records, answered once for its Idempotency-Key.
+
+The answer is kept as long as the key, as the events of a reply are.
+"""
+
+from collections.abc import AsyncGenerator
+from typing import NoReturn
+
+from bson import ObjectId
+from pymongo.asynchronous.client_session import AsyncClientSession
+
+from chatvault.actor import Actor
+from chatvault.audit import service as audit
+from chatvault.audit.actions import Action, Outcome
+from chatvault.audit.models import AuditEntry, Entry
+from chatvault.errors import Busy, ChatvaultError, NotFound
+from chatvault.idempotency import IdempotencyRecord, Repeat, Repeatable, act_once, in_turn
+from chatvault.mongodb.database import transaction
+from chatvault.replies import events
+from chatvault.replies.chunks import Said, signed, speak_again, usage_of
+from chatvault.replies.errors import ReplyInterrupted
+from chatvault.replies.events import Event, Live
+from chatvault.replies.models import Raw, ReplyEvents
+from chatvault.replies.provider import Ask, Models, Piece
+from chatvault.tokens import Tokenizer
+from chatvault.usage.models import Usage
+
+
+async def answer_once(
+    actor: Actor,
+    models: Models,
+    tokenizer: Tokenizer,
+    *,
+    ask: Ask,
+    repeat: Repeat,
+    streams: bool,
+) -> AsyncGenerator[Piece, None]:
+    """The answer's pieces: the model's, or, in a repeat, those that it gave the first time.
+
+    Args:
+        actor: who asks.
+        models: are asked.
+        tokenizer: counts where a provider does not.
+        ask: the request.
+        repeat: its key.
+        streams: pieces leave as they come, so that nobody else records a failure in the middle.
+
+    Raises:
+        ModelFailed: the model failed; nothing is remembered.
+        KeyReused: the key came with another request.
+    """
+    async with in_turn(actor, repeat):
+        if await IdempotencyRecord.exists(actor, repeat):
+            async for piece in _again(actor, repeat):
+                yield piece
+            return
+        answer_id, said = ObjectId(), Said()
+        failed: str | None = ReplyInterrupted.code
+        try:
+            async for piece in models.stream(ask):
+                said.take(piece)
+                if not piece.is_usage_only:
+                    yield signed(answer_id, piece)
+            failed = None
+        except ChatvaultError as error:
+            failed = error.code
+            raise
+        finally:
+            if said.last:
+                usage = await usage_of(actor, tokenizer, ask, said)
+                account = said.account((usage["input_tokens"], usage["output_tokens"]))
+                if failed is None:
+                    await _keep(actor, repeat, answer_id, said, usage, account)
+                else:
+                    await _break_off(actor, said, usage, failed if streams else None)
+        yield signed(answer_id, account)
+
+
+async def _again(actor: Actor, repeat: Repeat) -> AsyncGenerator[Piece, None]:
+    known = _repeatable(actor, repeat)
+    answer_id = await transaction(
+        lambda session: act_once(actor, Action.CHAT_COMPLETE, known, session, _expired)
+    )
+    stored = await events.read(actor, answer_id)
+
+    async def replayed() -> AsyncGenerator[Event, None]:
+        for event in stored:
+            yield event
+
+    model = stored[-1].data["message"]["model"]
+    async for piece in speak_again(answer_id, model, replayed()):
+        yield piece
+
+
+async def _expired(_session: AsyncClientSession) -> NoReturn:
+    raise Busy(retry_after=1)  # at this very moment
+
+
+def _repeatable(actor: Actor, repeat: Repeat) -> Repeatable[ObjectId]:
+    async def recall(result: Raw, session: AsyncClientSession) -> ObjectId:
+        kept = ReplyEvents.owned_by(actor, reply_id=result["answer_id"])
+        if await ReplyEvents.get_pymongo_collection().find_one(kept, session=session) is None:
+            raise NotFound("The answer was given, and is kept no more")
+        answer_id: ObjectId = result["answer_id"]
+        return answer_id
+
+    return Repeatable(repeat, remember=lambda answer: {"answer_id": answer}, recall=recall)
+
+
+async def _keep(
+    actor: Actor, repeat: Repeat, answer_id: ObjectId, said: Said, usage: Raw, account: Piece
+) -> None:
+    tokens = usage["input_tokens"], usage["output_tokens"]
+    kept = Live(actor, None, answer_id).document(said.events(tokens, account.raw["usage"]))
+    entry = audit.entry(actor, Action.CHAT_COMPLETE)
+
+    async def store(session: AsyncClientSession) -> ObjectId:
+        await ReplyEvents.get_pymongo_collection().insert_one(dict(kept), session=session)
+        await _record(usage, entry, session)
+        return answer_id
+
+    known = _repeatable(actor, repeat)
+    await transaction(lambda session: act_once(actor, Action.CHAT_COMPLETE, known, session, store))
+
+
+async def _break_off(actor: Actor, said: Said, usage: Raw, code: str | None) -> None:
+    """Count what was used; where a code is told, record the failure too."""
+    entry = None
+    if code is not None:
+        entry = audit.entry(actor, Action.CHAT_COMPLETE, outcome=Outcome.FAILED, code=code)
+    spent = usage if said.usage or said.text else None
+    await transaction(lambda session: _record(spent, entry, session))
+
+
+async def _record(usage: Raw | None, entry: Entry | None, session: AsyncClientSession) -> None:
+    if usage is not None:
+        await Usage.get_pymongo_collection().insert_one(dict(usage), session=session)
+    if entry is not None:
+        await AuditEntry.store([entry], session)

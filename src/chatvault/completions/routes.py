@@ -1,0 +1,185 @@
+"""Chat completions over HTTP, in OpenAI's shape, and what the recorded frontend asks of a model."""
+
+import contextlib
+import time
+import uuid
+from collections.abc import AsyncGenerator
+from typing import Any
+
+from aiohttp import web
+
+from chatvault.actor import Actor
+from chatvault.agents.models import ModelNotConfigured
+from chatvault.audit.actions import Action
+from chatvault.completions.service import complete
+from chatvault.encoding import to_json
+from chatvault.errors import ConversationArchived, NotFound, Throttled
+from chatvault.http.bodies import PICTURES_BODY
+from chatvault.http.problems import broken_off
+from chatvault.http.requests import RepeatHeaders, begin_stream, json_response, repeat_of
+from chatvault.http.routing import Routes
+from chatvault.idempotency import KeyReused
+from chatvault.replies import errors
+from chatvault.replies.chunks import Said
+from chatvault.replies.deps import Desk
+from chatvault.replies.provider import Models, Piece
+from chatvault.replies.routes import DESK, EVENT_STREAM, STREAM_HEADERS
+from chatvault.replies.schemas import CompletionIn, ConversationHeaders, GpuOut, ModelOut
+
+MODELS = web.AppKey("models", Models)
+REFUSALS = (
+    *(ModelNotConfigured, Throttled, NotFound, KeyReused, ConversationArchived),
+    *(errors.TokenLimitReached, *errors.FAILURES),
+)
+MEDIA = ("application/json", EVENT_STREAM)
+routes = Routes("completions")
+
+
+class CompletionHeaders(ConversationHeaders, RepeatHeaders):
+    """Where an exchange is to be recorded, and how a repeat of it is known."""
+
+
+@routes.route("GET", "/model/current", None, returns=ModelOut)
+async def current_model(request: web.Request) -> web.StreamResponse:
+    """Say which model is configured.
+
+    For frontends that ask before they show one.
+    """
+    return json_response(ModelOut(model=_configured_model(request.app[DESK]), gpu_backend=None))
+
+
+@routes.route("GET", "/gpu/health", None, returns=GpuOut)
+async def gpu_health(request: web.Request) -> web.StreamResponse:
+    """Name the configured model, by which a client sees that there is one.
+
+    For frontends that ask; what the model runs on, somewhere else, is not known here.
+    """
+    return json_response(
+        GpuOut(
+            gpu_available=False,
+            gpu_name=None,
+            ollama_gpu_accelerated=False,
+            ollama_model=_configured_model(request.app[DESK]),
+        )
+    )
+
+
+def _configured_model(desk: Desk) -> str | None:
+    return desk.offer.find(None)[1].model if desk.offer.providers else None
+
+
+@routes.route(
+    "POST",
+    "/chat/completions",
+    Action.CHAT_COMPLETE,
+    returns=dict[str, Any],
+    media=MEDIA,
+    errors=REFUSALS,
+    max_body=PICTURES_BODY,
+)
+async def complete_chat(
+    request: web.Request, actor: Actor, headers: CompletionHeaders, body: CompletionIn
+) -> web.StreamResponse:
+    """Answer a chat through the configured model, recording it where a conversation is named.
+
+    In OpenAI's shape, whole or as a stream. With `X-Conversation-Id` the exchange is recorded
+    there.
+    """
+    return await _complete(request, actor, headers, body)
+
+
+@routes.route(
+    "POST",
+    "/v1/chat/completions",
+    Action.CHAT_COMPLETE,
+    returns=dict[str, Any],
+    media=MEDIA,
+    errors=REFUSALS,
+    max_body=PICTURES_BODY,
+)
+async def complete_chat_v1(
+    request: web.Request, actor: Actor, headers: CompletionHeaders, body: CompletionIn
+) -> web.StreamResponse:
+    """The same, under the path that OpenAI's clients add.
+
+    For clients that add `/v1` to the address by themselves.
+    """
+    return await _complete(request, actor, headers, body)
+
+
+async def _complete(
+    request: web.Request, actor: Actor, headers: CompletionHeaders, body: CompletionIn
+) -> web.StreamResponse:
+    pieces = await complete(
+        actor,
+        request.app[DESK],
+        request.app[MODELS],
+        wanted=body,
+        conversation_id=headers.conversation_id,
+        repeat=await repeat_of(request, headers, beside=str(headers.conversation_id or "")),
+    )
+    async with contextlib.aclosing(pieces):
+        if body.stream:
+            is_kept = headers.key is not None
+            return await _stream(request, pieces, with_usage=body.wants_usage, is_kept=is_kept)
+        return json_response(await _whole(pieces))
+
+
+async def _whole(pieces: AsyncGenerator[Piece, None]) -> dict[str, Any]:
+    """The answer in one piece."""
+    said = Said()
+    async for piece in pieces:
+        said.take(piece)
+    message: dict[str, Any] = {"role": "assistant", "content": said.text}
+    if said.calls:
+        message["tool_calls"] = [call for _, call in sorted(said.calls.items())]
+    return {
+        "id": said.last.get("id") or f"chatcmpl-{uuid.uuid4().hex}",
+        "object": "chat.completion",
+        "created": said.last.get("created") or int(time.time()),
+        "model": said.model,
+        "choices": [{"index": 0, "message": message, "finish_reason": said.finish_reason}],
+        "usage": said.last.get("usage"),
+    }
+
+
+async def _stream(
+    request: web.Request,
+    pieces: AsyncGenerator[Piece, None],
+    *,
+    with_usage: bool,
+    is_kept: bool,
+) -> web.StreamResponse:
+    """The chunks as they come; what fails before the first of them is a plain refusal.
+
+    Args:
+        request: the one that is answered.
+        pieces: of the answer.
+        with_usage: show its tokens too.
+        is_kept: whoever repeats the request gets it, so it comes to its end without a listener.
+    """
+    first = await anext(pieces, None)
+    response = await begin_stream(request, STREAM_HEADERS)
+    try:
+        if first is not None:
+            await _write(response, first, with_usage=with_usage)
+        async for piece in pieces:
+            await _write(response, piece, with_usage=with_usage)
+        await response.write(b"data: [DONE]\n\n")
+    except ConnectionError:
+        if is_kept:
+            try:
+                async for _ in pieces:
+                    pass
+            except Exception as error:  # noqa: BLE001  # nobody is there to be told
+                broken_off(error)
+    except Exception as error:  # noqa: BLE001  # handed to the client, whose answer has begun
+        broken = broken_off(error)
+        shown = {"error": {"message": broken.detail, "type": "server_error", "code": broken.code}}
+        await response.write(b"data: " + to_json(shown) + b"\n\n")
+    return response
+
+
+async def _write(response: web.StreamResponse, piece: Piece, *, with_usage: bool) -> None:
+    if piece.raw.get("choices") or with_usage:
+        await response.write(b"data: " + to_json(piece.raw) + b"\n\n")

@@ -1,0 +1,203 @@
+"""Chat completions as OpenAI has them, recorded in a conversation where the client names one."""
+
+import asyncio
+import contextlib
+import uuid
+from collections.abc import AsyncGenerator
+from dataclasses import replace
+from typing import Any
+
+from bson import ObjectId
+
+from chatvault.actor import Actor
+from chatvault.agents import service as agents
+from chatvault.audit import service as audit
+from chatvault.audit.actions import Action
+from chatvault.completions.repeats import answer_once
+from chatvault.conversations.models import Raw
+from chatvault.errors import InvalidInput, NotFound
+from chatvault.idempotency import IdempotencyRecord, Repeat
+from chatvault.replies.chunks import HEAD, Said, failure_in, signed, speak_again, usage_in, usage_of
+from chatvault.replies.deps import Desk
+from chatvault.replies.models import Kind, Reply
+from chatvault.replies.plan import Turn, read
+from chatvault.replies.provider import Ask, Models, Piece
+from chatvault.replies.run import Run
+from chatvault.replies.schemas import CompletionIn
+from chatvault.replies.service import follow
+from chatvault.replies.start import Stale, Start, beginning, recalling
+from chatvault.usage.models import Usage
+
+
+async def complete(
+    actor: Actor,
+    desk: Desk,
+    models: Models,
+    *,
+    wanted: CompletionIn,
+    conversation_id: ObjectId | None,
+    repeat: Repeat | None = None,
+) -> AsyncGenerator[Piece, None]:
+    """The answer's pieces; by the last of them, all is stored.
+
+    Args:
+        actor: who asks.
+        desk: what replies are made with.
+        models: are asked.
+        wanted: the request.
+        conversation_id: the conversation that records the exchange, if one does.
+        repeat: the request's key, if it has one.
+
+    Raises:
+        KeyReused: the key came with another request.
+        ModelNotConfigured: there is no model.
+        InvalidInput: there is nothing to answer.
+        Throttled: too many in this minute.
+        NotFound: the actor has no such conversation.
+        ConversationArchived, TokenLimitReached: it takes no more.
+    """
+    provider, found = desk.offer.find(None)
+    if not wanted.messages:
+        raise InvalidInput("messages: there is none to answer")
+    await desk.admit(actor, repeat)
+    limit = min(wanted.limit or desk.max_tokens, desk.max_tokens)
+    if conversation_id is not None:
+        if (pieces := await _again(actor, desk, conversation_id, repeat)) is not None:
+            return pieces
+        return await _recorded(actor, desk, wanted, conversation_id, limit, repeat)
+    ask = Ask(
+        provider=provider,
+        model=found.model,
+        messages=wanted.messages,
+        temperature=wanted.temperature,
+        max_tokens=limit,
+        options=wanted.options(),
+    )
+    if repeat is not None:
+        return answer_once(
+            actor, models, desk.tokenizer, ask=ask, repeat=repeat, streams=wanted.stream
+        )
+    await desk.recorder.record(audit.entry(actor, Action.CHAT_COMPLETE))
+    return _plain(actor, desk, models, ask)
+
+
+async def _plain(actor: Actor, desk: Desk, models: Models, ask: Ask) -> AsyncGenerator[Piece, None]:
+    said = Said()
+    is_whole = False
+    try:
+        async for piece in models.stream(ask):
+            said.take(piece)
+            if not piece.is_usage_only:
+                yield piece
+        is_whole = True
+    finally:
+        if is_whole or said.usage is not None or said.text:
+            usage = await usage_of(actor, desk.tokenizer, ask, said)
+            await Usage.get_pymongo_collection().insert_one(usage)
+    yield said.account((usage["input_tokens"], usage["output_tokens"]))
+
+
+async def _again(
+    actor: Actor, desk: Desk, conversation_id: ObjectId, repeat: Repeat | None
+) -> AsyncGenerator[Piece, None] | None:
+    """The recorded answer to a request that was carried out before; None if it was not."""
+    if repeat is None or not await IdempotencyRecord.exists(actor, repeat):
+        return None
+    try:
+        recalling_it = recalling(actor, conversation_id, repeat, Action.CHAT_COMPLETE)
+        begun = await desk.lane.submit(recalling_it)
+    except Stale:  # the record has expired at this very moment
+        return None
+    return await _followed(actor, desk, conversation_id, begun.reply_id)
+
+
+async def _followed(
+    actor: Actor, desk: Desk, conversation_id: ObjectId, reply_id: ObjectId
+) -> AsyncGenerator[Piece, None]:
+    reply = await Reply.find_raw(actor, conversation_id, reply_id)
+    if reply is None:
+        raise NotFound("Reply not found")
+    events = follow(actor, desk, conversation_id=conversation_id, reply_id=reply_id)
+    return speak_again(reply_id, reply["model"], events)
+
+
+async def _recorded(
+    actor: Actor,
+    desk: Desk,
+    wanted: CompletionIn,
+    conversation_id: ObjectId,
+    limit: int,
+    repeat: Repeat | None,
+) -> AsyncGenerator[Piece, None]:
+    """Record the exchange; its tokens are set aside before the model is asked."""
+    conversation = await read(actor, conversation_id)
+    agent = await agents.find(actor, conversation.get("agent_id"))
+    provider, found = desk.offer.find(None)
+    tokens = await asyncio.to_thread(
+        desk.tokenizer.count_context, wanted.messages, found.model, wanted.tools
+    )
+    content = _text_of(wanted.messages[-1])
+    desk.check_content(content, "messages")
+    start = Start(
+        kind=Kind.COMPLETION,
+        action=Action.CHAT_COMPLETE,
+        conversation_id=conversation_id,
+        agent=agent,
+        provider=provider,
+        model=found.model,
+        temperature=wanted.temperature,
+        turn=Turn(content=content, user_message_id=str(uuid.uuid4())),
+        messages=wanted.messages,
+        tokens=tokens,
+        max_tokens=limit,
+        options=wanted.options(),
+        waiting=conversation.get("waiting_reply"),
+    )
+    begun = await desk.lane.submit(beginning(actor, start, repeat))
+    run = begun.run
+    if run is None:
+        return await _followed(actor, desk, conversation_id, begun.reply_id)
+    run.pieces = asyncio.Queue()
+    run.live.publish(list(begun.events))
+    desk.runner.launch(run)
+
+    pieces = _recorded_pieces(run, run.pieces)
+    return pieces if repeat is None else _all_signed(begun.reply_id, pieces)
+
+
+async def _recorded_pieces(
+    run: Run, coming: "asyncio.Queue[Piece | None]"
+) -> AsyncGenerator[Piece, None]:
+    """The pieces of an answer that a conversation records; the usage comes last, as stored."""
+    head: Raw = {}
+    while (piece := await coming.get()) is not None:
+        if not piece.is_usage_only:
+            head = {name: piece.raw[name] for name in HEAD if name in piece.raw}
+            yield piece
+    last = run.live.events[-1]
+    if last.type == "error":
+        raise failure_in(last.data)
+    for event in run.live.events:
+        if event.type == "usage":
+            usage = usage_in(run.ask.model, event.data)
+            yield replace(usage, raw={**usage.raw, **head})
+
+
+async def _all_signed(
+    reply_id: ObjectId, pieces: AsyncGenerator[Piece, None]
+) -> AsyncGenerator[Piece, None]:
+    async with contextlib.aclosing(pieces):
+        async for piece in pieces:
+            yield signed(reply_id, piece)
+
+
+def _text_of(message: dict[str, Any]) -> str | None:
+    """What the user wrote, if the message is the user's; pictures are not recorded."""
+    if message.get("role") != "user":
+        return None
+    content = message.get("content")
+    if isinstance(content, str):
+        return content
+    listed = content if isinstance(content, list) else []
+    parts: list[Raw] = [part for part in listed if isinstance(part, dict)]
+    return "\n".join(part["text"] for part in parts if isinstance(part.get("text"), str))

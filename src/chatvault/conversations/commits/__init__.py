@@ -1,0 +1,1 @@
+"""How changes of conversations are committed, in batches."""

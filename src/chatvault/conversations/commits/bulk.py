@@ -1,0 +1,62 @@
+"""Writing many messages at once: bounded batches first, one small transaction to show them."""
+
+from bson import ObjectId
+
+from chatvault.actor import Actor
+from chatvault.conversations.commits.working_copy import GRACE
+from chatvault.conversations.models import Raw
+from chatvault.conversations.segments import Generation, Retired, Segment, cut, size_of, split_tail
+from chatvault.fields import now
+from chatvault.slices import in_slices, sliced
+
+# Up to this a change carries its messages itself; beyond, they are written before it.
+CARRIED_LENGTH = 1000
+CARRIED_BYTES = 4 * 1024 * 1024
+BATCH_BYTES = 4 * 1024 * 1024
+
+
+async def write_generation(
+    actor: Actor, messages: list[Raw]
+) -> tuple[Generation | None, list[Raw]]:
+    """Store the messages as a generation that nothing points to yet.
+
+    Returns:
+        The generation, or None where the messages are few enough to do without, and the newest
+        messages, which are to be embedded.
+    """
+    older, tail = split_tail(messages)
+    sizes = await in_slices(size_of, messages)
+    is_bulky = len(messages) > CARRIED_LENGTH or sum(sizes) > CARRIED_BYTES
+    if not older or not is_bulky:
+        return None, messages
+    generation = Generation(
+        id=ObjectId(),
+        intent_id=ObjectId(),
+        length=len(older),
+        bytes=sum(sizes[: len(older)]),
+        last_message_at=older[-1]["timestamp"],
+    )
+    run = cut(older, owner_id=actor.owner_id, generation=generation.id)
+    # Before the note that lets the sweeper take them: from then on there is no pause.
+    segments = [segment async for segment in sliced(run)]
+    await Retired.get_pymongo_collection().insert_one(
+        Retired.owned_by(
+            actor,
+            _id=generation.intent_id,
+            generation=generation.id,
+            conversation_id=None,
+            due_at=now() + GRACE,
+            swept=False,
+        )
+    )
+    batch: list[Raw] = []
+    batch_bytes = 0
+    for segment in segments:
+        batch.append(segment)
+        batch_bytes += segment["bytes"]
+        if batch_bytes >= BATCH_BYTES:
+            await Segment.get_pymongo_collection().insert_many(batch)
+            batch, batch_bytes = [], 0
+    if batch:
+        await Segment.get_pymongo_collection().insert_many(batch)
+    return generation, tail

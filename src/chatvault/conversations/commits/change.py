@@ -1,0 +1,66 @@
+"""One request's wish to change a conversation, as the lane takes it."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from bson import ObjectId
+
+from chatvault.actor import Actor
+from chatvault.audit.actions import Action
+from chatvault.conversations.commits.working_copy import Draft
+from chatvault.idempotency import Repeatable
+
+T = TypeVar("T")
+# From here on a change is carried apart from the small ones, which would have to wait for it.
+BIG = 64 * 1024
+# Owner, `_id` or `source`, and its value.
+Key = tuple[ObjectId, str, Any]
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Change(Generic[T]):
+    """One request's wish.
+
+    Attributes:
+        actor: whose conversation it must be.
+        action: as what it is audited.
+        where: `_id` or `source`, and its value.
+        decide: looks at the draft and either refuses by raising, before it changed anything, or
+            decides and gives the answer. It may be called again, on another draft.
+        message_ids: ids that the decision asks about.
+        needs_metadata: the decision reads the metadata.
+        needs_tail: the decision reads or edits embedded messages.
+        needs_last_segment: the decision moves messages.
+        needs_last_living: the decision asks for the newest message that lives.
+        is_new: the conversation begins with this change, so there is nothing to read.
+        size: about how many bytes it writes.
+        repeatable: its Idempotency-Key, if it has one.
+        setbacks: how many groups have set it back so far.
+    """
+
+    actor: Actor
+    action: Action
+    where: tuple[str, Any]
+    decide: Callable[[Draft], T]
+    message_ids: frozenset[str] = frozenset()
+    needs_metadata: bool = False
+    needs_tail: bool = False
+    needs_last_segment: bool = False
+    needs_last_living: bool = False
+    is_new: bool = False
+    size: int = 0
+    repeatable: Repeatable[T] | None = None
+    answer: "asyncio.Future[T]" = field(init=False)
+    setbacks: int = field(init=False, default=0)
+
+    @property
+    def is_big(self) -> bool:
+        """Whether small changes would have to wait long for it."""
+        return self.size > BIG
+
+    @property
+    def key(self) -> Key:
+        """What two changes of the same conversation share."""
+        return (self.actor.owner_id, *self.where)

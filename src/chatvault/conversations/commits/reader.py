@@ -1,0 +1,242 @@
+"""What a group of changes has to know before it decides, read with few queries."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from bson import ObjectId
+from pymongo.asynchronous.client_session import AsyncClientSession
+
+from chatvault.conversations.commits.change import Change, Key
+from chatvault.conversations.commits.working_copy import Draft, Located
+from chatvault.conversations.models import BY_ID, Conversation, Raw
+from chatvault.conversations.segments import MAX_LENGTH, START, Segment, is_living
+
+HEAD_FIELDS = tuple(
+    Conversation.model_fields.keys() - {"id", "revision_id", "messages", "metadata"}
+)
+
+# MongoDB takes a partial index only for a query that repeats the index's own condition.
+_INDEXED: dict[str, Raw] = {"source": {"$type": "string"}}
+
+
+class Gathering:
+    """Reads, in a transaction, by owner, and nothing that no change asks for.
+
+    Args:
+        session: of the transaction.
+    """
+
+    def __init__(self, session: AsyncClientSession) -> None:
+        self._session = session
+
+    async def gather(self, changes: Sequence[Change[Any]]) -> dict[Key, Draft]:
+        """The drafts that these changes decide on."""
+        wanted: dict[Key, list[Change[Any]]] = {}
+        for change in changes:
+            wanted.setdefault(change.key, []).append(change)
+        heads = await self._find_heads(wanted)
+        older = {
+            key: await self._read_older_id(head)
+            for key, head in heads.items()
+            if any(change.needs_last_living for change in wanted[key])
+        }
+        known = await self._find_messages(wanted, heads, older)
+        moving = [
+            head
+            for key, head in heads.items()
+            if any(change.needs_last_segment for change in wanted[key])
+        ]
+        newest = await self._read_newest_segments(moving)
+        return {
+            key: Draft(
+                some[0].actor.owner_id,
+                head := heads.get(key),
+                known.get(key),
+                newest.get(head["generation"]) if head else None,
+                older.get(key),
+            )
+            for key, some in wanted.items()
+        }
+
+    async def _find_heads(self, wanted: dict[Key, list[Change[Any]]]) -> dict[Key, Raw]:
+        existing = [some for some in wanted.values() if not all(each.is_new for each in some)]
+        whole = [some for some in existing if _edits(some)]
+        others = [some for some in existing if not _edits(some)]
+        return await self._read_heads(whole, _tail) | await self._read_known(others)
+
+    async def _find_messages(
+        self,
+        wanted: dict[Key, list[Change[Any]]],
+        heads: dict[Key, Raw],
+        older: dict[Key, str | None],
+    ) -> dict[Key, dict[str, Located]]:
+        """The stored messages that the changes of each conversation ask about, by their id."""
+        asked = {
+            key: {each for change in wanted[key] for each in change.message_ids}
+            | ({older_id} if (older_id := older.get(key)) else set())
+            for key in heads
+        }
+        known = {key: _in_tail(heads[key], ids) for key, ids in asked.items()}
+        # Whoever edits may have to cut the segment anew, and needs all of it.
+        for edited in (True, False):
+            rest = [
+                (heads[key], ids - known[key].keys(), known[key])
+                for key, ids in asked.items()
+                if _edits(wanted[key]) is edited
+            ]
+            await self._look_in_segments(rest, whole=edited)
+        return known
+
+    async def _read_known(self, wanted: list[list[Change[Any]]]) -> dict[Key, Raw]:
+        """Heads, with those of their embedded messages that the changes ask about."""
+        heads = await self._read_heads(wanted, _one_of)
+        # Few ask about one that is there; then a second look finds all of them and their places.
+        hit = [some for some in wanted if heads.get(some[0].key, {}).get("messages")]
+        for head in heads.values():
+            head.pop("messages", None)
+        return heads | await self._read_heads(hit, _known)
+
+    async def _read_heads(
+        self, wanted: list[list[Change[Any]]], show: Callable[[list[str]], Raw]
+    ) -> dict[Key, Raw]:
+        """Heads by key, and beside them what `show` projects, given the ids that are asked for."""
+        if not wanted:
+            return {}
+        changes = [change for some in wanted for change in some]
+        projection: Raw = dict.fromkeys(HEAD_FIELDS, True)
+        if any(change.needs_metadata for change in changes):
+            projection["metadata"] = True
+        projection |= show(sorted({each for change in changes for each in change.message_ids}))
+        # By owner, as MongoDB plans each clause on its own.
+        asked: dict[tuple[ObjectId, str], list[Any]] = {}
+        for owner_id, name, value in (keys := {change.key for change in changes}):
+            asked.setdefault((owner_id, name), []).append(value)
+        clauses = [
+            {"user_id": owner, name: {"$in": each, **_INDEXED.get(name, {})}}
+            for (owner, name), each in asked.items()
+        ]
+        query = {"$or": clauses} if clauses[1:] else clauses[0]
+        hint = BY_ID if all(name == "_id" for _, name in asked) else None
+        found = Conversation.get_pymongo_collection().find(
+            query, projection, session=self._session, hint=hint
+        )
+        heads: dict[Key, Raw] = {}
+        for head in await found.to_list():
+            for name in ("_id", "source"):
+                key = (head["user_id"], name, head.get(name))
+                if key in keys:
+                    heads[key] = head
+        return heads
+
+    async def _look_in_segments(
+        self, wanted: list[tuple[Raw, set[str], dict[str, Located]]], *, whole: bool
+    ) -> None:
+        """Find messages by id in the segments of their conversations, with one query for all.
+
+        Args:
+            wanted: heads, the ids that are looked for, and where to put what is found.
+            whole: read whole segments, not only these messages of them.
+        """
+        asked = {
+            head["generation"]: (head, ids, known)
+            for head, ids, known in wanted
+            if ids and head["tail_seq"] > head["first_seq"]
+        }
+        clauses = [
+            {
+                "user_id": head["user_id"],
+                "generation": generation,
+                "messages.id": {"$in": sorted(ids)},
+            }
+            for generation, (head, ids, _) in asked.items()
+        ]
+        if not clauses:
+            return
+        projection: Raw = dict.fromkeys(Segment.model_fields.keys() - {"id", "revision_id"}, True)
+        if not whole:
+            every_id = sorted(set[str]().union(*(ids for _, ids, _ in wanted)))
+            some = {"$filter": {"input": "$messages", "cond": {"$in": ["$$this.id", every_id]}}}
+            projection |= {"messages": some, "ids": "$messages.id"}
+        found = Segment.get_pymongo_collection().find(
+            {"$or": clauses}, projection, session=self._session
+        )
+        for segment in await found.to_list():
+            head, ids, known = asked[segment["generation"]]
+            messages = {message["id"]: message for message in segment["messages"]}
+            base = head["first_seq"] + segment["start"]
+            for seq, message_id in enumerate(segment.get("ids", messages), base):
+                if message_id in ids:
+                    known[message_id] = Located(messages[message_id], seq, segment)
+
+    async def _read_older_id(self, head: Raw) -> str | None:
+        """The newest message that lives in a segment, where none lives in the tail."""
+        if not head["total_messages"] or any(map(is_living, head["messages"])):
+            return None
+        segment = await Segment.get_pymongo_collection().find_one(
+            {
+                "user_id": head["user_id"],
+                "generation": head["generation"],
+                "living": {"$gt": 0},
+            },
+            {"messages.id": True, "messages.deleted": True},
+            sort=[("start", -1)],
+            session=self._session,
+        )
+        return (
+            [each["id"] for each in segment["messages"] if is_living(each)][-1] if segment else None
+        )
+
+    async def _read_newest_segments(self, heads: list[Raw]) -> dict[ObjectId, Raw]:
+        """The newest segments by generation, without their messages, with one query for all."""
+        ends = [(head, head["tail_seq"] - head["first_seq"]) for head in heads]
+        clauses = [
+            {
+                "user_id": head["user_id"],
+                "generation": head["generation"],
+                "start": {"$gte": end - MAX_LENGTH, "$lt": end},
+            }
+            for head, end in ends
+            if end
+        ]
+        if not clauses:
+            return {}
+        query = {"$or": clauses} if clauses[1:] else clauses[0]
+        found = Segment.get_pymongo_collection().find(
+            query, {"messages": False}, session=self._session
+        )
+        segments = await found.to_list()
+        return {each["generation"]: each for each in sorted(segments, key=START)}
+
+
+def _edits(changes: list[Change[Any]]) -> bool:
+    return any(change.needs_tail for change in changes)
+
+
+def _tail(_: list[str]) -> Raw:
+    return {"messages": True}
+
+
+def _one_of(ids: list[str]) -> Raw:
+    return {"messages": {"$elemMatch": {"id": {"$in": ids}}}} if ids else {}
+
+
+def _known(ids: list[str]) -> Raw:
+    some = {"$filter": {"input": "$messages", "cond": {"$in": ["$$this.id", ids]}}}
+    return {"known": some, "ids": "$messages.id"}
+
+
+def _in_tail(head: Raw, ids: set[str]) -> dict[str, Located]:
+    """The embedded messages with these ids."""
+    tail = head.get("messages")
+    if tail is None:
+        known = {message["id"]: message for message in head.get("known", ())}
+        places: list[str] = head.get("ids", [])
+    else:
+        known = {message["id"]: message for message in tail}
+        places = [message["id"] for message in tail]
+    base = head["tail_seq"]
+    return {
+        message_id: Located(known[message_id], base + place)
+        for place, message_id in enumerate(places)
+        if message_id in ids
+    }

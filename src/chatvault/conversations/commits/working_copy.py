@@ -1,0 +1,435 @@
+"""A conversation as one group of changes sees it: what was read, and what was decided since."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from beanie import Document
+from bson import ObjectId
+from pymongo import DeleteMany, DeleteOne, InsertOne, UpdateOne
+
+from chatvault.audit.models import Entry
+from chatvault.conversations.commits import segment_writes
+from chatvault.conversations.models import BY_ID, Raw
+from chatvault.conversations.segments import (
+    TAIL_BYTES,
+    TAIL_LENGTH,
+    Generation,
+    is_living,
+    size_of,
+    split_tail,
+)
+from chatvault.errors import ChatvaultError, NotFound
+from chatvault.fields import now
+
+# Beyond this an append waits for the move, so that the document stays far from 16 MB.
+TAIL_HARD_BYTES = 8 * 1024 * 1024
+# How long what is retired may still be read by those who began before.
+GRACE = timedelta(hours=1)
+MAX_SKEW = timedelta(days=1)
+# A summary may repeat what was said: it goes with any message that it tells of.
+FORGOTTEN: Raw = {"summary": None, "summary_seq": 0}
+
+Write = InsertOne[Raw] | UpdateOne | DeleteOne | DeleteMany
+
+
+class Stalled(ChatvaultError):
+    """The decision waits for what this very group does, or has to do; the lane sees to it."""
+
+
+class NoRoom(Stalled):
+    """The embedded messages have to move to segments before the decision can be made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """A stored message, its place, and the segment it lies in; None is the tail."""
+
+    message: Raw
+    seq: int
+    segment: Raw | None = None
+
+
+class Draft:
+    """One conversation while a group decides.
+
+    Decisions are made on the head (the document without its messages, or with them where a
+    change needs them) and are written filtered by owner and version, so that nobody else's
+    change is ever overwritten.
+
+    Args:
+        owner_id: whose conversation; part of every filter.
+        head: the stored fields that were read, or None where there is no such conversation.
+        known: the stored messages that the changes ask about, by id.
+        last_segment: the newest segment without its messages, where it was asked for.
+        older_id: of the newest message that lives outside the tail, where it was asked for.
+    """
+
+    def __init__(
+        self,
+        owner_id: ObjectId,
+        head: Raw | None,
+        known: dict[str, Located] | None = None,
+        last_segment: Raw | None = None,
+        older_id: str | None = None,
+    ) -> None:
+        self.owner_id = owner_id
+        self.entries: list[Entry] = []
+        self.segments: list[Write] = []
+        self.revisions: list[Write] = []
+        self.retired: list[Write] = []
+        # What other domains change together with the conversation; each must hit one document.
+        self.beside: list[tuple[type[Document], Write]] = []
+        self._head = None if head is None else dict(head)
+        self._tail: list[Raw] | None = self._head.pop("messages", None) if self._head else None
+        self._read_version: int | None = head["version"] if head else None
+        self._read_tail_seq: int | None = head["tail_seq"] if head else None
+        self._known = known or {}
+        self._last_segment = last_segment
+        self._older_id = older_id
+        self._fields: Raw = {}
+        self._pushed: list[Raw] = []
+        self._is_new = False
+        self._rewritten = False
+        self._deleted = False
+        self._is_blind = False
+        self._is_touched = False
+        self._sets = 0
+        self._marks_before = 0
+        self._cut: set[ObjectId] = set()
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is such a conversation now."""
+        return self._head is not None and not self._deleted
+
+    @property
+    def head(self) -> Raw:
+        """The fields as decided so far.
+
+        Raises:
+            NotFound: there is no such conversation, or no more.
+        """
+        if self._head is None or self._deleted:
+            raise NotFound("Conversation not found")
+        return self._head
+
+    @property
+    def document(self) -> Raw:
+        """The conversation as decided so far, with its embedded messages, where they are known."""
+        return {**self.head, "messages": self._tail}
+
+    @property
+    def overflows(self) -> bool:
+        """Whether older messages should move to segments."""
+        if not self.exists:
+            return False
+        length = self.head["next_seq"] - self.head["tail_seq"]
+        return bool(length > TAIL_LENGTH or (length > 1 and self.head["tail_bytes"] > TAIL_BYTES))
+
+    def begin_change(self) -> None:
+        """Note that the next change decides; the version rises once for each that does anything."""
+        self._is_touched = False
+        self._marks_before = self._marks()
+
+    @property
+    def was_changed(self) -> bool:
+        """Whether the change that decides now has decided anything."""
+        return self._marks() != self._marks_before
+
+    def _marks(self) -> int:
+        # Nothing is ever taken away from these.
+        written = len(self.segments) + len(self.revisions) + len(self.retired) + len(self.beside)
+        return self._sets + len(self.entries) + written + self._deleted
+
+    def find(self, message_id: str) -> Located | None:
+        """The stored message with this id, of those ids that the change asked about.
+
+        Raises:
+            Stalled: this very group brought in messages that were not read.
+        """
+        located = self._known.get(message_id)
+        if located is None and self._is_blind:
+            raise Stalled
+        return located
+
+    def locate(self, message_id: str) -> Located:
+        """The living message with this id, where it can be edited.
+
+        Raises:
+            NotFound: there is none, or no more.
+            Stalled: this very group moves it.
+        """
+        located = self.find(message_id)
+        if located is None or not is_living(located.message):
+            raise NotFound("Message not found")
+        if located.segment is None and located.seq < self.head["tail_seq"]:
+            raise Stalled
+        if located.segment is not None and located.segment["_id"] in self._cut:
+            raise Stalled
+        return located
+
+    def last_living(self) -> Located | None:
+        """The newest message that lives, where it can be edited; None where none does.
+
+        Raises:
+            Stalled: it lies where this group did not look.
+        """
+        tail = self._tail or []
+        for index in reversed(range(len(tail))):
+            if is_living(tail[index]):
+                return Located(tail[index], self.head["tail_seq"] + index)
+        if not self.head["total_messages"]:
+            return None
+        if self._older_id is None or self.head["tail_seq"] != self._read_tail_seq:
+            raise Stalled
+        try:
+            return self.locate(self._older_id)
+        except NotFound:
+            raise Stalled from None
+
+    def require_room(self, size: int) -> None:
+        """Make sure that messages of so many bytes can be embedded.
+
+        Raises:
+            NoRoom: older messages have to move first.
+        """
+        tail_bytes = self.head["tail_bytes"]
+        if tail_bytes and tail_bytes + size > TAIL_HARD_BYTES:
+            raise NoRoom
+
+    def insert(self, document: Raw) -> None:
+        """Decide that the conversation begins, without messages yet."""
+        self._is_new = True
+        self._sets += 1
+        self._head = document
+        self._tail = []
+
+    def set(self, at: datetime, **fields: Any) -> None:
+        """Decide new values of fields."""
+        self._set(**fields)
+        self._touch(at)
+
+    def append(self, messages: list[Raw], at: datetime, last_message_at: datetime | None) -> None:
+        """Decide that messages come at the end.
+
+        Raises:
+            NoRoom: older messages have to move first.
+        """
+        head = self.head
+        if not messages:
+            return
+        size = sum(map(size_of, messages))
+        self.require_room(size)
+        for seq, message in enumerate(messages, head["next_seq"]):
+            self._known[message["id"]] = Located(message, seq)
+        if self._tail is None:
+            self._pushed += messages
+        else:
+            self._tail += messages
+            self._rewritten = True
+        self._set(
+            total_messages=head["total_messages"] + len(messages),
+            message_bytes=head["message_bytes"] + size,
+            tail_bytes=head["tail_bytes"] + size,
+            next_seq=head["next_seq"] + len(messages),
+            last_message_at=last_message_at,
+        )
+        self._touch(at)
+
+    def replace_messages(self, generation: Generation | None, at: datetime) -> None:
+        """Decide that all messages go, and that those of the generation stand instead.
+
+        The numbering goes on from `next_seq`.
+        """
+        head = self.head
+        self._retire(whole=False)
+        self._set(**FORGOTTEN)
+        length = generation.length if generation else 0
+        self._tail = []
+        self._pushed = []
+        self._rewritten = True
+        self._known = {}
+        self._is_blind = generation is not None
+        self._last_segment = None
+        start = head["next_seq"]
+        self._set(
+            generation=generation.id if generation else ObjectId(),
+            first_seq=start,
+            tail_seq=start + length,
+            next_seq=start + length,
+            total_messages=length,
+            message_bytes=generation.bytes if generation else 0,
+            tail_bytes=0,
+            last_message_at=generation.last_message_at if generation else None,
+        )
+        if generation:
+            claimed = {"_id": generation.intent_id, "user_id": self.owner_id, "swept": False}
+            self.retired.append(DeleteOne(claimed))
+        self._touch(at)
+
+    def replace_message(self, located: Located, message: Raw, at: datetime) -> Located:
+        """Decide that another message stands in this place; the old one becomes a revision.
+
+        Returns:
+            What stands there now. It cannot be edited again by way of this.
+
+        Raises:
+            NoRoom: older messages have to move first.
+        """
+        old = located.message
+        revision = {
+            "user_id": self.owner_id,
+            "conversation_id": self.head["_id"],
+            "message_id": old["id"],
+            "version": old.get("version", 1),
+            "seq": located.seq,
+            "message": old,
+            "replaced_at": at,
+        }
+        changed = self.annotate(located, {**message, "id": old["id"]}, at)
+        self.revisions.append(InsertOne(revision))
+        self._set(has_revisions=True, edits=self.head.get("edits", 0) + 1)
+        return changed
+
+    def annotate(self, located: Located, message: Raw, at: datetime) -> Located:
+        """Decide what stands beside a message's words; they stay, so no revision is kept.
+
+        Returns:
+            What stands there now. It cannot be edited again by way of this.
+
+        Raises:
+            NoRoom: older messages have to move first.
+        """
+        old = located.message
+        message = {**message, "version": old.get("version", 1) + 1}
+        length = self.head["next_seq"] - self.head["tail_seq"]
+        grown = size_of(message) - size_of(old)
+        if located.segment is None and length > 1 and grown > 0:
+            self.require_room(grown)
+        return self._put(located, message, at)
+
+    def remove_message(self, located: Located, at: datetime) -> None:
+        """Decide that a message goes, with its revisions; its id and its place stay taken."""
+        self.revisions.append(
+            DeleteMany(
+                {
+                    "user_id": self.owner_id,
+                    "conversation_id": self.head["_id"],
+                    "message_id": located.message["id"],
+                }
+            )
+        )
+        self._put(located, {"id": located.message["id"], "deleted": True}, at)
+        self._set(edits=self.head.get("edits", 0) + 1)
+
+    def move_overflow(self, *, whole: bool = False) -> None:
+        """Decide that embedded messages lie in segments; nothing else changes.
+
+        Args:
+            whole: all of them, so that there is room for any other; else the older ones, where
+                they are too many.
+        """
+        head, tail = self.head, self._tail
+        if not tail or not (whole or self.overflows):
+            return
+        moved, kept = (tail, []) if whole else split_tail(tail)
+        start = head["tail_seq"] - head["first_seq"]
+        grown, rest = segment_writes.extend(self._last_segment, moved)
+        self._last_segment = None
+        self.segments += grown
+        self.segments += segment_writes.add(
+            rest,
+            owner_id=self.owner_id,
+            generation=head["generation"],
+            start=start + len(moved) - len(rest),
+        )
+        self._tail = kept
+        self._rewritten = True
+        self._set(
+            tail_seq=head["tail_seq"] + len(moved),
+            tail_bytes=sum(map(size_of, self._tail)),
+        )
+
+    def delete(self) -> None:
+        """Decide that the conversation ends; the sweeper collects what lies beside it."""
+        self._retire(whole=True)
+        self._deleted = True
+
+    def _put(self, located: Located, message: Raw, at: datetime) -> Located:
+        head = self.head
+        grown = size_of(message) - size_of(located.message)
+        died = is_living(located.message) and not is_living(message)
+        changes: Raw = {
+            "total_messages": head["total_messages"] - died,
+            "message_bytes": head["message_bytes"] + grown,
+        }
+        if located.seq < head.get("summary_seq", 0):
+            changes |= FORGOTTEN
+        self._touch(at)
+        if located.segment is None:
+            assert self._tail is not None  # noqa: S101  # whoever edits asks for the tail
+            self._tail[located.seq - head["tail_seq"]] = message
+            self._rewritten = True
+            changes["tail_bytes"] = head["tail_bytes"] + grown
+        else:
+            self._put_in_segment(located, message, died=died)
+        self._known[message["id"]] = changed = Located(message, located.seq, located.segment)
+        self._set(**changes)
+        return changed
+
+    def _put_in_segment(self, located: Located, message: Raw, *, died: bool) -> None:
+        segment = located.segment
+        assert segment is not None  # noqa: S101  # the caller looked
+        index = located.seq - self.head["first_seq"] - segment["start"]
+        segment["changed_in"] = self.head["version"]
+        writes, is_cut = segment_writes.put(segment, index, message, died=died)
+        self.segments += writes
+        if is_cut:
+            self._cut.add(segment["_id"])
+
+    def _retire(self, *, whole: bool) -> None:
+        if not self._is_new:
+            due_at = now() + GRACE
+            self.retired += segment_writes.retire(
+                self.head, owner_id=self.owner_id, due_at=due_at, whole=whole
+            )
+
+    def _set(self, **fields: Any) -> None:
+        self.head.update(fields)
+        self._sets += 1
+        self._fields.update(fields)
+
+    def _touch(self, at: datetime) -> None:
+        head = self.head
+        before: datetime = head["updated_at"]
+        # A clock of another process may be a little ahead, but what was imported is no clock's.
+        if before > at and before <= now() + MAX_SKEW:
+            at = before
+        self._set(updated_at=at)
+        if not self._is_new and not self._is_touched:
+            self._set(version=head["version"] + 1)
+        self._is_touched = True
+
+    def write(self) -> Write | None:
+        """The one statement that makes the decisions true; None where there is nothing to do."""
+        if self._head is None or (self._is_new and self._deleted):
+            return None
+        if self._is_new:
+            return InsertOne(self.document)
+        stored = {
+            "_id": self._head["_id"],
+            "user_id": self.owner_id,
+            "version": self._read_version,
+            "tail_seq": self._read_tail_seq,
+        }
+        if self._deleted:
+            return DeleteOne(stored, hint=BY_ID)
+        if not self._fields:
+            return None
+        update: Raw = {"$set": dict(self._fields)}
+        if self._rewritten:
+            update["$set"]["messages"] = self._tail
+        elif self._pushed:
+            update["$push"] = {"messages": {"$each": self._pushed}}
+        return UpdateOne(stored, update, hint=BY_ID)

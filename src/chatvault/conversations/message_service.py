@@ -1,0 +1,364 @@
+"""What can be done with a conversation's messages."""
+
+from collections.abc import AsyncGenerator
+from typing import Any
+
+from bson import ObjectId
+
+from chatvault.actor import Actor
+from chatvault.audit import service as audit
+from chatvault.audit.actions import Action
+from chatvault.audit.recorder import Recorder
+from chatvault.conversations.appended import Appended, appended, repeatable_append
+from chatvault.conversations.commits.bulk import CARRIED_BYTES
+from chatvault.conversations.commits.change import Change
+from chatvault.conversations.commits.queue import Lane
+from chatvault.conversations.commits.working_copy import Draft, Located
+from chatvault.conversations.models import Conversation, MessageRole, Raw
+from chatvault.conversations.preconditions import Precondition, version_of
+from chatvault.conversations.reading import (
+    MessagePage,
+    Placed,
+    find_messages,
+    living,
+    read_after,
+    read_before,
+    read_offset,
+    steadily,
+    stream,
+)
+from chatvault.conversations.schemas import MessageEdit, MessageIn, to_stored
+from chatvault.conversations.segments import Revision, size_of
+from chatvault.conversations.service import BESIDE, estimate
+from chatvault.errors import MessageIdTaken, NotFound, NotLastAnswer, TooLarge
+from chatvault.fields import now
+from chatvault.idempotency import Repeat
+from chatvault.slices import sliced
+
+
+async def append(
+    actor: Actor,
+    lane: Lane,
+    *,
+    conversation_id: ObjectId,
+    wanted: list[MessageIn],
+    repeat: Repeat | None = None,
+    action: Action = Action.CONVERSATION_APPEND_MESSAGE,
+    shows_message: bool = False,
+) -> Appended:
+    """Store messages at the end, all or none; the same ids with the same words change nothing.
+
+    Args:
+        actor: whose conversation it must be.
+        lane: takes the change.
+        conversation_id: which one.
+        wanted: the messages.
+        repeat: the request's key, if it has one.
+        action: as what it is audited.
+        shows_message: the one message is the answer, so that a repeat fails where it is gone.
+
+    Raises:
+        NotFound: the actor has no such conversation, or, in a repeat, not what was stored then.
+        MessageIdTaken: another message has one of these ids.
+        TooLarge: the messages are more than one step can carry.
+        NotLastAnswer: what shall be replaced is not the last answer.
+    """
+    at = now()
+    messages = to_stored(wanted, at)
+    size = 0
+    async for message in sliced(messages):
+        size += size_of(message)
+        if size > CARRIED_BYTES:
+            raise TooLarge(f"A batch may have at most {CARRIED_BYTES // 1024**2} MB of messages.")
+
+    def decide(draft: Draft) -> Appended:
+        assert draft.head  # noqa: S101  # raises NotFound
+        repeated = _find_repeated(draft, messages)
+        fresh = [dict(message) for message in messages if message["id"] not in repeated]
+        draft.append(fresh, at, at)
+        details: dict[str, Any] = {"messages": len(fresh)}
+        if repeated:
+            details["repeated"] = len(repeated)
+        draft.entries.append(audit.entry(actor, action, conversation_id, details=details))
+        return appended(draft, [message["id"] for message in messages], len(repeated))
+
+    given = frozenset(message.id for message in wanted if message.id is not None)
+    change: Change[Appended] = Change(
+        actor=actor,
+        action=action,
+        where=("_id", conversation_id),
+        decide=decide,
+        message_ids=given,
+        size=BESIDE + size,
+        repeatable=repeatable_append(actor, repeat, conversation_id, shows_message=shows_message),
+    )
+    return await lane.submit(change)
+
+
+def _find_repeated(draft: Draft, messages: list[Raw]) -> set[str]:
+    repeated = set()
+    for message in messages:
+        known = draft.find(message["id"])
+        if known is None:
+            continue
+        if not _is_same(known.message, message):
+            raise MessageIdTaken
+        repeated.add(message["id"])
+    return repeated
+
+
+def _is_same(known: Raw, message: Raw) -> bool:
+    return all(known.get(name) == message.get(name) for name in ("role", "content"))
+
+
+async def replace_last(
+    actor: Actor,
+    lane: Lane,
+    *,
+    conversation_id: ObjectId,
+    wanted: MessageIn,
+    repeat: Repeat | None = None,
+    shows_message: bool = False,
+) -> Appended:
+    """Put an answer in the place of the last one, which is kept as a revision.
+
+    The arguments are those of `append`.
+
+    Raises:
+        NotFound: the actor has no such conversation, or, in a repeat, not what was stored then.
+        NotLastAnswer: what `wanted.replaces` names is not the last message, or no answer.
+        MessageIdTaken: another answer with this id stands there.
+    """
+    assert wanted.replaces is not None  # noqa: S101  # or it would be an append
+    at, replaced = now(), wanted.replaces
+    message = to_stored([wanted], at)[0]
+    if wanted.id not in {None, replaced}:
+        message["sent_id"] = wanted.id
+
+    def decide(draft: Draft) -> Appended:
+        assert draft.head  # noqa: S101  # raises NotFound
+        is_repeated = wanted.id is not None and _stands_there(draft.find(replaced), message)
+        if not is_repeated:
+            last = draft.last_living()
+            if (
+                last is None
+                or last.message["id"] != replaced
+                or last.message["role"] != MessageRole.ASSISTANT
+            ):
+                raise NotLastAnswer
+            draft.replace_message(last, dict(message), at)
+        details = {"repeated": 1} if is_repeated else None
+        draft.entries.append(
+            audit.entry(
+                actor, Action.CONVERSATION_REPLACE_MESSAGE, conversation_id, details=details
+            )
+        )
+        return appended(draft, [replaced], int(is_repeated))
+
+    change: Change[Appended] = Change(
+        actor=actor,
+        action=Action.CONVERSATION_REPLACE_MESSAGE,
+        where=("_id", conversation_id),
+        decide=decide,
+        message_ids=frozenset({replaced}),
+        needs_tail=True,
+        needs_last_living=True,
+        size=estimate(message, message),
+        repeatable=repeatable_append(actor, repeat, conversation_id, shows_message=shows_message),
+    )
+    return await lane.submit(change)
+
+
+def _stands_there(located: Located | None, message: Raw) -> bool:
+    """Whether this very answer took the place before.
+
+    Raises:
+        MessageIdTaken: one with its id did, and says something else.
+    """
+    if located is None or located.message.get("sent_id") != message.get("sent_id"):
+        return False
+    is_same = _is_same(located.message, message)
+    if not is_same and "sent_id" in message:
+        raise MessageIdTaken
+    return is_same
+
+
+async def edit(
+    actor: Actor,
+    lane: Lane,
+    *,
+    conversation_id: ObjectId,
+    message_id: str,
+    wanted: MessageEdit,
+    precondition: Precondition,
+) -> Placed:
+    """Change a message; what it was is kept as a revision.
+
+    Raises:
+        NotFound: the actor has no such message.
+        StaleVersion: it has another version.
+    """
+    at = now()
+
+    def decide(draft: Draft) -> Placed:
+        located = _locate(draft, message_id, precondition)
+        if wanted.version is not None:
+            Precondition(given=True, versions=frozenset({wanted.version})).check(
+                located.message.get("version", 1)
+            )
+        edited = draft.replace_message(located, wanted.apply_to(located.message), at)
+        draft.entries.append(audit.entry(actor, Action.CONVERSATION_EDIT_MESSAGE, conversation_id))
+        return edited.seq, edited.message
+
+    return await lane.submit(
+        Change(
+            actor=actor,
+            action=Action.CONVERSATION_EDIT_MESSAGE,
+            where=("_id", conversation_id),
+            decide=decide,
+            message_ids=frozenset({message_id}),
+            needs_tail=True,
+            # As it is then, and as it was; of which this is as good a guess as any.
+            size=estimate(*[wanted.model_dump(exclude_unset=True)] * 2),
+        )
+    )
+
+
+async def remove(
+    actor: Actor,
+    lane: Lane,
+    *,
+    conversation_id: ObjectId,
+    message_id: str,
+    precondition: Precondition,
+) -> None:
+    """Remove a message and its revisions; its id and its place stay taken.
+
+    Raises:
+        NotFound: the actor has no such message.
+        StaleVersion: it has another version.
+    """
+    at = now()
+
+    def decide(draft: Draft) -> None:
+        draft.remove_message(_locate(draft, message_id, precondition), at)
+        draft.entries.append(
+            audit.entry(actor, Action.CONVERSATION_DELETE_MESSAGE, conversation_id)
+        )
+
+    await lane.submit(
+        Change(
+            actor=actor,
+            action=Action.CONVERSATION_DELETE_MESSAGE,
+            where=("_id", conversation_id),
+            decide=decide,
+            message_ids=frozenset({message_id}),
+            needs_tail=True,
+        )
+    )
+
+
+def _locate(draft: Draft, message_id: str, precondition: Precondition) -> Located:
+    assert draft.head  # noqa: S101  # raises NotFound
+    located = draft.locate(message_id)
+    precondition.check(version_of(located.seq, located.message))
+    return located
+
+
+async def get(
+    actor: Actor, recorder: Recorder, *, conversation_id: ObjectId, message_id: str
+) -> Placed:
+    """One message and its place.
+
+    Raises:
+        NotFound: the actor has no such message.
+    """
+
+    async def read(conversation: Raw) -> list[Placed]:
+        return living(await find_messages(actor, conversation, [message_id]))
+
+    found = await steadily(actor, conversation_id, read)
+    if not found:
+        raise NotFound("Message not found")
+    await recorder.record(audit.entry(actor, Action.CONVERSATION_GET_MESSAGE, conversation_id))
+    return found[0]
+
+
+async def list_revisions(
+    actor: Actor, recorder: Recorder, *, conversation_id: ObjectId, message_id: str
+) -> list[Raw]:
+    """What a message was before its edits, oldest first; nothing of one that is not there.
+
+    Raises:
+        NotFound: the actor has no such conversation.
+    """
+
+    async def read(conversation: Raw) -> list[Placed]:
+        return living(await find_messages(actor, conversation, [message_id]))
+
+    found: list[Raw] = []
+    if await steadily(actor, conversation_id, read):
+        mine = Revision.owned_by(actor, conversation_id=conversation_id, message_id=message_id)
+        revisions = Revision.get_pymongo_collection().find(mine)
+        found = await revisions.sort([("seq", 1), ("version", 1)]).to_list()
+    await recorder.record(audit.entry(actor, Action.CONVERSATION_LIST_REVISIONS, conversation_id))
+    return found
+
+
+async def list_page(
+    actor: Actor,
+    recorder: Recorder,
+    *,
+    conversation_id: ObjectId,
+    limit: int,
+    offset: int,
+    before: int | None,
+    after: int | None,
+) -> MessagePage:
+    """A page of living messages, oldest first.
+
+    Args:
+        actor: whose conversation it must be.
+        recorder: takes the entry.
+        conversation_id: which one.
+        limit: at most so many messages.
+        offset: how many to pass over from the oldest, where no cursor is given.
+        before: only places lower than this, nearest first chosen.
+        after: only places higher than this.
+
+    Raises:
+        NotFound: the actor has no such conversation.
+    """
+
+    async def read(conversation: Raw) -> MessagePage:
+        if before is not None:
+            return await read_before(actor, conversation, before, limit)
+        if after is not None:
+            return await read_after(actor, conversation, after, limit)
+        return await read_offset(actor, conversation, offset, limit)
+
+    page = await steadily(actor, conversation_id, read)
+    details = {"messages": len(page.messages)}
+    await recorder.record(
+        audit.entry(actor, Action.CONVERSATION_LIST_MESSAGES, conversation_id, details=details)
+    )
+    return page
+
+
+async def stream_all(
+    actor: Actor, recorder: Recorder, *, conversation_id: ObjectId
+) -> AsyncGenerator[list[Placed]]:
+    """All living messages, run by run, at constant memory; recorded before the first leaves.
+
+    Raises:
+        NotFound: the actor has no such conversation.
+        Busy: they were replaced meanwhile, so that the rest cannot be given.
+    """
+    conversation = await Conversation.find_raw(actor, conversation_id)
+    if conversation is None:
+        raise NotFound("Conversation not found")
+    details = {"messages": conversation["total_messages"], "streamed": True}
+    await recorder.record(
+        audit.entry(actor, Action.CONVERSATION_LIST_MESSAGES, conversation_id, details=details)
+    )
+    return stream(actor, conversation)

@@ -1,0 +1,1 @@
+"""HTTP plumbing: routes, requests, problems, the description of the API."""

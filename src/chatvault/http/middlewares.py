@@ -1,0 +1,293 @@
+"""What every request passes: context, errors, origins, session, headers."""
+
+import asyncio
+import re
+import secrets
+import time
+from dataclasses import replace
+from http import HTTPStatus
+
+import aiohttp_session
+import structlog
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler
+
+from chatvault.actor import Actor, Door
+from chatvault.audit import service as audit
+from chatvault.audit.refusals import RefusalCounter
+from chatvault.errors import (
+    ChatvaultError,
+    CookieWithheld,
+    ForeignOrigin,
+    OutcomeUnknown,
+    StoredNotShown,
+    TooLarge,
+    TooSlow,
+    Unavailable,
+)
+from chatvault.http import addresses
+from chatvault.http.problems import (
+    http_exception_response,
+    outcome_of,
+    problem_response,
+    understand,
+)
+from chatvault.http.requests import ACTOR, BEGUN, SCHEME, SETTINGS
+from chatvault.http.routing import Operation, operation_of
+from chatvault.http.sites import host_of, is_cross_site
+from chatvault.mongodb.database import RETRY_AFTER
+from chatvault.outcome import begin_operation
+from chatvault.sessions.storage import COOKIE
+from chatvault.settings import Network
+
+REFUSALS = web.AppKey("refusals", RefusalCounter)
+
+REQUEST_ID = "X-Request-ID"
+REQUEST_ID_PATTERN = re.compile(r"[A-Za-z0-9._-]{8,64}")
+MAX_USER_AGENT = 256
+SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
+ALLOWED_METHODS = "GET, POST, PUT, PATCH, DELETE"
+ALLOWED_HEADERS = (
+    "Content-Type, Accept, If-Match, If-None-Match, Prefer, Idempotency-Key, "
+    "Last-Event-ID, X-Conversation-Id, X-Request-ID"
+)
+EXPOSED_HEADERS = (
+    "ETag, Link, Location, Preference-Applied, Retry-After, X-Request-ID, X-Total-Count"
+)
+SECURITY_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+    "Server": "chatvault",
+}
+log = structlog.get_logger()
+
+
+@web.middleware
+async def context(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Give the request its id and its caller's address, and log how it ended."""
+    begin_operation()
+    started = time.perf_counter()
+    given_id = request.headers.get(REQUEST_ID, "")
+    request_id = given_id if REQUEST_ID_PATTERN.fullmatch(given_id) else secrets.token_hex(16)
+    address, request[SCHEME] = _client(request, request.app[SETTINGS].trusted_proxies)
+    request[ACTOR] = Actor(
+        door=Door.HTTP,
+        request_id=request_id,
+        address=address,
+        user_agent=_user_agent(request),
+        started=started,
+    )
+    bound = structlog.contextvars.bind_contextvars(request_id=request_id)
+    try:
+        response = await handler(request)
+        operation = operation_of(request)
+        # A probe comes every few seconds, and is of interest where it fails.
+        is_probe = operation is not None and operation.is_probe and response.status == HTTPStatus.OK
+        (log.debug if is_probe else log.info)(
+            "request",
+            method=request.method,
+            route=operation.path if operation else None,
+            status=response.status,
+            duration_ms=round((time.perf_counter() - started) * 1000, 1),
+        )
+    finally:
+        structlog.contextvars.reset_contextvars(**bound)
+    return response
+
+
+def _user_agent(request: web.Request) -> str | None:
+    value = request.headers.get(hdrs.USER_AGENT)
+    # Bytes that are not UTF-8 arrive as surrogates, which BSON refuses.
+    return value and value[:MAX_USER_AGENT].encode("utf-8", "replace").decode()
+
+
+def _client(request: web.Request, trusted: tuple[Network, ...]) -> tuple[str | None, str]:
+    """Address and scheme as the first untrusted hop used them."""
+    remote = addresses.plain(request.remote)
+    if not _is_trusted(remote, trusted):
+        return remote, request.scheme
+    hops = _forwarded(request, "X-Forwarded-For")
+    address = next((hop for hop in reversed(hops) if not _is_trusted(hop, trusted)), "")
+    scheme = _forwarded(request, "X-Forwarded-Proto")[-1]
+    return (
+        addresses.plain(address) if addresses.parse(address) else remote,
+        scheme if scheme in {"http", "https"} else request.scheme,
+    )
+
+
+def _forwarded(request: web.Request, name: str) -> list[str]:
+    # A proxy may add a line of its own below the one that the client made up.
+    return [hop.strip() for hop in ",".join(request.headers.getall(name, ())).split(",")]
+
+
+def _is_trusted(address: str | None, trusted: tuple[Network, ...]) -> bool:
+    parsed = addresses.parse(address) if trusted and address else None
+    return parsed is not None and any(parsed in network for network in trusted)
+
+
+@web.middleware
+async def error_table(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """The outermost door: every failure becomes one audit entry and one problem."""
+    try:
+        return await handler(request)
+    except web.HTTPException as error:
+        if not isinstance(error, web.HTTPRequestEntityTooLarge):
+            return http_exception_response(error, request_id=request[ACTOR].request_id)
+        refused = understand(error)
+    except Exception as error:  # noqa: BLE001  # the outermost door
+        refused = understand(error)
+    # Else the error and this frame would hold each other, and the request's body, for long.
+    refused.__traceback__ = None
+    if BEGUN in request:
+        return _break_off(request, refused)
+    operation = operation_of(request)
+    # What was stored has its entry, and did not fail.
+    is_told = isinstance(refused, StoredNotShown)
+    if operation is not None and operation.action is not None and not is_told:
+        refused = await _record(request, operation, refused)
+    response = problem_response(refused, request_id=request[ACTOR].request_id)
+    if isinstance(refused, TooLarge | TooSlow) and not request.content.is_eof():
+        # What is still to come of the body is not worth its reading.
+        response.force_close()
+    return response
+
+
+def _break_off(request: web.Request, error: ChatvaultError) -> web.StreamResponse:
+    """End an answer in the middle, so that the client sees that it is not whole.
+
+    It was recorded before it began, and no other answer can follow it.
+    """
+    log.warning("answer_broke_off", code=error.code)
+    if request.transport is not None:
+        request.transport.abort()
+    return request[BEGUN]
+
+
+async def _record(
+    request: web.Request, operation: Operation, refused: ChatvaultError
+) -> ChatvaultError:
+    """Record a refusal in the time that is left; what to answer, which may be that this failed."""
+    try:
+        async with asyncio.timeout(_time_left(request)):
+            await _record_refusal(request, operation, refused)
+    except TimeoutError:
+        if not isinstance(refused, Unavailable):
+            return Unavailable(retry_after=RETRY_AFTER)
+    except Exception as error:  # noqa: BLE001  # an unrecorded refusal is a failure itself
+        # But nothing is worse than not to know: nobody may be told that nothing was done.
+        if not isinstance(refused, OutcomeUnknown):
+            return understand(error)
+    return refused
+
+
+def _time_left(request: web.Request) -> float:
+    """Seconds to record in: where the database is gone, most of the time is spent already."""
+    spent = time.perf_counter() - request[ACTOR].started
+    return max(0.25, request.app[SETTINGS].mongodb_timeout - spent)
+
+
+async def _record_refusal(request: web.Request, operation: Operation, error: Exception) -> None:
+    refused = understand(error)
+    assert operation.action is not None  # noqa: S101  # the caller looked
+    actor = request[ACTOR]
+    entry = audit.entry(
+        actor,
+        operation.action,
+        refused.resource_id or _resource_id(request),
+        outcome=outcome_of(refused),
+        code=refused.code,
+        details=dict(refused.recorded) if refused.recorded else None,
+    )
+    await request.app[REFUSALS].record(entry)
+
+
+def _resource_id(request: web.Request) -> str | None:
+    """The id in the path, if it is well-formed: nothing else a client wrote is kept."""
+    ids = list(request.match_info.values())
+    return ids[0] if ids and re.fullmatch("[0-9a-f]{24}", ids[0]) else None
+
+
+@web.middleware
+async def origins(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answer preflights, and refuse changes that a foreign page asks a browser for."""
+    if (
+        request.method == hdrs.METH_OPTIONS
+        and hdrs.ACCESS_CONTROL_REQUEST_METHOD in request.headers
+    ):
+        return _preflight(request)
+    if request.method not in SAFE_METHODS and _is_foreign(request):
+        raise ForeignOrigin
+    return await handler(request)
+
+
+def _is_foreign(request: web.Request) -> bool:
+    origin = request.headers.get(hdrs.ORIGIN)
+    if origin is None:
+        return request.headers.get("Sec-Fetch-Site") == "cross-site"
+    if origin in request.app[SETTINGS].allowed_origins:
+        return False
+    return origin != f"{request[SCHEME]}://{request.host}".lower()
+
+
+def _preflight(request: web.Request) -> web.Response:
+    if request.headers.get(hdrs.ORIGIN) not in request.app[SETTINGS].allowed_origins:
+        raise ForeignOrigin
+    headers = {
+        hdrs.ACCESS_CONTROL_ALLOW_METHODS: ALLOWED_METHODS,
+        hdrs.ACCESS_CONTROL_ALLOW_HEADERS: ALLOWED_HEADERS,
+        hdrs.ACCESS_CONTROL_MAX_AGE: "600",
+    }
+    return web.Response(text="OK", headers=headers)
+
+
+@web.middleware
+async def authenticate(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn the session behind the cookie into the actor, where the operation asks who calls."""
+    operation = operation_of(request)
+    if operation is not None and operation.knows_caller:
+        session = await aiohttp_session.get_session(request)
+        if not session.empty:
+            request[ACTOR] = replace(
+                request[ACTOR],
+                user_id=session["user_id"],
+                role=session["role"],
+                session_id=session["id"],
+            )
+        elif not operation.is_public:
+            _refuse_without_cookie(request)
+    return await handler(request)
+
+
+def _refuse_without_cookie(request: web.Request) -> None:
+    """Say why a page that may call cannot sign in: its browser takes the service for another site.
+
+    Raises:
+        CookieWithheld: no cookie came, and none will.
+    """
+    origin = request.headers.get(hdrs.ORIGIN, "")
+    if COOKIE in request.cookies or origin not in request.app[SETTINGS].allowed_origins:
+        return
+    if is_cross_site(origin, request.host, request.headers.get("Sec-Fetch-Site")):
+        page, called = host_of(origin), host_of(f"//{request.host}")
+        raise CookieWithheld(
+            f"Your browser sends no session cookie from a page on {page} to {called}, which is "
+            f"another site; call the service under the page's host name."
+        )
+
+
+async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
+    """Headers that every answer carries, streams and errors included."""
+    for name, value in SECURITY_HEADERS.items():
+        if name not in response.headers or name == hdrs.SERVER:
+            response.headers[name] = value
+    actor = request.get(ACTOR)
+    if actor is not None:
+        response.headers[REQUEST_ID] = actor.request_id
+    response.headers.add(hdrs.VARY, "Origin")
+    origin = request.headers.get(hdrs.ORIGIN)
+    if origin in request.app[SETTINGS].allowed_origins:
+        response.headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = origin
+        response.headers[hdrs.ACCESS_CONTROL_ALLOW_CREDENTIALS] = "true"
+        response.headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = EXPOSED_HEADERS

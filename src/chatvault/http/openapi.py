@@ -1,0 +1,286 @@
+"""The OpenAPI 3.1 description, made from what validates, and the page that shows it."""
+
+import functools
+import inspect
+from collections.abc import Iterable, Iterator
+from http import HTTPStatus
+from itertools import chain
+from typing import Any
+
+from aiohttp import web
+from pydantic import BaseModel
+from pydantic.json_schema import JsonSchemaMode
+
+import chatvault
+from chatvault import errors
+from chatvault.http import problems
+from chatvault.http.bodies import SMALL_BODY, shown_size
+from chatvault.http.csp import content_security_policy
+from chatvault.http.openapi_examples import BY_MEDIA, BY_OPERATION, Examples
+from chatvault.http.openapi_schemas import Schema, Schemas, without_null
+from chatvault.http.requests import json_response
+from chatvault.http.routing import Operation, Routes
+from chatvault.version import VERSION
+
+JSON = "application/json"
+SESSION = {"type": "apiKey", "in": "cookie", "name": "session_id"}
+OPERATIONS = web.AppKey("operations", tuple[Operation, ...])
+PLACES = {"path": "path", "query": "query", "headers": "header"}
+# A field that is left out of these stays as it is.
+KEEPING = ("PUT", "PATCH")
+# Problems that may be over soon.
+LATER = (429, 503)
+HEADERS = {
+    "Content-Disposition": "The name of the file to save it as.",
+    "ETag": "The version, for `If-Match` and `If-None-Match`.",
+    "Link": "The pages around this one (RFC 8288): `next`, `prev`.",
+    "Location": "The path of what was made.",
+    "Preference-Applied": "What was done of `Prefer` (RFC 7240).",
+    "Retry-After": "Seconds after which it may work.",
+    "Set-Cookie": "The cookie `session_id`, new or ended.",
+    "X-Request-ID": "Stands in the log and in the audit entry, too.",
+    "X-Total-Count": "How many there are on all pages.",
+}
+routes = Routes("docs")
+
+
+class Problem(BaseModel):
+    """An RFC 9457 problem."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    request_id: str
+    errors: list[dict[str, Any]] | None = None
+    more_errors: int | None = None
+
+
+class RootOut(BaseModel):
+    """What answers here, and where its description and its state are."""
+
+    name: str
+    version: str
+    docs: str
+    openapi: str
+    health: str
+    ready: str
+
+
+@routes.route("GET", "/", None, status=302, returns=RootOut, sends=("Location",))
+async def get_root(_request: web.Request) -> web.StreamResponse:
+    """Lead to the page that shows this API.
+
+    A browser goes there; the answer itself names the other places to begin with.
+    """
+    found = RootOut(
+        name="chatvault",
+        version=VERSION,
+        docs="/docs",
+        openapi="/openapi.json",
+        health="/health",
+        ready="/ready",
+    )
+    return json_response(found, status=302, headers={"Location": found.docs})
+
+
+@routes.route("GET", "/openapi.json", None, returns=dict[str, Any])
+async def get_document(request: web.Request) -> web.StreamResponse:
+    """Describe this API in OpenAPI 3.1.
+
+    Made from the models that validate requests.
+    """
+    return json_response(_describe_once(request.app[OPERATIONS]))
+
+
+@routes.route("GET", "/docs", None, returns=str, media=("text/html",))
+async def get_page(_request: web.Request) -> web.StreamResponse:
+    """Show this API as a page; everything it needs comes from here.
+
+    It loads nothing from elsewhere.
+    """
+    page, policy = _page()
+    headers = {"Content-Security-Policy": policy}
+    return web.Response(text=page, content_type="text/html", headers=headers)
+
+
+@functools.lru_cache(maxsize=1)
+def _describe_once(operations: tuple[Operation, ...]) -> dict[str, Any]:
+    # On demand: it takes longer than the rest of a start, and few ask for it.
+    return build_document(operations)
+
+
+@functools.cache
+def _page() -> tuple[str, str]:
+    """The page, and the policy that lets a browser run what is in it and nothing else."""
+    # Imported here: it reads some megabytes of assets, which only this page needs.
+    from offapi import OpenAPITemplate  # noqa: PLC0415  # as said
+
+    page = OpenAPITemplate.SWAGGER.value.format(spec_url="/openapi.json")
+    return page, content_security_policy(page)
+
+
+def build_document(operations: Iterable[Operation]) -> dict[str, Any]:
+    """The description of these operations."""
+    operations = list(operations)
+    schemas = Schemas(chain.from_iterable(map(_models, operations)))
+    examples = Examples(schemas)
+    for operation in operations:
+        if operation.method in KEEPING and "body" in operation.models:
+            schemas.drop_defaults(schemas.of(operation.models["body"], "validation"))
+    paths: dict[str, dict[str, Any]] = {}
+    for operation in operations:
+        described = _describe(operation, schemas, examples)
+        paths.setdefault(operation.path, {})[operation.method.lower()] = described
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "chatvault",
+            "version": VERSION,
+            "description": (chatvault.__doc__ or "").strip(),
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "tags": [{"name": tag} for tag in dict.fromkeys(each.tag for each in operations)],
+        "paths": paths,
+        "components": {
+            "schemas": _components(schemas, examples, paths),
+            "headers": {
+                name: {"description": words, "schema": {"type": "string"}}
+                for name, words in HEADERS.items()
+            },
+            "securitySchemes": {"session": SESSION},
+        },
+    }
+
+
+def _components(schemas: Schemas, examples: Examples, paths: Any) -> dict[str, Any]:
+    found = schemas.used_by(paths)
+    problem = schemas.of(Problem, "serialization")
+    name = schemas.resolve(problem)["title"]
+    return found | {name: found[name] | {"examples": [examples.of(problem)]}}
+
+
+def _models(operation: Operation) -> Iterator[tuple[Any, JsonSchemaMode]]:
+    for model in operation.models.values():
+        yield model, "validation"
+    for model in (operation.returns, *operation.other.values(), Problem):
+        if model is not None and not isinstance(model, str):
+            yield model, "serialization"
+
+
+def _describe(operation: Operation, schemas: Schemas, examples: Examples) -> dict[str, Any]:
+    summary, _, description = (inspect.getdoc(operation.handler) or "").partition("\n\n")
+    paragraphs = [" ".join(each.split()) for each in description.split("\n\n") if each]
+    if operation.method == "PATCH":
+        paragraphs.append("`application/merge-patch+json` is taken as well.")
+    if operation.action is not None:
+        paragraphs.append(f"Audited as `{operation.action.value}`.")
+    described: dict[str, Any] = {
+        "operationId": operation.handler.__name__,
+        "summary": " ".join(summary.split()),
+        "description": "\n\n".join(paragraphs),
+        "tags": [operation.tag],
+        "parameters": [
+            parameter
+            for name, place in PLACES.items()
+            if name in operation.models
+            for parameter in _parameters(
+                schemas.resolve(schemas.of(operation.models[name], "validation")), place, examples
+            )
+        ],
+        "responses": _responses(operation, schemas, examples),
+        "security": [] if operation.is_public else [{"session": []}],
+    }
+    if body := operation.models.get("body"):
+        schema = schemas.of(body, "validation")
+        # One media type: of two, generators make two bodies.
+        content = {JSON: {"schema": schema, "example": examples.of(schema, is_input=True)}}
+        described["requestBody"] = {
+            "description": f"At most {shown_size(operation.max_body)}.",
+            "required": True,
+            "content": content,
+        }
+    return described
+
+
+def _parameters(schema: Schema, place: str, examples: Examples) -> Iterator[dict[str, Any]]:
+    for name, found in schema["properties"].items():
+        shown = without_null({key: value for key, value in found.items() if key != "default"})
+        parameter: dict[str, Any] = {"name": name, "in": place, "schema": shown}
+        if "description" in shown:
+            parameter["description"] = shown.pop("description")
+        if name in schema.get("required", ()):
+            parameter |= {"required": True, "example": examples.of(shown, name=name)}
+        yield parameter
+
+
+def _responses(operation: Operation, schemas: Schemas, examples: Examples) -> dict[str, Any]:
+    def content(media: str, model: Any) -> dict[str, Any]:
+        if media != JSON:
+            return {media: {"schema": {"type": "string"}, "example": BY_MEDIA[media]}}
+        schema = schemas.of(model, "serialization")
+        example = BY_OPERATION.get(operation.handler.__name__)
+        return {media: {"schema": schema, "example": example or examples.of(schema)}}
+
+    def answer(status: int, contents: Iterable[dict[str, Any]]) -> dict[str, Any]:
+        found: dict[str, Any] = {"description": HTTPStatus(status).phrase + "."}
+        found["headers"] = {name: _header(name) for name in ("X-Request-ID", *operation.sends)}
+        merged = {media: each for one in contents for media, each in one.items()}
+        return found | {"content": merged} if merged else found
+
+    medias = operation.media if operation.returns is not None else ()
+    contents = (content(media, operation.returns) for media in medias)
+    responses = {str(operation.status): answer(operation.status, contents)}
+    headers = operation.models.get("headers", BaseModel).model_fields.values()
+    if any(header.alias == "If-None-Match" for header in headers):
+        responses["304"] = {
+            "description": "You have this version already.",
+            "headers": {"ETag": _header("ETag")},
+        }
+    for status, model in operation.other.items():
+        shown = content(model, None) if isinstance(model, str) else content(JSON, model)
+        responses[str(status)] = answer(status, [shown])
+    return responses | _problems(operation, schemas)
+
+
+def _problems(operation: Operation, schemas: Schemas) -> dict[str, Any]:
+    if operation.action is None:
+        return {}
+    kinds: dict[int, list[str]] = {}
+    for kind in _refusals(operation):
+        kinds.setdefault(problems.status_of(kind), []).append(kind.code)
+    schema = schemas.of(Problem, "serialization")
+    found = {}
+    for status, codes in sorted(kinds.items()):
+        words = ", ".join(f"`{code}`" for code in dict.fromkeys(codes))
+        names = ("X-Request-ID", "Retry-After") if status in LATER else ("X-Request-ID",)
+        found[str(status)] = {
+            "description": f"A problem with code {words}.",
+            "headers": {name: _header(name) for name in names},
+            "content": {problems.MEDIA_TYPE: {"schema": schema}},
+        }
+    return found
+
+
+def _header(name: str) -> dict[str, Any]:
+    return {"$ref": f"#/components/headers/{name}"}
+
+
+def _refusals(operation: Operation) -> Iterable[type[errors.ChatvaultError]]:
+    """What a call can be refused with, by its signature and by its own word."""
+    yield errors.Unavailable
+    yield from operation.errors
+    if not operation.is_public:
+        yield from (errors.NotAuthenticated, errors.CookieWithheld)
+    if operation.method != "GET":
+        yield from (errors.ForeignOrigin, errors.OutcomeUnknown)
+    if "path" in operation.models:
+        yield errors.NotFound
+    if operation.models.keys() & {"query", "headers", "body"}:
+        yield errors.InvalidInput
+    if "body" in operation.models:
+        yield from (errors.Malformed, errors.TooLarge, errors.TooSlow)
+        yield errors.UnsupportedMediaType
+        if operation.max_body > SMALL_BODY:
+            yield errors.Busy

@@ -1,0 +1,210 @@
+"""Examples for the OpenAPI description, made from the schemas and from one value for each name.
+
+A field means the same wherever its name stands, so one value does; where it does not, the name of
+the schema stands before it. A field may have `examples` of its own instead.
+"""
+
+from typing import Any
+
+from chatvault.http.openapi_schemas import Schema, Schemas
+
+ID = "65a5158ac8d8e8a8b8c8d8e8"
+TIME = "2026-11-20T13:15:21.721Z"
+QUESTION = "What time is it in Tokyo?"
+# Stands where a text's name is not among them; a test asks for one.
+NONE_YET = "…"
+# Those that an example has beside what is required.
+SHOWN = frozenset({
+    "allowed_tools", "archived", "content", "language", "messages", "system_prompt", "tags",
+    "theme", "title",
+})  # fmt: skip
+VALUES: dict[str, Any] = {
+    "action": "conversation.create",
+    "active_reply_id": None,
+    "address": "192.0.2.17",
+    "answer_id": "reply-65a5158ac8d8e8a8b8c8d8e8",
+    "allowed_tools": ["time__convert_time"],
+    "archived_at": None,
+    "arguments": '{"timezone": "Asia/Tokyo"}',
+    "average_messages_per_conversation": 6.5,
+    "call_id": "call-0",
+    "code": None,
+    "command": "ls -l",
+    "content": QUESTION,
+    "current_password": "correct-horse",
+    "day": "2026-11-20",
+    "decided_by": "person",
+    "deleted_count": 3,
+    "description": "Convert a time between two zones.",
+    "detail": None,
+    "details": {"messages": 2},
+    "door": "http",
+    "duration_ms": 4.2,
+    "email": "alice@example.org",
+    "failing": [],
+    "failures": 0,
+    "full_name": "Alice Example",
+    "gpu_backend": None,
+    "gpu_name": None,
+    "input_schema": {"type": "object", "properties": {"timezone": {"type": "string"}}},
+    "key": "conversation.create",
+    "language": "en",
+    "last_login": TIME,
+    "left_out": [],
+    "left_out_count": 0,
+    "max_conversation_tokens": 8000,
+    "message": "Done",
+    "message_id": "1579973f-78f4-431a-8f88-ad2f3a472c2e",
+    "message_ids": ["1579973f-78f4-431a-8f88-ad2f3a472c2e"],
+    "model": "llama3.2",
+    "name": "Clock",
+    "new_password": "battery-staple",
+    "ollama_model": None,
+    "password": "correct-horse",
+    "provider": "local",
+    "reason": None,
+    "request_id": "01b2552bad314df8828e7a1304042b42",
+    "resource_id": ID,
+    "resource_type": "conversation",
+    "result": '{"timezone": "Asia/Tokyo", "datetime": "2026-11-20T22:15:21+09:00"}',
+    "role": "user",
+    "seq": 0,
+    "server": "time",
+    "state": "completed",
+    "summary": "Alice asked what time it is in Tokyo, and was told.",
+    "system_prompt": "You are a helpful assistant.",
+    "tags": ["travel"],
+    "temperature": 0.7,
+    "timestamp": TIME,
+    "title": "The time in Tokyo",
+    "tokens_per_day": [{"day": "2026-11-20", "tokens": 1250, "requests": 5}],
+    "tool": "time__convert_time",
+    "tool_hash": "3f1d0a5c9b7e2f4861c0d9a8b7e6f5041322b0c9d8e7f6a5b4c3d2e1f0a9b8c7",
+    "tools": [],
+    "transport": "stdio",
+    "user_agent": "Mozilla/5.0",
+    "username": "alice",
+    "version": 1,
+    "AgentOut.name": "Clock",
+    "CompletionIn.messages": [{"role": "user", "content": QUESTION}],
+    "ContextOut.messages": [{"role": "user", "content": QUESTION}],
+    "ContextOut.left_out": 0,
+    "HealthOut.status": "healthy",
+    "HealthOut.timestamp": 1795180521.721,
+    "HealthOut.version": "0.2.0",
+    "LeftOutTool.reason": "has a schema of more than 64 KB",
+    "MessageEdit.version": 1,
+    "MessageOut.id": "1579973f-78f4-431a-8f88-ad2f3a472c2e",
+    "Problem.code": "not_found",
+    "Problem.detail": "Conversation not found",
+    "Problem.errors": None,
+    "Problem.status": 404,
+    "Problem.title": "Not Found",
+    "Problem.type": "about:blank",
+    "ProviderOut.name": "local",
+    "ReadyOut.status": "ready",
+    "ReplyOut.assistant_message": {
+        "id": "reply-65a5158ac8d8e8a8b8c8d8e8",
+        "seq": 1,
+        "role": "assistant",
+        "content": "Quarter past ten in the evening.",
+        "timestamp": TIME,
+    },
+    "ServerOut.name": "time",
+    "ServerOut.state": "connected",
+    "ServerOut.tools": 2,
+    "ToolOut.name": "time__convert_time",
+    "UserOut.role": "user",
+}  # fmt: skip
+# What is no JSON, or no model of ours.
+COMPLETION = {
+    "id": "chatcmpl-7f3b", "object": "chat.completion", "created": 1795180521, "model": "llama3.2",
+    "choices": [{
+        "index": 0,
+        "message": {"role": "assistant", "content": "Quarter past ten in the evening."},
+        "finish_reason": "stop",
+    }],
+    "usage": {"prompt_tokens": 20, "completion_tokens": 7, "total_tokens": 27},
+}  # fmt: skip
+BY_OPERATION: dict[str, Any] = {
+    "get_root": {
+        "name": "chatvault",
+        "version": "0.1.0",
+        "docs": "/docs",
+        "openapi": "/openapi.json",
+        "health": "/health",
+        "ready": "/ready",
+    },
+    "complete_chat": COMPLETION,
+    "complete_chat_v1": COMPLETION,
+    "get_document": {"openapi": "3.1.0", "info": {"title": "chatvault"}, "paths": {}},
+}
+BY_MEDIA = {
+    "application/x-ndjson": '{"id": "65a5158ac8d8e8a8b8c8d8e8"}\n',
+    "text/csv": "id,at,action\n65a5158ac8d8e8a8b8c8d8e8,2026-11-20T13:15:21.721Z,session.login\n",
+    "text/event-stream": 'id: 2\nevent: delta\ndata: {"text": "Quarter past"}\n\n',
+    "text/html": "<!doctype html>",
+}
+
+
+class Examples:
+    """Makes examples.
+
+    Args:
+        schemas: that references lead to.
+    """
+
+    def __init__(self, schemas: Schemas) -> None:
+        self._schemas = schemas
+
+    def of(self, schema: Schema, *, is_input: bool = False, name: str = "") -> Any:
+        """A value that the schema describes.
+
+        Args:
+            schema: or a reference to one.
+            is_input: a client sends it, and leaves out what has a default.
+            name: of the field that the value is for, with its schema's name before it.
+        """
+        schema = self._schemas.resolve(schema)
+        if "examples" in schema:
+            return schema["examples"][0]
+        if "properties" not in schema:
+            return self._leaf(schema, is_input=is_input, name=name)
+        required, title = schema.get("required", ()), schema.get("title", "")
+        return {
+            field: self.of(part, is_input=is_input, name=f"{title}.{field}")
+            for field, part in schema["properties"].items()
+            if field in required or field in SHOWN or (not is_input and "default" in part)
+        }
+
+    def _leaf(self, schema: Schema, *, is_input: bool, name: str) -> Any:
+        kinds = schema.get("anyOf", [schema])
+        is_nullable = any(each.get("type") == "null" for each in kinds)
+        for key in (name, name.rpartition(".")[2]):
+            if key in VALUES and (VALUES[key] is not None or is_nullable):
+                value = VALUES[key]
+                if "enum" not in kinds[0] or value in kinds[0]["enum"]:
+                    return value
+        [kind, *_] = [each for each in kinds if each.get("type") != "null"]
+        if kind is not schema:
+            return self.of(kind, is_input=is_input, name=name)
+        return self._plain(schema, is_input=is_input, name=name)
+
+    def _plain(self, schema: Schema, *, is_input: bool, name: str) -> Any:
+        value: Any = NONE_YET
+        match schema:
+            case {"enum": [first, *_]} | {"const": first} | {"default": first}:
+                value = first
+            case {"type": "string", "format": "date-time"}:
+                value = TIME
+            case {"type": "string", "pattern": "^[0-9a-fA-F]{24}$"}:
+                value = ID
+            case {"type": "array", "items": items}:
+                value = [self.of(items, is_input=is_input, name=name)]
+            case {"type": "integer" | "number"}:
+                value = max(2, schema.get("minimum", 0))
+            case {"type": "boolean"}:
+                value = False
+            case {"type": "object"}:
+                value = {}
+        return value

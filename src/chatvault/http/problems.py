@@ -1,0 +1,128 @@
+"""The HTTP door's error table: what each kind means as a status, as RFC 9457 problems."""
+
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from aiohttp import web
+from pymongo.errors import PyMongoError
+
+from chatvault import errors
+from chatvault.audit.actions import Outcome
+from chatvault.encoding import to_json
+from chatvault.http.requests import MAX_BODY_BYTES
+from chatvault.mongodb.database import explain
+from chatvault.outcome import has_stored
+
+MEDIA_TYPE = "application/problem+json"
+log = structlog.get_logger()
+
+STATUS: dict[type[errors.ChatvaultError], int] = {
+    errors.Malformed: 400,
+    errors.UnsupportedMediaType: 415,
+    errors.TooLarge: 413,
+    errors.TooSlow: 408,
+    errors.InvalidInput: 422,
+    errors.NotAuthenticated: 401,
+    errors.Throttled: 429,
+    errors.Denied: 403,
+    errors.NotFound: 404,
+    errors.AlreadyTaken: 400,
+    errors.StaleVersion: 412,
+    errors.PreconditionRequired: 428,
+    errors.Conflict: 409,
+    errors.Unavailable: 503,
+    errors.ChatvaultError: 500,
+}
+REFUSALS = (errors.NotAuthenticated, errors.Denied, errors.NotFound)
+
+
+class InternalError(errors.ChatvaultError):
+    """Something went wrong on our side; the request id helps to find out what."""
+
+    code = "internal_error"
+
+
+class UnknownPath(errors.NotFound):
+    """There is nothing at this path."""
+
+    code = "unknown_path"
+
+
+class MethodNotAllowed(errors.InvalidInput):
+    """The method is not allowed at this path."""
+
+    code = "method_not_allowed"
+
+
+def status_of(kind: type[errors.ChatvaultError]) -> int:
+    """The HTTP status of a kind of error."""
+    return next(STATUS[base] for base in kind.__mro__ if base in STATUS)
+
+
+def outcome_of(error: errors.ChatvaultError) -> Outcome:
+    """Whether a rule refused, or something failed."""
+    return Outcome.DENIED if isinstance(error, REFUSALS) else Outcome.FAILED
+
+
+def understand(error: Exception) -> errors.ChatvaultError:
+    """Any exception as one of ours; what is unknown is hidden and logged."""
+    if isinstance(error, errors.ChatvaultError):
+        # What these say of the change under way is not true of one before it.
+        if type(error) in {errors.Unavailable, errors.Busy} and has_stored():
+            return errors.StoredNotShown(retry_after=error.retry_after)
+        return error
+    if isinstance(error, web.HTTPRequestEntityTooLarge):
+        limit = MAX_BODY_BYTES // 1024**2
+        return errors.TooLarge(f"A request's body may have at most {limit} MB.")
+    if isinstance(error, PyMongoError) and (known := explain(error)) is not None:
+        log.warning("database_trouble", error=type(error).__name__)
+        return known
+    log.error("internal_error", exc_info=error)
+    return InternalError()
+
+
+def broken_off(error: Exception) -> errors.ChatvaultError:
+    """What to say of a failure in the middle of an answer: something was done by then."""
+    known = understand(error)
+    if isinstance(error, PyMongoError) and isinstance(known, errors.Unavailable):
+        return errors.Unavailable(
+            "The database cannot be reached; the answer breaks off here. Ask for the rest shortly."
+        )
+    return known
+
+
+def problem_response(
+    error: errors.ChatvaultError, *, request_id: str, status: int | None = None
+) -> web.Response:
+    """The answer that tells a client what went wrong."""
+    status = status or status_of(type(error))
+    body: dict[str, Any] = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": error.detail,
+        "code": error.code,
+        "request_id": request_id,
+    }
+    if error.errors:
+        body["errors"] = [
+            {"loc": field.loc, "msg": field.msg, "type": field.type} for field in error.errors
+        ]
+    if error.more_errors:
+        body["more_errors"] = error.more_errors
+    response = web.Response(body=to_json(body), status=status, content_type=MEDIA_TYPE)
+    if error.retry_after is not None:
+        response.headers["Retry-After"] = str(max(1, round(error.retry_after)))
+    return response
+
+
+def http_exception_response(error: web.HTTPException, *, request_id: str) -> web.Response:
+    """Refusals of aiohttp's own (unknown path, wrong method, …) as problems too."""
+    kinds: dict[int, type[errors.ChatvaultError]] = {404: UnknownPath, 405: MethodNotAllowed}
+    kind = kinds.get(error.status, errors.InvalidInput)
+    detail = None if error.status in kinds else f"{error.reason}."
+    response = problem_response(kind(detail), request_id=request_id, status=error.status)
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        response.headers["Allow"] = ",".join(sorted(error.allowed_methods))
+    return response

@@ -1,0 +1,206 @@
+"""Reading requests and writing answers: parsing, JSON, validators, pages."""
+
+import asyncio
+import contextlib
+import functools
+from collections.abc import AsyncGenerator, Callable, Mapping
+from functools import partial
+from typing import Any, TypeVar
+from urllib.parse import urlencode
+
+from aiohttp import hdrs, web
+from pydantic import BaseModel, Field, ValidationError
+
+from chatvault.actor import Actor
+from chatvault.audit.recorder import Recorder
+from chatvault.encoding import to_json
+from chatvault.errors import NotFound, UnsupportedMediaType
+from chatvault.http.bodies import BODY, BULK_BODY, SMALL_BODY, Room, read_body
+from chatvault.http.json_slices import BULK_WEIGHT, UNIT_WEIGHT, from_text, parse
+from chatvault.http.validation import is_bulk, validate, validate_in_slices
+from chatvault.idempotency import Repeat
+from chatvault.keys import SecretKey
+from chatvault.settings import Settings
+
+M = TypeVar("M", bound=BaseModel)
+
+SETTINGS = web.AppKey("settings", Settings)
+RECORDER = web.AppKey("recorder", Recorder)
+SECRET_KEY = web.AppKey("secret_key", SecretKey)
+ACTOR = web.RequestKey("actor", Actor)
+SCHEME = web.RequestKey("scheme", str)
+BEGUN = web.RequestKey("begun", web.StreamResponse)
+JSON_TYPES = {"application/json", "application/merge-patch+json", "application/octet-stream"}
+MAX_BODY_BYTES = BULK_BODY
+
+
+class RepeatHeaders(BaseModel):
+    """A request may be recognised when it is repeated (the IETF's Idempotency-Key draft)."""
+
+    key: str | None = Field(
+        None,
+        alias="Idempotency-Key",
+        pattern=r"^[\x21-\x7e]{1,255}$",
+        description="the same key and body again within a day gets the first answer again",
+    )
+
+
+def parse_path(request: web.Request, model: type[M]) -> M:
+    """The path's parameters; an id that cannot be one is as absent as any other.
+
+    Raises:
+        NotFound: a parameter is malformed; in the words for one that leads to nothing.
+    """
+    try:
+        return model.model_validate(dict(request.match_info))
+    except ValidationError as error:
+        raise _absent(model, str(error.errors(include_input=False)[0]["loc"][0])) from None
+
+
+def _absent(model: type[BaseModel], parameter: str) -> NotFound:
+    make: Callable[[], NotFound] | None = getattr(model, "absent", None)
+    kind = parameter.removesuffix("_id").capitalize()
+    return make() if make is not None else NotFound(f"{kind} not found")
+
+
+def parse_query(request: web.Request, model: type[M]) -> M:
+    """The query's parameters.
+
+    Raises:
+        InvalidInput: one is unknown, wrong or given twice.
+    """
+    query = request.query
+    values = {name: query.getall(name) for name in dict.fromkeys(query)}
+    return validate(
+        model, {name: given if given[1:] else given[0] for name, given in values.items()}, "query"
+    )
+
+
+def parse_headers(request: web.Request, model: type[M]) -> M:
+    """The headers that the model names by alias.
+
+    Raises:
+        InvalidInput: one is wrong.
+    """
+    given = {name: request.headers[name] for name in _aliases(model) if name in request.headers}
+    return validate(model, given, "header")
+
+
+@functools.cache
+def _aliases(model: type[BaseModel]) -> list[str]:
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+async def parse_body(request: web.Request, model: type[M], *, limit: int, room: Room | None) -> M:
+    """The JSON body.
+
+    Args:
+        request: whose body it is.
+        model: what it is to be.
+        limit: in bytes.
+        room: for a large one; None for a small one, which is parsed at once.
+
+    Raises:
+        UnsupportedMediaType: the body says that it is something else.
+        Malformed: it is not JSON, or not UTF-8, or did not arrive whole.
+        TooLarge: it has too many bytes, or too many values.
+        TooSlow: it did not come at the least pace.
+        InvalidInput: a field is missing, unknown or wrong.
+        Busy: there is no room for its values.
+    """
+    if request.content_type not in JSON_TYPES:
+        raise UnsupportedMediaType
+    text = await read_body(request, limit)
+    if room is None:
+        return validate(model, from_text(text), "body")
+    await room.admit(text, max_weight=BULK_WEIGHT if is_bulk(model) else UNIT_WEIGHT)
+    return await validate_in_slices(model, await parse(text, room.queue), "body", room.queue)
+
+
+async def repeat_of(
+    request: web.Request, headers: RepeatHeaders, *, beside: str = ""
+) -> Repeat | None:
+    """What the request is known by, if it has a key.
+
+    Args:
+        request: with its body.
+        headers: with its key.
+        beside: what else belongs to the wish, as the body does.
+    """
+    if headers.key is None:
+        return None
+    wish = partial(request.app[SECRET_KEY].hash_bytes, request[BODY], beside.encode())
+    is_large = len(request[BODY]) > SMALL_BODY
+    return Repeat(
+        route=f"{request.method} {request.path}",
+        key=headers.key.strip('"'),
+        # In a thread it leaves the interpreter to others.
+        body_hash=await asyncio.to_thread(wish) if is_large else wish(),
+    )
+
+
+def json_response(
+    value: object, *, status: int = 200, headers: Mapping[str, str] | None = None
+) -> web.Response:
+    """An answer in JSON."""
+    return web.Response(
+        body=to_json(value), status=status, headers=headers, content_type="application/json"
+    )
+
+
+async def stream(
+    request: web.Request, chunks: AsyncGenerator[bytes], *, headers: Mapping[str, str]
+) -> web.StreamResponse:
+    """An answer that leaves chunk by chunk; one that cannot be given whole is broken off."""
+    async with contextlib.aclosing(chunks):
+        response = await begin_stream(request, headers)
+        if request.method == hdrs.METH_HEAD:
+            return response
+        with contextlib.suppress(ConnectionError):  # Nobody listens any more.
+            async for chunk in chunks:
+                await response.write(chunk)
+            await response.write_eof()
+    return response
+
+
+async def begin_stream(request: web.Request, headers: Mapping[str, str]) -> web.StreamResponse:
+    """An answer whose head is sent; HEAD asks for no more.
+
+    What fails from now on is no reason for another answer.
+    """
+    request[BEGUN] = response = web.StreamResponse(headers=headers)
+    await response.prepare(request)
+    return response
+
+
+def etag(version: int) -> str:
+    """The strong validator of a version."""
+    return f'"{version}"'
+
+
+def page_links(request: web.Request, *, limit: int, offset: int, total: int) -> dict[str, str]:
+    """`Link` (RFC 8288) to the pages before and after, and `X-Total-Count`."""
+    pages = {}
+    if offset + limit < total:
+        pages["next"] = offset + limit
+    if offset > 0:
+        pages["prev"] = max(0, offset - limit)
+    headers = {"X-Total-Count": str(total)}
+    if pages:
+        headers["Link"] = ", ".join(
+            f'<{link_to(request, limit=limit, offset=start)}>; rel="{name}"'
+            for name, start in pages.items()
+        )
+    return headers
+
+
+def link_to(request: web.Request, *, drop: str = "", **changes: Any) -> str:
+    """The same address with some of its query parameters changed, and others left out.
+
+    Args:
+        request: the one that is answered.
+        drop: names, with spaces between.
+        changes: values by name.
+    """
+    kept = {name: value for name, value in request.query.items() if name not in drop.split()}
+    return f"{request.path}?{urlencode({**kept, **changes})}"

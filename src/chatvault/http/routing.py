@@ -1,0 +1,189 @@
+"""The route registry: a handler's signature says what is parsed, and documents it too.
+
+A handler takes the request and, by name, what it needs: `actor` (somebody signed in), `caller`
+(anyone), and `path`, `query`, `headers`, `body`, each a pydantic model.
+"""
+
+import inspect
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from aiohttp import web
+from pydantic import BaseModel
+
+from chatvault.audit.actions import Action
+from chatvault.errors import ChatvaultError, NotAuthenticated
+from chatvault.http.bodies import BODY, SMALL_BODY, Bodies, Room, read_body, size_to_expect
+from chatvault.http.requests import (
+    ACTOR,
+    RepeatHeaders,
+    parse_body,
+    parse_headers,
+    parse_path,
+    parse_query,
+)
+
+BODIES = web.AppKey("bodies", Bodies)
+Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+Handler = Callable[..., Awaitable[web.StreamResponse]]
+PARSED = ("path", "query", "headers", "body")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Operation:
+    """One route: how it is called, what it answers, under which name it is audited.
+
+    Attributes:
+        action: None where it is no operation: health, the docs.
+        is_public: anyone may call it.
+        knows_caller: it asks who calls, signed in or not.
+        is_probe: machines call it again and again to learn whether the service is well.
+        models: by `path`, `query`, `headers` and `body`, what is parsed.
+        max_body: how many bytes the body may have.
+        returns: the model of the answer's JSON, or a type pydantic knows; None for no body.
+        media: the media types it answers in.
+        errors: what it refuses beyond what its signature implies.
+        other: what it answers under other statuses, when that is no refusal: a model, or a media
+            type.
+        sends: the names of the headers that its answers may have, but for those that all have.
+    """
+
+    method: Method
+    path: str
+    handler: Handler
+    action: Action | None
+    is_public: bool
+    knows_caller: bool
+    is_probe: bool
+    models: dict[str, type[BaseModel]]
+    max_body: int
+    status: int
+    returns: Any
+    media: tuple[str, ...]
+    errors: tuple[type[ChatvaultError], ...]
+    other: dict[int, Any]
+    sends: tuple[str, ...]
+    tag: str
+
+    async def __call__(self, request: web.Request) -> web.StreamResponse:
+        """Parse what the handler asks for, and let it answer."""
+        given: dict[str, Any] = {}
+        if not self.is_public:
+            given["actor"] = actor = request[ACTOR]
+            if actor.user_id is None:
+                raise NotAuthenticated
+        elif self.knows_caller:
+            given["caller"] = request[ACTOR]
+        if "path" in self.models:
+            given["path"] = parse_path(request, self.models["path"])
+        if "query" in self.models:
+            given["query"] = parse_query(request, self.models["query"])
+        if "headers" in self.models:
+            given["headers"] = parse_headers(request, self.models["headers"])
+        expected = size_to_expect(request, self.max_body)
+        if expected <= SMALL_BODY:
+            return await self._answer(request, given, None)
+        who = request[ACTOR].user_id or request[ACTOR].address
+        async with request.app[BODIES].room(who, expected) as room:
+            try:
+                return await self._answer(request, given, room)
+            finally:
+                # The connection holds its last request until the next one comes.
+                request.pop(BODY, None)
+
+    async def _answer(
+        self, request: web.Request, given: dict[str, Any], room: Room | None
+    ) -> web.StreamResponse:
+        if "body" in self.models:
+            given["body"] = await parse_body(
+                request, self.models["body"], limit=self.max_body, room=room
+            )
+        elif "headers" in self.models and issubclass(self.models["headers"], RepeatHeaders):
+            # What is known by its key is known by its body, too.
+            await read_body(request, self.max_body)
+        return await self.handler(request, **given)
+
+
+@dataclass(slots=True)
+class Routes:
+    """The operations of one domain.
+
+    Args:
+        tag: the domain's name on the docs page.
+    """
+
+    tag: str
+    operations: list[Operation] = field(default_factory=list)
+
+    def __iter__(self) -> Iterator[Operation]:
+        return iter(self.operations)
+
+    def route(  # noqa: PLR0913  # each is named where it is used
+        self,
+        method: Method,
+        path: str,
+        action: Action | None,
+        *,
+        status: int = 200,
+        returns: Any = None,
+        media: tuple[str, ...] = ("application/json",),
+        errors: tuple[type[ChatvaultError], ...] = (),
+        other: dict[int, Any] | None = None,
+        sends: tuple[str, ...] = (),
+        max_body: int = SMALL_BODY,
+        is_probe: bool = False,
+    ) -> Callable[[Handler], Handler]:
+        """Register the decorated handler; the arguments are those of `Operation`."""
+
+        def register(handler: Handler) -> Handler:
+            parameters = inspect.signature(handler, eval_str=True).parameters
+            self.operations.append(
+                Operation(
+                    method=method,
+                    path=path,
+                    handler=handler,
+                    action=action,
+                    is_public="actor" not in parameters,
+                    knows_caller="actor" in parameters or "caller" in parameters,
+                    models={
+                        name: parameters[name].annotation for name in PARSED if name in parameters
+                    },
+                    is_probe=is_probe,
+                    max_body=max_body,
+                    status=status,
+                    returns=returns,
+                    media=media,
+                    errors=errors,
+                    other=other or {},
+                    sends=sends,
+                    tag=self.tag,
+                )
+            )
+            return handler
+
+        return register
+
+    def add_to(self, app: web.Application) -> None:
+        """Let the application serve these operations."""
+        for operation in self.operations:
+            add = app.router.add_get if operation.method == "GET" else None
+            handler = _as_handler(operation)
+            if add is not None:
+                add(operation.path, handler)
+            else:
+                app.router.add_route(operation.method, operation.path, handler)
+
+
+def _as_handler(operation: Operation) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    # aiohttp wants a coroutine function; the operation travels with it for the middlewares.
+    async def handle(request: web.Request) -> web.StreamResponse:
+        return await operation(request)
+
+    handle.operation = operation  # type: ignore[attr-defined]  # read by operation_of
+    return handle
+
+
+def operation_of(request: web.Request) -> Operation | None:
+    """The operation that a request is for; None for unknown paths and methods."""
+    return getattr(request.match_info.handler, "operation", None)

@@ -1,0 +1,1 @@
+"""MongoDB: connections, transactions, leases, and the embedded mongod."""

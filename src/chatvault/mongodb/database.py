@@ -1,0 +1,217 @@
+"""The connection to MongoDB, transactions, and what the driver's errors mean."""
+
+import asyncio
+import contextlib
+import itertools
+import random
+import sys
+import time
+from collections.abc import Awaitable, Callable, Hashable, Iterator
+from typing import Any, TypeVar
+
+import pymongo
+import pymongo.lock
+from pymongo import AsyncMongoClient
+from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.errors import (
+    ConnectionFailure,
+    DocumentTooLarge,
+    ExecutionTimeout,
+    OperationFailure,
+    PyMongoError,
+)
+from pymongo.read_concern import ReadConcern
+from pymongo.write_concern import WriteConcern
+
+from chatvault.errors import (
+    Busy,
+    ChatvaultError,
+    OutcomeUnknown,
+    StoredNotShown,
+    TooLarge,
+    Unavailable,
+)
+from chatvault.mongodb.leases import Lease
+from chatvault.outcome import has_stored, note_stored
+from chatvault.settings import Settings
+
+T = TypeVar("T")
+Client = AsyncMongoClient[dict[str, Any]]
+
+SNAPSHOT = ReadConcern("snapshot")
+DURABLE = WriteConcern("majority", j=True)
+TRANSIENT = "TransientTransactionError"
+UNKNOWN_COMMIT = "UnknownTransactionCommitResult"
+RETRY_AFTER = 1.0
+# Whoever has tried for long waits no longer than whoever has just come, so that each has its turn.
+MAX_BACKOFF = 0.1
+PATIENCE = 10.0
+TOO_LARGE_CODES = {10334, 17419, 17420, 10003}
+# MaxTimeMSExpired, interrupted or stepping-down servers: nothing is wrong with the request.
+UNAVAILABLE_CODES = {50, 91, 189, 202, 262, 10107, 11600, 11602, 13435, 13436}
+
+
+async def _wait_for(work: Awaitable[T], timeout: float | None) -> T:  # noqa: ASYNC109  # asyncio's
+    async with asyncio.timeout(timeout):
+        return await work
+
+
+if sys.version_info < (3, 12):
+    # Python 3.11's own does the work in another task. Who is cancelled there at the wrong moment
+    # leaves that alone with the driver's lock: nothing reaches the database until the next start.
+    pymongo.lock.wait_for = _wait_for  # type: ignore[attr-defined,assignment]  # an import of its own
+
+
+def connect(url: str, settings: Settings) -> Client:
+    """A client whose writes are majority-acknowledged and journaled.
+
+    Every operation gives up after the setting `mongodb_timeout`, in seconds.
+    """
+    timeout_ms = int(settings.mongodb_timeout * 1000)
+    return AsyncMongoClient(
+        url,
+        tz_aware=True,
+        w="majority",
+        journal=True,
+        readConcernLevel="majority",
+        readPreference="primary",
+        retryWrites=True,
+        timeoutMS=timeout_ms,
+        # Closing looks for a server too, and knows of no other limit.
+        serverSelectionTimeoutMS=timeout_ms,
+        appname="chatvault",
+    )
+
+
+async def transaction(
+    body: Callable[[AsyncClientSession], Awaitable[T]],
+    *,
+    turn: Hashable = None,
+    attempts: int | None = None,
+) -> T:
+    """Change something in one transaction, as part of the operation under way.
+
+    Args:
+        body: as for `transact`.
+        turn: what is changed; within this process one change of it follows another.
+        attempts: as for `transact`.
+
+    Raises:
+        Busy: the turn did not come, or the conflicts did not end; nothing was done.
+        OutcomeUnknown: the connection broke in the commit.
+    """
+    async with Lease.turns.take(turn):
+        result = await transact(body, attempts=attempts)
+    note_stored()
+    return result
+
+
+async def transact(
+    body: Callable[[AsyncClientSession], Awaitable[T]], *, attempts: int | None = None
+) -> T:
+    """Run `body` in one transaction, on the database that the documents are bound to.
+
+    Args:
+        body: may run several times, after conflicts with other transactions; nothing of a failed
+            run remains.
+        attempts: how often it may run; None for as often as ten seconds allow.
+
+    Raises:
+        Busy: the conflicts did not end; nothing was done.
+        OutcomeUnknown: the connection broke in the commit.
+    """
+    client: Client = Lease.get_pymongo_collection().database.client
+    deadline = time.monotonic() + PATIENCE
+    async with client.start_session() as session:
+        for attempt in itertools.count() if attempts is None else range(attempts):
+            if attempt:
+                if time.monotonic() > deadline:
+                    break
+                await asyncio.sleep(random.random() * min(0.005 * 2**attempt, MAX_BACKOFF))  # noqa: S311  # jitter
+            await session.start_transaction(SNAPSHOT, DURABLE)
+            try:
+                result = await body(session)
+            except BaseException as error:
+                await session.abort_transaction()
+                if isinstance(error, PyMongoError) and is_conflict(error):
+                    continue
+                raise
+            if await _commit(session):
+                return result
+    raise Busy(retry_after=RETRY_AFTER)
+
+
+async def _commit(session: AsyncClientSession) -> bool:
+    """Commit; False where the whole transaction has to be run again."""
+    timeout = session.client.options.timeout or 5.0
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            with pymongo.timeout(max(0.001, deadline - time.monotonic())):
+                await session.commit_transaction()
+        except PyMongoError as error:
+            if error.has_error_label(UNKNOWN_COMMIT) or isinstance(error, ConnectionFailure):
+                if time.monotonic() < deadline:
+                    await asyncio.sleep(0.05)
+                    continue
+                raise OutcomeUnknown(retry_after=RETRY_AFTER) from error
+            if error.has_error_label(TRANSIENT):
+                return False
+            raise
+        return True
+
+
+def is_conflict(error: PyMongoError) -> bool:
+    """Whether another transaction was in the way, so that a new run makes sense."""
+    return error.has_error_label(TRANSIENT) and not isinstance(error, ConnectionFailure)
+
+
+def explain(error: PyMongoError) -> ChatvaultError | None:
+    """What a driver's error means to a caller; None for a fault of ours."""
+    if isinstance(error, DocumentTooLarge) or (
+        isinstance(error, OperationFailure) and error.code in TOO_LARGE_CODES
+    ):
+        return TooLarge("The conversation would be larger than MongoDB's 16 MB a document.")
+    if (
+        isinstance(error, ConnectionFailure | ExecutionTimeout)
+        or error.timeout
+        or (isinstance(error, OperationFailure) and error.code in UNAVAILABLE_CODES)
+        or error.has_error_label(TRANSIENT)
+    ):
+        if has_stored():
+            return StoredNotShown(retry_after=RETRY_AFTER)
+        return Unavailable(
+            "The database cannot be reached; nothing was done. Try again shortly.",
+            retry_after=RETRY_AFTER,
+        )
+    return None
+
+
+@contextlib.contextmanager
+def many_changes(detail: str) -> Iterator[None]:
+    """Say of what goes in many changes that some of them may be made, where one fails.
+
+    Args:
+        detail: a sentence about what may be done, and what to do now.
+
+    Raises:
+        OutcomeUnknown: MongoDB went away after the first of them.
+    """
+    try:
+        yield
+    except (PyMongoError, Unavailable) as error:
+        known = explain(error) if isinstance(error, PyMongoError) else error
+        if has_stored() and isinstance(known, Unavailable):
+            raise OutcomeUnknown(detail, retry_after=RETRY_AFTER) from error
+        raise
+
+
+async def check_writable(client: Client, name: str) -> str | None:
+    """Why the database cannot take writes now, or None when it can."""
+    try:
+        hello = await client[name].command("hello")
+    except PyMongoError as error:
+        return f"the database cannot be reached ({type(error).__name__})"
+    if not hello.get("isWritablePrimary"):
+        return "the database has no writable primary"
+    return None

@@ -1,0 +1,56 @@
+"""What replies are made with."""
+
+from dataclasses import dataclass
+
+from chatvault.actor import Actor
+from chatvault.agents.models import Offer
+from chatvault.audit.recorder import Recorder
+from chatvault.commands.servers import Servers
+from chatvault.conversations.commits.queue import Lane
+from chatvault.errors import FieldError, InvalidInput
+from chatvault.idempotency import IdempotencyRecord, Repeat
+from chatvault.mongodb.rates import Rate
+from chatvault.replies.events import EventLog
+from chatvault.replies.runner import Runner
+from chatvault.tokens import Tokenizer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk:
+    """What replies are made with.
+
+    Attributes:
+        max_content: characters of a message.
+        max_tokens: of an answer.
+    """
+
+    lane: Lane
+    recorder: Recorder
+    offer: Offer
+    tokenizer: Tokenizer
+    event_log: EventLog
+    runner: Runner
+    servers: Servers
+    rate: Rate
+    max_content: int
+    max_tokens: int
+
+    async def admit(self, actor: Actor, repeat: Repeat | None) -> None:
+        """Count that a model is to be asked; a repeated request gets the first answer instead.
+
+        Raises:
+            Throttled: too many times in this minute.
+        """
+        if repeat is None or not await IdempotencyRecord.exists(actor, repeat):
+            await self.rate.admit(str(actor.owner_id))
+
+    def check_content(self, content: str | None, name: str = "content") -> None:
+        """Let only messages pass that are short enough.
+
+        Raises:
+            InvalidInput: it is too long.
+        """
+        if content is not None and len(content) > self.max_content:
+            reason = f"should have at most {self.max_content} characters"
+            field = FieldError(("body", name), reason, "string_too_long")
+            raise InvalidInput(f"{name}: {reason}", errors=(field,))

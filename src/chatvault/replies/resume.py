@@ -1,0 +1,110 @@
+"""How a reply goes on, once all that it waited for is settled."""
+
+import contextlib
+
+from bson import ObjectId
+
+from chatvault.actor import Actor
+from chatvault.agents import service as agents
+from chatvault.audit.actions import Action
+from chatvault.conversations.commits.working_copy import Draft
+from chatvault.conversations.models import Raw, Status
+from chatvault.conversations.reading import Moved
+from chatvault.errors import Busy, ChatvaultError, ConversationArchived, NotFound
+from chatvault.replies import events
+from chatvault.replies.deps import Desk
+from chatvault.replies.errors import HALTS, NotContinued, ReplyInProgress, TooManyRounds
+from chatvault.replies.events import Live
+from chatvault.replies.finish import AlreadyEnded, Ending, finish
+from chatvault.replies.models import Job, JobKind, Reply, State
+from chatvault.replies.plan import Turn, prepare, read
+from chatvault.replies.start import Stale, Start, beginning, start_of
+
+MAX_ROUNDS = 10
+ATTEMPTS = 5
+
+
+def request(draft: Draft, actor: Actor, reply_id: ObjectId) -> None:
+    """Decide that a reply goes on: by whichever process comes first, also after a crash."""
+    job = Job.insertion_of(
+        actor, conversation_id=draft.head["_id"], kind=JobKind.CONTINUE, reply_id=reply_id
+    )
+    draft.beside.append((Job, job))
+
+
+async def work(desk: Desk, actor: Actor, job: Raw) -> None:
+    """Do the job that `request` left."""
+    which = {"conversation_id": job["conversation_id"], "reply_id": job["reply_id"]}
+    await go_on(actor, desk, **which)
+
+
+async def give_up(desk: Desk, actor: Actor, job: Raw) -> None:
+    """End the reply of a job that failed each time; it would wait without end."""
+    conversation_id, reply_id = job["conversation_id"], job["reply_id"]
+    reply = await Reply.find_raw(actor, conversation_id, reply_id)
+    if reply is not None and reply["state"] == State.WAITING:
+        live = await _read_live(actor, conversation_id, reply_id)
+        await _halt(actor, desk, reply, live, NotContinued())
+
+
+async def go_on(actor: Actor, desk: Desk, *, conversation_id: ObjectId, reply_id: ObjectId) -> None:
+    """Ask the model again, with the results; nothing happens where the reply waits no more.
+
+    Raises:
+        NotFound: the conversation is gone.
+        Busy: the conversation changed all the time.
+    """
+    for _ in range(ATTEMPTS):
+        reply = await Reply.find_raw(actor, conversation_id, reply_id)
+        conversation = await read(actor, conversation_id)
+        waiting = conversation.get("waiting_reply") or {}
+        if reply is None or waiting.get("reply_id") != reply_id:
+            return
+        if reply["state"] != State.WAITING or conversation.get("active_reply_id"):
+            return
+        live = await _read_live(actor, conversation_id, reply_id)
+        try:
+            start = await _plan(actor, desk, conversation, reply, live)
+            begun = await desk.lane.submit(beginning(actor, start, None))
+        except (Moved, Stale):
+            continue
+        except ReplyInProgress:
+            return
+        except HALTS as error:
+            await _halt(actor, desk, reply, live, error)
+            return
+        assert begun.run is not None  # noqa: S101  # there was no key to recall it by
+        live.publish(list(begun.events))
+        desk.runner.launch(begun.run)
+        return
+    raise Busy(retry_after=1)
+
+
+async def _read_live(actor: Actor, conversation_id: ObjectId, reply_id: ObjectId) -> Live:
+    live = Live(actor, conversation_id, reply_id)
+    live.publish([(event.type, event.data) for event in await events.read(actor, reply_id)])
+    return live
+
+
+async def _plan(actor: Actor, desk: Desk, conversation: Raw, reply: Raw, live: Live) -> Start:
+    rounds = reply.get("rounds", 1)
+    if rounds >= MAX_ROUNDS:
+        raise TooManyRounds
+    if conversation["status"] == Status.ARCHIVED:
+        raise ConversationArchived
+    made = await prepare(
+        actor,
+        desk,
+        conversation=conversation,
+        agent=await agents.find(actor, reply["agent_id"]),
+        # The question, and an answer with calls for each round.
+        turn=Turn(content=None, user_message_id=reply["user_message_id"], least=rounds + 1),
+    )
+    return start_of(made, Action.REPLY_CONTINUE, desk.max_tokens, continues=reply, live=live)
+
+
+async def _halt(actor: Actor, desk: Desk, reply: Raw, live: Live, error: ChatvaultError) -> None:
+    """End a waiting reply that cannot go on, and say why to those who follow it."""
+    ending = Ending(actor=actor, reply=reply, live=live, state=State.FAILED, error=error)
+    with contextlib.suppress(AlreadyEnded, NotFound):
+        await finish(desk.lane, ending)

@@ -1,0 +1,259 @@
+"""Titles and summaries, made behind the answers and tried again after a crash."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+
+import structlog
+from bson import ObjectId
+from pymongo.asynchronous.client_session import AsyncClientSession
+
+from chatvault.actor import Actor
+from chatvault.agents import service as agents
+from chatvault.agents.models import Offer
+from chatvault.audit import service as audit
+from chatvault.audit.actions import Action
+from chatvault.conversations.commits.change import Change
+from chatvault.conversations.commits.queue import Lane
+from chatvault.conversations.commits.working_copy import Draft
+from chatvault.conversations.models import DEFAULT_TITLE, Conversation, Raw
+from chatvault.conversations.reading import Placed, read_after, steadily
+from chatvault.conversations.schemas import MAX_TITLE
+from chatvault.errors import Busy, Conflict, NotFound
+from chatvault.fields import now
+from chatvault.idempotency import IdempotencyRecord, Repeat, Repeatable, in_turn
+from chatvault.replies.jobs import Work
+from chatvault.replies.models import JobKind
+from chatvault.replies.plan import read
+from chatvault.replies.provider import Ask, Models
+from chatvault.tokens import Tokenizer
+from chatvault.usage.models import Usage
+
+TOO_SHORT = 3
+SUMMARY_TRIES = 3
+PAGE = 60  # messages that one summary takes in
+PART = 2000  # characters of each
+TITLE_WORDS = 80  # characters
+MAX_TOKENS = 400
+TITLE_PROMPT = (
+    "Give this conversation a title of at most six words, in its own language. "
+    "Answer with the title only."
+)
+SUMMARY_PROMPT = (
+    "Please provide a concise 2-3 sentence summary of this conversation, in its own language. "
+    "Where a summary of its earlier part is given, take it in. Answer with the summary only."
+)
+log = structlog.get_logger()
+
+
+class Outdated(Conflict):
+    """What the summary tells of was edited or removed while it was made; make it again."""
+
+
+class Background:
+    """Makes titles and summaries.
+
+    Args:
+        lane: takes the changes.
+        offer: which models there are.
+        models: are asked.
+        tokenizer: counts where a provider does not.
+    """
+
+    def __init__(self, lane: Lane, offer: Offer, models: Models, tokenizer: Tokenizer) -> None:
+        self._lane = lane
+        self._offer = offer
+        self._models = models
+        self._tokenizer = tokenizer
+
+    def works(self) -> dict[JobKind, Work]:
+        """What is done, by the kind of job."""
+        return {
+            JobKind.TITLE: lambda actor, job: self.entitle(
+                actor, conversation_id=job["conversation_id"]
+            ),
+            JobKind.SUMMARY: lambda actor, job: self.summarize(
+                actor, conversation_id=job["conversation_id"]
+            ),
+        }
+
+    async def entitle(self, actor: Actor, *, conversation_id: ObjectId) -> None:
+        """Give a conversation a title, while it has the default one.
+
+        Raises:
+            NotFound: the actor has no such conversation.
+            ModelFailed: the model failed.
+        """
+        conversation = await read(actor, conversation_id)
+        if conversation["title"] != DEFAULT_TITLE:
+            return
+        text = _transcript(await _messages(actor, conversation_id, -1, 4))
+        said = await self._ask(actor, conversation, JobKind.TITLE, TITLE_PROMPT, text)
+        title = " ".join(said.split()).strip("\"'“”«»*#. ")[:TITLE_WORDS].strip()[:MAX_TITLE]
+
+        def decide(draft: Draft) -> None:
+            if title and draft.head["title"] == DEFAULT_TITLE:
+                draft.set(now(), title=title)
+                draft.entries.append(audit.entry(actor, Action.CONVERSATION_TITLE, conversation_id))
+
+        await self._lane.submit(
+            Change(
+                actor=actor,
+                action=Action.CONVERSATION_TITLE,
+                where=("_id", conversation_id),
+                decide=decide,
+            )
+        )
+
+    async def summarize(
+        self, actor: Actor, *, conversation_id: ObjectId, repeat: Repeat | None = None
+    ) -> str | None:
+        """Summarise all messages, those that a summary tells of by that; None if too few.
+
+        Raises:
+            NotFound: the actor has no such conversation, or, in a repeat, no summary any more.
+            ModelNotConfigured: there is no model.
+            ModelFailed: the model failed.
+            KeyReused: the key came with another request.
+            Busy: messages were edited or removed each time while it was made.
+        """
+        async with in_turn(actor, repeat):
+            if repeat is not None and await IdempotencyRecord.exists(actor, repeat):
+                return await self._lane.submit(_recalling(actor, conversation_id, repeat))
+            for _ in range(SUMMARY_TRIES):
+                with contextlib.suppress(Outdated):
+                    return await self._summarize(actor, conversation_id, repeat)
+            raise Busy(retry_after=1)
+
+    async def _summarize(
+        self, actor: Actor, conversation_id: ObjectId, repeat: Repeat | None
+    ) -> str | None:
+        conversation = await read(actor, conversation_id)
+        if conversation["total_messages"] < TOO_SHORT:
+            seq = conversation.get("summary_seq", 0)
+            return await self._keep(actor, conversation, None, seq, repeat)
+        summary: str | None = conversation.get("summary")
+        told = max(conversation.get("summary_seq", 0), conversation["first_seq"])
+        while page := await _messages(actor, conversation_id, told - 1, PAGE):
+            before = f"Summary of the earlier part: {summary}\n\n" if summary else ""
+            text = before + _transcript(page)
+            summary = (
+                await self._ask(actor, conversation, JobKind.SUMMARY, SUMMARY_PROMPT, text)
+            ).strip()
+            told = page[-1][0] + 1
+        return await self._keep(actor, conversation, summary, told, repeat)
+
+    async def _keep(
+        self, actor: Actor, before: Raw, summary: str | None, told: int, repeat: Repeat | None
+    ) -> str | None:
+        conversation_id = before["_id"]
+
+        def decide(draft: Draft) -> str | None:
+            head = draft.head
+            if summary is not None and _told_of(head) != _told_of(before):
+                raise Outdated
+            if summary is not None and summary != head.get("summary"):
+                draft.set(now(), summary=summary, summary_seq=told)
+            draft.entries.append(audit.entry(actor, Action.CONVERSATION_SUMMARIZE, conversation_id))
+            return summary
+
+        return await self._lane.submit(_summarizing(actor, conversation_id, repeat, decide))
+
+    async def _ask(
+        self, actor: Actor, conversation: Raw, kind: JobKind, prompt: str, text: str
+    ) -> str:
+        agent = await agents.find(actor, conversation.get("agent_id"))
+        provider, found = self._offer.find(agent["provider"])
+        model = agent["model"] or found.model
+        messages = [{"role": "system", "content": prompt}, {"role": "user", "content": text}]
+        said = ""
+        tokens: tuple[int, int] | None = None
+        ask = Ask(
+            provider=provider,
+            model=model,
+            messages=messages,
+            temperature=None if agent["temperature"] is None else 0.3,
+            max_tokens=MAX_TOKENS,
+        )
+        async for piece in self._models.stream(ask):
+            said += piece.text
+            tokens = piece.usage or tokens
+        count = self._tokenizer.count
+        counted = tokens
+        if counted is None:
+            counted = await asyncio.to_thread(
+                lambda: (self._tokenizer.count_context(messages, model), count(said, model))
+            )
+        await Usage.get_pymongo_collection().insert_one(
+            Usage.of(
+                actor,
+                conversation_id=conversation["_id"],
+                agent_id=conversation.get("agent_id"),
+                purpose=kind.value,
+                provider=provider,
+                model=model,
+                tokens=counted,
+                at=now(),
+                counted_here=tokens is None,
+            )
+        )
+        return said
+
+
+def _told_of(head: Raw) -> tuple[ObjectId, int, int]:
+    """What changes whenever a summary that is being made may tell of what is there no more."""
+    return head["generation"], head.get("edits", 0), head.get("summary_seq", 0)
+
+
+def _summarizing(
+    actor: Actor,
+    conversation_id: ObjectId,
+    repeat: Repeat | None,
+    decide: Callable[[Draft], str | None],
+) -> Change[str | None]:
+    return Change(
+        actor=actor,
+        action=Action.CONVERSATION_SUMMARIZE,
+        where=("_id", conversation_id),
+        decide=decide,
+        repeatable=None if repeat is None else _repeatable(actor, conversation_id, repeat),
+    )
+
+
+def _recalling(actor: Actor, conversation_id: ObjectId, repeat: Repeat) -> Change[str | None]:
+    def decide(_draft: Draft) -> str | None:
+        raise Busy(retry_after=1)  # the record has expired at this very moment
+
+    return _summarizing(actor, conversation_id, repeat, decide)
+
+
+def _repeatable(actor: Actor, conversation_id: ObjectId, repeat: Repeat) -> Repeatable[str | None]:
+    async def recall(result: Raw, session: AsyncClientSession) -> str | None:
+        found = await Conversation.find_for_repeat(actor, conversation_id, session)
+        if found is None:
+            raise NotFound("Conversation not found")
+        summary: str | None = found.get("summary")
+        if result["made"] and summary is None:
+            raise NotFound("The summary was made, and is gone since")
+        return summary if result["made"] else None
+
+    return Repeatable(
+        repeat,
+        remember=lambda made: {"conversation_id": conversation_id, "made": made is not None},
+        recall=recall,
+    )
+
+
+async def _messages(
+    actor: Actor, conversation_id: ObjectId, after: int, limit: int
+) -> list[Placed]:
+    async def read_page(conversation: Raw) -> list[Placed]:
+        return (await read_after(actor, conversation, after, limit)).messages
+
+    return await steadily(actor, conversation_id, read_page)
+
+
+def _transcript(messages: list[Placed]) -> str:
+    return "\n\n".join(
+        f"{message['role'].upper()}: {message['content'][:PART]}" for _, message in messages
+    )

@@ -1,0 +1,220 @@
+"""Gaps: what shows that the log was cut, or that nobody could seal it for a while."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from bson import ObjectId
+from bson.raw_bson import RawBSONDocument
+
+from chatvault.actor import Actor, Door
+from chatvault.audit.actions import Action
+from chatvault.audit.mark import Mark
+from chatvault.audit.models import AuditEntry
+from chatvault.audit.service import entry
+from chatvault.fields import now
+from chatvault.sealing.alerts import Alarm, Alert, record_alerts
+from chatvault.sealing.blocks import Block, Header
+
+# What goes on for long is told again after so long.
+TOLD_FOR = timedelta(minutes=10)
+
+
+class Reason(StrEnum):
+    """What shows it."""
+
+    STREAM_LOST = "stream_lost"
+    BEGUN_LATE = "begun_late"
+    CUT = "cut"
+    SEALED_LATE = "sealed_late"
+    STRANGER = "stranger"
+    NOT_SEALED = "not_sealed"
+
+    @property
+    def sentence(self) -> str:
+        """What it means, for people."""
+        return SENTENCES[self]
+
+
+SENTENCES = {
+    Reason.STREAM_LOST: "MongoDB could not show what came after the newest block",
+    Reason.BEGUN_LATE: "there were entries of before, and no block",
+    Reason.CUT: "a block that was seen before was gone, or another one",
+    Reason.SEALED_LATE: "an entry was sealed long after it was written, and after later ones",
+    Reason.STRANGER: "a stranger kept the services from sealing",
+    Reason.NOT_SEALED: "nothing was sealed for a minute, though there was something to seal",
+}
+# After a lost stream every entry that is there is sealed, and what is gone of blocks is found.
+HARMLESS = {Reason.STREAM_LOST}
+
+
+async def is_cut(known: Mark, newest: Header | None) -> bool:
+    """Whether a block that was seen is not in the chain any more.
+
+    Args:
+        known: the block, seen before the newest was read.
+        newest: the newest header now.
+
+    Raises:
+        PyMongoError: the database cannot be read.
+    """
+    if known.height < 0:
+        return False
+    if newest is None or newest.height < known.height:
+        return True
+    try:
+        there = await Block.find_header(known.height)
+    except ValueError:
+        return True
+    return there is None or there.hash != known.hash
+
+
+async def tell(reason: Reason, newest: Header | None, **more: Any) -> None:
+    """Record that there is a gap, and raise the alarm unless it is harmless.
+
+    Args:
+        reason: what shows it.
+        newest: the newest block now.
+        more: facts for the entry.
+
+    Raises:
+        PyMongoError: it could not be recorded.
+    """
+    details = {"reason": reason.value, "after_block": newest.height if newest else None, **more}
+    sealer = Actor(door=Door.BACKGROUND)
+    await AuditEntry.store([entry(sealer, Action.AUDIT_GAP, details=details)])
+    if reason not in HARMLESS:
+        await record_alerts([Alert(Alarm.GAP, details)])
+
+
+async def tell_cut(known: Mark, newest: Header | None) -> None:
+    """Record that a block that was seen is not there any more.
+
+    Raises:
+        PyMongoError: it could not be recorded.
+    """
+    lost = {"known_block": known.height, "known_hash": known.hash.hex()}
+    await tell(Reason.CUT, newest, **lost, known_entries=known.count)
+
+
+async def was_told(reason: Reason, since: datetime, *, of_block: int = -1) -> bool:
+    """Whether somebody has recorded such a gap since then, about this block or a later one.
+
+    Raises:
+        PyMongoError: the database cannot be read.
+    """
+    details: dict[str, Any] = {"details.reason": reason.value, "at": {"$gte": since}}
+    if of_block >= 0:
+        details["details.known_block"] = {"$gte": of_block}
+    async for _ in _genuine(Action.AUDIT_GAP, details):
+        return True
+    return False
+
+
+async def was_told_lately(reason: Reason) -> bool:
+    """Whether somebody has recorded such a gap in the last ten minutes.
+
+    Raises:
+        PyMongoError: the database cannot be read.
+    """
+    return await was_told(reason, now() - TOLD_FOR)
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A gap that an entry tells of."""
+
+    entry_id: ObjectId
+    reason: Reason
+
+    @property
+    def sentence(self) -> str:
+        """What is to be known of it, and done."""
+        return (
+            f"entry {self.entry_id} tells of a gap ({self.reason.value}): {self.reason.sentence}; "
+            "look into it, then: chatvault audit acknowledge"
+        )
+
+
+async def find_open(first: int, accepted: int) -> Gap | None:
+    """A gap that is not acknowledged, in a block from a height on or in none yet.
+
+    Raises:
+        PyMongoError: the database cannot be read.
+    """
+    harmful = [reason.value for reason in Reason if reason not in HARMLESS]
+    async for found in _genuine(Action.AUDIT_GAP, {"details.reason": {"$in": harmful}}):
+        height = await _height_of(found["_id"])
+        if height is None or (height >= first and height > accepted):
+            return Gap(found["_id"], Reason(found["details"]["reason"]))
+    return None
+
+
+async def accepted_through(*, told: bool = False) -> int:
+    """The highest block up to which an operator has acknowledged what is amiss; -1 for none.
+
+    An acknowledgement names a block and its hash. So it counts for this one chain, and for none
+    that begins anew below that block.
+
+    Args:
+        told: let what a gap entry tells count like what is acknowledged.
+
+    Raises:
+        PyMongoError: the database cannot be read.
+    """
+    accepted = -1
+    async for found in _genuine(Action.AUDIT_ACKNOWLEDGE, {}):
+        block, known = found["details"]["block"], bytes.fromhex(found["details"]["hash"])
+        if block > accepted and not await is_cut(Mark(block, known, 0), await find_newest()):
+            accepted = block
+    if told:
+        async for found in _genuine(Action.AUDIT_GAP, {}):
+            height = await _height_of(found["_id"])
+            accepted = accepted if height is None else max(accepted, height)
+    return accepted
+
+
+async def count_open(accepted: int) -> tuple[int, int]:
+    """How many gaps are not acknowledged: in blocks, and not sealed yet.
+
+    Raises:
+        PyMongoError: the database cannot be read.
+    """
+    harmful = [reason.value for reason in Reason if reason not in HARMLESS]
+    sealed = unsealed = 0
+    async for found in _genuine(Action.AUDIT_GAP, {"details.reason": {"$in": harmful}}):
+        height = await _height_of(found["_id"])
+        sealed += height is not None and height > accepted
+        unsealed += height is None
+    return sealed, unsealed
+
+
+async def find_newest() -> Header | None:
+    """The newest header; None where there is none, or one that cannot be read.
+
+    Raises:
+        PyMongoError: the database cannot be read.
+    """
+    try:
+        return await Block.find_header()
+    except ValueError:
+        return None
+
+
+async def _height_of(entry_id: ObjectId) -> int | None:
+    """The block that holds an entry."""
+    blocks = Block.get_pymongo_collection()
+    holding = {"entry_ids": entry_id, "_id": {"$type": ["int", "long"]}}
+    found = await blocks.find_one(holding, {"_id": True})
+    return None if found is None else int(found["_id"])
+
+
+async def _genuine(action: Action, more: dict[str, Any]) -> AsyncIterator[RawBSONDocument]:
+    """The entries of an action that our keys stamped, oldest first."""
+    entries = AuditEntry.get_pymongo_collection().with_options(codec_options=AuditEntry.RAW)
+    keys = AuditEntry.keys()
+    async for stored in entries.find({"action": action.value, **more}).sort("at", 1):
+        if keys.is_genuine(bytes(stored.raw)):
+            yield stored

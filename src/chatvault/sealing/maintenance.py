@@ -1,0 +1,149 @@
+"""What one process at a time does for the audit log: seal it, check it, remove what expired."""
+
+import asyncio
+import time
+import uuid
+
+import structlog
+from pymongo.errors import PyMongoError
+
+from chatvault.audit.models import AuditEntry
+from chatvault.mongodb import leases
+from chatvault.sealing import gaps, retention
+from chatvault.sealing.alerts import Alarm, Alert, record_alerts
+from chatvault.sealing.gaps import Reason
+from chatvault.sealing.monitor import Monitor
+from chatvault.sealing.sealer import Sealer
+from chatvault.sealing.verify import NotVerified, verify_newest
+from chatvault.tasks import run_together
+
+JOB = "audit.seal"
+LEASE_SECONDS = 4
+PAUSE_SECONDS = 1.0
+CHECK_SECONDS = 600.0
+log = structlog.get_logger()
+
+
+class LeaseLost(Exception):
+    """Another process took over, as this one was too slow to renew."""
+
+
+class Caretaker:
+    """Waits for its turn, and does the work until its end.
+
+    Args:
+        retention_days: after how many days entries are removed; 0 keeps them for ever.
+    """
+
+    def __init__(self, *, retention_days: int) -> None:
+        self._retention_days = retention_days
+        self._keys = AuditEntry.keys()
+        # Nobody without the keys can pass for one of us.
+        self._holder = self._keys.certify(uuid.uuid4().hex)
+        self._monitor = Monitor(self._seal_now)
+        self._stranger_since: float | None = None
+        self._finding = ""
+
+    async def run(self) -> None:
+        """Take care until cancelled, whatever goes wrong meanwhile."""
+        try:
+            await run_together(self._take_turns(), self._monitor.run())
+        finally:
+            try:
+                await leases.release(JOB, holder=self._holder)
+            except PyMongoError:
+                log.info("audit_lease_ends_by_itself")
+
+    async def _take_turns(self) -> None:
+        while True:
+            try:
+                if await self._take_lease():
+                    await self._work()
+            except Exception as error:  # noqa: BLE001  # nobody else would start it again
+                await self._report(error)
+            await asyncio.sleep(PAUSE_SECONDS)
+
+    async def _take_lease(self) -> bool:
+        """Begin or renew the turn; that of a stranger who renews it is told, and not minded.
+
+        The lease saves work, and decides nothing: of two who seal, each entry gets one block.
+        """
+        if await leases.take(JOB, holder=self._holder, seconds=LEASE_SECONDS):
+            self._stranger_since = None
+            return True
+        holder = await leases.find_holder(JOB)
+        if holder is None or self._keys.is_certified(holder):
+            self._stranger_since = None
+            return False
+        self._stranger_since = self._stranger_since or time.monotonic()
+        # One that is not renewed ends by itself: it was left by an older version.
+        if time.monotonic() - self._stranger_since <= LEASE_SECONDS:
+            return False
+        if not await gaps.was_told_lately(Reason.STRANGER):
+            await gaps.tell(Reason.STRANGER, await gaps.find_newest())
+        await leases.release(JOB, holder=holder)
+        await leases.take(JOB, holder=self._holder, seconds=LEASE_SECONDS)
+        # Whether or not the stranger was quicker.
+        return True
+
+    async def _work(self) -> None:
+        self._monitor.cut.clear()
+        await run_together(
+            self._renew(),
+            Sealer().follow(),
+            self._check(),
+            retention.run(self._retention_days),
+            self._begin_anew_when_cut(),
+        )
+
+    async def _begin_anew_when_cut(self) -> None:
+        """Return once blocks are gone, so that all of the work begins anew after the rest."""
+        await self._monitor.cut.wait()
+
+    async def _seal_now(self) -> None:
+        """Seal what there is, whoever's turn it is."""
+        try:
+            await Sealer().follow(until_idle=True)
+        except NotVerified as error:
+            await self._report(error)
+
+    async def _renew(self) -> None:
+        while True:
+            await asyncio.sleep(PAUSE_SECONDS)
+            if not await self._take_lease():
+                raise LeaseLost
+
+    async def _report(self, error: Exception) -> None:
+        if isinstance(error, NotVerified):
+            await self._alert(error.detail)
+        elif isinstance(error, PyMongoError | LeaseLost):
+            log.warning("audit_caretaker_waits", error=type(error).__name__)
+        else:
+            log.error("audit_caretaker_failed", exc_info=error)
+
+    async def _check(self) -> None:
+        """Verify the newest blocks now and then, until cancelled."""
+        while True:
+            await asyncio.sleep(CHECK_SECONDS)
+            await self.check_newest()
+
+    async def check_newest(self) -> None:
+        """Verify the newest blocks, and raise the alarm for a finding that is new.
+
+        Raises:
+            PyMongoError: the database cannot be read.
+        """
+        try:
+            await verify_newest()
+        except NotVerified as error:
+            await self._alert(error.detail)
+        else:
+            self._finding = ""
+
+    async def _alert(self, finding: str) -> None:
+        if finding != self._finding:
+            self._finding = finding
+            try:
+                await record_alerts([Alert(Alarm.NOT_VERIFIED, {"finding": finding})])
+            except PyMongoError:
+                self._finding = ""

@@ -1,0 +1,65 @@
+"""What is checked, and looked up, when a process comes to an audit log."""
+
+from typing import Any
+
+from chatvault.audit.keys import KeyRing, KeysMissing
+from chatvault.audit.mark import HighWater
+from chatvault.sealing.blocks import Block
+from chatvault.sealing.gaps import is_cut
+
+
+async def open_log(keys: KeyRing, high_water: HighWater) -> None:
+    """Look up the newest block, so that this process's entries tell it.
+
+    What is noted goes before what MongoDB shows, wherever the two contradict each other.
+
+    Raises:
+        KeysMissing: the log was sealed with other keys.
+        PyMongoError: the database cannot be read.
+    """
+    await refuse_lost_keys(keys)
+    noted = high_water.read()
+    if noted is not None:
+        high_water.know(*noted)
+    try:
+        newest = await Block.find_header()
+    except ValueError:
+        return
+    key = keys.find(newest.key_id) if newest else None
+    if newest is None or key is None or not newest.is_signed_by(key.public):
+        return
+    if noted is None or not await is_cut(noted[0], newest):
+        high_water.know(await Block.find_mark(newest))
+
+
+async def refuse_lost_keys(keys: KeyRing) -> None:
+    """Refuse to go on with keys of which none sealed the log: nothing of it could be verified.
+
+    Raises:
+        KeysMissing: so it is; a file of keys that was made just now is removed again.
+        PyMongoError: the database cannot be read.
+    """
+    sealed_by = [await _find_key_id(1), await _find_key_id(-1)]
+    # What is no id of a key was changed by somebody: verification tells that.
+    if not all(isinstance(each, str) for each in sealed_by) or any(map(keys.find, sealed_by)):
+        return
+    newest = sealed_by[-1]
+    if keys.path is None:
+        how = "add the old keys to CHATVAULT_AUDIT_KEYS, behind the newest"
+    elif keys.is_new:
+        keys.path.unlink(missing_ok=True)
+        how = f"{keys.path} is missing: put your copy of it back"
+    else:
+        how = f"add the old keys to {keys.path}, below the newest, from your copy of it"
+    raise KeysMissing(
+        f"The audit log was sealed with the key {newest}, which is not there; {how}. "
+        "Without it nothing can be verified; only an empty CHATVAULT_MONGODB_DATABASE begins anew."
+    )
+
+
+async def _find_key_id(direction: int) -> Any:
+    """The id of the key that signed the first block (1) or the last (-1)."""
+    blocks = Block.get_pymongo_collection()
+    found = await blocks.find_one({}, {"header.key_id": True}, sort=[("_id", direction)])
+    header = found and found.get("header")
+    return header.get("key_id") if isinstance(header, dict) else None

@@ -1,0 +1,56 @@
+"""What is known of the chain from elsewhere: the newest block ever seen, and a checkpoint."""
+
+from chatvault.audit.mark import Mark
+from chatvault.sealing.blocks import Block, Header
+
+
+class Pins:
+    """Says where the chain is not as it is known to be.
+
+    Args:
+        known: the newest block that this process knows of.
+        checkpoint: a header that was kept elsewhere.
+    """
+
+    def __init__(self, known: Mark, checkpoint: Header | None) -> None:
+        self._known = known
+        self._checkpoint = checkpoint
+
+    def why_not(self, header: Header) -> str | None:
+        """Why this header cannot be at its height; None if it can."""
+        height, checkpoint = header.height, self._checkpoint
+        if checkpoint and height == checkpoint.height and header.signed != checkpoint.signed:
+            return f"block {height} is not the checkpoint's: the log was rewritten"
+        if height == self._known.height and header.hash != self._known.hash:
+            return _other(height)
+        return None
+
+    async def why_not_before(self, first: int) -> str | None:
+        """The same, of the newest block known, where it is before the first that is verified.
+
+        Raises:
+            PyMongoError: the database cannot be read.
+        """
+        if not 0 <= self._known.height < first:
+            return None
+        try:
+            header = await Block.find_header(self._known.height)
+        except ValueError:
+            header = None
+        is_there = header is not None and header.hash == self._known.hash
+        return None if is_there else _other(self._known.height)
+
+    def why_not_the_end(self, newest: int) -> str | None:
+        """Why the chain cannot end with a block of this height; None if it can."""
+        if self._checkpoint and newest < self._checkpoint.height:
+            why = f"the checkpoint is of block {self._checkpoint.height}"
+        elif newest < self._known.height:
+            known = self._known
+            why = f"the log was sealed up to block {known.height}, with {known.count} entries"
+        else:
+            return None
+        return f"block {newest + 1} is missing: {why}"
+
+
+def _other(height: int) -> str:
+    return f"block {height} is not the one that was sealed: the log was cut and sealed anew"

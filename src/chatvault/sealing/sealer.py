@@ -1,0 +1,350 @@
+"""Follows the audit log in the order of commits and seals it into blocks."""
+
+import asyncio
+import math
+import time
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import bson
+import structlog
+from bson import ObjectId
+from bson.raw_bson import RawBSONDocument
+from pymongo.asynchronous.change_stream import AsyncCollectionChangeStream
+from pymongo.errors import OperationFailure
+
+from chatvault.audit.mark import NOTHING, Mark, claim_of
+from chatvault.audit.models import AuditEntry
+from chatvault.fields import now
+from chatvault.mongodb.database import explain
+from chatvault.sealing import gaps
+from chatvault.sealing.alerts import Alarm, Alert, Watch, name_entries, record_alerts
+from chatvault.sealing.blocks import MAX_LEAVES, Block, Header, Leaf, Overtaken
+from chatvault.sealing.gaps import Reason
+from chatvault.sealing.merkle import hash_leaf
+from chatvault.sealing.retention import announced_through
+from chatvault.sealing.verify import NotVerified
+
+SEAL_AFTER_SECONDS = 1.0
+# How long MongoDB holds the question for what is new, and how long we wait before we ask again;
+# a block may wait so long in addition, twice.
+AWAIT_MILLISECONDS = 300
+STREAM_BATCH = 500
+# An entry is sealed within seconds; one that comes so late was held back, or a clock is wrong.
+LATE = timedelta(minutes=5)
+PIPELINE = [{"$project": {"operationType": 1, "fullDocument": 1, "documentKey": 1}}]
+INSERT = "insert"
+CHANGES = {"update", "replace", "delete"}
+# The oplog rolled over under the stream: capped position lost, fatal, history lost.
+LOST_CODES = {136, 280, 286}
+log = structlog.get_logger()
+
+
+class StreamLost(Exception):
+    """The stream cannot go on where it was, so something may have happened unseen."""
+
+
+@dataclass(slots=True)
+class _Pending:
+    """What was taken from the stream since the last block."""
+
+    began: float = field(default_factory=time.monotonic)
+    leaves: list[Leaf] = field(default_factory=list)
+    claims: set[bytes] = field(default_factory=set)
+    forged: list[Any] = field(default_factory=list)
+    changed: list[Any] = field(default_factory=list)
+    deleted: list[Any] = field(default_factory=list)
+    alerts: list[Alert] = field(default_factory=list)
+
+    @property
+    def size(self) -> int:
+        return len(self.leaves) + len(self.forged) + len(self.changed) + len(self.deleted)
+
+    def is_due(self) -> bool:
+        if self.size >= MAX_LEAVES:
+            return True
+        return self.size > 0 and time.monotonic() - self.began >= SEAL_AFTER_SECONDS
+
+
+class Sealer:
+    """Seals what the change stream of the audit log shows.
+
+    It keeps nothing but the blocks: stopped at any point, it or another goes on after the newest.
+    Several may run; the unique height lets one win, and the others begin anew after it.
+    """
+
+    def __init__(self) -> None:
+        self._keys = AuditEntry.keys()
+        self._entries = AuditEntry.get_pymongo_collection().with_options(
+            codec_options=AuditEntry.RAW
+        )
+        self._high_water = AuditEntry.high_water()
+        self._newest: Header | None = None
+        self._reached: datetime | None = None
+        self._told: dict[Reason, float] = {}
+        self._pending = _Pending()
+        self._watch = Watch()
+
+    async def follow(self, *, until_idle: bool = False) -> None:
+        """Seal what is there and what comes.
+
+        Args:
+            until_idle: return once everything is sealed, rather than wait for more.
+
+        Raises:
+            NotVerified: the newest block is none of ours.
+            PyMongoError: the database cannot be reached; call it again.
+        """
+        is_lost = False
+        while True:
+            try:
+                await self._follow(is_lost=is_lost, until_idle=until_idle)
+            except Overtaken:
+                log.info("audit_sealer_overtaken")
+                is_lost = False
+            except StreamLost:
+                is_lost = True
+            else:
+                return
+
+    async def _follow(self, *, is_lost: bool, until_idle: bool) -> None:
+        known = self._high_water.newest
+        self._newest = await self._find_newest()
+        self._reached = self._newest.last_at if self._newest else None
+        await self._look_back(known)
+        self._pending, self._watch = _Pending(), Watch()
+        token = None if is_lost or self._newest is None else self._newest.resume_token
+        stream = await self._open(token)
+        async with stream:
+            if token is None:
+                # The stream is open: what commits from here on is in it, all before in the scan.
+                if is_lost:
+                    await self._record_gap()
+                first = await stream.try_next()
+                await self._seal_unsealed(None if first else stream.resume_token)
+                if first is not None:
+                    await self._take(first)
+            await self._read(stream, until_idle=until_idle)
+
+    async def _open(
+        self, token: dict[str, Any] | None
+    ) -> AsyncCollectionChangeStream[RawBSONDocument]:
+        try:
+            return await self._entries.watch(
+                PIPELINE,
+                resume_after=token,
+                max_await_time_ms=AWAIT_MILLISECONDS,
+                batch_size=STREAM_BATCH,
+            )
+        except OperationFailure as error:
+            if token is None or explain(error) is not None:
+                raise
+            # Too old, or of another deployment: MongoDB has many codes for that.
+            raise StreamLost from error
+
+    async def _find_newest(self) -> Header | None:
+        """The header to go on after.
+
+        Raises:
+            NotVerified: it is none of ours, and sealing on it would make it look so.
+        """
+        try:
+            newest = await Block.find_header()
+        except ValueError:
+            raise NotVerified("the newest block was changed") from None
+        key = newest and self._keys.find(newest.key_id)
+        if newest and not (key and newest.is_signed_by(key.public)):
+            raise NotVerified("the newest block is not signed by a key of ours")
+        return newest
+
+    async def _look_back(self, known: Mark) -> None:
+        """Tell if a block that was seen is gone, or if there are entries of before the first.
+
+        Raises:
+            Overtaken: another process has sealed the first block just now.
+        """
+        if await gaps.is_cut(known, self._newest):
+            since = self._high_water.noted_at
+            if not await gaps.was_told(Reason.CUT, since, of_block=known.height):
+                await gaps.tell_cut(known, self._newest)
+        elif self._newest is not None:
+            await self._high_water.note(await Block.find_mark(self._newest))
+        elif await self._entries.find_one({"newest_block.height": {"$ne": NOTHING.height}}):
+            # Entries of before any block tell that there was none.
+            if await Block.find_header() is not None:
+                raise Overtaken
+            if not await gaps.was_told_lately(Reason.BEGUN_LATE):
+                await gaps.tell(Reason.BEGUN_LATE, None)
+        else:
+            # So that a place where nothing can be noted is told at the very start.
+            await self._high_water.note(NOTHING)
+
+    async def _read(self, stream: AsyncCollectionChangeStream[Any], *, until_idle: bool) -> None:
+        while True:
+            try:
+                change = await stream.try_next()
+            except OperationFailure as error:
+                if error.code in LOST_CODES:
+                    raise StreamLost from error
+                raise
+            if change is not None:
+                await self._take(change)
+            is_over = until_idle and change is None
+            if self._pending.is_due() or (is_over and self._pending.size):
+                await self._close(stream.resume_token)
+            elif is_over:
+                return
+            if change is not None and not until_idle:
+                await _let_more_come(stream)
+
+    async def _take(self, change: RawBSONDocument) -> None:
+        kind = change["operationType"]
+        if not self._pending.size:
+            self._pending.began = time.monotonic()
+        if kind == INSERT:
+            self._take_entry(change["fullDocument"])
+        elif kind in CHANGES:
+            ids = self._pending.deleted if kind == "delete" else self._pending.changed
+            ids.append(change["documentKey"]["_id"])
+        else:
+            await record_alerts([Alert(Alarm.DROPPED, {"operation": kind})])
+            raise StreamLost
+
+    def _take_entry(self, stored: RawBSONDocument) -> None:
+        if not self._keys.is_genuine(bytes(stored.raw)):
+            self._pending.forged.append(stored["_id"])
+        else:
+            self._pending.alerts += self._watch.see(stored)
+            self._pending.claims.add(claim_of(bytes(stored.raw)))
+        leaf = _leaf(stored)
+        if leaf is not None:
+            self._pending.leaves.append(leaf)
+
+    async def _close(self, resume_token: Any) -> None:
+        """Seal what is pending; alerts first, as the block's token passes what they are about."""
+        pending, self._pending = self._pending, _Pending()
+        await record_alerts(pending.alerts + await _find_tampering(pending))
+        held = await Block.find_held(leaf.entry_id for leaf in pending.leaves)
+        leaves = [leaf for leaf in pending.leaves if leaf.entry_id not in held]
+        if leaves:
+            await self._append(leaves, pending.claims, bson.decode(resume_token.raw))
+
+    async def _append(
+        self, leaves: list[Leaf], claims: Iterable[bytes], token: dict[str, Any] | None
+    ) -> None:
+        """Seal a block, once what is strange about its entries is told."""
+        await self._check_claims(claims)
+        await self._check_times(leaves)
+        self._newest = await Block.append(self._keys, self._newest, leaves, token)
+        self._reached = max(self._reached or self._newest.last_at, self._newest.last_at)
+        await self._high_water.note(await Block.find_mark(self._newest))
+
+    async def _check_claims(self, claims: Iterable[bytes]) -> None:
+        """Tell if an entry knows of a block beyond the newest, so that some are gone.
+
+        Raises:
+            Overtaken: another process has sealed that block.
+        """
+        told = max((Mark.parse(each) for each in claims if each), key=_height, default=NOTHING)
+        if told.height > _height(self._newest):
+            newest = await self._find_newest()
+            if _height(newest) > _height(self._newest):
+                raise Overtaken
+            if not await self._was_told(Reason.CUT):
+                await gaps.tell_cut(told, self._newest)
+
+    async def _check_times(self, leaves: list[Leaf]) -> None:
+        """Tell if an entry is sealed long after it was written, and after later ones."""
+        oldest = min(leaf.at for leaf in leaves)
+        is_late = self._reached is not None and oldest < self._reached - LATE
+        # Where a clock was set back, entries look older than those before and are not.
+        is_late = is_late and oldest < now() - LATE
+        if is_late and not await self._was_told(Reason.SEALED_LATE):
+            await gaps.tell(Reason.SEALED_LATE, self._newest, written_at=oldest)
+
+    async def _was_told(self, reason: Reason) -> bool:
+        """Whether it was told lately, by whomever; else each block would tell it again."""
+        if time.monotonic() - self._told.get(reason, -math.inf) < gaps.TOLD_FOR.total_seconds():
+            return True
+        self._told[reason] = time.monotonic()
+        return await gaps.was_told_lately(reason)
+
+    async def _record_gap(self) -> None:
+        await gaps.tell(Reason.STREAM_LOST, self._newest)
+        log.warning("audit_gap", after_block=self._newest.height if self._newest else None)
+
+    async def _seal_unsealed(self, opened: Any) -> None:
+        """Seal every entry that no block holds, in bounded memory.
+
+        But for the last, these blocks carry no token: who comes after one of them scans again.
+
+        Args:
+            opened: the stream's token before its first change, if it has shown none yet.
+        """
+        async for ids in self._list_ids():
+            held = await Block.find_held(ids)
+            unsealed = [each for each in ids if each not in held]
+            stored = {
+                each["_id"]: each async for each in self._entries.find({"_id": {"$in": unsealed}})
+            }
+            ordered = [stored[each] for each in unsealed if each in stored]
+            leaves = [leaf for leaf in map(_leaf, ordered) if leaf is not None]
+            if leaves:
+                is_last = len(ids) < MAX_LEAVES
+                token = bson.decode(opened.raw) if opened and is_last else None
+                await self._append(leaves, map(self._claim_of, ordered), token)
+
+    def _claim_of(self, stored: RawBSONDocument) -> bytes:
+        raw = bytes(stored.raw)
+        return claim_of(raw) if self._keys.is_genuine(raw) else b""
+
+    async def _list_ids(self) -> AsyncIterator[list[ObjectId]]:
+        client = self._entries.database.client
+        async with client.start_session(causal_consistency=True) as session:
+            # A session's reads see at least what any answer in it did: all before the stream.
+            await self._entries.database.command("ping", session=session)
+            first: dict[str, Any] = {"$gte": ObjectId("0" * 24)}
+            while True:
+                page = self._entries.find({"_id": first}, {"_id": True}, session=session)
+                ids = [each["_id"] async for each in page.sort("_id").limit(MAX_LEAVES)]
+                if not ids:
+                    return
+                yield ids
+                first = {"$gt": ids[-1]}
+
+
+async def _let_more_come(stream: AsyncCollectionChangeStream[Any]) -> None:
+    """Wait where all that the stream had was taken: else each entry would be a round trip."""
+    if not stream._cursor._has_next():  # noqa: SLF001  # the driver tells it nowhere else
+        await asyncio.sleep(AWAIT_MILLISECONDS / 1000)
+
+
+def _height(block: Header | Mark | None) -> int:
+    return block.height if block else NOTHING.height
+
+
+def _leaf(stored: RawBSONDocument) -> Leaf | None:
+    """An entry's leaf; None where its id is none that we give, so that it stays outside."""
+    entry_id = stored["_id"]
+    if not isinstance(entry_id, ObjectId):
+        return None
+    at = stored.get("at")
+    known = at if isinstance(at, datetime) else entry_id.generation_time
+    return Leaf(entry_id, hash_leaf(bytes(stored.raw)), known)
+
+
+async def _find_tampering(pending: _Pending) -> list[Alert]:
+    alerts = []
+    if pending.forged:
+        alerts.append(name_entries(Alarm.FORGED, pending.forged))
+    if pending.changed:
+        alerts.append(name_entries(Alarm.TAMPERED, pending.changed, operation="update"))
+    if pending.deleted:
+        through = await announced_through()
+        announced = await Block.find_held(pending.deleted, through=through)
+        ids = [each for each in pending.deleted if each not in announced]
+        if ids:
+            alerts.append(name_entries(Alarm.TAMPERED, ids, operation="delete"))
+    return alerts

@@ -1,0 +1,124 @@
+"""What an operator can do to have the audit log prove itself; each act is recorded in it."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from bson import ObjectId
+
+from chatvault.actor import Actor, Door
+from chatvault.audit.actions import Action, Outcome
+from chatvault.audit.keys import Key, new_root, prepend_key
+from chatvault.audit.models import AuditEntry
+from chatvault.audit.recorder import Recorder
+from chatvault.audit.service import entry
+from chatvault.errors import Denied
+from chatvault.sealing.gaps import accepted_through, count_open, find_newest
+from chatvault.sealing.pins import Pins
+from chatvault.sealing.proofs import Checkpoint, Proof, check_pin, find_checkpoint, make_proof
+from chatvault.sealing.verify import NotVerified, Verified, verify
+
+
+async def verify_log(
+    actor: Actor,
+    recorder: Recorder,
+    *,
+    from_block: int = 0,
+    checkpoint: Checkpoint | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Verified:
+    """Verify the log from a block on, and that it contains a checkpoint; for an operator.
+
+    Raises:
+        NotVerified: names the first thing that is not as it was sealed.
+    """
+    _require_operator(actor)
+    try:
+        pinned = check_pin(checkpoint) if checkpoint else None
+        report = await verify(from_block=from_block, checkpoint=pinned, on_progress=on_progress)
+    except NotVerified as error:
+        found = {"finding": error.detail}
+        await recorder.record(
+            entry(
+                actor, Action.AUDIT_VERIFY, outcome=Outcome.FAILED, code=error.code, details=found
+            )
+        )
+        raise
+    counted = {"from_block": report.first, "blocks": report.blocks, "entries": report.entries}
+    await recorder.record(entry(actor, Action.AUDIT_VERIFY, details=counted))
+    return report
+
+
+async def get_checkpoint(actor: Actor, recorder: Recorder) -> Checkpoint:
+    """The newest signed header, to be kept elsewhere; for an operator.
+
+    Raises:
+        NotFound: nothing is sealed yet.
+    """
+    _require_operator(actor)
+    found = await find_checkpoint()
+    details = {"block": found.height}
+    await recorder.record(entry(actor, Action.AUDIT_CHECKPOINT, details=details))
+    return found
+
+
+async def acknowledge(actor: Actor, recorder: Recorder) -> tuple[int, int]:
+    """Accept the gaps that are told up to the newest block; for an operator.
+
+    What is accepted is this one chain up to there. Whoever cuts it later cannot use it.
+
+    Returns:
+        How many gaps there were, and the newest block.
+
+    Raises:
+        NotFound: nothing is sealed yet.
+        NotVerified: there is more amiss than gap entries tell.
+    """
+    _require_operator(actor)
+    pins = Pins(AuditEntry.high_water().newest, None)
+    found = await find_newest()
+    height = found.height if found else -1
+    why = pins.why_not_the_end(height) or await pins.why_not_before(height + 1)
+    if why is not None:
+        raise NotVerified(f"{why}; start the service first, which tells of it in the log")
+    # It checks that the newest header is ours.
+    newest = (await find_checkpoint()).open()
+    open_gaps, unsealed = await count_open(await accepted_through())
+    if unsealed:
+        raise NotVerified("a gap entry is not sealed yet; a running service does it in seconds")
+    accepted = {"block": newest.height, "hash": newest.hash.hex(), "gaps": open_gaps}
+    await recorder.record(entry(actor, Action.AUDIT_ACKNOWLEDGE, details=accepted))
+    return open_gaps, newest.height
+
+
+async def prove_entry(
+    actor: Actor, recorder: Recorder, *, entry_id: ObjectId
+) -> tuple[Proof, bytes]:
+    """The proof that an entry is in the log, and the entry's stored BSON; for an operator.
+
+    Raises:
+        NotFound: there is no such entry, or it is not sealed yet.
+        NotVerified: what is stored does not fit together.
+    """
+    _require_operator(actor)
+    proof, raw = await make_proof(entry_id)
+    await recorder.record(entry(actor, Action.AUDIT_PROVE, entry_id))
+    return proof, raw
+
+
+async def rotate_key(actor: Actor, recorder: Recorder, *, path: Path) -> str:
+    """Make a new key the file's newest; returns the key's id. For an operator.
+
+    Raises:
+        OSError: the file cannot be replaced.
+    """
+    _require_operator(actor)
+    root = new_root()
+    key_id = Key(root).id
+    await recorder.record(entry(actor, Action.AUDIT_ROTATE_KEY, details={"key_id": key_id}))
+    prepend_key(path, root)
+    return key_id
+
+
+def _require_operator(actor: Actor) -> None:
+    if actor.door is not Door.CLI:
+        raise Denied

@@ -1,0 +1,1 @@
+"""Listening, draining and supervising worker processes."""

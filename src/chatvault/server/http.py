@@ -1,0 +1,352 @@
+"""Runs the application in this process: listens, drains on a signal, says where it is."""
+
+import asyncio
+import contextlib
+import errno
+import gc
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Self, cast
+
+import structlog
+from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
+
+from chatvault.app import create_app
+from chatvault.errors import ChatvaultError, Malformed, TooManyConnections, TooSlow
+from chatvault.http.middlewares import SECURITY_HEADERS
+from chatvault.http.problems import InternalError, http_exception_response, problem_response
+from chatvault.server.connections import Connections
+from chatvault.settings import Settings
+from chatvault.tasks import stop
+
+DRAIN_SECONDS = 10.0
+# How long a connection is kept between two requests; a proxy keeps its own for a shorter time.
+IDLE_SECONDS = 75.0
+# What is read of a request that nobody asks for yet.
+READ_BYTES = 64 * 1024
+# A read makes some hundred objects, none of them a circle: by default each few reads would be
+# searched for circles, and what lives long again and again.
+COLLECT_AFTER = 20_000
+LOCALHOST = "localhost"
+LOOPBACK = ("127.0.0.1", "::1")
+EVERY_ADDRESS = {"0.0.0.0", "::"}  # noqa: S104  # no binding
+FREE_PORT_TRIES = 20
+log = structlog.get_logger()
+
+
+class CannotListen(ChatvaultError):
+    """The address is taken or not ours."""
+
+    code = "cannot_listen"
+
+
+class ProblemHandler(RequestHandler):
+    """aiohttp's connection, whose own answers to what is no HTTP are problems too."""
+
+    __slots__ = ("_connections", "waits_since")
+
+    def __init__(self, manager: web.Server, *, connections: Connections, **more: Any) -> None:
+        super().__init__(manager, **more)
+        self._connections = connections
+        self.waits_since: float | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin, unless the address has too many connections already."""
+        peer = transport.get_extra_info("peername")
+        if self._connections.admit(self, peer[0] if isinstance(peer, tuple) else None):
+            super().connection_made(transport)
+            self.waits_since = self._loop.time()
+        else:
+            self._force_close = True
+            self._end(cast(asyncio.Transport, transport), TooManyConnections(retry_after=5))
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Make room for another."""
+        self._connections.release(self)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Take in the rest of a body that is under way when the drain begins.
+
+        aiohttp drops it, so that the request could neither be answered nor end before its time.
+        """
+        closing = self._close, self._force_close
+        if any(closing) and self._request_in_progress and self.transport is not None:
+            self._close = self._force_close = False
+        super().data_received(data)
+        if any(closing):
+            self._close, self._force_close = closing
+        if self._messages:
+            self.waits_since = None
+        elif data and self._waiter is not None and self.waits_since is None:
+            self.waits_since = self._loop.time()
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Write the answer, and keep none of it: the connection holds it until the next one."""
+        finished = await super().finish_response(request, resp, start_time)
+        if isinstance(resp, web.Response):
+            resp.body = None
+        return finished
+
+    def time_out(self) -> None:
+        """Say that the head took too long, and close."""
+        if self.transport is not None:
+            self._end(self.transport, TooSlow())
+        self.force_close()
+
+    @staticmethod
+    def _end(transport: asyncio.Transport, error: ChatvaultError) -> None:
+        """Answer without a request, which is not there, and hang up."""
+        response = problem_response(error, request_id="-")
+        headers = {**response.headers, **SECURITY_HEADERS, "Connection": "close"}
+        body = response.body if isinstance(response.body, bytes) else b""
+        lines = [
+            f"HTTP/1.1 {response.status} {response.reason}",
+            f"Content-Length: {len(body)}",
+            *(f"{name}: {value}" for name, value in headers.items()),
+        ]
+        transport.write("\r\n".join([*lines, "", ""]).encode() + body)
+        transport.close()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answer what could not even become a request of the application."""
+        if request.writer.output_size > 0:
+            raise ConnectionError("the answer has begun already")
+        del message  # It repeats what the client sent.
+        error: ChatvaultError = InternalError()
+        if status < 500:  # noqa: PLR2004  # the client's fault
+            error = Malformed("This is not a valid HTTP request.")
+        else:
+            log.error("connection_failed", exc_info=exc)
+        response = problem_response(error, request_id="-", status=status)
+        response.headers.update(SECURITY_HEADERS)
+        response.force_close()
+        return response
+
+
+class ProblemServer(web.Server):
+    """Makes problem-speaking connections."""
+
+    def __init__(self, handler: Any, *, bounds: Connections, **more: Any) -> None:
+        super().__init__(handler, **more)
+        self._bounds = bounds
+
+    def __call__(self) -> RequestHandler:
+        """One connection."""
+        return ProblemHandler(self, connections=self._bounds, loop=self._loop, **self._kwargs)
+
+
+class Runner(web.AppRunner):
+    """aiohttp's runner with our connections.
+
+    Args:
+        app: what answers.
+        bounds: of its connections.
+        more: aiohttp's own.
+    """
+
+    __slots__ = ("_bounds",)
+
+    def __init__(self, app: web.Application, *, bounds: Connections, **more: Any) -> None:
+        super().__init__(app, **more)
+        self._bounds = bounds
+
+    async def _make_server(self) -> web.Server:
+        made = await super()._make_server()
+
+        async def handle(request: web.BaseRequest) -> web.StreamResponse:
+            try:
+                return await made.request_handler(request)
+            except web.HTTPException as error:
+                # Raised before any middleware: an Expect header that nobody can meet.
+                return http_exception_response(error, request_id="-")
+
+        return ProblemServer(
+            handle,
+            bounds=self._bounds,
+            request_factory=made.request_factory,
+            loop=asyncio.get_running_loop(),
+            **made._kwargs,  # noqa: SLF001  # what AppRunner itself would pass
+        )
+
+
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """What makes the event loop: uvloop's, where there is one."""
+    if sys.platform == "win32":
+        return None
+    import uvloop  # noqa: PLC0415  # not on Windows
+
+    return uvloop.new_event_loop
+
+
+def call_on_signals(stop: Callable[[], None]) -> None:
+    """Call a function in the running loop on SIGTERM and SIGINT."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        try:
+            loop.add_signal_handler(number, stop)
+        except NotImplementedError:  # on Windows
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop))
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """The sockets that requests come in by: one an address family, all on the same port."""
+
+    sockets: tuple[socket.socket, ...]
+
+    @property
+    def port(self) -> int:
+        """The port of all sockets."""
+        port: int = self.sockets[0].getsockname()[1]
+        return port
+
+    @property
+    def url(self) -> str:
+        """An address that this machine itself can call."""
+        host = self.sockets[0].getsockname()[0]
+        host = {"::": "::1", "0.0.0.0": "127.0.0.1"}.get(host, host)  # noqa: S104  # no binding
+        return f"http://{_in_url(host)}:{self.port}"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the sockets."""
+        for each in self.sockets:
+            each.close()
+
+
+def listen(settings: Settings) -> Listener:
+    """Open the sockets that requests come in by.
+
+    `localhost` means both loopback addresses, or the one that the machine has: a browser may try
+    either, and somebody else must not answer on the other. `::` means IPv4 too.
+
+    Raises:
+        CannotListen: an address is taken or not ours.
+    """
+    if settings.host.lower() == LOCALHOST:
+        return Listener(_listen_on_loopback(settings))
+    return Listener((_open(settings.host, settings.port),))
+
+
+def _listen_on_loopback(settings: Settings) -> tuple[socket.socket, ...]:
+    first, *others = [host for host in LOOPBACK if _has(host)] or LOOPBACK[:1]
+    for _ in range(FREE_PORT_TRIES):
+        with contextlib.ExitStack() as opened:
+            sockets = [opened.enter_context(_open(first, settings.port))]
+            port = sockets[0].getsockname()[1]
+            try:
+                sockets += [opened.enter_context(_open(host, port)) for host in others]
+            except CannotListen:
+                if settings.port:
+                    raise
+                continue  # Free in one family, taken in the other.
+            opened.pop_all()
+            return tuple(sockets)
+    raise CannotListen("No port is free on 127.0.0.1 and on ::1 alike; set CHATVAULT_PORT.")
+
+
+def _has(host: str) -> bool:
+    """Whether the machine has the address."""
+    try:
+        socket.create_server((host, 0), family=_family(host)).close()
+    except OSError as error:
+        return error.errno not in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
+    return True
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
+def _open(host: str, port: int) -> socket.socket:
+    both = host == "::" and socket.has_dualstack_ipv6()
+    try:
+        return socket.create_server(
+            (host, port), family=_family(host), backlog=1024, dualstack_ipv6=both
+        )
+    except OSError as error:
+        raise CannotListen(
+            f"Cannot listen on {_in_url(host)}:{port} ({error.strerror}); "
+            "set CHATVAULT_HOST or CHATVAULT_PORT to another address."
+        ) from None
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def address_of(listener: Listener, settings: Settings) -> str:
+    """Return where a browser on this machine finds the service."""
+    host = LOCALHOST if settings.host in EVERY_ADDRESS else settings.host
+    return f"http://{_in_url(host)}:{listener.port}"
+
+
+async def serve(
+    settings: Settings,
+    *,
+    mongodb_url: str,
+    listener: Listener,
+    stopping: asyncio.Event,
+    on_listening: Callable[[], None] = lambda: None,
+) -> None:
+    """Serve until SIGTERM, SIGINT or the event, then answer what is under way and return.
+
+    Args:
+        settings: the service's.
+        mongodb_url: the database.
+        listener: the sockets that requests come in by.
+        stopping: ends the service.
+        on_listening: called once requests are answered.
+
+    Raises:
+        PyMongoError: the database cannot be reached.
+    """
+    call_on_signals(stopping.set)
+    bounds = Connections(most=settings.connections_per_address, trusted=settings.trusted_proxies)
+    runner = Runner(
+        create_app(settings, mongodb_url=mongodb_url),
+        bounds=bounds,
+        access_log=None,
+        shutdown_timeout=DRAIN_SECONDS,
+        keepalive_timeout=IDLE_SECONDS,
+        read_bufsize=READ_BYTES,
+        # A body is unpacked where its limit is known, and what is left of a refused one never.
+        auto_decompress=False,
+    )
+    watching = asyncio.create_task(bounds.watch())
+    await runner.setup()
+    _spare_the_collector()
+    try:
+        for each in listener.sockets:
+            await web.SockSite(runner, each).start()
+        on_listening()
+        await stopping.wait()
+        log.info("stopping", drain_seconds=DRAIN_SECONDS)
+    finally:
+        await runner.cleanup()
+        await stop(watching)
+
+
+def _spare_the_collector() -> None:
+    """Let the garbage collector come seldom, and leave alone what the start has made."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(COLLECT_AFTER)

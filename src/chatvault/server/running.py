@@ -1,0 +1,57 @@
+"""Which data directories this user's services work on, so that commands can find them.
+
+`chatvault serve` keeps one small file a data directory in the user's state directory. Whether the
+service still runs is told by the lock on its data, so a file that a crash left behind does no harm.
+"""
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import platformdirs
+
+from chatvault.mongodb.embedded import is_served
+from chatvault.mongodb.keeper import DATA
+
+
+def has_data(data_dir: Path) -> bool:
+    """Whether the embedded MongoDB has stored anything there."""
+    return (data_dir / DATA).is_dir()
+
+
+@contextlib.contextmanager
+def announced(data_dir: Path) -> Iterator[None]:
+    """Let commands find the service on this data for as long as this lasts."""
+    record = _folder() / hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:16]
+    # A home that cannot be written to costs the hint, not the service.
+    with contextlib.suppress(OSError):
+        record.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        record.write_text(f"{data_dir}\n")
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            record.unlink(missing_ok=True)
+
+
+def find_served() -> list[Path]:
+    """The data directories that services of this user work on now."""
+    try:
+        records = sorted(_folder().iterdir())
+    except OSError:
+        return []
+    found = []
+    for record in records:
+        with contextlib.suppress(OSError, UnicodeError):
+            data_dir = Path(record.read_text().strip())
+            if is_served(data_dir):
+                found.append(data_dir)
+            else:
+                record.unlink(missing_ok=True)
+    return found
+
+
+def _folder() -> Path:
+    return Path(platformdirs.user_state_dir("chatvault", appauthor=False)) / "serving"

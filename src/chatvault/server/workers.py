@@ -1,0 +1,153 @@
+"""Several worker processes on one listening socket; a worker that dies is replaced."""
+
+import asyncio
+import contextlib
+import multiprocessing
+import sys
+import time
+from collections.abc import Callable
+from multiprocessing.context import SpawnProcess
+
+import aiohttp
+import structlog
+from pymongo.errors import PyMongoError
+
+from chatvault.errors import ChatvaultError
+from chatvault.logs import configure_logs
+from chatvault.server import http as server
+from chatvault.settings import Settings
+
+# A worker that lives shorter than this is taken to be unable to start.
+SHORT_LIFE_SECONDS = 5.0
+MAX_SHORT_LIVES = 5
+STOP_SECONDS = server.DRAIN_SECONDS + 5
+log = structlog.get_logger()
+
+
+class WorkersFail(ChatvaultError):
+    """The workers die as soon as they start; the lines above say why."""
+
+    code = "workers_fail"
+
+
+class Supervisor:
+    """Starts the workers, replaces those that die, and stops all on a signal.
+
+    The embedded MongoDB belongs to this process; workers end when it does, however it ends.
+
+    Args:
+        settings: the service's.
+        mongodb_url: the database that all workers use.
+        workers: how many processes.
+    """
+
+    def __init__(self, settings: Settings, *, mongodb_url: str, workers: int) -> None:
+        self._settings = settings
+        self._url = mongodb_url
+        self._count = workers
+        self._context = multiprocessing.get_context("spawn")
+        self._workers: dict[SpawnProcess, float] = {}
+        self._short_lives = 0
+        self._stopping = asyncio.Event()
+        self._all_ended = asyncio.Event()
+
+    async def run(self, on_listening: Callable[[str], None]) -> None:
+        """Serve until SIGTERM or SIGINT, then let the workers finish and return.
+
+        Raises:
+            CannotListen: the address is taken or not ours.
+            WorkersFail: the workers die as soon as they start.
+        """
+        server.call_on_signals(self._stopping.set)
+        with server.listen(self._settings) as listener:
+            for _ in range(self._count):
+                self._start(listener)
+            await self._await_answer(listener)
+            on_listening(server.address_of(listener, self._settings))
+            await self._stopping.wait()
+            await self._stop()
+        if self._short_lives > MAX_SHORT_LIVES:
+            raise WorkersFail
+
+    async def _await_answer(self, listener: server.Listener) -> None:
+        """Return once a worker answers, or all is stopping."""
+        url = f"{listener.url}/health"
+        async with aiohttp.ClientSession() as session:
+            while not self._stopping.is_set():
+                with contextlib.suppress(aiohttp.ClientError, TimeoutError):
+                    async with session.get(url, timeout=aiohttp.ClientTimeout(1)):
+                        return
+                await asyncio.sleep(0.05)
+
+    def _start(self, listener: server.Listener) -> None:
+        worker = self._context.Process(
+            target=run_worker, args=(self._settings, self._url, listener), name="chatvault worker"
+        )
+        worker.start()
+        self._workers[worker] = time.monotonic()
+        loop = asyncio.get_running_loop()
+        loop.add_reader(worker.sentinel, self._on_end, worker, listener)
+
+    def _on_end(self, worker: SpawnProcess, listener: server.Listener) -> None:
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(worker.sentinel)
+        worker.join()
+        lived = time.monotonic() - self._workers.pop(worker)
+        if not self._workers:
+            self._all_ended.set()
+        if self._stopping.is_set():
+            return
+        log.error("worker_died", status=worker.exitcode, lived_seconds=round(lived, 1))
+        self._short_lives = self._short_lives + 1 if lived < SHORT_LIFE_SECONDS else 0
+        if self._short_lives > MAX_SHORT_LIVES:
+            self._stopping.set()
+            return
+        loop.call_later(0.1 * 2**self._short_lives, self._replace, listener)
+
+    def _replace(self, listener: server.Listener) -> None:
+        if not self._stopping.is_set():
+            self._start(listener)
+
+    async def _stop(self) -> None:
+        if not self._workers:
+            return
+        self._all_ended.clear()
+        for worker in self._workers:
+            worker.terminate()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(STOP_SECONDS):
+                await self._all_ended.wait()
+        for worker in list(self._workers):
+            log.error("worker_killed", reason="it did not end in time")
+            worker.kill()
+            worker.join()
+
+
+def run_worker(settings: Settings, mongodb_url: str, listener: server.Listener) -> None:
+    """One worker's whole life; it ends with a signal, or with its supervisor."""
+    configure_logs(settings)
+    parent = multiprocessing.parent_process()
+
+    async def work() -> None:
+        stopping = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        if parent is not None:
+            sentinel = parent.sentinel
+
+            def end() -> None:
+                # It stays readable, and would keep the loop busy until the end.
+                loop.remove_reader(sentinel)
+                stopping.set()
+
+            loop.add_reader(sentinel, end)
+        await server.serve(settings, mongodb_url=mongodb_url, listener=listener, stopping=stopping)
+
+    try:
+        with asyncio.Runner(loop_factory=server.loop_factory()) as runner:
+            runner.run(work())
+    except (PyMongoError, ChatvaultError) as error:
+        reason = error.detail if isinstance(error, ChatvaultError) else None
+        log.error(  # noqa: TRY400  # no trace
+            "worker_cannot_start", error=type(error).__name__, reason=reason
+        )
+        sys.exit(1)

@@ -47,31 +47,31 @@ async def append(
         await session.start_transaction(ReadConcern("snapshot"), WriteConcern("majority", j=True))
         wanted = {"user_id": targets[0][0], "_id": {"$in": [each for _, each in targets]}}
         found = collection.find(wanted, HEAD, session=session, hint="_id_")
-        heads = await found.to_list()
+        documents = await found.to_list()
         writes = [
             UpdateOne(
-                {name: head[name] for name in ("_id", "user_id", "version")},
+                {name: fields[name] for name in ("_id", "user_id", "version")},
                 {
                     "$push": {"messages": {**message, "id": str(uuid.uuid4()), "timestamp": at}},
                     "$set": {
-                        "total_messages": head["total_messages"] + 1,
-                        "version": head["version"] + 1,
+                        "total_messages": fields["total_messages"] + 1,
+                        "version": fields["version"] + 1,
                         "updated_at": at,
                         "last_message_at": at,
                     },
                 },
                 hint="_id_",
             )
-            for head in heads
+            for fields in documents
         ]
         await collection.bulk_write(writes, session=session)
-        entries = [_entry(head, at) for head in heads]
+        entries = [_entry(fields, at) for fields in documents]
         await collection.database[ENTRIES].insert_many(entries, session=session)
         await session.commit_transaction()
-    return len(heads)
+    return len(documents)
 
 
-def _entry(head: dict[str, Any], at: datetime) -> dict[str, Any]:
+def _entry(fields: dict[str, Any], at: datetime) -> dict[str, Any]:
     """As large as the service's."""
     return {
         "_id": ObjectId(),
@@ -80,11 +80,11 @@ def _entry(head: dict[str, Any], at: datetime) -> dict[str, Any]:
         "outcome": "success",
         "code": None,
         "door": "http",
-        "user_id": head["user_id"],
+        "user_id": fields["user_id"],
         "role": "user",
-        "session_id": head["user_id"],
+        "session_id": fields["user_id"],
         "resource_type": "conversation",
-        "resource_id": str(head["_id"]),
+        "resource_id": str(fields["_id"]),
         "address": "127.0.0.1",
         "user_agent": "benchmark",
         "request_id": uuid.uuid4().hex,

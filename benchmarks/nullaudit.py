@@ -12,7 +12,7 @@ from unittest.mock import patch
 from chatvault.audit.models import AuditEntry
 from chatvault.audit.recorder import Recorder
 from chatvault.cli import main as cli
-from chatvault.sealing.maintenance import Caretaker
+from chatvault.sealing.maintenance import Maintenance
 
 
 def main() -> None:
@@ -29,7 +29,7 @@ def main() -> None:
     with ExitStack() as replaced:
         replaced.enter_context(patch.object(Recorder, "record", keep_nothing))
         replaced.enter_context(patch.object(AuditEntry, "store", keep_nothing))
-        replaced.enter_context(patch.object(Caretaker, "run", seal_nothing))
+        replaced.enter_context(patch.object(Maintenance, "run", seal_nothing))
         cli.main()
 
 

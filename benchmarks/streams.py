@@ -57,7 +57,7 @@ LAST = (
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
-class Twin(asyncio.Protocol):
+class FakeModel(asyncio.Protocol):
     """A model's twin, lean enough not to be what is measured."""
 
     def __init__(self) -> None:
@@ -262,15 +262,15 @@ def _busy_seconds() -> float:
 
 async def measure(conversations: int, rounds: int) -> None:
     """Print the percentiles of what was added."""
-    server = await asyncio.get_running_loop().create_server(Twin, "127.0.0.1", 0, backlog=1024)
-    twin = URL(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1")
+    server = await asyncio.get_running_loop().create_server(FakeModel, "127.0.0.1", 0, backlog=1024)
+    fake_model = URL(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1")
     print(f"{'milliseconds':34}      p50      p95      p99")
-    alone = [request_for(twin)] * conversations
-    found, lags = await with_lag(partial(all_at_once, twin, alone, 1))
+    alone = [request_for(fake_model)] * conversations
+    found, lags = await with_lag(partial(all_at_once, fake_model, alone, 1))
     show_added("twin alone", found)
     show("twin alone: late", lags)
     with tempfile.TemporaryDirectory() as folder:
-        providers = json.dumps({"twin": {"base_url": str(twin), "model": "m"}})
+        providers = json.dumps({"twin": {"base_url": str(fake_model), "model": "m"}})
         settings: dict[str, Any] = {"replies_per_minute": 100_000, "log_level": "error"}
         with Watched(Path(folder) / "data", providers=providers, **settings) as service:
             requests = await prepare(service, conversations)

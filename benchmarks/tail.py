@@ -17,7 +17,7 @@ from chatvault.actor import Actor, Door, Role
 from chatvault.audit.keys import load_key_ring
 from chatvault.conversations import message_service, reading, segments, service
 from chatvault.conversations.commits import working_copy
-from chatvault.conversations.commits.queue import Lane
+from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.conversations.listing import LIST_BYTES, show_list
 from chatvault.conversations.models import Conversation
 from chatvault.conversations.schemas import ConversationCreate, MessageIn
@@ -33,7 +33,7 @@ SECONDS = 2.0
 CONTENT = "x" * 400
 
 
-async def append_for_a_while(actor: Actor, lane: Lane, ids: list[ObjectId]) -> float:
+async def append_for_a_while(actor: Actor, commits: CommitQueue, ids: list[ObjectId]) -> float:
     """Appends a second, by one appender a conversation."""
     end = time.perf_counter() + SECONDS
 
@@ -42,7 +42,7 @@ async def append_for_a_while(actor: Actor, lane: Lane, ids: list[ObjectId]) -> f
         while time.perf_counter() < end:
             wanted = [MessageIn(role="user", content=CONTENT)]
             await message_service.append(
-                actor, lane, conversation_id=conversation_id, wanted=wanted
+                actor, commits, conversation_id=conversation_id, wanted=wanted
             )
             count += 1
         return count
@@ -55,7 +55,7 @@ async def read_for_a_while(actor: Actor, ids: list[ObjectId]) -> tuple[float, fl
     newest, lists = [], []
     for conversation_id in ids:
         began = time.perf_counter()
-        await reading.steadily(
+        await reading.read_consistently(
             actor,
             conversation_id,
             lambda conversation: reading.read_before(actor, conversation, 2**53, 50),
@@ -73,7 +73,7 @@ async def measure(url: str, settings: Settings) -> None:
     """Interleave the bounds and print medians, and ratios to the bound in use."""
     client = connect(url, settings)
     await bind_documents(client, settings.mongodb_database, load_key_ring(settings))
-    lane = Lane()
+    commits = CommitQueue()
     seen: dict[tuple[int, int], list[tuple[float, float, float]]] = defaultdict(list)
     actors = {}
     for bound in BOUNDS:
@@ -81,7 +81,7 @@ async def measure(url: str, settings: Settings) -> None:
         wanted = ConversationCreate()
         actors[bound] = (
             actor,
-            [await service.create(actor, lane, wanted=wanted) for _ in range(CONVERSATIONS)],
+            [await service.create(actor, commits, wanted=wanted) for _ in range(CONVERSATIONS)],
         )
     for number in range(ROUNDS + 1):
         for bound, (actor, ids) in actors.items():
@@ -90,8 +90,8 @@ async def measure(url: str, settings: Settings) -> None:
                 mock.patch.object(working_copy, "TAIL_LENGTH", length),
                 mock.patch.object(segments, "TAIL_KEPT", kept),
             ):
-                rate = await append_for_a_while(actor, lane, ids)
-                await lane.drain()
+                rate = await append_for_a_while(actor, commits, ids)
+                await commits.drain()
                 if number:  # the first round fills the tails
                     seen[bound].append((rate, *await read_for_a_while(actor, ids)))
     await client.close()

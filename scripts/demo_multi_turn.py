@@ -26,7 +26,7 @@ from aiohttp import web  # noqa: E402  # the same
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
-from support.twin import Act, Twin  # noqa: E402  # the same
+from support.fake_model import FakeModel, ScriptedAnswer  # noqa: E402  # the same
 
 QUESTIONS = (
     "How do I make my slow API faster?",
@@ -42,7 +42,7 @@ SUMMARY = "They spoke about making an API faster with Redis: how to set it up, a
 
 
 @contextlib.asynccontextmanager
-async def provider() -> AsyncIterator[tuple[str, str, Twin | None]]:
+async def provider() -> AsyncIterator[tuple[str, str, FakeModel | None]]:
     """The setting that names the model, in words which it is, and the twin where it is that."""
     if given := os.environ.get("CHATVAULT_PROVIDERS"):
         yield given, "the model of CHATVAULT_PROVIDERS", None
@@ -51,18 +51,24 @@ async def provider() -> AsyncIterator[tuple[str, str, Twin | None]]:
         openai = {"api_key": key, "model": model, "base_url": os.environ.get("OPENAI_BASE_URL")}
         yield json.dumps({"openai": openai}), f"{model} by OPENAI_API_KEY", None
     else:
-        twin = Twin()
-        twin.say(
-            *(Act(chunks=[f"{word} " for word in text.split()], pause=0.02) for text in ANSWERS)
+        fake_model = FakeModel()
+        fake_model.say(
+            *(
+                ScriptedAnswer(chunks=[f"{word} " for word in text.split()], pause=0.02)
+                for text in ANSWERS
+            )
         )
-        twin.title, twin.summary = Act(chunks=["A faster API"]), Act(chunks=[SUMMARY])
-        runner = web.AppRunner(twin.application())
+        fake_model.title, fake_model.summary = (
+            ScriptedAnswer(chunks=["A faster API"]),
+            ScriptedAnswer(chunks=[SUMMARY]),
+        )
+        runner = web.AppRunner(fake_model.application())
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
         port = runner.addresses[0][1]
         settings = {"twin": {"base_url": f"http://127.0.0.1:{port}/v1", "model": "scripted-twin"}}
-        yield json.dumps(settings), "a scripted twin, as there is no key", twin
+        yield json.dumps(settings), "a scripted twin, as there is no key", fake_model
         await runner.cleanup()
 
 
@@ -145,13 +151,13 @@ async def talk(browser: aiohttp.ClientSession) -> None:
 
 async def main() -> None:
     """Start what is needed, talk, and stop it."""
-    async with provider() as (providers, which, twin), service(providers) as address:
+    async with provider() as (providers, which, fake_model), service(providers) as address:
         print(f"Answers come from {which}.")
         jar = aiohttp.CookieJar(unsafe=True)
         async with aiohttp.ClientSession(address, cookie_jar=jar) as browser:
             await talk(browser)
-        if twin is not None:
-            seen = len(twin.requests[2]["messages"])
+        if fake_model is not None:
+            seen = len(fake_model.requests[2]["messages"])
             print(f"\nThe third request that reached the twin had {seen} messages.")
 
 

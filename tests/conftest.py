@@ -22,9 +22,9 @@ from chatvault.mongodb.embedded import embedded_mongodb
 from chatvault.settings import Settings
 from support.databases import BindOnce, empty
 from support.factories import settings_for
+from support.fake_model import FakeModel
 from support.memory import disk, use_memory
 from support.signing_in import insert_user, open_session
-from support.twin import Twin
 
 pytest_plugins = ["support.commanding"]
 
@@ -191,11 +191,11 @@ def steady(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-async def twin() -> AsyncIterator[Twin]:
+async def fake_model() -> AsyncIterator[FakeModel]:
     """A model that says what the test wrote for it, over the real wire."""
-    twin = Twin()
-    server = TestServer(twin.application())
+    fake_model = FakeModel()
+    server = TestServer(fake_model.application())
     await server.start_server()
-    twin.url = str(server.make_url("/v1"))
-    yield twin
+    fake_model.url = str(server.make_url("/v1"))
+    yield fake_model
     await server.close()

@@ -18,7 +18,13 @@ from pymongo.errors import (
 )
 
 from chatvault.errors import Busy, NotFound, OutcomeUnknown, TooLarge, Unavailable
-from chatvault.mongodb.database import UNKNOWN_COMMIT, check_writable, connect, explain, transaction
+from chatvault.mongodb.database import (
+    UNKNOWN_COMMIT,
+    check_writable,
+    connect,
+    to_domain_error,
+    transaction,
+)
 from chatvault.settings import Settings
 
 
@@ -217,7 +223,7 @@ class TestExplain:
         ],
     )
     def test_asks_for_a_repeat_when_the_database_is_away(self, error: PyMongoError) -> None:
-        known = explain(error)
+        known = to_domain_error(error)
 
         assert isinstance(known, Unavailable)
         assert known.retry_after == 1
@@ -226,11 +232,11 @@ class TestExplain:
         "error", [DocumentTooLarge("16 MB"), OperationFailure("BSONObjectTooLarge", 10334)]
     )
     def test_knows_what_is_too_large(self, error: PyMongoError) -> None:
-        assert isinstance(explain(error), TooLarge)
+        assert isinstance(to_domain_error(error), TooLarge)
 
     @pytest.mark.parametrize("error", [OperationFailure("denied", 13), DuplicateKeyError("twice")])
     def test_leaves_faults_of_ours_alone(self, error: PyMongoError) -> None:
-        assert explain(error) is None
+        assert to_domain_error(error) is None
 
 
 class TestConnect:

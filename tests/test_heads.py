@@ -15,9 +15,9 @@ from chatvault.external import Provider
 from chatvault.settings import Settings
 from conftest import HttpClient, SignIn
 from support.factories import begin, message
+from support.fake_model import FakeModel
 from support.serving import Address, Wire, request, serving, wire
 from support.talking import ask, settled
-from support.twin import Twin
 
 NDJSON = "Accept: application/x-ndjson"
 PATHS = [each.path for each in chain.from_iterable(ROUTES) if each.method == "GET"]
@@ -25,12 +25,14 @@ MESSAGES = "/conversations/{conversation_id}/messages"
 
 
 @pytest.fixture
-def settings(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, twin: Twin) -> Settings:
+def settings(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, fake_model: FakeModel
+) -> Settings:
     return Settings(
         data_dir=tmp_path,
         bcrypt_rounds=4,
         mongodb_database="tests",
-        providers={"twin": Provider(base_url=twin.url, model="gpt-twin")},
+        providers={"twin": Provider(base_url=fake_model.url, model="gpt-twin")},
     )
 
 

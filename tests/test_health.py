@@ -6,13 +6,13 @@ from aiohttp import web
 
 from chatvault.audit import refusals
 from chatvault.audit.refusals import RefusalCounter
-from chatvault.commands.runner import Runner as Commands
+from chatvault.commands.runner import CommandRunner
 from chatvault.conversations.commits import garbage
 from chatvault.http import health
 from chatvault.mongodb.database import connect
 from chatvault.replies.jobs import Worker
-from chatvault.replies.runner import Runner
-from chatvault.sealing.maintenance import Caretaker
+from chatvault.replies.runner import ReplyRunner
+from chatvault.sealing.maintenance import Maintenance
 from chatvault.settings import Settings
 from chatvault.tasks import Loops
 from chatvault.version import VERSION
@@ -105,12 +105,12 @@ class TestBackgroundLoops:
     @pytest.mark.parametrize(
         ("loop", "holder", "step"),
         [
-            ("commands", Commands, "reap"),
+            ("commands", CommandRunner, "reap"),
             ("jobs_ahead", Worker, "_take"),
             ("jobs_behind", Worker, "_take"),
             ("refusals", RefusalCounter, "keep"),
-            ("replies", Runner, "reap"),
-            ("sealer", Caretaker, "run"),
+            ("replies", ReplyRunner, "reap"),
+            ("sealer", Maintenance, "run"),
             ("sweeper", garbage, "sweep"),
         ],
     )

@@ -13,13 +13,13 @@ from pydantic import SecretStr
 
 from chatvault.app import ROUTES
 from chatvault.external import Provider
-from chatvault.replies.routes import DESK
+from chatvault.replies.routes import REPLY_DEPS
 from chatvault.settings import Settings
 from conftest import HttpClient
 from support.answers import problem
 from support.factories import begin, message, settings_for
+from support.fake_model import FakeModel, ScriptedAnswer
 from support.talking import ask, path_of, said, settled, until
-from support.twin import Act, Twin
 
 KEY = {"Idempotency-Key": "once"}
 HELLO = {"messages": [{"role": "user", "content": "Hello"}]}
@@ -59,8 +59,10 @@ each = pytest.mark.parametrize("path", BODIES)
 
 
 @pytest.fixture
-def settings(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, twin: Twin) -> Settings:
-    provider = Provider(base_url=twin.url, api_key=SecretStr("sk"), model="gpt-twin")
+def settings(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, fake_model: FakeModel
+) -> Settings:
+    provider = Provider(base_url=fake_model.url, api_key=SecretStr("sk"), model="gpt-twin")
     return settings_for(tmp_path, providers={"twin": provider}, replies_per_minute=1000)
 
 
@@ -76,7 +78,7 @@ class Place:
 
 
 @pytest.fixture
-async def place(alice: HttpClient, twin: Twin) -> Place:
+async def place(alice: HttpClient, fake_model: FakeModel) -> Place:
     conversation = await begin(alice, title="T", messages=[message("a"), message("b")])
     exchange = await ask(alice, conversation)
     return Place(conversation, exchange["reply_id"])
@@ -104,7 +106,7 @@ class TestEveryPost:
         alice: HttpClient,
         elsewhere: HttpClient,
         place: Place,
-        twin: Twin,
+        fake_model: FakeModel,
         database: Any,
         path: str,
     ) -> None:
@@ -112,7 +114,7 @@ class TestEveryPost:
         first = await alice.post(place.path(path), json=body, headers=KEY)
         assert first.status in {200, 201}, await first.text()
         shown = await first.json()
-        before, asked = await stored(database), len(twin.requests + twin.behind)
+        before, asked = await stored(database), len(fake_model.requests + fake_model.behind)
 
         for browser in (alice, elsewhere):
             again = await browser.post(place.path(path), json=body, headers=KEY)
@@ -120,7 +122,7 @@ class TestEveryPost:
             assert again.status == first.status
             assert await again.json() == shown
             assert await stored(database) == before
-            assert len(twin.requests + twin.behind) == asked
+            assert len(fake_model.requests + fake_model.behind) == asked
             assert await left_by(database, again) == [("success", None, {"replayed": True})]
 
     @each
@@ -129,12 +131,12 @@ class TestEveryPost:
         alice: HttpClient,
         elsewhere: HttpClient,
         place: Place,
-        twin: Twin,
+        fake_model: FakeModel,
         database: Any,
         path: str,
     ) -> None:
-        asked = len(twin.requests + twin.behind)
-        twin.usual = twin.summary = Act(chunks=["Once"], pause=0.2)
+        asked = len(fake_model.requests + fake_model.behind)
+        fake_model.usual = fake_model.summary = ScriptedAnswer(chunks=["Once"], pause=0.2)
         body, _ = BODIES[path]
 
         answers = await asyncio.gather(
@@ -147,7 +149,7 @@ class TestEveryPost:
         shown = [await answer.json() for answer in answers]
         assert {answer.status for answer in answers} <= {200, 201}, shown
         assert all(one == shown[0] for one in shown)
-        assert len(twin.requests + twin.behind) - asked <= 1
+        assert len(fake_model.requests + fake_model.behind) - asked <= 1
         entries = [await left_by(database, answer) for answer in answers]
         assert entries.count([("success", None, {"replayed": True})]) == 7
         assert await database.idempotency_records.count_documents({}) == 1
@@ -179,9 +181,9 @@ class TestEveryPost:
 
     @each
     async def test_is_remembered_without_its_words(
-        self, alice: HttpClient, place: Place, twin: Twin, database: Any, path: str
+        self, alice: HttpClient, place: Place, fake_model: FakeModel, database: Any, path: str
     ) -> None:
-        twin.usual = twin.summary = Act(chunks=["ZEBRA"])
+        fake_model.usual = fake_model.summary = ScriptedAnswer(chunks=["ZEBRA"])
         body = json.loads(json.dumps(BODIES[path][0]).replace("Hello", "ZEBRA"))
         answer = await alice.post(place.path(path), json=body, headers=KEY)
         assert answer.status < 300
@@ -197,22 +199,27 @@ class TestWhileThisProcessStops:
         "path", ["/conversations/{conversation_id}/replies", "/chat/completions"]
     )
     async def test_a_repeat_that_waits_for_another_process_is_told_to_come_again(
-        self, alice: HttpClient, elsewhere: HttpClient, twin: Twin, database: Any, path: str
+        self,
+        alice: HttpClient,
+        elsewhere: HttpClient,
+        fake_model: FakeModel,
+        database: Any,
+        path: str,
     ) -> None:
         conversation = await begin(alice, title="T")
         target = path.format(conversation_id=conversation["id"])
         headers = {**KEY, "X-Conversation-Id": conversation["id"]}
         body, _ = BODIES[path]
         gate = asyncio.Event()
-        twin.say(Act(chunks=["Half", " whole"], gate=gate))
+        fake_model.say(ScriptedAnswer(chunks=["Half", " whole"], gate=gate))
         asking = asyncio.create_task(alice.post(target, json=body, headers=headers))
-        await until(lambda: twin.requests)
+        await until(lambda: fake_model.requests)
         waiting = asyncio.create_task(elsewhere.post(target, json=body, headers=headers))
         while not await database.audit_logs.find_one({"details.replayed": True}):
             assert not waiting.done()
         server: Any = elsewhere.server
 
-        server.app[DESK].event_log.stop()
+        server.app[REPLY_DEPS].event_log.stop()
 
         refused = await problem(await waiting, 503, "unavailable")
         assert "stopping" in refused["detail"]
@@ -237,13 +244,13 @@ class TestArchive:
 
 class TestCancel:
     async def test_a_repeat_waits_for_the_end_too(
-        self, alice: HttpClient, elsewhere: HttpClient, twin: Twin, database: Any
+        self, alice: HttpClient, elsewhere: HttpClient, fake_model: FakeModel, database: Any
     ) -> None:
         conversation = await begin(alice, title="T")
         gate = asyncio.Event()
-        twin.say(Act(chunks=["Half", " whole"], gate=gate))
+        fake_model.say(ScriptedAnswer(chunks=["Half", " whole"], gate=gate))
         asking = asyncio.create_task(ask(alice, conversation))
-        await until(lambda: twin.requests)
+        await until(lambda: fake_model.requests)
         [reply] = await database.replies.find({}).to_list()
         path = path_of(conversation, str(reply["_id"]), "cancel")
         answers = await asyncio.gather(
@@ -268,21 +275,23 @@ class TestSummary:
         await problem(again, 404, "not_found")
         assert [entry[:2] for entry in await left_by(database, again)] == [("denied", "not_found")]
 
-    async def test_of_a_short_one_stays_none(self, alice: HttpClient, twin: Twin) -> None:
+    async def test_of_a_short_one_stays_none(
+        self, alice: HttpClient, fake_model: FakeModel
+    ) -> None:
         conversation = await begin(alice, title="T")
         path = f"/conversations/{conversation['id']}/summary"
         for _ in range(2):
             shown = await (await alice.post(path, headers=KEY)).json()
             assert (shown["summary"], shown["detail"] is None) == (None, False)
-        assert twin.behind == []
+        assert fake_model.behind == []
 
     async def test_that_failed_is_tried_again(
-        self, alice: HttpClient, place: Place, twin: Twin
+        self, alice: HttpClient, place: Place, fake_model: FakeModel
     ) -> None:
         path = place.path("/conversations/{conversation_id}/summary")
-        twin.summary = Act(status=401)
+        fake_model.summary = ScriptedAnswer(status=401)
         await problem(await alice.post(path, headers=KEY), 503, "model_refused")
-        twin.summary = Act(chunks=["Better"])
+        fake_model.summary = ScriptedAnswer(chunks=["Better"])
         assert (await (await alice.post(path, headers=KEY)).json())["summary"] == "Better"
 
 
@@ -311,13 +320,13 @@ class TestCompletion:
         alice: HttpClient,
         elsewhere: HttpClient,
         place: Place,
-        twin: Twin,
+        fake_model: FakeModel,
         recorded: bool,  # noqa: FBT001  # a parameter
     ) -> None:
-        twin.say(Act(chunks=["Hi", " there"], calls=[("clock", "{}")]))
+        fake_model.say(ScriptedAnswer(chunks=["Hi", " there"], calls=[("clock", "{}")]))
         headers = {**KEY, "X-Conversation-Id": place.conversation["id"]} if recorded else KEY
         body = {**HELLO, "stream": True, "stream_options": {"include_usage": True}}
-        asked = len(twin.requests)
+        asked = len(fake_model.requests)
         streams = [
             await lines(await browser.post("/chat/completions", json=body, headers=headers))
             for browser in (alice, elsewhere)
@@ -326,10 +335,15 @@ class TestCompletion:
         text, ids, names, last = streams[0]
         assert (text, names, last) == ("Hi there", ["clock"], "[DONE]")
         assert len(ids) == 1
-        assert len(twin.requests) == asked + 1
+        assert len(fake_model.requests) == asked + 1
 
     async def test_that_is_recorded_is_recorded_once(
-        self, alice: HttpClient, elsewhere: HttpClient, place: Place, twin: Twin, database: Any
+        self,
+        alice: HttpClient,
+        elsewhere: HttpClient,
+        place: Place,
+        fake_model: FakeModel,
+        database: Any,
     ) -> None:
         headers = {**KEY, "X-Conversation-Id": place.conversation["id"]}
         shown = [
@@ -344,7 +358,7 @@ class TestCompletion:
         assert (await late.json())["choices"] == shown[0]["choices"]
 
     async def test_means_its_conversation_too(
-        self, alice: HttpClient, place: Place, twin: Twin
+        self, alice: HttpClient, place: Place, fake_model: FakeModel
     ) -> None:
         headers = {**KEY, "X-Conversation-Id": place.conversation["id"]}
         assert (await alice.post("/chat/completions", json=HELLO, headers=headers)).status == 200
@@ -359,16 +373,16 @@ class TestCompletion:
     async def test_that_failed_is_asked_again_and_leaves_one_entry_each(
         self,
         alice: HttpClient,
-        twin: Twin,
+        fake_model: FakeModel,
         database: Any,
         stream: bool,  # noqa: FBT001  # a parameter
     ) -> None:
         body = {**HELLO, "stream": stream}
-        twin.say(Act(status=401))
+        fake_model.say(ScriptedAnswer(status=401))
         refused = await alice.post("/chat/completions", json=body, headers=KEY)
         await problem(refused, 503, "model_refused")
         assert await left_by(database, refused) == [("failed", "model_refused", None)]
-        twin.say(Act(chunks=["one", "two"], cut_after=1))
+        fake_model.say(ScriptedAnswer(chunks=["one", "two"], cut_after=1))
         broken = await alice.post("/chat/completions", json=body, headers=KEY)
         await broken.read()
         assert broken.status == (200 if stream else 503)
@@ -379,13 +393,13 @@ class TestCompletion:
         assert await database.usage.count_documents({}) == 2
 
     async def test_is_kept_though_the_client_is_gone(
-        self, alice: HttpClient, elsewhere: HttpClient, twin: Twin
+        self, alice: HttpClient, elsewhere: HttpClient, fake_model: FakeModel
     ) -> None:
         # As in the service: aiohttp's test servers alone end a request with its connection.
         server: Any = alice.server
         server.runner.server.handler_cancellation = False
         gate = asyncio.Event()
-        twin.say(Act(chunks=["Half", " whole"], gate=gate))
+        fake_model.say(ScriptedAnswer(chunks=["Half", " whole"], gate=gate))
         body = {**HELLO, "stream": True}
         answer = await alice.post("/chat/completions", json=body, headers=KEY)
         await answer.content.readline()
@@ -395,10 +409,10 @@ class TestCompletion:
         gate.set()
         text, *_ = await lines(await waiting)
         assert text == "Half whole"
-        assert len(twin.requests) == 1
+        assert len(fake_model.requests) == 1
 
     async def test_that_is_kept_no_more_is_not_found(
-        self, alice: HttpClient, twin: Twin, database: Any
+        self, alice: HttpClient, fake_model: FakeModel, database: Any
     ) -> None:
         await alice.post("/chat/completions", json=HELLO, headers=KEY)
         await database.reply_events.delete_many({})

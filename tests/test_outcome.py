@@ -10,7 +10,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import OperationFailure, ServerSelectionTimeoutError
 
 from chatvault.actor import Role
-from chatvault.conversations.headers import LANE
+from chatvault.conversations.headers import COMMITS
 from chatvault.errors import Busy, OutcomeUnknown, TooLarge
 from chatvault.mongodb.database import many_changes
 from chatvault.outcome import begin_operation, has_stored, note_stored
@@ -80,7 +80,7 @@ class TestOperations:
             if operation.path == "/auth/logout":
                 await alice.post("/auth/login", json={"username": "alice", "password": PASSWORD})
             things = await make_things(alice, http)
-            await app[LANE].drain()
+            await app[COMMITS].drain()
             name = " ".join(key_of(operation))
 
             with outage:

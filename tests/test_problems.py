@@ -7,7 +7,7 @@ from pymongo.errors import AutoReconnect, OperationFailure
 
 from chatvault import errors
 from chatvault.actor import Actor
-from chatvault.http.problems import STATUS, outcome_of, status_of, understand
+from chatvault.http.problems import STATUS, as_domain_error, outcome_of, status_of
 from chatvault.http.requests import MAX_BODY_BYTES
 from chatvault.outcome import begin_operation
 from chatvault.preferences import service as preferences
@@ -229,4 +229,4 @@ class TestTable:
         begin_operation()
         known = errors.Busy()
 
-        assert understand(known) is known
+        assert as_domain_error(known) is known

@@ -16,8 +16,8 @@ from pydantic import SecretStr
 from chatvault.accounts import service as accounts
 from chatvault.accounts.passwords import PasswordHasher
 from chatvault.actor import Actor, Door, Role
-from chatvault.conversations.commits.queue import Lane
-from chatvault.conversations.headers import LANE
+from chatvault.conversations.commits.queue import CommitQueue
+from chatvault.conversations.headers import COMMITS
 from chatvault.external import Provider
 from chatvault.fields import now
 from chatvault.http.requests import RECORDER
@@ -27,8 +27,8 @@ from chatvault.settings import Settings
 from conftest import HttpClient, SignIn
 from support.exports import SETTINGS, exported
 from support.factories import PASSWORD, account, begin, message, settings_for
+from support.fake_model import FakeModel
 from support.talking import settled
-from support.twin import Twin
 from support.watching import Watch, listen
 from test_architecture import AUDITED, CALLS, call, key_of, make_things
 
@@ -56,8 +56,10 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
 
 
 @pytest.fixture
-def settings(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, twin: Twin) -> Settings:
-    provider = Provider(base_url=twin.url, api_key=SecretStr("sk"), model="gpt-twin")
+def settings(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, fake_model: FakeModel
+) -> Settings:
+    provider = Provider(base_url=fake_model.url, api_key=SecretStr("sk"), model="gpt-twin")
     return settings_for(tmp_path, providers={"twin": provider}, replies_per_minute=10_000)
 
 
@@ -83,7 +85,7 @@ class TestOperations:
             is_change = operation.method != "GET" and name not in CHANGELESS
             expected = is_change and answer.status < 400
             assert bool(watch.changes) is expected, f"{name}: {watch.changes}"
-            await app[LANE].drain()
+            await app[COMMITS].drain()
 
     async def test_do_so_in_their_other_ways_too(
         self,
@@ -123,7 +125,7 @@ class TestOperations:
             assert answer.status < 300, f"{method} {where}: {text}"
             if where == "/conversations" and method == "POST":
                 await settled(alice, json.loads(text))
-            await app[LANE].drain()
+            await app[COMMITS].drain()
             assert list(watch.wrong()) == [], f"{method} {where}"
 
     async def test_do_so_at_the_command_line(
@@ -139,7 +141,7 @@ class TestOperations:
             lambda: accounts.create(operator, hasher, **account("carol"), password=PASSWORD),
             lambda: accounts.change_role(operator, username="alice", role=Role.ADMIN),
             lambda: accounts.set_active(operator, username="alice", is_active=False),
-            lambda: importing.import_file(owner, Lane(), app[RECORDER], content=content),
+            lambda: importing.import_file(owner, CommitQueue(), app[RECORDER], content=content),
         ]
         for number, work in enumerate(works):
             watch.forget()

@@ -14,23 +14,23 @@ from chatvault.accounts import routes as accounts
 from chatvault.accounts.passwords import PasswordHasher
 from chatvault.accounts.throttle import LoginThrottle, RegistrationThrottle
 from chatvault.agents import routes as agents
-from chatvault.agents.models import Offer
+from chatvault.agents.models import ModelCatalog
 from chatvault.audit import routes as audit
 from chatvault.audit.keys import load_key_ring
 from chatvault.audit.mark import HighWater
 from chatvault.audit.recorder import Recorder
 from chatvault.audit.refusals import RefusalCounter
 from chatvault.commands import routes as commands
-from chatvault.commands.deps import Toolbox
+from chatvault.commands.deps import CommandDeps
 from chatvault.commands.models import Command
-from chatvault.commands.runner import Runner as Commands
+from chatvault.commands.runner import CommandRunner
 from chatvault.commands.servers import Servers
 from chatvault.completions import routes as completions
 from chatvault.conversations import message_routes as messages
 from chatvault.conversations import routes as conversations
 from chatvault.conversations.commits import garbage
-from chatvault.conversations.commits.queue import Lane
-from chatvault.conversations.headers import LANE, OPENER
+from chatvault.conversations.commits.queue import CommitQueue
+from chatvault.conversations.headers import COMMITS, OPENER
 from chatvault.documents import bind_documents
 from chatvault.http import health, middlewares, openapi
 from chatvault.http.bodies import Bodies
@@ -42,25 +42,25 @@ from chatvault.mongodb.rates import COLLECTION, CounterStorage, Rate
 from chatvault.preferences import routes as preferences
 from chatvault.replies import resume
 from chatvault.replies import routes as replies
-from chatvault.replies.deps import Desk
+from chatvault.replies.deps import ReplyDeps
 from chatvault.replies.events import EventLog
 from chatvault.replies.jobs import Work, Worker
 from chatvault.replies.models import Job, JobKind, Reply, ReplyEvents
 from chatvault.replies.opening import FirstReply
-from chatvault.replies.provider import Models
-from chatvault.replies.runner import Runner
+from chatvault.replies.provider import ModelClients
+from chatvault.replies.runner import ReplyRunner
 from chatvault.replies.titles import Background
-from chatvault.sealing.maintenance import Caretaker
+from chatvault.sealing.maintenance import Maintenance
 from chatvault.sessions import routes as sessions
-from chatvault.sessions.service import Gate
+from chatvault.sessions.service import LoginDeps
 from chatvault.sessions.storage import SessionStorage
 from chatvault.settings import Settings, is_openai_key_given
 from chatvault.tasks import Loops
 from chatvault.tokens import Tokenizer
 from chatvault.usage import routes as usage
 
-RUNNER = web.AppKey("runner", Runner)
-COMMANDS = web.AppKey("commands", Commands)
+RUNNER = web.AppKey("runner", ReplyRunner)
+COMMANDS = web.AppKey("commands", CommandRunner)
 SERVERS = web.AppKey("servers", Servers)
 # One for jobs that nobody waits for, and one for those that somebody does.
 WORKERS = web.AppKey("workers", tuple[Worker, Worker])
@@ -105,14 +105,14 @@ def create_app(settings: Settings, *, mongodb_url: str) -> web.Application:
     app[RECORDER] = recorder = Recorder()
     app[middlewares.REFUSALS] = RefusalCounter(recorder)
     app[accounts.HASHER] = hasher = PasswordHasher(settings.bcrypt_rounds)
-    app[LANE] = Lane()
+    app[COMMITS] = CommitQueue()
     app[health.CLIENT] = client = connect(mongodb_url, settings)
     audit_keys = load_key_ring(settings)
     app[SECRET_KEY] = key = load_secret_key(settings)
     storage = CounterStorage(client[settings.mongodb_database][COLLECTION])
     app[accounts.THROTTLE] = throttle = LoginThrottle(storage)
     app[accounts.REGISTRATIONS] = RegistrationThrottle(storage)
-    app[sessions.GATE] = Gate(
+    app[sessions.LOGIN_DEPS] = LoginDeps(
         hasher=hasher,
         throttle=throttle,
         key=key,
@@ -140,9 +140,13 @@ def create_app(settings: Settings, *, mongodb_url: str) -> web.Application:
 
 def _add_replies(app: web.Application, settings: Settings, storage: CounterStorage) -> None:
     """What agents answer with."""
-    lane, event_log = app[LANE], EventLog()
-    app[agents.OFFER] = offer = Offer(settings.providers, settings.default_provider)
-    app[completions.MODELS] = models = Models(offer.providers, timeout=settings.provider_timeout)
+    commits, event_log = app[COMMITS], EventLog()
+    app[agents.MODEL_CATALOG] = catalog = ModelCatalog(
+        settings.providers, settings.default_provider
+    )
+    app[completions.MODELS] = models = ModelClients(
+        catalog.providers, timeout=settings.provider_timeout
+    )
     tokenizer = Tokenizer(settings.data_dir / "tiktoken")
     behind, ahead = asyncio.Event(), asyncio.Event()
     servers, runs = _add_commands(app, settings, storage, wake=ahead.set)
@@ -151,11 +155,11 @@ def _add_replies(app: web.Application, settings: Settings, storage: CounterStora
         behind.set()
         ahead.set()
 
-    app[RUNNER] = runner = Runner(lane, models, tokenizer, event_log, runs, wake)
-    app[replies.DESK] = desk = Desk(
-        lane=lane,
+    app[RUNNER] = runner = ReplyRunner(commits, models, tokenizer, event_log, runs, wake)
+    app[replies.REPLY_DEPS] = deps = ReplyDeps(
+        commits=commits,
         recorder=app[RECORDER],
-        offer=offer,
+        catalog=catalog,
         tokenizer=tokenizer,
         event_log=event_log,
         runner=runner,
@@ -164,11 +168,11 @@ def _add_replies(app: web.Application, settings: Settings, storage: CounterStora
         max_content=settings.max_reply_content,
         max_tokens=settings.max_reply_tokens,
     )
-    app[replies.SUMMARIES] = background = Background(lane, offer, models, tokenizer)
-    works: dict[JobKind, Work] = {JobKind.CONTINUE: partial(resume.work, desk)}
-    ends: dict[JobKind, Work] = {JobKind.CONTINUE: partial(resume.give_up, desk)}
+    app[replies.SUMMARIES] = background = Background(commits, catalog, models, tokenizer)
+    works: dict[JobKind, Work] = {JobKind.CONTINUE: partial(resume.work, deps)}
+    ends: dict[JobKind, Work] = {JobKind.CONTINUE: partial(resume.give_up, deps)}
     app[WORKERS] = (Worker(background.works(), behind), Worker(works, ahead, ends=ends))
-    app[OPENER] = FirstReply(desk)
+    app[OPENER] = FirstReply(deps)
 
 
 def _add_commands(
@@ -177,16 +181,16 @@ def _add_commands(
     storage: CounterStorage,
     *,
     wake: Callable[[], None],
-) -> tuple[Servers, Commands]:
+) -> tuple[Servers, CommandRunner]:
     """What agents and people have done."""
     log_dir = settings.data_dir / "mcp"
     app[SERVERS] = servers = Servers(
         settings.mcp_servers, timeout=settings.mcp_timeout, log_dir=log_dir
     )
     follow = resume.request
-    app[COMMANDS] = runner = Commands(app[LANE], servers, follow=follow, wake=wake)
-    app[commands.TOOLBOX] = Toolbox(
-        lane=app[LANE],
+    app[COMMANDS] = runner = CommandRunner(app[COMMITS], servers, follow=follow, wake=wake)
+    app[commands.COMMAND_DEPS] = CommandDeps(
+        commits=app[COMMITS],
         recorder=app[RECORDER],
         servers=servers,
         runner=runner,
@@ -208,7 +212,7 @@ async def _refusals(app: web.Application) -> AsyncIterator[None]:
 
 
 async def _replies(app: web.Application) -> AsyncIterator[None]:
-    _tell_of_models(app[SETTINGS], app[agents.OFFER])
+    _tell_of_models(app[SETTINGS], app[agents.MODEL_CATALOG])
     behind, ahead = app[WORKERS]
     loops = app[health.LOOPS]
     async with (
@@ -220,14 +224,14 @@ async def _replies(app: web.Application) -> AsyncIterator[None]:
     await app[completions.MODELS].close()
 
 
-def _tell_of_models(settings: Settings, offer: Offer) -> None:
+def _tell_of_models(settings: Settings, catalog: ModelCatalog) -> None:
     setting = "CHATVAULT_PROVIDERS"
     if settings.uses_openai_key:
-        model = offer.find(None)[1].model
+        model = catalog.find(None)[1].model
         log.info("model_by_openai_api_key", model=model, instead_of=setting)
-    elif not offer.providers and is_openai_key_given():
+    elif not catalog.providers and is_openai_key_given():
         log.info("no_model_is_configured", setting=setting, ignored="OPENAI_API_KEY")
-    elif not offer.providers:
+    elif not catalog.providers:
         log.info("no_model_is_configured", setting=setting)
 
 
@@ -241,7 +245,7 @@ async def _commands(app: web.Application) -> AsyncIterator[None]:
 
 async def _end_replies(app: web.Application) -> None:
     # Before the server waits for its connections: streams end with what they have.
-    app[replies.DESK].event_log.stop()
+    app[replies.REPLY_DEPS].event_log.stop()
     await asyncio.gather(app[RUNNER].close(), app[COMMANDS].close())
 
 
@@ -249,10 +253,10 @@ async def _sweeping(app: web.Application) -> AsyncIterator[None]:
     beside = (Reply, ReplyEvents, Job, Command)
     async with app[health.LOOPS].run("sweeper", partial(garbage.run, beside)):
         yield
-    await app[LANE].drain()
+    await app[COMMITS].drain()
 
 
 async def _sealing(app: web.Application) -> AsyncIterator[None]:
-    caretaker = Caretaker(retention_days=app[SETTINGS].audit_retention_days)
+    caretaker = Maintenance(retention_days=app[SETTINGS].audit_retention_days)
     async with app[health.LOOPS].run("sealer", caretaker.run):
         yield

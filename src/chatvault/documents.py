@@ -10,7 +10,7 @@ from chatvault.audit.models import AuditEntry
 from chatvault.audit.pending_refusals import PendingRefusals
 from chatvault.commands.models import ApprovalRule, Command, ToolGrant
 from chatvault.conversations.models import Conversation
-from chatvault.conversations.segments import Retired, Revision, Segment
+from chatvault.conversations.segments import PendingDeletion, Revision, Segment
 from chatvault.idempotency import IdempotencyRecord
 from chatvault.mongodb.database import Client
 from chatvault.mongodb.leases import Lease
@@ -28,7 +28,7 @@ DOCUMENTS: list[type[Document]] = [
     Conversation,
     Segment,
     Revision,
-    Retired,
+    PendingDeletion,
     IdempotencyRecord,
     Preferences,
     Reply,

@@ -24,7 +24,7 @@ Raw = dict[str, Any]
 LIFETIME = timedelta(days=1)
 
 
-class Repeat(NamedTuple):
+class IdempotencyKey(NamedTuple):
     """What a request with an Idempotency-Key is known by.
 
     Attributes:
@@ -78,32 +78,35 @@ class IdempotencyRecord(Document):
 
     @classmethod
     async def find_raw(
-        cls, actor: Actor, repeat: Repeat, session: AsyncClientSession | None = None
+        cls,
+        actor: Actor,
+        idempotency_key: IdempotencyKey,
+        session: AsyncClientSession | None = None,
     ) -> Raw | None:
         """The record of this key on this route, whatever the body was."""
-        mine = cls.owned_by(actor, route=repeat.route, key=repeat.key)
+        mine = cls.owned_by(actor, route=idempotency_key.route, key=idempotency_key.key)
         return await cls.get_pymongo_collection().find_one(mine, session=session)
 
     @classmethod
-    async def exists(cls, actor: Actor, repeat: Repeat) -> bool:
+    async def exists(cls, actor: Actor, idempotency_key: IdempotencyKey) -> bool:
         """Whether a request with this key was carried out; not whether it was the same."""
-        return await cls.find_raw(actor, repeat) is not None
+        return await cls.find_raw(actor, idempotency_key) is not None
 
 
 @dataclass(frozen=True, slots=True)
-class Repeatable(Generic[T]):
+class Idempotent(Generic[T]):
     """A request with an Idempotency-Key, and how its answer is given again.
 
     Attributes:
-        remember: what of an answer is stored: ids and counters, nobody's words.
-        recall: the answer from what was stored, read in the transaction; it raises `NotFound`
+        to_record: what of an answer is stored: ids and counters, nobody's words.
+        replay: the answer from what was stored, read in the transaction; it raises `NotFound`
             where what it tells of is gone.
         target: the name of the id, in what was stored, that the repeat is audited with.
     """
 
-    repeat: Repeat
-    remember: Callable[[T], Raw]
-    recall: Callable[[Raw, AsyncClientSession], Awaitable[T]]
+    idempotency_key: IdempotencyKey
+    to_record: Callable[[T], Raw]
+    replay: Callable[[Raw, AsyncClientSession], Awaitable[T]]
     target: str = "conversation_id"
 
     def record_of(self, actor: Actor, answer: T) -> Raw:
@@ -111,8 +114,8 @@ class Repeatable(Generic[T]):
         return IdempotencyRecord.owned_by(
             actor,
             _id=ObjectId(),
-            **self.repeat._asdict(),
-            result=self.remember(answer),
+            **self.idempotency_key._asdict(),
+            result=self.to_record(answer),
             expires_at=now() + LIFETIME,
         )
 
@@ -123,9 +126,9 @@ class Repeatable(Generic[T]):
             KeyReused: the record is of another request.
             NotFound: what was answered with is gone.
         """
-        if record["body_hash"] != self.repeat.body_hash:
+        if record["body_hash"] != self.idempotency_key.body_hash:
             raise KeyReused
-        return await self.recall(record["result"], session)
+        return await self.replay(record["result"], session)
 
     def entry(self, actor: Actor, action: Action, record: Raw) -> Entry:
         """What a repeat leaves in the audit log."""
@@ -136,7 +139,7 @@ class Repeatable(Generic[T]):
 async def act_once(
     actor: Actor,
     action: Action,
-    repeatable: Repeatable[T] | None,
+    idempotent: Idempotent[T] | None,
     session: AsyncClientSession,
     act: Callable[[AsyncClientSession], Awaitable[T]],
 ) -> T:
@@ -147,7 +150,7 @@ async def act_once(
     Args:
         actor: who asks.
         action: as what a repeat is audited.
-        repeatable: the request's Idempotency-Key, if it has one.
+        idempotent: the request's Idempotency-Key, if it has one.
         session: of the transaction; a repeat beside it conflicts, and comes when this is done.
         act: makes the change and stores its entry.
 
@@ -155,35 +158,37 @@ async def act_once(
         KeyReused: the key came with another request.
         NotFound: this is a repeat, and what was answered with is gone.
     """
-    if repeatable is None:
+    if idempotent is None:
         return await act(session)
-    record = await IdempotencyRecord.find_raw(actor, repeatable.repeat, session)
+    record = await IdempotencyRecord.find_raw(actor, idempotent.idempotency_key, session)
     if record is not None:
-        answer = await repeatable.answer_again(record, session)
-        await AuditEntry.store([repeatable.entry(actor, action, record)], session)
+        answer = await idempotent.answer_again(record, session)
+        await AuditEntry.store([idempotent.entry(actor, action, record)], session)
         return answer
     answer = await act(session)
     await IdempotencyRecord.get_pymongo_collection().insert_one(
-        repeatable.record_of(actor, answer), session=session
+        idempotent.record_of(actor, answer), session=session
     )
     return answer
 
 
 @contextlib.asynccontextmanager
-async def in_turn(actor: Actor, repeat: Repeat | None) -> AsyncIterator[None]:
+async def key_lock(actor: Actor, idempotency_key: IdempotencyKey | None) -> AsyncIterator[None]:
     """Let a repeat wait until the first has come to its end, where that takes long.
 
     Changes of MongoDB alone do without: their transactions conflict.
 
     Args:
         actor: who asks.
-        repeat: the request's key; without one nobody waits.
+        idempotency_key: the request's key; without one nobody waits.
 
     Raises:
         PyMongoError: the database cannot be reached.
     """
-    if repeat is None:
+    if idempotency_key is None:
         yield
         return
-    async with leases.hold(f"repeat {actor.owner_id} {repeat.route} {repeat.key}"):
+    async with leases.hold(
+        f"repeat {actor.owner_id} {idempotency_key.route} {idempotency_key.key}"
+    ):
         yield

@@ -66,15 +66,15 @@ def read_or_create(path: Path) -> bytes:
             raise InvalidSettings(f"{reason}.")
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Written aside and linked into place, so that of two first starts one key wins whole.
-        draft = path.with_suffix(f".{os.getpid()}")
-        draft.touch(mode=0o600)
-        draft.write_text(secrets.token_hex(32))
+        working = path.with_suffix(f".{os.getpid()}")
+        working.touch(mode=0o600)
+        working.write_text(secrets.token_hex(32))
         try:
-            os.link(draft, path)
+            os.link(working, path)
         except FileExistsError:
             pass
         finally:
-            draft.unlink()
+            working.unlink()
     refuse_open(path)
     key = path.read_text().strip()
     if len(key) < MIN_LENGTH:

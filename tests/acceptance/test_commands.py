@@ -9,10 +9,10 @@ from typing import Any
 import aiohttp
 import pytest
 
+from support.fake_model import FakeModel, ScriptedAnswer
 from support.running import Service, ask, chatvault
 from support.talking import EVENT_STREAM, events_of, next_event, until
 from support.tooling import Notes, commands_of
-from support.twin import Act, Twin
 
 pytestmark = pytest.mark.xdist_group("service")
 
@@ -25,8 +25,8 @@ def notes(tmp_path: Path) -> Notes:
     return Notes(tmp_path / "notes")
 
 
-def configured(tmp_path: Path, twin: Twin, notes: Notes, *arguments: str) -> Service:
-    provider = {"base_url": twin.url, "api_key": "sk-secret", "model": "gpt-twin"}
+def configured(tmp_path: Path, fake_model: FakeModel, notes: Notes, *arguments: str) -> Service:
+    provider = {"base_url": fake_model.url, "api_key": "sk-secret", "model": "gpt-twin"}
     lab = {"command": sys.executable, "args": [str(TOOLSERVER), str(notes.path)]}
     settings = {
         "providers": json.dumps({"twin": provider}),
@@ -68,10 +68,14 @@ async def read(service: Service, browser: aiohttp.ClientSession, path: str) -> d
 
 
 async def propose(
-    service: Service, browser: aiohttp.ClientSession, path: str, twin: Twin, arguments: str
+    service: Service,
+    browser: aiohttp.ClientSession,
+    path: str,
+    fake_model: FakeModel,
+    arguments: str,
 ) -> str:
     """The path of a pending command."""
-    twin.say(Act(chunks=["Let me see."], calls=[("lab__sleep", arguments)]))
+    fake_model.say(ScriptedAnswer(chunks=["Let me see."], calls=[("lab__sleep", arguments)]))
     answer, _ = await ask(browser, "POST", f"{service.url}{path}/replies", {"content": "Go"})
     assert answer.status == 201
     [command] = commands_of(await read(service, browser, path))
@@ -91,15 +95,15 @@ async def ended(service: Service, browser: aiohttp.ClientSession, path: str) -> 
 
 class TestKilled:
     async def test_in_the_middle_of_a_command_it_never_runs_again(
-        self, tmp_path: Path, twin: Twin, notes: Notes
+        self, tmp_path: Path, fake_model: FakeModel, notes: Notes
     ) -> None:
-        with configured(tmp_path, twin, notes) as service:
+        with configured(tmp_path, fake_model, notes) as service:
             async with service.browser() as browser:
                 path = await begin(service, browser, "lab__sleep")
                 command = await propose(
-                    service, browser, path, twin, '{"seconds": 60, "key": "once"}'
+                    service, browser, path, fake_model, '{"seconds": 60, "key": "once"}'
                 )
-                twin.say("So it went.")
+                fake_model.say("So it went.")
                 url = f"{service.url}{command}/approve"
                 answer = await browser.post(url, headers={"Prefer": "respond-async"})
                 assert answer.status == 202
@@ -111,23 +115,25 @@ class TestKilled:
 
                 [left] = commands_of(found)
                 assert (left["status"], left["code"]) == ("failed", "interrupted")
-                assert "may have done its work" in twin.requests[1]["messages"][-1]["content"]
+                assert "may have done its work" in fake_model.requests[1]["messages"][-1]["content"]
                 again, _ = await ask(browser, "POST", f"{service.url}{command}/approve")
                 assert again.status == 200
                 assert notes.lines == ["sleep once"]
 
     async def test_with_a_command_pending_it_can_be_approved_after(
-        self, tmp_path: Path, twin: Twin, notes: Notes
+        self, tmp_path: Path, fake_model: FakeModel, notes: Notes
     ) -> None:
-        with configured(tmp_path, twin, notes) as service:
+        with configured(tmp_path, fake_model, notes) as service:
             async with service.browser() as browser:
                 path = await begin(service, browser, "lab__sleep")
-                command = await propose(service, browser, path, twin, '{"seconds": 0, "key": "a"}')
+                command = await propose(
+                    service, browser, path, fake_model, '{"seconds": 0, "key": "a"}'
+                )
 
                 service.kill()
                 service.start()
                 await connected(service, browser)
-                twin.say("So it went.")
+                fake_model.say("So it went.")
                 answer, ran = await ask(browser, "POST", f"{service.url}{command}/approve")
 
                 assert (answer.status, ran["status"]) == (200, "executed")
@@ -137,13 +143,15 @@ class TestKilled:
 
 class TestStopped:
     async def test_ends_its_commands_and_whoever_waits_for_a_word(
-        self, tmp_path: Path, twin: Twin, notes: Notes
+        self, tmp_path: Path, fake_model: FakeModel, notes: Notes
     ) -> None:
-        with configured(tmp_path, twin, notes) as service:
+        with configured(tmp_path, fake_model, notes) as service:
             async with service.browser() as browser:
                 path = await begin(service, browser, "lab__sleep")
                 arguments = '{"seconds": 60, "key": "long"}'
-                twin.say(Act(chunks=["Let me see."], calls=[("lab__sleep", arguments)] * 2))
+                fake_model.say(
+                    ScriptedAnswer(chunks=["Let me see."], calls=[("lab__sleep", arguments)] * 2)
+                )
                 stream = await browser.post(
                     f"{service.url}{path}/replies", json={"content": "Go"}, headers=EVENT_STREAM
                 )
@@ -170,16 +178,16 @@ class TestStopped:
 
 class TestTwoProcesses:
     async def test_run_what_both_are_asked_for_once(
-        self, tmp_path: Path, twin: Twin, notes: Notes
+        self, tmp_path: Path, fake_model: FakeModel, notes: Notes
     ) -> None:
-        with configured(tmp_path, twin, notes, "--workers", "2") as service:
+        with configured(tmp_path, fake_model, notes, "--workers", "2") as service:
             # Each request has a connection of its own: the kernel spreads them.
             async with service.browser(Connection="close") as browser:
                 path = await begin(service, browser, "lab__sleep")
                 command = await propose(
-                    service, browser, path, twin, '{"seconds": 0.5, "key": "x"}'
+                    service, browser, path, fake_model, '{"seconds": 0.5, "key": "x"}'
                 )
-                twin.say("So it went.")
+                fake_model.say("So it went.")
 
                 url = f"{service.url}{command}/approve"
                 answers = await asyncio.gather(*(ask(browser, "POST", url) for _ in range(50)))
@@ -188,4 +196,4 @@ class TestTwoProcesses:
                 assert shown == {(200, "executed")}
                 await ended(service, browser, path)
                 assert notes.lines == ["sleep x", "slept x"]
-                assert len(twin.requests) == 2
+                assert len(fake_model.requests) == 2

@@ -15,15 +15,15 @@ import pytest
 from pymongo import MongoClient
 
 from chatvault.mongodb.embedded import embedded_mongodb
+from support.fake_model import FakeModel, ScriptedAnswer
 from support.running import Service, ask, mongod_of
 from support.talking import EVENT_STREAM, Received, events_of, next_event, text_of
-from support.twin import Act, Twin
 
 pytestmark = pytest.mark.xdist_group("crashes")
 
 
-def configured(data_dir: Path, twin: Twin, *arguments: str, **more: object) -> Service:
-    provider = {"base_url": twin.url, "api_key": "sk-secret", "model": "gpt-twin"}
+def configured(data_dir: Path, fake_model: FakeModel, *arguments: str, **more: object) -> Service:
+    provider = {"base_url": fake_model.url, "api_key": "sk-secret", "model": "gpt-twin"}
     settings = {"providers": json.dumps({"twin": provider}), "log_level": "warning"}
     return Service(data_dir, *arguments, **settings, **more)
 
@@ -74,16 +74,18 @@ async def usable(service: Service, browser: aiohttp.ClientSession, path: str) ->
 class TestKilled:
     @pytest.mark.parametrize("words", [0, 1, 3])
     async def test_in_the_middle_keeps_what_was_shown(
-        self, tmp_path: Path, twin: Twin, words: int
+        self, tmp_path: Path, fake_model: FakeModel, words: int
     ) -> None:
         gate = asyncio.Event()
         chunks = [f"word{number} " for number in range(6)]
-        with configured(tmp_path / "data", twin) as service:
+        with configured(tmp_path / "data", fake_model) as service:
             async with service.browser() as browser:
                 path = await begin(service, browser)
-                twin.say(Act(chunks=[*chunks[: max(words, 1)], "never"], pause=0.1))
+                fake_model.say(
+                    ScriptedAnswer(chunks=[*chunks[: max(words, 1)], "never"], pause=0.1)
+                )
                 if not words:
-                    twin.acts[0].held = gate
+                    fake_model.acts[0].held = gate
                 answer = await stream(service, browser, path)
                 shown: list[Received] = []
                 while len([each for each in shown if each.type == "delta"]) < words or not shown:
@@ -118,10 +120,10 @@ class TestKilled:
                 assert (again[-1].type, again[-1].data["code"]) == ("error", "reply_interrupted")
 
     async def test_in_a_completion_frees_its_tokens_and_keeps_what_was_said(
-        self, tmp_path: Path, twin: Twin
+        self, tmp_path: Path, fake_model: FakeModel
     ) -> None:
-        twin.say(Act(chunks=["Half", " whole"], gate=asyncio.Event()))
-        with configured(tmp_path / "data", twin) as service:
+        fake_model.say(ScriptedAnswer(chunks=["Half", " whole"], gate=asyncio.Event()))
+        with configured(tmp_path / "data", fake_model) as service:
             async with service.browser() as browser:
                 path = await begin(service, browser)
                 body = {"messages": [{"role": "user", "content": "Hello"}], "stream": True}
@@ -155,10 +157,12 @@ class TestKilled:
 
     @pytest.mark.parametrize("kind", ["title", "summary"])
     async def test_in_the_background_is_done_again_and_once(
-        self, tmp_path: Path, twin: Twin, kind: str
+        self, tmp_path: Path, fake_model: FakeModel, kind: str
     ) -> None:
-        twin.title = twin.summary = Act(chunks=["Never"], held=asyncio.Event())
-        with configured(tmp_path / "data", twin) as service:
+        fake_model.title = fake_model.summary = ScriptedAnswer(
+            chunks=["Never"], held=asyncio.Event()
+        )
+        with configured(tmp_path / "data", fake_model) as service:
             async with service.browser() as browser:
                 path = await begin(service, browser, title=None if kind == "title" else "T")
                 if kind == "summary":
@@ -167,7 +171,7 @@ class TestKilled:
                     browser, "POST", f"{service.url}{path}/replies", {"content": "Hello"}
                 )
                 assert answer.status == 201
-                await soon(lambda: twin.behind)
+                await soon(lambda: fake_model.behind)
 
                 with database_of(service) as database:
                     service.kill()
@@ -176,7 +180,7 @@ class TestKilled:
                     assert job["due_at"] > datetime.now(UTC).replace(tzinfo=None)
                     # As a minute and a half later.
                     database.reply_jobs.update_one({}, [{"$set": {"due_at": "$$NOW"}}])
-                    twin.title = twin.summary = Act(chunks=["Done"])
+                    fake_model.title = fake_model.summary = ScriptedAnswer(chunks=["Done"])
                     service.start()
                     await soon(lambda: not database.reply_jobs.count_documents({}))
                     action = {"title": "conversation.title", "summary": "conversation.summarize"}
@@ -184,7 +188,7 @@ class TestKilled:
                     assert database.audit_logs.count_documents(done) == 1
                 _, conversation = await ask(browser, "GET", f"{service.url}{path}")
                 assert conversation[kind] == "Done"
-                assert len(twin.behind) == 2
+                assert len(fake_model.behind) == 2
 
 
 async def wants_summaries(service: Service, browser: aiohttp.ClientSession, path: str) -> None:
@@ -201,10 +205,12 @@ async def wants_summaries(service: Service, browser: aiohttp.ClientSession, path
 
 class TestWithoutMongodb:
     @pytest.mark.parametrize("how", ["stalled", "killed"])
-    async def test_for_a_while_loses_no_word(self, tmp_path: Path, twin: Twin, how: str) -> None:
+    async def test_for_a_while_loses_no_word(
+        self, tmp_path: Path, fake_model: FakeModel, how: str
+    ) -> None:
         words = [f"word{number} " for number in range(40)]
-        twin.say(Act(chunks=words, pause=0.05))
-        with configured(tmp_path / "data", twin, mongodb_timeout=1) as service:
+        fake_model.say(ScriptedAnswer(chunks=words, pause=0.05))
+        with configured(tmp_path / "data", fake_model, mongodb_timeout=1) as service:
             async with service.browser() as browser:
                 path = await begin(service, browser)
                 answer = await stream(service, browser, path)
@@ -235,9 +241,9 @@ class TestWithoutMongodb:
 
 
 class TestStopped:
-    async def test_ends_its_streams_in_order(self, tmp_path: Path, twin: Twin) -> None:
-        twin.say(Act(chunks=["Half", " whole"], gate=asyncio.Event()))
-        with configured(tmp_path / "data", twin) as service:
+    async def test_ends_its_streams_in_order(self, tmp_path: Path, fake_model: FakeModel) -> None:
+        fake_model.say(ScriptedAnswer(chunks=["Half", " whole"], gate=asyncio.Event()))
+        with configured(tmp_path / "data", fake_model) as service:
             async with service.browser() as browser:
                 path = await begin(service, browser)
                 answer = await stream(service, browser, path)
@@ -254,10 +260,10 @@ class TestStopped:
 
 
 class TestProcesses:
-    async def test_follow_each_others_replies(self, tmp_path: Path, twin: Twin) -> None:
+    async def test_follow_each_others_replies(self, tmp_path: Path, fake_model: FakeModel) -> None:
         gate = asyncio.Event()
-        twin.say(Act(chunks=["First", " second"], gate=gate))
-        with configured(tmp_path / "data", twin, "--workers", "2") as service:
+        fake_model.say(ScriptedAnswer(chunks=["First", " second"], gate=gate))
+        with configured(tmp_path / "data", fake_model, "--workers", "2") as service:
             async with service.browser(Connection="close") as browser:
                 path = await begin(service, browser)
                 answer = await stream(service, browser, path)

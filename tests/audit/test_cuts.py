@@ -27,7 +27,7 @@ from chatvault.mongodb.leases import Lease, take
 from chatvault.sealing import maintenance, monitor, sealer, service
 from chatvault.sealing.blocks import Block, Leaf, build
 from chatvault.sealing.gaps import Reason, was_told
-from chatvault.sealing.maintenance import Caretaker
+from chatvault.sealing.maintenance import Maintenance
 from chatvault.sealing.merkle import hash_leaf
 from chatvault.sealing.monitor import Monitor
 from chatvault.sealing.verify import NotVerified, verify, verify_newest
@@ -250,7 +250,7 @@ class TestOnline:
         await log.write_blocks(1)
         async with (
             self.holding(log, "0123456789abcdef0123456789abcdef"),
-            running(Caretaker(retention_days=0).run()),
+            running(Maintenance(retention_days=0).run()),
         ):
             written = await log.write(3)
             await until(lambda: is_sealed(log, written))
@@ -260,7 +260,7 @@ class TestOnline:
     async def test_a_stranger_who_drops_the_blocks_meanwhile(
         self, log: Log, blocks: list[list[ObjectId]], note: Path
     ) -> None:
-        async with running(Caretaker(retention_days=0).run()):
+        async with running(Maintenance(retention_days=0).run()):
             async with self.holding(log, "stranger"):
                 await log.entries.delete_one({"_id": blocks[0][1]})
                 await log.blocks.delete_many({})
@@ -275,7 +275,7 @@ class TestOnline:
     ) -> None:
         await take(maintenance.JOB, holder="0123456789abcdef0123456789abcdef", seconds=1)
         written = await log.write(1)
-        async with running(Caretaker(retention_days=0).run()):
+        async with running(Maintenance(retention_days=0).run()):
             await until(lambda: is_sealed(log, written))
         assert await log.gaps() == []
 
@@ -288,7 +288,7 @@ class TestOnline:
         await log.write_blocks(1)
         async with (
             self.holding(log, log.keys.certify("dead")),
-            running(Caretaker(retention_days=0).run()),
+            running(Maintenance(retention_days=0).run()),
         ):
             written = await log.write(3)
             await asyncio.sleep(0)
@@ -299,7 +299,7 @@ class TestOnline:
     async def test_all_blocks_dropped(
         self, log: Log, blocks: list[list[ObjectId]], note: Path
     ) -> None:
-        async with running(Caretaker(retention_days=0).run()):
+        async with running(Maintenance(retention_days=0).run()):
             await until(lambda: holds(log))
             await log.blocks.delete_many({})
             await until(lambda: told(log, "cut"))
@@ -326,10 +326,10 @@ class TestOnline:
         async def looked_often() -> bool:
             return looks > 3 * monitor.LOOKS_WITHOUT_SEALING
 
-        async with running(Caretaker(retention_days=0).run()):
+        async with running(Maintenance(retention_days=0).run()):
             written = await log.write(2)
             await until(lambda: is_sealed(log, written))
-            async with running(Caretaker(retention_days=0).run()):
+            async with running(Maintenance(retention_days=0).run()):
                 written = await log.write(2)
                 await until(lambda: is_sealed(log, written))
                 await until(looked_often)

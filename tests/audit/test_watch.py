@@ -14,7 +14,7 @@ from chatvault.fields import now
 from chatvault.mongodb.leases import Lease, release, take
 from chatvault.sealing import alerts, maintenance
 from chatvault.sealing.alerts import Alarm, Alert, Watch
-from chatvault.sealing.maintenance import Caretaker
+from chatvault.sealing.maintenance import Maintenance
 from chatvault.sealing.sealer import Sealer
 from chatvault.sealing.verify import NotVerified, verify
 from support.sealing import Log, entry, running, until
@@ -194,7 +194,7 @@ class TestStream:
 class TestCaretaker:
     async def test_checks_the_newest_blocks_and_tells_a_finding_once(self, log: Log) -> None:
         [[first, _]] = await log.write_blocks(2)
-        care = Caretaker(retention_days=0)
+        care = Maintenance(retention_days=0)
         await care.check_newest()
         assert await log.alerts() == []
         await update(log, first)
@@ -211,7 +211,7 @@ class TestCaretaker:
         await log.write_blocks(1)
         await log.blocks.update_one({"_id": 0}, {"$set": {"signature": b"x"}})
         await log.write(1)
-        async with running(Caretaker(retention_days=0).run()):
+        async with running(Maintenance(retention_days=0).run()):
 
             async def told() -> bool:
                 return bool(await log.alerts())
@@ -225,7 +225,7 @@ class TestCaretaker:
     async def test_passes_on_within_seconds_when_its_holder_dies(self, log: Log) -> None:
         await take(maintenance.JOB, holder="dead", seconds=maintenance.LEASE_SECONDS)
         await log.write(3)
-        async with running(Caretaker(retention_days=0).run()):
+        async with running(Maintenance(retention_days=0).run()):
             await asyncio.sleep(1)
             assert await log.sealed() == []
 
@@ -235,7 +235,7 @@ class TestCaretaker:
             await until(sealed, 6)
 
     async def test_hands_over_at_once_when_it_is_stopped(self, log: Log) -> None:
-        async with running(Caretaker(retention_days=0).run()):
+        async with running(Maintenance(retention_days=0).run()):
 
             async def holds() -> bool:
                 return bool(await Lease.get_pymongo_collection().count_documents({}))
@@ -256,7 +256,7 @@ class TestCaretaker:
 
         monkeypatch.setattr(Sealer, "follow", fail_once)
         await log.write(1)
-        async with running(Caretaker(retention_days=0).run()):
+        async with running(Maintenance(retention_days=0).run()):
 
             async def sealed() -> bool:
                 return len(await log.sealed()) == 1

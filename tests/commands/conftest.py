@@ -14,8 +14,8 @@ from chatvault.commands import permissions
 from chatvault.external import McpServer, McpTool, Provider
 from chatvault.settings import Settings
 from support.factories import settings_for
+from support.fake_model import FakeModel
 from support.tooling import Notes, free_port, settled_tools
-from support.twin import Twin
 
 TOOLSERVER = Path(__file__).parent.parent / "support" / "toolserver.py"
 TERMINAL = {"run": McpTool(name="terminal_command", arguments={"place": "/srv"})}
@@ -46,8 +46,8 @@ def mcp_servers(toolserver: tuple[str, Path]) -> dict[str, McpServer]:
 
 
 @pytest.fixture
-def settings(tmp_path: Path, twin: Twin, mcp_servers: dict[str, McpServer]) -> Settings:
-    provider = Provider(base_url=twin.url, api_key=SecretStr("sk-none"), model="gpt-twin")
+def settings(tmp_path: Path, fake_model: FakeModel, mcp_servers: dict[str, McpServer]) -> Settings:
+    provider = Provider(base_url=fake_model.url, api_key=SecretStr("sk-none"), model="gpt-twin")
     return settings_for(
         tmp_path,
         providers={"twin": provider},

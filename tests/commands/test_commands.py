@@ -10,48 +10,48 @@ from chatvault.app import SERVERS
 from conftest import HttpClient
 from support.answers import found, problem
 from support.factories import PASSWORD, begin, message
+from support.fake_model import FakeModel, ScriptedAnswer
 from support.talking import EVENT_STREAM, ask, begin_stream, events_of, next_event, path_of, until
 from support.tooling import Grant, Notes, answered, commands_of, path_to, propose
-from support.twin import Act, Twin
 
 ECHO = ("lab__echo", '{"text": "hi"}')
 
 
 class TestProposing:
     async def test_offers_a_model_what_its_user_may_use(
-        self, alice: HttpClient, twin: Twin, tools: Grant
+        self, alice: HttpClient, fake_model: FakeModel, tools: Grant
     ) -> None:
         await tools("lab__echo", "lab__sleep")
         conversation = await begin(alice, mcp_enabled=True, title="T")
 
         await ask(alice, conversation)
 
-        [request] = twin.requests
+        [request] = fake_model.requests
         offered = {tool["function"]["name"]: tool["function"] for tool in request["tools"]}
         assert offered.keys() == {"lab__echo", "lab__sleep"}
         assert offered["lab__echo"]["description"] == "Say it again."
         assert offered["lab__echo"]["parameters"]["required"] == ["text"]
 
     async def test_offers_nothing_that_nobody_granted(
-        self, alice: HttpClient, twin: Twin, tools: Grant
+        self, alice: HttpClient, fake_model: FakeModel, tools: Grant
     ) -> None:
         conversation = await begin(alice, mcp_enabled=True, title="T")
 
         await ask(alice, conversation)
 
-        assert "tools" not in twin.requests[0]
+        assert "tools" not in fake_model.requests[0]
 
     async def test_offers_nothing_where_tools_are_off(
-        self, alice: HttpClient, twin: Twin, tools: Grant
+        self, alice: HttpClient, fake_model: FakeModel, tools: Grant
     ) -> None:
         await tools("lab__echo")
 
         await ask(alice, await begin(alice, title="T"))
 
-        assert "tools" not in twin.requests[0]
+        assert "tools" not in fake_model.requests[0]
 
     async def test_offers_only_what_the_agent_may_be_offered(
-        self, alice: HttpClient, twin: Twin, tools: Grant
+        self, alice: HttpClient, fake_model: FakeModel, tools: Grant
     ) -> None:
         await tools("lab__echo", "lab__sleep")
         wanted = {"name": "Quiet", "allowed_tools": ["lab__sleep"]}
@@ -60,7 +60,9 @@ class TestProposing:
 
         await ask(alice, conversation)
 
-        assert [each["function"]["name"] for each in twin.requests[0]["tools"]] == ["lab__sleep"]
+        assert [each["function"]["name"] for each in fake_model.requests[0]["tools"]] == [
+            "lab__sleep"
+        ]
 
     async def test_shows_in_the_context_what_it_would_offer(
         self, alice: HttpClient, tools: Grant
@@ -77,11 +79,11 @@ class TestProposing:
         assert shown["tokens"] > without["tokens"] + 20
 
     async def test_makes_a_pending_command_of_a_call(
-        self, alice: HttpClient, twin: Twin, tools: Grant, notes: Notes
+        self, alice: HttpClient, fake_model: FakeModel, tools: Grant, notes: Notes
     ) -> None:
         await tools("lab__echo")
 
-        conversation, [command] = await propose(alice, twin, ECHO)
+        conversation, [command] = await propose(alice, fake_model, ECHO)
 
         assert (command["status"], command["tool"]) == ("pending", "lab__echo")
         assert (command["call_id"], command["arguments"]) == ("call-0", '{"text": "hi"}')
@@ -106,51 +108,56 @@ class TestProposing:
         ],
     )
     async def test_refuses_what_cannot_run_and_lets_the_model_go_on(
-        self, alice: HttpClient, twin: Twin, tools: Grant, call: tuple[str, str], code: str
+        self,
+        alice: HttpClient,
+        fake_model: FakeModel,
+        tools: Grant,
+        call: tuple[str, str],
+        code: str,
     ) -> None:
         await tools("lab__echo")
 
-        conversation, _ = await propose(alice, twin, call)
+        conversation, _ = await propose(alice, fake_model, call)
 
         shown = await answered(alice, conversation)
         [command] = commands_of(shown)
         assert (command["status"], command["code"]) == ("failed", code)
-        told = twin.requests[1]["messages"][-1]
+        told = fake_model.requests[1]["messages"][-1]
         assert (told["role"], told["content"]) == ("tool", command["result"])
 
     async def test_refuses_more_calls_than_an_answer_may_have(
-        self, alice: HttpClient, twin: Twin, tools: Grant
+        self, alice: HttpClient, fake_model: FakeModel, tools: Grant
     ) -> None:
         await tools("lab__echo")
 
-        _, commands = await propose(alice, twin, *[ECHO] * 18)
+        _, commands = await propose(alice, fake_model, *[ECHO] * 18)
 
         assert [each["status"] for each in commands] == ["pending"] * 16 + ["failed"] * 2
         assert commands[-1]["code"] == "too_many_calls"
 
     async def test_ends_at_last_where_a_model_wants_tools_for_ever(
-        self, alice: HttpClient, twin: Twin, tools: Grant
+        self, alice: HttpClient, fake_model: FakeModel, tools: Grant
     ) -> None:
         await tools("lab__echo")
-        twin.usual = Act(chunks=["Again."], calls=[("nothing", "{}")])
+        fake_model.usual = ScriptedAnswer(chunks=["Again."], calls=[("nothing", "{}")])
         conversation = await begin(alice, mcp_enabled=True, title="T")
 
         answer = await begin_stream(alice, conversation, "Do it")
         events = await events_of(answer)
 
         assert events[-1].data["code"] == "too_many_rounds"
-        assert len(twin.requests) == 10
-        twin.usual = None
+        assert len(fake_model.requests) == 10
+        fake_model.usual = None
         assert (await ask(alice, conversation, "Stop"))["state"] == "completed"
 
 
 class TestApproving:
     async def test_runs_it_and_goes_on_with_the_result(
-        self, alice: HttpClient, twin: Twin, tools: Grant, notes: Notes
+        self, alice: HttpClient, fake_model: FakeModel, tools: Grant, notes: Notes
     ) -> None:
         await tools("lab__echo")
-        conversation, [command] = await propose(alice, twin, ECHO)
-        twin.say("It heard you.")
+        conversation, [command] = await propose(alice, fake_model, ECHO)
+        fake_model.say("It heard you.")
 
         answer = await alice.post(path_to(conversation, command, "approve"))
 
@@ -162,18 +169,18 @@ class TestApproving:
         shown = await answered(alice, conversation)
         assert [each["role"] for each in shown["messages"]] == ["user", "assistant", "assistant"]
         assert shown["messages"][-1]["content"] == "It heard you."
-        told = twin.requests[1]["messages"]
+        told = fake_model.requests[1]["messages"]
         assert [each["role"] for each in told] == ["system", "user", "assistant", "tool"]
         assert told[2]["tool_calls"][0]["id"] == told[3]["tool_call_id"] == "call-0"
         assert told[3]["content"] == "heard: hi"
         assert notes.lines == ["echo hi"]
 
     async def test_runs_once_however_often_and_by_whomever_it_is_approved(
-        self, alice: HttpClient, http: HttpClient, twin: Twin, tools: Grant, notes: Notes
+        self, alice: HttpClient, http: HttpClient, fake_model: FakeModel, tools: Grant, notes: Notes
     ) -> None:
         await tools("lab__sleep")
         conversation, [command] = await propose(
-            alice, twin, ("lab__sleep", '{"seconds": 0.2, "key": "once"}')
+            alice, fake_model, ("lab__sleep", '{"seconds": 0.2, "key": "once"}')
         )
         path = path_to(conversation, command, "approve")
         await http.post("/auth/login", json={"username": "alice", "password": PASSWORD})
@@ -185,34 +192,36 @@ class TestApproving:
         assert {(await answer.json())["status"] for answer in answers} == {"executed"}
         assert notes.lines == ["sleep once", "slept once"]
         await answered(alice, conversation)
-        assert len(twin.requests) == 2
+        assert len(fake_model.requests) == 2
 
     async def test_waits_for_the_last_of_several(
-        self, alice: HttpClient, twin: Twin, tools: Grant, notes: Notes
+        self, alice: HttpClient, fake_model: FakeModel, tools: Grant, notes: Notes
     ) -> None:
         await tools("lab__echo")
         conversation, commands = await propose(
-            alice, twin, ECHO, ("lab__echo", '{"text": "b"}'), ("lab__echo", '{"text": "c"}')
+            alice, fake_model, ECHO, ("lab__echo", '{"text": "b"}'), ("lab__echo", '{"text": "c"}')
         )
 
         for command in commands[:2]:
             await alice.post(path_to(conversation, command, "approve"))
         await asyncio.sleep(0.1)
-        assert len(twin.requests) == 1
+        assert len(fake_model.requests) == 1
         await alice.post(path_to(conversation, commands[2], "reject"))
         await answered(alice, conversation)
 
-        told = twin.requests[1]["messages"][-3:]
+        told = fake_model.requests[1]["messages"][-3:]
         assert [each["content"] for each in told] == [
             "heard: hi", "heard: b", "The user rejected this call.",
         ]  # fmt: skip
         assert notes.lines == ["echo hi", "echo b"]
 
     async def test_answers_at_once_where_that_is_preferred(
-        self, alice: HttpClient, twin: Twin, tools: Grant
+        self, alice: HttpClient, fake_model: FakeModel, tools: Grant
     ) -> None:
         await tools("lab__sleep")
-        conversation, [command] = await propose(alice, twin, ("lab__sleep", '{"seconds": 0.2}'))
+        conversation, [command] = await propose(
+            alice, fake_model, ("lab__sleep", '{"seconds": 0.2}')
+        )
 
         answer = await alice.post(
             path_to(conversation, command, "approve"), headers={"Prefer": "respond-async"}
@@ -224,11 +233,11 @@ class TestApproving:
         assert commands_of(shown)[0]["status"] == "executed"
 
     async def test_shows_the_rest_to_who_follows_the_reply(
-        self, alice: HttpClient, twin: Twin, tools: Grant
+        self, alice: HttpClient, fake_model: FakeModel, tools: Grant
     ) -> None:
         await tools("lab__echo")
         conversation = await begin(alice, mcp_enabled=True, title="T")
-        twin.say(Act(chunks=["Let me look."], calls=[ECHO]), "Done.")
+        fake_model.say(ScriptedAnswer(chunks=["Let me look."], calls=[ECHO]), "Done.")
         stream = await begin_stream(alice, conversation, "Do it")
         before = []
         while (event := await next_event(stream)) is not None:
@@ -251,11 +260,13 @@ class TestApproving:
         assert [each.id for each in resumed] == [each.id for each in after]
 
     async def test_goes_round_again_where_the_model_wants_more(
-        self, alice: HttpClient, twin: Twin, tools: Grant, notes: Notes
+        self, alice: HttpClient, fake_model: FakeModel, tools: Grant, notes: Notes
     ) -> None:
         await tools("lab__echo")
-        conversation, [first] = await propose(alice, twin, ECHO)
-        twin.say(Act(chunks=["And."], calls=[("lab__echo", '{"text": "two"}')]), "Done.")
+        conversation, [first] = await propose(alice, fake_model, ECHO)
+        fake_model.say(
+            ScriptedAnswer(chunks=["And."], calls=[("lab__echo", '{"text": "two"}')]), "Done."
+        )
         await alice.post(path_to(conversation, first, "approve"))
         for _ in range(1000):
             commands = commands_of(await found(alice, conversation["id"]))
@@ -273,32 +284,34 @@ class TestApproving:
         assert notes.lines == ["echo hi", "echo two"]
 
     async def test_shows_the_question_again_to_an_agent_without_memory(
-        self, alice: HttpClient, twin: Twin, tools: Grant
+        self, alice: HttpClient, fake_model: FakeModel, tools: Grant
     ) -> None:
         await tools("lab__echo")
         wanted = {"name": "Forgetful", "conversation_memory_enabled": False, "history_limit": 1}
         agent = await (await alice.post("/agents", json=wanted)).json()
         history = [message("Long ago")]
         conversation, [command] = await propose(
-            alice, twin, ECHO, agent_id=agent["id"], messages=history
+            alice, fake_model, ECHO, agent_id=agent["id"], messages=history
         )
 
         await alice.post(path_to(conversation, command, "approve"))
         await answered(alice, conversation)
 
-        assert [each["role"] for each in twin.requests[0]["messages"]] == ["system", "user"]
-        told = twin.requests[1]["messages"]
+        assert [each["role"] for each in fake_model.requests[0]["messages"]] == ["system", "user"]
+        told = fake_model.requests[1]["messages"]
         assert [each["role"] for each in told] == ["system", "user", "assistant", "tool"]
         assert told[1]["content"] == "Do it"
 
     async def test_ends_where_the_result_does_not_fit_the_token_budget(
-        self, alice: HttpClient, twin: Twin, tools: Grant
+        self, alice: HttpClient, fake_model: FakeModel, tools: Grant
     ) -> None:
         await tools("lab__big")
         wanted = {"name": "Small", "max_conversation_tokens": 2000}
         agent = await (await alice.post("/agents", json=wanted)).json()
         conversation = await begin(alice, mcp_enabled=True, title="T", agent_id=agent["id"])
-        twin.say(Act(chunks=["Let me look."], calls=[("lab__big", '{"size": 20000}')]))
+        fake_model.say(
+            ScriptedAnswer(chunks=["Let me look."], calls=[("lab__big", '{"size": 20000}')])
+        )
         stream = await begin_stream(alice, conversation, "Do it")
         while (event := await next_event(stream)) is not None and event.type != "waiting":
             pass
@@ -313,21 +326,25 @@ class TestApproving:
         assert (state["state"], state["code"]) == ("failed", "token_limit_reached")
 
     async def test_tells_of_a_tool_that_failed(
-        self, alice: HttpClient, twin: Twin, tools: Grant
+        self, alice: HttpClient, fake_model: FakeModel, tools: Grant
     ) -> None:
         await tools("lab__fail")
-        conversation, [command] = await propose(alice, twin, ("lab__fail", '{"reason": "rust"}'))
+        conversation, [command] = await propose(
+            alice, fake_model, ("lab__fail", '{"reason": "rust"}')
+        )
 
         ran = await (await alice.post(path_to(conversation, command, "approve"))).json()
 
         assert (ran["status"], ran["code"]) == ("failed", "tool_failed")
         assert "rust" in ran["result"]
         await answered(alice, conversation)
-        assert "rust" in twin.requests[1]["messages"][-1]["content"]
+        assert "rust" in fake_model.requests[1]["messages"][-1]["content"]
 
-    async def test_marks_what_it_cut(self, alice: HttpClient, twin: Twin, tools: Grant) -> None:
+    async def test_marks_what_it_cut(
+        self, alice: HttpClient, fake_model: FakeModel, tools: Grant
+    ) -> None:
         await tools("lab__big")
-        conversation, [command] = await propose(alice, twin, ("lab__big", '{"size": 50000}'))
+        conversation, [command] = await propose(alice, fake_model, ("lab__big", '{"size": 50000}'))
 
         ran = await (await alice.post(path_to(conversation, command, "approve"))).json()
 
@@ -335,22 +352,29 @@ class TestApproving:
         assert ran["result"] == "é" * (32 * 1024)
 
     async def test_gives_up_a_tool_that_takes_too_long(
-        self, alice: HttpClient, twin: Twin, tools: Grant, app: Any, monkeypatch: pytest.MonkeyPatch
+        self,
+        alice: HttpClient,
+        fake_model: FakeModel,
+        tools: Grant,
+        app: Any,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         await tools("lab__sleep")
         for server in app[SERVERS]:
             monkeypatch.setattr(server, "_timeout", 0.3)
-        conversation, [command] = await propose(alice, twin, ("lab__sleep", '{"seconds": 30}'))
+        conversation, [command] = await propose(
+            alice, fake_model, ("lab__sleep", '{"seconds": 30}')
+        )
 
         ran = await (await alice.post(path_to(conversation, command, "approve"))).json()
 
         assert (ran["status"], ran["code"]) == ("failed", "tool_timed_out")
 
     async def test_is_refused_to_who_lost_the_permission_since(
-        self, alice: HttpClient, twin: Twin, tools: Grant, database: Any, notes: Notes
+        self, alice: HttpClient, fake_model: FakeModel, tools: Grant, database: Any, notes: Notes
     ) -> None:
         await tools("lab__echo")
-        conversation, [command] = await propose(alice, twin, ECHO)
+        conversation, [command] = await propose(alice, fake_model, ECHO)
         await database.tool_grants.delete_many({})
 
         refused = await alice.post(path_to(conversation, command, "approve"))
@@ -359,10 +383,10 @@ class TestApproving:
         assert notes.lines == []
 
     async def test_is_refused_where_tools_were_switched_off_since(
-        self, alice: HttpClient, twin: Twin, tools: Grant
+        self, alice: HttpClient, fake_model: FakeModel, tools: Grant
     ) -> None:
         await tools("lab__echo")
-        conversation, [command] = await propose(alice, twin, ECHO)
+        conversation, [command] = await propose(alice, fake_model, ECHO)
         path = f"/conversations/{conversation['id']}"
         await alice.patch(path, json={"mcp_enabled": False})
 
@@ -373,11 +397,11 @@ class TestApproving:
         await problem(refused, 409, "conversation_archived")
 
     async def test_after_a_rejection_is_refused_and_the_other_way_round(
-        self, alice: HttpClient, twin: Twin, tools: Grant, notes: Notes
+        self, alice: HttpClient, fake_model: FakeModel, tools: Grant, notes: Notes
     ) -> None:
         await tools("lab__echo")
-        conversation, [rejected] = await propose(alice, twin, ECHO)
-        other, [approved] = await propose(alice, twin, ECHO)
+        conversation, [rejected] = await propose(alice, fake_model, ECHO)
+        other, [approved] = await propose(alice, fake_model, ECHO)
 
         await alice.post(path_to(conversation, rejected, "reject"))
         again = await alice.post(path_to(conversation, rejected, "reject"))
@@ -393,17 +417,17 @@ class TestApproving:
 class TestIds:
     @pytest.mark.parametrize("given", ["", "same", "x" * 1000])
     async def test_that_are_empty_or_repeated_mix_no_results(
-        self, alice: HttpClient, twin: Twin, tools: Grant, given: str
+        self, alice: HttpClient, fake_model: FakeModel, tools: Grant, given: str
     ) -> None:
         await tools("lab__echo")
         calls = [("lab__echo", json.dumps({"text": text}), given) for text in ("one", "two")]
-        conversation, commands = await propose(alice, twin, *calls)
+        conversation, commands = await propose(alice, fake_model, *calls)
 
         for command in commands:
             await alice.post(path_to(conversation, command, "approve"))
         await answered(alice, conversation)
 
-        *_, said, first, second = twin.requests[1]["messages"]
+        *_, said, first, second = fake_model.requests[1]["messages"]
         ids = [call["id"] for call in said["tool_calls"]]
         assert all(0 < len(each) < 100 for each in ids)
         assert len(set(ids)) == 2
@@ -416,10 +440,10 @@ class TestIds:
 
 class TestSuperseding:
     async def test_by_a_new_message_to_the_agent(
-        self, alice: HttpClient, twin: Twin, tools: Grant, notes: Notes
+        self, alice: HttpClient, fake_model: FakeModel, tools: Grant, notes: Notes
     ) -> None:
         await tools("lab__echo")
-        conversation, [command] = await propose(alice, twin, ECHO)
+        conversation, [command] = await propose(alice, fake_model, ECHO)
         first = (await found(alice, conversation["id"]))["messages"][-1]["reply_id"]
 
         await ask(alice, conversation, "Never mind")
@@ -427,7 +451,9 @@ class TestSuperseding:
         [left] = commands_of(await found(alice, conversation["id"]))
         assert (left["status"], left["code"]) == ("rejected", "superseded")
         await ask(alice, conversation, "Well?")
-        told = [each["content"] for each in twin.requests[2]["messages"] if each["role"] == "tool"]
+        told = [
+            each["content"] for each in fake_model.requests[2]["messages"] if each["role"] == "tool"
+        ]
         assert told == ["The user went on without this call."]
         refused = await alice.post(path_to(conversation, command, "approve"))
         await problem(refused, 409, "command_settled")
@@ -438,10 +464,10 @@ class TestSuperseding:
         assert notes.lines == []
 
     async def test_by_a_message_that_is_only_stored(
-        self, alice: HttpClient, twin: Twin, tools: Grant, notes: Notes
+        self, alice: HttpClient, fake_model: FakeModel, tools: Grant, notes: Notes
     ) -> None:
         await tools("lab__echo")
-        conversation, [command] = await propose(alice, twin, ECHO)
+        conversation, [command] = await propose(alice, fake_model, ECHO)
         await alice.post(f"/conversations/{conversation['id']}/messages", json=message("Wait"))
 
         refused = await alice.post(path_to(conversation, command, "approve"))
@@ -452,10 +478,10 @@ class TestSuperseding:
         assert commands_of(await found(alice, conversation["id"]))[0]["code"] == "superseded"
 
     async def test_by_a_completion_that_is_recorded(
-        self, alice: HttpClient, twin: Twin, tools: Grant, notes: Notes
+        self, alice: HttpClient, fake_model: FakeModel, tools: Grant, notes: Notes
     ) -> None:
         await tools("lab__echo")
-        conversation, [command] = await propose(alice, twin, ECHO)
+        conversation, [command] = await propose(alice, fake_model, ECHO)
 
         asked = {"messages": [{"role": "user", "content": "By the other door"}]}
         headers = {"X-Conversation-Id": conversation["id"]}
@@ -469,10 +495,10 @@ class TestSuperseding:
         assert notes.lines == []
 
     async def test_by_a_cancellation(
-        self, alice: HttpClient, twin: Twin, tools: Grant, notes: Notes
+        self, alice: HttpClient, fake_model: FakeModel, tools: Grant, notes: Notes
     ) -> None:
         await tools("lab__echo")
-        conversation, [command] = await propose(alice, twin, ECHO)
+        conversation, [command] = await propose(alice, fake_model, ECHO)
         reply_id = (await found(alice, conversation["id"]))["messages"][-1]["reply_id"]
 
         state = await (await alice.post(path_of(conversation, reply_id, "cancel"))).json()
@@ -483,10 +509,12 @@ class TestSuperseding:
         assert notes.lines == []
 
     async def test_lets_a_command_end_that_runs_but_goes_on_without_it(
-        self, alice: HttpClient, twin: Twin, tools: Grant, notes: Notes
+        self, alice: HttpClient, fake_model: FakeModel, tools: Grant, notes: Notes
     ) -> None:
         await tools("lab__sleep")
-        conversation, [command] = await propose(alice, twin, ("lab__sleep", '{"seconds": 0.4}'))
+        conversation, [command] = await propose(
+            alice, fake_model, ("lab__sleep", '{"seconds": 0.4}')
+        )
         running = asyncio.create_task(alice.post(path_to(conversation, command, "approve")))
         await until(lambda: notes.lines)
 
@@ -494,13 +522,13 @@ class TestSuperseding:
 
         assert (await (await running).json())["status"] == "executed"
         await asyncio.sleep(0.2)
-        assert len(twin.requests) == 2
+        assert len(fake_model.requests) == 2
 
     async def test_by_the_end_of_its_message_leaves_nothing_to_approve(
-        self, alice: HttpClient, twin: Twin, tools: Grant, notes: Notes
+        self, alice: HttpClient, fake_model: FakeModel, tools: Grant, notes: Notes
     ) -> None:
         await tools("lab__echo", "lab__sleep")
-        conversation, [command] = await propose(alice, twin, ECHO)
+        conversation, [command] = await propose(alice, fake_model, ECHO)
         path = f"/conversations/{conversation['id']}/messages"
         last = (await found(alice, conversation["id"]))["messages"][-1]
 
@@ -514,13 +542,13 @@ class TestSuperseding:
 
 class TestRules:
     async def test_approve_the_calls_of_a_tool(
-        self, alice: HttpClient, twin: Twin, tools: Grant, notes: Notes
+        self, alice: HttpClient, fake_model: FakeModel, tools: Grant, notes: Notes
     ) -> None:
         await tools("lab__echo", auto=True)
         rule = await (await alice.put("/mcp/rules/lab__echo")).json()
         assert (rule["tool"], rule["is_effective"]) == ("lab__echo", True)
         conversation = await begin(alice, mcp_enabled=True, title="T")
-        twin.say(Act(chunks=["Let me look."], calls=[ECHO, ECHO]), "Done.")
+        fake_model.say(ScriptedAnswer(chunks=["Let me look."], calls=[ECHO, ECHO]), "Done.")
 
         await ask(alice, conversation, "Do it")
 
@@ -540,12 +568,12 @@ class TestRules:
         assert await database.approval_rules.count_documents({}) == 0
 
     async def test_hold_for_their_user_alone(
-        self, alice: HttpClient, bob: HttpClient, twin: Twin, tools: Grant, notes: Notes
+        self, alice: HttpClient, bob: HttpClient, fake_model: FakeModel, tools: Grant, notes: Notes
     ) -> None:
         await tools("lab__echo", auto=True)
         await alice.put("/mcp/rules/lab__echo")
 
-        _, [command] = await propose(bob, twin, ECHO)
+        _, [command] = await propose(bob, fake_model, ECHO)
 
         assert command["status"] == "pending"
         assert await (await bob.get("/mcp/rules")).json() == []
@@ -553,21 +581,21 @@ class TestRules:
         assert len(await (await alice.get("/mcp/rules")).json()) == 1
 
     async def test_end_with_the_permission_or_when_they_are_removed(
-        self, alice: HttpClient, twin: Twin, tools: Grant, notes: Notes
+        self, alice: HttpClient, fake_model: FakeModel, tools: Grant, notes: Notes
     ) -> None:
         await tools("lab__echo", auto=True)
         await alice.put("/mcp/rules/lab__echo")
         await alice.put("/mcp/rules/lab__echo")
         await tools("lab__echo")
 
-        _, [command] = await propose(alice, twin, ECHO)
+        _, [command] = await propose(alice, fake_model, ECHO)
 
         assert command["status"] == "pending"
         [rule] = await (await alice.get("/mcp/rules")).json()
         assert rule["is_effective"] is False
         assert (await alice.delete("/mcp/rules/lab__echo")).status == 204
         await tools("lab__echo", auto=True)
-        _, [command] = await propose(alice, twin, ECHO)
+        _, [command] = await propose(alice, fake_model, ECHO)
         assert command["status"] == "pending"
         assert notes.lines == []
 
@@ -606,11 +634,11 @@ class TestTools:
 
 class TestAudit:
     async def test_has_every_step_and_no_word_of_what_was_asked(
-        self, alice: HttpClient, twin: Twin, tools: Grant, database: Any
+        self, alice: HttpClient, fake_model: FakeModel, tools: Grant, database: Any
     ) -> None:
         await tools("lab__echo")
         conversation, commands = await propose(
-            alice, twin, ("lab__echo", '{"text": "hush"}'), ECHO, ("secretly", "{}")
+            alice, fake_model, ("lab__echo", '{"text": "hush"}'), ECHO, ("secretly", "{}")
         )
         await alice.post(path_to(conversation, commands[0], "approve"))
         await alice.post(path_to(conversation, commands[1], "reject"))
@@ -638,11 +666,11 @@ class TestAudit:
         assert "hush" not in str(entries)
 
     async def test_has_no_name_that_a_model_made_up_beyond_the_calls_it_may_have(
-        self, alice: HttpClient, twin: Twin, tools: Grant, database: Any
+        self, alice: HttpClient, fake_model: FakeModel, tools: Grant, database: Any
     ) -> None:
         await tools("lab__echo")
 
-        _, commands = await propose(alice, twin, *[ECHO] * 16, ("secretly", "{}"))
+        _, commands = await propose(alice, fake_model, *[ECHO] * 16, ("secretly", "{}"))
 
         assert commands[-1]["code"] == "unknown_tool"
         entries = await database.audit_logs.find({"action": "command.propose"}).to_list()

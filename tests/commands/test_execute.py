@@ -10,9 +10,9 @@ from chatvault.app import SERVERS
 from conftest import HttpClient
 from support.answers import found, problem
 from support.factories import begin, message
+from support.fake_model import FakeModel
 from support.talking import ask
 from support.tooling import Grant, Notes, commands_of
-from support.twin import Twin
 
 MESSAGE = message("Look at this", id="first")
 
@@ -44,7 +44,7 @@ class TestExecuteCommand:
         assert notes.lines == ["run /srv ls -la"]
 
     async def test_shows_it_to_the_model_as_a_tools_output(
-        self, alice: HttpClient, twin: Twin, tools: Grant
+        self, alice: HttpClient, fake_model: FakeModel, tools: Grant
     ) -> None:
         await tools("terminal_command")
         conversation = await begin_armed(alice)
@@ -52,7 +52,7 @@ class TestExecuteCommand:
 
         await ask(alice, conversation, "What does it say?")
 
-        told = twin.requests[0]["messages"]
+        told = fake_model.requests[0]["messages"]
         assert [each["role"] for each in told] == ["system", "user", "assistant", "tool", "user"]
         assert told[2]["tool_calls"][0]["id"] == told[3]["tool_call_id"]
         assert told[3]["content"] == "/srv$ uptime"

@@ -34,7 +34,7 @@ class Raw:
 
     def __init__(self, folder: Path) -> None:
         self.says = RawServer(folder)
-        self.says.offer(entry("t"))
+        self.says.catalog(entry("t"))
         self.found = Servers({"raw": self.says.settings()}, timeout=20.0, log_dir=folder / "log")
         [self.server] = self.found
 
@@ -103,7 +103,7 @@ class TestResults:
         self, raw: Raw, heart: Heart
     ) -> None:
         evil = {"type": "object", "properties": {"a": {"pattern": "^(a+)+$"}}}
-        raw.says.offer(entry("t", outputSchema=evil))
+        raw.says.catalog(entry("t", outputSchema=evil))
         await raw.look()
 
         structured = {"content": [], "structuredContent": {"a": "a" * 26 + "!"}}
@@ -211,7 +211,7 @@ class TestLists:
         assert "raw__big has a schema" in logged
 
     async def test_have_bounds(self, raw: Raw, heart: Heart) -> None:
-        raw.says.offer(*(entry(f"t{number}", description="x" * 100) for number in range(5_000)))
+        raw.says.catalog(*(entry(f"t{number}", description="x" * 100) for number in range(5_000)))
         await raw.look()
 
         assert len(raw.found.tools) == bounds.MAX_TOOLS
@@ -239,7 +239,7 @@ class TestLists:
 
         assert raw.found.tools == {}
         assert "mcp_server_down" in capsys.readouterr().out
-        raw.says.offer(entry("again"))
+        raw.says.catalog(entry("again"))
         await until(lambda: list(raw.found.tools) == ["raw__again"], 20.0)
 
 
@@ -333,7 +333,7 @@ class TestPrograms:
     async def test_that_do_not_end_are_ended(self, tmp_path: Path, quick: None) -> None:
         """Stopping cancels again every fifth of a second, which must not interrupt the end."""
         stubborn = RawServer(tmp_path / "stubborn")
-        stubborn.offer()
+        stubborn.catalog()
         (stubborn.folder / "linger").touch()
         found = Servers({"s": stubborn.settings()}, timeout=1.0, log_dir=tmp_path / "log")
         found.open()
@@ -385,7 +385,7 @@ class TestHttp:
             sent = await request.json()
             if "id" not in sent:
                 return web.Response(status=202)
-            head = b'{"jsonrpc":"2.0","id":%d,' % sent["id"]
+            fields = b'{"jsonrpc":"2.0","id":%d,' % sent["id"]
             said: Any = {"code": -32601, "message": "no"}
             if sent["method"] == "initialize":
                 info = {"name": "raw", "version": "0"}
@@ -393,9 +393,9 @@ class TestHttp:
             elif sent["method"] == "tools/list":
                 said = {"tools": [entry("t", outputSchema={"type": "object"})]}
             elif sent["method"] == "tools/call":
-                return answers[-1](head)
+                return answers[-1](fields)
             kind = b'"error":' if "code" in said else b'"result":'
-            text = head + kind + json.dumps(said).encode() + b"}"
+            text = fields + kind + json.dumps(said).encode() + b"}"
             return web.Response(body=text, content_type="application/json")
 
         app = web.Application()
@@ -412,7 +412,7 @@ class TestHttp:
             more = {"content_type": "application/json"} | more
             if encoding:
                 more["headers"] = {"Content-Encoding": encoding}
-            answers.append(lambda head: web.Response(body=before + head + rest + after, **more))
+            answers.append(lambda fields: web.Response(body=before + fields + rest + after, **more))
             return await found.call(found.tools["raw__t"], {})
 
         yield body

@@ -12,9 +12,9 @@ from chatvault.commands.models import Command
 from chatvault.fields import now
 from conftest import HttpClient
 from support.factories import begin
+from support.fake_model import FakeModel, ScriptedAnswer
 from support.talking import ask, until
 from support.tooling import Grant, Notes, answered, path_to, propose
-from support.twin import Act, Twin
 
 SLEEP = ("lab__sleep", '{"seconds": 3}')
 
@@ -32,14 +32,19 @@ class TestAfterAnOutage:
             monkeypatch.setattr(f"chatvault.mongodb.renewing.{name}", seconds)
 
     async def test_a_command_that_runs_is_its_processes(
-        self, alice: HttpClient, elsewhere: HttpClient, twin: Twin, tools: Grant, notes: Notes,
+        self,
+        alice: HttpClient,
+        elsewhere: HttpClient,
+        fake_model: FakeModel,
+        tools: Grant,
+        notes: Notes,
         database: Any, app: Any, monkeypatch: pytest.MonkeyPatch,
     ) -> None:  # fmt: skip
         await tools("lab__sleep")
         other: Any = elsewhere.server
         runners = [app[COMMANDS], other.app[COMMANDS]]
         await until(lambda: all(each._contact.is_steady for each in runners), 30)
-        conversation, [command] = await propose(alice, twin, SLEEP)
+        conversation, [command] = await propose(alice, fake_model, SLEEP)
         running = asyncio.create_task(alice.post(path_to(conversation, command, "approve")))
         await until(lambda: notes.lines)
 
@@ -56,12 +61,12 @@ class TestAfterAnOutage:
         await answered(alice, conversation)
 
     async def test_a_result_is_tried_for_as_long_as_it_takes(
-        self, alice: HttpClient, twin: Twin, tools: Grant, app: Any,
+        self, alice: HttpClient, fake_model: FakeModel, tools: Grant, app: Any,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:  # fmt: skip
         monkeypatch.setattr("chatvault.commands.runner.MAX_PAUSE", 0.01)
         await tools("lab__echo")
-        conversation, [command] = await propose(alice, twin, ("lab__echo", '{"text": "hi"}'))
+        conversation, [command] = await propose(alice, fake_model, ("lab__echo", '{"text": "hi"}'))
         failures = [NetworkTimeout("away")] * 30
         settle = app[COMMANDS]._settle
 
@@ -80,7 +85,13 @@ class TestAfterAnOutage:
 class TestClocks:
     @pytest.mark.parametrize("by", ["person", "rule"])
     async def test_of_a_process_that_is_behind_cost_it_no_command(
-        self, alice: HttpClient, twin: Twin, tools: Grant, database: Any, notes: Notes, by: str,
+        self,
+        alice: HttpClient,
+        fake_model: FakeModel,
+        tools: Grant,
+        database: Any,
+        notes: Notes,
+        by: str,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:  # fmt: skip
         await tools("lab__sleep", auto=True)
@@ -88,14 +99,14 @@ class TestClocks:
             behind = f"chatvault.{module}.now"
             monkeypatch.setattr(behind, lambda: now() - timedelta(hours=1))
         if by == "person":
-            conversation, [command] = await propose(alice, twin, SLEEP)
+            conversation, [command] = await propose(alice, fake_model, SLEEP)
             headers = {"Prefer": "respond-async"}
             answer = await alice.post(path_to(conversation, command, "approve"), headers=headers)
             assert answer.status == 202
         else:
             await alice.put("/mcp/rules/lab__sleep")
             conversation = await begin(alice, mcp_enabled=True, title="T")
-            twin.say(Act(chunks=["Let me rest."], calls=[SLEEP]))
+            fake_model.say(ScriptedAnswer(chunks=["Let me rest."], calls=[SLEEP]))
             await ask(alice, conversation, "Do it")
 
         stored = await database.commands.find_one()

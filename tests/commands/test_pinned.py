@@ -13,10 +13,10 @@ from chatvault.external import McpServer, McpTool
 from conftest import HttpClient
 from support.answers import found, problem
 from support.factories import begin
+from support.fake_model import FakeModel, ScriptedAnswer
 from support.rawtools import RawServer, entry, look_again, said
 from support.talking import ask, until
 from support.tooling import Grant, answered, commands_of, path_to, propose
-from support.twin import Act, Twin
 
 GO = ("go", "{}")
 TAKES_A = {"type": "object", "properties": {"a": {"type": "string"}}}
@@ -27,7 +27,7 @@ TAKES_B = {"type": "object", "properties": {"b": {"type": "string"}}}
 def first(tmp_path: Path) -> RawServer:
     """A server with the tool `go`."""
     first = RawServer(tmp_path / "first")
-    first.offer(entry("t", TAKES_A, description="Looks."))
+    first.catalog(entry("t", TAKES_A, description="Looks."))
     first.answer("call", said("done"))
     return first
 
@@ -36,7 +36,7 @@ def first(tmp_path: Path) -> RawServer:
 def second(tmp_path: Path) -> RawServer:
     """A server that has no tool, at first."""
     second = RawServer(tmp_path / "second")
-    second.offer()
+    second.catalog()
     second.answer("call", said("done by another"))
     return second
 
@@ -57,11 +57,11 @@ def connections(http: Any) -> list[Server]:
 
 class TestPinned:
     async def test_shows_which_server_it_is_for_and_runs_there(
-        self, alice: HttpClient, twin: Twin, tools: Grant, first: RawServer
+        self, alice: HttpClient, fake_model: FakeModel, tools: Grant, first: RawServer
     ) -> None:
         await tools("go")
 
-        conversation, [command] = await propose(alice, twin, GO)
+        conversation, [command] = await propose(alice, fake_model, GO)
         ran = await (await alice.post(path_to(conversation, command, "approve"))).json()
 
         assert (command["server"], len(command["tool_hash"])) == ("first", 64)
@@ -77,17 +77,17 @@ class TestPinned:
     async def test_does_not_run_a_tool_that_changed_since_and_asks_again(
         self,
         alice: HttpClient,
-        twin: Twin,
+        fake_model: FakeModel,
         tools: Grant,
         first: RawServer,
         connections: list[Server],
         changed: dict[str, Any],
     ) -> None:
         await tools("go")
-        conversation, [command] = await propose(alice, twin, GO)
-        twin.say(Act(chunks=["Once more."], calls=[GO]), "Done.")
+        conversation, [command] = await propose(alice, fake_model, GO)
+        fake_model.say(ScriptedAnswer(chunks=["Once more."], calls=[GO]), "Done.")
 
-        first.offer(changed)
+        first.catalog(changed)
         await look_again(connections[0])
         ran = await (await alice.post(path_to(conversation, command, "approve"))).json()
 
@@ -97,7 +97,7 @@ class TestPinned:
             commands = commands_of(await found(alice, conversation["id"]))
             if len(commands) == 2:
                 break
-        assert twin.requests[1]["messages"][-1]["content"] == ran["result"]
+        assert fake_model.requests[1]["messages"][-1]["content"] == ran["result"]
         assert commands[1]["status"] == "pending"
         again = await (await alice.post(path_to(conversation, commands[1], "approve"))).json()
         assert (again["status"], first.calls) == ("executed", ["t"])
@@ -106,17 +106,17 @@ class TestPinned:
     async def test_does_not_run_on_another_server(
         self,
         alice: HttpClient,
-        twin: Twin,
+        fake_model: FakeModel,
         tools: Grant,
         first: RawServer,
         second: RawServer,
         connections: list[Server],
     ) -> None:
         await tools("go")
-        conversation, [command] = await propose(alice, twin, GO)
+        conversation, [command] = await propose(alice, fake_model, GO)
 
-        first.offer()
-        second.offer(entry("t", TAKES_A, description="Looks."))
+        first.catalog()
+        second.catalog(entry("t", TAKES_A, description="Looks."))
         await look_again(connections[0])
         await look_again(connections[1])
         ran = await (await alice.post(path_to(conversation, command, "approve"))).json()
@@ -128,7 +128,7 @@ class TestPinned:
     async def test_refuses_a_call_whose_tool_changed_while_the_model_spoke(
         self,
         alice: HttpClient,
-        twin: Twin,
+        fake_model: FakeModel,
         tools: Grant,
         first: RawServer,
         connections: list[Server],
@@ -138,11 +138,11 @@ class TestPinned:
         await alice.put("/mcp/rules/go")
         conversation = await begin(alice, mcp_enabled=True, title="T")
         held = asyncio.Event()
-        twin.say(Act(chunks=["Let me look."], calls=[GO], held=held))
+        fake_model.say(ScriptedAnswer(chunks=["Let me look."], calls=[GO], held=held))
 
         asking = asyncio.create_task(ask(alice, conversation, "Do it"))
-        await until(lambda: bool(twin.requests))
-        first.offer(entry("t", TAKES_B, description="Looks."))
+        await until(lambda: bool(fake_model.requests))
+        first.catalog(entry("t", TAKES_B, description="Looks."))
         await look_again(connections[0])
         held.set()
         await asking
@@ -152,11 +152,16 @@ class TestPinned:
         assert first.calls == []
 
     async def test_what_was_stored_without_it_opens_and_does_not_run(
-        self, alice: HttpClient, twin: Twin, tools: Grant, first: RawServer, database: Any
+        self,
+        alice: HttpClient,
+        fake_model: FakeModel,
+        tools: Grant,
+        first: RawServer,
+        database: Any,
     ) -> None:
         """As version 0.1 stored it."""
         await tools("go")
-        conversation, [command] = await propose(alice, twin, GO)
+        conversation, [command] = await propose(alice, fake_model, GO)
         pins = [f"messages.1.commands.0.{name}" for name in ("server", "tool_hash")]
         changed = await database.conversations.update_one({}, {"$unset": dict.fromkeys(pins, "")})
         assert changed.modified_count == 1
@@ -174,13 +179,13 @@ class TestToolsThatCannotBeShown:
     async def test_leave_all_others_and_every_answer_as_they_are(
         self,
         alice: HttpClient,
-        twin: Twin,
+        fake_model: FakeModel,
         tools: Grant,
         first: RawServer,
         connections: list[Server],
     ) -> None:
         await tools("go", "first__huge", "first__nan")
-        first.offer(
+        first.catalog(
             entry("huge", {"type": "object", "properties": {"n": {"maximum": 10**40}}}),
             entry("nan", {"type": "object", "properties": {"n": {"maximum": float("nan")}}}),
             entry("t", TAKES_A),
@@ -195,7 +200,7 @@ class TestToolsThatCannotBeShown:
 
         assert [each["name"] for each in await listed.json()] == ["go"]
         assert context.status == 200
-        assert [each["function"]["name"] for each in twin.requests[0]["tools"]] == ["go"]
+        assert [each["function"]["name"] for each in fake_model.requests[0]["tools"]] == ["go"]
         assert [each["tool"] for each in server["left_out"]] == ["first__huge", "first__nan"]
         assert (server["tools"], server["left_out_count"]) == (1, 2)
 

@@ -7,8 +7,8 @@ import pytest
 
 from conftest import HttpClient
 from support.answers import problem
+from support.fake_model import FakeModel
 from support.tooling import Grant, Notes, path_to, propose, settled_tools
-from support.twin import Twin
 
 KEY = {"Idempotency-Key": "once"}
 ECHO = ("lab__echo", '{"text": "hi"}')
@@ -16,10 +16,10 @@ each = pytest.mark.parametrize("step", ["approve", "reject", "execute"])
 
 
 @pytest.fixture
-async def paths(alice: HttpClient, twin: Twin, tools: Grant) -> dict[str, str]:
+async def paths(alice: HttpClient, fake_model: FakeModel, tools: Grant) -> dict[str, str]:
     """Where to ask for each, and where the message is."""
     await tools("lab__echo", "terminal_command")
-    conversation, [command] = await propose(alice, twin, ECHO)
+    conversation, [command] = await propose(alice, fake_model, ECHO)
     listed = f"/conversations/{conversation['id']}/commands"
     [shown] = await (await alice.get(listed)).json()
     message = f"/conversations/{conversation['id']}/messages/{shown['message_id']}"

@@ -8,10 +8,10 @@ import pytest
 from conftest import HttpClient
 from support.answers import found
 from support.factories import message
+from support.fake_model import FakeModel
 from support.stored import stored, tiny_bounds
 from support.talking import ask
 from support.tooling import Grant, Notes, answered, commands_of, path_to, propose
-from support.twin import Twin
 
 ECHO = ("lab__echo", '{"text": "hi"}')
 SLEEP = ("lab__sleep", '{"seconds": 0.7}')
@@ -35,10 +35,10 @@ async def say_more(alice: HttpClient, conversation: dict[str, Any], count: int =
 
 class TestCut:
     async def test_a_command_that_ends_lets_its_reply_go_on(
-        self, alice: HttpClient, twin: Twin, tools: Grant, database: Any
+        self, alice: HttpClient, fake_model: FakeModel, tools: Grant, database: Any
     ) -> None:
         await tools("lab__sleep")
-        conversation, [command] = await propose(alice, twin, SLEEP)
+        conversation, [command] = await propose(alice, fake_model, SLEEP)
         at_once = {"Prefer": "respond-async"}
         approved = await alice.post(path_to(conversation, command, "approve"), headers=at_once)
         assert approved.status == 202
@@ -47,17 +47,17 @@ class TestCut:
         async with asyncio.timeout(30):
             shown = await answered(alice, conversation)
 
-        assert len(twin.requests) == 2
+        assert len(fake_model.requests) == 2
         assert shown["messages"][-1]["content"] == "Answer 2."
         ran = {"action": "command.execute"}
         assert await database["audit_logs"].count_documents(ran) == 1
         await stored(database, conversation["id"])
 
     async def test_commands_are_superseded_together(
-        self, alice: HttpClient, twin: Twin, tools: Grant, notes: Notes, database: Any
+        self, alice: HttpClient, fake_model: FakeModel, tools: Grant, notes: Notes, database: Any
     ) -> None:
         await tools("lab__echo")
-        conversation, commands = await propose(alice, twin, ECHO, ECHO, ECHO)
+        conversation, commands = await propose(alice, fake_model, ECHO, ECHO, ECHO)
         await say_more(alice, conversation)
         version = (await found(alice, conversation["id"]))["version"]
 
@@ -75,13 +75,13 @@ class TestCut:
     async def test_commands_are_superseded_though_there_is_no_room_for_the_message(
         self,
         alice: HttpClient,
-        twin: Twin,
+        fake_model: FakeModel,
         tools: Grant,
         database: Any,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         await tools("lab__echo")
-        conversation, _ = await propose(alice, twin, ECHO, ECHO)
+        conversation, _ = await propose(alice, fake_model, ECHO, ECHO)
         monkeypatch.setattr("chatvault.conversations.commits.working_copy.TAIL_HARD_BYTES", 2000)
 
         await ask(alice, conversation, "Never mind" + "x" * 1500)

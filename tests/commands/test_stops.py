@@ -13,9 +13,9 @@ from chatvault.replies import jobs, resume, service
 from conftest import HttpClient
 from support.answers import found
 from support.factories import begin
+from support.fake_model import FakeModel, ScriptedAnswer
 from support.talking import ask, begin_stream, events_of, next_event, path_of, until
 from support.tooling import Grant, Notes, answered, commands_of, path_to, propose
-from support.twin import Act, Twin
 
 ECHO = ("lab__echo", '{"text": "hi"}')
 
@@ -46,7 +46,12 @@ async def cancelling(http: Any, conversation: dict[str, Any], database: Any) -> 
 @pytest.mark.usefixtures("approved")
 class TestStop:
     async def test_holds_where_the_round_ends_in_calls(
-        self, alice: HttpClient, elsewhere: HttpClient, twin: Twin, app: Any, notes: Notes,
+        self,
+        alice: HttpClient,
+        elsewhere: HttpClient,
+        fake_model: FakeModel,
+        app: Any,
+        notes: Notes,
         database: Any, monkeypatch: pytest.MonkeyPatch,
     ) -> None:  # fmt: skip
         """As where the model ends before its process looks for cancellations."""
@@ -57,7 +62,7 @@ class TestStop:
         monkeypatch.setattr(app[RUNNER], "_obey", look_away)
         conversation = await begin(alice, mcp_enabled=True, title="T")
         gate = asyncio.Event()
-        twin.say(Act(chunks=["Let me", " look."], calls=[ECHO], gate=gate))
+        fake_model.say(ScriptedAnswer(chunks=["Let me", " look."], calls=[ECHO], gate=gate))
         stream = await begin_stream(alice, conversation, "Do it")
         for _ in range(2):
             await next_event(stream)
@@ -68,10 +73,10 @@ class TestStop:
         assert (await (await asking).json())["state"] == "cancelled"
         last = (await events_of(stream))[-1]
         assert (last.type, last.data["state"]) == ("completed", "cancelled")
-        await self._see_nothing_ran(alice, conversation, notes, twin)
+        await self._see_nothing_ran(alice, conversation, notes, fake_model)
 
     async def test_holds_while_the_end_of_the_round_is_stored(
-        self, alice: HttpClient, twin: Twin, notes: Notes, database: Any,
+        self, alice: HttpClient, fake_model: FakeModel, notes: Notes, database: Any,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:  # fmt: skip
         held, reached = asyncio.Event(), asyncio.Event()
@@ -87,7 +92,7 @@ class TestStop:
         writers = server.app[RUNNER]._tasks
         monkeypatch.setattr(permissions, "find", hold)
         conversation = await begin(alice, mcp_enabled=True, title="T")
-        twin.say(Act(chunks=["Let me look."], calls=[ECHO]))
+        fake_model.say(ScriptedAnswer(chunks=["Let me look."], calls=[ECHO]))
         stream = await begin_stream(alice, conversation, "Do it")
         await reached.wait()
 
@@ -96,34 +101,34 @@ class TestStop:
 
         assert (await (await asking).json())["state"] == "cancelled"
         assert (await events_of(stream))[-1].data["state"] == "cancelled"
-        await self._see_nothing_ran(alice, conversation, notes, twin)
+        await self._see_nothing_ran(alice, conversation, notes, fake_model)
 
     async def _see_nothing_ran(
-        self, alice: HttpClient, conversation: dict[str, Any], notes: Notes, twin: Twin
+        self, alice: HttpClient, conversation: dict[str, Any], notes: Notes, fake_model: FakeModel
     ) -> None:
         shown = await found(alice, conversation["id"])
         assert commands_of(shown) == []
         assert shown["messages"][-1]["cancelled"] is True
         assert (await ask(alice, conversation, "Never mind"))["state"] == "completed"
         assert notes.lines == []
-        assert len(twin.requests) == 2
+        assert len(fake_model.requests) == 2
 
     async def test_holds_where_the_reply_goes_on_at_that_moment(
-        self, alice: HttpClient, twin: Twin, tools: Grant, database: Any,
+        self, alice: HttpClient, fake_model: FakeModel, tools: Grant, database: Any,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:  # fmt: skip
         """It waits when it is looked at, and is written again when the cancellation is stored."""
         await tools("lab__echo")
-        conversation, [command] = await propose(alice, twin, ECHO)
+        conversation, [command] = await propose(alice, fake_model, ECHO)
         waiting = [await database.replies.find_one()]
-        twin.say(Act(chunks=["It", " heard you."], gate=asyncio.Event()))
+        fake_model.say(ScriptedAnswer(chunks=["It", " heard you."], gate=asyncio.Event()))
         find = service._find
 
         async def find_late(*of: Any) -> Any:
             return waiting.pop() if waiting else await find(*of)
 
         await alice.post(path_to(conversation, command, "approve"))
-        await until(lambda: len(twin.requests) == 2)
+        await until(lambda: len(fake_model.requests) == 2)
         monkeypatch.setattr(service, "_find", find_late)
         path = path_of(conversation, str(waiting[0]["_id"]), "cancel")
 
@@ -144,11 +149,11 @@ class TestRules:
         ids=["tools are off", "archived"],
     )
     async def test_approve_nothing_where_things_changed_while_the_model_spoke(
-        self, alice: HttpClient, twin: Twin, notes: Notes, change: Any, back: Any
+        self, alice: HttpClient, fake_model: FakeModel, notes: Notes, change: Any, back: Any
     ) -> None:
         conversation = await begin(alice, mcp_enabled=True, title="T")
         gate = asyncio.Event()
-        twin.say(Act(chunks=["Let me", " look."], calls=[ECHO], gate=gate))
+        fake_model.say(ScriptedAnswer(chunks=["Let me", " look."], calls=[ECHO], gate=gate))
         stream = await begin_stream(alice, conversation, "Do it")
         for _ in range(2):
             await next_event(stream)
@@ -173,7 +178,7 @@ class TestRules:
 
 class TestAReplyThatCannotGoOn:
     async def test_ends_and_says_so(
-        self, alice: HttpClient, twin: Twin, tools: Grant, database: Any,
+        self, alice: HttpClient, fake_model: FakeModel, tools: Grant, database: Any,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:  # fmt: skip
         async def fail(*_: Any, **__: Any) -> None:
@@ -184,7 +189,7 @@ class TestAReplyThatCannotGoOn:
             monkeypatch.setattr(jobs, name, seconds)
         await tools("lab__echo")
         conversation = await begin(alice, mcp_enabled=True, title="T")
-        twin.say(Act(chunks=["Let me look."], calls=[("nothing", "{}")]))
+        fake_model.say(ScriptedAnswer(chunks=["Let me look."], calls=[("nothing", "{}")]))
 
         async with asyncio.timeout(20):
             events = await events_of(await begin_stream(alice, conversation, "Do it"))

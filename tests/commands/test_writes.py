@@ -3,12 +3,12 @@
 import pytest
 from aiohttp import web
 
-from chatvault.conversations.headers import LANE
+from chatvault.conversations.headers import COMMITS
 from conftest import HttpClient
 from support.factories import begin, message
+from support.fake_model import FakeModel, ScriptedAnswer
 from support.talking import ask, path_of
 from support.tooling import Grant, answered, path_to, propose
-from support.twin import Act, Twin
 from support.watching import Watch, listen
 
 ECHO = ("lab__echo", '{"text": "hi"}')
@@ -21,37 +21,37 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
 
 
 async def test_steps_change_in_one_transaction_with_their_entry(
-    app: web.Application, alice: HttpClient, watch: Watch, twin: Twin, tools: Grant
+    app: web.Application, alice: HttpClient, watch: Watch, fake_model: FakeModel, tools: Grant
 ) -> None:
     await tools("terminal_command", "lab__big")
     await tools("lab__echo", auto=True)
     watch.forget()
 
     async def check(step: str) -> None:
-        await app[LANE].drain()
+        await app[COMMITS].drain()
         assert list(watch.wrong()) == [], step
         assert {"commands", "conversations"} <= watch.changes, step
         watch.forget()
 
-    conversation, commands = await propose(alice, twin, ECHO, ECHO, ("lab__nothing", "{}"))
+    conversation, commands = await propose(alice, fake_model, ECHO, ECHO, ("lab__nothing", "{}"))
     await check("propose")
     await alice.post(path_to(conversation, commands[0], "approve"))
     await check("approve")
     await alice.post(path_to(conversation, commands[1], "reject"))
     await answered(alice, conversation)
     await check("reject")
-    twin.say(Act(chunks=["Again."], calls=[ECHO]))
+    fake_model.say(ScriptedAnswer(chunks=["Again."], calls=[ECHO]))
     await ask(alice, conversation, "Once more")
     watch.forget()
     await ask(alice, conversation, "Never mind")
     await check("supersede")
-    twin.say(Act(chunks=["Again."], calls=[ECHO]))
+    fake_model.say(ScriptedAnswer(chunks=["Again."], calls=[ECHO]))
     reply = await ask(alice, conversation, "Once more")
     watch.forget()
     await alice.post(path_of(conversation, reply["reply_id"], "cancel"))
     await check("cancel")
     await alice.put("/mcp/rules/lab__echo")
-    twin.say(Act(chunks=["Again."], calls=[ECHO]))
+    fake_model.say(ScriptedAnswer(chunks=["Again."], calls=[ECHO]))
     await ask(alice, conversation, "By rule")
     await answered(alice, conversation)
     await check("by rule")

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from chatvault.conversations.headers import LANE
+from chatvault.conversations.headers import COMMITS
 from conftest import HttpClient
 from support.answers import found, problem, wrong_fields
 from support.factories import begin, message
@@ -54,7 +54,7 @@ class TestBatch:
         answer = await alice.post(at(begun), json=batch(*(message(str(n)) for n in range(1000))))
         assert (await answer.json())["total_messages"] == 1000
         assert http.app is not None
-        await http.app[LANE].drain()
+        await http.app[COMMITS].drain()
         lies = await stored(database, begun["id"])
         assert lies.contents == [str(n) for n in range(1000)]
         assert len(lies.segments) == 4

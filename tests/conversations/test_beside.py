@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from chatvault.conversations.headers import LANE
+from chatvault.conversations.headers import COMMITS
 from chatvault.conversations.models import Conversation
 from conftest import HttpClient
 from support.answers import found
 from support.factories import begin, message
 from support.stored import tiny_bounds
 
-Act = Callable[[], Awaitable[Any]]
+ScriptedAnswer = Callable[[], Awaitable[Any]]
 COUNT = 40
 
 
@@ -26,7 +26,7 @@ async def long(
     some = [message(f"{n:02}", id=f"m{n}") for n in range(COUNT)]
     begun = await begin(alice, messages=some)
     assert http.app is not None
-    await http.app[LANE].drain()
+    await http.app[COMMITS].drain()
     # From its first edit on, a message has a field more.
     for number in (0, 30):
         body = {"content": f"{number:02}"}
@@ -35,9 +35,9 @@ async def long(
 
 
 @pytest.fixture
-def between(monkeypatch: pytest.MonkeyPatch) -> list[Act]:
+def between(monkeypatch: pytest.MonkeyPatch) -> list[ScriptedAnswer]:
     """What is done, one a read, when a document was read and its segments were not yet."""
-    acts: list[Act] = []
+    acts: list[ScriptedAnswer] = []
 
     def interrupted(find: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         async def read(*args: Any) -> Any:
@@ -57,11 +57,13 @@ def at(conversation: dict[str, Any], suffix: str = "") -> str:
     return f"/conversations/{conversation['id']}{suffix}"
 
 
-def removal(http: HttpClient, conversation: dict[str, Any], number: int) -> Act:
+def removal(http: HttpClient, conversation: dict[str, Any], number: int) -> ScriptedAnswer:
     return lambda: http.delete(at(conversation, f"/messages/m{number}"))
 
 
-def edit(http: HttpClient, conversation: dict[str, Any], number: int, content: str) -> Act:
+def edit(
+    http: HttpClient, conversation: dict[str, Any], number: int, content: str
+) -> ScriptedAnswer:
     path = at(conversation, f"/messages/m{number}")
     return lambda: http.patch(path, json={"content": content})
 
@@ -72,7 +74,7 @@ def contents(shown: dict[str, Any]) -> list[str]:
 
 class TestConversation:
     async def test_is_whole_beside_a_removal(
-        self, alice: HttpClient, long: dict[str, Any], between: list[Act]
+        self, alice: HttpClient, long: dict[str, Any], between: list[ScriptedAnswer]
     ) -> None:
         between += [removal(alice, long, 3), removal(alice, long, 25)]
 
@@ -87,7 +89,7 @@ class TestConversation:
 
     @pytest.mark.parametrize("number", [0, 30])
     async def test_has_one_content_for_an_etag(
-        self, alice: HttpClient, long: dict[str, Any], between: list[Act], number: int
+        self, alice: HttpClient, long: dict[str, Any], between: list[ScriptedAnswer], number: int
     ) -> None:
         by_tag = {f'"{long["version"]}"': contents(long)}
         between.append(edit(alice, long, number, "XX"))
@@ -98,7 +100,7 @@ class TestConversation:
         assert len(by_tag) == 2
 
     async def test_in_a_list_is_whole_beside_a_removal(
-        self, alice: HttpClient, long: dict[str, Any], between: list[Act]
+        self, alice: HttpClient, long: dict[str, Any], between: list[ScriptedAnswer]
     ) -> None:
         between.append(removal(alice, long, 3))
         [shown] = await (await alice.get("/conversations")).json()
@@ -107,14 +109,14 @@ class TestConversation:
         assert shown == await found(alice, long["id"])
 
     async def test_in_a_list_has_the_words_of_its_version(
-        self, alice: HttpClient, long: dict[str, Any], between: list[Act]
+        self, alice: HttpClient, long: dict[str, Any], between: list[ScriptedAnswer]
     ) -> None:
         between.append(edit(alice, long, 0, "XX"))
         [shown] = await (await alice.get("/conversations")).json()
         assert shown == await found(alice, long["id"])
 
     async def test_in_a_list_shows_its_newest_where_it_goes_on_changing(
-        self, alice: HttpClient, long: dict[str, Any], between: list[Act]
+        self, alice: HttpClient, long: dict[str, Any], between: list[ScriptedAnswer]
     ) -> None:
         between += [edit(alice, long, 0, f"{n:02}") for n in range(50)]
         [shown] = await (await alice.get("/conversations")).json()
@@ -152,7 +154,7 @@ class TestConversation:
 
 class TestPages:
     async def test_show_what_their_etag_names(
-        self, alice: HttpClient, long: dict[str, Any], between: list[Act]
+        self, alice: HttpClient, long: dict[str, Any], between: list[ScriptedAnswer]
     ) -> None:
         """Whatever is edited and removed, a page is that of one version."""
         queries = ["offset=0", "offset=7", "after=4", "before=latest", "before=30"]
@@ -181,7 +183,7 @@ class TestPages:
         self,
         alice: HttpClient,
         long: dict[str, Any],
-        between: list[Act],
+        between: list[ScriptedAnswer],
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         monkeypatch.setattr("chatvault.conversations.rendering.WHOLE_BYTES", 900)

@@ -12,11 +12,11 @@ from chatvault.actor import Actor
 from chatvault.audit.actions import Action
 from chatvault.conversations import message_service, service
 from chatvault.conversations.appended import Appended
-from chatvault.conversations.commits.batch import Group
+from chatvault.conversations.commits.batch import CommitBatch
 from chatvault.conversations.commits.change import BIG, Change
-from chatvault.conversations.commits.queue import Lane
-from chatvault.conversations.commits.working_copy import Draft
-from chatvault.conversations.headers import LANE
+from chatvault.conversations.commits.queue import CommitQueue
+from chatvault.conversations.commits.working_copy import WorkingCopy
+from chatvault.conversations.headers import COMMITS
 from chatvault.conversations.schemas import ConversationCreate, MessageIn
 from conftest import HttpClient
 from support.factories import begin, message
@@ -32,20 +32,22 @@ async def actor(http: HttpClient) -> Actor:
 
 
 @pytest.fixture
-async def lane(http: HttpClient) -> AsyncIterator[Lane]:
-    made = Lane()
+async def commits(http: HttpClient) -> AsyncIterator[CommitQueue]:
+    made = CommitQueue()
     yield made
     await made.drain()
 
 
-async def start(actor: Actor, lane: Lane) -> ObjectId:
-    return await service.create(actor, lane, wanted=ConversationCreate())
+async def start(actor: Actor, commits: CommitQueue) -> ObjectId:
+    return await service.create(actor, commits, wanted=ConversationCreate())
 
 
-async def append(actor: Actor, lane: Lane, conversation_id: ObjectId, **more: Any) -> Appended:
+async def append(
+    actor: Actor, commits: CommitQueue, conversation_id: ObjectId, **more: Any
+) -> Appended:
     wanted = MessageIn.model_validate(message(**more))
     return await message_service.append(
-        actor, lane, conversation_id=conversation_id, wanted=[wanted]
+        actor, commits, conversation_id=conversation_id, wanted=[wanted]
     )
 
 
@@ -67,9 +69,9 @@ class Gate:
 @pytest.fixture
 def gate(monkeypatch: pytest.MonkeyPatch) -> Gate:
     made = Gate()
-    carry = Group.carry
+    carry = CommitBatch.carry
 
-    async def held(self: Group) -> list[Any]:
+    async def held(self: CommitBatch) -> list[Any]:
         made.groups.append(list(self._changes))
         if sum(change.size for change in self._changes) < BIG:
             return await carry(self)
@@ -79,7 +81,7 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Gate:
         made.inside -= 1
         return await carry(self)
 
-    monkeypatch.setattr(Group, "carry", held)
+    monkeypatch.setattr(CommitBatch, "carry", held)
     return made
 
 
@@ -89,15 +91,15 @@ class TestSize:
     ) -> None:
         begun = await begin(alice, messages=[message("x", "assistant", id="m")])
         assert http.app is not None
-        lane, path = http.app[LANE], f"/conversations/{begun['id']}"
+        commits, path = http.app[COMMITS], f"/conversations/{begun['id']}"
         sizes: list[int] = []
-        submit = Lane.submit
+        submit = CommitQueue.submit
 
-        async def watched(self: Lane, change: Change[Any]) -> Any:
+        async def watched(self: CommitQueue, change: Change[Any]) -> Any:
             sizes.append(change.size)
             return await submit(self, change)
 
-        monkeypatch.setattr(Lane, "submit", watched)
+        monkeypatch.setattr(CommitQueue, "submit", watched)
         some = "ü" * 100 * KILOBYTE  # of two bytes each
         free = {"some": some}
         requests: list[tuple[str, str, Any]] = [
@@ -116,18 +118,18 @@ class TestSize:
             answer = await alice.request(method, where, **large(body))
             assert answer.status in {200, 201}, await answer.text()
             assert sizes[0] >= len(bson.encode(free)), f"{method} {where}"
-            await lane.drain()
+            await commits.drain()
 
     async def test_of_a_group_is_bounded_though_the_words_are_few(
-        self, actor: Actor, lane: Lane, gate: Gate, database: Any
+        self, actor: Actor, commits: CommitQueue, gate: Gate, database: Any
     ) -> None:
         gate.opened.set()
-        begun = [await start(actor, lane) for _ in range(32)]
+        begun = [await start(actor, commits) for _ in range(32)]
         gate.groups.clear()
 
         half = {"text": "x" * 250 * KILOBYTE}
         await asyncio.gather(
-            *(append(actor, lane, each, metrics=half, mine=half) for each in begun)
+            *(append(actor, commits, each, metrics=half, mine=half) for each in begun)
         )
 
         groups = [group for group in gate.groups if group[0].action.endswith("append_message")]
@@ -139,16 +141,16 @@ class TestSize:
 
 class TestSmallOnes:
     async def test_pass_while_big_ones_are_carried_and_wait(
-        self, actor: Actor, lane: Lane, gate: Gate
+        self, actor: Actor, commits: CommitQueue, gate: Gate
     ) -> None:
-        begun = [await start(actor, lane) for _ in range(44)]
-        big = [asyncio.create_task(append(actor, lane, each, **heavy())) for each in begun[:40]]
+        begun = [await start(actor, commits) for _ in range(44)]
+        big = [asyncio.create_task(append(actor, commits, each, **heavy())) for each in begun[:40]]
         await asyncio.sleep(0)
 
         async with asyncio.timeout(20):
             for each in begun[40:]:
-                await append(actor, lane, each)
-            await asyncio.gather(*(append(actor, lane, each) for each in begun[40:]))
+                await append(actor, commits, each)
+            await asyncio.gather(*(append(actor, commits, each) for each in begun[40:]))
 
         assert not any(task.done() for task in big)
         gate.opened.set()
@@ -156,20 +158,20 @@ class TestSmallOnes:
         assert gate.most_inside == 1
 
     async def test_of_the_same_conversation_stay_behind(
-        self, actor: Actor, lane: Lane, gate: Gate, database: Any
+        self, actor: Actor, commits: CommitQueue, gate: Gate, database: Any
     ) -> None:
-        begun = await start(actor, lane)
-        other = await start(actor, lane)
+        begun = await start(actor, commits)
+        other = await start(actor, commits)
         contents = ["0", "big 1", "2", "3", "big 4", "5"]
         sent = [
             asyncio.create_task(
-                append(actor, lane, begun, content=each, **(heavy() if "big" in each else {}))
+                append(actor, commits, begun, content=each, **(heavy() if "big" in each else {}))
             )
             for each in contents
         ]
         await asyncio.sleep(0)
         async with asyncio.timeout(20):
-            await append(actor, lane, other, content="passes")
+            await append(actor, commits, other, content="passes")
         assert not any(task.done() for task in sent[1:])
 
         gate.opened.set()
@@ -177,38 +179,40 @@ class TestSmallOnes:
         assert [each.messages[0][0] for each in answers] == list(range(6))
         assert (await stored(database, begun)).contents == contents
 
-    async def test_do_not_keep_big_ones_waiting(self, actor: Actor, lane: Lane, gate: Gate) -> None:
+    async def test_do_not_keep_big_ones_waiting(
+        self, actor: Actor, commits: CommitQueue, gate: Gate
+    ) -> None:
         gate.opened.set()
-        begun = [await start(actor, lane) for _ in range(100)]
+        begun = [await start(actor, commits) for _ in range(100)]
         gate.groups.clear()
 
-        small = [append(actor, lane, each) for each in begun[:60]]
-        later = [append(actor, lane, each) for each in begun[61:]]
-        await asyncio.gather(*small, append(actor, lane, begun[60], **heavy()), *later)
+        small = [append(actor, commits, each) for each in begun[:60]]
+        later = [append(actor, commits, each) for each in begun[61:]]
+        await asyncio.gather(*small, append(actor, commits, begun[60], **heavy()), *later)
 
         [place] = [n for n, group in enumerate(gate.groups) if any(each.is_big for each in group)]
         assert place <= 3
 
     async def test_of_our_own_are_big_where_they_move_much(
-        self, actor: Actor, lane: Lane, gate: Gate
+        self, actor: Actor, commits: CommitQueue, gate: Gate
     ) -> None:
         gate.opened.set()
-        begun = await start(actor, lane)
-        await append(actor, lane, begun, **heavy())
-        await append(actor, lane, begun, **heavy())
-        await lane.drain()
+        begun = await start(actor, commits)
+        await append(actor, commits, begun, **heavy())
+        await append(actor, commits, begun, **heavy())
+        await commits.drain()
         moves = [each for group in gate.groups for each in group if each.needs_last_segment]
         assert [each.is_big for each in moves] == [True]
 
 
 class TestWaiting:
     async def test_goes_on_where_one_of_them_is_refused(
-        self, actor: Actor, lane: Lane, gate: Gate
+        self, actor: Actor, commits: CommitQueue, gate: Gate
     ) -> None:
         gate.opened.set()
 
-        def decide(draft: Draft) -> int:
-            return int(draft.head["version"])
+        def decide(working: WorkingCopy) -> int:
+            return int(working.fields["version"])
 
         nowhere = Change[int](
             actor=actor,
@@ -217,10 +221,12 @@ class TestWaiting:
             decide=decide,
             size=BIG + 1,
         )
-        begun = await start(actor, lane)
+        begun = await start(actor, commits)
         outcomes = await asyncio.gather(
-            lane.submit(nowhere), append(actor, lane, begun, **heavy()), return_exceptions=True
+            commits.submit(nowhere),
+            append(actor, commits, begun, **heavy()),
+            return_exceptions=True,
         )
         assert isinstance(outcomes[0], Exception)
         assert isinstance(outcomes[1], Appended)
-        assert not lane._has_big
+        assert not commits._has_big

@@ -9,8 +9,8 @@ from pymongo.errors import AutoReconnect
 from chatvault.conversations import message_service, service
 from chatvault.conversations.appended import Appended
 from chatvault.conversations.commits import bulk
-from chatvault.conversations.commits.queue import Lane
-from chatvault.conversations.headers import LANE
+from chatvault.conversations.commits.queue import CommitQueue
+from chatvault.conversations.headers import COMMITS
 from chatvault.conversations.preconditions import Precondition
 from chatvault.conversations.schemas import ConversationCreate, ConversationUpdate, MessageIn
 from chatvault.conversations.segments import Segment
@@ -33,7 +33,7 @@ def numbered(count: int, *, start: int = 0) -> list[dict[str, Any]]:
 
 async def settled(http: HttpClient) -> None:
     assert http.app is not None
-    await http.app[LANE].drain()
+    await http.app[COMMITS].drain()
 
 
 class TestReplace:
@@ -80,8 +80,8 @@ class TestReplace:
         assert list(lies.messages) == list(range(before, before + after))
         assert (await answer.json())["messages"] == (await found(alice, begun["id"]))["messages"]
         assert lies.document["generation"] != old.document["generation"]
-        retired = await database["retired"].find({}).to_list()
-        assert [each["generation"] for each in retired] == [
+        pending_deletions = await database["retired"].find({}).to_list()
+        assert [each["generation"] for each in pending_deletions] == [
             old.document["generation"] for _ in old.segments[:1]
         ]
 
@@ -190,19 +190,19 @@ class TestBeside:
         self, http: HttpClient, database: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         tiny_bounds(monkeypatch)
-        lane, actor = Lane(groups=1), somebody()
+        commits, actor = CommitQueue(groups=1), somebody()
         wanted = ConversationCreate.model_validate({"messages": numbered(3)})
-        begun = await service.create(actor, lane, wanted=wanted)
+        begun = await service.create(actor, commits, wanted=wanted)
         # Held up, so that all that follows comes into one group.
         blocker = asyncio.create_task(
-            service.create(actor, lane, wanted=ConversationCreate.model_validate({}))
+            service.create(actor, commits, wanted=ConversationCreate.model_validate({}))
         )
         await asyncio.sleep(0)
 
         async def put() -> int:
             return await service.update(
                 actor,
-                lane,
+                commits,
                 conversation_id=begun,
                 wanted=ConversationUpdate.model_validate({"messages": numbered(20, start=50)}),
                 precondition=Precondition(),
@@ -211,7 +211,7 @@ class TestBeside:
         async def append(content: str) -> Appended:
             return await message_service.append(
                 actor,
-                lane,
+                commits,
                 conversation_id=begun,
                 wanted=[MessageIn.model_validate(message(content, id="m52"))],
             )
@@ -220,20 +220,20 @@ class TestBeside:
 
         async def write_and_wait(*args: Any) -> Any:
             prepared = await written(*args)
-            lane._running.add(blocker)  # type: ignore[arg-type]  # nothing starts until it is out
+            commits._running.add(blocker)  # type: ignore[arg-type]  # nothing starts until it is out
             return prepared
 
         monkeypatch.setattr(service, "write_generation", write_and_wait)
         putting = asyncio.create_task(put())
         for _ in range(100):
             await asyncio.sleep(0.002)
-            if lane._waiting:
+            if commits._waiting:
                 break
         appending = [asyncio.create_task(append("52")), asyncio.create_task(append("other"))]
         await asyncio.sleep(0)
         await blocker
-        lane._running.discard(blocker)
-        await lane.drain()
+        commits._running.discard(blocker)
+        await commits.drain()
         await putting
         appended = await appending[0]
         with pytest.raises(MessageIdTaken):

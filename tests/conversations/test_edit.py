@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
-from chatvault.conversations.headers import LANE
+from chatvault.conversations.headers import COMMITS
 from conftest import HttpClient
 from support.answers import INSTANT, found, problem, wrong_fields
 from support.factories import begin, message
@@ -37,7 +37,7 @@ async def long(
         alice, messages=[message(str(n), roles[n % 2], id=f"m{n}", mood=n) for n in range(12)]
     )
     assert http.app is not None
-    await http.app[LANE].drain()
+    await http.app[COMMITS].drain()
     return begun
 
 

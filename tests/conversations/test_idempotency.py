@@ -8,7 +8,7 @@ import bson
 import pytest
 from aiohttp import ClientResponse, web
 
-from chatvault.conversations.commits.queue import Lane
+from chatvault.conversations.commits.queue import CommitQueue
 from conftest import HttpClient
 from support.answers import found, problem, wrong_fields
 from support.factories import begin, message
@@ -185,15 +185,15 @@ class TestAppend:
         begun = await begin(alice)
         body = message("once", id="a")
         await alice.post(at(begun), json=body, headers=KEY | MINIMAL)
-        submit = Lane.submit
+        submit = CommitQueue.submit
 
-        async def replace_after(lane: Lane, change: Any) -> Any:
-            answer = await submit(lane, change)
-            if change.repeatable is not None:
+        async def replace_after(commits: CommitQueue, change: Any) -> Any:
+            answer = await submit(commits, change)
+            if change.idempotent is not None:
                 await alice.put(f"/conversations/{begun['id']}", json={"messages": []})
             return answer
 
-        monkeypatch.setattr(Lane, "submit", replace_after)
+        monkeypatch.setattr(CommitQueue, "submit", replace_after)
         again = await alice.post(at(begun), json=body, headers=KEY | MINIMAL)
         assert again.status == 200
         shown = (await again.json())["message"]

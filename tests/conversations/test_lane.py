@@ -13,11 +13,11 @@ from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.conversations import message_service, service
 from chatvault.conversations.appended import Appended
-from chatvault.conversations.commits.batch import Conflicted, Group, HalfDecided
+from chatvault.conversations.commits.batch import CommitBatch, Conflicted, HalfDecided
 from chatvault.conversations.commits.change import Change
-from chatvault.conversations.commits.queue import FEW, MAX_ATTEMPTS, MAX_SETBACKS, Lane
-from chatvault.conversations.commits.working_copy import Draft, Stalled
-from chatvault.conversations.headers import LANE
+from chatvault.conversations.commits.queue import FEW, MAX_ATTEMPTS, MAX_SETBACKS, CommitQueue
+from chatvault.conversations.commits.working_copy import RetryAfterMove, WorkingCopy
+from chatvault.conversations.headers import COMMITS
 from chatvault.conversations.models import Conversation
 from chatvault.conversations.preconditions import Precondition
 from chatvault.conversations.schemas import (
@@ -39,32 +39,36 @@ async def actor(http: HttpClient) -> Actor:
 
 
 @pytest.fixture
-async def lane(http: HttpClient) -> AsyncIterator[Lane]:
-    made = Lane()
+async def commits(http: HttpClient) -> AsyncIterator[CommitQueue]:
+    made = CommitQueue()
     yield made
     await made.drain()
 
 
-async def start(actor: Actor, lane: Lane, *contents: str) -> ObjectId:
+async def start(actor: Actor, commits: CommitQueue, *contents: str) -> ObjectId:
     body = {"messages": [message(each) for each in contents]}
-    return await service.create(actor, lane, wanted=ConversationCreate.model_validate(body))
+    return await service.create(actor, commits, wanted=ConversationCreate.model_validate(body))
 
 
 async def append(
-    actor: Actor, lane: Lane, conversation_id: ObjectId, content: str, message_id: str | None = None
+    actor: Actor,
+    commits: CommitQueue,
+    conversation_id: ObjectId,
+    content: str,
+    message_id: str | None = None,
 ) -> Appended:
     wanted = MessageIn.model_validate(message(content, id=message_id))
     return await message_service.append(
-        actor, lane, conversation_id=conversation_id, wanted=[wanted]
+        actor, commits, conversation_id=conversation_id, wanted=[wanted]
     )
 
 
 async def rename(
-    actor: Actor, lane: Lane, conversation_id: ObjectId, title: str, *versions: int
+    actor: Actor, commits: CommitQueue, conversation_id: ObjectId, title: str, *versions: int
 ) -> int:
     return await service.update(
         actor,
-        lane,
+        commits,
         conversation_id=conversation_id,
         wanted=ConversationPatch(title=title),
         precondition=Precondition(bool(versions), frozenset(versions) if versions else None),
@@ -74,13 +78,13 @@ async def rename(
 def watch_groups(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many changes each group had, try for try."""
     sizes: list[int] = []
-    carry = Group.carry
+    carry = CommitBatch.carry
 
-    async def watched(self: Group) -> list[Any]:
+    async def watched(self: CommitBatch) -> list[Any]:
         sizes.append(len(self._changes))
         return await carry(self)
 
-    monkeypatch.setattr(Group, "carry", watched)
+    monkeypatch.setattr(CommitBatch, "carry", watched)
     return sizes
 
 
@@ -90,7 +94,7 @@ class TestQueue:
     ) -> None:
         begun = await begin(alice)
         assert http.app is not None
-        http.app[LANE]._queue_size = 5
+        http.app[COMMITS]._queue_size = 5
         path = f"/conversations/{begun['id']}/messages"
         answers = await asyncio.gather(*(alice.post(path, json=message(str(n))) for n in range(90)))
         refused = [answer for answer in answers if answer.status != 200]
@@ -104,62 +108,62 @@ class TestQueue:
         assert await database["audit_logs"].count_documents(wanted) == len(refused)
 
     async def test_a_lone_change_waits_for_nobody(
-        self, actor: Actor, lane: Lane, monkeypatch: pytest.MonkeyPatch
+        self, actor: Actor, commits: CommitQueue, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        begun = await start(actor, lane)
+        begun = await start(actor, commits)
         sizes = watch_groups(monkeypatch)
         for number in range(5):
-            await append(actor, lane, begun, str(number))
+            await append(actor, commits, begun, str(number))
         assert sizes == [1] * 5
 
     async def test_what_arrives_together_is_grouped(
-        self, actor: Actor, lane: Lane, monkeypatch: pytest.MonkeyPatch, database: Any
+        self, actor: Actor, commits: CommitQueue, monkeypatch: pytest.MonkeyPatch, database: Any
     ) -> None:
-        begun = [await start(actor, lane) for _ in range(4)]
+        begun = [await start(actor, commits) for _ in range(4)]
         sizes = watch_groups(monkeypatch)
-        posts = [append(actor, lane, begun[n % 4], str(n)) for n in range(200)]
+        posts = [append(actor, commits, begun[n % 4], str(n)) for n in range(200)]
         await asyncio.gather(*posts)
         assert sum(sizes) >= 200
         assert max(sizes) == 32
         assert len(sizes) < 20
-        await lane.drain()
+        await commits.drain()
         for each in begun:
             assert len((await stored(database, each)).messages) == 50
 
     async def test_what_arrives_at_the_same_moment_is_shared_out_among_the_groups(
-        self, actor: Actor, lane: Lane, monkeypatch: pytest.MonkeyPatch
+        self, actor: Actor, commits: CommitQueue, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        begun = [await start(actor, lane) for _ in range(30)]
+        begun = [await start(actor, commits) for _ in range(30)]
         sizes = watch_groups(monkeypatch)
-        await asyncio.gather(*(append(actor, lane, each, "now") for each in begun))
+        await asyncio.gather(*(append(actor, commits, each, "now") for each in begun))
         assert sizes == [15, 15]
 
     async def test_few_share_one_group(
-        self, actor: Actor, lane: Lane, monkeypatch: pytest.MonkeyPatch
+        self, actor: Actor, commits: CommitQueue, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        begun = [await start(actor, lane) for _ in range(FEW)]
+        begun = [await start(actor, commits) for _ in range(FEW)]
         sizes = watch_groups(monkeypatch)
-        await asyncio.gather(*(append(actor, lane, each, "now") for each in begun))
+        await asyncio.gather(*(append(actor, commits, each, "now") for each in begun))
         assert sizes == [FEW]
 
     async def test_changes_of_one_conversation_stay_together(
-        self, actor: Actor, lane: Lane, monkeypatch: pytest.MonkeyPatch
+        self, actor: Actor, commits: CommitQueue, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        begun = [await start(actor, lane) for _ in range(2)]
+        begun = [await start(actor, commits) for _ in range(2)]
         sizes = watch_groups(monkeypatch)
-        posts = [append(actor, lane, begun[n % 2], str(n)) for n in range(30)]
+        posts = [append(actor, commits, begun[n % 2], str(n)) for n in range(30)]
         await asyncio.gather(*posts)
         assert sizes == [30]
 
     async def test_a_conversation_is_never_in_two_groups(
-        self, actor: Actor, lane: Lane, monkeypatch: pytest.MonkeyPatch
+        self, actor: Actor, commits: CommitQueue, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        begun = await start(actor, lane)
+        begun = await start(actor, commits)
         running = 0
         most = 0
-        carry = Group.carry
+        carry = CommitBatch.carry
 
-        async def watched(self: Group) -> list[Any]:
+        async def watched(self: CommitBatch) -> list[Any]:
             nonlocal running, most
             running += 1
             most = max(most, running)
@@ -168,18 +172,18 @@ class TestQueue:
             finally:
                 running -= 1
 
-        monkeypatch.setattr(Group, "carry", watched)
-        await asyncio.gather(*(append(actor, lane, begun, str(n)) for n in range(100)))
+        monkeypatch.setattr(CommitBatch, "carry", watched)
+        await asyncio.gather(*(append(actor, commits, begun, str(n)) for n in range(100)))
         assert most == 1
 
     async def test_draining_waits_for_all_of_it(
-        self, actor: Actor, lane: Lane, database: Any, monkeypatch: pytest.MonkeyPatch
+        self, actor: Actor, commits: CommitQueue, database: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         tiny_bounds(monkeypatch)
-        begun = await start(actor, lane)
-        tasks = [asyncio.create_task(append(actor, lane, begun, str(n))) for n in range(50)]
+        begun = await start(actor, commits)
+        tasks = [asyncio.create_task(append(actor, commits, begun, str(n))) for n in range(50)]
         await asyncio.sleep(0)
-        await lane.drain()
+        await commits.drain()
         assert all(task.done() for task in tasks)
         lies = await stored(database, begun)
         assert len(lies.messages) == 50
@@ -188,13 +192,13 @@ class TestQueue:
 
 class TestSetbacks:
     async def test_of_what_is_set_back_for_ever_have_an_end_and_so_has_a_stop(
-        self, actor: Actor, lane: Lane, monkeypatch: pytest.MonkeyPatch
+        self, actor: Actor, commits: CommitQueue, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        begun = await start(actor, lane)
+        begun = await start(actor, commits)
         sizes = watch_groups(monkeypatch)
 
-        def decide(_draft: Draft) -> None:
-            raise Stalled
+        def decide(_working: WorkingCopy) -> None:
+            raise RetryAfterMove
 
         hopeless: Change[None] = Change(
             actor=actor,
@@ -202,28 +206,28 @@ class TestSetbacks:
             where=("_id", begun),
             decide=decide,
         )
-        waiting = asyncio.create_task(lane.submit(hopeless))
+        waiting = asyncio.create_task(commits.submit(hopeless))
         await asyncio.sleep(0)
         async with asyncio.timeout(30):
-            await lane.drain()
+            await commits.drain()
         with pytest.raises(Busy) as refused:
             await waiting
         assert refused.value.retry_after == 1
         assert len(sizes) == MAX_SETBACKS
-        await append(actor, lane, begun, "after")
+        await append(actor, commits, begun, "after")
 
     async def test_of_a_whole_group_are_no_more_than_it_takes(
-        self, actor: Actor, lane: Lane, monkeypatch: pytest.MonkeyPatch
+        self, actor: Actor, commits: CommitQueue, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """One of them gets on in each group, and there are as many as a group may have."""
-        begun = await start(actor, lane)
+        begun = await start(actor, commits)
         sizes = watch_groups(monkeypatch)
         decided: set[int] = set()
 
         def one_a_group(number: int) -> Change[int]:
-            def decide(_draft: Draft) -> int:
+            def decide(_working: WorkingCopy) -> int:
                 if len(decided) == len(sizes):
-                    raise Stalled
+                    raise RetryAfterMove
                 decided.add(number)
                 return number
 
@@ -234,18 +238,18 @@ class TestSetbacks:
                 decide=decide,
             )
 
-        answers = await asyncio.gather(*(lane.submit(one_a_group(n)) for n in range(32)))
+        answers = await asyncio.gather(*(commits.submit(one_a_group(n)) for n in range(32)))
         assert answers == list(range(32))
 
 
 class TestOrder:
     async def test_changes_are_decided_as_they_arrived(
-        self, actor: Actor, lane: Lane, database: Any, monkeypatch: pytest.MonkeyPatch
+        self, actor: Actor, commits: CommitQueue, database: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         tiny_bounds(monkeypatch)
-        begun = await start(actor, lane)
+        begun = await start(actor, commits)
         answers = await asyncio.gather(
-            *(append(actor, lane, begun, str(n)) for n in range(100)),
+            *(append(actor, commits, begun, str(n)) for n in range(100)),
         )
         assert [each.messages[0][0] for each in answers] == list(range(100))
         assert [each.version for each in answers] == list(range(2, 102))
@@ -253,18 +257,18 @@ class TestOrder:
         assert (await stored(database, begun)).contents == [str(n) for n in range(100)]
 
     async def test_repeats_are_recognised_among_what_is_new(
-        self, actor: Actor, lane: Lane, monkeypatch: pytest.MonkeyPatch
+        self, actor: Actor, commits: CommitQueue, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         ids = [f"m{n}" for n in range(4)]
-        begun = [await start(actor, lane) for _ in range(3)]
+        begun = [await start(actor, commits) for _ in range(3)]
         for each in begun:
             for message_id in ids:
-                await append(actor, lane, each, message_id, message_id)
+                await append(actor, commits, each, message_id, message_id)
         sizes = watch_groups(monkeypatch)
         # Of the first conversation two that are there, of the second one of two, of the third none.
         wanted = [(0, "m1"), (0, "m3"), (1, "m2"), (1, "m9"), (2, "m8")]
         answers = await asyncio.gather(
-            *(append(actor, lane, begun[which], each, each) for which, each in wanted)
+            *(append(actor, commits, begun[which], each, each) for which, each in wanted)
         )
         assert sizes == [5]
         assert [(each.repeated, each.messages[0][0]) for each in answers] == [
@@ -276,10 +280,10 @@ class TestOrder:
         ]
 
     async def test_a_repeat_is_seen_by_whatever_name_the_conversation_goes(
-        self, actor: Actor, lane: Lane, database: Any, monkeypatch: pytest.MonkeyPatch
+        self, actor: Actor, commits: CommitQueue, database: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        begun = await start(actor, lane)
-        await append(actor, lane, begun, "x", "m0")
+        begun = await start(actor, commits)
+        await append(actor, commits, begun, "x", "m0")
         await database.conversations.update_one({"_id": begun}, {"$set": {"source": "here:1"}})
         sizes = watch_groups(monkeypatch)
 
@@ -288,25 +292,25 @@ class TestOrder:
                 actor=actor,
                 action=Action.CONVERSATION_APPEND_MESSAGE,
                 where=(name, value),
-                decide=lambda draft: draft.find("m0"),
+                decide=lambda working: working.find("m0"),
                 message_ids=frozenset({"m0"}),
             )
 
         names = [("_id", begun), ("source", "here:1")]
-        found = await asyncio.gather(*(lane.submit(looking(*each)) for each in names))
+        found = await asyncio.gather(*(commits.submit(looking(*each)) for each in names))
         assert sizes == [2]
         assert [each and each.message["content"] for each in found] == ["x", "x"]
 
     async def test_a_delete_parts_what_came_before_from_what_comes_after(
-        self, actor: Actor, lane: Lane, database: Any
+        self, actor: Actor, commits: CommitQueue, database: Any
     ) -> None:
-        begun = await start(actor, lane)
+        begun = await start(actor, commits)
         outcomes = await asyncio.gather(
-            append(actor, lane, begun, "before"),
-            service.delete(actor, lane, conversation_id=begun, precondition=Precondition()),
-            append(actor, lane, begun, "after"),
-            rename(actor, lane, begun, "after"),
-            service.delete(actor, lane, conversation_id=begun, precondition=Precondition()),
+            append(actor, commits, begun, "before"),
+            service.delete(actor, commits, conversation_id=begun, precondition=Precondition()),
+            append(actor, commits, begun, "after"),
+            rename(actor, commits, begun, "after"),
+            service.delete(actor, commits, conversation_id=begun, precondition=Precondition()),
             return_exceptions=True,
         )
         assert [type(each) for each in outcomes] == [
@@ -324,16 +328,16 @@ class TestOrder:
         assert actions["conversation.delete"] == 1
 
     async def test_versions_are_checked_against_what_came_before(
-        self, actor: Actor, lane: Lane
+        self, actor: Actor, commits: CommitQueue
     ) -> None:
-        begun = await start(actor, lane)
+        begun = await start(actor, commits)
         outcomes = await asyncio.gather(
-            rename(actor, lane, begun, "a", 1),
-            rename(actor, lane, begun, "b", 1),
-            rename(actor, lane, begun, "c", 2),
-            append(actor, lane, begun, "x"),
-            rename(actor, lane, begun, "d", 3),
-            rename(actor, lane, begun, "e", 4),
+            rename(actor, commits, begun, "a", 1),
+            rename(actor, commits, begun, "b", 1),
+            rename(actor, commits, begun, "c", 2),
+            append(actor, commits, begun, "x"),
+            rename(actor, commits, begun, "d", 3),
+            rename(actor, commits, begun, "e", 4),
             return_exceptions=True,
         )
         assert outcomes[0] == 2
@@ -344,15 +348,17 @@ class TestOrder:
 
 
 class TestOneFails:
-    async def test_refusals_fail_alone(self, actor: Actor, lane: Lane, database: Any) -> None:
-        begun = await start(actor, lane)
+    async def test_refusals_fail_alone(
+        self, actor: Actor, commits: CommitQueue, database: Any
+    ) -> None:
+        begun = await start(actor, commits)
         stranger = somebody()
         outcomes = await asyncio.gather(
-            append(actor, lane, begun, "a", "same"),
-            append(actor, lane, begun, "b", "same"),
-            append(stranger, lane, begun, "intruder"),
-            append(actor, lane, ObjectId(), "nowhere"),
-            append(actor, lane, begun, "c"),
+            append(actor, commits, begun, "a", "same"),
+            append(actor, commits, begun, "b", "same"),
+            append(stranger, commits, begun, "intruder"),
+            append(actor, commits, ObjectId(), "nowhere"),
+            append(actor, commits, begun, "c"),
             return_exceptions=True,
         )
         assert [isinstance(each, Exception) for each in outcomes] == [
@@ -365,10 +371,10 @@ class TestOneFails:
         assert (await stored(database, begun)).contents == ["a", "c"]
 
     async def test_a_group_reads_nothing_that_its_owner_did_not_ask_for(
-        self, actor: Actor, lane: Lane, database: Any, monkeypatch: pytest.MonkeyPatch
+        self, actor: Actor, commits: CommitQueue, database: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         other = somebody()
-        mine, theirs = await start(actor, lane), await start(other, lane)
+        mine, theirs = await start(actor, commits), await start(other, commits)
         read: list[dict[str, Any]] = []
         collection = Conversation.get_pymongo_collection()
         find = type(collection).find
@@ -380,8 +386,8 @@ class TestOneFails:
 
         monkeypatch.setattr(type(collection), "find", watched)
         await asyncio.gather(
-            *(append(actor, lane, each, "x") for each in (mine, theirs)),
-            append(other, lane, mine, "y"),
+            *(append(actor, commits, each, "x") for each in (mine, theirs)),
+            append(other, commits, mine, "y"),
             return_exceptions=True,
         )
         monkeypatch.undo()
@@ -393,22 +399,22 @@ class TestOneFails:
 
     @pytest.mark.parametrize("place", [0, 3, 6])
     async def test_a_fault_of_ours_fails_alone(
-        self, actor: Actor, lane: Lane, database: Any, place: int
+        self, actor: Actor, commits: CommitQueue, database: Any, place: int
     ) -> None:
-        begun = await start(actor, lane)
+        begun = await start(actor, commits)
 
-        def decide(draft: Draft) -> None:
-            draft.set(draft.head["updated_at"], title="half done")
+        def decide(working: WorkingCopy) -> None:
+            working.set(working.fields["updated_at"], title="half done")
             raise ZeroDivisionError
 
-        changes: list[Any] = [append(actor, lane, begun, str(n)) for n in range(6)]
+        changes: list[Any] = [append(actor, commits, begun, str(n)) for n in range(6)]
         faulty: Change[None] = Change(
             actor=actor,
             action=Action.CONVERSATION_UPDATE,
             where=("_id", begun),
             decide=decide,
         )
-        changes.insert(place, lane.submit(faulty))
+        changes.insert(place, commits.submit(faulty))
         outcomes = await asyncio.gather(*changes, return_exceptions=True)
         assert isinstance(outcomes.pop(place), ZeroDivisionError)
         assert not any(isinstance(each, Exception) for each in outcomes)
@@ -417,21 +423,21 @@ class TestOneFails:
         assert lies.document["title"] == "New Conversation"
 
     async def test_a_refusal_that_comes_too_late_is_a_fault_and_stores_nothing(
-        self, actor: Actor, lane: Lane, database: Any
+        self, actor: Actor, commits: CommitQueue, database: Any
     ) -> None:
-        begun = await start(actor, lane)
+        begun = await start(actor, commits)
         entries = await database["audit_logs"].count_documents({})
 
-        def touch(draft: Draft) -> None:
-            draft.set(draft.head["updated_at"], title="half done")
+        def touch(working: WorkingCopy) -> None:
+            working.set(working.fields["updated_at"], title="half done")
             raise StaleVersion
 
-        def note(draft: Draft) -> None:
-            draft.entries.append(audit.entry(actor, Action.CONVERSATION_UPDATE, begun))
-            raise Stalled
+        def note(working: WorkingCopy) -> None:
+            working.entries.append(audit.entry(actor, Action.CONVERSATION_UPDATE, begun))
+            raise RetryAfterMove
 
-        def end(draft: Draft) -> None:
-            draft.delete()
+        def end(working: WorkingCopy) -> None:
+            working.delete()
             raise NotFound
 
         half = [
@@ -444,8 +450,8 @@ class TestOneFails:
             for decide in (touch, note, end)
         ]
         outcomes = await asyncio.gather(
-            *(lane.submit(change) for change in half),
-            append(actor, lane, begun, "whole"),
+            *(commits.submit(change) for change in half),
+            append(actor, commits, begun, "whole"),
             return_exceptions=True,
         )
         assert [type(each) for each in outcomes] == [HalfDecided] * 3 + [Appended]
@@ -455,12 +461,12 @@ class TestOneFails:
         assert await database["audit_logs"].count_documents({}) == entries + 1
 
     async def test_what_mongodb_refuses_fails_alone(
-        self, actor: Actor, lane: Lane, database: Any
+        self, actor: Actor, commits: CommitQueue, database: Any
     ) -> None:
-        begun = [await start(actor, lane) for _ in range(3)]
+        begun = [await start(actor, commits) for _ in range(3)]
 
-        def decide(draft: Draft) -> None:
-            draft.set(draft.head["updated_at"], metadata={"x": "y" * 17 * 1024**2})
+        def decide(working: WorkingCopy) -> None:
+            working.set(working.fields["updated_at"], metadata={"x": "y" * 17 * 1024**2})
 
         too_large: Change[None] = Change(
             actor=actor,
@@ -469,43 +475,43 @@ class TestOneFails:
             decide=decide,
         )
         outcomes = await asyncio.gather(
-            append(actor, lane, begun[0], "a"),
-            lane.submit(too_large),
-            append(actor, lane, begun[2], "c"),
+            append(actor, commits, begun[0], "a"),
+            commits.submit(too_large),
+            append(actor, commits, begun[2], "c"),
             return_exceptions=True,
         )
         assert [isinstance(each, Exception) for each in outcomes] == [False, True, False]
 
     async def test_a_cancelled_caller_harms_nobody(
-        self, actor: Actor, lane: Lane, database: Any
+        self, actor: Actor, commits: CommitQueue, database: Any
     ) -> None:
-        begun = await start(actor, lane)
-        tasks = [asyncio.create_task(append(actor, lane, begun, str(n))) for n in range(40)]
+        begun = await start(actor, commits)
+        tasks = [asyncio.create_task(append(actor, commits, begun, str(n))) for n in range(40)]
         await asyncio.sleep(0)
         for task in tasks[::2]:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await lane.drain()
+        await commits.drain()
         contents = (await stored(database, begun)).contents
         assert set(map(str, range(1, 40, 2))) <= set(contents)
         assert len(contents) == len(set(contents))
 
     async def test_a_group_that_is_cut_off_leaves_nobody_waiting(
-        self, actor: Actor, lane: Lane, database: Any, monkeypatch: pytest.MonkeyPatch
+        self, actor: Actor, commits: CommitQueue, database: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        begun = await start(actor, lane)
-        carry = Group.carry
+        begun = await start(actor, commits)
+        carry = CommitBatch.carry
 
-        async def cut_off(self: Group) -> list[Any]:
+        async def cut_off(self: CommitBatch) -> list[Any]:
             answers = await carry(self)
             if "3" in {each.messages[0][1]["content"] for each in answers}:
-                for running in list(lane._running):
+                for running in list(commits._running):
                     asyncio.get_running_loop().call_soon(running.cancel)
                 await asyncio.sleep(1)
             return answers
 
-        monkeypatch.setattr(Group, "carry", cut_off)
-        tasks = [asyncio.create_task(append(actor, lane, begun, str(n))) for n in range(50)]
+        monkeypatch.setattr(CommitBatch, "carry", cut_off)
+        tasks = [asyncio.create_task(append(actor, commits, begun, str(n))) for n in range(50)]
         outcomes = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 10)
         failed = [each for each in outcomes if isinstance(each, BaseException)]
         assert failed
@@ -515,32 +521,32 @@ class TestOneFails:
         assert len(contents) == len(set(contents))
 
     async def test_a_group_that_is_cut_off_before_it_began_leaves_nobody_waiting(
-        self, actor: Actor, lane: Lane, database: Any
+        self, actor: Actor, commits: CommitQueue, database: Any
     ) -> None:
-        begun = await start(actor, lane)
-        await lane.drain()
-        sending = asyncio.create_task(append(actor, lane, begun, "never"))
+        begun = await start(actor, commits)
+        await commits.drain()
+        sending = asyncio.create_task(append(actor, commits, begun, "never"))
         for _ in range(2):  # it is sent, then the lane gives it to a group
             await asyncio.sleep(0)
-        assert lane._running
-        for running in list(lane._running):
+        assert commits._running
+        for running in list(commits._running):
             running.cancel()  # in the same turn of the loop, so before its first step
         with pytest.raises(OutcomeUnknown):
             await asyncio.wait_for(sending, 5)
-        await append(actor, lane, begun, "after")
+        await append(actor, commits, begun, "after")
         assert (await stored(database, begun)).contents == ["after"]
 
 
 class TestConflicts:
     async def test_two_processes_on_the_same_conversations_lose_nothing(
-        self, actor: Actor, lane: Lane, database: Any, monkeypatch: pytest.MonkeyPatch
+        self, actor: Actor, commits: CommitQueue, database: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         tiny_bounds(monkeypatch)
-        other = Lane()
-        begun = [await start(actor, lane) for _ in range(3)]
+        other = CommitQueue()
+        begun = [await start(actor, commits) for _ in range(3)]
         sizes = watch_groups(monkeypatch)
 
-        async def write(which: Lane, name: str) -> list[Any]:
+        async def write(which: CommitQueue, name: str) -> list[Any]:
             answers = []
             for number in range(25):
                 each = begun[number % 3]
@@ -548,9 +554,9 @@ class TestConflicts:
                 await rename(actor, which, each, name)
             return answers
 
-        writers = [write((lane, other)[n % 2], f"w{n}.") for n in range(8)]
+        writers = [write((commits, other)[n % 2], f"w{n}.") for n in range(8)]
         answers = [each for some in await asyncio.gather(*writers) for each in some]
-        await lane.drain()
+        await commits.drain()
         await other.drain()
         told: Counter[str] = Counter()
         for each in begun:
@@ -564,13 +570,13 @@ class TestConflicts:
             assert await database["audit_logs"].count_documents(wanted) == count
 
     async def test_bulk_and_small_replacements_of_two_processes_leave_it_sound(
-        self, actor: Actor, lane: Lane, database: Any, monkeypatch: pytest.MonkeyPatch
+        self, actor: Actor, commits: CommitQueue, database: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         tiny_bounds(monkeypatch)
-        other = Lane()
-        begun = await start(actor, lane, *map(str, range(20)))
+        other = CommitQueue()
+        begun = await start(actor, commits, *map(str, range(20)))
 
-        async def put(which: Lane, count: int) -> None:
+        async def put(which: CommitQueue, count: int) -> None:
             body = {"messages": [message("p")] * count}
             await service.update(
                 actor,
@@ -582,10 +588,10 @@ class TestConflicts:
 
         changes: list[Any] = []
         for number in range(10):
-            changes += [put(lane, 3 + number), put(other, 12 - number)]
-            changes += [append(actor, (lane, other)[n % 2], begun, "a") for n in range(6)]
+            changes += [put(commits, 3 + number), put(other, 12 - number)]
+            changes += [append(actor, (commits, other)[n % 2], begun, "a") for n in range(6)]
         await asyncio.gather(*changes)
-        await lane.drain()
+        await commits.drain()
         await other.drain()
         lies = await stored(database, begun)
         total = 20 + 60 + sum(3 + n for n in range(10)) + sum(12 - n for n in range(10))
@@ -593,14 +599,14 @@ class TestConflicts:
         assert lies.document["version"] == 1 + 80
 
     async def test_a_group_in_conflict_is_halved_and_every_answer_is_its_own(
-        self, actor: Actor, lane: Lane, database: Any, monkeypatch: pytest.MonkeyPatch
+        self, actor: Actor, commits: CommitQueue, database: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        begun = await start(actor, lane)
+        begun = await start(actor, commits)
         sizes = watch_groups(monkeypatch)
-        watched = Group.carry
+        watched = CommitBatch.carry
         conflicts = 0
 
-        async def conflicted(self: Group) -> list[Any]:
+        async def conflicted(self: CommitBatch) -> list[Any]:
             nonlocal conflicts
             answers = await watched(self)
             if len(self._changes) > 4:
@@ -608,49 +614,49 @@ class TestConflicts:
                 raise Conflicted
             return answers
 
-        monkeypatch.setattr(Group, "carry", conflicted)
-        answers = await asyncio.gather(*(append(actor, lane, begun, str(n)) for n in range(33)))
+        monkeypatch.setattr(CommitBatch, "carry", conflicted)
+        answers = await asyncio.gather(*(append(actor, commits, begun, str(n)) for n in range(33)))
         assert [each.messages[0][0] for each in answers] == list(range(33))
         assert conflicts == sum(size > 4 for size in sizes) > 0
         assert sum(size for size in sizes if size <= 4) == 33
         assert (await stored(database, begun)).contents == [str(n) for n in range(33)]
 
     async def test_conflicts_without_end_are_a_503_and_nothing_was_done(
-        self, actor: Actor, lane: Lane, database: Any, monkeypatch: pytest.MonkeyPatch
+        self, actor: Actor, commits: CommitQueue, database: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        begun = await start(actor, lane)
+        begun = await start(actor, commits)
         before = await stored(database, begun)
         sizes: list[int] = []
 
-        async def conflicted(self: Group) -> list[Any]:
+        async def conflicted(self: CommitBatch) -> list[Any]:
             sizes.append(len(self._changes))
             raise Conflicted
 
         monkeypatch.setattr("random.random", lambda: 0.01)
         with monkeypatch.context() as patched:
-            patched.setattr(Group, "carry", conflicted)
+            patched.setattr(CommitBatch, "carry", conflicted)
             outcomes = await asyncio.gather(
-                *(append(actor, lane, begun, str(n)) for n in range(4)), return_exceptions=True
+                *(append(actor, commits, begun, str(n)) for n in range(4)), return_exceptions=True
             )
         assert all(isinstance(each, Busy) and each.retry_after for each in outcomes)
         assert len(sizes) <= 4 * MAX_ATTEMPTS + 1
         assert await stored(database, begun) == before
-        await append(actor, lane, begun, "later")
+        await append(actor, commits, begun, "later")
 
     async def test_a_broken_connection_is_not_tried_again(
-        self, actor: Actor, lane: Lane, monkeypatch: pytest.MonkeyPatch
+        self, actor: Actor, commits: CommitQueue, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        begun = await start(actor, lane)
+        begun = await start(actor, commits)
         calls = 0
 
-        async def unknown(self: Group) -> list[Any]:
+        async def unknown(self: CommitBatch) -> list[Any]:
             nonlocal calls
             calls += 1
             raise OutcomeUnknown(retry_after=1)
 
-        monkeypatch.setattr(Group, "carry", unknown)
+        monkeypatch.setattr(CommitBatch, "carry", unknown)
         outcomes = await asyncio.gather(
-            *(append(actor, lane, begun, str(n)) for n in range(3)), return_exceptions=True
+            *(append(actor, commits, begun, str(n)) for n in range(3)), return_exceptions=True
         )
         assert all(isinstance(each, OutcomeUnknown) for each in outcomes)
         assert calls <= 2
@@ -658,9 +664,9 @@ class TestConflicts:
 
 class TestAudit:
     async def test_an_entry_comes_with_the_change_or_not_at_all(
-        self, actor: Actor, lane: Lane, database: Any, monkeypatch: pytest.MonkeyPatch
+        self, actor: Actor, commits: CommitQueue, database: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        begun = await start(actor, lane)
+        begun = await start(actor, commits)
         count = await database["audit_logs"].count_documents({})
 
         entry = audit.entry
@@ -668,11 +674,11 @@ class TestAudit:
         def no_entry(*args: Any, **more: Any) -> Any:
             return entry(*args, **more) | {"_id": 1}
 
-        await append(actor, lane, begun, "a")
+        await append(actor, commits, begun, "a")
         assert await database["audit_logs"].count_documents({}) == count + 1
         with monkeypatch.context() as patched:
             patched.setattr(audit, "entry", no_entry)
-            await append(actor, lane, begun, "b")
+            await append(actor, commits, begun, "b")
             with pytest.raises(Exception, match="E11000"):
-                await append(actor, lane, begun, "c")
+                await append(actor, commits, begun, "c")
         assert (await stored(database, begun)).contents == ["a", "b"]

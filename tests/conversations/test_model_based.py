@@ -16,7 +16,7 @@ from chatvault.audit.recorder import Recorder
 from chatvault.conversations import message_service, reading, service
 from chatvault.conversations.appended import Appended
 from chatvault.conversations.commits import bulk, garbage
-from chatvault.conversations.commits.queue import Lane
+from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.conversations.models import Conversation
 from chatvault.conversations.preconditions import Precondition
 from chatvault.conversations.schemas import (
@@ -31,7 +31,7 @@ from chatvault.conversations.wire import conversation_wire
 from chatvault.encoding import to_json
 from chatvault.errors import ChatvaultError, MessageIdTaken, NotFound, NotLastAnswer
 from chatvault.fields import now
-from chatvault.idempotency import Repeat
+from chatvault.idempotency import IdempotencyKey
 from conftest import HttpClient
 from support.factories import message
 from support.stored import somebody, stored, tiny_bounds
@@ -117,12 +117,12 @@ class World:
         self.database = database
         self.actor: Actor = somebody()
         self.recorder = Recorder()
-        self.lanes = [Lane(), Lane()]
+        self.lanes = [CommitQueue(), CommitQueue()]
         self.model = Model()
         self.id = ObjectId()
         self.made = 0
 
-    def lane(self, step: Step) -> Lane:
+    def commits(self, step: Step) -> CommitQueue:
         return self.lanes[step.process]
 
     def fresh(self) -> str:
@@ -141,23 +141,25 @@ class World:
         place = number % len(self.model.messages)
         return self.model.first_seq + place, self.model.messages[place]
 
-    async def put(self, lane: Lane, new: list[Said]) -> int:
+    async def put(self, commits: CommitQueue, new: list[Said]) -> int:
         body = {"messages": [message(each.content or "", each.role, id=each.id) for each in new]}
         return await service.update(
             self.actor,
-            lane,
+            commits,
             conversation_id=self.id,
             wanted=ConversationUpdate.model_validate(body),
             precondition=ANY,
         )
 
-    async def send(self, lane: Lane, new: list[Said], repeat: Repeat | None = None) -> Appended:
+    async def send(
+        self, commits: CommitQueue, new: list[Said], idempotency_key: IdempotencyKey | None = None
+    ) -> Appended:
         return await message_service.append(
             self.actor,
-            lane,
+            commits,
             conversation_id=self.id,
             wanted=[to_in(each) for each in new],
-            repeat=repeat,
+            idempotency_key=idempotency_key,
         )
 
     # Operations, one at a time.
@@ -172,14 +174,16 @@ class World:
         prefix = self.fresh() if step.c % 2 else ""
         await self._append(step, [said(step.a + n, prefix=prefix) for n in range(step.b % 7 + 1)])
 
-    async def _append(self, step: Step, new: list[Said], repeat: Repeat | None = None) -> None:
+    async def _append(
+        self, step: Step, new: list[Said], idempotency_key: IdempotencyKey | None = None
+    ) -> None:
         try:
             count = self.model.append(new)
         except MessageIdTaken:
             with pytest.raises(MessageIdTaken):
-                await self.send(self.lane(step), new)
+                await self.send(self.commits(step), new)
             return
-        answer = await self.send(self.lane(step), new, repeat)
+        answer = await self.send(self.commits(step), new, idempotency_key)
         self.model.audited += 1
         assert answer.repeated == len(new) - count
         assert answer.version == self.model.version
@@ -190,13 +194,13 @@ class World:
             (first + places[each.id], each.id) for each in new
         ]
 
-    async def repeat(self, step: Step) -> None:
+    async def idempotency_key(self, step: Step) -> None:
         """The same key three times, from either process."""
         new = [said(step.a, prefix=self.fresh())]
-        repeat = Repeat("POST /x", new[0].id, "hash")
-        await self._append(step, new, repeat)
-        for lane in self.lanes:
-            answer = await self.send(lane, new, repeat)
+        idempotency_key = IdempotencyKey("POST /x", new[0].id, "hash")
+        await self._append(step, new, idempotency_key)
+        for commits in self.lanes:
+            answer = await self.send(commits, new, idempotency_key)
             self.model.audited += 1
             assert (answer.version, answer.repeated) == (self.model.version, 0)
             assert [each["id"] for _, each in answer.messages] == [new[0].id]
@@ -212,7 +216,7 @@ class World:
         if picked is None:
             return
         seq, there = picked
-        change = self.change(self.lane(step), there.id, content, (seq, there.version))
+        change = self.change(self.commits(step), there.id, content, (seq, there.version))
         if there.content is None:
             with pytest.raises(NotFound):
                 await change
@@ -222,13 +226,17 @@ class World:
         self.model.audited += 1
 
     async def change(
-        self, lane: Lane, message_id: str, content: str | None, version: tuple[int, int] | None
+        self,
+        commits: CommitQueue,
+        message_id: str,
+        content: str | None,
+        version: tuple[int, int] | None,
     ) -> None:
         seen = ANY if version is None else Precondition(given=True, versions=frozenset({version}))
         if content is None:
             await message_service.remove(
                 self.actor,
-                lane,
+                commits,
                 conversation_id=self.id,
                 message_id=message_id,
                 precondition=seen,
@@ -236,7 +244,7 @@ class World:
         else:
             await message_service.edit(
                 self.actor,
-                lane,
+                commits,
                 conversation_id=self.id,
                 message_id=message_id,
                 wanted=MessageEdit(content=content),
@@ -247,7 +255,7 @@ class World:
         """Small and bulk replacements, with ids that were there before or not."""
         prefix = self.fresh() if step.c % 2 else ""
         new = [said(step.b + n, prefix=prefix) for n in range(step.a)]
-        assert await self.put(self.lane(step), new) == self.model.version + 1
+        assert await self.put(self.commits(step), new) == self.model.version + 1
         self.model.replace(new)
         self.model.audited += 1
 
@@ -255,7 +263,7 @@ class World:
         living = self.model.living
         wanted = living[-1 - step.a % 2][1].id if len(living) > 1 else "nothing"
         try:
-            await self.replace_last(self.lane(step), wanted, f"again {step.b}")
+            await self.replace_last(self.commits(step), wanted, f"again {step.b}")
         except NotLastAnswer:
             assert not living or wanted != living[-1][1].id or living[-1][1].role != "assistant"
             return
@@ -264,17 +272,17 @@ class World:
         self.model.edit(seq, f"again {step.b}")
         self.model.audited += 1
 
-    async def replace_last(self, lane: Lane, wanted: str, content: str) -> Appended:
+    async def replace_last(self, commits: CommitQueue, wanted: str, content: str) -> Appended:
         new = MessageIn.model_validate(message(content, "assistant", replaces=wanted))
         return await message_service.replace_last(
-            self.actor, lane, conversation_id=self.id, wanted=new
+            self.actor, commits, conversation_id=self.id, wanted=new
         )
 
     async def rename(self, step: Step) -> None:
         self.model.title = f"T{step.a}"
         await service.update(
             self.actor,
-            self.lane(step),
+            self.commits(step),
             conversation_id=self.id,
             wanted=ConversationPatch(title=self.model.title),
             precondition=Precondition(given=True, versions=frozenset({self.model.version})),
@@ -339,17 +347,17 @@ class World:
     async def crash_append(self, step: Step) -> None:
         """The process dies somewhere in an append; the client comes again with the same id."""
         new = [said(step.a, prefix=self.fresh())]
-        lane = self.lane(step)
-        sending = asyncio.create_task(self.send(lane, new))
+        commits = self.commits(step)
+        sending = asyncio.create_task(self.send(commits, new))
         for _ in range(step.b):
             await asyncio.sleep(0)
         await asyncio.sleep(step.c / 10_000)
-        for running in list(lane._running):
+        for running in list(commits._running):
             running.cancel()
         outcome = (await asyncio.gather(sending, return_exceptions=True))[0]
         await self.restart(step)
         self.model.append(new)
-        again = await self.send(self.lane(step), new)
+        again = await self.send(self.commits(step), new)
         assert again.version == self.model.version
         # What the dead process did is done by now, or never will be.
         entries = await self.successes() - self.model.audited
@@ -359,7 +367,7 @@ class World:
 
     async def restart(self, step: Step) -> None:
         await self.lanes[step.process].drain()
-        self.lanes[step.process] = Lane()
+        self.lanes[step.process] = CommitQueue()
 
     async def sweep(self, step: Step) -> None:
         mine = {"user_id": self.actor.owner_id}
@@ -377,18 +385,18 @@ class World:
         results: list[tuple[int, str, Any]] = []
 
         async def run(kind: str, number: int) -> None:
-            lane = self.lanes[number % 2]
+            commits = self.lanes[number % 2]
             new = [said(n, prefix=f"b{self.made}{number}-") for n in range(number % 4 + 1)]
             try:
                 if kind == "put":
                     bulky = [said(n, prefix=f"p{number}-") for n in range(step.a % 14)]
-                    results.append((await self.put(lane, bulky), kind, bulky))
+                    results.append((await self.put(commits, bulky), kind, bulky))
                 elif kind == "regenerate" and self.model.living:
                     wanted = self.model.living[-1][1].id
-                    answer = await self.replace_last(lane, wanted, f"r{number}")
+                    answer = await self.replace_last(commits, wanted, f"r{number}")
                     results.append((answer.version, kind, f"r{number}"))
                 else:
-                    answer = await self.send(lane, new)
+                    answer = await self.send(commits, new)
                     results.append((answer.version, "append", new))
             except NotLastAnswer:
                 pass
@@ -437,8 +445,8 @@ class World:
         return int(await self.database["audit_logs"].count_documents(wanted))
 
     async def check(self) -> None:
-        for lane in self.lanes:
-            await lane.drain()
+        for commits in self.lanes:
+            await commits.drain()
         lies = await stored(self.database, self.id)
         model = self.model
         assert (lies.document["first_seq"], lies.document["next_seq"]) == (

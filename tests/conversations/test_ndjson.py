@@ -10,8 +10,8 @@ import pytest
 
 from chatvault.conversations import reading
 from chatvault.conversations.commits.garbage import sweep
-from chatvault.conversations.commits.queue import Lane
-from chatvault.conversations.headers import LANE
+from chatvault.conversations.commits.queue import CommitQueue
+from chatvault.conversations.headers import COMMITS
 from chatvault.conversations.models import Conversation
 from chatvault.conversations.schemas import ConversationCreate
 from chatvault.conversations.service import create
@@ -75,7 +75,7 @@ class TestStream:
 
         await asyncio.gather(write(), read(), read())
         assert http.app is not None
-        await http.app[LANE].drain()
+        await http.app[COMMITS].drain()
 
     async def test_goes_on_after_a_replacement_until_the_sweeper_comes(
         self, alice: HttpClient, database: Any, monkeypatch: pytest.MonkeyPatch
@@ -128,10 +128,10 @@ class TestStream:
 
 class TestMemory:
     async def test_is_that_of_a_few_messages(self, http: HttpClient) -> None:
-        actor, lane = somebody(), Lane()
+        actor, commits = somebody(), CommitQueue()
         content = "x" * 1024 * 1000
         wanted = ConversationCreate.model_validate({"messages": [message(content)] * 60})
-        begun = await create(actor, lane, wanted=wanted)
+        begun = await create(actor, commits, wanted=wanted)
         del wanted, content
         conversation = await Conversation.find_raw(actor, begun)
         assert conversation is not None

@@ -8,7 +8,7 @@ import pytest
 from bson import ObjectId
 
 from chatvault.conversations import listing, message_service, reading, rendering, service
-from chatvault.conversations.headers import LANE
+from chatvault.conversations.headers import COMMITS
 from chatvault.conversations.schemas import MessageIn
 from chatvault.conversations.segments import Segment
 from conftest import HttpClient
@@ -257,7 +257,7 @@ class TestByCursor:
     ) -> None:
         begun = await begin(alice, messages=numbered(200))
         assert http.app is not None
-        await http.app[LANE].drain()
+        await http.app[COMMITS].drain()
         fetched: list[int] = []
         number = reading.number
 
@@ -428,7 +428,7 @@ class TestNewest:
         monkeypatch.setattr(reading, "window", find)
         for number in range(40, 50):
             await alice.post(f"{at(long)}/messages", json=message(str(number)))
-            await http.app[LANE].drain()
+            await http.app[COMMITS].drain()
             for limit in (1, 5, 9, 14):
                 body = await page(alice, f"{at(long)}/messages?before=latest&limit={limit}")
                 wanted = [str(n) for n in range(number + 1 - limit, number + 1)]
@@ -449,19 +449,19 @@ class TestRaces:
         for number in (40, 41):
             await alice.post(f"{at(long)}/messages", json=message(str(number)))
         assert http.app is not None
-        lane = http.app[LANE]
-        await lane.drain()
+        commits = http.app[COMMITS]
+        await commits.drain()
         find_offset = reading._find_offset
 
         async def overtaken(actor: Any, conversation: Any, offset: int) -> tuple[int, int]:
             for number in range(5):
                 await message_service.append(
                     actor,
-                    lane,
+                    commits,
                     conversation_id=conversation["_id"],
                     wanted=[MessageIn(role="user", content=f"later{number}")],
                 )
-            await lane.drain()
+            await commits.drain()
             return await find_offset(actor, conversation, offset)
 
         monkeypatch.setattr(reading, "_find_offset", overtaken)
@@ -477,15 +477,15 @@ class TestRaces:
         begun = await begin(alice, messages=numbered(60))
         find_end_of = Segment.find_end_of
         assert http.app is not None
-        lane = http.app[LANE]
-        await lane.drain()
+        commits = http.app[COMMITS]
+        await commits.drain()
 
         async def overtaken(actor: Any, generation: Any, **more: int) -> list[Any]:
             wanted = [MessageIn(role="user", content="later") for _ in range(60)]
             await message_service.append(
-                actor, lane, conversation_id=ObjectId(begun["id"]), wanted=wanted
+                actor, commits, conversation_id=ObjectId(begun["id"]), wanted=wanted
             )
-            await lane.drain()
+            await commits.drain()
             return await find_end_of(actor, generation, **more)
 
         monkeypatch.setattr(Segment, "find_end_of", overtaken)

@@ -7,8 +7,8 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatvault.conversations.headers import LANE
-from chatvault.conversations.rendering import Older
+from chatvault.conversations.headers import COMMITS
+from chatvault.conversations.rendering import RenderedSegments
 from chatvault.conversations.segments import OVERHEAD, RENDERED_BYTES, Segment
 from conftest import HttpClient
 from support.answers import found
@@ -45,7 +45,7 @@ class TestOlderMessages:
         self, app: web.Application, alice: HttpClient, reads: Reads
     ) -> None:
         conversation = await begin(alice, messages=LONG)
-        await app[LANE].drain()
+        await app[COMMITS].drain()
         first = await found(alice, conversation["id"])
         reads.count = 0
 
@@ -139,9 +139,9 @@ class TestOlderMessages:
 class TestJoin:
     @given(st.lists(st.lists(st.integers(), max_size=3), max_size=5))
     def test_puts_commas_between_what_there_is(self, runs: list[list[int]]) -> None:
-        parts = [Older(",".join(map(str, run)).encode(), len(run)) for run in runs]
+        parts = [RenderedSegments(",".join(map(str, run)).encode(), len(run)) for run in runs]
 
-        joined = Older.join(parts)
+        joined = RenderedSegments.join(parts)
 
         every = [each for run in runs for each in run]
-        assert joined == Older(",".join(map(str, every)).encode(), len(every))
+        assert joined == RenderedSegments(",".join(map(str, every)).encode(), len(every))

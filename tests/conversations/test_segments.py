@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from chatvault.conversations.headers import LANE
+from chatvault.conversations.headers import COMMITS
 from chatvault.conversations.segments import TAIL_BYTES, TAIL_KEPT, TAIL_LENGTH
 from conftest import HttpClient
 from support.answers import JSON, found, problem
@@ -23,7 +23,7 @@ def at(conversation: dict[str, Any]) -> str:
 async def settled(http: HttpClient) -> None:
     """Wait until nothing waits in the lane, moves included."""
     assert http.app is not None
-    await http.app[LANE].drain()
+    await http.app[COMMITS].drain()
 
 
 async def append(http: HttpClient, conversation: dict[str, Any], content: str) -> dict[str, Any]:

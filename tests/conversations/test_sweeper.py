@@ -10,8 +10,8 @@ from pymongo.errors import AutoReconnect
 
 from chatvault.conversations import creating, service
 from chatvault.conversations.commits import bulk, garbage, working_copy
-from chatvault.conversations.commits.queue import Lane
-from chatvault.conversations.headers import LANE
+from chatvault.conversations.commits.queue import CommitQueue
+from chatvault.conversations.headers import COMMITS
 from chatvault.conversations.preconditions import Precondition
 from chatvault.conversations.schemas import ConversationCreate, ConversationUpdate, to_stored
 from chatvault.conversations.segments import Segment
@@ -48,7 +48,7 @@ async def long(
     tiny_bounds(monkeypatch)
     begun = await begin(alice, messages=[message(str(n), id=f"m{n}") for n in range(30)])
     assert http.app is not None
-    await http.app[LANE].drain()
+    await http.app[COMMITS].drain()
     for message_id in ("m0", "m29"):
         await alice.patch(at(begun, f"/messages/{message_id}"), json={"content": "edited"})
     return begun
@@ -272,13 +272,13 @@ class TestNeverFlipped:
         way: str,
     ) -> None:
         tiny_bounds(monkeypatch)
-        actor, lane = somebody(), Lane()
+        actor, commits = somebody(), CommitQueue()
         begun = await service.create(
             actor,
-            lane,
+            commits,
             wanted=ConversationCreate.model_validate({"messages": [message("old")] * 10}),
         )
-        await lane.drain()
+        await commits.drain()
         before = await stored(database, begun)
         written = bulk.write_generation
 
@@ -295,10 +295,14 @@ class TestNeverFlipped:
             for module in (service, creating):
                 patched.setattr(module, "write_generation", write_and_be_late)
             change: Awaitable[Any] = (
-                service.create(actor, lane, wanted=ConversationCreate.model_validate(many))
+                service.create(actor, commits, wanted=ConversationCreate.model_validate(many))
                 if way == "begin"
                 else service.update(
-                    actor, lane, conversation_id=begun, wanted=update, precondition=Precondition()
+                    actor,
+                    commits,
+                    conversation_id=begun,
+                    wanted=update,
+                    precondition=Precondition(),
                 )
             )
             with pytest.raises(Busy):
@@ -306,7 +310,7 @@ class TestNeverFlipped:
         assert await database["conversations"].count_documents({}) == 1
         assert (await stored(database, begun)).messages == before.messages
         await service.update(
-            actor, lane, conversation_id=begun, wanted=update, precondition=Precondition()
+            actor, commits, conversation_id=begun, wanted=update, precondition=Precondition()
         )
         assert (await stored(database, begun)).contents == ["new"] * 30
 
@@ -316,9 +320,9 @@ class TestNeverFlipped:
         tiny_bounds(monkeypatch)
         monkeypatch.setattr(working_copy, "GRACE", timedelta(0))
         monkeypatch.setattr("random.random", lambda: 0.01)
-        actor, lane = somebody(), Lane()
+        actor, commits = somebody(), CommitQueue()
         begun = await service.create(
-            actor, lane, wanted=ConversationCreate.model_validate({"messages": [message("-1")]})
+            actor, commits, wanted=ConversationCreate.model_validate({"messages": [message("-1")]})
         )
         stopped = False
 
@@ -338,7 +342,7 @@ class TestNeverFlipped:
             try:
                 await service.update(
                     actor,
-                    lane,
+                    commits,
                     conversation_id=begun,
                     wanted=ConversationUpdate.model_validate(many),
                     precondition=Precondition(),

@@ -11,13 +11,13 @@ from aiohttp import web
 
 from chatvault.accounts import service as accounts
 from chatvault.actor import Actor, Door
-from chatvault.conversations.commits.queue import Lane
+from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.conversations.models import Conversation
 from chatvault.fields import now
 from chatvault.http.requests import RECORDER
 from chatvault.importing.conversations import ImportRejected
 from chatvault.importing.localstorage import CONVERSATIONS_KEY, SETTINGS_KEY, read
-from chatvault.importing.service import Fate, OnDuplicate, Report, import_file
+from chatvault.importing.service import ImportOutcome, OnDuplicate, Report, import_file
 from conftest import HttpClient
 from support.exports import SETTINGS, as_stored, exported, shown
 from support.factories import begin
@@ -35,7 +35,7 @@ def bring_in(app: web.Application) -> BringIn:
         assert user is not None
         content = read(json.dumps(value).encode(), name="my.json", now=now())
         actor = Actor(door=Door.CLI, user_id=user.id, role=user.role)
-        return await import_file(actor, Lane(), app[RECORDER], content=content, **options)
+        return await import_file(actor, CommitQueue(), app[RECORDER], content=content, **options)
 
     return bring_in
 
@@ -58,9 +58,9 @@ class TestImport:
 
         report = await bring_in(file)
 
-        assert report.fates == {Fate.IMPORTED: 9}
+        assert report.fates == {ImportOutcome.IMPORTED: 9}
         assert report.messages == sum(range(9))
-        assert (report.skipped, report.mended, report.truncated) == ([], [], False)
+        assert (report.skipped, report.repaired, report.truncated) == ([], [], False)
         assert [shown(each) for each in await stored(alice)] == [as_stored(each) for each in file]
 
     async def test_can_be_continued(self, alice: HttpClient, bring_in: BringIn) -> None:
@@ -102,8 +102,8 @@ class TestImport:
 
         report = await bring_in([ahead, born_ahead])
 
-        assert len(report.mended) == 3
-        assert all("lies in the future" in each for each in report.mended)
+        assert len(report.repaired) == 3
+        assert all("lies in the future" in each for each in report.repaired)
         for each in await stored(alice):
             assert began <= datetime.fromisoformat(each["updated_at"]) <= now()
             assert datetime.fromisoformat(each["created_at"]) <= now()
@@ -140,7 +140,7 @@ class TestImport:
 
         assert asked
         for query in asked:
-            plan = await database.conversations.find(query).explain()
+            plan = await database.conversations.find(query).to_domain_error()
             assert plan["executionStats"]["totalDocsExamined"] <= 1
             assert "source_unique" in str(plan["queryPlanner"]["winningPlan"])
 
@@ -150,7 +150,7 @@ class TestImport:
 
         report = await bring_in([exported(number) for number in range(5)])
 
-        assert report.fates == {Fate.SKIPPED: 3, Fate.IMPORTED: 2}
+        assert report.fates == {ImportOutcome.SKIPPED: 3, ImportOutcome.IMPORTED: 2}
         assert report.messages == 8
         after = await stored(alice)
         assert len(after) == 5
@@ -163,8 +163,8 @@ class TestImport:
 
         reports = await asyncio.gather(*(bring_in(file) for _ in range(3)))
 
-        assert sum(report.fates[Fate.IMPORTED] for report in reports) == 150
-        assert sum(report.fates[Fate.SKIPPED] for report in reports) == 300
+        assert sum(report.fates[ImportOutcome.IMPORTED] for report in reports) == 150
+        assert sum(report.fates[ImportOutcome.SKIPPED] for report in reports) == 300
         answer = await alice.get("/conversations/stats/count")
         assert await answer.json() == {"count": 150}
         entries = {"action": "conversation.import"}
@@ -173,14 +173,14 @@ class TestImport:
     async def test_what_was_deleted_comes_again(self, alice: HttpClient, bring_in: BringIn) -> None:
         await bring_in([exported(1)])
         await alice.delete("/conversations")
-        assert (await bring_in([exported(1)])).fates == {Fate.IMPORTED: 1}
+        assert (await bring_in([exported(1)])).fates == {ImportOutcome.IMPORTED: 1}
 
     async def test_two_users_import_the_same_file(
         self, alice: HttpClient, bob: HttpClient, bring_in: BringIn
     ) -> None:
         file = [exported(1), exported(0)]
         for username in ("alice", "bob"):
-            assert (await bring_in(file, username)).fates == {Fate.IMPORTED: 2}
+            assert (await bring_in(file, username)).fates == {ImportOutcome.IMPORTED: 2}
         hers, his = await stored(alice), await stored(bob)
         assert [shown(each) for each in hers] == [shown(each) for each in his]
         assert {each["id"] for each in hers}.isdisjoint(each["id"] for each in his)
@@ -211,7 +211,7 @@ class TestOnDuplicate:
             [exported(1, messages=6), exported(2)], on_duplicate=OnDuplicate.REPLACE
         )
 
-        assert report.fates == {Fate.REPLACED: 1, Fate.IMPORTED: 1}
+        assert report.fates == {ImportOutcome.REPLACED: 1, ImportOutcome.IMPORTED: 1}
         after = {each["id"]: each for each in await stored(alice)}
         assert len(after) == 3
         expected = as_stored(exported(1, messages=6))
@@ -228,7 +228,7 @@ class TestOnDuplicate:
         for copies in (1, 2):
             file = [exported(1), exported(copies + 1)]
             report = await bring_in(file, on_duplicate=OnDuplicate.COPY)
-            assert report.fates == {Fate.COPIED: 1, Fate.IMPORTED: 1}
+            assert report.fates == {ImportOutcome.COPIED: 1, ImportOutcome.IMPORTED: 1}
 
         after = await stored(alice)
         assert before in after
@@ -240,7 +240,7 @@ class TestOnDuplicate:
     ) -> None:
         own = await begin(alice, title="About 1")
         report = await bring_in([exported(1)], on_duplicate=OnDuplicate.REPLACE)
-        assert report.fates == {Fate.IMPORTED: 1}
+        assert report.fates == {ImportOutcome.IMPORTED: 1}
         assert own in await stored(alice)
 
 

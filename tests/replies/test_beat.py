@@ -2,7 +2,7 @@
 
 import asyncio
 
-from chatvault.replies.beat import Beat
+from chatvault.replies.beat import FlushTimer
 
 EVERY = 0.1
 
@@ -17,14 +17,14 @@ async def seconds_until(event: asyncio.Event) -> float:
 
 class TestBeat:
     async def test_comes_at_once_after_a_rest(self) -> None:
-        beat, event = Beat(60), asyncio.Event()
+        beat, event = FlushTimer(60), asyncio.Event()
 
         beat.set(event)
 
         assert await seconds_until(event) < 10
 
     async def test_comes_no_sooner_than_it_should_and_then_for_all(self) -> None:
-        beat, first = Beat(EVERY), asyncio.Event()
+        beat, first = FlushTimer(EVERY), asyncio.Event()
         beat.set(first)
         await first.wait()
         events = [asyncio.Event() for _ in range(3)]

@@ -11,11 +11,11 @@ from pymongo.errors import AutoReconnect
 from chatvault.completions import routes
 from chatvault.replies import service
 from chatvault.replies.events import Event
-from chatvault.replies.provider import Piece
+from chatvault.replies.provider import Chunk
 from conftest import HttpClient
 from support.factories import begin
+from support.fake_model import FakeModel
 from support.talking import ask, begin_stream, path_of, settled
-from support.twin import Twin
 
 TROUBLES = [(AutoReconnect("gone"), "unavailable"), (RuntimeError("planted"), "internal_error")]
 HELLO = [{"role": "user", "content": "Hello"}]
@@ -55,7 +55,7 @@ class TestEvents:
     async def test_of_a_new_reply_end_with_an_error(
         self,
         alice: HttpClient,
-        twin: Twin,
+        fake_model: FakeModel,
         database: Any,
         break_off: Callable[[], None],
         code: str,
@@ -71,7 +71,7 @@ class TestEvents:
     async def test_that_are_followed_end_with_an_error(
         self,
         alice: HttpClient,
-        twin: Twin,
+        fake_model: FakeModel,
         database: Any,
         break_off: Callable[[], None],
         code: str,
@@ -90,17 +90,17 @@ class TestCompletion:
     async def test_ends_with_an_error(
         self,
         alice: HttpClient,
-        twin: Twin,
+        fake_model: FakeModel,
         database: Any,
         monkeypatch: pytest.MonkeyPatch,
         error: Exception,
         code: str,
     ) -> None:
-        async def pieces() -> AsyncGenerator[Piece, None]:
-            yield Piece(text="x", raw={"choices": [{"delta": {"content": "x"}}]})
+        async def pieces() -> AsyncGenerator[Chunk, None]:
+            yield Chunk(text="x", raw={"choices": [{"delta": {"content": "x"}}]})
             raise error
 
-        async def complete(*_: Any, **__: Any) -> AsyncGenerator[Piece, None]:
+        async def complete(*_: Any, **__: Any) -> AsyncGenerator[Chunk, None]:
             return pieces()
 
         monkeypatch.setattr(routes, "complete", complete)

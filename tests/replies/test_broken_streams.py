@@ -8,8 +8,8 @@ import pytest
 from conftest import HttpClient
 from support.answers import found, problem
 from support.factories import begin
+from support.fake_model import USAGE, FakeModel, ScriptedAnswer
 from support.talking import ask, begin_stream, events_of, said, settled, text_of
-from support.twin import USAGE, Act, Twin
 
 WORDS = ["one ", "zwölf ", "three"]
 END: dict[str, Any] = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
@@ -45,7 +45,7 @@ class TestCuts:
     async def test_leave_what_was_said_and_no_double(
         self,
         alice: HttpClient,
-        twin: Twin,
+        fake_model: FakeModel,
         database: Any,
         cut: int,
         is_clean: bool,  # noqa: FBT001
@@ -54,7 +54,9 @@ class TestCuts:
         body = b"".join(STREAM)[:cut]
         words = [text for text, event in zip(WORDS, STREAM, strict=False) if event in body]
         is_whole = STREAM[3].rstrip(b"\n") in body
-        twin.say(*[Act(body=body, is_cut=not is_clean)] * (1 if words else 3), "Whole")
+        fake_model.say(
+            *[ScriptedAnswer(body=body, is_cut=not is_clean)] * (1 if words else 3), "Whole"
+        )
 
         events = await events_of(await begin_stream(alice, conversation, id="mine"))
 
@@ -65,9 +67,9 @@ class TestCuts:
         code = "model_stream_broken" if words else "model_unavailable"
         assert events[-1].data.get("code") == (None if is_whole else code)
         assert stored["messages"][-1].get("interrupted", False) is (bool(words) and not is_whole)
-        head = await database.conversations.find_one()
-        assert head["reserved_tokens"] == 0
-        assert (head["total_tokens_used"] > 0) is bool(words)
+        fields = await database.conversations.find_one()
+        assert fields["reserved_tokens"] == 0
+        assert (fields["total_tokens_used"] > 0) is bool(words)
 
         again = {"regenerate": "replace"} if words else {"content": "Hello", "id": "mine"}
         await ask(alice, conversation, **{"content": None, **again})
@@ -75,10 +77,14 @@ class TestCuts:
             ("user", "Hello"), ("assistant", "Whole"),
         ]  # fmt: skip
 
-    async def test_of_tool_calls_propose_none(self, alice: HttpClient, twin: Twin) -> None:
+    async def test_of_tool_calls_propose_none(
+        self, alice: HttpClient, fake_model: FakeModel
+    ) -> None:
         conversation = await begin(alice, title="T")
         part = {"index": 0, "id": "call-0", "function": {"name": "shell", "arguments": '{"comm'}}
-        twin.say(Act(body=b"".join(lines(word("Look", tool_calls=[part]), done=False))))
+        fake_model.say(
+            ScriptedAnswer(body=b"".join(lines(word("Look", tool_calls=[part]), done=False)))
+        )
 
         events = await events_of(await begin_stream(alice, conversation))
 
@@ -169,10 +175,12 @@ HALVES = {
 
 class TestHalvesOfCharacters:
     @pytest.mark.parametrize("how", HALVES)
-    async def test_are_joined_or_replaced(self, alice: HttpClient, twin: Twin, how: str) -> None:
+    async def test_are_joined_or_replaced(
+        self, alice: HttpClient, fake_model: FakeModel, how: str
+    ) -> None:
         contents, text = HALVES[how]
         conversation = await begin(alice, title="T")
-        twin.say(Act(body=escaped(*contents)))
+        fake_model.say(ScriptedAnswer(body=escaped(*contents)))
 
         events = await events_of(await begin_stream(alice, conversation))
 
@@ -181,7 +189,7 @@ class TestHalvesOfCharacters:
         assert said(await found(alice, conversation["id"]))[-1] == ("assistant", text)
 
     async def test_are_joined_in_arguments_each_in_its_own(
-        self, alice: HttpClient, twin: Twin
+        self, alice: HttpClient, fake_model: FakeModel
     ) -> None:
         conversation = await begin(alice, title="T")
         calls = [
@@ -190,7 +198,7 @@ class TestHalvesOfCharacters:
             argument(1, r"\ude00\"}"),
             argument(0, r"\udd14\"}"),
         ]
-        twin.say(Act(body=escaped('{"content": "Look"}', *calls)))
+        fake_model.say(ScriptedAnswer(body=escaped('{"content": "Look"}', *calls)))
 
         await ask(alice, conversation)
 
@@ -199,10 +207,12 @@ class TestHalvesOfCharacters:
             '{"t": "🤔"}', '{"t": "😀"}',
         ]  # fmt: skip
 
-    async def test_reach_openais_clients_whole(self, alice: HttpClient, twin: Twin) -> None:
+    async def test_reach_openais_clients_whole(
+        self, alice: HttpClient, fake_model: FakeModel
+    ) -> None:
         body = escaped(r'{"content": "Hi \ud83d"}', r'{"content": "\ude00"}')
         for stream in (False, True):
-            twin.say(Act(body=body))
+            fake_model.say(ScriptedAnswer(body=body))
             wanted = {"messages": [{"role": "user", "content": "Hello"}], "stream": stream}
 
             answer = await alice.post("/chat/completions", json=wanted)
@@ -212,13 +222,15 @@ class TestHalvesOfCharacters:
 
 
 class TestNonsense:
-    async def test_keeps_what_was_understood(self, alice: HttpClient, twin: Twin) -> None:
+    async def test_keeps_what_was_understood(
+        self, alice: HttpClient, fake_model: FakeModel
+    ) -> None:
         agent = {"name": "Patient", "system_prompt": "", "max_conversation_tokens": 1_000_000}
         made = await (await alice.post("/agents", json=agent)).json()
         for name, body in NONSENSE.items():
             conversation = await begin(alice, title="T", agent_id=made["id"])
-            twin.say(Act(body=body), "Sense")
-            before = len(twin.requests)
+            fake_model.say(ScriptedAnswer(body=body), "Sense")
+            before = len(fake_model.requests)
 
             events = await events_of(await begin_stream(alice, conversation))
 
@@ -228,7 +240,7 @@ class TestNonsense:
             assert answered["content"].startswith("Well. "), name
             assert answered["content"].rstrip("y") == "Well. ", name
             assert (answered["interrupted"], answered.get("tool_calls")) == (True, None), name
-            assert len(twin.requests) == before + 1, name
+            assert len(fake_model.requests) == before + 1, name
             await ask(alice, conversation, None, regenerate="replace")
             stored = await found(alice, conversation["id"])
             assert said(stored)[1:] == [("assistant", "Sense")], name
@@ -236,24 +248,26 @@ class TestNonsense:
     @pytest.mark.parametrize(
         "act",
         [
-            Act(body=b""),
-            Act(body=b"<html>Sign in</html>", headers={"Content-Type": "text/html"}),
-            Act(body=b"data: [DONE]\n\n"),
-            Act(body=b": nothing to say\n\n"),
-            Act(body=b'{"error": {"message": "no"}}', headers={"Content-Type": "application/json"}),
+            ScriptedAnswer(body=b""),
+            ScriptedAnswer(body=b"<html>Sign in</html>", headers={"Content-Type": "text/html"}),
+            ScriptedAnswer(body=b"data: [DONE]\n\n"),
+            ScriptedAnswer(body=b": nothing to say\n\n"),
+            ScriptedAnswer(
+                body=b'{"error": {"message": "no"}}', headers={"Content-Type": "application/json"}
+            ),
         ],
         ids=["empty", "html", "done", "comments", "json"],
     )
     async def test_that_says_nothing_is_asked_again(
-        self, alice: HttpClient, twin: Twin, act: Act
+        self, alice: HttpClient, fake_model: FakeModel, act: ScriptedAnswer
     ) -> None:
         conversation = await begin(alice, title="T")
-        twin.say(act, act, "At last")
+        fake_model.say(act, act, "At last")
 
         exchange = await ask(alice, conversation)
 
         assert exchange["assistant_message"]["content"] == "At last"
-        assert len(twin.requests) == 3
+        assert len(fake_model.requests) == 3
 
     @pytest.mark.parametrize(
         "usage",
@@ -268,10 +282,12 @@ class TestNonsense:
         ids=str,
     )
     async def test_in_the_count_of_tokens_is_counted_here(
-        self, alice: HttpClient, twin: Twin, usage: object
+        self, alice: HttpClient, fake_model: FakeModel, usage: object
     ) -> None:
         conversation = await begin(alice, title="T")
-        twin.say(Act(body=b"".join(lines(word("Fine"), END, {"choices": [], "usage": usage}))))
+        fake_model.say(
+            ScriptedAnswer(body=b"".join(lines(word("Fine"), END, {"choices": [], "usage": usage})))
+        )
 
         events = await events_of(await begin_stream(alice, conversation))
 
@@ -281,12 +297,12 @@ class TestNonsense:
         assert 0 < stored["total_tokens_used"] == events[-2].data["total_tokens"] < 1000
 
     async def test_is_not_what_unicode_calls_the_end_of_a_line(
-        self, alice: HttpClient, twin: Twin
+        self, alice: HttpClient, fake_model: FakeModel
     ) -> None:
         """JSON may hold them as they are; for server-sent events they end nothing."""
         conversation = await begin(alice, title="T")
         text = "one\u2028two\u2029three\x85four\x7f"
-        twin.say(Act(body=b"".join(lines(word(text), END))))
+        fake_model.say(ScriptedAnswer(body=b"".join(lines(word(text), END))))
 
         exchange = await ask(alice, conversation)
 
@@ -296,11 +312,11 @@ class TestNonsense:
     async def test_in_tool_calls_does_not_reach_openais_shape(
         self,
         alice: HttpClient,
-        twin: Twin,
+        fake_model: FakeModel,
         stream: bool,  # noqa: FBT001
     ) -> None:
         function = {"name": "clock", "arguments": "{}", "strict": True}
-        twin.say(Act(body=bodies(calling(function=function, type="function"))))
+        fake_model.say(ScriptedAnswer(body=bodies(calling(function=function, type="function"))))
         body = {"messages": [{"role": "user", "content": "Hi"}], "stream": stream}
 
         answer = await alice.post("/chat/completions", json=body)
@@ -324,14 +340,14 @@ class TestHttpFailures:
     async def test_too_many_requests_say_when_to_come_again(
         self,
         alice: HttpClient,
-        twin: Twin,
+        fake_model: FakeModel,
         stream: bool,  # noqa: FBT001
         is_recorded: bool,  # noqa: FBT001
         said_there: str,
         said_here: str | None,
     ) -> None:
         conversation = await begin(alice, title="T")
-        twin.usual = Act(status=429, headers={"Retry-After": said_there})
+        fake_model.usual = ScriptedAnswer(status=429, headers={"Retry-After": said_there})
         headers = {"X-Conversation-Id": conversation["id"]} if is_recorded else {}
         body = {"messages": [{"role": "user", "content": "Hi"}], "stream": stream}
 
@@ -339,13 +355,13 @@ class TestHttpFailures:
 
         await problem(refused, 503, "model_rate_limited")
         assert refused.headers.get("Retry-After") == said_here
-        assert len(twin.requests) == (1 if said_here else 3)
+        assert len(fake_model.requests) == (1 if said_here else 3)
         if is_recorded:
             assert said(await found(alice, conversation["id"])) == [("user", "Hi")]
 
-    async def test_are_told_in_a_stream_too(self, alice: HttpClient, twin: Twin) -> None:
+    async def test_are_told_in_a_stream_too(self, alice: HttpClient, fake_model: FakeModel) -> None:
         conversation = await begin(alice, title="T")
-        twin.usual = Act(status=429, headers={"Retry-After": "77"})
+        fake_model.usual = ScriptedAnswer(status=429, headers={"Retry-After": "77"})
 
         events = await events_of(await begin_stream(alice, conversation))
 
@@ -353,11 +369,11 @@ class TestHttpFailures:
         assert events[-1].data["retry_after"] == 77
 
     async def test_wait_longer_each_time(
-        self, alice: HttpClient, twin: Twin, monkeypatch: pytest.MonkeyPatch
+        self, alice: HttpClient, fake_model: FakeModel, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("chatvault.replies.provider.FIRST_WAIT", 0.1)
         conversation = await begin(alice, title="T")
-        twin.usual = Act(status=502)
+        fake_model.usual = ScriptedAnswer(status=502)
 
         await problem(
             await alice.post(f"/conversations/{conversation['id']}/replies", json={"content": "x"}),
@@ -365,6 +381,6 @@ class TestHttpFailures:
             "model_unavailable",
         )
 
-        first, second, third = twin.times
+        first, second, third = fake_model.times
         assert 0.08 <= second - first < third - second
         assert third - second >= 0.16

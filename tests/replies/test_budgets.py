@@ -6,8 +6,8 @@ from typing import Any
 from conftest import HttpClient
 from support.answers import found, problem
 from support.factories import begin
+from support.fake_model import FakeModel, ScriptedAnswer
 from support.talking import ask, path_of, until
-from support.twin import Act, Twin
 
 LIMIT = 1000
 
@@ -19,10 +19,12 @@ async def limited(http: HttpClient, limit: int = LIMIT) -> dict[str, Any]:
 
 
 class TestBudgets:
-    async def test_are_told_when_they_are_used_up(self, alice: HttpClient, twin: Twin) -> None:
+    async def test_are_told_when_they_are_used_up(
+        self, alice: HttpClient, fake_model: FakeModel
+    ) -> None:
         conversation = await limited(alice, 100)
         usage = {"prompt_tokens": 60, "completion_tokens": 39, "total_tokens": 99}
-        twin.say(Act(usage=usage))
+        fake_model.say(ScriptedAnswer(usage=usage))
         await ask(alice, conversation)
 
         refused = await alice.post(path_of(conversation), json={"content": "more"})
@@ -32,32 +34,34 @@ class TestBudgets:
         assert "Begin a new conversation" in detail
         assert (await found(alice, conversation["id"]))["total_messages"] == 2
 
-    async def test_bound_what_the_model_may_say(self, alice: HttpClient, twin: Twin) -> None:
+    async def test_bound_what_the_model_may_say(
+        self, alice: HttpClient, fake_model: FakeModel
+    ) -> None:
         conversation = await limited(alice, 200)
 
         await ask(alice, conversation)
 
-        assert 16 <= twin.requests[0]["max_tokens"] < 200
+        assert 16 <= fake_model.requests[0]["max_tokens"] < 200
 
     async def test_are_given_back_when_the_model_fails(
-        self, alice: HttpClient, twin: Twin, database: Any
+        self, alice: HttpClient, fake_model: FakeModel, database: Any
     ) -> None:
         conversation = await limited(alice)
-        twin.say(Act(status=401))
+        fake_model.say(ScriptedAnswer(status=401))
         await alice.post(path_of(conversation), json={"content": "x"})
 
         stored = await database.conversations.find_one()
         assert (stored["reserved_tokens"], stored["total_tokens_used"]) == (0, 0)
 
     async def test_hold_exactly_under_twenty_at_once(
-        self, alice: HttpClient, twin: Twin, database: Any
+        self, alice: HttpClient, fake_model: FakeModel, database: Any
     ) -> None:
         """Each may use 40 tokens and uses all of them: of 20, exactly those that fit are asked."""
         conversation = await limited(alice, 500)
         body = {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 32}
         asked = 8  # tokens of the request, as counted here
         usage = {"prompt_tokens": asked, "completion_tokens": 32, "total_tokens": asked + 32}
-        twin.usual = Act(usage=usage, pause=0.05)
+        fake_model.usual = ScriptedAnswer(usage=usage, pause=0.05)
         headers = {"X-Conversation-Id": conversation["id"]}
 
         answers = await asyncio.gather(
@@ -66,8 +70,8 @@ class TestBudgets:
 
         statuses = sorted(answer.status for answer in answers)
         assert statuses == [200] * 12 + [409] * 8
-        assert len(twin.requests) == 12
-        used = [request["max_tokens"] for request in twin.requests]
+        assert len(fake_model.requests) == 12
+        used = [request["max_tokens"] for request in fake_model.requests]
         stored = await database.conversations.find_one()
         assert stored["reserved_tokens"] == 0
         assert stored["total_tokens_used"] == 12 * 40 <= 500
@@ -75,7 +79,7 @@ class TestBudgets:
         assert stored["total_messages"] == 24
 
     async def test_are_exceeded_by_what_the_provider_counts_beyond_ours_and_no_more(
-        self, alice: HttpClient, twin: Twin, database: Any
+        self, alice: HttpClient, fake_model: FakeModel, database: Any
     ) -> None:
         """The bound: the limit, and what requests under way use beyond what was set aside."""
         conversation = await limited(alice, 500)
@@ -83,7 +87,7 @@ class TestBudgets:
         set_aside, used = 8 + 32, 55
         usage = {"prompt_tokens": 15, "completion_tokens": 40, "total_tokens": used}
         held = asyncio.Event()
-        twin.usual = Act(usage=usage, held=held)
+        fake_model.usual = ScriptedAnswer(usage=usage, held=held)
         headers = {"X-Conversation-Id": conversation["id"]}
         asking = [
             asyncio.create_task(alice.post("/chat/completions", json=body, headers=headers))
@@ -103,11 +107,13 @@ class TestBudgets:
         assert stored["reserved_tokens"] == 0
         refused = await alice.post("/chat/completions", json=body, headers=headers)
         await problem(refused, 409, "token_limit_reached")
-        assert len(twin.requests) == begun
+        assert len(fake_model.requests) == begun
 
 
 class TestStats:
-    async def test_count_everything(self, alice: HttpClient, bob: HttpClient, twin: Twin) -> None:
+    async def test_count_everything(
+        self, alice: HttpClient, bob: HttpClient, fake_model: FakeModel
+    ) -> None:
         first, second = await limited(alice), await begin(alice, title="T")
         await ask(alice, first)
         await ask(alice, first)

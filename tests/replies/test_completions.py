@@ -11,8 +11,8 @@ import pytest
 from conftest import HttpClient
 from support.answers import found, problem
 from support.factories import begin
+from support.fake_model import USAGE, FakeModel, ScriptedAnswer
 from support.talking import said, settled, until
-from support.twin import USAGE, Act, Twin
 
 HELLO: Any = [{"role": "user", "content": "Hello"}]
 
@@ -32,8 +32,8 @@ def client_of(http: HttpClient) -> Any:
 
 
 class TestCompletions:
-    async def test_answer_openais_client(self, alice: HttpClient, twin: Twin) -> None:
-        twin.say(Act(chunks=["Hi", " there"]))
+    async def test_answer_openais_client(self, alice: HttpClient, fake_model: FakeModel) -> None:
+        fake_model.say(ScriptedAnswer(chunks=["Hi", " there"]))
         async with client_of(alice) as client:
             answer = await client.chat.completions.create(
                 model="whatever",
@@ -47,13 +47,13 @@ class TestCompletions:
         assert answer.model == "gpt-twin"
         assert answer.usage is not None
         assert answer.usage.model_dump(exclude_none=True).items() >= USAGE.items()
-        [request] = twin.requests
+        [request] = fake_model.requests
         assert (request["model"], request["temperature"], request["seed"]) == ("gpt-twin", 0.2, 7)
         assert request["messages"] == HELLO
 
-    async def test_stream_to_openais_client(self, alice: HttpClient, twin: Twin) -> None:
+    async def test_stream_to_openais_client(self, alice: HttpClient, fake_model: FakeModel) -> None:
         calls = [("clock", "{}")]
-        twin.say(Act(chunks=["Hi", " there"], calls=calls))
+        fake_model.say(ScriptedAnswer(chunks=["Hi", " there"], calls=calls))
         text, names, usage = "", [], None
         async with client_of(alice) as client:
             stream = await client.chat.completions.create(
@@ -77,7 +77,9 @@ class TestCompletions:
         assert usage.total_tokens == 25
 
     @pytest.mark.parametrize("stream", [False, True])
-    async def test_record_the_exchange(self, alice: HttpClient, twin: Twin, stream: bool) -> None:  # noqa: FBT001
+    async def test_record_the_exchange(
+        self, alice: HttpClient, fake_model: FakeModel, stream: bool,  # noqa: FBT001  # parametrized
+    ) -> None:
         conversation = await begin(alice, title="T")
         headers = {"X-Conversation-Id": conversation["id"]}
         body = {"messages": HELLO, "stream": stream}
@@ -91,10 +93,12 @@ class TestCompletions:
         assert stored["messages"][1]["model_used"] == "gpt-twin"
         assert stored["total_tokens_used"] == 25
 
-    async def test_record_though_the_client_is_gone(self, alice: HttpClient, twin: Twin) -> None:
+    async def test_record_though_the_client_is_gone(
+        self, alice: HttpClient, fake_model: FakeModel
+    ) -> None:
         conversation = await begin(alice, title="T")
         gate = asyncio.Event()
-        twin.say(Act(chunks=["Half", " whole"], gate=gate))
+        fake_model.say(ScriptedAnswer(chunks=["Half", " whole"], gate=gate))
         answer = await alice.post(
             "/chat/completions",
             json={"messages": HELLO, "stream": True},
@@ -112,7 +116,7 @@ class TestCompletions:
             await asyncio.sleep(0.01)
         assert said(stored)[-1] == ("assistant", "Half whole")
 
-    async def test_refuse(self, alice: HttpClient, bob: HttpClient, twin: Twin) -> None:
+    async def test_refuse(self, alice: HttpClient, bob: HttpClient, fake_model: FakeModel) -> None:
         conversation = await begin(alice)
         body = {"messages": HELLO}
         path = "/chat/completions"
@@ -124,9 +128,9 @@ class TestCompletions:
         for messages in ([], [{"role": "user", "content": 2**70}], [{"content": "\0", "x": {}}, 5]):
             answer = await alice.post(path, json={"messages": messages})
             await problem(answer, 422, "invalid_input")
-        assert twin.requests == []
+        assert fake_model.requests == []
 
-    async def test_take_what_is_no_text(self, alice: HttpClient, twin: Twin) -> None:
+    async def test_take_what_is_no_text(self, alice: HttpClient, fake_model: FakeModel) -> None:
         conversation = await begin(alice, title="T")
         headers = {"X-Conversation-Id": conversation["id"]}
         parts = [{"type": "text", "text": "Look"}, {"type": "image_url", "image_url": {}}]
@@ -138,12 +142,12 @@ class TestCompletions:
         texts = [text for role, text in said(await found(alice, conversation["id"]))]
         assert texts[::2] == ["Look", "", ""]
 
-    async def test_fail_with_a_code(self, alice: HttpClient, twin: Twin) -> None:
+    async def test_fail_with_a_code(self, alice: HttpClient, fake_model: FakeModel) -> None:
         for stream in (False, True):
-            twin.say(Act(status=401))
+            fake_model.say(ScriptedAnswer(status=401))
             body = {"messages": HELLO, "stream": stream}
             await problem(await alice.post("/chat/completions", json=body), 503, "model_refused")
-        twin.say(Act(chunks=["one", "two"], cut_after=1))
+        fake_model.say(ScriptedAnswer(chunks=["one", "two"], cut_after=1))
         async with client_of(alice) as client:
             stream_of = await client.chat.completions.create(
                 model="x",
@@ -166,7 +170,7 @@ class TestCompletions:
 
     @pytest.mark.parametrize("how", ["plain", "kept", "recorded"])
     async def test_show_the_providers_own_account_and_fill_what_it_lacks(
-        self, alice: HttpClient, twin: Twin, how: str
+        self, alice: HttpClient, fake_model: FakeModel, how: str
     ) -> None:
         conversation = await begin(alice, title="T")
         headers = {
@@ -176,10 +180,10 @@ class TestCompletions:
         }[how]
         further = {"prompt_eval_duration": 0.12, "prompt_tokens_details": {"cached_tokens": 3}}
         own = {"total_duration": 7.5, "tokens_per_second": 20.0}
-        twin.say(
-            Act(usage=USAGE | further | {"total_duration": None}, pause=0.05),
-            Act(usage=USAGE | further | own),
-            Act(usage=USAGE | {"nested": "x" * 10_000}),
+        fake_model.say(
+            ScriptedAnswer(usage=USAGE | further | {"total_duration": None}, pause=0.05),
+            ScriptedAnswer(usage=USAGE | further | own),
+            ScriptedAnswer(usage=USAGE | {"nested": "x" * 10_000}),
         )
 
         shown = []
@@ -202,7 +206,7 @@ class TestCompletions:
     async def test_show_what_was_counted_here_where_the_provider_does_not_count(
         self,
         alice: HttpClient,
-        twin: Twin,
+        fake_model: FakeModel,
         database: Any,
         how: str,
         stream: bool,  # noqa: FBT001  # a parameter
@@ -214,7 +218,7 @@ class TestCompletions:
             "recorded": {"X-Conversation-Id": conversation["id"]},
         }[how]
         options = {"stream": True, "stream_options": {"include_usage": True}} if stream else {}
-        twin.say(Act(usage=None))
+        fake_model.say(ScriptedAnswer(usage=None))
 
         answer = await alice.post(
             "/chat/completions", json={"messages": HELLO, **options}, headers=headers
@@ -232,13 +236,13 @@ class TestCompletions:
         assert usage["counted_here"] is True
 
     async def test_count_pictures_by_what_they_cost_and_not_by_their_bytes(
-        self, alice: HttpClient, twin: Twin, database: Any
+        self, alice: HttpClient, fake_model: FakeModel, database: Any
     ) -> None:
         conversation = await begin(alice, title="T")
         picture = {"url": "data:image/png;base64," + base64.b64encode(os.urandom(50_000)).decode()}
         parts = [{"type": "text", "text": "Look"}, {"type": "image_url", "image_url": picture}]
         held = asyncio.Event()
-        twin.say(Act(held=held))
+        fake_model.say(ScriptedAnswer(held=held))
 
         asking = asyncio.create_task(
             alice.post(
@@ -247,15 +251,17 @@ class TestCompletions:
                 headers={"X-Conversation-Id": conversation["id"]},
             )
         )
-        await until(lambda: twin.requests or asking.done())
+        await until(lambda: fake_model.requests or asking.done())
         reserved = (await database.conversations.find_one())["reserved_tokens"]
         held.set()
 
         assert (await asking).status == 200, await (await asking).text()
         assert 85 + 100 < reserved < 1500 + 100
-        assert twin.requests[0]["messages"][0]["content"] == parts
+        assert fake_model.requests[0]["messages"][0]["content"] == parts
 
-    async def test_count_as_usage(self, alice: HttpClient, twin: Twin, database: Any) -> None:
+    async def test_count_as_usage(
+        self, alice: HttpClient, fake_model: FakeModel, database: Any
+    ) -> None:
         await alice.post("/chat/completions", json={"messages": HELLO})
 
         [usage] = await database.usage.find().to_list()

@@ -10,8 +10,8 @@ from chatvault.replies.context import to_wire
 from conftest import HttpClient
 from support.answers import found, problem
 from support.factories import begin, message
+from support.fake_model import FakeModel, ScriptedAnswer
 from support.talking import ask, path_of, until
-from support.twin import Act, Twin
 
 
 async def agent_of(http: HttpClient, **fields: Any) -> str:
@@ -33,26 +33,30 @@ async def context(http: HttpClient, conversation: dict[str, Any], **query: str) 
 
 
 class TestContext:
-    async def test_is_exactly_what_is_sent(self, alice: HttpClient, twin: Twin) -> None:
+    async def test_is_exactly_what_is_sent(self, alice: HttpClient, fake_model: FakeModel) -> None:
         conversation = await begin(alice, messages=history(6), systemPrompt="Be brief.")
 
         shown = await context(alice, conversation, content="Next")
         await ask(alice, conversation, "Next")
 
-        assert twin.requests[0]["messages"] == shown["messages"]
-        assert twin.requests[0]["max_tokens"] == shown["max_output_tokens"]
+        assert fake_model.requests[0]["messages"] == shown["messages"]
+        assert fake_model.requests[0]["max_tokens"] == shown["max_output_tokens"]
         assert shown["tokens"] > 0
         assert (shown["provider"], shown["model"]) == ("twin", "gpt-twin")
 
-    async def test_keeps_to_the_history_limit(self, alice: HttpClient, twin: Twin) -> None:
+    async def test_keeps_to_the_history_limit(
+        self, alice: HttpClient, fake_model: FakeModel
+    ) -> None:
         agent = await agent_of(alice, history_limit=3, auto_generate_summary=False)
         conversation = await begin(alice, messages=history(100), agent_id=agent)
 
         await ask(alice, conversation, "Next")
 
-        assert [text for _, text in twin.asked[0]] == ["message 98", "message 99", "Next"]
+        assert [text for _, text in fake_model.asked[0]] == ["message 98", "message 99", "Next"]
 
-    async def test_keeps_to_the_token_budget(self, alice: HttpClient, twin: Twin) -> None:
+    async def test_keeps_to_the_token_budget(
+        self, alice: HttpClient, fake_model: FakeModel
+    ) -> None:
         agent = await agent_of(alice, max_conversation_tokens=200, auto_generate_summary=False)
         conversation = await begin(alice, messages=history(40, "word " * 9 + "{n}"), agent_id=agent)
 
@@ -61,31 +65,33 @@ class TestContext:
 
         assert shown["tokens"] + shown["max_output_tokens"] <= 200
         assert 5 < len(shown["messages"]) < 15
-        sent = [text for _, text in twin.asked[0]]
+        sent = [text for _, text in fake_model.asked[0]]
         assert [text.split()[-1] for text in sent[:-1]] == [
             str(n) for n in range(40 - len(sent) + 1, 40)
         ]
 
     async def test_without_memory_is_the_new_message_alone(
-        self, alice: HttpClient, twin: Twin
+        self, alice: HttpClient, fake_model: FakeModel
     ) -> None:
         agent = await agent_of(alice, conversation_memory_enabled=False)
         conversation = await begin(alice, messages=history(4), agent_id=agent)
 
         await ask(alice, conversation, "Next")
 
-        assert twin.asked[0] == [("user", "Next")]
+        assert fake_model.asked[0] == [("user", "Next")]
 
-    async def test_leaves_out_what_was_removed(self, alice: HttpClient, twin: Twin) -> None:
+    async def test_leaves_out_what_was_removed(
+        self, alice: HttpClient, fake_model: FakeModel
+    ) -> None:
         conversation = await begin(alice, messages=[message("a", id="a"), message("b", id="b")])
         await alice.delete(f"/conversations/{conversation['id']}/messages/a")
 
         await ask(alice, conversation, "c")
 
-        assert [text for _, text in twin.asked[0]][1:] == ["b", "c"]
+        assert [text for _, text in fake_model.asked[0]][1:] == ["b", "c"]
 
     async def test_says_when_even_the_new_message_does_not_fit(
-        self, alice: HttpClient, twin: Twin
+        self, alice: HttpClient, fake_model: FakeModel
     ) -> None:
         agent = await agent_of(alice, max_conversation_tokens=100)
         conversation = await begin(alice, agent_id=agent)
@@ -94,7 +100,7 @@ class TestContext:
 
         body = await problem(refused, 409, "token_limit_reached")
         assert "max_conversation_tokens" in body["detail"]
-        assert twin.requests == []
+        assert fake_model.requests == []
 
     def test_never_parts_a_call_from_its_result(self) -> None:
         calls = [
@@ -138,7 +144,7 @@ class TestContext:
 
 
 class TestSummary:
-    async def test_is_made_at_a_word(self, alice: HttpClient, twin: Twin) -> None:
+    async def test_is_made_at_a_word(self, alice: HttpClient, fake_model: FakeModel) -> None:
         conversation = await begin(alice, messages=history(5), title="T")
         path = f"/conversations/{conversation['id']}/summary"
 
@@ -147,10 +153,12 @@ class TestSummary:
 
         assert first == again == {"summary": "They talked.", "detail": None}
         assert (await found(alice, conversation["id"]))["summary"] == "They talked."
-        [request] = twin.behind
+        [request] = fake_model.behind
         assert "USER: message 4" in request["messages"][1]["content"]
 
-    async def test_says_when_it_is_too_short(self, alice: HttpClient, twin: Twin) -> None:
+    async def test_says_when_it_is_too_short(
+        self, alice: HttpClient, fake_model: FakeModel
+    ) -> None:
         conversation = await begin(alice, messages=history(2))
 
         answer = await alice.post(f"/conversations/{conversation['id']}/summary")
@@ -159,22 +167,22 @@ class TestSummary:
             "summary": None,
             "detail": "Conversation too short to summarize",
         }
-        assert twin.behind == []
+        assert fake_model.behind == []
 
-    async def test_carries_what_falls_out(self, alice: HttpClient, twin: Twin) -> None:
+    async def test_carries_what_falls_out(self, alice: HttpClient, fake_model: FakeModel) -> None:
         agent = await agent_of(alice, history_limit=3)
         conversation = await begin(alice, messages=history(8), agent_id=agent)
         await alice.post(f"/conversations/{conversation['id']}/summary")
 
         await ask(alice, conversation, "Next")
 
-        system = twin.requests[0]["messages"][0]
+        system = fake_model.requests[0]["messages"][0]
         assert system["role"] == "system"
         assert system["content"].endswith("They talked.")
         assert (await context(alice, conversation))["summary_used"] is True
 
     async def test_goes_with_a_message_that_it_tells_of(
-        self, alice: HttpClient, twin: Twin
+        self, alice: HttpClient, fake_model: FakeModel
     ) -> None:
         for change in ("delete", "edit", "replace"):
             conversation = await begin(alice, messages=[message("secret", id="s"), *history(4)])
@@ -194,7 +202,7 @@ class TestSummary:
     async def test_is_made_again_where_a_message_went_meanwhile(
         self,
         alice: HttpClient,
-        twin: Twin,
+        fake_model: FakeModel,
         change: str,
         is_first: bool,  # noqa: FBT001  # a parameter
     ) -> None:
@@ -205,12 +213,12 @@ class TestSummary:
             await alice.post(f"{path}/summary")
         for each in (secret, message("bye")):
             await alice.post(f"{path}/messages", json=each)
-        twin.behind.clear()
+        fake_model.behind.clear()
         held = asyncio.Event()
-        twin.summary = Act(chunks=["They told a secret."], held=held)
+        fake_model.summary = ScriptedAnswer(chunks=["They told a secret."], held=held)
         making = asyncio.create_task(alice.post(f"{path}/summary"))
-        await until(lambda: twin.behind)
-        twin.summary = Act(chunks=["They kept it."])
+        await until(lambda: fake_model.behind)
+        fake_model.summary = ScriptedAnswer(chunks=["They kept it."])
 
         if change == "delete":
             await alice.delete(f"{path}/messages/s")
@@ -220,37 +228,37 @@ class TestSummary:
 
         assert (await (await making).json())["summary"] == "They kept it."
         assert (await found(alice, conversation["id"]))["summary"] == "They kept it."
-        asked = [request["messages"][1]["content"] for request in twin.behind]
+        asked = [request["messages"][1]["content"] for request in fake_model.behind]
         assert ["secret" in text for text in asked] == [True, False]
 
     async def test_stays_where_a_message_came_meanwhile(
-        self, alice: HttpClient, twin: Twin
+        self, alice: HttpClient, fake_model: FakeModel
     ) -> None:
         conversation = await begin(alice, messages=history(4), title="T")
         path = f"/conversations/{conversation['id']}"
         held = asyncio.Event()
-        twin.summary = Act(chunks=["They talked."], held=held)
+        fake_model.summary = ScriptedAnswer(chunks=["They talked."], held=held)
         making = asyncio.create_task(alice.post(f"{path}/summary"))
-        await until(lambda: twin.behind)
+        await until(lambda: fake_model.behind)
 
         await alice.post(f"{path}/messages", json=message("one more"))
         held.set()
 
         assert (await (await making).json())["summary"] == "They talked."
         assert (await found(alice, conversation["id"]))["summary"] == "They talked."
-        asked = [request["messages"][1]["content"] for request in twin.behind]
+        asked = [request["messages"][1]["content"] for request in fake_model.behind]
         assert asked[1:] == ["Summary of the earlier part: They talked.\n\nUSER: one more"]
 
     async def test_is_given_up_where_messages_go_each_time(
-        self, alice: HttpClient, twin: Twin, monkeypatch: pytest.MonkeyPatch
+        self, alice: HttpClient, fake_model: FakeModel, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("chatvault.replies.titles.SUMMARY_TRIES", 1)
         conversation = await begin(alice, messages=[message("a", id="a"), *history(4)], title="T")
         path = f"/conversations/{conversation['id']}"
         held = asyncio.Event()
-        twin.summary = Act(chunks=["They talked."], held=held)
+        fake_model.summary = ScriptedAnswer(chunks=["They talked."], held=held)
         making = asyncio.create_task(alice.post(f"{path}/summary"))
-        await until(lambda: twin.behind)
+        await until(lambda: fake_model.behind)
 
         await alice.delete(f"{path}/messages/a")
         held.set()
@@ -258,7 +266,9 @@ class TestSummary:
         await problem(await making, 503, "busy")
         assert (await found(alice, conversation["id"]))["summary"] is None
 
-    async def test_comes_by_itself_after_many_messages(self, alice: HttpClient, twin: Twin) -> None:
+    async def test_comes_by_itself_after_many_messages(
+        self, alice: HttpClient, fake_model: FakeModel
+    ) -> None:
         conversation = await begin(alice, messages=history(30), title="T")
 
         await ask(alice, conversation)
@@ -279,9 +289,9 @@ async def _soon(
 
 class TestTitle:
     async def test_comes_by_itself_after_the_first_exchange(
-        self, alice: HttpClient, twin: Twin
+        self, alice: HttpClient, fake_model: FakeModel
     ) -> None:
-        twin.title = Act(chunks=['"A fine\n title"'])
+        fake_model.title = ScriptedAnswer(chunks=['"A fine\n title"'])
         conversation = await begin(alice)
 
         await ask(alice, conversation)
@@ -289,26 +299,26 @@ class TestTitle:
         assert await _soon(alice, conversation, "title", "New Conversation") == "A fine title"
 
     async def test_leaves_a_title_that_somebody_gave(
-        self, alice: HttpClient, twin: Twin, database: Any
+        self, alice: HttpClient, fake_model: FakeModel, database: Any
     ) -> None:
         conversation = await begin(alice, title="Mine")
 
         await ask(alice, conversation)
 
         assert await database.reply_jobs.count_documents({}) == 0
-        assert twin.behind == []
+        assert fake_model.behind == []
 
     async def test_is_tried_again(
-        self, alice: HttpClient, twin: Twin, database: Any, app: Any
+        self, alice: HttpClient, fake_model: FakeModel, database: Any, app: Any
     ) -> None:
-        twin.title = Act(status=401)
+        fake_model.title = ScriptedAnswer(status=401)
         conversation = await begin(alice)
         await ask(alice, conversation)
         for _ in range(200):
             job = await database.reply_jobs.find_one()
-            if job and job["attempts"] == 1 and len(twin.behind) == 1:
+            if job and job["attempts"] == 1 and len(fake_model.behind) == 1:
                 break
-        twin.title = Act(chunks=["Late"])
+        fake_model.title = ScriptedAnswer(chunks=["Late"])
         for _ in range(100):
             await database.reply_jobs.update_many({}, [{"$set": {"due_at": "$$NOW"}}])
             app[WORKERS][0].wake()

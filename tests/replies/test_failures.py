@@ -10,8 +10,8 @@ from chatvault.completions.routes import MODELS
 from conftest import HttpClient
 from support.answers import found, problem
 from support.factories import begin
+from support.fake_model import FakeModel, ScriptedAnswer
 from support.talking import ask, begin_stream, events_of, path_of, said, settled, text_of
-from support.twin import Act, Twin
 
 KEY = "sk-the-providers-secret-key"
 BROKEN = b'data: {"choices": "no"}\n\n'
@@ -27,54 +27,63 @@ class TestFailures:
     @pytest.mark.parametrize(
         ("act", "code", "requests"),
         [
-            (Act(status=500), "model_unavailable", 3),
-            (Act(status=503), "model_unavailable", 3),
-            (Act(status=429), "model_rate_limited", 3),
-            (Act(status=429, headers={"Retry-After": "77"}), "model_rate_limited", 1),
-            (Act(status=401), "model_refused", 1),
-            (Act(status=400), "model_refused", 1),
-            (Act(cut_after=0), "model_unavailable", 3),
-            (Act(chunks=[], ends=False), "model_unavailable", 3),
-            (Act(error_after=0), "model_unavailable", 3),
-            (Act(body=BROKEN), "model_nonsense", 1),
-            (Act(body=NOT_JSON), "model_nonsense", 1),
-            (Act(body=b"<html>", headers={"Content-Type": "text/html"}), "model_unavailable", 3),
+            (ScriptedAnswer(status=500), "model_unavailable", 3),
+            (ScriptedAnswer(status=503), "model_unavailable", 3),
+            (ScriptedAnswer(status=429), "model_rate_limited", 3),
+            (ScriptedAnswer(status=429, headers={"Retry-After": "77"}), "model_rate_limited", 1),
+            (ScriptedAnswer(status=401), "model_refused", 1),
+            (ScriptedAnswer(status=400), "model_refused", 1),
+            (ScriptedAnswer(cut_after=0), "model_unavailable", 3),
+            (ScriptedAnswer(chunks=[], ends=False), "model_unavailable", 3),
+            (ScriptedAnswer(error_after=0), "model_unavailable", 3),
+            (ScriptedAnswer(body=BROKEN), "model_nonsense", 1),
+            (ScriptedAnswer(body=NOT_JSON), "model_nonsense", 1),
+            (
+                ScriptedAnswer(body=b"<html>", headers={"Content-Type": "text/html"}),
+                "model_unavailable",
+                3,
+            ),
         ],
         ids=lambda value: str(value)[:40],
     )
     async def test_before_a_word_was_said(
-        self, alice: HttpClient, twin: Twin, act: Act, code: str, requests: int
+        self,
+        alice: HttpClient,
+        fake_model: FakeModel,
+        act: ScriptedAnswer,
+        code: str,
+        requests: int,
     ) -> None:
         conversation = await begin(alice)
-        twin.say(*[act] * 3)
+        fake_model.say(*[act] * 3)
 
         refused = await alice.post(path_of(conversation), json={"content": "Hello"})
 
         body = await problem(refused, 503, code)
         assert KEY not in str(body)
         assert refused.headers.get("Retry-After") == act.headers.get("Retry-After")
-        assert len(twin.requests) == requests
+        assert len(fake_model.requests) == requests
         stored = await found(alice, conversation["id"])
         assert said(stored) == [("user", "Hello")]
         assert (stored["active_reply_id"], stored["total_tokens_used"]) == (None, 0)
 
-        twin.acts.clear()
+        fake_model.acts.clear()
         await ask(alice, conversation, None, regenerate="replace")
         assert said(await found(alice, conversation["id"])) == [
             ("user", "Hello"), ("assistant", f"Answer {requests + 1}."),
         ]  # fmt: skip
 
     async def test_no_word_comes(
-        self, alice: HttpClient, twin: Twin, monkeypatch: pytest.MonkeyPatch, app: Any
+        self, alice: HttpClient, fake_model: FakeModel, monkeypatch: pytest.MonkeyPatch, app: Any
     ) -> None:
         monkeypatch.setattr(app[MODELS], "_timeout", 0.2)
         conversation = await begin(alice)
-        twin.usual = Act(held=asyncio.Event())
+        fake_model.usual = ScriptedAnswer(held=asyncio.Event())
 
         refused = await alice.post(path_of(conversation), json={"content": "Hello"})
 
         await problem(refused, 503, "model_timed_out")
-        assert len(twin.requests) == 3
+        assert len(fake_model.requests) == 3
 
     @pytest.mark.parametrize(
         "word",
@@ -87,12 +96,12 @@ class TestFailures:
         ids=["comments", "empty chunks"],
     )
     async def test_only_signs_of_life_come(
-        self, alice: HttpClient, twin: Twin, monkeypatch: pytest.MonkeyPatch, app: Any,
+        self, alice: HttpClient, fake_model: FakeModel, monkeypatch: pytest.MonkeyPatch, app: Any,
         keep_alive: bytes, word: bytes,
     ) -> None:  # fmt: skip
         monkeypatch.setattr(app[MODELS], "_timeout", 0.3)
         conversation = await begin(alice, title="T")
-        twin.usual = Act(keep_alive=keep_alive, chunks=[], first=word)
+        fake_model.usual = ScriptedAnswer(keep_alive=keep_alive, chunks=[], first=word)
 
         async with asyncio.timeout(10):
             refused = await alice.post(path_of(conversation), json={"content": "Hello"})
@@ -101,66 +110,72 @@ class TestFailures:
         answered = [("assistant", "Well")] if word else []
         stored = await found(alice, conversation["id"])
         assert said(stored) == [("user", "Hello"), *answered]
-        assert len(twin.requests) == (1 if word else 3)
+        assert len(fake_model.requests) == (1 if word else 3)
 
     async def test_a_model_that_thinks_is_waited_for(
-        self, alice: HttpClient, twin: Twin, monkeypatch: pytest.MonkeyPatch, app: Any
+        self, alice: HttpClient, fake_model: FakeModel, monkeypatch: pytest.MonkeyPatch, app: Any
     ) -> None:
         monkeypatch.setattr(app[MODELS], "_timeout", 0.5)
         conversation = await begin(alice, title="T")
-        twin.say(Act(chunks=["At", " last"], thoughts=40))
+        fake_model.say(ScriptedAnswer(chunks=["At", " last"], thoughts=40))
 
         exchange = await ask(alice, conversation)
 
         assert exchange["assistant_message"]["content"] == "At last"
-        assert len(twin.requests) == 1
+        assert len(fake_model.requests) == 1
 
     async def test_is_asked_again_where_nothing_was_said(
-        self, alice: HttpClient, twin: Twin
+        self, alice: HttpClient, fake_model: FakeModel
     ) -> None:
         conversation = await begin(alice)
-        twin.say(Act(status=500), Act(status=429, headers={"Retry-After": "0"}), "At last")
+        fake_model.say(
+            ScriptedAnswer(status=500),
+            ScriptedAnswer(status=429, headers={"Retry-After": "0"}),
+            "At last",
+        )
 
         exchange = await ask(alice, conversation)
 
         assert exchange["assistant_message"]["content"] == "At last"
-        assert len(twin.requests) == 3
+        assert len(fake_model.requests) == 3
 
     @pytest.mark.parametrize("after", [1, 2, 3])
     @pytest.mark.parametrize("how", ["cut", "error", "end"])
     async def test_in_the_middle_keeps_what_was_said(
-        self, alice: HttpClient, twin: Twin, after: int, how: str
+        self, alice: HttpClient, fake_model: FakeModel, after: int, how: str
     ) -> None:
         conversation = await begin(alice)
         chunks = ["one ", "two ", "three"]
-        twin.say(
-            Act(chunks=chunks, cut_after=after, pause=0.02)
+        fake_model.say(
+            ScriptedAnswer(chunks=chunks, cut_after=after, pause=0.02)
             if how == "cut"
-            else Act(chunks=chunks, error_after=after)
+            else ScriptedAnswer(chunks=chunks, error_after=after)
             if how == "error"
-            else Act(chunks=chunks[:after], ends=False)
+            else ScriptedAnswer(chunks=chunks[:after], ends=False)
         )
 
         events = await events_of(await begin_stream(alice, conversation))
 
         assert (events[-1].type, events[-1].data["code"]) == ("error", "model_stream_broken")
         assert text_of(events) == "".join(chunks[:after])
-        assert len(twin.requests) == 1
+        assert len(fake_model.requests) == 1
         stored = await found(alice, conversation["id"])
         answered = stored["messages"][-1]
         assert answered["content"] == "".join(chunks[:after])
         assert answered["interrupted"] is True
         assert stored["total_tokens_used"] == answered["total_tokens"] > 0
 
-        twin.say("Whole")
+        fake_model.say("Whole")
         await ask(alice, conversation, None, regenerate="replace")
         assert said(await found(alice, conversation["id"])) == [
             ("user", "Hello"), ("assistant", "Whole"),
         ]  # fmt: skip
 
-    async def test_the_same_message_can_be_sent_again(self, alice: HttpClient, twin: Twin) -> None:
+    async def test_the_same_message_can_be_sent_again(
+        self, alice: HttpClient, fake_model: FakeModel
+    ) -> None:
         conversation = await begin(alice)
-        twin.say(Act(status=401))
+        fake_model.say(ScriptedAnswer(status=401))
         body = {"content": "Hello", "id": "my-message"}
         await problem(await alice.post(path_of(conversation), json=body), 503, "model_refused")
 
@@ -172,12 +187,16 @@ class TestFailures:
         await problem(await alice.post(path_of(conversation), json=body), 409, "message_id_taken")
 
     async def test_the_key_is_nowhere(
-        self, alice: HttpClient, twin: Twin, database: Any, caplog: pytest.LogCaptureFixture,
+        self,
+        alice: HttpClient,
+        fake_model: FakeModel,
+        database: Any,
+        caplog: pytest.LogCaptureFixture,
         capsys: pytest.CaptureFixture[str],
     ) -> None:  # fmt: skip
         caplog.set_level(logging.DEBUG)
         conversation = await begin(alice)
-        twin.say(Act(status=401), "Fine")
+        fake_model.say(ScriptedAnswer(status=401), "Fine")
         shown = await (await alice.post(path_of(conversation), json={"content": "x"})).text()
         shown += str(await ask(alice, conversation))
         shown += await (await alice.get("/agents")).text()
@@ -186,18 +205,18 @@ class TestFailures:
         for name in await database.list_collection_names():
             shown += str(await database[name].find().to_list())
         captured = capsys.readouterr()
-        assert twin.keys == {f"Bearer {KEY}"}
+        assert fake_model.keys == {f"Bearer {KEY}"}
         assert KEY not in shown + captured.out + captured.err
         assert KEY not in "".join(record.getMessage() for record in caplog.records)
 
 
 class TestToolCalls:
     async def test_that_nobody_offered_stay_on_their_message(
-        self, alice: HttpClient, twin: Twin
+        self, alice: HttpClient, fake_model: FakeModel
     ) -> None:
         conversation = await begin(alice)
         calls = [("clock", '{"zone": "UTC"}'), ("shell", '{"command": "ls"}')]
-        twin.say(Act(chunks=["Let me look."], calls=calls))
+        fake_model.say(ScriptedAnswer(chunks=["Let me look."], calls=calls))
 
         events = await events_of(await begin_stream(alice, conversation, "What time is it?"))
 
@@ -211,5 +230,5 @@ class TestToolCalls:
             {"id": "call-1", "name": "shell", "arguments": '{"command": "ls"}'},
         ]
         await ask(alice, conversation, "Never mind")
-        roles = [each["role"] for each in twin.requests[1]["messages"]]
+        roles = [each["role"] for each in fake_model.requests[1]["messages"]]
         assert roles == ["system", "user", "assistant", "tool", "tool", "user"]

@@ -11,8 +11,8 @@ from chatvault.replies import jobs
 from conftest import HttpClient
 from support.answers import found
 from support.factories import begin
+from support.fake_model import FakeModel, ScriptedAnswer
 from support.talking import ask, until
-from support.twin import Act, Twin
 
 
 @pytest.fixture(autouse=True)
@@ -45,37 +45,37 @@ async def no_job_left(database: Any) -> None:
 class TestLease:
     @pytest.mark.usefixtures("elsewhere")
     async def test_is_renewed_while_the_model_takes_its_time(
-        self, alice: HttpClient, twin: Twin, database: Any
+        self, alice: HttpClient, fake_model: FakeModel, database: Any
     ) -> None:
         held = asyncio.Event()
-        twin.title = Act(chunks=["A fine title"], held=held)
+        fake_model.title = ScriptedAnswer(chunks=["A fine title"], held=held)
         conversation = await begin(alice)
         await ask(alice, conversation)
-        await until(lambda: twin.behind)
+        await until(lambda: fake_model.behind)
         first = await database.reply_jobs.find_one()
 
         later = {"due_at": {"$gt": first["due_at"] + timedelta(seconds=1.5)}}
         while not await database.reply_jobs.find_one(later):
-            assert len(twin.behind) == 1
+            assert len(fake_model.behind) == 1
             await asyncio.sleep(0.02)
         held.set()
 
         assert await titled(alice, conversation) == "A fine title"
-        assert len(twin.behind) == 1
+        assert len(fake_model.behind) == 1
         done = {"action": "conversation.title", "outcome": "success"}
         assert await database.audit_logs.count_documents(done) == 1
 
     async def test_that_is_lost_ends_the_work_and_leaves_the_job_to_its_new_holder(
-        self, alice: HttpClient, twin: Twin, database: Any
+        self, alice: HttpClient, fake_model: FakeModel, database: Any
     ) -> None:
-        twin.title = Act(chunks=["Never"], held=asyncio.Event())
+        fake_model.title = ScriptedAnswer(chunks=["Never"], held=asyncio.Event())
         first = await begin(alice)
         await ask(alice, first)
-        await until(lambda: twin.behind)
+        await until(lambda: fake_model.behind)
         stolen = [{"$set": {"due_at": {"$add": ["$$NOW", 3_600_000]}, "attempts": 2}}]
 
         await database.reply_jobs.update_one({}, stolen)
-        twin.title = Act(chunks=["The second one"])
+        fake_model.title = ScriptedAnswer(chunks=["The second one"])
         second = await begin(alice)
         await ask(alice, second)
 
@@ -84,7 +84,7 @@ class TestLease:
         assert (str(left["conversation_id"]), left["attempts"]) == (first["id"], 2)
 
     async def test_is_by_mongodbs_clock(
-        self, alice: HttpClient, twin: Twin, monkeypatch: pytest.MonkeyPatch
+        self, alice: HttpClient, fake_model: FakeModel, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         ahead = "chatvault.replies.finish.now"
         monkeypatch.setattr(ahead, lambda: now() + timedelta(hours=1))
@@ -97,21 +97,21 @@ class TestLease:
 
 class TestFailures:
     async def test_are_tried_again_five_times_in_all(
-        self, alice: HttpClient, twin: Twin, database: Any
+        self, alice: HttpClient, fake_model: FakeModel, database: Any
     ) -> None:
-        twin.title = Act(status=401)
+        fake_model.title = ScriptedAnswer(status=401)
         conversation = await begin(alice)
         await ask(alice, conversation)
 
         await no_job_left(database)
 
-        assert len(twin.behind) == jobs.MAX_ATTEMPTS == 5
+        assert len(fake_model.behind) == jobs.MAX_ATTEMPTS == 5
 
     async def test_of_whatever_kind_end_after_some_attempts(
-        self, alice: HttpClient, twin: Twin, database: Any
+        self, alice: HttpClient, fake_model: FakeModel, database: Any
     ) -> None:
         """As where each process that takes the job dies of it."""
-        twin.title = Act(status=401)
+        fake_model.title = ScriptedAnswer(status=401)
         conversation = await begin(alice)
         await database.reply_jobs.insert_one(
             {
@@ -126,5 +126,5 @@ class TestFailures:
 
         await no_job_left(database)
 
-        assert twin.behind == []
+        assert fake_model.behind == []
         assert (await found(alice, conversation["id"]))["title"] == "New Conversation"

@@ -12,8 +12,8 @@ from chatvault.settings import Environment, Settings
 from conftest import HttpClient
 from support.answers import problem
 from support.factories import begin, message, settings_for
+from support.fake_model import FakeModel
 from support.talking import ask, path_of
-from support.twin import Twin
 
 
 class TestRate:
@@ -22,7 +22,7 @@ class TestRate:
         return settings.model_copy(update={"replies_per_minute": 3})
 
     async def test_is_so_many_a_minute_and_user(
-        self, alice: HttpClient, bob: HttpClient, twin: Twin
+        self, alice: HttpClient, bob: HttpClient, fake_model: FakeModel
     ) -> None:
         conversation = await begin(alice, title="T")
         statuses = []
@@ -39,25 +39,25 @@ class TestRate:
         assert (await alice.post("/chat/completions", json=body)).status == 429
         theirs = await begin(bob, title="T")
         assert (await bob.post(path_of(theirs), json={"content": "x"})).status == 201
-        assert len(twin.requests) == 4
+        assert len(fake_model.requests) == 4
 
 
 class TestByOpenaisKey:
     @pytest.fixture(autouse=True)
-    def environment(self, twin: Twin, monkeypatch: pytest.MonkeyPatch) -> None:
+    def environment(self, fake_model: FakeModel, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("OPENAI_API_KEY", "sk-hush")
-        monkeypatch.setenv("OPENAI_BASE_URL", twin.url)
+        monkeypatch.setenv("OPENAI_BASE_URL", fake_model.url)
 
     @pytest.fixture
     def settings(self, settings: Settings, environment: None) -> Settings:
         return settings.model_copy(update={"providers": {}}).with_openai_key()
 
-    async def test_agents_answer(self, alice: HttpClient, twin: Twin) -> None:
+    async def test_agents_answer(self, alice: HttpClient, fake_model: FakeModel) -> None:
         exchange = await ask(alice, await begin(alice, title="T"))
 
         assert exchange["assistant_message"]["content"] == "Answer 1."
-        assert twin.requests[0]["model"] == "gpt-4o-mini"
-        assert twin.keys == {"Bearer sk-hush"}
+        assert fake_model.requests[0]["model"] == "gpt-4o-mini"
+        assert fake_model.keys == {"Bearer sk-hush"}
 
     @pytest.mark.usefixtures("clean_database")
     @pytest.mark.parametrize("env", list(Environment))

@@ -9,9 +9,9 @@ from chatvault.settings import Settings
 from conftest import HttpClient
 from support.answers import found, problem
 from support.factories import begin, message
+from support.fake_model import FakeModel, ScriptedAnswer
 from support.stored import tiny_bounds
 from support.talking import ask, path_of, said, settled
-from support.twin import Act, Twin
 
 HELLO = {"initial_message": "Hello"}
 KEYED = {"Idempotency-Key": "once"}
@@ -25,8 +25,10 @@ async def open_one(http: HttpClient, **more: Any) -> dict[str, Any]:
 
 
 class TestOneStep:
-    async def test_begins_both(self, alice: HttpClient, twin: Twin, database: Any) -> None:
-        twin.say(Act(held=asyncio.Event()), "Hi.")
+    async def test_begins_both(
+        self, alice: HttpClient, fake_model: FakeModel, database: Any
+    ) -> None:
+        fake_model.say(ScriptedAnswer(held=asyncio.Event()), "Hi.")
         opened = await open_one(alice, title="T")
 
         assert said(opened) == [("user", "Hello")]
@@ -36,14 +38,14 @@ class TestOneStep:
         actions = [each["action"] for each in entries if each["resource_id"] == opened["id"]]
         assert sorted(actions) == ["conversation.create", "reply.create"]
 
-        twin.acts.clear()
+        fake_model.acts.clear()
         held = opened["active_reply_id"]
         cancelled = await alice.post(path_of(opened, held, "cancel"))
         assert (await cancelled.json())["state"] == "cancelled"
 
     @pytest.mark.parametrize("count", [0, 3, 30])
     async def test_shows_the_model_the_messages_that_it_begins_with(
-        self, alice: HttpClient, twin: Twin, monkeypatch: pytest.MonkeyPatch, count: int
+        self, alice: HttpClient, fake_model: FakeModel, monkeypatch: pytest.MonkeyPatch, count: int
     ) -> None:
         tiny_bounds(monkeypatch)
         before = [message(str(n), "user" if n % 2 else "assistant") for n in range(count)]
@@ -51,12 +53,12 @@ class TestOneStep:
         opened = await settled(alice, await open_one(alice, messages=before, title="T"))
 
         expected = [(each["role"], each["content"]) for each in before] + [("user", "Hello")]
-        assert twin.asked[0][1:] == expected
+        assert fake_model.asked[0][1:] == expected
         assert said(opened) == [*expected, ("assistant", "Answer 1.")]
         await ask(alice, opened, "And now?")
 
     async def test_takes_a_repeat_once_also_at_the_same_moment(
-        self, alice: HttpClient, twin: Twin, database: Any
+        self, alice: HttpClient, fake_model: FakeModel, database: Any
     ) -> None:
         answers = await asyncio.gather(
             *(alice.post("/conversations", json=HELLO, headers=KEYED) for _ in range(5))
@@ -67,7 +69,7 @@ class TestOneStep:
         again = await alice.post("/conversations", json=HELLO, headers=KEYED)
         assert (await again.json())["id"] in ids
         await settled(alice, await again.json())
-        assert len(twin.requests) == 1
+        assert len(fake_model.requests) == 1
         assert await database["conversations"].count_documents({}) == 1
         assert await database["replies"].count_documents({}) == 1
         other = await alice.post("/conversations", json={"initial_message": "x"}, headers=KEYED)
@@ -80,7 +82,7 @@ class TestRefusal:
         return settings.model_copy(update={"replies_per_minute": 2})
 
     async def test_over_the_rate_leaves_nothing_and_remembers_no_key(
-        self, alice: HttpClient, twin: Twin, database: Any
+        self, alice: HttpClient, fake_model: FakeModel, database: Any
     ) -> None:
         for _ in range(2):
             await settled(alice, await open_one(alice, title="T"))
@@ -96,7 +98,7 @@ class TestRefusal:
         assert said(await settled(alice, await answer.json()))[0] == ("user", "Hello")
 
     async def test_for_want_of_tokens_leaves_nothing(
-        self, alice: HttpClient, twin: Twin, database: Any
+        self, alice: HttpClient, fake_model: FakeModel, database: Any
     ) -> None:
         small = {"name": "small", "max_conversation_tokens": 200}
         agent = await (await alice.post("/agents", json=small)).json()
@@ -106,10 +108,10 @@ class TestRefusal:
             await problem(refused, 409, "token_limit_reached")
         assert await database["conversations"].count_documents({}) == 0
         assert await database["idempotency_records"].count_documents({}) == 0
-        assert twin.requests == []
+        assert fake_model.requests == []
 
     async def test_never_comes_of_repeats(
-        self, alice: HttpClient, twin: Twin, database: Any
+        self, alice: HttpClient, fake_model: FakeModel, database: Any
     ) -> None:
         spoken = [message(), message("x", "assistant"), message("y")]
         conversation = await begin(alice, title="T", messages=spoken)

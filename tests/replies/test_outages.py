@@ -15,12 +15,12 @@ from chatvault.fields import now
 from chatvault.replies import finish as ending
 from chatvault.replies import runner
 from chatvault.replies.models import Reply
-from chatvault.replies.routes import DESK
+from chatvault.replies.routes import REPLY_DEPS
 from conftest import HttpClient
 from support.answers import found
 from support.factories import begin
+from support.fake_model import FakeModel, ScriptedAnswer
 from support.talking import ask, begin_stream, events_of, next_event, path_of, said, text_of, until
-from support.twin import Act, Twin
 
 Call = Callable[..., Awaitable[Any]]
 
@@ -41,7 +41,7 @@ def losing(call: Call, error: Exception, *, times: int) -> Call:
 @pytest.fixture
 def lose_events(app: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     """Lets so many stored flushes seem to fail."""
-    batcher = app[DESK].event_log._batcher
+    batcher = app[REPLY_DEPS].event_log._batcher
 
     def lose(times: int) -> None:
         lost = losing(batcher._run, NetworkTimeout("lost"), times=times)
@@ -64,10 +64,14 @@ async def replay(http: Any, conversation: dict[str, Any], reply_id: str) -> Any:
 class TestEvents:
     @pytest.mark.parametrize("times", [1, 3])
     async def test_are_for_who_resumes_what_they_were_for_who_watched(
-        self, alice: HttpClient, twin: Twin, lose_events: Callable[[int], None], times: int
+        self,
+        alice: HttpClient,
+        fake_model: FakeModel,
+        lose_events: Callable[[int], None],
+        times: int,
     ) -> None:
         conversation = await begin(alice, title="T")
-        twin.say(Act(chunks=list("abcdefgh"), pause=0.03))
+        fake_model.say(ScriptedAnswer(chunks=list("abcdefgh"), pause=0.03))
         lose_events(times)
 
         shown = await events_of(await begin_stream(alice, conversation))
@@ -76,10 +80,10 @@ class TestEvents:
         assert await replay(alice, conversation, shown[0].data["reply_id"]) == shown
 
     async def test_of_the_last_flush_are_not_stored_twice(
-        self, alice: HttpClient, twin: Twin, lose_events: Callable[[int], None]
+        self, alice: HttpClient, fake_model: FakeModel, lose_events: Callable[[int], None]
     ) -> None:
         conversation = await begin(alice, title="T")
-        twin.say(Act(chunks=["All at once"], calls=[("clock", "{}")]))
+        fake_model.say(ScriptedAnswer(chunks=["All at once"], calls=[("clock", "{}")]))
         lose_events(10)
 
         shown = await events_of(await begin_stream(alice, conversation))
@@ -93,7 +97,9 @@ class TestEvents:
 
 @pytest.mark.usefixtures("lose_ends")
 class TestEnds:
-    async def test_of_a_reply_are_stored_once(self, alice: HttpClient, twin: Twin) -> None:
+    async def test_of_a_reply_are_stored_once(
+        self, alice: HttpClient, fake_model: FakeModel
+    ) -> None:
         conversation = await begin(alice, title="T")
 
         exchange = await ask(alice, conversation)
@@ -104,7 +110,7 @@ class TestEnds:
         assert stored["total_tokens_used"] == 25
 
     async def test_of_a_completion_are_stored_once(
-        self, alice: HttpClient, twin: Twin, database: Any
+        self, alice: HttpClient, fake_model: FakeModel, database: Any
     ) -> None:
         conversation = await begin(alice, title="T")
         body = {"messages": [{"role": "user", "content": "Hello"}]}
@@ -125,12 +131,12 @@ class TestEnds:
 class TestTakenOver:
     @pytest.mark.parametrize("kind", ["reply", "completion"])
     async def test_while_it_was_written_ends_the_stream(
-        self, alice: HttpClient, twin: Twin, database: Any, app: Any, kind: str
+        self, alice: HttpClient, fake_model: FakeModel, database: Any, app: Any, kind: str
     ) -> None:
         """As where this process stood still for longer than its lease."""
         conversation = await begin(alice, title="T")
         gate = asyncio.Event()
-        twin.say(Act(chunks=["Half", " whole"], gate=gate))
+        fake_model.say(ScriptedAnswer(chunks=["Half", " whole"], gate=gate))
         body = {"messages": [{"role": "user", "content": "Hello"}], "stream": True}
         if kind == "reply":
             stream = await begin_stream(alice, conversation)
@@ -172,17 +178,17 @@ class TestUnknownFailure:
         alice: HttpClient,
         database: Any,
         app: Any,
-        twin: Twin,
+        fake_model: FakeModel,
         monkeypatch: pytest.MonkeyPatch,
         where: str,
     ) -> None:
-        twin.say(Act(chunks=["Said before", " and at the end"], pause=0.1))
+        fake_model.say(ScriptedAnswer(chunks=["Said before", " and at the end"], pause=0.1))
         fail = losing(_nothing, OverflowError("a fault"), times=1)
         with monkeypatch.context() as patched:
             if where == "end":
                 patched.setattr(runner, "finish", fail)
             else:
-                patched.setattr(app[DESK].event_log._batcher, "_run", fail)
+                patched.setattr(app[REPLY_DEPS].event_log._batcher, "_run", fail)
             conversation = await begin(alice, title="T")
             events = await events_of(await begin_stream(alice, conversation))
         assert (events[-1].type, events[-1].data["code"]) == ("error", "reply_interrupted")
@@ -202,12 +208,12 @@ async def _nothing(*_args: object) -> None:
 
 class TestLosingALease:
     async def test_ends_what_is_written_without_asking_the_model_further(
-        self, alice: HttpClient, twin: Twin, database: Any, app: Any,
+        self, alice: HttpClient, fake_model: FakeModel, database: Any, app: Any,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:  # fmt: skip
         monkeypatch.setattr("chatvault.mongodb.renewing.RENEW_EVERY", 0.05)
         conversation = await begin(alice, title="T")
-        twin.say(Act(chunks=["word "] * 1000, pause=0.03))
+        fake_model.say(ScriptedAnswer(chunks=["word "] * 1000, pause=0.03))
         stream = await begin_stream(alice, conversation)
         for _ in range(2):
             await next_event(stream)
@@ -234,14 +240,19 @@ class TestAfterAnOutage:
             monkeypatch.setattr(f"chatvault.mongodb.renewing.{name}", seconds)
 
     async def test_a_living_reply_is_its_writers(
-        self, alice: HttpClient, elsewhere: HttpClient, twin: Twin, database: Any, app: Any,
+        self,
+        alice: HttpClient,
+        elsewhere: HttpClient,
+        fake_model: FakeModel,
+        database: Any,
+        app: Any,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:  # fmt: skip
         other: Any = elsewhere.server
         runners = [app[RUNNER], other.app[RUNNER]]
         conversation = await begin(alice, title="T")
         gate = asyncio.Event()
-        twin.say(Act(chunks=["Half", " whole"], gate=gate))
+        fake_model.say(ScriptedAnswer(chunks=["Half", " whole"], gate=gate))
         stream = await begin_stream(alice, conversation)
         for _ in range(2):
             await next_event(stream)
@@ -263,7 +274,7 @@ class TestAfterAnOutage:
         assert last.data["message"]["content"] == "Half whole"
 
     async def test_the_end_is_tried_for_as_long_as_it_takes(
-        self, alice: HttpClient, twin: Twin, monkeypatch: pytest.MonkeyPatch
+        self, alice: HttpClient, fake_model: FakeModel, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(runner, "MAX_PAUSE", 0.01)
         failures = [Unavailable("away")] * 30
@@ -291,12 +302,16 @@ class TestClocks:
     """Whether somebody died is told by MongoDB's clock, whatever that of a process says."""
 
     async def test_of_the_writer_that_is_behind_cost_it_no_reply(
-        self, alice: HttpClient, twin: Twin, database: Any, monkeypatch: pytest.MonkeyPatch
+        self,
+        alice: HttpClient,
+        fake_model: FakeModel,
+        database: Any,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         monkeypatch.setattr("chatvault.replies.start.now", lambda: now() - timedelta(hours=1))
         conversation = await begin(alice, title="T")
         gate = asyncio.Event()
-        twin.say(Act(chunks=["Half", " whole"], gate=gate))
+        fake_model.say(ScriptedAnswer(chunks=["Half", " whole"], gate=gate))
 
         stream = await begin_stream(alice, conversation)
 
@@ -307,11 +322,11 @@ class TestClocks:
 
     @pytest.mark.usefixtures("steady")
     async def test_of_who_looks_that_is_behind_hide_no_dead(
-        self, alice: HttpClient, twin: Twin, database: Any, app: Any,
+        self, alice: HttpClient, fake_model: FakeModel, database: Any, app: Any,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:  # fmt: skip
         conversation = await begin(alice, title="T")
-        twin.say(Act(chunks=["Half", " whole"], gate=asyncio.Event()))
+        fake_model.say(ScriptedAnswer(chunks=["Half", " whole"], gate=asyncio.Event()))
         await begin_stream(alice, conversation)
         await until(lambda: app[RUNNER]._contact.is_steady)
         monkeypatch.setattr("chatvault.replies.runner.now", lambda: now() - timedelta(hours=1))

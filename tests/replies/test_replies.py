@@ -7,14 +7,16 @@ from chatvault.replies.schemas import ReplyOut
 from conftest import HttpClient
 from support.answers import found, problem, wrong_fields
 from support.factories import begin, message
+from support.fake_model import FakeModel, ScriptedAnswer
 from support.talking import ask, path_of, said, settled, until
-from support.twin import Act, Twin
 
 
 class TestCreate:
-    async def test_stores_and_answers_both_messages(self, alice: HttpClient, twin: Twin) -> None:
+    async def test_stores_and_answers_both_messages(
+        self, alice: HttpClient, fake_model: FakeModel
+    ) -> None:
         conversation = await begin(alice)
-        twin.say(Act(chunks=["Hi", " Alice"]))
+        fake_model.say(ScriptedAnswer(chunks=["Hi", " Alice"]))
 
         exchange = await ask(alice, conversation, "Hello", metadata={"mine": 1})
 
@@ -39,14 +41,16 @@ class TestCreate:
         assert stored["messages"] == [asked, answered]
         assert (stored["total_tokens_used"], stored["active_reply_id"]) == (25, None)
 
-    async def test_follow_ups_see_earlier_messages(self, alice: HttpClient, twin: Twin) -> None:
+    async def test_follow_ups_see_earlier_messages(
+        self, alice: HttpClient, fake_model: FakeModel
+    ) -> None:
         conversation = await begin(alice, systemPrompt="Be brief.")
-        twin.say("Redis.", "Its port is 6379.")
+        fake_model.say("Redis.", "Its port is 6379.")
 
         await ask(alice, conversation, "How do I cache?")
         await ask(alice, conversation, "How do I set it up?")
 
-        assert twin.asked == [
+        assert fake_model.asked == [
             [("system", "Be brief."), ("user", "How do I cache?")],
             [
                 ("system", "Be brief."),
@@ -56,35 +60,39 @@ class TestCreate:
             ],
         ]
 
-    async def test_asks_as_the_agent_says(self, alice: HttpClient, twin: Twin) -> None:
+    async def test_asks_as_the_agent_says(self, alice: HttpClient, fake_model: FakeModel) -> None:
         pirate = {"name": "P", "system_prompt": "Arr.", "model": "gpt-big", "temperature": 0.1}
         agent = await (await alice.post("/agents", json=pirate)).json()
         conversation = await begin(alice, agent_id=agent["id"])
 
         exchange = await ask(alice, conversation)
 
-        [request] = twin.requests
+        [request] = fake_model.requests
         assert (request["model"], request["temperature"]) == ("gpt-big", 0.1)
         assert request["messages"][0] == {"role": "system", "content": "Arr."}
         assert request["stream"] is True
         assert exchange["assistant_message"]["model_used"] == "gpt-big"
 
-    async def test_another_agent_can_answer_once(self, alice: HttpClient, twin: Twin) -> None:
+    async def test_another_agent_can_answer_once(
+        self, alice: HttpClient, fake_model: FakeModel
+    ) -> None:
         other = {"name": "O", "system_prompt": "Other."}
         agent = await (await alice.post("/agents", json=other)).json()
         conversation = await begin(alice)
 
         await ask(alice, conversation, agent_id=agent["id"])
 
-        assert twin.asked[0][0] == ("system", "Other.")
+        assert fake_model.asked[0][0] == ("system", "Other.")
         refused = await alice.post(
             path_of(conversation), json={"content": "x", "agent_id": "5" * 24}
         )
         await problem(refused, 404, "not_found")
 
-    async def test_counts_where_the_provider_does_not(self, alice: HttpClient, twin: Twin) -> None:
+    async def test_counts_where_the_provider_does_not(
+        self, alice: HttpClient, fake_model: FakeModel
+    ) -> None:
         conversation = await begin(alice)
-        twin.say(Act(chunks=["one two three"], usage=None))
+        fake_model.say(ScriptedAnswer(chunks=["one two three"], usage=None))
 
         exchange = await ask(alice, conversation)
 
@@ -105,7 +113,9 @@ class TestCreate:
         for wrong in ({}, {"content": "x", "regenerate": "replace"}, {"regenerate": "append"}):
             assert (await alice.post(path, json=wrong)).status == 422
 
-    async def test_is_the_owners_only(self, alice: HttpClient, bob: HttpClient, twin: Twin) -> None:
+    async def test_is_the_owners_only(
+        self, alice: HttpClient, bob: HttpClient, fake_model: FakeModel
+    ) -> None:
         conversation = await begin(alice)
         exchange = await ask(alice, conversation)
         reply = exchange["reply_id"]
@@ -120,14 +130,14 @@ class TestCreate:
         ]:
             body: Any = {"json": {"content": "x"}} if path == path_of(conversation) else {}
             await problem(await call(path, **body), 404, "not_found")
-        assert len(twin.requests) == 1
+        assert len(fake_model.requests) == 1
 
-    async def test_one_at_a_time(self, alice: HttpClient, twin: Twin) -> None:
+    async def test_one_at_a_time(self, alice: HttpClient, fake_model: FakeModel) -> None:
         conversation = await begin(alice)
         held = asyncio.Event()
-        twin.say(Act(held=held))
+        fake_model.say(ScriptedAnswer(held=held))
         first = asyncio.create_task(ask(alice, conversation, "one"))
-        await until(lambda: twin.requests)
+        await until(lambda: fake_model.requests)
 
         refused = await alice.post(path_of(conversation), json={"content": "two"})
         await problem(refused, 409, "reply_in_progress")
@@ -142,19 +152,21 @@ class TestCreate:
             "one", "beside", "Hello there.",
         ]  # fmt: skip
 
-    async def test_of_many_at_once_one_is_answered(self, alice: HttpClient, twin: Twin) -> None:
+    async def test_of_many_at_once_one_is_answered(
+        self, alice: HttpClient, fake_model: FakeModel
+    ) -> None:
         conversation = await begin(alice)
-        twin.usual = Act(pause=0.1)
+        fake_model.usual = ScriptedAnswer(pause=0.1)
 
         answers = await asyncio.gather(
             *(alice.post(path_of(conversation), json={"content": f"{n}"}) for n in range(10))
         )
 
         assert sorted(answer.status for answer in answers) == [201] + [409] * 9
-        assert len(twin.requests) == 1
+        assert len(fake_model.requests) == 1
         assert (await found(alice, conversation["id"]))["total_messages"] == 2
 
-    async def test_not_in_an_archived_one(self, alice: HttpClient, twin: Twin) -> None:
+    async def test_not_in_an_archived_one(self, alice: HttpClient, fake_model: FakeModel) -> None:
         conversation = await begin(alice)
         path = f"/conversations/{conversation['id']}/archive"
         await alice.post(path, json={"archived": True})
@@ -164,9 +176,11 @@ class TestCreate:
 
         await alice.post(path, json={"archived": False})
         await ask(alice, conversation)
-        assert len(twin.requests) == 1
+        assert len(fake_model.requests) == 1
 
-    async def test_the_same_key_is_answered_once(self, alice: HttpClient, twin: Twin) -> None:
+    async def test_the_same_key_is_answered_once(
+        self, alice: HttpClient, fake_model: FakeModel
+    ) -> None:
         conversation = await begin(alice)
         headers = {"Idempotency-Key": "k1"}
 
@@ -179,12 +193,12 @@ class TestCreate:
         bodies = [await answer.json() for answer in answers]
 
         assert all(body == bodies[0] for body in bodies)
-        assert len(twin.requests) == 1
+        assert len(fake_model.requests) == 1
         assert (await found(alice, conversation["id"]))["total_messages"] == 2
         await problem(await once("Other"), 422, "idempotency_key_reused")
 
     async def test_the_same_key_after_the_deletion_is_not_found(
-        self, alice: HttpClient, twin: Twin, database: Any
+        self, alice: HttpClient, fake_model: FakeModel, database: Any
     ) -> None:
         conversation = await begin(alice)
         headers, body = {"Idempotency-Key": "k1"}, {"content": "Hello"}
@@ -197,10 +211,10 @@ class TestCreate:
         assert (entry["outcome"], entry["code"]) == ("denied", "not_found")
 
     async def test_is_audited_without_a_word(
-        self, alice: HttpClient, twin: Twin, database: Any
+        self, alice: HttpClient, fake_model: FakeModel, database: Any
     ) -> None:
         conversation = await begin(alice)
-        twin.say("Secret answer")
+        fake_model.say("Secret answer")
 
         await ask(alice, conversation, "Secret question")
 
@@ -210,7 +224,9 @@ class TestCreate:
         ]  # fmt: skip
         assert "ecret" not in str(entries)
 
-    async def test_sends_the_first_message_at_once(self, alice: HttpClient, twin: Twin) -> None:
+    async def test_sends_the_first_message_at_once(
+        self, alice: HttpClient, fake_model: FakeModel
+    ) -> None:
         headers = {"Idempotency-Key": "k2"}
         body = {"initial_message": "Good morning"}
         conversations = [
@@ -226,10 +242,10 @@ class TestCreate:
 
 class TestRegenerate:
     async def test_replaces_the_answer_which_is_kept_as_a_revision(
-        self, alice: HttpClient, twin: Twin
+        self, alice: HttpClient, fake_model: FakeModel
     ) -> None:
         conversation = await begin(alice)
-        twin.say("First", "Second")
+        fake_model.say("First", "Second")
         first = await ask(alice, conversation, "Hello")
 
         second = await ask(alice, conversation, None, regenerate="replace")
@@ -237,7 +253,7 @@ class TestRegenerate:
         assert said(await found(alice, conversation["id"])) == [
             ("user", "Hello"), ("assistant", "Second"),
         ]  # fmt: skip
-        assert [text for _, text in twin.asked[1]][1:] == ["Hello"]
+        assert [text for _, text in fake_model.asked[1]][1:] == ["Hello"]
         answered = second["assistant_message"]
         assert answered["id"] == first["assistant_message"]["id"]
         path = f"/conversations/{conversation['id']}/messages/{answered['id']}/revisions"
@@ -245,9 +261,11 @@ class TestRegenerate:
         assert revision["message"]["content"] == "First"
         assert second["conversation_total_tokens"] == 50
 
-    async def test_branches_beside_the_answer(self, alice: HttpClient, twin: Twin) -> None:
+    async def test_branches_beside_the_answer(
+        self, alice: HttpClient, fake_model: FakeModel
+    ) -> None:
         conversation = await begin(alice)
-        twin.say("First", "Second", "Third", "Fourth")
+        fake_model.say("First", "Second", "Third", "Fourth")
         first = await ask(alice, conversation, "Hello")
 
         second = await ask(alice, conversation, None, regenerate="branch")
@@ -259,8 +277,8 @@ class TestRegenerate:
             "Hello", "First", "Second", "Third", "Go on", "Fourth",
         ]  # fmt: skip
         assert second["assistant_message"]["alternative_to"] == first["assistant_message"]["id"]
-        assert [text for _, text in twin.asked[2]][1:] == ["Hello"]
-        assert [text for _, text in twin.asked[3]][1:] == ["Hello", "Third", "Go on"]
+        assert [text for _, text in fake_model.asked[2]][1:] == ["Hello"]
+        assert [text for _, text in fake_model.asked[3]][1:] == ["Hello", "Third", "Go on"]
 
     async def test_needs_something_to_answer(self, alice: HttpClient) -> None:
         for messages in ([], [message("Welcome", "assistant")], [message("Be", "system")]):
@@ -269,7 +287,7 @@ class TestRegenerate:
             await problem(answer, 409, "nothing_to_answer")
 
     async def test_answers_a_message_that_has_no_answer_yet(
-        self, alice: HttpClient, twin: Twin
+        self, alice: HttpClient, fake_model: FakeModel
     ) -> None:
         conversation = await begin(alice, messages=[message("Alone")])
 

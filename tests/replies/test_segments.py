@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from chatvault.conversations.headers import LANE
+from chatvault.conversations.headers import COMMITS
 from conftest import HttpClient
 from support.answers import found
 from support.factories import begin, message
+from support.fake_model import FakeModel
 from support.stored import stored, tiny_bounds
 from support.talking import ask, path_of, said
-from support.twin import Twin
 
 
 @pytest.fixture(autouse=True)
@@ -24,16 +24,16 @@ def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
 
 class TestRegenerate:
     async def test_ends_though_the_answer_before_lies_in_a_segment_that_is_cut(
-        self, http: HttpClient, alice: HttpClient, twin: Twin, database: Any
+        self, http: HttpClient, alice: HttpClient, fake_model: FakeModel, database: Any
     ) -> None:
         roles = ["user", "assistant"]
         some = [message(str(n), roles[n % 2], id=f"m{n}") for n in range(12)]
         conversation = await begin(alice, messages=some, title="T")
         assert http.app is not None
-        await http.app[LANE].drain()
+        await http.app[COMMITS].drain()
         for number in (11, 10):
             await alice.delete(f"/conversations/{conversation['id']}/messages/m{number}")
-        twin.say("x" * 2000)
+        fake_model.say("x" * 2000)
 
         async with asyncio.timeout(30):
             exchange = await ask(alice, conversation, None, regenerate="replace")

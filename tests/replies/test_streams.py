@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 
 from chatvault.app import RUNNER
-from chatvault.replies.routes import DESK
+from chatvault.replies.routes import REPLY_DEPS
 from conftest import HttpClient
 from support.answers import found
 from support.factories import begin
+from support.fake_model import FakeModel, ScriptedAnswer
 from support.talking import (
     ask,
     begin_stream,
@@ -21,7 +22,6 @@ from support.talking import (
     text_of,
     until,
 )
-from support.twin import Act, Twin
 
 
 async def follow(http: Any, conversation: dict[str, Any], reply_id: str, after: int = 0) -> Any:
@@ -33,9 +33,11 @@ async def follow(http: Any, conversation: dict[str, Any], reply_id: str, after: 
 
 
 class TestStream:
-    async def test_gives_typed_events_with_ids(self, alice: HttpClient, twin: Twin) -> None:
+    async def test_gives_typed_events_with_ids(
+        self, alice: HttpClient, fake_model: FakeModel
+    ) -> None:
         conversation = await begin(alice)
-        twin.say(Act(chunks=["Hel", "lo ", "Alice"]))
+        fake_model.say(ScriptedAnswer(chunks=["Hel", "lo ", "Alice"]))
 
         events = await events_of(await begin_stream(alice, conversation, "Hi"))
 
@@ -53,10 +55,12 @@ class TestStream:
         stored = await found(alice, conversation["id"])
         assert stored["messages"] == [events[0].data["message"], ended["message"]]
 
-    async def test_shows_words_while_the_model_speaks(self, alice: HttpClient, twin: Twin) -> None:
+    async def test_shows_words_while_the_model_speaks(
+        self, alice: HttpClient, fake_model: FakeModel
+    ) -> None:
         conversation = await begin(alice)
         gate = asyncio.Event()
-        twin.say(Act(chunks=["First", " second"], gate=gate))
+        fake_model.say(ScriptedAnswer(chunks=["First", " second"], gate=gate))
 
         stream = await begin_stream(alice, conversation)
         await next_event(stream)
@@ -68,11 +72,11 @@ class TestStream:
         assert text_of(await events_of(stream)) == " second"
 
     async def test_is_stored_before_it_is_shown(
-        self, alice: HttpClient, twin: Twin, database: Any
+        self, alice: HttpClient, fake_model: FakeModel, database: Any
     ) -> None:
         conversation = await begin(alice)
         gate = asyncio.Event()
-        twin.say(Act(chunks=["First", " second"], gate=gate))
+        fake_model.say(ScriptedAnswer(chunks=["First", " second"], gate=gate))
         stream = await begin_stream(alice, conversation)
         for _ in range(2):
             await next_event(stream)
@@ -85,10 +89,12 @@ class TestStream:
         gate.set()
         await events_of(stream)
 
-    async def test_goes_on_when_the_client_is_gone(self, alice: HttpClient, twin: Twin) -> None:
+    async def test_goes_on_when_the_client_is_gone(
+        self, alice: HttpClient, fake_model: FakeModel
+    ) -> None:
         conversation = await begin(alice)
         gate = asyncio.Event()
-        twin.say(Act(chunks=["First", " second"], gate=gate))
+        fake_model.say(ScriptedAnswer(chunks=["First", " second"], gate=gate))
         stream = await begin_stream(alice, conversation)
         first = await next_event(stream)
         assert first is not None
@@ -104,10 +110,10 @@ class TestStream:
 
     @pytest.mark.parametrize("after", range(7))
     async def test_resumes_after_each_event(
-        self, alice: HttpClient, twin: Twin, after: int
+        self, alice: HttpClient, fake_model: FakeModel, after: int
     ) -> None:
         conversation = await begin(alice, title="T")
-        twin.say(Act(chunks=["a", "b", "c"], pause=0.06))
+        fake_model.say(ScriptedAnswer(chunks=["a", "b", "c"], pause=0.06))
         stream = await begin_stream(alice, conversation)
         begun = [event for _ in range(max(after, 1)) if (event := await next_event(stream))]
         stream.close()
@@ -124,14 +130,14 @@ class TestStream:
         assert said(stored) == [("user", "Hello"), ("assistant", "abc")]
         assert "interrupted" not in stored["messages"][1]
         assert stored["total_tokens_used"] == 25
-        assert len(twin.requests) == 1
+        assert len(fake_model.requests) == 1
 
     async def test_ends_for_who_claims_to_know_more_than_there_is(
-        self, alice: HttpClient, twin: Twin
+        self, alice: HttpClient, fake_model: FakeModel
     ) -> None:
         conversation = await begin(alice, title="T")
         gate = asyncio.Event()
-        twin.say(Act(chunks=["First", " second"], gate=gate))
+        fake_model.say(ScriptedAnswer(chunks=["First", " second"], gate=gate))
         stream = await begin_stream(alice, conversation)
         first = await next_event(stream)
         assert first is not None
@@ -142,13 +148,13 @@ class TestStream:
         assert [event.type for event in await events_of(ahead)] == ["completed"]
 
     async def test_goes_on_when_the_client_does_not_wait_for_the_answer(
-        self, alice: HttpClient, twin: Twin
+        self, alice: HttpClient, fake_model: FakeModel
     ) -> None:
         conversation = await begin(alice, title="T")
         held = asyncio.Event()
-        twin.say(Act(chunks=["At last"], held=held))
+        fake_model.say(ScriptedAnswer(chunks=["At last"], held=held))
         asked = asyncio.create_task(ask(alice, conversation))
-        await until(lambda: twin.requests)
+        await until(lambda: fake_model.requests)
 
         asked.cancel()
         await asyncio.wait({asked})
@@ -171,10 +177,10 @@ class TestStream:
 
     @pytest.mark.parametrize("which", [0, 1])
     async def test_a_finished_one_is_told_no_more_once_its_message_is_removed(
-        self, alice: HttpClient, twin: Twin, which: int
+        self, alice: HttpClient, fake_model: FakeModel, which: int
     ) -> None:
         conversation = await begin(alice)
-        twin.say("Forget me")
+        fake_model.say("Forget me")
         exchange = await ask(alice, conversation, "Unsay this")
         removed = (await found(alice, conversation["id"]))["messages"][which]["id"]
 
@@ -186,18 +192,18 @@ class TestStream:
         assert "Unsay" not in str(event.data)
 
     async def test_another_process_can_follow(
-        self, alice: HttpClient, twin: Twin, app: Any
+        self, alice: HttpClient, fake_model: FakeModel, app: Any
     ) -> None:
         """As a process does that has the reply not in its memory."""
         conversation = await begin(alice)
         gate = asyncio.Event()
-        twin.say(Act(chunks=["First", " second"], gate=gate))
+        fake_model.say(ScriptedAnswer(chunks=["First", " second"], gate=gate))
         stream = await begin_stream(alice, conversation)
         first = await next_event(stream)
         assert first is not None
         await next_event(stream)
-        live = dict(app[DESK].event_log._live)
-        app[DESK].event_log._live.clear()
+        live = dict(app[REPLY_DEPS].event_log._live)
+        app[REPLY_DEPS].event_log._live.clear()
 
         elsewhere = await follow(alice, conversation, first.data["reply_id"])
         assert [await next_event(elsewhere) for _ in range(2)]
@@ -207,8 +213,10 @@ class TestStream:
         assert live
         await settled(alice, conversation)
 
-    async def test_a_hundred_at_once_do_not_mix(self, alice: HttpClient, twin: Twin) -> None:
-        twin.usual = None
+    async def test_a_hundred_at_once_do_not_mix(
+        self, alice: HttpClient, fake_model: FakeModel
+    ) -> None:
+        fake_model.usual = None
         conversations = [await begin(alice) for _ in range(50)]
 
         async def one(number: int) -> str:
@@ -226,9 +234,9 @@ class TestStream:
 
 
 class TestCancel:
-    async def test_stores_what_was_said(self, alice: HttpClient, twin: Twin) -> None:
+    async def test_stores_what_was_said(self, alice: HttpClient, fake_model: FakeModel) -> None:
         conversation = await begin(alice)
-        twin.say(Act(chunks=["Half", " whole"], gate=asyncio.Event()))
+        fake_model.say(ScriptedAnswer(chunks=["Half", " whole"], gate=asyncio.Event()))
         stream = await begin_stream(alice, conversation)
         first, word = await next_event(stream), await next_event(stream)
         assert first is not None
@@ -246,9 +254,11 @@ class TestCancel:
         assert stored["active_reply_id"] is None
         await ask(alice, conversation, "Next")
 
-    async def test_from_another_process(self, alice: HttpClient, twin: Twin, database: Any) -> None:
+    async def test_from_another_process(
+        self, alice: HttpClient, fake_model: FakeModel, database: Any
+    ) -> None:
         conversation = await begin(alice)
-        twin.say(Act(chunks=["Half", " whole"], gate=asyncio.Event()))
+        fake_model.say(ScriptedAnswer(chunks=["Half", " whole"], gate=asyncio.Event()))
         stream = await begin_stream(alice, conversation)
         for _ in range(2):
             await next_event(stream)
@@ -258,14 +268,14 @@ class TestCancel:
         assert (await events_of(stream))[-1].data["state"] == "cancelled"
 
     async def test_before_the_first_word_leaves_no_message(
-        self, alice: HttpClient, twin: Twin
+        self, alice: HttpClient, fake_model: FakeModel
     ) -> None:
         conversation = await begin(alice)
-        twin.say(Act(held=asyncio.Event()))
+        fake_model.say(ScriptedAnswer(held=asyncio.Event()))
         stream = await begin_stream(alice, conversation, "Hello")
         first = await next_event(stream)
         assert first is not None
-        await until(lambda: twin.requests)
+        await until(lambda: fake_model.requests)
 
         await alice.post(path_of(conversation, first.data["reply_id"], "cancel"))
 
@@ -285,10 +295,10 @@ class TestDeath:
     """The process that writes a reply dies: its lease ends, and any other process sees to it."""
 
     async def test_leaves_the_partial_answer_and_a_usable_conversation(
-        self, alice: HttpClient, twin: Twin, database: Any, app: Any
+        self, alice: HttpClient, fake_model: FakeModel, database: Any, app: Any
     ) -> None:
         conversation = await begin(alice)
-        twin.say(Act(chunks=["Half", " whole"], gate=asyncio.Event()))
+        fake_model.say(ScriptedAnswer(chunks=["Half", " whole"], gate=asyncio.Event()))
         stream = await begin_stream(alice, conversation, "Hello")
         first = await next_event(stream)
         assert first is not None
@@ -308,11 +318,11 @@ class TestDeath:
         assert (events[-1].type, events[-1].data["code"]) == ("error", "reply_interrupted")
 
     async def test_is_not_believed_while_the_lease_holds(
-        self, alice: HttpClient, elsewhere: HttpClient, twin: Twin
+        self, alice: HttpClient, elsewhere: HttpClient, fake_model: FakeModel
     ) -> None:
         conversation = await begin(alice, title="T")
         gate = asyncio.Event()
-        twin.say(Act(chunks=["Half", " whole"], gate=gate))
+        fake_model.say(ScriptedAnswer(chunks=["Half", " whole"], gate=gate))
         stream = await begin_stream(alice, conversation)
         for _ in range(2):
             await next_event(stream)
@@ -325,11 +335,11 @@ class TestDeath:
         assert (last.type, last.data["message"]["content"]) == ("completed", "Half whole")
 
     async def test_a_deleted_conversation_takes_its_reply_along(
-        self, alice: HttpClient, twin: Twin
+        self, alice: HttpClient, fake_model: FakeModel
     ) -> None:
         conversation = await begin(alice)
         gate = asyncio.Event()
-        twin.say(Act(chunks=["Half", " whole"], gate=gate))
+        fake_model.say(ScriptedAnswer(chunks=["Half", " whole"], gate=gate))
         stream = await begin_stream(alice, conversation)
         for _ in range(2):
             await next_event(stream)

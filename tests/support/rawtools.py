@@ -38,7 +38,7 @@ class RawServer:
     def settings(self, **more: Any) -> McpServer:
         return McpServer(command=sys.executable, args=(str(PROGRAM), str(self.folder)), **more)
 
-    def offer(self, *entries: Any) -> None:
+    def catalog(self, *entries: Any) -> None:
         self.answer("list", result(json.dumps({"tools": entries})))
 
     def answer(self, name: str, line: bytes) -> None:

@@ -14,8 +14,8 @@ from chatvault.app import SERVERS
 from chatvault.commands.servers import ServerState
 from support.answers import found
 from support.factories import begin
+from support.fake_model import FakeModel, ScriptedAnswer
 from support.talking import ask
-from support.twin import Act, Twin
 
 Grant = Callable[..., Awaitable[None]]
 
@@ -47,11 +47,11 @@ def commands_of(conversation: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 async def propose(
-    http: Any, twin: Twin, *calls: tuple[str, ...], **more: Any
+    http: Any, fake_model: FakeModel, *calls: tuple[str, ...], **more: Any
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """A conversation whose model wants these calls; and its commands."""
     conversation = await begin(http, mcp_enabled=True, title="T", **more)
-    twin.say(Act(chunks=["Let me look."], calls=calls))
+    fake_model.say(ScriptedAnswer(chunks=["Let me look."], calls=calls))
     await ask(http, conversation, "Do it")
     return conversation, commands_of(await found(http, conversation["id"]))
 

@@ -95,7 +95,7 @@ class Agent(Document):
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class ModelCatalog:
     """Which models there are.
 
     Args:

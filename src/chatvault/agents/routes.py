@@ -4,7 +4,7 @@ from aiohttp import web
 
 from chatvault.actor import Actor
 from chatvault.agents import service
-from chatvault.agents.models import AgentNotFound, Offer
+from chatvault.agents.models import AgentNotFound, ModelCatalog
 from chatvault.agents.schemas import (
     AgentCreate,
     AgentOut,
@@ -16,11 +16,11 @@ from chatvault.agents.schemas import (
 from chatvault.audit.actions import Action
 from chatvault.errors import Denied
 from chatvault.http.bodies import FREE_BODY
-from chatvault.http.requests import RECORDER, RepeatHeaders, json_response, repeat_of
+from chatvault.http.requests import RECORDER, IdempotencyHeaders, idempotency_key_of, json_response
 from chatvault.http.routing import Routes
 from chatvault.idempotency import KeyReused
 
-OFFER = web.AppKey("offer", Offer)
+MODEL_CATALOG = web.AppKey("offer", ModelCatalog)
 PATH = "/agents/{agent_id}"
 NOT_CONFIGURED = "No model is configured: agents cannot answer until CHATVAULT_PROVIDERS is set."
 routes = Routes("agents")
@@ -33,16 +33,16 @@ async def list_agents(request: web.Request, actor: Actor) -> web.StreamResponse:
     The built-in one, mine, and those that an admin offers to all. `detail` says what is missing
     where no model is configured.
     """
-    offer = request.app[OFFER]
+    catalog = request.app[MODEL_CATALOG]
     agents = await service.list_all(actor, request.app[RECORDER])
     shown = {
         "agents": [agent_wire(each, actor.user_id) for each in agents],
         "providers": [
-            {"name": name, "model": each.model, "is_default": name == offer.default_name}
-            for name, each in offer.providers.items()
+            {"name": name, "model": each.model, "is_default": name == catalog.default_name}
+            for name, each in catalog.providers.items()
         ],
-        "model_configured": bool(offer.providers),
-        "detail": None if offer.providers else NOT_CONFIGURED,
+        "model_configured": bool(catalog.providers),
+        "detail": None if catalog.providers else NOT_CONFIGURED,
     }
     return json_response(shown)
 
@@ -58,15 +58,17 @@ async def list_agents(request: web.Request, actor: Actor) -> web.StreamResponse:
     max_body=FREE_BODY,
 )
 async def create_agent(
-    request: web.Request, actor: Actor, headers: RepeatHeaders, body: AgentCreate
+    request: web.Request, actor: Actor, headers: IdempotencyHeaders, body: AgentCreate
 ) -> web.StreamResponse:
     """Make an agent; an admin may offer it to all.
 
     `provider` is one of those that `GET /agents` lists; null leaves the choice to the settings.
     A user may have 200.
     """
-    repeat = await repeat_of(request, headers)
-    made = await service.create(actor, request.app[OFFER], wanted=body, repeat=repeat)
+    idempotency_key = await idempotency_key_of(request, headers)
+    made = await service.create(
+        actor, request.app[MODEL_CATALOG], wanted=body, idempotency_key=idempotency_key
+    )
     return json_response(
         agent_wire(made, actor.user_id),
         status=201,
@@ -99,7 +101,9 @@ async def patch_agent(
 
     What is not named stays. The built-in agent cannot be changed.
     """
-    changed = await service.update(actor, request.app[OFFER], agent_id=path.agent_id, wanted=body)
+    changed = await service.update(
+        actor, request.app[MODEL_CATALOG], agent_id=path.agent_id, wanted=body
+    )
     return json_response(agent_wire(changed, actor.user_id))
 
 

@@ -6,7 +6,7 @@ from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from chatvault.actor import Actor, Role
-from chatvault.agents.models import DEFAULT_AGENT_ID, Agent, AgentNotFound, Offer, Raw
+from chatvault.agents.models import DEFAULT_AGENT_ID, Agent, AgentNotFound, ModelCatalog, Raw
 from chatvault.agents.schemas import AgentCreate, AgentPatch
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
@@ -14,7 +14,7 @@ from chatvault.audit.models import AuditEntry
 from chatvault.audit.recorder import Recorder
 from chatvault.errors import Denied, FieldError, InvalidInput
 from chatvault.fields import now
-from chatvault.idempotency import Repeat, Repeatable, act_once
+from chatvault.idempotency import IdempotencyKey, Idempotent, act_once
 from chatvault.mongodb.database import transaction
 
 MAX_AGENTS = 200
@@ -74,7 +74,11 @@ async def get(actor: Actor, recorder: Recorder, *, agent_id: ObjectId) -> Raw:
 
 
 async def create(
-    actor: Actor, offer: Offer, *, wanted: AgentCreate, repeat: Repeat | None = None
+    actor: Actor,
+    catalog: ModelCatalog,
+    *,
+    wanted: AgentCreate,
+    idempotency_key: IdempotencyKey | None = None,
 ) -> Raw:
     """Make an agent; a repeat of the request gets the one that was made.
 
@@ -96,7 +100,7 @@ async def create(
     }
 
     async def insert(session: AsyncClientSession) -> Raw:
-        _check(actor, offer, fields)
+        _check(actor, catalog, fields)
         agents = Agent.get_pymongo_collection()
         if await agents.count_documents({"user_id": actor.owner_id}, session=session) >= MAX_AGENTS:
             raise InvalidInput(f"A user may have at most {MAX_AGENTS} agents.")
@@ -104,29 +108,31 @@ async def create(
         await _record(actor, Action.AGENT_CREATE, document["_id"], session, fields)
         return document
 
-    known = None if repeat is None else _repeatable(actor, repeat)
+    known = None if idempotency_key is None else _idempotent(actor, idempotency_key)
     return await transaction(
         lambda session: act_once(actor, Action.AGENT_CREATE, known, session, insert),
         turn=("agents", actor.owner_id),
     )
 
 
-def _repeatable(actor: Actor, repeat: Repeat) -> Repeatable[Raw]:
-    async def recall(result: Raw, session: AsyncClientSession) -> Raw:
+def _idempotent(actor: Actor, idempotency_key: IdempotencyKey) -> Idempotent[Raw]:
+    async def replay(result: Raw, session: AsyncClientSession) -> Raw:
         made = await Agent.find_raw(actor, result["agent_id"], session)
         if made is None:
             raise AgentNotFound
         return made
 
-    return Repeatable(
-        repeat,
-        remember=lambda made: {"agent_id": made["_id"]},
-        recall=recall,
+    return Idempotent(
+        idempotency_key,
+        to_record=lambda made: {"agent_id": made["_id"]},
+        replay=replay,
         target="agent_id",
     )
 
 
-async def update(actor: Actor, offer: Offer, *, agent_id: ObjectId, wanted: AgentPatch) -> Raw:
+async def update(
+    actor: Actor, catalog: ModelCatalog, *, agent_id: ObjectId, wanted: AgentPatch
+) -> Raw:
     """Change the fields that are named.
 
     Raises:
@@ -135,7 +141,7 @@ async def update(actor: Actor, offer: Offer, *, agent_id: ObjectId, wanted: Agen
         InvalidInput: there is no such provider.
     """
     fields = wanted.fields()
-    _check(actor, offer, fields)
+    _check(actor, catalog, fields)
 
     async def change(session: AsyncClientSession) -> Raw:
         stored = await _editable(actor, agent_id, session)
@@ -165,11 +171,11 @@ async def delete(actor: Actor, *, agent_id: ObjectId) -> None:
     await transaction(remove, turn=("agent", agent_id))
 
 
-def _check(actor: Actor, offer: Offer, fields: Raw) -> None:
+def _check(actor: Actor, catalog: ModelCatalog, fields: Raw) -> None:
     if fields.get("shared"):
         actor.require_role(Role.ADMIN)
     provider = fields.get("provider")
-    if provider is not None and provider not in offer.providers:
+    if provider is not None and provider not in catalog.providers:
         raise InvalidInput(
             "provider: is none of those that are configured; GET /agents lists them",
             errors=(FieldError(("body", "provider"), "is not configured", "unknown_provider"),),

@@ -173,10 +173,10 @@ def prepend_key(path: Path, root: bytes) -> None:
     Raises:
         OSError: the file cannot be replaced.
     """
-    draft = path.with_suffix(f".{os.getpid()}")
-    draft.touch(mode=0o600)
-    draft.write_text("\n".join((root.hex(), *(old.hex() for old in _read(path)))) + "\n")
-    draft.replace(path)
+    working = path.with_suffix(f".{os.getpid()}")
+    working.touch(mode=0o600)
+    working.write_text("\n".join((root.hex(), *(old.hex() for old in _read(path)))) + "\n")
+    working.replace(path)
 
 
 def new_root() -> bytes:

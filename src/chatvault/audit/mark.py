@@ -178,15 +178,15 @@ class HighWater:
             "mac": self._keys.current.mac(self._message(mark, noted_at)).hex(),
         }
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        descriptor, working = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
             with os.fdopen(descriptor, "wb") as file:
                 file.write(to_json(note) + b"\n")
                 file.flush()
                 os.fsync(file.fileno())
-            Path(draft).replace(path)
+            Path(working).replace(path)
         finally:
-            Path(draft).unlink(missing_ok=True)
+            Path(working).unlink(missing_ok=True)
         _flush_directory(path.parent)
 
 

@@ -13,12 +13,12 @@ from chatvault.accounts import service as accounts
 from chatvault.actor import Actor, Door
 from chatvault.audit.recorder import Recorder
 from chatvault.cli.terminal import err, out, run, say
-from chatvault.conversations.commits.queue import Lane
+from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.errors import NotFound
 from chatvault.fields import now
 from chatvault.importing import localstorage
 from chatvault.importing.conversations import ImportFile
-from chatvault.importing.service import Fate, OnDuplicate, Report
+from chatvault.importing.service import ImportOutcome, OnDuplicate, Report
 from chatvault.importing.service import import_file as import_content
 
 SHOWN = 20
@@ -74,11 +74,11 @@ async def _import(
             f"There is no user {username!r}; make one with "
             f"`chatvault users create {username} --email ADDRESS`."
         )
-    lane = Lane()
+    commits = CommitQueue()
     try:
         return await import_content(
             Actor(door=Door.CLI, user_id=user.id, role=user.role),
-            lane,
+            commits,
             Recorder(),
             content=content,
             on_duplicate=on_duplicate,
@@ -87,7 +87,7 @@ async def _import(
         )
     finally:
         # After Ctrl-C: a transaction that is left open would be in everybody's way.
-        await lane.drain()
+        await commits.drain()
 
 
 def _progress(*, shown: bool) -> Progress:
@@ -107,15 +107,15 @@ def _count(number: int, noun: str) -> str:
 
 def _print(report: Report, *, dry_run: bool) -> None:
     would = "would be " if dry_run else ""
-    for fate in Fate:
-        if report.fates[fate] or fate is Fate.IMPORTED:
-            out.print(f"{_count(report.fates[fate], 'conversation')} {would}{fate.value}")
+    for outcome in ImportOutcome:
+        if report.fates[outcome] or outcome is ImportOutcome.IMPORTED:
+            out.print(f"{_count(report.fates[outcome], 'conversation')} {would}{outcome.value}")
     out.print(f"{_count(report.messages, 'message')} {would}stored")
     if report.preferences:
         out.print(f"preferences {would}taken over")
     for heading, lines in (
         ("not imported", [f"{each.place}: {each.reason}" for each in report.skipped]),
-        ("mended", report.mended),
+        ("mended", report.repaired),
     ):
         for line in lines[:SHOWN]:
             out.print(f"{heading}: {line}")

@@ -23,7 +23,7 @@ from chatvault.documents import bind_documents
 from chatvault.errors import InvalidInput, Unavailable
 from chatvault.keys import refuse_open
 from chatvault.logs import configure_logs
-from chatvault.mongodb.database import connect, explain
+from chatvault.mongodb.database import connect, to_domain_error
 from chatvault.mongodb.embedded import embedded_mongodb
 from chatvault.server.running import announced, find_served, has_data
 from chatvault.settings import InvalidSettings, LogFormat, Settings, load_settings
@@ -90,7 +90,7 @@ def say(sentence: str) -> None:
 
 def explain_driver(error: PyMongoError) -> str:
     """The sentence that tells a person at the command line what MongoDB's driver met."""
-    known = explain(error)
+    known = to_domain_error(error)
     if known is None:
         return f"MongoDB refused: {error}"
     url = load_settings().mongodb_url

@@ -6,11 +6,11 @@ from chatvault.actor import Actor
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.commands import permissions
-from chatvault.commands.deps import Toolbox
+from chatvault.commands.deps import CommandDeps
 from chatvault.commands.models import Raw
 
 
-async def list_servers(actor: Actor, toolbox: Toolbox) -> list[Raw]:
+async def list_servers(actor: Actor, deps: CommandDeps) -> list[Raw]:
     """The servers of the settings, and their state as this process sees it."""
     found = [
         {
@@ -23,15 +23,15 @@ async def list_servers(actor: Actor, toolbox: Toolbox) -> list[Raw]:
             "left_out": [asdict(each) for each in server.left_out],
             "left_out_count": server.left_out_count,
         }
-        for server in toolbox.servers
+        for server in deps.servers
     ]
-    await toolbox.recorder.record(
+    await deps.recorder.record(
         audit.entry(actor, Action.TOOL_LIST_SERVERS, details={"servers": len(found)})
     )
     return found
 
 
-async def list_tools(actor: Actor, toolbox: Toolbox) -> list[Raw]:
+async def list_tools(actor: Actor, deps: CommandDeps) -> list[Raw]:
     """The tools that can be called now, and what the actor may do with each."""
     allowed = await permissions.find(actor)
     found = [
@@ -44,9 +44,7 @@ async def list_tools(actor: Actor, toolbox: Toolbox) -> list[Raw]:
             "auto_approval_permitted": allowed.may_auto_approve(tool.name),
             "auto_approved": allowed.is_approved_by_rule(tool.name),
         }
-        for tool in toolbox.servers.tools.values()
+        for tool in deps.servers.tools.values()
     ]
-    await toolbox.recorder.record(
-        audit.entry(actor, Action.TOOL_LIST, details={"tools": len(found)})
-    )
+    await deps.recorder.record(audit.entry(actor, Action.TOOL_LIST, details={"tools": len(found)}))
     return found

@@ -3,18 +3,18 @@
 from dataclasses import dataclass
 
 from chatvault.audit.recorder import Recorder
-from chatvault.commands.runner import Runner
+from chatvault.commands.runner import CommandRunner
 from chatvault.commands.servers import Servers
-from chatvault.conversations.commits.queue import Lane
+from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.mongodb.rates import Rate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Toolbox:
+class CommandDeps:
     """What commands are run with."""
 
-    lane: Lane
+    commits: CommitQueue
     recorder: Recorder
     servers: Servers
-    runner: Runner
+    runner: CommandRunner
     rate: Rate

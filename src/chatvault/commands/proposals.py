@@ -13,7 +13,7 @@ from chatvault.commands.models import Command, DecidedBy, Raw, Status
 from chatvault.commands.permissions import Permissions
 from chatvault.commands.servers import Servers
 from chatvault.commands.tools import Tool, read_arguments
-from chatvault.conversations.commits.working_copy import Draft
+from chatvault.conversations.commits.working_copy import WorkingCopy
 from chatvault.mongodb import leases
 from chatvault.mongodb.renewing import LEASE_SECONDS
 
@@ -27,7 +27,7 @@ REFUSALS = {
 }
 
 
-async def offer(actor: Actor, servers: Servers, *, allowed: Collection[str] | None) -> list[Raw]:
+async def catalog(actor: Actor, servers: Servers, *, allowed: Collection[str] | None) -> list[Raw]:
     """The tools that a model may be offered in a conversation of the actor's, in OpenAI's shape.
 
     Args:
@@ -125,7 +125,7 @@ def without_approval(commands: Sequence[Raw]) -> list[Raw]:
 
 
 def insert(
-    draft: Draft,
+    working: WorkingCopy,
     actor: Actor,
     commands: Sequence[Raw],
     *,
@@ -134,7 +134,7 @@ def insert(
     action: Action = Action.COMMAND_PROPOSE,
 ) -> None:
     """Decide that commands begin, together with the message that carries them."""
-    conversation_id = draft.head["_id"]
+    conversation_id = working.fields["_id"]
     for command in commands:
         document: Raw = {
             "_id": command["id"],
@@ -147,8 +147,8 @@ def insert(
             "lease_until": None,
             "created_at": command["created_at"],
         }
-        draft.beside.append((Command, _insertion(document)))
-        draft.entries.append(steps.entry(actor, action, conversation_id, command))
+        working.beside.append((Command, _insertion(document)))
+        working.entries.append(steps.entry(actor, action, conversation_id, command))
 
 
 def _insertion(document: Raw) -> InsertOne[Raw] | UpdateOne:

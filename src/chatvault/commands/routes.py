@@ -6,7 +6,7 @@ from bson import ObjectId
 from chatvault.actor import Actor
 from chatvault.audit.actions import Action
 from chatvault.commands import catalogue, errors, permissions, service
-from chatvault.commands.deps import Toolbox
+from chatvault.commands.deps import CommandDeps
 from chatvault.commands.models import Raw
 from chatvault.commands.schemas import (
     CommandIn,
@@ -22,12 +22,12 @@ from chatvault.conversations.headers import AsyncHeaders
 from chatvault.conversations.schemas import ConversationPath, MessagePath
 from chatvault.errors import ConversationArchived, Throttled
 from chatvault.http.bodies import LINE_BODY
-from chatvault.http.requests import RECORDER, RepeatHeaders, json_response, repeat_of
+from chatvault.http.requests import RECORDER, IdempotencyHeaders, idempotency_key_of, json_response
 from chatvault.http.routing import Routes
 from chatvault.idempotency import KeyReused
 
 PATH = "/conversations/{conversation_id}/commands"
-TOOLBOX = web.AppKey("toolbox", Toolbox)
+COMMAND_DEPS = web.AppKey("toolbox", CommandDeps)
 routes = Routes("commands")
 
 
@@ -38,7 +38,7 @@ async def list_servers(request: web.Request, actor: Actor) -> web.StreamResponse
     As the process sees it that answers. `left_out` has the tools that cannot be offered, each
     with its reason.
     """
-    return json_response(await catalogue.list_servers(actor, request.app[TOOLBOX]))
+    return json_response(await catalogue.list_servers(actor, request.app[COMMAND_DEPS]))
 
 
 @routes.route("GET", "/mcp/tools", Action.TOOL_LIST, returns=list[ToolOut])
@@ -47,7 +47,7 @@ async def list_tools(request: web.Request, actor: Actor) -> web.StreamResponse:
 
     Of two tools with one name it is the first server's that counts.
     """
-    return json_response(await catalogue.list_tools(actor, request.app[TOOLBOX]))
+    return json_response(await catalogue.list_tools(actor, request.app[COMMAND_DEPS]))
 
 
 @routes.route("GET", "/mcp/rules", Action.APPROVAL_RULE_LIST, returns=list[RuleOut])
@@ -99,7 +99,7 @@ async def list_commands(
     """
     found = await service.list_commands(
         actor,
-        request.app[TOOLBOX],
+        request.app[COMMAND_DEPS],
         conversation_id=path.conversation_id,
         status=query.status,
     )
@@ -112,7 +112,7 @@ async def get_command(request: web.Request, actor: Actor, path: CommandPath) -> 
 
     With its result, once it has one.
     """
-    return json_response(await service.get(actor, request.app[TOOLBOX], **dict(path)))
+    return json_response(await service.get(actor, request.app[COMMAND_DEPS], **dict(path)))
 
 
 @routes.route(
@@ -135,8 +135,10 @@ async def approve_command(
     A second time nothing happens, and the answer is the outcome. A tool that is not the one it
     was proposed for does not run: the command fails with `tool_changed`.
     """
-    repeat = await repeat_of(request, headers)
-    await service.approve(actor, request.app[TOOLBOX], **dict(path), repeat=repeat)
+    idempotency_key = await idempotency_key_of(request, headers)
+    await service.approve(
+        actor, request.app[COMMAND_DEPS], **dict(path), idempotency_key=idempotency_key
+    )
     return await _answer(request, actor, path.conversation_id, path.command_id, headers)
 
 
@@ -148,14 +150,16 @@ async def approve_command(
     errors=(errors.CommandSettled, KeyReused),
 )
 async def reject_command(
-    request: web.Request, actor: Actor, path: CommandPath, headers: RepeatHeaders
+    request: web.Request, actor: Actor, path: CommandPath, headers: IdempotencyHeaders
 ) -> web.StreamResponse:
     """Let a command never run; the model is told so.
 
     A second time nothing happens. The reply goes on once all its commands are settled.
     """
-    repeat = await repeat_of(request, headers)
-    await service.reject(actor, request.app[TOOLBOX], **dict(path), repeat=repeat)
+    idempotency_key = await idempotency_key_of(request, headers)
+    await service.reject(
+        actor, request.app[COMMAND_DEPS], **dict(path), idempotency_key=idempotency_key
+    )
     return json_response(await service.read_back(actor, **dict(path)))
 
 
@@ -185,11 +189,11 @@ async def execute_command(
     """
     command_id = await service.execute(
         actor,
-        request.app[TOOLBOX],
+        request.app[COMMAND_DEPS],
         conversation_id=path.conversation_id,
         message_id=path.message_id,
         command=body.command,
-        repeat=await repeat_of(request, headers),
+        idempotency_key=await idempotency_key_of(request, headers),
     )
     return await _answer(request, actor, path.conversation_id, command_id, headers)
 
@@ -209,4 +213,4 @@ async def _answer(
             "Preference-Applied": "respond-async",
         }
         return json_response(shown, status=202, headers=told)
-    return json_response(await service.wait(actor, request.app[TOOLBOX], **which))
+    return json_response(await service.wait(actor, request.app[COMMAND_DEPS], **which))

@@ -21,8 +21,8 @@ from chatvault.commands.models import Command, Raw, Status
 from chatvault.commands.servers import Servers
 from chatvault.commands.tools import Result, Tool, read_arguments
 from chatvault.conversations.commits.change import Change
-from chatvault.conversations.commits.queue import Lane
-from chatvault.conversations.commits.working_copy import Draft
+from chatvault.conversations.commits.queue import CommitQueue
+from chatvault.conversations.commits.working_copy import WorkingCopy
 from chatvault.conversations.service import estimate
 from chatvault.errors import ChatvaultError, NotFound, Unavailable
 from chatvault.fields import now
@@ -47,7 +47,7 @@ CHANGED = Result(
 )
 log = structlog.get_logger()
 # Decides what follows once all commands of a waiting reply are settled.
-Continue = Callable[[Draft, Actor, ObjectId], None]
+Continue = Callable[[WorkingCopy, Actor, ObjectId], None]
 
 
 class AlreadySettled(ChatvaultError):
@@ -55,7 +55,7 @@ class AlreadySettled(ChatvaultError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
+class CommandTask:
     """A command that was approved, and so belongs to the process that stored that.
 
     Attributes:
@@ -69,20 +69,20 @@ class Job:
     command: Raw
 
 
-class Runner:
+class CommandRunner:
     """Commands as tasks.
 
     Args:
-        lane: takes the results.
+        commits: takes the results.
         servers: are asked.
         follow: decides what follows once a waiting reply has all its results.
         wake: is called once that is stored.
     """
 
     def __init__(
-        self, lane: Lane, servers: Servers, *, follow: Continue, wake: Callable[[], None]
+        self, commits: CommitQueue, servers: Servers, *, follow: Continue, wake: Callable[[], None]
     ) -> None:
-        self._lane = lane
+        self._commits = commits
         self._servers = servers
         self._follow = follow
         self.wake = wake
@@ -90,7 +90,7 @@ class Runner:
         self._tasks: dict[ObjectId, asyncio.Task[None]] = {}
         self._closing = False
 
-    def launch(self, job: Job) -> None:
+    def launch(self, job: CommandTask) -> None:
         """Run a command; it goes on whoever waits for it."""
         command_id = job.command["id"]
         self._tasks[command_id] = task = asyncio.create_task(self._run(job))
@@ -119,7 +119,7 @@ class Runner:
         if self._tasks:
             await asyncio.wait(set(self._tasks.values()), timeout=10)
 
-    async def _run(self, job: Job) -> None:
+    async def _run(self, job: CommandTask) -> None:
         command = job.command
         try:
             result = await self._call(command)
@@ -153,7 +153,7 @@ class Runner:
         except ServerUnavailable as error:
             return Result(text="The server cannot be reached.", code=error.code)
 
-    async def _settle(self, job: Job, result: Result) -> None:
+    async def _settle(self, job: CommandTask, result: Result) -> None:
         """Store what came of it, once.
 
         Raises:
@@ -171,13 +171,13 @@ class Runner:
             door=Door.BACKGROUND, user_id=job.actor.user_id, request_id=job.actor.request_id
         )
 
-        def decide(draft: Draft) -> None:
+        def decide(working: WorkingCopy) -> None:
             at = now()
-            located, command = steps.locate(draft, job.message_id, job.command["id"])
+            located, command = steps.locate(working, job.message_id, job.command["id"])
             if command["status"] != Status.APPROVED:
                 raise AlreadySettled
-            steps.take(draft, actor, located, command, Action.COMMAND_EXECUTE, at=at, **fields)
-            self.follow(draft, actor, job.message_id, job.reply_id)
+            steps.take(working, actor, located, command, Action.COMMAND_EXECUTE, at=at, **fields)
+            self.follow(working, actor, job.message_id, job.reply_id)
 
         change: Change[None] = Change(
             actor=actor,
@@ -189,29 +189,29 @@ class Runner:
             size=estimate({"result": result.text}),
         )
         try:
-            await self._lane.submit(change)
+            await self._commits.submit(change)
         except (NotFound, CommandNotFound):
             await self._settle_alone(actor, job, {**job.command, **fields})
         self.wake()
 
     def follow(
         self,
-        draft: Draft,
+        working: WorkingCopy,
         actor: Actor,
         message_id: str,
         reply_id: ObjectId | None,
     ) -> None:
         """Decide that the reply goes on, if this was the last thing that it waited for."""
         # Not where it can be edited: the change that asks has just done that.
-        carried = draft.find(message_id)
+        carried = working.find(message_id)
         if reply_id is None or carried is None:
             return
         commands = carried.message["commands"]
         if all(steps.is_settled(each) for each in commands if each["call_id"] is not None):
-            self._follow(draft, actor, reply_id)
+            self._follow(working, actor, reply_id)
 
     @staticmethod
-    async def _settle_alone(actor: Actor, job: Job, settled: Raw) -> None:
+    async def _settle_alone(actor: Actor, job: CommandTask, settled: Raw) -> None:
         """Store that it ended, where the message that carried it is gone."""
         mine = Command.owned_by(actor, _id=settled["id"], status=Status.APPROVED.value)
         fields = {"status": settled["status"], "lease_until": None}
@@ -257,7 +257,7 @@ class Runner:
             reaped += 1
             actor = Actor(door=Door.BACKGROUND, user_id=found["user_id"])
             command = {"id": found["_id"], "tool": found["tool"], "decided_by": None, "code": None}
-            job = Job(
+            job = CommandTask(
                 actor=actor,
                 conversation_id=found["conversation_id"],
                 message_id=found["message_id"],

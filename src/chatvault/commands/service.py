@@ -12,7 +12,7 @@ from chatvault.actor import Actor
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.commands import permissions, proposals, steps
-from chatvault.commands.deps import Toolbox
+from chatvault.commands.deps import CommandDeps
 from chatvault.commands.errors import (
     CommandNotFound,
     CommandSettled,
@@ -22,18 +22,18 @@ from chatvault.commands.errors import (
     TooManyCommands,
 )
 from chatvault.commands.models import Command, DecidedBy, Raw, Status
-from chatvault.commands.runner import Job
+from chatvault.commands.runner import CommandTask
 from chatvault.commands.tools import TERMINAL, command_arguments
 from chatvault.conversations.appended import message_lives
 from chatvault.conversations.commits.change import Change
-from chatvault.conversations.commits.working_copy import Draft
+from chatvault.conversations.commits.working_copy import WorkingCopy
 from chatvault.conversations.models import Conversation
 from chatvault.conversations.models import Status as ConversationStatus
-from chatvault.conversations.reading import Placed, find_messages, living, steadily
+from chatvault.conversations.reading import Placed, find_messages, living, read_consistently
 from chatvault.conversations.service import estimate
 from chatvault.errors import Busy, ConversationArchived, NotFound
 from chatvault.fields import now
-from chatvault.idempotency import IdempotencyRecord, Repeat, Repeatable
+from chatvault.idempotency import IdempotencyKey, IdempotencyRecord, Idempotent
 
 MAX_LISTED = 100
 MAX_COMMANDS = 32
@@ -55,7 +55,7 @@ class Decided:
 
 
 async def list_commands(
-    actor: Actor, toolbox: Toolbox, *, conversation_id: ObjectId, status: Status | None
+    actor: Actor, deps: CommandDeps, *, conversation_id: ObjectId, status: Status | None
 ) -> list[Raw]:
     """The newest commands of a conversation, the newest first.
 
@@ -69,7 +69,7 @@ async def list_commands(
     async def read(conversation: Raw) -> list[Placed]:
         return living(await find_messages(actor, conversation, ids))
 
-    messages = await steadily(actor, conversation_id, read)
+    messages = await read_consistently(actor, conversation_id, read)
     carried = {
         command["id"]: command for _, each in messages for command in each.get("commands", ())
     }
@@ -78,12 +78,12 @@ async def list_commands(
     entry = audit.entry(
         actor, Action.COMMAND_LIST, conversation_id, details={"commands": len(shown)}
     )
-    await toolbox.recorder.record(entry)
+    await deps.recorder.record(entry)
     return shown
 
 
 async def get(
-    actor: Actor, toolbox: Toolbox, *, conversation_id: ObjectId, command_id: ObjectId
+    actor: Actor, deps: CommandDeps, *, conversation_id: ObjectId, command_id: ObjectId
 ) -> Raw:
     """One command.
 
@@ -91,7 +91,7 @@ async def get(
         NotFound: the actor has no such command.
     """
     shown = await read_back(actor, conversation_id=conversation_id, command_id=command_id)
-    await toolbox.recorder.record(
+    await deps.recorder.record(
         audit.entry(
             actor, Action.COMMAND_GET, conversation_id, details={"command_id": str(command_id)}
         )
@@ -110,7 +110,7 @@ async def read_back(actor: Actor, *, conversation_id: ObjectId, command_id: Obje
     async def read(conversation: Raw) -> list[Placed]:
         return living(await find_messages(actor, conversation, [stored["message_id"]]))
 
-    for _, message in await steadily(actor, conversation_id, read):
+    for _, message in await read_consistently(actor, conversation_id, read):
         for command in message.get("commands", ()):
             if command["id"] == command_id:
                 return _shown(stored, command)
@@ -131,11 +131,11 @@ async def _find(actor: Actor, conversation_id: ObjectId, command_id: ObjectId) -
 
 async def approve(
     actor: Actor,
-    toolbox: Toolbox,
+    deps: CommandDeps,
     *,
     conversation_id: ObjectId,
     command_id: ObjectId,
-    repeat: Repeat | None = None,
+    idempotency_key: IdempotencyKey | None = None,
 ) -> None:
     """Let a command run, once; where it was approved before, nothing happens.
 
@@ -149,58 +149,58 @@ async def approve(
     """
     stored = await _find(actor, conversation_id, command_id)
     (await permissions.find(actor)).require(stored["tool"])
-    if stored["status"] == Status.PENDING and stored["tool"] not in toolbox.servers.tools:
+    if stored["status"] == Status.PENDING and stored["tool"] not in deps.servers.tools:
         raise ServerUnavailable
 
-    def decide(draft: Draft) -> Decided:
+    def decide(working: WorkingCopy) -> Decided:
         at = now()
-        located, command = steps.locate(draft, stored["message_id"], command_id)
+        located, command = steps.locate(working, stored["message_id"], command_id)
         if command["decided_by"] is not None and command["status"] != Status.REJECTED:
-            _note_repeat(draft, actor, Action.COMMAND_APPROVE, command)
+            _note_repeat(working, actor, Action.COMMAND_APPROVE, command)
             return Decided(command)
         if command["status"] != Status.PENDING:
             raise CommandSettled
-        _check_runs(draft)
-        if not _is_awaited(draft, stored, located.seq):
+        _check_runs(working)
+        if not _is_awaited(working, stored, located.seq):
             raise CommandSuperseded
         fields = proposals.approval(DecidedBy.PERSON, at)
-        of = (draft, actor, located, command, Action.COMMAND_APPROVE)
+        of = (working, actor, located, command, Action.COMMAND_APPROVE)
         return Decided(steps.take(*of, at=at, runs=True, **fields), begins=True)
 
-    change = _change(actor, stored, Action.COMMAND_APPROVE, decide, repeat)
-    decided = await toolbox.lane.submit(change)
+    change = _change(actor, stored, Action.COMMAND_APPROVE, decide, idempotency_key)
+    decided = await deps.commits.submit(change)
     if decided.begins:
-        _launch(actor, toolbox, stored, decided.command)
+        _launch(actor, deps, stored, decided.command)
 
 
-def _note_repeat(draft: Draft, actor: Actor, action: Action, command: Raw) -> None:
-    entry = steps.entry(actor, action, draft.head["_id"], {**command, "status": "repeated"})
-    draft.entries.append(entry)
+def _note_repeat(working: WorkingCopy, actor: Actor, action: Action, command: Raw) -> None:
+    entry = steps.entry(actor, action, working.fields["_id"], {**command, "status": "repeated"})
+    working.entries.append(entry)
 
 
-def _is_awaited(draft: Draft, stored: Raw, seq: int) -> bool:
+def _is_awaited(working: WorkingCopy, stored: Raw, seq: int) -> bool:
     """Whether a command's reply still waits for it, with nothing said since."""
     if stored["reply_id"] is None:
         return True
-    waiting = draft.head.get("waiting_reply") or {}
-    is_newest: bool = seq == draft.head["next_seq"] - 1
+    waiting = working.fields.get("waiting_reply") or {}
+    is_newest: bool = seq == working.fields["next_seq"] - 1
     return waiting.get("reply_id") == stored["reply_id"] and is_newest
 
 
-def _check_runs(draft: Draft) -> None:
-    if draft.head["status"] == ConversationStatus.ARCHIVED:
+def _check_runs(working: WorkingCopy) -> None:
+    if working.fields["status"] == ConversationStatus.ARCHIVED:
         raise ConversationArchived
-    if not draft.head.get("mcp_enabled"):
+    if not working.fields.get("mcp_enabled"):
         raise McpNotEnabled
 
 
 async def reject(
     actor: Actor,
-    toolbox: Toolbox,
+    deps: CommandDeps,
     *,
     conversation_id: ObjectId,
     command_id: ObjectId,
-    repeat: Repeat | None = None,
+    idempotency_key: IdempotencyKey | None = None,
 ) -> None:
     """Let a command never run; where it was rejected before, nothing happens.
 
@@ -210,33 +210,35 @@ async def reject(
     """
     stored = await _find(actor, conversation_id, command_id)
 
-    def decide(draft: Draft) -> Decided:
+    def decide(working: WorkingCopy) -> Decided:
         at = now()
-        located, command = steps.locate(draft, stored["message_id"], command_id)
+        located, command = steps.locate(working, stored["message_id"], command_id)
         if command["status"] == Status.REJECTED:
-            _note_repeat(draft, actor, Action.COMMAND_REJECT, command)
+            _note_repeat(working, actor, Action.COMMAND_REJECT, command)
             return Decided(command)
         if command["status"] != Status.PENDING:
             raise CommandSettled
         decision = {"decided_at": at, "decided_by": DecidedBy.PERSON.value}
         fields: Raw = {"status": Status.REJECTED.value, **decision}
-        steps.take(draft, actor, located, command, Action.COMMAND_REJECT, at=at, **fields)
-        if _is_awaited(draft, stored, located.seq):
-            toolbox.runner.follow(draft, actor, stored["message_id"], stored["reply_id"])
+        steps.take(working, actor, located, command, Action.COMMAND_REJECT, at=at, **fields)
+        if _is_awaited(working, stored, located.seq):
+            deps.runner.follow(working, actor, stored["message_id"], stored["reply_id"])
         return Decided(command)
 
-    await toolbox.lane.submit(_change(actor, stored, Action.COMMAND_REJECT, decide, repeat))
-    toolbox.runner.wake()
+    await deps.commits.submit(
+        _change(actor, stored, Action.COMMAND_REJECT, decide, idempotency_key)
+    )
+    deps.runner.wake()
 
 
 async def execute(
     actor: Actor,
-    toolbox: Toolbox,
+    deps: CommandDeps,
     *,
     conversation_id: ObjectId,
     message_id: str,
     command: str,
-    repeat: Repeat | None = None,
+    idempotency_key: IdempotencyKey | None = None,
 ) -> ObjectId:
     """Run a command line with the tool `terminal_command`; returns the command's id.
 
@@ -251,28 +253,28 @@ async def execute(
     """
     await _require_message(actor, conversation_id, message_id)
     (await permissions.find(actor)).require(TERMINAL)
-    if repeat is not None and await IdempotencyRecord.exists(actor, repeat):
+    if idempotency_key is not None and await IdempotencyRecord.exists(actor, idempotency_key):
         of = {"conversation_id": conversation_id, "message_id": message_id}
-        return (await toolbox.lane.submit(_recalling(actor, of, repeat))).id
-    await toolbox.rate.admit(str(actor.owner_id))
-    tool = toolbox.servers.tools.get(TERMINAL)
+        return (await deps.commits.submit(_replaying(actor, of, idempotency_key))).id
+    await deps.rate.admit(str(actor.owner_id))
+    tool = deps.servers.tools.get(TERMINAL)
     if tool is None:
         raise ServerUnavailable
     arguments = orjson.dumps(command_arguments(tool, command)).decode()
     wanted = proposals.made(tool=TERMINAL, arguments=arguments, call_id=None, at=now())
     wanted |= tool.pin()
 
-    def decide(draft: Draft) -> Decided:
+    def decide(working: WorkingCopy) -> Decided:
         at = now()
-        _check_runs(draft)
-        located = draft.locate(message_id)
+        _check_runs(working)
+        located = working.locate(message_id)
         others = located.message.get("commands", [])
         if len(others) >= MAX_COMMANDS:
             raise TooManyCommands
         made = wanted | proposals.approval(DecidedBy.PERSON, at)
-        draft.annotate(located, {**located.message, "commands": [*others, made]}, at)
+        working.update_in_place(located, {**located.message, "commands": [*others, made]}, at)
         proposals.insert(
-            *(draft, actor, [made]),
+            *(working, actor, [made]),
             message_id=message_id,
             reply_id=None,
             action=Action.COMMAND_EXECUTE_TERMINAL,
@@ -284,20 +286,20 @@ async def execute(
         "message_id": message_id,
         "reply_id": None,
     }
-    change = _change(actor, stored, Action.COMMAND_EXECUTE_TERMINAL, decide, repeat)
-    decided = await toolbox.lane.submit(change)
+    change = _change(actor, stored, Action.COMMAND_EXECUTE_TERMINAL, decide, idempotency_key)
+    decided = await deps.commits.submit(change)
     if decided.begins:
-        _launch(actor, toolbox, stored, decided.command)
+        _launch(actor, deps, stored, decided.command)
     return decided.id
 
 
-def _recalling(actor: Actor, stored: Raw, repeat: Repeat) -> Change[Decided]:
+def _replaying(actor: Actor, stored: Raw, idempotency_key: IdempotencyKey) -> Change[Decided]:
     """The change that finds out which command a repeated request began."""
 
-    def decide(_draft: Draft) -> Decided:
+    def decide(_working: WorkingCopy) -> Decided:
         raise Busy(retry_after=1)  # the record has expired at this very moment
 
-    return _change(actor, stored, Action.COMMAND_EXECUTE_TERMINAL, decide, repeat)
+    return _change(actor, stored, Action.COMMAND_EXECUTE_TERMINAL, decide, idempotency_key)
 
 
 async def _require_message(actor: Actor, conversation_id: ObjectId, message_id: str) -> None:
@@ -306,12 +308,12 @@ async def _require_message(actor: Actor, conversation_id: ObjectId, message_id: 
 
     if await Conversation.find_raw(actor, conversation_id) is None:
         raise NotFound("Conversation not found")
-    if not await steadily(actor, conversation_id, read):
+    if not await read_consistently(actor, conversation_id, read):
         raise NotFound("Message not found")
 
 
 async def wait(
-    actor: Actor, toolbox: Toolbox, *, conversation_id: ObjectId, command_id: ObjectId
+    actor: Actor, deps: CommandDeps, *, conversation_id: ObjectId, command_id: ObjectId
 ) -> Raw:
     """A command once it has ended, whichever process runs it; part of the operation before.
 
@@ -319,7 +321,7 @@ async def wait(
         NotFound: it is gone meanwhile.
     """
     while True:
-        is_ours = await toolbox.runner.wait(command_id)
+        is_ours = await deps.runner.wait(command_id)
         command = await read_back(actor, conversation_id=conversation_id, command_id=command_id)
         if command["status"] != Status.APPROVED:
             return command
@@ -327,35 +329,35 @@ async def wait(
             await asyncio.sleep(POLL)
 
 
-def _launch(actor: Actor, toolbox: Toolbox, stored: Raw, command: Raw) -> None:
-    job = Job(
+def _launch(actor: Actor, deps: CommandDeps, stored: Raw, command: Raw) -> None:
+    job = CommandTask(
         actor=actor,
         conversation_id=stored["conversation_id"],
         message_id=stored["message_id"],
         reply_id=stored["reply_id"],
         command=command,
     )
-    toolbox.runner.launch(job)
+    deps.runner.launch(job)
 
 
 def _change(
     actor: Actor,
     stored: Raw,
     action: Action,
-    decide: Callable[[Draft], Decided],
-    repeat: Repeat | None,
+    decide: Callable[[WorkingCopy], Decided],
+    idempotency_key: IdempotencyKey | None,
 ) -> Change[Decided]:
     conversation_id: ObjectId = stored["conversation_id"]
 
-    async def recall(result: Raw, session: AsyncClientSession) -> Decided:
-        head = await Conversation.find_for_repeat(actor, conversation_id, session)
-        if head is None:
+    async def replay(result: Raw, session: AsyncClientSession) -> Decided:
+        fields = await Conversation.find_for_repeat(actor, conversation_id, session)
+        if fields is None:
             raise NotFound("Conversation not found")
-        if not await message_lives(actor, head, stored["message_id"], session):
+        if not await message_lives(actor, fields, stored["message_id"], session):
             raise CommandNotFound
         return Decided({"id": result["command_id"]})
 
-    def remember(decided: Decided) -> Raw:
+    def to_record(decided: Decided) -> Raw:
         return {"conversation_id": conversation_id, "command_id": decided.command["id"]}
 
     return Change(
@@ -366,5 +368,6 @@ def _change(
         message_ids=frozenset({stored["message_id"]}),
         needs_tail=True,
         size=estimate(),
-        repeatable=repeat and Repeatable(repeat, remember=remember, recall=recall),
+        idempotent=idempotency_key
+        and Idempotent(idempotency_key, to_record=to_record, replay=replay),
     )

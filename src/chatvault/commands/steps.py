@@ -12,7 +12,7 @@ from chatvault.audit.actions import Action, Outcome
 from chatvault.audit.models import Entry
 from chatvault.commands.errors import CommandNotFound
 from chatvault.commands.models import Command, Raw, Status
-from chatvault.conversations.commits.working_copy import Draft, Located
+from chatvault.conversations.commits.working_copy import Located, WorkingCopy
 from chatvault.errors import NotFound
 from chatvault.mongodb import leases
 from chatvault.mongodb.renewing import LEASE_SECONDS
@@ -23,15 +23,15 @@ def is_settled(command: Raw) -> bool:
     return command["status"] not in {Status.PENDING, Status.APPROVED}
 
 
-def locate(draft: Draft, message_id: str, command_id: ObjectId) -> tuple[Located, Raw]:
+def locate(working: WorkingCopy, message_id: str, command_id: ObjectId) -> tuple[Located, Raw]:
     """A command and the message that carries it.
 
     Raises:
         CommandNotFound: the message is gone, or carries it no more.
     """
-    assert draft.head  # noqa: S101  # raises NotFound
+    assert working.fields  # noqa: S101  # raises NotFound
     try:
-        located = draft.locate(message_id)
+        located = working.locate(message_id)
     except NotFound:
         raise CommandNotFound from None
     for command in located.message.get("commands", ()):
@@ -41,7 +41,7 @@ def locate(draft: Draft, message_id: str, command_id: ObjectId) -> tuple[Located
 
 
 def take(
-    draft: Draft,
+    working: WorkingCopy,
     actor: Actor,
     located: Located,
     command: Raw,
@@ -54,7 +54,7 @@ def take(
     """Decide that a command goes a step further; returns it as it is then.
 
     Args:
-        draft: of its conversation.
+        working: of its conversation.
         actor: whose it is.
         located: the message that carries it, as it is now.
         command: as it is now.
@@ -67,38 +67,44 @@ def take(
     commands = [
         changed if each["id"] == command["id"] else each for each in located.message["commands"]
     ]
-    draft.annotate(located, {**located.message, "commands": commands}, at)
-    _write(draft, actor, action, command, changed, runs=runs)
+    working.update_in_place(located, {**located.message, "commands": commands}, at)
+    _write(working, actor, action, command, changed, runs=runs)
     return changed
 
 
 def _write(
-    draft: Draft, actor: Actor, action: Action, before: Raw, after: Raw, *, runs: bool = False
+    working: WorkingCopy,
+    actor: Actor,
+    action: Action,
+    before: Raw,
+    after: Raw,
+    *,
+    runs: bool = False,
 ) -> None:
     """Decide what becomes of a command's document, and its entry."""
     mine = {"_id": before["id"], "user_id": actor.owner_id, "status": before["status"]}
     stored: Raw = {"status": after["status"], "lease_until": None}
     written = leases.written(stored, "lease_until", LEASE_SECONDS) if runs else {"$set": stored}
     # Who comes second hits none, and gives way.
-    draft.beside.append((Command, UpdateOne(mine, written)))
-    draft.entries.append(entry(actor, action, draft.head["_id"], after))
+    working.beside.append((Command, UpdateOne(mine, written)))
+    working.entries.append(entry(actor, action, working.fields["_id"], after))
 
 
-def supersede(draft: Draft, actor: Actor, message_id: str, *, at: datetime) -> int:
+def supersede(working: WorkingCopy, actor: Actor, message_id: str, *, at: datetime) -> int:
     """Decide that no pending command of a message can be approved any more; returns how many."""
-    known = draft.find(message_id)
+    known = working.find(message_id)
     commands = [] if known is None else known.message.get("commands", [])
     pending = [each for each in commands if each["status"] == Status.PENDING]
     if not pending:
         return 0
     # All in one edit: after that the message may be where this change cannot edit it again.
-    located = draft.locate(message_id)
+    located = working.locate(message_id)
     rejected: Raw = {"status": Status.REJECTED.value, "code": "superseded", "decided_at": at}
     changed = {each["id"]: {**each, **rejected} for each in pending}
     told = [changed.get(each["id"], each) for each in commands]
-    draft.annotate(located, {**located.message, "commands": told}, at)
+    working.update_in_place(located, {**located.message, "commands": told}, at)
     for each in pending:
-        _write(draft, actor, Action.COMMAND_REJECT, each, changed[each["id"]])
+        _write(working, actor, Action.COMMAND_REJECT, each, changed[each["id"]])
     return len(pending)
 
 

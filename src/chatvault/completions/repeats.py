@@ -14,27 +14,27 @@ from chatvault.audit import service as audit
 from chatvault.audit.actions import Action, Outcome
 from chatvault.audit.models import AuditEntry, Entry
 from chatvault.errors import Busy, ChatvaultError, NotFound
-from chatvault.idempotency import IdempotencyRecord, Repeat, Repeatable, act_once, in_turn
+from chatvault.idempotency import IdempotencyKey, IdempotencyRecord, Idempotent, act_once, key_lock
 from chatvault.mongodb.database import transaction
 from chatvault.replies import events
-from chatvault.replies.chunks import Said, signed, speak_again, usage_of
+from chatvault.replies.chunks import ChunkAccumulator, signed, speak_again, usage_of
 from chatvault.replies.errors import ReplyInterrupted
 from chatvault.replies.events import Event, Live
 from chatvault.replies.models import Raw, ReplyEvents
-from chatvault.replies.provider import Ask, Models, Piece
+from chatvault.replies.provider import Chunk, ModelClients, ModelRequest
 from chatvault.tokens import Tokenizer
 from chatvault.usage.models import Usage
 
 
 async def answer_once(
     actor: Actor,
-    models: Models,
+    models: ModelClients,
     tokenizer: Tokenizer,
     *,
-    ask: Ask,
-    repeat: Repeat,
+    ask: ModelRequest,
+    idempotency_key: IdempotencyKey,
     streams: bool,
-) -> AsyncGenerator[Piece, None]:
+) -> AsyncGenerator[Chunk, None]:
     """The answer's pieces: the model's, or, in a repeat, those that it gave the first time.
 
     Args:
@@ -42,19 +42,19 @@ async def answer_once(
         models: are asked.
         tokenizer: counts where a provider does not.
         ask: the request.
-        repeat: its key.
+        idempotency_key: its key.
         streams: pieces leave as they come, so that nobody else records a failure in the middle.
 
     Raises:
         ModelFailed: the model failed; nothing is remembered.
         KeyReused: the key came with another request.
     """
-    async with in_turn(actor, repeat):
-        if await IdempotencyRecord.exists(actor, repeat):
-            async for piece in _again(actor, repeat):
+    async with key_lock(actor, idempotency_key):
+        if await IdempotencyRecord.exists(actor, idempotency_key):
+            async for piece in _again(actor, idempotency_key):
                 yield piece
             return
-        answer_id, said = ObjectId(), Said()
+        answer_id, said = ObjectId(), ChunkAccumulator()
         failed: str | None = ReplyInterrupted.code
         try:
             async for piece in models.stream(ask):
@@ -70,14 +70,14 @@ async def answer_once(
                 usage = await usage_of(actor, tokenizer, ask, said)
                 account = said.account((usage["input_tokens"], usage["output_tokens"]))
                 if failed is None:
-                    await _keep(actor, repeat, answer_id, said, usage, account)
+                    await _keep(actor, idempotency_key, answer_id, said, usage, account)
                 else:
                     await _break_off(actor, said, usage, failed if streams else None)
         yield signed(answer_id, account)
 
 
-async def _again(actor: Actor, repeat: Repeat) -> AsyncGenerator[Piece, None]:
-    known = _repeatable(actor, repeat)
+async def _again(actor: Actor, idempotency_key: IdempotencyKey) -> AsyncGenerator[Chunk, None]:
+    known = _idempotent(actor, idempotency_key)
     answer_id = await transaction(
         lambda session: act_once(actor, Action.CHAT_COMPLETE, known, session, _expired)
     )
@@ -96,19 +96,26 @@ async def _expired(_session: AsyncClientSession) -> NoReturn:
     raise Busy(retry_after=1)  # at this very moment
 
 
-def _repeatable(actor: Actor, repeat: Repeat) -> Repeatable[ObjectId]:
-    async def recall(result: Raw, session: AsyncClientSession) -> ObjectId:
+def _idempotent(actor: Actor, idempotency_key: IdempotencyKey) -> Idempotent[ObjectId]:
+    async def replay(result: Raw, session: AsyncClientSession) -> ObjectId:
         kept = ReplyEvents.owned_by(actor, reply_id=result["answer_id"])
         if await ReplyEvents.get_pymongo_collection().find_one(kept, session=session) is None:
             raise NotFound("The answer was given, and is kept no more")
         answer_id: ObjectId = result["answer_id"]
         return answer_id
 
-    return Repeatable(repeat, remember=lambda answer: {"answer_id": answer}, recall=recall)
+    return Idempotent(
+        idempotency_key, to_record=lambda answer: {"answer_id": answer}, replay=replay
+    )
 
 
 async def _keep(
-    actor: Actor, repeat: Repeat, answer_id: ObjectId, said: Said, usage: Raw, account: Piece
+    actor: Actor,
+    idempotency_key: IdempotencyKey,
+    answer_id: ObjectId,
+    said: ChunkAccumulator,
+    usage: Raw,
+    account: Chunk,
 ) -> None:
     tokens = usage["input_tokens"], usage["output_tokens"]
     kept = Live(actor, None, answer_id).document(said.events(tokens, account.raw["usage"]))
@@ -119,11 +126,11 @@ async def _keep(
         await _record(usage, entry, session)
         return answer_id
 
-    known = _repeatable(actor, repeat)
+    known = _idempotent(actor, idempotency_key)
     await transaction(lambda session: act_once(actor, Action.CHAT_COMPLETE, known, session, store))
 
 
-async def _break_off(actor: Actor, said: Said, usage: Raw, code: str | None) -> None:
+async def _break_off(actor: Actor, said: ChunkAccumulator, usage: Raw, code: str | None) -> None:
     """Count what was used; where a code is told, record the failure too."""
     entry = None
     if code is not None:

@@ -16,17 +16,22 @@ from chatvault.encoding import to_json
 from chatvault.errors import ConversationArchived, NotFound, Throttled
 from chatvault.http.bodies import PICTURES_BODY
 from chatvault.http.problems import broken_off
-from chatvault.http.requests import RepeatHeaders, begin_stream, json_response, repeat_of
+from chatvault.http.requests import (
+    IdempotencyHeaders,
+    begin_stream,
+    idempotency_key_of,
+    json_response,
+)
 from chatvault.http.routing import Routes
 from chatvault.idempotency import KeyReused
 from chatvault.replies import errors
-from chatvault.replies.chunks import Said
-from chatvault.replies.deps import Desk
-from chatvault.replies.provider import Models, Piece
-from chatvault.replies.routes import DESK, EVENT_STREAM, STREAM_HEADERS
+from chatvault.replies.chunks import ChunkAccumulator
+from chatvault.replies.deps import ReplyDeps
+from chatvault.replies.provider import Chunk, ModelClients
+from chatvault.replies.routes import EVENT_STREAM, REPLY_DEPS, STREAM_HEADERS
 from chatvault.replies.schemas import CompletionIn, ConversationHeaders, GpuOut, ModelOut
 
-MODELS = web.AppKey("models", Models)
+MODELS = web.AppKey("models", ModelClients)
 REFUSALS = (
     *(ModelNotConfigured, Throttled, NotFound, KeyReused, ConversationArchived),
     *(errors.TokenLimitReached, *errors.FAILURES),
@@ -35,7 +40,7 @@ MEDIA = ("application/json", EVENT_STREAM)
 routes = Routes("completions")
 
 
-class CompletionHeaders(ConversationHeaders, RepeatHeaders):
+class CompletionHeaders(ConversationHeaders, IdempotencyHeaders):
     """Where an exchange is to be recorded, and how a repeat of it is known."""
 
 
@@ -45,7 +50,9 @@ async def current_model(request: web.Request) -> web.StreamResponse:
 
     For frontends that ask before they show one.
     """
-    return json_response(ModelOut(model=_configured_model(request.app[DESK]), gpu_backend=None))
+    return json_response(
+        ModelOut(model=_configured_model(request.app[REPLY_DEPS]), gpu_backend=None)
+    )
 
 
 @routes.route("GET", "/gpu/health", None, returns=GpuOut)
@@ -59,13 +66,13 @@ async def gpu_health(request: web.Request) -> web.StreamResponse:
             gpu_available=False,
             gpu_name=None,
             ollama_gpu_accelerated=False,
-            ollama_model=_configured_model(request.app[DESK]),
+            ollama_model=_configured_model(request.app[REPLY_DEPS]),
         )
     )
 
 
-def _configured_model(desk: Desk) -> str | None:
-    return desk.offer.find(None)[1].model if desk.offer.providers else None
+def _configured_model(deps: ReplyDeps) -> str | None:
+    return deps.catalog.find(None)[1].model if deps.catalog.providers else None
 
 
 @routes.route(
@@ -112,11 +119,13 @@ async def _complete(
 ) -> web.StreamResponse:
     pieces = await complete(
         actor,
-        request.app[DESK],
+        request.app[REPLY_DEPS],
         request.app[MODELS],
         wanted=body,
         conversation_id=headers.conversation_id,
-        repeat=await repeat_of(request, headers, beside=str(headers.conversation_id or "")),
+        idempotency_key=await idempotency_key_of(
+            request, headers, beside=str(headers.conversation_id or "")
+        ),
     )
     async with contextlib.aclosing(pieces):
         if body.stream:
@@ -125,9 +134,9 @@ async def _complete(
         return json_response(await _whole(pieces))
 
 
-async def _whole(pieces: AsyncGenerator[Piece, None]) -> dict[str, Any]:
+async def _whole(pieces: AsyncGenerator[Chunk, None]) -> dict[str, Any]:
     """The answer in one piece."""
-    said = Said()
+    said = ChunkAccumulator()
     async for piece in pieces:
         said.take(piece)
     message: dict[str, Any] = {"role": "assistant", "content": said.text}
@@ -145,7 +154,7 @@ async def _whole(pieces: AsyncGenerator[Piece, None]) -> dict[str, Any]:
 
 async def _stream(
     request: web.Request,
-    pieces: AsyncGenerator[Piece, None],
+    pieces: AsyncGenerator[Chunk, None],
     *,
     with_usage: bool,
     is_kept: bool,
@@ -180,6 +189,6 @@ async def _stream(
     return response
 
 
-async def _write(response: web.StreamResponse, piece: Piece, *, with_usage: bool) -> None:
+async def _write(response: web.StreamResponse, piece: Chunk, *, with_usage: bool) -> None:
     if piece.raw.get("choices") or with_usage:
         await response.write(b"data: " + to_json(piece.raw) + b"\n\n")

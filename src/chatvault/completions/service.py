@@ -16,37 +16,45 @@ from chatvault.audit.actions import Action
 from chatvault.completions.repeats import answer_once
 from chatvault.conversations.models import Raw
 from chatvault.errors import InvalidInput, NotFound
-from chatvault.idempotency import IdempotencyRecord, Repeat
-from chatvault.replies.chunks import HEAD, Said, failure_in, signed, speak_again, usage_in, usage_of
-from chatvault.replies.deps import Desk
+from chatvault.idempotency import IdempotencyKey, IdempotencyRecord
+from chatvault.replies.chunks import (
+    HEAD,
+    ChunkAccumulator,
+    failure_in,
+    signed,
+    speak_again,
+    usage_in,
+    usage_of,
+)
+from chatvault.replies.deps import ReplyDeps
 from chatvault.replies.models import Kind, Reply
 from chatvault.replies.plan import Turn, read
-from chatvault.replies.provider import Ask, Models, Piece
-from chatvault.replies.run import Run
+from chatvault.replies.provider import Chunk, ModelClients, ModelRequest
+from chatvault.replies.run import ReplyTask
 from chatvault.replies.schemas import CompletionIn
 from chatvault.replies.service import follow
-from chatvault.replies.start import Stale, Start, beginning, recalling
+from chatvault.replies.start import ReplyPlan, Stale, beginning, replaying
 from chatvault.usage.models import Usage
 
 
 async def complete(
     actor: Actor,
-    desk: Desk,
-    models: Models,
+    deps: ReplyDeps,
+    models: ModelClients,
     *,
     wanted: CompletionIn,
     conversation_id: ObjectId | None,
-    repeat: Repeat | None = None,
-) -> AsyncGenerator[Piece, None]:
+    idempotency_key: IdempotencyKey | None = None,
+) -> AsyncGenerator[Chunk, None]:
     """The answer's pieces; by the last of them, all is stored.
 
     Args:
         actor: who asks.
-        desk: what replies are made with.
+        deps: what replies are made with.
         models: are asked.
         wanted: the request.
         conversation_id: the conversation that records the exchange, if one does.
-        repeat: the request's key, if it has one.
+        idempotency_key: the request's key, if it has one.
 
     Raises:
         KeyReused: the key came with another request.
@@ -56,16 +64,16 @@ async def complete(
         NotFound: the actor has no such conversation.
         ConversationArchived, TokenLimitReached: it takes no more.
     """
-    provider, found = desk.offer.find(None)
+    provider, found = deps.catalog.find(None)
     if not wanted.messages:
         raise InvalidInput("messages: there is none to answer")
-    await desk.admit(actor, repeat)
-    limit = min(wanted.limit or desk.max_tokens, desk.max_tokens)
+    await deps.admit(actor, idempotency_key)
+    limit = min(wanted.limit or deps.max_tokens, deps.max_tokens)
     if conversation_id is not None:
-        if (pieces := await _again(actor, desk, conversation_id, repeat)) is not None:
+        if (pieces := await _again(actor, deps, conversation_id, idempotency_key)) is not None:
             return pieces
-        return await _recorded(actor, desk, wanted, conversation_id, limit, repeat)
-    ask = Ask(
+        return await _recorded(actor, deps, wanted, conversation_id, limit, idempotency_key)
+    ask = ModelRequest(
         provider=provider,
         model=found.model,
         messages=wanted.messages,
@@ -73,16 +81,23 @@ async def complete(
         max_tokens=limit,
         options=wanted.options(),
     )
-    if repeat is not None:
+    if idempotency_key is not None:
         return answer_once(
-            actor, models, desk.tokenizer, ask=ask, repeat=repeat, streams=wanted.stream
+            actor,
+            models,
+            deps.tokenizer,
+            ask=ask,
+            idempotency_key=idempotency_key,
+            streams=wanted.stream,
         )
-    await desk.recorder.record(audit.entry(actor, Action.CHAT_COMPLETE))
-    return _plain(actor, desk, models, ask)
+    await deps.recorder.record(audit.entry(actor, Action.CHAT_COMPLETE))
+    return _plain(actor, deps, models, ask)
 
 
-async def _plain(actor: Actor, desk: Desk, models: Models, ask: Ask) -> AsyncGenerator[Piece, None]:
-    said = Said()
+async def _plain(
+    actor: Actor, deps: ReplyDeps, models: ModelClients, ask: ModelRequest
+) -> AsyncGenerator[Chunk, None]:
+    said = ChunkAccumulator()
     is_whole = False
     try:
         async for piece in models.stream(ask):
@@ -92,53 +107,53 @@ async def _plain(actor: Actor, desk: Desk, models: Models, ask: Ask) -> AsyncGen
         is_whole = True
     finally:
         if is_whole or said.usage is not None or said.text:
-            usage = await usage_of(actor, desk.tokenizer, ask, said)
+            usage = await usage_of(actor, deps.tokenizer, ask, said)
             await Usage.get_pymongo_collection().insert_one(usage)
     yield said.account((usage["input_tokens"], usage["output_tokens"]))
 
 
 async def _again(
-    actor: Actor, desk: Desk, conversation_id: ObjectId, repeat: Repeat | None
-) -> AsyncGenerator[Piece, None] | None:
+    actor: Actor, deps: ReplyDeps, conversation_id: ObjectId, idempotency_key: IdempotencyKey | None
+) -> AsyncGenerator[Chunk, None] | None:
     """The recorded answer to a request that was carried out before; None if it was not."""
-    if repeat is None or not await IdempotencyRecord.exists(actor, repeat):
+    if idempotency_key is None or not await IdempotencyRecord.exists(actor, idempotency_key):
         return None
     try:
-        recalling_it = recalling(actor, conversation_id, repeat, Action.CHAT_COMPLETE)
-        begun = await desk.lane.submit(recalling_it)
+        recalling_it = replaying(actor, conversation_id, idempotency_key, Action.CHAT_COMPLETE)
+        begun = await deps.commits.submit(recalling_it)
     except Stale:  # the record has expired at this very moment
         return None
-    return await _followed(actor, desk, conversation_id, begun.reply_id)
+    return await _followed(actor, deps, conversation_id, begun.reply_id)
 
 
 async def _followed(
-    actor: Actor, desk: Desk, conversation_id: ObjectId, reply_id: ObjectId
-) -> AsyncGenerator[Piece, None]:
+    actor: Actor, deps: ReplyDeps, conversation_id: ObjectId, reply_id: ObjectId
+) -> AsyncGenerator[Chunk, None]:
     reply = await Reply.find_raw(actor, conversation_id, reply_id)
     if reply is None:
         raise NotFound("Reply not found")
-    events = follow(actor, desk, conversation_id=conversation_id, reply_id=reply_id)
+    events = follow(actor, deps, conversation_id=conversation_id, reply_id=reply_id)
     return speak_again(reply_id, reply["model"], events)
 
 
 async def _recorded(
     actor: Actor,
-    desk: Desk,
+    deps: ReplyDeps,
     wanted: CompletionIn,
     conversation_id: ObjectId,
     limit: int,
-    repeat: Repeat | None,
-) -> AsyncGenerator[Piece, None]:
+    idempotency_key: IdempotencyKey | None,
+) -> AsyncGenerator[Chunk, None]:
     """Record the exchange; its tokens are set aside before the model is asked."""
     conversation = await read(actor, conversation_id)
     agent = await agents.find(actor, conversation.get("agent_id"))
-    provider, found = desk.offer.find(None)
+    provider, found = deps.catalog.find(None)
     tokens = await asyncio.to_thread(
-        desk.tokenizer.count_context, wanted.messages, found.model, wanted.tools
+        deps.tokenizer.count_context, wanted.messages, found.model, wanted.tools
     )
     content = _text_of(wanted.messages[-1])
-    desk.check_content(content, "messages")
-    start = Start(
+    deps.check_content(content, "messages")
+    start = ReplyPlan(
         kind=Kind.COMPLETION,
         action=Action.CHAT_COMPLETE,
         conversation_id=conversation_id,
@@ -153,26 +168,26 @@ async def _recorded(
         options=wanted.options(),
         waiting=conversation.get("waiting_reply"),
     )
-    begun = await desk.lane.submit(beginning(actor, start, repeat))
+    begun = await deps.commits.submit(beginning(actor, start, idempotency_key))
     run = begun.run
     if run is None:
-        return await _followed(actor, desk, conversation_id, begun.reply_id)
+        return await _followed(actor, deps, conversation_id, begun.reply_id)
     run.pieces = asyncio.Queue()
     run.live.publish(list(begun.events))
-    desk.runner.launch(run)
+    deps.runner.launch(run)
 
     pieces = _recorded_pieces(run, run.pieces)
-    return pieces if repeat is None else _all_signed(begun.reply_id, pieces)
+    return pieces if idempotency_key is None else _all_signed(begun.reply_id, pieces)
 
 
 async def _recorded_pieces(
-    run: Run, coming: "asyncio.Queue[Piece | None]"
-) -> AsyncGenerator[Piece, None]:
+    run: ReplyTask, coming: "asyncio.Queue[Chunk | None]"
+) -> AsyncGenerator[Chunk, None]:
     """The pieces of an answer that a conversation records; the usage comes last, as stored."""
-    head: Raw = {}
+    fields: Raw = {}
     while (piece := await coming.get()) is not None:
         if not piece.is_usage_only:
-            head = {name: piece.raw[name] for name in HEAD if name in piece.raw}
+            fields = {name: piece.raw[name] for name in HEAD if name in piece.raw}
             yield piece
     last = run.live.events[-1]
     if last.type == "error":
@@ -180,12 +195,12 @@ async def _recorded_pieces(
     for event in run.live.events:
         if event.type == "usage":
             usage = usage_in(run.ask.model, event.data)
-            yield replace(usage, raw={**usage.raw, **head})
+            yield replace(usage, raw={**usage.raw, **fields})
 
 
 async def _all_signed(
-    reply_id: ObjectId, pieces: AsyncGenerator[Piece, None]
-) -> AsyncGenerator[Piece, None]:
+    reply_id: ObjectId, pieces: AsyncGenerator[Chunk, None]
+) -> AsyncGenerator[Chunk, None]:
     async with contextlib.aclosing(pieces):
         async for piece in pieces:
             yield signed(reply_id, piece)

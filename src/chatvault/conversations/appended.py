@@ -7,12 +7,12 @@ from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from chatvault.actor import Actor
-from chatvault.conversations.commits.working_copy import Draft
+from chatvault.conversations.commits.working_copy import WorkingCopy
 from chatvault.conversations.models import Conversation, Raw
 from chatvault.conversations.reading import Placed, find_messages, living
 from chatvault.conversations.segments import Segment
 from chatvault.errors import NotFound
-from chatvault.idempotency import Repeat, Repeatable
+from chatvault.idempotency import IdempotencyKey, Idempotent
 
 
 class MessageGone(NotFound):
@@ -35,34 +35,38 @@ class Appended:
     updated_at: datetime
 
 
-def appended(draft: Draft, ids: list[str], repeated: int) -> Appended:
+def appended(working: WorkingCopy, ids: list[str], repeated: int) -> Appended:
     """The answer to a change that the draft has taken in."""
-    head = draft.head
-    located = [found for message_id in ids if (found := draft.find(message_id))]
+    fields = working.fields
+    located = [found for message_id in ids if (found := working.find(message_id))]
     return Appended(
         messages=[(each.seq, each.message) for each in located],
         repeated=repeated,
-        total_messages=head["total_messages"],
-        version=head["version"],
-        updated_at=head["updated_at"],
+        total_messages=fields["total_messages"],
+        version=fields["version"],
+        updated_at=fields["updated_at"],
     )
 
 
-def repeatable_append(
-    actor: Actor, repeat: Repeat | None, conversation_id: ObjectId, *, shows_message: bool
-) -> Repeatable[Appended] | None:
+def idempotent_append(
+    actor: Actor,
+    idempotency_key: IdempotencyKey | None,
+    conversation_id: ObjectId,
+    *,
+    shows_message: bool,
+) -> Idempotent[Appended] | None:
     """How the answer is given again.
 
     Args:
         actor: whose conversation it is.
-        repeat: the request's key, if it has one.
+        idempotency_key: the request's key, if it has one.
         conversation_id: which conversation.
         shows_message: the answer is the one message, so there is none where it is gone.
     """
-    if repeat is None:
+    if idempotency_key is None:
         return None
 
-    async def recall(result: Raw, session: AsyncClientSession) -> Appended:
+    async def replay(result: Raw, session: AsyncClientSession) -> Appended:
         conversation = await Conversation.find_for_repeat(
             actor, conversation_id, session, with_messages=True
         )
@@ -80,9 +84,9 @@ def repeatable_append(
             updated_at=result["updated_at"],
         )
 
-    return Repeatable(
-        repeat,
-        remember=lambda answer: {
+    return Idempotent(
+        idempotency_key,
+        to_record=lambda answer: {
             "conversation_id": conversation_id,
             "message_ids": [message["id"] for _, message in answer.messages],
             "repeated": answer.repeated,
@@ -90,17 +94,17 @@ def repeatable_append(
             "version": answer.version,
             "updated_at": answer.updated_at,
         },
-        recall=recall,
+        replay=replay,
     )
 
 
 async def message_lives(
-    actor: Actor, head: Raw, message_id: str, session: AsyncClientSession
+    actor: Actor, fields: Raw, message_id: str, session: AsyncClientSession
 ) -> bool:
     """Whether a message stands in the conversation, read in a repeat's transaction."""
     is_it = {"$elemMatch": {"id": message_id, "deleted": {"$ne": True}}}
-    embedded = Conversation.owned_by(actor, _id=head["_id"], messages=is_it)
+    embedded = Conversation.owned_by(actor, _id=fields["_id"], messages=is_it)
     if await Conversation.get_pymongo_collection().count_documents(embedded, session=session):
         return True
-    older = Segment.owned_by(actor, generation=head["generation"], messages=is_it)
+    older = Segment.owned_by(actor, generation=fields["generation"], messages=is_it)
     return bool(await Segment.get_pymongo_collection().count_documents(older, session=session))

@@ -10,13 +10,13 @@ from chatvault.actor import Actor
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.conversations.commits.bulk import write_generation
-from chatvault.conversations.commits.working_copy import Draft
+from chatvault.conversations.commits.working_copy import WorkingCopy
 from chatvault.conversations.models import Conversation, Raw
 from chatvault.conversations.schemas import ConversationCreate, to_stored_in_slices
 from chatvault.conversations.segments import Generation
 from chatvault.errors import NotFound
 from chatvault.fields import now
-from chatvault.idempotency import Repeat, Repeatable
+from chatvault.idempotency import IdempotencyKey, Idempotent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,23 +43,23 @@ class NewConversation:
         found: ObjectId = self.document["_id"]
         return found
 
-    def insert(self, draft: Draft) -> ObjectId:
+    def insert(self, working: WorkingCopy) -> ObjectId:
         """Decide that it begins; returns its id."""
-        draft.insert(dict(self.document))
+        working.insert(dict(self.document))
         if self.generation is not None:
-            draft.replace_messages(self.generation, self.at)
-        draft.append([dict(message) for message in self.tail], self.at, self.at)
+            working.replace_messages(self.generation, self.at)
+        working.append([dict(message) for message in self.tail], self.at, self.at)
         details = {"messages": self.length}
-        draft.entries.append(
+        working.entries.append(
             audit.entry(self.actor, Action.CONVERSATION_CREATE, self.id, details=details)
         )
         return self.id
 
     def stored(self) -> Raw:
         """The document as it will be stored, its embedded messages included."""
-        draft = Draft(self.actor.owner_id, None)
-        self.insert(draft)
-        return draft.document
+        working = WorkingCopy(self.actor.owner_id, None)
+        self.insert(working)
+        return working.document
 
 
 async def prepare(actor: Actor, wanted: ConversationCreate) -> NewConversation:
@@ -77,13 +77,15 @@ async def prepare(actor: Actor, wanted: ConversationCreate) -> NewConversation:
     )
 
 
-def repeatable(actor: Actor, repeat: Repeat) -> Repeatable[ObjectId]:
+def idempotent(actor: Actor, idempotency_key: IdempotencyKey) -> Idempotent[ObjectId]:
     """How a request that answers with a conversation is answered again: with its id."""
 
-    async def recall(result: Raw, session: AsyncClientSession) -> ObjectId:
+    async def replay(result: Raw, session: AsyncClientSession) -> ObjectId:
         conversation_id: ObjectId = result["conversation_id"]
         if await Conversation.find_for_repeat(actor, conversation_id, session) is None:
             raise NotFound("Conversation not found")
         return conversation_id
 
-    return Repeatable(repeat, remember=lambda answer: {"conversation_id": answer}, recall=recall)
+    return Idempotent(
+        idempotency_key, to_record=lambda answer: {"conversation_id": answer}, replay=replay
+    )

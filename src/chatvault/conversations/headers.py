@@ -9,25 +9,30 @@ from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from chatvault.actor import Actor
-from chatvault.conversations.commits.queue import Lane
+from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.conversations.preconditions import Precondition, version_of
 from chatvault.conversations.reading import Placed
 from chatvault.conversations.schemas import ConversationCreate
-from chatvault.http.requests import RepeatHeaders
-from chatvault.idempotency import Repeat
+from chatvault.http.requests import IdempotencyHeaders
+from chatvault.idempotency import IdempotencyKey
 
 
 class Opener(Protocol):
     """Begins conversations whose first message is sent to their agent at once."""
 
     async def open(
-        self, actor: Actor, *, wanted: ConversationCreate, content: str, repeat: Repeat | None
+        self,
+        actor: Actor,
+        *,
+        wanted: ConversationCreate,
+        content: str,
+        idempotency_key: IdempotencyKey | None,
     ) -> ObjectId:
         """Begin a conversation and its first reply in one step; returns the conversation's id."""
 
 
 OPENER = web.AppKey("opener", Opener)
-LANE = web.AppKey("lane", Lane)
+COMMITS = web.AppKey("lane", CommitQueue)
 ETAG = re.compile(r'\s*"(\d{1,18})"\s*')
 MESSAGE_ETAG = re.compile(r'\s*"(\d{1,18})\.(\d{1,18})"\s*')
 MINIMAL = re.compile(r'\s*return\s*=\s*("?)minimal\1\s*(;.*)?', re.IGNORECASE)
@@ -90,7 +95,7 @@ class MessageConditionalHeaders(BaseModel):
     ] = Precondition()
 
 
-class ConditionalRepeatHeaders(ConditionalHeaders, RepeatHeaders):
+class ConditionalRepeatHeaders(ConditionalHeaders, IdempotencyHeaders):
     """Such a change that may be recognised when it is repeated."""
 
 
@@ -100,7 +105,7 @@ class ReadHeaders(BaseModel):
     if_none_match: str = Field("", alias="If-None-Match", description="an ETag; 304 if current")
 
 
-class AppendHeaders(RepeatHeaders):
+class AppendHeaders(IdempotencyHeaders):
     """A client may prefer a short answer (RFC 7240)."""
 
     prefer: str = Field("", alias="Prefer", description="return=minimal leaves out the rest")
@@ -111,7 +116,7 @@ class AppendHeaders(RepeatHeaders):
         return any(map(MINIMAL.fullmatch, self.prefer.split(",")))
 
 
-class AsyncHeaders(RepeatHeaders):
+class AsyncHeaders(IdempotencyHeaders):
     """A client may prefer not to wait for what takes long (RFC 7240)."""
 
     prefer: str = Field("", alias="Prefer", description="respond-async answers 202 at once")

@@ -7,14 +7,14 @@ from bson import ObjectId
 from chatvault.actor import Actor
 from chatvault.conversations.models import Conversation, Raw
 from chatvault.conversations.reading import (
-    Moved,
+    ConversationView,
     Placed,
-    Shown,
+    ReadConflict,
     check_unchanged,
     has_segments,
     living,
     number,
-    steadily,
+    read_consistently,
     window,
 )
 from chatvault.conversations.rendering import show
@@ -28,50 +28,50 @@ MAX_LISTED = 200
 SURE_BYTES = LIST_BYTES // MAX_LISTED
 
 
-async def show_list(actor: Actor, heads: list[Raw], budget: int) -> list[Shown]:
+async def show_list(actor: Actor, documents: list[Raw], budget: int) -> list[ConversationView]:
     """Conversations with their messages: the small ones whole, the others while the budget lasts.
 
     Args:
         actor: whose they are.
-        heads: their documents without messages.
+        documents: their documents without messages.
         budget: BSON bytes of messages; what does not fit whole shows its newest messages, or,
             at the end of the budget, none.
     """
-    whole = {head["_id"] for head in heads if head["message_bytes"] <= SURE_BYTES}
+    whole = {fields["_id"] for fields in documents if fields["message_bytes"] <= SURE_BYTES}
     tails = set()
-    budget -= sum(head["message_bytes"] for head in heads if head["_id"] in whole)
-    for head in heads:
-        if head["_id"] in whole:
+    budget -= sum(fields["message_bytes"] for fields in documents if fields["_id"] in whole)
+    for fields in documents:
+        if fields["_id"] in whole:
             continue
-        if head["message_bytes"] <= budget:
-            whole.add(head["_id"])
-            budget -= head["message_bytes"]
-        elif head["tail_bytes"] <= budget:
-            tails.add(head["_id"])
-            budget -= head["tail_bytes"]
+        if fields["message_bytes"] <= budget:
+            whole.add(fields["_id"])
+            budget -= fields["message_bytes"]
+        elif fields["tail_bytes"] <= budget:
+            tails.add(fields["_id"])
+            budget -= fields["tail_bytes"]
     read = await Conversation.find_some(actor, [*whole, *tails])
     long = [each for each in read.values() if each["_id"] in whole and has_segments(each)]
     segments = await _read_segments(actor, long)
     shown = []
-    for head in heads:
-        conversation = read.get(head["_id"])
+    for fields in documents:
+        conversation = read.get(fields["_id"])
         if conversation is None:
-            shown.append(Shown(head, []))
+            shown.append(ConversationView(fields, []))
             continue
         runs = segments.get(conversation["generation"], [])
         try:
-            shown.append(Shown(conversation, _assemble(conversation, runs)))
-        except Moved:
+            shown.append(ConversationView(conversation, _assemble(conversation, runs)))
+        except ReadConflict:
             shown.append(await _show_again(actor, conversation))
     return shown
 
 
-async def _show_again(actor: Actor, conversation: Raw) -> Shown:
+async def _show_again(actor: Actor, conversation: Raw) -> ConversationView:
     """A conversation that changed while it was read; its newest messages, if it goes on to."""
     try:
-        return await steadily(actor, conversation["_id"], partial(show, actor))
+        return await read_consistently(actor, conversation["_id"], partial(show, actor))
     except (NotFound, Busy):
-        return Shown(
+        return ConversationView(
             conversation, living(number(conversation["messages"], conversation["tail_seq"]))
         )
 

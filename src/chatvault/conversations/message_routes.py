@@ -11,7 +11,7 @@ from chatvault.actor import Actor
 from chatvault.audit.actions import Action
 from chatvault.conversations import message_service, service
 from chatvault.conversations.headers import (
-    LANE,
+    COMMITS,
     AppendHeaders,
     MessageConditionalHeaders,
     message_etag,
@@ -37,7 +37,14 @@ from chatvault.conversations.wire import message_wire, messages_wire
 from chatvault.encoding import to_json
 from chatvault.errors import MessageIdTaken, NotLastAnswer, StaleVersion, TooLarge
 from chatvault.http.bodies import BULK_BODY, MESSAGE_BODY
-from chatvault.http.requests import RECORDER, etag, json_response, link_to, repeat_of, stream
+from chatvault.http.requests import (
+    RECORDER,
+    etag,
+    idempotency_key_of,
+    json_response,
+    link_to,
+    stream,
+)
 from chatvault.http.routing import Routes
 from chatvault.idempotency import KeyReused
 
@@ -162,23 +169,23 @@ async def append_message(
     The answer is the whole conversation, or with `Prefer: return=minimal` the message and the
     counts. An `id` of your own makes a retry harmless.
     """
-    lane, repeat = request.app[LANE], await repeat_of(request, headers)
+    commits, idempotency_key = request.app[COMMITS], await idempotency_key_of(request, headers)
     if body.replaces is None:
         appended = await message_service.append(
             actor,
-            lane,
+            commits,
             conversation_id=path.conversation_id,
             wanted=[body],
-            repeat=repeat,
+            idempotency_key=idempotency_key,
             shows_message=headers.minimal,
         )
     else:
         appended = await message_service.replace_last(
             actor,
-            lane,
+            commits,
             conversation_id=path.conversation_id,
             wanted=body,
-            repeat=repeat,
+            idempotency_key=idempotency_key,
             shows_message=headers.minimal,
         )
     if not headers.minimal:
@@ -217,10 +224,10 @@ async def append_batch(
     """
     appended = await message_service.append(
         actor,
-        request.app[LANE],
+        request.app[COMMITS],
         conversation_id=path.conversation_id,
         wanted=body.messages,
-        repeat=await repeat_of(request, headers),
+        idempotency_key=await idempotency_key_of(request, headers),
         action=Action.CONVERSATION_APPEND_MESSAGES,
     )
     shown = {
@@ -271,7 +278,7 @@ async def edit_message(
     """
     placed = await message_service.edit(
         actor,
-        request.app[LANE],
+        request.app[COMMITS],
         conversation_id=path.conversation_id,
         message_id=path.message_id,
         wanted=body,
@@ -296,7 +303,7 @@ async def delete_message(
     """
     await message_service.remove(
         actor,
-        request.app[LANE],
+        request.app[COMMITS],
         conversation_id=path.conversation_id,
         message_id=path.message_id,
         precondition=headers.precondition,

@@ -9,11 +9,11 @@ from chatvault.actor import Actor
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.audit.recorder import Recorder
-from chatvault.conversations.appended import Appended, appended, repeatable_append
+from chatvault.conversations.appended import Appended, appended, idempotent_append
 from chatvault.conversations.commits.bulk import CARRIED_BYTES
 from chatvault.conversations.commits.change import Change
-from chatvault.conversations.commits.queue import Lane
-from chatvault.conversations.commits.working_copy import Draft, Located
+from chatvault.conversations.commits.queue import CommitQueue
+from chatvault.conversations.commits.working_copy import Located, WorkingCopy
 from chatvault.conversations.models import Conversation, MessageRole, Raw
 from chatvault.conversations.preconditions import Precondition, version_of
 from chatvault.conversations.reading import (
@@ -23,8 +23,8 @@ from chatvault.conversations.reading import (
     living,
     read_after,
     read_before,
+    read_consistently,
     read_offset,
-    steadily,
     stream,
 )
 from chatvault.conversations.schemas import MessageEdit, MessageIn, to_stored
@@ -32,17 +32,17 @@ from chatvault.conversations.segments import Revision, size_of
 from chatvault.conversations.service import BESIDE, estimate
 from chatvault.errors import MessageIdTaken, NotFound, NotLastAnswer, TooLarge
 from chatvault.fields import now
-from chatvault.idempotency import Repeat
+from chatvault.idempotency import IdempotencyKey
 from chatvault.slices import sliced
 
 
 async def append(
     actor: Actor,
-    lane: Lane,
+    commits: CommitQueue,
     *,
     conversation_id: ObjectId,
     wanted: list[MessageIn],
-    repeat: Repeat | None = None,
+    idempotency_key: IdempotencyKey | None = None,
     action: Action = Action.CONVERSATION_APPEND_MESSAGE,
     shows_message: bool = False,
 ) -> Appended:
@@ -50,10 +50,10 @@ async def append(
 
     Args:
         actor: whose conversation it must be.
-        lane: takes the change.
+        commits: takes the change.
         conversation_id: which one.
         wanted: the messages.
-        repeat: the request's key, if it has one.
+        idempotency_key: the request's key, if it has one.
         action: as what it is audited.
         shows_message: the one message is the answer, so that a repeat fails where it is gone.
 
@@ -71,16 +71,16 @@ async def append(
         if size > CARRIED_BYTES:
             raise TooLarge(f"A batch may have at most {CARRIED_BYTES // 1024**2} MB of messages.")
 
-    def decide(draft: Draft) -> Appended:
-        assert draft.head  # noqa: S101  # raises NotFound
-        repeated = _find_repeated(draft, messages)
+    def decide(working: WorkingCopy) -> Appended:
+        assert working.fields  # noqa: S101  # raises NotFound
+        repeated = _find_repeated(working, messages)
         fresh = [dict(message) for message in messages if message["id"] not in repeated]
-        draft.append(fresh, at, at)
+        working.append(fresh, at, at)
         details: dict[str, Any] = {"messages": len(fresh)}
         if repeated:
             details["repeated"] = len(repeated)
-        draft.entries.append(audit.entry(actor, action, conversation_id, details=details))
-        return appended(draft, [message["id"] for message in messages], len(repeated))
+        working.entries.append(audit.entry(actor, action, conversation_id, details=details))
+        return appended(working, [message["id"] for message in messages], len(repeated))
 
     given = frozenset(message.id for message in wanted if message.id is not None)
     change: Change[Appended] = Change(
@@ -90,15 +90,17 @@ async def append(
         decide=decide,
         message_ids=given,
         size=BESIDE + size,
-        repeatable=repeatable_append(actor, repeat, conversation_id, shows_message=shows_message),
+        idempotent=idempotent_append(
+            actor, idempotency_key, conversation_id, shows_message=shows_message
+        ),
     )
-    return await lane.submit(change)
+    return await commits.submit(change)
 
 
-def _find_repeated(draft: Draft, messages: list[Raw]) -> set[str]:
+def _find_repeated(working: WorkingCopy, messages: list[Raw]) -> set[str]:
     repeated = set()
     for message in messages:
-        known = draft.find(message["id"])
+        known = working.find(message["id"])
         if known is None:
             continue
         if not _is_same(known.message, message):
@@ -113,11 +115,11 @@ def _is_same(known: Raw, message: Raw) -> bool:
 
 async def replace_last(
     actor: Actor,
-    lane: Lane,
+    commits: CommitQueue,
     *,
     conversation_id: ObjectId,
     wanted: MessageIn,
-    repeat: Repeat | None = None,
+    idempotency_key: IdempotencyKey | None = None,
     shows_message: bool = False,
 ) -> Appended:
     """Put an answer in the place of the last one, which is kept as a revision.
@@ -135,25 +137,25 @@ async def replace_last(
     if wanted.id not in {None, replaced}:
         message["sent_id"] = wanted.id
 
-    def decide(draft: Draft) -> Appended:
-        assert draft.head  # noqa: S101  # raises NotFound
-        is_repeated = wanted.id is not None and _stands_there(draft.find(replaced), message)
+    def decide(working: WorkingCopy) -> Appended:
+        assert working.fields  # noqa: S101  # raises NotFound
+        is_repeated = wanted.id is not None and _stands_there(working.find(replaced), message)
         if not is_repeated:
-            last = draft.last_living()
+            last = working.last_living()
             if (
                 last is None
                 or last.message["id"] != replaced
                 or last.message["role"] != MessageRole.ASSISTANT
             ):
                 raise NotLastAnswer
-            draft.replace_message(last, dict(message), at)
+            working.replace_message(last, dict(message), at)
         details = {"repeated": 1} if is_repeated else None
-        draft.entries.append(
+        working.entries.append(
             audit.entry(
                 actor, Action.CONVERSATION_REPLACE_MESSAGE, conversation_id, details=details
             )
         )
-        return appended(draft, [replaced], int(is_repeated))
+        return appended(working, [replaced], int(is_repeated))
 
     change: Change[Appended] = Change(
         actor=actor,
@@ -164,9 +166,11 @@ async def replace_last(
         needs_tail=True,
         needs_last_living=True,
         size=estimate(message, message),
-        repeatable=repeatable_append(actor, repeat, conversation_id, shows_message=shows_message),
+        idempotent=idempotent_append(
+            actor, idempotency_key, conversation_id, shows_message=shows_message
+        ),
     )
-    return await lane.submit(change)
+    return await commits.submit(change)
 
 
 def _stands_there(located: Located | None, message: Raw) -> bool:
@@ -185,7 +189,7 @@ def _stands_there(located: Located | None, message: Raw) -> bool:
 
 async def edit(
     actor: Actor,
-    lane: Lane,
+    commits: CommitQueue,
     *,
     conversation_id: ObjectId,
     message_id: str,
@@ -200,17 +204,19 @@ async def edit(
     """
     at = now()
 
-    def decide(draft: Draft) -> Placed:
-        located = _locate(draft, message_id, precondition)
+    def decide(working: WorkingCopy) -> Placed:
+        located = _locate(working, message_id, precondition)
         if wanted.version is not None:
             Precondition(given=True, versions=frozenset({wanted.version})).check(
                 located.message.get("version", 1)
             )
-        edited = draft.replace_message(located, wanted.apply_to(located.message), at)
-        draft.entries.append(audit.entry(actor, Action.CONVERSATION_EDIT_MESSAGE, conversation_id))
+        edited = working.replace_message(located, wanted.apply_to(located.message), at)
+        working.entries.append(
+            audit.entry(actor, Action.CONVERSATION_EDIT_MESSAGE, conversation_id)
+        )
         return edited.seq, edited.message
 
-    return await lane.submit(
+    return await commits.submit(
         Change(
             actor=actor,
             action=Action.CONVERSATION_EDIT_MESSAGE,
@@ -226,7 +232,7 @@ async def edit(
 
 async def remove(
     actor: Actor,
-    lane: Lane,
+    commits: CommitQueue,
     *,
     conversation_id: ObjectId,
     message_id: str,
@@ -240,13 +246,13 @@ async def remove(
     """
     at = now()
 
-    def decide(draft: Draft) -> None:
-        draft.remove_message(_locate(draft, message_id, precondition), at)
-        draft.entries.append(
+    def decide(working: WorkingCopy) -> None:
+        working.remove_message(_locate(working, message_id, precondition), at)
+        working.entries.append(
             audit.entry(actor, Action.CONVERSATION_DELETE_MESSAGE, conversation_id)
         )
 
-    await lane.submit(
+    await commits.submit(
         Change(
             actor=actor,
             action=Action.CONVERSATION_DELETE_MESSAGE,
@@ -258,9 +264,9 @@ async def remove(
     )
 
 
-def _locate(draft: Draft, message_id: str, precondition: Precondition) -> Located:
-    assert draft.head  # noqa: S101  # raises NotFound
-    located = draft.locate(message_id)
+def _locate(working: WorkingCopy, message_id: str, precondition: Precondition) -> Located:
+    assert working.fields  # noqa: S101  # raises NotFound
+    located = working.locate(message_id)
     precondition.check(version_of(located.seq, located.message))
     return located
 
@@ -277,7 +283,7 @@ async def get(
     async def read(conversation: Raw) -> list[Placed]:
         return living(await find_messages(actor, conversation, [message_id]))
 
-    found = await steadily(actor, conversation_id, read)
+    found = await read_consistently(actor, conversation_id, read)
     if not found:
         raise NotFound("Message not found")
     await recorder.record(audit.entry(actor, Action.CONVERSATION_GET_MESSAGE, conversation_id))
@@ -297,7 +303,7 @@ async def list_revisions(
         return living(await find_messages(actor, conversation, [message_id]))
 
     found: list[Raw] = []
-    if await steadily(actor, conversation_id, read):
+    if await read_consistently(actor, conversation_id, read):
         mine = Revision.owned_by(actor, conversation_id=conversation_id, message_id=message_id)
         revisions = Revision.get_pymongo_collection().find(mine)
         found = await revisions.sort([("seq", 1), ("version", 1)]).to_list()
@@ -337,7 +343,7 @@ async def list_page(
             return await read_after(actor, conversation, after, limit)
         return await read_offset(actor, conversation, offset, limit)
 
-    page = await steadily(actor, conversation_id, read)
+    page = await read_consistently(actor, conversation_id, read)
     details = {"messages": len(page.messages)}
     await recorder.record(
         audit.entry(actor, Action.CONVERSATION_LIST_MESSAGES, conversation_id, details=details)

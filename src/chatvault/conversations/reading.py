@@ -28,7 +28,7 @@ MOST_RUNS = 4
 Placed = tuple[int, Raw]
 
 
-class Moved(Exception):  # no failure, a reason to read again
+class ReadConflict(Exception):  # no failure, a reason to read again
     """The conversation changed between two reads."""
 
 
@@ -50,7 +50,7 @@ class MessagePage:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class ConversationView:
     """A conversation's document, and as many of its messages as are shown with it.
 
     Attributes:
@@ -70,7 +70,7 @@ class Shown:
         return bool(count < self.conversation["total_messages"])
 
 
-async def steadily(
+async def read_consistently(
     actor: Actor, conversation_id: ObjectId, read: Callable[[Raw], Awaitable[T]]
 ) -> T:
     """What `read` makes of the conversation, read again where it changed meanwhile.
@@ -85,7 +85,7 @@ async def steadily(
             raise NotFound("Conversation not found")
         try:
             return await read(conversation)
-        except Moved:
+        except ReadConflict:
             continue
     raise Busy(retry_after=1)
 
@@ -101,7 +101,7 @@ def check_unchanged(segment: Raw, conversation: Raw) -> None:
     Of what was edited before segments kept this, nothing is known.
     """
     if segment.get("changed_in", 0) > conversation["version"]:
-        raise Moved
+        raise ReadConflict
 
 
 async def _walk(
@@ -135,7 +135,7 @@ async def _walk(
             placed += number(segment["messages"], first + segment["start"])
         end = min(tail_seq, placed[-1][0] + 1 if placed else 0)
         if end <= place:
-            raise Moved
+            raise ReadConflict
         yield window(placed, place, end)
         place = end
         wanted = {"$gte": place - first}
@@ -177,7 +177,7 @@ async def _walk_back(
             placed += reversed(number(segment["messages"], first + segment["start"]))
         start = placed[-1][0] if placed else place
         if start >= place:
-            raise Moved
+            raise ReadConflict
         yield window(placed, start, place)[::-1]
         place = start
         limit = min(MOST_RUNS, limit * 2)
@@ -222,7 +222,7 @@ def window(placed: list[Placed], start: int, end: int) -> list[Placed]:
         return placed
     by_seq = {seq: message for seq, message in placed if start <= seq < end}
     if len(by_seq) != end - start:
-        raise Moved
+        raise ReadConflict
     return [(seq, by_seq[seq]) for seq in range(start, end)]
 
 
@@ -385,5 +385,5 @@ async def stream(actor: Actor, conversation: Raw) -> AsyncGenerator[list[Placed]
         async with contextlib.aclosing(runs) as reading:
             async for run in reading:
                 yield living(run)
-    except Moved:
+    except ReadConflict:
         raise Busy(retry_after=1) from None

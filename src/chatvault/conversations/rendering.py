@@ -9,8 +9,8 @@ from chatvault.actor import Actor
 from chatvault.conversations.models import Raw
 from chatvault.conversations.reading import (
     WHOLE_BYTES,
-    Moved,
-    Shown,
+    ConversationView,
+    ReadConflict,
     check_unchanged,
     has_segments,
     living,
@@ -26,7 +26,7 @@ Key = tuple[ObjectId, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Older:
+class RenderedSegments:
     """The living messages that lie in segments.
 
     Attributes:
@@ -43,7 +43,7 @@ class Older:
         return cls(b",".join(part.json for part in parts if part.json), sum(p.count for p in parts))
 
 
-async def show(actor: Actor, conversation: Raw) -> Shown:
+async def show(actor: Actor, conversation: Raw) -> ConversationView:
     """A conversation with all its messages if they fit an answer, else with the newest.
 
     Raises:
@@ -51,14 +51,14 @@ async def show(actor: Actor, conversation: Raw) -> Shown:
     """
     tail = living(number(conversation["messages"], conversation["tail_seq"]))
     if not has_segments(conversation):
-        return Shown(conversation, tail)
+        return ConversationView(conversation, tail)
     if conversation["message_bytes"] > WHOLE_BYTES:
-        return Shown(conversation, await read_newest(actor, conversation, WHOLE_BYTES))
+        return ConversationView(conversation, await read_newest(actor, conversation, WHOLE_BYTES))
     older = await render_older(actor, conversation)
-    return Shown(conversation, tail, older.json, older.count)
+    return ConversationView(conversation, tail, older.json, older.count)
 
 
-async def render_older(actor: Actor, conversation: Raw) -> Older:
+async def render_older(actor: Actor, conversation: Raw) -> RenderedSegments:
     """All living messages in a conversation's segments.
 
     Which segments there are, and in which state, is asked each time, by owner; only what they
@@ -67,21 +67,23 @@ async def render_older(actor: Actor, conversation: Raw) -> Older:
     Raises:
         Moved: the conversation changed since its document was read.
     """
-    heads = await Segment.find_heads_of(actor, conversation["generation"])
-    rendered = [Segment.rendered.get(_key(head)) for head in heads]
+    documents = await Segment.find_heads_of(actor, conversation["generation"])
+    rendered = [Segment.rendered.get(_key(fields)) for fields in documents]
     if None in rendered:
-        heads, rendered = await _render_missing(actor, conversation, heads, rendered)
-    _check(heads, conversation)
-    return Older.join([each for each in rendered if each is not None])
+        documents, rendered = await _render_missing(actor, conversation, documents, rendered)
+    _check(documents, conversation)
+    return RenderedSegments.join([each for each in rendered if each is not None])
 
 
 async def _render_missing(
-    actor: Actor, conversation: Raw, heads: list[Raw], rendered: list[Older | None]
-) -> tuple[list[Raw], list[Older | None]]:
+    actor: Actor, conversation: Raw, documents: list[Raw], rendered: list[RenderedSegments | None]
+) -> tuple[list[Raw], list[RenderedSegments | None]]:
     """Read the segments that are not rendered yet; returns all of them, and what they render to."""
     generation, first = conversation["generation"], conversation["first_seq"]
-    missing = [head["start"] for head, each in zip(heads, rendered, strict=True) if each is None]
-    if len(missing) == len(heads):
+    missing = [
+        fields["start"] for fields, each in zip(documents, rendered, strict=True) if each is None
+    ]
+    if len(missing) == len(documents):
         read = await Segment.find_all_of(actor, generation)
     else:
         read = await Segment.find_some_of(actor, generation, missing)
@@ -89,8 +91,11 @@ async def _render_missing(
     # Kept before it is known whether they fit: most of them do, the next time too.
     new = {start: _render(by_start[start], first) for start in missing if start in by_start}
     return (
-        [by_start.get(head["start"], head) for head in heads],
-        [each or new.get(head["start"]) for head, each in zip(heads, rendered, strict=True)],
+        [by_start.get(fields["start"], fields) for fields in documents],
+        [
+            each or new.get(fields["start"])
+            for fields, each in zip(documents, rendered, strict=True)
+        ],
     )
 
 
@@ -104,16 +109,16 @@ def _check(segments: list[Raw], conversation: Raw) -> None:
     place = 0
     for segment in segments:
         if segment["start"] != place:
-            raise Moved
+            raise ReadConflict
         check_unchanged(segment, conversation)
         place += segment["length"]
     if place != conversation["tail_seq"] - conversation["first_seq"]:
-        raise Moved
+        raise ReadConflict
 
 
-def _render(segment: Raw, first: int) -> Older:
+def _render(segment: Raw, first: int) -> RenderedSegments:
     placed = living(number(segment["messages"], first + segment["start"]))
-    rendered = Older(to_json(messages_wire(placed))[1:-1], len(placed))
+    rendered = RenderedSegments(to_json(messages_wire(placed))[1:-1], len(placed))
     if len(rendered.json) <= Segment.rendered.maxsize:
         Segment.rendered[_key(segment)] = rendered
     return rendered

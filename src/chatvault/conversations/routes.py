@@ -8,7 +8,7 @@ from chatvault.agents.models import ModelNotConfigured
 from chatvault.audit.actions import Action
 from chatvault.conversations import service
 from chatvault.conversations.headers import (
-    LANE,
+    COMMITS,
     OPENER,
     ConditionalHeaders,
     ConditionalRepeatHeaders,
@@ -16,7 +16,7 @@ from chatvault.conversations.headers import (
 )
 from chatvault.conversations.listing import MAX_LISTED
 from chatvault.conversations.models import Status
-from chatvault.conversations.reading import Shown
+from chatvault.conversations.reading import ConversationView
 from chatvault.conversations.schemas import (
     ArchiveIn,
     ConversationCreate,
@@ -34,11 +34,11 @@ from chatvault.fields import Id
 from chatvault.http.bodies import BULK_BODY, FREE_BODY
 from chatvault.http.requests import (
     RECORDER,
-    RepeatHeaders,
+    IdempotencyHeaders,
     etag,
+    idempotency_key_of,
     json_response,
     page_links,
-    repeat_of,
 )
 from chatvault.http.routing import Routes
 from chatvault.idempotency import KeyReused
@@ -58,7 +58,7 @@ class ListQuery(BaseModel):
     view: str = Field("full", pattern="^(full|summary)$")
 
 
-def answer(shown: Shown, *, status: int = 200) -> web.Response:
+def answer(shown: ConversationView, *, status: int = 200) -> web.Response:
     """A conversation with its messages; where they are not all, `Link` leads to the rest."""
     conversation = shown.conversation
     path = f"/conversations/{conversation['_id']}"
@@ -97,7 +97,7 @@ async def list_conversations(
         with_messages=is_full,
     )
     return json_response(
-        [*map(conversation_wire, page.whole)] if is_full else [*map(summary_wire, page.heads)],
+        [*map(conversation_wire, page.whole)] if is_full else [*map(summary_wire, page.documents)],
         headers=page_links(request, limit=query.limit, offset=query.offset, total=page.total),
     )
 
@@ -113,19 +113,21 @@ async def list_conversations(
     max_body=BULK_BODY,
 )
 async def create_conversation(
-    request: web.Request, actor: Actor, headers: RepeatHeaders, body: ConversationCreate
+    request: web.Request, actor: Actor, headers: IdempotencyHeaders, body: ConversationCreate
 ) -> web.StreamResponse:
     """Begin a conversation, and send its first message to the agent where there is one.
 
     With messages, or empty. `initial_message` is sent to the agent at once, and the reply is on
     its way when this answers.
     """
-    repeat = await repeat_of(request, headers)
+    idempotency_key = await idempotency_key_of(request, headers)
     if body.initial_message is None:
-        begun = await service.create(actor, request.app[LANE], wanted=body, repeat=repeat)
+        begun = await service.create(
+            actor, request.app[COMMITS], wanted=body, idempotency_key=idempotency_key
+        )
     else:
         begun = await request.app[OPENER].open(
-            actor, wanted=body, content=body.initial_message, repeat=repeat
+            actor, wanted=body, content=body.initial_message, idempotency_key=idempotency_key
         )
     return answer(await service.read_back(actor, conversation_id=begun), status=201)
 
@@ -136,7 +138,7 @@ async def delete_conversations(request: web.Request, actor: Actor) -> web.Stream
 
     With all their messages, revisions, replies and commands.
     """
-    deleted = await service.delete_all(actor, request.app[LANE], request.app[RECORDER])
+    deleted = await service.delete_all(actor, request.app[COMMITS], request.app[RECORDER])
     message = f"Deleted {deleted} conversation{'' if deleted == 1 else 's'}"
     return json_response(DeletedOut(deleted_count=deleted, message=message))
 
@@ -182,7 +184,7 @@ async def _update(
 ) -> web.Response:
     await service.update(
         actor,
-        request.app[LANE],
+        request.app[COMMITS],
         conversation_id=path.conversation_id,
         wanted=body,
         precondition=headers.precondition,
@@ -259,11 +261,11 @@ async def archive_conversation(
     """
     await service.archive(
         actor,
-        request.app[LANE],
+        request.app[COMMITS],
         conversation_id=path.conversation_id,
         archived=body.archived,
         precondition=headers.precondition,
-        repeat=await repeat_of(request, headers),
+        idempotency_key=await idempotency_key_of(request, headers),
     )
     return answer(await service.read_back(actor, conversation_id=path.conversation_id))
 
@@ -284,7 +286,7 @@ async def delete_conversation(
     """
     await service.delete(
         actor,
-        request.app[LANE],
+        request.app[COMMITS],
         conversation_id=path.conversation_id,
         precondition=headers.precondition,
     )

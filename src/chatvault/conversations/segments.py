@@ -42,7 +42,7 @@ class Generation:
     """Messages that lie in segments already and wait to be pointed to.
 
     Attributes:
-        intent_id: the `Retired` document that stands for them until then.
+        intent_id: the `PendingDeletion` document that stands for them until then.
     """
 
     id: ObjectId
@@ -77,7 +77,7 @@ class Segment(Document):
     messages: list[Message]
 
     rendered: ClassVar[LRUCache[Any, Any]]
-    heads: ClassVar[Batcher[Whose, list[Raw]]]
+    documents: ClassVar[Batcher[Whose, list[Raw]]]
     reads: ClassVar[Batcher[Whose, list[Raw]]]
     ends: ClassVar[Batcher[End, list[Raw]]]
 
@@ -105,7 +105,7 @@ class Segment(Document):
         What was rendered is forgotten, too: it may come of another database.
         """
         cls.rendered = LRUCache(RENDERED_BYTES, getsizeof=lambda each: len(each.json) + OVERHEAD)
-        cls.heads = Batcher(cls._find_heads, max_size=32, concurrency=2)
+        cls.documents = Batcher(cls._find_documents, max_size=32, concurrency=2)
         cls.reads = Batcher(cls._find_many, max_size=32, concurrency=2)
         cls.ends = Batcher(cls._find_ends, max_size=32, concurrency=2)
 
@@ -117,7 +117,7 @@ class Segment(Document):
     @classmethod
     async def find_heads_of(cls, actor: Actor, generation: ObjectId) -> list[Raw]:
         """The same without their messages."""
-        return await cls.heads.submit((actor.owner_id, generation))
+        return await cls.documents.submit((actor.owner_id, generation))
 
     @classmethod
     async def find_some_of(
@@ -132,7 +132,7 @@ class Segment(Document):
         return await cls._find(wanted, {})
 
     @classmethod
-    async def _find_heads(cls, wanted: list[Whose]) -> list[list[Raw]]:
+    async def _find_documents(cls, wanted: list[Whose]) -> list[list[Raw]]:
         return await cls._find(wanted, {"messages": False})
 
     @classmethod
@@ -228,7 +228,7 @@ class Revision(Document):
         return {"user_id": actor.owner_id, **more}
 
 
-class Retired(Document):
+class PendingDeletion(Document):
     """Segments and revisions that nothing points to, or may never point to; the sweeper's list.
 
     It is written before the first segment of a bulk write and removed by the transaction that

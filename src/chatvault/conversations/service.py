@@ -15,13 +15,13 @@ from chatvault.audit.actions import Action
 from chatvault.audit.recorder import Recorder
 from chatvault.conversations.commits.bulk import write_generation
 from chatvault.conversations.commits.change import Change
-from chatvault.conversations.commits.queue import Lane
-from chatvault.conversations.commits.working_copy import Draft
-from chatvault.conversations.creating import prepare, repeatable
+from chatvault.conversations.commits.queue import CommitQueue
+from chatvault.conversations.commits.working_copy import WorkingCopy
+from chatvault.conversations.creating import idempotent, prepare
 from chatvault.conversations.listing import LIST_BYTES, SURE_BYTES, show_list
 from chatvault.conversations.models import Conversation, Raw, Status
 from chatvault.conversations.preconditions import Precondition
-from chatvault.conversations.reading import Shown, steadily
+from chatvault.conversations.reading import ConversationView, read_consistently
 from chatvault.conversations.rendering import show
 from chatvault.conversations.schemas import (
     ConversationCreate,
@@ -33,7 +33,7 @@ from chatvault.conversations.schemas import (
 from chatvault.conversations.segments import size_of
 from chatvault.errors import NotFound
 from chatvault.fields import count_changed_keys, now
-from chatvault.idempotency import IdempotencyRecord, Repeat
+from chatvault.idempotency import IdempotencyKey, IdempotencyRecord
 from chatvault.mongodb.database import many_changes
 
 DELETE_BATCH = 100
@@ -46,17 +46,21 @@ class Page:
     """Some conversations, and how many there are in all.
 
     Attributes:
-        heads: their documents without messages.
+        documents: their documents without messages.
         whole: the same with messages, where those were asked for.
     """
 
-    heads: list[Raw]
-    whole: list[Shown]
+    documents: list[Raw]
+    whole: list[ConversationView]
     total: int
 
 
 async def create(
-    actor: Actor, lane: Lane, *, wanted: ConversationCreate, repeat: Repeat | None = None
+    actor: Actor,
+    commits: CommitQueue,
+    *,
+    wanted: ConversationCreate,
+    idempotency_key: IdempotencyKey | None = None,
 ) -> ObjectId:
     """Begin a conversation; returns its id.
 
@@ -68,10 +72,10 @@ async def create(
         await agents.find(actor, wanted.agent_id)
     except AgentNotFound:
         # It may be gone since the first try, which counts.
-        if repeat is None or not await IdempotencyRecord.exists(actor, repeat):
+        if idempotency_key is None or not await IdempotencyRecord.exists(actor, idempotency_key):
             raise
     new = await prepare(actor, wanted)
-    return await lane.submit(
+    return await commits.submit(
         Change(
             actor=actor,
             action=Action.CONVERSATION_CREATE,
@@ -79,7 +83,7 @@ async def create(
             decide=new.insert,
             is_new=True,
             size=estimate(new.document, *new.tail),
-            repeatable=repeat and repeatable(actor, repeat),
+            idempotent=idempotency_key and idempotent(actor, idempotency_key),
         )
     )
 
@@ -89,7 +93,7 @@ def estimate(*written: Raw) -> int:
     return BESIDE + sum(map(size_of, written))
 
 
-async def get(actor: Actor, recorder: Recorder, *, conversation_id: ObjectId) -> Shown:
+async def get(actor: Actor, recorder: Recorder, *, conversation_id: ObjectId) -> ConversationView:
     """The conversation, with all its messages if they fit an answer, else with the newest.
 
     Raises:
@@ -100,13 +104,13 @@ async def get(actor: Actor, recorder: Recorder, *, conversation_id: ObjectId) ->
     return shown
 
 
-async def read_back(actor: Actor, *, conversation_id: ObjectId) -> Shown:
+async def read_back(actor: Actor, *, conversation_id: ObjectId) -> ConversationView:
     """The same, as part of a change that the actor just made.
 
     Raises:
         NotFound: it was deleted since.
     """
-    return await steadily(actor, conversation_id, partial(show, actor))
+    return await read_consistently(actor, conversation_id, partial(show, actor))
 
 
 async def list_page(
@@ -126,11 +130,11 @@ async def list_page(
     which: Raw = {} if status is None else {"status": status.value}
     if agent_id is not None:
         which["agent_id"] = stored_agent_id(agent_id)
-    heads, total = await Conversation.list_raw(actor, which=which, limit=limit, offset=offset)
-    whole = await show_list(actor, heads, LIST_BYTES) if with_messages else []
-    details = {"conversations": len(heads)}
+    documents, total = await Conversation.list_raw(actor, which=which, limit=limit, offset=offset)
+    whole = await show_list(actor, documents, LIST_BYTES) if with_messages else []
+    details = {"conversations": len(documents)}
     await recorder.record(audit.entry(actor, Action.CONVERSATION_LIST, details=details))
-    return Page(heads, whole, total)
+    return Page(documents, whole, total)
 
 
 async def count(actor: Actor, recorder: Recorder) -> int:
@@ -142,7 +146,7 @@ async def count(actor: Actor, recorder: Recorder) -> int:
 
 async def update(
     actor: Actor,
-    lane: Lane,
+    commits: CommitQueue,
     *,
     conversation_id: ObjectId,
     wanted: ConversationUpdate | ConversationPatch,
@@ -152,7 +156,7 @@ async def update(
 
     Args:
         actor: whose conversation it must be.
-        lane: takes the change.
+        commits: takes the change.
         conversation_id: which one.
         wanted: values that replace, or a patch that is merged in.
         precondition: on which version; messages of a conversation that is longer than one
@@ -172,30 +176,30 @@ async def update(
     if isinstance(wanted, ConversationPatch) and wanted.agent_id is not None:
         await agents.find(actor, wanted.agent_id)
 
-    def decide(draft: Draft) -> int:
-        head = draft.head
-        precondition.check(head["version"])
-        if messages is not None and head["message_bytes"] > SURE_BYTES:
+    def decide(working: WorkingCopy) -> int:
+        fields = working.fields
+        precondition.check(fields["version"])
+        if messages is not None and fields["message_bytes"] > SURE_BYTES:
             precondition.require()
-        before = head.get("metadata", {})  # read only where it is changed
-        fields = wanted.fields(before)
+        before = fields.get("metadata", {})  # read only where it is changed
+        changes = wanted.fields(before)
         details: dict[str, Any] = {"fields": sorted(wanted.model_fields_set)}
-        if "metadata" in fields:
-            details["metadata_keys_changed"] = count_changed_keys(before, fields["metadata"])
-        if "status" in fields:
-            fields["archived_at"] = at if fields["status"] == Status.ARCHIVED else None
-        if fields:
-            draft.set(at, **fields)
+        if "metadata" in changes:
+            details["metadata_keys_changed"] = count_changed_keys(before, changes["metadata"])
+        if "status" in changes:
+            changes["archived_at"] = at if changes["status"] == Status.ARCHIVED else None
+        if changes:
+            working.set(at, **changes)
         if messages is not None:
-            draft.replace_messages(generation, at)
-            draft.append([dict(message) for message in tail], at, at)
+            working.replace_messages(generation, at)
+            working.append([dict(message) for message in tail], at, at)
             details["messages"] = len(messages)
-        draft.entries.append(
+        working.entries.append(
             audit.entry(actor, Action.CONVERSATION_UPDATE, conversation_id, details=details)
         )
-        return int(draft.head["version"])
+        return int(working.fields["version"])
 
-    return await lane.submit(
+    return await commits.submit(
         Change(
             actor=actor,
             action=Action.CONVERSATION_UPDATE,
@@ -209,12 +213,12 @@ async def update(
 
 async def archive(
     actor: Actor,
-    lane: Lane,
+    commits: CommitQueue,
     *,
     conversation_id: ObjectId,
     archived: bool,
     precondition: Precondition,
-    repeat: Repeat | None = None,
+    idempotency_key: IdempotencyKey | None = None,
 ) -> ObjectId:
     """Put a conversation out of the way, or back; returns its id.
 
@@ -224,30 +228,30 @@ async def archive(
     """
     at = now()
 
-    def decide(draft: Draft) -> ObjectId:
-        precondition.check(draft.head["version"])
+    def decide(working: WorkingCopy) -> ObjectId:
+        precondition.check(working.fields["version"])
         status = Status.ARCHIVED if archived else Status.ACTIVE
-        if draft.head["status"] != status:
-            draft.set(at, status=status.value, archived_at=at if archived else None)
+        if working.fields["status"] != status:
+            working.set(at, status=status.value, archived_at=at if archived else None)
         details = {"archived": archived}
-        draft.entries.append(
+        working.entries.append(
             audit.entry(actor, Action.CONVERSATION_ARCHIVE, conversation_id, details=details)
         )
         return conversation_id
 
-    return await lane.submit(
+    return await commits.submit(
         Change(
             actor=actor,
             action=Action.CONVERSATION_ARCHIVE,
             where=("_id", conversation_id),
             decide=decide,
-            repeatable=repeat and repeatable(actor, repeat),
+            idempotent=idempotency_key and idempotent(actor, idempotency_key),
         )
     )
 
 
 async def delete(
-    actor: Actor, lane: Lane, *, conversation_id: ObjectId, precondition: Precondition
+    actor: Actor, commits: CommitQueue, *, conversation_id: ObjectId, precondition: Precondition
 ) -> None:
     """End a conversation and remove its messages, for good.
 
@@ -256,12 +260,12 @@ async def delete(
         StaleVersion: it has another version.
     """
 
-    def decide(draft: Draft) -> None:
-        precondition.check(draft.head["version"])
-        draft.delete()
-        draft.entries.append(audit.entry(actor, Action.CONVERSATION_DELETE, conversation_id))
+    def decide(working: WorkingCopy) -> None:
+        precondition.check(working.fields["version"])
+        working.delete()
+        working.entries.append(audit.entry(actor, Action.CONVERSATION_DELETE, conversation_id))
 
-    await lane.submit(
+    await commits.submit(
         Change(
             actor=actor,
             action=Action.CONVERSATION_DELETE,
@@ -271,10 +275,10 @@ async def delete(
     )
 
 
-async def _delete_batch(actor: Actor, lane: Lane, ids: list[ObjectId]) -> int:
+async def _delete_batch(actor: Actor, commits: CommitQueue, ids: list[ObjectId]) -> int:
     """Delete those of the conversations that are there; returns how many."""
     deletions = [
-        delete(actor, lane, conversation_id=conversation_id, precondition=Precondition())
+        delete(actor, commits, conversation_id=conversation_id, precondition=Precondition())
         for conversation_id in ids
     ]
     outcomes = await asyncio.gather(*deletions, return_exceptions=True)
@@ -284,7 +288,7 @@ async def _delete_batch(actor: Actor, lane: Lane, ids: list[ObjectId]) -> int:
     return outcomes.count(None)
 
 
-async def delete_all(actor: Actor, lane: Lane, recorder: Recorder) -> int:
+async def delete_all(actor: Actor, commits: CommitQueue, recorder: Recorder) -> int:
     """Delete every conversation that the actor has now; returns how many.
 
     It goes in bounded transactions, with an audit entry a conversation: a crash leaves some
@@ -294,7 +298,7 @@ async def delete_all(actor: Actor, lane: Lane, recorder: Recorder) -> int:
         ids = await Conversation.list_ids(actor)
         deleted = 0
         for start in range(0, len(ids), DELETE_BATCH):
-            deleted += await _delete_batch(actor, lane, ids[start : start + DELETE_BATCH])
+            deleted += await _delete_batch(actor, commits, ids[start : start + DELETE_BATCH])
     details = {"conversations": deleted}
     await recorder.record(audit.entry(actor, Action.CONVERSATION_DELETE_ALL, details=details))
     return deleted

@@ -6,7 +6,7 @@ import orjson
 
 from chatvault.agents.models import DEFAULT_AGENT_ID
 from chatvault.conversations.models import SUMMARY_FIELDS, Conversation, Raw
-from chatvault.conversations.reading import Placed, Shown
+from chatvault.conversations.reading import ConversationView, Placed
 from chatvault.encoding import to_json
 
 # What conversations lack that were stored before agents came.
@@ -57,7 +57,7 @@ def summary_wire(stored: Raw) -> Raw:
     return known
 
 
-def conversation_wire(shown: Shown) -> Raw:
+def conversation_wire(shown: ConversationView) -> Raw:
     """A stored conversation as it is shown with its messages."""
     wire = summary_wire(shown.conversation)
     messages = messages_wire(shown.messages)

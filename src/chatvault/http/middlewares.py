@@ -27,10 +27,10 @@ from chatvault.errors import (
 )
 from chatvault.http import addresses
 from chatvault.http.problems import (
+    as_domain_error,
     http_exception_response,
     outcome_of,
     problem_response,
-    understand,
 )
 from chatvault.http.requests import ACTOR, BEGUN, SCHEME, SETTINGS
 from chatvault.http.routing import Operation, operation_of
@@ -135,9 +135,9 @@ async def error_table(request: web.Request, handler: Handler) -> web.StreamRespo
     except web.HTTPException as error:
         if not isinstance(error, web.HTTPRequestEntityTooLarge):
             return http_exception_response(error, request_id=request[ACTOR].request_id)
-        refused = understand(error)
+        refused = as_domain_error(error)
     except Exception as error:  # noqa: BLE001  # the outermost door
-        refused = understand(error)
+        refused = as_domain_error(error)
     # Else the error and this frame would hold each other, and the request's body, for long.
     refused.__traceback__ = None
     if BEGUN in request:
@@ -178,7 +178,7 @@ async def _record(
     except Exception as error:  # noqa: BLE001  # an unrecorded refusal is a failure itself
         # But nothing is worse than not to know: nobody may be told that nothing was done.
         if not isinstance(refused, OutcomeUnknown):
-            return understand(error)
+            return as_domain_error(error)
     return refused
 
 
@@ -189,7 +189,7 @@ def _time_left(request: web.Request) -> float:
 
 
 async def _record_refusal(request: web.Request, operation: Operation, error: Exception) -> None:
-    refused = understand(error)
+    refused = as_domain_error(error)
     assert operation.action is not None  # noqa: S101  # the caller looked
     actor = request[ACTOR]
     entry = audit.entry(

@@ -11,7 +11,7 @@ from chatvault import errors
 from chatvault.audit.actions import Outcome
 from chatvault.encoding import to_json
 from chatvault.http.requests import MAX_BODY_BYTES
-from chatvault.mongodb.database import explain
+from chatvault.mongodb.database import to_domain_error
 from chatvault.outcome import has_stored
 
 MEDIA_TYPE = "application/problem+json"
@@ -65,7 +65,7 @@ def outcome_of(error: errors.ChatvaultError) -> Outcome:
     return Outcome.DENIED if isinstance(error, REFUSALS) else Outcome.FAILED
 
 
-def understand(error: Exception) -> errors.ChatvaultError:
+def as_domain_error(error: Exception) -> errors.ChatvaultError:
     """Any exception as one of ours; what is unknown is hidden and logged."""
     if isinstance(error, errors.ChatvaultError):
         # What these say of the change under way is not true of one before it.
@@ -75,7 +75,7 @@ def understand(error: Exception) -> errors.ChatvaultError:
     if isinstance(error, web.HTTPRequestEntityTooLarge):
         limit = MAX_BODY_BYTES // 1024**2
         return errors.TooLarge(f"A request's body may have at most {limit} MB.")
-    if isinstance(error, PyMongoError) and (known := explain(error)) is not None:
+    if isinstance(error, PyMongoError) and (known := to_domain_error(error)) is not None:
         log.warning("database_trouble", error=type(error).__name__)
         return known
     log.error("internal_error", exc_info=error)
@@ -84,7 +84,7 @@ def understand(error: Exception) -> errors.ChatvaultError:
 
 def broken_off(error: Exception) -> errors.ChatvaultError:
     """What to say of a failure in the middle of an answer: something was done by then."""
-    known = understand(error)
+    known = as_domain_error(error)
     if isinstance(error, PyMongoError) and isinstance(known, errors.Unavailable):
         return errors.Unavailable(
             "The database cannot be reached; the answer breaks off here. Ask for the rest shortly."

@@ -18,7 +18,7 @@ from chatvault.errors import NotFound, UnsupportedMediaType
 from chatvault.http.bodies import BODY, BULK_BODY, SMALL_BODY, Room, read_body
 from chatvault.http.json_slices import BULK_WEIGHT, UNIT_WEIGHT, from_text, parse
 from chatvault.http.validation import is_bulk, validate, validate_in_slices
-from chatvault.idempotency import Repeat
+from chatvault.idempotency import IdempotencyKey
 from chatvault.keys import SecretKey
 from chatvault.settings import Settings
 
@@ -34,7 +34,7 @@ JSON_TYPES = {"application/json", "application/merge-patch+json", "application/o
 MAX_BODY_BYTES = BULK_BODY
 
 
-class RepeatHeaders(BaseModel):
+class IdempotencyHeaders(BaseModel):
     """A request may be recognised when it is repeated (the IETF's Idempotency-Key draft)."""
 
     key: str | None = Field(
@@ -117,9 +117,9 @@ async def parse_body(request: web.Request, model: type[M], *, limit: int, room: 
     return await validate_in_slices(model, await parse(text, room.queue), "body", room.queue)
 
 
-async def repeat_of(
-    request: web.Request, headers: RepeatHeaders, *, beside: str = ""
-) -> Repeat | None:
+async def idempotency_key_of(
+    request: web.Request, headers: IdempotencyHeaders, *, beside: str = ""
+) -> IdempotencyKey | None:
     """What the request is known by, if it has a key.
 
     Args:
@@ -131,7 +131,7 @@ async def repeat_of(
         return None
     wish = partial(request.app[SECRET_KEY].hash_bytes, request[BODY], beside.encode())
     is_large = len(request[BODY]) > SMALL_BODY
-    return Repeat(
+    return IdempotencyKey(
         route=f"{request.method} {request.path}",
         key=headers.key.strip('"'),
         # In a thread it leaves the interpreter to others.

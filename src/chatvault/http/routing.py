@@ -17,7 +17,7 @@ from chatvault.errors import ChatvaultError, NotAuthenticated
 from chatvault.http.bodies import BODY, SMALL_BODY, Bodies, Room, read_body, size_to_expect
 from chatvault.http.requests import (
     ACTOR,
-    RepeatHeaders,
+    IdempotencyHeaders,
     parse_body,
     parse_headers,
     parse_path,
@@ -99,7 +99,7 @@ class Operation:
             given["body"] = await parse_body(
                 request, self.models["body"], limit=self.max_body, room=room
             )
-        elif "headers" in self.models and issubclass(self.models["headers"], RepeatHeaders):
+        elif "headers" in self.models and issubclass(self.models["headers"], IdempotencyHeaders):
             # What is known by its key is known by its body, too.
             await read_body(request, self.max_body)
         return await self.handler(request, **given)

@@ -69,8 +69,8 @@ def read_conversation(raw: object, *, now: datetime) -> ImportedConversation:
     messages = raw.get("messages")
     if not isinstance(messages, list):
         raise UnfitError("'messages' is not a list" if "messages" in raw else "no 'messages'")
-    rest, mended = storable({k: v for k, v in raw.items() if k != "messages"}, MAX_FREE_BYTES)
-    notes = ["broken characters replaced"] if mended else []
+    rest, repaired = storable({k: v for k, v in raw.items() if k != "messages"}, MAX_FREE_BYTES)
+    notes = ["broken characters replaced"] if repaired else []
     mends: Counter[str] = Counter()
     read = [_numbered_message(number, item, mends) for number, item in enumerate(messages, 1)]
     source_id = _source_id(rest, raw, notes)
@@ -109,14 +109,14 @@ def storable(value: dict[str, Any], max_bytes: int) -> tuple[dict[str, Any], boo
     Raises:
         UnfitError: It cannot be stored.
     """
-    mended = False
+    repaired = False
     reason = check_storable(value, max_bytes=max_bytes)
     if reason == LONE_SURROGATE:
-        value, mended = mend_surrogates(value), True
+        value, repaired = mend_surrogates(value), True
         reason = check_storable(value, max_bytes=max_bytes)
     if reason is not None:
         raise UnfitError(reason)
-    return value, mended
+    return value, repaired
 
 
 def read_settings(raw: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
@@ -215,8 +215,8 @@ def _numbered_message(number: int, raw: object, mends: Counter[str]) -> Imported
 def _message(raw: object, mends: Counter[str]) -> ImportedMessage:
     if not isinstance(raw, dict):
         raise UnfitError("not an object")
-    fit, mended = storable(raw, MAX_MESSAGE_BYTES)
-    if mended:
+    fit, repaired = storable(raw, MAX_MESSAGE_BYTES)
+    if repaired:
         mends["broken characters replaced"] += 1
     extra = dict(fit)
     role = _role(extra, mends)

@@ -19,8 +19,8 @@ from chatvault.audit.actions import Action
 from chatvault.audit.recorder import Recorder
 from chatvault.conversations.commits.bulk import write_generation
 from chatvault.conversations.commits.change import Change
-from chatvault.conversations.commits.queue import Lane
-from chatvault.conversations.commits.working_copy import Draft
+from chatvault.conversations.commits.queue import CommitQueue
+from chatvault.conversations.commits.working_copy import WorkingCopy
 from chatvault.conversations.models import Conversation, Raw
 from chatvault.conversations.segments import Generation
 from chatvault.conversations.service import estimate
@@ -49,7 +49,7 @@ class OnDuplicate(StrEnum):
     COPY = "copy"
 
 
-class Fate(StrEnum):
+class ImportOutcome(StrEnum):
     """What became of a conversation."""
 
     IMPORTED = "imported"
@@ -71,17 +71,17 @@ class Report:
         truncated: the file ends in the middle.
     """
 
-    fates: Counter[Fate] = field(default_factory=Counter)
+    fates: Counter[ImportOutcome] = field(default_factory=Counter)
     messages: int = 0
     skipped: list[Skipped] = field(default_factory=list)
-    mended: list[str] = field(default_factory=list)
+    repaired: list[str] = field(default_factory=list)
     preferences: bool = False
     truncated: bool = False
 
 
 async def import_file(
     actor: Actor,
-    lane: Lane,
+    commits: CommitQueue,
     recorder: Recorder,
     *,
     content: ImportFile,
@@ -93,7 +93,7 @@ async def import_file(
 
     Args:
         actor: whose conversations they become.
-        lane: takes the changes.
+        commits: takes the changes.
         recorder: takes the entry about the import as a whole.
         content: the file, read and found sound.
         on_duplicate: what to do with what was imported before.
@@ -106,7 +106,7 @@ async def import_file(
     """
     report = Report(
         skipped=list(content.skipped),
-        mended=[
+        repaired=[
             f"conversation {place}: {note}"
             for place, conversation in enumerate(content.conversations, 1)
             for note in conversation.notes
@@ -132,21 +132,27 @@ async def import_file(
         for start in range(0, len(content.conversations), BATCH):
             batch = content.conversations[start : start + BATCH]
             imports = [
-                _skip() if _source(each) in known else _import_one(actor, lane, each, on_duplicate)
+                _skip()
+                if _source(each) in known
+                else _import_one(actor, commits, each, on_duplicate)
                 for each in batch
             ]
             fates = await asyncio.gather(*imports)
             _count(report, batch, fates)
             on_progress(len(batch))
-    counts: dict[str, Any] = {fate.name.lower(): number for fate, number in report.fates.items()}
+    counts: dict[str, Any] = {
+        outcome.name.lower(): number for outcome, number in report.fates.items()
+    }
     await recorder.record(audit.entry(actor, Action.IMPORT_RUN, details=counts))
     return report
 
 
-def _count(report: Report, batch: Sequence[ImportedConversation], fates: Sequence[Fate]) -> None:
-    for conversation, fate in zip(batch, fates, strict=True):
-        report.fates[fate] += 1
-        if fate is not Fate.SKIPPED:
+def _count(
+    report: Report, batch: Sequence[ImportedConversation], fates: Sequence[ImportOutcome]
+) -> None:
+    for conversation, outcome in zip(batch, fates, strict=True):
+        report.fates[outcome] += 1
+        if outcome is not ImportOutcome.SKIPPED:
             report.messages += len(conversation.messages)
 
 
@@ -159,17 +165,17 @@ async def _foretell(
     known = await Conversation.list_sources(actor)
     repeated = _fate_of_repeated(on_duplicate)
     fates = [
-        repeated if _source(conversation) in known else Fate.IMPORTED
+        repeated if _source(conversation) in known else ImportOutcome.IMPORTED
         for conversation in conversations
     ]
     _count(report, conversations, fates)
 
 
-def _fate_of_repeated(on_duplicate: OnDuplicate) -> Fate:
+def _fate_of_repeated(on_duplicate: OnDuplicate) -> ImportOutcome:
     return {
-        OnDuplicate.SKIP: Fate.SKIPPED,
-        OnDuplicate.REPLACE: Fate.REPLACED,
-        OnDuplicate.COPY: Fate.COPIED,
+        OnDuplicate.SKIP: ImportOutcome.SKIPPED,
+        OnDuplicate.REPLACE: ImportOutcome.REPLACED,
+        OnDuplicate.COPY: ImportOutcome.COPIED,
     }[on_duplicate]
 
 
@@ -177,8 +183,8 @@ def _source(conversation: ImportedConversation) -> str:
     return f"{SOURCE}:{conversation.source_id}"
 
 
-async def _skip() -> Fate:
-    return Fate.SKIPPED
+async def _skip() -> ImportOutcome:
+    return ImportOutcome.SKIPPED
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,26 +198,29 @@ class _Prepared:
 
 
 async def _import_one(
-    actor: Actor, lane: Lane, conversation: ImportedConversation, on_duplicate: OnDuplicate
-) -> Fate:
+    actor: Actor,
+    commits: CommitQueue,
+    conversation: ImportedConversation,
+    on_duplicate: OnDuplicate,
+) -> ImportOutcome:
     messages = _to_stored(conversation)
     generation, tail = await write_generation(actor, messages)
     prepared = _Prepared(conversation, generation, tail, len(messages))
     source = ("source", _source(conversation))
-    fate = await _submit(lane, _change(actor, prepared, source, on_duplicate))
-    if fate is Fate.SKIPPED and on_duplicate is OnDuplicate.COPY:
+    outcome = await _submit(commits, _change(actor, prepared, source, on_duplicate))
+    if outcome is ImportOutcome.SKIPPED and on_duplicate is OnDuplicate.COPY:
         # A copy is a conversation of its own: only the first import is known by its source.
-        await _submit(lane, _change(actor, prepared, ("_id", ObjectId()), on_duplicate))
-        return Fate.COPIED
-    return fate
+        await _submit(commits, _change(actor, prepared, ("_id", ObjectId()), on_duplicate))
+        return ImportOutcome.COPIED
+    return outcome
 
 
-async def _submit(lane: Lane, change: Change[Fate]) -> Fate:
+async def _submit(commits: CommitQueue, change: Change[ImportOutcome]) -> ImportOutcome:
     """Wait for others: of a process that was killed, MongoDB keeps a transaction for a minute."""
     until = time.monotonic() + PATIENCE
     while True:
         try:
-            return await lane.submit(change)
+            return await commits.submit(change)
         except Busy:
             if time.monotonic() > until:
                 raise
@@ -223,7 +232,7 @@ def _change(
     prepared: _Prepared,
     where: tuple[str, Any],
     on_duplicate: OnDuplicate,
-) -> Change[Fate]:
+) -> Change[ImportOutcome]:
     conversation = prepared.conversation
     last = conversation.messages[-1].timestamp if conversation.messages else None
     document = Conversation.begin(
@@ -235,22 +244,24 @@ def _change(
     )
     document |= dict([where])
 
-    def decide(draft: Draft) -> Fate:
-        fate = Fate.REPLACED if draft.exists else Fate.IMPORTED
-        if draft.exists and on_duplicate is not OnDuplicate.REPLACE:
-            return Fate.SKIPPED
-        if not draft.exists:
-            draft.insert(dict(document))
-        if fate is Fate.REPLACED or prepared.generation:
-            draft.replace_messages(prepared.generation, conversation.updated_at)
+    def decide(working: WorkingCopy) -> ImportOutcome:
+        outcome = ImportOutcome.REPLACED if working.exists else ImportOutcome.IMPORTED
+        if working.exists and on_duplicate is not OnDuplicate.REPLACE:
+            return ImportOutcome.SKIPPED
+        if not working.exists:
+            working.insert(dict(document))
+        if outcome is ImportOutcome.REPLACED or prepared.generation:
+            working.replace_messages(prepared.generation, conversation.updated_at)
         tail = [dict(message) for message in prepared.tail]
-        draft.append(tail, conversation.updated_at, last)
-        draft.set(conversation.updated_at, title=conversation.title, metadata=conversation.metadata)
-        details = {"messages": prepared.length, "replaced": fate is Fate.REPLACED}
-        draft.entries.append(
-            audit.entry(actor, Action.CONVERSATION_IMPORT, draft.head["_id"], details=details)
+        working.append(tail, conversation.updated_at, last)
+        working.set(
+            conversation.updated_at, title=conversation.title, metadata=conversation.metadata
         )
-        return fate
+        details = {"messages": prepared.length, "replaced": outcome is ImportOutcome.REPLACED}
+        working.entries.append(
+            audit.entry(actor, Action.CONVERSATION_IMPORT, working.fields["_id"], details=details)
+        )
+        return outcome
 
     return Change(
         actor=actor,

@@ -293,7 +293,7 @@ def _claim_socket(record: Path, at: Path | None) -> tuple[Path, int]:
         lock = _try_claim(folder)
         if lock is not None:
             try:
-                return sockets.remember(record, folder), lock
+                return sockets.to_record(record, folder), lock
             except OSError:
                 os.close(lock)  # or this process would lock itself out
                 raise

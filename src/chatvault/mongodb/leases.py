@@ -20,7 +20,7 @@ RENEW_SECONDS = 3.0
 RETRY_SECONDS = 0.5
 POLL_SECONDS = 0.1
 # Nobody waits for a lease that ended so long ago: its process died.
-FORGOTTEN = timedelta(hours=1)
+LEASE_TTL = timedelta(hours=1)
 
 
 class LeaseLost(Busy):
@@ -41,7 +41,7 @@ class Lease(Document):
         """Beanie's."""
 
         name = "leases"
-        indexes: ClassVar = [IndexModel("until", expireAfterSeconds=int(FORGOTTEN.total_seconds()))]
+        indexes: ClassVar = [IndexModel("until", expireAfterSeconds=int(LEASE_TTL.total_seconds()))]
 
     @classmethod
     def bind_turns(cls) -> None:

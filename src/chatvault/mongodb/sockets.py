@@ -23,7 +23,7 @@ def recorded(record: Path) -> Path:
     return Path(record.read_text().strip())
 
 
-def remember(record: Path, folder: Path) -> Path:
+def to_record(record: Path, folder: Path) -> Path:
     """Make the record name the socket in a directory; it is not touched if it does already.
 
     Returns:

@@ -5,7 +5,7 @@ import asyncio
 NEVER = float("-inf")
 
 
-class Beat:
+class FlushTimer:
     """Sets events at its strokes; it rests while nobody waits for one.
 
     Args:

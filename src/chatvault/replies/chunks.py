@@ -14,7 +14,7 @@ from chatvault.fields import now
 from chatvault.replies.errors import Stopping, failure_of
 from chatvault.replies.events import Event
 from chatvault.replies.models import Kind, Raw
-from chatvault.replies.provider import Ask, Piece, further_usage
+from chatvault.replies.provider import Chunk, ModelRequest, further_usage
 from chatvault.tokens import Tokenizer
 from chatvault.usage.models import Usage
 
@@ -23,7 +23,7 @@ HEAD = ("id", "object", "created")
 
 
 @dataclass(slots=True)
-class Said:
+class ChunkAccumulator:
     """What was said so far.
 
     Attributes:
@@ -43,7 +43,7 @@ class Said:
     last: Raw = field(default_factory=dict)
     began: float = field(default_factory=time.perf_counter)
 
-    def take(self, piece: Piece) -> None:
+    def take(self, piece: Chunk) -> None:
         """Add what came."""
         self.last = piece.raw
         self.text += piece.text
@@ -59,7 +59,7 @@ class Said:
             for name, value in (part.get("function") or {}).items():
                 call["function"][name] += value or ""
 
-    def account(self, tokens: tuple[int, int]) -> Piece:
+    def account(self, tokens: tuple[int, int]) -> Chunk:
         """The piece that tells the usage, as the last one of an answer that has come to its end."""
         shown = shown_usage(tokens, self.further, time.perf_counter() - self.began)
         head = {name: self.last[name] for name in HEAD if name in self.last}
@@ -108,7 +108,9 @@ def _counts(tokens: tuple[int, int]) -> Raw:
     }
 
 
-async def usage_of(actor: Actor, tokenizer: Tokenizer, ask: Ask, said: Said) -> Raw:
+async def usage_of(
+    actor: Actor, tokenizer: Tokenizer, ask: ModelRequest, said: ChunkAccumulator
+) -> Raw:
     """What a request that no conversation records used; counted here where nobody else did."""
     tokens = said.usage
     if tokens is None:
@@ -137,7 +139,7 @@ def failure_in(data: Raw) -> ChatvaultError:
     return failure
 
 
-def signed(answer_id: ObjectId, piece: Piece) -> Piece:
+def signed(answer_id: ObjectId, piece: Chunk) -> Chunk:
     """The piece, whose chunk bears the answer's id: so a repeat is seen to be one."""
     head = {
         "id": f"chatcmpl-{answer_id}",
@@ -149,14 +151,14 @@ def signed(answer_id: ObjectId, piece: Piece) -> Piece:
 
 async def speak_again(
     answer_id: ObjectId, model: str, events: AsyncIterable[Event]
-) -> AsyncGenerator[Piece, None]:
+) -> AsyncGenerator[Chunk, None]:
     """The pieces of an answer, made anew from its events.
 
     Raises:
         Unavailable: the model failed then, with a code that says how; or the events ended before
             the answer did, as this process is stopping.
     """
-    said, usage, is_whole = Said(), None, False
+    said, usage, is_whole = ChunkAccumulator(), None, False
     async for event in events:
         if event.type == "error":
             raise failure_in(event.data)
@@ -173,13 +175,13 @@ async def speak_again(
         yield signed(answer_id, usage)
 
 
-def usage_in(model: str, data: Raw) -> Piece:
+def usage_in(model: str, data: Raw) -> Chunk:
     """The piece that tells the usage, from a `usage` event."""
     tokens = data["input_tokens"], data["output_tokens"]
     return _usage_piece(model, tokens, data.get("shown") or _counts(tokens))
 
 
-def _deltas(said: Said, event: Event) -> list[tuple[Raw, str | None]]:
+def _deltas(said: ChunkAccumulator, event: Event) -> list[tuple[Raw, str | None]]:
     """What an event adds to what was said, in OpenAI's shape."""
     if event.type == "delta":
         return [({"content": event.data["text"]}, None)]
@@ -198,9 +200,9 @@ def _deltas(said: Said, event: Event) -> list[tuple[Raw, str | None]]:
     return [*deltas, ({}, message.get("finish_reason") or "stop")]
 
 
-def _piece(model: str, delta: Raw, reason: str | None) -> Piece:
+def _piece(model: str, delta: Raw, reason: str | None) -> Chunk:
     choice = {"index": 0, "delta": delta, "finish_reason": reason}
-    return Piece(
+    return Chunk(
         text=delta.get("content", ""),
         calls=tuple(delta.get("tool_calls", ())),
         finish_reason=reason,
@@ -214,5 +216,5 @@ def _call(index: int, call: Raw) -> Raw:
     return {"tool_calls": [part]}
 
 
-def _usage_piece(model: str, tokens: tuple[int, int], shown: Raw, **head: Any) -> Piece:
-    return Piece(usage=tokens, raw={**head, "model": model, "choices": [], "usage": shown})
+def _usage_piece(model: str, tokens: tuple[int, int], shown: Raw, **head: Any) -> Chunk:
+    return Chunk(usage=tokens, raw={**head, "model": model, "choices": [], "usage": shown})

@@ -3,20 +3,20 @@
 from dataclasses import dataclass
 
 from chatvault.actor import Actor
-from chatvault.agents.models import Offer
+from chatvault.agents.models import ModelCatalog
 from chatvault.audit.recorder import Recorder
 from chatvault.commands.servers import Servers
-from chatvault.conversations.commits.queue import Lane
+from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.errors import FieldError, InvalidInput
-from chatvault.idempotency import IdempotencyRecord, Repeat
+from chatvault.idempotency import IdempotencyKey, IdempotencyRecord
 from chatvault.mongodb.rates import Rate
 from chatvault.replies.events import EventLog
-from chatvault.replies.runner import Runner
+from chatvault.replies.runner import ReplyRunner
 from chatvault.tokens import Tokenizer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Desk:
+class ReplyDeps:
     """What replies are made with.
 
     Attributes:
@@ -24,24 +24,24 @@ class Desk:
         max_tokens: of an answer.
     """
 
-    lane: Lane
+    commits: CommitQueue
     recorder: Recorder
-    offer: Offer
+    catalog: ModelCatalog
     tokenizer: Tokenizer
     event_log: EventLog
-    runner: Runner
+    runner: ReplyRunner
     servers: Servers
     rate: Rate
     max_content: int
     max_tokens: int
 
-    async def admit(self, actor: Actor, repeat: Repeat | None) -> None:
+    async def admit(self, actor: Actor, idempotency_key: IdempotencyKey | None) -> None:
         """Count that a model is to be asked; a repeated request gets the first answer instead.
 
         Raises:
             Throttled: too many times in this minute.
         """
-        if repeat is None or not await IdempotencyRecord.exists(actor, repeat):
+        if idempotency_key is None or not await IdempotencyRecord.exists(actor, idempotency_key):
             await self.rate.admit(str(actor.owner_id))
 
     def check_content(self, content: str | None, name: str = "content") -> None:

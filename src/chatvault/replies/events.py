@@ -30,7 +30,7 @@ class Event(NamedTuple):
     data: Raw
 
 
-class End(NamedTuple):
+class FinalEvent(NamedTuple):
     """How a reply has ended.
 
     Attributes:
@@ -162,7 +162,7 @@ class EventLog:
         actor: Actor,
         reply_id: ObjectId,
         after: int,
-        find_end: Callable[[], Awaitable[End | None]],
+        find_end: Callable[[], Awaitable[FinalEvent | None]],
     ) -> AsyncGenerator[Event, None]:
         """The events above a number, from memory or from the database, to the end.
 

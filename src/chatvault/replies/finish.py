@@ -14,8 +14,8 @@ from chatvault.audit.actions import Action, Outcome
 from chatvault.commands import proposals, steps
 from chatvault.commands.models import Status
 from chatvault.conversations.commits.change import Change
-from chatvault.conversations.commits.queue import Lane
-from chatvault.conversations.commits.working_copy import Draft, Located
+from chatvault.conversations.commits.queue import CommitQueue
+from chatvault.conversations.commits.working_copy import Located, WorkingCopy
 from chatvault.conversations.models import DEFAULT_TITLE
 from chatvault.conversations.models import Status as ConversationStatus
 from chatvault.conversations.service import estimate
@@ -37,7 +37,7 @@ class AlreadyEnded(ChatvaultError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ending:
+class ReplyResult:
     """What became of a reply.
 
     Attributes:
@@ -100,7 +100,7 @@ class Ending:
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class FinishedReply:
     """What was stored.
 
     Attributes:
@@ -116,7 +116,7 @@ class Ended:
     approved: list[Raw]
 
 
-async def finish(lane: Lane, ending: Ending) -> Ended:
+async def finish(commits: CommitQueue, ending: ReplyResult) -> FinishedReply:
     """Store how the reply ended, once.
 
     Raises:
@@ -125,12 +125,12 @@ async def finish(lane: Lane, ending: Ending) -> Ended:
     """
     reply = ending.reply
     target = reply["target_id"] if reply["mode"] == Mode.REPLACE else None
-    return await lane.submit(
+    return await commits.submit(
         Change(
             actor=ending.actor,
             action=Action.REPLY_FINISH,
             where=("_id", reply["conversation_id"]),
-            decide=lambda draft: _decide(draft, ending),
+            decide=lambda working: _decide(working, ending),
             message_ids=frozenset({target} if target else ()),
             needs_tail=target is not None,
             # On the message and in its last event.
@@ -139,98 +139,98 @@ async def finish(lane: Lane, ending: Ending) -> Ended:
     )
 
 
-def _decide(draft: Draft, ending: Ending) -> Ended:
-    head, reply, at = draft.head, ending.reply, now()
-    _check_mine(head, reply)
-    ending = _as_things_stand(head, ending)
+def _decide(working: WorkingCopy, ending: ReplyResult) -> FinishedReply:
+    fields, reply, at = working.fields, ending.reply, now()
+    _check_mine(fields, reply)
+    ending = _as_things_stand(fields, ending)
     message = ending.message(at)
-    located = None if message is None else _place(draft, reply, message, at)
-    used = head.get("total_tokens_used", 0) + sum(ending.tokens)
-    held = head.get("reserved_tokens", 0)
+    located = None if message is None else _place(working, reply, message, at)
+    used = fields.get("total_tokens_used", 0) + sum(ending.tokens)
+    held = fields.get("reserved_tokens", 0)
     if reply["state"] == State.RUNNING:
         held = max(0, held - reply["reserved"])
-    fields: dict[str, Any] = {"total_tokens_used": used, "reserved_tokens": held}
+    changes: dict[str, Any] = {"total_tokens_used": used, "reserved_tokens": held}
     if reply["kind"] == Kind.REPLY:
-        fields |= {"active_reply_id": None, "waiting_reply": None, "stopping_reply_id": None}
+        changes |= {"active_reply_id": None, "waiting_reply": None, "stopping_reply_id": None}
     if ending.state is State.WAITING:
         assert located is not None  # noqa: S101  # it has calls
         message_id = located.message["id"]
-        fields["waiting_reply"] = {"reply_id": reply["_id"], "message_id": message_id}
+        changes["waiting_reply"] = {"reply_id": reply["_id"], "message_id": message_id}
         of = {"message_id": message_id, "reply_id": reply["_id"]}
-        proposals.insert(draft, ending.actor, ending.commands, **of)
-    draft.set(at, **fields)
-    jobs = _jobs(draft, ending)
-    draft.beside += [(Job, job) for job in jobs]
+        proposals.insert(working, ending.actor, ending.commands, **of)
+    working.set(at, **changes)
+    jobs = _jobs(working, ending)
+    working.beside += [(Job, job) for job in jobs]
     events = _events(ending, located, used)
-    draft.beside.append((ReplyEvents, ending.live.insertion(events)))
-    draft.beside.append((Reply, _update(ending, located, at)))
+    working.beside.append((ReplyEvents, ending.live.insertion(events)))
+    working.beside.append((Reply, _update(ending, located, at)))
     if sum(ending.tokens):
-        draft.beside.append((Usage, _usage(ending, at)))
-    draft.entries.append(_entry(ending))
+        working.beside.append((Usage, _usage(ending, at)))
+    working.entries.append(_entry(ending))
     approved = [each for each in ending.commands if each["status"] == Status.APPROVED]
-    return Ended(events, bool(jobs), located.message["id"] if located else None, approved)
+    return FinishedReply(events, bool(jobs), located.message["id"] if located else None, approved)
 
 
-def _check_mine(head: Raw, reply: Raw) -> None:
+def _check_mine(fields: Raw, reply: Raw) -> None:
     if reply["kind"] != Kind.REPLY:
         return
-    current = head.get("active_reply_id")
+    current = fields.get("active_reply_id")
     if reply["state"] == State.WAITING:
-        current = (head.get("waiting_reply") or {}).get("reply_id")
+        current = (fields.get("waiting_reply") or {}).get("reply_id")
     if current != reply["_id"]:
         raise AlreadyEnded
 
 
-def _as_things_stand(head: Raw, ending: Ending) -> Ending:
+def _as_things_stand(fields: Raw, ending: ReplyResult) -> ReplyResult:
     """The ending by what the conversation says now, which may be more than its writer knew."""
     if ending.state is not State.WAITING:
         return ending
-    if head.get("stopping_reply_id") == ending.reply["_id"]:
+    if fields.get("stopping_reply_id") == ending.reply["_id"]:
         return replace(ending, state=State.CANCELLED, commands=[])
-    if head["status"] == ConversationStatus.ARCHIVED or not head.get("mcp_enabled"):
+    if fields["status"] == ConversationStatus.ARCHIVED or not fields.get("mcp_enabled"):
         return replace(ending, commands=proposals.without_approval(ending.commands))
     return ending
 
 
-def _place(draft: Draft, reply: Raw, message: Raw, at: datetime) -> Located:
+def _place(working: WorkingCopy, reply: Raw, message: Raw, at: datetime) -> Located:
     """Put the answer where it belongs: in another one's place, or at the end."""
     if reply["mode"] == Mode.REPLACE:
         try:
-            old = draft.locate(reply["target_id"])
+            old = working.locate(reply["target_id"])
         except NotFound:
             # It was removed meanwhile, and its id stays taken.
             message["id"] = str(uuid.uuid4())
         else:
             if "alternative_to" in old.message:
                 message["alternative_to"] = old.message["alternative_to"]
-            return draft.replace_message(old, message, at)
+            return working.replace_message(old, message, at)
     elif reply["mode"] == Mode.BRANCH:
         message["alternative_to"] = reply["target_id"]
-    draft.append([message], at, at)
-    found = draft.find(message["id"])
+    working.append([message], at, at)
+    found = working.find(message["id"])
     assert found is not None  # noqa: S101  # it was just appended
     return found
 
 
-def _jobs(draft: Draft, ending: Ending) -> list[UpdateOne]:
+def _jobs(working: WorkingCopy, ending: ReplyResult) -> list[UpdateOne]:
     """What is to be done in the background now."""
-    head, reply = draft.head, ending.reply
+    fields, reply = working.fields, ending.reply
     if ending.state is State.WAITING and all(map(steps.is_settled, ending.commands)):
-        more = {"conversation_id": head["_id"], "reply_id": reply["_id"]}
+        more = {"conversation_id": fields["_id"], "reply_id": reply["_id"]}
         return [Job.insertion_of(ending.actor, kind=JobKind.CONTINUE, **more)]
     if ending.state not in {State.COMPLETED, State.CANCELLED} or reply["kind"] != Kind.REPLY:
         return []
     kinds = []
-    if head["title"] == DEFAULT_TITLE:
+    if fields["title"] == DEFAULT_TITLE:
         kinds.append(JobKind.TITLE)
-    told = max(head.get("summary_seq", 0), head["first_seq"])
-    if ending.summarize and head["next_seq"] - told >= SUMMARY_EVERY:
+    told = max(fields.get("summary_seq", 0), fields["first_seq"])
+    if ending.summarize and fields["next_seq"] - told >= SUMMARY_EVERY:
         kinds.append(JobKind.SUMMARY)
-    where = {"conversation_id": head["_id"]}
+    where = {"conversation_id": fields["_id"]}
     return [Job.insertion_of(ending.actor, kind=kind, **where) for kind in kinds]
 
 
-def _events(ending: Ending, located: Located | None, used: int) -> list[tuple[str, Raw]]:
+def _events(ending: ReplyResult, located: Located | None, used: int) -> list[tuple[str, Raw]]:
     reply = ending.reply
     message = None if located is None else message_wire((located.seq, located.message))
     totals = {"total_tokens_used": sum(ending.tokens), "conversation_total_tokens": used}
@@ -262,7 +262,7 @@ def _events(ending: Ending, located: Located | None, used: int) -> list[tuple[st
     return [*ending.said, *used_some, ("error", ended)]
 
 
-def _update(ending: Ending, located: Located | None, at: datetime) -> UpdateOne:
+def _update(ending: ReplyResult, located: Located | None, at: datetime) -> UpdateOne:
     fields = {
         "state": ending.state.value,
         "code": ending.error.code if ending.error else None,
@@ -276,7 +276,7 @@ def _update(ending: Ending, located: Located | None, at: datetime) -> UpdateOne:
     return UpdateOne({**mine, "state": ending.reply["state"]}, {"$set": fields})
 
 
-def _usage(ending: Ending, at: datetime) -> InsertOne[Raw]:
+def _usage(ending: ReplyResult, at: datetime) -> InsertOne[Raw]:
     reply = ending.reply
     return Usage.insertion_of(
         ending.actor,
@@ -291,7 +291,7 @@ def _usage(ending: Ending, at: datetime) -> InsertOne[Raw]:
     )
 
 
-def _entry(ending: Ending) -> Raw:
+def _entry(ending: ReplyResult) -> Raw:
     details = {
         "state": ending.state.value,
         "reply_id": str(ending.reply["_id"]),

@@ -9,17 +9,17 @@ from chatvault.actor import Actor
 from chatvault.agents import service as agents
 from chatvault.audit.actions import Action
 from chatvault.conversations.commits.change import Change
-from chatvault.conversations.commits.working_copy import Draft
-from chatvault.conversations.creating import NewConversation, prepare, repeatable
+from chatvault.conversations.commits.working_copy import WorkingCopy
+from chatvault.conversations.creating import NewConversation, idempotent, prepare
 from chatvault.conversations.models import Raw
 from chatvault.conversations.schemas import ConversationCreate
 from chatvault.conversations.service import estimate
 from chatvault.errors import Busy
-from chatvault.idempotency import IdempotencyRecord, Repeat, Repeatable
-from chatvault.replies.deps import Desk
+from chatvault.idempotency import IdempotencyKey, IdempotencyRecord, Idempotent
+from chatvault.replies.deps import ReplyDeps
 from chatvault.replies.plan import plan
 from chatvault.replies.schemas import ReplyIn
-from chatvault.replies.start import Begun, begin, output_of, start_of
+from chatvault.replies.start import StartedReply, begin, output_of, start_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,21 +27,26 @@ class Opened:
     """A conversation that has begun, and its first reply; None where it was begun before."""
 
     conversation_id: ObjectId
-    begun: Begun | None = None
+    begun: StartedReply | None = None
 
 
 class FirstReply:
     """What the conversations' door needs to know of replies.
 
     Args:
-        desk: what replies are made with.
+        deps: what replies are made with.
     """
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+    def __init__(self, deps: ReplyDeps) -> None:
+        self._desk = deps
 
     async def open(
-        self, actor: Actor, *, wanted: ConversationCreate, content: str, repeat: Repeat | None
+        self,
+        actor: Actor,
+        *,
+        wanted: ConversationCreate,
+        content: str,
+        idempotency_key: IdempotencyKey | None,
     ) -> ObjectId:
         """Begin a conversation whose agent answers this message at once; returns its id.
 
@@ -56,32 +61,38 @@ class FirstReply:
             KeyReused: the key came with another request.
             NotFound: this is a repeat, and the conversation is gone.
         """
-        desk = self._desk
-        if repeat is not None and await IdempotencyRecord.exists(actor, repeat):
-            return (await desk.lane.submit(_recalling(actor, repeat))).conversation_id
-        desk.check_content(content, "initial_message")
+        deps = self._desk
+        if idempotency_key is not None and await IdempotencyRecord.exists(actor, idempotency_key):
+            return (await deps.commits.submit(_replaying(actor, idempotency_key))).conversation_id
+        deps.check_content(content, "initial_message")
         agent = await agents.find(actor, wanted.agent_id)
-        desk.offer.find(agent["provider"])
-        await desk.rate.admit(str(actor.owner_id))
+        deps.catalog.find(agent["provider"])
+        await deps.rate.admit(str(actor.owner_id))
         new = await prepare(actor, wanted)
-        opened = await desk.lane.submit(await self._opening(actor, new, content, repeat))
+        opened = await deps.commits.submit(
+            await self._opening(actor, new, content, idempotency_key)
+        )
         if opened.begun is not None and opened.begun.run is not None:
             opened.begun.run.live.publish(list(opened.begun.events))
-            desk.runner.launch(opened.begun.run)
+            deps.runner.launch(opened.begun.run)
         return opened.conversation_id
 
     async def _opening(
-        self, actor: Actor, new: NewConversation, content: str, repeat: Repeat | None
+        self,
+        actor: Actor,
+        new: NewConversation,
+        content: str,
+        idempotency_key: IdempotencyKey | None,
     ) -> Change[Opened]:
         """The change that begins both."""
-        desk, conversation = self._desk, new.stored()
-        made = await plan(actor, desk, conversation=conversation, wanted=ReplyIn(content=content))
-        start = start_of(made, Action.REPLY_CREATE, desk.max_tokens)
+        deps, conversation = self._desk, new.stored()
+        made = await plan(actor, deps, conversation=conversation, wanted=ReplyIn(content=content))
+        start = start_of(made, Action.REPLY_CREATE, deps.max_tokens)
         # Nobody else can change what has not begun.
         output = output_of(conversation, start)
 
-        def decide(draft: Draft) -> Opened:
-            return Opened(new.insert(draft), begin(draft, actor, start, output))
+        def decide(working: WorkingCopy) -> Opened:
+            return Opened(new.insert(working), begin(working, actor, start, output))
 
         said = {"content": content}
         return Change(
@@ -91,14 +102,14 @@ class FirstReply:
             decide=decide,
             is_new=True,
             size=estimate(new.document, *new.tail, said, said),
-            repeatable=repeat and _repeatable(actor, repeat),
+            idempotent=idempotency_key and _idempotent(actor, idempotency_key),
         )
 
 
-def _recalling(actor: Actor, repeat: Repeat) -> Change[Opened]:
+def _replaying(actor: Actor, idempotency_key: IdempotencyKey) -> Change[Opened]:
     """The change that finds out which conversation a repeated request began."""
 
-    def decide(_draft: Draft) -> Opened:
+    def decide(_working: WorkingCopy) -> Opened:
         raise Busy(retry_after=1)  # the record has expired at this very moment
 
     return Change(
@@ -107,16 +118,18 @@ def _recalling(actor: Actor, repeat: Repeat) -> Change[Opened]:
         where=("_id", ObjectId()),
         decide=decide,
         is_new=True,
-        repeatable=_repeatable(actor, repeat),
+        idempotent=_idempotent(actor, idempotency_key),
     )
 
 
-def _repeatable(actor: Actor, repeat: Repeat) -> Repeatable[Opened]:
-    known = repeatable(actor, repeat)
+def _idempotent(actor: Actor, idempotency_key: IdempotencyKey) -> Idempotent[Opened]:
+    known = idempotent(actor, idempotency_key)
 
-    async def recall(result: Raw, session: AsyncClientSession) -> Opened:
-        return Opened(await known.recall(result, session))
+    async def replay(result: Raw, session: AsyncClientSession) -> Opened:
+        return Opened(await known.replay(result, session))
 
-    return Repeatable(
-        repeat, remember=lambda opened: known.remember(opened.conversation_id), recall=recall
+    return Idempotent(
+        idempotency_key,
+        to_record=lambda opened: known.to_record(opened.conversation_id),
+        replay=replay,
     )

@@ -7,14 +7,14 @@ from bson import ObjectId
 
 from chatvault.actor import Actor
 from chatvault.agents import service as agents
-from chatvault.commands.proposals import offer
+from chatvault.commands.proposals import catalog
 from chatvault.conversations.models import Conversation, MessageRole, Raw, Status
 from chatvault.conversations.reading import Placed, find_messages, read_before
 from chatvault.conversations.segments import is_living
 from chatvault.errors import ConversationArchived, MessageIdTaken, NotFound
 from chatvault.replies import context
 from chatvault.replies.context import LATEST, MIN_OUTPUT, OUTPUT_PART, Context, Wanted
-from chatvault.replies.deps import Desk
+from chatvault.replies.deps import ReplyDeps
 from chatvault.replies.errors import (
     NothingToAnswer,
     ReplyInProgress,
@@ -47,7 +47,7 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class TurnPlan:
     """All that is known before a reply begins.
 
     Attributes:
@@ -79,7 +79,7 @@ async def read(actor: Actor, conversation_id: ObjectId) -> Raw:
     return conversation
 
 
-async def plan(actor: Actor, desk: Desk, *, conversation: Raw, wanted: ReplyIn) -> Plan:
+async def plan(actor: Actor, deps: ReplyDeps, *, conversation: Raw, wanted: ReplyIn) -> TurnPlan:
     """Choose agent, model and context.
 
     Raises:
@@ -94,12 +94,14 @@ async def plan(actor: Actor, desk: Desk, *, conversation: Raw, wanted: ReplyIn) 
     if conversation.get("active_reply_id"):
         raise ReplyInProgress
     agent = await agents.find(actor, wanted.agent_id or conversation.get("agent_id"))
-    desk.offer.find(agent["provider"])
+    deps.catalog.find(agent["provider"])
     turn = await _turn(actor, conversation, wanted)
-    return await prepare(actor, desk, conversation=conversation, agent=agent, turn=turn)
+    return await prepare(actor, deps, conversation=conversation, agent=agent, turn=turn)
 
 
-async def prepare(actor: Actor, desk: Desk, *, conversation: Raw, agent: Raw, turn: Turn) -> Plan:
+async def prepare(
+    actor: Actor, deps: ReplyDeps, *, conversation: Raw, agent: Raw, turn: Turn
+) -> TurnPlan:
     """Choose model, tools and context.
 
     Raises:
@@ -107,11 +109,11 @@ async def prepare(actor: Actor, desk: Desk, *, conversation: Raw, agent: Raw, tu
         TokenLimitReached: too few tokens are left.
         Moved: the conversation changed meanwhile.
     """
-    provider, found = desk.offer.find(agent["provider"])
+    provider, found = deps.catalog.find(agent["provider"])
     model = agent["model"] or found.model
     left = tokens_left(conversation, agent)
-    output = min(desk.max_tokens, max(left // OUTPUT_PART, MIN_OUTPUT))
-    tools = await offered(actor, desk, conversation, agent)
+    output = min(deps.max_tokens, max(left // OUTPUT_PART, MIN_OUTPUT))
+    tools = await offered(actor, deps, conversation, agent)
     wanted = Wanted(
         content=turn.content,
         upto=turn.upto,
@@ -120,10 +122,10 @@ async def prepare(actor: Actor, desk: Desk, *, conversation: Raw, agent: Raw, tu
         least=turn.least,
     )
     try:
-        made = await context.build(actor, desk.tokenizer, conversation, agent, model, wanted)
+        made = await context.build(actor, deps.tokenizer, conversation, agent, model, wanted)
     except TokenLimitReached:
         raise refusal(conversation, agent) from None
-    return Plan(
+    return TurnPlan(
         conversation=conversation,
         agent=agent,
         provider=provider,
@@ -131,33 +133,33 @@ async def prepare(actor: Actor, desk: Desk, *, conversation: Raw, agent: Raw, tu
         turn=turn,
         context=made,
         place=place_of(conversation),
-        max_output=min(desk.max_tokens, left - made.tokens),
+        max_output=min(deps.max_tokens, left - made.tokens),
         tools=tools,
     )
 
 
-async def offered(actor: Actor, desk: Desk, conversation: Raw, agent: Raw) -> list[Raw]:
+async def offered(actor: Actor, deps: ReplyDeps, conversation: Raw, agent: Raw) -> list[Raw]:
     """The tools that the model is offered, in OpenAI's shape."""
     if not conversation.get("mcp_enabled"):
         return []
-    return await offer(actor, desk.servers, allowed=agent["allowed_tools"])
+    return await catalog(actor, deps.servers, allowed=agent["allowed_tools"])
 
 
-def place_of(head: Raw) -> tuple[ObjectId, int]:
+def place_of(fields: Raw) -> tuple[ObjectId, int]:
     """What changes whenever messages come or are replaced."""
-    return head["generation"], head["next_seq"]
+    return fields["generation"], fields["next_seq"]
 
 
-def tokens_left(head: Raw, agent: Raw) -> int:
+def tokens_left(fields: Raw, agent: Raw) -> int:
     """What the conversation may still use, less what is set aside."""
-    spent = head.get("total_tokens_used", 0) + head.get("reserved_tokens", 0)
+    spent = fields.get("total_tokens_used", 0) + fields.get("reserved_tokens", 0)
     return int(agent["max_conversation_tokens"] - spent)
 
 
-def refusal(head: Raw, agent: Raw) -> TokenLimitReached:
+def refusal(fields: Raw, agent: Raw) -> TokenLimitReached:
     """The refusal that says what to do."""
-    limit, used = agent["max_conversation_tokens"], head.get("total_tokens_used", 0)
-    held = head.get("reserved_tokens", 0)
+    limit, used = agent["max_conversation_tokens"], fields.get("total_tokens_used", 0)
+    held = fields.get("reserved_tokens", 0)
     now_used = f" and {held} are set aside for replies under way" if held else ""
     return TokenLimitReached(
         f"This conversation has used {used} of its {limit} tokens{now_used}; the next answer does "

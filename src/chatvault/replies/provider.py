@@ -34,7 +34,7 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
+class ModelRequest:
     """One request to a model.
 
     Attributes:
@@ -53,7 +53,7 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class Chunk:
     """A part of an answer.
 
     Attributes:
@@ -121,7 +121,7 @@ class Patience:
         self._since = time.monotonic()
 
 
-class Models:
+class ModelClients:
     """The clients of all providers.
 
     Args:
@@ -139,7 +139,7 @@ class Models:
         for client in self._clients.values():
             await client.close()
 
-    async def stream(self, ask: Ask) -> AsyncGenerator[Piece, None]:
+    async def stream(self, ask: ModelRequest) -> AsyncGenerator[Chunk, None]:
         """The answer as it comes; tried again where nothing of it came yet.
 
         Raises:
@@ -183,7 +183,7 @@ class Models:
         wait: float = FIRST_WAIT * 2 ** (attempt - 1) * random.uniform(0.8, 1.2)  # noqa: S311  # no secret
         return wait
 
-    async def _read(self, ask: Ask) -> AsyncGenerator[Piece, None]:
+    async def _read(self, ask: ModelRequest) -> AsyncGenerator[Chunk, None]:
         client = await self._client(ask.provider)
         # Imported by now; the exceptions are named here only.
         import httpx2  # noqa: PLC0415  # as said
@@ -210,7 +210,7 @@ class Models:
         except (ValueError, TypeError, AttributeError, KeyError, IndexError) as error:
             raise errors.ModelNonsense from error
 
-    def _parameters(self, ask: Ask) -> dict[str, Any]:
+    def _parameters(self, ask: ModelRequest) -> dict[str, Any]:
         given: dict[str, Any] = {
             **ask.options,
             "model": ask.model,
@@ -272,7 +272,7 @@ def _is_word(chunk: Any) -> bool:
     return any(value for name, value in delta.items() if name != "role")
 
 
-def _piece(chunk: dict[str, Any]) -> Piece:
+def _piece(chunk: dict[str, Any]) -> Chunk:
     """What a chunk says; what is not understood raises and counts as nonsense."""
     if chunk.get("error"):
         raise errors.ModelUnavailable
@@ -281,10 +281,10 @@ def _piece(chunk: dict[str, Any]) -> Piece:
     if choices is None and not usage:
         raise ValueError("no choices")
     if not choices:
-        return Piece(usage=_usage(usage), raw=chunk)
+        return Chunk(usage=_usage(usage), raw=chunk)
     choice = choices[0]
     delta = choice.get("delta") or {}
-    return Piece(
+    return Chunk(
         text=_text(delta.get("content")),
         calls=tuple(_call(part) for part in delta.get("tool_calls") or ()),
         finish_reason=_text(choice.get("finish_reason")) or None,
@@ -293,7 +293,7 @@ def _piece(chunk: dict[str, Any]) -> Piece:
     )
 
 
-def _grown(size: int, piece: Piece) -> int:
+def _grown(size: int, piece: Chunk) -> int:
     """How long the answer is with this piece."""
     if size + piece.size > MAX_ANSWER:
         raise ValueError("too long an answer")

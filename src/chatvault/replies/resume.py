@@ -7,47 +7,49 @@ from bson import ObjectId
 from chatvault.actor import Actor
 from chatvault.agents import service as agents
 from chatvault.audit.actions import Action
-from chatvault.conversations.commits.working_copy import Draft
+from chatvault.conversations.commits.working_copy import WorkingCopy
 from chatvault.conversations.models import Raw, Status
-from chatvault.conversations.reading import Moved
+from chatvault.conversations.reading import ReadConflict
 from chatvault.errors import Busy, ChatvaultError, ConversationArchived, NotFound
 from chatvault.replies import events
-from chatvault.replies.deps import Desk
+from chatvault.replies.deps import ReplyDeps
 from chatvault.replies.errors import HALTS, NotContinued, ReplyInProgress, TooManyRounds
 from chatvault.replies.events import Live
-from chatvault.replies.finish import AlreadyEnded, Ending, finish
+from chatvault.replies.finish import AlreadyEnded, ReplyResult, finish
 from chatvault.replies.models import Job, JobKind, Reply, State
 from chatvault.replies.plan import Turn, prepare, read
-from chatvault.replies.start import Stale, Start, beginning, start_of
+from chatvault.replies.start import ReplyPlan, Stale, beginning, start_of
 
 MAX_ROUNDS = 10
 ATTEMPTS = 5
 
 
-def request(draft: Draft, actor: Actor, reply_id: ObjectId) -> None:
+def request(working: WorkingCopy, actor: Actor, reply_id: ObjectId) -> None:
     """Decide that a reply goes on: by whichever process comes first, also after a crash."""
     job = Job.insertion_of(
-        actor, conversation_id=draft.head["_id"], kind=JobKind.CONTINUE, reply_id=reply_id
+        actor, conversation_id=working.fields["_id"], kind=JobKind.CONTINUE, reply_id=reply_id
     )
-    draft.beside.append((Job, job))
+    working.beside.append((Job, job))
 
 
-async def work(desk: Desk, actor: Actor, job: Raw) -> None:
+async def work(deps: ReplyDeps, actor: Actor, job: Raw) -> None:
     """Do the job that `request` left."""
     which = {"conversation_id": job["conversation_id"], "reply_id": job["reply_id"]}
-    await go_on(actor, desk, **which)
+    await go_on(actor, deps, **which)
 
 
-async def give_up(desk: Desk, actor: Actor, job: Raw) -> None:
+async def give_up(deps: ReplyDeps, actor: Actor, job: Raw) -> None:
     """End the reply of a job that failed each time; it would wait without end."""
     conversation_id, reply_id = job["conversation_id"], job["reply_id"]
     reply = await Reply.find_raw(actor, conversation_id, reply_id)
     if reply is not None and reply["state"] == State.WAITING:
         live = await _read_live(actor, conversation_id, reply_id)
-        await _halt(actor, desk, reply, live, NotContinued())
+        await _halt(actor, deps, reply, live, NotContinued())
 
 
-async def go_on(actor: Actor, desk: Desk, *, conversation_id: ObjectId, reply_id: ObjectId) -> None:
+async def go_on(
+    actor: Actor, deps: ReplyDeps, *, conversation_id: ObjectId, reply_id: ObjectId
+) -> None:
     """Ask the model again, with the results; nothing happens where the reply waits no more.
 
     Raises:
@@ -64,18 +66,18 @@ async def go_on(actor: Actor, desk: Desk, *, conversation_id: ObjectId, reply_id
             return
         live = await _read_live(actor, conversation_id, reply_id)
         try:
-            start = await _plan(actor, desk, conversation, reply, live)
-            begun = await desk.lane.submit(beginning(actor, start, None))
-        except (Moved, Stale):
+            start = await _plan(actor, deps, conversation, reply, live)
+            begun = await deps.commits.submit(beginning(actor, start, None))
+        except (ReadConflict, Stale):
             continue
         except ReplyInProgress:
             return
         except HALTS as error:
-            await _halt(actor, desk, reply, live, error)
+            await _halt(actor, deps, reply, live, error)
             return
         assert begun.run is not None  # noqa: S101  # there was no key to recall it by
         live.publish(list(begun.events))
-        desk.runner.launch(begun.run)
+        deps.runner.launch(begun.run)
         return
     raise Busy(retry_after=1)
 
@@ -86,7 +88,9 @@ async def _read_live(actor: Actor, conversation_id: ObjectId, reply_id: ObjectId
     return live
 
 
-async def _plan(actor: Actor, desk: Desk, conversation: Raw, reply: Raw, live: Live) -> Start:
+async def _plan(
+    actor: Actor, deps: ReplyDeps, conversation: Raw, reply: Raw, live: Live
+) -> ReplyPlan:
     rounds = reply.get("rounds", 1)
     if rounds >= MAX_ROUNDS:
         raise TooManyRounds
@@ -94,17 +98,19 @@ async def _plan(actor: Actor, desk: Desk, conversation: Raw, reply: Raw, live: L
         raise ConversationArchived
     made = await prepare(
         actor,
-        desk,
+        deps,
         conversation=conversation,
         agent=await agents.find(actor, reply["agent_id"]),
         # The question, and an answer with calls for each round.
         turn=Turn(content=None, user_message_id=reply["user_message_id"], least=rounds + 1),
     )
-    return start_of(made, Action.REPLY_CONTINUE, desk.max_tokens, continues=reply, live=live)
+    return start_of(made, Action.REPLY_CONTINUE, deps.max_tokens, continues=reply, live=live)
 
 
-async def _halt(actor: Actor, desk: Desk, reply: Raw, live: Live, error: ChatvaultError) -> None:
+async def _halt(
+    actor: Actor, deps: ReplyDeps, reply: Raw, live: Live, error: ChatvaultError
+) -> None:
     """End a waiting reply that cannot go on, and say why to those who follow it."""
-    ending = Ending(actor=actor, reply=reply, live=live, state=State.FAILED, error=error)
+    ending = ReplyResult(actor=actor, reply=reply, live=live, state=State.FAILED, error=error)
     with contextlib.suppress(AlreadyEnded, NotFound):
-        await finish(desk.lane, ending)
+        await finish(deps.commits, ending)

@@ -15,11 +15,16 @@ from chatvault.encoding import to_json
 from chatvault.errors import ConversationArchived, MessageIdTaken, Throttled
 from chatvault.http.bodies import MESSAGE_BODY
 from chatvault.http.problems import broken_off
-from chatvault.http.requests import RepeatHeaders, begin_stream, json_response, repeat_of
+from chatvault.http.requests import (
+    IdempotencyHeaders,
+    begin_stream,
+    idempotency_key_of,
+    json_response,
+)
 from chatvault.http.routing import Routes
 from chatvault.idempotency import KeyReused
 from chatvault.replies import errors, service, titles
-from chatvault.replies.deps import Desk
+from chatvault.replies.deps import ReplyDeps
 from chatvault.replies.events import Event
 from chatvault.replies.schemas import (
     ContextOut,
@@ -37,7 +42,7 @@ EVENT_STREAM = "text/event-stream"
 STREAM_HEADERS = {"Content-Type": EVENT_STREAM, "X-Accel-Buffering": "no"}
 HEARTBEAT = 15.0  # seconds; proxies end what is silent for longer
 PATH = "/conversations/{conversation_id}/replies"
-DESK = web.AppKey("desk", Desk)
+REPLY_DEPS = web.AppKey("desk", ReplyDeps)
 SUMMARIES = web.AppKey("summaries", titles.Background)
 routes = Routes("replies")
 
@@ -97,7 +102,7 @@ async def create_reply(
     request: web.Request,
     actor: Actor,
     path: ConversationPath,
-    headers: RepeatHeaders,
+    headers: IdempotencyHeaders,
     body: ReplyIn,
 ) -> web.StreamResponse:
     """Send a message and get the answer, at its end or as `text/event-stream` while it comes.
@@ -105,16 +110,20 @@ async def create_reply(
     With `Accept: text/event-stream` the answer is a stream of events, with the status 200; else
     it comes at the end, with 201. `regenerate` asks for another answer to the last message.
     """
-    desk = request.app[DESK]
-    repeat = await repeat_of(request, headers)
+    deps = request.app[REPLY_DEPS]
+    idempotency_key = await idempotency_key_of(request, headers)
     reply_id = await service.create(
-        actor, desk, conversation_id=path.conversation_id, wanted=body, repeat=repeat
+        actor,
+        deps,
+        conversation_id=path.conversation_id,
+        wanted=body,
+        idempotency_key=idempotency_key,
     )
     conversation_id = path.conversation_id
     if wants_stream(request):
-        events = service.follow(actor, desk, conversation_id=conversation_id, reply_id=reply_id)
+        events = service.follow(actor, deps, conversation_id=conversation_id, reply_id=reply_id)
         return await send_events(request, events)
-    exchange = await service.wait(actor, desk, conversation_id=conversation_id, reply_id=reply_id)
+    exchange = await service.wait(actor, deps, conversation_id=conversation_id, reply_id=reply_id)
     headers_out = {"Location": f"/conversations/{path.conversation_id}/replies/{reply_id}"}
     return json_response(exchange, status=201, headers=headers_out)
 
@@ -125,7 +134,7 @@ async def get_reply(request: web.Request, actor: Actor, path: ReplyPath) -> web.
 
     Also long after it ended.
     """
-    reply = await service.get(actor, request.app[DESK], **dict(path))
+    reply = await service.get(actor, request.app[REPLY_DEPS], **dict(path))
     return json_response(_state(reply))
 
 
@@ -141,7 +150,7 @@ async def follow_reply(
     reply stays open.
     """
     events = await service.open_events(
-        actor, request.app[DESK], **dict(path), after=headers.last_event_id
+        actor, request.app[REPLY_DEPS], **dict(path), after=headers.last_event_id
     )
     return await send_events(request, events)
 
@@ -154,14 +163,16 @@ async def follow_reply(
     errors=(KeyReused,),
 )
 async def cancel_reply(
-    request: web.Request, actor: Actor, path: ReplyPath, headers: RepeatHeaders
+    request: web.Request, actor: Actor, path: ReplyPath, headers: IdempotencyHeaders
 ) -> web.StreamResponse:
     """End a reply now; what was said is kept, marked cancelled.
 
     What was said is kept, marked `cancelled`. A waiting reply's pending commands are rejected.
     """
-    repeat = await repeat_of(request, headers)
-    reply = await service.cancel(actor, request.app[DESK], **dict(path), repeat=repeat)
+    idempotency_key = await idempotency_key_of(request, headers)
+    reply = await service.cancel(
+        actor, request.app[REPLY_DEPS], **dict(path), idempotency_key=idempotency_key
+    )
     return json_response(_state(reply))
 
 
@@ -187,7 +198,7 @@ async def get_context(
     """
     shown = await service.get_context(
         actor,
-        request.app[DESK],
+        request.app[REPLY_DEPS],
         conversation_id=path.conversation_id,
         content=query.content,
         agent_id=query.agent_id,
@@ -203,17 +214,17 @@ async def get_context(
     errors=(ModelNotConfigured, Throttled, KeyReused, *errors.FAILURES),
 )
 async def summarize(
-    request: web.Request, actor: Actor, path: ConversationPath, headers: RepeatHeaders
+    request: web.Request, actor: Actor, path: ConversationPath, headers: IdempotencyHeaders
 ) -> web.StreamResponse:
     """Summarise a conversation in two or three sentences.
 
     The summary is kept with the conversation. With fewer than three messages it is null, and
     `detail` says so.
     """
-    repeat = await repeat_of(request, headers)
-    await request.app[DESK].admit(actor, repeat)
+    idempotency_key = await idempotency_key_of(request, headers)
+    await request.app[REPLY_DEPS].admit(actor, idempotency_key)
     summary = await request.app[SUMMARIES].summarize(
-        actor, conversation_id=path.conversation_id, repeat=repeat
+        actor, conversation_id=path.conversation_id, idempotency_key=idempotency_key
     )
     detail = "Conversation too short to summarize" if summary is None else None
     return json_response({"summary": summary, "detail": detail})

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from chatvault.actor import Actor
 from chatvault.replies.events import Live
 from chatvault.replies.models import Raw, State
-from chatvault.replies.provider import Ask, Piece, further_usage
+from chatvault.replies.provider import Chunk, ModelRequest, further_usage
 
 MAX_CALL_ID = 256  # characters
 
 
 @dataclass(slots=True, eq=False)
-class Run:
+class ReplyTask:
     """A reply while it is written.
 
     Attributes:
@@ -29,7 +29,7 @@ class Run:
 
     actor: Actor
     reply: Raw
-    ask: Ask
+    ask: ModelRequest
     live: Live
     summarize: bool = False
     text: str = ""
@@ -44,9 +44,9 @@ class Run:
     dirty: asyncio.Event = field(default_factory=asyncio.Event)
     is_due: bool = False
     reading: "asyncio.Task[None] | None" = None
-    pieces: "asyncio.Queue[Piece | None] | None" = None
+    pieces: "asyncio.Queue[Chunk | None] | None" = None
 
-    def take(self, piece: Piece) -> None:
+    def take(self, piece: Chunk) -> None:
         """Add what came."""
         if self.pieces is not None:
             self.pieces.put_nowait(piece)

@@ -13,21 +13,20 @@ from pymongo.errors import PyMongoError
 from chatvault.actor import Actor, Door
 from chatvault.commands import permissions
 from chatvault.commands.proposals import propose
-from chatvault.commands.runner import Job
-from chatvault.commands.runner import Runner as Commands
-from chatvault.conversations.commits.queue import Lane
+from chatvault.commands.runner import CommandRunner, CommandTask
+from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.errors import ChatvaultError, NotFound, Unavailable
 from chatvault.fields import now
 from chatvault.mongodb import leases
 from chatvault.mongodb.renewing import LEASE_SECONDS, Contact, keep_renewing
 from chatvault.replies import events
-from chatvault.replies.beat import Beat
+from chatvault.replies.beat import FlushTimer
 from chatvault.replies.errors import ModelFailed, ReplyInterrupted
 from chatvault.replies.events import LAST, EventLog, Live
-from chatvault.replies.finish import AlreadyEnded, Ended, Ending, finish
+from chatvault.replies.finish import AlreadyEnded, FinishedReply, ReplyResult, finish
 from chatvault.replies.models import Raw, Reply, State
-from chatvault.replies.provider import Models
-from chatvault.replies.run import Run
+from chatvault.replies.provider import ModelClients
+from chatvault.replies.run import ReplyTask
 from chatvault.tasks import run_together
 from chatvault.tokens import Tokenizer
 
@@ -41,11 +40,11 @@ GRACE = 3.0
 log = structlog.get_logger()
 
 
-class Runner:
+class ReplyRunner:
     """Replies as tasks; what they say goes through the event log, how they end through the lane.
 
     Args:
-        lane: takes the ends.
+        commits: takes the ends.
         models: are asked.
         tokenizer: counts where a provider does not.
         event_log: takes the events.
@@ -55,25 +54,25 @@ class Runner:
 
     def __init__(
         self,
-        lane: Lane,
-        models: Models,
+        commits: CommitQueue,
+        models: ModelClients,
         tokenizer: Tokenizer,
         event_log: EventLog,
-        commands: Commands,
+        commands: CommandRunner,
         wake: Callable[[], None],
     ) -> None:
-        self._lane = lane
+        self._commits = commits
         self._models = models
         self._tokenizer = tokenizer
         self._log = event_log
         self._commands = commands
         self._wake = wake
-        self._beat = Beat(FLUSH)
+        self._beat = FlushTimer(FLUSH)
         self._contact = Contact()
-        self._runs: dict[ObjectId, Run] = {}
+        self._runs: dict[ObjectId, ReplyTask] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def launch(self, run: Run) -> None:
+    def launch(self, run: ReplyTask) -> None:
         """Begin to write; it goes on whoever listens."""
         self._runs[run.reply["_id"]] = run
         self._log.open(run.live)
@@ -95,7 +94,7 @@ class Runner:
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=10)
 
-    async def _write(self, run: Run) -> None:
+    async def _write(self, run: ReplyTask) -> None:
         run.reading = reading = asyncio.create_task(self._read(run))
         try:
             await self._flush(run, reading)
@@ -113,7 +112,7 @@ class Runner:
             if run.pieces is not None:
                 run.pieces.put_nowait(None)
 
-    async def _read(self, run: Run) -> None:
+    async def _read(self, run: ReplyTask) -> None:
         if run.stopped is not None:
             return
         async for piece in self._models.stream(run.ask):
@@ -125,7 +124,7 @@ class Runner:
                 run.is_due = True
                 self._beat.set(run.dirty)
 
-    async def _flush(self, run: Run, reading: "asyncio.Task[None]") -> None:
+    async def _flush(self, run: ReplyTask, reading: "asyncio.Task[None]") -> None:
         """Store what is said while it is read, with what others say; the end stores the rest."""
         reading.add_done_callback(lambda _: run.dirty.set())
         while not reading.done():
@@ -141,7 +140,7 @@ class Runner:
             run.calls.clear()
         run.identify_calls()
 
-    async def _store(self, run: Run) -> None:
+    async def _store(self, run: ReplyTask) -> None:
         """Store what is pending, and show it.
 
         What seemed to fail may be stored all the same: it comes first and as it was, so that who
@@ -161,7 +160,7 @@ class Runner:
             log.warning("reply_events_not_stored", error=type(error).__name__)
             self._beat.set(run.dirty)
 
-    async def _ending(self, run: Run, error: ChatvaultError | None) -> Ending:
+    async def _ending(self, run: ReplyTask, error: ChatvaultError | None) -> ReplyResult:
         state = State.COMPLETED
         calls = [call for _, call in sorted(run.calls.items())]
         if run.stopped is not None:
@@ -177,7 +176,7 @@ class Runner:
             output = await asyncio.to_thread(self._tokenizer.count, said, run.ask.model)
             # Where nothing came, nothing is charged; a refusal costs nothing.
             tokens = (run.reply["input_tokens"], output) if said or error is None else (0, 0)
-        return Ending(
+        return ReplyResult(
             actor=run.actor,
             reply=run.reply,
             live=run.live,
@@ -195,7 +194,7 @@ class Runner:
             said=run.rest(),
         )
 
-    async def _end(self, ending: Ending) -> None:
+    async def _end(self, ending: ReplyResult) -> None:
         """Store the end; tried again while the database is away."""
         until = time.monotonic() + FINISH_WITHIN
         for attempt in itertools.count():
@@ -205,7 +204,7 @@ class Runner:
                     return
                 if ending.state is State.WAITING:
                     ending = await self._propose(ending)
-                ended = await finish(self._lane, ending)
+                ended = await finish(self._commits, ending)
             except AlreadyEnded:
                 await self._show_stored(ending)
                 return
@@ -224,14 +223,14 @@ class Runner:
                 self._follow_up(ending, ended)
                 return
 
-    def _follow_up(self, ending: Ending, ended: Ended) -> None:
+    def _follow_up(self, ending: ReplyResult, ended: FinishedReply) -> None:
         """Begin what comes after an end that is stored."""
         if ended.has_jobs:
             self._wake()
         for command in ended.approved:
             if ended.message_id is not None:
                 self._commands.launch(
-                    Job(
+                    CommandTask(
                         actor=ending.actor,
                         conversation_id=ending.reply["conversation_id"],
                         message_id=ended.message_id,
@@ -240,7 +239,7 @@ class Runner:
                     )
                 )
 
-    async def _propose(self, ending: Ending) -> Ending:
+    async def _propose(self, ending: ReplyResult) -> ReplyResult:
         """The ending with what becomes of the calls."""
         may = await permissions.find(ending.actor)
         tools = self._commands.tools
@@ -248,7 +247,7 @@ class Runner:
         return replace(ending, commands=commands)
 
     @staticmethod
-    async def _show_stored(ending: Ending) -> bool:
+    async def _show_stored(ending: ReplyResult) -> bool:
         """Show what is stored and was not shown; whether the reply has ended with it."""
         live = ending.live
         stored = await events.read(ending.actor, ending.reply["_id"])
@@ -325,7 +324,7 @@ class Runner:
         said = events.text_of(stored)
         # What the provider charged is not known any more: what was said is counted here.
         output = await asyncio.to_thread(self._tokenizer.count, said, reply["model"])
-        ending = Ending(
+        ending = ReplyResult(
             actor=actor,
             reply=reply,
             live=live,
@@ -337,7 +336,7 @@ class Runner:
             counted_here=True,
         )
         try:
-            await finish(self._lane, ending)
+            await finish(self._commits, ending)
         except AlreadyEnded:
             pass
         except NotFound:

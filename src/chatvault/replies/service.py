@@ -13,21 +13,27 @@ from chatvault.agents.models import ModelNotConfigured
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.conversations.models import Raw
-from chatvault.conversations.reading import Moved, Placed, find_messages, living, steadily
+from chatvault.conversations.reading import (
+    Placed,
+    ReadConflict,
+    find_messages,
+    living,
+    read_consistently,
+)
 from chatvault.conversations.wire import message_wire
 from chatvault.errors import Busy, ChatvaultError, NotFound
-from chatvault.idempotency import IdempotencyRecord, Repeat, Repeatable
+from chatvault.idempotency import IdempotencyKey, IdempotencyRecord, Idempotent
 from chatvault.replies import context
 from chatvault.replies.chunks import failure_in
 from chatvault.replies.context import MIN_OUTPUT, OUTPUT_PART, Context, Wanted
-from chatvault.replies.deps import Desk
+from chatvault.replies.deps import ReplyDeps
 from chatvault.replies.errors import ReplyInProgress, Stopping, TokenLimitReached, failure_of
-from chatvault.replies.events import End, Event, message_ids_of
+from chatvault.replies.events import Event, FinalEvent, message_ids_of
 from chatvault.replies.events import read as read_events
 from chatvault.replies.models import Reply, State
 from chatvault.replies.plan import offered, plan, read, refusal, tokens_left
 from chatvault.replies.schemas import ReplyIn
-from chatvault.replies.start import Stale, Start, beginning, recalling, start_of
+from chatvault.replies.start import ReplyPlan, Stale, beginning, replaying, start_of
 from chatvault.replies.superseding import WentOn, cancelling
 
 ATTEMPTS = 5
@@ -36,11 +42,11 @@ CANCEL_WAIT = 5.0
 
 async def create(
     actor: Actor,
-    desk: Desk,
+    deps: ReplyDeps,
     *,
     conversation_id: ObjectId,
     wanted: ReplyIn,
-    repeat: Repeat | None = None,
+    idempotency_key: IdempotencyKey | None = None,
 ) -> ObjectId:
     """Store the user's message and let the model begin to answer; returns the reply's id.
 
@@ -52,70 +58,78 @@ async def create(
         TokenLimitReached: the conversation's tokens are used up.
         NothingToAnswer, MessageIdTaken: what shall be answered does not fit.
     """
-    desk.check_content(wanted.content)
-    if repeat is not None and await IdempotencyRecord.exists(actor, repeat):
-        return await _recall(actor, desk, conversation_id, repeat)
-    await desk.rate.admit(str(actor.owner_id))
+    deps.check_content(wanted.content)
+    if idempotency_key is not None and await IdempotencyRecord.exists(actor, idempotency_key):
+        return await _replay(actor, deps, conversation_id, idempotency_key)
+    await deps.rate.admit(str(actor.owner_id))
     try:
-        return await _begin(actor, desk, conversation_id, wanted, repeat)
+        return await _begin(actor, deps, conversation_id, wanted, idempotency_key)
     except ChatvaultError:
         # Another process may have carried out the same request meanwhile.
-        if repeat is None or not await IdempotencyRecord.exists(actor, repeat):
+        if idempotency_key is None or not await IdempotencyRecord.exists(actor, idempotency_key):
             raise
-        return await _recall(actor, desk, conversation_id, repeat)
+        return await _replay(actor, deps, conversation_id, idempotency_key)
 
 
-async def _recall(actor: Actor, desk: Desk, conversation_id: ObjectId, repeat: Repeat) -> ObjectId:
-    begun = await desk.lane.submit(recalling(actor, conversation_id, repeat))
+async def _replay(
+    actor: Actor, deps: ReplyDeps, conversation_id: ObjectId, idempotency_key: IdempotencyKey
+) -> ObjectId:
+    begun = await deps.commits.submit(replaying(actor, conversation_id, idempotency_key))
     return begun.reply_id
 
 
 async def _begin(
-    actor: Actor, desk: Desk, conversation_id: ObjectId, wanted: ReplyIn, repeat: Repeat | None
+    actor: Actor,
+    deps: ReplyDeps,
+    conversation_id: ObjectId,
+    wanted: ReplyIn,
+    idempotency_key: IdempotencyKey | None,
 ) -> ObjectId:
     for attempt in range(ATTEMPTS):
         try:
-            start = await _plan(actor, desk, conversation_id, wanted)
-            begun = await desk.lane.submit(beginning(actor, start, repeat))
-        except (Moved, Stale):
+            start = await _plan(actor, deps, conversation_id, wanted)
+            begun = await deps.commits.submit(beginning(actor, start, idempotency_key))
+        except (ReadConflict, Stale):
             continue
         except ReplyInProgress:
             # Perhaps its process has died.
-            if attempt or not await desk.runner.reap(conversation_id):
+            if attempt or not await deps.runner.reap(conversation_id):
                 raise
             continue
         if begun.run is not None:
             begun.run.live.publish(list(begun.events))
-            desk.runner.launch(begun.run)
+            deps.runner.launch(begun.run)
         return begun.reply_id
     raise Busy(retry_after=1)
 
 
-async def _plan(actor: Actor, desk: Desk, conversation_id: ObjectId, wanted: ReplyIn) -> Start:
+async def _plan(
+    actor: Actor, deps: ReplyDeps, conversation_id: ObjectId, wanted: ReplyIn
+) -> ReplyPlan:
     conversation = await read(actor, conversation_id)
-    made = await plan(actor, desk, conversation=conversation, wanted=wanted)
-    return start_of(made, Action.REPLY_CREATE, desk.max_tokens, metadata=wanted.metadata)
+    made = await plan(actor, deps, conversation=conversation, wanted=wanted)
+    return start_of(made, Action.REPLY_CREATE, deps.max_tokens, metadata=wanted.metadata)
 
 
 def follow(
-    actor: Actor, desk: Desk, *, conversation_id: ObjectId, reply_id: ObjectId, after: int = 0
+    actor: Actor, deps: ReplyDeps, *, conversation_id: ObjectId, reply_id: ObjectId, after: int = 0
 ) -> AsyncGenerator[Event, None]:
     """The events of a reply above a number, to its end, as part of another operation."""
 
-    async def find_end() -> End | None:
+    async def find_end() -> FinalEvent | None:
         reply = await Reply.find_raw(actor, conversation_id, reply_id)
         if reply is None:
             raise NotFound("Reply not found")
         if reply["state"] == State.RUNNING:
-            await desk.runner.reap(conversation_id)
+            await deps.runner.reap(conversation_id)
         if reply["state"] in {State.RUNNING, State.WAITING}:
             return None
         return await _end_of(actor, reply)
 
-    return desk.event_log.follow(actor, reply_id, after, find_end)
+    return deps.event_log.follow(actor, reply_id, after, find_end)
 
 
-async def _end_of(actor: Actor, reply: Raw) -> End:
+async def _end_of(actor: Actor, reply: Raw) -> FinalEvent:
     """How a reply has ended, and whether its events tell of a message that was removed since."""
     told = message_ids_of(await read_events(actor, reply["_id"]))
 
@@ -123,7 +137,7 @@ async def _end_of(actor: Actor, reply: Raw) -> End:
         ids = sorted(told | {reply["answer_id"]})
         return conversation, living(await find_messages(actor, conversation, ids))
 
-    conversation, placed = await steadily(actor, reply["conversation_id"], find)
+    conversation, placed = await read_consistently(actor, reply["conversation_id"], find)
     left = {message["id"]: (seq, message) for seq, message in placed}
     answer = left.get(reply["answer_id"])
     used = reply["input_tokens"] + (reply["output_tokens"] or 0)
@@ -136,15 +150,15 @@ async def _end_of(actor: Actor, reply: Raw) -> End:
         "conversation_total_tokens": conversation.get("total_tokens_used", 0),
     }
     if reply["code"] is None:
-        return End("completed", ended, told <= left.keys())
+        return FinalEvent("completed", ended, told <= left.keys())
     failure = failure_of(reply["code"])
     ended |= {"code": failure.code, "detail": failure.detail}
-    return End("error", ended, told <= left.keys())
+    return FinalEvent("error", ended, told <= left.keys())
 
 
 async def open_events(
     actor: Actor,
-    desk: Desk,
+    deps: ReplyDeps,
     *,
     conversation_id: ObjectId,
     reply_id: ObjectId,
@@ -156,18 +170,20 @@ async def open_events(
         NotFound: the actor has no such reply.
     """
     await _find(actor, conversation_id, reply_id)
-    await desk.recorder.record(audit.entry(actor, Action.REPLY_FOLLOW, conversation_id))
-    return follow(actor, desk, conversation_id=conversation_id, reply_id=reply_id, after=after)
+    await deps.recorder.record(audit.entry(actor, Action.REPLY_FOLLOW, conversation_id))
+    return follow(actor, deps, conversation_id=conversation_id, reply_id=reply_id, after=after)
 
 
-async def wait(actor: Actor, desk: Desk, *, conversation_id: ObjectId, reply_id: ObjectId) -> Raw:
+async def wait(
+    actor: Actor, deps: ReplyDeps, *, conversation_id: ObjectId, reply_id: ObjectId
+) -> Raw:
     """The exchange, once the reply has ended; part of the operation that began it.
 
     Raises:
         Unavailable: the model failed, with a code that says how; or this process is stopping.
     """
     asked: Raw | None = None
-    async for event in follow(actor, desk, conversation_id=conversation_id, reply_id=reply_id):
+    async for event in follow(actor, deps, conversation_id=conversation_id, reply_id=reply_id):
         if event.type == "message_stored":
             asked = event.data["message"]
         elif event.type == "error":
@@ -179,24 +195,26 @@ async def wait(actor: Actor, desk: Desk, *, conversation_id: ObjectId, reply_id:
     raise Stopping
 
 
-async def get(actor: Actor, desk: Desk, *, conversation_id: ObjectId, reply_id: ObjectId) -> Raw:
+async def get(
+    actor: Actor, deps: ReplyDeps, *, conversation_id: ObjectId, reply_id: ObjectId
+) -> Raw:
     """How far a reply is.
 
     Raises:
         NotFound: the actor has no such reply.
     """
     reply = await _find(actor, conversation_id, reply_id)
-    await desk.recorder.record(audit.entry(actor, Action.REPLY_GET, conversation_id))
+    await deps.recorder.record(audit.entry(actor, Action.REPLY_GET, conversation_id))
     return reply
 
 
 async def cancel(
     actor: Actor,
-    desk: Desk,
+    deps: ReplyDeps,
     *,
     conversation_id: ObjectId,
     reply_id: ObjectId,
-    repeat: Repeat | None = None,
+    idempotency_key: IdempotencyKey | None = None,
 ) -> Raw:
     """End a reply now, keeping what was said; one that has ended stays as it is.
 
@@ -206,26 +224,26 @@ async def cancel(
         Busy: it went on all the time.
     """
 
-    async def recall(_result: Raw, _session: AsyncClientSession) -> None:
+    async def replay(_result: Raw, _session: AsyncClientSession) -> None:
         """What became of it is read below."""
 
-    known: Repeatable[None] | None = None
-    if repeat is not None:
+    known: Idempotent[None] | None = None
+    if idempotency_key is not None:
         result = {"conversation_id": conversation_id}
-        known = Repeatable(repeat, remember=lambda _: result, recall=recall)
+        known = Idempotent(idempotency_key, to_record=lambda _: result, replay=replay)
     for _ in range(ATTEMPTS):
         reply = await _find(actor, conversation_id, reply_id)
         try:
-            await desk.lane.submit(cancelling(actor, conversation_id, reply, known))
+            await deps.commits.submit(cancelling(actor, conversation_id, reply, known))
         except WentOn:
             continue
         break
     else:
         raise Busy(retry_after=1)
-    desk.runner.cancel(reply_id)
+    deps.runner.cancel(reply_id)
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(CANCEL_WAIT):
-            async for _ in follow(actor, desk, conversation_id=conversation_id, reply_id=reply_id):
+            async for _ in follow(actor, deps, conversation_id=conversation_id, reply_id=reply_id):
                 pass
     return await _find(actor, conversation_id, reply_id)
 
@@ -239,7 +257,7 @@ async def _find(actor: Actor, conversation_id: ObjectId, reply_id: ObjectId) -> 
 
 async def get_context(
     actor: Actor,
-    desk: Desk,
+    deps: ReplyDeps,
     *,
     conversation_id: ObjectId,
     content: str | None,
@@ -255,24 +273,24 @@ async def get_context(
     conversation = await read(actor, conversation_id)
     agent = await agents.find(actor, agent_id or conversation.get("agent_id"))
     try:
-        provider, found = desk.offer.find(agent["provider"])
+        provider, found = deps.catalog.find(agent["provider"])
         model = agent["model"] or found.model
     except ModelNotConfigured:
         # It can be looked at all the same.
         provider, model = None, agent["model"] or ""
     left = tokens_left(conversation, agent)
-    output = min(desk.max_tokens, max(left // OUTPUT_PART, MIN_OUTPUT))
-    tools = await offered(actor, desk, conversation, agent)
+    output = min(deps.max_tokens, max(left // OUTPUT_PART, MIN_OUTPUT))
+    tools = await offered(actor, deps, conversation, agent)
     wanted = Wanted(content=content, budget=left - output, tools=tools)
 
     async def build(current: Raw) -> Context:
-        return await context.build(actor, desk.tokenizer, current, agent, model, wanted)
+        return await context.build(actor, deps.tokenizer, current, agent, model, wanted)
 
     try:
-        made = await steadily(actor, conversation_id, build)
+        made = await read_consistently(actor, conversation_id, build)
     except TokenLimitReached:
         raise refusal(conversation, agent) from None
-    await desk.recorder.record(audit.entry(actor, Action.CONVERSATION_CONTEXT, conversation_id))
+    await deps.recorder.record(audit.entry(actor, Action.CONVERSATION_CONTEXT, conversation_id))
     return {
         "agent_id": agent["_id"],
         "provider": provider,
@@ -287,5 +305,5 @@ async def get_context(
         "max_conversation_tokens": agent["max_conversation_tokens"],
         "total_tokens_used": conversation.get("total_tokens_used", 0),
         "reserved_tokens": conversation.get("reserved_tokens", 0),
-        "max_output_tokens": min(desk.max_tokens, left - made.tokens),
+        "max_output_tokens": min(deps.max_tokens, left - made.tokens),
     }

@@ -12,7 +12,7 @@ from chatvault.actor import Actor
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.conversations.commits.change import Change
-from chatvault.conversations.commits.working_copy import Draft
+from chatvault.conversations.commits.working_copy import WorkingCopy
 from chatvault.conversations.models import Conversation, Raw, Status
 from chatvault.conversations.schemas import stored_agent_id
 from chatvault.conversations.segments import size_of
@@ -20,16 +20,16 @@ from chatvault.conversations.service import estimate
 from chatvault.conversations.wire import message_wire
 from chatvault.errors import Conflict, ConversationArchived, MessageIdTaken, NotFound
 from chatvault.fields import now
-from chatvault.idempotency import Repeat, Repeatable
+from chatvault.idempotency import IdempotencyKey, Idempotent
 from chatvault.mongodb import leases
 from chatvault.mongodb.renewing import LEASE_SECONDS
 from chatvault.replies.context import MIN_OUTPUT
 from chatvault.replies.errors import ReplyInProgress
 from chatvault.replies.events import Live
 from chatvault.replies.models import Kind, Mode, Reply, ReplyEvents, State
-from chatvault.replies.plan import Plan, Turn, place_of, refusal, tokens_left
-from chatvault.replies.provider import Ask
-from chatvault.replies.run import Run
+from chatvault.replies.plan import Turn, TurnPlan, place_of, refusal, tokens_left
+from chatvault.replies.provider import ModelRequest
+from chatvault.replies.run import ReplyTask
 from chatvault.replies.superseding import supersede
 
 # More than what is noted on a message's commands when they are superseded.
@@ -41,7 +41,7 @@ class Stale(Conflict):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Start:
+class ReplyPlan:
     """A reply that is to begin.
 
     Attributes:
@@ -83,9 +83,9 @@ class Start:
         return frozenset(ids | {self.waiting["message_id"]} if self.waiting else ids)
 
 
-def start_of(made: Plan, action: Action, max_tokens: int, **more: Any) -> Start:
+def start_of(made: TurnPlan, action: Action, max_tokens: int, **more: Any) -> ReplyPlan:
     """The start of a reply as it was planned."""
-    return Start(
+    return ReplyPlan(
         kind=Kind.REPLY,
         action=action,
         conversation_id=made.conversation["_id"],
@@ -105,38 +105,42 @@ def start_of(made: Plan, action: Action, max_tokens: int, **more: Any) -> Start:
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
+class StartedReply:
     """A reply that has begun, and the run that writes it; None where it was begun before."""
 
     reply_id: ObjectId
-    run: Run | None = None
+    run: ReplyTask | None = None
     events: tuple[tuple[str, Raw], ...] = ()
 
 
-def beginning(actor: Actor, start: Start, repeat: Repeat | None) -> Change[Begun]:
+def beginning(
+    actor: Actor, start: ReplyPlan, idempotency_key: IdempotencyKey | None
+) -> Change[StartedReply]:
     """The change that begins a reply."""
     return Change(
         actor=actor,
         action=start.action,
         where=("_id", start.conversation_id),
-        decide=lambda draft: _decide(draft, actor, start),
+        decide=lambda working: _decide(working, actor, start),
         message_ids=start.message_ids,
         needs_tail=start.waiting is not None,
         # On the message and in its event.
         size=estimate(*[{"content": start.turn.content, "metadata": start.metadata}] * 2),
-        repeatable=None if repeat is None else _repeatable(actor, repeat, start.conversation_id),
+        idempotent=None
+        if idempotency_key is None
+        else _idempotent(actor, idempotency_key, start.conversation_id),
     )
 
 
-def recalling(
+def replaying(
     actor: Actor,
     conversation_id: ObjectId,
-    repeat: Repeat,
+    idempotency_key: IdempotencyKey,
     action: Action = Action.REPLY_CREATE,
-) -> Change[Begun]:
+) -> Change[StartedReply]:
     """The change that finds out which reply a repeated request began."""
 
-    def decide(_draft: Draft) -> Begun:
+    def decide(_working: WorkingCopy) -> StartedReply:
         raise Stale
 
     return Change(
@@ -144,32 +148,34 @@ def recalling(
         action=action,
         where=("_id", conversation_id),
         decide=decide,
-        repeatable=_repeatable(actor, repeat, conversation_id),
+        idempotent=_idempotent(actor, idempotency_key, conversation_id),
     )
 
 
-def _repeatable(actor: Actor, repeat: Repeat, conversation_id: ObjectId) -> Repeatable[Begun]:
-    async def recall(result: Raw, session: AsyncClientSession) -> Begun:
+def _idempotent(
+    actor: Actor, idempotency_key: IdempotencyKey, conversation_id: ObjectId
+) -> Idempotent[StartedReply]:
+    async def replay(result: Raw, session: AsyncClientSession) -> StartedReply:
         if await Conversation.find_for_repeat(actor, conversation_id, session) is None:
             raise NotFound("Conversation not found")
-        return Begun(result["reply_id"])
+        return StartedReply(result["reply_id"])
 
-    return Repeatable(
-        repeat,
-        remember=lambda begun: {"conversation_id": conversation_id, "reply_id": begun.reply_id},
-        recall=recall,
+    return Idempotent(
+        idempotency_key,
+        to_record=lambda begun: {"conversation_id": conversation_id, "reply_id": begun.reply_id},
+        replay=replay,
     )
 
 
-def _decide(draft: Draft, actor: Actor, start: Start) -> Begun:
-    output = output_of(draft.head, start)
-    known = draft.find(start.turn.user_message_id)
+def _decide(working: WorkingCopy, actor: Actor, start: ReplyPlan) -> StartedReply:
+    output = output_of(working.fields, start)
+    known = working.find(start.turn.user_message_id)
     if start.turn.content is not None and known is not None:
         raise MessageIdTaken
-    return begin(draft, actor, start, output)
+    return begin(working, actor, start, output)
 
 
-def output_of(head: Raw, start: Start) -> int:
+def output_of(fields: Raw, start: ReplyPlan) -> int:
     """How many tokens the answer may have, decided on the conversation of this moment.
 
     So however many ask at once, none overruns the limit.
@@ -179,37 +185,39 @@ def output_of(head: Raw, start: Start) -> int:
         Stale: it changed since the reply was planned.
         TokenLimitReached: too few tokens are left.
     """
-    if head["status"] == Status.ARCHIVED:
+    if fields["status"] == Status.ARCHIVED:
         raise ConversationArchived
     if start.place is not None:
-        if head.get("active_reply_id"):
+        if fields.get("active_reply_id"):
             raise ReplyInProgress
-        if place_of(head) != start.place or head.get("waiting_reply") != start.waiting:
+        if place_of(fields) != start.place or fields.get("waiting_reply") != start.waiting:
             raise Stale
-    output = min(start.max_tokens, tokens_left(head, start.agent) - start.tokens)
+    output = min(start.max_tokens, tokens_left(fields, start.agent) - start.tokens)
     if output < MIN_OUTPUT:
-        raise refusal(head, start.agent)
+        raise refusal(fields, start.agent)
     return output
 
 
-def begin(draft: Draft, actor: Actor, start: Start, output: int) -> Begun:
+def begin(working: WorkingCopy, actor: Actor, start: ReplyPlan, output: int) -> StartedReply:
     """Decide that a reply begins whose answer may have so many tokens.
 
     Raises:
-        Stalled: older messages have to move first; nothing was decided.
+        RetryAfterMove: older messages have to move first; nothing was decided.
     """
-    head, at = draft.head, now()
+    fields, at = working.fields, now()
     message = _message(start, at)
-    is_waiting = start.waiting is not None and head.get("waiting_reply") == start.waiting
+    is_waiting = start.waiting is not None and fields.get("waiting_reply") == start.waiting
     if start.waiting is not None and is_waiting and start.continues is None:
-        draft.require_room(STEP_BYTES + (size_of(message) if message else 0))
-        supersede(draft, actor, start.waiting, at=at)
+        working.require_room(STEP_BYTES + (size_of(message) if message else 0))
+        supersede(working, actor, start.waiting, at=at)
     reply = _reply(actor, start, output)
-    shown = _show_continued(draft, start) if start.continues else _store(draft, start, message, at)
-    changes: Raw = {"reserved_tokens": head.get("reserved_tokens", 0) + reply["reserved"]}
+    shown = (
+        _show_continued(working, start) if start.continues else _store(working, start, message, at)
+    )
+    changes: Raw = {"reserved_tokens": fields.get("reserved_tokens", 0) + reply["reserved"]}
     if start.kind is Kind.REPLY:
         changes |= {"active_reply_id": reply["_id"], "waiting_reply": None}
-    draft.set(at, **changes)
+    working.set(at, **changes)
     live = start.live or Live(actor, start.conversation_id, reply["_id"])
     stored: Raw = {
         "reply_id": reply["_id"],
@@ -217,16 +225,18 @@ def begin(draft: Draft, actor: Actor, start: Start, output: int) -> Begun:
         "message": shown,
     }
     events = (("commands_settled" if start.continues else "message_stored", stored),)
-    draft.beside.append((Reply, _write(reply, start)))
-    draft.beside.append((ReplyEvents, live.insertion(list(events))))
+    working.beside.append((Reply, _write(reply, start)))
+    working.beside.append((ReplyEvents, live.insertion(list(events))))
     details = {"reply_id": str(reply["_id"]), "reserved": reply["reserved"]}
-    draft.entries.append(audit.entry(actor, start.action, start.conversation_id, details=details))
+    working.entries.append(audit.entry(actor, start.action, start.conversation_id, details=details))
     summarize = bool(start.agent["auto_generate_summary"])
-    return Begun(reply["_id"], Run(actor, reply, _ask(start, output), live, summarize), events)
+    return StartedReply(
+        reply["_id"], ReplyTask(actor, reply, _ask(start, output), live, summarize), events
+    )
 
 
-def _ask(start: Start, output: int) -> Ask:
-    return Ask(
+def _ask(start: ReplyPlan, output: int) -> ModelRequest:
+    return ModelRequest(
         provider=start.provider,
         model=start.model,
         messages=start.messages,
@@ -237,7 +247,7 @@ def _ask(start: Start, output: int) -> Ask:
     )
 
 
-def _write(reply: Raw, start: Start) -> UpdateOne:
+def _write(reply: Raw, start: ReplyPlan) -> UpdateOne:
     leased = leases.written(reply, "lease_until", LEASE_SECONDS)
     mine = {"_id": reply["_id"], "user_id": reply["user_id"]}
     if start.continues is None:
@@ -245,14 +255,14 @@ def _write(reply: Raw, start: Start) -> UpdateOne:
     return UpdateOne({**mine, "state": State.WAITING.value}, leased)
 
 
-def _show_continued(draft: Draft, start: Start) -> Raw | None:
+def _show_continued(working: WorkingCopy, start: ReplyPlan) -> Raw | None:
     """The message whose commands are settled, with their results."""
     assert start.waiting is not None  # noqa: S101  # what continues was waiting
-    found = draft.find(start.waiting["message_id"])
+    found = working.find(start.waiting["message_id"])
     return None if found is None else message_wire((found.seq, found.message))
 
 
-def _reply(actor: Actor, start: Start, output: int) -> Raw:
+def _reply(actor: Actor, start: ReplyPlan, output: int) -> Raw:
     at, turn = now(), start.turn
     reply_id = start.continues["_id"] if start.continues else ObjectId()
     rounds = start.continues.get("rounds", 1) + 1 if start.continues else 1
@@ -282,7 +292,7 @@ def _reply(actor: Actor, start: Start, output: int) -> Raw:
     }
 
 
-def _message(start: Start, at: datetime) -> Raw | None:
+def _message(start: ReplyPlan, at: datetime) -> Raw | None:
     """The user's message as it is stored, where it is a new one."""
     if start.turn.content is None:
         return None
@@ -297,9 +307,9 @@ def _message(start: Start, at: datetime) -> Raw | None:
     return message
 
 
-def _store(draft: Draft, start: Start, message: Raw | None, at: datetime) -> Raw | None:
+def _store(working: WorkingCopy, start: ReplyPlan, message: Raw | None, at: datetime) -> Raw | None:
     """Append the user's message, where it is a new one, and show it."""
     if message is not None:
-        draft.append([message], at, at)
-    found = draft.find(start.turn.user_message_id)
+        working.append([message], at, at)
+    found = working.find(start.turn.user_message_id)
     return None if found is None else message_wire((found.seq, found.message))

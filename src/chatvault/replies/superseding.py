@@ -10,23 +10,28 @@ from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.commands import steps
 from chatvault.conversations.commits.change import Change
-from chatvault.conversations.commits.working_copy import Draft
+from chatvault.conversations.commits.working_copy import WorkingCopy
 from chatvault.conversations.service import estimate
 from chatvault.errors import Conflict
 from chatvault.fields import now
-from chatvault.idempotency import Repeatable
+from chatvault.idempotency import Idempotent
 from chatvault.replies.models import Raw, Reply, State
 
 
 def supersede(
-    draft: Draft, actor: Actor, waiting: Raw, *, state: State = State.SUPERSEDED, at: datetime
+    working: WorkingCopy,
+    actor: Actor,
+    waiting: Raw,
+    *,
+    state: State = State.SUPERSEDED,
+    at: datetime,
 ) -> None:
     """Decide that the waiting reply ends, and that none of its pending commands can run."""
-    steps.supersede(draft, actor, waiting["message_id"], at=at)
+    steps.supersede(working, actor, waiting["message_id"], at=at)
     mine = {"_id": waiting["reply_id"], "user_id": actor.owner_id, "state": State.WAITING.value}
     fields = {"state": state.value, "ended_at": at}
-    draft.beside.append((Reply, UpdateOne(mine, {"$set": fields})))
-    draft.set(at, waiting_reply=None)
+    working.beside.append((Reply, UpdateOne(mine, {"$set": fields})))
+    working.set(at, waiting_reply=None)
 
 
 class WentOn(Conflict):
@@ -34,7 +39,7 @@ class WentOn(Conflict):
 
 
 def cancelling(
-    actor: Actor, conversation_id: ObjectId, reply: Raw, repeatable: Repeatable[None] | None
+    actor: Actor, conversation_id: ObjectId, reply: Raw, idempotent: Idempotent[None] | None
 ) -> Change[None]:
     """The change that cancels a reply.
 
@@ -43,20 +48,20 @@ def cancelling(
     ended, nothing changes. It raises `WentOn` where the reply waits on another message by now.
     """
 
-    def decide(draft: Draft) -> None:
-        head, at = draft.head, now()
-        waiting = head.get("waiting_reply") or {}
+    def decide(working: WorkingCopy) -> None:
+        fields, at = working.fields, now()
+        waiting = fields.get("waiting_reply") or {}
         if waiting.get("reply_id") == reply["_id"]:
             if waiting["message_id"] != reply["answer_id"]:
                 raise WentOn
-            supersede(draft, actor, waiting, state=State.CANCELLED, at=at)
+            supersede(working, actor, waiting, state=State.CANCELLED, at=at)
         elif reply["state"] in {State.RUNNING, State.WAITING}:
-            if head.get("active_reply_id") == reply["_id"]:
-                draft.set(at, stopping_reply_id=reply["_id"])
+            if fields.get("active_reply_id") == reply["_id"]:
+                working.set(at, stopping_reply_id=reply["_id"])
             mine = {"_id": reply["_id"], "user_id": actor.owner_id}
             asked = {"$set": {"cancel_requested": True}}
-            draft.beside.append((Reply, UpdateOne(mine, asked)))
-        draft.entries.append(audit.entry(actor, Action.REPLY_CANCEL, conversation_id))
+            working.beside.append((Reply, UpdateOne(mine, asked)))
+        working.entries.append(audit.entry(actor, Action.REPLY_CANCEL, conversation_id))
 
     return Change(
         actor=actor,
@@ -66,5 +71,5 @@ def cancelling(
         message_ids=frozenset({reply["answer_id"]}),
         needs_tail=True,
         size=estimate(),
-        repeatable=repeatable,
+        idempotent=idempotent,
     )

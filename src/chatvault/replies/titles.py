@@ -10,22 +10,22 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 
 from chatvault.actor import Actor
 from chatvault.agents import service as agents
-from chatvault.agents.models import Offer
+from chatvault.agents.models import ModelCatalog
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.conversations.commits.change import Change
-from chatvault.conversations.commits.queue import Lane
-from chatvault.conversations.commits.working_copy import Draft
+from chatvault.conversations.commits.queue import CommitQueue
+from chatvault.conversations.commits.working_copy import WorkingCopy
 from chatvault.conversations.models import DEFAULT_TITLE, Conversation, Raw
-from chatvault.conversations.reading import Placed, read_after, steadily
+from chatvault.conversations.reading import Placed, read_after, read_consistently
 from chatvault.conversations.schemas import MAX_TITLE
 from chatvault.errors import Busy, Conflict, NotFound
 from chatvault.fields import now
-from chatvault.idempotency import IdempotencyRecord, Repeat, Repeatable, in_turn
+from chatvault.idempotency import IdempotencyKey, IdempotencyRecord, Idempotent, key_lock
 from chatvault.replies.jobs import Work
 from chatvault.replies.models import JobKind
 from chatvault.replies.plan import read
-from chatvault.replies.provider import Ask, Models
+from chatvault.replies.provider import ModelClients, ModelRequest
 from chatvault.tokens import Tokenizer
 from chatvault.usage.models import Usage
 
@@ -54,15 +54,21 @@ class Background:
     """Makes titles and summaries.
 
     Args:
-        lane: takes the changes.
-        offer: which models there are.
+        commits: takes the changes.
+        catalog: which models there are.
         models: are asked.
         tokenizer: counts where a provider does not.
     """
 
-    def __init__(self, lane: Lane, offer: Offer, models: Models, tokenizer: Tokenizer) -> None:
-        self._lane = lane
-        self._offer = offer
+    def __init__(
+        self,
+        commits: CommitQueue,
+        catalog: ModelCatalog,
+        models: ModelClients,
+        tokenizer: Tokenizer,
+    ) -> None:
+        self._commits = commits
+        self._catalog = catalog
         self._models = models
         self._tokenizer = tokenizer
 
@@ -91,12 +97,14 @@ class Background:
         said = await self._ask(actor, conversation, JobKind.TITLE, TITLE_PROMPT, text)
         title = " ".join(said.split()).strip("\"'“”«»*#. ")[:TITLE_WORDS].strip()[:MAX_TITLE]
 
-        def decide(draft: Draft) -> None:
-            if title and draft.head["title"] == DEFAULT_TITLE:
-                draft.set(now(), title=title)
-                draft.entries.append(audit.entry(actor, Action.CONVERSATION_TITLE, conversation_id))
+        def decide(working: WorkingCopy) -> None:
+            if title and working.fields["title"] == DEFAULT_TITLE:
+                working.set(now(), title=title)
+                working.entries.append(
+                    audit.entry(actor, Action.CONVERSATION_TITLE, conversation_id)
+                )
 
-        await self._lane.submit(
+        await self._commits.submit(
             Change(
                 actor=actor,
                 action=Action.CONVERSATION_TITLE,
@@ -106,7 +114,11 @@ class Background:
         )
 
     async def summarize(
-        self, actor: Actor, *, conversation_id: ObjectId, repeat: Repeat | None = None
+        self,
+        actor: Actor,
+        *,
+        conversation_id: ObjectId,
+        idempotency_key: IdempotencyKey | None = None,
     ) -> str | None:
         """Summarise all messages, those that a summary tells of by that; None if too few.
 
@@ -117,21 +129,25 @@ class Background:
             KeyReused: the key came with another request.
             Busy: messages were edited or removed each time while it was made.
         """
-        async with in_turn(actor, repeat):
-            if repeat is not None and await IdempotencyRecord.exists(actor, repeat):
-                return await self._lane.submit(_recalling(actor, conversation_id, repeat))
+        async with key_lock(actor, idempotency_key):
+            if idempotency_key is not None and await IdempotencyRecord.exists(
+                actor, idempotency_key
+            ):
+                return await self._commits.submit(
+                    _replaying(actor, conversation_id, idempotency_key)
+                )
             for _ in range(SUMMARY_TRIES):
                 with contextlib.suppress(Outdated):
-                    return await self._summarize(actor, conversation_id, repeat)
+                    return await self._summarize(actor, conversation_id, idempotency_key)
             raise Busy(retry_after=1)
 
     async def _summarize(
-        self, actor: Actor, conversation_id: ObjectId, repeat: Repeat | None
+        self, actor: Actor, conversation_id: ObjectId, idempotency_key: IdempotencyKey | None
     ) -> str | None:
         conversation = await read(actor, conversation_id)
         if conversation["total_messages"] < TOO_SHORT:
             seq = conversation.get("summary_seq", 0)
-            return await self._keep(actor, conversation, None, seq, repeat)
+            return await self._keep(actor, conversation, None, seq, idempotency_key)
         summary: str | None = conversation.get("summary")
         told = max(conversation.get("summary_seq", 0), conversation["first_seq"])
         while page := await _messages(actor, conversation_id, told - 1, PAGE):
@@ -141,34 +157,43 @@ class Background:
                 await self._ask(actor, conversation, JobKind.SUMMARY, SUMMARY_PROMPT, text)
             ).strip()
             told = page[-1][0] + 1
-        return await self._keep(actor, conversation, summary, told, repeat)
+        return await self._keep(actor, conversation, summary, told, idempotency_key)
 
     async def _keep(
-        self, actor: Actor, before: Raw, summary: str | None, told: int, repeat: Repeat | None
+        self,
+        actor: Actor,
+        before: Raw,
+        summary: str | None,
+        told: int,
+        idempotency_key: IdempotencyKey | None,
     ) -> str | None:
         conversation_id = before["_id"]
 
-        def decide(draft: Draft) -> str | None:
-            head = draft.head
-            if summary is not None and _told_of(head) != _told_of(before):
+        def decide(working: WorkingCopy) -> str | None:
+            fields = working.fields
+            if summary is not None and _told_of(fields) != _told_of(before):
                 raise Outdated
-            if summary is not None and summary != head.get("summary"):
-                draft.set(now(), summary=summary, summary_seq=told)
-            draft.entries.append(audit.entry(actor, Action.CONVERSATION_SUMMARIZE, conversation_id))
+            if summary is not None and summary != fields.get("summary"):
+                working.set(now(), summary=summary, summary_seq=told)
+            working.entries.append(
+                audit.entry(actor, Action.CONVERSATION_SUMMARIZE, conversation_id)
+            )
             return summary
 
-        return await self._lane.submit(_summarizing(actor, conversation_id, repeat, decide))
+        return await self._commits.submit(
+            _summarizing(actor, conversation_id, idempotency_key, decide)
+        )
 
     async def _ask(
         self, actor: Actor, conversation: Raw, kind: JobKind, prompt: str, text: str
     ) -> str:
         agent = await agents.find(actor, conversation.get("agent_id"))
-        provider, found = self._offer.find(agent["provider"])
+        provider, found = self._catalog.find(agent["provider"])
         model = agent["model"] or found.model
         messages = [{"role": "system", "content": prompt}, {"role": "user", "content": text}]
         said = ""
         tokens: tuple[int, int] | None = None
-        ask = Ask(
+        ask = ModelRequest(
             provider=provider,
             model=model,
             messages=messages,
@@ -200,35 +225,41 @@ class Background:
         return said
 
 
-def _told_of(head: Raw) -> tuple[ObjectId, int, int]:
+def _told_of(fields: Raw) -> tuple[ObjectId, int, int]:
     """What changes whenever a summary that is being made may tell of what is there no more."""
-    return head["generation"], head.get("edits", 0), head.get("summary_seq", 0)
+    return fields["generation"], fields.get("edits", 0), fields.get("summary_seq", 0)
 
 
 def _summarizing(
     actor: Actor,
     conversation_id: ObjectId,
-    repeat: Repeat | None,
-    decide: Callable[[Draft], str | None],
+    idempotency_key: IdempotencyKey | None,
+    decide: Callable[[WorkingCopy], str | None],
 ) -> Change[str | None]:
     return Change(
         actor=actor,
         action=Action.CONVERSATION_SUMMARIZE,
         where=("_id", conversation_id),
         decide=decide,
-        repeatable=None if repeat is None else _repeatable(actor, conversation_id, repeat),
+        idempotent=None
+        if idempotency_key is None
+        else _idempotent(actor, conversation_id, idempotency_key),
     )
 
 
-def _recalling(actor: Actor, conversation_id: ObjectId, repeat: Repeat) -> Change[str | None]:
-    def decide(_draft: Draft) -> str | None:
+def _replaying(
+    actor: Actor, conversation_id: ObjectId, idempotency_key: IdempotencyKey
+) -> Change[str | None]:
+    def decide(_working: WorkingCopy) -> str | None:
         raise Busy(retry_after=1)  # the record has expired at this very moment
 
-    return _summarizing(actor, conversation_id, repeat, decide)
+    return _summarizing(actor, conversation_id, idempotency_key, decide)
 
 
-def _repeatable(actor: Actor, conversation_id: ObjectId, repeat: Repeat) -> Repeatable[str | None]:
-    async def recall(result: Raw, session: AsyncClientSession) -> str | None:
+def _idempotent(
+    actor: Actor, conversation_id: ObjectId, idempotency_key: IdempotencyKey
+) -> Idempotent[str | None]:
+    async def replay(result: Raw, session: AsyncClientSession) -> str | None:
         found = await Conversation.find_for_repeat(actor, conversation_id, session)
         if found is None:
             raise NotFound("Conversation not found")
@@ -237,10 +268,10 @@ def _repeatable(actor: Actor, conversation_id: ObjectId, repeat: Repeat) -> Repe
             raise NotFound("The summary was made, and is gone since")
         return summary if result["made"] else None
 
-    return Repeatable(
-        repeat,
-        remember=lambda made: {"conversation_id": conversation_id, "made": made is not None},
-        recall=recall,
+    return Idempotent(
+        idempotency_key,
+        to_record=lambda made: {"conversation_id": conversation_id, "made": made is not None},
+        replay=replay,
     )
 
 
@@ -250,7 +281,7 @@ async def _messages(
     async def read_page(conversation: Raw) -> list[Placed]:
         return (await read_after(actor, conversation, after, limit)).messages
 
-    return await steadily(actor, conversation_id, read_page)
+    return await read_consistently(actor, conversation_id, read_page)
 
 
 def _transcript(messages: list[Placed]) -> str:

@@ -28,7 +28,7 @@ class LeaseLost(Exception):
     """Another process took over, as this one was too slow to renew."""
 
 
-class Caretaker:
+class Maintenance:
     """Waits for its turn, and does the work until its end.
 
     Args:

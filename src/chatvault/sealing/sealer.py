@@ -18,7 +18,7 @@ from pymongo.errors import OperationFailure
 from chatvault.audit.mark import NOTHING, Mark, claim_of
 from chatvault.audit.models import AuditEntry
 from chatvault.fields import now
-from chatvault.mongodb.database import explain
+from chatvault.mongodb.database import to_domain_error
 from chatvault.sealing import gaps
 from chatvault.sealing.alerts import Alarm, Alert, Watch, name_entries, record_alerts
 from chatvault.sealing.blocks import MAX_LEAVES, Block, Header, Leaf, Overtaken
@@ -139,7 +139,7 @@ class Sealer:
                 batch_size=STREAM_BATCH,
             )
         except OperationFailure as error:
-            if token is None or explain(error) is not None:
+            if token is None or to_domain_error(error) is not None:
                 raise
             # Too old, or of another deployment: MongoDB has many codes for that.
             raise StreamLost from error

@@ -14,7 +14,7 @@ _SIZE, _FROM, _TO = 22, 9, 21
 _START = b"\x16\x00\x00\x00\x07_id\x00"
 
 
-class Outsiders:
+class UnsealedEntries:
     """Compares the ids that blocks hold with those that are there, both in about the same order.
 
     Entries are walked in the order of their ids, blocks in that of commits: what was met on one

@@ -29,7 +29,7 @@ from chatvault.sealing.gaps import accepted_through, find_open
 from chatvault.sealing.merkle import LEAF, root_of
 from chatvault.sealing.pins import Pins
 from chatvault.sealing.retention import announced_through
-from chatvault.sealing.unsealed import Outsiders
+from chatvault.sealing.unsealed import UnsealedEntries
 
 GROUP = 5_000
 NEWEST_BLOCKS = 50
@@ -169,7 +169,7 @@ class _Verification:
         self._claims = Claims()
         self._sealed = 0
         self._last_at: datetime | None = None
-        self._outsiders: Outsiders | None = None
+        self._outsiders: UnsealedEntries | None = None
         self._announced = -1
 
     async def run(self) -> Verified:
@@ -295,7 +295,7 @@ class _Verification:
         self._report.removed += len(places)
         if self._outsiders is None:
             start = min(group.ids) if self._report.first else None
-            self._outsiders = Outsiders(start)
+            self._outsiders = UnsealedEntries(start)
         await self._outsiders.meet(there)
         await asyncio.sleep(0)
 
@@ -305,7 +305,7 @@ class _Verification:
 
     async def _check_outsiders(self) -> None:
         """Check the MACs of what no block holds, and that it is recent."""
-        walk = self._outsiders or Outsiders(None)
+        walk = self._outsiders or UnsealedEntries(None)
         outside = await walk.finish()
         for first in range(0, len(outside), GROUP):
             some = outside[first : first + GROUP]

@@ -148,7 +148,7 @@ class ProblemServer(web.Server):
         return ProblemHandler(self, connections=self._bounds, loop=self._loop, **self._kwargs)
 
 
-class Runner(web.AppRunner):
+class ServiceRunner(web.AppRunner):
     """aiohttp's runner with our connections.
 
     Args:
@@ -321,7 +321,7 @@ async def serve(
     """
     call_on_signals(stopping.set)
     bounds = Connections(most=settings.connections_per_address, trusted=settings.trusted_proxies)
-    runner = Runner(
+    runner = ServiceRunner(
         create_app(settings, mongodb_url=mongodb_url),
         bounds=bounds,
         access_log=None,

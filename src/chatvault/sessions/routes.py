@@ -18,9 +18,9 @@ from chatvault.sessions.schemas import (
     SessionOut,
     SessionPath,
 )
-from chatvault.sessions.service import Gate
+from chatvault.sessions.service import LoginDeps
 
-GATE = web.AppKey("gate", Gate)
+LOGIN_DEPS = web.AppKey("gate", LoginDeps)
 routes = Routes("sessions")
 
 
@@ -39,7 +39,7 @@ async def login(request: web.Request, caller: Actor, body: LoginIn) -> web.Strea
     in a short time are refused with 429.
     """
     signed_in = await service.login(
-        caller, request.app[GATE], username=body.username, password=body.password
+        caller, request.app[LOGIN_DEPS], username=body.username, password=body.password
     )
     session = await aiohttp_session.new_session(request)
     session.set_new_identity(signed_in.token)

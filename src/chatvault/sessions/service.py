@@ -35,7 +35,7 @@ class SignedIn:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Gate:
+class LoginDeps:
     """What every login passes."""
 
     hasher: PasswordHasher
@@ -44,7 +44,7 @@ class Gate:
     lifetime: timedelta
 
 
-async def login(actor: Actor, gate: Gate, *, username: str, password: str) -> SignedIn:
+async def login(actor: Actor, deps: LoginDeps, *, username: str, password: str) -> SignedIn:
     """Open a new session, ending the one the actor may have had.
 
     An unknown name and a wrong password take the same time and get the same words.
@@ -54,22 +54,22 @@ async def login(actor: Actor, gate: Gate, *, username: str, password: str) -> Si
         Throttled: too many tries.
         Unavailable: too many passwords are being checked; the try does not count.
     """
-    account = gate.key.hash(fold(username))
-    await gate.throttle.admit(account=account, address=actor.address)
+    account = deps.key.hash(fold(username))
+    await deps.throttle.admit(account=account, address=actor.address)
     user = await accounts.find_by_username(username)
     try:
-        matches = await gate.hasher.verify(
+        matches = await deps.hasher.verify(
             password, user.password_hash if user else None, source=holder_of(actor.address)
         )
     except Unavailable:
-        await gate.throttle.withdraw(account=account, address=actor.address)
+        await deps.throttle.withdraw(account=account, address=actor.address)
         raise
     if user is None:
         raise InvalidCredentials(recorded={"name_hash": account})
     if not matches or not user.is_active:
         raise InvalidCredentials(resource_id=str(user.id))
-    signed_in = await _open(actor, user, gate.lifetime)
-    await gate.throttle.forgive(account=account, address=actor.address)
+    signed_in = await _open(actor, user, deps.lifetime)
+    await deps.throttle.forgive(account=account, address=actor.address)
     return signed_in
 
 

@@ -11,12 +11,12 @@ from pymongo.errors import BulkWriteError, OperationFailure
 
 from chatvault.audit.models import AuditEntry, Entry
 from chatvault.conversations.commits.change import Change, Key
-from chatvault.conversations.commits.reader import Gathering
-from chatvault.conversations.commits.working_copy import Draft, Stalled, Write
+from chatvault.conversations.commits.reader import BatchReader
+from chatvault.conversations.commits.working_copy import RetryAfterMove, WorkingCopy, Write
 from chatvault.conversations.models import Conversation
-from chatvault.conversations.segments import Retired, Revision, Segment
+from chatvault.conversations.segments import PendingDeletion, Revision, Segment
 from chatvault.errors import Busy, ChatvaultError
-from chatvault.idempotency import IdempotencyRecord, Repeatable
+from chatvault.idempotency import IdempotencyRecord, Idempotent
 
 T = TypeVar("T")
 DUPLICATE_KEY = 11000
@@ -30,7 +30,7 @@ class HalfDecided(RuntimeError):
     """A decision refused after it had changed its draft; so nothing of its group may be stored."""
 
 
-class Group:
+class CommitBatch:
     """Some changes that one transaction carries; made anew for each try.
 
     Args:
@@ -44,7 +44,7 @@ class Group:
         # What is answered again, and the entry that tells so; or why it cannot be.
         self._recalled: dict[Change[Any], tuple[Any, Entry] | ChatvaultError] = {}
         self._new_records: dict[tuple[ObjectId, str, str], Write] = {}
-        self.drafts: dict[Key, Draft] = {}
+        self.copies: dict[Key, WorkingCopy] = {}
 
     async def carry(self) -> list[Any]:
         """Each change's answer, or the error it is refused with, once all is written.
@@ -52,49 +52,55 @@ class Group:
         Raises:
             Conflicted: another process was in the way; nothing of this may be committed.
         """
-        self.drafts = await Gathering(self._session).gather(self._changes)
-        await self._recall()
+        self.copies = await BatchReader(self._session).gather(self._changes)
+        await self._replay()
         answers = [self._decide(change) for change in self._changes]
         await self._write()
         return answers
 
     def _decide(self, change: Change[Any]) -> Any:
-        draft = self.drafts[change.key]
-        draft.begin_change()
+        working = self.copies[change.key]
+        working.begin_change()
         recalled = self._recalled.get(change)
         if isinstance(recalled, ChatvaultError):
             return recalled
         if recalled is not None:
             answer, entry = recalled
-            draft.entries.append(entry)
+            working.entries.append(entry)
             return answer
         try:
-            if change.repeatable is None:
-                return change.decide(draft)
-            return self._decide_once(change, change.repeatable, draft)
+            if change.idempotent is None:
+                return change.decide(working)
+            return self._decide_once(change, change.idempotent, working)
         except ChatvaultError as error:
-            if draft.was_changed:
+            if working.was_changed:
                 # A fault of ours: the refusal would be told, and the change be stored.
                 raise HalfDecided(f"{change.action} refused with {error.code}") from error
             return error
 
-    def _decide_once(self, change: Change[T], repeatable: Repeatable[T], draft: Draft) -> T:
-        key = (change.actor.owner_id, repeatable.repeat.route, repeatable.repeat.key)
+    def _decide_once(self, change: Change[T], idempotent: Idempotent[T], working: WorkingCopy) -> T:
+        key = (
+            change.actor.owner_id,
+            idempotent.idempotency_key.route,
+            idempotent.idempotency_key.key,
+        )
         if key in self._new_records:
             # The next group finds the record, and reads what it tells of.
-            raise Stalled
-        answer = change.decide(draft)
-        self._new_records[key] = InsertOne(repeatable.record_of(change.actor, answer))
+            raise RetryAfterMove
+        answer = change.decide(working)
+        self._new_records[key] = InsertOne(idempotent.record_of(change.actor, answer))
         return answer
 
-    async def _recall(self) -> None:
+    async def _replay(self) -> None:
         """Find the answers that were given before to requests with the same key."""
-        keyed = [(each, each.repeatable) for each in self._changes if each.repeatable is not None]
+        keyed = [(each, each.idempotent) for each in self._changes if each.idempotent is not None]
         wanted = [
             IdempotencyRecord.owned_by(
-                change.actor, route=repeatable.repeat.route, key=repeatable.repeat.key
+                change.actor,
+                route=idempotent.idempotency_key.route,
+                key=idempotent.idempotency_key.key,
             )
-            for change, repeatable in keyed
+            for change, idempotent in keyed
         ]
         if not wanted:
             return
@@ -104,36 +110,38 @@ class Group:
         records = {
             (each["user_id"], each["route"], each["key"]): each for each in await found.to_list()
         }
-        for change, repeatable in keyed:
-            route, key, _ = repeatable.repeat
+        for change, idempotent in keyed:
+            route, key, _ = idempotent.idempotency_key
             record = records.get((change.actor.owner_id, route, key))
             if record is None:
                 continue
             try:
-                answer = await repeatable.answer_again(record, self._session)
+                answer = await idempotent.answer_again(record, self._session)
             except ChatvaultError as error:
                 self._recalled[change] = error
             else:
-                entry = repeatable.entry(change.actor, change.action, record)
+                entry = idempotent.entry(change.actor, change.action, record)
                 self._recalled[change] = answer, entry
 
     async def _write(self) -> None:
-        drafts = self.drafts.values()
-        heads = [write for draft in drafts if (write := draft.write()) is not None]
-        await self._apply(Conversation, heads)
-        await self._apply(Segment, [write for draft in drafts for write in draft.segments])
-        await self._apply(Retired, [write for draft in drafts for write in draft.retired])
+        copies = self.copies.values()
+        documents = [write for working in copies if (write := working.write()) is not None]
+        await self._apply(Conversation, documents)
+        await self._apply(Segment, [write for working in copies for write in working.segments])
+        await self._apply(
+            PendingDeletion, [write for working in copies for write in working.pending_deletions]
+        )
         await self._apply(IdempotencyRecord, list(self._new_records.values()))
         await self._apply(
-            Revision, [write for draft in drafts for write in draft.revisions], each=False
+            Revision, [write for working in copies for write in working.revisions], each=False
         )
         beside: dict[type[Document], list[Write]] = {}
-        for draft in drafts:
-            for document, write in draft.beside:
+        for working in copies:
+            for document, write in working.beside:
                 beside.setdefault(document, []).append(write)
         for document, writes in beside.items():
             await self._apply(document, writes)
-        entries: list[Entry] = [entry for draft in drafts for entry in draft.entries]
+        entries: list[Entry] = [entry for working in copies for entry in working.entries]
         if entries:
             await AuditEntry.store(entries, self._session)
 

@@ -5,7 +5,14 @@ from bson import ObjectId
 from chatvault.actor import Actor
 from chatvault.conversations.commits.working_copy import GRACE
 from chatvault.conversations.models import Raw
-from chatvault.conversations.segments import Generation, Retired, Segment, cut, size_of, split_tail
+from chatvault.conversations.segments import (
+    Generation,
+    PendingDeletion,
+    Segment,
+    cut,
+    size_of,
+    split_tail,
+)
 from chatvault.fields import now
 from chatvault.slices import in_slices, sliced
 
@@ -39,8 +46,8 @@ async def write_generation(
     run = cut(older, owner_id=actor.owner_id, generation=generation.id)
     # Before the note that lets the sweeper take them: from then on there is no pause.
     segments = [segment async for segment in sliced(run)]
-    await Retired.get_pymongo_collection().insert_one(
-        Retired.owned_by(
+    await PendingDeletion.get_pymongo_collection().insert_one(
+        PendingDeletion.owned_by(
             actor,
             _id=generation.intent_id,
             generation=generation.id,

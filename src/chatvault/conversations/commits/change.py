@@ -9,8 +9,8 @@ from bson import ObjectId
 
 from chatvault.actor import Actor
 from chatvault.audit.actions import Action
-from chatvault.conversations.commits.working_copy import Draft
-from chatvault.idempotency import Repeatable
+from chatvault.conversations.commits.working_copy import WorkingCopy
+from chatvault.idempotency import Idempotent
 
 T = TypeVar("T")
 # From here on a change is carried apart from the small ones, which would have to wait for it.
@@ -36,14 +36,14 @@ class Change(Generic[T]):
         needs_last_living: the decision asks for the newest message that lives.
         is_new: the conversation begins with this change, so there is nothing to read.
         size: about how many bytes it writes.
-        repeatable: its Idempotency-Key, if it has one.
+        idempotent: its Idempotency-Key, if it has one.
         setbacks: how many groups have set it back so far.
     """
 
     actor: Actor
     action: Action
     where: tuple[str, Any]
-    decide: Callable[[Draft], T]
+    decide: Callable[[WorkingCopy], T]
     message_ids: frozenset[str] = frozenset()
     needs_metadata: bool = False
     needs_tail: bool = False
@@ -51,7 +51,7 @@ class Change(Generic[T]):
     needs_last_living: bool = False
     is_new: bool = False
     size: int = 0
-    repeatable: Repeatable[T] | None = None
+    idempotent: Idempotent[T] | None = None
     answer: "asyncio.Future[T]" = field(init=False)
     setbacks: int = field(init=False, default=0)
 

@@ -10,8 +10,8 @@ from pymongo.errors import PyMongoError
 
 from chatvault.actor import Actor, Door
 from chatvault.conversations.models import Raw
-from chatvault.conversations.reading import Placed, find_messages, living, steadily
-from chatvault.conversations.segments import Retired, Revision, Segment
+from chatvault.conversations.reading import Placed, find_messages, living, read_consistently
+from chatvault.conversations.segments import PendingDeletion, Revision, Segment
 from chatvault.errors import Busy, NotFound
 from chatvault.fields import now
 
@@ -29,7 +29,7 @@ async def sweep(beside: Sequence[type[Document]] = ()) -> int:
     Several processes may sweep at once, and one that stopped in the middle is taken over.
     """
     removed = 0
-    notes = Retired.get_pymongo_collection()
+    notes = PendingDeletion.get_pymongo_collection()
     while note := await notes.find_one_and_update(
         {"due_at": {"$lte": now()}}, {"$set": {"swept": True}}, sort=[("due_at", 1)]
     ):
@@ -86,7 +86,7 @@ async def _standing(note: Raw, ids: list[str]) -> set[str]:
         return living(await find_messages(owner, conversation, sorted(set(ids))))
 
     try:
-        found = await steadily(owner, note["conversation_id"], read)
+        found = await read_consistently(owner, note["conversation_id"], read)
     except NotFound:
         return set()
     return {message["id"] for _, message in found}

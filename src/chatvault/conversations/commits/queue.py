@@ -12,11 +12,11 @@ from pymongo.errors import PyMongoError
 
 from chatvault.actor import Actor, Door
 from chatvault.audit.actions import Action
-from chatvault.conversations.commits.batch import Group
+from chatvault.conversations.commits.batch import CommitBatch
 from chatvault.conversations.commits.change import Change, Key
-from chatvault.conversations.commits.working_copy import Draft, NoRoom, Stalled
+from chatvault.conversations.commits.working_copy import NoRoom, RetryAfterMove, WorkingCopy
 from chatvault.errors import Busy, ChatvaultError, OutcomeUnknown, TooLarge
-from chatvault.mongodb.database import explain, transact
+from chatvault.mongodb.database import to_domain_error, transact
 from chatvault.outcome import note_stored
 
 T = TypeVar("T")
@@ -29,10 +29,10 @@ FEW = 12
 log = structlog.get_logger()
 
 
-class Lane:
+class CommitQueue:
     """Groups the changes that arrive together; one group in flight per conversation.
 
-    A group reads the heads by owner, decides each change in the order of arrival, and writes
+    A group reads the documents by owner, decides each change in the order of arrival, and writes
     what was accepted with all audit entries in one transaction. A change that is refused fails
     alone. A lone one waits for nobody; a few beside a group in flight join the next. Only other
     processes can be in the way: then the group is halved and tried again, a bounded number of
@@ -167,10 +167,10 @@ class Lane:
         self._dispatch()
 
     async def _try(self, group: list[Change[Any]], attempt: int = 1) -> None:
-        groups: list[Group] = []
+        groups: list[CommitBatch] = []
 
         async def carry(session: Any) -> list[Any]:
-            groups.append(Group(group, session))
+            groups.append(CommitBatch(group, session))
             return await groups[-1].carry()
 
         try:
@@ -195,15 +195,15 @@ class Lane:
                 _fail(self._waiting, error)
                 self._waiting.clear()
         else:
-            self._settle(group, answers, groups[-1].drafts)
+            self._settle(group, answers, groups[-1].copies)
 
     def _settle(
-        self, group: list[Change[Any]], answers: list[Any], drafts: dict[Key, Draft]
+        self, group: list[Change[Any]], answers: list[Any], copies: dict[Key, WorkingCopy]
     ) -> None:
         stalled: list[Change[Any]] = []
         crowded: set[Key] = set()
         for change, answer in zip(group, answers, strict=True):
-            if isinstance(answer, Stalled):
+            if isinstance(answer, RetryAfterMove):
                 change.setbacks += 1
                 if change.setbacks >= MAX_SETBACKS:
                     log.warning("change_set_back_too_often", action=change.action)
@@ -220,22 +220,22 @@ class Lane:
         waits = {change.key for change in stalled}
         # A move that is not enough is no reason for another.
         changed = {change.key for change in group if not change.needs_last_segment}
-        for key, draft in drafts.items():
-            if key in waits or (key in changed and draft.overflows):
-                self._waiting.appendleft(_move(draft, key, whole=key in crowded))
+        for key, working in copies.items():
+            if key in waits or (key in changed and working.overflows):
+                self._waiting.appendleft(_move(working, key, whole=key in crowded))
 
 
-def _move(draft: Draft, key: Key, *, whole: bool) -> Change[None]:
+def _move(working: WorkingCopy, key: Key, *, whole: bool) -> Change[None]:
     """Our own housekeeping: older messages go to segments, and nobody sees a difference."""
     owner_id, field, value = key
     move: Change[None] = Change(
         actor=Actor(door=Door.BACKGROUND, user_id=owner_id),
         action=Action.CONVERSATION_UPDATE,
         where=(field, value),
-        decide=lambda draft: draft.move_overflow(whole=whole) if draft.exists else None,
+        decide=lambda working: working.move_overflow(whole=whole) if working.exists else None,
         needs_tail=True,
         needs_last_segment=True,
-        size=draft.head["tail_bytes"] if draft.exists else 0,
+        size=working.fields["tail_bytes"] if working.exists else 0,
     )
     move.answer = asyncio.get_running_loop().create_future()
     move.answer.add_done_callback(_report)
@@ -251,7 +251,7 @@ def _report(answer: "asyncio.Future[None]") -> None:
 def _is_ones_own(error: Exception) -> bool:
     """Whether one change of a group may be at fault, so that the others deserve another try."""
     if isinstance(error, PyMongoError):
-        known = explain(error)
+        known = to_domain_error(error)
         return known is None or isinstance(known, TooLarge)
     return not isinstance(error, ChatvaultError)
 

@@ -7,11 +7,11 @@ from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from chatvault.conversations.commits.change import Change, Key
-from chatvault.conversations.commits.working_copy import Draft, Located
+from chatvault.conversations.commits.working_copy import Located, WorkingCopy
 from chatvault.conversations.models import BY_ID, Conversation, Raw
 from chatvault.conversations.segments import MAX_LENGTH, START, Segment, is_living
 
-HEAD_FIELDS = tuple(
+ALL_BUT_MESSAGES = tuple(
     Conversation.model_fields.keys() - {"id", "revision_id", "messages", "metadata"}
 )
 
@@ -19,7 +19,7 @@ HEAD_FIELDS = tuple(
 _INDEXED: dict[str, Raw] = {"source": {"$type": "string"}}
 
 
-class Gathering:
+class BatchReader:
     """Reads, in a transaction, by owner, and nothing that no change asks for.
 
     Args:
@@ -29,58 +29,58 @@ class Gathering:
     def __init__(self, session: AsyncClientSession) -> None:
         self._session = session
 
-    async def gather(self, changes: Sequence[Change[Any]]) -> dict[Key, Draft]:
+    async def gather(self, changes: Sequence[Change[Any]]) -> dict[Key, WorkingCopy]:
         """The drafts that these changes decide on."""
         wanted: dict[Key, list[Change[Any]]] = {}
         for change in changes:
             wanted.setdefault(change.key, []).append(change)
-        heads = await self._find_heads(wanted)
+        documents = await self._find_documents(wanted)
         older = {
-            key: await self._read_older_id(head)
-            for key, head in heads.items()
+            key: await self._read_older_id(fields)
+            for key, fields in documents.items()
             if any(change.needs_last_living for change in wanted[key])
         }
-        known = await self._find_messages(wanted, heads, older)
+        known = await self._find_messages(wanted, documents, older)
         moving = [
-            head
-            for key, head in heads.items()
+            fields
+            for key, fields in documents.items()
             if any(change.needs_last_segment for change in wanted[key])
         ]
         newest = await self._read_newest_segments(moving)
         return {
-            key: Draft(
+            key: WorkingCopy(
                 some[0].actor.owner_id,
-                head := heads.get(key),
+                fields := documents.get(key),
                 known.get(key),
-                newest.get(head["generation"]) if head else None,
+                newest.get(fields["generation"]) if fields else None,
                 older.get(key),
             )
             for key, some in wanted.items()
         }
 
-    async def _find_heads(self, wanted: dict[Key, list[Change[Any]]]) -> dict[Key, Raw]:
+    async def _find_documents(self, wanted: dict[Key, list[Change[Any]]]) -> dict[Key, Raw]:
         existing = [some for some in wanted.values() if not all(each.is_new for each in some)]
         whole = [some for some in existing if _edits(some)]
         others = [some for some in existing if not _edits(some)]
-        return await self._read_heads(whole, _tail) | await self._read_known(others)
+        return await self._read_documents(whole, _tail) | await self._read_known(others)
 
     async def _find_messages(
         self,
         wanted: dict[Key, list[Change[Any]]],
-        heads: dict[Key, Raw],
+        documents: dict[Key, Raw],
         older: dict[Key, str | None],
     ) -> dict[Key, dict[str, Located]]:
         """The stored messages that the changes of each conversation ask about, by their id."""
         asked = {
             key: {each for change in wanted[key] for each in change.message_ids}
             | ({older_id} if (older_id := older.get(key)) else set())
-            for key in heads
+            for key in documents
         }
-        known = {key: _in_tail(heads[key], ids) for key, ids in asked.items()}
+        known = {key: _in_tail(documents[key], ids) for key, ids in asked.items()}
         # Whoever edits may have to cut the segment anew, and needs all of it.
         for edited in (True, False):
             rest = [
-                (heads[key], ids - known[key].keys(), known[key])
+                (documents[key], ids - known[key].keys(), known[key])
                 for key, ids in asked.items()
                 if _edits(wanted[key]) is edited
             ]
@@ -89,21 +89,21 @@ class Gathering:
 
     async def _read_known(self, wanted: list[list[Change[Any]]]) -> dict[Key, Raw]:
         """Heads, with those of their embedded messages that the changes ask about."""
-        heads = await self._read_heads(wanted, _one_of)
+        documents = await self._read_documents(wanted, _one_of)
         # Few ask about one that is there; then a second look finds all of them and their places.
-        hit = [some for some in wanted if heads.get(some[0].key, {}).get("messages")]
-        for head in heads.values():
-            head.pop("messages", None)
-        return heads | await self._read_heads(hit, _known)
+        hit = [some for some in wanted if documents.get(some[0].key, {}).get("messages")]
+        for fields in documents.values():
+            fields.pop("messages", None)
+        return documents | await self._read_documents(hit, _known)
 
-    async def _read_heads(
+    async def _read_documents(
         self, wanted: list[list[Change[Any]]], show: Callable[[list[str]], Raw]
     ) -> dict[Key, Raw]:
         """Heads by key, and beside them what `show` projects, given the ids that are asked for."""
         if not wanted:
             return {}
         changes = [change for some in wanted for change in some]
-        projection: Raw = dict.fromkeys(HEAD_FIELDS, True)
+        projection: Raw = dict.fromkeys(ALL_BUT_MESSAGES, True)
         if any(change.needs_metadata for change in changes):
             projection["metadata"] = True
         projection |= show(sorted({each for change in changes for each in change.message_ids}))
@@ -120,13 +120,13 @@ class Gathering:
         found = Conversation.get_pymongo_collection().find(
             query, projection, session=self._session, hint=hint
         )
-        heads: dict[Key, Raw] = {}
-        for head in await found.to_list():
+        documents: dict[Key, Raw] = {}
+        for fields in await found.to_list():
             for name in ("_id", "source"):
-                key = (head["user_id"], name, head.get(name))
+                key = (fields["user_id"], name, fields.get(name))
                 if key in keys:
-                    heads[key] = head
-        return heads
+                    documents[key] = fields
+        return documents
 
     async def _look_in_segments(
         self, wanted: list[tuple[Raw, set[str], dict[str, Located]]], *, whole: bool
@@ -134,21 +134,21 @@ class Gathering:
         """Find messages by id in the segments of their conversations, with one query for all.
 
         Args:
-            wanted: heads, the ids that are looked for, and where to put what is found.
+            wanted: documents, the ids that are looked for, and where to put what is found.
             whole: read whole segments, not only these messages of them.
         """
         asked = {
-            head["generation"]: (head, ids, known)
-            for head, ids, known in wanted
-            if ids and head["tail_seq"] > head["first_seq"]
+            fields["generation"]: (fields, ids, known)
+            for fields, ids, known in wanted
+            if ids and fields["tail_seq"] > fields["first_seq"]
         }
         clauses = [
             {
-                "user_id": head["user_id"],
+                "user_id": fields["user_id"],
                 "generation": generation,
                 "messages.id": {"$in": sorted(ids)},
             }
-            for generation, (head, ids, _) in asked.items()
+            for generation, (fields, ids, _) in asked.items()
         ]
         if not clauses:
             return
@@ -161,21 +161,21 @@ class Gathering:
             {"$or": clauses}, projection, session=self._session
         )
         for segment in await found.to_list():
-            head, ids, known = asked[segment["generation"]]
+            fields, ids, known = asked[segment["generation"]]
             messages = {message["id"]: message for message in segment["messages"]}
-            base = head["first_seq"] + segment["start"]
+            base = fields["first_seq"] + segment["start"]
             for seq, message_id in enumerate(segment.get("ids", messages), base):
                 if message_id in ids:
                     known[message_id] = Located(messages[message_id], seq, segment)
 
-    async def _read_older_id(self, head: Raw) -> str | None:
+    async def _read_older_id(self, fields: Raw) -> str | None:
         """The newest message that lives in a segment, where none lives in the tail."""
-        if not head["total_messages"] or any(map(is_living, head["messages"])):
+        if not fields["total_messages"] or any(map(is_living, fields["messages"])):
             return None
         segment = await Segment.get_pymongo_collection().find_one(
             {
-                "user_id": head["user_id"],
-                "generation": head["generation"],
+                "user_id": fields["user_id"],
+                "generation": fields["generation"],
                 "living": {"$gt": 0},
             },
             {"messages.id": True, "messages.deleted": True},
@@ -186,16 +186,16 @@ class Gathering:
             [each["id"] for each in segment["messages"] if is_living(each)][-1] if segment else None
         )
 
-    async def _read_newest_segments(self, heads: list[Raw]) -> dict[ObjectId, Raw]:
+    async def _read_newest_segments(self, documents: list[Raw]) -> dict[ObjectId, Raw]:
         """The newest segments by generation, without their messages, with one query for all."""
-        ends = [(head, head["tail_seq"] - head["first_seq"]) for head in heads]
+        ends = [(fields, fields["tail_seq"] - fields["first_seq"]) for fields in documents]
         clauses = [
             {
-                "user_id": head["user_id"],
-                "generation": head["generation"],
+                "user_id": fields["user_id"],
+                "generation": fields["generation"],
                 "start": {"$gte": end - MAX_LENGTH, "$lt": end},
             }
-            for head, end in ends
+            for fields, end in ends
             if end
         ]
         if not clauses:
@@ -225,16 +225,16 @@ def _known(ids: list[str]) -> Raw:
     return {"known": some, "ids": "$messages.id"}
 
 
-def _in_tail(head: Raw, ids: set[str]) -> dict[str, Located]:
+def _in_tail(fields: Raw, ids: set[str]) -> dict[str, Located]:
     """The embedded messages with these ids."""
-    tail = head.get("messages")
+    tail = fields.get("messages")
     if tail is None:
-        known = {message["id"]: message for message in head.get("known", ())}
-        places: list[str] = head.get("ids", [])
+        known = {message["id"]: message for message in fields.get("known", ())}
+        places: list[str] = fields.get("ids", [])
     else:
         known = {message["id"]: message for message in tail}
         places = [message["id"] for message in tail]
-    base = head["tail_seq"]
+    base = fields["tail_seq"]
     return {
         message_id: Located(known[message_id], base + place)
         for place, message_id in enumerate(places)

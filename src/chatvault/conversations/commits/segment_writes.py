@@ -55,24 +55,24 @@ def add(
     return [InsertOne(segment) for segment in made]
 
 
-def retire(head: Raw, *, owner_id: ObjectId, due_at: datetime, whole: bool) -> list[SegmentWrite]:
+def retire(fields: Raw, *, owner_id: ObjectId, due_at: datetime, whole: bool) -> list[SegmentWrite]:
     """Note for the sweeper what lies beside a conversation, if anything does.
 
     Args:
-        head: the conversation's, as it is before.
+        fields: the conversation's, as it is before.
         owner_id: whose it is.
         due_at: from when on it may go.
         whole: the conversation ends; otherwise its messages are replaced.
     """
-    may_be_revised = head.get("has_revisions", True)
-    if not (whole or may_be_revised or head["tail_seq"] > head["first_seq"]):
+    may_be_revised = fields.get("has_revisions", True)
+    if not (whole or may_be_revised or fields["tail_seq"] > fields["first_seq"]):
         return []
     note: Raw = {
         "_id": ObjectId(),
         "user_id": owner_id,
-        "generation": head["generation"],
-        "conversation_id": head["_id"] if whole or may_be_revised else None,
-        "before_seq": None if whole else head["next_seq"],
+        "generation": fields["generation"],
+        "conversation_id": fields["_id"] if whole or may_be_revised else None,
+        "before_seq": None if whole else fields["next_seq"],
         "due_at": due_at,
         "swept": False,
     }

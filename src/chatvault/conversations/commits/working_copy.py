@@ -33,11 +33,11 @@ FORGOTTEN: Raw = {"summary": None, "summary_seq": 0}
 Write = InsertOne[Raw] | UpdateOne | DeleteOne | DeleteMany
 
 
-class Stalled(ChatvaultError):
+class RetryAfterMove(ChatvaultError):
     """The decision waits for what this very group does, or has to do; the lane sees to it."""
 
 
-class NoRoom(Stalled):
+class NoRoom(RetryAfterMove):
     """The embedded messages have to move to segments before the decision can be made."""
 
 
@@ -50,16 +50,16 @@ class Located:
     segment: Raw | None = None
 
 
-class Draft:
+class WorkingCopy:
     """One conversation while a group decides.
 
-    Decisions are made on the head (the document without its messages, or with them where a
+    Decisions are made on the fields (the document without its messages, or with them where a
     change needs them) and are written filtered by owner and version, so that nobody else's
     change is ever overwritten.
 
     Args:
         owner_id: whose conversation; part of every filter.
-        head: the stored fields that were read, or None where there is no such conversation.
+        fields: the stored fields that were read, or None where there is no such conversation.
         known: the stored messages that the changes ask about, by id.
         last_segment: the newest segment without its messages, where it was asked for.
         older_id: of the newest message that lives outside the tail, where it was asked for.
@@ -68,7 +68,7 @@ class Draft:
     def __init__(
         self,
         owner_id: ObjectId,
-        head: Raw | None,
+        fields: Raw | None,
         known: dict[str, Located] | None = None,
         last_segment: Raw | None = None,
         older_id: str | None = None,
@@ -77,13 +77,13 @@ class Draft:
         self.entries: list[Entry] = []
         self.segments: list[Write] = []
         self.revisions: list[Write] = []
-        self.retired: list[Write] = []
+        self.pending_deletions: list[Write] = []
         # What other domains change together with the conversation; each must hit one document.
         self.beside: list[tuple[type[Document], Write]] = []
-        self._head = None if head is None else dict(head)
+        self._head = None if fields is None else dict(fields)
         self._tail: list[Raw] | None = self._head.pop("messages", None) if self._head else None
-        self._read_version: int | None = head["version"] if head else None
-        self._read_tail_seq: int | None = head["tail_seq"] if head else None
+        self._read_version: int | None = fields["version"] if fields else None
+        self._read_tail_seq: int | None = fields["tail_seq"] if fields else None
         self._known = known or {}
         self._last_segment = last_segment
         self._older_id = older_id
@@ -104,7 +104,7 @@ class Draft:
         return self._head is not None and not self._deleted
 
     @property
-    def head(self) -> Raw:
+    def fields(self) -> Raw:
         """The fields as decided so far.
 
         Raises:
@@ -117,15 +117,15 @@ class Draft:
     @property
     def document(self) -> Raw:
         """The conversation as decided so far, with its embedded messages, where they are known."""
-        return {**self.head, "messages": self._tail}
+        return {**self.fields, "messages": self._tail}
 
     @property
     def overflows(self) -> bool:
         """Whether older messages should move to segments."""
         if not self.exists:
             return False
-        length = self.head["next_seq"] - self.head["tail_seq"]
-        return bool(length > TAIL_LENGTH or (length > 1 and self.head["tail_bytes"] > TAIL_BYTES))
+        length = self.fields["next_seq"] - self.fields["tail_seq"]
+        return bool(length > TAIL_LENGTH or (length > 1 and self.fields["tail_bytes"] > TAIL_BYTES))
 
     def begin_change(self) -> None:
         """Note that the next change decides; the version rises once for each that does anything."""
@@ -139,18 +139,23 @@ class Draft:
 
     def _marks(self) -> int:
         # Nothing is ever taken away from these.
-        written = len(self.segments) + len(self.revisions) + len(self.retired) + len(self.beside)
+        written = (
+            len(self.segments)
+            + len(self.revisions)
+            + len(self.pending_deletions)
+            + len(self.beside)
+        )
         return self._sets + len(self.entries) + written + self._deleted
 
     def find(self, message_id: str) -> Located | None:
         """The stored message with this id, of those ids that the change asked about.
 
         Raises:
-            Stalled: this very group brought in messages that were not read.
+            RetryAfterMove: this very group brought in messages that were not read.
         """
         located = self._known.get(message_id)
         if located is None and self._is_blind:
-            raise Stalled
+            raise RetryAfterMove
         return located
 
     def locate(self, message_id: str) -> Located:
@@ -158,35 +163,35 @@ class Draft:
 
         Raises:
             NotFound: there is none, or no more.
-            Stalled: this very group moves it.
+            RetryAfterMove: this very group moves it.
         """
         located = self.find(message_id)
         if located is None or not is_living(located.message):
             raise NotFound("Message not found")
-        if located.segment is None and located.seq < self.head["tail_seq"]:
-            raise Stalled
+        if located.segment is None and located.seq < self.fields["tail_seq"]:
+            raise RetryAfterMove
         if located.segment is not None and located.segment["_id"] in self._cut:
-            raise Stalled
+            raise RetryAfterMove
         return located
 
     def last_living(self) -> Located | None:
         """The newest message that lives, where it can be edited; None where none does.
 
         Raises:
-            Stalled: it lies where this group did not look.
+            RetryAfterMove: it lies where this group did not look.
         """
         tail = self._tail or []
         for index in reversed(range(len(tail))):
             if is_living(tail[index]):
-                return Located(tail[index], self.head["tail_seq"] + index)
-        if not self.head["total_messages"]:
+                return Located(tail[index], self.fields["tail_seq"] + index)
+        if not self.fields["total_messages"]:
             return None
-        if self._older_id is None or self.head["tail_seq"] != self._read_tail_seq:
-            raise Stalled
+        if self._older_id is None or self.fields["tail_seq"] != self._read_tail_seq:
+            raise RetryAfterMove
         try:
             return self.locate(self._older_id)
         except NotFound:
-            raise Stalled from None
+            raise RetryAfterMove from None
 
     def require_room(self, size: int) -> None:
         """Make sure that messages of so many bytes can be embedded.
@@ -194,7 +199,7 @@ class Draft:
         Raises:
             NoRoom: older messages have to move first.
         """
-        tail_bytes = self.head["tail_bytes"]
+        tail_bytes = self.fields["tail_bytes"]
         if tail_bytes and tail_bytes + size > TAIL_HARD_BYTES:
             raise NoRoom
 
@@ -216,12 +221,12 @@ class Draft:
         Raises:
             NoRoom: older messages have to move first.
         """
-        head = self.head
+        fields = self.fields
         if not messages:
             return
         size = sum(map(size_of, messages))
         self.require_room(size)
-        for seq, message in enumerate(messages, head["next_seq"]):
+        for seq, message in enumerate(messages, fields["next_seq"]):
             self._known[message["id"]] = Located(message, seq)
         if self._tail is None:
             self._pushed += messages
@@ -229,10 +234,10 @@ class Draft:
             self._tail += messages
             self._rewritten = True
         self._set(
-            total_messages=head["total_messages"] + len(messages),
-            message_bytes=head["message_bytes"] + size,
-            tail_bytes=head["tail_bytes"] + size,
-            next_seq=head["next_seq"] + len(messages),
+            total_messages=fields["total_messages"] + len(messages),
+            message_bytes=fields["message_bytes"] + size,
+            tail_bytes=fields["tail_bytes"] + size,
+            next_seq=fields["next_seq"] + len(messages),
             last_message_at=last_message_at,
         )
         self._touch(at)
@@ -242,7 +247,7 @@ class Draft:
 
         The numbering goes on from `next_seq`.
         """
-        head = self.head
+        fields = self.fields
         self._retire(whole=False)
         self._set(**FORGOTTEN)
         length = generation.length if generation else 0
@@ -252,7 +257,7 @@ class Draft:
         self._known = {}
         self._is_blind = generation is not None
         self._last_segment = None
-        start = head["next_seq"]
+        start = fields["next_seq"]
         self._set(
             generation=generation.id if generation else ObjectId(),
             first_seq=start,
@@ -265,7 +270,7 @@ class Draft:
         )
         if generation:
             claimed = {"_id": generation.intent_id, "user_id": self.owner_id, "swept": False}
-            self.retired.append(DeleteOne(claimed))
+            self.pending_deletions.append(DeleteOne(claimed))
         self._touch(at)
 
     def replace_message(self, located: Located, message: Raw, at: datetime) -> Located:
@@ -280,19 +285,19 @@ class Draft:
         old = located.message
         revision = {
             "user_id": self.owner_id,
-            "conversation_id": self.head["_id"],
+            "conversation_id": self.fields["_id"],
             "message_id": old["id"],
             "version": old.get("version", 1),
             "seq": located.seq,
             "message": old,
             "replaced_at": at,
         }
-        changed = self.annotate(located, {**message, "id": old["id"]}, at)
+        changed = self.update_in_place(located, {**message, "id": old["id"]}, at)
         self.revisions.append(InsertOne(revision))
-        self._set(has_revisions=True, edits=self.head.get("edits", 0) + 1)
+        self._set(has_revisions=True, edits=self.fields.get("edits", 0) + 1)
         return changed
 
-    def annotate(self, located: Located, message: Raw, at: datetime) -> Located:
+    def update_in_place(self, located: Located, message: Raw, at: datetime) -> Located:
         """Decide what stands beside a message's words; they stay, so no revision is kept.
 
         Returns:
@@ -303,7 +308,7 @@ class Draft:
         """
         old = located.message
         message = {**message, "version": old.get("version", 1) + 1}
-        length = self.head["next_seq"] - self.head["tail_seq"]
+        length = self.fields["next_seq"] - self.fields["tail_seq"]
         grown = size_of(message) - size_of(old)
         if located.segment is None and length > 1 and grown > 0:
             self.require_room(grown)
@@ -315,13 +320,13 @@ class Draft:
             DeleteMany(
                 {
                     "user_id": self.owner_id,
-                    "conversation_id": self.head["_id"],
+                    "conversation_id": self.fields["_id"],
                     "message_id": located.message["id"],
                 }
             )
         )
         self._put(located, {"id": located.message["id"], "deleted": True}, at)
-        self._set(edits=self.head.get("edits", 0) + 1)
+        self._set(edits=self.fields.get("edits", 0) + 1)
 
     def move_overflow(self, *, whole: bool = False) -> None:
         """Decide that embedded messages lie in segments; nothing else changes.
@@ -330,24 +335,24 @@ class Draft:
             whole: all of them, so that there is room for any other; else the older ones, where
                 they are too many.
         """
-        head, tail = self.head, self._tail
+        fields, tail = self.fields, self._tail
         if not tail or not (whole or self.overflows):
             return
         moved, kept = (tail, []) if whole else split_tail(tail)
-        start = head["tail_seq"] - head["first_seq"]
+        start = fields["tail_seq"] - fields["first_seq"]
         grown, rest = segment_writes.extend(self._last_segment, moved)
         self._last_segment = None
         self.segments += grown
         self.segments += segment_writes.add(
             rest,
             owner_id=self.owner_id,
-            generation=head["generation"],
+            generation=fields["generation"],
             start=start + len(moved) - len(rest),
         )
         self._tail = kept
         self._rewritten = True
         self._set(
-            tail_seq=head["tail_seq"] + len(moved),
+            tail_seq=fields["tail_seq"] + len(moved),
             tail_bytes=sum(map(size_of, self._tail)),
         )
 
@@ -357,21 +362,21 @@ class Draft:
         self._deleted = True
 
     def _put(self, located: Located, message: Raw, at: datetime) -> Located:
-        head = self.head
+        fields = self.fields
         grown = size_of(message) - size_of(located.message)
         died = is_living(located.message) and not is_living(message)
         changes: Raw = {
-            "total_messages": head["total_messages"] - died,
-            "message_bytes": head["message_bytes"] + grown,
+            "total_messages": fields["total_messages"] - died,
+            "message_bytes": fields["message_bytes"] + grown,
         }
-        if located.seq < head.get("summary_seq", 0):
+        if located.seq < fields.get("summary_seq", 0):
             changes |= FORGOTTEN
         self._touch(at)
         if located.segment is None:
             assert self._tail is not None  # noqa: S101  # whoever edits asks for the tail
-            self._tail[located.seq - head["tail_seq"]] = message
+            self._tail[located.seq - fields["tail_seq"]] = message
             self._rewritten = True
-            changes["tail_bytes"] = head["tail_bytes"] + grown
+            changes["tail_bytes"] = fields["tail_bytes"] + grown
         else:
             self._put_in_segment(located, message, died=died)
         self._known[message["id"]] = changed = Located(message, located.seq, located.segment)
@@ -381,8 +386,8 @@ class Draft:
     def _put_in_segment(self, located: Located, message: Raw, *, died: bool) -> None:
         segment = located.segment
         assert segment is not None  # noqa: S101  # the caller looked
-        index = located.seq - self.head["first_seq"] - segment["start"]
-        segment["changed_in"] = self.head["version"]
+        index = located.seq - self.fields["first_seq"] - segment["start"]
+        segment["changed_in"] = self.fields["version"]
         writes, is_cut = segment_writes.put(segment, index, message, died=died)
         self.segments += writes
         if is_cut:
@@ -391,24 +396,24 @@ class Draft:
     def _retire(self, *, whole: bool) -> None:
         if not self._is_new:
             due_at = now() + GRACE
-            self.retired += segment_writes.retire(
-                self.head, owner_id=self.owner_id, due_at=due_at, whole=whole
+            self.pending_deletions += segment_writes.retire(
+                self.fields, owner_id=self.owner_id, due_at=due_at, whole=whole
             )
 
     def _set(self, **fields: Any) -> None:
-        self.head.update(fields)
+        self.fields.update(fields)
         self._sets += 1
         self._fields.update(fields)
 
     def _touch(self, at: datetime) -> None:
-        head = self.head
-        before: datetime = head["updated_at"]
+        fields = self.fields
+        before: datetime = fields["updated_at"]
         # A clock of another process may be a little ahead, but what was imported is no clock's.
         if before > at and before <= now() + MAX_SKEW:
             at = before
         self._set(updated_at=at)
         if not self._is_new and not self._is_touched:
-            self._set(version=head["version"] + 1)
+            self._set(version=fields["version"] + 1)
         self._is_touched = True
 
     def write(self) -> Write | None:

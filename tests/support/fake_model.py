@@ -20,7 +20,7 @@ USAGE = {"prompt_tokens": 20, "completion_tokens": 5, "total_tokens": 25}
 
 
 @dataclass(kw_only=True)
-class Act:
+class ScriptedAnswer:
     """What is said to one request.
 
     Attributes:
@@ -60,7 +60,7 @@ class Act:
     thoughts: int = 0
 
 
-class Twin:
+class FakeModel:
     """The server's memory: what reached it, and what it is to say next."""
 
     def __init__(self) -> None:
@@ -68,16 +68,16 @@ class Twin:
         self.behind: list[dict[str, Any]] = []
         self.keys: set[str] = set()
         self.times: list[float] = []
-        self.acts: deque[Act] = deque()
-        self.usual: Act | None = None
-        self.title: Act = Act(chunks=["A fine title"])
-        self.summary: Act = Act(chunks=["They talked."])
+        self.acts: deque[ScriptedAnswer] = deque()
+        self.usual: ScriptedAnswer | None = None
+        self.title: ScriptedAnswer = ScriptedAnswer(chunks=["A fine title"])
+        self.summary: ScriptedAnswer = ScriptedAnswer(chunks=["They talked."])
         self.cut = 0
         self.url = ""
 
-    def say(self, *acts: Act | str) -> None:
+    def say(self, *acts: ScriptedAnswer | str) -> None:
         """What comes next; a text is an answer in one chunk."""
-        self.acts += [Act(chunks=[act]) if isinstance(act, str) else act for act in acts]
+        self.acts += [ScriptedAnswer(chunks=[act]) if isinstance(act, str) else act for act in acts]
 
     @property
     def asked(self) -> list[list[tuple[str, str]]]:
@@ -107,7 +107,7 @@ class Twin:
             return web.json_response(error, status=act.status, headers=act.headers)
         return await self._stream(request, body, act)
 
-    def _choose(self, body: dict[str, Any]) -> Act:
+    def _choose(self, body: dict[str, Any]) -> ScriptedAnswer:
         system = str(body["messages"][0]["content"])
         if TITLE_MARK in system or SUMMARY_MARK in system:
             self.behind.append(body)
@@ -115,7 +115,7 @@ class Twin:
         self.requests.append(body)
         if self.acts:
             return self.acts.popleft()
-        return self.usual or Act(chunks=[f"Answer {len(self.requests)}."])
+        return self.usual or ScriptedAnswer(chunks=[f"Answer {len(self.requests)}."])
 
     async def _cut(self, request: web.Request, body: bytes) -> web.StreamResponse:
         self.cut += 1
@@ -127,7 +127,7 @@ class Twin:
         return response
 
     async def _stream(
-        self, request: web.Request, body: dict[str, Any], act: Act
+        self, request: web.Request, body: dict[str, Any], act: ScriptedAnswer
     ) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
@@ -156,7 +156,9 @@ class Twin:
         await self._end(response, body, act)
         return response
 
-    async def _end(self, response: web.StreamResponse, body: dict[str, Any], act: Act) -> None:
+    async def _end(
+        self, response: web.StreamResponse, body: dict[str, Any], act: ScriptedAnswer
+    ) -> None:
         for index, (name, arguments, *given) in enumerate(act.calls):
             half = len(arguments) // 2
             first = {"name": name, "arguments": arguments[:half]}

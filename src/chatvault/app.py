@@ -46,9 +46,9 @@ from chatvault.replies.deps import ReplyDeps
 from chatvault.replies.events import EventLog
 from chatvault.replies.jobs import Work, Worker
 from chatvault.replies.models import Job, JobKind, Reply, ReplyEvents
-from chatvault.replies.opening import FirstReply
 from chatvault.replies.provider import ModelClients
 from chatvault.replies.runner import ReplyRunner
+from chatvault.replies.start import FirstReply
 from chatvault.replies.titles import Background
 from chatvault.sealing.maintenance import Maintenance
 from chatvault.sessions import routes as sessions

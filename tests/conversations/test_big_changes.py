@@ -11,12 +11,12 @@ from bson import ObjectId
 from chatvault.actor import Actor
 from chatvault.audit.actions import Action
 from chatvault.conversations import message_service, service
-from chatvault.conversations.appended import Appended
 from chatvault.conversations.commits.batch import CommitBatch
 from chatvault.conversations.commits.change import BIG, Change
 from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.conversations.commits.working_copy import WorkingCopy
 from chatvault.conversations.headers import COMMITS
+from chatvault.conversations.message_service import Appended
 from chatvault.conversations.schemas import ConversationCreate, MessageIn
 from conftest import HttpClient
 from support.factories import begin, message

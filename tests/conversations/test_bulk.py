@@ -7,10 +7,10 @@ import pytest
 from pymongo.errors import AutoReconnect
 
 from chatvault.conversations import message_service, service
-from chatvault.conversations.appended import Appended
 from chatvault.conversations.commits import bulk
 from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.conversations.headers import COMMITS
+from chatvault.conversations.message_service import Appended
 from chatvault.conversations.preconditions import Precondition
 from chatvault.conversations.schemas import ConversationCreate, ConversationUpdate, MessageIn
 from chatvault.conversations.segments import Segment

@@ -12,12 +12,12 @@ from chatvault.actor import Actor
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.conversations import message_service, service
-from chatvault.conversations.appended import Appended
 from chatvault.conversations.commits.batch import CommitBatch, Conflicted, HalfDecided
 from chatvault.conversations.commits.change import Change
 from chatvault.conversations.commits.queue import FEW, MAX_ATTEMPTS, MAX_SETBACKS, CommitQueue
 from chatvault.conversations.commits.working_copy import RetryAfterMove, WorkingCopy
 from chatvault.conversations.headers import COMMITS
+from chatvault.conversations.message_service import Appended
 from chatvault.conversations.models import Conversation
 from chatvault.conversations.preconditions import Precondition
 from chatvault.conversations.schemas import (

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from chatvault.actor import Actor
 from chatvault.audit.recorder import Recorder
 from chatvault.conversations import message_service, reading, service
-from chatvault.conversations.appended import Appended
 from chatvault.conversations.commits import bulk, garbage
 from chatvault.conversations.commits.queue import CommitQueue
+from chatvault.conversations.message_service import Appended
 from chatvault.conversations.models import Conversation
 from chatvault.conversations.preconditions import Precondition
 from chatvault.conversations.schemas import (

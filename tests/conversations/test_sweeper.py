@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pymongo.errors import AutoReconnect
 
-from chatvault.conversations import creating, service
+from chatvault.conversations import service
 from chatvault.conversations.commits import bulk, garbage, working_copy
 from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.conversations.headers import COMMITS
@@ -292,8 +292,7 @@ class TestNeverFlipped:
         many = {"messages": [message("new")] * 30}
         update = ConversationUpdate.model_validate(many)
         with monkeypatch.context() as patched:
-            for module in (service, creating):
-                patched.setattr(module, "write_generation", write_and_be_late)
+            patched.setattr(service, "write_generation", write_and_be_late)
             change: Awaitable[Any] = (
                 service.create(actor, commits, wanted=ConversationCreate.model_validate(many))
                 if way == "begin"

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from chatvault.replies.beat import FlushTimer
+from chatvault.replies.task import FlushTimer
 
 EVERY = 0.1
 
@@ -17,23 +17,23 @@ async def seconds_until(event: asyncio.Event) -> float:
 
 class TestBeat:
     async def test_comes_at_once_after_a_rest(self) -> None:
-        beat, event = FlushTimer(60), asyncio.Event()
+        timer, event = FlushTimer(60), asyncio.Event()
 
-        beat.set(event)
+        timer.set(event)
 
         assert await seconds_until(event) < 10
 
     async def test_comes_no_sooner_than_it_should_and_then_for_all(self) -> None:
-        beat, first = FlushTimer(EVERY), asyncio.Event()
-        beat.set(first)
+        timer, first = FlushTimer(EVERY), asyncio.Event()
+        timer.set(first)
         await first.wait()
         events = [asyncio.Event() for _ in range(3)]
         waiting = [asyncio.create_task(event.wait()) for event in events]
 
-        beat.set(events[0])
+        timer.set(events[0])
         await asyncio.sleep(EVERY / 4)
-        beat.set(events[1])
-        beat.set(events[2])
+        timer.set(events[1])
+        timer.set(events[2])
 
         assert await seconds_until(events[0]) > EVERY / 2
         assert all(event.is_set() for event in events)

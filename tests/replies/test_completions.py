@@ -78,7 +78,10 @@ class TestCompletions:
 
     @pytest.mark.parametrize("stream", [False, True])
     async def test_record_the_exchange(
-        self, alice: HttpClient, fake_model: FakeModel, stream: bool,  # noqa: FBT001  # parametrized
+        self,
+        alice: HttpClient,
+        fake_model: FakeModel,
+        stream: bool,  # noqa: FBT001  # parametrized
     ) -> None:
         conversation = await begin(alice, title="T")
         headers = {"X-Conversation-Id": conversation["id"]}

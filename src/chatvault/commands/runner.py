@@ -15,7 +15,7 @@ from pymongo.errors import PyMongoError
 from chatvault.actor import Actor, Door
 from chatvault.audit.actions import Action
 from chatvault.audit.models import AuditEntry
-from chatvault.commands import steps
+from chatvault.commands import proposals
 from chatvault.commands.errors import CommandNotFound, ServerUnavailable
 from chatvault.commands.models import Command, Raw, Status
 from chatvault.commands.servers import Servers
@@ -173,10 +173,12 @@ class CommandRunner:
 
         def decide(working: WorkingCopy) -> None:
             at = now()
-            located, command = steps.locate(working, job.message_id, job.command["id"])
+            located, command = proposals.locate(working, job.message_id, job.command["id"])
             if command["status"] != Status.APPROVED:
                 raise AlreadySettled
-            steps.take(working, actor, located, command, Action.COMMAND_EXECUTE, at=at, **fields)
+            proposals.take(
+                working, actor, located, command, Action.COMMAND_EXECUTE, at=at, **fields
+            )
             self.follow(working, actor, job.message_id, job.reply_id)
 
         change: Change[None] = Change(
@@ -207,7 +209,7 @@ class CommandRunner:
         if reply_id is None or carried is None:
             return
         commands = carried.message["commands"]
-        if all(steps.is_settled(each) for each in commands if each["call_id"] is not None):
+        if all(proposals.is_settled(each) for each in commands if each["call_id"] is not None):
             self._follow(working, actor, reply_id)
 
     @staticmethod
@@ -220,7 +222,7 @@ class CommandRunner:
             await Command.get_pymongo_collection().update_one(
                 mine, {"$set": fields}, session=session
             )
-            entry = steps.entry(actor, Action.COMMAND_EXECUTE, job.conversation_id, settled)
+            entry = proposals.entry(actor, Action.COMMAND_EXECUTE, job.conversation_id, settled)
             await AuditEntry.store([entry], session)
 
         await transaction(store, turn=("command", settled["id"]))

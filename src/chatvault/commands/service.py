@@ -11,7 +11,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from chatvault.actor import Actor
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
-from chatvault.commands import permissions, proposals, steps
+from chatvault.commands import permissions, proposals
 from chatvault.commands.deps import CommandDeps
 from chatvault.commands.errors import (
     CommandNotFound,
@@ -24,9 +24,9 @@ from chatvault.commands.errors import (
 from chatvault.commands.models import Command, DecidedBy, Raw, Status
 from chatvault.commands.runner import CommandTask
 from chatvault.commands.tools import TERMINAL, command_arguments
-from chatvault.conversations.appended import message_lives
 from chatvault.conversations.commits.change import Change
 from chatvault.conversations.commits.working_copy import WorkingCopy
+from chatvault.conversations.message_service import message_lives
 from chatvault.conversations.models import Conversation
 from chatvault.conversations.models import Status as ConversationStatus
 from chatvault.conversations.reading import Placed, find_messages, living, read_consistently
@@ -154,7 +154,7 @@ async def approve(
 
     def decide(working: WorkingCopy) -> Decided:
         at = now()
-        located, command = steps.locate(working, stored["message_id"], command_id)
+        located, command = proposals.locate(working, stored["message_id"], command_id)
         if command["decided_by"] is not None and command["status"] != Status.REJECTED:
             _note_repeat(working, actor, Action.COMMAND_APPROVE, command)
             return Decided(command)
@@ -165,7 +165,7 @@ async def approve(
             raise CommandSuperseded
         fields = proposals.approval(DecidedBy.PERSON, at)
         of = (working, actor, located, command, Action.COMMAND_APPROVE)
-        return Decided(steps.take(*of, at=at, runs=True, **fields), begins=True)
+        return Decided(proposals.take(*of, at=at, runs=True, **fields), begins=True)
 
     change = _change(actor, stored, Action.COMMAND_APPROVE, decide, idempotency_key)
     decided = await deps.commits.submit(change)
@@ -174,7 +174,7 @@ async def approve(
 
 
 def _note_repeat(working: WorkingCopy, actor: Actor, action: Action, command: Raw) -> None:
-    entry = steps.entry(actor, action, working.fields["_id"], {**command, "status": "repeated"})
+    entry = proposals.entry(actor, action, working.fields["_id"], {**command, "status": "repeated"})
     working.entries.append(entry)
 
 
@@ -212,7 +212,7 @@ async def reject(
 
     def decide(working: WorkingCopy) -> Decided:
         at = now()
-        located, command = steps.locate(working, stored["message_id"], command_id)
+        located, command = proposals.locate(working, stored["message_id"], command_id)
         if command["status"] == Status.REJECTED:
             _note_repeat(working, actor, Action.COMMAND_REJECT, command)
             return Decided(command)
@@ -220,7 +220,7 @@ async def reject(
             raise CommandSettled
         decision = {"decided_at": at, "decided_by": DecidedBy.PERSON.value}
         fields: Raw = {"status": Status.REJECTED.value, **decision}
-        steps.take(working, actor, located, command, Action.COMMAND_REJECT, at=at, **fields)
+        proposals.take(working, actor, located, command, Action.COMMAND_REJECT, at=at, **fields)
         if _is_awaited(working, stored, located.seq):
             deps.runner.follow(working, actor, stored["message_id"], stored["reply_id"])
         return Decided(command)

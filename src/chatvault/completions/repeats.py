@@ -51,16 +51,16 @@ async def answer_once(
     """
     async with key_lock(actor, idempotency_key):
         if await IdempotencyRecord.exists(actor, idempotency_key):
-            async for piece in _again(actor, idempotency_key):
-                yield piece
+            async for chunk in _again(actor, idempotency_key):
+                yield chunk
             return
         answer_id, said = ObjectId(), ChunkAccumulator()
         failed: str | None = ReplyInterrupted.code
         try:
-            async for piece in models.stream(ask):
-                said.take(piece)
-                if not piece.is_usage_only:
-                    yield signed(answer_id, piece)
+            async for chunk in models.stream(ask):
+                said.take(chunk)
+                if not chunk.is_usage_only:
+                    yield signed(answer_id, chunk)
             failed = None
         except ChatvaultError as error:
             failed = error.code
@@ -88,8 +88,8 @@ async def _again(actor: Actor, idempotency_key: IdempotencyKey) -> AsyncGenerato
             yield event
 
     model = stored[-1].data["message"]["model"]
-    async for piece in speak_again(answer_id, model, replayed()):
-        yield piece
+    async for chunk in speak_again(answer_id, model, replayed()):
+        yield chunk
 
 
 async def _expired(_session: AsyncClientSession) -> NoReturn:

@@ -117,7 +117,7 @@ async def complete_chat_v1(
 async def _complete(
     request: web.Request, actor: Actor, headers: CompletionHeaders, body: CompletionIn
 ) -> web.StreamResponse:
-    pieces = await complete(
+    chunks = await complete(
         actor,
         request.app[REPLY_DEPS],
         request.app[MODELS],
@@ -127,18 +127,18 @@ async def _complete(
             request, headers, beside=str(headers.conversation_id or "")
         ),
     )
-    async with contextlib.aclosing(pieces):
+    async with contextlib.aclosing(chunks):
         if body.stream:
             is_kept = headers.key is not None
-            return await _stream(request, pieces, with_usage=body.wants_usage, is_kept=is_kept)
-        return json_response(await _whole(pieces))
+            return await _stream(request, chunks, with_usage=body.wants_usage, is_kept=is_kept)
+        return json_response(await _whole(chunks))
 
 
-async def _whole(pieces: AsyncGenerator[Chunk, None]) -> dict[str, Any]:
+async def _whole(chunks: AsyncGenerator[Chunk, None]) -> dict[str, Any]:
     """The answer in one piece."""
     said = ChunkAccumulator()
-    async for piece in pieces:
-        said.take(piece)
+    async for chunk in chunks:
+        said.take(chunk)
     message: dict[str, Any] = {"role": "assistant", "content": said.text}
     if said.calls:
         message["tool_calls"] = [call for _, call in sorted(said.calls.items())]
@@ -154,7 +154,7 @@ async def _whole(pieces: AsyncGenerator[Chunk, None]) -> dict[str, Any]:
 
 async def _stream(
     request: web.Request,
-    pieces: AsyncGenerator[Chunk, None],
+    chunks: AsyncGenerator[Chunk, None],
     *,
     with_usage: bool,
     is_kept: bool,
@@ -163,22 +163,22 @@ async def _stream(
 
     Args:
         request: the one that is answered.
-        pieces: of the answer.
+        chunks: of the answer.
         with_usage: show its tokens too.
         is_kept: whoever repeats the request gets it, so it comes to its end without a listener.
     """
-    first = await anext(pieces, None)
+    first = await anext(chunks, None)
     response = await begin_stream(request, STREAM_HEADERS)
     try:
         if first is not None:
             await _write(response, first, with_usage=with_usage)
-        async for piece in pieces:
-            await _write(response, piece, with_usage=with_usage)
+        async for chunk in chunks:
+            await _write(response, chunk, with_usage=with_usage)
         await response.write(b"data: [DONE]\n\n")
     except ConnectionError:
         if is_kept:
             try:
-                async for _ in pieces:
+                async for _ in chunks:
                     pass
             except Exception as error:  # noqa: BLE001  # nobody is there to be told
                 broken_off(error)
@@ -189,6 +189,6 @@ async def _stream(
     return response
 
 
-async def _write(response: web.StreamResponse, piece: Chunk, *, with_usage: bool) -> None:
-    if piece.raw.get("choices") or with_usage:
-        await response.write(b"data: " + to_json(piece.raw) + b"\n\n")
+async def _write(response: web.StreamResponse, chunk: Chunk, *, with_usage: bool) -> None:
+    if chunk.raw.get("choices") or with_usage:
+        await response.write(b"data: " + to_json(chunk.raw) + b"\n\n")

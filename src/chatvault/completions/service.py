@@ -30,10 +30,10 @@ from chatvault.replies.deps import ReplyDeps
 from chatvault.replies.models import Kind, Reply
 from chatvault.replies.plan import Turn, read
 from chatvault.replies.provider import Chunk, ModelClients, ModelRequest
-from chatvault.replies.run import ReplyTask
 from chatvault.replies.schemas import CompletionIn
 from chatvault.replies.service import follow
-from chatvault.replies.start import ReplyPlan, Stale, beginning, replaying
+from chatvault.replies.start import ReplyPlan, Stale, replay_change, start_change
+from chatvault.replies.task import ReplyTask
 from chatvault.usage.models import Usage
 
 
@@ -70,8 +70,8 @@ async def complete(
     await deps.admit(actor, idempotency_key)
     limit = min(wanted.limit or deps.max_tokens, deps.max_tokens)
     if conversation_id is not None:
-        if (pieces := await _again(actor, deps, conversation_id, idempotency_key)) is not None:
-            return pieces
+        if (chunks := await _again(actor, deps, conversation_id, idempotency_key)) is not None:
+            return chunks
         return await _recorded(actor, deps, wanted, conversation_id, limit, idempotency_key)
     ask = ModelRequest(
         provider=provider,
@@ -100,10 +100,10 @@ async def _plain(
     said = ChunkAccumulator()
     is_whole = False
     try:
-        async for piece in models.stream(ask):
-            said.take(piece)
-            if not piece.is_usage_only:
-                yield piece
+        async for chunk in models.stream(ask):
+            said.take(chunk)
+            if not chunk.is_usage_only:
+                yield chunk
         is_whole = True
     finally:
         if is_whole or said.usage is not None or said.text:
@@ -119,11 +119,11 @@ async def _again(
     if idempotency_key is None or not await IdempotencyRecord.exists(actor, idempotency_key):
         return None
     try:
-        recalling_it = replaying(actor, conversation_id, idempotency_key, Action.CHAT_COMPLETE)
-        begun = await deps.commits.submit(recalling_it)
+        recalling_it = replay_change(actor, conversation_id, idempotency_key, Action.CHAT_COMPLETE)
+        started = await deps.commits.submit(recalling_it)
     except Stale:  # the record has expired at this very moment
         return None
-    return await _followed(actor, deps, conversation_id, begun.reply_id)
+    return await _followed(actor, deps, conversation_id, started.reply_id)
 
 
 async def _followed(
@@ -153,7 +153,7 @@ async def _recorded(
     )
     content = _text_of(wanted.messages[-1])
     deps.check_content(content, "messages")
-    start = ReplyPlan(
+    reply_plan = ReplyPlan(
         kind=Kind.COMPLETION,
         action=Action.CHAT_COMPLETE,
         conversation_id=conversation_id,
@@ -168,42 +168,42 @@ async def _recorded(
         options=wanted.options(),
         waiting=conversation.get("waiting_reply"),
     )
-    begun = await deps.commits.submit(beginning(actor, start, idempotency_key))
-    run = begun.run
-    if run is None:
-        return await _followed(actor, deps, conversation_id, begun.reply_id)
-    run.pieces = asyncio.Queue()
-    run.live.publish(list(begun.events))
-    deps.runner.launch(run)
+    started = await deps.commits.submit(start_change(actor, reply_plan, idempotency_key))
+    task = started.task
+    if task is None:
+        return await _followed(actor, deps, conversation_id, started.reply_id)
+    task.chunks = asyncio.Queue()
+    task.live.publish(list(started.events))
+    deps.runner.launch(task)
 
-    pieces = _recorded_pieces(run, run.pieces)
-    return pieces if idempotency_key is None else _all_signed(begun.reply_id, pieces)
+    chunks = _recorded_pieces(task, task.chunks)
+    return chunks if idempotency_key is None else _all_signed(started.reply_id, chunks)
 
 
 async def _recorded_pieces(
-    run: ReplyTask, coming: "asyncio.Queue[Chunk | None]"
+    task: ReplyTask, coming: "asyncio.Queue[Chunk | None]"
 ) -> AsyncGenerator[Chunk, None]:
     """The pieces of an answer that a conversation records; the usage comes last, as stored."""
     fields: Raw = {}
-    while (piece := await coming.get()) is not None:
-        if not piece.is_usage_only:
-            fields = {name: piece.raw[name] for name in HEAD if name in piece.raw}
-            yield piece
-    last = run.live.events[-1]
+    while (chunk := await coming.get()) is not None:
+        if not chunk.is_usage_only:
+            fields = {name: chunk.raw[name] for name in HEAD if name in chunk.raw}
+            yield chunk
+    last = task.live.events[-1]
     if last.type == "error":
         raise failure_in(last.data)
-    for event in run.live.events:
+    for event in task.live.events:
         if event.type == "usage":
-            usage = usage_in(run.ask.model, event.data)
+            usage = usage_in(task.ask.model, event.data)
             yield replace(usage, raw={**usage.raw, **fields})
 
 
 async def _all_signed(
-    reply_id: ObjectId, pieces: AsyncGenerator[Chunk, None]
+    reply_id: ObjectId, chunks: AsyncGenerator[Chunk, None]
 ) -> AsyncGenerator[Chunk, None]:
-    async with contextlib.aclosing(pieces):
-        async for piece in pieces:
-            yield signed(reply_id, piece)
+    async with contextlib.aclosing(chunks):
+        async for chunk in chunks:
+            yield signed(reply_id, chunk)
 
 
 def _text_of(message: dict[str, Any]) -> str | None:

@@ -2,10 +2,12 @@
 
 import asyncio
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from typing import Any
 
 from bson import ObjectId
+from pymongo.asynchronous.client_session import AsyncClientSession
 
 from chatvault.actor import Actor
 from chatvault.agents import service as agents
@@ -17,7 +19,6 @@ from chatvault.conversations.commits.bulk import write_generation
 from chatvault.conversations.commits.change import Change
 from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.conversations.commits.working_copy import WorkingCopy
-from chatvault.conversations.creating import idempotent, prepare
 from chatvault.conversations.listing import LIST_BYTES, SURE_BYTES, show_list
 from chatvault.conversations.models import Conversation, Raw, Status
 from chatvault.conversations.preconditions import Precondition
@@ -30,11 +31,84 @@ from chatvault.conversations.schemas import (
     stored_agent_id,
     to_stored_in_slices,
 )
-from chatvault.conversations.segments import size_of
+from chatvault.conversations.segments import Generation, size_of
 from chatvault.errors import NotFound
 from chatvault.fields import count_changed_keys, now
-from chatvault.idempotency import IdempotencyKey, IdempotencyRecord
+from chatvault.idempotency import IdempotencyKey, IdempotencyRecord, Idempotent
 from chatvault.mongodb.database import many_changes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewConversation:
+    """A conversation whose messages are ready to be stored, or lie in segments already.
+
+    Attributes:
+        document: its fields, without messages.
+        generation: the segments that hold its older messages, if they are written already.
+        tail: the messages that are to be embedded.
+        length: how many messages it begins with.
+    """
+
+    actor: Actor
+    document: Raw
+    generation: Generation | None
+    tail: list[Raw]
+    length: int
+    at: datetime
+
+    @property
+    def id(self) -> ObjectId:
+        """The conversation's."""
+        found: ObjectId = self.document["_id"]
+        return found
+
+    def insert(self, working: WorkingCopy) -> ObjectId:
+        """Decide that it begins; returns its id."""
+        working.insert(dict(self.document))
+        if self.generation is not None:
+            working.replace_messages(self.generation, self.at)
+        working.append([dict(message) for message in self.tail], self.at, self.at)
+        details = {"messages": self.length}
+        working.entries.append(
+            audit.entry(self.actor, Action.CONVERSATION_CREATE, self.id, details=details)
+        )
+        return self.id
+
+    def stored(self) -> Raw:
+        """The document as it will be stored, its embedded messages included."""
+        working = WorkingCopy(self.actor.owner_id, None)
+        self.insert(working)
+        return working.document
+
+
+async def prepare(actor: Actor, wanted: ConversationCreate) -> NewConversation:
+    """Make a conversation ready to begin; messages that are many are written to segments."""
+    at = now()
+    messages = await to_stored_in_slices(wanted.messages, at)
+    generation, tail = await write_generation(actor, messages)
+    return NewConversation(
+        actor=actor,
+        document=Conversation.begin(actor, at=at, **wanted.fields()),
+        generation=generation,
+        tail=tail,
+        length=len(messages),
+        at=at,
+    )
+
+
+def idempotent(actor: Actor, idempotency_key: IdempotencyKey) -> Idempotent[ObjectId]:
+    """How a request that answers with a conversation is answered again: with its id."""
+
+    async def replay(result: Raw, session: AsyncClientSession) -> ObjectId:
+        conversation_id: ObjectId = result["conversation_id"]
+        if await Conversation.find_for_repeat(actor, conversation_id, session) is None:
+            raise NotFound("Conversation not found")
+        return conversation_id
+
+    return Idempotent(
+        idempotency_key, to_record=lambda answer: {"conversation_id": answer}, replay=replay
+    )
+
 
 DELETE_BATCH = 100
 # What any change writes: a few of the conversation's fields, and an audit entry.

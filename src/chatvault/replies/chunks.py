@@ -43,15 +43,15 @@ class ChunkAccumulator:
     last: Raw = field(default_factory=dict)
     began: float = field(default_factory=time.perf_counter)
 
-    def take(self, piece: Chunk) -> None:
+    def take(self, chunk: Chunk) -> None:
         """Add what came."""
-        self.last = piece.raw
-        self.text += piece.text
-        self.model = piece.raw.get("model") or self.model
-        self.finish_reason = piece.finish_reason or self.finish_reason
-        self.usage = piece.usage or self.usage
-        self.further = further_usage(piece.raw.get("usage")) or self.further
-        for part in piece.calls:
+        self.last = chunk.raw
+        self.text += chunk.text
+        self.model = chunk.raw.get("model") or self.model
+        self.finish_reason = chunk.finish_reason or self.finish_reason
+        self.usage = chunk.usage or self.usage
+        self.further = further_usage(chunk.raw.get("usage")) or self.further
+        for part in chunk.calls:
             function = {"name": "", "arguments": ""}
             empty: Raw = {"id": "", "type": "function", "function": function}
             call = self.calls.setdefault(part["index"], empty)
@@ -139,14 +139,14 @@ def failure_in(data: Raw) -> ChatvaultError:
     return failure
 
 
-def signed(answer_id: ObjectId, piece: Chunk) -> Chunk:
+def signed(answer_id: ObjectId, chunk: Chunk) -> Chunk:
     """The piece, whose chunk bears the answer's id: so a repeat is seen to be one."""
     head = {
         "id": f"chatcmpl-{answer_id}",
         "object": "chat.completion.chunk",
         "created": int(answer_id.generation_time.timestamp()),
     }
-    return replace(piece, raw={**piece.raw, **head})
+    return replace(chunk, raw={**chunk.raw, **head})
 
 
 async def speak_again(
@@ -166,9 +166,9 @@ async def speak_again(
             usage = usage_in(model, event.data)
         is_whole = is_whole or event.type == "completed"
         for delta, reason in _deltas(said, event):
-            piece = _piece(model, delta, reason)
-            said.take(piece)
-            yield signed(answer_id, piece)
+            chunk = _piece(model, delta, reason)
+            said.take(chunk)
+            yield signed(answer_id, chunk)
     if not is_whole:
         raise Stopping
     if usage is not None:

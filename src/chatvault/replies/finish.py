@@ -6,12 +6,13 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from bson import ObjectId
 from pymongo import InsertOne, UpdateOne
 
 from chatvault.actor import Actor
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action, Outcome
-from chatvault.commands import proposals, steps
+from chatvault.commands import proposals
 from chatvault.commands.models import Status
 from chatvault.conversations.commits.change import Change
 from chatvault.conversations.commits.queue import CommitQueue
@@ -20,8 +21,9 @@ from chatvault.conversations.models import DEFAULT_TITLE
 from chatvault.conversations.models import Status as ConversationStatus
 from chatvault.conversations.service import estimate
 from chatvault.conversations.wire import message_wire
-from chatvault.errors import ChatvaultError, NotFound
+from chatvault.errors import ChatvaultError, Conflict, NotFound
 from chatvault.fields import now
+from chatvault.idempotency import Idempotent
 from chatvault.replies.chunks import shown_usage
 from chatvault.replies.events import Live
 from chatvault.replies.models import Job, JobKind, Kind, Mode, Raw, Reply, ReplyEvents, State
@@ -116,58 +118,58 @@ class FinishedReply:
     approved: list[Raw]
 
 
-async def finish(commits: CommitQueue, ending: ReplyResult) -> FinishedReply:
+async def finish(commits: CommitQueue, result: ReplyResult) -> FinishedReply:
     """Store how the reply ended, once.
 
     Raises:
         AlreadyEnded: another process did.
         NotFound: the conversation is gone.
     """
-    reply = ending.reply
+    reply = result.reply
     target = reply["target_id"] if reply["mode"] == Mode.REPLACE else None
     return await commits.submit(
         Change(
-            actor=ending.actor,
+            actor=result.actor,
             action=Action.REPLY_FINISH,
             where=("_id", reply["conversation_id"]),
-            decide=lambda working: _decide(working, ending),
+            decide=lambda working: _decide(working, result),
             message_ids=frozenset({target} if target else ()),
             needs_tail=target is not None,
             # On the message and in its last event.
-            size=estimate(*[{"text": ending.text, "calls": ending.calls}] * 2, *ending.commands),
+            size=estimate(*[{"text": result.text, "calls": result.calls}] * 2, *result.commands),
         )
     )
 
 
-def _decide(working: WorkingCopy, ending: ReplyResult) -> FinishedReply:
-    fields, reply, at = working.fields, ending.reply, now()
+def _decide(working: WorkingCopy, result: ReplyResult) -> FinishedReply:
+    fields, reply, at = working.fields, result.reply, now()
     _check_mine(fields, reply)
-    ending = _as_things_stand(fields, ending)
-    message = ending.message(at)
+    result = _as_things_stand(fields, result)
+    message = result.message(at)
     located = None if message is None else _place(working, reply, message, at)
-    used = fields.get("total_tokens_used", 0) + sum(ending.tokens)
+    used = fields.get("total_tokens_used", 0) + sum(result.tokens)
     held = fields.get("reserved_tokens", 0)
     if reply["state"] == State.RUNNING:
         held = max(0, held - reply["reserved"])
     changes: dict[str, Any] = {"total_tokens_used": used, "reserved_tokens": held}
     if reply["kind"] == Kind.REPLY:
         changes |= {"active_reply_id": None, "waiting_reply": None, "stopping_reply_id": None}
-    if ending.state is State.WAITING:
+    if result.state is State.WAITING:
         assert located is not None  # noqa: S101  # it has calls
         message_id = located.message["id"]
         changes["waiting_reply"] = {"reply_id": reply["_id"], "message_id": message_id}
         of = {"message_id": message_id, "reply_id": reply["_id"]}
-        proposals.insert(working, ending.actor, ending.commands, **of)
+        proposals.insert(working, result.actor, result.commands, **of)
     working.set(at, **changes)
-    jobs = _jobs(working, ending)
+    jobs = _jobs(working, result)
     working.beside += [(Job, job) for job in jobs]
-    events = _events(ending, located, used)
-    working.beside.append((ReplyEvents, ending.live.insertion(events)))
-    working.beside.append((Reply, _update(ending, located, at)))
-    if sum(ending.tokens):
-        working.beside.append((Usage, _usage(ending, at)))
-    working.entries.append(_entry(ending))
-    approved = [each for each in ending.commands if each["status"] == Status.APPROVED]
+    events = _events(result, located, used)
+    working.beside.append((ReplyEvents, result.live.insertion(events)))
+    working.beside.append((Reply, _update(result, located, at)))
+    if sum(result.tokens):
+        working.beside.append((Usage, _usage(result, at)))
+    working.entries.append(_entry(result))
+    approved = [each for each in result.commands if each["status"] == Status.APPROVED]
     return FinishedReply(events, bool(jobs), located.message["id"] if located else None, approved)
 
 
@@ -181,15 +183,15 @@ def _check_mine(fields: Raw, reply: Raw) -> None:
         raise AlreadyEnded
 
 
-def _as_things_stand(fields: Raw, ending: ReplyResult) -> ReplyResult:
+def _as_things_stand(fields: Raw, result: ReplyResult) -> ReplyResult:
     """The ending by what the conversation says now, which may be more than its writer knew."""
-    if ending.state is not State.WAITING:
-        return ending
-    if fields.get("stopping_reply_id") == ending.reply["_id"]:
-        return replace(ending, state=State.CANCELLED, commands=[])
+    if result.state is not State.WAITING:
+        return result
+    if fields.get("stopping_reply_id") == result.reply["_id"]:
+        return replace(result, state=State.CANCELLED, commands=[])
     if fields["status"] == ConversationStatus.ARCHIVED or not fields.get("mcp_enabled"):
-        return replace(ending, commands=proposals.without_approval(ending.commands))
-    return ending
+        return replace(result, commands=proposals.without_approval(result.commands))
+    return result
 
 
 def _place(working: WorkingCopy, reply: Raw, message: Raw, at: datetime) -> Located:
@@ -212,96 +214,153 @@ def _place(working: WorkingCopy, reply: Raw, message: Raw, at: datetime) -> Loca
     return found
 
 
-def _jobs(working: WorkingCopy, ending: ReplyResult) -> list[UpdateOne]:
+def _jobs(working: WorkingCopy, result: ReplyResult) -> list[UpdateOne]:
     """What is to be done in the background now."""
-    fields, reply = working.fields, ending.reply
-    if ending.state is State.WAITING and all(map(steps.is_settled, ending.commands)):
+    fields, reply = working.fields, result.reply
+    if result.state is State.WAITING and all(map(proposals.is_settled, result.commands)):
         more = {"conversation_id": fields["_id"], "reply_id": reply["_id"]}
-        return [Job.insertion_of(ending.actor, kind=JobKind.CONTINUE, **more)]
-    if ending.state not in {State.COMPLETED, State.CANCELLED} or reply["kind"] != Kind.REPLY:
+        return [Job.insertion_of(result.actor, kind=JobKind.CONTINUE, **more)]
+    if result.state not in {State.COMPLETED, State.CANCELLED} or reply["kind"] != Kind.REPLY:
         return []
     kinds = []
     if fields["title"] == DEFAULT_TITLE:
         kinds.append(JobKind.TITLE)
     told = max(fields.get("summary_seq", 0), fields["first_seq"])
-    if ending.summarize and fields["next_seq"] - told >= SUMMARY_EVERY:
+    if result.summarize and fields["next_seq"] - told >= SUMMARY_EVERY:
         kinds.append(JobKind.SUMMARY)
     where = {"conversation_id": fields["_id"]}
-    return [Job.insertion_of(ending.actor, kind=kind, **where) for kind in kinds]
+    return [Job.insertion_of(result.actor, kind=kind, **where) for kind in kinds]
 
 
-def _events(ending: ReplyResult, located: Located | None, used: int) -> list[tuple[str, Raw]]:
-    reply = ending.reply
+def _events(result: ReplyResult, located: Located | None, used: int) -> list[tuple[str, Raw]]:
+    reply = result.reply
     message = None if located is None else message_wire((located.seq, located.message))
-    totals = {"total_tokens_used": sum(ending.tokens), "conversation_total_tokens": used}
+    totals = {"total_tokens_used": sum(result.tokens), "conversation_total_tokens": used}
     ended: Raw = {
         "reply_id": reply["_id"],
         "conversation_id": reply["conversation_id"],
-        "state": ending.state.value,
+        "state": result.state.value,
         "message": message,
         **totals,
     }
     usage: Raw = {
-        "input_tokens": ending.tokens[0],
-        "output_tokens": ending.tokens[1],
-        "total_tokens": sum(ending.tokens),
-        "counted_here": ending.counted_here,
+        "input_tokens": result.tokens[0],
+        "output_tokens": result.tokens[1],
+        "total_tokens": sum(result.tokens),
+        "counted_here": result.counted_here,
     }
     if reply["kind"] == Kind.COMPLETION:
-        seconds = ending.response_time_ms / 1000
-        usage["shown"] = shown_usage(ending.tokens, ending.further, seconds)
-    if ending.error is None:
-        last = "waiting" if ending.state is State.WAITING else "completed"
-        return [*ending.said, ("usage", usage), (last, ended)]
+        seconds = result.response_time_ms / 1000
+        usage["shown"] = shown_usage(result.tokens, result.further, seconds)
+    if result.error is None:
+        last = "waiting" if result.state is State.WAITING else "completed"
+        return [*result.said, ("usage", usage), (last, ended)]
     ended |= {
-        "code": ending.error.code,
-        "detail": ending.error.detail,
-        "retry_after": ending.error.retry_after,
+        "code": result.error.code,
+        "detail": result.error.detail,
+        "retry_after": result.error.retry_after,
     }
-    used_some = [("usage", usage)] if sum(ending.tokens) else []
-    return [*ending.said, *used_some, ("error", ended)]
+    used_some = [("usage", usage)] if sum(result.tokens) else []
+    return [*result.said, *used_some, ("error", ended)]
 
 
-def _update(ending: ReplyResult, located: Located | None, at: datetime) -> UpdateOne:
+def _update(result: ReplyResult, located: Located | None, at: datetime) -> UpdateOne:
     fields = {
-        "state": ending.state.value,
-        "code": ending.error.code if ending.error else None,
-        "answer_id": located.message["id"] if located else ending.reply["answer_id"],
-        "input_tokens": ending.tokens[0],
-        "output_tokens": ending.tokens[1],
+        "state": result.state.value,
+        "code": result.error.code if result.error else None,
+        "answer_id": located.message["id"] if located else result.reply["answer_id"],
+        "input_tokens": result.tokens[0],
+        "output_tokens": result.tokens[1],
         "ended_at": at,
     }
     # Who comes second hits none, and gives way.
-    mine = {"_id": ending.reply["_id"], "user_id": ending.actor.owner_id}
-    return UpdateOne({**mine, "state": ending.reply["state"]}, {"$set": fields})
+    mine = {"_id": result.reply["_id"], "user_id": result.actor.owner_id}
+    return UpdateOne({**mine, "state": result.reply["state"]}, {"$set": fields})
 
 
-def _usage(ending: ReplyResult, at: datetime) -> InsertOne[Raw]:
-    reply = ending.reply
+def _usage(result: ReplyResult, at: datetime) -> InsertOne[Raw]:
+    reply = result.reply
     return Usage.insertion_of(
-        ending.actor,
+        result.actor,
         conversation_id=reply["conversation_id"],
         agent_id=reply["agent_id"],
         purpose=reply["kind"],
         provider=reply["provider"],
         model=reply["model"],
-        tokens=ending.tokens,
+        tokens=result.tokens,
         at=at,
-        counted_here=ending.counted_here,
+        counted_here=result.counted_here,
     )
 
 
-def _entry(ending: ReplyResult) -> Raw:
+def _entry(result: ReplyResult) -> Raw:
     details = {
-        "state": ending.state.value,
-        "reply_id": str(ending.reply["_id"]),
-        "total_tokens": sum(ending.tokens),
+        "state": result.state.value,
+        "reply_id": str(result.reply["_id"]),
+        "total_tokens": sum(result.tokens),
     }
     return audit.entry(
-        ending.actor,
+        result.actor,
         Action.REPLY_FINISH,
-        ending.reply["conversation_id"],
-        outcome=Outcome.FAILED if ending.error else Outcome.SUCCESS,
-        code=ending.error.code if ending.error else None,
+        result.reply["conversation_id"],
+        outcome=Outcome.FAILED if result.error else Outcome.SUCCESS,
+        code=result.error.code if result.error else None,
         details=details,
+    )
+
+
+def supersede(
+    working: WorkingCopy,
+    actor: Actor,
+    waiting: Raw,
+    *,
+    state: State = State.SUPERSEDED,
+    at: datetime,
+) -> None:
+    """Decide that the waiting reply ends, and that none of its pending commands can run."""
+    proposals.supersede(working, actor, waiting["message_id"], at=at)
+    mine = {"_id": waiting["reply_id"], "user_id": actor.owner_id, "state": State.WAITING.value}
+    fields = {"state": state.value, "ended_at": at}
+    working.beside.append((Reply, UpdateOne(mine, {"$set": fields})))
+    working.set(at, waiting_reply=None)
+
+
+class ReplyChanged(Conflict):
+    """The reply has gone on since it was read; read it again."""
+
+
+def cancel_change(
+    actor: Actor, conversation_id: ObjectId, reply: Raw, idempotent: Idempotent[None] | None
+) -> Change[None]:
+    """The change that cancels a reply.
+
+    One that waits ends with it. One that is being written is marked in the conversation, which its
+    writer decides on as well: so it either ends as cancelled, or has ended before. Where it has
+    ended, nothing changes. It raises `WentOn` where the reply waits on another message by now.
+    """
+
+    def decide(working: WorkingCopy) -> None:
+        fields, at = working.fields, now()
+        waiting = fields.get("waiting_reply") or {}
+        if waiting.get("reply_id") == reply["_id"]:
+            if waiting["message_id"] != reply["answer_id"]:
+                raise ReplyChanged
+            supersede(working, actor, waiting, state=State.CANCELLED, at=at)
+        elif reply["state"] in {State.RUNNING, State.WAITING}:
+            if fields.get("active_reply_id") == reply["_id"]:
+                working.set(at, stopping_reply_id=reply["_id"])
+            mine = {"_id": reply["_id"], "user_id": actor.owner_id}
+            asked = {"$set": {"cancel_requested": True}}
+            working.beside.append((Reply, UpdateOne(mine, asked)))
+        working.entries.append(audit.entry(actor, Action.REPLY_CANCEL, conversation_id))
+
+    return Change(
+        actor=actor,
+        action=Action.REPLY_CANCEL,
+        where=("_id", conversation_id),
+        decide=decide,
+        message_ids=frozenset({reply["answer_id"]}),
+        needs_tail=True,
+        size=estimate(),
+        idempotent=idempotent,
     )

@@ -1,8 +1,12 @@
 """What a reply answers, with which agent, and what may be sent for it."""
 
+import asyncio
 import uuid
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
+import orjson
 from bson import ObjectId
 
 from chatvault.actor import Actor
@@ -12,8 +16,6 @@ from chatvault.conversations.models import Conversation, MessageRole, Raw, Statu
 from chatvault.conversations.reading import Placed, find_messages, read_before
 from chatvault.conversations.segments import is_living
 from chatvault.errors import ConversationArchived, MessageIdTaken, NotFound
-from chatvault.replies import context
-from chatvault.replies.context import LATEST, MIN_OUTPUT, OUTPUT_PART, Context, Wanted
 from chatvault.replies.deps import ReplyDeps
 from chatvault.replies.errors import (
     NothingToAnswer,
@@ -22,6 +24,231 @@ from chatvault.replies.errors import (
 )
 from chatvault.replies.models import Mode
 from chatvault.replies.schemas import ReplyIn
+from chatvault.tokens import PER_REPLY, Tokenizer
+
+LATEST = 2**53
+SUMMARY_INTRO = "Summary of the earlier part of this conversation:"
+NO_RESULT = "There is no result: the call was not carried out."
+# What a model is told of a call by its status, where there is no output.
+STANDING = {
+    "pending": NO_RESULT,
+    "approved": "There is no result yet: the call is being carried out.",
+    "rejected": "The user rejected this call.",
+    "superseded": "The user went on without this call.",
+}
+TRUNCATED = "\n[The output was longer; this is its beginning.]"
+# An answer shorter than this is no use; a quarter of what is left is kept for it.
+MIN_OUTPUT = 16
+OUTPUT_PART = 4
+
+Wire = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What is sent, and what was left out.
+
+    Attributes:
+        messages: in OpenAI's shape.
+        tokens: of the whole request, as counted here.
+        message_ids: of the stored messages that are in it.
+        left_out: how many of the conversation's messages are not.
+        summary_used: a summary stands for those.
+        oldest_seq: the place of the oldest message that is in it.
+    """
+
+    messages: list[Wire]
+    tokens: int
+    message_ids: list[str]
+    left_out: int
+    summary_used: bool
+    oldest_seq: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """For what a context is made.
+
+    Attributes:
+        content: the new message; None to answer the newest of the stored ones again.
+        upto: only messages before this place.
+        budget: at most so many tokens; None for no bound.
+        tools: in OpenAI's shape; they are sent beside the messages, and count.
+        least: so many of the newest stored messages belong together: what was asked, and the
+            calls and results since.
+    """
+
+    content: str | None = None
+    upto: int = LATEST
+    budget: int | None = None
+    tools: Sequence[Wire] = ()
+    least: int = 1
+
+
+async def build_context(
+    actor: Actor, tokenizer: Tokenizer, conversation: Raw, agent: Raw, model: str, wanted: Wanted
+) -> Context:
+    """Choose the newest messages that fit the agent's history limit and the token budget.
+
+    Raises:
+        TokenLimitReached: not even the newest message fits.
+        Moved: the conversation changed since its document was read.
+    """
+    history = await _history(actor, conversation, agent, wanted)
+    prompt = conversation.get("system_prompt") or agent["system_prompt"]
+    summary = conversation.get("summary") if agent["auto_generate_summary"] else None
+    if not agent["conversation_memory_enabled"]:
+        summary = None
+    newest = [] if wanted.content is None else [{"role": "user", "content": wanted.content}]
+    page = _Page(conversation, history, newest, wanted)
+    # Counting takes milliseconds a page of text, so it is done beside the loop.
+    return await asyncio.to_thread(_fit, Counter(tokenizer, model), page, prompt, summary)
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """What there is to choose from."""
+
+    conversation: Raw
+    history: list[Placed]
+    newest: list[Wire]
+    wanted: Wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Counter:
+    """Counts as one model does."""
+
+    tokenizer: Tokenizer
+    model: str
+
+    def __call__(self, messages: list[Wire]) -> int:
+        """How many tokens the messages take."""
+        return sum(self.tokenizer.count_message(message, self.model) for message in messages)
+
+    def tools(self, tools: Sequence[Wire]) -> int:
+        """How many tokens the descriptions of tools take, about."""
+        return self.tokenizer.count(orjson.dumps(tools).decode(), self.model) if tools else 0
+
+
+async def _history(actor: Actor, conversation: Raw, agent: Raw, wanted: Wanted) -> list[Placed]:
+    """The stored messages that may be shown, oldest first."""
+    limit = agent["history_limit"] if agent["conversation_memory_enabled"] else 1
+    limit = max(limit, wanted.least)
+    if wanted.content is not None:
+        limit -= 1
+    if limit <= 0:
+        return []
+    page = await read_before(actor, conversation, wanted.upto, limit)
+    # An answer that another one was given beside is shown no more.
+    passed = {message.get("alternative_to") for _, message in page.messages}
+    return [placed for placed in page.messages if placed[1]["id"] not in passed]
+
+
+def _fit(count: Counter, page: _Page, prompt: str, summary: str | None) -> Context:
+    plain = _choose(count, page, _system(prompt, None))
+    oldest = page.conversation["next_seq"] if plain.oldest_seq is None else plain.oldest_seq
+    if summary is None or oldest <= page.conversation["first_seq"]:
+        return plain
+    return replace(_choose(count, page, _system(prompt, summary)), summary_used=True)
+
+
+def _choose(count: Counter, page: _Page, system: list[Wire]) -> Context:
+    """The newest messages that fit beside the system prompt, without a gap between them.
+
+    Raises:
+        TokenLimitReached: not even the newest fits.
+    """
+    wanted = page.wanted
+    least = 0 if page.newest else wanted.least
+    used = PER_REPLY + count(system) + count(page.newest) + count.tools(wanted.tools)
+    chosen: list[tuple[Placed, list[Wire]]] = []
+    for placed in reversed(page.history):
+        wires = to_wire(placed[1])
+        needed = count(wires)
+        is_over = wanted.budget is not None and used + needed > wanted.budget
+        if is_over and len(chosen) >= least:
+            break
+        used += needed
+        chosen.insert(0, (placed, wires))
+    if wanted.budget is not None and used > wanted.budget:
+        raise TokenLimitReached
+    return Context(
+        messages=[*system, *(wire for _, wires in chosen for wire in wires), *page.newest],
+        tokens=used,
+        message_ids=[placed[1]["id"] for placed, _ in chosen],
+        left_out=page.conversation["total_messages"] - len(chosen),
+        summary_used=False,
+        oldest_seq=chosen[0][0][0] if chosen else None,
+    )
+
+
+def _system(prompt: str, summary: str | None) -> list[Wire]:
+    text = f"{prompt}\n\n{SUMMARY_INTRO}\n{summary}" if summary else prompt
+    return [{"role": "system", "content": text.strip()}] if text.strip() else []
+
+
+def to_wire(message: Raw) -> list[Wire]:
+    """A stored message in OpenAI's shape: with commands, it is several that belong together."""
+    commands: list[Raw] = message.get("commands") or []
+    calls: list[Raw] = message.get("tool_calls") or []
+    if message["role"] != MessageRole.ASSISTANT:
+        calls = []
+    said: Wire = {"role": message["role"], "content": message["content"]}
+    wires = [said]
+    if calls:
+        said["content"] = message["content"] or None
+        paired = _pair(calls, commands)
+        said["tool_calls"] = [
+            _call(call_id, call["name"], call["arguments"]) for call_id, call, _ in paired
+        ]
+        wires += [_result(call_id, command) for call_id, _, command in paired]
+    for command in commands:
+        if command["call_id"] is None:
+            # What a person had done; the model is shown it as its own call, so that the output
+            # has the standing of a tool's, and nobody's word.
+            call_id = f"call_{command['id']}"
+            asked = _call(call_id, command["tool"], command["arguments"])
+            wires.append({"role": "assistant", "content": None, "tool_calls": [asked]})
+            wires.append(_result(call_id, command))
+    return wires
+
+
+def _pair(calls: list[Raw], commands: list[Raw]) -> list[tuple[str, Raw, Raw | None]]:
+    """Each call with an id of its own and with its command.
+
+    Messages that were stored before ids were checked may have calls with the same id, or with none;
+    their commands are in the order of the calls.
+    """
+    left = [command for command in commands if command["call_id"] is not None]
+    paired: list[tuple[str, Raw, Raw | None]] = []
+    seen: set[str] = set()
+    for position, call in enumerate(calls):
+        command = next((each for each in left if each["call_id"] == call["id"]), None)
+        if command is not None:
+            left.remove(command)
+        call_id = call["id"]
+        while not call_id or call_id in seen:
+            call_id = f"{call_id or 'call'}-{position}"
+        seen.add(call_id)
+        paired.append((call_id, call, command))
+    return paired
+
+
+def _call(call_id: str, name: str, arguments: str) -> Wire:
+    function = {"name": name, "arguments": arguments}
+    return {"id": call_id, "type": "function", "function": function}
+
+
+def _result(call_id: str, command: Raw | None) -> Wire:
+    content = NO_RESULT
+    if command is not None:
+        standing = command.get("code") or command["status"]
+        content = command["result"] or STANDING.get(standing, "")
+        if command["truncated"]:
+            content += TRUNCATED
+    return {"role": "tool", "tool_call_id": call_id, "content": content}
+
 
 PAGE = 50
 
@@ -122,7 +349,7 @@ async def prepare(
         least=turn.least,
     )
     try:
-        made = await context.build(actor, deps.tokenizer, conversation, agent, model, wanted)
+        turn_plan = await build_context(actor, deps.tokenizer, conversation, agent, model, wanted)
     except TokenLimitReached:
         raise refusal(conversation, agent) from None
     return TurnPlan(
@@ -131,9 +358,9 @@ async def prepare(
         provider=provider,
         model=model,
         turn=turn,
-        context=made,
+        context=turn_plan,
         place=place_of(conversation),
-        max_output=min(deps.max_tokens, left - made.tokens),
+        max_output=min(deps.max_tokens, left - turn_plan.tokens),
         tools=tools,
     )
 

@@ -146,22 +146,22 @@ class ModelClients:
             ModelFailed: with a code for each way to fail.
         """
         for attempt in range(1, ATTEMPTS + 1):
-            begun = finished = False
+            started = finished = False
             try:
-                async for piece in self._read(ask):
-                    begun = begun or bool(piece.text or piece.calls)
-                    finished = finished or piece.finish_reason is not None
-                    yield piece
+                async for chunk in self._read(ask):
+                    started = started or bool(chunk.text or chunk.calls)
+                    finished = finished or chunk.finish_reason is not None
+                    yield chunk
                 if not finished:
                     raise (
-                        errors.ModelStreamBroken if begun else errors.ModelUnavailable
+                        errors.ModelStreamBroken if started else errors.ModelUnavailable
                     )  # one place decides about retries
             except errors.ModelFailed as error:
                 if finished:
                     # The answer is whole; what is lost is at most the count of its tokens.
                     log.warning("model_broke_off_after_its_end", code=error.code)
                     return
-                if begun:
+                if started:
                     if isinstance(error, errors.ModelUnavailable):
                         raise errors.ModelStreamBroken from error
                     raise
@@ -195,11 +195,11 @@ class ModelClients:
             async with asking.create(**self._parameters(ask)) as response:
                 size, patience = 0, Patience(self._timeout)
                 async for value in values_of(response.iter_bytes(), patience.check):
-                    piece = _piece(value)
-                    size = _grown(size, piece)
+                    chunk = _piece(value)
+                    size = _grown(size, chunk)
                     if _is_word(value):
                         patience.renew()
-                    yield piece
+                    yield chunk
                     patience.resume()
         except (openai.APITimeoutError, httpx2.TimeoutException, TimeoutError) as error:
             raise errors.ModelTimedOut from error
@@ -293,11 +293,11 @@ def _piece(chunk: dict[str, Any]) -> Chunk:
     )
 
 
-def _grown(size: int, piece: Chunk) -> int:
+def _grown(size: int, chunk: Chunk) -> int:
     """How long the answer is with this piece."""
-    if size + piece.size > MAX_ANSWER:
+    if size + chunk.size > MAX_ANSWER:
         raise ValueError("too long an answer")
-    return size + piece.size
+    return size + chunk.size
 
 
 def _usage(usage: Any) -> tuple[int, int] | None:

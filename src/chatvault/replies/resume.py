@@ -18,7 +18,7 @@ from chatvault.replies.events import Live
 from chatvault.replies.finish import AlreadyEnded, ReplyResult, finish
 from chatvault.replies.models import Job, JobKind, Reply, State
 from chatvault.replies.plan import Turn, prepare, read
-from chatvault.replies.start import ReplyPlan, Stale, beginning, start_of
+from chatvault.replies.start import ReplyPlan, Stale, start_change, to_reply_plan
 
 MAX_ROUNDS = 10
 ATTEMPTS = 5
@@ -66,8 +66,8 @@ async def go_on(
             return
         live = await _read_live(actor, conversation_id, reply_id)
         try:
-            start = await _plan(actor, deps, conversation, reply, live)
-            begun = await deps.commits.submit(beginning(actor, start, None))
+            reply_plan = await _plan(actor, deps, conversation, reply, live)
+            started = await deps.commits.submit(start_change(actor, reply_plan, None))
         except (ReadConflict, Stale):
             continue
         except ReplyInProgress:
@@ -75,9 +75,9 @@ async def go_on(
         except HALTS as error:
             await _halt(actor, deps, reply, live, error)
             return
-        assert begun.run is not None  # noqa: S101  # there was no key to recall it by
-        live.publish(list(begun.events))
-        deps.runner.launch(begun.run)
+        assert started.task is not None  # noqa: S101  # there was no key to recall it by
+        live.publish(list(started.events))
+        deps.runner.launch(started.task)
         return
     raise Busy(retry_after=1)
 
@@ -104,13 +104,13 @@ async def _plan(
         # The question, and an answer with calls for each round.
         turn=Turn(content=None, user_message_id=reply["user_message_id"], least=rounds + 1),
     )
-    return start_of(made, Action.REPLY_CONTINUE, deps.max_tokens, continues=reply, live=live)
+    return to_reply_plan(made, Action.REPLY_CONTINUE, deps.max_tokens, continues=reply, live=live)
 
 
 async def _halt(
     actor: Actor, deps: ReplyDeps, reply: Raw, live: Live, error: ChatvaultError
 ) -> None:
     """End a waiting reply that cannot go on, and say why to those who follow it."""
-    ending = ReplyResult(actor=actor, reply=reply, live=live, state=State.FAILED, error=error)
+    result = ReplyResult(actor=actor, reply=reply, live=live, state=State.FAILED, error=error)
     with contextlib.suppress(AlreadyEnded, NotFound):
-        await finish(deps.commits, ending)
+        await finish(deps.commits, result)

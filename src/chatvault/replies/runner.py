@@ -20,13 +20,12 @@ from chatvault.fields import now
 from chatvault.mongodb import leases
 from chatvault.mongodb.renewing import LEASE_SECONDS, Contact, keep_renewing
 from chatvault.replies import events
-from chatvault.replies.beat import FlushTimer
 from chatvault.replies.errors import ModelFailed, ReplyInterrupted
 from chatvault.replies.events import LAST, EventLog, Live
 from chatvault.replies.finish import AlreadyEnded, FinishedReply, ReplyResult, finish
 from chatvault.replies.models import Raw, Reply, State
 from chatvault.replies.provider import ModelClients
-from chatvault.replies.run import ReplyTask
+from chatvault.replies.task import FlushTimer, ReplyTask
 from chatvault.tasks import run_together
 from chatvault.tokens import Tokenizer
 
@@ -67,151 +66,151 @@ class ReplyRunner:
         self._log = event_log
         self._commands = commands
         self._wake = wake
-        self._beat = FlushTimer(FLUSH)
+        self._timer = FlushTimer(FLUSH)
         self._contact = Contact()
         self._runs: dict[ObjectId, ReplyTask] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def launch(self, run: ReplyTask) -> None:
+    def launch(self, task: ReplyTask) -> None:
         """Begin to write; it goes on whoever listens."""
-        self._runs[run.reply["_id"]] = run
-        self._log.open(run.live)
-        task = asyncio.create_task(self._write(run))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._runs[task.reply["_id"]] = task
+        self._log.open(task.live)
+        writing = asyncio.create_task(self._write(task))
+        self._tasks.add(writing)
+        writing.add_done_callback(self._tasks.discard)
 
     def cancel(self, reply_id: ObjectId) -> None:
         """End a reply that this process writes."""
-        if (run := self._runs.get(reply_id)) is not None:
-            run.stop(State.CANCELLED)
+        if (task := self._runs.get(reply_id)) is not None:
+            task.stop(State.CANCELLED)
 
     async def close(self) -> None:
         """Let replies come to their end for a while, then end them with what there is of them."""
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=GRACE)
-        for run in self._runs.values():
-            run.stop(State.INTERRUPTED)
+        for task in self._runs.values():
+            task.stop(State.INTERRUPTED)
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=10)
 
-    async def _write(self, run: ReplyTask) -> None:
-        run.reading = reading = asyncio.create_task(self._read(run))
+    async def _write(self, task: ReplyTask) -> None:
+        task.reading = reading = asyncio.create_task(self._read(task))
         try:
-            await self._flush(run, reading)
+            await self._flush(task, reading)
             failed = None if reading.cancelled() else reading.exception()
             error = None if failed is None else _understand(failed)
-            await self._end(await self._ending(run, error))
+            await self._end(await self._ending(task, error))
         finally:
             reading.cancel()
-            if not run.live.has_ended:
+            if not task.live.has_ended:
                 # For those who follow; what is stored is taken over when the lease ends.
-                run.live.publish([_error_event(run.reply, State.INTERRUPTED, ReplyInterrupted())])
-            if self._runs.get(run.reply["_id"]) is run:
-                del self._runs[run.reply["_id"]]
-            self._log.close(run.live)
-            if run.pieces is not None:
-                run.pieces.put_nowait(None)
+                task.live.publish([_error_event(task.reply, State.INTERRUPTED, ReplyInterrupted())])
+            if self._runs.get(task.reply["_id"]) is task:
+                del self._runs[task.reply["_id"]]
+            self._log.close(task.live)
+            if task.chunks is not None:
+                task.chunks.put_nowait(None)
 
-    async def _read(self, run: ReplyTask) -> None:
-        if run.stopped is not None:
+    async def _read(self, task: ReplyTask) -> None:
+        if task.stopped is not None:
             return
-        async for piece in self._models.stream(run.ask):
-            if run.stopped is not None:
+        async for chunk in self._models.stream(task.ask):
+            if task.stopped is not None:
                 # The cancellation was swallowed on its way.
                 return
-            run.take(piece)
-            if run.pending and not run.is_due:
-                run.is_due = True
-                self._beat.set(run.dirty)
+            task.take(chunk)
+            if task.pending and not task.is_due:
+                task.is_due = True
+                self._timer.set(task.dirty)
 
-    async def _flush(self, run: ReplyTask, reading: "asyncio.Task[None]") -> None:
+    async def _flush(self, task: ReplyTask, reading: "asyncio.Task[None]") -> None:
         """Store what is said while it is read, with what others say; the end stores the rest."""
-        reading.add_done_callback(lambda _: run.dirty.set())
+        reading.add_done_callback(lambda _: task.dirty.set())
         while not reading.done():
-            await run.dirty.wait()
-            run.dirty.clear()
-            run.is_due = False
+            await task.dirty.wait()
+            task.dirty.clear()
+            task.is_due = False
             if not reading.done():
-                await self._store(run)
-        if run.unsure:
-            await self._store(run)
+                await self._store(task)
+        if task.unsure:
+            await self._store(task)
         if reading.cancelled() or reading.exception() is not None:
             # What a call lacks is not known, so it is none.
-            run.calls.clear()
-        run.identify_calls()
+            task.calls.clear()
+        task.identify_calls()
 
-    async def _store(self, run: ReplyTask) -> None:
+    async def _store(self, task: ReplyTask) -> None:
         """Store what is pending, and show it.
 
         What seemed to fail may be stored all the same: it comes first and as it was, so that who
         resumes reads what others were shown.
         """
         try:
-            if run.unsure:
-                await self._log.store(run.live, run.unsure)
-                run.unsure = []
-            said, run.pending = run.pending, ""
+            if task.unsure:
+                await self._log.store(task.live, task.unsure)
+                task.unsure = []
+            said, task.pending = task.pending, ""
             if said:
-                run.unsure = [("delta", {"text": said})]
-                await self._log.store(run.live, run.unsure)
-                run.unsure = []
+                task.unsure = [("delta", {"text": said})]
+                await self._log.store(task.live, task.unsure)
+                task.unsure = []
         except PyMongoError as error:
             # Not shown, yet not lost: it is part of the answer.
             log.warning("reply_events_not_stored", error=type(error).__name__)
-            self._beat.set(run.dirty)
+            self._timer.set(task.dirty)
 
-    async def _ending(self, run: ReplyTask, error: ChatvaultError | None) -> ReplyResult:
+    async def _ending(self, task: ReplyTask, error: ChatvaultError | None) -> ReplyResult:
         state = State.COMPLETED
-        calls = [call for _, call in sorted(run.calls.items())]
-        if run.stopped is not None:
-            state = run.stopped
+        calls = [call for _, call in sorted(task.calls.items())]
+        if task.stopped is not None:
+            state = task.stopped
             error = ReplyInterrupted() if state is State.INTERRUPTED else None
         elif error is not None:
             state = State.FAILED
-        elif calls and run.ask.tools:
+        elif calls and task.ask.tools:
             state = State.WAITING
-        tokens = run.usage
+        tokens = task.usage
         if tokens is None:
-            said = run.text + "".join(call["arguments"] for call in calls)
-            output = await asyncio.to_thread(self._tokenizer.count, said, run.ask.model)
+            said = task.text + "".join(call["arguments"] for call in calls)
+            output = await asyncio.to_thread(self._tokenizer.count, said, task.ask.model)
             # Where nothing came, nothing is charged; a refusal costs nothing.
-            tokens = (run.reply["input_tokens"], output) if said or error is None else (0, 0)
+            tokens = (task.reply["input_tokens"], output) if said or error is None else (0, 0)
         return ReplyResult(
-            actor=run.actor,
-            reply=run.reply,
-            live=run.live,
+            actor=task.actor,
+            reply=task.reply,
+            live=task.live,
             state=state,
             error=error,
-            text=run.text,
+            text=task.text,
             calls=calls,
-            finish_reason=run.finish_reason,
+            finish_reason=task.finish_reason,
             tokens=tokens,
-            counted_here=run.usage is None,
-            further=run.further,
-            response_time_ms=round((time.perf_counter() - run.began) * 1000),
-            summarize=run.summarize,
-            offered={tool["function"]["name"]: tool for tool in run.ask.tools},
-            said=run.rest(),
+            counted_here=task.usage is None,
+            further=task.further,
+            response_time_ms=round((time.perf_counter() - task.began) * 1000),
+            summarize=task.summarize,
+            offered={tool["function"]["name"]: tool for tool in task.ask.tools},
+            said=task.rest(),
         )
 
-    async def _end(self, ending: ReplyResult) -> None:
+    async def _end(self, result: ReplyResult) -> None:
         """Store the end; tried again while the database is away."""
         until = time.monotonic() + FINISH_WITHIN
         for attempt in itertools.count():
             try:
-                if attempt and await self._show_stored(ending):
+                if attempt and await self._show_stored(result):
                     # It was stored, though it seemed to fail.
                     return
-                if ending.state is State.WAITING:
-                    ending = await self._propose(ending)
-                ended = await finish(self._commits, ending)
+                if result.state is State.WAITING:
+                    result = await self._propose(result)
+                ended = await finish(self._commits, result)
             except AlreadyEnded:
-                await self._show_stored(ending)
+                await self._show_stored(result)
                 return
             except NotFound:
                 # The conversation was deleted, and its replies go with it.
                 gone = NotFound("Conversation not found")
-                ending.live.publish([_error_event(ending.reply, State.FAILED, gone)])
+                result.live.publish([_error_event(result.reply, State.FAILED, gone)])
                 return
             except (Unavailable, PyMongoError) as error:
                 log.warning("reply_not_finished_yet", error=type(error).__name__)
@@ -219,11 +218,11 @@ class ReplyRunner:
                     return
                 await asyncio.sleep(min(MAX_PAUSE, 0.2 * 2 ** min(attempt, 5)))
             else:
-                ending.live.publish(ended.events)
-                self._follow_up(ending, ended)
+                result.live.publish(ended.events)
+                self._follow_up(result, ended)
                 return
 
-    def _follow_up(self, ending: ReplyResult, ended: FinishedReply) -> None:
+    def _follow_up(self, result: ReplyResult, ended: FinishedReply) -> None:
         """Begin what comes after an end that is stored."""
         if ended.has_jobs:
             self._wake()
@@ -231,26 +230,26 @@ class ReplyRunner:
             if ended.message_id is not None:
                 self._commands.launch(
                     CommandTask(
-                        actor=ending.actor,
-                        conversation_id=ending.reply["conversation_id"],
+                        actor=result.actor,
+                        conversation_id=result.reply["conversation_id"],
                         message_id=ended.message_id,
-                        reply_id=ending.reply["_id"],
+                        reply_id=result.reply["_id"],
                         command=command,
                     )
                 )
 
-    async def _propose(self, ending: ReplyResult) -> ReplyResult:
+    async def _propose(self, result: ReplyResult) -> ReplyResult:
         """The ending with what becomes of the calls."""
-        may = await permissions.find(ending.actor)
+        may = await permissions.find(result.actor)
         tools = self._commands.tools
-        commands = propose(ending.calls, offered=ending.offered, tools=tools, may=may, at=now())
-        return replace(ending, commands=commands)
+        commands = propose(result.calls, offered=result.offered, tools=tools, may=may, at=now())
+        return replace(result, commands=commands)
 
     @staticmethod
-    async def _show_stored(ending: ReplyResult) -> bool:
+    async def _show_stored(result: ReplyResult) -> bool:
         """Show what is stored and was not shown; whether the reply has ended with it."""
-        live = ending.live
-        stored = await events.read(ending.actor, ending.reply["_id"])
+        live = result.live
+        stored = await events.read(result.actor, result.reply["_id"])
         has_ended = bool(stored) and stored[-1].type in LAST
         # Who took the reply over knew fewer events, and its end has the number of one of them.
         rest = stored[len(live.events) :] or (stored[-1:] if has_ended else [])
@@ -285,8 +284,8 @@ class ReplyRunner:
         if renewed.matched_count < len(ids):
             left = {reply["_id"] async for reply in replies.find(mine, {"_id": True})}
             for lost in set(ids) - left:
-                if (run := self._runs.get(lost)) is not None:
-                    run.stop(State.INTERRUPTED)
+                if (task := self._runs.get(lost)) is not None:
+                    task.stop(State.INTERRUPTED)
 
     async def _obey(self) -> None:
         if self._runs:
@@ -324,7 +323,7 @@ class ReplyRunner:
         said = events.text_of(stored)
         # What the provider charged is not known any more: what was said is counted here.
         output = await asyncio.to_thread(self._tokenizer.count, said, reply["model"])
-        ending = ReplyResult(
+        result = ReplyResult(
             actor=actor,
             reply=reply,
             live=live,
@@ -336,7 +335,7 @@ class ReplyRunner:
             counted_here=True,
         )
         try:
-            await finish(self._commits, ending)
+            await finish(self._commits, result)
         except AlreadyEnded:
             pass
         except NotFound:

@@ -23,18 +23,33 @@ from chatvault.conversations.reading import (
 from chatvault.conversations.wire import message_wire
 from chatvault.errors import Busy, ChatvaultError, NotFound
 from chatvault.idempotency import IdempotencyKey, IdempotencyRecord, Idempotent
-from chatvault.replies import context
 from chatvault.replies.chunks import failure_in
-from chatvault.replies.context import MIN_OUTPUT, OUTPUT_PART, Context, Wanted
 from chatvault.replies.deps import ReplyDeps
 from chatvault.replies.errors import ReplyInProgress, Stopping, TokenLimitReached, failure_of
 from chatvault.replies.events import Event, FinalEvent, message_ids_of
 from chatvault.replies.events import read as read_events
+from chatvault.replies.finish import ReplyChanged, cancel_change
 from chatvault.replies.models import Reply, State
-from chatvault.replies.plan import offered, plan, read, refusal, tokens_left
+from chatvault.replies.plan import (
+    MIN_OUTPUT,
+    OUTPUT_PART,
+    Context,
+    Wanted,
+    build_context,
+    offered,
+    plan,
+    read,
+    refusal,
+    tokens_left,
+)
 from chatvault.replies.schemas import ReplyIn
-from chatvault.replies.start import ReplyPlan, Stale, beginning, replaying, start_of
-from chatvault.replies.superseding import WentOn, cancelling
+from chatvault.replies.start import (
+    ReplyPlan,
+    Stale,
+    replay_change,
+    start_change,
+    to_reply_plan,
+)
 
 ATTEMPTS = 5
 CANCEL_WAIT = 5.0
@@ -74,8 +89,8 @@ async def create(
 async def _replay(
     actor: Actor, deps: ReplyDeps, conversation_id: ObjectId, idempotency_key: IdempotencyKey
 ) -> ObjectId:
-    begun = await deps.commits.submit(replaying(actor, conversation_id, idempotency_key))
-    return begun.reply_id
+    started = await deps.commits.submit(replay_change(actor, conversation_id, idempotency_key))
+    return started.reply_id
 
 
 async def _begin(
@@ -87,8 +102,8 @@ async def _begin(
 ) -> ObjectId:
     for attempt in range(ATTEMPTS):
         try:
-            start = await _plan(actor, deps, conversation_id, wanted)
-            begun = await deps.commits.submit(beginning(actor, start, idempotency_key))
+            reply_plan = await _plan(actor, deps, conversation_id, wanted)
+            started = await deps.commits.submit(start_change(actor, reply_plan, idempotency_key))
         except (ReadConflict, Stale):
             continue
         except ReplyInProgress:
@@ -96,10 +111,10 @@ async def _begin(
             if attempt or not await deps.runner.reap(conversation_id):
                 raise
             continue
-        if begun.run is not None:
-            begun.run.live.publish(list(begun.events))
-            deps.runner.launch(begun.run)
-        return begun.reply_id
+        if started.task is not None:
+            started.task.live.publish(list(started.events))
+            deps.runner.launch(started.task)
+        return started.reply_id
     raise Busy(retry_after=1)
 
 
@@ -107,8 +122,8 @@ async def _plan(
     actor: Actor, deps: ReplyDeps, conversation_id: ObjectId, wanted: ReplyIn
 ) -> ReplyPlan:
     conversation = await read(actor, conversation_id)
-    made = await plan(actor, deps, conversation=conversation, wanted=wanted)
-    return start_of(made, Action.REPLY_CREATE, deps.max_tokens, metadata=wanted.metadata)
+    turn_plan = await plan(actor, deps, conversation=conversation, wanted=wanted)
+    return to_reply_plan(turn_plan, Action.REPLY_CREATE, deps.max_tokens, metadata=wanted.metadata)
 
 
 def follow(
@@ -234,8 +249,8 @@ async def cancel(
     for _ in range(ATTEMPTS):
         reply = await _find(actor, conversation_id, reply_id)
         try:
-            await deps.commits.submit(cancelling(actor, conversation_id, reply, known))
-        except WentOn:
+            await deps.commits.submit(cancel_change(actor, conversation_id, reply, known))
+        except ReplyChanged:
             continue
         break
     else:
@@ -284,10 +299,10 @@ async def get_context(
     wanted = Wanted(content=content, budget=left - output, tools=tools)
 
     async def build(current: Raw) -> Context:
-        return await context.build(actor, deps.tokenizer, current, agent, model, wanted)
+        return await build_context(actor, deps.tokenizer, current, agent, model, wanted)
 
     try:
-        made = await read_consistently(actor, conversation_id, build)
+        turn_plan = await read_consistently(actor, conversation_id, build)
     except TokenLimitReached:
         raise refusal(conversation, agent) from None
     await deps.recorder.record(audit.entry(actor, Action.CONVERSATION_CONTEXT, conversation_id))
@@ -296,14 +311,14 @@ async def get_context(
         "provider": provider,
         "model": model,
         "temperature": agent["temperature"],
-        "messages": made.messages,
+        "messages": turn_plan.messages,
         "tools": tools,
-        "tokens": made.tokens,
-        "message_ids": made.message_ids,
-        "left_out": made.left_out,
-        "summary_used": made.summary_used,
+        "tokens": turn_plan.tokens,
+        "message_ids": turn_plan.message_ids,
+        "left_out": turn_plan.left_out,
+        "summary_used": turn_plan.summary_used,
         "max_conversation_tokens": agent["max_conversation_tokens"],
         "total_tokens_used": conversation.get("total_tokens_used", 0),
         "reserved_tokens": conversation.get("reserved_tokens", 0),
-        "max_output_tokens": min(deps.max_tokens, left - made.tokens),
+        "max_output_tokens": min(deps.max_tokens, left - turn_plan.tokens),
     }

@@ -9,28 +9,30 @@ from pymongo import UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from chatvault.actor import Actor
+from chatvault.agents import service as agents
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.conversations.commits.change import Change
 from chatvault.conversations.commits.working_copy import WorkingCopy
 from chatvault.conversations.models import Conversation, Raw, Status
-from chatvault.conversations.schemas import stored_agent_id
+from chatvault.conversations.schemas import ConversationCreate, stored_agent_id
 from chatvault.conversations.segments import size_of
-from chatvault.conversations.service import estimate
+from chatvault.conversations.service import NewConversation, estimate, idempotent, prepare
 from chatvault.conversations.wire import message_wire
-from chatvault.errors import Conflict, ConversationArchived, MessageIdTaken, NotFound
+from chatvault.errors import Busy, Conflict, ConversationArchived, MessageIdTaken, NotFound
 from chatvault.fields import now
-from chatvault.idempotency import IdempotencyKey, Idempotent
+from chatvault.idempotency import IdempotencyKey, IdempotencyRecord, Idempotent
 from chatvault.mongodb import leases
 from chatvault.mongodb.renewing import LEASE_SECONDS
-from chatvault.replies.context import MIN_OUTPUT
+from chatvault.replies.deps import ReplyDeps
 from chatvault.replies.errors import ReplyInProgress
 from chatvault.replies.events import Live
+from chatvault.replies.finish import supersede
 from chatvault.replies.models import Kind, Mode, Reply, ReplyEvents, State
-from chatvault.replies.plan import Turn, TurnPlan, place_of, refusal, tokens_left
+from chatvault.replies.plan import MIN_OUTPUT, Turn, TurnPlan, place_of, plan, refusal, tokens_left
 from chatvault.replies.provider import ModelRequest
-from chatvault.replies.run import ReplyTask
-from chatvault.replies.superseding import supersede
+from chatvault.replies.schemas import ReplyIn
+from chatvault.replies.task import ReplyTask
 
 # More than what is noted on a message's commands when they are superseded.
 STEP_BYTES = 16 * 1024
@@ -83,23 +85,23 @@ class ReplyPlan:
         return frozenset(ids | {self.waiting["message_id"]} if self.waiting else ids)
 
 
-def start_of(made: TurnPlan, action: Action, max_tokens: int, **more: Any) -> ReplyPlan:
+def to_reply_plan(turn_plan: TurnPlan, action: Action, max_tokens: int, **more: Any) -> ReplyPlan:
     """The start of a reply as it was planned."""
     return ReplyPlan(
         kind=Kind.REPLY,
         action=action,
-        conversation_id=made.conversation["_id"],
-        agent=made.agent,
-        provider=made.provider,
-        model=made.model,
-        temperature=made.agent["temperature"],
-        turn=made.turn,
-        messages=made.context.messages,
-        tokens=made.context.tokens,
+        conversation_id=turn_plan.conversation["_id"],
+        agent=turn_plan.agent,
+        provider=turn_plan.provider,
+        model=turn_plan.model,
+        temperature=turn_plan.agent["temperature"],
+        turn=turn_plan.turn,
+        messages=turn_plan.context.messages,
+        tokens=turn_plan.context.tokens,
         max_tokens=max_tokens,
-        place=made.place,
-        tools=made.tools,
-        waiting=made.conversation.get("waiting_reply"),
+        place=turn_plan.place,
+        tools=turn_plan.tools,
+        waiting=turn_plan.conversation.get("waiting_reply"),
         **more,
     )
 
@@ -109,30 +111,30 @@ class StartedReply:
     """A reply that has begun, and the run that writes it; None where it was begun before."""
 
     reply_id: ObjectId
-    run: ReplyTask | None = None
+    task: ReplyTask | None = None
     events: tuple[tuple[str, Raw], ...] = ()
 
 
-def beginning(
-    actor: Actor, start: ReplyPlan, idempotency_key: IdempotencyKey | None
+def start_change(
+    actor: Actor, reply_plan: ReplyPlan, idempotency_key: IdempotencyKey | None
 ) -> Change[StartedReply]:
     """The change that begins a reply."""
     return Change(
         actor=actor,
-        action=start.action,
-        where=("_id", start.conversation_id),
-        decide=lambda working: _decide(working, actor, start),
-        message_ids=start.message_ids,
-        needs_tail=start.waiting is not None,
+        action=reply_plan.action,
+        where=("_id", reply_plan.conversation_id),
+        decide=lambda working: _decide(working, actor, reply_plan),
+        message_ids=reply_plan.message_ids,
+        needs_tail=reply_plan.waiting is not None,
         # On the message and in its event.
-        size=estimate(*[{"content": start.turn.content, "metadata": start.metadata}] * 2),
+        size=estimate(*[{"content": reply_plan.turn.content, "metadata": reply_plan.metadata}] * 2),
         idempotent=None
         if idempotency_key is None
-        else _idempotent(actor, idempotency_key, start.conversation_id),
+        else _idempotent(actor, idempotency_key, reply_plan.conversation_id),
     )
 
 
-def replaying(
+def replay_change(
     actor: Actor,
     conversation_id: ObjectId,
     idempotency_key: IdempotencyKey,
@@ -162,20 +164,23 @@ def _idempotent(
 
     return Idempotent(
         idempotency_key,
-        to_record=lambda begun: {"conversation_id": conversation_id, "reply_id": begun.reply_id},
+        to_record=lambda started: {
+            "conversation_id": conversation_id,
+            "reply_id": started.reply_id,
+        },
         replay=replay,
     )
 
 
-def _decide(working: WorkingCopy, actor: Actor, start: ReplyPlan) -> StartedReply:
-    output = output_of(working.fields, start)
-    known = working.find(start.turn.user_message_id)
-    if start.turn.content is not None and known is not None:
+def _decide(working: WorkingCopy, actor: Actor, reply_plan: ReplyPlan) -> StartedReply:
+    output = output_of(working.fields, reply_plan)
+    known = working.find(reply_plan.turn.user_message_id)
+    if reply_plan.turn.content is not None and known is not None:
         raise MessageIdTaken
-    return begin(working, actor, start, output)
+    return decide_start(working, actor, reply_plan, output)
 
 
-def output_of(fields: Raw, start: ReplyPlan) -> int:
+def output_of(fields: Raw, reply_plan: ReplyPlan) -> int:
     """How many tokens the answer may have, decided on the conversation of this moment.
 
     So however many ask at once, none overruns the limit.
@@ -187,103 +192,114 @@ def output_of(fields: Raw, start: ReplyPlan) -> int:
     """
     if fields["status"] == Status.ARCHIVED:
         raise ConversationArchived
-    if start.place is not None:
+    if reply_plan.place is not None:
         if fields.get("active_reply_id"):
             raise ReplyInProgress
-        if place_of(fields) != start.place or fields.get("waiting_reply") != start.waiting:
+        if (
+            place_of(fields) != reply_plan.place
+            or fields.get("waiting_reply") != reply_plan.waiting
+        ):
             raise Stale
-    output = min(start.max_tokens, tokens_left(fields, start.agent) - start.tokens)
+    output = min(reply_plan.max_tokens, tokens_left(fields, reply_plan.agent) - reply_plan.tokens)
     if output < MIN_OUTPUT:
-        raise refusal(fields, start.agent)
+        raise refusal(fields, reply_plan.agent)
     return output
 
 
-def begin(working: WorkingCopy, actor: Actor, start: ReplyPlan, output: int) -> StartedReply:
+def decide_start(
+    working: WorkingCopy, actor: Actor, reply_plan: ReplyPlan, output: int
+) -> StartedReply:
     """Decide that a reply begins whose answer may have so many tokens.
 
     Raises:
         RetryAfterMove: older messages have to move first; nothing was decided.
     """
     fields, at = working.fields, now()
-    message = _message(start, at)
-    is_waiting = start.waiting is not None and fields.get("waiting_reply") == start.waiting
-    if start.waiting is not None and is_waiting and start.continues is None:
+    message = _message(reply_plan, at)
+    is_waiting = (
+        reply_plan.waiting is not None and fields.get("waiting_reply") == reply_plan.waiting
+    )
+    if reply_plan.waiting is not None and is_waiting and reply_plan.continues is None:
         working.require_room(STEP_BYTES + (size_of(message) if message else 0))
-        supersede(working, actor, start.waiting, at=at)
-    reply = _reply(actor, start, output)
+        supersede(working, actor, reply_plan.waiting, at=at)
+    reply = _reply(actor, reply_plan, output)
     shown = (
-        _show_continued(working, start) if start.continues else _store(working, start, message, at)
+        _show_continued(working, reply_plan)
+        if reply_plan.continues
+        else _store(working, reply_plan, message, at)
     )
     changes: Raw = {"reserved_tokens": fields.get("reserved_tokens", 0) + reply["reserved"]}
-    if start.kind is Kind.REPLY:
+    if reply_plan.kind is Kind.REPLY:
         changes |= {"active_reply_id": reply["_id"], "waiting_reply": None}
     working.set(at, **changes)
-    live = start.live or Live(actor, start.conversation_id, reply["_id"])
+    live = reply_plan.live or Live(actor, reply_plan.conversation_id, reply["_id"])
     stored: Raw = {
         "reply_id": reply["_id"],
-        "conversation_id": start.conversation_id,
+        "conversation_id": reply_plan.conversation_id,
         "message": shown,
     }
-    events = (("commands_settled" if start.continues else "message_stored", stored),)
-    working.beside.append((Reply, _write(reply, start)))
+    events = (("commands_settled" if reply_plan.continues else "message_stored", stored),)
+    working.beside.append((Reply, _write(reply, reply_plan)))
     working.beside.append((ReplyEvents, live.insertion(list(events))))
     details = {"reply_id": str(reply["_id"]), "reserved": reply["reserved"]}
-    working.entries.append(audit.entry(actor, start.action, start.conversation_id, details=details))
-    summarize = bool(start.agent["auto_generate_summary"])
+    working.entries.append(
+        audit.entry(actor, reply_plan.action, reply_plan.conversation_id, details=details)
+    )
+    summarize = bool(reply_plan.agent["auto_generate_summary"])
     return StartedReply(
-        reply["_id"], ReplyTask(actor, reply, _ask(start, output), live, summarize), events
+        reply["_id"], ReplyTask(actor, reply, _ask(reply_plan, output), live, summarize), events
     )
 
 
-def _ask(start: ReplyPlan, output: int) -> ModelRequest:
+def _ask(reply_plan: ReplyPlan, output: int) -> ModelRequest:
     return ModelRequest(
-        provider=start.provider,
-        model=start.model,
-        messages=start.messages,
-        temperature=start.temperature,
+        provider=reply_plan.provider,
+        model=reply_plan.model,
+        messages=reply_plan.messages,
+        temperature=reply_plan.temperature,
         max_tokens=output,
-        tools=start.tools,
-        options=start.options,
+        tools=reply_plan.tools,
+        options=reply_plan.options,
     )
 
 
-def _write(reply: Raw, start: ReplyPlan) -> UpdateOne:
+def _write(reply: Raw, reply_plan: ReplyPlan) -> UpdateOne:
     leased = leases.written(reply, "lease_until", LEASE_SECONDS)
     mine = {"_id": reply["_id"], "user_id": reply["user_id"]}
-    if start.continues is None:
+    if reply_plan.continues is None:
         return UpdateOne(mine, leased, upsert=True)
     return UpdateOne({**mine, "state": State.WAITING.value}, leased)
 
 
-def _show_continued(working: WorkingCopy, start: ReplyPlan) -> Raw | None:
+def _show_continued(working: WorkingCopy, reply_plan: ReplyPlan) -> Raw | None:
     """The message whose commands are settled, with their results."""
-    assert start.waiting is not None  # noqa: S101  # what continues was waiting
-    found = working.find(start.waiting["message_id"])
+    assert reply_plan.waiting is not None  # noqa: S101  # what continues was waiting
+    found = working.find(reply_plan.waiting["message_id"])
     return None if found is None else message_wire((found.seq, found.message))
 
 
-def _reply(actor: Actor, start: ReplyPlan, output: int) -> Raw:
-    at, turn = now(), start.turn
-    reply_id = start.continues["_id"] if start.continues else ObjectId()
-    rounds = start.continues.get("rounds", 1) + 1 if start.continues else 1
+def _reply(actor: Actor, reply_plan: ReplyPlan, output: int) -> Raw:
+    at, turn = now(), reply_plan.turn
+    reply_id = reply_plan.continues["_id"] if reply_plan.continues else ObjectId()
+    rounds = reply_plan.continues.get("rounds", 1) + 1 if reply_plan.continues else 1
     replaced = turn.target_id if turn.mode is Mode.REPLACE else None
     return {
         "_id": reply_id,
         "user_id": actor.owner_id,
-        "conversation_id": start.conversation_id,
-        "kind": start.kind.value,
+        "conversation_id": reply_plan.conversation_id,
+        "kind": reply_plan.kind.value,
         "state": State.RUNNING.value,
         "code": None,
         "mode": turn.mode.value,
-        "agent_id": stored_agent_id(start.agent["_id"]),
-        "provider": start.provider,
-        "model": start.model,
-        "temperature": start.temperature,
+        "agent_id": stored_agent_id(reply_plan.agent["_id"]),
+        "provider": reply_plan.provider,
+        "model": reply_plan.model,
+        "temperature": reply_plan.temperature,
         "user_message_id": turn.user_message_id,
         "answer_id": replaced or f"reply-{reply_id}" + (f"-{rounds}" if rounds > 1 else ""),
         "target_id": turn.target_id,
-        "reserved": start.tokens + output,
-        "input_tokens": start.tokens,
+        "reserved": reply_plan.tokens + output,
+        "input_tokens": reply_plan.tokens,
         "output_tokens": None,
         "started_at": at,
         "ended_at": None,
@@ -292,24 +308,149 @@ def _reply(actor: Actor, start: ReplyPlan, output: int) -> Raw:
     }
 
 
-def _message(start: ReplyPlan, at: datetime) -> Raw | None:
+def _message(reply_plan: ReplyPlan, at: datetime) -> Raw | None:
     """The user's message as it is stored, where it is a new one."""
-    if start.turn.content is None:
+    if reply_plan.turn.content is None:
         return None
     message: Raw = {
-        "id": start.turn.user_message_id,
+        "id": reply_plan.turn.user_message_id,
         "role": "user",
-        "content": start.turn.content,
+        "content": reply_plan.turn.content,
         "timestamp": at,
     }
-    if start.metadata is not None:
-        message["extra"] = {"metadata": start.metadata}
+    if reply_plan.metadata is not None:
+        message["extra"] = {"metadata": reply_plan.metadata}
     return message
 
 
-def _store(working: WorkingCopy, start: ReplyPlan, message: Raw | None, at: datetime) -> Raw | None:
+def _store(
+    working: WorkingCopy, reply_plan: ReplyPlan, message: Raw | None, at: datetime
+) -> Raw | None:
     """Append the user's message, where it is a new one, and show it."""
     if message is not None:
         working.append([message], at, at)
-    found = working.find(start.turn.user_message_id)
+    found = working.find(reply_plan.turn.user_message_id)
     return None if found is None else message_wire((found.seq, found.message))
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedConversation:
+    """A conversation that has begun, and its first reply; None where it was begun before."""
+
+    conversation_id: ObjectId
+    started: StartedReply | None = None
+
+
+class FirstReply:
+    """What the conversations' door needs to know of replies.
+
+    Args:
+        deps: what replies are made with.
+    """
+
+    def __init__(self, deps: ReplyDeps) -> None:
+        self._desk = deps
+
+    async def open(
+        self,
+        actor: Actor,
+        *,
+        wanted: ConversationCreate,
+        content: str,
+        idempotency_key: IdempotencyKey | None,
+    ) -> ObjectId:
+        """Begin a conversation whose agent answers this message at once; returns its id.
+
+        What is refused leaves no conversation, and its key is not remembered.
+
+        Raises:
+            InvalidInput: the message is too long.
+            AgentNotFound: the actor may use no such agent.
+            ModelNotConfigured: there is no model.
+            Throttled: too many replies in this minute.
+            TokenLimitReached: the messages take more tokens than the agent lets a conversation use.
+            KeyReused: the key came with another request.
+            NotFound: this is a repeat, and the conversation is gone.
+        """
+        deps = self._desk
+        if idempotency_key is not None and await IdempotencyRecord.exists(actor, idempotency_key):
+            return (
+                await deps.commits.submit(_replay_opening_change(actor, idempotency_key))
+            ).conversation_id
+        deps.check_content(content, "initial_message")
+        agent = await agents.find(actor, wanted.agent_id)
+        deps.catalog.find(agent["provider"])
+        await deps.rate.admit(str(actor.owner_id))
+        new = await prepare(actor, wanted)
+        opened = await deps.commits.submit(
+            await self._opening_change(actor, new, content, idempotency_key)
+        )
+        if opened.started is not None and opened.started.task is not None:
+            opened.started.task.live.publish(list(opened.started.events))
+            deps.runner.launch(opened.started.task)
+        return opened.conversation_id
+
+    async def _opening_change(
+        self,
+        actor: Actor,
+        new: NewConversation,
+        content: str,
+        idempotency_key: IdempotencyKey | None,
+    ) -> Change[OpenedConversation]:
+        """The change that begins both."""
+        deps, conversation = self._desk, new.stored()
+        turn_plan = await plan(
+            actor, deps, conversation=conversation, wanted=ReplyIn(content=content)
+        )
+        reply_plan = to_reply_plan(turn_plan, Action.REPLY_CREATE, deps.max_tokens)
+        # Nobody else can change what has not begun.
+        output = output_of(conversation, reply_plan)
+
+        def decide(working: WorkingCopy) -> OpenedConversation:
+            return OpenedConversation(
+                new.insert(working), decide_start(working, actor, reply_plan, output)
+            )
+
+        said = {"content": content}
+        return Change(
+            actor=actor,
+            action=Action.CONVERSATION_CREATE,
+            where=("_id", new.id),
+            decide=decide,
+            is_new=True,
+            size=estimate(new.document, *new.tail, said, said),
+            idempotent=idempotency_key and _idempotent_opening(actor, idempotency_key),
+        )
+
+
+def _replay_opening_change(
+    actor: Actor, idempotency_key: IdempotencyKey
+) -> Change[OpenedConversation]:
+    """The change that finds out which conversation a repeated request began."""
+
+    def decide(_working: WorkingCopy) -> OpenedConversation:
+        raise Busy(retry_after=1)  # the record has expired at this very moment
+
+    return Change(
+        actor=actor,
+        action=Action.CONVERSATION_CREATE,
+        where=("_id", ObjectId()),
+        decide=decide,
+        is_new=True,
+        idempotent=_idempotent_opening(actor, idempotency_key),
+    )
+
+
+def _idempotent_opening(
+    actor: Actor, idempotency_key: IdempotencyKey
+) -> Idempotent[OpenedConversation]:
+    known = idempotent(actor, idempotency_key)
+
+    async def replay(result: Raw, session: AsyncClientSession) -> OpenedConversation:
+        return OpenedConversation(await known.replay(result, session))
+
+    return Idempotent(
+        idempotency_key,
+        to_record=lambda opened: known.to_record(opened.conversation_id),
+        replay=replay,
+    )

@@ -134,7 +134,7 @@ class Background:
                 actor, idempotency_key
             ):
                 return await self._commits.submit(
-                    _replaying(actor, conversation_id, idempotency_key)
+                    _replay_opening_change(actor, conversation_id, idempotency_key)
                 )
             for _ in range(SUMMARY_TRIES):
                 with contextlib.suppress(Outdated):
@@ -200,9 +200,9 @@ class Background:
             temperature=None if agent["temperature"] is None else 0.3,
             max_tokens=MAX_TOKENS,
         )
-        async for piece in self._models.stream(ask):
-            said += piece.text
-            tokens = piece.usage or tokens
+        async for chunk in self._models.stream(ask):
+            said += chunk.text
+            tokens = chunk.usage or tokens
         count = self._tokenizer.count
         counted = tokens
         if counted is None:
@@ -247,7 +247,7 @@ def _summarizing(
     )
 
 
-def _replaying(
+def _replay_opening_change(
     actor: Actor, conversation_id: ObjectId, idempotency_key: IdempotencyKey
 ) -> Change[str | None]:
     def decide(_working: WorkingCopy) -> str | None:

@@ -10,6 +10,35 @@ from chatvault.replies.events import Live
 from chatvault.replies.models import Raw, State
 from chatvault.replies.provider import Chunk, ModelRequest, further_usage
 
+NEVER = float("-inf")
+
+
+class FlushTimer:
+    """Sets events at its strokes; it rests while nobody waits for one.
+
+    Args:
+        every: seconds between two strokes, at least.
+    """
+
+    def __init__(self, every: float) -> None:
+        self._every = every
+        self._due: list[asyncio.Event] = []
+        self._last = NEVER
+
+    def set(self, event: asyncio.Event) -> None:
+        """Set an event at the next stroke; almost at once where the last one is long ago."""
+        self._due.append(event)
+        if len(self._due) == 1:
+            loop = asyncio.get_running_loop()
+            loop.call_at(max(loop.time(), self._last + self._every), self._strike)
+
+    def _strike(self) -> None:
+        self._last = asyncio.get_running_loop().time()
+        due, self._due = self._due, []
+        for event in due:
+            event.set()
+
+
 MAX_CALL_ID = 256  # characters
 
 
@@ -23,7 +52,7 @@ class ReplyTask:
         dirty: set when something is to be stored, or all is said.
         is_due: `dirty` will be set soon.
         stopped: as what somebody ended it, before the model did.
-        pieces: takes the pieces as they come, then None once the end is stored.
+        chunks: takes the pieces as they come, then None once the end is stored.
         further: what the provider told of its usage beside the counts.
     """
 
@@ -44,19 +73,19 @@ class ReplyTask:
     dirty: asyncio.Event = field(default_factory=asyncio.Event)
     is_due: bool = False
     reading: "asyncio.Task[None] | None" = None
-    pieces: "asyncio.Queue[Chunk | None] | None" = None
+    chunks: "asyncio.Queue[Chunk | None] | None" = None
 
-    def take(self, piece: Chunk) -> None:
+    def take(self, chunk: Chunk) -> None:
         """Add what came."""
-        if self.pieces is not None:
-            self.pieces.put_nowait(piece)
-        self.text += piece.text
-        self.pending += piece.text
-        if "usage" in piece.raw:
-            self.usage = piece.usage or self.usage
-            self.further = further_usage(piece.raw["usage"]) or self.further
-        self.finish_reason = piece.finish_reason or self.finish_reason
-        for part in piece.calls:
+        if self.chunks is not None:
+            self.chunks.put_nowait(chunk)
+        self.text += chunk.text
+        self.pending += chunk.text
+        if "usage" in chunk.raw:
+            self.usage = chunk.usage or self.usage
+            self.further = further_usage(chunk.raw["usage"]) or self.further
+        self.finish_reason = chunk.finish_reason or self.finish_reason
+        for part in chunk.calls:
             call = self.calls.setdefault(part["index"], {"id": "", "name": "", "arguments": ""})
             function = part.get("function") or {}
             call["id"] = part.get("id") or call["id"]

@@ -156,7 +156,7 @@ def _add_replies(app: web.Application, settings: Settings, storage: CounterStora
         ahead.set()
 
     app[RUNNER] = runner = ReplyRunner(commits, models, tokenizer, event_log, runs, wake)
-    app[replies.REPLY_DEPS] = deps = ReplyDeps(
+    app[replies.REPLY_DEPS] = app[completions.DEPS] = deps = ReplyDeps(
         commits=commits,
         recorder=app[RECORDER],
         catalog=catalog,

@@ -26,7 +26,7 @@ from chatvault.commands.runner import CommandTask
 from chatvault.commands.tools import TERMINAL, command_arguments
 from chatvault.conversations.commits.change import Change
 from chatvault.conversations.commits.working_copy import WorkingCopy
-from chatvault.conversations.message_service import message_lives
+from chatvault.conversations.message_service import message_exists
 from chatvault.conversations.models import Conversation
 from chatvault.conversations.models import Status as ConversationStatus
 from chatvault.conversations.reading import Placed, find_messages, living, read_consistently
@@ -353,7 +353,7 @@ def _change(
         fields = await Conversation.find_for_repeat(actor, conversation_id, session)
         if fields is None:
             raise NotFound("Conversation not found")
-        if not await message_lives(actor, fields, stored["message_id"], session):
+        if not await message_exists(actor, fields, stored["message_id"], session):
             raise CommandNotFound
         return Decided({"id": result["command_id"]})
 

@@ -23,12 +23,12 @@ from chatvault.http.requests import (
     json_response,
 )
 from chatvault.http.routing import Routes
+from chatvault.http.sse import EVENT_STREAM, STREAM_HEADERS
 from chatvault.idempotency import KeyReused
 from chatvault.replies import errors
 from chatvault.replies.chunks import ChunkAccumulator
 from chatvault.replies.deps import ReplyDeps
 from chatvault.replies.provider import Chunk, ModelClients
-from chatvault.replies.routes import EVENT_STREAM, REPLY_DEPS, STREAM_HEADERS
 from chatvault.replies.schemas import CompletionIn, ConversationHeaders, GpuOut, ModelOut
 
 MODELS = web.AppKey("models", ModelClients)
@@ -36,6 +36,7 @@ REFUSALS = (
     *(ModelNotConfigured, Throttled, NotFound, KeyReused, ConversationArchived),
     *(errors.TokenLimitReached, *errors.FAILURES),
 )
+DEPS = web.AppKey("completion_deps", ReplyDeps)
 MEDIA = ("application/json", EVENT_STREAM)
 routes = Routes("completions")
 
@@ -50,9 +51,7 @@ async def current_model(request: web.Request) -> web.StreamResponse:
 
     For frontends that ask before they show one.
     """
-    return json_response(
-        ModelOut(model=_configured_model(request.app[REPLY_DEPS]), gpu_backend=None)
-    )
+    return json_response(ModelOut(model=_configured_model(request.app[DEPS]), gpu_backend=None))
 
 
 @routes.route("GET", "/gpu/health", None, returns=GpuOut)
@@ -66,7 +65,7 @@ async def gpu_health(request: web.Request) -> web.StreamResponse:
             gpu_available=False,
             gpu_name=None,
             ollama_gpu_accelerated=False,
-            ollama_model=_configured_model(request.app[REPLY_DEPS]),
+            ollama_model=_configured_model(request.app[DEPS]),
         )
     )
 
@@ -119,7 +118,7 @@ async def _complete(
 ) -> web.StreamResponse:
     chunks = await complete(
         actor,
-        request.app[REPLY_DEPS],
+        request.app[DEPS],
         request.app[MODELS],
         wanted=body,
         conversation_id=headers.conversation_id,

@@ -121,7 +121,7 @@ def idempotent_append(
     )
 
 
-async def message_lives(
+async def message_exists(
     actor: Actor, fields: Raw, message_id: str, session: AsyncClientSession
 ) -> bool:
     """Whether a message stands in the conversation, read in a repeat's transaction."""

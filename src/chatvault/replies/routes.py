@@ -1,31 +1,24 @@
 """Replies over HTTP: as one answer, or as a stream of events that can be resumed."""
 
-import asyncio
-import contextlib
-from collections.abc import AsyncGenerator
-
-from aiohttp import hdrs, web
+from aiohttp import web
 
 from chatvault.actor import Actor
 from chatvault.agents.models import AgentNotFound, ModelNotConfigured
 from chatvault.audit.actions import Action
 from chatvault.conversations.models import Raw
 from chatvault.conversations.schemas import ConversationPath
-from chatvault.encoding import to_json
 from chatvault.errors import ConversationArchived, MessageIdTaken, Throttled
 from chatvault.http.bodies import MESSAGE_BODY
-from chatvault.http.problems import broken_off
 from chatvault.http.requests import (
     IdempotencyHeaders,
-    begin_stream,
     idempotency_key_of,
     json_response,
 )
 from chatvault.http.routing import Routes
+from chatvault.http.sse import EVENT_STREAM, send_events, wants_stream
 from chatvault.idempotency import KeyReused
 from chatvault.replies import errors, service, titles
 from chatvault.replies.deps import ReplyDeps
-from chatvault.replies.events import Event
 from chatvault.replies.schemas import (
     ContextOut,
     ContextQuery,
@@ -36,51 +29,11 @@ from chatvault.replies.schemas import (
     ReplyStateOut,
     SummaryOut,
 )
-from chatvault.tasks import stop
 
-EVENT_STREAM = "text/event-stream"
-STREAM_HEADERS = {"Content-Type": EVENT_STREAM, "X-Accel-Buffering": "no"}
-HEARTBEAT = 15.0  # seconds; proxies end what is silent for longer
 PATH = "/conversations/{conversation_id}/replies"
 REPLY_DEPS = web.AppKey("desk", ReplyDeps)
 SUMMARIES = web.AppKey("summaries", titles.Background)
 routes = Routes("replies")
-
-
-def wants_stream(request: web.Request) -> bool:
-    """Whether the client asks for events."""
-    return EVENT_STREAM in request.headers.get("Accept", "")
-
-
-async def send_events(
-    request: web.Request, events: AsyncGenerator[Event, None]
-) -> web.StreamResponse:
-    """Server-sent events, with a sign of life while there are none; it ends with the reply."""
-    async with contextlib.aclosing(events):
-        response = await begin_stream(request, STREAM_HEADERS)
-        if request.method == hdrs.METH_HEAD:
-            return response
-        following = asyncio.create_task(_send(response, events))
-        try:
-            while not (await asyncio.wait({following}, timeout=HEARTBEAT))[0]:
-                await response.write(b": still here\n\n")
-            await following
-        except ConnectionError:
-            # The client is gone; the reply goes on, and can be followed again.
-            pass
-        except Exception as error:  # noqa: BLE001  # handed to the client, whose answer has begun
-            broken = broken_off(error)
-            shown = {"code": broken.code, "detail": broken.detail}
-            await response.write(b"event: error\ndata: " + to_json(shown) + b"\n\n")
-        finally:
-            await stop(following)
-    return response
-
-
-async def _send(response: web.StreamResponse, events: AsyncGenerator[Event, None]) -> None:
-    async for event in events:
-        head = f"id: {event.number}\nevent: {event.type}\ndata: ".encode()
-        await response.write(head + to_json(event.data) + b"\n\n")
 
 
 @routes.route(

@@ -33,7 +33,7 @@ ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 API = (DOCS / "api.md").read_text()
 OPERATIONS = (DOCS / "operations.md").read_text()
-README = (ROOT / "README.md").read_text()
+SETTINGS = (DOCS / "settings.md").read_text()
 PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md"), *(ROOT / "benchmarks").glob("*.md")])
 DECISIONS = sorted((DOCS / "decisions").glob("[0-9]*.md"))
 
@@ -110,13 +110,13 @@ def exists(test: str) -> bool:
 
 
 class TestSettings:
-    def test_are_all_in_the_readmes_table_and_nothing_else_is(self) -> None:
-        told = {name for name in rows(README) if name.startswith(PREFIX)}
+    def test_are_all_in_the_table_and_nothing_else_is(self) -> None:
+        told = {name for name in rows(SETTINGS) if name.startswith(PREFIX)}
         assert told == {PREFIX + name.upper() for name in Settings.model_fields}
 
     @pytest.mark.parametrize("name", sorted(Settings.model_fields))
     def test_have_their_default_there(self, name: str) -> None:
-        default, meaning = rows(README)[PREFIX + name.upper()]
+        default, meaning = rows(SETTINGS)[PREFIX + name.upper()]
         value = Settings.model_fields[name].default
         assert meaning
         if isinstance(value, int | float | str):
@@ -178,7 +178,7 @@ class TestCollections:
         told = sharded | {name for name in re.findall(r"`(\w+)`", stay) if name in COLLECTIONS}
         assert sorted(told) == COLLECTIONS
         commands = re.findall(
-            r'shardCollection\("chatvault\.(\w+)",\s*(.+?)\)$', README, re.MULTILINE
+            r'shardCollection\("chatvault\.(\w+)",\s*(.+?)\)$', section, re.MULTILINE
         )
         keys = {name: rows(section)[name][0].strip("`") for name in sharded}
         assert dict(commands) == keys

@@ -248,7 +248,7 @@ class Session:
         said = re.sub(r"^(Data in|Starting|Importing|Verifying) .*\n", "", said, flags=re.MULTILINE)
         # `.venv` is a link here, which leads out of the directory; so the start names no path.
         said = re.sub(r"(?<=  )chatvault (?=users|import)", ".venv/bin/chatvault ", said)
-        pattern, shown_ids = _pattern(self.here(shown))
+        pattern, shown_ids = pattern_of(self.here(shown))
         found = re.fullmatch(pattern, said.strip(), re.DOTALL)
         if found is None:
             return False
@@ -280,7 +280,7 @@ def _escaped(text: str) -> str:
     return r"\s*".join(re.escape(part) for part in re.split(r"\s+", text))
 
 
-def _pattern(shown: str) -> tuple[str, list[str]]:
+def pattern_of(shown: str) -> tuple[str, list[str]]:
     """A regular expression for an output, and the ids that its groups find."""
     text, pattern, at = shown.strip(), "", 0
     ids: list[str] = []

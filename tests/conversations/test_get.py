@@ -55,3 +55,35 @@ class TestGet:
         for tags in ('"1"', "*"):
             answer = await bob.get(f"/conversations/{begun['id']}", headers={"If-None-Match": tags})
             await problem(answer, 404, "not_found")
+
+
+class TestSummary:
+    async def test_of_one_conversation_has_no_messages(self, alice: HttpClient) -> None:
+        made = await begin(alice, title="Fjords", messages=[message()])
+        path = f"/conversations/{made['id']}"
+
+        answer = await alice.get(path, params={"view": "summary"})
+
+        shown = await answer.json()
+        whole = await (await alice.get(path)).json()
+        assert answer.headers["ETag"] == '"1"'
+        assert "messages" not in shown
+        assert shown == {name: whole[name] for name in shown}
+
+    async def test_answers_a_patch_and_an_archive(self, alice: HttpClient) -> None:
+        made = await begin(alice, messages=[message()])
+        path = f"/conversations/{made['id']}"
+        query = {"view": "summary"}
+
+        patched = await alice.patch(path, params=query, json={"title": "Named"})
+        archived = await alice.post(f"{path}/archive", params=query, json={})
+
+        assert (await patched.json())["title"] == "Named"
+        assert (await archived.json())["status"] == "archived"
+        assert "messages" not in {*(await patched.json()), *(await archived.json())}
+        assert archived.headers["ETag"] == '"3"'
+
+    async def test_of_somebody_elses_is_not_found(self, alice: HttpClient, bob: HttpClient) -> None:
+        made = await begin(alice)
+        answer = await bob.get(f"/conversations/{made['id']}", params={"view": "summary"})
+        assert answer.status == 404

@@ -58,9 +58,27 @@ class ListQuery(BaseModel):
     view: str = Field("full", pattern="^(full|summary)$")
 
 
-def answer(shown: ConversationView, *, status: int = 200) -> web.Response:
+class ViewQuery(BaseModel):
+    """How much of a conversation is shown."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    view: str = Field("full", pattern="^(full|summary)$", description="summary: without messages")
+
+    @property
+    def with_messages(self) -> bool:
+        """Whether messages are shown."""
+        return self.view == "full"
+
+
+def answer(
+    shown: ConversationView, *, status: int = 200, with_messages: bool = True
+) -> web.Response:
     """A conversation with its messages; where they are not all, `Link` leads to the rest."""
     conversation = shown.conversation
+    if not with_messages:
+        tag = etag(conversation["version"])
+        return json_response(summary_wire(conversation), headers={"ETag": tag})
     path = f"/conversations/{conversation['_id']}"
     headers = {"ETag": etag(conversation["version"])}
     if status == 201:  # noqa: PLR2004  # Created
@@ -156,23 +174,32 @@ async def count_conversations(request: web.Request, actor: Actor) -> web.StreamR
     "GET",
     "/conversations/{conversation_id}",
     Action.CONVERSATION_GET,
-    returns=ConversationOut,
+    returns=ConversationOut | ConversationSummary,
     sends=("ETag", "Link"),
 )
 async def get_conversation(
-    request: web.Request, actor: Actor, path: ConversationPath, headers: ReadHeaders
+    request: web.Request,
+    actor: Actor,
+    path: ConversationPath,
+    query: ViewQuery,
+    headers: ReadHeaders,
 ) -> web.StreamResponse:
     """Read one conversation.
 
     With its messages, or with the newest where they are too many: `messages_truncated` is true
-    then, and `Link` leads to the rest.
+    then, and `Link` leads to the rest. With `view=summary` it comes without messages.
     """
-    shown = await service.get(actor, request.app[RECORDER], conversation_id=path.conversation_id)
+    shown = await service.get(
+        actor,
+        request.app[RECORDER],
+        conversation_id=path.conversation_id,
+        with_messages=query.with_messages,
+    )
     tag = etag(shown.conversation["version"])
     known = {part.strip().removeprefix("W/") for part in headers.if_none_match.split(",")}
     if known & {tag, "*"}:
         return web.Response(status=304, headers={"ETag": tag})
-    return answer(shown)
+    return answer(shown, with_messages=query.with_messages)
 
 
 async def _update(
@@ -181,6 +208,8 @@ async def _update(
     path: ConversationPath,
     headers: ConditionalHeaders,
     body: ConversationUpdate | ConversationPatch,
+    *,
+    with_messages: bool = True,
 ) -> web.Response:
     await service.update(
         actor,
@@ -189,7 +218,10 @@ async def _update(
         wanted=body,
         precondition=headers.precondition,
     )
-    return answer(await service.read_back(actor, conversation_id=path.conversation_id))
+    shown = await service.read_back(
+        actor, conversation_id=path.conversation_id, with_messages=with_messages
+    )
+    return answer(shown, with_messages=with_messages)
 
 
 @routes.route(
@@ -220,7 +252,7 @@ async def put_conversation(
     "PATCH",
     "/conversations/{conversation_id}",
     Action.CONVERSATION_UPDATE,
-    returns=ConversationOut,
+    returns=ConversationOut | ConversationSummary,
     errors=(StaleVersion,),
     sends=("ETag", "Link"),
     max_body=FREE_BODY,
@@ -229,6 +261,7 @@ async def patch_conversation(
     request: web.Request,
     actor: Actor,
     path: ConversationPath,
+    query: ViewQuery,
     headers: ConditionalHeaders,
     body: ConversationPatch,
 ) -> web.StreamResponse:
@@ -237,14 +270,14 @@ async def patch_conversation(
     What is not named stays. A key of `metadata` that is null is removed; title and tags that
     are null get their defaults.
     """
-    return await _update(request, actor, path, headers, body)
+    return await _update(request, actor, path, headers, body, with_messages=query.with_messages)
 
 
 @routes.route(
     "POST",
     "/conversations/{conversation_id}/archive",
     Action.CONVERSATION_ARCHIVE,
-    returns=ConversationOut,
+    returns=ConversationOut | ConversationSummary,
     errors=(StaleVersion, KeyReused),
     sends=("ETag", "Link"),
 )
@@ -252,6 +285,7 @@ async def archive_conversation(
     request: web.Request,
     actor: Actor,
     path: ConversationPath,
+    query: ViewQuery,
     headers: ConditionalRepeatHeaders,
     body: ArchiveIn,
 ) -> web.StreamResponse:
@@ -267,7 +301,10 @@ async def archive_conversation(
         precondition=headers.precondition,
         idempotency_key=await idempotency_key_of(request, headers),
     )
-    return answer(await service.read_back(actor, conversation_id=path.conversation_id))
+    shown = await service.read_back(
+        actor, conversation_id=path.conversation_id, with_messages=query.with_messages
+    )
+    return answer(shown, with_messages=query.with_messages)
 
 
 @routes.route(

@@ -167,24 +167,33 @@ def estimate(*written: Raw) -> int:
     return BESIDE + sum(map(size_of, written))
 
 
-async def get(actor: Actor, recorder: Recorder, *, conversation_id: ObjectId) -> ConversationView:
+async def get(
+    actor: Actor, recorder: Recorder, *, conversation_id: ObjectId, with_messages: bool = True
+) -> ConversationView:
     """The conversation, with all its messages if they fit an answer, else with the newest.
 
     Raises:
         NotFound: the actor has no such conversation.
     """
-    shown = await read_back(actor, conversation_id=conversation_id)
+    shown = await read_back(actor, conversation_id=conversation_id, with_messages=with_messages)
     await recorder.record(audit.entry(actor, Action.CONVERSATION_GET, conversation_id))
     return shown
 
 
-async def read_back(actor: Actor, *, conversation_id: ObjectId) -> ConversationView:
+async def read_back(
+    actor: Actor, *, conversation_id: ObjectId, with_messages: bool = True
+) -> ConversationView:
     """The same, as part of a change that the actor just made.
 
     Raises:
         NotFound: it was deleted since.
     """
-    return await read_consistently(actor, conversation_id, partial(show, actor))
+    read = partial(show, actor) if with_messages else _show_without_messages
+    return await read_consistently(actor, conversation_id, read)
+
+
+async def _show_without_messages(conversation: Raw) -> ConversationView:
+    return ConversationView(conversation, [])
 
 
 async def list_page(

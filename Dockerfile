@@ -1,12 +1,17 @@
 # The service alone, without the embedded MongoDB; docker-compose.yml brings a database.
 FROM python:3.13-slim AS build
-RUN python -m venv /opt/build && python -m venv /opt/chatvault
 WORKDIR /source
+RUN python -m venv /opt/build && ln -s /opt/build .venv && python -m venv /opt/chatvault
 COPY requirements requirements
 RUN /opt/build/bin/pip install --no-cache-dir --require-hashes -r requirements/build.txt \
  && /opt/chatvault/bin/pip install --no-cache-dir --require-hashes -r requirements/image.txt
 COPY pyproject.toml README.md LICENSE ./
+COPY scripts scripts
+COPY tests/programs/node.txt tests/programs/
+COPY ui ui
 COPY src src
+# The web page: with a Node from PyPI, which stays behind in this stage.
+RUN .venv/bin/python scripts/_ui.py build
 RUN /opt/build/bin/pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheel . \
  && /opt/chatvault/bin/pip install --no-cache-dir --no-deps /wheel/*.whl
 

@@ -747,7 +747,7 @@ class TestOperations:
 
         assert public == {
             "/health", "/ready", "/auth/register", "/auth/login", "/model/current", "/gpu/health",
-            "/openapi.json", "/docs", "/",
+            "/openapi.json", "/docs", "/", "/ui/config",
         }  # fmt: skip
 
     def test_without_a_name_in_the_audit_log_are_public_and_only_read(self) -> None:

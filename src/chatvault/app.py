@@ -39,6 +39,7 @@ from chatvault.http.routing import BODIES
 from chatvault.keys import load_secret_key
 from chatvault.mongodb.database import connect
 from chatvault.mongodb.rates import COLLECTION, CounterStorage, Rate
+from chatvault.pages import routes as pages
 from chatvault.preferences import routes as preferences
 from chatvault.replies import resume
 from chatvault.replies import routes as replies
@@ -54,7 +55,7 @@ from chatvault.sealing.maintenance import Maintenance
 from chatvault.sessions import routes as sessions
 from chatvault.sessions.service import LoginDeps
 from chatvault.sessions.storage import SessionStorage
-from chatvault.settings import Settings, is_openai_key_given
+from chatvault.settings import Settings, Ui, is_openai_key_given
 from chatvault.tasks import Loops
 from chatvault.tokens import Tokenizer
 from chatvault.usage import routes as usage
@@ -80,6 +81,7 @@ ROUTES = (
     replies.routes,
     completions.routes,
     commands.routes,
+    pages.routes,
     openapi.routes,
 )
 
@@ -132,6 +134,8 @@ def create_app(settings: Settings, *, mongodb_url: str) -> web.Application:
     app.cleanup_ctx.extend(
         (database, _passwords, _refusals, _sealing, _sweeping, _commands, _replies)
     )
+    if settings.ui is Ui.ON:
+        pages.add_page(app)
     for routes in ROUTES:
         routes.add_to(app)
     app[openapi.OPERATIONS] = tuple(chain.from_iterable(ROUTES))

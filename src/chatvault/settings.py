@@ -62,6 +62,13 @@ class Registration(StrEnum):
     CLOSED = "closed"
 
 
+class Ui(StrEnum):
+    """Whether the web page is served."""
+
+    ON = "on"
+    OFF = "off"
+
+
 class LogFormat(StrEnum):
     """How log lines look."""
 
@@ -135,6 +142,7 @@ class Settings(BaseSettings):
         Registration.OPEN,
         description="open or closed; production default: closed",
     )
+    ui: Ui = Field(Ui.ON, description="on or off: whether the web page is served beside the API")
     session_lifetime: int = Field(
         86_400, ge=60, le=31_536_000, description="seconds without use until a session ends"
     )

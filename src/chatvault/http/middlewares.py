@@ -33,7 +33,7 @@ from chatvault.http.problems import (
     problem_response,
 )
 from chatvault.http.requests import ACTOR, BEGUN, SCHEME, SETTINGS
-from chatvault.http.routing import Operation, operation_of
+from chatvault.http.routing import Operation, is_quiet, operation_of
 from chatvault.http.sites import host_of, is_cross_site
 from chatvault.mongodb.database import RETRY_AFTER
 from chatvault.outcome import begin_operation
@@ -85,7 +85,7 @@ async def context(request: web.Request, handler: Handler) -> web.StreamResponse:
         operation = operation_of(request)
         # A probe comes every few seconds, and is of interest where it fails.
         is_probe = operation is not None and operation.is_probe and response.status == HTTPStatus.OK
-        (log.debug if is_probe else log.info)(
+        (log.debug if is_probe or is_quiet(request) else log.info)(
             "request",
             method=request.method,
             route=operation.path if operation else None,

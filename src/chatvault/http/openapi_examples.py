@@ -92,6 +92,7 @@ VALUES: dict[str, Any] = {
     "HealthOut.status": "healthy",
     "HealthOut.timestamp": 1795180521.721,
     "HealthOut.version": "0.2.0",
+    "UiConfig.version": "0.2.0",
     "LeftOutTool.reason": "has a schema of more than 64 KB",
     "MessageEdit.version": 1,
     "MessageOut.id": "1579973f-78f4-431a-8f88-ad2f3a472c2e",

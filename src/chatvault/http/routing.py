@@ -27,6 +27,7 @@ from chatvault.http.requests import (
 BODIES = web.AppKey("bodies", Bodies)
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 Handler = Callable[..., Awaitable[web.StreamResponse]]
+PlainHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 PARSED = ("path", "query", "headers", "body")
 
 
@@ -175,13 +176,24 @@ class Routes:
                 app.router.add_route(operation.method, operation.path, handler)
 
 
-def _as_handler(operation: Operation) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+def _as_handler(operation: Operation) -> PlainHandler:
     # aiohttp wants a coroutine function; the operation travels with it for the middlewares.
     async def handle(request: web.Request) -> web.StreamResponse:
         return await operation(request)
 
     handle.operation = operation  # type: ignore[attr-defined]  # read by operation_of
     return handle
+
+
+def quiet(handler: PlainHandler) -> PlainHandler:
+    """Mark a handler whose requests are many and of no interest to the log."""
+    handler.is_quiet = True  # type: ignore[attr-defined]  # read by is_quiet
+    return handler
+
+
+def is_quiet(request: web.Request) -> bool:
+    """Whether a request is of no interest to the log: files of the page."""
+    return getattr(request.match_info.handler, "is_quiet", False)
 
 
 def operation_of(request: web.Request) -> Operation | None:

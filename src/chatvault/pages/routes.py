@@ -1,0 +1,136 @@
+"""The web page over HTTP, and what it has to know before anybody is signed in."""
+
+from aiohttp import hdrs, web
+from pydantic import BaseModel
+
+from chatvault.http.csp import content_security_policy
+from chatvault.http.openapi import get_root
+from chatvault.http.requests import SETTINGS, json_response
+from chatvault.http.routing import Routes, quiet
+from chatvault.pages.absent import absent_page
+from chatvault.pages.bundle import BUILT, BuiltPage, File
+from chatvault.settings import Registration
+from chatvault.version import VERSION
+
+# The first parts of the page's own addresses. API paths stand at the root, too: a test compares.
+ADDRESSES = (
+    *("/", "/login", "/register", "/c/{rest:.*}", "/library", "/assistants", "/review"),
+    *("/settings", "/settings/{rest:.*}"),
+)
+# Files beside the page; all others are under /_app/.
+ROOT_FILES = ("favicon.svg", "theme.js", "LICENSES.txt")
+FOR_GOOD = "public, max-age=31536000, immutable"
+ASK_AGAIN = "no-cache"
+REFRESH_SECONDS = 3
+PAGE_HEADERS = {
+    "Permissions-Policy": "camera=(), display-capture=(), geolocation=(), microphone=(), "
+    "payment=(), usb=()",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+PAGE = web.AppKey("page", BuiltPage)
+routes = Routes("page")
+
+
+class UiConfig(BaseModel):
+    """What the page has to know before anybody is signed in.
+
+    Attributes:
+        registration_open: anyone may make an account.
+        model_configured: there is a model that answers.
+        max_reply_content: characters of a message that asks for a reply.
+    """
+
+    version: str
+    registration_open: bool
+    model_configured: bool
+    max_reply_content: int
+
+
+@routes.route("GET", "/ui/config", None, returns=UiConfig)
+async def get_ui_config(request: web.Request) -> web.StreamResponse:
+    """Say what the page has to know before anybody is signed in.
+
+    Whether registration is open, whether a model is configured, and the version.
+    """
+    settings = request.app[SETTINGS]
+    found = UiConfig(
+        version=VERSION,
+        registration_open=settings.registration is Registration.OPEN,
+        model_configured=bool(settings.providers),
+        max_reply_content=settings.max_reply_content,
+    )
+    return json_response(found)
+
+
+def add_page(app: web.Application) -> None:
+    """Let the application serve the page at its own addresses.
+
+    It comes before the API's routes, as both have something to say at `/`.
+    """
+    app[PAGE] = BuiltPage(BUILT)
+    for address in ADDRESSES:
+        app.router.add_get(address, get_start if address == "/" else get_page)
+    for name in ROOT_FILES:
+        app.router.add_get(f"/{name}", get_file)
+    app.router.add_get("/_app/{rest:.*}", get_file)
+
+
+@quiet
+async def get_start(request: web.Request) -> web.StreamResponse:
+    """Answer the page to browsers, and to programs what the API says of itself."""
+    if "text/html" in request.headers.get(hdrs.ACCEPT, ""):
+        return await get_page(request)
+    return await get_root(request)
+
+
+@quiet
+async def get_page(request: web.Request) -> web.StreamResponse:
+    """Answer the page, whatever the rest of its address says; the page itself looks at that."""
+    built = request.app[PAGE]
+    bundle = await built.bundle()
+    if bundle is None:
+        return _answer_absent(request, built)
+    policy = f"{bundle.policy}; frame-ancestors 'none'"
+    return _answer(request, bundle.page, PAGE_HEADERS | {"Content-Security-Policy": policy})
+
+
+@quiet
+async def get_file(request: web.Request) -> web.StreamResponse:
+    """Answer one of the page's files; never the page instead of one that is missing."""
+    found = await request.app[PAGE].find(request.path.removeprefix("/"))
+    if found is None:
+        raise web.HTTPNotFound
+    return _answer(request, found, {"Cross-Origin-Resource-Policy": "same-origin"})
+
+
+def _answer(request: web.Request, file: File, headers: dict[str, str]) -> web.Response:
+    is_packed = file.packed is not None and "gzip" in request.headers.get(hdrs.ACCEPT_ENCODING, "")
+    tag = f'"{file.etag}-gzip"' if is_packed else f'"{file.etag}"'
+    headers = headers | {
+        hdrs.CACHE_CONTROL: FOR_GOOD if file.is_immutable else ASK_AGAIN,
+        hdrs.ETAG: tag,
+        hdrs.VARY: hdrs.ACCEPT_ENCODING,
+    }
+    known = request.headers.get(hdrs.IF_NONE_MATCH, "").replace("W/", "").split(",")
+    if tag in {each.strip() for each in known}:
+        return web.Response(status=304, headers=headers)
+    if is_packed:
+        headers[hdrs.CONTENT_ENCODING] = "gzip"
+    charset = "utf-8" if file.content_type.startswith("text/") else None
+    return web.Response(
+        body=file.packed if is_packed else file.body,
+        headers=headers,
+        content_type=file.content_type,
+        charset=charset,
+    )
+
+
+def _answer_absent(request: web.Request, built: BuiltPage) -> web.Response:
+    if "text/html" not in request.headers.get(hdrs.ACCEPT, ""):
+        raise web.HTTPNotFound
+    is_building, reason = built.why_not()
+    page = absent_page(is_building=is_building, reason=reason)
+    headers = {"Content-Security-Policy": content_security_policy(page)}
+    if is_building:
+        headers[hdrs.RETRY_AFTER] = str(REFRESH_SECONDS)
+    return web.Response(text=page, status=503, headers=headers, content_type="text/html")

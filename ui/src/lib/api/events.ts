@@ -1,0 +1,80 @@
+import { createParser } from 'eventsource-parser';
+import { refusalOf, Unreachable } from './client';
+import { delay, pause } from './waiting';
+
+/** One event of a reply. */
+export interface ReplyEvent {
+  id: number;
+  type: string;
+  data: Record<string, unknown>;
+}
+
+/**
+ * Read the events of one answer.
+ *
+ * @returns the last id that came, once the stream has ended or broken off.
+ */
+export async function read(response: Response, take: (event: ReplyEvent) => void): Promise<void> {
+  if (!response.body) throw new Unreachable();
+  const parser = createParser({
+    onEvent: ({ id, event, data }) => {
+      take({
+        id: Number(id ?? 0),
+        type: event ?? '',
+        data: JSON.parse(data) as ReplyEvent['data'],
+      });
+    },
+  });
+  const decoder = new TextDecoder();
+  const reader = response.body.getReader();
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    parser.feed(decoder.decode(value, { stream: true }));
+  }
+}
+
+interface Following {
+  conversationId: string;
+  replyId: string;
+  /** The last event that is known. */
+  after: number;
+  signal: AbortSignal;
+  take: (event: ReplyEvent) => void;
+  /** Whether the connection is there. */
+  connected: (isConnected: boolean) => void;
+}
+
+/** Follow a reply to its end, however often the connection breaks. */
+export async function follow(options: Following): Promise<void> {
+  const { conversationId, replyId, signal } = options;
+  let after = options.after;
+  let tries = 0;
+  while (!signal.aborted) {
+    try {
+      const response = await fetch(`/conversations/${conversationId}/replies/${replyId}/events`, {
+        headers: { Accept: 'text/event-stream', 'Last-Event-ID': String(after) },
+        signal,
+      });
+      if (!response.ok) {
+        const refused = await refusalOf(response);
+        if (!refused.isPassing) throw refused;
+        throw new Unreachable();
+      }
+      options.connected(true);
+      let ended = false;
+      await read(response, (event) => {
+        tries = 0;
+        after = event.id || after;
+        ended ||= event.type === 'completed' || event.type === 'error';
+        options.take(event);
+      });
+      if (ended) return;
+    } catch (error) {
+      if (signal.aborted) return;
+      if (!(error instanceof Unreachable || error instanceof TypeError)) throw error;
+    }
+    options.connected(false);
+    await pause(delay(tries++), signal);
+  }
+}

@@ -1,0 +1,120 @@
+import {
+  api,
+  ok,
+  onUnauthenticated,
+  Refused,
+  type Preferences,
+  type UiConfig,
+  type User,
+} from '#lib/api/client';
+import { forgetEverything } from '#lib/store/database';
+import { local } from '#lib/store/local';
+import { tell } from './tabs';
+
+/** Who is signed in, and what they chose. */
+class Session {
+  user = $state.raw<User | null>(null);
+  config = $state.raw<UiConfig | null>(null);
+  preferences = $state.raw<Preferences | null>(null);
+  /** They were signed in, and the service does not know them any more. */
+  hasExpired = $state(false);
+  #started: Promise<void> | undefined;
+
+  /** Whether Enter sends. */
+  get enterSends(): boolean {
+    return this.#display('enterSends');
+  }
+
+  /** Whether single letters are shortcuts. */
+  get hasLetterKeys(): boolean {
+    return this.#display('letterKeys');
+  }
+
+  get showsTimes(): boolean {
+    return this.preferences?.showTimestamps ?? true;
+  }
+
+  /** May read the audit log of everybody. */
+  get isReviewer(): boolean {
+    return this.user?.role === 'auditor' || this.user?.role === 'admin';
+  }
+
+  /** Ask the service who this is, once; nobody is asked for who never signed in. */
+  start(): Promise<void> {
+    this.#started ??= this.#start();
+    return this.#started;
+  }
+
+  async #start(): Promise<void> {
+    onUnauthenticated(() => {
+      if (this.user) this.hasExpired = true;
+    });
+    const config = ok(api.GET('/ui/config')).then((found) => (this.config = found));
+    if (local.get('signed-in')) {
+      try {
+        await this.#enter(await ok(api.GET('/auth/me')));
+      } catch (error) {
+        if (!(error instanceof Refused) || error.status !== 401) {
+          this.#started = undefined;
+          throw error;
+        }
+        local.drop('signed-in');
+      }
+    }
+    await config;
+  }
+
+  async signIn(username: string, password: string): Promise<void> {
+    const { user } = await ok(api.POST('/auth/login', { body: { username, password } }));
+    await this.#enter(user);
+    this.hasExpired = false;
+  }
+
+  async #enter(user: User): Promise<void> {
+    const preferences = await ok(api.GET('/users/me/preferences'));
+    this.preferences = preferences;
+    this.user = user;
+    local.set('signed-in', '1');
+    showTheme(preferences.theme);
+  }
+
+  /** Sign out, and leave nothing of this person on the screen or in the browser. */
+  async signOut(): Promise<void> {
+    await ok(api.POST('/auth/logout'));
+    await this.forget();
+  }
+
+  async forget(): Promise<void> {
+    await forgetEverything();
+    local.clear();
+    tell({ type: 'signed-out' });
+    // A fresh page: nothing that was read stays in memory, and "back" finds nothing.
+    location.replace('/login');
+  }
+
+  async prefer(changes: Partial<Preferences>): Promise<void> {
+    this.preferences = await ok(api.PATCH('/users/me/preferences', { body: changes as never }));
+    showTheme(this.preferences.theme);
+  }
+
+  async preferDisplay(name: string, value: boolean): Promise<void> {
+    await this.prefer({ display_settings: { [name]: value } });
+  }
+
+  #display(name: string): boolean {
+    return this.preferences?.display_settings?.[name] !== false;
+  }
+}
+
+function showTheme(theme: string): void {
+  const root = document.documentElement;
+  if (theme === 'light' || theme === 'dark') {
+    root.dataset.theme = theme;
+    local.set('theme', theme);
+  } else {
+    delete root.dataset.theme;
+    local.drop('theme');
+  }
+}
+
+export const session = new Session();

@@ -1,0 +1,109 @@
+import { api, newId, ok, type Command, type Message, type Revision } from '#lib/api/client';
+import { PAGE } from './window';
+
+export interface Page {
+  messages: Message[];
+  hasMore: boolean;
+}
+
+/** A message's ETag: its place and its version. */
+function tagOf(message: Message): string {
+  return `"${message.seq}.${message.version ?? 1}"`;
+}
+
+/** What is asked of the service about one conversation's messages. */
+export class Calls {
+  readonly #id: string;
+  readonly #signal: AbortSignal;
+
+  constructor(id: string, signal: AbortSignal) {
+    this.#id = id;
+    this.#signal = signal;
+  }
+
+  async page(where: { before?: string; after?: string }): Promise<Page> {
+    const params = { path: { conversation_id: this.#id }, query: { ...where, limit: PAGE } };
+    const found = await ok(
+      api.GET('/conversations/{conversation_id}/messages', {
+        params: params as never,
+        signal: this.#signal,
+      }),
+    );
+    // The other media type of this address is a stream of lines.
+    if (typeof found === 'string') return { messages: [], hasMore: false };
+    return { messages: found.messages, hasMore: found.pagination.hasMore };
+  }
+
+  read(message: Message): Promise<Message> {
+    return ok(
+      api.GET('/conversations/{conversation_id}/messages/{message_id}', {
+        params: { path: this.#pathOf(message) },
+      }),
+    );
+  }
+
+  edit(message: Message, content: string): Promise<Message> {
+    return ok(
+      api.PATCH('/conversations/{conversation_id}/messages/{message_id}', {
+        params: {
+          path: this.#pathOf(message),
+          header: { 'If-Match': tagOf(message) },
+        },
+        body: { content },
+      }),
+    );
+  }
+
+  async delete(message: Message): Promise<void> {
+    await ok(
+      api.DELETE('/conversations/{conversation_id}/messages/{message_id}', {
+        params: { path: this.#pathOf(message) },
+      }),
+    );
+  }
+
+  revisions(message: Message): Promise<Revision[]> {
+    return ok(
+      api.GET('/conversations/{conversation_id}/messages/{message_id}/revisions', {
+        params: { path: this.#pathOf(message) },
+      }),
+    );
+  }
+
+  async cancel(replyId: string): Promise<void> {
+    const path = { conversation_id: this.#id, reply_id: replyId };
+    await ok(
+      api.POST('/conversations/{conversation_id}/replies/{reply_id}/cancel', { params: { path } }),
+    );
+  }
+
+  /** Ask for another answer to the last question; the answer is a stream. */
+  regenerate(): Promise<Response> {
+    return fetch(`/conversations/${this.#id}/replies`, {
+      method: 'POST',
+      headers: {
+        'Content-Type': 'application/json',
+        'Idempotency-Key': newId(),
+        Accept: 'text/event-stream',
+      },
+      body: JSON.stringify({ regenerate: 'replace' }),
+    });
+  }
+
+  async decide(command: Command, approve: boolean): Promise<void> {
+    const params = {
+      path: { conversation_id: this.#id, command_id: command.id },
+      header: { 'Idempotency-Key': newId(), ...(approve ? { Prefer: 'respond-async' } : {}) },
+    };
+    const path = '/conversations/{conversation_id}/commands/{command_id}' as const;
+    await ok(
+      approve
+        ? api.POST(`${path}/approve`, { params: params as never })
+        : api.POST(`${path}/reject`, { params: params as never }),
+    );
+  }
+
+  #pathOf(message: Message) {
+    return { conversation_id: this.#id, message_id: message.id };
+  }
+}

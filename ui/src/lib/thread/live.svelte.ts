@@ -1,0 +1,59 @@
+/** An answer while it comes. Pieces are gathered and shown once a frame. */
+export class LiveReply {
+  replyId = $state('');
+  text = $state('');
+  /** Names of the tools that it wants, as they come. */
+  calls = $state.raw<string[]>([]);
+  isWaiting = $state(false);
+  isConnected = $state(true);
+  isStopping = $state(false);
+  /** The message whose place it takes. */
+  replaces = $state<string>();
+  lastEvent = 0;
+  hasEnded = false;
+  #pieces: string[] = [];
+  #frame = 0;
+
+  constructor(replyId: string) {
+    this.replyId = replyId;
+  }
+
+  add(piece: string): void {
+    this.#pieces.push(piece);
+    // Hidden pages draw no frames; the text comes when the page is seen.
+    this.#frame ||= requestAnimationFrame(() => {
+      this.#flush();
+    });
+  }
+
+  addCall(name: string): void {
+    this.calls = [...this.calls, name];
+  }
+
+  wait(): void {
+    this.isWaiting = true;
+    this.#empty();
+  }
+
+  goOn(): void {
+    this.isWaiting = false;
+    this.calls = [];
+    this.#empty();
+  }
+
+  end(): void {
+    this.hasEnded = true;
+    cancelAnimationFrame(this.#frame);
+  }
+
+  #flush(): void {
+    this.#frame = 0;
+    this.text += this.#pieces.join('');
+    this.#pieces = [];
+  }
+
+  #empty(): void {
+    this.#pieces = [];
+    this.text = '';
+  }
+}

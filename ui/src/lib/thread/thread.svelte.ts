@@ -1,0 +1,325 @@
+import {
+  Refused,
+  refusalOf,
+  sentence,
+  type Command,
+  type Message,
+  type Revision,
+  type Summary,
+} from '#lib/api/client';
+import { follow, read, type ReplyEvent } from '#lib/api/events';
+import { pause } from '#lib/api/waiting';
+import { conversations } from '#lib/state/conversations.svelte';
+import { outbox } from '#lib/state/outbox.svelte';
+import { tell } from '#lib/state/tabs';
+import type { Entry } from '#lib/store/database';
+import { t } from '#lib/words';
+import { Calls } from './calls';
+import { LiveReply } from './live.svelte';
+import { inserted, MOST, PAGE, withoutFar } from './window';
+
+// When to look for a new conversation's title, after its first answer.
+const TITLE_SECONDS = [0.7, 1, 2, 4, 8, 15];
+// So long a title may be on its way.
+const NEW_MILLISECONDS = 300_000;
+const nothing = () => undefined;
+
+/** One conversation as it is shown: a window of its messages, and the answer that comes now. */
+export class Thread {
+  readonly id: string;
+  conversation = $state.raw<Summary | null>(null);
+  /** A run of messages without gaps, oldest first. */
+  messages = $state.raw<Message[]>([]);
+  hasOlder = $state(false);
+  hasNewer = $state(false);
+  isLoading = $state(true);
+  failure = $state('');
+  isMissing = $state(false);
+  live = $state.raw<LiveReply | null>(null);
+  /** How the last answer failed. */
+  trouble = $state('');
+  readonly #closing = new AbortController();
+  readonly #calls: Calls;
+  #stopReceiving: () => void;
+
+  constructor(id: string) {
+    this.id = id;
+    this.#calls = new Calls(id, this.#closing.signal);
+    this.#stopReceiving = outbox.receive(id, (entry, response) => this.#taken(entry, response));
+  }
+
+  close(): void {
+    this.#stopReceiving();
+    this.#closing.abort();
+  }
+
+  get lastAnswer(): Message | undefined {
+    const last = this.hasNewer ? undefined : this.messages.at(-1);
+    return last?.role === 'assistant' ? last : undefined;
+  }
+
+  /** Open at the newest messages, or around one of them. */
+  async open(seq?: number): Promise<void> {
+    this.isLoading = true;
+    this.failure = '';
+    // It may have failed before this is open; its events tell why.
+    const begun = conversations.find(this.id)?.active_reply_id;
+    try {
+      const [conversation] = await Promise.all([
+        conversations.read(this.id),
+        seq === undefined ? this.toNewest() : this.goTo(seq),
+      ]);
+      this.conversation = conversation;
+      const needsAnswer = this.messages.at(-1)?.role === 'user' && seq === undefined;
+      const replyId = conversation.active_reply_id ?? (needsAnswer ? begun : null);
+      if (replyId) this.#follow(replyId);
+      else void this.#awaitTitle();
+    } catch (error) {
+      this.isMissing = error instanceof Refused && error.status === 404;
+      this.failure = sentence(error);
+    } finally {
+      this.isLoading = false;
+    }
+  }
+
+  async toNewest(): Promise<void> {
+    const page = await this.#calls.page({ before: 'latest' });
+    this.messages = page.messages;
+    this.hasOlder = page.hasMore;
+    this.hasNewer = false;
+  }
+
+  async goTo(seq: number): Promise<void> {
+    const page = await this.#calls.page({ after: String(Math.max(0, seq - PAGE / 2) - 1) });
+    this.messages = page.messages;
+    this.hasNewer = page.hasMore;
+    this.hasOlder = (page.messages[0]?.seq ?? 0) > 0;
+  }
+
+  /** Read the page before; returns what shows it. */
+  async older(): Promise<() => void> {
+    const first = this.messages[0];
+    if (!first || !this.hasOlder) return nothing;
+    const page = await this.#calls.page({ before: String(first.seq) });
+    return () => {
+      if (this.messages[0] !== first) return;
+      const all = [...page.messages, ...this.messages];
+      this.hasOlder = page.hasMore;
+      if (all.length > MOST) this.hasNewer = true;
+      this.messages = withoutFar(all, 'newer');
+    };
+  }
+
+  /** The same of the page after. */
+  async newer(): Promise<() => void> {
+    const last = this.messages.at(-1);
+    if (!last || !this.hasNewer) return nothing;
+    const page = await this.#calls.page({ after: String(last.seq) });
+    return () => {
+      if (this.messages.at(-1) !== last) return;
+      const all = [...this.messages, ...page.messages];
+      this.hasNewer = page.hasMore;
+      if (all.length > MOST) this.hasOlder = true;
+      this.messages = withoutFar(all, 'older');
+    };
+  }
+
+  /** Look again, as after a change in another tab. */
+  async refresh(): Promise<void> {
+    if (this.isLoading || this.live) return;
+    const version = this.conversation?.version;
+    this.conversation = await conversations.read(this.id);
+    if (this.conversation.active_reply_id) {
+      if (!this.hasNewer) await this.toNewest();
+      this.#follow(this.conversation.active_reply_id);
+    } else if (this.conversation.version !== version && !this.hasNewer) await this.toNewest();
+  }
+
+  /** The service has the message; its answer follows. */
+  async #taken(_entry: Entry, response: Response): Promise<void> {
+    this.trouble = '';
+    if (this.hasNewer) await this.toNewest();
+    if (response.headers.get('Content-Type')?.startsWith('text/event-stream')) {
+      await new Promise<void>((stored) => {
+        void this.#stream(response, stored);
+      });
+    } else {
+      const { message } = (await response.json()) as { message: Message };
+      this.#put(message);
+      this.conversation = await conversations.read(this.id);
+    }
+  }
+
+  /** Read the answer to a request, and go on by its events where that breaks off. */
+  async #stream(response: Response, stored: () => void): Promise<void> {
+    const live = new LiveReply('');
+    this.live = live;
+    try {
+      const done = read(response, (event) => {
+        this.#take(live, event);
+        if (event.type === 'message_stored') stored();
+      });
+      this.#closing.signal.addEventListener(
+        'abort',
+        () => void response.body?.cancel().catch(() => undefined),
+      );
+      await done.catch(() => undefined);
+      stored();
+      if (!live.hasEnded && live.replyId) await this.#followOn(live);
+      else if (!live.replyId) await this.#afterwards(live);
+    } catch (error) {
+      this.#fail(live, error);
+    }
+  }
+
+  #follow(replyId: string): void {
+    if (this.live) return;
+    const live = new LiveReply(replyId);
+    this.live = live;
+    this.#followOn(live).catch((error: unknown) => {
+      this.#fail(live, error);
+    });
+  }
+
+  async #followOn(live: LiveReply): Promise<void> {
+    await follow({
+      conversationId: this.id,
+      replyId: live.replyId,
+      after: live.lastEvent,
+      signal: this.#closing.signal,
+      take: (event) => {
+        this.#take(live, event);
+      },
+      connected: (isConnected) => {
+        live.isConnected = isConnected;
+      },
+    });
+  }
+
+  #take(live: LiveReply, event: ReplyEvent): void {
+    if (this.#closing.signal.aborted) return;
+    live.lastEvent = event.id || live.lastEvent;
+    const message = event.data.message as Message | null | undefined;
+    switch (event.type) {
+      case 'message_stored':
+        live.replyId = String(event.data.reply_id);
+        if (message) this.#put(message);
+        break;
+      case 'delta':
+        live.add(String(event.data.text));
+        break;
+      case 'tool_call':
+        live.addCall(String(event.data.name));
+        break;
+      case 'waiting':
+        live.wait();
+        if (message) this.#put(message);
+        void this.#readConversation();
+        break;
+      case 'commands_settled':
+        if (message) this.#put(message);
+        live.goOn();
+        break;
+      case 'completed':
+        if (message) this.#put(message);
+        void this.#afterwards(live);
+        break;
+      case 'error':
+        if (message) this.#put(message);
+        this.#fail(live, new Error(String(event.data.detail)));
+        break;
+    }
+  }
+
+  async #afterwards(live: LiveReply): Promise<void> {
+    live.end();
+    if (this.live === live) this.live = null;
+    tell({ type: 'changed', id: this.id });
+    await this.#readConversation();
+    await this.#awaitTitle();
+  }
+
+  /** A first answer's title is made behind it. */
+  async #awaitTitle(): Promise<void> {
+    const begun = Date.parse(this.conversation?.created_at ?? '');
+    if (!(Date.now() - begun < NEW_MILLISECONDS)) return;
+    for (const seconds of TITLE_SECONDS) {
+      if (this.conversation?.title !== t.conversation.untitled || this.live) return;
+      await pause(seconds * 1000, this.#closing.signal);
+      await this.#readConversation();
+    }
+  }
+
+  async #readConversation(): Promise<void> {
+    if (this.#closing.signal.aborted) return;
+    try {
+      this.conversation = await conversations.read(this.id);
+    } catch {
+      // The thread stands as it is; the next change reads it again.
+    }
+  }
+
+  #fail(live: LiveReply, error: unknown): void {
+    this.trouble = sentence(error);
+    void this.#afterwards(live);
+  }
+
+  /** Show a message as it is now, in its place. */
+  #put(message: Message): void {
+    const all = inserted(this.messages, message, this.hasNewer);
+    if (all.length > MOST) this.hasOlder = true;
+    this.messages = withoutFar(all, 'older');
+  }
+
+  async stop(): Promise<void> {
+    const live = this.live;
+    if (!live?.replyId) return;
+    live.isStopping = true;
+    await this.#calls.cancel(live.replyId);
+  }
+
+  /** Ask for another answer in place of the last one, which becomes an earlier version. */
+  async regenerate(): Promise<void> {
+    this.trouble = '';
+    const response = await this.#calls.regenerate();
+    if (!response.ok) throw await refusalOf(response);
+    const replaced = this.lastAnswer?.id;
+    const streaming = this.#stream(response, () => undefined);
+    if (this.live) this.live.replaces = replaced;
+    await streaming;
+  }
+
+  /** Change a message's words; the error is a 412 where it changed meanwhile. */
+  async edit(message: Message, content: string): Promise<void> {
+    this.#put(await this.#calls.edit(message, content));
+    this.#changed();
+  }
+
+  /** What the service has of a message now. */
+  async reread(message: Message): Promise<Message> {
+    const found = await this.#calls.read(message);
+    this.#put(found);
+    return found;
+  }
+
+  async delete(message: Message): Promise<void> {
+    await this.#calls.delete(message);
+    this.messages = this.messages.filter((each) => each.id !== message.id);
+    this.#changed();
+  }
+
+  revisions(message: Message): Promise<Revision[]> {
+    return this.#calls.revisions(message);
+  }
+
+  /** Approve or reject what a model wants done; the stream shows what comes of it. */
+  async decide(message: Message, command: Command, approve: boolean): Promise<void> {
+    await this.#calls.decide(command, approve);
+    await this.reread(message);
+  }
+
+  #changed(): void {
+    tell({ type: 'changed', id: this.id });
+    void this.#readConversation();
+  }
+}

@@ -1,0 +1,27 @@
+import { expect, test } from 'vitest';
+import type { Message } from '#lib/api/client';
+import { inserted, MOST, withoutFar } from './window';
+
+function message(seq: number, content = ''): Message {
+  return { id: `m${seq}`, seq, role: 'user', content, timestamp: '2026-11-21T10:00:00.000Z' };
+}
+
+const run = (from: number, to: number) =>
+  Array.from({ length: to - from }, (_, index) => message(from + index));
+
+test('keeps at most so many, and drops those furthest away', () => {
+  expect(withoutFar(run(0, MOST + 40), 'older').at(0)?.seq).toBe(40);
+  expect(withoutFar(run(0, MOST + 40), 'newer').at(-1)?.seq).toBe(MOST - 1);
+  expect(withoutFar(run(0, 3), 'older')).toHaveLength(3);
+});
+
+test('puts a message in its place, once', () => {
+  const messages = [message(1), message(3)];
+  expect(inserted(messages, message(4), false).map(({ seq }) => seq)).toEqual([1, 3, 4]);
+  expect(inserted(messages, message(2), false).map(({ seq }) => seq)).toEqual([1, 2, 3]);
+  expect(inserted(messages, message(3, 'new'), false).at(1)?.content).toBe('new');
+});
+
+test('leaves out what stands behind messages that are not shown', () => {
+  expect(inserted([message(1)], message(9), true)).toHaveLength(1);
+});

@@ -1,0 +1,95 @@
+"""Fixtures: one real browser for the run, and a page of it a test."""
+
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
+from pydantic import SecretStr
+
+from chatvault.external import Provider
+from chatvault.pages.bundle import BUILT
+from chatvault.settings import Settings
+from conftest import HttpClient, SignIn
+from support.browsing import Complaints, OpenPage, find_browser
+from support.factories import settings_for
+from support.fake_model import FakeModel
+
+WIDE = {"width": 1280, "height": 800}
+SECONDS = 15
+
+
+@pytest.fixture
+def settings(tmp_path: Path, fake_model: FakeModel) -> Settings:
+    provider = Provider(base_url=fake_model.url, api_key=SecretStr("sk-key"), model="fjord-1")
+    return settings_for(tmp_path, providers={"fake": provider}, replies_per_minute=1000)
+
+
+@pytest.fixture(scope="session")
+async def browser() -> AsyncIterator[Browser]:
+    path = find_browser()
+    reason = ""
+    if path is None:
+        reason = "there is no Chromium; apt install chromium, or set CHATVAULT_TEST_BROWSER"
+    elif not (BUILT / "SOURCES").exists():
+        reason = "the page is not built: scripts/ui build"
+    if reason:
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    expect.set_options(timeout=SECONDS * 1000)
+    async with async_playwright() as playwright:
+        # Chromium has no sandbox for root.
+        browser = await playwright.chromium.launch(
+            executable_path=path, args=["--no-sandbox"] if os.geteuid() == 0 else []
+        )
+        yield browser
+        await browser.close()
+
+
+@pytest.fixture
+async def open_page(browser: Browser, http: HttpClient) -> AsyncIterator[OpenPage]:
+    """Opens the service in a browser of its own; the test fails if that browser complains."""
+    contexts: list[BrowserContext] = []
+    complaints = Complaints()
+
+    async def open_page(
+        path: str = "/", *, client: HttpClient | None = None, **options: Any
+    ) -> Page:
+        given: dict[str, Any] = {"viewport": WIDE, "reduced_motion": "reduce", **options}
+        context = await browser.new_context(base_url=str(http.make_url("/")), **given)
+        contexts.append(context)
+        context.set_default_timeout(SECONDS * 1000)
+        if client is not None:
+            await _take_session(context, client)
+        page = await context.new_page()
+        complaints.watch(page)
+        await page.goto(path)
+        return page
+
+    yield open_page
+    for context in contexts:
+        await context.close()
+    assert complaints.found == []
+
+
+async def _take_session(context: BrowserContext, client: HttpClient) -> None:
+    """Be signed in as a client of the tests is."""
+    [cookie] = [each for each in client.session.cookie_jar if each.key == "session_id"]
+    url = str(client.make_url("/"))
+    await context.add_cookies([{"name": cookie.key, "value": cookie.value, "url": url}])
+    await context.add_init_script(
+        "if (!localStorage.getItem('test.began')) {"
+        " localStorage.setItem('test.began', '1');"
+        " localStorage.setItem('chatvault.signed-in', '1'); }"
+    )
+
+
+@pytest.fixture
+async def page(open_page: OpenPage, sign_in: SignIn) -> Page:
+    """Alice's browser, at the beginning."""
+    page = await open_page(client=await sign_in("alice"))
+    await page.get_by_label("Message").wait_for()
+    return page

@@ -1,0 +1,136 @@
+"""The other places: library, assistants, settings, the auditor's review."""
+
+import json
+from typing import Any
+
+from playwright.async_api import Page, expect
+
+from chatvault.actor import Role
+from conftest import HttpClient, SignIn
+from support.browsing import OpenPage, ask
+from support.factories import PASSWORD, begin
+from support.fake_model import FakeModel
+
+
+class TestLibrary:
+    async def test_archives_and_deletes_several(
+        self, open_page: OpenPage, sign_in: SignIn, database: Any
+    ) -> None:
+        client = await sign_in("alice")
+        for title in ("One", "Two", "Three", "Four"):
+            await begin(client, title=title)
+        page = await open_page("/library", client=client)
+        await page.get_by_label("Select One").check()
+        await page.get_by_label("Select Two").check()
+        await page.get_by_role("button", name="Archive", exact=True).click()
+        await expect(page.get_by_role("cell").get_by_text("Archived")).to_have_count(2)
+
+        await page.get_by_label("Show").select_option("archived")
+        await expect(page.get_by_label("Select Three")).to_have_count(0)
+        await page.get_by_label("Select all on this page").check()
+        await page.get_by_role("button", name="Delete", exact=True).click()
+        await page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+
+        await expect(page.get_by_text("Nothing matches.")).to_be_visible()
+        left = await database.conversations.distinct("title")
+        assert sorted(left) == ["Four", "Three"]
+
+
+class TestAssistants:
+    async def test_is_made_and_answers(
+        self, page: Page, fake_model: FakeModel, database: Any
+    ) -> None:
+        await page.get_by_role("link", name="Assistants").click()
+        await page.get_by_role("button", name="New assistant").click()
+        await page.get_by_label("Name").fill("Guide")
+        await page.get_by_label("Instructions").fill("Answer as a guide to Norway.")
+        await page.get_by_role("button", name="Save").click()
+        await expect(page.get_by_role("heading", name="Guide")).to_be_visible()
+
+        await page.get_by_role("button", name="Actions for Guide").click()
+        await page.get_by_role("menuitem", name="New conversation with it").click()
+        await expect(page.get_by_role("button", name="Assistant")).to_contain_text("Guide")
+        await ask(page, "Which fjord?")
+        await expect(page.get_by_text("Answer 1.")).to_be_visible()
+        assert "guide to Norway" in fake_model.asked[0][0][1]
+
+        await page.get_by_label("Message").fill("And then?")
+        await page.get_by_role("button", name="What would be sent").click()
+        preview = page.get_by_role("dialog")
+        await expect(preview).to_contain_text("Answer as a guide to Norway.")
+        await expect(preview).to_contain_text("And then?")
+        assert len(fake_model.asked) == 1
+
+    async def test_tells_which_field_is_wrong(self, page: Page) -> None:
+        await page.get_by_role("link", name="Assistants").click()
+        await page.get_by_role("button", name="New assistant").click()
+        await page.get_by_label("Name").fill("Wild")
+        await page.get_by_label("Temperature").fill("9")
+        await page.get_by_role("button", name="Save").click()
+
+        await expect(page.get_by_label("Temperature")).to_have_attribute("aria-invalid", "true")
+        await expect(page.get_by_label("Name")).to_have_value("Wild")
+
+
+class TestSettings:
+    async def test_keep_a_theme(self, page: Page) -> None:
+        await page.goto("/settings")
+        await page.get_by_label("Dark").check()
+        await expect(page.get_by_text("Saved")).to_be_visible()
+        await page.reload()
+
+        await expect(page.get_by_label("Dark")).to_be_checked()
+        assert await page.evaluate("document.documentElement.dataset.theme") == "dark"
+
+    async def test_change_the_password(self, page: Page, http: HttpClient) -> None:
+        await page.goto("/settings/account")
+        await page.get_by_label("Current password").fill(PASSWORD)
+        await page.get_by_label("New password").fill("another horse")
+        await page.get_by_role("button", name="Change password").click()
+        await expect(page.get_by_text("The password is changed")).to_be_visible()
+
+        credentials = {"username": "alice", "password": "another horse"}
+        assert (await http.post("/auth/login", json=credentials)).status == 200
+
+    async def test_end_another_session(self, page: Page, http: HttpClient, database: Any) -> None:
+        credentials = {"username": "alice", "password": PASSWORD}
+        await http.post("/auth/login", json=credentials)
+        await page.goto("/settings/sessions")
+        await page.get_by_role("button", name="Sign out there").click()
+
+        await expect(page.get_by_role("button", name="Sign out there")).to_have_count(0)
+        assert await database.sessions.count_documents({}) == 1
+        assert (await http.get("/auth/me")).status == 401
+
+    async def test_show_what_one_did(self, page: Page) -> None:
+        await page.goto("/settings/activity")
+        await expect(page.get_by_role("cell", name="preferences.get").first).to_be_visible()
+
+
+class TestReview:
+    async def test_filters_the_log(self, open_page: OpenPage, sign_in: SignIn) -> None:
+        bob = await sign_in("bob")
+        await begin(bob, title="Bob's secret")
+        await bob.get("/auth/sessions")
+        page = await open_page("/review", client=await sign_in("alice", role=Role.AUDITOR))
+        await expect(page.get_by_role("cell", name="conversation.create")).to_be_visible()
+        assert "secret" not in await page.get_by_role("main").inner_text()
+
+        await page.get_by_label("Action").fill("session.*")
+        await page.get_by_role("button", name="Show", exact=True).click()
+        await expect(page.get_by_role("cell", name="conversation.create")).to_have_count(0)
+        await expect(page.get_by_role("cell", name="session.list")).to_be_visible()
+
+    async def test_exports_what_is_shown(self, open_page: OpenPage, sign_in: SignIn) -> None:
+        page = await open_page("/review", client=await sign_in("alice", role=Role.AUDITOR))
+        async with page.expect_download() as downloading:
+            await page.get_by_role("link", name="Export as NDJSON").click()
+        path = await (await downloading.value).path()
+        lines = path.read_text().splitlines()
+        assert {"action", "outcome"} <= json.loads(lines[0]).keys()
+
+    async def test_is_for_auditors(self, page: Page) -> None:
+        await page.get_by_role("button", name="Account: alice").click()
+        await expect(page.get_by_role("menuitem", name="Audit review")).to_have_count(0)
+        await page.goto("/review")
+        await expect(page.get_by_text("for auditors and administrators")).to_be_visible()

@@ -1,0 +1,285 @@
+"""A person signs in, asks, reads the answer as it comes, stops it, and asks again."""
+
+import asyncio
+import re
+from typing import Any
+
+from playwright.async_api import Page, expect
+
+from conftest import SignIn
+from support.browsing import OpenPage, ask
+from support.factories import PASSWORD
+from support.fake_model import FakeModel, ScriptedAnswer
+
+ADDRESS = re.compile(r"/c/[0-9a-f]{24}$")
+
+
+class TestAccount:
+    async def test_is_made_and_signed_in_and_out(self, open_page: OpenPage, database: Any) -> None:
+        page = await open_page()
+        await page.get_by_role("link", name="Create account").click()
+        await page.get_by_label("Email").wait_for()
+        await page.get_by_label("Username").fill("alice")
+        await page.get_by_label("Email").fill("alice@example.com")
+        await page.get_by_label("Password", exact=True).fill(PASSWORD)
+        await page.get_by_role("button", name="Create account").click()
+        await expect(page.get_by_label("Message")).to_be_visible()
+
+        await page.get_by_role("button", name="Account: alice").click()
+        await page.get_by_role("menuitem", name="Sign out").click()
+        await expect(page.get_by_role("heading", name="Welcome back")).to_be_visible()
+        assert await page.evaluate("Object.keys(localStorage)") == []
+        assert await database.sessions.count_documents({}) == 0
+
+    async def test_tells_what_is_wrong_in_the_services_words(
+        self, open_page: OpenPage, sign_in: SignIn
+    ) -> None:
+        await sign_in("alice")
+        page = await open_page("/login")
+        await page.get_by_label("Username").fill("alice")
+        await page.get_by_label("Password", exact=True).fill("wrong")
+        await page.get_by_role("button", name="Sign in").click()
+
+        await expect(page.get_by_role("alert")).to_contain_text("password")
+
+    async def test_leads_to_where_one_wanted_to_be(
+        self, open_page: OpenPage, sign_in: SignIn
+    ) -> None:
+        await sign_in("alice")
+        page = await open_page("/c/0123456789abcdef01234567")
+        await page.get_by_label("Username").fill("alice")
+        await page.get_by_label("Password", exact=True).fill(PASSWORD)
+        await page.get_by_role("button", name="Sign in").click()
+
+        await expect(page).to_have_url(re.compile("/c/0123456789abcdef01234567$"))
+        await expect(page.get_by_text("it is not yours")).to_be_visible()
+
+    async def test_that_has_ended_is_asked_for_again_over_the_page(
+        self, page: Page, database: Any
+    ) -> None:
+        await database.sessions.delete_many({})
+        await ask(page, "Is anybody there?")
+        await page.get_by_label("Password", exact=True).fill(PASSWORD)
+        await page.get_by_role("button", name="Sign in").click()
+
+        await expect(page).to_have_url(ADDRESS)
+        await expect(page.get_by_text("Answer 1.")).to_be_visible()
+        assert await database.conversations.count_documents({}) == 1
+
+
+class TestConversation:
+    async def test_begins_with_a_message_and_shows_the_answer_while_it_comes(
+        self, page: Page, fake_model: FakeModel
+    ) -> None:
+        gate = asyncio.Event()
+        fake_model.say(
+            ScriptedAnswer(chunks=["# Fjords\n\nThe **Geiranger", "fjord** first."], gate=gate)
+        )
+        await ask(page, "Which one?")
+
+        await expect(page).to_have_url(ADDRESS)
+        await expect(page.locator("strong")).to_have_text("Geiranger")
+        await expect(page.get_by_role("button", name="Stop")).to_be_visible()
+        gate.set()
+        await expect(page.locator("strong")).to_have_text("Geirangerfjord")
+        await expect(page.get_by_role("heading", name="Fjords")).to_be_visible()
+        await expect(page.get_by_role("button", name="Send")).to_be_visible()
+        # The title comes behind the answer.
+        await expect(page.get_by_role("link", name="A fine title")).to_be_visible()
+
+    async def test_stops_an_answer_and_keeps_what_was_said(
+        self, page: Page, fake_model: FakeModel
+    ) -> None:
+        fake_model.say(ScriptedAnswer(chunks=["So far", " and more"], gate=asyncio.Event()))
+        await ask(page, "Tell me")
+        await expect(page.get_by_text("So far")).to_be_visible()
+        await page.get_by_role("button", name="Stop").click()
+
+        await expect(page.get_by_text("Stopped")).to_be_visible()
+        await expect(page.get_by_text("So far")).to_be_visible()
+
+    async def test_answers_again_and_keeps_the_earlier_answer(
+        self, page: Page, fake_model: FakeModel
+    ) -> None:
+        fake_model.say("The first answer.", "The second answer.")
+        await ask(page, "Tell me")
+        await expect(page.get_by_text("The first answer.")).to_be_visible()
+        await page.get_by_role("button", name="Answer again").click()
+        await expect(page.get_by_text("The second answer.")).to_be_visible()
+        await expect(page.get_by_text("2 of 2")).to_be_visible()
+        await page.get_by_role("button", name="Earlier version").click()
+
+        await expect(page.get_by_text("The first answer.")).to_be_visible()
+        await expect(page.get_by_text("1 of 2")).to_be_visible()
+
+    async def test_follows_an_answer_again_after_a_reload(
+        self, page: Page, fake_model: FakeModel
+    ) -> None:
+        gate = asyncio.Event()
+        fake_model.say(ScriptedAnswer(chunks=["One", " two", " three."], gate=gate))
+        await ask(page, "Count")
+        await expect(page.get_by_text("One")).to_be_visible()
+        await page.reload()
+        await expect(page.get_by_text("One")).to_be_visible()
+        gate.set()
+
+        await expect(page.get_by_text("One two three.")).to_be_visible()
+        await expect(page.get_by_role("button", name="Send")).to_be_visible()
+
+    async def test_shows_how_an_answer_failed_and_asks_again(
+        self, page: Page, fake_model: FakeModel
+    ) -> None:
+        fake_model.say(ScriptedAnswer(status=401), "Now it works.")
+        await ask(page, "Tell me")
+        alert = page.get_by_role("alert")
+        await expect(alert).to_be_visible()
+        await alert.get_by_role("button", name="Try again").click()
+
+        await expect(page.get_by_text("Now it works.")).to_be_visible()
+        await expect(alert).to_have_count(0)
+
+    async def test_edits_a_question_and_answers_it_anew(
+        self, page: Page, fake_model: FakeModel, database: Any
+    ) -> None:
+        fake_model.say("To the first.", "To the second.")
+        await ask(page, "Frist question")
+        await expect(page.get_by_text("To the first.")).to_be_visible()
+        question = page.get_by_role("article").first
+        await question.hover()
+        await question.get_by_role("button", name="Edit").click()
+        await page.get_by_role("textbox", name="Edit").fill("Second question")
+        await page.get_by_role("button", name="Save and answer again").click()
+
+        await expect(page.get_by_text("To the second.")).to_be_visible()
+        assert fake_model.asked[-1][-1] == ("user", "Second question")
+
+    async def test_deletes_a_message_once_it_is_confirmed(
+        self, page: Page, fake_model: FakeModel
+    ) -> None:
+        fake_model.say("An answer.")
+        await ask(page, "A question")
+        await expect(page.get_by_text("An answer.")).to_be_visible()
+        question = page.get_by_role("article").first
+        await question.hover()
+        await question.get_by_role("button", name="Delete").click()
+        await page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+
+        await expect(page.get_by_text("A question")).to_have_count(0)
+        await expect(page.get_by_text("An answer.")).to_be_visible()
+
+
+class TestSending:
+    async def test_keeps_a_draft_through_a_reload(self, page: Page) -> None:
+        await page.get_by_label("Message").fill("Not sent yet")
+        await page.reload()
+
+        await expect(page.get_by_label("Message")).to_have_value("Not sent yet")
+
+    async def test_breaks_the_line_with_shift(self, page: Page) -> None:
+        await page.get_by_label("Message").fill("One")
+        await page.keyboard.press("Shift+Enter")
+        await page.keyboard.type("two")
+
+        await expect(page.get_by_label("Message")).to_have_value("One\ntwo")
+
+    async def test_sends_once_what_was_written_without_a_connection(
+        self, page: Page, fake_model: FakeModel, database: Any
+    ) -> None:
+        await ask(page, "First")
+        await expect(page.get_by_text("Answer 1.")).to_be_visible()
+        await page.context.set_offline(True)
+        await ask(page, "Written on a train")
+        await expect(page.get_by_text("Waiting for the connection")).to_be_visible()
+        await page.context.set_offline(False)
+
+        await expect(page.get_by_text("Answer 2.")).to_be_visible()
+        [stored] = await database.conversations.find().to_list()
+        assert [each["content"] for each in stored["messages"]].count("Written on a train") == 1
+
+    async def test_goes_on_after_a_reload_without_a_connection(
+        self, page: Page, fake_model: FakeModel, database: Any
+    ) -> None:
+        # The service takes it, and the browser never hears so.
+        async def cut(route: Any) -> None:
+            await route.fetch()
+            await route.abort()
+
+        await page.route("**/conversations", cut, times=1)
+        await ask(page, "Only once")
+        await expect(page.get_by_text("Answer 1.")).to_be_visible()
+
+        assert await database.conversations.count_documents({}) == 1
+        assert len(fake_model.requests) == 1
+
+    async def test_shows_why_something_was_refused_and_gives_it_back(
+        self, page: Page, http: Any
+    ) -> None:
+        async def refuse(route: Any) -> None:
+            problem = {"code": "token_limit_reached", "detail": "It does not fit.", "status": 409}
+            await route.fulfill(status=409, json=problem, content_type="application/problem+json")
+
+        await page.route("**/conversations", refuse, times=1)
+        await ask(page, "Too much")
+        await expect(page.get_by_role("alert")).to_contain_text("It does not fit.")
+        await page.get_by_role("button", name="Edit").click()
+
+        await expect(page.get_by_label("Message")).to_have_value("Too much")
+        await expect(page.get_by_role("alert")).to_have_count(0)
+
+
+class TestSidebar:
+    async def test_renames_archives_and_deletes(self, page: Page, database: Any) -> None:
+        await ask(page, "Hello")
+        await expect(page.get_by_role("link", name="A fine title")).to_be_visible()
+        menu = page.get_by_role("navigation").get_by_role("button", name="Actions for")
+        await menu.click()
+        await page.get_by_role("menuitem", name="Rename").click()
+        await page.get_by_label("Title", exact=True).fill("Another title")
+        await page.get_by_role("button", name="Save").click()
+        await expect(page.get_by_role("link", name="Another title")).to_be_visible()
+
+        await menu.click()
+        await page.get_by_role("menuitem", name="Archive").click()
+        await expect(page.get_by_role("link", name="Another title")).to_have_count(0)
+        await page.get_by_role("main").get_by_role("button", name="Bring back").click()
+        await expect(page.get_by_role("link", name="Another title")).to_be_visible()
+
+        await menu.click()
+        await page.get_by_role("menuitem", name="Delete").click()
+        await page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+        await expect(page.get_by_role("link", name="Another title")).to_have_count(0)
+        assert await database.conversations.count_documents({}) == 0
+
+    async def test_lets_the_person_choose_between_two_titles(
+        self, page: Page, sign_in: SignIn, database: Any
+    ) -> None:
+        await ask(page, "Hello")
+        await expect(page.get_by_role("link", name="A fine title")).to_be_visible()
+        await expect(page.get_by_role("button", name="Answer again")).to_be_visible()
+        update = {"$set": {"title": "From elsewhere"}, "$inc": {"version": 1}}
+        await database.conversations.update_one({}, update)
+        await page.get_by_role("main").get_by_role("button", name="Actions for").click()
+        await page.get_by_role("menuitem", name="Rename").click()
+        await page.get_by_label("Title", exact=True).fill("Mine")
+        await page.get_by_role("button", name="Save").click()
+        await expect(page.get_by_text("“From elsewhere”")).to_be_visible()
+        await page.get_by_role("button", name="Use mine").click()
+
+        await expect(page.get_by_role("link", name="Mine")).to_be_visible()
+        assert (await database.conversations.find_one())["title"] == "Mine"
+
+    async def test_draws_few_of_thousands(self, open_page: OpenPage, sign_in: SignIn) -> None:
+        client = await sign_in("alice")
+        for number in range(250):
+            await client.post("/conversations", json={"title": f"Conversation {number}"})
+        page = await open_page(client=client)
+        rows = page.get_by_role("navigation").get_by_role("link", name=re.compile("^Conversation "))
+        await expect(page.get_by_text("250 conversations")).to_be_visible()
+
+        assert await rows.count() < 60
+        await rows.first.hover()
+        for _ in range(12):
+            await page.mouse.wheel(0, 2000)
+            await page.wait_for_timeout(50)
+        await expect(page.get_by_title("Conversation 0", exact=True)).to_be_visible()
+        assert await rows.count() < 60

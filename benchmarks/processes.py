@@ -89,7 +89,7 @@ def clean_environment() -> dict[str, str]:
 
 def settings(data_dir: Path, url: str | None = None) -> dict[str, str]:
     """The service's settings: a free port, and the embedded MongoDB or the one behind the URL."""
-    data_dir.mkdir(parents=True, exist_ok=True)
+    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     given = {
         "CHATVAULT_DATA_DIR": str(data_dir),
         "CHATVAULT_PORT": "0",

@@ -24,6 +24,7 @@ from support.databases import BindOnce, empty
 from support.factories import settings_for
 from support.fake_model import FakeModel
 from support.memory import disk, use_memory
+from support.running import MEASURED
 from support.signing_in import insert_user, open_session
 
 pytest_plugins = ["support.commanding"]
@@ -62,6 +63,12 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith(("CHATVAULT_", "OPENAI_")):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the coverage of processes that the test starts count."""
+    monkeypatch.setenv(MEASURED, "1")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -18,11 +18,18 @@ from yarl import URL
 PASSWORD = "correct horse"
 ROOT = Path(__file__).parent.parent.parent
 WAIT = 120.0
+# Set by the fixture of the same name.
+MEASURED = "TESTS_MEASURED"
 
 
 def environment(data_dir: Path, **settings: object) -> dict[str, str]:
-    """What a process of ours is started with: nothing of the caller's settings."""
+    """Return the environment for a process of ours, without the caller's settings.
+
+    Coverage doubles what a process costs, so that only tests with the fixture `measured` have it.
+    """
     others = ("CHATVAULT_", "OPENAI_")
+    if MEASURED not in os.environ:
+        others += ("COVERAGE_",)
     inherited = {name: each for name, each in os.environ.items() if not name.startswith(others)}
     chosen = {"data_dir": data_dir, "port": 0, "bcrypt_rounds": 4} | settings
     return inherited | {f"CHATVAULT_{name.upper()}": str(value) for name, value in chosen.items()}

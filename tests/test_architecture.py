@@ -67,6 +67,7 @@ SPEAK_HTTP = {
 }
 # Beside each domain's models and services: what works on the database itself.
 SPEAK_MONGODB = {
+    "accounts/sessions.py": "a document and its queries",
     "mongodb/database.py": "connection, transactions, what the driver's errors mean",
     "documents.py": "binds the documents to their database",
     "mongodb/embedded.py": "starts a mongod",

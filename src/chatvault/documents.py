@@ -3,6 +3,7 @@
 from beanie import Document, init_beanie
 
 from chatvault.accounts.models import User
+from chatvault.accounts.sessions import Session
 from chatvault.agents.models import Agent
 from chatvault.audit.keys import KeyRing
 from chatvault.audit.mark import HighWater
@@ -18,7 +19,6 @@ from chatvault.preferences.models import Preferences
 from chatvault.replies.models import Job, Reply, ReplyEvents
 from chatvault.sealing.blocks import Block
 from chatvault.sealing.opening import open_log
-from chatvault.sessions.models import Session
 from chatvault.usage.models import Usage
 
 DOCUMENTS: list[type[Document]] = [

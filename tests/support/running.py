@@ -27,7 +27,7 @@ def environment(data_dir: Path, **settings: object) -> dict[str, str]:
 
     Coverage doubles what a process costs, so that only tests with the fixture `measured` have it.
     """
-    others = ("CHATVAULT_", "OPENAI_")
+    others: tuple[str, ...] = ("CHATVAULT_", "OPENAI_")
     if MEASURED not in os.environ:
         others += ("COVERAGE_",)
     inherited = {name: each for name, each in os.environ.items() if not name.startswith(others)}

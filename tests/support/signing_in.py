@@ -4,10 +4,10 @@ import secrets
 from datetime import timedelta
 
 from chatvault.accounts.models import User
+from chatvault.accounts.sessions import Session, hash_token
 from chatvault.accounts.usernames import fold
 from chatvault.actor import Role
 from chatvault.fields import now
-from chatvault.sessions.models import Session, hash_token
 from support.factories import account
 
 # bcrypt's of `factories.PASSWORD`, in four rounds.

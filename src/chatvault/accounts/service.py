@@ -7,6 +7,7 @@ from pymongo.errors import DuplicateKeyError
 
 from chatvault.accounts.models import User
 from chatvault.accounts.passwords import PasswordHasher
+from chatvault.accounts.sessions import Session
 from chatvault.accounts.throttle import LoginThrottle, RegistrationThrottle
 from chatvault.accounts.usernames import fold, lookalike_keys
 from chatvault.actor import Actor, Door, Role
@@ -26,7 +27,6 @@ from chatvault.errors import (
 from chatvault.fields import now
 from chatvault.http.addresses import holder_of
 from chatvault.mongodb.database import transaction
-from chatvault.sessions.models import Session
 
 
 async def register(

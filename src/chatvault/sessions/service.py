@@ -10,6 +10,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from chatvault.accounts import service as accounts
 from chatvault.accounts.models import User
 from chatvault.accounts.passwords import PasswordHasher
+from chatvault.accounts.sessions import Session, hash_token
 from chatvault.accounts.throttle import LoginThrottle
 from chatvault.accounts.usernames import fold
 from chatvault.actor import Actor
@@ -22,7 +23,6 @@ from chatvault.fields import now
 from chatvault.http.addresses import holder_of
 from chatvault.keys import SecretKey
 from chatvault.mongodb.database import transaction
-from chatvault.sessions.models import Session, hash_token
 
 
 @dataclass(frozen=True, slots=True)

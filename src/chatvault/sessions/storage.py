@@ -6,11 +6,11 @@ from typing import Any
 import aiohttp_session
 from aiohttp import hdrs, web
 
+from chatvault.accounts.sessions import Session, hash_token
 from chatvault.actor import Role
 from chatvault.fields import now
 from chatvault.http.requests import SCHEME
 from chatvault.mongodb.batching import Batcher
-from chatvault.sessions.models import Session, hash_token
 
 COOKIE = "session_id"
 MAX_TOKEN_LENGTH = 128

@@ -110,7 +110,9 @@ class TestFollow:
         await log.write_blocks(3)
         monkeypatch.setattr(service, "now", lambda: now() - timedelta(hours=1))
         for module in ("blocks", "sealer"):
-            monkeypatch.setattr(f"chatvault.audit.{module}.now", lambda: now() - timedelta(hours=1))
+            monkeypatch.setattr(
+                f"chatvault.sealing.{module}.now", lambda: now() - timedelta(hours=1)
+            )
         await log.write_blocks(3)
         monkeypatch.undo()
         await log.write_blocks(3)

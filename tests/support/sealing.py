@@ -18,6 +18,7 @@ from chatvault.audit.actions import Action
 from chatvault.audit.keys import KeyRing
 from chatvault.audit.mark import HighWater
 from chatvault.audit.models import AuditEntry, Entry
+from chatvault.mongodb.changes import watch
 from chatvault.sealing.opening import open_log
 from chatvault.sealing.sealer import Sealer
 from chatvault.tasks import stop
@@ -124,12 +125,11 @@ async def running(work: Coroutine[Any, Any, Any]) -> AsyncIterator[asyncio.Task[
 
 def lose_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let MongoDB show nothing of before: every token is one that it cannot go on from."""
-    open_stream = Sealer._open
 
-    async def open_behind(self: Sealer, token: Any) -> Any:
-        return await open_stream(self, token and LOST_TOKEN)
+    def watch_behind(watched: Any, token: Any) -> Any:
+        return watch(watched, token and LOST_TOKEN)
 
-    monkeypatch.setattr(Sealer, "_open", open_behind)
+    monkeypatch.setattr("chatvault.sealing.sealer.watch", watch_behind)
 
 
 class Killed:

@@ -1,6 +1,5 @@
 """Follows the audit log in the order of commits and seals it into blocks."""
 
-import asyncio
 import math
 import time
 from collections.abc import AsyncIterator, Iterable
@@ -8,17 +7,14 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-import bson
 import structlog
 from bson import ObjectId
 from bson.raw_bson import RawBSONDocument
-from pymongo.asynchronous.change_stream import AsyncCollectionChangeStream
-from pymongo.errors import OperationFailure
 
 from chatvault.audit.mark import NOTHING, Mark, claim_of
 from chatvault.audit.models import AuditEntry
 from chatvault.fields import now
-from chatvault.mongodb.database import to_domain_error
+from chatvault.mongodb.changes import Change, ChangeStream, StreamLost, Token, Watched, watch
 from chatvault.sealing import gaps
 from chatvault.sealing.alerts import Alarm, Alert, Watch, name_entries, record_alerts
 from chatvault.sealing.blocks import MAX_LEAVES, Block, Header, Leaf, Overtaken
@@ -31,19 +27,12 @@ SEAL_AFTER_SECONDS = 1.0
 # How long MongoDB holds the question for what is new, and how long we wait before we ask again;
 # a block may wait so long in addition, twice.
 AWAIT_MILLISECONDS = 300
-STREAM_BATCH = 500
 # An entry is sealed within seconds; one that comes so late was held back, or a clock is wrong.
 LATE = timedelta(minutes=5)
 PIPELINE = [{"$project": {"operationType": 1, "fullDocument": 1, "documentKey": 1}}]
 INSERT = "insert"
 CHANGES = {"update", "replace", "delete"}
-# The oplog rolled over under the stream: capped position lost, fatal, history lost.
-LOST_CODES = {136, 280, 286}
 log = structlog.get_logger()
-
-
-class StreamLost(Exception):
-    """The stream cannot go on where it was, so something may have happened unseen."""
 
 
 @dataclass(slots=True)
@@ -116,33 +105,25 @@ class Sealer:
         await self._look_back(known)
         self._pending, self._watch = _Pending(), Watch()
         token = None if is_lost or self._newest is None else self._newest.resume_token
-        stream = await self._open(token)
-        async with stream:
+        async with watch(self._watched(until_idle=until_idle), token) as stream:
             if token is None:
                 # The stream is open: what commits from here on is in it, all before in the scan.
                 if is_lost:
                     await self._record_gap()
-                first = await stream.try_next()
-                await self._seal_unsealed(None if first else stream.resume_token)
-                if first is not None:
-                    await self._take(first)
+                first = await stream.read(1)
+                await self._seal_unsealed(None if first else stream.token)
+                for change in first:
+                    await self._take(change)
             await self._read(stream, until_idle=until_idle)
 
-    async def _open(
-        self, token: dict[str, Any] | None
-    ) -> AsyncCollectionChangeStream[RawBSONDocument]:
-        try:
-            return await self._entries.watch(
-                PIPELINE,
-                resume_after=token,
-                max_await_time_ms=AWAIT_MILLISECONDS,
-                batch_size=STREAM_BATCH,
-            )
-        except OperationFailure as error:
-            if token is None or to_domain_error(error) is not None:
-                raise
-            # Too old, or of another deployment: MongoDB has many codes for that.
-            raise StreamLost from error
+    def _watched(self, *, until_idle: bool) -> Watched:
+        """Return what the stream shows: every change of the audit log."""
+        return Watched(
+            collection=self._entries,
+            pipeline=PIPELINE,
+            await_seconds=AWAIT_MILLISECONDS / 1000,
+            gather_seconds=0 if until_idle else AWAIT_MILLISECONDS / 1000,
+        )
 
     async def _find_newest(self) -> Header | None:
         """The header to go on after.
@@ -181,25 +162,18 @@ class Sealer:
             # So that a place where nothing can be noted is told at the very start.
             await self._high_water.note(NOTHING)
 
-    async def _read(self, stream: AsyncCollectionChangeStream[Any], *, until_idle: bool) -> None:
+    async def _read(self, stream: ChangeStream, *, until_idle: bool) -> None:
         while True:
-            try:
-                change = await stream.try_next()
-            except OperationFailure as error:
-                if error.code in LOST_CODES:
-                    raise StreamLost from error
-                raise
-            if change is not None:
+            changes = await stream.read(max(1, MAX_LEAVES - self._pending.size))
+            for change in changes:
                 await self._take(change)
-            is_over = until_idle and change is None
+            is_over = until_idle and not changes
             if self._pending.is_due() or (is_over and self._pending.size):
-                await self._close(stream.resume_token)
+                await self._close(stream.token)
             elif is_over:
                 return
-            if change is not None and not until_idle:
-                await _let_more_come(stream)
 
-    async def _take(self, change: RawBSONDocument) -> None:
+    async def _take(self, change: Change) -> None:
         kind = change["operationType"]
         if not self._pending.size:
             self._pending.began = time.monotonic()
@@ -222,17 +196,17 @@ class Sealer:
         if leaf is not None:
             self._pending.leaves.append(leaf)
 
-    async def _close(self, resume_token: Any) -> None:
+    async def _close(self, token: Token | None) -> None:
         """Seal what is pending; alerts first, as the block's token passes what they are about."""
         pending, self._pending = self._pending, _Pending()
         await record_alerts(pending.alerts + await _find_tampering(pending))
         held = await Block.find_held(leaf.entry_id for leaf in pending.leaves)
         leaves = [leaf for leaf in pending.leaves if leaf.entry_id not in held]
         if leaves:
-            await self._append(leaves, pending.claims, bson.decode(resume_token.raw))
+            await self._append(leaves, pending.claims, token)
 
     async def _append(
-        self, leaves: list[Leaf], claims: Iterable[bytes], token: dict[str, Any] | None
+        self, leaves: list[Leaf], claims: Iterable[bytes], token: Token | None
     ) -> None:
         """Seal a block, once what is strange about its entries is told."""
         await self._check_claims(claims)
@@ -275,7 +249,7 @@ class Sealer:
         await gaps.tell(Reason.STREAM_LOST, self._newest)
         log.warning("audit_gap", after_block=self._newest.height if self._newest else None)
 
-    async def _seal_unsealed(self, opened: Any) -> None:
+    async def _seal_unsealed(self, opened: Token | None) -> None:
         """Seal every entry that no block holds, in bounded memory.
 
         But for the last, these blocks carry no token: who comes after one of them scans again.
@@ -293,7 +267,7 @@ class Sealer:
             leaves = [leaf for leaf in map(_leaf, ordered) if leaf is not None]
             if leaves:
                 is_last = len(ids) < MAX_LEAVES
-                token = bson.decode(opened.raw) if opened and is_last else None
+                token = opened if is_last else None
                 await self._append(leaves, map(self._claim_of, ordered), token)
 
     def _claim_of(self, stored: RawBSONDocument) -> bytes:
@@ -313,12 +287,6 @@ class Sealer:
                     return
                 yield ids
                 first = {"$gt": ids[-1]}
-
-
-async def _let_more_come(stream: AsyncCollectionChangeStream[Any]) -> None:
-    """Wait where all that the stream had was taken: else each entry would be a round trip."""
-    if not stream._cursor._has_next():  # noqa: SLF001  # the driver tells it nowhere else
-        await asyncio.sleep(AWAIT_MILLISECONDS / 1000)
 
 
 def _height(block: Header | Mark | None) -> int:

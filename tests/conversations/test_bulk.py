@@ -53,7 +53,8 @@ class TestReplace:
         assert await database["retired"].count_documents({}) == 0
         wanted = {"action": "conversation.update", "outcome": "success"}
         [entry] = await database["audit_logs"].find(wanted).to_list()
-        assert entry["details"] == {"fields": ["messages"], "messages": 5000}
+        told = {"version": 2, "first_seq": 3, "count": 5000, "replaced": True}
+        assert entry["details"] == {"fields": ["messages"], "messages": 5000, **told}
 
         appended = await (await alice.post(f"{at(begun)}/messages", json=message("on"))).json()
         assert appended["messages"][-1]["seq"] == 5003

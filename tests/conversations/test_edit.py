@@ -62,7 +62,8 @@ class TestEdit:
         assert [each["seq"] for each in shown["messages"]] == list(range(12))
         await stored(database, long["id"])
         [entry] = await audited(database, "conversation.edit_message")
-        assert (entry["resource_id"], entry["details"]) == (long["id"], None)
+        told = {"version": shown["version"], "first_seq": edited["seq"], "count": 1}
+        assert (entry["resource_id"], entry["details"]) == (long["id"], told)
 
     async def test_null_takes_a_field_away(self, alice: HttpClient) -> None:
         full = message("x", "assistant", id="a", model="m", metrics={"t": 1}, cancelled=True)
@@ -437,7 +438,11 @@ class TestReplaces:
         assert len(await (await alice.get(at(long, "/m11/revisions"))).json()) == 1
         entries = await audited(database, "conversation.replace_message")
         entries.sort(key=lambda entry: entry["_id"])
-        assert [entry["details"] for entry in entries] == [None, {"repeated": 1}]
+        told = {"version": shown["version"], "first_seq": shown["message"]["seq"]}
+        assert [entry["details"] for entry in entries] == [
+            {**told, "count": 1},
+            {**told, "count": 0, "repeated": 1},
+        ]
         await stored(database, long["id"])
 
     async def test_sent_many_times_at_once_with_an_id_makes_one_revision(

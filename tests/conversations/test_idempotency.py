@@ -50,7 +50,8 @@ class TestCreate:
         assert again.headers["ETag"] == first.headers["ETag"]
         assert await database["conversations"].count_documents({}) == 1
         details = await entries(database, "conversation.create")
-        assert details == [{"messages": 2}, {"replayed": True}]
+        told = {"version": 1, "first_seq": 0, "count": 2}
+        assert details == [{"messages": 2, **told}, {"replayed": True}]
 
     async def test_a_repeat_of_a_large_one_leaves_what_the_sweeper_takes(
         self, alice: HttpClient, database: Any, monkeypatch: pytest.MonkeyPatch
@@ -98,7 +99,8 @@ class TestAppend:
         assert again.headers["ETag"] == first.headers["ETag"]
         assert (await found(alice, begun["id"]))["total_messages"] == 1
         details = await entries(database, "conversation.append_message")
-        assert details == [{"messages": 1}, {"replayed": True}]
+        told = {"version": 2, "first_seq": 0, "count": 1}
+        assert details == [{"messages": 1, **told}, {"replayed": True}]
 
     async def test_a_repeat_after_more_messages_tells_of_the_first(
         self, alice: HttpClient, monkeypatch: pytest.MonkeyPatch

@@ -433,7 +433,7 @@ class TestOneFails:
             raise StaleVersion
 
         def note(working: WorkingCopy) -> None:
-            working.entries.append(audit.entry(actor, Action.CONVERSATION_UPDATE, begun))
+            working.outbox.record(audit.entry(actor, Action.CONVERSATION_UPDATE, begun))
             raise RetryAfterMove
 
         def end(working: WorkingCopy) -> None:
@@ -467,6 +467,7 @@ class TestOneFails:
 
         def decide(working: WorkingCopy) -> None:
             working.set(working.fields["updated_at"], metadata={"x": "y" * 17 * 1024**2})
+            working.outbox.record(audit.entry(actor, Action.CONVERSATION_UPDATE, begun[1]))
 
         too_large: Change[None] = Change(
             actor=actor,

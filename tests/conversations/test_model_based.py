@@ -62,7 +62,7 @@ class Step(NamedTuple):
 class Model:
     """What should be there."""
 
-    message_service: list[Said] = field(default_factory=list)
+    messages: list[Said] = field(default_factory=list)
     first_seq: int = 0
     version: int = 1
     title: str = "New Conversation"
@@ -194,7 +194,7 @@ class World:
             (first + places[each.id], each.id) for each in new
         ]
 
-    async def idempotency_key(self, step: Step) -> None:
+    async def repeat(self, step: Step) -> None:
         """The same key three times, from either process."""
         new = [said(step.a, prefix=self.fresh())]
         idempotency_key = IdempotencyKey("POST /x", new[0].id, "hash")

@@ -140,7 +140,7 @@ class TestImport:
 
         assert asked
         for query in asked:
-            plan = await database.conversations.find(query).to_domain_error()
+            plan = await database.conversations.find(query).explain()
             assert plan["executionStats"]["totalDocsExamined"] <= 1
             assert "source_unique" in str(plan["queryPlanner"]["winningPlan"])
 

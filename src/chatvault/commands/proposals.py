@@ -11,6 +11,7 @@ from chatvault.actor import Actor
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action, Outcome
 from chatvault.audit.models import Entry
+from chatvault.audit.outbox import place
 from chatvault.commands import permissions
 from chatvault.commands.errors import CommandNotFound
 from chatvault.commands.models import Command, DecidedBy, Raw, Status
@@ -73,7 +74,7 @@ def take(
         changed if each["id"] == command["id"] else each for each in located.message["commands"]
     ]
     working.update_in_place(located, {**located.message, "commands": commands}, at)
-    _write(working, actor, action, command, changed, runs=runs)
+    _write(working, actor, action, command, changed, seq=located.seq, runs=runs)
     return changed
 
 
@@ -84,6 +85,7 @@ def _write(
     before: Raw,
     after: Raw,
     *,
+    seq: int,
     runs: bool = False,
 ) -> None:
     """Decide what becomes of a command's document, and its entry."""
@@ -92,7 +94,7 @@ def _write(
     written = leases.written(stored, "lease_until", LEASE_SECONDS) if runs else {"$set": stored}
     # Who comes second hits none, and gives way.
     working.beside.append((Command, UpdateOne(mine, written)))
-    working.entries.append(entry(actor, action, working.fields["_id"], after))
+    working.outbox.record(entry(actor, action, working.fields["_id"], after), place(seq))
 
 
 def supersede(working: WorkingCopy, actor: Actor, message_id: str, *, at: datetime) -> int:
@@ -106,10 +108,11 @@ def supersede(working: WorkingCopy, actor: Actor, message_id: str, *, at: dateti
     located = working.locate(message_id)
     rejected: Raw = {"status": Status.REJECTED.value, "code": "superseded", "decided_at": at}
     changed = {each["id"]: {**each, **rejected} for each in pending}
-    told = [changed.get(each["id"], each) for each in commands]
-    working.update_in_place(located, {**located.message, "commands": told}, at)
+    settled = [changed.get(each["id"], each) for each in commands]
+    working.update_in_place(located, {**located.message, "commands": settled}, at)
     for each in pending:
-        _write(working, actor, Action.COMMAND_REJECT, each, changed[each["id"]])
+        told = changed[each["id"]]
+        _write(working, actor, Action.COMMAND_REJECT, each, told, seq=located.seq)
     return len(pending)
 
 
@@ -245,6 +248,7 @@ def insert(
     commands: Sequence[Raw],
     *,
     message_id: str,
+    seq: int,
     reply_id: ObjectId | None,
     action: Action = Action.COMMAND_PROPOSE,
 ) -> None:
@@ -263,7 +267,7 @@ def insert(
             "created_at": command["created_at"],
         }
         working.beside.append((Command, _insertion(document)))
-        working.entries.append(entry(actor, action, conversation_id, command))
+        working.outbox.record(entry(actor, action, conversation_id, command), place(seq))
 
 
 def _insertion(document: Raw) -> InsertOne[Raw] | UpdateOne:

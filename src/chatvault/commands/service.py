@@ -11,6 +11,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from chatvault.actor import Actor
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
+from chatvault.audit.outbox import place
 from chatvault.commands import permissions, proposals
 from chatvault.commands.deps import CommandDeps
 from chatvault.commands.errors import (
@@ -25,7 +26,7 @@ from chatvault.commands.models import Command, DecidedBy, Raw, Status
 from chatvault.commands.runner import CommandTask
 from chatvault.commands.tools import TERMINAL, command_arguments
 from chatvault.conversations.commits.change import Change
-from chatvault.conversations.commits.working_copy import WorkingCopy
+from chatvault.conversations.commits.working_copy import Located, WorkingCopy
 from chatvault.conversations.message_service import message_exists
 from chatvault.conversations.models import Conversation
 from chatvault.conversations.models import Status as ConversationStatus
@@ -156,7 +157,7 @@ async def approve(
         at = now()
         located, command = proposals.locate(working, stored["message_id"], command_id)
         if command["decided_by"] is not None and command["status"] != Status.REJECTED:
-            _note_repeat(working, actor, Action.COMMAND_APPROVE, command)
+            _note_repeat(working, actor, Action.COMMAND_APPROVE, located, command)
             return Decided(command)
         if command["status"] != Status.PENDING:
             raise CommandSettled
@@ -173,9 +174,11 @@ async def approve(
         _launch(actor, deps, stored, decided.command)
 
 
-def _note_repeat(working: WorkingCopy, actor: Actor, action: Action, command: Raw) -> None:
+def _note_repeat(
+    working: WorkingCopy, actor: Actor, action: Action, located: Located, command: Raw
+) -> None:
     entry = proposals.entry(actor, action, working.fields["_id"], {**command, "status": "repeated"})
-    working.entries.append(entry)
+    working.outbox.record(entry, place(located.seq, is_changed=False))
 
 
 def _is_awaited(working: WorkingCopy, stored: Raw, seq: int) -> bool:
@@ -214,7 +217,7 @@ async def reject(
         at = now()
         located, command = proposals.locate(working, stored["message_id"], command_id)
         if command["status"] == Status.REJECTED:
-            _note_repeat(working, actor, Action.COMMAND_REJECT, command)
+            _note_repeat(working, actor, Action.COMMAND_REJECT, located, command)
             return Decided(command)
         if command["status"] != Status.PENDING:
             raise CommandSettled
@@ -276,6 +279,7 @@ async def execute(
         proposals.insert(
             *(working, actor, [made]),
             message_id=message_id,
+            seq=located.seq,
             reply_id=None,
             action=Action.COMMAND_EXECUTE_TERMINAL,
         )

@@ -11,6 +11,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from chatvault.actor import Actor
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
+from chatvault.audit.outbox import place
 from chatvault.audit.recorder import Recorder
 from chatvault.conversations.commits.bulk import CARRIED_BYTES
 from chatvault.conversations.commits.change import Change
@@ -172,11 +173,13 @@ async def append(
         assert working.fields  # noqa: S101  # raises NotFound
         repeated = _find_repeated(working, messages)
         fresh = [dict(message) for message in messages if message["id"] not in repeated]
+        first = working.fields["next_seq"]
         working.append(fresh, at, at)
         details: dict[str, Any] = {"messages": len(fresh)}
         if repeated:
             details["repeated"] = len(repeated)
-        working.entries.append(audit.entry(actor, action, conversation_id, details=details))
+        entry = audit.entry(actor, action, conversation_id, details=details)
+        working.outbox.record(entry, range(first, first + len(fresh)))
         return appended(working, [message["id"] for message in messages], len(repeated))
 
     given = frozenset(message.id for message in wanted if message.id is not None)
@@ -247,12 +250,11 @@ async def replace_last(
                 raise NotLastAnswer
             working.replace_message(last, dict(message), at)
         details = {"repeated": 1} if is_repeated else None
-        working.entries.append(
-            audit.entry(
-                actor, Action.CONVERSATION_REPLACE_MESSAGE, conversation_id, details=details
-            )
-        )
-        return appended(working, [replaced], int(is_repeated))
+        answer = appended(working, [replaced], int(is_repeated))
+        action = Action.CONVERSATION_REPLACE_MESSAGE
+        entry = audit.entry(actor, action, conversation_id, details=details)
+        working.outbox.record(entry, place(answer.messages[0][0], is_changed=not is_repeated))
+        return answer
 
     change: Change[Appended] = Change(
         actor=actor,
@@ -308,9 +310,8 @@ async def edit(
                 located.message.get("version", 1)
             )
         edited = working.replace_message(located, wanted.apply_to(located.message), at)
-        working.entries.append(
-            audit.entry(actor, Action.CONVERSATION_EDIT_MESSAGE, conversation_id)
-        )
+        entry = audit.entry(actor, Action.CONVERSATION_EDIT_MESSAGE, conversation_id)
+        working.outbox.record(entry, place(edited.seq))
         return edited.seq, edited.message
 
     return await commits.submit(
@@ -344,10 +345,10 @@ async def remove(
     at = now()
 
     def decide(working: WorkingCopy) -> None:
-        working.remove_message(_locate(working, message_id, precondition), at)
-        working.entries.append(
-            audit.entry(actor, Action.CONVERSATION_DELETE_MESSAGE, conversation_id)
-        )
+        located = _locate(working, message_id, precondition)
+        working.remove_message(located, at)
+        entry = audit.entry(actor, Action.CONVERSATION_DELETE_MESSAGE, conversation_id)
+        working.outbox.record(entry, place(located.seq))
 
     await commits.submit(
         Change(

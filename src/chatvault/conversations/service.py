@@ -14,6 +14,7 @@ from chatvault.agents import service as agents
 from chatvault.agents.models import AgentNotFound
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
+from chatvault.audit.outbox import all_places
 from chatvault.audit.recorder import Recorder
 from chatvault.conversations.commits.bulk import write_generation
 from chatvault.conversations.commits.change import Change
@@ -69,8 +70,9 @@ class NewConversation:
             working.replace_messages(self.generation, self.at)
         working.append([dict(message) for message in self.tail], self.at, self.at)
         details = {"messages": self.length}
-        working.entries.append(
-            audit.entry(self.actor, Action.CONVERSATION_CREATE, self.id, details=details)
+        working.outbox.record(
+            audit.entry(self.actor, Action.CONVERSATION_CREATE, self.id, details=details),
+            range(self.length),
         )
         return self.id
 
@@ -277,8 +279,10 @@ async def update(
             working.replace_messages(generation, at)
             working.append([dict(message) for message in tail], at, at)
             details["messages"] = len(messages)
-        working.entries.append(
-            audit.entry(actor, Action.CONVERSATION_UPDATE, conversation_id, details=details)
+        working.outbox.record(
+            audit.entry(actor, Action.CONVERSATION_UPDATE, conversation_id, details=details),
+            None if messages is None else all_places(working.fields),
+            replaced=messages is not None,
         )
         return int(working.fields["version"])
 
@@ -317,7 +321,7 @@ async def archive(
         if working.fields["status"] != status:
             working.set(at, status=status.value, archived_at=at if archived else None)
         details = {"archived": archived}
-        working.entries.append(
+        working.outbox.record(
             audit.entry(actor, Action.CONVERSATION_ARCHIVE, conversation_id, details=details)
         )
         return conversation_id
@@ -346,7 +350,7 @@ async def delete(
     def decide(working: WorkingCopy) -> None:
         precondition.check(working.fields["version"])
         working.delete()
-        working.entries.append(audit.entry(actor, Action.CONVERSATION_DELETE, conversation_id))
+        working.outbox.record(audit.entry(actor, Action.CONVERSATION_DELETE, conversation_id))
 
     await commits.submit(
         Change(

@@ -16,6 +16,7 @@ from bson import ObjectId
 from chatvault.actor import Actor
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
+from chatvault.audit.outbox import all_places
 from chatvault.audit.recorder import Recorder
 from chatvault.conversations.commits.bulk import write_generation
 from chatvault.conversations.commits.change import Change
@@ -258,8 +259,10 @@ def _change(
             conversation.updated_at, title=conversation.title, metadata=conversation.metadata
         )
         details = {"messages": prepared.length, "replaced": outcome is ImportOutcome.REPLACED}
-        working.entries.append(
-            audit.entry(actor, Action.CONVERSATION_IMPORT, working.fields["_id"], details=details)
+        working.outbox.record(
+            audit.entry(actor, Action.CONVERSATION_IMPORT, working.fields["_id"], details=details),
+            all_places(working.fields),
+            replaced=outcome is ImportOutcome.REPLACED,
         )
         return outcome
 

@@ -12,6 +12,7 @@ from pymongo import InsertOne, UpdateOne
 from chatvault.actor import Actor
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action, Outcome
+from chatvault.audit.outbox import place
 from chatvault.commands import proposals
 from chatvault.commands.models import Status
 from chatvault.conversations.commits.change import Change
@@ -159,7 +160,7 @@ def _decide(working: WorkingCopy, result: ReplyResult) -> FinishedReply:
         message_id = located.message["id"]
         changes["waiting_reply"] = {"reply_id": reply["_id"], "message_id": message_id}
         of = {"message_id": message_id, "reply_id": reply["_id"]}
-        proposals.insert(working, result.actor, result.commands, **of)
+        proposals.insert(working, result.actor, result.commands, seq=located.seq, **of)
     working.set(at, **changes)
     jobs = _jobs(working, result)
     working.beside += [(Job, job) for job in jobs]
@@ -168,7 +169,7 @@ def _decide(working: WorkingCopy, result: ReplyResult) -> FinishedReply:
     working.beside.append((Reply, _update(result, located, at)))
     if sum(result.tokens):
         working.beside.append((Usage, _usage(result, at)))
-    working.entries.append(_entry(result))
+    working.outbox.record(_entry(result), place(located.seq) if located else None)
     approved = [each for each in result.commands if each["status"] == Status.APPROVED]
     return FinishedReply(events, bool(jobs), located.message["id"] if located else None, approved)
 
@@ -352,7 +353,7 @@ def cancel_change(
             mine = {"_id": reply["_id"], "user_id": actor.owner_id}
             asked = {"$set": {"cancel_requested": True}}
             working.beside.append((Reply, UpdateOne(mine, asked)))
-        working.entries.append(audit.entry(actor, Action.REPLY_CANCEL, conversation_id))
+        working.outbox.record(audit.entry(actor, Action.REPLY_CANCEL, conversation_id))
 
     return Change(
         actor=actor,

@@ -12,6 +12,7 @@ from chatvault.actor import Actor
 from chatvault.agents import service as agents
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
+from chatvault.audit.outbox import place
 from chatvault.conversations.commits.change import Change
 from chatvault.conversations.commits.working_copy import WorkingCopy
 from chatvault.conversations.models import Conversation, Raw, Status
@@ -223,6 +224,7 @@ def decide_start(
         working.require_room(STEP_BYTES + (size_of(message) if message else 0))
         supersede(working, actor, reply_plan.waiting, at=at)
     reply = _reply(actor, reply_plan, output)
+    first = fields["next_seq"]
     shown = (
         _show_continued(working, reply_plan)
         if reply_plan.continues
@@ -242,8 +244,9 @@ def decide_start(
     working.beside.append((Reply, _write(reply, reply_plan)))
     working.beside.append((ReplyEvents, live.insertion(list(events))))
     details = {"reply_id": str(reply["_id"]), "reserved": reply["reserved"]}
-    working.entries.append(
-        audit.entry(actor, reply_plan.action, reply_plan.conversation_id, details=details)
+    working.outbox.record(
+        audit.entry(actor, reply_plan.action, reply_plan.conversation_id, details=details),
+        None if reply_plan.turn.content is None else place(first),
     )
     summarize = bool(reply_plan.agent["auto_generate_summary"])
     return StartedReply(

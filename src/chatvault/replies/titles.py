@@ -100,7 +100,7 @@ class Background:
         def decide(working: WorkingCopy) -> None:
             if title and working.fields["title"] == DEFAULT_TITLE:
                 working.set(now(), title=title)
-                working.entries.append(
+                working.outbox.record(
                     audit.entry(actor, Action.CONVERSATION_TITLE, conversation_id)
                 )
 
@@ -175,7 +175,7 @@ class Background:
                 raise Outdated
             if summary is not None and summary != fields.get("summary"):
                 working.set(now(), summary=summary, summary_seq=told)
-            working.entries.append(
+            working.outbox.record(
                 audit.entry(actor, Action.CONVERSATION_SUMMARIZE, conversation_id)
             )
             return summary

@@ -66,17 +66,20 @@ class CommitBatch:
             return recalled
         if recalled is not None:
             answer, entry = recalled
-            working.entries.append(entry)
+            working.outbox.entries.append(entry)
             return answer
         try:
             if change.idempotent is None:
-                return change.decide(working)
-            return self._decide_once(change, change.idempotent, working)
+                answer = change.decide(working)
+            else:
+                answer = self._decide_once(change, change.idempotent, working)
         except ChatvaultError as error:
             if working.was_changed:
                 # A fault of ours: the refusal would be told, and the change be stored.
                 raise HalfDecided(f"{change.action} refused with {error.code}") from error
             return error
+        working.end_change()
+        return answer
 
     def _decide_once(self, change: Change[T], idempotent: Idempotent[T], working: WorkingCopy) -> T:
         key = (
@@ -141,7 +144,7 @@ class CommitBatch:
                 beside.setdefault(document, []).append(write)
         for document, writes in beside.items():
             await self._apply(document, writes)
-        entries: list[Entry] = [entry for working in copies for entry in working.entries]
+        entries: list[Entry] = [entry for working in copies for entry in working.outbox.entries]
         if entries:
             await AuditEntry.store(entries, self._session)
 

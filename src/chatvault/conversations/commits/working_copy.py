@@ -8,7 +8,7 @@ from beanie import Document
 from bson import ObjectId
 from pymongo import DeleteMany, DeleteOne, InsertOne, UpdateOne
 
-from chatvault.audit.models import Entry
+from chatvault.audit.outbox import Outbox
 from chatvault.conversations.commits import segment_writes
 from chatvault.conversations.models import BY_ID, Raw
 from chatvault.conversations.segments import (
@@ -74,7 +74,7 @@ class WorkingCopy:
         older_id: str | None = None,
     ) -> None:
         self.owner_id = owner_id
-        self.entries: list[Entry] = []
+        self.outbox = Outbox()
         self.segments: list[Write] = []
         self.revisions: list[Write] = []
         self.pending_deletions: list[Write] = []
@@ -130,7 +130,14 @@ class WorkingCopy:
     def begin_change(self) -> None:
         """Note that the next change decides; the version rises once for each that does anything."""
         self._is_touched = False
+        self.outbox.begin()
         self._marks_before = self._marks()
+
+    def end_change(self) -> None:
+        """Complete the change's audit entries; raise Untold if they leave out what it changed."""
+        if self._head is not None:
+            version = self._head["version"] + self._deleted
+            self.outbox.end(version, changed=self._is_touched, deleted=self._deleted)
 
     @property
     def was_changed(self) -> bool:
@@ -145,7 +152,7 @@ class WorkingCopy:
             + len(self.pending_deletions)
             + len(self.beside)
         )
-        return self._sets + len(self.entries) + written + self._deleted
+        return self._sets + len(self.outbox.entries) + written + self._deleted
 
     def find(self, message_id: str) -> Located | None:
         """The stored message with this id, of those ids that the change asked about.
@@ -205,7 +212,7 @@ class WorkingCopy:
 
     def insert(self, document: Raw) -> None:
         """Decide that the conversation begins, without messages yet."""
-        self._is_new = True
+        self._is_new = self._is_touched = True
         self._sets += 1
         self._head = document
         self._tail = []
@@ -228,6 +235,7 @@ class WorkingCopy:
         self.require_room(size)
         for seq, message in enumerate(messages, fields["next_seq"]):
             self._known[message["id"]] = Located(message, seq)
+        self.outbox.note(fields["next_seq"], len(messages))
         if self._tail is None:
             self._pushed += messages
         else:
@@ -258,6 +266,7 @@ class WorkingCopy:
         self._is_blind = generation is not None
         self._last_segment = None
         start = fields["next_seq"]
+        self.outbox.note(start, length, replaces=not self._is_new)
         self._set(
             generation=generation.id if generation else ObjectId(),
             first_seq=start,
@@ -359,7 +368,7 @@ class WorkingCopy:
     def delete(self) -> None:
         """Decide that the conversation ends; the sweeper collects what lies beside it."""
         self._retire(whole=True)
-        self._deleted = True
+        self._deleted = self._is_touched = True
 
     def _put(self, located: Located, message: Raw, at: datetime) -> Located:
         fields = self.fields
@@ -371,6 +380,7 @@ class WorkingCopy:
         }
         if located.seq < fields.get("summary_seq", 0):
             changes |= FORGOTTEN
+        self.outbox.note(located.seq)
         self._touch(at)
         if located.segment is None:
             assert self._tail is not None  # noqa: S101  # whoever edits asks for the tail

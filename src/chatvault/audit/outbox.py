@@ -1,0 +1,192 @@
+"""The audit entry as an outbox: its details say what changed where in a conversation.
+
+An entry commits with its change, and a change stream shows entries in the order of the commits. So
+whoever follows the log knows of each change, in order, and reads what it needs by place (`seq`).
+The details hold places and counts, never a word of anybody:
+
+- `version`: the conversation's version after the change.
+- `first_seq`, `count`: the messages at `first_seq` up to `first_seq + count - 1` are new, changed
+  or removed; a count of 0 is a repeat, which changed nothing.
+- `replaced`: true where those are all of the messages, and none of before is left.
+- `deleted`: true where the conversation is gone.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from chatvault.audit.actions import Action
+from chatvault.audit.models import Entry
+
+VERSION = frozenset({"version"})
+PLACES = frozenset({"version", "first_seq", "count"})
+REPLACED = frozenset({"replaced"})
+NOTHING: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """The names that an action's details have.
+
+    Attributes:
+        always: in each entry of a change that was made.
+        sometimes: where the change concerned messages, or all of them.
+    """
+
+    always: frozenset[str]
+    sometimes: frozenset[str] = NOTHING
+
+
+# Every action that changes what a reader of a conversation sees; no other may change one.
+CHANGES: Mapping[Action, Row] = {
+    Action.CHAT_COMPLETE: Row(VERSION, PLACES),
+    Action.COMMAND_APPROVE: Row(PLACES),
+    Action.COMMAND_EXECUTE: Row(PLACES),
+    Action.COMMAND_EXECUTE_TERMINAL: Row(PLACES),
+    Action.COMMAND_PROPOSE: Row(PLACES),
+    Action.COMMAND_REJECT: Row(PLACES),
+    Action.CONVERSATION_APPEND_MESSAGE: Row(PLACES),
+    Action.CONVERSATION_APPEND_MESSAGES: Row(PLACES),
+    Action.CONVERSATION_ARCHIVE: Row(VERSION),
+    Action.CONVERSATION_CREATE: Row(PLACES),
+    Action.CONVERSATION_DELETE: Row(VERSION | {"deleted"}),
+    Action.CONVERSATION_DELETE_MESSAGE: Row(PLACES),
+    Action.CONVERSATION_EDIT_MESSAGE: Row(PLACES),
+    Action.CONVERSATION_IMPORT: Row(PLACES, REPLACED),
+    Action.CONVERSATION_REPLACE_MESSAGE: Row(PLACES),
+    Action.CONVERSATION_SUMMARIZE: Row(VERSION),
+    Action.CONVERSATION_TITLE: Row(VERSION),
+    Action.CONVERSATION_UPDATE: Row(VERSION, PLACES | REPLACED),
+    Action.REPLY_CANCEL: Row(VERSION),
+    Action.REPLY_CONTINUE: Row(VERSION),
+    Action.REPLY_CREATE: Row(VERSION, PLACES),
+    Action.REPLY_FINISH: Row(VERSION, PLACES),
+}
+
+
+def place(seq: int, *, is_changed: bool = True) -> range:
+    """Return the places of one message; none of them where a repeat changed nothing."""
+    return range(seq, seq + is_changed)
+
+
+def all_places(fields: Mapping[str, Any]) -> range:
+    """Return the places of all messages of a conversation."""
+    return range(fields["first_seq"], fields["next_seq"])
+
+
+class Untold(RuntimeError):
+    """A change would be stored that its audit entries do not tell; a fault of ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What an entry says of a conversation.
+
+    Attributes:
+        version: the conversation's after the change.
+        places: the messages that are new, changed or removed; empty where none is.
+        is_replaced: no other messages are left.
+        is_deleted: the conversation is gone.
+    """
+
+    version: int
+    places: range
+    is_replaced: bool = False
+    is_deleted: bool = False
+
+    @classmethod
+    def read(cls, details: Mapping[str, Any] | None) -> "Told | None":
+        """Read an entry's details; None where they tell of no conversation."""
+        if not details or "version" not in details:
+            return None
+        first = details.get("first_seq", 0)
+        return cls(
+            version=details["version"],
+            places=range(first, first + details.get("count", 0)),
+            is_replaced=bool(details.get("replaced")),
+            is_deleted=bool(details.get("deleted")),
+        )
+
+
+class Outbox:
+    """The audit entries of one conversation's changes, and what they have to tell.
+
+    Attributes:
+        entries: of all changes so far.
+    """
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self._start = 0
+        self._changed: list[range] = []
+        self._is_replaced = False
+
+    def begin(self) -> None:
+        """Begin another change."""
+        self._start = len(self.entries)
+        self._changed = []
+        self._is_replaced = False
+
+    def note(self, first_seq: int, count: int = 1, *, replaces: bool = False) -> None:
+        """Note that the change concerns the messages at these places.
+
+        Args:
+            first_seq: the first place.
+            count: how many places.
+            replaces: none of the messages of before is left.
+        """
+        if replaces:
+            self._changed = []
+            self._is_replaced = True
+        self._changed.append(range(first_seq, first_seq + count))
+
+    def record(self, entry: Entry, places: range | None = None, *, replaced: bool = False) -> None:
+        """Add an entry; its version follows at the end of the change.
+
+        Args:
+            entry: of something that this change does.
+            places: the messages that it tells of; an empty range is a repeat.
+            replaced: they are all of the messages.
+        """
+        told: dict[str, Any] = dict(entry["details"] or {})
+        if places is not None:
+            told |= {"first_seq": places.start, "count": len(places)}
+        if replaced:
+            told["replaced"] = True
+        entry["details"] = told
+        self.entries.append(entry)
+
+    @property
+    def _latest(self) -> list[Entry]:
+        """The entries of the change under way."""
+        return self.entries[self._start :]
+
+    def end(self, version: int, *, changed: bool, deleted: bool = False) -> None:
+        """Complete the entries of a change.
+
+        Args:
+            version: the conversation's after it.
+            changed: the change did anything.
+            deleted: the conversation is gone.
+
+        Raises:
+            Untold: they do not say all that changed.
+        """
+        told: list[Told] = []
+        for entry in self._latest:
+            entry["details"] |= {"version": version}
+            if deleted:
+                entry["details"]["deleted"] = True
+            if entry["action"] in CHANGES and (read := Told.read(entry["details"])):
+                told.append(read)
+        is_told = (bool(told) or not changed) and all(
+            any(_holds(each.places, changed) for each in told) for changed in self._changed
+        )
+        is_cut_told = not self._is_replaced or any(each.is_replaced for each in told)
+        if not (is_told and is_cut_told):
+            actions = [entry["action"] for entry in self._latest]
+            raise Untold(f"places {self._changed} are not told by {actions}")
+
+
+def _holds(places: range, some: range) -> bool:
+    return not some or (places.start <= some.start and some.stop <= places.stop)

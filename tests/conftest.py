@@ -27,7 +27,7 @@ from support.memory import disk, use_memory
 from support.running import MEASURED
 from support.signing_in import insert_user, open_session
 
-pytest_plugins = ["support.commanding"]
+pytest_plugins = ["support.commanding", "support.tool_fixtures"]
 
 HttpClient = TestClient[web.Request, web.Application]
 ClientFactory = Callable[..., Awaitable[HttpClient]]

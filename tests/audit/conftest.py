@@ -8,6 +8,7 @@ from aiohttp import CookieJar
 from aiohttp.test_utils import TestClient
 
 from chatvault.accounts import service as accounts
+from chatvault.accounts.models import User
 from chatvault.accounts.passwords import PasswordHasher
 from chatvault.actor import Actor, Door, Role
 from chatvault.audit.keys import KeyRing, load_key_ring
@@ -20,7 +21,11 @@ from chatvault.sealing.blocks import Block
 from chatvault.settings import Settings
 from conftest import HttpClient, SignIn
 from support.factories import PASSWORD, account
+from support.fake_model import FakeModel
+from support.histories import World
 from support.sealing import Log
+from support.stored import tiny_bounds
+from support.tooling import Grant, settled_tools
 
 
 @pytest.fixture
@@ -63,3 +68,22 @@ async def sign_in(http: HttpClient, settings: Settings) -> AsyncIterator[SignIn]
     hasher.close()
     for browser in browsers:
         await browser.session.close()
+
+
+@pytest.fixture
+async def world(
+    alice: HttpClient,
+    elsewhere: HttpClient,
+    database: Any,
+    fake_model: FakeModel,
+    tools: Grant,
+    monkeypatch: pytest.MonkeyPatch,
+) -> World:
+    """Alice at two processes, with tools that she may use, and tiny bounds."""
+    tiny_bounds(monkeypatch)
+    other: Any = elsewhere.server
+    await settled_tools(other.app)
+    await tools("lab__echo", "terminal_command")
+    user = await User.find_one({"username": "alice"})
+    assert user is not None
+    return World((alice, elsewhere), database, user.id, fake_model)

@@ -1,5 +1,7 @@
 """Counting tokens: texts, calls, and what a message carries beside its words."""
 
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -49,3 +51,13 @@ def test_of_parts_add_up(tokenizer: Tokenizer) -> None:
     counted = tokenizer.count_message({"content": [text, picture, picture]}, "gpt-4o")
 
     assert counted == PER_MESSAGE + 1 + 2 * PER_PICTURE
+
+
+def test_may_begin_in_several_processes_at_once(tmp_path: Path) -> None:
+    """Each unpacks the ranks into the same directory."""
+    tokenizers = [Tokenizer(tmp_path) for _ in range(8)]
+    with ThreadPoolExecutor(8) as executor:
+        counts = list(executor.map(lambda each: each.count("Hello", "gpt-4o"), tokenizers))
+
+    assert counts == [1] * 8
+    assert [each.suffix for each in tmp_path.iterdir()] == [""]

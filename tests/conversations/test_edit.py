@@ -159,7 +159,7 @@ class TestCut:
         assert {answer.status for answer in await asyncio.gather(*edits)} == {200}
         lies = await stored(database, long["id"])
         assert lies.contents == [str(n) * 900 for n in range(12)]
-        assert {each["version"] for each in lies.living.values()} == {2}
+        assert {each["version"] for each in lies.not_deleted.values()} == {2}
         assert await database["revisions"].count_documents({}) == 12
 
 

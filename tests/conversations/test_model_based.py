@@ -17,7 +17,7 @@ from chatvault.conversations import message_service, reading, service
 from chatvault.conversations.commits import bulk, garbage
 from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.conversations.message_service import Appended
-from chatvault.conversations.models import Conversation
+from chatvault.conversations.models import Conversation, StoredMessage
 from chatvault.conversations.preconditions import Precondition
 from chatvault.conversations.schemas import (
     ConversationCreate,
@@ -73,7 +73,7 @@ class Model:
         return self.first_seq + len(self.messages)
 
     @property
-    def living(self) -> list[tuple[int, Said]]:
+    def not_deleted(self) -> list[tuple[int, Said]]:
         numbered = enumerate(self.messages, self.first_seq)
         return [(seq, each) for seq, each in numbered if each.content is not None]
 
@@ -104,6 +104,10 @@ class Model:
 def said(number: int, *, prefix: str = "") -> Said:
     """The message with this number; few numbers make for many repeats."""
     return Said(f"{prefix}m{number}", ("user", "assistant")[number % 2], f"{prefix}{number}")
+
+
+def triples(messages: list[StoredMessage]) -> list[tuple[int, str, str]]:
+    return [(each.seq, each.message["id"], each.message["content"]) for each in messages]
 
 
 def to_in(each: Said, **more: Any) -> MessageIn:
@@ -187,10 +191,10 @@ class World:
         self.model.audited += 1
         assert answer.repeated == len(new) - count
         assert answer.version == self.model.version
-        assert answer.total_messages == len(self.model.living)
+        assert answer.total_messages == len(self.model.not_deleted)
         places = {each.id: seq for seq, each in enumerate(self.model.messages)}
         first = self.model.first_seq
-        assert [(seq, each["id"]) for seq, each in answer.messages] == [
+        assert [(each.seq, each.message["id"]) for each in answer.messages] == [
             (first + places[each.id], each.id) for each in new
         ]
 
@@ -203,7 +207,7 @@ class World:
             answer = await self.send(commits, new, idempotency_key)
             self.model.audited += 1
             assert (answer.version, answer.repeated) == (self.model.version, 0)
-            assert [each["id"] for _, each in answer.messages] == [new[0].id]
+            assert [each.message["id"] for each in answer.messages] == [new[0].id]
 
     async def edit(self, step: Step) -> None:
         await self._change(step, f"edited {step.b}")
@@ -260,14 +264,18 @@ class World:
         self.model.audited += 1
 
     async def regenerate(self, step: Step) -> None:
-        living = self.model.living
-        wanted = living[-1 - step.a % 2][1].id if len(living) > 1 else "nothing"
+        not_deleted = self.model.not_deleted
+        wanted = not_deleted[-1 - step.a % 2][1].id if len(not_deleted) > 1 else "nothing"
         try:
             await self.replace_last(self.commits(step), wanted, f"again {step.b}")
         except NotLastAnswer:
-            assert not living or wanted != living[-1][1].id or living[-1][1].role != "assistant"
+            assert (
+                not not_deleted
+                or wanted != not_deleted[-1][1].id
+                or not_deleted[-1][1].role != "assistant"
+            )
             return
-        seq, last = living[-1]
+        seq, last = not_deleted[-1]
         assert (wanted, "assistant") == (last.id, last.role)
         self.model.edit(seq, f"again {step.b}")
         self.model.audited += 1
@@ -293,13 +301,13 @@ class World:
     # Reading.
 
     async def page(self, step: Step) -> None:
-        living = self.model.living
+        not_deleted = self.model.not_deleted
         limit = step.b % 9 + 1
         place = self.model.first_seq + step.a - 2
         expected = {
-            "before": [each for each in living if each[0] < place][-limit:],
-            "after": [each for each in living if each[0] > place][:limit],
-            "offset": living[step.a : step.a + limit],
+            "before": [each for each in not_deleted if each[0] < place][-limit:],
+            "after": [each for each in not_deleted if each[0] > place][:limit],
+            "offset": not_deleted[step.a : step.a + limit],
         }
         kind = list(expected)[step.c % 3]
         cursors: dict[str, Any] = {"before": None, "after": None}
@@ -312,30 +320,30 @@ class World:
             **cursors | ({kind: place} if kind != "offset" else {}),
         )
         self.model.audited += 1
-        shown = [(seq, each["id"], each["content"]) for seq, each in page.messages]
+        shown = triples(page.messages)
         assert shown == [(seq, each.id, each.content) for seq, each in expected[kind]]
         rest = {
-            "before": [each for each in living if each[0] < place][:-limit],
-            "after": [each for each in living if each[0] > place][limit:],
-            "offset": living[step.a + limit :],
+            "before": [each for each in not_deleted if each[0] < place][:-limit],
+            "after": [each for each in not_deleted if each[0] > place][limit:],
+            "offset": not_deleted[step.a + limit :],
         }
         assert page.has_more is bool(rest[kind])
-        assert page.total == len(living)
+        assert page.total == len(not_deleted)
 
     async def read(self, step: Step) -> None:
-        expected = [(seq, each.id, each.content) for seq, each in self.model.living]
+        expected = [(seq, each.id, each.content) for seq, each in self.model.not_deleted]
         shown = await service.read_back(self.actor, conversation_id=self.id)
         wire = orjson.loads(to_json(conversation_wire(shown)))["messages"]
         assert [(each["seq"], each["id"], each["content"]) for each in wire] == expected
         conversation = await Conversation.find_raw(self.actor, self.id)
         assert conversation is not None
         streamed = [each async for run in reading.stream(self.actor, conversation) for each in run]
-        assert [(seq, m["id"], m["content"]) for seq, m in streamed] == expected
+        assert triples(streamed) == expected
         listed = await service.list_page(
             self.actor, self.recorder, status=None, limit=5, offset=0, with_messages=True
         )
         [one] = listed.whole
-        assert [(seq, m["id"], m["content"]) for seq, m in one.messages] == expected
+        assert triples(one.messages) == expected
 
     # What goes wrong, and housekeeping.
 
@@ -391,8 +399,8 @@ class World:
                 if kind == "put":
                     bulky = [said(n, prefix=f"p{number}-") for n in range(step.a % 14)]
                     results.append((await self.put(commits, bulky), kind, bulky))
-                elif kind == "regenerate" and self.model.living:
-                    wanted = self.model.living[-1][1].id
+                elif kind == "regenerate" and self.model.not_deleted:
+                    wanted = self.model.not_deleted[-1][1].id
                     answer = await self.replace_last(commits, wanted, f"r{number}")
                     results.append((answer.version, kind, f"r{number}"))
                 else:
@@ -415,12 +423,12 @@ class World:
             elif kind == "put":
                 self.model.replace(what)
             else:
-                self.model.edit(self.model.living[-1][0], what)
+                self.model.edit(self.model.not_deleted[-1][0], what)
         self.model.audited += len(results)
 
     async def scatter(self, step: Step) -> None:
         """Edits and removals of different messages beside appends, which commute."""
-        targets = self.model.living[step.a % 3 :: 3][:6]
+        targets = self.model.not_deleted[step.a % 3 :: 3][:6]
         prefix = self.fresh()
         changes: list[Any] = []
         for place, (seq, there) in enumerate(targets):
@@ -433,8 +441,8 @@ class World:
         for place, (seq, _) in enumerate(targets):
             self.model.edit(seq, None if place % 2 else f"s{step.b}")
         appended = [each for each in outcomes if isinstance(each, Appended)]
-        for each in sorted(appended, key=lambda answer: answer.messages[0][0]):
-            seq, new = each.messages[0]
+        for each in sorted(appended, key=lambda answer: answer.messages[0].seq):
+            seq, new, _ = each.messages[0]
             assert seq == self.model.next_seq
             self.model.append([said(int(new["id"].rpartition("m")[2]), prefix=prefix)])
         self.model.audited += len(outcomes)

@@ -258,7 +258,7 @@ class TestTogether:
         await settled(http)
         lies = await stored(database, begun["id"])
         assert len(lies.messages) == 12 + 12 + 36
-        assert len(lies.living) == 12 + 36
+        assert len(lies.not_deleted) == 12 + 36
         for number in range(12):
             own = [each for each in lies.contents if each.startswith(f"{number}b")]
             assert own == [f"{number}b{k}" for k in range(3)]

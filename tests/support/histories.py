@@ -86,7 +86,7 @@ class World:
         found = {}
         for each in ids:
             lies = await stored(plain, each)
-            found[str(each)] = Kept(seen(lies.document), lies.living)
+            found[str(each)] = Kept(seen(lies.document), lies.not_deleted)
         return found
 
     async def settle(self) -> None:

@@ -120,6 +120,6 @@ class Replica:
                 before=None,
                 after=after,
             )
-            found |= {seq: each for seq, each in page.messages if seq in places}
-            after = page.messages[-1][0] if page.has_more else places.stop
+            found |= {each.seq: each.message for each in page.messages if each.seq in places}
+            after = page.messages[-1].seq if page.has_more else places.stop
         return found

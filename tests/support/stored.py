@@ -32,12 +32,12 @@ class Stored:
     messages: dict[int, Raw]
 
     @property
-    def living(self) -> dict[int, Raw]:
+    def not_deleted(self) -> dict[int, Raw]:
         return {seq: each for seq, each in self.messages.items() if not each.get("deleted")}
 
     @property
     def contents(self) -> list[str]:
-        return [each["content"] for each in self.living.values()]
+        return [each["content"] for each in self.not_deleted.values()]
 
 
 async def stored(database: Any, conversation_id: str | ObjectId) -> Stored:
@@ -52,7 +52,7 @@ async def stored(database: Any, conversation_id: str | ObjectId) -> Stored:
         assert run["start"] == seq - first
         assert run["length"] == len(run["messages"]) > 0
         assert run["length"] <= segments.MAX_LENGTH
-        assert run["living"] == sum(map(segments.is_living, run["messages"]))
+        assert run["living"] == segments.count_not_deleted(run["messages"])
         assert run["bytes"] == sum(map(segments.size_of, run["messages"]))
         for message in run["messages"]:
             messages[seq] = message
@@ -64,7 +64,7 @@ async def stored(database: Any, conversation_id: str | ObjectId) -> Stored:
     assert seq == document["next_seq"]
     assert document["tail_bytes"] == sum(map(segments.size_of, document["messages"]))
     assert document["message_bytes"] == sum(map(segments.size_of, messages.values()))
-    assert document["total_messages"] == sum(map(segments.is_living, messages.values()))
+    assert document["total_messages"] == segments.count_not_deleted([*messages.values()])
     assert len({each["id"] for each in messages.values()}) == len(messages)
     return Stored(document, runs, messages)
 

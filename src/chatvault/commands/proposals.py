@@ -18,7 +18,8 @@ from chatvault.commands.models import Command, DecidedBy, Raw, Status
 from chatvault.commands.permissions import Permissions
 from chatvault.commands.servers import Servers
 from chatvault.commands.tools import Tool, read_arguments
-from chatvault.conversations.commits.working_copy import Located, WorkingCopy
+from chatvault.conversations.commits.working_copy import WorkingCopy
+from chatvault.conversations.models import StoredMessage
 from chatvault.errors import NotFound
 from chatvault.mongodb import leases
 from chatvault.mongodb.renewing import LEASE_SECONDS
@@ -29,7 +30,9 @@ def is_settled(command: Raw) -> bool:
     return command["status"] not in {Status.PENDING, Status.APPROVED}
 
 
-def locate(working: WorkingCopy, message_id: str, command_id: ObjectId) -> tuple[Located, Raw]:
+def locate(
+    working: WorkingCopy, message_id: str, command_id: ObjectId
+) -> tuple[StoredMessage, Raw]:
     """A command and the message that carries it.
 
     Raises:
@@ -37,19 +40,19 @@ def locate(working: WorkingCopy, message_id: str, command_id: ObjectId) -> tuple
     """
     assert working.fields  # noqa: S101  # raises NotFound
     try:
-        located = working.locate(message_id)
+        carrier = working.locate(message_id)
     except NotFound:
         raise CommandNotFound from None
-    for command in located.message.get("commands", ()):
+    for command in carrier.message.get("commands", ()):
         if command["id"] == command_id:
-            return located, command
+            return carrier, command
     raise CommandNotFound
 
 
 def take(
     working: WorkingCopy,
     actor: Actor,
-    located: Located,
+    carrier: StoredMessage,
     command: Raw,
     action: Action,
     *,
@@ -62,7 +65,7 @@ def take(
     Args:
         working: of its conversation.
         actor: whose it is.
-        located: the message that carries it, as it is now.
+        carrier: the message that carries it, as it is now.
         command: as it is now.
         action: the step's name in the audit log.
         at: when.
@@ -71,10 +74,10 @@ def take(
     """
     changed = {**command, **fields}
     commands = [
-        changed if each["id"] == command["id"] else each for each in located.message["commands"]
+        changed if each["id"] == command["id"] else each for each in carrier.message["commands"]
     ]
-    working.update_in_place(located, {**located.message, "commands": commands}, at)
-    _write(working, actor, action, command, changed, seq=located.seq, runs=runs)
+    working.update_in_place(carrier, {**carrier.message, "commands": commands}, at)
+    _write(working, actor, action, command, changed, seq=carrier.seq, runs=runs)
     return changed
 
 
@@ -105,14 +108,14 @@ def supersede(working: WorkingCopy, actor: Actor, message_id: str, *, at: dateti
     if not pending:
         return 0
     # All in one edit: after that the message may be where this change cannot edit it again.
-    located = working.locate(message_id)
+    carrier = working.locate(message_id)
     rejected: Raw = {"status": Status.REJECTED.value, "code": "superseded", "decided_at": at}
     changed = {each["id"]: {**each, **rejected} for each in pending}
     settled = [changed.get(each["id"], each) for each in commands]
-    working.update_in_place(located, {**located.message, "commands": settled}, at)
+    working.update_in_place(carrier, {**carrier.message, "commands": settled}, at)
     for each in pending:
         told = changed[each["id"]]
-        _write(working, actor, Action.COMMAND_REJECT, each, told, seq=located.seq)
+        _write(working, actor, Action.COMMAND_REJECT, each, told, seq=carrier.seq)
     return len(pending)
 
 

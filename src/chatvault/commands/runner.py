@@ -173,11 +173,11 @@ class CommandRunner:
 
         def decide(working: WorkingCopy) -> None:
             at = now()
-            located, command = proposals.locate(working, job.message_id, job.command["id"])
+            carrier, command = proposals.locate(working, job.message_id, job.command["id"])
             if command["status"] != Status.APPROVED:
                 raise AlreadySettled
             proposals.take(
-                working, actor, located, command, Action.COMMAND_EXECUTE, at=at, **fields
+                working, actor, carrier, command, Action.COMMAND_EXECUTE, at=at, **fields
             )
             self.follow(working, actor, job.message_id, job.reply_id)
 

@@ -26,11 +26,11 @@ from chatvault.commands.models import Command, DecidedBy, Raw, Status
 from chatvault.commands.runner import CommandTask
 from chatvault.commands.tools import TERMINAL, command_arguments
 from chatvault.conversations.commits.change import Change
-from chatvault.conversations.commits.working_copy import Located, WorkingCopy
+from chatvault.conversations.commits.working_copy import WorkingCopy
 from chatvault.conversations.message_service import message_exists
-from chatvault.conversations.models import Conversation
+from chatvault.conversations.models import Conversation, StoredMessage
 from chatvault.conversations.models import Status as ConversationStatus
-from chatvault.conversations.reading import Placed, find_messages, living, read_consistently
+from chatvault.conversations.reading import find_messages, not_deleted, read_consistently
 from chatvault.conversations.service import estimate
 from chatvault.errors import Busy, ConversationArchived, NotFound
 from chatvault.fields import now
@@ -67,12 +67,12 @@ async def list_commands(
     stored = await Command.list_raw(actor, conversation_id, MAX_LISTED, **so_far)
     ids = [each["message_id"] for each in stored]
 
-    async def read(conversation: Raw) -> list[Placed]:
-        return living(await find_messages(actor, conversation, ids))
+    async def read(conversation: Raw) -> list[StoredMessage]:
+        return not_deleted(await find_messages(actor, conversation, ids))
 
     messages = await read_consistently(actor, conversation_id, read)
     carried = {
-        command["id"]: command for _, each in messages for command in each.get("commands", ())
+        command["id"]: command for each in messages for command in each.message.get("commands", ())
     }
     # Those of a message that is gone are shown no more.
     shown = [_shown(each, carried[each["_id"]]) for each in stored if each["_id"] in carried]
@@ -108,11 +108,11 @@ async def read_back(actor: Actor, *, conversation_id: ObjectId, command_id: Obje
     """
     stored = await _find(actor, conversation_id, command_id)
 
-    async def read(conversation: Raw) -> list[Placed]:
-        return living(await find_messages(actor, conversation, [stored["message_id"]]))
+    async def read(conversation: Raw) -> list[StoredMessage]:
+        return not_deleted(await find_messages(actor, conversation, [stored["message_id"]]))
 
-    for _, message in await read_consistently(actor, conversation_id, read):
-        for command in message.get("commands", ()):
+    for carrier in await read_consistently(actor, conversation_id, read):
+        for command in carrier.message.get("commands", ()):
             if command["id"] == command_id:
                 return _shown(stored, command)
     raise CommandNotFound
@@ -155,17 +155,17 @@ async def approve(
 
     def decide(working: WorkingCopy) -> Decided:
         at = now()
-        located, command = proposals.locate(working, stored["message_id"], command_id)
+        carrier, command = proposals.locate(working, stored["message_id"], command_id)
         if command["decided_by"] is not None and command["status"] != Status.REJECTED:
-            _note_repeat(working, actor, Action.COMMAND_APPROVE, located, command)
+            _note_repeat(working, actor, Action.COMMAND_APPROVE, carrier, command)
             return Decided(command)
         if command["status"] != Status.PENDING:
             raise CommandSettled
         _check_runs(working)
-        if not _is_awaited(working, stored, located.seq):
+        if not _is_awaited(working, stored, carrier.seq):
             raise CommandSuperseded
         fields = proposals.approval(DecidedBy.PERSON, at)
-        of = (working, actor, located, command, Action.COMMAND_APPROVE)
+        of = (working, actor, carrier, command, Action.COMMAND_APPROVE)
         return Decided(proposals.take(*of, at=at, runs=True, **fields), begins=True)
 
     change = _change(actor, stored, Action.COMMAND_APPROVE, decide, idempotency_key)
@@ -175,10 +175,10 @@ async def approve(
 
 
 def _note_repeat(
-    working: WorkingCopy, actor: Actor, action: Action, located: Located, command: Raw
+    working: WorkingCopy, actor: Actor, action: Action, carrier: StoredMessage, command: Raw
 ) -> None:
     entry = proposals.entry(actor, action, working.fields["_id"], {**command, "status": "repeated"})
-    working.outbox.record(entry, place(located.seq, is_changed=False))
+    working.outbox.record(entry, place(carrier.seq, is_changed=False))
 
 
 def _is_awaited(working: WorkingCopy, stored: Raw, seq: int) -> bool:
@@ -215,16 +215,16 @@ async def reject(
 
     def decide(working: WorkingCopy) -> Decided:
         at = now()
-        located, command = proposals.locate(working, stored["message_id"], command_id)
+        carrier, command = proposals.locate(working, stored["message_id"], command_id)
         if command["status"] == Status.REJECTED:
-            _note_repeat(working, actor, Action.COMMAND_REJECT, located, command)
+            _note_repeat(working, actor, Action.COMMAND_REJECT, carrier, command)
             return Decided(command)
         if command["status"] != Status.PENDING:
             raise CommandSettled
         decision = {"decided_at": at, "decided_by": DecidedBy.PERSON.value}
         fields: Raw = {"status": Status.REJECTED.value, **decision}
-        proposals.take(working, actor, located, command, Action.COMMAND_REJECT, at=at, **fields)
-        if _is_awaited(working, stored, located.seq):
+        proposals.take(working, actor, carrier, command, Action.COMMAND_REJECT, at=at, **fields)
+        if _is_awaited(working, stored, carrier.seq):
             deps.runner.follow(working, actor, stored["message_id"], stored["reply_id"])
         return Decided(command)
 
@@ -270,16 +270,16 @@ async def execute(
     def decide(working: WorkingCopy) -> Decided:
         at = now()
         _check_runs(working)
-        located = working.locate(message_id)
-        others = located.message.get("commands", [])
+        carrier = working.locate(message_id)
+        others = carrier.message.get("commands", [])
         if len(others) >= MAX_COMMANDS:
             raise TooManyCommands
         made = wanted | proposals.approval(DecidedBy.PERSON, at)
-        working.update_in_place(located, {**located.message, "commands": [*others, made]}, at)
+        working.update_in_place(carrier, {**carrier.message, "commands": [*others, made]}, at)
         proposals.insert(
             *(working, actor, [made]),
             message_id=message_id,
-            seq=located.seq,
+            seq=carrier.seq,
             reply_id=None,
             action=Action.COMMAND_EXECUTE_TERMINAL,
         )
@@ -307,8 +307,8 @@ def _replaying(actor: Actor, stored: Raw, idempotency_key: IdempotencyKey) -> Ch
 
 
 async def _require_message(actor: Actor, conversation_id: ObjectId, message_id: str) -> None:
-    async def read(conversation: Raw) -> list[Placed]:
-        return living(await find_messages(actor, conversation, [message_id]))
+    async def read(conversation: Raw) -> list[StoredMessage]:
+        return not_deleted(await find_messages(actor, conversation, [message_id]))
 
     if await Conversation.find_raw(actor, conversation_id) is None:
         raise NotFound("Conversation not found")

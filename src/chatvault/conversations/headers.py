@@ -10,8 +10,8 @@ from pydantic_core import PydanticCustomError
 
 from chatvault.actor import Actor
 from chatvault.conversations.commits.queue import CommitQueue
+from chatvault.conversations.models import StoredMessage
 from chatvault.conversations.preconditions import Precondition, version_of
-from chatvault.conversations.reading import Placed
 from chatvault.conversations.schemas import ConversationCreate
 from chatvault.http.requests import IdempotencyHeaders
 from chatvault.idempotency import IdempotencyKey
@@ -64,9 +64,9 @@ def _to_message_precondition(value: object) -> Precondition:
     return Precondition(given=True, versions=versions)
 
 
-def message_etag(placed: Placed) -> str:
+def message_etag(stored: StoredMessage) -> str:
     """The strong validator of a message: its place and its version there."""
-    seq, version = version_of(*placed)
+    seq, version = version_of(stored)
     return f'"{seq}.{version}"'
 
 

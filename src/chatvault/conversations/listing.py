@@ -5,14 +5,13 @@ from functools import partial
 from bson import ObjectId
 
 from chatvault.actor import Actor
-from chatvault.conversations.models import Conversation, Raw
+from chatvault.conversations.models import Conversation, Raw, StoredMessage
 from chatvault.conversations.reading import (
     ConversationView,
-    Placed,
     ReadConflict,
     check_unchanged,
     has_segments,
-    living,
+    not_deleted,
     number,
     read_consistently,
     window,
@@ -72,7 +71,7 @@ async def _show_again(actor: Actor, conversation: Raw) -> ConversationView:
         return await read_consistently(actor, conversation["_id"], partial(show, actor))
     except (NotFound, Busy):
         return ConversationView(
-            conversation, living(number(conversation["messages"], conversation["tail_seq"]))
+            conversation, not_deleted(number(conversation["messages"], conversation["tail_seq"]))
         )
 
 
@@ -87,18 +86,18 @@ async def _read_segments(actor: Actor, conversations: list[Raw]) -> dict[ObjectI
     return by_generation
 
 
-def _assemble(conversation: Raw, segments: list[Raw]) -> list[Placed]:
+def _assemble(conversation: Raw, segments: list[Raw]) -> list[StoredMessage]:
     """All that was read of a conversation: its tail, and the segments that were read with it.
 
     Raises:
-        Moved: the segments changed since its document was read.
+        ReadConflict: the segments changed since its document was read.
     """
     first = conversation["first_seq"]
     tail = number(conversation["messages"], conversation["tail_seq"])
-    placed: list[Placed] = []
+    messages: list[StoredMessage] = []
     for segment in segments:
         check_unchanged(segment, conversation)
-        placed += number(segment["messages"], first + segment["start"])
-    if not placed:
-        return living(tail)
-    return living(window(placed + tail, first, conversation["next_seq"]))
+        messages += number(segment["messages"], first + segment["start"])
+    if not messages:
+        return not_deleted(tail)
+    return not_deleted(window(messages + tail, first, conversation["next_seq"]))

@@ -23,6 +23,7 @@ from chatvault.conversations.message_schemas import (
     MessagePageOut,
     RevisionOut,
 )
+from chatvault.conversations.models import StoredMessage
 from chatvault.conversations.reading import MessagePage
 from chatvault.conversations.routes import answer
 from chatvault.conversations.schemas import (
@@ -143,7 +144,7 @@ async def _stream(request: web.Request, actor: Actor, path: ConversationPath) ->
     async def lines() -> AsyncGenerator[bytes]:
         async with contextlib.aclosing(runs):
             async for run in runs:
-                yield b"".join(to_json(message_wire(placed)) + b"\n" for placed in run)
+                yield b"".join(to_json(message_wire(stored)) + b"\n" for stored in run)
 
     return await stream(request, lines(), headers={"Content-Type": NDJSON})
 
@@ -252,8 +253,8 @@ async def get_message(request: web.Request, actor: Actor, path: MessagePath) -> 
 
     So it is not the conversation's, and never comes again for other words.
     """
-    placed = await message_service.get(actor, request.app[RECORDER], **path.model_dump())
-    return json_response(message_wire(placed), headers={"ETag": message_etag(placed)})
+    stored = await message_service.get(actor, request.app[RECORDER], **path.model_dump())
+    return json_response(message_wire(stored), headers={"ETag": message_etag(stored)})
 
 
 @routes.route(
@@ -276,7 +277,7 @@ async def edit_message(
 
     What is not named stays; null takes a field away. `If-Match` takes the message's own ETag.
     """
-    placed = await message_service.edit(
+    stored = await message_service.edit(
         actor,
         request.app[COMMITS],
         conversation_id=path.conversation_id,
@@ -284,7 +285,7 @@ async def edit_message(
         wanted=body,
         precondition=headers.precondition,
     )
-    return json_response(message_wire(placed), headers={"ETag": message_etag(placed)})
+    return json_response(message_wire(stored), headers={"ETag": message_etag(stored)})
 
 
 @routes.route(
@@ -332,7 +333,7 @@ async def list_revisions(
             {
                 "version": revision["version"],
                 "replaced_at": revision["replaced_at"],
-                "message": message_wire((revision["seq"], revision["message"])),
+                "message": message_wire(StoredMessage(revision["seq"], revision["message"])),
             }
             for revision in revisions
         ]

@@ -16,14 +16,13 @@ from chatvault.audit.recorder import Recorder
 from chatvault.conversations.commits.bulk import CARRIED_BYTES
 from chatvault.conversations.commits.change import Change
 from chatvault.conversations.commits.queue import CommitQueue
-from chatvault.conversations.commits.working_copy import Located, WorkingCopy
-from chatvault.conversations.models import Conversation, MessageRole, Raw
+from chatvault.conversations.commits.working_copy import WorkingCopy
+from chatvault.conversations.models import Conversation, MessageRole, Raw, StoredMessage
 from chatvault.conversations.preconditions import Precondition, version_of
 from chatvault.conversations.reading import (
     MessagePage,
-    Placed,
     find_messages,
-    living,
+    not_deleted,
     read_after,
     read_before,
     read_consistently,
@@ -48,11 +47,11 @@ class Appended:
     """What became of an append.
 
     Attributes:
-        messages: as they are stored, with their places; in a repeat, those that still live.
+        messages: as they are stored, with their places; in a repeat, those that are not deleted.
         repeated: how many of them were there already.
     """
 
-    messages: list[Placed]
+    messages: list[StoredMessage]
     repeated: int
     total_messages: int
     version: int
@@ -62,9 +61,8 @@ class Appended:
 def appended(working: WorkingCopy, ids: list[str], repeated: int) -> Appended:
     """The answer to a change that the draft has taken in."""
     fields = working.fields
-    located = [found for message_id in ids if (found := working.find(message_id))]
     return Appended(
-        messages=[(each.seq, each.message) for each in located],
+        messages=[found for message_id in ids if (found := working.find(message_id))],
         repeated=repeated,
         total_messages=fields["total_messages"],
         version=fields["version"],
@@ -98,10 +96,10 @@ def idempotent_append(
             raise NotFound("Conversation not found")
         # Read here, so that what is answered and what is recorded are the same.
         found = await find_messages(actor, conversation, result["message_ids"], session)
-        if shows_message and not living(found[:1]):
+        if shows_message and not not_deleted(found[:1]):
             raise MessageGone
         return Appended(
-            messages=living(found),
+            messages=not_deleted(found),
             repeated=result["repeated"],
             total_messages=result["total_messages"],
             version=result["version"],
@@ -112,7 +110,7 @@ def idempotent_append(
         idempotency_key,
         to_record=lambda answer: {
             "conversation_id": conversation_id,
-            "message_ids": [message["id"] for _, message in answer.messages],
+            "message_ids": [each.message["id"] for each in answer.messages],
             "repeated": answer.repeated,
             "total_messages": answer.total_messages,
             "version": answer.version,
@@ -241,7 +239,7 @@ async def replace_last(
         assert working.fields  # noqa: S101  # raises NotFound
         is_repeated = wanted.id is not None and _stands_there(working.find(replaced), message)
         if not is_repeated:
-            last = working.last_living()
+            last = working.last_not_deleted()
             if (
                 last is None
                 or last.message["id"] != replaced
@@ -263,7 +261,7 @@ async def replace_last(
         decide=decide,
         message_ids=frozenset({replaced}),
         needs_tail=True,
-        needs_last_living=True,
+        needs_last_not_deleted=True,
         size=estimate(message, message),
         idempotent=idempotent_append(
             actor, idempotency_key, conversation_id, shows_message=shows_message
@@ -272,15 +270,15 @@ async def replace_last(
     return await commits.submit(change)
 
 
-def _stands_there(located: Located | None, message: Raw) -> bool:
+def _stands_there(stored: StoredMessage | None, message: Raw) -> bool:
     """Whether this very answer took the place before.
 
     Raises:
         MessageIdTaken: one with its id did, and says something else.
     """
-    if located is None or located.message.get("sent_id") != message.get("sent_id"):
+    if stored is None or stored.message.get("sent_id") != message.get("sent_id"):
         return False
-    is_same = _is_same(located.message, message)
+    is_same = _is_same(stored.message, message)
     if not is_same and "sent_id" in message:
         raise MessageIdTaken
     return is_same
@@ -294,7 +292,7 @@ async def edit(
     message_id: str,
     wanted: MessageEdit,
     precondition: Precondition,
-) -> Placed:
+) -> StoredMessage:
     """Change a message; what it was is kept as a revision.
 
     Raises:
@@ -303,16 +301,16 @@ async def edit(
     """
     at = now()
 
-    def decide(working: WorkingCopy) -> Placed:
-        located = _locate(working, message_id, precondition)
+    def decide(working: WorkingCopy) -> StoredMessage:
+        stored = _locate(working, message_id, precondition)
         if wanted.version is not None:
             Precondition(given=True, versions=frozenset({wanted.version})).check(
-                located.message.get("version", 1)
+                stored.message.get("version", 1)
             )
-        edited = working.replace_message(located, wanted.apply_to(located.message), at)
+        edited = working.replace_message(stored, wanted.apply_to(stored.message), at)
         entry = audit.entry(actor, Action.CONVERSATION_EDIT_MESSAGE, conversation_id)
         working.outbox.record(entry, place(edited.seq))
-        return edited.seq, edited.message
+        return edited
 
     return await commits.submit(
         Change(
@@ -345,10 +343,10 @@ async def remove(
     at = now()
 
     def decide(working: WorkingCopy) -> None:
-        located = _locate(working, message_id, precondition)
-        working.remove_message(located, at)
+        stored = _locate(working, message_id, precondition)
+        working.remove_message(stored, at)
         entry = audit.entry(actor, Action.CONVERSATION_DELETE_MESSAGE, conversation_id)
-        working.outbox.record(entry, place(located.seq))
+        working.outbox.record(entry, place(stored.seq))
 
     await commits.submit(
         Change(
@@ -362,24 +360,24 @@ async def remove(
     )
 
 
-def _locate(working: WorkingCopy, message_id: str, precondition: Precondition) -> Located:
+def _locate(working: WorkingCopy, message_id: str, precondition: Precondition) -> StoredMessage:
     assert working.fields  # noqa: S101  # raises NotFound
-    located = working.locate(message_id)
-    precondition.check(version_of(located.seq, located.message))
-    return located
+    stored = working.locate(message_id)
+    precondition.check(version_of(stored))
+    return stored
 
 
 async def get(
     actor: Actor, recorder: Recorder, *, conversation_id: ObjectId, message_id: str
-) -> Placed:
+) -> StoredMessage:
     """One message and its place.
 
     Raises:
         NotFound: the actor has no such message.
     """
 
-    async def read(conversation: Raw) -> list[Placed]:
-        return living(await find_messages(actor, conversation, [message_id]))
+    async def read(conversation: Raw) -> list[StoredMessage]:
+        return not_deleted(await find_messages(actor, conversation, [message_id]))
 
     found = await read_consistently(actor, conversation_id, read)
     if not found:
@@ -397,8 +395,8 @@ async def list_revisions(
         NotFound: the actor has no such conversation.
     """
 
-    async def read(conversation: Raw) -> list[Placed]:
-        return living(await find_messages(actor, conversation, [message_id]))
+    async def read(conversation: Raw) -> list[StoredMessage]:
+        return not_deleted(await find_messages(actor, conversation, [message_id]))
 
     found: list[Raw] = []
     if await read_consistently(actor, conversation_id, read):
@@ -419,7 +417,7 @@ async def list_page(
     before: int | None,
     after: int | None,
 ) -> MessagePage:
-    """A page of living messages, oldest first.
+    """Return a page of messages, oldest first, without the deleted ones.
 
     Args:
         actor: whose conversation it must be.
@@ -451,8 +449,10 @@ async def list_page(
 
 async def stream_all(
     actor: Actor, recorder: Recorder, *, conversation_id: ObjectId
-) -> AsyncGenerator[list[Placed]]:
-    """All living messages, run by run, at constant memory; recorded before the first leaves.
+) -> AsyncGenerator[list[StoredMessage]]:
+    """Return all messages, run by run, at constant memory, without the deleted ones.
+
+    The entry is recorded before the first message leaves.
 
     Raises:
         NotFound: the actor has no such conversation.

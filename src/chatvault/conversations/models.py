@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from beanie import Document
 from bson import CodecOptions, ObjectId
@@ -108,6 +108,20 @@ class Message(BaseModel):
     deleted: bool | None = None
 
 
+class StoredMessage(NamedTuple):
+    """A stored message with its place.
+
+    Attributes:
+        seq: the place in the conversation.
+        message: its stored fields.
+        segment: what it lies in, where a change may edit it there; None if it is embedded.
+    """
+
+    seq: int
+    message: Raw
+    segment: Raw | None = None
+
+
 class Conversation(Document):
     """One user's conversation: its fields and its newest messages, the tail.
 
@@ -129,7 +143,7 @@ class Conversation(Document):
         first_seq: the place of the oldest message.
         tail_seq: the place of the oldest embedded message.
         next_seq: the place of the message to come.
-        total_messages: how many live, removed ones left out.
+        total_messages: how many messages are not deleted.
         message_bytes: BSON size of all messages, in bytes.
         tail_bytes: BSON size of the embedded ones, in bytes.
     """

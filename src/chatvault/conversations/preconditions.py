@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from chatvault.conversations.models import Raw
+from chatvault.conversations.models import StoredMessage
 from chatvault.errors import PreconditionRequired, StaleVersion
 
 # A conversation's version; or a message's place and its version there, as both begin anew where
@@ -10,9 +10,9 @@ from chatvault.errors import PreconditionRequired, StaleVersion
 Version = int | tuple[int, int]
 
 
-def version_of(seq: int, message: Raw) -> tuple[int, int]:
+def version_of(stored: StoredMessage) -> tuple[int, int]:
     """A message's place and its version there; no other words are ever stored under both."""
-    return seq, message.get("version", 1)
+    return stored.seq, stored.message.get("version", 1)
 
 
 @dataclass(frozen=True, slots=True)

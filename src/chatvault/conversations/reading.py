@@ -8,13 +8,15 @@ were changed, so both is seen, and the reading begins anew.
 import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import count, repeat
 from typing import TypeVar
 
 from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from chatvault.actor import Actor
-from chatvault.conversations.models import Conversation, Raw
+from chatvault.conversations.models import Conversation, Raw, StoredMessage
 from chatvault.conversations.segments import Segment, size_of
 from chatvault.errors import Busy, NotFound
 
@@ -24,8 +26,8 @@ WHOLE_BYTES = 4 * 1024 * 1024
 ATTEMPTS = 10
 # At most so many segments are read at a time while a page fills.
 MOST_RUNS = 4
-
-Placed = tuple[int, Raw]
+# StoredMessage(*each) in half the time: pages have hundreds.
+_NEW = partial(tuple.__new__, StoredMessage)
 
 
 class ReadConflict(Exception):  # no failure, a reason to read again
@@ -37,11 +39,11 @@ class MessagePage:
     """Some messages in order, with their places, and what lies around them.
 
     Attributes:
-        offset: how many living messages come before, where the page was asked for by offset.
+        offset: how many messages not deleted come before, where the page was asked for by offset.
         has_more: whether there are more in the direction of reading.
     """
 
-    messages: list[Placed]
+    messages: list[StoredMessage]
     total: int
     offset: int | None
     has_more: bool
@@ -59,7 +61,7 @@ class ConversationView:
     """
 
     conversation: Raw
-    messages: list[Placed]
+    messages: list[StoredMessage]
     older: bytes = b""
     older_count: int = 0
 
@@ -96,7 +98,7 @@ def has_segments(conversation: Raw) -> bool:
 
 
 def check_unchanged(segment: Raw, conversation: Raw) -> None:
-    """Raise Moved where a message in a segment was edited or removed since the document was read.
+    """Raise ReadConflict if a message in a segment changed since the document was read.
 
     Of what was edited before segments kept this, nothing is known.
     """
@@ -106,7 +108,7 @@ def check_unchanged(segment: Raw, conversation: Raw) -> None:
 
 async def _walk(
     actor: Actor, conversation: Raw, start: int, *, most: int = MOST_RUNS, follows: bool = False
-) -> AsyncGenerator[list[Placed]]:
+) -> AsyncGenerator[list[StoredMessage]]:
     """The messages from the place `start` on: one run, then more and more at a time.
 
     Args:
@@ -117,7 +119,7 @@ async def _walk(
         follows: show edits and removals that came since, as far as they are met.
 
     Raises:
-        Moved: the conversation changed since its document was read.
+        ReadConflict: the conversation changed since its document was read.
     """
     first, tail_seq = conversation["first_seq"], conversation["tail_seq"]
     place = max(start, first)
@@ -128,15 +130,15 @@ async def _walk(
     order, limit = -1, 1
     while place < tail_seq:
         found = segments.find({**mine, "start": wanted}).sort("start", order).limit(limit)
-        placed: list[Placed] = []
+        messages: list[StoredMessage] = []
         async for segment in found:
             if not follows:
                 check_unchanged(segment, conversation)
-            placed += number(segment["messages"], first + segment["start"])
-        end = min(tail_seq, placed[-1][0] + 1 if placed else 0)
+            messages += number(segment["messages"], first + segment["start"])
+        end = min(tail_seq, messages[-1].seq + 1 if messages else 0)
         if end <= place:
             raise ReadConflict
-        yield window(placed, place, end)
+        yield window(messages, place, end)
         place = end
         wanted = {"$gte": place - first}
         order, limit = 1, min(most, limit * 2)
@@ -145,60 +147,60 @@ async def _walk(
 
 async def _walk_back(
     actor: Actor, conversation: Raw, end: int, *, most: int | None = None
-) -> AsyncGenerator[list[Placed]]:
+) -> AsyncGenerator[list[StoredMessage]]:
     """The messages whose place is lower than `end`, newest first: the tail, one run, then more.
 
     Args:
         actor: whose they are.
         conversation: its document.
         end: the place to begin before.
-        most: if so many living ones are enough, the first run has what is missing of them.
+        most: if so many messages not deleted are enough, the first run has those that are missing.
 
     Raises:
-        Moved: the conversation changed since its document was read.
+        ReadConflict: the conversation changed since its document was read.
     """
     first, tail_seq = conversation["first_seq"], conversation["tail_seq"]
     tail = number(conversation["messages"], tail_seq)[: max(0, end - tail_seq)][::-1]
     yield tail
     place = min(end, tail_seq)
     ends_there = most is not None and end >= tail_seq > first
-    missing = max(1, (most or 0) - len(living(tail)))
+    missing = max(1, (most or 0) - len(not_deleted(tail)))
     if ends_there and (run := await _read_end(actor, conversation, missing)):
         yield run[::-1]
-        place = run[0][0]
+        place = run[0].seq
     mine = Segment.owned_by(actor, generation=conversation["generation"])
     segments = Segment.for_reading()
     limit = 1
     while place > first:
         found = segments.find({**mine, "start": {"$lt": place - first}})
-        placed: list[Placed] = []
+        messages: list[StoredMessage] = []
         async for segment in found.sort("start", -1).limit(limit):
             check_unchanged(segment, conversation)
-            placed += reversed(number(segment["messages"], first + segment["start"]))
-        start = placed[-1][0] if placed else place
+            messages += reversed(number(segment["messages"], first + segment["start"]))
+        start = messages[-1].seq if messages else place
         if start >= place:
             raise ReadConflict
-        yield window(placed, start, place)[::-1]
+        yield window(messages, start, place)[::-1]
         place = start
         limit = min(MOST_RUNS, limit * 2)
 
 
-async def _read_end(actor: Actor, conversation: Raw, most: int) -> list[Placed]:
+async def _read_end(actor: Actor, conversation: Raw, most: int) -> list[StoredMessage]:
     """The newest messages before the tail, removed ones included; none where they moved.
 
     Raises:
-        Moved: one of them was edited or removed since the document was read.
+        ReadConflict: one of them was edited or removed since the document was read.
     """
     first, tail_seq = conversation["first_seq"], conversation["tail_seq"]
     found = await Segment.find_end_of(
         actor, conversation["generation"], end=tail_seq - first, most=most
     )
-    place, newest_first = tail_seq, list[Placed]()
+    place, newest_first = tail_seq, list[StoredMessage]()
     for segment in reversed(found):
         base = first + segment["start"] + segment["length"] - len(segment["messages"])
         # One that took in some of the tail since shows more than is wanted, or nothing else.
         run = number(segment["messages"], base)[: max(0, place - base)]
-        if not run or run[-1][0] != place - 1 or len(newest_first) >= most:
+        if not run or run[-1].seq != place - 1 or len(newest_first) >= most:
             break
         check_unchanged(segment, conversation)
         newest_first += reversed(run)
@@ -206,36 +208,36 @@ async def _read_end(actor: Actor, conversation: Raw, most: int) -> list[Placed]:
     return newest_first[::-1]
 
 
-def number(messages: list[Raw], base: int) -> list[Placed]:
-    """Messages that follow one another, with their places."""
-    return list(enumerate(messages, base))
+def number(messages: list[Raw], base: int) -> list[StoredMessage]:
+    """Number messages that follow one another, the first of them `base`."""
+    return list(map(_NEW, zip(count(base), messages, repeat(None), strict=False)))
 
 
-def window(placed: list[Placed], start: int, end: int) -> list[Placed]:
+def window(messages: list[StoredMessage], start: int, end: int) -> list[StoredMessage]:
     """Those from `start` up to `end`, each once.
 
     Raises:
-        Moved: one is missing.
+        ReadConflict: one is missing.
     """
     end = max(start, end)
-    if [seq for seq, _ in placed] == list(range(start, end)):
-        return placed
-    by_seq = {seq: message for seq, message in placed if start <= seq < end}
+    if [each.seq for each in messages] == list(range(start, end)):
+        return messages
+    by_seq = {each.seq: each for each in messages if start <= each.seq < end}
     if len(by_seq) != end - start:
         raise ReadConflict
-    return [(seq, by_seq[seq]) for seq in range(start, end)]
+    return [by_seq[seq] for seq in range(start, end)]
 
 
-def living(placed: list[Placed]) -> list[Placed]:
-    """Without those that were removed."""
-    return [each for each in placed if "deleted" not in each[1]]
+def not_deleted(messages: list[StoredMessage]) -> list[StoredMessage]:
+    """Return the messages without the deleted ones."""
+    return [each for each in messages if "deleted" not in each.message]
 
 
-async def read_newest(actor: Actor, conversation: Raw, budget: int) -> list[Placed]:
+async def read_newest(actor: Actor, conversation: Raw, budget: int) -> list[StoredMessage]:
     """The newest messages, as many as fit the budget, in BSON bytes.
 
     Raises:
-        Moved: the conversation changed since its document was read.
+        ReadConflict: the conversation changed since its document was read.
     """
     newest_first = _walk_back(actor, conversation, conversation["next_seq"])
     return (await _take(newest_first, budget=budget))[0][::-1]
@@ -246,7 +248,7 @@ async def find_messages(
     conversation: Raw,
     ids: Sequence[str],
     session: AsyncClientSession | None = None,
-) -> list[Placed]:
+) -> list[StoredMessage]:
     """The messages with these ids and their places, removed or not, in the order of the ids.
 
     Args:
@@ -256,11 +258,11 @@ async def find_messages(
         session: of the transaction that the document was read in, if it was.
 
     Raises:
-        Moved: the conversation changed since its document was read.
+        ReadConflict: the conversation changed since its document was read.
     """
     wanted = set(ids)
-    placed = number(conversation["messages"], conversation["tail_seq"])
-    found = {each[1]["id"]: each for each in placed if each[1]["id"] in wanted}
+    messages = number(conversation["messages"], conversation["tail_seq"])
+    found = {each.message["id"]: each for each in messages if each.message["id"] in wanted}
     missing = wanted - found.keys()
     if missing and has_segments(conversation):
         mine = Segment.owned_by(actor, generation=conversation["generation"])
@@ -268,45 +270,45 @@ async def find_messages(
         wanted_here = {**mine, "messages.id": {"$in": sorted(missing)}}
         async for segment in segments.find(wanted_here, session=session):
             for each in number(segment["messages"], conversation["first_seq"] + segment["start"]):
-                if each[1]["id"] in missing:
-                    found[each[1]["id"]] = each
+                if each.message["id"] in missing:
+                    found[each.message["id"]] = each
     return [found[message_id] for message_id in ids if message_id in found]
 
 
 async def _take(
-    runs: AsyncGenerator[list[Placed]],
+    runs: AsyncGenerator[list[StoredMessage]],
     *,
     budget: int,
     limit: int | None = None,
     skip: int = 0,
-) -> tuple[list[Placed], bool]:
-    """The first living messages of the runs, and whether there are more.
+) -> tuple[list[StoredMessage], bool]:
+    """Return the first messages of the runs that are not deleted, and whether there are more.
 
     Args:
         runs: messages in the order of reading.
         budget: about so many BSON bytes, but at least one message.
         limit: at most so many messages.
-        skip: so many living ones are passed over before.
+        skip: so many messages not deleted are passed over first.
     """
-    taken: list[Placed] = []
+    taken: list[StoredMessage] = []
     async with contextlib.aclosing(runs) as reading:
         async for run in reading:
-            for placed in living(run):
+            for messages in not_deleted(run):
                 if skip:
                     skip -= 1
                     continue
-                budget -= size_of(placed[1])
+                budget -= size_of(messages.message)
                 if len(taken) == limit or (taken and budget < 0):
                     return taken, True
-                taken.append(placed)
+                taken.append(messages)
     return taken, False
 
 
 async def read_before(actor: Actor, conversation: Raw, before: int, limit: int) -> MessagePage:
-    """The newest `limit` living messages whose place is lower than `before`.
+    """Return the newest `limit` messages not deleted whose place is lower than `before`.
 
     Raises:
-        Moved: the conversation changed since its document was read.
+        ReadConflict: the conversation changed since its document was read.
     """
     runs = _walk_back(actor, conversation, before, most=limit + 1)
     newest_first, has_more = await _take(runs, budget=WHOLE_BYTES, limit=limit)
@@ -314,10 +316,10 @@ async def read_before(actor: Actor, conversation: Raw, before: int, limit: int) 
 
 
 async def read_after(actor: Actor, conversation: Raw, after: int, limit: int) -> MessagePage:
-    """The oldest `limit` living messages whose place is higher than `after`.
+    """Return the oldest `limit` messages not deleted whose place is higher than `after`.
 
     Raises:
-        Moved: the conversation changed since its document was read.
+        ReadConflict: the conversation changed since its document was read.
     """
     runs = _walk(actor, conversation, after + 1)
     taken, has_more = await _take(runs, budget=WHOLE_BYTES, limit=limit)
@@ -325,10 +327,10 @@ async def read_after(actor: Actor, conversation: Raw, after: int, limit: int) ->
 
 
 async def read_offset(actor: Actor, conversation: Raw, offset: int, limit: int) -> MessagePage:
-    """`limit` living messages after the first `offset` of them.
+    """Return `limit` messages after the first `offset`; deleted ones do not count.
 
     Raises:
-        Moved: the conversation changed since its document was read.
+        ReadConflict: the conversation changed since its document was read.
     """
     skipped, start = await _find_offset(actor, conversation, offset)
     runs = _walk(actor, conversation, start)
@@ -337,10 +339,10 @@ async def read_offset(actor: Actor, conversation: Raw, offset: int, limit: int) 
 
 
 async def _find_offset(actor: Actor, conversation: Raw, offset: int) -> tuple[int, int]:
-    """A place at or before the one asked for, and how many living messages come before it.
+    """Return a place at or before the offset, and how many messages not deleted come before it.
 
     Raises:
-        Moved: a message was removed since the document was read.
+        ReadConflict: a message was removed since the document was read.
     """
     first = conversation["first_seq"]
     tail_start = conversation["tail_seq"] - first
@@ -362,7 +364,7 @@ async def _find_offset(actor: Actor, conversation: Raw, offset: int) -> tuple[in
 
 
 def _page(
-    conversation: Raw, messages: list[Placed], *, has_more: bool, offset: int | None = None
+    conversation: Raw, messages: list[StoredMessage], *, has_more: bool, offset: int | None = None
 ) -> MessagePage:
     return MessagePage(
         messages,
@@ -374,8 +376,8 @@ def _page(
     )
 
 
-async def stream(actor: Actor, conversation: Raw) -> AsyncGenerator[list[Placed]]:
-    """All living messages, run by run, as far as they had come when the conversation was read.
+async def stream(actor: Actor, conversation: Raw) -> AsyncGenerator[list[StoredMessage]]:
+    """Yield all messages not deleted, run by run, as of when the conversation was read.
 
     Raises:
         Busy: they were replaced long ago meanwhile, and what is left of them is being swept.
@@ -384,6 +386,6 @@ async def stream(actor: Actor, conversation: Raw) -> AsyncGenerator[list[Placed]
     try:
         async with contextlib.aclosing(runs) as reading:
             async for run in reading:
-                yield living(run)
+                yield not_deleted(run)
     except ReadConflict:
         raise Busy(retry_after=1) from None

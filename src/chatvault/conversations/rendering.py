@@ -13,7 +13,7 @@ from chatvault.conversations.reading import (
     ReadConflict,
     check_unchanged,
     has_segments,
-    living,
+    not_deleted,
     number,
     read_newest,
 )
@@ -27,7 +27,7 @@ Key = tuple[ObjectId, int]
 
 @dataclass(frozen=True, slots=True)
 class RenderedSegments:
-    """The living messages that lie in segments.
+    """The messages in segments, without the deleted ones.
 
     Attributes:
         json: the messages one after another, with commas between; empty where there is none.
@@ -47,9 +47,9 @@ async def show(actor: Actor, conversation: Raw) -> ConversationView:
     """A conversation with all its messages if they fit an answer, else with the newest.
 
     Raises:
-        Moved: the conversation changed since its document was read.
+        ReadConflict: the conversation changed since its document was read.
     """
-    tail = living(number(conversation["messages"], conversation["tail_seq"]))
+    tail = not_deleted(number(conversation["messages"], conversation["tail_seq"]))
     if not has_segments(conversation):
         return ConversationView(conversation, tail)
     if conversation["message_bytes"] > WHOLE_BYTES:
@@ -59,13 +59,13 @@ async def show(actor: Actor, conversation: Raw) -> ConversationView:
 
 
 async def render_older(actor: Actor, conversation: Raw) -> RenderedSegments:
-    """All living messages in a conversation's segments.
+    """All messages in a conversation's segments, without the deleted ones.
 
     Which segments there are, and in which state, is asked each time, by owner; only what they
     hold is remembered.
 
     Raises:
-        Moved: the conversation changed since its document was read.
+        ReadConflict: the conversation changed since its document was read.
     """
     documents = await Segment.find_heads_of(actor, conversation["generation"])
     rendered = [Segment.rendered.get(_key(fields)) for fields in documents]
@@ -105,7 +105,7 @@ def _key(segment: Raw) -> Key:
 
 
 def _check(segments: list[Raw], conversation: Raw) -> None:
-    """Raise Moved where these are not just the messages before the tail, as they were then."""
+    """Raise ReadConflict unless these are just the messages before the tail, as they were then."""
     place = 0
     for segment in segments:
         if segment["start"] != place:
@@ -117,8 +117,8 @@ def _check(segments: list[Raw], conversation: Raw) -> None:
 
 
 def _render(segment: Raw, first: int) -> RenderedSegments:
-    placed = living(number(segment["messages"], first + segment["start"]))
-    rendered = RenderedSegments(to_json(messages_wire(placed))[1:-1], len(placed))
+    messages = not_deleted(number(segment["messages"], first + segment["start"]))
+    rendered = RenderedSegments(to_json(messages_wire(messages))[1:-1], len(messages))
     if len(rendered.json) <= Segment.rendered.maxsize:
         Segment.rendered[_key(segment)] = rendered
     return rendered

@@ -59,7 +59,7 @@ class Segment(Document):
         generation: the conversation's, while these are its messages.
         start: how many messages of the generation come before.
         length: how many messages lie here, removed ones included.
-        living: how many of them live.
+        living: how many of them are not deleted.
         bytes: their BSON size.
         version: rises with every change.
         changed_in: the conversation's version in which one of them was last edited or removed; 0
@@ -267,9 +267,14 @@ def size_of(message: Raw) -> int:
     return len(bson.encode(message))
 
 
-def is_living(message: Raw) -> bool:
-    """Whether the message was not removed."""
-    return not message.get("deleted")
+def is_deleted(message: Raw) -> bool:
+    """Whether the message was deleted, so that only its id and its place are left."""
+    return bool(message.get("deleted"))
+
+
+def count_not_deleted(messages: list[Raw]) -> int:
+    """Count the messages that are not deleted."""
+    return sum(not is_deleted(message) for message in messages)
 
 
 def split_tail(messages: list[Raw]) -> tuple[list[Raw], list[Raw]]:
@@ -296,7 +301,7 @@ def cut(
                 "generation": generation,
                 "start": start,
                 "length": len(run),
-                "living": sum(map(is_living, run)),
+                "living": count_not_deleted(run),
                 "bytes": run_bytes,
                 "messages": run,
             }

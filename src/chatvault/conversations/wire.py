@@ -5,8 +5,8 @@ from operator import itemgetter
 import orjson
 
 from chatvault.agents.models import DEFAULT_AGENT_ID
-from chatvault.conversations.models import SUMMARY_FIELDS, Conversation, Raw
-from chatvault.conversations.reading import ConversationView, Placed
+from chatvault.conversations.models import SUMMARY_FIELDS, Conversation, Raw, StoredMessage
+from chatvault.conversations.reading import ConversationView
 from chatvault.encoding import to_json
 
 # What conversations lack that were stored before agents came.
@@ -28,21 +28,21 @@ _NAMES = ("id", *SUMMARY_FIELDS)
 _VALUES = itemgetter("_id", *SUMMARY_FIELDS)
 
 
-def message_wire(placed: Placed) -> Raw:
+def message_wire(stored: StoredMessage) -> Raw:
     """A stored message as it is shown: its place, and the client's own fields beside ours."""
-    seq, stored = placed
-    shown = {"id": stored["id"], "seq": seq, **stored}
+    message = stored.message
+    shown = {"id": message["id"], "seq": stored.seq, **message}
     extra = shown.pop("extra", None)
     return shown if extra is None else {**extra, **shown}
 
 
-def messages_wire(messages: list[Placed]) -> list[Raw]:
+def messages_wire(messages: list[StoredMessage]) -> list[Raw]:
     """Many of them, most without fields of the client's own."""
     return [
-        {"id": stored["id"], "seq": seq, **stored}
-        if "extra" not in stored
-        else message_wire((seq, stored))
-        for seq, stored in messages
+        {"id": stored.message["id"], "seq": stored.seq, **stored.message}
+        if "extra" not in stored.message
+        else message_wire(stored)
+        for stored in messages
     ]
 
 

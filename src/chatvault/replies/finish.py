@@ -17,8 +17,8 @@ from chatvault.commands import proposals
 from chatvault.commands.models import Status
 from chatvault.conversations.commits.change import Change
 from chatvault.conversations.commits.queue import CommitQueue
-from chatvault.conversations.commits.working_copy import Located, WorkingCopy
-from chatvault.conversations.models import DEFAULT_TITLE
+from chatvault.conversations.commits.working_copy import WorkingCopy
+from chatvault.conversations.models import DEFAULT_TITLE, StoredMessage
 from chatvault.conversations.models import Status as ConversationStatus
 from chatvault.conversations.service import estimate
 from chatvault.conversations.wire import message_wire
@@ -147,7 +147,7 @@ def _decide(working: WorkingCopy, result: ReplyResult) -> FinishedReply:
     _check_mine(fields, reply)
     result = _as_things_stand(fields, result)
     message = result.message(at)
-    located = None if message is None else _place(working, reply, message, at)
+    stored = None if message is None else _place(working, reply, message, at)
     used = fields.get("total_tokens_used", 0) + sum(result.tokens)
     held = fields.get("reserved_tokens", 0)
     if reply["state"] == State.RUNNING:
@@ -156,22 +156,22 @@ def _decide(working: WorkingCopy, result: ReplyResult) -> FinishedReply:
     if reply["kind"] == Kind.REPLY:
         changes |= {"active_reply_id": None, "waiting_reply": None, "stopping_reply_id": None}
     if result.state is State.WAITING:
-        assert located is not None  # noqa: S101  # it has calls
-        message_id = located.message["id"]
+        assert stored is not None  # noqa: S101  # it has calls
+        message_id = stored.message["id"]
         changes["waiting_reply"] = {"reply_id": reply["_id"], "message_id": message_id}
         of = {"message_id": message_id, "reply_id": reply["_id"]}
-        proposals.insert(working, result.actor, result.commands, seq=located.seq, **of)
+        proposals.insert(working, result.actor, result.commands, seq=stored.seq, **of)
     working.set(at, **changes)
     jobs = _jobs(working, result)
     working.beside += [(Job, job) for job in jobs]
-    events = _events(result, located, used)
+    events = _events(result, stored, used)
     working.beside.append((ReplyEvents, result.live.insertion(events)))
-    working.beside.append((Reply, _update(result, located, at)))
+    working.beside.append((Reply, _update(result, stored, at)))
     if sum(result.tokens):
         working.beside.append((Usage, _usage(result, at)))
-    working.outbox.record(_entry(result), place(located.seq) if located else None)
+    working.outbox.record(_entry(result), place(stored.seq) if stored else None)
     approved = [each for each in result.commands if each["status"] == Status.APPROVED]
-    return FinishedReply(events, bool(jobs), located.message["id"] if located else None, approved)
+    return FinishedReply(events, bool(jobs), stored.message["id"] if stored else None, approved)
 
 
 def _check_mine(fields: Raw, reply: Raw) -> None:
@@ -195,7 +195,7 @@ def _as_things_stand(fields: Raw, result: ReplyResult) -> ReplyResult:
     return result
 
 
-def _place(working: WorkingCopy, reply: Raw, message: Raw, at: datetime) -> Located:
+def _place(working: WorkingCopy, reply: Raw, message: Raw, at: datetime) -> StoredMessage:
     """Put the answer where it belongs: in another one's place, or at the end."""
     if reply["mode"] == Mode.REPLACE:
         try:
@@ -233,9 +233,9 @@ def _jobs(working: WorkingCopy, result: ReplyResult) -> list[UpdateOne]:
     return [Job.insertion_of(result.actor, kind=kind, **where) for kind in kinds]
 
 
-def _events(result: ReplyResult, located: Located | None, used: int) -> list[tuple[str, Raw]]:
+def _events(result: ReplyResult, stored: StoredMessage | None, used: int) -> list[tuple[str, Raw]]:
     reply = result.reply
-    message = None if located is None else message_wire((located.seq, located.message))
+    message = None if stored is None else message_wire(stored)
     totals = {"total_tokens_used": sum(result.tokens), "conversation_total_tokens": used}
     ended: Raw = {
         "reply_id": reply["_id"],
@@ -265,11 +265,11 @@ def _events(result: ReplyResult, located: Located | None, used: int) -> list[tup
     return [*result.said, *used_some, ("error", ended)]
 
 
-def _update(result: ReplyResult, located: Located | None, at: datetime) -> UpdateOne:
+def _update(result: ReplyResult, stored: StoredMessage | None, at: datetime) -> UpdateOne:
     fields = {
         "state": result.state.value,
         "code": result.error.code if result.error else None,
-        "answer_id": located.message["id"] if located else result.reply["answer_id"],
+        "answer_id": stored.message["id"] if stored else result.reply["answer_id"],
         "input_tokens": result.tokens[0],
         "output_tokens": result.tokens[1],
         "ended_at": at,

@@ -12,9 +12,9 @@ from bson import ObjectId
 from chatvault.actor import Actor
 from chatvault.agents import service as agents
 from chatvault.commands.proposals import catalog
-from chatvault.conversations.models import Conversation, MessageRole, Raw, Status
-from chatvault.conversations.reading import Placed, find_messages, read_before
-from chatvault.conversations.segments import is_living
+from chatvault.conversations.models import Conversation, MessageRole, Raw, Status, StoredMessage
+from chatvault.conversations.reading import find_messages, read_before
+from chatvault.conversations.segments import is_deleted
 from chatvault.errors import ConversationArchived, MessageIdTaken, NotFound
 from chatvault.replies.deps import ReplyDeps
 from chatvault.replies.errors import (
@@ -92,7 +92,7 @@ async def build_context(
 
     Raises:
         TokenLimitReached: not even the newest message fits.
-        Moved: the conversation changed since its document was read.
+        ReadConflict: the conversation changed since its document was read.
     """
     history = await _history(actor, conversation, agent, wanted)
     prompt = conversation.get("system_prompt") or agent["system_prompt"]
@@ -110,7 +110,7 @@ class _Page:
     """What there is to choose from."""
 
     conversation: Raw
-    history: list[Placed]
+    history: list[StoredMessage]
     newest: list[Wire]
     wanted: Wanted
 
@@ -131,7 +131,9 @@ class Counter:
         return self.tokenizer.count(orjson.dumps(tools).decode(), self.model) if tools else 0
 
 
-async def _history(actor: Actor, conversation: Raw, agent: Raw, wanted: Wanted) -> list[Placed]:
+async def _history(
+    actor: Actor, conversation: Raw, agent: Raw, wanted: Wanted
+) -> list[StoredMessage]:
     """The stored messages that may be shown, oldest first."""
     limit = agent["history_limit"] if agent["conversation_memory_enabled"] else 1
     limit = max(limit, wanted.least)
@@ -141,8 +143,8 @@ async def _history(actor: Actor, conversation: Raw, agent: Raw, wanted: Wanted) 
         return []
     page = await read_before(actor, conversation, wanted.upto, limit)
     # An answer that another one was given beside is shown no more.
-    passed = {message.get("alternative_to") for _, message in page.messages}
-    return [placed for placed in page.messages if placed[1]["id"] not in passed]
+    passed = {each.message.get("alternative_to") for each in page.messages}
+    return [each for each in page.messages if each.message["id"] not in passed]
 
 
 def _fit(count: Counter, page: _Page, prompt: str, summary: str | None) -> Context:
@@ -162,24 +164,24 @@ def _choose(count: Counter, page: _Page, system: list[Wire]) -> Context:
     wanted = page.wanted
     least = 0 if page.newest else wanted.least
     used = PER_REPLY + count(system) + count(page.newest) + count.tools(wanted.tools)
-    chosen: list[tuple[Placed, list[Wire]]] = []
-    for placed in reversed(page.history):
-        wires = to_wire(placed[1])
+    chosen: list[tuple[StoredMessage, list[Wire]]] = []
+    for stored in reversed(page.history):
+        wires = to_wire(stored.message)
         needed = count(wires)
         is_over = wanted.budget is not None and used + needed > wanted.budget
         if is_over and len(chosen) >= least:
             break
         used += needed
-        chosen.insert(0, (placed, wires))
+        chosen.insert(0, (stored, wires))
     if wanted.budget is not None and used > wanted.budget:
         raise TokenLimitReached
     return Context(
         messages=[*system, *(wire for _, wires in chosen for wire in wires), *page.newest],
         tokens=used,
-        message_ids=[placed[1]["id"] for placed, _ in chosen],
+        message_ids=[stored.message["id"] for stored, _ in chosen],
         left_out=page.conversation["total_messages"] - len(chosen),
         summary_used=False,
-        oldest_seq=chosen[0][0][0] if chosen else None,
+        oldest_seq=chosen[0][0].seq if chosen else None,
     )
 
 
@@ -314,7 +316,7 @@ async def plan(actor: Actor, deps: ReplyDeps, *, conversation: Raw, wanted: Repl
         ModelNotConfigured, AgentNotFound: there is nobody to answer.
         NothingToAnswer, MessageIdTaken: what shall be answered does not fit.
         TokenLimitReached: too few tokens are left.
-        Moved: the conversation changed meanwhile.
+        ReadConflict: the conversation changed meanwhile.
     """
     if conversation["status"] == Status.ARCHIVED:
         raise ConversationArchived
@@ -334,7 +336,7 @@ async def prepare(
     Raises:
         ModelNotConfigured: there is nobody to answer.
         TokenLimitReached: too few tokens are left.
-        Moved: the conversation changed meanwhile.
+        ReadConflict: the conversation changed meanwhile.
     """
     provider, found = deps.catalog.find(agent["provider"])
     model = agent["model"] or found.model
@@ -404,10 +406,10 @@ async def _turn(actor: Actor, conversation: Raw, wanted: ReplyIn) -> Turn:
     known = await find_messages(actor, conversation, [wanted.id])
     if not known:
         return Turn(content=wanted.content, user_message_id=wanted.id)
-    [(seq, message)] = known
-    is_same = is_living(message) and message["role"] == MessageRole.USER
+    [(seq, message, _)] = known
+    is_same = not is_deleted(message) and message["role"] == MessageRole.USER
     newest = await _newest(actor, conversation, 1)
-    if not is_same or message["content"] != wanted.content or newest[-1][0] != seq:
+    if not is_same or message["content"] != wanted.content or newest[-1].seq != seq:
         raise MessageIdTaken
     # It was stored, and its reply failed: this is the second try.
     return Turn(content=None, user_message_id=wanted.id)
@@ -418,15 +420,17 @@ async def _again(actor: Actor, conversation: Raw, mode: Mode) -> Turn:
     page = await _newest(actor, conversation, PAGE)
     if not page:
         raise NothingToAnswer
-    seq, last = page[-1]
+    seq, last, _ = page[-1]
     if last["role"] == MessageRole.USER:
         return Turn(content=None, user_message_id=last["id"])
-    asked = next((each for _, each in reversed(page) if each["role"] == MessageRole.USER), None)
+    asked = next(
+        (each.message for each in reversed(page) if each.message["role"] == MessageRole.USER), None
+    )
     if last["role"] != MessageRole.ASSISTANT or asked is None:
         raise NothingToAnswer
     # Answers that stand beside each other all answer the message before the first of them.
     beside = last.get("alternative_to")
-    for place, message in reversed(page[:-1]):
+    for place, message, _ in reversed(page[:-1]):
         if message["id"] != beside:
             break
         seq, beside = place, message.get("alternative_to")
@@ -435,5 +439,5 @@ async def _again(actor: Actor, conversation: Raw, mode: Mode) -> Turn:
     )
 
 
-async def _newest(actor: Actor, conversation: Raw, limit: int) -> list[Placed]:
+async def _newest(actor: Actor, conversation: Raw, limit: int) -> list[StoredMessage]:
     return (await read_before(actor, conversation, LATEST, limit)).messages

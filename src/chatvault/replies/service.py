@@ -12,12 +12,11 @@ from chatvault.agents import service as agents
 from chatvault.agents.models import ModelNotConfigured
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
-from chatvault.conversations.models import Raw
+from chatvault.conversations.models import Raw, StoredMessage
 from chatvault.conversations.reading import (
-    Placed,
     ReadConflict,
     find_messages,
-    living,
+    not_deleted,
     read_consistently,
 )
 from chatvault.conversations.wire import message_wire
@@ -148,12 +147,12 @@ async def _end_of(actor: Actor, reply: Raw) -> FinalEvent:
     """How a reply has ended, and whether its events tell of a message that was removed since."""
     told = message_ids_of(await read_events(actor, reply["_id"]))
 
-    async def find(conversation: Raw) -> tuple[Raw, list[Placed]]:
+    async def find(conversation: Raw) -> tuple[Raw, list[StoredMessage]]:
         ids = sorted(told | {reply["answer_id"]})
-        return conversation, living(await find_messages(actor, conversation, ids))
+        return conversation, not_deleted(await find_messages(actor, conversation, ids))
 
-    conversation, placed = await read_consistently(actor, reply["conversation_id"], find)
-    left = {message["id"]: (seq, message) for seq, message in placed}
+    conversation, found = await read_consistently(actor, reply["conversation_id"], find)
+    left = {each.message["id"]: each for each in found}
     answer = left.get(reply["answer_id"])
     used = reply["input_tokens"] + (reply["output_tokens"] or 0)
     ended: Raw = {

@@ -278,7 +278,7 @@ def _show_continued(working: WorkingCopy, reply_plan: ReplyPlan) -> Raw | None:
     """The message whose commands are settled, with their results."""
     assert reply_plan.waiting is not None  # noqa: S101  # what continues was waiting
     found = working.find(reply_plan.waiting["message_id"])
-    return None if found is None else message_wire((found.seq, found.message))
+    return None if found is None else message_wire(found)
 
 
 def _reply(actor: Actor, reply_plan: ReplyPlan, output: int) -> Raw:
@@ -333,7 +333,7 @@ def _store(
     if message is not None:
         working.append([message], at, at)
     found = working.find(reply_plan.turn.user_message_id)
-    return None if found is None else message_wire((found.seq, found.message))
+    return None if found is None else message_wire(found)
 
 
 @dataclass(frozen=True, slots=True)

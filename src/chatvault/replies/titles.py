@@ -16,8 +16,8 @@ from chatvault.audit.actions import Action
 from chatvault.conversations.commits.change import Change
 from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.conversations.commits.working_copy import WorkingCopy
-from chatvault.conversations.models import DEFAULT_TITLE, Conversation, Raw
-from chatvault.conversations.reading import Placed, read_after, read_consistently
+from chatvault.conversations.models import DEFAULT_TITLE, Conversation, Raw, StoredMessage
+from chatvault.conversations.reading import read_after, read_consistently
 from chatvault.conversations.schemas import MAX_TITLE
 from chatvault.errors import Busy, Conflict, NotFound
 from chatvault.fields import now
@@ -277,14 +277,14 @@ def _idempotent(
 
 async def _messages(
     actor: Actor, conversation_id: ObjectId, after: int, limit: int
-) -> list[Placed]:
-    async def read_page(conversation: Raw) -> list[Placed]:
+) -> list[StoredMessage]:
+    async def read_page(conversation: Raw) -> list[StoredMessage]:
         return (await read_after(actor, conversation, after, limit)).messages
 
     return await read_consistently(actor, conversation_id, read_page)
 
 
-def _transcript(messages: list[Placed]) -> str:
+def _transcript(messages: list[StoredMessage]) -> str:
     return "\n\n".join(
-        f"{message['role'].upper()}: {message['content'][:PART]}" for _, message in messages
+        f"{each.message['role'].upper()}: {each.message['content'][:PART]}" for each in messages
     )

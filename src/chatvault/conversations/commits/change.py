@@ -33,7 +33,7 @@ class Change(Generic[T]):
         needs_metadata: the decision reads the metadata.
         needs_tail: the decision reads or edits embedded messages.
         needs_last_segment: the decision moves messages.
-        needs_last_living: the decision asks for the newest message that lives.
+        needs_last_not_deleted: the decision asks for the newest message that is not deleted.
         is_new: the conversation begins with this change, so there is nothing to read.
         size: about how many bytes it writes.
         idempotent: its Idempotency-Key, if it has one.
@@ -48,7 +48,7 @@ class Change(Generic[T]):
     needs_metadata: bool = False
     needs_tail: bool = False
     needs_last_segment: bool = False
-    needs_last_living: bool = False
+    needs_last_not_deleted: bool = False
     is_new: bool = False
     size: int = 0
     idempotent: Idempotent[T] | None = None

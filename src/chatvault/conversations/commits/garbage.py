@@ -9,8 +9,8 @@ from bson import ObjectId
 from pymongo.errors import PyMongoError
 
 from chatvault.actor import Actor, Door
-from chatvault.conversations.models import Raw
-from chatvault.conversations.reading import Placed, find_messages, living, read_consistently
+from chatvault.conversations.models import Raw, StoredMessage
+from chatvault.conversations.reading import find_messages, not_deleted, read_consistently
 from chatvault.conversations.segments import PendingDeletion, Revision, Segment
 from chatvault.errors import Busy, NotFound
 from chatvault.fields import now
@@ -82,14 +82,14 @@ async def _standing(note: Raw, ids: list[str]) -> set[str]:
     """Those of the messages that the conversation has now."""
     owner = Actor(door=Door.BACKGROUND, user_id=note["user_id"])
 
-    async def read(conversation: Raw) -> list[Placed]:
-        return living(await find_messages(owner, conversation, sorted(set(ids))))
+    async def read(conversation: Raw) -> list[StoredMessage]:
+        return not_deleted(await find_messages(owner, conversation, sorted(set(ids))))
 
     try:
         found = await read_consistently(owner, note["conversation_id"], read)
     except NotFound:
         return set()
-    return {message["id"] for _, message in found}
+    return {each.message["id"] for each in found}
 
 
 async def _some_ids(document: type[Document], mine: Raw) -> list[ObjectId]:

@@ -7,9 +7,9 @@ from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from chatvault.conversations.commits.change import Change, Key
-from chatvault.conversations.commits.working_copy import Located, WorkingCopy
-from chatvault.conversations.models import BY_ID, Conversation, Raw
-from chatvault.conversations.segments import MAX_LENGTH, START, Segment, is_living
+from chatvault.conversations.commits.working_copy import WorkingCopy
+from chatvault.conversations.models import BY_ID, Conversation, Raw, StoredMessage
+from chatvault.conversations.segments import MAX_LENGTH, START, Segment, is_deleted
 
 ALL_BUT_MESSAGES = tuple(
     Conversation.model_fields.keys() - {"id", "revision_id", "messages", "metadata"}
@@ -38,7 +38,7 @@ class BatchReader:
         older = {
             key: await self._read_older_id(fields)
             for key, fields in documents.items()
-            if any(change.needs_last_living for change in wanted[key])
+            if any(change.needs_last_not_deleted for change in wanted[key])
         }
         known = await self._find_messages(wanted, documents, older)
         moving = [
@@ -69,7 +69,7 @@ class BatchReader:
         wanted: dict[Key, list[Change[Any]]],
         documents: dict[Key, Raw],
         older: dict[Key, str | None],
-    ) -> dict[Key, dict[str, Located]]:
+    ) -> dict[Key, dict[str, StoredMessage]]:
         """The stored messages that the changes of each conversation ask about, by their id."""
         asked = {
             key: {each for change in wanted[key] for each in change.message_ids}
@@ -129,7 +129,7 @@ class BatchReader:
         return documents
 
     async def _look_in_segments(
-        self, wanted: list[tuple[Raw, set[str], dict[str, Located]]], *, whole: bool
+        self, wanted: list[tuple[Raw, set[str], dict[str, StoredMessage]]], *, whole: bool
     ) -> None:
         """Find messages by id in the segments of their conversations, with one query for all.
 
@@ -166,11 +166,11 @@ class BatchReader:
             base = fields["first_seq"] + segment["start"]
             for seq, message_id in enumerate(segment.get("ids", messages), base):
                 if message_id in ids:
-                    known[message_id] = Located(messages[message_id], seq, segment)
+                    known[message_id] = StoredMessage(seq, messages[message_id], segment)
 
     async def _read_older_id(self, fields: Raw) -> str | None:
-        """The newest message that lives in a segment, where none lives in the tail."""
-        if not fields["total_messages"] or any(map(is_living, fields["messages"])):
+        """Return the id of the newest message not deleted, if it lies in a segment."""
+        if not fields["total_messages"] or not all(map(is_deleted, fields["messages"])):
             return None
         segment = await Segment.get_pymongo_collection().find_one(
             {
@@ -182,9 +182,10 @@ class BatchReader:
             sort=[("start", -1)],
             session=self._session,
         )
-        return (
-            [each["id"] for each in segment["messages"] if is_living(each)][-1] if segment else None
-        )
+        if segment is None:
+            return None
+        newest: str = [each["id"] for each in segment["messages"] if not is_deleted(each)][-1]
+        return newest
 
     async def _read_newest_segments(self, documents: list[Raw]) -> dict[ObjectId, Raw]:
         """The newest segments by generation, without their messages, with one query for all."""
@@ -225,7 +226,7 @@ def _known(ids: list[str]) -> Raw:
     return {"known": some, "ids": "$messages.id"}
 
 
-def _in_tail(fields: Raw, ids: set[str]) -> dict[str, Located]:
+def _in_tail(fields: Raw, ids: set[str]) -> dict[str, StoredMessage]:
     """The embedded messages with these ids."""
     tail = fields.get("messages")
     if tail is None:
@@ -236,7 +237,7 @@ def _in_tail(fields: Raw, ids: set[str]) -> dict[str, Located]:
         places = [message["id"] for message in tail]
     base = fields["tail_seq"]
     return {
-        message_id: Located(known[message_id], base + place)
+        message_id: StoredMessage(base + place, known[message_id])
         for place, message_id in enumerate(places)
         if message_id in ids
     }

@@ -6,7 +6,7 @@ from bson import ObjectId
 from pymongo import InsertOne, UpdateOne
 
 from chatvault.conversations.models import Raw
-from chatvault.conversations.segments import MAX_BYTES, MAX_LENGTH, cut, is_living, size_of
+from chatvault.conversations.segments import MAX_BYTES, MAX_LENGTH, count_not_deleted, cut, size_of
 
 # Beyond this a segment that an edit lets grow is cut anew, so that it stays far from 16 MB.
 SEGMENT_HARD_BYTES = 4 * 1024 * 1024
@@ -38,7 +38,7 @@ def extend(last: Raw | None, moved: list[Raw]) -> tuple[list[SegmentWrite], list
         return [], moved
     grown = {
         "length": len(taken),
-        "living": sum(map(is_living, taken)),
+        "living": count_not_deleted(taken),
         "bytes": sum(map(size_of, taken)),
         "version": 1,
     }
@@ -79,14 +79,16 @@ def retire(fields: Raw, *, owner_id: ObjectId, due_at: datetime, whole: bool) ->
     return [InsertOne(note)]
 
 
-def put(segment: Raw, index: int, message: Raw, *, died: bool) -> tuple[list[SegmentWrite], bool]:
+def put(
+    segment: Raw, index: int, message: Raw, *, deleted: bool
+) -> tuple[list[SegmentWrite], bool]:
     """Put another message in the place of one.
 
     Args:
         segment: with its messages and the version that it is `changed_in`; it is changed along.
         index: the place within it.
         message: what shall stand there.
-        died: the place loses a living message.
+        deleted: the new message is a deleted one, and the old one is not.
 
     Returns:
         The statements, and whether they cut the segment, so that its places changed.
@@ -103,7 +105,7 @@ def put(segment: Raw, index: int, message: Raw, *, died: bool) -> tuple[list[Seg
     }
     update = {
         "$set": {f"messages.{index}": message, "changed_in": segment["changed_in"]},
-        "$inc": {"bytes": grown, "living": -int(died), "version": 1},
+        "$inc": {"bytes": grown, "living": -int(deleted), "version": 1},
     }
     return [UpdateOne(mine, update)], False
 

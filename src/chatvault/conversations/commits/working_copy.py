@@ -1,6 +1,5 @@
 """A conversation as one group of changes sees it: what was read, and what was decided since."""
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,12 +9,12 @@ from pymongo import DeleteMany, DeleteOne, InsertOne, UpdateOne
 
 from chatvault.audit.outbox import Outbox
 from chatvault.conversations.commits import segment_writes
-from chatvault.conversations.models import BY_ID, Raw
+from chatvault.conversations.models import BY_ID, Raw, StoredMessage
 from chatvault.conversations.segments import (
     TAIL_BYTES,
     TAIL_LENGTH,
     Generation,
-    is_living,
+    is_deleted,
     size_of,
     split_tail,
 )
@@ -41,15 +40,6 @@ class NoRoom(RetryAfterMove):
     """The embedded messages have to move to segments before the decision can be made."""
 
 
-@dataclass(frozen=True, slots=True)
-class Located:
-    """A stored message, its place, and the segment it lies in; None is the tail."""
-
-    message: Raw
-    seq: int
-    segment: Raw | None = None
-
-
 class WorkingCopy:
     """One conversation while a group decides.
 
@@ -62,14 +52,14 @@ class WorkingCopy:
         fields: the stored fields that were read, or None where there is no such conversation.
         known: the stored messages that the changes ask about, by id.
         last_segment: the newest segment without its messages, where it was asked for.
-        older_id: of the newest message that lives outside the tail, where it was asked for.
+        older_id: of the newest message not deleted, if it lies outside the tail and was asked for.
     """
 
     def __init__(
         self,
         owner_id: ObjectId,
         fields: Raw | None,
-        known: dict[str, Located] | None = None,
+        known: dict[str, StoredMessage] | None = None,
         last_segment: Raw | None = None,
         older_id: str | None = None,
     ) -> None:
@@ -154,43 +144,43 @@ class WorkingCopy:
         )
         return self._sets + len(self.outbox.entries) + written + self._deleted
 
-    def find(self, message_id: str) -> Located | None:
+    def find(self, message_id: str) -> StoredMessage | None:
         """The stored message with this id, of those ids that the change asked about.
 
         Raises:
             RetryAfterMove: this very group brought in messages that were not read.
         """
-        located = self._known.get(message_id)
-        if located is None and self._is_blind:
+        stored = self._known.get(message_id)
+        if stored is None and self._is_blind:
             raise RetryAfterMove
-        return located
+        return stored
 
-    def locate(self, message_id: str) -> Located:
-        """The living message with this id, where it can be edited.
+    def locate(self, message_id: str) -> StoredMessage:
+        """Return the message with this id, ready to be edited.
 
         Raises:
-            NotFound: there is none, or no more.
+            NotFound: there is none, or it is deleted.
             RetryAfterMove: this very group moves it.
         """
-        located = self.find(message_id)
-        if located is None or not is_living(located.message):
+        stored = self.find(message_id)
+        if stored is None or is_deleted(stored.message):
             raise NotFound("Message not found")
-        if located.segment is None and located.seq < self.fields["tail_seq"]:
+        if stored.segment is None and stored.seq < self.fields["tail_seq"]:
             raise RetryAfterMove
-        if located.segment is not None and located.segment["_id"] in self._cut:
+        if stored.segment is not None and stored.segment["_id"] in self._cut:
             raise RetryAfterMove
-        return located
+        return stored
 
-    def last_living(self) -> Located | None:
-        """The newest message that lives, where it can be edited; None where none does.
+    def last_not_deleted(self) -> StoredMessage | None:
+        """Return the newest message not deleted, ready to be edited; None if there is none.
 
         Raises:
             RetryAfterMove: it lies where this group did not look.
         """
         tail = self._tail or []
         for index in reversed(range(len(tail))):
-            if is_living(tail[index]):
-                return Located(tail[index], self.fields["tail_seq"] + index)
+            if not is_deleted(tail[index]):
+                return StoredMessage(self.fields["tail_seq"] + index, tail[index])
         if not self.fields["total_messages"]:
             return None
         if self._older_id is None or self.fields["tail_seq"] != self._read_tail_seq:
@@ -234,7 +224,7 @@ class WorkingCopy:
         size = sum(map(size_of, messages))
         self.require_room(size)
         for seq, message in enumerate(messages, fields["next_seq"]):
-            self._known[message["id"]] = Located(message, seq)
+            self._known[message["id"]] = StoredMessage(seq, message)
         self.outbox.note(fields["next_seq"], len(messages))
         if self._tail is None:
             self._pushed += messages
@@ -282,7 +272,7 @@ class WorkingCopy:
             self.pending_deletions.append(DeleteOne(claimed))
         self._touch(at)
 
-    def replace_message(self, located: Located, message: Raw, at: datetime) -> Located:
+    def replace_message(self, stored: StoredMessage, message: Raw, at: datetime) -> StoredMessage:
         """Decide that another message stands in this place; the old one becomes a revision.
 
         Returns:
@@ -291,22 +281,22 @@ class WorkingCopy:
         Raises:
             NoRoom: older messages have to move first.
         """
-        old = located.message
+        old = stored.message
         revision = {
             "user_id": self.owner_id,
             "conversation_id": self.fields["_id"],
             "message_id": old["id"],
             "version": old.get("version", 1),
-            "seq": located.seq,
+            "seq": stored.seq,
             "message": old,
             "replaced_at": at,
         }
-        changed = self.update_in_place(located, {**message, "id": old["id"]}, at)
+        changed = self.update_in_place(stored, {**message, "id": old["id"]}, at)
         self.revisions.append(InsertOne(revision))
         self._set(has_revisions=True, edits=self.fields.get("edits", 0) + 1)
         return changed
 
-    def update_in_place(self, located: Located, message: Raw, at: datetime) -> Located:
+    def update_in_place(self, stored: StoredMessage, message: Raw, at: datetime) -> StoredMessage:
         """Decide what stands beside a message's words; they stay, so no revision is kept.
 
         Returns:
@@ -315,26 +305,26 @@ class WorkingCopy:
         Raises:
             NoRoom: older messages have to move first.
         """
-        old = located.message
+        old = stored.message
         message = {**message, "version": old.get("version", 1) + 1}
         length = self.fields["next_seq"] - self.fields["tail_seq"]
         grown = size_of(message) - size_of(old)
-        if located.segment is None and length > 1 and grown > 0:
+        if stored.segment is None and length > 1 and grown > 0:
             self.require_room(grown)
-        return self._put(located, message, at)
+        return self._put(stored, message, at)
 
-    def remove_message(self, located: Located, at: datetime) -> None:
+    def remove_message(self, stored: StoredMessage, at: datetime) -> None:
         """Decide that a message goes, with its revisions; its id and its place stay taken."""
         self.revisions.append(
             DeleteMany(
                 {
                     "user_id": self.owner_id,
                     "conversation_id": self.fields["_id"],
-                    "message_id": located.message["id"],
+                    "message_id": stored.message["id"],
                 }
             )
         )
-        self._put(located, {"id": located.message["id"], "deleted": True}, at)
+        self._put(stored, {"id": stored.message["id"], "deleted": True}, at)
         self._set(edits=self.fields.get("edits", 0) + 1)
 
     def move_overflow(self, *, whole: bool = False) -> None:
@@ -370,35 +360,35 @@ class WorkingCopy:
         self._retire(whole=True)
         self._deleted = self._is_touched = True
 
-    def _put(self, located: Located, message: Raw, at: datetime) -> Located:
+    def _put(self, stored: StoredMessage, message: Raw, at: datetime) -> StoredMessage:
         fields = self.fields
-        grown = size_of(message) - size_of(located.message)
-        died = is_living(located.message) and not is_living(message)
+        grown = size_of(message) - size_of(stored.message)
+        deleted = is_deleted(message) and not is_deleted(stored.message)
         changes: Raw = {
-            "total_messages": fields["total_messages"] - died,
+            "total_messages": fields["total_messages"] - deleted,
             "message_bytes": fields["message_bytes"] + grown,
         }
-        if located.seq < fields.get("summary_seq", 0):
+        if stored.seq < fields.get("summary_seq", 0):
             changes |= FORGOTTEN
-        self.outbox.note(located.seq)
+        self.outbox.note(stored.seq)
         self._touch(at)
-        if located.segment is None:
+        if stored.segment is None:
             assert self._tail is not None  # noqa: S101  # whoever edits asks for the tail
-            self._tail[located.seq - fields["tail_seq"]] = message
+            self._tail[stored.seq - fields["tail_seq"]] = message
             self._rewritten = True
             changes["tail_bytes"] = fields["tail_bytes"] + grown
         else:
-            self._put_in_segment(located, message, died=died)
-        self._known[message["id"]] = changed = Located(message, located.seq, located.segment)
+            self._put_in_segment(stored, message, deleted=deleted)
+        self._known[message["id"]] = changed = StoredMessage(stored.seq, message, stored.segment)
         self._set(**changes)
         return changed
 
-    def _put_in_segment(self, located: Located, message: Raw, *, died: bool) -> None:
-        segment = located.segment
+    def _put_in_segment(self, stored: StoredMessage, message: Raw, *, deleted: bool) -> None:
+        segment = stored.segment
         assert segment is not None  # noqa: S101  # the caller looked
-        index = located.seq - self.fields["first_seq"] - segment["start"]
+        index = stored.seq - self.fields["first_seq"] - segment["start"]
         segment["changed_in"] = self.fields["version"]
-        writes, is_cut = segment_writes.put(segment, index, message, died=died)
+        writes, is_cut = segment_writes.put(segment, index, message, deleted=deleted)
         self.segments += writes
         if is_cut:
             self._cut.add(segment["_id"])
@@ -432,14 +422,14 @@ class WorkingCopy:
             return None
         if self._is_new:
             return InsertOne(self.document)
-        stored = {
+        read = {
             "_id": self._head["_id"],
             "user_id": self.owner_id,
             "version": self._read_version,
             "tail_seq": self._read_tail_seq,
         }
         if self._deleted:
-            return DeleteOne(stored, hint=BY_ID)
+            return DeleteOne(read, hint=BY_ID)
         if not self._fields:
             return None
         update: Raw = {"$set": dict(self._fields)}
@@ -447,4 +437,4 @@ class WorkingCopy:
             update["$set"]["messages"] = self._tail
         elif self._pushed:
             update["$push"] = {"messages": {"$each": self._pushed}}
-        return UpdateOne(stored, update, hint=BY_ID)
+        return UpdateOne(read, update, hint=BY_ID)

@@ -19,8 +19,8 @@ from chatvault.conversations import message_service, reading, segments, service
 from chatvault.conversations.commits import working_copy
 from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.conversations.listing import LIST_BYTES, show_list
-from chatvault.conversations.models import Conversation
 from chatvault.conversations.schemas import ConversationCreate, MessageIn
+from chatvault.conversations.store import MessageStore
 from chatvault.documents import bind_documents
 from chatvault.mongodb.database import connect
 from chatvault.mongodb.embedded import embedded_mongodb
@@ -50,21 +50,24 @@ async def append_for_a_while(actor: Actor, commits: CommitQueue, ids: list[Objec
     return sum(await asyncio.gather(*map(appender, ids))) / SECONDS
 
 
-async def read_for_a_while(actor: Actor, ids: list[ObjectId]) -> tuple[float, float]:
+async def read_for_a_while(
+    actor: Actor, store: MessageStore, ids: list[ObjectId]
+) -> tuple[float, float]:
     """Milliseconds to read the newest 50 messages, and to list all conversations with them."""
     newest, lists = [], []
     for conversation_id in ids:
         began = time.perf_counter()
         await reading.read_consistently(
             actor,
+            store,
             conversation_id,
-            lambda conversation: reading.read_before(actor, conversation, 2**53, 50),
+            lambda conversation: reading.read_before(actor, store, conversation, 2**53, 50),
         )
         newest.append(time.perf_counter() - began)
     for _ in range(10):
         began = time.perf_counter()
-        heads, _ = await Conversation.list_raw(actor, which={}, limit=50, offset=0)
-        await show_list(actor, heads, LIST_BYTES)
+        heads, _ = await store.list_conversations(actor, which={}, limit=50, offset=0)
+        await show_list(actor, store, heads, LIST_BYTES)
         lists.append(time.perf_counter() - began)
     return statistics.median(newest) * 1000, statistics.median(lists) * 1000
 
@@ -73,7 +76,7 @@ async def measure(url: str, settings: Settings) -> None:
     """Interleave the bounds and print medians, and ratios to the bound in use."""
     client = connect(url, settings)
     await bind_documents(client, settings.mongodb_database, load_key_ring(settings))
-    commits = CommitQueue()
+    commits = CommitQueue(MessageStore())
     seen: dict[tuple[int, int], list[tuple[float, float, float]]] = defaultdict(list)
     actors = {}
     for bound in BOUNDS:
@@ -93,7 +96,7 @@ async def measure(url: str, settings: Settings) -> None:
                 rate = await append_for_a_while(actor, commits, ids)
                 await commits.drain()
                 if number:  # the first round fills the tails
-                    seen[bound].append((rate, *await read_for_a_while(actor, ids)))
+                    seen[bound].append((rate, *await read_for_a_while(actor, commits.store, ids)))
     await client.close()
     chosen = _medians(seen[segments.TAIL_LENGTH, segments.TAIL_KEPT])
     print("tail  kept  appends/s  newest 50 ms  list 50 ms   ratios to the bound in use")

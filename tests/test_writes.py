@@ -18,6 +18,7 @@ from chatvault.accounts.passwords import PasswordHasher
 from chatvault.actor import Actor, Door, Role
 from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.conversations.headers import COMMITS
+from chatvault.conversations.store import MessageStore
 from chatvault.external import Provider
 from chatvault.fields import now
 from chatvault.http.requests import RECORDER
@@ -141,7 +142,9 @@ class TestOperations:
             lambda: accounts.create(operator, hasher, **account("carol"), password=PASSWORD),
             lambda: accounts.change_role(operator, username="alice", role=Role.ADMIN),
             lambda: accounts.set_active(operator, username="alice", is_active=False),
-            lambda: importing.import_file(owner, CommitQueue(), app[RECORDER], content=content),
+            lambda: importing.import_file(
+                owner, CommitQueue(MessageStore()), app[RECORDER], content=content
+            ),
         ]
         for number, work in enumerate(works):
             watch.forget()

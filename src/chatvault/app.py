@@ -30,7 +30,8 @@ from chatvault.conversations import message_routes as messages
 from chatvault.conversations import routes as conversations
 from chatvault.conversations.commits import garbage
 from chatvault.conversations.commits.queue import CommitQueue
-from chatvault.conversations.headers import COMMITS, OPENER
+from chatvault.conversations.headers import COMMITS, OPENER, STORE
+from chatvault.conversations.store import MessageStore
 from chatvault.documents import bind_documents
 from chatvault.http import health, middlewares, openapi
 from chatvault.http.bodies import Bodies
@@ -107,7 +108,8 @@ def create_app(settings: Settings, *, mongodb_url: str) -> web.Application:
     app[RECORDER] = recorder = Recorder()
     app[middlewares.REFUSALS] = RefusalCounter(recorder)
     app[accounts.HASHER] = hasher = PasswordHasher(settings.bcrypt_rounds)
-    app[COMMITS] = CommitQueue()
+    app[STORE] = store = MessageStore()
+    app[COMMITS] = CommitQueue(store)
     app[health.CLIENT] = client = connect(mongodb_url, settings)
     audit_keys = load_key_ring(settings)
     app[SECRET_KEY] = key = load_secret_key(settings)
@@ -162,6 +164,7 @@ def _add_replies(app: web.Application, settings: Settings, storage: CounterStora
     app[RUNNER] = runner = ReplyRunner(commits, models, tokenizer, event_log, runs, wake)
     app[replies.REPLY_DEPS] = app[completions.DEPS] = deps = ReplyDeps(
         commits=commits,
+        store=app[STORE],
         recorder=app[RECORDER],
         catalog=catalog,
         tokenizer=tokenizer,
@@ -195,6 +198,7 @@ def _add_commands(
     app[COMMANDS] = runner = CommandRunner(app[COMMITS], servers, follow=follow, wake=wake)
     app[commands.COMMAND_DEPS] = CommandDeps(
         commits=app[COMMITS],
+        store=app[STORE],
         recorder=app[RECORDER],
         servers=servers,
         runner=runner,
@@ -255,7 +259,7 @@ async def _end_replies(app: web.Application) -> None:
 
 async def _sweeping(app: web.Application) -> AsyncIterator[None]:
     beside = (Reply, ReplyEvents, Job, Command)
-    async with app[health.LOOPS].run("sweeper", partial(garbage.run, beside)):
+    async with app[health.LOOPS].run("sweeper", partial(garbage.run, app[STORE], beside)):
         yield
     await app[COMMITS].drain()
 

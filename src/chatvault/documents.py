@@ -63,6 +63,4 @@ async def bind_documents(
     AuditEntry.bind_keys(keys, high_water)
     await init_beanie(database=client[name], document_models=DOCUMENTS)
     await open_log(keys, AuditEntry.high_water())
-    Conversation.bind_reads()
-    Segment.bind_reads()
     Lease.bind_turns()

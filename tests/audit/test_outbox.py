@@ -14,6 +14,7 @@ from chatvault.conversations.commits.change import Change
 from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.conversations.commits.working_copy import WorkingCopy
 from chatvault.conversations.schemas import ConversationCreate
+from chatvault.conversations.store import MessageStore
 from chatvault.settings import Settings
 from support.factories import message
 from support.histories import Act, Kept, World
@@ -161,7 +162,7 @@ class TestUntold:
 
     @pytest.mark.parametrize("fault", ["no entry", "no place", "another action", "not replaced"])
     async def test_is_a_fault_of_ours(self, database: Any, fault: str) -> None:
-        actor, commits = somebody(), CommitQueue()
+        actor, commits = somebody(), CommitQueue(MessageStore())
         wanted = ConversationCreate.model_validate({"messages": [message("a", id="m")]})
         begun = await service.create(actor, commits, wanted=wanted)
         action = Action.CONVERSATION_GET if fault == "another action" else Action.REPLY_CREATE

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from chatvault.conversations.headers import COMMITS
-from chatvault.conversations.models import Conversation
+from chatvault.conversations.store import MessageStore
 from conftest import HttpClient
 from support.answers import found
 from support.factories import begin, message
@@ -48,8 +48,8 @@ def between(monkeypatch: pytest.MonkeyPatch) -> list[ScriptedAnswer]:
 
         return read
 
-    for name in ("find_raw", "find_some"):
-        monkeypatch.setattr(Conversation, name, interrupted(getattr(Conversation, name)))
+    for name in ("find_conversation", "find_conversations"):
+        monkeypatch.setattr(MessageStore, name, interrupted(getattr(MessageStore, name)))
     return acts
 
 

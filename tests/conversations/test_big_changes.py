@@ -18,6 +18,7 @@ from chatvault.conversations.commits.working_copy import WorkingCopy
 from chatvault.conversations.headers import COMMITS
 from chatvault.conversations.message_service import Appended
 from chatvault.conversations.schemas import ConversationCreate, MessageIn
+from chatvault.conversations.store import MessageStore
 from conftest import HttpClient
 from support.factories import begin, message
 from support.stored import large, somebody, stored
@@ -33,7 +34,7 @@ async def actor(http: HttpClient) -> Actor:
 
 @pytest.fixture
 async def commits(http: HttpClient) -> AsyncIterator[CommitQueue]:
-    made = CommitQueue()
+    made = CommitQueue(MessageStore())
     yield made
     await made.drain()
 

@@ -14,6 +14,7 @@ from chatvault.conversations.message_service import Appended
 from chatvault.conversations.preconditions import Precondition
 from chatvault.conversations.schemas import ConversationCreate, ConversationUpdate, MessageIn
 from chatvault.conversations.segments import Segment
+from chatvault.conversations.store import MessageStore
 from chatvault.errors import MessageIdTaken
 from conftest import HttpClient
 from support.answers import found, problem
@@ -191,7 +192,7 @@ class TestBeside:
         self, http: HttpClient, database: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         tiny_bounds(monkeypatch)
-        commits, actor = CommitQueue(groups=1), somebody()
+        commits, actor = CommitQueue(MessageStore(), groups=1), somebody()
         wanted = ConversationCreate.model_validate({"messages": numbered(3)})
         begun = await service.create(actor, commits, wanted=wanted)
         # Held up, so that all that follows comes into one group.

@@ -26,6 +26,7 @@ from chatvault.conversations.schemas import (
     ConversationUpdate,
     MessageIn,
 )
+from chatvault.conversations.store import MessageStore
 from chatvault.errors import Busy, NotFound, OutcomeUnknown, StaleVersion
 from conftest import HttpClient
 from support.answers import found, problem
@@ -40,7 +41,7 @@ async def actor(http: HttpClient) -> Actor:
 
 @pytest.fixture
 async def commits(http: HttpClient) -> AsyncIterator[CommitQueue]:
-    made = CommitQueue()
+    made = CommitQueue(MessageStore())
     yield made
     await made.drain()
 
@@ -543,7 +544,7 @@ class TestConflicts:
         self, actor: Actor, commits: CommitQueue, database: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         tiny_bounds(monkeypatch)
-        other = CommitQueue()
+        other = CommitQueue(MessageStore())
         begun = [await start(actor, commits) for _ in range(3)]
         sizes = watch_groups(monkeypatch)
 
@@ -574,7 +575,7 @@ class TestConflicts:
         self, actor: Actor, commits: CommitQueue, database: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         tiny_bounds(monkeypatch)
-        other = CommitQueue()
+        other = CommitQueue(MessageStore())
         begun = await start(actor, commits, *map(str, range(20)))
 
         async def put(which: CommitQueue, count: int) -> None:

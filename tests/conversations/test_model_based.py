@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from chatvault.actor import Actor
 from chatvault.audit.recorder import Recorder
 from chatvault.conversations import message_service, reading, service
+from chatvault.conversations.codec import MessageCodec, PlainCodec
 from chatvault.conversations.commits import bulk, garbage
 from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.conversations.message_service import Appended
-from chatvault.conversations.models import Conversation, StoredMessage
+from chatvault.conversations.models import StoredMessage
 from chatvault.conversations.preconditions import Precondition
 from chatvault.conversations.schemas import (
     ConversationCreate,
@@ -27,12 +28,14 @@ from chatvault.conversations.schemas import (
     MessageIn,
     to_stored,
 )
+from chatvault.conversations.store import MessageStore
 from chatvault.conversations.wire import conversation_wire
 from chatvault.encoding import to_json
 from chatvault.errors import ChatvaultError, MessageIdTaken, NotFound, NotLastAnswer
 from chatvault.fields import now
 from chatvault.idempotency import IdempotencyKey
 from conftest import HttpClient
+from support.codecs import MarkingCodec
 from support.factories import message
 from support.stored import somebody, stored, tiny_bounds
 
@@ -117,11 +120,12 @@ def to_in(each: Said, **more: Any) -> MessageIn:
 class World:
     """Two processes on one conversation, and the model beside it."""
 
-    def __init__(self, database: Any) -> None:
+    def __init__(self, database: Any, codec: MessageCodec) -> None:
+        self.codec = codec
         self.database = database
         self.actor: Actor = somebody()
         self.recorder = Recorder()
-        self.lanes = [CommitQueue(), CommitQueue()]
+        self.lanes = [CommitQueue(MessageStore(codec)), CommitQueue(MessageStore(codec))]
         self.model = Model()
         self.id = ObjectId()
         self.made = 0
@@ -313,6 +317,7 @@ class World:
         cursors: dict[str, Any] = {"before": None, "after": None}
         page = await message_service.list_page(
             self.actor,
+            self.commits(step).store,
             self.recorder,
             conversation_id=self.id,
             limit=limit,
@@ -332,15 +337,27 @@ class World:
 
     async def read(self, step: Step) -> None:
         expected = [(seq, each.id, each.content) for seq, each in self.model.not_deleted]
-        shown = await service.read_back(self.actor, conversation_id=self.id)
+        shown = await service.read_back(
+            self.actor, self.commits(step).store, conversation_id=self.id
+        )
         wire = orjson.loads(to_json(conversation_wire(shown)))["messages"]
         assert [(each["seq"], each["id"], each["content"]) for each in wire] == expected
-        conversation = await Conversation.find_raw(self.actor, self.id)
+        conversation = await self.commits(step).store.find_conversation(self.actor, self.id)
         assert conversation is not None
-        streamed = [each async for run in reading.stream(self.actor, conversation) for each in run]
+        streamed = [
+            each
+            async for run in reading.stream(self.actor, self.commits(step).store, conversation)
+            for each in run
+        ]
         assert triples(streamed) == expected
         listed = await service.list_page(
-            self.actor, self.recorder, status=None, limit=5, offset=0, with_messages=True
+            self.actor,
+            self.commits(step).store,
+            self.recorder,
+            status=None,
+            limit=5,
+            offset=0,
+            with_messages=True,
         )
         [one] = listed.whole
         assert triples(one.messages) == expected
@@ -350,7 +367,7 @@ class World:
     async def crash_bulk(self, step: Step) -> None:
         """A bulk write is abandoned before its flip."""
         new = to_stored([to_in(said(n, prefix="x")) for n in range(step.a % 12 + 6)], now())
-        await bulk.write_generation(self.actor, new)
+        await bulk.write_generation(self.actor, MessageStore(self.codec), new)
 
     async def crash_append(self, step: Step) -> None:
         """The process dies somewhere in an append; the client comes again with the same id."""
@@ -375,13 +392,13 @@ class World:
 
     async def restart(self, step: Step) -> None:
         await self.lanes[step.process].drain()
-        self.lanes[step.process] = CommitQueue()
+        self.lanes[step.process] = CommitQueue(MessageStore(self.codec))
 
     async def sweep(self, step: Step) -> None:
         mine = {"user_id": self.actor.owner_id}
         await self.database["retired"].update_many(mine, {"$set": {"due_at": datetime.now(UTC)}})
         await asyncio.sleep(0.002)
-        await garbage.sweep()
+        await garbage.sweep(self.commits(step).store)
         conversation = await self.database["conversations"].find_one({"_id": self.id})
         generations = await self.database["segments"].distinct("generation", mine)
         assert generations in ([], [conversation["generation"]])
@@ -455,7 +472,7 @@ class World:
     async def check(self) -> None:
         for commits in self.lanes:
             await commits.drain()
-        lies = await stored(self.database, self.id)
+        lies = await stored(self.database, self.id, self.codec)
         model = self.model
         assert (lies.document["first_seq"], lies.document["next_seq"]) == (
             model.first_seq,
@@ -499,6 +516,7 @@ NAMES = [
     "scatter",
 ]
 NUMBERS = st.integers(0, 25)
+CODECS = st.sampled_from([PlainCodec(), MarkingCodec()])
 STEPS = st.builds(Step, st.sampled_from(NAMES), st.integers(0, 1), NUMBERS, NUMBERS, NUMBERS)
 
 
@@ -513,16 +531,17 @@ class TestHistories:
             HealthCheck.data_too_large,
         ],
     )
-    @given(steps=st.lists(STEPS, min_size=10, max_size=30))
+    @given(steps=st.lists(STEPS, min_size=10, max_size=30), codec=CODECS)
     async def test_end_as_the_model_says(
         self,
         http: HttpClient,
         database: Any,
         monkeypatch: pytest.MonkeyPatch,
         steps: list[Step],
+        codec: MessageCodec,
     ) -> None:
         tiny_bounds(monkeypatch)
-        world = World(database)
+        world = World(database, codec)
         await world.begin()
         for step in steps:
             try:

@@ -12,9 +12,9 @@ from chatvault.conversations import reading
 from chatvault.conversations.commits.garbage import sweep
 from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.conversations.headers import COMMITS
-from chatvault.conversations.models import Conversation
 from chatvault.conversations.schemas import ConversationCreate
 from chatvault.conversations.service import create
+from chatvault.conversations.store import MessageStore
 from conftest import HttpClient
 from support.answers import found
 from support.factories import begin, message
@@ -115,7 +115,7 @@ class TestStream:
                     await alice.delete(f"/conversations/{begun['id']}")
                     await database["retired"].update_many({}, {"$currentDate": {"due_at": True}})
                     await asyncio.sleep(0.05)
-                    await sweep()
+                    await sweep(MessageStore())
 
         monkeypatch.setattr(reading, "_walk", walk_into_the_sweeper)
         answer = await alice.get(at(begun), headers=NDJSON)
@@ -128,17 +128,17 @@ class TestStream:
 
 class TestMemory:
     async def test_is_that_of_a_few_messages(self, http: HttpClient) -> None:
-        actor, commits = somebody(), CommitQueue()
+        actor, commits = somebody(), CommitQueue(MessageStore())
         content = "x" * 1024 * 1000
         wanted = ConversationCreate.model_validate({"messages": [message(content)] * 60})
         begun = await create(actor, commits, wanted=wanted)
         del wanted, content
-        conversation = await Conversation.find_raw(actor, begun)
+        conversation = await commits.store.find_conversation(actor, begun)
         assert conversation is not None
         tracemalloc.start()
         try:
             count = 0
-            async for run in reading.stream(actor, conversation):
+            async for run in reading.stream(actor, commits.store, conversation):
                 count += len(run)
             _, peak = tracemalloc.get_traced_memory()
         finally:

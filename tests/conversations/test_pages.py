@@ -10,7 +10,7 @@ from bson import ObjectId
 from chatvault.conversations import listing, message_service, reading, rendering, service
 from chatvault.conversations.headers import COMMITS
 from chatvault.conversations.schemas import MessageIn
-from chatvault.conversations.segments import Segment
+from chatvault.conversations.store import MessageStore
 from conftest import HttpClient
 from support.answers import found, problem, wrong_fields
 from support.factories import begin, message
@@ -453,7 +453,9 @@ class TestRaces:
         await commits.drain()
         find_offset = reading._find_offset
 
-        async def overtaken(actor: Any, conversation: Any, offset: int) -> tuple[int, int]:
+        async def overtaken(
+            actor: Any, store: Any, conversation: Any, offset: int
+        ) -> tuple[int, int]:
             for number in range(5):
                 await message_service.append(
                     actor,
@@ -462,7 +464,7 @@ class TestRaces:
                     wanted=[MessageIn(role="user", content=f"later{number}")],
                 )
             await commits.drain()
-            return await find_offset(actor, conversation, offset)
+            return await find_offset(actor, store, conversation, offset)
 
         monkeypatch.setattr(reading, "_find_offset", overtaken)
         for back in (1, 2, 3, 4, 5, 1, 2, 3):
@@ -475,20 +477,20 @@ class TestRaces:
         self, http: HttpClient, alice: HttpClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         begun = await begin(alice, messages=numbered(60))
-        find_end_of = Segment.find_end_of
+        list_segment_ends = MessageStore.list_segment_ends
         assert http.app is not None
         commits = http.app[COMMITS]
         await commits.drain()
 
-        async def overtaken(actor: Any, generation: Any, **more: int) -> list[Any]:
+        async def overtaken(store: Any, actor: Any, generation: Any, **more: int) -> list[Any]:
             wanted = [MessageIn(role="user", content="later") for _ in range(60)]
             await message_service.append(
                 actor, commits, conversation_id=ObjectId(begun["id"]), wanted=wanted
             )
             await commits.drain()
-            return await find_end_of(actor, generation, **more)
+            return await list_segment_ends(store, actor, generation, **more)
 
-        monkeypatch.setattr(Segment, "find_end_of", overtaken)
+        monkeypatch.setattr(MessageStore, "list_segment_ends", overtaken)
         # So few that all that is found of the segment came after the page was begun.
         for limit in (17, 30):
             body = await page(alice, f"{at(begun)}/messages?before=latest&limit={limit}")
@@ -497,4 +499,4 @@ class TestRaces:
             total = body["pagination"]["total"]
             assert contents(body) == contents(now)[total - limit : total]
             assert len(now["messages"]) == total + 60
-            monkeypatch.setattr(Segment, "find_end_of", overtaken)
+            monkeypatch.setattr(MessageStore, "list_segment_ends", overtaken)

@@ -7,9 +7,13 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatvault.conversations.headers import COMMITS
-from chatvault.conversations.rendering import RenderedSegments
-from chatvault.conversations.segments import OVERHEAD, RENDERED_BYTES, Segment
+from chatvault.conversations.headers import COMMITS, STORE
+from chatvault.conversations.store import (
+    OVERHEAD,
+    RENDERED_BYTES,
+    MessageStore,
+    RenderedSegments,
+)
 from conftest import HttpClient
 from support.answers import found
 from support.factories import begin, message
@@ -26,13 +30,13 @@ class Reads:
 
 @pytest.fixture
 def reads(http: Any, monkeypatch: pytest.MonkeyPatch) -> Reads:
-    counted, find = Reads(), Segment.find_all_of
+    counted, find = Reads(), MessageStore.list_segments
 
-    async def find_all_of(*args: Any) -> Any:
+    async def list_segments(*args: Any) -> Any:
         counted.count += 1
         return await find(*args)
 
-    monkeypatch.setattr(Segment, "find_all_of", find_all_of)
+    monkeypatch.setattr(MessageStore, "list_segments", list_segments)
     return counted
 
 
@@ -124,16 +128,17 @@ class TestOlderMessages:
         assert answer.status == 404
 
     async def test_are_kept_up_to_a_bound(
-        self, alice: HttpClient, monkeypatch: pytest.MonkeyPatch
+        self, app: web.Application, alice: HttpClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        assert Segment.rendered.maxsize == RENDERED_BYTES
-        monkeypatch.setattr(Segment.rendered, "_Cache__maxsize", 40_000)
+        store = app[STORE]
+        assert store.rendered.maxsize == RENDERED_BYTES
+        monkeypatch.setattr(store.rendered, "_Cache__maxsize", 40_000)
         for _ in range(5):
             conversation = await begin(alice, messages=LONG)
             assert len((await found(alice, conversation["id"]))["messages"]) == 300
 
-        kept = sum(len(each.json) + OVERHEAD for each in Segment.rendered.values())
-        assert kept == Segment.rendered.currsize <= 40_000
+        kept = sum(len(each.json) + OVERHEAD for each in store.rendered.values())
+        assert kept == store.rendered.currsize <= 40_000
 
 
 class TestJoin:

@@ -15,6 +15,7 @@ from chatvault.conversations.headers import COMMITS
 from chatvault.conversations.preconditions import Precondition
 from chatvault.conversations.schemas import ConversationCreate, ConversationUpdate, to_stored
 from chatvault.conversations.segments import Segment
+from chatvault.conversations.store import MessageStore
 from chatvault.errors import Busy
 from chatvault.fields import now
 from conftest import HttpClient
@@ -63,26 +64,26 @@ class TestSweep:
         assert (await alice.delete(at(long))).status == 204
         assert await database["conversations"].count_documents({}) == 0
 
-        assert await garbage.sweep() == 0
+        assert await garbage.sweep(MessageStore()) == 0
         assert await left(database) == (10, 2, 1)
         [note] = await database["retired"].find({}).to_list()
         assert timedelta(minutes=59) < note["due_at"] - now() <= working_copy.GRACE
 
         await make_due(database)
-        assert await garbage.sweep() == 12
+        assert await garbage.sweep(MessageStore()) == 12
         assert await left(database) == (0, 0, 0)
-        assert await garbage.sweep() == 0
+        assert await garbage.sweep(MessageStore()) == 0
 
     async def test_takes_replaced_segments_and_leaves_the_new(
         self, alice: HttpClient, long: dict[str, Any], database: Any
     ) -> None:
         new = [message(f"n{n}") for n in range(20)]
         assert (await alice.put(at(long), json={"messages": new})).status == 200
-        await garbage.sweep()
+        await garbage.sweep(MessageStore())
         segments, _, notes = await left(database)
         assert (segments, notes) == (10 + 6, 1)
         await make_due(database)
-        assert await garbage.sweep() == 10 + 2
+        assert await garbage.sweep(MessageStore()) == 10 + 2
         lies = await stored(database, long["id"])
         assert lies.contents == [f"n{n}" for n in range(20)]
         assert (await left(database))[2] == 0
@@ -97,7 +98,7 @@ class TestSweep:
         assert await (await alice.get(at(long, "/messages/m0/revisions"))).json() == []
 
         await make_due(database)
-        await garbage.sweep()
+        await garbage.sweep(MessageStore())
 
         [revision] = await database["revisions"].find({}).to_list()
         assert revision["message_id"] == "m29"
@@ -115,7 +116,7 @@ class TestSweep:
         await alice.put(at(begun), json={"messages": [message("c", id="c")]})
         assert await left(database) == (0, 1, 1)
         await make_due(database)
-        assert await garbage.sweep() == 1
+        assert await garbage.sweep(MessageStore()) == 1
         assert await left(database) == (0, 0, 0)
 
     async def test_leaves_the_revisions_that_came_after_the_replacement(
@@ -127,7 +128,7 @@ class TestSweep:
         await alice.put(at(long), json={"messages": [message("x", id="m0")]})
         await alice.patch(at(long, "/messages/m0"), json={"content": "y"})
         await make_due(database)
-        await garbage.sweep()
+        await garbage.sweep(MessageStore())
         kept = await database["revisions"].find({}).sort("seq").to_list()
         assert [each["message"]["content"] for each in kept] == ["0", "x"]
 
@@ -143,7 +144,7 @@ class TestSweep:
         stay = [message(str(n), id=f"m{n}") for n in range(0, 10, 2)]
         await alice.put(at(begun), json={"messages": stay})
         await make_due(database)
-        assert await garbage.sweep() == 10
+        assert await garbage.sweep(MessageStore()) == 10
         ids = await database["revisions"].distinct("message_id")
         assert sorted(ids) == ["m0", "m2", "m4", "m6", "m8"]
 
@@ -156,7 +157,7 @@ class TestSweep:
         before = [await found(bob, his["id"]), await found(alice, hers["id"])]
         await alice.delete(at(long))
         await make_due(database)
-        assert await garbage.sweep() == 12
+        assert await garbage.sweep(MessageStore()) == 12
         assert [await found(bob, his["id"]), await found(alice, hers["id"])] == before
         assert len(await (await bob.get(at(his, "/messages/m3/revisions"))).json()) == 1
 
@@ -167,7 +168,7 @@ class TestSweep:
             await begin(alice, messages=[message(str(n)) for n in range(12)])
         assert (await (await alice.delete("/conversations")).json())["deleted_count"] == 6
         await make_due(database)
-        await garbage.sweep()
+        await garbage.sweep(MessageStore())
         assert await left(database) == (0, 0, 0)
 
     async def test_is_resumed_where_it_was_interrupted(
@@ -193,11 +194,11 @@ class TestSweep:
         with monkeypatch.context() as patched:
             patched.setattr(garbage, "_some_ids", break_off)
             with pytest.raises(AutoReconnect):
-                await garbage.sweep()
+                await garbage.sweep(MessageStore())
         assert await left(database) == (4, 2, 1)
         assert (await database["retired"].find_one({}))["swept"] is True
 
-        assert await garbage.sweep() == 6
+        assert await garbage.sweep(MessageStore()) == 6
         assert await left(database) == (0, 0, 0)
 
     async def test_several_may_sweep_at_once(
@@ -209,7 +210,7 @@ class TestSweep:
         segments, revisions, notes = await left(database)
         assert notes == 11
         await make_due(database)
-        removed = await asyncio.gather(*(garbage.sweep() for _ in range(4)))
+        removed = await asyncio.gather(*(garbage.sweep(MessageStore()) for _ in range(4)))
         assert sum(removed) == segments + revisions
         assert await left(database) == (0, 0, 0)
 
@@ -234,7 +235,7 @@ class TestSweep:
             return await some_ids(*args)
 
         monkeypatch.setattr(garbage, "_some_ids", stumble)
-        running = asyncio.create_task(garbage.run())
+        running = asyncio.create_task(garbage.run(MessageStore()))
 
         async def all_gone() -> bool:
             return await left(database) == (0, 0, 0)
@@ -251,15 +252,17 @@ class TestNeverFlipped:
         actor = somebody()
         wanted = ConversationUpdate.model_validate({"messages": [message("x")] * 50})
         assert wanted.messages
-        generation, _ = await bulk.write_generation(actor, to_stored(wanted.messages, now()))
+        generation, _ = await bulk.write_generation(
+            actor, MessageStore(), to_stored(wanted.messages, now())
+        )
         assert generation is not None
         before = await found(alice, long["id"])
         segments, _, notes = await left(database)
         assert (segments, notes) == (10 + 16, 1)
-        await garbage.sweep()
+        await garbage.sweep(MessageStore())
         assert (await left(database))[0] == segments
         await make_due(database)
-        assert await garbage.sweep() == 16
+        assert await garbage.sweep(MessageStore()) == 16
         assert (await left(database))[0] == 10
         assert await found(alice, long["id"]) == before
 
@@ -272,7 +275,7 @@ class TestNeverFlipped:
         way: str,
     ) -> None:
         tiny_bounds(monkeypatch)
-        actor, commits = somebody(), CommitQueue()
+        actor, commits = somebody(), CommitQueue(MessageStore())
         begun = await service.create(
             actor,
             commits,
@@ -286,7 +289,7 @@ class TestNeverFlipped:
             prepared = await written(*args)
             if prepared[0] is not None:
                 await make_due(database)
-                await garbage.sweep()
+                await garbage.sweep(MessageStore())
             return prepared
 
         many = {"messages": [message("new")] * 30}
@@ -319,7 +322,7 @@ class TestNeverFlipped:
         tiny_bounds(monkeypatch)
         monkeypatch.setattr(working_copy, "GRACE", timedelta(0))
         monkeypatch.setattr("random.random", lambda: 0.01)
-        actor, commits = somebody(), CommitQueue()
+        actor, commits = somebody(), CommitQueue(MessageStore())
         begun = await service.create(
             actor, commits, wanted=ConversationCreate.model_validate({"messages": [message("-1")]})
         )
@@ -327,7 +330,7 @@ class TestNeverFlipped:
 
         async def keep_sweeping() -> None:
             while not stopped:
-                await garbage.sweep()
+                await garbage.sweep(MessageStore())
                 await asyncio.sleep(0)
 
         sweeping = asyncio.create_task(keep_sweeping())
@@ -355,7 +358,7 @@ class TestNeverFlipped:
         stopped = True
         await sweeping
         await make_due(database)  # of those that lost, some wait for half a minute
-        await garbage.sweep()
+        await garbage.sweep(MessageStore())
         assert outcomes["won"] > 0
         lies = await stored(database, begun)
         assert await Segment.get_pymongo_collection().count_documents({}) == len(lies.segments)

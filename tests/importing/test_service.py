@@ -13,6 +13,7 @@ from chatvault.accounts import service as accounts
 from chatvault.actor import Actor, Door
 from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.conversations.models import Conversation
+from chatvault.conversations.store import MessageStore
 from chatvault.fields import now
 from chatvault.http.requests import RECORDER
 from chatvault.importing.conversations import ImportRejected
@@ -35,7 +36,9 @@ def bring_in(app: web.Application) -> BringIn:
         assert user is not None
         content = read(json.dumps(value).encode(), name="my.json", now=now())
         actor = Actor(door=Door.CLI, user_id=user.id, role=user.role)
-        return await import_file(actor, CommitQueue(), app[RECORDER], content=content, **options)
+        return await import_file(
+            actor, CommitQueue(MessageStore()), app[RECORDER], content=content, **options
+        )
 
     return bring_in
 

@@ -13,6 +13,7 @@ from chatvault.audit.models import AuditEntry
 from chatvault.audit.outbox import Told
 from chatvault.audit.recorder import Recorder
 from chatvault.conversations import message_service, service
+from chatvault.conversations.store import MessageStore
 from chatvault.errors import NotFound
 from chatvault.mongodb.changes import Token, Watched, follow
 from chatvault.tasks import stop
@@ -40,7 +41,7 @@ class Replica:
             await_seconds=0.05,
         )
         self._actor = actor
-        self._recorder = Recorder()
+        self._recorder, self._store = Recorder(), MessageStore()
         self._token: Token | None = None
         self._deleted: set[str] = set()
         self._task: asyncio.Task[None] | None = None
@@ -95,7 +96,7 @@ class Replica:
                 self.conversations.pop(conversation_id, None)
 
     async def _read(self, conversation_id: ObjectId, told: Told) -> None:
-        shown = await service.read_back(self._actor, conversation_id=conversation_id)
+        shown = await service.read_back(self._actor, self._store, conversation_id=conversation_id)
         before = self.conversations.get(str(conversation_id), Kept({}, {})).messages
         # What came since the entry is told by the next ones.
         messages = {
@@ -113,6 +114,7 @@ class Replica:
         while after + 1 < places.stop:
             page = await message_service.list_page(
                 self._actor,
+                self._store,
                 self._recorder,
                 conversation_id=conversation_id,
                 limit=min(PAGE, places.stop - after - 1),

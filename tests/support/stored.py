@@ -11,6 +11,7 @@ from bson import ObjectId
 
 from chatvault.actor import Actor, Door
 from chatvault.conversations import segments
+from chatvault.conversations.codec import MessageCodec, PlainCodec
 
 Raw = dict[str, Any]
 DOMAIN = "chatvault.conversations."
@@ -40,11 +41,15 @@ class Stored:
         return [each["content"] for each in self.not_deleted.values()]
 
 
-async def stored(database: Any, conversation_id: str | ObjectId) -> Stored:
+async def stored(
+    database: Any, conversation_id: str | ObjectId, codec: MessageCodec | None = None
+) -> Stored:
     """The conversation, after every count, size and place in it was found true."""
     document: Raw = await database["conversations"].find_one({"_id": ObjectId(conversation_id)})
     found = database["segments"].find({"generation": document["generation"]}).sort("start", 1)
     runs: list[Raw] = await found.to_list()
+    for each in (document, *runs):
+        each["messages"] = (codec or PlainCodec()).decode(each["user_id"], each["messages"])
     messages: dict[int, Raw] = {}
     seq = first = document["first_seq"]
     for run in runs:

@@ -14,6 +14,7 @@ from chatvault.actor import Actor, Door
 from chatvault.audit.recorder import Recorder
 from chatvault.cli.terminal import err, out, run, say
 from chatvault.conversations.commits.queue import CommitQueue
+from chatvault.conversations.store import MessageStore
 from chatvault.errors import NotFound
 from chatvault.fields import now
 from chatvault.importing import localstorage
@@ -74,7 +75,7 @@ async def _import(
             f"There is no user {username!r}; make one with "
             f"`chatvault users create {username} --email ADDRESS`."
         )
-    commits = CommitQueue()
+    commits = CommitQueue(MessageStore())
     try:
         return await import_content(
             Actor(door=Door.CLI, user_id=user.id, role=user.role),

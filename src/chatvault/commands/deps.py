@@ -6,6 +6,7 @@ from chatvault.audit.recorder import Recorder
 from chatvault.commands.runner import CommandRunner
 from chatvault.commands.servers import Servers
 from chatvault.conversations.commits.queue import CommitQueue
+from chatvault.conversations.store import MessageStore
 from chatvault.mongodb.rates import Rate
 
 
@@ -14,6 +15,7 @@ class CommandDeps:
     """What commands are run with."""
 
     commits: CommitQueue
+    store: MessageStore
     recorder: Recorder
     servers: Servers
     runner: CommandRunner

@@ -160,7 +160,9 @@ async def reject_command(
     await service.reject(
         actor, request.app[COMMAND_DEPS], **dict(path), idempotency_key=idempotency_key
     )
-    return json_response(await service.read_back(actor, **dict(path)))
+    return json_response(
+        await service.read_back(actor, request.app[COMMAND_DEPS].store, **dict(path))
+    )
 
 
 @routes.route(
@@ -207,7 +209,7 @@ async def _answer(
 ) -> web.StreamResponse:
     which = {"conversation_id": conversation_id, "command_id": command_id}
     if headers.is_async:
-        shown = await service.read_back(actor, **which)
+        shown = await service.read_back(actor, request.app[COMMAND_DEPS].store, **which)
         told = {
             "Location": f"/conversations/{conversation_id}/commands/{command_id}",
             "Preference-Applied": "respond-async",

@@ -30,8 +30,14 @@ from chatvault.conversations.commits.working_copy import WorkingCopy
 from chatvault.conversations.message_service import message_exists
 from chatvault.conversations.models import Conversation, StoredMessage
 from chatvault.conversations.models import Status as ConversationStatus
-from chatvault.conversations.reading import find_messages, not_deleted, read_consistently
+from chatvault.conversations.reading import (
+    find_message,
+    find_messages,
+    not_deleted,
+    read_consistently,
+)
 from chatvault.conversations.service import estimate
+from chatvault.conversations.store import MessageStore
 from chatvault.errors import Busy, ConversationArchived, NotFound
 from chatvault.fields import now
 from chatvault.idempotency import IdempotencyKey, IdempotencyRecord, Idempotent
@@ -68,9 +74,9 @@ async def list_commands(
     ids = [each["message_id"] for each in stored]
 
     async def read(conversation: Raw) -> list[StoredMessage]:
-        return not_deleted(await find_messages(actor, conversation, ids))
+        return not_deleted(await find_messages(actor, deps.store, conversation, ids))
 
-    messages = await read_consistently(actor, conversation_id, read)
+    messages = await read_consistently(actor, deps.store, conversation_id, read)
     carried = {
         command["id"]: command for each in messages for command in each.message.get("commands", ())
     }
@@ -91,7 +97,9 @@ async def get(
     Raises:
         NotFound: the actor has no such command.
     """
-    shown = await read_back(actor, conversation_id=conversation_id, command_id=command_id)
+    shown = await read_back(
+        actor, deps.store, conversation_id=conversation_id, command_id=command_id
+    )
     await deps.recorder.record(
         audit.entry(
             actor, Action.COMMAND_GET, conversation_id, details={"command_id": str(command_id)}
@@ -100,21 +108,19 @@ async def get(
     return shown
 
 
-async def read_back(actor: Actor, *, conversation_id: ObjectId, command_id: ObjectId) -> Raw:
+async def read_back(
+    actor: Actor, store: MessageStore, *, conversation_id: ObjectId, command_id: ObjectId
+) -> Raw:
     """One command, as part of another operation.
 
     Raises:
         NotFound: the actor has no such command.
     """
     stored = await _find(actor, conversation_id, command_id)
-
-    async def read(conversation: Raw) -> list[StoredMessage]:
-        return not_deleted(await find_messages(actor, conversation, [stored["message_id"]]))
-
-    for carrier in await read_consistently(actor, conversation_id, read):
-        for command in carrier.message.get("commands", ()):
-            if command["id"] == command_id:
-                return _shown(stored, command)
+    carrier = await find_message(actor, store, conversation_id, stored["message_id"])
+    for command in carrier.message.get("commands", ()) if carrier else ():
+        if command["id"] == command_id:
+            return _shown(stored, command)
     raise CommandNotFound
 
 
@@ -254,7 +260,7 @@ async def execute(
         McpNotEnabled, ConversationArchived: nothing runs in this conversation.
         TooManyCommands: the message has its share.
     """
-    await _require_message(actor, conversation_id, message_id)
+    await _require_message(actor, deps.store, conversation_id, message_id)
     (await permissions.find(actor)).require(TERMINAL)
     if idempotency_key is not None and await IdempotencyRecord.exists(actor, idempotency_key):
         of = {"conversation_id": conversation_id, "message_id": message_id}
@@ -306,13 +312,10 @@ def _replaying(actor: Actor, stored: Raw, idempotency_key: IdempotencyKey) -> Ch
     return _change(actor, stored, Action.COMMAND_EXECUTE_TERMINAL, decide, idempotency_key)
 
 
-async def _require_message(actor: Actor, conversation_id: ObjectId, message_id: str) -> None:
-    async def read(conversation: Raw) -> list[StoredMessage]:
-        return not_deleted(await find_messages(actor, conversation, [message_id]))
-
-    if await Conversation.find_raw(actor, conversation_id) is None:
-        raise NotFound("Conversation not found")
-    if not await read_consistently(actor, conversation_id, read):
+async def _require_message(
+    actor: Actor, store: MessageStore, conversation_id: ObjectId, message_id: str
+) -> None:
+    if await find_message(actor, store, conversation_id, message_id) is None:
         raise NotFound("Message not found")
 
 
@@ -326,7 +329,9 @@ async def wait(
     """
     while True:
         is_ours = await deps.runner.wait(command_id)
-        command = await read_back(actor, conversation_id=conversation_id, command_id=command_id)
+        command = await read_back(
+            actor, deps.store, conversation_id=conversation_id, command_id=command_id
+        )
         if command["status"] != Status.APPROVED:
             return command
         if not is_ours:

@@ -145,7 +145,7 @@ async def _recorded(
     idempotency_key: IdempotencyKey | None,
 ) -> AsyncGenerator[Chunk, None]:
     """Record the exchange; its tokens are set aside before the model is asked."""
-    conversation = await read(actor, conversation_id)
+    conversation = await read(actor, deps.store, conversation_id)
     agent = await agents.find(actor, conversation.get("agent_id"))
     provider, found = deps.catalog.find(None)
     tokens = await asyncio.to_thread(

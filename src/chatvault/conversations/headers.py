@@ -13,6 +13,7 @@ from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.conversations.models import StoredMessage
 from chatvault.conversations.preconditions import Precondition, version_of
 from chatvault.conversations.schemas import ConversationCreate
+from chatvault.conversations.store import MessageStore
 from chatvault.http.requests import IdempotencyHeaders
 from chatvault.idempotency import IdempotencyKey
 
@@ -33,6 +34,7 @@ class Opener(Protocol):
 
 OPENER = web.AppKey("opener", Opener)
 COMMITS = web.AppKey("lane", CommitQueue)
+STORE = web.AppKey("store", MessageStore)
 ETAG = re.compile(r'\s*"(\d{1,18})"\s*')
 MESSAGE_ETAG = re.compile(r'\s*"(\d{1,18})\.(\d{1,18})"\s*')
 MINIMAL = re.compile(r'\s*return\s*=\s*("?)minimal\1\s*(;.*)?', re.IGNORECASE)

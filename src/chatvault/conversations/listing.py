@@ -2,10 +2,8 @@
 
 from functools import partial
 
-from bson import ObjectId
-
 from chatvault.actor import Actor
-from chatvault.conversations.models import Conversation, Raw, StoredMessage
+from chatvault.conversations.models import Raw, StoredMessage
 from chatvault.conversations.reading import (
     ConversationView,
     ReadConflict,
@@ -17,7 +15,7 @@ from chatvault.conversations.reading import (
     window,
 )
 from chatvault.conversations.rendering import show
-from chatvault.conversations.segments import Segment
+from chatvault.conversations.store import MessageStore
 from chatvault.errors import Busy, NotFound
 
 # What a list shows of messages, in BSON bytes; docs/api.md states it.
@@ -27,11 +25,14 @@ MAX_LISTED = 200
 SURE_BYTES = LIST_BYTES // MAX_LISTED
 
 
-async def show_list(actor: Actor, documents: list[Raw], budget: int) -> list[ConversationView]:
+async def show_list(
+    actor: Actor, store: MessageStore, documents: list[Raw], budget: int
+) -> list[ConversationView]:
     """Conversations with their messages: the small ones whole, the others while the budget lasts.
 
     Args:
         actor: whose they are.
+        store: reads them.
         documents: their documents without messages.
         budget: BSON bytes of messages; what does not fit whole shows its newest messages, or,
             at the end of the budget, none.
@@ -48,9 +49,11 @@ async def show_list(actor: Actor, documents: list[Raw], budget: int) -> list[Con
         elif fields["tail_bytes"] <= budget:
             tails.add(fields["_id"])
             budget -= fields["tail_bytes"]
-    read = await Conversation.find_some(actor, [*whole, *tails])
-    long = [each for each in read.values() if each["_id"] in whole and has_segments(each)]
-    segments = await _read_segments(actor, long)
+    read = await store.find_conversations(actor, [*whole, *tails])
+    long = [
+        each["generation"] for each in read.values() if each["_id"] in whole and has_segments(each)
+    ]
+    segments = await store.list_segments_of(actor, long)
     shown = []
     for fields in documents:
         conversation = read.get(fields["_id"])
@@ -61,29 +64,20 @@ async def show_list(actor: Actor, documents: list[Raw], budget: int) -> list[Con
         try:
             shown.append(ConversationView(conversation, _assemble(conversation, runs)))
         except ReadConflict:
-            shown.append(await _show_again(actor, conversation))
+            shown.append(await _show_again(actor, store, conversation))
     return shown
 
 
-async def _show_again(actor: Actor, conversation: Raw) -> ConversationView:
+async def _show_again(actor: Actor, store: MessageStore, conversation: Raw) -> ConversationView:
     """A conversation that changed while it was read; its newest messages, if it goes on to."""
     try:
-        return await read_consistently(actor, conversation["_id"], partial(show, actor))
+        return await read_consistently(
+            actor, store, conversation["_id"], partial(show, actor, store)
+        )
     except (NotFound, Busy):
         return ConversationView(
             conversation, not_deleted(number(conversation["messages"], conversation["tail_seq"]))
         )
-
-
-async def _read_segments(actor: Actor, conversations: list[Raw]) -> dict[ObjectId, list[Raw]]:
-    by_generation: dict[ObjectId, list[Raw]] = {
-        conversation["generation"]: [] for conversation in conversations
-    }
-    if by_generation:
-        mine = Segment.owned_by(actor, generation={"$in": list(by_generation)})
-        async for segment in Segment.for_reading().find(mine):
-            by_generation[segment["generation"]].append(segment)
-    return by_generation
 
 
 def _assemble(conversation: Raw, segments: list[Raw]) -> list[StoredMessage]:

@@ -12,6 +12,7 @@ from chatvault.audit.actions import Action
 from chatvault.conversations import message_service, service
 from chatvault.conversations.headers import (
     COMMITS,
+    STORE,
     AppendHeaders,
     MessageConditionalHeaders,
     message_etag,
@@ -100,6 +101,7 @@ async def list_messages(
         return await _stream(request, actor, path)
     page = await message_service.list_page(
         actor,
+        request.app[STORE],
         request.app[RECORDER],
         conversation_id=path.conversation_id,
         limit=query.limit,
@@ -124,7 +126,7 @@ def _links(request: web.Request, query: PageQuery, page: MessagePage) -> dict[st
     headers = {"X-Total-Count": str(page.total), "ETag": etag(page.version)}
     if not page.messages:
         return headers
-    oldest, newest = page.messages[0][0], page.messages[-1][0]
+    oldest, newest = page.messages[0].seq, page.messages[-1].seq
     backwards = query.before is not None
     links = []
     if page.has_more or backwards:  # backwards even from the newest: what arrives comes next
@@ -138,7 +140,7 @@ def _links(request: web.Request, query: PageQuery, page: MessagePage) -> dict[st
 
 async def _stream(request: web.Request, actor: Actor, path: ConversationPath) -> web.StreamResponse:
     runs = await message_service.stream_all(
-        actor, request.app[RECORDER], conversation_id=path.conversation_id
+        actor, request.app[STORE], request.app[RECORDER], conversation_id=path.conversation_id
     )
 
     async def lines() -> AsyncGenerator[bytes]:
@@ -190,7 +192,9 @@ async def append_message(
             shows_message=headers.minimal,
         )
     if not headers.minimal:
-        return answer(await service.read_back(actor, conversation_id=path.conversation_id))
+        return answer(
+            await service.read_back(actor, request.app[STORE], conversation_id=path.conversation_id)
+        )
     shown = {
         "message": message_wire(appended.messages[0]),
         "total_messages": appended.total_messages,
@@ -253,7 +257,9 @@ async def get_message(request: web.Request, actor: Actor, path: MessagePath) -> 
 
     So it is not the conversation's, and never comes again for other words.
     """
-    stored = await message_service.get(actor, request.app[RECORDER], **path.model_dump())
+    stored = await message_service.get(
+        actor, request.app[STORE], request.app[RECORDER], **path.model_dump()
+    )
     return json_response(message_wire(stored), headers={"ETag": message_etag(stored)})
 
 
@@ -326,7 +332,7 @@ async def list_revisions(
     Empty where it was never edited.
     """
     revisions = await message_service.list_revisions(
-        actor, request.app[RECORDER], **path.model_dump()
+        actor, request.app[STORE], request.app[RECORDER], **path.model_dump()
     )
     return json_response(
         [

@@ -21,6 +21,7 @@ from chatvault.conversations.models import Conversation, MessageRole, Raw, Store
 from chatvault.conversations.preconditions import Precondition, version_of
 from chatvault.conversations.reading import (
     MessagePage,
+    find_message,
     find_messages,
     not_deleted,
     read_after,
@@ -30,8 +31,9 @@ from chatvault.conversations.reading import (
     stream,
 )
 from chatvault.conversations.schemas import MessageEdit, MessageIn, to_stored
-from chatvault.conversations.segments import Revision, Segment, size_of
+from chatvault.conversations.segments import Segment, size_of
 from chatvault.conversations.service import BESIDE, estimate
+from chatvault.conversations.store import MessageStore
 from chatvault.errors import MessageIdTaken, NotFound, NotLastAnswer, TooLarge
 from chatvault.fields import now
 from chatvault.idempotency import IdempotencyKey, Idempotent
@@ -72,6 +74,7 @@ def appended(working: WorkingCopy, ids: list[str], repeated: int) -> Appended:
 
 def idempotent_append(
     actor: Actor,
+    store: MessageStore,
     idempotency_key: IdempotencyKey | None,
     conversation_id: ObjectId,
     *,
@@ -81,6 +84,7 @@ def idempotent_append(
 
     Args:
         actor: whose conversation it is.
+        store: reads what was stored then.
         idempotency_key: the request's key, if it has one.
         conversation_id: which conversation.
         shows_message: the answer is the one message, so there is none where it is gone.
@@ -89,13 +93,11 @@ def idempotent_append(
         return None
 
     async def replay(result: Raw, session: AsyncClientSession) -> Appended:
-        conversation = await Conversation.find_for_repeat(
-            actor, conversation_id, session, with_messages=True
-        )
+        conversation = await store.find_conversation_in(session, actor, conversation_id)
         if conversation is None:
             raise NotFound("Conversation not found")
         # Read here, so that what is answered and what is recorded are the same.
-        found = await find_messages(actor, conversation, result["message_ids"], session)
+        found = await find_messages(actor, store, conversation, result["message_ids"], session)
         if shows_message and not not_deleted(found[:1]):
             raise MessageGone
         return Appended(
@@ -189,7 +191,11 @@ async def append(
         message_ids=given,
         size=BESIDE + size,
         idempotent=idempotent_append(
-            actor, idempotency_key, conversation_id, shows_message=shows_message
+            actor,
+            commits.store,
+            idempotency_key,
+            conversation_id,
+            shows_message=shows_message,
         ),
     )
     return await commits.submit(change)
@@ -264,7 +270,11 @@ async def replace_last(
         needs_last_not_deleted=True,
         size=estimate(message, message),
         idempotent=idempotent_append(
-            actor, idempotency_key, conversation_id, shows_message=shows_message
+            actor,
+            commits.store,
+            idempotency_key,
+            conversation_id,
+            shows_message=shows_message,
         ),
     )
     return await commits.submit(change)
@@ -368,47 +378,48 @@ def _locate(working: WorkingCopy, message_id: str, precondition: Precondition) -
 
 
 async def get(
-    actor: Actor, recorder: Recorder, *, conversation_id: ObjectId, message_id: str
+    actor: Actor,
+    store: MessageStore,
+    recorder: Recorder,
+    *,
+    conversation_id: ObjectId,
+    message_id: str,
 ) -> StoredMessage:
     """One message and its place.
 
     Raises:
         NotFound: the actor has no such message.
     """
-
-    async def read(conversation: Raw) -> list[StoredMessage]:
-        return not_deleted(await find_messages(actor, conversation, [message_id]))
-
-    found = await read_consistently(actor, conversation_id, read)
-    if not found:
+    found = await find_message(actor, store, conversation_id, message_id)
+    if found is None:
         raise NotFound("Message not found")
     await recorder.record(audit.entry(actor, Action.CONVERSATION_GET_MESSAGE, conversation_id))
-    return found[0]
+    return found
 
 
 async def list_revisions(
-    actor: Actor, recorder: Recorder, *, conversation_id: ObjectId, message_id: str
+    actor: Actor,
+    store: MessageStore,
+    recorder: Recorder,
+    *,
+    conversation_id: ObjectId,
+    message_id: str,
 ) -> list[Raw]:
     """What a message was before its edits, oldest first; nothing of one that is not there.
 
     Raises:
         NotFound: the actor has no such conversation.
     """
-
-    async def read(conversation: Raw) -> list[StoredMessage]:
-        return not_deleted(await find_messages(actor, conversation, [message_id]))
-
     found: list[Raw] = []
-    if await read_consistently(actor, conversation_id, read):
-        mine = Revision.owned_by(actor, conversation_id=conversation_id, message_id=message_id)
-        revisions = Revision.get_pymongo_collection().find(mine)
-        found = await revisions.sort([("seq", 1), ("version", 1)]).to_list()
+    if await find_message(actor, store, conversation_id, message_id) is not None:
+        found = await store.list_revisions(actor, conversation_id, message_id)
     await recorder.record(audit.entry(actor, Action.CONVERSATION_LIST_REVISIONS, conversation_id))
     return found
 
 
 async def list_page(
     actor: Actor,
+    store: MessageStore,
     recorder: Recorder,
     *,
     conversation_id: ObjectId,
@@ -421,6 +432,7 @@ async def list_page(
 
     Args:
         actor: whose conversation it must be.
+        store: reads the messages.
         recorder: takes the entry.
         conversation_id: which one.
         limit: at most so many messages.
@@ -434,12 +446,12 @@ async def list_page(
 
     async def read(conversation: Raw) -> MessagePage:
         if before is not None:
-            return await read_before(actor, conversation, before, limit)
+            return await read_before(actor, store, conversation, before, limit)
         if after is not None:
-            return await read_after(actor, conversation, after, limit)
-        return await read_offset(actor, conversation, offset, limit)
+            return await read_after(actor, store, conversation, after, limit)
+        return await read_offset(actor, store, conversation, offset, limit)
 
-    page = await read_consistently(actor, conversation_id, read)
+    page = await read_consistently(actor, store, conversation_id, read)
     details = {"messages": len(page.messages)}
     await recorder.record(
         audit.entry(actor, Action.CONVERSATION_LIST_MESSAGES, conversation_id, details=details)
@@ -448,7 +460,7 @@ async def list_page(
 
 
 async def stream_all(
-    actor: Actor, recorder: Recorder, *, conversation_id: ObjectId
+    actor: Actor, store: MessageStore, recorder: Recorder, *, conversation_id: ObjectId
 ) -> AsyncGenerator[list[StoredMessage]]:
     """Return all messages, run by run, at constant memory, without the deleted ones.
 
@@ -458,11 +470,11 @@ async def stream_all(
         NotFound: the actor has no such conversation.
         Busy: they were replaced meanwhile, so that the rest cannot be given.
     """
-    conversation = await Conversation.find_raw(actor, conversation_id)
+    conversation = await store.find_conversation(actor, conversation_id)
     if conversation is None:
         raise NotFound("Conversation not found")
     details = {"messages": conversation["total_messages"], "streamed": True}
     await recorder.record(
         audit.entry(actor, Action.CONVERSATION_LIST_MESSAGES, conversation_id, details=details)
     )
-    return stream(actor, conversation)
+    return stream(actor, store, conversation)

@@ -5,15 +5,13 @@ from enum import StrEnum
 from typing import Any, ClassVar, NamedTuple
 
 from beanie import Document
-from bson import CodecOptions, ObjectId
+from bson import ObjectId
 from pydantic import BaseModel, Field
 from pymongo import DESCENDING, IndexModel
 from pymongo.asynchronous.client_session import AsyncClientSession
-from pymongo.asynchronous.collection import AsyncCollection
 
 from chatvault.actor import Actor
 from chatvault.fields import Id
-from chatvault.mongodb.batching import Batcher
 
 Raw = dict[str, Any]
 # What a list without messages shows.
@@ -22,10 +20,8 @@ SUMMARY_FIELDS = (
     "last_message_at", "archived_at", "agent_id", "system_prompt", "mcp_enabled", "summary",
     "active_reply_id", "total_messages", "total_tokens_used", "version",
 )  # fmt: skip
-WITHOUT_ZONE: CodecOptions[Raw] = CodecOptions(tz_aware=False)
 # A statement that names the id and more has many indexes to choose from; this one is the best.
 BY_ID = "_id_"
-LISTED_AT_ONCE = 10_000
 DEFAULT_TITLE = "New Conversation"
 
 
@@ -34,28 +30,6 @@ class Status(StrEnum):
 
     ACTIVE = "active"
     ARCHIVED = "archived"
-
-
-# Fields and their values.
-Which = tuple[tuple[str, Any], ...]
-# Whose conversations, which of them, how many, and after how many.
-Listing = tuple[ObjectId, Which, int, int]
-
-
-def _listing_pipelines(
-    owner_id: ObjectId, which: Which, limit: int, offset: int, *, tag: Raw
-) -> tuple[list[Raw], list[Raw]]:
-    """What finds a page, and what counts all that it is a page of."""
-    mine = {"user_id": owner_id, **dict(which)}
-    page: list[Raw] = [
-        {"$match": mine},
-        {"$sort": {"updated_at": DESCENDING, "_id": DESCENDING}},
-        {"$skip": offset},
-        {"$limit": limit},
-        {"$project": dict.fromkeys((*SUMMARY_FIELDS, "message_bytes", "tail_bytes"), True)},
-        tag,
-    ]
-    return page, [{"$match": mine}, {"$count": "total"}, tag]
 
 
 class MessageRole(StrEnum):
@@ -180,9 +154,6 @@ class Conversation(Document):
     next_seq: int = 0
     version: int = 1
 
-    reads: ClassVar[Batcher[tuple[ObjectId, ObjectId], Raw | None]]
-    lists: ClassVar[Batcher[Listing, tuple[list[Raw], int]]]
-
     class Settings:
         """Beanie's."""
 
@@ -236,76 +207,15 @@ class Conversation(Document):
         return {"user_id": actor.owner_id, **more}
 
     @classmethod
-    def bind_reads(cls) -> None:
-        """Let reads share queries, for as long as the class is bound to its database."""
-        cls.reads = Batcher(cls._find_many, max_size=32, concurrency=2)
-        cls.lists = Batcher(cls._list_many, max_size=16, concurrency=2)
-
-    @classmethod
-    def for_reading(cls) -> AsyncCollection[Raw]:
-        """The collection, whose times come without zone: decoding takes half as long so."""
-        return cls.get_pymongo_collection().with_options(codec_options=WITHOUT_ZONE)
-
-    @classmethod
-    async def find_raw(cls, actor: Actor, conversation_id: ObjectId) -> Raw | None:
-        """The stored document, if it is the actor's; reads that arrive together share a query."""
-        return await cls.reads.submit((actor.owner_id, conversation_id))
-
-    @classmethod
     async def find_for_repeat(
-        cls,
-        actor: Actor,
-        conversation_id: ObjectId,
-        session: AsyncClientSession,
-        *,
-        with_messages: bool = False,
+        cls, actor: Actor, conversation_id: ObjectId, session: AsyncClientSession
     ) -> Raw | None:
         """What repeated requests ask about, read in their transaction."""
-        return await cls.for_reading().find_one(
+        return await cls.get_pymongo_collection().find_one(
             cls.owned_by(actor, _id=conversation_id),
-            None if with_messages else {"generation": True, "summary": True},
+            {"generation": True, "summary": True},
             session=session,
         )
-
-    @classmethod
-    async def _find_many(cls, wanted: list[tuple[ObjectId, ObjectId]]) -> list[Raw | None]:
-        pairs = [{"_id": each, "user_id": owner_id} for owner_id, each in dict.fromkeys(wanted)]
-        found = cls.for_reading().find({"$or": pairs} if pairs[1:] else pairs[0])
-        documents = {(each["user_id"], each["_id"]): each for each in await found.to_list()}
-        return [documents.get(pair) for pair in wanted]
-
-    @classmethod
-    async def list_raw(
-        cls, actor: Actor, *, which: Raw, limit: int, offset: int
-    ) -> tuple[list[Raw], int]:
-        """A page of the actor's documents without messages, newest change first, and the total."""
-        return await cls.lists.submit((actor.owner_id, tuple(which.items()), limit, offset))
-
-    @classmethod
-    async def _list_many(cls, wanted: list[Listing]) -> list[tuple[list[Raw], int]]:
-        pipeline: list[Raw] = []
-        pages: dict[Listing, list[Raw]] = {each: [] for each in wanted}
-        totals: dict[Listing, int] = dict.fromkeys(wanted, 0)
-        asked = list(pages)
-        for number, listing in enumerate(asked):
-            for part in _listing_pipelines(*listing, tag={"$set": {"asked": number}}):
-                whole = {"coll": cls.Settings.name, "pipeline": part}
-                pipeline += [{"$unionWith": whole}] if pipeline else part
-        # All in one answer, as far as MongoDB lets it grow.
-        cursor = await cls.for_reading().aggregate(pipeline, batchSize=LISTED_AT_ONCE)
-        for found in await cursor.to_list():
-            listing = asked[found.pop("asked")]
-            if "total" in found:
-                totals[listing] = found["total"]
-            else:
-                pages[listing].append(found)
-        return [(pages[each], totals[each]) for each in wanted]
-
-    @classmethod
-    async def find_some(cls, actor: Actor, ids: list[ObjectId]) -> dict[ObjectId, Raw]:
-        """Those of the documents that are the actor's, by id."""
-        found = cls.for_reading().find(cls.owned_by(actor, _id={"$in": ids}))
-        return {each["_id"]: each for each in await found.to_list()}
 
     @classmethod
     async def count_raw(cls, actor: Actor, *, which: Raw | None = None) -> int:

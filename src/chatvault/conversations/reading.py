@@ -16,8 +16,9 @@ from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from chatvault.actor import Actor
-from chatvault.conversations.models import Conversation, Raw, StoredMessage
-from chatvault.conversations.segments import Segment, size_of
+from chatvault.conversations.models import Raw, StoredMessage
+from chatvault.conversations.segments import size_of
+from chatvault.conversations.store import MessageStore
 from chatvault.errors import Busy, NotFound
 
 T = TypeVar("T")
@@ -73,7 +74,10 @@ class ConversationView:
 
 
 async def read_consistently(
-    actor: Actor, conversation_id: ObjectId, read: Callable[[Raw], Awaitable[T]]
+    actor: Actor,
+    store: MessageStore,
+    conversation_id: ObjectId,
+    read: Callable[[Raw], Awaitable[T]],
 ) -> T:
     """What `read` makes of the conversation, read again where it changed meanwhile.
 
@@ -82,7 +86,7 @@ async def read_consistently(
         Busy: it changed all the time.
     """
     for _ in range(ATTEMPTS):
-        conversation = await Conversation.find_raw(actor, conversation_id)
+        conversation = await store.find_conversation(actor, conversation_id)
         if conversation is None:
             raise NotFound("Conversation not found")
         try:
@@ -107,12 +111,19 @@ def check_unchanged(segment: Raw, conversation: Raw) -> None:
 
 
 async def _walk(
-    actor: Actor, conversation: Raw, start: int, *, most: int = MOST_RUNS, follows: bool = False
+    actor: Actor,
+    store: MessageStore,
+    conversation: Raw,
+    start: int,
+    *,
+    most: int = MOST_RUNS,
+    follows: bool = False,
 ) -> AsyncGenerator[list[StoredMessage]]:
     """The messages from the place `start` on: one run, then more and more at a time.
 
     Args:
         actor: whose they are.
+        store: reads them.
         conversation: its document.
         start: the place to begin with.
         most: at most so many runs at a time.
@@ -123,15 +134,14 @@ async def _walk(
     """
     first, tail_seq = conversation["first_seq"], conversation["tail_seq"]
     place = max(start, first)
-    mine = Segment.owned_by(actor, generation=conversation["generation"])
-    segments = Segment.for_reading()
+    generation = conversation["generation"]
     # The first run is the one that the place lies in; from its end on, places begin runs.
     wanted: Raw = {"$lte": place - first}
     order, limit = -1, 1
     while place < tail_seq:
-        found = segments.find({**mine, "start": wanted}).sort("start", order).limit(limit)
+        found = await store.list_segments_where(actor, generation, wanted, order=order, limit=limit)
         messages: list[StoredMessage] = []
-        async for segment in found:
+        for segment in found:
             if not follows:
                 check_unchanged(segment, conversation)
             messages += number(segment["messages"], first + segment["start"])
@@ -146,12 +156,13 @@ async def _walk(
 
 
 async def _walk_back(
-    actor: Actor, conversation: Raw, end: int, *, most: int | None = None
+    actor: Actor, store: MessageStore, conversation: Raw, end: int, *, most: int | None = None
 ) -> AsyncGenerator[list[StoredMessage]]:
     """The messages whose place is lower than `end`, newest first: the tail, one run, then more.
 
     Args:
         actor: whose they are.
+        store: reads them.
         conversation: its document.
         end: the place to begin before.
         most: if so many messages not deleted are enough, the first run has those that are missing.
@@ -165,16 +176,16 @@ async def _walk_back(
     place = min(end, tail_seq)
     ends_there = most is not None and end >= tail_seq > first
     missing = max(1, (most or 0) - len(not_deleted(tail)))
-    if ends_there and (run := await _read_end(actor, conversation, missing)):
+    if ends_there and (run := await _read_end(actor, store, conversation, missing)):
         yield run[::-1]
         place = run[0].seq
-    mine = Segment.owned_by(actor, generation=conversation["generation"])
-    segments = Segment.for_reading()
     limit = 1
     while place > first:
-        found = segments.find({**mine, "start": {"$lt": place - first}})
+        found = await store.list_segments_where(
+            actor, conversation["generation"], {"$lt": place - first}, order=-1, limit=limit
+        )
         messages: list[StoredMessage] = []
-        async for segment in found.sort("start", -1).limit(limit):
+        for segment in found:
             check_unchanged(segment, conversation)
             messages += reversed(number(segment["messages"], first + segment["start"]))
         start = messages[-1].seq if messages else place
@@ -185,14 +196,16 @@ async def _walk_back(
         limit = min(MOST_RUNS, limit * 2)
 
 
-async def _read_end(actor: Actor, conversation: Raw, most: int) -> list[StoredMessage]:
+async def _read_end(
+    actor: Actor, store: MessageStore, conversation: Raw, most: int
+) -> list[StoredMessage]:
     """The newest messages before the tail, removed ones included; none where they moved.
 
     Raises:
         ReadConflict: one of them was edited or removed since the document was read.
     """
     first, tail_seq = conversation["first_seq"], conversation["tail_seq"]
-    found = await Segment.find_end_of(
+    found = await store.list_segment_ends(
         actor, conversation["generation"], end=tail_seq - first, most=most
     )
     place, newest_first = tail_seq, list[StoredMessage]()
@@ -233,18 +246,21 @@ def not_deleted(messages: list[StoredMessage]) -> list[StoredMessage]:
     return [each for each in messages if "deleted" not in each.message]
 
 
-async def read_newest(actor: Actor, conversation: Raw, budget: int) -> list[StoredMessage]:
+async def read_newest(
+    actor: Actor, store: MessageStore, conversation: Raw, budget: int
+) -> list[StoredMessage]:
     """The newest messages, as many as fit the budget, in BSON bytes.
 
     Raises:
         ReadConflict: the conversation changed since its document was read.
     """
-    newest_first = _walk_back(actor, conversation, conversation["next_seq"])
+    newest_first = _walk_back(actor, store, conversation, conversation["next_seq"])
     return (await _take(newest_first, budget=budget))[0][::-1]
 
 
 async def find_messages(
     actor: Actor,
+    store: MessageStore,
     conversation: Raw,
     ids: Sequence[str],
     session: AsyncClientSession | None = None,
@@ -253,6 +269,7 @@ async def find_messages(
 
     Args:
         actor: whose they are.
+        store: reads them.
         conversation: its document.
         ids: which messages.
         session: of the transaction that the document was read in, if it was.
@@ -265,14 +282,30 @@ async def find_messages(
     found = {each.message["id"]: each for each in messages if each.message["id"] in wanted}
     missing = wanted - found.keys()
     if missing and has_segments(conversation):
-        mine = Segment.owned_by(actor, generation=conversation["generation"])
-        segments = Segment.for_reading()
-        wanted_here = {**mine, "messages.id": {"$in": sorted(missing)}}
-        async for segment in segments.find(wanted_here, session=session):
+        segments = store.walk_segments_with(
+            actor, conversation["generation"], sorted(missing), session
+        )
+        async for segment in segments:
             for each in number(segment["messages"], conversation["first_seq"] + segment["start"]):
                 if each.message["id"] in missing:
                     found[each.message["id"]] = each
     return [found[message_id] for message_id in ids if message_id in found]
+
+
+async def find_message(
+    actor: Actor, store: MessageStore, conversation_id: ObjectId, message_id: str
+) -> StoredMessage | None:
+    """Find a message by its id; None if there is none or it is deleted.
+
+    Raises:
+        NotFound: the actor has no such conversation.
+        Busy: it changed all the time.
+    """
+
+    async def read(conversation: Raw) -> list[StoredMessage]:
+        return not_deleted(await find_messages(actor, store, conversation, [message_id]))
+
+    return next(iter(await read_consistently(actor, store, conversation_id, read)), None)
 
 
 async def _take(
@@ -304,41 +337,49 @@ async def _take(
     return taken, False
 
 
-async def read_before(actor: Actor, conversation: Raw, before: int, limit: int) -> MessagePage:
+async def read_before(
+    actor: Actor, store: MessageStore, conversation: Raw, before: int, limit: int
+) -> MessagePage:
     """Return the newest `limit` messages not deleted whose place is lower than `before`.
 
     Raises:
         ReadConflict: the conversation changed since its document was read.
     """
-    runs = _walk_back(actor, conversation, before, most=limit + 1)
+    runs = _walk_back(actor, store, conversation, before, most=limit + 1)
     newest_first, has_more = await _take(runs, budget=WHOLE_BYTES, limit=limit)
     return _page(conversation, newest_first[::-1], has_more=has_more)
 
 
-async def read_after(actor: Actor, conversation: Raw, after: int, limit: int) -> MessagePage:
+async def read_after(
+    actor: Actor, store: MessageStore, conversation: Raw, after: int, limit: int
+) -> MessagePage:
     """Return the oldest `limit` messages not deleted whose place is higher than `after`.
 
     Raises:
         ReadConflict: the conversation changed since its document was read.
     """
-    runs = _walk(actor, conversation, after + 1)
+    runs = _walk(actor, store, conversation, after + 1)
     taken, has_more = await _take(runs, budget=WHOLE_BYTES, limit=limit)
     return _page(conversation, taken, has_more=has_more)
 
 
-async def read_offset(actor: Actor, conversation: Raw, offset: int, limit: int) -> MessagePage:
+async def read_offset(
+    actor: Actor, store: MessageStore, conversation: Raw, offset: int, limit: int
+) -> MessagePage:
     """Return `limit` messages after the first `offset`; deleted ones do not count.
 
     Raises:
         ReadConflict: the conversation changed since its document was read.
     """
-    skipped, start = await _find_offset(actor, conversation, offset)
-    runs = _walk(actor, conversation, start)
+    skipped, start = await _find_offset(actor, store, conversation, offset)
+    runs = _walk(actor, store, conversation, start)
     taken, has_more = await _take(runs, budget=WHOLE_BYTES, limit=limit, skip=offset - skipped)
     return _page(conversation, taken, has_more=has_more, offset=offset)
 
 
-async def _find_offset(actor: Actor, conversation: Raw, offset: int) -> tuple[int, int]:
+async def _find_offset(
+    actor: Actor, store: MessageStore, conversation: Raw, offset: int
+) -> tuple[int, int]:
     """Return a place at or before the offset, and how many messages not deleted come before it.
 
     Raises:
@@ -349,11 +390,8 @@ async def _find_offset(actor: Actor, conversation: Raw, offset: int) -> tuple[in
     if conversation["next_seq"] - first == conversation["total_messages"]:
         return offset, first + offset
     skipped = 0
-    runs = Segment.for_reading().find(
-        Segment.owned_by(actor, generation=conversation["generation"], start={"$lt": tail_start}),
-        {"_id": False, "start": True, "length": True, "living": True, "changed_in": True},
-    )
-    async for run in runs.sort("start", 1):
+    runs = store.walk_segment_fields(actor, conversation["generation"], before=tail_start)
+    async for run in runs:
         check_unchanged(run, conversation)
         # A run that took in some of the tail since is not counted over the tail's beginning.
         grew = run["start"] + run["length"] > tail_start
@@ -376,13 +414,15 @@ def _page(
     )
 
 
-async def stream(actor: Actor, conversation: Raw) -> AsyncGenerator[list[StoredMessage]]:
+async def stream(
+    actor: Actor, store: MessageStore, conversation: Raw
+) -> AsyncGenerator[list[StoredMessage]]:
     """Yield all messages not deleted, run by run, as of when the conversation was read.
 
     Raises:
         Busy: they were replaced long ago meanwhile, and what is left of them is being swept.
     """
-    runs = _walk(actor, conversation, conversation["first_seq"], most=1, follows=True)
+    runs = _walk(actor, store, conversation, conversation["first_seq"], most=1, follows=True)
     try:
         async with contextlib.aclosing(runs) as reading:
             async for run in reading:

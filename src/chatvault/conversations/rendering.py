@@ -1,10 +1,5 @@
 """The messages in segments as JSON, kept in memory: they are read often and seldom change."""
 
-from dataclasses import dataclass
-from typing import Self
-
-from bson import ObjectId
-
 from chatvault.actor import Actor
 from chatvault.conversations.models import Raw
 from chatvault.conversations.reading import (
@@ -17,33 +12,12 @@ from chatvault.conversations.reading import (
     number,
     read_newest,
 )
-from chatvault.conversations.segments import Segment
+from chatvault.conversations.store import MessageStore, RenderedSegments, SegmentKey
 from chatvault.conversations.wire import messages_wire
 from chatvault.encoding import to_json
 
-# Which state of which segment.
-Key = tuple[ObjectId, int]
 
-
-@dataclass(frozen=True, slots=True)
-class RenderedSegments:
-    """The messages in segments, without the deleted ones.
-
-    Attributes:
-        json: the messages one after another, with commas between; empty where there is none.
-        count: how many they are.
-    """
-
-    json: bytes = b""
-    count: int = 0
-
-    @classmethod
-    def join(cls, parts: list[Self]) -> Self:
-        """Several runs as one."""
-        return cls(b",".join(part.json for part in parts if part.json), sum(p.count for p in parts))
-
-
-async def show(actor: Actor, conversation: Raw) -> ConversationView:
+async def show(actor: Actor, store: MessageStore, conversation: Raw) -> ConversationView:
     """A conversation with all its messages if they fit an answer, else with the newest.
 
     Raises:
@@ -53,12 +27,13 @@ async def show(actor: Actor, conversation: Raw) -> ConversationView:
     if not has_segments(conversation):
         return ConversationView(conversation, tail)
     if conversation["message_bytes"] > WHOLE_BYTES:
-        return ConversationView(conversation, await read_newest(actor, conversation, WHOLE_BYTES))
-    older = await render_older(actor, conversation)
+        newest = await read_newest(actor, store, conversation, WHOLE_BYTES)
+        return ConversationView(conversation, newest)
+    older = await render_older(actor, store, conversation)
     return ConversationView(conversation, tail, older.json, older.count)
 
 
-async def render_older(actor: Actor, conversation: Raw) -> RenderedSegments:
+async def render_older(actor: Actor, store: MessageStore, conversation: Raw) -> RenderedSegments:
     """All messages in a conversation's segments, without the deleted ones.
 
     Which segments there are, and in which state, is asked each time, by owner; only what they
@@ -67,16 +42,20 @@ async def render_older(actor: Actor, conversation: Raw) -> RenderedSegments:
     Raises:
         ReadConflict: the conversation changed since its document was read.
     """
-    documents = await Segment.find_heads_of(actor, conversation["generation"])
-    rendered = [Segment.rendered.get(_key(fields)) for fields in documents]
+    documents = await store.list_segment_fields(actor, conversation["generation"])
+    rendered = [store.rendered.get(_key(fields)) for fields in documents]
     if None in rendered:
-        documents, rendered = await _render_missing(actor, conversation, documents, rendered)
+        documents, rendered = await _render_missing(actor, store, conversation, documents, rendered)
     _check(documents, conversation)
     return RenderedSegments.join([each for each in rendered if each is not None])
 
 
 async def _render_missing(
-    actor: Actor, conversation: Raw, documents: list[Raw], rendered: list[RenderedSegments | None]
+    actor: Actor,
+    store: MessageStore,
+    conversation: Raw,
+    documents: list[Raw],
+    rendered: list[RenderedSegments | None],
 ) -> tuple[list[Raw], list[RenderedSegments | None]]:
     """Read the segments that are not rendered yet; returns all of them, and what they render to."""
     generation, first = conversation["generation"], conversation["first_seq"]
@@ -84,12 +63,12 @@ async def _render_missing(
         fields["start"] for fields, each in zip(documents, rendered, strict=True) if each is None
     ]
     if len(missing) == len(documents):
-        read = await Segment.find_all_of(actor, generation)
+        read = await store.list_segments(actor, generation)
     else:
-        read = await Segment.find_some_of(actor, generation, missing)
+        read = await store.list_segments_at(actor, generation, missing)
     by_start = {segment["start"]: segment for segment in read}
     # Kept before it is known whether they fit: most of them do, the next time too.
-    new = {start: _render(by_start[start], first) for start in missing if start in by_start}
+    new = {start: _render(store, by_start[start], first) for start in missing if start in by_start}
     return (
         [by_start.get(fields["start"], fields) for fields in documents],
         [
@@ -99,7 +78,7 @@ async def _render_missing(
     )
 
 
-def _key(segment: Raw) -> Key:
+def _key(segment: Raw) -> SegmentKey:
     # What was stored before segments counted their changes has none.
     return segment["_id"], segment.get("version", 0)
 
@@ -116,9 +95,9 @@ def _check(segments: list[Raw], conversation: Raw) -> None:
         raise ReadConflict
 
 
-def _render(segment: Raw, first: int) -> RenderedSegments:
+def _render(store: MessageStore, segment: Raw, first: int) -> RenderedSegments:
     messages = not_deleted(number(segment["messages"], first + segment["start"]))
     rendered = RenderedSegments(to_json(messages_wire(messages))[1:-1], len(messages))
-    if len(rendered.json) <= Segment.rendered.maxsize:
-        Segment.rendered[_key(segment)] = rendered
+    if len(rendered.json) <= store.rendered.maxsize:
+        store.rendered[_key(segment)] = rendered
     return rendered

@@ -10,6 +10,7 @@ from chatvault.conversations import service
 from chatvault.conversations.headers import (
     COMMITS,
     OPENER,
+    STORE,
     ConditionalHeaders,
     ConditionalRepeatHeaders,
     ReadHeaders,
@@ -84,7 +85,7 @@ def answer(
     if status == 201:  # noqa: PLR2004  # Created
         headers["Location"] = path
     if shown.is_truncated:
-        oldest = shown.messages[0][0] if shown.messages else conversation["next_seq"]
+        oldest = shown.messages[0].seq if shown.messages else conversation["next_seq"]
         headers["Link"] = f'<{path}/messages?before={oldest}>; rel="prev"'
     return json_response(conversation_wire(shown), status=status, headers=headers)
 
@@ -107,6 +108,7 @@ async def list_conversations(
     is_full = query.view == "full"
     page = await service.list_page(
         actor,
+        request.app[STORE],
         request.app[RECORDER],
         status=query.status,
         agent_id=query.agent_id,
@@ -147,7 +149,9 @@ async def create_conversation(
         begun = await request.app[OPENER].open(
             actor, wanted=body, content=body.initial_message, idempotency_key=idempotency_key
         )
-    return answer(await service.read_back(actor, conversation_id=begun), status=201)
+    return answer(
+        await service.read_back(actor, request.app[STORE], conversation_id=begun), status=201
+    )
 
 
 @routes.route("DELETE", "/conversations", Action.CONVERSATION_DELETE_ALL, returns=DeletedOut)
@@ -191,6 +195,7 @@ async def get_conversation(
     """
     shown = await service.get(
         actor,
+        request.app[STORE],
         request.app[RECORDER],
         conversation_id=path.conversation_id,
         with_messages=query.with_messages,
@@ -219,7 +224,7 @@ async def _update(
         precondition=headers.precondition,
     )
     shown = await service.read_back(
-        actor, conversation_id=path.conversation_id, with_messages=with_messages
+        actor, request.app[STORE], conversation_id=path.conversation_id, with_messages=with_messages
     )
     return answer(shown, with_messages=with_messages)
 
@@ -302,7 +307,10 @@ async def archive_conversation(
         idempotency_key=await idempotency_key_of(request, headers),
     )
     shown = await service.read_back(
-        actor, conversation_id=path.conversation_id, with_messages=query.with_messages
+        actor,
+        request.app[STORE],
+        conversation_id=path.conversation_id,
+        with_messages=query.with_messages,
     )
     return answer(shown, with_messages=query.with_messages)
 

@@ -1,6 +1,6 @@
 """What overflows a conversation's embedded array: segments, revisions, and what is to be swept."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from operator import itemgetter
@@ -9,14 +9,12 @@ from typing import Any, ClassVar
 import bson
 from beanie import Document
 from bson import ObjectId
-from cachetools import LRUCache
 from pymongo import IndexModel
-from pymongo.asynchronous.collection import AsyncCollection
 
 from chatvault.actor import Actor
-from chatvault.conversations.models import WITHOUT_ZONE, Message, Raw
+from chatvault.conversations.codec import MessageCodec
+from chatvault.conversations.models import Message, Raw
 from chatvault.fields import Id
-from chatvault.mongodb.batching import Batcher
 
 # A segment is rewritten when it grows and when one of its messages is edited.
 MAX_LENGTH = 256
@@ -24,17 +22,8 @@ MAX_LENGTH = 256
 TAIL_LENGTH = 48
 TAIL_BYTES = 128 * 1024
 TAIL_KEPT = 16
-# What of them is kept in memory as JSON, in a process; and about what keeping one takes beside.
-RENDERED_BYTES = 32 * 1024 * 1024
-OVERHEAD = 512
 MAX_BYTES = 256 * 1024
-
-
 START = itemgetter("start")
-# An owner and a generation.
-Whose = tuple[ObjectId, ObjectId]
-# The same, where in the generation the wanted messages end, and how many are wanted.
-End = tuple[ObjectId, ObjectId, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +65,6 @@ class Segment(Document):
     changed_in: int = 0
     messages: list[Message]
 
-    rendered: ClassVar[LRUCache[Any, Any]]
-    documents: ClassVar[Batcher[Whose, list[Raw]]]
-    reads: ClassVar[Batcher[Whose, list[Raw]]]
-    ends: ClassVar[Batcher[End, list[Raw]]]
-
     class Settings:
         """Beanie's."""
 
@@ -97,92 +81,6 @@ class Segment(Document):
     def owned_by(cls, actor: Actor, **more: Any) -> Raw:
         """The filter that every query about an actor's segments begins with."""
         return {"user_id": actor.owner_id, **more}
-
-    @classmethod
-    def bind_reads(cls) -> None:
-        """Let reads share queries, for as long as the class is bound to its database.
-
-        What was rendered is forgotten, too: it may come of another database.
-        """
-        cls.rendered = LRUCache(RENDERED_BYTES, getsizeof=lambda each: len(each.json) + OVERHEAD)
-        cls.documents = Batcher(cls._find_documents, max_size=32, concurrency=2)
-        cls.reads = Batcher(cls._find_many, max_size=32, concurrency=2)
-        cls.ends = Batcher(cls._find_ends, max_size=32, concurrency=2)
-
-    @classmethod
-    async def find_all_of(cls, actor: Actor, generation: ObjectId) -> list[Raw]:
-        """The actor's segments of a generation; reads that arrive together share a query."""
-        return await cls.reads.submit((actor.owner_id, generation))
-
-    @classmethod
-    async def find_heads_of(cls, actor: Actor, generation: ObjectId) -> list[Raw]:
-        """The same without their messages."""
-        return await cls.documents.submit((actor.owner_id, generation))
-
-    @classmethod
-    async def find_some_of(
-        cls, actor: Actor, generation: ObjectId, starts: Sequence[int]
-    ) -> list[Raw]:
-        """Those of the actor's segments of a generation that start at these places, in order."""
-        query = cls.owned_by(actor, generation=generation, start={"$in": [*starts]})
-        return await cls.for_reading().find(query).sort("start", 1).to_list()
-
-    @classmethod
-    async def _find_many(cls, wanted: list[Whose]) -> list[list[Raw]]:
-        return await cls._find(wanted, {})
-
-    @classmethod
-    async def _find_documents(cls, wanted: list[Whose]) -> list[list[Raw]]:
-        return await cls._find(wanted, {"messages": False})
-
-    @classmethod
-    async def _find(cls, wanted: list[Whose], projection: Raw) -> list[list[Raw]]:
-        pairs = [{"user_id": owner, "generation": each} for owner, each in dict.fromkeys(wanted)]
-        query = {"$or": pairs} if pairs[1:] else pairs[0]
-        runs: dict[Whose, list[Raw]] = {pair: [] for pair in wanted}
-        async for segment in cls.for_reading().find(query, projection):
-            runs[segment["user_id"], segment["generation"]].append(segment)
-        return [sorted(runs[pair], key=START) for pair in wanted]
-
-    @classmethod
-    async def find_end_of(
-        cls, actor: Actor, generation: ObjectId, *, end: int, most: int
-    ) -> list[Raw]:
-        """The segments that the newest messages before `end` lie in, oldest first.
-
-        Args:
-            actor: whose they are.
-            generation: which ones.
-            end: the place after the wanted messages, counted from the generation's beginning.
-            most: how many messages are needed; each segment comes with so many of its newest, or,
-                for others, with more.
-        """
-        return await cls.ends.submit((actor.owner_id, generation, end, most))
-
-    @classmethod
-    async def _find_ends(cls, wanted: list[End]) -> list[list[Raw]]:
-        clauses = [
-            {
-                "user_id": owner,
-                "generation": generation,
-                "start": {"$gt": end - most - MAX_LENGTH, "$lt": end},
-                "$expr": {"$gt": [{"$add": ["$start", "$length"]}, end - most]},
-            }
-            for owner, generation, end, most in dict.fromkeys(wanted)
-        ]
-        shown = dict.fromkeys(("user_id", "generation", "start", "length", "changed_in"), True)
-        newest = {"messages": {"$slice": -max(most for *_, most in wanted)}}
-        runs: dict[Whose, list[Raw]] = {each[:2]: [] for each in wanted}
-        query = {"$or": clauses} if clauses[1:] else clauses[0]
-        found = await cls.for_reading().find(query, {**shown, **newest}).to_list()
-        for segment in sorted(found, key=START):
-            runs[segment["user_id"], segment["generation"]].append(segment)
-        return [runs[each[:2]] for each in wanted]
-
-    @classmethod
-    def for_reading(cls) -> AsyncCollection[Raw]:
-        """The collection, whose times come without zone: decoding takes half as long so."""
-        return cls.get_pymongo_collection().with_options(codec_options=WITHOUT_ZONE)
 
 
 class Revision(Document):
@@ -286,9 +184,14 @@ def split_tail(messages: list[Raw]) -> tuple[list[Raw], list[Raw]]:
 
 
 def cut(
-    messages: list[Raw], *, owner_id: ObjectId, generation: ObjectId, start: int = 0
+    messages: list[Raw],
+    *,
+    owner_id: ObjectId,
+    generation: ObjectId,
+    codec: MessageCodec,
+    start: int = 0,
 ) -> Iterator[Raw]:
-    """The messages as segments to insert, the first of them at `start`."""
+    """Yield segments to insert that hold the messages, the first of them at `start`."""
     run: list[Raw] = []
     run_bytes = 0
     for message in [*messages, None]:
@@ -303,7 +206,7 @@ def cut(
                 "length": len(run),
                 "living": count_not_deleted(run),
                 "bytes": run_bytes,
-                "messages": run,
+                "messages": codec.encode(owner_id, run),
             }
             start += len(run)
             run, run_bytes = [], 0

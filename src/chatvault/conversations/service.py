@@ -16,6 +16,7 @@ from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.audit.outbox import all_places
 from chatvault.audit.recorder import Recorder
+from chatvault.conversations.codec import PlainCodec
 from chatvault.conversations.commits.bulk import write_generation
 from chatvault.conversations.commits.change import Change
 from chatvault.conversations.commits.queue import CommitQueue
@@ -33,6 +34,7 @@ from chatvault.conversations.schemas import (
     to_stored_in_slices,
 )
 from chatvault.conversations.segments import Generation, size_of
+from chatvault.conversations.store import MessageStore
 from chatvault.errors import NotFound
 from chatvault.fields import count_changed_keys, now
 from chatvault.idempotency import IdempotencyKey, IdempotencyRecord, Idempotent
@@ -77,17 +79,17 @@ class NewConversation:
         return self.id
 
     def stored(self) -> Raw:
-        """The document as it will be stored, its embedded messages included."""
-        working = WorkingCopy(self.actor.owner_id, None)
+        """Return the document with its embedded messages; nothing is written."""
+        working = WorkingCopy(self.actor.owner_id, PlainCodec(), None)
         self.insert(working)
         return working.document
 
 
-async def prepare(actor: Actor, wanted: ConversationCreate) -> NewConversation:
+async def prepare(actor: Actor, store: MessageStore, wanted: ConversationCreate) -> NewConversation:
     """Make a conversation ready to begin; messages that are many are written to segments."""
     at = now()
     messages = await to_stored_in_slices(wanted.messages, at)
-    generation, tail = await write_generation(actor, messages)
+    generation, tail = await write_generation(actor, store, messages)
     return NewConversation(
         actor=actor,
         document=Conversation.begin(actor, at=at, **wanted.fields()),
@@ -150,7 +152,7 @@ async def create(
         # It may be gone since the first try, which counts.
         if idempotency_key is None or not await IdempotencyRecord.exists(actor, idempotency_key):
             raise
-    new = await prepare(actor, wanted)
+    new = await prepare(actor, commits.store, wanted)
     return await commits.submit(
         Change(
             actor=actor,
@@ -170,28 +172,35 @@ def estimate(*written: Raw) -> int:
 
 
 async def get(
-    actor: Actor, recorder: Recorder, *, conversation_id: ObjectId, with_messages: bool = True
+    actor: Actor,
+    store: MessageStore,
+    recorder: Recorder,
+    *,
+    conversation_id: ObjectId,
+    with_messages: bool = True,
 ) -> ConversationView:
     """The conversation, with all its messages if they fit an answer, else with the newest.
 
     Raises:
         NotFound: the actor has no such conversation.
     """
-    shown = await read_back(actor, conversation_id=conversation_id, with_messages=with_messages)
+    shown = await read_back(
+        actor, store, conversation_id=conversation_id, with_messages=with_messages
+    )
     await recorder.record(audit.entry(actor, Action.CONVERSATION_GET, conversation_id))
     return shown
 
 
 async def read_back(
-    actor: Actor, *, conversation_id: ObjectId, with_messages: bool = True
+    actor: Actor, store: MessageStore, *, conversation_id: ObjectId, with_messages: bool = True
 ) -> ConversationView:
     """The same, as part of a change that the actor just made.
 
     Raises:
         NotFound: it was deleted since.
     """
-    read = partial(show, actor) if with_messages else _show_without_messages
-    return await read_consistently(actor, conversation_id, read)
+    read = partial(show, actor, store) if with_messages else _show_without_messages
+    return await read_consistently(actor, store, conversation_id, read)
 
 
 async def _show_without_messages(conversation: Raw) -> ConversationView:
@@ -200,6 +209,7 @@ async def _show_without_messages(conversation: Raw) -> ConversationView:
 
 async def list_page(
     actor: Actor,
+    store: MessageStore,
     recorder: Recorder,
     *,
     status: Status | None,
@@ -215,8 +225,10 @@ async def list_page(
     which: Raw = {} if status is None else {"status": status.value}
     if agent_id is not None:
         which["agent_id"] = stored_agent_id(agent_id)
-    documents, total = await Conversation.list_raw(actor, which=which, limit=limit, offset=offset)
-    whole = await show_list(actor, documents, LIST_BYTES) if with_messages else []
+    documents, total = await store.list_conversations(
+        actor, which=which, limit=limit, offset=offset
+    )
+    whole = await show_list(actor, store, documents, LIST_BYTES) if with_messages else []
     details = {"conversations": len(documents)}
     await recorder.record(audit.entry(actor, Action.CONVERSATION_LIST, details=details))
     return Page(documents, whole, total)
@@ -257,7 +269,7 @@ async def update(
     messages = None
     if wanted.messages is not None:
         messages = await to_stored_in_slices(wanted.messages, at)
-    generation, tail = await write_generation(actor, messages or [])
+    generation, tail = await write_generation(actor, commits.store, messages or [])
     if isinstance(wanted, ConversationPatch) and wanted.agent_id is not None:
         await agents.find(actor, wanted.agent_id)
 

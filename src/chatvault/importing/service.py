@@ -205,7 +205,7 @@ async def _import_one(
     on_duplicate: OnDuplicate,
 ) -> ImportOutcome:
     messages = _to_stored(conversation)
-    generation, tail = await write_generation(actor, messages)
+    generation, tail = await write_generation(actor, commits.store, messages)
     prepared = _Prepared(conversation, generation, tail, len(messages))
     source = ("source", _source(conversation))
     outcome = await _submit(commits, _change(actor, prepared, source, on_duplicate))

@@ -7,6 +7,7 @@ from chatvault.agents.models import ModelCatalog
 from chatvault.audit.recorder import Recorder
 from chatvault.commands.servers import Servers
 from chatvault.conversations.commits.queue import CommitQueue
+from chatvault.conversations.store import MessageStore
 from chatvault.errors import FieldError, InvalidInput
 from chatvault.idempotency import IdempotencyKey, IdempotencyRecord
 from chatvault.mongodb.rates import Rate
@@ -25,6 +26,7 @@ class ReplyDeps:
     """
 
     commits: CommitQueue
+    store: MessageStore
     recorder: Recorder
     catalog: ModelCatalog
     tokenizer: Tokenizer

@@ -12,9 +12,10 @@ from bson import ObjectId
 from chatvault.actor import Actor
 from chatvault.agents import service as agents
 from chatvault.commands.proposals import catalog
-from chatvault.conversations.models import Conversation, MessageRole, Raw, Status, StoredMessage
+from chatvault.conversations.models import MessageRole, Raw, Status, StoredMessage
 from chatvault.conversations.reading import find_messages, read_before
 from chatvault.conversations.segments import is_deleted
+from chatvault.conversations.store import MessageStore
 from chatvault.errors import ConversationArchived, MessageIdTaken, NotFound
 from chatvault.replies.deps import ReplyDeps
 from chatvault.replies.errors import (
@@ -86,7 +87,7 @@ class Wanted:
 
 
 async def build_context(
-    actor: Actor, tokenizer: Tokenizer, conversation: Raw, agent: Raw, model: str, wanted: Wanted
+    actor: Actor, deps: ReplyDeps, conversation: Raw, agent: Raw, model: str, wanted: Wanted
 ) -> Context:
     """Choose the newest messages that fit the agent's history limit and the token budget.
 
@@ -94,7 +95,7 @@ async def build_context(
         TokenLimitReached: not even the newest message fits.
         ReadConflict: the conversation changed since its document was read.
     """
-    history = await _history(actor, conversation, agent, wanted)
+    history = await _history(actor, deps.store, conversation, agent, wanted)
     prompt = conversation.get("system_prompt") or agent["system_prompt"]
     summary = conversation.get("summary") if agent["auto_generate_summary"] else None
     if not agent["conversation_memory_enabled"]:
@@ -102,7 +103,7 @@ async def build_context(
     newest = [] if wanted.content is None else [{"role": "user", "content": wanted.content}]
     page = _Page(conversation, history, newest, wanted)
     # Counting takes milliseconds a page of text, so it is done beside the loop.
-    return await asyncio.to_thread(_fit, Counter(tokenizer, model), page, prompt, summary)
+    return await asyncio.to_thread(_fit, Counter(deps.tokenizer, model), page, prompt, summary)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +133,7 @@ class Counter:
 
 
 async def _history(
-    actor: Actor, conversation: Raw, agent: Raw, wanted: Wanted
+    actor: Actor, store: MessageStore, conversation: Raw, agent: Raw, wanted: Wanted
 ) -> list[StoredMessage]:
     """The stored messages that may be shown, oldest first."""
     limit = agent["history_limit"] if agent["conversation_memory_enabled"] else 1
@@ -141,7 +142,7 @@ async def _history(
         limit -= 1
     if limit <= 0:
         return []
-    page = await read_before(actor, conversation, wanted.upto, limit)
+    page = await read_before(actor, store, conversation, wanted.upto, limit)
     # An answer that another one was given beside is shown no more.
     passed = {each.message.get("alternative_to") for each in page.messages}
     return [each for each in page.messages if each.message["id"] not in passed]
@@ -296,13 +297,13 @@ class TurnPlan:
     tools: list[Raw]
 
 
-async def read(actor: Actor, conversation_id: ObjectId) -> Raw:
+async def read(actor: Actor, store: MessageStore, conversation_id: ObjectId) -> Raw:
     """The conversation.
 
     Raises:
         NotFound: the actor has no such one.
     """
-    conversation = await Conversation.find_raw(actor, conversation_id)
+    conversation = await store.find_conversation(actor, conversation_id)
     if conversation is None:
         raise NotFound("Conversation not found")
     return conversation
@@ -324,7 +325,7 @@ async def plan(actor: Actor, deps: ReplyDeps, *, conversation: Raw, wanted: Repl
         raise ReplyInProgress
     agent = await agents.find(actor, wanted.agent_id or conversation.get("agent_id"))
     deps.catalog.find(agent["provider"])
-    turn = await _turn(actor, conversation, wanted)
+    turn = await _turn(actor, deps.store, conversation, wanted)
     return await prepare(actor, deps, conversation=conversation, agent=agent, turn=turn)
 
 
@@ -351,7 +352,7 @@ async def prepare(
         least=turn.least,
     )
     try:
-        turn_plan = await build_context(actor, deps.tokenizer, conversation, agent, model, wanted)
+        turn_plan = await build_context(actor, deps, conversation, agent, model, wanted)
     except TokenLimitReached:
         raise refusal(conversation, agent) from None
     return TurnPlan(
@@ -397,27 +398,27 @@ def refusal(fields: Raw, agent: Raw) -> TokenLimitReached:
     )
 
 
-async def _turn(actor: Actor, conversation: Raw, wanted: ReplyIn) -> Turn:
+async def _turn(actor: Actor, store: MessageStore, conversation: Raw, wanted: ReplyIn) -> Turn:
     if wanted.content is None:
         assert wanted.regenerate is not None  # noqa: S101  # the schema asks for one of both
-        return await _again(actor, conversation, wanted.regenerate)
+        return await _again(actor, store, conversation, wanted.regenerate)
     if wanted.id is None:
         return Turn(content=wanted.content, user_message_id=str(uuid.uuid4()))
-    known = await find_messages(actor, conversation, [wanted.id])
+    known = await find_messages(actor, store, conversation, [wanted.id])
     if not known:
         return Turn(content=wanted.content, user_message_id=wanted.id)
     [(seq, message, _)] = known
     is_same = not is_deleted(message) and message["role"] == MessageRole.USER
-    newest = await _newest(actor, conversation, 1)
+    newest = await _newest(actor, store, conversation, 1)
     if not is_same or message["content"] != wanted.content or newest[-1].seq != seq:
         raise MessageIdTaken
     # It was stored, and its reply failed: this is the second try.
     return Turn(content=None, user_message_id=wanted.id)
 
 
-async def _again(actor: Actor, conversation: Raw, mode: Mode) -> Turn:
+async def _again(actor: Actor, store: MessageStore, conversation: Raw, mode: Mode) -> Turn:
     """The last message that somebody wrote, and the answer to it that another shall join."""
-    page = await _newest(actor, conversation, PAGE)
+    page = await _newest(actor, store, conversation, PAGE)
     if not page:
         raise NothingToAnswer
     seq, last, _ = page[-1]
@@ -439,5 +440,7 @@ async def _again(actor: Actor, conversation: Raw, mode: Mode) -> Turn:
     )
 
 
-async def _newest(actor: Actor, conversation: Raw, limit: int) -> list[StoredMessage]:
-    return (await read_before(actor, conversation, LATEST, limit)).messages
+async def _newest(
+    actor: Actor, store: MessageStore, conversation: Raw, limit: int
+) -> list[StoredMessage]:
+    return (await read_before(actor, store, conversation, LATEST, limit)).messages

@@ -58,7 +58,7 @@ async def go_on(
     """
     for _ in range(ATTEMPTS):
         reply = await Reply.find_raw(actor, conversation_id, reply_id)
-        conversation = await read(actor, conversation_id)
+        conversation = await read(actor, deps.store, conversation_id)
         waiting = conversation.get("waiting_reply") or {}
         if reply is None or waiting.get("reply_id") != reply_id:
             return

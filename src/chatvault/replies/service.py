@@ -19,6 +19,7 @@ from chatvault.conversations.reading import (
     not_deleted,
     read_consistently,
 )
+from chatvault.conversations.store import MessageStore
 from chatvault.conversations.wire import message_wire
 from chatvault.errors import Busy, ChatvaultError, NotFound
 from chatvault.idempotency import IdempotencyKey, IdempotencyRecord, Idempotent
@@ -120,7 +121,7 @@ async def _begin(
 async def _plan(
     actor: Actor, deps: ReplyDeps, conversation_id: ObjectId, wanted: ReplyIn
 ) -> ReplyPlan:
-    conversation = await read(actor, conversation_id)
+    conversation = await read(actor, deps.store, conversation_id)
     turn_plan = await plan(actor, deps, conversation=conversation, wanted=wanted)
     return to_reply_plan(turn_plan, Action.REPLY_CREATE, deps.max_tokens, metadata=wanted.metadata)
 
@@ -138,20 +139,20 @@ def follow(
             await deps.runner.reap(conversation_id)
         if reply["state"] in {State.RUNNING, State.WAITING}:
             return None
-        return await _end_of(actor, reply)
+        return await _end_of(actor, deps.store, reply)
 
     return deps.event_log.follow(actor, reply_id, after, find_end)
 
 
-async def _end_of(actor: Actor, reply: Raw) -> FinalEvent:
+async def _end_of(actor: Actor, store: MessageStore, reply: Raw) -> FinalEvent:
     """How a reply has ended, and whether its events tell of a message that was removed since."""
     told = message_ids_of(await read_events(actor, reply["_id"]))
 
     async def find(conversation: Raw) -> tuple[Raw, list[StoredMessage]]:
         ids = sorted(told | {reply["answer_id"]})
-        return conversation, not_deleted(await find_messages(actor, conversation, ids))
+        return conversation, not_deleted(await find_messages(actor, store, conversation, ids))
 
-    conversation, found = await read_consistently(actor, reply["conversation_id"], find)
+    conversation, found = await read_consistently(actor, store, reply["conversation_id"], find)
     left = {each.message["id"]: each for each in found}
     answer = left.get(reply["answer_id"])
     used = reply["input_tokens"] + (reply["output_tokens"] or 0)
@@ -284,7 +285,7 @@ async def get_context(
         AgentNotFound: the actor may use no such agent.
         TokenLimitReached: the conversation's tokens are used up.
     """
-    conversation = await read(actor, conversation_id)
+    conversation = await read(actor, deps.store, conversation_id)
     agent = await agents.find(actor, agent_id or conversation.get("agent_id"))
     try:
         provider, found = deps.catalog.find(agent["provider"])
@@ -298,10 +299,10 @@ async def get_context(
     wanted = Wanted(content=content, budget=left - output, tools=tools)
 
     async def build(current: Raw) -> Context:
-        return await build_context(actor, deps.tokenizer, current, agent, model, wanted)
+        return await build_context(actor, deps, current, agent, model, wanted)
 
     try:
-        turn_plan = await read_consistently(actor, conversation_id, build)
+        turn_plan = await read_consistently(actor, deps.store, conversation_id, build)
     except TokenLimitReached:
         raise refusal(conversation, agent) from None
     await deps.recorder.record(audit.entry(actor, Action.CONVERSATION_CONTEXT, conversation_id))

@@ -384,7 +384,7 @@ class FirstReply:
         agent = await agents.find(actor, wanted.agent_id)
         deps.catalog.find(agent["provider"])
         await deps.rate.admit(str(actor.owner_id))
-        new = await prepare(actor, wanted)
+        new = await prepare(actor, deps.store, wanted)
         opened = await deps.commits.submit(
             await self._opening_change(actor, new, content, idempotency_key)
         )

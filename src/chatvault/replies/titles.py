@@ -19,6 +19,7 @@ from chatvault.conversations.commits.working_copy import WorkingCopy
 from chatvault.conversations.models import DEFAULT_TITLE, Conversation, Raw, StoredMessage
 from chatvault.conversations.reading import read_after, read_consistently
 from chatvault.conversations.schemas import MAX_TITLE
+from chatvault.conversations.store import MessageStore
 from chatvault.errors import Busy, Conflict, NotFound
 from chatvault.fields import now
 from chatvault.idempotency import IdempotencyKey, IdempotencyRecord, Idempotent, key_lock
@@ -90,10 +91,10 @@ class Background:
             NotFound: the actor has no such conversation.
             ModelFailed: the model failed.
         """
-        conversation = await read(actor, conversation_id)
+        conversation = await read(actor, self._commits.store, conversation_id)
         if conversation["title"] != DEFAULT_TITLE:
             return
-        text = _transcript(await _messages(actor, conversation_id, -1, 4))
+        text = _transcript(await _messages(actor, self._commits.store, conversation_id, -1, 4))
         said = await self._ask(actor, conversation, JobKind.TITLE, TITLE_PROMPT, text)
         title = " ".join(said.split()).strip("\"'“”«»*#. ")[:TITLE_WORDS].strip()[:MAX_TITLE]
 
@@ -144,19 +145,19 @@ class Background:
     async def _summarize(
         self, actor: Actor, conversation_id: ObjectId, idempotency_key: IdempotencyKey | None
     ) -> str | None:
-        conversation = await read(actor, conversation_id)
+        conversation = await read(actor, self._commits.store, conversation_id)
         if conversation["total_messages"] < TOO_SHORT:
             seq = conversation.get("summary_seq", 0)
             return await self._keep(actor, conversation, None, seq, idempotency_key)
         summary: str | None = conversation.get("summary")
         told = max(conversation.get("summary_seq", 0), conversation["first_seq"])
-        while page := await _messages(actor, conversation_id, told - 1, PAGE):
+        while page := await _messages(actor, self._commits.store, conversation_id, told - 1, PAGE):
             before = f"Summary of the earlier part: {summary}\n\n" if summary else ""
             text = before + _transcript(page)
             summary = (
                 await self._ask(actor, conversation, JobKind.SUMMARY, SUMMARY_PROMPT, text)
             ).strip()
-            told = page[-1][0] + 1
+            told = page[-1].seq + 1
         return await self._keep(actor, conversation, summary, told, idempotency_key)
 
     async def _keep(
@@ -276,12 +277,12 @@ def _idempotent(
 
 
 async def _messages(
-    actor: Actor, conversation_id: ObjectId, after: int, limit: int
+    actor: Actor, store: MessageStore, conversation_id: ObjectId, after: int, limit: int
 ) -> list[StoredMessage]:
     async def read_page(conversation: Raw) -> list[StoredMessage]:
-        return (await read_after(actor, conversation, after, limit)).messages
+        return (await read_after(actor, store, conversation, after, limit)).messages
 
-    return await read_consistently(actor, conversation_id, read_page)
+    return await read_consistently(actor, store, conversation_id, read_page)
 
 
 def _transcript(messages: list[StoredMessage]) -> str:

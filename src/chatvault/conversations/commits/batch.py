@@ -15,6 +15,7 @@ from chatvault.conversations.commits.reader import BatchReader
 from chatvault.conversations.commits.working_copy import RetryAfterMove, WorkingCopy, Write
 from chatvault.conversations.models import Conversation
 from chatvault.conversations.segments import PendingDeletion, Revision, Segment
+from chatvault.conversations.store import MessageStore
 from chatvault.errors import Busy, ChatvaultError
 from chatvault.idempotency import IdempotencyRecord, Idempotent
 
@@ -35,11 +36,15 @@ class CommitBatch:
 
     Args:
         changes: in the order of arrival.
+        store: reads and encodes the messages.
         session: of the transaction.
     """
 
-    def __init__(self, changes: Sequence[Change[Any]], session: AsyncClientSession) -> None:
+    def __init__(
+        self, changes: Sequence[Change[Any]], store: MessageStore, session: AsyncClientSession
+    ) -> None:
         self._changes = changes
+        self._store = store
         self._session = session
         # What is answered again, and the entry that tells so; or why it cannot be.
         self._recalled: dict[Change[Any], tuple[Any, Entry] | ChatvaultError] = {}
@@ -52,7 +57,7 @@ class CommitBatch:
         Raises:
             Conflicted: another process was in the way; nothing of this may be committed.
         """
-        self.copies = await BatchReader(self._session).gather(self._changes)
+        self.copies = await BatchReader(self._store, self._session).gather(self._changes)
         await self._replay()
         answers = [self._decide(change) for change in self._changes]
         await self._write()

@@ -13,6 +13,7 @@ from chatvault.conversations.segments import (
     size_of,
     split_tail,
 )
+from chatvault.conversations.store import MessageStore
 from chatvault.fields import now
 from chatvault.slices import in_slices, sliced
 
@@ -23,7 +24,7 @@ BATCH_BYTES = 4 * 1024 * 1024
 
 
 async def write_generation(
-    actor: Actor, messages: list[Raw]
+    actor: Actor, store: MessageStore, messages: list[Raw]
 ) -> tuple[Generation | None, list[Raw]]:
     """Store the messages as a generation that nothing points to yet.
 
@@ -43,7 +44,7 @@ async def write_generation(
         bytes=sum(sizes[: len(older)]),
         last_message_at=older[-1]["timestamp"],
     )
-    run = cut(older, owner_id=actor.owner_id, generation=generation.id)
+    run = cut(older, owner_id=actor.owner_id, generation=generation.id, codec=store.codec)
     # Before the note that lets the sweeper take them: from then on there is no pause.
     segments = [segment async for segment in sliced(run)]
     await PendingDeletion.get_pymongo_collection().insert_one(

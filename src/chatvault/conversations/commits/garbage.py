@@ -12,6 +12,7 @@ from chatvault.actor import Actor, Door
 from chatvault.conversations.models import Raw, StoredMessage
 from chatvault.conversations.reading import find_messages, not_deleted, read_consistently
 from chatvault.conversations.segments import PendingDeletion, Revision, Segment
+from chatvault.conversations.store import MessageStore
 from chatvault.errors import Busy, NotFound
 from chatvault.fields import now
 
@@ -20,10 +21,11 @@ BATCH = 50
 log = structlog.get_logger()
 
 
-async def sweep(beside: Sequence[type[Document]] = ()) -> int:
+async def sweep(store: MessageStore, beside: Sequence[type[Document]] = ()) -> int:
     """Remove all that is due, in small batches; returns how many documents went.
 
     Args:
+        store: reads messages.
         beside: documents of other domains that go with their conversation.
 
     Several processes may sweep at once, and one that stopped in the middle is taken over.
@@ -33,18 +35,18 @@ async def sweep(beside: Sequence[type[Document]] = ()) -> int:
     while note := await notes.find_one_and_update(
         {"due_at": {"$lte": now()}}, {"$set": {"swept": True}}, sort=[("due_at", 1)]
     ):
-        removed += await _sweep_one(note, beside)
+        removed += await _sweep_one(store, note, beside)
         await notes.delete_one({"_id": note["_id"], "user_id": note["user_id"]})
     return removed
 
 
-async def _sweep_one(note: Raw, beside: Sequence[type[Document]]) -> int:
+async def _sweep_one(store: MessageStore, note: Raw, beside: Sequence[type[Document]]) -> int:
     removed = 0
     targets: list[tuple[type[Document], Raw]] = []
     if note["generation"] is not None:
         targets.append((Segment, {"generation": note["generation"]}))
     if note["conversation_id"] is not None and note.get("before_seq") is not None:
-        removed += await _sweep_replaced(note)
+        removed += await _sweep_replaced(store, note)
     elif note["conversation_id"] is not None:
         within = {"conversation_id": note["conversation_id"]}
         targets.append((Revision, within))
@@ -57,7 +59,7 @@ async def _sweep_one(note: Raw, beside: Sequence[type[Document]]) -> int:
     return removed
 
 
-async def _sweep_replaced(note: Raw) -> int:
+async def _sweep_replaced(store: MessageStore, note: Raw) -> int:
     """Remove the revisions of messages that a replacement took away and did not bring in again."""
     revisions = Revision.get_pymongo_collection()
     old = {
@@ -73,20 +75,20 @@ async def _sweep_replaced(note: Raw) -> int:
         if not (ids := [each["message_id"] async for each in found]):
             return removed
         after = ids[-1]
-        gone = sorted(set(ids) - await _standing(note, ids))
+        gone = sorted(set(ids) - await _standing(store, note, ids))
         swept = await revisions.delete_many({**old, "message_id": {"$in": gone}})
         removed += swept.deleted_count
 
 
-async def _standing(note: Raw, ids: list[str]) -> set[str]:
+async def _standing(store: MessageStore, note: Raw, ids: list[str]) -> set[str]:
     """Those of the messages that the conversation has now."""
     owner = Actor(door=Door.BACKGROUND, user_id=note["user_id"])
 
     async def read(conversation: Raw) -> list[StoredMessage]:
-        return not_deleted(await find_messages(owner, conversation, sorted(set(ids))))
+        return not_deleted(await find_messages(owner, store, conversation, sorted(set(ids))))
 
     try:
-        found = await read_consistently(owner, note["conversation_id"], read)
+        found = await read_consistently(owner, store, note["conversation_id"], read)
     except NotFound:
         return set()
     return {each.message["id"] for each in found}
@@ -97,11 +99,11 @@ async def _some_ids(document: type[Document], mine: Raw) -> list[ObjectId]:
     return [each["_id"] async for each in found]
 
 
-async def run(beside: Sequence[type[Document]] = ()) -> None:
+async def run(store: MessageStore, beside: Sequence[type[Document]] = ()) -> None:
     """Sweep now and then, until cancelled."""
     while True:
         try:
-            removed = await sweep(beside)
+            removed = await sweep(store, beside)
         except (PyMongoError, Busy) as error:
             log.warning("not_swept_yet", error=type(error).__name__)
         else:

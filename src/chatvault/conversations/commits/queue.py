@@ -15,6 +15,7 @@ from chatvault.audit.actions import Action
 from chatvault.conversations.commits.batch import CommitBatch
 from chatvault.conversations.commits.change import Change, Key
 from chatvault.conversations.commits.working_copy import NoRoom, RetryAfterMove, WorkingCopy
+from chatvault.conversations.store import MessageStore
 from chatvault.errors import Busy, ChatvaultError, OutcomeUnknown, TooLarge
 from chatvault.mongodb.database import to_domain_error, transact
 from chatvault.outcome import note_stored
@@ -45,6 +46,7 @@ class CommitQueue:
     the change that moves the older ones to segments.
 
     Args:
+        store: reads and encodes the messages.
         groups: how many groups may be in flight.
         group_size: at most so many changes in one.
         group_bytes: about so many bytes in one.
@@ -53,12 +55,14 @@ class CommitQueue:
 
     def __init__(
         self,
+        store: MessageStore,
         *,
         groups: int = 2,
         group_size: int = 32,
         group_bytes: int = 4 * 1024 * 1024,
         queue_size: int = 2048,
     ) -> None:
+        self.store = store
         self._groups = groups
         self._group_size = group_size
         self._group_bytes = group_bytes
@@ -170,7 +174,7 @@ class CommitQueue:
         groups: list[CommitBatch] = []
 
         async def carry(session: Any) -> list[Any]:
-            groups.append(CommitBatch(group, session))
+            groups.append(CommitBatch(group, self.store, session))
             return await groups[-1].carry()
 
         try:

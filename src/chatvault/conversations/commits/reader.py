@@ -10,6 +10,7 @@ from chatvault.conversations.commits.change import Change, Key
 from chatvault.conversations.commits.working_copy import WorkingCopy
 from chatvault.conversations.models import BY_ID, Conversation, Raw, StoredMessage
 from chatvault.conversations.segments import MAX_LENGTH, START, Segment, is_deleted
+from chatvault.conversations.store import MessageStore
 
 ALL_BUT_MESSAGES = tuple(
     Conversation.model_fields.keys() - {"id", "revision_id", "messages", "metadata"}
@@ -23,10 +24,12 @@ class BatchReader:
     """Reads, in a transaction, by owner, and nothing that no change asks for.
 
     Args:
+        store: decodes the messages.
         session: of the transaction.
     """
 
-    def __init__(self, session: AsyncClientSession) -> None:
+    def __init__(self, store: MessageStore, session: AsyncClientSession) -> None:
+        self._store = store
         self._session = session
 
     async def gather(self, changes: Sequence[Change[Any]]) -> dict[Key, WorkingCopy]:
@@ -50,6 +53,7 @@ class BatchReader:
         return {
             key: WorkingCopy(
                 some[0].actor.owner_id,
+                self._store.codec,
                 fields := documents.get(key),
                 known.get(key),
                 newest.get(fields["generation"]) if fields else None,
@@ -62,7 +66,10 @@ class BatchReader:
         existing = [some for some in wanted.values() if not all(each.is_new for each in some)]
         whole = [some for some in existing if _edits(some)]
         others = [some for some in existing if not _edits(some)]
-        return await self._read_documents(whole, _tail) | await self._read_known(others)
+        edited = await self._read_documents(whole, _tail)
+        for fields in edited.values():
+            self._store.decode_messages(fields)
+        return edited | await self._read_known(others)
 
     async def _find_messages(
         self,
@@ -94,7 +101,10 @@ class BatchReader:
         hit = [some for some in wanted if documents.get(some[0].key, {}).get("messages")]
         for fields in documents.values():
             fields.pop("messages", None)
-        return documents | await self._read_documents(hit, _known)
+        known = await self._read_documents(hit, _known)
+        for fields in known.values():
+            self._store.decode_messages(fields, "known")
+        return documents | known
 
     async def _read_documents(
         self, wanted: list[list[Change[Any]]], show: Callable[[list[str]], Raw]
@@ -162,6 +172,7 @@ class BatchReader:
         )
         for segment in await found.to_list():
             fields, ids, known = asked[segment["generation"]]
+            self._store.decode_messages(segment)
             messages = {message["id"]: message for message in segment["messages"]}
             base = fields["first_seq"] + segment["start"]
             for seq, message_id in enumerate(segment.get("ids", messages), base):

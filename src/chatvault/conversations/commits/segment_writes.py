@@ -5,6 +5,7 @@ from datetime import datetime
 from bson import ObjectId
 from pymongo import InsertOne, UpdateOne
 
+from chatvault.conversations.codec import MessageCodec
 from chatvault.conversations.models import Raw
 from chatvault.conversations.segments import MAX_BYTES, MAX_LENGTH, count_not_deleted, cut, size_of
 
@@ -14,12 +15,15 @@ SEGMENT_HARD_BYTES = 4 * 1024 * 1024
 SegmentWrite = InsertOne[Raw] | UpdateOne
 
 
-def extend(last: Raw | None, moved: list[Raw]) -> tuple[list[SegmentWrite], list[Raw]]:
+def extend(
+    last: Raw | None, moved: list[Raw], codec: MessageCodec
+) -> tuple[list[SegmentWrite], list[Raw]]:
     """Let the newest segment take what it has room for.
 
     Args:
         last: that segment without its messages, if there is one.
         moved: the messages that come after it.
+        codec: encodes what is written.
 
     Returns:
         The statements, and the messages that are left over.
@@ -43,15 +47,20 @@ def extend(last: Raw | None, moved: list[Raw]) -> tuple[list[SegmentWrite], list
         "version": 1,
     }
     mine = {"_id": last["_id"], "user_id": last["user_id"], "length": last["length"]}
-    update = {"$push": {"messages": {"$each": taken}}, "$inc": grown}
+    update = {"$push": {"messages": {"$each": codec.encode(last["user_id"], taken)}}, "$inc": grown}
     return [UpdateOne(mine, update)], moved[len(taken) :]
 
 
 def add(
-    messages: list[Raw], *, owner_id: ObjectId, generation: ObjectId, start: int
+    messages: list[Raw],
+    *,
+    owner_id: ObjectId,
+    generation: ObjectId,
+    codec: MessageCodec,
+    start: int,
 ) -> list[SegmentWrite]:
     """Put messages into segments of their own, the first of them at `start`."""
-    made = cut(messages, owner_id=owner_id, generation=generation, start=start)
+    made = cut(messages, owner_id=owner_id, generation=generation, codec=codec, start=start)
     return [InsertOne(segment) for segment in made]
 
 
@@ -80,7 +89,7 @@ def retire(fields: Raw, *, owner_id: ObjectId, due_at: datetime, whole: bool) ->
 
 
 def put(
-    segment: Raw, index: int, message: Raw, *, deleted: bool
+    segment: Raw, index: int, message: Raw, codec: MessageCodec, *, deleted: bool
 ) -> tuple[list[SegmentWrite], bool]:
     """Put another message in the place of one.
 
@@ -88,6 +97,7 @@ def put(
         segment: with its messages and the version that it is `changed_in`; it is changed along.
         index: the place within it.
         message: what shall stand there.
+        codec: encodes what is written.
         deleted: the new message is a deleted one, and the old one is not.
 
     Returns:
@@ -97,25 +107,27 @@ def put(
     segment["messages"][index] = message
     segment["bytes"] += grown
     if grown > 0 and segment["bytes"] > SEGMENT_HARD_BYTES:
-        return _cut_anew(segment), True
+        return _cut_anew(segment, codec), True
     mine = {
         "_id": segment["_id"],
         "user_id": segment["user_id"],
         f"messages.{index}.id": message["id"],
     }
+    [encoded] = codec.encode(segment["user_id"], [message])
     update = {
-        "$set": {f"messages.{index}": message, "changed_in": segment["changed_in"]},
+        "$set": {f"messages.{index}": encoded, "changed_in": segment["changed_in"]},
         "$inc": {"bytes": grown, "living": -int(deleted), "version": 1},
     }
     return [UpdateOne(mine, update)], False
 
 
-def _cut_anew(segment: Raw) -> list[SegmentWrite]:
+def _cut_anew(segment: Raw, codec: MessageCodec) -> list[SegmentWrite]:
     """Spread a segment that grew too large over several."""
     first, *others = cut(
         segment["messages"],
         owner_id=segment["user_id"],
         generation=segment["generation"],
+        codec=codec,
         start=segment["start"],
     )
     changed_in = {"changed_in": segment["changed_in"]}

@@ -8,6 +8,7 @@ from bson import ObjectId
 from pymongo import DeleteMany, DeleteOne, InsertOne, UpdateOne
 
 from chatvault.audit.outbox import Outbox
+from chatvault.conversations.codec import MessageCodec
 from chatvault.conversations.commits import segment_writes
 from chatvault.conversations.models import BY_ID, Raw, StoredMessage
 from chatvault.conversations.segments import (
@@ -49,6 +50,7 @@ class WorkingCopy:
 
     Args:
         owner_id: whose conversation; part of every filter.
+        codec: encodes the messages that are written.
         fields: the stored fields that were read, or None where there is no such conversation.
         known: the stored messages that the changes ask about, by id.
         last_segment: the newest segment without its messages, where it was asked for.
@@ -58,6 +60,7 @@ class WorkingCopy:
     def __init__(
         self,
         owner_id: ObjectId,
+        codec: MessageCodec,
         fields: Raw | None,
         known: dict[str, StoredMessage] | None = None,
         last_segment: Raw | None = None,
@@ -65,6 +68,7 @@ class WorkingCopy:
     ) -> None:
         self.owner_id = owner_id
         self.outbox = Outbox()
+        self._codec = codec
         self.segments: list[Write] = []
         self.revisions: list[Write] = []
         self.pending_deletions: list[Write] = []
@@ -288,7 +292,7 @@ class WorkingCopy:
             "message_id": old["id"],
             "version": old.get("version", 1),
             "seq": stored.seq,
-            "message": old,
+            "message": self._encode([old])[0],
             "replaced_at": at,
         }
         changed = self.update_in_place(stored, {**message, "id": old["id"]}, at)
@@ -339,13 +343,14 @@ class WorkingCopy:
             return
         moved, kept = (tail, []) if whole else split_tail(tail)
         start = fields["tail_seq"] - fields["first_seq"]
-        grown, rest = segment_writes.extend(self._last_segment, moved)
+        grown, rest = segment_writes.extend(self._last_segment, moved, self._codec)
         self._last_segment = None
         self.segments += grown
         self.segments += segment_writes.add(
             rest,
             owner_id=self.owner_id,
             generation=fields["generation"],
+            codec=self._codec,
             start=start + len(moved) - len(rest),
         )
         self._tail = kept
@@ -388,7 +393,7 @@ class WorkingCopy:
         assert segment is not None  # noqa: S101  # the caller looked
         index = stored.seq - self.fields["first_seq"] - segment["start"]
         segment["changed_in"] = self.fields["version"]
-        writes, is_cut = segment_writes.put(segment, index, message, deleted=deleted)
+        writes, is_cut = segment_writes.put(segment, index, message, self._codec, deleted=deleted)
         self.segments += writes
         if is_cut:
             self._cut.add(segment["_id"])
@@ -416,12 +421,15 @@ class WorkingCopy:
             self._set(version=fields["version"] + 1)
         self._is_touched = True
 
+    def _encode(self, messages: list[Raw]) -> list[Raw]:
+        return self._codec.encode(self.owner_id, messages)
+
     def write(self) -> Write | None:
         """The one statement that makes the decisions true; None where there is nothing to do."""
         if self._head is None or (self._is_new and self._deleted):
             return None
         if self._is_new:
-            return InsertOne(self.document)
+            return InsertOne({**self._head, "messages": self._encode(self._tail or [])})
         read = {
             "_id": self._head["_id"],
             "user_id": self.owner_id,
@@ -434,7 +442,7 @@ class WorkingCopy:
             return None
         update: Raw = {"$set": dict(self._fields)}
         if self._rewritten:
-            update["$set"]["messages"] = self._tail
+            update["$set"]["messages"] = self._encode(self._tail or [])
         elif self._pushed:
-            update["$push"] = {"messages": {"$each": self._pushed}}
+            update["$push"] = {"messages": {"$each": self._encode(self._pushed)}}
         return UpdateOne(read, update, hint=BY_ID)

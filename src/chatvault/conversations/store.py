@@ -1,0 +1,289 @@
+"""The one place through which stored messages are read, and what they are encoded with.
+
+Writes pass the commit queue; it encodes with the codec of its store.
+"""
+
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import Any, Self
+
+from bson import CodecOptions, ObjectId
+from cachetools import LRUCache
+from pymongo import DESCENDING
+from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.asynchronous.cursor import AsyncCursor
+
+from chatvault.actor import Actor
+from chatvault.conversations.codec import MessageCodec, PlainCodec
+from chatvault.conversations.models import SUMMARY_FIELDS, Conversation, Raw
+from chatvault.conversations.segments import MAX_LENGTH, START, Revision, Segment
+from chatvault.mongodb.batching import Batcher
+
+# Decoding takes half as long when times come without zone.
+WITHOUT_ZONE: CodecOptions[Raw] = CodecOptions(tz_aware=False)
+# Rendered segments are kept in a process up to this, and each takes about OVERHEAD beside its JSON.
+RENDERED_BYTES = 32 * 1024 * 1024
+OVERHEAD = 512
+LISTED_AT_ONCE = 10_000
+RUN = itemgetter("user_id", "generation")
+
+# The owner of a conversation, and its id.
+ConversationKey = tuple[ObjectId, ObjectId]
+# The owner of segments, and their generation.
+GenerationKey = tuple[ObjectId, ObjectId]
+# The same, where in the generation the wanted messages end, and how many are wanted.
+End = tuple[ObjectId, ObjectId, int, int]
+# Fields of conversations, and their values.
+Which = tuple[tuple[str, Any], ...]
+# Whose conversations, which of them, how many, and after how many.
+Listing = tuple[ObjectId, Which, int, int]
+# A segment's id, and its version.
+SegmentKey = tuple[ObjectId, int]
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedSegments:
+    """The messages in segments, without the deleted ones.
+
+    Attributes:
+        json: the messages one after another, with commas between; empty where there is none.
+        count: how many they are.
+    """
+
+    json: bytes = b""
+    count: int = 0
+
+    @classmethod
+    def join(cls, parts: list[Self]) -> Self:
+        """Join several runs to one."""
+        return cls(b",".join(part.json for part in parts if part.json), sum(p.count for p in parts))
+
+
+class MessageStore:
+    """Reads conversations, segments and revisions by owner; reads that arrive together share one.
+
+    Args:
+        codec: encodes and decodes the messages.
+
+    Attributes:
+        rendered: segments as JSON, the most recently used ones.
+    """
+
+    def __init__(self, codec: MessageCodec | None = None) -> None:
+        self.codec: MessageCodec = codec or PlainCodec()
+        self.rendered: LRUCache[SegmentKey, RenderedSegments] = LRUCache(
+            RENDERED_BYTES, getsizeof=lambda each: len(each.json) + OVERHEAD
+        )
+        self._conversations = Batcher(self._find_conversations, max_size=32, concurrency=2)
+        self._listings = Batcher(_list_conversations, max_size=16, concurrency=2)
+        self._segments = Batcher(self._find_segments, max_size=32, concurrency=2)
+        self._fields = Batcher(_find_segment_fields, max_size=32, concurrency=2)
+        self._ends = Batcher(self._find_ends, max_size=32, concurrency=2)
+
+    async def find_conversation(self, actor: Actor, conversation_id: ObjectId) -> Raw | None:
+        """Find the document of a conversation of the actor's, with its embedded messages."""
+        return await self._conversations.submit((actor.owner_id, conversation_id))
+
+    async def find_conversation_in(
+        self, session: AsyncClientSession, actor: Actor, conversation_id: ObjectId
+    ) -> Raw | None:
+        """Find the same in a transaction."""
+        query = Conversation.owned_by(actor, _id=conversation_id)
+        found = await _conversations().find_one(query, session=session)
+        return None if found is None else self.decode_messages(found)
+
+    async def find_conversations(self, actor: Actor, ids: list[ObjectId]) -> dict[ObjectId, Raw]:
+        """Find those of the documents that are the actor's, by id."""
+        query = Conversation.owned_by(actor, _id={"$in": ids})
+        found = await _conversations().find(query).to_list()
+        return {each["_id"]: self.decode_messages(each) for each in found}
+
+    async def list_conversations(
+        self, actor: Actor, *, which: Raw, limit: int, offset: int
+    ) -> tuple[list[Raw], int]:
+        """List documents without messages, newest change first, and count those of all pages."""
+        return await self._listings.submit((actor.owner_id, tuple(which.items()), limit, offset))
+
+    async def list_segments(self, actor: Actor, generation: ObjectId) -> list[Raw]:
+        """List the segments of a generation, in order."""
+        return await self._segments.submit((actor.owner_id, generation))
+
+    async def list_segment_fields(self, actor: Actor, generation: ObjectId) -> list[Raw]:
+        """List the segments of a generation without their messages, in order."""
+        return await self._fields.submit((actor.owner_id, generation))
+
+    async def list_segments_at(
+        self, actor: Actor, generation: ObjectId, starts: Sequence[int]
+    ) -> list[Raw]:
+        """List those segments of a generation that start at these places, in order."""
+        return await self.list_segments_where(actor, generation, {"$in": [*starts]})
+
+    async def list_segments_where(
+        self, actor: Actor, generation: ObjectId, start: Raw, *, order: int = 1, limit: int = 0
+    ) -> list[Raw]:
+        """List segments of a generation whose `start` meets a condition.
+
+        Args:
+            actor: whose they are.
+            generation: which ones.
+            start: the condition.
+            order: 1 for the oldest first, -1 for the newest.
+            limit: at most so many; 0 for no bound.
+        """
+        query = Segment.owned_by(actor, generation=generation, start=start)
+        found = _segments().find(query).sort("start", order).limit(limit)
+        return self._decode_all(await found.to_list())
+
+    def walk_segment_fields(
+        self, actor: Actor, generation: ObjectId, *, before: int
+    ) -> AsyncCursor[Raw]:
+        """Walk the segments that start before a place, in order, without their messages."""
+        query = Segment.owned_by(actor, generation=generation, start={"$lt": before})
+        return _segments().find(query, {"messages": False}).sort("start", 1)
+
+    async def list_segments_of(
+        self, actor: Actor, generations: list[ObjectId]
+    ) -> dict[ObjectId, list[Raw]]:
+        """List the segments of several generations, by generation."""
+        runs: dict[ObjectId, list[Raw]] = {generation: [] for generation in generations}
+        if runs:
+            query = Segment.owned_by(actor, generation={"$in": generations})
+            async for segment in _segments().find(query):
+                runs[segment["generation"]].append(self.decode_messages(segment))
+        return runs
+
+    async def walk_segments_with(
+        self,
+        actor: Actor,
+        generation: ObjectId,
+        message_ids: list[str],
+        session: AsyncClientSession | None = None,
+    ) -> AsyncGenerator[Raw]:
+        """Walk the segments of a generation that hold any of these messages."""
+        ids = {"$in": message_ids}
+        query = {**Segment.owned_by(actor, generation=generation), "messages.id": ids}
+        async for segment in _segments().find(query, session=session):
+            yield self.decode_messages(segment)
+
+    async def list_segment_ends(
+        self, actor: Actor, generation: ObjectId, *, end: int, most: int
+    ) -> list[Raw]:
+        """List the segments that hold the newest messages before `end`, oldest first.
+
+        Args:
+            actor: whose they are.
+            generation: which ones.
+            end: the place after the wanted messages, counted from the generation's beginning.
+            most: how many messages are needed; each segment comes with so many of its newest, or,
+                for others, with more.
+        """
+        return await self._ends.submit((actor.owner_id, generation, end, most))
+
+    async def list_revisions(
+        self, actor: Actor, conversation_id: ObjectId, message_id: str
+    ) -> list[Raw]:
+        """List what a message was before its edits, oldest first."""
+        query = Revision.owned_by(actor, conversation_id=conversation_id, message_id=message_id)
+        found = Revision.get_pymongo_collection().find(query)
+        revisions = await found.sort([("seq", 1), ("version", 1)]).to_list()
+        messages = self.codec.decode(actor.owner_id, [each["message"] for each in revisions])
+        pairs = zip(revisions, messages, strict=True)
+        return [{**revision, "message": message} for revision, message in pairs]
+
+    def decode_messages(self, document: Raw, field: str = "messages") -> Raw:
+        """Decode the messages of a document that was read, in place; returns it."""
+        document[field] = self.codec.decode(document["user_id"], document[field])
+        return document
+
+    def _decode_all(self, documents: list[Raw]) -> list[Raw]:
+        return [self.decode_messages(each) for each in documents]
+
+    async def _find_conversations(self, wanted: list[ConversationKey]) -> list[Raw | None]:
+        pairs = [{"_id": each, "user_id": owner_id} for owner_id, each in dict.fromkeys(wanted)]
+        found = await _conversations().find({"$or": pairs} if pairs[1:] else pairs[0]).to_list()
+        documents = {(each["user_id"], each["_id"]): each for each in self._decode_all(found)}
+        return [documents.get(pair) for pair in wanted]
+
+    async def _find_segments(self, wanted: list[GenerationKey]) -> list[list[Raw]]:
+        found = await _segments().find(_query(wanted)).to_list()
+        return _by_generation(self._decode_all(found), wanted)
+
+    async def _find_ends(self, wanted: list[End]) -> list[list[Raw]]:
+        clauses = [
+            {
+                "user_id": owner,
+                "generation": generation,
+                "start": {"$gt": end - most - MAX_LENGTH, "$lt": end},
+                "$expr": {"$gt": [{"$add": ["$start", "$length"]}, end - most]},
+            }
+            for owner, generation, end, most in dict.fromkeys(wanted)
+        ]
+        shown = dict.fromkeys(("user_id", "generation", "start", "length", "changed_in"), True)
+        newest = {"messages": {"$slice": -max(most for *_, most in wanted)}}
+        query = {"$or": clauses} if clauses[1:] else clauses[0]
+        found = await _segments().find(query, {**shown, **newest}).to_list()
+        return _by_generation(self._decode_all(found), [each[:2] for each in wanted])
+
+
+def _conversations() -> AsyncCollection[Raw]:
+    return Conversation.get_pymongo_collection().with_options(codec_options=WITHOUT_ZONE)
+
+
+def _segments() -> AsyncCollection[Raw]:
+    return Segment.get_pymongo_collection().with_options(codec_options=WITHOUT_ZONE)
+
+
+def _query(wanted: list[GenerationKey]) -> Raw:
+    pairs = [{"user_id": owner, "generation": each} for owner, each in dict.fromkeys(wanted)]
+    return {"$or": pairs} if pairs[1:] else pairs[0]
+
+
+def _by_generation(segments: list[Raw], wanted: list[GenerationKey]) -> list[list[Raw]]:
+    """Sort what was read by the generations that were asked for."""
+    runs: dict[GenerationKey, list[Raw]] = {pair: [] for pair in wanted}
+    for segment in sorted(segments, key=START):
+        runs[RUN(segment)].append(segment)
+    return [runs[pair] for pair in wanted]
+
+
+async def _find_segment_fields(wanted: list[GenerationKey]) -> list[list[Raw]]:
+    found = await _segments().find(_query(wanted), {"messages": False}).to_list()
+    return _by_generation(found, wanted)
+
+
+def _listing_pipelines(
+    owner_id: ObjectId, which: Which, limit: int, offset: int, *, tag: Raw
+) -> tuple[list[Raw], list[Raw]]:
+    """Build what finds a page, and what counts the conversations of all pages."""
+    mine = {"user_id": owner_id, **dict(which)}
+    page: list[Raw] = [
+        {"$match": mine},
+        {"$sort": {"updated_at": DESCENDING, "_id": DESCENDING}},
+        {"$skip": offset},
+        {"$limit": limit},
+        {"$project": dict.fromkeys((*SUMMARY_FIELDS, "message_bytes", "tail_bytes"), True)},
+        tag,
+    ]
+    return page, [{"$match": mine}, {"$count": "total"}, tag]
+
+
+async def _list_conversations(wanted: list[Listing]) -> list[tuple[list[Raw], int]]:
+    pipeline: list[Raw] = []
+    pages: dict[Listing, list[Raw]] = {each: [] for each in wanted}
+    totals: dict[Listing, int] = dict.fromkeys(wanted, 0)
+    asked = list(pages)
+    for number, listing in enumerate(asked):
+        for part in _listing_pipelines(*listing, tag={"$set": {"asked": number}}):
+            whole = {"coll": Conversation.Settings.name, "pipeline": part}
+            pipeline += [{"$unionWith": whole}] if pipeline else part
+    # All in one answer, as far as MongoDB lets it grow.
+    cursor = await _conversations().aggregate(pipeline, batchSize=LISTED_AT_ONCE)
+    for found in await cursor.to_list():
+        listing = asked[found.pop("asked")]
+        if "total" in found:
+            totals[listing] = found["total"]
+        else:
+            pages[listing].append(found)
+    return [(pages[each], totals[each]) for each in wanted]

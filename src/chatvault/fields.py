@@ -16,6 +16,8 @@ from pydantic_core import PydanticCustomError
 from chatvault.errors import FieldError, InvalidInput
 from chatvault.mongodb.storable import check_storable
 
+# A document whose shape is not known here: free JSON, filters, statements.
+Raw = dict[str, Any]
 MAX_FREE_BYTES = 256 * 1024
 _MILLISECONDS = len('"2024-01-15T10:30:00.000')
 

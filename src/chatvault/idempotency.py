@@ -16,11 +16,10 @@ from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.audit.models import AuditEntry, Entry
 from chatvault.errors import InvalidInput
-from chatvault.fields import Id, now
+from chatvault.fields import Id, Raw, now
 from chatvault.mongodb import leases
 
 T = TypeVar("T")
-Raw = dict[str, Any]
 LIFETIME = timedelta(days=1)
 
 

@@ -14,9 +14,8 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from chatvault.actor import Actor
 from chatvault.errors import NotFound, Unavailable
 from chatvault.external import Provider
-from chatvault.fields import Id
+from chatvault.fields import Id, Raw
 
-Raw = dict[str, Any]
 # The built-in agent; conversations that name none have this one. It is not stored.
 DEFAULT_AGENT_ID = ObjectId("0" * 24)
 DEFAULT_PROMPT = "You are a helpful assistant."

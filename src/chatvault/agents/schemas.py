@@ -4,8 +4,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
-from chatvault.agents.models import DEFAULT_PROMPT, Raw
-from chatvault.fields import Id, Instant, check_free
+from chatvault.agents.models import DEFAULT_PROMPT
+from chatvault.fields import Id, Instant, Raw, check_free
 
 MAX_PROMPT = 32_000
 

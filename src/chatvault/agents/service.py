@@ -6,14 +6,14 @@ from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from chatvault.actor import Actor, Role
-from chatvault.agents.models import DEFAULT_AGENT_ID, Agent, AgentNotFound, ModelCatalog, Raw
+from chatvault.agents.models import DEFAULT_AGENT_ID, Agent, AgentNotFound, ModelCatalog
 from chatvault.agents.schemas import AgentCreate, AgentPatch
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.audit.models import AuditEntry
 from chatvault.audit.recorder import Recorder
 from chatvault.errors import Denied, FieldError, InvalidInput
-from chatvault.fields import now
+from chatvault.fields import Raw, now
 from chatvault.idempotency import IdempotencyKey, Idempotent, act_once
 from chatvault.mongodb.database import transaction
 

@@ -7,7 +7,7 @@ from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.commands import permissions
 from chatvault.commands.deps import CommandDeps
-from chatvault.commands.models import Raw
+from chatvault.fields import Raw
 
 
 async def list_servers(actor: Actor, deps: CommandDeps) -> list[Raw]:

@@ -9,8 +9,8 @@ from chatvault.commands import bounds
 from chatvault.commands.bounds import InvalidAnswer
 from chatvault.commands.tools import Tool, describe, offered_name
 from chatvault.external import McpServer
+from chatvault.fields import Raw
 
-Raw = dict[str, Any]
 MAX_TOLD = 20
 
 

@@ -10,9 +10,7 @@ from pymongo import IndexModel
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from chatvault.actor import Actor, Role
-from chatvault.fields import Id
-
-Raw = dict[str, Any]
+from chatvault.fields import Id, Raw
 
 
 class Status(StrEnum):

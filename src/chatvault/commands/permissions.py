@@ -13,9 +13,9 @@ from chatvault.audit.actions import Action
 from chatvault.audit.models import AuditEntry
 from chatvault.audit.recorder import Recorder
 from chatvault.commands.errors import AutoApprovalNotPermitted, ToolNotFound, ToolNotPermitted
-from chatvault.commands.models import ApprovalRule, Raw, ToolGrant
+from chatvault.commands.models import ApprovalRule, ToolGrant
 from chatvault.errors import Denied
-from chatvault.fields import now
+from chatvault.fields import Raw, now
 from chatvault.mongodb.database import transaction
 
 

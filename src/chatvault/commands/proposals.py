@@ -14,13 +14,14 @@ from chatvault.audit.models import Entry
 from chatvault.audit.outbox import place
 from chatvault.commands import permissions
 from chatvault.commands.errors import CommandNotFound
-from chatvault.commands.models import Command, DecidedBy, Raw, Status
+from chatvault.commands.models import Command, DecidedBy, Status
 from chatvault.commands.permissions import Permissions
 from chatvault.commands.servers import Servers
 from chatvault.commands.tools import Tool, read_arguments
 from chatvault.conversations.commits.working_copy import WorkingCopy
 from chatvault.conversations.models import StoredMessage
 from chatvault.errors import NotFound
+from chatvault.fields import Raw
 from chatvault.mongodb import leases
 from chatvault.mongodb.renewing import LEASE_SECONDS
 

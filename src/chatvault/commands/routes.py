@@ -7,7 +7,6 @@ from chatvault.actor import Actor
 from chatvault.audit.actions import Action
 from chatvault.commands import catalogue, errors, permissions, service
 from chatvault.commands.deps import CommandDeps
-from chatvault.commands.models import Raw
 from chatvault.commands.schemas import (
     CommandIn,
     CommandOut,
@@ -21,6 +20,7 @@ from chatvault.commands.schemas import (
 from chatvault.conversations.headers import AsyncHeaders
 from chatvault.conversations.schemas import ConversationPath, MessagePath
 from chatvault.errors import ConversationArchived, Throttled
+from chatvault.fields import Raw
 from chatvault.http.bodies import LINE_BODY
 from chatvault.http.requests import RECORDER, IdempotencyHeaders, idempotency_key_of, json_response
 from chatvault.http.routing import Routes

@@ -17,7 +17,7 @@ from chatvault.audit.actions import Action
 from chatvault.audit.models import AuditEntry
 from chatvault.commands import proposals
 from chatvault.commands.errors import CommandNotFound, ServerUnavailable
-from chatvault.commands.models import Command, Raw, Status
+from chatvault.commands.models import Command, Status
 from chatvault.commands.servers import Servers
 from chatvault.commands.tools import Result, Tool, read_arguments
 from chatvault.conversations.commits.change import Change
@@ -25,7 +25,7 @@ from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.conversations.commits.working_copy import WorkingCopy
 from chatvault.conversations.service import estimate
 from chatvault.errors import ChatvaultError, NotFound, Unavailable
-from chatvault.fields import now
+from chatvault.fields import Raw, now
 from chatvault.mongodb import leases
 from chatvault.mongodb.database import transaction
 from chatvault.mongodb.renewing import LEASE_SECONDS, Contact, keep_renewing

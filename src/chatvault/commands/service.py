@@ -22,7 +22,7 @@ from chatvault.commands.errors import (
     ServerUnavailable,
     TooManyCommands,
 )
-from chatvault.commands.models import Command, DecidedBy, Raw, Status
+from chatvault.commands.models import Command, DecidedBy, Status
 from chatvault.commands.runner import CommandTask
 from chatvault.commands.tools import TERMINAL, command_arguments
 from chatvault.conversations.commits.change import Change
@@ -39,7 +39,7 @@ from chatvault.conversations.reading import (
 from chatvault.conversations.service import estimate
 from chatvault.conversations.store import MessageStore
 from chatvault.errors import Busy, ConversationArchived, NotFound
-from chatvault.fields import now
+from chatvault.fields import Raw, now
 from chatvault.idempotency import IdempotencyKey, IdempotencyRecord, Idempotent
 
 MAX_LISTED = 100

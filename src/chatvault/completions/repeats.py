@@ -14,13 +14,14 @@ from chatvault.audit import service as audit
 from chatvault.audit.actions import Action, Outcome
 from chatvault.audit.models import AuditEntry, Entry
 from chatvault.errors import Busy, ChatvaultError, NotFound
+from chatvault.fields import Raw
 from chatvault.idempotency import IdempotencyKey, IdempotencyRecord, Idempotent, act_once, key_lock
 from chatvault.mongodb.database import transaction
 from chatvault.replies import events
 from chatvault.replies.chunks import ChunkAccumulator, signed, speak_again, usage_of
 from chatvault.replies.errors import ReplyInterrupted
 from chatvault.replies.events import Event, Live
-from chatvault.replies.models import Raw, ReplyEvents
+from chatvault.replies.models import ReplyEvents
 from chatvault.replies.provider import Chunk, ModelClients, ModelRequest
 from chatvault.tokens import Tokenizer
 from chatvault.usage.models import Usage

@@ -14,8 +14,8 @@ from chatvault.agents import service as agents
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.completions.repeats import answer_once
-from chatvault.conversations.models import Raw
 from chatvault.errors import InvalidInput, NotFound
+from chatvault.fields import Raw
 from chatvault.idempotency import IdempotencyKey, IdempotencyRecord
 from chatvault.replies.chunks import (
     HEAD,

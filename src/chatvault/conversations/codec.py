@@ -4,7 +4,7 @@ from typing import Protocol
 
 from bson import ObjectId
 
-from chatvault.conversations.models import Raw
+from chatvault.fields import Raw
 
 
 class MessageCodec(Protocol):

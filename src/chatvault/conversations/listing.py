@@ -3,7 +3,7 @@
 from functools import partial
 
 from chatvault.actor import Actor
-from chatvault.conversations.models import Raw, StoredMessage
+from chatvault.conversations.models import StoredMessage
 from chatvault.conversations.reading import (
     ConversationView,
     ReadConflict,
@@ -17,6 +17,7 @@ from chatvault.conversations.reading import (
 from chatvault.conversations.rendering import show
 from chatvault.conversations.store import MessageStore
 from chatvault.errors import Busy, NotFound
+from chatvault.fields import Raw
 
 # What a list shows of messages, in BSON bytes; docs/api.md states it.
 LIST_BYTES = 8 * 1024 * 1024

@@ -17,7 +17,7 @@ from chatvault.conversations.commits.bulk import CARRIED_BYTES
 from chatvault.conversations.commits.change import Change
 from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.conversations.commits.working_copy import WorkingCopy
-from chatvault.conversations.models import Conversation, MessageRole, Raw, StoredMessage
+from chatvault.conversations.models import Conversation, MessageRole, StoredMessage
 from chatvault.conversations.preconditions import Precondition, version_of
 from chatvault.conversations.reading import (
     MessagePage,
@@ -35,7 +35,7 @@ from chatvault.conversations.segments import Segment, size_of
 from chatvault.conversations.service import BESIDE, estimate
 from chatvault.conversations.store import MessageStore
 from chatvault.errors import MessageIdTaken, NotFound, NotLastAnswer, TooLarge
-from chatvault.fields import now
+from chatvault.fields import Raw, now
 from chatvault.idempotency import IdempotencyKey, Idempotent
 from chatvault.slices import sliced
 

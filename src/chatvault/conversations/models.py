@@ -11,9 +11,8 @@ from pymongo import DESCENDING, IndexModel
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from chatvault.actor import Actor
-from chatvault.fields import Id
+from chatvault.fields import Id, Raw
 
-Raw = dict[str, Any]
 # What a list without messages shows.
 SUMMARY_FIELDS = (
     "user_id", "title", "status", "tags", "metadata", "created_at", "updated_at",

@@ -16,10 +16,11 @@ from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from chatvault.actor import Actor
-from chatvault.conversations.models import Raw, StoredMessage
+from chatvault.conversations.models import StoredMessage
 from chatvault.conversations.segments import size_of
 from chatvault.conversations.store import MessageStore
 from chatvault.errors import Busy, NotFound
+from chatvault.fields import Raw
 
 T = TypeVar("T")
 # What one answer shows of a conversation's messages, in BSON bytes; docs/api.md states it.

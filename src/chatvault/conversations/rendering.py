@@ -1,7 +1,6 @@
 """The messages in segments as JSON, kept in memory: they are read often and seldom change."""
 
 from chatvault.actor import Actor
-from chatvault.conversations.models import Raw
 from chatvault.conversations.reading import (
     WHOLE_BYTES,
     ConversationView,
@@ -15,6 +14,7 @@ from chatvault.conversations.reading import (
 from chatvault.conversations.store import MessageStore, RenderedSegments, SegmentKey
 from chatvault.conversations.wire import messages_wire
 from chatvault.encoding import to_json
+from chatvault.fields import Raw
 
 
 async def show(actor: Actor, store: MessageStore, conversation: Raw) -> ConversationView:

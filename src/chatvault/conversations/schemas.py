@@ -23,7 +23,6 @@ from chatvault.conversations.message_schemas import MessageOut
 from chatvault.conversations.models import (
     DEFAULT_TITLE,
     MessageRole,
-    Raw,
     Status,
 )
 from chatvault.errors import TooLarge
@@ -31,6 +30,7 @@ from chatvault.fields import (
     FreeObject,
     Id,
     Instant,
+    Raw,
     check_free,
     check_merged,
     merge_patch,

@@ -13,8 +13,8 @@ from pymongo import IndexModel
 
 from chatvault.actor import Actor
 from chatvault.conversations.codec import MessageCodec
-from chatvault.conversations.models import Message, Raw
-from chatvault.fields import Id
+from chatvault.conversations.models import Message
+from chatvault.fields import Id, Raw
 
 # A segment is rewritten when it grows and when one of its messages is edited.
 MAX_LENGTH = 256

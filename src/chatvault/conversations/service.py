@@ -22,7 +22,7 @@ from chatvault.conversations.commits.change import Change
 from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.conversations.commits.working_copy import WorkingCopy
 from chatvault.conversations.listing import LIST_BYTES, SURE_BYTES, show_list
-from chatvault.conversations.models import Conversation, Raw, Status
+from chatvault.conversations.models import Conversation, Status
 from chatvault.conversations.preconditions import Precondition
 from chatvault.conversations.reading import ConversationView, read_consistently
 from chatvault.conversations.rendering import show
@@ -36,7 +36,7 @@ from chatvault.conversations.schemas import (
 from chatvault.conversations.segments import Generation, size_of
 from chatvault.conversations.store import MessageStore
 from chatvault.errors import NotFound
-from chatvault.fields import count_changed_keys, now
+from chatvault.fields import Raw, count_changed_keys, now
 from chatvault.idempotency import IdempotencyKey, IdempotencyRecord, Idempotent
 from chatvault.mongodb.database import many_changes
 

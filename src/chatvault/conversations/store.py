@@ -17,8 +17,9 @@ from pymongo.asynchronous.cursor import AsyncCursor
 
 from chatvault.actor import Actor
 from chatvault.conversations.codec import MessageCodec, PlainCodec
-from chatvault.conversations.models import SUMMARY_FIELDS, Conversation, Raw
+from chatvault.conversations.models import SUMMARY_FIELDS, Conversation
 from chatvault.conversations.segments import MAX_LENGTH, START, Revision, Segment
+from chatvault.fields import Raw
 from chatvault.mongodb.batching import Batcher
 
 # Decoding takes half as long when times come without zone.

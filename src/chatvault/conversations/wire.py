@@ -5,9 +5,10 @@ from operator import itemgetter
 import orjson
 
 from chatvault.agents.models import DEFAULT_AGENT_ID
-from chatvault.conversations.models import SUMMARY_FIELDS, Conversation, Raw, StoredMessage
+from chatvault.conversations.models import SUMMARY_FIELDS, Conversation, StoredMessage
 from chatvault.conversations.reading import ConversationView
 from chatvault.encoding import to_json
+from chatvault.fields import Raw
 
 # What conversations lack that were stored before agents came.
 ABSENT: Raw = {

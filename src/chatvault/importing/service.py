@@ -22,10 +22,11 @@ from chatvault.conversations.commits.bulk import write_generation
 from chatvault.conversations.commits.change import Change
 from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.conversations.commits.working_copy import WorkingCopy
-from chatvault.conversations.models import Conversation, Raw
+from chatvault.conversations.models import Conversation
 from chatvault.conversations.segments import Generation
 from chatvault.conversations.service import estimate
 from chatvault.errors import Busy
+from chatvault.fields import Raw
 from chatvault.importing.conversations import (
     ImportedConversation,
     ImportFile,

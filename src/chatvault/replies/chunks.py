@@ -10,10 +10,10 @@ from bson import ObjectId
 
 from chatvault.actor import Actor
 from chatvault.errors import ChatvaultError
-from chatvault.fields import now
+from chatvault.fields import Raw, now
 from chatvault.replies.errors import Stopping, failure_of
 from chatvault.replies.events import Event
-from chatvault.replies.models import Kind, Raw
+from chatvault.replies.models import Kind
 from chatvault.replies.provider import Chunk, ModelRequest, further_usage
 from chatvault.tokens import Tokenizer
 from chatvault.usage.models import Usage

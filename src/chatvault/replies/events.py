@@ -10,9 +10,9 @@ from pymongo import InsertOne
 from pymongo.errors import BulkWriteError
 
 from chatvault.actor import Actor
-from chatvault.fields import now
+from chatvault.fields import Raw, now
 from chatvault.mongodb.batching import Batcher
-from chatvault.replies.models import EVENTS_LIFETIME, Raw, ReplyEvents
+from chatvault.replies.models import EVENTS_LIFETIME, ReplyEvents
 
 DUPLICATE_KEY = 11000
 POLL = 0.2  # seconds between two looks at a reply that another process writes

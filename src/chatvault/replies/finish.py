@@ -23,11 +23,11 @@ from chatvault.conversations.models import Status as ConversationStatus
 from chatvault.conversations.service import estimate
 from chatvault.conversations.wire import message_wire
 from chatvault.errors import ChatvaultError, Conflict, NotFound
-from chatvault.fields import now
+from chatvault.fields import Raw, now
 from chatvault.idempotency import Idempotent
 from chatvault.replies.chunks import shown_usage
 from chatvault.replies.events import Live
-from chatvault.replies.models import Job, JobKind, Kind, Mode, Raw, Reply, ReplyEvents, State
+from chatvault.replies.models import Job, JobKind, Kind, Mode, Reply, ReplyEvents, State
 from chatvault.usage.models import Usage
 
 FAILED = {State.FAILED, State.INTERRUPTED}

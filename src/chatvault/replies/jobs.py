@@ -9,8 +9,9 @@ from pymongo.errors import PyMongoError
 from chatvault.actor import Actor, Door
 from chatvault.agents.models import AgentNotFound, ModelNotConfigured
 from chatvault.errors import ChatvaultError, NotFound
+from chatvault.fields import Raw
 from chatvault.mongodb import leases
-from chatvault.replies.models import Job, JobKind, Raw
+from chatvault.replies.models import Job, JobKind
 from chatvault.tasks import run_together
 
 LEASE_SECONDS = 90.0

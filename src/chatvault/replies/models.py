@@ -9,10 +9,9 @@ from bson import ObjectId
 from pymongo import IndexModel, UpdateOne
 
 from chatvault.actor import Actor
-from chatvault.fields import Id
+from chatvault.fields import Id, Raw
 from chatvault.mongodb import leases
 
-Raw = dict[str, Any]
 EVENTS_LIFETIME = timedelta(days=1)
 
 

@@ -12,11 +12,12 @@ from bson import ObjectId
 from chatvault.actor import Actor
 from chatvault.agents import service as agents
 from chatvault.commands.proposals import catalog
-from chatvault.conversations.models import MessageRole, Raw, Status, StoredMessage
+from chatvault.conversations.models import MessageRole, Status, StoredMessage
 from chatvault.conversations.reading import find_messages, read_before
 from chatvault.conversations.segments import is_deleted
 from chatvault.conversations.store import MessageStore
 from chatvault.errors import ConversationArchived, MessageIdTaken, NotFound
+from chatvault.fields import Raw
 from chatvault.replies.deps import ReplyDeps
 from chatvault.replies.errors import (
     NothingToAnswer,

@@ -8,9 +8,10 @@ from chatvault.actor import Actor
 from chatvault.agents import service as agents
 from chatvault.audit.actions import Action
 from chatvault.conversations.commits.working_copy import WorkingCopy
-from chatvault.conversations.models import Raw, Status
+from chatvault.conversations.models import Status
 from chatvault.conversations.reading import ReadConflict
 from chatvault.errors import Busy, ChatvaultError, ConversationArchived, NotFound
+from chatvault.fields import Raw
 from chatvault.replies import events
 from chatvault.replies.deps import ReplyDeps
 from chatvault.replies.errors import HALTS, NotContinued, ReplyInProgress, TooManyRounds

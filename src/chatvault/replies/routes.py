@@ -5,9 +5,9 @@ from aiohttp import web
 from chatvault.actor import Actor
 from chatvault.agents.models import AgentNotFound, ModelNotConfigured
 from chatvault.audit.actions import Action
-from chatvault.conversations.models import Raw
 from chatvault.conversations.schemas import ConversationPath
 from chatvault.errors import ConversationArchived, MessageIdTaken, Throttled
+from chatvault.fields import Raw
 from chatvault.http.bodies import MESSAGE_BODY
 from chatvault.http.requests import (
     IdempotencyHeaders,

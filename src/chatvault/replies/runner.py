@@ -16,14 +16,14 @@ from chatvault.commands.proposals import propose
 from chatvault.commands.runner import CommandRunner, CommandTask
 from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.errors import ChatvaultError, NotFound, Unavailable
-from chatvault.fields import now
+from chatvault.fields import Raw, now
 from chatvault.mongodb import leases
 from chatvault.mongodb.renewing import LEASE_SECONDS, Contact, keep_renewing
 from chatvault.replies import events
 from chatvault.replies.errors import ModelFailed, ReplyInterrupted
 from chatvault.replies.events import LAST, EventLog, Live
 from chatvault.replies.finish import AlreadyEnded, FinishedReply, ReplyResult, finish
-from chatvault.replies.models import Raw, Reply, State
+from chatvault.replies.models import Reply, State
 from chatvault.replies.provider import ModelClients
 from chatvault.replies.task import FlushTimer, ReplyTask
 from chatvault.tasks import run_together

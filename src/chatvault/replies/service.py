@@ -12,7 +12,7 @@ from chatvault.agents import service as agents
 from chatvault.agents.models import ModelNotConfigured
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
-from chatvault.conversations.models import Raw, StoredMessage
+from chatvault.conversations.models import StoredMessage
 from chatvault.conversations.reading import (
     ReadConflict,
     find_messages,
@@ -22,6 +22,7 @@ from chatvault.conversations.reading import (
 from chatvault.conversations.store import MessageStore
 from chatvault.conversations.wire import message_wire
 from chatvault.errors import Busy, ChatvaultError, NotFound
+from chatvault.fields import Raw
 from chatvault.idempotency import IdempotencyKey, IdempotencyRecord, Idempotent
 from chatvault.replies.chunks import failure_in
 from chatvault.replies.deps import ReplyDeps

@@ -15,13 +15,13 @@ from chatvault.audit.actions import Action
 from chatvault.audit.outbox import place
 from chatvault.conversations.commits.change import Change
 from chatvault.conversations.commits.working_copy import WorkingCopy
-from chatvault.conversations.models import Conversation, Raw, Status
+from chatvault.conversations.models import Conversation, Status
 from chatvault.conversations.schemas import ConversationCreate, stored_agent_id
 from chatvault.conversations.segments import size_of
 from chatvault.conversations.service import NewConversation, estimate, idempotent, prepare
 from chatvault.conversations.wire import message_wire
 from chatvault.errors import Busy, Conflict, ConversationArchived, MessageIdTaken, NotFound
-from chatvault.fields import now
+from chatvault.fields import Raw, now
 from chatvault.idempotency import IdempotencyKey, IdempotencyRecord, Idempotent
 from chatvault.mongodb import leases
 from chatvault.mongodb.renewing import LEASE_SECONDS

@@ -6,8 +6,9 @@ import uuid
 from dataclasses import dataclass, field
 
 from chatvault.actor import Actor
+from chatvault.fields import Raw
 from chatvault.replies.events import Live
-from chatvault.replies.models import Raw, State
+from chatvault.replies.models import State
 from chatvault.replies.provider import Chunk, ModelRequest, further_usage
 
 NEVER = float("-inf")

@@ -16,12 +16,12 @@ from chatvault.audit.actions import Action
 from chatvault.conversations.commits.change import Change
 from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.conversations.commits.working_copy import WorkingCopy
-from chatvault.conversations.models import DEFAULT_TITLE, Conversation, Raw, StoredMessage
+from chatvault.conversations.models import DEFAULT_TITLE, Conversation, StoredMessage
 from chatvault.conversations.reading import read_after, read_consistently
 from chatvault.conversations.schemas import MAX_TITLE
 from chatvault.conversations.store import MessageStore
 from chatvault.errors import Busy, Conflict, NotFound
-from chatvault.fields import now
+from chatvault.fields import Raw, now
 from chatvault.idempotency import IdempotencyKey, IdempotencyRecord, Idempotent, key_lock
 from chatvault.replies.jobs import Work
 from chatvault.replies.models import JobKind

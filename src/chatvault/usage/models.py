@@ -8,9 +8,7 @@ from bson import ObjectId
 from pymongo import IndexModel, InsertOne
 
 from chatvault.actor import Actor
-from chatvault.fields import Id
-
-Raw = dict[str, Any]
+from chatvault.fields import Id, Raw
 
 
 class Usage(Document):

@@ -11,8 +11,8 @@ from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.audit.recorder import Recorder
 from chatvault.conversations.models import Conversation, Status
-from chatvault.fields import now
-from chatvault.usage.models import Raw, Usage
+from chatvault.fields import Raw, now
+from chatvault.usage.models import Usage
 
 
 async def stats(actor: Actor, recorder: Recorder, *, days: int) -> Raw:

@@ -4,7 +4,6 @@ from bson import ObjectId
 
 from chatvault.actor import Actor
 from chatvault.conversations.commits.working_copy import GRACE
-from chatvault.conversations.models import Raw
 from chatvault.conversations.segments import (
     Generation,
     PendingDeletion,
@@ -14,7 +13,7 @@ from chatvault.conversations.segments import (
     split_tail,
 )
 from chatvault.conversations.store import MessageStore
-from chatvault.fields import now
+from chatvault.fields import Raw, now
 from chatvault.slices import in_slices, sliced
 
 # Up to this a change carries its messages itself; beyond, they are written before it.

@@ -9,12 +9,12 @@ from bson import ObjectId
 from pymongo.errors import PyMongoError
 
 from chatvault.actor import Actor, Door
-from chatvault.conversations.models import Raw, StoredMessage
+from chatvault.conversations.models import StoredMessage
 from chatvault.conversations.reading import find_messages, not_deleted, read_consistently
 from chatvault.conversations.segments import PendingDeletion, Revision, Segment
 from chatvault.conversations.store import MessageStore
 from chatvault.errors import Busy, NotFound
-from chatvault.fields import now
+from chatvault.fields import Raw, now
 
 PAUSE_SECONDS = 60.0
 BATCH = 50

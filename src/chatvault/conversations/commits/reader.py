@@ -8,9 +8,10 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 
 from chatvault.conversations.commits.change import Change, Key
 from chatvault.conversations.commits.working_copy import WorkingCopy
-from chatvault.conversations.models import BY_ID, Conversation, Raw, StoredMessage
+from chatvault.conversations.models import BY_ID, Conversation, StoredMessage
 from chatvault.conversations.segments import MAX_LENGTH, START, Segment, is_deleted
 from chatvault.conversations.store import MessageStore
+from chatvault.fields import Raw
 
 ALL_BUT_MESSAGES = tuple(
     Conversation.model_fields.keys() - {"id", "revision_id", "messages", "metadata"}

@@ -6,8 +6,8 @@ from bson import ObjectId
 from pymongo import InsertOne, UpdateOne
 
 from chatvault.conversations.codec import MessageCodec
-from chatvault.conversations.models import Raw
 from chatvault.conversations.segments import MAX_BYTES, MAX_LENGTH, count_not_deleted, cut, size_of
+from chatvault.fields import Raw
 
 # Beyond this a segment that an edit lets grow is cut anew, so that it stays far from 16 MB.
 SEGMENT_HARD_BYTES = 4 * 1024 * 1024

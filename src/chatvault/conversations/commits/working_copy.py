@@ -10,7 +10,7 @@ from pymongo import DeleteMany, DeleteOne, InsertOne, UpdateOne
 from chatvault.audit.outbox import Outbox
 from chatvault.conversations.codec import MessageCodec
 from chatvault.conversations.commits import segment_writes
-from chatvault.conversations.models import BY_ID, Raw, StoredMessage
+from chatvault.conversations.models import BY_ID, StoredMessage
 from chatvault.conversations.segments import (
     TAIL_BYTES,
     TAIL_LENGTH,
@@ -20,7 +20,7 @@ from chatvault.conversations.segments import (
     split_tail,
 )
 from chatvault.errors import ChatvaultError, NotFound
-from chatvault.fields import now
+from chatvault.fields import Raw, now
 
 # Beyond this an append waits for the move, so that the document stays far from 16 MB.
 TAIL_HARD_BYTES = 8 * 1024 * 1024

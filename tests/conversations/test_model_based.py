@@ -18,7 +18,6 @@ from chatvault.conversations.codec import MessageCodec, PlainCodec
 from chatvault.conversations.commits import bulk, garbage
 from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.conversations.message_service import Appended
-from chatvault.conversations.models import StoredMessage
 from chatvault.conversations.preconditions import Precondition
 from chatvault.conversations.schemas import (
     ConversationCreate,
@@ -28,6 +27,7 @@ from chatvault.conversations.schemas import (
     MessageIn,
     to_stored,
 )
+from chatvault.conversations.shapes import StoredMessage
 from chatvault.conversations.store import MessageStore
 from chatvault.conversations.wire import conversation_wire
 from chatvault.encoding import to_json

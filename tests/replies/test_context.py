@@ -112,7 +112,12 @@ class TestContext:
             {"call_id": "1", "status": "executed", "result": "noon", "truncated": True},
             {"call_id": "2", "status": "rejected", "result": None, "truncated": False},
         ]
-        message = {"role": "assistant", "content": "", "tool_calls": calls, "commands": commands}
+        message: Any = {
+            "role": "assistant",
+            "content": "",
+            "tool_calls": calls,
+            "commands": commands,
+        }
 
         wires = to_wire(message)
 
@@ -132,7 +137,12 @@ class TestContext:
             {"call_id": each, "status": "executed", "result": str(number), "truncated": False}
             for number, each in enumerate(ids)
         ]
-        message = {"role": "assistant", "content": "", "tool_calls": calls, "commands": commands}
+        message: Any = {
+            "role": "assistant",
+            "content": "",
+            "tool_calls": calls,
+            "commands": commands,
+        }
 
         said, *results = to_wire(message)
 

@@ -18,7 +18,7 @@ class MarkingCodec:
         self.encoded = 0
         self.decoded = 0
 
-    def encode(self, owner_id: ObjectId, messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    def encode(self, owner_id: ObjectId, messages: list[Any]) -> list[Any]:
         """Return what is stored of the messages."""
         self.encoded += len(messages)
         for message in messages:
@@ -32,7 +32,7 @@ class MarkingCodec:
             for message in messages
         ]
 
-    def decode(self, owner_id: ObjectId, messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    def decode(self, owner_id: ObjectId, messages: list[Any]) -> list[Any]:
         """Return the messages from what is stored."""
         self.decoded += len(messages)
         for message in messages:

@@ -4,6 +4,7 @@ An act chooses what it acts on by numbers, and may well be refused; that is part
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -288,6 +289,6 @@ class World:
         await self.send(act, "POST", path, {"command": "date"})
 
 
-def seen(document: Raw) -> Raw:
+def seen(document: Mapping[str, Any]) -> Raw:
     """A document's fields without those that only tell where its messages lie."""
     return {name: value for name, value in document.items() if name not in HOUSEKEEPING}

@@ -19,7 +19,7 @@ from chatvault.commands.permissions import Permissions
 from chatvault.commands.servers import Servers
 from chatvault.commands.tools import Tool, read_arguments
 from chatvault.conversations.commits.working_copy import WorkingCopy
-from chatvault.conversations.models import StoredMessage
+from chatvault.conversations.shapes import StoredMessage
 from chatvault.errors import NotFound
 from chatvault.fields import Raw
 from chatvault.mongodb import leases

@@ -28,7 +28,7 @@ from chatvault.commands.tools import TERMINAL, command_arguments
 from chatvault.conversations.commits.change import Change
 from chatvault.conversations.commits.working_copy import WorkingCopy
 from chatvault.conversations.message_service import message_exists
-from chatvault.conversations.models import Conversation, StoredMessage
+from chatvault.conversations.models import Conversation
 from chatvault.conversations.models import Status as ConversationStatus
 from chatvault.conversations.reading import (
     find_message,
@@ -37,6 +37,7 @@ from chatvault.conversations.reading import (
     read_consistently,
 )
 from chatvault.conversations.service import estimate
+from chatvault.conversations.shapes import ConversationDoc, StoredMessage
 from chatvault.conversations.store import MessageStore
 from chatvault.errors import Busy, ConversationArchived, NotFound
 from chatvault.fields import Raw, now
@@ -73,7 +74,7 @@ async def list_commands(
     stored = await Command.list_raw(actor, conversation_id, MAX_LISTED, **so_far)
     ids = [each["message_id"] for each in stored]
 
-    async def read(conversation: Raw) -> list[StoredMessage]:
+    async def read(conversation: ConversationDoc) -> list[StoredMessage]:
         return not_deleted(await find_messages(actor, deps.store, conversation, ids))
 
     messages = await read_consistently(actor, deps.store, conversation_id, read)

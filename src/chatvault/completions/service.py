@@ -28,7 +28,7 @@ from chatvault.replies.chunks import (
 )
 from chatvault.replies.deps import ReplyDeps
 from chatvault.replies.models import Kind, Reply
-from chatvault.replies.plan import Turn, read
+from chatvault.replies.plan import Turn
 from chatvault.replies.provider import Chunk, ModelClients, ModelRequest
 from chatvault.replies.schemas import CompletionIn
 from chatvault.replies.service import follow
@@ -145,7 +145,7 @@ async def _recorded(
     idempotency_key: IdempotencyKey | None,
 ) -> AsyncGenerator[Chunk, None]:
     """Record the exchange; its tokens are set aside before the model is asked."""
-    conversation = await read(actor, deps.store, conversation_id)
+    conversation = await deps.store.get_conversation(actor, conversation_id)
     agent = await agents.find(actor, conversation.get("agent_id"))
     provider, found = deps.catalog.find(None)
     tokens = await asyncio.to_thread(

@@ -4,7 +4,7 @@ from typing import Protocol
 
 from bson import ObjectId
 
-from chatvault.fields import Raw
+from chatvault.conversations.shapes import MessageDoc
 
 
 class MessageCodec(Protocol):
@@ -16,20 +16,20 @@ class MessageCodec(Protocol):
     changes the messages that it is given.
     """
 
-    def encode(self, owner_id: ObjectId, messages: list[Raw]) -> list[Raw]:
+    def encode(self, owner_id: ObjectId, messages: list[MessageDoc]) -> list[MessageDoc]:
         """Return what is stored of an owner's messages."""
 
-    def decode(self, owner_id: ObjectId, messages: list[Raw]) -> list[Raw]:
+    def decode(self, owner_id: ObjectId, messages: list[MessageDoc]) -> list[MessageDoc]:
         """Return an owner's messages from what is stored; some may lie there not encoded."""
 
 
 class PlainCodec:
     """Stores messages as they are."""
 
-    def encode(self, owner_id: ObjectId, messages: list[Raw]) -> list[Raw]:  # noqa: ARG002  # protocol
+    def encode(self, owner_id: ObjectId, messages: list[MessageDoc]) -> list[MessageDoc]:  # noqa: ARG002  # protocol
         """Return the messages."""
         return messages
 
-    def decode(self, owner_id: ObjectId, messages: list[Raw]) -> list[Raw]:  # noqa: ARG002  # protocol
+    def decode(self, owner_id: ObjectId, messages: list[MessageDoc]) -> list[MessageDoc]:  # noqa: ARG002  # protocol
         """Return the messages."""
         return messages

@@ -10,9 +10,9 @@ from pydantic_core import PydanticCustomError
 
 from chatvault.actor import Actor
 from chatvault.conversations.commits.queue import CommitQueue
-from chatvault.conversations.models import StoredMessage
 from chatvault.conversations.preconditions import Precondition, version_of
 from chatvault.conversations.schemas import ConversationCreate
+from chatvault.conversations.shapes import StoredMessage
 from chatvault.conversations.store import MessageStore
 from chatvault.http.requests import IdempotencyHeaders
 from chatvault.idempotency import IdempotencyKey

@@ -3,7 +3,6 @@
 from functools import partial
 
 from chatvault.actor import Actor
-from chatvault.conversations.models import StoredMessage
 from chatvault.conversations.reading import (
     ConversationView,
     ReadConflict,
@@ -15,9 +14,9 @@ from chatvault.conversations.reading import (
     window,
 )
 from chatvault.conversations.rendering import show
+from chatvault.conversations.shapes import ConversationDoc, SegmentDoc, StoredMessage
 from chatvault.conversations.store import MessageStore
 from chatvault.errors import Busy, NotFound
-from chatvault.fields import Raw
 
 # What a list shows of messages, in BSON bytes; docs/api.md states it.
 LIST_BYTES = 8 * 1024 * 1024
@@ -27,7 +26,7 @@ SURE_BYTES = LIST_BYTES // MAX_LISTED
 
 
 async def show_list(
-    actor: Actor, store: MessageStore, documents: list[Raw], budget: int
+    actor: Actor, store: MessageStore, documents: list[ConversationDoc], budget: int
 ) -> list[ConversationView]:
     """Conversations with their messages: the small ones whole, the others while the budget lasts.
 
@@ -69,7 +68,9 @@ async def show_list(
     return shown
 
 
-async def _show_again(actor: Actor, store: MessageStore, conversation: Raw) -> ConversationView:
+async def _show_again(
+    actor: Actor, store: MessageStore, conversation: ConversationDoc
+) -> ConversationView:
     """A conversation that changed while it was read; its newest messages, if it goes on to."""
     try:
         return await read_consistently(
@@ -81,7 +82,7 @@ async def _show_again(actor: Actor, store: MessageStore, conversation: Raw) -> C
         )
 
 
-def _assemble(conversation: Raw, segments: list[Raw]) -> list[StoredMessage]:
+def _assemble(conversation: ConversationDoc, segments: list[SegmentDoc]) -> list[StoredMessage]:
     """All that was read of a conversation: its tail, and the segments that were read with it.
 
     Raises:

@@ -24,7 +24,6 @@ from chatvault.conversations.message_schemas import (
     MessagePageOut,
     RevisionOut,
 )
-from chatvault.conversations.models import StoredMessage
 from chatvault.conversations.reading import MessagePage
 from chatvault.conversations.routes import answer
 from chatvault.conversations.schemas import (
@@ -35,6 +34,7 @@ from chatvault.conversations.schemas import (
     MessageIn,
     MessagePath,
 )
+from chatvault.conversations.shapes import StoredMessage
 from chatvault.conversations.wire import message_wire, messages_wire
 from chatvault.encoding import to_json
 from chatvault.errors import MessageIdTaken, NotLastAnswer, StaleVersion, TooLarge

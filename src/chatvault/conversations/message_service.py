@@ -17,7 +17,7 @@ from chatvault.conversations.commits.bulk import CARRIED_BYTES
 from chatvault.conversations.commits.change import Change
 from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.conversations.commits.working_copy import WorkingCopy
-from chatvault.conversations.models import Conversation, MessageRole, StoredMessage
+from chatvault.conversations.models import Conversation, MessageRole
 from chatvault.conversations.preconditions import Precondition, version_of
 from chatvault.conversations.reading import (
     MessagePage,
@@ -33,6 +33,7 @@ from chatvault.conversations.reading import (
 from chatvault.conversations.schemas import MessageEdit, MessageIn, to_stored
 from chatvault.conversations.segments import Segment, size_of
 from chatvault.conversations.service import BESIDE, estimate
+from chatvault.conversations.shapes import ConversationDoc, MessageDoc, RevisionDoc, StoredMessage
 from chatvault.conversations.store import MessageStore
 from chatvault.errors import MessageIdTaken, NotFound, NotLastAnswer, TooLarge
 from chatvault.fields import Raw, now
@@ -123,7 +124,7 @@ def idempotent_append(
 
 
 async def message_exists(
-    actor: Actor, fields: Raw, message_id: str, session: AsyncClientSession
+    actor: Actor, fields: ConversationDoc, message_id: str, session: AsyncClientSession
 ) -> bool:
     """Whether a message stands in the conversation, read in a repeat's transaction."""
     is_it = {"$elemMatch": {"id": message_id, "deleted": {"$ne": True}}}
@@ -172,7 +173,7 @@ async def append(
     def decide(working: WorkingCopy) -> Appended:
         assert working.fields  # noqa: S101  # raises NotFound
         repeated = _find_repeated(working, messages)
-        fresh = [dict(message) for message in messages if message["id"] not in repeated]
+        fresh = [message.copy() for message in messages if message["id"] not in repeated]
         first = working.fields["next_seq"]
         working.append(fresh, at, at)
         details: dict[str, Any] = {"messages": len(fresh)}
@@ -201,7 +202,7 @@ async def append(
     return await commits.submit(change)
 
 
-def _find_repeated(working: WorkingCopy, messages: list[Raw]) -> set[str]:
+def _find_repeated(working: WorkingCopy, messages: list[MessageDoc]) -> set[str]:
     repeated = set()
     for message in messages:
         known = working.find(message["id"])
@@ -213,7 +214,7 @@ def _find_repeated(working: WorkingCopy, messages: list[Raw]) -> set[str]:
     return repeated
 
 
-def _is_same(known: Raw, message: Raw) -> bool:
+def _is_same(known: MessageDoc, message: MessageDoc) -> bool:
     return all(known.get(name) == message.get(name) for name in ("role", "content"))
 
 
@@ -252,12 +253,12 @@ async def replace_last(
                 or last.message["role"] != MessageRole.ASSISTANT
             ):
                 raise NotLastAnswer
-            working.replace_message(last, dict(message), at)
+            working.replace_message(last, message.copy(), at)
         details = {"repeated": 1} if is_repeated else None
         answer = appended(working, [replaced], int(is_repeated))
         action = Action.CONVERSATION_REPLACE_MESSAGE
         entry = audit.entry(actor, action, conversation_id, details=details)
-        working.outbox.record(entry, place(answer.messages[0][0], is_changed=not is_repeated))
+        working.outbox.record(entry, place(answer.messages[0].seq, is_changed=not is_repeated))
         return answer
 
     change: Change[Appended] = Change(
@@ -280,7 +281,7 @@ async def replace_last(
     return await commits.submit(change)
 
 
-def _stands_there(stored: StoredMessage | None, message: Raw) -> bool:
+def _stands_there(stored: StoredMessage | None, message: MessageDoc) -> bool:
     """Whether this very answer took the place before.
 
     Raises:
@@ -404,13 +405,13 @@ async def list_revisions(
     *,
     conversation_id: ObjectId,
     message_id: str,
-) -> list[Raw]:
+) -> list[RevisionDoc]:
     """What a message was before its edits, oldest first; nothing of one that is not there.
 
     Raises:
         NotFound: the actor has no such conversation.
     """
-    found: list[Raw] = []
+    found: list[RevisionDoc] = []
     if await find_message(actor, store, conversation_id, message_id) is not None:
         found = await store.list_revisions(actor, conversation_id, message_id)
     await recorder.record(audit.entry(actor, Action.CONVERSATION_LIST_REVISIONS, conversation_id))
@@ -444,7 +445,7 @@ async def list_page(
         NotFound: the actor has no such conversation.
     """
 
-    async def read(conversation: Raw) -> MessagePage:
+    async def read(conversation: ConversationDoc) -> MessagePage:
         if before is not None:
             return await read_before(actor, store, conversation, before, limit)
         if after is not None:
@@ -470,9 +471,7 @@ async def stream_all(
         NotFound: the actor has no such conversation.
         Busy: they were replaced meanwhile, so that the rest cannot be given.
     """
-    conversation = await store.find_conversation(actor, conversation_id)
-    if conversation is None:
-        raise NotFound("Conversation not found")
+    conversation = await store.get_conversation(actor, conversation_id)
     details = {"messages": conversation["total_messages"], "streamed": True}
     await recorder.record(
         audit.entry(actor, Action.CONVERSATION_LIST_MESSAGES, conversation_id, details=details)

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, cast
 
 from beanie import Document
 from bson import ObjectId
@@ -11,6 +11,7 @@ from pymongo import DESCENDING, IndexModel
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from chatvault.actor import Actor
+from chatvault.conversations.shapes import ConversationDoc
 from chatvault.fields import Id, Raw
 
 # What a list without messages shows.
@@ -79,20 +80,6 @@ class Message(BaseModel):
     version: int | None = None
     sent_id: str | None = None
     deleted: bool | None = None
-
-
-class StoredMessage(NamedTuple):
-    """A stored message with its place.
-
-    Attributes:
-        seq: the place in the conversation.
-        message: its stored fields.
-        segment: what it lies in, where a change may edit it there; None if it is embedded.
-    """
-
-    seq: int
-    message: Raw
-    segment: Raw | None = None
 
 
 class Conversation(Document):
@@ -186,7 +173,7 @@ class Conversation(Document):
         metadata: dict[str, Any],
         at: datetime,
         **more: Any,
-    ) -> Raw:
+    ) -> ConversationDoc:
         """A conversation of the actor's that begins, as it is stored; its messages follow."""
         begun = cls(
             user_id=actor.owner_id,
@@ -198,7 +185,8 @@ class Conversation(Document):
             updated_at=at,
             **more,
         )
-        return {"_id": ObjectId(), **begun.model_dump(mode="python", exclude={"id", "messages"})}
+        fields = begun.model_dump(mode="python", exclude={"id", "messages"})
+        return cast("ConversationDoc", {"_id": ObjectId(), **fields})
 
     @classmethod
     def owned_by(cls, actor: Actor, **more: Any) -> Raw:
@@ -208,13 +196,14 @@ class Conversation(Document):
     @classmethod
     async def find_for_repeat(
         cls, actor: Actor, conversation_id: ObjectId, session: AsyncClientSession
-    ) -> Raw | None:
+    ) -> ConversationDoc | None:
         """What repeated requests ask about, read in their transaction."""
-        return await cls.get_pymongo_collection().find_one(
+        found = await cls.get_pymongo_collection().find_one(
             cls.owned_by(actor, _id=conversation_id),
             {"generation": True, "summary": True},
             session=session,
         )
+        return cast("ConversationDoc | None", found)
 
     @classmethod
     async def count_raw(cls, actor: Actor, *, which: Raw | None = None) -> int:

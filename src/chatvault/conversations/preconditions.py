@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from chatvault.conversations.models import StoredMessage
+from chatvault.conversations.shapes import StoredMessage
 from chatvault.errors import PreconditionRequired, StaleVersion
 
 # A conversation's version; or a message's place and its version there, as both begin anew where

@@ -16,10 +16,10 @@ from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from chatvault.actor import Actor
-from chatvault.conversations.models import StoredMessage
 from chatvault.conversations.segments import size_of
+from chatvault.conversations.shapes import ConversationDoc, MessageDoc, SegmentDoc, StoredMessage
 from chatvault.conversations.store import MessageStore
-from chatvault.errors import Busy, NotFound
+from chatvault.errors import Busy
 from chatvault.fields import Raw
 
 T = TypeVar("T")
@@ -62,7 +62,7 @@ class ConversationView:
         older_count: how many those are.
     """
 
-    conversation: Raw
+    conversation: ConversationDoc
     messages: list[StoredMessage]
     older: bytes = b""
     older_count: int = 0
@@ -71,14 +71,14 @@ class ConversationView:
     def is_truncated(self) -> bool:
         """Whether there are more messages than these."""
         count = self.older_count + len(self.messages)
-        return bool(count < self.conversation["total_messages"])
+        return count < self.conversation["total_messages"]
 
 
 async def read_consistently(
     actor: Actor,
     store: MessageStore,
     conversation_id: ObjectId,
-    read: Callable[[Raw], Awaitable[T]],
+    read: Callable[[ConversationDoc], Awaitable[T]],
 ) -> T:
     """What `read` makes of the conversation, read again where it changed meanwhile.
 
@@ -87,9 +87,7 @@ async def read_consistently(
         Busy: it changed all the time.
     """
     for _ in range(ATTEMPTS):
-        conversation = await store.find_conversation(actor, conversation_id)
-        if conversation is None:
-            raise NotFound("Conversation not found")
+        conversation = await store.get_conversation(actor, conversation_id)
         try:
             return await read(conversation)
         except ReadConflict:
@@ -97,12 +95,12 @@ async def read_consistently(
     raise Busy(retry_after=1)
 
 
-def has_segments(conversation: Raw) -> bool:
+def has_segments(conversation: ConversationDoc) -> bool:
     """Whether some messages lie outside the document."""
-    return bool(conversation["tail_seq"] > conversation["first_seq"])
+    return conversation["tail_seq"] > conversation["first_seq"]
 
 
-def check_unchanged(segment: Raw, conversation: Raw) -> None:
+def check_unchanged(segment: SegmentDoc, conversation: ConversationDoc) -> None:
     """Raise ReadConflict if a message in a segment changed since the document was read.
 
     Of what was edited before segments kept this, nothing is known.
@@ -114,7 +112,7 @@ def check_unchanged(segment: Raw, conversation: Raw) -> None:
 async def _walk(
     actor: Actor,
     store: MessageStore,
-    conversation: Raw,
+    conversation: ConversationDoc,
     start: int,
     *,
     most: int = MOST_RUNS,
@@ -157,7 +155,12 @@ async def _walk(
 
 
 async def _walk_back(
-    actor: Actor, store: MessageStore, conversation: Raw, end: int, *, most: int | None = None
+    actor: Actor,
+    store: MessageStore,
+    conversation: ConversationDoc,
+    end: int,
+    *,
+    most: int | None = None,
 ) -> AsyncGenerator[list[StoredMessage]]:
     """The messages whose place is lower than `end`, newest first: the tail, one run, then more.
 
@@ -198,7 +201,7 @@ async def _walk_back(
 
 
 async def _read_end(
-    actor: Actor, store: MessageStore, conversation: Raw, most: int
+    actor: Actor, store: MessageStore, conversation: ConversationDoc, most: int
 ) -> list[StoredMessage]:
     """The newest messages before the tail, removed ones included; none where they moved.
 
@@ -222,7 +225,7 @@ async def _read_end(
     return newest_first[::-1]
 
 
-def number(messages: list[Raw], base: int) -> list[StoredMessage]:
+def number(messages: list[MessageDoc], base: int) -> list[StoredMessage]:
     """Number messages that follow one another, the first of them `base`."""
     return list(map(_NEW, zip(count(base), messages, repeat(None), strict=False)))
 
@@ -248,7 +251,7 @@ def not_deleted(messages: list[StoredMessage]) -> list[StoredMessage]:
 
 
 async def read_newest(
-    actor: Actor, store: MessageStore, conversation: Raw, budget: int
+    actor: Actor, store: MessageStore, conversation: ConversationDoc, budget: int
 ) -> list[StoredMessage]:
     """The newest messages, as many as fit the budget, in BSON bytes.
 
@@ -262,7 +265,7 @@ async def read_newest(
 async def find_messages(
     actor: Actor,
     store: MessageStore,
-    conversation: Raw,
+    conversation: ConversationDoc,
     ids: Sequence[str],
     session: AsyncClientSession | None = None,
 ) -> list[StoredMessage]:
@@ -303,7 +306,7 @@ async def find_message(
         Busy: it changed all the time.
     """
 
-    async def read(conversation: Raw) -> list[StoredMessage]:
+    async def read(conversation: ConversationDoc) -> list[StoredMessage]:
         return not_deleted(await find_messages(actor, store, conversation, [message_id]))
 
     return next(iter(await read_consistently(actor, store, conversation_id, read)), None)
@@ -339,7 +342,7 @@ async def _take(
 
 
 async def read_before(
-    actor: Actor, store: MessageStore, conversation: Raw, before: int, limit: int
+    actor: Actor, store: MessageStore, conversation: ConversationDoc, before: int, limit: int
 ) -> MessagePage:
     """Return the newest `limit` messages not deleted whose place is lower than `before`.
 
@@ -352,7 +355,7 @@ async def read_before(
 
 
 async def read_after(
-    actor: Actor, store: MessageStore, conversation: Raw, after: int, limit: int
+    actor: Actor, store: MessageStore, conversation: ConversationDoc, after: int, limit: int
 ) -> MessagePage:
     """Return the oldest `limit` messages not deleted whose place is higher than `after`.
 
@@ -365,7 +368,7 @@ async def read_after(
 
 
 async def read_offset(
-    actor: Actor, store: MessageStore, conversation: Raw, offset: int, limit: int
+    actor: Actor, store: MessageStore, conversation: ConversationDoc, offset: int, limit: int
 ) -> MessagePage:
     """Return `limit` messages after the first `offset`; deleted ones do not count.
 
@@ -379,7 +382,7 @@ async def read_offset(
 
 
 async def _find_offset(
-    actor: Actor, store: MessageStore, conversation: Raw, offset: int
+    actor: Actor, store: MessageStore, conversation: ConversationDoc, offset: int
 ) -> tuple[int, int]:
     """Return a place at or before the offset, and how many messages not deleted come before it.
 
@@ -403,7 +406,11 @@ async def _find_offset(
 
 
 def _page(
-    conversation: Raw, messages: list[StoredMessage], *, has_more: bool, offset: int | None = None
+    conversation: ConversationDoc,
+    messages: list[StoredMessage],
+    *,
+    has_more: bool,
+    offset: int | None = None,
 ) -> MessagePage:
     return MessagePage(
         messages,
@@ -416,7 +423,7 @@ def _page(
 
 
 async def stream(
-    actor: Actor, store: MessageStore, conversation: Raw
+    actor: Actor, store: MessageStore, conversation: ConversationDoc
 ) -> AsyncGenerator[list[StoredMessage]]:
     """Yield all messages not deleted, run by run, as of when the conversation was read.
 

@@ -11,13 +11,15 @@ from chatvault.conversations.reading import (
     number,
     read_newest,
 )
+from chatvault.conversations.shapes import ConversationDoc, SegmentDoc
 from chatvault.conversations.store import MessageStore, RenderedSegments, SegmentKey
 from chatvault.conversations.wire import messages_wire
 from chatvault.encoding import to_json
-from chatvault.fields import Raw
 
 
-async def show(actor: Actor, store: MessageStore, conversation: Raw) -> ConversationView:
+async def show(
+    actor: Actor, store: MessageStore, conversation: ConversationDoc
+) -> ConversationView:
     """A conversation with all its messages if they fit an answer, else with the newest.
 
     Raises:
@@ -33,7 +35,9 @@ async def show(actor: Actor, store: MessageStore, conversation: Raw) -> Conversa
     return ConversationView(conversation, tail, older.json, older.count)
 
 
-async def render_older(actor: Actor, store: MessageStore, conversation: Raw) -> RenderedSegments:
+async def render_older(
+    actor: Actor, store: MessageStore, conversation: ConversationDoc
+) -> RenderedSegments:
     """All messages in a conversation's segments, without the deleted ones.
 
     Which segments there are, and in which state, is asked each time, by owner; only what they
@@ -53,10 +57,10 @@ async def render_older(actor: Actor, store: MessageStore, conversation: Raw) -> 
 async def _render_missing(
     actor: Actor,
     store: MessageStore,
-    conversation: Raw,
-    documents: list[Raw],
+    conversation: ConversationDoc,
+    documents: list[SegmentDoc],
     rendered: list[RenderedSegments | None],
-) -> tuple[list[Raw], list[RenderedSegments | None]]:
+) -> tuple[list[SegmentDoc], list[RenderedSegments | None]]:
     """Read the segments that are not rendered yet; returns all of them, and what they render to."""
     generation, first = conversation["generation"], conversation["first_seq"]
     missing = [
@@ -78,12 +82,12 @@ async def _render_missing(
     )
 
 
-def _key(segment: Raw) -> SegmentKey:
+def _key(segment: SegmentDoc) -> SegmentKey:
     # What was stored before segments counted their changes has none.
     return segment["_id"], segment.get("version", 0)
 
 
-def _check(segments: list[Raw], conversation: Raw) -> None:
+def _check(segments: list[SegmentDoc], conversation: ConversationDoc) -> None:
     """Raise ReadConflict unless these are just the messages before the tail, as they were then."""
     place = 0
     for segment in segments:
@@ -95,7 +99,7 @@ def _check(segments: list[Raw], conversation: Raw) -> None:
         raise ReadConflict
 
 
-def _render(store: MessageStore, segment: Raw, first: int) -> RenderedSegments:
+def _render(store: MessageStore, segment: SegmentDoc, first: int) -> RenderedSegments:
     messages = not_deleted(number(segment["messages"], first + segment["start"]))
     rendered = RenderedSegments(to_json(messages_wire(messages))[1:-1], len(messages))
     if len(rendered.json) <= store.rendered.maxsize:

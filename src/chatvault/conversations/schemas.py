@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, cast
 
 from bson import ObjectId
 from pydantic import (
@@ -25,6 +25,7 @@ from chatvault.conversations.models import (
     MessageRole,
     Status,
 )
+from chatvault.conversations.shapes import MessageDoc
 from chatvault.errors import TooLarge
 from chatvault.fields import (
     FreeObject,
@@ -92,7 +93,7 @@ class MessageIn(BaseModel):
             raise ValueError("only an assistant's message replaces another")
         return self
 
-    def to_stored(self, at: datetime) -> Raw:
+    def to_stored(self, at: datetime) -> MessageDoc:
         """The message as it is embedded, still without its `seq`; an id not given is made here."""
         extra = {key: value for key, value in (self.model_extra or {}).items() if key not in OURS}
         fields = {
@@ -105,15 +106,16 @@ class MessageIn(BaseModel):
             "cancelled": self.cancelled,
             "extra": extra or None,
         }
-        return {name: value for name, value in fields.items() if value is not None}
+        stored = {name: value for name, value in fields.items() if value is not None}
+        return cast("MessageDoc", stored)
 
 
-def to_stored(messages: Sequence[MessageIn], at: datetime) -> list[Raw]:
+def to_stored(messages: Sequence[MessageIn], at: datetime) -> list[MessageDoc]:
     """Messages as they are embedded."""
     return [message.to_stored(at) for message in messages]
 
 
-async def to_stored_in_slices(messages: Sequence[MessageIn], at: datetime) -> list[Raw]:
+async def to_stored_in_slices(messages: Sequence[MessageIn], at: datetime) -> list[MessageDoc]:
     """The same of many, with pauses for others."""
     return await in_slices(lambda message: message.to_stored(at), messages)
 
@@ -231,11 +233,12 @@ class MessageEdit(BaseModel):
     cancelled: bool | None = None
     version: int | None = Field(None, description="the message's version that is meant; else 412")
 
-    def apply_to(self, message: Raw) -> Raw:
+    def apply_to(self, message: MessageDoc) -> MessageDoc:
         """The message with these fields; null takes one away."""
         named = self.model_dump(include=self.model_fields_set - {"version"})
         changed = {**message, **named}
-        return {name: value for name, value in changed.items() if value is not None}
+        edited = {name: value for name, value in changed.items() if value is not None}
+        return cast("MessageDoc", edited)
 
     @model_validator(mode="after")
     def _check_content(self) -> Self:

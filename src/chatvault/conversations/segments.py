@@ -1,6 +1,6 @@
 """What overflows a conversation's embedded array: segments, revisions, and what is to be swept."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from operator import itemgetter
@@ -14,6 +14,7 @@ from pymongo import IndexModel
 from chatvault.actor import Actor
 from chatvault.conversations.codec import MessageCodec
 from chatvault.conversations.models import Message
+from chatvault.conversations.shapes import MessageDoc, SegmentDoc
 from chatvault.fields import Id, Raw
 
 # A segment is rewritten when it grows and when one of its messages is edited.
@@ -160,22 +161,22 @@ class PendingDeletion(Document):
         return {"user_id": actor.owner_id, **more}
 
 
-def size_of(message: Raw) -> int:
+def size_of(message: Mapping[str, Any]) -> int:
     """The BSON size of a message, in bytes."""
     return len(bson.encode(message))
 
 
-def is_deleted(message: Raw) -> bool:
+def is_deleted(message: MessageDoc) -> bool:
     """Whether the message was deleted, so that only its id and its place are left."""
     return bool(message.get("deleted"))
 
 
-def count_not_deleted(messages: list[Raw]) -> int:
+def count_not_deleted(messages: list[MessageDoc]) -> int:
     """Count the messages that are not deleted."""
     return sum(not is_deleted(message) for message in messages)
 
 
-def split_tail(messages: list[Raw]) -> tuple[list[Raw], list[Raw]]:
+def split_tail(messages: list[MessageDoc]) -> tuple[list[MessageDoc], list[MessageDoc]]:
     """The older messages, which are to lie in segments, and the newest, which stay embedded."""
     kept = TAIL_KEPT
     while kept > 1 and sum(map(size_of, messages[-kept:])) > TAIL_BYTES:
@@ -184,15 +185,15 @@ def split_tail(messages: list[Raw]) -> tuple[list[Raw], list[Raw]]:
 
 
 def cut(
-    messages: list[Raw],
+    messages: list[MessageDoc],
     *,
     owner_id: ObjectId,
     generation: ObjectId,
     codec: MessageCodec,
     start: int = 0,
-) -> Iterator[Raw]:
+) -> Iterator[SegmentDoc]:
     """Yield segments to insert that hold the messages, the first of them at `start`."""
-    run: list[Raw] = []
+    run: list[MessageDoc] = []
     run_bytes = 0
     for message in [*messages, None]:
         size = 0 if message is None else size_of(message)

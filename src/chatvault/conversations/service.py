@@ -1,6 +1,7 @@
 """What can be done with conversations; each change passes the lane, each read is recorded."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -34,6 +35,7 @@ from chatvault.conversations.schemas import (
     to_stored_in_slices,
 )
 from chatvault.conversations.segments import Generation, size_of
+from chatvault.conversations.shapes import ConversationDoc, MessageDoc
 from chatvault.conversations.store import MessageStore
 from chatvault.errors import NotFound
 from chatvault.fields import Raw, count_changed_keys, now
@@ -53,24 +55,23 @@ class NewConversation:
     """
 
     actor: Actor
-    document: Raw
+    document: ConversationDoc
     generation: Generation | None
-    tail: list[Raw]
+    tail: list[MessageDoc]
     length: int
     at: datetime
 
     @property
     def id(self) -> ObjectId:
         """The conversation's."""
-        found: ObjectId = self.document["_id"]
-        return found
+        return self.document["_id"]
 
     def insert(self, working: WorkingCopy) -> ObjectId:
         """Decide that it begins; returns its id."""
-        working.insert(dict(self.document))
+        working.insert(self.document.copy())
         if self.generation is not None:
             working.replace_messages(self.generation, self.at)
-        working.append([dict(message) for message in self.tail], self.at, self.at)
+        working.append([message.copy() for message in self.tail], self.at, self.at)
         details = {"messages": self.length}
         working.outbox.record(
             audit.entry(self.actor, Action.CONVERSATION_CREATE, self.id, details=details),
@@ -78,7 +79,7 @@ class NewConversation:
         )
         return self.id
 
-    def stored(self) -> Raw:
+    def stored(self) -> ConversationDoc:
         """Return the document with its embedded messages; nothing is written."""
         working = WorkingCopy(self.actor.owner_id, PlainCodec(), None)
         self.insert(working)
@@ -128,7 +129,7 @@ class Page:
         whole: the same with messages, where those were asked for.
     """
 
-    documents: list[Raw]
+    documents: list[ConversationDoc]
     whole: list[ConversationView]
     total: int
 
@@ -166,7 +167,7 @@ async def create(
     )
 
 
-def estimate(*written: Raw) -> int:
+def estimate(*written: Mapping[str, Any]) -> int:
     """About how many bytes a change writes that stores these."""
     return BESIDE + sum(map(size_of, written))
 
@@ -203,7 +204,7 @@ async def read_back(
     return await read_consistently(actor, store, conversation_id, read)
 
 
-async def _show_without_messages(conversation: Raw) -> ConversationView:
+async def _show_without_messages(conversation: ConversationDoc) -> ConversationView:
     return ConversationView(conversation, [])
 
 
@@ -289,14 +290,14 @@ async def update(
             working.set(at, **changes)
         if messages is not None:
             working.replace_messages(generation, at)
-            working.append([dict(message) for message in tail], at, at)
+            working.append([message.copy() for message in tail], at, at)
             details["messages"] = len(messages)
         working.outbox.record(
             audit.entry(actor, Action.CONVERSATION_UPDATE, conversation_id, details=details),
             None if messages is None else all_places(working.fields),
             replaced=messages is not None,
         )
-        return int(working.fields["version"])
+        return working.fields["version"]
 
     return await commits.submit(
         Change(

@@ -6,7 +6,7 @@ Writes pass the commit queue; it encodes with the codec of its store.
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import Any, Self
+from typing import Any, Self, TypeVar, cast
 
 from bson import CodecOptions, ObjectId
 from cachetools import LRUCache
@@ -19,17 +19,21 @@ from chatvault.actor import Actor
 from chatvault.conversations.codec import MessageCodec, PlainCodec
 from chatvault.conversations.models import SUMMARY_FIELDS, Conversation
 from chatvault.conversations.segments import MAX_LENGTH, START, Revision, Segment
+from chatvault.conversations.shapes import ConversationDoc, RevisionDoc, SegmentDoc
+from chatvault.errors import NotFound
 from chatvault.fields import Raw
 from chatvault.mongodb.batching import Batcher
 
 # Decoding takes half as long when times come without zone.
-WITHOUT_ZONE: CodecOptions[Raw] = CodecOptions(tz_aware=False)
+CONVERSATIONS: CodecOptions[ConversationDoc] = CodecOptions(tz_aware=False)
+SEGMENTS: CodecOptions[SegmentDoc] = CodecOptions(tz_aware=False)
 # Rendered segments are kept in a process up to this, and each takes about OVERHEAD beside its JSON.
 RENDERED_BYTES = 32 * 1024 * 1024
 OVERHEAD = 512
 LISTED_AT_ONCE = 10_000
 RUN = itemgetter("user_id", "generation")
 
+D = TypeVar("D", ConversationDoc, SegmentDoc)
 # The owner of a conversation, and its id.
 ConversationKey = tuple[ObjectId, ObjectId]
 # The owner of segments, and their generation.
@@ -83,19 +87,34 @@ class MessageStore:
         self._fields = Batcher(_find_segment_fields, max_size=32, concurrency=2)
         self._ends = Batcher(self._find_ends, max_size=32, concurrency=2)
 
-    async def find_conversation(self, actor: Actor, conversation_id: ObjectId) -> Raw | None:
+    async def find_conversation(
+        self, actor: Actor, conversation_id: ObjectId
+    ) -> ConversationDoc | None:
         """Find the document of a conversation of the actor's, with its embedded messages."""
         return await self._conversations.submit((actor.owner_id, conversation_id))
 
+    async def get_conversation(self, actor: Actor, conversation_id: ObjectId) -> ConversationDoc:
+        """Get the same.
+
+        Raises:
+            NotFound: the actor has no such conversation.
+        """
+        found = await self.find_conversation(actor, conversation_id)
+        if found is None:
+            raise NotFound("Conversation not found")
+        return found
+
     async def find_conversation_in(
         self, session: AsyncClientSession, actor: Actor, conversation_id: ObjectId
-    ) -> Raw | None:
+    ) -> ConversationDoc | None:
         """Find the same in a transaction."""
         query = Conversation.owned_by(actor, _id=conversation_id)
         found = await _conversations().find_one(query, session=session)
         return None if found is None else self.decode_messages(found)
 
-    async def find_conversations(self, actor: Actor, ids: list[ObjectId]) -> dict[ObjectId, Raw]:
+    async def find_conversations(
+        self, actor: Actor, ids: list[ObjectId]
+    ) -> dict[ObjectId, ConversationDoc]:
         """Find those of the documents that are the actor's, by id."""
         query = Conversation.owned_by(actor, _id={"$in": ids})
         found = await _conversations().find(query).to_list()
@@ -103,27 +122,27 @@ class MessageStore:
 
     async def list_conversations(
         self, actor: Actor, *, which: Raw, limit: int, offset: int
-    ) -> tuple[list[Raw], int]:
+    ) -> tuple[list[ConversationDoc], int]:
         """List documents without messages, newest change first, and count those of all pages."""
         return await self._listings.submit((actor.owner_id, tuple(which.items()), limit, offset))
 
-    async def list_segments(self, actor: Actor, generation: ObjectId) -> list[Raw]:
+    async def list_segments(self, actor: Actor, generation: ObjectId) -> list[SegmentDoc]:
         """List the segments of a generation, in order."""
         return await self._segments.submit((actor.owner_id, generation))
 
-    async def list_segment_fields(self, actor: Actor, generation: ObjectId) -> list[Raw]:
+    async def list_segment_fields(self, actor: Actor, generation: ObjectId) -> list[SegmentDoc]:
         """List the segments of a generation without their messages, in order."""
         return await self._fields.submit((actor.owner_id, generation))
 
     async def list_segments_at(
         self, actor: Actor, generation: ObjectId, starts: Sequence[int]
-    ) -> list[Raw]:
+    ) -> list[SegmentDoc]:
         """List those segments of a generation that start at these places, in order."""
         return await self.list_segments_where(actor, generation, {"$in": [*starts]})
 
     async def list_segments_where(
         self, actor: Actor, generation: ObjectId, start: Raw, *, order: int = 1, limit: int = 0
-    ) -> list[Raw]:
+    ) -> list[SegmentDoc]:
         """List segments of a generation whose `start` meets a condition.
 
         Args:
@@ -139,16 +158,16 @@ class MessageStore:
 
     def walk_segment_fields(
         self, actor: Actor, generation: ObjectId, *, before: int
-    ) -> AsyncCursor[Raw]:
+    ) -> AsyncCursor[SegmentDoc]:
         """Walk the segments that start before a place, in order, without their messages."""
         query = Segment.owned_by(actor, generation=generation, start={"$lt": before})
         return _segments().find(query, {"messages": False}).sort("start", 1)
 
     async def list_segments_of(
         self, actor: Actor, generations: list[ObjectId]
-    ) -> dict[ObjectId, list[Raw]]:
+    ) -> dict[ObjectId, list[SegmentDoc]]:
         """List the segments of several generations, by generation."""
-        runs: dict[ObjectId, list[Raw]] = {generation: [] for generation in generations}
+        runs: dict[ObjectId, list[SegmentDoc]] = {generation: [] for generation in generations}
         if runs:
             query = Segment.owned_by(actor, generation={"$in": generations})
             async for segment in _segments().find(query):
@@ -161,7 +180,7 @@ class MessageStore:
         generation: ObjectId,
         message_ids: list[str],
         session: AsyncClientSession | None = None,
-    ) -> AsyncGenerator[Raw]:
+    ) -> AsyncGenerator[SegmentDoc]:
         """Walk the segments of a generation that hold any of these messages."""
         ids = {"$in": message_ids}
         query = {**Segment.owned_by(actor, generation=generation), "messages.id": ids}
@@ -170,7 +189,7 @@ class MessageStore:
 
     async def list_segment_ends(
         self, actor: Actor, generation: ObjectId, *, end: int, most: int
-    ) -> list[Raw]:
+    ) -> list[SegmentDoc]:
         """List the segments that hold the newest messages before `end`, oldest first.
 
         Args:
@@ -184,34 +203,38 @@ class MessageStore:
 
     async def list_revisions(
         self, actor: Actor, conversation_id: ObjectId, message_id: str
-    ) -> list[Raw]:
+    ) -> list[RevisionDoc]:
         """List what a message was before its edits, oldest first."""
         query = Revision.owned_by(actor, conversation_id=conversation_id, message_id=message_id)
         found = Revision.get_pymongo_collection().find(query)
         revisions = await found.sort([("seq", 1), ("version", 1)]).to_list()
         messages = self.codec.decode(actor.owner_id, [each["message"] for each in revisions])
         pairs = zip(revisions, messages, strict=True)
-        return [{**revision, "message": message} for revision, message in pairs]
+        return [
+            cast("RevisionDoc", {**revision, "message": message}) for revision, message in pairs
+        ]
 
-    def decode_messages(self, document: Raw, field: str = "messages") -> Raw:
+    def decode_messages(self, document: D) -> D:
         """Decode the messages of a document that was read, in place; returns it."""
-        document[field] = self.codec.decode(document["user_id"], document[field])
+        document["messages"] = self.codec.decode(document["user_id"], document["messages"])
         return document
 
-    def _decode_all(self, documents: list[Raw]) -> list[Raw]:
+    def _decode_all(self, documents: list[D]) -> list[D]:
         return [self.decode_messages(each) for each in documents]
 
-    async def _find_conversations(self, wanted: list[ConversationKey]) -> list[Raw | None]:
+    async def _find_conversations(
+        self, wanted: list[ConversationKey]
+    ) -> list[ConversationDoc | None]:
         pairs = [{"_id": each, "user_id": owner_id} for owner_id, each in dict.fromkeys(wanted)]
         found = await _conversations().find({"$or": pairs} if pairs[1:] else pairs[0]).to_list()
         documents = {(each["user_id"], each["_id"]): each for each in self._decode_all(found)}
         return [documents.get(pair) for pair in wanted]
 
-    async def _find_segments(self, wanted: list[GenerationKey]) -> list[list[Raw]]:
+    async def _find_segments(self, wanted: list[GenerationKey]) -> list[list[SegmentDoc]]:
         found = await _segments().find(_query(wanted)).to_list()
         return _by_generation(self._decode_all(found), wanted)
 
-    async def _find_ends(self, wanted: list[End]) -> list[list[Raw]]:
+    async def _find_ends(self, wanted: list[End]) -> list[list[SegmentDoc]]:
         clauses = [
             {
                 "user_id": owner,
@@ -228,12 +251,12 @@ class MessageStore:
         return _by_generation(self._decode_all(found), [each[:2] for each in wanted])
 
 
-def _conversations() -> AsyncCollection[Raw]:
-    return Conversation.get_pymongo_collection().with_options(codec_options=WITHOUT_ZONE)
+def _conversations() -> AsyncCollection[ConversationDoc]:
+    return Conversation.get_pymongo_collection().with_options(codec_options=CONVERSATIONS)
 
 
-def _segments() -> AsyncCollection[Raw]:
-    return Segment.get_pymongo_collection().with_options(codec_options=WITHOUT_ZONE)
+def _segments() -> AsyncCollection[SegmentDoc]:
+    return Segment.get_pymongo_collection().with_options(codec_options=SEGMENTS)
 
 
 def _query(wanted: list[GenerationKey]) -> Raw:
@@ -241,15 +264,17 @@ def _query(wanted: list[GenerationKey]) -> Raw:
     return {"$or": pairs} if pairs[1:] else pairs[0]
 
 
-def _by_generation(segments: list[Raw], wanted: list[GenerationKey]) -> list[list[Raw]]:
+def _by_generation(
+    segments: list[SegmentDoc], wanted: list[GenerationKey]
+) -> list[list[SegmentDoc]]:
     """Sort what was read by the generations that were asked for."""
-    runs: dict[GenerationKey, list[Raw]] = {pair: [] for pair in wanted}
+    runs: dict[GenerationKey, list[SegmentDoc]] = {pair: [] for pair in wanted}
     for segment in sorted(segments, key=START):
         runs[RUN(segment)].append(segment)
     return [runs[pair] for pair in wanted]
 
 
-async def _find_segment_fields(wanted: list[GenerationKey]) -> list[list[Raw]]:
+async def _find_segment_fields(wanted: list[GenerationKey]) -> list[list[SegmentDoc]]:
     found = await _segments().find(_query(wanted), {"messages": False}).to_list()
     return _by_generation(found, wanted)
 
@@ -270,9 +295,9 @@ def _listing_pipelines(
     return page, [{"$match": mine}, {"$count": "total"}, tag]
 
 
-async def _list_conversations(wanted: list[Listing]) -> list[tuple[list[Raw], int]]:
+async def _list_conversations(wanted: list[Listing]) -> list[tuple[list[ConversationDoc], int]]:
     pipeline: list[Raw] = []
-    pages: dict[Listing, list[Raw]] = {each: [] for each in wanted}
+    pages: dict[Listing, list[ConversationDoc]] = {each: [] for each in wanted}
     totals: dict[Listing, int] = dict.fromkeys(wanted, 0)
     asked = list(pages)
     for number, listing in enumerate(asked):
@@ -281,10 +306,10 @@ async def _list_conversations(wanted: list[Listing]) -> list[tuple[list[Raw], in
             pipeline += [{"$unionWith": whole}] if pipeline else part
     # All in one answer, as far as MongoDB lets it grow.
     cursor = await _conversations().aggregate(pipeline, batchSize=LISTED_AT_ONCE)
-    for found in await cursor.to_list():
+    for found in cast("list[Raw]", await cursor.to_list()):
         listing = asked[found.pop("asked")]
         if "total" in found:
             totals[listing] = found["total"]
         else:
-            pages[listing].append(found)
+            pages[listing].append(cast("ConversationDoc", found))
     return [(pages[each], totals[each]) for each in wanted]

@@ -5,8 +5,9 @@ from operator import itemgetter
 import orjson
 
 from chatvault.agents.models import DEFAULT_AGENT_ID
-from chatvault.conversations.models import SUMMARY_FIELDS, Conversation, StoredMessage
+from chatvault.conversations.models import SUMMARY_FIELDS, Conversation
 from chatvault.conversations.reading import ConversationView
+from chatvault.conversations.shapes import ConversationDoc, StoredMessage
 from chatvault.encoding import to_json
 from chatvault.fields import Raw
 
@@ -32,7 +33,7 @@ _VALUES = itemgetter("_id", *SUMMARY_FIELDS)
 def message_wire(stored: StoredMessage) -> Raw:
     """A stored message as it is shown: its place, and the client's own fields beside ours."""
     message = stored.message
-    shown = {"id": message["id"], "seq": stored.seq, **message}
+    shown: Raw = {"id": message["id"], "seq": stored.seq, **message}
     extra = shown.pop("extra", None)
     return shown if extra is None else {**extra, **shown}
 
@@ -47,7 +48,7 @@ def messages_wire(messages: list[StoredMessage]) -> list[Raw]:
     ]
 
 
-def summary_wire(stored: Raw) -> Raw:
+def summary_wire(stored: ConversationDoc) -> Raw:
     """A stored conversation as it is shown in a summary."""
     try:
         values = _VALUES(stored)

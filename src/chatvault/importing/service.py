@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, cast
 
 from bson import ObjectId
 
@@ -25,6 +25,7 @@ from chatvault.conversations.commits.working_copy import WorkingCopy
 from chatvault.conversations.models import Conversation
 from chatvault.conversations.segments import Generation
 from chatvault.conversations.service import estimate
+from chatvault.conversations.shapes import MessageDoc
 from chatvault.errors import Busy
 from chatvault.fields import Raw
 from chatvault.importing.conversations import (
@@ -195,7 +196,7 @@ class _Prepared:
 
     conversation: ImportedConversation
     generation: Generation | None
-    tail: list[Raw]
+    tail: list[MessageDoc]
     length: int
 
 
@@ -244,17 +245,17 @@ def _change(
         metadata=conversation.metadata,
         at=conversation.created_at,
     )
-    document |= dict([where])
+    cast("Raw", document).update([where])
 
     def decide(working: WorkingCopy) -> ImportOutcome:
         outcome = ImportOutcome.REPLACED if working.exists else ImportOutcome.IMPORTED
         if working.exists and on_duplicate is not OnDuplicate.REPLACE:
             return ImportOutcome.SKIPPED
         if not working.exists:
-            working.insert(dict(document))
+            working.insert(document.copy())
         if outcome is ImportOutcome.REPLACED or prepared.generation:
             working.replace_messages(prepared.generation, conversation.updated_at)
-        tail = [dict(message) for message in prepared.tail]
+        tail = [message.copy() for message in prepared.tail]
         working.append(tail, conversation.updated_at, last)
         working.set(
             conversation.updated_at, title=conversation.title, metadata=conversation.metadata
@@ -277,9 +278,9 @@ def _change(
     )
 
 
-def _to_stored(conversation: ImportedConversation) -> list[Raw]:
+def _to_stored(conversation: ImportedConversation) -> list[MessageDoc]:
     """The messages as they are embedded, each with an id that is the same at every import."""
-    stored: list[Raw] = []
+    stored: list[MessageDoc] = []
     taken: set[str] = set()
     at: datetime = conversation.created_at
     for place, message in enumerate(conversation.messages):
@@ -299,5 +300,6 @@ def _to_stored(conversation: ImportedConversation) -> list[Raw]:
             "cancelled": message.cancelled,
             "extra": message.extra or None,
         }
-        stored.append({name: value for name, value in fields.items() if value is not None})
+        message_doc = {name: value for name, value in fields.items() if value is not None}
+        stored.append(cast("MessageDoc", message_doc))
     return stored

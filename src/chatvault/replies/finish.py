@@ -4,7 +4,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from bson import ObjectId
 from pymongo import InsertOne, UpdateOne
@@ -18,9 +18,10 @@ from chatvault.commands.models import Status
 from chatvault.conversations.commits.change import Change
 from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.conversations.commits.working_copy import WorkingCopy
-from chatvault.conversations.models import DEFAULT_TITLE, StoredMessage
+from chatvault.conversations.models import DEFAULT_TITLE
 from chatvault.conversations.models import Status as ConversationStatus
 from chatvault.conversations.service import estimate
+from chatvault.conversations.shapes import ConversationDoc, MessageDoc, StoredMessage
 from chatvault.conversations.wire import message_wire
 from chatvault.errors import ChatvaultError, Conflict, NotFound
 from chatvault.fields import Raw, now
@@ -75,7 +76,7 @@ class ReplyResult:
     said: list[tuple[str, Raw]] = field(default_factory=list)
     further: Raw = field(default_factory=dict)
 
-    def message(self, at: datetime) -> Raw | None:
+    def message(self, at: datetime) -> MessageDoc | None:
         """The answer as it is stored; None where nothing was said."""
         if not self.text and not self.calls:
             return None
@@ -99,7 +100,8 @@ class ReplyResult:
             "cancelled": True if self.state is State.CANCELLED else None,
             "interrupted": True if self.state in FAILED else None,
         }
-        return {name: value for name, value in fields.items() if value is not None}
+        stored = {name: value for name, value in fields.items() if value is not None}
+        return cast("MessageDoc", stored)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +176,7 @@ def _decide(working: WorkingCopy, result: ReplyResult) -> FinishedReply:
     return FinishedReply(events, bool(jobs), stored.message["id"] if stored else None, approved)
 
 
-def _check_mine(fields: Raw, reply: Raw) -> None:
+def _check_mine(fields: ConversationDoc, reply: Raw) -> None:
     if reply["kind"] != Kind.REPLY:
         return
     current = fields.get("active_reply_id")
@@ -184,7 +186,7 @@ def _check_mine(fields: Raw, reply: Raw) -> None:
         raise AlreadyEnded
 
 
-def _as_things_stand(fields: Raw, result: ReplyResult) -> ReplyResult:
+def _as_things_stand(fields: ConversationDoc, result: ReplyResult) -> ReplyResult:
     """The ending by what the conversation says now, which may be more than its writer knew."""
     if result.state is not State.WAITING:
         return result
@@ -195,7 +197,7 @@ def _as_things_stand(fields: Raw, result: ReplyResult) -> ReplyResult:
     return result
 
 
-def _place(working: WorkingCopy, reply: Raw, message: Raw, at: datetime) -> StoredMessage:
+def _place(working: WorkingCopy, reply: Raw, message: MessageDoc, at: datetime) -> StoredMessage:
     """Put the answer where it belongs: in another one's place, or at the end."""
     if reply["mode"] == Mode.REPLACE:
         try:

@@ -12,11 +12,12 @@ from bson import ObjectId
 from chatvault.actor import Actor
 from chatvault.agents import service as agents
 from chatvault.commands.proposals import catalog
-from chatvault.conversations.models import MessageRole, Status, StoredMessage
+from chatvault.conversations.models import MessageRole, Status
 from chatvault.conversations.reading import find_messages, read_before
 from chatvault.conversations.segments import is_deleted
+from chatvault.conversations.shapes import ConversationDoc, MessageDoc, StoredMessage
 from chatvault.conversations.store import MessageStore
-from chatvault.errors import ConversationArchived, MessageIdTaken, NotFound
+from chatvault.errors import ConversationArchived, MessageIdTaken
 from chatvault.fields import Raw
 from chatvault.replies.deps import ReplyDeps
 from chatvault.replies.errors import (
@@ -88,7 +89,12 @@ class Wanted:
 
 
 async def build_context(
-    actor: Actor, deps: ReplyDeps, conversation: Raw, agent: Raw, model: str, wanted: Wanted
+    actor: Actor,
+    deps: ReplyDeps,
+    conversation: ConversationDoc,
+    agent: Raw,
+    model: str,
+    wanted: Wanted,
 ) -> Context:
     """Choose the newest messages that fit the agent's history limit and the token budget.
 
@@ -111,7 +117,7 @@ async def build_context(
 class _Page:
     """What there is to choose from."""
 
-    conversation: Raw
+    conversation: ConversationDoc
     history: list[StoredMessage]
     newest: list[Wire]
     wanted: Wanted
@@ -134,7 +140,7 @@ class Counter:
 
 
 async def _history(
-    actor: Actor, store: MessageStore, conversation: Raw, agent: Raw, wanted: Wanted
+    actor: Actor, store: MessageStore, conversation: ConversationDoc, agent: Raw, wanted: Wanted
 ) -> list[StoredMessage]:
     """The stored messages that may be shown, oldest first."""
     limit = agent["history_limit"] if agent["conversation_memory_enabled"] else 1
@@ -192,7 +198,7 @@ def _system(prompt: str, summary: str | None) -> list[Wire]:
     return [{"role": "system", "content": text.strip()}] if text.strip() else []
 
 
-def to_wire(message: Raw) -> list[Wire]:
+def to_wire(message: MessageDoc) -> list[Wire]:
     """A stored message in OpenAI's shape: with commands, it is several that belong together."""
     commands: list[Raw] = message.get("commands") or []
     calls: list[Raw] = message.get("tool_calls") or []
@@ -287,7 +293,7 @@ class TurnPlan:
         tools: that the model is offered, in OpenAI's shape.
     """
 
-    conversation: Raw
+    conversation: ConversationDoc
     agent: Raw
     provider: str
     model: str
@@ -298,19 +304,9 @@ class TurnPlan:
     tools: list[Raw]
 
 
-async def read(actor: Actor, store: MessageStore, conversation_id: ObjectId) -> Raw:
-    """The conversation.
-
-    Raises:
-        NotFound: the actor has no such one.
-    """
-    conversation = await store.find_conversation(actor, conversation_id)
-    if conversation is None:
-        raise NotFound("Conversation not found")
-    return conversation
-
-
-async def plan(actor: Actor, deps: ReplyDeps, *, conversation: Raw, wanted: ReplyIn) -> TurnPlan:
+async def plan(
+    actor: Actor, deps: ReplyDeps, *, conversation: ConversationDoc, wanted: ReplyIn
+) -> TurnPlan:
     """Choose agent, model and context.
 
     Raises:
@@ -331,7 +327,7 @@ async def plan(actor: Actor, deps: ReplyDeps, *, conversation: Raw, wanted: Repl
 
 
 async def prepare(
-    actor: Actor, deps: ReplyDeps, *, conversation: Raw, agent: Raw, turn: Turn
+    actor: Actor, deps: ReplyDeps, *, conversation: ConversationDoc, agent: Raw, turn: Turn
 ) -> TurnPlan:
     """Choose model, tools and context.
 
@@ -369,25 +365,27 @@ async def prepare(
     )
 
 
-async def offered(actor: Actor, deps: ReplyDeps, conversation: Raw, agent: Raw) -> list[Raw]:
+async def offered(
+    actor: Actor, deps: ReplyDeps, conversation: ConversationDoc, agent: Raw
+) -> list[Raw]:
     """The tools that the model is offered, in OpenAI's shape."""
     if not conversation.get("mcp_enabled"):
         return []
     return await catalog(actor, deps.servers, allowed=agent["allowed_tools"])
 
 
-def place_of(fields: Raw) -> tuple[ObjectId, int]:
+def place_of(fields: ConversationDoc) -> tuple[ObjectId, int]:
     """What changes whenever messages come or are replaced."""
     return fields["generation"], fields["next_seq"]
 
 
-def tokens_left(fields: Raw, agent: Raw) -> int:
+def tokens_left(fields: ConversationDoc, agent: Raw) -> int:
     """What the conversation may still use, less what is set aside."""
     spent = fields.get("total_tokens_used", 0) + fields.get("reserved_tokens", 0)
     return int(agent["max_conversation_tokens"] - spent)
 
 
-def refusal(fields: Raw, agent: Raw) -> TokenLimitReached:
+def refusal(fields: ConversationDoc, agent: Raw) -> TokenLimitReached:
     """The refusal that says what to do."""
     limit, used = agent["max_conversation_tokens"], fields.get("total_tokens_used", 0)
     held = fields.get("reserved_tokens", 0)
@@ -399,7 +397,9 @@ def refusal(fields: Raw, agent: Raw) -> TokenLimitReached:
     )
 
 
-async def _turn(actor: Actor, store: MessageStore, conversation: Raw, wanted: ReplyIn) -> Turn:
+async def _turn(
+    actor: Actor, store: MessageStore, conversation: ConversationDoc, wanted: ReplyIn
+) -> Turn:
     if wanted.content is None:
         assert wanted.regenerate is not None  # noqa: S101  # the schema asks for one of both
         return await _again(actor, store, conversation, wanted.regenerate)
@@ -417,7 +417,9 @@ async def _turn(actor: Actor, store: MessageStore, conversation: Raw, wanted: Re
     return Turn(content=None, user_message_id=wanted.id)
 
 
-async def _again(actor: Actor, store: MessageStore, conversation: Raw, mode: Mode) -> Turn:
+async def _again(
+    actor: Actor, store: MessageStore, conversation: ConversationDoc, mode: Mode
+) -> Turn:
     """The last message that somebody wrote, and the answer to it that another shall join."""
     page = await _newest(actor, store, conversation, PAGE)
     if not page:
@@ -442,6 +444,6 @@ async def _again(actor: Actor, store: MessageStore, conversation: Raw, mode: Mod
 
 
 async def _newest(
-    actor: Actor, store: MessageStore, conversation: Raw, limit: int
+    actor: Actor, store: MessageStore, conversation: ConversationDoc, limit: int
 ) -> list[StoredMessage]:
     return (await read_before(actor, store, conversation, LATEST, limit)).messages

@@ -10,6 +10,7 @@ from chatvault.audit.actions import Action
 from chatvault.conversations.commits.working_copy import WorkingCopy
 from chatvault.conversations.models import Status
 from chatvault.conversations.reading import ReadConflict
+from chatvault.conversations.shapes import ConversationDoc
 from chatvault.errors import Busy, ChatvaultError, ConversationArchived, NotFound
 from chatvault.fields import Raw
 from chatvault.replies import events
@@ -18,7 +19,7 @@ from chatvault.replies.errors import HALTS, NotContinued, ReplyInProgress, TooMa
 from chatvault.replies.events import Live
 from chatvault.replies.finish import AlreadyEnded, ReplyResult, finish
 from chatvault.replies.models import Job, JobKind, Reply, State
-from chatvault.replies.plan import Turn, prepare, read
+from chatvault.replies.plan import Turn, prepare
 from chatvault.replies.start import ReplyPlan, Stale, start_change, to_reply_plan
 
 MAX_ROUNDS = 10
@@ -59,7 +60,7 @@ async def go_on(
     """
     for _ in range(ATTEMPTS):
         reply = await Reply.find_raw(actor, conversation_id, reply_id)
-        conversation = await read(actor, deps.store, conversation_id)
+        conversation = await deps.store.get_conversation(actor, conversation_id)
         waiting = conversation.get("waiting_reply") or {}
         if reply is None or waiting.get("reply_id") != reply_id:
             return
@@ -90,7 +91,7 @@ async def _read_live(actor: Actor, conversation_id: ObjectId, reply_id: ObjectId
 
 
 async def _plan(
-    actor: Actor, deps: ReplyDeps, conversation: Raw, reply: Raw, live: Live
+    actor: Actor, deps: ReplyDeps, conversation: ConversationDoc, reply: Raw, live: Live
 ) -> ReplyPlan:
     rounds = reply.get("rounds", 1)
     if rounds >= MAX_ROUNDS:

@@ -12,13 +12,13 @@ from chatvault.agents import service as agents
 from chatvault.agents.models import ModelNotConfigured
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
-from chatvault.conversations.models import StoredMessage
 from chatvault.conversations.reading import (
     ReadConflict,
     find_messages,
     not_deleted,
     read_consistently,
 )
+from chatvault.conversations.shapes import ConversationDoc, StoredMessage
 from chatvault.conversations.store import MessageStore
 from chatvault.conversations.wire import message_wire
 from chatvault.errors import Busy, ChatvaultError, NotFound
@@ -39,7 +39,6 @@ from chatvault.replies.plan import (
     build_context,
     offered,
     plan,
-    read,
     refusal,
     tokens_left,
 )
@@ -122,7 +121,7 @@ async def _begin(
 async def _plan(
     actor: Actor, deps: ReplyDeps, conversation_id: ObjectId, wanted: ReplyIn
 ) -> ReplyPlan:
-    conversation = await read(actor, deps.store, conversation_id)
+    conversation = await deps.store.get_conversation(actor, conversation_id)
     turn_plan = await plan(actor, deps, conversation=conversation, wanted=wanted)
     return to_reply_plan(turn_plan, Action.REPLY_CREATE, deps.max_tokens, metadata=wanted.metadata)
 
@@ -149,7 +148,7 @@ async def _end_of(actor: Actor, store: MessageStore, reply: Raw) -> FinalEvent:
     """How a reply has ended, and whether its events tell of a message that was removed since."""
     told = message_ids_of(await read_events(actor, reply["_id"]))
 
-    async def find(conversation: Raw) -> tuple[Raw, list[StoredMessage]]:
+    async def find(conversation: ConversationDoc) -> tuple[ConversationDoc, list[StoredMessage]]:
         ids = sorted(told | {reply["answer_id"]})
         return conversation, not_deleted(await find_messages(actor, store, conversation, ids))
 
@@ -286,7 +285,7 @@ async def get_context(
         AgentNotFound: the actor may use no such agent.
         TokenLimitReached: the conversation's tokens are used up.
     """
-    conversation = await read(actor, deps.store, conversation_id)
+    conversation = await deps.store.get_conversation(actor, conversation_id)
     agent = await agents.find(actor, agent_id or conversation.get("agent_id"))
     try:
         provider, found = deps.catalog.find(agent["provider"])
@@ -299,7 +298,7 @@ async def get_context(
     tools = await offered(actor, deps, conversation, agent)
     wanted = Wanted(content=content, budget=left - output, tools=tools)
 
-    async def build(current: Raw) -> Context:
+    async def build(current: ConversationDoc) -> Context:
         return await build_context(actor, deps, current, agent, model, wanted)
 
     try:

@@ -19,6 +19,7 @@ from chatvault.conversations.models import Conversation, Status
 from chatvault.conversations.schemas import ConversationCreate, stored_agent_id
 from chatvault.conversations.segments import size_of
 from chatvault.conversations.service import NewConversation, estimate, idempotent, prepare
+from chatvault.conversations.shapes import ConversationDoc, MessageDoc
 from chatvault.conversations.wire import message_wire
 from chatvault.errors import Busy, Conflict, ConversationArchived, MessageIdTaken, NotFound
 from chatvault.fields import Raw, now
@@ -181,7 +182,7 @@ def _decide(working: WorkingCopy, actor: Actor, reply_plan: ReplyPlan) -> Starte
     return decide_start(working, actor, reply_plan, output)
 
 
-def output_of(fields: Raw, reply_plan: ReplyPlan) -> int:
+def output_of(fields: ConversationDoc, reply_plan: ReplyPlan) -> int:
     """How many tokens the answer may have, decided on the conversation of this moment.
 
     So however many ask at once, none overruns the limit.
@@ -311,11 +312,11 @@ def _reply(actor: Actor, reply_plan: ReplyPlan, output: int) -> Raw:
     }
 
 
-def _message(reply_plan: ReplyPlan, at: datetime) -> Raw | None:
+def _message(reply_plan: ReplyPlan, at: datetime) -> MessageDoc | None:
     """The user's message as it is stored, where it is a new one."""
     if reply_plan.turn.content is None:
         return None
-    message: Raw = {
+    message: MessageDoc = {
         "id": reply_plan.turn.user_message_id,
         "role": "user",
         "content": reply_plan.turn.content,
@@ -327,7 +328,7 @@ def _message(reply_plan: ReplyPlan, at: datetime) -> Raw | None:
 
 
 def _store(
-    working: WorkingCopy, reply_plan: ReplyPlan, message: Raw | None, at: datetime
+    working: WorkingCopy, reply_plan: ReplyPlan, message: MessageDoc | None, at: datetime
 ) -> Raw | None:
     """Append the user's message, where it is a new one, and show it."""
     if message is not None:

@@ -16,16 +16,16 @@ from chatvault.audit.actions import Action
 from chatvault.conversations.commits.change import Change
 from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.conversations.commits.working_copy import WorkingCopy
-from chatvault.conversations.models import DEFAULT_TITLE, Conversation, StoredMessage
+from chatvault.conversations.models import DEFAULT_TITLE, Conversation
 from chatvault.conversations.reading import read_after, read_consistently
 from chatvault.conversations.schemas import MAX_TITLE
+from chatvault.conversations.shapes import ConversationDoc, StoredMessage
 from chatvault.conversations.store import MessageStore
 from chatvault.errors import Busy, Conflict, NotFound
 from chatvault.fields import Raw, now
 from chatvault.idempotency import IdempotencyKey, IdempotencyRecord, Idempotent, key_lock
 from chatvault.replies.jobs import Work
 from chatvault.replies.models import JobKind
-from chatvault.replies.plan import read
 from chatvault.replies.provider import ModelClients, ModelRequest
 from chatvault.tokens import Tokenizer
 from chatvault.usage.models import Usage
@@ -91,7 +91,7 @@ class Background:
             NotFound: the actor has no such conversation.
             ModelFailed: the model failed.
         """
-        conversation = await read(actor, self._commits.store, conversation_id)
+        conversation = await self._commits.store.get_conversation(actor, conversation_id)
         if conversation["title"] != DEFAULT_TITLE:
             return
         text = _transcript(await _messages(actor, self._commits.store, conversation_id, -1, 4))
@@ -145,7 +145,7 @@ class Background:
     async def _summarize(
         self, actor: Actor, conversation_id: ObjectId, idempotency_key: IdempotencyKey | None
     ) -> str | None:
-        conversation = await read(actor, self._commits.store, conversation_id)
+        conversation = await self._commits.store.get_conversation(actor, conversation_id)
         if conversation["total_messages"] < TOO_SHORT:
             seq = conversation.get("summary_seq", 0)
             return await self._keep(actor, conversation, None, seq, idempotency_key)
@@ -163,7 +163,7 @@ class Background:
     async def _keep(
         self,
         actor: Actor,
-        before: Raw,
+        before: ConversationDoc,
         summary: str | None,
         told: int,
         idempotency_key: IdempotencyKey | None,
@@ -186,7 +186,7 @@ class Background:
         )
 
     async def _ask(
-        self, actor: Actor, conversation: Raw, kind: JobKind, prompt: str, text: str
+        self, actor: Actor, conversation: ConversationDoc, kind: JobKind, prompt: str, text: str
     ) -> str:
         agent = await agents.find(actor, conversation.get("agent_id"))
         provider, found = self._catalog.find(agent["provider"])
@@ -226,7 +226,7 @@ class Background:
         return said
 
 
-def _told_of(fields: Raw) -> tuple[ObjectId, int, int]:
+def _told_of(fields: ConversationDoc) -> tuple[ObjectId, int, int]:
     """What changes whenever a summary that is being made may tell of what is there no more."""
     return fields["generation"], fields.get("edits", 0), fields.get("summary_seq", 0)
 
@@ -279,7 +279,7 @@ def _idempotent(
 async def _messages(
     actor: Actor, store: MessageStore, conversation_id: ObjectId, after: int, limit: int
 ) -> list[StoredMessage]:
-    async def read_page(conversation: Raw) -> list[StoredMessage]:
+    async def read_page(conversation: ConversationDoc) -> list[StoredMessage]:
         return (await read_after(actor, store, conversation, after, limit)).messages
 
     return await read_consistently(actor, store, conversation_id, read_page)

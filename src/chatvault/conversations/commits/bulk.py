@@ -12,8 +12,9 @@ from chatvault.conversations.segments import (
     size_of,
     split_tail,
 )
+from chatvault.conversations.shapes import MessageDoc, SegmentDoc
 from chatvault.conversations.store import MessageStore
-from chatvault.fields import Raw, now
+from chatvault.fields import now
 from chatvault.slices import in_slices, sliced
 
 # Up to this a change carries its messages itself; beyond, they are written before it.
@@ -23,8 +24,8 @@ BATCH_BYTES = 4 * 1024 * 1024
 
 
 async def write_generation(
-    actor: Actor, store: MessageStore, messages: list[Raw]
-) -> tuple[Generation | None, list[Raw]]:
+    actor: Actor, store: MessageStore, messages: list[MessageDoc]
+) -> tuple[Generation | None, list[MessageDoc]]:
     """Store the messages as a generation that nothing points to yet.
 
     Returns:
@@ -56,7 +57,7 @@ async def write_generation(
             swept=False,
         )
     )
-    batch: list[Raw] = []
+    batch: list[SegmentDoc] = []
     batch_bytes = 0
     for segment in segments:
         batch.append(segment)

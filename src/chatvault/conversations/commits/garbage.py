@@ -9,9 +9,9 @@ from bson import ObjectId
 from pymongo.errors import PyMongoError
 
 from chatvault.actor import Actor, Door
-from chatvault.conversations.models import StoredMessage
 from chatvault.conversations.reading import find_messages, not_deleted, read_consistently
 from chatvault.conversations.segments import PendingDeletion, Revision, Segment
+from chatvault.conversations.shapes import ConversationDoc, StoredMessage
 from chatvault.conversations.store import MessageStore
 from chatvault.errors import Busy, NotFound
 from chatvault.fields import Raw, now
@@ -84,7 +84,7 @@ async def _standing(store: MessageStore, note: Raw, ids: list[str]) -> set[str]:
     """Those of the messages that the conversation has now."""
     owner = Actor(door=Door.BACKGROUND, user_id=note["user_id"])
 
-    async def read(conversation: Raw) -> list[StoredMessage]:
+    async def read(conversation: ConversationDoc) -> list[StoredMessage]:
         return not_deleted(await find_messages(owner, store, conversation, sorted(set(ids))))
 
     try:

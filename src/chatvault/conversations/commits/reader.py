@@ -1,15 +1,16 @@
 """What a group of changes has to know before it decides, read with few queries."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NotRequired, cast
 
 from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from chatvault.conversations.commits.change import Change, Key
 from chatvault.conversations.commits.working_copy import WorkingCopy
-from chatvault.conversations.models import BY_ID, Conversation, StoredMessage
+from chatvault.conversations.models import BY_ID, Conversation
 from chatvault.conversations.segments import MAX_LENGTH, START, Segment, is_deleted
+from chatvault.conversations.shapes import ConversationDoc, MessageDoc, SegmentDoc, StoredMessage
 from chatvault.conversations.store import MessageStore
 from chatvault.fields import Raw
 
@@ -19,6 +20,18 @@ ALL_BUT_MESSAGES = tuple(
 
 # MongoDB takes a partial index only for a query that repeats the index's own condition.
 _INDEXED: dict[str, Raw] = {"source": {"$type": "string"}}
+
+
+class _Found(ConversationDoc):
+    """A conversation as a group reads it, perhaps with some of its embedded messages.
+
+    Attributes:
+        known: those embedded messages that were asked about.
+        ids: of all embedded messages.
+    """
+
+    known: NotRequired[list[MessageDoc]]
+    ids: NotRequired[list[str]]
 
 
 class BatchReader:
@@ -63,7 +76,7 @@ class BatchReader:
             for key, some in wanted.items()
         }
 
-    async def _find_documents(self, wanted: dict[Key, list[Change[Any]]]) -> dict[Key, Raw]:
+    async def _find_documents(self, wanted: dict[Key, list[Change[Any]]]) -> dict[Key, _Found]:
         existing = [some for some in wanted.values() if not all(each.is_new for each in some)]
         whole = [some for some in existing if _edits(some)]
         others = [some for some in existing if not _edits(some)]
@@ -75,7 +88,7 @@ class BatchReader:
     async def _find_messages(
         self,
         wanted: dict[Key, list[Change[Any]]],
-        documents: dict[Key, Raw],
+        documents: dict[Key, _Found],
         older: dict[Key, str | None],
     ) -> dict[Key, dict[str, StoredMessage]]:
         """The stored messages that the changes of each conversation ask about, by their id."""
@@ -95,21 +108,22 @@ class BatchReader:
             await self._look_in_segments(rest, whole=edited)
         return known
 
-    async def _read_known(self, wanted: list[list[Change[Any]]]) -> dict[Key, Raw]:
+    async def _read_known(self, wanted: list[list[Change[Any]]]) -> dict[Key, _Found]:
         """Heads, with those of their embedded messages that the changes ask about."""
         documents = await self._read_documents(wanted, _one_of)
         # Few ask about one that is there; then a second look finds all of them and their places.
-        hit = [some for some in wanted if documents.get(some[0].key, {}).get("messages")]
+        held = {key for key, fields in documents.items() if fields.get("messages")}
+        hit = [some for some in wanted if some[0].key in held]
         for fields in documents.values():
             fields.pop("messages", None)
         known = await self._read_documents(hit, _known)
         for fields in known.values():
-            self._store.decode_messages(fields, "known")
+            fields["known"] = self._store.codec.decode(fields["user_id"], fields["known"])
         return documents | known
 
     async def _read_documents(
         self, wanted: list[list[Change[Any]]], show: Callable[[list[str]], Raw]
-    ) -> dict[Key, Raw]:
+    ) -> dict[Key, _Found]:
         """Heads by key, and beside them what `show` projects, given the ids that are asked for."""
         if not wanted:
             return {}
@@ -131,8 +145,8 @@ class BatchReader:
         found = Conversation.get_pymongo_collection().find(
             query, projection, session=self._session, hint=hint
         )
-        documents: dict[Key, Raw] = {}
-        for fields in await found.to_list():
+        documents: dict[Key, _Found] = {}
+        for fields in cast("list[_Found]", await found.to_list()):
             for name in ("_id", "source"):
                 key = (fields["user_id"], name, fields.get(name))
                 if key in keys:
@@ -140,7 +154,7 @@ class BatchReader:
         return documents
 
     async def _look_in_segments(
-        self, wanted: list[tuple[Raw, set[str], dict[str, StoredMessage]]], *, whole: bool
+        self, wanted: list[tuple[_Found, set[str], dict[str, StoredMessage]]], *, whole: bool
     ) -> None:
         """Find messages by id in the segments of their conversations, with one query for all.
 
@@ -180,7 +194,7 @@ class BatchReader:
                 if message_id in ids:
                     known[message_id] = StoredMessage(seq, messages[message_id], segment)
 
-    async def _read_older_id(self, fields: Raw) -> str | None:
+    async def _read_older_id(self, fields: ConversationDoc) -> str | None:
         """Return the id of the newest message not deleted, if it lies in a segment."""
         if not fields["total_messages"] or not all(map(is_deleted, fields["messages"])):
             return None
@@ -199,7 +213,7 @@ class BatchReader:
         newest: str = [each["id"] for each in segment["messages"] if not is_deleted(each)][-1]
         return newest
 
-    async def _read_newest_segments(self, documents: list[Raw]) -> dict[ObjectId, Raw]:
+    async def _read_newest_segments(self, documents: list[_Found]) -> dict[ObjectId, SegmentDoc]:
         """The newest segments by generation, without their messages, with one query for all."""
         ends = [(fields, fields["tail_seq"] - fields["first_seq"]) for fields in documents]
         clauses = [
@@ -238,7 +252,7 @@ def _known(ids: list[str]) -> Raw:
     return {"known": some, "ids": "$messages.id"}
 
 
-def _in_tail(fields: Raw, ids: set[str]) -> dict[str, StoredMessage]:
+def _in_tail(fields: _Found, ids: set[str]) -> dict[str, StoredMessage]:
     """The embedded messages with these ids."""
     tail = fields.get("messages")
     if tail is None:

@@ -1,23 +1,25 @@
 """The statements that change segments: growing, editing in one, cutting anew, and retiring."""
 
 from datetime import datetime
+from typing import Any
 
 from bson import ObjectId
 from pymongo import InsertOne, UpdateOne
 
 from chatvault.conversations.codec import MessageCodec
 from chatvault.conversations.segments import MAX_BYTES, MAX_LENGTH, count_not_deleted, cut, size_of
+from chatvault.conversations.shapes import ConversationDoc, MessageDoc, SegmentDoc
 from chatvault.fields import Raw
 
 # Beyond this a segment that an edit lets grow is cut anew, so that it stays far from 16 MB.
 SEGMENT_HARD_BYTES = 4 * 1024 * 1024
 
-SegmentWrite = InsertOne[Raw] | UpdateOne
+SegmentWrite = InsertOne[Any] | UpdateOne
 
 
 def extend(
-    last: Raw | None, moved: list[Raw], codec: MessageCodec
-) -> tuple[list[SegmentWrite], list[Raw]]:
+    last: SegmentDoc | None, moved: list[MessageDoc], codec: MessageCodec
+) -> tuple[list[SegmentWrite], list[MessageDoc]]:
     """Let the newest segment take what it has room for.
 
     Args:
@@ -32,7 +34,7 @@ def extend(
         return [], moved
     room = MAX_LENGTH - last["length"]
     room_bytes = MAX_BYTES - last["bytes"]
-    taken: list[Raw] = []
+    taken: list[MessageDoc] = []
     for message in moved[:room]:
         room_bytes -= size_of(message)
         if room_bytes < 0:
@@ -52,7 +54,7 @@ def extend(
 
 
 def add(
-    messages: list[Raw],
+    messages: list[MessageDoc],
     *,
     owner_id: ObjectId,
     generation: ObjectId,
@@ -64,7 +66,9 @@ def add(
     return [InsertOne(segment) for segment in made]
 
 
-def retire(fields: Raw, *, owner_id: ObjectId, due_at: datetime, whole: bool) -> list[SegmentWrite]:
+def retire(
+    fields: ConversationDoc, *, owner_id: ObjectId, due_at: datetime, whole: bool
+) -> list[SegmentWrite]:
     """Note for the sweeper what lies beside a conversation, if anything does.
 
     Args:
@@ -89,7 +93,7 @@ def retire(fields: Raw, *, owner_id: ObjectId, due_at: datetime, whole: bool) ->
 
 
 def put(
-    segment: Raw, index: int, message: Raw, codec: MessageCodec, *, deleted: bool
+    segment: SegmentDoc, index: int, message: MessageDoc, codec: MessageCodec, *, deleted: bool
 ) -> tuple[list[SegmentWrite], bool]:
     """Put another message in the place of one.
 
@@ -121,7 +125,7 @@ def put(
     return [UpdateOne(mine, update)], False
 
 
-def _cut_anew(segment: Raw, codec: MessageCodec) -> list[SegmentWrite]:
+def _cut_anew(segment: SegmentDoc, codec: MessageCodec) -> list[SegmentWrite]:
     """Spread a segment that grew too large over several."""
     first, *others = cut(
         segment["messages"],

@@ -1,7 +1,7 @@
 """A conversation as one group of changes sees it: what was read, and what was decided since."""
 
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 from beanie import Document
 from bson import ObjectId
@@ -10,7 +10,7 @@ from pymongo import DeleteMany, DeleteOne, InsertOne, UpdateOne
 from chatvault.audit.outbox import Outbox
 from chatvault.conversations.codec import MessageCodec
 from chatvault.conversations.commits import segment_writes
-from chatvault.conversations.models import BY_ID, StoredMessage
+from chatvault.conversations.models import BY_ID
 from chatvault.conversations.segments import (
     TAIL_BYTES,
     TAIL_LENGTH,
@@ -19,6 +19,7 @@ from chatvault.conversations.segments import (
     size_of,
     split_tail,
 )
+from chatvault.conversations.shapes import ConversationDoc, MessageDoc, SegmentDoc, StoredMessage
 from chatvault.errors import ChatvaultError, NotFound
 from chatvault.fields import Raw, now
 
@@ -30,7 +31,7 @@ MAX_SKEW = timedelta(days=1)
 # A summary may repeat what was said: it goes with any message that it tells of.
 FORGOTTEN: Raw = {"summary": None, "summary_seq": 0}
 
-Write = InsertOne[Raw] | UpdateOne | DeleteOne | DeleteMany
+Write = InsertOne[Any] | UpdateOne | DeleteOne | DeleteMany
 
 
 class RetryAfterMove(ChatvaultError):
@@ -61,9 +62,9 @@ class WorkingCopy:
         self,
         owner_id: ObjectId,
         codec: MessageCodec,
-        fields: Raw | None,
+        fields: ConversationDoc | None,
         known: dict[str, StoredMessage] | None = None,
-        last_segment: Raw | None = None,
+        last_segment: SegmentDoc | None = None,
         older_id: str | None = None,
     ) -> None:
         self.owner_id = owner_id
@@ -74,15 +75,17 @@ class WorkingCopy:
         self.pending_deletions: list[Write] = []
         # What other domains change together with the conversation; each must hit one document.
         self.beside: list[tuple[type[Document], Write]] = []
-        self._head = None if fields is None else dict(fields)
-        self._tail: list[Raw] | None = self._head.pop("messages", None) if self._head else None
+        self._head = None if fields is None else fields.copy()
+        self._tail: list[MessageDoc] | None = (
+            self._head.pop("messages", None) if self._head else None
+        )
         self._read_version: int | None = fields["version"] if fields else None
         self._read_tail_seq: int | None = fields["tail_seq"] if fields else None
         self._known = known or {}
         self._last_segment = last_segment
         self._older_id = older_id
         self._fields: Raw = {}
-        self._pushed: list[Raw] = []
+        self._pushed: list[MessageDoc] = []
         self._is_new = False
         self._rewritten = False
         self._deleted = False
@@ -98,7 +101,7 @@ class WorkingCopy:
         return self._head is not None and not self._deleted
 
     @property
-    def fields(self) -> Raw:
+    def fields(self) -> ConversationDoc:
         """The fields as decided so far.
 
         Raises:
@@ -109,9 +112,9 @@ class WorkingCopy:
         return self._head
 
     @property
-    def document(self) -> Raw:
-        """The conversation as decided so far, with its embedded messages, where they are known."""
-        return {**self.fields, "messages": self._tail}
+    def document(self) -> ConversationDoc:
+        """The conversation as decided so far, with its embedded messages, which must be known."""
+        return {**self.fields, "messages": self._tail or []}
 
     @property
     def overflows(self) -> bool:
@@ -119,7 +122,7 @@ class WorkingCopy:
         if not self.exists:
             return False
         length = self.fields["next_seq"] - self.fields["tail_seq"]
-        return bool(length > TAIL_LENGTH or (length > 1 and self.fields["tail_bytes"] > TAIL_BYTES))
+        return length > TAIL_LENGTH or (length > 1 and self.fields["tail_bytes"] > TAIL_BYTES)
 
     def begin_change(self) -> None:
         """Note that the next change decides; the version rises once for each that does anything."""
@@ -204,7 +207,7 @@ class WorkingCopy:
         if tail_bytes and tail_bytes + size > TAIL_HARD_BYTES:
             raise NoRoom
 
-    def insert(self, document: Raw) -> None:
+    def insert(self, document: ConversationDoc) -> None:
         """Decide that the conversation begins, without messages yet."""
         self._is_new = self._is_touched = True
         self._sets += 1
@@ -216,7 +219,9 @@ class WorkingCopy:
         self._set(**fields)
         self._touch(at)
 
-    def append(self, messages: list[Raw], at: datetime, last_message_at: datetime | None) -> None:
+    def append(
+        self, messages: list[MessageDoc], at: datetime, last_message_at: datetime | None
+    ) -> None:
         """Decide that messages come at the end.
 
         Raises:
@@ -276,7 +281,9 @@ class WorkingCopy:
             self.pending_deletions.append(DeleteOne(claimed))
         self._touch(at)
 
-    def replace_message(self, stored: StoredMessage, message: Raw, at: datetime) -> StoredMessage:
+    def replace_message(
+        self, stored: StoredMessage, message: MessageDoc, at: datetime
+    ) -> StoredMessage:
         """Decide that another message stands in this place; the old one becomes a revision.
 
         Returns:
@@ -300,7 +307,9 @@ class WorkingCopy:
         self._set(has_revisions=True, edits=self.fields.get("edits", 0) + 1)
         return changed
 
-    def update_in_place(self, stored: StoredMessage, message: Raw, at: datetime) -> StoredMessage:
+    def update_in_place(
+        self, stored: StoredMessage, message: MessageDoc, at: datetime
+    ) -> StoredMessage:
         """Decide what stands beside a message's words; they stay, so no revision is kept.
 
         Returns:
@@ -365,7 +374,7 @@ class WorkingCopy:
         self._retire(whole=True)
         self._deleted = self._is_touched = True
 
-    def _put(self, stored: StoredMessage, message: Raw, at: datetime) -> StoredMessage:
+    def _put(self, stored: StoredMessage, message: MessageDoc, at: datetime) -> StoredMessage:
         fields = self.fields
         grown = size_of(message) - size_of(stored.message)
         deleted = is_deleted(message) and not is_deleted(stored.message)
@@ -388,7 +397,7 @@ class WorkingCopy:
         self._set(**changes)
         return changed
 
-    def _put_in_segment(self, stored: StoredMessage, message: Raw, *, deleted: bool) -> None:
+    def _put_in_segment(self, stored: StoredMessage, message: MessageDoc, *, deleted: bool) -> None:
         segment = stored.segment
         assert segment is not None  # noqa: S101  # the caller looked
         index = stored.seq - self.fields["first_seq"] - segment["start"]
@@ -406,7 +415,7 @@ class WorkingCopy:
             )
 
     def _set(self, **fields: Any) -> None:
-        self.fields.update(fields)
+        cast("Raw", self.fields).update(fields)
         self._sets += 1
         self._fields.update(fields)
 
@@ -421,7 +430,7 @@ class WorkingCopy:
             self._set(version=fields["version"] + 1)
         self._is_touched = True
 
-    def _encode(self, messages: list[Raw]) -> list[Raw]:
+    def _encode(self, messages: list[MessageDoc]) -> list[MessageDoc]:
         return self._codec.encode(self.owner_id, messages)
 
     def write(self) -> Write | None:

@@ -1,0 +1,119 @@
+"""What documents with messages look like in MongoDB, as a type checker sees them.
+
+A field that an older version did not store, or that a query leaves out, is not required.
+"""
+
+from datetime import datetime
+from typing import NamedTuple, NotRequired, TypedDict
+
+from bson import ObjectId
+
+from chatvault.fields import Raw
+
+
+class MessageDoc(TypedDict):
+    """A message; `models.Message` says what its fields mean. A deleted one keeps its id only."""
+
+    id: str
+    role: NotRequired[str]
+    content: NotRequired[str]
+    timestamp: NotRequired[datetime]
+    model: NotRequired[str]
+    metrics: NotRequired[Raw]
+    cancelled: NotRequired[bool]
+    extra: NotRequired[Raw]
+    reply_id: NotRequired[ObjectId]
+    model_used: NotRequired[str]
+    llm_provider: NotRequired[str]
+    temperature: NotRequired[float]
+    input_tokens: NotRequired[int]
+    output_tokens: NotRequired[int]
+    total_tokens: NotRequired[int]
+    response_time_ms: NotRequired[int]
+    finish_reason: NotRequired[str]
+    interrupted: NotRequired[bool]
+    alternative_to: NotRequired[str]
+    tool_calls: NotRequired[list[Raw]]
+    commands: NotRequired[list[Raw]]
+    version: NotRequired[int]
+    sent_id: NotRequired[str]
+    deleted: NotRequired[bool]
+
+
+class SegmentDoc(TypedDict):
+    """A run of older messages; `segments.Segment` says what its fields mean."""
+
+    _id: ObjectId
+    user_id: ObjectId
+    generation: ObjectId
+    start: int
+    length: int
+    living: int
+    bytes: int
+    version: NotRequired[int]
+    changed_in: NotRequired[int]
+    messages: NotRequired[list[MessageDoc]]
+
+
+class ConversationDoc(TypedDict):
+    """A conversation; `models.Conversation` says what its fields mean."""
+
+    _id: ObjectId
+    user_id: ObjectId
+    title: str
+    messages: NotRequired[list[MessageDoc]]
+    generation: ObjectId
+    status: str
+    tags: list[str]
+    metadata: NotRequired[Raw]
+    source: NotRequired[str | None]
+    created_at: datetime
+    updated_at: datetime
+    archived_at: NotRequired[datetime | None]
+    last_message_at: datetime | None
+    agent_id: NotRequired[ObjectId | None]
+    system_prompt: NotRequired[str | None]
+    mcp_enabled: NotRequired[bool]
+    summary: NotRequired[str | None]
+    summary_seq: NotRequired[int]
+    active_reply_id: NotRequired[ObjectId | None]
+    waiting_reply: NotRequired[Raw | None]
+    stopping_reply_id: NotRequired[ObjectId | None]
+    total_tokens_used: NotRequired[int]
+    reserved_tokens: NotRequired[int]
+    has_revisions: NotRequired[bool]
+    edits: NotRequired[int]
+    total_messages: int
+    message_bytes: int
+    tail_bytes: int
+    first_seq: int
+    tail_seq: int
+    next_seq: int
+    version: int
+
+
+class RevisionDoc(TypedDict):
+    """A message as it was before an edit; `segments.Revision` says what its fields mean."""
+
+    _id: ObjectId
+    user_id: ObjectId
+    conversation_id: ObjectId
+    message_id: str
+    version: int
+    seq: int
+    message: MessageDoc
+    replaced_at: datetime
+
+
+class StoredMessage(NamedTuple):
+    """A stored message with its place.
+
+    Attributes:
+        seq: the place in the conversation.
+        message: its stored fields.
+        segment: what it lies in, where a change may edit it there; None if it is embedded.
+    """
+
+    seq: int
+    message: MessageDoc
+    segment: SegmentDoc | None = None

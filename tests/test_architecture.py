@@ -24,7 +24,7 @@ from chatvault.actor import Actor, Door, Role
 from chatvault.app import ROUTES
 from chatvault.audit.recorder import Recorder
 from chatvault.commands import permissions
-from chatvault.commands.models import ApprovalRule, Command, ToolGrant
+from chatvault.commands.models import ApprovalRule, Command, CommandDoc, ToolGrant
 from chatvault.commands.proposals import made
 from chatvault.conversations.models import Conversation, Message
 from chatvault.conversations.segments import Revision, Segment
@@ -36,7 +36,7 @@ from chatvault.http.middlewares import REFUSALS
 from chatvault.http.openapi import build_document
 from chatvault.http.routing import Operation
 from chatvault.idempotency import KeyReused
-from chatvault.replies.models import Reply
+from chatvault.replies.models import Reply, ReplyDoc
 from conftest import HttpClient, SignIn
 from support.factories import PASSWORD, account, begin, message
 
@@ -372,6 +372,8 @@ SHAPES = [
     (Segment, SegmentDoc),
     (Revision, RevisionDoc),
     (Message, MessageDoc),
+    (Reply, ReplyDoc),
+    (Command, CommandDoc),
 ]
 
 

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypedDict, cast
 
 from beanie import Document
 from bson import ObjectId
@@ -31,6 +31,25 @@ class DecidedBy(StrEnum):
 
     PERSON = "person"
     RULE = "rule"
+
+
+class CommandPlace(TypedDict):
+    """Where a command stands: on which message, and which reply waits for it, if any does."""
+
+    conversation_id: ObjectId
+    message_id: str
+    reply_id: ObjectId | None
+
+
+class CommandDoc(CommandPlace):
+    """A command as it is stored beside its message; `Command` says what its fields mean."""
+
+    _id: ObjectId
+    user_id: ObjectId
+    tool: str
+    status: str
+    lease_until: datetime | None
+    created_at: datetime
 
 
 class Command(Document):
@@ -73,19 +92,19 @@ class Command(Document):
     @classmethod
     async def find_raw(
         cls, actor: Actor, conversation_id: ObjectId, command_id: ObjectId
-    ) -> Raw | None:
+    ) -> CommandDoc | None:
         """One command, if it is the actor's."""
         query = cls.owned_by(actor, conversation_id=conversation_id, _id=command_id)
-        return await cls.get_pymongo_collection().find_one(query)
+        return cast("CommandDoc | None", await cls.get_pymongo_collection().find_one(query))
 
     @classmethod
     async def list_raw(
         cls, actor: Actor, conversation_id: ObjectId, limit: int, **more: Any
-    ) -> list[Raw]:
+    ) -> list[CommandDoc]:
         """The newest commands of a conversation, the newest first."""
         query = cls.owned_by(actor, conversation_id=conversation_id, **more)
         found = cls.get_pymongo_collection().find(query).sort("_id", -1).limit(limit)
-        return await found.to_list()
+        return cast("list[CommandDoc]", await found.to_list())
 
 
 class ApprovalRule(Document):

@@ -14,7 +14,7 @@ from chatvault.audit.models import Entry
 from chatvault.audit.outbox import place
 from chatvault.commands import permissions
 from chatvault.commands.errors import CommandNotFound
-from chatvault.commands.models import Command, DecidedBy, Status
+from chatvault.commands.models import Command, CommandDoc, DecidedBy, Status
 from chatvault.commands.permissions import Permissions
 from chatvault.commands.servers import Servers
 from chatvault.commands.tools import Tool, read_arguments
@@ -259,7 +259,7 @@ def insert(
     """Decide that commands begin, together with the message that carries them."""
     conversation_id = working.fields["_id"]
     for command in commands:
-        document: Raw = {
+        document: CommandDoc = {
             "_id": command["id"],
             "user_id": actor.owner_id,
             "conversation_id": conversation_id,
@@ -274,7 +274,7 @@ def insert(
         working.outbox.record(entry(actor, action, conversation_id, command), place(seq))
 
 
-def _insertion(document: Raw) -> InsertOne[Raw] | UpdateOne:
+def _insertion(document: CommandDoc) -> InsertOne[Any] | UpdateOne:
     """The write that stores a command; one that runs has to be renewed from now on."""
     if document["status"] != Status.APPROVED:
         return InsertOne(document)

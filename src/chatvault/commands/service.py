@@ -22,7 +22,7 @@ from chatvault.commands.errors import (
     ServerUnavailable,
     TooManyCommands,
 )
-from chatvault.commands.models import Command, DecidedBy, Status
+from chatvault.commands.models import Command, CommandDoc, CommandPlace, DecidedBy, Status
 from chatvault.commands.runner import CommandTask
 from chatvault.commands.tools import TERMINAL, command_arguments
 from chatvault.conversations.commits.change import Change
@@ -125,12 +125,16 @@ async def read_back(
     raise CommandNotFound
 
 
-def _shown(stored: Raw, command: Raw) -> Raw:
-    names = ("conversation_id", "message_id", "reply_id")
-    return {**command, **{name: stored[name] for name in names}}
+def _shown(stored: CommandDoc, command: Raw) -> Raw:
+    return {
+        **command,
+        "conversation_id": stored["conversation_id"],
+        "message_id": stored["message_id"],
+        "reply_id": stored["reply_id"],
+    }
 
 
-async def _find(actor: Actor, conversation_id: ObjectId, command_id: ObjectId) -> Raw:
+async def _find(actor: Actor, conversation_id: ObjectId, command_id: ObjectId) -> CommandDoc:
     stored = await Command.find_raw(actor, conversation_id, command_id)
     if stored is None:
         raise CommandNotFound
@@ -188,7 +192,7 @@ def _note_repeat(
     working.outbox.record(entry, place(carrier.seq, is_changed=False))
 
 
-def _is_awaited(working: WorkingCopy, stored: Raw, seq: int) -> bool:
+def _is_awaited(working: WorkingCopy, stored: CommandDoc, seq: int) -> bool:
     """Whether a command's reply still waits for it, with nothing said since."""
     if stored["reply_id"] is None:
         return True
@@ -263,9 +267,13 @@ async def execute(
     """
     await _require_message(actor, deps.store, conversation_id, message_id)
     (await permissions.find(actor)).require(TERMINAL)
+    place: CommandPlace = {
+        "conversation_id": conversation_id,
+        "message_id": message_id,
+        "reply_id": None,
+    }
     if idempotency_key is not None and await IdempotencyRecord.exists(actor, idempotency_key):
-        of = {"conversation_id": conversation_id, "message_id": message_id}
-        return (await deps.commits.submit(_replaying(actor, of, idempotency_key))).id
+        return (await deps.commits.submit(_replaying(actor, place, idempotency_key))).id
     await deps.rate.admit(str(actor.owner_id))
     tool = deps.servers.tools.get(TERMINAL)
     if tool is None:
@@ -292,19 +300,16 @@ async def execute(
         )
         return Decided(made, begins=True)
 
-    stored = {
-        "conversation_id": conversation_id,
-        "message_id": message_id,
-        "reply_id": None,
-    }
-    change = _change(actor, stored, Action.COMMAND_EXECUTE_TERMINAL, decide, idempotency_key)
+    change = _change(actor, place, Action.COMMAND_EXECUTE_TERMINAL, decide, idempotency_key)
     decided = await deps.commits.submit(change)
     if decided.begins:
-        _launch(actor, deps, stored, decided.command)
+        _launch(actor, deps, place, decided.command)
     return decided.id
 
 
-def _replaying(actor: Actor, stored: Raw, idempotency_key: IdempotencyKey) -> Change[Decided]:
+def _replaying(
+    actor: Actor, stored: CommandPlace, idempotency_key: IdempotencyKey
+) -> Change[Decided]:
     """The change that finds out which command a repeated request began."""
 
     def decide(_working: WorkingCopy) -> Decided:
@@ -339,7 +344,7 @@ async def wait(
             await asyncio.sleep(POLL)
 
 
-def _launch(actor: Actor, deps: CommandDeps, stored: Raw, command: Raw) -> None:
+def _launch(actor: Actor, deps: CommandDeps, stored: CommandPlace, command: Raw) -> None:
     job = CommandTask(
         actor=actor,
         conversation_id=stored["conversation_id"],
@@ -352,7 +357,7 @@ def _launch(actor: Actor, deps: CommandDeps, stored: Raw, command: Raw) -> None:
 
 def _change(
     actor: Actor,
-    stored: Raw,
+    stored: CommandPlace,
     action: Action,
     decide: Callable[[WorkingCopy], Decided],
     idempotency_key: IdempotencyKey | None,

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
@@ -145,7 +145,7 @@ def extension(field: str, seconds: float) -> list[dict[str, Any]]:
     return [{"$set": {field: _end(seconds)}}]
 
 
-def written(document: dict[str, Any], field: str, seconds: float) -> list[dict[str, Any]]:
+def written(document: Mapping[str, Any], field: str, seconds: float) -> list[dict[str, Any]]:
     """The update that writes these fields, and a lease that ends so many seconds from now.
 
     With `upsert` it inserts the document. No process's own clock has a part in it.

@@ -28,7 +28,7 @@ from chatvault.fields import Raw, now
 from chatvault.idempotency import Idempotent
 from chatvault.replies.chunks import shown_usage
 from chatvault.replies.events import Live
-from chatvault.replies.models import Job, JobKind, Kind, Mode, Reply, ReplyEvents, State
+from chatvault.replies.models import Job, JobKind, Kind, Mode, Reply, ReplyDoc, ReplyEvents, State
 from chatvault.usage.models import Usage
 
 FAILED = {State.FAILED, State.INTERRUPTED}
@@ -60,7 +60,7 @@ class ReplyResult:
     """
 
     actor: Actor
-    reply: Raw
+    reply: ReplyDoc
     live: Live
     state: State
     error: ChatvaultError | None = None
@@ -161,8 +161,14 @@ def _decide(working: WorkingCopy, result: ReplyResult) -> FinishedReply:
         assert stored is not None  # noqa: S101  # it has calls
         message_id = stored.message["id"]
         changes["waiting_reply"] = {"reply_id": reply["_id"], "message_id": message_id}
-        of = {"message_id": message_id, "reply_id": reply["_id"]}
-        proposals.insert(working, result.actor, result.commands, seq=stored.seq, **of)
+        proposals.insert(
+            working,
+            result.actor,
+            result.commands,
+            seq=stored.seq,
+            message_id=message_id,
+            reply_id=reply["_id"],
+        )
     working.set(at, **changes)
     jobs = _jobs(working, result)
     working.beside += [(Job, job) for job in jobs]
@@ -176,7 +182,7 @@ def _decide(working: WorkingCopy, result: ReplyResult) -> FinishedReply:
     return FinishedReply(events, bool(jobs), stored.message["id"] if stored else None, approved)
 
 
-def _check_mine(fields: ConversationDoc, reply: Raw) -> None:
+def _check_mine(fields: ConversationDoc, reply: ReplyDoc) -> None:
     if reply["kind"] != Kind.REPLY:
         return
     current = fields.get("active_reply_id")
@@ -197,11 +203,14 @@ def _as_things_stand(fields: ConversationDoc, result: ReplyResult) -> ReplyResul
     return result
 
 
-def _place(working: WorkingCopy, reply: Raw, message: MessageDoc, at: datetime) -> StoredMessage:
+def _place(
+    working: WorkingCopy, reply: ReplyDoc, message: MessageDoc, at: datetime
+) -> StoredMessage:
     """Put the answer where it belongs: in another one's place, or at the end."""
-    if reply["mode"] == Mode.REPLACE:
+    target_id = reply["target_id"]
+    if target_id is not None and reply["mode"] == Mode.REPLACE:
         try:
-            old = working.locate(reply["target_id"])
+            old = working.locate(target_id)
         except NotFound:
             # It was removed meanwhile, and its id stays taken.
             message["id"] = str(uuid.uuid4())
@@ -209,8 +218,8 @@ def _place(working: WorkingCopy, reply: Raw, message: MessageDoc, at: datetime) 
             if "alternative_to" in old.message:
                 message["alternative_to"] = old.message["alternative_to"]
             return working.replace_message(old, message, at)
-    elif reply["mode"] == Mode.BRANCH:
-        message["alternative_to"] = reply["target_id"]
+    elif target_id is not None and reply["mode"] == Mode.BRANCH:
+        message["alternative_to"] = target_id
     working.append([message], at, at)
     found = working.find(message["id"])
     assert found is not None  # noqa: S101  # it was just appended
@@ -333,7 +342,7 @@ class ReplyChanged(Conflict):
 
 
 def cancel_change(
-    actor: Actor, conversation_id: ObjectId, reply: Raw, idempotent: Idempotent[None] | None
+    actor: Actor, conversation_id: ObjectId, reply: ReplyDoc, idempotent: Idempotent[None] | None
 ) -> Change[None]:
     """The change that cancels a reply.
 

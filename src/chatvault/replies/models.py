@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NotRequired, TypedDict, cast
 
 from beanie import Document
 from bson import ObjectId
@@ -40,6 +40,33 @@ class Mode(StrEnum):
     APPEND = "append"
     REPLACE = "replace"
     BRANCH = "branch"
+
+
+class ReplyDoc(TypedDict):
+    """A reply as it is stored; `Reply` says what its fields mean."""
+
+    _id: ObjectId
+    user_id: ObjectId
+    conversation_id: ObjectId
+    kind: str
+    state: str
+    code: str | None
+    mode: str
+    agent_id: ObjectId | None
+    provider: str
+    model: str
+    temperature: float | None
+    user_message_id: str | None
+    answer_id: str
+    target_id: str | None
+    reserved: int
+    input_tokens: int
+    output_tokens: int | None
+    started_at: datetime
+    ended_at: datetime | None
+    lease_until: NotRequired[datetime]
+    cancel_requested: bool
+    rounds: NotRequired[int]
 
 
 class Reply(Document):
@@ -100,10 +127,10 @@ class Reply(Document):
     @classmethod
     async def find_raw(
         cls, actor: Actor, conversation_id: ObjectId, reply_id: ObjectId
-    ) -> Raw | None:
+    ) -> ReplyDoc | None:
         """One reply, if it is the actor's."""
         query = cls.owned_by(actor, conversation_id=conversation_id, _id=reply_id)
-        return await cls.get_pymongo_collection().find_one(query)
+        return cast("ReplyDoc | None", await cls.get_pymongo_collection().find_one(query))
 
 
 class ReplyEvents(Document):

@@ -1,6 +1,7 @@
 """How a reply goes on, once all that it waited for is settled."""
 
 import contextlib
+from typing import cast
 
 from bson import ObjectId
 
@@ -18,7 +19,7 @@ from chatvault.replies.deps import ReplyDeps
 from chatvault.replies.errors import HALTS, NotContinued, ReplyInProgress, TooManyRounds
 from chatvault.replies.events import Live
 from chatvault.replies.finish import AlreadyEnded, ReplyResult, finish
-from chatvault.replies.models import Job, JobKind, Reply, State
+from chatvault.replies.models import Job, JobKind, Reply, ReplyDoc, State
 from chatvault.replies.plan import Turn, prepare
 from chatvault.replies.start import ReplyPlan, Stale, start_change, to_reply_plan
 
@@ -91,7 +92,7 @@ async def _read_live(actor: Actor, conversation_id: ObjectId, reply_id: ObjectId
 
 
 async def _plan(
-    actor: Actor, deps: ReplyDeps, conversation: ConversationDoc, reply: Raw, live: Live
+    actor: Actor, deps: ReplyDeps, conversation: ConversationDoc, reply: ReplyDoc, live: Live
 ) -> ReplyPlan:
     rounds = reply.get("rounds", 1)
     if rounds >= MAX_ROUNDS:
@@ -104,13 +105,17 @@ async def _plan(
         conversation=conversation,
         agent=await agents.find(actor, reply["agent_id"]),
         # The question, and an answer with calls for each round.
-        turn=Turn(content=None, user_message_id=reply["user_message_id"], least=rounds + 1),
+        turn=Turn(
+            content=None,
+            user_message_id=cast("str", reply["user_message_id"]),  # of a reply, not a completion
+            least=rounds + 1,
+        ),
     )
     return to_reply_plan(made, Action.REPLY_CONTINUE, deps.max_tokens, continues=reply, live=live)
 
 
 async def _halt(
-    actor: Actor, deps: ReplyDeps, reply: Raw, live: Live, error: ChatvaultError
+    actor: Actor, deps: ReplyDeps, reply: ReplyDoc, live: Live, error: ChatvaultError
 ) -> None:
     """End a waiting reply that cannot go on, and say why to those who follow it."""
     result = ReplyResult(actor=actor, reply=reply, live=live, state=State.FAILED, error=error)

@@ -19,6 +19,7 @@ from chatvault.http.sse import EVENT_STREAM, send_events, wants_stream
 from chatvault.idempotency import KeyReused
 from chatvault.replies import errors, service, titles
 from chatvault.replies.deps import ReplyDeps
+from chatvault.replies.models import ReplyDoc
 from chatvault.replies.schemas import (
     ContextOut,
     ContextQuery,
@@ -129,9 +130,14 @@ async def cancel_reply(
     return json_response(_state(reply))
 
 
-def _state(reply: Raw) -> Raw:
-    names = ("conversation_id", "state", "code", "answer_id")
-    return {"reply_id": reply["_id"], **{name: reply[name] for name in names}}
+def _state(reply: ReplyDoc) -> Raw:
+    return {
+        "reply_id": reply["_id"],
+        "conversation_id": reply["conversation_id"],
+        "state": reply["state"],
+        "code": reply["code"],
+        "answer_id": reply["answer_id"],
+    }
 
 
 @routes.route(

@@ -23,7 +23,7 @@ from chatvault.replies import events
 from chatvault.replies.errors import ModelFailed, ReplyInterrupted
 from chatvault.replies.events import LAST, EventLog, Live
 from chatvault.replies.finish import AlreadyEnded, FinishedReply, ReplyResult, finish
-from chatvault.replies.models import Reply, State
+from chatvault.replies.models import Reply, ReplyDoc, State
 from chatvault.replies.provider import ModelClients
 from chatvault.replies.task import FlushTimer, ReplyTask
 from chatvault.tasks import run_together
@@ -314,7 +314,7 @@ class ReplyRunner:
             reaped += 1
         return reaped
 
-    async def _interrupt(self, reply: Raw) -> None:
+    async def _interrupt(self, reply: ReplyDoc) -> None:
         actor = Actor(door=Door.BACKGROUND, user_id=reply["user_id"])
         live = Live(actor, reply["conversation_id"], reply["_id"])
         stored = await events.read(actor, reply["_id"])
@@ -348,7 +348,7 @@ class ReplyRunner:
 LEASED = leases.extension("lease_until", LEASE_SECONDS)
 
 
-def _error_event(reply: Raw, state: State, error: ChatvaultError) -> tuple[str, Raw]:
+def _error_event(reply: ReplyDoc, state: State, error: ChatvaultError) -> tuple[str, Raw]:
     shown: Raw = {"reply_id": reply["_id"], "state": state.value, "message": None}
     return "error", shown | {"code": error.code, "detail": error.detail}
 

@@ -30,7 +30,7 @@ from chatvault.replies.errors import ReplyInProgress, Stopping, TokenLimitReache
 from chatvault.replies.events import Event, FinalEvent, message_ids_of
 from chatvault.replies.events import read as read_events
 from chatvault.replies.finish import ReplyChanged, cancel_change
-from chatvault.replies.models import Reply, State
+from chatvault.replies.models import Reply, ReplyDoc, State
 from chatvault.replies.plan import (
     MIN_OUTPUT,
     OUTPUT_PART,
@@ -144,7 +144,7 @@ def follow(
     return deps.event_log.follow(actor, reply_id, after, find_end)
 
 
-async def _end_of(actor: Actor, store: MessageStore, reply: Raw) -> FinalEvent:
+async def _end_of(actor: Actor, store: MessageStore, reply: ReplyDoc) -> FinalEvent:
     """How a reply has ended, and whether its events tell of a message that was removed since."""
     told = message_ids_of(await read_events(actor, reply["_id"]))
 
@@ -212,7 +212,7 @@ async def wait(
 
 async def get(
     actor: Actor, deps: ReplyDeps, *, conversation_id: ObjectId, reply_id: ObjectId
-) -> Raw:
+) -> ReplyDoc:
     """How far a reply is.
 
     Raises:
@@ -230,7 +230,7 @@ async def cancel(
     conversation_id: ObjectId,
     reply_id: ObjectId,
     idempotency_key: IdempotencyKey | None = None,
-) -> Raw:
+) -> ReplyDoc:
     """End a reply now, keeping what was said; one that has ended stays as it is.
 
     Raises:
@@ -263,7 +263,7 @@ async def cancel(
     return await _find(actor, conversation_id, reply_id)
 
 
-async def _find(actor: Actor, conversation_id: ObjectId, reply_id: ObjectId) -> Raw:
+async def _find(actor: Actor, conversation_id: ObjectId, reply_id: ObjectId) -> ReplyDoc:
     reply = await Reply.find_raw(actor, conversation_id, reply_id)
     if reply is None:
         raise NotFound("Reply not found")

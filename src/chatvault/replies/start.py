@@ -30,7 +30,7 @@ from chatvault.replies.deps import ReplyDeps
 from chatvault.replies.errors import ReplyInProgress
 from chatvault.replies.events import Live
 from chatvault.replies.finish import supersede
-from chatvault.replies.models import Kind, Mode, Reply, ReplyEvents, State
+from chatvault.replies.models import Kind, Mode, Reply, ReplyDoc, ReplyEvents, State
 from chatvault.replies.plan import MIN_OUTPUT, Turn, TurnPlan, place_of, plan, refusal, tokens_left
 from chatvault.replies.provider import ModelRequest
 from chatvault.replies.schemas import ReplyIn
@@ -77,7 +77,7 @@ class ReplyPlan:
     options: Raw = field(default_factory=dict)
     tools: list[Raw] = field(default_factory=list)
     waiting: Raw | None = None
-    continues: Raw | None = None
+    continues: ReplyDoc | None = None
     live: Live | None = None
 
     @property
@@ -267,7 +267,7 @@ def _ask(reply_plan: ReplyPlan, output: int) -> ModelRequest:
     )
 
 
-def _write(reply: Raw, reply_plan: ReplyPlan) -> UpdateOne:
+def _write(reply: ReplyDoc, reply_plan: ReplyPlan) -> UpdateOne:
     leased = leases.written(reply, "lease_until", LEASE_SECONDS)
     mine = {"_id": reply["_id"], "user_id": reply["user_id"]}
     if reply_plan.continues is None:
@@ -282,7 +282,7 @@ def _show_continued(working: WorkingCopy, reply_plan: ReplyPlan) -> Raw | None:
     return None if found is None else message_wire(found)
 
 
-def _reply(actor: Actor, reply_plan: ReplyPlan, output: int) -> Raw:
+def _reply(actor: Actor, reply_plan: ReplyPlan, output: int) -> ReplyDoc:
     at, turn = now(), reply_plan.turn
     reply_id = reply_plan.continues["_id"] if reply_plan.continues else ObjectId()
     rounds = reply_plan.continues.get("rounds", 1) + 1 if reply_plan.continues else 1

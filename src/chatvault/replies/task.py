@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from chatvault.actor import Actor
 from chatvault.fields import Raw
 from chatvault.replies.events import Live
-from chatvault.replies.models import State
+from chatvault.replies.models import ReplyDoc, State
 from chatvault.replies.provider import Chunk, ModelRequest, further_usage
 
 NEVER = float("-inf")
@@ -58,7 +58,7 @@ class ReplyTask:
     """
 
     actor: Actor
-    reply: Raw
+    reply: ReplyDoc
     ask: ModelRequest
     live: Live
     summarize: bool = False

@@ -360,7 +360,7 @@ class World:
             with_messages=True,
         )
         [one] = listed.whole
-        assert triples(one.messages) == expected
+        assert [(each["seq"], each["id"], each["content"]) for each in one.messages] == expected
 
     # What goes wrong, and housekeeping.
 

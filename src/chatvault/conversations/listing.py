@@ -16,7 +16,9 @@ from chatvault.conversations.reading import (
 from chatvault.conversations.rendering import show
 from chatvault.conversations.shapes import ConversationDoc, SegmentDoc, StoredMessage
 from chatvault.conversations.store import MessageStore
+from chatvault.conversations.wire import messages_wire, run_wire
 from chatvault.errors import Busy, NotFound
+from chatvault.fields import Raw
 
 # What a list shows of messages, in BSON bytes; docs/api.md states it.
 LIST_BYTES = 8 * 1024 * 1024
@@ -77,23 +79,22 @@ async def _show_again(
             actor, store, conversation["_id"], partial(show, actor, store)
         )
     except (NotFound, Busy):
-        return ConversationView(
-            conversation, not_deleted(number(conversation["messages"], conversation["tail_seq"]))
-        )
+        newest = run_wire(conversation["messages"], conversation["tail_seq"])
+        return ConversationView(conversation, newest)
 
 
-def _assemble(conversation: ConversationDoc, segments: list[SegmentDoc]) -> list[StoredMessage]:
+def _assemble(conversation: ConversationDoc, segments: list[SegmentDoc]) -> list[Raw]:
     """All that was read of a conversation: its tail, and the segments that were read with it.
 
     Raises:
         ReadConflict: the segments changed since its document was read.
     """
     first = conversation["first_seq"]
+    if not segments:
+        return run_wire(conversation["messages"], conversation["tail_seq"])
     tail = number(conversation["messages"], conversation["tail_seq"])
     messages: list[StoredMessage] = []
     for segment in segments:
         check_unchanged(segment, conversation)
         messages += number(segment["messages"], first + segment["start"])
-    if not messages:
-        return not_deleted(tail)
-    return not_deleted(window(messages + tail, first, conversation["next_seq"]))
+    return messages_wire(not_deleted(window(messages + tail, first, conversation["next_seq"])))

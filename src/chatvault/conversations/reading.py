@@ -58,12 +58,13 @@ class ConversationView:
     """A conversation's document, and as many of its messages as are shown with it.
 
     Attributes:
+        messages: as they are shown.
         older: the JSON of messages that come before these, with commas between.
         older_count: how many those are.
     """
 
     conversation: ConversationDoc
-    messages: list[StoredMessage]
+    messages: list[Raw]
     older: bytes = b""
     older_count: int = 0
 
@@ -282,18 +283,24 @@ async def find_messages(
         ReadConflict: the conversation changed since its document was read.
     """
     wanted = set(ids)
-    messages = number(conversation["messages"], conversation["tail_seq"])
-    found = {each.message["id"]: each for each in messages if each.message["id"] in wanted}
+    found = _pick(conversation["messages"], conversation["tail_seq"], wanted)
     missing = wanted - found.keys()
     if missing and has_segments(conversation):
         segments = store.walk_segments_with(
             actor, conversation["generation"], sorted(missing), session
         )
         async for segment in segments:
-            for each in number(segment["messages"], conversation["first_seq"] + segment["start"]):
-                if each.message["id"] in missing:
-                    found[each.message["id"]] = each
+            base = conversation["first_seq"] + segment["start"]
+            found |= _pick(segment["messages"], base, missing)
     return [found[message_id] for message_id in ids if message_id in found]
+
+
+def _pick(messages: list[MessageDoc], base: int, wanted: set[str]) -> dict[str, StoredMessage]:
+    return {
+        message["id"]: StoredMessage(seq, message)
+        for seq, message in enumerate(messages, base)
+        if message["id"] in wanted
+    }
 
 
 async def find_message(

@@ -7,13 +7,11 @@ from chatvault.conversations.reading import (
     ReadConflict,
     check_unchanged,
     has_segments,
-    not_deleted,
-    number,
     read_newest,
 )
 from chatvault.conversations.shapes import ConversationDoc, SegmentDoc
 from chatvault.conversations.store import MessageStore, RenderedSegments, SegmentKey
-from chatvault.conversations.wire import messages_wire
+from chatvault.conversations.wire import messages_wire, run_wire
 from chatvault.encoding import to_json
 
 
@@ -25,12 +23,12 @@ async def show(
     Raises:
         ReadConflict: the conversation changed since its document was read.
     """
-    tail = not_deleted(number(conversation["messages"], conversation["tail_seq"]))
+    tail = run_wire(conversation["messages"], conversation["tail_seq"])
     if not has_segments(conversation):
         return ConversationView(conversation, tail)
     if conversation["message_bytes"] > WHOLE_BYTES:
         newest = await read_newest(actor, store, conversation, WHOLE_BYTES)
-        return ConversationView(conversation, newest)
+        return ConversationView(conversation, messages_wire(newest))
     older = await render_older(actor, store, conversation)
     return ConversationView(conversation, tail, older.json, older.count)
 
@@ -100,8 +98,8 @@ def _check(segments: list[SegmentDoc], conversation: ConversationDoc) -> None:
 
 
 def _render(store: MessageStore, segment: SegmentDoc, first: int) -> RenderedSegments:
-    messages = not_deleted(number(segment["messages"], first + segment["start"]))
-    rendered = RenderedSegments(to_json(messages_wire(messages))[1:-1], len(messages))
+    messages = run_wire(segment["messages"], first + segment["start"])
+    rendered = RenderedSegments(to_json(messages)[1:-1], len(messages))
     if len(rendered.json) <= store.rendered.maxsize:
         store.rendered[_key(segment)] = rendered
     return rendered

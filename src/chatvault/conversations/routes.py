@@ -85,7 +85,7 @@ def answer(
     if status == 201:  # noqa: PLR2004  # Created
         headers["Location"] = path
     if shown.is_truncated:
-        oldest = shown.messages[0].seq if shown.messages else conversation["next_seq"]
+        oldest = shown.messages[0]["seq"] if shown.messages else conversation["next_seq"]
         headers["Link"] = f'<{path}/messages?before={oldest}>; rel="prev"'
     return json_response(conversation_wire(shown), status=status, headers=headers)
 

@@ -7,7 +7,7 @@ import orjson
 from chatvault.agents.models import DEFAULT_AGENT_ID
 from chatvault.conversations.models import SUMMARY_FIELDS, Conversation
 from chatvault.conversations.reading import ConversationView
-from chatvault.conversations.shapes import ConversationDoc, StoredMessage
+from chatvault.conversations.shapes import ConversationDoc, MessageDoc, StoredMessage
 from chatvault.encoding import to_json
 from chatvault.fields import Raw
 
@@ -41,10 +41,21 @@ def message_wire(stored: StoredMessage) -> Raw:
 def messages_wire(messages: list[StoredMessage]) -> list[Raw]:
     """Many of them, most without fields of the client's own."""
     return [
-        {"id": stored.message["id"], "seq": stored.seq, **stored.message}
-        if "extra" not in stored.message
-        else message_wire(stored)
-        for stored in messages
+        {"id": message["id"], "seq": seq, **message}
+        if "extra" not in message
+        else message_wire(StoredMessage(seq, message))
+        for seq, message, _ in messages
+    ]
+
+
+def run_wire(messages: list[MessageDoc], base: int) -> list[Raw]:
+    """Show messages that follow one another, the first of them at `base`, but no deleted ones."""
+    return [
+        {"id": message["id"], "seq": seq, **message}
+        if "extra" not in message
+        else message_wire(StoredMessage(seq, message))
+        for seq, message in enumerate(messages, base)
+        if "deleted" not in message
     ]
 
 
@@ -62,8 +73,7 @@ def summary_wire(stored: ConversationDoc) -> Raw:
 def conversation_wire(shown: ConversationView) -> Raw:
     """A stored conversation as it is shown with its messages."""
     wire = summary_wire(shown.conversation)
-    messages = messages_wire(shown.messages)
-    wire["messages"] = _after(shown.older, messages) if shown.older else messages
+    wire["messages"] = _after(shown.older, shown.messages) if shown.older else shown.messages
     wire["messages_truncated"] = shown.is_truncated
     return wire
 

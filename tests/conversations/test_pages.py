@@ -112,7 +112,6 @@ class TestWhole:
             return place(some, base)
 
         monkeypatch.setattr(reading, "number", count)
-        monkeypatch.setattr(rendering, "number", count)
         shown = await found(alice, begun["id"])
         assert shown["messages_truncated"] is True
         assert 0 < sum(fetched) < 30

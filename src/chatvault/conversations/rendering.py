@@ -23,12 +23,12 @@ async def show(
     Raises:
         ReadConflict: the conversation changed since its document was read.
     """
+    if has_segments(conversation) and conversation["message_bytes"] > WHOLE_BYTES:
+        newest = await read_newest(actor, store, conversation, WHOLE_BYTES)
+        return ConversationView(conversation, messages_wire(newest))
     tail = run_wire(conversation["messages"], conversation["tail_seq"])
     if not has_segments(conversation):
         return ConversationView(conversation, tail)
-    if conversation["message_bytes"] > WHOLE_BYTES:
-        newest = await read_newest(actor, store, conversation, WHOLE_BYTES)
-        return ConversationView(conversation, messages_wire(newest))
     older = await render_older(actor, store, conversation)
     return ConversationView(conversation, tail, older.json, older.count)
 

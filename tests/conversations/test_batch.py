@@ -45,7 +45,8 @@ class TestBatch:
             "updated_at": shown["updated_at"],
         }
         assert shown["version"] == 2
-        assert await audited(database) == [{"messages": 2}]
+        stored = {"messages": 2, "first_seq": 1, "count": 2, "version": 2}
+        assert await audited(database) == [stored]
 
     async def test_a_thousand_lie_in_order(
         self, http: HttpClient, alice: HttpClient, database: Any
@@ -134,7 +135,9 @@ class TestRepeated:
         again = await (await alice.post(at(begun), json=sent)).json()
         assert again == first | {"repeated_count": 12}
         assert (await found(alice, begun["id"]))["version"] == 2
-        assert await audited(database) == [{"messages": 12}, {"messages": 0, "repeated": 12}]
+        first_entry, repeat = await audited(database)
+        assert first_entry == {"messages": 12, "first_seq": 0, "count": 12, "version": 2}
+        assert repeat == {"messages": 0, "repeated": 12, "first_seq": 12, "count": 0, "version": 2}
 
     async def test_only_the_new_are_stored_beside_the_repeated(
         self, alice: HttpClient, database: Any, monkeypatch: pytest.MonkeyPatch

@@ -8,7 +8,7 @@ import pytest
 
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
-from chatvault.audit.outbox import CHANGES, Outbox, Told, Untold
+from chatvault.audit.outbox import CHANGES, ChangeDetails, IncompleteDetails, Outbox
 from chatvault.conversations import service
 from chatvault.conversations.commits.change import Change
 from chatvault.conversations.commits.queue import CommitQueue
@@ -86,7 +86,7 @@ def untold(before: dict[str, Kept], after: dict[str, Kept], entries: list[Entry]
     for each in sorted(before.keys() | after.keys()):
         old, new = before.get(each, nothing), after.get(each, nothing)
         details = [entry["details"] for entry in entries if entry["resource_id"] == each]
-        told = [found for found in map(Told.read, details) if found]
+        told = [found for found in map(ChangeDetails.read, details) if found]
         if each not in after:
             if not any(found.is_deleted for found in told):
                 faults.append(f"{each} is gone")
@@ -157,7 +157,7 @@ class TestEachAction:
         }
 
 
-class TestUntold:
+class TestIncompleteDetails:
     """A change that its entries leave out is not stored."""
 
     @pytest.mark.parametrize("fault", ["no entry", "no place", "another action", "not replaced"])
@@ -186,7 +186,7 @@ class TestUntold:
             message_ids=frozenset({"m"}),
             needs_tail=True,
         )
-        with pytest.raises(Untold):
+        with pytest.raises(IncompleteDetails):
             await commits.submit(change)
 
         lies = await stored(database, begun)

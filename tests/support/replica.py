@@ -10,7 +10,7 @@ from chatvault.actor import Actor, Door
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.audit.models import AuditEntry
-from chatvault.audit.outbox import Told
+from chatvault.audit.outbox import ChangeDetails
 from chatvault.audit.recorder import Recorder
 from chatvault.conversations import message_service, service
 from chatvault.conversations.store import MessageStore
@@ -83,7 +83,7 @@ class Replica:
                 self._is_open.set()
 
     async def _apply(self, entry: dict[str, Any]) -> None:
-        told, conversation_id = Told.read(entry["details"]), entry["resource_id"]
+        told, conversation_id = ChangeDetails.read(entry["details"]), entry["resource_id"]
         assert told is not None
         if told.is_deleted:
             self._deleted.add(conversation_id)
@@ -95,7 +95,7 @@ class Replica:
                 # The entry of its end is on its way.
                 self.conversations.pop(conversation_id, None)
 
-    async def _read(self, conversation_id: ObjectId, told: Told) -> None:
+    async def _read(self, conversation_id: ObjectId, told: ChangeDetails) -> None:
         shown = await service.read_back(self._actor, self._store, conversation_id=conversation_id)
         before = self.conversations.get(str(conversation_id), Kept({}, {})).messages
         # What came since the entry is told by the next ones.

@@ -74,12 +74,12 @@ def all_places(fields: Mapping[str, Any]) -> range:
     return range(fields["first_seq"], fields["next_seq"])
 
 
-class Untold(RuntimeError):
+class IncompleteDetails(RuntimeError):
     """A change would be stored that its audit entries do not tell; a fault of ours."""
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class ChangeDetails:
     """What an entry says of a conversation.
 
     Attributes:
@@ -95,7 +95,7 @@ class Told:
     is_deleted: bool = False
 
     @classmethod
-    def read(cls, details: Mapping[str, Any] | None) -> "Told | None":
+    def read(cls, details: Mapping[str, Any] | None) -> "ChangeDetails | None":
         """Read an entry's details; None where they tell of no conversation."""
         if not details or "version" not in details:
             return None
@@ -170,14 +170,14 @@ class Outbox:
             deleted: the conversation is gone.
 
         Raises:
-            Untold: they do not say all that changed.
+            IncompleteDetails: they do not say all that changed.
         """
-        told: list[Told] = []
+        told: list[ChangeDetails] = []
         for entry in self._latest:
             entry["details"] |= {"version": version}
             if deleted:
                 entry["details"]["deleted"] = True
-            if entry["action"] in CHANGES and (read := Told.read(entry["details"])):
+            if entry["action"] in CHANGES and (read := ChangeDetails.read(entry["details"])):
                 told.append(read)
         is_told = (bool(told) or not changed) and all(
             any(_holds(each.places, changed) for each in told) for changed in self._changed
@@ -185,7 +185,7 @@ class Outbox:
         is_cut_told = not self._is_replaced or any(each.is_replaced for each in told)
         if not (is_told and is_cut_told):
             actions = [entry["action"] for entry in self._latest]
-            raise Untold(f"places {self._changed} are not told by {actions}")
+            raise IncompleteDetails(f"places {self._changed} are not told by {actions}")
 
 
 def _holds(places: range, some: range) -> bool:

@@ -131,7 +131,7 @@ class WorkingCopy:
         self._marks_before = self._marks()
 
     def end_change(self) -> None:
-        """Complete the change's audit entries; raise Untold if they leave out what it changed."""
+        """Complete the audit entries; raise IncompleteDetails if they leave out what changed."""
         if self._head is not None:
             version = self._head["version"] + self._deleted
             self.outbox.end(version, changed=self._is_touched, deleted=self._deleted)

@@ -4,22 +4,21 @@ import asyncio
 import time
 
 from cachetools import TLRUCache
-from limits import RateLimitItem, RateLimitItemPerHour, RateLimitItemPerMinute
-from limits.aio.strategies import FixedWindowRateLimiter
 
 from chatvault.accounts import hash_queue
 from chatvault.errors import Throttled
 from chatvault.http.addresses import holder_of
-from chatvault.mongodb.rates import CounterStorage, seconds_left
+from chatvault.mongodb.rates import CounterStorage, Limit
 
-PER_ACCOUNT_AND_ADDRESS = RateLimitItemPerMinute(10, 5)
-PER_ADDRESS = RateLimitItemPerMinute(100, 5)
-PER_ACCOUNT = RateLimitItemPerHour(200)
-REGISTRATIONS_PER_ADDRESS = RateLimitItemPerMinute(100, 5)
+MINUTE = 60
+PER_ACCOUNT_AND_ADDRESS = Limit(10, 5 * MINUTE)
+PER_ADDRESS = Limit(100, 5 * MINUTE)
+PER_ACCOUNT = Limit(200, 60 * MINUTE)
+REGISTRATIONS_PER_ADDRESS = Limit(100, 5 * MINUTE)
 # So many refused addresses are remembered in a process.
 MAX_REFUSED = 10_000
 
-Count = tuple[RateLimitItem, tuple[str, ...]]
+Count = tuple[Limit, tuple[str, ...]]
 
 
 class LoginThrottle:
@@ -31,7 +30,6 @@ class LoginThrottle:
 
     def __init__(self, storage: CounterStorage) -> None:
         self._storage = storage
-        self._limiter = FixedWindowRateLimiter(storage)
 
     async def admit(self, *, account: str, address: str | None) -> None:
         """Count one try.
@@ -45,24 +43,24 @@ class LoginThrottle:
                 account from everywhere.
         """
         for limit, keys in _counts(account, address):
-            if not await self._limiter.hit(limit, *keys):
+            if not await self._storage.hit(limit, *keys):
                 await asyncio.sleep(hash_queue.PAUSE)
                 raise Throttled(
                     "Too many failed sign-ins; try again later.",
-                    retry_after=await seconds_left(self._limiter, limit, *keys),
+                    retry_after=await self._storage.seconds_left(limit, *keys),
                 )
 
     async def forgive(self, *, account: str, address: str | None) -> None:
         """Take the try back after a login that succeeded, and begin anew for this account here."""
         here, *others = _counts(account, address)
-        await self._limiter.clear(here[0], *here[1])
+        await self._storage.clear(here[0].key(*here[1]))
         for limit, keys in others:
-            await self._storage.take_back(limit.key_for(*keys))
+            await self._storage.take_back(limit.key(*keys))
 
     async def withdraw(self, *, account: str, address: str | None) -> None:
         """Take the try back where the password was not even looked at."""
         for limit, keys in _counts(account, address):
-            await self._storage.take_back(limit.key_for(*keys))
+            await self._storage.take_back(limit.key(*keys))
 
 
 class RegistrationThrottle:
@@ -72,7 +70,7 @@ class RegistrationThrottle:
     """
 
     def __init__(self, storage: CounterStorage) -> None:
-        self._limiter = FixedWindowRateLimiter(storage)
+        self._storage = storage
         self._refused: TLRUCache[str, float] = TLRUCache(
             MAX_REFUSED, ttu=lambda _source, until, _now: until, timer=time.monotonic
         )
@@ -87,9 +85,9 @@ class RegistrationThrottle:
         until = self._refused.get(source)
         if until is None:
             keys = ("registration-address", source)
-            if await self._limiter.hit(REGISTRATIONS_PER_ADDRESS, *keys):
+            if await self._storage.hit(REGISTRATIONS_PER_ADDRESS, *keys):
                 return
-            wait = await seconds_left(self._limiter, REGISTRATIONS_PER_ADDRESS, *keys)
+            wait = await self._storage.seconds_left(REGISTRATIONS_PER_ADDRESS, *keys)
             self._refused[source] = until = time.monotonic() + wait
         await asyncio.sleep(hash_queue.PAUSE)
         raise Throttled(

@@ -1,6 +1,6 @@
 import pytest
 
-from chatvault.http.addresses import holder_of, plain
+from chatvault.addresses import holder_of, plain
 
 
 class TestHolderOf:

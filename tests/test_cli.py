@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from chatvault.cli.terminal import hosts_of
+from chatvault.mongodb.failures import hosts_of
 from chatvault.settings import Settings
 from chatvault.version import VERSION
 from support.commanding import Command

@@ -11,6 +11,7 @@ from chatvault.accounts.sessions import Session
 from chatvault.accounts.throttle import LoginThrottle, RegistrationThrottle
 from chatvault.accounts.usernames import fold, lookalike_keys
 from chatvault.actor import Actor, Door, Role
+from chatvault.addresses import holder_of
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.audit.models import AuditEntry
@@ -25,7 +26,6 @@ from chatvault.errors import (
     Unavailable,
 )
 from chatvault.fields import now
-from chatvault.http.addresses import holder_of
 from chatvault.mongodb.database import transaction
 
 

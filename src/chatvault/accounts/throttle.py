@@ -6,8 +6,8 @@ import time
 from cachetools import TLRUCache
 
 from chatvault.accounts import hash_queue
+from chatvault.addresses import holder_of
 from chatvault.errors import Throttled
-from chatvault.http.addresses import holder_of
 from chatvault.mongodb.rates import CounterStorage, Limit
 
 MINUTE = 60

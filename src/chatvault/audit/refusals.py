@@ -11,12 +11,12 @@ import structlog
 from bson import ObjectId
 from pymongo.errors import PyMongoError
 
+from chatvault.addresses import holder_of
 from chatvault.audit.models import Entry
 from chatvault.audit.pending_refusals import PendingRefusals
 from chatvault.audit.recorder import Recorder
 from chatvault.errors import InvalidCredentials
 from chatvault.fields import format_instant, now
-from chatvault.http.addresses import holder_of
 from chatvault.sealing.alerts import Alarm, name_entries, record_alerts
 
 MINUTE = 60.0

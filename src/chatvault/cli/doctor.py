@@ -11,18 +11,19 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import typer
-from pymongo.errors import PyMongoError
 
 from chatvault.audit.keys import FILE_NAME, load_key_ring
-from chatvault.cli.terminal import hosts_of, mongodb_url, out, reason_of
+from chatvault.cli.terminal import mongodb_url, out
 from chatvault.commands.servers import Servers, ServerState
 from chatvault.errors import ChatvaultError
 from chatvault.external import Provider
 from chatvault.keys import load_secret_key
 from chatvault.mongodb.database import Client, check_writable, connect
 from chatvault.mongodb.embedded import find_mongod, is_served
+from chatvault.mongodb.failures import DriverError, hosts_of, reason_of
+from chatvault.replies.errors import ModelFailed
+from chatvault.replies.provider import OPENAI, ModelClients
 from chatvault.server.running import find_served, has_data
 from chatvault.settings import Settings, load_settings
 from chatvault.version import VERSION
@@ -32,7 +33,6 @@ CLOCK_SECONDS = 2.0
 PROVIDER_SECONDS = 10.0
 TOOL_SERVER_SECONDS = 30.0
 OLDEST_MONGODB = 6
-OPENAI_URL = "https://api.openai.com/v1"
 
 
 class Verdict(StrEnum):
@@ -182,7 +182,7 @@ async def _ask_database(url: str, settings: Settings) -> AsyncIterator[Finding]:
         build = await client.admin.command("buildInfo")
         reason = await check_writable(client, settings.mongodb_database)
         yield _look_at_clock(hello, now)
-    except PyMongoError as error:
+    except DriverError as error:
         yield wrong(about, f"MongoDB at {place} cannot be reached: {reason_of(error)}")
         return
     finally:
@@ -209,38 +209,29 @@ def _look_at_clock(hello: dict[str, Any], now: float) -> Finding:
 async def _look_at_providers(settings: Settings) -> AsyncIterator[Finding]:
     if not settings.providers:
         yield warning("models", "none is configured, so agents cannot answer: CHATVAULT_PROVIDERS")
-    async with aiohttp.ClientSession(
-        timeout=aiohttp.ClientTimeout(total=PROVIDER_SECONDS)
-    ) as session:
-        for name, provider in settings.providers.items():
-            yield await _ask_provider(session, name, provider)
-
-
-async def _ask_provider(session: aiohttp.ClientSession, name: str, provider: Provider) -> Finding:
-    about = f"model {name}"
-    url = (provider.base_url or OPENAI_URL).rstrip("/")
-    key = provider.api_key.get_secret_value() if provider.api_key else None
-    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    clients = ModelClients(settings.providers, timeout=PROVIDER_SECONDS)
     try:
-        async with session.get(f"{url}/models", headers=headers) as answer:
-            if answer.status in {401, 403}:
-                return wrong(about, f"{url} refuses its api_key ({answer.status})")
-            if answer.status != 200:  # noqa: PLR2004  # OK
-                return warning(
-                    about, f"{url}/models answers {answer.status}; base_url may be wrong"
-                )
-            listed = await answer.json(content_type=None)
-    except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-        return wrong(about, f"{url} does not answer as a model's API does ({_name(error)})")
-    models = {each.get("id") for each in _items(listed)}
+        for name, provider in settings.providers.items():
+            yield await _ask_provider(clients, name, provider)
+    finally:
+        await clients.close()
+
+
+async def _ask_provider(clients: ModelClients, name: str, provider: Provider) -> Finding:
+    about = f"model {name}"
+    url = (provider.base_url or OPENAI).rstrip("/")
+    try:
+        async with asyncio.timeout(PROVIDER_SECONDS):
+            status, models = await clients.list_models(name)
+    except (ModelFailed, TimeoutError) as error:
+        return wrong(about, f"{url} does not answer as a model's API does ({_cause(error)})")
+    if status in {401, 403}:
+        return wrong(about, f"{url} refuses its api_key ({status})")
+    if status != 200:  # noqa: PLR2004  # OK
+        return warning(about, f"{url}/models answers {status}; base_url may be wrong")
     if models and provider.model not in models:
         return warning(about, f"{url} does not list {provider.model}")
     return ok(about, f"{provider.model} at {url}")
-
-
-def _items(listed: object) -> list[dict[str, Any]]:
-    found = listed.get("data") if isinstance(listed, dict) else None
-    return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
 
 
 async def _look_at_tool_servers(settings: Settings) -> AsyncIterator[Finding]:
@@ -266,5 +257,8 @@ async def _look_at_tool_servers(settings: Settings) -> AsyncIterator[Finding]:
         await servers.close()
 
 
-def _name(error: Exception) -> str:
+def _cause(error: BaseException) -> str:
+    """Return the sentence of the error that the others come of."""
+    while error.__cause__ is not None:
+        error = error.__cause__
     return str(error) or type(error).__name__

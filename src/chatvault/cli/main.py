@@ -10,7 +10,6 @@ from typing import Annotated, Any
 import structlog
 import typer
 import typer.exceptions
-from pymongo.errors import PyMongoError
 from typer.core import TyperGroup
 
 from chatvault.cli.audit import audit_log
@@ -22,6 +21,7 @@ from chatvault.cli.tools import tools
 from chatvault.cli.users import users
 from chatvault.errors import ChatvaultError, InvalidInput
 from chatvault.logs import configure_logs
+from chatvault.mongodb.failures import DriverError
 from chatvault.outcome import begin_operation
 from chatvault.settings import InvalidSettings, LogFormat, Settings, describe, load_settings
 from chatvault.version import VERSION
@@ -69,7 +69,7 @@ def main() -> None:
     except ChatvaultError as error:
         say(error.detail)
         sys.exit(2 if isinstance(error, InvalidInput | InvalidSettings) else 1)
-    except PyMongoError as error:
+    except DriverError as error:
         say(explain_driver(error))
         sys.exit(1)
     except OSError as error:

@@ -11,8 +11,6 @@ from typing import Any, TypeVar
 import structlog
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
-from pymongo.errors import PyMongoError, ServerSelectionTimeoutError
-from pymongo.uri_parser import parse_uri
 from rich.console import Console
 from rich.text import Text
 
@@ -20,11 +18,12 @@ from chatvault.actor import Actor, Door
 from chatvault.audit.keys import load_key_ring
 from chatvault.audit.mark import HighWater
 from chatvault.documents import bind_documents
-from chatvault.errors import InvalidInput, Unavailable
+from chatvault.errors import InvalidInput
 from chatvault.keys import refuse_open
 from chatvault.logs import configure_logs
-from chatvault.mongodb.database import connect, to_domain_error
+from chatvault.mongodb.database import connect
 from chatvault.mongodb.embedded import embedded_mongodb
+from chatvault.mongodb.failures import DriverError, explain
 from chatvault.server.running import announced, find_served, has_data
 from chatvault.settings import InvalidSettings, LogFormat, Settings, load_settings
 
@@ -88,31 +87,10 @@ def say(sentence: str) -> None:
     err.print(f"chatvault: {' '.join(sentence.split())}")
 
 
-def explain_driver(error: PyMongoError) -> str:
+def explain_driver(error: DriverError) -> str:
     """The sentence that tells a person at the command line what MongoDB's driver met."""
-    known = to_domain_error(error)
-    if known is None:
-        return f"MongoDB refused: {error}"
     url = load_settings().mongodb_url
-    if not isinstance(known, Unavailable) or url is None:
-        return known.detail
-    return f"MongoDB at {hosts_of(url.get_secret_value())} cannot be reached: {reason_of(error)}"
-
-
-def hosts_of(url: str) -> str:
-    """The hosts of a MongoDB URL, without its user and password."""
-    if url.startswith("mongodb+srv://"):
-        return url.removeprefix("mongodb+srv://").rpartition("@")[2].partition("/")[0]
-    nodes = parse_uri(url)["nodelist"]
-    return ", ".join(host if port is None else f"{host}:{port}" for host, port in nodes)
-
-
-def reason_of(error: PyMongoError) -> str:
-    """The first cause that the driver names, without its advice."""
-    text = str(error).partition(" (configured timeouts")[0].partition(", Timeout:")[0]
-    if isinstance(error, ServerSelectionTimeoutError):
-        text = text.partition(": ")[2] or text
-    return " ".join(text.split()) or type(error).__name__
+    return explain(error, None if url is None else url.get_secret_value())
 
 
 @contextmanager

@@ -12,8 +12,10 @@ import structlog
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
+from chatvault import addresses
 from chatvault.actor import Actor, Door
 from chatvault.audit import service as audit
+from chatvault.audit.actions import Action
 from chatvault.audit.refusals import RefusalCounter
 from chatvault.errors import (
     ChatvaultError,
@@ -25,7 +27,6 @@ from chatvault.errors import (
     TooSlow,
     Unavailable,
 )
-from chatvault.http import addresses
 from chatvault.http.problems import (
     as_domain_error,
     http_exception_response,
@@ -33,7 +34,7 @@ from chatvault.http.problems import (
     problem_response,
 )
 from chatvault.http.requests import ACTOR, BEGUN, SCHEME, SETTINGS
-from chatvault.http.routing import Operation, is_quiet, operation_of
+from chatvault.http.routing import is_quiet, operation_of
 from chatvault.http.sites import host_of, is_cross_site
 from chatvault.mongodb.database import RETRY_AFTER
 from chatvault.outcome import begin_operation
@@ -146,7 +147,7 @@ async def error_table(request: web.Request, handler: Handler) -> web.StreamRespo
     # What was stored has its entry, and did not fail.
     is_told = isinstance(refused, StoredNotShown)
     if operation is not None and operation.action is not None and not is_told:
-        refused = await _record(request, operation, refused)
+        refused = await _record(request, operation.action, refused)
     response = problem_response(refused, request_id=request[ACTOR].request_id)
     if isinstance(refused, TooLarge | TooSlow) and not request.content.is_eof():
         # What is still to come of the body is not worth its reading.
@@ -165,13 +166,11 @@ def _break_off(request: web.Request, error: ChatvaultError) -> web.StreamRespons
     return request[BEGUN]
 
 
-async def _record(
-    request: web.Request, operation: Operation, refused: ChatvaultError
-) -> ChatvaultError:
+async def _record(request: web.Request, action: Action, refused: ChatvaultError) -> ChatvaultError:
     """Record a refusal in the time that is left; what to answer, which may be that this failed."""
     try:
         async with asyncio.timeout(_time_left(request)):
-            await _record_refusal(request, operation, refused)
+            await _record_refusal(request, action, refused)
     except TimeoutError:
         if not isinstance(refused, Unavailable):
             return Unavailable(retry_after=RETRY_AFTER)
@@ -188,13 +187,12 @@ def _time_left(request: web.Request) -> float:
     return max(0.25, request.app[SETTINGS].mongodb_timeout - spent)
 
 
-async def _record_refusal(request: web.Request, operation: Operation, error: Exception) -> None:
+async def _record_refusal(request: web.Request, action: Action, error: Exception) -> None:
     refused = as_domain_error(error)
-    assert operation.action is not None  # noqa: S101  # the caller looked
     actor = request[ACTOR]
     entry = audit.entry(
         actor,
-        operation.action,
+        action,
         refused.resource_id or _resource_id(request),
         outcome=outcome_of(refused),
         code=refused.code,

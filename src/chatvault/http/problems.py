@@ -5,7 +5,6 @@ from typing import Any
 
 import structlog
 from aiohttp import web
-from pymongo.errors import PyMongoError
 
 from chatvault import errors
 from chatvault.audit.actions import Outcome
@@ -75,7 +74,7 @@ def as_domain_error(error: Exception) -> errors.ChatvaultError:
     if isinstance(error, web.HTTPRequestEntityTooLarge):
         limit = MAX_BODY_BYTES // 1024**2
         return errors.TooLarge(f"A request's body may have at most {limit} MB.")
-    if isinstance(error, PyMongoError) and (known := to_domain_error(error)) is not None:
+    if (known := to_domain_error(error)) is not None:
         log.warning("database_trouble", error=type(error).__name__)
         return known
     log.error("internal_error", exc_info=error)
@@ -85,7 +84,7 @@ def as_domain_error(error: Exception) -> errors.ChatvaultError:
 def broken_off(error: Exception) -> errors.ChatvaultError:
     """What to say of a failure in the middle of an answer: something was done by then."""
     known = as_domain_error(error)
-    if isinstance(error, PyMongoError) and isinstance(known, errors.Unavailable):
+    if not isinstance(error, errors.ChatvaultError) and isinstance(known, errors.Unavailable):
         return errors.Unavailable(
             "The database cannot be reached; the answer breaks off here. Ask for the rest shortly."
         )

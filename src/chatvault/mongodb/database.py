@@ -166,8 +166,10 @@ def is_conflict(error: PyMongoError) -> bool:
     return error.has_error_label(TRANSIENT) and not isinstance(error, ConnectionFailure)
 
 
-def to_domain_error(error: PyMongoError) -> ChatvaultError | None:
-    """What a driver's error means to a caller; None for a fault of ours."""
+def to_domain_error(error: Exception) -> ChatvaultError | None:
+    """What a driver's error means to a caller; None for a fault of ours, and for other errors."""
+    if not isinstance(error, PyMongoError):
+        return None
     if isinstance(error, DocumentTooLarge) or (
         isinstance(error, OperationFailure) and error.code in TOO_LARGE_CODES
     ):
@@ -200,7 +202,7 @@ def many_changes(detail: str) -> Iterator[None]:
     try:
         yield
     except (PyMongoError, Unavailable) as error:
-        known = to_domain_error(error) if isinstance(error, PyMongoError) else error
+        known = to_domain_error(error) or error
         if has_stored() and isinstance(known, Unavailable):
             raise OutcomeUnknown(detail, retry_after=RETRY_AFTER) from error
         raise

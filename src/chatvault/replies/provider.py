@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+import orjson
 import structlog
 
 from chatvault.external import Provider
@@ -182,6 +183,30 @@ class ModelClients:
             return error.retry_after if error.retry_after <= MAX_WAIT else None
         wait: float = FIRST_WAIT * 2 ** (attempt - 1) * random.uniform(0.8, 1.2)  # noqa: S311  # no secret
         return wait
+
+    async def list_models(self, name: str) -> tuple[int, set[str]]:
+        """Ask a provider which models it has; return its status and the models' names.
+
+        Raises:
+            ModelFailed: it does not answer as a model's API does.
+        """
+        client = await self._client(name)
+        # Imported by now; the exceptions are named here only.
+        import httpx2  # noqa: PLC0415  # as said
+        import openai  # noqa: PLC0415  # as said
+
+        try:
+            answer = await client.models.with_raw_response.list()
+            listed = orjson.loads(answer.content)
+        except openai.APIStatusError as error:
+            return error.status_code, set()
+        except (openai.APIConnectionError, httpx2.HTTPError) as error:
+            raise errors.ModelUnavailable from error
+        except ValueError as error:
+            raise errors.ModelNonsense from error
+        found = listed.get("data") if isinstance(listed, dict) else None
+        items = found if isinstance(found, list) else []
+        return 200, {str(each.get("id")) for each in items if isinstance(each, dict)}
 
     async def _read(self, ask: ModelRequest) -> AsyncGenerator[Chunk, None]:
         client = await self._client(ask.provider)

@@ -14,13 +14,13 @@ from chatvault.accounts.sessions import Session, hash_token
 from chatvault.accounts.throttle import LoginThrottle
 from chatvault.accounts.usernames import fold
 from chatvault.actor import Actor
+from chatvault.addresses import holder_of
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.audit.models import AuditEntry, Entry
 from chatvault.audit.recorder import Recorder
 from chatvault.errors import InvalidCredentials, NotFound, Unavailable
 from chatvault.fields import now
-from chatvault.http.addresses import holder_of
 from chatvault.keys import SecretKey
 from chatvault.mongodb.database import transaction
 

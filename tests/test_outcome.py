@@ -10,7 +10,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import OperationFailure, ServerSelectionTimeoutError
 
 from chatvault.actor import Role
-from chatvault.conversations.headers import COMMITS
+from chatvault.conversations.routes import COMMITS
 from chatvault.errors import Busy, OutcomeUnknown, TooLarge
 from chatvault.mongodb.database import many_changes
 from chatvault.outcome import begin_operation, has_stored, note_stored

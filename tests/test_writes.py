@@ -17,7 +17,7 @@ from chatvault.accounts import service as accounts
 from chatvault.accounts.passwords import PasswordHasher
 from chatvault.actor import Actor, Door, Role
 from chatvault.conversations.commits.queue import CommitQueue
-from chatvault.conversations.headers import COMMITS
+from chatvault.conversations.routes import COMMITS
 from chatvault.conversations.store import MessageStore
 from chatvault.external import Provider
 from chatvault.fields import now

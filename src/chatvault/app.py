@@ -30,7 +30,7 @@ from chatvault.conversations import message_routes as messages
 from chatvault.conversations import routes as conversations
 from chatvault.conversations.commits import garbage
 from chatvault.conversations.commits.queue import CommitQueue
-from chatvault.conversations.headers import COMMITS, OPENER, STORE
+from chatvault.conversations.routes import COMMITS, START_WITH_REPLY, STORE
 from chatvault.conversations.store import MessageStore
 from chatvault.documents import bind_documents
 from chatvault.http import health, middlewares, openapi
@@ -50,7 +50,7 @@ from chatvault.replies.jobs import Work, Worker
 from chatvault.replies.models import Job, JobKind, Reply, ReplyEvents
 from chatvault.replies.provider import ModelClients
 from chatvault.replies.runner import ReplyRunner
-from chatvault.replies.start import FirstReply
+from chatvault.replies.start import start_conversation
 from chatvault.replies.titles import Background
 from chatvault.sealing.maintenance import Maintenance
 from chatvault.sessions import routes as sessions
@@ -179,7 +179,7 @@ def _add_replies(app: web.Application, settings: Settings, storage: CounterStora
     works: dict[JobKind, Work] = {JobKind.CONTINUE: partial(resume.work, deps)}
     ends: dict[JobKind, Work] = {JobKind.CONTINUE: partial(resume.give_up, deps)}
     app[WORKERS] = (Worker(background.works(), behind), Worker(works, ahead, ends=ends))
-    app[OPENER] = FirstReply(deps)
+    app[START_WITH_REPLY] = partial(start_conversation, deps=deps)
 
 
 def _add_commands(

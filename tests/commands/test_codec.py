@@ -8,7 +8,7 @@ from aiohttp import web
 
 from chatvault.accounts import service as accounts
 from chatvault.actor import Actor, Door
-from chatvault.conversations.headers import COMMITS, STORE
+from chatvault.conversations.routes import COMMITS, STORE
 from chatvault.fields import now
 from chatvault.http.requests import RECORDER
 from chatvault.importing.localstorage import read

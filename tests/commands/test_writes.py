@@ -3,7 +3,7 @@
 import pytest
 from aiohttp import web
 
-from chatvault.conversations.headers import COMMITS
+from chatvault.conversations.routes import COMMITS
 from conftest import HttpClient
 from support.factories import begin, message
 from support.fake_model import FakeModel, ScriptedAnswer

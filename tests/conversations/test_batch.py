@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from chatvault.conversations.headers import COMMITS
+from chatvault.conversations.routes import COMMITS
 from conftest import HttpClient
 from support.answers import found, problem, wrong_fields
 from support.factories import begin, message

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from chatvault.conversations.headers import COMMITS
+from chatvault.conversations.routes import COMMITS
 from chatvault.conversations.store import MessageStore
 from conftest import HttpClient
 from support.answers import found

@@ -15,8 +15,8 @@ from chatvault.conversations.commits.batch import CommitBatch
 from chatvault.conversations.commits.change import BIG, Change
 from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.conversations.commits.working_copy import WorkingCopy
-from chatvault.conversations.headers import COMMITS
 from chatvault.conversations.message_service import Appended
+from chatvault.conversations.routes import COMMITS
 from chatvault.conversations.schemas import ConversationCreate, MessageIn
 from chatvault.conversations.store import MessageStore
 from conftest import HttpClient

@@ -9,9 +9,9 @@ from pymongo.errors import AutoReconnect
 from chatvault.conversations import message_service, service
 from chatvault.conversations.commits import bulk
 from chatvault.conversations.commits.queue import CommitQueue
-from chatvault.conversations.headers import COMMITS
 from chatvault.conversations.message_service import Appended
 from chatvault.conversations.preconditions import Precondition
+from chatvault.conversations.routes import COMMITS
 from chatvault.conversations.schemas import ConversationCreate, ConversationUpdate, MessageIn
 from chatvault.conversations.segments import Segment
 from chatvault.conversations.store import MessageStore

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
-from chatvault.conversations.headers import COMMITS
+from chatvault.conversations.routes import COMMITS
 from conftest import HttpClient
 from support.answers import INSTANT, found, problem, wrong_fields
 from support.factories import begin, message

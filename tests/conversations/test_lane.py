@@ -16,10 +16,10 @@ from chatvault.conversations.commits.batch import CommitBatch, Conflicted, HalfD
 from chatvault.conversations.commits.change import Change
 from chatvault.conversations.commits.queue import FEW, MAX_ATTEMPTS, MAX_SETBACKS, CommitQueue
 from chatvault.conversations.commits.working_copy import RetryAfterMove, WorkingCopy
-from chatvault.conversations.headers import COMMITS
 from chatvault.conversations.message_service import Appended
 from chatvault.conversations.models import Conversation
 from chatvault.conversations.preconditions import Precondition
+from chatvault.conversations.routes import COMMITS
 from chatvault.conversations.schemas import (
     ConversationCreate,
     ConversationPatch,

@@ -11,7 +11,7 @@ import pytest
 from chatvault.conversations import reading
 from chatvault.conversations.commits.garbage import sweep
 from chatvault.conversations.commits.queue import CommitQueue
-from chatvault.conversations.headers import COMMITS
+from chatvault.conversations.routes import COMMITS
 from chatvault.conversations.schemas import ConversationCreate
 from chatvault.conversations.service import create
 from chatvault.conversations.store import MessageStore

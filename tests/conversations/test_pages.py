@@ -8,7 +8,7 @@ import pytest
 from bson import ObjectId
 
 from chatvault.conversations import listing, message_service, reading, rendering, service
-from chatvault.conversations.headers import COMMITS
+from chatvault.conversations.routes import COMMITS
 from chatvault.conversations.schemas import MessageIn
 from chatvault.conversations.store import MessageStore
 from conftest import HttpClient

@@ -7,7 +7,7 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatvault.conversations.headers import COMMITS, STORE
+from chatvault.conversations.routes import COMMITS, STORE
 from chatvault.conversations.store import (
     OVERHEAD,
     RENDERED_BYTES,

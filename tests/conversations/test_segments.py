@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from chatvault.conversations.headers import COMMITS
+from chatvault.conversations.routes import COMMITS
 from chatvault.conversations.segments import TAIL_BYTES, TAIL_KEPT, TAIL_LENGTH
 from conftest import HttpClient
 from support.answers import JSON, found, problem

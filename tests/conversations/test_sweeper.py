@@ -11,8 +11,8 @@ from pymongo.errors import AutoReconnect
 from chatvault.conversations import service
 from chatvault.conversations.commits import bulk, garbage, working_copy
 from chatvault.conversations.commits.queue import CommitQueue
-from chatvault.conversations.headers import COMMITS
 from chatvault.conversations.preconditions import Precondition
+from chatvault.conversations.routes import COMMITS
 from chatvault.conversations.schemas import ConversationCreate, ConversationUpdate, to_stored
 from chatvault.conversations.segments import Segment
 from chatvault.conversations.store import MessageStore

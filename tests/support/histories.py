@@ -12,7 +12,7 @@ from bson import ObjectId
 from bson.codec_options import CodecOptions
 
 from chatvault.actor import Actor, Door
-from chatvault.conversations.headers import COMMITS
+from chatvault.conversations.routes import COMMITS
 from chatvault.fields import now
 from chatvault.http.requests import RECORDER
 from chatvault.importing.localstorage import read

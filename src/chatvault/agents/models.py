@@ -73,9 +73,14 @@ class Agent(Document):
         ]
 
     @classmethod
+    def owned_by(cls, actor: Actor, **more: Any) -> Raw:
+        """The filter that every query about an actor's own agents begins with."""
+        return {"user_id": actor.owner_id, **more}
+
+    @classmethod
     def visible_to(cls, actor: Actor, **more: Any) -> Raw:
         """The filter for what an actor may use: their own agents, and those offered to all."""
-        return {"$or": [{"user_id": actor.owner_id}, {"shared": True}], **more}
+        return {"$or": [cls.owned_by(actor), {"shared": True}], **more}
 
     @classmethod
     async def list_raw(cls, actor: Actor) -> list[Raw]:

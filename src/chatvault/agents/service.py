@@ -45,9 +45,8 @@ async def find(actor: Actor, agent_id: ObjectId | None) -> Raw:
     Raises:
         AgentNotFound: the actor may use no such agent.
     """
-    if agent_id in {None, DEFAULT_AGENT_ID}:
+    if agent_id is None or agent_id == DEFAULT_AGENT_ID:
         return built_in()
-    assert agent_id is not None  # noqa: S101  # the type checker does not see it
     found = await Agent.find_raw(actor, agent_id)
     if found is None:
         raise AgentNotFound
@@ -92,7 +91,7 @@ async def create(
     at = now()
     document: Raw = {
         "_id": ObjectId(),
-        "user_id": actor.owner_id,
+        **Agent.owned_by(actor),
         **fields,
         "created_at": at,
         "updated_at": at,
@@ -102,7 +101,7 @@ async def create(
     async def insert(session: AsyncClientSession) -> Raw:
         _check(actor, catalog, fields)
         agents = Agent.get_pymongo_collection()
-        if await agents.count_documents({"user_id": actor.owner_id}, session=session) >= MAX_AGENTS:
+        if await agents.count_documents(Agent.owned_by(actor), session=session) >= MAX_AGENTS:
             raise InvalidInput(f"A user may have at most {MAX_AGENTS} agents.")
         await agents.insert_one(dict(document), session=session)
         await _record(actor, Action.AGENT_CREATE, document["_id"], session, fields)

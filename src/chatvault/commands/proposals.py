@@ -39,7 +39,7 @@ def locate(
     Raises:
         CommandNotFound: the message is gone, or carries it no more.
     """
-    assert working.fields  # noqa: S101  # raises NotFound
+    working.check_exists()
     try:
         carrier = working.locate(message_id)
     except NotFound:
@@ -93,7 +93,7 @@ def _write(
     runs: bool = False,
 ) -> None:
     """Decide what becomes of a command's document, and its entry."""
-    mine = {"_id": before["id"], "user_id": actor.owner_id, "status": before["status"]}
+    mine = Command.owned_by(actor, _id=before["id"], status=before["status"])
     stored: Raw = {"status": after["status"], "lease_until": None}
     written = leases.written(stored, "lease_until", LEASE_SECONDS) if runs else {"$set": stored}
     # Who comes second hits none, and gives way.

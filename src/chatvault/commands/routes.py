@@ -1,7 +1,6 @@
 """Commands and tools over HTTP."""
 
 from aiohttp import web
-from bson import ObjectId
 
 from chatvault.actor import Actor
 from chatvault.audit.actions import Action
@@ -135,11 +134,14 @@ async def approve_command(
     A second time nothing happens, and the answer is the outcome. A tool that is not the one it
     was proposed for does not run: the command fails with `tool_changed`.
     """
-    idempotency_key = await idempotency_key_of(request, headers)
-    await service.approve(
-        actor, request.app[COMMAND_DEPS], **dict(path), idempotency_key=idempotency_key
+    command = await service.approve(
+        actor,
+        request.app[COMMAND_DEPS],
+        **dict(path),
+        idempotency_key=await idempotency_key_of(request, headers),
+        waits=not headers.is_async,
     )
-    return await _answer(request, actor, path.conversation_id, path.command_id, headers)
+    return _answer(command, headers)
 
 
 @routes.route(
@@ -156,13 +158,13 @@ async def reject_command(
 
     A second time nothing happens. The reply goes on once all its commands are settled.
     """
-    idempotency_key = await idempotency_key_of(request, headers)
-    await service.reject(
-        actor, request.app[COMMAND_DEPS], **dict(path), idempotency_key=idempotency_key
+    command = await service.reject(
+        actor,
+        request.app[COMMAND_DEPS],
+        **dict(path),
+        idempotency_key=await idempotency_key_of(request, headers),
     )
-    return json_response(
-        await service.read_back(actor, request.app[COMMAND_DEPS].store, **dict(path))
-    )
+    return json_response(command)
 
 
 @routes.route(
@@ -189,30 +191,21 @@ async def execute_command(
 
     To ask is to approve. The model is shown it as a tool's output from then on.
     """
-    command_id = await service.execute(
+    command = await service.execute(
         actor,
         request.app[COMMAND_DEPS],
         conversation_id=path.conversation_id,
         message_id=path.message_id,
         command=body.command,
         idempotency_key=await idempotency_key_of(request, headers),
+        waits=not headers.is_async,
     )
-    return await _answer(request, actor, path.conversation_id, command_id, headers)
+    return _answer(command, headers)
 
 
-async def _answer(
-    request: web.Request,
-    actor: Actor,
-    conversation_id: ObjectId,
-    command_id: ObjectId,
-    headers: AsyncHeaders,
-) -> web.StreamResponse:
-    which = {"conversation_id": conversation_id, "command_id": command_id}
-    if headers.is_async:
-        shown = await service.read_back(actor, request.app[COMMAND_DEPS].store, **which)
-        told = {
-            "Location": f"/conversations/{conversation_id}/commands/{command_id}",
-            "Preference-Applied": "respond-async",
-        }
-        return json_response(shown, status=202, headers=told)
-    return json_response(await service.wait(actor, request.app[COMMAND_DEPS], **which))
+def _answer(command: Raw, headers: AsyncHeaders) -> web.Response:
+    if not headers.is_async:
+        return json_response(command)
+    location = f"/conversations/{command['conversation_id']}/commands/{command['id']}"
+    told = {"Location": location, "Preference-Applied": "respond-async"}
+    return json_response(command, status=202, headers=told)

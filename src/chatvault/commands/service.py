@@ -148,8 +148,11 @@ async def approve(
     conversation_id: ObjectId,
     command_id: ObjectId,
     idempotency_key: IdempotencyKey | None = None,
-) -> None:
+    waits: bool = True,
+) -> Raw:
     """Let a command run, once; where it was approved before, nothing happens.
+
+    Return the command: once it has ended, or at once where `waits` is false.
 
     Raises:
         NotFound: the actor has no such command.
@@ -183,6 +186,19 @@ async def approve(
     decided = await deps.commits.submit(change)
     if decided.begins:
         _launch(actor, deps, stored, decided.command)
+    return await _outcome(actor, deps, conversation_id, command_id, waits=waits)
+
+
+async def _outcome(
+    actor: Actor,
+    deps: CommandDeps,
+    conversation_id: ObjectId,
+    command_id: ObjectId,
+    *,
+    waits: bool,
+) -> Raw:
+    which = {"conversation_id": conversation_id, "command_id": command_id}
+    return await (wait(actor, deps, **which) if waits else read_back(actor, deps.store, **which))
 
 
 def _note_repeat(
@@ -215,8 +231,8 @@ async def reject(
     conversation_id: ObjectId,
     command_id: ObjectId,
     idempotency_key: IdempotencyKey | None = None,
-) -> None:
-    """Let a command never run; where it was rejected before, nothing happens.
+) -> Raw:
+    """Let a command never run; where it was rejected before, nothing happens. Return it.
 
     Raises:
         NotFound: the actor has no such command.
@@ -243,6 +259,8 @@ async def reject(
         _change(actor, stored, Action.COMMAND_REJECT, decide, idempotency_key)
     )
     deps.runner.wake()
+    which = {"conversation_id": conversation_id, "command_id": command_id}
+    return await read_back(actor, deps.store, **which)
 
 
 async def execute(
@@ -253,8 +271,11 @@ async def execute(
     message_id: str,
     command: str,
     idempotency_key: IdempotencyKey | None = None,
-) -> ObjectId:
-    """Run a command line with the tool `terminal_command`; returns the command's id.
+    waits: bool = True,
+) -> Raw:
+    """Run a command line with the tool `terminal_command`.
+
+    Return the command: once it has ended, or at once where `waits` is false.
 
     Raises:
         NotFound: the actor has no such conversation, or it no such message.
@@ -273,7 +294,8 @@ async def execute(
         "reply_id": None,
     }
     if idempotency_key is not None and await IdempotencyRecord.exists(actor, idempotency_key):
-        return (await deps.commits.submit(_replaying(actor, place, idempotency_key))).id
+        known = await deps.commits.submit(_replaying(actor, place, idempotency_key))
+        return await _outcome(actor, deps, conversation_id, known.id, waits=waits)
     await deps.rate.admit(str(actor.owner_id))
     tool = deps.servers.tools.get(TERMINAL)
     if tool is None:
@@ -304,7 +326,7 @@ async def execute(
     decided = await deps.commits.submit(change)
     if decided.begins:
         _launch(actor, deps, place, decided.command)
-    return decided.id
+    return await _outcome(actor, deps, conversation_id, decided.id, waits=waits)
 
 
 def _replaying(

@@ -1,40 +1,15 @@
 """The request headers that conversations and messages share."""
 
 import re
-from typing import Annotated, Protocol
+from typing import Annotated
 
-from aiohttp import web
-from bson import ObjectId
 from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from chatvault.actor import Actor
-from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.conversations.preconditions import Precondition, version_of
-from chatvault.conversations.schemas import ConversationCreate
 from chatvault.conversations.shapes import StoredMessage
-from chatvault.conversations.store import MessageStore
 from chatvault.http.requests import IdempotencyHeaders
-from chatvault.idempotency import IdempotencyKey
 
-
-class Opener(Protocol):
-    """Begins conversations whose first message is sent to their agent at once."""
-
-    async def open(
-        self,
-        actor: Actor,
-        *,
-        wanted: ConversationCreate,
-        content: str,
-        idempotency_key: IdempotencyKey | None,
-    ) -> ObjectId:
-        """Begin a conversation and its first reply in one step; returns the conversation's id."""
-
-
-OPENER = web.AppKey("opener", Opener)
-COMMITS = web.AppKey("lane", CommitQueue)
-STORE = web.AppKey("store", MessageStore)
 ETAG = re.compile(r'\s*"(\d{1,18})"\s*')
 MESSAGE_ETAG = re.compile(r'\s*"(\d{1,18})\.(\d{1,18})"\s*')
 MINIMAL = re.compile(r'\s*return\s*=\s*("?)minimal\1\s*(;.*)?', re.IGNORECASE)

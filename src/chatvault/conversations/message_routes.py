@@ -9,10 +9,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from chatvault.actor import Actor
 from chatvault.audit.actions import Action
-from chatvault.conversations import message_service, service
+from chatvault.conversations import message_service
 from chatvault.conversations.headers import (
-    COMMITS,
-    STORE,
     AppendHeaders,
     MessageConditionalHeaders,
     message_etag,
@@ -25,7 +23,7 @@ from chatvault.conversations.message_schemas import (
     RevisionOut,
 )
 from chatvault.conversations.reading import MessagePage
-from chatvault.conversations.routes import answer
+from chatvault.conversations.routes import COMMITS, STORE, answer
 from chatvault.conversations.schemas import (
     ConversationOut,
     ConversationPath,
@@ -172,29 +170,16 @@ async def append_message(
     The answer is the whole conversation, or with `Prefer: return=minimal` the message and the
     counts. An `id` of your own makes a retry harmless.
     """
-    commits, idempotency_key = request.app[COMMITS], await idempotency_key_of(request, headers)
-    if body.replaces is None:
-        appended = await message_service.append(
-            actor,
-            commits,
-            conversation_id=path.conversation_id,
-            wanted=[body],
-            idempotency_key=idempotency_key,
-            shows_message=headers.minimal,
-        )
-    else:
-        appended = await message_service.replace_last(
-            actor,
-            commits,
-            conversation_id=path.conversation_id,
-            wanted=body,
-            idempotency_key=idempotency_key,
-            shows_message=headers.minimal,
-        )
-    if not headers.minimal:
-        return answer(
-            await service.read_back(actor, request.app[STORE], conversation_id=path.conversation_id)
-        )
+    appended = await message_service.add(
+        actor,
+        request.app[COMMITS],
+        conversation_id=path.conversation_id,
+        wanted=body,
+        idempotency_key=await idempotency_key_of(request, headers),
+        shows_message=headers.minimal,
+    )
+    if appended.conversation is not None:
+        return answer(appended.conversation)
     shown = {
         "message": message_wire(appended.messages[0]),
         "total_messages": appended.total_messages,

@@ -1,7 +1,7 @@
 """What can be done with a conversation's messages."""
 
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -20,6 +20,7 @@ from chatvault.conversations.commits.working_copy import WorkingCopy
 from chatvault.conversations.models import Conversation, MessageRole
 from chatvault.conversations.preconditions import Precondition, version_of
 from chatvault.conversations.reading import (
+    ConversationView,
     MessagePage,
     find_message,
     find_messages,
@@ -32,7 +33,7 @@ from chatvault.conversations.reading import (
 )
 from chatvault.conversations.schemas import MessageEdit, MessageIn, to_stored
 from chatvault.conversations.segments import Segment, size_of
-from chatvault.conversations.service import BESIDE, estimate
+from chatvault.conversations.service import BESIDE, estimate, read_back
 from chatvault.conversations.shapes import ConversationDoc, MessageDoc, RevisionDoc, StoredMessage
 from chatvault.conversations.store import MessageStore
 from chatvault.errors import MessageIdTaken, NotFound, NotLastAnswer, TooLarge
@@ -52,6 +53,7 @@ class Appended:
     Attributes:
         messages: as they are stored, with their places; in a repeat, those that are not deleted.
         repeated: how many of them were there already.
+        conversation: as it is then, where that is to be shown.
     """
 
     messages: list[StoredMessage]
@@ -59,6 +61,7 @@ class Appended:
     total_messages: int
     version: int
     updated_at: datetime
+    conversation: ConversationView | None = None
 
 
 def appended(working: WorkingCopy, ids: list[str], repeated: int) -> Appended:
@@ -135,6 +138,43 @@ async def message_exists(
     return bool(await Segment.get_pymongo_collection().count_documents(older, session=session))
 
 
+async def add(
+    actor: Actor,
+    commits: CommitQueue,
+    *,
+    conversation_id: ObjectId,
+    wanted: MessageIn,
+    idempotency_key: IdempotencyKey | None,
+    shows_message: bool,
+) -> Appended:
+    """Store a message at the end, or in the place of the last answer that it replaces.
+
+    Args:
+        actor: whose conversation it must be.
+        commits: takes the change.
+        conversation_id: which one.
+        wanted: the message.
+        idempotency_key: the request's key, if it has one.
+        shows_message: the answer is the message alone; else it is the conversation.
+
+    Raises:
+        NotFound, MessageIdTaken, TooLarge, NotLastAnswer: as `append` and `replace_last` do.
+    """
+    more: dict[str, Any] = {"idempotency_key": idempotency_key, "shows_message": shows_message}
+    if wanted.replaces is None:
+        stored = await append(
+            actor, commits, conversation_id=conversation_id, wanted=[wanted], **more
+        )
+    else:
+        stored = await replace_last(
+            actor, commits, conversation_id=conversation_id, wanted=wanted, **more
+        )
+    if shows_message:
+        return stored
+    shown = await read_back(actor, commits.store, conversation_id=conversation_id)
+    return replace(stored, conversation=shown)
+
+
 async def append(
     actor: Actor,
     commits: CommitQueue,
@@ -171,7 +211,7 @@ async def append(
             raise TooLarge(f"A batch may have at most {CARRIED_BYTES // 1024**2} MB of messages.")
 
     def decide(working: WorkingCopy) -> Appended:
-        assert working.fields  # noqa: S101  # raises NotFound
+        working.check_exists()
         repeated = _find_repeated(working, messages)
         fresh = [message.copy() for message in messages if message["id"] not in repeated]
         first = working.fields["next_seq"]
@@ -236,24 +276,18 @@ async def replace_last(
         NotLastAnswer: what `wanted.replaces` names is not the last message, or no answer.
         MessageIdTaken: another answer with this id stands there.
     """
-    assert wanted.replaces is not None  # noqa: S101  # or it would be an append
     at, replaced = now(), wanted.replaces
+    if replaced is None:
+        raise NotLastAnswer
     message = to_stored([wanted], at)[0]
     if wanted.id not in {None, replaced}:
         message["sent_id"] = wanted.id
 
     def decide(working: WorkingCopy) -> Appended:
-        assert working.fields  # noqa: S101  # raises NotFound
+        working.check_exists()
         is_repeated = wanted.id is not None and _stands_there(working.find(replaced), message)
         if not is_repeated:
-            last = working.last_not_deleted()
-            if (
-                last is None
-                or last.message["id"] != replaced
-                or last.message["role"] != MessageRole.ASSISTANT
-            ):
-                raise NotLastAnswer
-            working.replace_message(last, message.copy(), at)
+            working.replace_message(_last_answer(working, replaced), message.copy(), at)
         details = {"repeated": 1} if is_repeated else None
         answer = appended(working, [replaced], int(is_repeated))
         action = Action.CONVERSATION_REPLACE_MESSAGE
@@ -279,6 +313,20 @@ async def replace_last(
         ),
     )
     return await commits.submit(change)
+
+
+def _last_answer(working: WorkingCopy, message_id: str) -> StoredMessage:
+    """Return the last message.
+
+    Raises:
+        NotLastAnswer: it is another one, or no answer.
+    """
+    last = working.last_not_deleted()
+    if last is None or last.message["id"] != message_id:
+        raise NotLastAnswer
+    if last.message["role"] != MessageRole.ASSISTANT:
+        raise NotLastAnswer
+    return last
 
 
 def _stands_there(stored: StoredMessage | None, message: MessageDoc) -> bool:
@@ -372,7 +420,7 @@ async def remove(
 
 
 def _locate(working: WorkingCopy, message_id: str, precondition: Precondition) -> StoredMessage:
-    assert working.fields  # noqa: S101  # raises NotFound
+    working.check_exists()
     stored = working.locate(message_id)
     precondition.check(version_of(stored))
     return stored

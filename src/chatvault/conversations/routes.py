@@ -7,10 +7,8 @@ from chatvault.actor import Actor
 from chatvault.agents.models import ModelNotConfigured
 from chatvault.audit.actions import Action
 from chatvault.conversations import service
+from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.conversations.headers import (
-    COMMITS,
-    OPENER,
-    STORE,
     ConditionalHeaders,
     ConditionalRepeatHeaders,
     ReadHeaders,
@@ -29,6 +27,7 @@ from chatvault.conversations.schemas import (
     CountOut,
     DeletedOut,
 )
+from chatvault.conversations.store import MessageStore
 from chatvault.conversations.wire import conversation_wire, summary_wire
 from chatvault.errors import PreconditionRequired, StaleVersion, Throttled, TooLarge
 from chatvault.fields import Id
@@ -44,6 +43,9 @@ from chatvault.http.requests import (
 from chatvault.http.routing import Routes
 from chatvault.idempotency import KeyReused
 
+COMMITS = web.AppKey("lane", CommitQueue)
+STORE = web.AppKey("store", MessageStore)
+START_WITH_REPLY = web.AppKey("start_with_reply", service.StartsWithReply)
 routes = Routes("conversations")
 
 
@@ -140,18 +142,14 @@ async def create_conversation(
     With messages, or empty. `initial_message` is sent to the agent at once, and the reply is on
     its way when this answers.
     """
-    idempotency_key = await idempotency_key_of(request, headers)
-    if body.initial_message is None:
-        begun = await service.create(
-            actor, request.app[COMMITS], wanted=body, idempotency_key=idempotency_key
-        )
-    else:
-        begun = await request.app[OPENER].open(
-            actor, wanted=body, content=body.initial_message, idempotency_key=idempotency_key
-        )
-    return answer(
-        await service.read_back(actor, request.app[STORE], conversation_id=begun), status=201
+    begun = await service.start_conversation(
+        actor,
+        request.app[COMMITS],
+        request.app[START_WITH_REPLY],
+        wanted=body,
+        idempotency_key=await idempotency_key_of(request, headers),
     )
+    return answer(begun, status=201)
 
 
 @routes.route("DELETE", "/conversations", Action.CONVERSATION_DELETE_ALL, returns=DeletedOut)
@@ -216,15 +214,13 @@ async def _update(
     *,
     with_messages: bool = True,
 ) -> web.Response:
-    await service.update(
+    shown = await service.update_and_show(
         actor,
         request.app[COMMITS],
         conversation_id=path.conversation_id,
         wanted=body,
         precondition=headers.precondition,
-    )
-    shown = await service.read_back(
-        actor, request.app[STORE], conversation_id=path.conversation_id, with_messages=with_messages
+        with_messages=with_messages,
     )
     return answer(shown, with_messages=with_messages)
 
@@ -298,18 +294,13 @@ async def archive_conversation(
 
     Nothing is lost. An archived conversation gets no replies, and its tools do not run.
     """
-    await service.archive(
+    shown = await service.archive(
         actor,
         request.app[COMMITS],
         conversation_id=path.conversation_id,
         archived=body.archived,
         precondition=headers.precondition,
         idempotency_key=await idempotency_key_of(request, headers),
-    )
-    shown = await service.read_back(
-        actor,
-        request.app[STORE],
-        conversation_id=path.conversation_id,
         with_messages=query.with_messages,
     )
     return answer(shown, with_messages=query.with_messages)

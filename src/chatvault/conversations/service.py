@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
@@ -115,6 +115,20 @@ def idempotent(actor: Actor, idempotency_key: IdempotencyKey) -> Idempotent[Obje
     )
 
 
+class StartsWithReply(Protocol):
+    """Begins a conversation whose first message is sent to its agent, in one step."""
+
+    async def __call__(
+        self,
+        actor: Actor,
+        *,
+        wanted: ConversationCreate,
+        content: str,
+        idempotency_key: IdempotencyKey | None,
+    ) -> ObjectId:
+        """Begin a conversation and its first reply; return the conversation's id."""
+
+
 DELETE_BATCH = 100
 # What any change writes: a few of the conversation's fields, and an audit entry.
 BESIDE = 512
@@ -132,6 +146,33 @@ class Page:
     documents: list[ConversationDoc]
     whole: list[ConversationView]
     total: int
+
+
+async def start_conversation(
+    actor: Actor,
+    commits: CommitQueue,
+    start_with_reply: StartsWithReply,
+    *,
+    wanted: ConversationCreate,
+    idempotency_key: IdempotencyKey | None,
+) -> ConversationView:
+    """Begin a conversation, with a first reply where a message is to be sent; return it.
+
+    Raises:
+        AgentNotFound: the actor may use no such agent.
+        NotFound: this is a repeat, and the conversation is gone.
+        ChatvaultError: whatever refuses a reply, where a message is to be sent.
+    """
+    if wanted.initial_message is None:
+        begun = await create(actor, commits, wanted=wanted, idempotency_key=idempotency_key)
+    else:
+        begun = await start_with_reply(
+            actor,
+            wanted=wanted,
+            content=wanted.initial_message,
+            idempotency_key=idempotency_key,
+        )
+    return await read_back(actor, commits.store, conversation_id=begun)
 
 
 async def create(
@@ -266,10 +307,8 @@ async def update(
         PreconditionRequired: the messages are too many for a replacement without If-Match.
         InvalidInput: the merged metadata would be too large.
     """
-    at = now()
-    messages = None
-    if wanted.messages is not None:
-        messages = await to_stored_in_slices(wanted.messages, at)
+    at, given = now(), wanted.messages
+    messages = None if given is None else await to_stored_in_slices(given, at)
     generation, tail = await write_generation(actor, commits.store, messages or [])
     if isinstance(wanted, ConversationPatch) and wanted.agent_id is not None:
         await agents.find(actor, wanted.agent_id)
@@ -311,6 +350,23 @@ async def update(
     )
 
 
+async def update_and_show(
+    actor: Actor,
+    commits: CommitQueue,
+    *,
+    conversation_id: ObjectId,
+    wanted: ConversationUpdate | ConversationPatch,
+    precondition: Precondition,
+    with_messages: bool = True,
+) -> ConversationView:
+    """Change the fields that are named, as `update` does; return the conversation."""
+    change: dict[str, Any] = {"wanted": wanted, "precondition": precondition}
+    await update(actor, commits, conversation_id=conversation_id, **change)
+    return await read_back(
+        actor, commits.store, conversation_id=conversation_id, with_messages=with_messages
+    )
+
+
 async def archive(
     actor: Actor,
     commits: CommitQueue,
@@ -319,8 +375,9 @@ async def archive(
     archived: bool,
     precondition: Precondition,
     idempotency_key: IdempotencyKey | None = None,
-) -> ObjectId:
-    """Put a conversation out of the way, or back; returns its id.
+    with_messages: bool = True,
+) -> ConversationView:
+    """Put a conversation out of the way, or back; return it.
 
     Raises:
         NotFound: the actor has no such conversation.
@@ -339,7 +396,7 @@ async def archive(
         )
         return conversation_id
 
-    return await commits.submit(
+    await commits.submit(
         Change(
             actor=actor,
             action=Action.CONVERSATION_ARCHIVE,
@@ -347,6 +404,9 @@ async def archive(
             decide=decide,
             idempotent=idempotency_key and idempotent(actor, idempotency_key),
         )
+    )
+    return await read_back(
+        actor, commits.store, conversation_id=conversation_id, with_messages=with_messages
     )
 
 

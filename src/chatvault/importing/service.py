@@ -143,9 +143,7 @@ async def import_file(
             fates = await asyncio.gather(*imports)
             _count(report, batch, fates)
             on_progress(len(batch))
-    counts: dict[str, Any] = {
-        outcome.name.lower(): number for outcome, number in report.fates.items()
-    }
+    counts = {outcome.name.lower(): number for outcome, number in report.fates.items()}
     await recorder.record(audit.entry(actor, Action.IMPORT_RUN, details=counts))
     return report
 

@@ -33,9 +33,14 @@ class Preferences(Document):
         indexes: ClassVar = [IndexModel("user_id", unique=True)]
 
     @classmethod
+    def owned_by(cls, actor: Actor) -> dict[str, Any]:
+        """The filter that every query about an actor's preferences is."""
+        return {"user_id": actor.owner_id}
+
+    @classmethod
     async def find_of(cls, actor: Actor, session: AsyncClientSession | None = None) -> Self | None:
         """The actor's own, if any were ever set."""
-        return await cls.find_one({"user_id": actor.owner_id}, session=session)
+        return await cls.find_one(cls.owned_by(actor), session=session)
 
     @classmethod
     async def store_of(
@@ -49,7 +54,7 @@ class Preferences(Document):
         """Set the actor's own, and what the named sources gave of it."""
         given = {f"imported.{source}": taken for source, taken in (imported or {}).items()}
         stored = await cls.get_pymongo_collection().update_one(
-            {"user_id": actor.owner_id},
+            cls.owned_by(actor),
             {"$set": {"preferences": values, "updated_at": at, **given}},
             upsert=True,
             session=session,

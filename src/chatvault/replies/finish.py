@@ -157,8 +157,7 @@ def _decide(working: WorkingCopy, result: ReplyResult) -> FinishedReply:
     changes: dict[str, Any] = {"total_tokens_used": used, "reserved_tokens": held}
     if reply["kind"] == Kind.REPLY:
         changes |= {"active_reply_id": None, "waiting_reply": None, "stopping_reply_id": None}
-    if result.state is State.WAITING:
-        assert stored is not None  # noqa: S101  # it has calls
+    if result.state is State.WAITING and stored is not None:
         message_id = stored.message["id"]
         changes["waiting_reply"] = {"reply_id": reply["_id"], "message_id": message_id}
         proposals.insert(
@@ -221,9 +220,7 @@ def _place(
     elif target_id is not None and reply["mode"] == Mode.BRANCH:
         message["alternative_to"] = target_id
     working.append([message], at, at)
-    found = working.find(message["id"])
-    assert found is not None  # noqa: S101  # it was just appended
-    return found
+    return working.locate(message["id"])
 
 
 def _jobs(working: WorkingCopy, result: ReplyResult) -> list[UpdateOne]:
@@ -331,7 +328,7 @@ def supersede(
 ) -> None:
     """Decide that the waiting reply ends, and that none of its pending commands can run."""
     proposals.supersede(working, actor, waiting["message_id"], at=at)
-    mine = {"_id": waiting["reply_id"], "user_id": actor.owner_id, "state": State.WAITING.value}
+    mine = Reply.owned_by(actor, _id=waiting["reply_id"], state=State.WAITING.value)
     fields = {"state": state.value, "ended_at": at}
     working.beside.append((Reply, UpdateOne(mine, {"$set": fields})))
     working.set(at, waiting_reply=None)
@@ -361,7 +358,7 @@ def cancel_change(
         elif reply["state"] in {State.RUNNING, State.WAITING}:
             if fields.get("active_reply_id") == reply["_id"]:
                 working.set(at, stopping_reply_id=reply["_id"])
-            mine = {"_id": reply["_id"], "user_id": actor.owner_id}
+            mine = Reply.owned_by(actor, _id=reply["_id"])
             asked = {"$set": {"cancel_requested": True}}
             working.beside.append((Reply, UpdateOne(mine, asked)))
         working.outbox.record(audit.entry(actor, Action.REPLY_CANCEL, conversation_id))

@@ -208,6 +208,11 @@ class Job(Document):
         ]
 
     @classmethod
+    def owned_by(cls, actor: Actor, **more: Any) -> Raw:
+        """The filter that every query about an actor's jobs begins with."""
+        return {"user_id": actor.owner_id, **more}
+
+    @classmethod
     def insertion_of(
         cls,
         actor: Actor,
@@ -219,11 +224,11 @@ class Job(Document):
         """The write that stores a job on a conversation of the actor's, due at once."""
         job: Raw = {
             "_id": ObjectId(),
-            "user_id": actor.owner_id,
+            **cls.owned_by(actor),
             "conversation_id": conversation_id,
             "kind": kind.value,
             "attempts": 0,
             "reply_id": reply_id,
         }
-        mine = {"_id": job["_id"], "user_id": actor.owner_id}
+        mine = cls.owned_by(actor, _id=job["_id"])
         return UpdateOne(mine, leases.written(job, "due_at", 0), upsert=True)

@@ -400,8 +400,7 @@ def refusal(fields: ConversationDoc, agent: Raw) -> TokenLimitReached:
 async def _turn(
     actor: Actor, store: MessageStore, conversation: ConversationDoc, wanted: ReplyIn
 ) -> Turn:
-    if wanted.content is None:
-        assert wanted.regenerate is not None  # noqa: S101  # the schema asks for one of both
+    if wanted.regenerate is not None:
         return await _again(actor, store, conversation, wanted.regenerate)
     if wanted.id is None:
         return Turn(content=wanted.content, user_message_id=str(uuid.uuid4()))

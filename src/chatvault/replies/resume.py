@@ -78,9 +78,9 @@ async def go_on(
         except HALTS as error:
             await _halt(actor, deps, reply, live, error)
             return
-        assert started.task is not None  # noqa: S101  # there was no key to recall it by
-        live.publish(list(started.events))
-        deps.runner.launch(started.task)
+        if started.task is not None:
+            live.publish(list(started.events))
+            deps.runner.launch(started.task)
         return
     raise Busy(retry_after=1)
 

@@ -64,22 +64,26 @@ async def create_reply(
     With `Accept: text/event-stream` the answer is a stream of events, with the status 200; else
     it comes at the end, with 201. `regenerate` asks for another answer to the last message.
     """
-    deps = request.app[REPLY_DEPS]
+    deps, conversation_id = request.app[REPLY_DEPS], path.conversation_id
     idempotency_key = await idempotency_key_of(request, headers)
-    reply_id = await service.create(
+    if wants_stream(request):
+        events = await service.stream_answer(
+            actor,
+            deps,
+            conversation_id=conversation_id,
+            wanted=body,
+            idempotency_key=idempotency_key,
+        )
+        return await send_events(request, events)
+    exchange = await service.await_answer(
         actor,
         deps,
-        conversation_id=path.conversation_id,
+        conversation_id=conversation_id,
         wanted=body,
         idempotency_key=idempotency_key,
     )
-    conversation_id = path.conversation_id
-    if wants_stream(request):
-        events = service.follow(actor, deps, conversation_id=conversation_id, reply_id=reply_id)
-        return await send_events(request, events)
-    exchange = await service.wait(actor, deps, conversation_id=conversation_id, reply_id=reply_id)
-    headers_out = {"Location": f"/conversations/{path.conversation_id}/replies/{reply_id}"}
-    return json_response(exchange, status=201, headers=headers_out)
+    location = f"/conversations/{conversation_id}/replies/{exchange['reply_id']}"
+    return json_response(exchange, status=201, headers={"Location": location})
 
 
 @routes.route("GET", PATH + "/{reply_id}", Action.REPLY_GET, returns=ReplyStateOut)
@@ -180,10 +184,12 @@ async def summarize(
     The summary is kept with the conversation. With fewer than three messages it is null, and
     `detail` says so.
     """
-    idempotency_key = await idempotency_key_of(request, headers)
-    await request.app[REPLY_DEPS].admit(actor, idempotency_key)
-    summary = await request.app[SUMMARIES].summarize(
-        actor, conversation_id=path.conversation_id, idempotency_key=idempotency_key
+    summary = await service.summarize(
+        actor,
+        request.app[REPLY_DEPS],
+        request.app[SUMMARIES],
+        conversation_id=path.conversation_id,
+        idempotency_key=await idempotency_key_of(request, headers),
     )
     detail = "Conversation too short to summarize" if summary is None else None
     return json_response({"summary": summary, "detail": detail})

@@ -50,6 +50,7 @@ from chatvault.replies.start import (
     start_change,
     to_reply_plan,
 )
+from chatvault.replies.titles import Background
 
 ATTEMPTS = 5
 CANCEL_WAIT = 5.0
@@ -84,6 +85,64 @@ async def create(
         if idempotency_key is None or not await IdempotencyRecord.exists(actor, idempotency_key):
             raise
         return await _replay(actor, deps, conversation_id, idempotency_key)
+
+
+async def stream_answer(
+    actor: Actor,
+    deps: ReplyDeps,
+    *,
+    conversation_id: ObjectId,
+    wanted: ReplyIn,
+    idempotency_key: IdempotencyKey | None,
+) -> AsyncGenerator[Event, None]:
+    """Let the model begin to answer, as `create` does; return the reply's events as they come."""
+    reply_id = await create(
+        actor,
+        deps,
+        conversation_id=conversation_id,
+        wanted=wanted,
+        idempotency_key=idempotency_key,
+    )
+    return follow(actor, deps, conversation_id=conversation_id, reply_id=reply_id)
+
+
+async def await_answer(
+    actor: Actor,
+    deps: ReplyDeps,
+    *,
+    conversation_id: ObjectId,
+    wanted: ReplyIn,
+    idempotency_key: IdempotencyKey | None,
+) -> Raw:
+    """Let the model begin to answer, as `create` does; return the exchange once it has ended."""
+    reply_id = await create(
+        actor,
+        deps,
+        conversation_id=conversation_id,
+        wanted=wanted,
+        idempotency_key=idempotency_key,
+    )
+    return await wait(actor, deps, conversation_id=conversation_id, reply_id=reply_id)
+
+
+async def summarize(
+    actor: Actor,
+    deps: ReplyDeps,
+    background: Background,
+    *,
+    conversation_id: ObjectId,
+    idempotency_key: IdempotencyKey | None,
+) -> str | None:
+    """Summarise a conversation; return the summary, or None where it is too short for one.
+
+    Raises:
+        Throttled: models were asked too many times in this minute.
+        ChatvaultError: as `Background.summarize` does.
+    """
+    await deps.admit(actor, idempotency_key)
+    return await background.summarize(
+        actor, conversation_id=conversation_id, idempotency_key=idempotency_key
+    )
 
 
 async def _replay(

@@ -277,8 +277,8 @@ def _write(reply: ReplyDoc, reply_plan: ReplyPlan) -> UpdateOne:
 
 def _show_continued(working: WorkingCopy, reply_plan: ReplyPlan) -> Raw | None:
     """The message whose commands are settled, with their results."""
-    assert reply_plan.waiting is not None  # noqa: S101  # what continues was waiting
-    found = working.find(reply_plan.waiting["message_id"])
+    waiting = reply_plan.waiting
+    found = working.find(waiting["message_id"]) if waiting is not None else None
     return None if found is None else message_wire(found)
 
 
@@ -345,86 +345,72 @@ class OpenedConversation:
     started: StartedReply | None = None
 
 
-class FirstReply:
-    """What the conversations' door needs to know of replies.
+async def start_conversation(
+    actor: Actor,
+    deps: ReplyDeps,
+    *,
+    wanted: ConversationCreate,
+    content: str,
+    idempotency_key: IdempotencyKey | None,
+) -> ObjectId:
+    """Begin a conversation whose agent answers this message at once; return its id.
 
-    Args:
-        deps: what replies are made with.
+    What is refused leaves no conversation, and its key is not remembered.
+
+    Raises:
+        InvalidInput: the message is too long.
+        AgentNotFound: the actor may use no such agent.
+        ModelNotConfigured: there is no model.
+        Throttled: too many replies in this minute.
+        TokenLimitReached: the messages take more tokens than the agent lets a conversation use.
+        KeyReused: the key came with another request.
+        NotFound: this is a repeat, and the conversation is gone.
     """
+    if idempotency_key is not None and await IdempotencyRecord.exists(actor, idempotency_key):
+        replay = _replay_opening_change(actor, idempotency_key)
+        return (await deps.commits.submit(replay)).conversation_id
+    deps.check_content(content, "initial_message")
+    agent = await agents.find(actor, wanted.agent_id)
+    deps.catalog.find(agent["provider"])
+    await deps.rate.admit(str(actor.owner_id))
+    new = await prepare(actor, deps.store, wanted)
+    change = await _opening_change(actor, deps, new, content, idempotency_key)
+    opened = await deps.commits.submit(change)
+    if opened.started is not None and opened.started.task is not None:
+        opened.started.task.live.publish(list(opened.started.events))
+        deps.runner.launch(opened.started.task)
+    return opened.conversation_id
 
-    def __init__(self, deps: ReplyDeps) -> None:
-        self._desk = deps
 
-    async def open(
-        self,
-        actor: Actor,
-        *,
-        wanted: ConversationCreate,
-        content: str,
-        idempotency_key: IdempotencyKey | None,
-    ) -> ObjectId:
-        """Begin a conversation whose agent answers this message at once; returns its id.
+async def _opening_change(
+    actor: Actor,
+    deps: ReplyDeps,
+    new: NewConversation,
+    content: str,
+    idempotency_key: IdempotencyKey | None,
+) -> Change[OpenedConversation]:
+    """Return the change that begins a conversation and its first reply."""
+    conversation = new.stored()
+    turn_plan = await plan(actor, deps, conversation=conversation, wanted=ReplyIn(content=content))
+    reply_plan = to_reply_plan(turn_plan, Action.REPLY_CREATE, deps.max_tokens)
+    # Nobody else can change what has not begun.
+    output = output_of(conversation, reply_plan)
 
-        What is refused leaves no conversation, and its key is not remembered.
-
-        Raises:
-            InvalidInput: the message is too long.
-            AgentNotFound: the actor may use no such agent.
-            ModelNotConfigured: there is no model.
-            Throttled: too many replies in this minute.
-            TokenLimitReached: the messages take more tokens than the agent lets a conversation use.
-            KeyReused: the key came with another request.
-            NotFound: this is a repeat, and the conversation is gone.
-        """
-        deps = self._desk
-        if idempotency_key is not None and await IdempotencyRecord.exists(actor, idempotency_key):
-            return (
-                await deps.commits.submit(_replay_opening_change(actor, idempotency_key))
-            ).conversation_id
-        deps.check_content(content, "initial_message")
-        agent = await agents.find(actor, wanted.agent_id)
-        deps.catalog.find(agent["provider"])
-        await deps.rate.admit(str(actor.owner_id))
-        new = await prepare(actor, deps.store, wanted)
-        opened = await deps.commits.submit(
-            await self._opening_change(actor, new, content, idempotency_key)
+    def decide(working: WorkingCopy) -> OpenedConversation:
+        return OpenedConversation(
+            new.insert(working), decide_start(working, actor, reply_plan, output)
         )
-        if opened.started is not None and opened.started.task is not None:
-            opened.started.task.live.publish(list(opened.started.events))
-            deps.runner.launch(opened.started.task)
-        return opened.conversation_id
 
-    async def _opening_change(
-        self,
-        actor: Actor,
-        new: NewConversation,
-        content: str,
-        idempotency_key: IdempotencyKey | None,
-    ) -> Change[OpenedConversation]:
-        """The change that begins both."""
-        deps, conversation = self._desk, new.stored()
-        turn_plan = await plan(
-            actor, deps, conversation=conversation, wanted=ReplyIn(content=content)
-        )
-        reply_plan = to_reply_plan(turn_plan, Action.REPLY_CREATE, deps.max_tokens)
-        # Nobody else can change what has not begun.
-        output = output_of(conversation, reply_plan)
-
-        def decide(working: WorkingCopy) -> OpenedConversation:
-            return OpenedConversation(
-                new.insert(working), decide_start(working, actor, reply_plan, output)
-            )
-
-        said = {"content": content}
-        return Change(
-            actor=actor,
-            action=Action.CONVERSATION_CREATE,
-            where=("_id", new.id),
-            decide=decide,
-            is_new=True,
-            size=estimate(new.document, *new.tail, said, said),
-            idempotent=idempotency_key and _idempotent_opening(actor, idempotency_key),
-        )
+    said = {"content": content}
+    return Change(
+        actor=actor,
+        action=Action.CONVERSATION_CREATE,
+        where=("_id", new.id),
+        decide=decide,
+        is_new=True,
+        size=estimate(new.document, *new.tail, said, said),
+        idempotent=idempotency_key and _idempotent_opening(actor, idempotency_key),
+    )
 
 
 def _replay_opening_change(

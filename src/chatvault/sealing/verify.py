@@ -37,7 +37,6 @@ NEWEST_BLOCKS = 50
 # transaction, clocks that differ.
 SEALING_DELAY = timedelta(minutes=2)
 RECHECK_SECONDS = 3.0
-_ID = b"\x07_id\x00"
 
 
 class NotVerified(Conflict):

@@ -40,11 +40,16 @@ class Usage(Document):
         indexes: ClassVar = [IndexModel([("user_id", 1), ("day", 1)])]
 
     @classmethod
+    def owned_by(cls, actor: Actor, **more: Any) -> Raw:
+        """The filter that every query about an actor's usage begins with."""
+        return {"user_id": actor.owner_id, **more}
+
+    @classmethod
     def of(cls, actor: Actor, *, tokens: tuple[int, int], at: datetime, **fields: Any) -> Raw:
         """A document of the actor's."""
         return {
             "_id": ObjectId(),
-            "user_id": actor.owner_id,
+            **cls.owned_by(actor),
             "day": at.strftime("%Y-%m-%d"),
             "at": at,
             "input_tokens": tokens[0],
@@ -64,7 +69,7 @@ class Usage(Document):
         return await (
             await cls.get_pymongo_collection().aggregate(
                 [
-                    {"$match": {"user_id": actor.owner_id, "day": {"$gte": since}}},
+                    {"$match": cls.owned_by(actor, day={"$gte": since})},
                     {
                         "$group": {
                             "_id": "$day",

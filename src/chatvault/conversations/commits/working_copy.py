@@ -111,6 +111,11 @@ class WorkingCopy:
             raise NotFound("Conversation not found")
         return self._head
 
+    def check_exists(self) -> None:
+        """Raise NotFound where there is no such conversation, or no more."""
+        if not self.exists:
+            raise NotFound("Conversation not found")
+
     @property
     def document(self) -> ConversationDoc:
         """The conversation as decided so far, with its embedded messages, which must be known."""
@@ -387,20 +392,24 @@ class WorkingCopy:
         self.outbox.note(stored.seq)
         self._touch(at)
         if stored.segment is None:
-            assert self._tail is not None  # noqa: S101  # whoever edits asks for the tail
-            self._tail[stored.seq - fields["tail_seq"]] = message
+            self._known_tail()[stored.seq - fields["tail_seq"]] = message
             self._rewritten = True
             changes["tail_bytes"] = fields["tail_bytes"] + grown
         else:
-            self._put_in_segment(stored, message, deleted=deleted)
+            self._put_in_segment(stored.segment, stored.seq, message, deleted=deleted)
         self._known[message["id"]] = changed = StoredMessage(stored.seq, message, stored.segment)
         self._set(**changes)
         return changed
 
-    def _put_in_segment(self, stored: StoredMessage, message: MessageDoc, *, deleted: bool) -> None:
-        segment = stored.segment
-        assert segment is not None  # noqa: S101  # the caller looked
-        index = stored.seq - self.fields["first_seq"] - segment["start"]
+    def _known_tail(self) -> list[MessageDoc]:
+        if self._tail is None:
+            raise LookupError("a change that edits messages must ask for the tail")
+        return self._tail
+
+    def _put_in_segment(
+        self, segment: SegmentDoc, seq: int, message: MessageDoc, *, deleted: bool
+    ) -> None:
+        index = seq - self.fields["first_seq"] - segment["start"]
         segment["changed_in"] = self.fields["version"]
         writes, is_cut = segment_writes.put(segment, index, message, self._codec, deleted=deleted)
         self.segments += writes

@@ -20,6 +20,7 @@ from chatvault.http.health import CLIENT
 from chatvault.http.requests import SETTINGS
 from chatvault.mongodb.embedded import embedded_mongodb
 from chatvault.settings import Settings
+from support import shards
 from support.databases import BindOnce, empty
 from support.factories import settings_for
 from support.fake_model import FakeModel
@@ -69,6 +70,14 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def measured(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the coverage of processes that the test starts count."""
     monkeypatch.setenv(MEASURED, "1")
+
+
+@pytest.fixture(autouse=True)
+def shard_keys() -> Iterator[None]:
+    """Fail the test if the service asks a sharded collection without its shard key."""
+    shards.WATCH.take()
+    yield
+    assert shards.WATCH.take() == []
 
 
 @pytest.fixture(scope="session", autouse=True)

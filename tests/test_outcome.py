@@ -17,7 +17,7 @@ from chatvault.outcome import begin_operation, has_stored, note_stored
 from conftest import HttpClient, SignIn
 from support.answers import found, problem
 from support.factories import PASSWORD, begin, message
-from test_architecture import AUDITED, CALLS, call, key_of, make_things
+from support.operations import AUDITED, CALLS, call, key_of, make_things
 
 TRUE = {"stored_not_shown", "outcome_unknown"}
 

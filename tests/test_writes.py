@@ -29,9 +29,9 @@ from conftest import HttpClient, SignIn
 from support.exports import SETTINGS, exported
 from support.factories import PASSWORD, account, begin, message, settings_for
 from support.fake_model import FakeModel
+from support.operations import AUDITED, CALLS, call, key_of, make_things
 from support.talking import settled
 from support.watching import Watch, listen
-from test_architecture import AUDITED, CALLS, call, key_of, make_things
 
 KEYED = {"Idempotency-Key": "once"}
 SAY = [{"role": "user", "content": "Hello"}]

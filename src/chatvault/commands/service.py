@@ -288,11 +288,7 @@ async def execute(
     """
     await _require_message(actor, deps.store, conversation_id, message_id)
     (await permissions.find(actor)).require(TERMINAL)
-    place: CommandPlace = {
-        "conversation_id": conversation_id,
-        "message_id": message_id,
-        "reply_id": None,
-    }
+    place = CommandPlace(conversation_id=conversation_id, message_id=message_id, reply_id=None)
     if idempotency_key is not None and await IdempotencyRecord.exists(actor, idempotency_key):
         known = await deps.commits.submit(_replaying(actor, place, idempotency_key))
         return await _outcome(actor, deps, conversation_id, known.id, waits=waits)

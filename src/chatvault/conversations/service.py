@@ -331,11 +331,9 @@ async def update(
             working.replace_messages(generation, at)
             working.append([message.copy() for message in tail], at, at)
             details["messages"] = len(messages)
-        working.outbox.record(
-            audit.entry(actor, Action.CONVERSATION_UPDATE, conversation_id, details=details),
-            None if messages is None else all_places(working.fields),
-            replaced=messages is not None,
-        )
+        entry = audit.entry(actor, Action.CONVERSATION_UPDATE, conversation_id, details=details)
+        places = None if messages is None else all_places(working.fields)
+        working.outbox.record(entry, places, replaced=messages is not None)
         return working.fields["version"]
 
     return await commits.submit(

@@ -1,0 +1,164 @@
+"""Who imports whom: doors, services, models, and no circle, between packages as well as modules."""
+
+import ast
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pytest
+
+from support.source import MODULES, SERVICES, imports_of, name_of, packages_of
+
+TESTS = Path(__file__).parent.parent
+HTTP = {"aiohttp", "aiohttp_session"}
+MONGODB = {"beanie", "pymongo", "motor", "gridfs"}
+# Doors, beside each domain's routes.
+DOORS = ("app.py", "__main__.py", "cli", "http", "live", "pages", "server")
+# Who else may know aiohttp, and what is HTTP's.
+KNOWS_HTTP = {
+    "sessions/storage.py": "finds sessions for aiohttp-session, which calls it with the request",
+}
+KNOWS_HEADERS = {
+    "conversations/headers.py": "the models of headers that several domains' routes parse",
+}
+# Imports between packages that close circles. They are to go, and no other may come.
+KNOWN_ARROWS = {
+    ("http", "audit"): "actions, recorder and refusals",
+    ("http", "sessions"): "the name of the cookie",
+    ("http", "idempotency"): "what a request is known by; idempotency writes the audit log",
+    ("audit", "sealing"): "which refusals wait for an entry, and alerts",
+}
+# Half a second and more each.
+SLOW = {
+    "mcp",
+    "mcp_types",
+    "openai",
+    "openapi_schema_validator",
+    "openapi_spec_validator",
+    "schemathesis",
+}
+
+
+def _imported_at_once(path: Path) -> Iterator[str]:
+    """The packages that a module imports when it is imported."""
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.Import):
+            yield from (each.name.partition(".")[0] for each in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module.partition(".")[0]
+
+
+def _is_routes(path: Path) -> bool:
+    return path.name.endswith("routes.py")
+
+
+def _is_door(path: Path) -> bool:
+    return path.parts[0] in DOORS or _is_routes(path)
+
+
+def _room_of(name: str) -> str:
+    """The package that a module is in; a module at the top stands for itself."""
+    return name.split(".")[1] if "." in name else name
+
+
+def _circle(graph: dict[str, set[str]]) -> list[str]:
+    """The first circle that is found; nothing where there is none."""
+    done: set[str] = set()
+
+    def visit(name: str, way: tuple[str, ...]) -> list[str]:
+        if name in way:
+            return [*way[way.index(name) :], name]
+        if name not in done:
+            for other in sorted(graph.get(name, ())):
+                if found := visit(other, (*way, name)):
+                    return found
+            done.add(name)
+        return []
+
+    return next((found for name in sorted(graph) if (found := visit(name, ()))), [])
+
+
+def _modules() -> dict[str, set[str]]:
+    """What each module imports of ours."""
+    return {
+        name_of(path): {name for name in imports_of(path) if name.startswith("chatvault.")}
+        for path in MODULES
+    }
+
+
+def _rooms(without: Iterable[tuple[str, str]] = ()) -> dict[str, set[str]]:
+    """What each package imports of ours."""
+    left_out, found = set(without), dict[str, set[str]]()
+    for name, imported in _modules().items():
+        room = _room_of(name)
+        others = {_room_of(other) for other in imported} - {room}
+        found.setdefault(room, set()).update(
+            other for other in others if (room, other) not in left_out
+        )
+    return found
+
+
+class TestDoors:
+    def test_alone_know_aiohttp(self) -> None:
+        knowing = {path.as_posix() for path in MODULES if HTTP & packages_of(path)}
+        doors = {path.as_posix() for path in MODULES if _is_door(path)}
+
+        assert knowing - doors == KNOWS_HTTP.keys()
+        assert not {name for name in knowing if name.startswith("cli/")}
+
+    def test_do_not_know_the_database(self) -> None:
+        for path in MODULES:
+            is_schemas = path.name.endswith("schemas.py")
+            if is_schemas or _is_routes(path) or path.parts[0] in {"cli", "http", "live", "pages"}:
+                assert not MONGODB & packages_of(path), f"{path} imports the driver"
+
+    def test_are_not_known_to_what_lies_behind_them(self) -> None:
+        doors = {name_of(path) for path in MODULES if _is_door(path)}
+        asking = {
+            path.as_posix(): name
+            for path in MODULES
+            for name in imports_of(path)
+            if not _is_door(path) and name in doors
+        }
+
+        assert asking.keys() == KNOWS_HTTP.keys() | KNOWS_HEADERS.keys(), asking
+
+    def test_know_no_other_domains_routes(self) -> None:
+        for path in MODULES:
+            for name in imports_of(path):
+                # A domain's routes may be divided among files.
+                is_own = _is_routes(path) and name_of(path).startswith(
+                    name.rpartition(".")[0] + "."
+                )
+                is_allowed = path.name == "app.py" or is_own
+                assert not name.endswith("routes") or is_allowed, f"{path} imports {name}"
+
+
+class TestModels:
+    def test_know_no_service(self) -> None:
+        for path in MODULES:
+            if path.name == "models.py":
+                for name in imports_of(path):
+                    last = name.rpartition(".")[2]
+                    assert f"{last}.py" not in {*SERVICES, "schemas.py"}, f"{path}: {name}"
+
+
+class TestCircles:
+    def test_are_none_between_modules(self) -> None:
+        assert _circle(_modules()) == []
+
+    def test_are_none_between_packages(self) -> None:
+        assert _circle(_rooms(without=KNOWN_ARROWS)) == []
+
+    @pytest.mark.parametrize("arrow", KNOWN_ARROWS)
+    def test_have_no_known_arrow_that_is_gone(self, arrow: tuple[str, str]) -> None:
+        others = [each for each in KNOWN_ARROWS if each != arrow]
+        assert _circle(_rooms(without=others)), f"take {arrow} from the list: it closes no circle"
+
+
+class TestTests:
+    def test_keep_nobody_waiting(self) -> None:
+        """Whoever runs one test imports all of them."""
+        for path in TESTS.rglob("*.py"):
+            if path.name != "toolserver.py":  # a program of its own
+                slow = SLOW & set(_imported_at_once(path))
+                assert not slow, f"{path} imports {slow}: do so where it is used"

@@ -1,0 +1,80 @@
+"""Queries name their shard: how the watching of each test's queries sees it."""
+
+from types import FunctionType
+from typing import Any
+
+import pytest
+from bson import ObjectId
+
+from chatvault.documents import DOCUMENTS
+from support.shards import ANY_SHARD, SHARD_KEYS, WATCH, names_key
+from support.source import ROOT
+
+KEY = ("user_id", "generation")
+ONE = ObjectId()
+
+
+class TestShardKeys:
+    def test_are_of_collections_that_there_are(self) -> None:
+        names = {vars(document)["Settings"].name for document in DOCUMENTS}
+        assert len(SHARD_KEYS) > 5
+        assert SHARD_KEYS.keys() <= names
+
+    def test_begin_with_the_owner(self) -> None:
+        assert {key[0] for key in SHARD_KEYS.values()} == {"user_id"}
+
+
+class TestNamesKey:
+    @pytest.mark.parametrize(
+        "filter_",
+        [
+            {"user_id": ONE, "generation": ONE},
+            {"user_id": {"$eq": ONE}, "generation": {"$in": [ONE]}, "start": {"$lt": 5}},
+            {"$and": [{"user_id": ONE}, {"generation": ONE}]},
+            {"user_id": ONE, "$or": [{"generation": ONE}, {"generation": ONE, "start": 1}]},
+        ],
+    )
+    def test_of_equalities(self, filter_: dict[str, Any]) -> None:
+        assert names_key(filter_, KEY)
+
+    @pytest.mark.parametrize(
+        "filter_",
+        [
+            {},
+            {"user_id": ONE},
+            {"user_id": ONE, "generation": {"$in": [ONE, ONE]}},
+            {"user_id": {"$gt": ONE}, "generation": ONE},
+            {"generation": ONE, "$or": [{"user_id": ONE}, {"_id": 1}]},
+        ],
+    )
+    def test_of_what_leaves_one_open(self, filter_: dict[str, Any]) -> None:
+        assert not names_key(filter_, KEY)
+
+
+class TestWatching:
+    async def test_sees_what_the_service_asks_without_a_key(self, database: Any) -> None:
+        await self._ask(database, {})
+        [wrong] = WATCH.take()
+        assert "find of segments by []" in wrong
+
+        await self._ask(database, {"user_id": ONE, "generation": ONE})
+        assert WATCH.take() == []
+
+    async def test_passes_over_what_a_test_asks(self, database: Any) -> None:
+        await database.segments.find_one({})
+        assert WATCH.take() == []
+
+    @staticmethod
+    async def _ask(database: Any, filter_: dict[str, Any]) -> None:
+        """Ask as a module of the service does."""
+        source = "async def ask(database, filter_): await database.segments.find_one(filter_)"
+        module = compile(source, str(ROOT / "made_up.py"), "exec")
+        [code] = [each for each in module.co_consts if hasattr(each, "co_code")]
+        await FunctionType(code, {})(database, filter_)
+
+    def test_leaves_out_places_that_there_are(self) -> None:
+        for place, collection in ANY_SHARD:
+            path, _, function = place.partition(": ")
+            assert (ROOT / path).exists(), place
+            assert not function or function.rpartition(".")[2] in (ROOT / path).read_text(), place
+            assert collection in SHARD_KEYS

@@ -1,0 +1,179 @@
+"""Writes as the source has them; tests/test_writes.py looks at what reaches MongoDB."""
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from support.source import MODULES, Function, called, names_assigned, tree_of
+
+# What the driver, and Beanie, change with, and insert with. A statement has no transaction of its
+# own, but that of the bulk_write it goes into.
+CHANGES = {
+    "update_one", "update_many", "replace_one", "delete_one", "delete_many",
+    "find_one_and_update", "find_one_and_replace", "find_one_and_delete",
+}  # fmt: skip
+STATEMENTS = {"UpdateOne", "UpdateMany", "ReplaceOne", "DeleteOne", "DeleteMany"}
+INSERTS = {"insert_one", "insert_many", "bulk_write", "insert", "save", "save_changes"}
+# Changes whose filter names no owner, by module and function.
+OWNERLESS = {
+    ("accounts/service.py", "_set"): "an account is its owner's, and found by its id",
+    ("sessions/service.py", "_open.store"): "the account that signs in, and found by its id",
+    ("sessions/storage.py", "SessionStorage.save_session"): "found by what only its owner has",
+    ("conversations/commits/garbage.py", "sweep"): "takes what is due, whoever's it is",
+    ("commands/permissions.py", "grant.store"): "a tool is nobody's",
+    ("commands/runner.py", "CommandRunner._renew"): "renews all commands that this process runs",
+    (
+        "commands/runner.py",
+        "CommandRunner.reap",
+    ): "takes over commands of the dead, whoever's they are",
+    ("replies/jobs.py", "Worker._take"): "takes what is due, whoever's it is",
+    ("replies/runner.py", "ReplyRunner._renew"): "renews all replies that this process writes",
+    ("replies/runner.py", "ReplyRunner.reap"): "takes over replies of the dead, whoever's they are",
+    ("audit/pending_refusals.py", "PendingRefusals.keep"): "counts of callers that nobody knows",
+    ("audit/pending_refusals.py", "PendingRefusals.drop"): "counts of callers that nobody knows",
+    ("sealing/retention.py", "_remove"): "what expired goes, whoever's it is",
+    ("mongodb/leases.py", "take"): "processes' own",
+    ("mongodb/leases.py", "release"): "processes' own",
+    ("mongodb/rates.py", "CounterStorage.incr"): "counts what nobody owns",
+    ("mongodb/rates.py", "CounterStorage.take_back"): "counts what nobody owns",
+    ("mongodb/rates.py", "CounterStorage.clear"): "counts what nobody owns",
+}
+# Writes that are part of no transaction, by module and function.
+ALONE = {
+    ("sessions/storage.py", "SessionStorage.save_session"): "moves an end on; nothing is done",
+    (
+        "conversations/commits/bulk.py",
+        "write_generation",
+    ): "shown by nobody until a transaction says so",
+    ("conversations/commits/garbage.py", "sweep"): "our own housekeeping",
+    ("conversations/commits/garbage.py", "_sweep_one"): "our own housekeeping",
+    ("conversations/commits/garbage.py", "_sweep_replaced"): "our own housekeeping",
+    ("commands/runner.py", "CommandRunner._renew"): "whose turn it is",
+    ("commands/runner.py", "CommandRunner.reap"): "whose turn it is",
+    ("replies/jobs.py", "Worker._take"): "whose turn it is",
+    ("replies/jobs.py", "Worker._do"): "whose turn it is",
+    ("replies/jobs.py", "Worker._renew"): "whose turn it is",
+    ("replies/titles.py", "Background._ask"): "what was used is used, whatever comes of it",
+    ("completions/service.py", "_plain"): "what was used is used, whatever comes of it",
+    ("replies/events.py", "EventLog._write"): "what is said while it is said; the end has an entry",
+    ("replies/runner.py", "ReplyRunner._renew"): "whose turn it is",
+    ("replies/runner.py", "ReplyRunner.reap"): "whose turn it is",
+    ("replies/runner.py", "ReplyRunner._interrupt"): "the rest of a conversation that is gone",
+    ("sealing/blocks.py", "Block.append"): "the log's own, of entries that are stored",
+    ("audit/pending_refusals.py", "PendingRefusals.keep"): "counts that become an entry later",
+    ("audit/pending_refusals.py", "PendingRefusals.drop"): "counts that have become entries",
+    ("sealing/retention.py", "_remove"): "announced by an entry before, and told by one after",
+    ("mongodb/leases.py", "take"): "processes' own",
+    ("mongodb/leases.py", "release"): "processes' own",
+    ("mongodb/rates.py", "CounterStorage.incr"): "counts what nobody owns",
+    ("mongodb/rates.py", "CounterStorage.take_back"): "counts what nobody owns",
+    ("mongodb/rates.py", "CounterStorage.clear"): "counts what nobody owns",
+}
+
+
+# What makes a filter with its owner.
+OWNED_BY = {"owned_by", "_filter_of"}
+
+
+@dataclass(frozen=True)
+class Write:
+    """A place in the source where something is written, and the functions around it."""
+
+    path: Path
+    within: tuple[str, ...]
+    functions: tuple[Function, ...]
+    call: ast.Call
+
+    @property
+    def name(self) -> str:
+        return called(self.call)
+
+    @property
+    def place(self) -> tuple[str, str]:
+        return self.path.as_posix(), ".".join(self.within)
+
+    @property
+    def names_owner(self) -> bool:
+        return bool(self.call.args) and self._is_owners(self.call.args[0])
+
+    @property
+    def joins_transaction(self) -> bool:
+        return any(keyword.arg == "session" for keyword in self.call.keywords)
+
+    def _is_owners(self, filter_: ast.expr) -> bool:
+        """Whether a filter names the owner, whichever way it comes about."""
+        match filter_:
+            case ast.Dict(keys=keys, values=values):
+                return any(
+                    self._is_owners(value)
+                    if key is None
+                    else isinstance(key, ast.Constant) and key.value == "user_id"
+                    for key, value in zip(keys, values, strict=True)
+                )
+            case ast.Call():
+                return called(filter_) in OWNED_BY
+            case ast.Name(id=name):
+                given = self._assigned(name)
+                return bool(given) and all(map(self._is_owners, given))
+            case ast.BinOp(left=left, op=ast.BitOr(), right=right):
+                return self._is_owners(left) or self._is_owners(right)
+            case _:
+                return False
+
+    def _assigned(self, name: str) -> list[ast.expr]:
+        """What the innermost function that gives the name a value gives it."""
+        for function in reversed(self.functions):
+            given = [
+                node.value
+                for node in ast.walk(function)
+                if isinstance(node, ast.Assign | ast.AnnAssign)
+                and node.value is not None
+                and name in names_assigned(node)
+            ]
+            if given:
+                return given
+        return []
+
+
+def writes(names: set[str]) -> Iterator[Write]:
+    """Every call of one of these in the source; methods are awaited, statements are made."""
+
+    def visit(
+        node: ast.AST, path: Path, within: tuple[str, ...], functions: tuple[Function, ...]
+    ) -> Iterator[Write]:
+        call = node.value if isinstance(node, ast.Await) else node
+        if isinstance(call, ast.Call) and called(call) in names:
+            is_statement = called(call) in STATEMENTS
+            if is_statement or isinstance(node, ast.Await):
+                yield Write(path, within, functions, call)
+        if isinstance(node, Function | ast.ClassDef):
+            within = (*within, node.name)
+        if isinstance(node, Function):
+            functions = (*functions, node)
+        for child in ast.iter_child_nodes(node):
+            yield from visit(child, path, within, functions)
+
+    for path in MODULES:
+        yield from visit(tree_of(path), path, (), ())
+
+
+class TestWrites:
+    def test_name_the_owner_in_their_filter(self) -> None:
+        found = list(writes(CHANGES | STATEMENTS))
+        assert len(found) > 25
+        for write in found:
+            line = f"{write.place} line {write.call.lineno}: {write.name}"
+            assert write.names_owner or write.place in OWNERLESS, line
+
+    def test_join_a_transaction(self) -> None:
+        found = list(writes(CHANGES | INSERTS))
+        assert len(found) > 30
+        for write in found:
+            line = f"{write.place} line {write.call.lineno}: {write.name}"
+            assert write.joins_transaction or write.place in ALONE, line
+
+    def test_no_exemption_is_left_over(self) -> None:
+        changes, both = writes(CHANGES | STATEMENTS), writes(CHANGES | INSERTS)
+        assert OWNERLESS.keys() == {each.place for each in changes if not each.names_owner}
+        assert ALONE.keys() == {each.place for each in both if not each.joins_transaction}

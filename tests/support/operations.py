@@ -1,0 +1,196 @@
+"""How to call each operation that is audited, and what a call needs to be there."""
+
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+import pytest
+from bson import ObjectId
+
+from chatvault.app import ROUTES
+from chatvault.commands.models import ApprovalRule, Command, ToolGrant
+from chatvault.commands.proposals import made
+from chatvault.conversations.models import Conversation
+from chatvault.fields import now
+from chatvault.http.routing import Operation
+from chatvault.replies.models import Reply
+from conftest import HttpClient
+from support.factories import PASSWORD, account, begin, message
+
+OPERATIONS = list(chain.from_iterable(ROUTES))
+
+
+@dataclass(frozen=True)
+class Things:
+    """What calls need: ids of Alice's, to be put into paths."""
+
+    conversation_id: str
+    message_id: str
+    session_id: str
+    agent_id: str
+    reply_id: str
+    command_id: str
+    tool: str
+
+
+# How to call each operation that is audited: its body, and its status where it has no success.
+CALLS: dict[tuple[str, str], dict[str, Any]] = {
+    ("POST", "/auth/register"): {"json": {**account("eve"), "password": PASSWORD}},
+    ("GET", "/auth/me"): {},
+    ("POST", "/auth/password"): {
+        "json": {"current_password": PASSWORD, "new_password": PASSWORD},
+    },
+    ("POST", "/auth/login"): {"json": {"username": "alice", "password": PASSWORD}},
+    ("POST", "/auth/logout"): {},
+    ("GET", "/auth/sessions"): {},
+    ("DELETE", "/auth/sessions"): {},
+    ("DELETE", "/auth/sessions/{session_id}"): {},
+    ("GET", "/conversations"): {},
+    ("POST", "/conversations"): {"json": {}},
+    ("DELETE", "/conversations"): {},
+    ("GET", "/conversations/stats/count"): {},
+    ("GET", "/conversations/stats"): {},
+    ("POST", "/conversations/{conversation_id}/archive"): {"json": {"archived": True}},
+    ("POST", "/conversations/{conversation_id}/replies"): {
+        "json": {"content": "Hello"},
+        "status": 503,
+    },
+    ("GET", "/conversations/{conversation_id}/replies/{reply_id}"): {},
+    ("GET", "/conversations/{conversation_id}/replies/{reply_id}/events"): {},
+    ("POST", "/conversations/{conversation_id}/replies/{reply_id}/cancel"): {},
+    ("GET", "/conversations/{conversation_id}/context"): {},
+    ("POST", "/conversations/{conversation_id}/summary"): {},
+    ("GET", "/conversations/{conversation_id}"): {},
+    ("PUT", "/conversations/{conversation_id}"): {"json": {"title": "new"}},
+    ("PATCH", "/conversations/{conversation_id}"): {"json": {"title": "new"}},
+    ("DELETE", "/conversations/{conversation_id}"): {},
+    ("GET", "/conversations/{conversation_id}/messages"): {},
+    ("POST", "/conversations/{conversation_id}/messages"): {"json": message()},
+    ("POST", "/conversations/{conversation_id}/messages:batch"): {
+        "json": {"messages": [message(), message()]},
+    },
+    ("GET", "/conversations/{conversation_id}/messages/{message_id}"): {},
+    ("PATCH", "/conversations/{conversation_id}/messages/{message_id}"): {
+        "json": {"content": "edited"},
+    },
+    ("DELETE", "/conversations/{conversation_id}/messages/{message_id}"): {},
+    ("GET", "/conversations/{conversation_id}/messages/{message_id}/revisions"): {},
+    ("GET", "/users/me/preferences"): {},
+    ("PUT", "/users/me/preferences"): {"json": {"theme": "dark"}},
+    ("PATCH", "/users/me/preferences"): {"json": {"theme": "dark"}},
+    ("GET", "/admin/audit-logs"): {},
+    ("GET", "/admin/audit-logs/stats"): {},
+    ("GET", "/admin/audit-logs/export"): {},
+    ("GET", "/users/me/audit-logs"): {},
+    ("GET", "/agents"): {},
+    ("POST", "/agents"): {"json": {"name": "Helper"}},
+    ("GET", "/agents/{agent_id}"): {},
+    ("PATCH", "/agents/{agent_id}"): {"json": {"name": "Another"}},
+    ("DELETE", "/agents/{agent_id}"): {},
+    ("GET", "/mcp/servers"): {},
+    ("GET", "/mcp/tools"): {},
+    ("GET", "/mcp/rules"): {},
+    ("PUT", "/mcp/rules/{tool}"): {},
+    ("DELETE", "/mcp/rules/{tool}"): {},
+    ("GET", "/conversations/{conversation_id}/commands"): {},
+    ("GET", "/conversations/{conversation_id}/commands/{command_id}"): {},
+    ("POST", "/conversations/{conversation_id}/commands/{command_id}/approve"): {},
+    ("POST", "/conversations/{conversation_id}/commands/{command_id}/reject"): {"status": 409},
+    ("POST", "/conversations/{conversation_id}/messages/{message_id}/execute-command"): {
+        "json": {"command": "ls"},
+        "status": 503,
+    },
+    ("POST", "/chat/completions"): {"json": {"messages": []}, "status": 503},
+    ("POST", "/v1/chat/completions"): {"json": {"messages": []}, "status": 503},
+}  # fmt: skip
+AUDITED = [operation for operation in OPERATIONS if operation.action is not None]
+PRIVATE = [operation for operation in AUDITED if not operation.is_public]
+# What tools there are is no secret, and a rule is looked for among the caller's own.
+WITH_ID = [
+    operation
+    for operation in AUDITED
+    if "{" in operation.path and operation.path != "/mcp/rules/{tool}"
+]
+
+
+def key_of(operation: Operation) -> tuple[str, str]:
+    return operation.method, operation.path
+
+
+def each(operations: list[Operation]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize(
+        "operation", operations, ids=[" ".join(key_of(operation)) for operation in operations]
+    )
+
+
+def some_things() -> Things:
+    """Ids of nothing that exists."""
+    ids = [str(ObjectId()) for _ in range(5)]
+    return Things(ids[0], "some-message", ids[1], ids[2], ids[3], ids[4], "nothing")
+
+
+async def call(browser: HttpClient, operation: Operation, things: Things | None = None) -> Any:
+    how = dict(CALLS[key_of(operation)])
+    how.pop("status", None)
+    blank = things or some_things()
+    return await browser.request(operation.method, operation.path.format(**vars(blank)), **how)
+
+
+async def make_things(alice: HttpClient, http: HttpClient) -> Things:
+    conversation = await begin(alice, messages=[message("first", id="first-message")])
+    await http.post("/auth/login", json={"username": "alice", "password": PASSWORD})
+    sessions = await (await alice.get("/auth/sessions")).json()
+    other = next(session["id"] for session in sessions if not session["current"])
+    http.session.cookie_jar.clear()
+    agent = await (await alice.post("/agents", json={"name": "Hers"})).json()
+    reply = await _make_reply(conversation)
+    command = await _make_command(conversation)
+    ids = (conversation["id"], "first-message", other, agent["id"], reply, command)
+    return Things(*ids, tool="lab__echo")
+
+
+async def _make_command(conversation: dict[str, Any]) -> str:
+    """One that has run; and a rule of the user's, with a grant that lets it hold."""
+    mine = {"user_id": ObjectId(conversation["user_id"])}
+    of = {"_id": ObjectId(conversation["id"]), **mine}
+    at = now()
+    command = made(tool="lab__echo", arguments="{}", call_id=None, at=at)
+    command |= {"status": "executed", "decided_by": "person"}
+    await Conversation.get_pymongo_collection().update_one(
+        of, {"$set": {"messages.0.commands": [command]}}
+    )
+    await Command.get_pymongo_collection().insert_one(
+        {
+            "_id": command["id"],
+            **mine,
+            "conversation_id": of["_id"],
+            "message_id": "first-message",
+            "reply_id": None,
+            "tool": "lab__echo",
+            "status": "executed",
+            "created_at": at,
+        }
+    )
+    roles = {"roles": ["auditor"], "auto_approve_roles": ["auditor"]}
+    grants, rules = ToolGrant.get_pymongo_collection(), ApprovalRule.get_pymongo_collection()
+    for tool in ("lab__echo", "terminal_command"):
+        await grants.update_one({"_id": tool}, {"$set": roles}, upsert=True)
+    rule = {**mine, "tool": "lab__echo"}
+    await rules.update_one(rule, {"$set": {"created_at": at}}, upsert=True)
+    return str(command["id"])
+
+
+async def _make_reply(conversation: dict[str, Any]) -> str:
+    """One that has ended; no model is asked for it."""
+    reply = {
+        "_id": ObjectId(),
+        "user_id": ObjectId(conversation["user_id"]),
+        "conversation_id": ObjectId(conversation["id"]),
+        "state": "completed",
+        "code": None,
+        "answer_id": "first-message",
+        "input_tokens": 1,
+        "output_tokens": 1,
+    }
+    await Reply.get_pymongo_collection().insert_one(reply)
+    return str(reply["_id"])

@@ -1,0 +1,141 @@
+"""Watching each query of the service on a sharded collection: it has an equality on the shard key.
+
+There is no sharded cluster to test with. A query without the key would ask all shards there, and a
+change of one document without it would be refused.
+"""
+
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from pymongo import monitoring
+from pymongo.monitoring import (
+    CommandFailedEvent,
+    CommandListener,
+    CommandStartedEvent,
+    CommandSucceededEvent,
+)
+
+from support.source import ROOT
+
+TESTS = Path(__file__).parent.parent
+SHARDED = re.compile(r'sh\.shardCollection\("chatvault\.(\w+)",\s*\{(.*?)\}\)')
+# Queries that may ask all shards, by module or package and by collection.
+ANY_SHARD = {
+    ("sealing", "audit_logs"): "the log is one chain of all users' entries",
+    (
+        "audit/review.py",
+        "audit_logs",
+    ): "reviewers ask for all users, users for others' acts",
+}
+
+
+def _read_shard_keys() -> dict[str, tuple[str, ...]]:
+    """The shard key of each sharded collection, as docs/operations.md tells operators."""
+    text = (TESTS.parent / "docs" / "operations.md").read_text()
+    return {
+        found[1]: tuple(part.partition(":")[0].strip() for part in found[2].split(","))
+        for found in SHARDED.finditer(text)
+    }
+
+
+SHARD_KEYS = _read_shard_keys()
+
+
+def names_key(filter_: Mapping[str, Any], key: tuple[str, ...]) -> bool:
+    """Whether a filter has an equality on each field of a shard key."""
+    return all(_is_fixed(filter_, name) for name in key)
+
+
+def _is_fixed(filter_: Mapping[str, Any], name: str) -> bool:
+    if name in filter_:
+        value = filter_[name]
+        is_operator = isinstance(value, Mapping) and any(each.startswith("$") for each in value)
+        return not is_operator or "$eq" in value or len(value.get("$in", ())) == 1
+    branches = filter_.get("$or", ())
+    return any(_is_fixed(each, name) for each in filter_.get("$and", ())) or (
+        bool(branches) and all(_is_fixed(each, name) for each in branches)
+    )
+
+
+def _filters(command: Mapping[str, Any], name: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The collections that a command asks or changes, each with the filter."""
+    collection = str(command[name])
+    match name:
+        case "find":
+            yield collection, command.get("filter", {})
+        case "count" | "distinct" | "findAndModify":
+            yield collection, command.get("query", {})
+        case "update" | "delete":
+            yield from ((collection, each["q"]) for each in command[f"{name}s"])
+        case "aggregate":
+            yield from _filters_of_pipeline(collection, command["pipeline"])
+
+
+def _filters_of_pipeline(
+    collection: str, stages: list[Mapping[str, Any]]
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    if stages and "$changeStream" in stages[0]:
+        return  # it is told of every shard
+    yield collection, stages[0].get("$match", {}) if stages else {}
+    for stage in stages:
+        if "$unionWith" in stage:
+            other = stage["$unionWith"]
+            yield from _filters_of_pipeline(other["coll"], other["pipeline"])
+        if "$lookup" in stage or "$graphLookup" in stage:
+            yield str(next(iter(stage.values()))["from"]), {}
+
+
+def _place(frame: FrameType | None) -> tuple[str, str] | None:
+    """The module and function of the service that asks; None where a test asks."""
+    while frame is not None:
+        path = Path(frame.f_code.co_filename)
+        if path.is_relative_to(ROOT):
+            return path.relative_to(ROOT).as_posix(), frame.f_code.co_qualname
+        if path.is_relative_to(TESTS):
+            return None
+        frame = frame.f_back
+    return None
+
+
+def _may_ask_all(path: str, collection: str) -> bool:
+    return any(
+        collection == exempt and (path == place or path.startswith(f"{place}/"))
+        for place, exempt in ANY_SHARD
+    )
+
+
+class ShardKeys(CommandListener):
+    """Notes each query of the service on a sharded collection that does not name its shard."""
+
+    def __init__(self) -> None:
+        self._wrong: list[str] = []
+
+    def started(self, event: CommandStartedEvent) -> None:
+        command, name = event.command, event.command_name
+        for collection, filter_ in _filters(command, name):
+            key = SHARD_KEYS.get(collection)
+            if key is None or names_key(filter_, key):
+                continue
+            place = _place(sys._getframe(1))
+            if place is not None and not _may_ask_all(place[0], collection):
+                self._wrong.append(f"{place}: {name} of {collection} by {sorted(filter_)}")
+
+    def succeeded(self, event: CommandSucceededEvent) -> None:
+        """How it ends does not matter."""
+
+    def failed(self, event: CommandFailedEvent) -> None:
+        """How it ends does not matter."""
+
+    def take(self) -> list[str]:
+        """Return what was noted since the last time."""
+        wrong, self._wrong = self._wrong, []
+        return wrong
+
+
+# It hears every connection that is made from now on.
+WATCH = ShardKeys()
+monitoring.register(WATCH)

@@ -1,0 +1,64 @@
+"""The source of the service, as the tests of its rules read it."""
+
+import ast
+import functools
+from collections.abc import Iterator
+from pathlib import Path
+
+import chatvault
+
+ROOT = Path(chatvault.__file__).parent
+MODULES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py"))
+SERVICES = ("service.py", "message_service.py", "review.py", "permissions.py", "catalogue.py")
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def name_of(path: Path) -> str:
+    parts = path.with_suffix("").parts
+    return ".".join(("chatvault", *parts)).removesuffix(".__init__")
+
+
+@functools.cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse((ROOT / path).read_text())
+
+
+def imports_of(path: Path) -> set[str]:
+    """The names of all modules that a module imports."""
+    found: set[str] = set()
+    known = {name_of(each) for each in MODULES}
+    for node in walk(path):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            assert node.level == 0, f"{path} imports relatively"
+            inner = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= inner & known
+            if not inner <= known:
+                found.add(node.module)
+    return found
+
+
+def packages_of(path: Path) -> set[str]:
+    return {name.partition(".")[0] for name in imports_of(path)}
+
+
+def walk(path: Path) -> Iterator[ast.AST]:
+    return ast.walk(tree_of(path))
+
+
+def names_assigned(node: ast.AST) -> list[str]:
+    targets: list[ast.expr] = []
+    if isinstance(node, ast.Assign):
+        targets = node.targets
+    elif isinstance(node, ast.AnnAssign):
+        targets = [node.target]
+    return [target.id for target in targets if isinstance(target, ast.Name)]
+
+
+def called(call: ast.Call) -> str:
+    match call.func:
+        case ast.Attribute(attr=name) | ast.Name(id=name):
+            return name
+        case _:
+            return ""

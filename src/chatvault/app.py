@@ -154,14 +154,21 @@ def _add_replies(app: web.Application, settings: Settings, storage: CounterStora
         catalog.providers, timeout=settings.provider_timeout
     )
     tokenizer = Tokenizer(settings.data_dir / "tiktoken")
-    behind, ahead = asyncio.Event(), asyncio.Event()
-    servers, runs = _add_commands(app, settings, storage, wake=ahead.set)
+    background_due, awaited_due = asyncio.Event(), asyncio.Event()
+    servers, runs = _add_commands(app, settings, storage, wake=awaited_due.set)
 
     def wake() -> None:
-        behind.set()
-        ahead.set()
+        background_due.set()
+        awaited_due.set()
 
-    app[RUNNER] = runner = ReplyRunner(commits, models, tokenizer, event_log, runs, wake)
+    app[RUNNER] = runner = ReplyRunner(
+        commits=commits,
+        models=models,
+        tokenizer=tokenizer,
+        event_log=event_log,
+        commands=runs,
+        wake=wake,
+    )
     app[replies.REPLY_DEPS] = app[completions.DEPS] = deps = ReplyDeps(
         commits=commits,
         store=app[STORE],
@@ -176,10 +183,19 @@ def _add_replies(app: web.Application, settings: Settings, storage: CounterStora
         max_tokens=settings.max_reply_tokens,
     )
     app[replies.SUMMARIES] = background = Background(commits, catalog, models, tokenizer)
+    app[WORKERS] = _make_workers(background, deps, background_due, awaited_due)
+    app[START_WITH_REPLY] = partial(start_conversation, deps=deps)
+
+
+def _make_workers(
+    background: Background,
+    deps: ReplyDeps,
+    background_due: asyncio.Event,
+    awaited_due: asyncio.Event,
+) -> tuple[Worker, Worker]:
     works: dict[JobKind, Work] = {JobKind.CONTINUE: partial(resume.work, deps)}
     ends: dict[JobKind, Work] = {JobKind.CONTINUE: partial(resume.give_up, deps)}
-    app[WORKERS] = (Worker(background.works(), behind), Worker(works, ahead, ends=ends))
-    app[START_WITH_REPLY] = partial(start_conversation, deps=deps)
+    return Worker(background.works(), background_due), Worker(works, awaited_due, ends=ends)
 
 
 def _add_commands(

@@ -2,7 +2,7 @@
 
 import ast
 
-from support.source import MODULES, ROOT, Function, walk
+from support.source import MODULES, ROOT, Function, called, walk
 
 MAX_LINES = 450
 # To be divided; until then it must not grow much.
@@ -13,6 +13,8 @@ LONGER_MODULES = {
 }
 # Lines of a function without its signature and its docstring.
 MAX_FUNCTION = 40
+# Of a class of ours, in a row without their names.
+MAX_POSITIONAL = 5
 LONGER_FUNCTIONS = {"app.py: create_app": "the composition root, read from top to bottom"}
 # Names that say nothing of what is in a module.
 VAGUE = {"util", "utils", "helper", "helpers", "common", "manager", "misc"}
@@ -45,3 +47,12 @@ class TestFunctions:
             if isinstance(node, Function) and _length(node) > MAX_FUNCTION
         }
         assert long.keys() == LONGER_FUNCTIONS.keys(), long
+
+    def test_name_what_they_give_to_large_classes(self) -> None:
+        classes = {
+            node.name for path in MODULES for node in walk(path) if isinstance(node, ast.ClassDef)
+        }
+        for path in MODULES:
+            for node in walk(path):
+                if isinstance(node, ast.Call) and called(node) in classes:
+                    assert len(node.args) <= MAX_POSITIONAL, f"{path}:{node.lineno}"

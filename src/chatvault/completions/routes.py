@@ -28,7 +28,7 @@ from chatvault.idempotency import KeyReused
 from chatvault.replies import errors
 from chatvault.replies.chunks import ChunkAccumulator
 from chatvault.replies.deps import ReplyDeps
-from chatvault.replies.provider import Chunk, ModelClients
+from chatvault.replies.provider import Chunk, ModelClients, call_wire
 from chatvault.replies.schemas import CompletionIn, ConversationHeaders, GpuOut, ModelOut
 
 MODELS = web.AppKey("models", ModelClients)
@@ -140,7 +140,7 @@ async def _whole(chunks: AsyncGenerator[Chunk, None]) -> dict[str, Any]:
         said.take(chunk)
     message: dict[str, Any] = {"role": "assistant", "content": said.text}
     if said.calls:
-        message["tool_calls"] = [call for _, call in sorted(said.calls.items())]
+        message["tool_calls"] = [call_wire(**call) for _, call in sorted(said.calls.items())]
     return {
         "id": said.last.get("id") or f"chatcmpl-{uuid.uuid4().hex}",
         "object": "chat.completion",

@@ -420,12 +420,12 @@ def _page(
     offset: int | None = None,
 ) -> MessagePage:
     return MessagePage(
-        messages,
-        conversation["total_messages"],
-        offset,
-        has_more,
-        conversation["version"],
-        conversation["first_seq"],
+        messages=messages,
+        total=conversation["total_messages"],
+        offset=offset,
+        has_more=has_more,
+        version=conversation["version"],
+        first_seq=conversation["first_seq"],
     )
 
 

@@ -14,7 +14,7 @@ from chatvault.fields import Raw, now
 from chatvault.replies.errors import Stopping, failure_of
 from chatvault.replies.events import Event
 from chatvault.replies.models import Kind
-from chatvault.replies.provider import Chunk, ModelRequest, further_usage
+from chatvault.replies.provider import Chunk, ModelRequest, add_calls, call_wire, further_usage
 from chatvault.tokens import Tokenizer
 from chatvault.usage.models import Usage
 
@@ -27,7 +27,7 @@ class ChunkAccumulator:
     """What was said so far.
 
     Attributes:
-        calls: what the model wants done, by index, in OpenAI's shape.
+        calls: what the model wants done, by index: id, name and arguments.
         usage: input and output tokens, where the provider gave them.
         further: what the provider told of its usage beside them.
         last: the newest chunk as it came.
@@ -51,13 +51,7 @@ class ChunkAccumulator:
         self.finish_reason = chunk.finish_reason or self.finish_reason
         self.usage = chunk.usage or self.usage
         self.further = further_usage(chunk.raw.get("usage")) or self.further
-        for part in chunk.calls:
-            function = {"name": "", "arguments": ""}
-            empty: Raw = {"id": "", "type": "function", "function": function}
-            call = self.calls.setdefault(part["index"], empty)
-            call["id"] = part.get("id") or call["id"]
-            for name, value in (part.get("function") or {}).items():
-                call["function"][name] += value or ""
+        add_calls(self.calls, chunk)
 
     def account(self, tokens: tuple[int, int]) -> Chunk:
         """The piece that tells the usage, as the last one of an answer that has come to its end."""
@@ -73,8 +67,7 @@ class ChunkAccumulator:
             shown: the same in OpenAI's shape, as the client was shown them.
         """
         calls: list[tuple[str, Raw]] = [
-            ("tool_call", {"id": call["id"], **call["function"]})
-            for _, call in sorted(self.calls.items())
+            ("tool_call", dict(call)) for _, call in sorted(self.calls.items())
         ]
         usage = {"input_tokens": tokens[0], "output_tokens": tokens[1], "shown": shown}
         message = {"model": self.model, "finish_reason": self.finish_reason}
@@ -115,7 +108,7 @@ async def usage_of(
     tokens = said.usage
     if tokens is None:
         asked = await asyncio.to_thread(tokenizer.count_context, ask.messages, ask.model)
-        calls = [call["function"]["arguments"] for call in said.calls.values()]
+        calls = [call["arguments"] for call in said.calls.values()]
         answer = said.text + "".join(calls)
         tokens = asked, await asyncio.to_thread(tokenizer.count, answer, ask.model)
     return Usage.of(
@@ -211,9 +204,8 @@ def _piece(model: str, delta: Raw, reason: str | None) -> Chunk:
 
 
 def _call(index: int, call: Raw) -> Raw:
-    function = {"name": call["name"], "arguments": call["arguments"]}
-    part: Raw = {"index": index, "id": call["id"], "type": "function", "function": function}
-    return {"tool_calls": [part]}
+    wire = call_wire(id=call["id"], name=call["name"], arguments=call["arguments"])
+    return {"tool_calls": [{"index": index, **wire}]}
 
 
 def _usage_piece(model: str, tokens: tuple[int, int], shown: Raw, **head: Any) -> Chunk:

@@ -26,6 +26,7 @@ from chatvault.replies.errors import (
     TokenLimitReached,
 )
 from chatvault.replies.models import Mode
+from chatvault.replies.provider import call_wire
 from chatvault.replies.schemas import ReplyIn
 from chatvault.tokens import PER_REPLY, Tokenizer
 
@@ -210,7 +211,8 @@ def to_wire(message: MessageDoc) -> list[Wire]:
         said["content"] = message["content"] or None
         paired = _pair(calls, commands)
         said["tool_calls"] = [
-            _call(call_id, call["name"], call["arguments"]) for call_id, call, _ in paired
+            call_wire(id=call_id, name=call["name"], arguments=call["arguments"])
+            for call_id, call, _ in paired
         ]
         wires += [_result(call_id, command) for call_id, _, command in paired]
     for command in commands:
@@ -218,7 +220,7 @@ def to_wire(message: MessageDoc) -> list[Wire]:
             # What a person had done; the model is shown it as its own call, so that the output
             # has the standing of a tool's, and nobody's word.
             call_id = f"call_{command['id']}"
-            asked = _call(call_id, command["tool"], command["arguments"])
+            asked = call_wire(id=call_id, name=command["tool"], arguments=command["arguments"])
             wires.append({"role": "assistant", "content": None, "tool_calls": [asked]})
             wires.append(_result(call_id, command))
     return wires
@@ -243,11 +245,6 @@ def _pair(calls: list[Raw], commands: list[Raw]) -> list[tuple[str, Raw, Raw | N
         seen.add(call_id)
         paired.append((call_id, call, command))
     return paired
-
-
-def _call(call_id: str, name: str, arguments: str) -> Wire:
-    function = {"name": name, "arguments": arguments}
-    return {"id": call_id, "type": "function", "function": function}
 
 
 def _result(call_id: str, command: Raw | None) -> Wire:

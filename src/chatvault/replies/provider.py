@@ -277,6 +277,21 @@ class ModelClients:
         )
 
 
+def add_calls(calls: dict[int, dict[str, Any]], chunk: Chunk) -> None:
+    """Add a chunk's parts of tool calls to what came of each so far: id, name and arguments."""
+    for part in chunk.calls:
+        call = calls.setdefault(part["index"], {"id": "", "name": "", "arguments": ""})
+        function = part.get("function") or {}
+        call["id"] = part.get("id") or call["id"]
+        call["name"] += function.get("name") or ""
+        call["arguments"] += function.get("arguments") or ""
+
+
+def call_wire(*, id: str, name: str, arguments: str) -> dict[str, Any]:  # noqa: A002  # the field's name
+    """Return a tool call in OpenAI's shape."""
+    return {"id": id, "type": "function", "function": {"name": name, "arguments": arguments}}
+
+
 def further_usage(usage: Any) -> dict[str, Any]:
     """What a provider tells of its usage beside the three counts, as far as it can be stored."""
     if not isinstance(usage, dict):

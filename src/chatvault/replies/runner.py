@@ -53,6 +53,7 @@ class ReplyRunner:
 
     def __init__(
         self,
+        *,
         commits: CommitQueue,
         models: ModelClients,
         tokenizer: Tokenizer,

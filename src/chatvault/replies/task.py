@@ -9,7 +9,7 @@ from chatvault.actor import Actor
 from chatvault.fields import Raw
 from chatvault.replies.events import Live
 from chatvault.replies.models import ReplyDoc, State
-from chatvault.replies.provider import Chunk, ModelRequest, further_usage
+from chatvault.replies.provider import Chunk, ModelRequest, add_calls, further_usage
 
 NEVER = float("-inf")
 
@@ -86,12 +86,7 @@ class ReplyTask:
             self.usage = chunk.usage or self.usage
             self.further = further_usage(chunk.raw["usage"]) or self.further
         self.finish_reason = chunk.finish_reason or self.finish_reason
-        for part in chunk.calls:
-            call = self.calls.setdefault(part["index"], {"id": "", "name": "", "arguments": ""})
-            function = part.get("function") or {}
-            call["id"] = part.get("id") or call["id"]
-            call["name"] += function.get("name") or ""
-            call["arguments"] += function.get("arguments") or ""
+        add_calls(self.calls, chunk)
 
     def identify_calls(self) -> None:
         """Give each tool call an id of its own: results find their calls by it.

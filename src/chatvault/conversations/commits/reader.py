@@ -69,9 +69,9 @@ class BatchReader:
                 some[0].actor.owner_id,
                 self._store.codec,
                 fields := documents.get(key),
-                known.get(key),
-                newest.get(fields["generation"]) if fields else None,
-                older.get(key),
+                known=known.get(key),
+                last_segment=newest.get(fields["generation"]) if fields else None,
+                older_id=older.get(key),
             )
             for key, some in wanted.items()
         }

@@ -23,13 +23,14 @@ from support.source import ROOT
 
 TESTS = Path(__file__).parent.parent
 SHARDED = re.compile(r'sh\.shardCollection\("chatvault\.(\w+)",\s*\{(.*?)\}\)')
-# Queries that may ask all shards, by module or package and by collection.
+# Queries that may ask all shards, by package, module or function and by collection.
 ANY_SHARD = {
     ("sealing", "audit_logs"): "the log is one chain of all users' entries",
+    ("audit/review.py", "audit_logs"): "reviewers ask for all, users for acts of others",
     (
-        "audit/review.py",
-        "audit_logs",
-    ): "reviewers ask for all users, users for others' acts",
+        "conversations/store.py: MessageStore.list_segments_of",
+        "segments",
+    ): "one owner's, of all conversations of a list",
 }
 
 
@@ -101,11 +102,10 @@ def _place(frame: FrameType | None) -> tuple[str, str] | None:
     return None
 
 
-def _may_ask_all(path: str, collection: str) -> bool:
-    return any(
-        collection == exempt and (path == place or path.startswith(f"{place}/"))
-        for place, exempt in ANY_SHARD
-    )
+def _may_ask_all(place: tuple[str, str], collection: str) -> bool:
+    path, function = place
+    rooms = {path, path.partition("/")[0], f"{path}: {function}"}
+    return any((room, collection) in ANY_SHARD for room in rooms)
 
 
 class ShardKeys(CommandListener):
@@ -121,7 +121,7 @@ class ShardKeys(CommandListener):
             if key is None or names_key(filter_, key):
                 continue
             place = _place(sys._getframe(1))
-            if place is not None and not _may_ask_all(place[0], collection):
+            if place is not None and not _may_ask_all(place, collection):
                 self._wrong.append(f"{place}: {name} of {collection} by {sorted(filter_)}")
 
     def succeeded(self, event: CommandSucceededEvent) -> None:

@@ -48,7 +48,7 @@ def extend(
         "bytes": sum(map(size_of, taken)),
         "version": 1,
     }
-    mine = {"_id": last["_id"], "user_id": last["user_id"], "length": last["length"]}
+    mine = _filter_of(last, length=last["length"])
     update = {"$push": {"messages": {"$each": codec.encode(last["user_id"], taken)}}, "$inc": grown}
     return [UpdateOne(mine, update)], moved[len(taken) :]
 
@@ -112,17 +112,19 @@ def put(
     segment["bytes"] += grown
     if grown > 0 and segment["bytes"] > SEGMENT_HARD_BYTES:
         return _cut_anew(segment, codec), True
-    mine = {
-        "_id": segment["_id"],
-        "user_id": segment["user_id"],
-        f"messages.{index}.id": message["id"],
-    }
+    mine = _filter_of(segment, **{f"messages.{index}.id": message["id"]})
     [encoded] = codec.encode(segment["user_id"], [message])
     update = {
         "$set": {f"messages.{index}": encoded, "changed_in": segment["changed_in"]},
         "$inc": {"bytes": grown, "living": -int(deleted), "version": 1},
     }
     return [UpdateOne(mine, update)], False
+
+
+def _filter_of(segment: SegmentDoc, **more: Any) -> Raw:
+    """Return the filter for one segment as it was read: by its id, and by its shard key."""
+    key = {"user_id": segment["user_id"], "generation": segment["generation"]}
+    return {"_id": segment["_id"], **key, **more}
 
 
 def _cut_anew(segment: SegmentDoc, codec: MessageCodec) -> list[SegmentWrite]:
@@ -136,6 +138,6 @@ def _cut_anew(segment: SegmentDoc, codec: MessageCodec) -> list[SegmentWrite]:
     )
     changed_in = {"changed_in": segment["changed_in"]}
     kept = {name: first[name] for name in ("length", "living", "bytes", "messages")} | changed_in
-    mine = {"_id": segment["_id"], "user_id": segment["user_id"], "length": segment["length"]}
+    mine = _filter_of(segment, length=segment["length"])
     update = {"$set": kept, "$inc": {"version": 1}}
     return [UpdateOne(mine, update), *(InsertOne(other | changed_in) for other in others)]

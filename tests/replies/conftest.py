@@ -1,21 +1,5 @@
 """Fixtures: an application that is configured for a model's twin."""
 
-from pathlib import Path
+from support.model_fixtures import settings
 
-import pytest
-from pydantic import SecretStr
-
-from chatvault.external import Provider
-from chatvault.settings import Settings
-from support.factories import settings_for
-from support.fake_model import FakeModel
-
-KEY = "sk-the-providers-secret-key"
-
-
-@pytest.fixture
-def settings(
-    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, fake_model: FakeModel
-) -> Settings:
-    provider = Provider(base_url=fake_model.url, api_key=SecretStr(KEY), model="gpt-twin")
-    return settings_for(tmp_path, providers={"twin": provider}, replies_per_minute=1000)
+__all__ = ["settings"]

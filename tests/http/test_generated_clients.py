@@ -12,7 +12,7 @@ from chatvault.app import ROUTES
 from conftest import HttpClient
 from support import programs
 
-USE = Path(__file__).parent / "support" / "use_generated.py"
+USE = Path(__file__).parent.parent / "support" / "use_generated.py"
 OPERATIONS = [each.handler.__name__ for each in chain.from_iterable(ROUTES)]
 
 

@@ -175,7 +175,7 @@ class TestErrors:
         assert "use --generate or set CHATVAULT_NEW_PASSWORD" in failed.line
 
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 HEAR = """
 import os, signal, sys
 signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -36,8 +36,8 @@ for module, names in {
 sys.platform = "win32"
 import_all()
 
-from chatvault import server
-from chatvault.importing.cli import _peak_megabytes
+from chatvault.server import http as server
+from chatvault.cli.importing import _peak_megabytes
 assert server.loop_factory() is None
 assert _peak_megabytes() is None
 """

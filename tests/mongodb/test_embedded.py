@@ -33,7 +33,7 @@ Documents = MongoClient[dict[str, Any]]
 USER = """
 import sys, time
 from pathlib import Path
-from chatvault.embedded import embedded_mongodb
+from chatvault.mongodb.embedded import embedded_mongodb
 with embedded_mongodb(Path(sys.argv[1]), exclusive=True) as url:
     print(url, flush=True)
     sys.stdin.read()

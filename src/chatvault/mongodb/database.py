@@ -168,12 +168,13 @@ def is_conflict(error: PyMongoError) -> bool:
 
 def to_domain_error(error: Exception) -> ChatvaultError | None:
     """What a driver's error means to a caller; None for a fault of ours, and for other errors."""
-    if not isinstance(error, PyMongoError):
-        return None
+    # The driver's own refusal is no PyMongoError.
     if isinstance(error, DocumentTooLarge) or (
         isinstance(error, OperationFailure) and error.code in TOO_LARGE_CODES
     ):
         return TooLarge("The conversation would be larger than MongoDB's 16 MB a document.")
+    if not isinstance(error, PyMongoError):
+        return None
     if (
         isinstance(error, ConnectionFailure | ExecutionTimeout)
         or error.timeout

@@ -10,6 +10,7 @@ from conftest import SignIn
 from support.browsing import OpenPage, ask
 from support.factories import PASSWORD
 from support.fake_model import FakeModel, ScriptedAnswer
+from support.inserting import insert_conversations
 
 ADDRESS = re.compile(r"/c/[0-9a-f]{24}$")
 
@@ -270,16 +271,18 @@ class TestSidebar:
 
     async def test_draws_few_of_thousands(self, open_page: OpenPage, sign_in: SignIn) -> None:
         client = await sign_in("alice")
-        for number in range(250):
-            await client.post("/conversations", json={"title": f"Conversation {number}"})
+        await insert_conversations("alice", 250)
         page = await open_page(client=client)
         rows = page.get_by_role("navigation").get_by_role("link", name=re.compile("^Conversation "))
         await expect(page.get_by_text("250 conversations")).to_be_visible()
 
         assert await rows.count() < 60
         await rows.first.hover()
-        for _ in range(12):
-            await page.mouse.wheel(0, 2000)
+        oldest = page.get_by_title("Conversation 0", exact=True)
+        for _ in range(60):
+            if await oldest.count():
+                break
+            await page.mouse.wheel(0, 8000)
             await page.wait_for_timeout(50)
-        await expect(page.get_by_title("Conversation 0", exact=True)).to_be_visible()
+        await expect(oldest).to_be_visible()
         assert await rows.count() < 60

@@ -17,6 +17,7 @@ from chatvault.replies.routes import REPLY_DEPS
 from chatvault.settings import Settings
 from conftest import HttpClient
 from support.answers import problem
+from support.exports import exported
 from support.factories import begin, message, settings_for
 from support.fake_model import FakeModel, ScriptedAnswer
 from support.talking import ask, path_of, said, settled, until
@@ -42,6 +43,10 @@ BODIES: dict[str, tuple[Any, Any]] = {
     "/conversations/{conversation_id}/replies": ({"content": "Hello"}, {"content": "Other"}),
     "/conversations/{conversation_id}/replies/{reply_id}/cancel": (None, {}),
     "/conversations/{conversation_id}/summary": (None, {}),
+    "/imports": (
+        [exported(1) | {"title": "Hello"}, exported(2)],
+        [exported(1)],
+    ),
     "/chat/completions": (HELLO, {**HELLO, "seed": 1}),
     "/v1/chat/completions": (HELLO, {**HELLO, "seed": 1}),
 }

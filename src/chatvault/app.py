@@ -37,6 +37,8 @@ from chatvault.http import health, middlewares, openapi
 from chatvault.http.bodies import Bodies
 from chatvault.http.requests import MAX_BODY_BYTES, RECORDER, SECRET_KEY, SETTINGS
 from chatvault.http.routing import BODIES
+from chatvault.importing import routes as imports
+from chatvault.importing.uploads import Uploads
 from chatvault.keys import load_secret_key
 from chatvault.mongodb.database import connect
 from chatvault.mongodb.rates import COLLECTION, CounterStorage, Rate
@@ -77,6 +79,7 @@ ROUTES = (
     usage.routes,
     conversations.routes,
     messages.routes,
+    imports.routes,
     preferences.routes,
     audit.routes,
     replies.routes,
@@ -109,7 +112,8 @@ def create_app(settings: Settings, *, mongodb_url: str) -> web.Application:
     app[middlewares.REFUSALS] = RefusalCounter(recorder)
     app[accounts.HASHER] = hasher = PasswordHasher(settings.bcrypt_rounds)
     app[STORE] = store = MessageStore()
-    app[COMMITS] = CommitQueue(store)
+    app[COMMITS] = commits = CommitQueue(store)
+    app[imports.UPLOADS] = Uploads(commits, recorder)
     app[health.CLIENT] = client = connect(mongodb_url, settings)
     audit_keys = load_key_ring(settings)
     app[SECRET_KEY] = key = load_secret_key(settings)

@@ -130,7 +130,7 @@ class TestDocument:
         parameters = [each for found in operations_of(document) for each in found["parameters"]]
 
         kinds = {json.dumps(each["schema"].get("type")) for each in parameters}
-        assert kinds <= {'"string"', '"integer"', "null"}  # the last is a reference
+        assert kinds <= {'"string"', '"integer"', '"boolean"', "null"}  # the last is a reference
         for each in parameters:
             assert "null" not in json.dumps(each["schema"]), each
             if each["name"] == "If-Match":

@@ -16,7 +16,7 @@ from chatvault import errors
 from chatvault.http import problems
 from chatvault.http.bodies import SMALL_BODY, shown_size
 from chatvault.http.csp import content_security_policy
-from chatvault.http.openapi_examples import BY_MEDIA, BY_OPERATION, Examples
+from chatvault.http.openapi_examples import BODY_OF, BY_MEDIA, BY_OPERATION, Examples
 from chatvault.http.openapi_schemas import Schema, Schemas, without_null
 from chatvault.http.requests import json_response
 from chatvault.http.routing import Operation, Routes
@@ -200,6 +200,13 @@ def _describe(operation: Operation, schemas: Schemas, examples: Examples) -> dic
             "description": f"At most {shown_size(operation.max_body)}.",
             "required": True,
             "content": content,
+        }
+    elif operation.takes:
+        example = BODY_OF.get(operation.handler.__name__)
+        described["requestBody"] = {
+            "description": f"{operation.takes} At most {shown_size(operation.max_body)}.",
+            "required": True,
+            "content": {JSON: {"schema": {}, "example": example}},
         }
     return described
 

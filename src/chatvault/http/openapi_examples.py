@@ -93,6 +93,9 @@ VALUES: dict[str, Any] = {
     "HealthOut.timestamp": 1795180521.721,
     "HealthOut.version": "0.2.0",
     "UiConfig.version": "0.2.0",
+    "RejectedOut.place": 'conversation 3 (id "1700000000000")',
+    "RejectedOut.reason": "identical to conversation 1",
+    "ImportedOut.repaired": ["'isLoading' was left on"],
     "LeftOutTool.reason": "has a schema of more than 64 KB",
     "MessageEdit.version": 1,
     "MessageOut.id": "1579973f-78f4-431a-8f88-ad2f3a472c2e",
@@ -139,6 +142,19 @@ BY_OPERATION: dict[str, Any] = {
     "complete_chat": COMPLETION,
     "complete_chat_v1": COMPLETION,
     "get_document": {"openapi": "3.1.0", "info": {"title": "chatvault"}, "paths": {}},
+}
+# Bodies that no model of ours describes.
+BODY_OF: dict[str, Any] = {
+    "import_conversations": {
+        "ai-chat-conversations": [
+            {
+                "id": "1700000000000",
+                "title": "The time in Tokyo",
+                "messages": [{"id": "1", "role": "user", "content": QUESTION, "timestamp": TIME}],
+                "createdAt": TIME,
+            }
+        ],
+    },
 }
 BY_MEDIA = {
     "application/x-ndjson": '{"id": "65a5158ac8d8e8a8b8c8d8e8"}\n',

@@ -48,6 +48,7 @@ class Operation:
         other: what it answers under other statuses, when that is no refusal: a model, or a media
             type.
         sends: the names of the headers that its answers may have, but for those that all have.
+        takes: what a body is that the handler reads itself, for the description.
     """
 
     method: Method
@@ -65,6 +66,7 @@ class Operation:
     errors: tuple[type[ChatvaultError], ...]
     other: dict[int, Any]
     sends: tuple[str, ...]
+    takes: str
     tag: str
 
     async def __call__(self, request: web.Request) -> web.StreamResponse:
@@ -132,6 +134,7 @@ class Routes:
         errors: tuple[type[ChatvaultError], ...] = (),
         other: dict[int, Any] | None = None,
         sends: tuple[str, ...] = (),
+        takes: str = "",
         max_body: int = SMALL_BODY,
         is_probe: bool = False,
     ) -> Callable[[Handler], Handler]:
@@ -158,6 +161,7 @@ class Routes:
                     errors=errors,
                     other=other or {},
                     sends=sends,
+                    takes=takes,
                     tag=self.tag,
                 )
             )

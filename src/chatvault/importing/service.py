@@ -16,6 +16,7 @@ from bson import ObjectId
 from chatvault.actor import Actor
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
+from chatvault.audit.models import Entry
 from chatvault.audit.outbox import all_places
 from chatvault.audit.recorder import Recorder
 from chatvault.conversations.commits.bulk import write_generation
@@ -66,6 +67,7 @@ class Report:
     """What an import did, or would do.
 
     Attributes:
+        outcomes: what became of each conversation, in the file's order.
         fates: how many conversations met which fate.
         messages: how many messages were stored.
         skipped: what the file holds and is not imported.
@@ -74,12 +76,23 @@ class Report:
         truncated: the file ends in the middle.
     """
 
+    outcomes: list[ImportOutcome] = field(default_factory=list)
     fates: Counter[ImportOutcome] = field(default_factory=Counter)
     messages: int = 0
     skipped: list[Skipped] = field(default_factory=list)
     repaired: list[str] = field(default_factory=list)
     preferences: bool = False
     truncated: bool = False
+
+    def count(
+        self, conversations: Sequence[ImportedConversation], outcomes: Sequence[ImportOutcome]
+    ) -> None:
+        """Count what became of some more conversations."""
+        self.outcomes += outcomes
+        for conversation, outcome in zip(conversations, outcomes, strict=True):
+            self.fates[outcome] += 1
+            if outcome is not ImportOutcome.SKIPPED:
+                self.messages += len(conversation.messages)
 
 
 async def import_file(
@@ -107,7 +120,39 @@ async def import_file(
         TooLarge: a conversation does not fit.
         OutcomeUnknown: MongoDB went away in the middle.
     """
-    report = Report(
+    if dry_run:
+        return await foretell(actor, content, on_duplicate)
+    report = await store_file(
+        actor, commits, content=content, on_duplicate=on_duplicate, on_progress=on_progress
+    )
+    await recorder.record(entry_of(actor, report))
+    return report
+
+
+def entry_of(actor: Actor, report: Report) -> Entry:
+    """Return the audit entry about an import as a whole."""
+    counts: dict[str, Any] = {
+        outcome.name.lower(): number for outcome, number in report.fates.items()
+    }
+    return audit.entry(actor, Action.IMPORT_RUN, details=counts)
+
+
+async def foretell(actor: Actor, content: ImportFile, on_duplicate: OnDuplicate) -> Report:
+    """Tell what an import would do."""
+    report = begin_report(content)
+    known = await Conversation.list_sources(actor)
+    repeated = _fate_of_repeated(on_duplicate)
+    fates = [
+        repeated if _source(conversation) in known else ImportOutcome.IMPORTED
+        for conversation in content.conversations
+    ]
+    report.count(content.conversations, fates)
+    return report
+
+
+def begin_report(content: ImportFile) -> Report:
+    """Return what is known of an import before it begins."""
+    return Report(
         skipped=list(content.skipped),
         repaired=[
             f"conversation {place}: {note}"
@@ -117,9 +162,18 @@ async def import_file(
         preferences=content.preferences is not None,
         truncated=content.truncated,
     )
-    if dry_run:
-        await _foretell(actor, content.conversations, on_duplicate, report)
-        return report
+
+
+async def store_file(
+    actor: Actor,
+    commits: CommitQueue,
+    *,
+    content: ImportFile,
+    on_duplicate: OnDuplicate,
+    on_progress: Callable[[int], None] = lambda _: None,
+) -> Report:
+    """Do what `import_file` does, but for the entry about the import as a whole."""
+    report = begin_report(content)
     imported = await Conversation.list_sources(actor)
     if values := content.preferences:
         # Before the conversations, so that a repeat of an import that broke off is known as one.
@@ -141,35 +195,9 @@ async def import_file(
                 for each in batch
             ]
             fates = await asyncio.gather(*imports)
-            _count(report, batch, fates)
+            report.count(batch, fates)
             on_progress(len(batch))
-    counts = {outcome.name.lower(): number for outcome, number in report.fates.items()}
-    await recorder.record(audit.entry(actor, Action.IMPORT_RUN, details=counts))
     return report
-
-
-def _count(
-    report: Report, batch: Sequence[ImportedConversation], fates: Sequence[ImportOutcome]
-) -> None:
-    for conversation, outcome in zip(batch, fates, strict=True):
-        report.fates[outcome] += 1
-        if outcome is not ImportOutcome.SKIPPED:
-            report.messages += len(conversation.messages)
-
-
-async def _foretell(
-    actor: Actor,
-    conversations: Sequence[ImportedConversation],
-    on_duplicate: OnDuplicate,
-    report: Report,
-) -> None:
-    known = await Conversation.list_sources(actor)
-    repeated = _fate_of_repeated(on_duplicate)
-    fates = [
-        repeated if _source(conversation) in known else ImportOutcome.IMPORTED
-        for conversation in conversations
-    ]
-    _count(report, conversations, fates)
 
 
 def _fate_of_repeated(on_duplicate: OnDuplicate) -> ImportOutcome:

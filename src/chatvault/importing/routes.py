@@ -1,0 +1,42 @@
+"""Importing over HTTP."""
+
+from aiohttp import web
+
+from chatvault.actor import Actor
+from chatvault.audit.actions import Action
+from chatvault.errors import TooLarge
+from chatvault.http.bodies import BODY, BULK_BODY
+from chatvault.http.requests import IdempotencyHeaders, idempotency_key_of, json_response
+from chatvault.http.routing import Routes
+from chatvault.idempotency import KeyReused
+from chatvault.importing.conversations import ImportRejected
+from chatvault.importing.schemas import ImportOut, ImportQuery
+from chatvault.importing.uploads import Uploads
+
+UPLOADS = web.AppKey("uploads", Uploads)
+routes = Routes("imports")
+
+
+@routes.route(
+    "POST",
+    "/imports",
+    Action.IMPORT_RUN,
+    returns=ImportOut,
+    errors=(ImportRejected, TooLarge, KeyReused),
+    takes="What a browser's localStorage held: an export, a value of it, or all of it.",
+    max_body=BULK_BODY,
+)
+async def import_conversations(
+    request: web.Request, actor: Actor, query: ImportQuery, headers: IdempotencyHeaders
+) -> web.StreamResponse:
+    """Import what another frontend kept in the browser's localStorage.
+
+    What was imported before is not imported again. With `dry_run`, nothing is written, and the
+    answer tells what would be done.
+    """
+    # The query belongs to the wish as the body does.
+    key = await idempotency_key_of(request, headers, beside=query.model_dump_json())
+    imported = await request.app[UPLOADS].take(
+        actor, data=bytes(request[BODY]), wanted=query, idempotency_key=key
+    )
+    return json_response(imported)

@@ -1,0 +1,155 @@
+"""Imports that arrive over HTTP: read in a thread, few at a time, and once for a key."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from functools import partial
+from typing import Any
+
+from pymongo.asynchronous.client_session import AsyncClientSession
+
+from chatvault.actor import Actor
+from chatvault.audit import service as audit
+from chatvault.audit.actions import Action
+from chatvault.audit.models import AuditEntry
+from chatvault.audit.recorder import Recorder
+from chatvault.conversations.commits.queue import CommitQueue
+from chatvault.errors import Busy
+from chatvault.fields import now
+from chatvault.idempotency import (
+    IdempotencyKey,
+    IdempotencyRecord,
+    Idempotent,
+    KeyReused,
+    act_once,
+    key_lock,
+)
+from chatvault.importing import localstorage
+from chatvault.importing.conversations import ImportFile
+from chatvault.importing.schemas import ImportQuery, import_wire
+from chatvault.importing.service import (
+    ImportOutcome,
+    Report,
+    begin_report,
+    entry_of,
+    foretell,
+    store_file,
+)
+from chatvault.mongodb.database import transaction
+
+# What a file becomes in memory is some times its size.
+AT_ONCE = 2
+WAIT_SECONDS = 15.0
+NAME = "the file"
+
+
+class Uploads:
+    """Takes imports over HTTP.
+
+    Args:
+        commits: takes the changes.
+        recorder: takes the entries about what changes nothing.
+    """
+
+    def __init__(self, commits: CommitQueue, recorder: Recorder) -> None:
+        self._commits = commits
+        self._recorder = recorder
+        self._turns = asyncio.Semaphore(AT_ONCE)
+
+    async def take(
+        self,
+        actor: Actor,
+        *,
+        data: bytes,
+        wanted: ImportQuery,
+        idempotency_key: IdempotencyKey | None,
+    ) -> dict[str, Any]:
+        """Import what a file holds for the actor; return what became of it, as it is shown.
+
+        Raises:
+            ImportRejected: the file cannot be imported.
+            KeyReused: the key came with another file, or another wish.
+            TooLarge: a conversation does not fit.
+            Busy: others import.
+            OutcomeUnknown: MongoDB went away in the middle.
+        """
+        async with self._turn():
+            # Reading takes seconds; in a thread it leaves the interpreter to others in between.
+            content = await asyncio.to_thread(
+                partial(localstorage.read, data, name=NAME, salvage=wanted.salvage, now=now())
+            )
+            if wanted.dry_run:
+                report = await foretell(actor, content, wanted.on_duplicate)
+                details = {"dry_run": True, "conversations": len(content.conversations)}
+                entry = audit.entry(actor, Action.IMPORT_RUN, details=details)
+                await self._recorder.record(entry)
+            else:
+                report = await self._import(actor, content, wanted, idempotency_key)
+        return import_wire(content, report, dry_run=wanted.dry_run)
+
+    @contextlib.asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(WAIT_SECONDS):
+                await self._turns.acquire()
+        except TimeoutError:
+            raise Busy("Others import at this moment; try again shortly", retry_after=5) from None
+        try:
+            yield
+        finally:
+            self._turns.release()
+
+    async def _import(
+        self,
+        actor: Actor,
+        content: ImportFile,
+        wanted: ImportQuery,
+        idempotency_key: IdempotencyKey | None,
+    ) -> Report:
+        known = idempotency_key and _idempotent(idempotency_key, content)
+        async with key_lock(actor, idempotency_key):
+            report = await _first_report(actor, idempotency_key)
+            if report is None:
+                report = await store_file(
+                    actor, self._commits, content=content, on_duplicate=wanted.on_duplicate
+                )
+            stored = report
+
+            async def finish(session: AsyncClientSession) -> Report:
+                await AuditEntry.store([entry_of(actor, stored)], session)
+                return stored
+
+            return await transaction(
+                lambda session: act_once(actor, Action.IMPORT_RUN, known, session, finish)
+            )
+
+
+async def _first_report(actor: Actor, idempotency_key: IdempotencyKey | None) -> Report | None:
+    """Return a stand-in where the key is known already: the transaction answers from its record."""
+    if idempotency_key is None:
+        return None
+    record = await IdempotencyRecord.find_raw(actor, idempotency_key)
+    if record is None:
+        return None
+    if record["body_hash"] != idempotency_key.body_hash:
+        raise KeyReused
+    return Report()
+
+
+def _idempotent(idempotency_key: IdempotencyKey, content: ImportFile) -> Idempotent[Report]:
+    """Return how a repeat is answered: from the same file, with the outcomes of the first time."""
+
+    def to_record(report: Report) -> dict[str, Any]:
+        return {
+            "outcomes": [outcome.name for outcome in report.outcomes],
+            "preferences": report.preferences,
+        }
+
+    async def replay(result: dict[str, Any], _session: AsyncClientSession) -> Report:
+        report = begin_report(content)
+        outcomes = [ImportOutcome[name] for name in result["outcomes"]]
+        report.count(content.conversations, outcomes)
+        report.preferences = result["preferences"]
+        return report
+
+    return Idempotent(idempotency_key, to_record=to_record, replay=replay)

@@ -51,8 +51,10 @@ BODIES: dict[str, tuple[Any, Any]] = {
     "/v1/chat/completions": (HELLO, {**HELLO, "seed": 1}),
 }
 REPEATS = "tests/commands/test_repeats.py"
-# They need a server of tools.
 ELSEWHERE = {
+    # For auditors alone.
+    "/admin/audit-logs/verifications": "tests/audit/test_verifications.py",
+    # They need a server of tools.
     "/conversations/{conversation_id}/commands/{command_id}/approve": REPEATS,
     "/conversations/{conversation_id}/commands/{command_id}/reject": REPEATS,
     "/conversations/{conversation_id}/messages/{message_id}/execute-command": REPEATS,

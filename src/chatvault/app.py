@@ -54,7 +54,9 @@ from chatvault.replies.provider import ModelClients
 from chatvault.replies.runner import ReplyRunner
 from chatvault.replies.start import start_conversation
 from chatvault.replies.titles import Background
+from chatvault.sealing import routes as sealing
 from chatvault.sealing.maintenance import Maintenance
+from chatvault.sealing.verifications import Verifier
 from chatvault.sessions import routes as sessions
 from chatvault.sessions.service import LoginDeps
 from chatvault.sessions.storage import SessionStorage
@@ -82,6 +84,7 @@ ROUTES = (
     imports.routes,
     preferences.routes,
     audit.routes,
+    sealing.routes,
     replies.routes,
     completions.routes,
     commands.routes,
@@ -109,6 +112,7 @@ def create_app(settings: Settings, *, mongodb_url: str) -> web.Application:
     app[health.LOOPS] = Loops()
     app[BODIES] = Bodies()
     app[RECORDER] = recorder = Recorder()
+    app[sealing.VERIFIER] = Verifier(recorder)
     app[middlewares.REFUSALS] = RefusalCounter(recorder)
     app[accounts.HASHER] = hasher = PasswordHasher(settings.bcrypt_rounds)
     app[STORE] = store = MessageStore()
@@ -288,3 +292,4 @@ async def _sealing(app: web.Application) -> AsyncIterator[None]:
     caretaker = Maintenance(retention_days=app[SETTINGS].audit_retention_days)
     async with app[health.LOOPS].run("sealer", caretaker.run):
         yield
+        await app[sealing.VERIFIER].close()

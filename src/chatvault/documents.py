@@ -19,6 +19,7 @@ from chatvault.preferences.models import Preferences
 from chatvault.replies.models import Job, Reply, ReplyEvents
 from chatvault.sealing.blocks import Block
 from chatvault.sealing.opening import open_log
+from chatvault.sealing.verifications import Verification
 from chatvault.usage.models import Usage
 
 DOCUMENTS: list[type[Document]] = [
@@ -40,6 +41,7 @@ DOCUMENTS: list[type[Document]] = [
     ToolGrant,
     AuditEntry,
     Block,
+    Verification,
     PendingRefusals,
     Lease,
 ]

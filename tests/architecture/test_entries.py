@@ -64,6 +64,8 @@ ELSEWHERE = {
     "chatvault.replies.service.wait": "no model answers here; tests/replies",
     "chatvault.replies.service.stream_answer": "the same as a stream; tests/replies",
     "chatvault.importing.service.import_file": "tests/importing",
+    "chatvault.importing.service.store_file": "tests/importing",
+    "chatvault.importing.service.foretell": "tests/importing",
     "chatvault.preferences.service.take_over": "tests/importing",
 }
 

@@ -34,10 +34,11 @@ COLOURS = ["color-contrast", "link-in-text-block"]
 # Each colour has arrived at the theme's: one that is inherited sets off later.
 DRAWN = """
 new Promise(done => {
-  let quiet = 0;
+  let quiet = 0, frames = 0;
   const look = () => {
     quiet = document.getAnimations().length ? 0 : quiet + 1;
-    quiet < 3 ? requestAnimationFrame(look) : done();
+    frames += 1;
+    quiet < 3 && frames < 60 ? requestAnimationFrame(look) : done();
   };
   look();
 })
@@ -47,7 +48,9 @@ STRANGERS = [("/login", "form"), ("/register", "form")]
 PAGES = [
     ("/", "textarea"),
     ("/c/{id}", "article"),
+    ("/c/{id}/print", "article"),
     ("/library", "td"),
+    ("/move", "label"),
     ("/assistants", "li.card"),
     ("/review", "td"),
     ("/settings", "fieldset"),

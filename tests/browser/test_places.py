@@ -1,5 +1,6 @@
 """The other places: library, assistants, settings, the auditor's review."""
 
+import asyncio
 import json
 from typing import Any
 
@@ -8,7 +9,7 @@ from playwright.async_api import Page, expect
 from chatvault.actor import Role
 from conftest import HttpClient, SignIn
 from support.browsing import OpenPage, ask
-from support.factories import PASSWORD, begin
+from support.factories import PASSWORD, begin, message
 from support.fake_model import FakeModel
 
 
@@ -134,3 +135,57 @@ class TestReview:
         await expect(page.get_by_role("menuitem", name="Audit review")).to_have_count(0)
         await page.goto("/review")
         await expect(page.get_by_text("for auditors and administrators")).to_be_visible()
+
+    async def test_verifies_the_log(
+        self, open_page: OpenPage, sign_in: SignIn, database: Any
+    ) -> None:
+        page = await open_page("/review", client=await sign_in("alice", role=Role.AUDITOR))
+        await expect(page.get_by_text("was not verified from here yet")).to_be_visible()
+        await page.get_by_role("button", name="Verify now").click()
+        await expect(page.get_by_text("Intact", exact=True)).to_be_visible()
+
+        held = await database.audit_blocks.find_one({})
+        while held is None:  # the service sets no event
+            await asyncio.sleep(0.05)
+            held = await database.audit_blocks.find_one({})
+        await database.audit_logs.delete_one({"_id": held["entry_ids"][0]})
+        await page.get_by_role("button", name="Verify now").click()
+        await expect(page.get_by_text("Not intact")).to_be_visible()
+        await expect(page.get_by_text(str(held["entry_ids"][0]))).to_be_visible()
+
+
+class TestPrint:
+    async def test_lays_out_all_of_a_long_conversation(
+        self, open_page: OpenPage, sign_in: SignIn
+    ) -> None:
+        client = await sign_in("alice")
+        messages = [message(f"**Message** {number}.", "assistant") for number in range(300)]
+        made = await begin(client, title="Long", messages=messages)
+        page = await open_page(f"/c/{made['id']}", client=client)
+        await page.get_by_role("main").get_by_role("button", name="Actions for").click()
+        await page.get_by_role("menuitem", name="Print").click()
+
+        await expect(page.get_by_text("300 messages", exact=True)).to_be_visible()
+        assert await page.get_by_role("article").count() == 300
+        assert await page.get_by_role("navigation").count() == 0
+        await page.emulate_media(media="print")
+        height = await page.evaluate("document.documentElement.scrollHeight")
+        assert height > 300 * 20
+        await expect(page.get_by_role("button", name="Print")).to_be_hidden()
+
+
+class TestSidebarWidth:
+    async def test_is_changed_by_keys_and_pointer_and_kept(self, page: Page) -> None:
+        edge = page.get_by_role("separator", name="Width of the sidebar")
+        await edge.focus()
+        await page.keyboard.press("ArrowRight")
+        await expect(edge).to_have_attribute("aria-valuenow", "296")
+        box = await edge.bounding_box()
+        assert box is not None
+        await page.mouse.move(box["x"] + 4, 300)
+        await page.mouse.down()
+        await page.mouse.move(400, 300)
+        await page.mouse.up()
+        await expect(edge).to_have_attribute("aria-valuenow", "400")
+        await page.reload()
+        await expect(edge).to_have_attribute("aria-valuenow", "400")

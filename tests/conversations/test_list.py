@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 from bson import ObjectId
+from yarl import URL
 
 from conftest import HttpClient
-from support.answers import wrong_fields
+from support.answers import problem, wrong_fields
 from support.factories import begin, message
 
 
@@ -162,3 +163,48 @@ class TestIndex:
         assert "newest_first" in str(explained["queryPlanner"]["winningPlan"])
         # What the filter leaves out is not even fetched.
         assert explained["executionStats"]["totalDocsExamined"] == (1 if which else 6)
+
+
+class TestCursor:
+    async def walk(self, client: HttpClient, change: Any = None) -> list[str]:
+        """Titles of all pages; between two of them something changes."""
+        titles: list[str] = []
+        address = "/conversations?view=summary&limit=3&cursor=start"
+        while address:
+            answer = await client.get(address)
+            assert answer.status == 200, await answer.text()
+            titles += [each["title"] for each in await answer.json()]
+            link = answer.links.get("next")
+            address = URL(str(link["url"])).path_qs if link else ""
+            if change:
+                await change()
+        return titles
+
+    async def test_neither_skips_nor_repeats(self, alice: HttpClient) -> None:
+        made = [await begin(alice, title=f"{number}") for number in range(10)]
+        assert await self.walk(alice) == [f"{number}" for number in reversed(range(10))]
+
+        # An offset would show some twice as others come to the top, and skip as others go.
+        rest = iter(made)
+
+        async def change() -> None:
+            if (one := next(rest, None)) is not None:
+                await alice.patch(f"/conversations/{one['id']}", json={"tags": ["moved"]})
+            await begin(alice, title="new")
+
+        titles = await self.walk(alice, change)
+        unmoved = [f"{number}" for number in reversed(range(5, 10))]
+        assert [title for title in titles if title in unmoved] == unmoved
+        assert len(titles) == len(set(titles))
+
+    async def test_tells_the_total_of_all(self, alice: HttpClient) -> None:
+        for number in range(4):
+            await begin(alice, title=f"{number}")
+        answer = await alice.get("/conversations?limit=2&cursor=start")
+        answer = await alice.get(URL(str(answer.links["next"]["url"])).path_qs)
+        assert answer.headers["X-Total-Count"] == "4"
+        assert "next" in answer.links
+
+    @pytest.mark.parametrize("query", ["cursor=nonsense", "cursor=start&offset=1"])
+    async def test_that_is_none_is_refused(self, alice: HttpClient, query: str) -> None:
+        await problem(await alice.get(f"/conversations?{query}"), 422, "invalid_input")

@@ -22,6 +22,7 @@ class Action(StrEnum):
     AUDIT_GAP = "audit.gap"
     AUDIT_LIST = "audit.list"
     AUDIT_LIST_MINE = "audit.list_mine"
+    AUDIT_LIST_VERIFICATIONS = "audit.list_verifications"
     AUDIT_PROVE = "audit.prove"
     AUDIT_RETENTION = "audit.retention"
     AUDIT_ROTATE_KEY = "audit.rotate_key"

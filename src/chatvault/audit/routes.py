@@ -15,9 +15,9 @@ from chatvault.audit.schemas import (
     AuditQuery,
     AuditStatsQuery,
     MyAuditQuery,
-    encode_cursor,
     entry_wire,
 )
+from chatvault.cursors import encode_cursor
 from chatvault.errors import Denied
 from chatvault.http.requests import RECORDER, json_response, link_to, stream
 from chatvault.http.routing import Routes

@@ -1,20 +1,16 @@
 """Audit entries as they go over the wire, and what can be asked of them."""
 
-import base64
 import re
-from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any
 
-from bson import ObjectId
-from bson.errors import InvalidId
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from chatvault.audit.actions import Action, Outcome
+from chatvault.cursors import decode_cursor
 from chatvault.fields import Id, Instant
 
-Cursor = tuple[datetime, ObjectId]
 PREFIXES = {action.resource_type for action in Action}
 
 
@@ -40,28 +36,6 @@ class ExportFormat(StrEnum):
 
     NDJSON = "ndjson"
     CSV = "csv"
-
-
-def encode_cursor(at: datetime, entry_id: ObjectId) -> str:
-    """Where a page ended, as an opaque text."""
-    raw = f"{round(at.timestamp() * 1000)}:{entry_id}".encode()
-    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
-
-
-def decode_cursor(text: object) -> Cursor | None:
-    """Where the page before ended.
-
-    Raises:
-        PydanticCustomError: the text is none of ours.
-    """
-    if text is None:
-        return None
-    try:
-        raw = base64.urlsafe_b64decode(f"{text}==".encode()).decode()
-        milliseconds, entry_id = raw.split(":")
-        return datetime.fromtimestamp(int(milliseconds) / 1000, UTC), ObjectId(entry_id)
-    except (ValueError, OverflowError, InvalidId):
-        raise PydanticCustomError("cursor", "Cursor is none that was given out") from None
 
 
 def _check_action(value: str) -> str:

@@ -1,7 +1,10 @@
 """Conversations over HTTP."""
 
+from typing import Annotated, Any, Self
+
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from chatvault.actor import Actor
 from chatvault.agents.models import ModelNotConfigured
@@ -29,6 +32,7 @@ from chatvault.conversations.schemas import (
 )
 from chatvault.conversations.store import MessageStore
 from chatvault.conversations.wire import conversation_wire, summary_wire
+from chatvault.cursors import decode_cursor, encode_cursor
 from chatvault.errors import PreconditionRequired, StaleVersion, Throttled, TooLarge
 from chatvault.fields import Id
 from chatvault.http.bodies import BULK_BODY, FREE_BODY
@@ -38,6 +42,7 @@ from chatvault.http.requests import (
     etag,
     idempotency_key_of,
     json_response,
+    link_to,
     page_links,
 )
 from chatvault.http.routing import Routes
@@ -46,6 +51,7 @@ from chatvault.idempotency import KeyReused
 COMMITS = web.AppKey("lane", CommitQueue)
 STORE = web.AppKey("store", MessageStore)
 START_WITH_REPLY = web.AppKey("start_with_reply", service.StartsWithReply)
+START = "start"
 routes = Routes("conversations")
 
 
@@ -59,6 +65,21 @@ class ListQuery(BaseModel):
     status: Status | None = None
     agent_id: Id | None = Field(None, description="only conversations with this agent")
     view: str = Field("full", pattern="^(full|summary)$")
+    cursor: Annotated[
+        Any,
+        BeforeValidator(lambda text: text if text in {None, START} else decode_cursor(text)),
+        Field(
+            description="`start`, or where the page before ended: changes neither hide nor repeat "
+            "a conversation that is not changed itself",
+            json_schema_extra={"type": "string"},
+        ),
+    ] = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.cursor is not None and self.offset:
+            raise PydanticCustomError("cursor", "A cursor and an offset exclude each other")
+        return self
 
 
 class ViewQuery(BaseModel):
@@ -115,13 +136,25 @@ async def list_conversations(
         status=query.status,
         agent_id=query.agent_id,
         limit=query.limit,
-        offset=query.offset,
+        start=query.offset if query.cursor in {None, START} else query.cursor,
         with_messages=is_full,
     )
-    return json_response(
-        [*map(conversation_wire, page.whole)] if is_full else [*map(summary_wire, page.documents)],
-        headers=page_links(request, limit=query.limit, offset=query.offset, total=page.total),
-    )
+    whole, plain = map(conversation_wire, page.whole), map(summary_wire, page.documents)
+    if query.cursor is None:
+        headers = page_links(request, limit=query.limit, offset=query.offset, total=page.total)
+    else:
+        headers = _cursor_links(request, page, query.limit)
+    return json_response([*whole] if is_full else [*plain], headers=headers)
+
+
+def _cursor_links(request: web.Request, page: service.Page, limit: int) -> dict[str, str]:
+    """Return `Link` to the page after, and `X-Total-Count`."""
+    headers = {"X-Total-Count": str(page.total)}
+    if len(page.documents) == limit:
+        last = page.documents[-1]
+        cursor = encode_cursor(last["updated_at"], last["_id"])
+        headers["Link"] = f'<{link_to(request, cursor=cursor)}>; rel="next"'
+    return headers
 
 
 @routes.route(

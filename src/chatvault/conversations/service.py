@@ -37,6 +37,7 @@ from chatvault.conversations.schemas import (
 from chatvault.conversations.segments import Generation, size_of
 from chatvault.conversations.shapes import ConversationDoc, MessageDoc
 from chatvault.conversations.store import MessageStore
+from chatvault.cursors import Cursor
 from chatvault.errors import NotFound
 from chatvault.fields import Raw, count_changed_keys, now
 from chatvault.idempotency import IdempotencyKey, IdempotencyRecord, Idempotent
@@ -257,18 +258,19 @@ async def list_page(
     status: Status | None,
     agent_id: ObjectId | None = None,
     limit: int,
-    offset: int,
+    start: int | Cursor,
     with_messages: bool,
 ) -> Page:
-    """The actor's conversations, newest change first.
+    """The actor's conversations, newest change first, from an offset or behind a cursor on.
 
     Messages are shown whole while the byte budget of a list lasts, then only the newest.
     """
     which: Raw = {} if status is None else {"status": status.value}
     if agent_id is not None:
         which["agent_id"] = stored_agent_id(agent_id)
+    offset, after = (start, None) if isinstance(start, int) else (0, start)
     documents, total = await store.list_conversations(
-        actor, which=which, limit=limit, offset=offset
+        actor, which=which, limit=limit, offset=offset, after=after
     )
     whole = await show_list(actor, store, documents, LIST_BYTES) if with_messages else []
     details = {"conversations": len(documents)}

@@ -20,6 +20,7 @@ from chatvault.conversations.codec import MessageCodec, PlainCodec
 from chatvault.conversations.models import SUMMARY_FIELDS, Conversation
 from chatvault.conversations.segments import MAX_LENGTH, START, Revision, Segment
 from chatvault.conversations.shapes import ConversationDoc, RevisionDoc, SegmentDoc
+from chatvault.cursors import Cursor
 from chatvault.errors import NotFound
 from chatvault.fields import Raw
 from chatvault.mongodb.batching import Batcher
@@ -42,8 +43,8 @@ GenerationKey = tuple[ObjectId, ObjectId]
 End = tuple[ObjectId, ObjectId, int, int]
 # Fields of conversations, and their values.
 Which = tuple[tuple[str, Any], ...]
-# Whose conversations, which of them, how many, and after how many.
-Listing = tuple[ObjectId, Which, int, int]
+# Whose conversations, which of them, how many, after how many, and after which one.
+Listing = tuple[ObjectId, Which, int, int, Cursor | None]
 # A segment's id, and its version.
 SegmentKey = tuple[ObjectId, int]
 
@@ -121,10 +122,11 @@ class MessageStore:
         return {each["_id"]: self.decode_messages(each) for each in found}
 
     async def list_conversations(
-        self, actor: Actor, *, which: Raw, limit: int, offset: int
+        self, actor: Actor, *, which: Raw, limit: int, offset: int, after: Cursor | None = None
     ) -> tuple[list[ConversationDoc], int]:
         """List documents without messages, newest change first, and count those of all pages."""
-        return await self._listings.submit((actor.owner_id, tuple(which.items()), limit, offset))
+        wanted = (actor.owner_id, tuple(which.items()), limit, offset, after)
+        return await self._listings.submit(wanted)
 
     async def list_segments(self, actor: Actor, generation: ObjectId) -> list[SegmentDoc]:
         """List the segments of a generation, in order."""
@@ -280,12 +282,12 @@ async def _find_segment_fields(wanted: list[GenerationKey]) -> list[list[Segment
 
 
 def _listing_pipelines(
-    owner_id: ObjectId, which: Which, limit: int, offset: int, *, tag: Raw
+    owner_id: ObjectId, which: Which, limit: int, offset: int, after: Cursor | None, *, tag: Raw
 ) -> tuple[list[Raw], list[Raw]]:
     """Build what finds a page, and what counts the conversations of all pages."""
     mine = {"user_id": owner_id, **dict(which)}
     page: list[Raw] = [
-        {"$match": mine},
+        {"$match": mine | _behind(after)},
         {"$sort": {"updated_at": DESCENDING, "_id": DESCENDING}},
         {"$skip": offset},
         {"$limit": limit},
@@ -293,6 +295,17 @@ def _listing_pipelines(
         tag,
     ]
     return page, [{"$match": mine}, {"$count": "total"}, tag]
+
+
+def _behind(after: Cursor | None) -> Raw:
+    """Return what is true of those that follow the last one of the page before."""
+    if after is None:
+        return {}
+    at, last_id = after
+    return {
+        "updated_at": {"$lte": at},
+        "$or": [{"updated_at": {"$lt": at}}, {"_id": {"$lt": last_id}}],
+    }
 
 
 async def _list_conversations(wanted: list[Listing]) -> list[tuple[list[ConversationDoc], int]]:

@@ -93,6 +93,8 @@ VALUES: dict[str, Any] = {
     "HealthOut.timestamp": 1795180521.721,
     "HealthOut.version": "0.2.0",
     "UiConfig.version": "0.2.0",
+    "VerificationOut.finding": None,
+    "VerificationOut.state": "verified",
     "RejectedOut.place": 'conversation 3 (id "1700000000000")',
     "RejectedOut.reason": "identical to conversation 1",
     "ImportedOut.repaired": ["'isLoading' was left on"],

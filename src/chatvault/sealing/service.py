@@ -5,7 +5,7 @@ from pathlib import Path
 
 from bson import ObjectId
 
-from chatvault.actor import Actor, Door
+from chatvault.actor import Actor, Door, Role
 from chatvault.audit.actions import Action, Outcome
 from chatvault.audit.keys import Key, new_root, prepend_key
 from chatvault.audit.models import AuditEntry
@@ -15,7 +15,7 @@ from chatvault.errors import Denied
 from chatvault.sealing.gaps import accepted_through, count_open, find_newest
 from chatvault.sealing.pins import Pins
 from chatvault.sealing.proofs import Checkpoint, Proof, check_pin, find_checkpoint, make_proof
-from chatvault.sealing.verify import NotVerified, Verified, verify
+from chatvault.sealing.verify import GROUP, NotVerified, Verified, verify
 
 
 async def verify_log(
@@ -25,16 +25,24 @@ async def verify_log(
     from_block: int = 0,
     checkpoint: Checkpoint | None = None,
     on_progress: Callable[[int, int], None] | None = None,
+    group_size: int = GROUP,
 ) -> Verified:
-    """Verify the log from a block on, and that it contains a checkpoint; for an operator.
+    """Verify the log from a block on, and that it contains a checkpoint.
+
+    For an operator, auditors and admins.
 
     Raises:
         NotVerified: names the first thing that is not as it was sealed.
     """
-    _require_operator(actor)
+    require_reviewer(actor)
     try:
         pinned = check_pin(checkpoint) if checkpoint else None
-        report = await verify(from_block=from_block, checkpoint=pinned, on_progress=on_progress)
+        report = await verify(
+            from_block=from_block,
+            checkpoint=pinned,
+            on_progress=on_progress,
+            group_size=group_size,
+        )
     except NotVerified as error:
         found = {"finding": error.detail}
         await recorder.record(
@@ -117,6 +125,12 @@ async def rotate_key(actor: Actor, recorder: Recorder, *, path: Path) -> str:
     await recorder.record(entry(actor, Action.AUDIT_ROTATE_KEY, details={"key_id": key_id}))
     prepend_key(path, root)
     return key_id
+
+
+def require_reviewer(actor: Actor) -> None:
+    """Raise Denied unless this is an operator at the command line, an auditor or an admin."""
+    if actor.door is not Door.CLI:
+        actor.require_role(Role.AUDITOR, Role.ADMIN)
 
 
 def _require_operator(actor: Actor) -> None:

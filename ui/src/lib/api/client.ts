@@ -9,6 +9,7 @@ export type AuditCount = Schemas['AuditCountOut'];
 export type AuditEntry = Schemas['AuditEntryOut'];
 export type Command = Schemas['CommandOnMessage'];
 export type Context = Schemas['ContextOut'];
+export type ImportResult = Schemas['ImportOut'];
 export type Message = Schemas['MessageOut'];
 export type Preferences = Schemas['PreferencesOut'];
 export type Revision = Schemas['RevisionOut'];
@@ -19,6 +20,7 @@ export type Stats = Schemas['StatsOut'];
 export type Summary = Schemas['ConversationSummary'];
 export type Tool = Schemas['ToolOut'];
 export type UiConfig = Schemas['UiConfig'];
+export type Verification = Schemas['VerificationOut'];
 export type User = Schemas['UserOut'];
 
 interface ProblemBody {

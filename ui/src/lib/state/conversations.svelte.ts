@@ -24,9 +24,8 @@ class Conversations {
   /** Those that were read by themselves. */
   readonly #seen = new SvelteMap<string, Summary>();
 
-  get hasMore(): boolean {
-    return this.rows.length < this.total;
-  }
+  /** Where the pages that are read end; empty at the end of all. */
+  #next = '';
 
   /** A conversation as it is known, also where it is not in the list. */
   find(id: string): Summary | undefined {
@@ -35,23 +34,24 @@ class Conversations {
 
   /** Read the newest page, and merge it into what is there. */
   async refresh(): Promise<void> {
-    await this.#read(0);
+    await this.#read('start');
   }
 
   async more(): Promise<void> {
-    // One row of overlap, as others may have moved to the top meanwhile.
-    if (this.hasMore && !this.isLoading) await this.#read(Math.max(0, this.rows.length - 1));
+    if (this.#next && !this.isLoading) await this.#read(this.#next);
   }
 
-  async #read(offset: number): Promise<void> {
+  async #read(cursor: string): Promise<void> {
     this.isLoading = true;
     this.failure = '';
     try {
-      const query = { view: 'summary', status: 'active', limit: PAGE, offset } as const;
+      const query = { view: 'summary', status: 'active', limit: PAGE, cursor } as const;
       const { data, response } = await answered(api.GET('/conversations', { params: { query } }));
       const page = data as Summary[];
       this.total = Number(response.headers.get('X-Total-Count') ?? page.length);
-      this.#merge(page, { isFirst: offset === 0 });
+      this.#merge(page, { isFirst: cursor === 'start' });
+      // The newest page alone says nothing of how far older ones are read.
+      if (cursor !== 'start' || !this.hasLoaded) this.#next = nextOf(response);
       this.hasLoaded = true;
     } catch (error) {
       this.failure = sentence(error);
@@ -178,6 +178,13 @@ class Conversations {
     this.drop(id);
     tell({ type: 'changed', id });
   }
+}
+
+/** The cursor that a page's `Link` leads on with. */
+function nextOf(response: Response): string {
+  return (
+    /[?&]cursor=([\w-]+)[^>]*>; rel="next"/.exec(response.headers.get('Link') ?? '')?.[1] ?? ''
+  );
 }
 
 function sorted(rows: Summary[]): Summary[] {

@@ -1,0 +1,88 @@
+"""The audit log's verification over HTTP: for auditors and admins."""
+
+from datetime import datetime
+from typing import Any
+
+from aiohttp import web
+from pydantic import BaseModel
+
+from chatvault.actor import Actor
+from chatvault.audit.actions import Action
+from chatvault.errors import Denied
+from chatvault.fields import Id, Instant
+from chatvault.http.requests import (
+    RECORDER,
+    IdempotencyHeaders,
+    idempotency_key_of,
+    json_response,
+)
+from chatvault.http.routing import Routes
+from chatvault.idempotency import KeyReused
+from chatvault.sealing.verifications import VerificationState, Verifier, list_verifications
+
+PATH = "/admin/audit-logs/verifications"
+VERIFIER = web.AppKey("verifier", Verifier)
+routes = Routes("audit")
+
+
+class StartedOut(BaseModel):
+    """The verification that is under way."""
+
+    id: Id
+
+
+class VerificationOut(BaseModel):
+    """A verification of the audit log: how far it has come, or what it found.
+
+    `done` and `total` count blocks, `entries` those that are there and unchanged, `removed` those
+    that are gone as was announced, `unsealed` the newest, which no block holds yet. `finding` is
+    the first thing that is not as it was sealed.
+    """
+
+    id: Id
+    started_by: Id
+    started_at: Instant
+    ended_at: Instant | None
+    state: VerificationState
+    done: int
+    total: int
+    entries: int
+    removed: int
+    unsealed: int
+    finding: str | None
+
+
+@routes.route(
+    "POST", PATH, Action.AUDIT_VERIFY, status=201, returns=StartedOut, errors=(Denied, KeyReused)
+)
+async def verify_audit_log(
+    request: web.Request, actor: Actor, headers: IdempotencyHeaders
+) -> web.StreamResponse:
+    """Begin to verify the whole audit log, in the background.
+
+    For auditors and admins. One that is under way is answered with, and not begun again.
+    """
+    key = await idempotency_key_of(request, headers)
+    found = await request.app[VERIFIER].start(actor, idempotency_key=key)
+    return json_response({"id": found}, status=201)
+
+
+@routes.route(
+    "GET",
+    PATH,
+    Action.AUDIT_LIST_VERIFICATIONS,
+    returns=list[VerificationOut],
+    errors=(Denied,),
+)
+async def list_audit_verifications(request: web.Request, actor: Actor) -> web.StreamResponse:
+    """List the newest verifications of the audit log, and how far each has come.
+
+    For auditors and admins.
+    """
+    found = await list_verifications(actor, request.app[RECORDER])
+    return json_response([_wire(each) for each in found])
+
+
+def _wire(stored: dict[str, Any]) -> dict[str, datetime | int | str | None]:
+    names = VerificationOut.model_fields
+    return {"id": stored["_id"], **{name: stored[name] for name in names if name != "id"}}

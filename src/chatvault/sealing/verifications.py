@@ -1,0 +1,202 @@
+"""Verifications of the audit log in the background, and how far each has come."""
+
+import asyncio
+import contextlib
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, ClassVar
+
+import structlog
+from beanie import Document
+from bson import ObjectId
+from pymongo import DESCENDING
+from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.errors import PyMongoError
+
+from chatvault.actor import Actor
+from chatvault.audit.actions import Action
+from chatvault.audit.models import AuditEntry
+from chatvault.audit.recorder import Recorder
+from chatvault.audit.service import entry
+from chatvault.errors import ChatvaultError
+from chatvault.fields import Id, now
+from chatvault.idempotency import IdempotencyKey, Idempotent, act_once
+from chatvault.mongodb.database import transaction
+from chatvault.sealing.service import require_reviewer, verify_log
+from chatvault.sealing.verify import NotVerified
+from chatvault.tasks import stop
+
+Raw = dict[str, Any]
+# So few entries at a time leave the loop to others in between.
+GROUP_SIZE = 250
+TELL_SECONDS = 0.5
+# One that tells nothing for so long ended with its process.
+SILENT = timedelta(seconds=30)
+LISTED = 20
+log = structlog.get_logger()
+
+
+class VerificationState(StrEnum):
+    """How far a verification has come."""
+
+    RUNNING = "running"
+    VERIFIED = "verified"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+
+
+class Verification(Document):
+    """One verification of the audit log.
+
+    Attributes:
+        started_by: who asked for it.
+        told_at: when its process last told of it.
+        done: how many blocks are verified, of how many that are known so far.
+        entries: how many sealed entries are there and unchanged.
+        finding: the first thing that is not as it was sealed.
+    """
+
+    started_by: Id
+    started_at: datetime
+    told_at: datetime
+    ended_at: datetime | None = None
+    state: VerificationState = VerificationState.RUNNING
+    done: int = 0
+    total: int = 0
+    entries: int = 0
+    removed: int = 0
+    unsealed: int = 0
+    finding: str | None = None
+
+    class Settings:
+        """Beanie's."""
+
+        name = "audit_verifications"
+        indexes: ClassVar = ["started_at"]
+
+
+@dataclass(slots=True)
+class _Progress:
+    done: int = 0
+    total: int = 0
+
+    def tell(self, done: int, total: int) -> None:
+        self.done, self.total = done, total
+
+
+class Verifier:
+    """Verifies the audit log in the background.
+
+    Args:
+        recorder: takes the entries about it.
+    """
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def start(self, actor: Actor, *, idempotency_key: IdempotencyKey | None) -> ObjectId:
+        """Begin a verification, and return its id; one that is under way is not begun again.
+
+        Raises:
+            Denied: the actor is neither auditor nor admin.
+        """
+        require_reviewer(actor)
+        begun: list[ObjectId] = []
+
+        async def begin(session: AsyncClientSession) -> ObjectId:
+            begun.clear()
+            collection, at = Verification.get_pymongo_collection(), now()
+            under_way = {"state": VerificationState.RUNNING.value, "told_at": {"$gt": at - SILENT}}
+            found = await collection.find_one(under_way, {"_id": True}, session=session)
+            key: ObjectId = found["_id"] if found else ObjectId()
+            if found is None:
+                new = Verification(started_by=actor.owner_id, started_at=at, told_at=at)
+                document = {"_id": key, **new.model_dump(mode="python", exclude={"id"})}
+                await collection.insert_one(document, session=session)
+                begun.append(key)
+            details = {"started": found is None}
+            await AuditEntry.store(
+                [entry(actor, Action.AUDIT_VERIFY, key, details=details)], session
+            )
+            return key
+
+        known = idempotency_key and _idempotent(idempotency_key)
+        key = await transaction(
+            lambda session: act_once(actor, Action.AUDIT_VERIFY, known, session, begin),
+            turn="audit verification",
+        )
+        if key in begun:
+            task = asyncio.create_task(self._run(actor, key))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        return key
+
+    async def close(self) -> None:
+        """Stop what is under way."""
+        await stop(*self._tasks)
+
+    async def _run(self, actor: Actor, key: ObjectId) -> None:
+        progress = _Progress()
+        ended: Raw = {"state": VerificationState.INTERRUPTED.value}
+        telling = asyncio.create_task(_keep_telling(key, progress))
+        try:
+            report = await verify_log(
+                actor, self._recorder, on_progress=progress.tell, group_size=GROUP_SIZE
+            )
+            ended = {
+                "state": VerificationState.VERIFIED.value,
+                "entries": report.entries,
+                "removed": report.removed,
+                "unsealed": report.unsealed,
+            }
+        except NotVerified as error:
+            ended = {"state": VerificationState.FAILED.value, "finding": error.detail}
+        except (ChatvaultError, PyMongoError):
+            log.warning("verification_interrupted", exc_info=True)
+        finally:
+            await stop(telling)
+            with contextlib.suppress(PyMongoError):
+                await _tell(key, progress, ended_at=now(), **ended)
+
+
+async def list_verifications(actor: Actor, recorder: Recorder) -> list[Raw]:
+    """Return the newest verifications, the newest first.
+
+    Raises:
+        Denied: the actor is neither auditor nor admin.
+    """
+    require_reviewer(actor)
+    found = Verification.get_pymongo_collection().find({}).sort("started_at", DESCENDING)
+    newest = await found.limit(LISTED).to_list()
+    for each in newest:
+        if each["state"] == VerificationState.RUNNING and each["told_at"] < now() - SILENT:
+            each["state"] = VerificationState.INTERRUPTED.value
+    await recorder.record(entry(actor, Action.AUDIT_LIST_VERIFICATIONS))
+    return newest
+
+
+async def _keep_telling(key: ObjectId, progress: _Progress) -> None:
+    while True:
+        await asyncio.sleep(TELL_SECONDS)
+        with contextlib.suppress(PyMongoError):
+            await _tell(key, progress)
+
+
+async def _tell(key: ObjectId, progress: _Progress, **more: Any) -> None:
+    told = {"done": progress.done, "total": progress.total, "told_at": now(), **more}
+    await Verification.get_pymongo_collection().update_one({"_id": key}, {"$set": told})
+
+
+def _idempotent(idempotency_key: IdempotencyKey) -> Idempotent[ObjectId]:
+    async def replay(result: Raw, _session: AsyncClientSession) -> ObjectId:
+        found: ObjectId = result["verification_id"]
+        return found
+
+    return Idempotent(
+        idempotency_key,
+        to_record=lambda key: {"verification_id": key},
+        replay=replay,
+        target="verification_id",
+    )

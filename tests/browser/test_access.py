@@ -85,6 +85,7 @@ async def look(page: Page, path: str, landmark: str, *, everywhere: bool = False
     await page.wait_for_load_state("networkidle")
     for width in WIDTHS:
         await page.set_viewport_size({"width": width, "height": 800})
+        await page.evaluate(DRAWN)
         drawn = await page.evaluate("document.documentElement.scrollWidth")
         if drawn > width:
             found.append(f"{path} {width}: {drawn} pixels wide")

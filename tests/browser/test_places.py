@@ -180,9 +180,7 @@ class TestSidebarWidth:
         await edge.focus()
         await page.keyboard.press("ArrowRight")
         await expect(edge).to_have_attribute("aria-valuenow", "296")
-        box = await edge.bounding_box()
-        assert box is not None
-        await page.mouse.move(box["x"] + 4, 300)
+        await edge.hover()
         await page.mouse.down()
         await page.mouse.move(400, 300)
         await page.mouse.up()

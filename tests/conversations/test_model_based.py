@@ -356,7 +356,7 @@ class World:
             self.recorder,
             status=None,
             limit=5,
-            offset=0,
+            start=0,
             with_messages=True,
         )
         [one] = listed.whole

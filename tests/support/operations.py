@@ -100,6 +100,9 @@ CALLS: dict[tuple[str, str], dict[str, Any]] = {
         "json": {"command": "ls"},
         "status": 503,
     },
+    ("POST", "/imports"): {"json": []},
+    ("GET", "/admin/audit-logs/verifications"): {},
+    ("POST", "/admin/audit-logs/verifications"): {},
     ("POST", "/chat/completions"): {"json": {"messages": []}, "status": 503},
     ("POST", "/v1/chat/completions"): {"json": {"messages": []}, "status": 503},
 }  # fmt: skip

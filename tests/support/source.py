@@ -9,7 +9,15 @@ import chatvault
 
 ROOT = Path(chatvault.__file__).parent
 MODULES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py"))
-SERVICES = ("service.py", "message_service.py", "review.py", "permissions.py", "catalogue.py")
+SERVICES = (
+    "service.py",
+    "message_service.py",
+    "review.py",
+    "permissions.py",
+    "catalogue.py",
+    "uploads.py",
+    "verifications.py",
+)
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 

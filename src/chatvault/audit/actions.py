@@ -26,6 +26,7 @@ class Action(StrEnum):
     AUDIT_PROVE = "audit.prove"
     AUDIT_RETENTION = "audit.retention"
     AUDIT_ROTATE_KEY = "audit.rotate_key"
+    AUDIT_START_VERIFICATION = "audit.start_verification"
     AUDIT_VERIFY = "audit.verify"
     CHAT_COMPLETE = "chat.complete"
     COMMAND_APPROVE = "command.approve"

@@ -9,6 +9,7 @@ from chatvault.http.bodies import BODY, BULK_BODY
 from chatvault.http.requests import IdempotencyHeaders, idempotency_key_of, json_response
 from chatvault.http.routing import Routes
 from chatvault.idempotency import KeyReused
+from chatvault.importing import uploads
 from chatvault.importing.conversations import ImportRejected
 from chatvault.importing.schemas import ImportOut, ImportQuery
 from chatvault.importing.uploads import Uploads
@@ -36,7 +37,11 @@ async def import_conversations(
     """
     # The query belongs to the wish as the body does.
     key = await idempotency_key_of(request, headers, beside=query.model_dump_json())
-    imported = await request.app[UPLOADS].take(
-        actor, data=bytes(request[BODY]), wanted=query, idempotency_key=key
+    imported = await uploads.import_upload(
+        actor,
+        request.app[UPLOADS],
+        data=bytes(request[BODY]),
+        wanted=query,
+        idempotency_key=key,
     )
     return json_response(imported)

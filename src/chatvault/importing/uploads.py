@@ -124,6 +124,18 @@ class Uploads:
             )
 
 
+async def import_upload(
+    actor: Actor,
+    uploads: Uploads,
+    *,
+    data: bytes,
+    wanted: ImportQuery,
+    idempotency_key: IdempotencyKey | None,
+) -> dict[str, Any]:
+    """Import what a file holds for the actor; see `Uploads.take`."""
+    return await uploads.take(actor, data=data, wanted=wanted, idempotency_key=idempotency_key)
+
+
 async def _first_report(actor: Actor, idempotency_key: IdempotencyKey | None) -> Report | None:
     """Return a stand-in where the key is known already: the transaction answers from its record."""
     if idempotency_key is None:

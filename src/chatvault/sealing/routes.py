@@ -18,7 +18,8 @@ from chatvault.http.requests import (
 )
 from chatvault.http.routing import Routes
 from chatvault.idempotency import KeyReused
-from chatvault.sealing.verifications import VerificationState, Verifier, list_verifications
+from chatvault.sealing import verifications
+from chatvault.sealing.verifications import VerificationState, Verifier
 
 PATH = "/admin/audit-logs/verifications"
 VERIFIER = web.AppKey("verifier", Verifier)
@@ -53,7 +54,12 @@ class VerificationOut(BaseModel):
 
 
 @routes.route(
-    "POST", PATH, Action.AUDIT_VERIFY, status=201, returns=StartedOut, errors=(Denied, KeyReused)
+    "POST",
+    PATH,
+    Action.AUDIT_START_VERIFICATION,
+    status=201,
+    returns=StartedOut,
+    errors=(Denied, KeyReused),
 )
 async def verify_audit_log(
     request: web.Request, actor: Actor, headers: IdempotencyHeaders
@@ -63,7 +69,9 @@ async def verify_audit_log(
     For auditors and admins. One that is under way is answered with, and not begun again.
     """
     key = await idempotency_key_of(request, headers)
-    found = await request.app[VERIFIER].start(actor, idempotency_key=key)
+    found = await verifications.start_verification(
+        actor, request.app[VERIFIER], idempotency_key=key
+    )
     return json_response({"id": found}, status=201)
 
 
@@ -79,7 +87,7 @@ async def list_audit_verifications(request: web.Request, actor: Actor) -> web.St
 
     For auditors and admins.
     """
-    found = await list_verifications(actor, request.app[RECORDER])
+    found = await verifications.list_verifications(actor, request.app[RECORDER])
     return json_response([_wire(each) for each in found])
 
 

@@ -118,13 +118,13 @@ class Verifier:
                 begun.append(key)
             details = {"started": found is None}
             await AuditEntry.store(
-                [entry(actor, Action.AUDIT_VERIFY, key, details=details)], session
+                [entry(actor, Action.AUDIT_START_VERIFICATION, key, details=details)], session
             )
             return key
 
         known = idempotency_key and _idempotent(idempotency_key)
         key = await transaction(
-            lambda session: act_once(actor, Action.AUDIT_VERIFY, known, session, begin),
+            lambda session: act_once(actor, Action.AUDIT_START_VERIFICATION, known, session, begin),
             turn="audit verification",
         )
         if key in begun:
@@ -159,6 +159,13 @@ class Verifier:
             await stop(telling)
             with contextlib.suppress(PyMongoError):
                 await _tell(key, progress, ended_at=now(), **ended)
+
+
+async def start_verification(
+    actor: Actor, verifier: Verifier, *, idempotency_key: IdempotencyKey | None
+) -> ObjectId:
+    """Begin a verification in the background, and return its id; see `Verifier.start`."""
+    return await verifier.start(actor, idempotency_key=idempotency_key)
 
 
 async def list_verifications(actor: Actor, recorder: Recorder) -> list[Raw]:

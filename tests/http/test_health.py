@@ -99,6 +99,7 @@ class TestReady:
         assert alive.status == 200
 
 
+@pytest.mark.usefixtures("clean_database")
 class TestBackgroundLoops:
     """An exception that nobody foresaw does not end a loop until the next start."""
 

@@ -63,6 +63,7 @@ class TestApproval:
         assert notes.lines == []
 
         await wanted(page, fake_model)
+        await page.reload()
         await expect(page.get_by_text('"text": "<b>hello</b>"').last).to_be_visible()
         # Nothing has it in focus, so Enter approves nothing.
         await page.keyboard.press("Enter")

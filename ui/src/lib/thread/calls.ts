@@ -90,17 +90,29 @@ export class Calls {
     });
   }
 
-  async decide(command: Command, approve: boolean): Promise<void> {
+  /** The reply that waits for a decision on a message's commands, if one does. */
+  async waitingReply(message: Message): Promise<string | null> {
+    const pending = await ok(
+      api.GET('/conversations/{conversation_id}/commands', {
+        params: { path: { conversation_id: this.#id }, query: { status: 'pending' } },
+      }),
+    );
+    return pending.find((each) => each.message_id === message.id)?.reply_id ?? null;
+  }
+
+  /** Approve or reject a command; returns the reply that goes on with its result. */
+  async decide(command: Command, approve: boolean): Promise<string | null> {
     const params = {
       path: { conversation_id: this.#id, command_id: command.id },
       header: { 'Idempotency-Key': newId(), ...(approve ? { Prefer: 'respond-async' } : {}) },
     };
     const path = '/conversations/{conversation_id}/commands/{command_id}' as const;
-    await ok(
+    const decided = await ok(
       approve
         ? api.POST(`${path}/approve`, { params: params as never })
         : api.POST(`${path}/reject`, { params: params as never }),
     );
+    return decided.reply_id;
   }
 
   #pathOf(message: Message) {

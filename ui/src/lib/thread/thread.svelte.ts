@@ -71,7 +71,8 @@ export class Thread {
       ]);
       this.conversation = conversation;
       const needsAnswer = this.messages.at(-1)?.role === 'user' && seq === undefined;
-      const replyId = conversation.active_reply_id ?? (needsAnswer ? begun : null);
+      const replyId =
+        conversation.active_reply_id ?? (needsAnswer ? begun : await this.#waitingReply());
       if (replyId) this.#follow(replyId);
       else void this.#awaitTitle();
     } catch (error) {
@@ -314,8 +315,15 @@ export class Thread {
 
   /** Approve or reject what a model wants done; the stream shows what comes of it. */
   async decide(message: Message, command: Command, approve: boolean): Promise<void> {
-    await this.#calls.decide(command, approve);
+    const replyId = await this.#calls.decide(command, approve);
     await this.reread(message);
+    if (replyId) this.#follow(replyId);
+  }
+
+  async #waitingReply(): Promise<string | null> {
+    const last = this.lastAnswer;
+    const isPending = last?.commands?.some((each) => each.status === 'pending') ?? false;
+    return last && isPending ? this.#calls.waitingReply(last) : null;
   }
 
   #changed(): void {

@@ -11,7 +11,7 @@ from support.answers import found, problem
 from support.factories import begin, message
 from support.fake_model import FakeModel, ScriptedAnswer
 from support.stored import tiny_bounds
-from support.talking import ask, path_of, said, settled
+from support.talking import ask, path_of, said, settled, until
 
 HELLO = {"initial_message": "Hello"}
 KEYED = {"Idempotency-Key": "once"}
@@ -38,6 +38,7 @@ class TestOneStep:
         actions = [each["action"] for each in entries if each["resource_id"] == opened["id"]]
         assert sorted(actions) == ["conversation.create", "reply.create"]
 
+        await until(lambda: fake_model.requests)
         fake_model.acts.clear()
         held = opened["active_reply_id"]
         cancelled = await alice.post(path_of(opened, held, "cancel"))

@@ -325,9 +325,9 @@ class TestClocks:
         self, alice: HttpClient, fake_model: FakeModel, database: Any, app: Any,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:  # fmt: skip
-        conversation = await begin(alice, title="T")
-        fake_model.say(ScriptedAnswer(chunks=["Half", " whole"], gate=asyncio.Event()))
-        await begin_stream(alice, conversation)
+        conversation, gate = await begin(alice, title="T"), asyncio.Event()
+        fake_model.say(ScriptedAnswer(chunks=["Half", " whole"], gate=gate))
+        stream = await begin_stream(alice, conversation)
         await until(lambda: app[RUNNER]._contact.is_steady)
         monkeypatch.setattr("chatvault.replies.runner.now", lambda: now() - timedelta(hours=1))
         app[RUNNER]._runs.clear()
@@ -335,6 +335,8 @@ class TestClocks:
         await database.replies.update_one({}, [{"$set": {"lease_until": _seconds_ago(5)}}])
 
         assert await app[RUNNER].reap() == 1
+        gate.set()
+        stream.close()
 
 
 def _seconds_ago(seconds: int) -> dict[str, Any]:

@@ -297,8 +297,8 @@ class TestDeath:
     async def test_leaves_the_partial_answer_and_a_usable_conversation(
         self, alice: HttpClient, fake_model: FakeModel, database: Any, app: Any
     ) -> None:
-        conversation = await begin(alice)
-        fake_model.say(ScriptedAnswer(chunks=["Half", " whole"], gate=asyncio.Event()))
+        conversation, gate = await begin(alice), asyncio.Event()
+        fake_model.say(ScriptedAnswer(chunks=["Half", " whole"], gate=gate))
         stream = await begin_stream(alice, conversation, "Hello")
         first = await next_event(stream)
         assert first is not None
@@ -316,6 +316,8 @@ class TestDeath:
         assert exchange["conversation_total_tokens"] == 25 + half["total_tokens"]
         events = await events_of(await follow(alice, conversation, first.data["reply_id"]))
         assert (events[-1].type, events[-1].data["code"]) == ("error", "reply_interrupted")
+        gate.set()
+        stream.close()
 
     async def test_is_not_believed_while_the_lease_holds(
         self, alice: HttpClient, elsewhere: HttpClient, fake_model: FakeModel

@@ -10,8 +10,8 @@ import pytest
 from support.hostile import ATTACKS, MB, Attack, Bystander, Memory, Outcome, carry_out
 from support.running import Service, ask
 
-# What is promised is one second; here is a test machine that does other things, too.
-PATIENCE = 4.0
+# What is promised is one second; two attacks at once run beside it on threads of their own.
+PATIENCE = 1.0
 MEMORY = 600 * MB
 AT_ONCE = 2
 
@@ -43,8 +43,9 @@ class Scene:
             threading.Thread(target=lambda: outcomes.append(carry_out(self.address, *request)))
             for _ in range(AT_ONCE)
         ]
-        memory = Memory(self.service.process.pid)
-        with memory, Bystander(self.address, *self.bystander) as bystander:
+        process_id = self.service.process.pid
+        memory = Memory(process_id)
+        with memory, Bystander(self.address, process_id, *self.bystander) as bystander:
             for thread in threads:
                 thread.start()
             for thread in threads:

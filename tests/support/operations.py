@@ -15,6 +15,7 @@ from chatvault.fields import now
 from chatvault.http.routing import Operation
 from chatvault.replies.models import Reply
 from conftest import HttpClient
+from support.exports import exported
 from support.factories import PASSWORD, account, begin, message
 
 OPERATIONS = list(chain.from_iterable(ROUTES))
@@ -100,7 +101,7 @@ CALLS: dict[tuple[str, str], dict[str, Any]] = {
         "json": {"command": "ls"},
         "status": 503,
     },
-    ("POST", "/imports"): {"json": []},
+    ("POST", "/imports"): {"json": [exported(1)]},
     ("GET", "/admin/audit-logs/verifications"): {},
     ("POST", "/admin/audit-logs/verifications"): {},
     ("POST", "/chat/completions"): {"json": {"messages": []}, "status": 503},

@@ -26,6 +26,7 @@ SHARDED = re.compile(r'sh\.shardCollection\("chatvault\.(\w+)",\s*\{(.*?)\}\)')
 # Queries that may ask all shards, by package, module or function and by collection.
 ANY_SHARD = {
     ("sealing", "audit_logs"): "the log is one chain of all users' entries",
+    ("conversations/commits/garbage.py", "reply_events"): "one owner's, of a deleted conversation",
     ("audit/review.py", "audit_logs"): "reviewers ask for all, users for acts of others",
     (
         "conversations/store.py: MessageStore.list_segments_of",

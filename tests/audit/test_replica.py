@@ -33,7 +33,6 @@ def settings(tool_settings: Settings) -> Settings:
 class TestReplica:
     @bounds(
         max_examples=10,
-        deadline=None,
         phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
         suppress_health_check=[
             HealthCheck.function_scoped_fixture,

@@ -162,7 +162,6 @@ RESERVED = {"id", "seq", "role", "content", "timestamp", "model", "metrics", "ca
 class TestAnyJson:
     @settings(
         max_examples=50,
-        deadline=None,
         suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     )
     @given(free=OBJECTS)

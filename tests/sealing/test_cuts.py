@@ -668,7 +668,6 @@ class TestMark:
 
 SLOW = settings(
     max_examples=15,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 

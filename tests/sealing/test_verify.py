@@ -389,7 +389,6 @@ class TestProof:
 SIZES = st.lists(st.integers(1, 6), min_size=1, max_size=4)
 SLOW = settings(
     max_examples=40,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 

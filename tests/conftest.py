@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 import structlog
 from aiohttp import CookieJar, web
@@ -25,7 +26,6 @@ from support.databases import BindOnce, empty
 from support.factories import settings_for
 from support.fake_model import FakeModel
 from support.memory import disk, use_memory
-from support.running import MEASURED
 from support.signing_in import insert_user, open_session
 
 pytest_plugins = ["support.commanding", "support.tool_fixtures"]
@@ -41,6 +41,13 @@ structlog.configure(
         structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
     ]
 )
+
+
+# Tests are not timed: a busy machine would fail them.
+hypothesis.settings.register_profile(
+    "untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("untimed")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -64,12 +71,6 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith(("CHATVAULT_", "OPENAI_")):
             monkeypatch.delenv(name)
-
-
-@pytest.fixture
-def measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the coverage of processes that the test starts count."""
-    monkeypatch.setenv(MEASURED, "1")
 
 
 @pytest.fixture(autouse=True)

@@ -21,7 +21,7 @@ from support.running import (
     seconds_of_a_command,
 )
 
-pytestmark = [pytest.mark.xdist_group("service"), pytest.mark.usefixtures("measured")]
+pytestmark = pytest.mark.xdist_group("service")
 
 
 @pytest.fixture

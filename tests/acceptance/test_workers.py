@@ -10,7 +10,7 @@ import pytest
 from support.appending import Appender, everything, until_acknowledged
 from support.running import Service, ask, processes_of, until
 
-pytestmark = [pytest.mark.xdist_group("service"), pytest.mark.usefixtures("measured")]
+pytestmark = pytest.mark.xdist_group("service")
 
 
 def workers_of(service: Service) -> list[psutil.Process]:

@@ -146,8 +146,7 @@ def test_first_start_gives_a_private_primary_and_leaves_nothing(data_dir: Path) 
         assert (data_dir / "mongodb").stat().st_mode & 0o777 == 0o700
         assert data_dir.stat().st_mode & 0o777 == 0o700
         assert len(os.fsencode(path)) <= 100
-        if "coverage" not in sys.modules:
-            assert keeper_of(data_dir).memory_info().rss < 20_000_000
+        assert keeper_of(data_dir).memory_info().rss < 20_000_000
     assert servers(data_dir) == []
     assert not path.parent.exists()
 

@@ -18,19 +18,13 @@ from yarl import URL
 PASSWORD = "correct horse"
 ROOT = Path(__file__).parent.parent.parent
 WAIT = 120.0
-# Set by the fixture of the same name.
-MEASURED = "TESTS_MEASURED"
+# What the caller's environment says to other processes than those that tests start.
+OTHERS = ("CHATVAULT_", "OPENAI_", "TESTS_", "PYTHONPATH")
 
 
 def environment(data_dir: Path, **settings: object) -> dict[str, str]:
-    """Return the environment for a process of ours, without the caller's settings.
-
-    Coverage doubles what a process costs, so that only tests with the fixture `measured` have it.
-    """
-    others: tuple[str, ...] = ("CHATVAULT_", "OPENAI_")
-    if MEASURED not in os.environ:
-        others += ("COVERAGE_",)
-    inherited = {name: each for name, each in os.environ.items() if not name.startswith(others)}
+    """Return the environment for a process of ours, without the caller's settings."""
+    inherited = {name: each for name, each in os.environ.items() if not name.startswith(OTHERS)}
     chosen = {"data_dir": data_dir, "port": 0, "bcrypt_rounds": 4} | settings
     return inherited | {f"CHATVAULT_{name.upper()}": str(value) for name, value in chosen.items()}
 

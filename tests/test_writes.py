@@ -47,6 +47,7 @@ CHANGELESS = {
     "POST /conversations/{conversation_id}/summary": "too short for one",
     "POST /conversations/{conversation_id}/commands/{command_id}/approve": "approved already",
     "POST /conversations/{conversation_id}/replies/{reply_id}/cancel": "ended already",
+    "POST /admin/audit-logs/verifications": "a verification is nobody's data",
 }
 
 

@@ -15,7 +15,7 @@ from bson import ObjectId
 
 from chatvault.actor import Actor, Door, Role
 from chatvault.audit.keys import load_key_ring
-from chatvault.conversations import message_service, reading, segments, service
+from chatvault.conversations import append_service, reading, segments, service
 from chatvault.conversations.commits import working_copy
 from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.conversations.listing import LIST_BYTES, show_list
@@ -41,7 +41,7 @@ async def append_for_a_while(actor: Actor, commits: CommitQueue, ids: list[Objec
         count = 0
         while time.perf_counter() < end:
             wanted = [MessageIn(role="user", content=CONTENT)]
-            await message_service.append(
+            await append_service.append(
                 actor, commits, conversation_id=conversation_id, wanted=wanted
             )
             count += 1

@@ -52,9 +52,8 @@ def functions_of_services() -> dict[str, tuple[ModuleType, Callable[..., Any]]]:
 
 # Called by none of the operations above; what they leave is tried elsewhere.
 ELSEWHERE = {
-    "chatvault.conversations.message_service.replace_last": "tests/conversations",
+    "chatvault.conversations.append_service.replace_last": "tests/conversations",
     "chatvault.conversations.message_service.stream_all": "tests/conversations",
-    "chatvault.conversations.message_service.message_exists": "part of a decision on a command",
     "chatvault.completions.service.complete": "tests/replies",
     "chatvault.sealing.service.verify_log": "tests/audit",
     "chatvault.sealing.service.get_checkpoint": "tests/audit",

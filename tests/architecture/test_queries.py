@@ -30,7 +30,6 @@ HOLD_MESSAGES = {
     "conversations/commits/bulk.py": "writes segments, whose messages `cut` encodes",
     "conversations/commits/garbage.py": "reads ids and deletes",
     "conversations/models.py": "reads fields without messages",
-    "conversations/message_service.py": "counts",
     "usage/service.py": "counts",
 }
 

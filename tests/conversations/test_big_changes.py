@@ -10,12 +10,12 @@ from bson import ObjectId
 
 from chatvault.actor import Actor
 from chatvault.audit.actions import Action
-from chatvault.conversations import message_service, service
+from chatvault.conversations import append_service, service
+from chatvault.conversations.append_service import Appended
 from chatvault.conversations.commits.batch import CommitBatch
 from chatvault.conversations.commits.change import BIG, Change
 from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.conversations.commits.working_copy import WorkingCopy
-from chatvault.conversations.message_service import Appended
 from chatvault.conversations.routes import COMMITS
 from chatvault.conversations.schemas import ConversationCreate, MessageIn
 from chatvault.conversations.store import MessageStore
@@ -47,7 +47,7 @@ async def append(
     actor: Actor, commits: CommitQueue, conversation_id: ObjectId, **more: Any
 ) -> Appended:
     wanted = MessageIn.model_validate(message(**more))
-    return await message_service.append(
+    return await append_service.append(
         actor, commits, conversation_id=conversation_id, wanted=[wanted]
     )
 

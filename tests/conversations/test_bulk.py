@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from pymongo.errors import AutoReconnect
 
-from chatvault.conversations import message_service, service
+from chatvault.conversations import append_service, service
+from chatvault.conversations.append_service import Appended
 from chatvault.conversations.commits import bulk
 from chatvault.conversations.commits.queue import CommitQueue
-from chatvault.conversations.message_service import Appended
 from chatvault.conversations.preconditions import Precondition
 from chatvault.conversations.routes import COMMITS
 from chatvault.conversations.schemas import ConversationCreate, ConversationUpdate, MessageIn
@@ -211,7 +211,7 @@ class TestBeside:
             )
 
         async def append(content: str) -> Appended:
-            return await message_service.append(
+            return await append_service.append(
                 actor,
                 commits,
                 conversation_id=begun,

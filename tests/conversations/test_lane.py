@@ -11,12 +11,13 @@ from bson import ObjectId
 from chatvault.actor import Actor
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
-from chatvault.conversations import message_service, service
-from chatvault.conversations.commits.batch import CommitBatch, Conflicted, HalfDecided
+from chatvault.conversations import append_service, service
+from chatvault.conversations.append_service import Appended
+from chatvault.conversations.commits.batch import CommitBatch
 from chatvault.conversations.commits.change import Change
+from chatvault.conversations.commits.errors import Conflicted, HalfDecided, RetryAfterMove
 from chatvault.conversations.commits.queue import FEW, MAX_ATTEMPTS, MAX_SETBACKS, CommitQueue
-from chatvault.conversations.commits.working_copy import RetryAfterMove, WorkingCopy
-from chatvault.conversations.message_service import Appended
+from chatvault.conversations.commits.working_copy import WorkingCopy
 from chatvault.conversations.models import Conversation
 from chatvault.conversations.preconditions import Precondition
 from chatvault.conversations.routes import COMMITS
@@ -59,7 +60,7 @@ async def append(
     message_id: str | None = None,
 ) -> Appended:
     wanted = MessageIn.model_validate(message(content, id=message_id))
-    return await message_service.append(
+    return await append_service.append(
         actor, commits, conversation_id=conversation_id, wanted=[wanted]
     )
 

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from chatvault.actor import Actor
 from chatvault.audit.recorder import Recorder
-from chatvault.conversations import message_service, reading, service
+from chatvault.conversations import append_service, message_service, reading, service
+from chatvault.conversations.append_service import Appended
 from chatvault.conversations.codec import MessageCodec, PlainCodec
 from chatvault.conversations.commits import bulk, garbage
 from chatvault.conversations.commits.queue import CommitQueue
-from chatvault.conversations.message_service import Appended
 from chatvault.conversations.preconditions import Precondition
 from chatvault.conversations.schemas import (
     ConversationCreate,
@@ -162,7 +162,7 @@ class World:
     async def send(
         self, commits: CommitQueue, new: list[Said], idempotency_key: IdempotencyKey | None = None
     ) -> Appended:
-        return await message_service.append(
+        return await append_service.append(
             self.actor,
             commits,
             conversation_id=self.id,
@@ -286,7 +286,7 @@ class World:
 
     async def replace_last(self, commits: CommitQueue, wanted: str, content: str) -> Appended:
         new = MessageIn.model_validate(message(content, "assistant", replaces=wanted))
-        return await message_service.replace_last(
+        return await append_service.replace_last(
             self.actor, commits, conversation_id=self.id, wanted=new
         )
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
-from chatvault.conversations import listing, message_service, reading, rendering, service
+from chatvault.conversations import append_service, listing, reading, rendering, service
 from chatvault.conversations.routes import COMMITS
 from chatvault.conversations.schemas import MessageIn
 from chatvault.conversations.store import MessageStore
@@ -456,7 +456,7 @@ class TestRaces:
             actor: Any, store: Any, conversation: Any, offset: int
         ) -> tuple[int, int]:
             for number in range(5):
-                await message_service.append(
+                await append_service.append(
                     actor,
                     commits,
                     conversation_id=conversation["_id"],
@@ -483,7 +483,7 @@ class TestRaces:
 
         async def overtaken(store: Any, actor: Any, generation: Any, **more: int) -> list[Any]:
             wanted = [MessageIn(role="user", content="later") for _ in range(60)]
-            await message_service.append(
+            await append_service.append(
                 actor, commits, conversation_id=ObjectId(begun["id"]), wanted=wanted
             )
             await commits.drain()

@@ -9,7 +9,7 @@ import pytest
 from pymongo.errors import AutoReconnect
 
 from chatvault.conversations import service
-from chatvault.conversations.commits import bulk, garbage, working_copy
+from chatvault.conversations.commits import bulk, garbage, segment_writes
 from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.conversations.preconditions import Precondition
 from chatvault.conversations.routes import COMMITS
@@ -67,7 +67,7 @@ class TestSweep:
         assert await garbage.sweep(MessageStore()) == 0
         assert await left(database) == (10, 2, 1)
         [note] = await database["retired"].find({}).to_list()
-        assert timedelta(minutes=59) < note["due_at"] - now() <= working_copy.GRACE
+        assert timedelta(minutes=59) < note["due_at"] - now() <= segment_writes.GRACE
 
         await make_due(database)
         assert await garbage.sweep(MessageStore()) == 12
@@ -320,7 +320,7 @@ class TestNeverFlipped:
         self, http: HttpClient, database: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         tiny_bounds(monkeypatch)
-        monkeypatch.setattr(working_copy, "GRACE", timedelta(0))
+        monkeypatch.setattr(segment_writes, "GRACE", timedelta(0))
         monkeypatch.setattr("random.random", lambda: 0.01)
         actor, commits = somebody(), CommitQueue(MessageStore())
         begun = await service.create(

@@ -11,6 +11,7 @@ ROOT = Path(chatvault.__file__).parent
 MODULES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py"))
 SERVICES = (
     "service.py",
+    "append_service.py",
     "message_service.py",
     "review.py",
     "permissions.py",

@@ -20,10 +20,9 @@ from chatvault.commands.errors import CommandNotFound, ServerUnavailable
 from chatvault.commands.models import Command, Status
 from chatvault.commands.servers import Servers
 from chatvault.commands.tools import Result, Tool, read_arguments
-from chatvault.conversations.commits.change import Change
+from chatvault.conversations.commits.change import Change, estimate
 from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.conversations.commits.working_copy import WorkingCopy
-from chatvault.conversations.service import estimate
 from chatvault.errors import ChatvaultError, NotFound, Unavailable
 from chatvault.fields import Raw, now
 from chatvault.mongodb import leases

@@ -25,9 +25,8 @@ from chatvault.commands.errors import (
 from chatvault.commands.models import Command, CommandDoc, CommandPlace, DecidedBy, Status
 from chatvault.commands.runner import CommandTask
 from chatvault.commands.tools import TERMINAL, command_arguments
-from chatvault.conversations.commits.change import Change
+from chatvault.conversations.commits.change import Change, estimate
 from chatvault.conversations.commits.working_copy import WorkingCopy
-from chatvault.conversations.message_service import message_exists
 from chatvault.conversations.models import Conversation
 from chatvault.conversations.models import Status as ConversationStatus
 from chatvault.conversations.reading import (
@@ -36,9 +35,8 @@ from chatvault.conversations.reading import (
     not_deleted,
     read_consistently,
 )
-from chatvault.conversations.service import estimate
 from chatvault.conversations.shapes import ConversationDoc, StoredMessage
-from chatvault.conversations.store import MessageStore
+from chatvault.conversations.store import MessageStore, has_message
 from chatvault.errors import Busy, ConversationArchived, NotFound
 from chatvault.fields import Raw, now
 from chatvault.idempotency import IdempotencyKey, IdempotencyRecord, Idempotent
@@ -386,7 +384,7 @@ def _change(
         fields = await Conversation.find_for_repeat(actor, conversation_id, session)
         if fields is None:
             raise NotFound("Conversation not found")
-        if not await message_exists(actor, fields, stored["message_id"], session):
+        if not await has_message(session, actor, fields, stored["message_id"]):
             raise CommandNotFound
         return Decided({"id": result["command_id"]})
 

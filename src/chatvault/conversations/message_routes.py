@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from chatvault.actor import Actor
 from chatvault.audit.actions import Action
-from chatvault.conversations import message_service
+from chatvault.conversations import append_service, message_service
 from chatvault.conversations.headers import (
     AppendHeaders,
     MessageConditionalHeaders,
@@ -170,7 +170,7 @@ async def append_message(
     The answer is the whole conversation, or with `Prefer: return=minimal` the message and the
     counts. An `id` of your own makes a retry harmless.
     """
-    appended = await message_service.add(
+    appended = await append_service.add(
         actor,
         request.app[COMMITS],
         conversation_id=path.conversation_id,
@@ -212,7 +212,7 @@ async def append_batch(
 
     All or none. Those that were stored before are counted in `repeated_count`.
     """
-    appended = await message_service.append(
+    appended = await append_service.append(
         actor,
         request.app[COMMITS],
         conversation_id=path.conversation_id,

@@ -1,14 +1,11 @@
 """What can be done with conversations; each change passes the lane, each read is recorded."""
 
 import asyncio
-from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
 from typing import Any, Protocol
 
 from bson import ObjectId
-from pymongo.asynchronous.client_session import AsyncClientSession
 
 from chatvault.actor import Actor
 from chatvault.agents import service as agents
@@ -17,11 +14,11 @@ from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.audit.outbox import all_places
 from chatvault.audit.recorder import Recorder
-from chatvault.conversations.codec import PlainCodec
 from chatvault.conversations.commits.bulk import write_generation
-from chatvault.conversations.commits.change import Change
+from chatvault.conversations.commits.change import Change, estimate
 from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.conversations.commits.working_copy import WorkingCopy
+from chatvault.conversations.creation import idempotent, prepare
 from chatvault.conversations.listing import LIST_BYTES, SURE_BYTES, show_list
 from chatvault.conversations.models import Conversation, Status
 from chatvault.conversations.preconditions import Precondition
@@ -34,86 +31,13 @@ from chatvault.conversations.schemas import (
     stored_agent_id,
     to_stored_in_slices,
 )
-from chatvault.conversations.segments import Generation, size_of
-from chatvault.conversations.shapes import ConversationDoc, MessageDoc
+from chatvault.conversations.shapes import ConversationDoc
 from chatvault.conversations.store import MessageStore
 from chatvault.cursors import Cursor
 from chatvault.errors import NotFound
 from chatvault.fields import Raw, count_changed_keys, now
-from chatvault.idempotency import IdempotencyKey, IdempotencyRecord, Idempotent
+from chatvault.idempotency import IdempotencyKey, IdempotencyRecord
 from chatvault.mongodb.database import many_changes
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewConversation:
-    """A conversation whose messages are ready to be stored, or lie in segments already.
-
-    Attributes:
-        document: its fields, without messages.
-        generation: the segments that hold its older messages, if they are written already.
-        tail: the messages that are to be embedded.
-        length: how many messages it begins with.
-    """
-
-    actor: Actor
-    document: ConversationDoc
-    generation: Generation | None
-    tail: list[MessageDoc]
-    length: int
-    at: datetime
-
-    @property
-    def id(self) -> ObjectId:
-        """The conversation's."""
-        return self.document["_id"]
-
-    def insert(self, working: WorkingCopy) -> ObjectId:
-        """Decide that it begins; returns its id."""
-        working.insert(self.document.copy())
-        if self.generation is not None:
-            working.replace_messages(self.generation, self.at)
-        working.append([message.copy() for message in self.tail], self.at, self.at)
-        details = {"messages": self.length}
-        working.outbox.record(
-            audit.entry(self.actor, Action.CONVERSATION_CREATE, self.id, details=details),
-            range(self.length),
-        )
-        return self.id
-
-    def stored(self) -> ConversationDoc:
-        """Return the document with its embedded messages; nothing is written."""
-        working = WorkingCopy(self.actor.owner_id, PlainCodec(), None)
-        self.insert(working)
-        return working.document
-
-
-async def prepare(actor: Actor, store: MessageStore, wanted: ConversationCreate) -> NewConversation:
-    """Make a conversation ready to begin; messages that are many are written to segments."""
-    at = now()
-    messages = await to_stored_in_slices(wanted.messages, at)
-    generation, tail = await write_generation(actor, store, messages)
-    return NewConversation(
-        actor=actor,
-        document=Conversation.begin(actor, at=at, **wanted.fields()),
-        generation=generation,
-        tail=tail,
-        length=len(messages),
-        at=at,
-    )
-
-
-def idempotent(actor: Actor, idempotency_key: IdempotencyKey) -> Idempotent[ObjectId]:
-    """How a request that answers with a conversation is answered again: with its id."""
-
-    async def replay(result: Raw, session: AsyncClientSession) -> ObjectId:
-        conversation_id: ObjectId = result["conversation_id"]
-        if await Conversation.find_for_repeat(actor, conversation_id, session) is None:
-            raise NotFound("Conversation not found")
-        return conversation_id
-
-    return Idempotent(
-        idempotency_key, to_record=lambda answer: {"conversation_id": answer}, replay=replay
-    )
 
 
 class StartsWithReply(Protocol):
@@ -131,8 +55,6 @@ class StartsWithReply(Protocol):
 
 
 DELETE_BATCH = 100
-# What any change writes: a few of the conversation's fields, and an audit entry.
-BESIDE = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,11 +129,6 @@ async def create(
             idempotent=idempotency_key and idempotent(actor, idempotency_key),
         )
     )
-
-
-def estimate(*written: Mapping[str, Any]) -> int:
-    """About how many bytes a change writes that stores these."""
-    return BESIDE + sum(map(size_of, written))
 
 
 async def get(

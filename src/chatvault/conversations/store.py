@@ -326,3 +326,18 @@ async def _list_conversations(wanted: list[Listing]) -> list[tuple[list[Conversa
         else:
             pages[listing].append(cast("ConversationDoc", found))
     return [(pages[each], totals[each]) for each in wanted]
+
+
+async def has_message(
+    session: AsyncClientSession,
+    actor: Actor,
+    conversation: ConversationDoc,
+    message_id: str,
+) -> bool:
+    """Whether a message is in the conversation and not deleted, seen in a transaction."""
+    is_it = {"$elemMatch": {"id": message_id, "deleted": {"$ne": True}}}
+    embedded = Conversation.owned_by(actor, _id=conversation["_id"], messages=is_it)
+    if await _conversations().count_documents(embedded, session=session):
+        return True
+    older = Segment.owned_by(actor, generation=conversation["generation"], messages=is_it)
+    return bool(await Segment.get_pymongo_collection().count_documents(older, session=session))

@@ -20,12 +20,11 @@ from chatvault.audit.models import Entry
 from chatvault.audit.outbox import all_places
 from chatvault.audit.recorder import Recorder
 from chatvault.conversations.commits.bulk import write_generation
-from chatvault.conversations.commits.change import Change
+from chatvault.conversations.commits.change import Change, estimate
 from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.conversations.commits.working_copy import WorkingCopy
 from chatvault.conversations.models import Conversation
 from chatvault.conversations.segments import Generation
-from chatvault.conversations.service import estimate
 from chatvault.conversations.shapes import MessageDoc
 from chatvault.errors import Busy
 from chatvault.fields import Raw

@@ -15,12 +15,11 @@ from chatvault.audit.actions import Action, Outcome
 from chatvault.audit.outbox import place
 from chatvault.commands import proposals
 from chatvault.commands.models import Status
-from chatvault.conversations.commits.change import Change
+from chatvault.conversations.commits.change import Change, estimate
 from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.conversations.commits.working_copy import WorkingCopy
 from chatvault.conversations.models import DEFAULT_TITLE
 from chatvault.conversations.models import Status as ConversationStatus
-from chatvault.conversations.service import estimate
 from chatvault.conversations.shapes import ConversationDoc, MessageDoc, StoredMessage
 from chatvault.conversations.wire import message_wire
 from chatvault.errors import ChatvaultError, Conflict, NotFound

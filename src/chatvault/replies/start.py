@@ -13,12 +13,12 @@ from chatvault.agents import service as agents
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.audit.outbox import place
-from chatvault.conversations.commits.change import Change
+from chatvault.conversations.commits.change import Change, estimate
 from chatvault.conversations.commits.working_copy import WorkingCopy
+from chatvault.conversations.creation import NewConversation, idempotent, prepare
 from chatvault.conversations.models import Conversation, Status
 from chatvault.conversations.schemas import ConversationCreate, stored_agent_id
 from chatvault.conversations.segments import size_of
-from chatvault.conversations.service import NewConversation, estimate, idempotent, prepare
 from chatvault.conversations.shapes import ConversationDoc, MessageDoc
 from chatvault.conversations.wire import message_wire
 from chatvault.errors import Busy, Conflict, ConversationArchived, MessageIdTaken, NotFound

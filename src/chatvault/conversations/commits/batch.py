@@ -11,24 +11,17 @@ from pymongo.errors import BulkWriteError, OperationFailure
 
 from chatvault.audit.models import AuditEntry, Entry
 from chatvault.conversations.commits.change import Change, Key
+from chatvault.conversations.commits.errors import Conflicted, HalfDecided, RetryAfterMove
 from chatvault.conversations.commits.reader import BatchReader
-from chatvault.conversations.commits.working_copy import RetryAfterMove, WorkingCopy, Write
+from chatvault.conversations.commits.working_copy import WorkingCopy, Write
 from chatvault.conversations.models import Conversation
 from chatvault.conversations.segments import PendingDeletion, Revision, Segment
 from chatvault.conversations.store import MessageStore
-from chatvault.errors import Busy, ChatvaultError
+from chatvault.errors import ChatvaultError
 from chatvault.idempotency import IdempotencyRecord, Idempotent
 
 T = TypeVar("T")
 DUPLICATE_KEY = 11000
-
-
-class Conflicted(Busy):
-    """Another process changed the same conversation."""
-
-
-class HalfDecided(RuntimeError):
-    """A decision refused after it had changed its draft; so nothing of its group may be stored."""
 
 
 class CommitBatch:

@@ -3,7 +3,7 @@
 from bson import ObjectId
 
 from chatvault.actor import Actor
-from chatvault.conversations.commits.working_copy import GRACE
+from chatvault.conversations.commits.segment_writes import GRACE
 from chatvault.conversations.segments import (
     Generation,
     PendingDeletion,

@@ -1,7 +1,7 @@
-"""One request's wish to change a conversation, as the lane takes it."""
+"""A change of one conversation, as the commit queue takes it."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -10,9 +10,12 @@ from bson import ObjectId
 from chatvault.actor import Actor
 from chatvault.audit.actions import Action
 from chatvault.conversations.commits.working_copy import WorkingCopy
+from chatvault.conversations.segments import size_of
 from chatvault.idempotency import Idempotent
 
 T = TypeVar("T")
+# What any change writes: a few of the conversation's fields, and an audit entry.
+BESIDE = 512
 # From here on a change is carried apart from the small ones, which would have to wait for it.
 BIG = 64 * 1024
 # Owner, `_id` or `source`, and its value.
@@ -21,7 +24,7 @@ Key = tuple[ObjectId, str, Any]
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Change(Generic[T]):
-    """One request's wish.
+    """A change that a request asks for.
 
     Attributes:
         actor: whose conversation it must be.
@@ -64,3 +67,8 @@ class Change(Generic[T]):
     def key(self) -> Key:
         """What two changes of the same conversation share."""
         return (self.actor.owner_id, *self.where)
+
+
+def estimate(*written: Mapping[str, Any]) -> int:
+    """About how many bytes a change writes that stores these."""
+    return BESIDE + sum(map(size_of, written))

@@ -14,7 +14,8 @@ from chatvault.actor import Actor, Door
 from chatvault.audit.actions import Action
 from chatvault.conversations.commits.batch import CommitBatch
 from chatvault.conversations.commits.change import Change, Key
-from chatvault.conversations.commits.working_copy import NoRoom, RetryAfterMove, WorkingCopy
+from chatvault.conversations.commits.errors import NoRoom, RetryAfterMove
+from chatvault.conversations.commits.working_copy import WorkingCopy
 from chatvault.conversations.store import MessageStore
 from chatvault.errors import Busy, ChatvaultError, OutcomeUnknown, TooLarge
 from chatvault.mongodb.database import to_domain_error, transact

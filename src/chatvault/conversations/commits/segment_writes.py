@@ -1,6 +1,6 @@
-"""The statements that change segments: growing, editing in one, cutting anew, and retiring."""
+"""The statements that let segments grow, edit in them, cut them anew, and delete them later."""
 
-from datetime import datetime
+from datetime import timedelta
 from typing import Any
 
 from bson import ObjectId
@@ -9,10 +9,12 @@ from pymongo import InsertOne, UpdateOne
 from chatvault.conversations.codec import MessageCodec
 from chatvault.conversations.segments import MAX_BYTES, MAX_LENGTH, count_not_deleted, cut, size_of
 from chatvault.conversations.shapes import ConversationDoc, MessageDoc, SegmentDoc
-from chatvault.fields import Raw
+from chatvault.fields import Raw, now
 
 # Beyond this a segment that an edit lets grow is cut anew, so that it stays far from 16 MB.
 SEGMENT_HARD_BYTES = 4 * 1024 * 1024
+# How long messages that were replaced or deleted stay readable for those who began before.
+GRACE = timedelta(hours=1)
 
 SegmentWrite = InsertOne[Any] | UpdateOne
 
@@ -66,15 +68,14 @@ def add(
     return [InsertOne(segment) for segment in made]
 
 
-def retire(
-    fields: ConversationDoc, *, owner_id: ObjectId, due_at: datetime, whole: bool
+def defer_deletion(
+    fields: ConversationDoc, *, owner_id: ObjectId, whole: bool
 ) -> list[SegmentWrite]:
-    """Note for the sweeper what lies beside a conversation, if anything does.
+    """Return the note from which garbage collection deletes what lies beside a conversation.
 
     Args:
         fields: the conversation's, as it is before.
         owner_id: whose it is.
-        due_at: from when on it may go.
         whole: the conversation ends; otherwise its messages are replaced.
     """
     may_be_revised = fields.get("has_revisions", True)
@@ -86,7 +87,7 @@ def retire(
         "generation": fields["generation"],
         "conversation_id": fields["_id"] if whole or may_be_revised else None,
         "before_seq": None if whole else fields["next_seq"],
-        "due_at": due_at,
+        "due_at": now() + GRACE,
         "swept": False,
     }
     return [InsertOne(note)]

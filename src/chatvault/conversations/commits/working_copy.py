@@ -10,6 +10,7 @@ from pymongo import DeleteMany, DeleteOne, InsertOne, UpdateOne
 from chatvault.audit.outbox import Outbox
 from chatvault.conversations.codec import MessageCodec
 from chatvault.conversations.commits import segment_writes
+from chatvault.conversations.commits.errors import NoRoom, RetryAfterMove
 from chatvault.conversations.models import BY_ID
 from chatvault.conversations.segments import (
     TAIL_BYTES,
@@ -20,26 +21,16 @@ from chatvault.conversations.segments import (
     split_tail,
 )
 from chatvault.conversations.shapes import ConversationDoc, MessageDoc, SegmentDoc, StoredMessage
-from chatvault.errors import ChatvaultError, NotFound
+from chatvault.errors import NotFound
 from chatvault.fields import Raw, now
 
 # Beyond this an append waits for the move, so that the document stays far from 16 MB.
 TAIL_HARD_BYTES = 8 * 1024 * 1024
-# How long what is retired may still be read by those who began before.
-GRACE = timedelta(hours=1)
 MAX_SKEW = timedelta(days=1)
-# A summary may repeat what was said: it goes with any message that it tells of.
-FORGOTTEN: Raw = {"summary": None, "summary_seq": 0}
+# A summary may repeat what was said: it goes with any message that it summarizes.
+NO_SUMMARY: Raw = {"summary": None, "summary_seq": 0}
 
 Write = InsertOne[Any] | UpdateOne | DeleteOne | DeleteMany
-
-
-class RetryAfterMove(ChatvaultError):
-    """The decision waits for what this very group does, or has to do; the lane sees to it."""
-
-
-class NoRoom(RetryAfterMove):
-    """The embedded messages have to move to segments before the decision can be made."""
 
 
 class WorkingCopy:
@@ -76,9 +67,8 @@ class WorkingCopy:
         # What other domains change together with the conversation; each must hit one document.
         self.beside: list[tuple[type[Document], Write]] = []
         self._head = None if fields is None else fields.copy()
-        self._tail: list[MessageDoc] | None = (
-            self._head.pop("messages", None) if self._head else None
-        )
+        tail: list[MessageDoc] | None = self._head.pop("messages", None) if self._head else None
+        self._tail = tail
         self._read_version: int | None = fields["version"] if fields else None
         self._read_tail_seq: int | None = fields["tail_seq"] if fields else None
         self._known = known or {}
@@ -89,8 +79,7 @@ class WorkingCopy:
         self._is_new = False
         self._rewritten = False
         self._deleted = False
-        self._is_blind = False
-        self._is_touched = False
+        self._is_blind = self._is_touched = False
         self._sets = 0
         self._marks_before = 0
         self._cut: set[ObjectId] = set()
@@ -148,13 +137,9 @@ class WorkingCopy:
 
     def _marks(self) -> int:
         # Nothing is ever taken away from these.
-        written = (
-            len(self.segments)
-            + len(self.revisions)
-            + len(self.pending_deletions)
-            + len(self.beside)
-        )
-        return self._sets + len(self.outbox.entries) + written + self._deleted
+        written = len(self.segments) + len(self.revisions) + len(self.pending_deletions)
+        written += len(self.beside) + len(self.outbox.entries)
+        return self._sets + written + self._deleted
 
     def find(self, message_id: str) -> StoredMessage | None:
         """The stored message with this id, of those ids that the change asked about.
@@ -260,8 +245,8 @@ class WorkingCopy:
         The numbering goes on from `next_seq`.
         """
         fields = self.fields
-        self._retire(whole=False)
-        self._set(**FORGOTTEN)
+        self._defer_deletion(whole=False)
+        self._set(**NO_SUMMARY)
         length = generation.length if generation else 0
         self._tail = []
         self._pushed = []
@@ -376,7 +361,7 @@ class WorkingCopy:
 
     def delete(self) -> None:
         """Decide that the conversation ends; the sweeper collects what lies beside it."""
-        self._retire(whole=True)
+        self._defer_deletion(whole=True)
         self._deleted = self._is_touched = True
 
     def _put(self, stored: StoredMessage, message: MessageDoc, at: datetime) -> StoredMessage:
@@ -388,7 +373,7 @@ class WorkingCopy:
             "message_bytes": fields["message_bytes"] + grown,
         }
         if stored.seq < fields.get("summary_seq", 0):
-            changes |= FORGOTTEN
+            changes |= NO_SUMMARY
         self.outbox.note(stored.seq)
         self._touch(at)
         if stored.segment is None:
@@ -416,11 +401,10 @@ class WorkingCopy:
         if is_cut:
             self._cut.add(segment["_id"])
 
-    def _retire(self, *, whole: bool) -> None:
+    def _defer_deletion(self, *, whole: bool) -> None:
         if not self._is_new:
-            due_at = now() + GRACE
-            self.pending_deletions += segment_writes.retire(
-                self.fields, owner_id=self.owner_id, due_at=due_at, whole=whole
+            self.pending_deletions += segment_writes.defer_deletion(
+                self.fields, owner_id=self.owner_id, whole=whole
             )
 
     def _set(self, **fields: Any) -> None:

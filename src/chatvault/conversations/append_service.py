@@ -1,0 +1,317 @@
+"""Messages that come: at the end, or in the place of the last answer."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from bson import ObjectId
+from pymongo.asynchronous.client_session import AsyncClientSession
+
+from chatvault.actor import Actor
+from chatvault.audit import service as audit
+from chatvault.audit.actions import Action
+from chatvault.audit.outbox import place
+from chatvault.conversations.commits.bulk import CARRIED_BYTES
+from chatvault.conversations.commits.change import BESIDE, Change, estimate
+from chatvault.conversations.commits.queue import CommitQueue
+from chatvault.conversations.commits.working_copy import WorkingCopy
+from chatvault.conversations.models import MessageRole
+from chatvault.conversations.reading import ConversationView, find_messages, not_deleted
+from chatvault.conversations.schemas import MessageIn, to_stored
+from chatvault.conversations.segments import size_of
+from chatvault.conversations.service import read_back
+from chatvault.conversations.shapes import MessageDoc, StoredMessage
+from chatvault.conversations.store import MessageStore
+from chatvault.errors import MessageIdTaken, NotFound, NotLastAnswer, TooLarge
+from chatvault.fields import Raw, now
+from chatvault.idempotency import IdempotencyKey, Idempotent
+from chatvault.slices import sliced
+
+
+class MessageGone(NotFound):
+    """The message was stored, and is gone since."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Appended:
+    """What became of an append.
+
+    Attributes:
+        messages: as they are stored, with their places; in a repeat, those that are not deleted.
+        repeated: how many of them were there already.
+        conversation: as it is then, where that is to be shown.
+    """
+
+    messages: list[StoredMessage]
+    repeated: int
+    total_messages: int
+    version: int
+    updated_at: datetime
+    conversation: ConversationView | None = None
+
+
+def appended(working: WorkingCopy, ids: list[str], repeated: int) -> Appended:
+    """The answer to a change that the draft has taken in."""
+    fields = working.fields
+    return Appended(
+        messages=[found for message_id in ids if (found := working.find(message_id))],
+        repeated=repeated,
+        total_messages=fields["total_messages"],
+        version=fields["version"],
+        updated_at=fields["updated_at"],
+    )
+
+
+def idempotent_append(
+    actor: Actor,
+    store: MessageStore,
+    idempotency_key: IdempotencyKey | None,
+    conversation_id: ObjectId,
+    *,
+    shows_message: bool,
+) -> Idempotent[Appended] | None:
+    """How the answer is given again.
+
+    Args:
+        actor: whose conversation it is.
+        store: reads what was stored then.
+        idempotency_key: the request's key, if it has one.
+        conversation_id: which conversation.
+        shows_message: the answer is the one message, so there is none where it is gone.
+    """
+    if idempotency_key is None:
+        return None
+
+    async def replay(result: Raw, session: AsyncClientSession) -> Appended:
+        conversation = await store.find_conversation_in(session, actor, conversation_id)
+        if conversation is None:
+            raise NotFound("Conversation not found")
+        # Read here, so that what is answered and what is recorded are the same.
+        found = await find_messages(actor, store, conversation, result["message_ids"], session)
+        if shows_message and not not_deleted(found[:1]):
+            raise MessageGone
+        return Appended(
+            messages=not_deleted(found),
+            repeated=result["repeated"],
+            total_messages=result["total_messages"],
+            version=result["version"],
+            updated_at=result["updated_at"],
+        )
+
+    return Idempotent(
+        idempotency_key,
+        to_record=lambda answer: {
+            "conversation_id": conversation_id,
+            "message_ids": [each.message["id"] for each in answer.messages],
+            "repeated": answer.repeated,
+            "total_messages": answer.total_messages,
+            "version": answer.version,
+            "updated_at": answer.updated_at,
+        },
+        replay=replay,
+    )
+
+
+async def add(
+    actor: Actor,
+    commits: CommitQueue,
+    *,
+    conversation_id: ObjectId,
+    wanted: MessageIn,
+    idempotency_key: IdempotencyKey | None,
+    shows_message: bool,
+) -> Appended:
+    """Store a message at the end, or in the place of the last answer that it replaces.
+
+    Args:
+        actor: whose conversation it must be.
+        commits: takes the change.
+        conversation_id: which one.
+        wanted: the message.
+        idempotency_key: the request's key, if it has one.
+        shows_message: the answer is the message alone; else it is the conversation.
+
+    Raises:
+        NotFound, MessageIdTaken, TooLarge, NotLastAnswer: as `append` and `replace_last` do.
+    """
+    more: dict[str, Any] = {"idempotency_key": idempotency_key, "shows_message": shows_message}
+    if wanted.replaces is None:
+        stored = await append(
+            actor, commits, conversation_id=conversation_id, wanted=[wanted], **more
+        )
+    else:
+        stored = await replace_last(
+            actor, commits, conversation_id=conversation_id, wanted=wanted, **more
+        )
+    if shows_message:
+        return stored
+    shown = await read_back(actor, commits.store, conversation_id=conversation_id)
+    return replace(stored, conversation=shown)
+
+
+async def append(
+    actor: Actor,
+    commits: CommitQueue,
+    *,
+    conversation_id: ObjectId,
+    wanted: list[MessageIn],
+    idempotency_key: IdempotencyKey | None = None,
+    action: Action = Action.CONVERSATION_APPEND_MESSAGE,
+    shows_message: bool = False,
+) -> Appended:
+    """Store messages at the end, all or none; the same ids with the same words change nothing.
+
+    Args:
+        actor: whose conversation it must be.
+        commits: takes the change.
+        conversation_id: which one.
+        wanted: the messages.
+        idempotency_key: the request's key, if it has one.
+        action: as what it is audited.
+        shows_message: the one message is the answer, so that a repeat fails where it is gone.
+
+    Raises:
+        NotFound: the actor has no such conversation, or, in a repeat, not what was stored then.
+        MessageIdTaken: another message has one of these ids.
+        TooLarge: the messages are more than one step can carry.
+        NotLastAnswer: what shall be replaced is not the last answer.
+    """
+    at = now()
+    messages = to_stored(wanted, at)
+    size = 0
+    async for message in sliced(messages):
+        size += size_of(message)
+        if size > CARRIED_BYTES:
+            raise TooLarge(f"A batch may have at most {CARRIED_BYTES // 1024**2} MB of messages.")
+
+    def decide(working: WorkingCopy) -> Appended:
+        working.check_exists()
+        repeated = _find_repeated(working, messages)
+        fresh = [message.copy() for message in messages if message["id"] not in repeated]
+        first = working.fields["next_seq"]
+        working.append(fresh, at, at)
+        details: dict[str, Any] = {"messages": len(fresh)}
+        if repeated:
+            details["repeated"] = len(repeated)
+        entry = audit.entry(actor, action, conversation_id, details=details)
+        working.outbox.record(entry, range(first, first + len(fresh)))
+        return appended(working, [message["id"] for message in messages], len(repeated))
+
+    given = frozenset(message.id for message in wanted if message.id is not None)
+    change: Change[Appended] = Change(
+        actor=actor,
+        action=action,
+        where=("_id", conversation_id),
+        decide=decide,
+        message_ids=given,
+        size=BESIDE + size,
+        idempotent=idempotent_append(
+            actor,
+            commits.store,
+            idempotency_key,
+            conversation_id,
+            shows_message=shows_message,
+        ),
+    )
+    return await commits.submit(change)
+
+
+def _find_repeated(working: WorkingCopy, messages: list[MessageDoc]) -> set[str]:
+    repeated = set()
+    for message in messages:
+        known = working.find(message["id"])
+        if known is None:
+            continue
+        if not _is_same(known.message, message):
+            raise MessageIdTaken
+        repeated.add(message["id"])
+    return repeated
+
+
+def _is_same(known: MessageDoc, message: MessageDoc) -> bool:
+    return all(known.get(name) == message.get(name) for name in ("role", "content"))
+
+
+async def replace_last(
+    actor: Actor,
+    commits: CommitQueue,
+    *,
+    conversation_id: ObjectId,
+    wanted: MessageIn,
+    idempotency_key: IdempotencyKey | None = None,
+    shows_message: bool = False,
+) -> Appended:
+    """Put an answer in the place of the last one, which is kept as a revision.
+
+    The arguments are those of `append`.
+
+    Raises:
+        NotFound: the actor has no such conversation, or, in a repeat, not what was stored then.
+        NotLastAnswer: what `wanted.replaces` names is not the last message, or no answer.
+        MessageIdTaken: another answer with this id stands there.
+    """
+    at, replaced = now(), wanted.replaces
+    if replaced is None:
+        raise NotLastAnswer
+    message = to_stored([wanted], at)[0]
+    if wanted.id not in {None, replaced}:
+        message["sent_id"] = wanted.id
+
+    def decide(working: WorkingCopy) -> Appended:
+        working.check_exists()
+        is_repeated = wanted.id is not None and _stands_there(working.find(replaced), message)
+        if not is_repeated:
+            working.replace_message(_last_answer(working, replaced), message.copy(), at)
+        details = {"repeated": 1} if is_repeated else None
+        answer = appended(working, [replaced], int(is_repeated))
+        action = Action.CONVERSATION_REPLACE_MESSAGE
+        entry = audit.entry(actor, action, conversation_id, details=details)
+        working.outbox.record(entry, place(answer.messages[0].seq, is_changed=not is_repeated))
+        return answer
+
+    change: Change[Appended] = Change(
+        actor=actor,
+        action=Action.CONVERSATION_REPLACE_MESSAGE,
+        where=("_id", conversation_id),
+        decide=decide,
+        message_ids=frozenset({replaced}),
+        needs_tail=True,
+        needs_last_not_deleted=True,
+        size=estimate(message, message),
+        idempotent=idempotent_append(
+            actor,
+            commits.store,
+            idempotency_key,
+            conversation_id,
+            shows_message=shows_message,
+        ),
+    )
+    return await commits.submit(change)
+
+
+def _last_answer(working: WorkingCopy, message_id: str) -> StoredMessage:
+    """Return the last message.
+
+    Raises:
+        NotLastAnswer: it is another one, or no answer.
+    """
+    last = working.last_not_deleted()
+    if last is None or last.message["id"] != message_id:
+        raise NotLastAnswer
+    if last.message["role"] != MessageRole.ASSISTANT:
+        raise NotLastAnswer
+    return last
+
+
+def _stands_there(stored: StoredMessage | None, message: MessageDoc) -> bool:
+    """Whether this very answer took the place before.
+
+    Raises:
+        MessageIdTaken: one with its id did, and says something else.
+    """
+    if stored is None or stored.message.get("sent_id") != message.get("sent_id"):
+        return False
+    is_same = _is_same(stored.message, message)
+    if not is_same and "sent_id" in message:
+        raise MessageIdTaken
+    return is_same

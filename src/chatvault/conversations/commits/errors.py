@@ -1,0 +1,19 @@
+"""Why a change of a conversation is decided again, or not carried out."""
+
+from chatvault.errors import Busy, ChatvaultError
+
+
+class RetryAfterMove(ChatvaultError):
+    """The decision needs messages that this batch moves, or did not read; a later batch decides."""
+
+
+class NoRoom(RetryAfterMove):
+    """Embedded messages have to move to segments before the decision can be made."""
+
+
+class Conflicted(Busy):
+    """Another process changed the same conversation."""
+
+
+class HalfDecided(RuntimeError):
+    """A decision refused after it had changed its draft; so nothing of its group may be stored."""

@@ -1,0 +1,94 @@
+"""A new conversation: made ready apart from its commit, so that many messages hold up nobody."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from bson import ObjectId
+from pymongo.asynchronous.client_session import AsyncClientSession
+
+from chatvault.actor import Actor
+from chatvault.audit import service as audit
+from chatvault.audit.actions import Action
+from chatvault.conversations.codec import PlainCodec
+from chatvault.conversations.commits.bulk import write_generation
+from chatvault.conversations.commits.working_copy import WorkingCopy
+from chatvault.conversations.models import Conversation
+from chatvault.conversations.schemas import ConversationCreate, to_stored_in_slices
+from chatvault.conversations.segments import Generation
+from chatvault.conversations.shapes import ConversationDoc, MessageDoc
+from chatvault.conversations.store import MessageStore
+from chatvault.errors import NotFound
+from chatvault.fields import Raw, now
+from chatvault.idempotency import IdempotencyKey, Idempotent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewConversation:
+    """A conversation whose messages are ready to be stored, or lie in segments already.
+
+    Attributes:
+        document: its fields, without messages.
+        generation: the segments that hold its older messages, if they are written already.
+        tail: the messages that are to be embedded.
+        length: how many messages it begins with.
+    """
+
+    actor: Actor
+    document: ConversationDoc
+    generation: Generation | None
+    tail: list[MessageDoc]
+    length: int
+    at: datetime
+
+    @property
+    def id(self) -> ObjectId:
+        """The conversation's."""
+        return self.document["_id"]
+
+    def insert(self, working: WorkingCopy) -> ObjectId:
+        """Decide that it begins; returns its id."""
+        working.insert(self.document.copy())
+        if self.generation is not None:
+            working.replace_messages(self.generation, self.at)
+        working.append([message.copy() for message in self.tail], self.at, self.at)
+        details = {"messages": self.length}
+        working.outbox.record(
+            audit.entry(self.actor, Action.CONVERSATION_CREATE, self.id, details=details),
+            range(self.length),
+        )
+        return self.id
+
+    def stored(self) -> ConversationDoc:
+        """Return the document with its embedded messages; nothing is written."""
+        working = WorkingCopy(self.actor.owner_id, PlainCodec(), None)
+        self.insert(working)
+        return working.document
+
+
+async def prepare(actor: Actor, store: MessageStore, wanted: ConversationCreate) -> NewConversation:
+    """Make a conversation ready to begin; messages that are many are written to segments."""
+    at = now()
+    messages = await to_stored_in_slices(wanted.messages, at)
+    generation, tail = await write_generation(actor, store, messages)
+    return NewConversation(
+        actor=actor,
+        document=Conversation.begin(actor, at=at, **wanted.fields()),
+        generation=generation,
+        tail=tail,
+        length=len(messages),
+        at=at,
+    )
+
+
+def idempotent(actor: Actor, idempotency_key: IdempotencyKey) -> Idempotent[ObjectId]:
+    """How a request that answers with a conversation is answered again: with its id."""
+
+    async def replay(result: Raw, session: AsyncClientSession) -> ObjectId:
+        conversation_id: ObjectId = result["conversation_id"]
+        if await Conversation.find_for_repeat(actor, conversation_id, session) is None:
+            raise NotFound("Conversation not found")
+        return conversation_id
+
+    return Idempotent(
+        idempotency_key, to_record=lambda answer: {"conversation_id": answer}, replay=replay
+    )

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pymongo.errors import AutoReconnect
 
-from chatvault.conversations import service
+from chatvault.conversations import creation, service
 from chatvault.conversations.commits import bulk, garbage, segment_writes
 from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.conversations.preconditions import Precondition
@@ -296,6 +296,7 @@ class TestNeverFlipped:
         update = ConversationUpdate.model_validate(many)
         with monkeypatch.context() as patched:
             patched.setattr(service, "write_generation", write_and_be_late)
+            patched.setattr(creation, "write_generation", write_and_be_late)
             change: Awaitable[Any] = (
                 service.create(actor, commits, wanted=ConversationCreate.model_validate(many))
                 if way == "begin"

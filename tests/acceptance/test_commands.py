@@ -14,7 +14,7 @@ from support.running import Service, ask, chatvault
 from support.talking import EVENT_STREAM, events_of, next_event, until
 from support.tooling import Notes, commands_of
 
-pytestmark = pytest.mark.xdist_group("service")
+pytestmark = pytest.mark.xdist_group("commands")
 
 TOOLSERVER = Path(__file__).parent.parent / "support" / "toolserver.py"
 

@@ -19,7 +19,7 @@ from support.fake_model import FakeModel, ScriptedAnswer
 from support.running import Service, ask, mongod_of
 from support.talking import EVENT_STREAM, Received, events_of, next_event, text_of
 
-pytestmark = pytest.mark.xdist_group("crashes")
+pytestmark = pytest.mark.xdist_group("replies")
 
 
 def configured(data_dir: Path, fake_model: FakeModel, *arguments: str, **more: object) -> Service:

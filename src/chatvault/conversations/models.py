@@ -206,12 +206,6 @@ class Conversation(Document):
         return cast("ConversationDoc | None", found)
 
     @classmethod
-    async def count_raw(cls, actor: Actor, *, which: Raw | None = None) -> int:
-        """How many the actor has."""
-        query = cls.owned_by(actor, **(which or {}))
-        return await cls.get_pymongo_collection().count_documents(query)
-
-    @classmethod
     async def list_ids(cls, actor: Actor) -> list[ObjectId]:
         """The ids of all that the actor has."""
         found = cls.get_pymongo_collection().find(cls.owned_by(actor), {"_id": True})

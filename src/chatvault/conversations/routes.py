@@ -202,7 +202,8 @@ async def count_conversations(request: web.Request, actor: Actor) -> web.StreamR
 
     All of them, archived ones included.
     """
-    return json_response(CountOut(count=await service.count(actor, request.app[RECORDER])))
+    count = await service.count(actor, request.app[STORE], request.app[RECORDER])
+    return json_response(CountOut(count=count))
 
 
 @routes.route(

@@ -195,9 +195,9 @@ async def list_page(
     return Page(documents, whole, total)
 
 
-async def count(actor: Actor, recorder: Recorder) -> int:
-    """How many conversations the actor has."""
-    total = await Conversation.count_raw(actor)
+async def count(actor: Actor, store: MessageStore, recorder: Recorder) -> int:
+    """Return how many conversations the actor has."""
+    total = await store.count_conversations(actor)
     await recorder.record(audit.entry(actor, Action.CONVERSATION_COUNT))
     return total
 

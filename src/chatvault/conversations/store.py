@@ -84,6 +84,7 @@ class MessageStore:
         )
         self._conversations = Batcher(self._find_conversations, max_size=32, concurrency=2)
         self._listings = Batcher(_list_conversations, max_size=16, concurrency=2)
+        self._counts = Batcher(_count_conversations, max_size=32, concurrency=2)
         self._segments = Batcher(self._find_segments, max_size=32, concurrency=2)
         self._fields = Batcher(_find_segment_fields, max_size=32, concurrency=2)
         self._ends = Batcher(self._find_ends, max_size=32, concurrency=2)
@@ -127,6 +128,10 @@ class MessageStore:
         """List documents without messages, newest change first, and count those of all pages."""
         wanted = (actor.owner_id, tuple(which.items()), limit, offset, after)
         return await self._listings.submit(wanted)
+
+    async def count_conversations(self, actor: Actor) -> int:
+        """Count the conversations of the actor."""
+        return await self._counts.submit(actor.owner_id)
 
     async def list_segments(self, actor: Actor, generation: ObjectId) -> list[SegmentDoc]:
         """List the segments of a generation, in order."""
@@ -326,6 +331,15 @@ async def _list_conversations(wanted: list[Listing]) -> list[tuple[list[Conversa
         else:
             pages[listing].append(cast("ConversationDoc", found))
     return [(pages[each], totals[each]) for each in wanted]
+
+
+async def _count_conversations(owner_ids: list[ObjectId]) -> list[int]:
+    mine = [{"user_id": each} for each in dict.fromkeys(owner_ids)]
+    each_owners = {"$group": {"_id": "$user_id", "count": {"$sum": 1}}}
+    match = {"$match": {"$or": mine} if mine[1:] else mine[0]}
+    found = await Conversation.get_pymongo_collection().aggregate([match, each_owners])
+    counts = {each["_id"]: each["count"] async for each in found}
+    return [counts.get(each, 0) for each in owner_ids]
 
 
 async def has_message(

@@ -7,7 +7,7 @@ were changed, so both is seen, and the reading begins anew.
 
 import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count, repeat
 from typing import TypeVar
@@ -47,10 +47,10 @@ class MessagePage:
 
     messages: list[StoredMessage]
     total: int
-    offset: int | None
     has_more: bool
     version: int
     first_seq: int
+    offset: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,7 +322,7 @@ async def find_message(
 async def _take(
     runs: AsyncGenerator[list[StoredMessage]],
     *,
-    budget: int,
+    budget: int | None,
     limit: int | None = None,
     skip: int = 0,
 ) -> tuple[list[StoredMessage], bool]:
@@ -330,7 +330,7 @@ async def _take(
 
     Args:
         runs: messages in the order of reading.
-        budget: about so many BSON bytes, but at least one message.
+        budget: about so many BSON bytes, but at least one message; None where all of them fit.
         limit: at most so many messages.
         skip: so many messages not deleted are passed over first.
     """
@@ -341,9 +341,12 @@ async def _take(
                 if skip:
                     skip -= 1
                     continue
-                budget -= size_of(messages.message)
-                if len(taken) == limit or (taken and budget < 0):
+                if len(taken) == limit:
                     return taken, True
+                if budget is not None:
+                    budget -= size_of(messages.message)
+                    if taken and budget < 0:
+                        return taken, True
                 taken.append(messages)
     return taken, False
 
@@ -357,8 +360,7 @@ async def read_before(
         ReadConflict: the conversation changed since its document was read.
     """
     runs = _walk_back(actor, store, conversation, before, most=limit + 1)
-    newest_first, has_more = await _take(runs, budget=WHOLE_BYTES, limit=limit)
-    return _page(conversation, newest_first[::-1], has_more=has_more)
+    return await _page(runs, conversation, limit, newest_first=True)
 
 
 async def read_after(
@@ -370,8 +372,7 @@ async def read_after(
         ReadConflict: the conversation changed since its document was read.
     """
     runs = _walk(actor, store, conversation, after + 1)
-    taken, has_more = await _take(runs, budget=WHOLE_BYTES, limit=limit)
-    return _page(conversation, taken, has_more=has_more)
+    return await _page(runs, conversation, limit)
 
 
 async def read_offset(
@@ -384,8 +385,8 @@ async def read_offset(
     """
     skipped, start = await _find_offset(actor, store, conversation, offset)
     runs = _walk(actor, store, conversation, start)
-    taken, has_more = await _take(runs, budget=WHOLE_BYTES, limit=limit, skip=offset - skipped)
-    return _page(conversation, taken, has_more=has_more, offset=offset)
+    page = await _page(runs, conversation, limit, skip=offset - skipped)
+    return replace(page, offset=offset)
 
 
 async def _find_offset(
@@ -412,17 +413,20 @@ async def _find_offset(
     return skipped, conversation["tail_seq"]
 
 
-def _page(
+async def _page(
+    runs: AsyncGenerator[list[StoredMessage]],
     conversation: ConversationDoc,
-    messages: list[StoredMessage],
+    limit: int,
     *,
-    has_more: bool,
-    offset: int | None = None,
+    skip: int = 0,
+    newest_first: bool = False,
 ) -> MessagePage:
+    # Measuring a message costs more than reading it.
+    budget = None if conversation["message_bytes"] <= WHOLE_BYTES else WHOLE_BYTES
+    taken, has_more = await _take(runs, budget=budget, limit=limit, skip=skip)
     return MessagePage(
-        messages=messages,
+        messages=taken[::-1] if newest_first else taken,
         total=conversation["total_messages"],
-        offset=offset,
         has_more=has_more,
         version=conversation["version"],
         first_seq=conversation["first_seq"],

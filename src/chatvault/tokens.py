@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
+from cachetools import LRUCache
 
 from chatvault.settings import point_tiktoken_to
 
@@ -27,6 +28,8 @@ PER_SMALL_PICTURE = 85
 PICTURES = {"image_url", "input_image", "image"}
 # Of other media little is known: a guess, in base64 characters a token.
 MEDIA_CHARACTERS = 256
+# About 150 bytes each, of a hash and a number.
+COUNTS_KEPT = 50_000
 # A text of a part that is no text part, and longer than this, is data.
 LONGEST_NAME = 512
 
@@ -41,11 +44,22 @@ class Tokenizer:
     def __init__(self, cache: Path) -> None:
         self._cache = cache
         self._encodings: dict[str, tiktoken.Encoding] = {}
+        self._counts: LRUCache[bytes, int] = LRUCache(COUNTS_KEPT)
         self._lock = threading.Lock()
 
     def count(self, text: str, model: str) -> int:
-        """How many tokens the text has."""
-        return len(self._encoding(model).encode_ordinary(text))
+        """Return how many tokens the text has; each reply asks again about the same history."""
+        encoding = self._encoding(model)
+        key = hashlib.blake2b(
+            text.encode("utf-8", "surrogatepass"), digest_size=16, salt=encoding.name.encode()[:16]
+        ).digest()
+        with self._lock:
+            known = self._counts.get(key)
+        if known is None:
+            known = len(encoding.encode_ordinary(text))
+            with self._lock:
+                self._counts[key] = known
+        return known
 
     def count_message(self, message: dict[str, Any], model: str) -> int:
         """How many tokens a message in OpenAI's shape takes of the context."""

@@ -98,6 +98,18 @@ class TestStart:
         assert processes_of(data_dir) == []
 
 
+async def closed(host: str, port: int) -> None:
+    """Wait until nobody can connect any more, as when a stop has begun."""
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                _, writer = await asyncio.open_connection(host, port)
+            except ConnectionRefusedError:
+                return
+            writer.close()
+            await asyncio.sleep(0.05)
+
+
 class TestStop:
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
     async def test_drains_the_request_under_way_and_leaves_no_process(
@@ -119,7 +131,7 @@ class TestStop:
             await asyncio.sleep(0.3)
 
             service.process.send_signal(number)
-            await asyncio.sleep(0.3)
+            await closed(host, int(port))
             assert service.process.poll() is None
             writer.write(body[5:])
             answer = await asyncio.wait_for(reader.read(), DRAIN_SECONDS)

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, NoReturn, Self, TypeVar
 
 from beanie import Document
 from bson import ObjectId
@@ -15,9 +15,10 @@ from chatvault.actor import Actor
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.audit.models import AuditEntry, Entry
-from chatvault.errors import InvalidInput
+from chatvault.errors import Busy, InvalidInput
 from chatvault.fields import Id, Raw, now
 from chatvault.mongodb import leases
+from chatvault.mongodb.database import transaction
 
 T = TypeVar("T")
 LIFETIME = timedelta(days=1)
@@ -86,11 +87,6 @@ class IdempotencyRecord(Document):
         mine = cls.owned_by(actor, route=idempotency_key.route, key=idempotency_key.key)
         return await cls.get_pymongo_collection().find_one(mine, session=session)
 
-    @classmethod
-    async def exists(cls, actor: Actor, idempotency_key: IdempotencyKey) -> bool:
-        """Whether a request with this key was carried out; not whether it was the same."""
-        return await cls.find_raw(actor, idempotency_key) is not None
-
 
 @dataclass(frozen=True, slots=True)
 class Idempotent(Generic[T]):
@@ -107,6 +103,39 @@ class Idempotent(Generic[T]):
     to_record: Callable[[T], Raw]
     replay: Callable[[Raw, AsyncClientSession], Awaitable[T]]
     target: str = "conversation_id"
+
+    @classmethod
+    def by_id(
+        cls,
+        idempotency_key: IdempotencyKey,
+        name: str,
+        *,
+        id_of: Callable[[T], ObjectId],
+        find: Callable[[ObjectId, AsyncClientSession], Awaitable[T]],
+        target: str = "conversation_id",
+        **beside: ObjectId,
+    ) -> Self:
+        """Answer a repeat with what an id names, as most requests are.
+
+        Args:
+            idempotency_key: the request's.
+            name: under which the id is stored.
+            id_of: the id that an answer is known by.
+            find: finds the answer by its id, in the transaction; it raises `NotFound` where that
+                is gone.
+            target: as above.
+            beside: further ids to store, by name.
+        """
+
+        async def replay(result: Raw, session: AsyncClientSession) -> T:
+            return await find(result[name], session)
+
+        return cls(
+            idempotency_key,
+            to_record=lambda answer: {**beside, name: id_of(answer)},
+            replay=replay,
+            target=target,
+        )
 
     def record_of(self, actor: Actor, answer: T) -> Raw:
         """The record to be stored with the change."""
@@ -125,14 +154,49 @@ class Idempotent(Generic[T]):
             KeyReused: the record is of another request.
             NotFound: what was answered with is gone.
         """
-        if record["body_hash"] != self.idempotency_key.body_hash:
-            raise KeyReused
+        _check_body(record, self.idempotency_key)
         return await self.replay(record["result"], session)
 
     def entry(self, actor: Actor, action: Action, record: Raw) -> Entry:
         """What a repeat leaves in the audit log."""
         target: ObjectId | None = record["result"].get(self.target)
         return audit.entry(actor, action, target, details={"replayed": True})
+
+
+def _check_body(record: Raw, idempotency_key: IdempotencyKey) -> None:
+    """Raise KeyReused where the record is of another request."""
+    if record["body_hash"] != idempotency_key.body_hash:
+        raise KeyReused
+
+
+async def was_carried_out(actor: Actor, idempotency_key: IdempotencyKey | None) -> bool:
+    """Whether this is a repeat, of which `answer_repeat` gives the answer; never without a key.
+
+    Raises:
+        KeyReused: the key came with another request.
+    """
+    if idempotency_key is None:
+        return False
+    record = await IdempotencyRecord.find_raw(actor, idempotency_key)
+    if record is None:
+        return False
+    _check_body(record, idempotency_key)
+    return True
+
+
+async def answer_repeat(actor: Actor, action: Action, idempotent: Idempotent[T]) -> T:
+    """Give the first answer to a request that was carried out, and record the repeat.
+
+    Raises:
+        KeyReused: the key came with another request.
+        NotFound: what was answered with is gone.
+        Busy: the record has expired at this very moment.
+    """
+
+    def expired(_session: AsyncClientSession) -> NoReturn:
+        raise Busy(retry_after=1)
+
+    return await transaction(lambda session: act_once(actor, action, idempotent, session, expired))
 
 
 async def act_once(
@@ -144,7 +208,7 @@ async def act_once(
 ) -> T:
     """Act, and remember the answer; a repeat gets it again instead, recorded as such.
 
-    The lane does the same for changes of conversations.
+    The commit queue does the same for changes of conversations.
 
     Args:
         actor: who asks.

@@ -1,5 +1,6 @@
 """What can be done with agents."""
 
+from operator import itemgetter
 from typing import Any
 
 from bson import ObjectId
@@ -107,7 +108,7 @@ async def create(
         await _record(actor, Action.AGENT_CREATE, document["_id"], session, fields)
         return document
 
-    known = None if idempotency_key is None else _idempotent(actor, idempotency_key)
+    known = idempotency_key and _idempotent(actor, idempotency_key)
     return await transaction(
         lambda session: act_once(actor, Action.AGENT_CREATE, known, session, insert),
         turn=("agents", actor.owner_id),
@@ -115,17 +116,14 @@ async def create(
 
 
 def _idempotent(actor: Actor, idempotency_key: IdempotencyKey) -> Idempotent[Raw]:
-    async def replay(result: Raw, session: AsyncClientSession) -> Raw:
-        made = await Agent.find_raw(actor, result["agent_id"], session)
+    async def find(agent_id: ObjectId, session: AsyncClientSession) -> Raw:
+        made = await Agent.find_raw(actor, agent_id, session)
         if made is None:
             raise AgentNotFound
         return made
 
-    return Idempotent(
-        idempotency_key,
-        to_record=lambda made: {"agent_id": made["_id"]},
-        replay=replay,
-        target="agent_id",
+    return Idempotent.by_id(
+        idempotency_key, "agent_id", id_of=itemgetter("_id"), find=find, target="agent_id"
     )
 
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import attrgetter
 
 import orjson
 from bson import ObjectId
@@ -37,9 +38,9 @@ from chatvault.conversations.reading import (
 )
 from chatvault.conversations.shapes import ConversationDoc, StoredMessage
 from chatvault.conversations.store import MessageStore, has_message
-from chatvault.errors import Busy, ConversationArchived, NotFound
+from chatvault.errors import ConversationArchived, NotFound
 from chatvault.fields import Raw, now
-from chatvault.idempotency import IdempotencyKey, IdempotencyRecord, Idempotent
+from chatvault.idempotency import IdempotencyKey, Idempotent, answer_repeat, was_carried_out
 
 MAX_LISTED = 100
 MAX_COMMANDS = 32
@@ -287,9 +288,10 @@ async def execute(
     await _require_message(actor, deps.store, conversation_id, message_id)
     (await permissions.find(actor)).require(TERMINAL)
     place = CommandPlace(conversation_id=conversation_id, message_id=message_id, reply_id=None)
-    if idempotency_key is not None and await IdempotencyRecord.exists(actor, idempotency_key):
-        known = await deps.commits.submit(_replaying(actor, place, idempotency_key))
-        return await _outcome(actor, deps, conversation_id, known.id, waits=waits)
+    if idempotency_key is not None and await was_carried_out(actor, idempotency_key):
+        known = _idempotent(actor, place, idempotency_key)
+        first = await answer_repeat(actor, Action.COMMAND_EXECUTE_TERMINAL, known)
+        return await _outcome(actor, deps, conversation_id, first.id, waits=waits)
     await deps.rate.admit(str(actor.owner_id))
     tool = deps.servers.tools.get(TERMINAL)
     if tool is None:
@@ -321,17 +323,6 @@ async def execute(
     if decided.begins:
         _launch(actor, deps, place, decided.command)
     return await _outcome(actor, deps, conversation_id, decided.id, waits=waits)
-
-
-def _replaying(
-    actor: Actor, stored: CommandPlace, idempotency_key: IdempotencyKey
-) -> Change[Decided]:
-    """The change that finds out which command a repeated request began."""
-
-    def decide(_working: WorkingCopy) -> Decided:
-        raise Busy(retry_after=1)  # the record has expired at this very moment
-
-    return _change(actor, stored, Action.COMMAND_EXECUTE_TERMINAL, decide, idempotency_key)
 
 
 async def _require_message(
@@ -378,27 +369,33 @@ def _change(
     decide: Callable[[WorkingCopy], Decided],
     idempotency_key: IdempotencyKey | None,
 ) -> Change[Decided]:
-    conversation_id: ObjectId = stored["conversation_id"]
-
-    async def replay(result: Raw, session: AsyncClientSession) -> Decided:
-        fields = await Conversation.find_for_repeat(actor, conversation_id, session)
-        if fields is None:
-            raise NotFound("Conversation not found")
-        if not await has_message(session, actor, fields, stored["message_id"]):
-            raise CommandNotFound
-        return Decided({"id": result["command_id"]})
-
-    def to_record(decided: Decided) -> Raw:
-        return {"conversation_id": conversation_id, "command_id": decided.command["id"]}
-
     return Change(
         actor=actor,
         action=action,
-        where=("_id", conversation_id),
+        where=("_id", stored["conversation_id"]),
         decide=decide,
         message_ids=frozenset({stored["message_id"]}),
         needs_tail=True,
         size=estimate(),
-        idempotent=idempotency_key
-        and Idempotent(idempotency_key, to_record=to_record, replay=replay),
+        idempotent=idempotency_key and _idempotent(actor, stored, idempotency_key),
+    )
+
+
+def _idempotent(
+    actor: Actor, stored: CommandPlace, idempotency_key: IdempotencyKey
+) -> Idempotent[Decided]:
+    conversation_id = stored["conversation_id"]
+
+    async def find(command_id: ObjectId, session: AsyncClientSession) -> Decided:
+        fields = await Conversation.get_for_repeat(actor, conversation_id, session)
+        if not await has_message(session, actor, fields, stored["message_id"]):
+            raise CommandNotFound
+        return Decided({"id": command_id})
+
+    return Idempotent.by_id(
+        idempotency_key,
+        "command_id",
+        id_of=attrgetter("id"),
+        find=find,
+        conversation_id=conversation_id,
     )

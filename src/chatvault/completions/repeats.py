@@ -4,7 +4,6 @@ The answer is kept as long as the key, as the events of a reply are.
 """
 
 from collections.abc import AsyncGenerator
-from typing import NoReturn
 
 from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
@@ -13,9 +12,16 @@ from chatvault.actor import Actor
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action, Outcome
 from chatvault.audit.models import AuditEntry, Entry
-from chatvault.errors import Busy, ChatvaultError, NotFound
+from chatvault.errors import ChatvaultError, NotFound
 from chatvault.fields import Raw
-from chatvault.idempotency import IdempotencyKey, IdempotencyRecord, Idempotent, act_once, key_lock
+from chatvault.idempotency import (
+    IdempotencyKey,
+    Idempotent,
+    act_once,
+    answer_repeat,
+    key_lock,
+    was_carried_out,
+)
 from chatvault.mongodb.database import transaction
 from chatvault.replies import events
 from chatvault.replies.chunks import ChunkAccumulator, signed, speak_again, usage_of
@@ -51,7 +57,7 @@ async def answer_once(
         KeyReused: the key came with another request.
     """
     async with key_lock(actor, idempotency_key):
-        if await IdempotencyRecord.exists(actor, idempotency_key):
+        if await was_carried_out(actor, idempotency_key):
             async for chunk in _again(actor, idempotency_key):
                 yield chunk
             return
@@ -79,9 +85,7 @@ async def answer_once(
 
 async def _again(actor: Actor, idempotency_key: IdempotencyKey) -> AsyncGenerator[Chunk, None]:
     known = _idempotent(actor, idempotency_key)
-    answer_id = await transaction(
-        lambda session: act_once(actor, Action.CHAT_COMPLETE, known, session, _expired)
-    )
+    answer_id = await answer_repeat(actor, Action.CHAT_COMPLETE, known)
     stored = await events.read(actor, answer_id)
 
     async def replayed() -> AsyncGenerator[Event, None]:
@@ -93,21 +97,14 @@ async def _again(actor: Actor, idempotency_key: IdempotencyKey) -> AsyncGenerato
         yield chunk
 
 
-async def _expired(_session: AsyncClientSession) -> NoReturn:
-    raise Busy(retry_after=1)  # at this very moment
-
-
 def _idempotent(actor: Actor, idempotency_key: IdempotencyKey) -> Idempotent[ObjectId]:
-    async def replay(result: Raw, session: AsyncClientSession) -> ObjectId:
-        kept = ReplyEvents.owned_by(actor, reply_id=result["answer_id"])
+    async def find(answer_id: ObjectId, session: AsyncClientSession) -> ObjectId:
+        kept = ReplyEvents.owned_by(actor, reply_id=answer_id)
         if await ReplyEvents.get_pymongo_collection().find_one(kept, session=session) is None:
             raise NotFound("The answer was given, and is kept no more")
-        answer_id: ObjectId = result["answer_id"]
         return answer_id
 
-    return Idempotent(
-        idempotency_key, to_record=lambda answer: {"answer_id": answer}, replay=replay
-    )
+    return Idempotent.by_id(idempotency_key, "answer_id", id_of=lambda found: found, find=find)
 
 
 async def _keep(

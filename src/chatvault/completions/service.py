@@ -16,7 +16,7 @@ from chatvault.audit.actions import Action
 from chatvault.completions.repeats import answer_once
 from chatvault.errors import InvalidInput, NotFound
 from chatvault.fields import Raw
-from chatvault.idempotency import IdempotencyKey, IdempotencyRecord
+from chatvault.idempotency import IdempotencyKey, answer_repeat, was_carried_out
 from chatvault.replies.chunks import (
     HEAD,
     ChunkAccumulator,
@@ -32,7 +32,7 @@ from chatvault.replies.plan import Turn
 from chatvault.replies.provider import Chunk, ModelClients, ModelRequest
 from chatvault.replies.schemas import CompletionIn
 from chatvault.replies.service import follow
-from chatvault.replies.start import ReplyPlan, Stale, replay_change, start_change
+from chatvault.replies.start import ReplyPlan, idempotent_start, start_change
 from chatvault.replies.task import ReplyTask
 from chatvault.usage.models import Usage
 
@@ -116,13 +116,10 @@ async def _again(
     actor: Actor, deps: ReplyDeps, conversation_id: ObjectId, idempotency_key: IdempotencyKey | None
 ) -> AsyncGenerator[Chunk, None] | None:
     """The recorded answer to a request that was carried out before; None if it was not."""
-    if idempotency_key is None or not await IdempotencyRecord.exists(actor, idempotency_key):
+    if idempotency_key is None or not await was_carried_out(actor, idempotency_key):
         return None
-    try:
-        recalling_it = replay_change(actor, conversation_id, idempotency_key, Action.CHAT_COMPLETE)
-        started = await deps.commits.submit(recalling_it)
-    except Stale:  # the record has expired at this very moment
-        return None
+    known = idempotent_start(actor, idempotency_key, conversation_id)
+    started = await answer_repeat(actor, Action.CHAT_COMPLETE, known)
     return await _followed(actor, deps, conversation_id, started.reply_id)
 
 

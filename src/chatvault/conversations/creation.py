@@ -17,8 +17,7 @@ from chatvault.conversations.schemas import ConversationCreate, to_stored_in_sli
 from chatvault.conversations.segments import Generation
 from chatvault.conversations.shapes import ConversationDoc, MessageDoc
 from chatvault.conversations.store import MessageStore
-from chatvault.errors import NotFound
-from chatvault.fields import Raw, now
+from chatvault.fields import now
 from chatvault.idempotency import IdempotencyKey, Idempotent
 
 
@@ -81,14 +80,12 @@ async def prepare(actor: Actor, store: MessageStore, wanted: ConversationCreate)
 
 
 def idempotent(actor: Actor, idempotency_key: IdempotencyKey) -> Idempotent[ObjectId]:
-    """How a request that answers with a conversation is answered again: with its id."""
+    """Answer a repeat with the conversation's id."""
 
-    async def replay(result: Raw, session: AsyncClientSession) -> ObjectId:
-        conversation_id: ObjectId = result["conversation_id"]
-        if await Conversation.find_for_repeat(actor, conversation_id, session) is None:
-            raise NotFound("Conversation not found")
+    async def find(conversation_id: ObjectId, session: AsyncClientSession) -> ObjectId:
+        await Conversation.get_for_repeat(actor, conversation_id, session)
         return conversation_id
 
-    return Idempotent(
-        idempotency_key, to_record=lambda answer: {"conversation_id": answer}, replay=replay
+    return Idempotent.by_id(
+        idempotency_key, "conversation_id", id_of=lambda found: found, find=find
     )

@@ -12,6 +12,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 
 from chatvault.actor import Actor
 from chatvault.conversations.shapes import ConversationDoc
+from chatvault.errors import NotFound
 from chatvault.fields import Id, Raw
 
 # What a list without messages shows.
@@ -194,16 +195,22 @@ class Conversation(Document):
         return {"user_id": actor.owner_id, **more}
 
     @classmethod
-    async def find_for_repeat(
+    async def get_for_repeat(
         cls, actor: Actor, conversation_id: ObjectId, session: AsyncClientSession
-    ) -> ConversationDoc | None:
-        """What repeated requests ask about, read in their transaction."""
+    ) -> ConversationDoc:
+        """Return what repeated requests ask about, read in their transaction.
+
+        Raises:
+            NotFound: the actor has no such conversation, or no more.
+        """
         found = await cls.get_pymongo_collection().find_one(
             cls.owned_by(actor, _id=conversation_id),
             {"generation": True, "summary": True},
             session=session,
         )
-        return cast("ConversationDoc | None", found)
+        if found is None:
+            raise NotFound("Conversation not found")
+        return cast("ConversationDoc", found)
 
     @classmethod
     async def list_ids(cls, actor: Actor) -> list[ObjectId]:

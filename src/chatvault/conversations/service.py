@@ -36,7 +36,7 @@ from chatvault.conversations.store import MessageStore
 from chatvault.cursors import Cursor
 from chatvault.errors import NotFound
 from chatvault.fields import Raw, count_changed_keys, now
-from chatvault.idempotency import IdempotencyKey, IdempotencyRecord
+from chatvault.idempotency import IdempotencyKey, was_carried_out
 from chatvault.mongodb.database import many_changes
 
 
@@ -115,7 +115,7 @@ async def create(
         await agents.find(actor, wanted.agent_id)
     except AgentNotFound:
         # It may be gone since the first try, which counts.
-        if idempotency_key is None or not await IdempotencyRecord.exists(actor, idempotency_key):
+        if not await was_carried_out(actor, idempotency_key):
             raise
     new = await prepare(actor, commits.store, wanted)
     return await commits.submit(

@@ -18,11 +18,11 @@ from chatvault.errors import Busy
 from chatvault.fields import now
 from chatvault.idempotency import (
     IdempotencyKey,
-    IdempotencyRecord,
     Idempotent,
-    KeyReused,
     act_once,
+    answer_repeat,
     key_lock,
+    was_carried_out,
 )
 from chatvault.importing import localstorage
 from chatvault.importing.conversations import ImportFile
@@ -108,16 +108,15 @@ class Uploads:
     ) -> Report:
         known = idempotency_key and _idempotent(idempotency_key, content)
         async with key_lock(actor, idempotency_key):
-            report = await _first_report(actor, idempotency_key)
-            if report is None:
-                report = await store_file(
-                    actor, self._commits, content=content, on_duplicate=wanted.on_duplicate
-                )
-            stored = report
+            if known is not None and await was_carried_out(actor, idempotency_key):
+                return await answer_repeat(actor, Action.IMPORT_RUN, known)
+            report = await store_file(
+                actor, self._commits, content=content, on_duplicate=wanted.on_duplicate
+            )
 
             async def finish(session: AsyncClientSession) -> Report:
-                await AuditEntry.store([entry_of(actor, stored)], session)
-                return stored
+                await AuditEntry.store([entry_of(actor, report)], session)
+                return report
 
             return await transaction(
                 lambda session: act_once(actor, Action.IMPORT_RUN, known, session, finish)
@@ -134,18 +133,6 @@ async def import_upload(
 ) -> dict[str, Any]:
     """Import what a file holds for the actor; see `Uploads.take`."""
     return await uploads.take(actor, data=data, wanted=wanted, idempotency_key=idempotency_key)
-
-
-async def _first_report(actor: Actor, idempotency_key: IdempotencyKey | None) -> Report | None:
-    """Return a stand-in where the key is known already: the transaction answers from its record."""
-    if idempotency_key is None:
-        return None
-    record = await IdempotencyRecord.find_raw(actor, idempotency_key)
-    if record is None:
-        return None
-    if record["body_hash"] != idempotency_key.body_hash:
-        raise KeyReused
-    return Report()
 
 
 def _idempotent(idempotency_key: IdempotencyKey, content: ImportFile) -> Idempotent[Report]:

@@ -9,7 +9,7 @@ from chatvault.commands.servers import Servers
 from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.conversations.store import MessageStore
 from chatvault.errors import FieldError, InvalidInput
-from chatvault.idempotency import IdempotencyKey, IdempotencyRecord
+from chatvault.idempotency import IdempotencyKey, was_carried_out
 from chatvault.mongodb.rates import Rate
 from chatvault.replies.events import EventLog
 from chatvault.replies.runner import ReplyRunner
@@ -43,7 +43,7 @@ class ReplyDeps:
         Raises:
             Throttled: too many times in this minute.
         """
-        if idempotency_key is None or not await IdempotencyRecord.exists(actor, idempotency_key):
+        if not await was_carried_out(actor, idempotency_key):
             await self.rate.admit(str(actor.owner_id))
 
     def check_content(self, content: str | None, name: str = "content") -> None:

@@ -23,7 +23,7 @@ from chatvault.conversations.store import MessageStore
 from chatvault.conversations.wire import message_wire
 from chatvault.errors import Busy, ChatvaultError, NotFound
 from chatvault.fields import Raw
-from chatvault.idempotency import IdempotencyKey, IdempotencyRecord, Idempotent
+from chatvault.idempotency import IdempotencyKey, Idempotent, answer_repeat, was_carried_out
 from chatvault.replies.chunks import failure_in
 from chatvault.replies.deps import ReplyDeps
 from chatvault.replies.errors import ReplyInProgress, Stopping, TokenLimitReached, failure_of
@@ -46,7 +46,7 @@ from chatvault.replies.schemas import ReplyIn
 from chatvault.replies.start import (
     ReplyPlan,
     Stale,
-    replay_change,
+    idempotent_start,
     start_change,
     to_reply_plan,
 )
@@ -75,16 +75,16 @@ async def create(
         NothingToAnswer, MessageIdTaken: what shall be answered does not fit.
     """
     deps.check_content(wanted.content)
-    if idempotency_key is not None and await IdempotencyRecord.exists(actor, idempotency_key):
-        return await _replay(actor, deps, conversation_id, idempotency_key)
+    if idempotency_key is not None and await was_carried_out(actor, idempotency_key):
+        return await _replay(actor, conversation_id, idempotency_key)
     await deps.rate.admit(str(actor.owner_id))
     try:
         return await _begin(actor, deps, conversation_id, wanted, idempotency_key)
     except ChatvaultError:
         # Another process may have carried out the same request meanwhile.
-        if idempotency_key is None or not await IdempotencyRecord.exists(actor, idempotency_key):
+        if idempotency_key is None or not await was_carried_out(actor, idempotency_key):
             raise
-        return await _replay(actor, deps, conversation_id, idempotency_key)
+        return await _replay(actor, conversation_id, idempotency_key)
 
 
 async def stream_answer(
@@ -146,10 +146,10 @@ async def summarize(
 
 
 async def _replay(
-    actor: Actor, deps: ReplyDeps, conversation_id: ObjectId, idempotency_key: IdempotencyKey
+    actor: Actor, conversation_id: ObjectId, idempotency_key: IdempotencyKey
 ) -> ObjectId:
-    started = await deps.commits.submit(replay_change(actor, conversation_id, idempotency_key))
-    return started.reply_id
+    known = idempotent_start(actor, idempotency_key, conversation_id)
+    return (await answer_repeat(actor, Action.REPLY_CREATE, known)).reply_id
 
 
 async def _begin(
@@ -298,13 +298,12 @@ async def cancel(
         Busy: it went on all the time.
     """
 
-    async def replay(_result: Raw, _session: AsyncClientSession) -> None:
-        """What became of it is read below."""
+    async def find(_: ObjectId, _session: AsyncClientSession) -> None:
+        """Find nothing: what became of the reply is read below."""
 
-    known: Idempotent[None] | None = None
-    if idempotency_key is not None:
-        result = {"conversation_id": conversation_id}
-        known = Idempotent(idempotency_key, to_record=lambda _: result, replay=replay)
+    known = idempotency_key and Idempotent.by_id(
+        idempotency_key, "conversation_id", id_of=lambda _: conversation_id, find=find
+    )
     for _ in range(ATTEMPTS):
         reply = await _find(actor, conversation_id, reply_id)
         try:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
 from bson import ObjectId
@@ -21,9 +22,9 @@ from chatvault.conversations.schemas import ConversationCreate, stored_agent_id
 from chatvault.conversations.segments import size_of
 from chatvault.conversations.shapes import ConversationDoc, MessageDoc
 from chatvault.conversations.wire import message_wire
-from chatvault.errors import Busy, Conflict, ConversationArchived, MessageIdTaken, NotFound
+from chatvault.errors import Conflict, ConversationArchived, MessageIdTaken
 from chatvault.fields import Raw, now
-from chatvault.idempotency import IdempotencyKey, IdempotencyRecord, Idempotent
+from chatvault.idempotency import IdempotencyKey, Idempotent, answer_repeat, was_carried_out
 from chatvault.mongodb import leases
 from chatvault.mongodb.renewing import LEASE_SECONDS
 from chatvault.replies.deps import ReplyDeps
@@ -130,47 +131,26 @@ def start_change(
         needs_tail=reply_plan.waiting is not None,
         # On the message and in its event.
         size=estimate(*[{"content": reply_plan.turn.content, "metadata": reply_plan.metadata}] * 2),
-        idempotent=None
-        if idempotency_key is None
-        else _idempotent(actor, idempotency_key, reply_plan.conversation_id),
+        idempotent=idempotency_key
+        and idempotent_start(actor, idempotency_key, reply_plan.conversation_id),
     )
 
 
-def replay_change(
-    actor: Actor,
-    conversation_id: ObjectId,
-    idempotency_key: IdempotencyKey,
-    action: Action = Action.REPLY_CREATE,
-) -> Change[StartedReply]:
-    """The change that finds out which reply a repeated request began."""
-
-    def decide(_working: WorkingCopy) -> StartedReply:
-        raise Stale
-
-    return Change(
-        actor=actor,
-        action=action,
-        where=("_id", conversation_id),
-        decide=decide,
-        idempotent=_idempotent(actor, idempotency_key, conversation_id),
-    )
-
-
-def _idempotent(
+def idempotent_start(
     actor: Actor, idempotency_key: IdempotencyKey, conversation_id: ObjectId
 ) -> Idempotent[StartedReply]:
-    async def replay(result: Raw, session: AsyncClientSession) -> StartedReply:
-        if await Conversation.find_for_repeat(actor, conversation_id, session) is None:
-            raise NotFound("Conversation not found")
-        return StartedReply(result["reply_id"])
+    """Answer a repeat with the reply that the request began."""
 
-    return Idempotent(
+    async def find(reply_id: ObjectId, session: AsyncClientSession) -> StartedReply:
+        await Conversation.get_for_repeat(actor, conversation_id, session)
+        return StartedReply(reply_id)
+
+    return Idempotent.by_id(
         idempotency_key,
-        to_record=lambda started: {
-            "conversation_id": conversation_id,
-            "reply_id": started.reply_id,
-        },
-        replay=replay,
+        "reply_id",
+        id_of=attrgetter("reply_id"),
+        find=find,
+        conversation_id=conversation_id,
     )
 
 
@@ -366,9 +346,9 @@ async def start_conversation(
         KeyReused: the key came with another request.
         NotFound: this is a repeat, and the conversation is gone.
     """
-    if idempotency_key is not None and await IdempotencyRecord.exists(actor, idempotency_key):
-        replay = _replay_opening_change(actor, idempotency_key)
-        return (await deps.commits.submit(replay)).conversation_id
+    if idempotency_key is not None and await was_carried_out(actor, idempotency_key):
+        known = idempotent(actor, idempotency_key)
+        return await answer_repeat(actor, Action.CONVERSATION_CREATE, known)
     deps.check_content(content, "initial_message")
     agent = await agents.find(actor, wanted.agent_id)
     deps.catalog.find(agent["provider"])
@@ -410,24 +390,6 @@ async def _opening_change(
         is_new=True,
         size=estimate(new.document, *new.tail, said, said),
         idempotent=idempotency_key and _idempotent_opening(actor, idempotency_key),
-    )
-
-
-def _replay_opening_change(
-    actor: Actor, idempotency_key: IdempotencyKey
-) -> Change[OpenedConversation]:
-    """The change that finds out which conversation a repeated request began."""
-
-    def decide(_working: WorkingCopy) -> OpenedConversation:
-        raise Busy(retry_after=1)  # the record has expired at this very moment
-
-    return Change(
-        actor=actor,
-        action=Action.CONVERSATION_CREATE,
-        where=("_id", ObjectId()),
-        decide=decide,
-        is_new=True,
-        idempotent=_idempotent_opening(actor, idempotency_key),
     )
 
 

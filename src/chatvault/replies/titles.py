@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable
 
 import structlog
 from bson import ObjectId
@@ -23,7 +22,13 @@ from chatvault.conversations.shapes import ConversationDoc, StoredMessage
 from chatvault.conversations.store import MessageStore
 from chatvault.errors import Busy, Conflict, NotFound
 from chatvault.fields import Raw, now
-from chatvault.idempotency import IdempotencyKey, IdempotencyRecord, Idempotent, key_lock
+from chatvault.idempotency import (
+    IdempotencyKey,
+    Idempotent,
+    answer_repeat,
+    key_lock,
+    was_carried_out,
+)
 from chatvault.replies.jobs import Work
 from chatvault.replies.models import JobKind
 from chatvault.replies.provider import ModelClients, ModelRequest
@@ -131,12 +136,9 @@ class Background:
             Busy: messages were edited or removed each time while it was made.
         """
         async with key_lock(actor, idempotency_key):
-            if idempotency_key is not None and await IdempotencyRecord.exists(
-                actor, idempotency_key
-            ):
-                return await self._commits.submit(
-                    _replay_opening_change(actor, conversation_id, idempotency_key)
-                )
+            if idempotency_key is not None and await was_carried_out(actor, idempotency_key):
+                known = _idempotent(actor, conversation_id, idempotency_key)
+                return await answer_repeat(actor, Action.CONVERSATION_SUMMARIZE, known)
             for _ in range(SUMMARY_TRIES):
                 with contextlib.suppress(Outdated):
                     return await self._summarize(actor, conversation_id, idempotency_key)
@@ -182,7 +184,13 @@ class Background:
             return summary
 
         return await self._commits.submit(
-            _summarizing(actor, conversation_id, idempotency_key, decide)
+            Change(
+                actor=actor,
+                action=Action.CONVERSATION_SUMMARIZE,
+                where=("_id", conversation_id),
+                decide=decide,
+                idempotent=idempotency_key and _idempotent(actor, conversation_id, idempotency_key),
+            )
         )
 
     async def _ask(
@@ -231,39 +239,11 @@ def _told_of(fields: ConversationDoc) -> tuple[ObjectId, int, int]:
     return fields["generation"], fields.get("edits", 0), fields.get("summary_seq", 0)
 
 
-def _summarizing(
-    actor: Actor,
-    conversation_id: ObjectId,
-    idempotency_key: IdempotencyKey | None,
-    decide: Callable[[WorkingCopy], str | None],
-) -> Change[str | None]:
-    return Change(
-        actor=actor,
-        action=Action.CONVERSATION_SUMMARIZE,
-        where=("_id", conversation_id),
-        decide=decide,
-        idempotent=None
-        if idempotency_key is None
-        else _idempotent(actor, conversation_id, idempotency_key),
-    )
-
-
-def _replay_opening_change(
-    actor: Actor, conversation_id: ObjectId, idempotency_key: IdempotencyKey
-) -> Change[str | None]:
-    def decide(_working: WorkingCopy) -> str | None:
-        raise Busy(retry_after=1)  # the record has expired at this very moment
-
-    return _summarizing(actor, conversation_id, idempotency_key, decide)
-
-
 def _idempotent(
     actor: Actor, conversation_id: ObjectId, idempotency_key: IdempotencyKey
 ) -> Idempotent[str | None]:
     async def replay(result: Raw, session: AsyncClientSession) -> str | None:
-        found = await Conversation.find_for_repeat(actor, conversation_id, session)
-        if found is None:
-            raise NotFound("Conversation not found")
+        found = await Conversation.get_for_repeat(actor, conversation_id, session)
         summary: str | None = found.get("summary")
         if result["made"] and summary is None:
             raise NotFound("The summary was made, and is gone since")

@@ -197,13 +197,13 @@ async def _tell(key: ObjectId, progress: _Progress, **more: Any) -> None:
 
 
 def _idempotent(idempotency_key: IdempotencyKey) -> Idempotent[ObjectId]:
-    async def replay(result: Raw, _session: AsyncClientSession) -> ObjectId:
-        found: ObjectId = result["verification_id"]
-        return found
+    async def find(verification_id: ObjectId, _session: AsyncClientSession) -> ObjectId:
+        return verification_id  # none is ever removed
 
-    return Idempotent(
+    return Idempotent.by_id(
         idempotency_key,
-        to_record=lambda key: {"verification_id": key},
-        replay=replay,
+        "verification_id",
+        id_of=lambda key: key,
+        find=find,
         target="verification_id",
     )

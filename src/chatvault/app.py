@@ -15,7 +15,6 @@ from chatvault.accounts.passwords import PasswordHasher
 from chatvault.accounts.throttle import LoginThrottle, RegistrationThrottle
 from chatvault.agents import routes as agents
 from chatvault.agents.models import ModelCatalog
-from chatvault.audit import routes as audit
 from chatvault.audit.keys import load_key_ring
 from chatvault.audit.mark import HighWater
 from chatvault.audit.recorder import Recorder
@@ -54,7 +53,9 @@ from chatvault.replies.provider import ModelClients
 from chatvault.replies.runner import ReplyRunner
 from chatvault.replies.start import start_conversation
 from chatvault.replies.titles import Background
+from chatvault.review import routes as review
 from chatvault.sealing import routes as sealing
+from chatvault.sealing.alerts import alert_forged_counts
 from chatvault.sealing.maintenance import Maintenance
 from chatvault.sealing.verifications import Verifier
 from chatvault.sessions import routes as sessions
@@ -83,7 +84,7 @@ ROUTES = (
     messages.routes,
     imports.routes,
     preferences.routes,
-    audit.routes,
+    review.routes,
     sealing.routes,
     replies.routes,
     completions.routes,
@@ -113,7 +114,7 @@ def create_app(settings: Settings, *, mongodb_url: str) -> web.Application:
     app[BODIES] = Bodies()
     app[RECORDER] = recorder = Recorder()
     app[sealing.VERIFIER] = Verifier(recorder)
-    app[middlewares.REFUSALS] = RefusalCounter(recorder)
+    app[middlewares.REFUSALS] = RefusalCounter(recorder, alert_forged_counts)
     app[accounts.HASHER] = hasher = PasswordHasher(settings.bcrypt_rounds)
     app[STORE] = store = MessageStore()
     app[COMMITS] = commits = CommitQueue(store)

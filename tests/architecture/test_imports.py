@@ -1,10 +1,8 @@
 """Who imports whom: doors, services, models, and no circle, between packages as well as modules."""
 
 import ast
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from support.source import MODULES, SERVICES, imports_of, name_of, packages_of
 
@@ -19,13 +17,6 @@ KNOWS_HTTP = {
 }
 KNOWS_HEADERS = {
     "conversations/headers.py": "the models of headers that several domains' routes parse",
-}
-# Imports between packages that close circles. They are to go, and no other may come.
-KNOWN_ARROWS = {
-    ("http", "audit"): "actions, recorder and refusals",
-    ("http", "sessions"): "the name of the cookie",
-    ("http", "idempotency"): "what a request is known by; idempotency writes the audit log",
-    ("audit", "sealing"): "which refusals wait for an entry, and alerts",
 }
 # Half a second and more each.
 SLOW = {
@@ -85,15 +76,12 @@ def _modules() -> dict[str, set[str]]:
     }
 
 
-def _rooms(without: Iterable[tuple[str, str]] = ()) -> dict[str, set[str]]:
+def _rooms() -> dict[str, set[str]]:
     """What each package imports of ours."""
-    left_out, found = set(without), dict[str, set[str]]()
+    found: dict[str, set[str]] = {}
     for name, imported in _modules().items():
         room = _room_of(name)
-        others = {_room_of(other) for other in imported} - {room}
-        found.setdefault(room, set()).update(
-            other for other in others if (room, other) not in left_out
-        )
+        found.setdefault(room, set()).update({_room_of(other) for other in imported} - {room})
     return found
 
 
@@ -147,12 +135,7 @@ class TestCircles:
         assert _circle(_modules()) == []
 
     def test_are_none_between_packages(self) -> None:
-        assert _circle(_rooms(without=KNOWN_ARROWS)) == []
-
-    @pytest.mark.parametrize("arrow", KNOWN_ARROWS)
-    def test_have_no_known_arrow_that_is_gone(self, arrow: tuple[str, str]) -> None:
-        others = [each for each in KNOWN_ARROWS if each != arrow]
-        assert _circle(_rooms(without=others)), f"take {arrow} from the list: it closes no circle"
+        assert _circle(_rooms()) == []
 
 
 class TestTests:

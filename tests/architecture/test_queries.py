@@ -46,7 +46,7 @@ SHAPES = [
 BY_HAND = {
     "commands/proposals.py": "a document that is to be stored, by its type",
     "replies/start.py": "a document that is to be stored, by its type",
-    "audit/review.py": "an entry tells who acted; whose data it is about, its details",
+    "review/service.py": "an entry tells who acted; whose data it is about, its details",
 }
 
 

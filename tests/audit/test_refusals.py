@@ -20,6 +20,7 @@ from chatvault.http.middlewares import REFUSALS
 from chatvault.http.requests import RECORDER
 from chatvault.mongodb import leases
 from chatvault.mongodb.database import connect
+from chatvault.sealing.alerts import alert_forged_counts
 from chatvault.settings import Settings
 from conftest import HttpClient
 from support.sealing import running, until
@@ -33,7 +34,7 @@ def refused(address: str = "10.0.0.1", action: Action = Action.USER_GET) -> Entr
 
 @pytest.fixture
 def counter(http: HttpClient) -> RefusalCounter:
-    return RefusalCounter(Recorder())
+    return RefusalCounter(Recorder(), alert_forged_counts)
 
 
 async def stored(database: Any) -> list[Entry]:
@@ -91,7 +92,7 @@ class TestAnonymousRefusals:
         assert entries[-1]["details"] == {"count": 44}
 
     async def test_are_closed_by_the_clock(self, http: HttpClient, database: Any) -> None:
-        counter = RefusalCounter(Recorder(), minute=0.02)
+        counter = RefusalCounter(Recorder(), alert_forged_counts, minute=0.02)
         await counter.record(refused())
         await counter.record(refused())
 
@@ -242,7 +243,7 @@ class TestKilled:
     def other(self, monkeypatch: pytest.MonkeyPatch) -> RefusalCounter:
         """Another process's counter, which does not wait for leases to end."""
         monkeypatch.setattr(leases, "expired", lambda field: {field: {"$exists": True}})
-        return RefusalCounter(Recorder())
+        return RefusalCounter(Recorder(), alert_forged_counts)
 
     async def count(self, counter: RefusalCounter, times: int) -> None:
         for _ in range(times):

@@ -9,6 +9,7 @@ from chatvault.audit.actions import Action, Outcome
 from chatvault.audit.recorder import Recorder
 from chatvault.audit.refusals import RefusalCounter
 from chatvault.errors import NotAuthenticated
+from chatvault.sealing.alerts import alert_forged_counts
 
 STRANGER = Actor(door=Door.HTTP)
 
@@ -20,7 +21,7 @@ async def refuse(refusals: RefusalCounter, address: str) -> None:
 
 
 async def test_from_one_ipv6_network_become_one_entry(database: Any) -> None:
-    refusals = RefusalCounter(Recorder())
+    refusals = RefusalCounter(Recorder(), alert_forged_counts)
 
     for number in range(1, 40):
         await refuse(refusals, f"2001:db8:1:2::{number:x}")

@@ -29,7 +29,7 @@ SHARDED = re.compile(r'sh\.shardCollection\("chatvault\.(\w+)",\s*\{(.*?)\}\)')
 ANY_SHARD = {
     ("sealing", "audit_logs"): "the log is one chain of all users' entries",
     ("conversations/commits/garbage.py", "reply_events"): "one owner's, of a deleted conversation",
-    ("audit/review.py", "audit_logs"): "reviewers ask for all, users for acts of others",
+    ("review/service.py", "audit_logs"): "reviewers ask for all, users for acts of others",
     (
         "conversations/store.py: MessageStore.list_segments_of",
         "segments",

@@ -13,7 +13,6 @@ SERVICES = (
     "service.py",
     "append_service.py",
     "message_service.py",
-    "review.py",
     "permissions.py",
     "catalogue.py",
     "uploads.py",

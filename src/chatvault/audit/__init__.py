@@ -1,1 +1,1 @@
-"""What was done, refused and failed: recorded for ever, shown to auditors."""
+"""What was done, refused and failed: entries, and how they are written."""

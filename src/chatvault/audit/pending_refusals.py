@@ -9,10 +9,9 @@ from beanie import Document
 from bson import ObjectId
 from pymongo import IndexModel, ReplaceOne
 
-from chatvault.audit.models import AuditEntry, Entry
+from chatvault.audit.models import AWARE, AuditEntry, Entry
 from chatvault.fields import now
 from chatvault.mongodb import leases
-from chatvault.sealing.blocks import AWARE
 
 LEASE = timedelta(seconds=15)
 # So many documents of half a kilobyte in one round trip.

@@ -4,8 +4,9 @@ import asyncio
 import contextlib
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime, timedelta
+from typing import Any
 
 import structlog
 from bson import ObjectId
@@ -17,7 +18,6 @@ from chatvault.audit.pending_refusals import PendingRefusals
 from chatvault.audit.recorder import Recorder
 from chatvault.errors import InvalidCredentials
 from chatvault.fields import format_instant, now
-from chatvault.sealing.alerts import Alarm, name_entries, record_alerts
 
 MINUTE = 60.0
 MAX_KEYS = 10_000
@@ -27,6 +27,7 @@ LOOKS_UNTIL_ABANDONED = 4
 DELAYED = timedelta(minutes=2)
 
 Key = tuple[str | None, str, str | None]
+AlertForged = Callable[[list[Any]], Awaitable[None]]
 log = structlog.get_logger()
 
 
@@ -45,11 +46,15 @@ class RefusalCounter:
 
     Args:
         recorder: stores the entries.
+        alert_forged: takes the ids of counts that no key of ours stamped.
         minute: how long a minute is, in seconds; tests shorten it.
     """
 
-    def __init__(self, recorder: Recorder, *, minute: float = MINUTE) -> None:
+    def __init__(
+        self, recorder: Recorder, alert_forged: AlertForged, *, minute: float = MINUTE
+    ) -> None:
         self._recorder = recorder
+        self._alert_forged = alert_forged
         self._minute = minute
         self._owner = uuid.uuid4().hex
         self._open: dict[Key, Entry] = {}
@@ -151,7 +156,7 @@ class RefusalCounter:
             entries, forged = await PendingRefusals.read(abandoned)
             await self._store(entries)
             if forged:
-                await record_alerts([name_entries(Alarm.FORGED, forged, pending=True)])
+                await self._alert_forged(forged)
             await PendingRefusals.drop(abandoned)
 
     async def run(self) -> None:

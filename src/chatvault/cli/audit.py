@@ -8,11 +8,16 @@ import typer
 from rich.table import Table
 
 from chatvault.accounts import service as accounts
-from chatvault.audit import export, review
 from chatvault.audit.actions import Outcome
 from chatvault.audit.models import Entry
 from chatvault.audit.recorder import Recorder
-from chatvault.audit.schemas import (
+from chatvault.cli.terminal import operator, out, raw_output, run, validate
+from chatvault.encoding import to_json
+from chatvault.errors import NotFound
+from chatvault.fields import format_instant
+from chatvault.review import export
+from chatvault.review import service as review
+from chatvault.review.schemas import (
     AuditExportQuery,
     AuditFilter,
     AuditQuery,
@@ -22,10 +27,6 @@ from chatvault.audit.schemas import (
     Order,
     entry_wire,
 )
-from chatvault.cli.terminal import operator, out, raw_output, run, validate
-from chatvault.encoding import to_json
-from chatvault.errors import NotFound
-from chatvault.fields import format_instant
 
 T = TypeVar("T")
 F = TypeVar("F", bound=AuditFilter)

@@ -12,14 +12,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from chatvault.audit.keys import FILE_NAME, new_root
 from chatvault.audit.mark import HighWater
-from chatvault.audit.models import AuditEntry
+from chatvault.audit.models import AWARE, AuditEntry
 from chatvault.audit.recorder import Recorder
 from chatvault.cli.terminal import err, operator, out, run, validate
 from chatvault.encoding import to_json
 from chatvault.errors import InvalidInput
 from chatvault.fields import Instant, format_instant
 from chatvault.sealing import service
-from chatvault.sealing.blocks import AWARE
 from chatvault.sealing.proofs import Checkpoint, Proof, check_proof
 from chatvault.sealing.verify import Verified, find_block_since
 from chatvault.settings import load_settings

@@ -33,12 +33,11 @@ from chatvault.http.problems import (
     outcome_of,
     problem_response,
 )
-from chatvault.http.requests import ACTOR, BEGUN, SCHEME, SETTINGS
+from chatvault.http.requests import ACTOR, BEGUN, COOKIE, SCHEME, SETTINGS
 from chatvault.http.routing import is_quiet, operation_of
 from chatvault.http.sites import host_of, is_cross_site
 from chatvault.mongodb.database import RETRY_AFTER
 from chatvault.outcome import begin_operation
-from chatvault.sessions.storage import COOKIE
 from chatvault.settings import Network
 
 REFUSALS = web.AppKey("refusals", RefusalCounter)

@@ -133,6 +133,15 @@ async def record_alerts(alerts: list[Alert]) -> None:
         log.warning("audit_alert", alarm=alert.alarm.value, address=alert.address, **alert.details)
 
 
+async def alert_forged_counts(ids: list[Any]) -> None:
+    """Record that counts of refusals were written by somebody without our keys.
+
+    Raises:
+        PyMongoError: it could not be stored.
+    """
+    await record_alerts([name_entries(Alarm.FORGED, ids, pending=True)])
+
+
 def _entry(alert: Alert) -> Entry:
     watcher = Actor(door=Door.BACKGROUND, address=alert.address)
     details = {"alarm": alert.alarm.value, **alert.details}

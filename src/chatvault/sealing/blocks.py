@@ -10,14 +10,13 @@ import bson
 from beanie import Document
 from bson import ObjectId
 from bson.binary import Binary
-from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
 from pymongo import IndexModel
 from pymongo.errors import DuplicateKeyError
 
 from chatvault.audit.keys import KeyRing, is_signed
 from chatvault.audit.mark import NOTHING, Mark
-from chatvault.audit.models import AuditEntry
+from chatvault.audit.models import AWARE, AuditEntry
 from chatvault.errors import Busy
 from chatvault.fields import now
 from chatvault.sealing.merkle import root_of
@@ -26,7 +25,6 @@ from chatvault.sealing.merkle import root_of
 MAX_LEAVES = 2_000
 HASH_BYTES = 32
 BEFORE_ALL = bytes(HASH_BYTES)
-AWARE = CodecOptions[dict[str, Any]](tz_aware=True)
 
 
 class Overtaken(Busy):

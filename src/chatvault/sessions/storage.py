@@ -9,10 +9,9 @@ from aiohttp import hdrs, web
 from chatvault.accounts.sessions import Session, hash_token
 from chatvault.actor import Role
 from chatvault.fields import now
-from chatvault.http.requests import SCHEME
+from chatvault.http.requests import COOKIE, SCHEME
 from chatvault.mongodb.batching import Batcher
 
-COOKIE = "session_id"
 MAX_TOKEN_LENGTH = 128
 # Sliding on is a write, so it is not done at each request.
 SLIDE_EVERY = timedelta(minutes=5)

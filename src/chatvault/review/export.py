@@ -7,9 +7,9 @@ from datetime import datetime
 from typing import Any
 
 from chatvault.audit.models import Entry
-from chatvault.audit.schemas import AuditEntryOut, ExportFormat, entry_wire
 from chatvault.encoding import to_json
 from chatvault.fields import format_instant
+from chatvault.review.schemas import AuditEntryOut, ExportFormat, entry_wire
 
 COLUMNS = tuple(AuditEntryOut.model_fields)
 MEDIA_TYPES = {ExportFormat.NDJSON: "application/x-ndjson", ExportFormat.CSV: "text/csv"}

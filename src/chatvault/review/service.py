@@ -9,7 +9,8 @@ from chatvault.actor import Actor, Door, Role
 from chatvault.audit.actions import Action
 from chatvault.audit.models import AuditEntry, Entry
 from chatvault.audit.recorder import Recorder
-from chatvault.audit.schemas import (
+from chatvault.audit.service import entry
+from chatvault.review.schemas import (
     AuditExportQuery,
     AuditQuery,
     AuditStatsQuery,
@@ -17,7 +18,6 @@ from chatvault.audit.schemas import (
     MyAuditQuery,
     Order,
 )
-from chatvault.audit.service import entry
 
 # Counting millions takes longer than a request usually may.
 STATS_SECONDS = 60

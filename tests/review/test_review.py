@@ -7,8 +7,8 @@ from typing import Any
 from yarl import URL
 
 from chatvault.actor import Role
-from chatvault.audit.export import FORMULA_STARTS, lines
-from chatvault.audit.schemas import ExportFormat
+from chatvault.review.export import FORMULA_STARTS, lines
+from chatvault.review.schemas import ExportFormat
 from conftest import HttpClient, SignIn
 from support.factories import begin, message
 
@@ -130,7 +130,7 @@ class TestExport:
     async def test_more_than_one_batch_comes_whole(
         self, alice: HttpClient, sign_in: SignIn, monkeypatch: Any
     ) -> None:
-        monkeypatch.setattr("chatvault.audit.review.EXPORT_BATCH", 3)
+        monkeypatch.setattr("chatvault.review.service.EXPORT_BATCH", 3)
         auditor = await sign_in("audrey", role=Role.AUDITOR)
         for _ in range(8):
             await begin(alice)

@@ -5,10 +5,14 @@ from collections.abc import AsyncGenerator
 from aiohttp import web
 
 from chatvault.actor import Actor
-from chatvault.audit import export, review
 from chatvault.audit.actions import Action
 from chatvault.audit.models import Entry
-from chatvault.audit.schemas import (
+from chatvault.cursors import encode_cursor
+from chatvault.errors import Denied
+from chatvault.http.requests import RECORDER, json_response, link_to, stream
+from chatvault.http.routing import Routes
+from chatvault.review import export, service
+from chatvault.review.schemas import (
     AuditCountOut,
     AuditEntryOut,
     AuditExportQuery,
@@ -17,10 +21,6 @@ from chatvault.audit.schemas import (
     MyAuditQuery,
     entry_wire,
 )
-from chatvault.cursors import encode_cursor
-from chatvault.errors import Denied
-from chatvault.http.requests import RECORDER, json_response, link_to, stream
-from chatvault.http.routing import Routes
 
 PATH = "/admin/audit-logs"
 routes = Routes("audit")
@@ -50,7 +50,7 @@ async def list_audit_logs(
 
     For auditors and admins. All that is given has to match. Looking is itself recorded.
     """
-    entries = await review.list_entries(actor, request.app[RECORDER], query=query)
+    entries = await service.list_entries(actor, request.app[RECORDER], query=query)
     return _answer(request, entries, query.limit)
 
 
@@ -64,7 +64,7 @@ async def count_audit_logs(
 
     For auditors and admins, with the same filters as the list.
     """
-    return json_response(await review.count_entries(actor, request.app[RECORDER], query=query))
+    return json_response(await service.count_entries(actor, request.app[RECORDER], query=query))
 
 
 @routes.route(
@@ -84,7 +84,7 @@ async def export_audit_logs(
     For auditors and admins. It leaves as it is read, and breaks off where it cannot be given
     whole.
     """
-    batches = await review.export_entries(actor, request.app[RECORDER], query=query)
+    batches = await service.export_entries(actor, request.app[RECORDER], query=query)
 
     async def chunks() -> AsyncGenerator[bytes]:
         yield export.head(query.format)
@@ -112,5 +112,5 @@ async def list_my_audit_logs(
 
     `Link` leads to older ones.
     """
-    entries = await review.list_mine(actor, request.app[RECORDER], query=query)
+    entries = await service.list_mine(actor, request.app[RECORDER], query=query)
     return _answer(request, entries, query.limit)

@@ -71,7 +71,7 @@ class TestOperations:
         database: Any,
         outage: Outage,
     ) -> None:
-        alice = await sign_in("alice", role=Role.AUDITOR)
+        alice = await sign_in("alice", role=Role.ADMIN)
         codes: dict[str, str] = {}
         changes = [each for each in AUDITED if each.method != "GET"]
         # These end the session.

@@ -69,7 +69,7 @@ class TestOperations:
     async def test_change_in_one_transaction_with_their_entry(
         self, app: web.Application, sign_in: SignIn, http: HttpClient, watch: Watch
     ) -> None:
-        alice = await sign_in("alice", role=Role.AUDITOR)
+        alice = await sign_in("alice", role=Role.ADMIN)
         for operation in sorted(AUDITED, key=lambda found: found.path == "/auth/logout"):
             things = await make_things(alice, http)
             watch.forget()

@@ -1,4 +1,4 @@
-"""Where a page of a list ended: a time and an id, as an opaque text."""
+"""Where a page of a list ended, as an opaque text: a time and an id, a count and an id, a name."""
 
 import base64
 from datetime import UTC, datetime
@@ -8,13 +8,25 @@ from bson.errors import InvalidId
 from pydantic_core import PydanticCustomError
 
 Cursor = tuple[datetime, ObjectId]
+CountCursor = tuple[int, ObjectId]
+# MongoDB's integers.
+MOST = 2**63
 
 
 def encode_cursor(at: datetime, last_id: ObjectId) -> str:
     """Return where a page ended; a time without zone is UTC."""
     instant = at if at.tzinfo else at.replace(tzinfo=UTC)
-    raw = f"{round(instant.timestamp() * 1000)}:{last_id}".encode()
-    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
+    return encode_count_cursor(round(instant.timestamp() * 1000), last_id)
+
+
+def encode_count_cursor(count: int, last_id: ObjectId) -> str:
+    """Return where a page ended that is sorted by a count."""
+    return encode_name_cursor(f"{count}:{last_id}")
+
+
+def encode_name_cursor(name: str) -> str:
+    """Return where a page ended that is sorted by name."""
+    return base64.urlsafe_b64encode(name.encode()).decode().rstrip("=")
 
 
 def decode_cursor(text: object) -> Cursor | None:
@@ -23,11 +35,49 @@ def decode_cursor(text: object) -> Cursor | None:
     Raises:
         PydanticCustomError: the text is none of ours.
     """
+    found = decode_count_cursor(text)
+    if found is None:
+        return None
+    milliseconds, last_id = found
+    try:
+        return datetime.fromtimestamp(milliseconds / 1000, UTC), last_id
+    except (ValueError, OverflowError, OSError):
+        raise _not_ours() from None
+
+
+def decode_count_cursor(text: object) -> CountCursor | None:
+    """Return where the page before ended, sorted by a count.
+
+    Raises:
+        PydanticCustomError: the text is none of ours.
+    """
+    name = decode_name_cursor(text)
+    if name is None:
+        return None
+    try:
+        count, last_id = name.split(":")
+        found = int(count), ObjectId(last_id)
+    except (ValueError, InvalidId):
+        raise _not_ours() from None
+    if abs(found[0]) >= MOST:
+        raise _not_ours()
+    return found
+
+
+def decode_name_cursor(text: object) -> str | None:
+    """Return where the page before ended, sorted by name.
+
+    Raises:
+        PydanticCustomError: the text is none of ours.
+    """
     if text is None:
         return None
     try:
-        raw = base64.urlsafe_b64decode(f"{text}==".encode()).decode()
-        milliseconds, last_id = raw.split(":")
-        return datetime.fromtimestamp(int(milliseconds) / 1000, UTC), ObjectId(last_id)
-    except (ValueError, OverflowError, InvalidId):
-        raise PydanticCustomError("cursor", "Cursor is none that was given out") from None
+        padded = f"{text}{'=' * (-len(str(text)) % 4)}".encode()
+        return base64.b64decode(padded, altchars=b"-_", validate=True).decode()
+    except ValueError:
+        raise _not_ours() from None
+
+
+def _not_ours() -> PydanticCustomError:
+    return PydanticCustomError("cursor", "Cursor is none that was given out")

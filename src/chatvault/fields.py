@@ -1,6 +1,6 @@
 """Field types that models and schemas share: ids, instants, free JSON."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import orjson
@@ -42,6 +42,11 @@ def now() -> datetime:
     """The time in UTC, cut to the milliseconds that BSON keeps."""
     value = datetime.now(UTC)
     return value.replace(microsecond=value.microsecond // 1000 * 1000)
+
+
+def first_day(days: int) -> str:
+    """The first of so many days up to today, in UTC, as 2024-01-15."""
+    return (now() - timedelta(days=days - 1)).strftime("%Y-%m-%d")
 
 
 def to_milliseconds(value: datetime) -> datetime:

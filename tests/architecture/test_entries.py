@@ -128,7 +128,7 @@ class TestOperations:
     async def test_leave_an_entry_with_their_answer(
         self, sign_in: SignIn, http: HttpClient, database: Any, operation: Operation
     ) -> None:
-        alice = await sign_in("alice", role=Role.AUDITOR)
+        alice = await sign_in("alice", role=Role.ADMIN)
         things = await make_things(alice, http)
         await database.audit_logs.delete_many({})
 
@@ -177,7 +177,7 @@ class TestServices:
 
             return watched
 
-        alice = await sign_in("alice", role=Role.AUDITOR)
+        alice = await sign_in("alice", role=Role.ADMIN)
         for name, (module, function) in functions.items():
             monkeypatch.setattr(module, function.__name__, watch(name, function))
         for operation in sorted(AUDITED, key=lambda found: found.path == "/auth/logout"):

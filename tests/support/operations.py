@@ -83,6 +83,8 @@ CALLS: dict[tuple[str, str], dict[str, Any]] = {
     ("GET", "/admin/audit-logs/stats"): {},
     ("GET", "/admin/audit-logs/export"): {},
     ("GET", "/users/me/audit-logs"): {},
+    ("GET", "/admin/users"): {},
+    ("GET", "/admin/usage"): {},
     ("GET", "/agents"): {},
     ("POST", "/agents"): {"json": {"name": "Helper"}},
     ("GET", "/agents/{agent_id}"): {},
@@ -175,7 +177,7 @@ async def _make_command(conversation: dict[str, Any]) -> str:
             "created_at": at,
         }
     )
-    roles = {"roles": ["auditor"], "auto_approve_roles": ["auditor"]}
+    roles = {"roles": ["admin"], "auto_approve_roles": ["admin"]}
     grants, rules = ToolGrant.get_pymongo_collection(), ApprovalRule.get_pymongo_collection()
     for tool in ("lab__echo", "terminal_command"):
         await grants.update_one({"_id": tool}, {"$set": roles}, upsert=True)

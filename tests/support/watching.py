@@ -55,6 +55,7 @@ READ_BY = {
     "sessions": {"token_hash"},  # who knows the secret is its owner
     "users": {"username_key"},  # whoever signs in
     "agents": {"shared"},  # offered to all
+    "usage": {"day"},  # administrators count everybody's tokens
     "replies": {"cancel_requested"},  # a process asks for those that it writes itself
 }
 # What the lane moves to segments by itself, without anybody's seeing a difference.

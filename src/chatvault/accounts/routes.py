@@ -2,14 +2,28 @@
 
 from aiohttp import web
 
-from chatvault.accounts import service
+from chatvault.accounts import review, service
 from chatvault.accounts.passwords import PasswordHasher
-from chatvault.accounts.schemas import PasswordChangeIn, PasswordChangeOut, RegisterIn, UserOut
+from chatvault.accounts.schemas import (
+    AdminUserOut,
+    PasswordChangeIn,
+    PasswordChangeOut,
+    RegisterIn,
+    UserOut,
+    UsersQuery,
+)
 from chatvault.accounts.throttle import LoginThrottle, RegistrationThrottle
 from chatvault.actor import Actor
 from chatvault.audit.actions import Action
-from chatvault.errors import AlreadyTaken, InvalidCredentials, RegistrationClosed, Throttled
-from chatvault.http.requests import RECORDER, SETTINGS, json_response
+from chatvault.cursors import encode_name_cursor
+from chatvault.errors import (
+    AlreadyTaken,
+    Denied,
+    InvalidCredentials,
+    RegistrationClosed,
+    Throttled,
+)
+from chatvault.http.requests import RECORDER, SETTINGS, json_response, link_to
 from chatvault.http.routing import Routes
 from chatvault.settings import Registration
 
@@ -77,3 +91,24 @@ async def change_password(
         new_password=body.new_password,
     )
     return json_response(PasswordChangeOut(message="Password changed", revoked_count=revoked))
+
+
+@routes.route(
+    "GET",
+    "/admin/users",
+    Action.USER_LIST,
+    returns=list[AdminUserOut],
+    errors=(Denied,),
+    sends=("Link",),
+)
+async def list_users(request: web.Request, actor: Actor, query: UsersQuery) -> web.StreamResponse:
+    """List accounts by name; `Link` leads to the page after.
+
+    For admins. All that is given has to match.
+    """
+    users = await review.search_users(actor, request.app[RECORDER], query=query)
+    headers = {}
+    if len(users) == query.limit:
+        cursor = encode_name_cursor(users[-1].username_key)
+        headers["Link"] = f'<{link_to(request, cursor=cursor)}>; rel="next"'
+    return json_response([AdminUserOut.model_validate(user) for user in users], headers=headers)

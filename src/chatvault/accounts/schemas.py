@@ -1,15 +1,26 @@
 """Accounts as they go over the wire."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, EmailStr, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    EmailStr,
+    Field,
+    StringConstraints,
+)
 from pydantic_core import PydanticCustomError
 
-from chatvault.accounts.usernames import MAX_USERNAME, check_full_name, check_username
+from chatvault.accounts.usernames import MAX_USERNAME, check_full_name, check_username, fold
 from chatvault.actor import Role
-from chatvault.fields import Id, Instant
+from chatvault.cursors import decode_name_cursor
+from chatvault.fields import Id, Instant, Raw
 
 MAX_PASSWORD_BYTES = 1024
+# Stands in no name, and after all that do.
+LAST_CHARACTER = "\U0010ffff"
 
 
 def check_password(value: str) -> str:
@@ -70,6 +81,51 @@ class UserOut(BaseModel):
     id: Id
     username: str
     email: str
+    full_name: str | None
+    role: Role
+    is_active: bool
+    created_at: Instant
+    last_login: Instant | None
+
+
+class UsersQuery(BaseModel):
+    """A page of accounts, in the order of their names."""
+
+    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+
+    name: Annotated[
+        str, Field(max_length=MAX_USERNAME, description="how the username begins, in any case")
+    ] = ""
+    role: Role | None = None
+    is_active: bool | None = None
+    cursor: Annotated[
+        Any,
+        BeforeValidator(decode_name_cursor),
+        Field(description="where the page before ended", json_schema_extra={"type": "string"}),
+    ] = None
+    limit: int = Field(50, ge=1, le=1000)
+
+    def to_query(self) -> Raw:
+        """The filters and the page in MongoDB's words."""
+        prefix = fold(self.name.strip())
+        names = {"$gte": prefix, "$lt": prefix + LAST_CHARACTER}
+        if self.cursor is not None:
+            names["$gt"] = self.cursor
+        query: Raw = {"username_key": names}
+        if self.role is not None:
+            query["role"] = self.role.value
+        if self.is_active is not None:
+            query["is_active"] = self.is_active
+        return query
+
+
+class AdminUserOut(BaseModel):
+    """An account as administrators see it."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: Id
+    username: str
     full_name: str | None
     role: Role
     is_active: bool

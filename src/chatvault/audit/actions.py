@@ -75,6 +75,7 @@ class Action(StrEnum):
     TOOL_GRANT = "tool.grant"
     TOOL_LIST = "tool.list"
     TOOL_LIST_SERVERS = "tool.list_servers"
+    USAGE_COUNT = "usage.count"
     USER_CREATE = "user.create"
     USER_DEACTIVATE = "user.deactivate"
     USER_ACTIVATE = "user.activate"

@@ -37,7 +37,11 @@ class Usage(Document):
         """Beanie's."""
 
         name = "usage"
-        indexes: ClassVar = [IndexModel([("user_id", 1), ("day", 1)])]
+        indexes: ClassVar = [
+            IndexModel([("user_id", 1), ("day", 1)]),
+            # What everybody used in some days.
+            IndexModel([("day", 1), ("user_id", 1)]),
+        ]
 
     @classmethod
     def owned_by(cls, actor: Actor, **more: Any) -> Raw:

@@ -4,10 +4,12 @@ from aiohttp import web
 
 from chatvault.actor import Actor
 from chatvault.audit.actions import Action
-from chatvault.http.requests import RECORDER, json_response
+from chatvault.cursors import encode_count_cursor
+from chatvault.errors import Denied
+from chatvault.http.requests import RECORDER, json_response, link_to
 from chatvault.http.routing import Routes
-from chatvault.usage import service
-from chatvault.usage.schemas import StatsOut, StatsQuery
+from chatvault.usage import review, service
+from chatvault.usage.schemas import StatsOut, StatsQuery, UsageBy, UsageOut, UsageQuery
 
 routes = Routes("usage")
 
@@ -19,3 +21,25 @@ async def get_stats(request: web.Request, actor: Actor, query: StatsQuery) -> we
     Deleted conversations do not count. `tokens_per_day` has the days that had any.
     """
     return json_response(await service.stats(actor, request.app[RECORDER], days=query.days))
+
+
+@routes.route(
+    "GET",
+    "/admin/usage",
+    Action.USAGE_COUNT,
+    returns=list[UsageOut],
+    errors=(Denied,),
+    sends=("Link",),
+)
+async def count_usage(request: web.Request, actor: Actor, query: UsageQuery) -> web.StreamResponse:
+    """Count tokens by user, most first, or by day.
+
+    For admins. Counts by user come in pages, and `Link` leads to the one after.
+    """
+    rows = await review.count_usage(actor, request.app[RECORDER], query=query)
+    headers = {}
+    if query.by is UsageBy.USER and len(rows) == query.limit:
+        last = rows[-1]
+        cursor = encode_count_cursor(last["total_tokens"], last["user_id"])
+        headers["Link"] = f'<{link_to(request, cursor=cursor)}>; rel="next"'
+    return json_response(rows, headers=headers)

@@ -1,8 +1,12 @@
 """Statistics as they go over the wire."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from enum import StrEnum
+from typing import Annotated, Any
 
-from chatvault.fields import Id
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from chatvault.cursors import decode_count_cursor
+from chatvault.fields import Id, Raw
 
 
 class StatsQuery(BaseModel):
@@ -41,3 +45,53 @@ class StatsOut(BaseModel):
     average_messages_per_conversation: float
     most_active_agent: ActiveAgentOut | None
     tokens_per_day: list[DayOut]
+
+
+class UsageBy(StrEnum):
+    """What tokens are added up by."""
+
+    USER = "user"
+    DAY = "day"
+
+
+class UsageQuery(BaseModel):
+    """Whose tokens of which days."""
+
+    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+
+    by: UsageBy = UsageBy.USER
+    user_id: Id | None = Field(None, description="whose")
+    days: int = Field(30, ge=1, le=366, description="how far back, today included; days are UTC")
+    cursor: Annotated[
+        Any,
+        BeforeValidator(decode_count_cursor),
+        Field(
+            description="where the page before ended; of users",
+            json_schema_extra={"type": "string"},
+        ),
+    ] = None
+    limit: int = Field(100, ge=1, le=1000, description="users; days are all shown")
+
+    def to_filter(self, since: str) -> Raw:
+        """The filter in MongoDB's words.
+
+        Args:
+            since: the first day.
+        """
+        whose: Raw = {} if self.user_id is None else {"user_id": self.user_id}
+        return {**whose, "day": {"$gte": since}}
+
+
+class UsageOut(BaseModel):
+    """What a user used, or what was used on a day.
+
+    `username` is null where the account is gone, and in counts by day.
+    """
+
+    user_id: Id | None
+    username: str | None
+    day: str | None
+    input_tokens: int
+    output_tokens: int
+    total_tokens: int
+    requests: int

@@ -1,7 +1,6 @@
 """A user's statistics."""
 
 import asyncio
-from datetime import timedelta
 from typing import Any
 
 from chatvault.actor import Actor
@@ -11,14 +10,13 @@ from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.audit.recorder import Recorder
 from chatvault.conversations.models import Conversation, Status
-from chatvault.fields import Raw, now
+from chatvault.fields import Raw, first_day
 from chatvault.usage.models import Usage
 
 
 async def stats(actor: Actor, recorder: Recorder, *, days: int) -> Raw:
     """Totals of the actor's conversations, and their tokens of the last days."""
-    since = (now() - timedelta(days=days - 1)).strftime("%Y-%m-%d")
-    groups, by_day = await asyncio.gather(_groups(actor), Usage.by_day(actor, since))
+    groups, by_day = await asyncio.gather(_groups(actor), Usage.by_day(actor, first_day(days)))
     total = sum(group["conversations"] for group in groups)
     messages = sum(group["messages"] for group in groups)
     shown: Raw = {

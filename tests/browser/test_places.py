@@ -11,6 +11,7 @@ from conftest import HttpClient, SignIn
 from support.browsing import OpenPage, ask
 from support.factories import PASSWORD, begin, message
 from support.fake_model import FakeModel
+from support.using import insert_usage
 
 
 class TestLibrary:
@@ -132,9 +133,40 @@ class TestReview:
 
     async def test_is_for_auditors(self, page: Page) -> None:
         await page.get_by_role("button", name="Account: alice").click()
-        await expect(page.get_by_role("menuitem", name="Audit review")).to_have_count(0)
+        await expect(page.get_by_role("menuitem", name="Review")).to_have_count(0)
         await page.goto("/review")
         await expect(page.get_by_text("for auditors and administrators")).to_be_visible()
+
+    async def test_finds_accounts_and_leads_to_their_log_and_usage(
+        self, open_page: OpenPage, sign_in: SignIn
+    ) -> None:
+        for name in ("bob", "bobby", "carol"):
+            await sign_in(name)
+        bob = await insert_usage("bob", (700, 300))
+        await insert_usage("carol", (5000, 0), days_ago=3)
+        page = await open_page("/review/users", client=await sign_in("alice", role=Role.ADMIN))
+        await expect(page.get_by_role("cell", name="carol", exact=True)).to_be_visible()
+        await page.get_by_label("Username begins with").fill("BOB")
+        await page.keyboard.press("Enter")
+        await expect(page.get_by_role("cell", name="carol", exact=True)).to_have_count(0)
+        await expect(page.get_by_role("row")).to_have_count(3)
+
+        await page.get_by_role("link", name="Usage of bob", exact=True).click()
+        await expect(page.get_by_text("1,000 tokens in 1 requests")).to_be_visible()
+        await page.get_by_role("link", name="Show everybody").click()
+        await expect(page.get_by_text("6,000 tokens in 2 requests")).to_be_visible()
+        rows = page.get_by_role("region", name="By user").get_by_role("row")
+        await expect(rows.nth(1)).to_contain_text("carol")
+        await page.get_by_role("link", name="Users").click()
+        await page.get_by_role("link", name="Log of bob", exact=True).click()
+        await expect(page.get_by_label("User id")).to_have_value(str(bob))
+
+    async def test_of_accounts_is_for_administrators(
+        self, open_page: OpenPage, sign_in: SignIn
+    ) -> None:
+        page = await open_page("/review/users", client=await sign_in("alice", role=Role.AUDITOR))
+        await expect(page.get_by_text("for administrators")).to_be_visible()
+        await expect(page.get_by_role("link", name="Users")).to_have_count(0)
 
     async def test_verifies_the_log(
         self, open_page: OpenPage, sign_in: SignIn, database: Any

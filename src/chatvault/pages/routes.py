@@ -15,7 +15,7 @@ from chatvault.version import VERSION
 # The first parts of the page's own addresses. API paths stand at the root, too: a test compares.
 ADDRESSES = (
     *("/", "/login", "/register", "/c/{rest:.*}", "/library", "/assistants", "/review", "/move"),
-    *("/settings", "/settings/{rest:.*}"),
+    *("/review/{rest:.*}", "/settings", "/settings/{rest:.*}"),
 )
 # Files beside the page; all others are under /_app/.
 ROOT_FILES = ("favicon.svg", "theme.js", "LICENSES.txt")

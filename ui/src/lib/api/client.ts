@@ -3,6 +3,7 @@ import { t } from '#lib/words';
 import type { components, paths } from './schema';
 
 type Schemas = components['schemas'];
+export type AdminUser = Schemas['AdminUserOut'];
 export type Agent = Schemas['AgentOut'];
 export type Agents = Schemas['AgentsOut'];
 export type AuditCount = Schemas['AuditCountOut'];
@@ -20,6 +21,7 @@ export type Stats = Schemas['StatsOut'];
 export type Summary = Schemas['ConversationSummary'];
 export type Tool = Schemas['ToolOut'];
 export type UiConfig = Schemas['UiConfig'];
+export type Usage = Schemas['UsageOut'];
 export type Verification = Schemas['VerificationOut'];
 export type User = Schemas['UserOut'];
 

@@ -39,6 +39,11 @@ class Session {
     return this.user?.role === 'auditor' || this.user?.role === 'admin';
   }
 
+  /** May see the accounts, and what everybody uses. */
+  get isAdmin(): boolean {
+    return this.user?.role === 'admin';
+  }
+
   /** Ask the service who this is, once; nobody is asked for who never signed in. */
   start(): Promise<void> {
     this.#started ??= this.#start();

@@ -1,8 +1,10 @@
 /** English of pages that few people open; not part of the first load. */
 export const apart = {
   review: {
-    title: 'Audit review',
-    text: 'Who did what, and what was refused. Nobody’s words stand here.',
+    title: 'Review',
+    logText: 'Who did what, and what was refused. Nobody’s words stand here.',
+    usersText: 'Who has an account. Nobody’s conversations stand here.',
+    usageText: 'What models were asked for, in tokens. Nobody’s words stand here.',
     when: 'When',
     who: 'Who',
     action: 'Action',
@@ -34,6 +36,10 @@ export const apart = {
     took: (milliseconds: string) => `${milliseconds} ms`,
     ofWhich: (denied: string, failed: string) => `${denied} denied, ${failed} failed`,
     notAllowed: 'This is for auditors and administrators.',
+    adminsOnly: 'This is for administrators.',
+    log: 'Log',
+    users: 'Users',
+    usage: 'Usage',
     verification: 'Verification',
     verificationText:
       'Recomputes the whole log from what is stored, and names the first entry that was changed, is missing or was inserted.',
@@ -49,6 +55,45 @@ export const apart = {
       failed: 'Not intact',
       interrupted: 'Interrupted',
     } as Record<string, string>,
+  },
+
+  users: {
+    name: 'Username begins with',
+    role: 'Role',
+    anyRole: 'Any',
+    state: 'Account',
+    anyState: 'Any',
+    active: 'Open',
+    closed: 'Closed',
+    search: 'Search',
+    list: 'Accounts',
+    columnName: 'Name',
+    created: 'Created',
+    lastSignIn: 'Last sign-in',
+    never: 'Never',
+    links: 'More about them',
+    log: (name: string) => `Log of ${name}`,
+    usage: (name: string) => `Usage of ${name}`,
+    empty: 'No account matches.',
+    text: 'Roles are given, and accounts closed, at the command line: chatvault users --help.',
+  },
+
+  usage: {
+    period: 'Period',
+    days: (count: number) => (count === 1 ? 'Today' : `Last ${count} days`),
+    perDay: 'Tokens per day',
+    perUser: 'By user',
+    user: 'User',
+    gone: 'account deleted',
+    input: 'Tokens in',
+    output: 'Tokens out',
+    total: 'Tokens',
+    requests: 'Requests',
+    of: (name: string) => `Usage of ${name}`,
+    everybody: 'Show everybody',
+    empty: 'No model was asked in these days.',
+    sum: (tokens: string, requests: string) =>
+      `${tokens} tokens in ${requests} requests. Days are UTC.`,
   },
 
   move: {
@@ -154,6 +199,7 @@ export const apart = {
         : 'The password is changed.',
     sessionsText: 'Where you are signed in.',
     thisOne: 'This one',
+    unknownDevice: 'Unknown device',
     lastSeen: (when: string) => `Used ${when}`,
     since: (when: string) => `since ${when}`,
     revoke: 'Sign out there',

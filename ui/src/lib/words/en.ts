@@ -60,7 +60,7 @@ export const en = {
     library: 'Library',
     assistants: 'Assistants',
     settings: 'Settings',
-    review: 'Audit review',
+    review: 'Review',
     api: 'API description',
     today: 'Today',
     yesterday: 'Yesterday',

@@ -1,8 +1,8 @@
-import { refusalOf, sentence, Unreachable, type AuditEntry } from '#lib/api/client';
+import { refusalOf, sentence, Unreachable } from './client';
 
-/** A list of audit entries that is read page by page, as `Link` leads. */
-export class Entries {
-  rows = $state.raw<AuditEntry[]>([]);
+/** A list that is read page by page, as `Link` leads. */
+export class Pages<Row> {
+  rows = $state.raw<Row[]>([]);
   isLoading = $state(false);
   hasLoaded = $state(false);
   failure = $state('');
@@ -23,7 +23,7 @@ export class Entries {
       .filter(([, value]) => value)
       .map(([name, value]) => `${name}=${encodeURIComponent(value)}`);
     this.rows = [];
-    await this.#read(`${this.#path}?${['limit=50', ...query].join('&')}`);
+    await this.#read(`${this.#path}?${query.join('&')}`);
   }
 
   async more(): Promise<void> {
@@ -38,7 +38,7 @@ export class Entries {
         throw new Unreachable();
       });
       if (!response.ok) throw await refusalOf(response);
-      this.rows = [...this.rows, ...((await response.json()) as AuditEntry[])];
+      this.rows = [...this.rows, ...((await response.json()) as Row[])];
       this.#next = /<([^>]+)>;\s*rel="next"/.exec(response.headers.get('Link') ?? '')?.[1] ?? '';
       this.hasLoaded = true;
     } catch (error) {

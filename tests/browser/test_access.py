@@ -9,6 +9,7 @@ from chatvault.actor import Role
 from conftest import HttpClient, SignIn
 from support.browsing import OpenPage, ask, violations
 from support.factories import begin, message
+from support.using import insert_usage
 
 ANSWER = """## Heading
 
@@ -43,6 +44,11 @@ new Promise(done => {
   look();
 })
 """
+# How wide the page is, also where what sticks out is cut off or scrolled.
+WIDEST = """
+Math.max(...[document.documentElement, ...document.querySelectorAll('main')].map(
+  each => each.getBoundingClientRect().left + each.scrollWidth))
+"""
 STRANGERS = [("/login", "form"), ("/register", "form")]
 # Each page of a person, and what is there once it is drawn.
 PAGES = [
@@ -53,6 +59,8 @@ PAGES = [
     ("/move", "label"),
     ("/assistants", "li.card"),
     ("/review", "td"),
+    ("/review/users", "td"),
+    ("/review/usage", "td"),
     ("/settings", "fieldset"),
     ("/settings/account", "form"),
     ("/settings/sessions", "li"),
@@ -64,8 +72,11 @@ PAGES = [
 
 @pytest.fixture
 async def reader(sign_in: SignIn) -> HttpClient:
-    client = await sign_in("alice", role=Role.AUDITOR)
-    await begin(client, title="Fjords", messages=[message("Which?"), message(ANSWER, "assistant")])
+    client = await sign_in("alice", role=Role.ADMIN)
+    await insert_usage("alice", (700, 300))
+    # No page is wider for it.
+    title = "Fjords, and all that there is to say of them in one line"
+    await begin(client, title=title, messages=[message("Which?"), message(ANSWER, "assistant")])
     return client
 
 
@@ -86,7 +97,7 @@ async def look(page: Page, path: str, landmark: str, *, everywhere: bool = False
     for width in WIDTHS:
         await page.set_viewport_size({"width": width, "height": 800})
         await page.evaluate(DRAWN)
-        drawn = await page.evaluate("document.documentElement.scrollWidth")
+        drawn = await page.evaluate(WIDEST)
         if drawn > width:
             found.append(f"{path} {width}: {drawn} pixels wide")
         for scheme in SCHEMES:

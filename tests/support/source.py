@@ -13,6 +13,7 @@ SERVICES = (
     "service.py",
     "append_service.py",
     "message_service.py",
+    "review.py",
     "permissions.py",
     "catalogue.py",
     "uploads.py",

@@ -1,4 +1,4 @@
-"""The entry of `chatvault` and `python -m chatvault`."""
+"""The entry point of `chatvault` and `python -m chatvault`."""
 
 import os
 import signal
@@ -10,7 +10,7 @@ def main() -> None:
     is_heard = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if is_heard:
         signal.signal(signal.SIGINT, _leave)
-    # A second's work, which has nothing to put in order: that is why it stands here.
+    # Imported here, inside the `try`: loading it takes a second, in which Ctrl-C may come.
     from chatvault.cli import main as cli  # noqa: PLC0415  # as said
 
     if is_heard:

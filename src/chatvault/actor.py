@@ -1,4 +1,4 @@
-"""Who acts, by which door, under which request id."""
+"""The actor of an operation: who acts, by which door, under which request id."""
 
 import time
 import uuid
@@ -11,7 +11,7 @@ from chatvault.errors import Denied, NotAuthenticated
 
 
 class Role(StrEnum):
-    """What a user may do beyond their own data; given by the command line only."""
+    """What a user may do beyond their own data; only the command line grants it."""
 
     USER = "user"
     AUDITOR = "auditor"
@@ -19,7 +19,7 @@ class Role(StrEnum):
 
 
 class Door(StrEnum):
-    """By which way an operation came in."""
+    """The way by which an operation came in."""
 
     HTTP = "http"
     CLI = "cli"
@@ -51,7 +51,7 @@ class Actor:
 
     @property
     def owner_id(self) -> ObjectId:
-        """The user whose data this actor may touch.
+        """Return the user whose data this actor may touch.
 
         Raises:
             NotAuthenticated: nobody is signed in.
@@ -61,7 +61,7 @@ class Actor:
         return self.user_id
 
     def require_role(self, *roles: Role) -> None:
-        """Let only these roles pass.
+        """Raise unless the actor has one of these roles.
 
         Raises:
             NotAuthenticated: nobody is signed in.

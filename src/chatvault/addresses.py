@@ -1,19 +1,19 @@
-"""Clients' IP addresses, and who holds them."""
+"""Clients' IP addresses, and the networks that one holder has."""
 
 import ipaddress
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-# What a provider gives to one household or machine: within it, addresses cost nothing.
+# The network that a provider gives to one household or machine; addresses within it cost nothing.
 IPV6_PREFIX = 64
 MAPPED = "::ffff:"
 NOT_FROM_A_NETWORK = "local"
 
 
 def parse(text: str) -> Address | None:
-    """Return the address, or None if the text is none.
+    """Return the address, or None if the text is not one.
 
-    A socket for both families shows IPv4 addresses as ::ffff:192.0.2.1; they become IPv4 again.
+    A dual-stack socket shows IPv4 addresses as ::ffff:192.0.2.1; they are returned as IPv4.
     """
     try:
         address = ipaddress.ip_address(text)
@@ -23,14 +23,14 @@ def parse(text: str) -> Address | None:
 
 
 def plain(address: str | None) -> str | None:
-    """Return an IPv4 address that came within an IPv6 one as itself, and all else as it is."""
+    """Return an IPv4-mapped IPv6 address as IPv4, and any other text unchanged."""
     if address and address[: len(MAPPED)].lower() == MAPPED:
         return str(parse(address) or address)
     return address
 
 
 def holder_of(address: str | None) -> str:
-    """Return what stands for everybody at an address in a count: IPv6 addresses by their /64."""
+    """Return the key under which an address is counted: IPv6 addresses share that of their /64."""
     parsed = parse(address or "")
     if isinstance(parsed, ipaddress.IPv6Address):
         first = int(parsed) >> (128 - IPV6_PREFIX) << (128 - IPV6_PREFIX)

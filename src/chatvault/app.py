@@ -69,7 +69,7 @@ from chatvault.usage import routes as usage
 RUNNER = web.AppKey("runner", ReplyRunner)
 COMMANDS = web.AppKey("commands", CommandRunner)
 SERVERS = web.AppKey("servers", Servers)
-# One for jobs that nobody waits for, and one for those that somebody does.
+# The worker of background jobs, and that of jobs that a person waits for.
 WORKERS = web.AppKey("workers", tuple[Worker, Worker])
 # These two renew leases of ten seconds.
 MAX_KEEPERS_PAUSE = 2.0
@@ -95,7 +95,7 @@ ROUTES = (
 
 
 def create_app(settings: Settings, *, mongodb_url: str) -> web.Application:
-    """The whole service, on the database behind the URL."""
+    """Create the service on the database at the URL."""
     lifetime = timedelta(seconds=settings.session_lifetime)
     session_storage = SessionStorage(lifetime)
     app = web.Application(
@@ -154,7 +154,7 @@ def create_app(settings: Settings, *, mongodb_url: str) -> web.Application:
 
 
 def _add_replies(app: web.Application, settings: Settings, storage: CounterStorage) -> None:
-    """What agents answer with."""
+    """Create what replies are made with."""
     commits, event_log = app[COMMITS], EventLog()
     app[agents.MODEL_CATALOG] = catalog = ModelCatalog(
         settings.providers, settings.default_provider
@@ -214,7 +214,7 @@ def _add_commands(
     *,
     wake: Callable[[], None],
 ) -> tuple[Servers, CommandRunner]:
-    """What agents and people have done."""
+    """Create what runs commands of agents and people."""
     log_dir = settings.data_dir / "mcp"
     app[SERVERS] = servers = Servers(
         settings.mcp_servers, timeout=settings.mcp_timeout, log_dir=log_dir
@@ -277,7 +277,7 @@ async def _commands(app: web.Application) -> AsyncIterator[None]:
 
 
 async def _end_replies(app: web.Application) -> None:
-    # Before the server waits for its connections: streams end with what they have.
+    # Runs before the server waits for its connections, so that streams end with what they have.
     app[replies.REPLY_DEPS].event_log.stop()
     await asyncio.gather(app[RUNNER].close(), app[COMMANDS].close())
 

@@ -14,7 +14,7 @@ MOST = 2**63
 
 
 def encode_cursor(at: datetime, last_id: ObjectId) -> str:
-    """Return where a page ended; a time without zone is UTC."""
+    """Encode where a page ended; a time without zone is UTC."""
     instant = at if at.tzinfo else at.replace(tzinfo=UTC)
     return encode_count_cursor(round(instant.timestamp() * 1000), last_id)
 
@@ -30,10 +30,10 @@ def encode_name_cursor(name: str) -> str:
 
 
 def decode_cursor(text: object) -> Cursor | None:
-    """Return where the page before ended.
+    """Decode where the page before ended.
 
     Raises:
-        PydanticCustomError: the text is none of ours.
+        PydanticCustomError: the text is not a cursor.
     """
     found = decode_count_cursor(text)
     if found is None:

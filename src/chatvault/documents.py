@@ -1,4 +1,4 @@
-"""Everything that is stored, and how it comes to its database."""
+"""The list of all document classes, and binding them to a database."""
 
 from beanie import Document, init_beanie
 
@@ -56,7 +56,7 @@ async def bind_documents(
         client: the connection.
         name: of the database.
         keys: what audit entries are stamped with.
-        high_water: knows the newest block of the audit log; by default one that is noted nowhere.
+        high_water: knows the newest block of the audit log; the default keeps it in memory only.
 
     Raises:
         KeysMissing: the audit log was sealed with others.

@@ -1,4 +1,4 @@
-"""What is stored, and what models hold, as JSON."""
+"""JSON of stored documents and of pydantic models."""
 
 from datetime import datetime
 
@@ -20,5 +20,5 @@ def _encode(value: object) -> object:
 
 
 def to_json(value: object) -> bytes:
-    """JSON of raw documents and of models alike; instants end in milliseconds and `Z`."""
+    """Encode raw documents and models as JSON; instants end in milliseconds and `Z`."""
     return orjson.dumps(value, default=_encode, option=orjson.OPT_PASSTHROUGH_DATETIME)

@@ -1,4 +1,4 @@
-"""What can go wrong, as six kinds with stable codes and no word of HTTP.
+"""The errors of the domain: six kinds with stable codes, independent of HTTP.
 
 Each door (HTTP, command line, …) has one table that says what a kind means there.
 """
@@ -9,7 +9,7 @@ from typing import ClassVar
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """One wrong field: where it stands, a sentence about it, and pydantic's type of error."""
+    """One wrong field: its place, a sentence about it, and pydantic's error type."""
 
     loc: tuple[str | int, ...]
     msg: str
@@ -17,12 +17,12 @@ class FieldError:
 
 
 class ChatvaultError(Exception):
-    """Something went wrong.
+    """The base of all errors that a client may see.
 
     Attributes:
         code: stable and machine-readable; clients branch on it.
-        detail: one readable sentence; the class docstring's first line, without its full stop,
-            unless told.
+        detail: one readable sentence; the class docstring's first line, without its full stop, by
+            default.
         errors: the wrong fields, where the input was at fault; not all of them if they are many.
         more_errors: how many were found beside these.
         retry_after: seconds after which a repeat makes sense, or None.

@@ -1,4 +1,4 @@
-"""The programs outside that settings name: providers of models, and MCP servers."""
+"""The external programs that settings name: model providers and MCP servers."""
 
 from pathlib import Path
 from typing import Any, Self
@@ -12,8 +12,8 @@ class Provider(BaseModel):
 
     Attributes:
         base_url: None means OpenAI's own.
-        api_key: None where it asks for none, as a local Ollama.
-        model: asked where an agent names no other.
+        api_key: None where the provider needs none, such as a local Ollama.
+        model: used where an agent names no other.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
@@ -35,11 +35,11 @@ class Provider(BaseModel):
 
 
 class McpTool(BaseModel):
-    """What an operator says of one tool of a server.
+    """An operator's settings for one tool of a server.
 
     Attributes:
-        name: under which it is offered; None means `server__tool`.
-        arguments: always given, and shown to nobody.
+        name: the name under which it is offered; None means `server__tool`.
+        arguments: added to every call, and shown to nobody.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -52,7 +52,7 @@ class McpServer(BaseModel):
     """A server of tools: a program to start, or the URL of one that runs.
 
     Attributes:
-        env: all that the program is told beside PATH, HOME and the like.
+        env: the program's environment variables, beside PATH, HOME and the like.
         headers: sent with every request, for its authentication.
         tools: by their names on the server.
     """

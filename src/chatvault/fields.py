@@ -1,4 +1,4 @@
-"""Field types that models and schemas share: ids, instants, free JSON."""
+"""Field types that models and schemas share: ids, instants, free-form JSON."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
@@ -16,7 +16,7 @@ from pydantic_core import PydanticCustomError
 from chatvault.errors import FieldError, InvalidInput
 from chatvault.mongodb.storable import check_storable
 
-# A document whose shape is not known here: free JSON, filters, statements.
+# A document whose shape is not known here: free-form JSON, a filter, an update.
 Raw = dict[str, Any]
 MAX_FREE_BYTES = 256 * 1024
 _MILLISECONDS = len('"2024-01-15T10:30:00.000')
@@ -39,7 +39,7 @@ Id = Annotated[
 
 
 def now() -> datetime:
-    """The time in UTC, cut to the milliseconds that BSON keeps."""
+    """Return the time in UTC, cut to the milliseconds that BSON keeps."""
     value = datetime.now(UTC)
     return value.replace(microsecond=value.microsecond // 1000 * 1000)
 
@@ -50,7 +50,7 @@ def first_day(days: int) -> str:
 
 
 def to_milliseconds(value: datetime) -> datetime:
-    """The instant in UTC, cut to milliseconds; a time without zone is taken as UTC."""
+    """Return the instant in UTC, cut to milliseconds; a time without zone is taken as UTC."""
     if value.tzinfo is None:
         value = value.replace(tzinfo=UTC)
     try:
@@ -61,14 +61,15 @@ def to_milliseconds(value: datetime) -> datetime:
 
 
 def format_instant(value: datetime) -> str:
-    """RFC 3339 in UTC with milliseconds and `Z`, as in 2024-01-15T10:30:00.000Z.
+    """Format as RFC 3339 in UTC with milliseconds and `Z`, as in 2024-01-15T10:30:00.000Z.
 
     A time without zone is one in UTC.
     """
     if value.tzinfo is not None:
         value = value.replace(tzinfo=None)
     if value.microsecond:
-        # A third of the time that isoformat takes; a whole second has no fraction here.
+        # This takes a third of isoformat's time, and isoformat omits the fraction of a whole
+        # second.
         return orjson.dumps(value)[1:_MILLISECONDS].decode() + "Z"
     return value.isoformat(timespec="milliseconds") + "Z"
 
@@ -82,7 +83,7 @@ Instant = Annotated[
 
 
 def check_free(value: Any) -> Any:
-    """Let any JSON pass that BSON holds without loss and that is not too large.
+    """Return the JSON value; raise unless BSON holds it without loss and it is not too large.
 
     Raises:
         PydanticCustomError: with the reason.
@@ -94,7 +95,7 @@ def check_free(value: Any) -> Any:
 
 
 def merge_patch(target: Any, patch: Any) -> Any:
-    """The target as a JSON Merge Patch (RFC 7396) changes it; neither is touched."""
+    """Return the target with a JSON Merge Patch (RFC 7396) applied; neither argument is changed."""
     if not isinstance(patch, dict):
         return patch
     merged = dict(target) if isinstance(target, dict) else {}
@@ -107,7 +108,7 @@ def merge_patch(target: Any, patch: Any) -> Any:
 
 
 def check_merged(name: str, value: dict[str, Any]) -> dict[str, Any]:
-    """Let a free object pass that a patch was merged into.
+    """Return the merged object; raise unless it is valid free-form JSON.
 
     Raises:
         InvalidInput: it became too large or too deep.
@@ -120,14 +121,14 @@ def check_merged(name: str, value: dict[str, Any]) -> dict[str, Any]:
 
 
 def count_changed_keys(before: dict[str, Any], after: dict[str, Any]) -> int:
-    """How many keys of two objects came, went or have another value: all that is audited."""
+    """Return how many keys were added, removed or changed; the audit log has only this number."""
     missing = object()
     return sum(
         before.get(key, missing) != after.get(key, missing) for key in before.keys() | after.keys()
     )
 
 
-# What a frontend may keep of its own: any JSON object that BSON holds without loss.
+# Data of a frontend's own: any JSON object that BSON holds without loss.
 FreeObject = Annotated[
     dict[str, Any], AfterValidator(check_free), WithJsonSchema({"type": "object"})
 ]

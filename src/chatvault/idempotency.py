@@ -25,7 +25,7 @@ LIFETIME = timedelta(days=1)
 
 
 class IdempotencyKey(NamedTuple):
-    """What a request with an Idempotency-Key is known by.
+    """A request's Idempotency-Key with its route and the hash of its body.
 
     Attributes:
         route: method and path.
@@ -45,7 +45,7 @@ class KeyReused(InvalidInput):
 
 
 class IdempotencyRecord(Document):
-    """That a request was carried out: what to answer again, and none of what it said.
+    """The record that a request was carried out, and of what its answer can be rendered.
 
     Attributes:
         route: method and path of the request.
@@ -73,7 +73,7 @@ class IdempotencyRecord(Document):
 
     @classmethod
     def owned_by(cls, actor: Actor, **more: Any) -> Raw:
-        """The filter that every query about an actor's records begins with."""
+        """Return the filter that every query about an actor's records begins with."""
         return {"user_id": actor.owner_id, **more}
 
     @classmethod
@@ -83,20 +83,20 @@ class IdempotencyRecord(Document):
         idempotency_key: IdempotencyKey,
         session: AsyncClientSession | None = None,
     ) -> Raw | None:
-        """The record of this key on this route, whatever the body was."""
+        """Return the record of this key on this route, whatever the body was."""
         mine = cls.owned_by(actor, route=idempotency_key.route, key=idempotency_key.key)
         return await cls.get_pymongo_collection().find_one(mine, session=session)
 
 
 @dataclass(frozen=True, slots=True)
 class Idempotent(Generic[T]):
-    """A request with an Idempotency-Key, and how its answer is given again.
+    """How a request's answer is remembered, and rendered for a repeat.
 
     Attributes:
-        to_record: what of an answer is stored: ids and counters, nobody's words.
-        replay: the answer from what was stored, read in the transaction; it raises `NotFound`
-            where what it tells of is gone.
-        target: the name of the id, in what was stored, that the repeat is audited with.
+        to_record: returns what to store of an answer: ids and counters, no message text.
+        replay: renders the answer from the record, reading in the transaction; it raises `NotFound`
+            where something it needs is gone.
+        target: the name of the record's id that is the target of the repeat's audit entry.
     """
 
     idempotency_key: IdempotencyKey
@@ -138,7 +138,7 @@ class Idempotent(Generic[T]):
         )
 
     def record_of(self, actor: Actor, answer: T) -> Raw:
-        """The record to be stored with the change."""
+        """Return the record to be stored with the change."""
         return IdempotencyRecord.owned_by(
             actor,
             _id=ObjectId(),
@@ -148,17 +148,17 @@ class Idempotent(Generic[T]):
         )
 
     async def answer_again(self, record: Raw, session: AsyncClientSession) -> T:
-        """The first answer.
+        """Return the first request's answer.
 
         Raises:
             KeyReused: the record is of another request.
-            NotFound: what was answered with is gone.
+            NotFound: something in the answer is gone.
         """
         _check_body(record, self.idempotency_key)
         return await self.replay(record["result"], session)
 
     def entry(self, actor: Actor, action: Action, record: Raw) -> Entry:
-        """What a repeat leaves in the audit log."""
+        """Return the audit entry of a repeat."""
         target: ObjectId | None = record["result"].get(self.target)
         return audit.entry(actor, action, target, details={"replayed": True})
 
@@ -206,20 +206,20 @@ async def act_once(
     session: AsyncClientSession,
     act: Callable[[AsyncClientSession], Awaitable[T]],
 ) -> T:
-    """Act, and remember the answer; a repeat gets it again instead, recorded as such.
+    """Act and remember the answer, or return the remembered answer to a repeat.
 
     The commit queue does the same for changes of conversations.
 
     Args:
         actor: who asks.
-        action: as what a repeat is audited.
+        action: the action of a repeat's audit entry.
         idempotent: the request's Idempotency-Key, if it has one.
-        session: of the transaction; a repeat beside it conflicts, and comes when this is done.
+        session: of the transaction; a concurrent repeat conflicts with it and is retried.
         act: makes the change and stores its entry.
 
     Raises:
         KeyReused: the key came with another request.
-        NotFound: this is a repeat, and what was answered with is gone.
+        NotFound: this is a repeat, and something in the answer is gone.
     """
     if idempotent is None:
         return await act(session)
@@ -237,9 +237,9 @@ async def act_once(
 
 @contextlib.asynccontextmanager
 async def key_lock(actor: Actor, idempotency_key: IdempotencyKey | None) -> AsyncIterator[None]:
-    """Let a repeat wait until the first has come to its end, where that takes long.
+    """Hold a lock on the key, so that a repeat waits until the first request has ended.
 
-    Changes of MongoDB alone do without: their transactions conflict.
+    Requests that only change MongoDB do not need it: their transactions conflict.
 
     Args:
         actor: who asks.

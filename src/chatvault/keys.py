@@ -24,17 +24,17 @@ class NotPrivate(ChatvaultError):
 
 
 class SecretKey:
-    """Makes hashes that nobody without the key can guess their way back from."""
+    """Makes hashes that cannot be reversed or guessed without the key."""
 
     def __init__(self, key: bytes) -> None:
         self._key = key
 
     def hash(self, text: str) -> str:
-        """16 bytes of HMAC-SHA-256 over the text, as 32 hex digits."""
+        """Return 16 bytes of HMAC-SHA-256 over the text, as 32 hex digits."""
         return self.hash_bytes(text.encode("utf-8", "surrogatepass"))
 
     def hash_bytes(self, *parts: bytes | bytearray) -> str:
-        """The same of UTF-8, one part after the other."""
+        """Return the hash of UTF-8 parts as if they were one text."""
         mac = hmac.new(self._key, digestmod=hashlib.sha256)
         for part in parts:
             mac.update(part)
@@ -42,7 +42,7 @@ class SecretKey:
 
 
 def load_secret_key(settings: Settings) -> SecretKey:
-    """The key from the settings, else from the data directory, made there at the first start.
+    """Return the key of the settings, else that of the data directory, made at the first start.
 
     Raises:
         OSError: the data directory cannot be read or written.
@@ -53,10 +53,12 @@ def load_secret_key(settings: Settings) -> SecretKey:
 
 
 def read_or_create(path: Path) -> bytes:
-    """What the key file holds; made with 32 random bytes as hex digits, for its owner only.
+    """Return the content of the key file; create the file if it is missing.
+
+    A new key is 32 random bytes as hex digits, readable by its owner only.
 
     Raises:
-        InvalidSettings: it is there and holds no key, or its directory cannot be used.
+        InvalidSettings: the file holds no key, or its directory cannot be used.
         NotPrivate: others can read it, or enter its directory.
         OSError: it cannot be read or made.
     """
@@ -65,7 +67,7 @@ def read_or_create(path: Path) -> bytes:
         if reason := why_unusable(path.parent):
             raise InvalidSettings(f"{reason}.")
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # Written aside and linked into place, so that of two first starts one key wins whole.
+        # Written to another file and linked into place: of two first starts, one key wins whole.
         working = path.with_suffix(f".{os.getpid()}")
         working.touch(mode=0o600)
         working.write_text(secrets.token_hex(32))
@@ -83,7 +85,7 @@ def read_or_create(path: Path) -> bytes:
 
 
 def open_data_dir(path: Path) -> None:
-    """Make the data directory for its owner only, unless it is there or cannot be made.
+    """Create the data directory for its owner only, unless it exists or cannot be created.
 
     Raises:
         NotPrivate: it is there, and others can enter it.
@@ -95,7 +97,7 @@ def open_data_dir(path: Path) -> None:
 
 
 def refuse_open(path: Path) -> None:
-    """Refuse a file or directory whose mode lets in others than its owner.
+    """Raise if the mode of a file or directory lets in users other than its owner.
 
     On Windows, modes say nothing: there the directory's own access list counts.
 
@@ -117,7 +119,7 @@ def refuse_open(path: Path) -> None:
 
 
 def _is_private(group: int) -> bool:
-    """Whether nobody but this process's user is known to be in a group.
+    """Whether the group is known to have no member but this process's user.
 
     Kubernetes gives volumes to a group of the pod's own (`fsGroup`), which has no name.
     """

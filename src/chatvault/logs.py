@@ -1,4 +1,4 @@
-"""Log lines: JSON or for eyes, each with the id of the request it belongs to."""
+"""Log lines, as JSON or for reading, each with the id of its request."""
 
 import contextlib
 import io
@@ -12,25 +12,25 @@ from chatvault.settings import LogFormat, Settings
 
 
 class Stderr(io.TextIOBase):
-    """Standard error, where a line that cannot be written is lost, and its writer goes on.
+    """Standard error; a line that cannot be written is dropped, and its writer goes on.
 
     A full disk under a redirected log would otherwise end background work and fail requests.
     """
 
     def write(self, text: str) -> int:
-        """Write what can be written."""
+        """Write the text, or drop it if it cannot be written."""
         with contextlib.suppress(OSError):
             sys.stderr.write(text)
         return len(text)
 
     def flush(self) -> None:
-        """Hand it on."""
+        """Flush the stream, ignoring errors."""
         with contextlib.suppress(OSError):
             sys.stderr.flush()
 
 
 def configure_logs(settings: Settings) -> None:
-    """Send structlog's and the standard library's lines to standard error, one format."""
+    """Send structlog's and the standard library's lines to standard error in one format."""
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -42,7 +42,7 @@ def configure_logs(settings: Settings) -> None:
         shared.append(structlog.processors.ExceptionRenderer(transform))
         renderer: Any = structlog.processors.JSONRenderer()
     else:
-        # Never with the frames' variables: they hold people's words and passwords.
+        # Without the frames' variables, which hold message text and passwords.
         renderer = structlog.dev.ConsoleRenderer(
             colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
         )

@@ -10,7 +10,7 @@ DEFAULT_MODEL = "gpt-4o-mini"
 
 
 def provider_in(environment: Mapping[str, str]) -> dict[str, Any] | None:
-    """The provider that they name; None where there is no key."""
+    """Return the provider that the variables name, or None without a key."""
     if not environment.get(KEY):
         return None
     return {

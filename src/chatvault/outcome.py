@@ -1,4 +1,4 @@
-"""Whether the operation under way has stored a change, so that a failure after it can say so."""
+"""Whether the current operation has stored a change, so that a later failure can say so."""
 
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class Operation:
-    """What is known of the operation under way.
+    """The state of the current operation.
 
     Attributes:
         has_stored: one of its changes was committed.
@@ -15,12 +15,12 @@ class Operation:
     has_stored: bool = False
 
 
-# Tasks that the operation begins share the object, as they get a copy of the context.
+# The tasks of an operation share this object, as each gets a copy of the context.
 _CURRENT: ContextVar[Operation | None] = ContextVar("operation", default=None)
 
 
 def begin_operation() -> None:
-    """Forget what was stored before; a door calls it for each operation."""
+    """Start with nothing stored; a door calls it for each operation."""
     _CURRENT.set(Operation())
 
 
@@ -31,6 +31,6 @@ def note_stored() -> None:
 
 
 def has_stored() -> bool:
-    """Whether the operation has stored a change."""
+    """Whether the current operation has stored a change."""
     operation = _CURRENT.get()
     return operation is not None and operation.has_stored

@@ -1,14 +1,14 @@
-"""Settings whose values are in files, as containers hand over secrets."""
+"""Settings whose values are in files, as containers pass secrets."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-# After a setting's name: the path of a file that has the value.
+# Added to a setting's name: the variable then has the path of a file with the value.
 IN_FILE = "_FILE"
 
 
 def read_files(environment: Mapping[str, str], variables: Iterable[str]) -> dict[str, str]:
-    """Read the values that files hold, without white space around them.
+    """Read the values of settings that are in files, stripped of surrounding white space.
 
     Args:
         environment: by name, in capitals.

@@ -1,4 +1,4 @@
-"""The one frozen settings class, and the only reader of the environment."""
+"""The frozen settings class, and the only reader of the environment."""
 
 import difflib
 import ipaddress
@@ -28,7 +28,7 @@ from chatvault.external import McpServer, Provider
 from chatvault.setting_files import IN_FILE, read_files
 
 PREFIX = "CHATVAULT_"
-# Read by a command instead of a prompt; no setting of the service.
+# Read by a command in place of a prompt; not a setting of the service.
 NEW_PASSWORD = "CHATVAULT_NEW_PASSWORD"  # noqa: S105  # a name of a variable
 LOCAL_ORIGINS = tuple(
     f"http://{host}:{port}"
@@ -77,7 +77,7 @@ class LogFormat(StrEnum):
 
 
 class Settings(BaseSettings):
-    """Everything that can be set, each field from `CHATVAULT_` and its name in capitals."""
+    """All settings; each is read from `CHATVAULT_` and the field's name in capitals."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
 
@@ -271,14 +271,14 @@ class Settings(BaseSettings):
 
     @property
     def uses_openai_key(self) -> bool:
-        """Whether the model that answers comes from `OPENAI_API_KEY`, and not from a setting."""
+        """Whether the model's provider comes from `OPENAI_API_KEY`, and not from a setting."""
         return self._uses_openai_key
 
     def with_openai_key(self) -> Self:
-        """The same with a model by `OPENAI_API_KEY`, where the environment has one.
+        """Return the settings with a provider from `OPENAI_API_KEY`, where the environment has one.
 
         Raises:
-            InvalidSettings: what stands beside the key is wrong.
+            InvalidSettings: a variable that goes with the key is wrong.
         """
         if (given := openai_key.provider_in(os.environ)) is None:
             return self
@@ -297,7 +297,7 @@ def is_openai_key_given() -> bool:
 
 
 def point_tiktoken_to(directory: Path) -> None:
-    """Let tiktoken read its rank files here, where it would download them; it has no argument."""
+    """Let tiktoken read its rank files here instead of downloading them; it has no argument."""
     os.environ["TIKTOKEN_CACHE_DIR"] = str(directory)
 
 
@@ -336,7 +336,7 @@ def _first_line(error: ValidationError, name: str = "") -> str:
 
 
 def describe(settings: Settings) -> Iterator[tuple[str, str, str]]:
-    """Yield (variable, value, description) of every setting; secrets show only as set."""
+    """Yield (variable, value, description) of every setting; of a secret, whether it is set."""
     for name, field in Settings.model_fields.items():
         value = getattr(settings, name)
         if isinstance(value, tuple):

@@ -1,4 +1,4 @@
-"""Long work in slices, so that the event loop serves others in between."""
+"""Long work done in slices, so that the event loop serves others in between."""
 
 import asyncio
 import contextlib
@@ -9,13 +9,13 @@ from typing import TypeVar
 A = TypeVar("A")
 B = TypeVar("B")
 SLICE = 0.004  # seconds
-# After a slice the others have the loop for this part of the time that it took. One request is
+# After a slice, the loop is left to others for this fraction of the slice's time. One request takes
 # many turns of the loop: if each turn held a slice, it would wait for as many slices.
 PAUSE = 0.5
 
 
 async def sliced(items: Iterable[A]) -> AsyncGenerator[A]:
-    """Yield the items; pause whenever their consumer has worked for a slice."""
+    """Yield the items, pausing whenever the consumer has worked for a slice."""
     began = time.perf_counter()
     for item in items:
         yield item
@@ -26,12 +26,12 @@ async def sliced(items: Iterable[A]) -> AsyncGenerator[A]:
 
 
 async def in_slices(act: Callable[[A], B], items: Iterable[A]) -> list[B]:
-    """What `act` makes of each item, in slices."""
+    """Return `act` of each item, working in slices."""
     return [act(item) async for item in sliced(items)]
 
 
 class SliceQueue:
-    """Lets several callers work in slices, of which the loop never does two at once."""
+    """Lets several callers work in slices, one slice at a time."""
 
     def __init__(self) -> None:
         self._lock = asyncio.Lock()
@@ -45,7 +45,7 @@ class SliceQueue:
             await asyncio.sleep((time.perf_counter() - began) * PAUSE)
 
     async def map(self, act: Callable[[A], B], items: Iterable[A]) -> list[B]:
-        """What `act` makes of each item, turn by turn."""
+        """Return `act` of each item, taking a turn for each slice."""
         results: list[B] = []
         rest = iter(items)
         while True:

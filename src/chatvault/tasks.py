@@ -1,4 +1,4 @@
-"""Background tasks that are sure to end, and loops that are sure to go on."""
+"""Background tasks that are sure to end, and loops that are restarted when they end."""
 
 import asyncio
 import contextlib
@@ -19,7 +19,7 @@ async def stop(*tasks: asyncio.Task[Any]) -> None:
     """Cancel tasks, and return once all have ended.
 
     On Python 3.11 the driver's `wait_for` drops a cancellation that comes at the very moment of an
-    answer, and the task goes on as if nothing had been: so they are cancelled again and again.
+    answer, and the task goes on; so they are cancelled repeatedly.
     """
     while pending := [task for task in tasks if not task.done()]:
         for task in pending:
@@ -28,11 +28,11 @@ async def stop(*tasks: asyncio.Task[Any]) -> None:
             await asyncio.wait(pending, timeout=AGAIN_SECONDS)
     for task in tasks:
         if not task.cancelled():
-            task.exception()  # or asyncio complains that nobody asked
+            task.exception()  # retrieved, or asyncio logs that nobody did
 
 
 async def run_together(*works: Coroutine[Any, Any, None]) -> None:
-    """Do several things at once until the first of them ends or fails, and stop the others.
+    """Run coroutines until the first of them ends or fails, then stop the others.
 
     Raises:
         Exception: what it failed with.
@@ -47,11 +47,11 @@ async def run_together(*works: Coroutine[Any, Any, None]) -> None:
 
 
 class Loops:
-    """Background loops, each started again after a pause whenever it ends by itself.
+    """Background loops, each restarted after a pause whenever it ends or fails.
 
     Args:
-        first_pause: seconds before the first new start; each further one waits twice as long.
-        steady_seconds: a loop that ran for so long counts as well again.
+        first_pause: seconds before the first new start; each further pause is twice as long.
+        steady_seconds: a loop that ran for this long no longer counts as failing.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Loops:
 
     @property
     def failing(self) -> list[str]:
-        """The loops that failed and have not run well for long enough since, by name."""
+        """The names of loops that failed and have not yet run for `steady_seconds` since."""
         lately = time.monotonic() - self._steady_seconds
         return sorted(name for name, at in self._failed_at.items() if at > lately)
 
@@ -75,12 +75,12 @@ class Loops:
         *,
         max_pause: float = MAX_PAUSE,
     ) -> AsyncIterator[None]:
-        """Keep a loop running in the background as long as the context lasts.
+        """Keep a loop running in the background while the context lasts.
 
         Args:
-            name: what `/ready` and the log call it.
+            name: its name in `/ready` and the log.
             work: the loop; called for each start.
-            max_pause: the longest pause, for a loop that renews something which ends.
+            max_pause: the longest pause, for a loop that renews something that expires.
         """
         task = asyncio.create_task(self._keep(name, work, max_pause))
         try:
@@ -107,7 +107,7 @@ class Loops:
                 return
             if time.monotonic() - began > self._steady_seconds:
                 pause = self._first_pause
-            # It counts as failing while it waits, and for a while after.
+            # It counts as failing during the pause and for `steady_seconds` after.
             self._failed_at[name] = time.monotonic() + pause
             log.error(
                 "background_loop_failed",
@@ -121,6 +121,6 @@ class Loops:
 
 
 def is_being_cancelled() -> bool:
-    """Whether somebody has asked to cancel the task that is running now."""
+    """Whether the running task was asked to cancel."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0

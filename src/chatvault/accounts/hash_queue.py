@@ -1,4 +1,4 @@
-"""Turns at work that only a few may do at a time, given out fairly."""
+"""A fair queue for work that only a few callers may do at a time."""
 
 import asyncio
 from collections import deque
@@ -7,12 +7,12 @@ from contextlib import asynccontextmanager
 
 from chatvault.errors import Unavailable
 
-# A refusal waits so many seconds: who repeats without a pause would take the time of all others.
+# Seconds that a refusal takes, so that clients that retry without a pause do not take all the time.
 PAUSE = 1.0
 
 
 class Turns:
-    """Lets a few work at a time and serves those who wait source by source.
+    """Lets a few callers work at a time and serves the waiting ones source by source.
 
     So a crowd from one source delays another source by one turn, and cannot keep it out.
 
@@ -26,7 +26,7 @@ class Turns:
         self._free = places
         self._max_waiting = max_waiting
         self._max_sources = max_sources
-        # Who waits, by source; the source at the front is served next.
+        # The waiting callers by source; the first source is served next.
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
 
     @asynccontextmanager
@@ -64,7 +64,7 @@ class Turns:
             raise
 
     def _give_back(self) -> None:
-        """Hand the place to the next who still waits, or keep it free."""
+        """Pass the place to the next waiting caller, or mark it free."""
         while self._waiting:
             source, queue = next(iter(self._waiting.items()))
             place = queue.popleft()

@@ -15,11 +15,11 @@ class User(Document):
 
     Attributes:
         username_key: the folded username, unique.
-        lookalike_keys: what names that look alike have in common, each unique; None in accounts
-            that were made before names were compared so.
+        lookalike_keys: forms that names which look alike share, each unique; None in accounts older
+            than this comparison.
         email_key: the folded email address, unique.
         password_hash: bcrypt's.
-        role: given by the command line only.
+        role: set by the command line only.
     """
 
     id: PydanticObjectId = Field(default_factory=PydanticObjectId, alias="_id")

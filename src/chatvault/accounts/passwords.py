@@ -15,12 +15,12 @@ import bcrypt
 from chatvault.accounts.hash_queue import Turns
 
 T = TypeVar("T")
-# The kernel's measure of how readily new passwords wait for all else; 0 is not at all, 19 the most.
+# The niceness of threads that hash new passwords; 0 is normal, 19 the lowest priority.
 NICE = 5
 
 
 def _digest(password: str) -> bytes:
-    """44 bytes without NUL that stand for the whole password.
+    """Return 44 bytes without NUL that represent the whole password.
 
     bcrypt itself reads 72 bytes at most and older ones stop at a NUL, so it is given the
     base64 of the SHA-256 instead.
@@ -29,21 +29,21 @@ def _digest(password: str) -> bytes:
 
 
 def _give_way() -> None:
-    """Let this thread have about a third of another's share of the processor.
+    """Lower this thread's priority to about a third of another's share of the processor.
 
-    Linux alone gives threads priorities of their own.
+    Only Linux has a priority for each thread.
     """
     if sys.platform == "linux":
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
 
 
 class _Threads:
-    """A few threads that hash, and turns at them.
+    """A few threads that hash, with fair turns.
 
     Args:
         count: how many.
         max_waiting: how many of one source may wait.
-        name: what the threads are called.
+        name: the threads' name prefix.
         begin: called in each thread before it works.
     """
 
@@ -67,7 +67,7 @@ class _Threads:
 
 
 class PasswordHasher:
-    """Hashes and checks passwords in a few threads; a full queue is refused, not kept waiting.
+    """Hashes and checks passwords in a few threads; refuses work when the queue is full.
 
     New passwords are hashed apart from checks, so that registrations do not hold up sign-ins; and
     those who wait are served address by address.
@@ -85,7 +85,7 @@ class PasswordHasher:
         self._nobody = bcrypt.hashpw(_digest("nobody"), bcrypt.gensalt(rounds))
 
     async def hash(self, password: str, *, source: str = "") -> str:
-        """Return what to store of a new password.
+        """Return the hash to store for a new password.
 
         Args:
             password: as it was typed.
@@ -99,7 +99,7 @@ class PasswordHasher:
         return hashed.decode()
 
     async def verify(self, password: str, hashed: str | None, *, source: str = "") -> bool:
-        """Whether the password is the one; without a hash it takes as long and says no.
+        """Whether the password matches the hash; without a hash, False after the same time.
 
         Args:
             password: as it was typed.
@@ -117,6 +117,6 @@ class PasswordHasher:
         return await self._checks.run(function, source)
 
     def close(self) -> None:
-        """Wait for what runs, drop what waits."""
+        """Wait for running work and drop what is queued."""
         for threads in (self._checks, self._new):
             threads.close()

@@ -1,4 +1,4 @@
-"""Accounts over HTTP."""
+"""HTTP routes of accounts."""
 
 from aiohttp import web
 

@@ -1,4 +1,4 @@
-"""Accounts as they go over the wire."""
+"""Request and response schemas of accounts."""
 
 from typing import Annotated, Any
 
@@ -24,7 +24,7 @@ LAST_CHARACTER = "\U0010ffff"
 
 
 def check_password(value: str) -> str:
-    """Let 8 characters to 1,024 bytes pass.
+    """Return the password; raise unless it has 8 characters to 1,024 bytes.
 
     Raises:
         PydanticCustomError: the password is longer than 1,024 bytes.
@@ -40,7 +40,7 @@ Username = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_USERNAME),
     AfterValidator(check_username),
-    # Said here, and checked with the rest above, whose sentences are for people.
+    # Documented here; checked above, with messages for people.
     Field(json_schema_extra={"pattern": r"^[^\s\x00@]+$"}),
 ]
 FullName = Annotated[str, Field(max_length=255), AfterValidator(check_full_name)]
@@ -67,7 +67,7 @@ class PasswordChangeIn(BaseModel):
 
 
 class PasswordChangeOut(BaseModel):
-    """What a changed password brought with it."""
+    """What changing a password did."""
 
     message: str
     revoked_count: int

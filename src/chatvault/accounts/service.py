@@ -1,4 +1,4 @@
-"""What can be done with accounts, by their owners and by an operator at the command line."""
+"""Operations on accounts, for their owners and for an operator at the command line."""
 
 from bson import ObjectId
 from pymongo import ReturnDocument
@@ -66,7 +66,7 @@ async def create(
     full_name: str | None = None,
     role: Role = Role.USER,
 ) -> User:
-    """Make an account of any role; for an operator.
+    """Make an account with any role; for an operator.
 
     Raises:
         AlreadyTaken: the username or the email address, without regard to case.
@@ -93,7 +93,7 @@ async def _insert(
     full_name: str | None,
     role: Role = Role.USER,
 ) -> User:
-    # Before the hash, which costs a quarter of a second.
+    # Checked before the hash, which takes a quarter of a second.
     await _require_free(username, email)
     user = User(
         username=username,
@@ -121,10 +121,9 @@ async def _insert(
 async def _require_free(
     username: str, email: str | None, *, besides: ObjectId | None = None
 ) -> None:
-    """Refuse a name or an email address that an account has, or a name that looks like one.
+    """Raise if an account has the name, a name that looks like it, or the email address.
 
-    Accounts that were made before names were compared have no `lookalike_keys`; a name of ASCII
-    characters is its own.
+    Accounts older than this comparison have no `lookalike_keys`; an ASCII name is its own.
     """
     key, looks = fold(username), lookalike_keys(username)
     wanted: list[dict[str, object]] = [
@@ -143,7 +142,7 @@ async def _require_free(
 
 
 def _taken(error: DuplicateKeyError, username: str, email: str | None = None) -> AlreadyTaken:
-    """Say which unique index refused: another request was quicker."""
+    """Return the error for the unique index that refused an insert or update."""
     pattern = (error.details or {}).get("keyPattern", {})
     if "username_key" in pattern:
         return AlreadyTaken(f"Username '{username}' already exists")
@@ -153,7 +152,7 @@ def _taken(error: DuplicateKeyError, username: str, email: str | None = None) ->
 
 
 async def get_me(actor: Actor, recorder: Recorder) -> User:
-    """The actor's own account.
+    """Return the actor's own account.
 
     Raises:
         NotAuthenticated: nobody is signed in, or the account is gone.
@@ -173,14 +172,14 @@ async def change_password(
     current_password: str,
     new_password: str,
 ) -> int:
-    """Set a new password and end the actor's other sessions; returns how many those were.
+    """Set a new password and end the actor's other sessions; return how many ended.
 
     Raises:
-        Throttled: too many wrong ones; the session itself goes on.
+        Throttled: too many wrong passwords; the session goes on.
         InvalidCredentials: the current password is wrong.
         Unavailable: too many passwords are being hashed; the try does not count.
     """
-    # A name of its own, so that guesses here and at the login do not add up to lock one out.
+    # A separate counter, so that guesses here and at the login do not add up to a lockout.
     account = f"password-{actor.owner_id}"
     source = holder_of(actor.address)
     await throttle.admit(account=account, address=actor.address)
@@ -198,7 +197,7 @@ async def change_password(
     hashed = await hasher.hash(new_password, source=source)
 
     async def change(session: AsyncClientSession) -> int:
-        # The filter repeats what was checked: an operator may have set another one since.
+        # The filter repeats the check: an operator may have set another password since.
         checked = {"password_hash": user.password_hash, "is_active": True}
         if await _set(user.id, {"password_hash": hashed}, session, checked) is None:
             raise InvalidCredentials("The current password is wrong")
@@ -213,7 +212,7 @@ async def change_password(
 
 
 async def list_users(actor: Actor, recorder: Recorder) -> list[User]:
-    """Every account, oldest first; for an operator."""
+    """Return all accounts, oldest first; for an operator."""
     _require_operator(actor)
     users = await User.find_all().sort("+_id").to_list()
     await recorder.record(audit.entry(actor, Action.USER_LIST, details={"users": len(users)}))
@@ -221,12 +220,12 @@ async def list_users(actor: Actor, recorder: Recorder) -> list[User]:
 
 
 async def find_by_username(username: str) -> User | None:
-    """The account with this name, without regard to case."""
+    """Return the account with this name, without regard to case."""
     return await User.find_one({"username_key": fold(username)})
 
 
 async def find_by_name_or_id(text: str) -> User | None:
-    """The account with this id or name.
+    """Return the account with this id or name.
 
     The id comes first: an older account may be called like another's id.
     """

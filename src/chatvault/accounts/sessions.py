@@ -13,7 +13,7 @@ from chatvault.fields import Id
 
 
 def hash_token(token: str) -> bytes:
-    """What is stored of a cookie's value: its SHA-256."""
+    """Return the SHA-256 of a cookie's value, which is what the database stores."""
     return hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
 
 
@@ -23,8 +23,8 @@ class Session(Document):
     Attributes:
         token_hash: SHA-256 of the cookie's value, which itself is stored nowhere.
         role: the user's role at login; a change of role ends the sessions.
-        expires_at: moves on with use; MongoDB removes the document some time after it.
-        address: from where the login came.
+        expires_at: is extended with use; MongoDB removes the document some time after it.
+        address: the address the login came from.
     """
 
     id: PydanticObjectId = Field(default_factory=PydanticObjectId, alias="_id")
@@ -49,12 +49,12 @@ class Session(Document):
 
     @classmethod
     def owned_by(cls, actor: Actor, **more: Any) -> dict[str, Any]:
-        """The filter that every query about an actor's sessions begins with."""
+        """Return the filter that every query of an actor's sessions begins with."""
         return {"user_id": actor.owner_id, **more}
 
     @classmethod
     async def find_by_hashes(cls, hashes: list[bytes], at: datetime) -> list[dict[str, Any]]:
-        """What is stored of the sessions behind these token hashes that are alive at that time."""
+        """Return the stored sessions with these token hashes that have not expired at that time."""
         query = {"token_hash": {"$in": hashes}, "expires_at": {"$gt": at}}
         wanted = ("token_hash", "user_id", "role", "last_seen_at", "expires_at")
         return await cls.get_pymongo_collection().find(query, wanted).to_list()

@@ -1,4 +1,4 @@
-"""How often signing in and registering may be tried, counted in MongoDB for all processes."""
+"""Limits on logins and registrations, counted in MongoDB for all processes."""
 
 import asyncio
 import time
@@ -15,28 +15,28 @@ PER_ACCOUNT_AND_ADDRESS = Limit(10, 5 * MINUTE)
 PER_ADDRESS = Limit(100, 5 * MINUTE)
 PER_ACCOUNT = Limit(200, 60 * MINUTE)
 REGISTRATIONS_PER_ADDRESS = Limit(100, 5 * MINUTE)
-# So many refused addresses are remembered in a process.
+# How many refused addresses a process remembers.
 MAX_REFUSED = 10_000
 
 Count = tuple[Limit, tuple[str, ...]]
 
 
 class LoginThrottle:
-    """Slows down guessing; it looks at logins only, so a live session never feels it.
+    """Slows down password guessing; it limits logins only, never a live session.
 
-    A try is counted before the password is checked, so that many at once cannot pass, and taken
-    back where it was no guess.
+    An attempt is counted before the password is checked, so that many at once cannot pass, and
+    uncounted if it was not a guess.
     """
 
     def __init__(self, storage: CounterStorage) -> None:
         self._storage = storage
 
     async def admit(self, *, account: str, address: str | None) -> None:
-        """Count one try.
+        """Count an attempt.
 
         Args:
             account: a keyed hash of the name that was tried, known or not.
-            address: from where.
+            address: the client's.
 
         Raises:
             Throttled: too many for this account from here, from this address, or for this
@@ -51,14 +51,14 @@ class LoginThrottle:
                 )
 
     async def forgive(self, *, account: str, address: str | None) -> None:
-        """Take the try back after a login that succeeded, and begin anew for this account here."""
+        """Uncount the attempt after a successful login, and reset this account's count here."""
         here, *others = _counts(account, address)
         await self._storage.clear(here[0].key(*here[1]))
         for limit, keys in others:
             await self._storage.take_back(limit.key(*keys))
 
     async def withdraw(self, *, account: str, address: str | None) -> None:
-        """Take the try back where the password was not even looked at."""
+        """Uncount an attempt whose password was not checked."""
         for limit, keys in _counts(account, address):
             await self._storage.take_back(limit.key(*keys))
 
@@ -66,7 +66,7 @@ class LoginThrottle:
 class RegistrationThrottle:
     """Limits how many accounts one address may ask for, made or not.
 
-    It remembers whom it refused, so that a flood costs no queries.
+    It remembers refused addresses in the process, so that a flood costs no queries.
     """
 
     def __init__(self, storage: CounterStorage) -> None:

@@ -1,4 +1,4 @@
-"""Which usernames are taken in, and which of them look alike (Unicode TR36 and TR39)."""
+"""Which usernames are accepted, and which of them look alike (Unicode TR36 and TR39)."""
 
 import functools
 import unicodedata
@@ -7,14 +7,14 @@ import regex
 from pydantic_core import PydanticCustomError
 
 MAX_USERNAME = 64
-# Control, format, private and unassigned characters, white space, and all that shows as nothing.
+# Control, format, private and unassigned characters, white space, and characters shown as nothing.
 UNSEEN = regex.compile(r"[\p{C}\p{Z}\p{Default_Ignorable_Code_Point}\u2800]")
-# A mark at the start would sit on whatever is printed before; TR39 allows four in a row.
+# A mark at the start would combine with the text before; TR39 allows four in a row.
 STRAY_MARKS = regex.compile(r"^\p{M}|[\p{Mn}\p{Me}]{5}")
 LOOKS_LIKE_AN_ID = regex.compile(r"[0-9a-f]{24}")
-# What a full name may not have; it may join its letters, as Persian and Hindi do.
+# Not allowed in a full name; joiners are, as Persian and Hindi need them.
 UNPRINTABLE = regex.compile(r"[\p{Cc}\p{Cs}\p{Bidi_Control}\u2028\u2029]")
-# TR39, 5.2, "Highly Restrictive": one script, or those that are written together.
+# TR39, 5.2, "Highly Restrictive": one script, or scripts that are written together.
 WRITTEN_TOGETHER = (
     {"LATIN", "HAN", "HIRAGANA", "KATAKANA"},
     {"LATIN", "HAN", "BOPOMOFO"},
@@ -24,12 +24,12 @@ OF_ALL_SCRIPTS = {"COMMON", "INHERITED"}
 
 
 def fold(name: str) -> str:
-    """Return the form in which two names are the same: compatibility-normalised, without case."""
+    """Return the form in which equal names are equal: compatibility-normalised, casefolded."""
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
 
 
 def check_username(name: str) -> str:
-    """Let a name pass that looks like what it is.
+    """Return the name; raise unless it is displayed as what it is.
 
     Raises:
         PydanticCustomError: with the reason.
@@ -56,7 +56,7 @@ def check_username(name: str) -> str:
 
 
 def check_full_name(name: str) -> str:
-    """Let a name pass that a terminal shows as it is.
+    """Return the name; raise unless a terminal displays it as it is.
 
     Raises:
         PydanticCustomError: with the reason.
@@ -69,9 +69,9 @@ def check_full_name(name: str) -> str:
 
 
 def lookalike_keys(name: str) -> list[str]:
-    """Return the forms in which names that look alike share one: as written, and in small letters.
+    """Return forms of which names that look alike share one: as written, and in lower case.
 
-    They are TR39's skeletons, but that ASCII characters stand for themselves: `bill` and `bi11`
+    They are TR39's skeletons, except that ASCII characters are kept: `bill` and `bi11`
     are two names.
     """
     if name.isascii():
@@ -80,7 +80,7 @@ def lookalike_keys(name: str) -> list[str]:
 
 
 def _mixes_scripts(name: str) -> bool:
-    # Imported here, as in _prototype: it reads a megabyte that few names need.
+    # Imported here and in _prototype: it reads a megabyte that few names need.
     from confusable_homoglyphs import categories  # type: ignore[import-untyped]  # noqa: PLC0415  # as said
 
     scripts = categories.unique_aliases(name) - OF_ALL_SCRIPTS
@@ -94,9 +94,9 @@ def _skeleton(name: str) -> str:
 
 @functools.lru_cache(maxsize=10_000)
 def _prototype(char: str) -> str:
-    """Return what stands for all characters that look like this one.
+    """Return the prototype of all characters that look like this one.
 
-    The data lists with a prototype all that look like it, and with each of these the prototype.
+    The data lists all lookalikes under a prototype, and the prototype under each of them.
     """
     if char.isascii():
         return char

@@ -1,1 +1,1 @@
-"""Agents: with which model, prompt and limits a conversation is answered."""
+"""Agents: the model, prompt and limits with which a conversation is answered."""

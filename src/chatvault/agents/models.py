@@ -1,4 +1,4 @@
-"""The agent document, its queries, and the providers that agents can name."""
+"""The agent document, its queries, and the catalogue of model providers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from chatvault.errors import NotFound, Unavailable
 from chatvault.external import Provider
 from chatvault.fields import Id, Raw
 
-# The built-in agent; conversations that name none have this one. It is not stored.
+# The built-in agent, used by conversations that name none. It is not stored.
 DEFAULT_AGENT_ID = ObjectId("0" * 24)
 DEFAULT_PROMPT = "You are a helpful assistant."
 
@@ -32,11 +32,11 @@ class AgentNotFound(NotFound):
 
 
 class Agent(Document):
-    """How replies come about.
+    """An agent: the settings with which replies are made.
 
     Attributes:
-        user_id: who made it.
-        shared: offered to all; only an admin may change it.
+        user_id: its owner.
+        shared: available to all users; only an admin may change it.
         provider: a name from the settings; None means the default one.
         model: None means the provider's.
         temperature: None leaves it to the provider.
@@ -74,17 +74,17 @@ class Agent(Document):
 
     @classmethod
     def owned_by(cls, actor: Actor, **more: Any) -> Raw:
-        """The filter that every query about an actor's own agents begins with."""
+        """Return the filter that every query of an actor's own agents begins with."""
         return {"user_id": actor.owner_id, **more}
 
     @classmethod
     def visible_to(cls, actor: Actor, **more: Any) -> Raw:
-        """The filter for what an actor may use: their own agents, and those offered to all."""
+        """Return the filter for the agents an actor may use: their own and the shared ones."""
         return {"$or": [cls.owned_by(actor), {"shared": True}], **more}
 
     @classmethod
     async def list_raw(cls, actor: Actor) -> list[Raw]:
-        """All that the actor may use, oldest first."""
+        """Return all agents that the actor may use, oldest first."""
         found = cls.get_pymongo_collection().find(cls.visible_to(actor))
         return await found.sort("_id", 1).to_list()
 
@@ -92,7 +92,7 @@ class Agent(Document):
     async def find_raw(
         cls, actor: Actor, agent_id: ObjectId, session: AsyncClientSession | None = None
     ) -> Raw | None:
-        """One that the actor may use, if there is such a one."""
+        """Return an agent that the actor may use, or None."""
         return await cls.get_pymongo_collection().find_one(
             cls.visible_to(actor, _id=agent_id), session=session
         )
@@ -100,11 +100,11 @@ class Agent(Document):
 
 @dataclass(frozen=True, slots=True)
 class ModelCatalog:
-    """Which models there are.
+    """The models that operators configured.
 
     Args:
         providers: from the settings.
-        default: name of the one that is meant where none is named; None means the first.
+        default: name of the default provider; None means the first.
     """
 
     providers: Mapping[str, Provider]
@@ -112,11 +112,11 @@ class ModelCatalog:
 
     @property
     def default_name(self) -> str | None:
-        """The provider that is meant where none is named."""
+        """The name of the default provider."""
         return self.default or next(iter(self.providers), None)
 
     def find(self, name: str | None) -> tuple[str, Provider]:
-        """The provider of this name, or the default one.
+        """Return the provider of this name, or the default one.
 
         Raises:
             ModelNotConfigured: there is none.

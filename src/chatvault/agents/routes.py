@@ -1,4 +1,4 @@
-"""Agents over HTTP."""
+"""HTTP routes of agents."""
 
 from aiohttp import web
 

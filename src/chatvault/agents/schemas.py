@@ -1,4 +1,4 @@
-"""Agents as they go over the wire."""
+"""Request and response schemas of agents."""
 
 from typing import Annotated, Any
 
@@ -46,7 +46,7 @@ class AgentCreate(_Fields):
 
 
 class AgentPatch(_Fields):
-    """Fields of an agent to change; null leaves the choice to provider and settings."""
+    """Fields of an agent to change; null leaves the choice to the provider and the settings."""
 
     name: Name = ""
     system_prompt: Prompt = DEFAULT_PROMPT
@@ -56,7 +56,7 @@ class AgentPatch(_Fields):
     history_limit: HistoryLimit = 50
 
     def fields(self) -> Raw:
-        """What to store instead."""
+        """Return the fields to store."""
         return self.model_dump(include=self.model_fields_set)
 
 
@@ -70,8 +70,8 @@ class AgentOut(BaseModel):
     """An agent.
 
     Attributes:
-        built_in: it is the default one, which always exists.
-        mine: the reader made it.
+        built_in: whether it is the default agent, which always exists.
+        mine: whether the reader owns it.
     """
 
     model_config = ConfigDict(protected_namespaces=())
@@ -95,7 +95,7 @@ class AgentOut(BaseModel):
 
 
 class ProviderOut(BaseModel):
-    """A provider of models; what it costs to use is nobody's but the operator's."""
+    """A provider of models, without its URL, key and prices."""
 
     name: str
     model: str
@@ -106,7 +106,7 @@ class AgentsOut(BaseModel):
     """All agents that the reader may use, and whether they can answer.
 
     Attributes:
-        detail: what is the matter where no model is configured.
+        detail: what is missing where no model is configured.
     """
 
     model_config = ConfigDict(protected_namespaces=())
@@ -118,7 +118,7 @@ class AgentsOut(BaseModel):
 
 
 def agent_wire(stored: Raw, reader: Any) -> Raw:
-    """An agent as it is shown."""
+    """Return an agent as the API shows it."""
     names = AgentOut.model_fields.keys() - {"id", "built_in", "mine"}
     built_in = stored["user_id"] is None
     return {

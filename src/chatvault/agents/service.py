@@ -1,4 +1,4 @@
-"""What can be done with agents."""
+"""Operations on agents."""
 
 from operator import itemgetter
 from typing import Any
@@ -22,7 +22,7 @@ MAX_AGENTS = 200
 
 
 def built_in() -> Raw:
-    """The default agent, which always exists."""
+    """Return the default agent, which always exists."""
     names = Agent.model_fields.keys() - {"id", "revision_id"}
     defaults: Raw = {
         name: field.default
@@ -41,7 +41,7 @@ def built_in() -> Raw:
 
 
 async def find(actor: Actor, agent_id: ObjectId | None) -> Raw:
-    """An agent that the actor may use, as part of another operation; None is the default one.
+    """Return an agent that the actor may use; None means the default one. Writes no audit entry.
 
     Raises:
         AgentNotFound: the actor may use no such agent.
@@ -55,7 +55,7 @@ async def find(actor: Actor, agent_id: ObjectId | None) -> Raw:
 
 
 async def list_all(actor: Actor, recorder: Recorder) -> list[Raw]:
-    """Every agent that the actor may use, the default one first."""
+    """Return every agent that the actor may use, the default one first."""
     found = await Agent.list_raw(actor)
     details = {"agents": len(found) + 1}
     await recorder.record(audit.entry(actor, Action.AGENT_LIST, details=details))
@@ -63,7 +63,7 @@ async def list_all(actor: Actor, recorder: Recorder) -> list[Raw]:
 
 
 async def get(actor: Actor, recorder: Recorder, *, agent_id: ObjectId) -> Raw:
-    """One agent.
+    """Return an agent.
 
     Raises:
         AgentNotFound: the actor may use no such agent.
@@ -80,7 +80,7 @@ async def create(
     wanted: AgentCreate,
     idempotency_key: IdempotencyKey | None = None,
 ) -> Raw:
-    """Make an agent; a repeat of the request gets the one that was made.
+    """Make an agent; a repeat of the request returns the first one.
 
     Raises:
         Denied: only an admin offers agents to all.
@@ -130,7 +130,7 @@ def _idempotent(actor: Actor, idempotency_key: IdempotencyKey) -> Idempotent[Raw
 async def update(
     actor: Actor, catalog: ModelCatalog, *, agent_id: ObjectId, wanted: AgentPatch
 ) -> Raw:
-    """Change the fields that are named.
+    """Change the named fields.
 
     Raises:
         AgentNotFound: the actor may use no such agent.

@@ -1,1 +1,1 @@
-"""Per-user preferences: a few known ones with defaults, and whatever a frontend keeps beside."""
+"""Per-user preferences: a few known ones with defaults, and any that a frontend adds."""

@@ -1,4 +1,4 @@
-"""One document of preferences a user."""
+"""The preferences document, one for each user."""
 
 from datetime import datetime
 from typing import Any, ClassVar, Self
@@ -14,11 +14,11 @@ from chatvault.fields import Id
 
 
 class Preferences(Document):
-    """What one user prefers; only what was set, so that defaults may change.
+    """One user's preferences; only those that were set, so that defaults may change.
 
     Attributes:
         user_id: the owner, unique.
-        imported: what imports last took over, by their source: it shows what was changed since.
+        imported: the values that imports last set, by source, to detect later changes.
     """
 
     user_id: Id
@@ -34,12 +34,12 @@ class Preferences(Document):
 
     @classmethod
     def owned_by(cls, actor: Actor) -> dict[str, Any]:
-        """The filter that every query about an actor's preferences is."""
+        """Return the filter of every query of an actor's preferences."""
         return {"user_id": actor.owner_id}
 
     @classmethod
     async def find_of(cls, actor: Actor, session: AsyncClientSession | None = None) -> Self | None:
-        """The actor's own, if any were ever set."""
+        """Return the actor's preferences, or None if none were ever set."""
         return await cls.find_one(cls.owned_by(actor), session=session)
 
     @classmethod
@@ -51,7 +51,7 @@ class Preferences(Document):
         session: AsyncClientSession,
         imported: dict[str, dict[str, Any]] | None = None,
     ) -> ObjectId | None:
-        """Set the actor's own, and what the named sources gave of it."""
+        """Store the actor's preferences, and the values that the named sources gave."""
         given = {f"imported.{source}": taken for source, taken in (imported or {}).items()}
         stored = await cls.get_pymongo_collection().update_one(
             cls.owned_by(actor),

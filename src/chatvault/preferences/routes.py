@@ -1,4 +1,4 @@
-"""Preferences over HTTP."""
+"""HTTP routes of preferences."""
 
 from typing import Any
 

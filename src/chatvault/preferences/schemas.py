@@ -1,4 +1,4 @@
-"""Preferences as they go over the wire."""
+"""Request and response schemas of preferences."""
 
 from enum import StrEnum
 from typing import Any, Self
@@ -9,7 +9,7 @@ from chatvault.fields import FreeObject, check_free
 
 
 class Theme(StrEnum):
-    """Light or dark, or as the system has it."""
+    """Light, dark, or as the system has it."""
 
     SYSTEM = "system"
     LIGHT = "light"
@@ -30,13 +30,13 @@ class PreferencesIn(BaseModel):
 
     @model_validator(mode="after")
     def _check_size(self) -> Self:
-        # As Python: in JSON an infinite number would look like the null that it is not.
+        # Checked in Python: in JSON an infinite number would become null.
         check_free(self.model_dump())
         return self
 
 
 class PreferencesOut(BaseModel):
-    """All preferences: what was set, else its default, and the further keys."""
+    """All preferences: the set value or the default of each, and the further keys."""
 
     model_config = ConfigDict(extra="allow")
 

@@ -1,4 +1,4 @@
-"""Reading and setting one's own preferences."""
+"""Reading and setting a user's own preferences."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,23 +18,23 @@ Values = dict[str, Any]
 
 
 async def get(actor: Actor, recorder: Recorder) -> Values:
-    """What the actor has set."""
+    """Return the actor's preferences."""
     stored = await Preferences.find_of(actor)
     await recorder.record(audit.entry(actor, Action.PREFERENCES_GET, actor.owner_id))
     return stored.preferences if stored else {}
 
 
 async def replace(actor: Actor, *, values: Values) -> Values:
-    """Set these and nothing else; null counts as not set."""
+    """Set exactly these values; null counts as not set."""
     given = {key: value for key, value in values.items() if value is not None}
     return await _store(actor, Action.PREFERENCES_UPDATE, lambda _: given)
 
 
 async def patch(actor: Actor, *, values: Values) -> Values:
-    """Merge these in (RFC 7396).
+    """Merge these values in (RFC 7396).
 
     Raises:
-        InvalidInput: all together they would be too large.
+        InvalidInput: the merged preferences would be too large.
     """
     return await _store(
         actor, Action.PREFERENCES_UPDATE, lambda before: merge_patch(before, values)
@@ -42,20 +42,21 @@ async def patch(actor: Actor, *, values: Values) -> Values:
 
 
 async def take_over(actor: Actor, *, source: str, values: Values, is_repeat: bool) -> bool:
-    """Merge in what another program kept, but for what was changed here since the last time.
+    """Merge in another program's preferences, except those changed here since its last import.
 
     Args:
         actor: whose preferences they become.
-        source: names the program.
+        source: the program's name.
         values: its preferences.
-        is_repeat: whether something of this source was imported before. What it gave is known of
-            imports of this version; after an older one, nothing that is set is overwritten.
+        is_repeat: whether something of this source was imported before. Imports by this version
+            record what they set; after an import by an older one, nothing that is set is
+            overwritten.
 
     Returns:
         Whether any were taken over.
 
     Raises:
-        InvalidInput: all together they would be too large.
+        InvalidInput: the merged preferences would be too large.
     """
 
     async def store(session: AsyncClientSession) -> bool:

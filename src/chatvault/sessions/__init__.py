@@ -1,1 +1,1 @@
-"""Who is signed in: session documents in MongoDB behind one cookie."""
+"""Sessions: documents in MongoDB, each identified by one cookie."""

@@ -1,4 +1,4 @@
-"""Signing in and out, and one's sessions, over HTTP."""
+"""HTTP routes of logins and sessions."""
 
 import aiohttp_session
 from aiohttp import web

@@ -1,4 +1,4 @@
-"""Sessions as they go over the wire."""
+"""Request and response schemas of sessions."""
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -7,7 +7,7 @@ from chatvault.fields import Id, Instant
 
 
 class LoginIn(BaseModel):
-    """A name and its password."""
+    """A username and its password."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -16,7 +16,7 @@ class LoginIn(BaseModel):
 
 
 class LoginOut(BaseModel):
-    """Who is signed in now; the cookie comes beside."""
+    """The signed-in user; the cookie is in the headers."""
 
     message: str
     user: UserOut
@@ -37,7 +37,7 @@ class SessionPath(BaseModel):
 
 
 class SessionOut(BaseModel):
-    """One of my sessions: since when, from where, and whether it is this one."""
+    """A session: its start, its address, and whether it is the current one."""
 
     model_config = ConfigDict(from_attributes=True)
 

@@ -1,4 +1,4 @@
-"""Signing in and out, and seeing and ending one's sessions."""
+"""Signing in and out, and listing and ending one's sessions."""
 
 import secrets
 from dataclasses import dataclass, replace
@@ -27,7 +27,7 @@ from chatvault.mongodb.database import transaction
 
 @dataclass(frozen=True, slots=True)
 class SignedIn:
-    """A login that succeeded; `token` is what the cookie holds, and is nowhere else."""
+    """A successful login; `token` is the cookie's value and is stored nowhere else."""
 
     user: User
     session: Session
@@ -36,7 +36,7 @@ class SignedIn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoginDeps:
-    """What every login passes."""
+    """What a login needs: hasher, throttle, secret key and session lifetime."""
 
     hasher: PasswordHasher
     throttle: LoginThrottle
@@ -45,14 +45,14 @@ class LoginDeps:
 
 
 async def login(actor: Actor, deps: LoginDeps, *, username: str, password: str) -> SignedIn:
-    """Open a new session, ending the one the actor may have had.
+    """Open a session, and end the one that the actor came with, if any.
 
-    An unknown name and a wrong password take the same time and get the same words.
+    An unknown name and a wrong password take the same time and get the same answer.
 
     Raises:
         InvalidCredentials: name or password is wrong, or the account is closed.
-        Throttled: too many tries.
-        Unavailable: too many passwords are being checked; the try does not count.
+        Throttled: too many attempts.
+        Unavailable: too many passwords are being checked; the attempt does not count.
     """
     account = deps.key.hash(fold(username))
     await deps.throttle.admit(account=account, address=actor.address)
@@ -91,7 +91,7 @@ async def _open(actor: Actor, user: User, lifetime: timedelta) -> SignedIn:
     entry = audit.entry(insider, Action.SESSION_LOGIN, opened.id)
 
     async def store(session: AsyncClientSession) -> None:
-        # The filter repeats what was checked: the account may have changed since.
+        # The filter repeats the check: the account may have changed since.
         unchanged = {"_id": user.id, "password_hash": user.password_hash, "is_active": True}
         stored = await User.get_pymongo_collection().update_one(
             {**unchanged, "role": user.role.value}, {"$set": {"last_login": at}}, session=session
@@ -108,12 +108,12 @@ async def _open(actor: Actor, user: User, lifetime: timedelta) -> SignedIn:
 
 
 async def logout(actor: Actor) -> None:
-    """End the session the actor came with."""
+    """End the actor's session."""
     await _end(actor, [actor.session_id], Action.SESSION_LOGOUT)
 
 
 async def list_mine(actor: Actor, recorder: Recorder) -> list[Session]:
-    """The actor's sessions that are alive, newest first."""
+    """Return the actor's sessions that have not ended, newest first."""
     query = Session.owned_by(actor, expires_at={"$gt": now()})
     found = await Session.find(query).sort("-created_at").to_list()
     await recorder.record(audit.entry(actor, Action.SESSION_LIST, details={"sessions": len(found)}))
@@ -131,7 +131,7 @@ async def revoke(actor: Actor, *, session_id: ObjectId) -> None:
 
 
 async def revoke_others(actor: Actor) -> int:
-    """End all of the actor's sessions but this one; returns how many."""
+    """End the actor's other sessions; return how many ended."""
     others = Session.owned_by(actor, _id={"$ne": actor.session_id})
     ids: list[ObjectId | None] = [each.id for each in await Session.find(others).to_list()]
     return await _end(actor, ids, Action.SESSION_REVOKE_OTHERS)

@@ -13,20 +13,20 @@ from chatvault.http.requests import COOKIE, SCHEME
 from chatvault.mongodb.batching import Batcher
 
 MAX_TOKEN_LENGTH = 128
-# Sliding on is a write, so it is not done at each request.
+# Extending a session is a write, so it is not done at each request.
 SLIDE_EVERY = timedelta(minutes=5)
-# A session whose end is to be moved on with this request.
+# The session that is to be extended with this request.
 DUE = web.RequestKey("due", aiohttp_session.Session)
 
 
 class SessionStorage(aiohttp_session.AbstractStorage):
-    """Finds sessions for requests and keeps their cookies alive.
+    """Finds sessions for requests and sets and extends their cookies.
 
-    Documents are made and removed by the sessions' service, within its transactions; here they
-    are only found, and their end is moved on with use.
+    Documents are made and removed by the sessions' service, within its transactions; here they are
+    only found, and extended with use.
 
     Args:
-        lifetime: how long a session lives without use.
+        lifetime: how long a session lasts without use.
     """
 
     def __init__(self, lifetime: timedelta) -> None:
@@ -49,7 +49,7 @@ class SessionStorage(aiohttp_session.AbstractStorage):
         return [by_hash.get(token_hash) for token_hash in hashes]
 
     async def load_session(self, request: web.Request) -> aiohttp_session.Session:
-        """The session behind the request's cookie, or a new and empty one."""
+        """Return the session of the request's cookie, or a new and empty one."""
         token = self.load_cookie(request)
         if not token or len(token) > MAX_TOKEN_LENGTH:
             return await self.new_session()
@@ -64,7 +64,7 @@ class SessionStorage(aiohttp_session.AbstractStorage):
 
     @staticmethod
     def resume(token: str, stored: dict[str, Any]) -> aiohttp_session.Session:
-        """aiohttp-session's view of a stored session."""
+        """Return aiohttp-session's object for a stored session."""
         created = int(stored["last_seen_at"].timestamp())
         data = {
             "id": stored["_id"],
@@ -74,17 +74,17 @@ class SessionStorage(aiohttp_session.AbstractStorage):
         return aiohttp_session.Session(token, data={"created": created, "session": data}, new=False)
 
     async def renew_before_stream(self, request: web.Request, response: web.StreamResponse) -> None:
-        """Save a session that is due before a stream begins; the library saves after the answer."""
+        """Save a session that is due before a stream begins; the library saves it only after."""
         session = request.get(DUE)
         if session is not None and not isinstance(response, web.Response):
             await self.save_session(request, response, session)
-            # aiohttp has made headers of the other cookies already.
+            # aiohttp has already turned the other cookies into headers.
             response.headers.add(hdrs.SET_COOKIE, response.cookies[COOKIE].OutputString())
 
     async def save_session(
         self, request: web.Request, response: web.StreamResponse, session: aiohttp_session.Session
     ) -> None:
-        """Send the cookie, and move the session's end on; an emptied session's cookie goes."""
+        """Send the cookie and extend the session; delete the cookie of an emptied session."""
         secure = request[SCHEME] == "https"
         if session.empty:
             response.del_cookie(COOKIE, path="/", secure=secure, httponly=True, samesite="Lax")

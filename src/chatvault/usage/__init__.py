@@ -1,1 +1,1 @@
-"""What replies cost, in tokens, by user and day; and the statistics made of it."""
+"""Tokens that replies use, by user and day, and the statistics made of them."""

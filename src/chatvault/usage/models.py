@@ -1,4 +1,4 @@
-"""Tokens that were used: one document a request to a model, which is inserted only."""
+"""Usage documents: one for each request to a model, only ever inserted."""
 
 from datetime import datetime
 from typing import Any, ClassVar
@@ -12,12 +12,12 @@ from chatvault.fields import Id, Raw
 
 
 class Usage(Document):
-    """What one request to a model used.
+    """The tokens of one request to a model.
 
     Attributes:
         purpose: reply, completion, title or summary.
         day: in UTC, as 2024-01-15.
-        counted_here: the provider gave no numbers.
+        counted_here: whether chatvault counted, as the provider gave no numbers.
     """
 
     user_id: Id
@@ -45,12 +45,12 @@ class Usage(Document):
 
     @classmethod
     def owned_by(cls, actor: Actor, **more: Any) -> Raw:
-        """The filter that every query about an actor's usage begins with."""
+        """Return the filter that every query of an actor's usage begins with."""
         return {"user_id": actor.owner_id, **more}
 
     @classmethod
     def of(cls, actor: Actor, *, tokens: tuple[int, int], at: datetime, **fields: Any) -> Raw:
-        """A document of the actor's."""
+        """Build a usage document of the actor's."""
         return {
             "_id": ObjectId(),
             **cls.owned_by(actor),
@@ -64,12 +64,12 @@ class Usage(Document):
 
     @classmethod
     def insertion_of(cls, actor: Actor, **fields: Any) -> InsertOne[Raw]:
-        """The write that stores one."""
+        """Return the write that stores a usage document."""
         return InsertOne(cls.of(actor, **fields))
 
     @classmethod
     async def by_day(cls, actor: Actor, since: str) -> list[Raw]:
-        """Tokens of each day from `since` on, oldest first."""
+        """Return the tokens of each day since `since`, oldest first."""
         return await (
             await cls.get_pymongo_collection().aggregate(
                 [

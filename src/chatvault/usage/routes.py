@@ -1,4 +1,4 @@
-"""Statistics over HTTP."""
+"""HTTP routes of statistics."""
 
 from aiohttp import web
 

@@ -1,4 +1,4 @@
-"""Statistics as they go over the wire."""
+"""Request and response schemas of statistics."""
 
 from enum import StrEnum
 from typing import Annotated, Any
@@ -10,7 +10,7 @@ from chatvault.fields import Id, Raw
 
 
 class StatsQuery(BaseModel):
-    """How far back the days go."""
+    """How many days back `tokens_per_day` goes."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -18,7 +18,7 @@ class StatsQuery(BaseModel):
 
 
 class ActiveAgentOut(BaseModel):
-    """The agent with the most messages; its name is null where it is gone."""
+    """The agent with the most messages; its name is null if it was removed."""
 
     id: Id
     name: str | None
@@ -27,7 +27,7 @@ class ActiveAgentOut(BaseModel):
 
 
 class DayOut(BaseModel):
-    """What a day's replies used, titles and summaries included; days are UTC."""
+    """Tokens that a day's replies used, titles and summaries included; days are UTC."""
 
     day: str
     tokens: int

@@ -1,4 +1,4 @@
-"""A user's statistics."""
+"""Statistics of one user."""
 
 import asyncio
 from typing import Any
@@ -34,7 +34,7 @@ async def stats(actor: Actor, recorder: Recorder, *, days: int) -> Raw:
 
 
 async def _groups(actor: Actor) -> list[Raw]:
-    """Counts by status and agent."""
+    """Count the actor's conversations and messages by status and agent."""
     found = await Conversation.get_pymongo_collection().aggregate(
         [
             {"$match": Conversation.owned_by(actor)},

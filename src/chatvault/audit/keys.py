@@ -77,7 +77,7 @@ class Key:
         return hmac.digest(self._mac_key, message, "sha256")
 
     def sign(self, message: bytes) -> bytes:
-        """An Ed25519 signature, 64 bytes."""
+        """Return an Ed25519 signature, 64 bytes."""
         return self._private.sign(message)
 
 
@@ -100,7 +100,7 @@ class KeyRing:
         self.is_new = is_new
 
     def find(self, key_id: str) -> Key | None:
-        """The key of this name, if we have it."""
+        """Return the key of this name, if we have it."""
         if key_id not in self._keys and self.path is not None:
             self._keys |= {key.id: key for key in map(Key, _read(self.path))}
         return self._keys.get(key_id)
@@ -180,7 +180,7 @@ def prepend_key(path: Path, root: bytes) -> None:
 
 
 def new_root() -> bytes:
-    """A root key nobody has seen."""
+    """Return a root key nobody has seen."""
     return secrets.token_bytes(32)
 
 

@@ -42,13 +42,13 @@ class Mark:
     count: int
 
     def encode(self) -> bytes:
-        """The BSON that stands in entries; it always has the same length."""
+        """Return the BSON that stands in entries; it always has the same length."""
         fields = {"height": Int64(self.height), "hash": Binary(self.hash)}
         return bson.encode({**fields, "count": Int64(self.count)})
 
     @classmethod
     def parse(cls, claim: bytes) -> Self:
-        """The mark in what `claim_of` found."""
+        """Return the mark in what `claim_of` found."""
         return cls(**bson.decode(claim[len(_START) :]))
 
 
@@ -57,7 +57,7 @@ _LENGTH = len(_START) + len(NOTHING.encode())
 
 
 def claim_of(raw: bytes) -> bytes:
-    """The mark that a genuine entry tells, as it is stored; empty where it tells none.
+    """Return the mark that a genuine entry tells, as it is stored; empty where it tells none.
 
     Entries from before there were marks tell none.
     """
@@ -91,7 +91,7 @@ class HighWater:
 
     @classmethod
     def of(cls, settings: Settings, keys: KeyRing) -> Self:
-        """The one of the settings' database, noted where the settings say."""
+        """Return the one of the settings' database, noted where the settings say."""
         directory = settings.audit_mark_dir or settings.data_dir
         return cls(keys, directory / f"audit.{settings.mongodb_database}.mark")
 
@@ -115,7 +115,10 @@ class HighWater:
         await self._write(mark, may_lower=False)
 
     def read(self) -> tuple[Mark, datetime] | None:
-        """What is noted, and since when; None where nothing is, or nothing that can be trusted."""
+        """Return what is noted, and since when.
+
+        None where nothing is, or nothing that can be trusted.
+        """
         if self.path is None:
             return None
         try:

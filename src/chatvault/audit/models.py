@@ -80,7 +80,7 @@ class AuditEntry(Document):
 
     @classmethod
     def keys(cls) -> KeyRing:
-        """The keys that are bound.
+        """Return the keys that are bound.
 
         Raises:
             RuntimeError: none are.
@@ -91,7 +91,7 @@ class AuditEntry(Document):
 
     @classmethod
     def high_water(cls) -> HighWater:
-        """What knows the newest block.
+        """Return what knows the newest block.
 
         Raises:
             RuntimeError: no keys are bound.

@@ -84,7 +84,7 @@ class PendingRefusals(Document):
 
     @classmethod
     async def read(cls, ids: Iterable[ObjectId]) -> tuple[list[Entry], list[Any]]:
-        """The entries of these counts, and the ids of those that no key of ours stamped.
+        """Return the entries of these counts, and the ids of those that no key of ours stamped.
 
         Raises:
             PyMongoError: the database cannot be reached.

@@ -175,7 +175,10 @@ class RefusalCounter:
 
 
 def _delayed(entry: Entry) -> Entry:
-    """The entry of a count; one that comes late says so, or it would look as if held back."""
+    """Return the entry of a count.
+
+    One that comes late says so, or it would look as if held back.
+    """
     if now() - entry["at"] < DELAYED:
         return entry
     last = {"last_at": format_instant(entry["at"])}

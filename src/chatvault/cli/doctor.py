@@ -59,17 +59,17 @@ class Finding:
 
 
 def ok(about: str, sentence: str) -> Finding:
-    """A finding that needs nothing to be done."""
+    """Return a finding that needs nothing to be done."""
     return Finding(Verdict.OK, about, sentence)
 
 
 def warning(about: str, sentence: str) -> Finding:
-    """A finding that will matter later."""
+    """Return a finding that will matter later."""
     return Finding(Verdict.WARNING, about, sentence)
 
 
 def wrong(about: str, sentence: str) -> Finding:
-    """A finding that keeps something from working."""
+    """Return a finding that keeps something from working."""
     return Finding(Verdict.WRONG, about, sentence)
 
 

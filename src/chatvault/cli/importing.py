@@ -129,7 +129,7 @@ def _print(report: Report, *, dry_run: bool) -> None:
 
 
 def _peak_megabytes() -> float | None:
-    """The most memory that this process has had, where the system tells."""
+    """Return the most memory that this process has had, where the system tells."""
     if sys.platform == "win32":
         return None
     import resource  # noqa: PLC0415  # not on Windows

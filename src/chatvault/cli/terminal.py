@@ -88,7 +88,7 @@ def say(sentence: str) -> None:
 
 
 def explain_driver(error: DriverError) -> str:
-    """The sentence that tells a person at the command line what MongoDB's driver met."""
+    """Return the sentence that tells a person at the command line what MongoDB's driver met."""
     url = load_settings().mongodb_url
     return explain(error, None if url is None else url.get_secret_value())
 
@@ -159,12 +159,12 @@ def run(work: Callable[[], Awaitable[T]]) -> T:
 
 
 def operator() -> Actor:
-    """The person at this command line."""
+    """Return the person at this command line."""
     return Actor(door=Door.CLI)
 
 
 def validate(model: type[M], values: Mapping[str, object]) -> M:
-    """The options as a model.
+    """Return the options as a model.
 
     Raises:
         InvalidInput: one is wrong.
@@ -178,7 +178,7 @@ def validate(model: type[M], values: Mapping[str, object]) -> M:
 
 
 def _mend(error: ErrorDetails) -> str:
-    """What an option must be, for a person rather than for a program."""
+    """Return what an option must be, for a person rather than for a program."""
     if error["type"] == "string_pattern_mismatch":
         return "has characters that are not allowed there"
     if error["type"].startswith(("datetime", "date")):

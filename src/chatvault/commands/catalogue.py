@@ -11,7 +11,7 @@ from chatvault.fields import Raw
 
 
 async def list_servers(actor: Actor, deps: CommandDeps) -> list[Raw]:
-    """The servers of the settings, and their state as this process sees it."""
+    """Return the servers of the settings, and their state as this process sees it."""
     found = [
         {
             "name": server.name,
@@ -32,7 +32,7 @@ async def list_servers(actor: Actor, deps: CommandDeps) -> list[Raw]:
 
 
 async def list_tools(actor: Actor, deps: CommandDeps) -> list[Raw]:
-    """The tools that can be called now, and what the actor may do with each."""
+    """Return the tools that can be called now, and what the actor may do with each."""
     allowed = await permissions.find(actor)
     found = [
         {

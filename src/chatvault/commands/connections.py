@@ -108,7 +108,7 @@ class Connection:
                 return
 
     async def call(self, name: str, arguments: dict[str, Any], *, timeout: float) -> Result:  # noqa: ASYNC109  # a call's end is a result, not an exception
-        """What a tool answers; asked once, whatever happens.
+        """Return what a tool answers; asked once, whatever happens.
 
         Not by the session's `call_tool`: that checks what came against the schema of the server,
         with regular expressions that may take hours.

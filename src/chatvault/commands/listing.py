@@ -115,7 +115,7 @@ def _plain(entry: Raw) -> Raw:
 
 
 def find_fault(entry: object) -> str | None:
-    """Why an entry of a list can be no tool that is shown; a clause, or None if it can."""
+    """Return why an entry of a list can be no tool that is shown; a clause, or None if it can."""
     if not isinstance(entry, dict):
         return "is no object"
     name, description = entry.get("name"), entry.get("description")

@@ -86,14 +86,14 @@ class Command(Document):
 
     @classmethod
     def owned_by(cls, actor: Actor, **more: Any) -> Raw:
-        """The filter that every query about an actor's commands begins with."""
+        """Return the filter that every query about an actor's commands begins with."""
         return {"user_id": actor.owner_id, **more}
 
     @classmethod
     async def find_raw(
         cls, actor: Actor, conversation_id: ObjectId, command_id: ObjectId
     ) -> CommandDoc | None:
-        """One command, if it is the actor's."""
+        """Return one command, if it is the actor's."""
         query = cls.owned_by(actor, conversation_id=conversation_id, _id=command_id)
         return cast("CommandDoc | None", await cls.get_pymongo_collection().find_one(query))
 
@@ -101,7 +101,7 @@ class Command(Document):
     async def list_raw(
         cls, actor: Actor, conversation_id: ObjectId, limit: int, **more: Any
     ) -> list[CommandDoc]:
-        """The newest commands of a conversation, the newest first."""
+        """Return the newest commands of a conversation, the newest first."""
         query = cls.owned_by(actor, conversation_id=conversation_id, **more)
         found = cls.get_pymongo_collection().find(query).sort("_id", -1).limit(limit)
         return cast("list[CommandDoc]", await found.to_list())
@@ -124,12 +124,12 @@ class ApprovalRule(Document):
 
     @classmethod
     def owned_by(cls, actor: Actor, **more: Any) -> Raw:
-        """The filter that every query about an actor's rules begins with."""
+        """Return the filter that every query about an actor's rules begins with."""
         return {"user_id": actor.owner_id, **more}
 
     @classmethod
     async def list_raw(cls, actor: Actor, session: AsyncClientSession | None = None) -> list[Raw]:
-        """The actor's rules, by tool."""
+        """Return the actor's rules, by tool."""
         found = cls.get_pymongo_collection().find(cls.owned_by(actor), session=session)
         return await found.sort("tool", 1).to_list()
 

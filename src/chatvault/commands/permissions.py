@@ -60,7 +60,7 @@ NOBODY: Raw = {"roles": (), "auto_approve_roles": ()}
 
 
 async def find(actor: Actor) -> Permissions:
-    """What the actor may do, as part of another operation."""
+    """Return what the actor may do, as part of another operation."""
     account = await User.get_pymongo_collection().find_one(
         {"_id": actor.owner_id, "is_active": True}, {"role": True}
     )
@@ -74,7 +74,7 @@ async def find(actor: Actor) -> Permissions:
 
 
 async def list_rules(actor: Actor, recorder: Recorder) -> list[Raw]:
-    """The actor's rules, and whether each holds."""
+    """Return the actor's rules, and whether each holds."""
     permissions = await find(actor)
     rules = await ApprovalRule.list_raw(actor)
     await recorder.record(
@@ -128,7 +128,7 @@ async def remove_rule(actor: Actor, *, tool: str) -> None:
 
 
 async def list_grants(actor: Actor, recorder: Recorder) -> list[Raw]:
-    """Every tool that somebody may use.
+    """Return every tool that somebody may use.
 
     Raises:
         Denied: only an operator at the command line may look.

@@ -149,7 +149,7 @@ async def _drain(process: Any) -> None:
 
 
 def read_line(line: bytes) -> types.JSONRPCMessage | None:
-    """The message in a line of output; None where it is something else, such as a greeting.
+    """Return the message in a line of output; None where it is something else, such as a greeting.
 
     Bytes that are not UTF-8 become U+FFFD, halves of surrogate pairs `?`. A malformed answer
     becomes an error for the request that it names.

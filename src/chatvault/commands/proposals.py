@@ -34,7 +34,7 @@ def is_settled(command: Raw) -> bool:
 def locate(
     working: WorkingCopy, message_id: str, command_id: ObjectId
 ) -> tuple[StoredMessage, Raw]:
-    """A command and the message that carries it.
+    """Return a command and the message that carries it.
 
     Raises:
         CommandNotFound: the message is gone, or carries it no more.
@@ -121,7 +121,7 @@ def supersede(working: WorkingCopy, actor: Actor, message_id: str, *, at: dateti
 
 
 def entry(actor: Actor, action: Action, conversation_id: ObjectId, command: Raw) -> Entry:
-    """The audit entry of a step, without what was asked and what was answered."""
+    """Return the audit entry of a step, without what was asked and what was answered."""
     details = {
         "command_id": str(command["id"]),
         # What is no tool of ours is a model's own words.
@@ -213,7 +213,7 @@ def _fault(number: int, call: Raw, offered: Mapping[str, Raw], may: Permissions)
 
 
 def made(*, tool: str, arguments: str, call_id: str | None, at: datetime) -> Raw:
-    """A command as it begins, pending, on its message, and for no tool in particular yet."""
+    """Return a command as it begins, pending, on its message, and for no tool in particular yet."""
     return {
         "id": ObjectId(),
         "call_id": call_id,
@@ -233,12 +233,12 @@ def made(*, tool: str, arguments: str, call_id: str | None, at: datetime) -> Raw
 
 
 def approval(by: DecidedBy, at: datetime) -> Raw:
-    """What changes when a command is approved."""
+    """Return what changes when a command is approved."""
     return {"status": Status.APPROVED.value, "decided_at": at, "decided_by": by.value}
 
 
 def without_approval(commands: Sequence[Raw]) -> list[Raw]:
-    """The same commands, where a rule approves none: a person has to."""
+    """Return the same commands, where a rule approves none: a person has to."""
     undecided: Raw = {"status": Status.PENDING.value, "decided_at": None, "decided_by": None}
     return [
         command | undecided if command["status"] == Status.APPROVED else command
@@ -275,7 +275,7 @@ def insert(
 
 
 def _insertion(document: CommandDoc) -> InsertOne[Any] | UpdateOne:
-    """The write that stores a command; one that runs has to be renewed from now on."""
+    """Return the write that stores a command; one that runs has to be renewed from now on."""
     if document["status"] != Status.APPROVED:
         return InsertOne(document)
     mine = {"_id": document["_id"], "user_id": document["user_id"]}

@@ -118,7 +118,7 @@ class Server:
         self._look.set()
 
     async def call(self, tool: Tool, arguments: dict[str, Any]) -> Result:
-        """What the tool answers; asked once, whatever happens.
+        """Return what the tool answers; asked once, whatever happens.
 
         Raises:
             ServerUnavailable: it was not asked, as there is no connection.
@@ -193,7 +193,7 @@ class Servers:
         return found
 
     async def call(self, tool: Tool, arguments: dict[str, Any]) -> Result:
-        """What the tool answers; asked once, whatever happens.
+        """Return what the tool answers; asked once, whatever happens.
 
         Raises:
             ServerUnavailable: it was not asked, as there is no connection.

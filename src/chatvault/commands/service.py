@@ -64,7 +64,7 @@ class Decided:
 async def list_commands(
     actor: Actor, deps: CommandDeps, *, conversation_id: ObjectId, status: Status | None
 ) -> list[Raw]:
-    """The newest commands of a conversation, the newest first.
+    """Return the newest commands of a conversation, the newest first.
 
     Raises:
         NotFound: the actor has no such conversation.
@@ -92,7 +92,7 @@ async def list_commands(
 async def get(
     actor: Actor, deps: CommandDeps, *, conversation_id: ObjectId, command_id: ObjectId
 ) -> Raw:
-    """One command.
+    """Return one command.
 
     Raises:
         NotFound: the actor has no such command.
@@ -111,7 +111,7 @@ async def get(
 async def read_back(
     actor: Actor, store: MessageStore, *, conversation_id: ObjectId, command_id: ObjectId
 ) -> Raw:
-    """One command, as part of another operation.
+    """Return one command, as part of another operation.
 
     Raises:
         NotFound: the actor has no such command.
@@ -335,7 +335,7 @@ async def _require_message(
 async def wait(
     actor: Actor, deps: CommandDeps, *, conversation_id: ObjectId, command_id: ObjectId
 ) -> Raw:
-    """A command once it has ended, whichever process runs it; part of the operation before.
+    """Return a command once it has ended, whichever process runs it; part of the operation before.
 
     Raises:
         NotFound: it is gone meanwhile.

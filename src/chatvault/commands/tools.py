@@ -40,7 +40,7 @@ class Tool:
     fixed: dict[str, Any] = field(default_factory=dict)
 
     def function(self) -> dict[str, Any]:
-        """The tool in OpenAI's shape."""
+        """Return the tool in OpenAI's shape."""
         function = {
             "name": self.name,
             "description": self.description,
@@ -49,7 +49,7 @@ class Tool:
         return {"type": "function", "function": function}
 
     def pin(self) -> dict[str, Any]:
-        """What a command keeps of the tool that it is for, to run with no other.
+        """Return what a command keeps of the tool that it is for, to run with no other.
 
         Not the arguments that the operator set: these may be secret, and are the operator's word.
         """
@@ -59,7 +59,7 @@ class Tool:
 
 
 def describe(server: str, settings: McpServer, entry: dict[str, Any]) -> Tool:
-    """A tool as the operator lets it be seen.
+    """Return a tool as the operator lets it be seen.
 
     Args:
         server: its name.
@@ -108,7 +108,7 @@ def read_arguments(text: str) -> dict[str, Any] | None:
 
 
 def command_arguments(tool: Tool, command: str) -> dict[str, Any]:
-    """The arguments that make the terminal tool run a command line.
+    """Return the arguments that make the terminal tool run a command line.
 
     Servers differ in what they take: a line, or a list of words.
 
@@ -141,7 +141,7 @@ class Result:
 
 
 def read_result(answer: Any) -> Result:
-    """What a server answered, as text.
+    """Return what a server answered, as text.
 
     Args:
         answer: the SDK's `CallToolResult`.
@@ -154,7 +154,7 @@ def read_result(answer: Any) -> Result:
 
 
 def cut(text: str, *, code: str | None = None) -> Result:
-    """A result of at most 64 KB, marked where it was longer."""
+    """Return a result of at most 64 KB, marked where it was longer."""
     stored = text.encode("utf-8", "replace")
     if len(stored) <= MAX_RESULT:
         return Result(text=stored.decode(), code=code)

@@ -42,7 +42,7 @@ async def answer_once(
     idempotency_key: IdempotencyKey,
     streams: bool,
 ) -> AsyncGenerator[Chunk, None]:
-    """The answer's pieces: the model's, or, in a repeat, those that it gave the first time.
+    """Yield the answer's pieces: the model's, or, in a repeat, those that it gave the first time.
 
     Args:
         actor: who asks.

@@ -134,7 +134,7 @@ async def _complete(
 
 
 async def _whole(chunks: AsyncGenerator[Chunk, None]) -> dict[str, Any]:
-    """The answer in one piece."""
+    """Return the answer in one piece."""
     said = ChunkAccumulator()
     async for chunk in chunks:
         said.take(chunk)
@@ -158,7 +158,7 @@ async def _stream(
     with_usage: bool,
     is_kept: bool,
 ) -> web.StreamResponse:
-    """The chunks as they come; what fails before the first of them is a plain refusal.
+    """Return the chunks as they come; what fails before the first of them is a plain refusal.
 
     Args:
         request: the one that is answered.

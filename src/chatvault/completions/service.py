@@ -46,7 +46,7 @@ async def complete(
     conversation_id: ObjectId | None,
     idempotency_key: IdempotencyKey | None = None,
 ) -> AsyncGenerator[Chunk, None]:
-    """The answer's pieces; by the last of them, all is stored.
+    """Yield the answer's pieces; by the last of them, all is stored.
 
     Args:
         actor: who asks.
@@ -180,7 +180,10 @@ async def _recorded(
 async def _recorded_pieces(
     task: ReplyTask, coming: "asyncio.Queue[Chunk | None]"
 ) -> AsyncGenerator[Chunk, None]:
-    """The pieces of an answer that a conversation records; the usage comes last, as stored."""
+    """Yield the pieces of an answer that a conversation records.
+
+    The usage comes last, as stored.
+    """
     fields: Raw = {}
     while (chunk := await coming.get()) is not None:
         if not chunk.is_usage_only:
@@ -204,7 +207,7 @@ async def _all_signed(
 
 
 def _text_of(message: dict[str, Any]) -> str | None:
-    """What the user wrote, if the message is the user's; pictures are not recorded."""
+    """Return what the user wrote, if the message is the user's; pictures are not recorded."""
     if message.get("role") != "user":
         return None
     content = message.get("content")

@@ -51,7 +51,7 @@ class Appended:
 
 
 def appended(working: WorkingCopy, ids: list[str], repeated: int) -> Appended:
-    """The answer to a change that the draft has taken in."""
+    """Return the answer to a change that the draft has taken in."""
     fields = working.fields
     return Appended(
         messages=[found for message_id in ids if (found := working.find(message_id))],
@@ -70,7 +70,7 @@ def idempotent_append(
     *,
     shows_message: bool,
 ) -> Idempotent[Appended] | None:
-    """How the answer is given again.
+    """Return how the answer is given again.
 
     Args:
         actor: whose conversation it is.

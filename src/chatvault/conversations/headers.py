@@ -16,7 +16,7 @@ MINIMAL = re.compile(r'\s*return\s*=\s*("?)minimal\1\s*(;.*)?', re.IGNORECASE)
 
 
 def _split(value: object) -> list[str] | None:
-    """The ETags that are given; None for any."""
+    """Return the ETags that are given; None for any."""
     tags = str(value).split(",")
     if tags == ["*"]:
         return None
@@ -42,7 +42,7 @@ def _to_message_precondition(value: object) -> Precondition:
 
 
 def message_etag(stored: StoredMessage) -> str:
-    """The strong validator of a message: its place and its version there."""
+    """Return the strong validator of a message: its place and its version there."""
     seq, version = version_of(stored)
     return f'"{seq}.{version}"'
 

@@ -73,7 +73,10 @@ async def show_list(
 async def _show_again(
     actor: Actor, store: MessageStore, conversation: ConversationDoc
 ) -> ConversationView:
-    """A conversation that changed while it was read; its newest messages, if it goes on to."""
+    """Return a conversation that changed while it was read.
+
+    Its newest messages, if it goes on to.
+    """
     try:
         return await read_consistently(
             actor, store, conversation["_id"], partial(show, actor, store)

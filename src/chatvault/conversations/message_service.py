@@ -120,7 +120,7 @@ async def get(
     conversation_id: ObjectId,
     message_id: str,
 ) -> StoredMessage:
-    """One message and its place.
+    """Return one message and its place.
 
     Raises:
         NotFound: the actor has no such message.
@@ -140,7 +140,7 @@ async def list_revisions(
     conversation_id: ObjectId,
     message_id: str,
 ) -> list[RevisionDoc]:
-    """What a message was before its edits, oldest first; nothing of one that is not there.
+    """Return what a message was before its edits, oldest first; nothing of one that is not there.
 
     Raises:
         NotFound: the actor has no such conversation.

@@ -175,7 +175,10 @@ class Conversation(Document):
         at: datetime,
         **more: Any,
     ) -> ConversationDoc:
-        """A conversation of the actor's that begins, as it is stored; its messages follow."""
+        """Return a conversation of the actor's that begins, as it is stored.
+
+        Its messages follow.
+        """
         begun = cls(
             user_id=actor.owner_id,
             generation=ObjectId(),
@@ -191,7 +194,7 @@ class Conversation(Document):
 
     @classmethod
     def owned_by(cls, actor: Actor, **more: Any) -> Raw:
-        """The filter that every query about an actor's conversations begins with."""
+        """Return the filter that every query about an actor's conversations begins with."""
         return {"user_id": actor.owner_id, **more}
 
     @classmethod
@@ -214,7 +217,7 @@ class Conversation(Document):
 
     @classmethod
     async def list_ids(cls, actor: Actor) -> list[ObjectId]:
-        """The ids of all that the actor has."""
+        """Return the ids of all that the actor has."""
         found = cls.get_pymongo_collection().find(cls.owned_by(actor), {"_id": True})
         return [document["_id"] async for document in found]
 

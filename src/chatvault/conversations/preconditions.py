@@ -11,7 +11,7 @@ Version = int | tuple[int, int]
 
 
 def version_of(stored: StoredMessage) -> tuple[int, int]:
-    """A message's place and its version there; no other words are ever stored under both."""
+    """Return a message's place and its version there; no other words are ever stored under both."""
     return stored.seq, stored.message.get("version", 1)
 
 

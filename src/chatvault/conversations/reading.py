@@ -81,7 +81,7 @@ async def read_consistently(
     conversation_id: ObjectId,
     read: Callable[[ConversationDoc], Awaitable[T]],
 ) -> T:
-    """What `read` makes of the conversation, read again where it changed meanwhile.
+    """Return what `read` makes of the conversation, read again where it changed meanwhile.
 
     Raises:
         NotFound: the actor has no such conversation.
@@ -119,7 +119,7 @@ async def _walk(
     most: int = MOST_RUNS,
     follows: bool = False,
 ) -> AsyncGenerator[list[StoredMessage]]:
-    """The messages from the place `start` on: one run, then more and more at a time.
+    """Yield the messages from the place `start` on: one run, then more and more at a time.
 
     Args:
         actor: whose they are.
@@ -204,7 +204,7 @@ async def _walk_back(
 async def _read_end(
     actor: Actor, store: MessageStore, conversation: ConversationDoc, most: int
 ) -> list[StoredMessage]:
-    """The newest messages before the tail, removed ones included; none where they moved.
+    """Return the newest messages before the tail, removed ones included; none where they moved.
 
     Raises:
         ReadConflict: one of them was edited or removed since the document was read.
@@ -232,7 +232,7 @@ def number(messages: list[MessageDoc], base: int) -> list[StoredMessage]:
 
 
 def window(messages: list[StoredMessage], start: int, end: int) -> list[StoredMessage]:
-    """Those from `start` up to `end`, each once.
+    """Return those from `start` up to `end`, each once.
 
     Raises:
         ReadConflict: one is missing.
@@ -254,7 +254,7 @@ def not_deleted(messages: list[StoredMessage]) -> list[StoredMessage]:
 async def read_newest(
     actor: Actor, store: MessageStore, conversation: ConversationDoc, budget: int
 ) -> list[StoredMessage]:
-    """The newest messages, as many as fit the budget, in BSON bytes.
+    """Return the newest messages, as many as fit the budget, in BSON bytes.
 
     Raises:
         ReadConflict: the conversation changed since its document was read.
@@ -270,7 +270,7 @@ async def find_messages(
     ids: Sequence[str],
     session: AsyncClientSession | None = None,
 ) -> list[StoredMessage]:
-    """The messages with these ids and their places, removed or not, in the order of the ids.
+    """Return the messages with these ids and their places, removed or not, in the order of the ids.
 
     Args:
         actor: whose they are.

@@ -18,7 +18,7 @@ from chatvault.encoding import to_json
 async def show(
     actor: Actor, store: MessageStore, conversation: ConversationDoc
 ) -> ConversationView:
-    """A conversation with all its messages if they fit an answer, else with the newest.
+    """Return a conversation with all its messages if they fit an answer, else with the newest.
 
     Raises:
         ReadConflict: the conversation changed since its document was read.
@@ -36,7 +36,7 @@ async def show(
 async def render_older(
     actor: Actor, store: MessageStore, conversation: ConversationDoc
 ) -> RenderedSegments:
-    """All messages in a conversation's segments, without the deleted ones.
+    """Return all messages in a conversation's segments, without the deleted ones.
 
     Which segments there are, and in which state, is asked each time, by owner; only what they
     hold is remembered.

@@ -98,7 +98,7 @@ class ViewQuery(BaseModel):
 def answer(
     shown: ConversationView, *, status: int = 200, with_messages: bool = True
 ) -> web.Response:
-    """A conversation with its messages; where they are not all, `Link` leads to the rest."""
+    """Return a conversation with its messages; where they are not all, `Link` leads to the rest."""
     conversation = shown.conversation
     if not with_messages:
         tag = etag(conversation["version"])

@@ -94,7 +94,10 @@ class MessageIn(BaseModel):
         return self
 
     def to_stored(self, at: datetime) -> MessageDoc:
-        """The message as it is embedded, still without its `seq`; an id not given is made here."""
+        """Return the message as it is embedded, still without its `seq`.
+
+        An id not given is made here.
+        """
         extra = {key: value for key, value in (self.model_extra or {}).items() if key not in OURS}
         fields = {
             "id": self.id or str(uuid.uuid4()),
@@ -116,7 +119,7 @@ def to_stored(messages: Sequence[MessageIn], at: datetime) -> list[MessageDoc]:
 
 
 async def to_stored_in_slices(messages: Sequence[MessageIn], at: datetime) -> list[MessageDoc]:
-    """The same of many, with pauses for others."""
+    """Return the same of many, with pauses for others."""
     return await in_slices(lambda message: message.to_stored(at), messages)
 
 
@@ -135,7 +138,7 @@ Messages = Annotated[
 
 
 def stored_agent_id(agent_id: ObjectId | None) -> ObjectId | None:
-    """The built-in agent is stored as none."""
+    """Return the built-in agent is stored as none."""
     return None if agent_id == DEFAULT_AGENT_ID else agent_id
 
 
@@ -160,7 +163,7 @@ class ConversationCreate(BaseModel):
     mcp_enabled: bool = False
 
     def fields(self) -> Raw:
-        """What is stored beside the messages."""
+        """Return what is stored beside the messages."""
         fields = self.model_dump(exclude={"messages", "initial_message"})
         return {**fields, "agent_id": stored_agent_id(self.agent_id)}
 
@@ -177,7 +180,7 @@ class ConversationUpdate(BaseModel):
     tags: Tags | None = None
 
     def fields(self, _metadata: Raw) -> Raw:
-        """What to store instead, beside the messages."""
+        """Return what to store instead, beside the messages."""
         return self.model_dump(exclude={"messages"}, exclude_none=True)
 
 
@@ -200,7 +203,7 @@ class ConversationPatch(BaseModel):
         return
 
     def fields(self, metadata: Raw) -> Raw:
-        """What to store instead, given the stored metadata."""
+        """Return what to store instead, given the stored metadata."""
         fields = self.model_dump(include=self.model_fields_set - {"metadata"})
         if "agent_id" in fields:
             fields["agent_id"] = stored_agent_id(self.agent_id)
@@ -234,7 +237,7 @@ class MessageEdit(BaseModel):
     version: int | None = Field(None, description="the message's version that is meant; else 412")
 
     def apply_to(self, message: MessageDoc) -> MessageDoc:
-        """The message with these fields; null takes one away."""
+        """Return the message with these fields; null takes one away."""
         named = self.model_dump(include=self.model_fields_set - {"version"})
         changed = {**message, **named}
         edited = {name: value for name, value in changed.items() if value is not None}

@@ -80,7 +80,7 @@ class Segment(Document):
 
     @classmethod
     def owned_by(cls, actor: Actor, **more: Any) -> Raw:
-        """The filter that every query about an actor's segments begins with."""
+        """Return the filter that every query about an actor's segments begins with."""
         return {"user_id": actor.owner_id, **more}
 
 
@@ -123,7 +123,7 @@ class Revision(Document):
 
     @classmethod
     def owned_by(cls, actor: Actor, **more: Any) -> Raw:
-        """The filter that every query about an actor's revisions begins with."""
+        """Return the filter that every query about an actor's revisions begins with."""
         return {"user_id": actor.owner_id, **more}
 
 
@@ -157,12 +157,12 @@ class PendingDeletion(Document):
 
     @classmethod
     def owned_by(cls, actor: Actor, **more: Any) -> Raw:
-        """The fields that every note of an actor's begins with."""
+        """Return the fields that every note of an actor's begins with."""
         return {"user_id": actor.owner_id, **more}
 
 
 def size_of(message: Mapping[str, Any]) -> int:
-    """The BSON size of a message, in bytes."""
+    """Return the BSON size of a message, in bytes."""
     return len(bson.encode(message))
 
 

@@ -139,7 +139,7 @@ async def get(
     conversation_id: ObjectId,
     with_messages: bool = True,
 ) -> ConversationView:
-    """The conversation, with all its messages if they fit an answer, else with the newest.
+    """Return the conversation, with all its messages if they fit an answer, else with the newest.
 
     Raises:
         NotFound: the actor has no such conversation.
@@ -154,7 +154,7 @@ async def get(
 async def read_back(
     actor: Actor, store: MessageStore, *, conversation_id: ObjectId, with_messages: bool = True
 ) -> ConversationView:
-    """The same, as part of a change that the actor just made.
+    """Return the same, as part of a change that the actor just made.
 
     Raises:
         NotFound: it was deleted since.
@@ -178,7 +178,7 @@ async def list_page(
     start: int | Cursor,
     with_messages: bool,
 ) -> Page:
-    """The actor's conversations, newest change first, from an offset or behind a cursor on.
+    """Return the actor's conversations, newest change first, from an offset or behind a cursor on.
 
     Messages are shown whole while the byte budget of a list lasts, then only the newest.
     """

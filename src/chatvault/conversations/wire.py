@@ -60,7 +60,7 @@ def run_wire(messages: list[MessageDoc], base: int) -> list[Raw]:
 
 
 def summary_wire(stored: ConversationDoc) -> Raw:
-    """A stored conversation as it is shown in a summary."""
+    """Return a stored conversation as it is shown in a summary."""
     try:
         values = _VALUES(stored)
     except KeyError:
@@ -71,7 +71,7 @@ def summary_wire(stored: ConversationDoc) -> Raw:
 
 
 def conversation_wire(shown: ConversationView) -> Raw:
-    """A stored conversation as it is shown with its messages."""
+    """Return a stored conversation as it is shown with its messages."""
     wire = summary_wire(shown.conversation)
     wire["messages"] = _after(shown.older, shown.messages) if shown.older else shown.messages
     wire["messages_truncated"] = shown.is_truncated

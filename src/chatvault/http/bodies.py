@@ -135,7 +135,7 @@ class Room:
 
 
 def size_to_expect(request: web.Request, limit: int) -> int:
-    """How many bytes a body will have at most.
+    """Return how many bytes a body will have at most.
 
     Raises:
         TooLarge: it says itself that it has more than the limit.
@@ -149,7 +149,7 @@ def size_to_expect(request: web.Request, limit: int) -> int:
 
 
 async def read_body(request: web.Request, limit: int) -> Text:
-    """The whole body, unpacked; it stays with the request under `BODY`.
+    """Return the whole body, unpacked; it stays with the request under `BODY`.
 
     Raises:
         TooLarge: it has more bytes than the limit.
@@ -189,7 +189,7 @@ async def _next_chunk(content: StreamReader, due: float) -> bytes:
 
 
 async def _unpack(packed: Text, encoding: str, limit: int) -> Text:
-    """The body as it was before a client packed it: up to a thousand times larger."""
+    """Return the body as it was before a client packed it: up to a thousand times larger."""
     if encoding not in {"gzip", "x-gzip", "deflate"}:
         raise UnsupportedMediaType("The body's Content-Encoding must be gzip or deflate")
     body = bytearray()
@@ -201,7 +201,7 @@ async def _unpack(packed: Text, encoding: str, limit: int) -> Text:
 
 
 def _unpacked(packed: Text) -> Iterator[bytes]:
-    """The parts of a packed body.
+    """Yield the parts of a packed body.
 
     Raises:
         Malformed: it is packed otherwise, or not whole.

@@ -34,7 +34,7 @@ _DEPTH: Final = 6  # to which elements are recognised by one regular expression
 
 
 def _elements(depth: int) -> re.Pattern[bytes]:
-    """What matches whole elements of a list, each with the comma behind it."""
+    """Return what matches whole elements of a list, each with the comma behind it."""
     string = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
     flat = rb'[^"\[\]{}]*+(?:' + string + rb'[^"\[\]{}]*+)*+'
     container = rb"[\[{]" + flat + rb"[\]}]"
@@ -57,7 +57,7 @@ Text = bytes | bytearray
 
 
 async def weigh(text: Text, *, limit: int) -> int:
-    """How much structure a text has; strings weigh nothing, whatever they hold.
+    """Return how much structure a text has; strings weigh nothing, whatever they hold.
 
     Raises:
         TooLarge: it is more than the limit.
@@ -76,7 +76,7 @@ async def weigh(text: Text, *, limit: int) -> int:
 
 
 def _windows(text: Text) -> Iterator[bytes]:
-    """The text in pieces; none ends between a backslash and what it escapes."""
+    """Yield the text in pieces; none ends between a backslash and what it escapes."""
     start = 0
     while start < len(text):
         window = bytes(text[start : start + _WINDOW])
@@ -87,7 +87,7 @@ def _windows(text: Text) -> Iterator[bytes]:
 
 
 def _outside(window: bytes, *, in_string: bool) -> tuple[bytes, bool]:
-    """What stands outside strings, and whether a string goes on behind the window."""
+    """Return what stands outside strings, and whether a string goes on behind the window."""
     if b"\\" in window:
         window = window.replace(b"\\\\", b"").replace(b'\\"', b"")
     parts = window.split(b'"')
@@ -95,7 +95,7 @@ def _outside(window: bytes, *, in_string: bool) -> tuple[bytes, bool]:
 
 
 async def parse(text: Text, queue: SliceQueue) -> Any:
-    """The value of a JSON text that was weighed.
+    """Return the value of a JSON text that was weighed.
 
     Raises:
         Malformed: it is not JSON.
@@ -116,7 +116,7 @@ async def parse(text: Text, queue: SliceQueue) -> Any:
 
 
 def _frame(text: Text, lists: dict[str, list[int]]) -> Text:
-    """The text with a name in place of what each long list holds."""
+    """Return the text with a name in place of what each long list holds."""
     frame, start = bytearray(), 0
     for name, (first, *_, end) in lists.items():
         frame += text[start:first]
@@ -126,7 +126,10 @@ def _frame(text: Text, lists: dict[str, list[int]]) -> Text:
 
 
 async def _parse_list(text: Text, bounds: list[int], queue: SliceQueue) -> list[Any]:
-    """The elements between the bounds; before each but the first and the last stands a comma."""
+    """Return the elements between the bounds.
+
+    Before each but the first and the last stands a comma.
+    """
     elements: list[Any] = []
     for start, end in itertools.pairwise(bounds):
         run = bytes(text[start : end if end == bounds[-1] else end - 1])
@@ -144,7 +147,7 @@ async def _parse_unit(text: Text, queue: SliceQueue, *, is_part: bool = False) -
 
 
 def from_text(text: Text, *, is_part: bool = False) -> Any:
-    """The value of a JSON text, by one call.
+    """Return the value of a JSON text, by one call.
 
     Args:
         text: small, or weighed.
@@ -169,7 +172,7 @@ async def _cut(text: Text) -> list[list[int]]:
 
 
 def _cuts(text: Text) -> Iterator[list[int] | None]:
-    """The bounds of these lists; None now and then, where the others may have their turn."""
+    """Yield the bounds of these lists; None now and then, where the others may have their turn."""
     depth = 0
     place = yield from _to_bracket(text, 0)
     if text[place : place + 1] != b"{":
@@ -187,7 +190,7 @@ def _cuts(text: Text) -> Iterator[list[int] | None]:
 
 
 def _list_bounds(text: Text, place: int) -> Generator[None, None, list[int]]:
-    """Where a list begins, can be cut, and ends."""
+    """Yield where a list begins, can be cut, and ends."""
     bounds = [place]
     while True:
         found = _ELEMENTS.match(text, place, place + _RUN)
@@ -223,7 +226,7 @@ def _after_element(text: Text, place: int) -> Generator[None, None, tuple[int, b
 
 
 def _to_bracket(text: Text, place: int) -> Generator[None, None, int]:
-    """The place of the next bracket outside strings, or the end."""
+    """Yield the place of the next bracket outside strings, or the end."""
     while place < len(text):
         found = _TO_BRACKET.match(text, place, place + _WINDOW)
         place = found.end() if found else place
@@ -236,7 +239,7 @@ def _to_bracket(text: Text, place: int) -> Generator[None, None, int]:
 
 
 def _after_string(text: Text, place: int) -> Generator[None, None, int]:
-    """The place behind a string that began before, and is longer than a window."""
+    """Yield the place behind a string that began before, and is longer than a window."""
     quote = text.find(b'"', place)
     if quote < 0 or text[quote - 1 : quote] != b"\\":
         return quote + 1 or len(text)

@@ -129,7 +129,7 @@ def _is_trusted(address: str | None, trusted: tuple[Network, ...]) -> bool:
 
 @web.middleware
 async def error_table(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """The outermost door: every failure becomes one audit entry and one problem."""
+    """Return the outermost door: every failure becomes one audit entry and one problem."""
     try:
         return await handler(request)
     except web.HTTPException as error:
@@ -201,7 +201,7 @@ async def _record_refusal(request: web.Request, action: Action, error: Exception
 
 
 def _resource_id(request: web.Request) -> str | None:
-    """The id in the path, if it is well-formed: nothing else a client wrote is kept."""
+    """Return the id in the path, if it is well-formed: nothing else a client wrote is kept."""
     ids = list(request.match_info.values())
     return ids[0] if ids and re.fullmatch("[0-9a-f]{24}", ids[0]) else None
 

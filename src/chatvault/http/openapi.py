@@ -113,7 +113,7 @@ def _describe_once(operations: tuple[Operation, ...]) -> dict[str, Any]:
 
 @functools.cache
 def _page() -> tuple[str, str]:
-    """The page, and the policy that lets a browser run what is in it and nothing else."""
+    """Return the page, and the policy that lets a browser run what is in it and nothing else."""
     # Imported here: it reads some megabytes of assets, which only this page needs.
     from offapi import OpenAPITemplate  # noqa: PLC0415  # as said
 
@@ -122,7 +122,7 @@ def _page() -> tuple[str, str]:
 
 
 def build_document(operations: Iterable[Operation]) -> dict[str, Any]:
-    """The description of these operations."""
+    """Return the description of these operations."""
     operations = list(operations)
     schemas = Schemas(chain.from_iterable(map(_models, operations)))
     examples = Examples(schemas)
@@ -275,7 +275,7 @@ def _header(name: str) -> dict[str, Any]:
 
 
 def _refusals(operation: Operation) -> Iterable[type[errors.ChatvaultError]]:
-    """What a call can be refused with, by its signature and by its own word."""
+    """Return what a call can be refused with, by its signature and by its own word."""
     yield errors.Unavailable
     yield from operation.errors
     if not operation.is_public:

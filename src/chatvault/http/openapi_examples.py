@@ -177,7 +177,7 @@ class Examples:
         self._schemas = schemas
 
     def of(self, schema: Schema, *, is_input: bool = False, name: str = "") -> Any:
-        """A value that the schema describes.
+        """Return a value that the schema describes.
 
         Args:
             schema: or a reference to one.

@@ -43,16 +43,16 @@ class Schemas:
                 raise ValueError(f"two schemas are called {names[key]}; give one a title")
 
     def of(self, model: Any, mode: JsonSchemaMode) -> Schema:
-        """A model's schema, most often a reference."""
+        """Return a model's schema, most often a reference."""
         return self._found[repr(model), mode]
 
     def resolve(self, schema: Schema) -> Schema:
-        """What a reference leads to; anything else as it is."""
+        """Return what a reference leads to; anything else as it is."""
         reference = schema.get("$ref")
         return self.all[reference.removeprefix(PREFIX)] if reference else schema
 
     def used_by(self, described: Any) -> dict[str, Schema]:
-        """The schemas that a description refers to, directly or not, by name."""
+        """Return the schemas that a description refers to, directly or not, by name."""
         return _used_by(described, self.all)
 
     def drop_defaults(self, described: Any) -> None:
@@ -101,7 +101,7 @@ def _tidy(schema: Schema, names: dict[str, str], *, is_part: bool = False) -> Sc
 
 
 def without_null(schema: Schema) -> Schema:
-    """The schema of a parameter, which can be absent but not null."""
+    """Return the schema of a parameter, which can be absent but not null."""
     kinds = [each for each in schema.get("anyOf", ()) if each.get("type") != "null"]
     rest = {key: value for key, value in schema.items() if key != "anyOf"}
     return {**rest, **kinds[0]} if len(kinds) == 1 else schema

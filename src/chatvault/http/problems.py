@@ -55,7 +55,7 @@ class MethodNotAllowed(errors.InvalidInput):
 
 
 def status_of(kind: type[errors.ChatvaultError]) -> int:
-    """The HTTP status of a kind of error."""
+    """Return the HTTP status of a kind of error."""
     return next(STATUS[base] for base in kind.__mro__ if base in STATUS)
 
 
@@ -82,7 +82,7 @@ def as_domain_error(error: Exception) -> errors.ChatvaultError:
 
 
 def broken_off(error: Exception) -> errors.ChatvaultError:
-    """What to say of a failure in the middle of an answer: something was done by then."""
+    """Return what to say of a failure in the middle of an answer: something was done by then."""
     known = as_domain_error(error)
     if not isinstance(error, errors.ChatvaultError) and isinstance(known, errors.Unavailable):
         return errors.Unavailable(
@@ -94,7 +94,7 @@ def broken_off(error: Exception) -> errors.ChatvaultError:
 def problem_response(
     error: errors.ChatvaultError, *, request_id: str, status: int | None = None
 ) -> web.Response:
-    """The answer that tells a client what went wrong."""
+    """Return the answer that tells a client what went wrong."""
     status = status or status_of(type(error))
     body: dict[str, Any] = {
         "type": "about:blank",

@@ -48,7 +48,7 @@ class IdempotencyHeaders(BaseModel):
 
 
 def parse_path(request: web.Request, model: type[M]) -> M:
-    """The path's parameters; an id that cannot be one is as absent as any other.
+    """Return the path's parameters; an id that cannot be one is as absent as any other.
 
     Raises:
         NotFound: a parameter is malformed; in the words for one that leads to nothing.
@@ -66,7 +66,7 @@ def _absent(model: type[BaseModel], parameter: str) -> NotFound:
 
 
 def parse_query(request: web.Request, model: type[M]) -> M:
-    """The query's parameters.
+    """Return the query's parameters.
 
     Raises:
         InvalidInput: one is unknown, wrong or given twice.
@@ -79,7 +79,7 @@ def parse_query(request: web.Request, model: type[M]) -> M:
 
 
 def parse_headers(request: web.Request, model: type[M]) -> M:
-    """The headers that the model names by alias.
+    """Return the headers that the model names by alias.
 
     Raises:
         InvalidInput: one is wrong.
@@ -94,7 +94,7 @@ def _aliases(model: type[BaseModel]) -> list[str]:
 
 
 async def parse_body(request: web.Request, model: type[M], *, limit: int, room: Room | None) -> M:
-    """The JSON body.
+    """Return the JSON body.
 
     Args:
         request: whose body it is.
@@ -122,7 +122,7 @@ async def parse_body(request: web.Request, model: type[M], *, limit: int, room: 
 async def idempotency_key_of(
     request: web.Request, headers: IdempotencyHeaders, *, beside: str = ""
 ) -> IdempotencyKey | None:
-    """What the request is known by, if it has a key.
+    """Return what the request is known by, if it has a key.
 
     Args:
         request: with its body.
@@ -144,7 +144,7 @@ async def idempotency_key_of(
 def json_response(
     value: object, *, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> web.Response:
-    """An answer in JSON."""
+    """Return an answer in JSON."""
     return web.Response(
         body=to_json(value), status=status, headers=headers, content_type="application/json"
     )
@@ -153,7 +153,7 @@ def json_response(
 async def stream(
     request: web.Request, chunks: AsyncGenerator[bytes], *, headers: Mapping[str, str]
 ) -> web.StreamResponse:
-    """An answer that leaves chunk by chunk; one that cannot be given whole is broken off."""
+    """Return an answer that leaves chunk by chunk; one that cannot be given whole is broken off."""
     async with contextlib.aclosing(chunks):
         response = await begin_stream(request, headers)
         if request.method == hdrs.METH_HEAD:
@@ -166,7 +166,7 @@ async def stream(
 
 
 async def begin_stream(request: web.Request, headers: Mapping[str, str]) -> web.StreamResponse:
-    """An answer whose head is sent; HEAD asks for no more.
+    """Return an answer whose head is sent; HEAD asks for no more.
 
     What fails from now on is no reason for another answer.
     """
@@ -176,7 +176,7 @@ async def begin_stream(request: web.Request, headers: Mapping[str, str]) -> web.
 
 
 def etag(version: int) -> str:
-    """The strong validator of a version."""
+    """Return the strong validator of a version."""
     return f'"{version}"'
 
 
@@ -197,7 +197,7 @@ def page_links(request: web.Request, *, limit: int, offset: int, total: int) -> 
 
 
 def link_to(request: web.Request, *, drop: str = "", **changes: Any) -> str:
-    """The same address with some of its query parameters changed, and others left out.
+    """Return the same address with some of its query parameters changed, and others left out.
 
     Args:
         request: the one that is answered.

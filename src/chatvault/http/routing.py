@@ -201,5 +201,5 @@ def is_quiet(request: web.Request) -> bool:
 
 
 def operation_of(request: web.Request) -> Operation | None:
-    """The operation that a request is for; None for unknown paths and methods."""
+    """Return the operation that a request is for; None for unknown paths and methods."""
     return getattr(request.match_info.handler, "operation", None)

@@ -23,7 +23,7 @@ _ELLIPSIS: Final = "…"
 
 
 def validate(model: type[M], value: object, where: str) -> M:
-    """The value as the model.
+    """Return the value as the model.
 
     Args:
         model: a request's part.
@@ -41,7 +41,7 @@ def validate(model: type[M], value: object, where: str) -> M:
 
 
 async def validate_in_slices(model: type[M], value: object, where: str, queue: SliceQueue) -> M:
-    """The same, where the value may be large: a list of models turn by turn.
+    """Return the same, where the value may be large: a list of models turn by turn.
 
     The list is emptied meanwhile, so that its elements are not held twice.
 
@@ -62,7 +62,7 @@ async def validate_in_slices(model: type[M], value: object, where: str, queue: S
 async def _validate_items(
     model: type[BaseModel], items: list[Any], place: tuple[str, ...], queue: SliceQueue
 ) -> list[BaseModel]:
-    """The items as models; what is wrong is told of the first few that are."""
+    """Return the items as models; what is wrong is told of the first few that are."""
     errors: list[FieldError] = []
 
     def check(index: int) -> BaseModel | None:
@@ -125,7 +125,7 @@ def _check_names(model: type[BaseModel], value: object, where: str) -> None:
 
 @functools.cache
 def _names_of(model: type[BaseModel]) -> frozenset[str]:
-    """All names that the model's fields can come by."""
+    """Return all names that the model's fields can come by."""
     names = set(model.model_fields)
     for field in model.model_fields.values():
         alias = field.validation_alias or field.alias
@@ -135,7 +135,7 @@ def _names_of(model: type[BaseModel]) -> frozenset[str]:
 
 
 def invalid_input(error: ValidationError, where: str) -> InvalidInput:
-    """What pydantic found wrong, without any of the input itself.
+    """Return what pydantic found wrong, without any of the input itself.
 
     Args:
         error: pydantic's.

@@ -106,5 +106,5 @@ def parse_time(value: object) -> datetime | None:
 
 
 def one_line(text: str) -> str:
-    """The text as one printable line: a file's name may hold line breaks or stray bytes."""
+    """Return the text as one printable line: a file's name may hold line breaks or stray bytes."""
     return "".join(char if char.isprintable() else "�" for char in text)

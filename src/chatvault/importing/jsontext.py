@@ -54,7 +54,7 @@ def decode(data: bytes) -> str:
 
 
 def mend_surrogates(value: Any, *, depth: int = 1) -> Any:
-    """A copy with U+FFFD for each half surrogate pair in a text; keys stay as they are."""
+    """Return a copy with U+FFFD for each half surrogate pair in a text; keys stay as they are."""
     if isinstance(value, str):
         return _LONE_SURROGATE.sub("�", value)
     if depth <= MAX_DEPTH:
@@ -74,7 +74,7 @@ class Cursor:
         self._label = label
 
     def peek(self) -> str:
-        """The next character that is not white space; empty at the end."""
+        """Return the next character that is not white space; empty at the end."""
         self._at = _SPACE.match(self._text, self._at).end()  # type: ignore[union-attr]  # it matches nothing, too
         return self._text[self._at : self._at + 1]
 

@@ -104,7 +104,7 @@ def canonical_digest(raw: object) -> str:
 
 
 def storable(value: dict[str, Any], max_bytes: int) -> tuple[dict[str, Any], bool]:
-    """The value with half surrogate pairs replaced, and whether there were any.
+    """Return the value with half surrogate pairs replaced, and whether there were any.
 
     Raises:
         UnfitError: It cannot be stored.

@@ -35,7 +35,7 @@ class Batcher(Generic[A, B]):
         self._workers: set[asyncio.Task[None]] = set()
 
     async def submit(self, item: A) -> B:
-        """The answer to this item.
+        """Return the answer to this item.
 
         Raises:
             Exception: whatever `run` raised.

@@ -63,7 +63,7 @@ if sys.version_info < (3, 12):
 
 
 def connect(url: str, settings: Settings) -> Client:
-    """A client whose writes are majority-acknowledged and journaled.
+    """Return a client whose writes are majority-acknowledged and journaled.
 
     Every operation gives up after the setting `mongodb_timeout`, in seconds.
     """
@@ -167,7 +167,10 @@ def is_conflict(error: PyMongoError) -> bool:
 
 
 def to_domain_error(error: Exception) -> ChatvaultError | None:
-    """What a driver's error means to a caller; None for a fault of ours, and for other errors."""
+    """Return what a driver's error means to a caller.
+
+    None for a fault of ours, and for other errors.
+    """
     # The driver's own refusal is no PyMongoError.
     if isinstance(error, DocumentTooLarge) or (
         isinstance(error, OperationFailure) and error.code in TOO_LARGE_CODES
@@ -210,7 +213,7 @@ def many_changes(detail: str) -> Iterator[None]:
 
 
 async def check_writable(client: Client, name: str) -> str | None:
-    """Why the database cannot take writes now, or None when it can."""
+    """Return why the database cannot take writes now, or None when it can."""
     try:
         hello = await client[name].command("hello")
     except PyMongoError as error:

@@ -141,7 +141,7 @@ class Keeper:
         return not self._over()
 
     def _left_behind(self, folder: Path) -> int:
-        """The pid of the mongod that holds the data, if a keeper of this data started it."""
+        """Return the pid of the mongod that holds the data, if a keeper of this data started it."""
         try:
             ours = int((self.data_dir / _PID).read_text())
             return ours if ours == int((folder / "mongod.lock").read_text()) else 0

@@ -141,12 +141,12 @@ async def _renew(job: str, holder: str, work: asyncio.Timeout) -> None:
 
 
 def extension(field: str, seconds: float) -> list[dict[str, Any]]:
-    """The update that sets a document's own lease to end so many seconds from now."""
+    """Return the update that sets a document's own lease to end so many seconds from now."""
     return [{"$set": {field: _end(seconds)}}]
 
 
 def written(document: Mapping[str, Any], field: str, seconds: float) -> list[dict[str, Any]]:
-    """The update that writes these fields, and a lease that ends so many seconds from now.
+    """Return the update that writes these fields, and a lease that ends so many seconds from now.
 
     With `upsert` it inserts the document. No process's own clock has a part in it.
     """
@@ -155,7 +155,7 @@ def written(document: Mapping[str, Any], field: str, seconds: float) -> list[dic
 
 
 def expired(field: str) -> dict[str, Any]:
-    """The condition that a document's own lease has ended."""
+    """Return the condition that a document's own lease has ended."""
     return {"$expr": {"$lte": ["$" + field, "$$NOW"]}}
 
 

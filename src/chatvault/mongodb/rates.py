@@ -67,7 +67,7 @@ class CounterStorage:
         await self._collection.delete_one({"_id": key})
 
     async def seconds_left(self, limit: Limit, *parts: str) -> float:
-        """How long until the open window ends; at least a second."""
+        """Return how long until the open window ends; at least a second."""
         counter = await self._collection.find_one({"_id": limit.key(*parts)})
         if counter is None:
             return 1.0

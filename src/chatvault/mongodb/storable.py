@@ -87,7 +87,7 @@ def _keys_size(keys: list[Any]) -> int:
 
 
 def _scalars_size(values: Iterable[Any]) -> tuple[int, list[Any]]:
-    """The size of the scalars among the values, and the lists and objects among them."""
+    """Return the size of the scalars among the values, and the lists and objects among them."""
     by_kind: dict[type, list[Any]] = {}
     for value in values:
         by_kind.setdefault(type(value), []).append(value)
@@ -102,7 +102,7 @@ def _scalars_size(values: Iterable[Any]) -> tuple[int, list[Any]]:
 
 
 def _alike_size(kind: type, values: list[Any]) -> int:
-    """The size of scalars of one kind."""
+    """Return the size of scalars of one kind."""
     if issubclass(kind, str):
         return _texts_size(values)
     if issubclass(kind, bool):

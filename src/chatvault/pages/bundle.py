@@ -160,7 +160,7 @@ class BuiltPage:
 
 
 def _mark_of(folder: Path) -> tuple[int, int] | None:
-    """What changes with each build."""
+    """Return what changes with each build."""
     try:
         found = (folder / SOURCES).stat()
     except OSError:

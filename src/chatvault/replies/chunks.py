@@ -60,7 +60,7 @@ class ChunkAccumulator:
         return _usage_piece(self.model, tokens, shown, **head)
 
     def events(self, tokens: tuple[int, int], shown: Raw) -> list[tuple[str, Raw]]:
-        """The same as the events of a reply.
+        """Return the same as the events of a reply.
 
         Args:
             tokens: of input and output.
@@ -104,7 +104,10 @@ def _counts(tokens: tuple[int, int]) -> Raw:
 async def usage_of(
     actor: Actor, tokenizer: Tokenizer, ask: ModelRequest, said: ChunkAccumulator
 ) -> Raw:
-    """What a request that no conversation records used; counted here where nobody else did."""
+    """Return what a request that no conversation records used.
+
+    Counted here where nobody else did.
+    """
     tokens = said.usage
     if tokens is None:
         asked = await asyncio.to_thread(tokenizer.count_context, ask.messages, ask.model)
@@ -125,7 +128,7 @@ async def usage_of(
 
 
 def failure_in(data: Raw) -> ChatvaultError:
-    """The failure that an `error` event tells of."""
+    """Return the failure that an `error` event tells of."""
     failure = failure_of(data["code"])
     failure.detail = data["detail"]
     failure.retry_after = data.get("retry_after")
@@ -133,7 +136,7 @@ def failure_in(data: Raw) -> ChatvaultError:
 
 
 def signed(answer_id: ObjectId, chunk: Chunk) -> Chunk:
-    """The piece, whose chunk bears the answer's id: so a repeat is seen to be one."""
+    """Return the piece, whose chunk bears the answer's id: so a repeat is seen to be one."""
     head = {
         "id": f"chatcmpl-{answer_id}",
         "object": "chat.completion.chunk",
@@ -145,7 +148,7 @@ def signed(answer_id: ObjectId, chunk: Chunk) -> Chunk:
 async def speak_again(
     answer_id: ObjectId, model: str, events: AsyncIterable[Event]
 ) -> AsyncGenerator[Chunk, None]:
-    """The pieces of an answer, made anew from its events.
+    """Yield the pieces of an answer, made anew from its events.
 
     Raises:
         Unavailable: the model failed then, with a code that says how; or the events ended before
@@ -169,13 +172,13 @@ async def speak_again(
 
 
 def usage_in(model: str, data: Raw) -> Chunk:
-    """The piece that tells the usage, from a `usage` event."""
+    """Return the piece that tells the usage, from a `usage` event."""
     tokens = data["input_tokens"], data["output_tokens"]
     return _usage_piece(model, tokens, data.get("shown") or _counts(tokens))
 
 
 def _deltas(said: ChunkAccumulator, event: Event) -> list[tuple[Raw, str | None]]:
-    """What an event adds to what was said, in OpenAI's shape."""
+    """Return what an event adds to what was said, in OpenAI's shape."""
     if event.type == "delta":
         return [({"content": event.data["text"]}, None)]
     if event.type == "tool_call":

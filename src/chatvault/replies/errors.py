@@ -113,5 +113,5 @@ HALTS: tuple[type[ChatvaultError], ...] = (
 
 
 def failure_of(code: str | None) -> ChatvaultError:
-    """The error with this code, as it was when the reply ended."""
+    """Return the error with this code, as it was when the reply ended."""
     return next((each for each in (*FAILURES, *HALTS) if each.code == code), ModelFailed)()

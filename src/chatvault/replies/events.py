@@ -65,7 +65,7 @@ class Live:
         return bool(self.events) and self.events[-1].type in LAST
 
     def document(self, events: list[tuple[str, Raw]]) -> Raw:
-        """The next events as they are stored; `publish` them once they are."""
+        """Return the next events as they are stored; `publish` them once they are."""
         first = len(self.events) + 1
         return {
             "_id": ObjectId(),
@@ -79,7 +79,7 @@ class Live:
         }
 
     def insertion(self, events: list[tuple[str, Raw]]) -> InsertOne[Raw]:
-        """The write that stores them together with a change of the conversation."""
+        """Return the write that stores them together with a change of the conversation."""
         return InsertOne(self.document(events))
 
     def publish(self, events: list[tuple[str, Raw]]) -> None:
@@ -98,7 +98,7 @@ class Live:
         changed.set()
 
     async def follow(self, after: int) -> AsyncGenerator[Event, None]:
-        """The events above a number, for as long as this process writes it."""
+        """Yield the events above a number, for as long as this process writes it."""
         while True:
             changed, is_closed = self._changed, self._is_closed
             for event in self.events[after:]:
@@ -164,7 +164,7 @@ class EventLog:
         after: int,
         find_end: Callable[[], Awaitable[FinalEvent | None]],
     ) -> AsyncGenerator[Event, None]:
-        """The events above a number, from memory or from the database, to the end.
+        """Yield the events above a number, from memory or from the database, to the end.
 
         Args:
             actor: whose reply it must be.
@@ -204,7 +204,7 @@ class EventLog:
 
 
 async def read(actor: Actor, reply_id: ObjectId, after: int = 0) -> list[Event]:
-    """The stored events above a number."""
+    """Return the stored events above a number."""
     events: list[Event] = []
     for run in await ReplyEvents.list_raw(actor, reply_id, after):
         for number, event in enumerate(run["events"], run["first"]):
@@ -214,22 +214,22 @@ async def read(actor: Actor, reply_id: ObjectId, after: int = 0) -> list[Event]:
 
 
 def message_ids_of(events: list[Event]) -> set[str]:
-    """The messages whose words are in the events."""
+    """Return the messages whose words are in the events."""
     shown = (event.data.get("message") for event in events)
     return {message["id"] for message in shown if message}
 
 
 def round_of(events: list[Event]) -> list[Event]:
-    """The events since the model was last asked."""
+    """Return the events since the model was last asked."""
     waits = [index for index, event in enumerate(events) if event.type == "waiting"]
     return events[waits[-1] + 1 :] if waits else events
 
 
 def text_of(events: list[Event]) -> str:
-    """What was said so far."""
+    """Return what was said so far."""
     return "".join(event.data["text"] for event in events if event.type == "delta")
 
 
 def calls_of(events: list[Event]) -> list[dict[str, Any]]:
-    """The tool calls that were proposed so far."""
+    """Return the tool calls that were proposed so far."""
     return [dict(event.data) for event in events if event.type == "tool_call"]

@@ -76,7 +76,7 @@ class ReplyResult:
     further: Raw = field(default_factory=dict)
 
     def message(self, at: datetime) -> MessageDoc | None:
-        """The answer as it is stored; None where nothing was said."""
+        """Return the answer as it is stored; None where nothing was said."""
         if not self.text and not self.calls:
             return None
         fields: Raw = {
@@ -223,7 +223,7 @@ def _place(
 
 
 def _jobs(working: WorkingCopy, result: ReplyResult) -> list[UpdateOne]:
-    """What is to be done in the background now."""
+    """Return what is to be done in the background now."""
     fields, reply = working.fields, result.reply
     if result.state is State.WAITING and all(map(proposals.is_settled, result.commands)):
         more = {"conversation_id": fields["_id"], "reply_id": reply["_id"]}
@@ -340,7 +340,7 @@ class ReplyChanged(Conflict):
 def cancel_change(
     actor: Actor, conversation_id: ObjectId, reply: ReplyDoc, idempotent: Idempotent[None] | None
 ) -> Change[None]:
-    """The change that cancels a reply.
+    """Return the change that cancels a reply.
 
     One that waits ends with it. One that is being written is marked in the conversation, which its
     writer decides on as well: so it either ends as cancelled, or has ended before. Where it has

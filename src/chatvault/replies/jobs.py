@@ -65,7 +65,7 @@ class Worker:
             waiting.cancel()
 
     async def _take(self) -> Raw | None:
-        """A job that is due, leased to this process."""
+        """Return a job that is due, leased to this process."""
         end = leases.extension("due_at", LEASE_SECONDS)
         return await Job.get_pymongo_collection().find_one_and_update(
             {"kind": {"$in": list(self._works)}, **leases.expired("due_at")},

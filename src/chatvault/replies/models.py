@@ -121,14 +121,14 @@ class Reply(Document):
 
     @classmethod
     def owned_by(cls, actor: Actor, **more: Any) -> Raw:
-        """The filter that every query about an actor's replies begins with."""
+        """Return the filter that every query about an actor's replies begins with."""
         return {"user_id": actor.owner_id, **more}
 
     @classmethod
     async def find_raw(
         cls, actor: Actor, conversation_id: ObjectId, reply_id: ObjectId
     ) -> ReplyDoc | None:
-        """One reply, if it is the actor's."""
+        """Return one reply, if it is the actor's."""
         query = cls.owned_by(actor, conversation_id=conversation_id, _id=reply_id)
         return cast("ReplyDoc | None", await cls.get_pymongo_collection().find_one(query))
 
@@ -164,12 +164,12 @@ class ReplyEvents(Document):
 
     @classmethod
     def owned_by(cls, actor: Actor, **more: Any) -> Raw:
-        """The filter that every query about an actor's events begins with."""
+        """Return the filter that every query about an actor's events begins with."""
         return {"user_id": actor.owner_id, **more}
 
     @classmethod
     async def list_raw(cls, actor: Actor, reply_id: ObjectId, after: int) -> list[Raw]:
-        """The stored runs of events with numbers above `after`."""
+        """Return the stored runs of events with numbers above `after`."""
         query = cls.owned_by(actor, reply_id=reply_id, last={"$gt": after})
         return await cls.get_pymongo_collection().find(query).sort("first", 1).to_list()
 
@@ -209,7 +209,7 @@ class Job(Document):
 
     @classmethod
     def owned_by(cls, actor: Actor, **more: Any) -> Raw:
-        """The filter that every query about an actor's jobs begins with."""
+        """Return the filter that every query about an actor's jobs begins with."""
         return {"user_id": actor.owner_id, **more}
 
     @classmethod
@@ -221,7 +221,7 @@ class Job(Document):
         kind: JobKind,
         reply_id: ObjectId | None = None,
     ) -> UpdateOne:
-        """The write that stores a job on a conversation of the actor's, due at once."""
+        """Return the write that stores a job on a conversation of the actor's, due at once."""
         job: Raw = {
             "_id": ObjectId(),
             **cls.owned_by(actor),

@@ -132,18 +132,18 @@ class Counter:
     model: str
 
     def __call__(self, messages: list[Wire]) -> int:
-        """How many tokens the messages take."""
+        """Return how many tokens the messages take."""
         return sum(self.tokenizer.count_message(message, self.model) for message in messages)
 
     def tools(self, tools: Sequence[Wire]) -> int:
-        """How many tokens the descriptions of tools take, about."""
+        """Return how many tokens the descriptions of tools take, about."""
         return self.tokenizer.count(orjson.dumps(tools).decode(), self.model) if tools else 0
 
 
 async def _history(
     actor: Actor, store: MessageStore, conversation: ConversationDoc, agent: Raw, wanted: Wanted
 ) -> list[StoredMessage]:
-    """The stored messages that may be shown, oldest first."""
+    """Return the stored messages that may be shown, oldest first."""
     limit = agent["history_limit"] if agent["conversation_memory_enabled"] else 1
     limit = max(limit, wanted.least)
     if wanted.content is not None:
@@ -165,7 +165,7 @@ def _fit(count: Counter, page: _Page, prompt: str, summary: str | None) -> Conte
 
 
 def _choose(count: Counter, page: _Page, system: list[Wire]) -> Context:
-    """The newest messages that fit beside the system prompt, without a gap between them.
+    """Return the newest messages that fit beside the system prompt, without a gap between them.
 
     Raises:
         TokenLimitReached: not even the newest fits.
@@ -365,25 +365,25 @@ async def prepare(
 async def offered(
     actor: Actor, deps: ReplyDeps, conversation: ConversationDoc, agent: Raw
 ) -> list[Raw]:
-    """The tools that the model is offered, in OpenAI's shape."""
+    """Return the tools that the model is offered, in OpenAI's shape."""
     if not conversation.get("mcp_enabled"):
         return []
     return await catalog(actor, deps.servers, allowed=agent["allowed_tools"])
 
 
 def place_of(fields: ConversationDoc) -> tuple[ObjectId, int]:
-    """What changes whenever messages come or are replaced."""
+    """Return what changes whenever messages come or are replaced."""
     return fields["generation"], fields["next_seq"]
 
 
 def tokens_left(fields: ConversationDoc, agent: Raw) -> int:
-    """What the conversation may still use, less what is set aside."""
+    """Return what the conversation may still use, less what is set aside."""
     spent = fields.get("total_tokens_used", 0) + fields.get("reserved_tokens", 0)
     return int(agent["max_conversation_tokens"] - spent)
 
 
 def refusal(fields: ConversationDoc, agent: Raw) -> TokenLimitReached:
-    """The refusal that says what to do."""
+    """Return the refusal that says what to do."""
     limit, used = agent["max_conversation_tokens"], fields.get("total_tokens_used", 0)
     held = fields.get("reserved_tokens", 0)
     now_used = f" and {held} are set aside for replies under way" if held else ""
@@ -416,7 +416,7 @@ async def _turn(
 async def _again(
     actor: Actor, store: MessageStore, conversation: ConversationDoc, mode: Mode
 ) -> Turn:
-    """The last message that somebody wrote, and the answer to it that another shall join."""
+    """Return the last message that somebody wrote, and the answer to it that another shall join."""
     page = await _newest(actor, store, conversation, PAGE)
     if not page:
         raise NothingToAnswer

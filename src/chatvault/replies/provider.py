@@ -141,7 +141,7 @@ class ModelClients:
             await client.close()
 
     async def stream(self, ask: ModelRequest) -> AsyncGenerator[Chunk, None]:
-        """The answer as it comes; tried again where nothing of it came yet.
+        """Yield the answer as it comes; tried again where nothing of it came yet.
 
         Raises:
             ModelFailed: with a code for each way to fail.
@@ -176,7 +176,7 @@ class ModelClients:
 
     @staticmethod
     def _wait(error: errors.ModelFailed, attempt: int) -> float | None:
-        """How long to wait before the next attempt; None for no more."""
+        """Return how long to wait before the next attempt; None for no more."""
         if attempt == ATTEMPTS or not isinstance(error, RETRIED):
             return None
         if error.retry_after is not None:
@@ -317,7 +317,7 @@ def _is_word(chunk: Any) -> bool:
 
 
 def _piece(chunk: dict[str, Any]) -> Chunk:
-    """What a chunk says; what is not understood raises and counts as nonsense."""
+    """Return what a chunk says; what is not understood raises and counts as nonsense."""
     if chunk.get("error"):
         raise errors.ModelUnavailable
     usage = chunk.get("usage")
@@ -338,7 +338,7 @@ def _piece(chunk: dict[str, Any]) -> Chunk:
 
 
 def _grown(size: int, chunk: Chunk) -> int:
-    """How long the answer is with this piece."""
+    """Return how long the answer is with this piece."""
     if size + chunk.size > MAX_ANSWER:
         raise ValueError("too long an answer")
     return size + chunk.size
@@ -354,7 +354,7 @@ def _usage(usage: Any) -> tuple[int, int] | None:
 
 
 def _call(part: dict[str, Any]) -> dict[str, Any]:
-    """A part of a tool call, and nothing beside it."""
+    """Return a part of a tool call, and nothing beside it."""
     index, function = part["index"], part.get("function") or {}
     if not isinstance(index, int) or not 0 <= index < MAX_CALLS:
         raise ValueError("no such tool call")
@@ -363,7 +363,7 @@ def _call(part: dict[str, Any]) -> dict[str, Any]:
 
 
 def _text(value: Any) -> str:
-    """A text, or the empty one for nothing."""
+    """Return a text, or the empty one for nothing."""
     if value is None:
         return ""
     if not isinstance(value, str):

@@ -240,7 +240,7 @@ class ReplyRunner:
                 )
 
     async def _propose(self, result: ReplyResult) -> ReplyResult:
-        """The ending with what becomes of the calls."""
+        """Return the ending with what becomes of the calls."""
         may = await permissions.find(result.actor)
         tools = self._commands.tools
         commands = propose(result.calls, offered=result.offered, tools=tools, may=may, at=now())

@@ -188,7 +188,7 @@ async def _plan(
 def follow(
     actor: Actor, deps: ReplyDeps, *, conversation_id: ObjectId, reply_id: ObjectId, after: int = 0
 ) -> AsyncGenerator[Event, None]:
-    """The events of a reply above a number, to its end, as part of another operation."""
+    """Yield the events of a reply above a number, to its end, as part of another operation."""
 
     async def find_end() -> FinalEvent | None:
         reply = await Reply.find_raw(actor, conversation_id, reply_id)
@@ -238,7 +238,7 @@ async def open_events(
     reply_id: ObjectId,
     after: int,
 ) -> AsyncGenerator[Event, None]:
-    """The events of a reply above a number: those stored at once, others as they come.
+    """Yield the events of a reply above a number: those stored at once, others as they come.
 
     Raises:
         NotFound: the actor has no such reply.
@@ -251,7 +251,7 @@ async def open_events(
 async def wait(
     actor: Actor, deps: ReplyDeps, *, conversation_id: ObjectId, reply_id: ObjectId
 ) -> Raw:
-    """The exchange, once the reply has ended; part of the operation that began it.
+    """Return the exchange, once the reply has ended; part of the operation that began it.
 
     Raises:
         Unavailable: the model failed, with a code that says how; or this process is stopping.
@@ -272,7 +272,7 @@ async def wait(
 async def get(
     actor: Actor, deps: ReplyDeps, *, conversation_id: ObjectId, reply_id: ObjectId
 ) -> ReplyDoc:
-    """How far a reply is.
+    """Return how far a reply is.
 
     Raises:
         NotFound: the actor has no such reply.

@@ -89,7 +89,7 @@ class ReplyPlan:
 
 
 def to_reply_plan(turn_plan: TurnPlan, action: Action, max_tokens: int, **more: Any) -> ReplyPlan:
-    """The start of a reply as it was planned."""
+    """Return the start of a reply as it was planned."""
     return ReplyPlan(
         kind=Kind.REPLY,
         action=action,
@@ -121,7 +121,7 @@ class StartedReply:
 def start_change(
     actor: Actor, reply_plan: ReplyPlan, idempotency_key: IdempotencyKey | None
 ) -> Change[StartedReply]:
-    """The change that begins a reply."""
+    """Return the change that begins a reply."""
     return Change(
         actor=actor,
         action=reply_plan.action,
@@ -163,7 +163,7 @@ def _decide(working: WorkingCopy, actor: Actor, reply_plan: ReplyPlan) -> Starte
 
 
 def output_of(fields: ConversationDoc, reply_plan: ReplyPlan) -> int:
-    """How many tokens the answer may have, decided on the conversation of this moment.
+    """Return how many tokens the answer may have, decided on the conversation of this moment.
 
     So however many ask at once, none overruns the limit.
 
@@ -256,7 +256,7 @@ def _write(reply: ReplyDoc, reply_plan: ReplyPlan) -> UpdateOne:
 
 
 def _show_continued(working: WorkingCopy, reply_plan: ReplyPlan) -> Raw | None:
-    """The message whose commands are settled, with their results."""
+    """Return the message whose commands are settled, with their results."""
     waiting = reply_plan.waiting
     found = working.find(waiting["message_id"]) if waiting is not None else None
     return None if found is None else message_wire(found)
@@ -293,7 +293,7 @@ def _reply(actor: Actor, reply_plan: ReplyPlan, output: int) -> ReplyDoc:
 
 
 def _message(reply_plan: ReplyPlan, at: datetime) -> MessageDoc | None:
-    """The user's message as it is stored, where it is a new one."""
+    """Return the user's message as it is stored, where it is a new one."""
     if reply_plan.turn.content is None:
         return None
     message: MessageDoc = {

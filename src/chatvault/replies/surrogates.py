@@ -53,7 +53,10 @@ class Halves:
 
 
 def _number_of(item: object, position: int) -> Hashable:
-    """The number that choices and tool calls bear in each event; else the place in the list."""
+    """Return the number that choices and tool calls bear in each event.
+
+    Else the place in the list.
+    """
     number = item.get("index") if isinstance(item, dict) else None
     return number if isinstance(number, int) else position
 

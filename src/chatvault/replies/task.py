@@ -100,7 +100,7 @@ class ReplyTask:
             seen.add(call["id"])
 
     def rest(self) -> list[tuple[str, Raw]]:
-        """The events that only the end of the reply stores."""
+        """Return the events that only the end of the reply stores."""
         if self.unsure:
             # Nothing may be shown beyond a gap; the whole answer is in the last event.
             return []

@@ -79,7 +79,7 @@ class Background:
         self._tokenizer = tokenizer
 
     def works(self) -> dict[JobKind, Work]:
-        """What is done, by the kind of job."""
+        """Return what is done, by the kind of job."""
         return {
             JobKind.TITLE: lambda actor, job: self.entitle(
                 actor, conversation_id=job["conversation_id"]

@@ -18,7 +18,7 @@ SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 async def values_of(
     parts: AsyncIterable[bytes], on_part: Callable[[], None]
 ) -> AsyncGenerator[Any, None]:
-    """The values as they come; one that the end of the stream cuts is left out.
+    """Yield the values as they come; one that the end of the stream cuts is left out.
 
     Lines end where the protocol says, which is not wherever Unicode has an end of a line: JSON
     may hold those as they are.
@@ -87,6 +87,6 @@ def _refuse(constant: str) -> NoReturn:
 
 
 def _integer(digits: str) -> int | float:
-    """A number as orjson reads it: what has more than 64 bits is a float."""
+    """Return a number as orjson reads it: what has more than 64 bits is a float."""
     value = int(digits)
     return value if -MAX_INTEGER <= value < MAX_INTEGER else float(digits)

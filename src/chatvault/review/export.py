@@ -18,7 +18,7 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def head(shape: ExportFormat) -> bytes:
-    """What comes before the first entry."""
+    """Return what comes before the first entry."""
     return _csv_lines([COLUMNS]) if shape is ExportFormat.CSV else b""
 
 

@@ -27,7 +27,7 @@ routes = Routes("audit")
 
 
 def _answer(request: web.Request, entries: list[Entry], limit: int) -> web.Response:
-    """A page; `Link` leads to the one after."""
+    """Return a page; `Link` leads to the one after."""
     headers = {}
     if len(entries) == limit:
         cursor = encode_cursor(entries[-1]["at"], entries[-1]["_id"])

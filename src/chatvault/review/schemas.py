@@ -65,7 +65,7 @@ class AuditFilter(BaseModel):
     until: Instant | None = Field(None, description="the latest time, exclusive")
 
     def to_query(self) -> dict[str, Any]:
-        """The filter in MongoDB's words, each field answered by an index."""
+        """Return the filter in MongoDB's words, each field answered by an index."""
         fields = ("user_id", "resource_type", "resource_id", "address", "request_id")
         given = {name: getattr(self, name) for name in fields}
         query: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
@@ -99,7 +99,7 @@ class AuditQuery(AuditFilter):
         return 1 if self.order is Order.OLDEST else -1
 
     def to_query(self) -> dict[str, Any]:
-        """The filter, and what comes after the cursor."""
+        """Return the filter, and what comes after the cursor."""
         query = super().to_query()
         if self.cursor is not None:
             at, last_id = self.cursor
@@ -165,6 +165,6 @@ class AuditCountOut(BaseModel):
 
 
 def entry_wire(stored: dict[str, Any]) -> dict[str, Any]:
-    """A stored entry as it is shown."""
+    """Return a stored entry as it is shown."""
     names = AuditEntryOut.model_fields
     return {"id": stored["_id"], **{name: stored[name] for name in names if name != "id"}}

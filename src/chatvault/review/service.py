@@ -30,7 +30,7 @@ def _require_reviewer(actor: Actor) -> None:
 
 
 async def list_entries(actor: Actor, recorder: Recorder, *, query: AuditQuery) -> list[Entry]:
-    """A page of entries that match all filters; itself audited.
+    """Return a page of entries that match all filters; itself audited.
 
     Args:
         actor: an auditor, an admin, or the operator at the command line.
@@ -49,7 +49,7 @@ async def list_entries(actor: Actor, recorder: Recorder, *, query: AuditQuery) -
 
 
 async def list_mine(actor: Actor, recorder: Recorder, *, query: MyAuditQuery) -> list[Entry]:
-    """A page of what the actor did and of what was done to their account, newest first."""
+    """Return a page of what the actor did and of what was done to their account, newest first."""
     about_me = {"$or": [{"user_id": actor.owner_id}, {"resource_id": str(actor.owner_id)}]}
     page_of = AuditQuery(limit=query.limit)
     page_of.cursor = query.cursor
@@ -62,7 +62,7 @@ async def list_mine(actor: Actor, recorder: Recorder, *, query: MyAuditQuery) ->
 async def count_entries(
     actor: Actor, recorder: Recorder, *, query: AuditStatsQuery
 ) -> list[dict[str, Any]]:
-    """How many entries there are by action, outcome or user, most first, or over time.
+    """Return how many entries there are by action, outcome or user, most first, or over time.
 
     Raises:
         Denied: the actor is neither auditor nor admin.
@@ -95,7 +95,7 @@ async def count_entries(
 async def export_entries(
     actor: Actor, recorder: Recorder, *, query: AuditExportQuery
 ) -> AsyncIterator[list[Entry]]:
-    """All entries that match, oldest first, batch by batch; recorded before the first leaves.
+    """Yield all entries that match, oldest first, batch by batch; recorded before the first leaves.
 
     Raises:
         Denied: the actor is neither auditor nor admin.

@@ -149,6 +149,6 @@ def _entry(alert: Alert) -> Entry:
 
 
 def name_entries(alarm: Alarm, ids: list[Any], **more: Any) -> Alert:
-    """An alert about some entries, of which it names the first ten."""
+    """Return an alert about some entries, of which it names the first ten."""
     named = [str(each) for each in ids[:NAMED_ENTRIES]]
     return Alert(alarm, {"entries": named, "count": len(ids), **more})

@@ -72,7 +72,7 @@ class Header:
 
     @classmethod
     def parse(cls, signed: bytes, signature: bytes) -> Self:
-        """The header in these bytes.
+        """Return the header in these bytes.
 
         Raises:
             ValueError: they are no header.
@@ -114,7 +114,7 @@ class Block(Document):
 
     @classmethod
     async def find_header(cls, height: int | None = None) -> Header | None:
-        """The header at a height, or the newest."""
+        """Return the header at a height, or the newest."""
         found = await cls._raw().find_one(
             {} if height is None else {"_id": height},
             {"header": True, "signature": True},
@@ -145,7 +145,7 @@ class Block(Document):
 
     @classmethod
     async def find_mark(cls, header: Header | None) -> Mark:
-        """The mark of a header; for an older one, without a total, entries are counted."""
+        """Return the mark of a header; for an older one, without a total, entries are counted."""
         if header is None:
             return NOTHING
         total = header.total
@@ -160,7 +160,7 @@ class Block(Document):
 
     @classmethod
     async def find_held(cls, ids: Iterable[Any], *, through: int | None = None) -> set[Any]:
-        """Which of these entries a block holds already, at most of this height."""
+        """Return which of these entries a block holds already, at most of this height."""
         wanted = set(ids)
         where: dict[str, Any] = {"entry_ids": {"$in": list(wanted)}}
         if through is not None:
@@ -183,7 +183,7 @@ def build(
     *,
     before: int = 0,
 ) -> dict[str, Any]:
-    """The block after the newest, as it is stored; so many entries were sealed before it."""
+    """Return the block after the newest, as it is stored; so many entries were sealed before it."""
     hashes = [leaf.hash for leaf in leaves]
     header = {
         "height": newest.height + 1 if newest else 0,
@@ -213,7 +213,7 @@ def hash_ids(ids: Iterable[ObjectId]) -> bytes:
 
 
 def header_of(stored: RawBSONDocument) -> Header:
-    """The header of a stored block, in the very bytes that are stored.
+    """Return the header of a stored block, in the very bytes that are stored.
 
     Raises:
         ValueError: it is none any more.
@@ -225,5 +225,5 @@ def header_of(stored: RawBSONDocument) -> Header:
 
 
 def split_hashes(joined: bytes) -> list[bytes]:
-    """The leaf hashes of a stored block."""
+    """Return the leaf hashes of a stored block."""
     return [joined[at : at + HASH_BYTES] for at in range(0, len(joined), HASH_BYTES)]

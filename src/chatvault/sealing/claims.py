@@ -27,7 +27,7 @@ class Claims:
         self._marks.pop(header.height - WINDOW, None)
 
     async def find_false(self, claims: Mapping[bytes, int], blocks: Sequence[int]) -> int | None:
-        """The first place whose claim does not hold.
+        """Return the first place whose claim does not hold.
 
         Args:
             claims: what is told, each with the first place where it is.

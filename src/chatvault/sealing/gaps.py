@@ -139,7 +139,7 @@ class Gap:
 
 
 async def find_open(first: int, accepted: int) -> Gap | None:
-    """A gap that is not acknowledged, in a block from a height on or in none yet.
+    """Return a gap that is not acknowledged, in a block from a height on or in none yet.
 
     Raises:
         PyMongoError: the database cannot be read.
@@ -153,7 +153,7 @@ async def find_open(first: int, accepted: int) -> Gap | None:
 
 
 async def accepted_through(*, told: bool = False) -> int:
-    """The highest block up to which an operator has acknowledged what is amiss; -1 for none.
+    """Return the highest block up to which an operator has acknowledged what is amiss; -1 for none.
 
     An acknowledgement names a block and its hash. So it counts for this one chain, and for none
     that begins anew below that block.
@@ -177,7 +177,7 @@ async def accepted_through(*, told: bool = False) -> int:
 
 
 async def count_open(accepted: int) -> tuple[int, int]:
-    """How many gaps are not acknowledged: in blocks, and not sealed yet.
+    """Return how many gaps are not acknowledged: in blocks, and not sealed yet.
 
     Raises:
         PyMongoError: the database cannot be read.
@@ -192,7 +192,7 @@ async def count_open(accepted: int) -> tuple[int, int]:
 
 
 async def find_newest() -> Header | None:
-    """The newest header; None where there is none, or one that cannot be read.
+    """Return the newest header; None where there is none, or one that cannot be read.
 
     Raises:
         PyMongoError: the database cannot be read.
@@ -204,7 +204,7 @@ async def find_newest() -> Header | None:
 
 
 async def _height_of(entry_id: ObjectId) -> int | None:
-    """The block that holds an entry."""
+    """Return the block that holds an entry."""
     blocks = Block.get_pymongo_collection()
     holding = {"entry_ids": entry_id, "_id": {"$type": ["int", "long"]}}
     found = await blocks.find_one(holding, {"_id": True})
@@ -212,7 +212,7 @@ async def _height_of(entry_id: ObjectId) -> int | None:
 
 
 async def _genuine(action: Action, more: dict[str, Any]) -> AsyncIterator[RawBSONDocument]:
-    """The entries of an action that our keys stamped, oldest first."""
+    """Yield the entries of an action that our keys stamped, oldest first."""
     entries = AuditEntry.get_pymongo_collection().with_options(codec_options=AuditEntry.RAW)
     keys = AuditEntry.keys()
     async for stored in entries.find({"action": action.value, **more}).sort("at", 1):

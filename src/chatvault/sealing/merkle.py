@@ -13,7 +13,7 @@ def hash_leaf(content: bytes) -> bytes:
 
 
 def root_of(leaves: Sequence[bytes]) -> bytes:
-    """The root over leaf hashes, at least one, in this order."""
+    """Return the root over leaf hashes, at least one, in this order."""
     level = list(leaves)
     while len(level) > 1:
         level = _parents(level)
@@ -21,7 +21,7 @@ def root_of(leaves: Sequence[bytes]) -> bytes:
 
 
 def path_of(leaves: Sequence[bytes], index: int) -> list[bytes]:
-    """The hashes beside the way from a leaf to the root, from below."""
+    """Return the hashes beside the way from a leaf to the root, from below."""
     path = []
     level = list(leaves)
     while len(level) > 1:
@@ -33,7 +33,7 @@ def path_of(leaves: Sequence[bytes], index: int) -> list[bytes]:
 
 
 def root_by_path(leaf: bytes, index: int, count: int, path: Sequence[bytes]) -> bytes | None:
-    """The root that a leaf at this place of a tree with `count` leaves leads to.
+    """Return the root that a leaf at this place of a tree with `count` leaves leads to.
 
     Returns:
         None where the path has not the length that the place demands.

@@ -58,7 +58,7 @@ async def refuse_lost_keys(keys: KeyRing) -> None:
 
 
 async def _find_key_id(direction: int) -> Any:
-    """The id of the key that signed the first block (1) or the last (-1)."""
+    """Return the id of the key that signed the first block (1) or the last (-1)."""
     blocks = Block.get_pymongo_collection()
     found = await blocks.find_one({}, {"header.key_id": True}, sort=[("_id", direction)])
     header = found and found.get("header")

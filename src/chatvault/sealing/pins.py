@@ -17,7 +17,7 @@ class Pins:
         self._checkpoint = checkpoint
 
     def why_not(self, header: Header) -> str | None:
-        """Why this header cannot be at its height; None if it can."""
+        """Return why this header cannot be at its height; None if it can."""
         height, checkpoint = header.height, self._checkpoint
         if checkpoint and height == checkpoint.height and header.signed != checkpoint.signed:
             return f"block {height} is not the checkpoint's: the log was rewritten"
@@ -41,7 +41,7 @@ class Pins:
         return None if is_there else _other(self._known.height)
 
     def why_not_the_end(self, newest: int) -> str | None:
-        """Why the chain cannot end with a block of this height; None if it can."""
+        """Return why the chain cannot end with a block of this height; None if it can."""
         if self._checkpoint and newest < self._checkpoint.height:
             why = f"the checkpoint is of block {self._checkpoint.height}"
         elif newest < self._known.height:

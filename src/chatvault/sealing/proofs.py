@@ -50,7 +50,7 @@ class Checkpoint(BaseModel):
 
     @classmethod
     def of(cls, header: Header, public_key: bytes) -> Self:
-        """The checkpoint of a header."""
+        """Return the checkpoint of a header."""
         return cls(
             height=header.height,
             sealed_at=header.sealed_at,
@@ -60,7 +60,7 @@ class Checkpoint(BaseModel):
         )
 
     def open(self) -> Header:
-        """The header, once its signature is checked by the public key beside it.
+        """Return the header, once its signature is checked by the public key beside it.
 
         Raises:
             NotVerified: it was not signed by that key, or says something else than it shows.
@@ -98,7 +98,7 @@ class Proof(BaseModel):
 def check_proof(
     proof: Proof, *, pinned: Checkpoint | None = None, entry: bytes | None = None
 ) -> Header:
-    """The header that a proof leads to.
+    """Return the header that a proof leads to.
 
     Args:
         proof: to be checked.
@@ -127,7 +127,7 @@ def check_proof(
 
 
 async def find_checkpoint() -> Checkpoint:
-    """The newest signed header.
+    """Return the newest signed header.
 
     Raises:
         NotFound: nothing is sealed yet.
@@ -140,7 +140,7 @@ async def find_checkpoint() -> Checkpoint:
 
 
 async def make_proof(entry_id: ObjectId) -> tuple[Proof, bytes]:
-    """The proof of one entry, and the entry's stored BSON.
+    """Return the proof of one entry, and the entry's stored BSON.
 
     Raises:
         NotFound: there is no such entry, or it is not sealed yet.
@@ -170,7 +170,7 @@ async def make_proof(entry_id: ObjectId) -> tuple[Proof, bytes]:
 
 
 def check_pin(pinned: Checkpoint) -> Header:
-    """The header of a checkpoint that one of our keys signed.
+    """Return the header of a checkpoint that one of our keys signed.
 
     Raises:
         NotVerified: none did.

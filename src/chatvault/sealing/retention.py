@@ -20,7 +20,7 @@ log = structlog.get_logger()
 
 
 async def announced_through(name: str = "through_block") -> int:
-    """The highest block whose entries may be gone, by the announcements that are genuine.
+    """Return the highest block whose entries may be gone, by the announcements that are genuine.
 
     Args:
         name: `through_block` of the announcements, or `removed_through` of the reports after.

@@ -126,7 +126,7 @@ class Sealer:
         )
 
     async def _find_newest(self) -> Header | None:
-        """The header to go on after.
+        """Return the header to go on after.
 
         Raises:
             NotVerified: it is none of ours, and sealing on it would make it look so.
@@ -294,7 +294,7 @@ def _height(block: Header | Mark | None) -> int:
 
 
 def _leaf(stored: RawBSONDocument) -> Leaf | None:
-    """An entry's leaf; None where its id is none that we give, so that it stays outside."""
+    """Return an entry's leaf; None where its id is none that we give, so that it stays outside."""
     entry_id = stored["_id"]
     if not isinstance(entry_id, ObjectId):
         return None

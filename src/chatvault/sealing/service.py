@@ -57,7 +57,7 @@ async def verify_log(
 
 
 async def get_checkpoint(actor: Actor, recorder: Recorder) -> Checkpoint:
-    """The newest signed header, to be kept elsewhere; for an operator.
+    """Return the newest signed header, to be kept elsewhere; for an operator.
 
     Raises:
         NotFound: nothing is sealed yet.
@@ -101,7 +101,7 @@ async def acknowledge(actor: Actor, recorder: Recorder) -> tuple[int, int]:
 async def prove_entry(
     actor: Actor, recorder: Recorder, *, entry_id: ObjectId
 ) -> tuple[Proof, bytes]:
-    """The proof that an entry is in the log, and the entry's stored BSON; for an operator.
+    """Return the proof that an entry is in the log, and the entry's stored BSON; for an operator.
 
     Raises:
         NotFound: there is no such entry, or it is not sealed yet.

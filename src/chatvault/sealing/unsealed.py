@@ -51,7 +51,7 @@ class UnsealedEntries:
             await self._step()
 
     async def finish(self) -> list[ObjectId]:
-        """The ids that are in none of the blocks met, in order."""
+        """Return the ids that are in none of the blocks met, in order."""
         while not self._is_over:
             await self._step()
         return [ObjectId(each) for each in sorted(self._outside)]
@@ -69,7 +69,7 @@ class UnsealedEntries:
 
 
 async def _walk(start: ObjectId | None, foreign: list[Any]) -> AsyncIterator[list[bytes]]:
-    """The ids of all entries in order, batch by batch, read from the index alone."""
+    """Yield the ids of all entries in order, batch by batch, read from the index alone."""
     query: dict[str, Any] = {} if start is None else {"_id": {"$gte": start}}
     collection = AuditEntry.get_pymongo_collection()
     found = collection.find_raw_batches(query, {"_id": True}, batch_size=WALK_BATCH)

@@ -138,7 +138,7 @@ async def verify_newest() -> None:
 
 
 async def find_block_since(since: datetime) -> int:
-    """The lowest height whose entries reach this time; behind the newest where none does."""
+    """Return the lowest height whose entries reach this time; behind the newest where none does."""
     found = await Block.get_pymongo_collection().aggregate(
         [
             {"$match": {"header.last_at": {"$gte": since}}},
@@ -194,7 +194,7 @@ class _Verification:
         return report
 
     async def _find_previous(self, first: int, newest: int) -> bytes:
-        """The hash that the first block follows, once the chain is known to be so long."""
+        """Return the hash that the first block follows, once the chain is known to be so long."""
         if first > newest + 1:
             self._check_end(newest)
             last = f"the newest is {newest}" if newest >= 0 else "nothing is sealed"
@@ -336,7 +336,7 @@ class _Verification:
 
 
 def split(batch: bytes) -> Iterator[bytes]:
-    """The documents of a raw batch."""
+    """Yield the documents of a raw batch."""
     at = 0
     while at < len(batch):
         end = at + int.from_bytes(batch[at : at + 4], "little")

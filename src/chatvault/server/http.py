@@ -144,7 +144,7 @@ class ProblemServer(web.Server):
         self._bounds = bounds
 
     def __call__(self) -> RequestHandler:
-        """One connection."""
+        """Return one connection."""
         return ProblemHandler(self, connections=self._bounds, loop=self._loop, **self._kwargs)
 
 
@@ -183,7 +183,7 @@ class ServiceRunner(web.AppRunner):
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """What makes the event loop: uvloop's, where there is one."""
+    """Return what makes the event loop: uvloop's, where there is one."""
     if sys.platform == "win32":
         return None
     import uvloop  # noqa: PLC0415  # not on Windows

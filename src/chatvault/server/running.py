@@ -37,7 +37,7 @@ def announced(data_dir: Path) -> Iterator[None]:
 
 
 def find_served() -> list[Path]:
-    """The data directories that services of this user work on now."""
+    """Return the data directories that services of this user work on now."""
     try:
         records = sorted(_folder().iterdir())
     except OSError:

@@ -81,7 +81,7 @@ async def _sweep_replaced(store: MessageStore, note: Raw) -> int:
 
 
 async def _standing(store: MessageStore, note: Raw, ids: list[str]) -> set[str]:
-    """Those of the messages that the conversation has now."""
+    """Return those of the messages that the conversation has now."""
     owner = Actor(door=Door.BACKGROUND, user_id=note["user_id"])
 
     async def read(conversation: ConversationDoc) -> list[StoredMessage]:

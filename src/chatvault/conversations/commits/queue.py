@@ -75,7 +75,7 @@ class CommitQueue:
         self._has_big = False
 
     async def submit(self, change: Change[T]) -> T:
-        """The change's own answer, once it is stored durably.
+        """Return the change's own answer, once it is stored durably.
 
         Raises:
             ChatvaultError: what `decide` raised.
@@ -118,7 +118,7 @@ class CommitQueue:
             task.add_done_callback(partial(self._end, group))
 
     def _pick(self) -> list[Change[Any]]:
-        """The oldest waiting changes of conversations that no group has in flight.
+        """Return the oldest waiting changes of conversations that no group has in flight.
 
         Of few it takes a share, so that Python works for one group while MongoDB does for another;
         but changes of the same conversation go together, as they would wait for each other. The

@@ -47,7 +47,7 @@ class BatchReader:
         self._session = session
 
     async def gather(self, changes: Sequence[Change[Any]]) -> dict[Key, WorkingCopy]:
-        """The drafts that these changes decide on."""
+        """Return the drafts that these changes decide on."""
         wanted: dict[Key, list[Change[Any]]] = {}
         for change in changes:
             wanted.setdefault(change.key, []).append(change)
@@ -253,7 +253,7 @@ def _known(ids: list[str]) -> Raw:
 
 
 def _in_tail(fields: _Found, ids: set[str]) -> dict[str, StoredMessage]:
-    """The embedded messages with these ids."""
+    """Return the embedded messages with these ids."""
     tail = fields.get("messages")
     if tail is None:
         known = {message["id"]: message for message in fields.get("known", ())}

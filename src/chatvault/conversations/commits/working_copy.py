@@ -142,7 +142,7 @@ class WorkingCopy:
         return self._sets + written + self._deleted
 
     def find(self, message_id: str) -> StoredMessage | None:
-        """The stored message with this id, of those ids that the change asked about.
+        """Return the stored message with this id, of those ids that the change asked about.
 
         Raises:
             RetryAfterMove: this very group brought in messages that were not read.
@@ -427,7 +427,10 @@ class WorkingCopy:
         return self._codec.encode(self.owner_id, messages)
 
     def write(self) -> Write | None:
-        """The one statement that makes the decisions true; None where there is nothing to do."""
+        """Return the one statement that makes the decisions true.
+
+        None where there is nothing to do.
+        """
         if self._head is None or (self._is_new and self._deleted):
             return None
         if self._is_new:

@@ -1,4 +1,4 @@
-"""Group commit: what arrives while one round trip is under way shares the next."""
+"""Group commit: items that arrive during one round trip share the next."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -6,20 +6,20 @@ from typing import Generic, TypeVar
 
 A = TypeVar("A")
 B = TypeVar("B")
-# Of the event loop: what its sockets hold by then comes along. Measured: half as many round trips
-# under load, and some microseconds for a lone item.
+# Turns of the event loop to wait before a round trip, so that requests already in its sockets come
+# along. Measured: half as many round trips under load, and some microseconds for a lone item.
 TURNS = 2
 
 
 class Batcher(Generic[A, B]):
     """Answers single items through a function that answers many at once.
 
-    An item never joins a round trip that began before it was submitted, and a lone item waits
-    for nobody.
+    An item never joins a round trip that began before it was submitted, and a lone item does not
+    wait for others.
 
     Args:
-        run: gives one answer an item, in order; its failure is the failure of each item, and
-            if it ran out of time (`error.timeout`), of all that wait.
+        run: returns one answer for each item, in order; its failure is the failure of each item,
+            and if it ran out of time (`error.timeout`), of all that wait.
         max_size: at most so many items in one round trip.
         concurrency: at most so many round trips at a time.
     """
@@ -35,7 +35,7 @@ class Batcher(Generic[A, B]):
         self._workers: set[asyncio.Task[None]] = set()
 
     async def submit(self, item: A) -> B:
-        """Return the answer to this item.
+        """Return the answer to an item.
 
         Raises:
             Exception: whatever `run` raised.
@@ -54,10 +54,11 @@ class Batcher(Generic[A, B]):
             while self._waiting:
                 for _ in range(TURNS):
                     await asyncio.sleep(0)
-                if self._waiting:  # another worker may have taken them
+                if self._waiting:  # another worker may have taken all
                     await self._run_batch()
         finally:
-            # Not when the task is done, which is later: what comes between would wait for nobody.
+            # Set here and not when the task is done, which is later: an item submitted in between
+            # would wait for no worker.
             self._working -= 1
 
     async def _run_batch(self) -> None:
@@ -67,7 +68,7 @@ class Batcher(Generic[A, B]):
             answers = await self._run([item for item, _ in batch])
         except Exception as error:  # noqa: BLE001  # handed to each of those who wait
             if getattr(error, "timeout", False):
-                # Those behind would wait once more as long for the same.
+                # The waiting items would wait as long again for the same failure.
                 batch += self._waiting
                 self._waiting.clear()
             for _, future in batch:

@@ -1,7 +1,7 @@
-"""The one reader of change streams: what changes in a collection, in the order of the commits.
+"""The one reader of change streams: the changes of a collection in the order of their commits.
 
-A stream goes on after a token. Where MongoDB cannot go on there (its oplog has rolled over, the
-collection was dropped or renamed), the follower is told, and reads the collection itself.
+A stream resumes after a token. Where MongoDB cannot resume there (its oplog has rolled over, the
+collection was dropped or renamed), the follower gets a gap, and reads the collection itself.
 """
 
 import asyncio
@@ -23,9 +23,9 @@ Token = dict[str, Any]
 Change = Mapping[str, Any]
 Stage = Mapping[str, Any]
 
-# At most so many changes are handed out at a time.
+# The most changes in one batch.
 BATCH_SIZE = 500
-# How long MongoDB holds the question for what is new; a change is told at once, not after it.
+# How long MongoDB holds a request for new changes; it answers at once when there is one.
 AWAIT_SECONDS = 1.0
 FIRST_PAUSE = 0.2
 MAX_PAUSE = 5.0
@@ -35,13 +35,13 @@ log = structlog.get_logger()
 
 
 class StreamLost(Exception):
-    """The stream cannot go on where it was, so changes may have happened that nobody has read."""
+    """The stream cannot resume where it was, so changes may have been missed."""
 
 
 class ChangeStream:
-    """An open change stream, as `watch` gives it.
+    """An open change stream, made by `watch`.
 
-    Stopping at any point, by cancellation as well, loses nothing: `token` moves only with the
+    Stopping at any point, even by cancellation, loses nothing: `token` advances only with the
     changes that `read` returns.
 
     Args:
@@ -49,7 +49,7 @@ class ChangeStream:
         gather_seconds: how long to wait after a batch before MongoDB is asked again.
 
     Attributes:
-        token: the place after all that was returned; None where MongoDB has told none yet.
+        token: the position after all returned changes; None until MongoDB has sent one.
     """
 
     def __init__(self, stream: AsyncCollectionChangeStream[Any], gather_seconds: float) -> None:
@@ -59,11 +59,11 @@ class ChangeStream:
         self.token = _plain(stream.resume_token)
 
     async def read(self, most: int = BATCH_SIZE) -> list[Change]:
-        """Return the next changes, at most so many; none if there were none for a while.
+        """Return the next changes, at most `most`; an empty list if there were none for a while.
 
         Raises:
             StreamLost: the stream has ended, or MongoDB no longer has what comes next.
-            PyMongoError: the database cannot be reached; go on with another stream.
+            PyMongoError: the database cannot be reached; continue with another stream.
         """
         if self._gave_some and not self._has_more():
             await asyncio.sleep(self._gather_seconds)
@@ -84,19 +84,19 @@ class ChangeStream:
         return changes
 
     def _has_more(self) -> bool:
-        """Whether there are changes that MongoDB has sent already."""
+        """Whether MongoDB has already sent further changes."""
         return bool(self._stream._cursor._has_next())  # noqa: SLF001  # the driver tells it nowhere else
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watched:
-    """What a stream shows.
+    """The options of a change stream.
 
     Attributes:
-        collection: whose changes; its codec options decode them.
+        collection: the collection to follow; its codec options decode the changes.
         pipeline: a server-side `$match` and `$project`; the change's `_id` has to stay.
-        await_seconds: how long MongoDB holds the question for what is new.
-        gather_seconds: how long changes gather after a batch, so that each is no round trip.
+        await_seconds: how long MongoDB holds a request for new changes.
+        gather_seconds: how long changes gather after a batch, to save round trips.
     """
 
     collection: AsyncCollection[Any]
@@ -107,14 +107,14 @@ class Watched:
 
 @contextlib.asynccontextmanager
 async def watch(watched: Watched, token: Token | None = None) -> AsyncIterator[ChangeStream]:
-    """Open a change stream, and close it in the end.
+    """Open a change stream, and close it at the end.
 
     Args:
-        watched: what it shows.
-        token: the place to go on after; None begins with what commits from now on.
+        watched: the options of the stream.
+        token: the position to resume after; None begins with the changes that commit from now on.
 
     Raises:
-        StreamLost: MongoDB cannot go on there.
+        StreamLost: MongoDB cannot resume there.
         PyMongoError: the database cannot be reached.
     """
     try:
@@ -127,7 +127,7 @@ async def watch(watched: Watched, token: Token | None = None) -> AsyncIterator[C
     except OperationFailure as error:
         if token is None or to_domain_error(error) is not None:
             raise
-        # Too old, or of another deployment: MongoDB has many codes for that.
+        # The token is too old, or of another deployment: MongoDB has many codes for that.
         raise StreamLost from error
     async with stream:
         yield ChangeStream(stream, watched.gather_seconds)
@@ -138,9 +138,9 @@ class Batch:
     """Changes in the order of their commits.
 
     Attributes:
-        token: whoever has handled these goes on after it.
-        is_gap: changes before this may not have been told. The stream is open by now: what a
-            reading of the collection does not show comes in the next batches.
+        token: the position after these changes, to resume from once they are handled.
+        is_gap: changes before this batch may have been missed. The stream is already open: changes
+            that a reading of the collection does not show come in the next batches.
     """
 
     changes: list[Change]
@@ -149,14 +149,14 @@ class Batch:
 
 
 async def follow(watched: Watched, token: Token | None = None) -> AsyncGenerator[Batch, None]:
-    """Yield batches until closed; wait while MongoDB is away, longer after each failure.
+    """Yield batches until closed; while MongoDB is away, retry with growing pauses.
 
     Args:
-        watched: what the stream shows.
+        watched: the options of the stream.
         token: of the last batch that was handled; without one the first batch is a gap.
 
     Raises:
-        PyMongoError: MongoDB refuses; this is no outage.
+        PyMongoError: MongoDB refuses the request, rather than being unavailable.
     """
     failures = 0
     while True:

@@ -1,4 +1,4 @@
-"""The connection to MongoDB, transactions, and what the driver's errors mean."""
+"""The connection to MongoDB, transactions, and the driver's errors as errors of the domain."""
 
 import asyncio
 import contextlib
@@ -43,11 +43,12 @@ DURABLE = WriteConcern("majority", j=True)
 TRANSIENT = "TransientTransactionError"
 UNKNOWN_COMMIT = "UnknownTransactionCommitResult"
 RETRY_AFTER = 1.0
-# Whoever has tried for long waits no longer than whoever has just come, so that each has its turn.
+# An upper bound for the pause, so that a transaction retried for long has the same chance as a new
+# one.
 MAX_BACKOFF = 0.1
 PATIENCE = 10.0
 TOO_LARGE_CODES = {10334, 17419, 17420, 10003}
-# MaxTimeMSExpired, interrupted or stepping-down servers: nothing is wrong with the request.
+# MaxTimeMSExpired, interrupted or stepping-down servers: the request itself is valid.
 UNAVAILABLE_CODES = {50, 91, 189, 202, 262, 10107, 11600, 11602, 13435, 13436}
 
 
@@ -57,15 +58,15 @@ async def _wait_for(work: Awaitable[T], timeout: float | None) -> T:  # noqa: AS
 
 
 if sys.version_info < (3, 12):
-    # Python 3.11's own does the work in another task. Who is cancelled there at the wrong moment
-    # leaves that alone with the driver's lock: nothing reaches the database until the next start.
+    # Python 3.11's `wait_for` does the work in another task. A cancellation at the wrong moment
+    # leaves that task alone with the driver's lock: nothing reaches the database until a restart.
     pymongo.lock.wait_for = _wait_for  # type: ignore[attr-defined,assignment]  # an import of its own
 
 
 def connect(url: str, settings: Settings) -> Client:
     """Return a client whose writes are majority-acknowledged and journaled.
 
-    Every operation gives up after the setting `mongodb_timeout`, in seconds.
+    Every operation fails after the setting `mongodb_timeout`, in seconds.
     """
     timeout_ms = int(settings.mongodb_timeout * 1000)
     return AsyncMongoClient(
@@ -77,7 +78,7 @@ def connect(url: str, settings: Settings) -> Client:
         readPreference="primary",
         retryWrites=True,
         timeoutMS=timeout_ms,
-        # Closing looks for a server too, and knows of no other limit.
+        # Closing also selects a server, and has no other limit.
         serverSelectionTimeoutMS=timeout_ms,
         appname="chatvault",
     )
@@ -89,11 +90,12 @@ async def transaction(
     turn: Hashable = None,
     attempts: int | None = None,
 ) -> T:
-    """Change something in one transaction, as part of the operation under way.
+    """Run `body` in one transaction, as part of the current operation.
 
     Args:
         body: as for `transact`.
-        turn: what is changed; within this process one change of it follows another.
+        turn: the key of what is changed; within this process, changes with one key are made one at
+            a time.
         attempts: as for `transact`.
 
     Raises:
@@ -109,7 +111,7 @@ async def transaction(
 async def transact(
     body: Callable[[AsyncClientSession], Awaitable[T]], *, attempts: int | None = None
 ) -> T:
-    """Run `body` in one transaction, on the database that the documents are bound to.
+    """Run `body` in one transaction, on the bound database.
 
     Args:
         body: may run several times, after conflicts with other transactions; nothing of a failed
@@ -162,16 +164,16 @@ async def _commit(session: AsyncClientSession) -> bool:
 
 
 def is_conflict(error: PyMongoError) -> bool:
-    """Whether another transaction was in the way, so that a new run makes sense."""
+    """Whether the error is a conflict with another transaction, so that a retry makes sense."""
     return error.has_error_label(TRANSIENT) and not isinstance(error, ConnectionFailure)
 
 
 def to_domain_error(error: Exception) -> ChatvaultError | None:
-    """Return what a driver's error means to a caller.
+    """Return the domain's error for a driver's error.
 
-    None for a fault of ours, and for other errors.
+    None for a bug of ours, and for other errors.
     """
-    # The driver's own refusal is no PyMongoError.
+    # The driver's own refusal is not a PyMongoError.
     if isinstance(error, DocumentTooLarge) or (
         isinstance(error, OperationFailure) and error.code in TOO_LARGE_CODES
     ):
@@ -195,10 +197,10 @@ def to_domain_error(error: Exception) -> ChatvaultError | None:
 
 @contextlib.contextmanager
 def many_changes(detail: str) -> Iterator[None]:
-    """Say of what goes in many changes that some of them may be made, where one fails.
+    """Raise OutcomeUnknown if MongoDB fails within an operation of several separate changes.
 
     Args:
-        detail: a sentence about what may be done, and what to do now.
+        detail: a sentence about what may be stored, and what to do now.
 
     Raises:
         OutcomeUnknown: MongoDB went away after the first of them.

@@ -1,7 +1,8 @@
-"""A private MongoDB that needs no set-up: one mongod on a unix socket, shared by all who use it.
+"""The embedded MongoDB: a private mongod on a unix socket, shared by all processes that use it.
 
-Locks in the data directory say who is there: every user holds ``mongodb.users.lock`` shared, the
-keeper holds ``mongodb.keeper.lock`` for its life, and takes the users' lock once the last is gone.
+Locks in the data directory show its users: every user holds ``mongodb.users.lock`` shared, the
+keeper holds ``mongodb.keeper.lock`` while it runs, and takes the users' lock once the last user is
+gone.
 """
 
 import os
@@ -29,15 +30,15 @@ from chatvault.mongodb.reviving import reviving
 _START_LOCK = "mongodb.start.lock"
 _KEEPER_LOCK = "mongodb.keeper.lock"
 _SERVE_LOCK = "serve.lock"
-_SOCKET = "mongodb.socket"  # remembers the socket's path
+_SOCKET = "mongodb.socket"  # records the socket's path
 _KEEPER_LOG = "mongodb.keeper.log"
 
-_START_SECONDS = 120.0  # recovery after a crash takes long on much data
+_START_SECONDS = 120.0  # recovery after a crash takes long with much data
 _STOP_SECONDS = 15.0
-# 300 MB of preallocated journal become 30. And what was changed is written later, and so less
-# often: MongoDB's own 5 % are 13 MB of a cache of 256. An append costs mongod a sixth less so.
+# 300 MB of preallocated journal become 30. Changed data is written later, and so less often:
+# MongoDB's own 5 % are 13 MB of a cache of 256. An append costs mongod a sixth less.
 _ENGINE = "log=(file_max=32MB,prealloc=false),eviction_dirty_target=20,eviction_dirty_trigger=40"
-_OLDEST = 6  # the first major version with all that is used
+_OLDEST = 6  # the first major version with all features used here
 _PACKAGED = "fiftyone/db/bin/mongod"
 _DEBIAN = {"libcurl.so.4": "libcurl4", "libssl.so.3": "libssl3", "libcrypto.so.3": "libssl3"}
 _WAYS_OUT = (
@@ -73,12 +74,13 @@ def embedded_mongodb(
     forked while inside count as users of their own.
 
     Args:
-        data_dir: where the data lies; made if missing, for its owner only.
-        exclusive: be the only one to serve this data, and replace a keeper that is killed; tools
-            join freely.
+        data_dir: where the data is; created if missing, for its owner only.
+        exclusive: be the only service on this data, and replace a keeper that is killed; tools may
+            join all the same.
         on_wait: called once if it takes longer than a second.
-        cache_mb: the storage engine's cache in MB, at least 256; counts for the one who starts it.
-        oplog_mb: the most that the log of changes may take, in MB; counts for the very first start.
+        cache_mb: the storage engine's cache in MB, at least 256; used by the process that starts
+            mongod.
+        oplog_mb: the most that the log of changes may take, in MB; used at the very first start.
 
     Yields:
         The URL of a writable primary; it stays valid when mongod dies and is restarted.
@@ -113,7 +115,7 @@ def embedded_mongodb(
 
 
 def find_mongod() -> Path:
-    """Find a mongod that runs here: on PATH if it is 6 or newer, else the packaged one.
+    """Return the path of a mongod that runs here: version 6 or newer on PATH, else the packaged.
 
     Returns:
         Its path.
@@ -122,7 +124,7 @@ def find_mongod() -> Path:
         EmbeddedError: there is none; the message says what to install or set instead.
     """
     on_path = shutil.which("mongod")
-    # Looked for by hand: importing the package could run all of an unrelated one, FiftyOne.
+    # Found by its path: importing the package could import an unrelated one, FiftyOne.
     packaged = (Path(entry, _PACKAGED) for entry in sys.path)
     problem = f"No mongod {_OLDEST} or newer was found: {_WAYS_OUT}."
     for candidate in (Path(on_path) if on_path else None, *packaged):
@@ -135,7 +137,7 @@ def find_mongod() -> Path:
 
 
 def _why_not(mongod: Path) -> str | None:
-    """Say why this mongod cannot be used, or None: the loader itself tests its libraries."""
+    """Return why this mongod cannot be used, or None; running it tests its libraries."""
     try:
         run = subprocess.run(  # noqa: S603 - the user's own mongod, without a shell
             [mongod, "--version"], capture_output=True, text=True, timeout=60, check=False
@@ -156,13 +158,13 @@ def _why_not(mongod: Path) -> str | None:
 
 
 def _refuse(reason: str | None) -> None:
-    """Raise EmbeddedError if there is a reason not to go on."""
+    """Raise EmbeddedError if there is a reason."""
     if reason is not None:
         raise EmbeddedError(f"{reason}.")
 
 
 class _Patience:
-    """Waits in small steps, tells once that it takes long, and gives up in the end."""
+    """Waits in small steps, calls `on_wait` once after a second, and raises after a time limit."""
 
     def __init__(
         self, on_wait: Callable[[], None] | None, over: threading.Event | None = None
@@ -193,7 +195,7 @@ def _serving(data_dir: Path) -> Iterator[None]:
                 f"Another chatvault (pid {pid}) already serves {data_dir};"
                 " stop it first, or choose another data directory."
             )
-        with suppress(OSError):  # told to others only, and the disk may be full
+        with suppress(OSError):  # only informs others, and the disk may be full
             os.ftruncate(lock, 0)
             os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
         yield
@@ -202,7 +204,7 @@ def _serving(data_dir: Path) -> Iterator[None]:
 
 
 def is_served(data_dir: Path) -> bool:
-    """Whether a service works on this data now."""
+    """Whether a service runs on this data now."""
     lock = data_dir / _SERVE_LOCK
     return lock.exists() and not _is_free(lock)
 
@@ -216,7 +218,7 @@ def _join(
 ) -> Path:
     """Make sure that a keeper runs and its mongod is primary; return the socket's path.
 
-    With `at` a new keeper may take no other path: clients that are connected know no other.
+    With `at`, a new keeper must take that path: connected clients know no other.
     """
     start = open_lock(data_dir / _START_LOCK)
     try:
@@ -248,10 +250,10 @@ def _join(
 
 
 def _command(mongod: Path, data_dir: Path, path: Path, cache_mb: int, oplog_mb: int) -> list[str]:
-    """Mongod's command line; it logs to the keeper, as no logpath is given."""
+    """Return mongod's command line; without a logpath it logs to the keeper."""
     return [
         *(str(mongod), "--dbpath", str(data_dir / DATA)),
-        # The default socket is named by the port alone: in /tmp, two servers would collide.
+        # The default socket is named by the port alone: two servers would collide in /tmp.
         *("--bind_ip", str(path), "--unixSocketPrefix", str(path.parent), "--replSet", "rs0"),
         # A slow operation would be logged whole, only for the keeper to drop its values.
         *("--quiet", "--slowms", str(2**31 - 1)),
@@ -261,7 +263,7 @@ def _command(mongod: Path, data_dir: Path, path: Path, cache_mb: int, oplog_mb: 
         *("--oplogSize", str(oplog_mb)),
         *("--wiredTigerEngineConfigString", _ENGINE),
         *("--setParameter", "diagnosticDataCollectionEnabled=false"),
-        # A process that is killed leaves its transaction open, which blocks what it touched.
+        # A killed process leaves its transaction open, which blocks the documents it touched.
         *("--setParameter", "transactionLifetimeLimitSeconds=10"),
     ]
 
@@ -270,7 +272,8 @@ def _spawn_keeper(data_dir: Path, path: Path, command: list[str], locks: tuple[i
     log_path = data_dir / _KEEPER_LOG
     mode = "ab" if log_path.exists() and log_path.stat().st_size < 2**18 else "wb"
     with log_path.open(mode) as output:
-        # -P, so that a chatvault folder in the working directory is not taken for the package.
+        # -P, so that a chatvault folder in the working directory is not imported instead of the
+        # package.
         run = subprocess.run(  # noqa: S603 - our own module, without a shell
             [
                 *(sys.executable, "-P", "-m", "chatvault.mongodb.keeper", str(data_dir)),
@@ -304,7 +307,7 @@ def _try_claim(folder: Path) -> int | None:
     for each in (folder.parent, folder):
         _refuse(machine.why_not_private(each))
     lock = open_lock(folder / "lock")
-    # A keeper that ends removes its directory: a lock on a removed file is worth nothing.
+    # A keeper that ends removes its directory: a lock on a removed file has no effect.
     if try_lock(lock, alone=True) and os.fstat(lock).st_nlink:
         return lock
     os.close(lock)
@@ -312,7 +315,7 @@ def _try_claim(folder: Path) -> int | None:
 
 
 def _become_primary(path: Path, data_dir: Path, patience: _Patience) -> bool:
-    """Bring the replica set to a writable primary; False if the keeper ends before that."""
+    """Make the replica set's member a writable primary; False if the keeper ends before that."""
     reason = "mongod does not answer"
     while not _is_free(data_dir / _KEEPER_LOCK):
         try:
@@ -334,7 +337,7 @@ def _become_primary(path: Path, data_dir: Path, patience: _Patience) -> bool:
 
 
 def _repair(client: MongoClient[dict[str, object]], path: str) -> None:
-    """Found the replica set, or tell one that moved its new address; else leave it alone."""
+    """Initiate the replica set, or reconfigure one whose address moved; else leave it alone."""
     config: dict[str, object] | None = client["local"]["system.replset"].find_one()
     if config is None:
         fresh = {"_id": "rs0", "members": [{"_id": 0, "host": path}]}
@@ -361,7 +364,7 @@ def _is_free(path: Path) -> bool:
 
 
 def _is_used(path: Path) -> bool:
-    """Whether users are left: the lock can be shared, yet not be taken alone."""
+    """Whether any users are left: the lock can be shared, but not taken alone."""
     lock = open_lock(path)
     try:
         return not try_lock(lock, alone=True) and try_lock(lock, alone=False)
@@ -374,9 +377,9 @@ def _await_stop(data_dir: Path) -> None:
     deadline = time.monotonic() + _STOP_SECONDS
     seen = 0
     if not data_dir.exists():
-        return  # moved away, and its keeper with it
+        return  # moved away together with its keeper
     while time.monotonic() < deadline and not _is_free(data_dir / _KEEPER_LOCK):
-        # Seen three times: a process that just looks, as this one does, is no user.
+        # Seen three times. A process that only looks, as this one does, is not a user.
         seen = seen + 1 if _is_used(data_dir / USERS_LOCK) else 0
         if seen == 3:  # noqa: PLR2004 - explained above
             return

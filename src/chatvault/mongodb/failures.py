@@ -1,4 +1,4 @@
-"""The driver's errors, for modules that do not know the driver, and their causes for a person."""
+"""The driver's errors, for modules that do not import the driver, explained to a person."""
 
 from pymongo.errors import PyMongoError, ServerSelectionTimeoutError
 from pymongo.uri_parser import parse_uri
@@ -10,7 +10,7 @@ DriverError = PyMongoError
 
 
 def explain(error: DriverError, url: str | None) -> str:
-    """Return the sentence that tells a person at the command line what the driver met.
+    """Return a sentence for a person at the command line about a driver's error.
 
     Args:
         error: the driver's.
@@ -33,7 +33,7 @@ def hosts_of(url: str) -> str:
 
 
 def reason_of(error: DriverError) -> str:
-    """Return the first cause that the driver names, without its advice."""
+    """Return the first cause in the driver's message, without its advice."""
     text = str(error).partition(" (configured timeouts")[0].partition(", Timeout:")[0]
     if isinstance(error, ServerSelectionTimeoutError):
         text = text.partition(": ")[2] or text

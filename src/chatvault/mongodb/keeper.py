@@ -1,8 +1,8 @@
 """The small process that owns an embedded mongod; standard library only, so that it stays small.
 
-It lives as long as anyone holds a shared lock on the data directory. The kernel drops that lock
+It runs as long as any process holds a shared lock on the data directory. The kernel drops that lock
 however its holder died, so the keeper stops mongod even after a ``kill -9`` of its last user.
-A full disk costs it lines of its log, and nothing else.
+On a full disk it loses lines of its log, and nothing else.
 """
 
 import os
@@ -25,14 +25,16 @@ DATA = "mongodb"
 _PID = "mongodb.pid"
 
 _POLL = 0.1  # seconds between two looks at the users' lock
-_STOP = 60.0  # seconds for a clean stop, then mongod is killed; its journal keeps what it promised
-_QUICK = 3.0  # seconds; a mongod that ends sooner has failed to start
+_STOP = (
+    60.0  # seconds for a clean stop, then mongod is killed; its journal has the acknowledged writes
+)
+_QUICK = 3.0  # seconds; a mongod that ends sooner counts as failed to start
 _TRIES = 5
 _PR_SET_PDEATHSIG = 1
 
 
 def try_lock(file: int, *, alone: bool) -> bool:
-    """Take a flock if it is free at this moment.
+    """Take a flock if it is free now.
 
     Args:
         file: the descriptor to lock.
@@ -49,7 +51,7 @@ def try_lock(file: int, *, alone: bool) -> bool:
 
 
 def open_lock(path: Path) -> int:
-    """Open a lock file, making it if need be; only its owner may.
+    """Open a lock file, creating it if need be; only its owner may open it.
 
     Args:
         path: where the file is.
@@ -61,7 +63,7 @@ def open_lock(path: Path) -> int:
 
 
 class Keeper:
-    """Starts mongod, restarts it when it dies, and stops it when nobody uses the data."""
+    """Starts mongod, restarts it when it ends, and stops it when nobody uses the data."""
 
     def __init__(self, data_dir: Path, command: list[str]) -> None:
         self.data_dir = data_dir
@@ -75,12 +77,12 @@ class Keeper:
     def _hear(self, _number: int, _frame: object) -> None:
         self.told_to_stop = True
 
-    def _over(self) -> bool:
+    def _must_stop(self) -> bool:
         """Whether to stop; from then on the lock keeps new users out until this process ends."""
         return self.told_to_stop or try_lock(self.users, alone=True)
 
     def run(self) -> int:
-        """Keep mongod until the last user is gone.
+        """Keep mongod running until the last user is gone.
 
         Returns:
             An exit status: 0, or 1 after giving up, with the reason on the log's last line.
@@ -107,10 +109,10 @@ class Keeper:
         return 0
 
     def _wait_for_room(self) -> bool:
-        """Wait until the disk has room for a mongod, which would only die without."""
+        """Wait until the disk has room for mongod, which would fail without; False to end."""
         told = False
         while reason := machine.why_no_room(self.data_dir):
-            if self._over():
+            if self._must_stop():
                 return False
             if not told:
                 say(f"waiting to start mongod: {reason}")
@@ -121,16 +123,16 @@ class Keeper:
         return True
 
     def _wait_for_data(self) -> bool:
-        """Wait until no other mongod has the data, ending one that an earlier keeper left."""
+        """Wait until no other mongod has the data, stopping an earlier keeper's; False to end."""
         folder = self.data_dir / DATA
         folder.mkdir(mode=0o700, exist_ok=True)
         lock = open_lock(folder / "mongod.lock")
         try:
             asked = False
             while not try_lock(lock, alone=True):
-                if self._over():
+                if self._must_stop():
                     return False
-                if not asked and (pid := self._left_behind(folder)):
+                if not asked and (pid := self._orphan_pid(folder)):
                     say(f"stopping mongod {pid}, which an earlier keeper left behind")
                     with suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGTERM)
@@ -138,10 +140,10 @@ class Keeper:
                 time.sleep(_POLL)
         finally:
             os.close(lock)
-        return not self._over()
+        return not self._must_stop()
 
-    def _left_behind(self, folder: Path) -> int:
-        """Return the pid of the mongod that holds the data, if a keeper of this data started it."""
+    def _orphan_pid(self, folder: Path) -> int:
+        """Return the pid of the mongod that has the data, if an earlier keeper started it, or 0."""
         try:
             ours = int((self.data_dir / _PID).read_text())
             return ours if ours == int((folder / "mongod.lock").read_text()) else 0
@@ -150,32 +152,34 @@ class Keeper:
 
     def _spawn(self) -> int:
         output = self.log.open_pipe()
-        # A plain fork is safe here: this process has one thread, so no lock can be left held.
+        # A plain fork is safe here: this process has one thread, so no lock is left held.
         parent = os.getpid()
         pid = os.fork()
         if pid == 0:
-            _become(self.command, parent, output)
+            _exec_mongod(self.command, parent, output)
         os.close(output)
-        with suppress(OSError):  # needed only by a keeper that finds this mongod without its own
+        with suppress(OSError):  # for a keeper that finds this mongod without its own
             (self.data_dir / _PID).write_text(str(pid))
         return pid
 
     def _watch(self, pid: int) -> int | None:
-        """Wait until mongod ends (its wait status) or is no longer wanted and stopped (None)."""
+        """Wait until mongod ends (its wait status), or is no longer used and stopped (None)."""
         while True:
             done, status = os.waitpid(pid, os.WNOHANG)
             if done:
                 self.log.close()
-                return None if self._over() else status
-            if self._over():
+                return None if self._must_stop() else status
+            if self._must_stop():
                 _stop(pid, self.log.wait)
                 self.log.close()
                 return None
             self.log.wait(_POLL)
 
 
-def _become(command: list[str], parent: int, output: int) -> None:  # pragma: no cover - a fork's
-    """Turn a forked child into mongod, which the kernel stops should its parent die."""
+def _exec_mongod(
+    command: list[str], parent: int, output: int
+) -> None:  # pragma: no cover - a fork's
+    """Run mongod in a forked child; the kernel stops it should its parent end."""
     try:
         os.dup2(output, 1)
         if sys.platform == "linux":
@@ -222,10 +226,10 @@ def say(text: str) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Detach from the starter, then keep mongod.
+    """Detach from the starting process, then keep mongod running.
 
     Args:
-        arguments: the data directory; the descriptors of the locks to hold for life, separated
+        arguments: the data directory; the descriptors of the locks to hold until the end, separated
             by commas; the socket's directory, removed at the end; mongod's command.
 
     Returns:

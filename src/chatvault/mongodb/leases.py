@@ -1,4 +1,4 @@
-"""Leases in server time: of many processes, one at a time does a job that needs doing once."""
+"""Leases in server time: of many processes, one at a time does a job."""
 
 import asyncio
 import contextlib
@@ -19,7 +19,7 @@ HELD_SECONDS = 10
 RENEW_SECONDS = 3.0
 RETRY_SECONDS = 0.5
 POLL_SECONDS = 0.1
-# Nobody waits for a lease that ended so long ago: its process died.
+# A lease that ended this long ago is removed: its process has ended, and nobody waits for it.
 LEASE_TTL = timedelta(hours=1)
 
 
@@ -28,13 +28,13 @@ class LeaseLost(Busy):
 
 
 class Lease(Document):
-    """Who does a job, and until when nobody else may."""
+    """A lease: which process does a job, and until when no other may."""
 
     id: str  # type: ignore[assignment]  # the job
     holder: str
     until: datetime
 
-    # Beside the leases, which hold between processes, the turns within this one.
+    # Within this process, turns come before the lease, which holds between processes.
     turns: ClassVar[Turns]
 
     class Settings:
@@ -45,14 +45,14 @@ class Lease(Document):
 
     @classmethod
     def bind_turns(cls) -> None:
-        """Let changes take turns, for as long as the class is bound to its database."""
+        """Bind turns within the process, while the class is bound to its database."""
         cls.turns = Turns()
 
 
 async def take(job: str, *, holder: str, seconds: int) -> bool:
-    """Begin or renew a lease; whether it is the holder's now.
+    """Begin or renew a lease; return whether the holder has it now.
 
-    A lease that ends later than any would is free too: the server's clock was set back since.
+    A lease that ends later than any could is free too: the server's clock was set back since.
 
     Raises:
         PyMongoError: the database cannot be reached.
@@ -80,7 +80,7 @@ async def take(job: str, *, holder: str, seconds: int) -> bool:
 
 
 async def find_holder(job: str) -> str | None:
-    """Who holds a lease, or held it last.
+    """Return the process that holds a lease, or held it last.
 
     Raises:
         PyMongoError: the database cannot be reached.
@@ -90,20 +90,20 @@ async def find_holder(job: str) -> str | None:
 
 
 async def release(job: str, *, holder: str) -> None:
-    """Let another process begin at once.
+    """Release a lease, so that another process may take it at once.
 
     Raises:
-        PyMongoError: the database cannot be reached; the lease ends by itself.
+        PyMongoError: the database cannot be reached; the lease then expires.
     """
     await Lease.get_pymongo_collection().delete_one({"_id": job, "holder": holder})
 
 
 @contextlib.asynccontextmanager
 async def hold(job: str) -> AsyncIterator[None]:
-    """Wait for a lease, keep it for as long as the work takes, and let the next one begin.
+    """Wait for a lease, renew it during the work, and release it at the end.
 
     Raises:
-        PyMongoError: the database cannot be reached; nothing was begun.
+        PyMongoError: the database cannot be reached; the work was not begun.
         LeaseLost: the lease could not be renewed in time, and another process has taken it; the
             work was cancelled.
     """
@@ -117,7 +117,7 @@ async def hold(job: str) -> AsyncIterator[None]:
                 yield
             finally:
                 await stop(renewing)
-                with contextlib.suppress(PyMongoError):  # it ends by itself
+                with contextlib.suppress(PyMongoError):  # the lease expires
                     await release(job, holder=holder)
     except TimeoutError:
         if work.expired():
@@ -126,7 +126,7 @@ async def hold(job: str) -> AsyncIterator[None]:
 
 
 async def _renew(job: str, holder: str, work: asyncio.Timeout) -> None:
-    """Renew a lease until cancelled; where another process has it, cancel the work."""
+    """Renew a lease until cancelled; if another process has it, cancel the work."""
     pause = RENEW_SECONDS
     while True:
         await asyncio.sleep(pause)
@@ -136,26 +136,26 @@ async def _renew(job: str, holder: str, work: asyncio.Timeout) -> None:
                 work.reschedule(asyncio.get_running_loop().time())
                 return
         except PyMongoError:
-            # The next try may come in time.
+            # The next attempt may succeed in time.
             pause = RETRY_SECONDS
 
 
 def extension(field: str, seconds: float) -> list[dict[str, Any]]:
-    """Return the update that sets a document's own lease to end so many seconds from now."""
+    """Return the update that makes a document's own lease end after these seconds."""
     return [{"$set": {field: _end(seconds)}}]
 
 
 def written(document: Mapping[str, Any], field: str, seconds: float) -> list[dict[str, Any]]:
-    """Return the update that writes these fields, and a lease that ends so many seconds from now.
+    """Return the update that writes these fields, and a lease that ends after these seconds.
 
-    With `upsert` it inserts the document. No process's own clock has a part in it.
+    With `upsert` it inserts the document. It uses the server's clock only.
     """
     parts = ["$$ROOT", {"$literal": document}, {field: _end(seconds)}]
     return [{"$replaceWith": {"$mergeObjects": parts}}]
 
 
 def expired(field: str) -> dict[str, Any]:
-    """Return the condition that a document's own lease has ended."""
+    """Return the filter of documents whose own lease has ended."""
     return {"$expr": {"$lte": ["$" + field, "$$NOW"]}}
 
 

@@ -1,4 +1,4 @@
-"""What an embedded mongod needs of the machine: room on the disk, open files, its directory.
+"""What an embedded mongod needs of the machine: disk space, open files, its directory.
 
 Standard library only, as the keeper imports it.
 """
@@ -19,7 +19,7 @@ _MB = 1024 * 1024
 
 
 def why_mongod_cannot_start(data_dir: Path, folder: Path) -> str | None:
-    """Say why a mongod could not start on its folder in the data directory, or None if it could.
+    """Return why a mongod could not start on its folder in the data directory, or None.
 
     Raises:
         OSError: the data directory is gone.
@@ -28,7 +28,7 @@ def why_mongod_cannot_start(data_dir: Path, folder: Path) -> str | None:
 
 
 def why_no_room(data_dir: Path) -> str | None:
-    """Say how much room the disk lacks for a mongod to start, or None if there is enough.
+    """Return how much space the disk lacks for a mongod to start, or None if there is enough.
 
     Raises:
         OSError: the directory is gone.
@@ -44,7 +44,7 @@ def why_no_room(data_dir: Path) -> str | None:
 
 
 def why_unusable(folder: Path) -> str | None:
-    """Say why a directory cannot be made or used by this process, or None if it can."""
+    """Return why this process cannot create or use a directory, or None."""
     if folder.is_symlink() and not folder.exists():
         return f"{folder} is a link to {folder.readlink()}, which is not there; mount or make that"
     if not folder.exists():
@@ -60,10 +60,10 @@ def why_unusable(folder: Path) -> str | None:
 
 
 def why_not_private(folder: Path) -> str | None:
-    """Make a directory for this user alone, or say why the one that is there is not.
+    """Create a directory for this user alone, or return why an existing one is not private.
 
     Raises:
-        OSError: it cannot be made.
+        OSError: it cannot be created.
     """
     folder.mkdir(mode=0o700, exist_ok=True)
     seen = folder.lstat()
@@ -77,7 +77,7 @@ def why_not_private(folder: Path) -> str | None:
 
 
 def why_few_files() -> str | None:
-    """Say that this process and its children may open too few files, or None."""
+    """Return why this process and its children may open too few files, or None."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     if most == resource.RLIM_INFINITY or most >= OPEN_FILES:
         return None
@@ -88,10 +88,10 @@ def why_few_files() -> str | None:
 
 
 def allow_open_files() -> None:
-    """Let this process and its children open as many files as it may, up to what MongoDB wants."""
+    """Raise the limit of open files for this process and its children, up to what MongoDB wants."""
     now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _ENOUGH_FILES if most == resource.RLIM_INFINITY else min(most, _ENOUGH_FILES)
     if now != resource.RLIM_INFINITY and now < wanted:
-        # macOS promises more than it gives.
+        # macOS reports a higher limit than it allows.
         with suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))

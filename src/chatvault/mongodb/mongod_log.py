@@ -1,8 +1,8 @@
-"""The log of an embedded mongod, read from a pipe, without the words that people wrote.
+"""The log of an embedded mongod, read from a pipe, without any user's data.
 
 MongoDB logs whole commands when a plan fails or takes too long, and only its Enterprise edition can
-redact them. So mongod writes to the keeper, and what the keeper does not know to be harmless never
-reaches the disk. Standard library only, as the keeper is.
+redact them. So mongod writes to the keeper, which stores only what it knows to be harmless.
+Standard library only, as the keeper is.
 """
 
 import json
@@ -15,23 +15,23 @@ from pathlib import Path
 _LOG_BYTES = 8 * 1024 * 1024
 _CHUNK = 65536
 _ENVELOPE = ("t", "s", "c", "id", "svc", "ctx", "msg")
-# These log what mongod does itself: its options, files, connections. Commands are logged by others.
+# These components log mongod's own work: its options, files, connections. Other ones log commands.
 _OWN_AFFAIRS = frozenset({"CONTROL", "NETWORK", "STORAGE", "ELECTION", "FTDC", "RECOVERY"})
 _STORAGE_ENGINE = "WT"  # the prefix of its many components
-# Texts that are harmless in any component's attributes: names of ours or of mongod's.
+# Attributes that are harmless in any component: names of ours or of mongod's.
 _NAMES = frozenset({"codeName", "expr", "file", "namespace", "newState", "ns", "oldState"})
-# What an error is; its further fields hold values.
+# An error's code and name; its further fields hold values.
 _ERROR = frozenset({"code", "codeName", "errmsg"})
 _WITHHELD = "withheld"
 
 
 class MongodLog:
-    """Takes in what one mongod after another logs, and appends the harmless part to a file.
+    """Reads the logs of successive mongods, and appends the harmless part to a file.
 
-    A disk that takes no more costs lines, and nothing else.
+    On a full disk, lines are lost, and nothing else.
 
     Args:
-        path: the file; put aside as `.1`, over the one before it, when it has grown.
+        path: the file; when it has grown, it replaces the one at `.1`.
 
     Attributes:
         first_error: the running mongod's first error or fatal line, as one sentence, or None.
@@ -45,10 +45,10 @@ class MongodLog:
         self._is_cut = False
 
     def open_pipe(self) -> int:
-        """Begin with a new mongod.
+        """Open the pipe for a new mongod.
 
         Returns:
-            The descriptor that it is to write to; the caller closes its own.
+            The descriptor that mongod writes to; the caller closes its own.
         """
         self.close()
         self._pipe, end = os.pipe()
@@ -56,14 +56,14 @@ class MongodLog:
         return end
 
     def close(self) -> None:
-        """Take in what is left of the present mongod's lines."""
+        """Read the rest of the present mongod's lines, and close the pipe."""
         while self._pipe >= 0 and select.select([self._pipe], [], [], 0)[0]:
             self._take()
         if self._pipe >= 0:
             self._end()
 
     def wait(self, seconds: float) -> None:
-        """Take in what comes within some seconds; returns early if something did."""
+        """Read lines for at most some seconds; return early if there were any."""
         if self._pipe < 0:
             time.sleep(seconds)
         elif select.select([self._pipe], [], [], seconds)[0]:
@@ -107,13 +107,13 @@ class MongodLog:
 
 
 def harmless(line: bytes) -> dict[str, object] | None:
-    """Parse a line of mongod's, and drop what may hold people's words.
+    """Parse a line of mongod's, and drop what may be a user's data.
 
     Args:
         line: JSON, without its line break.
 
     Returns:
-        The entry, in which `withheld` stands for what was dropped; None for what is no entry.
+        The entry, in which `withheld` stands for what was dropped; None if the line is no entry.
     """
     try:
         entry = json.loads(line)
@@ -134,7 +134,7 @@ def _harmless_attributes(component: str, attributes: dict[str, object]) -> dict[
     kept = {name: value for name, value in attributes.items() if _is_harmless(name, value)}
     error = attributes.get("error")
     if isinstance(error, dict):
-        # Its code and the code's name; its message quotes the values that it is about.
+        # Its code and the code's name; its message quotes the values in question.
         kept["error"] = {name: value for name, value in error.items() if _is_harmless(name, value)}
     if withheld := [name for name in attributes if name not in kept]:
         kept[_WITHHELD] = withheld
@@ -142,7 +142,7 @@ def _harmless_attributes(component: str, attributes: dict[str, object]) -> dict[
 
 
 def _without_documents(value: object) -> object:
-    """Drop texts that quote a document: a duplicate key's, or the commands under way in a crash."""
+    """Return the value without texts that quote a document, as in duplicate keys and crashes."""
     if isinstance(value, str):
         return _WITHHELD if "{" in value else value
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""Counters in MongoDB, shared by all processes, and rates of use."""
+"""Counters in MongoDB, shared by all processes, and rate limits."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -14,13 +14,13 @@ COLLECTION = "rate_limits"
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """How many times in a window of so many seconds; a window begins with the first time."""
+    """How many times in a window of some seconds; a window begins with the first time."""
 
     amount: int
     seconds: int
 
     def key(self, *parts: str) -> str:
-        """Return the name of the counter of what the parts name together."""
+        """Return the key of the counter that the parts name together."""
         return "/".join((*parts, str(self.amount), str(self.seconds)))
 
 
@@ -31,11 +31,11 @@ class CounterStorage:
         self._collection = collection
 
     async def create_indexes(self) -> None:
-        """Let MongoDB remove counters whose window is over."""
+        """Create the index by which MongoDB removes counters whose window is over."""
         await self._collection.create_index("expires_at", expireAfterSeconds=0)
 
     async def incr(self, key: str, expiry: int) -> int:
-        """Count, beginning anew once the window of `expiry` seconds is over; return the count."""
+        """Count, starting again once the window of `expiry` seconds is over; return the count."""
         over = {"$lte": [{"$ifNull": ["$expires_at", "$$NOW"]}, "$$NOW"]}
         end = {"$dateAdd": {"startDate": "$$NOW", "unit": "second", "amount": expiry}}
         counter = await self._collection.find_one_and_update(
@@ -54,20 +54,20 @@ class CounterStorage:
         return int(counter["count"]) if counter else 1
 
     async def hit(self, limit: Limit, *parts: str) -> bool:
-        """Count one time; return whether it is within the limit."""
+        """Count once; return whether it is within the limit."""
         return await self.incr(limit.key(*parts), limit.seconds) <= limit.amount
 
     async def take_back(self, key: str) -> None:
-        """Count one less in the window that is open now."""
+        """Subtract one from the count of the open window."""
         open_now = {"_id": key, "count": {"$gt": 0}, "$expr": {"$gt": ["$expires_at", "$$NOW"]}}
         await self._collection.update_one(open_now, {"$inc": {"count": -1}})
 
     async def clear(self, key: str) -> None:
-        """Forget one counter."""
+        """Remove a counter."""
         await self._collection.delete_one({"_id": key})
 
     async def seconds_left(self, limit: Limit, *parts: str) -> float:
-        """Return how long until the open window ends; at least a second."""
+        """Return the seconds until the open window ends, at least one."""
         counter = await self._collection.find_one({"_id": limit.key(*parts)})
         if counter is None:
             return 1.0
@@ -76,11 +76,11 @@ class CounterStorage:
 
 
 class Rate:
-    """How often a user may do something.
+    """A limit on how often a user may do something.
 
     Args:
         storage: the counters.
-        name: of what is counted.
+        name: name of what is counted.
         per_minute: at most so many times.
     """
 
@@ -90,7 +90,7 @@ class Rate:
         self._name = name
 
     async def admit(self, user: str) -> None:
-        """Count one use.
+        """Count once for a user.
 
         Raises:
             Throttled: too many in this minute.

@@ -1,8 +1,9 @@
-"""Keeping leases on what this process does, and telling when others' leases mean anything.
+"""Renewing leases of this process, and knowing when expired leases of others mean anything.
 
-A lease that has run out says that its holder died only while holders could renew theirs. After an
-outage of MongoDB all leases have run out at once, and whoever comes back first would take over what
-others are still doing. So nobody takes over anything until MongoDB has answered for a whole lease.
+An expired lease shows that its holder has ended only if holders were able to renew theirs. After an
+outage of MongoDB all leases have expired, and the first process to return would take over what
+others are still doing. So no process takes anything over until MongoDB has answered for the length
+of a lease.
 """
 
 import asyncio
@@ -15,20 +16,20 @@ from pymongo.errors import PyMongoError
 
 LEASE_SECONDS = 10
 RENEW_EVERY = 2.0
-# After a failure; every holder has to have renewed before the first takes over.
+# After a failure; every holder renews before the first one takes over.
 RETRY_AFTER = 0.5
-# For one try: where a connection hangs, the next try comes within the lease.
+# Seconds for one attempt: if a connection hangs, the next attempt comes within the lease.
 TIMEOUT = 4.0
-# A longer silence may have cost others their leases.
+# A longer gap may have let others' leases expire.
 MAX_GAP = LEASE_SECONDS / 2
 log = structlog.get_logger()
 
 
 class Contact:
-    """How long MongoDB has taken this process's writes without a gap.
+    """For how long MongoDB has accepted this process's writes without a gap.
 
     Args:
-        clock: seconds that never go back.
+        clock: a monotonic clock, in seconds.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -37,7 +38,7 @@ class Contact:
         self._last: float | None = None
 
     def note(self) -> None:
-        """Note that MongoDB took a write now."""
+        """Note that MongoDB has accepted a write now."""
         now = self._clock()
         if self._last is None or now - self._last > MAX_GAP:
             self._since = now
@@ -45,7 +46,7 @@ class Contact:
 
     @property
     def is_steady(self) -> bool:
-        """Whether it was long enough for each holder of a lease to renew it."""
+        """Whether it is long enough for every holder of a lease to have renewed it."""
         now = self._clock()
         if self._last is None or now - self._last > MAX_GAP:
             return False
@@ -53,11 +54,11 @@ class Contact:
 
 
 async def keep_renewing(renew: Callable[[], Awaitable[object]], contact: Contact) -> None:
-    """Renew leases again and again, until cancelled.
+    """Renew leases repeatedly until cancelled.
 
     Args:
-        renew: writes to MongoDB, also where this process holds no lease.
-        contact: is told of each success.
+        renew: writes to MongoDB, even if this process holds no lease.
+        contact: notes each success.
     """
     while True:
         try:

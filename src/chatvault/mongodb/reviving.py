@@ -1,4 +1,4 @@
-"""Looks after the keeper of an embedded MongoDB for as long as a service runs on it."""
+"""Revives the keeper of an embedded MongoDB while a service runs on it."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import structlog
 
-_LOOK_SECONDS = 1.0  # between two looks
+_LOOK_SECONDS = 1.0  # between two calls
 _LONGEST_PAUSE = 10.0  # seconds between two attempts
 log = structlog.get_logger()
 
@@ -16,8 +16,8 @@ def reviving(revive: Callable[[threading.Event], bool]) -> Iterator[None]:
     """Call a function every second, in a thread, and less often while it fails.
 
     Args:
-        revive: replaces the keeper if it is gone, and tells whether it did; gives up when its
-            argument is set. Whatever it raises is logged, once in a row, and tried again.
+        revive: replaces the keeper if it is gone, and returns whether it did; it stops when its
+            argument is set. Errors are logged, once in a row, and it is called again.
     """
     over = threading.Event()
 
@@ -28,7 +28,7 @@ def reviving(revive: Callable[[threading.Event], bool]) -> Iterator[None]:
                 if revive(over):
                     log.warning("embedded_mongodb_restarted")
                 pause, trouble = _LOOK_SECONDS, ""
-            # Whatever it is may pass, as a full disk does, and nobody else looks after mongod.
+            # Any error may pass, as a full disk does, and nothing else revives mongod.
             except Exception as error:  # noqa: BLE001  # as said
                 reason = f"{type(error).__name__}: {error}"
                 if reason != trouble and not over.is_set():

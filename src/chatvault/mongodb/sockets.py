@@ -1,6 +1,6 @@
-"""Where the socket of an embedded MongoDB is: in a private directory, as its path must be short.
+"""The path of an embedded MongoDB's socket: in a private directory, as it must be short.
 
-A record in the data directory has the path, for those who join, and for the next start.
+A record in the data directory has the path, for other processes and for the next start.
 """
 
 import os
@@ -15,7 +15,7 @@ _SOCKET = "mongod.sock"
 
 
 def recorded(record: Path) -> Path:
-    """Read the socket's path.
+    """Return the socket's path in the record.
 
     Raises:
         OSError: there is no record.
@@ -24,7 +24,7 @@ def recorded(record: Path) -> Path:
 
 
 def to_record(record: Path, folder: Path) -> Path:
-    """Make the record name the socket in a directory; it is not touched if it does already.
+    """Make the record name the socket in a directory; leave it unchanged if it does already.
 
     Returns:
         The socket's path.
@@ -49,7 +49,7 @@ def folders(record: Path) -> Iterator[Path]:
     before = recorded(record).parent if record.exists() else None
     if before and re.fullmatch("[0-9a-f]{8}", before.name):
         if before.parent.name == ours.name and os.access(before.parent, os.W_OK):
-            yield before  # whoever is connected knows no other
+            yield before  # connected clients know no other path
         yield ours / before.name
     while True:
         yield ours / secrets.token_hex(4)

@@ -9,10 +9,10 @@ import orjson
 
 MAX_DEPTH: Final = 100
 MAX_KEY: Final = 256
-# The one reason that an import can mend.
+# The one problem that an import can repair.
 LONE_SURROGATE: Final = "holds half of a surrogate pair, which is no character"
 
-# So many lists and objects are looked at together: of each there may be very many.
+# Lists and objects are checked in batches of this size, as there may be very many.
 _BATCH: Final = 4096
 _INT64_MIN: Final = -(2**63)
 _INT64_MAX: Final = 2**63 - 1
@@ -23,24 +23,24 @@ class _NotStorableError(Exception):
 
 
 def check_storable(value: Any, *, max_bytes: int) -> str | None:
-    """Look for what BSON would refuse or change.
+    """Return what BSON would refuse or change in a JSON value, or None.
 
     Args:
         value: what a JSON parser returns; dict, list, str, int, float, bool, None.
-        max_bytes: how long the value may be as compact JSON in UTF-8.
+        max_bytes: the limit of the value's size as compact JSON in UTF-8.
 
     Returns:
-        The first reason found, a clause without any of the content; None if all is well.
+        The first reason found, a clause without any of the content; None if there is none.
     """
     try:
         size, containers = _scalars_size([value])
-        # A stack of our own: what comes in may be nested deeper than Python can recurse.
+        # An explicit stack: the value may be nested deeper than Python can recurse.
         pending = [(containers, 1)] if containers else []
         while size <= max_bytes and pending:
             batch, depth = pending.pop()
             if depth > MAX_DEPTH:
                 return f"is nested deeper than {MAX_DEPTH} levels"
-            # Brackets and commas; before what is between them, which may be millions.
+            # The brackets and commas first; the items between them may be millions.
             size += sum([1 + (len(each) or 1) for each in batch])
             if size <= max_bytes:
                 found, containers = _size_within(batch)
@@ -53,7 +53,7 @@ def check_storable(value: Any, *, max_bytes: int) -> str | None:
 
 
 def _size_within(batch: list[Any]) -> tuple[int, list[Any]]:
-    """The size of the keys and scalars in lists and objects, and the lists and objects in them."""
+    """Return the size of the keys and scalars in containers, and the containers in them."""
     objects = [each for each in batch if isinstance(each, dict)]
     if not objects:
         return _scalars_size(chain.from_iterable(batch))
@@ -65,7 +65,7 @@ def _size_within(batch: list[Any]) -> tuple[int, list[Any]]:
 
 
 def _is_reference(item: dict[Any, Any]) -> bool:
-    # The driver reads these back as another type, which is no JSON.
+    # The driver reads these back as another type, which is not JSON.
     database = item.get("$db")
     return (
         isinstance(item["$ref"], str)
@@ -87,7 +87,7 @@ def _keys_size(keys: list[Any]) -> int:
 
 
 def _scalars_size(values: Iterable[Any]) -> tuple[int, list[Any]]:
-    """Return the size of the scalars among the values, and the lists and objects among them."""
+    """Return the size of the scalars among the values, and the containers among them."""
     by_kind: dict[type, list[Any]] = {}
     for value in values:
         by_kind.setdefault(type(value), []).append(value)
@@ -102,7 +102,7 @@ def _scalars_size(values: Iterable[Any]) -> tuple[int, list[Any]]:
 
 
 def _alike_size(kind: type, values: list[Any]) -> int:
-    """Return the size of scalars of one kind."""
+    """Return the size of scalars that have the same type."""
     if issubclass(kind, str):
         return _texts_size(values)
     if issubclass(kind, bool):

@@ -1,4 +1,4 @@
-"""Turns within a process: those who change the same document go one after another."""
+"""Turns within a process: changes of the same document are made one at a time."""
 
 import asyncio
 import contextlib
@@ -7,15 +7,15 @@ from collections.abc import AsyncIterator, Hashable
 
 from chatvault.errors import Busy
 
-# Whoever has waited so long for their turn, in seconds, is told to come again.
+# Seconds after which waiting for a turn fails with Busy.
 PATIENCE = 30.0
 
 
 class Turns:
     """Lets one at a time pass for each key, in the order of arrival.
 
-    Where one runs out of time (`error.timeout`), so do those behind: each would wait as long for
-    the same.
+    Where one runs out of time (`error.timeout`), so do those waiting: each would wait as long for
+    the same failure.
     """
 
     def __init__(self) -> None:
@@ -23,11 +23,11 @@ class Turns:
 
     @contextlib.asynccontextmanager
     async def take(self, key: Hashable) -> AsyncIterator[None]:
-        """Wait for the turn, and give it on at the end; with the key None nobody waits.
+        """Wait for the turn of a key, and pass it on at the end; the key None does not wait.
 
         Raises:
-            Busy: it did not come in time; nothing was done.
-            Exception: what the one before ran out of time with.
+            Busy: the turn did not come in time; nothing was done.
+            Exception: the error with which the turn before ran out of time.
         """
         if key is None:
             yield
@@ -60,7 +60,7 @@ class Turns:
             raise
 
     def _leave(self, key: Hashable, turn: "asyncio.Future[None]") -> None:
-        """Give on a turn that came at the very moment at which it was given up."""
+        """Stop waiting, and pass on a turn that came at that very moment."""
         if turn.done() and not turn.cancelled() and turn.exception() is None:
             self._pass_on(key)
 

@@ -1,4 +1,4 @@
-"""Bounds of connections: how many one address may have, and how long a request's head may take."""
+"""Limits on connections: how many an address may have, and how long a request's head may take."""
 
 import asyncio
 import ipaddress
@@ -13,25 +13,25 @@ from chatvault.settings import Network
 
 HEAD_SECONDS = 30.0
 WATCH_SECONDS = 2.0
-# A household or a server has a network of this length in IPv6.
+# The IPv6 network that a household or a server has.
 IPV6_PREFIX = 64
-# One line a while is enough to know of a flood.
+# Seconds between log lines: one is enough to show a flood.
 LOG_SECONDS = 10.0
 log = structlog.get_logger()
 
 
 class Connection(Protocol):
-    """What is watched of a connection.
+    """The state of a connection that is watched.
 
     Attributes:
-        waits_since: when it began to wait for the rest of a head, by the loop's clock; None
-            while it does not.
+        waits_since: when the wait for the rest of a head began, by the loop's clock; None while
+            there is none.
     """
 
     waits_since: float | None
 
     def time_out(self) -> None:
-        """Say that the head took too long, and close."""
+        """Answer that the head took too long, and close."""
 
 
 class Connections:
@@ -39,7 +39,7 @@ class Connections:
 
     Args:
         most: how many one address may have; 0 for any number.
-        trusted: networks of proxies, whose connections are many people's.
+        trusted: networks of proxies, whose connections carry many clients.
     """
 
     def __init__(self, *, most: int, trusted: tuple[Network, ...]) -> None:
@@ -50,7 +50,7 @@ class Connections:
         self._logged_at = -math.inf
 
     def admit(self, connection: Connection, address: str | None) -> bool:
-        """Count a new connection in, unless its address has as many as it may."""
+        """Count a new connection, or return False if its address has as many as it may."""
         who = self._name(address)
         if who and self._most and self._counts[who] >= self._most:
             self._log(who)
@@ -60,7 +60,7 @@ class Connections:
         return True
 
     def release(self, connection: Connection) -> None:
-        """Count a connection out; one that was not let in does not matter."""
+        """Uncount a connection; does nothing if it was not counted."""
         who = self._open.pop(connection, None)
         if who is not None:
             self._counts[who] -= 1
@@ -68,11 +68,11 @@ class Connections:
                 del self._counts[who]
 
     def _name(self, address: str | None) -> str:
-        """Whose connections are counted together; empty where they are not counted."""
+        """Return the key under which connections are counted; empty if they are not."""
         try:
             parsed = ipaddress.ip_address(address or "")
         except ValueError:
-            return ""  # a socket of this machine's own
+            return ""  # a local unix socket
         plain = getattr(parsed, "ipv4_mapped", None) or parsed
         if any(plain in network for network in self._trusted):
             return ""

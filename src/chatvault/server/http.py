@@ -1,4 +1,4 @@
-"""Runs the application in this process: listens, drains on a signal, says where it is."""
+"""Runs the application in this process: listens, and drains on a signal."""
 
 import asyncio
 import contextlib
@@ -24,12 +24,12 @@ from chatvault.settings import Settings
 from chatvault.tasks import stop
 
 DRAIN_SECONDS = 10.0
-# How long a connection is kept between two requests; a proxy keeps its own for a shorter time.
+# Seconds that an idle connection is kept; a proxy keeps its own for less.
 IDLE_SECONDS = 75.0
-# What is read of a request that nobody asks for yet.
+# Bytes read of a body before a handler asks for it.
 READ_BYTES = 64 * 1024
-# A read makes some hundred objects, none of them a circle: by default each few reads would be
-# searched for circles, and what lives long again and again.
+# A read allocates some hundred objects, none of them in a cycle: by default the collector would
+# search long-lived objects for cycles every few reads.
 COLLECT_AFTER = 20_000
 LOCALHOST = "localhost"
 LOOPBACK = ("127.0.0.1", "::1")
@@ -45,7 +45,7 @@ class CannotListen(ChatvaultError):
 
 
 class ProblemHandler(RequestHandler):
-    """aiohttp's connection, whose own answers to what is no HTTP are problems too."""
+    """aiohttp's connection, with problem documents as the answers to requests that are not HTTP."""
 
     __slots__ = ("_connections", "waits_since")
 
@@ -55,7 +55,7 @@ class ProblemHandler(RequestHandler):
         self.waits_since: float | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin, unless the address has too many connections already."""
+        """Start the connection, unless the address has too many already."""
         peer = transport.get_extra_info("peername")
         if self._connections.admit(self, peer[0] if isinstance(peer, tuple) else None):
             super().connection_made(transport)
@@ -65,14 +65,14 @@ class ProblemHandler(RequestHandler):
             self._end(cast(asyncio.Transport, transport), TooManyConnections(retry_after=5))
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Make room for another."""
+        """Release the connection's place."""
         self._connections.release(self)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Take in the rest of a body that is under way when the drain begins.
+        """Take in the rest of a body that is still arriving when the drain begins.
 
-        aiohttp drops it, so that the request could neither be answered nor end before its time.
+        aiohttp drops it, so that the request could be neither answered nor ended early.
         """
         closing = self._close, self._force_close
         if any(closing) and self._request_in_progress and self.transport is not None:
@@ -88,21 +88,21 @@ class ProblemHandler(RequestHandler):
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
-        """Write the answer, and keep none of it: the connection holds it until the next one."""
+        """Write the answer and release it; the connection would hold it until the next one."""
         finished = await super().finish_response(request, resp, start_time)
         if isinstance(resp, web.Response):
             resp.body = None
         return finished
 
     def time_out(self) -> None:
-        """Say that the head took too long, and close."""
+        """Answer that the head took too long, and close."""
         if self.transport is not None:
             self._end(self.transport, TooSlow())
         self.force_close()
 
     @staticmethod
     def _end(transport: asyncio.Transport, error: ChatvaultError) -> None:
-        """Answer without a request, which is not there, and hang up."""
+        """Write an answer without a request, and close."""
         response = problem_response(error, request_id="-")
         headers = {**response.headers, **SECURITY_HEADERS, "Connection": "close"}
         body = response.body if isinstance(response.body, bytes) else b""
@@ -121,10 +121,10 @@ class ProblemHandler(RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Answer what could not even become a request of the application."""
+        """Answer a request that never reached the application."""
         if request.writer.output_size > 0:
             raise ConnectionError("the answer has begun already")
-        del message  # It repeats what the client sent.
+        del message  # The message repeats what the client sent.
         error: ChatvaultError = InternalError()
         if status < 500:  # noqa: PLR2004  # the client's fault
             error = Malformed("This is not a valid HTTP request.")
@@ -137,24 +137,24 @@ class ProblemHandler(RequestHandler):
 
 
 class ProblemServer(web.Server):
-    """Makes problem-speaking connections."""
+    """Makes connections that answer with problem documents."""
 
     def __init__(self, handler: Any, *, bounds: Connections, **more: Any) -> None:
         super().__init__(handler, **more)
         self._bounds = bounds
 
     def __call__(self) -> RequestHandler:
-        """Return one connection."""
+        """Return a connection."""
         return ProblemHandler(self, connections=self._bounds, loop=self._loop, **self._kwargs)
 
 
 class ServiceRunner(web.AppRunner):
-    """aiohttp's runner with our connections.
+    """aiohttp's runner, with limits on connections.
 
     Args:
-        app: what answers.
-        bounds: of its connections.
-        more: aiohttp's own.
+        app: the application.
+        bounds: the limits of its connections.
+        more: aiohttp's own arguments.
     """
 
     __slots__ = ("_bounds",)
@@ -170,7 +170,7 @@ class ServiceRunner(web.AppRunner):
             try:
                 return await made.request_handler(request)
             except web.HTTPException as error:
-                # Raised before any middleware: an Expect header that nobody can meet.
+                # Raised before any middleware: an Expect header that cannot be met.
                 return http_exception_response(error, request_id="-")
 
         return ProblemServer(
@@ -183,7 +183,7 @@ class ServiceRunner(web.AppRunner):
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """Return what makes the event loop: uvloop's, where there is one."""
+    """Return the factory of uvloop's event loop, or None without uvloop."""
     if sys.platform == "win32":
         return None
     import uvloop  # noqa: PLC0415  # not on Windows
@@ -203,7 +203,7 @@ def call_on_signals(stop: Callable[[], None]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """The sockets that requests come in by: one an address family, all on the same port."""
+    """The sockets that requests come in by: one for each address family, all on the same port."""
 
     sockets: tuple[socket.socket, ...]
 
@@ -236,10 +236,10 @@ def listen(settings: Settings) -> Listener:
     """Open the sockets that requests come in by.
 
     `localhost` means both loopback addresses, or the one that the machine has: a browser may try
-    either, and somebody else must not answer on the other. `::` means IPv4 too.
+    either, and another program must not answer on the other. `::` includes IPv4.
 
     Raises:
-        CannotListen: an address is taken or not ours.
+        CannotListen: an address is taken, or not one of this machine.
     """
     if settings.host.lower() == LOCALHOST:
         return Listener(_listen_on_loopback(settings))
@@ -294,7 +294,7 @@ def _in_url(host: str) -> str:
 
 
 def address_of(listener: Listener, settings: Settings) -> str:
-    """Return where a browser on this machine finds the service."""
+    """Return the URL at which a browser on this machine finds the service."""
     host = LOCALHOST if settings.host in EVERY_ADDRESS else settings.host
     return f"http://{_in_url(host)}:{listener.port}"
 
@@ -307,7 +307,7 @@ async def serve(
     stopping: asyncio.Event,
     on_listening: Callable[[], None] = lambda: None,
 ) -> None:
-    """Serve until SIGTERM, SIGINT or the event, then answer what is under way and return.
+    """Serve until SIGTERM, SIGINT or the event, then answer open requests and return.
 
     Args:
         settings: the service's.
@@ -328,7 +328,7 @@ async def serve(
         shutdown_timeout=DRAIN_SECONDS,
         keepalive_timeout=IDLE_SECONDS,
         read_bufsize=READ_BYTES,
-        # A body is unpacked where its limit is known, and what is left of a refused one never.
+        # A body is decompressed where its limit is known; the rest of a refused one never is.
         auto_decompress=False,
     )
     watching = asyncio.create_task(bounds.watch())
@@ -346,7 +346,7 @@ async def serve(
 
 
 def _spare_the_collector() -> None:
-    """Let the garbage collector come seldom, and leave alone what the start has made."""
+    """Run the garbage collector rarely, and exempt the objects made at the start."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(COLLECT_AFTER)

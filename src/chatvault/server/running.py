@@ -1,7 +1,7 @@
 """Which data directories this user's services work on, so that commands can find them.
 
-`chatvault serve` keeps one small file a data directory in the user's state directory. Whether the
-service still runs is told by the lock on its data, so a file that a crash left behind does no harm.
+`chatvault serve` keeps one small file a data directory in the user's state directory. The lock on
+its data shows whether the service still runs, so a file left by a crash does no harm.
 """
 
 import contextlib
@@ -17,15 +17,15 @@ from chatvault.mongodb.keeper import DATA
 
 
 def has_data(data_dir: Path) -> bool:
-    """Whether the embedded MongoDB has stored anything there."""
+    """Whether the embedded MongoDB has stored anything in this directory."""
     return (data_dir / DATA).is_dir()
 
 
 @contextlib.contextmanager
 def announced(data_dir: Path) -> Iterator[None]:
-    """Let commands find the service on this data for as long as this lasts."""
+    """Announce the service on this data to commands while the context lasts."""
     record = _folder() / hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:16]
-    # A home that cannot be written to costs the hint, not the service.
+    # Without a writable home there is no announcement, but the service runs.
     with contextlib.suppress(OSError):
         record.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         record.write_text(f"{data_dir}\n")

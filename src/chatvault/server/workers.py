@@ -1,4 +1,4 @@
-"""Several worker processes on one listening socket; a worker that dies is replaced."""
+"""Several worker processes on one listening socket; a worker that ends is replaced."""
 
 import asyncio
 import contextlib
@@ -17,7 +17,7 @@ from chatvault.logs import configure_logs
 from chatvault.server import http as server
 from chatvault.settings import Settings
 
-# A worker that lives shorter than this is taken to be unable to start.
+# A worker that ends sooner counts as unable to start.
 SHORT_LIFE_SECONDS = 5.0
 MAX_SHORT_LIVES = 5
 STOP_SECONDS = server.DRAIN_SECONDS + 5
@@ -31,9 +31,10 @@ class WorkersFail(ChatvaultError):
 
 
 class Supervisor:
-    """Starts the workers, replaces those that die, and stops all on a signal.
+    """Starts the workers, replaces those that end, and stops all on a signal.
 
-    The embedded MongoDB belongs to this process; workers end when it does, however it ends.
+    The embedded MongoDB belongs to this process; workers end when this process does, even if it is
+    killed.
 
     Args:
         settings: the service's.
@@ -52,11 +53,11 @@ class Supervisor:
         self._all_ended = asyncio.Event()
 
     async def run(self, on_listening: Callable[[str], None]) -> None:
-        """Serve until SIGTERM or SIGINT, then let the workers finish and return.
+        """Serve until SIGTERM or SIGINT, then let the workers finish, and return.
 
         Raises:
-            CannotListen: the address is taken or not ours.
-            WorkersFail: the workers die as soon as they start.
+            CannotListen: the address is taken, or not one of this machine.
+            WorkersFail: the workers end as soon as they start.
         """
         server.call_on_signals(self._stopping.set)
         with server.listen(self._settings) as listener:
@@ -70,7 +71,7 @@ class Supervisor:
             raise WorkersFail
 
     async def _await_answer(self, listener: server.Listener) -> None:
-        """Return once a worker answers, or all is stopping."""
+        """Return once a worker answers or the service is stopping."""
         url = f"{listener.url}/health"
         async with aiohttp.ClientSession() as session:
             while not self._stopping.is_set():
@@ -124,7 +125,7 @@ class Supervisor:
 
 
 def run_worker(settings: Settings, mongodb_url: str, listener: server.Listener) -> None:
-    """One worker's whole life; it ends with a signal, or with its supervisor."""
+    """Run one worker until a signal, or until its supervisor ends."""
     configure_logs(settings)
     parent = multiprocessing.parent_process()
 
@@ -135,7 +136,7 @@ def run_worker(settings: Settings, mongodb_url: str, listener: server.Listener) 
             sentinel = parent.sentinel
 
             def end() -> None:
-                # It stays readable, and would keep the loop busy until the end.
+                # The pipe stays readable, and would keep the loop busy until the end.
                 loop.remove_reader(sentinel)
                 stopping.set()
 

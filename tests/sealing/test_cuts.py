@@ -26,7 +26,7 @@ from chatvault.fields import now
 from chatvault.mongodb.leases import Lease, take
 from chatvault.sealing import maintenance, monitor, sealer, service
 from chatvault.sealing.blocks import Block, Leaf, build
-from chatvault.sealing.gaps import Reason, was_told
+from chatvault.sealing.gaps import Reason, was_recorded
 from chatvault.sealing.maintenance import Maintenance
 from chatvault.sealing.merkle import hash_leaf
 from chatvault.sealing.monitor import Monitor
@@ -720,7 +720,7 @@ async def test_a_check_of_the_newest_blocks_passes_what_is_told(
     await log.restart(note)
     await log.seal()
     await log.seal()
-    assert await was_told(Reason.CUT, now() - timedelta(minutes=1))
+    assert await was_recorded(Reason.CUT, now() - timedelta(minutes=1))
     await verify_newest()
     with pytest.raises(NotVerified):
         await verify()

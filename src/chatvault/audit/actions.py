@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class Action(StrEnum):
-    """What was attempted; before the dot stands the kind of thing it was attempted on."""
+    """What was attempted; the part before the dot is the type of the resource."""
 
     AGENT_CREATE = "agent.create"
     AGENT_DELETE = "agent.delete"
@@ -92,7 +92,7 @@ class Action(StrEnum):
 
 
 class Outcome(StrEnum):
-    """How it ended: denied is refused by a rule, failed is everything else that did not happen."""
+    """How the operation ended: denied by a rule, or failed for any other reason."""
 
     SUCCESS = "success"
     DENIED = "denied"

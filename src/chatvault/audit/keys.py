@@ -1,4 +1,4 @@
-"""The key ring that MACs entries and signs blocks; it lives outside MongoDB."""
+"""The key ring that MACs entries and signs blocks; it is kept outside MongoDB."""
 
 import hashlib
 import hmac
@@ -23,12 +23,12 @@ from chatvault.settings import Settings
 
 FILE_NAME = "audit.keys"
 ROOT_PATTERN = re.compile(r"[0-9a-f]{64}")
-# How a genuine entry ends, in BSON: {…, key_id: "8 hex digits", mac: 32 bytes}.
+# The end of a genuine entry, in BSON: {…, key_id: "8 hex digits", mac: 32 bytes}.
 _KEY_ID = b"\x02key_id\x00\x09\x00\x00\x00"
 _MAC = b"\x05mac\x00\x20\x00\x00\x00\x00"
 _MAC_AT = -1 - 32 - len(_MAC)
 _KEY_ID_AT = _MAC_AT - 9
-# Counted from an entry's end: where what a caller gave ends, and the two fields above begin.
+# Counted from an entry's end: where the caller's fields end, and the two fields above begin.
 BODY_END = _KEY_ID_AT - len(_KEY_ID)
 
 
@@ -51,7 +51,7 @@ class Key:
         root: 32 random bytes.
 
     Attributes:
-        id: 8 hex digits that name the key and tell nothing about it.
+        id: 8 hex digits that identify the key and reveal nothing about it.
     """
 
     def __init__(self, root: bytes) -> None:
@@ -73,7 +73,7 @@ class Key:
         return self._private.public_key().public_bytes_raw()
 
     def mac(self, message: bytes) -> bytes:
-        """HMAC-SHA256, 32 bytes."""
+        """Return the HMAC-SHA256 of a message, 32 bytes."""
         return hmac.digest(self._mac_key, message, "sha256")
 
     def sign(self, message: bytes) -> bytes:
@@ -82,13 +82,13 @@ class Key:
 
 
 class KeyRing:
-    """All root keys, newest first: the newest works, all verify.
+    """All root keys, newest first: the newest signs, all verify.
 
     Args:
         roots: 32 bytes each, at least one.
-        path: the file they came from; read again when an entry names a key that is not here, as a
-            rotation may have happened since.
-        is_new: the file was missing, and was made just now.
+        path: the file they came from; read again when an entry names an unknown key, as keys may
+            have been rotated since.
+        is_new: whether the file was missing and has just been created.
     """
 
     def __init__(
@@ -100,30 +100,30 @@ class KeyRing:
         self.is_new = is_new
 
     def find(self, key_id: str) -> Key | None:
-        """Return the key of this name, if we have it."""
+        """Return the key with this id, or None."""
         if key_id not in self._keys and self.path is not None:
             self._keys |= {key.id: key for key in map(Key, _read(self.path))}
         return self._keys.get(key_id)
 
     def stamp(self, entry: dict[str, Any], **more: Any) -> dict[str, Any]:
-        """The entry as it is to be stored: at its end more fields, the key's name and the MAC."""
+        """Return the entry as it is stored: with more fields, the key's id and the MAC."""
         stamped = {**entry, **more, "key_id": self.current.id}
         stamped["mac"] = Binary(self.current.mac(bson.encode(stamped)))
         return stamped
 
     def certify(self, name: str) -> str:
-        """The name with a MAC behind it, by which others with these keys know it as one of ours."""
+        """Return the name followed by a MAC, which processes with these keys recognise."""
         return f"{name}.{self.current.id}.{self.current.mac(_certified(name)).hex()}"
 
     def is_certified(self, text: str) -> bool:
-        """Whether `certify` made this."""
+        """Whether the text was returned by `certify`."""
         name, _, rest = text.partition(".")
         key_id, _, mac = rest.partition(".")
         key = self.find(key_id)
         return key is not None and hmac.compare_digest(key.mac(_certified(name)).hex(), mac)
 
     def is_genuine(self, raw: bytes) -> bool:
-        """Whether these stored bytes are what one of our keys stamped."""
+        """Whether one of the keys made the MAC of these stored bytes."""
         length = len(raw).to_bytes(4, "little")
         if raw[:4] != length or raw[-1:] != b"\x00" or raw[_MAC_AT:-33] != _MAC:
             return False
@@ -137,12 +137,12 @@ class KeyRing:
 
 
 def _certified(name: str) -> bytes:
-    # No entry begins so: four bytes of text are no length of one.
+    # Not an entry: its length cannot be read from four bytes of text.
     return f"chatvault process {name}".encode()
 
 
 def is_signed(public: bytes, message: bytes, signature: bytes) -> bool:
-    """Whether the signature of the message was made by the owner of this Ed25519 key."""
+    """Whether the owner of this Ed25519 key signed the message."""
     try:
         Ed25519PublicKey.from_public_bytes(public).verify(signature, message)
     except (InvalidSignature, ValueError):
@@ -151,7 +151,7 @@ def is_signed(public: bytes, message: bytes, signature: bytes) -> bool:
 
 
 def load_key_ring(settings: Settings) -> KeyRing:
-    """The keys from the settings, else from the data directory, made there at the first start.
+    """Return the keys of the settings, else those of the data directory, made at the first start.
 
     Raises:
         InvalidKeys: the file is damaged.
@@ -180,7 +180,7 @@ def prepend_key(path: Path, root: bytes) -> None:
 
 
 def new_root() -> bytes:
-    """Return a root key nobody has seen."""
+    """Return a new random root key."""
     return secrets.token_bytes(32)
 
 

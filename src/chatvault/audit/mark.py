@@ -1,4 +1,4 @@
-"""The high-water mark: the newest block seen, told by every entry and noted outside MongoDB."""
+"""The high-water mark: the newest block ever seen, in every entry and in a note outside MongoDB."""
 
 import asyncio
 import hmac
@@ -33,7 +33,7 @@ class Mark:
 
     Attributes:
         height: the block's; -1 before the first.
-        hash: of its signed header, which contains all before it; zeros before the first.
+        hash: of its signed header, which covers all blocks before it; zeros before the first.
         count: how many entries are sealed up to and with it.
     """
 
@@ -42,13 +42,13 @@ class Mark:
     count: int
 
     def encode(self) -> bytes:
-        """Return the BSON that stands in entries; it always has the same length."""
+        """Return the BSON that entries contain; its length is constant."""
         fields = {"height": Int64(self.height), "hash": Binary(self.hash)}
         return bson.encode({**fields, "count": Int64(self.count)})
 
     @classmethod
     def parse(cls, claim: bytes) -> Self:
-        """Return the mark in what `claim_of` found."""
+        """Return the mark in the bytes that `claim_of` returns."""
         return cls(**bson.decode(claim[len(_START) :]))
 
 
@@ -57,9 +57,9 @@ _LENGTH = len(_START) + len(NOTHING.encode())
 
 
 def claim_of(raw: bytes) -> bytes:
-    """Return the mark that a genuine entry tells, as it is stored; empty where it tells none.
+    """Return the stored mark of a genuine entry; empty if it has none.
 
-    Entries from before there were marks tell none.
+    Entries of the versions before marks have none.
     """
     claim = raw[BODY_END - _LENGTH : BODY_END]
     return claim if claim.startswith(_START) else b""
@@ -68,17 +68,18 @@ def claim_of(raw: bytes) -> bytes:
 class HighWater:
     """The newest block that this process knows of, and the note of it outside MongoDB.
 
-    Whoever can only write to MongoDB can cut the log, but change neither the note nor what entries
-    tell. Processes on one machine share the note; it may stay some blocks behind, never ahead.
+    An attacker who can only write to MongoDB can cut the log, but can change neither the note nor
+    the marks in entries. Processes on one machine share the note; it may stay some blocks behind,
+    never ahead.
 
     Args:
         keys: make the note's MAC.
         path: the note; None keeps none.
 
     Attributes:
-        newest: the mark that entries tell.
-        noted_at: since when it is the newest.
-        problem: why the note cannot be read or written, in a few words; None where it can.
+        newest: the mark that new entries contain.
+        noted_at: the time since when it is the newest.
+        problem: why the note cannot be read or written, in a few words; None if it can.
     """
 
     def __init__(self, keys: KeyRing, path: Path | None = None) -> None:
@@ -91,34 +92,31 @@ class HighWater:
 
     @classmethod
     def of(cls, settings: Settings, keys: KeyRing) -> Self:
-        """Return the one of the settings' database, noted where the settings say."""
+        """Return the high-water mark of the settings' database, with its note."""
         directory = settings.audit_mark_dir or settings.data_dir
         return cls(keys, directory / f"audit.{settings.mongodb_database}.mark")
 
     def know(self, mark: Mark, at: datetime | None = None) -> None:
-        """Let entries tell this mark from now on."""
+        """Write this mark into entries from now on."""
         self.newest = mark
         self.noted_at = at or now()
         self.document = RawBSONDocument(mark.encode())
 
     async def note(self, mark: Mark) -> None:
-        """Let entries tell this mark, and note it, whatever was noted before.
+        """Write this mark into entries, and note it, whatever was noted before.
 
-        A note that cannot be written stops nothing: it is logged, once.
+        A note that cannot be written is only logged, once.
         """
         self.know(mark)
         await self._write(mark, may_lower=True)
 
     async def note_higher(self, mark: Mark) -> None:
-        """Do the same, unless another process has noted a newer block already."""
+        """Write this mark into entries, and note it unless a newer block is noted already."""
         self.know(mark)
         await self._write(mark, may_lower=False)
 
     def read(self) -> tuple[Mark, datetime] | None:
-        """Return what is noted, and since when.
-
-        None where nothing is, or nothing that can be trusted.
-        """
+        """Return the noted mark and its time; None without a note that can be trusted."""
         if self.path is None:
             return None
         try:
@@ -152,7 +150,7 @@ class HighWater:
             return
         async with self._turn:
             try:
-                # A flush of the disk takes its time.
+                # Flushing the disk takes time.
                 await asyncio.to_thread(self._replace, self.path, mark, may_lower=may_lower)
             except OSError as error:
                 self._written = None
@@ -194,7 +192,7 @@ class HighWater:
 
 
 def _flush_directory(path: Path) -> None:
-    """Make a new name in a directory last; on Windows it does by itself."""
+    """Make a new name in a directory durable; Windows does so by itself."""
     if sys.platform == "win32":
         return
     descriptor = os.open(path, os.O_RDONLY)

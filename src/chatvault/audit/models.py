@@ -1,4 +1,4 @@
-"""The audit log's entries, which are inserted and never updated."""
+"""Audit entries, which are inserted and never updated."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -27,12 +27,12 @@ class AuditEntry(Document):
     Attributes:
         at: when the operation ended, in UTC.
         duration_ms: from the arrival of the request to this entry.
-        resource_id: the thing's id, as text; None where there is none yet.
+        resource_id: the resource's id, as text; None if it has none yet.
         code: the stable error code of what was denied or failed.
         details: small counts, such as how many metadata keys changed.
         newest_block: the newest block that the writing process knew of; none in older entries.
-        key_id: which key made the MAC.
-        mac: HMAC-SHA256 over the BSON of all that stands before it.
+        key_id: the id of the key that made the MAC.
+        mac: HMAC-SHA256 over the BSON of all fields before it.
     """
 
     RAW: ClassVar = CodecOptions[RawBSONDocument](document_class=RawBSONDocument, tz_aware=True)
@@ -69,11 +69,11 @@ class AuditEntry(Document):
 
     @classmethod
     def bind_keys(cls, keys: KeyRing, high_water: HighWater | None = None) -> None:
-        """Stamp with these keys from now on, in this process.
+        """Stamp entries with these keys from now on, in this process.
 
         Args:
             keys: make the MACs.
-            high_water: knows the newest block; by default one that is noted nowhere.
+            high_water: knows the newest block; the default has no note.
         """
         cls._key_ring = keys
         cls._high_water = high_water or HighWater(keys)
@@ -91,7 +91,7 @@ class AuditEntry(Document):
 
     @classmethod
     def high_water(cls) -> HighWater:
-        """Return what knows the newest block.
+        """Return the bound high-water mark.
 
         Raises:
             RuntimeError: no keys are bound.
@@ -104,16 +104,16 @@ class AuditEntry(Document):
     async def store(
         cls, entries: Sequence[Entry], session: AsyncClientSession | None = None
     ) -> None:
-        """Insert entries, each with its MAC: the one way into the audit log.
+        """Insert entries, each with its MAC; the only way into the audit log.
 
         Args:
             entries: at least one, each with its `_id`.
-            session: of the transaction that they belong to; without one, each stands alone, and
-                one that fails keeps none of the others out.
+            session: of the transaction that they belong to; without one, each is inserted by
+                itself, whether or not others fail.
 
         Raises:
             BulkWriteError: some are not stored.
-            PyMongoError: it is not known whether they are.
+            PyMongoError: it is not known whether they are stored.
             RuntimeError: no keys are bound.
         """
         keys = cls.keys()

@@ -1,14 +1,14 @@
 """The audit entry as an outbox: its details say what changed where in a conversation.
 
 An entry commits with its change, and a change stream shows entries in the order of the commits. So
-whoever follows the log knows of each change, in order, and reads what it needs by place (`seq`).
-The details hold places and counts, never a word of anybody:
+a follower of the log gets each change, in order, and reads what it needs by place (`seq`). The
+details hold places and counts, never message text:
 
 - `version`: the conversation's version after the change.
 - `first_seq`, `count`: the messages at `first_seq` up to `first_seq + count - 1` are new, changed
   or removed; a count of 0 is a repeat, which changed nothing.
-- `replaced`: true where those are all of the messages, and none of before is left.
-- `deleted`: true where the conversation is gone.
+- `replaced`: true if those are all of the messages, and no earlier ones remain.
+- `deleted`: true if the conversation was deleted.
 """
 
 from collections.abc import Mapping
@@ -26,18 +26,18 @@ NOTHING: frozenset[str] = frozenset()
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """The names that an action's details have.
+    """The names of the details that an action's entries have.
 
     Attributes:
-        always: in each entry of a change that was made.
-        sometimes: where the change concerned messages, or all of them.
+        always: those in each entry of a change.
+        sometimes: those in entries of changes of messages, or of all messages.
     """
 
     always: frozenset[str]
     sometimes: frozenset[str] = NOTHING
 
 
-# Every action that changes what a reader of a conversation sees; no other may change one.
+# The actions that change what a reader of a conversation sees; no other action may do so.
 CHANGES: Mapping[Action, Row] = {
     Action.CHAT_COMPLETE: Row(VERSION, PLACES),
     Action.COMMAND_APPROVE: Row(PLACES),
@@ -65,7 +65,7 @@ CHANGES: Mapping[Action, Row] = {
 
 
 def place(seq: int, *, is_changed: bool = True) -> range:
-    """Return the places of one message; none of them where a repeat changed nothing."""
+    """Return the range of one message's place; empty for a repeat, which changed nothing."""
     return range(seq, seq + is_changed)
 
 
@@ -75,18 +75,18 @@ def all_places(fields: Mapping[str, Any]) -> range:
 
 
 class IncompleteDetails(RuntimeError):
-    """A change would be stored that its audit entries do not tell; a fault of ours."""
+    """A change would be stored that its audit entries do not describe; a bug of ours."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChangeDetails:
-    """What an entry says of a conversation.
+    """What an entry's details say of a conversation.
 
     Attributes:
         version: the conversation's after the change.
-        places: the messages that are new, changed or removed; empty where none is.
-        is_replaced: no other messages are left.
-        is_deleted: the conversation is gone.
+        places: the messages that are new, changed or removed; empty if there are none.
+        is_replaced: whether no other messages remain.
+        is_deleted: whether the conversation was deleted.
     """
 
     version: int
@@ -96,7 +96,7 @@ class ChangeDetails:
 
     @classmethod
     def read(cls, details: Mapping[str, Any] | None) -> "ChangeDetails | None":
-        """Read an entry's details; None where they tell of no conversation."""
+        """Read an entry's details; None if they do not concern a conversation."""
         if not details or "version" not in details:
             return None
         first = details.get("first_seq", 0)
@@ -109,7 +109,7 @@ class ChangeDetails:
 
 
 class Outbox:
-    """The audit entries of one conversation's changes, and what they have to tell.
+    """The audit entries of one conversation's changes, and the changed places they must name.
 
     Attributes:
         entries: of all changes so far.
@@ -133,7 +133,7 @@ class Outbox:
         Args:
             first_seq: the first place.
             count: how many places.
-            replaces: none of the messages of before is left.
+            replaces: whether no earlier messages remain.
         """
         if replaces:
             self._changed = []
@@ -141,12 +141,12 @@ class Outbox:
         self._changed.append(range(first_seq, first_seq + count))
 
     def record(self, entry: Entry, places: range | None = None, *, replaced: bool = False) -> None:
-        """Add an entry; its version follows at the end of the change.
+        """Add an entry; its version is set at the end of the change.
 
         Args:
-            entry: of something that this change does.
-            places: the messages that it tells of; an empty range is a repeat.
-            replaced: they are all of the messages.
+            entry: describes a part of this change.
+            places: the messages it concerns; an empty range for a repeat.
+            replaced: whether they are all of the messages.
         """
         told: dict[str, Any] = dict(entry["details"] or {})
         if places is not None:
@@ -166,11 +166,11 @@ class Outbox:
 
         Args:
             version: the conversation's after it.
-            changed: the change did anything.
-            deleted: the conversation is gone.
+            changed: whether the change did anything.
+            deleted: whether the conversation was deleted.
 
         Raises:
-            IncompleteDetails: they do not say all that changed.
+            IncompleteDetails: they do not name all changed places.
         """
         told: list[ChangeDetails] = []
         for entry in self._latest:

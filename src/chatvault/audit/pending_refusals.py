@@ -14,19 +14,19 @@ from chatvault.fields import now
 from chatvault.mongodb import leases
 
 LEASE = timedelta(seconds=15)
-# So many documents of half a kilobyte in one round trip.
+# How many documents of half a kilobyte to read in one round trip.
 BATCH = 1_000
 
 
 class PendingRefusals(Document):
-    """What one process has counted of one address and action, and not yet made an entry of.
+    """What one process has counted of one address and action, and not yet stored as an entry.
 
     Attributes:
-        id: that of the entry to come, so that it is stored once.
+        id: the id of the future entry, so that it is stored once.
         owner: the process that counts.
         until: when another process may take it over.
-        counted: the entry so far, under `entry`, with a MAC: nobody gets an entry into the log by
-            writing here.
+        counted: the entry so far, under `entry`, with a MAC, so that nobody gets an entry into the
+            log by writing here.
     """
 
     owner: str
@@ -41,10 +41,10 @@ class PendingRefusals(Document):
 
     @classmethod
     async def keep(cls, owner: str, entries: Sequence[Entry]) -> None:
-        """Store counts as they are now, and renew all of this owner's.
+        """Store the present counts, and renew all of this owner's.
 
         Raises:
-            PyMongoError: it could not be done.
+            PyMongoError: they could not be stored.
         """
         keys = AuditEntry.keys()
         until = now() + LEASE
@@ -64,16 +64,17 @@ class PendingRefusals(Document):
 
     @classmethod
     async def drop(cls, ids: Iterable[ObjectId]) -> None:
-        """Remove counts that have their entry.
+        """Remove counts whose entries are stored.
 
         Raises:
-            PyMongoError: some may be left; whoever takes them over finds the entry stored.
+            PyMongoError: some may remain; the process that takes them over finds their entries
+                stored.
         """
         await cls.get_pymongo_collection().delete_many({"_id": {"$in": list(ids)}})
 
     @classmethod
     async def find_expired(cls) -> dict[ObjectId, datetime]:
-        """The counts whose process did not renew them, with the time until which they were held.
+        """Return the counts that were not renewed, with the time until which they were held.
 
         Raises:
             PyMongoError: the database cannot be reached.

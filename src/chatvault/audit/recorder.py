@@ -1,4 +1,4 @@
-"""Writes audit entries that stand alone, many at a time, durable before the answer leaves."""
+"""Stores audit entries that belong to no change, in batches, before the answer is sent."""
 
 from pymongo.errors import BulkWriteError
 
@@ -9,13 +9,13 @@ DUPLICATE_KEY = 11000
 
 
 class Recorder:
-    """Group commit for what changes nothing: reads, refusals, failures."""
+    """Group commit for the entries of reads, refusals and failures."""
 
     def __init__(self) -> None:
         self._batcher: Batcher[Entry, None] = Batcher(self._write, max_size=500)
 
     async def record(self, entry: Entry) -> None:
-        """Return once the entry is stored durably.
+        """Store the entry; return once it is durable.
 
         Raises:
             PyMongoError: it could not be stored, so the operation must not be answered as done.
@@ -27,7 +27,7 @@ class Recorder:
         try:
             await AuditEntry.store(entries)
         except BulkWriteError as error:
-            # An entry whose id is there was stored by an earlier try that seemed to fail.
+            # An entry whose id exists was stored by an earlier attempt that seemed to fail.
             codes = {failed["code"] for failed in error.details["writeErrors"]}
             if codes != {DUPLICATE_KEY} or error.details["writeConcernErrors"]:
                 raise

@@ -1,4 +1,4 @@
-"""Records refusals, so that a flood of anonymous ones cannot fill the disk."""
+"""Records refusals such that a flood of anonymous ones cannot fill the disk."""
 
 import asyncio
 import contextlib
@@ -22,7 +22,7 @@ from chatvault.fields import format_instant, now
 MINUTE = 60.0
 MAX_KEYS = 10_000
 KEEP_SECONDS = 3.0
-# A process that lives renews its counts within some seconds once MongoDB is back.
+# A running process renews its counts within some seconds once MongoDB is back.
 LOOKS_UNTIL_ABANDONED = 4
 DELAYED = timedelta(minutes=2)
 
@@ -39,9 +39,9 @@ class RefusalCounter:
     """Stores each refusal of a known user and each failed login; of the rest the first a minute.
 
     The further refusals of an anonymous address and action become one counted entry when the minute
-    closes; an IPv6 address counts as its /64, as whoever has one address there has them all. Until
-    then the counts are stored every few seconds, and another process makes entries of them should
-    this one be killed. Beyond 10,000 pairs of address and action a minute, the addresses share one
+    closes; an IPv6 address counts as its /64, as its holder has all of its addresses. Until
+    then the counts are stored every few seconds, and another process makes entries of them if this
+    one is killed. Beyond 10,000 pairs of address and action a minute, the addresses share one
     count.
 
     Args:
@@ -63,7 +63,7 @@ class RefusalCounter:
         self._expired: dict[ObjectId, tuple[datetime, int]] = {}
 
     async def record(self, entry: Entry) -> None:
-        """Return once the entry, or the first of its kind in this minute, is stored.
+        """Store the entry, or the first of its kind in this minute; count the others.
 
         Raises:
             PyMongoError: it could not be stored.
@@ -97,7 +97,7 @@ class RefusalCounter:
         self._changed.add(key)
 
     async def close_minute(self) -> None:
-        """Store what was counted, one entry for each address and action, and begin anew.
+        """Store an entry for each counted address and action, and start counting again.
 
         Raises:
             PyMongoError: it could not be stored; it is kept for the next minute.
@@ -114,7 +114,7 @@ class RefusalCounter:
                 self._changed.add(key)
             raise
         if self._kept:
-            # What is left is found stored by whoever takes it over.
+            # Remaining counts are found stored by the process that takes them over.
             with contextlib.suppress(PyMongoError):
                 await PendingRefusals.drop(self._kept)
                 self._kept.clear()
@@ -126,7 +126,7 @@ class RefusalCounter:
         """Store the counts as they are, so that they outlive this process.
 
         Raises:
-            PyMongoError: it could not be done; the next time may.
+            PyMongoError: they could not be stored; the next call may succeed.
         """
         changed, self._changed = self._changed, set()
         entries = {key: self._open[key] for key in changed if key in self._open}
@@ -140,10 +140,10 @@ class RefusalCounter:
         self._kept |= {entry["_id"] for entry in entries.values()}
 
     async def take_over(self) -> None:
-        """Make entries of what processes counted that have died since.
+        """Store entries for the counts of processes that have ended.
 
         Raises:
-            PyMongoError: it could not be done; the next time may.
+            PyMongoError: it could not be done; the next call may succeed.
         """
         before, self._expired = self._expired, {}
         for entry_id, until in (await PendingRefusals.find_expired()).items():
@@ -160,7 +160,7 @@ class RefusalCounter:
             await PendingRefusals.drop(abandoned)
 
     async def run(self) -> None:
-        """Keep the counts, close minute after minute, and take over, until cancelled."""
+        """Store counts, close minutes, and take over others' counts, until cancelled."""
         closes_at = time.monotonic() + self._minute
         while True:
             await asyncio.sleep(min(KEEP_SECONDS, self._minute))
@@ -177,7 +177,7 @@ class RefusalCounter:
 def _delayed(entry: Entry) -> Entry:
     """Return the entry of a count.
 
-    One that comes late says so, or it would look as if held back.
+    A late one says so, as it would look held back otherwise.
     """
     if now() - entry["at"] < DELAYED:
         return entry

@@ -1,4 +1,4 @@
-"""Making audit entries."""
+"""Building audit entries."""
 
 import time
 from typing import Any

@@ -1,4 +1,4 @@
-"""What is shown where the page is not built yet, or cannot be."""
+"""The page that is shown while the web page is not built, or if it cannot be."""
 
 import html
 from pathlib import Path
@@ -20,11 +20,11 @@ REFRESH = '<meta http-equiv="refresh" content="3">'
 
 
 def absent_page(*, is_building: bool, reason: str) -> str:
-    """Return a page that says why there is no other; while one is built it comes again by itself.
+    """Return a page that says why the web page is missing; during a build it reloads itself.
 
     Args:
-        is_building: whether there will be one soon.
-        reason: why there is none, where that is known.
+        is_building: whether the web page is being built.
+        reason: why it is missing, if that is known.
     """
     title, text = BUILDING if is_building else MISSING
     return TEMPLATE.format(

@@ -1,4 +1,4 @@
-"""The built page: its files in memory, each with its validator and packed once."""
+"""The built page: its files in memory, each with its ETag and compressed once."""
 
 import asyncio
 import gzip
@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 BUILT = Path(__file__).parent / "built"
 PAGE = "index.html"
-# Written last by a build: what it was made of.
+# Written last by a build: the hash of its sources.
 SOURCES = "SOURCES"
 IMMUTABLE = "_app/immutable/"
 CONTENT_TYPES = {
@@ -27,7 +27,7 @@ CONTENT_TYPES = {
     ".woff2": "font/woff2",
 }
 PACKED_ALREADY = {".png", ".woff2"}
-# A build that has said nothing for so long was killed; scripts/_ui.py says something each second.
+# A build that was silent for so long was killed; scripts/_ui.py writes something each second.
 STALE_SECONDS = 15.0
 
 
@@ -36,9 +36,9 @@ class File:
     """One file of the page.
 
     Attributes:
-        packed: by gzip; None where that makes it no smaller.
+        packed: compressed by gzip; None if that makes it no smaller.
         etag: of the content, without quotes.
-        is_immutable: its name has a hash of its content.
+        is_immutable: whether its name has a hash of its content.
     """
 
     body: bytes
@@ -53,9 +53,9 @@ class Bundle:
     """One build of the page.
 
     Attributes:
-        files: by their paths, without a slash before.
+        files: by their paths, without a leading slash.
         policy: the content security policy that the page itself states.
-        sources: the hash of what it was made of.
+        sources: the hash of its sources.
     """
 
     files: Mapping[str, File]
@@ -64,7 +64,7 @@ class Bundle:
 
     @property
     def page(self) -> File:
-        """The one page, which shows what the address says."""
+        """The one HTML page, which shows what the address names."""
         return self.files[PAGE]
 
 
@@ -80,7 +80,7 @@ class _Policy(HTMLParser):
 
 
 def read_bundle(folder: Path) -> Bundle | None:
-    """Read a build; None where there is none, or none that is whole."""
+    """Read a build; None if there is none, or it is incomplete."""
     try:
         sources = (folder / SOURCES).read_text().strip()
         paths = sorted(path for path in folder.rglob("*") if path.is_file())
@@ -109,10 +109,10 @@ def _read(folder: Path, path: Path) -> File:
 
 @dataclass(slots=True)
 class BuiltPage:
-    """The newest build in a folder, read again when another one takes its place.
+    """The newest build in a folder, read again when another one replaces it.
 
     Attributes:
-        folder: where it is, or will be.
+        folder: the build's folder, which may not exist yet.
     """
 
     folder: Path
@@ -122,7 +122,7 @@ class BuiltPage:
     _reading: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def bundle(self) -> Bundle | None:
-        """Return the build that is there now."""
+        """Return the present build."""
         if self._mark != _mark_of(self.folder):
             async with self._reading:
                 await self._read_again()
@@ -130,7 +130,7 @@ class BuiltPage:
 
     async def _read_again(self) -> None:
         mark = _mark_of(self.folder)
-        # While a new build takes the place of the old one there is none for a moment.
+        # While a new build replaces the old one there is none for a moment.
         if mark is None or mark == self._mark:
             return
         read = await asyncio.to_thread(read_bundle, self.folder)
@@ -147,7 +147,7 @@ class BuiltPage:
         return (bundle.files.get(name) if bundle is not None else None) or self._older.get(name)
 
     def why_not(self) -> tuple[bool, str]:
-        """Say why there is no build: whether one is being made, and else what went wrong."""
+        """Return whether a build is being made, and if not, why there is none."""
         state = self.folder.with_name(self.folder.name + ".state")
         try:
             is_fresh = time.time() - state.stat().st_mtime < STALE_SECONDS
@@ -160,7 +160,7 @@ class BuiltPage:
 
 
 def _mark_of(folder: Path) -> tuple[int, int] | None:
-    """Return what changes with each build."""
+    """Return values that change with each build."""
     try:
         found = (folder / SOURCES).stat()
     except OSError:

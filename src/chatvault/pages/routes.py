@@ -1,4 +1,4 @@
-"""The web page over HTTP, and what it has to know before anybody is signed in."""
+"""HTTP routes of the web page, and the settings it needs before anybody is signed in."""
 
 from aiohttp import hdrs, web
 from pydantic import BaseModel
@@ -12,12 +12,12 @@ from chatvault.pages.bundle import BUILT, BuiltPage, File
 from chatvault.settings import Registration
 from chatvault.version import VERSION
 
-# The first parts of the page's own addresses. API paths stand at the root, too: a test compares.
+# The first segments of the page's own addresses. API paths also start at the root: a test compares.
 ADDRESSES = (
     *("/", "/login", "/register", "/c/{rest:.*}", "/library", "/assistants", "/review", "/move"),
     *("/review/{rest:.*}", "/settings", "/settings/{rest:.*}"),
 )
-# Files beside the page; all others are under /_app/.
+# Files next to the page; all others are under /_app/.
 ROOT_FILES = ("favicon.svg", "theme.js", "LICENSES.txt")
 FOR_GOOD = "public, max-age=31536000, immutable"
 ASK_AGAIN = "no-cache"
@@ -63,9 +63,9 @@ async def get_ui_config(request: web.Request) -> web.StreamResponse:
 
 
 def add_page(app: web.Application) -> None:
-    """Let the application serve the page at its own addresses.
+    """Add the routes of the page at its own addresses.
 
-    It comes before the API's routes, as both have something to say at `/`.
+    It is called before the API's routes are added, as both answer at `/`.
     """
     app[PAGE] = BuiltPage(BUILT)
     for address in ADDRESSES:
@@ -77,7 +77,7 @@ def add_page(app: web.Application) -> None:
 
 @quiet
 async def get_start(request: web.Request) -> web.StreamResponse:
-    """Answer the page to browsers, and to programs what the API says of itself."""
+    """Answer with the page to browsers, and with the API's description to programs."""
     if "text/html" in request.headers.get(hdrs.ACCEPT, ""):
         return await get_page(request)
     return await get_root(request)
@@ -85,7 +85,7 @@ async def get_start(request: web.Request) -> web.StreamResponse:
 
 @quiet
 async def get_page(request: web.Request) -> web.StreamResponse:
-    """Answer the page, whatever the rest of its address says; the page itself looks at that."""
+    """Answer with the page, whatever the rest of the address; the page itself reads that."""
     built = request.app[PAGE]
     bundle = await built.bundle()
     if bundle is None:
@@ -96,7 +96,7 @@ async def get_page(request: web.Request) -> web.StreamResponse:
 
 @quiet
 async def get_file(request: web.Request) -> web.StreamResponse:
-    """Answer one of the page's files; never the page instead of one that is missing."""
+    """Answer with one of the page's files; never with the page in place of a missing one."""
     found = await request.app[PAGE].find(request.path.removeprefix("/"))
     if found is None:
         raise web.HTTPNotFound

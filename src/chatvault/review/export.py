@@ -1,4 +1,4 @@
-"""Audit entries as lines: NDJSON, and CSV that no spreadsheet runs."""
+"""Audit entries as lines: NDJSON, and CSV that spreadsheets do not run as formulas."""
 
 import csv
 import io
@@ -13,17 +13,17 @@ from chatvault.review.schemas import AuditEntryOut, ExportFormat, entry_wire
 
 COLUMNS = tuple(AuditEntryOut.model_fields)
 MEDIA_TYPES = {ExportFormat.NDJSON: "application/x-ndjson", ExportFormat.CSV: "text/csv"}
-# A cell that begins so is run as a formula by spreadsheets (OWASP, CSV injection).
+# Spreadsheets run a cell that begins with one of these as a formula (OWASP, CSV injection).
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def head(shape: ExportFormat) -> bytes:
-    """Return what comes before the first entry."""
+    """Return the bytes before the first entry."""
     return _csv_lines([COLUMNS]) if shape is ExportFormat.CSV else b""
 
 
 def lines(entries: Iterable[Entry], shape: ExportFormat) -> bytes:
-    """These entries, one a line."""
+    """Return these entries, one on each line."""
     if shape is ExportFormat.NDJSON:
         return b"".join(to_json(entry_wire(entry)) + b"\n" for entry in entries)
     shown = map(entry_wire, entries)

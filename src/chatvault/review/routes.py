@@ -1,4 +1,4 @@
-"""The audit log over HTTP: for auditors and admins, and for users what is about themselves."""
+"""HTTP routes of the audit log: for auditors and admins, and for users about themselves."""
 
 from collections.abc import AsyncGenerator
 
@@ -27,7 +27,7 @@ routes = Routes("audit")
 
 
 def _answer(request: web.Request, entries: list[Entry], limit: int) -> web.Response:
-    """Return a page; `Link` leads to the one after."""
+    """Return a page; `Link` leads to the next."""
     headers = {}
     if len(entries) == limit:
         cursor = encode_cursor(entries[-1]["at"], entries[-1]["_id"])

@@ -1,4 +1,4 @@
-"""Audit entries as they go over the wire, and what can be asked of them."""
+"""Request and response schemas of the audit log."""
 
 import re
 from enum import StrEnum
@@ -22,7 +22,7 @@ class Order(StrEnum):
 
 
 class GroupBy(StrEnum):
-    """What entries are counted by."""
+    """The field by which entries are counted."""
 
     ACTION = "action"
     OUTCOME = "outcome"
@@ -32,7 +32,7 @@ class GroupBy(StrEnum):
 
 
 class ExportFormat(StrEnum):
-    """As what entries are exported."""
+    """The format of an export."""
 
     NDJSON = "ndjson"
     CSV = "csv"
@@ -65,7 +65,7 @@ class AuditFilter(BaseModel):
     until: Instant | None = Field(None, description="the latest time, exclusive")
 
     def to_query(self) -> dict[str, Any]:
-        """Return the filter in MongoDB's words, each field answered by an index."""
+        """Return the MongoDB filter; each of its fields has an index."""
         fields = ("user_id", "resource_type", "resource_id", "address", "request_id")
         given = {name: getattr(self, name) for name in fields}
         query: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
@@ -95,11 +95,11 @@ class AuditQuery(AuditFilter):
 
     @property
     def direction(self) -> int:
-        """MongoDB's: 1 for oldest first."""
+        """MongoDB's sort direction: 1 for oldest first."""
         return 1 if self.order is Order.OLDEST else -1
 
     def to_query(self) -> dict[str, Any]:
-        """Return the filter, and what comes after the cursor."""
+        """Return the filter, with the condition for entries after the cursor."""
         query = super().to_query()
         if self.cursor is not None:
             at, last_id = self.cursor
@@ -165,6 +165,6 @@ class AuditCountOut(BaseModel):
 
 
 def entry_wire(stored: dict[str, Any]) -> dict[str, Any]:
-    """Return a stored entry as it is shown."""
+    """Return a stored entry as the API shows it."""
     names = AuditEntryOut.model_fields
     return {"id": stored["_id"], **{name: stored[name] for name in names if name != "id"}}

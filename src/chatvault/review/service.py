@@ -1,4 +1,4 @@
-"""Showing the audit log to those who review it, and to users what is about themselves."""
+"""Showing the audit log to reviewers, and to users the entries about themselves."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -19,7 +19,7 @@ from chatvault.review.schemas import (
     Order,
 )
 
-# Counting millions takes longer than a request usually may.
+# Counting millions of entries takes longer than other requests may.
 STATS_SECONDS = 60
 EXPORT_BATCH = 1000
 
@@ -30,7 +30,7 @@ def _require_reviewer(actor: Actor) -> None:
 
 
 async def list_entries(actor: Actor, recorder: Recorder, *, query: AuditQuery) -> list[Entry]:
-    """Return a page of entries that match all filters; itself audited.
+    """Return a page of entries that match all filters; recorded in the log itself.
 
     Args:
         actor: an auditor, an admin, or the operator at the command line.
@@ -95,7 +95,7 @@ async def count_entries(
 async def export_entries(
     actor: Actor, recorder: Recorder, *, query: AuditExportQuery
 ) -> AsyncIterator[list[Entry]]:
-    """Yield all entries that match, oldest first, batch by batch; recorded before the first leaves.
+    """Yield all matching entries, oldest first, in batches; recorded before the first is sent.
 
     Raises:
         Denied: the actor is neither auditor nor admin.

@@ -1,4 +1,4 @@
-"""Recognises what somebody should look at, from the entries as they are sealed."""
+"""Recognises entries that need attention, as they are sealed."""
 
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ log = structlog.get_logger()
 
 
 class Alarm(StrEnum):
-    """What is the matter."""
+    """The kind of an alert."""
 
     FAILED_LOGINS = "failed_logins"
     FOREIGN_IDS = "foreign_ids"
@@ -38,7 +38,7 @@ class Alarm(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """One reason to look; `details` and `address` are what the entry says about it."""
+    """One reason for attention; `details` and `address` are copied from the entry."""
 
     alarm: Alarm
     details: dict[str, Any] = field(default_factory=dict)
@@ -50,20 +50,21 @@ class _Window:
     began: datetime
     seen: set[str] = field(default_factory=set)
     count: int = 0
-    told: bool = False
+    is_reported: bool = False
 
 
 class Watch:
     """Counts by account, address and user over ten minutes of the entries' own time.
 
-    A subject that reaches its bound gives one alert a window. It remembers 10,000 subjects.
+    A subject that reaches its limit causes one alert in each window. At most 10,000 subjects are
+    remembered.
     """
 
     def __init__(self) -> None:
         self._windows: OrderedDict[tuple[str, str], _Window] = OrderedDict()
 
     def see(self, seen: Mapping[str, Any]) -> list[Alert]:
-        """Take in one entry; the alerts that it completes."""
+        """Count one entry; return the alerts that it causes."""
         if seen["outcome"] == Outcome.SUCCESS:
             return []
         if seen["action"] == Action.SESSION_LOGIN:
@@ -88,8 +89,8 @@ class Watch:
                 continue
             window = self._window((kind, subject), seen["at"])
             window.count += times
-            if window.count >= bound and not window.told:
-                window.told = True
+            if window.count >= bound and not window.is_reported:
+                window.is_reported = True
                 about = {"account": subject} if kind == "account" else {}
                 counted = {"by": kind, **about, "count": window.count}
                 alerts.append(Alert(Alarm.FAILED_LOGINS, counted, seen["address"]))
@@ -98,18 +99,18 @@ class Watch:
     def _see_foreign(self, seen: Mapping[str, Any]) -> list[Alert]:
         user = str(seen["user_id"])
         window = self._window(("user", user), seen["at"])
-        if seen["resource_id"] is not None and not window.told:
+        if seen["resource_id"] is not None and not window.is_reported:
             window.seen.add(seen["resource_id"])
         if len(window.seen) < FOREIGN_IDS:
             return []
         counted = {"user_id": user, "ids": len(window.seen)}
-        window.told = True
+        window.is_reported = True
         window.seen.clear()
         return [Alert(Alarm.FOREIGN_IDS, counted, seen["address"])]
 
     def _window(self, subject: tuple[str, str], at: datetime) -> _Window:
         window = self._windows.get(subject)
-        # Entries arrive a little out of order; a clock that was set back far begins a window anew.
+        # Entries arrive slightly out of order; a clock that was set back far starts a new window.
         if window is None or not abs(at - window.began) < WINDOW:
             window = _Window(at)
         self._windows[subject] = window

@@ -21,14 +21,14 @@ from chatvault.errors import Busy
 from chatvault.fields import now
 from chatvault.sealing.merkle import root_of
 
-# A block of so many takes some 100 KB and a few milliseconds.
+# The most entries in a block, which then takes some 100 KB and a few milliseconds.
 MAX_LEAVES = 2_000
 HASH_BYTES = 32
 BEFORE_ALL = bytes(HASH_BYTES)
 
 
 class Overtaken(Busy):
-    """Another process sealed a block of this height."""
+    """Another process has sealed a block of this height."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +42,10 @@ class Leaf:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What is signed of a block.
+    """The signed part of a block.
 
     Attributes:
-        signed: its canonical BSON, over which hash and signature go.
+        signed: its canonical BSON, which is hashed and signed.
         count: how many entries the block holds.
         root: of the tree over their hashes.
         ids_hash: SHA-256 over their ids, in order.
@@ -72,10 +72,10 @@ class Header:
 
     @classmethod
     def parse(cls, signed: bytes, signature: bytes) -> Self:
-        """Return the header in these bytes.
+        """Parse a header.
 
         Raises:
-            ValueError: they are no header.
+            ValueError: the bytes are no header.
         """
         try:
             return cls(signed, signature, **bson.decode(signed, AWARE))
@@ -84,7 +84,7 @@ class Header:
 
     @property
     def hash(self) -> bytes:
-        """What the next header calls `previous`."""
+        """The hash that the next header calls `previous`."""
         return hashlib.sha256(self.signed).digest()
 
     def is_signed_by(self, public: bytes) -> bool:
@@ -96,7 +96,7 @@ class Block(Document):
     """Some entries, in the order in which they were committed, sealed together; never updated.
 
     Attributes:
-        id: the height, from 0; of two sealers who want the same, one wins.
+        id: the height, from 0; of two sealers of the same height, one wins.
         leaf_hashes: SHA-256(0x00 ‖ stored BSON) of each entry, one after another.
     """
 
@@ -133,7 +133,7 @@ class Block(Document):
         """Seal a block after the newest, in one insert.
 
         Raises:
-            Overtaken: somebody else sealed after that one.
+            Overtaken: another process sealed after that one.
         """
         before = await cls.find_mark(newest)
         document = build(keys, newest, leaves, resume_token, before=before.count)
@@ -160,7 +160,7 @@ class Block(Document):
 
     @classmethod
     async def find_held(cls, ids: Iterable[Any], *, through: int | None = None) -> set[Any]:
-        """Return which of these entries a block holds already, at most of this height."""
+        """Return which of these entries are in a block, at most of this height."""
         wanted = set(ids)
         where: dict[str, Any] = {"entry_ids": {"$in": list(wanted)}}
         if through is not None:
@@ -183,7 +183,7 @@ def build(
     *,
     before: int = 0,
 ) -> dict[str, Any]:
-    """Return the block after the newest, as it is stored; so many entries were sealed before it."""
+    """Return the block after the newest, as it is stored."""
     hashes = [leaf.hash for leaf in leaves]
     header = {
         "height": newest.height + 1 if newest else 0,
@@ -208,7 +208,7 @@ def build(
 
 
 def hash_ids(ids: Iterable[ObjectId]) -> bytes:
-    """SHA-256 over ids, one after another."""
+    """Return the SHA-256 of the concatenated ids."""
     return hashlib.sha256(b"".join(each.binary for each in ids)).digest()
 
 
@@ -216,7 +216,7 @@ def header_of(stored: RawBSONDocument) -> Header:
     """Return the header of a stored block, in the very bytes that are stored.
 
     Raises:
-        ValueError: it is none any more.
+        ValueError: it is no header any more.
     """
     try:
         return Header.parse(bytes(stored["header"].raw), bytes(stored["signature"]))

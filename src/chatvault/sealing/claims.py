@@ -1,20 +1,20 @@
-"""Holds what entries tell of the newest block at their time against the chain that there is."""
+"""Compares the newest block that entries name with the chain."""
 
 from collections.abc import Mapping, Sequence
 
 from chatvault.audit.mark import NOTHING, Mark
 from chatvault.sealing.blocks import Block, Header
 
-# So many headers are remembered; an entry that tells of an older one costs a look-up.
+# How many headers are remembered; an entry that names an older one costs a look-up.
 WINDOW = 20_000
 BEYOND = "was written after a block that is gone: the log was cut"
 
 
 class Claims:
-    """Finds entries that were written after a block which is not in the chain.
+    """Finds entries that name a block which is not in the chain.
 
-    Who cuts the log and has it sealed anew, without the keys, cannot change what is left of it: the
-    entries go on telling of the blocks that are gone.
+    An attacker without the keys who cuts the log and has it sealed again cannot change the
+    remaining entries: they still name the blocks that are gone.
     """
 
     def __init__(self) -> None:
@@ -22,15 +22,15 @@ class Claims:
         self._is_marked: bool | None = None
 
     def add(self, header: Header) -> None:
-        """Take in a block of the chain, in order."""
+        """Add a block of the chain, in order."""
         self._marks[header.height] = Mark(header.height, header.hash, header.total or 0)
         self._marks.pop(header.height - WINDOW, None)
 
     async def find_false(self, claims: Mapping[bytes, int], blocks: Sequence[int]) -> int | None:
-        """Return the first place whose claim does not hold.
+        """Return the first place whose claim is false, or None.
 
         Args:
-            claims: what is told, each with the first place where it is.
+            claims: the claims, each with its first place.
             blocks: the block of each place.
 
         Raises:
@@ -42,17 +42,17 @@ class Claims:
         return None
 
     async def is_true(self, claim: bytes, block: int | None) -> bool:
-        """Whether an entry can tell this.
+        """Whether a claim can be true.
 
         Args:
-            claim: what it tells, as stored.
-            block: the block that holds it; None where none does yet.
+            claim: the entry's claim, as stored.
+            block: the block that holds it; None if none does yet.
 
         Raises:
             PyMongoError: the database cannot be read.
         """
         if not claim:
-            # From before there were marks; chains then began with another form of header.
+            # Written before marks existed; chains then began with another form of header.
             return block is None or not await self._begins_marked()
         mark = Mark.parse(claim)
         if mark.height < 0:
@@ -74,7 +74,7 @@ class Claims:
         if height not in self._marks:
             header = await _find_header(height)
             if header is None:
-                # It may be sealed a moment later: what is missing is not remembered.
+                # It may be sealed a moment later: a missing block is not remembered.
                 return None
             if len(self._marks) > 2 * WINDOW:
                 self._marks.clear()

@@ -1,4 +1,4 @@
-"""Gaps: what shows that the log was cut, or that nobody could seal it for a while."""
+"""Gaps: evidence that the log was cut, or that it could not be sealed for a while."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -18,12 +18,12 @@ from chatvault.fields import now
 from chatvault.sealing.alerts import Alarm, Alert, record_alerts
 from chatvault.sealing.blocks import Block, Header
 
-# What goes on for long is told again after so long.
-TOLD_FOR = timedelta(minutes=10)
+# A gap that persists is recorded again after this time.
+REPEAT_AFTER = timedelta(minutes=10)
 
 
 class Reason(StrEnum):
-    """What shows it."""
+    """The evidence of a gap."""
 
     STREAM_LOST = "stream_lost"
     BEGUN_LATE = "begun_late"
@@ -34,7 +34,7 @@ class Reason(StrEnum):
 
     @property
     def sentence(self) -> str:
-        """What it means, for people."""
+        """The meaning, for people."""
         return SENTENCES[self]
 
 
@@ -46,12 +46,12 @@ SENTENCES = {
     Reason.STRANGER: "a stranger kept the services from sealing",
     Reason.NOT_SEALED: "nothing was sealed for a minute, though there was something to seal",
 }
-# After a lost stream every entry that is there is sealed, and what is gone of blocks is found.
+# After a lost stream all present entries are sealed, and missing blocks are found.
 HARMLESS = {Reason.STREAM_LOST}
 
 
 async def is_cut(known: Mark, newest: Header | None) -> bool:
-    """Whether a block that was seen is not in the chain any more.
+    """Whether a block that was seen is no longer in the chain.
 
     Args:
         known: the block, seen before the newest was read.
@@ -71,11 +71,11 @@ async def is_cut(known: Mark, newest: Header | None) -> bool:
     return there is None or there.hash != known.hash
 
 
-async def tell(reason: Reason, newest: Header | None, **more: Any) -> None:
-    """Record that there is a gap, and raise the alarm unless it is harmless.
+async def record(reason: Reason, newest: Header | None, **more: Any) -> None:
+    """Record a gap, and raise an alert unless it is harmless.
 
     Args:
-        reason: what shows it.
+        reason: the evidence.
         newest: the newest block now.
         more: facts for the entry.
 
@@ -89,18 +89,18 @@ async def tell(reason: Reason, newest: Header | None, **more: Any) -> None:
         await record_alerts([Alert(Alarm.GAP, details)])
 
 
-async def tell_cut(known: Mark, newest: Header | None) -> None:
-    """Record that a block that was seen is not there any more.
+async def record_cut(known: Mark, newest: Header | None) -> None:
+    """Record that a block that was seen is gone.
 
     Raises:
         PyMongoError: it could not be recorded.
     """
     lost = {"known_block": known.height, "known_hash": known.hash.hex()}
-    await tell(Reason.CUT, newest, **lost, known_entries=known.count)
+    await record(Reason.CUT, newest, **lost, known_entries=known.count)
 
 
-async def was_told(reason: Reason, since: datetime, *, of_block: int = -1) -> bool:
-    """Whether somebody has recorded such a gap since then, about this block or a later one.
+async def was_recorded(reason: Reason, since: datetime, *, of_block: int = -1) -> bool:
+    """Whether such a gap has been recorded since then, of this block or a later one.
 
     Raises:
         PyMongoError: the database cannot be read.
@@ -113,25 +113,25 @@ async def was_told(reason: Reason, since: datetime, *, of_block: int = -1) -> bo
     return False
 
 
-async def was_told_lately(reason: Reason) -> bool:
-    """Whether somebody has recorded such a gap in the last ten minutes.
+async def was_recorded_lately(reason: Reason) -> bool:
+    """Whether such a gap has been recorded in the last ten minutes.
 
     Raises:
         PyMongoError: the database cannot be read.
     """
-    return await was_told(reason, now() - TOLD_FOR)
+    return await was_recorded(reason, now() - REPEAT_AFTER)
 
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A gap that an entry tells of."""
+    """A gap that an entry records."""
 
     entry_id: ObjectId
     reason: Reason
 
     @property
     def sentence(self) -> str:
-        """What is to be known of it, and done."""
+        """What a person has to know and do about it."""
         return (
             f"entry {self.entry_id} tells of a gap ({self.reason.value}): {self.reason.sentence}; "
             "look into it, then: chatvault audit acknowledge"
@@ -139,7 +139,7 @@ class Gap:
 
 
 async def find_open(first: int, accepted: int) -> Gap | None:
-    """Return a gap that is not acknowledged, in a block from a height on or in none yet.
+    """Return an unacknowledged gap that is in a block from this height on or in none yet, or None.
 
     Raises:
         PyMongoError: the database cannot be read.
@@ -152,14 +152,14 @@ async def find_open(first: int, accepted: int) -> Gap | None:
     return None
 
 
-async def accepted_through(*, told: bool = False) -> int:
-    """Return the highest block up to which an operator has acknowledged what is amiss; -1 for none.
+async def accepted_through(*, with_recorded: bool = False) -> int:
+    """Return the highest block up to which an operator has acknowledged gaps; -1 for none.
 
-    An acknowledgement names a block and its hash. So it counts for this one chain, and for none
-    that begins anew below that block.
+    An acknowledgement names a block and its hash. So it is valid for this chain only, not for one
+    that begins again below that block.
 
     Args:
-        told: let what a gap entry tells count like what is acknowledged.
+        with_recorded: treat recorded gaps as acknowledged.
 
     Raises:
         PyMongoError: the database cannot be read.
@@ -169,7 +169,7 @@ async def accepted_through(*, told: bool = False) -> int:
         block, known = found["details"]["block"], bytes.fromhex(found["details"]["hash"])
         if block > accepted and not await is_cut(Mark(block, known, 0), await find_newest()):
             accepted = block
-    if told:
+    if with_recorded:
         async for found in _genuine(Action.AUDIT_GAP, {}):
             height = await _height_of(found["_id"])
             accepted = accepted if height is None else max(accepted, height)
@@ -192,7 +192,7 @@ async def count_open(accepted: int) -> tuple[int, int]:
 
 
 async def find_newest() -> Header | None:
-    """Return the newest header; None where there is none, or one that cannot be read.
+    """Return the newest header; None if there is none, or one that cannot be read.
 
     Raises:
         PyMongoError: the database cannot be read.
@@ -204,7 +204,7 @@ async def find_newest() -> Header | None:
 
 
 async def _height_of(entry_id: ObjectId) -> int | None:
-    """Return the block that holds an entry."""
+    """Return the height of the block that holds an entry."""
     blocks = Block.get_pymongo_collection()
     holding = {"entry_ids": entry_id, "_id": {"$type": ["int", "long"]}}
     found = await blocks.find_one(holding, {"_id": True})

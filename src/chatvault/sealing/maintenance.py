@@ -29,23 +29,23 @@ class LeaseLost(Exception):
 
 
 class Maintenance:
-    """Waits for its turn, and does the work until its end.
+    """Waits for the lease, and works until it loses the lease or is cancelled.
 
     Args:
-        retention_days: after how many days entries are removed; 0 keeps them for ever.
+        retention_days: after how many days entries are removed; 0 keeps them without a limit.
     """
 
     def __init__(self, *, retention_days: int) -> None:
         self._retention_days = retention_days
         self._keys = AuditEntry.keys()
-        # Nobody without the keys can pass for one of us.
+        # Certified, so that nobody without the keys can pass for one of our processes.
         self._holder = self._keys.certify(uuid.uuid4().hex)
         self._monitor = Monitor(self._seal_now)
         self._stranger_since: float | None = None
         self._finding = ""
 
     async def run(self) -> None:
-        """Take care until cancelled, whatever goes wrong meanwhile."""
+        """Do the work until cancelled, whatever fails meanwhile."""
         try:
             await run_together(self._take_turns(), self._monitor.run())
         finally:
@@ -64,7 +64,7 @@ class Maintenance:
             await asyncio.sleep(PAUSE_SECONDS)
 
     async def _take_lease(self) -> bool:
-        """Begin or renew the turn; that of a stranger who renews it is told, and not minded.
+        """Begin or renew the lease; record a holder without our keys, and work all the same.
 
         The lease saves work, and decides nothing: of two who seal, each entry gets one block.
         """
@@ -76,11 +76,11 @@ class Maintenance:
             self._stranger_since = None
             return False
         self._stranger_since = self._stranger_since or time.monotonic()
-        # One that is not renewed ends by itself: it was left by an older version.
+        # A lease that is not renewed expires: an older version left it.
         if time.monotonic() - self._stranger_since <= LEASE_SECONDS:
             return False
-        if not await gaps.was_told_lately(Reason.STRANGER):
-            await gaps.tell(Reason.STRANGER, await gaps.find_newest())
+        if not await gaps.was_recorded_lately(Reason.STRANGER):
+            await gaps.record(Reason.STRANGER, await gaps.find_newest())
         await leases.release(JOB, holder=holder)
         await leases.take(JOB, holder=self._holder, seconds=LEASE_SECONDS)
         # Whether or not the stranger was quicker.
@@ -97,11 +97,11 @@ class Maintenance:
         )
 
     async def _begin_anew_when_cut(self) -> None:
-        """Return once blocks are gone, so that all of the work begins anew after the rest."""
+        """Return once blocks are gone, so that all of the work starts again after the rest."""
         await self._monitor.cut.wait()
 
     async def _seal_now(self) -> None:
-        """Seal what there is, whoever's turn it is."""
+        """Seal pending entries, whoever has the lease."""
         try:
             await Sealer().follow(until_idle=True)
         except NotVerified as error:
@@ -122,13 +122,13 @@ class Maintenance:
             log.error("audit_caretaker_failed", exc_info=error)
 
     async def _check(self) -> None:
-        """Verify the newest blocks now and then, until cancelled."""
+        """Verify the newest blocks periodically, until cancelled."""
         while True:
             await asyncio.sleep(CHECK_SECONDS)
             await self.check_newest()
 
     async def check_newest(self) -> None:
-        """Verify the newest blocks, and raise the alarm for a finding that is new.
+        """Verify the newest blocks, and raise an alert for a new finding.
 
         Raises:
             PyMongoError: the database cannot be read.

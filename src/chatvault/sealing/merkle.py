@@ -8,7 +8,7 @@ NODE = b"\x01"
 
 
 def hash_leaf(content: bytes) -> bytes:
-    """SHA-256(0x00 ‖ content): no content can pass for an inner node."""
+    """Return SHA-256(0x00 ‖ content); the prefix keeps content from passing for an inner node."""
     return hashlib.sha256(LEAF + content).digest()
 
 
@@ -21,7 +21,7 @@ def root_of(leaves: Sequence[bytes]) -> bytes:
 
 
 def path_of(leaves: Sequence[bytes], index: int) -> list[bytes]:
-    """Return the hashes beside the way from a leaf to the root, from below."""
+    """Return the sibling hashes on the path from a leaf to the root, from below."""
     path = []
     level = list(leaves)
     while len(level) > 1:
@@ -33,10 +33,10 @@ def path_of(leaves: Sequence[bytes], index: int) -> list[bytes]:
 
 
 def root_by_path(leaf: bytes, index: int, count: int, path: Sequence[bytes]) -> bytes | None:
-    """Return the root that a leaf at this place of a tree with `count` leaves leads to.
+    """Return the root computed from a leaf, its place in a tree of `count` leaves, and its path.
 
     Returns:
-        None where the path has not the length that the place demands.
+        None if the path does not have the length that the place requires.
     """
     if not 0 <= index < count:
         return None
@@ -56,6 +56,6 @@ def _join(left: bytes, right: bytes) -> bytes:
 
 
 def _parents(level: list[bytes]) -> list[bytes]:
-    # A node without a neighbour moves up as it is: so the tree of RFC 6962 grows from below.
+    # A node without a sibling moves up unchanged: so the tree of RFC 6962 grows from below.
     joined = [_join(level[i], level[i + 1]) for i in range(0, len(level) - 1, 2)]
     return joined + level[-1:] if len(level) % 2 else joined

@@ -1,4 +1,4 @@
-"""Looks every few seconds whether the audit log is all there, and is being sealed."""
+"""Checks every few seconds that the audit log is complete, and is being sealed."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -15,18 +15,18 @@ from chatvault.sealing.blocks import Block, Header
 from chatvault.sealing.gaps import Reason
 
 LOOK_SECONDS = 5.0
-# So many looks one after the other, so that a process that was stopped for a while does not think
-# that nothing happened meanwhile: a minute.
+# How many consecutive checks before an alarm: a minute, so that a process that was stopped for a
+# while does not conclude that nothing happened meanwhile.
 LOOKS_WITHOUT_SEALING = 12
 SEALED_WITHIN = timedelta(seconds=5)
 log = structlog.get_logger()
 
 
 class Monitor:
-    """Looks in every process, whichever of them seals; so nobody can keep all from it unseen.
+    """Checks in every process, whichever of them seals, so that nobody can keep all of it hidden.
 
     Args:
-        seal: seals what there is, whoever's turn it is.
+        seal: seals pending entries, whoever has the lease.
 
     Attributes:
         cut: set when blocks that were seen are gone, so that sealing has to begin after the rest.
@@ -43,9 +43,9 @@ class Monitor:
         self._idle_looks = 0
 
     async def run(self) -> None:
-        """Look until cancelled."""
+        """Check until cancelled."""
         while True:
-            # First, so that a sealer that begins has told already what it found.
+            # The pause comes first, so that a starting sealer has recorded what it found.
             await asyncio.sleep(LOOK_SECONDS)
             try:
                 await self.look()
@@ -55,7 +55,7 @@ class Monitor:
                 log.info("audit_not_looked_at", error=type(error).__name__)
 
     async def look(self) -> None:
-        """Look once.
+        """Check once.
 
         Raises:
             PyMongoError: the database cannot be reached.
@@ -63,7 +63,7 @@ class Monitor:
         try:
             newest = await Block.find_header()
         except ValueError:
-            return  # The sealer tells of a newest block that is none of ours.
+            return  # The sealer reports a newest block that our keys did not sign.
         key = self._keys.find(newest.key_id) if newest else None
         if newest and not (key and newest.is_signed_by(key.public)):
             return
@@ -71,12 +71,12 @@ class Monitor:
         await self._look_for_unsealed(newest)
 
     async def _look_back(self, newest: Header | None) -> None:
-        """Compare the chain with what was seen at the last look."""
+        """Compare the chain with what the last check saw."""
         is_cut = await gaps.is_cut(self._seen, newest)
         if is_cut:
             of_block = self._seen.height
-            if not await gaps.was_told(Reason.CUT, self._seen_at, of_block=of_block):
-                await gaps.tell_cut(self._seen, newest)
+            if not await gaps.was_recorded(Reason.CUT, self._seen_at, of_block=of_block):
+                await gaps.record_cut(self._seen, newest)
             self.cut.set()
         if newest is None:
             return
@@ -88,7 +88,7 @@ class Monitor:
         self._seen, self._seen_at = mark, now()
 
     async def _look_for_unsealed(self, newest: Header | None) -> None:
-        """Count the looks at which something waits, and nothing was sealed since the last."""
+        """Count the checks at which entries wait and nothing was sealed since the last one."""
         height = newest.height if newest else None
         if height != self._height or not await _is_waiting():
             self._height, self._idle_looks = height, 0
@@ -96,13 +96,13 @@ class Monitor:
         self._idle_looks += 1
         if self._idle_looks >= LOOKS_WITHOUT_SEALING:
             self._idle_looks = 0
-            if not await gaps.was_told_lately(Reason.NOT_SEALED):
-                await gaps.tell(Reason.NOT_SEALED, newest)
+            if not await gaps.was_recorded_lately(Reason.NOT_SEALED):
+                await gaps.record(Reason.NOT_SEALED, newest)
             await self._seal()
 
 
 async def _is_waiting() -> bool:
-    """Whether the newest entry that has had its time to be sealed is in no block."""
+    """Whether the newest entry that should be sealed by now is in no block."""
     before = ObjectId.from_datetime(now() - SEALED_WITHIN)
     entries = AuditEntry.get_pymongo_collection()
     newest = await entries.find_one({"_id": {"$lt": before}}, {"_id": True}, sort=[("_id", -1)])

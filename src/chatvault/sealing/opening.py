@@ -1,4 +1,4 @@
-"""What is checked, and looked up, when a process comes to an audit log."""
+"""What a process checks and reads when it opens an audit log."""
 
 from typing import Any
 
@@ -9,9 +9,9 @@ from chatvault.sealing.gaps import is_cut
 
 
 async def open_log(keys: KeyRing, high_water: HighWater) -> None:
-    """Look up the newest block, so that this process's entries tell it.
+    """Read the newest block, so that this process's entries name it.
 
-    What is noted goes before what MongoDB shows, wherever the two contradict each other.
+    The note takes precedence over MongoDB if the two contradict each other.
 
     Raises:
         KeysMissing: the log was sealed with other keys.
@@ -33,14 +33,14 @@ async def open_log(keys: KeyRing, high_water: HighWater) -> None:
 
 
 async def refuse_lost_keys(keys: KeyRing) -> None:
-    """Refuse to go on with keys of which none sealed the log: nothing of it could be verified.
+    """Raise if none of the keys sealed the log: nothing of it could be verified.
 
     Raises:
-        KeysMissing: so it is; a file of keys that was made just now is removed again.
+        KeysMissing: none did; a key file that has just been created is removed again.
         PyMongoError: the database cannot be read.
     """
     sealed_by = [await _find_key_id(1), await _find_key_id(-1)]
-    # What is no id of a key was changed by somebody: verification tells that.
+    # An invalid key id was changed by somebody: verification reports that.
     if not all(isinstance(each, str) for each in sealed_by) or any(map(keys.find, sealed_by)):
         return
     newest = sealed_by[-1]

@@ -5,7 +5,7 @@ from chatvault.sealing.blocks import Block, Header
 
 
 class Pins:
-    """Says where the chain is not as it is known to be.
+    """Finds contradictions between the chain and what is known of it.
 
     Args:
         known: the newest block that this process knows of.
@@ -16,8 +16,8 @@ class Pins:
         self._known = known
         self._checkpoint = checkpoint
 
-    def why_not(self, header: Header) -> str | None:
-        """Return why this header cannot be at its height; None if it can."""
+    def problem_with(self, header: Header) -> str | None:
+        """Return why this header cannot be at its height, or None."""
         height, checkpoint = header.height, self._checkpoint
         if checkpoint and height == checkpoint.height and header.signed != checkpoint.signed:
             return f"block {height} is not the checkpoint's: the log was rewritten"
@@ -25,8 +25,8 @@ class Pins:
             return _other(height)
         return None
 
-    async def why_not_before(self, first: int) -> str | None:
-        """The same, of the newest block known, where it is before the first that is verified.
+    async def problem_before(self, first: int) -> str | None:
+        """Return why the newest known block, if before the first verified, is not in the chain.
 
         Raises:
             PyMongoError: the database cannot be read.
@@ -40,8 +40,8 @@ class Pins:
         is_there = header is not None and header.hash == self._known.hash
         return None if is_there else _other(self._known.height)
 
-    def why_not_the_end(self, newest: int) -> str | None:
-        """Return why the chain cannot end with a block of this height; None if it can."""
+    def problem_with_end(self, newest: int) -> str | None:
+        """Return why the chain cannot end with a block of this height, or None."""
         if self._checkpoint and newest < self._checkpoint.height:
             why = f"the checkpoint is of block {self._checkpoint.height}"
         elif newest < self._known.height:

@@ -35,7 +35,7 @@ class Checkpoint(BaseModel):
     """A signed header; kept where the database's owner cannot reach, it pins all before it.
 
     Attributes:
-        height: the block's, for people; what counts stands in `header`.
+        height: the block's, for people; `header` is what counts.
         header: the canonical BSON that was signed.
         public_key: the Ed25519 key that checks the signature.
     """
@@ -60,10 +60,11 @@ class Checkpoint(BaseModel):
         )
 
     def open(self) -> Header:
-        """Return the header, once its signature is checked by the public key beside it.
+        """Return the header after checking its signature by the public key beside it.
 
         Raises:
-            NotVerified: it was not signed by that key, or says something else than it shows.
+            NotVerified: it was not signed by that key, or contradicts the checkpoint's other
+                fields.
         """
         try:
             header = Header.parse(self.header, self.signature)
@@ -77,12 +78,12 @@ class Checkpoint(BaseModel):
 
 
 class Proof(BaseModel):
-    """That an entry is in the block of a signed header.
+    """A proof that an entry is in the block of a signed header.
 
     Attributes:
         leaf: SHA-256(0x00 ‖ the entry's stored BSON).
         index: its place in the block.
-        path: the hashes beside its way to the root.
+        path: the sibling hashes on its path to the root.
         block: the signed header.
     """
 
@@ -98,13 +99,13 @@ class Proof(BaseModel):
 def check_proof(
     proof: Proof, *, pinned: Checkpoint | None = None, entry: bytes | None = None
 ) -> Header:
-    """Return the header that a proof leads to.
+    """Check a proof, and return its header.
 
     Args:
         proof: to be checked.
         pinned: a checkpoint from elsewhere: the same key must have signed; if it is of the same
             block, it must be the same.
-        entry: the entry's stored BSON, which must be what is proved.
+        entry: the entry's stored BSON, which the proof must be about.
 
     Raises:
         NotVerified: the proof does not hold; one sentence says why.
@@ -131,7 +132,7 @@ async def find_checkpoint() -> Checkpoint:
 
     Raises:
         NotFound: nothing is sealed yet.
-        NotVerified: it is none of ours.
+        NotVerified: our keys did not sign it.
     """
     header = await Block.find_header()
     if header is None:
@@ -144,7 +145,7 @@ async def make_proof(entry_id: ObjectId) -> tuple[Proof, bytes]:
 
     Raises:
         NotFound: there is no such entry, or it is not sealed yet.
-        NotVerified: what is stored does not fit together.
+        NotVerified: the stored data is inconsistent.
     """
     entries = AuditEntry.get_pymongo_collection().with_options(codec_options=AuditEntry.RAW)
     stored = await entries.find_one({"_id": entry_id})

@@ -20,7 +20,7 @@ log = structlog.get_logger()
 
 
 async def announced_through(name: str = "through_block") -> int:
-    """Return the highest block whose entries may be gone, by the announcements that are genuine.
+    """Return the highest block whose entries may be gone, by genuine announcements.
 
     Args:
         name: `through_block` of the announcements, or `removed_through` of the reports after.
@@ -40,7 +40,7 @@ async def announced_through(name: str = "through_block") -> int:
 async def remove_expired(days: int) -> int:
     """Remove the entries of blocks whose last entry is older than this; their headers remain.
 
-    What was interrupted is taken up again.
+    An interrupted removal is resumed.
 
     Returns:
         How many entries were removed.
@@ -89,7 +89,7 @@ async def _record(details: dict[str, int]) -> None:
 
 
 async def run(days: int) -> None:
-    """Remove what expired, now and every hour, until cancelled; nothing with 0 days."""
+    """Remove what expired, now and every hour, until cancelled; with 0 days, never."""
     while True:
         try:
             removed = await remove_expired(days) if days else 0

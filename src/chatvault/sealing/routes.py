@@ -1,4 +1,4 @@
-"""The audit log's verification over HTTP: for auditors and admins."""
+"""HTTP routes of the audit log's verification: for auditors and admins."""
 
 from datetime import datetime
 from typing import Any

@@ -24,10 +24,10 @@ from chatvault.sealing.retention import announced_through
 from chatvault.sealing.verify import NotVerified
 
 SEAL_AFTER_SECONDS = 1.0
-# How long MongoDB holds the question for what is new, and how long we wait before we ask again;
-# a block may wait so long in addition, twice.
+# How long MongoDB holds a request for new changes, and how long we wait before the next request; a
+# block may wait twice this time in addition.
 AWAIT_MILLISECONDS = 300
-# An entry is sealed within seconds; one that comes so late was held back, or a clock is wrong.
+# An entry is sealed within seconds; a later one was held back, or a clock is wrong.
 LATE = timedelta(minutes=5)
 PIPELINE = [{"$project": {"operationType": 1, "fullDocument": 1, "documentKey": 1}}]
 INSERT = "insert"
@@ -37,7 +37,7 @@ log = structlog.get_logger()
 
 @dataclass(slots=True)
 class _Pending:
-    """What was taken from the stream since the last block."""
+    """Changes from the stream since the last block."""
 
     began: float = field(default_factory=time.monotonic)
     leaves: list[Leaf] = field(default_factory=list)
@@ -58,10 +58,10 @@ class _Pending:
 
 
 class Sealer:
-    """Seals what the change stream of the audit log shows.
+    """Seals the entries that the change stream of the audit log shows.
 
-    It keeps nothing but the blocks: stopped at any point, it or another goes on after the newest.
-    Several may run; the unique height lets one win, and the others begin anew after it.
+    Its only state is the blocks: stopped at any point, it or another one resumes after the newest.
+    Several may run; the unique height lets one win, and the others resume after its block.
     """
 
     def __init__(self) -> None:
@@ -72,18 +72,18 @@ class Sealer:
         self._high_water = AuditEntry.high_water()
         self._newest: Header | None = None
         self._reached: datetime | None = None
-        self._told: dict[Reason, float] = {}
+        self._recorded_at: dict[Reason, float] = {}
         self._pending = _Pending()
         self._watch = Watch()
 
     async def follow(self, *, until_idle: bool = False) -> None:
-        """Seal what is there and what comes.
+        """Seal present entries and those that follow.
 
         Args:
             until_idle: return once everything is sealed, rather than wait for more.
 
         Raises:
-            NotVerified: the newest block is none of ours.
+            NotVerified: our keys did not sign the newest block.
             PyMongoError: the database cannot be reached; call it again.
         """
         is_lost = False
@@ -107,7 +107,7 @@ class Sealer:
         token = None if is_lost or self._newest is None else self._newest.resume_token
         async with watch(self._watched(until_idle=until_idle), token) as stream:
             if token is None:
-                # The stream is open: what commits from here on is in it, all before in the scan.
+                # The stream is open: later commits are in it, all earlier ones in the scan.
                 if is_lost:
                     await self._record_gap()
                 first = await stream.read(1)
@@ -117,7 +117,7 @@ class Sealer:
             await self._read(stream, until_idle=until_idle)
 
     def _watched(self, *, until_idle: bool) -> Watched:
-        """Return what the stream shows: every change of the audit log."""
+        """Return the options of the stream: every change of the audit log."""
         return Watched(
             collection=self._entries,
             pipeline=PIPELINE,
@@ -126,10 +126,10 @@ class Sealer:
         )
 
     async def _find_newest(self) -> Header | None:
-        """Return the header to go on after.
+        """Return the header to resume after.
 
         Raises:
-            NotVerified: it is none of ours, and sealing on it would make it look so.
+            NotVerified: our keys did not sign it, and sealing on it would make it look genuine.
         """
         try:
             newest = await Block.find_header()
@@ -141,25 +141,25 @@ class Sealer:
         return newest
 
     async def _look_back(self, known: Mark) -> None:
-        """Tell if a block that was seen is gone, or if there are entries of before the first.
+        """Record a gap if a block that was seen is gone, or if entries are older than the first.
 
         Raises:
             Overtaken: another process has sealed the first block just now.
         """
         if await gaps.is_cut(known, self._newest):
             since = self._high_water.noted_at
-            if not await gaps.was_told(Reason.CUT, since, of_block=known.height):
-                await gaps.tell_cut(known, self._newest)
+            if not await gaps.was_recorded(Reason.CUT, since, of_block=known.height):
+                await gaps.record_cut(known, self._newest)
         elif self._newest is not None:
             await self._high_water.note(await Block.find_mark(self._newest))
         elif await self._entries.find_one({"newest_block.height": {"$ne": NOTHING.height}}):
-            # Entries of before any block tell that there was none.
+            # Entries from before any block say that there was none.
             if await Block.find_header() is not None:
                 raise Overtaken
-            if not await gaps.was_told_lately(Reason.BEGUN_LATE):
-                await gaps.tell(Reason.BEGUN_LATE, None)
+            if not await gaps.was_recorded_lately(Reason.BEGUN_LATE):
+                await gaps.record(Reason.BEGUN_LATE, None)
         else:
-            # So that a place where nothing can be noted is told at the very start.
+            # So that a place that cannot be written to is reported at the start.
             await self._high_water.note(NOTHING)
 
     async def _read(self, stream: ChangeStream, *, until_idle: bool) -> None:
@@ -197,7 +197,7 @@ class Sealer:
             self._pending.leaves.append(leaf)
 
     async def _close(self, token: Token | None) -> None:
-        """Seal what is pending; alerts first, as the block's token passes what they are about."""
+        """Seal pending entries; store alerts first, as the block's token passes their entries."""
         pending, self._pending = self._pending, _Pending()
         await record_alerts(pending.alerts + await _find_tampering(pending))
         held = await Block.find_held(leaf.entry_id for leaf in pending.leaves)
@@ -208,7 +208,7 @@ class Sealer:
     async def _append(
         self, leaves: list[Leaf], claims: Iterable[bytes], token: Token | None
     ) -> None:
-        """Seal a block, once what is strange about its entries is told."""
+        """Seal a block, after recording what is suspicious about its entries."""
         await self._check_claims(claims)
         await self._check_times(leaves)
         self._newest = await Block.append(self._keys, self._newest, leaves, token)
@@ -216,46 +216,50 @@ class Sealer:
         await self._high_water.note(await Block.find_mark(self._newest))
 
     async def _check_claims(self, claims: Iterable[bytes]) -> None:
-        """Tell if an entry knows of a block beyond the newest, so that some are gone.
+        """Record a gap if an entry names a block beyond the newest, so that blocks are gone.
 
         Raises:
             Overtaken: another process has sealed that block.
         """
-        told = max((Mark.parse(each) for each in claims if each), key=_height, default=NOTHING)
-        if told.height > _height(self._newest):
+        claimed = max((Mark.parse(each) for each in claims if each), key=_height, default=NOTHING)
+        if claimed.height > _height(self._newest):
             newest = await self._find_newest()
             if _height(newest) > _height(self._newest):
                 raise Overtaken
-            if not await self._was_told(Reason.CUT):
-                await gaps.tell_cut(told, self._newest)
+            if not await self._was_recorded(Reason.CUT):
+                await gaps.record_cut(claimed, self._newest)
 
     async def _check_times(self, leaves: list[Leaf]) -> None:
-        """Tell if an entry is sealed long after it was written, and after later ones."""
+        """Record a gap if an entry is sealed long after it was written, and after later ones."""
         oldest = min(leaf.at for leaf in leaves)
         is_late = self._reached is not None and oldest < self._reached - LATE
-        # Where a clock was set back, entries look older than those before and are not.
+        # After a clock was set back, entries look older than those before and are not.
         is_late = is_late and oldest < now() - LATE
-        if is_late and not await self._was_told(Reason.SEALED_LATE):
-            await gaps.tell(Reason.SEALED_LATE, self._newest, written_at=oldest)
+        if is_late and not await self._was_recorded(Reason.SEALED_LATE):
+            await gaps.record(Reason.SEALED_LATE, self._newest, written_at=oldest)
 
-    async def _was_told(self, reason: Reason) -> bool:
-        """Whether it was told lately, by whomever; else each block would tell it again."""
-        if time.monotonic() - self._told.get(reason, -math.inf) < gaps.TOLD_FOR.total_seconds():
+    async def _was_recorded(self, reason: Reason) -> bool:
+        """Whether any process recorded it lately; else each block would record it again."""
+        if (
+            time.monotonic() - self._recorded_at.get(reason, -math.inf)
+            < gaps.REPEAT_AFTER.total_seconds()
+        ):
             return True
-        self._told[reason] = time.monotonic()
-        return await gaps.was_told_lately(reason)
+        self._recorded_at[reason] = time.monotonic()
+        return await gaps.was_recorded_lately(reason)
 
     async def _record_gap(self) -> None:
-        await gaps.tell(Reason.STREAM_LOST, self._newest)
+        await gaps.record(Reason.STREAM_LOST, self._newest)
         log.warning("audit_gap", after_block=self._newest.height if self._newest else None)
 
     async def _seal_unsealed(self, opened: Token | None) -> None:
         """Seal every entry that no block holds, in bounded memory.
 
-        But for the last, these blocks carry no token: who comes after one of them scans again.
+        Except the last, these blocks have no token: a sealer that resumes after one of them scans
+        again.
 
         Args:
-            opened: the stream's token before its first change, if it has shown none yet.
+            opened: the stream's token before its first change, if it has shown no change yet.
         """
         async for ids in self._list_ids():
             held = await Block.find_held(ids)
@@ -277,7 +281,7 @@ class Sealer:
     async def _list_ids(self) -> AsyncIterator[list[ObjectId]]:
         client = self._entries.database.client
         async with client.start_session(causal_consistency=True) as session:
-            # A session's reads see at least what any answer in it did: all before the stream.
+            # A session's reads see at least what its earlier answers did: all before the stream.
             await self._entries.database.command("ping", session=session)
             first: dict[str, Any] = {"$gte": ObjectId("0" * 24)}
             while True:
@@ -294,7 +298,7 @@ def _height(block: Header | Mark | None) -> int:
 
 
 def _leaf(stored: RawBSONDocument) -> Leaf | None:
-    """Return an entry's leaf; None where its id is none that we give, so that it stays outside."""
+    """Return an entry's leaf; None if its id is not an ObjectId, so that it is never sealed."""
     entry_id = stored["_id"]
     if not isinstance(entry_id, ObjectId):
         return None

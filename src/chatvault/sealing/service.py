@@ -1,4 +1,4 @@
-"""What an operator can do to have the audit log prove itself; each act is recorded in it."""
+"""What an operator can do with the audit log's proof; each operation is recorded in the log."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -32,7 +32,7 @@ async def verify_log(
     For an operator, auditors and admins.
 
     Raises:
-        NotVerified: names the first thing that is not as it was sealed.
+        NotVerified: the first thing that is not as it was sealed.
     """
     require_reviewer(actor)
     try:
@@ -70,25 +70,25 @@ async def get_checkpoint(actor: Actor, recorder: Recorder) -> Checkpoint:
 
 
 async def acknowledge(actor: Actor, recorder: Recorder) -> tuple[int, int]:
-    """Accept the gaps that are told up to the newest block; for an operator.
+    """Acknowledge the gaps recorded up to the newest block; for an operator.
 
-    What is accepted is this one chain up to there. Whoever cuts it later cannot use it.
+    The acknowledgement is for this chain up to that block; it does not cover a later cut.
 
     Returns:
         How many gaps there were, and the newest block.
 
     Raises:
         NotFound: nothing is sealed yet.
-        NotVerified: there is more amiss than gap entries tell.
+        NotVerified: more is wrong than gap entries record.
     """
     _require_operator(actor)
     pins = Pins(AuditEntry.high_water().newest, None)
     found = await find_newest()
     height = found.height if found else -1
-    why = pins.why_not_the_end(height) or await pins.why_not_before(height + 1)
+    why = pins.problem_with_end(height) or await pins.problem_before(height + 1)
     if why is not None:
         raise NotVerified(f"{why}; start the service first, which tells of it in the log")
-    # It checks that the newest header is ours.
+    # This checks that the newest header is ours.
     newest = (await find_checkpoint()).open()
     open_gaps, unsealed = await count_open(await accepted_through())
     if unsealed:
@@ -105,7 +105,7 @@ async def prove_entry(
 
     Raises:
         NotFound: there is no such entry, or it is not sealed yet.
-        NotVerified: what is stored does not fit together.
+        NotVerified: the stored data is inconsistent.
     """
     _require_operator(actor)
     proof, raw = await make_proof(entry_id)
@@ -114,7 +114,7 @@ async def prove_entry(
 
 
 async def rotate_key(actor: Actor, recorder: Recorder, *, path: Path) -> str:
-    """Make a new key the file's newest; returns the key's id. For an operator.
+    """Make a new key the file's newest; return its id. For an operator.
 
     Raises:
         OSError: the file cannot be replaced.

@@ -15,17 +15,17 @@ _START = b"\x16\x00\x00\x00\x07_id\x00"
 
 
 class UnsealedEntries:
-    """Compares the ids that blocks hold with those that are there, both in about the same order.
+    """Compares the ids that blocks hold with those of entries, both in about the same order.
 
-    Entries are walked in the order of their ids, blocks in that of commits: what was met on one
-    side alone is remembered until the other side comes to it, so memory holds little more than the
-    entries that committed late.
+    Entries are walked in the order of their ids, blocks in that of commits: an id found on one side
+    only is remembered until the other side reaches it, so memory holds little more than the entries
+    that committed late.
 
     Args:
         start: walk from this id on; None walks over all.
 
     Attributes:
-        foreign: ids that were met and are none of ours, as they are no ObjectId.
+        foreign: ids that are not ours, as they are no ObjectId.
     """
 
     def __init__(self, start: ObjectId | None) -> None:
@@ -36,8 +36,8 @@ class UnsealedEntries:
         self.foreign: list[Any] = []
         self._batches = _walk(start, self.foreign)
 
-    async def meet(self, ids: Iterable[bytes]) -> None:
-        """Take in ids that blocks hold and that are there."""
+    async def add_sealed(self, ids: Iterable[bytes]) -> None:
+        """Add ids that blocks hold and that exist."""
         given = sorted(ids)
         if not given:
             return
@@ -46,12 +46,12 @@ class UnsealedEntries:
                 self._outside.remove(each)
             else:
                 self._sealed.add(each)
-        # Not to the last: one id of a clock that is ahead would drag the walk to the end.
+        # Not up to the last: one id of a fast clock would take the walk to the end.
         while not self._is_over and self._walked < given[len(given) // 2]:
             await self._step()
 
     async def finish(self) -> list[ObjectId]:
-        """Return the ids that are in none of the blocks met, in order."""
+        """Return the ids that no added block holds, in order."""
         while not self._is_over:
             await self._step()
         return [ObjectId(each) for each in sorted(self._outside)]
@@ -69,7 +69,7 @@ class UnsealedEntries:
 
 
 async def _walk(start: ObjectId | None, foreign: list[Any]) -> AsyncIterator[list[bytes]]:
-    """Yield the ids of all entries in order, batch by batch, read from the index alone."""
+    """Yield the ids of all entries in order, in batches, read from the index alone."""
     query: dict[str, Any] = {} if start is None else {"_id": {"$gte": start}}
     collection = AuditEntry.get_pymongo_collection()
     found = collection.find_raw_batches(query, {"_id": True}, batch_size=WALK_BATCH)

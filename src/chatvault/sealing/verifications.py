@@ -1,4 +1,4 @@
-"""Verifications of the audit log in the background, and how far each has come."""
+"""Verifications of the audit log in the background, and their progress."""
 
 import asyncio
 import contextlib
@@ -28,17 +28,17 @@ from chatvault.sealing.verify import NotVerified
 from chatvault.tasks import stop
 
 Raw = dict[str, Any]
-# So few entries at a time leave the loop to others in between.
+# Entries in one step, so few that other tasks run in between.
 GROUP_SIZE = 250
-TELL_SECONDS = 0.5
-# One that tells nothing for so long ended with its process.
-SILENT = timedelta(seconds=30)
+PROGRESS_SECONDS = 0.5
+# A verification without progress for so long has ended with its process.
+MAX_SILENCE = timedelta(seconds=30)
 LISTED = 20
 log = structlog.get_logger()
 
 
 class VerificationState(StrEnum):
-    """How far a verification has come."""
+    """The state of a verification."""
 
     RUNNING = "running"
     VERIFIED = "verified"
@@ -51,8 +51,8 @@ class Verification(Document):
 
     Attributes:
         started_by: who asked for it.
-        told_at: when its process last told of it.
-        done: how many blocks are verified, of how many that are known so far.
+        told_at: when its process last reported its progress.
+        done: how many blocks are verified; `total` is how many are known so far.
         entries: how many sealed entries are there and unchanged.
         finding: the first thing that is not as it was sealed.
     """
@@ -81,7 +81,7 @@ class _Progress:
     done: int = 0
     total: int = 0
 
-    def tell(self, done: int, total: int) -> None:
+    def update(self, done: int, total: int) -> None:
         self.done, self.total = done, total
 
 
@@ -89,7 +89,7 @@ class Verifier:
     """Verifies the audit log in the background.
 
     Args:
-        recorder: takes the entries about it.
+        recorder: stores the audit entries about it.
     """
 
     def __init__(self, recorder: Recorder) -> None:
@@ -97,7 +97,7 @@ class Verifier:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self, actor: Actor, *, idempotency_key: IdempotencyKey | None) -> ObjectId:
-        """Begin a verification, and return its id; one that is under way is not begun again.
+        """Begin a verification and return its id, or return the id of the one under way.
 
         Raises:
             Denied: the actor is neither auditor nor admin.
@@ -108,7 +108,10 @@ class Verifier:
         async def begin(session: AsyncClientSession) -> ObjectId:
             begun.clear()
             collection, at = Verification.get_pymongo_collection(), now()
-            under_way = {"state": VerificationState.RUNNING.value, "told_at": {"$gt": at - SILENT}}
+            under_way = {
+                "state": VerificationState.RUNNING.value,
+                "told_at": {"$gt": at - MAX_SILENCE},
+            }
             found = await collection.find_one(under_way, {"_id": True}, session=session)
             key: ObjectId = found["_id"] if found else ObjectId()
             if found is None:
@@ -134,16 +137,16 @@ class Verifier:
         return key
 
     async def close(self) -> None:
-        """Stop what is under way."""
+        """Stop the verification under way."""
         await stop(*self._tasks)
 
     async def _run(self, actor: Actor, key: ObjectId) -> None:
         progress = _Progress()
         ended: Raw = {"state": VerificationState.INTERRUPTED.value}
-        telling = asyncio.create_task(_keep_telling(key, progress))
+        storing = asyncio.create_task(_keep_storing(key, progress))
         try:
             report = await verify_log(
-                actor, self._recorder, on_progress=progress.tell, group_size=GROUP_SIZE
+                actor, self._recorder, on_progress=progress.update, group_size=GROUP_SIZE
             )
             ended = {
                 "state": VerificationState.VERIFIED.value,
@@ -156,9 +159,9 @@ class Verifier:
         except (ChatvaultError, PyMongoError):
             log.warning("verification_interrupted", exc_info=True)
         finally:
-            await stop(telling)
+            await stop(storing)
             with contextlib.suppress(PyMongoError):
-                await _tell(key, progress, ended_at=now(), **ended)
+                await _store_progress(key, progress, ended_at=now(), **ended)
 
 
 async def start_verification(
@@ -178,22 +181,22 @@ async def list_verifications(actor: Actor, recorder: Recorder) -> list[Raw]:
     found = Verification.get_pymongo_collection().find({}).sort("started_at", DESCENDING)
     newest = await found.limit(LISTED).to_list()
     for each in newest:
-        if each["state"] == VerificationState.RUNNING and each["told_at"] < now() - SILENT:
+        if each["state"] == VerificationState.RUNNING and each["told_at"] < now() - MAX_SILENCE:
             each["state"] = VerificationState.INTERRUPTED.value
     await recorder.record(entry(actor, Action.AUDIT_LIST_VERIFICATIONS))
     return newest
 
 
-async def _keep_telling(key: ObjectId, progress: _Progress) -> None:
+async def _keep_storing(key: ObjectId, progress: _Progress) -> None:
     while True:
-        await asyncio.sleep(TELL_SECONDS)
+        await asyncio.sleep(PROGRESS_SECONDS)
         with contextlib.suppress(PyMongoError):
-            await _tell(key, progress)
+            await _store_progress(key, progress)
 
 
-async def _tell(key: ObjectId, progress: _Progress, **more: Any) -> None:
-    told = {"done": progress.done, "total": progress.total, "told_at": now(), **more}
-    await Verification.get_pymongo_collection().update_one({"_id": key}, {"$set": told})
+async def _store_progress(key: ObjectId, progress: _Progress, **more: Any) -> None:
+    fields = {"done": progress.done, "total": progress.total, "told_at": now(), **more}
+    await Verification.get_pymongo_collection().update_one({"_id": key}, {"$set": fields})
 
 
 def _idempotent(idempotency_key: IdempotencyKey) -> Idempotent[ObjectId]:

@@ -1,4 +1,4 @@
-"""Recomputes the audit log from what is stored, and names the first thing that is not as sealed."""
+"""Recomputes the audit log from what is stored, and finds the first difference from the seals."""
 
 import asyncio
 import hashlib
@@ -33,8 +33,8 @@ from chatvault.sealing.unsealed import UnsealedEntries
 
 GROUP = 5_000
 NEWEST_BLOCKS = 50
-# A genuine entry may be so much older than the newest sealed one and not be sealed yet: a slow
-# transaction, clocks that differ.
+# How much older than the newest sealed entry a genuine unsealed one may be: after a slow
+# transaction, or with differing clocks.
 SEALING_DELAY = timedelta(minutes=2)
 RECHECK_SECONDS = 3.0
 
@@ -59,15 +59,15 @@ class NotVerified(Conflict):
 
 @dataclass(slots=True)
 class Verified:
-    """What was found to be as it was sealed.
+    """The result of a successful verification.
 
     Attributes:
         first: the height of the first block verified.
         blocks: how many.
         entries: how many sealed entries are there and unchanged.
-        removed: how many are gone, as was announced.
+        removed: how many are gone, as announced.
         unsealed: how many genuine entries are in no block yet.
-        accepted: the block up to which an operator has acknowledged what is amiss; -1 for none.
+        accepted: the block up to which an operator has acknowledged gaps; -1 for none.
         newest: the newest header.
     """
 
@@ -82,7 +82,7 @@ class Verified:
 
 @dataclass(slots=True)
 class _Group:
-    """Some blocks whose entries are fetched together."""
+    """Some blocks whose entries are read together."""
 
     ids: list[ObjectId] = field(default_factory=list)
     leaves: list[bytes] = field(default_factory=list)
@@ -95,7 +95,7 @@ async def verify(
     checkpoint: Header | None = None,
     on_progress: Callable[[int, int], None] | None = None,
     group_size: int = GROUP,
-    pass_told: bool = False,
+    pass_recorded: bool = False,
 ) -> Verified:
     """Verify all blocks from a height on, their entries, and that there are no others.
 
@@ -104,21 +104,21 @@ async def verify(
     Args:
         from_block: the first height; with a checkpoint at most the checkpoint's.
         checkpoint: a header that was kept elsewhere, which the chain must contain.
-        on_progress: told how many blocks are done, and of how many.
-        group_size: so many entries at a time; between groups, other tasks run.
-        pass_told: pass what gap entries tell already, acknowledged or not.
+        on_progress: called with how many blocks are done, and of how many.
+        group_size: how many entries are read at a time; between groups, other tasks run.
+        pass_recorded: accept what gap entries record, acknowledged or not.
 
     Raises:
         InvalidInput: the log has never been as long as `from_block`.
-        NotVerified: names the first thing that was changed, is missing, inserted or reordered.
+        NotVerified: the first thing that was changed, is missing, inserted or reordered.
         PyMongoError: the database cannot be read.
     """
     if checkpoint is not None:
         from_block = min(from_block, checkpoint.height)
     pins = Pins(AuditEntry.high_water().newest, checkpoint)
-    accepted = await accepted_through(told=pass_told)
+    accepted = await accepted_through(with_recorded=pass_recorded)
     report = await _Verification(pins, from_block, accepted, on_progress, group_size).run()
-    gap = None if pass_told else await find_open(from_block, accepted)
+    gap = None if pass_recorded else await find_open(from_block, accepted)
     if gap is not None:
         raise NotVerified(gap.sentence, entry_id=gap.entry_id)
     return report
@@ -134,11 +134,11 @@ async def verify_newest() -> None:
     newest = await Block.find_header()
     if newest is not None:
         first = max(0, newest.height - NEWEST_BLOCKS)
-        await verify(from_block=first, group_size=500, pass_told=True)
+        await verify(from_block=first, group_size=500, pass_recorded=True)
 
 
 async def find_block_since(since: datetime) -> int:
-    """Return the lowest height whose entries reach this time; behind the newest where none does."""
+    """Return the lowest height whose entries reach this time; behind the newest if none does."""
     found = await Block.get_pymongo_collection().aggregate(
         [
             {"$match": {"header.last_at": {"$gte": since}}},
@@ -194,12 +194,12 @@ class _Verification:
         return report
 
     async def _find_previous(self, first: int, newest: int) -> bytes:
-        """Return the hash that the first block follows, once the chain is known to be so long."""
+        """Return the hash that the first block follows; raise if the chain is not that long."""
         if first > newest + 1:
             self._check_end(newest)
             last = f"the newest is {newest}" if newest >= 0 else "nothing is sealed"
             raise InvalidInput(f"from_block: there is no block {first} yet; {last}")
-        if why := await self._pins.why_not_before(first):
+        if why := await self._pins.problem_before(first):
             raise NotVerified(why)
         if first == 0:
             return BEFORE_ALL
@@ -252,7 +252,7 @@ class _Verification:
             )
         if header.previous != previous:
             raise NotVerified(f"block {height} does not follow block {height - 1}", block=height)
-        if why := self._pins.why_not(header):
+        if why := self._pins.problem_with(header):
             raise NotVerified(why, block=height)
         ids, leaves = _check_leaves(stored, header)
         self._sealed += len(ids)
@@ -295,15 +295,15 @@ class _Verification:
         if self._outsiders is None:
             start = min(group.ids) if self._report.first else None
             self._outsiders = UnsealedEntries(start)
-        await self._outsiders.meet(there)
+        await self._outsiders.add_sealed(there)
         await asyncio.sleep(0)
 
     def _check_end(self, newest: int) -> None:
-        if why := self._pins.why_not_the_end(newest):
+        if why := self._pins.problem_with_end(newest):
             raise NotVerified(why, block=newest + 1)
 
     async def _check_outsiders(self) -> None:
-        """Check the MACs of what no block holds, and that it is recent."""
+        """Check the MACs of entries that no block holds, and that they are recent."""
         walk = self._outsiders or UnsealedEntries(None)
         outside = await walk.finish()
         for first in range(0, len(outside), GROUP):
@@ -311,7 +311,7 @@ class _Verification:
             held = await Block.find_held(some)
             late = await self._check_unsealed([each for each in some if each not in held])
             if late:
-                # Perhaps it is being sealed at this moment, after the clock was set back.
+                # It may be sealed at this moment, after the clock was set back.
                 await asyncio.sleep(RECHECK_SECONDS)
                 held = await Block.find_held(late)
                 for each in late:

@@ -1,1 +1,1 @@
-"""The commands; each calls services."""
+"""The commands of the command line; each calls services."""

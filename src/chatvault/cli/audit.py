@@ -134,7 +134,7 @@ def _without(given: dict[str, Any], *names: str) -> dict[str, Any]:
 
 
 def _run(user: str | None, query: F, work: Callable[[F], Awaitable[T]]) -> T:
-    """Do the work on the database, once the user's name has become an id.
+    """Do the work on the database, after replacing the user's name by the id.
 
     Raises:
         NotFound: there is no such user.

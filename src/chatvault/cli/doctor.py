@@ -1,4 +1,4 @@
-"""`chatvault doctor`: look at a set-up and say what is wrong with it, and how to mend it."""
+"""`chatvault doctor`: checks a set-up, and says what is wrong with it and how to repair it."""
 
 import asyncio
 import os
@@ -36,7 +36,7 @@ OLDEST_MONGODB = 6
 
 
 class Verdict(StrEnum):
-    """How one finding is to be taken."""
+    """How serious a finding is."""
 
     OK = "ok"
     WARNING = "warning"
@@ -45,12 +45,12 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at.
+    """The result of one check.
 
     Attributes:
-        verdict: whether it is in order.
-        about: what was looked at, such as "mongod".
-        sentence: what was seen and, where it is wrong, how to mend it.
+        verdict: how serious it is.
+        about: what was checked, such as "mongod".
+        sentence: what was found and, if it is wrong, how to repair it.
     """
 
     verdict: Verdict
@@ -59,7 +59,7 @@ class Finding:
 
 
 def ok(about: str, sentence: str) -> Finding:
-    """Return a finding that needs nothing to be done."""
+    """Return a finding that needs no action."""
     return Finding(Verdict.OK, about, sentence)
 
 
@@ -116,7 +116,7 @@ def _look_at_disk(data_dir: Path) -> Finding:
 
 
 def _look_at_port(settings: Settings) -> Finding:
-    # Imported here: it brings the whole service, which the other commands start without.
+    # Imported here: it imports the whole service, which the other commands start without.
     from chatvault.server.http import CannotListen, listen  # noqa: PLC0415  # as said
 
     about, place = "address", f"{settings.host} port {settings.port}"
@@ -137,7 +137,7 @@ def _look_at_keys(settings: Settings) -> Iterator[Finding]:
         if load is load_key_ring and settings.audit_keys is None:
             path = settings.data_dir / FILE_NAME
             if not path.exists():
-                # Looking must not make one: beside a sealed log, it would be the wrong one.
+                # The check must not create one: next to a sealed log, it would be the wrong one.
                 advice = "a start makes it; if the log is sealed already, put your copy back"
                 yield warning(about, f"there is no {path}: {advice}")
                 continue
@@ -258,7 +258,7 @@ async def _look_at_tool_servers(settings: Settings) -> AsyncIterator[Finding]:
 
 
 def _cause(error: BaseException) -> str:
-    """Return the sentence of the error that the others come of."""
+    """Return the sentence of an error's first cause."""
     while error.__cause__ is not None:
         error = error.__cause__
     return str(error) or type(error).__name__

@@ -1,4 +1,4 @@
-"""`chatvault import`: a file in, a report out."""
+"""`chatvault import`: reads a file and prints a report."""
 
 import signal
 import sys
@@ -87,7 +87,7 @@ async def _import(
             on_progress=advance,
         )
     finally:
-        # After Ctrl-C: a transaction that is left open would be in everybody's way.
+        # After Ctrl-C: a transaction left open would block others.
         await commits.drain()
 
 
@@ -129,7 +129,7 @@ def _print(report: Report, *, dry_run: bool) -> None:
 
 
 def _peak_megabytes() -> float | None:
-    """Return the most memory that this process has had, where the system tells."""
+    """Return the peak memory of this process in MB, or None if the system does not say."""
     if sys.platform == "win32":
         return None
     import resource  # noqa: PLC0415  # not on Windows

@@ -1,4 +1,4 @@
-"""The command line's composition root: one group of commands a domain, one error table."""
+"""The command line's composition root: a group of commands for each domain, and one error table."""
 
 import asyncio
 import shlex
@@ -28,7 +28,7 @@ from chatvault.version import VERSION
 
 
 class Commands(TyperGroup):
-    """Typer's group of commands, which would end without a word when it is interrupted."""
+    """Typer's group of commands, which by itself would end without a message when interrupted."""
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
@@ -161,7 +161,7 @@ def _place(settings: Settings) -> str:
 
 
 def _banner(settings: Settings, address: str) -> tuple[str, ...]:
-    """Say where the service is, and the commands that work on its data from another terminal."""
+    """Return lines with the service's address, and with commands for another terminal."""
     me = Path(sys.argv[0]).resolve()
     command = str(me.relative_to(Path.cwd())) if me.is_relative_to(Path.cwd()) else me.name
     for name in sorted(settings.model_fields_set & {"data_dir", "mongodb_database"}, reverse=True):

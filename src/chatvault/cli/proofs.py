@@ -68,10 +68,7 @@ def verify_log(
 
 
 def _why_nothing_is_noted(high_water: HighWater) -> str | None:
-    """Return one line where nothing outside MongoDB says how far the log went.
-
-    None where it does.
-    """
+    """Return one line if nothing outside MongoDB says how far the log went, else None."""
     if high_water.read() is not None:
         return None
     directory = high_water.path.parent if high_water.path else None

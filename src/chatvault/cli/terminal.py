@@ -1,4 +1,4 @@
-"""What every command of the command line needs: the database, an actor, a place to print."""
+"""What every command needs: the database, an actor, a place to print."""
 
 import asyncio
 import json
@@ -33,18 +33,19 @@ M = TypeVar("M", bound=BaseModel)
 
 
 def printable(text: object) -> str:
-    """Return the text with all that a terminal would act on, or not show, as JSON's escapes.
+    """Escape, as in JSON, all characters that a terminal acts on or does not show.
 
-    Names, titles and files are other people's words: they may hold escape sequences, marks that
-    turn the direction of a line, or line breaks.
+    Names, titles and files are other people's text: they may hold escape sequences, marks that
+    change the direction of a line, or line breaks.
     """
     return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in str(text))
 
 
 class Terminal(Console):
-    """A console to which every string is one line of plain text.
+    """A console that prints every string as one line of plain text.
 
-    Markup, emoji codes and control characters in it are shown, not obeyed. For several lines, give
+    Markup, emoji codes and control characters in it are shown, not interpreted. For several lines,
+    give
     several strings, separated by a line break.
     """
 
@@ -59,13 +60,13 @@ err = Terminal(stderr=True, soft_wrap=True, highlight=False)
 
 
 def is_terminal() -> bool:
-    """Whether somebody looks at the standard output."""
+    """Whether the standard output is a terminal."""
     return sys.stdout.isatty()
 
 
 @contextmanager
 def raw_output(path: Path | None) -> Iterator[Callable[[bytes], object]]:
-    """Yield what writes lines into a file, or to standard output: as they are, but to a terminal.
+    """Yield a function that writes lines to a file or standard output; escaped for a terminal.
 
     Args:
         path: the file, or None for standard output.
@@ -78,27 +79,27 @@ def raw_output(path: Path | None) -> Iterator[Callable[[bytes], object]]:
             *lines.decode().replace("\r\n", "\n").split("\n"), sep="\n", end=""
         )
     else:
-        # It stays open: it is not ours to close.
+        # Left open, as it is not ours to close.
         yield sys.stdout.buffer.write
 
 
 def say(sentence: str) -> None:
-    """Tell the person what is wrong, in one line."""
+    """Print an error for the person, in one line."""
     err.print(f"chatvault: {' '.join(sentence.split())}")
 
 
 def explain_driver(error: DriverError) -> str:
-    """Return the sentence that tells a person at the command line what MongoDB's driver met."""
+    """Return a sentence for the person at the command line about an error of MongoDB's driver."""
     url = load_settings().mongodb_url
     return explain(error, None if url is None else url.get_secret_value())
 
 
 @contextmanager
 def mongodb_url(settings: Settings, *, exclusive: bool = False) -> Iterator[str]:
-    """The configured database, or the embedded one for as long as it is needed.
+    """Yield the URL of the configured database, or of the embedded one, which runs meanwhile.
 
     Raises:
-        InvalidSettings: a command would make a new database by default, beside a running service.
+        InvalidSettings: a command would create a new database by default, beside a running service.
         NotPrivate: the data directory is open to others.
         EmbeddedError: the embedded one cannot be started.
     """
@@ -140,7 +141,7 @@ def _check_that_new_data_is_meant(settings: Settings) -> None:
 
 
 def run(work: Callable[[], Awaitable[T]]) -> T:
-    """Do the work on the database, alone or beside a service that runs on it."""
+    """Do the work on the database, with or without a running service."""
     settings = load_settings()
     configure_logs(settings)
 
@@ -159,12 +160,12 @@ def run(work: Callable[[], Awaitable[T]]) -> T:
 
 
 def operator() -> Actor:
-    """Return the person at this command line."""
+    """Return the actor for the person at this command line."""
     return Actor(door=Door.CLI)
 
 
 def validate(model: type[M], values: Mapping[str, object]) -> M:
-    """Return the options as a model.
+    """Validate the options as a model.
 
     Raises:
         InvalidInput: one is wrong.
@@ -178,7 +179,7 @@ def validate(model: type[M], values: Mapping[str, object]) -> M:
 
 
 def _mend(error: ErrorDetails) -> str:
-    """Return what an option must be, for a person rather than for a program."""
+    """Return what an option must be, in words for a person."""
     if error["type"] == "string_pattern_mismatch":
         return "has characters that are not allowed there"
     if error["type"].startswith(("datetime", "date")):

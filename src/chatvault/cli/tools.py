@@ -1,4 +1,4 @@
-"""Tools at the command line, where alone they are granted."""
+"""Tools at the command line, the only place where they are granted."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""Accounts at the command line, where alone roles are given."""
+"""Accounts at the command line, the only place where roles are set."""
 
 import secrets
 import sys

@@ -1,4 +1,4 @@
-"""What a server of tools may send: sizes, looked at before anything is parsed."""
+"""Limits on what an MCP server may send, checked before anything is parsed."""
 
 import re
 
@@ -7,7 +7,7 @@ MAX_MESSAGE = 4 * KB * KB  # bytes; a picture fits
 MAX_EVENT = KB * KB  # bytes; a message in an event stream, which is parsed before we see it
 MAX_ITEMS = 50_000  # values in a message
 MAX_BLOCKS = 1_000  # parts of a result
-MAX_TOOLS = 256  # of a server
+MAX_TOOLS = 256  # of one server
 MAX_LISTED = 512 * KB  # bytes; descriptions and schemas of a server's tools together
 MAX_SCHEMA = 64 * KB  # bytes
 MAX_DESCRIPTION = 16 * KB  # characters
@@ -18,11 +18,11 @@ _BEGIN_ITEM = (b"[", b"{", b",")
 
 
 class InvalidAnswer(Exception):
-    """A server sent what is no message of the protocol, or a larger one than is taken."""
+    """A server sent something that is no message of the protocol, or too large."""
 
 
 def check_message(data: bytes) -> None:
-    """Let only messages pass that can be parsed within some tens of milliseconds.
+    """Raise unless a message can be parsed within some tens of milliseconds.
 
     Raises:
         InvalidAnswer: it is too large, or holds too many values.
@@ -37,7 +37,7 @@ def _count_items(data: bytes) -> int:
     found = sum(map(data.count, _BEGIN_ITEM))
     if found <= MAX_ITEMS:
         return found
-    # Perhaps they are commas in a text. Where there are too many texts, there is no need to look.
+    # They may be commas in a text. With too many texts, there is no need to count.
     if data.count(b'"') - data.count(b'\\"') > 4 * MAX_ITEMS:
         return found
     bare = _TEXT.sub(b"", data)
@@ -45,7 +45,7 @@ def _count_items(data: bytes) -> int:
 
 
 def check_result(result: dict[str, object]) -> None:
-    """Let only results of calls pass that have few enough parts.
+    """Raise if the result of a call has too many parts.
 
     Raises:
         InvalidAnswer: it has more.

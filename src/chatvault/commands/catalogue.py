@@ -1,4 +1,4 @@
-"""What servers and tools there are."""
+"""Listing the servers and tools."""
 
 from dataclasses import asdict
 
@@ -11,7 +11,7 @@ from chatvault.fields import Raw
 
 
 async def list_servers(actor: Actor, deps: CommandDeps) -> list[Raw]:
-    """Return the servers of the settings, and their state as this process sees it."""
+    """Return the servers of the settings, and their state in this process."""
     found = [
         {
             "name": server.name,

@@ -1,6 +1,6 @@
-"""A connection to one MCP server: how it is made, asked for tools, and asked to call one.
+"""A connection to one MCP server: connecting, listing tools, calling one.
 
-Imported when there is a server, as it takes most of a second.
+Imported only if there is a server, as it takes most of a second.
 """
 
 import asyncio
@@ -28,12 +28,12 @@ from chatvault.version import VERSION
 
 MAX_PAGES = 50
 LIST_TIMEOUT = 30.0  # seconds
-MAX_LOG = 1024 * 1024  # bytes; looked at when a program starts
-MAX_WORDS = 200  # characters of a server's own words in our log
+MAX_LOG = 1024 * 1024  # bytes; checked when a program starts
+MAX_WORDS = 200  # characters of a server's own error text in our log
 TIMED_OUT = Result(text="The tool took too long; it may have done its work.", code="tool_timed_out")
 LOST = Result(text="The connection broke; the tool may have done its work.", code="connection_lost")
 WANTS_MORE = Result(text="The tool asks for more than its arguments.", code="tool_failed")
-# As the SDK says it. A server's own error may have the same code, and then has its own words.
+# The SDK's wording. A server's own error may have the same code, but another wording.
 SYNTHESIZED = (types.CONNECTION_CLOSED, types.PARSE_ERROR)
 LOST_WORDS = ("Connection closed", "SSE stream ended")
 INVALID_WORDS = ("Failed to parse ", "SSE stream failed")
@@ -56,9 +56,10 @@ class ServerDown(Exception):
 
 
 class _Dispatcher(JSONRPCDispatcher[TransportContext]):
-    """The SDK's, with a look at what servers answer before the SDK validates it.
+    """The SDK's dispatcher, which checks servers' answers before the SDK validates them.
 
-    That takes seconds for what is large enough, and refuses a whole list for one malformed tool.
+    The SDK's validation takes seconds for large answers, and refuses a whole list for one malformed
+    tool.
     """
 
     selection: Selection | None = None
@@ -69,8 +70,8 @@ class _Dispatcher(JSONRPCDispatcher[TransportContext]):
         """Send a request and wait for its answer.
 
         Raises:
-            InvalidAnswer: it holds more than is taken.
-            MCPError: the server answered with an error, or there is no connection any more.
+            InvalidAnswer: it is too large.
+            MCPError: the server answered with an error, or the connection has ended.
         """
         answer = await super().send_raw_request(method, params, opts, **more)
         if method == "tools/list" and self.selection is not None:
@@ -81,7 +82,7 @@ class _Dispatcher(JSONRPCDispatcher[TransportContext]):
 
 
 class Connection:
-    """A server that has answered the handshake."""
+    """A connection to a server, after the handshake."""
 
     def __init__(
         self, session: mcp.ClientSession, dispatcher: _Dispatcher, program: Program | None
@@ -91,10 +92,10 @@ class Connection:
         self._program = program
 
     async def list_tools(self, selection: Selection) -> None:
-        """Fill a selection with the server's tools.
+        """Add the server's tools to a selection.
 
         Raises:
-            Exception: the connection is not to be used any more.
+            Exception: the connection must not be used any more.
         """
         self._dispatcher.selection = selection
         cursor: str | None = None
@@ -108,10 +109,10 @@ class Connection:
                 return
 
     async def call(self, name: str, arguments: dict[str, Any], *, timeout: float) -> Result:  # noqa: ASYNC109  # a call's end is a result, not an exception
-        """Return what a tool answers; asked once, whatever happens.
+        """Call a tool, exactly once whatever happens, and return its result.
 
-        Not by the session's `call_tool`: that checks what came against the schema of the server,
-        with regular expressions that may take hours.
+        The session's `call_tool` is not used: it validates the result by the server's schema, whose
+        regular expressions may take hours.
         """
         params = types.CallToolRequestParams(name=name, arguments=arguments)
         try:
@@ -155,15 +156,15 @@ async def connect(
     """Connect to a server, and disconnect with the context.
 
     Args:
-        settings: of the server.
-        log_path: takes what a program writes to its standard error, after what is there.
+        settings: the server's settings.
+        log_path: the file to which a program's standard error is appended.
         read_timeout: seconds between two bytes over HTTP.
-        on_end: is called when a program says nothing any more.
+        on_end: called when a program has closed its output.
 
     Raises:
-        ServerDown: it cannot be reached, or cannot any more.
+        ServerDown: it cannot be reached, or the connection has ended.
     """
-    # They would log what servers say, which is what people wrote and tools found.
+    # These loggers log servers' messages, which contain people's and tools' text.
     for name in ("mcp", "client", "httpx2"):
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     program: Program | None = None
@@ -188,7 +189,7 @@ async def connect(
 
 
 async def _shake_hands(session: mcp.ClientSession) -> None:
-    """Agree on a version: of the protocol since 2026 first, and else as it was done before."""
+    """Negotiate the protocol version: that of 2026 first, else the older handshake."""
     try:
         await session.discover()
     except (mcp.MCPError, ValidationError, RuntimeError):
@@ -197,7 +198,7 @@ async def _shake_hands(session: mcp.ClientSession) -> None:
         except mcp.MCPError as error:
             if error.code != types.UNSUPPORTED_PROTOCOL_VERSION:
                 raise
-            # It was asked while it started, and has decided for the new one after all.
+            # It was asked while it started, and supports the newer version after all.
             await session.discover()
 
 
@@ -213,7 +214,7 @@ def _parameters(settings: McpServer) -> stdio.StdioServerParameters:
 def _open_log(path: Path) -> Any:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     path.touch(mode=0o600)
-    # Appended to, as the workers' programs write beside each other.
+    # Opened to append, as the programs of all workers write to it.
     opened = path.open("a", encoding="utf-8")
     if opened.tell() > MAX_LOG:
         opened.truncate(0)
@@ -238,7 +239,7 @@ def _reason(error: BaseException, program: Program | None, *, is_connected: bool
     elif isinstance(error, OSError) and program is not None:
         reason = f"its program cannot be started: {_printable(str(error))}"
     elif isinstance(error, mcp.MCPError) and not is_connected:
-        # Nobody has said anything to it by now that it could repeat.
+        # Nobody has sent it anything yet that its message could repeat.
         reason = f"it answered with error {error.code}: {_printable(error.message)}"
     return reason
 

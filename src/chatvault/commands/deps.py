@@ -1,4 +1,4 @@
-"""What commands are run with."""
+"""The dependencies of commands."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""What can go wrong with tools and commands."""
+"""The errors of tools and commands."""
 
 from chatvault.errors import Conflict, Denied, InvalidInput, NotFound, Unavailable
 

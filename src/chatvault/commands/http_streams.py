@@ -1,6 +1,6 @@
-"""Streams of MCP messages over HTTP: the SDK's, with bounds on what a body may hold.
+"""Streams of MCP messages over HTTP: the SDK's, with limits on bodies.
 
-The SDK bounds the events of a stream, and reads any other body whole, however large.
+The SDK limits the events of a stream, and reads any other body whole, however large.
 """
 
 import contextlib
@@ -19,12 +19,12 @@ async def over_http(settings: McpServer, read_timeout: float) -> AsyncIterator[A
     """Open the streams to a server, and close them with the context.
 
     Args:
-        settings: of the server.
+        settings: the server's settings.
         read_timeout: seconds between two bytes.
     """
     headers = {key: value.get_secret_value() for key, value in settings.headers.items()}
     client = httpx2.AsyncClient(
-        # Unpacked, a small body may be of any size.
+        # Decompressed, a small body may be of any size.
         headers={"Accept-Encoding": "identity", **headers},
         timeout=httpx2.Timeout(30.0, read=read_timeout),
         event_hooks={"response": [_bound]},
@@ -39,16 +39,16 @@ async def over_http(settings: McpServer, read_timeout: float) -> AsyncIterator[A
 
 
 async def _bound(response: httpx2.Response) -> None:
-    """Bound the body of a response, before anybody reads it."""
+    """Limit the body of a response before it is read."""
     is_packed = response.headers.get("content-encoding", "identity") != "identity"
-    # Of an event stream the SDK bounds each event; it has no end.
+    # The SDK limits each event of an event stream, which has no end.
     is_stream = response.headers.get("content-type", "").lower().startswith("text/event-stream")
     if is_packed or not is_stream:
         response.stream = _Body(response.stream, is_packed=is_packed)
 
 
 class _Body(httpx2.AsyncByteStream):
-    """A body that is read whole, looked at, and then handed on."""
+    """A body that is read whole, checked, and then passed on."""
 
     def __init__(self, body: Any, *, is_packed: bool) -> None:
         self._body = body
@@ -58,8 +58,8 @@ class _Body(httpx2.AsyncByteStream):
         """Yield the body at once.
 
         Raises:
-            StreamError: it is larger than a message may be, or compressed; the SDK answers for the
-                server then.
+            StreamError: it is larger than a message may be, or compressed; the SDK then reports an
+                error of the server.
         """
         if self._is_packed:
             raise httpx2.StreamError("sent a compressed body")
@@ -75,5 +75,5 @@ class _Body(httpx2.AsyncByteStream):
         yield bytes(read)
 
     async def aclose(self) -> None:
-        """End the answer, whether it was read or not."""
+        """Close the response, whether it was read or not."""
         await self._body.aclose()

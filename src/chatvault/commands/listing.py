@@ -19,8 +19,8 @@ class LeftOut:
     """A tool that is not offered.
 
     Attributes:
-        tool: the name that it would be offered by, or its place in the list.
-        reason: a clause without any of the server's own words.
+        tool: the name that it would have, or its place in the list.
+        reason: a clause without any text of the server's.
     """
 
     tool: str
@@ -28,16 +28,16 @@ class LeftOut:
 
 
 class Selection:
-    """The tools of a server that can be offered, as page after page of its list comes in.
+    """The tools of a server that can be offered, collected from the pages of its list.
 
     Args:
-        server: its name in the settings.
-        settings: of it.
+        server: the server's name in the settings.
+        settings: the server's settings.
 
     Attributes:
         left_out: the first that cannot be offered.
         left_out_count: how many cannot.
-        is_full: no more can be added.
+        is_full: whether no more can be added.
     """
 
     def __init__(self, server: str, settings: McpServer) -> None:
@@ -53,14 +53,14 @@ class Selection:
 
     @property
     def tools(self) -> tuple[Tool, ...]:
-        """Those that can be offered, in the server's order."""
+        """The tools that can be offered, in the server's order."""
         return tuple(self._tools.values())
 
     def take(self, entries: object) -> list[Raw]:
-        """Add a page of the list; returns those that can be offered, as the protocol has them.
+        """Add a page of the list; return the usable entries, as the protocol has them.
 
         Raises:
-            InvalidAnswer: it is no list.
+            InvalidAnswer: the page is no list.
         """
         if not isinstance(entries, list):
             raise InvalidAnswer("sent a list of tools that is none")
@@ -91,7 +91,7 @@ class Selection:
         return None
 
     def confirm(self, names: set[str]) -> None:
-        """Leave out those of the last page that the SDK refuses for their annotations."""
+        """Remove the last page's tools whose annotations the SDK refuses."""
         for name in self._page - names:
             del self._tools[name]
             self._leave_out({"name": name}, "has a malformed x-mcp-header")
@@ -106,7 +106,7 @@ class Selection:
 
 
 def _plain(entry: Raw) -> Raw:
-    # Not its `outputSchema`: nobody is to check anything against it.
+    # Not its `outputSchema`: nothing is validated by it.
     schema = {"type": "object", **entry["inputSchema"]}
     plain = {"name": entry["name"], "inputSchema": schema}
     return (
@@ -115,7 +115,7 @@ def _plain(entry: Raw) -> Raw:
 
 
 def find_fault(entry: object) -> str | None:
-    """Return why an entry of a list can be no tool that is shown; a clause, or None if it can."""
+    """Return why an entry of a list cannot be offered as a tool, as a clause; or None."""
     if not isinstance(entry, dict):
         return "is no object"
     name, description = entry.get("name"), entry.get("description")
@@ -147,7 +147,7 @@ def _find_schema_fault(schema: Any) -> str | None:
 
 
 def _is_well_formed(schema: Raw) -> bool:
-    """Whether the parts that are read here are what JSON Schema says."""
+    """Whether the parts of a schema that are used here are valid JSON Schema."""
     given = {key: value for key, value in schema.items() if value is not None}
     properties, required = given.get("properties", {}), given.get("required", [])
     return (

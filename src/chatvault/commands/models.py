@@ -1,4 +1,4 @@
-"""Commands, and what administrators and users allow."""
+"""Commands, approval rules and tool grants."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -14,7 +14,7 @@ from chatvault.fields import Id, Raw
 
 
 class Status(StrEnum):
-    """How far a command is; an approved one runs."""
+    """The state of a command; an approved one runs."""
 
     PENDING = "pending"
     APPROVED = "approved"
@@ -27,14 +27,14 @@ OPEN = frozenset({Status.PENDING, Status.APPROVED})
 
 
 class DecidedBy(StrEnum):
-    """On whose word it ran."""
+    """Who or what approved a command."""
 
     PERSON = "person"
     RULE = "rule"
 
 
 class CommandPlace(TypedDict):
-    """Where a command stands: on which message, and which reply waits for it, if any does."""
+    """Where a command is: on which message, and which reply waits for it, if any."""
 
     conversation_id: ObjectId
     message_id: str
@@ -42,7 +42,7 @@ class CommandPlace(TypedDict):
 
 
 class CommandDoc(CommandPlace):
-    """A command as it is stored beside its message; `Command` says what its fields mean."""
+    """A command as it is stored beside its message; `Command` describes the fields."""
 
     _id: ObjectId
     user_id: ObjectId
@@ -53,13 +53,13 @@ class CommandDoc(CommandPlace):
 
 
 class Command(Document):
-    """Where a command stands and how far it is; what it says and what came of it is its message's.
+    """A command's place and status; its text and result are stored in its message.
 
     Attributes:
         message_id: the message that carries it.
-        reply_id: the reply that waits for it; None where a person asked for it.
-        tool: under the name it is offered by.
-        lease_until: while it runs: when the process that runs it must have renewed this.
+        reply_id: the reply that waits for it; None if a person ran it.
+        tool: the name under which it is offered.
+        lease_until: while it runs: the time by which its process must renew this.
     """
 
     user_id: Id
@@ -86,14 +86,14 @@ class Command(Document):
 
     @classmethod
     def owned_by(cls, actor: Actor, **more: Any) -> Raw:
-        """Return the filter that every query about an actor's commands begins with."""
+        """Return the filter that every query of an actor's commands begins with."""
         return {"user_id": actor.owner_id, **more}
 
     @classmethod
     async def find_raw(
         cls, actor: Actor, conversation_id: ObjectId, command_id: ObjectId
     ) -> CommandDoc | None:
-        """Return one command, if it is the actor's."""
+        """Return a command of the actor's, or None."""
         query = cls.owned_by(actor, conversation_id=conversation_id, _id=command_id)
         return cast("CommandDoc | None", await cls.get_pymongo_collection().find_one(query))
 
@@ -108,7 +108,7 @@ class Command(Document):
 
 
 class ApprovalRule(Document):
-    """A user's word that calls of a tool need not be approved one by one."""
+    """A user's rule that calls of a tool need no approval one by one."""
 
     user_id: Id
     tool: str
@@ -124,7 +124,7 @@ class ApprovalRule(Document):
 
     @classmethod
     def owned_by(cls, actor: Actor, **more: Any) -> Raw:
-        """Return the filter that every query about an actor's rules begins with."""
+        """Return the filter that every query of an actor's rules begins with."""
         return {"user_id": actor.owner_id, **more}
 
     @classmethod
@@ -135,11 +135,11 @@ class ApprovalRule(Document):
 
 
 class ToolGrant(Document):
-    """Who may use a tool; without a grant nobody may.
+    """Which roles may use a tool; without a grant no role may.
 
     Attributes:
-        roles: may use it, each call approved by its user.
-        auto_approve_roles: may let a rule of theirs approve its calls.
+        roles: those that may use it, each call approved by its user.
+        auto_approve_roles: those whose users may have a rule approve its calls.
     """
 
     id: str  # type: ignore[assignment]  # the tool

@@ -21,10 +21,10 @@ from chatvault.mongodb.database import transaction
 
 @dataclass(frozen=True, slots=True)
 class Permissions:
-    """What one user may do now: by the account's role of this moment, not the session's.
+    """What one user may do now, by the account's present role, not the session's.
 
     Attributes:
-        role: None where the account is gone or deactivated.
+        role: None if the account is gone or deactivated.
         grants: by tool.
         rules: the tools whose calls the user need not approve.
     """
@@ -34,20 +34,20 @@ class Permissions:
     rules: frozenset[str]
 
     def may_use(self, tool: str) -> bool:
-        """Whether the user may run it, once approved."""
+        """Whether the user may run the tool, once approved."""
         return self.role is not None and self.role in self.grants.get(tool, NOBODY)["roles"]
 
     def may_auto_approve(self, tool: str) -> bool:
-        """Whether a rule of the user's may approve it."""
+        """Whether the user may have a rule that approves the tool."""
         auto = self.grants.get(tool, NOBODY)["auto_approve_roles"]
         return self.may_use(tool) and self.role in auto
 
     def is_approved_by_rule(self, tool: str) -> bool:
-        """Whether a rule approves it now."""
+        """Whether a rule approves the tool now."""
         return tool in self.rules and self.may_auto_approve(tool)
 
     def require(self, tool: str) -> None:
-        """Let only those pass who may use it.
+        """Raise unless the user may use the tool.
 
         Raises:
             ToolNotPermitted: the user may not.
@@ -60,7 +60,7 @@ NOBODY: Raw = {"roles": (), "auto_approve_roles": ()}
 
 
 async def find(actor: Actor) -> Permissions:
-    """Return what the actor may do, as part of another operation."""
+    """Return the actor's permissions. Writes no audit entry."""
     account = await User.get_pymongo_collection().find_one(
         {"_id": actor.owner_id, "is_active": True}, {"role": True}
     )
@@ -74,7 +74,7 @@ async def find(actor: Actor) -> Permissions:
 
 
 async def list_rules(actor: Actor, recorder: Recorder) -> list[Raw]:
-    """Return the actor's rules, and whether each holds."""
+    """Return the actor's rules, and whether each is effective."""
     permissions = await find(actor)
     rules = await ApprovalRule.list_raw(actor)
     await recorder.record(
@@ -86,14 +86,14 @@ async def list_rules(actor: Actor, recorder: Recorder) -> list[Raw]:
 
 
 async def set_rule(actor: Actor, *, tool: str) -> Raw:
-    """Let calls of a tool run without being asked for each, from now on.
+    """Add a rule: calls of a tool run without asking, from now on.
 
     Raises:
         AutoApprovalNotPermitted: the actor's role may not.
     """
     permissions = await find(actor)
     if not permissions.may_auto_approve(tool):
-        # Another name is whatever a client wrote into its path.
+        # Another name is text of the client's.
         known = {"tool": tool} if tool in permissions.grants else None
         raise AutoApprovalNotPermitted(recorded=known)
     rule = ApprovalRule.owned_by(actor, tool=tool)
@@ -110,7 +110,7 @@ async def set_rule(actor: Actor, *, tool: str) -> Raw:
 
 
 async def remove_rule(actor: Actor, *, tool: str) -> None:
-    """Ask for each call of a tool again.
+    """Remove the rule for a tool: each call needs approval again.
 
     Raises:
         ToolNotFound: the actor has no rule for it.
@@ -128,10 +128,10 @@ async def remove_rule(actor: Actor, *, tool: str) -> None:
 
 
 async def list_grants(actor: Actor, recorder: Recorder) -> list[Raw]:
-    """Return every tool that somebody may use.
+    """Return all grants.
 
     Raises:
-        Denied: only an operator at the command line may look.
+        Denied: only an operator at the command line may list them.
     """
     _require_operator(actor)
     grants = await ToolGrant.get_pymongo_collection().find().sort("_id", 1).to_list()
@@ -142,7 +142,7 @@ async def list_grants(actor: Actor, recorder: Recorder) -> list[Raw]:
 async def grant(
     actor: Actor, *, tool: str, roles: Sequence[Role], auto_approve_roles: Sequence[Role]
 ) -> None:
-    """Let these roles use a tool, and no other; without roles nobody may.
+    """Let exactly these roles use a tool; without roles nobody may.
 
     Raises:
         Denied: only an operator at the command line grants tools.

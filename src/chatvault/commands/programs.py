@@ -1,7 +1,7 @@
 """Programs that speak MCP over their standard streams.
 
-The SDK starts and ends them. They are read here, because the SDK reads lines of any length, gives
-up at a byte that is not UTF-8, and drops an answer that it cannot parse: its call then times out.
+The SDK starts and ends them. Their output is read here, as the SDK reads lines of any length, fails
+at a byte that is not UTF-8, and drops an answer that it cannot parse: the call then times out.
 """
 
 import asyncio
@@ -29,16 +29,16 @@ Streams = tuple[
 
 
 class Program:
-    """A program while it runs, and how it ended.
+    """A running program, and how it ended.
 
     Args:
-        parameters: how it is started.
-        errors: takes what it writes to its standard error.
-        on_end: is called when nothing more comes from it.
+        parameters: how to start it.
+        errors: receives its standard error.
+        on_end: called when it has closed its output.
 
     Attributes:
-        fault: what it sent that cannot be read on from; None if nothing.
-        has_ended: it closed its output before anybody asked it to.
+        fault: what it sent after which its output cannot be read; None if nothing.
+        has_ended: whether it closed its output before it was asked to end.
         status: its exit status, once it has one.
     """
 
@@ -55,7 +55,7 @@ class Program:
 
     @contextlib.asynccontextmanager
     async def run(self) -> AsyncIterator[Streams]:
-        """Start the program; it is ended with the context.
+        """Start the program, and end it with the context.
 
         Raises:
             OSError: it cannot be started.
@@ -78,12 +78,13 @@ class Program:
 
     async def _start(self) -> Any:
         wanted = self._parameters
-        # Both know Windows too. As they are the SDK's own, pyproject.toml bounds its version.
+        # Both support Windows too. As they are internal to the SDK, pyproject.toml pins its
+        # version.
         command = await stdio._get_executable_command(wanted.command)  # noqa: SLF001  # as said
         return await stdio._create_platform_compatible_process(  # noqa: SLF001  # as said
             command=command,
             args=wanted.args,
-            # The SDK hands on PATH, HOME and the like, and nothing else of our environment.
+            # The SDK passes on PATH, HOME and the like, and nothing else of our environment.
             env=stdio.get_default_environment() | (wanted.env or {}),
             errlog=self._errors,
             cwd=wanted.cwd,
@@ -97,7 +98,7 @@ class Program:
                     line = await lines.receive_until(b"\n", MAX_MESSAGE)
                     if (message := read_line(line)) is not None:
                         await inbox.send(SessionMessage(message))
-                    # Lines that are no messages must not keep others waiting.
+                    # Lines that are no messages must not delay other tasks.
                     await anyio.lowlevel.checkpoint()
         except InvalidAnswer as error:
             self.fault = str(error)
@@ -106,7 +107,7 @@ class Program:
         except (anyio.EndOfStream, anyio.IncompleteRead, OSError):
             self.has_ended = not self._is_stopping
         except (anyio.ClosedResourceError, anyio.BrokenResourceError):
-            pass  # nobody listens any more
+            pass  # nobody reads any more
         finally:
             self._on_end()
         await _drain(process)
@@ -118,13 +119,13 @@ class Program:
                     text = sent.message.model_dump_json(by_alias=True, exclude_unset=True)
                     await process.stdin.send(text.encode() + b"\n")
         except (anyio.ClosedResourceError, anyio.BrokenResourceError, OSError):
-            # Who waits for an answer is told that none will come.
+            # Pending requests get an error, as no answer will come.
             await inbox.aclose()
 
 
 async def _end(process: Any) -> None:
-    """Close the program's input and wait for its end; a cancellation does not interrupt it."""
-    # Takes six seconds at most.
+    """Close the program's input and wait for its end; a cancellation does not interrupt this."""
+    # This takes six seconds at most.
     ending = asyncio.create_task(stdio._stop_server_process(process))  # noqa: SLF001  # see _start
     is_cancelled = False
     while not ending.done():
@@ -140,7 +141,7 @@ async def _end(process: Any) -> None:
 
 
 async def _drain(process: Any) -> None:
-    """Read and discard the rest: a program that waits to write would not come to its end."""
+    """Read and discard the rest: a program that is blocked on writing would not end."""
     gone = (anyio.EndOfStream, anyio.ClosedResourceError, anyio.BrokenResourceError, OSError)
     with contextlib.suppress(*gone):
         while True:
@@ -149,20 +150,20 @@ async def _drain(process: Any) -> None:
 
 
 def read_line(line: bytes) -> types.JSONRPCMessage | None:
-    """Return the message in a line of output; None where it is something else, such as a greeting.
+    """Parse a line of output; None for anything but a message, such as a greeting.
 
     Bytes that are not UTF-8 become U+FFFD, halves of surrogate pairs `?`. A malformed answer
     becomes an error for the request that it names.
 
     Raises:
-        InvalidAnswer: it cannot be told whose answer this was to be.
+        InvalidAnswer: it is an answer, but not clear to which request.
     """
     check_message(line)
     text = line.decode("utf-8", "replace")
     with contextlib.suppress(ValidationError):
         return types.jsonrpc_message_adapter.validate_json(text, by_name=False)
     try:
-        # Takes what pydantic does not: the halves of pairs that JavaScript cuts texts into.
+        # This accepts what pydantic does not: half surrogate pairs, from texts cut by JavaScript.
         found = json.loads(text)
     except (ValueError, RecursionError):
         if text.lstrip().startswith("{"):
@@ -173,7 +174,7 @@ def read_line(line: bytes) -> types.JSONRPCMessage | None:
         return types.jsonrpc_message_adapter.validate_json(mended, by_name=False)
     match found:
         case {"method": _}:
-            return None  # nobody waits for that
+            return None  # nobody waits for it
         case {"id": int() | str() as request_id} if not isinstance(request_id, bool):
             fault = types.ErrorData(code=types.PARSE_ERROR, message=MALFORMED)
             return types.JSONRPCError(jsonrpc="2.0", id=request_id, error=fault)
@@ -182,5 +183,5 @@ def read_line(line: bytes) -> types.JSONRPCMessage | None:
     return None
 
 
-# The first words are those that the SDK has for the same over HTTP.
+# The first words are the SDK's for the same error over HTTP.
 MALFORMED = "Failed to parse the answer"

@@ -1,4 +1,4 @@
-"""What becomes of a model's calls: commands on its message, some of them decided already."""
+"""Commands for a model's calls, on its message; rules may approve some at once."""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
@@ -27,7 +27,7 @@ from chatvault.mongodb.renewing import LEASE_SECONDS
 
 
 def is_settled(command: Raw) -> bool:
-    """Whether a command waits for nothing."""
+    """Whether a command has come to its final status."""
     return command["status"] not in {Status.PENDING, Status.APPROVED}
 
 
@@ -37,7 +37,7 @@ def locate(
     """Return a command and the message that carries it.
 
     Raises:
-        CommandNotFound: the message is gone, or carries it no more.
+        CommandNotFound: the message is gone, or does not carry it any more.
     """
     working.check_exists()
     try:
@@ -61,17 +61,17 @@ def take(
     runs: bool = False,
     **fields: Any,
 ) -> Raw:
-    """Decide that a command goes a step further; returns it as it is then.
+    """Decide that a command gets another status; return the changed command.
 
     Args:
-        working: of its conversation.
-        actor: whose it is.
-        carrier: the message that carries it, as it is now.
-        command: as it is now.
-        action: the step's name in the audit log.
-        at: when.
-        runs: its process has to say from now on that it lives.
-        fields: what changes, its status among them.
+        working: the working copy of its conversation.
+        actor: its owner.
+        carrier: the message that carries it.
+        command: the present command.
+        action: the action to audit.
+        at: the time.
+        runs: whether it runs, so that its process renews its lease from now on.
+        fields: the changed fields, including the status.
     """
     changed = {**command, **fields}
     commands = [
@@ -92,23 +92,23 @@ def _write(
     seq: int,
     runs: bool = False,
 ) -> None:
-    """Decide what becomes of a command's document, and its entry."""
+    """Decide the write of a command's document, and its audit entry."""
     mine = Command.owned_by(actor, _id=before["id"], status=before["status"])
     stored: Raw = {"status": after["status"], "lease_until": None}
     written = leases.written(stored, "lease_until", LEASE_SECONDS) if runs else {"$set": stored}
-    # Who comes second hits none, and gives way.
+    # The second of two concurrent steps matches nothing, and gives way.
     working.beside.append((Command, UpdateOne(mine, written)))
     working.outbox.record(entry(actor, action, working.fields["_id"], after), place(seq))
 
 
 def supersede(working: WorkingCopy, actor: Actor, message_id: str, *, at: datetime) -> int:
-    """Decide that no pending command of a message can be approved any more; returns how many."""
+    """Decide that a message's pending commands cannot be approved any more; return how many."""
     known = working.find(message_id)
     commands = [] if known is None else known.message.get("commands", [])
     pending = [each for each in commands if each["status"] == Status.PENDING]
     if not pending:
         return 0
-    # All in one edit: after that the message may be where this change cannot edit it again.
+    # All in one edit: afterwards the message may be where this change cannot edit it again.
     carrier = working.locate(message_id)
     rejected: Raw = {"status": Status.REJECTED.value, "code": "superseded", "decided_at": at}
     changed = {each["id"]: {**each, **rejected} for each in pending}
@@ -121,10 +121,10 @@ def supersede(working: WorkingCopy, actor: Actor, message_id: str, *, at: dateti
 
 
 def entry(actor: Actor, action: Action, conversation_id: ObjectId, command: Raw) -> Entry:
-    """Return the audit entry of a step, without what was asked and what was answered."""
+    """Return the audit entry of a step, without arguments and result."""
     details = {
         "command_id": str(command["id"]),
-        # What is no tool of ours is a model's own words.
+        # Only the name of a known tool; anything else is text of the model's.
         "tool": None if command["code"] == "unknown_tool" else command["tool"],
         "status": str(command["status"]),
         "decided_by": command["decided_by"],
@@ -150,12 +150,12 @@ REFUSALS = {
 
 
 async def catalog(actor: Actor, servers: Servers, *, allowed: Collection[str] | None) -> list[Raw]:
-    """The tools that a model may be offered in a conversation of the actor's, in OpenAI's shape.
+    """Return the tools that a model may be offered in an actor's conversation, in OpenAI's shape.
 
     Args:
-        actor: whose role must be granted a tool.
-        servers: as this process is connected to them.
-        allowed: the tools that the agent may be offered; None means all.
+        actor: the user, whose role must be granted a tool.
+        servers: the servers, as connected to this process.
+        allowed: the tools that the agent may offer; None means all.
     """
     tools = servers.tools.values()
     if not tools:
@@ -176,14 +176,14 @@ def propose(
     may: Permissions,
     at: datetime,
 ) -> list[Raw]:
-    """Commands for a model's calls.
+    """Return the commands for a model's calls.
 
     Args:
         calls: each with `id`, `name` and `arguments`.
         offered: what the model was offered, in OpenAI's shape, by name.
-        tools: that there are now, by name.
-        may: what the conversation's owner may do.
-        at: when.
+        tools: the present tools, by name.
+        may: the permissions of the conversation's owner.
+        at: the time.
     """
     commands = []
     for number, call in enumerate(calls):
@@ -202,7 +202,7 @@ def propose(
 
 
 def _fault(number: int, call: Raw, offered: Mapping[str, Raw], may: Permissions) -> str | None:
-    # First, as the name is then a model's own word, which the audit log must not have.
+    # Checked first: the name is then text of the model's, which the audit log must not have.
     if call["name"] not in offered:
         return "unknown_tool"
     if number >= MAX_CALLS:
@@ -213,7 +213,7 @@ def _fault(number: int, call: Raw, offered: Mapping[str, Raw], may: Permissions)
 
 
 def made(*, tool: str, arguments: str, call_id: str | None, at: datetime) -> Raw:
-    """Return a command as it begins, pending, on its message, and for no tool in particular yet."""
+    """Return a new, pending command for its message, not yet for a particular tool."""
     return {
         "id": ObjectId(),
         "call_id": call_id,
@@ -233,12 +233,12 @@ def made(*, tool: str, arguments: str, call_id: str | None, at: datetime) -> Raw
 
 
 def approval(by: DecidedBy, at: datetime) -> Raw:
-    """Return what changes when a command is approved."""
+    """Return the fields that an approval changes."""
     return {"status": Status.APPROVED.value, "decided_at": at, "decided_by": by.value}
 
 
 def without_approval(commands: Sequence[Raw]) -> list[Raw]:
-    """Return the same commands, where a rule approves none: a person has to."""
+    """Return the commands with those that a rule approved pending again: a person has to decide."""
     undecided: Raw = {"status": Status.PENDING.value, "decided_at": None, "decided_by": None}
     return [
         command | undecided if command["status"] == Status.APPROVED else command
@@ -256,7 +256,7 @@ def insert(
     reply_id: ObjectId | None,
     action: Action = Action.COMMAND_PROPOSE,
 ) -> None:
-    """Decide that commands begin, together with the message that carries them."""
+    """Decide to insert commands, together with the message that carries them."""
     conversation_id = working.fields["_id"]
     for command in commands:
         document: CommandDoc = {
@@ -275,7 +275,7 @@ def insert(
 
 
 def _insertion(document: CommandDoc) -> InsertOne[Any] | UpdateOne:
-    """Return the write that stores a command; one that runs has to be renewed from now on."""
+    """Return the write that stores a command; a running one gets a lease."""
     if document["status"] != Status.APPROVED:
         return InsertOne(document)
     mine = {"_id": document["_id"], "user_id": document["user_id"]}

@@ -1,4 +1,4 @@
-"""Commands and tools over HTTP."""
+"""HTTP routes of commands and tools."""
 
 from aiohttp import web
 

@@ -1,4 +1,4 @@
-"""Runs approved commands, each at most once, and ends those whose process has died."""
+"""Runs approved commands, each at most once, and ends those whose process has ended."""
 
 import asyncio
 import itertools
@@ -32,13 +32,13 @@ from chatvault.tasks import run_together
 
 REAP_EVERY = 2.0
 GRACE = 3.0
-# How long a result is tried to be stored; it is in memory only until then.
+# How long storing a result is retried; until then it is only in memory.
 SETTLE_WITHIN = 600.0
 MAX_PAUSE = 5.0
 INTERRUPTED = Result(
     text="The service stopped while it ran; it may have done its work.", code="interrupted"
 )
-# Nothing is pinned on what was stored before 0.2.
+# Commands stored before 0.2 have no pin.
 CHANGED = Result(
     text="The tool is not known to be the one that this call was made for; it did not run. "
     "Call it again if it still fits.",
@@ -50,15 +50,15 @@ Continue = Callable[[WorkingCopy, Actor, ObjectId], None]
 
 
 class AlreadySettled(ChatvaultError):
-    """Another process ended this command, as its own seemed to have died."""
+    """Another process settled this command, as its own seemed to have ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandTask:
-    """A command that was approved, and so belongs to the process that stored that.
+    """An approved command, which belongs to the process that stored the approval.
 
     Attributes:
-        command: as it stands on its message.
+        command: as stored on its message.
     """
 
     actor: Actor
@@ -69,13 +69,13 @@ class CommandTask:
 
 
 class CommandRunner:
-    """Commands as tasks.
+    """Runs commands as tasks.
 
     Args:
-        commits: takes the results.
-        servers: are asked.
+        commits: the queue that stores the results.
+        servers: the MCP servers.
         follow: decides what follows once a waiting reply has all its results.
-        wake: is called once that is stored.
+        wake: called once that is stored.
     """
 
     def __init__(
@@ -90,25 +90,25 @@ class CommandRunner:
         self._closing = False
 
     def launch(self, job: CommandTask) -> None:
-        """Run a command; it goes on whoever waits for it."""
+        """Start a command; it runs on even if nobody waits for it."""
         command_id = job.command["id"]
         self._tasks[command_id] = task = asyncio.create_task(self._run(job))
         task.add_done_callback(lambda _: self._tasks.pop(command_id, None))
 
     @property
     def tools(self) -> dict[str, Tool]:
-        """The tools that there are, whether they can be called now or not."""
+        """All known tools, whether they can be called now or not."""
         return self._servers.known
 
     async def wait(self, command_id: ObjectId) -> bool:
-        """Wait until a command of this process has ended; whether it was one."""
+        """Wait until a command of this process has ended; return whether it was one."""
         task = self._tasks.get(command_id)
         if task is not None:
             await asyncio.wait({task})
         return task is not None
 
     async def close(self) -> None:
-        """Let commands come to their end for a while, then end them as interrupted."""
+        """Let commands run to their end for a while, then end them as interrupted."""
         tasks = set(self._tasks.values())
         if tasks:
             await asyncio.wait(tasks, timeout=GRACE)
@@ -144,7 +144,7 @@ class CommandRunner:
         arguments = read_arguments(command["arguments"])
         if tool is None or arguments is None:
             return Result(text="The server cannot be reached.", code=ServerUnavailable.code)
-        # Whoever approved it, person or rule, approved this tool of this server.
+        # The approval, by a person or a rule, was for this tool of this server.
         if any(command.get(name) != value for name, value in tool.pin().items()):
             return CHANGED
         try:
@@ -153,10 +153,10 @@ class CommandRunner:
             return Result(text="The server cannot be reached.", code=error.code)
 
     async def _settle(self, job: CommandTask, result: Result) -> None:
-        """Store what came of it, once.
+        """Store the result, once.
 
         Raises:
-            AlreadySettled: another process did.
+            AlreadySettled: another process has stored one.
         """
         status = Status.EXECUTED if result.code is None else Status.FAILED
         fields: dict[str, Any] = {
@@ -202,8 +202,8 @@ class CommandRunner:
         message_id: str,
         reply_id: ObjectId | None,
     ) -> None:
-        """Decide that the reply goes on, if this was the last thing that it waited for."""
-        # Not where it can be edited: the change that asks has just done that.
+        """Decide that the reply continues, if this was the last command that it waited for."""
+        # Skipped where the change cannot edit it: the calling change has just edited it.
         carried = working.find(message_id)
         if reply_id is None or carried is None:
             return
@@ -213,7 +213,7 @@ class CommandRunner:
 
     @staticmethod
     async def _settle_alone(actor: Actor, job: CommandTask, settled: Raw) -> None:
-        """Store that it ended, where the message that carried it is gone."""
+        """Store the result of a command whose message is gone."""
         mine = Command.owned_by(actor, _id=settled["id"], status=Status.APPROVED.value)
         fields = {"status": settled["status"], "lease_until": None}
 
@@ -227,7 +227,7 @@ class CommandRunner:
         await transaction(store, turn=("command", settled["id"]))
 
     async def keep(self) -> None:
-        """Renew leases, and end what died; for ever."""
+        """Renew leases, and end commands of ended processes, until cancelled."""
         await run_together(keep_renewing(self._renew, self._contact), self._look_after())
 
     async def _look_after(self) -> None:
@@ -243,9 +243,9 @@ class CommandRunner:
         await Command.get_pymongo_collection().update_many(running, RENEWED)
 
     async def reap(self) -> int:
-        """End the commands whose process has died as interrupted; returns how many.
+        """End as interrupted the commands whose process has ended; return how many.
 
-        None where MongoDB was away a moment ago, as leases say nothing then.
+        Return 0 if MongoDB was away a moment ago, as leases mean nothing then.
         """
         reaped = 0
         if not self._contact.is_steady:

@@ -1,4 +1,4 @@
-"""Commands and tools as they go over the wire."""
+"""Request and response schemas of commands and tools."""
 
 from typing import Annotated, Any, ClassVar
 
@@ -15,7 +15,7 @@ MAX_COMMAND = 8192
 ToolName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 
 
-# Without a name of its own: a conversation's status has it.
+# An enum without a name in the API, as a conversation's status has that name.
 SoFar = Annotated[Status, WithJsonSchema({"type": "string", "enum": [*Status]})]
 
 
@@ -45,7 +45,7 @@ class CommandIn(BaseModel):
 
 
 class CommandOut(CommandOnMessage):
-    """A command, and where it stands.
+    """A command and its status.
 
     Attributes:
         reply_id: the reply that waits for it, and goes on with its result.

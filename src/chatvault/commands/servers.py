@@ -1,4 +1,4 @@
-"""Connections to the MCP servers of the settings: kept, looked after, and made again."""
+"""Connections to the MCP servers of the settings: made, watched, and made again."""
 
 import asyncio
 import contextlib
@@ -17,7 +17,7 @@ from chatvault.external import McpServer
 from chatvault.fields import now
 from chatvault.tasks import stop
 
-LOOK_EVERY = 5.0  # seconds; a server says what tools it has, and so that it lives
+LOOK_EVERY = 5.0  # seconds; listing the tools also shows that the server works
 FIRST_WAIT = 0.5  # seconds; doubles with each failure
 MAX_WAIT = 30.0
 CONNECT_TIMEOUT = 30.0  # seconds; the first start of a program may install it
@@ -37,10 +37,10 @@ class Server:
     """One server, and its connection while there is one.
 
     Args:
-        name: in the settings.
-        settings: of it.
+        name: the server's name in the settings.
+        settings: the server's settings.
         timeout: seconds that a call may take.
-        log_path: takes what a program writes to its standard error, after what is there.
+        log_path: the file to which a program's standard error is appended.
     """
 
     def __init__(self, name: str, settings: McpServer, *, timeout: float, log_path: Path) -> None:
@@ -59,7 +59,7 @@ class Server:
         self._look = asyncio.Event()
 
     async def run(self) -> None:
-        """Stay connected, until cancelled."""
+        """Stay connected until cancelled."""
         while True:
             try:
                 async with asyncio.timeout(CONNECT_TIMEOUT) as begun, self._connect() as connection:
@@ -78,7 +78,7 @@ class Server:
         reason = getattr(error, "reason", type(error).__name__)
         if isinstance(error, TimeoutError):
             reason = f"it did not answer in {CONNECT_TIMEOUT:g} seconds"
-        # Where a program says why: its own words stay there.
+        # The file where a program explains itself: its own text stays there.
         written = {"log": str(self._log_path)} if self._settings.command else {}
         return {"server": self.name, "reason": reason, **written}
 
@@ -113,15 +113,15 @@ class Server:
         self._connection = connection
 
     def _lose(self) -> None:
-        """Take the tools away at once; the connection ends when the next look fails."""
+        """Remove the tools at once; the connection ends when the next listing fails."""
         self._become(ServerState.DOWN, None)
         self._look.set()
 
     async def call(self, tool: Tool, arguments: dict[str, Any]) -> Result:
-        """Return what the tool answers; asked once, whatever happens.
+        """Call a tool, exactly once whatever happens, and return its result.
 
         Raises:
-            ServerUnavailable: it was not asked, as there is no connection.
+            ServerUnavailable: it was not called, as there is no connection.
         """
         connection = self._connection
         if connection is None:
@@ -135,7 +135,7 @@ class Server:
 
     @contextlib.asynccontextmanager
     async def _connect(self) -> AsyncIterator[Any]:
-        # In a thread, as it takes most of a second; and only where there is a server.
+        # In a thread, as the import takes most of a second; and only if there is a server.
         connect = await asyncio.to_thread(_import_connect)
         async with connect(
             self._settings,
@@ -147,12 +147,12 @@ class Server:
 
 
 class Servers:
-    """All servers of the settings, as this process is connected to them.
+    """All servers of the settings, as connected to this process.
 
     Args:
         settings: by name.
         timeout: seconds that a call may take.
-        log_dir: takes what the programs write to their standard error.
+        log_dir: the directory for the programs' standard error.
     """
 
     def __init__(self, settings: Mapping[str, McpServer], *, timeout: float, log_dir: Path) -> None:
@@ -166,11 +166,11 @@ class Servers:
         return iter(self._servers.values())
 
     def open(self) -> None:
-        """Begin to connect; nobody waits for it."""
+        """Start connecting, without waiting."""
         self._tasks = [asyncio.create_task(server.run()) for server in self]
 
     async def close(self) -> None:
-        """End the connections, and the programs that were started."""
+        """End the connections, and the started programs."""
         await asyncio.gather(*map(stop, self._tasks))
 
     @property
@@ -185,7 +185,7 @@ class Servers:
 
     @property
     def known(self) -> dict[str, Tool]:
-        """All tools that the servers had when they were asked last, connected or not."""
+        """All tools that the servers had when last listed, connected or not."""
         found: dict[str, Tool] = {}
         for server in self:
             for tool in server.tools:
@@ -193,10 +193,10 @@ class Servers:
         return found
 
     async def call(self, tool: Tool, arguments: dict[str, Any]) -> Result:
-        """Return what the tool answers; asked once, whatever happens.
+        """Call a tool, exactly once whatever happens, and return its result.
 
         Raises:
-            ServerUnavailable: it was not asked, as there is no connection.
+            ServerUnavailable: it was not called, as there is no connection.
         """
         return await self._servers[tool.server].call(tool, arguments)
 

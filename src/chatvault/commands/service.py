@@ -1,4 +1,4 @@
-"""What can be done with commands: look, approve, reject, and run one at a person's word."""
+"""Operations on commands: list, approve, reject, and run one for a person."""
 
 import asyncio
 from collections.abc import Callable
@@ -49,14 +49,14 @@ POLL = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """A command after a decision, and whether this process is to run it now."""
+    """A command after a decision, and whether this process has to run it now."""
 
     command: Raw
     begins: bool = False
 
     @property
     def id(self) -> ObjectId:
-        """The command's."""
+        """The command's id."""
         found: ObjectId = self.command["id"]
         return found
 
@@ -80,7 +80,7 @@ async def list_commands(
     carried = {
         command["id"]: command for each in messages for command in each.message.get("commands", ())
     }
-    # Those of a message that is gone are shown no more.
+    # Commands of a deleted message are not shown.
     shown = [_shown(each, carried[each["_id"]]) for each in stored if each["_id"] in carried]
     entry = audit.entry(
         actor, Action.COMMAND_LIST, conversation_id, details={"commands": len(shown)}
@@ -92,7 +92,7 @@ async def list_commands(
 async def get(
     actor: Actor, deps: CommandDeps, *, conversation_id: ObjectId, command_id: ObjectId
 ) -> Raw:
-    """Return one command.
+    """Return a command.
 
     Raises:
         NotFound: the actor has no such command.
@@ -111,7 +111,7 @@ async def get(
 async def read_back(
     actor: Actor, store: MessageStore, *, conversation_id: ObjectId, command_id: ObjectId
 ) -> Raw:
-    """Return one command, as part of another operation.
+    """Return a command. Writes no audit entry.
 
     Raises:
         NotFound: the actor has no such command.
@@ -149,15 +149,15 @@ async def approve(
     idempotency_key: IdempotencyKey | None = None,
     waits: bool = True,
 ) -> Raw:
-    """Let a command run, once; where it was approved before, nothing happens.
+    """Approve a command, which runs it once; does nothing if it was approved before.
 
-    Return the command: once it has ended, or at once where `waits` is false.
+    Return the command: once it has ended, or at once if `waits` is false.
 
     Raises:
         NotFound: the actor has no such command.
         ToolNotPermitted: the actor may not use its tool.
         CommandSettled: it was rejected, or could never run.
-        CommandSuperseded: the conversation has gone on since.
+        CommandSuperseded: the conversation has continued since.
         McpNotEnabled, ConversationArchived: nothing runs in this conversation.
         ServerUnavailable: it could not run now; it stays pending.
     """
@@ -208,7 +208,7 @@ def _note_repeat(
 
 
 def _is_awaited(working: WorkingCopy, stored: CommandDoc, seq: int) -> bool:
-    """Whether a command's reply still waits for it, with nothing said since."""
+    """Whether a command's reply still waits for it, with no later message."""
     if stored["reply_id"] is None:
         return True
     waiting = working.fields.get("waiting_reply") or {}
@@ -231,7 +231,7 @@ async def reject(
     command_id: ObjectId,
     idempotency_key: IdempotencyKey | None = None,
 ) -> Raw:
-    """Let a command never run; where it was rejected before, nothing happens. Return it.
+    """Reject a command, so that it never runs, and return it; a repeat does nothing.
 
     Raises:
         NotFound: the actor has no such command.
@@ -274,16 +274,16 @@ async def execute(
 ) -> Raw:
     """Run a command line with the tool `terminal_command`.
 
-    Return the command: once it has ended, or at once where `waits` is false.
+    Return the command: once it has ended, or at once if `waits` is false.
 
     Raises:
-        NotFound: the actor has no such conversation, or it no such message.
+        NotFound: the actor has no such conversation, or it has no such message.
         ToolNotPermitted: the actor may not use the tool.
         Throttled: too many commands in this minute.
         ServerUnavailable: there is no such tool now.
         InvalidCommand: the command line cannot be read.
         McpNotEnabled, ConversationArchived: nothing runs in this conversation.
-        TooManyCommands: the message has its share.
+        TooManyCommands: the message has as many as one may have.
     """
     await _require_message(actor, deps.store, conversation_id, message_id)
     (await permissions.find(actor)).require(TERMINAL)
@@ -335,10 +335,10 @@ async def _require_message(
 async def wait(
     actor: Actor, deps: CommandDeps, *, conversation_id: ObjectId, command_id: ObjectId
 ) -> Raw:
-    """Return a command once it has ended, whichever process runs it; part of the operation before.
+    """Wait until a command has ended, whichever process runs it. Writes no audit entry.
 
     Raises:
-        NotFound: it is gone meanwhile.
+        NotFound: it was removed meanwhile.
     """
     while True:
         is_ours = await deps.runner.wait(command_id)

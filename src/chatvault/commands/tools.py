@@ -1,4 +1,4 @@
-"""A tool as it is offered, what it is given, and what came back."""
+"""A tool as it is offered, its arguments, and its results."""
 
 import hashlib
 import re
@@ -13,9 +13,9 @@ from chatvault.commands.errors import InvalidCommand
 from chatvault.errors import FieldError
 from chatvault.external import McpServer, McpTool
 
-# What `execute-command` runs.
+# The tool that `execute-command` runs.
 TERMINAL = "terminal_command"
-MAX_NAME = 64  # OpenAI's bound
+MAX_NAME = 64  # OpenAI's limit
 MAX_RESULT = 64 * 1024  # bytes
 STRANGE = re.compile(r"[^A-Za-z0-9_-]")
 
@@ -25,11 +25,11 @@ class Tool:
     """A tool of a server.
 
     Attributes:
-        name: under which it is offered, permitted and called; the same as long as the settings are.
+        name: under which it is offered, permitted and called; it depends on the settings only.
         server: the server's name in the settings.
-        remote_name: under which the server knows it.
-        schema: of its arguments, as JSON Schema.
-        fixed: arguments that the operator set.
+        remote_name: the server's name for it.
+        schema: the JSON Schema of its arguments.
+        fixed: arguments that the operator set, added to every call.
     """
 
     name: str
@@ -49,9 +49,10 @@ class Tool:
         return {"type": "function", "function": function}
 
     def pin(self) -> dict[str, Any]:
-        """Return what a command keeps of the tool that it is for, to run with no other.
+        """Return what a command stores of its tool, so that it runs with no other.
 
-        Not the arguments that the operator set: these may be secret, and are the operator's word.
+        Without the arguments that the operator set: these may be secret, and the operator may
+        change them.
         """
         shown = [self.remote_name, self.function()]
         digest = hashlib.sha256(orjson.dumps(shown, option=orjson.OPT_SORT_KEYS)).hexdigest()
@@ -59,17 +60,17 @@ class Tool:
 
 
 def describe(server: str, settings: McpServer, entry: dict[str, Any]) -> Tool:
-    """Return a tool as the operator lets it be seen.
+    """Return a tool with the operator's settings applied.
 
     Args:
-        server: its name.
-        settings: of the server.
-        entry: of the server's list, which has been looked at.
+        server: the server's name.
+        settings: the server's settings.
+        entry: from the server's list, already checked.
     """
     told = settings.tools.get(entry["name"], McpTool())
     schema = dict(entry["inputSchema"])
     properties = dict(schema.get("properties") or {})
-    # In the server's order, so that every process asks a model in the same words.
+    # In the server's order, so that every process sends a model the same request.
     schema["properties"] = {
         key: each for key, each in properties.items() if key not in told.arguments
     }
@@ -86,9 +87,9 @@ def describe(server: str, settings: McpServer, entry: dict[str, Any]) -> Tool:
 
 
 def offered_name(server: str, tool: str) -> str:
-    """`server__tool`, within what models' APIs accept.
+    """Return `server__tool`, shortened to what models' APIs accept.
 
-    The server is part of it always, so that a permission never comes to mean another's tool.
+    The server is always part of it, so that a permission never applies to another server's tool.
     """
     name = f"{server}__{tool}"
     fitting = STRANGE.sub("_", name)
@@ -99,7 +100,7 @@ def offered_name(server: str, tool: str) -> str:
 
 
 def read_arguments(text: str) -> dict[str, Any] | None:
-    """Arguments as a model wrote them; None where they are no JSON object."""
+    """Parse the arguments that a model wrote; None if they are no JSON object."""
     try:
         found = orjson.loads(text or "{}")
     except orjson.JSONDecodeError:
@@ -110,10 +111,10 @@ def read_arguments(text: str) -> dict[str, Any] | None:
 def command_arguments(tool: Tool, command: str) -> dict[str, Any]:
     """Return the arguments that make the terminal tool run a command line.
 
-    Servers differ in what they take: a line, or a list of words.
+    Servers differ in what they accept: a line, or a list of words.
 
     Raises:
-        InvalidCommand: a quotation does not end, or there is no word.
+        InvalidCommand: a quotation is not closed, or there is no word.
     """
     wanted = (tool.schema.get("properties") or {}).get("command") or {}
     try:
@@ -128,11 +129,11 @@ def command_arguments(tool: Tool, command: str) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """What came of a call.
+    """The result of a call.
 
     Attributes:
-        code: why it failed; None where it did not.
-        truncated: the text was longer than 64 KB.
+        code: the error's code; None if it succeeded.
+        truncated: whether the text was longer than 64 KB.
     """
 
     text: str
@@ -141,7 +142,7 @@ class Result:
 
 
 def read_result(answer: Any) -> Result:
-    """Return what a server answered, as text.
+    """Return a server's answer as text.
 
     Args:
         answer: the SDK's `CallToolResult`.
@@ -154,7 +155,7 @@ def read_result(answer: Any) -> Result:
 
 
 def cut(text: str, *, code: str | None = None) -> Result:
-    """Return a result of at most 64 KB, marked where it was longer."""
+    """Return a result of at most 64 KB, marked if it was longer."""
     stored = text.encode("utf-8", "replace")
     if len(stored) <= MAX_RESULT:
         return Result(text=stored.decode(), code=code)
@@ -170,5 +171,5 @@ def _text_of(block: Any) -> str:
         return str(text) if text is not None else f"[resource {block.resource.uri}]"
     if kind == "resource_link":
         return f"[resource {block.uri}]"
-    # A model is shown text only; what it is and how large is better than nothing.
+    # A model gets text only; the type and size are better than nothing.
     return f"[{kind} {block.mime_type}, {len(block.data) * 3 // 4} bytes]"

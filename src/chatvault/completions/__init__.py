@@ -1,1 +1,1 @@
-"""The doors that speak OpenAI's protocol."""
+"""The routes that speak OpenAI's protocol."""

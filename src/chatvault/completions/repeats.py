@@ -42,15 +42,16 @@ async def answer_once(
     idempotency_key: IdempotencyKey,
     streams: bool,
 ) -> AsyncGenerator[Chunk, None]:
-    """Yield the answer's pieces: the model's, or, in a repeat, those that it gave the first time.
+    """Yield the model's chunks, or in a repeat those that were stored the first time.
 
     Args:
         actor: who asks.
-        models: are asked.
-        tokenizer: counts where a provider does not.
+        models: the clients of the models.
+        tokenizer: counts tokens where a provider does not.
         ask: the request.
         idempotency_key: its key.
-        streams: pieces leave as they come, so that nobody else records a failure in the middle.
+        streams: whether chunks are sent as they come, so that this function must record a failure
+            in the middle.
 
     Raises:
         ModelFailed: the model failed; nothing is remembered.
@@ -129,7 +130,7 @@ async def _keep(
 
 
 async def _break_off(actor: Actor, said: ChunkAccumulator, usage: Raw, code: str | None) -> None:
-    """Count what was used; where a code is told, record the failure too."""
+    """Store the tokens used; if there is an error code, record the failure too."""
     entry = None
     if code is not None:
         entry = audit.entry(actor, Action.CHAT_COMPLETE, outcome=Outcome.FAILED, code=code)

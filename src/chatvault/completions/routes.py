@@ -1,4 +1,4 @@
-"""Chat completions over HTTP, in OpenAI's shape, and what the recorded frontend asks of a model."""
+"""HTTP routes of chat completions, in OpenAI's shape, and what frontends ask about models."""
 
 import contextlib
 import time
@@ -134,7 +134,7 @@ async def _complete(
 
 
 async def _whole(chunks: AsyncGenerator[Chunk, None]) -> dict[str, Any]:
-    """Return the answer in one piece."""
+    """Return the chunks as one completion."""
     said = ChunkAccumulator()
     async for chunk in chunks:
         said.take(chunk)
@@ -158,13 +158,13 @@ async def _stream(
     with_usage: bool,
     is_kept: bool,
 ) -> web.StreamResponse:
-    """Return the chunks as they come; what fails before the first of them is a plain refusal.
+    """Send the chunks as they come; a failure before the first is an ordinary error response.
 
     Args:
-        request: the one that is answered.
+        request: the current request.
         chunks: of the answer.
-        with_usage: show its tokens too.
-        is_kept: whoever repeats the request gets it, so it comes to its end without a listener.
+        with_usage: whether to send the token counts too.
+        is_kept: whether the answer is stored for a repeat, and so is completed without a listener.
     """
     first = await anext(chunks, None)
     response = await begin_stream(request, STREAM_HEADERS)

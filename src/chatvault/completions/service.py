@@ -1,4 +1,4 @@
-"""Chat completions as OpenAI has them, recorded in a conversation where the client names one."""
+"""Chat completions as OpenAI has them, recorded in a conversation if the client names one."""
 
 import asyncio
 import contextlib
@@ -46,12 +46,12 @@ async def complete(
     conversation_id: ObjectId | None,
     idempotency_key: IdempotencyKey | None = None,
 ) -> AsyncGenerator[Chunk, None]:
-    """Yield the answer's pieces; by the last of them, all is stored.
+    """Yield the answer's chunks; when the last is yielded, everything is stored.
 
     Args:
         actor: who asks.
         deps: what replies are made with.
-        models: are asked.
+        models: the clients of the models.
         wanted: the request.
         conversation_id: the conversation that records the exchange, if one does.
         idempotency_key: the request's key, if it has one.
@@ -62,7 +62,7 @@ async def complete(
         InvalidInput: there is nothing to answer.
         Throttled: too many in this minute.
         NotFound: the actor has no such conversation.
-        ConversationArchived, TokenLimitReached: it takes no more.
+        ConversationArchived, TokenLimitReached: it accepts no more messages.
     """
     provider, found = deps.catalog.find(None)
     if not wanted.messages:
@@ -141,7 +141,7 @@ async def _recorded(
     limit: int,
     idempotency_key: IdempotencyKey | None,
 ) -> AsyncGenerator[Chunk, None]:
-    """Record the exchange; its tokens are set aside before the model is asked."""
+    """Record the exchange; its tokens are reserved before the model is called."""
     conversation = await deps.store.get_conversation(actor, conversation_id)
     agent = await agents.find(actor, conversation.get("agent_id"))
     provider, found = deps.catalog.find(None)
@@ -180,7 +180,7 @@ async def _recorded(
 async def _recorded_pieces(
     task: ReplyTask, coming: "asyncio.Queue[Chunk | None]"
 ) -> AsyncGenerator[Chunk, None]:
-    """Yield the pieces of an answer that a conversation records.
+    """Yield the chunks of an answer that a conversation records.
 
     The usage comes last, as stored.
     """
@@ -207,7 +207,7 @@ async def _all_signed(
 
 
 def _text_of(message: dict[str, Any]) -> str | None:
-    """Return what the user wrote, if the message is the user's; pictures are not recorded."""
+    """Return the user's text, if the message is the user's; pictures are not recorded."""
     if message.get("role") != "user":
         return None
     content = message.get("content")

@@ -1,4 +1,4 @@
-"""Reading requests' bodies: how large each may be, how slowly it may come, how many at a time."""
+"""Reading request bodies, with limits on their size, their pace, and the memory they share."""
 
 import asyncio
 import contextlib
@@ -14,31 +14,31 @@ from chatvault.slices import SliceQueue, sliced
 
 KB = 1024
 MB = 1024 * KB
-# What a body may have unless its route says otherwise. So much is parsed by one call.
+# The limit of a body unless its route sets another. One call parses a body of this size.
 SMALL_BODY = 16 * KB
-# What the largest valid value needs, as JSON escapes and indents: some times its size.
+# The limit for the largest valid value, which JSON escapes and indents make some times larger.
 LINE_BODY = 128 * KB
 FREE_BODY = 2 * MB
 MESSAGE_BODY = 8 * MB
 PICTURES_BODY = 20 * MB
 BULK_BODY = 32 * MB
-# A body has come after so long, or comes at least at this pace from then on.
+# A body must be complete after this time, or come at least at this pace from then on.
 GRACE_SECONDS = 30.0
 BYTES_A_SECOND = 10 * KB
-# A large body that finds no room in so long is refused.
+# A large body that gets no room within this time is refused.
 ROOM_SECONDS = 15.0
-GZIP_OR_ZLIB = 47  # zlib's word for whichever of both it is
+GZIP_OR_ZLIB = 47  # zlib's parameter for either format
 PART = 64 * KB
 BROKEN = "The body cannot be unpacked, or ends too early."
 BODY: web.RequestKey[Text] = web.RequestKey("body", bytes)
 
 
 class Budget:
-    """So many bytes at a time, and so many of them one client's; whoever wants more waits.
+    """A budget of bytes, with a share for each client; a request for more waits.
 
     Args:
-        total: of all clients.
-        share: of one.
+        total: for all clients together.
+        share: for one client.
     """
 
     def __init__(self, total: int, share: int) -> None:
@@ -48,10 +48,10 @@ class Budget:
         self._freed = asyncio.Event()
 
     async def take(self, who: Hashable, size: int) -> None:
-        """Wait until there is room.
+        """Wait until there is room for `size` bytes.
 
         Raises:
-            Busy: there was none for 15 seconds.
+            Busy: there was no room for 15 seconds.
         """
         try:
             async with asyncio.timeout(ROOM_SECONDS):
@@ -64,7 +64,7 @@ class Budget:
         self._held[who] += size
 
     def _fits(self, who: Hashable, size: int) -> bool:
-        # What is larger than a share has it alone.
+        # A body larger than a share is admitted when its client holds nothing else.
         mine = self._held[who]
         if mine and mine + size > self._share:
             return False
@@ -72,7 +72,7 @@ class Budget:
         return not others or others + mine + size <= self._total
 
     def give_back(self, who: Hashable, size: int) -> None:
-        """Let others have the room."""
+        """Release room."""
         self._held[who] -= size
         if not self._held[who]:
             del self._held[who]
@@ -81,7 +81,7 @@ class Budget:
 
 
 class Bodies:
-    """What the large bodies of a process share: its memory, and its time."""
+    """The memory and time that the large bodies of a process share."""
 
     def __init__(self) -> None:
         self._queue = SliceQueue()
@@ -90,10 +90,10 @@ class Bodies:
 
     @contextlib.asynccontextmanager
     async def room(self, who: Hashable, size: int) -> AsyncIterator["Room"]:
-        """Room for a text of so many bytes, and for what becomes of it.
+        """Hold room for a text of this size and for the values parsed from it.
 
         Raises:
-            Busy: there is none.
+            Busy: there is no room.
         """
         await self._texts.take(who, size)
         room = Room(self._queue, self._values, who)
@@ -105,10 +105,10 @@ class Bodies:
 
 
 class Room:
-    """The room that one request has.
+    """The room that one request holds.
 
     Attributes:
-        queue: for the work on its body.
+        queue: the queue for the work on its body.
     """
 
     def __init__(self, queue: SliceQueue, values: Budget, who: Hashable) -> None:
@@ -118,7 +118,7 @@ class Room:
         self._size = 0
 
     async def admit(self, text: Text, *, max_weight: int) -> None:
-        """Let a text be parsed: once, as its values stay until the request is answered.
+        """Take room for the values of a text that is parsed once; they stay until the request ends.
 
         Raises:
             TooLarge: it has more structure than is allowed.
@@ -129,7 +129,7 @@ class Room:
         self._size = size
 
     def close(self) -> None:
-        """Give the room back."""
+        """Release the room."""
         if self._size:
             self._values.give_back(self._who, self._size)
 
@@ -138,7 +138,7 @@ def size_to_expect(request: web.Request, limit: int) -> int:
     """Return how many bytes a body will have at most.
 
     Raises:
-        TooLarge: it says itself that it has more than the limit.
+        TooLarge: its Content-Length is above the limit.
     """
     if not request.body_exists:
         return 0
@@ -149,19 +149,19 @@ def size_to_expect(request: web.Request, limit: int) -> int:
 
 
 async def read_body(request: web.Request, limit: int) -> Text:
-    """Return the whole body, unpacked; it stays with the request under `BODY`.
+    """Return the whole body, decompressed; it stays with the request under `BODY`.
 
     Raises:
         TooLarge: it has more bytes than the limit.
-        TooSlow: it did not come at the least pace.
-        Malformed: it cannot be unpacked, or did not arrive whole.
+        TooSlow: it came more slowly than the minimum pace.
+        Malformed: it cannot be decompressed, or is incomplete.
     """
     try:
         body = await _read(request.content, limit)
     except (web.RequestPayloadError, ConnectionError):
         raise Malformed(BROKEN) from None
     encoding = request.headers.get(hdrs.CONTENT_ENCODING, "identity").lower()
-    # aiohttp's own server unpacks before it asks; ours leaves that to us.
+    # aiohttp's own server decompresses before; ours leaves that to this function.
     if encoding != "identity" and request.content.total_compressed_bytes is None:
         body = await _unpack(body, encoding, limit)
     request[BODY] = body
@@ -179,7 +179,7 @@ async def _read(content: StreamReader, limit: int) -> Text:
 
 
 async def _next_chunk(content: StreamReader, due: float) -> bytes:
-    if content.is_eof():  # it is all there, as a small body mostly is
+    if content.is_eof():  # complete already, as small bodies mostly are
         return await content.readany()
     try:
         async with asyncio.timeout_at(due):
@@ -189,7 +189,7 @@ async def _next_chunk(content: StreamReader, due: float) -> bytes:
 
 
 async def _unpack(packed: Text, encoding: str, limit: int) -> Text:
-    """Return the body as it was before a client packed it: up to a thousand times larger."""
+    """Return the decompressed body, which may be a thousand times larger."""
     if encoding not in {"gzip", "x-gzip", "deflate"}:
         raise UnsupportedMediaType("The body's Content-Encoding must be gzip or deflate")
     body = bytearray()
@@ -201,10 +201,10 @@ async def _unpack(packed: Text, encoding: str, limit: int) -> Text:
 
 
 def _unpacked(packed: Text) -> Iterator[bytes]:
-    """Yield the parts of a packed body.
+    """Yield the parts of a decompressed body.
 
     Raises:
-        Malformed: it is packed otherwise, or not whole.
+        Malformed: it has another encoding, or is incomplete.
     """
     unpacking = zlib.decompressobj(GZIP_OR_ZLIB)
     try:
@@ -220,7 +220,7 @@ def _unpacked(packed: Text) -> Iterator[bytes]:
 
 
 def shown_size(size: int) -> str:
-    """So many bytes, for people."""
+    """Format a size in bytes for people."""
     return f"{size // MB} MB" if size >= MB else f"{size // KB} KB"
 
 

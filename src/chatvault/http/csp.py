@@ -1,4 +1,4 @@
-"""Content security policies for pages whose scripts and styles are written into them."""
+"""Content security policies for pages with inline scripts and styles."""
 
 import base64
 import hashlib
@@ -9,7 +9,7 @@ SWAGGER_LOGO = "'sha256-RL3ie0nH+Lzz2YNqQN83mnU0J1ot4QL7b99vMdIX99w='"
 
 
 class _Inline(HTMLParser):
-    """Collects what stands between script and style tags, as a browser hashes it."""
+    """Collects the text in script and style tags, as a browser hashes it."""
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=False)
@@ -31,7 +31,7 @@ class _Inline(HTMLParser):
 
 
 def content_security_policy(page: str) -> str:
-    """Return the policy that allows a page its own inline scripts and styles, and calls to us."""
+    """Return the policy that allows a page its inline scripts and styles, and calls to us."""
     inline = _Inline()
     inline.feed(page)
     inline.close()
@@ -51,7 +51,7 @@ def content_security_policy(page: str) -> str:
 
 
 def _hashes(texts: list[str]) -> str:
-    # A browser reads line ends as \n before it hashes.
+    # A browser turns line ends into   before it hashes.
     unified = (text.replace("\r\n", "\n").replace("\r", "\n") for text in texts)
     hashes = (base64.b64encode(hashlib.sha256(text.encode()).digest()) for text in unified)
     return " ".join(f"'sha256-{each.decode()}'" for each in hashes) or "'none'"

@@ -1,4 +1,4 @@
-"""Whether the service is alive, and whether it can do its work."""
+"""Routes that say whether the process runs, and whether it can do its work."""
 
 import time
 

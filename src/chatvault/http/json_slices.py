@@ -1,8 +1,8 @@
-"""Parsing large JSON in slices: its structure is weighed first, and its long lists are cut.
+"""Parsing large JSON in slices: its structure is weighed first, and its long lists are divided.
 
-A parser holds the interpreter for the whole of a text, and makes of a few bytes a list or an
-object of a hundred. So the structure of a text is weighed before anything is made of it, and
-each list that is a value of the outermost object is parsed some elements at a time.
+A parser holds the interpreter for a whole text, and turns a few bytes into a list or an object of a
+hundred. So the structure of a text is weighed before it is parsed, and each list that is a value of
+the outermost object is parsed some elements at a time.
 """
 
 import itertools
@@ -16,25 +16,25 @@ from pydantic_core import from_json
 from chatvault.errors import Malformed, TooLarge
 from chatvault.slices import SliceQueue, sliced
 
-# Of a text that one call parses: 50 milliseconds at worst.
+# The weight of a text that one call may parse: 50 milliseconds at worst.
 UNIT_WEIGHT: Final = 300_000
-# Of a text that is parsed in parts: 50,000 messages of a dozen fields each weigh less.
+# The weight of a text parsed in parts: 50,000 messages of a dozen fields each weigh less.
 BULK_WEIGHT: Final = 4_000_000
-# About how much memory a parsed text takes for each unit of weight, at most.
+# Bytes of memory that a parsed text takes for each unit of weight, at most.
 WEIGHT_BYTES: Final = 32
-# How long the parser takes for what follows a mark, compared with one another.
+# The relative time that the parser takes for what follows each character.
 _COSTS: Final = ((b",", 1), (b"[", 2), (b"{", 2), (b":", 3))
-# Numbers can be long, and white space, too.
+# Numbers and white space can be long, too.
 _BYTES_A_WEIGHT: Final = 16
 _WINDOW: Final = 256 * 1024
-# Elements of a list are parsed together up to so many bytes, which cannot weigh too much.
+# Elements of a list are parsed together up to this many bytes, which cannot weigh too much.
 _RUN: Final = 64 * 1024
 _QUOTE: Final = ord('"')
-_DEPTH: Final = 6  # to which elements are recognised by one regular expression
+_DEPTH: Final = 6  # depth to which one regular expression recognises elements
 
 
 def _elements(depth: int) -> re.Pattern[bytes]:
-    """Return what matches whole elements of a list, each with the comma behind it."""
+    """Return a pattern of whole list elements, each with the comma after it."""
     string = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
     flat = rb'[^"\[\]{}]*+(?:' + string + rb'[^"\[\]{}]*+)*+'
     container = rb"[\[{]" + flat + rb"[\]}]"
@@ -57,10 +57,10 @@ Text = bytes | bytearray
 
 
 async def weigh(text: Text, *, limit: int) -> int:
-    """Return how much structure a text has; strings weigh nothing, whatever they hold.
+    """Return the weight of a text's structure; the content of strings weighs nothing.
 
     Raises:
-        TooLarge: it is more than the limit.
+        TooLarge: the weight is above the limit.
     """
     weight, in_string = 0, False
     async for window in sliced(_windows(text)):
@@ -76,7 +76,7 @@ async def weigh(text: Text, *, limit: int) -> int:
 
 
 def _windows(text: Text) -> Iterator[bytes]:
-    """Yield the text in pieces; none ends between a backslash and what it escapes."""
+    """Yield the text in pieces; none ends between a backslash and the character it escapes."""
     start = 0
     while start < len(text):
         window = bytes(text[start : start + _WINDOW])
@@ -87,7 +87,7 @@ def _windows(text: Text) -> Iterator[bytes]:
 
 
 def _outside(window: bytes, *, in_string: bool) -> tuple[bytes, bool]:
-    """Return what stands outside strings, and whether a string goes on behind the window."""
+    """Return the window without its strings, and whether a string continues after it."""
     if b"\\" in window:
         window = window.replace(b"\\\\", b"").replace(b'\\"', b"")
     parts = window.split(b'"')
@@ -95,11 +95,11 @@ def _outside(window: bytes, *, in_string: bool) -> tuple[bytes, bool]:
 
 
 async def parse(text: Text, queue: SliceQueue) -> Any:
-    """Return the value of a JSON text that was weighed.
+    """Return the value of a JSON text that has been weighed.
 
     Raises:
         Malformed: it is not JSON.
-        TooLarge: a part that cannot be cut has too much structure.
+        TooLarge: a part that cannot be divided has too much structure.
     """
     cuts = await _cut(text) if len(text) > _RUN else []
     if not cuts:
@@ -116,7 +116,7 @@ async def parse(text: Text, queue: SliceQueue) -> Any:
 
 
 def _frame(text: Text, lists: dict[str, list[int]]) -> Text:
-    """Return the text with a name in place of what each long list holds."""
+    """Return the text with a name in place of each long list's content."""
     frame, start = bytearray(), 0
     for name, (first, *_, end) in lists.items():
         frame += text[start:first]
@@ -128,7 +128,7 @@ def _frame(text: Text, lists: dict[str, list[int]]) -> Text:
 async def _parse_list(text: Text, bounds: list[int], queue: SliceQueue) -> list[Any]:
     """Return the elements between the bounds.
 
-    Before each but the first and the last stands a comma.
+    A comma precedes each bound except the first and the last.
     """
     elements: list[Any] = []
     for start, end in itertools.pairwise(bounds):
@@ -147,11 +147,11 @@ async def _parse_unit(text: Text, queue: SliceQueue, *, is_part: bool = False) -
 
 
 def from_text(text: Text, *, is_part: bool = False) -> Any:
-    """Return the value of a JSON text, by one call.
+    """Parse a JSON text by one call.
 
     Args:
-        text: small, or weighed.
-        is_part: of a longer text, so that a line and column in it tell nothing.
+        text: a small text, or one that has been weighed.
+        is_part: whether it is part of a longer text, so that errors name no line and column.
 
     Raises:
         Malformed: it is not JSON.
@@ -164,15 +164,15 @@ def from_text(text: Text, *, is_part: bool = False) -> Any:
 
 
 async def _cut(text: Text) -> list[list[int]]:
-    """Where the long lists that are values of the outermost object begin, can be cut, and end.
+    """Return where the outermost object's long lists begin, can be divided, and end.
 
-    Each cut stands behind a comma between two elements.
+    Each division is after a comma between two elements.
     """
     return [bounds async for bounds in sliced(_cuts(text)) if bounds is not None and bounds[2:]]
 
 
 def _cuts(text: Text) -> Iterator[list[int] | None]:
-    """Yield the bounds of these lists; None now and then, where the others may have their turn."""
+    """Yield the bounds of these lists, and from time to time None, where other tasks may run."""
     depth = 0
     place = yield from _to_bracket(text, 0)
     if text[place : place + 1] != b"{":
@@ -190,7 +190,7 @@ def _cuts(text: Text) -> Iterator[list[int] | None]:
 
 
 def _list_bounds(text: Text, place: int) -> Generator[None, None, list[int]]:
-    """Yield where a list begins, can be cut, and ends."""
+    """Yield where a list begins, can be divided, and ends."""
     bounds = [place]
     while True:
         found = _ELEMENTS.match(text, place, place + _RUN)
@@ -198,7 +198,7 @@ def _list_bounds(text: Text, place: int) -> Generator[None, None, list[int]]:
         if found is not None and found.end() > place:
             place = found.end()
         else:
-            # An element that is long, deep, or the last.
+            # An element that is long or deeply nested, or the last one.
             place, is_last = yield from _after_element(text, place)
             if is_last:
                 return [*bounds, place]
@@ -211,7 +211,7 @@ def _list_bounds(text: Text, place: int) -> Generator[None, None, list[int]]:
 
 
 def _after_element(text: Text, place: int) -> Generator[None, None, tuple[int, bool]]:
-    """The place behind the next list or object, or else the end of the list around the place."""
+    """Return the place after the next list or object, and whether the outer list ended instead."""
     depth = 0
     while True:
         place = yield from _to_bracket(text, place)
@@ -226,7 +226,7 @@ def _after_element(text: Text, place: int) -> Generator[None, None, tuple[int, b
 
 
 def _to_bracket(text: Text, place: int) -> Generator[None, None, int]:
-    """Yield the place of the next bracket outside strings, or the end."""
+    """Return the place of the next bracket outside strings, or the end of the text."""
     while place < len(text):
         found = _TO_BRACKET.match(text, place, place + _WINDOW)
         place = found.end() if found else place
@@ -239,13 +239,13 @@ def _to_bracket(text: Text, place: int) -> Generator[None, None, int]:
 
 
 def _after_string(text: Text, place: int) -> Generator[None, None, int]:
-    """Yield the place behind a string that began before, and is longer than a window."""
+    """Return the place after a string that began before, and is longer than a window."""
     quote = text.find(b'"', place)
     if quote < 0 or text[quote - 1 : quote] != b"\\":
         return quote + 1 or len(text)
     while place < len(text) and text[place] != _QUOTE:
         found = _TO_QUOTE.match(text, place, place + _WINDOW)
         yield
-        # A backslash at the window's end is looked at again, with what it escapes.
+        # A backslash at the window's end is read again, with the character it escapes.
         place = max(found.end() if found else 0, place + 1)
     return place + 1

@@ -1,4 +1,4 @@
-"""What every request passes: context, errors, origins, session, headers."""
+"""Middlewares of every request: context, errors, origins, session, headers."""
 
 import asyncio
 import re
@@ -66,7 +66,7 @@ log = structlog.get_logger()
 
 @web.middleware
 async def context(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Give the request its id and its caller's address, and log how it ended."""
+    """Give the request its id and its client's address, and log how it ended."""
     begin_operation()
     started = time.perf_counter()
     given_id = request.headers.get(REQUEST_ID, "")
@@ -83,7 +83,7 @@ async def context(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         response = await handler(request)
         operation = operation_of(request)
-        # A probe comes every few seconds, and is of interest where it fails.
+        # A probe comes every few seconds, and is only of interest if it fails.
         is_probe = operation is not None and operation.is_probe and response.status == HTTPStatus.OK
         (log.debug if is_probe or is_quiet(request) else log.info)(
             "request",
@@ -104,7 +104,7 @@ def _user_agent(request: web.Request) -> str | None:
 
 
 def _client(request: web.Request, trusted: tuple[Network, ...]) -> tuple[str | None, str]:
-    """Address and scheme as the first untrusted hop used them."""
+    """Return the client's address and scheme, as the first untrusted hop used them."""
     remote = addresses.plain(request.remote)
     if not _is_trusted(remote, trusted):
         return remote, request.scheme
@@ -118,7 +118,7 @@ def _client(request: web.Request, trusted: tuple[Network, ...]) -> tuple[str | N
 
 
 def _forwarded(request: web.Request, name: str) -> list[str]:
-    # A proxy may add a line of its own below the one that the client made up.
+    # A proxy may add its own line below one that the client made up.
     return [hop.strip() for hop in ",".join(request.headers.getall(name, ())).split(",")]
 
 
@@ -129,7 +129,7 @@ def _is_trusted(address: str | None, trusted: tuple[Network, ...]) -> bool:
 
 @web.middleware
 async def error_table(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Return the outermost door: every failure becomes one audit entry and one problem."""
+    """Turn every failure into one audit entry and one problem; the outermost middleware."""
     try:
         return await handler(request)
     except web.HTTPException as error:
@@ -138,26 +138,26 @@ async def error_table(request: web.Request, handler: Handler) -> web.StreamRespo
         refused = as_domain_error(error)
     except Exception as error:  # noqa: BLE001  # the outermost door
         refused = as_domain_error(error)
-    # Else the error and this frame would hold each other, and the request's body, for long.
+    # Otherwise the error and this frame would keep each other, and the request's body, alive.
     refused.__traceback__ = None
     if BEGUN in request:
         return _break_off(request, refused)
     operation = operation_of(request)
-    # What was stored has its entry, and did not fail.
+    # The stored change has its entry, and did not fail.
     is_told = isinstance(refused, StoredNotShown)
     if operation is not None and operation.action is not None and not is_told:
         refused = await _record(request, operation.action, refused)
     response = problem_response(refused, request_id=request[ACTOR].request_id)
     if isinstance(refused, TooLarge | TooSlow) and not request.content.is_eof():
-        # What is still to come of the body is not worth its reading.
+        # The rest of the body is not worth reading.
         response.force_close()
     return response
 
 
 def _break_off(request: web.Request, error: ChatvaultError) -> web.StreamResponse:
-    """End an answer in the middle, so that the client sees that it is not whole.
+    """Abort an answer in the middle, so that the client sees that it is incomplete.
 
-    It was recorded before it began, and no other answer can follow it.
+    Its audit entry was stored before it began, and no other answer can follow it.
     """
     log.warning("answer_broke_off", code=error.code)
     if request.transport is not None:
@@ -166,7 +166,7 @@ def _break_off(request: web.Request, error: ChatvaultError) -> web.StreamRespons
 
 
 async def _record(request: web.Request, action: Action, refused: ChatvaultError) -> ChatvaultError:
-    """Record a refusal in the time that is left; what to answer, which may be that this failed."""
+    """Record a refusal in the remaining time; return the error to answer, which may be another."""
     try:
         async with asyncio.timeout(_time_left(request)):
             await _record_refusal(request, action, refused)
@@ -174,14 +174,14 @@ async def _record(request: web.Request, action: Action, refused: ChatvaultError)
         if not isinstance(refused, Unavailable):
             return Unavailable(retry_after=RETRY_AFTER)
     except Exception as error:  # noqa: BLE001  # an unrecorded refusal is a failure itself
-        # But nothing is worse than not to know: nobody may be told that nothing was done.
+        # But OutcomeUnknown stays: no client may be told that nothing was done.
         if not isinstance(refused, OutcomeUnknown):
             return as_domain_error(error)
     return refused
 
 
 def _time_left(request: web.Request) -> float:
-    """Seconds to record in: where the database is gone, most of the time is spent already."""
+    """Return the seconds left to record in; if the database is gone, most have passed already."""
     spent = time.perf_counter() - request[ACTOR].started
     return max(0.25, request.app[SETTINGS].mongodb_timeout - spent)
 
@@ -201,14 +201,14 @@ async def _record_refusal(request: web.Request, action: Action, error: Exception
 
 
 def _resource_id(request: web.Request) -> str | None:
-    """Return the id in the path, if it is well-formed: nothing else a client wrote is kept."""
+    """Return the id in the path if it is well-formed: nothing else from a client is stored."""
     ids = list(request.match_info.values())
     return ids[0] if ids and re.fullmatch("[0-9a-f]{24}", ids[0]) else None
 
 
 @web.middleware
 async def origins(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answer preflights, and refuse changes that a foreign page asks a browser for."""
+    """Answer preflights, and refuse changes that a foreign page's browser requests."""
     if (
         request.method == hdrs.METH_OPTIONS
         and hdrs.ACCESS_CONTROL_REQUEST_METHOD in request.headers
@@ -241,7 +241,7 @@ def _preflight(request: web.Request) -> web.Response:
 
 @web.middleware
 async def authenticate(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn the session behind the cookie into the actor, where the operation asks who calls."""
+    """Turn the session of the cookie into the actor, where the operation needs one."""
     operation = operation_of(request)
     if operation is not None and operation.knows_caller:
         session = await aiohttp_session.get_session(request)
@@ -258,7 +258,7 @@ async def authenticate(request: web.Request, handler: Handler) -> web.StreamResp
 
 
 def _refuse_without_cookie(request: web.Request) -> None:
-    """Say why a page that may call cannot sign in: its browser takes the service for another site.
+    """Raise if a page's browser takes the service for another site, so that no cookie can come.
 
     Raises:
         CookieWithheld: no cookie came, and none will.
@@ -275,7 +275,7 @@ def _refuse_without_cookie(request: web.Request) -> None:
 
 
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
-    """Headers that every answer carries, streams and errors included."""
+    """Add the headers that every answer has, streams and errors included."""
     for name, value in SECURITY_HEADERS.items():
         if name not in response.headers or name == hdrs.SERVER:
             response.headers[name] = value

@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 description, made from what validates, and the page that shows it."""
+"""The OpenAPI 3.1 description, built from the validating models, and the page that shows it."""
 
 import functools
 import inspect
@@ -26,9 +26,9 @@ JSON = "application/json"
 SESSION = {"type": "apiKey", "in": "cookie", "name": "session_id"}
 OPERATIONS = web.AppKey("operations", tuple[Operation, ...])
 PLACES = {"path": "path", "query": "query", "headers": "header"}
-# A field that is left out of these stays as it is.
+# With these methods, a field that is left out keeps its value.
 KEEPING = ("PUT", "PATCH")
-# Problems that may be over soon.
+# Problems that a later attempt may not meet.
 LATER = (429, 503)
 HEADERS = {
     "Content-Disposition": "The name of the file to save it as.",
@@ -107,13 +107,13 @@ async def get_page(_request: web.Request) -> web.StreamResponse:
 
 @functools.lru_cache(maxsize=1)
 def _describe_once(operations: tuple[Operation, ...]) -> dict[str, Any]:
-    # On demand: it takes longer than the rest of a start, and few ask for it.
+    # On demand: it takes longer than the rest of the start, and is rarely requested.
     return build_document(operations)
 
 
 @functools.cache
 def _page() -> tuple[str, str]:
-    """Return the page, and the policy that lets a browser run what is in it and nothing else."""
+    """Return the page, and the policy that lets a browser run its content and nothing else."""
     # Imported here: it reads some megabytes of assets, which only this page needs.
     from offapi import OpenAPITemplate  # noqa: PLC0415  # as said
 
@@ -194,7 +194,7 @@ def _describe(operation: Operation, schemas: Schemas, examples: Examples) -> dic
     }
     if body := operation.models.get("body"):
         schema = schemas.of(body, "validation")
-        # One media type: of two, generators make two bodies.
+        # One media type only: for two, generators make two bodies.
         content = {JSON: {"schema": schema, "example": examples.of(schema, is_input=True)}}
         described["requestBody"] = {
             "description": f"At most {shown_size(operation.max_body)}.",
@@ -275,7 +275,7 @@ def _header(name: str) -> dict[str, Any]:
 
 
 def _refusals(operation: Operation) -> Iterable[type[errors.ChatvaultError]]:
-    """Return what a call can be refused with, by its signature and by its own word."""
+    """Return the errors of an operation, by its signature and by its declaration."""
     yield errors.Unavailable
     yield from operation.errors
     if not operation.is_public:

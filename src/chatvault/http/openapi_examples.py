@@ -1,7 +1,7 @@
-"""Examples for the OpenAPI description, made from the schemas and from one value for each name.
+"""Examples for the OpenAPI description, built from the schemas and one value for each field name.
 
-A field means the same wherever its name stands, so one value does; where it does not, the name of
-the schema stands before it. A field may have `examples` of its own instead.
+A field name has the same meaning everywhere, so one value is enough; where it does not, the key
+begins with the schema's name. A field may have `examples` of its own instead.
 """
 
 from typing import Any
@@ -11,9 +11,9 @@ from chatvault.http.openapi_schemas import Schema, Schemas
 ID = "65a5158ac8d8e8a8b8c8d8e8"
 TIME = "2026-11-20T13:15:21.721Z"
 QUESTION = "What time is it in Tokyo?"
-# Stands where a text's name is not among them; a test asks for one.
+# Used for a text whose name is missing below; a test fails on it.
 NONE_YET = "…"
-# Those that an example has beside what is required.
+# Optional fields that an example has as well.
 SHOWN = frozenset({
     "allowed_tools", "archived", "content", "language", "messages", "system_prompt", "tags",
     "theme", "title",
@@ -122,7 +122,7 @@ VALUES: dict[str, Any] = {
     "ToolOut.name": "time__convert_time",
     "UserOut.role": "user",
 }  # fmt: skip
-# What is no JSON, or no model of ours.
+# Media types that are not JSON, and values that no model describes.
 COMPLETION = {
     "id": "chatcmpl-7f3b", "object": "chat.completion", "created": 1795180521, "model": "llama3.2",
     "choices": [{
@@ -145,7 +145,7 @@ BY_OPERATION: dict[str, Any] = {
     "complete_chat_v1": COMPLETION,
     "get_document": {"openapi": "3.1.0", "info": {"title": "chatvault"}, "paths": {}},
 }
-# Bodies that no model of ours describes.
+# Bodies that no model describes.
 BODY_OF: dict[str, Any] = {
     "import_conversations": {
         "ai-chat-conversations": [
@@ -170,7 +170,7 @@ class Examples:
     """Makes examples.
 
     Args:
-        schemas: that references lead to.
+        schemas: the schemas that references name.
     """
 
     def __init__(self, schemas: Schemas) -> None:
@@ -180,8 +180,8 @@ class Examples:
         """Return a value that the schema describes.
 
         Args:
-            schema: or a reference to one.
-            is_input: a client sends it, and leaves out what has a default.
+            schema: the schema, or a reference to one.
+            is_input: whether a client sends it, and so leaves out fields with a default.
             name: of the field that the value is for, with its schema's name before it.
         """
         schema = self._schemas.resolve(schema)

@@ -8,7 +8,7 @@ from pydantic.json_schema import JsonSchemaMode
 
 PREFIX = "#/components/schemas/"
 Schema = dict[str, Any]
-# Of a schema, what holds further ones: one, several, or several by name.
+# The keys of a schema with further schemas: one, several, or several by name.
 ONE = ("items", "additionalProperties", "not")
 SEVERAL = ("anyOf", "oneOf", "allOf", "prefixItems")
 BY_NAME = ("properties", "$defs")
@@ -18,7 +18,7 @@ class Schemas:
     """The schemas of models.
 
     Args:
-        models: each with the way it goes: `validation` comes in, `serialization` goes out.
+        models: each with its mode: `validation` for requests, `serialization` for responses.
 
     Raises:
         ValueError: two models have one name; a title tells them apart.
@@ -27,7 +27,7 @@ class Schemas:
     def __init__(self, models: Iterable[tuple[Any, JsonSchemaMode]]) -> None:
         adapters: dict[tuple[str, JsonSchemaMode], TypeAdapter[Any]] = {}
         for model, mode in models:
-            # Not every model is hashable, and two of one name have different paths.
+            # Not every model is hashable, and models of one name have different paths.
             adapters.setdefault((repr(model), mode), TypeAdapter(model))
         inputs = [(key, mode, adapter) for (key, mode), adapter in adapters.items()]
         found, definitions = TypeAdapter.json_schemas(inputs, ref_template=PREFIX + "{model}")
@@ -38,7 +38,7 @@ class Schemas:
         self.all: dict[str, Schema] = {}
         for key, schema in known.items():
             tidy = _tidy(schema, names)
-            # What looks the same in both directions is one schema.
+            # A model that looks the same in both modes is one schema.
             if self.all.setdefault(names[key], tidy) != tidy:
                 raise ValueError(f"two schemas are called {names[key]}; give one a title")
 
@@ -47,7 +47,7 @@ class Schemas:
         return self._found[repr(model), mode]
 
     def resolve(self, schema: Schema) -> Schema:
-        """Return what a reference leads to; anything else as it is."""
+        """Return the schema that a reference names; any other schema unchanged."""
         reference = schema.get("$ref")
         return self.all[reference.removeprefix(PREFIX)] if reference else schema
 
@@ -56,10 +56,9 @@ class Schemas:
         return _used_by(described, self.all)
 
     def drop_defaults(self, described: Any) -> None:
-        """Take the defaults out of what a description refers to.
+        """Remove the defaults from the schemas that a description refers to.
 
-        Where a field that is left out stays as it is, a client that sends its default would change
-        it.
+        Where a left-out field keeps its value, a client that sends the default would change it.
         """
         for schema in self.used_by(described).values():
             for field in schema.get("properties", {}).values():
@@ -77,13 +76,13 @@ def _used_by(described: Any, known: dict[str, Schema]) -> dict[str, Schema]:
 
 
 def _tidy(schema: Schema, names: dict[str, str], *, is_part: bool = False) -> Schema:
-    """A copy with our names, without the titles of fields, and without defaults that are none."""
+    """Copy a schema with our names, without the titles of fields and defaults of null."""
     tidy = dict(schema)
     if is_part:
-        # Of a field's name, which generators would take for the name of a type.
+        # The title of a field's name, which generators would take for the name of a type.
         tidy.pop("title", None)
     if tidy.get("default", 0) in (None, "", [], {}):
-        # They stand for what is absent: as values they would often be refused.
+        # Null stands for an absent value, and would often be refused as a value.
         del tidy["default"]
     if "$ref" in tidy:
         tidy["$ref"] = PREFIX + names[tidy["$ref"].removeprefix(PREFIX)]

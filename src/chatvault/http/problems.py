@@ -1,4 +1,4 @@
-"""The HTTP door's error table: what each kind means as a status, as RFC 9457 problems."""
+"""The error table of HTTP: the status of each kind of error, and RFC 9457 problems."""
 
 from http import HTTPStatus
 from typing import Any
@@ -60,14 +60,14 @@ def status_of(kind: type[errors.ChatvaultError]) -> int:
 
 
 def outcome_of(error: errors.ChatvaultError) -> Outcome:
-    """Whether a rule refused, or something failed."""
+    """Return whether a rule denied the operation or it failed."""
     return Outcome.DENIED if isinstance(error, REFUSALS) else Outcome.FAILED
 
 
 def as_domain_error(error: Exception) -> errors.ChatvaultError:
-    """Any exception as one of ours; what is unknown is hidden and logged."""
+    """Return any exception as an error of the domain; an unknown one is hidden and logged."""
     if isinstance(error, errors.ChatvaultError):
-        # What these say of the change under way is not true of one before it.
+        # Their detail is about the current change, and not true of an earlier one.
         if type(error) in {errors.Unavailable, errors.Busy} and has_stored():
             return errors.StoredNotShown(retry_after=error.retry_after)
         return error
@@ -82,7 +82,7 @@ def as_domain_error(error: Exception) -> errors.ChatvaultError:
 
 
 def broken_off(error: Exception) -> errors.ChatvaultError:
-    """Return what to say of a failure in the middle of an answer: something was done by then."""
+    """Return the error for a failure in the middle of an answer, when something has been done."""
     known = as_domain_error(error)
     if not isinstance(error, errors.ChatvaultError) and isinstance(known, errors.Unavailable):
         return errors.Unavailable(
@@ -94,7 +94,7 @@ def broken_off(error: Exception) -> errors.ChatvaultError:
 def problem_response(
     error: errors.ChatvaultError, *, request_id: str, status: int | None = None
 ) -> web.Response:
-    """Return the answer that tells a client what went wrong."""
+    """Return the response for an error."""
     status = status or status_of(type(error))
     body: dict[str, Any] = {
         "type": "about:blank",
@@ -117,7 +117,7 @@ def problem_response(
 
 
 def http_exception_response(error: web.HTTPException, *, request_id: str) -> web.Response:
-    """Refusals of aiohttp's own (unknown path, wrong method, …) as problems too."""
+    """Return aiohttp's own errors (unknown path, wrong method, …) as problems."""
     kinds: dict[int, type[errors.ChatvaultError]] = {404: UnknownPath, 405: MethodNotAllowed}
     kind = kinds.get(error.status, errors.InvalidInput)
     detail = None if error.status in kinds else f"{error.reason}."

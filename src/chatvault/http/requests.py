@@ -1,4 +1,4 @@
-"""Reading requests and writing answers: parsing, JSON, validators, pages."""
+"""Reading requests and writing answers: parsing, JSON, ETags, pages."""
 
 import asyncio
 import contextlib
@@ -48,10 +48,10 @@ class IdempotencyHeaders(BaseModel):
 
 
 def parse_path(request: web.Request, model: type[M]) -> M:
-    """Return the path's parameters; an id that cannot be one is as absent as any other.
+    """Return the path's parameters; a malformed id is treated like an unknown one.
 
     Raises:
-        NotFound: a parameter is malformed; in the words for one that leads to nothing.
+        NotFound: a parameter is malformed; same answer as for an unknown one.
     """
     try:
         return model.model_validate(dict(request.match_info))
@@ -97,16 +97,16 @@ async def parse_body(request: web.Request, model: type[M], *, limit: int, room: 
     """Return the JSON body.
 
     Args:
-        request: whose body it is.
-        model: what it is to be.
+        request: the request.
+        model: the model to validate with.
         limit: in bytes.
         room: for a large one; None for a small one, which is parsed at once.
 
     Raises:
         UnsupportedMediaType: the body says that it is something else.
-        Malformed: it is not JSON, or not UTF-8, or did not arrive whole.
+        Malformed: it is not JSON, or not UTF-8, or is incomplete.
         TooLarge: it has too many bytes, or too many values.
-        TooSlow: it did not come at the least pace.
+        TooSlow: it came more slowly than the minimum pace.
         InvalidInput: a field is missing, unknown or wrong.
         Busy: there is no room for its values.
     """
@@ -122,12 +122,12 @@ async def parse_body(request: web.Request, model: type[M], *, limit: int, room: 
 async def idempotency_key_of(
     request: web.Request, headers: IdempotencyHeaders, *, beside: str = ""
 ) -> IdempotencyKey | None:
-    """Return what the request is known by, if it has a key.
+    """Return the request's idempotency key with route and body hash, or None without a key.
 
     Args:
-        request: with its body.
-        headers: with its key.
-        beside: what else belongs to the wish, as the body does.
+        request: the request, with its body.
+        headers: the headers, with the key.
+        beside: what else identifies the request, beside the body.
     """
     if headers.key is None:
         return None
@@ -136,7 +136,7 @@ async def idempotency_key_of(
     return IdempotencyKey(
         route=f"{request.method} {request.path}",
         key=headers.key.strip('"'),
-        # In a thread it leaves the interpreter to others.
+        # In a thread, hashing leaves the interpreter to others.
         body_hash=await asyncio.to_thread(wish) if is_large else wish(),
     )
 
@@ -144,7 +144,7 @@ async def idempotency_key_of(
 def json_response(
     value: object, *, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> web.Response:
-    """Return an answer in JSON."""
+    """Return a JSON response."""
     return web.Response(
         body=to_json(value), status=status, headers=headers, content_type="application/json"
     )
@@ -153,12 +153,12 @@ def json_response(
 async def stream(
     request: web.Request, chunks: AsyncGenerator[bytes], *, headers: Mapping[str, str]
 ) -> web.StreamResponse:
-    """Return an answer that leaves chunk by chunk; one that cannot be given whole is broken off."""
+    """Send an answer in chunks; abort it if a failure makes it incomplete."""
     async with contextlib.aclosing(chunks):
         response = await begin_stream(request, headers)
         if request.method == hdrs.METH_HEAD:
             return response
-        with contextlib.suppress(ConnectionError):  # Nobody listens any more.
+        with contextlib.suppress(ConnectionError):  # The client has disconnected.
             async for chunk in chunks:
                 await response.write(chunk)
             await response.write_eof()
@@ -166,9 +166,9 @@ async def stream(
 
 
 async def begin_stream(request: web.Request, headers: Mapping[str, str]) -> web.StreamResponse:
-    """Return an answer whose head is sent; HEAD asks for no more.
+    """Send the head of an answer; HEAD needs no more.
 
-    What fails from now on is no reason for another answer.
+    A later failure cannot be answered otherwise.
     """
     request[BEGUN] = response = web.StreamResponse(headers=headers)
     await response.prepare(request)
@@ -176,12 +176,12 @@ async def begin_stream(request: web.Request, headers: Mapping[str, str]) -> web.
 
 
 def etag(version: int) -> str:
-    """Return the strong validator of a version."""
+    """Return the strong ETag of a version."""
     return f'"{version}"'
 
 
 def page_links(request: web.Request, *, limit: int, offset: int, total: int) -> dict[str, str]:
-    """`Link` (RFC 8288) to the pages before and after, and `X-Total-Count`."""
+    """Return `Link` (RFC 8288) to the pages before and after, and `X-Total-Count`."""
     pages = {}
     if offset + limit < total:
         pages["next"] = offset + limit
@@ -197,11 +197,11 @@ def page_links(request: web.Request, *, limit: int, offset: int, total: int) -> 
 
 
 def link_to(request: web.Request, *, drop: str = "", **changes: Any) -> str:
-    """Return the same address with some of its query parameters changed, and others left out.
+    """Return the request's URL with some query parameters changed, and others left out.
 
     Args:
-        request: the one that is answered.
-        drop: names, with spaces between.
+        request: the current request.
+        drop: names, separated by spaces.
         changes: values by name.
     """
     kept = {name: value for name, value in request.query.items() if name not in drop.split()}

@@ -33,22 +33,21 @@ PARSED = ("path", "query", "headers", "body")
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Operation:
-    """One route: how it is called, what it answers, under which name it is audited.
+    """One route: its path, its answers, and the name under which it is audited.
 
     Attributes:
-        action: None where it is no operation: health, the docs.
-        is_public: anyone may call it.
-        knows_caller: it asks who calls, signed in or not.
-        is_probe: machines call it again and again to learn whether the service is well.
-        models: by `path`, `query`, `headers` and `body`, what is parsed.
+        action: None for routes that are not audited: health, the docs.
+        is_public: whether anyone may call it.
+        knows_caller: whether it needs to know the caller, signed in or not.
+        is_probe: whether machines call it repeatedly to check the service.
+        models: the models of `path`, `query`, `headers` and `body`.
         max_body: how many bytes the body may have.
         returns: the model of the answer's JSON, or a type pydantic knows; None for no body.
-        media: the media types it answers in.
-        errors: what it refuses beyond what its signature implies.
-        other: what it answers under other statuses, when that is no refusal: a model, or a media
-            type.
-        sends: the names of the headers that its answers may have, but for those that all have.
-        takes: what a body is that the handler reads itself, for the description.
+        media: the media types of its answers.
+        errors: its errors beyond those that its signature implies.
+        other: its answers with other statuses that are not errors: a model, or a media type.
+        sends: the names of headers that its answers may have, except those that all have.
+        takes: describes a body that the handler reads itself.
     """
 
     method: Method
@@ -70,7 +69,7 @@ class Operation:
     tag: str
 
     async def __call__(self, request: web.Request) -> web.StreamResponse:
-        """Parse what the handler asks for, and let it answer."""
+        """Parse what the handler needs, and return its answer."""
         given: dict[str, Any] = {}
         if not self.is_public:
             given["actor"] = actor = request[ACTOR]
@@ -92,7 +91,7 @@ class Operation:
             try:
                 return await self._answer(request, given, room)
             finally:
-                # The connection holds its last request until the next one comes.
+                # The connection keeps its last request until the next one comes.
                 request.pop(BODY, None)
 
     async def _answer(
@@ -103,7 +102,7 @@ class Operation:
                 request, self.models["body"], limit=self.max_body, room=room
             )
         elif "headers" in self.models and issubclass(self.models["headers"], IdempotencyHeaders):
-            # What is known by its key is known by its body, too.
+            # A request identified by its key is identified by its body, too.
             await read_body(request, self.max_body)
         return await self.handler(request, **given)
 
@@ -170,7 +169,7 @@ class Routes:
         return register
 
     def add_to(self, app: web.Application) -> None:
-        """Let the application serve these operations."""
+        """Register these operations with the application."""
         for operation in self.operations:
             add = app.router.add_get if operation.method == "GET" else None
             handler = _as_handler(operation)
@@ -181,7 +180,7 @@ class Routes:
 
 
 def _as_handler(operation: Operation) -> PlainHandler:
-    # aiohttp wants a coroutine function; the operation travels with it for the middlewares.
+    # aiohttp needs a coroutine function; the operation is attached to it for the middlewares.
     async def handle(request: web.Request) -> web.StreamResponse:
         return await operation(request)
 
@@ -190,16 +189,16 @@ def _as_handler(operation: Operation) -> PlainHandler:
 
 
 def quiet(handler: PlainHandler) -> PlainHandler:
-    """Mark a handler whose requests are many and of no interest to the log."""
+    """Mark a handler whose requests are many and not logged."""
     handler.is_quiet = True  # type: ignore[attr-defined]  # read by is_quiet
     return handler
 
 
 def is_quiet(request: web.Request) -> bool:
-    """Whether a request is of no interest to the log: files of the page."""
+    """Whether a request is not logged: a file of the page."""
     return getattr(request.match_info.handler, "is_quiet", False)
 
 
 def operation_of(request: web.Request) -> Operation | None:
-    """Return the operation that a request is for; None for unknown paths and methods."""
+    """Return the operation of a request; None for unknown paths and methods."""
     return getattr(request.match_info.handler, "operation", None)

@@ -1,4 +1,4 @@
-"""Server-sent events: the head of a stream, its events, and a sign of life while there are none."""
+"""Server-sent events: the head of a stream, its events, and pings between them."""
 
 import asyncio
 import contextlib
@@ -14,22 +14,22 @@ from chatvault.tasks import stop
 
 EVENT_STREAM = "text/event-stream"
 STREAM_HEADERS = {"Content-Type": EVENT_STREAM, "X-Accel-Buffering": "no"}
-HEARTBEAT = 15.0  # seconds; proxies end what is silent for longer
+HEARTBEAT = 15.0  # seconds; proxies close a stream that is silent for longer
 
 
-# Its number, from which a client can resume; its name; what becomes JSON.
+# Its number, from which a client can resume; its name; its data, which is sent as JSON.
 Event = tuple[int, str, dict[str, Any]]
 
 
 def wants_stream(request: web.Request) -> bool:
-    """Whether the client asks for events."""
+    """Whether the client accepts an event stream."""
     return EVENT_STREAM in request.headers.get("Accept", "")
 
 
 async def send_events(
     request: web.Request, events: AsyncGenerator[Event, None]
 ) -> web.StreamResponse:
-    """Server-sent events, with a sign of life while there are none; it ends with the reply."""
+    """Send events, with pings while there are none; the stream ends with the reply."""
     async with contextlib.aclosing(events):
         response = await begin_stream(request, STREAM_HEADERS)
         if request.method == hdrs.METH_HEAD:
@@ -40,7 +40,7 @@ async def send_events(
                 await response.write(b": still here\n\n")
             await following
         except ConnectionError:
-            # The client is gone; the reply goes on, and can be followed again.
+            # The client is gone; the reply continues, and can be followed again.
             pass
         except Exception as error:  # noqa: BLE001  # handed to the client, whose answer has begun
             broken = broken_off(error)

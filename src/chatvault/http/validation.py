@@ -1,4 +1,4 @@
-"""Validating what clients send: with few and short errors, and long lists in slices."""
+"""Validating input: with few and short errors, and long lists in slices."""
 
 import functools
 import sys
@@ -17,17 +17,17 @@ M = TypeVar("M", bound=BaseModel)
 MAX_ERRORS: Final = 20
 MAX_NAME: Final = 64  # characters of a field's name in an error
 MAX_MESSAGE: Final = 200
-# A list of fewer models is validated at once.
+# A list with fewer models is validated at once.
 _FEW: Final = 50
 _ELLIPSIS: Final = "…"
 
 
 def validate(model: type[M], value: object, where: str) -> M:
-    """Return the value as the model.
+    """Validate a value as the model.
 
     Args:
         model: a request's part.
-        value: what was sent of it.
+        value: the input.
         where: path, query, header or body.
 
     Raises:
@@ -41,7 +41,7 @@ def validate(model: type[M], value: object, where: str) -> M:
 
 
 async def validate_in_slices(model: type[M], value: object, where: str, queue: SliceQueue) -> M:
-    """Return the same, where the value may be large: a list of models turn by turn.
+    """Validate a value that may be large: a list of models is validated turn by turn.
 
     The list is emptied meanwhile, so that its elements are not held twice.
 
@@ -62,7 +62,7 @@ async def validate_in_slices(model: type[M], value: object, where: str, queue: S
 async def _validate_items(
     model: type[BaseModel], items: list[Any], place: tuple[str, ...], queue: SliceQueue
 ) -> list[BaseModel]:
-    """Return the items as models; what is wrong is told of the first few that are."""
+    """Validate the items as models; report only the first few that are wrong."""
     errors: list[FieldError] = []
 
     def check(index: int) -> BaseModel | None:
@@ -88,7 +88,7 @@ def is_bulk(model: type[BaseModel]) -> bool:
 
 @functools.cache
 def _list_of_models(model: type[BaseModel]) -> tuple[str, type[BaseModel], int] | None:
-    """The model's field that is a list of other models, what they are, and how many at most."""
+    """Return the model's field that is a list of models, their type, and its limit; or None."""
     for name, field in model.model_fields.items():
         for kind in (field.annotation, *get_args(field.annotation)):
             plain, *more = get_args(kind) if get_origin(kind) is Annotated else [kind]
@@ -110,7 +110,7 @@ def _check_names(model: type[BaseModel], value: object, where: str) -> None:
     """Refuse many unknown names before there is an error for each of them.
 
     Raises:
-        InvalidInput: there are.
+        InvalidInput: there are too many.
     """
     if not isinstance(value, dict) or model.model_config.get("extra") != "forbid":
         return
@@ -125,7 +125,7 @@ def _check_names(model: type[BaseModel], value: object, where: str) -> None:
 
 @functools.cache
 def _names_of(model: type[BaseModel]) -> frozenset[str]:
-    """Return all names that the model's fields can come by."""
+    """Return all names by which the model's fields can be given."""
     names = set(model.model_fields)
     for field in model.model_fields.values():
         alias = field.validation_alias or field.alias
@@ -135,7 +135,7 @@ def _names_of(model: type[BaseModel]) -> frozenset[str]:
 
 
 def invalid_input(error: ValidationError, where: str) -> InvalidInput:
-    """Return what pydantic found wrong, without any of the input itself.
+    """Return pydantic's errors as InvalidInput, without any of the input itself.
 
     Args:
         error: pydantic's.

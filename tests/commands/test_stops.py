@@ -184,7 +184,7 @@ class TestAReplyThatCannotGoOn:
         async def fail(*_: Any, **__: Any) -> None:
             raise Busy(retry_after=1)
 
-        monkeypatch.setattr(resume, "go_on", fail)
+        monkeypatch.setattr(resume, "continue_reply", fail)
         for name, seconds in {"FIRST_WAIT": 0.01, "POLL": 0.05}.items():
             monkeypatch.setattr(jobs, name, seconds)
         await tools("lab__echo")

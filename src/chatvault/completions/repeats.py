@@ -24,7 +24,7 @@ from chatvault.idempotency import (
 )
 from chatvault.mongodb.database import transaction
 from chatvault.replies import events
-from chatvault.replies.chunks import ChunkAccumulator, signed, speak_again, usage_of
+from chatvault.replies.chunks import ChunkAccumulator, replay_chunks, signed, usage_of
 from chatvault.replies.errors import ReplyInterrupted
 from chatvault.replies.events import Event, Live
 from chatvault.replies.models import ReplyEvents
@@ -84,7 +84,7 @@ async def answer_once(
         yield signed(answer_id, account)
 
 
-async def _again(actor: Actor, idempotency_key: IdempotencyKey) -> AsyncGenerator[Chunk, None]:
+async def _replay(actor: Actor, idempotency_key: IdempotencyKey) -> AsyncGenerator[Chunk, None]:
     known = _idempotent(actor, idempotency_key)
     answer_id = await answer_repeat(actor, Action.CHAT_COMPLETE, known)
     stored = await events.read(actor, answer_id)
@@ -94,7 +94,7 @@ async def _again(actor: Actor, idempotency_key: IdempotencyKey) -> AsyncGenerato
             yield event
 
     model = stored[-1].data["message"]["model"]
-    async for chunk in speak_again(answer_id, model, replayed()):
+    async for chunk in replay_chunks(answer_id, model, replayed()):
         yield chunk
 
 

@@ -21,8 +21,8 @@ from chatvault.replies.chunks import (
     HEAD,
     ChunkAccumulator,
     failure_in,
+    replay_chunks,
     signed,
-    speak_again,
     usage_in,
     usage_of,
 )
@@ -70,7 +70,9 @@ async def complete(
     await deps.admit(actor, idempotency_key)
     limit = min(wanted.limit or deps.max_tokens, deps.max_tokens)
     if conversation_id is not None:
-        if (chunks := await _again(actor, deps, conversation_id, idempotency_key)) is not None:
+        if (
+            chunks := await _find_recorded(actor, deps, conversation_id, idempotency_key)
+        ) is not None:
             return chunks
         return await _recorded(actor, deps, wanted, conversation_id, limit, idempotency_key)
     ask = ModelRequest(
@@ -112,7 +114,7 @@ async def _plain(
     yield said.account((usage["input_tokens"], usage["output_tokens"]))
 
 
-async def _again(
+async def _find_recorded(
     actor: Actor, deps: ReplyDeps, conversation_id: ObjectId, idempotency_key: IdempotencyKey | None
 ) -> AsyncGenerator[Chunk, None] | None:
     """The recorded answer to a request that was carried out before; None if it was not."""
@@ -130,7 +132,7 @@ async def _followed(
     if reply is None:
         raise NotFound("Reply not found")
     events = follow(actor, deps, conversation_id=conversation_id, reply_id=reply_id)
-    return speak_again(reply_id, reply["model"], events)
+    return replay_chunks(reply_id, reply["model"], events)
 
 
 async def _recorded(

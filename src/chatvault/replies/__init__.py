@@ -1,1 +1,1 @@
-"""An agent's answers; until agents exist, the plain word that there are none."""
+"""Replies: the answers that agents write into conversations."""

@@ -1,4 +1,4 @@
-"""What a model said, taken together from its pieces, and taken apart into pieces again."""
+"""Accumulating a model's chunks, and making chunks from a stored answer again."""
 
 import asyncio
 import time
@@ -18,20 +18,20 @@ from chatvault.replies.provider import Chunk, ModelRequest, add_calls, call_wire
 from chatvault.tokens import Tokenizer
 from chatvault.usage.models import Usage
 
-# What all chunks of an answer share, beside its model.
+# Fields that all chunks of an answer share, beside its model.
 HEAD = ("id", "object", "created")
 
 
 @dataclass(slots=True)
 class ChunkAccumulator:
-    """What was said so far.
+    """The text, calls and usage of an answer's chunks so far.
 
     Attributes:
-        calls: what the model wants done, by index: id, name and arguments.
-        usage: input and output tokens, where the provider gave them.
-        further: what the provider told of its usage beside them.
-        last: the newest chunk as it came.
-        began: when the model was asked, by the clock `perf_counter`.
+        calls: the tool calls, by index: id, name and arguments.
+        usage: input and output tokens, if the provider gave them.
+        further: the provider's further fields of the usage.
+        last: the newest chunk, unchanged.
+        began: when the model was called, by `perf_counter`.
     """
 
     text: str = ""
@@ -44,7 +44,7 @@ class ChunkAccumulator:
     began: float = field(default_factory=time.perf_counter)
 
     def take(self, chunk: Chunk) -> None:
-        """Add what came."""
+        """Add a chunk."""
         self.last = chunk.raw
         self.text += chunk.text
         self.model = chunk.raw.get("model") or self.model
@@ -54,17 +54,17 @@ class ChunkAccumulator:
         add_calls(self.calls, chunk)
 
     def account(self, tokens: tuple[int, int]) -> Chunk:
-        """The piece that tells the usage, as the last one of an answer that has come to its end."""
+        """Return the chunk with the usage, the last one of a complete answer."""
         shown = shown_usage(tokens, self.further, time.perf_counter() - self.began)
         head = {name: self.last[name] for name in HEAD if name in self.last}
         return _usage_piece(self.model, tokens, shown, **head)
 
     def events(self, tokens: tuple[int, int], shown: Raw) -> list[tuple[str, Raw]]:
-        """Return the same as the events of a reply.
+        """Return the answer as the events of a reply.
 
         Args:
-            tokens: of input and output.
-            shown: the same in OpenAI's shape, as the client was shown them.
+            tokens: the input and output tokens.
+            shown: the usage in OpenAI's shape, as the client was sent it.
         """
         calls: list[tuple[str, Raw]] = [
             ("tool_call", dict(call)) for _, call in sorted(self.calls.items())
@@ -80,12 +80,12 @@ class ChunkAccumulator:
 
 
 def shown_usage(tokens: tuple[int, int], further: Raw, seconds: float) -> Raw:
-    """Usage in OpenAI's shape, with the provider's further fields and how long the answer took.
+    """Return the usage in OpenAI's shape, with the provider's further fields and the duration.
 
     Args:
-        tokens: of input and output.
-        further: what the provider told beside them; its own durations are left as they are.
-        seconds: that the answer took.
+        tokens: the input and output tokens.
+        further: the provider's further fields; its own durations are not changed.
+        seconds: the duration of the answer.
     """
     took = max(seconds, 0.001)
     measured = {"total_duration": round(took, 3), "tokens_per_second": round(tokens[1] / took, 2)}
@@ -104,9 +104,9 @@ def _counts(tokens: tuple[int, int]) -> Raw:
 async def usage_of(
     actor: Actor, tokenizer: Tokenizer, ask: ModelRequest, said: ChunkAccumulator
 ) -> Raw:
-    """Return what a request that no conversation records used.
+    """Return the usage of a request that no conversation records.
 
-    Counted here where nobody else did.
+    It is counted here if the provider gave none.
     """
     tokens = said.usage
     if tokens is None:
@@ -128,7 +128,7 @@ async def usage_of(
 
 
 def failure_in(data: Raw) -> ChatvaultError:
-    """Return the failure that an `error` event tells of."""
+    """Return the failure in an `error` event."""
     failure = failure_of(data["code"])
     failure.detail = data["detail"]
     failure.retry_after = data.get("retry_after")
@@ -136,7 +136,7 @@ def failure_in(data: Raw) -> ChatvaultError:
 
 
 def signed(answer_id: ObjectId, chunk: Chunk) -> Chunk:
-    """Return the piece, whose chunk bears the answer's id: so a repeat is seen to be one."""
+    """Return the chunk with the answer's id, by which a repeat is recognised."""
     head = {
         "id": f"chatcmpl-{answer_id}",
         "object": "chat.completion.chunk",
@@ -145,14 +145,14 @@ def signed(answer_id: ObjectId, chunk: Chunk) -> Chunk:
     return replace(chunk, raw={**chunk.raw, **head})
 
 
-async def speak_again(
+async def replay_chunks(
     answer_id: ObjectId, model: str, events: AsyncIterable[Event]
 ) -> AsyncGenerator[Chunk, None]:
-    """Yield the pieces of an answer, made anew from its events.
+    """Yield the chunks of an answer, made from its stored events.
 
     Raises:
-        Unavailable: the model failed then, with a code that says how; or the events ended before
-            the answer did, as this process is stopping.
+        Unavailable: the model failed then, with a code for how; or the events ended before the
+            answer did, as this process is stopping.
     """
     said, usage, is_whole = ChunkAccumulator(), None, False
     async for event in events:
@@ -172,13 +172,13 @@ async def speak_again(
 
 
 def usage_in(model: str, data: Raw) -> Chunk:
-    """Return the piece that tells the usage, from a `usage` event."""
+    """Return the chunk with the usage, from a `usage` event."""
     tokens = data["input_tokens"], data["output_tokens"]
     return _usage_piece(model, tokens, data.get("shown") or _counts(tokens))
 
 
 def _deltas(said: ChunkAccumulator, event: Event) -> list[tuple[Raw, str | None]]:
-    """Return what an event adds to what was said, in OpenAI's shape."""
+    """Return what an event adds to the answer, in OpenAI's shape."""
     if event.type == "delta":
         return [({"content": event.data["text"]}, None)]
     if event.type == "tool_call":
@@ -187,7 +187,7 @@ def _deltas(said: ChunkAccumulator, event: Event) -> list[tuple[Raw, str | None]
         return []
     message = event.data["message"] or {}
     deltas: list[tuple[Raw, str | None]] = []
-    # Where the earlier events are stored no more, the message has it all.
+    # If the earlier events are not stored any more, the message has the whole text.
     if not said.text and message.get("content"):
         deltas.append(({"content": message["content"]}, None))
     if not said.calls:

@@ -1,4 +1,4 @@
-"""What replies are made with."""
+"""The dependencies of replies."""
 
 from dataclasses import dataclass
 
@@ -38,7 +38,7 @@ class ReplyDeps:
     max_tokens: int
 
     async def admit(self, actor: Actor, idempotency_key: IdempotencyKey | None) -> None:
-        """Count that a model is to be asked; a repeated request gets the first answer instead.
+        """Count a call of a model; a repeated request, which gets the first answer, does not count.
 
         Raises:
             Throttled: too many times in this minute.
@@ -47,7 +47,7 @@ class ReplyDeps:
             await self.rate.admit(str(actor.owner_id))
 
     def check_content(self, content: str | None, name: str = "content") -> None:
-        """Let only messages pass that are short enough.
+        """Raise if a message is too long.
 
         Raises:
             InvalidInput: it is too long.

@@ -1,4 +1,4 @@
-"""What can go wrong when a model is asked."""
+"""The errors of replies."""
 
 from chatvault.agents.models import AgentNotFound, ModelNotConfigured
 from chatvault.errors import ChatvaultError, Conflict, ConversationArchived, Unavailable
@@ -101,7 +101,7 @@ FAILURES: tuple[type[ReplyInterrupted | ModelFailed], ...] = (
 )
 
 
-# Why a reply that waited for commands could not go on.
+# Why a reply that waited for commands could not continue.
 HALTS: tuple[type[ChatvaultError], ...] = (
     TooManyRounds,
     NotContinued,

@@ -1,4 +1,4 @@
-"""A reply's events: stored before anyone sees them, so that any process can show them again."""
+"""A reply's events: stored before they are shown, so that any process can show them again."""
 
 import asyncio
 import contextlib
@@ -15,15 +15,15 @@ from chatvault.mongodb.batching import Batcher
 from chatvault.replies.models import EVENTS_LIFETIME, ReplyEvents
 
 DUPLICATE_KEY = 11000
-POLL = 0.2  # seconds between two looks at a reply that another process writes
-MAX_POLL = 1.0  # the same, where nothing happened for a while: a person is asked
+POLL = 0.2  # seconds between two queries for a reply that another process writes
+MAX_POLL = 1.0  # the same after a while without events: the reply waits for a person
 TERMINAL = frozenset({"completed", "error"})
-# After these the model says no more, for now at least.
+# After these events the model is done, for now at least.
 LAST = TERMINAL | {"waiting"}
 
 
 class Event(NamedTuple):
-    """One event; its number is its id on the wire."""
+    """An event of a reply; its number is its id in the stream."""
 
     number: int
     type: str
@@ -34,9 +34,9 @@ class FinalEvent(NamedTuple):
     """How a reply has ended.
 
     Attributes:
-        type: of its last event, should that be stored no more.
-        data: the same event's.
-        may_be_told: all that its events tell of is still there.
+        type: the type of its last event, in case that is not stored any more.
+        data: the data of that event.
+        may_be_told: whether no message in its events was removed.
     """
 
     type: str
@@ -48,7 +48,7 @@ class Live:
     """A reply that this process writes, with all of its events so far.
 
     Args:
-        actor: whose it is.
+        actor: its owner.
     """
 
     def __init__(self, actor: Actor, conversation_id: ObjectId | None, reply_id: ObjectId) -> None:
@@ -61,11 +61,11 @@ class Live:
 
     @property
     def has_ended(self) -> bool:
-        """Whether its last event is there."""
+        """Whether the last event is there."""
         return bool(self.events) and self.events[-1].type in LAST
 
     def document(self, events: list[tuple[str, Raw]]) -> Raw:
-        """Return the next events as they are stored; `publish` them once they are."""
+        """Return the document that stores the next events; `publish` them once it is stored."""
         first = len(self.events) + 1
         return {
             "_id": ObjectId(),
@@ -79,17 +79,17 @@ class Live:
         }
 
     def insertion(self, events: list[tuple[str, Raw]]) -> InsertOne[Raw]:
-        """Return the write that stores them together with a change of the conversation."""
+        """Return the write that stores the events together with a change of the conversation."""
         return InsertOne(self.document(events))
 
     def publish(self, events: list[tuple[str, Raw]]) -> None:
-        """Show stored events to those who follow."""
+        """Show stored events to followers."""
         for kind, data in events:
             self.events.append(Event(len(self.events) + 1, kind, data))
         self._wake()
 
     def close(self) -> None:
-        """Let those who follow look elsewhere; it may go on in another process."""
+        """End the followers' streams; the reply may continue in another process."""
         self._is_closed = True
         self._wake()
 
@@ -98,7 +98,7 @@ class Live:
         changed.set()
 
     async def follow(self, after: int) -> AsyncGenerator[Event, None]:
-        """Yield the events above a number, for as long as this process writes it."""
+        """Yield the events above a number, while this process writes the reply."""
         while True:
             changed, is_closed = self._changed, self._is_closed
             for event in self.events[after:]:
@@ -119,17 +119,17 @@ class EventLog:
         self._is_stopping = False
 
     def open(self, live: Live) -> None:
-        """Let others find it while it is written."""
+        """Make a reply available to followers while it is written."""
         self._live[live.reply_id] = live
         self._wake()
 
     def close(self, live: Live) -> None:
-        """It is finished, or waits; whoever follows it has it still."""
+        """Forget a reply that has ended or waits; its followers still hold it."""
         self._live.pop(live.reply_id, None)
         live.close()
 
     def stop(self) -> None:
-        """Let those go who follow replies that this process does not write."""
+        """Stop following replies that this process does not write."""
         self._is_stopping = True
         self._wake()
 
@@ -138,7 +138,7 @@ class EventLog:
         opened.set()
 
     async def store(self, live: Live, events: list[tuple[str, Raw]]) -> None:
-        """Store events, then show them.
+        """Store events, then publish them.
 
         Raises:
             PyMongoError: they could not be stored, so nobody saw them.
@@ -151,7 +151,7 @@ class EventLog:
         try:
             await ReplyEvents.get_pymongo_collection().insert_many(documents, ordered=False)
         except BulkWriteError as error:
-            # What is there was stored by an earlier try that seemed to fail.
+            # An event that exists was stored by an earlier attempt that seemed to fail.
             codes = {failed["code"] for failed in error.details["writeErrors"]}
             if codes != {DUPLICATE_KEY} or error.details["writeConcernErrors"]:
                 raise
@@ -167,10 +167,10 @@ class EventLog:
         """Yield the events above a number, from memory or from the database, to the end.
 
         Args:
-            actor: whose reply it must be.
-            reply_id: which one.
-            after: the number of the last event that is known already.
-            find_end: how a reply has ended, if it has.
+            actor: the reply's owner.
+            reply_id: the reply's id.
+            after: the number of the last known event.
+            find_end: returns how a reply has ended, if it has.
         """
         pause = POLL
         while not self._is_stopping:
@@ -184,10 +184,10 @@ class EventLog:
                         if event.type in TERMINAL:
                             return
                 continue
-            # Looked up first: what is stored afterwards is then surely read.
+            # The end is looked up first, so that events stored before it are surely read.
             end = await find_end()
             may_be_told = end is None or end.may_be_told
-            # With the one that is known already: it may be the end.
+            # Including the known event: it may be the last one.
             for event in await read(actor, reply_id, max(after - 1, 0)) if may_be_told else []:
                 if event.number > after:
                     after, pause = event.number, POLL
@@ -214,22 +214,22 @@ async def read(actor: Actor, reply_id: ObjectId, after: int = 0) -> list[Event]:
 
 
 def message_ids_of(events: list[Event]) -> set[str]:
-    """Return the messages whose words are in the events."""
+    """Return the ids of the messages whose text is in the events."""
     shown = (event.data.get("message") for event in events)
     return {message["id"] for message in shown if message}
 
 
 def round_of(events: list[Event]) -> list[Event]:
-    """Return the events since the model was last asked."""
+    """Return the events since the last call of the model."""
     waits = [index for index, event in enumerate(events) if event.type == "waiting"]
     return events[waits[-1] + 1 :] if waits else events
 
 
 def text_of(events: list[Event]) -> str:
-    """Return what was said so far."""
+    """Return the text of the events."""
     return "".join(event.data["text"] for event in events if event.type == "delta")
 
 
 def calls_of(events: list[Event]) -> list[dict[str, Any]]:
-    """Return the tool calls that were proposed so far."""
+    """Return the tool calls in the events."""
     return [dict(event.data) for event in events if event.type == "tool_call"]

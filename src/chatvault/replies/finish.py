@@ -1,4 +1,4 @@
-"""How a reply ends: its answer, its tokens and its last events in one transaction."""
+"""Finishing a reply: its answer, its tokens and its last events in one transaction."""
 
 import uuid
 from collections.abc import Mapping
@@ -31,31 +31,31 @@ from chatvault.replies.models import Job, JobKind, Kind, Mode, Reply, ReplyDoc, 
 from chatvault.usage.models import Usage
 
 FAILED = {State.FAILED, State.INTERRUPTED}
-# After so many messages that no summary tells of, one is made.
+# After this many messages without a summary, one is made.
 SUMMARY_EVERY = 20
 
 
 class AlreadyEnded(ChatvaultError):
-    """Another process ended this reply, as its own seemed to have died."""
+    """Another process ended this reply, as its own seemed to have ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplyResult:
-    """What became of a reply.
+    """The result of a reply.
 
     Attributes:
         reply: its document.
-        live: takes its last events.
-        error: why it failed.
-        text: what was said.
-        calls: what the model wants done.
-        commands: what becomes of the calls.
-        tokens: input and output.
-        counted_here: the provider gave no numbers.
-        summarize: its agent wants summaries.
+        live: publishes its last events.
+        error: the error with which it failed.
+        text: the text of the answer.
+        calls: the model's tool calls.
+        commands: the commands for the calls.
+        tokens: input and output tokens.
+        counted_here: whether chatvault counted the tokens, as the provider gave no numbers.
+        summarize: whether its agent makes summaries.
         offered: the tools that the model was offered, in OpenAI's shape, by name.
-        said: events that come before the last ones, and are stored with them.
-        further: what the provider told of its usage beside the tokens.
+        said: events before the last ones, stored with them.
+        further: the provider's further fields of the usage.
     """
 
     actor: Actor
@@ -76,7 +76,7 @@ class ReplyResult:
     further: Raw = field(default_factory=dict)
 
     def message(self, at: datetime) -> MessageDoc | None:
-        """Return the answer as it is stored; None where nothing was said."""
+        """Return the answer as it is stored; None if it is empty."""
         if not self.text and not self.calls:
             return None
         fields: Raw = {
@@ -105,13 +105,13 @@ class ReplyResult:
 
 @dataclass(frozen=True, slots=True)
 class FinishedReply:
-    """What was stored.
+    """What `finish` stored.
 
     Attributes:
-        events: the last ones.
-        has_jobs: something is to be done in the background.
-        message_id: the answer's, where something was said.
-        approved: commands that are to run now.
+        events: the last events.
+        has_jobs: whether there are jobs to do in the background.
+        message_id: the answer's id, if it is not empty.
+        approved: commands to run now.
     """
 
     events: list[tuple[str, Raw]]
@@ -121,10 +121,10 @@ class FinishedReply:
 
 
 async def finish(commits: CommitQueue, result: ReplyResult) -> FinishedReply:
-    """Store how the reply ended, once.
+    """Store the end of a reply, once.
 
     Raises:
-        AlreadyEnded: another process did.
+        AlreadyEnded: another process stored it.
         NotFound: the conversation is gone.
     """
     reply = result.reply
@@ -146,7 +146,7 @@ async def finish(commits: CommitQueue, result: ReplyResult) -> FinishedReply:
 def _decide(working: WorkingCopy, result: ReplyResult) -> FinishedReply:
     fields, reply, at = working.fields, result.reply, now()
     _check_mine(fields, reply)
-    result = _as_things_stand(fields, result)
+    result = _with_current_state(fields, result)
     message = result.message(at)
     stored = None if message is None else _place(working, reply, message, at)
     used = fields.get("total_tokens_used", 0) + sum(result.tokens)
@@ -190,8 +190,8 @@ def _check_mine(fields: ConversationDoc, reply: ReplyDoc) -> None:
         raise AlreadyEnded
 
 
-def _as_things_stand(fields: ConversationDoc, result: ReplyResult) -> ReplyResult:
-    """The ending by what the conversation says now, which may be more than its writer knew."""
+def _with_current_state(fields: ConversationDoc, result: ReplyResult) -> ReplyResult:
+    """Return the result adapted to the conversation's present state."""
     if result.state is not State.WAITING:
         return result
     if fields.get("stopping_reply_id") == result.reply["_id"]:
@@ -204,13 +204,13 @@ def _as_things_stand(fields: ConversationDoc, result: ReplyResult) -> ReplyResul
 def _place(
     working: WorkingCopy, reply: ReplyDoc, message: MessageDoc, at: datetime
 ) -> StoredMessage:
-    """Put the answer where it belongs: in another one's place, or at the end."""
+    """Put the answer in its place: in place of another answer, or at the end."""
     target_id = reply["target_id"]
     if target_id is not None and reply["mode"] == Mode.REPLACE:
         try:
             old = working.locate(target_id)
         except NotFound:
-            # It was removed meanwhile, and its id stays taken.
+            # The other answer was removed meanwhile, and its id is not reused.
             message["id"] = str(uuid.uuid4())
         else:
             if "alternative_to" in old.message:
@@ -223,7 +223,7 @@ def _place(
 
 
 def _jobs(working: WorkingCopy, result: ReplyResult) -> list[UpdateOne]:
-    """Return what is to be done in the background now."""
+    """Return the writes of jobs for the background."""
     fields, reply = working.fields, result.reply
     if result.state is State.WAITING and all(map(proposals.is_settled, result.commands)):
         more = {"conversation_id": fields["_id"], "reply_id": reply["_id"]}
@@ -281,7 +281,7 @@ def _update(result: ReplyResult, stored: StoredMessage | None, at: datetime) -> 
         "output_tokens": result.tokens[1],
         "ended_at": at,
     }
-    # Who comes second hits none, and gives way.
+    # The second of two concurrent ends matches nothing, and gives way.
     mine = {"_id": result.reply["_id"], "user_id": result.actor.owner_id}
     return UpdateOne({**mine, "state": result.reply["state"]}, {"$set": fields})
 
@@ -342,9 +342,9 @@ def cancel_change(
 ) -> Change[None]:
     """Return the change that cancels a reply.
 
-    One that waits ends with it. One that is being written is marked in the conversation, which its
-    writer decides on as well: so it either ends as cancelled, or has ended before. Where it has
-    ended, nothing changes. It raises `WentOn` where the reply waits on another message by now.
+    A waiting reply ends with it. A reply that is being written is marked in the conversation, which
+    its writer reads too: so it either ends as cancelled, or has ended before. If it has ended,
+    nothing changes. The change raises `ReplyChanged` if the reply now waits on another message.
     """
 
     def decide(working: WorkingCopy) -> None:

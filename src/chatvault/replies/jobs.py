@@ -1,4 +1,4 @@
-"""What is done behind the answers, by whichever process comes first, and again after a crash."""
+"""Background jobs of replies, done by any process, and again after a crash."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -25,15 +25,15 @@ Work = Callable[[Actor, Raw], Awaitable[object]]
 
 
 class Worker:
-    """Does jobs of some kinds, one after another.
+    """Does jobs of some kinds, one at a time.
 
-    A job is leased while it is done: it comes due again should this process die. The number of
-    its attempts tells whose the lease is.
+    A job is leased while it is done: it is due again if this process ends. The number of its
+    attempts shows which process has the lease.
 
     Args:
-        works: what is done, by kind.
-        due: is set when there is something to do.
-        ends: what is done in place of an attempt too many, by kind.
+        works: the function of each kind of job.
+        due: set when there is a job.
+        ends: the function, by kind, for a job that has failed too often.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Worker:
         self._due.set()
 
     async def run(self) -> None:
-        """Do what is due, whichever process asked for it, until cancelled."""
+        """Do due jobs, whichever process stored them, until cancelled."""
         while True:
             try:
                 while job := await self._take():
@@ -65,7 +65,7 @@ class Worker:
             waiting.cancel()
 
     async def _take(self) -> Raw | None:
-        """Return a job that is due, leased to this process."""
+        """Return a due job, leased to this process."""
         end = leases.extension("due_at", LEASE_SECONDS)
         return await Job.get_pymongo_collection().find_one_and_update(
             {"kind": {"$in": list(self._works)}, **leases.expired("due_at")},
@@ -87,10 +87,10 @@ class Worker:
         await jobs.delete_one(mine)
 
     async def _attempt(self, job: Raw) -> None:
-        """Do a job, or end what it was for where that has failed too often.
+        """Do a job, or call its `ends` function if it has failed too often.
 
         Raises:
-            ChatvaultError, PyMongoError: it is to be tried again.
+            ChatvaultError, PyMongoError: the job is to be tried again.
         """
         actor = Actor(door=Door.BACKGROUND, user_id=job["user_id"])
         code = "unknown"
@@ -119,7 +119,7 @@ class Worker:
                     mine, leases.extension("due_at", LEASE_SECONDS)
                 )
             except PyMongoError:
-                # The next try may come in time.
+                # The next attempt may succeed in time.
                 continue
             if not renewed.matched_count:
                 log.warning("job_lost", kind=job["kind"])

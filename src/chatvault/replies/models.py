@@ -1,4 +1,4 @@
-"""Replies, their events, and what is to be done after them."""
+"""Replies, their events, and their background jobs."""
 
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -16,14 +16,14 @@ EVENTS_LIFETIME = timedelta(days=1)
 
 
 class Kind(StrEnum):
-    """By which door it was asked for: ours, or OpenAI's."""
+    """The API by which a reply was requested: ours, or OpenAI's."""
 
     REPLY = "reply"
     COMPLETION = "completion"
 
 
 class State(StrEnum):
-    """How far a reply is; a waiting one has proposed commands and holds no lock."""
+    """The state of a reply; a waiting one has proposed commands and holds no lock."""
 
     RUNNING = "running"
     WAITING = "waiting"
@@ -35,7 +35,7 @@ class State(StrEnum):
 
 
 class Mode(StrEnum):
-    """Where the answer goes: to the end, in the last answer's place, or beside it."""
+    """Where the answer goes: to the end, in place of the last answer, or beside it."""
 
     APPEND = "append"
     REPLACE = "replace"
@@ -43,7 +43,7 @@ class Mode(StrEnum):
 
 
 class ReplyDoc(TypedDict):
-    """A reply as it is stored; `Reply` says what its fields mean."""
+    """A reply as it is stored; `Reply` describes the fields."""
 
     _id: ObjectId
     user_id: ObjectId
@@ -70,18 +70,19 @@ class ReplyDoc(TypedDict):
 
 
 class Reply(Document):
-    """One answer of a model: how it came about, and none of what it says.
+    """One answer of a model: its settings and progress, without its text.
 
     Attributes:
-        code: why it failed.
-        user_message_id: what it answers.
-        answer_id: the id of the message that it becomes.
-        target_id: the answer that it replaces or stands beside.
-        reserved: tokens set aside for it until it ends.
+        code: the code of the error with which it failed.
+        user_message_id: the message that it answers.
+        answer_id: the id of the answer's message.
+        target_id: the answer that it replaces or is an alternative to.
+        reserved: tokens reserved for it until it ends.
         input_tokens: of the request, as counted here.
-        lease_until: when the process that writes it must have renewed this; else it has died.
-        cancel_requested: somebody wants it to end, whichever process writes it.
-        rounds: how often the model was asked for it: once, and again after each run of commands.
+        lease_until: the time by which the process that writes it must renew this; otherwise the
+            process has ended.
+        cancel_requested: whether it is to end, whichever process writes it.
+        rounds: how often the model was called for it: once, and again after each run of commands.
     """
 
     user_id: Id
@@ -121,25 +122,25 @@ class Reply(Document):
 
     @classmethod
     def owned_by(cls, actor: Actor, **more: Any) -> Raw:
-        """Return the filter that every query about an actor's replies begins with."""
+        """Return the filter that every query of an actor's replies begins with."""
         return {"user_id": actor.owner_id, **more}
 
     @classmethod
     async def find_raw(
         cls, actor: Actor, conversation_id: ObjectId, reply_id: ObjectId
     ) -> ReplyDoc | None:
-        """Return one reply, if it is the actor's."""
+        """Return a reply of the actor's, or None."""
         query = cls.owned_by(actor, conversation_id=conversation_id, _id=reply_id)
         return cast("ReplyDoc | None", await cls.get_pymongo_collection().find_one(query))
 
 
 class ReplyEvents(Document):
-    """Some events of a reply, in order; numbers begin with 1.
+    """Consecutive events of a reply; numbers begin with 1.
 
     Attributes:
-        conversation_id: None where no conversation records the answer.
-        first: the number of the first.
-        last: the number of the last.
+        conversation_id: None if no conversation records the answer.
+        first: the number of the first event.
+        last: the number of the last event.
         events: each with `type` and `data`.
     """
 
@@ -164,18 +165,18 @@ class ReplyEvents(Document):
 
     @classmethod
     def owned_by(cls, actor: Actor, **more: Any) -> Raw:
-        """Return the filter that every query about an actor's events begins with."""
+        """Return the filter that every query of an actor's events begins with."""
         return {"user_id": actor.owner_id, **more}
 
     @classmethod
     async def list_raw(cls, actor: Actor, reply_id: ObjectId, after: int) -> list[Raw]:
-        """Return the stored runs of events with numbers above `after`."""
+        """Return the stored documents with events above `after`."""
         query = cls.owned_by(actor, reply_id=reply_id, last={"$gt": after})
         return await cls.get_pymongo_collection().find(query).sort("first", 1).to_list()
 
 
 class JobKind(StrEnum):
-    """What is done in the background."""
+    """The kind of a background job."""
 
     TITLE = "title"
     SUMMARY = "summary"
@@ -183,12 +184,13 @@ class JobKind(StrEnum):
 
 
 class Job(Document):
-    """Something to be done after a reply, by whichever process comes first.
+    """Something to do after a reply, by any process.
 
     Attributes:
-        due_at: from when on; whoever takes it sets it off, so that it is done again after a crash.
-        attempts: how often it was taken.
-        reply_id: the reply that is to go on.
+        due_at: when it is due; a process that takes it postpones it, so that it is done again after
+            a crash.
+        attempts: how often it was started.
+        reply_id: the reply to resume.
     """
 
     user_id: Id
@@ -209,7 +211,7 @@ class Job(Document):
 
     @classmethod
     def owned_by(cls, actor: Actor, **more: Any) -> Raw:
-        """Return the filter that every query about an actor's jobs begins with."""
+        """Return the filter that every query of an actor's jobs begins with."""
         return {"user_id": actor.owner_id, **more}
 
     @classmethod
@@ -221,7 +223,7 @@ class Job(Document):
         kind: JobKind,
         reply_id: ObjectId | None = None,
     ) -> UpdateOne:
-        """Return the write that stores a job on a conversation of the actor's, due at once."""
+        """Return the write that stores a job for a conversation of the actor's, due at once."""
         job: Raw = {
             "_id": ObjectId(),
             **cls.owned_by(actor),

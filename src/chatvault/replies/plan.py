@@ -1,4 +1,4 @@
-"""What a reply answers, with which agent, and what may be sent for it."""
+"""Planning a reply: the message to answer, the agent, and the context to send."""
 
 import asyncio
 import uuid
@@ -33,7 +33,7 @@ from chatvault.tokens import PER_REPLY, Tokenizer
 LATEST = 2**53
 SUMMARY_INTRO = "Summary of the earlier part of this conversation:"
 NO_RESULT = "There is no result: the call was not carried out."
-# What a model is told of a call by its status, where there is no output.
+# The text that a model gets for a call without output, by its status.
 STANDING = {
     "pending": NO_RESULT,
     "approved": "There is no result yet: the call is being carried out.",
@@ -41,7 +41,7 @@ STANDING = {
     "superseded": "The user went on without this call.",
 }
 TRUNCATED = "\n[The output was longer; this is its beginning.]"
-# An answer shorter than this is no use; a quarter of what is left is kept for it.
+# A shorter answer is useless; a quarter of the remaining tokens is kept for it.
 MIN_OUTPUT = 16
 OUTPUT_PART = 4
 
@@ -50,15 +50,15 @@ Wire = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """What is sent, and what was left out.
+    """The context that is sent to the model, and what was left out.
 
     Attributes:
         messages: in OpenAI's shape.
         tokens: of the whole request, as counted here.
-        message_ids: of the stored messages that are in it.
-        left_out: how many of the conversation's messages are not.
-        summary_used: a summary stands for those.
-        oldest_seq: the place of the oldest message that is in it.
+        message_ids: the ids of the stored messages in it.
+        left_out: how many of the conversation's messages are not in it.
+        summary_used: whether a summary replaces those.
+        oldest_seq: the place of the oldest message in it.
     """
 
     messages: list[Wire]
@@ -71,15 +71,15 @@ class Context:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """For what a context is made.
+    """The inputs of a context.
 
     Attributes:
         content: the new message; None to answer the newest of the stored ones again.
         upto: only messages before this place.
-        budget: at most so many tokens; None for no bound.
-        tools: in OpenAI's shape; they are sent beside the messages, and count.
-        least: so many of the newest stored messages belong together: what was asked, and the
-            calls and results since.
+        budget: at most so many tokens; None for no limit.
+        tools: in OpenAI's shape; they are sent beside the messages, and their tokens count.
+        least: how many of the newest stored messages belong together: the question, and the calls
+            and results since.
     """
 
     content: str | None = None
@@ -110,13 +110,13 @@ async def build_context(
         summary = None
     newest = [] if wanted.content is None else [{"role": "user", "content": wanted.content}]
     page = _Page(conversation, history, newest, wanted)
-    # Counting takes milliseconds a page of text, so it is done beside the loop.
+    # Counting takes milliseconds a page of text, so it is done in a thread.
     return await asyncio.to_thread(_fit, Counter(deps.tokenizer, model), page, prompt, summary)
 
 
 @dataclass(frozen=True, slots=True)
 class _Page:
-    """What there is to choose from."""
+    """The messages and settings to choose a context from."""
 
     conversation: ConversationDoc
     history: list[StoredMessage]
@@ -126,7 +126,7 @@ class _Page:
 
 @dataclass(frozen=True, slots=True)
 class Counter:
-    """Counts as one model does."""
+    """Counts tokens as one model does."""
 
     tokenizer: Tokenizer
     model: str
@@ -136,14 +136,14 @@ class Counter:
         return sum(self.tokenizer.count_message(message, self.model) for message in messages)
 
     def tools(self, tools: Sequence[Wire]) -> int:
-        """Return how many tokens the descriptions of tools take, about."""
+        """Return about how many tokens the descriptions of tools take."""
         return self.tokenizer.count(orjson.dumps(tools).decode(), self.model) if tools else 0
 
 
 async def _history(
     actor: Actor, store: MessageStore, conversation: ConversationDoc, agent: Raw, wanted: Wanted
 ) -> list[StoredMessage]:
-    """Return the stored messages that may be shown, oldest first."""
+    """Return the stored messages that the model may get, oldest first."""
     limit = agent["history_limit"] if agent["conversation_memory_enabled"] else 1
     limit = max(limit, wanted.least)
     if wanted.content is not None:
@@ -151,7 +151,7 @@ async def _history(
     if limit <= 0:
         return []
     page = await read_before(actor, store, conversation, wanted.upto, limit)
-    # An answer that another one was given beside is shown no more.
+    # An answer that has an alternative is not sent any more.
     passed = {each.message.get("alternative_to") for each in page.messages}
     return [each for each in page.messages if each.message["id"] not in passed]
 
@@ -165,7 +165,7 @@ def _fit(count: Counter, page: _Page, prompt: str, summary: str | None) -> Conte
 
 
 def _choose(count: Counter, page: _Page, system: list[Wire]) -> Context:
-    """Return the newest messages that fit beside the system prompt, without a gap between them.
+    """Return the newest messages that fit beside the system prompt, without gaps.
 
     Raises:
         TokenLimitReached: not even the newest fits.
@@ -200,7 +200,7 @@ def _system(prompt: str, summary: str | None) -> list[Wire]:
 
 
 def to_wire(message: MessageDoc) -> list[Wire]:
-    """A stored message in OpenAI's shape: with commands, it is several that belong together."""
+    """Return a stored message in OpenAI's shape; with commands, it becomes several messages."""
     commands: list[Raw] = message.get("commands") or []
     calls: list[Raw] = message.get("tool_calls") or []
     if message["role"] != MessageRole.ASSISTANT:
@@ -217,8 +217,8 @@ def to_wire(message: MessageDoc) -> list[Wire]:
         wires += [_result(call_id, command) for call_id, _, command in paired]
     for command in commands:
         if command["call_id"] is None:
-            # What a person had done; the model is shown it as its own call, so that the output
-            # has the standing of a tool's, and nobody's word.
+            # A command that a person ran is sent as the model's own call, so that the output counts
+            # as a tool's and not as anybody's text.
             call_id = f"call_{command['id']}"
             asked = call_wire(id=call_id, name=command["tool"], arguments=command["arguments"])
             wires.append({"role": "assistant", "content": None, "tool_calls": [asked]})
@@ -227,9 +227,9 @@ def to_wire(message: MessageDoc) -> list[Wire]:
 
 
 def _pair(calls: list[Raw], commands: list[Raw]) -> list[tuple[str, Raw, Raw | None]]:
-    """Each call with an id of its own and with its command.
+    """Pair each call with an id of its own and with its command.
 
-    Messages that were stored before ids were checked may have calls with the same id, or with none;
+    Messages stored before ids were checked may have calls with the same id, or without one;
     their commands are in the order of the calls.
     """
     left = [command for command in commands if command["call_id"] is not None]
@@ -262,14 +262,14 @@ PAGE = 50
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
-    """What is to be answered.
+    """The message to answer.
 
     Attributes:
-        content: of a new message, to be stored; None where it is stored already.
-        user_message_id: the message that is answered.
-        target_id: the answer that the new one replaces or stands beside.
+        content: the content of a new message; None if it is stored already.
+        user_message_id: the id of the message to answer.
+        target_id: the answer that the new one replaces or is an alternative to.
         upto: the model sees only messages before this place.
-        least: so many of the newest messages belong together.
+        least: how many of the newest messages belong together.
     """
 
     content: str | None
@@ -282,12 +282,12 @@ class Turn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TurnPlan:
-    """All that is known before a reply begins.
+    """Everything that is decided before a reply begins.
 
     Attributes:
-        place: generation and end of the conversation that the context was made of.
-        max_output: tokens of the answer, if none go elsewhere meanwhile.
-        tools: that the model is offered, in OpenAI's shape.
+        place: generation and end of the conversation when the context was built.
+        max_output: the most tokens of the answer, if the conversation uses none meanwhile.
+        tools: the tools that the model is offered, in OpenAI's shape.
     """
 
     conversation: ConversationDoc
@@ -308,8 +308,8 @@ async def plan(
 
     Raises:
         ConversationArchived, ReplyInProgress: it cannot be answered now.
-        ModelNotConfigured, AgentNotFound: there is nobody to answer.
-        NothingToAnswer, MessageIdTaken: what shall be answered does not fit.
+        ModelNotConfigured, AgentNotFound: there is no model or agent.
+        NothingToAnswer, MessageIdTaken: the request does not match the conversation's messages.
         TokenLimitReached: too few tokens are left.
         ReadConflict: the conversation changed meanwhile.
     """
@@ -329,7 +329,7 @@ async def prepare(
     """Choose model, tools and context.
 
     Raises:
-        ModelNotConfigured: there is nobody to answer.
+        ModelNotConfigured: there is no model.
         TokenLimitReached: too few tokens are left.
         ReadConflict: the conversation changed meanwhile.
     """
@@ -372,18 +372,18 @@ async def offered(
 
 
 def place_of(fields: ConversationDoc) -> tuple[ObjectId, int]:
-    """Return what changes whenever messages come or are replaced."""
+    """Return values that change whenever messages are added or replaced."""
     return fields["generation"], fields["next_seq"]
 
 
 def tokens_left(fields: ConversationDoc, agent: Raw) -> int:
-    """Return what the conversation may still use, less what is set aside."""
+    """Return the tokens that the conversation may still use, without the reserved ones."""
     spent = fields.get("total_tokens_used", 0) + fields.get("reserved_tokens", 0)
     return int(agent["max_conversation_tokens"] - spent)
 
 
 def refusal(fields: ConversationDoc, agent: Raw) -> TokenLimitReached:
-    """Return the refusal that says what to do."""
+    """Return the error for a reached token limit, which says what to do."""
     limit, used = agent["max_conversation_tokens"], fields.get("total_tokens_used", 0)
     held = fields.get("reserved_tokens", 0)
     now_used = f" and {held} are set aside for replies under way" if held else ""
@@ -398,7 +398,7 @@ async def _turn(
     actor: Actor, store: MessageStore, conversation: ConversationDoc, wanted: ReplyIn
 ) -> Turn:
     if wanted.regenerate is not None:
-        return await _again(actor, store, conversation, wanted.regenerate)
+        return await _regeneration(actor, store, conversation, wanted.regenerate)
     if wanted.id is None:
         return Turn(content=wanted.content, user_message_id=str(uuid.uuid4()))
     known = await find_messages(actor, store, conversation, [wanted.id])
@@ -409,14 +409,14 @@ async def _turn(
     newest = await _newest(actor, store, conversation, 1)
     if not is_same or message["content"] != wanted.content or newest[-1].seq != seq:
         raise MessageIdTaken
-    # It was stored, and its reply failed: this is the second try.
+    # It was stored, and its reply failed: this is the second attempt.
     return Turn(content=None, user_message_id=wanted.id)
 
 
-async def _again(
+async def _regeneration(
     actor: Actor, store: MessageStore, conversation: ConversationDoc, mode: Mode
 ) -> Turn:
-    """Return the last message that somebody wrote, and the answer to it that another shall join."""
+    """Return the last user message, and the answer to it that is to be regenerated."""
     page = await _newest(actor, store, conversation, PAGE)
     if not page:
         raise NothingToAnswer
@@ -428,7 +428,7 @@ async def _again(
     )
     if last["role"] != MessageRole.ASSISTANT or asked is None:
         raise NothingToAnswer
-    # Answers that stand beside each other all answer the message before the first of them.
+    # Alternative answers all answer the message before the first of them.
     beside = last.get("alternative_to")
     for place, message, _ in reversed(page[:-1]):
         if message["id"] != beside:

@@ -1,4 +1,4 @@
-"""Asking a model over OpenAI's protocol: one stream of pieces, every failure with its code."""
+"""Calling a model by OpenAI's protocol: one stream of chunks, every failure with its code."""
 
 import asyncio
 import importlib
@@ -21,13 +21,13 @@ from chatvault.replies.wire import values_of
 OPENAI = "https://api.openai.com/v1"
 ATTEMPTS = 3
 FIRST_WAIT = 0.4  # seconds; doubles with each attempt
-MAX_WAIT = 5.0  # seconds; who asks for more is told to the client
+MAX_WAIT = 5.0  # seconds; a longer wait is passed on to the client
 CONNECT_TIMEOUT = 10.0
 MAX_RETRY_AFTER = 86_400.0  # seconds
-MAX_ANSWER = 1024 * 1024  # bytes; as of any message
+MAX_ANSWER = 1024 * 1024  # bytes; the limit of any message
 MAX_CALLS = 128
 MAX_TOKENS = 2**31
-MAX_USAGE = 4096  # bytes of JSON that a provider's account of its tokens may have
+MAX_USAGE = 4096  # bytes of JSON that a provider's usage may have
 COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
 HTTP_SERVER_ERROR = 500
 RETRIED = (errors.ModelTimedOut, errors.ModelRateLimited, errors.ModelUnavailable)
@@ -40,8 +40,8 @@ class ModelRequest:
 
     Attributes:
         provider: its name in the settings.
-        max_tokens: of the answer.
-        options: further parameters of OpenAI's, as they go over the wire.
+        max_tokens: the limit of the answer.
+        options: further parameters of OpenAI's, as sent by the client.
     """
 
     provider: str
@@ -55,12 +55,12 @@ class ModelRequest:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A part of an answer.
+    """One piece of a model's answer.
 
     Attributes:
         calls: parts of tool calls, each with its `index`, and with `id` and `function` or without.
-        usage: input and output tokens, where the provider gives them.
-        raw: the chunk as it came.
+        usage: input and output tokens, if the provider gives them.
+        raw: the chunk as received.
     """
 
     text: str = ""
@@ -71,12 +71,12 @@ class Chunk:
 
     @property
     def is_usage_only(self) -> bool:
-        """Whether it tells the usage, and no part of the answer."""
+        """Whether it has the usage, and no part of the answer."""
         return bool(self.raw.get("usage")) and not self.raw.get("choices")
 
     @property
     def size(self) -> int:
-        """How many bytes it adds to the answer."""
+        """The bytes it adds to the answer."""
         said = [part["function"] for part in self.calls]
         return len(self.text.encode()) + sum(
             len(part["name"].encode()) + len(part["arguments"].encode()) for part in said
@@ -84,11 +84,11 @@ class Chunk:
 
 
 class Patience:
-    """How long a word of the answer has been waited for.
+    """The time limit for the next word of an answer.
 
-    The client's own limit begins anew with each byte, so that comments and empty chunks, which keep
-    a connection alive, would let an answer last for any time. Where nothing comes at all, that
-    limit ends the waiting.
+    The HTTP client's own limit starts again with each byte, so that comments and empty chunks,
+    which keep a connection alive, would let an answer take any time. That limit applies if nothing
+    comes at all.
 
     Args:
         limit: seconds.
@@ -102,10 +102,10 @@ class Patience:
         self._waited = 0.0
 
     def check(self) -> None:
-        """Note that bytes came, whatever they say.
+        """Note that bytes came, with or without a word.
 
         Raises:
-            TimeoutError: there was no word among them for too long.
+            TimeoutError: no word came for too long.
         """
         now = time.monotonic()
         self._waited += now - self._since
@@ -118,7 +118,7 @@ class Patience:
         self._waited = 0.0
 
     def resume(self) -> None:
-        """Go on waiting; what was done with a word meanwhile does not count."""
+        """Start waiting again; the time spent on handling a word does not count."""
         self._since = time.monotonic()
 
 
@@ -141,10 +141,10 @@ class ModelClients:
             await client.close()
 
     async def stream(self, ask: ModelRequest) -> AsyncGenerator[Chunk, None]:
-        """Yield the answer as it comes; tried again where nothing of it came yet.
+        """Yield the answer's chunks; retry while none has come.
 
         Raises:
-            ModelFailed: with a code for each way to fail.
+            ModelFailed: with a code for each kind of failure.
         """
         for attempt in range(1, ATTEMPTS + 1):
             started = finished = False
@@ -156,10 +156,10 @@ class ModelClients:
                 if not finished:
                     raise (
                         errors.ModelStreamBroken if started else errors.ModelUnavailable
-                    )  # one place decides about retries
+                    )  # retries are made here only
             except errors.ModelFailed as error:
                 if finished:
-                    # The answer is whole; what is lost is at most the count of its tokens.
+                    # The answer is complete; at most its usage is lost.
                     log.warning("model_broke_off_after_its_end", code=error.code)
                     return
                 if started:
@@ -176,7 +176,7 @@ class ModelClients:
 
     @staticmethod
     def _wait(error: errors.ModelFailed, attempt: int) -> float | None:
-        """Return how long to wait before the next attempt; None for no more."""
+        """Return the seconds to wait before the next attempt; None to stop."""
         if attempt == ATTEMPTS or not isinstance(error, RETRIED):
             return None
         if error.retry_after is not None:
@@ -188,10 +188,10 @@ class ModelClients:
         """Ask a provider which models it has; return its status and the models' names.
 
         Raises:
-            ModelFailed: it does not answer as a model's API does.
+            ModelFailed: it does not answer like a model's API.
         """
         client = await self._client(name)
-        # Imported by now; the exceptions are named here only.
+        # Loaded already; only the exceptions are needed here.
         import httpx2  # noqa: PLC0415  # as said
         import openai  # noqa: PLC0415  # as said
 
@@ -210,12 +210,12 @@ class ModelClients:
 
     async def _read(self, ask: ModelRequest) -> AsyncGenerator[Chunk, None]:
         client = await self._client(ask.provider)
-        # Imported by now; the exceptions are named here only.
+        # Loaded already; only the exceptions are needed here.
         import httpx2  # noqa: PLC0415  # as said
         import openai  # noqa: PLC0415  # as said
 
         try:
-            # The lines as they are: openai's own objects take a third of a busy process's time.
+            # Raw lines: openai's own objects take a third of a busy process's time.
             asking = client.chat.completions.with_streaming_response
             async with asking.create(**self._parameters(ask)) as response:
                 size, patience = 0, Patience(self._timeout)
@@ -236,8 +236,8 @@ class ModelClients:
             raise errors.ModelNonsense from error
 
     def _parameters(self, ask: ModelRequest) -> dict[str, Any]:
-        # As they are: openai walks through each message of `messages` by its type, which takes a
-        # third of what a reply costs.
+        # Passed on unchanged: openai walks through each message of `messages` by its type, which
+        # takes a third of what a reply costs.
         body: dict[str, Any] = {"messages": ask.messages}
         if ask.tools:
             body["tools"] = ask.tools
@@ -256,13 +256,13 @@ class ModelClients:
         return given
 
     def _limit_name(self, provider: str) -> str:
-        # OpenAI's newer models refuse the old name; many others know the old one only.
+        # OpenAI's newer models refuse the old name; many other providers only know the old one.
         host = urlsplit(self._providers[provider].base_url or OPENAI).hostname
         return "max_completion_tokens" if host == "api.openai.com" else "max_tokens"
 
     async def _client(self, name: str) -> Any:
         if name not in self._clients:
-            # In a thread, as it takes a second: replies are not the only thing that is served.
+            # In a thread, as it takes a second in which other requests are served.
             client = await asyncio.to_thread(self._connect, name)
             if name in self._clients:
                 await client.close()
@@ -282,7 +282,7 @@ class ModelClients:
 
 
 def add_calls(calls: dict[int, dict[str, Any]], chunk: Chunk) -> None:
-    """Add a chunk's parts of tool calls to what came of each so far: id, name and arguments."""
+    """Merge a chunk's parts of tool calls into the calls so far: id, name and arguments."""
     for part in chunk.calls:
         call = calls.setdefault(part["index"], {"id": "", "name": "", "arguments": ""})
         function = part.get("function") or {}
@@ -297,7 +297,7 @@ def call_wire(*, id: str, name: str, arguments: str) -> dict[str, Any]:  # noqa:
 
 
 def further_usage(usage: Any) -> dict[str, Any]:
-    """What a provider tells of its usage beside the three counts, as far as it can be stored."""
+    """Return the provider's usage fields beside the three counts, as far as they can be stored."""
     if not isinstance(usage, dict):
         return {}
     further = {name: value for name, value in usage.items() if name not in COUNTS}
@@ -305,7 +305,7 @@ def further_usage(usage: Any) -> dict[str, Any]:
 
 
 def _is_word(chunk: Any) -> bool:
-    """Whether a chunk is progress: reasoning that is not shown counts, an empty chunk does not."""
+    """Whether a chunk is progress: hidden reasoning counts, an empty chunk does not."""
     choices = chunk.get("choices")
     if not choices:
         return bool(chunk.get("usage"))
@@ -317,7 +317,7 @@ def _is_word(chunk: Any) -> bool:
 
 
 def _piece(chunk: dict[str, Any]) -> Chunk:
-    """Return what a chunk says; what is not understood raises and counts as nonsense."""
+    """Parse a chunk; raise, which counts as nonsense, if it is not understood."""
     if chunk.get("error"):
         raise errors.ModelUnavailable
     usage = chunk.get("usage")
@@ -338,14 +338,14 @@ def _piece(chunk: dict[str, Any]) -> Chunk:
 
 
 def _grown(size: int, chunk: Chunk) -> int:
-    """Return how long the answer is with this piece."""
+    """Return the answer's size with this chunk; raise if it is too large."""
     if size + chunk.size > MAX_ANSWER:
         raise ValueError("too long an answer")
     return size + chunk.size
 
 
 def _usage(usage: Any) -> tuple[int, int] | None:
-    """Input and output tokens; None where they cannot be so many, and are counted here instead."""
+    """Return input and output tokens; None if they cannot be right, so that we count."""
     if not isinstance(usage, dict):
         return None
     counted = usage.get("prompt_tokens"), usage.get("completion_tokens")
@@ -354,7 +354,7 @@ def _usage(usage: Any) -> tuple[int, int] | None:
 
 
 def _call(part: dict[str, Any]) -> dict[str, Any]:
-    """Return a part of a tool call, and nothing beside it."""
+    """Return the known fields of a part of a tool call."""
     index, function = part["index"], part.get("function") or {}
     if not isinstance(index, int) or not 0 <= index < MAX_CALLS:
         raise ValueError("no such tool call")
@@ -363,7 +363,7 @@ def _call(part: dict[str, Any]) -> dict[str, Any]:
 
 
 def _text(value: Any) -> str:
-    """Return a text, or the empty one for nothing."""
+    """Return a text; the empty one for None."""
     if value is None:
         return ""
     if not isinstance(value, str):
@@ -376,7 +376,7 @@ def _status_error(status: int, headers: Mapping[str, str]) -> errors.ModelFailed
         return errors.ModelRateLimited(retry_after=_seconds(headers.get("retry-after")))
     if status in {408, 409} or status >= HTTP_SERVER_ERROR:
         return errors.ModelUnavailable(retry_after=_seconds(headers.get("retry-after")))
-    # What the provider says may repeat the key or the prompt: it goes no further than its status.
+    # The provider's text may repeat the key or the prompt: only its status is passed on.
     return errors.ModelRefused(
         f"The model's provider refused the request with status {status}; "
         "an operator should look at its settings."

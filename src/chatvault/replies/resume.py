@@ -1,4 +1,4 @@
-"""How a reply goes on, once all that it waited for is settled."""
+"""Resuming a reply, once all commands that it waited for are settled."""
 
 import contextlib
 from typing import cast
@@ -28,7 +28,7 @@ ATTEMPTS = 5
 
 
 def request(working: WorkingCopy, actor: Actor, reply_id: ObjectId) -> None:
-    """Decide that a reply goes on: by whichever process comes first, also after a crash."""
+    """Decide that a reply is to be resumed, by any process, also after a crash."""
     job = Job.insertion_of(
         actor, conversation_id=working.fields["_id"], kind=JobKind.CONTINUE, reply_id=reply_id
     )
@@ -36,13 +36,13 @@ def request(working: WorkingCopy, actor: Actor, reply_id: ObjectId) -> None:
 
 
 async def work(deps: ReplyDeps, actor: Actor, job: Raw) -> None:
-    """Do the job that `request` left."""
+    """Do the job that `request` stored."""
     which = {"conversation_id": job["conversation_id"], "reply_id": job["reply_id"]}
-    await go_on(actor, deps, **which)
+    await continue_reply(actor, deps, **which)
 
 
 async def give_up(deps: ReplyDeps, actor: Actor, job: Raw) -> None:
-    """End the reply of a job that failed each time; it would wait without end."""
+    """End the reply of a job that failed each time; it would wait without a limit."""
     conversation_id, reply_id = job["conversation_id"], job["reply_id"]
     reply = await Reply.find_raw(actor, conversation_id, reply_id)
     if reply is not None and reply["state"] == State.WAITING:
@@ -50,14 +50,14 @@ async def give_up(deps: ReplyDeps, actor: Actor, job: Raw) -> None:
         await _halt(actor, deps, reply, live, NotContinued())
 
 
-async def go_on(
+async def continue_reply(
     actor: Actor, deps: ReplyDeps, *, conversation_id: ObjectId, reply_id: ObjectId
 ) -> None:
-    """Ask the model again, with the results; nothing happens where the reply waits no more.
+    """Call the model again, with the results; does nothing if the reply does not wait any more.
 
     Raises:
         NotFound: the conversation is gone.
-        Busy: the conversation changed all the time.
+        Busy: the conversation kept changing.
     """
     for _ in range(ATTEMPTS):
         reply = await Reply.find_raw(actor, conversation_id, reply_id)
@@ -107,7 +107,9 @@ async def _plan(
         # The question, and an answer with calls for each round.
         turn=Turn(
             content=None,
-            user_message_id=cast("str", reply["user_message_id"]),  # of a reply, not a completion
+            user_message_id=cast(
+                "str", reply["user_message_id"]
+            ),  # the limit of a reply, not of a completion
             least=rounds + 1,
         ),
     )
@@ -117,7 +119,7 @@ async def _plan(
 async def _halt(
     actor: Actor, deps: ReplyDeps, reply: ReplyDoc, live: Live, error: ChatvaultError
 ) -> None:
-    """End a waiting reply that cannot go on, and say why to those who follow it."""
+    """End a waiting reply that cannot be resumed, and publish the reason."""
     result = ReplyResult(actor=actor, reply=reply, live=live, state=State.FAILED, error=error)
     with contextlib.suppress(AlreadyEnded, NotFound):
         await finish(deps.commits, result)

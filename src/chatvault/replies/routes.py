@@ -1,4 +1,4 @@
-"""Replies over HTTP: as one answer, or as a stream of events that can be resumed."""
+"""HTTP routes of replies: as one answer, or as a stream of events that can be resumed."""
 
 from aiohttp import web
 

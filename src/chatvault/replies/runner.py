@@ -1,4 +1,4 @@
-"""Writes the replies of this process, and takes over those whose process has died."""
+"""Writes the replies of this process, and takes over those whose process has ended."""
 
 import asyncio
 import itertools
@@ -32,7 +32,7 @@ from chatvault.tokens import Tokenizer
 FLUSH = 0.04  # seconds between two flushes, which all replies share
 LOOK_EVERY = 0.5
 REAP_EVERY = 2.0
-# How long the end of a reply is tried to be stored; it is in memory only until then.
+# How long storing the end of a reply is retried; until then it is only in memory.
 FINISH_WITHIN = 600.0
 MAX_PAUSE = 5.0
 GRACE = 3.0
@@ -40,15 +40,15 @@ log = structlog.get_logger()
 
 
 class ReplyRunner:
-    """Replies as tasks; what they say goes through the event log, how they end through the lane.
+    """Runs replies as tasks; events go through the event log, ends through the commit queue.
 
     Args:
-        commits: takes the ends.
-        models: are asked.
-        tokenizer: counts where a provider does not.
-        event_log: takes the events.
+        commits: the queue that stores the ends.
+        models: the clients of the models.
+        tokenizer: counts tokens where a provider does not.
+        event_log: stores the events.
         commands: runs what a rule approves.
-        wake: is called when something is to be done in the background.
+        wake: called when there is a background job.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class ReplyRunner:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def launch(self, task: ReplyTask) -> None:
-        """Begin to write; it goes on whoever listens."""
+        """Start writing a reply; it continues even if nobody follows it."""
         self._runs[task.reply["_id"]] = task
         self._log.open(task.live)
         writing = asyncio.create_task(self._write(task))
@@ -81,12 +81,12 @@ class ReplyRunner:
         writing.add_done_callback(self._tasks.discard)
 
     def cancel(self, reply_id: ObjectId) -> None:
-        """End a reply that this process writes."""
+        """Cancel a reply that this process writes."""
         if (task := self._runs.get(reply_id)) is not None:
             task.stop(State.CANCELLED)
 
     async def close(self) -> None:
-        """Let replies come to their end for a while, then end them with what there is of them."""
+        """Let replies run to their end for a while, then end them with the text so far."""
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=GRACE)
         for task in self._runs.values():
@@ -104,7 +104,7 @@ class ReplyRunner:
         finally:
             reading.cancel()
             if not task.live.has_ended:
-                # For those who follow; what is stored is taken over when the lease ends.
+                # For followers; stored replies are taken over when their lease ends.
                 task.live.publish([_error_event(task.reply, State.INTERRUPTED, ReplyInterrupted())])
             if self._runs.get(task.reply["_id"]) is task:
                 del self._runs[task.reply["_id"]]
@@ -117,7 +117,7 @@ class ReplyRunner:
             return
         async for chunk in self._models.stream(task.ask):
             if task.stopped is not None:
-                # The cancellation was swallowed on its way.
+                # The cancellation was lost on its way.
                 return
             task.take(chunk)
             if task.pending and not task.is_due:
@@ -125,7 +125,7 @@ class ReplyRunner:
                 self._timer.set(task.dirty)
 
     async def _flush(self, task: ReplyTask, reading: "asyncio.Task[None]") -> None:
-        """Store what is said while it is read, with what others say; the end stores the rest."""
+        """Store chunks while they are read, in batches of all replies; the end stores the rest."""
         reading.add_done_callback(lambda _: task.dirty.set())
         while not reading.done():
             await task.dirty.wait()
@@ -136,15 +136,15 @@ class ReplyRunner:
         if task.unsure:
             await self._store(task)
         if reading.cancelled() or reading.exception() is not None:
-            # What a call lacks is not known, so it is none.
+            # An incomplete call cannot be run, so it is dropped.
             task.calls.clear()
         task.identify_calls()
 
     async def _store(self, task: ReplyTask) -> None:
-        """Store what is pending, and show it.
+        """Store pending chunks, and publish them.
 
-        What seemed to fail may be stored all the same: it comes first and as it was, so that who
-        resumes reads what others were shown.
+        Events whose storing seemed to fail may be stored all the same: they come first and
+        unchanged, so that every follower reads the same.
         """
         try:
             if task.unsure:
@@ -156,7 +156,7 @@ class ReplyRunner:
                 await self._log.store(task.live, task.unsure)
                 task.unsure = []
         except PyMongoError as error:
-            # Not shown, yet not lost: it is part of the answer.
+            # Not published, but not lost: it is part of the answer.
             log.warning("reply_events_not_stored", error=type(error).__name__)
             self._timer.set(task.dirty)
 
@@ -174,7 +174,7 @@ class ReplyRunner:
         if tokens is None:
             said = task.text + "".join(call["arguments"] for call in calls)
             output = await asyncio.to_thread(self._tokenizer.count, said, task.ask.model)
-            # Where nothing came, nothing is charged; a refusal costs nothing.
+            # Without any chunk nothing is charged; a refusal costs nothing.
             tokens = (task.reply["input_tokens"], output) if said or error is None else (0, 0)
         return ReplyResult(
             actor=task.actor,
@@ -195,7 +195,7 @@ class ReplyRunner:
         )
 
     async def _end(self, result: ReplyResult) -> None:
-        """Store the end; tried again while the database is away."""
+        """Store the end; retry while the database is away."""
         until = time.monotonic() + FINISH_WITHIN
         for attempt in itertools.count():
             try:
@@ -209,7 +209,7 @@ class ReplyRunner:
                 await self._show_stored(result)
                 return
             except NotFound:
-                # The conversation was deleted, and its replies go with it.
+                # The conversation was deleted, and its replies with it.
                 gone = NotFound("Conversation not found")
                 result.live.publish([_error_event(result.reply, State.FAILED, gone)])
                 return
@@ -224,7 +224,7 @@ class ReplyRunner:
                 return
 
     def _follow_up(self, result: ReplyResult, ended: FinishedReply) -> None:
-        """Begin what comes after an end that is stored."""
+        """Start the work that follows a stored end."""
         if ended.has_jobs:
             self._wake()
         for command in ended.approved:
@@ -240,7 +240,7 @@ class ReplyRunner:
                 )
 
     async def _propose(self, result: ReplyResult) -> ReplyResult:
-        """Return the ending with what becomes of the calls."""
+        """Return the result with the commands for its calls."""
         may = await permissions.find(result.actor)
         tools = self._commands.tools
         commands = propose(result.calls, offered=result.offered, tools=tools, may=may, at=now())
@@ -248,19 +248,20 @@ class ReplyRunner:
 
     @staticmethod
     async def _show_stored(result: ReplyResult) -> bool:
-        """Show what is stored and was not shown; whether the reply has ended with it."""
+        """Publish stored events that were not published; return whether the end is among them."""
         live = result.live
         stored = await events.read(result.actor, result.reply["_id"])
         has_ended = bool(stored) and stored[-1].type in LAST
-        # Who took the reply over knew fewer events, and its end has the number of one of them.
+        # The process that took the reply over knew fewer events; its end reuses one of their
+        # numbers.
         rest = stored[len(live.events) :] or (stored[-1:] if has_ended else [])
         live.publish([(event.type, event.data) for event in rest])
         return has_ended
 
     async def keep(self) -> None:
-        """Renew leases, obey cancellations of other processes, take over what died; for ever.
+        """Renew leases, obey others' cancellations, and take over lost replies, until cancelled.
 
-        What takes its time, as taking over does, holds up no renewal.
+        Slow work, such as taking over, does not delay renewals.
         """
         await run_together(keep_renewing(self._renew, self._contact), self._look_after())
 
@@ -277,7 +278,7 @@ class ReplyRunner:
             await asyncio.sleep(LOOK_EVERY)
 
     async def _renew(self) -> None:
-        """Renew the leases of this process's replies; those that it has lost are ended."""
+        """Renew the leases of this process's replies; stop those whose lease was lost."""
         mine: Raw = {"_id": {"$in": list(self._runs)}, "state": State.RUNNING.value}
         replies = Reply.get_pymongo_collection()
         renewed = await replies.update_many(mine, LEASED)
@@ -296,9 +297,9 @@ class ReplyRunner:
                 self.cancel(reply["_id"])
 
     async def reap(self, conversation_id: ObjectId | None = None) -> int:
-        """Interrupt the replies whose process has died; returns how many those were.
+        """Interrupt the replies whose process has ended; return how many.
 
-        None where MongoDB was away a moment ago, as leases say nothing then.
+        Return 0 if MongoDB was away a moment ago, as leases mean nothing then.
 
         Args:
             conversation_id: only those of this conversation; None for all.
@@ -322,7 +323,7 @@ class ReplyRunner:
         live.publish([(event.type, event.data) for event in stored])
         stored = events.round_of(stored)
         said = events.text_of(stored)
-        # What the provider charged is not known any more: what was said is counted here.
+        # The provider's usage is lost: the text so far is counted here.
         output = await asyncio.to_thread(self._tokenizer.count, said, reply["model"])
         result = ReplyResult(
             actor=actor,

@@ -1,4 +1,4 @@
-"""Replies as they go over the wire."""
+"""Request and response schemas of replies."""
 
 from functools import partial
 from typing import Annotated, Any, ClassVar, Self
@@ -13,7 +13,7 @@ from chatvault.fields import FreeObject, Id
 from chatvault.mongodb.storable import check_storable
 from chatvault.replies.models import Mode, State
 
-# Pictures travel in messages.
+# Pictures are part of messages.
 MAX_BODY = 32 * 1024 * 1024
 
 
@@ -137,7 +137,7 @@ def _check_wire(value: list[dict[str, Any]] | None) -> list[dict[str, Any]] | No
     return value
 
 
-# One error is enough of a list that is none of objects.
+# One error is enough for a list without objects.
 Wire = Annotated[list[dict[str, Any]], Field(fail_fast=True)]
 
 
@@ -155,17 +155,17 @@ class CompletionIn(BaseModel):
 
     @property
     def limit(self) -> int | None:
-        """Tokens of the answer, under either of its names."""
+        """The limit of the answer's tokens, under either of its names."""
         return self.max_completion_tokens or self.max_tokens
 
     @property
     def wants_usage(self) -> bool:
-        """Whether a stream shall end with its usage."""
+        """Whether a stream ends with its usage."""
         options = (self.model_extra or {}).get("stream_options")
         return isinstance(options, dict) and options.get("include_usage") is True
 
     def options(self) -> dict[str, Any]:
-        """Further parameters that go to the provider."""
+        """Return the further parameters that are passed to the provider."""
         extra = self.model_extra or {}
         given = {name: extra[name] for name in PASSED_ON if name in extra}
         return given | ({"tools": self.tools} if self.tools else {})

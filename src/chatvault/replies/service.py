@@ -1,4 +1,4 @@
-"""What can be done with replies: ask for one, follow it, cancel it, look at its context."""
+"""Operations on replies: request one, follow it, cancel it, look at its context."""
 
 import asyncio
 import contextlib
@@ -64,7 +64,7 @@ async def create(
     wanted: ReplyIn,
     idempotency_key: IdempotencyKey | None = None,
 ) -> ObjectId:
-    """Store the user's message and let the model begin to answer; returns the reply's id.
+    """Store the user's message and let the model begin to answer; return the reply's id.
 
     Raises:
         NotFound: the actor has no such conversation, or no such agent.
@@ -72,7 +72,7 @@ async def create(
         ModelNotConfigured: there is no model.
         ConversationArchived, ReplyInProgress: it cannot be answered now.
         TokenLimitReached: the conversation's tokens are used up.
-        NothingToAnswer, MessageIdTaken: what shall be answered does not fit.
+        NothingToAnswer, MessageIdTaken: the request does not match the conversation's messages.
     """
     deps.check_content(wanted.content)
     if idempotency_key is not None and await was_carried_out(actor, idempotency_key):
@@ -95,7 +95,7 @@ async def stream_answer(
     wanted: ReplyIn,
     idempotency_key: IdempotencyKey | None,
 ) -> AsyncGenerator[Event, None]:
-    """Let the model begin to answer, as `create` does; return the reply's events as they come."""
+    """Let the model begin to answer, as `create` does; yield the reply's events."""
     reply_id = await create(
         actor,
         deps,
@@ -133,11 +133,11 @@ async def summarize(
     conversation_id: ObjectId,
     idempotency_key: IdempotencyKey | None,
 ) -> str | None:
-    """Summarise a conversation; return the summary, or None where it is too short for one.
+    """Summarise a conversation; return the summary, or None if it is too short for one.
 
     Raises:
         Throttled: models were asked too many times in this minute.
-        ChatvaultError: as `Background.summarize` does.
+        ChatvaultError: as for `Background.summarize`.
     """
     await deps.admit(actor, idempotency_key)
     return await background.summarize(
@@ -166,7 +166,7 @@ async def _begin(
         except (ReadConflict, Stale):
             continue
         except ReplyInProgress:
-            # Perhaps its process has died.
+            # Its process may have ended.
             if attempt or not await deps.runner.reap(conversation_id):
                 raise
             continue
@@ -188,7 +188,7 @@ async def _plan(
 def follow(
     actor: Actor, deps: ReplyDeps, *, conversation_id: ObjectId, reply_id: ObjectId, after: int = 0
 ) -> AsyncGenerator[Event, None]:
-    """Yield the events of a reply above a number, to its end, as part of another operation."""
+    """Yield the events of a reply above a number, to its end. Writes no audit entry."""
 
     async def find_end() -> FinalEvent | None:
         reply = await Reply.find_raw(actor, conversation_id, reply_id)
@@ -204,7 +204,7 @@ def follow(
 
 
 async def _end_of(actor: Actor, store: MessageStore, reply: ReplyDoc) -> FinalEvent:
-    """How a reply has ended, and whether its events tell of a message that was removed since."""
+    """Return how a reply has ended, and whether a message in its events was removed since."""
     told = message_ids_of(await read_events(actor, reply["_id"]))
 
     async def find(conversation: ConversationDoc) -> tuple[ConversationDoc, list[StoredMessage]]:
@@ -238,7 +238,7 @@ async def open_events(
     reply_id: ObjectId,
     after: int,
 ) -> AsyncGenerator[Event, None]:
-    """Yield the events of a reply above a number: those stored at once, others as they come.
+    """Yield the events of a reply above a number: the stored ones at once, then new ones.
 
     Raises:
         NotFound: the actor has no such reply.
@@ -251,10 +251,10 @@ async def open_events(
 async def wait(
     actor: Actor, deps: ReplyDeps, *, conversation_id: ObjectId, reply_id: ObjectId
 ) -> Raw:
-    """Return the exchange, once the reply has ended; part of the operation that began it.
+    """Return the exchange, once the reply has ended. Writes no audit entry.
 
     Raises:
-        Unavailable: the model failed, with a code that says how; or this process is stopping.
+        Unavailable: the model failed, with a code for how; or this process is stopping.
     """
     asked: Raw | None = None
     async for event in follow(actor, deps, conversation_id=conversation_id, reply_id=reply_id):
@@ -272,7 +272,7 @@ async def wait(
 async def get(
     actor: Actor, deps: ReplyDeps, *, conversation_id: ObjectId, reply_id: ObjectId
 ) -> ReplyDoc:
-    """Return how far a reply is.
+    """Return a reply's document.
 
     Raises:
         NotFound: the actor has no such reply.
@@ -290,12 +290,12 @@ async def cancel(
     reply_id: ObjectId,
     idempotency_key: IdempotencyKey | None = None,
 ) -> ReplyDoc:
-    """End a reply now, keeping what was said; one that has ended stays as it is.
+    """End a reply now, keeping the text so far; one that has ended is left unchanged.
 
     Raises:
         NotFound: the actor has no such reply.
         KeyReused: the key came with another request.
-        Busy: it went on all the time.
+        Busy: it kept changing.
     """
 
     async def find(_: ObjectId, _session: AsyncClientSession) -> None:
@@ -336,7 +336,7 @@ async def get_context(
     content: str | None,
     agent_id: ObjectId | None,
 ) -> Raw:
-    """Exactly what would be sent to the model now, though nothing is.
+    """Return exactly what would be sent to the model now, without sending it.
 
     Raises:
         NotFound: the actor has no such conversation.

@@ -1,4 +1,4 @@
-"""How a reply begins: the user's message, the guard and the reservation in one transaction."""
+"""Starting a reply: the user's message, the check and the reservation in one transaction."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -37,7 +37,7 @@ from chatvault.replies.provider import ModelRequest
 from chatvault.replies.schemas import ReplyIn
 from chatvault.replies.task import ReplyTask
 
-# More than what is noted on a message's commands when they are superseded.
+# Larger than what is stored on a message's commands when they are superseded.
 STEP_BYTES = 16 * 1024
 
 
@@ -47,19 +47,19 @@ class Stale(Conflict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplyPlan:
-    """A reply that is to begin.
+    """A reply that is to start.
 
     Attributes:
-        messages: what the model is shown, which has `tokens`.
-        max_tokens: of the answer, at most.
-        place: the end of the conversation that the messages were made of; None where they come
-            from the client.
-        metadata: kept with the user's message.
+        messages: the model's context, of `tokens` tokens.
+        max_tokens: the limit of the answer.
+        place: the end of the conversation when the messages were built; None if they come from the
+            client.
+        metadata: stored with the user's message.
         options: further parameters for the model.
-        tools: that the model is offered, in OpenAI's shape.
-        waiting: the reply that waits in this conversation; it is continued or superseded.
-        continues: that reply, where it is to go on.
-        live: that reply's, with all of its events so far.
+        tools: the tools that the model is offered, in OpenAI's shape.
+        waiting: the reply that waits in this conversation, to be resumed or superseded.
+        continues: that reply, if it is to be resumed.
+        live: that reply's events so far.
     """
 
     kind: Kind
@@ -83,13 +83,13 @@ class ReplyPlan:
 
     @property
     def message_ids(self) -> frozenset[str]:
-        """The messages that the decision asks about."""
+        """The ids of the messages that the decision reads."""
         ids = {self.turn.user_message_id}
         return frozenset(ids | {self.waiting["message_id"]} if self.waiting else ids)
 
 
 def to_reply_plan(turn_plan: TurnPlan, action: Action, max_tokens: int, **more: Any) -> ReplyPlan:
-    """Return the start of a reply as it was planned."""
+    """Return the reply plan of a turn plan."""
     return ReplyPlan(
         kind=Kind.REPLY,
         action=action,
@@ -111,7 +111,7 @@ def to_reply_plan(turn_plan: TurnPlan, action: Action, max_tokens: int, **more: 
 
 @dataclass(frozen=True, slots=True)
 class StartedReply:
-    """A reply that has begun, and the run that writes it; None where it was begun before."""
+    """A reply that has started, and its task; None for the task if it was started before."""
 
     reply_id: ObjectId
     task: ReplyTask | None = None
@@ -121,7 +121,7 @@ class StartedReply:
 def start_change(
     actor: Actor, reply_plan: ReplyPlan, idempotency_key: IdempotencyKey | None
 ) -> Change[StartedReply]:
-    """Return the change that begins a reply."""
+    """Return the change that starts a reply."""
     return Change(
         actor=actor,
         action=reply_plan.action,
@@ -163,9 +163,9 @@ def _decide(working: WorkingCopy, actor: Actor, reply_plan: ReplyPlan) -> Starte
 
 
 def output_of(fields: ConversationDoc, reply_plan: ReplyPlan) -> int:
-    """Return how many tokens the answer may have, decided on the conversation of this moment.
+    """Return how many tokens the answer may have, by the conversation's present state.
 
-    So however many ask at once, none overruns the limit.
+    So concurrent requests cannot exceed the limit.
 
     Raises:
         ConversationArchived, ReplyInProgress: it cannot be answered now.
@@ -191,10 +191,10 @@ def output_of(fields: ConversationDoc, reply_plan: ReplyPlan) -> int:
 def decide_start(
     working: WorkingCopy, actor: Actor, reply_plan: ReplyPlan, output: int
 ) -> StartedReply:
-    """Decide that a reply begins whose answer may have so many tokens.
+    """Decide that a reply starts whose answer may have this many tokens.
 
     Raises:
-        RetryAfterMove: older messages have to move first; nothing was decided.
+        RetryAfterMove: older messages have to move first; nothing is decided.
     """
     fields, at = working.fields, now()
     message = _message(reply_plan, at)
@@ -256,7 +256,7 @@ def _write(reply: ReplyDoc, reply_plan: ReplyPlan) -> UpdateOne:
 
 
 def _show_continued(working: WorkingCopy, reply_plan: ReplyPlan) -> Raw | None:
-    """Return the message whose commands are settled, with their results."""
+    """Return the message whose commands are settled, with their results, as the API shows it."""
     waiting = reply_plan.waiting
     found = working.find(waiting["message_id"]) if waiting is not None else None
     return None if found is None else message_wire(found)
@@ -293,7 +293,7 @@ def _reply(actor: Actor, reply_plan: ReplyPlan, output: int) -> ReplyDoc:
 
 
 def _message(reply_plan: ReplyPlan, at: datetime) -> MessageDoc | None:
-    """Return the user's message as it is stored, where it is a new one."""
+    """Return the user's message as it is stored, if it is new; else None."""
     if reply_plan.turn.content is None:
         return None
     message: MessageDoc = {
@@ -310,7 +310,7 @@ def _message(reply_plan: ReplyPlan, at: datetime) -> MessageDoc | None:
 def _store(
     working: WorkingCopy, reply_plan: ReplyPlan, message: MessageDoc | None, at: datetime
 ) -> Raw | None:
-    """Append the user's message, where it is a new one, and show it."""
+    """Append the user's message, if it is new; return it as the API shows it."""
     if message is not None:
         working.append([message], at, at)
     found = working.find(reply_plan.turn.user_message_id)
@@ -319,7 +319,7 @@ def _store(
 
 @dataclass(frozen=True, slots=True)
 class OpenedConversation:
-    """A conversation that has begun, and its first reply; None where it was begun before."""
+    """A conversation that has started, and its first reply; None if it was started before."""
 
     conversation_id: ObjectId
     started: StartedReply | None = None
@@ -333,9 +333,9 @@ async def start_conversation(
     content: str,
     idempotency_key: IdempotencyKey | None,
 ) -> ObjectId:
-    """Begin a conversation whose agent answers this message at once; return its id.
+    """Start a conversation whose agent answers this message at once; return its id.
 
-    What is refused leaves no conversation, and its key is not remembered.
+    A refused request leaves no conversation, and its key is not remembered.
 
     Raises:
         InvalidInput: the message is too long.
@@ -369,11 +369,11 @@ async def _opening_change(
     content: str,
     idempotency_key: IdempotencyKey | None,
 ) -> Change[OpenedConversation]:
-    """Return the change that begins a conversation and its first reply."""
+    """Return the change that starts a conversation and its first reply."""
     conversation = new.stored()
     turn_plan = await plan(actor, deps, conversation=conversation, wanted=ReplyIn(content=content))
     reply_plan = to_reply_plan(turn_plan, Action.REPLY_CREATE, deps.max_tokens)
-    # Nobody else can change what has not begun.
+    # Nobody else can change a conversation that does not exist yet.
     output = output_of(conversation, reply_plan)
 
     def decide(working: WorkingCopy) -> OpenedConversation:

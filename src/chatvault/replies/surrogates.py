@@ -1,4 +1,4 @@
-"""Joining characters that a provider cuts in two, one half at the end of an event's text.
+"""Joining characters that a provider split in two, one half at the end of an event's text.
 
 JSON writes a character beyond the first 65,536, such as an emoji, as two escapes. Some providers
 stream one token at a time and send the two in two events.
@@ -11,7 +11,7 @@ Place = tuple[Hashable, ...]
 
 
 class Halves:
-    """Keeps the first half of a cut character until the next text of the same place comes."""
+    """Keeps the first half of a split character until the next text of the same place comes."""
 
     def __init__(self) -> None:
         self._kept: dict[Place, str] = {}
@@ -24,12 +24,12 @@ class Halves:
     def join(self, value: Any, place: Place = ()) -> Any:
         """Return an event's value with whole characters only.
 
-        A first half at the end of a text is kept for the next text of its place; one that is
-        never followed is left out. Any other half becomes U+FFFD.
+        A first half at the end of a text is kept for the next text of its place; one without a
+        second half is dropped. Any other half becomes U+FFFD.
 
         Args:
             value: what a JSON parser returns.
-            place: where in the event the value stands.
+            place: the value's path in the event.
         """
         if isinstance(value, str):
             return self._join_text(value, place)
@@ -53,14 +53,11 @@ class Halves:
 
 
 def _number_of(item: object, position: int) -> Hashable:
-    """Return the number that choices and tool calls bear in each event.
-
-    Else the place in the list.
-    """
+    """Return the `index` of a choice or tool call; else its place in the list."""
     number = item.get("index") if isinstance(item, dict) else None
     return number if isinstance(number, int) else position
 
 
 def _replace_halves(text: str) -> str:
-    # Two halves that stand beside each other become the character that they are.
+    # Two adjacent halves become their character.
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

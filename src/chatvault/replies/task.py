@@ -15,10 +15,10 @@ NEVER = float("-inf")
 
 
 class FlushTimer:
-    """Sets events at its strokes; it rests while nobody waits for one.
+    """Sets events at regular moments; it rests while nobody waits for one.
 
     Args:
-        every: seconds between two strokes, at least.
+        every: the least seconds between two moments.
     """
 
     def __init__(self, every: float) -> None:
@@ -27,7 +27,7 @@ class FlushTimer:
         self._last = NEVER
 
     def set(self, event: asyncio.Event) -> None:
-        """Set an event at the next stroke; almost at once where the last one is long ago."""
+        """Set an event at the next moment; almost at once if the last one is long ago."""
         self._due.append(event)
         if len(self._due) == 1:
             loop = asyncio.get_running_loop()
@@ -48,13 +48,13 @@ class ReplyTask:
     """A reply while it is written.
 
     Attributes:
-        pending: what was said and is not stored yet.
-        unsure: events that could not be stored, as far as is known.
-        dirty: set when something is to be stored, or all is said.
-        is_due: `dirty` will be set soon.
-        stopped: as what somebody ended it, before the model did.
-        chunks: takes the pieces as they come, then None once the end is stored.
-        further: what the provider told of its usage beside the counts.
+        pending: chunks that are not stored yet.
+        unsure: events whose storing seemed to fail.
+        dirty: set when something is to be stored, or the answer is complete.
+        is_due: whether `dirty` will be set soon.
+        stopped: the state with which it was ended before the model ended.
+        chunks: receives the chunks, then None once the end is stored.
+        further: the provider's further fields of the usage.
     """
 
     actor: Actor
@@ -77,7 +77,7 @@ class ReplyTask:
     chunks: "asyncio.Queue[Chunk | None] | None" = None
 
     def take(self, chunk: Chunk) -> None:
-        """Add what came."""
+        """Add a chunk."""
         if self.chunks is not None:
             self.chunks.put_nowait(chunk)
         self.text += chunk.text
@@ -89,9 +89,9 @@ class ReplyTask:
         add_calls(self.calls, chunk)
 
     def identify_calls(self) -> None:
-        """Give each tool call an id of its own: results find their calls by it.
+        """Give each tool call an id of its own, by which its result is found.
 
-        Some providers send none, or the same one for each call of an answer.
+        Some providers send no ids, or the same one for all calls of an answer.
         """
         seen: set[str] = set()
         for _, call in sorted(self.calls.items()):
@@ -102,7 +102,7 @@ class ReplyTask:
     def rest(self) -> list[tuple[str, Raw]]:
         """Return the events that only the end of the reply stores."""
         if self.unsure:
-            # Nothing may be shown beyond a gap; the whole answer is in the last event.
+            # Nothing may be published after a gap; the last event has the whole answer.
             return []
         said: list[tuple[str, Raw]] = [("delta", {"text": self.pending})] if self.pending else []
         return said + [("tool_call", dict(call)) for _, call in sorted(self.calls.items())]

@@ -1,4 +1,4 @@
-"""Titles and summaries, made behind the answers and tried again after a crash."""
+"""Titles and summaries, made in the background and retried after a crash."""
 
 import asyncio
 import contextlib
@@ -37,8 +37,8 @@ from chatvault.usage.models import Usage
 
 TOO_SHORT = 3
 SUMMARY_TRIES = 3
-PAGE = 60  # messages that one summary takes in
-PART = 2000  # characters of each
+PAGE = 60  # messages that one summary covers
+PART = 2000  # characters of each message
 TITLE_WORDS = 80  # characters
 MAX_TOKENS = 400
 TITLE_PROMPT = (
@@ -60,10 +60,10 @@ class Background:
     """Makes titles and summaries.
 
     Args:
-        commits: takes the changes.
-        catalog: which models there are.
-        models: are asked.
-        tokenizer: counts where a provider does not.
+        commits: the queue that stores the changes.
+        catalog: the configured models.
+        models: the clients of the models.
+        tokenizer: counts tokens where a provider does not.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Background:
         self._tokenizer = tokenizer
 
     def works(self) -> dict[JobKind, Work]:
-        """Return what is done, by the kind of job."""
+        """Return the function for each kind of job."""
         return {
             JobKind.TITLE: lambda actor, job: self.entitle(
                 actor, conversation_id=job["conversation_id"]
@@ -90,7 +90,7 @@ class Background:
         }
 
     async def entitle(self, actor: Actor, *, conversation_id: ObjectId) -> None:
-        """Give a conversation a title, while it has the default one.
+        """Give a conversation a title, if it still has the default one.
 
         Raises:
             NotFound: the actor has no such conversation.
@@ -126,14 +126,14 @@ class Background:
         conversation_id: ObjectId,
         idempotency_key: IdempotencyKey | None = None,
     ) -> str | None:
-        """Summarise all messages, those that a summary tells of by that; None if too few.
+        """Summarise all messages, earlier ones by the last summary; None if there are too few.
 
         Raises:
             NotFound: the actor has no such conversation, or, in a repeat, no summary any more.
             ModelNotConfigured: there is no model.
             ModelFailed: the model failed.
             KeyReused: the key came with another request.
-            Busy: messages were edited or removed each time while it was made.
+            Busy: messages were edited or removed during each attempt.
         """
         async with key_lock(actor, idempotency_key):
             if idempotency_key is not None and await was_carried_out(actor, idempotency_key):
@@ -174,7 +174,7 @@ class Background:
 
         def decide(working: WorkingCopy) -> str | None:
             fields = working.fields
-            if summary is not None and _told_of(fields) != _told_of(before):
+            if summary is not None and _summarized_state(fields) != _summarized_state(before):
                 raise Outdated
             if summary is not None and summary != fields.get("summary"):
                 working.set(now(), summary=summary, summary_seq=told)
@@ -234,8 +234,8 @@ class Background:
         return said
 
 
-def _told_of(fields: ConversationDoc) -> tuple[ObjectId, int, int]:
-    """What changes whenever a summary that is being made may tell of what is there no more."""
+def _summarized_state(fields: ConversationDoc) -> tuple[ObjectId, int, int]:
+    """Return values that change if a summary in progress may become outdated."""
     return fields["generation"], fields.get("edits", 0), fields.get("summary_seq", 0)
 
 

@@ -1,4 +1,4 @@
-"""What comes from a provider: the JSON of each server-sent event, however its bytes are cut."""
+"""The JSON of a provider's server-sent events, however their bytes are split."""
 
 import json
 import re
@@ -18,14 +18,13 @@ SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 async def values_of(
     parts: AsyncIterable[bytes], on_part: Callable[[], None]
 ) -> AsyncGenerator[Any, None]:
-    """Yield the values as they come; one that the end of the stream cuts is left out.
+    """Yield the values of the events; an event that the stream's end cuts is dropped.
 
-    Lines end where the protocol says, which is not wherever Unicode has an end of a line: JSON
-    may hold those as they are.
+    Lines end as the protocol says, and not at Unicode's further line ends, which JSON may contain.
 
     Args:
         parts: bytes as they come.
-        on_part: called for each of them, with or without a value; ends the reading by raising.
+        on_part: called for each part, with or without a value; may raise to end the reading.
 
     Raises:
         ValueError: an event is no JSON, or too long.
@@ -52,13 +51,13 @@ async def values_of(
 def _data_of(line: bytes) -> str | None:
     if not line.startswith(b"data:"):
         return None
-    # A character that the provider has cut in two is no reason to lose the others.
+    # A character that the provider has split is no reason to lose the others.
     data = line[5:].decode("utf-8", "replace").strip()
     return None if data in {"", "[DONE]"} else data
 
 
 def _parse(data: str, halves: Halves) -> Any:
-    """The value of an event, joined with the halves of characters that earlier events left."""
+    """Return the value of an event, with halves of characters from earlier events joined."""
     try:
         value = orjson.loads(data)
     except orjson.JSONDecodeError:
@@ -75,7 +74,7 @@ def _parse(data: str, halves: Halves) -> Any:
 
 
 def _parse_halves(data: str) -> Any:
-    """The value of an event whose texts may hold half of a character, which orjson refuses."""
+    """Return an event's value; its texts may hold half of a character, which orjson refuses."""
     try:
         return json.loads(data, parse_constant=_refuse, parse_int=_integer)
     except RecursionError:
@@ -87,6 +86,6 @@ def _refuse(constant: str) -> NoReturn:
 
 
 def _integer(digits: str) -> int | float:
-    """Return a number as orjson reads it: what has more than 64 bits is a float."""
+    """Return a number as orjson reads it: a float if it has more than 64 bits."""
     value = int(digits)
     return value if -MAX_INTEGER <= value < MAX_INTEGER else float(digits)

@@ -192,7 +192,7 @@ class TestBeside:
         self, http: HttpClient, database: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         tiny_bounds(monkeypatch)
-        commits, actor = CommitQueue(MessageStore(), groups=1), somebody()
+        commits, actor = CommitQueue(MessageStore(), max_batches=1), somebody()
         wanted = ConversationCreate.model_validate({"messages": numbered(3)})
         begun = await service.create(actor, commits, wanted=wanted)
         # Held up, so that all that follows comes into one group.

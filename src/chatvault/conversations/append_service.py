@@ -1,4 +1,4 @@
-"""Messages that come: at the end, or in the place of the last answer."""
+"""Appending messages: at the end, or in place of the last answer."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -12,7 +12,7 @@ from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.audit.outbox import place
 from chatvault.conversations.commits.bulk import CARRIED_BYTES
-from chatvault.conversations.commits.change import BESIDE, Change, estimate
+from chatvault.conversations.commits.change import OVERHEAD, Change, estimate
 from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.conversations.commits.working_copy import WorkingCopy
 from chatvault.conversations.models import MessageRole
@@ -34,12 +34,12 @@ class MessageGone(NotFound):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Appended:
-    """What became of an append.
+    """The result of an append.
 
     Attributes:
-        messages: as they are stored, with their places; in a repeat, those that are not deleted.
-        repeated: how many of them were there already.
-        conversation: as it is then, where that is to be shown.
+        messages: the stored messages with their places; in a repeat, those that are not deleted.
+        repeated: how many of them were stored already.
+        conversation: the conversation after the change, if it is to be shown.
     """
 
     messages: list[StoredMessage]
@@ -51,7 +51,7 @@ class Appended:
 
 
 def appended(working: WorkingCopy, ids: list[str], repeated: int) -> Appended:
-    """Return the answer to a change that the draft has taken in."""
+    """Return the answer to a change that the working copy has taken in."""
     fields = working.fields
     return Appended(
         messages=[found for message_id in ids if (found := working.find(message_id))],
@@ -70,14 +70,15 @@ def idempotent_append(
     *,
     shows_message: bool,
 ) -> Idempotent[Appended] | None:
-    """Return how the answer is given again.
+    """Return how the answer is remembered, and rendered for a repeat.
 
     Args:
-        actor: whose conversation it is.
-        store: reads what was stored then.
+        actor: the conversation's owner.
+        store: reads the stored messages.
         idempotency_key: the request's key, if it has one.
-        conversation_id: which conversation.
-        shows_message: the answer is the one message, so there is none where it is gone.
+        conversation_id: the conversation's id.
+        shows_message: whether the answer is the one message, so that a repeat fails if that is
+            gone.
     """
     if idempotency_key is None:
         return None
@@ -86,7 +87,7 @@ def idempotent_append(
         conversation = await store.find_conversation_in(session, actor, conversation_id)
         if conversation is None:
             raise NotFound("Conversation not found")
-        # Read here, so that what is answered and what is recorded are the same.
+        # Read here, so that the answer and the audit entry agree.
         found = await find_messages(actor, store, conversation, result["message_ids"], session)
         if shows_message and not not_deleted(found[:1]):
             raise MessageGone
@@ -121,15 +122,15 @@ async def add(
     idempotency_key: IdempotencyKey | None,
     shows_message: bool,
 ) -> Appended:
-    """Store a message at the end, or in the place of the last answer that it replaces.
+    """Store a message at the end, or in place of the last answer if it replaces that.
 
     Args:
-        actor: whose conversation it must be.
-        commits: takes the change.
-        conversation_id: which one.
+        actor: the conversation's owner.
+        commits: the queue that commits the change.
+        conversation_id: the conversation's id.
         wanted: the message.
         idempotency_key: the request's key, if it has one.
-        shows_message: the answer is the message alone; else it is the conversation.
+        shows_message: whether the answer is the message alone, or else the conversation.
 
     Raises:
         NotFound, MessageIdTaken, TooLarge, NotLastAnswer: as `append` and `replace_last` do.
@@ -159,22 +160,23 @@ async def append(
     action: Action = Action.CONVERSATION_APPEND_MESSAGE,
     shows_message: bool = False,
 ) -> Appended:
-    """Store messages at the end, all or none; the same ids with the same words change nothing.
+    """Store messages at the end, all or none; known ids with the same content change nothing.
 
     Args:
-        actor: whose conversation it must be.
-        commits: takes the change.
-        conversation_id: which one.
+        actor: the conversation's owner.
+        commits: the queue that commits the change.
+        conversation_id: the conversation's id.
         wanted: the messages.
         idempotency_key: the request's key, if it has one.
-        action: as what it is audited.
-        shows_message: the one message is the answer, so that a repeat fails where it is gone.
+        action: the action to audit.
+        shows_message: whether the answer is the one message, so that a repeat fails if that is
+            gone.
 
     Raises:
-        NotFound: the actor has no such conversation, or, in a repeat, not what was stored then.
+        NotFound: the actor has no such conversation, or, in a repeat, what was stored then is gone.
         MessageIdTaken: another message has one of these ids.
-        TooLarge: the messages are more than one step can carry.
-        NotLastAnswer: what shall be replaced is not the last answer.
+        TooLarge: the messages are too large for one transaction.
+        NotLastAnswer: the message to replace is not the last answer.
     """
     at = now()
     messages = to_stored(wanted, at)
@@ -204,7 +206,7 @@ async def append(
         where=("_id", conversation_id),
         decide=decide,
         message_ids=given,
-        size=BESIDE + size,
+        size=OVERHEAD + size,
         idempotent=idempotent_append(
             actor,
             commits.store,
@@ -241,14 +243,14 @@ async def replace_last(
     idempotency_key: IdempotencyKey | None = None,
     shows_message: bool = False,
 ) -> Appended:
-    """Put an answer in the place of the last one, which is kept as a revision.
+    """Put an answer in place of the last one, which is kept as a revision.
 
     The arguments are those of `append`.
 
     Raises:
-        NotFound: the actor has no such conversation, or, in a repeat, not what was stored then.
-        NotLastAnswer: what `wanted.replaces` names is not the last message, or no answer.
-        MessageIdTaken: another answer with this id stands there.
+        NotFound: the actor has no such conversation, or, in a repeat, what was stored then is gone.
+        NotLastAnswer: `wanted.replaces` is not the last message, or no answer.
+        MessageIdTaken: another answer with this id is in its place.
     """
     at, replaced = now(), wanted.replaces
     if replaced is None:
@@ -259,7 +261,7 @@ async def replace_last(
 
     def decide(working: WorkingCopy) -> Appended:
         working.check_exists()
-        is_repeated = wanted.id is not None and _stands_there(working.find(replaced), message)
+        is_repeated = wanted.id is not None and _has_replaced(working.find(replaced), message)
         if not is_repeated:
             working.replace_message(_last_answer(working, replaced), message.copy(), at)
         details = {"repeated": 1} if is_repeated else None
@@ -290,7 +292,7 @@ async def replace_last(
 
 
 def _last_answer(working: WorkingCopy, message_id: str) -> StoredMessage:
-    """Return the last message.
+    """Return the last message, which must be the answer with this id.
 
     Raises:
         NotLastAnswer: it is another one, or no answer.
@@ -303,11 +305,11 @@ def _last_answer(working: WorkingCopy, message_id: str) -> StoredMessage:
     return last
 
 
-def _stands_there(stored: StoredMessage | None, message: MessageDoc) -> bool:
-    """Whether this very answer took the place before.
+def _has_replaced(stored: StoredMessage | None, message: MessageDoc) -> bool:
+    """Whether this answer has replaced the other one before.
 
     Raises:
-        MessageIdTaken: one with its id did, and says something else.
+        MessageIdTaken: an answer with its id did, with other content.
     """
     if stored is None or stored.message.get("sent_id") != message.get("sent_id"):
         return False

@@ -1,4 +1,4 @@
-"""Messages as they are stored: what turns them into that, and back."""
+"""Encoding messages for MongoDB, and decoding them."""
 
 from typing import Protocol
 
@@ -8,19 +8,19 @@ from chatvault.conversations.shapes import MessageDoc
 
 
 class MessageCodec(Protocol):
-    """Encodes messages for MongoDB, and decodes those that come from it.
+    """Encodes messages for MongoDB, and decodes stored ones.
 
-    Each message passes once on its way in and once on its way out. `id` and `deleted` stay as
+    Each message is encoded once when written and decoded once when read. `id` and `deleted` stay as
     they are, because queries name them. Sizes (`message_bytes`, `tail_bytes`, a segment's `bytes`)
     are those of decoded messages, so an encoded one should not be much larger. Neither method
     changes the messages that it is given.
     """
 
     def encode(self, owner_id: ObjectId, messages: list[MessageDoc]) -> list[MessageDoc]:
-        """Return what is stored of an owner's messages."""
+        """Return an owner's messages as they are stored."""
 
     def decode(self, owner_id: ObjectId, messages: list[MessageDoc]) -> list[MessageDoc]:
-        """Return an owner's messages from what is stored; some may lie there not encoded."""
+        """Return an owner's messages from the stored ones, some of which may not be encoded."""
 
 
 class PlainCodec:

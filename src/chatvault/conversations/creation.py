@@ -1,4 +1,4 @@
-"""A new conversation: made ready apart from its commit, so that many messages hold up nobody."""
+"""New conversations: prepared outside the commit, so that many messages do not delay others."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,13 +23,13 @@ from chatvault.idempotency import IdempotencyKey, Idempotent
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewConversation:
-    """A conversation whose messages are ready to be stored, or lie in segments already.
+    """A conversation whose messages are ready to be stored, or in segments already.
 
     Attributes:
         document: its fields, without messages.
-        generation: the segments that hold its older messages, if they are written already.
-        tail: the messages that are to be embedded.
-        length: how many messages it begins with.
+        generation: the generation of its older messages, if they are in segments already.
+        tail: the messages to embed.
+        length: how many messages it has.
     """
 
     actor: Actor
@@ -41,11 +41,11 @@ class NewConversation:
 
     @property
     def id(self) -> ObjectId:
-        """The conversation's."""
+        """The conversation's id."""
         return self.document["_id"]
 
     def insert(self, working: WorkingCopy) -> ObjectId:
-        """Decide that it begins; returns its id."""
+        """Decide to insert it; return its id."""
         working.insert(self.document.copy())
         if self.generation is not None:
             working.replace_messages(self.generation, self.at)
@@ -58,14 +58,14 @@ class NewConversation:
         return self.id
 
     def stored(self) -> ConversationDoc:
-        """Return the document with its embedded messages; nothing is written."""
+        """Return the document with its embedded messages, without writing it."""
         working = WorkingCopy(self.actor.owner_id, PlainCodec(), None)
         self.insert(working)
         return working.document
 
 
 async def prepare(actor: Actor, store: MessageStore, wanted: ConversationCreate) -> NewConversation:
-    """Make a conversation ready to begin; messages that are many are written to segments."""
+    """Prepare a conversation; if it has many messages, write them to segments."""
     at = now()
     messages = await to_stored_in_slices(wanted.messages, at)
     generation, tail = await write_generation(actor, store, messages)

@@ -16,7 +16,7 @@ MINIMAL = re.compile(r'\s*return\s*=\s*("?)minimal\1\s*(;.*)?', re.IGNORECASE)
 
 
 def _split(value: object) -> list[str] | None:
-    """Return the ETags that are given; None for any."""
+    """Return the ETags in a header; None for `*`."""
     tags = str(value).split(",")
     if tags == ["*"]:
         return None
@@ -28,7 +28,7 @@ def _split(value: object) -> list[str] | None:
 def _to_precondition(value: object) -> Precondition:
     if (tags := _split(value)) is None:
         return Precondition(given=True)
-    # A tag that none of ours can be matches nothing.
+    # A tag that cannot be ours matches nothing.
     found = frozenset(int(match[1]) for match in map(ETAG.fullmatch, tags) if match)
     return Precondition(given=True, versions=found)
 
@@ -42,13 +42,13 @@ def _to_message_precondition(value: object) -> Precondition:
 
 
 def message_etag(stored: StoredMessage) -> str:
-    """Return the strong validator of a message: its place and its version there."""
+    """Return the strong ETag of a message: its place and its version there."""
     seq, version = version_of(stored)
     return f'"{seq}.{version}"'
 
 
 class ConditionalHeaders(BaseModel):
-    """A change may insist on the version it was made for."""
+    """A change may require the version it was made for."""
 
     precondition: Annotated[
         Precondition,
@@ -59,7 +59,7 @@ class ConditionalHeaders(BaseModel):
 
 
 class MessageConditionalHeaders(BaseModel):
-    """A change of a message may insist on the words it was made for."""
+    """A change of a message may require the content it was made for."""
 
     precondition: Annotated[
         Precondition,
@@ -73,11 +73,11 @@ class MessageConditionalHeaders(BaseModel):
 
 
 class ConditionalRepeatHeaders(ConditionalHeaders, IdempotencyHeaders):
-    """Such a change that may be recognised when it is repeated."""
+    """A conditional change that may be recognised when it is repeated."""
 
 
 class ReadHeaders(BaseModel):
-    """A reader may know a version already."""
+    """A reader may have a version already."""
 
     if_none_match: str = Field("", alias="If-None-Match", description="an ETag; 304 if current")
 
@@ -94,7 +94,7 @@ class AppendHeaders(IdempotencyHeaders):
 
 
 class AsyncHeaders(IdempotencyHeaders):
-    """A client may prefer not to wait for what takes long (RFC 7240)."""
+    """A client may prefer not to wait for slow work (RFC 7240)."""
 
     prefer: str = Field("", alias="Prefer", description="respond-async answers 202 at once")
 

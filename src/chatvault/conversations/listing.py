@@ -1,4 +1,4 @@
-"""Showing a list of conversations with as many of their messages as the list has room for."""
+"""Listing conversations with as many of their messages as the list's budget allows."""
 
 from functools import partial
 
@@ -20,24 +20,24 @@ from chatvault.conversations.wire import messages_wire, run_wire
 from chatvault.errors import Busy, NotFound
 from chatvault.fields import Raw
 
-# What a list shows of messages, in BSON bytes; docs/api.md states it.
+# The messages in a list, in BSON bytes; docs/api.md states it.
 LIST_BYTES = 8 * 1024 * 1024
 MAX_LISTED = 200
-# Up to this a conversation is whole in every answer, however long the list around it.
+# A conversation up to this size is whole in every answer, however long the list.
 SURE_BYTES = LIST_BYTES // MAX_LISTED
 
 
 async def show_list(
     actor: Actor, store: MessageStore, documents: list[ConversationDoc], budget: int
 ) -> list[ConversationView]:
-    """Conversations with their messages: the small ones whole, the others while the budget lasts.
+    """Return conversations with their messages: small ones whole, others within the budget.
 
     Args:
-        actor: whose they are.
-        store: reads them.
+        actor: their owner.
+        store: reads the messages.
         documents: their documents without messages.
-        budget: BSON bytes of messages; what does not fit whole shows its newest messages, or,
-            at the end of the budget, none.
+        budget: BSON bytes of messages; a conversation that does not fit whole has its newest
+            messages, or none once the budget is used up.
     """
     whole = {fields["_id"] for fields in documents if fields["message_bytes"] <= SURE_BYTES}
     tails = set()
@@ -66,16 +66,16 @@ async def show_list(
         try:
             shown.append(ConversationView(conversation, _assemble(conversation, runs)))
         except ReadConflict:
-            shown.append(await _show_again(actor, store, conversation))
+            shown.append(await _reread(actor, store, conversation))
     return shown
 
 
-async def _show_again(
+async def _reread(
     actor: Actor, store: MessageStore, conversation: ConversationDoc
 ) -> ConversationView:
     """Return a conversation that changed while it was read.
 
-    Its newest messages, if it goes on to.
+    If it keeps changing, it has its newest messages only.
     """
     try:
         return await read_consistently(
@@ -87,7 +87,7 @@ async def _show_again(
 
 
 def _assemble(conversation: ConversationDoc, segments: list[SegmentDoc]) -> list[Raw]:
-    """All that was read of a conversation: its tail, and the segments that were read with it.
+    """Join the parts of a conversation: its tail, and the segments that were read with it.
 
     Raises:
         ReadConflict: the segments changed since its document was read.

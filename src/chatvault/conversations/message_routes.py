@@ -1,4 +1,4 @@
-"""A conversation's messages over HTTP."""
+"""HTTP routes of a conversation's messages."""
 
 import contextlib
 from collections.abc import AsyncGenerator
@@ -120,14 +120,14 @@ async def list_messages(
 
 
 def _links(request: web.Request, query: PageQuery, page: MessagePage) -> dict[str, str]:
-    """`Link` to the messages around a page, by cursors that stay right while messages arrive."""
+    """Return `Link` to the messages around a page, by cursors that new messages do not shift."""
     headers = {"X-Total-Count": str(page.total), "ETag": etag(page.version)}
     if not page.messages:
         return headers
     oldest, newest = page.messages[0].seq, page.messages[-1].seq
     backwards = query.before is not None
     links = []
-    if page.has_more or backwards:  # backwards even from the newest: what arrives comes next
+    if page.has_more or backwards:  # the newest page links back too: messages that arrive come next
         links.append((link_to(request, drop="offset before", after=newest), "next"))
     if page.has_more if backwards else oldest > page.first_seq:
         links.append((link_to(request, drop="offset after", before=oldest), "prev"))

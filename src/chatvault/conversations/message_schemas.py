@@ -1,4 +1,4 @@
-"""Messages as they are shown."""
+"""Response schemas of messages."""
 
 from typing import Any, Literal
 
@@ -9,7 +9,7 @@ from chatvault.fields import Id, Instant
 
 
 class CommandOnMessage(BaseModel):
-    """A call of a tool, as it stands on the message that carries it.
+    """A call of a tool, as stored on the message that carries it.
 
     Attributes:
         call_id: of the model's call; null where a person asked for it.

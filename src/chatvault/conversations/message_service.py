@@ -1,4 +1,4 @@
-"""What can be done with a conversation's messages."""
+"""Operations on a conversation's messages."""
 
 from collections.abc import AsyncGenerator
 
@@ -38,7 +38,7 @@ async def edit(
     wanted: MessageEdit,
     precondition: Precondition,
 ) -> StoredMessage:
-    """Change a message; what it was is kept as a revision.
+    """Change a message, keeping the old one as a revision.
 
     Raises:
         NotFound: the actor has no such message.
@@ -65,7 +65,7 @@ async def edit(
             decide=decide,
             message_ids=frozenset({message_id}),
             needs_tail=True,
-            # As it is then, and as it was; of which this is as good a guess as any.
+            # As it is afterwards, and as it was; either is as good an estimate.
             size=estimate(*[wanted.model_dump(exclude_unset=True)] * 2),
         )
     )
@@ -79,7 +79,7 @@ async def remove(
     message_id: str,
     precondition: Precondition,
 ) -> None:
-    """Remove a message and its revisions; its id and its place stay taken.
+    """Remove a message and its revisions; its id and its place are not reused.
 
     Raises:
         NotFound: the actor has no such message.
@@ -140,7 +140,7 @@ async def list_revisions(
     conversation_id: ObjectId,
     message_id: str,
 ) -> list[RevisionDoc]:
-    """Return what a message was before its edits, oldest first; nothing of one that is not there.
+    """Return a message's versions before its edits, oldest first; none of an unknown message.
 
     Raises:
         NotFound: the actor has no such conversation.
@@ -166,13 +166,13 @@ async def list_page(
     """Return a page of messages, oldest first, without the deleted ones.
 
     Args:
-        actor: whose conversation it must be.
+        actor: the conversation's owner.
         store: reads the messages.
-        recorder: takes the entry.
-        conversation_id: which one.
+        recorder: stores the audit entry.
+        conversation_id: the conversation's id.
         limit: at most so many messages.
-        offset: how many to pass over from the oldest, where no cursor is given.
-        before: only places lower than this, nearest first chosen.
+        offset: how many to skip from the oldest, if there is no cursor.
+        before: only places lower than this, the nearest ones.
         after: only places higher than this.
 
     Raises:
@@ -197,13 +197,13 @@ async def list_page(
 async def stream_all(
     actor: Actor, store: MessageStore, recorder: Recorder, *, conversation_id: ObjectId
 ) -> AsyncGenerator[list[StoredMessage]]:
-    """Return all messages, run by run, at constant memory, without the deleted ones.
+    """Yield all messages except deleted ones, in batches, with constant memory.
 
-    The entry is recorded before the first message leaves.
+    The audit entry is stored before the first message is yielded.
 
     Raises:
         NotFound: the actor has no such conversation.
-        Busy: they were replaced meanwhile, so that the rest cannot be given.
+        Busy: they were replaced meanwhile, so that the rest cannot be read.
     """
     conversation = await store.get_conversation(actor, conversation_id)
     details = {"messages": conversation["total_messages"], "streamed": True}

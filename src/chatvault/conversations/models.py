@@ -1,4 +1,4 @@
-"""The conversation document, and the only queries that reach it: scoped by owner."""
+"""The conversation document, and the only queries that reach it: filtered by owner."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -15,26 +15,26 @@ from chatvault.conversations.shapes import ConversationDoc
 from chatvault.errors import NotFound
 from chatvault.fields import Id, Raw
 
-# What a list without messages shows.
+# The fields that lists without messages leave out.
 SUMMARY_FIELDS = (
     "user_id", "title", "status", "tags", "metadata", "created_at", "updated_at",
     "last_message_at", "archived_at", "agent_id", "system_prompt", "mcp_enabled", "summary",
     "active_reply_id", "total_messages", "total_tokens_used", "version",
 )  # fmt: skip
-# A statement that names the id and more has many indexes to choose from; this one is the best.
+# A filter by id and more has many possible indexes; this one is the best.
 BY_ID = "_id_"
 DEFAULT_TITLE = "New Conversation"
 
 
 class Status(StrEnum):
-    """Whether a conversation is in the way."""
+    """Active, or archived by its owner."""
 
     ACTIVE = "active"
     ARCHIVED = "archived"
 
 
 class MessageRole(StrEnum):
-    """Who says it."""
+    """The author's role."""
 
     USER = "user"
     ASSISTANT = "assistant"
@@ -46,15 +46,16 @@ class Message(BaseModel):
 
     Attributes:
         id: unique in the conversation, the client's own or a UUID of ours.
-        extra: what a client keeps beside, returned among the message's own fields.
-        reply_id: the reply that this is the answer of.
-        interrupted: the answer ends where something failed.
-        alternative_to: the answer that this one stands beside, and instead of, for the model.
-        tool_calls: what the model wants done.
-        commands: what became of that, and what people had done, each with its result.
+        extra: further fields of the client's, returned among the message's own fields.
+        reply_id: the reply whose answer this is.
+        interrupted: whether a failure cut the answer short.
+        alternative_to: the answer to which this one is an alternative; the model gets only this
+            one.
+        tool_calls: the model's calls of tools.
+        commands: the commands for those calls, and those that people ran, each with its result.
         version: rises with every edit; absent means 1.
-        sent_id: the id that an answer came with which took another's place, and its id.
-        deleted: what is left of a message that was removed: its id and its place.
+        sent_id: the id that an answer was sent with if it replaced another, whose id it took.
+        deleted: whether the message was removed; only its id and its place are left.
     """
 
     id: str
@@ -87,23 +88,23 @@ class Conversation(Document):
     """One user's conversation: its fields and its newest messages, the tail.
 
     Attributes:
-        messages: the tail; older ones lie in segments of the same generation.
-        generation: which segments are this conversation's; a replace begins another.
-        agent_id: who answers; None is the built-in agent.
-        system_prompt: stands in place of the agent's.
-        summary: of the messages before `summary_seq`.
+        messages: the tail; older ones are in segments of the same generation.
+        generation: the id that its segments share; `PUT messages` makes a new one.
+        agent_id: the agent that answers; None is the built-in one.
+        system_prompt: replaces the agent's.
+        summary: a summary of the messages before `summary_seq`.
         active_reply_id: the one reply that is being written now.
-        waiting_reply: the reply that waits for a person's word, and the message it waits on.
-        stopping_reply_id: the reply that somebody wants ended while it is being written.
-        total_tokens_used: what the model's provider counted, all replies together.
-        reserved_tokens: what replies that are being written may still use.
-        has_revisions: a message was edited or replaced once.
+        waiting_reply: the reply that waits for a person, and the message with its commands.
+        stopping_reply_id: the reply that is to end while it is being written.
+        total_tokens_used: the tokens of all replies, by the provider's count.
+        reserved_tokens: the tokens that replies being written may still use.
+        has_revisions: whether a message was ever edited or replaced.
         edits: how often a message was edited, replaced or removed.
-        source: whence it was imported, as `format:id`; at most one a user.
+        source: where it was imported from, as `format:id`; unique for a user.
         version: rises with every change; the ETag.
         first_seq: the place of the oldest message.
         tail_seq: the place of the oldest embedded message.
-        next_seq: the place of the message to come.
+        next_seq: the place of the next message.
         total_messages: how many messages are not deleted.
         message_bytes: BSON size of all messages, in bytes.
         tail_bytes: BSON size of the embedded ones, in bytes.
@@ -175,10 +176,7 @@ class Conversation(Document):
         at: datetime,
         **more: Any,
     ) -> ConversationDoc:
-        """Return a conversation of the actor's that begins, as it is stored.
-
-        Its messages follow.
-        """
+        """Build a new conversation of the actor's, without messages."""
         begun = cls(
             user_id=actor.owner_id,
             generation=ObjectId(),
@@ -194,7 +192,7 @@ class Conversation(Document):
 
     @classmethod
     def owned_by(cls, actor: Actor, **more: Any) -> Raw:
-        """Return the filter that every query about an actor's conversations begins with."""
+        """Return the filter that every query of an actor's conversations begins with."""
         return {"user_id": actor.owner_id, **more}
 
     @classmethod
@@ -217,13 +215,13 @@ class Conversation(Document):
 
     @classmethod
     async def list_ids(cls, actor: Actor) -> list[ObjectId]:
-        """Return the ids of all that the actor has."""
+        """Return the ids of all the actor's conversations."""
         found = cls.get_pymongo_collection().find(cls.owned_by(actor), {"_id": True})
         return [document["_id"] async for document in found]
 
     @classmethod
     async def list_sources(cls, actor: Actor) -> set[str]:
-        """Whence the actor's imported conversations came."""
+        """Return the sources from which the actor's conversations were imported."""
         query = cls.owned_by(actor, source={"$type": "string"})
         found = cls.get_pymongo_collection().find(query, {"_id": False, "source": True})
         return {document["source"] async for document in found}

@@ -1,34 +1,34 @@
-"""What an If-Match header asks for."""
+"""If-Match preconditions."""
 
 from dataclasses import dataclass
 
 from chatvault.conversations.shapes import StoredMessage
 from chatvault.errors import PreconditionRequired, StaleVersion
 
-# A conversation's version; or a message's place and its version there, as both begin anew where
-# other messages take the place of all.
+# A conversation's version; or a message's place and its version there, as both start again when
+# other messages replace all.
 Version = int | tuple[int, int]
 
 
 def version_of(stored: StoredMessage) -> tuple[int, int]:
-    """Return a message's place and its version there; no other words are ever stored under both."""
+    """Return a message's place and its version there; together they identify its content."""
     return stored.seq, stored.message.get("version", 1)
 
 
 @dataclass(frozen=True, slots=True)
 class Precondition:
-    """What an If-Match header asks for.
+    """The condition of an If-Match header.
 
     Attributes:
-        given: whether there was one.
-        versions: those that match; None matches any.
+        given: whether there is a header.
+        versions: the versions that match; None matches any.
     """
 
     given: bool = False
     versions: frozenset[Version] | None = None
 
     def check(self, version: Version) -> None:
-        """Let only a matching version pass.
+        """Raise unless the version matches.
 
         Raises:
             StaleVersion: it is another one.
@@ -37,7 +37,7 @@ class Precondition:
             raise StaleVersion
 
     def require(self) -> None:
-        """Let only those pass who said what they have seen.
+        """Raise if there is no header.
 
         Raises:
             PreconditionRequired: there was no If-Match.

@@ -1,8 +1,8 @@
 """Reading messages from a conversation's tail and its segments, in bounded memory.
 
-Tail and segments are read one after the other, and between the two reads messages may move, or be
-edited or removed. The segments say where they lie and in which version of the conversation they
-were changed, so both is seen, and the reading begins anew.
+Tail and segments are read one after the other, and between the two reads messages may move, be
+edited or be removed. Segments have their place and the version of the conversation in which they
+were changed, so this is noticed, and the reading is repeated.
 """
 
 import contextlib
@@ -23,25 +23,25 @@ from chatvault.errors import Busy
 from chatvault.fields import Raw
 
 T = TypeVar("T")
-# What one answer shows of a conversation's messages, in BSON bytes; docs/api.md states it.
+# The messages of a conversation in one answer, in BSON bytes; docs/api.md states it.
 WHOLE_BYTES = 4 * 1024 * 1024
 ATTEMPTS = 10
-# At most so many segments are read at a time while a page fills.
+# The most segments read at a time while a page fills.
 MOST_RUNS = 4
-# StoredMessage(*each) in half the time: pages have hundreds.
+# Builds a StoredMessage in half the time of StoredMessage(*each): pages have hundreds.
 _NEW = partial(tuple.__new__, StoredMessage)
 
 
-class ReadConflict(Exception):  # no failure, a reason to read again
+class ReadConflict(Exception):  # not a failure, but a reason to read again
     """The conversation changed between two reads."""
 
 
 @dataclass(frozen=True, slots=True)
 class MessagePage:
-    """Some messages in order, with their places, and what lies around them.
+    """Some messages in order, with their places, and what is around them.
 
     Attributes:
-        offset: how many messages not deleted come before, where the page was asked for by offset.
+        offset: how many messages not deleted come before, if the page was requested by offset.
         has_more: whether there are more in the direction of reading.
     """
 
@@ -55,12 +55,12 @@ class MessagePage:
 
 @dataclass(frozen=True, slots=True)
 class ConversationView:
-    """A conversation's document, and as many of its messages as are shown with it.
+    """A conversation's document, and as many of its messages as an answer has.
 
     Attributes:
-        messages: as they are shown.
-        older: the JSON of messages that come before these, with commas between.
-        older_count: how many those are.
+        messages: in the API's shape.
+        older: the JSON of the messages before these, separated by commas.
+        older_count: the number of those.
     """
 
     conversation: ConversationDoc
@@ -81,11 +81,11 @@ async def read_consistently(
     conversation_id: ObjectId,
     read: Callable[[ConversationDoc], Awaitable[T]],
 ) -> T:
-    """Return what `read` makes of the conversation, read again where it changed meanwhile.
+    """Return the result of `read`, repeated if the conversation changed meanwhile.
 
     Raises:
         NotFound: the actor has no such conversation.
-        Busy: it changed all the time.
+        Busy: it kept changing.
     """
     for _ in range(ATTEMPTS):
         conversation = await store.get_conversation(actor, conversation_id)
@@ -97,14 +97,14 @@ async def read_consistently(
 
 
 def has_segments(conversation: ConversationDoc) -> bool:
-    """Whether some messages lie outside the document."""
+    """Whether some messages are outside the document."""
     return conversation["tail_seq"] > conversation["first_seq"]
 
 
 def check_unchanged(segment: SegmentDoc, conversation: ConversationDoc) -> None:
     """Raise ReadConflict if a message in a segment changed since the document was read.
 
-    Of what was edited before segments kept this, nothing is known.
+    Edits before segments stored this version are not noticed.
     """
     if segment.get("changed_in", 0) > conversation["version"]:
         raise ReadConflict
@@ -119,15 +119,15 @@ async def _walk(
     most: int = MOST_RUNS,
     follows: bool = False,
 ) -> AsyncGenerator[list[StoredMessage]]:
-    """Yield the messages from the place `start` on: one run, then more and more at a time.
+    """Yield the messages from the place `start`: one run, then more and more at a time.
 
     Args:
-        actor: whose they are.
-        store: reads them.
-        conversation: its document.
+        actor: their owner.
+        store: reads the messages.
+        conversation: the conversation's document.
         start: the place to begin with.
-        most: at most so many runs at a time.
-        follows: show edits and removals that came since, as far as they are met.
+        most: the most runs at a time.
+        follows: include later edits and removals instead of raising.
 
     Raises:
         ReadConflict: the conversation changed since its document was read.
@@ -135,7 +135,7 @@ async def _walk(
     first, tail_seq = conversation["first_seq"], conversation["tail_seq"]
     place = max(start, first)
     generation = conversation["generation"]
-    # The first run is the one that the place lies in; from its end on, places begin runs.
+    # The first run is the one with the place in it; after it, places are the starts of runs.
     wanted: Raw = {"$lte": place - first}
     order, limit = -1, 1
     while place < tail_seq:
@@ -163,14 +163,14 @@ async def _walk_back(
     *,
     most: int | None = None,
 ) -> AsyncGenerator[list[StoredMessage]]:
-    """The messages whose place is lower than `end`, newest first: the tail, one run, then more.
+    """Yield the messages before the place `end`, newest first: the tail, one run, then more.
 
     Args:
-        actor: whose they are.
-        store: reads them.
-        conversation: its document.
+        actor: their owner.
+        store: reads the messages.
+        conversation: the conversation's document.
         end: the place to begin before.
-        most: if so many messages not deleted are enough, the first run has those that are missing.
+        most: if set, the first run completes the tail to this many messages not deleted.
 
     Raises:
         ReadConflict: the conversation changed since its document was read.
@@ -204,7 +204,7 @@ async def _walk_back(
 async def _read_end(
     actor: Actor, store: MessageStore, conversation: ConversationDoc, most: int
 ) -> list[StoredMessage]:
-    """Return the newest messages before the tail, removed ones included; none where they moved.
+    """Return the newest messages before the tail, deleted ones included; none if they moved.
 
     Raises:
         ReadConflict: one of them was edited or removed since the document was read.
@@ -216,7 +216,7 @@ async def _read_end(
     place, newest_first = tail_seq, list[StoredMessage]()
     for segment in reversed(found):
         base = first + segment["start"] + segment["length"] - len(segment["messages"])
-        # One that took in some of the tail since shows more than is wanted, or nothing else.
+        # A segment that has taken in messages of the tail has more than needed, or nothing else.
         run = number(segment["messages"], base)[: max(0, place - base)]
         if not run or run[-1].seq != place - 1 or len(newest_first) >= most:
             break
@@ -227,12 +227,12 @@ async def _read_end(
 
 
 def number(messages: list[MessageDoc], base: int) -> list[StoredMessage]:
-    """Number messages that follow one another, the first of them `base`."""
+    """Number consecutive messages, the first of them `base`."""
     return list(map(_NEW, zip(count(base), messages, repeat(None), strict=False)))
 
 
 def window(messages: list[StoredMessage], start: int, end: int) -> list[StoredMessage]:
-    """Return those from `start` up to `end`, each once.
+    """Return the messages from `start` up to `end`, each once.
 
     Raises:
         ReadConflict: one is missing.
@@ -254,7 +254,7 @@ def not_deleted(messages: list[StoredMessage]) -> list[StoredMessage]:
 async def read_newest(
     actor: Actor, store: MessageStore, conversation: ConversationDoc, budget: int
 ) -> list[StoredMessage]:
-    """Return the newest messages, as many as fit the budget, in BSON bytes.
+    """Return the newest messages that fit the budget, in BSON bytes.
 
     Raises:
         ReadConflict: the conversation changed since its document was read.
@@ -270,13 +270,13 @@ async def find_messages(
     ids: Sequence[str],
     session: AsyncClientSession | None = None,
 ) -> list[StoredMessage]:
-    """Return the messages with these ids and their places, removed or not, in the order of the ids.
+    """Return the messages with these ids, deleted or not, in the order of the ids.
 
     Args:
-        actor: whose they are.
-        store: reads them.
-        conversation: its document.
-        ids: which messages.
+        actor: their owner.
+        store: reads the messages.
+        conversation: the conversation's document.
+        ids: the messages' ids.
         session: of the transaction that the document was read in, if it was.
 
     Raises:
@@ -310,7 +310,7 @@ async def find_message(
 
     Raises:
         NotFound: the actor has no such conversation.
-        Busy: it changed all the time.
+        Busy: it kept changing.
     """
 
     async def read(conversation: ConversationDoc) -> list[StoredMessage]:
@@ -332,7 +332,7 @@ async def _take(
         runs: messages in the order of reading.
         budget: about so many BSON bytes, but at least one message; None where all of them fit.
         limit: at most so many messages.
-        skip: so many messages not deleted are passed over first.
+        skip: how many messages not deleted to skip.
     """
     taken: list[StoredMessage] = []
     async with contextlib.aclosing(runs) as reading:
@@ -392,7 +392,7 @@ async def read_offset(
 async def _find_offset(
     actor: Actor, store: MessageStore, conversation: ConversationDoc, offset: int
 ) -> tuple[int, int]:
-    """Return a place at or before the offset, and how many messages not deleted come before it.
+    """Return a place at or before the offset, and the number of not deleted messages before it.
 
     Raises:
         ReadConflict: a message was removed since the document was read.
@@ -405,7 +405,7 @@ async def _find_offset(
     runs = store.walk_segment_fields(actor, conversation["generation"], before=tail_start)
     async for run in runs:
         check_unchanged(run, conversation)
-        # A run that took in some of the tail since is not counted over the tail's beginning.
+        # A segment that has taken in messages of the tail is counted only up to the tail.
         grew = run["start"] + run["length"] > tail_start
         if grew or skipped + run["living"] > offset:
             return skipped, first + run["start"]
@@ -436,10 +436,10 @@ async def _page(
 async def stream(
     actor: Actor, store: MessageStore, conversation: ConversationDoc
 ) -> AsyncGenerator[list[StoredMessage]]:
-    """Yield all messages not deleted, run by run, as of when the conversation was read.
+    """Yield all messages not deleted, in runs, as of when the conversation was read.
 
     Raises:
-        Busy: they were replaced long ago meanwhile, and what is left of them is being swept.
+        Busy: they were replaced so long ago that their segments are being deleted.
     """
     runs = _walk(actor, store, conversation, conversation["first_seq"], most=1, follows=True)
     try:

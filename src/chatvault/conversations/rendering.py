@@ -1,4 +1,4 @@
-"""The messages in segments as JSON, kept in memory: they are read often and seldom change."""
+"""The messages in segments as JSON, cached: they are read often and seldom change."""
 
 from chatvault.actor import Actor
 from chatvault.conversations.reading import (
@@ -38,8 +38,7 @@ async def render_older(
 ) -> RenderedSegments:
     """Return all messages in a conversation's segments, without the deleted ones.
 
-    Which segments there are, and in which state, is asked each time, by owner; only what they
-    hold is remembered.
+    The segments' ids and versions are read each time, by owner; only their content is cached.
 
     Raises:
         ReadConflict: the conversation changed since its document was read.
@@ -59,7 +58,7 @@ async def _render_missing(
     documents: list[SegmentDoc],
     rendered: list[RenderedSegments | None],
 ) -> tuple[list[SegmentDoc], list[RenderedSegments | None]]:
-    """Read the segments that are not rendered yet; returns all of them, and what they render to."""
+    """Render the segments that are not cached; return all segments, and their JSON."""
     generation, first = conversation["generation"], conversation["first_seq"]
     missing = [
         fields["start"] for fields, each in zip(documents, rendered, strict=True) if each is None
@@ -69,7 +68,7 @@ async def _render_missing(
     else:
         read = await store.list_segments_at(actor, generation, missing)
     by_start = {segment["start"]: segment for segment in read}
-    # Kept before it is known whether they fit: most of them do, the next time too.
+    # Cached before it is known whether they fit: most of them do, also the next time.
     new = {start: _render(store, by_start[start], first) for start in missing if start in by_start}
     return (
         [by_start.get(fields["start"], fields) for fields in documents],
@@ -81,12 +80,12 @@ async def _render_missing(
 
 
 def _key(segment: SegmentDoc) -> SegmentKey:
-    # What was stored before segments counted their changes has none.
+    # Segments stored before versions were counted have none.
     return segment["_id"], segment.get("version", 0)
 
 
 def _check(segments: list[SegmentDoc], conversation: ConversationDoc) -> None:
-    """Raise ReadConflict unless these are just the messages before the tail, as they were then."""
+    """Raise ReadConflict unless the segments are exactly the messages before the tail."""
     place = 0
     for segment in segments:
         if segment["start"] != place:

@@ -1,4 +1,4 @@
-"""Conversations over HTTP."""
+"""HTTP routes of conversations."""
 
 from typing import Annotated, Any, Self
 
@@ -48,7 +48,7 @@ from chatvault.http.requests import (
 from chatvault.http.routing import Routes
 from chatvault.idempotency import KeyReused
 
-COMMITS = web.AppKey("lane", CommitQueue)
+COMMITS = web.AppKey("commits", CommitQueue)
 STORE = web.AppKey("store", MessageStore)
 START_WITH_REPLY = web.AppKey("start_with_reply", service.StartsWithReply)
 START = "start"
@@ -91,14 +91,14 @@ class ViewQuery(BaseModel):
 
     @property
     def with_messages(self) -> bool:
-        """Whether messages are shown."""
+        """Whether messages are included."""
         return self.view == "full"
 
 
 def answer(
     shown: ConversationView, *, status: int = 200, with_messages: bool = True
 ) -> web.Response:
-    """Return a conversation with its messages; where they are not all, `Link` leads to the rest."""
+    """Return a conversation with its messages; if some are left out, `Link` leads to them."""
     conversation = shown.conversation
     if not with_messages:
         tag = etag(conversation["version"])
@@ -148,7 +148,7 @@ async def list_conversations(
 
 
 def _cursor_links(request: web.Request, page: service.Page, limit: int) -> dict[str, str]:
-    """Return `Link` to the page after, and `X-Total-Count`."""
+    """Return `Link` to the next page, and `X-Total-Count`."""
     headers = {"X-Total-Count": str(page.total)}
     if len(page.documents) == limit:
         last = page.documents[-1]

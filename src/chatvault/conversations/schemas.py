@@ -1,4 +1,4 @@
-"""Conversations as they go over the wire."""
+"""Request and response schemas of conversations."""
 
 import uuid
 from collections.abc import Sequence
@@ -41,7 +41,7 @@ from chatvault.slices import in_slices
 MAX_TITLE = 255
 MAX_CONTENT_BYTES = 1024 * 1024
 MAX_MESSAGES = 50_000
-# Ours; what a client sends back of them is not kept as its own.
+# Fields of ours; if a client sends them back, they are not kept as its own.
 OURS = frozenset({"seq", "version", "deleted", "replaces", "sent_id", "commands"})
 
 
@@ -94,9 +94,9 @@ class MessageIn(BaseModel):
         return self
 
     def to_stored(self, at: datetime) -> MessageDoc:
-        """Return the message as it is embedded, still without its `seq`.
+        """Return the message as it is embedded, without its `seq`.
 
-        An id not given is made here.
+        A missing id is made here.
         """
         extra = {key: value for key, value in (self.model_extra or {}).items() if key not in OURS}
         fields = {
@@ -114,12 +114,12 @@ class MessageIn(BaseModel):
 
 
 def to_stored(messages: Sequence[MessageIn], at: datetime) -> list[MessageDoc]:
-    """Messages as they are embedded."""
+    """Return messages as they are embedded."""
     return [message.to_stored(at) for message in messages]
 
 
 async def to_stored_in_slices(messages: Sequence[MessageIn], at: datetime) -> list[MessageDoc]:
-    """Return the same of many, with pauses for others."""
+    """Return many messages as they are embedded, with pauses for other tasks."""
     return await in_slices(lambda message: message.to_stored(at), messages)
 
 
@@ -138,7 +138,7 @@ Messages = Annotated[
 
 
 def stored_agent_id(agent_id: ObjectId | None) -> ObjectId | None:
-    """Return the built-in agent is stored as none."""
+    """Return the agent's id as stored: None for the built-in one."""
     return None if agent_id == DEFAULT_AGENT_ID else agent_id
 
 
@@ -163,7 +163,7 @@ class ConversationCreate(BaseModel):
     mcp_enabled: bool = False
 
     def fields(self) -> Raw:
-        """Return what is stored beside the messages."""
+        """Return the fields stored beside the messages."""
         fields = self.model_dump(exclude={"messages", "initial_message"})
         return {**fields, "agent_id": stored_agent_id(self.agent_id)}
 
@@ -180,7 +180,7 @@ class ConversationUpdate(BaseModel):
     tags: Tags | None = None
 
     def fields(self, _metadata: Raw) -> Raw:
-        """Return what to store instead, beside the messages."""
+        """Return the fields to store, except messages."""
         return self.model_dump(exclude={"messages"}, exclude_none=True)
 
 
@@ -199,11 +199,11 @@ class ConversationPatch(BaseModel):
 
     @property
     def messages(self) -> None:
-        """A patch leaves messages alone."""
+        """None: a patch does not change messages."""
         return
 
     def fields(self, metadata: Raw) -> Raw:
-        """Return what to store instead, given the stored metadata."""
+        """Return the fields to store, given the stored metadata."""
         fields = self.model_dump(include=self.model_fields_set - {"metadata"})
         if "agent_id" in fields:
             fields["agent_id"] = stored_agent_id(self.agent_id)
@@ -237,7 +237,7 @@ class MessageEdit(BaseModel):
     version: int | None = Field(None, description="the message's version that is meant; else 412")
 
     def apply_to(self, message: MessageDoc) -> MessageDoc:
-        """Return the message with these fields; null takes one away."""
+        """Return the message with these fields; null removes one."""
         named = self.model_dump(include=self.model_fields_set - {"version"})
         changed = {**message, **named}
         edited = {name: value for name, value in changed.items() if value is not None}

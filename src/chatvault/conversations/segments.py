@@ -1,4 +1,4 @@
-"""What overflows a conversation's embedded array: segments, revisions, and what is to be swept."""
+"""Documents beside a conversation: segments, revisions, and notes of pending deletions."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from chatvault.fields import Id, Raw
 
 # A segment is rewritten when it grows and when one of its messages is edited.
 MAX_LENGTH = 256
-# Beyond one of these the older part of the tail moves; docs/decisions/ says how they were chosen.
+# Beyond one of these the older part of the tail moves to segments; docs/decisions/ has the reasons.
 TAIL_LENGTH = 48
 TAIL_BYTES = 128 * 1024
 TAIL_KEPT = 16
@@ -29,10 +29,10 @@ START = itemgetter("start")
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """Messages that lie in segments already and wait to be pointed to.
+    """Messages in segments that no conversation points to yet.
 
     Attributes:
-        intent_id: the `PendingDeletion` document that stands for them until then.
+        intent_id: the `PendingDeletion` document by which they are deleted if none ever does.
     """
 
     id: ObjectId
@@ -43,17 +43,17 @@ class Generation:
 
 
 class Segment(Document):
-    """A run of a conversation's older messages, in order and without gaps.
+    """Consecutive older messages of a conversation.
 
     Attributes:
-        generation: the conversation's, while these are its messages.
-        start: how many messages of the generation come before.
-        length: how many messages lie here, removed ones included.
+        generation: that of the conversation, while these are its messages.
+        start: how many messages of the generation are before these.
+        length: how many messages it has, deleted ones included.
         living: how many of them are not deleted.
         bytes: their BSON size.
         version: rises with every change.
-        changed_in: the conversation's version in which one of them was last edited or removed; 0
-            where none was, or not since this is kept.
+        changed_in: the conversation's version in which one of them was last edited or removed; 0 if
+            none was, or before this was stored.
     """
 
     user_id: Id
@@ -80,7 +80,7 @@ class Segment(Document):
 
     @classmethod
     def owned_by(cls, actor: Actor, **more: Any) -> Raw:
-        """Return the filter that every query about an actor's segments begins with."""
+        """Return the filter that every query of an actor's segments begins with."""
         return {"user_id": actor.owner_id, **more}
 
 
@@ -90,8 +90,8 @@ class Revision(Document):
     Attributes:
         version: the message's version then.
         seq: its place.
-        message: the message then.
-        replaced_at: when the edit came.
+        message: the message before the edit.
+        replaced_at: the time of the edit.
     """
 
     user_id: Id
@@ -123,23 +123,23 @@ class Revision(Document):
 
     @classmethod
     def owned_by(cls, actor: Actor, **more: Any) -> Raw:
-        """Return the filter that every query about an actor's revisions begins with."""
+        """Return the filter that every query of an actor's revisions begins with."""
         return {"user_id": actor.owner_id, **more}
 
 
 class PendingDeletion(Document):
-    """Segments and revisions that nothing points to, or may never point to; the sweeper's list.
+    """Segments and revisions that nothing points to, to be deleted by the garbage collection.
 
     It is written before the first segment of a bulk write and removed by the transaction that
-    makes them visible, so that a crash in between leaves nothing behind for ever.
+    makes them visible, so that a crash in between leaves nothing behind permanently.
 
     Attributes:
-        generation: whose segments may go, or None.
-        conversation_id: whose revisions may go too, or None.
-        before_seq: only revisions of lower places may go, of messages that do not stand any more;
-            None where the whole conversation is gone.
-        due_at: from when on; until then a slow reader or writer may still need them.
-        swept: the sweeper has begun, so that it is too late to point to them.
+        generation: the generation whose segments are to be deleted, or None.
+        conversation_id: the conversation whose revisions are to be deleted too, or None.
+        before_seq: only revisions of lower places are deleted, of messages that are gone; None if
+            the whole conversation is gone.
+        due_at: when they are deleted; until then a slow reader or writer may still need them.
+        swept: whether the deletion has begun, so that it is too late to point to them.
     """
 
     user_id: Id
@@ -157,7 +157,7 @@ class PendingDeletion(Document):
 
     @classmethod
     def owned_by(cls, actor: Actor, **more: Any) -> Raw:
-        """Return the fields that every note of an actor's begins with."""
+        """Return the fields that every pending deletion of an actor's begins with."""
         return {"user_id": actor.owner_id, **more}
 
 
@@ -167,7 +167,7 @@ def size_of(message: Mapping[str, Any]) -> int:
 
 
 def is_deleted(message: MessageDoc) -> bool:
-    """Whether the message was deleted, so that only its id and its place are left."""
+    """Whether the message was deleted; then it has only its id and its place."""
     return bool(message.get("deleted"))
 
 
@@ -177,7 +177,7 @@ def count_not_deleted(messages: list[MessageDoc]) -> int:
 
 
 def split_tail(messages: list[MessageDoc]) -> tuple[list[MessageDoc], list[MessageDoc]]:
-    """The older messages, which are to lie in segments, and the newest, which stay embedded."""
+    """Return the older messages, for segments, and the newest, which stay embedded."""
     kept = TAIL_KEPT
     while kept > 1 and sum(map(size_of, messages[-kept:])) > TAIL_BYTES:
         kept //= 2
@@ -192,7 +192,7 @@ def cut(
     codec: MessageCodec,
     start: int = 0,
 ) -> Iterator[SegmentDoc]:
-    """Yield segments to insert that hold the messages, the first of them at `start`."""
+    """Yield the segments to insert for messages, the first of them at `start`."""
     run: list[MessageDoc] = []
     run_bytes = 0
     for message in [*messages, None]:

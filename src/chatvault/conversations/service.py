@@ -1,4 +1,4 @@
-"""What can be done with conversations; each change passes the lane, each read is recorded."""
+"""Operations on conversations; changes go through the commit queue, reads are audited."""
 
 import asyncio
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ from chatvault.mongodb.database import many_changes
 
 
 class StartsWithReply(Protocol):
-    """Begins a conversation whose first message is sent to its agent, in one step."""
+    """Starts a conversation whose first message is sent to its agent, in one step."""
 
     async def __call__(
         self,
@@ -51,7 +51,7 @@ class StartsWithReply(Protocol):
         content: str,
         idempotency_key: IdempotencyKey | None,
     ) -> ObjectId:
-        """Begin a conversation and its first reply; return the conversation's id."""
+        """Start a conversation and its first reply; return the conversation's id."""
 
 
 DELETE_BATCH = 100
@@ -63,7 +63,7 @@ class Page:
 
     Attributes:
         documents: their documents without messages.
-        whole: the same with messages, where those were asked for.
+        whole: the conversations with messages, if those were requested.
     """
 
     documents: list[ConversationDoc]
@@ -79,12 +79,12 @@ async def start_conversation(
     wanted: ConversationCreate,
     idempotency_key: IdempotencyKey | None,
 ) -> ConversationView:
-    """Begin a conversation, with a first reply where a message is to be sent; return it.
+    """Start a conversation, with a first reply if a message is to be sent; return it.
 
     Raises:
         AgentNotFound: the actor may use no such agent.
         NotFound: this is a repeat, and the conversation is gone.
-        ChatvaultError: whatever refuses a reply, where a message is to be sent.
+        ChatvaultError: any error of a reply, if a message is to be sent.
     """
     if wanted.initial_message is None:
         begun = await create(actor, commits, wanted=wanted, idempotency_key=idempotency_key)
@@ -105,7 +105,7 @@ async def create(
     wanted: ConversationCreate,
     idempotency_key: IdempotencyKey | None = None,
 ) -> ObjectId:
-    """Begin a conversation; returns its id.
+    """Create a conversation; return its id.
 
     Raises:
         AgentNotFound: the actor may use no such agent.
@@ -154,10 +154,10 @@ async def get(
 async def read_back(
     actor: Actor, store: MessageStore, *, conversation_id: ObjectId, with_messages: bool = True
 ) -> ConversationView:
-    """Return the same, as part of a change that the actor just made.
+    """Return the conversation after a change by the actor. Writes no audit entry.
 
     Raises:
-        NotFound: it was deleted since.
+        NotFound: it has been deleted since.
     """
     read = partial(show, actor, store) if with_messages else _show_without_messages
     return await read_consistently(actor, store, conversation_id, read)
@@ -178,9 +178,9 @@ async def list_page(
     start: int | Cursor,
     with_messages: bool,
 ) -> Page:
-    """Return the actor's conversations, newest change first, from an offset or behind a cursor on.
+    """Return the actor's conversations, newest change first, from an offset or after a cursor.
 
-    Messages are shown whole while the byte budget of a list lasts, then only the newest.
+    Conversations have all their messages within the list's byte budget, then only the newest.
     """
     which: Raw = {} if status is None else {"status": status.value}
     if agent_id is not None:
@@ -210,15 +210,15 @@ async def update(
     wanted: ConversationUpdate | ConversationPatch,
     precondition: Precondition,
 ) -> int:
-    """Change the fields that are named; returns the new version.
+    """Change the named fields; return the new version.
 
     Args:
-        actor: whose conversation it must be.
-        commits: takes the change.
-        conversation_id: which one.
-        wanted: values that replace, or a patch that is merged in.
-        precondition: on which version; messages of a conversation that is longer than one
-            answer shows are replaced only on a named one.
+        actor: the conversation's owner.
+        commits: the queue that commits the change.
+        conversation_id: the conversation's id.
+        wanted: values to replace, or a patch to merge.
+        precondition: the required version; messages of a conversation longer than one answer are
+            replaced only with one.
 
     Raises:
         NotFound: the actor has no such conversation.
@@ -237,7 +237,7 @@ async def update(
         precondition.check(fields["version"])
         if messages is not None and fields["message_bytes"] > SURE_BYTES:
             precondition.require()
-        before = fields.get("metadata", {})  # read only where it is changed
+        before = fields.get("metadata", {})  # only read if it is changed
         changes = wanted.fields(before)
         details: dict[str, Any] = {"fields": sorted(wanted.model_fields_set)}
         if "metadata" in changes:
@@ -276,7 +276,7 @@ async def update_and_show(
     precondition: Precondition,
     with_messages: bool = True,
 ) -> ConversationView:
-    """Change the fields that are named, as `update` does; return the conversation."""
+    """Change the named fields, as `update` does; return the conversation."""
     change: dict[str, Any] = {"wanted": wanted, "precondition": precondition}
     await update(actor, commits, conversation_id=conversation_id, **change)
     return await read_back(
@@ -294,7 +294,7 @@ async def archive(
     idempotency_key: IdempotencyKey | None = None,
     with_messages: bool = True,
 ) -> ConversationView:
-    """Put a conversation out of the way, or back; return it.
+    """Archive a conversation, or bring it back; return it.
 
     Raises:
         NotFound: the actor has no such conversation.
@@ -330,7 +330,7 @@ async def archive(
 async def delete(
     actor: Actor, commits: CommitQueue, *, conversation_id: ObjectId, precondition: Precondition
 ) -> None:
-    """End a conversation and remove its messages, for good.
+    """Delete a conversation and its messages, permanently.
 
     Raises:
         NotFound: the actor has no such conversation.
@@ -353,7 +353,7 @@ async def delete(
 
 
 async def _delete_batch(actor: Actor, commits: CommitQueue, ids: list[ObjectId]) -> int:
-    """Delete those of the conversations that are there; returns how many."""
+    """Delete those of the conversations that exist; return how many."""
     deletions = [
         delete(actor, commits, conversation_id=conversation_id, precondition=Precondition())
         for conversation_id in ids
@@ -366,10 +366,10 @@ async def _delete_batch(actor: Actor, commits: CommitQueue, ids: list[ObjectId])
 
 
 async def delete_all(actor: Actor, commits: CommitQueue, recorder: Recorder) -> int:
-    """Delete every conversation that the actor has now; returns how many.
+    """Delete every conversation that the actor has now; return how many.
 
-    It goes in bounded transactions, with an audit entry a conversation: a crash leaves some
-    deleted and audited, and a repeat finishes.
+    The transactions are bounded, with an audit entry for each conversation: after a crash some are
+    deleted and audited, and a repeat deletes the rest.
     """
     with many_changes("Some of the conversations are deleted, and some may not be; repeat it."):
         ids = await Conversation.list_ids(actor)

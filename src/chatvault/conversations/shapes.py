@@ -1,4 +1,4 @@
-"""What documents with messages look like in MongoDB, as a type checker sees them.
+"""The types of stored documents with messages, for the type checker.
 
 A field that an older version did not store, or that a query leaves out, is not required.
 """
@@ -12,7 +12,7 @@ from chatvault.fields import Raw
 
 
 class MessageDoc(TypedDict):
-    """A message; `models.Message` says what its fields mean. A deleted one keeps its id only."""
+    """A message; `models.Message` describes the fields. A deleted one has its id only."""
 
     id: str
     role: NotRequired[str]
@@ -41,7 +41,7 @@ class MessageDoc(TypedDict):
 
 
 class SegmentDoc(TypedDict):
-    """A run of older messages; `segments.Segment` says what its fields mean."""
+    """Consecutive older messages; `segments.Segment` describes the fields."""
 
     _id: ObjectId
     user_id: ObjectId
@@ -56,7 +56,7 @@ class SegmentDoc(TypedDict):
 
 
 class ConversationDoc(TypedDict):
-    """A conversation; `models.Conversation` says what its fields mean."""
+    """A conversation; `models.Conversation` describes the fields."""
 
     _id: ObjectId
     user_id: ObjectId
@@ -93,7 +93,7 @@ class ConversationDoc(TypedDict):
 
 
 class RevisionDoc(TypedDict):
-    """A message as it was before an edit; `segments.Revision` says what its fields mean."""
+    """A message as it was before an edit; `segments.Revision` describes the fields."""
 
     _id: ObjectId
     user_id: ObjectId
@@ -111,7 +111,7 @@ class StoredMessage(NamedTuple):
     Attributes:
         seq: the place in the conversation.
         message: its stored fields.
-        segment: what it lies in, where a change may edit it there; None if it is embedded.
+        segment: the segment with it, if a change may edit it there; None if it is embedded.
     """
 
     seq: int

@@ -1,6 +1,6 @@
-"""The one place through which stored messages are read, and what they are encoded with.
+"""The one place through which stored messages are read, with the codec that encodes them.
 
-Writes pass the commit queue; it encodes with the codec of its store.
+Writes go through the commit queue, which encodes with the codec of its store.
 """
 
 from collections.abc import AsyncGenerator, Sequence
@@ -25,10 +25,10 @@ from chatvault.errors import NotFound
 from chatvault.fields import Raw
 from chatvault.mongodb.batching import Batcher
 
-# Decoding takes half as long when times come without zone.
+# Decoding takes half as long when times have no zone.
 CONVERSATIONS: CodecOptions[ConversationDoc] = CodecOptions(tz_aware=False)
 SEGMENTS: CodecOptions[SegmentDoc] = CodecOptions(tz_aware=False)
-# Rendered segments are kept in a process up to this, and each takes about OVERHEAD beside its JSON.
+# The limit of cached JSON in a process; each entry takes about OVERHEAD in addition.
 RENDERED_BYTES = 32 * 1024 * 1024
 OVERHEAD = 512
 LISTED_AT_ONCE = 10_000
@@ -39,11 +39,11 @@ D = TypeVar("D", ConversationDoc, SegmentDoc)
 ConversationKey = tuple[ObjectId, ObjectId]
 # The owner of segments, and their generation.
 GenerationKey = tuple[ObjectId, ObjectId]
-# The same, where in the generation the wanted messages end, and how many are wanted.
+# The same, the end of the wanted messages in the generation, and how many are wanted.
 End = tuple[ObjectId, ObjectId, int, int]
 # Fields of conversations, and their values.
 Which = tuple[tuple[str, Any], ...]
-# Whose conversations, which of them, how many, after how many, and after which one.
+# The owner, the filter, the limit, the offset, and the cursor.
 Listing = tuple[ObjectId, Which, int, int, Cursor | None]
 # A segment's id, and its version.
 SegmentKey = tuple[ObjectId, int]
@@ -51,11 +51,11 @@ SegmentKey = tuple[ObjectId, int]
 
 @dataclass(frozen=True, slots=True)
 class RenderedSegments:
-    """The messages in segments, without the deleted ones.
+    """The messages in segments as JSON, without the deleted ones.
 
     Attributes:
-        json: the messages one after another, with commas between; empty where there is none.
-        count: how many they are.
+        json: the messages, separated by commas; empty if there are none.
+        count: the number of messages.
     """
 
     json: bytes = b""
@@ -63,12 +63,12 @@ class RenderedSegments:
 
     @classmethod
     def join(cls, parts: list[Self]) -> Self:
-        """Join several runs to one."""
+        """Join several runs into one."""
         return cls(b",".join(part.json for part in parts if part.json), sum(p.count for p in parts))
 
 
 class MessageStore:
-    """Reads conversations, segments and revisions by owner; reads that arrive together share one.
+    """Reads conversations, segments and revisions by owner; concurrent reads share a query.
 
     Args:
         codec: encodes and decodes the messages.
@@ -92,11 +92,11 @@ class MessageStore:
     async def find_conversation(
         self, actor: Actor, conversation_id: ObjectId
     ) -> ConversationDoc | None:
-        """Find the document of a conversation of the actor's, with its embedded messages."""
+        """Return the document of a conversation of the actor's, with embedded messages, or None."""
         return await self._conversations.submit((actor.owner_id, conversation_id))
 
     async def get_conversation(self, actor: Actor, conversation_id: ObjectId) -> ConversationDoc:
-        """Get the same.
+        """Return the document of a conversation of the actor's, with embedded messages.
 
         Raises:
             NotFound: the actor has no such conversation.
@@ -109,7 +109,7 @@ class MessageStore:
     async def find_conversation_in(
         self, session: AsyncClientSession, actor: Actor, conversation_id: ObjectId
     ) -> ConversationDoc | None:
-        """Find the same in a transaction."""
+        """Return the document of a conversation of the actor's in a transaction, or None."""
         query = Conversation.owned_by(actor, _id=conversation_id)
         found = await _conversations().find_one(query, session=session)
         return None if found is None else self.decode_messages(found)
@@ -117,7 +117,7 @@ class MessageStore:
     async def find_conversations(
         self, actor: Actor, ids: list[ObjectId]
     ) -> dict[ObjectId, ConversationDoc]:
-        """Find those of the documents that are the actor's, by id."""
+        """Return those of the documents that are the actor's, by id."""
         query = Conversation.owned_by(actor, _id={"$in": ids})
         found = await _conversations().find(query).to_list()
         return {each["_id"]: self.decode_messages(each) for each in found}
@@ -125,7 +125,7 @@ class MessageStore:
     async def list_conversations(
         self, actor: Actor, *, which: Raw, limit: int, offset: int, after: Cursor | None = None
     ) -> tuple[list[ConversationDoc], int]:
-        """List documents without messages, newest change first, and count those of all pages."""
+        """Return documents without messages, newest change first, and the count over all pages."""
         wanted = (actor.owner_id, tuple(which.items()), limit, offset, after)
         return await self._listings.submit(wanted)
 
@@ -134,30 +134,30 @@ class MessageStore:
         return await self._counts.submit(actor.owner_id)
 
     async def list_segments(self, actor: Actor, generation: ObjectId) -> list[SegmentDoc]:
-        """List the segments of a generation, in order."""
+        """Return the segments of a generation, in order."""
         return await self._segments.submit((actor.owner_id, generation))
 
     async def list_segment_fields(self, actor: Actor, generation: ObjectId) -> list[SegmentDoc]:
-        """List the segments of a generation without their messages, in order."""
+        """Return the segments of a generation without their messages, in order."""
         return await self._fields.submit((actor.owner_id, generation))
 
     async def list_segments_at(
         self, actor: Actor, generation: ObjectId, starts: Sequence[int]
     ) -> list[SegmentDoc]:
-        """List those segments of a generation that start at these places, in order."""
+        """Return those segments of a generation that start at these places, in order."""
         return await self.list_segments_where(actor, generation, {"$in": [*starts]})
 
     async def list_segments_where(
         self, actor: Actor, generation: ObjectId, start: Raw, *, order: int = 1, limit: int = 0
     ) -> list[SegmentDoc]:
-        """List segments of a generation whose `start` meets a condition.
+        """Return the segments of a generation whose `start` meets a condition.
 
         Args:
-            actor: whose they are.
-            generation: which ones.
+            actor: their owner.
+            generation: the generation's id.
             start: the condition.
             order: 1 for the oldest first, -1 for the newest.
-            limit: at most so many; 0 for no bound.
+            limit: at most so many; 0 for no limit.
         """
         query = Segment.owned_by(actor, generation=generation, start=start)
         found = _segments().find(query).sort("start", order).limit(limit)
@@ -166,14 +166,14 @@ class MessageStore:
     def walk_segment_fields(
         self, actor: Actor, generation: ObjectId, *, before: int
     ) -> AsyncCursor[SegmentDoc]:
-        """Walk the segments that start before a place, in order, without their messages."""
+        """Return a cursor of the segments that start before a place, in order, without messages."""
         query = Segment.owned_by(actor, generation=generation, start={"$lt": before})
         return _segments().find(query, {"messages": False}).sort("start", 1)
 
     async def list_segments_of(
         self, actor: Actor, generations: list[ObjectId]
     ) -> dict[ObjectId, list[SegmentDoc]]:
-        """List the segments of several generations, by generation."""
+        """Return the segments of several generations, by generation."""
         runs: dict[ObjectId, list[SegmentDoc]] = {generation: [] for generation in generations}
         if runs:
             query = Segment.owned_by(actor, generation={"$in": generations})
@@ -188,7 +188,7 @@ class MessageStore:
         message_ids: list[str],
         session: AsyncClientSession | None = None,
     ) -> AsyncGenerator[SegmentDoc]:
-        """Walk the segments of a generation that hold any of these messages."""
+        """Yield the segments of a generation that have any of these messages."""
         ids = {"$in": message_ids}
         query = {**Segment.owned_by(actor, generation=generation), "messages.id": ids}
         async for segment in _segments().find(query, session=session):
@@ -197,21 +197,21 @@ class MessageStore:
     async def list_segment_ends(
         self, actor: Actor, generation: ObjectId, *, end: int, most: int
     ) -> list[SegmentDoc]:
-        """List the segments that hold the newest messages before `end`, oldest first.
+        """Return the segments with the newest messages before `end`, oldest first.
 
         Args:
-            actor: whose they are.
-            generation: which ones.
+            actor: their owner.
+            generation: the generation's id.
             end: the place after the wanted messages, counted from the generation's beginning.
-            most: how many messages are needed; each segment comes with so many of its newest, or,
-                for others, with more.
+            most: how many messages are needed; each segment has this many of its newest, or more if
+                another caller needs more.
         """
         return await self._ends.submit((actor.owner_id, generation, end, most))
 
     async def list_revisions(
         self, actor: Actor, conversation_id: ObjectId, message_id: str
     ) -> list[RevisionDoc]:
-        """List what a message was before its edits, oldest first."""
+        """Return a message's versions before its edits, oldest first."""
         query = Revision.owned_by(actor, conversation_id=conversation_id, message_id=message_id)
         found = Revision.get_pymongo_collection().find(query)
         revisions = await found.sort([("seq", 1), ("version", 1)]).to_list()
@@ -222,7 +222,7 @@ class MessageStore:
         ]
 
     def decode_messages(self, document: D) -> D:
-        """Decode the messages of a document that was read, in place; returns it."""
+        """Decode the messages of a document in place; return it."""
         document["messages"] = self.codec.decode(document["user_id"], document["messages"])
         return document
 
@@ -274,7 +274,7 @@ def _query(wanted: list[GenerationKey]) -> Raw:
 def _by_generation(
     segments: list[SegmentDoc], wanted: list[GenerationKey]
 ) -> list[list[SegmentDoc]]:
-    """Sort what was read by the generations that were asked for."""
+    """Return the segments in the order of the requested generations."""
     runs: dict[GenerationKey, list[SegmentDoc]] = {pair: [] for pair in wanted}
     for segment in sorted(segments, key=START):
         runs[RUN(segment)].append(segment)
@@ -289,7 +289,7 @@ async def _find_segment_fields(wanted: list[GenerationKey]) -> list[list[Segment
 def _listing_pipelines(
     owner_id: ObjectId, which: Which, limit: int, offset: int, after: Cursor | None, *, tag: Raw
 ) -> tuple[list[Raw], list[Raw]]:
-    """Build what finds a page, and what counts the conversations of all pages."""
+    """Return the pipelines for a page of conversations, and for their count over all pages."""
     mine = {"user_id": owner_id, **dict(which)}
     page: list[Raw] = [
         {"$match": mine | _behind(after)},
@@ -303,7 +303,7 @@ def _listing_pipelines(
 
 
 def _behind(after: Cursor | None) -> Raw:
-    """Return what is true of those that follow the last one of the page before."""
+    """Return the filter for conversations after the last one of the page before."""
     if after is None:
         return {}
     at, last_id = after
@@ -322,7 +322,7 @@ async def _list_conversations(wanted: list[Listing]) -> list[tuple[list[Conversa
         for part in _listing_pipelines(*listing, tag={"$set": {"asked": number}}):
             whole = {"coll": Conversation.Settings.name, "pipeline": part}
             pipeline += [{"$unionWith": whole}] if pipeline else part
-    # All in one answer, as far as MongoDB lets it grow.
+    # All in one answer, up to MongoDB's limit.
     cursor = await _conversations().aggregate(pipeline, batchSize=LISTED_AT_ONCE)
     for found in cast("list[Raw]", await cursor.to_list()):
         listing = asked[found.pop("asked")]
@@ -348,7 +348,7 @@ async def has_message(
     conversation: ConversationDoc,
     message_id: str,
 ) -> bool:
-    """Whether a message is in the conversation and not deleted, seen in a transaction."""
+    """Whether a message is in the conversation and not deleted, read in a transaction."""
     is_it = {"$elemMatch": {"id": message_id, "deleted": {"$ne": True}}}
     embedded = Conversation.owned_by(actor, _id=conversation["_id"], messages=is_it)
     if await _conversations().count_documents(embedded, session=session):

@@ -1,4 +1,4 @@
-"""Stored conversations and messages as they are shown."""
+"""Stored conversations and messages in the API's shape."""
 
 from operator import itemgetter
 
@@ -11,7 +11,7 @@ from chatvault.conversations.shapes import ConversationDoc, MessageDoc, StoredMe
 from chatvault.encoding import to_json
 from chatvault.fields import Raw
 
-# What conversations lack that were stored before agents came.
+# Defaults of conversations that were stored before there were agents.
 ABSENT: Raw = {
     name: Conversation.model_fields[name].default
     for name in (
@@ -31,7 +31,7 @@ _VALUES = itemgetter("_id", *SUMMARY_FIELDS)
 
 
 def message_wire(stored: StoredMessage) -> Raw:
-    """A stored message as it is shown: its place, and the client's own fields beside ours."""
+    """Return a stored message as the API shows it: with its place and the client's own fields."""
     message = stored.message
     shown: Raw = {"id": message["id"], "seq": stored.seq, **message}
     extra = shown.pop("extra", None)
@@ -39,7 +39,7 @@ def message_wire(stored: StoredMessage) -> Raw:
 
 
 def messages_wire(messages: list[StoredMessage]) -> list[Raw]:
-    """Many of them, most without fields of the client's own."""
+    """Return stored messages as the API shows them; fast for those without further fields."""
     return [
         {"id": message["id"], "seq": seq, **message}
         if "extra" not in message
@@ -49,7 +49,7 @@ def messages_wire(messages: list[StoredMessage]) -> list[Raw]:
 
 
 def run_wire(messages: list[MessageDoc], base: int) -> list[Raw]:
-    """Show messages that follow one another, the first of them at `base`, but no deleted ones."""
+    """Return consecutive messages as the API shows them, without deleted ones."""
     return [
         {"id": message["id"], "seq": seq, **message}
         if "extra" not in message
@@ -60,7 +60,7 @@ def run_wire(messages: list[MessageDoc], base: int) -> list[Raw]:
 
 
 def summary_wire(stored: ConversationDoc) -> Raw:
-    """Return a stored conversation as it is shown in a summary."""
+    """Return a stored conversation as the API shows it without messages."""
     try:
         values = _VALUES(stored)
     except KeyError:
@@ -71,7 +71,7 @@ def summary_wire(stored: ConversationDoc) -> Raw:
 
 
 def conversation_wire(shown: ConversationView) -> Raw:
-    """Return a stored conversation as it is shown with its messages."""
+    """Return a stored conversation as the API shows it with its messages."""
     wire = summary_wire(shown.conversation)
     wire["messages"] = _after(shown.older, shown.messages) if shown.older else shown.messages
     wire["messages_truncated"] = shown.is_truncated
@@ -79,6 +79,6 @@ def conversation_wire(shown: ConversationView) -> Raw:
 
 
 def _after(older: bytes, messages: list[Raw]) -> orjson.Fragment:
-    """Messages behind some that are JSON already."""
+    """Append messages to those that are JSON already."""
     parts = (older, to_json(messages)[1:-1]) if messages else (older,)
     return orjson.Fragment(b"[" + b",".join(parts) + b"]")

@@ -1,1 +1,1 @@
-"""How changes of conversations are committed, in batches."""
+"""Committing changes of conversations, in batches."""

@@ -1,4 +1,4 @@
-"""One group of changes: decide each change, write what was accepted."""
+"""One batch of changes: decide each change, then write the accepted ones."""
 
 from collections.abc import Sequence
 from typing import Any, TypeVar
@@ -25,12 +25,12 @@ DUPLICATE_KEY = 11000
 
 
 class CommitBatch:
-    """Some changes that one transaction carries; made anew for each try.
+    """The changes that one transaction carries; a new batch is made for each attempt.
 
     Args:
         changes: in the order of arrival.
         store: reads and encodes the messages.
-        session: of the transaction.
+        session: the transaction's.
     """
 
     def __init__(
@@ -39,16 +39,17 @@ class CommitBatch:
         self._changes = changes
         self._store = store
         self._session = session
-        # What is answered again, and the entry that tells so; or why it cannot be.
+        # The answer to a repeat, and its audit entry; or why there is none.
         self._recalled: dict[Change[Any], tuple[Any, Entry] | ChatvaultError] = {}
         self._new_records: dict[tuple[ObjectId, str, str], Write] = {}
         self.copies: dict[Key, WorkingCopy] = {}
 
     async def carry(self) -> list[Any]:
-        """Each change's answer, or the error it is refused with, once all is written.
+        """Write the batch; return each change's answer, or the error that refuses it.
 
         Raises:
-            Conflicted: another process was in the way; nothing of this may be committed.
+            Conflicted: another process changed the same documents; nothing of this may be
+                committed.
         """
         self.copies = await BatchReader(self._store, self._session).gather(self._changes)
         await self._replay()
@@ -73,7 +74,7 @@ class CommitBatch:
                 answer = self._decide_once(change, change.idempotent, working)
         except ChatvaultError as error:
             if working.was_changed:
-                # A fault of ours: the refusal would be told, and the change be stored.
+                # A bug of ours: the refusal would be answered, and the change stored.
                 raise HalfDecided(f"{change.action} refused with {error.code}") from error
             return error
         working.end_change()
@@ -86,7 +87,7 @@ class CommitBatch:
             idempotent.idempotency_key.key,
         )
         if key in self._new_records:
-            # The next group finds the record, and reads what it tells of.
+            # The next batch finds the record, and reads what it needs.
             raise RetryAfterMove
         answer = change.decide(working)
         self._new_records[key] = InsertOne(idempotent.record_of(change.actor, answer))
@@ -149,10 +150,10 @@ class CommitBatch:
     async def _apply(
         self, document: type[Document], writes: list[Write], *, each: bool = True
     ) -> None:
-        """Write all of it, where `each` is set every statement hitting its document, or give way.
+        """Write the statements; if `each` is set, each must match its document.
 
         Raises:
-            Conflicted: another process was in the way.
+            Conflicted: another process changed a document.
             OperationFailure: MongoDB refused.
         """
         if not writes:
@@ -166,7 +167,7 @@ class CommitBatch:
             code = failed[0].get("code")
             if code == DUPLICATE_KEY:
                 raise Conflicted from None
-            # The driver's own error repeats the messages, and would bring them into the logs.
+            # The driver's error repeats the messages, and would bring them into the logs.
             labels = {"errorLabels": (error.details or {}).get("errorLabels", [])}
             raise OperationFailure("A bulk write was refused", code, labels) from None
         inserted = result.inserted_count + result.upserted_count

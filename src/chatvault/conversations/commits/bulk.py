@@ -1,4 +1,4 @@
-"""Writing many messages at once: bounded batches first, one small transaction to show them."""
+"""Writing many messages: bounded batches first, then one small transaction to show them."""
 
 from bson import ObjectId
 
@@ -17,7 +17,7 @@ from chatvault.conversations.store import MessageStore
 from chatvault.fields import now
 from chatvault.slices import in_slices, sliced
 
-# Up to this a change carries its messages itself; beyond, they are written before it.
+# Up to this size a change has its messages itself; beyond, they are written before it.
 CARRIED_LENGTH = 1000
 CARRIED_BYTES = 4 * 1024 * 1024
 BATCH_BYTES = 4 * 1024 * 1024
@@ -29,8 +29,8 @@ async def write_generation(
     """Store the messages as a generation that nothing points to yet.
 
     Returns:
-        The generation, or None where the messages are few enough to do without, and the newest
-        messages, which are to be embedded.
+        The generation, or None if the messages are few, and the newest messages, which are to be
+        embedded.
     """
     older, tail = split_tail(messages)
     sizes = await in_slices(size_of, messages)
@@ -45,7 +45,7 @@ async def write_generation(
         last_message_at=older[-1]["timestamp"],
     )
     run = cut(older, owner_id=actor.owner_id, generation=generation.id, codec=store.codec)
-    # Before the note that lets the sweeper take them: from then on there is no pause.
+    # Done before the note by which they may be deleted: from then on there is no pause.
     segments = [segment async for segment in sliced(run)]
     await PendingDeletion.get_pymongo_collection().insert_one(
         PendingDeletion.owned_by(

@@ -14,9 +14,9 @@ from chatvault.conversations.segments import size_of
 from chatvault.idempotency import Idempotent
 
 T = TypeVar("T")
-# What any change writes: a few of the conversation's fields, and an audit entry.
-BESIDE = 512
-# From here on a change is carried apart from the small ones, which would have to wait for it.
+# The bytes that any change writes: a few fields of the conversation, and an audit entry.
+OVERHEAD = 512
+# The bytes from which a change is committed apart from the small ones, which it would delay.
 BIG = 64 * 1024
 # Owner, `_id` or `source`, and its value.
 Key = tuple[ObjectId, str, Any]
@@ -27,20 +27,20 @@ class Change(Generic[T]):
     """A change that a request asks for.
 
     Attributes:
-        actor: whose conversation it must be.
-        action: as what it is audited.
+        actor: the conversation's owner.
+        action: the action of the audit entry.
         where: `_id` or `source`, and its value.
-        decide: looks at the draft and either refuses by raising, before it changed anything, or
-            decides and gives the answer. It may be called again, on another draft.
-        message_ids: ids that the decision asks about.
+        decide: reads the working copy and either raises, before it changes anything, or decides and
+            returns the answer. It may be called again, with another working copy.
+        message_ids: ids of the messages that the decision reads.
         needs_metadata: the decision reads the metadata.
         needs_tail: the decision reads or edits embedded messages.
         needs_last_segment: the decision moves messages.
-        needs_last_not_deleted: the decision asks for the newest message that is not deleted.
-        is_new: the conversation begins with this change, so there is nothing to read.
+        needs_last_not_deleted: the decision reads the newest message that is not deleted.
+        is_new: the change inserts the conversation, so there is nothing to read.
         size: about how many bytes it writes.
         idempotent: its Idempotency-Key, if it has one.
-        setbacks: how many groups have set it back so far.
+        setbacks: how many batches have postponed it so far.
     """
 
     actor: Actor
@@ -60,15 +60,15 @@ class Change(Generic[T]):
 
     @property
     def is_big(self) -> bool:
-        """Whether small changes would have to wait long for it."""
+        """Whether it would delay small changes for long."""
         return self.size > BIG
 
     @property
     def key(self) -> Key:
-        """What two changes of the same conversation share."""
+        """The key that changes of the same conversation share."""
         return (self.actor.owner_id, *self.where)
 
 
 def estimate(*written: Mapping[str, Any]) -> int:
-    """About how many bytes a change writes that stores these."""
-    return BESIDE + sum(map(size_of, written))
+    """Return about how many bytes a change that stores these documents writes."""
+    return OVERHEAD + sum(map(size_of, written))

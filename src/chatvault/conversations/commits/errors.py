@@ -1,4 +1,4 @@
-"""Why a change of a conversation is decided again, or not carried out."""
+"""Why a change of a conversation is decided again, or not committed."""
 
 from chatvault.errors import Busy, ChatvaultError
 
@@ -16,4 +16,4 @@ class Conflicted(Busy):
 
 
 class HalfDecided(RuntimeError):
-    """A decision refused after it had changed its draft; so nothing of its group may be stored."""
+    """A decision raised after it changed its working copy; nothing of its batch may be stored."""

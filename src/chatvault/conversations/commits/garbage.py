@@ -1,4 +1,4 @@
-"""Collects what no conversation points to any more; it can be interrupted at any point."""
+"""Deletes what no conversation points to any more; it can be interrupted at any point."""
 
 import asyncio
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ log = structlog.get_logger()
 
 
 async def sweep(store: MessageStore, beside: Sequence[type[Document]] = ()) -> int:
-    """Remove all that is due, in small batches; returns how many documents went.
+    """Delete everything that is due, in small batches; return how many documents.
 
     Args:
         store: reads messages.
@@ -60,7 +60,7 @@ async def _sweep_one(store: MessageStore, note: Raw, beside: Sequence[type[Docum
 
 
 async def _sweep_replaced(store: MessageStore, note: Raw) -> int:
-    """Remove the revisions of messages that a replacement took away and did not bring in again."""
+    """Delete the revisions of messages that a replacement removed and did not bring in again."""
     revisions = Revision.get_pymongo_collection()
     old = {
         "user_id": note["user_id"],
@@ -75,12 +75,12 @@ async def _sweep_replaced(store: MessageStore, note: Raw) -> int:
         if not (ids := [each["message_id"] async for each in found]):
             return removed
         after = ids[-1]
-        gone = sorted(set(ids) - await _standing(store, note, ids))
+        gone = sorted(set(ids) - await _find_present(store, note, ids))
         swept = await revisions.delete_many({**old, "message_id": {"$in": gone}})
         removed += swept.deleted_count
 
 
-async def _standing(store: MessageStore, note: Raw, ids: list[str]) -> set[str]:
+async def _find_present(store: MessageStore, note: Raw, ids: list[str]) -> set[str]:
     """Return those of the messages that the conversation has now."""
     owner = Actor(door=Door.BACKGROUND, user_id=note["user_id"])
 
@@ -100,7 +100,7 @@ async def _some_ids(document: type[Document], mine: Raw) -> list[ObjectId]:
 
 
 async def run(store: MessageStore, beside: Sequence[type[Document]] = ()) -> None:
-    """Sweep now and then, until cancelled."""
+    """Delete what is due, periodically, until cancelled."""
     while True:
         try:
             removed = await sweep(store, beside)

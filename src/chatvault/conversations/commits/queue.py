@@ -1,4 +1,4 @@
-"""The one lane that all conversation changes of a process pass, many in one transaction."""
+"""The commit queue of all conversation changes of a process, many in one transaction."""
 
 import asyncio
 import random
@@ -23,50 +23,49 @@ from chatvault.outcome import note_stored
 
 T = TypeVar("T")
 MAX_ATTEMPTS = 8
-# So often a change may be set back by a group. One of those that are set back together gets on
-# each time, and a group has at most 32.
+# How often a change may be postponed. One of those postponed together succeeds each time, and a
+# batch has at most 32.
 MAX_SETBACKS = 40
-# So many are worth a group of their own beside another.
+# How many changes are worth a batch of their own beside another.
 FEW = 12
 log = structlog.get_logger()
 
 
 class CommitQueue:
-    """Groups the changes that arrive together; one group in flight per conversation.
+    """Commits the changes that arrive together; one batch in flight per conversation.
 
-    A group reads the documents by owner, decides each change in the order of arrival, and writes
-    what was accepted with all audit entries in one transaction. A change that is refused fails
-    alone. A lone one waits for nobody; a few beside a group in flight join the next. Only other
-    processes can be in the way: then the group is halved and tried again, a bounded number of
-    times.
+    A batch reads the documents by owner, decides each change in the order of arrival, and writes
+    the accepted ones with all audit entries in one transaction. A refused change fails alone. A
+    lone change does not wait; a few beside a batch in flight join the next. Only other processes
+    can conflict: then the batch is halved and retried, a bounded number of times.
 
-    Big changes have groups of their own, of which one is in flight at a time, so that there is
+    Big changes have batches of their own, of which one is in flight at a time, so that there is
     always another for the small ones.
 
-    Where a group leaves a conversation with too many embedded messages, the lane itself adds
-    the change that moves the older ones to segments.
+    If a batch leaves a conversation with too many embedded messages, the queue itself adds the
+    change that moves the older ones to segments.
 
     Args:
         store: reads and encodes the messages.
-        groups: how many groups may be in flight.
-        group_size: at most so many changes in one.
-        group_bytes: about so many bytes in one.
-        queue_size: beyond so many waiting changes new ones are refused.
+        max_batches: how many batches may be in flight.
+        batch_size: the most changes in a batch.
+        batch_bytes: about the most bytes in a batch.
+        queue_size: the most waiting changes; further ones are refused.
     """
 
     def __init__(
         self,
         store: MessageStore,
         *,
-        groups: int = 2,
-        group_size: int = 32,
-        group_bytes: int = 4 * 1024 * 1024,
+        max_batches: int = 2,
+        batch_size: int = 32,
+        batch_bytes: int = 4 * 1024 * 1024,
         queue_size: int = 2048,
     ) -> None:
         self.store = store
-        self._groups = groups
-        self._group_size = group_size
-        self._group_bytes = group_bytes
+        self._max_batches = max_batches
+        self._batch_size = batch_size
+        self._batch_bytes = batch_bytes
         self._queue_size = queue_size
         self._waiting: deque[Change[Any]] = deque()
         self._busy: set[Key] = set()
@@ -75,12 +74,12 @@ class CommitQueue:
         self._has_big = False
 
     async def submit(self, change: Change[T]) -> T:
-        """Return the change's own answer, once it is stored durably.
+        """Return the change's answer, once it is stored durably.
 
         Raises:
             ChatvaultError: what `decide` raised.
-            Busy: the queue is full, other processes were in the way all the time, or the change
-                was set back too often.
+            Busy: the queue is full, other processes kept conflicting, or the change was postponed
+                too often.
             OutcomeUnknown: the connection broke in the commit.
         """
         if len(self._waiting) >= self._queue_size:
@@ -88,7 +87,7 @@ class CommitQueue:
         change.answer = asyncio.get_running_loop().create_future()
         self._waiting.append(change)
         if not self._is_due:
-            # Not at once: what this turn of the event loop brings comes along.
+            # Not at once: changes that arrive in this turn of the event loop come along.
             self._is_due = True
             asyncio.get_running_loop().call_soon(self._dispatch)
         answer = await change.answer
@@ -96,118 +95,118 @@ class CommitQueue:
         return answer
 
     async def drain(self) -> None:
-        """Return once nothing waits and nothing is in flight."""
+        """Return once no change is waiting or in flight."""
         while self._waiting or self._running:
             self._dispatch()
             await asyncio.sleep(0.001)
 
     def _dispatch(self) -> None:
         self._is_due = False
-        while self._waiting and len(self._running) < self._groups:
+        while self._waiting and len(self._running) < self._max_batches:
             if self._running and len(self._waiting) < FEW and not self._has_big:
-                # Few join the next group instead: the fewer the groups, the less work for all.
+                # A few changes join the next batch instead: fewer batches mean less work for all.
                 return
-            group = self._pick()
-            if not group:
+            batch = self._pick()
+            if not batch:
                 return
-            self._busy |= {change.key for change in group}
-            self._has_big |= group[0].is_big
-            task = asyncio.create_task(self._try(group))
+            self._busy |= {change.key for change in batch}
+            self._has_big |= batch[0].is_big
+            task = asyncio.create_task(self._try(batch))
             self._running.add(task)
-            # Not in the task itself: one that is cancelled before its first step does nothing.
-            task.add_done_callback(partial(self._end, group))
+            # Not in the task itself: a task that is cancelled before its first step does nothing.
+            task.add_done_callback(partial(self._end, batch))
 
     def _pick(self) -> list[Change[Any]]:
-        """Return the oldest waiting changes of conversations that no group has in flight.
+        """Return the oldest waiting changes of conversations that no batch has in flight.
 
-        Of few it takes a share, so that Python works for one group while MongoDB does for another;
-        but changes of the same conversation go together, as they would wait for each other. The
-        first one says whether it is a group of big changes.
+        Of few changes it takes a share, so that Python works on one batch while MongoDB works on
+        another; but changes of the same conversation go together, as they would wait for each
+        other. The first one decides whether it is a batch of big changes.
         """
-        group: list[Change[Any]] = []
+        batch: list[Change[Any]] = []
         passed: list[Change[Any]] = []
         taken: set[Key] = set()
         held: set[Key] = set()
         size = 0
-        free = self._groups - len(self._running)
+        free = self._max_batches - len(self._running)
         share = max(FEW, -(-len(self._waiting) // free))
-        while self._waiting and len(group) < self._group_size:
+        while self._waiting and len(batch) < self._batch_size:
             change = self._waiting[0]
-            if group and size + change.size > self._group_bytes:
+            if batch and size + change.size > self._batch_bytes:
                 break
             self._waiting.popleft()
             key = change.key
             if (
                 key in self._busy
                 or key in held
-                or (key not in taken and len(group) >= share)
-                or not self._fits(change, group, taken)
+                or (key not in taken and len(batch) >= share)
+                or not self._fits(change, batch, taken)
             ):
-                # What comes later in its conversation stays behind it.
+                # Later changes of its conversation stay behind it.
                 held.add(key)
                 passed.append(change)
             else:
-                group.append(change)
+                batch.append(change)
                 taken.add(key)
                 size += change.size
         self._waiting.extendleft(reversed(passed))
-        return group
+        return batch
 
-    def _fits(self, change: Change[Any], group: list[Change[Any]], taken: set[Key]) -> bool:
-        """Whether big and small stay apart if the change joins the group."""
+    def _fits(self, change: Change[Any], batch: list[Change[Any]], taken: set[Key]) -> bool:
+        """Whether big and small changes stay apart if the change joins the batch."""
         if change.is_big:
-            return not self._has_big and (not group or group[0].is_big)
+            return not self._has_big and (not batch or batch[0].is_big)
         # It would wait for a big one of the same conversation anyway.
-        return not group or not group[0].is_big or change.key in taken
+        return not batch or not batch[0].is_big or change.key in taken
 
-    def _end(self, group: list[Change[Any]], task: asyncio.Task[None]) -> None:
+    def _end(self, batch: list[Change[Any]], task: asyncio.Task[None]) -> None:
         self._running.discard(task)
-        self._busy -= {change.key for change in group}
-        if group[0].is_big:
+        self._busy -= {change.key for change in batch}
+        if batch[0].is_big:
             self._has_big = False
         if task.cancelled():
-            _fail(group, OutcomeUnknown(retry_after=1))
+            _fail(batch, OutcomeUnknown(retry_after=1))
         elif (error := task.exception()) is not None:
-            _fail(group, error)
+            _fail(batch, error)
         self._dispatch()
 
-    async def _try(self, group: list[Change[Any]], attempt: int = 1) -> None:
-        groups: list[CommitBatch] = []
+    async def _try(self, batch: list[Change[Any]], attempt: int = 1) -> None:
+        attempts: list[CommitBatch] = []
 
         async def carry(session: Any) -> list[Any]:
-            groups.append(CommitBatch(group, self.store, session))
-            return await groups[-1].carry()
+            attempts.append(CommitBatch(batch, self.store, session))
+            return await attempts[-1].carry()
 
         try:
             answers = await transact(carry, attempts=1)
         except Busy:
             if attempt == MAX_ATTEMPTS:
-                _fail(group, Busy(retry_after=1))
+                _fail(batch, Busy(retry_after=1))
                 return
             await asyncio.sleep(random.random() * 0.005 * 2**attempt)  # noqa: S311  # jitter
-            middle = (len(group) + 1) // 2
-            await self._try(group[:middle], attempt + 1)
-            if group[middle:]:
-                await self._try(group[middle:], attempt + 1)
+            middle = (len(batch) + 1) // 2
+            await self._try(batch[:middle], attempt + 1)
+            if batch[middle:]:
+                await self._try(batch[middle:], attempt + 1)
         except Exception as error:  # noqa: BLE001  # handed to each of those who wait
-            if group[1:] and _is_ones_own(error):
-                for change in group:
+            if batch[1:] and _is_ones_own(error):
+                for change in batch:
                     await self._try([change], attempt)
                 return
-            _fail(group, error)
+            _fail(batch, error)
             if getattr(error, "timeout", False):
-                # Those behind would wait once more as long for the same.
+                # The waiting changes would wait as long again for the same failure.
                 _fail(self._waiting, error)
                 self._waiting.clear()
         else:
-            self._settle(group, answers, groups[-1].copies)
+            self._settle(batch, answers, attempts[-1].copies)
 
     def _settle(
-        self, group: list[Change[Any]], answers: list[Any], copies: dict[Key, WorkingCopy]
+        self, batch: list[Change[Any]], answers: list[Any], copies: dict[Key, WorkingCopy]
     ) -> None:
         stalled: list[Change[Any]] = []
         crowded: set[Key] = set()
-        for change, answer in zip(group, answers, strict=True):
+        for change, answer in zip(batch, answers, strict=True):
             if isinstance(answer, RetryAfterMove):
                 change.setbacks += 1
                 if change.setbacks >= MAX_SETBACKS:
@@ -223,15 +222,15 @@ class CommitQueue:
                 change.answer.set_result(answer)
         self._waiting.extendleft(reversed(stalled))
         waits = {change.key for change in stalled}
-        # A move that is not enough is no reason for another.
-        changed = {change.key for change in group if not change.needs_last_segment}
+        # A move that was not enough is no reason for another one.
+        changed = {change.key for change in batch if not change.needs_last_segment}
         for key, working in copies.items():
             if key in waits or (key in changed and working.overflows):
                 self._waiting.appendleft(_move(working, key, whole=key in crowded))
 
 
 def _move(working: WorkingCopy, key: Key, *, whole: bool) -> Change[None]:
-    """Our own housekeeping: older messages go to segments, and nobody sees a difference."""
+    """Return the change that moves older messages to segments, which no reader notices."""
     owner_id, field, value = key
     move: Change[None] = Change(
         actor=Actor(door=Door.BACKGROUND, user_id=owner_id),
@@ -254,14 +253,14 @@ def _report(answer: "asyncio.Future[None]") -> None:
 
 
 def _is_ones_own(error: Exception) -> bool:
-    """Whether one change of a group may be at fault, so that the others deserve another try."""
+    """Whether one change of a batch may be at fault, so that the others deserve another attempt."""
     if isinstance(error, PyMongoError):
         known = to_domain_error(error)
         return known is None or isinstance(known, TooLarge)
     return not isinstance(error, ChatvaultError)
 
 
-def _fail(group: Iterable[Change[Any]], error: BaseException) -> None:
-    for change in group:
+def _fail(batch: Iterable[Change[Any]], error: BaseException) -> None:
+    for change in batch:
         if not change.answer.done():
             change.answer.set_exception(error)

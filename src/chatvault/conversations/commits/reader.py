@@ -1,4 +1,4 @@
-"""What a group of changes has to know before it decides, read with few queries."""
+"""Reading what a batch of changes needs before it decides, with few queries."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NotRequired, cast
@@ -18,15 +18,15 @@ ALL_BUT_MESSAGES = tuple(
     Conversation.model_fields.keys() - {"id", "revision_id", "messages", "metadata"}
 )
 
-# MongoDB takes a partial index only for a query that repeats the index's own condition.
+# MongoDB uses a partial index only for a query that repeats the index's own condition.
 _INDEXED: dict[str, Raw] = {"source": {"$type": "string"}}
 
 
 class _Found(ConversationDoc):
-    """A conversation as a group reads it, perhaps with some of its embedded messages.
+    """A conversation as a batch reads it, perhaps with some of its embedded messages.
 
     Attributes:
-        known: those embedded messages that were asked about.
+        known: the embedded messages that changes name.
         ids: of all embedded messages.
     """
 
@@ -35,11 +35,11 @@ class _Found(ConversationDoc):
 
 
 class BatchReader:
-    """Reads, in a transaction, by owner, and nothing that no change asks for.
+    """Reads, in a transaction and by owner, only what the changes need.
 
     Args:
         store: decodes the messages.
-        session: of the transaction.
+        session: the transaction's.
     """
 
     def __init__(self, store: MessageStore, session: AsyncClientSession) -> None:
@@ -47,7 +47,7 @@ class BatchReader:
         self._session = session
 
     async def gather(self, changes: Sequence[Change[Any]]) -> dict[Key, WorkingCopy]:
-        """Return the drafts that these changes decide on."""
+        """Return the working copies that these changes decide on."""
         wanted: dict[Key, list[Change[Any]]] = {}
         for change in changes:
             wanted.setdefault(change.key, []).append(change)
@@ -91,14 +91,14 @@ class BatchReader:
         documents: dict[Key, _Found],
         older: dict[Key, str | None],
     ) -> dict[Key, dict[str, StoredMessage]]:
-        """The stored messages that the changes of each conversation ask about, by their id."""
+        """Return the stored messages that the changes of each conversation name, by their id."""
         asked = {
             key: {each for change in wanted[key] for each in change.message_ids}
             | ({older_id} if (older_id := older.get(key)) else set())
             for key in documents
         }
         known = {key: _in_tail(documents[key], ids) for key, ids in asked.items()}
-        # Whoever edits may have to cut the segment anew, and needs all of it.
+        # An edit may have to split the segment, and needs all of it.
         for edited in (True, False):
             rest = [
                 (documents[key], ids - known[key].keys(), known[key])
@@ -109,9 +109,10 @@ class BatchReader:
         return known
 
     async def _read_known(self, wanted: list[list[Change[Any]]]) -> dict[Key, _Found]:
-        """Heads, with those of their embedded messages that the changes ask about."""
+        """Read conversations, with those of their embedded messages that the changes name."""
         documents = await self._read_documents(wanted, _one_of)
-        # Few ask about one that is there; then a second look finds all of them and their places.
+        # Few changes name an existing message; then a second query reads all of them and their
+        # places.
         held = {key for key, fields in documents.items() if fields.get("messages")}
         hit = [some for some in wanted if some[0].key in held]
         for fields in documents.values():
@@ -124,7 +125,7 @@ class BatchReader:
     async def _read_documents(
         self, wanted: list[list[Change[Any]]], show: Callable[[list[str]], Raw]
     ) -> dict[Key, _Found]:
-        """Heads by key, and beside them what `show` projects, given the ids that are asked for."""
+        """Read conversations by key, with what `show` projects for the named ids."""
         if not wanted:
             return {}
         changes = [change for some in wanted for change in some]
@@ -132,7 +133,7 @@ class BatchReader:
         if any(change.needs_metadata for change in changes):
             projection["metadata"] = True
         projection |= show(sorted({each for change in changes for each in change.message_ids}))
-        # By owner, as MongoDB plans each clause on its own.
+        # By owner, as MongoDB plans each clause by itself.
         asked: dict[tuple[ObjectId, str], list[Any]] = {}
         for owner_id, name, value in (keys := {change.key for change in changes}):
             asked.setdefault((owner_id, name), []).append(value)
@@ -159,8 +160,8 @@ class BatchReader:
         """Find messages by id in the segments of their conversations, with one query for all.
 
         Args:
-            wanted: documents, the ids that are looked for, and where to put what is found.
-            whole: read whole segments, not only these messages of them.
+            wanted: documents, the ids to find, and the dict to fill.
+            whole: whether to read whole segments, not only these messages.
         """
         asked = {
             fields["generation"]: (fields, ids, known)
@@ -195,7 +196,7 @@ class BatchReader:
                     known[message_id] = StoredMessage(seq, messages[message_id], segment)
 
     async def _read_older_id(self, fields: ConversationDoc) -> str | None:
-        """Return the id of the newest message not deleted, if it lies in a segment."""
+        """Return the id of the newest message not deleted, if it is in a segment."""
         if not fields["total_messages"] or not all(map(is_deleted, fields["messages"])):
             return None
         segment = await Segment.get_pymongo_collection().find_one(
@@ -214,7 +215,7 @@ class BatchReader:
         return newest
 
     async def _read_newest_segments(self, documents: list[_Found]) -> dict[ObjectId, SegmentDoc]:
-        """The newest segments by generation, without their messages, with one query for all."""
+        """Return the newest segments by generation, without messages, with one query for all."""
         ends = [(fields, fields["tail_seq"] - fields["first_seq"]) for fields in documents]
         clauses = [
             {

@@ -1,4 +1,4 @@
-"""The statements that let segments grow, edit in them, cut them anew, and delete them later."""
+"""Write statements that extend, edit and split segments, or defer their deletion."""
 
 from datetime import timedelta
 from typing import Any
@@ -11,9 +11,9 @@ from chatvault.conversations.segments import MAX_BYTES, MAX_LENGTH, count_not_de
 from chatvault.conversations.shapes import ConversationDoc, MessageDoc, SegmentDoc
 from chatvault.fields import Raw, now
 
-# Beyond this a segment that an edit lets grow is cut anew, so that it stays far from 16 MB.
+# A segment that an edit makes larger than this is split, so that it stays far below 16 MB.
 SEGMENT_HARD_BYTES = 4 * 1024 * 1024
-# How long messages that were replaced or deleted stay readable for those who began before.
+# How long replaced or deleted messages stay readable for readers that began before.
 GRACE = timedelta(hours=1)
 
 SegmentWrite = InsertOne[Any] | UpdateOne
@@ -22,10 +22,10 @@ SegmentWrite = InsertOne[Any] | UpdateOne
 def extend(
     last: SegmentDoc | None, moved: list[MessageDoc], codec: MessageCodec
 ) -> tuple[list[SegmentWrite], list[MessageDoc]]:
-    """Let the newest segment take what it has room for.
+    """Append messages to the newest segment as far as it has room.
 
     Args:
-        last: that segment without its messages, if there is one.
+        last: the newest segment without its messages, if there is one.
         moved: the messages that come after it.
         codec: encodes what is written.
 
@@ -63,7 +63,7 @@ def add(
     codec: MessageCodec,
     start: int,
 ) -> list[SegmentWrite]:
-    """Put messages into segments of their own, the first of them at `start`."""
+    """Insert messages as new segments, the first of them at `start`."""
     made = cut(messages, owner_id=owner_id, generation=generation, codec=codec, start=start)
     return [InsertOne(segment) for segment in made]
 
@@ -71,12 +71,12 @@ def add(
 def defer_deletion(
     fields: ConversationDoc, *, owner_id: ObjectId, whole: bool
 ) -> list[SegmentWrite]:
-    """Return the note from which garbage collection deletes what lies beside a conversation.
+    """Return the note by which garbage collection deletes the documents beside a conversation.
 
     Args:
-        fields: the conversation's, as it is before.
-        owner_id: whose it is.
-        whole: the conversation ends; otherwise its messages are replaced.
+        fields: the conversation's fields before the change.
+        owner_id: the conversation's owner.
+        whole: whether the conversation is deleted; otherwise its messages are replaced.
     """
     may_be_revised = fields.get("has_revisions", True)
     if not (whole or may_be_revised or fields["tail_seq"] > fields["first_seq"]):
@@ -96,17 +96,17 @@ def defer_deletion(
 def put(
     segment: SegmentDoc, index: int, message: MessageDoc, codec: MessageCodec, *, deleted: bool
 ) -> tuple[list[SegmentWrite], bool]:
-    """Put another message in the place of one.
+    """Replace one message of a segment.
 
     Args:
-        segment: with its messages and the version that it is `changed_in`; it is changed along.
+        segment: with its messages and the version that it is `changed_in`; it is changed too.
         index: the place within it.
-        message: what shall stand there.
+        message: the new message.
         codec: encodes what is written.
-        deleted: the new message is a deleted one, and the old one is not.
+        deleted: whether the new message is a deleted one, and the old one is not.
 
     Returns:
-        The statements, and whether they cut the segment, so that its places changed.
+        The statements, and whether they split the segment, so that its places changed.
     """
     grown = size_of(message) - size_of(segment["messages"][index])
     segment["messages"][index] = message
@@ -129,7 +129,7 @@ def _filter_of(segment: SegmentDoc, **more: Any) -> Raw:
 
 
 def _cut_anew(segment: SegmentDoc, codec: MessageCodec) -> list[SegmentWrite]:
-    """Spread a segment that grew too large over several."""
+    """Split a segment that grew too large into several."""
     first, *others = cut(
         segment["messages"],
         owner_id=segment["user_id"],

@@ -1,4 +1,4 @@
-"""A conversation as one group of changes sees it: what was read, and what was decided since."""
+"""A conversation during a batch of changes: what was read, and what has been decided."""
 
 from datetime import datetime, timedelta
 from typing import Any, cast
@@ -24,29 +24,28 @@ from chatvault.conversations.shapes import ConversationDoc, MessageDoc, SegmentD
 from chatvault.errors import NotFound
 from chatvault.fields import Raw, now
 
-# Beyond this an append waits for the move, so that the document stays far from 16 MB.
+# Above this size an append waits for a move, so that the document stays far below 16 MB.
 TAIL_HARD_BYTES = 8 * 1024 * 1024
 MAX_SKEW = timedelta(days=1)
-# A summary may repeat what was said: it goes with any message that it summarizes.
+# A summary may repeat message text: it is removed with any message that it summarizes.
 NO_SUMMARY: Raw = {"summary": None, "summary_seq": 0}
 
 Write = InsertOne[Any] | UpdateOne | DeleteOne | DeleteMany
 
 
 class WorkingCopy:
-    """One conversation while a group decides.
+    """One conversation while a batch decides.
 
     Decisions are made on the fields (the document without its messages, or with them where a
-    change needs them) and are written filtered by owner and version, so that nobody else's
-    change is ever overwritten.
+    change needs them). Writes filter by owner and version, so no other change is overwritten.
 
     Args:
-        owner_id: whose conversation; part of every filter.
+        owner_id: the conversation's owner; part of every filter.
         codec: encodes the messages that are written.
-        fields: the stored fields that were read, or None where there is no such conversation.
-        known: the stored messages that the changes ask about, by id.
-        last_segment: the newest segment without its messages, where it was asked for.
-        older_id: of the newest message not deleted, if it lies outside the tail and was asked for.
+        fields: the stored fields that were read, or None if there is no such conversation.
+        known: the stored messages that the changes name, by id.
+        last_segment: the newest segment without its messages, if it was requested.
+        older_id: of the newest message not deleted, if it is outside the tail and was requested.
     """
 
     def __init__(
@@ -64,7 +63,8 @@ class WorkingCopy:
         self.segments: list[Write] = []
         self.revisions: list[Write] = []
         self.pending_deletions: list[Write] = []
-        # What other domains change together with the conversation; each must hit one document.
+        # Documents of other domains that change together with the conversation; each write must
+        # match one.
         self.beside: list[tuple[type[Document], Write]] = []
         self._head = None if fields is None else fields.copy()
         tail: list[MessageDoc] | None = self._head.pop("messages", None) if self._head else None
@@ -94,14 +94,14 @@ class WorkingCopy:
         """The fields as decided so far.
 
         Raises:
-            NotFound: there is no such conversation, or no more.
+            NotFound: there is no such conversation any more.
         """
         if self._head is None or self._deleted:
             raise NotFound("Conversation not found")
         return self._head
 
     def check_exists(self) -> None:
-        """Raise NotFound where there is no such conversation, or no more."""
+        """Raise NotFound if there is no such conversation any more."""
         if not self.exists:
             raise NotFound("Conversation not found")
 
@@ -119,7 +119,7 @@ class WorkingCopy:
         return length > TAIL_LENGTH or (length > 1 and self.fields["tail_bytes"] > TAIL_BYTES)
 
     def begin_change(self) -> None:
-        """Note that the next change decides; the version rises once for each that does anything."""
+        """Begin the next change; the version rises once for each change that does anything."""
         self._is_touched = False
         self.outbox.begin()
         self._marks_before = self._marks()
@@ -132,20 +132,20 @@ class WorkingCopy:
 
     @property
     def was_changed(self) -> bool:
-        """Whether the change that decides now has decided anything."""
+        """Whether the current change has decided anything."""
         return self._marks() != self._marks_before
 
     def _marks(self) -> int:
-        # Nothing is ever taken away from these.
+        # Nothing is ever removed from these.
         written = len(self.segments) + len(self.revisions) + len(self.pending_deletions)
         written += len(self.beside) + len(self.outbox.entries)
         return self._sets + written + self._deleted
 
     def find(self, message_id: str) -> StoredMessage | None:
-        """Return the stored message with this id, of those ids that the change asked about.
+        """Return the stored message with this id, which the change must have named, or None.
 
         Raises:
-            RetryAfterMove: this very group brought in messages that were not read.
+            RetryAfterMove: this batch added messages that were not read.
         """
         stored = self._known.get(message_id)
         if stored is None and self._is_blind:
@@ -157,7 +157,7 @@ class WorkingCopy:
 
         Raises:
             NotFound: there is none, or it is deleted.
-            RetryAfterMove: this very group moves it.
+            RetryAfterMove: this batch moves it.
         """
         stored = self.find(message_id)
         if stored is None or is_deleted(stored.message):
@@ -172,7 +172,7 @@ class WorkingCopy:
         """Return the newest message not deleted, ready to be edited; None if there is none.
 
         Raises:
-            RetryAfterMove: it lies where this group did not look.
+            RetryAfterMove: it is in a segment that this batch did not read.
         """
         tail = self._tail or []
         for index in reversed(range(len(tail))):
@@ -188,7 +188,7 @@ class WorkingCopy:
             raise RetryAfterMove from None
 
     def require_room(self, size: int) -> None:
-        """Make sure that messages of so many bytes can be embedded.
+        """Check that messages of this many bytes can be embedded.
 
         Raises:
             NoRoom: older messages have to move first.
@@ -198,7 +198,7 @@ class WorkingCopy:
             raise NoRoom
 
     def insert(self, document: ConversationDoc) -> None:
-        """Decide that the conversation begins, without messages yet."""
+        """Decide to insert the conversation, without messages yet."""
         self._is_new = self._is_touched = True
         self._sets += 1
         self._head = document
@@ -212,7 +212,7 @@ class WorkingCopy:
     def append(
         self, messages: list[MessageDoc], at: datetime, last_message_at: datetime | None
     ) -> None:
-        """Decide that messages come at the end.
+        """Decide to append messages.
 
         Raises:
             NoRoom: older messages have to move first.
@@ -240,9 +240,9 @@ class WorkingCopy:
         self._touch(at)
 
     def replace_messages(self, generation: Generation | None, at: datetime) -> None:
-        """Decide that all messages go, and that those of the generation stand instead.
+        """Decide to remove all messages, and to put those of the generation in their place.
 
-        The numbering goes on from `next_seq`.
+        The numbering continues from `next_seq`.
         """
         fields = self.fields
         self._defer_deletion(whole=False)
@@ -274,10 +274,10 @@ class WorkingCopy:
     def replace_message(
         self, stored: StoredMessage, message: MessageDoc, at: datetime
     ) -> StoredMessage:
-        """Decide that another message stands in this place; the old one becomes a revision.
+        """Decide to replace a message; the old one becomes a revision.
 
         Returns:
-            What stands there now. It cannot be edited again by way of this.
+            The new message, which must not be used for another edit.
 
         Raises:
             NoRoom: older messages have to move first.
@@ -300,10 +300,10 @@ class WorkingCopy:
     def update_in_place(
         self, stored: StoredMessage, message: MessageDoc, at: datetime
     ) -> StoredMessage:
-        """Decide what stands beside a message's words; they stay, so no revision is kept.
+        """Decide to change a message's fields other than its content; no revision is kept.
 
         Returns:
-            What stands there now. It cannot be edited again by way of this.
+            The new message, which must not be used for another edit.
 
         Raises:
             NoRoom: older messages have to move first.
@@ -317,7 +317,7 @@ class WorkingCopy:
         return self._put(stored, message, at)
 
     def remove_message(self, stored: StoredMessage, at: datetime) -> None:
-        """Decide that a message goes, with its revisions; its id and its place stay taken."""
+        """Decide to remove a message with its revisions; its id and its place are not reused."""
         self.revisions.append(
             DeleteMany(
                 {
@@ -331,11 +331,11 @@ class WorkingCopy:
         self._set(edits=self.fields.get("edits", 0) + 1)
 
     def move_overflow(self, *, whole: bool = False) -> None:
-        """Decide that embedded messages lie in segments; nothing else changes.
+        """Decide to move embedded messages to segments; nothing else changes.
 
         Args:
-            whole: all of them, so that there is room for any other; else the older ones, where
-                they are too many.
+            whole: whether to move all of them, so that there is room for any other; else the older
+                ones, if they are too many.
         """
         fields, tail = self.fields, self._tail
         if not tail or not (whole or self.overflows):
@@ -360,7 +360,7 @@ class WorkingCopy:
         )
 
     def delete(self) -> None:
-        """Decide that the conversation ends; the sweeper collects what lies beside it."""
+        """Decide to delete the conversation; garbage collection deletes the documents beside it."""
         self._defer_deletion(whole=True)
         self._deleted = self._is_touched = True
 
@@ -415,7 +415,7 @@ class WorkingCopy:
     def _touch(self, at: datetime) -> None:
         fields = self.fields
         before: datetime = fields["updated_at"]
-        # A clock of another process may be a little ahead, but what was imported is no clock's.
+        # Another process's clock may be slightly ahead; an imported time comes from no clock.
         if before > at and before <= now() + MAX_SKEW:
             at = before
         self._set(updated_at=at)
@@ -427,10 +427,7 @@ class WorkingCopy:
         return self._codec.encode(self.owner_id, messages)
 
     def write(self) -> Write | None:
-        """Return the one statement that makes the decisions true.
-
-        None where there is nothing to do.
-        """
+        """Return the one statement that stores the decisions; None if there is nothing to store."""
         if self._head is None or (self._is_new and self._deleted):
             return None
         if self._is_new:

@@ -1,4 +1,4 @@
-"""Where a page of a list ended, as an opaque text: a time and an id, a count and an id, a name."""
+"""Where a page of a list ended, as opaque text: a time and an id, a count and an id, or a name."""
 
 import base64
 from datetime import UTC, datetime
@@ -9,7 +9,7 @@ from pydantic_core import PydanticCustomError
 
 Cursor = tuple[datetime, ObjectId]
 CountCursor = tuple[int, ObjectId]
-# MongoDB's integers.
+# The range of MongoDB's integers.
 MOST = 2**63
 
 
@@ -20,12 +20,12 @@ def encode_cursor(at: datetime, last_id: ObjectId) -> str:
 
 
 def encode_count_cursor(count: int, last_id: ObjectId) -> str:
-    """Return where a page ended that is sorted by a count."""
+    """Encode where a page ended that is sorted by a count."""
     return encode_name_cursor(f"{count}:{last_id}")
 
 
 def encode_name_cursor(name: str) -> str:
-    """Return where a page ended that is sorted by name."""
+    """Encode where a page ended that is sorted by name."""
     return base64.urlsafe_b64encode(name.encode()).decode().rstrip("=")
 
 
@@ -46,10 +46,10 @@ def decode_cursor(text: object) -> Cursor | None:
 
 
 def decode_count_cursor(text: object) -> CountCursor | None:
-    """Return where the page before ended, sorted by a count.
+    """Decode where the page before ended, sorted by a count.
 
     Raises:
-        PydanticCustomError: the text is none of ours.
+        PydanticCustomError: the text is not a cursor.
     """
     name = decode_name_cursor(text)
     if name is None:
@@ -65,10 +65,10 @@ def decode_count_cursor(text: object) -> CountCursor | None:
 
 
 def decode_name_cursor(text: object) -> str | None:
-    """Return where the page before ended, sorted by name.
+    """Decode where the page before ended, sorted by name.
 
     Raises:
-        PydanticCustomError: the text is none of ours.
+        PydanticCustomError: the text is not a cursor.
     """
     if text is None:
         return None

@@ -115,15 +115,15 @@ class Idempotent(Generic[T]):
         target: str = "conversation_id",
         **beside: ObjectId,
     ) -> Self:
-        """Answer a repeat with what an id names, as most requests are.
+        """Build the usual kind, whose answer is found again by one id.
 
         Args:
-            idempotency_key: the request's.
-            name: under which the id is stored.
-            id_of: the id that an answer is known by.
+            idempotency_key: the request's key.
+            name: the name under which the id is stored.
+            id_of: returns the id of an answer.
             find: finds the answer by its id, in the transaction; it raises `NotFound` where that
                 is gone.
-            target: as above.
+            target: as for the class.
             beside: further ids to store, by name.
         """
 
@@ -164,13 +164,13 @@ class Idempotent(Generic[T]):
 
 
 def _check_body(record: Raw, idempotency_key: IdempotencyKey) -> None:
-    """Raise KeyReused where the record is of another request."""
+    """Raise KeyReused if the record is of another request."""
     if record["body_hash"] != idempotency_key.body_hash:
         raise KeyReused
 
 
 async def was_carried_out(actor: Actor, idempotency_key: IdempotencyKey | None) -> bool:
-    """Whether this is a repeat, of which `answer_repeat` gives the answer; never without a key.
+    """Whether this is a repeat, whose answer `answer_repeat` returns; False without a key.
 
     Raises:
         KeyReused: the key came with another request.
@@ -185,11 +185,11 @@ async def was_carried_out(actor: Actor, idempotency_key: IdempotencyKey | None) 
 
 
 async def answer_repeat(actor: Actor, action: Action, idempotent: Idempotent[T]) -> T:
-    """Give the first answer to a request that was carried out, and record the repeat.
+    """Return the first answer to a repeat, and record the repeat.
 
     Raises:
         KeyReused: the key came with another request.
-        NotFound: what was answered with is gone.
+        NotFound: something in the answer is gone.
         Busy: the record has expired at this very moment.
     """
 

@@ -29,7 +29,7 @@ PER_SMALL_PICTURE = 85
 PICTURES = {"image_url", "input_image", "image"}
 # The cost of other media is a guess: base64 characters a token.
 MEDIA_CHARACTERS = 256
-# About 150 bytes each, of a hash and a number.
+# How many counts are cached, of about 150 bytes each: a hash and a number.
 COUNTS_KEPT = 50_000
 # A text of a part that is no text part, and longer than this, is data.
 LONGEST_NAME = 512
@@ -49,7 +49,7 @@ class Tokenizer:
         self._lock = threading.Lock()
 
     def count(self, text: str, model: str) -> int:
-        """Return how many tokens the text has; each reply asks again about the same history."""
+        """Return how many tokens the text has, cached, as each reply counts the same history."""
         encoding = self._encoding(model)
         key = hashlib.blake2b(
             text.encode("utf-8", "surrogatepass"), digest_size=16, salt=encoding.name.encode()[:16]

@@ -9,11 +9,11 @@ from chatvault.audit.recorder import Recorder
 
 
 async def search_users(actor: Actor, recorder: Recorder, *, query: UsersQuery) -> list[User]:
-    """A page of accounts in the order of their names; itself audited.
+    """Return a page of accounts in the order of their names; itself audited.
 
     Args:
         actor: an administrator.
-        recorder: takes the entry about this reading.
+        recorder: stores the audit entry.
         query: the filters, and the name with which the page before ended.
 
     Raises:

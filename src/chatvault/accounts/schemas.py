@@ -19,7 +19,7 @@ from chatvault.cursors import decode_name_cursor
 from chatvault.fields import Id, Instant, Raw
 
 MAX_PASSWORD_BYTES = 1024
-# Stands in no name, and after all that do.
+# A character that no name contains, and that sorts after all that names contain.
 LAST_CHARACTER = "\U0010ffff"
 
 
@@ -106,7 +106,7 @@ class UsersQuery(BaseModel):
     limit: int = Field(50, ge=1, le=1000)
 
     def to_query(self) -> Raw:
-        """The filters and the page in MongoDB's words."""
+        """Return the filters and the page in MongoDB's words."""
         prefix = fold(self.name.strip())
         names = {"$gte": prefix, "$lt": prefix + LAST_CHARACTER}
         if self.cursor is not None:

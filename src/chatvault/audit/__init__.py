@@ -1,1 +1,1 @@
-"""What was done, refused and failed: entries, and how they are written."""
+"""The audit log: what was done, refused and failed, kept permanently."""

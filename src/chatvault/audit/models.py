@@ -17,7 +17,7 @@ from chatvault.audit.mark import HighWater
 from chatvault.fields import Id
 
 Entry = dict[str, Any]
-# Decodes what was signed as it was encoded: with the times' zone.
+# Decodes entries as they were when signed: with the times' zone.
 AWARE = CodecOptions[dict[str, Any]](tz_aware=True)
 
 

@@ -59,7 +59,7 @@ async def answer_once(
     """
     async with key_lock(actor, idempotency_key):
         if await was_carried_out(actor, idempotency_key):
-            async for chunk in _again(actor, idempotency_key):
+            async for chunk in _replay(actor, idempotency_key):
                 yield chunk
             return
         answer_id, said = ObjectId(), ChunkAccumulator()

@@ -117,7 +117,7 @@ async def _plain(
 async def _find_recorded(
     actor: Actor, deps: ReplyDeps, conversation_id: ObjectId, idempotency_key: IdempotencyKey | None
 ) -> AsyncGenerator[Chunk, None] | None:
-    """The recorded answer to a request that was carried out before; None if it was not."""
+    """Yield the recorded answer to a request that was carried out before; None if it was not."""
     if idempotency_key is None or not await was_carried_out(actor, idempotency_key):
         return None
     known = idempotent_start(actor, idempotency_key, conversation_id)

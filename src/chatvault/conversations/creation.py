@@ -80,7 +80,7 @@ async def prepare(actor: Actor, store: MessageStore, wanted: ConversationCreate)
 
 
 def idempotent(actor: Actor, idempotency_key: IdempotencyKey) -> Idempotent[ObjectId]:
-    """Answer a repeat with the conversation's id."""
+    """Return how a repeat is answered: with the conversation's id."""
 
     async def find(conversation_id: ObjectId, session: AsyncClientSession) -> ObjectId:
         await Conversation.get_for_repeat(actor, conversation_id, session)

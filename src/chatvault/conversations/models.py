@@ -199,10 +199,10 @@ class Conversation(Document):
     async def get_for_repeat(
         cls, actor: Actor, conversation_id: ObjectId, session: AsyncClientSession
     ) -> ConversationDoc:
-        """Return what repeated requests ask about, read in their transaction.
+        """Return the fields that repeated requests need, read in their transaction.
 
         Raises:
-            NotFound: the actor has no such conversation, or no more.
+            NotFound: the actor has no such conversation any more.
         """
         found = await cls.get_pymongo_collection().find_one(
             cls.owned_by(actor, _id=conversation_id),

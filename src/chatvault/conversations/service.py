@@ -114,7 +114,7 @@ async def create(
     try:
         await agents.find(actor, wanted.agent_id)
     except AgentNotFound:
-        # It may be gone since the first try, which counts.
+        # The agent may be gone since the first attempt, which counts.
         if not await was_carried_out(actor, idempotency_key):
             raise
     new = await prepare(actor, commits.store, wanted)

@@ -30,7 +30,7 @@ SECRET_KEY = web.AppKey("secret_key", SecretKey)
 ACTOR = web.RequestKey("actor", Actor)
 SCHEME = web.RequestKey("scheme", str)
 BEGUN = web.RequestKey("begun", web.StreamResponse)
-# The session's; `sessions` gives and reads it.
+# The cookie of the session, which `sessions` sets and reads.
 COOKIE = "session_id"
 JSON_TYPES = {"application/json", "application/merge-patch+json", "application/octet-stream"}
 MAX_BODY_BYTES = BULK_BODY

@@ -299,7 +299,7 @@ async def cancel(
     """
 
     async def find(_: ObjectId, _session: AsyncClientSession) -> None:
-        """Find nothing: what became of the reply is read below."""
+        """Return None: the reply's state is read below."""
 
     known = idempotency_key and Idempotent.by_id(
         idempotency_key, "conversation_id", id_of=lambda _: conversation_id, find=find

@@ -139,7 +139,7 @@ def start_change(
 def idempotent_start(
     actor: Actor, idempotency_key: IdempotencyKey, conversation_id: ObjectId
 ) -> Idempotent[StartedReply]:
-    """Answer a repeat with the reply that the request began."""
+    """Return how a repeat is answered: with the reply that the first request started."""
 
     async def find(reply_id: ObjectId, session: AsyncClientSession) -> StartedReply:
         await Conversation.get_for_repeat(actor, conversation_id, session)

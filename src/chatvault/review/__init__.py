@@ -1,1 +1,1 @@
-"""The audit log, shown to those who review it, and to users what is about themselves."""
+"""The audit log, shown to reviewers, and to users what is about themselves."""

@@ -34,7 +34,7 @@ async def list_entries(actor: Actor, recorder: Recorder, *, query: AuditQuery) -
 
     Args:
         actor: an auditor, an admin, or the operator at the command line.
-        recorder: takes the entry about this reading.
+        recorder: stores the audit entry about this.
         query: the filters, the order, and where the page before ended.
 
     Raises:

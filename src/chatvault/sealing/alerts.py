@@ -135,7 +135,7 @@ async def record_alerts(alerts: list[Alert]) -> None:
 
 
 async def alert_forged_counts(ids: list[Any]) -> None:
-    """Record that counts of refusals were written by somebody without our keys.
+    """Record that someone without our keys wrote counts of refusals.
 
     Raises:
         PyMongoError: it could not be stored.

@@ -39,7 +39,7 @@ class Usage(Document):
         name = "usage"
         indexes: ClassVar = [
             IndexModel([("user_id", 1), ("day", 1)]),
-            # What everybody used in some days.
+            # For the usage of all users on some days.
             IndexModel([("day", 1), ("user_id", 1)]),
         ]
 

@@ -11,7 +11,7 @@ from chatvault.fields import Raw, first_day
 from chatvault.usage.models import Usage
 from chatvault.usage.schemas import UsageBy, UsageQuery
 
-# Adding up a year of everybody takes longer than a request usually may.
+# Adding up a year of all users takes longer than other requests may.
 COUNT_SECONDS = 60
 SUMS: Raw = {
     "input_tokens": {"$sum": "$input_tokens"},
@@ -22,7 +22,7 @@ SUMS: Raw = {
 
 
 async def count_usage(actor: Actor, recorder: Recorder, *, query: UsageQuery) -> list[Raw]:
-    """A page of what was used, by user, most first, or by day, oldest first; itself audited.
+    """Return a page of usage, by user, most first, or by day, oldest first; itself audited.
 
     Raises:
         Denied: the actor is no administrator.
@@ -60,7 +60,7 @@ async def count_usage(actor: Actor, recorder: Recorder, *, query: UsageQuery) ->
 
 
 async def _names(groups: list[Raw]) -> Raw:
-    """The names of the users whose accounts there are still."""
+    """Return the names of the users whose accounts still exist."""
     ids = [group["_id"] for group in groups]
     found = User.get_pymongo_collection().find({"_id": {"$in": ids}}, {"username": True})
     return {user["_id"]: user["username"] async for user in found}

@@ -73,7 +73,7 @@ class UsageQuery(BaseModel):
     limit: int = Field(100, ge=1, le=1000, description="users; days are all shown")
 
     def to_filter(self, since: str) -> Raw:
-        """The filter in MongoDB's words.
+        """Return the MongoDB filter.
 
         Args:
             since: the first day.

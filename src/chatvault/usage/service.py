@@ -15,7 +15,7 @@ from chatvault.usage.models import Usage
 
 
 async def stats(actor: Actor, recorder: Recorder, *, days: int) -> Raw:
-    """Totals of the actor's conversations, and their tokens of the last days."""
+    """Return totals of the actor's conversations, and their tokens of the last days."""
     groups, by_day = await asyncio.gather(_groups(actor), Usage.by_day(actor, first_day(days)))
     total = sum(group["conversations"] for group in groups)
     messages = sum(group["messages"] for group in groups)

@@ -144,7 +144,7 @@ class Bench:
             count
             for each in result["groups"]
             for status, count in each["statuses"].items()
-            if not status.startswith("2")
+            if not status.startswith(("2", "304"))
         )
         reported = result["groups"][group]
         beside_rps = sum(each["rps"] for each in result["groups"]) - reported["rps"]

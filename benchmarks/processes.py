@@ -53,12 +53,20 @@ class Server:
         raise RuntimeError(f"{arguments} ended with status {self._process.wait()}")
 
     def fetch(self, path: str, headers: Mapping[str, str] | None = None) -> bytes:
-        """The body of an answer."""
-        url = f"http://{self.host}:{self.port}{path}"
-        request = urllib.request.Request(url, headers=dict(headers or {}))  # http
-        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310  # http
+        """Return the body of an answer."""
+        with self._get(path, headers) as answer:
             body: bytes = answer.read()
         return body
+
+    def fetch_etag(self, path: str, headers: Mapping[str, str]) -> str:
+        """Return the ETag of an answer."""
+        with self._get(path, headers) as answer:
+            return str(answer.headers["ETag"])
+
+    def _get(self, path: str, headers: Mapping[str, str] | None) -> Any:
+        url = f"http://{self.host}:{self.port}{path}"
+        request = urllib.request.Request(url, headers=dict(headers or {}))  # http
+        return urllib.request.urlopen(request, timeout=30)  # noqa: S310  # http
 
     def rss_mb(self) -> float:
         """Memory of its largest process, in MB."""

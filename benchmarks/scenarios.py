@@ -139,6 +139,41 @@ def read_page(bench: Bench) -> Iterator[Row]:
     yield from _read(bench, "page of newest 50 of 200", "page", path, above, wanted)
 
 
+def read_small(bench: Bench) -> Iterator[Row]:
+    """Count conversations: a signed-in, audited read of one number, beside other reads."""
+    wanted = _spread(_readers(bench), WHOLE)
+    path = "/conversations/{}"
+    etags = {
+        each: bench.service.fetch_etag(path.format(each), {"Cookie": reader.cookie})
+        for reader, each in wanted
+    }
+    kinds = {
+        "count": [reader.request("GET", "/conversations/stats/count") for reader, _ in wanted],
+        "/health": [reader.request("GET", "/health") for reader, _ in wanted],
+        "unchanged": [
+            reader.request("GET", path.format(each), **{"If-None-Match": etags[each]})
+            for reader, each in wanted
+        ],
+        "newest 50": [
+            reader.request("GET", f"{path.format(each)}/messages?before=latest&limit={PAGE}")
+            for reader, each in wanted
+        ],
+        "all 200": [reader.request("GET", path.format(each)) for reader, each in wanted],
+    }
+    sides = {
+        name: bench.http(bench.service, (AT_ONCE, requests)) for name, requests in kinds.items()
+    }
+    pairs = {
+        ("count", "/health"): {},
+        ("unchanged", "count"): {"count": 0.95},
+        ("newest 50", "count"): {"count": 0.9},
+        ("newest 50", "all 200"): {"all 200": 1.1},
+    }
+    for (mine, other), bound in pairs.items():
+        two = {mine: sides[mine], other: sides[other]}
+        yield bench.compare(f"{mine} against {other}", AT_ONCE, two, at_least=bound)
+
+
 async def _grow(bench: Bench, account: Account, length: int) -> list[str]:
     # Short ones are many, so that they stay short while they are measured.
     ids = await begin(bench.service, account, max(1, min(500, 20_000 // length)), length)
@@ -245,6 +280,7 @@ SCENARIOS: dict[str, Scenario] = {
     "get": read_whole,
     "list": read_list,
     "page": read_page,
+    "small": read_small,
     "lengths": lengths,
     "mixed": mixed,
     "cold": read_cold,

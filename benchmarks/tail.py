@@ -13,6 +13,7 @@ from unittest import mock
 
 from bson import ObjectId
 
+from chatvault.access import Access
 from chatvault.actor import Actor, Door, Role
 from chatvault.audit.keys import load_key_ring
 from chatvault.conversations import append_service, reading, segments, service
@@ -51,23 +52,23 @@ async def append_for_a_while(actor: Actor, commits: CommitQueue, ids: list[Objec
 
 
 async def read_for_a_while(
-    actor: Actor, store: MessageStore, ids: list[ObjectId]
+    access: Access, store: MessageStore, ids: list[ObjectId]
 ) -> tuple[float, float]:
     """Milliseconds to read the newest 50 messages, and to list all conversations with them."""
     newest, lists = [], []
     for conversation_id in ids:
         began = time.perf_counter()
         await reading.read_consistently(
-            actor,
+            access,
             store,
             conversation_id,
-            lambda conversation: reading.read_before(actor, store, conversation, 2**53, 50),
+            lambda conversation: reading.read_before(access, store, conversation, 2**53, 50),
         )
         newest.append(time.perf_counter() - began)
     for _ in range(10):
         began = time.perf_counter()
-        heads, _ = await store.list_conversations(actor, which={}, limit=50, offset=0)
-        await show_list(actor, store, heads, LIST_BYTES)
+        heads, _ = await store.list_conversations(access, which={}, limit=50, offset=0)
+        await show_list(access, store, heads, LIST_BYTES)
         lists.append(time.perf_counter() - began)
     return statistics.median(newest) * 1000, statistics.median(lists) * 1000
 
@@ -96,7 +97,9 @@ async def measure(url: str, settings: Settings) -> None:
                 rate = await append_for_a_while(actor, commits, ids)
                 await commits.drain()
                 if number:  # the first round fills the tails
-                    seen[bound].append((rate, *await read_for_a_while(actor, commits.store, ids)))
+                    seen[bound].append(
+                        (rate, *await read_for_a_while(Access.of(actor), commits.store, ids))
+                    )
     await client.close()
     chosen = _medians(seen[segments.TAIL_LENGTH, segments.TAIL_KEPT])
     print("tail  kept  appends/s  newest 50 ms  list 50 ms   ratios to the bound in use")

@@ -8,16 +8,20 @@ from typing import Any
 
 import pytest
 from beanie import Document
+from bson import ObjectId
 from pydantic import BaseModel
 
+from chatvault.access import Access, Need, resolve
+from chatvault.actor import Actor, Door
 from chatvault.commands.models import Command, CommandDoc
 from chatvault.conversations.models import Conversation, Message
-from chatvault.conversations.segments import Revision, Segment
+from chatvault.conversations.segments import PendingDeletion, Revision, Segment
 from chatvault.conversations.shapes import ConversationDoc, MessageDoc, RevisionDoc, SegmentDoc
 from chatvault.conversations.store import MessageStore
 from chatvault.documents import DOCUMENTS
-from chatvault.replies.models import Reply, ReplyDoc
-from support.source import MODULES, Function, walk
+from chatvault.errors import NotAuthenticated
+from chatvault.replies.models import Job, Reply, ReplyDoc, ReplyEvents
+from support.source import MODULES, Function, called, names_assigned, walk
 
 # Queries on a user's data that no owner's name begins.
 FREE_QUERIES = {
@@ -42,25 +46,109 @@ SHAPES = [
     (Reply, ReplyDoc),
     (Command, CommandDoc),
 ]
-# Where an owner is named by hand.
+# Where an owner is named by hand; a filter may repeat the owner of a document that was read.
 BY_HAND = {
     "commands/proposals.py": "a document that is to be stored, by its type",
+    "conversations/segments.py": "a document that is to be stored, by its type",
+    "replies/events.py": "a document that is to be stored",
     "replies/start.py": "a document that is to be stored, by its type",
     "review/service.py": "an entry tells who acted; whose data it is about, its details",
 }
+# Whose data is asked for with an access; of the rest, each is its owner's alone.
+ASKED_WITH_ACCESS = {
+    Conversation, Segment, Revision, PendingDeletion, Reply, ReplyEvents, Job, Command,
+}  # fmt: skip
+# Where the domains of these mean the person who acts.
+MEAN_THE_PERSON = {
+    "commands/models.py": "a person's rules",
+    "commands/permissions.py": "a person's rules",
+    "commands/service.py": "a person's rate",
+    "conversations/commits/batch.py": "a person's idempotency keys",
+    "replies/deps.py": "a person's rate",
+    "replies/service.py": "a person's rate",
+    "replies/start.py": "a person's rate",
+}
+# Queries on these that begin otherwise.
+OTHER_QUERIES = {
+    "_list_conversations": "each part of the pipeline begins with one; see _listing_pipelines",
+    "_some_ids": "by the owner of the note that is due",
+    "sweep": "takes what is due, whoever's it is",
+    "_renew": "renews what this process has in its hands",
+    "_obey": "looks after what this process has in its hands",
+    "reap": "takes over from the dead, whoever's it is",
+    "_take": "takes what is due, whoever's it is",
+}
+READS = {"find", "find_one", "find_one_and_update", "count_documents", "aggregate", "distinct"}
 
 
 def _names_owner(node: ast.AST) -> bool:
-    """Whether it is a dictionary with `"user_id": actor.owner_id`."""
+    """Whether it is a dictionary whose `user_id` is somebody's `owner_id`."""
     return isinstance(node, ast.Dict) and any(
         isinstance(key, ast.Constant)
         and key.value == "user_id"
-        and isinstance(value, ast.Attribute)
-        and value.attr == "owner_id"
-        and isinstance(value.value, ast.Name)
-        and value.value.id == "actor"
+        and "owner_id" in {getattr(value, "attr", None), getattr(value, "id", None)}
         for key, value in zip(node.keys, node.values, strict=True)
     )
+
+
+def _assigned(name: str, function: Function) -> ast.expr | None:
+    """What a function gives a name first."""
+    given = (
+        node.value
+        for node in ast.walk(function)
+        if isinstance(node, ast.Assign | ast.AnnAssign) and name in names_assigned(node)
+    )
+    return next(given, None)
+
+
+def _begins_with_owner(query: ast.expr | None, function: Function) -> bool:
+    """Whether a filter, or each of its alternatives, comes of `owned_by`, or of what was read."""
+    within: list[ast.expr | None] = []
+    match query:
+        case ast.Call():
+            return called(query) in {"owned_by", "_query"}
+        case ast.Dict(keys=keys, values=values):
+            named = {
+                key.value if isinstance(key, ast.Constant) else None: value
+                for key, value in zip(keys, values, strict=True)
+            }
+            if isinstance(named.get("user_id"), ast.Subscript):
+                return True
+            within = [named.get(None) or named.get("$or") or named.get("$match")]
+        case ast.BinOp(left=part) | ast.ListComp(elt=part) | ast.Subscript(value=part):
+            within = [part]
+        case ast.IfExp(body=body, orelse=orelse):
+            within = [body, orelse]
+        case ast.List(elts=[first, *_]):
+            within = [first]
+        case ast.Name(id=name):
+            within = [_assigned(name, function)]
+        case _:
+            return False
+    return all(_begins_with_owner(each, function) for each in within)
+
+
+def _collection_of(asked: ast.expr | None, function: Function) -> str:
+    """The document whose collection is asked; nothing where it is none."""
+    match asked:
+        case ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr="get_pymongo_collection")):
+            return name
+        case ast.Call(func=ast.Name(id="_conversations" | "_segments")):
+            return "Segment"
+        case ast.Name(id=name):
+            return _collection_of(_assigned(name, function), function)
+        case _:
+            return ""
+
+
+def _queries(function: Function) -> Iterator[ast.expr | None]:
+    """The filters with which a function reads what is asked for with an access."""
+    asked = {document.__name__ for document in ASKED_WITH_ACCESS} | {"cls", "document"}
+    for call in ast.walk(function):
+        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute):
+            continue
+        if call.func.attr in READS and _collection_of(call.func.value, function) in asked:
+            yield call.args[0] if call.args else None
 
 
 class TestFilters:
@@ -75,6 +163,59 @@ class TestFilters:
         }
         assert found.keys() == BY_HAND.keys(), found
 
+    def test_begin_with_an_access(self) -> None:
+        domains = {"conversations", "replies", "commands", "completions", "importing", "usage"}
+        functions = [
+            node
+            for path in MODULES
+            if path.parts[0] in domains
+            for node in walk(path)
+            if isinstance(node, Function)
+        ]
+        queries = [(each.name, query, each) for each in functions for query in _queries(each)]
+        assert len(queries) > 25
+        other = {name for name, query, each in queries if not _begins_with_owner(query, each)}
+        assert other == OTHER_QUERIES.keys()
+
+    def test_ask_for_the_person_where_that_is_meant_only(self) -> None:
+        domains = ("conversations", "replies", "commands")
+        found = {
+            path.as_posix()
+            for path in MODULES
+            if path.parts[0] in domains
+            for node in walk(path)
+            if isinstance(node, ast.Attribute) and node.attr == "owner_id"
+            if "actor" in {getattr(node.value, "id", None), getattr(node.value, "attr", None)}
+        }
+        assert found == MEAN_THE_PERSON.keys()
+
+
+class TestAccess:
+    def test_is_made_in_one_place(self) -> None:
+        made = {
+            path.as_posix()
+            for path in MODULES
+            for node in walk(path)
+            if isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Name)
+            and node.func.id == "Access"
+        }
+        assert not {name for name in made if not name.startswith(("access.py", "sharing/"))}
+
+    def test_is_ones_own(self) -> None:
+        actor = Actor(door=Door.HTTP, user_id=ObjectId())
+
+        assert Access.of(actor) == Access(actor.owner_id, Need.MANAGE)
+
+    async def test_to_a_conversation_takes_no_query(self) -> None:
+        actor = Actor(door=Door.HTTP, user_id=ObjectId())
+
+        assert await resolve(actor, ObjectId(), Need.WRITE) == Access.of(actor)
+
+    async def test_is_nobodys_who_is_not_signed_in(self) -> None:
+        with pytest.raises(NotAuthenticated):
+            await resolve(Actor(door=Door.HTTP), ObjectId(), Need.READ)
+
 
 class TestDocuments:
     def test_of_a_user_are_reached_by_their_owner_only(self) -> None:
@@ -84,8 +225,9 @@ class TestDocuments:
             for name, found in vars(document).items():
                 if isinstance(found, classmethod) and (document.__name__, name) not in FREE_QUERIES:
                     parameters = list(inspect.signature(found.__func__).parameters)
+                    asked_with = "access" if document in ASKED_WITH_ACCESS else "actor"
                     if not name.startswith("_"):
-                        assert parameters[1:2] == ["actor"], f"{document.__name__}.{name}"
+                        assert parameters[1:2] == [asked_with], f"{document.__name__}.{name}"
 
     def test_with_messages_are_reached_by_their_store(self) -> None:
         holding = {"Conversation", "Segment", "Revision"}
@@ -108,11 +250,11 @@ class TestDocuments:
             stored = set(model.model_fields)
         assert shape.__required_keys__ | shape.__optional_keys__ == stored - {"revision_id"}
 
-    def test_and_their_store_takes_who_asks(self) -> None:
+    def test_and_their_store_takes_whose_data_it_is(self) -> None:
         for name, found in vars(MessageStore).items():
             if isinstance(found, FunctionType) and not name.startswith("_"):
                 parameters = inspect.signature(found).parameters
-                assert "actor" in parameters or name == "decode_messages", name
+                assert "access" in parameters or name == "decode_messages", name
 
     def test_carry_no_hooks(self) -> None:
         """Beanie skips them in bulk and query updates."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from chatvault.access import Access
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.audit.outbox import CHANGES, ChangeDetails, IncompleteDetails, Outbox
@@ -180,6 +181,7 @@ class TestIncompleteDetails:
 
         change = Change(
             actor=actor,
+            access=Access.of(actor),
             action=action,
             where=("_id", begun),
             decide=decide,

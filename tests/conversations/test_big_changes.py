@@ -8,6 +8,7 @@ import bson
 import pytest
 from bson import ObjectId
 
+from chatvault.access import Access
 from chatvault.actor import Actor
 from chatvault.audit.actions import Action
 from chatvault.conversations import append_service, service
@@ -217,6 +218,7 @@ class TestWaiting:
 
         nowhere = Change[int](
             actor=actor,
+            access=Access.of(actor),
             action=Action.CONVERSATION_UPDATE,
             where=("_id", ObjectId()),
             decide=decide,

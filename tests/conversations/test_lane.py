@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
+from chatvault.access import Access
 from chatvault.actor import Actor
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
@@ -204,6 +205,7 @@ class TestSetbacks:
 
         hopeless: Change[None] = Change(
             actor=actor,
+            access=Access.of(actor),
             action=Action.CONVERSATION_UPDATE,
             where=("_id", begun),
             decide=decide,
@@ -235,6 +237,7 @@ class TestSetbacks:
 
             return Change(
                 actor=actor,
+                access=Access.of(actor),
                 action=Action.CONVERSATION_UPDATE,
                 where=("_id", begun),
                 decide=decide,
@@ -292,6 +295,7 @@ class TestOrder:
         def looking(name: str, value: Any) -> Change[Any]:
             return Change(
                 actor=actor,
+                access=Access.of(actor),
                 action=Action.CONVERSATION_APPEND_MESSAGE,
                 where=(name, value),
                 decide=lambda working: working.find("m0"),
@@ -412,6 +416,7 @@ class TestOneFails:
         changes: list[Any] = [append(actor, commits, begun, str(n)) for n in range(6)]
         faulty: Change[None] = Change(
             actor=actor,
+            access=Access.of(actor),
             action=Action.CONVERSATION_UPDATE,
             where=("_id", begun),
             decide=decide,
@@ -445,6 +450,7 @@ class TestOneFails:
         half = [
             Change[None](
                 actor=actor,
+                access=Access.of(actor),
                 action=Action.CONVERSATION_UPDATE,
                 where=("_id", begun),
                 decide=decide,
@@ -473,6 +479,7 @@ class TestOneFails:
 
         too_large: Change[None] = Change(
             actor=actor,
+            access=Access.of(actor),
             action=Action.CONVERSATION_UPDATE,
             where=("_id", begun[1]),
             decide=decide,

@@ -11,6 +11,7 @@ from bson import ObjectId
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from chatvault.access import Access
 from chatvault.actor import Actor
 from chatvault.audit.recorder import Recorder
 from chatvault.conversations import append_service, message_service, reading, service
@@ -338,15 +339,19 @@ class World:
     async def read(self, step: Step) -> None:
         expected = [(seq, each.id, each.content) for seq, each in self.model.not_deleted]
         shown = await service.read_back(
-            self.actor, self.commits(step).store, conversation_id=self.id
+            Access.of(self.actor), self.commits(step).store, conversation_id=self.id
         )
         wire = orjson.loads(to_json(conversation_wire(shown)))["messages"]
         assert [(each["seq"], each["id"], each["content"]) for each in wire] == expected
-        conversation = await self.commits(step).store.find_conversation(self.actor, self.id)
+        conversation = await self.commits(step).store.find_conversation(
+            Access.of(self.actor), self.id
+        )
         assert conversation is not None
         streamed = [
             each
-            async for run in reading.stream(self.actor, self.commits(step).store, conversation)
+            async for run in reading.stream(
+                Access.of(self.actor), self.commits(step).store, conversation
+            )
             for each in run
         ]
         assert triples(streamed) == expected
@@ -367,7 +372,7 @@ class World:
     async def crash_bulk(self, step: Step) -> None:
         """A bulk write is abandoned before its flip."""
         new = to_stored([to_in(said(n, prefix="x")) for n in range(step.a % 12 + 6)], now())
-        await bulk.write_generation(self.actor, MessageStore(self.codec), new)
+        await bulk.write_generation(Access.of(self.actor), MessageStore(self.codec), new)
 
     async def crash_append(self, step: Step) -> None:
         """The process dies somewhere in an append; the client comes again with the same id."""

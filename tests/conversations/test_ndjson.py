@@ -8,6 +8,7 @@ import aiohttp
 import orjson
 import pytest
 
+from chatvault.access import Access
 from chatvault.conversations import reading
 from chatvault.conversations.commits.garbage import sweep
 from chatvault.conversations.commits.queue import CommitQueue
@@ -133,12 +134,12 @@ class TestMemory:
         wanted = ConversationCreate.model_validate({"messages": [message(content)] * 60})
         begun = await create(actor, commits, wanted=wanted)
         del wanted, content
-        conversation = await commits.store.find_conversation(actor, begun)
+        conversation = await commits.store.find_conversation(Access.of(actor), begun)
         assert conversation is not None
         tracemalloc.start()
         try:
             count = 0
-            async for run in reading.stream(actor, commits.store, conversation):
+            async for run in reading.stream(Access.of(actor), commits.store, conversation):
                 count += len(run)
             _, peak = tracemalloc.get_traced_memory()
         finally:

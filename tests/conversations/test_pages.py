@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
+from chatvault.actor import Actor, Door
 from chatvault.conversations import append_service, listing, reading, rendering, service
 from chatvault.conversations.routes import COMMITS
 from chatvault.conversations.schemas import MessageIn
@@ -453,17 +454,17 @@ class TestRaces:
         find_offset = reading._find_offset
 
         async def overtaken(
-            actor: Any, store: Any, conversation: Any, offset: int
+            access: Any, store: Any, conversation: Any, offset: int
         ) -> tuple[int, int]:
             for number in range(5):
                 await append_service.append(
-                    actor,
+                    Actor(door=Door.HTTP, user_id=access.owner_id),
                     commits,
                     conversation_id=conversation["_id"],
                     wanted=[MessageIn(role="user", content=f"later{number}")],
                 )
             await commits.drain()
-            return await find_offset(actor, store, conversation, offset)
+            return await find_offset(access, store, conversation, offset)
 
         monkeypatch.setattr(reading, "_find_offset", overtaken)
         for back in (1, 2, 3, 4, 5, 1, 2, 3):
@@ -481,13 +482,14 @@ class TestRaces:
         commits = http.app[COMMITS]
         await commits.drain()
 
-        async def overtaken(store: Any, actor: Any, generation: Any, **more: int) -> list[Any]:
+        async def overtaken(store: Any, access: Any, generation: Any, **more: int) -> list[Any]:
             wanted = [MessageIn(role="user", content="later") for _ in range(60)]
+            owner = Actor(door=Door.HTTP, user_id=access.owner_id)
             await append_service.append(
-                actor, commits, conversation_id=ObjectId(begun["id"]), wanted=wanted
+                owner, commits, conversation_id=ObjectId(begun["id"]), wanted=wanted
             )
             await commits.drain()
-            return await list_segment_ends(store, actor, generation, **more)
+            return await list_segment_ends(store, access, generation, **more)
 
         monkeypatch.setattr(MessageStore, "list_segment_ends", overtaken)
         # So few that all that is found of the segment came after the page was begun.

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from pymongo.errors import AutoReconnect
 
+from chatvault.access import Access
 from chatvault.conversations import creation, service
 from chatvault.conversations.commits import bulk, garbage, segment_writes
 from chatvault.conversations.commits.queue import CommitQueue
@@ -253,7 +254,7 @@ class TestNeverFlipped:
         wanted = ConversationUpdate.model_validate({"messages": [message("x")] * 50})
         assert wanted.messages
         generation, _ = await bulk.write_generation(
-            actor, MessageStore(), to_stored(wanted.messages, now())
+            Access.of(actor), MessageStore(), to_stored(wanted.messages, now())
         )
         assert generation is not None
         before = await found(alice, long["id"])

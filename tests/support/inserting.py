@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from chatvault.access import Access
 from chatvault.accounts.models import User
 from chatvault.actor import Actor, Door
 from chatvault.conversations.models import Conversation
@@ -15,13 +16,13 @@ async def insert_conversations(username: str, count: int) -> None:
     user = await User.find_one({"username": username})
     if user is None:
         raise LookupError(username)
-    actor = Actor(door=Door.CLI, user_id=user.id, role=user.role)
+    access = Access.of(Actor(door=Door.CLI, user_id=user.id, role=user.role))
     at = now() - timedelta(seconds=count)
     collection = Conversation.get_pymongo_collection()
     for start in range(0, count, BATCH):
         await collection.insert_many(
             Conversation.begin(
-                actor,
+                access,
                 title=f"Conversation {number}",
                 tags=[],
                 metadata={},

@@ -6,6 +6,7 @@ from typing import Any
 
 from bson import ObjectId
 
+from chatvault.access import Access
 from chatvault.actor import Actor, Door
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
@@ -96,7 +97,9 @@ class Replica:
                 self.conversations.pop(conversation_id, None)
 
     async def _read(self, conversation_id: ObjectId, told: ChangeDetails) -> None:
-        shown = await service.read_back(self._actor, self._store, conversation_id=conversation_id)
+        shown = await service.read_back(
+            Access.of(self._actor), self._store, conversation_id=conversation_id
+        )
         before = self.conversations.get(str(conversation_id), Kept({}, {})).messages
         # What came since the entry is told by the next ones.
         messages = {

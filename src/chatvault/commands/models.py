@@ -9,6 +9,7 @@ from bson import ObjectId
 from pymongo import IndexModel
 from pymongo.asynchronous.client_session import AsyncClientSession
 
+from chatvault.access import Access
 from chatvault.actor import Actor, Role
 from chatvault.fields import Id, Raw
 
@@ -85,24 +86,24 @@ class Command(Document):
         ]
 
     @classmethod
-    def owned_by(cls, actor: Actor, **more: Any) -> Raw:
+    def owned_by(cls, access: Access, **more: Any) -> Raw:
         """Return the filter that every query of an actor's commands begins with."""
-        return {"user_id": actor.owner_id, **more}
+        return {"user_id": access.owner_id, **more}
 
     @classmethod
     async def find_raw(
-        cls, actor: Actor, conversation_id: ObjectId, command_id: ObjectId
+        cls, access: Access, conversation_id: ObjectId, command_id: ObjectId
     ) -> CommandDoc | None:
         """Return a command of the actor's, or None."""
-        query = cls.owned_by(actor, conversation_id=conversation_id, _id=command_id)
+        query = cls.owned_by(access, conversation_id=conversation_id, _id=command_id)
         return cast("CommandDoc | None", await cls.get_pymongo_collection().find_one(query))
 
     @classmethod
     async def list_raw(
-        cls, actor: Actor, conversation_id: ObjectId, limit: int, **more: Any
+        cls, access: Access, conversation_id: ObjectId, limit: int, **more: Any
     ) -> list[CommandDoc]:
         """Return the newest commands of a conversation, the newest first."""
-        query = cls.owned_by(actor, conversation_id=conversation_id, **more)
+        query = cls.owned_by(access, conversation_id=conversation_id, **more)
         found = cls.get_pymongo_collection().find(query).sort("_id", -1).limit(limit)
         return cast("list[CommandDoc]", await found.to_list())
 

@@ -65,7 +65,7 @@ def take(
 
     Args:
         working: the working copy of its conversation.
-        actor: its owner.
+        actor: who takes the step.
         carrier: the message that carries it.
         command: the present command.
         action: the action to audit.
@@ -93,7 +93,7 @@ def _write(
     runs: bool = False,
 ) -> None:
     """Decide the write of a command's document, and its audit entry."""
-    mine = Command.owned_by(actor, _id=before["id"], status=before["status"])
+    mine = Command.owned_by(working.access, _id=before["id"], status=before["status"])
     stored: Raw = {"status": after["status"], "lease_until": None}
     written = leases.written(stored, "lease_until", LEASE_SECONDS) if runs else {"$set": stored}
     # The second of two concurrent steps matches nothing, and gives way.
@@ -261,7 +261,7 @@ def insert(
     for command in commands:
         document: CommandDoc = {
             "_id": command["id"],
-            "user_id": actor.owner_id,
+            "user_id": working.access.owner_id,
             "conversation_id": conversation_id,
             "message_id": message_id,
             "reply_id": reply_id,

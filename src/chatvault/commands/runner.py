@@ -12,6 +12,7 @@ from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import PyMongoError
 
+from chatvault.access import Access
 from chatvault.actor import Actor, Door
 from chatvault.audit.actions import Action
 from chatvault.audit.models import AuditEntry
@@ -46,7 +47,7 @@ CHANGED = Result(
 )
 log = structlog.get_logger()
 # Decides what follows once all commands of a waiting reply are settled.
-Continue = Callable[[WorkingCopy, Actor, ObjectId], None]
+Continue = Callable[[WorkingCopy, ObjectId], None]
 
 
 class AlreadySettled(ChatvaultError):
@@ -62,6 +63,7 @@ class CommandTask:
     """
 
     actor: Actor
+    access: Access
     conversation_id: ObjectId
     message_id: str
     reply_id: ObjectId | None
@@ -178,10 +180,11 @@ class CommandRunner:
             proposals.take(
                 working, actor, carrier, command, Action.COMMAND_EXECUTE, at=at, **fields
             )
-            self.follow(working, actor, job.message_id, job.reply_id)
+            self.follow(working, job.message_id, job.reply_id)
 
         change: Change[None] = Change(
             actor=actor,
+            access=job.access,
             action=Action.COMMAND_EXECUTE,
             where=("_id", job.conversation_id),
             decide=decide,
@@ -195,13 +198,7 @@ class CommandRunner:
             await self._settle_alone(actor, job, {**job.command, **fields})
         self.wake()
 
-    def follow(
-        self,
-        working: WorkingCopy,
-        actor: Actor,
-        message_id: str,
-        reply_id: ObjectId | None,
-    ) -> None:
+    def follow(self, working: WorkingCopy, message_id: str, reply_id: ObjectId | None) -> None:
         """Decide that the reply continues, if this was the last command that it waited for."""
         # Skipped where the change cannot edit it: the calling change has just edited it.
         carried = working.find(message_id)
@@ -209,12 +206,12 @@ class CommandRunner:
             return
         commands = carried.message["commands"]
         if all(proposals.is_settled(each) for each in commands if each["call_id"] is not None):
-            self._follow(working, actor, reply_id)
+            self._follow(working, reply_id)
 
     @staticmethod
     async def _settle_alone(actor: Actor, job: CommandTask, settled: Raw) -> None:
         """Store the result of a command whose message is gone."""
-        mine = Command.owned_by(actor, _id=settled["id"], status=Status.APPROVED.value)
+        mine = Command.owned_by(job.access, _id=settled["id"], status=Status.APPROVED.value)
         fields = {"status": settled["status"], "lease_until": None}
 
         async def store(session: AsyncClientSession) -> None:
@@ -260,6 +257,7 @@ class CommandRunner:
             command = {"id": found["_id"], "tool": found["tool"], "decided_by": None, "code": None}
             job = CommandTask(
                 actor=actor,
+                access=Access.of(actor),
                 conversation_id=found["conversation_id"],
                 message_id=found["message_id"],
                 reply_id=found["reply_id"],

@@ -9,6 +9,7 @@ import orjson
 from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
 
+from chatvault.access import Access, Need, resolve
 from chatvault.actor import Actor
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
@@ -69,14 +70,15 @@ async def list_commands(
     Raises:
         NotFound: the actor has no such conversation.
     """
+    access = await resolve(actor, conversation_id, Need.READ)
     so_far = {} if status is None else {"status": status.value}
-    stored = await Command.list_raw(actor, conversation_id, MAX_LISTED, **so_far)
+    stored = await Command.list_raw(access, conversation_id, MAX_LISTED, **so_far)
     ids = [each["message_id"] for each in stored]
 
     async def read(conversation: ConversationDoc) -> list[StoredMessage]:
-        return not_deleted(await find_messages(actor, deps.store, conversation, ids))
+        return not_deleted(await find_messages(access, deps.store, conversation, ids))
 
-    messages = await read_consistently(actor, deps.store, conversation_id, read)
+    messages = await read_consistently(access, deps.store, conversation_id, read)
     carried = {
         command["id"]: command for each in messages for command in each.message.get("commands", ())
     }
@@ -97,8 +99,9 @@ async def get(
     Raises:
         NotFound: the actor has no such command.
     """
+    access = await resolve(actor, conversation_id, Need.READ)
     shown = await read_back(
-        actor, deps.store, conversation_id=conversation_id, command_id=command_id
+        access, deps.store, conversation_id=conversation_id, command_id=command_id
     )
     await deps.recorder.record(
         audit.entry(
@@ -109,15 +112,15 @@ async def get(
 
 
 async def read_back(
-    actor: Actor, store: MessageStore, *, conversation_id: ObjectId, command_id: ObjectId
+    access: Access, store: MessageStore, *, conversation_id: ObjectId, command_id: ObjectId
 ) -> Raw:
     """Return a command. Writes no audit entry.
 
     Raises:
         NotFound: the actor has no such command.
     """
-    stored = await _find(actor, conversation_id, command_id)
-    carrier = await find_message(actor, store, conversation_id, stored["message_id"])
+    stored = await _find(access, conversation_id, command_id)
+    carrier = await find_message(access, store, conversation_id, stored["message_id"])
     for command in carrier.message.get("commands", ()) if carrier else ():
         if command["id"] == command_id:
             return _shown(stored, command)
@@ -133,8 +136,8 @@ def _shown(stored: CommandDoc, command: Raw) -> Raw:
     }
 
 
-async def _find(actor: Actor, conversation_id: ObjectId, command_id: ObjectId) -> CommandDoc:
-    stored = await Command.find_raw(actor, conversation_id, command_id)
+async def _find(access: Access, conversation_id: ObjectId, command_id: ObjectId) -> CommandDoc:
+    stored = await Command.find_raw(access, conversation_id, command_id)
     if stored is None:
         raise CommandNotFound
     return stored
@@ -161,7 +164,8 @@ async def approve(
         McpNotEnabled, ConversationArchived: nothing runs in this conversation.
         ServerUnavailable: it could not run now; it stays pending.
     """
-    stored = await _find(actor, conversation_id, command_id)
+    access = await resolve(actor, conversation_id, Need.WRITE)
+    stored = await _find(access, conversation_id, command_id)
     (await permissions.find(actor)).require(stored["tool"])
     if stored["status"] == Status.PENDING and stored["tool"] not in deps.servers.tools:
         raise ServerUnavailable
@@ -181,15 +185,15 @@ async def approve(
         of = (working, actor, carrier, command, Action.COMMAND_APPROVE)
         return Decided(proposals.take(*of, at=at, runs=True, **fields), begins=True)
 
-    change = _change(actor, stored, Action.COMMAND_APPROVE, decide, idempotency_key)
+    change = _change(actor, access, stored, Action.COMMAND_APPROVE, decide, idempotency_key)
     decided = await deps.commits.submit(change)
     if decided.begins:
-        _launch(actor, deps, stored, decided.command)
-    return await _outcome(actor, deps, conversation_id, command_id, waits=waits)
+        _launch(actor, access, deps, stored, decided.command)
+    return await _outcome(access, deps, conversation_id, command_id, waits=waits)
 
 
 async def _outcome(
-    actor: Actor,
+    access: Access,
     deps: CommandDeps,
     conversation_id: ObjectId,
     command_id: ObjectId,
@@ -197,7 +201,7 @@ async def _outcome(
     waits: bool,
 ) -> Raw:
     which = {"conversation_id": conversation_id, "command_id": command_id}
-    return await (wait(actor, deps, **which) if waits else read_back(actor, deps.store, **which))
+    return await (wait(access, deps, **which) if waits else read_back(access, deps.store, **which))
 
 
 def _note_repeat(
@@ -237,7 +241,8 @@ async def reject(
         NotFound: the actor has no such command.
         CommandSettled: it was approved, or failed.
     """
-    stored = await _find(actor, conversation_id, command_id)
+    access = await resolve(actor, conversation_id, Need.WRITE)
+    stored = await _find(access, conversation_id, command_id)
 
     def decide(working: WorkingCopy) -> Decided:
         at = now()
@@ -251,15 +256,15 @@ async def reject(
         fields: Raw = {"status": Status.REJECTED.value, **decision}
         proposals.take(working, actor, carrier, command, Action.COMMAND_REJECT, at=at, **fields)
         if _is_awaited(working, stored, carrier.seq):
-            deps.runner.follow(working, actor, stored["message_id"], stored["reply_id"])
+            deps.runner.follow(working, stored["message_id"], stored["reply_id"])
         return Decided(command)
 
     await deps.commits.submit(
-        _change(actor, stored, Action.COMMAND_REJECT, decide, idempotency_key)
+        _change(actor, access, stored, Action.COMMAND_REJECT, decide, idempotency_key)
     )
     deps.runner.wake()
     which = {"conversation_id": conversation_id, "command_id": command_id}
-    return await read_back(actor, deps.store, **which)
+    return await read_back(access, deps.store, **which)
 
 
 async def execute(
@@ -285,13 +290,14 @@ async def execute(
         McpNotEnabled, ConversationArchived: nothing runs in this conversation.
         TooManyCommands: the message has as many as one may have.
     """
-    await _require_message(actor, deps.store, conversation_id, message_id)
+    access = await resolve(actor, conversation_id, Need.WRITE)
+    await _require_message(access, deps.store, conversation_id, message_id)
     (await permissions.find(actor)).require(TERMINAL)
     place = CommandPlace(conversation_id=conversation_id, message_id=message_id, reply_id=None)
     if idempotency_key is not None and await was_carried_out(actor, idempotency_key):
-        known = _idempotent(actor, place, idempotency_key)
+        known = _idempotent(access, place, idempotency_key)
         first = await answer_repeat(actor, Action.COMMAND_EXECUTE_TERMINAL, known)
-        return await _outcome(actor, deps, conversation_id, first.id, waits=waits)
+        return await _outcome(access, deps, conversation_id, first.id, waits=waits)
     await deps.rate.admit(str(actor.owner_id))
     tool = deps.servers.tools.get(TERMINAL)
     if tool is None:
@@ -318,22 +324,22 @@ async def execute(
         )
         return Decided(made, begins=True)
 
-    change = _change(actor, place, Action.COMMAND_EXECUTE_TERMINAL, decide, idempotency_key)
+    change = _change(actor, access, place, Action.COMMAND_EXECUTE_TERMINAL, decide, idempotency_key)
     decided = await deps.commits.submit(change)
     if decided.begins:
-        _launch(actor, deps, place, decided.command)
-    return await _outcome(actor, deps, conversation_id, decided.id, waits=waits)
+        _launch(actor, access, deps, place, decided.command)
+    return await _outcome(access, deps, conversation_id, decided.id, waits=waits)
 
 
 async def _require_message(
-    actor: Actor, store: MessageStore, conversation_id: ObjectId, message_id: str
+    access: Access, store: MessageStore, conversation_id: ObjectId, message_id: str
 ) -> None:
-    if await find_message(actor, store, conversation_id, message_id) is None:
+    if await find_message(access, store, conversation_id, message_id) is None:
         raise NotFound("Message not found")
 
 
 async def wait(
-    actor: Actor, deps: CommandDeps, *, conversation_id: ObjectId, command_id: ObjectId
+    access: Access, deps: CommandDeps, *, conversation_id: ObjectId, command_id: ObjectId
 ) -> Raw:
     """Wait until a command has ended, whichever process runs it. Writes no audit entry.
 
@@ -343,7 +349,7 @@ async def wait(
     while True:
         is_ours = await deps.runner.wait(command_id)
         command = await read_back(
-            actor, deps.store, conversation_id=conversation_id, command_id=command_id
+            access, deps.store, conversation_id=conversation_id, command_id=command_id
         )
         if command["status"] != Status.APPROVED:
             return command
@@ -351,9 +357,12 @@ async def wait(
             await asyncio.sleep(POLL)
 
 
-def _launch(actor: Actor, deps: CommandDeps, stored: CommandPlace, command: Raw) -> None:
+def _launch(
+    actor: Actor, access: Access, deps: CommandDeps, stored: CommandPlace, command: Raw
+) -> None:
     job = CommandTask(
         actor=actor,
+        access=access,
         conversation_id=stored["conversation_id"],
         message_id=stored["message_id"],
         reply_id=stored["reply_id"],
@@ -364,6 +373,7 @@ def _launch(actor: Actor, deps: CommandDeps, stored: CommandPlace, command: Raw)
 
 def _change(
     actor: Actor,
+    access: Access,
     stored: CommandPlace,
     action: Action,
     decide: Callable[[WorkingCopy], Decided],
@@ -371,24 +381,25 @@ def _change(
 ) -> Change[Decided]:
     return Change(
         actor=actor,
+        access=access,
         action=action,
         where=("_id", stored["conversation_id"]),
         decide=decide,
         message_ids=frozenset({stored["message_id"]}),
         needs_tail=True,
         size=estimate(),
-        idempotent=idempotency_key and _idempotent(actor, stored, idempotency_key),
+        idempotent=idempotency_key and _idempotent(access, stored, idempotency_key),
     )
 
 
 def _idempotent(
-    actor: Actor, stored: CommandPlace, idempotency_key: IdempotencyKey
+    access: Access, stored: CommandPlace, idempotency_key: IdempotencyKey
 ) -> Idempotent[Decided]:
     conversation_id = stored["conversation_id"]
 
     async def find(command_id: ObjectId, session: AsyncClientSession) -> Decided:
-        fields = await Conversation.get_for_repeat(actor, conversation_id, session)
-        if not await has_message(session, actor, fields, stored["message_id"]):
+        fields = await Conversation.get_for_repeat(access, conversation_id, session)
+        if not await has_message(session, access, fields, stored["message_id"]):
             raise CommandNotFound
         return Decided({"id": command_id})
 

@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator
 from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
 
+from chatvault.access import Access
 from chatvault.actor import Actor
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action, Outcome
@@ -87,7 +88,7 @@ async def answer_once(
 async def _replay(actor: Actor, idempotency_key: IdempotencyKey) -> AsyncGenerator[Chunk, None]:
     known = _idempotent(actor, idempotency_key)
     answer_id = await answer_repeat(actor, Action.CHAT_COMPLETE, known)
-    stored = await events.read(actor, answer_id)
+    stored = await events.read(Access.of(actor), answer_id)
 
     async def replayed() -> AsyncGenerator[Event, None]:
         for event in stored:
@@ -100,7 +101,7 @@ async def _replay(actor: Actor, idempotency_key: IdempotencyKey) -> AsyncGenerat
 
 def _idempotent(actor: Actor, idempotency_key: IdempotencyKey) -> Idempotent[ObjectId]:
     async def find(answer_id: ObjectId, session: AsyncClientSession) -> ObjectId:
-        kept = ReplyEvents.owned_by(actor, reply_id=answer_id)
+        kept = ReplyEvents.owned_by(Access.of(actor), reply_id=answer_id)
         if await ReplyEvents.get_pymongo_collection().find_one(kept, session=session) is None:
             raise NotFound("The answer was given, and is kept no more")
         return answer_id
@@ -117,7 +118,9 @@ async def _keep(
     account: Chunk,
 ) -> None:
     tokens = usage["input_tokens"], usage["output_tokens"]
-    kept = Live(actor, None, answer_id).document(said.events(tokens, account.raw["usage"]))
+    kept = Live(Access.of(actor), None, answer_id).document(
+        said.events(tokens, account.raw["usage"])
+    )
     entry = audit.entry(actor, Action.CHAT_COMPLETE)
 
     async def store(session: AsyncClientSession) -> ObjectId:

@@ -9,6 +9,7 @@ from typing import Any
 
 from bson import ObjectId
 
+from chatvault.access import Access, Need, resolve
 from chatvault.actor import Actor
 from chatvault.agents import service as agents
 from chatvault.audit import service as audit
@@ -120,18 +121,19 @@ async def _find_recorded(
     """Yield the recorded answer to a request that was carried out before; None if it was not."""
     if idempotency_key is None or not await was_carried_out(actor, idempotency_key):
         return None
-    known = idempotent_start(actor, idempotency_key, conversation_id)
+    access = await resolve(actor, conversation_id, Need.WRITE)
+    known = idempotent_start(access, idempotency_key, conversation_id)
     started = await answer_repeat(actor, Action.CHAT_COMPLETE, known)
-    return await _followed(actor, deps, conversation_id, started.reply_id)
+    return await _followed(access, deps, conversation_id, started.reply_id)
 
 
 async def _followed(
-    actor: Actor, deps: ReplyDeps, conversation_id: ObjectId, reply_id: ObjectId
+    access: Access, deps: ReplyDeps, conversation_id: ObjectId, reply_id: ObjectId
 ) -> AsyncGenerator[Chunk, None]:
-    reply = await Reply.find_raw(actor, conversation_id, reply_id)
+    reply = await Reply.find_raw(access, conversation_id, reply_id)
     if reply is None:
         raise NotFound("Reply not found")
-    events = follow(actor, deps, conversation_id=conversation_id, reply_id=reply_id)
+    events = follow(access, deps, conversation_id=conversation_id, reply_id=reply_id)
     return replay_chunks(reply_id, reply["model"], events)
 
 
@@ -144,7 +146,8 @@ async def _recorded(
     idempotency_key: IdempotencyKey | None,
 ) -> AsyncGenerator[Chunk, None]:
     """Record the exchange; its tokens are reserved before the model is called."""
-    conversation = await deps.store.get_conversation(actor, conversation_id)
+    access = await resolve(actor, conversation_id, Need.WRITE)
+    conversation = await deps.store.get_conversation(access, conversation_id)
     agent = await agents.find(actor, conversation.get("agent_id"))
     provider, found = deps.catalog.find(None)
     tokens = await asyncio.to_thread(
@@ -167,10 +170,10 @@ async def _recorded(
         options=wanted.options(),
         waiting=conversation.get("waiting_reply"),
     )
-    started = await deps.commits.submit(start_change(actor, reply_plan, idempotency_key))
+    started = await deps.commits.submit(start_change(actor, access, reply_plan, idempotency_key))
     task = started.task
     if task is None:
-        return await _followed(actor, deps, conversation_id, started.reply_id)
+        return await _followed(access, deps, conversation_id, started.reply_id)
     task.chunks = asyncio.Queue()
     task.live.publish(list(started.events))
     deps.runner.launch(task)

@@ -7,6 +7,7 @@ from typing import Any
 from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
 
+from chatvault.access import Access, Need, resolve
 from chatvault.actor import Actor
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
@@ -63,7 +64,7 @@ def appended(working: WorkingCopy, ids: list[str], repeated: int) -> Appended:
 
 
 def idempotent_append(
-    actor: Actor,
+    access: Access,
     store: MessageStore,
     idempotency_key: IdempotencyKey | None,
     conversation_id: ObjectId,
@@ -73,7 +74,7 @@ def idempotent_append(
     """Return how the answer is remembered, and rendered for a repeat.
 
     Args:
-        actor: the conversation's owner.
+        access: to the data of the conversation's owner.
         store: reads the stored messages.
         idempotency_key: the request's key, if it has one.
         conversation_id: the conversation's id.
@@ -84,11 +85,11 @@ def idempotent_append(
         return None
 
     async def replay(result: Raw, session: AsyncClientSession) -> Appended:
-        conversation = await store.find_conversation_in(session, actor, conversation_id)
+        conversation = await store.find_conversation_in(session, access, conversation_id)
         if conversation is None:
             raise NotFound("Conversation not found")
         # Read here, so that the answer and the audit entry agree.
-        found = await find_messages(actor, store, conversation, result["message_ids"], session)
+        found = await find_messages(access, store, conversation, result["message_ids"], session)
         if shows_message and not not_deleted(found[:1]):
             raise MessageGone
         return Appended(
@@ -146,7 +147,8 @@ async def add(
         )
     if shows_message:
         return stored
-    shown = await read_back(actor, commits.store, conversation_id=conversation_id)
+    access = await resolve(actor, conversation_id, Need.READ)
+    shown = await read_back(access, commits.store, conversation_id=conversation_id)
     return replace(stored, conversation=shown)
 
 
@@ -178,7 +180,7 @@ async def append(
         TooLarge: the messages are too large for one transaction.
         NotLastAnswer: the message to replace is not the last answer.
     """
-    at = now()
+    access, at = await resolve(actor, conversation_id, Need.WRITE), now()
     messages = to_stored(wanted, at)
     size = 0
     async for message in sliced(messages):
@@ -202,13 +204,14 @@ async def append(
     given = frozenset(message.id for message in wanted if message.id is not None)
     change: Change[Appended] = Change(
         actor=actor,
+        access=access,
         action=action,
         where=("_id", conversation_id),
         decide=decide,
         message_ids=given,
         size=OVERHEAD + size,
         idempotent=idempotent_append(
-            actor,
+            access,
             commits.store,
             idempotency_key,
             conversation_id,
@@ -255,6 +258,7 @@ async def replace_last(
     at, replaced = now(), wanted.replaces
     if replaced is None:
         raise NotLastAnswer
+    access = await resolve(actor, conversation_id, Need.WRITE)
     message = to_stored([wanted], at)[0]
     if wanted.id not in {None, replaced}:
         message["sent_id"] = wanted.id
@@ -273,6 +277,7 @@ async def replace_last(
 
     change: Change[Appended] = Change(
         actor=actor,
+        access=access,
         action=Action.CONVERSATION_REPLACE_MESSAGE,
         where=("_id", conversation_id),
         decide=decide,
@@ -281,7 +286,7 @@ async def replace_last(
         needs_last_not_deleted=True,
         size=estimate(message, message),
         idempotent=idempotent_append(
-            actor,
+            access,
             commits.store,
             idempotency_key,
             conversation_id,

@@ -6,6 +6,7 @@ from datetime import datetime
 from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
 
+from chatvault.access import Access
 from chatvault.actor import Actor
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
@@ -33,6 +34,7 @@ class NewConversation:
     """
 
     actor: Actor
+    access: Access
     document: ConversationDoc
     generation: Generation | None
     tail: list[MessageDoc]
@@ -59,19 +61,20 @@ class NewConversation:
 
     def stored(self) -> ConversationDoc:
         """Return the document with its embedded messages, without writing it."""
-        working = WorkingCopy(self.actor.owner_id, PlainCodec(), None)
+        working = WorkingCopy(self.access, PlainCodec(), None)
         self.insert(working)
         return working.document
 
 
 async def prepare(actor: Actor, store: MessageStore, wanted: ConversationCreate) -> NewConversation:
     """Prepare a conversation; if it has many messages, write them to segments."""
-    at = now()
+    at, access = now(), Access.of(actor)
     messages = await to_stored_in_slices(wanted.messages, at)
-    generation, tail = await write_generation(actor, store, messages)
+    generation, tail = await write_generation(access, store, messages)
     return NewConversation(
         actor=actor,
-        document=Conversation.begin(actor, at=at, **wanted.fields()),
+        access=access,
+        document=Conversation.begin(access, at=at, **wanted.fields()),
         generation=generation,
         tail=tail,
         length=len(messages),
@@ -79,11 +82,11 @@ async def prepare(actor: Actor, store: MessageStore, wanted: ConversationCreate)
     )
 
 
-def idempotent(actor: Actor, idempotency_key: IdempotencyKey) -> Idempotent[ObjectId]:
+def idempotent(access: Access, idempotency_key: IdempotencyKey) -> Idempotent[ObjectId]:
     """Return how a repeat is answered: with the conversation's id."""
 
     async def find(conversation_id: ObjectId, session: AsyncClientSession) -> ObjectId:
-        await Conversation.get_for_repeat(actor, conversation_id, session)
+        await Conversation.get_for_repeat(access, conversation_id, session)
         return conversation_id
 
     return Idempotent.by_id(

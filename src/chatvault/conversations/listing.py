@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from chatvault.actor import Actor
+from chatvault.access import Access
 from chatvault.conversations.reading import (
     ConversationView,
     ReadConflict,
@@ -28,12 +28,12 @@ SURE_BYTES = LIST_BYTES // MAX_LISTED
 
 
 async def show_list(
-    actor: Actor, store: MessageStore, documents: list[ConversationDoc], budget: int
+    access: Access, store: MessageStore, documents: list[ConversationDoc], budget: int
 ) -> list[ConversationView]:
     """Return conversations with their messages: small ones whole, others within the budget.
 
     Args:
-        actor: their owner.
+        access: to their owner's data.
         store: reads the messages.
         documents: their documents without messages.
         budget: BSON bytes of messages; a conversation that does not fit whole has its newest
@@ -51,11 +51,11 @@ async def show_list(
         elif fields["tail_bytes"] <= budget:
             tails.add(fields["_id"])
             budget -= fields["tail_bytes"]
-    read = await store.find_conversations(actor, [*whole, *tails])
+    read = await store.find_conversations(access, [*whole, *tails])
     long = [
         each["generation"] for each in read.values() if each["_id"] in whole and has_segments(each)
     ]
-    segments = await store.list_segments_of(actor, long)
+    segments = await store.list_segments_of(access, long)
     shown = []
     for fields in documents:
         conversation = read.get(fields["_id"])
@@ -66,12 +66,12 @@ async def show_list(
         try:
             shown.append(ConversationView(conversation, _assemble(conversation, runs)))
         except ReadConflict:
-            shown.append(await _reread(actor, store, conversation))
+            shown.append(await _reread(access, store, conversation))
     return shown
 
 
 async def _reread(
-    actor: Actor, store: MessageStore, conversation: ConversationDoc
+    access: Access, store: MessageStore, conversation: ConversationDoc
 ) -> ConversationView:
     """Return a conversation that changed while it was read.
 
@@ -79,7 +79,7 @@ async def _reread(
     """
     try:
         return await read_consistently(
-            actor, store, conversation["_id"], partial(show, actor, store)
+            access, store, conversation["_id"], partial(show, access, store)
         )
     except (NotFound, Busy):
         newest = run_wire(conversation["messages"], conversation["tail_seq"])

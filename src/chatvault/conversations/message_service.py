@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator
 
 from bson import ObjectId
 
+from chatvault.access import Need, resolve
 from chatvault.actor import Actor
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
@@ -60,6 +61,7 @@ async def edit(
     return await commits.submit(
         Change(
             actor=actor,
+            access=await resolve(actor, conversation_id, Need.WRITE),
             action=Action.CONVERSATION_EDIT_MESSAGE,
             where=("_id", conversation_id),
             decide=decide,
@@ -96,6 +98,7 @@ async def remove(
     await commits.submit(
         Change(
             actor=actor,
+            access=await resolve(actor, conversation_id, Need.WRITE),
             action=Action.CONVERSATION_DELETE_MESSAGE,
             where=("_id", conversation_id),
             decide=decide,
@@ -125,7 +128,8 @@ async def get(
     Raises:
         NotFound: the actor has no such message.
     """
-    found = await find_message(actor, store, conversation_id, message_id)
+    access = await resolve(actor, conversation_id, Need.READ)
+    found = await find_message(access, store, conversation_id, message_id)
     if found is None:
         raise NotFound("Message not found")
     await recorder.record(audit.entry(actor, Action.CONVERSATION_GET_MESSAGE, conversation_id))
@@ -145,9 +149,10 @@ async def list_revisions(
     Raises:
         NotFound: the actor has no such conversation.
     """
+    access = await resolve(actor, conversation_id, Need.READ)
     found: list[RevisionDoc] = []
-    if await find_message(actor, store, conversation_id, message_id) is not None:
-        found = await store.list_revisions(actor, conversation_id, message_id)
+    if await find_message(access, store, conversation_id, message_id) is not None:
+        found = await store.list_revisions(access, conversation_id, message_id)
     await recorder.record(audit.entry(actor, Action.CONVERSATION_LIST_REVISIONS, conversation_id))
     return found
 
@@ -178,15 +183,16 @@ async def list_page(
     Raises:
         NotFound: the actor has no such conversation.
     """
+    access = await resolve(actor, conversation_id, Need.READ)
 
     async def read(conversation: ConversationDoc) -> MessagePage:
         if before is not None:
-            return await read_before(actor, store, conversation, before, limit)
+            return await read_before(access, store, conversation, before, limit)
         if after is not None:
-            return await read_after(actor, store, conversation, after, limit)
-        return await read_offset(actor, store, conversation, offset, limit)
+            return await read_after(access, store, conversation, after, limit)
+        return await read_offset(access, store, conversation, offset, limit)
 
-    page = await read_consistently(actor, store, conversation_id, read)
+    page = await read_consistently(access, store, conversation_id, read)
     details = {"messages": len(page.messages)}
     await recorder.record(
         audit.entry(actor, Action.CONVERSATION_LIST_MESSAGES, conversation_id, details=details)
@@ -205,9 +211,10 @@ async def stream_all(
         NotFound: the actor has no such conversation.
         Busy: they were replaced meanwhile, so that the rest cannot be read.
     """
-    conversation = await store.get_conversation(actor, conversation_id)
+    access = await resolve(actor, conversation_id, Need.READ)
+    conversation = await store.get_conversation(access, conversation_id)
     details = {"messages": conversation["total_messages"], "streamed": True}
     await recorder.record(
         audit.entry(actor, Action.CONVERSATION_LIST_MESSAGES, conversation_id, details=details)
     )
-    return stream(actor, store, conversation)
+    return stream(access, store, conversation)

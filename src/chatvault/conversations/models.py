@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from pymongo import DESCENDING, IndexModel
 from pymongo.asynchronous.client_session import AsyncClientSession
 
-from chatvault.actor import Actor
+from chatvault.access import Access
 from chatvault.conversations.shapes import ConversationDoc
 from chatvault.errors import NotFound
 from chatvault.fields import Id, Raw
@@ -168,7 +168,7 @@ class Conversation(Document):
     @classmethod
     def begin(
         cls,
-        actor: Actor,
+        access: Access,
         *,
         title: str,
         tags: list[str],
@@ -178,7 +178,7 @@ class Conversation(Document):
     ) -> ConversationDoc:
         """Build a new conversation of the actor's, without messages."""
         begun = cls(
-            user_id=actor.owner_id,
+            user_id=access.owner_id,
             generation=ObjectId(),
             title=title,
             tags=tags,
@@ -191,13 +191,13 @@ class Conversation(Document):
         return cast("ConversationDoc", {"_id": ObjectId(), **fields})
 
     @classmethod
-    def owned_by(cls, actor: Actor, **more: Any) -> Raw:
+    def owned_by(cls, access: Access, **more: Any) -> Raw:
         """Return the filter that every query of an actor's conversations begins with."""
-        return {"user_id": actor.owner_id, **more}
+        return {"user_id": access.owner_id, **more}
 
     @classmethod
     async def get_for_repeat(
-        cls, actor: Actor, conversation_id: ObjectId, session: AsyncClientSession
+        cls, access: Access, conversation_id: ObjectId, session: AsyncClientSession
     ) -> ConversationDoc:
         """Return the fields that repeated requests need, read in their transaction.
 
@@ -205,7 +205,7 @@ class Conversation(Document):
             NotFound: the actor has no such conversation any more.
         """
         found = await cls.get_pymongo_collection().find_one(
-            cls.owned_by(actor, _id=conversation_id),
+            cls.owned_by(access, _id=conversation_id),
             {"generation": True, "summary": True},
             session=session,
         )
@@ -214,14 +214,14 @@ class Conversation(Document):
         return cast("ConversationDoc", found)
 
     @classmethod
-    async def list_ids(cls, actor: Actor) -> list[ObjectId]:
+    async def list_ids(cls, access: Access) -> list[ObjectId]:
         """Return the ids of all the actor's conversations."""
-        found = cls.get_pymongo_collection().find(cls.owned_by(actor), {"_id": True})
+        found = cls.get_pymongo_collection().find(cls.owned_by(access), {"_id": True})
         return [document["_id"] async for document in found]
 
     @classmethod
-    async def list_sources(cls, actor: Actor) -> set[str]:
+    async def list_sources(cls, access: Access) -> set[str]:
         """Return the sources from which the actor's conversations were imported."""
-        query = cls.owned_by(actor, source={"$type": "string"})
+        query = cls.owned_by(access, source={"$type": "string"})
         found = cls.get_pymongo_collection().find(query, {"_id": False, "source": True})
         return {document["source"] async for document in found}

@@ -15,7 +15,7 @@ from typing import TypeVar
 from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
 
-from chatvault.actor import Actor
+from chatvault.access import Access
 from chatvault.conversations.segments import size_of
 from chatvault.conversations.shapes import ConversationDoc, MessageDoc, SegmentDoc, StoredMessage
 from chatvault.conversations.store import MessageStore
@@ -76,7 +76,7 @@ class ConversationView:
 
 
 async def read_consistently(
-    actor: Actor,
+    access: Access,
     store: MessageStore,
     conversation_id: ObjectId,
     read: Callable[[ConversationDoc], Awaitable[T]],
@@ -88,7 +88,7 @@ async def read_consistently(
         Busy: it kept changing.
     """
     for _ in range(ATTEMPTS):
-        conversation = await store.get_conversation(actor, conversation_id)
+        conversation = await store.get_conversation(access, conversation_id)
         try:
             return await read(conversation)
         except ReadConflict:
@@ -111,7 +111,7 @@ def check_unchanged(segment: SegmentDoc, conversation: ConversationDoc) -> None:
 
 
 async def _walk(
-    actor: Actor,
+    access: Access,
     store: MessageStore,
     conversation: ConversationDoc,
     start: int,
@@ -122,7 +122,7 @@ async def _walk(
     """Yield the messages from the place `start`: one run, then more and more at a time.
 
     Args:
-        actor: their owner.
+        access: to their owner's data.
         store: reads the messages.
         conversation: the conversation's document.
         start: the place to begin with.
@@ -136,10 +136,10 @@ async def _walk(
     place = max(start, first)
     generation = conversation["generation"]
     # The first run is the one with the place in it; after it, places are the starts of runs.
-    wanted: Raw = {"$lte": place - first}
+    where: Raw = {"$lte": place - first}
     order, limit = -1, 1
     while place < tail_seq:
-        found = await store.list_segments_where(actor, generation, wanted, order=order, limit=limit)
+        found = await store.list_segments_where(access, generation, where, order=order, limit=limit)
         messages: list[StoredMessage] = []
         for segment in found:
             if not follows:
@@ -150,13 +150,13 @@ async def _walk(
             raise ReadConflict
         yield window(messages, place, end)
         place = end
-        wanted = {"$gte": place - first}
+        where = {"$gte": place - first}
         order, limit = 1, min(most, limit * 2)
     yield number(conversation["messages"], tail_seq)[place - tail_seq :]
 
 
 async def _walk_back(
-    actor: Actor,
+    access: Access,
     store: MessageStore,
     conversation: ConversationDoc,
     end: int,
@@ -166,7 +166,7 @@ async def _walk_back(
     """Yield the messages before the place `end`, newest first: the tail, one run, then more.
 
     Args:
-        actor: their owner.
+        access: to their owner's data.
         store: reads the messages.
         conversation: the conversation's document.
         end: the place to begin before.
@@ -181,13 +181,13 @@ async def _walk_back(
     place = min(end, tail_seq)
     ends_there = most is not None and end >= tail_seq > first
     missing = max(1, (most or 0) - len(not_deleted(tail)))
-    if ends_there and (run := await _read_end(actor, store, conversation, missing)):
+    if ends_there and (run := await _read_end(access, store, conversation, missing)):
         yield run[::-1]
         place = run[0].seq
     limit = 1
     while place > first:
         found = await store.list_segments_where(
-            actor, conversation["generation"], {"$lt": place - first}, order=-1, limit=limit
+            access, conversation["generation"], {"$lt": place - first}, order=-1, limit=limit
         )
         messages: list[StoredMessage] = []
         for segment in found:
@@ -202,7 +202,7 @@ async def _walk_back(
 
 
 async def _read_end(
-    actor: Actor, store: MessageStore, conversation: ConversationDoc, most: int
+    access: Access, store: MessageStore, conversation: ConversationDoc, most: int
 ) -> list[StoredMessage]:
     """Return the newest messages before the tail, deleted ones included; none if they moved.
 
@@ -211,7 +211,7 @@ async def _read_end(
     """
     first, tail_seq = conversation["first_seq"], conversation["tail_seq"]
     found = await store.list_segment_ends(
-        actor, conversation["generation"], end=tail_seq - first, most=most
+        access, conversation["generation"], end=tail_seq - first, most=most
     )
     place, newest_first = tail_seq, list[StoredMessage]()
     for segment in reversed(found):
@@ -252,19 +252,19 @@ def not_deleted(messages: list[StoredMessage]) -> list[StoredMessage]:
 
 
 async def read_newest(
-    actor: Actor, store: MessageStore, conversation: ConversationDoc, budget: int
+    access: Access, store: MessageStore, conversation: ConversationDoc, budget: int
 ) -> list[StoredMessage]:
     """Return the newest messages that fit the budget, in BSON bytes.
 
     Raises:
         ReadConflict: the conversation changed since its document was read.
     """
-    newest_first = _walk_back(actor, store, conversation, conversation["next_seq"])
+    newest_first = _walk_back(access, store, conversation, conversation["next_seq"])
     return (await _take(newest_first, budget=budget))[0][::-1]
 
 
 async def find_messages(
-    actor: Actor,
+    access: Access,
     store: MessageStore,
     conversation: ConversationDoc,
     ids: Sequence[str],
@@ -273,7 +273,7 @@ async def find_messages(
     """Return the messages with these ids, deleted or not, in the order of the ids.
 
     Args:
-        actor: their owner.
+        access: to their owner's data.
         store: reads the messages.
         conversation: the conversation's document.
         ids: the messages' ids.
@@ -287,7 +287,7 @@ async def find_messages(
     missing = wanted - found.keys()
     if missing and has_segments(conversation):
         segments = store.walk_segments_with(
-            actor, conversation["generation"], sorted(missing), session
+            access, conversation["generation"], sorted(missing), session
         )
         async for segment in segments:
             base = conversation["first_seq"] + segment["start"]
@@ -304,7 +304,7 @@ def _pick(messages: list[MessageDoc], base: int, wanted: set[str]) -> dict[str, 
 
 
 async def find_message(
-    actor: Actor, store: MessageStore, conversation_id: ObjectId, message_id: str
+    access: Access, store: MessageStore, conversation_id: ObjectId, message_id: str
 ) -> StoredMessage | None:
     """Find a message by its id; None if there is none or it is deleted.
 
@@ -314,9 +314,9 @@ async def find_message(
     """
 
     async def read(conversation: ConversationDoc) -> list[StoredMessage]:
-        return not_deleted(await find_messages(actor, store, conversation, [message_id]))
+        return not_deleted(await find_messages(access, store, conversation, [message_id]))
 
-    return next(iter(await read_consistently(actor, store, conversation_id, read)), None)
+    return next(iter(await read_consistently(access, store, conversation_id, read)), None)
 
 
 async def _take(
@@ -352,45 +352,45 @@ async def _take(
 
 
 async def read_before(
-    actor: Actor, store: MessageStore, conversation: ConversationDoc, before: int, limit: int
+    access: Access, store: MessageStore, conversation: ConversationDoc, before: int, limit: int
 ) -> MessagePage:
     """Return the newest `limit` messages not deleted whose place is lower than `before`.
 
     Raises:
         ReadConflict: the conversation changed since its document was read.
     """
-    runs = _walk_back(actor, store, conversation, before, most=limit + 1)
+    runs = _walk_back(access, store, conversation, before, most=limit + 1)
     return await _page(runs, conversation, limit, newest_first=True)
 
 
 async def read_after(
-    actor: Actor, store: MessageStore, conversation: ConversationDoc, after: int, limit: int
+    access: Access, store: MessageStore, conversation: ConversationDoc, after: int, limit: int
 ) -> MessagePage:
     """Return the oldest `limit` messages not deleted whose place is higher than `after`.
 
     Raises:
         ReadConflict: the conversation changed since its document was read.
     """
-    runs = _walk(actor, store, conversation, after + 1)
+    runs = _walk(access, store, conversation, after + 1)
     return await _page(runs, conversation, limit)
 
 
 async def read_offset(
-    actor: Actor, store: MessageStore, conversation: ConversationDoc, offset: int, limit: int
+    access: Access, store: MessageStore, conversation: ConversationDoc, offset: int, limit: int
 ) -> MessagePage:
     """Return `limit` messages after the first `offset`; deleted ones do not count.
 
     Raises:
         ReadConflict: the conversation changed since its document was read.
     """
-    skipped, start = await _find_offset(actor, store, conversation, offset)
-    runs = _walk(actor, store, conversation, start)
+    skipped, start = await _find_offset(access, store, conversation, offset)
+    runs = _walk(access, store, conversation, start)
     page = await _page(runs, conversation, limit, skip=offset - skipped)
     return replace(page, offset=offset)
 
 
 async def _find_offset(
-    actor: Actor, store: MessageStore, conversation: ConversationDoc, offset: int
+    access: Access, store: MessageStore, conversation: ConversationDoc, offset: int
 ) -> tuple[int, int]:
     """Return a place at or before the offset, and the number of not deleted messages before it.
 
@@ -402,7 +402,7 @@ async def _find_offset(
     if conversation["next_seq"] - first == conversation["total_messages"]:
         return offset, first + offset
     skipped = 0
-    runs = store.walk_segment_fields(actor, conversation["generation"], before=tail_start)
+    runs = store.walk_segment_fields(access, conversation["generation"], before=tail_start)
     async for run in runs:
         check_unchanged(run, conversation)
         # A segment that has taken in messages of the tail is counted only up to the tail.
@@ -434,14 +434,14 @@ async def _page(
 
 
 async def stream(
-    actor: Actor, store: MessageStore, conversation: ConversationDoc
+    access: Access, store: MessageStore, conversation: ConversationDoc
 ) -> AsyncGenerator[list[StoredMessage]]:
     """Yield all messages not deleted, in runs, as of when the conversation was read.
 
     Raises:
         Busy: they were replaced so long ago that their segments are being deleted.
     """
-    runs = _walk(actor, store, conversation, conversation["first_seq"], most=1, follows=True)
+    runs = _walk(access, store, conversation, conversation["first_seq"], most=1, follows=True)
     try:
         async with contextlib.aclosing(runs) as reading:
             async for run in reading:

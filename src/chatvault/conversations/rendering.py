@@ -1,6 +1,6 @@
 """The messages in segments as JSON, cached: they are read often and seldom change."""
 
-from chatvault.actor import Actor
+from chatvault.access import Access
 from chatvault.conversations.reading import (
     WHOLE_BYTES,
     ConversationView,
@@ -16,7 +16,7 @@ from chatvault.encoding import to_json
 
 
 async def show(
-    actor: Actor, store: MessageStore, conversation: ConversationDoc
+    access: Access, store: MessageStore, conversation: ConversationDoc
 ) -> ConversationView:
     """Return a conversation with all its messages if they fit an answer, else with the newest.
 
@@ -24,17 +24,17 @@ async def show(
         ReadConflict: the conversation changed since its document was read.
     """
     if has_segments(conversation) and conversation["message_bytes"] > WHOLE_BYTES:
-        newest = await read_newest(actor, store, conversation, WHOLE_BYTES)
+        newest = await read_newest(access, store, conversation, WHOLE_BYTES)
         return ConversationView(conversation, messages_wire(newest))
     tail = run_wire(conversation["messages"], conversation["tail_seq"])
     if not has_segments(conversation):
         return ConversationView(conversation, tail)
-    older = await render_older(actor, store, conversation)
+    older = await render_older(access, store, conversation)
     return ConversationView(conversation, tail, older.json, older.count)
 
 
 async def render_older(
-    actor: Actor, store: MessageStore, conversation: ConversationDoc
+    access: Access, store: MessageStore, conversation: ConversationDoc
 ) -> RenderedSegments:
     """Return all messages in a conversation's segments, without the deleted ones.
 
@@ -43,16 +43,18 @@ async def render_older(
     Raises:
         ReadConflict: the conversation changed since its document was read.
     """
-    documents = await store.list_segment_fields(actor, conversation["generation"])
+    documents = await store.list_segment_fields(access, conversation["generation"])
     rendered = [store.rendered.get(_key(fields)) for fields in documents]
     if None in rendered:
-        documents, rendered = await _render_missing(actor, store, conversation, documents, rendered)
+        documents, rendered = await _render_missing(
+            access, store, conversation, documents, rendered
+        )
     _check(documents, conversation)
     return RenderedSegments.join([each for each in rendered if each is not None])
 
 
 async def _render_missing(
-    actor: Actor,
+    access: Access,
     store: MessageStore,
     conversation: ConversationDoc,
     documents: list[SegmentDoc],
@@ -64,9 +66,9 @@ async def _render_missing(
         fields["start"] for fields, each in zip(documents, rendered, strict=True) if each is None
     ]
     if len(missing) == len(documents):
-        read = await store.list_segments(actor, generation)
+        read = await store.list_segments(access, generation)
     else:
-        read = await store.list_segments_at(actor, generation, missing)
+        read = await store.list_segments_at(access, generation, missing)
     by_start = {segment["start"]: segment for segment in read}
     # Cached before it is known whether they fit: most of them do, also the next time.
     new = {start: _render(store, by_start[start], first) for start in missing if start in by_start}

@@ -11,7 +11,7 @@ from beanie import Document
 from bson import ObjectId
 from pymongo import IndexModel
 
-from chatvault.actor import Actor
+from chatvault.access import Access
 from chatvault.conversations.codec import MessageCodec
 from chatvault.conversations.models import Message
 from chatvault.conversations.shapes import MessageDoc, SegmentDoc
@@ -79,9 +79,9 @@ class Segment(Document):
         ]
 
     @classmethod
-    def owned_by(cls, actor: Actor, **more: Any) -> Raw:
+    def owned_by(cls, access: Access, **more: Any) -> Raw:
         """Return the filter that every query of an actor's segments begins with."""
-        return {"user_id": actor.owner_id, **more}
+        return {"user_id": access.owner_id, **more}
 
 
 class Revision(Document):
@@ -122,9 +122,9 @@ class Revision(Document):
         ]
 
     @classmethod
-    def owned_by(cls, actor: Actor, **more: Any) -> Raw:
+    def owned_by(cls, access: Access, **more: Any) -> Raw:
         """Return the filter that every query of an actor's revisions begins with."""
-        return {"user_id": actor.owner_id, **more}
+        return {"user_id": access.owner_id, **more}
 
 
 class PendingDeletion(Document):
@@ -156,9 +156,9 @@ class PendingDeletion(Document):
         indexes: ClassVar = [IndexModel("due_at")]
 
     @classmethod
-    def owned_by(cls, actor: Actor, **more: Any) -> Raw:
+    def owned_by(cls, access: Access, **more: Any) -> Raw:
         """Return the fields that every pending deletion of an actor's begins with."""
-        return {"user_id": actor.owner_id, **more}
+        return {"user_id": access.owner_id, **more}
 
 
 def size_of(message: Mapping[str, Any]) -> int:

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from bson import ObjectId
 
+from chatvault.access import Access, Need, resolve
 from chatvault.actor import Actor
 from chatvault.agents import service as agents
 from chatvault.agents.models import AgentNotFound
@@ -95,7 +96,7 @@ async def start_conversation(
             content=wanted.initial_message,
             idempotency_key=idempotency_key,
         )
-    return await read_back(actor, commits.store, conversation_id=begun)
+    return await read_back(Access.of(actor), commits.store, conversation_id=begun)
 
 
 async def create(
@@ -121,12 +122,13 @@ async def create(
     return await commits.submit(
         Change(
             actor=actor,
+            access=new.access,
             action=Action.CONVERSATION_CREATE,
             where=("_id", new.id),
             decide=new.insert,
             is_new=True,
             size=estimate(new.document, *new.tail),
-            idempotent=idempotency_key and idempotent(actor, idempotency_key),
+            idempotent=idempotency_key and idempotent(new.access, idempotency_key),
         )
     )
 
@@ -144,23 +146,24 @@ async def get(
     Raises:
         NotFound: the actor has no such conversation.
     """
+    access = await resolve(actor, conversation_id, Need.READ)
     shown = await read_back(
-        actor, store, conversation_id=conversation_id, with_messages=with_messages
+        access, store, conversation_id=conversation_id, with_messages=with_messages
     )
     await recorder.record(audit.entry(actor, Action.CONVERSATION_GET, conversation_id))
     return shown
 
 
 async def read_back(
-    actor: Actor, store: MessageStore, *, conversation_id: ObjectId, with_messages: bool = True
+    access: Access, store: MessageStore, *, conversation_id: ObjectId, with_messages: bool = True
 ) -> ConversationView:
-    """Return the conversation after a change by the actor. Writes no audit entry.
+    """Return the conversation after a change by was. Writes no audit entry.
 
     Raises:
         NotFound: it has been deleted since.
     """
-    read = partial(show, actor, store) if with_messages else _show_without_messages
-    return await read_consistently(actor, store, conversation_id, read)
+    read = partial(show, access, store) if with_messages else _show_without_messages
+    return await read_consistently(access, store, conversation_id, read)
 
 
 async def _show_without_messages(conversation: ConversationDoc) -> ConversationView:
@@ -182,14 +185,15 @@ async def list_page(
 
     Conversations have all their messages within the list's byte budget, then only the newest.
     """
+    access = Access.of(actor)
     which: Raw = {} if status is None else {"status": status.value}
     if agent_id is not None:
         which["agent_id"] = stored_agent_id(agent_id)
     offset, after = (start, None) if isinstance(start, int) else (0, start)
     documents, total = await store.list_conversations(
-        actor, which=which, limit=limit, offset=offset, after=after
+        access, which=which, limit=limit, offset=offset, after=after
     )
-    whole = await show_list(actor, store, documents, LIST_BYTES) if with_messages else []
+    whole = await show_list(access, store, documents, LIST_BYTES) if with_messages else []
     details = {"conversations": len(documents)}
     await recorder.record(audit.entry(actor, Action.CONVERSATION_LIST, details=details))
     return Page(documents, whole, total)
@@ -197,7 +201,7 @@ async def list_page(
 
 async def count(actor: Actor, store: MessageStore, recorder: Recorder) -> int:
     """Return how many conversations the actor has."""
-    total = await store.count_conversations(actor)
+    total = await store.count_conversations(Access.of(actor))
     await recorder.record(audit.entry(actor, Action.CONVERSATION_COUNT))
     return total
 
@@ -226,9 +230,9 @@ async def update(
         PreconditionRequired: the messages are too many for a replacement without If-Match.
         InvalidInput: the merged metadata would be too large.
     """
-    at, given = now(), wanted.messages
-    messages = None if given is None else await to_stored_in_slices(given, at)
-    generation, tail = await write_generation(actor, commits.store, messages or [])
+    access, at = await resolve(actor, conversation_id, Need.WRITE), now()
+    messages = None if wanted.messages is None else await to_stored_in_slices(wanted.messages, at)
+    generation, tail = await write_generation(access, commits.store, messages or [])
     if isinstance(wanted, ConversationPatch) and wanted.agent_id is not None:
         await agents.find(actor, wanted.agent_id)
 
@@ -258,6 +262,7 @@ async def update(
     return await commits.submit(
         Change(
             actor=actor,
+            access=access,
             action=Action.CONVERSATION_UPDATE,
             where=("_id", conversation_id),
             decide=decide,
@@ -279,8 +284,9 @@ async def update_and_show(
     """Change the named fields, as `update` does; return the conversation."""
     change: dict[str, Any] = {"wanted": wanted, "precondition": precondition}
     await update(actor, commits, conversation_id=conversation_id, **change)
+    access = await resolve(actor, conversation_id, Need.READ)
     return await read_back(
-        actor, commits.store, conversation_id=conversation_id, with_messages=with_messages
+        access, commits.store, conversation_id=conversation_id, with_messages=with_messages
     )
 
 
@@ -300,7 +306,7 @@ async def archive(
         NotFound: the actor has no such conversation.
         StaleVersion: it has another version.
     """
-    at = now()
+    access, at = await resolve(actor, conversation_id, Need.WRITE), now()
 
     def decide(working: WorkingCopy) -> ObjectId:
         precondition.check(working.fields["version"])
@@ -316,14 +322,15 @@ async def archive(
     await commits.submit(
         Change(
             actor=actor,
+            access=access,
             action=Action.CONVERSATION_ARCHIVE,
             where=("_id", conversation_id),
             decide=decide,
-            idempotent=idempotency_key and idempotent(actor, idempotency_key),
+            idempotent=idempotency_key and idempotent(access, idempotency_key),
         )
     )
     return await read_back(
-        actor, commits.store, conversation_id=conversation_id, with_messages=with_messages
+        access, commits.store, conversation_id=conversation_id, with_messages=with_messages
     )
 
 
@@ -345,6 +352,7 @@ async def delete(
     await commits.submit(
         Change(
             actor=actor,
+            access=await resolve(actor, conversation_id, Need.MANAGE),
             action=Action.CONVERSATION_DELETE,
             where=("_id", conversation_id),
             decide=decide,
@@ -372,7 +380,7 @@ async def delete_all(actor: Actor, commits: CommitQueue, recorder: Recorder) -> 
     deleted and audited, and a repeat deletes the rest.
     """
     with many_changes("Some of the conversations are deleted, and some may not be; repeat it."):
-        ids = await Conversation.list_ids(actor)
+        ids = await Conversation.list_ids(Access.of(actor))
         deleted = 0
         for start in range(0, len(ids), DELETE_BATCH):
             deleted += await _delete_batch(actor, commits, ids[start : start + DELETE_BATCH])

@@ -15,7 +15,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.cursor import AsyncCursor
 
-from chatvault.actor import Actor
+from chatvault.access import Access
 from chatvault.conversations.codec import MessageCodec, PlainCodec
 from chatvault.conversations.models import SUMMARY_FIELDS, Conversation
 from chatvault.conversations.segments import MAX_LENGTH, START, Revision, Segment
@@ -35,16 +35,16 @@ LISTED_AT_ONCE = 10_000
 RUN = itemgetter("user_id", "generation")
 
 D = TypeVar("D", ConversationDoc, SegmentDoc)
-# The owner of a conversation, and its id.
-ConversationKey = tuple[ObjectId, ObjectId]
-# The owner of segments, and their generation.
-GenerationKey = tuple[ObjectId, ObjectId]
+# The access to a conversation, and its id.
+ConversationKey = tuple[Access, ObjectId]
+# The access to segments, and their generation.
+GenerationKey = tuple[Access, ObjectId]
 # The same, the end of the wanted messages in the generation, and how many are wanted.
-End = tuple[ObjectId, ObjectId, int, int]
+End = tuple[Access, ObjectId, int, int]
 # Fields of conversations, and their values.
 Which = tuple[tuple[str, Any], ...]
 # The owner, the filter, the limit, the offset, and the cursor.
-Listing = tuple[ObjectId, Which, int, int, Cursor | None]
+Listing = tuple[Access, Which, int, int, Cursor | None]
 # A segment's id, and its version.
 SegmentKey = tuple[ObjectId, int]
 
@@ -90,132 +90,132 @@ class MessageStore:
         self._ends = Batcher(self._find_ends, max_size=32, concurrency=2)
 
     async def find_conversation(
-        self, actor: Actor, conversation_id: ObjectId
+        self, access: Access, conversation_id: ObjectId
     ) -> ConversationDoc | None:
         """Return the document of a conversation of the actor's, with embedded messages, or None."""
-        return await self._conversations.submit((actor.owner_id, conversation_id))
+        return await self._conversations.submit((access, conversation_id))
 
-    async def get_conversation(self, actor: Actor, conversation_id: ObjectId) -> ConversationDoc:
+    async def get_conversation(self, access: Access, conversation_id: ObjectId) -> ConversationDoc:
         """Return the document of a conversation of the actor's, with embedded messages.
 
         Raises:
             NotFound: the actor has no such conversation.
         """
-        found = await self.find_conversation(actor, conversation_id)
+        found = await self.find_conversation(access, conversation_id)
         if found is None:
             raise NotFound("Conversation not found")
         return found
 
     async def find_conversation_in(
-        self, session: AsyncClientSession, actor: Actor, conversation_id: ObjectId
+        self, session: AsyncClientSession, access: Access, conversation_id: ObjectId
     ) -> ConversationDoc | None:
         """Return the document of a conversation of the actor's in a transaction, or None."""
-        query = Conversation.owned_by(actor, _id=conversation_id)
+        query = Conversation.owned_by(access, _id=conversation_id)
         found = await _conversations().find_one(query, session=session)
         return None if found is None else self.decode_messages(found)
 
     async def find_conversations(
-        self, actor: Actor, ids: list[ObjectId]
+        self, access: Access, ids: list[ObjectId]
     ) -> dict[ObjectId, ConversationDoc]:
         """Return those of the documents that are the actor's, by id."""
-        query = Conversation.owned_by(actor, _id={"$in": ids})
+        query = Conversation.owned_by(access, _id={"$in": ids})
         found = await _conversations().find(query).to_list()
         return {each["_id"]: self.decode_messages(each) for each in found}
 
     async def list_conversations(
-        self, actor: Actor, *, which: Raw, limit: int, offset: int, after: Cursor | None = None
+        self, access: Access, *, which: Raw, limit: int, offset: int, after: Cursor | None = None
     ) -> tuple[list[ConversationDoc], int]:
         """Return documents without messages, newest change first, and the count over all pages."""
-        wanted = (actor.owner_id, tuple(which.items()), limit, offset, after)
+        wanted = (access, tuple(which.items()), limit, offset, after)
         return await self._listings.submit(wanted)
 
-    async def count_conversations(self, actor: Actor) -> int:
+    async def count_conversations(self, access: Access) -> int:
         """Count the conversations of the actor."""
-        return await self._counts.submit(actor.owner_id)
+        return await self._counts.submit(access)
 
-    async def list_segments(self, actor: Actor, generation: ObjectId) -> list[SegmentDoc]:
+    async def list_segments(self, access: Access, generation: ObjectId) -> list[SegmentDoc]:
         """Return the segments of a generation, in order."""
-        return await self._segments.submit((actor.owner_id, generation))
+        return await self._segments.submit((access, generation))
 
-    async def list_segment_fields(self, actor: Actor, generation: ObjectId) -> list[SegmentDoc]:
+    async def list_segment_fields(self, access: Access, generation: ObjectId) -> list[SegmentDoc]:
         """Return the segments of a generation without their messages, in order."""
-        return await self._fields.submit((actor.owner_id, generation))
+        return await self._fields.submit((access, generation))
 
     async def list_segments_at(
-        self, actor: Actor, generation: ObjectId, starts: Sequence[int]
+        self, access: Access, generation: ObjectId, starts: Sequence[int]
     ) -> list[SegmentDoc]:
         """Return those segments of a generation that start at these places, in order."""
-        return await self.list_segments_where(actor, generation, {"$in": [*starts]})
+        return await self.list_segments_where(access, generation, {"$in": [*starts]})
 
     async def list_segments_where(
-        self, actor: Actor, generation: ObjectId, start: Raw, *, order: int = 1, limit: int = 0
+        self, access: Access, generation: ObjectId, start: Raw, *, order: int = 1, limit: int = 0
     ) -> list[SegmentDoc]:
         """Return the segments of a generation whose `start` meets a condition.
 
         Args:
-            actor: their owner.
+            access: to their owner's data.
             generation: the generation's id.
             start: the condition.
             order: 1 for the oldest first, -1 for the newest.
             limit: at most so many; 0 for no limit.
         """
-        query = Segment.owned_by(actor, generation=generation, start=start)
+        query = Segment.owned_by(access, generation=generation, start=start)
         found = _segments().find(query).sort("start", order).limit(limit)
         return self._decode_all(await found.to_list())
 
     def walk_segment_fields(
-        self, actor: Actor, generation: ObjectId, *, before: int
+        self, access: Access, generation: ObjectId, *, before: int
     ) -> AsyncCursor[SegmentDoc]:
         """Return a cursor of the segments that start before a place, in order, without messages."""
-        query = Segment.owned_by(actor, generation=generation, start={"$lt": before})
+        query = Segment.owned_by(access, generation=generation, start={"$lt": before})
         return _segments().find(query, {"messages": False}).sort("start", 1)
 
     async def list_segments_of(
-        self, actor: Actor, generations: list[ObjectId]
+        self, access: Access, generations: list[ObjectId]
     ) -> dict[ObjectId, list[SegmentDoc]]:
         """Return the segments of several generations, by generation."""
         runs: dict[ObjectId, list[SegmentDoc]] = {generation: [] for generation in generations}
         if runs:
-            query = Segment.owned_by(actor, generation={"$in": generations})
+            query = Segment.owned_by(access, generation={"$in": generations})
             async for segment in _segments().find(query):
                 runs[segment["generation"]].append(self.decode_messages(segment))
         return runs
 
     async def walk_segments_with(
         self,
-        actor: Actor,
+        access: Access,
         generation: ObjectId,
         message_ids: list[str],
         session: AsyncClientSession | None = None,
     ) -> AsyncGenerator[SegmentDoc]:
         """Yield the segments of a generation that have any of these messages."""
         ids = {"$in": message_ids}
-        query = {**Segment.owned_by(actor, generation=generation), "messages.id": ids}
+        query = {**Segment.owned_by(access, generation=generation), "messages.id": ids}
         async for segment in _segments().find(query, session=session):
             yield self.decode_messages(segment)
 
     async def list_segment_ends(
-        self, actor: Actor, generation: ObjectId, *, end: int, most: int
+        self, access: Access, generation: ObjectId, *, end: int, most: int
     ) -> list[SegmentDoc]:
         """Return the segments with the newest messages before `end`, oldest first.
 
         Args:
-            actor: their owner.
+            access: to their owner's data.
             generation: the generation's id.
             end: the place after the wanted messages, counted from the generation's beginning.
             most: how many messages are needed; each segment has this many of its newest, or more if
                 another caller needs more.
         """
-        return await self._ends.submit((actor.owner_id, generation, end, most))
+        return await self._ends.submit((access, generation, end, most))
 
     async def list_revisions(
-        self, actor: Actor, conversation_id: ObjectId, message_id: str
+        self, access: Access, conversation_id: ObjectId, message_id: str
     ) -> list[RevisionDoc]:
         """Return a message's versions before its edits, oldest first."""
-        query = Revision.owned_by(actor, conversation_id=conversation_id, message_id=message_id)
+        query = Revision.owned_by(access, conversation_id=conversation_id, message_id=message_id)
         found = Revision.get_pymongo_collection().find(query)
         revisions = await found.sort([("seq", 1), ("version", 1)]).to_list()
-        messages = self.codec.decode(actor.owner_id, [each["message"] for each in revisions])
+        messages = self.codec.decode(access.owner_id, [each["message"] for each in revisions])
         pairs = zip(revisions, messages, strict=True)
         return [
             cast("RevisionDoc", {**revision, "message": message}) for revision, message in pairs
@@ -232,10 +232,10 @@ class MessageStore:
     async def _find_conversations(
         self, wanted: list[ConversationKey]
     ) -> list[ConversationDoc | None]:
-        pairs = [{"_id": each, "user_id": owner_id} for owner_id, each in dict.fromkeys(wanted)]
+        pairs = [Conversation.owned_by(access, _id=each) for access, each in dict.fromkeys(wanted)]
         found = await _conversations().find({"$or": pairs} if pairs[1:] else pairs[0]).to_list()
         documents = {(each["user_id"], each["_id"]): each for each in self._decode_all(found)}
-        return [documents.get(pair) for pair in wanted]
+        return [documents.get((access.owner_id, each)) for access, each in wanted]
 
     async def _find_segments(self, wanted: list[GenerationKey]) -> list[list[SegmentDoc]]:
         found = await _segments().find(_query(wanted)).to_list()
@@ -244,12 +244,11 @@ class MessageStore:
     async def _find_ends(self, wanted: list[End]) -> list[list[SegmentDoc]]:
         clauses = [
             {
-                "user_id": owner,
-                "generation": generation,
+                **Segment.owned_by(access, generation=generation),
                 "start": {"$gt": end - most - MAX_LENGTH, "$lt": end},
                 "$expr": {"$gt": [{"$add": ["$start", "$length"]}, end - most]},
             }
-            for owner, generation, end, most in dict.fromkeys(wanted)
+            for access, generation, end, most in dict.fromkeys(wanted)
         ]
         shown = dict.fromkeys(("user_id", "generation", "start", "length", "changed_in"), True)
         newest = {"messages": {"$slice": -max(most for *_, most in wanted)}}
@@ -267,7 +266,7 @@ def _segments() -> AsyncCollection[SegmentDoc]:
 
 
 def _query(wanted: list[GenerationKey]) -> Raw:
-    pairs = [{"user_id": owner, "generation": each} for owner, each in dict.fromkeys(wanted)]
+    pairs = [Segment.owned_by(access, generation=each) for access, each in dict.fromkeys(wanted)]
     return {"$or": pairs} if pairs[1:] else pairs[0]
 
 
@@ -275,10 +274,11 @@ def _by_generation(
     segments: list[SegmentDoc], wanted: list[GenerationKey]
 ) -> list[list[SegmentDoc]]:
     """Return the segments in the order of the requested generations."""
-    runs: dict[GenerationKey, list[SegmentDoc]] = {pair: [] for pair in wanted}
+    keys = [(access.owner_id, generation) for access, generation in wanted]
+    runs: dict[tuple[ObjectId, ObjectId], list[SegmentDoc]] = {key: [] for key in keys}
     for segment in sorted(segments, key=START):
         runs[RUN(segment)].append(segment)
-    return [runs[pair] for pair in wanted]
+    return [runs[key] for key in keys]
 
 
 async def _find_segment_fields(wanted: list[GenerationKey]) -> list[list[SegmentDoc]]:
@@ -287,10 +287,10 @@ async def _find_segment_fields(wanted: list[GenerationKey]) -> list[list[Segment
 
 
 def _listing_pipelines(
-    owner_id: ObjectId, which: Which, limit: int, offset: int, after: Cursor | None, *, tag: Raw
+    access: Access, which: Which, limit: int, offset: int, after: Cursor | None, *, tag: Raw
 ) -> tuple[list[Raw], list[Raw]]:
     """Return the pipelines for a page of conversations, and for their count over all pages."""
-    mine = {"user_id": owner_id, **dict(which)}
+    mine = Conversation.owned_by(access, **dict(which))
     page: list[Raw] = [
         {"$match": mine | _behind(after)},
         {"$sort": {"updated_at": DESCENDING, "_id": DESCENDING}},
@@ -333,25 +333,25 @@ async def _list_conversations(wanted: list[Listing]) -> list[tuple[list[Conversa
     return [(pages[each], totals[each]) for each in wanted]
 
 
-async def _count_conversations(owner_ids: list[ObjectId]) -> list[int]:
-    mine = [{"user_id": each} for each in dict.fromkeys(owner_ids)]
+async def _count_conversations(wanted: list[Access]) -> list[int]:
+    mine = [Conversation.owned_by(access) for access in dict.fromkeys(wanted)]
     each_owners = {"$group": {"_id": "$user_id", "count": {"$sum": 1}}}
     match = {"$match": {"$or": mine} if mine[1:] else mine[0]}
     found = await Conversation.get_pymongo_collection().aggregate([match, each_owners])
     counts = {each["_id"]: each["count"] async for each in found}
-    return [counts.get(each, 0) for each in owner_ids]
+    return [counts.get(access.owner_id, 0) for access in wanted]
 
 
 async def has_message(
     session: AsyncClientSession,
-    actor: Actor,
+    access: Access,
     conversation: ConversationDoc,
     message_id: str,
 ) -> bool:
     """Whether a message is in the conversation and not deleted, read in a transaction."""
     is_it = {"$elemMatch": {"id": message_id, "deleted": {"$ne": True}}}
-    embedded = Conversation.owned_by(actor, _id=conversation["_id"], messages=is_it)
+    embedded = Conversation.owned_by(access, _id=conversation["_id"], messages=is_it)
     if await _conversations().count_documents(embedded, session=session):
         return True
-    older = Segment.owned_by(actor, generation=conversation["generation"], messages=is_it)
+    older = Segment.owned_by(access, generation=conversation["generation"], messages=is_it)
     return bool(await Segment.get_pymongo_collection().count_documents(older, session=session))

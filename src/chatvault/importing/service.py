@@ -13,6 +13,7 @@ from typing import Any, cast
 
 from bson import ObjectId
 
+from chatvault.access import Access
 from chatvault.actor import Actor
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
@@ -139,7 +140,7 @@ def entry_of(actor: Actor, report: Report) -> Entry:
 async def foretell(actor: Actor, content: ImportFile, on_duplicate: OnDuplicate) -> Report:
     """Tell what an import would do."""
     report = begin_report(content)
-    known = await Conversation.list_sources(actor)
+    known = await Conversation.list_sources(Access.of(actor))
     repeated = _fate_of_repeated(on_duplicate)
     fates = [
         repeated if _source(conversation) in known else ImportOutcome.IMPORTED
@@ -173,7 +174,7 @@ async def store_file(
 ) -> Report:
     """Do what `import_file` does, but for the entry about the import as a whole."""
     report = begin_report(content)
-    imported = await Conversation.list_sources(actor)
+    imported = await Conversation.list_sources(Access.of(actor))
     if values := content.preferences:
         # Before the conversations, so that a repeat of an import that broke off is known as one.
         report.preferences = await preferences.take_over(
@@ -232,7 +233,7 @@ async def _import_one(
     on_duplicate: OnDuplicate,
 ) -> ImportOutcome:
     messages = _to_stored(conversation)
-    generation, tail = await write_generation(actor, commits.store, messages)
+    generation, tail = await write_generation(Access.of(actor), commits.store, messages)
     prepared = _Prepared(conversation, generation, tail, len(messages))
     source = ("source", _source(conversation))
     outcome = await _submit(commits, _change(actor, prepared, source, on_duplicate))
@@ -264,7 +265,7 @@ def _change(
     conversation = prepared.conversation
     last = conversation.messages[-1].timestamp if conversation.messages else None
     document = Conversation.begin(
-        actor,
+        Access.of(actor),
         title=conversation.title,
         tags=[],
         metadata=conversation.metadata,
@@ -280,8 +281,7 @@ def _change(
             working.insert(document.copy())
         if outcome is ImportOutcome.REPLACED or prepared.generation:
             working.replace_messages(prepared.generation, conversation.updated_at)
-        tail = [message.copy() for message in prepared.tail]
-        working.append(tail, conversation.updated_at, last)
+        working.append([each.copy() for each in prepared.tail], conversation.updated_at, last)
         working.set(
             conversation.updated_at, title=conversation.title, metadata=conversation.metadata
         )
@@ -295,6 +295,7 @@ def _change(
 
     return Change(
         actor=actor,
+        access=Access.of(actor),
         action=Action.CONVERSATION_IMPORT,
         where=where,
         decide=decide,

@@ -9,7 +9,7 @@ from bson import ObjectId
 from pymongo import InsertOne
 from pymongo.errors import BulkWriteError
 
-from chatvault.actor import Actor
+from chatvault.access import Access
 from chatvault.fields import Raw, now
 from chatvault.mongodb.batching import Batcher
 from chatvault.replies.models import EVENTS_LIFETIME, ReplyEvents
@@ -48,11 +48,13 @@ class Live:
     """A reply that this process writes, with all of its events so far.
 
     Args:
-        actor: its owner.
+        access: to its owner's data.
     """
 
-    def __init__(self, actor: Actor, conversation_id: ObjectId | None, reply_id: ObjectId) -> None:
-        self.actor = actor
+    def __init__(
+        self, access: Access, conversation_id: ObjectId | None, reply_id: ObjectId
+    ) -> None:
+        self.access = access
         self.conversation_id = conversation_id
         self.reply_id = reply_id
         self.events: list[Event] = []
@@ -69,7 +71,7 @@ class Live:
         first = len(self.events) + 1
         return {
             "_id": ObjectId(),
-            "user_id": self.actor.owner_id,
+            "user_id": self.access.owner_id,
             "conversation_id": self.conversation_id,
             "reply_id": self.reply_id,
             "first": first,
@@ -159,7 +161,7 @@ class EventLog:
 
     async def follow(
         self,
-        actor: Actor,
+        access: Access,
         reply_id: ObjectId,
         after: int,
         find_end: Callable[[], Awaitable[FinalEvent | None]],
@@ -167,7 +169,7 @@ class EventLog:
         """Yield the events above a number, from memory or from the database, to the end.
 
         Args:
-            actor: the reply's owner.
+            access: to the data of the reply's owner.
             reply_id: the reply's id.
             after: the number of the last known event.
             find_end: returns how a reply has ended, if it has.
@@ -188,7 +190,7 @@ class EventLog:
             end = await find_end()
             may_be_told = end is None or end.may_be_told
             # Including the known event: it may be the last one.
-            for event in await read(actor, reply_id, max(after - 1, 0)) if may_be_told else []:
+            for event in await read(access, reply_id, max(after - 1, 0)) if may_be_told else []:
                 if event.number > after:
                     after, pause = event.number, POLL
                     yield event
@@ -203,10 +205,10 @@ class EventLog:
             pause = min(MAX_POLL, pause * 1.5)
 
 
-async def read(actor: Actor, reply_id: ObjectId, after: int = 0) -> list[Event]:
+async def read(access: Access, reply_id: ObjectId, after: int = 0) -> list[Event]:
     """Return the stored events above a number."""
     events: list[Event] = []
-    for run in await ReplyEvents.list_raw(actor, reply_id, after):
+    for run in await ReplyEvents.list_raw(access, reply_id, after):
         for number, event in enumerate(run["events"], run["first"]):
             if number > after:
                 events.append(Event(number, event["type"], event["data"]))

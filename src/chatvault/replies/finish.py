@@ -6,9 +6,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, cast
 
-from bson import ObjectId
 from pymongo import InsertOne, UpdateOne
 
+from chatvault.access import Access
 from chatvault.actor import Actor
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action, Outcome
@@ -132,6 +132,7 @@ async def finish(commits: CommitQueue, result: ReplyResult) -> FinishedReply:
     return await commits.submit(
         Change(
             actor=result.actor,
+            access=result.live.access,
             action=Action.REPLY_FINISH,
             where=("_id", reply["conversation_id"]),
             decide=lambda working: _decide(working, result),
@@ -172,7 +173,7 @@ def _decide(working: WorkingCopy, result: ReplyResult) -> FinishedReply:
     working.beside += [(Job, job) for job in jobs]
     events = _events(result, stored, used)
     working.beside.append((ReplyEvents, result.live.insertion(events)))
-    working.beside.append((Reply, _update(result, stored, at)))
+    working.beside.append((Reply, _update(working.access, result, stored, at)))
     if sum(result.tokens):
         working.beside.append((Usage, _usage(result, at)))
     working.outbox.record(_entry(result), place(stored.seq) if stored else None)
@@ -227,7 +228,7 @@ def _jobs(working: WorkingCopy, result: ReplyResult) -> list[UpdateOne]:
     fields, reply = working.fields, result.reply
     if result.state is State.WAITING and all(map(proposals.is_settled, result.commands)):
         more = {"conversation_id": fields["_id"], "reply_id": reply["_id"]}
-        return [Job.insertion_of(result.actor, kind=JobKind.CONTINUE, **more)]
+        return [Job.insertion_of(working.access, kind=JobKind.CONTINUE, **more)]
     if result.state not in {State.COMPLETED, State.CANCELLED} or reply["kind"] != Kind.REPLY:
         return []
     kinds = []
@@ -237,7 +238,7 @@ def _jobs(working: WorkingCopy, result: ReplyResult) -> list[UpdateOne]:
     if result.summarize and fields["next_seq"] - told >= SUMMARY_EVERY:
         kinds.append(JobKind.SUMMARY)
     where = {"conversation_id": fields["_id"]}
-    return [Job.insertion_of(result.actor, kind=kind, **where) for kind in kinds]
+    return [Job.insertion_of(working.access, kind=kind, **where) for kind in kinds]
 
 
 def _events(result: ReplyResult, stored: StoredMessage | None, used: int) -> list[tuple[str, Raw]]:
@@ -272,7 +273,9 @@ def _events(result: ReplyResult, stored: StoredMessage | None, used: int) -> lis
     return [*result.said, *used_some, ("error", ended)]
 
 
-def _update(result: ReplyResult, stored: StoredMessage | None, at: datetime) -> UpdateOne:
+def _update(
+    access: Access, result: ReplyResult, stored: StoredMessage | None, at: datetime
+) -> UpdateOne:
     fields = {
         "state": result.state.value,
         "code": result.error.code if result.error else None,
@@ -282,8 +285,8 @@ def _update(result: ReplyResult, stored: StoredMessage | None, at: datetime) -> 
         "ended_at": at,
     }
     # The second of two concurrent ends matches nothing, and gives way.
-    mine = {"_id": result.reply["_id"], "user_id": result.actor.owner_id}
-    return UpdateOne({**mine, "state": result.reply["state"]}, {"$set": fields})
+    mine = Reply.owned_by(access, _id=result.reply["_id"], state=result.reply["state"])
+    return UpdateOne(mine, {"$set": fields})
 
 
 def _usage(result: ReplyResult, at: datetime) -> InsertOne[Raw]:
@@ -327,7 +330,7 @@ def supersede(
 ) -> None:
     """Decide that the waiting reply ends, and that none of its pending commands can run."""
     proposals.supersede(working, actor, waiting["message_id"], at=at)
-    mine = Reply.owned_by(actor, _id=waiting["reply_id"], state=State.WAITING.value)
+    mine = Reply.owned_by(working.access, _id=waiting["reply_id"], state=State.WAITING.value)
     fields = {"state": state.value, "ended_at": at}
     working.beside.append((Reply, UpdateOne(mine, {"$set": fields})))
     working.set(at, waiting_reply=None)
@@ -338,7 +341,7 @@ class ReplyChanged(Conflict):
 
 
 def cancel_change(
-    actor: Actor, conversation_id: ObjectId, reply: ReplyDoc, idempotent: Idempotent[None] | None
+    actor: Actor, access: Access, reply: ReplyDoc, idempotent: Idempotent[None] | None
 ) -> Change[None]:
     """Return the change that cancels a reply.
 
@@ -346,6 +349,7 @@ def cancel_change(
     its writer reads too: so it either ends as cancelled, or has ended before. If it has ended,
     nothing changes. The change raises `ReplyChanged` if the reply now waits on another message.
     """
+    conversation_id = reply["conversation_id"]
 
     def decide(working: WorkingCopy) -> None:
         fields, at = working.fields, now()
@@ -357,13 +361,14 @@ def cancel_change(
         elif reply["state"] in {State.RUNNING, State.WAITING}:
             if fields.get("active_reply_id") == reply["_id"]:
                 working.set(at, stopping_reply_id=reply["_id"])
-            mine = Reply.owned_by(actor, _id=reply["_id"])
+            mine = Reply.owned_by(access, _id=reply["_id"])
             asked = {"$set": {"cancel_requested": True}}
             working.beside.append((Reply, UpdateOne(mine, asked)))
         working.outbox.record(audit.entry(actor, Action.REPLY_CANCEL, conversation_id))
 
     return Change(
         actor=actor,
+        access=access,
         action=Action.REPLY_CANCEL,
         where=("_id", conversation_id),
         decide=decide,

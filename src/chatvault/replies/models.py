@@ -8,7 +8,7 @@ from beanie import Document
 from bson import ObjectId
 from pymongo import IndexModel, UpdateOne
 
-from chatvault.actor import Actor
+from chatvault.access import Access
 from chatvault.fields import Id, Raw
 from chatvault.mongodb import leases
 
@@ -121,16 +121,16 @@ class Reply(Document):
         ]
 
     @classmethod
-    def owned_by(cls, actor: Actor, **more: Any) -> Raw:
+    def owned_by(cls, access: Access, **more: Any) -> Raw:
         """Return the filter that every query of an actor's replies begins with."""
-        return {"user_id": actor.owner_id, **more}
+        return {"user_id": access.owner_id, **more}
 
     @classmethod
     async def find_raw(
-        cls, actor: Actor, conversation_id: ObjectId, reply_id: ObjectId
+        cls, access: Access, conversation_id: ObjectId, reply_id: ObjectId
     ) -> ReplyDoc | None:
         """Return a reply of the actor's, or None."""
-        query = cls.owned_by(actor, conversation_id=conversation_id, _id=reply_id)
+        query = cls.owned_by(access, conversation_id=conversation_id, _id=reply_id)
         return cast("ReplyDoc | None", await cls.get_pymongo_collection().find_one(query))
 
 
@@ -164,14 +164,14 @@ class ReplyEvents(Document):
         ]
 
     @classmethod
-    def owned_by(cls, actor: Actor, **more: Any) -> Raw:
+    def owned_by(cls, access: Access, **more: Any) -> Raw:
         """Return the filter that every query of an actor's events begins with."""
-        return {"user_id": actor.owner_id, **more}
+        return {"user_id": access.owner_id, **more}
 
     @classmethod
-    async def list_raw(cls, actor: Actor, reply_id: ObjectId, after: int) -> list[Raw]:
+    async def list_raw(cls, access: Access, reply_id: ObjectId, after: int) -> list[Raw]:
         """Return the stored documents with events above `after`."""
-        query = cls.owned_by(actor, reply_id=reply_id, last={"$gt": after})
+        query = cls.owned_by(access, reply_id=reply_id, last={"$gt": after})
         return await cls.get_pymongo_collection().find(query).sort("first", 1).to_list()
 
 
@@ -210,14 +210,14 @@ class Job(Document):
         ]
 
     @classmethod
-    def owned_by(cls, actor: Actor, **more: Any) -> Raw:
+    def owned_by(cls, access: Access, **more: Any) -> Raw:
         """Return the filter that every query of an actor's jobs begins with."""
-        return {"user_id": actor.owner_id, **more}
+        return {"user_id": access.owner_id, **more}
 
     @classmethod
     def insertion_of(
         cls,
-        actor: Actor,
+        access: Access,
         *,
         conversation_id: ObjectId,
         kind: JobKind,
@@ -226,11 +226,11 @@ class Job(Document):
         """Return the write that stores a job for a conversation of the actor's, due at once."""
         job: Raw = {
             "_id": ObjectId(),
-            **cls.owned_by(actor),
+            **cls.owned_by(access),
             "conversation_id": conversation_id,
             "kind": kind.value,
             "attempts": 0,
             "reply_id": reply_id,
         }
-        mine = cls.owned_by(actor, _id=job["_id"])
+        mine = cls.owned_by(access, _id=job["_id"])
         return UpdateOne(mine, leases.written(job, "due_at", 0), upsert=True)

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 from bson import ObjectId
 
+from chatvault.access import Access
 from chatvault.actor import Actor
 from chatvault.agents import service as agents
 from chatvault.commands.proposals import catalog
@@ -90,7 +91,7 @@ class Wanted:
 
 
 async def build_context(
-    actor: Actor,
+    access: Access,
     deps: ReplyDeps,
     conversation: ConversationDoc,
     agent: Raw,
@@ -103,7 +104,7 @@ async def build_context(
         TokenLimitReached: not even the newest message fits.
         ReadConflict: the conversation changed since its document was read.
     """
-    history = await _history(actor, deps.store, conversation, agent, wanted)
+    history = await _history(access, deps.store, conversation, agent, wanted)
     prompt = conversation.get("system_prompt") or agent["system_prompt"]
     summary = conversation.get("summary") if agent["auto_generate_summary"] else None
     if not agent["conversation_memory_enabled"]:
@@ -141,7 +142,7 @@ class Counter:
 
 
 async def _history(
-    actor: Actor, store: MessageStore, conversation: ConversationDoc, agent: Raw, wanted: Wanted
+    access: Access, store: MessageStore, conversation: ConversationDoc, agent: Raw, wanted: Wanted
 ) -> list[StoredMessage]:
     """Return the stored messages that the model may get, oldest first."""
     limit = agent["history_limit"] if agent["conversation_memory_enabled"] else 1
@@ -150,7 +151,7 @@ async def _history(
         limit -= 1
     if limit <= 0:
         return []
-    page = await read_before(actor, store, conversation, wanted.upto, limit)
+    page = await read_before(access, store, conversation, wanted.upto, limit)
     # An answer that has an alternative is not sent any more.
     passed = {each.message.get("alternative_to") for each in page.messages}
     return [each for each in page.messages if each.message["id"] not in passed]
@@ -302,7 +303,7 @@ class TurnPlan:
 
 
 async def plan(
-    actor: Actor, deps: ReplyDeps, *, conversation: ConversationDoc, wanted: ReplyIn
+    actor: Actor, access: Access, deps: ReplyDeps, *, conversation: ConversationDoc, wanted: ReplyIn
 ) -> TurnPlan:
     """Choose agent, model and context.
 
@@ -319,12 +320,18 @@ async def plan(
         raise ReplyInProgress
     agent = await agents.find(actor, wanted.agent_id or conversation.get("agent_id"))
     deps.catalog.find(agent["provider"])
-    turn = await _turn(actor, deps.store, conversation, wanted)
-    return await prepare(actor, deps, conversation=conversation, agent=agent, turn=turn)
+    turn = await _turn(access, deps.store, conversation, wanted)
+    return await prepare(actor, access, deps, conversation=conversation, agent=agent, turn=turn)
 
 
 async def prepare(
-    actor: Actor, deps: ReplyDeps, *, conversation: ConversationDoc, agent: Raw, turn: Turn
+    actor: Actor,
+    access: Access,
+    deps: ReplyDeps,
+    *,
+    conversation: ConversationDoc,
+    agent: Raw,
+    turn: Turn,
 ) -> TurnPlan:
     """Choose model, tools and context.
 
@@ -346,7 +353,7 @@ async def prepare(
         least=turn.least,
     )
     try:
-        turn_plan = await build_context(actor, deps, conversation, agent, model, wanted)
+        turn_plan = await build_context(access, deps, conversation, agent, model, wanted)
     except TokenLimitReached:
         raise refusal(conversation, agent) from None
     return TurnPlan(
@@ -395,18 +402,18 @@ def refusal(fields: ConversationDoc, agent: Raw) -> TokenLimitReached:
 
 
 async def _turn(
-    actor: Actor, store: MessageStore, conversation: ConversationDoc, wanted: ReplyIn
+    access: Access, store: MessageStore, conversation: ConversationDoc, wanted: ReplyIn
 ) -> Turn:
     if wanted.regenerate is not None:
-        return await _regeneration(actor, store, conversation, wanted.regenerate)
+        return await _regeneration(access, store, conversation, wanted.regenerate)
     if wanted.id is None:
         return Turn(content=wanted.content, user_message_id=str(uuid.uuid4()))
-    known = await find_messages(actor, store, conversation, [wanted.id])
+    known = await find_messages(access, store, conversation, [wanted.id])
     if not known:
         return Turn(content=wanted.content, user_message_id=wanted.id)
     [(seq, message, _)] = known
     is_same = not is_deleted(message) and message["role"] == MessageRole.USER
-    newest = await _newest(actor, store, conversation, 1)
+    newest = (await read_before(access, store, conversation, LATEST, 1)).messages
     if not is_same or message["content"] != wanted.content or newest[-1].seq != seq:
         raise MessageIdTaken
     # It was stored, and its reply failed: this is the second attempt.
@@ -414,10 +421,10 @@ async def _turn(
 
 
 async def _regeneration(
-    actor: Actor, store: MessageStore, conversation: ConversationDoc, mode: Mode
+    access: Access, store: MessageStore, conversation: ConversationDoc, mode: Mode
 ) -> Turn:
     """Return the last user message, and the answer to it that is to be regenerated."""
-    page = await _newest(actor, store, conversation, PAGE)
+    page = (await read_before(access, store, conversation, LATEST, PAGE)).messages
     if not page:
         raise NothingToAnswer
     seq, last, _ = page[-1]
@@ -437,9 +444,3 @@ async def _regeneration(
     return Turn(
         content=None, user_message_id=asked["id"], mode=mode, target_id=last["id"], upto=seq
     )
-
-
-async def _newest(
-    actor: Actor, store: MessageStore, conversation: ConversationDoc, limit: int
-) -> list[StoredMessage]:
-    return (await read_before(actor, store, conversation, LATEST, limit)).messages

@@ -5,6 +5,7 @@ from typing import cast
 
 from bson import ObjectId
 
+from chatvault.access import Access, Need, resolve
 from chatvault.actor import Actor
 from chatvault.agents import service as agents
 from chatvault.audit.actions import Action
@@ -27,10 +28,13 @@ MAX_ROUNDS = 10
 ATTEMPTS = 5
 
 
-def request(working: WorkingCopy, actor: Actor, reply_id: ObjectId) -> None:
+def request(working: WorkingCopy, reply_id: ObjectId) -> None:
     """Decide that a reply is to be resumed, by any process, also after a crash."""
     job = Job.insertion_of(
-        actor, conversation_id=working.fields["_id"], kind=JobKind.CONTINUE, reply_id=reply_id
+        working.access,
+        conversation_id=working.fields["_id"],
+        kind=JobKind.CONTINUE,
+        reply_id=reply_id,
     )
     working.beside.append((Job, job))
 
@@ -44,9 +48,10 @@ async def work(deps: ReplyDeps, actor: Actor, job: Raw) -> None:
 async def give_up(deps: ReplyDeps, actor: Actor, job: Raw) -> None:
     """End the reply of a job that failed each time; it would wait without a limit."""
     conversation_id, reply_id = job["conversation_id"], job["reply_id"]
-    reply = await Reply.find_raw(actor, conversation_id, reply_id)
+    access = await resolve(actor, conversation_id, Need.WRITE)
+    reply = await Reply.find_raw(access, conversation_id, reply_id)
     if reply is not None and reply["state"] == State.WAITING:
-        live = await _read_live(actor, conversation_id, reply_id)
+        live = await _read_live(access, conversation_id, reply_id)
         await _halt(actor, deps, reply, live, NotContinued())
 
 
@@ -59,18 +64,19 @@ async def continue_reply(
         NotFound: the conversation is gone.
         Busy: the conversation kept changing.
     """
+    access = await resolve(actor, conversation_id, Need.WRITE)
     for _ in range(ATTEMPTS):
-        reply = await Reply.find_raw(actor, conversation_id, reply_id)
-        conversation = await deps.store.get_conversation(actor, conversation_id)
+        reply = await Reply.find_raw(access, conversation_id, reply_id)
+        conversation = await deps.store.get_conversation(access, conversation_id)
         waiting = conversation.get("waiting_reply") or {}
         if reply is None or waiting.get("reply_id") != reply_id:
             return
         if reply["state"] != State.WAITING or conversation.get("active_reply_id"):
             return
-        live = await _read_live(actor, conversation_id, reply_id)
+        live = await _read_live(access, conversation_id, reply_id)
         try:
             reply_plan = await _plan(actor, deps, conversation, reply, live)
-            started = await deps.commits.submit(start_change(actor, reply_plan, None))
+            started = await deps.commits.submit(start_change(actor, access, reply_plan, None))
         except (ReadConflict, Stale):
             continue
         except ReplyInProgress:
@@ -85,9 +91,9 @@ async def continue_reply(
     raise Busy(retry_after=1)
 
 
-async def _read_live(actor: Actor, conversation_id: ObjectId, reply_id: ObjectId) -> Live:
-    live = Live(actor, conversation_id, reply_id)
-    live.publish([(event.type, event.data) for event in await events.read(actor, reply_id)])
+async def _read_live(access: Access, conversation_id: ObjectId, reply_id: ObjectId) -> Live:
+    live = Live(access, conversation_id, reply_id)
+    live.publish([(event.type, event.data) for event in await events.read(access, reply_id)])
     return live
 
 
@@ -101,6 +107,7 @@ async def _plan(
         raise ConversationArchived
     made = await prepare(
         actor,
+        live.access,
         deps,
         conversation=conversation,
         agent=await agents.find(actor, reply["agent_id"]),

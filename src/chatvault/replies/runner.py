@@ -10,6 +10,7 @@ import structlog
 from bson import ObjectId
 from pymongo.errors import PyMongoError
 
+from chatvault.access import Access
 from chatvault.actor import Actor, Door
 from chatvault.commands import permissions
 from chatvault.commands.proposals import propose
@@ -232,6 +233,7 @@ class ReplyRunner:
                 self._commands.launch(
                     CommandTask(
                         actor=result.actor,
+                        access=result.live.access,
                         conversation_id=result.reply["conversation_id"],
                         message_id=ended.message_id,
                         reply_id=result.reply["_id"],
@@ -250,7 +252,7 @@ class ReplyRunner:
     async def _show_stored(result: ReplyResult) -> bool:
         """Publish stored events that were not published; return whether the end is among them."""
         live = result.live
-        stored = await events.read(result.actor, result.reply["_id"])
+        stored = await events.read(live.access, result.reply["_id"])
         has_ended = bool(stored) and stored[-1].type in LAST
         # The process that took the reply over knew fewer events; its end reuses one of their
         # numbers.
@@ -318,8 +320,8 @@ class ReplyRunner:
 
     async def _interrupt(self, reply: ReplyDoc) -> None:
         actor = Actor(door=Door.BACKGROUND, user_id=reply["user_id"])
-        live = Live(actor, reply["conversation_id"], reply["_id"])
-        stored = await events.read(actor, reply["_id"])
+        live = Live(Access.of(actor), reply["conversation_id"], reply["_id"])
+        stored = await events.read(live.access, reply["_id"])
         live.publish([(event.type, event.data) for event in stored])
         stored = events.round_of(stored)
         said = events.text_of(stored)

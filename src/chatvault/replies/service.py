@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator
 from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
 
+from chatvault.access import Access, Need, resolve
 from chatvault.actor import Actor
 from chatvault.agents import service as agents
 from chatvault.agents.models import ModelNotConfigured
@@ -103,7 +104,8 @@ async def stream_answer(
         wanted=wanted,
         idempotency_key=idempotency_key,
     )
-    return follow(actor, deps, conversation_id=conversation_id, reply_id=reply_id)
+    access = await resolve(actor, conversation_id, Need.READ)
+    return follow(access, deps, conversation_id=conversation_id, reply_id=reply_id)
 
 
 async def await_answer(
@@ -148,7 +150,8 @@ async def summarize(
 async def _replay(
     actor: Actor, conversation_id: ObjectId, idempotency_key: IdempotencyKey
 ) -> ObjectId:
-    known = idempotent_start(actor, idempotency_key, conversation_id)
+    access = await resolve(actor, conversation_id, Need.WRITE)
+    known = idempotent_start(access, idempotency_key, conversation_id)
     return (await answer_repeat(actor, Action.REPLY_CREATE, known)).reply_id
 
 
@@ -159,10 +162,12 @@ async def _begin(
     wanted: ReplyIn,
     idempotency_key: IdempotencyKey | None,
 ) -> ObjectId:
+    access = await resolve(actor, conversation_id, Need.WRITE)
     for attempt in range(ATTEMPTS):
         try:
-            reply_plan = await _plan(actor, deps, conversation_id, wanted)
-            started = await deps.commits.submit(start_change(actor, reply_plan, idempotency_key))
+            reply_plan = await _plan(actor, access, deps, conversation_id, wanted)
+            change = start_change(actor, access, reply_plan, idempotency_key)
+            started = await deps.commits.submit(change)
         except (ReadConflict, Stale):
             continue
         except ReplyInProgress:
@@ -178,40 +183,45 @@ async def _begin(
 
 
 async def _plan(
-    actor: Actor, deps: ReplyDeps, conversation_id: ObjectId, wanted: ReplyIn
+    actor: Actor, access: Access, deps: ReplyDeps, conversation_id: ObjectId, wanted: ReplyIn
 ) -> ReplyPlan:
-    conversation = await deps.store.get_conversation(actor, conversation_id)
-    turn_plan = await plan(actor, deps, conversation=conversation, wanted=wanted)
+    conversation = await deps.store.get_conversation(access, conversation_id)
+    turn_plan = await plan(actor, access, deps, conversation=conversation, wanted=wanted)
     return to_reply_plan(turn_plan, Action.REPLY_CREATE, deps.max_tokens, metadata=wanted.metadata)
 
 
 def follow(
-    actor: Actor, deps: ReplyDeps, *, conversation_id: ObjectId, reply_id: ObjectId, after: int = 0
+    access: Access,
+    deps: ReplyDeps,
+    *,
+    conversation_id: ObjectId,
+    reply_id: ObjectId,
+    after: int = 0,
 ) -> AsyncGenerator[Event, None]:
     """Yield the events of a reply above a number, to its end. Writes no audit entry."""
 
     async def find_end() -> FinalEvent | None:
-        reply = await Reply.find_raw(actor, conversation_id, reply_id)
+        reply = await Reply.find_raw(access, conversation_id, reply_id)
         if reply is None:
             raise NotFound("Reply not found")
         if reply["state"] == State.RUNNING:
             await deps.runner.reap(conversation_id)
         if reply["state"] in {State.RUNNING, State.WAITING}:
             return None
-        return await _end_of(actor, deps.store, reply)
+        return await _end_of(access, deps.store, reply)
 
-    return deps.event_log.follow(actor, reply_id, after, find_end)
+    return deps.event_log.follow(access, reply_id, after, find_end)
 
 
-async def _end_of(actor: Actor, store: MessageStore, reply: ReplyDoc) -> FinalEvent:
+async def _end_of(access: Access, store: MessageStore, reply: ReplyDoc) -> FinalEvent:
     """Return how a reply has ended, and whether a message in its events was removed since."""
-    told = message_ids_of(await read_events(actor, reply["_id"]))
+    told = message_ids_of(await read_events(access, reply["_id"]))
 
     async def find(conversation: ConversationDoc) -> tuple[ConversationDoc, list[StoredMessage]]:
         ids = sorted(told | {reply["answer_id"]})
-        return conversation, not_deleted(await find_messages(actor, store, conversation, ids))
+        return conversation, not_deleted(await find_messages(access, store, conversation, ids))
 
-    conversation, found = await read_consistently(actor, store, reply["conversation_id"], find)
+    conversation, found = await read_consistently(access, store, reply["conversation_id"], find)
     left = {each.message["id"]: each for each in found}
     answer = left.get(reply["answer_id"])
     used = reply["input_tokens"] + (reply["output_tokens"] or 0)
@@ -243,9 +253,10 @@ async def open_events(
     Raises:
         NotFound: the actor has no such reply.
     """
-    await _find(actor, conversation_id, reply_id)
+    access = await resolve(actor, conversation_id, Need.READ)
+    await _find(access, conversation_id, reply_id)
     await deps.recorder.record(audit.entry(actor, Action.REPLY_FOLLOW, conversation_id))
-    return follow(actor, deps, conversation_id=conversation_id, reply_id=reply_id, after=after)
+    return follow(access, deps, conversation_id=conversation_id, reply_id=reply_id, after=after)
 
 
 async def wait(
@@ -256,8 +267,9 @@ async def wait(
     Raises:
         Unavailable: the model failed, with a code for how; or this process is stopping.
     """
+    access = await resolve(actor, conversation_id, Need.READ)
     asked: Raw | None = None
-    async for event in follow(actor, deps, conversation_id=conversation_id, reply_id=reply_id):
+    async for event in follow(access, deps, conversation_id=conversation_id, reply_id=reply_id):
         if event.type == "message_stored":
             asked = event.data["message"]
         elif event.type == "error":
@@ -277,7 +289,8 @@ async def get(
     Raises:
         NotFound: the actor has no such reply.
     """
-    reply = await _find(actor, conversation_id, reply_id)
+    access = await resolve(actor, conversation_id, Need.READ)
+    reply = await _find(access, conversation_id, reply_id)
     await deps.recorder.record(audit.entry(actor, Action.REPLY_GET, conversation_id))
     return reply
 
@@ -304,10 +317,11 @@ async def cancel(
     known = idempotency_key and Idempotent.by_id(
         idempotency_key, "conversation_id", id_of=lambda _: conversation_id, find=find
     )
+    access = await resolve(actor, conversation_id, Need.WRITE)
     for _ in range(ATTEMPTS):
-        reply = await _find(actor, conversation_id, reply_id)
+        reply = await _find(access, conversation_id, reply_id)
         try:
-            await deps.commits.submit(cancel_change(actor, conversation_id, reply, known))
+            await deps.commits.submit(cancel_change(actor, access, reply, known))
         except ReplyChanged:
             continue
         break
@@ -316,13 +330,13 @@ async def cancel(
     deps.runner.cancel(reply_id)
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(CANCEL_WAIT):
-            async for _ in follow(actor, deps, conversation_id=conversation_id, reply_id=reply_id):
+            async for _ in follow(access, deps, conversation_id=conversation_id, reply_id=reply_id):
                 pass
-    return await _find(actor, conversation_id, reply_id)
+    return await _find(access, conversation_id, reply_id)
 
 
-async def _find(actor: Actor, conversation_id: ObjectId, reply_id: ObjectId) -> ReplyDoc:
-    reply = await Reply.find_raw(actor, conversation_id, reply_id)
+async def _find(access: Access, conversation_id: ObjectId, reply_id: ObjectId) -> ReplyDoc:
+    reply = await Reply.find_raw(access, conversation_id, reply_id)
     if reply is None:
         raise NotFound("Reply not found")
     return reply
@@ -343,7 +357,8 @@ async def get_context(
         AgentNotFound: the actor may use no such agent.
         TokenLimitReached: the conversation's tokens are used up.
     """
-    conversation = await deps.store.get_conversation(actor, conversation_id)
+    access = await resolve(actor, conversation_id, Need.READ)
+    conversation = await deps.store.get_conversation(access, conversation_id)
     agent = await agents.find(actor, agent_id or conversation.get("agent_id"))
     try:
         provider, found = deps.catalog.find(agent["provider"])
@@ -357,10 +372,10 @@ async def get_context(
     wanted = Wanted(content=content, budget=left - output, tools=tools)
 
     async def build(current: ConversationDoc) -> Context:
-        return await build_context(actor, deps, current, agent, model, wanted)
+        return await build_context(access, deps, current, agent, model, wanted)
 
     try:
-        turn_plan = await read_consistently(actor, deps.store, conversation_id, build)
+        turn_plan = await read_consistently(access, deps.store, conversation_id, build)
     except TokenLimitReached:
         raise refusal(conversation, agent) from None
     await deps.recorder.record(audit.entry(actor, Action.CONVERSATION_CONTEXT, conversation_id))

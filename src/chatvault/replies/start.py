@@ -9,6 +9,7 @@ from bson import ObjectId
 from pymongo import UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 
+from chatvault.access import Access
 from chatvault.actor import Actor
 from chatvault.agents import service as agents
 from chatvault.audit import service as audit
@@ -119,11 +120,12 @@ class StartedReply:
 
 
 def start_change(
-    actor: Actor, reply_plan: ReplyPlan, idempotency_key: IdempotencyKey | None
+    actor: Actor, access: Access, reply_plan: ReplyPlan, idempotency_key: IdempotencyKey | None
 ) -> Change[StartedReply]:
     """Return the change that starts a reply."""
     return Change(
         actor=actor,
+        access=access,
         action=reply_plan.action,
         where=("_id", reply_plan.conversation_id),
         decide=lambda working: _decide(working, actor, reply_plan),
@@ -132,17 +134,17 @@ def start_change(
         # On the message and in its event.
         size=estimate(*[{"content": reply_plan.turn.content, "metadata": reply_plan.metadata}] * 2),
         idempotent=idempotency_key
-        and idempotent_start(actor, idempotency_key, reply_plan.conversation_id),
+        and idempotent_start(access, idempotency_key, reply_plan.conversation_id),
     )
 
 
 def idempotent_start(
-    actor: Actor, idempotency_key: IdempotencyKey, conversation_id: ObjectId
+    access: Access, idempotency_key: IdempotencyKey, conversation_id: ObjectId
 ) -> Idempotent[StartedReply]:
     """Return how a repeat is answered: with the reply that the first request started."""
 
     async def find(reply_id: ObjectId, session: AsyncClientSession) -> StartedReply:
-        await Conversation.get_for_repeat(actor, conversation_id, session)
+        await Conversation.get_for_repeat(access, conversation_id, session)
         return StartedReply(reply_id)
 
     return Idempotent.by_id(
@@ -204,7 +206,7 @@ def decide_start(
     if reply_plan.waiting is not None and is_waiting and reply_plan.continues is None:
         working.require_room(STEP_BYTES + (size_of(message) if message else 0))
         supersede(working, actor, reply_plan.waiting, at=at)
-    reply = _reply(actor, reply_plan, output)
+    reply = _reply(working.access, reply_plan, output)
     first = fields["next_seq"]
     shown = (
         _show_continued(working, reply_plan)
@@ -215,7 +217,7 @@ def decide_start(
     if reply_plan.kind is Kind.REPLY:
         changes |= {"active_reply_id": reply["_id"], "waiting_reply": None}
     working.set(at, **changes)
-    live = reply_plan.live or Live(actor, reply_plan.conversation_id, reply["_id"])
+    live = reply_plan.live or Live(working.access, reply_plan.conversation_id, reply["_id"])
     stored: Raw = {
         "reply_id": reply["_id"],
         "conversation_id": reply_plan.conversation_id,
@@ -262,14 +264,14 @@ def _show_continued(working: WorkingCopy, reply_plan: ReplyPlan) -> Raw | None:
     return None if found is None else message_wire(found)
 
 
-def _reply(actor: Actor, reply_plan: ReplyPlan, output: int) -> ReplyDoc:
+def _reply(access: Access, reply_plan: ReplyPlan, output: int) -> ReplyDoc:
     at, turn = now(), reply_plan.turn
     reply_id = reply_plan.continues["_id"] if reply_plan.continues else ObjectId()
     rounds = reply_plan.continues.get("rounds", 1) + 1 if reply_plan.continues else 1
     replaced = turn.target_id if turn.mode is Mode.REPLACE else None
     return {
         "_id": reply_id,
-        "user_id": actor.owner_id,
+        "user_id": access.owner_id,
         "conversation_id": reply_plan.conversation_id,
         "kind": reply_plan.kind.value,
         "state": State.RUNNING.value,
@@ -347,7 +349,7 @@ async def start_conversation(
         NotFound: this is a repeat, and the conversation is gone.
     """
     if idempotency_key is not None and await was_carried_out(actor, idempotency_key):
-        known = idempotent(actor, idempotency_key)
+        known = idempotent(Access.of(actor), idempotency_key)
         return await answer_repeat(actor, Action.CONVERSATION_CREATE, known)
     deps.check_content(content, "initial_message")
     agent = await agents.find(actor, wanted.agent_id)
@@ -371,7 +373,9 @@ async def _opening_change(
 ) -> Change[OpenedConversation]:
     """Return the change that starts a conversation and its first reply."""
     conversation = new.stored()
-    turn_plan = await plan(actor, deps, conversation=conversation, wanted=ReplyIn(content=content))
+    turn_plan = await plan(
+        actor, new.access, deps, conversation=conversation, wanted=ReplyIn(content=content)
+    )
     reply_plan = to_reply_plan(turn_plan, Action.REPLY_CREATE, deps.max_tokens)
     # Nobody else can change a conversation that does not exist yet.
     output = output_of(conversation, reply_plan)
@@ -384,19 +388,20 @@ async def _opening_change(
     said = {"content": content}
     return Change(
         actor=actor,
+        access=new.access,
         action=Action.CONVERSATION_CREATE,
         where=("_id", new.id),
         decide=decide,
         is_new=True,
         size=estimate(new.document, *new.tail, said, said),
-        idempotent=idempotency_key and _idempotent_opening(actor, idempotency_key),
+        idempotent=idempotency_key and _idempotent_opening(new.access, idempotency_key),
     )
 
 
 def _idempotent_opening(
-    actor: Actor, idempotency_key: IdempotencyKey
+    access: Access, idempotency_key: IdempotencyKey
 ) -> Idempotent[OpenedConversation]:
-    known = idempotent(actor, idempotency_key)
+    known = idempotent(access, idempotency_key)
 
     async def replay(result: Raw, session: AsyncClientSession) -> OpenedConversation:
         return OpenedConversation(await known.replay(result, session))

@@ -7,6 +7,7 @@ import structlog
 from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
 
+from chatvault.access import Access, Need, resolve
 from chatvault.actor import Actor
 from chatvault.agents import service as agents
 from chatvault.agents.models import ModelCatalog
@@ -96,10 +97,11 @@ class Background:
             NotFound: the actor has no such conversation.
             ModelFailed: the model failed.
         """
-        conversation = await self._commits.store.get_conversation(actor, conversation_id)
+        access = await resolve(actor, conversation_id, Need.WRITE)
+        conversation = await self._commits.store.get_conversation(access, conversation_id)
         if conversation["title"] != DEFAULT_TITLE:
             return
-        text = _transcript(await _messages(actor, self._commits.store, conversation_id, -1, 4))
+        text = _transcript(await _messages(access, self._commits.store, conversation_id, -1, 4))
         said = await self._ask(actor, conversation, JobKind.TITLE, TITLE_PROMPT, text)
         title = " ".join(said.split()).strip("\"'“”«»*#. ")[:TITLE_WORDS].strip()[:MAX_TITLE]
 
@@ -113,6 +115,7 @@ class Background:
         await self._commits.submit(
             Change(
                 actor=actor,
+                access=access,
                 action=Action.CONVERSATION_TITLE,
                 where=("_id", conversation_id),
                 decide=decide,
@@ -135,36 +138,42 @@ class Background:
             KeyReused: the key came with another request.
             Busy: messages were edited or removed during each attempt.
         """
+        access = await resolve(actor, conversation_id, Need.WRITE)
         async with key_lock(actor, idempotency_key):
             if idempotency_key is not None and await was_carried_out(actor, idempotency_key):
-                known = _idempotent(actor, conversation_id, idempotency_key)
+                known = _idempotent(access, conversation_id, idempotency_key)
                 return await answer_repeat(actor, Action.CONVERSATION_SUMMARIZE, known)
             for _ in range(SUMMARY_TRIES):
                 with contextlib.suppress(Outdated):
-                    return await self._summarize(actor, conversation_id, idempotency_key)
+                    return await self._summarize(actor, access, conversation_id, idempotency_key)
             raise Busy(retry_after=1)
 
     async def _summarize(
-        self, actor: Actor, conversation_id: ObjectId, idempotency_key: IdempotencyKey | None
+        self,
+        actor: Actor,
+        access: Access,
+        conversation_id: ObjectId,
+        idempotency_key: IdempotencyKey | None,
     ) -> str | None:
-        conversation = await self._commits.store.get_conversation(actor, conversation_id)
+        conversation = await self._commits.store.get_conversation(access, conversation_id)
         if conversation["total_messages"] < TOO_SHORT:
             seq = conversation.get("summary_seq", 0)
-            return await self._keep(actor, conversation, None, seq, idempotency_key)
+            return await self._keep(actor, access, conversation, None, seq, idempotency_key)
         summary: str | None = conversation.get("summary")
         told = max(conversation.get("summary_seq", 0), conversation["first_seq"])
-        while page := await _messages(actor, self._commits.store, conversation_id, told - 1, PAGE):
+        while page := await _messages(access, self._commits.store, conversation_id, told - 1, PAGE):
             before = f"Summary of the earlier part: {summary}\n\n" if summary else ""
             text = before + _transcript(page)
             summary = (
                 await self._ask(actor, conversation, JobKind.SUMMARY, SUMMARY_PROMPT, text)
             ).strip()
             told = page[-1].seq + 1
-        return await self._keep(actor, conversation, summary, told, idempotency_key)
+        return await self._keep(actor, access, conversation, summary, told, idempotency_key)
 
-    async def _keep(
+    async def _keep(  # who, whose, of what, and what
         self,
         actor: Actor,
+        access: Access,
         before: ConversationDoc,
         summary: str | None,
         told: int,
@@ -186,10 +195,12 @@ class Background:
         return await self._commits.submit(
             Change(
                 actor=actor,
+                access=access,
                 action=Action.CONVERSATION_SUMMARIZE,
                 where=("_id", conversation_id),
                 decide=decide,
-                idempotent=idempotency_key and _idempotent(actor, conversation_id, idempotency_key),
+                idempotent=idempotency_key
+                and _idempotent(access, conversation_id, idempotency_key),
             )
         )
 
@@ -240,10 +251,10 @@ def _summarized_state(fields: ConversationDoc) -> tuple[ObjectId, int, int]:
 
 
 def _idempotent(
-    actor: Actor, conversation_id: ObjectId, idempotency_key: IdempotencyKey
+    access: Access, conversation_id: ObjectId, idempotency_key: IdempotencyKey
 ) -> Idempotent[str | None]:
     async def replay(result: Raw, session: AsyncClientSession) -> str | None:
-        found = await Conversation.get_for_repeat(actor, conversation_id, session)
+        found = await Conversation.get_for_repeat(access, conversation_id, session)
         summary: str | None = found.get("summary")
         if result["made"] and summary is None:
             raise NotFound("The summary was made, and is gone since")
@@ -257,12 +268,12 @@ def _idempotent(
 
 
 async def _messages(
-    actor: Actor, store: MessageStore, conversation_id: ObjectId, after: int, limit: int
+    access: Access, store: MessageStore, conversation_id: ObjectId, after: int, limit: int
 ) -> list[StoredMessage]:
     async def read_page(conversation: ConversationDoc) -> list[StoredMessage]:
-        return (await read_after(actor, store, conversation, after, limit)).messages
+        return (await read_after(access, store, conversation, after, limit)).messages
 
-    return await read_consistently(actor, store, conversation_id, read_page)
+    return await read_consistently(access, store, conversation_id, read_page)
 
 
 def _transcript(messages: list[StoredMessage]) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+from chatvault.access import Access
 from chatvault.actor import Actor
 from chatvault.agents.models import DEFAULT_AGENT_ID, AgentNotFound
 from chatvault.agents.service import find as find_agent
@@ -37,7 +38,7 @@ async def _groups(actor: Actor) -> list[Raw]:
     """Count the actor's conversations and messages by status and agent."""
     found = await Conversation.get_pymongo_collection().aggregate(
         [
-            {"$match": Conversation.owned_by(actor)},
+            {"$match": Conversation.owned_by(Access.of(actor))},
             {
                 "$group": {
                     "_id": {"status": "$status", "agent_id": {"$ifNull": ["$agent_id", None]}},

@@ -2,7 +2,7 @@
 
 from bson import ObjectId
 
-from chatvault.actor import Actor
+from chatvault.access import Access
 from chatvault.conversations.commits.segment_writes import GRACE
 from chatvault.conversations.segments import (
     Generation,
@@ -24,7 +24,7 @@ BATCH_BYTES = 4 * 1024 * 1024
 
 
 async def write_generation(
-    actor: Actor, store: MessageStore, messages: list[MessageDoc]
+    access: Access, store: MessageStore, messages: list[MessageDoc]
 ) -> tuple[Generation | None, list[MessageDoc]]:
     """Store the messages as a generation that nothing points to yet.
 
@@ -44,12 +44,12 @@ async def write_generation(
         bytes=sum(sizes[: len(older)]),
         last_message_at=older[-1]["timestamp"],
     )
-    run = cut(older, owner_id=actor.owner_id, generation=generation.id, codec=store.codec)
+    run = cut(older, owner_id=access.owner_id, generation=generation.id, codec=store.codec)
     # Done before the note by which they may be deleted: from then on there is no pause.
     segments = [segment async for segment in sliced(run)]
     await PendingDeletion.get_pymongo_collection().insert_one(
         PendingDeletion.owned_by(
-            actor,
+            access,
             _id=generation.intent_id,
             generation=generation.id,
             conversation_id=None,

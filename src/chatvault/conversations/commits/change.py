@@ -7,6 +7,7 @@ from typing import Any, Generic, TypeVar
 
 from bson import ObjectId
 
+from chatvault.access import Access
 from chatvault.actor import Actor
 from chatvault.audit.actions import Action
 from chatvault.conversations.commits.working_copy import WorkingCopy
@@ -27,7 +28,8 @@ class Change(Generic[T]):
     """A change that a request asks for.
 
     Attributes:
-        actor: the conversation's owner.
+        actor: who asks.
+        access: to the data of the conversation's owner.
         action: the action of the audit entry.
         where: `_id` or `source`, and its value.
         decide: reads the working copy and either raises, before it changes anything, or decides and
@@ -44,6 +46,7 @@ class Change(Generic[T]):
     """
 
     actor: Actor
+    access: Access
     action: Action
     where: tuple[str, Any]
     decide: Callable[[WorkingCopy], T]
@@ -66,7 +69,7 @@ class Change(Generic[T]):
     @property
     def key(self) -> Key:
         """The key that changes of the same conversation share."""
-        return (self.actor.owner_id, *self.where)
+        return (self.access.owner_id, *self.where)
 
 
 def estimate(*written: Mapping[str, Any]) -> int:

@@ -8,6 +8,7 @@ from beanie import Document
 from bson import ObjectId
 from pymongo.errors import PyMongoError
 
+from chatvault.access import Access
 from chatvault.actor import Actor, Door
 from chatvault.conversations.reading import find_messages, not_deleted, read_consistently
 from chatvault.conversations.segments import PendingDeletion, Revision, Segment
@@ -82,13 +83,13 @@ async def _sweep_replaced(store: MessageStore, note: Raw) -> int:
 
 async def _find_present(store: MessageStore, note: Raw, ids: list[str]) -> set[str]:
     """Return those of the messages that the conversation has now."""
-    owner = Actor(door=Door.BACKGROUND, user_id=note["user_id"])
+    access = Access.of(Actor(door=Door.BACKGROUND, user_id=note["user_id"]))
 
     async def read(conversation: ConversationDoc) -> list[StoredMessage]:
-        return not_deleted(await find_messages(owner, store, conversation, sorted(set(ids))))
+        return not_deleted(await find_messages(access, store, conversation, sorted(set(ids))))
 
     try:
-        found = await read_consistently(owner, store, note["conversation_id"], read)
+        found = await read_consistently(access, store, note["conversation_id"], read)
     except NotFound:
         return set()
     return {each.message["id"] for each in found}

@@ -231,9 +231,10 @@ class CommitQueue:
 
 def _move(working: WorkingCopy, key: Key, *, whole: bool) -> Change[None]:
     """Return the change that moves older messages to segments, which no reader notices."""
-    owner_id, field, value = key
+    _, field, value = key
     move: Change[None] = Change(
-        actor=Actor(door=Door.BACKGROUND, user_id=owner_id),
+        actor=Actor(door=Door.BACKGROUND, user_id=working.access.owner_id),
+        access=working.access,
         action=Action.CONVERSATION_UPDATE,
         where=(field, value),
         decide=lambda working: working.move_overflow(whole=whole) if working.exists else None,

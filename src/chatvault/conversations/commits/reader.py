@@ -6,6 +6,7 @@ from typing import Any, NotRequired, cast
 from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
 
+from chatvault.access import Access
 from chatvault.conversations.commits.change import Change, Key
 from chatvault.conversations.commits.working_copy import WorkingCopy
 from chatvault.conversations.models import BY_ID, Conversation
@@ -66,7 +67,7 @@ class BatchReader:
         newest = await self._read_newest_segments(moving)
         return {
             key: WorkingCopy(
-                some[0].actor.owner_id,
+                some[0].access,
                 self._store.codec,
                 fields := documents.get(key),
                 known=known.get(key),
@@ -134,18 +135,20 @@ class BatchReader:
             projection["metadata"] = True
         projection |= show(sorted({each for change in changes for each in change.message_ids}))
         # By owner, as MongoDB plans each clause by itself.
-        asked: dict[tuple[ObjectId, str], list[Any]] = {}
-        for owner_id, name, value in (keys := {change.key for change in changes}):
-            asked.setdefault((owner_id, name), []).append(value)
+        asked: dict[tuple[Access, str], list[Any]] = {}
+        for first, *_ in wanted:
+            name, value = first.where
+            asked.setdefault((first.access, name), []).append(value)
         clauses = [
-            {"user_id": owner, name: {"$in": each, **_INDEXED.get(name, {})}}
-            for (owner, name), each in asked.items()
+            Conversation.owned_by(access, **{name: {"$in": each, **_INDEXED.get(name, {})}})
+            for (access, name), each in asked.items()
         ]
         query = {"$or": clauses} if clauses[1:] else clauses[0]
         hint = BY_ID if all(name == "_id" for _, name in asked) else None
         found = Conversation.get_pymongo_collection().find(
             query, projection, session=self._session, hint=hint
         )
+        keys = {change.key for change in changes}
         documents: dict[Key, _Found] = {}
         for fields in cast("list[_Found]", await found.to_list()):
             for name in ("_id", "source"):

@@ -6,8 +6,16 @@ from typing import Any
 from bson import ObjectId
 from pymongo import InsertOne, UpdateOne
 
+from chatvault.access import Access
 from chatvault.conversations.codec import MessageCodec
-from chatvault.conversations.segments import MAX_BYTES, MAX_LENGTH, count_not_deleted, cut, size_of
+from chatvault.conversations.segments import (
+    MAX_BYTES,
+    MAX_LENGTH,
+    PendingDeletion,
+    count_not_deleted,
+    cut,
+    size_of,
+)
 from chatvault.conversations.shapes import ConversationDoc, MessageDoc, SegmentDoc
 from chatvault.fields import Raw, now
 
@@ -68,28 +76,26 @@ def add(
     return [InsertOne(segment) for segment in made]
 
 
-def defer_deletion(
-    fields: ConversationDoc, *, owner_id: ObjectId, whole: bool
-) -> list[SegmentWrite]:
+def defer_deletion(fields: ConversationDoc, access: Access, *, whole: bool) -> list[SegmentWrite]:
     """Return the note by which garbage collection deletes the documents beside a conversation.
 
     Args:
         fields: the conversation's fields before the change.
-        owner_id: the conversation's owner.
+        access: to the data of the conversation's owner.
         whole: whether the conversation is deleted; otherwise its messages are replaced.
     """
     may_be_revised = fields.get("has_revisions", True)
     if not (whole or may_be_revised or fields["tail_seq"] > fields["first_seq"]):
         return []
-    note: Raw = {
-        "_id": ObjectId(),
-        "user_id": owner_id,
-        "generation": fields["generation"],
-        "conversation_id": fields["_id"] if whole or may_be_revised else None,
-        "before_seq": None if whole else fields["next_seq"],
-        "due_at": now() + GRACE,
-        "swept": False,
-    }
+    note = PendingDeletion.owned_by(
+        access,
+        _id=ObjectId(),
+        generation=fields["generation"],
+        conversation_id=fields["_id"] if whole or may_be_revised else None,
+        before_seq=None if whole else fields["next_seq"],
+        due_at=now() + GRACE,
+        swept=False,
+    )
     return [InsertOne(note)]
 
 

@@ -7,15 +7,18 @@ from beanie import Document
 from bson import ObjectId
 from pymongo import DeleteMany, DeleteOne, InsertOne, UpdateOne
 
+from chatvault.access import Access
 from chatvault.audit.outbox import Outbox
 from chatvault.conversations.codec import MessageCodec
 from chatvault.conversations.commits import segment_writes
 from chatvault.conversations.commits.errors import NoRoom, RetryAfterMove
-from chatvault.conversations.models import BY_ID
+from chatvault.conversations.models import BY_ID, Conversation
 from chatvault.conversations.segments import (
     TAIL_BYTES,
     TAIL_LENGTH,
     Generation,
+    PendingDeletion,
+    Revision,
     is_deleted,
     size_of,
     split_tail,
@@ -40,7 +43,7 @@ class WorkingCopy:
     change needs them). Writes filter by owner and version, so no other change is overwritten.
 
     Args:
-        owner_id: the conversation's owner; part of every filter.
+        access: to the owner's data; part of every filter.
         codec: encodes the messages that are written.
         fields: the stored fields that were read, or None if there is no such conversation.
         known: the stored messages that the changes name, by id.
@@ -50,14 +53,14 @@ class WorkingCopy:
 
     def __init__(
         self,
-        owner_id: ObjectId,
+        access: Access,
         codec: MessageCodec,
         fields: ConversationDoc | None,
         known: dict[str, StoredMessage] | None = None,
         last_segment: SegmentDoc | None = None,
         older_id: str | None = None,
     ) -> None:
-        self.owner_id = owner_id
+        self.access = access
         self.outbox = Outbox()
         self._codec = codec
         self.segments: list[Write] = []
@@ -267,7 +270,7 @@ class WorkingCopy:
             last_message_at=generation.last_message_at if generation else None,
         )
         if generation:
-            claimed = {"_id": generation.intent_id, "user_id": self.owner_id, "swept": False}
+            claimed = PendingDeletion.owned_by(self.access, _id=generation.intent_id, swept=False)
             self.pending_deletions.append(DeleteOne(claimed))
         self._touch(at)
 
@@ -283,15 +286,15 @@ class WorkingCopy:
             NoRoom: older messages have to move first.
         """
         old = stored.message
-        revision = {
-            "user_id": self.owner_id,
-            "conversation_id": self.fields["_id"],
-            "message_id": old["id"],
-            "version": old.get("version", 1),
-            "seq": stored.seq,
-            "message": self._encode([old])[0],
-            "replaced_at": at,
-        }
+        revision = Revision.owned_by(
+            self.access,
+            conversation_id=self.fields["_id"],
+            message_id=old["id"],
+            version=old.get("version", 1),
+            seq=stored.seq,
+            message=self._encode([old])[0],
+            replaced_at=at,
+        )
         changed = self.update_in_place(stored, {**message, "id": old["id"]}, at)
         self.revisions.append(InsertOne(revision))
         self._set(has_revisions=True, edits=self.fields.get("edits", 0) + 1)
@@ -318,15 +321,8 @@ class WorkingCopy:
 
     def remove_message(self, stored: StoredMessage, at: datetime) -> None:
         """Decide to remove a message with its revisions; its id and its place are not reused."""
-        self.revisions.append(
-            DeleteMany(
-                {
-                    "user_id": self.owner_id,
-                    "conversation_id": self.fields["_id"],
-                    "message_id": stored.message["id"],
-                }
-            )
-        )
+        its = {"conversation_id": self.fields["_id"], "message_id": stored.message["id"]}
+        self.revisions.append(DeleteMany(Revision.owned_by(self.access, **its)))
         self._put(stored, {"id": stored.message["id"], "deleted": True}, at)
         self._set(edits=self.fields.get("edits", 0) + 1)
 
@@ -347,7 +343,7 @@ class WorkingCopy:
         self.segments += grown
         self.segments += segment_writes.add(
             rest,
-            owner_id=self.owner_id,
+            owner_id=self.access.owner_id,
             generation=fields["generation"],
             codec=self._codec,
             start=start + len(moved) - len(rest),
@@ -404,7 +400,7 @@ class WorkingCopy:
     def _defer_deletion(self, *, whole: bool) -> None:
         if not self._is_new:
             self.pending_deletions += segment_writes.defer_deletion(
-                self.fields, owner_id=self.owner_id, whole=whole
+                self.fields, self.access, whole=whole
             )
 
     def _set(self, **fields: Any) -> None:
@@ -424,7 +420,7 @@ class WorkingCopy:
         self._is_touched = True
 
     def _encode(self, messages: list[MessageDoc]) -> list[MessageDoc]:
-        return self._codec.encode(self.owner_id, messages)
+        return self._codec.encode(self.access.owner_id, messages)
 
     def write(self) -> Write | None:
         """Return the one statement that stores the decisions; None if there is nothing to store."""
@@ -432,12 +428,12 @@ class WorkingCopy:
             return None
         if self._is_new:
             return InsertOne({**self._head, "messages": self._encode(self._tail or [])})
-        read = {
-            "_id": self._head["_id"],
-            "user_id": self.owner_id,
-            "version": self._read_version,
-            "tail_seq": self._read_tail_seq,
-        }
+        read = Conversation.owned_by(
+            self.access,
+            _id=self._head["_id"],
+            version=self._read_version,
+            tail_seq=self._read_tail_seq,
+        )
         if self._deleted:
             return DeleteOne(read, hint=BY_ID)
         if not self._fields:

@@ -10,9 +10,11 @@ from chatvault.audit.mark import HighWater
 from chatvault.audit.models import AuditEntry
 from chatvault.audit.pending_refusals import PendingRefusals
 from chatvault.commands.models import ApprovalRule, Command, ToolGrant
+from chatvault.content import Content
 from chatvault.conversations.models import Conversation
 from chatvault.conversations.segments import PendingDeletion, Revision, Segment
 from chatvault.idempotency import IdempotencyRecord
+from chatvault.mongodb import rates
 from chatvault.mongodb.database import Client
 from chatvault.mongodb.leases import Lease
 from chatvault.preferences.models import Preferences
@@ -45,6 +47,11 @@ DOCUMENTS: list[type[Document]] = [
     PendingRefusals,
     Lease,
 ]
+# What each collection holds of people's words, and what is done with them.
+HOLDS: dict[str, Content] = {
+    rates.COLLECTION: rates.HOLDS,
+    **{vars(document)["Settings"].name: vars(document)["holds"] for document in DOCUMENTS},
+}
 
 
 async def bind_documents(

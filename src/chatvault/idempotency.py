@@ -15,6 +15,7 @@ from chatvault.actor import Actor
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.audit.models import AuditEntry, Entry
+from chatvault.content import Content
 from chatvault.errors import Busy, InvalidInput
 from chatvault.fields import Id, Raw, now
 from chatvault.mongodb import leases
@@ -61,6 +62,9 @@ class IdempotencyRecord(Document):
     body_hash: str
     result: dict[str, Any]
     expires_at: datetime
+
+    # Of an answer, `result` has ids and counters.
+    holds: ClassVar = Content(plain=("route", "key", "body_hash", "result"))
 
     class Settings:
         """Beanie's."""

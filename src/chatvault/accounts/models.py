@@ -8,6 +8,7 @@ from pydantic import Field
 from pymongo import IndexModel
 
 from chatvault.actor import Role
+from chatvault.content import Content
 
 
 class User(Document):
@@ -34,6 +35,14 @@ class User(Document):
     is_active: bool = True
     created_at: datetime
     last_login: datetime | None = None
+
+    holds: ClassVar = Content(
+        plain=(
+            "username", "username_key", "lookalike_keys", "email", "email_key", "full_name",
+            "password_hash",
+        ),
+        exported=True,
+    )  # fmt: skip
 
     class Settings:
         """Beanie's."""

@@ -9,6 +9,7 @@ from pydantic import Field
 from pymongo import DESCENDING, IndexModel
 
 from chatvault.actor import Actor, Role
+from chatvault.content import Content
 from chatvault.fields import Id
 
 
@@ -36,6 +37,8 @@ class Session(Document):
     expires_at: datetime
     address: str | None = None
     user_agent: str | None = None
+
+    holds: ClassVar = Content(plain=("address", "user_agent"), exported=True, backed_up=False)
 
     class Settings:
         """Beanie's."""

@@ -12,6 +12,7 @@ from pymongo import IndexModel
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from chatvault.actor import Actor
+from chatvault.content import Content
 from chatvault.errors import NotFound, Unavailable
 from chatvault.external import Provider
 from chatvault.fields import Id, Raw
@@ -62,6 +63,10 @@ class Agent(Document):
     created_at: datetime
     updated_at: datetime
     version: int = Field(1)
+
+    holds: ClassVar = Content(
+        words=("name", "system_prompt"), plain=("provider", "model", "allowed_tools"), exported=True
+    )
 
     class Settings:
         """Beanie's."""

@@ -14,6 +14,7 @@ from chatvault.actor import Door, Role
 from chatvault.audit.actions import Action, Outcome
 from chatvault.audit.keys import KeyRing
 from chatvault.audit.mark import HighWater
+from chatvault.content import Content, Erased
 from chatvault.fields import Id
 
 Entry = dict[str, Any]
@@ -57,6 +58,16 @@ class AuditEntry(Document):
     newest_block: dict[str, Any] | None = None
     key_id: str
     mac: bytes
+
+    # Blocks seal entries as they are; whom an id meant is gone with the user's document.
+    holds: ClassVar = Content(
+        plain=(
+            "code", "resource_type", "resource_id", "address", "user_agent", "request_id",
+            "details", "newest_block", "key_id",
+        ),
+        erased=Erased.NEVER,
+        exported=True,
+    )  # fmt: skip
 
     class Settings:
         """Beanie's."""

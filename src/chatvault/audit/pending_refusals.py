@@ -10,6 +10,7 @@ from bson import ObjectId
 from pymongo import IndexModel, ReplaceOne
 
 from chatvault.audit.models import AWARE, AuditEntry, Entry
+from chatvault.content import Content, Erased
 from chatvault.fields import now
 from chatvault.mongodb import leases
 
@@ -32,6 +33,8 @@ class PendingRefusals(Document):
     owner: str
     until: datetime
     counted: dict[str, Any]
+
+    holds: ClassVar = Content(plain=("owner", "counted"), erased=Erased.SOON)
 
     class Settings:
         """Beanie's."""

@@ -11,6 +11,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 
 from chatvault.access import Access
 from chatvault.actor import Actor, Role
+from chatvault.content import Content, Erased
 from chatvault.fields import Id, Raw
 
 
@@ -72,6 +73,9 @@ class Command(Document):
     lease_until: datetime | None = None
     created_at: datetime
 
+    # What it says, and what came of it, is in its message.
+    holds: ClassVar = Content(plain=("message_id", "tool"))
+
     class Settings:
         """Beanie's."""
 
@@ -115,6 +119,8 @@ class ApprovalRule(Document):
     tool: str
     created_at: datetime
 
+    holds: ClassVar = Content(plain=("tool",), exported=True)
+
     class Settings:
         """Beanie's."""
 
@@ -147,6 +153,8 @@ class ToolGrant(Document):
     roles: list[Role]
     auto_approve_roles: list[Role]
     updated_at: datetime
+
+    holds: ClassVar = Content(plain=("id",), erased=Erased.NEVER)
 
     class Settings:
         """Beanie's."""

@@ -11,6 +11,7 @@ from pymongo import DESCENDING, IndexModel
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from chatvault.access import Access
+from chatvault.content import Content
 from chatvault.conversations.shapes import ConversationDoc
 from chatvault.errors import NotFound
 from chatvault.fields import Id, Raw
@@ -83,6 +84,14 @@ class Message(BaseModel):
     sent_id: str | None = None
     deleted: bool | None = None
 
+    holds: ClassVar = Content(
+        words=("content", "metrics", "extra", "tool_calls", "commands"),
+        plain=(
+            "id", "model", "model_used", "llm_provider", "finish_reason", "alternative_to",
+            "sent_id",
+        ),
+    )  # fmt: skip
+
 
 class Conversation(Document):
     """One user's conversation: its fields and its newest messages, the tail.
@@ -141,6 +150,12 @@ class Conversation(Document):
     tail_seq: int = 0
     next_seq: int = 0
     version: int = 1
+
+    holds: ClassVar = Content(
+        words=("title", "metadata", "system_prompt", "summary"),
+        plain=("tags", "source", "waiting_reply"),
+        exported=True,
+    ).with_parts("messages", Message.holds)
 
     class Settings:
         """Beanie's."""

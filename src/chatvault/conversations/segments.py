@@ -12,6 +12,7 @@ from bson import ObjectId
 from pymongo import IndexModel
 
 from chatvault.access import Access
+from chatvault.content import Content
 from chatvault.conversations.codec import MessageCodec
 from chatvault.conversations.models import Message
 from chatvault.conversations.shapes import MessageDoc, SegmentDoc
@@ -66,6 +67,8 @@ class Segment(Document):
     changed_in: int = 0
     messages: list[Message]
 
+    holds: ClassVar = Content(exported=True).with_parts("messages", Message.holds)
+
     class Settings:
         """Beanie's."""
 
@@ -101,6 +104,10 @@ class Revision(Document):
     seq: int
     message: Message
     replaced_at: datetime
+
+    holds: ClassVar = Content(plain=("message_id",), exported=True).with_parts(
+        "message", Message.holds
+    )
 
     class Settings:
         """Beanie's."""
@@ -148,6 +155,8 @@ class PendingDeletion(Document):
     before_seq: int | None = None
     due_at: datetime
     swept: bool = False
+
+    holds: ClassVar = Content()
 
     class Settings:
         """Beanie's."""

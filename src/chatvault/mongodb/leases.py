@@ -11,6 +11,7 @@ from beanie import Document
 from pymongo import IndexModel, ReturnDocument
 from pymongo.errors import DuplicateKeyError, PyMongoError
 
+from chatvault.content import Content, Erased
 from chatvault.errors import Busy
 from chatvault.mongodb.turns import Turns
 from chatvault.tasks import stop
@@ -36,6 +37,8 @@ class Lease(Document):
 
     # Within this process, turns come before the lease, which holds between processes.
     turns: ClassVar[Turns]
+
+    holds: ClassVar = Content(plain=("id", "holder"), erased=Erased.SOON, backed_up=False)
 
     class Settings:
         """Beanie's."""

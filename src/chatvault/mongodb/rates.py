@@ -7,9 +7,11 @@ from typing import Any
 from pymongo import ReturnDocument
 from pymongo.asynchronous.collection import AsyncCollection
 
+from chatvault.content import Content, Erased
 from chatvault.errors import Throttled
 
 COLLECTION = "rate_limits"
+HOLDS = Content(erased=Erased.SOON, backed_up=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from pymongo import IndexModel
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from chatvault.actor import Actor
+from chatvault.content import Content
 from chatvault.fields import Id
 
 
@@ -25,6 +26,8 @@ class Preferences(Document):
     preferences: dict[str, Any] = Field(default_factory=dict)
     imported: dict[str, dict[str, Any]] = Field(default_factory=dict)
     updated_at: datetime
+
+    holds: ClassVar = Content(words=("preferences", "imported"), exported=True)
 
     class Settings:
         """Beanie's."""

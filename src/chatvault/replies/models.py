@@ -9,6 +9,7 @@ from bson import ObjectId
 from pymongo import IndexModel, UpdateOne
 
 from chatvault.access import Access
+from chatvault.content import Content
 from chatvault.fields import Id, Raw
 from chatvault.mongodb import leases
 
@@ -107,6 +108,10 @@ class Reply(Document):
     cancel_requested: bool = False
     rounds: int = 1
 
+    holds: ClassVar = Content(
+        plain=("code", "provider", "model", "user_message_id", "answer_id", "target_id")
+    )
+
     class Settings:
         """Beanie's."""
 
@@ -151,6 +156,8 @@ class ReplyEvents(Document):
     last: int
     events: list[dict[str, Any]]
     expires_at: datetime
+
+    holds: ClassVar = Content(words=("events",))
 
     class Settings:
         """Beanie's."""
@@ -199,6 +206,8 @@ class Job(Document):
     due_at: datetime
     attempts: int = 0
     reply_id: Id | None = None
+
+    holds: ClassVar = Content()
 
     class Settings:
         """Beanie's."""

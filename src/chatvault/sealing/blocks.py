@@ -17,6 +17,7 @@ from pymongo.errors import DuplicateKeyError
 from chatvault.audit.keys import KeyRing, is_signed
 from chatvault.audit.mark import NOTHING, Mark
 from chatvault.audit.models import AWARE, AuditEntry
+from chatvault.content import Content, Erased
 from chatvault.errors import Busy
 from chatvault.fields import now
 from chatvault.sealing.merkle import root_of
@@ -105,6 +106,8 @@ class Block(Document):
     signature: bytes
     entry_ids: list[Any]
     leaf_hashes: bytes
+
+    holds: ClassVar = Content(plain=("header", "entry_ids"), erased=Erased.NEVER)
 
     class Settings:
         """Beanie's."""

@@ -19,6 +19,7 @@ from chatvault.audit.actions import Action
 from chatvault.audit.models import AuditEntry
 from chatvault.audit.recorder import Recorder
 from chatvault.audit.service import entry
+from chatvault.content import Content, Erased
 from chatvault.errors import ChatvaultError
 from chatvault.fields import Id, now
 from chatvault.idempotency import IdempotencyKey, Idempotent, act_once
@@ -68,6 +69,8 @@ class Verification(Document):
     removed: int = 0
     unsealed: int = 0
     finding: str | None = None
+
+    holds: ClassVar = Content(plain=("finding",), erased=Erased.NEVER)
 
     class Settings:
         """Beanie's."""

@@ -8,6 +8,7 @@ from bson import ObjectId
 from pymongo import IndexModel, InsertOne
 
 from chatvault.actor import Actor
+from chatvault.content import Content
 from chatvault.fields import Id, Raw
 
 
@@ -32,6 +33,8 @@ class Usage(Document):
     output_tokens: int
     total_tokens: int
     counted_here: bool
+
+    holds: ClassVar = Content(plain=("purpose", "provider", "model", "day"), exported=True)
 
     class Settings:
         """Beanie's."""

@@ -1,0 +1,102 @@
+"""What each collection declares of the words that it holds: see chatvault.content."""
+
+from collections.abc import Iterator
+from enum import Enum
+from types import NoneType
+from typing import Any, get_args
+
+import pytest
+from beanie import Document
+from pydantic import BaseModel
+
+from chatvault.accounts.models import User
+from chatvault.content import Content, Erased
+from chatvault.documents import DOCUMENTS, HOLDS
+from conftest import HttpClient
+from support.factories import begin, message
+
+each = pytest.mark.parametrize("document", DOCUMENTS)
+# What says nothing by its type of what it holds.
+FREE = (str, dict, Any)
+
+
+def _kinds(annotation: Any) -> Iterator[Any]:
+    """The types that a field may have, and that its items may have."""
+    arguments = [each for each in get_args(annotation) if each is not NoneType]
+    origin = getattr(annotation, "__origin__", None)
+    if origin is dict or not arguments:
+        yield origin or annotation
+    elif hasattr(annotation, "__metadata__"):
+        yield arguments[0]
+    else:
+        for argument in arguments:
+            yield from _kinds(argument)
+
+
+def _paths(model: type[BaseModel]) -> Iterator[str]:
+    """The fields of text or of free form, those of parts among them."""
+    for name, field in model.model_fields.items():
+        if name == "revision_id":  # Beanie's, stored by none of ours
+            continue
+        for kind in _kinds(field.annotation):
+            is_class = isinstance(kind, type)
+            if is_class and issubclass(kind, BaseModel):
+                yield from (f"{name}.{path}" for path in _paths(kind))
+            elif kind in FREE or (
+                is_class and issubclass(kind, str) and not issubclass(kind, Enum)
+            ):
+                yield name
+
+
+def _holds(document: type[Document]) -> Content:
+    found: Content = vars(document)["holds"]
+    return found
+
+
+class TestDeclarations:
+    @each
+    def test_name_each_field_of_text_or_free_form(self, document: type[Document]) -> None:
+        holds = _holds(document)
+        named = [*holds.words, *holds.plain]
+
+        assert len(named) == len(set(named))
+        assert set(named) == set(_paths(document))
+
+    @each
+    def test_let_words_go_with_their_owner(self, document: type[Document]) -> None:
+        is_owned = "user_id" in document.model_fields or document is User
+        holds = _holds(document)
+
+        assert not holds.words or holds.erased is Erased.WITH_OWNER
+        assert holds.erased is not Erased.WITH_OWNER or is_owned
+
+    @each
+    def test_keep_words_in_a_backup(self, document: type[Document]) -> None:
+        assert _holds(document).backed_up or not _holds(document).words
+
+    async def test_are_there_for_each_collection(self, alice: HttpClient, database: Any) -> None:
+        await begin(alice, messages=[message("a")])
+
+        stored = set(await database.list_collection_names())
+
+        assert not {name for name in stored - HOLDS.keys() if not name.startswith("system.")}
+
+    def test_find_a_field_that_nobody_has_decided_on(self) -> None:
+        class Part(BaseModel):
+            text: str | None = None
+            count: int
+
+        class Thing(BaseModel):
+            title: str
+            parts: list[Part]
+            extra: dict[str, Any] | None = None
+            tags: list[str]
+            kind: Erased
+
+        assert set(_paths(Thing)) == {"title", "parts.text", "extra", "tags"}
+
+    def test_say_what_sealing_encrypts(self) -> None:
+        sealed = {name for name, holds in HOLDS.items() if holds.sealed}
+        assert sealed == {
+            "agents", "conversations", "preferences", "reply_events", "revisions", "segments",
+        }  # fmt: skip

@@ -9,8 +9,9 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 MARKDOWN = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/*.md")])
-# Their docstrings and comments are checked too; src joins when its docstrings are rewritten.
-PYTHON = sorted([ROOT / "tests/support/pages.py", *ROOT.glob("tests/test_docs*.py")])
+PACKAGE = sorted(ROOT.glob("src/chatvault/**/*.py"))
+# Their docstrings and comments are checked too.
+PYTHON = [*PACKAGE, *sorted([*ROOT.glob("tests/support/*.py"), *ROOT.glob("tests/test_docs*.py")])]
 # Each with what to write instead.
 ANYWHERE = {
     r"whence": "where … from",
@@ -21,15 +22,50 @@ ANYWHERE = {
     r"see that": "check that, make sure that",
     r"nobody's words|anybody's words": "no message text",
 }
+# In docstrings and comments only.
+IN_CODE = {
+    r"lanes?": "commit queue",
+    r"told of": "names, records, knows",
+    r"in the way": "conflicts with",
+    r"stands? there": "is there",
+    r"what becomes of": "the result of, the effect on",
+    r"(begins?|made|rendered) anew": "starts again, is made again",
+}
 # At the beginning of a docstring.
 FIRST = {r"what is \w+ed\b": "say what it does or holds, in the present tense"}
+# At the beginning of a function's docstring, which says what the function does: "Return the …".
+NO_VERBS = {
+    "A",
+    "All",
+    "An",
+    "Any",
+    "As",
+    "Each",
+    "Every",
+    "How",
+    "One",
+    "Some",
+    "The",
+    "What",
+    "Which",
+}
 
 
 def docstrings(path: Path) -> Iterator[str]:
-    """The docstrings of a module."""
+    """Yield the docstrings of a module."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             yield ast.get_docstring(node) or ""
+
+
+def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    """Yield the functions of a module that are no properties and no fixtures."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not any(
+            re.search("property|fixture|callback", ast.unparse(each))
+            for each in node.decorator_list
+        ):
+            yield node
 
 
 def comments(path: Path) -> str:
@@ -37,7 +73,7 @@ def comments(path: Path) -> str:
 
 
 def found(text: str, words: dict[str, str], *, at_start: bool = False) -> list[str]:
-    """The words that a text has, each with what to write instead."""
+    """Return the words that a text has, each with what to write instead."""
     text = re.sub(r"\s+", " ", text)
     return [
         f"{match[0]!r}: write {instead}"
@@ -56,7 +92,20 @@ def test_a_page_has_no_riddles(page: Path) -> None:
 def test_a_module_has_no_riddles(module: Path) -> None:
     texts = list(docstrings(module))
     wrong = [each for text in texts for each in found(text, FIRST, at_start=True)]
-    assert wrong + found("\n".join([*texts, comments(module)]), ANYWHERE) == []
+    words = ANYWHERE | (IN_CODE if module != Path(__file__) else {})
+    assert wrong + found("\n".join([*texts, comments(module)]), words) == []
+
+
+@pytest.mark.parametrize("module", PACKAGE, ids=lambda path: str(path.relative_to(ROOT)))
+def test_functions_are_described_by_a_verb(module: Path) -> None:
+    described = {each: ast.get_docstring(each) or "" for each in functions(module)}
+    nouns = [each.name for each, text in described.items() if text.split(" ")[0] in NO_VERBS]
+    whether = [
+        each.name
+        for each, text in described.items()
+        if text.startswith("Whether ") and "bool" not in ast.unparse(each.returns or each)
+    ]
+    assert nouns + whether == []
 
 
 def test_each_word_is_found() -> None:
@@ -65,3 +114,5 @@ def test_each_word_is_found() -> None:
     )
     assert len(found(text, ANYWHERE)) == len(ANYWHERE)
     assert len(found("What is retired", FIRST, at_start=True)) == 1
+    code = "Lane; told of; in the way; stands there; what becomes of; made anew"
+    assert len(found(code, IN_CODE)) == len(IN_CODE)

@@ -52,7 +52,7 @@ class IdempotencyRecord(Document):
         route: method and path of the request.
         key: the client's.
         body_hash: a keyed hash of the request's body.
-        result: ids, counters and version from which the answer is rendered anew.
+        result: ids, counters and version from which the answer is rendered.
         expires_at: MongoDB removes the record some time after it.
     """
 

@@ -1,4 +1,4 @@
-"""What tests expect of answers."""
+"""Checks of answers over HTTP."""
 
 import re
 from typing import Any
@@ -10,7 +10,7 @@ JSON = {"Content-Type": "application/json"}
 
 
 async def problem(answer: ClientResponse, status: int, code: str) -> dict[str, Any]:
-    """The body of a refusal, which must be a problem with one readable sentence."""
+    """Return the body of an error, which must be a problem with one readable sentence."""
     text = await answer.text()
     assert answer.status == status, text
     assert answer.content_type == "application/problem+json"
@@ -25,14 +25,14 @@ async def problem(answer: ClientResponse, status: int, code: str) -> dict[str, A
 
 
 async def wrong_fields(answer: ClientResponse) -> list[list[str | int]]:
-    """Where the wrong fields of a 422 stand."""
+    """Return the places of the wrong fields of a 422."""
     body = await problem(answer, 422, "invalid_input")
     assert all(each["msg"] and each["type"] for each in body["errors"])
     return [each["loc"] for each in body["errors"]]
 
 
 async def found(http: Any, conversation_id: str) -> dict[str, Any]:
-    """The conversation as its owner reads it."""
+    """Return the conversation as its owner reads it."""
     answer: ClientResponse = await http.get(f"/conversations/{conversation_id}")
     assert answer.status == 200, await answer.text()
     body: dict[str, Any] = await answer.json()

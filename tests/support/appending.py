@@ -1,4 +1,4 @@
-"""Appenders that never give up, and a look at all that came of them."""
+"""Clients that append until they are acknowledged, and a check of the result."""
 
 import asyncio
 import uuid
@@ -14,7 +14,7 @@ MINIMAL = {"Prefer": "return=minimal"}
 
 
 class Appender:
-    """Sends messages one by one, each again and again until it is acknowledged."""
+    """Sends messages one by one, each repeatedly until it is acknowledged."""
 
     def __init__(self, service: Service, browser: aiohttp.ClientSession, home: str) -> None:
         self.service = service
@@ -49,7 +49,7 @@ class Appender:
 
 
 async def until_acknowledged(appenders: Sequence[Appender], more: int) -> int:
-    """Wait until so many more messages are acknowledged; how many there are then."""
+    """Wait until this many more messages are acknowledged; return how many are."""
     wanted = _count(appenders) + more
     async with asyncio.timeout(WAIT):
         while _count(appenders) < wanted:  # noqa: ASYNC110  # they tell nobody
@@ -64,7 +64,7 @@ def _count(appenders: Sequence[Appender]) -> int:
 async def everything(
     service: Service, browser: aiohttp.ClientSession, home: str
 ) -> list[dict[str, Any]]:
-    """All messages, page by page."""
+    """Return all messages, page by page."""
     path = f"{service.url}/conversations/{home}/messages"
     stored: list[dict[str, Any]] = []
     while True:

@@ -1,4 +1,4 @@
-"""A real browser: which one, and what is wrong with a page that it shows."""
+"""Finding a real browser, and checking the pages that it shows."""
 
 import os
 import shutil
@@ -16,14 +16,14 @@ TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 
 
 def find_browser() -> str | None:
-    """The path of a browser: the one that is named, or the first of the usual ones."""
+    """Return the path of a browser: the named one, or the first of the usual ones."""
     named = os.environ.get("CHATVAULT_TEST_BROWSER")
     return named or next(filter(None, map(shutil.which, NAMES)), None)
 
 
 @dataclass
 class Complaints:
-    """What a browser complains about: errors in the page, and breaches of its policy."""
+    """Collects a browser's complaints: errors in the page, and breaches of its policy."""
 
     found: list[str] = field(default_factory=list)
 
@@ -33,19 +33,19 @@ class Complaints:
         page.on("pageerror", lambda error: self.found.append(f"{error}"))
 
     def _said(self, message: ConsoleMessage) -> None:
-        # An answer of 4xx is no fault of the page.
+        # A 4xx answer is not an error of the page.
         if message.type == "error" and not message.text.startswith("Failed to load resource"):
             self.found.append(message.text)
 
 
 async def violations(page: Page, *, rules: list[str] | None = None) -> list[str]:
-    """What axe finds wrong with the page as it is now, a line each.
+    """Return axe's findings about the page, one line each.
 
     Args:
-        page: where to look.
-        rules: the ids of the only rules to ask; None for all of WCAG 2.2 AA.
+        page: the page to check.
+        rules: the ids of the only rules to apply; None for all of WCAG 2.2 AA.
     """
-    # By the browser's own means: the page's policy takes no script from elsewhere.
+    # By the browser's debugging protocol: the page's policy allows no script from elsewhere.
     if not await page.evaluate("'axe' in window"):
         await page.evaluate(f"{AXE.read_text()}; undefined")
     only = {"type": "rule", "values": rules} if rules else {"type": "tag", "values": TAGS}
@@ -60,6 +60,6 @@ async def violations(page: Page, *, rules: list[str] | None = None) -> list[str]
 
 
 async def ask(page: Page, words: str) -> None:
-    """Write a message, and send it."""
+    """Type a message, and send it."""
     await page.get_by_label("Message").fill(words)
     await page.keyboard.press("Enter")

@@ -1,4 +1,4 @@
-"""A codec of messages whose work is seen wherever it was left out or done twice."""
+"""A message codec whose work is visible where it was left out or done twice."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ class MarkingCodec:
         self.decoded = 0
 
     def encode(self, owner_id: ObjectId, messages: list[Any]) -> list[Any]:
-        """Return what is stored of the messages."""
+        """Return the messages as they are stored."""
         self.encoded += len(messages)
         for message in messages:
             assert "marked" not in message, f"{message['id']} is encoded twice"
@@ -33,7 +33,7 @@ class MarkingCodec:
         ]
 
     def decode(self, owner_id: ObjectId, messages: list[Any]) -> list[Any]:
-        """Return the messages from what is stored."""
+        """Return the messages from the stored ones."""
         self.decoded += len(messages)
         for message in messages:
             assert message.get("marked") == owner_id, f"{message['id']} is not encoded"

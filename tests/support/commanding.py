@@ -1,4 +1,4 @@
-"""Fixtures: the command line, called as its entry point is, on the test run's MongoDB."""
+"""Fixtures: the command line, called like its entry point, on the test run's MongoDB."""
 
 import sys
 from collections.abc import Callable
@@ -19,12 +19,12 @@ DATABASE = "tests-cli"
 
 @dataclass(frozen=True)
 class Ended:
-    """How a command ended.
+    """The result of a command.
 
     Attributes:
         status: its exit status.
         out: what it printed.
-        err: what it said beside: progress, errors.
+        err: what it wrote to standard error: progress, errors.
     """
 
     status: int
@@ -33,7 +33,7 @@ class Ended:
 
     @property
     def line(self) -> str:
-        """The one line that it said, beside any progress."""
+        """The one line of standard error, beside any progress."""
         [line] = [line for line in self.err.splitlines() if not line.startswith("Importing")]
         return line
 
@@ -56,7 +56,7 @@ def command(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> Command:
-    """Runs a command in this process; its log stays unconfigured, as capsys would close it."""
+    """Run a command in this process; its log stays unconfigured, as capsys would close it."""
     monkeypatch.setattr("chatvault.cli.terminal.configure_logs", lambda _settings: None)
     monkeypatch.setenv("CHATVAULT_MONGODB_URL", mongodb_url)
     monkeypatch.setenv("CHATVAULT_MONGODB_DATABASE", DATABASE)

@@ -29,7 +29,7 @@ def empty(database: Database[dict[str, Any]]) -> None:
 
 
 def _used(database: Database[dict[str, Any]]) -> list[str]:
-    """The collections that hold a document, found in one request."""
+    """Return the collections that have a document, found in one request."""
     looks = [
         {
             "$unionWith": {
@@ -43,9 +43,9 @@ def _used(database: Database[dict[str, Any]]) -> list[str]:
 
 
 class BindOnce:
-    """Stands in for Beanie's `init_beanie`: does all of its work once for each database.
+    """Replaces Beanie's `init_beanie`: does all of its work once for each database.
 
-    Later the documents are only pointed at the new connection, unless a collection was dropped.
+    Afterwards the documents are only bound to the new connection, unless a collection was dropped.
     """
 
     def __init__(self) -> None:

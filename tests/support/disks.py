@@ -1,4 +1,4 @@
-"""Small and read-only disks for a process of ours, in a mount namespace that nobody else sees."""
+"""Small and read-only disks for a started process, in a mount namespace of its own."""
 
 import functools
 import subprocess
@@ -13,7 +13,7 @@ _MOUNT = 'mount -t tmpfs -o "$0" tmpfs "$1" && shift && exec "$@"'
 
 
 def with_disk(folder: Path, options: str, command: list[str]) -> list[str]:
-    """The command, for which a directory is a disk of its own; its pid stays the caller's child."""
+    """Return the command with its own disk at a directory; its pid stays the caller's child."""
     return ["unshare", "-Urm", "sh", "-c", _MOUNT, options, str(folder), *command]
 
 
@@ -26,19 +26,19 @@ def _can_mount() -> bool:
 
 
 def require_mounts() -> None:
-    """Skip a test where the machine gives nobody a mount namespace: in many containers."""
+    """Skip a test if the machine allows no mount namespaces, as in many containers."""
     if not _can_mount():
         pytest.skip("needs `unshare -Urm` and a tmpfs, which this machine does not allow")
 
 
 def as_seen_by(pid: int, folder: Path) -> Path:
-    """Where the directory that another process sees can be found from here."""
+    """Return where another process's directory can be found from here."""
     return Path(f"/proc/{pid}/root{folder}")
 
 
 @contextmanager
 def filled(folder: Path) -> Iterator[None]:
-    """Leave no byte on the disk of a directory at first; `top_up` takes what was freed since."""
+    """Fill the disk of a directory; `top_up` fills what was freed since."""
     try:
         top_up(folder)
         yield
@@ -47,7 +47,7 @@ def filled(folder: Path) -> Iterator[None]:
 
 
 def top_up(folder: Path) -> None:
-    """Fill what is free on the disk."""
+    """Fill the free space of the disk."""
     with (folder / "filler").open("ab", buffering=0) as filler:
         for size in (2**20, 4096, 1):
             with suppress(OSError):

@@ -1,4 +1,4 @@
-"""What the frontend's Export button writes, made up."""
+"""Made-up files as the frontend's Export button writes them."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,7 +11,7 @@ SETTINGS = {"theme": "dark", "language": "de", "autoSave": False, "showTimestamp
 
 
 def exported(number: int, *, messages: int = 4, words: int = 3) -> dict[str, Any]:
-    """One conversation of an Export file; half of its messages are replies."""
+    """Return a conversation of an Export file; half of its messages are replies."""
     began = BEGAN + timedelta(days=number, milliseconds=511)
     replies = messages // 2
     return {
@@ -37,13 +37,13 @@ def _message(number: int, place: int, began: datetime, words: int) -> dict[str, 
     }
     if place % 2:
         message |= {"metrics": METRICS, "model": "qwen2.5:14b"}
-    if place % 4 == 3:  # every other reply
+    if place % 4 == 3:  # every other message is a reply
         message["cancelled"] = True
     return message
 
 
 def as_stored(conversation: dict[str, Any]) -> dict[str, Any]:
-    """What REST has to show of an exported conversation."""
+    """Return what REST should show of an exported conversation."""
     kept = ("thinkingTimes", "averageThinkingTime", "totalThinkingTime", "responseCount")
     messages = [
         {("role" if name == "type" else name): value for name, value in message.items()}
@@ -62,7 +62,7 @@ def as_stored(conversation: dict[str, Any]) -> dict[str, Any]:
 
 
 def shown(conversation: dict[str, Any]) -> dict[str, Any]:
-    """Of what REST shows, that which `as_stored` foretells."""
+    """Return the part of REST's answer that `as_stored` predicts."""
     expected = as_stored(exported(0))
     seen = {name: conversation[name] for name in expected}
     seen["messages"] = [

@@ -1,4 +1,4 @@
-"""Data that tests make up."""
+"""Test data."""
 
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,9 @@ PASSWORD = "correct horse"
 
 
 def settings_for(data_dir: Path, **changes: Any) -> Settings:
-    """The settings of an application under test, with others changed.
+    """Return the settings of an application under test, with some of them changed.
 
-    Time limits are so long that a busy machine does not meet them.
+    Time limits are so long that a busy machine does not reach them.
     """
     usual: dict[str, Any] = {
         "data_dir": data_dir,
@@ -35,7 +35,7 @@ def message(content: str = "Hello", role: str = "user", **more: Any) -> dict[str
 
 
 async def begin(http: Any, **fields: Any) -> dict[str, Any]:
-    """A conversation of the browser's user, over HTTP."""
+    """Create a conversation of the browser's user, over HTTP."""
     answer: ClientResponse = await http.post("/conversations", json=fields)
     assert answer.status == 201, await answer.text()
     body: dict[str, Any] = await answer.json()

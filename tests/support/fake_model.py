@@ -1,4 +1,4 @@
-"""A model's twin: an HTTP server that speaks OpenAI's protocol and says what a test wrote for it.
+"""A fake model: an HTTP server that speaks OpenAI's protocol and answers what a test scripted.
 
 It can also fail in every way that a provider can. `@copilotkit/aimock`, which is used as well,
 cannot hold a stream open between two chunks until the test says so.
@@ -21,25 +21,25 @@ USAGE = {"prompt_tokens": 20, "completion_tokens": 5, "total_tokens": 25}
 
 @dataclass(kw_only=True)
 class ScriptedAnswer:
-    """What is said to one request.
+    """The answer to one request.
 
     Attributes:
-        chunks: of the text, each sent by itself.
-        calls: tool calls, as name and arguments, and as id where it is not `call-` and a number.
-        usage: None where the provider gives none.
-        status: another than 200 is an error.
+        chunks: of the text, each sent separately.
+        calls: tool calls, as name and arguments, and an id if it is not `call-` and a number.
+        usage: None if the provider gives none.
+        status: anything but 200 is an error.
         headers: of an error.
-        body: sent instead of all else.
-        is_cut: the connection ends with the body, before its proper end.
+        body: sent instead of everything else.
+        is_cut: whether the connection ends in the middle of the body.
         cut_after: the connection breaks after so many chunks.
-        error_after: the stream says after so many chunks that there was an error.
-        ends: the stream comes to its proper end.
+        error_after: the stream reports an error after so many chunks.
+        ends: whether the stream is ended properly.
         pause: seconds between chunks.
-        gate: what has to be set before each chunk after the first one.
-        held: what has to be set before the answer begins.
-        first: sent before all else.
-        keep_alive: sent again and again in place of an answer, until the client goes.
-        thoughts: so many chunks of reasoning, 20 ms apart, come before the text.
+        gate: an event that must be set before each chunk after the first one.
+        held: an event that must be set before the answer begins.
+        first: sent before everything else.
+        keep_alive: sent repeatedly in place of an answer, until the client disconnects.
+        thoughts: how many chunks of reasoning, 20 ms apart, come before the text.
     """
 
     chunks: Sequence[str] = ("Hello", " there", ".")
@@ -61,7 +61,7 @@ class ScriptedAnswer:
 
 
 class FakeModel:
-    """The server's memory: what reached it, and what it is to say next."""
+    """The server's state: the requests it received, and the answers to give next."""
 
     def __init__(self) -> None:
         self.requests: list[dict[str, Any]] = []
@@ -76,7 +76,7 @@ class FakeModel:
         self.url = ""
 
     def say(self, *acts: ScriptedAnswer | str) -> None:
-        """What comes next; a text is an answer in one chunk."""
+        """Add answers; a text is an answer in one chunk."""
         self.acts += [ScriptedAnswer(chunks=[act]) if isinstance(act, str) else act for act in acts]
 
     @property
@@ -85,7 +85,7 @@ class FakeModel:
         return [[(m["role"], m["content"]) for m in each["messages"]] for each in self.requests]
 
     def application(self) -> web.Application:
-        """The server."""
+        """Return the server's application."""
         app = web.Application(client_max_size=64 * 1024**2)
         app.router.add_post("/v1/chat/completions", self._complete)
         return app

@@ -1,6 +1,6 @@
-"""Everything that changes a conversation, each as one small act over HTTP by one of two processes.
+"""Everything that changes a conversation, each as one small act over HTTP at one of two processes.
 
-An act chooses what it acts on by numbers, and may well be refused; that is part of a history.
+An act chooses its target by numbers, and may be refused; that is part of a history.
 """
 
 import json
@@ -24,7 +24,7 @@ from support.sealing import until
 from support.stored import Raw, stored
 
 ECHO = ("lab__echo", '{"text": "a"}')
-# What only tells where messages lie.
+# Fields that only say where messages are stored.
 HOUSEKEEPING = {"messages", "tail_seq", "tail_bytes"}
 REFUSALS = {400, 403, 404, 409, 412, 413, 422, 428, 503}
 
@@ -51,9 +51,9 @@ class World:
 
     Attributes:
         browsers: one at each process.
-        database: the test's own look into MongoDB.
+        database: the test's own connection to MongoDB.
         owner_id: the user's.
-        fake_model: answers.
+        fake_model: the model that answers.
     """
 
     browsers: tuple[Any, Any]
@@ -70,7 +70,7 @@ class World:
         await getattr(self, act.name)(act)
 
     async def send(self, act: Act, method: str, path: str, body: Any = None, **more: str) -> int:
-        """Send a request; returns the status, which is none of a fault."""
+        """Send a request; return the status, which must not be a server error."""
         data = None if body is None else json.dumps(body)
         headers = {"Content-Type": "application/json"} if body is not None else {}
         browser = self.browsers[act.process]
@@ -80,8 +80,8 @@ class World:
             return int(answer.status)
 
     async def look(self) -> dict[str, Kept]:
-        """All conversations as they lie in MongoDB, found in order."""
-        # Reads give times without zone.
+        """Return all conversations stored in MongoDB, checked for consistency."""
+        # MongoDB returns times without zone.
         plain = self.database.with_options(codec_options=CodecOptions(tz_aware=False))
         ids = await self.database.conversations.distinct("_id", {"user_id": self.owner_id})
         found = {}
@@ -91,7 +91,7 @@ class World:
         return found
 
     async def settle(self) -> None:
-        """Wait until nothing happens by itself any more."""
+        """Wait until all background work is done."""
         waiting: dict[str, Raw] = {
             "commands": {"status": "approved"},
             "reply_jobs": {},
@@ -109,13 +109,13 @@ class World:
             await browser.server.app[COMMITS].drain()
 
     async def pick(self, number: int) -> str:
-        """A conversation's path; none that is there where there are none."""
+        """Return a conversation's path; an unknown one if there are none."""
         mine = {"user_id": self.owner_id}
         ids = await self.database.conversations.distinct("_id", mine) or [ObjectId()]
         return f"/conversations/{ids[number % len(ids)]}"
 
     async def pick_message(self, path: str, number: int) -> Raw:
-        """One of a conversation's messages."""
+        """Return one of a conversation's messages."""
         conversation_id = ObjectId(path.rpartition("/")[2])
         fields = await self.database.conversations.find_one({"_id": conversation_id})
         if fields is None:
@@ -290,5 +290,5 @@ class World:
 
 
 def seen(document: Mapping[str, Any]) -> Raw:
-    """A document's fields without those that only tell where its messages lie."""
+    """Return a document's fields without those that only say where its messages are stored."""
     return {name: value for name, value in document.items() if name not in HOUSEKEEPING}

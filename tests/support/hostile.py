@@ -1,4 +1,4 @@
-"""Requests that cost a service more than their sender, and how others fare meanwhile."""
+"""Requests that cost a service more than their sender, and their effect on other clients."""
 
 import contextlib
 import http.client
@@ -23,9 +23,9 @@ class Attack:
     """One hostile request.
 
     Attributes:
-        path: with `{c}` for a conversation of the sender's.
-        body: made when it is needed; some are large.
-        status: what it is answered with.
+        path: the path, with `{c}` for a conversation of the sender's.
+        body: returns the body, made when it is needed, as some are large.
+        status: the expected status.
         signed_in: whether a user sends it.
     """
 
@@ -41,7 +41,7 @@ class Attack:
         return self.name
 
     def request(self, conversation_id: str, cookie: str) -> tuple[bytes, bytes]:
-        """Head and body as they go over the wire."""
+        """Return the head and the body as they are sent."""
         body = self.body()
         path = self.path.format(c=conversation_id)
         lines = [
@@ -58,17 +58,17 @@ class Attack:
 
 
 def repeated(start: bytes, part: bytes, end: bytes, size: int = 30 * MB) -> Callable[[], bytes]:
-    """A body that is mostly one part, again and again."""
+    """Return a function that makes a body which mostly repeats one part."""
     return lambda: start + part * ((size - len(start) - len(end)) // len(part)) + end
 
 
 def keys(start: bytes, end: bytes, count: int) -> Callable[[], bytes]:
-    """A body with very many names."""
+    """Return a function that makes a body with very many names."""
     return lambda: start + b",".join(b'"%x":0' % number for number in range(count)) + end
 
 
 def bomb(body: Callable[[], bytes]) -> Callable[[], bytes]:
-    """The same, packed."""
+    """Return a function that makes a compressed body."""
     return lambda: zlib.compress(body(), 9)
 
 
@@ -128,12 +128,12 @@ ATTACKS = [
 
 @dataclass
 class Bystander:
-    """Another user, who appends one message after the other until told to stop.
+    """Another user, who appends messages one after the other until stopped.
 
     Attributes:
         process_id: the service's process.
-        waits: the service's processor time while each append waited, in seconds. The time on the
-            clock would tell of what else the machine does.
+        waits: the service's processor time while each append waited, in seconds. Wall-clock time
+            would include what else the machine does.
     """
 
     address: tuple[str, int]
@@ -190,7 +190,7 @@ class Memory:
     """Watches the memory of a process.
 
     Args:
-        process_id: which one.
+        process_id: the process's id.
     """
 
     def __init__(self, process_id: int) -> None:
@@ -219,7 +219,7 @@ class Memory:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of an attack."""
+    """The result of an attack."""
 
     status: int
     body: bytes
@@ -246,5 +246,5 @@ def carry_out(address: tuple[str, int], head: bytes, body: bytes) -> Outcome:
 
 
 def _send(connection: socket.socket, body: bytes) -> None:
-    with contextlib.suppress(OSError):  # The service may have heard enough.
+    with contextlib.suppress(OSError):  # The service may have closed the connection.
         connection.sendall(body)

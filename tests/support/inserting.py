@@ -1,4 +1,4 @@
-"""Data that is put into the database as it would be stored, where the way there is not tried."""
+"""Data that is inserted into the database directly, in the shape in which it would be stored."""
 
 from datetime import timedelta
 

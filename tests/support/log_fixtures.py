@@ -1,4 +1,4 @@
-"""Fixtures: an audit log without a service around it, and people whose sign-ins are in the log."""
+"""Fixtures: an audit log without a service, and users whose sign-ins are in the log."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -32,7 +32,7 @@ def keys(settings: Settings) -> KeyRing:
 async def log(
     settings: Settings, mongodb_url: str, keys: KeyRing, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Log]:
-    """An empty audit log that nobody seals."""
+    """An empty audit log that nothing seals."""
     monkeypatch.setattr(sealer, "AWAIT_MILLISECONDS", 10)
     client = connect(mongodb_url, settings)
     for document in (AuditEntry, Block, Lease):
@@ -44,7 +44,7 @@ async def log(
 
 @pytest.fixture
 async def sign_in(http: HttpClient, settings: Settings) -> AsyncIterator[SignIn]:
-    """Makes a user and signs in, both as people do: the log has their entries."""
+    """Make a user and sign in as people do: the log has the entries."""
     browsers: list[HttpClient] = []
     hasher = PasswordHasher(settings.bcrypt_rounds)
 

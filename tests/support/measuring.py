@@ -1,6 +1,6 @@
 """A plugin of pytest that measures which lines and branches of the package the tests run.
 
-SlipCover puts probes into the package's code, which remove themselves once they were met. The
+SlipCover puts probes into the package's code, which remove themselves once they were reached. The
 tracer of coverage.py is called for every line of every library too, and doubles the time of the
 tests on Python 3.11. Processes that tests start are not measured.
 """
@@ -17,7 +17,7 @@ from slipcover import (  # type: ignore[import-untyped]  # it carries no annotat
     Slipcover,
 )
 
-# Names the directory that takes a file of each worker of pytest-xdist; without it none is measured.
+# The directory for a file of each worker of pytest-xdist; without it nothing is measured.
 DIRECTORY = "TESTS_COVERAGE"
 PACKAGE = Path(__file__).parents[2] / "src" / "chatvault"
 EXCLUDED = ["@overload"]
@@ -37,7 +37,7 @@ PROBES = _begin() if {DIRECTORY, "PYTEST_XDIST_WORKER"} <= os.environ.keys() els
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish() -> None:
-    """Write what this process has run."""
+    """Write the lines that this process has run."""
     if PROBES is None:
         return
     with warnings.catch_warnings(action="ignore"):

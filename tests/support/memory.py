@@ -10,11 +10,11 @@ ROOM = 4 * 1024**3
 
 
 def use_memory() -> None:
-    """Let `tmp_path` lie in memory where there is room, unless the caller chose a place."""
+    """Put `tmp_path` into memory if there is room, unless the caller chose a place."""
     if os.access(SHARED_MEMORY, os.W_OK) and shutil.disk_usage(SHARED_MEMORY).free >= ROOM:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(SHARED_MEMORY))
 
 
 def disk() -> Path:
-    """The directory for temporary files that are on a disk, or where the machine has them."""
+    """Return a directory for temporary files on a disk, or the machine's default one."""
     return Path(tempfile.gettempdir())

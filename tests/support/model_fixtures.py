@@ -1,4 +1,4 @@
-"""Fixtures: an application that is configured for a model's twin."""
+"""Fixtures: an application that is configured for a fake model."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""How to call each operation that is audited, and what a call needs to be there."""
+"""How to call each audited operation, and what a call needs."""
 
 from dataclasses import dataclass
 from itertools import chain
@@ -23,7 +23,7 @@ OPERATIONS = list(chain.from_iterable(ROUTES))
 
 @dataclass(frozen=True)
 class Things:
-    """What calls need: ids of Alice's, to be put into paths."""
+    """Ids of Alice's that calls need, to be put into paths."""
 
     conversation_id: str
     message_id: str
@@ -34,7 +34,7 @@ class Things:
     tool: str
 
 
-# How to call each operation that is audited: its body, and its status where it has no success.
+# Each operation's call: its body, and its status if it cannot succeed.
 CALLS: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/auth/register"): {"json": {**account("eve"), "password": PASSWORD}},
     ("GET", "/auth/me"): {},
@@ -111,7 +111,7 @@ CALLS: dict[tuple[str, str], dict[str, Any]] = {
 }  # fmt: skip
 AUDITED = [operation for operation in OPERATIONS if operation.action is not None]
 PRIVATE = [operation for operation in AUDITED if not operation.is_public]
-# What tools there are is no secret, and a rule is looked for among the caller's own.
+# The list of tools is no secret, and a rule is looked up among the caller's own.
 WITH_ID = [
     operation
     for operation in AUDITED
@@ -130,7 +130,7 @@ def each(operations: list[Operation]) -> pytest.MarkDecorator:
 
 
 def some_things() -> Things:
-    """Ids of nothing that exists."""
+    """Return ids of nothing that exists."""
     ids = [str(ObjectId()) for _ in range(5)]
     return Things(ids[0], "some-message", ids[1], ids[2], ids[3], ids[4], "nothing")
 
@@ -156,7 +156,7 @@ async def make_things(alice: HttpClient, http: HttpClient) -> Things:
 
 
 async def _make_command(conversation: dict[str, Any]) -> str:
-    """One that has run; and a rule of the user's, with a grant that lets it hold."""
+    """Make a command that has run, a rule of the user's, and a grant that makes it effective."""
     mine = {"user_id": ObjectId(conversation["user_id"])}
     of = {"_id": ObjectId(conversation["id"]), **mine}
     at = now()
@@ -187,7 +187,7 @@ async def _make_command(conversation: dict[str, Any]) -> str:
 
 
 async def _make_reply(conversation: dict[str, Any]) -> str:
-    """One that has ended; no model is asked for it."""
+    """Make a reply that has ended, without calling a model."""
     reply = {
         "_id": ObjectId(),
         "user_id": ObjectId(conversation["user_id"]),

@@ -76,7 +76,7 @@ class Block:
 
     @property
     def commands(self) -> Iterator[tuple[str, str]]:
-        """Each command with the output that is shown for it."""
+        """Yield each command with the output that the page shows for it."""
         if self.language != "console":
             yield self.text, ""
             return
@@ -95,7 +95,7 @@ def _is_whole(command: str) -> bool:
 
 
 def blocks(page: Path) -> list[Block]:
-    """The fenced blocks of a page, in their order."""
+    """Return the fenced blocks of a page, in order."""
     found = []
     text = page.read_text()
     for block in re.finditer(r"^```(\w*) ?(.*)\n((?s:.*?))^```$", text, re.MULTILINE):
@@ -111,7 +111,7 @@ def free_port() -> str:
 
 
 class Session:
-    """A bash in a directory that looks like a checkout, with a home of its own.
+    """A bash session in a directory that looks like a checkout, with a home of its own.
 
     Args:
         place: an empty directory.
@@ -130,7 +130,7 @@ class Session:
             if (ROOT / name).exists():
                 (self.place / name).symlink_to(ROOT / name)
         (self.place / ".venv").symlink_to(sys.prefix)
-        # Programs find their checkout by the place of the script: so no links.
+        # Programs find their checkout by their own path, so these are not links.
         scripts = self.place / "scripts"
         scripts.mkdir()
         for script in (ROOT / "scripts").iterdir():
@@ -138,7 +138,7 @@ class Session:
                 self._program(scripts / script.name, f"exec {shlex.quote(str(script))}")
         bin_ = self.place / "bin"
         bin_.mkdir()
-        # Stands for `uvx`, which would fetch what is installed for the tests already.
+        # Replaces `uvx`, which would download what is installed for the tests already.
         known = {"mcp-server-time": programs.time_server, "mcp-shell-server": programs.shell_server}
         cases = " ".join(f"{name}) program={one()[0]};;" for name, one in known.items())
         self._program(bin_ / "uvx", f'case $1 in {cases} esac; shift; exec "$program"')
@@ -184,7 +184,7 @@ class Session:
         until(lambda: not processes_of(self.place), WAIT)
 
     def _execute(self, command: str, out: Path) -> int:
-        """Run a command in this bash; its exit status."""
+        """Run a command in this bash; return its exit status."""
         assert self.bash.stdin is not None
         assert self.bash.stdout is not None
         quoted = shlex.quote(str(out))
@@ -193,7 +193,7 @@ class Session:
         return int(self.bash.stdout.readline() or -1)
 
     def here(self, text: str) -> str:
-        """The text with the ports, ids and paths of this session in place of the page's."""
+        """Return the text with this session's ports, ids and paths in place of the page's."""
         for shown, actual in self.ports.items():
             text = re.sub(rf"(?<![\d.,]){shown}(?![\d.,])", actual, text)
         for shown, actual in self.ids.items():
@@ -201,7 +201,7 @@ class Session:
         return text.replace("/home/you", str(self.home))
 
     def do(self, block: Block) -> None:
-        """Do with a block what its mark says."""
+        """Run, write or check a block as its mark says."""
         if block.kind == "run":
             for command, shown in block.commands:
                 self._run(block, command, shown)
@@ -220,7 +220,7 @@ class Session:
             assert status == 0, told
             if not shown.strip() or self._is_as_shown(shown, said):
                 return
-            # What happens behind an answer may need a moment, and reading again is harmless.
+            # Background work may need a moment, and reading again is harmless.
             reads = command.startswith("curl ") and not re.search(r" -[Xd]| -i", command)
             assert reads, told
             assert time.monotonic() - began < WAIT, told
@@ -240,13 +240,13 @@ class Session:
             time.sleep(0.05)
 
     def _is_as_shown(self, shown: str, said: str) -> bool:
-        """Compare an output with what the page shows, and learn which ids stand for which.
+        """Whether an output is what the page shows; also learn which ids correspond.
 
         `…` stands for anything, and ids, times and measured numbers differ.
         """
-        # Standard error has these beside it.
+        # Standard error has these in addition.
         said = re.sub(r"^(Data in|Starting|Importing|Verifying) .*\n", "", said, flags=re.MULTILINE)
-        # `.venv` is a link here, which leads out of the directory; so the start names no path.
+        # `.venv` is a link that leads out of the directory; so the start names no path.
         said = re.sub(r"(?<=  )chatvault (?=users|import)", ".venv/bin/chatvault ", said)
         pattern, shown_ids = pattern_of(self.here(shown))
         found = re.fullmatch(pattern, said.strip(), re.DOTALL)
@@ -276,12 +276,12 @@ KINDS = {
 
 
 def _escaped(text: str) -> str:
-    """The text as a regular expression: a page breaks lines where the output does not."""
+    """Return the text as a regular expression: a page breaks lines where the output does not."""
     return r"\s*".join(re.escape(part) for part in re.split(r"\s+", text))
 
 
 def pattern_of(shown: str) -> tuple[str, list[str]]:
-    """A regular expression for an output, and the ids that its groups find."""
+    """Return a regular expression for an output, and the ids that its groups find."""
     text, pattern, at = shown.strip(), "", 0
     ids: list[str] = []
     for part in VARYING.finditer(text):

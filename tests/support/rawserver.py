@@ -1,4 +1,4 @@
-"""An MCP server for tests that says exactly what it is told to, byte by byte.
+"""An MCP server for tests that sends exactly the given bytes.
 
 `python rawserver.py FOLDER` speaks over its standard streams: it answers `tools/list` with the line
 in `FOLDER/list` and `tools/call` with the line in `FOLDER/call`, as they are at that moment. `ID`

@@ -1,4 +1,4 @@
-"""Servers of tools that say exactly what a test wants."""
+"""MCP servers that answer exactly what a test scripted."""
 
 import json
 import sys
@@ -14,22 +14,22 @@ OBJECT: dict[str, Any] = {"type": "object"}
 
 
 def entry(name: str, schema: Any = OBJECT, **more: Any) -> dict[str, Any]:
-    """A tool in a server's list."""
+    """Return a tool as an entry of a server's list."""
     return {"name": name, "inputSchema": schema, **more}
 
 
 def result(text: str) -> bytes:
-    """The line that answers a request."""
+    """Return the line that answers a request."""
     return b'{"jsonrpc":"2.0","id":ID,"result":%b}' % text.encode()
 
 
 def said(text: str) -> bytes:
-    """The line that answers a call."""
+    """Return the line that answers a call."""
     return result(json.dumps({"content": [{"type": "text", "text": text}]}))
 
 
 class RawServer:
-    """What a server of tools is to say, in a folder of its own."""
+    """The scripted answers of an MCP server, in a folder of its own."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -42,14 +42,14 @@ class RawServer:
         self.answer("list", result(json.dumps({"tools": entries})))
 
     def answer(self, name: str, line: bytes) -> None:
-        # At once, as the server may read it at any moment.
+        # In one step, as the server may read it at any moment.
         written = self.folder / f"{name}.new"
         written.write_bytes(line)
         written.rename(self.folder / name)
 
     @property
     def calls(self) -> list[str]:
-        """The names of the tools that were called."""
+        """The names of the called tools."""
         path = self.folder / "notes"
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 

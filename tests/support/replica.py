@@ -28,11 +28,11 @@ PAGE = 5
 
 
 class Replica:
-    """Keeps what it reads of each place that an entry names, and forgets what it does not find.
+    """Keeps what it reads at each place that an entry names, and drops what it does not find.
 
     Args:
-        database: that has the audit log.
-        actor: whose conversations are copied.
+        database: the database with the audit log.
+        actor: the owner of the copied conversations.
     """
 
     def __init__(self, database: Any, actor: Actor) -> None:
@@ -63,7 +63,7 @@ class Replica:
             self._task.result()
 
     async def catch_up(self) -> None:
-        """Wait until it has seen all that is committed by now."""
+        """Wait until it has read all that is committed now."""
         assert self._task is not None
         mark = audit.entry(Actor(door=Door.CLI), Action.CONVERSATION_DELETE, ObjectId())
         mark["details"] = {"version": 1, "deleted": True}
@@ -93,7 +93,7 @@ class Replica:
             try:
                 await self._read(ObjectId(conversation_id), told)
             except NotFound:
-                # The entry of its end is on its way.
+                # The entry of its deletion is still to come.
                 self.conversations.pop(conversation_id, None)
 
     async def _read(self, conversation_id: ObjectId, told: ChangeDetails) -> None:
@@ -101,7 +101,7 @@ class Replica:
             Access.of(self._actor), self._store, conversation_id=conversation_id
         )
         before = self.conversations.get(str(conversation_id), Kept({}, {})).messages
-        # What came since the entry is told by the next ones.
+        # Later changes are in the entries that follow.
         messages = {
             seq: each
             for seq, each in before.items()

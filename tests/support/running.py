@@ -1,4 +1,4 @@
-"""The real process: `chatvault serve` started, watched and killed from outside."""
+"""`chatvault serve` as a real process: started, watched and killed from outside."""
 
 import os
 import re
@@ -18,7 +18,7 @@ from yarl import URL
 PASSWORD = "correct horse"
 ROOT = Path(__file__).parent.parent.parent
 WAIT = 120.0
-# What the caller's environment says to other processes than those that tests start.
+# The caller's environment, which the processes that tests start must not see.
 OTHERS = ("CHATVAULT_", "OPENAI_", "TESTS_", "PYTHONPATH")
 
 
@@ -32,12 +32,12 @@ def environment(data_dir: Path, **settings: object) -> dict[str, str]:
 def chatvault(
     data_dir: Path, *arguments: str, **settings: object
 ) -> subprocess.CompletedProcess[str]:
-    """One command, to its end."""
+    """Run a command to its end."""
     return call([sys.executable, "-m", "chatvault", *arguments], data_dir, **settings)
 
 
 def seconds_of_a_command(data_dir: Path) -> float:
-    """How long this machine needs now for a program of ours that does nothing, as a yardstick."""
+    """Return how long a program that does nothing takes on this machine now, as a yardstick."""
     began = time.monotonic()
     assert chatvault(data_dir, "--help").returncode == 0
     return time.monotonic() - began
@@ -46,14 +46,14 @@ def seconds_of_a_command(data_dir: Path) -> float:
 def script(
     name: str, data_dir: Path, *arguments: str, **settings: object
 ) -> subprocess.CompletedProcess[str]:
-    """One of `scripts/`, to its end."""
+    """Run one of `scripts/` to its end."""
     return call([sys.executable, str(ROOT / "scripts" / name), *arguments], data_dir, **settings)
 
 
 def call(
     command: list[str], data_dir: Path, **settings: object
 ) -> subprocess.CompletedProcess[str]:
-    """Any command, to its end."""
+    """Run any command to its end."""
     return subprocess.run(
         command,
         env=environment(data_dir, **settings),
@@ -65,7 +65,7 @@ def call(
 
 
 def processes_of(data_dir: Path) -> list[psutil.Process]:
-    """Every keeper and mongod of the data, and every service on it."""
+    """Return every keeper and mongod of the data, and every service on it."""
     found = []
     for process in psutil.process_iter():
         try:
@@ -80,15 +80,15 @@ def processes_of(data_dir: Path) -> list[psutil.Process]:
 
 
 def mongod_of(data_dir: Path) -> psutil.Process:
-    """The running mongod."""
+    """Return the running mongod."""
     return psutil.Process(int((data_dir / "mongodb.pid").read_text()))
 
 
 class Service:
-    """A `chatvault serve` on a data directory, started again as often as wanted.
+    """A `chatvault serve` on a data directory, which can be restarted.
 
     Args:
-        data_dir: where its data lies; one test's own.
+        data_dir: the test's own data directory.
         arguments: of `serve`.
         settings: by name, as text.
     """
@@ -120,7 +120,7 @@ class Service:
             self.process.stdout.close()
 
     def start(self) -> None:
-        """Start, and wait until it says where it listens."""
+        """Start, and wait until it prints its address."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 self.command,
@@ -137,7 +137,7 @@ class Service:
         self.url = address[0]
 
     def stop(self, number: int = signal.SIGTERM) -> int:
-        """Ask it to end; its exit status."""
+        """Ask it to end; return its exit status."""
         self.process.send_signal(number)
         status = self.process.wait(WAIT)
         self._close()
@@ -150,7 +150,7 @@ class Service:
         self._close()
 
     def browser(self, **headers: str) -> aiohttp.ClientSession:
-        """A client that keeps its cookies, and finds the service after a restart."""
+        """Return a client that keeps its cookies, and finds the service after a restart."""
         return aiohttp.ClientSession(
             cookie_jar=CookieJar(unsafe=True),
             headers=headers,
@@ -158,7 +158,7 @@ class Service:
         )
 
     def cookie(self, browser: aiohttp.ClientSession) -> str:
-        """The session id that the browser keeps."""
+        """Return the session id that the browser keeps."""
         return browser.cookie_jar.filter_cookies(URL(self.url))["session_id"].value
 
     async def sign_in(self, browser: aiohttp.ClientSession, username: str = "alice") -> None:
@@ -174,14 +174,14 @@ class Service:
 async def ask(
     browser: aiohttp.ClientSession, method: str, url: str, body: object = None, **more: Any
 ) -> tuple[aiohttp.ClientResponse, Any]:
-    """The answer, and its JSON."""
+    """Return the answer, and its JSON."""
     async with browser.request(method, url, json=body, **more) as answer:
         text = await answer.read()
         return answer, await answer.json(content_type=None) if text else None
 
 
 def until(check: Any, seconds: float = WAIT) -> float:
-    """Wait for something; how long it took."""
+    """Wait for a condition; return how long it took."""
     began = time.monotonic()
     while not check():
         assert time.monotonic() - began < seconds

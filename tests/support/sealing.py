@@ -1,4 +1,4 @@
-"""Helpers: entries, sealers that stop, and what somebody with MongoDB in hand does to the log."""
+"""Helpers: entries, sealers that stop, and attacks on the log by someone with access to MongoDB."""
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Generator
@@ -34,7 +34,7 @@ def entry(number: int = 0, **fields: Any) -> Entry:
 
 @dataclass
 class Log:
-    """The audit log, and direct access to its collections."""
+    """The audit log, with direct access to its collections."""
 
     database: AsyncDatabase[dict[str, Any]]
     keys: KeyRing
@@ -55,14 +55,14 @@ class Log:
         return [each["_id"] for each in entries]
 
     async def seal(self) -> None:
-        """Seal all there is."""
+        """Seal all entries."""
         await Sealer().follow(until_idle=True)
 
     async def restart(self, note: Path | None = None) -> HighWater:
-        """Come to the log as a process that starts does.
+        """Open the log as a starting process does.
 
         Args:
-            note: where the machine that it runs on keeps its mark, if it does.
+            note: the path of the machine's mark, if it keeps one.
         """
         high_water = HighWater(self.keys, note)
         AuditEntry.bind_keys(self.keys, high_water)
@@ -70,13 +70,13 @@ class Log:
         return high_water
 
     async def clear(self) -> None:
-        """Begin with an empty log, and a process that knows of no other."""
+        """Clear the log, and forget it in this process."""
         await self.entries.delete_many({})
         await self.blocks.delete_many({})
         AuditEntry.bind_keys(self.keys)
 
     async def write_blocks(self, *sizes: int) -> list[list[ObjectId]]:
-        """Blocks with so many entries each."""
+        """Store blocks with this many entries each; return the entries' ids."""
         written = []
         for size in sizes:
             written.append(await self.write(size))
@@ -84,19 +84,19 @@ class Log:
         return written
 
     async def sealed(self) -> list[ObjectId]:
-        """The ids that the blocks hold, in their order."""
+        """Return the ids that the blocks hold, in order."""
         return [
             each async for block in self.blocks.find().sort("_id", 1) for each in block["entry_ids"]
         ]
 
     async def raw(self, entry_id: ObjectId) -> bytes:
-        """An entry's stored bytes."""
+        """Return an entry's stored bytes."""
         collection = self.entries.with_options(codec_options=AuditEntry.RAW)
         stored: RawBSONDocument = await collection.find_one({"_id": entry_id})
         return bytes(stored.raw)
 
     async def gaps(self) -> list[str]:
-        """The reasons of the gaps that are told, oldest first; each has its alert."""
+        """Return the reasons of the recorded gaps, oldest first; each has its alert."""
         found = self.entries.find({"action": "audit.gap"}).sort("_id", 1)
         told = [each["details"]["reason"] async for each in found]
         alarms = [each["reason"] for each in await self.alerts() if each["alarm"] == "gap"]
@@ -104,18 +104,18 @@ class Log:
         return told
 
     async def alerts(self) -> list[dict[str, Any]]:
-        """What the alerts say, oldest first."""
+        """Return the details of the alerts, oldest first."""
         found = self.entries.find({"action": "audit.alert"}).sort("_id", 1)
         return [each["details"] async for each in found]
 
     async def actions(self) -> list[str]:
-        """The actions of all entries."""
+        """Return the actions of all entries."""
         return [each["action"] async for each in self.entries.find().sort("_id", 1)]
 
 
 @asynccontextmanager
 async def running(work: Coroutine[Any, Any, Any]) -> AsyncIterator[asyncio.Task[Any]]:
-    """Something that goes on meanwhile."""
+    """Run something in the background of the context."""
     task = asyncio.create_task(work)
     try:
         yield task
@@ -124,7 +124,7 @@ async def running(work: Coroutine[Any, Any, Any]) -> AsyncIterator[asyncio.Task[
 
 
 def lose_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let MongoDB show nothing of before: every token is one that it cannot go on from."""
+    """Let MongoDB refuse every resume token, as if the oplog had rolled over."""
 
     def watch_behind(watched: Any, token: Any) -> Any:
         return watch(watched, token and LOST_TOKEN)
@@ -133,10 +133,10 @@ def lose_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Killed:
-    """Does some work, cancelled when it waits for the n-th time.
+    """Runs some work, and cancels it when it waits for the n-th time.
 
     Attributes:
-        is_done: whether it ended by itself before.
+        is_done: whether the work ended before.
     """
 
     def __init__(self, work: Coroutine[Any, Any, Any], *, at: int) -> None:
@@ -158,7 +158,7 @@ class Killed:
 
 
 async def until(check: Any, seconds: float = 60.0) -> None:
-    """Wait for something that is asked with await."""
+    """Wait for an asynchronous condition."""
     async with asyncio.timeout(seconds):
         while not await check():  # noqa: ASYNC110  # MongoDB sends no events about this
             await asyncio.sleep(0.02)

@@ -1,4 +1,4 @@
-"""The service as it is served, in the test's own process, and clients that speak bytes to it."""
+"""The service listening in the test's own process, and clients that send bytes to it."""
 
 import asyncio
 import contextlib
@@ -16,7 +16,7 @@ Address = tuple[str, int]
 
 @contextlib.asynccontextmanager
 async def serving(settings: Settings, mongodb_url: str) -> AsyncIterator[Address]:
-    """Where it listens, until the end of the context."""
+    """Serve until the end of the context; yield the address."""
     stopping, listening = asyncio.Event(), asyncio.Event()
     free = settings.model_copy(update={"host": "127.0.0.1", "port": 0})
     listener = server.listen(free)
@@ -45,8 +45,8 @@ class Wire:
     """One connection.
 
     Attributes:
-        reader: what comes.
-        writer: what goes.
+        reader: the incoming bytes.
+        writer: the outgoing bytes.
     """
 
     reader: asyncio.StreamReader
@@ -58,26 +58,26 @@ class Wire:
         await self.writer.drain()
 
     async def head(self) -> tuple[int, dict[str, str]]:
-        """Status and headers of the next answer."""
+        """Return the status and headers of the next answer."""
         received = (await self.reader.readuntil(b"\r\n\r\n")).decode()
         status, *lines = received.strip().split("\r\n")
         pairs = (line.partition(": ") for line in lines)
         return int(status.split()[1]), {name.lower(): value for name, _, value in pairs}
 
     async def answer(self) -> tuple[int, Any]:
-        """Status and JSON of the next answer, which says how long it is."""
+        """Return the status and JSON of the next answer, which has a Content-Length."""
         status, headers = await self.head()
         body = await self.reader.readexactly(int(headers["content-length"]))
         return status, json.loads(body) if body else None
 
     async def rest(self) -> bytes:
-        """All that comes until the other side closes."""
+        """Return everything until the other side closes."""
         return await self.reader.read()
 
 
 @contextlib.asynccontextmanager
 async def wire(address: Address) -> AsyncIterator[Wire]:
-    """A new connection."""
+    """Open a connection."""
     reader, writer = await asyncio.open_connection(*address[:2])
     try:
         yield Wire(reader, writer)
@@ -88,7 +88,7 @@ async def wire(address: Address) -> AsyncIterator[Wire]:
 
 
 def request(method: str, path: str, *lines: str, body: bytes = b"") -> bytes:
-    """A request as it goes over the wire."""
+    """Return a request as it is sent."""
     head = [f"{method} {path} HTTP/1.1", "Host: localhost", *lines]
     if body:
         head += ["Content-Type: application/json", f"Content-Length: {len(body)}"]

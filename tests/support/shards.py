@@ -1,4 +1,4 @@
-"""Watching each query of the service on a sharded collection: it has an equality on the shard key.
+"""Checks that each query of the service on a sharded collection has an equality on the shard key.
 
 There is no sharded cluster to test with. A query without the key would ask all shards there, and a
 change of one document without it would be refused.
@@ -22,10 +22,10 @@ from pymongo.monitoring import (
 from support.source import ROOT
 
 TESTS = Path(__file__).parent.parent
-# Each query walks the stack: text is compared faster than paths.
+# Each query walks the stack: comparing text is faster than comparing paths.
 OURS, THEIRS = f"{ROOT}/", f"{TESTS}/"
 SHARDED = re.compile(r'sh\.shardCollection\("chatvault\.(\w+)",\s*\{(.*?)\}\)')
-# Queries that may ask all shards, by package, module or function and by collection.
+# Queries that may go to all shards, by package, module or function and by collection.
 ANY_SHARD = {
     ("sealing", "audit_logs"): "the log is one chain of all users' entries",
     ("conversations/commits/garbage.py", "reply_events"): "one owner's, of a deleted conversation",
@@ -39,7 +39,7 @@ ANY_SHARD = {
 
 
 def _read_shard_keys() -> dict[str, tuple[str, ...]]:
-    """The shard key of each sharded collection, as docs/operations.md tells operators."""
+    """Return the shard key of each sharded collection, from docs/operations.md."""
     text = (TESTS.parent / "docs" / "operations.md").read_text()
     return {
         found[1]: tuple(part.partition(":")[0].strip() for part in found[2].split(","))
@@ -67,7 +67,7 @@ def _is_fixed(filter_: Mapping[str, Any], name: str) -> bool:
 
 
 def _filters(command: Mapping[str, Any], name: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """The collections that a command asks or changes, each with the filter."""
+    """Yield the collections that a command reads or changes, each with the filter."""
     collection = str(command[name])
     match name:
         case "find":
@@ -84,7 +84,7 @@ def _filters_of_pipeline(
     collection: str, stages: list[Mapping[str, Any]]
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
     if stages and "$changeStream" in stages[0]:
-        return  # it is told of every shard
+        return  # every shard needs it
     yield collection, stages[0].get("$match", {}) if stages else {}
     for stage in stages:
         if "$unionWith" in stage:
@@ -95,7 +95,7 @@ def _filters_of_pipeline(
 
 
 def _place(frame: FrameType | None) -> tuple[str, str] | None:
-    """The module and function of the service that asks; None where a test asks."""
+    """Return the module and function of the service that sends a query; None for a test."""
     while frame is not None:
         path = frame.f_code.co_filename
         if path.startswith(OURS):
@@ -129,17 +129,17 @@ class ShardKeys(CommandListener):
                 self._wrong.append(f"{place}: {name} of {collection} by {sorted(filter_)}")
 
     def succeeded(self, event: CommandSucceededEvent) -> None:
-        """How it ends does not matter."""
+        """Ignore it."""
 
     def failed(self, event: CommandFailedEvent) -> None:
-        """How it ends does not matter."""
+        """Ignore it."""
 
     def take(self) -> list[str]:
-        """Return what was noted since the last time."""
+        """Return and clear the notes."""
         wrong, self._wrong = self._wrong, []
         return wrong
 
 
-# It hears every connection that is made from now on.
+# It hears every connection made from now on.
 WATCH = ShardKeys()
 monitoring.register(WATCH)

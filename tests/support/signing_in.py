@@ -1,4 +1,4 @@
-"""Users who are signed in without asking the service: what it would have stored is stored."""
+"""Users who are signed in without the service: what it would store is inserted."""
 
 import secrets
 from datetime import timedelta
@@ -10,12 +10,12 @@ from chatvault.actor import Role
 from chatvault.fields import now
 from support.factories import account
 
-# bcrypt's of `factories.PASSWORD`, in four rounds.
+# The bcrypt hash of `factories.PASSWORD`, in four rounds.
 PASSWORD_HASH = "$2b$04$BY6HH3ZRJMi4UbxoS57SLOMKhHeLYf3eOJyRIoi2nMp8kDD/yf2Nm"
 
 
 async def insert_user(username: str, role: Role = Role.USER) -> User:
-    """Store an account; there is no entry of it in the audit log."""
+    """Store an account, without an entry in the audit log."""
     new = account(username)
     keys = {"username_key": fold(username), "email_key": fold(new["email"])}
     user = User(**new, **keys, password_hash=PASSWORD_HASH, role=role, created_at=now())
@@ -27,7 +27,7 @@ async def open_session(user: User, lifetime: float) -> str:
     """Store a session of the user.
 
     Args:
-        user: whose it is.
+        user: its owner.
         lifetime: in seconds.
 
     Returns:

@@ -33,7 +33,7 @@ def tree_of(path: Path) -> ast.Module:
 
 
 def imports_of(path: Path) -> set[str]:
-    """The names of all modules that a module imports."""
+    """Return the names of all modules that a module imports."""
     found: set[str] = set()
     known = {name_of(each) for each in MODULES}
     for node in walk(path):

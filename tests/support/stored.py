@@ -1,4 +1,4 @@
-"""What lies in MongoDB for a conversation, checked against what the document says of it."""
+"""What MongoDB holds for a conversation, checked against the counters in the document."""
 
 import io
 import json
@@ -26,7 +26,7 @@ TINY = {
 
 @dataclass(frozen=True)
 class Stored:
-    """A conversation as it lies there: its document, its segments, and its messages by place."""
+    """A stored conversation: its document, its segments, and its messages by place."""
 
     document: Raw
     segments: list[Raw]
@@ -44,7 +44,7 @@ class Stored:
 async def stored(
     database: Any, conversation_id: str | ObjectId, codec: MessageCodec | None = None
 ) -> Stored:
-    """The conversation, after every count, size and place in it was found true."""
+    """Return the conversation after checking every count, size and place in it."""
     document: Raw = await database["conversations"].find_one({"_id": ObjectId(conversation_id)})
     found = database["segments"].find({"generation": document["generation"]}).sort("start", 1)
     runs: list[Raw] = await found.to_list()
@@ -75,27 +75,27 @@ async def stored(
 
 
 def tiny_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a handful of messages be enough for segments and for bulk writes."""
+    """Lower the limits such that a few messages need segments and bulk writes."""
     for module in [each for name, each in sys.modules.items() if name.startswith(DOMAIN)]:
         for name, value in TINY.items():
-            # A constant is looked up where it was imported to.
+            # A constant is patched in each module that imports it.
             if hasattr(module, name):
                 monkeypatch.setattr(module, name, value)
 
 
 def somebody() -> Actor:
-    """A user of their own, as a request would bring them in."""
+    """Return a new user as the actor of a request."""
     return Actor(door=Door.HTTP, user_id=ObjectId())
 
 
 def large(body: Raw) -> Raw:
-    """How a body of megabytes is sent, so that aiohttp's client does not warn of it."""
+    """Return the arguments that send a body of megabytes without a warning of aiohttp's client."""
     headers = {"Content-Type": "application/json"}
     return {"data": io.BytesIO(json.dumps(body).encode()), "headers": headers}
 
 
 async def begin_large(http: Any, messages: list[Raw]) -> Raw:
-    """A conversation of the browser's user, with megabytes of messages."""
+    """Create a conversation of the browser's user with megabytes of messages."""
     answer = await http.post("/conversations", **large({"messages": messages}))
     assert answer.status == 201, await answer.text()
     body: Raw = await answer.json()

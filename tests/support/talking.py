@@ -1,4 +1,4 @@
-"""Asking for replies, and reading their streams."""
+"""Requesting replies, and reading their streams."""
 
 import asyncio
 import json
@@ -30,7 +30,7 @@ def path_of(conversation: dict[str, Any], *rest: str) -> str:
 async def ask(
     http: Any, conversation: dict[str, Any], content: str | None = "Hello", **more: Any
 ) -> dict[str, Any]:
-    """A whole exchange."""
+    """Send a message, and return the whole exchange."""
     body = {"content": content, **more} if content is not None else more
     answer: ClientResponse = await http.post(path_of(conversation), json=body)
     assert answer.status == 201, await answer.text()
@@ -41,7 +41,7 @@ async def ask(
 async def begin_stream(
     http: Any, conversation: dict[str, Any], content: str = "Hello", **more: Any
 ) -> ClientResponse:
-    """A reply that streams."""
+    """Start a reply that streams."""
     answer: ClientResponse = await http.post(
         path_of(conversation), json={"content": content, **more}, headers=EVENT_STREAM
     )
@@ -51,7 +51,7 @@ async def begin_stream(
 
 
 async def next_event(answer: ClientResponse) -> Received | None:
-    """The next event, or None at the end of the stream."""
+    """Return the next event, or None at the end of the stream."""
     fields: dict[str, str] = {}
     while line := (await answer.content.readline(max_line_length=2**24)).decode():
         if line == "\n":
@@ -64,7 +64,7 @@ async def next_event(answer: ClientResponse) -> Received | None:
 
 
 async def events_of(answer: ClientResponse) -> list[Received]:
-    """All events to the end."""
+    """Return all events to the end."""
     events = []
     while (event := await next_event(answer)) is not None:
         events.append(event)
@@ -76,7 +76,7 @@ def text_of(events: list[Received]) -> str:
 
 
 def said(conversation: dict[str, Any]) -> list[tuple[str, str]]:
-    """What a conversation holds, as role and content."""
+    """Return the messages of a conversation as role and content."""
     return [(message["role"], message["content"]) for message in conversation["messages"]]
 
 
@@ -89,7 +89,7 @@ async def until(check: Callable[[], Any], seconds: float = 60.0) -> None:
 
 
 async def settled(http: Any, conversation: dict[str, Any]) -> dict[str, Any]:
-    """The conversation once no reply is being written in it."""
+    """Return the conversation once no reply is being written in it."""
     for _ in range(1000):
         shown = await found(http, conversation["id"])
         if shown["active_reply_id"] is None:

@@ -1,4 +1,4 @@
-"""Fixtures: a server of tools, and settings that name it and the model's twin."""
+"""Fixtures: an MCP server, and settings that name it and the fake model."""
 
 import subprocess
 import sys
@@ -23,7 +23,7 @@ TERMINAL = {"run": McpTool(name="terminal_command", arguments={"place": "/srv"})
 
 @pytest.fixture(scope="session")
 def toolserver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
-    """The URL of the server of tools over HTTP, and the file of its notes."""
+    """The URL of the MCP server over HTTP, and the file of its notes."""
     notes, port = tmp_path_factory.mktemp("toolserver") / "notes", free_port()
     notes.touch()
     command = [sys.executable, str(TOOLSERVER), str(notes), str(port)]
@@ -35,7 +35,7 @@ def toolserver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, 
 
 @pytest.fixture
 def notes(toolserver: tuple[str, Path]) -> Notes:
-    """What the server of tools was asked to do in this test."""
+    """The calls that the MCP server received in this test."""
     toolserver[1].write_text("")
     return Notes(toolserver[1])
 
@@ -62,7 +62,7 @@ def tool_settings(
 
 @pytest.fixture
 async def tools(http: Any) -> Any:
-    """Waits until the servers of tools are connected, and grants tools to users."""
+    """Wait until the MCP servers are connected, and grant tools to users."""
     await settled_tools(http.server.app)
 
     async def grant(*names: str, auto: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""Commands as tests make and read them."""
+"""Making and reading commands in tests."""
 
 import asyncio
 import socket
@@ -22,7 +22,7 @@ Grant = Callable[..., Awaitable[None]]
 
 @dataclass(frozen=True)
 class Notes:
-    """What a server of tools was asked to do."""
+    """The calls that an MCP server received."""
 
     path: Path
 
@@ -32,7 +32,7 @@ class Notes:
 
 
 async def settled_tools(app: web.Application) -> None:
-    """Wait until all servers of tools are connected."""
+    """Wait until all MCP servers are connected."""
     began = time.monotonic()
     while not all(server.state is ServerState.CONNECTED for server in app[SERVERS]):
         assert time.monotonic() - began < 120
@@ -40,7 +40,7 @@ async def settled_tools(app: web.Application) -> None:
 
 
 def commands_of(conversation: dict[str, Any]) -> list[dict[str, Any]]:
-    """All commands of a conversation, oldest first."""
+    """Return all commands of a conversation, oldest first."""
     return [
         command for message in conversation["messages"] for command in message.get("commands") or ()
     ]
@@ -49,7 +49,7 @@ def commands_of(conversation: dict[str, Any]) -> list[dict[str, Any]]:
 async def propose(
     http: Any, fake_model: FakeModel, *calls: tuple[str, ...], **more: Any
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """A conversation whose model wants these calls; and its commands."""
+    """Create a conversation whose model makes these calls; return it with its commands."""
     conversation = await begin(http, mcp_enabled=True, title="T", **more)
     fake_model.say(ScriptedAnswer(chunks=["Let me look."], calls=calls))
     await ask(http, conversation, "Do it")
@@ -62,7 +62,7 @@ def path_to(conversation: dict[str, Any], command: dict[str, Any], step: str = "
 
 
 async def answered(http: Any, conversation: dict[str, Any]) -> dict[str, Any]:
-    """The conversation once its newest message is an answer without calls."""
+    """Return the conversation once its newest message is an answer without calls."""
     for _ in range(1500):
         shown = await found(http, conversation["id"])
         last = shown["messages"][-1]
@@ -74,7 +74,7 @@ async def answered(http: Any, conversation: dict[str, Any]) -> dict[str, Any]:
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """Return a port that nothing listens on."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port: int = taken.getsockname()[1]

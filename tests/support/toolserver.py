@@ -1,4 +1,4 @@
-"""An MCP server for tests, by the official SDK: it notes in a file what it was asked to do.
+"""An MCP server for tests, by the official SDK, which notes its calls in a file.
 
 `python toolserver.py FILE` speaks over its standard streams, `python toolserver.py FILE PORT` HTTP.
 """

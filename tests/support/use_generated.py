@@ -15,7 +15,7 @@ def load(name: str) -> Any:
 
 
 def call(client: Any, path: str, **given: Any) -> Any:
-    """What an operation answers: its status, and the parsed body."""
+    """Return an operation's status, and the parsed body."""
     return load(f"api.{path}").sync_detailed(client=client, **given)
 
 
@@ -45,7 +45,7 @@ def main(url: str) -> None:
         page = call(client, "messages.list_messages", **where, limit=1).parsed
         assert (page.pagination.total, page.pagination.has_more) == (2, True)
 
-        # What is not named stays: a default that is sent with it would change it.
+        # A left-out field keeps its value: sending its default would change it.
         patch = models.ConversationPatch(tags=["kept"])
         match = {"if_match": appended.headers["ETag"]}
         patched = call(client, "conversations.patch_conversation", **where, body=patch, **match)

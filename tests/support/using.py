@@ -1,4 +1,4 @@
-"""Tokens that users used, put into the database as replies would store them."""
+"""Inserting tokens that users used, as replies would store them."""
 
 from datetime import timedelta
 from typing import Any
@@ -10,7 +10,7 @@ from chatvault.usage.models import Usage
 
 
 async def insert_usage(username: str, tokens: tuple[int, int], *, days_ago: int = 0) -> Any:
-    """Store one request to a model; returns the user's id."""
+    """Store one request to a model; return the user's id."""
     user = await User.find_one({"username": username})
     if user is None:
         raise LookupError(username)

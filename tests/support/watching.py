@@ -1,4 +1,4 @@
-"""Watching what reaches MongoDB: the driver's own monitoring tells."""
+"""Watching what reaches MongoDB, by the driver's monitoring."""
 
 import functools
 from collections.abc import Iterator, Mapping
@@ -22,7 +22,7 @@ OWNED = {"users"} | {
     for document in DOCUMENTS
     if "user_id" in document.model_fields and document is not AuditEntry
 }
-# What is written without a transaction, by collection and command; `ALONE` says why, by place.
+# Writes without a transaction, by collection and command; `ALONE` has the reasons, by place.
 ALONE = {
     ("sessions", "update"),
     ("segments", "insert"),
@@ -38,7 +38,7 @@ ALONE = {
     ("retired", "findAndModify"),
     ("usage", "insert"),
 }
-# Of these, whose filters name no owner; `OWNERLESS` says why.
+# Those of them whose filters name no owner; `OWNERLESS` has the reasons.
 OWNERLESS = {
     ("sessions", "update"),
     ("replies", "update"),
@@ -48,9 +48,9 @@ OWNERLESS = {
     ("reply_jobs", "findAndModify"),
     ("retired", "findAndModify"),
 }
-# An account has no owner beside itself.
+# An account has no owner but itself.
 OWNER = {"users": "_id"}
-# Of what is read, which names no owner.
+# Reads that name no owner.
 READ_BY = {
     "sessions": {"token_hash"},  # who knows the secret is its owner
     "users": {"username_key"},  # whoever signs in
@@ -58,18 +58,18 @@ READ_BY = {
     "usage": {"day"},  # administrators count everybody's tokens
     "replies": {"cancel_requested"},  # a process asks for those that it writes itself
 }
-# What the lane moves to segments by itself, without anybody's seeing a difference.
+# The messages that the commit queue moves to segments, which no reader notices.
 MOVED = {"messages", "tail_seq", "tail_bytes"}
 
 
 @dataclass(frozen=True)
 class Written:
-    """One statement that changed a collection of somebody's data.
+    """One statement that changed a collection with users' data.
 
     Attributes:
         transaction: session and number; None outside of one.
-        filter: None where it inserts.
-        fields: that it sets.
+        filter: None if it inserts.
+        fields: the fields that it sets.
     """
 
     collection: str
@@ -93,21 +93,21 @@ class Written:
 
 @dataclass(frozen=True)
 class Asked:
-    """One query for somebody's data."""
+    """One query of users' data."""
 
     collection: str
     filter: dict[str, Any]
 
     @property
     def names_owner(self) -> bool:
-        """Whether it asks for one owner's, in each of its alternatives."""
+        """Whether it names one owner, in each of its alternatives."""
         known = {OWNER.get(self.collection, "user_id")} | READ_BY.get(self.collection, set())
         branches = self.filter.get("$or") or [self.filter]
         return bool(known & self.filter.keys()) or all(known & each.keys() for each in branches)
 
 
 def _queries(collection: str, name: str, command: Mapping[str, Any]) -> Iterator[Asked]:
-    """What a command asks for; of a pipeline, what each of its parts does."""
+    """Yield what a command reads; of a pipeline, what each of its stages does."""
     if name == "find":
         yield Asked(collection, dict(command.get("filter", {})))
     elif name in {"count", "distinct"}:
@@ -120,13 +120,13 @@ def _queries(collection: str, name: str, command: Mapping[str, Any]) -> Iterator
                 whole = stage["$unionWith"]
                 yield from _queries(whole["coll"], name, {"pipeline": whole["pipeline"]})
             if "$lookup" in stage or "$graphLookup" in stage:
-                yield Asked(collection, {})  # none is needed; one would have to be looked into
+                yield Asked(collection, {})  # none is needed; one would have to be checked
 
 
 def _statements(
     name: str, command: Mapping[str, Any]
 ) -> list[tuple[dict[str, Any] | None, frozenset[str]]]:
-    """The filters of a command, and the fields that each sets."""
+    """Return the filters of a command, and the fields that each sets."""
     if name == "insert":
         return [(None, frozenset())]
     if name == "delete":
@@ -142,7 +142,7 @@ def _statements(
 
 @dataclass
 class Watch(CommandListener):
-    """All that was written, and which transactions were committed and hold an entry."""
+    """All writes, and which transactions were committed and have an audit entry."""
 
     written: list[Written] = field(default_factory=list)
     asked: list[Asked] = field(default_factory=list)
@@ -177,14 +177,14 @@ class Watch(CommandListener):
             self.committed.add(self.committing[event.request_id])
 
     def failed(self, event: CommandFailedEvent) -> None:
-        """What failed is seen by what is not committed."""
+        """Ignore it: a failed transaction is not committed."""
 
     def forget(self) -> None:
         for seen in (self.written, self.asked, self.committed, self.recorded):
             seen.clear()
 
     def wrong(self) -> Iterator[str]:
-        """What breaks the rules."""
+        """Yield the breaches of the rules."""
         for query in self.asked:
             if not query.names_owner:
                 yield f"{query.collection} is asked without its owner: {sorted(query.filter)}"
@@ -203,12 +203,12 @@ class Watch(CommandListener):
 
     @property
     def changes(self) -> set[str]:
-        """The collections that were changed in a transaction that was committed."""
+        """The collections that committed transactions changed."""
         return {each.collection for each in self.written if each.transaction in self.committed}
 
 
 def listen(monkeypatch: pytest.MonkeyPatch) -> Watch:
-    """Listen to every connection of the applications that are made from now on."""
+    """Listen to every connection that the applications make from now on."""
     watch = Watch()
     listening = functools.partial(AsyncMongoClient, event_listeners=[watch])
     monkeypatch.setattr("chatvault.mongodb.database.AsyncMongoClient", listening)

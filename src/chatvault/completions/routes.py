@@ -106,7 +106,7 @@ async def complete_chat(
 async def complete_chat_v1(
     request: web.Request, actor: Actor, headers: CompletionHeaders, body: CompletionIn
 ) -> web.StreamResponse:
-    """The same, under the path that OpenAI's clients add.
+    """Answer a chat, under the path that OpenAI's clients add.
 
     For clients that add `/v1` to the address by themselves.
     """

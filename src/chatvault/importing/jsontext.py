@@ -152,7 +152,7 @@ class Cursor:
         self._at += 1
 
     def _rest_of_string(self) -> str:
-        """The string that begins here and has no end, without an escape that was cut in two."""
+        """Return the string that begins here and has no end, without a cut-off escape."""
         for missing in range(_LONGEST_ESCAPE + 1):
             closed = self._text[self._at : len(self._text) - missing] + '"'
             try:

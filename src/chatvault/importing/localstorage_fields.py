@@ -120,7 +120,7 @@ def storable(value: dict[str, Any], max_bytes: int) -> tuple[dict[str, Any], boo
 
 
 def read_settings(raw: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
-    """The settings as preferences, and why those that cannot be taken over cannot, by name."""
+    """Return the settings as preferences, and why others cannot be imported, by name."""
     wrong: dict[str, str] = {}
     try:
         fit = PreferencesIn.model_validate(raw)
@@ -178,7 +178,7 @@ def _created(
 
 
 def _past(name: str, time: datetime, now: datetime, notes: list[str]) -> datetime:
-    """The time, or the time of import where it lies in the future, so that it comes to pass."""
+    """Return the time, or the time of the import if it is in the future."""
     if time <= now:
         return time
     notes.append(f"'{name}' lies in the future; the time of import is used")

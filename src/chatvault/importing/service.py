@@ -1,4 +1,4 @@
-"""Bringing conversations in: each one whole, none twice."""
+"""Importing conversations: each one whole, and only once."""
 
 import asyncio
 import re
@@ -38,7 +38,7 @@ from chatvault.mongodb.database import many_changes
 from chatvault.preferences import service as preferences
 
 SOURCE = "localstorage"
-# So many are handed to the lane at a time, which groups them further.
+# How many are submitted to the commit queue at a time, which batches them.
 BATCH = 64
 PATIENCE = 90.0
 BROKEN_OFF = "The import broke off; what is imported stays, and the same import brings the rest."
@@ -305,7 +305,7 @@ def _change(
 
 
 def _to_stored(conversation: ImportedConversation) -> list[MessageDoc]:
-    """The messages as they are embedded, each with an id that is the same at every import."""
+    """Return the messages as embedded, each with an id that is the same at every import."""
     stored: list[MessageDoc] = []
     taken: set[str] = set()
     at: datetime = conversation.created_at

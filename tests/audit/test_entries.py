@@ -61,7 +61,7 @@ class TestSuccess:
         assert 0 < entry["duration_ms"] < 5000
         assert entry["at"] >= session["created_at"]
 
-    async def test_of_a_login_names_the_session_that_it_opened(
+    async def test_names_the_session_that_a_login_opened(
         self, alice: HttpClient, database: Any
     ) -> None:
         session = await database.sessions.find_one()
@@ -82,7 +82,7 @@ class TestSuccess:
 
         assert (await last(database, "user.get"))["user_agent"].startswith("caf")
 
-    async def test_is_stored_before_the_answer_leaves(
+    async def test_is_stored_before_the_answer_is_sent(
         self, alice: HttpClient, database: Any
     ) -> None:
         for number in range(1, 11):
@@ -106,13 +106,13 @@ class TestDenied:
         assert entry["session_id"] == his["_id"]
         assert entry["resource_id"] == conversation["id"]
 
-    async def test_keeps_nothing_of_a_malformed_id(self, alice: HttpClient, database: Any) -> None:
+    async def test_stores_nothing_of_a_malformed_id(self, alice: HttpClient, database: Any) -> None:
         await alice.get("/conversations/planted-in-the-path")
 
         entry = await last(database, "conversation.get")
         assert (entry["outcome"], entry["resource_id"]) == ("denied", None)
 
-    async def test_of_a_wrong_password_names_the_account_by_id(
+    async def test_names_the_account_of_a_wrong_password_by_id(
         self, alice: HttpClient, http: HttpClient, database: Any
     ) -> None:
         user = await database.users.find_one()
@@ -124,7 +124,7 @@ class TestDenied:
         assert entry["resource_id"] == str(user["_id"])
         assert entry["user_id"] is None
 
-    async def test_of_an_unknown_name_keeps_its_keyed_hash(
+    async def test_stores_the_keyed_hash_of_an_unknown_name(
         self, http: HttpClient, database: Any
     ) -> None:
         for name in ("plantedname", "PLANTEDNAME", "othername"):
@@ -137,7 +137,7 @@ class TestDenied:
         assert len(hashes[0]) == 32
         assert "planted" not in str(entries).lower()
 
-    async def test_of_every_failed_login_is_recorded_at_once(
+    async def test_records_every_failed_login_at_once(
         self, http: HttpClient, database: Any
     ) -> None:
         for _ in range(5):
@@ -220,7 +220,7 @@ class TestOneTransaction:
 
 
 class TestSecrecy:
-    async def test_keeps_peoples_words_out_of_every_entry(
+    async def test_stores_no_message_text_in_any_entry(
         self, sign_in: SignIn, http: HttpClient, database: Any
     ) -> None:
         alice = await sign_in("PlantedUser")
@@ -297,7 +297,7 @@ class TestUpdates:
 
 class TestOperator:
     @pytest.mark.parametrize("action", ["user.create", "session.login"])
-    async def test_entries_tell_the_door(
+    async def test_is_recorded_with_the_command_line_as_the_door(
         self, alice: HttpClient, database: Any, action: str
     ) -> None:
         entry = await last(database, action)

@@ -38,7 +38,7 @@ VALUES = st.recursive(
 
 
 class TestFile:
-    def test_is_made_at_the_first_start_for_its_owner_only(self, settings: Settings) -> None:
+    def test_is_created_at_the_first_start_for_its_owner_only(self, settings: Settings) -> None:
         ring = load_key_ring(settings)
         path = settings.data_dir / FILE_NAME
 
@@ -60,7 +60,7 @@ class TestFile:
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         assert before.is_genuine(bson.encode(after.stamp(entry()))), "a ring reads its file again"
 
-    def test_that_is_damaged_is_refused(self, settings: Settings) -> None:
+    def test_is_refused_if_it_is_damaged(self, settings: Settings) -> None:
         path = settings.data_dir / FILE_NAME
         path.touch(mode=0o600)
         path.write_text("x" * 64)
@@ -68,13 +68,13 @@ class TestFile:
             load_key_ring(settings)
 
 
-class TestMissing:
+class TestMissingKeys:
     """Keys that are not those that sealed the log, beside its blocks."""
 
     async def bind(self, log: Log, settings: Settings) -> None:
         await bind_documents(log.database.client, "tests-seal", load_key_ring(settings))
 
-    async def test_file_is_not_replaced_by_another(self, log: Log, settings: Settings) -> None:
+    async def test_do_not_get_a_new_file(self, log: Log, settings: Settings) -> None:
         await log.write_blocks(1, 1)
         path = settings.data_dir / FILE_NAME
         kept = path.read_bytes()
@@ -88,33 +88,31 @@ class TestMissing:
         path.write_bytes(kept)
         await self.bind(log, settings)
 
-    async def test_file_is_made_where_nothing_is_sealed(self, log: Log, settings: Settings) -> None:
+    async def test_get_a_new_file_if_nothing_is_sealed(self, log: Log, settings: Settings) -> None:
         path = settings.data_dir / FILE_NAME
         path.unlink()
         await self.bind(log, settings)
         assert path.exists()
 
-    async def test_keys_of_a_setting_are_refused_too(self, log: Log, settings: Settings) -> None:
+    async def test_refuse_other_keys_of_a_setting_too(self, log: Log, settings: Settings) -> None:
         await log.write_blocks(1)
         other = Settings(data_dir=settings.data_dir, audit_keys=new_root().hex())
         with pytest.raises(KeysMissing, match="add the old keys to CHATVAULT_AUDIT_KEYS"):
             await self.bind(log, other)
 
-    async def test_one_old_key_is_enough(self, log: Log, settings: Settings) -> None:
+    async def test_are_not_missing_with_one_old_key(self, log: Log, settings: Settings) -> None:
         await log.write_blocks(1)
         prepend_key(settings.data_dir / FILE_NAME, new_root())
         await self.bind(log, settings)
 
-    async def test_a_block_that_somebody_changed_stops_no_start(
-        self, log: Log, settings: Settings
-    ) -> None:
+    async def test_do_not_count_for_a_tampered_block(self, log: Log, settings: Settings) -> None:
         await log.write_blocks(1)
         await log.blocks.update_one({"_id": 0}, {"$set": {"header": None}})
         await self.bind(log, settings)
 
 
 class TestSetting:
-    def test_goes_before_the_file(self, tmp_path: Path) -> None:
+    def test_takes_precedence_over_the_file(self, tmp_path: Path) -> None:
         roots = [new_root(), new_root()]
         settings = Settings(data_dir=tmp_path, audit_keys=", ".join(r.hex() for r in roots))
         ring = load_key_ring(settings)
@@ -124,7 +122,7 @@ class TestSetting:
         assert not (tmp_path / FILE_NAME).exists()
 
     @pytest.mark.parametrize("text", ["", "ab", "ab" * 32 + ",", "zz" * 32, "ab" * 33])
-    def test_that_is_wrong_is_refused(self, text: str) -> None:
+    def test_is_refused_if_it_is_wrong(self, text: str) -> None:
         with pytest.raises(ValidationError):
             Settings(audit_keys=text)
 
@@ -140,7 +138,7 @@ class TestSetting:
 
 
 class TestMac:
-    def test_is_over_all_that_stands_before_it(self) -> None:
+    def test_covers_all_fields_before_it(self) -> None:
         made = entry()
         stamped = RING.stamp(made)
 
@@ -150,7 +148,7 @@ class TestMac:
         assert bytes(stamped["mac"]) == RING.current.mac(bson.encode(body))
 
     @given(VALUES, st.data())
-    def test_does_not_survive_any_change(self, details: Any, data: st.DataObject) -> None:
+    def test_fails_after_any_change(self, details: Any, data: st.DataObject) -> None:
         raw = bson.encode(RING.stamp(entry(details={"value": details})))
         assert RING.is_genuine(raw)
         place = data.draw(st.integers(0, len(raw) - 1))
@@ -158,7 +156,7 @@ class TestMac:
         changed = raw[:place] + bytes([raw[place] ^ bit]) + raw[place + 1 :]
         assert not RING.is_genuine(changed)
 
-    def test_of_another_key_is_none(self) -> None:
+    def test_fails_with_another_key(self) -> None:
         other = KeyRing([new_root()])
         assert not RING.is_genuine(bson.encode(other.stamp(entry())))
 
@@ -167,7 +165,7 @@ class TestMac:
         [b"", bson.encode({}), bson.encode({"_id": ObjectId(), "mac": b"x" * 32})],
         ids=["no bytes", "empty", "of no key"],
     )
-    def test_is_missed(self, raw: bytes) -> None:
+    def test_is_required(self, raw: bytes) -> None:
         assert not RING.is_genuine(raw)
 
 

@@ -119,7 +119,7 @@ def misnamed(entry: Entry) -> bool:
 
 
 class TestEachAction:
-    async def test_tells_what_it_changed(self, world: World) -> None:
+    async def test_records_what_it_changed(self, world: World) -> None:
         for before, act, expected in CASES:
             await world.perform(Act("delete_all"))
             for each in before:
@@ -137,7 +137,7 @@ class TestEachAction:
             assert untold(there, await world.look(), entries) == [], act
             assert [each for each in entries if misnamed(each)] == [], act
 
-    def test_is_driven_here(self) -> None:
+    def test_is_tested_here(self) -> None:
         driven = set().union(*(actions for *_, actions in CASES))
         assert driven == CHANGES.keys()
 
@@ -162,7 +162,7 @@ class TestIncompleteDetails:
     """A change that its entries leave out is not stored."""
 
     @pytest.mark.parametrize("fault", ["no entry", "no place", "another action", "not replaced"])
-    async def test_is_a_fault_of_ours(self, database: Any, fault: str) -> None:
+    async def test_are_a_bug(self, database: Any, fault: str) -> None:
         actor, commits = somebody(), CommitQueue(MessageStore())
         wanted = ConversationCreate.model_validate({"messages": [message("a", id="m")]})
         begun = await service.create(actor, commits, wanted=wanted)
@@ -194,7 +194,7 @@ class TestIncompleteDetails:
         lies = await stored(database, begun)
         assert (lies.document["version"], lies.contents) == (1, ["a"])
 
-    def test_needs_no_entry_where_nothing_changed(self) -> None:
+    def test_do_not_arise_without_a_change(self) -> None:
         outbox = Outbox()
         outbox.begin()
         outbox.end(1, changed=False)

@@ -61,7 +61,7 @@ class TestAnonymousRefusals:
         assert counted["resource_id"] is None
         assert (counted["address"], counted["action"]) == ("10.0.0.1", "user.get")
 
-    async def test_of_another_address_or_action_count_apart(
+    async def test_are_counted_by_address_and_action(
         self, counter: RefusalCounter, database: Any
     ) -> None:
         for _ in range(2):
@@ -71,14 +71,14 @@ class TestAnonymousRefusals:
 
         assert len(await stored(database)) == 6
 
-    async def test_begin_anew_each_minute(self, counter: RefusalCounter, database: Any) -> None:
+    async def test_are_counted_by_minute(self, counter: RefusalCounter, database: Any) -> None:
         for _ in range(3):
             await counter.record(refused())
             await counter.close_minute()
 
         assert [entry["details"] for entry in await stored(database)] == [None] * 3
 
-    async def test_of_too_many_addresses_share_one_count(
+    async def test_share_one_count_with_too_many_addresses(
         self, counter: RefusalCounter, database: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(refusals, "MAX_KEYS", 5)
@@ -91,7 +91,7 @@ class TestAnonymousRefusals:
         assert entries[-1]["address"] is None
         assert entries[-1]["details"] == {"count": 44}
 
-    async def test_are_closed_by_the_clock(self, http: HttpClient, database: Any) -> None:
+    async def test_are_stored_when_the_minute_ends(self, http: HttpClient, database: Any) -> None:
         counter = RefusalCounter(Recorder(), alert_forged_counts, minute=0.02)
         await counter.record(refused())
         await counter.record(refused())
@@ -103,7 +103,7 @@ class TestAnonymousRefusals:
 
         assert (await stored(database))[-1]["details"] == {"count": 1}
 
-    async def test_of_a_flood_over_http_leave_two_entries(
+    async def test_leave_two_entries_of_a_flood_over_http(
         self, app: web.Application, http: HttpClient, database: Any
     ) -> None:
         answers = await asyncio.gather(*(http.get("/auth/me") for _ in range(40)))
@@ -113,7 +113,7 @@ class TestAnonymousRefusals:
         entries = await stored(database)
         assert [entry["details"] for entry in entries] == [None, {"count": 39}]
 
-    async def test_of_somebody_signed_in_are_all_stored(
+    async def test_are_all_stored_of_a_signed_in_user(
         self, alice: HttpClient, database: Any
     ) -> None:
         for _ in range(3):
@@ -134,7 +134,7 @@ class TestAnonymousRefusals:
         assert [entry["details"] for entry in entries] == [None, {"count": 2}]
 
 
-class TestTrouble:
+class TestDatabaseFailure:
     """What cannot be stored now is kept, and counted once."""
 
     @pytest.fixture
@@ -154,7 +154,7 @@ class TestTrouble:
         monkeypatch.setattr(Recorder, "_write", staticmethod(unreliable))
         return waiting
 
-    async def test_keeps_the_first_from_being_answered(
+    async def test_prevents_the_answer_to_the_first_refusal(
         self, trouble: list[Exception], counter: RefusalCounter, database: Any
     ) -> None:
         trouble.append(AutoReconnect("before"))
@@ -179,7 +179,7 @@ class TestTrouble:
         entries = await stored(database)
         assert [entry["details"] for entry in entries] == [None, {"count": 4}]
 
-    async def test_counts_what_came_while_the_minute_could_not_be_closed(
+    async def test_counts_refusals_while_the_minute_cannot_be_stored(
         self, trouble: list[Exception], counter: RefusalCounter, database: Any
     ) -> None:
         for _ in range(4):
@@ -196,7 +196,7 @@ class TestTrouble:
         counts = [entry["details"]["count"] for entry in await stored(database) if entry["details"]]
         assert sum(counts) in {5, 6}
 
-    async def test_at_the_turn_of_a_minute_is_told_as_what_it_is(
+    async def test_is_raised_at_the_end_of_a_minute(
         self, counter: RefusalCounter, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """The minute closes while the first refusal is being stored, and that fails."""
@@ -209,7 +209,7 @@ class TestTrouble:
         with pytest.raises(AutoReconnect):
             await counter.record(refused())
 
-    async def test_at_the_turn_of_a_minute_answers_503(
+    async def test_answers_503_at_the_end_of_a_minute(
         self, app: web.Application, http: HttpClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         async def fail_at_the_turn(_entry: Entry) -> None:
@@ -222,7 +222,7 @@ class TestTrouble:
 
         assert (answer.status, (await answer.json())["code"]) == (503, "unavailable")
 
-    async def test_stores_once_what_only_seemed_to_fail(
+    async def test_stores_an_entry_once_if_storing_seemed_to_fail(
         self, trouble: list[Exception], counter: RefusalCounter, database: Any
     ) -> None:
         for _ in range(4):
@@ -236,7 +236,7 @@ class TestTrouble:
         assert [entry["details"] for entry in entries] == [None, {"count": 3}]
 
 
-class TestKilled:
+class TestCountOfAKilledProcess:
     """What a process counted that is killed before the minute closes."""
 
     @pytest.fixture
@@ -280,7 +280,7 @@ class TestKilled:
         assert counted["address"] == "10.0.0.1"
         assert await database.pending_refusals.count_documents({}) == 0
 
-    async def test_is_counted_once_when_it_was_stored_already(
+    async def test_is_stored_once_if_its_entry_exists(
         self, counter: RefusalCounter, other: RefusalCounter, database: Any
     ) -> None:
         await self.count(counter, 4)
@@ -296,7 +296,7 @@ class TestKilled:
         assert [entry["details"] for entry in await stored(database)] == [None, {"count": 3}]
         assert await database.pending_refusals.count_documents({}) == 0
 
-    async def test_is_left_to_a_process_that_renews_it(
+    async def test_is_not_taken_from_a_process_that_renews_it(
         self, counter: RefusalCounter, other: RefusalCounter, database: Any
     ) -> None:
         await self.count(counter, 4)
@@ -309,7 +309,7 @@ class TestKilled:
         expected = {"count": 3 + LOOKS_UNTIL_ABANDONED + 1}
         assert [entry["details"] for entry in await stored(database)] == [None, expected]
 
-    async def test_says_when_it_was_if_that_is_long_ago(
+    async def test_names_its_time_if_it_is_old(
         self, counter: RefusalCounter, other: RefusalCounter, database: Any
     ) -> None:
         old = now() - timedelta(hours=3)
@@ -332,7 +332,7 @@ class TestKilled:
         ],
         ids=str,
     )
-    async def test_gets_no_forged_entry_into_the_log(
+    async def test_cannot_bring_a_forged_entry_into_the_log(
         self, counter: RefusalCounter, other: RefusalCounter, database: Any, change: Any
     ) -> None:
         await self.count(counter, 4)
@@ -357,7 +357,7 @@ class TestKilled:
 
         assert [entry["action"] for entry in await stored(database)] == ["audit.alert"]
 
-    async def test_is_kept_again_after_a_failure(
+    async def test_is_stored_again_after_a_failure(
         self, counter: RefusalCounter, database: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         async def fail(*_: Any) -> None:

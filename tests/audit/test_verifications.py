@@ -30,7 +30,7 @@ async def ended(client: HttpClient) -> dict[str, Any]:
 
 
 class TestVerification:
-    async def test_tells_what_it_found(self, auditor: HttpClient, database: Any) -> None:
+    async def test_reports_its_result(self, auditor: HttpClient, database: Any) -> None:
         for _ in range(3):
             await auditor.get("/conversations")
         answer = await auditor.post(PATH)
@@ -44,7 +44,7 @@ class TestVerification:
         assert [each["outcome"] for each in entries] == ["success"]
         assert {each["door"] for each in entries} == {"http"}
 
-    async def test_names_what_was_changed(self, auditor: HttpClient, database: Any) -> None:
+    async def test_names_the_changed_entry(self, auditor: HttpClient, database: Any) -> None:
         await auditor.get("/conversations")
         entry = await database.audit_logs.find_one({"action": "conversation.list"})
         held = {"entry_ids": entry["_id"]}
@@ -63,7 +63,7 @@ class TestVerification:
         assert len({(await answer.json())["id"] for answer in answers}) == 1
         assert await database.audit_verifications.count_documents({}) == 1
 
-    async def test_of_a_process_that_is_gone_counts_as_interrupted(
+    async def test_is_interrupted_if_its_process_ended(
         self, auditor: HttpClient, database: Any
     ) -> None:
         await auditor.post(PATH)
@@ -79,7 +79,7 @@ class TestVerification:
         await problem(await alice.post(PATH), 403, "permission_denied")
         await problem(await alice.get(PATH), 403, "permission_denied")
 
-    async def test_leaves_the_loop_to_others(self, auditor: HttpClient) -> None:
+    async def test_leaves_the_event_loop_to_other_tasks(self, auditor: HttpClient) -> None:
         for _ in range(40):
             await asyncio.gather(*(auditor.get("/auth/me") for _ in range(25)))
         await auditor.post(PATH)

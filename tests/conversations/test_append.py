@@ -21,7 +21,7 @@ class TestAppend:
         assert stored["total_messages"] == 50
         assert stored["version"] == 51
 
-    async def test_loses_nothing_beside_a_metadata_put(self, alice: HttpClient) -> None:
+    async def test_loses_nothing_during_a_metadata_put(self, alice: HttpClient) -> None:
         conversation = await begin(alice)
         path = f"/conversations/{conversation['id']}"
 
@@ -34,7 +34,7 @@ class TestAppend:
             assert stored["total_messages"] == len(stored["messages"]) == number + 1
             assert stored["metadata"] == {"round": number}
 
-    async def test_a_stranger_finds_nothing(self, alice: HttpClient, bob: HttpClient) -> None:
+    async def test_is_not_found_for_a_stranger(self, alice: HttpClient, bob: HttpClient) -> None:
         conversation = await begin(alice)
 
         answer = await bob.post(

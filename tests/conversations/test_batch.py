@@ -30,7 +30,9 @@ async def audited(database: Any) -> list[Any]:
 
 
 class TestBatch:
-    async def test_answers_all_as_they_are_stored(self, alice: HttpClient, database: Any) -> None:
+    async def test_answers_with_all_messages_as_stored(
+        self, alice: HttpClient, database: Any
+    ) -> None:
         begun = await begin(alice, messages=[message("0")])
         answer = await alice.post(at(begun), json=batch(message("1", mood="x"), message("2")))
         body = await answer.json()
@@ -48,7 +50,7 @@ class TestBatch:
         stored = {"messages": 2, "first_seq": 1, "count": 2, "version": 2}
         assert await audited(database) == [stored]
 
-    async def test_a_thousand_lie_in_order(
+    async def test_stores_a_thousand_in_order(
         self, http: HttpClient, alice: HttpClient, database: Any
     ) -> None:
         begun = await begin(alice)
@@ -61,12 +63,12 @@ class TestBatch:
         assert len(lies.segments) == 4
 
     @pytest.mark.parametrize("count", [0, 1001])
-    async def test_none_and_too_many_are_refused(self, alice: HttpClient, count: int) -> None:
+    async def test_refuses_none_and_too_many(self, alice: HttpClient, count: int) -> None:
         begun = await begin(alice)
         answer = await alice.post(at(begun), json=batch(*(message() for _ in range(count))))
         assert await wrong_fields(answer) == [["body", "messages"]]
 
-    async def test_more_than_four_megabytes_are_refused(self, alice: HttpClient) -> None:
+    async def test_refuses_more_than_four_megabytes(self, alice: HttpClient) -> None:
         begun = await begin(alice)
         fits = [message("x" * MEGABYTE) for _ in range(3)]
         answer = await alice.post(at(begun), **large(batch(*fits)))
@@ -107,7 +109,7 @@ class TestAllOrNothing:
         await problem(await alice.post(at(begun), json=batch(*new)), 409, "message_id_taken")
         assert await found(alice, begun["id"]) == before
 
-    async def test_concurrent_batches_do_not_mingle(
+    async def test_concurrent_batches_do_not_interleave(
         self, alice: HttpClient, database: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         tiny_bounds(monkeypatch)

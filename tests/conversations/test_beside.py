@@ -73,7 +73,7 @@ def contents(shown: dict[str, Any]) -> list[str]:
 
 
 class TestConversation:
-    async def test_is_whole_beside_a_removal(
+    async def test_is_complete_during_a_removal(
         self, alice: HttpClient, long: dict[str, Any], between: list[ScriptedAnswer]
     ) -> None:
         between += [removal(alice, long, 3), removal(alice, long, 25)]
@@ -99,7 +99,7 @@ class TestConversation:
             assert by_tag.setdefault(answer.headers["ETag"], shown) == shown
         assert len(by_tag) == 2
 
-    async def test_in_a_list_is_whole_beside_a_removal(
+    async def test_in_a_list_is_complete_during_a_removal(
         self, alice: HttpClient, long: dict[str, Any], between: list[ScriptedAnswer]
     ) -> None:
         between.append(removal(alice, long, 3))
@@ -108,14 +108,14 @@ class TestConversation:
         assert shown["messages_truncated"] is False
         assert shown == await found(alice, long["id"])
 
-    async def test_in_a_list_has_the_words_of_its_version(
+    async def test_in_a_list_has_the_messages_of_its_version(
         self, alice: HttpClient, long: dict[str, Any], between: list[ScriptedAnswer]
     ) -> None:
         between.append(edit(alice, long, 0, "XX"))
         [shown] = await (await alice.get("/conversations")).json()
         assert shown == await found(alice, long["id"])
 
-    async def test_in_a_list_shows_its_newest_where_it_goes_on_changing(
+    async def test_in_a_list_has_its_newest_messages_if_it_keeps_changing(
         self, alice: HttpClient, long: dict[str, Any], between: list[ScriptedAnswer]
     ) -> None:
         between += [edit(alice, long, 0, f"{n:02}") for n in range(50)]
@@ -124,7 +124,7 @@ class TestConversation:
         assert contents(shown) == ["38", "39"]
         assert shown["messages_truncated"] is True
 
-    async def test_is_whole_while_all_is_removed(
+    async def test_is_complete_while_everything_is_removed(
         self, alice: HttpClient, long: dict[str, Any]
     ) -> None:
         done = asyncio.Event()
@@ -153,7 +153,7 @@ class TestConversation:
 
 
 class TestPages:
-    async def test_show_what_their_etag_names(
+    async def test_have_the_content_of_their_etag(
         self, alice: HttpClient, long: dict[str, Any], between: list[ScriptedAnswer]
     ) -> None:
         """Whatever is edited and removed, a page is that of one version."""
@@ -179,7 +179,7 @@ class TestPages:
                 await look()
             assert len(by_tag) == 3
 
-    async def test_that_lead_on_from_a_conversation_show_nothing_twice(
+    async def test_after_a_conversation_repeat_no_message(
         self,
         alice: HttpClient,
         long: dict[str, Any],
@@ -196,7 +196,7 @@ class TestPages:
         assert contents(older) + contents(shown) == [f"{n:02}" for n in (*range(36), 38, 39)]
         assert shown["total_messages"] == 38
 
-    async def test_come_though_messages_are_edited_all_the_time(
+    async def test_are_answered_while_messages_keep_being_edited(
         self, alice: HttpClient, long: dict[str, Any]
     ) -> None:
         done = asyncio.Event()

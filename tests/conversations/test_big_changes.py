@@ -88,7 +88,7 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Gate:
 
 
 class TestSize:
-    async def test_of_a_change_is_what_it_writes(
+    async def test_is_what_a_change_writes(
         self, http: HttpClient, alice: HttpClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         begun = await begin(alice, messages=[message("x", "assistant", id="m")])
@@ -123,7 +123,7 @@ class TestSize:
             assert sizes[0] >= len(bson.encode(free)), f"{method} {where}"
             await commits.drain()
 
-    async def test_of_a_group_is_bounded_though_the_words_are_few(
+    async def test_limits_a_batch_of_many_small_messages(
         self, actor: Actor, commits: CommitQueue, gate: Gate, database: Any
     ) -> None:
         gate.opened.set()
@@ -142,8 +142,8 @@ class TestSize:
             assert len((await stored(database, each)).messages) == 1
 
 
-class TestSmallOnes:
-    async def test_pass_while_big_ones_are_carried_and_wait(
+class TestSmallChanges:
+    async def test_pass_while_big_ones_run_and_wait(
         self, actor: Actor, commits: CommitQueue, gate: Gate
     ) -> None:
         begun = [await start(actor, commits) for _ in range(44)]
@@ -160,7 +160,7 @@ class TestSmallOnes:
         await asyncio.gather(*big)
         assert gate.most_inside == 1
 
-    async def test_of_the_same_conversation_stay_behind(
+    async def test_of_the_same_conversation_wait(
         self, actor: Actor, commits: CommitQueue, gate: Gate, database: Any
     ) -> None:
         begun = await start(actor, commits)
@@ -182,7 +182,7 @@ class TestSmallOnes:
         assert [each.messages[0][0] for each in answers] == list(range(6))
         assert (await stored(database, begun)).contents == contents
 
-    async def test_do_not_keep_big_ones_waiting(
+    async def test_do_not_delay_big_ones(
         self, actor: Actor, commits: CommitQueue, gate: Gate
     ) -> None:
         gate.opened.set()
@@ -196,7 +196,7 @@ class TestSmallOnes:
         [place] = [n for n, group in enumerate(gate.groups) if any(each.is_big for each in group)]
         assert place <= 3
 
-    async def test_of_our_own_are_big_where_they_move_much(
+    async def test_that_move_many_messages_are_big(
         self, actor: Actor, commits: CommitQueue, gate: Gate
     ) -> None:
         gate.opened.set()
@@ -209,7 +209,7 @@ class TestSmallOnes:
 
 
 class TestWaiting:
-    async def test_goes_on_where_one_of_them_is_refused(
+    async def test_continues_if_one_of_them_is_refused(
         self, actor: Actor, commits: CommitQueue, gate: Gate
     ) -> None:
         gate.opened.set()

@@ -38,7 +38,7 @@ async def settled(http: HttpClient) -> None:
 
 
 class TestReplace:
-    async def test_five_thousand_come_in_order_and_numbering_goes_on(
+    async def test_stores_five_thousand_in_order_and_continues_the_numbering(
         self, http: HttpClient, alice: HttpClient, database: Any
     ) -> None:
         begun = await begin(alice, messages=numbered(3))
@@ -62,7 +62,7 @@ class TestReplace:
 
     @pytest.mark.parametrize("before", [0, 3, 20])
     @pytest.mark.parametrize("after", [0, 1, 5, 6, 30])
-    async def test_any_length_by_any_length(
+    async def test_replaces_any_length_by_any_length(
         self,
         http: HttpClient,
         alice: HttpClient,
@@ -87,7 +87,7 @@ class TestReplace:
             old.document["generation"] for _ in old.segments[:1]
         ]
 
-    async def test_ids_of_the_new_ones_count_and_those_of_the_old_are_free(
+    async def test_takes_the_new_ids_and_frees_the_old_ones(
         self, alice: HttpClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         tiny_bounds(monkeypatch)
@@ -101,7 +101,7 @@ class TestReplace:
         edited = await alice.patch(f"{at(begun)}/messages/m15", json={"content": "edited"})
         assert (await edited.json())["seq"] == 25
 
-    async def test_fields_come_with_the_messages_or_not_at_all(
+    async def test_stores_fields_with_the_messages_or_not_at_all(
         self, alice: HttpClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         tiny_bounds(monkeypatch)
@@ -115,7 +115,7 @@ class TestReplace:
 
 
 class TestPrecondition:
-    async def test_more_than_one_answer_shows_is_not_replaced_blindly(
+    async def test_is_needed_to_replace_more_than_one_answer_shows(
         self, alice: HttpClient, database: Any
     ) -> None:
         many = [message(f"{n}" + "x" * 90 * KILOBYTE) for n in range(50)]
@@ -137,7 +137,7 @@ class TestPrecondition:
         titled = await alice.put(at(begun), json={"title": "x"})
         assert titled.status == 200
 
-    async def test_other_fields_need_none(
+    async def test_is_not_needed_for_other_fields(
         self, alice: HttpClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         begun = await begin(alice, messages=numbered(5))
@@ -149,8 +149,8 @@ class TestPrecondition:
         assert star.status == 200
 
 
-class TestBeside:
-    async def test_appends_and_replacements_at_once_lose_nothing_acknowledged(
+class TestConcurrency:
+    async def test_appends_and_replacements_lose_nothing_acknowledged(
         self,
         http: HttpClient,
         alice: HttpClient,
@@ -188,7 +188,7 @@ class TestBeside:
         assert len(lies.messages) == 12 + len(later)
         assert len(set(placed)) == 80
 
-    async def test_an_id_that_the_same_group_brought_in_is_known(
+    async def test_an_id_added_by_the_same_batch_is_known(
         self, http: HttpClient, database: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         tiny_bounds(monkeypatch)
@@ -245,8 +245,8 @@ class TestBeside:
         assert lies.contents == [str(n) for n in range(50, 70)]
 
 
-class TestBroken:
-    async def test_a_write_that_breaks_off_changes_nothing_and_is_noted(
+class TestFailedWrite:
+    async def test_changes_nothing_and_is_noted_for_deletion(
         self,
         alice: HttpClient,
         database: Any,

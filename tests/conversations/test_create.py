@@ -10,9 +10,7 @@ from support.factories import begin, message
 
 
 class TestCreate:
-    async def test_answers_where_the_conversation_is_and_its_version(
-        self, alice: HttpClient
-    ) -> None:
+    async def test_answers_with_location_and_version(self, alice: HttpClient) -> None:
         answer = await alice.post("/conversations", json={"title": "Trip"})
         body = await answer.json()
         assert answer.status == 201
@@ -86,15 +84,15 @@ class TestCreate:
         "body",
         [b"", b"{", b"\xff", b'{"title": "\xff"}', b'{"metadata": {"a": NaN}}', b"title=x"],
     )
-    async def test_what_is_no_json_is_malformed(self, alice: HttpClient, body: bytes) -> None:
+    async def test_refuses_malformed_json(self, alice: HttpClient, body: bytes) -> None:
         answer = await alice.post("/conversations", data=body, headers=JSON)
         assert "not JSON" in (await problem(answer, 400, "malformed"))["detail"]
 
     @pytest.mark.parametrize("body", [b"[]", b"null", b'"x"', b"5"])
-    async def test_json_that_is_no_object_is_wrong(self, alice: HttpClient, body: bytes) -> None:
+    async def test_refuses_json_that_is_no_object(self, alice: HttpClient, body: bytes) -> None:
         answer = await alice.post("/conversations", data=body, headers=JSON)
         assert await wrong_fields(answer) == [["body"]]
 
-    async def test_another_content_type_is_refused(self, alice: HttpClient) -> None:
+    async def test_refuses_another_content_type(self, alice: HttpClient) -> None:
         answer = await alice.post("/conversations", data={"title": "x"})
         await problem(answer, 415, "unsupported_media_type")

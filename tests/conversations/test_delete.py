@@ -9,7 +9,7 @@ from support.factories import begin, message
 
 
 class TestDelete:
-    async def test_is_final(self, alice: HttpClient) -> None:
+    async def test_is_permanent(self, alice: HttpClient) -> None:
         begun = await begin(alice, messages=[message()])
         path = f"/conversations/{begun['id']}"
 
@@ -22,7 +22,7 @@ class TestDelete:
         await problem(await alice.delete(path), 404, "not_found")
         assert await (await alice.get("/conversations")).json() == []
 
-    async def test_beside_appends_either_stores_or_says_not_found(self, alice: HttpClient) -> None:
+    async def test_lets_concurrent_appends_succeed_or_answer_404(self, alice: HttpClient) -> None:
         begun = await begin(alice)
         path = f"/conversations/{begun['id']}"
         answers = await asyncio.gather(
@@ -36,7 +36,7 @@ class TestDelete:
 
 
 class TestDeleteAll:
-    async def test_leaves_an_entry_each(
+    async def test_leaves_an_audit_entry_for_each(
         self, alice: HttpClient, bob: HttpClient, database: Any
     ) -> None:
         kept = await begin(bob, title="Bob's")
@@ -59,12 +59,14 @@ class TestDeleteAll:
         assert entry["details"] == {"conversations": 250}
         assert await found(bob, kept["id"]) == kept
 
-    async def test_of_nothing_is_fine_twice(self, alice: HttpClient) -> None:
+    async def test_works_without_conversations(self, alice: HttpClient) -> None:
         for _ in range(2):
             answer = await alice.delete("/conversations")
             assert (answer.status, (await answer.json())["deleted_count"]) == (200, 0)
 
-    async def test_twice_at_once_counts_each_once(self, alice: HttpClient, database: Any) -> None:
+    async def test_counts_each_once_if_called_twice_at_once(
+        self, alice: HttpClient, database: Any
+    ) -> None:
         for _ in range(30):
             await begin(alice)
         answers = await asyncio.gather(*(alice.delete("/conversations") for _ in range(3)))

@@ -43,7 +43,7 @@ async def long(
 
 class TestEdit:
     @pytest.mark.parametrize("message_id", PLACES)
-    async def test_changes_what_is_named_and_keeps_the_rest(
+    async def test_changes_the_named_fields_only(
         self, alice: HttpClient, long: dict[str, Any], database: Any, message_id: str
     ) -> None:
         before = await (await alice.get(at(long, f"/{message_id}"))).json()
@@ -65,7 +65,7 @@ class TestEdit:
         told = {"version": shown["version"], "first_seq": edited["seq"], "count": 1}
         assert (entry["resource_id"], entry["details"]) == (long["id"], told)
 
-    async def test_null_takes_a_field_away(self, alice: HttpClient) -> None:
+    async def test_removes_a_field_by_null(self, alice: HttpClient) -> None:
         full = message("x", "assistant", id="a", model="m", metrics={"t": 1}, cancelled=True)
         begun = await begin(alice, messages=[full])
         path = at(begun, "/a")
@@ -91,7 +91,7 @@ class TestEdit:
         assert await found(alice, long["id"]) == long
 
     @pytest.mark.parametrize("message_id", ["nothere", "m0.content", "$", "x" * 65])
-    async def test_a_message_that_is_not_there_is_not_found(
+    async def test_answers_404_for_an_unknown_message(
         self, alice: HttpClient, long: dict[str, Any], message_id: str
     ) -> None:
         path = at(long, f"/{message_id}")
@@ -103,7 +103,7 @@ class TestEdit:
             await problem(answer, 404, "not_found")
         assert await found(alice, long["id"]) == long
 
-    async def test_twenty_edits_at_once_leave_twenty_revisions(
+    async def test_leaves_a_revision_for_each_of_twenty_concurrent_ones(
         self, alice: HttpClient, long: dict[str, Any], database: Any
     ) -> None:
         edits = [alice.patch(at(long, "/m2"), json={"content": str(n)}) for n in range(20)]
@@ -120,7 +120,7 @@ class TestEdit:
         await stored(database, long["id"])
 
 
-class TestCut:
+class TestEditThatSplitsASegment:
     """An edit that lets a segment grow so far that it is spread over several."""
 
     @pytest.fixture(autouse=True)
@@ -131,7 +131,7 @@ class TestCut:
         monkeypatch.setattr("chatvault.conversations.segments.MAX_BYTES", 1000)
 
     @pytest.mark.parametrize("named", [True, False])
-    async def test_is_made_once(
+    async def test_is_stored_once(
         self, alice: HttpClient, long: dict[str, Any], database: Any, *, named: bool
     ) -> None:
         path = at(long, "/m1")
@@ -149,7 +149,7 @@ class TestCut:
         assert lies.contents[:4] == ["0", "x" * 3000, "2", "3"]
         assert lies.document["version"] == long["version"] + 1
 
-    async def test_of_many_at_once_each_is_made_once(
+    async def test_is_stored_once_among_many_at_once(
         self, alice: HttpClient, long: dict[str, Any], database: Any
     ) -> None:
         edits = [
@@ -165,7 +165,7 @@ class TestCut:
 
 class TestVersion:
     @pytest.mark.parametrize("message_id", ["m1", "m11"])
-    async def test_by_if_match_and_in_the_body(
+    async def test_may_be_required_by_if_match_or_in_the_body(
         self, alice: HttpClient, long: dict[str, Any], message_id: str
     ) -> None:
         path = at(long, f"/{message_id}")
@@ -182,7 +182,7 @@ class TestVersion:
         third = edited.headers["ETag"]
         assert (await alice.delete(path, headers={"If-Match": third})).status == 204
 
-    async def test_of_many_with_the_same_version_one_wins(
+    async def test_lets_one_of_many_edits_win(
         self, alice: HttpClient, long: dict[str, Any]
     ) -> None:
         edits = [
@@ -192,7 +192,7 @@ class TestVersion:
         assert sorted(statuses) == [200] + [412] * 9
 
     @pytest.mark.parametrize("count", [1, 30])
-    async def test_is_not_that_of_other_words_after_all_messages_were_replaced(
+    async def test_is_not_reused_after_all_messages_were_replaced(
         self, alice: HttpClient, long: dict[str, Any], count: int
     ) -> None:
         path = at(long, "/m3")
@@ -213,7 +213,7 @@ class TestVersion:
         headers = {"If-Match": f'"nonsense", {again.headers["ETag"]}'}
         assert (await alice.patch(path, json={"content": "x"}, headers=headers)).status == 200
 
-    async def test_is_not_that_of_other_words_where_the_id_comes_again(
+    async def test_is_not_reused_if_the_id_is_used_again(
         self, alice: HttpClient, long: dict[str, Any]
     ) -> None:
         path = at(long, "/m3")
@@ -223,7 +223,7 @@ class TestVersion:
         stale = await alice.patch(path, json={"content": "lost"}, headers={"If-Match": tag})
         await problem(stale, 412, "stale_version")
 
-    async def test_the_conversations_own_etag_is_not_the_messages(
+    async def test_is_not_the_conversations_etag(
         self, alice: HttpClient, long: dict[str, Any]
     ) -> None:
         await alice.put(f"/conversations/{long['id']}", json={"title": "x"})
@@ -235,7 +235,7 @@ class TestVersion:
 
 class TestRemove:
     @pytest.mark.parametrize("message_id", PLACES)
-    async def test_leaves_a_place_and_takes_the_words(
+    async def test_keeps_the_place_and_removes_the_content(
         self, alice: HttpClient, long: dict[str, Any], database: Any, message_id: str
     ) -> None:
         path = at(long, f"/{message_id}")
@@ -256,7 +256,7 @@ class TestRemove:
         assert len(await audited(database, "conversation.delete_message")) == 2
 
     @pytest.mark.parametrize("message_id", PLACES)
-    async def test_its_id_stays_taken_and_nothing_rises_from_the_dead(
+    async def test_does_not_free_the_id(
         self, alice: HttpClient, long: dict[str, Any], database: Any, message_id: str
     ) -> None:
         await alice.delete(at(long, f"/{message_id}"))
@@ -269,7 +269,7 @@ class TestRemove:
         assert len(lies.messages) == 12
         assert lies.messages[number] == {"id": message_id, "deleted": True}
 
-    async def test_all_leaves_an_empty_conversation_that_goes_on(
+    async def test_of_all_leaves_a_usable_empty_conversation(
         self, alice: HttpClient, long: dict[str, Any], database: Any
     ) -> None:
         removals = [alice.delete(at(long, f"/m{n}")) for n in range(12)]
@@ -286,7 +286,7 @@ class TestRemove:
         assert [each["seq"] for each in appended["messages"]] == [12]
         await stored(database, long["id"])
 
-    async def test_of_many_removals_one_wins(
+    async def test_lets_one_of_many_removals_win(
         self, alice: HttpClient, long: dict[str, Any], database: Any
     ) -> None:
         removals = [alice.delete(at(long, "/m3")) for _ in range(10)]
@@ -296,7 +296,7 @@ class TestRemove:
 
 
 class TestRevisions:
-    async def test_are_what_was_before_oldest_first(
+    async def test_are_earlier_versions_oldest_first(
         self, alice: HttpClient, long: dict[str, Any]
     ) -> None:
         before = await (await alice.get(at(long, "/m2"))).json()
@@ -308,7 +308,7 @@ class TestRevisions:
         assert revisions[1]["message"] == before | {"content": "second", "version": 2}
         assert all(INSTANT.fullmatch(each["replaced_at"]) for each in revisions)
 
-    async def test_of_a_message_that_a_put_brought_in_again_are_kept_apart(
+    async def test_are_separate_if_a_put_brings_a_message_in_again(
         self, alice: HttpClient, long: dict[str, Any], database: Any
     ) -> None:
         for round_number in range(3):
@@ -322,7 +322,7 @@ class TestRevisions:
         revisions = await (await alice.get(at(long, "/m2/revisions"))).json()
         assert [each["message"]["content"] for each in revisions] == ["2", "e0", "e1"]
 
-    async def test_strangers_find_none(
+    async def test_are_not_found_for_strangers(
         self, alice: HttpClient, bob: HttpClient, long: dict[str, Any]
     ) -> None:
         await alice.patch(at(long, "/m2"), json={"content": "x"})
@@ -330,7 +330,7 @@ class TestRevisions:
 
 
 class TestReplaces:
-    async def test_puts_the_new_answer_in_the_place_of_the_last(
+    async def test_puts_the_new_answer_in_place_of_the_last(
         self, alice: HttpClient, long: dict[str, Any], database: Any
     ) -> None:
         new = message("again", "assistant", replaces="m11", model="other")
@@ -349,7 +349,7 @@ class TestReplaces:
         assert entry["resource_id"] == long["id"]
         await stored(database, long["id"])
 
-    async def test_minimal_answers_the_new_one(
+    async def test_answers_the_new_message_if_minimal_is_preferred(
         self, alice: HttpClient, long: dict[str, Any]
     ) -> None:
         new = message("again", "assistant", replaces="m11")
@@ -358,35 +358,33 @@ class TestReplaces:
         assert (body["total_messages"], body["version"]) == (12, long["version"] + 1)
 
     @pytest.mark.parametrize("replaced", ["m10", "m1", "nothere"])
-    async def test_only_the_last_can_be_replaced(
+    async def test_refuses_to_replace_an_earlier_message(
         self, alice: HttpClient, long: dict[str, Any], replaced: str
     ) -> None:
         new = message("again", "assistant", replaces=replaced)
         await problem(await alice.post(at(long), json=new), 409, "not_last_answer")
         assert await found(alice, long["id"]) == long
 
-    async def test_a_users_message_cannot_be_replaced(
+    async def test_refuses_to_replace_a_users_message(
         self, alice: HttpClient, long: dict[str, Any]
     ) -> None:
         await alice.post(at(long), json=message("q", id="q"))
         new = message("again", "assistant", replaces="q")
         await problem(await alice.post(at(long), json=new), 409, "not_last_answer")
 
-    async def test_only_an_answer_can_stand_in_its_place(
+    async def test_refuses_a_message_that_is_no_answer(
         self, alice: HttpClient, long: dict[str, Any]
     ) -> None:
         answer = await alice.post(at(long), json=message("q", "user", replaces="m11"))
         await problem(answer, 422, "invalid_input")
         assert await found(alice, long["id"]) == long
 
-    async def test_in_an_empty_conversation_there_is_nothing_to_replace(
-        self, alice: HttpClient
-    ) -> None:
+    async def test_is_refused_in_an_empty_conversation(self, alice: HttpClient) -> None:
         begun = await begin(alice)
         answer = await alice.post(at(begun), json=message("x", "assistant", replaces="m"))
         await problem(answer, 409, "not_last_answer")
 
-    async def test_the_last_is_the_last_that_lives(
+    async def test_takes_the_last_message_that_is_not_deleted(
         self, alice: HttpClient, long: dict[str, Any], database: Any
     ) -> None:
         for number in (11, 10):
@@ -396,7 +394,7 @@ class TestReplaces:
         assert [each["content"] for each in shown["messages"]][-2:] == ["8", "again"]
         await stored(database, long["id"])
 
-    async def test_though_it_lies_in_a_segment(
+    async def test_works_if_the_last_message_is_in_a_segment(
         self, alice: HttpClient, long: dict[str, Any], database: Any
     ) -> None:
         for number in range(4, 12):
@@ -410,7 +408,7 @@ class TestReplaces:
         assert [each["content"] for each in shown["messages"]] == ["0", "1", "2", "again"]
         await stored(database, long["id"])
 
-    async def test_of_two_at_once_both_answers_are_kept(
+    async def test_keeps_both_answers_of_two_at_once(
         self, alice: HttpClient, long: dict[str, Any]
     ) -> None:
         posts = [
@@ -424,7 +422,7 @@ class TestReplaces:
         assert texts[0] == "11"
         assert set(texts[1:]) == {"left", "right"}
 
-    async def test_sent_twice_with_an_id_makes_one_revision(
+    async def test_makes_one_revision_if_sent_twice_with_an_id(
         self, alice: HttpClient, long: dict[str, Any], database: Any
     ) -> None:
         new = message("again", "assistant", replaces="m11", id="mine")
@@ -445,7 +443,7 @@ class TestReplaces:
         ]
         await stored(database, long["id"])
 
-    async def test_sent_many_times_at_once_with_an_id_makes_one_revision(
+    async def test_makes_one_revision_if_sent_many_times_at_once(
         self, alice: HttpClient, long: dict[str, Any]
     ) -> None:
         new = message("again", "assistant", replaces="m11", id="mine")
@@ -453,7 +451,7 @@ class TestReplaces:
         assert {answer.status for answer in answers} == {200}
         assert len(await (await alice.get(at(long, "/m11/revisions"))).json()) == 1
 
-    async def test_is_known_again_though_more_came_since(
+    async def test_recognises_a_repeat_after_later_messages(
         self, alice: HttpClient, long: dict[str, Any], database: Any
     ) -> None:
         new = message("again", "assistant", replaces="m11", id="mine")
@@ -466,7 +464,7 @@ class TestReplaces:
         assert (await again.json())["message"] == first["message"]
         assert len(await (await alice.get(at(long, "/m11/revisions"))).json()) == 1
 
-    async def test_under_the_replaced_ones_own_id_is_known_again(
+    async def test_recognises_a_repeat_with_the_replaced_ones_id(
         self, alice: HttpClient, long: dict[str, Any]
     ) -> None:
         for text in ("one", "one", "two", "two"):
@@ -477,7 +475,7 @@ class TestReplaces:
         revisions = await (await alice.get(at(long, "/m11/revisions"))).json()
         assert [each["message"]["content"] for each in revisions] == ["11", "one"]
 
-    async def test_with_other_words_under_the_same_id_is_refused(
+    async def test_refuses_other_content_under_the_same_id(
         self, alice: HttpClient, long: dict[str, Any]
     ) -> None:
         new = message("again", "assistant", replaces="m11", id="mine")
@@ -487,7 +485,7 @@ class TestReplaces:
         await problem(refused, 409, "message_id_taken")
         assert await found(alice, long["id"]) == before
 
-    async def test_the_same_words_under_another_id_are_another_answer(
+    async def test_takes_the_same_content_under_another_id_as_another_answer(
         self, alice: HttpClient, long: dict[str, Any]
     ) -> None:
         for name in ("one", "two"):
@@ -497,7 +495,7 @@ class TestReplaces:
         assert (await alice.post(at(long), json=new)).status == 200
         assert len(await (await alice.get(at(long, "/m11/revisions"))).json()) == 3
 
-    async def test_leaves_nothing_of_its_id_where_messages_are_put_back(
+    async def test_forgets_its_id_when_messages_are_put_back(
         self, alice: HttpClient, long: dict[str, Any]
     ) -> None:
         new = message("again", "assistant", replaces="m11", id="mine")
@@ -505,7 +503,7 @@ class TestReplaces:
         put = await alice.put(f"/conversations/{long['id']}", json={"messages": shown["messages"]})
         assert "sent_id" not in (await put.json())["messages"][-1]
 
-    async def test_has_no_meaning_among_many(self, alice: HttpClient, long: dict[str, Any]) -> None:
+    async def test_is_refused_among_many(self, alice: HttpClient, long: dict[str, Any]) -> None:
         new = message("again", "assistant", replaces="m11")
         path = f"/conversations/{long['id']}"
         for answer in (

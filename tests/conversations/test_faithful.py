@@ -54,7 +54,7 @@ NO_JSON: list[tuple[str, str]] = [
 
 class TestFaithful:
     @pytest.mark.parametrize("free", FAITHFUL)
-    async def test_metadata_comes_back_as_it_was(
+    async def test_returns_metadata_unchanged(
         self, alice: HttpClient, free: dict[str, Any]
     ) -> None:
         begun = await begin(alice, metadata=free)
@@ -67,7 +67,7 @@ class TestFaithful:
         assert read["title"] == "other"
 
     @pytest.mark.parametrize("free", FAITHFUL)
-    async def test_a_messages_own_fields_come_back_as_they_were(
+    async def test_returns_a_messages_further_fields_unchanged(
         self, alice: HttpClient, free: dict[str, Any]
     ) -> None:
         begun = await begin(alice)
@@ -77,7 +77,7 @@ class TestFaithful:
         assert json.dumps(stored["free"]) == json.dumps(free)
         assert json.dumps(stored["metrics"]) == json.dumps(free)
 
-    async def test_nesting_of_a_hundred_comes_back(self, alice: HttpClient) -> None:
+    async def test_returns_a_hundred_levels_of_nesting(self, alice: HttpClient) -> None:
         body = b'{"metadata": %b}' % nested(100).encode()
         answer = await alice.post("/conversations", data=body, headers=JSON)
         begun = await answer.json()
@@ -89,7 +89,7 @@ class TestRefused:
     @pytest.mark.parametrize(
         ("free", "reason"), [each[1:] for each in REFUSED], ids=[each[0] for each in REFUSED]
     )
-    async def test_what_cannot_be_kept_names_field_and_reason(
+    async def test_names_the_field_and_the_reason(
         self, alice: HttpClient, free: str, reason: str
     ) -> None:
         begun = await begin(alice, metadata={"kept": 1}, messages=[message()])
@@ -117,9 +117,7 @@ class TestRefused:
     @pytest.mark.parametrize(
         "free", [each[1] for each in REFUSED], ids=[each[0] for each in REFUSED]
     )
-    async def test_a_messages_own_fields_are_refused_alike(
-        self, alice: HttpClient, free: str
-    ) -> None:
+    async def test_applies_to_a_messages_further_fields(self, alice: HttpClient, free: str) -> None:
         begun = await begin(alice)
         path = f"/conversations/{begun['id']}/messages"
         body = f'{{"role": "user", "content": "", "own": {free}}}'
@@ -131,9 +129,7 @@ class TestRefused:
     @pytest.mark.parametrize(
         "free", [each[1] for each in NO_JSON], ids=[each[0] for each in NO_JSON]
     )
-    async def test_what_is_no_json_that_can_be_read_is_malformed(
-        self, alice: HttpClient, free: str
-    ) -> None:
+    async def test_is_malformed_json(self, alice: HttpClient, free: str) -> None:
         begun = await begin(alice)
         for name in ("metadata", "title"):
             answer = await alice.put(

@@ -16,14 +16,14 @@ class TestGet:
         ],
     )  # fmt: skip
     @pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE"])
-    async def test_no_id_and_a_malformed_one_are_alike(
+    async def test_answers_alike_for_an_unknown_and_a_malformed_id(
         self, alice: HttpClient, method: str, wrong: str
     ) -> None:
         body = {"title": "x"} if method in {"PUT", "PATCH"} else None
         answer = await alice.request(method, f"/conversations/{wrong}", json=body)
         await problem(answer, 404, "not_found")
 
-    async def test_an_id_in_capitals_is_the_same(self, alice: HttpClient) -> None:
+    async def test_accepts_an_id_in_capitals(self, alice: HttpClient) -> None:
         begun = await begin(alice)
         assert await found(alice, begun["id"].upper()) == begun
 
@@ -36,19 +36,21 @@ class TestGet:
         assert (first, second) == ('"1"', '"2"')
 
     @pytest.mark.parametrize("tags", ['"1"', 'W/"1"', '"9", "1"', "*"])
-    async def test_a_known_version_is_304_without_body(self, alice: HttpClient, tags: str) -> None:
+    async def test_answers_304_without_body_for_a_known_version(
+        self, alice: HttpClient, tags: str
+    ) -> None:
         begun = await begin(alice)
         answer = await alice.get(f"/conversations/{begun['id']}", headers={"If-None-Match": tags})
         assert (answer.status, await answer.read()) == (304, b"")
         assert answer.headers["ETag"] == '"1"'
 
     @pytest.mark.parametrize("tags", ['"2"', 'W/"11"', "nonsense", ""])
-    async def test_another_version_is_the_whole(self, alice: HttpClient, tags: str) -> None:
+    async def test_answers_in_full_for_another_version(self, alice: HttpClient, tags: str) -> None:
         begun = await begin(alice)
         answer = await alice.get(f"/conversations/{begun['id']}", headers={"If-None-Match": tags})
         assert (answer.status, await answer.json()) == (200, begun)
 
-    async def test_a_stranger_learns_nothing_by_a_tag(
+    async def test_reveals_nothing_to_a_stranger_with_an_etag(
         self, alice: HttpClient, bob: HttpClient
     ) -> None:
         begun = await begin(alice)

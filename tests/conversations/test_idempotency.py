@@ -40,7 +40,7 @@ async def left_by(database: Any, answer: ClientResponse) -> list[tuple[str, str 
 
 
 class TestCreate:
-    async def test_a_repeat_begins_nothing(self, alice: HttpClient, database: Any) -> None:
+    async def test_a_repeat_creates_nothing(self, alice: HttpClient, database: Any) -> None:
         body = {"title": "T", "messages": [message("a"), message("b")]}
         first = await alice.post("/conversations", json=body, headers=KEY)
         again = await alice.post("/conversations", json=body, headers=KEY)
@@ -53,7 +53,7 @@ class TestCreate:
         told = {"version": 1, "first_seq": 0, "count": 2}
         assert details == [{"messages": 2, **told}, {"replayed": True}]
 
-    async def test_a_repeat_of_a_large_one_leaves_what_the_sweeper_takes(
+    async def test_a_repeat_of_a_large_one_leaves_only_garbage(
         self, alice: HttpClient, database: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         tiny_bounds(monkeypatch)
@@ -64,7 +64,7 @@ class TestCreate:
         assert await database["conversations"].count_documents({}) == 1
         assert await database["retired"].count_documents({}) == 1
 
-    async def test_a_repeat_after_the_deletion_is_not_found_and_leaves_that_entry_only(
+    async def test_a_repeat_after_the_deletion_answers_404_with_one_entry(
         self, alice: HttpClient, database: Any
     ) -> None:
         first = await (await alice.post("/conversations", json={}, headers=KEY)).json()
@@ -74,7 +74,7 @@ class TestCreate:
         assert await (await alice.get("/conversations")).json() == []
         assert await left_by(database, again) == [("denied", "not_found")]
 
-    async def test_a_repeat_needs_its_agent_no_more(self, alice: HttpClient) -> None:
+    async def test_a_repeat_does_not_need_its_agent_any_more(self, alice: HttpClient) -> None:
         agent = await (await alice.post("/agents", json={"name": "A"})).json()
         body = {"agent_id": agent["id"]}
         first = await alice.post("/conversations", json=body, headers=KEY)
@@ -102,7 +102,7 @@ class TestAppend:
         told = {"version": 2, "first_seq": 0, "count": 1}
         assert details == [{"messages": 1, **told}, {"replayed": True}]
 
-    async def test_a_repeat_after_more_messages_tells_of_the_first(
+    async def test_a_repeat_after_more_messages_returns_the_first(
         self, alice: HttpClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         tiny_bounds(monkeypatch)
@@ -115,7 +115,7 @@ class TestAppend:
         assert again.headers["ETag"] == first.headers["ETag"]
         assert (await found(alice, begun["id"]))["total_messages"] == 31
 
-    async def test_a_repeat_with_a_client_id_is_told_it_was_not_repeated(
+    async def test_a_repeat_with_a_client_id_answers_as_the_first_time(
         self, alice: HttpClient
     ) -> None:
         begun = await begin(alice)
@@ -146,7 +146,7 @@ class TestAppend:
         await problem(again, 404, "not_found")
         assert await left_by(database, again) == [("denied", "not_found")]
 
-    async def test_a_repeat_of_an_older_message_leaves_the_entry_that_is_true(
+    async def test_a_repeat_of_an_older_message_is_audited_correctly(
         self, alice: HttpClient, database: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         tiny_bounds(monkeypatch)
@@ -164,7 +164,7 @@ class TestAppend:
         assert await left_by(database, gone) == [("denied", "not_found")]
 
     @pytest.mark.parametrize("way", ["removed", "replaced"])
-    async def test_a_repeat_does_not_raise_what_is_gone(
+    async def test_a_repeat_does_not_restore_a_removed_message(
         self, alice: HttpClient, database: Any, way: str
     ) -> None:
         begun = await begin(alice)
@@ -181,7 +181,7 @@ class TestAppend:
         assert (await full.json())["messages"] == []
         assert await left_by(database, full) == [("success", None)]
 
-    async def test_a_repeat_beside_a_replacement_leaves_one_entry(
+    async def test_a_repeat_during_a_replacement_leaves_one_entry(
         self, alice: HttpClient, database: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         begun = await begin(alice)
@@ -202,7 +202,7 @@ class TestAppend:
         assert (shown["id"], shown["content"], shown["seq"]) == ("a", "once", 0)
         assert await left_by(database, again) == [("success", None)]
 
-    async def test_a_repeat_of_a_batch_shows_what_is_left_of_it(
+    async def test_a_repeat_of_a_batch_returns_the_remaining_messages(
         self, alice: HttpClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         tiny_bounds(monkeypatch)
@@ -224,7 +224,7 @@ class TestAppend:
 
 class TestOnce:
     @pytest.mark.parametrize("suffix", ["", ":batch"])
-    async def test_twenty_concurrent_repeats_do_it_once(
+    async def test_twenty_concurrent_repeats_store_one_message(
         self, alice: HttpClient, elsewhere: HttpClient, database: Any, suffix: str
     ) -> None:
         begun = await begin(alice)
@@ -243,7 +243,7 @@ class TestOnce:
         assert len(details) == 20
         assert details.count({"replayed": True}) == 19
 
-    async def test_twenty_concurrent_beginnings_begin_one(
+    async def test_twenty_concurrent_repeats_create_one_conversation(
         self, alice: HttpClient, elsewhere: HttpClient, database: Any
     ) -> None:
         body = {"messages": [message("once")]}
@@ -257,7 +257,7 @@ class TestOnce:
         assert await database["conversations"].count_documents({}) == 1
         assert await database["idempotency_records"].count_documents({}) == 1
 
-    async def test_another_process_knows_it_too(
+    async def test_another_process_recognises_a_repeat(
         self, alice: HttpClient, elsewhere: HttpClient
     ) -> None:
         begun = await begin(alice)
@@ -281,7 +281,7 @@ class TestKey:
         assert (await found(alice, begun["id"]))["total_messages"] == 2
         assert await database["conversations"].count_documents({}) == 2
 
-    async def test_counts_for_its_route_and_conversation_only(self, alice: HttpClient) -> None:
+    async def test_is_valid_for_its_route_and_conversation_only(self, alice: HttpClient) -> None:
         one, two = await begin(alice), await begin(alice)
         assert (await alice.post(at(one), json=message("a"), headers=KEY)).status == 200
         assert (await alice.post(at(two), json=message("b"), headers=KEY)).status == 200
@@ -291,7 +291,7 @@ class TestKey:
         assert (await found(alice, one["id"]))["total_messages"] == 2
         assert (await found(alice, two["id"]))["total_messages"] == 1
 
-    async def test_counts_for_its_owner_only(
+    async def test_is_valid_for_its_owner_only(
         self, alice: HttpClient, bob: HttpClient, database: Any
     ) -> None:
         hers = await (await alice.post("/conversations", json={"title": "a"}, headers=KEY)).json()
@@ -299,12 +299,12 @@ class TestKey:
         assert (hers["title"], his["title"]) == ("a", "b")
         assert hers["user_id"] != his["user_id"]
 
-    async def test_opens_nothing_to_a_stranger(self, alice: HttpClient, bob: HttpClient) -> None:
+    async def test_gives_a_stranger_no_access(self, alice: HttpClient, bob: HttpClient) -> None:
         begun = await begin(alice)
         await alice.post(at(begun), json=message("a"), headers=KEY)
         await problem(await bob.post(at(begun), json=message("a"), headers=KEY), 404, "not_found")
 
-    async def test_quoted_as_the_draft_wants_it_is_the_same(self, alice: HttpClient) -> None:
+    async def test_may_be_quoted_as_in_the_draft(self, alice: HttpClient) -> None:
         begun = await begin(alice)
         for key in ("k1", '"k1"'):
             await alice.post(at(begun), json=message("a"), headers={"Idempotency-Key": key})
@@ -318,7 +318,7 @@ class TestKey:
 
 
 class TestRecord:
-    async def test_holds_none_of_what_was_said(self, alice: HttpClient, database: Any) -> None:
+    async def test_contains_no_message_text(self, alice: HttpClient, database: Any) -> None:
         secret = "ZEBRA-WORDS"
         body = {
             "title": secret,
@@ -362,7 +362,7 @@ class TestRecord:
 
 
 class TestApp:
-    async def test_the_second_instance_is_another_lane(
+    async def test_the_second_instance_has_its_own_queue(
         self, app: web.Application, elsewhere: HttpClient
     ) -> None:
         assert elsewhere.app is not app

@@ -33,14 +33,14 @@ async def walk(http: HttpClient, path: str | None, name: str) -> list[list[dict[
 
 
 class TestList:
-    async def test_newest_change_comes_first(self, alice: HttpClient) -> None:
+    async def test_has_the_newest_change_first(self, alice: HttpClient) -> None:
         first, second, third = [await begin(alice, title=title) for title in "abc"]
         await alice.post(f"/conversations/{first['id']}/messages", json=message())
         await alice.put(f"/conversations/{second['id']}", json={"metadata": {"a": 1}})
         listed = await (await alice.get("/conversations")).json()
         assert ids(listed) == ids([second, first, third])
 
-    async def test_carries_the_messages_unless_a_summary_is_wanted(self, alice: HttpClient) -> None:
+    async def test_includes_messages_unless_a_summary_is_requested(self, alice: HttpClient) -> None:
         begun = await begin(alice, messages=[message("a"), message("b")], metadata={"x": {}})
         full = await (await alice.get("/conversations?view=full")).json()
         assert full == [begun] == await (await alice.get("/conversations")).json()
@@ -68,7 +68,7 @@ class TestList:
         assert active.headers["X-Total-Count"] == "1"
         assert (await alice.get("/conversations")).headers["X-Total-Count"] == "3"
 
-    async def test_pages_hold_each_once_though_all_changed_at_one_time(
+    async def test_has_each_once_if_all_changed_at_the_same_time(
         self, alice: HttpClient, database: Any
     ) -> None:
         begun = [await begin(alice) for _ in range(23)]
@@ -84,7 +84,7 @@ class TestList:
         back = await walk(alice, "/conversations?limit=5&offset=20&view=summary", "prev")
         assert [ids(page) for page in reversed(back)] == [ids(page) for page in pages]
 
-    async def test_links_only_where_there_are_pages(self, alice: HttpClient) -> None:
+    async def test_links_to_existing_pages_only(self, alice: HttpClient) -> None:
         for _ in range(4):
             await begin(alice)
         expected = {
@@ -136,7 +136,7 @@ class TestList:
     ) -> None:
         assert [["query", name]] == await wrong_fields(await alice.get(f"/conversations?{query}"))
 
-    async def test_the_count_knows_no_parameters_of_others(
+    async def test_count_refuses_unknown_parameters(
         self, alice: HttpClient, bob: HttpClient
     ) -> None:
         await begin(alice)
@@ -148,7 +148,7 @@ class TestIndex:
     @pytest.mark.parametrize(
         "which", [{}, {"status": "archived"}, {"agent_id": ObjectId("a" * 24)}]
     )
-    async def test_one_gives_order_and_filter_alike(
+    async def test_serves_order_and_filter(
         self, alice: HttpClient, database: Any, which: dict[str, Any]
     ) -> None:
         begun = [await begin(alice) for _ in range(6)]
@@ -197,7 +197,7 @@ class TestCursor:
         assert [title for title in titles if title in unmoved] == unmoved
         assert len(titles) == len(set(titles))
 
-    async def test_tells_the_total_of_all(self, alice: HttpClient) -> None:
+    async def test_comes_with_the_total_count(self, alice: HttpClient) -> None:
         for number in range(4):
             await begin(alice, title=f"{number}")
         answer = await alice.get("/conversations?limit=2&cursor=start")
@@ -206,5 +206,5 @@ class TestCursor:
         assert "next" in answer.links
 
     @pytest.mark.parametrize("query", ["cursor=nonsense", "cursor=start&offset=1"])
-    async def test_that_is_none_is_refused(self, alice: HttpClient, query: str) -> None:
+    async def test_is_refused_if_invalid(self, alice: HttpClient, query: str) -> None:
         await problem(await alice.get(f"/conversations?{query}"), 422, "invalid_input")

@@ -42,7 +42,7 @@ class TestMessageId:
         repeat = {"messages": 0, "repeated": 1, "version": 2, "first_seq": 1, "count": 0}
         assert [entry["details"] for entry in entries].count(repeat) == 19
 
-    async def test_a_retry_is_told_the_first_message(self, alice: HttpClient) -> None:
+    async def test_a_retry_returns_the_first_message(self, alice: HttpClient) -> None:
         begun = await begin(alice)
         sent = message("once", id="my-id_1", mood="x")
         first = await (await alice.post(at(begun), json=sent, headers=MINIMAL)).json()
@@ -62,7 +62,7 @@ class TestMessageId:
         await problem(other, 409, "message_id_taken")
 
     @pytest.mark.parametrize("other", [message("other"), message("once", role="assistant")])
-    async def test_other_words_under_the_same_id_are_refused(
+    async def test_other_content_under_the_same_id_is_refused(
         self, alice: HttpClient, other: dict[str, Any]
     ) -> None:
         begun = await begin(alice)
@@ -74,13 +74,13 @@ class TestMessageId:
         await problem(refused, 409, "message_id_taken")
         assert await found(alice, begun["id"]) == before
 
-    async def test_counts_within_its_conversation_only(self, alice: HttpClient) -> None:
+    async def test_is_unique_within_its_conversation_only(self, alice: HttpClient) -> None:
         for _ in range(2):
             begun = await begin(alice)
             answer = await alice.post(at(begun), json=message("x", id="same"))
             assert (await answer.json())["total_messages"] == 1
 
-    async def test_is_made_where_none_is_given(self, alice: HttpClient) -> None:
+    async def test_is_made_if_none_is_given(self, alice: HttpClient) -> None:
         begun = await begin(alice)
         for _ in range(2):
             await alice.post(at(begun), json=message("same words"))
@@ -113,13 +113,15 @@ class TestPreferMinimal:
     @pytest.mark.parametrize(
         "prefer", ["respond-async, return=minimal", "return=minimal; foo=bar", 'Return="minimal"']
     )
-    async def test_is_found_among_others(self, alice: HttpClient, prefer: str) -> None:
+    async def test_is_recognised_among_other_preferences(
+        self, alice: HttpClient, prefer: str
+    ) -> None:
         begun = await begin(alice)
         answer = await alice.post(at(begun), json=message(), headers={"Prefer": prefer})
         assert answer.headers["Preference-Applied"] == "return=minimal"
 
     @pytest.mark.parametrize("prefer", ["return=representation", "minimal", ""])
-    async def test_anything_else_answers_the_whole(self, alice: HttpClient, prefer: str) -> None:
+    async def test_answers_in_full_for_anything_else(self, alice: HttpClient, prefer: str) -> None:
         begun = await begin(alice)
         answer = await alice.post(at(begun), json=message(), headers={"Prefer": prefer})
         assert "Preference-Applied" not in answer.headers
@@ -138,7 +140,7 @@ class TestAppended:
             assert before <= stored["last_message_at"] == stored["updated_at"]
             before = stored["updated_at"]
 
-    async def test_keeps_what_it_does_not_know(self, alice: HttpClient) -> None:
+    async def test_keeps_unknown_fields(self, alice: HttpClient) -> None:
         extras: dict[str, Any] = {
             "weird": {"any": ["field", None, 1.5, {"": {"a.b": "$c"}}]},
             "extra": {"extra": 1},
@@ -189,7 +191,7 @@ class TestAppended:
         answer = await alice.post(at(begun), json=message("x", timestamp=given))
         assert await wrong_fields(answer) == [["body", "timestamp"]]
 
-    async def test_order_is_that_of_arrival_whatever_the_times_say(self, alice: HttpClient) -> None:
+    async def test_order_is_that_of_arrival_not_of_the_times(self, alice: HttpClient) -> None:
         begun = await begin(alice)
         for year in (2026, 2020, 2030):
             await alice.post(
@@ -212,9 +214,7 @@ class TestSize:
         assert stored["messages"][0]["content"] == largest
 
     @pytest.mark.parametrize("content", ["x" * (MEGABYTE + 1), "é" * (MEGABYTE // 2) + "x"])
-    async def test_more_is_refused_and_the_limit_named(
-        self, alice: HttpClient, content: str
-    ) -> None:
+    async def test_refuses_more_and_names_the_limit(self, alice: HttpClient, content: str) -> None:
         begun = await begin(alice)
         for path, body in (
             (at(begun), message(content)),

@@ -36,7 +36,7 @@ async def lines(answer: aiohttp.ClientResponse) -> list[dict[str, Any]]:
 
 class TestStream:
     @pytest.mark.parametrize("count", [0, 1, 40, 1000])
-    async def test_gives_every_message_in_order_as_it_is_shown(
+    async def test_has_every_message_in_order(
         self, alice: HttpClient, database: Any, count: int
     ) -> None:
         begun = await begin(alice, messages=[message(f"{n}\n\u2028", n=n) for n in range(count)])
@@ -45,7 +45,7 @@ class TestStream:
         [entry] = await database["audit_logs"].find(wanted).to_list()
         assert entry["details"] == {"messages": count, "streamed": True}
 
-    async def test_leaves_out_what_was_removed(
+    async def test_leaves_out_removed_messages(
         self, alice: HttpClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         tiny_bounds(monkeypatch)
@@ -56,7 +56,7 @@ class TestStream:
         assert streamed == (await found(alice, begun["id"]))["messages"]
         assert len(streamed) == 22
 
-    async def test_is_as_it_was_when_it_began_though_messages_arrive(
+    async def test_does_not_include_messages_that_arrive_meanwhile(
         self, http: HttpClient, alice: HttpClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         tiny_bounds(monkeypatch)
@@ -78,7 +78,7 @@ class TestStream:
         assert http.app is not None
         await http.app[COMMITS].drain()
 
-    async def test_goes_on_after_a_replacement_until_the_sweeper_comes(
+    async def test_continues_after_a_replacement_until_the_garbage_collection(
         self, alice: HttpClient, database: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         tiny_bounds(monkeypatch)
@@ -99,7 +99,7 @@ class TestStream:
         streamed = await lines(await alice.get(at(begun), headers=NDJSON))
         assert [each["content"] for each in streamed] == [str(n) for n in range(60)]
 
-    async def test_what_cannot_be_given_to_the_end_does_not_look_whole(
+    async def test_is_aborted_if_it_cannot_be_completed(
         self, alice: HttpClient, database: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         tiny_bounds(monkeypatch)

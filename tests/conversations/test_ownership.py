@@ -27,7 +27,7 @@ ATTEMPTS: list[tuple[str, str, Any, dict[str, str]]] = [
 
 class TestOwnership:
     @pytest.mark.parametrize(("method", "suffix", "body", "headers"), ATTEMPTS)
-    async def test_a_stranger_gets_what_anybody_gets_for_nothing(
+    async def test_answers_a_stranger_as_if_nothing_existed(
         self,
         alice: HttpClient,
         bob: HttpClient,
@@ -47,7 +47,7 @@ class TestOwnership:
         assert bodies[0] == bodies[1]
         assert await found(alice, hers["id"]) == hers
 
-    async def test_lists_and_counts_are_ones_own(self, alice: HttpClient, bob: HttpClient) -> None:
+    async def test_limits_lists_and_counts(self, alice: HttpClient, bob: HttpClient) -> None:
         hers, his = await begin(alice, title="hers"), await begin(bob, title="his")
         for browser, own in ((alice, hers), (bob, his)):
             answer = await browser.get("/conversations")
@@ -55,15 +55,13 @@ class TestOwnership:
             assert answer.headers["X-Total-Count"] == "1"
             assert await (await browser.get("/conversations/stats/count")).json() == {"count": 1}
 
-    async def test_deleting_all_leaves_others_theirs(
-        self, alice: HttpClient, bob: HttpClient
-    ) -> None:
+    async def test_limits_the_deletion_of_all(self, alice: HttpClient, bob: HttpClient) -> None:
         hers = await begin(alice)
         assert (await (await bob.delete("/conversations")).json())["deleted_count"] == 0
         assert await found(alice, hers["id"]) == hers
 
     @pytest.mark.parametrize("role", [Role.ADMIN, Role.AUDITOR])
-    async def test_a_role_opens_nobodys_conversations(
+    async def test_is_not_overridden_by_a_role(
         self, alice: HttpClient, sign_in: SignIn, role: Role
     ) -> None:
         hers = await begin(alice)
@@ -71,7 +69,7 @@ class TestOwnership:
         await problem(await reader.get(f"/conversations/{hers['id']}"), 404, "not_found")
         assert await (await reader.get("/conversations")).json() == []
 
-    async def test_anonymous_callers_learn_nothing(
+    async def test_reveals_nothing_to_anonymous_callers(
         self, alice: HttpClient, http: HttpClient
     ) -> None:
         hers = await begin(alice)

@@ -68,7 +68,7 @@ class TestWhole:
         assert [each["seq"] for each in shown["messages"]] == list(range(1500))
         assert (shown["messages_truncated"], shown["total_messages"]) == (False, 1500)
 
-    async def test_what_does_not_fit_is_said_and_linked(self, alice: HttpClient) -> None:
+    async def test_a_truncated_conversation_says_so_and_links_on(self, alice: HttpClient) -> None:
         size = 100 * KILOBYTE
         begun = await begin_large(alice, [message(f"{n:3}" + "x" * size) for n in range(60)])
         answer = await alice.get(at(begun))
@@ -87,7 +87,7 @@ class TestWhole:
         seqs = [each["seq"] for each in reversed(older) for each in each["messages"]]
         assert seqs == list(range(60 - count))
 
-    async def test_a_conversation_that_fits_again_is_whole_again(
+    async def test_a_conversation_that_fits_again_is_complete(
         self, alice: HttpClient, long: dict[str, Any], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(rendering, "WHOLE_BYTES", 500)
@@ -99,7 +99,7 @@ class TestWhole:
         shown = await found(alice, long["id"])
         assert (contents(shown), shown["messages_truncated"]) == (["38", "39"], False)
 
-    async def test_only_about_what_is_shown_is_read(
+    async def test_reads_little_more_than_it_shows(
         self, http: HttpClient, alice: HttpClient, database: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         tiny_bounds(monkeypatch)
@@ -119,7 +119,7 @@ class TestWhole:
 
 
 class TestList:
-    async def test_budget_goes_to_the_newest(
+    async def test_spends_its_budget_on_the_newest(
         self, alice: HttpClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         tiny_bounds(monkeypatch)
@@ -142,7 +142,7 @@ class TestList:
             assert texts == [str(n) for n in range(12)][-len(texts) :]
             assert len(texts) == (2 if each["messages_truncated"] else 12)
 
-    async def test_short_conversations_use_the_budget_too(
+    async def test_counts_short_conversations_in_the_budget(
         self, alice: HttpClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         tiny_bounds(monkeypatch)
@@ -154,7 +154,7 @@ class TestList:
         *_, last = await (await alice.get("/conversations")).json()
         assert (last["title"], last["messages_truncated"]) == ("long", True)
 
-    async def test_small_conversations_are_whole_however_long_the_list(
+    async def test_shows_small_conversations_completely(
         self, alice: HttpClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         tiny_bounds(monkeypatch)
@@ -164,7 +164,7 @@ class TestList:
         shown = await (await alice.get("/conversations")).json()
         assert [len(each["messages"]) for each in shown] == [12, 12]
 
-    async def test_what_a_list_may_have_cut_short_is_not_replaced_blindly(
+    async def test_protects_truncated_conversations_from_blind_replacement(
         self, alice: HttpClient
     ) -> None:
         content = "x" * (listing.SURE_BYTES // 2)
@@ -180,7 +180,7 @@ class TestList:
         assert accepted.status == 200
         assert (await accepted.json())["total_messages"] == 1
 
-    async def test_eight_megabytes_are_the_default(self, alice: HttpClient) -> None:
+    async def test_has_a_default_of_eight_megabytes(self, alice: HttpClient) -> None:
         many = [message("x" * 50 * KILOBYTE) for _ in range(64)]
         for _ in range(4):
             await begin_large(alice, many)
@@ -191,7 +191,7 @@ class TestList:
 
 class TestByOffset:
     @pytest.mark.parametrize(("offset", "limit"), [(0, 7), (13, 1), (36, 50), (39, 1), (40, 5)])
-    async def test_gives_what_was_asked_for(
+    async def test_returns_the_requested_page(
         self, alice: HttpClient, long: dict[str, Any], offset: int, limit: int
     ) -> None:
         body = await page(alice, f"{at(long)}/messages?offset={offset}&limit={limit}")
@@ -233,7 +233,7 @@ class TestByOffset:
 
 class TestByCursor:
     @pytest.mark.parametrize("limit", [1, 2, 3, 7, 39, 40, 41, 1000])
-    async def test_forwards_and_backwards_without_gap_or_double(
+    async def test_has_no_gap_or_repetition_in_both_directions(
         self, alice: HttpClient, long: dict[str, Any], limit: int
     ) -> None:
         expected = [str(n) for n in range(40)]
@@ -243,7 +243,9 @@ class TestByCursor:
         assert [text for each in reversed(backwards) for text in contents(each)] == expected
         assert {each["pagination"]["offset"] for each in forwards + backwards} == {None}
 
-    async def test_every_place_has_its_page(self, alice: HttpClient, long: dict[str, Any]) -> None:
+    async def test_finds_a_page_at_every_place(
+        self, alice: HttpClient, long: dict[str, Any]
+    ) -> None:
         for seq in range(-1, 41):
             after = await page(alice, f"{at(long)}/messages?after={seq}&limit=3")
             assert contents(after) == [str(n) for n in range(40)][seq + 1 : seq + 4]
@@ -252,7 +254,7 @@ class TestByCursor:
             assert contents(before) == [str(n) for n in range(40) if seq - 3 <= n < seq]
             assert before["pagination"]["hasMore"] is (seq > 3)
 
-    async def test_newest_read_of_a_segment_only_what_is_missing(
+    async def test_reads_only_missing_messages_of_a_segment(
         self, http: HttpClient, alice: HttpClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         begun = await begin(alice, messages=numbered(200))
@@ -270,7 +272,7 @@ class TestByCursor:
         assert contents(body) == [str(n) for n in range(180, 200)]
         assert sum(fetched) == 21  # one more than asked for, to know whether there are more
 
-    async def test_passes_over_the_removed(self, alice: HttpClient, long: dict[str, Any]) -> None:
+    async def test_skips_removed_messages(self, alice: HttpClient, long: dict[str, Any]) -> None:
         removed = set(range(3, 30)) | {37, 39}
         for number in removed:
             assert (await alice.delete(f"{at(long)}/messages/m{number}")).status == 204
@@ -284,7 +286,7 @@ class TestByCursor:
             )
             assert [text for each in reversed(backwards) for text in contents(each)] == expected
 
-    async def test_equal_timestamps_make_no_difference(
+    async def test_works_with_equal_timestamps(
         self, alice: HttpClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         tiny_bounds(monkeypatch)
@@ -293,7 +295,7 @@ class TestByCursor:
         forwards = await walk(alice, f"{at(begun)}/messages?after=-1&limit=3", "next")
         assert [text for each in forwards for text in contents(each)] == [str(n) for n in range(20)]
 
-    async def test_stays_right_while_messages_arrive(
+    async def test_stays_valid_while_messages_arrive(
         self, alice: HttpClient, long: dict[str, Any]
     ) -> None:
         newest = await page(alice, f"{at(long)}/messages?before=latest&limit=5")
@@ -315,7 +317,7 @@ class TestByCursor:
         assert not behind
         assert seen == [str(n) for n in range(number)]
 
-    async def test_a_cursor_from_before_a_replace_meets_only_the_new(
+    async def test_finds_only_new_messages_after_a_replacement(
         self, alice: HttpClient, long: dict[str, Any]
     ) -> None:
         first = await page(alice, f"{at(long)}/messages?after=-1&limit=10")
@@ -330,7 +332,7 @@ class TestByCursor:
         back = await page(alice, f"{at(long)}/messages?before=40")
         assert (back["messages"], back["pagination"]["hasMore"]) == ([], False)
 
-    async def test_readers_beside_writers_see_an_unbroken_row(
+    async def test_has_no_gap_during_writes(
         self, http: HttpClient, alice: HttpClient, long: dict[str, Any]
     ) -> None:
         done = asyncio.Event()
@@ -402,7 +404,7 @@ class TestBounds:
     ) -> None:
         await problem(await alice.get(f"{at(long)}/messages?{query}"), 422, "invalid_input")
 
-    async def test_nobodys_and_strangers_conversations_are_not_found(
+    async def test_unknown_and_foreign_conversations_are_not_found(
         self, bob: HttpClient, long: dict[str, Any]
     ) -> None:
         for conversation_id in (long["id"], str(ObjectId()), "x"):
@@ -437,7 +439,7 @@ class TestNewest:
 
 
 class TestRaces:
-    async def test_an_offset_is_right_though_messages_move_between_two_reads(
+    async def test_an_offset_is_correct_if_messages_move_between_two_reads(
         self,
         http: HttpClient,
         alice: HttpClient,
@@ -473,7 +475,7 @@ class TestRaces:
             body = await page(alice, f"{at(long)}/messages?offset={offset}&limit=1")
             assert contents(body) == before.contents[offset : offset + 1]
 
-    async def test_the_newest_are_right_though_the_tail_moves_between_two_reads(
+    async def test_the_newest_are_correct_if_the_tail_moves_between_two_reads(
         self, http: HttpClient, alice: HttpClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         begun = await begin(alice, messages=numbered(60))

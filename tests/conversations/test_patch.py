@@ -45,7 +45,7 @@ class TestPatch:
         assert (await answer.json())["metadata"] == after
         assert (await found(alice, begun["id"]))["metadata"] == after
 
-    async def test_null_sets_title_tags_and_status_back(self, alice: HttpClient) -> None:
+    async def test_resets_title_tags_and_status_by_null(self, alice: HttpClient) -> None:
         begun = await begin(alice, title="A", tags=["x"], metadata={"a": 1})
         await alice.put(at(begun), json={"status": "archived"})
 
@@ -54,7 +54,7 @@ class TestPatch:
         assert (changed["title"], changed["tags"]) == ("New Conversation", [])
         assert (changed["status"], changed["metadata"]) == ("archived", {"a": 1})
 
-    async def test_leaves_messages_alone(self, alice: HttpClient) -> None:
+    async def test_does_not_change_messages(self, alice: HttpClient) -> None:
         begun = await begin(alice, messages=[message()])
         changed = await (await alice.patch(at(begun), json={"title": "B", "tags": ["t"]})).json()
         assert changed["messages"] == begun["messages"]
@@ -62,7 +62,7 @@ class TestPatch:
         assert changed["version"] == begun["version"] + 1
         assert changed["last_message_at"] == begun["last_message_at"]
 
-    async def test_an_empty_patch_changes_nothing(self, alice: HttpClient) -> None:
+    async def test_changes_nothing_if_empty(self, alice: HttpClient) -> None:
         begun = await begin(alice, metadata={"a": 1})
         assert await (await alice.patch(at(begun), json={})).json() == begun
 
@@ -84,13 +84,13 @@ class TestPatch:
         assert where in await wrong_fields(await alice.patch(at(begun), json=patch))
         assert await found(alice, begun["id"]) == begun
 
-    async def test_what_grows_too_large_by_merging_is_refused(self, alice: HttpClient) -> None:
+    async def test_is_refused_if_the_result_is_too_large(self, alice: HttpClient) -> None:
         begun = await begin(alice, metadata={"a": "x" * 200_000})
         answer = await alice.patch(at(begun), json={"metadata": {"b": "y" * 100_000}})
         assert await wrong_fields(answer) == [["body", "metadata"]]
         assert await found(alice, begun["id"]) == begun
 
-    async def test_a_stranger_finds_nothing(self, alice: HttpClient, bob: HttpClient) -> None:
+    async def test_is_not_found_for_a_stranger(self, alice: HttpClient, bob: HttpClient) -> None:
         begun = await begin(alice)
         await problem(await bob.patch(at(begun), json={"title": "B"}), 404, "not_found")
         assert await found(alice, begun["id"]) == begun

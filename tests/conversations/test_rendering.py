@@ -45,7 +45,7 @@ def contents(conversation: dict[str, Any]) -> list[str]:
 
 
 class TestOlderMessages:
-    async def test_are_read_once_and_shown_the_same(
+    async def test_are_read_once_and_shown_identically(
         self, app: web.Application, alice: HttpClient, reads: Reads
     ) -> None:
         conversation = await begin(alice, messages=LONG)
@@ -90,7 +90,7 @@ class TestOlderMessages:
             assert len(shown["messages"]) == shown["total_messages"] == 299
             assert shown["messages_truncated"] is False
 
-    async def test_grow_with_what_moves_to_them(
+    async def test_include_messages_that_move_to_segments(
         self, alice: HttpClient, elsewhere: HttpClient
     ) -> None:
         conversation = await begin(alice, messages=LONG)
@@ -103,7 +103,7 @@ class TestOlderMessages:
                 for browser in (alice, elsewhere):
                     assert contents(await found(browser, conversation["id"])) == expected
 
-    async def test_are_others_after_a_replacement(
+    async def test_are_read_again_after_a_replacement(
         self, alice: HttpClient, elsewhere: HttpClient
     ) -> None:
         conversation = await begin(alice, messages=LONG)
@@ -117,7 +117,7 @@ class TestOlderMessages:
         assert contents(shown) == [each["content"] for each in replaced]
         assert shown["messages"][0]["seq"] == 300
 
-    async def test_of_another_are_as_unknown_as_ever(
+    async def test_of_another_user_stay_inaccessible(
         self, alice: HttpClient, bob: HttpClient
     ) -> None:
         conversation = await begin(alice, messages=LONG)
@@ -127,7 +127,7 @@ class TestOlderMessages:
 
         assert answer.status == 404
 
-    async def test_are_kept_up_to_a_bound(
+    async def test_are_cached_up_to_a_limit(
         self, app: web.Application, alice: HttpClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         store = app[STORE]
@@ -143,7 +143,7 @@ class TestOlderMessages:
 
 class TestJoin:
     @given(st.lists(st.lists(st.integers(), max_size=3), max_size=5))
-    def test_puts_commas_between_what_there_is(self, runs: list[list[int]]) -> None:
+    def test_puts_commas_between_parts_that_are_not_empty(self, runs: list[list[int]]) -> None:
         parts = [RenderedSegments(",".join(map(str, run)).encode(), len(run)) for run in runs]
 
         joined = RenderedSegments.join(parts)

@@ -72,7 +72,7 @@ class TestOverflow:
         assert lies.document["tail_seq"] > 0
         assert [each[0] for each in lies.contents] == list("01234")
 
-    async def test_a_thousand_appends_at_once_lie_in_order_each_once(
+    async def test_stores_a_thousand_concurrent_appends_in_order(
         self, http: HttpClient, alice: HttpClient, database: Any
     ) -> None:
         begun = await begin(alice)
@@ -89,7 +89,7 @@ class TestOverflow:
         assert lies.document["version"] == 1001
         assert len(lies.segments) <= 1000 / 256 + 1
 
-    async def test_segments_fill_up_before_new_ones_begin(
+    async def test_fills_segments_before_it_adds_new_ones(
         self, http: HttpClient, alice: HttpClient, database: Any
     ) -> None:
         begun = await begin(alice, messages=[message(str(n)) for n in range(300)])
@@ -100,7 +100,7 @@ class TestOverflow:
         assert [run["length"] for run in lies.segments[:-1]] == [256] * (len(lies.segments) - 1)
         assert lies.contents == [str(number) for number in range(600)]
 
-    async def test_there_is_no_audit_entry_for_a_move(
+    async def test_writes_no_audit_entry(
         self, http: HttpClient, alice: HttpClient, database: Any
     ) -> None:
         begun = await begin(alice)
@@ -150,7 +150,7 @@ class TestMegabytes:
         ],
     )
     @pytest.mark.parametrize("way", ["append", "batch", "edit", "put"])
-    async def test_the_limit_is_exact_on_every_way_in(
+    async def test_the_limit_is_exact_on_every_route(
         self, alice: HttpClient, way: str, content: str, status: int
     ) -> None:
         begun = await begin(alice, messages=[message("old", id="old")])
@@ -193,8 +193,8 @@ class TestMegabytes:
         assert [len(each) for each in lies.contents[:20]] == [MEGABYTE // 4] * 20
 
 
-class TestTogether:
-    async def test_moves_disturb_no_reader(
+class TestConcurrency:
+    async def test_does_not_let_moves_disturb_readers(
         self,
         http: HttpClient,
         alice: HttpClient,
@@ -231,7 +231,7 @@ class TestTogether:
         assert lies.contents == [str(number) for number in range(wanted)]
         assert len(lies.segments) > 40
 
-    async def test_every_kind_of_change_at_once_leaves_it_sound(
+    async def test_keeps_conversations_consistent(
         self,
         http: HttpClient,
         alice: HttpClient,

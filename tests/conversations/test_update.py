@@ -31,7 +31,7 @@ class TestUpdate:
         assert answer.headers["ETag"] == f'"{changed["version"]}"'
         assert await found(alice, begun["id"]) == changed
 
-    async def test_an_empty_put_changes_nothing(self, alice: HttpClient) -> None:
+    async def test_changes_nothing_if_empty(self, alice: HttpClient) -> None:
         begun = await begin(alice, title="A")
         answer = await alice.put(at(begun), json={})
         assert answer.status == 200
@@ -52,7 +52,7 @@ class TestUpdate:
         assert [each["content"] for each in appended["messages"]] == ["x", "y", "z"]
         assert appended["messages"][2]["seq"] == seqs[-1] + 1
 
-    async def test_taking_all_messages_away_leaves_no_last_message(self, alice: HttpClient) -> None:
+    async def test_leaves_no_last_message_when_all_are_removed(self, alice: HttpClient) -> None:
         begun = await begin(alice, messages=[message()])
         changed = await (await alice.put(at(begun), json={"messages": []})).json()
         assert (changed["messages"], changed["total_messages"]) == ([], 0)
@@ -89,7 +89,7 @@ class TestUpdate:
 
 
 class TestIfMatch:
-    async def test_the_current_version_passes(self, alice: HttpClient) -> None:
+    async def test_accepts_the_current_version(self, alice: HttpClient) -> None:
         answer = await alice.post("/conversations", json={})
         begun = await answer.json()
         for title in ("one", "two"):
@@ -104,7 +104,7 @@ class TestIfMatch:
         ['"0"', '"2"', 'W/"1"', '"W/1"', '"abc"', '"2", "3"', '"99999999999999999999999999"', "1"],
     )
     @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
-    async def test_stale_weak_and_foreign_tags_do_not(
+    async def test_refuses_stale_weak_and_foreign_tags(
         self, alice: HttpClient, method: str, tags: str
     ) -> None:
         begun = await begin(alice, title="A")
@@ -117,7 +117,7 @@ class TestIfMatch:
 
     @pytest.mark.parametrize("tags", ["*", '"1"', '"7", "1"', '"7","1"', ' "1" ', 'W/"1", "1"'])
     @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
-    async def test_any_of_the_tags_is_enough(
+    async def test_accepts_any_of_several_tags(
         self, alice: HttpClient, method: str, tags: str
     ) -> None:
         begun = await begin(alice)
@@ -126,18 +126,18 @@ class TestIfMatch:
         assert answer.status == (204 if method == "DELETE" else 200)
 
     @pytest.mark.parametrize("tags", ["", ",", '"1",,"2"'])
-    async def test_an_empty_tag_is_refused(self, alice: HttpClient, tags: str) -> None:
+    async def test_refuses_an_empty_tag(self, alice: HttpClient, tags: str) -> None:
         begun = await begin(alice)
         answer = await alice.put(at(begun), json={"title": "B"}, headers={"If-Match": tags})
         assert await wrong_fields(answer) == [["header", "If-Match"]]
 
-    async def test_the_star_needs_a_conversation(self, alice: HttpClient) -> None:
+    async def test_accepts_a_star_for_an_existing_conversation(self, alice: HttpClient) -> None:
         begun = await begin(alice)
         await alice.delete(at(begun))
         answer = await alice.put(at(begun), json={"title": "B"}, headers={"If-Match": "*"})
         await problem(answer, 404, "not_found")
 
-    async def test_an_append_makes_the_tag_stale(self, alice: HttpClient) -> None:
+    async def test_is_stale_after_an_append(self, alice: HttpClient) -> None:
         begun = await begin(alice)
         await alice.post(f"{at(begun)}/messages", json=message())
         answer = await alice.put(
@@ -146,7 +146,7 @@ class TestIfMatch:
         await problem(answer, 412, "stale_version")
         assert len((await found(alice, begun["id"]))["messages"]) == 1
 
-    async def test_of_many_with_the_same_tag_one_wins(self, alice: HttpClient) -> None:
+    async def test_lets_one_of_many_with_the_same_tag_win(self, alice: HttpClient) -> None:
         begun = await begin(alice)
         answers = await asyncio.gather(
             *(

@@ -78,7 +78,7 @@ class TestAimock:
         assert answered["content"] == "Hello! How can I help you?"
         assert answered["total_tokens"] > 0
 
-    async def test_wants_two_tools_at_once(self, alice: HttpClient) -> None:
+    async def test_calls_two_tools_at_once(self, alice: HttpClient) -> None:
         conversation = await begin(alice, title="T")
 
         events = await events_of(await begin_stream(alice, conversation, "weather"))
@@ -90,7 +90,7 @@ class TestAimock:
         # No tools were offered, so that nobody is asked about them.
         assert events[-1].data["state"] == "completed"
 
-    async def test_has_too_much_to_do(self, alice: HttpClient) -> None:
+    async def test_is_rate_limited(self, alice: HttpClient) -> None:
         conversation = await begin(alice, title="T")
 
         refused = await alice.post(path_of(conversation), json={"content": "too many"})
@@ -98,7 +98,7 @@ class TestAimock:
         await problem(refused, 503, "model_rate_limited")
         assert refused.headers["Retry-After"] == "60"
 
-    async def test_breaks_off(self, alice: HttpClient) -> None:
+    async def test_is_cut_off(self, alice: HttpClient) -> None:
         conversation = await begin(alice, title="T")
 
         events = await events_of(await begin_stream(alice, conversation, "broken"))

@@ -42,7 +42,7 @@ CUTS = sorted(
 class TestCuts:
     @pytest.mark.parametrize("is_clean", [True, False], ids=["ended", "broken"])
     @pytest.mark.parametrize("cut", CUTS)
-    async def test_leave_what_was_said_and_no_double(
+    async def test_keep_the_text_without_repetition(
         self,
         alice: HttpClient,
         fake_model: FakeModel,
@@ -77,7 +77,7 @@ class TestCuts:
             ("user", "Hello"), ("assistant", "Whole"),
         ]  # fmt: skip
 
-    async def test_of_tool_calls_propose_none(
+    async def test_of_tool_calls_propose_no_command(
         self, alice: HttpClient, fake_model: FakeModel
     ) -> None:
         conversation = await begin(alice, title="T")
@@ -188,7 +188,7 @@ class TestHalvesOfCharacters:
         assert text_of(events) == text
         assert said(await found(alice, conversation["id"]))[-1] == ("assistant", text)
 
-    async def test_are_joined_in_arguments_each_in_its_own(
+    async def test_are_joined_within_each_calls_arguments(
         self, alice: HttpClient, fake_model: FakeModel
     ) -> None:
         conversation = await begin(alice, title="T")
@@ -207,7 +207,7 @@ class TestHalvesOfCharacters:
             '{"t": "🤔"}', '{"t": "😀"}',
         ]  # fmt: skip
 
-    async def test_reach_openais_clients_whole(
+    async def test_reach_openais_clients_joined(
         self, alice: HttpClient, fake_model: FakeModel
     ) -> None:
         body = escaped(r'{"content": "Hi \ud83d"}', r'{"content": "\ude00"}')
@@ -222,9 +222,7 @@ class TestHalvesOfCharacters:
 
 
 class TestNonsense:
-    async def test_keeps_what_was_understood(
-        self, alice: HttpClient, fake_model: FakeModel
-    ) -> None:
+    async def test_keeps_the_text_before_it(self, alice: HttpClient, fake_model: FakeModel) -> None:
         agent = {"name": "Patient", "system_prompt": "", "max_conversation_tokens": 1_000_000}
         made = await (await alice.post("/agents", json=agent)).json()
         for name, body in NONSENSE.items():
@@ -258,7 +256,7 @@ class TestNonsense:
         ],
         ids=["empty", "html", "done", "comments", "json"],
     )
-    async def test_that_says_nothing_is_asked_again(
+    async def test_is_retried_if_there_was_no_text(
         self, alice: HttpClient, fake_model: FakeModel, act: ScriptedAnswer
     ) -> None:
         conversation = await begin(alice, title="T")
@@ -281,7 +279,7 @@ class TestNonsense:
         ],
         ids=str,
     )
-    async def test_in_the_count_of_tokens_is_counted_here(
+    async def test_in_the_usage_makes_us_count(
         self, alice: HttpClient, fake_model: FakeModel, usage: object
     ) -> None:
         conversation = await begin(alice, title="T")
@@ -296,7 +294,7 @@ class TestNonsense:
         stored = await found(alice, conversation["id"])
         assert 0 < stored["total_tokens_used"] == events[-2].data["total_tokens"] < 1000
 
-    async def test_is_not_what_unicode_calls_the_end_of_a_line(
+    async def test_does_not_include_unicodes_line_ends(
         self, alice: HttpClient, fake_model: FakeModel
     ) -> None:
         """JSON may hold them as they are; for server-sent events they end nothing."""
@@ -337,7 +335,7 @@ class TestHttpFailures:
             (False, False, "1e300", "86400"),
         ],
     )
-    async def test_too_many_requests_say_when_to_come_again(
+    async def test_tell_when_to_retry_if_rate_limited(
         self,
         alice: HttpClient,
         fake_model: FakeModel,
@@ -359,7 +357,9 @@ class TestHttpFailures:
         if is_recorded:
             assert said(await found(alice, conversation["id"])) == [("user", "Hi")]
 
-    async def test_are_told_in_a_stream_too(self, alice: HttpClient, fake_model: FakeModel) -> None:
+    async def test_are_reported_in_a_stream_too(
+        self, alice: HttpClient, fake_model: FakeModel
+    ) -> None:
         conversation = await begin(alice, title="T")
         fake_model.usual = ScriptedAnswer(status=429, headers={"Retry-After": "77"})
 

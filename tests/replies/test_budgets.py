@@ -19,7 +19,7 @@ async def limited(http: HttpClient, limit: int = LIMIT) -> dict[str, Any]:
 
 
 class TestBudgets:
-    async def test_are_told_when_they_are_used_up(
+    async def test_are_reported_when_they_are_used_up(
         self, alice: HttpClient, fake_model: FakeModel
     ) -> None:
         conversation = await limited(alice, 100)
@@ -34,7 +34,7 @@ class TestBudgets:
         assert "Begin a new conversation" in detail
         assert (await found(alice, conversation["id"]))["total_messages"] == 2
 
-    async def test_bound_what_the_model_may_say(
+    async def test_limit_the_length_of_the_answer(
         self, alice: HttpClient, fake_model: FakeModel
     ) -> None:
         conversation = await limited(alice, 200)
@@ -43,7 +43,7 @@ class TestBudgets:
 
         assert 16 <= fake_model.requests[0]["max_tokens"] < 200
 
-    async def test_are_given_back_when_the_model_fails(
+    async def test_are_released_when_the_model_fails(
         self, alice: HttpClient, fake_model: FakeModel, database: Any
     ) -> None:
         conversation = await limited(alice)
@@ -53,7 +53,7 @@ class TestBudgets:
         stored = await database.conversations.find_one()
         assert (stored["reserved_tokens"], stored["total_tokens_used"]) == (0, 0)
 
-    async def test_hold_exactly_under_twenty_at_once(
+    async def test_hold_exactly_with_twenty_concurrent_requests(
         self, alice: HttpClient, fake_model: FakeModel, database: Any
     ) -> None:
         """Each may use 40 tokens and uses all of them: of 20, exactly those that fit are asked."""
@@ -78,7 +78,7 @@ class TestBudgets:
         assert sum(used) + 12 * asked <= 500
         assert stored["total_messages"] == 24
 
-    async def test_are_exceeded_by_what_the_provider_counts_beyond_ours_and_no_more(
+    async def test_are_exceeded_only_by_differences_in_counting(
         self, alice: HttpClient, fake_model: FakeModel, database: Any
     ) -> None:
         """The bound: the limit, and what requests under way use beyond what was set aside."""

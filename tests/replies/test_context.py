@@ -44,7 +44,7 @@ class TestContext:
         assert shown["tokens"] > 0
         assert (shown["provider"], shown["model"]) == ("twin", "gpt-twin")
 
-    async def test_keeps_to_the_history_limit(
+    async def test_respects_the_history_limit(
         self, alice: HttpClient, fake_model: FakeModel
     ) -> None:
         agent = await agent_of(alice, history_limit=3, auto_generate_summary=False)
@@ -54,7 +54,7 @@ class TestContext:
 
         assert [text for _, text in fake_model.asked[0]] == ["message 98", "message 99", "Next"]
 
-    async def test_keeps_to_the_token_budget(
+    async def test_respects_the_token_budget(
         self, alice: HttpClient, fake_model: FakeModel
     ) -> None:
         agent = await agent_of(alice, max_conversation_tokens=200, auto_generate_summary=False)
@@ -80,7 +80,7 @@ class TestContext:
 
         assert fake_model.asked[0] == [("user", "Next")]
 
-    async def test_leaves_out_what_was_removed(
+    async def test_leaves_out_removed_messages(
         self, alice: HttpClient, fake_model: FakeModel
     ) -> None:
         conversation = await begin(alice, messages=[message("a", id="a"), message("b", id="b")])
@@ -102,7 +102,7 @@ class TestContext:
         assert "max_conversation_tokens" in body["detail"]
         assert fake_model.requests == []
 
-    def test_never_parts_a_call_from_its_result(self) -> None:
+    def test_never_separates_a_call_from_its_result(self) -> None:
         calls = [
             {"id": "1", "name": "clock", "arguments": "{}"},
             {"id": "2", "name": "shell", "arguments": "{}"},
@@ -154,7 +154,7 @@ class TestContext:
 
 
 class TestSummary:
-    async def test_is_made_at_a_word(self, alice: HttpClient, fake_model: FakeModel) -> None:
+    async def test_is_made_on_request(self, alice: HttpClient, fake_model: FakeModel) -> None:
         conversation = await begin(alice, messages=history(5), title="T")
         path = f"/conversations/{conversation['id']}/summary"
 
@@ -166,7 +166,7 @@ class TestSummary:
         [request] = fake_model.behind
         assert "USER: message 4" in request["messages"][1]["content"]
 
-    async def test_says_when_it_is_too_short(
+    async def test_is_refused_for_a_short_conversation(
         self, alice: HttpClient, fake_model: FakeModel
     ) -> None:
         conversation = await begin(alice, messages=history(2))
@@ -179,7 +179,9 @@ class TestSummary:
         }
         assert fake_model.behind == []
 
-    async def test_carries_what_falls_out(self, alice: HttpClient, fake_model: FakeModel) -> None:
+    async def test_replaces_messages_that_do_not_fit(
+        self, alice: HttpClient, fake_model: FakeModel
+    ) -> None:
         agent = await agent_of(alice, history_limit=3)
         conversation = await begin(alice, messages=history(8), agent_id=agent)
         await alice.post(f"/conversations/{conversation['id']}/summary")
@@ -191,7 +193,7 @@ class TestSummary:
         assert system["content"].endswith("They talked.")
         assert (await context(alice, conversation))["summary_used"] is True
 
-    async def test_goes_with_a_message_that_it_tells_of(
+    async def test_is_removed_with_a_message_that_it_summarizes(
         self, alice: HttpClient, fake_model: FakeModel
     ) -> None:
         for change in ("delete", "edit", "replace"):
@@ -209,7 +211,7 @@ class TestSummary:
 
     @pytest.mark.parametrize("is_first", [True, False], ids=["the first", "a later one"])
     @pytest.mark.parametrize("change", ["delete", "edit"])
-    async def test_is_made_again_where_a_message_went_meanwhile(
+    async def test_is_made_again_if_a_message_was_removed_meanwhile(
         self,
         alice: HttpClient,
         fake_model: FakeModel,
@@ -241,7 +243,7 @@ class TestSummary:
         asked = [request["messages"][1]["content"] for request in fake_model.behind]
         assert ["secret" in text for text in asked] == [True, False]
 
-    async def test_stays_where_a_message_came_meanwhile(
+    async def test_is_kept_if_a_message_was_added_meanwhile(
         self, alice: HttpClient, fake_model: FakeModel
     ) -> None:
         conversation = await begin(alice, messages=history(4), title="T")
@@ -259,7 +261,7 @@ class TestSummary:
         asked = [request["messages"][1]["content"] for request in fake_model.behind]
         assert asked[1:] == ["Summary of the earlier part: They talked.\n\nUSER: one more"]
 
-    async def test_is_given_up_where_messages_go_each_time(
+    async def test_fails_if_messages_keep_being_removed(
         self, alice: HttpClient, fake_model: FakeModel, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("chatvault.replies.titles.SUMMARY_TRIES", 1)
@@ -276,7 +278,7 @@ class TestSummary:
         await problem(await making, 503, "busy")
         assert (await found(alice, conversation["id"]))["summary"] is None
 
-    async def test_comes_by_itself_after_many_messages(
+    async def test_is_made_automatically_after_many_messages(
         self, alice: HttpClient, fake_model: FakeModel
     ) -> None:
         conversation = await begin(alice, messages=history(30), title="T")
@@ -298,7 +300,7 @@ async def _soon(
 
 
 class TestTitle:
-    async def test_comes_by_itself_after_the_first_exchange(
+    async def test_is_made_automatically_after_the_first_exchange(
         self, alice: HttpClient, fake_model: FakeModel
     ) -> None:
         fake_model.title = ScriptedAnswer(chunks=['"A fine\n title"'])
@@ -308,7 +310,7 @@ class TestTitle:
 
         assert await _soon(alice, conversation, "title", "New Conversation") == "A fine title"
 
-    async def test_leaves_a_title_that_somebody_gave(
+    async def test_does_not_replace_a_title_by_the_user(
         self, alice: HttpClient, fake_model: FakeModel, database: Any
     ) -> None:
         conversation = await begin(alice, title="Mine")
@@ -318,7 +320,7 @@ class TestTitle:
         assert await database.reply_jobs.count_documents({}) == 0
         assert fake_model.behind == []
 
-    async def test_is_tried_again(
+    async def test_is_retried(
         self, alice: HttpClient, fake_model: FakeModel, database: Any, app: Any
     ) -> None:
         fake_model.title = ScriptedAnswer(status=401)

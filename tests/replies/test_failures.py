@@ -46,7 +46,7 @@ class TestFailures:
         ],
         ids=lambda value: str(value)[:40],
     )
-    async def test_before_a_word_was_said(
+    async def test_are_reported_before_the_first_word(
         self,
         alice: HttpClient,
         fake_model: FakeModel,
@@ -73,7 +73,7 @@ class TestFailures:
             ("user", "Hello"), ("assistant", f"Answer {requests + 1}."),
         ]  # fmt: skip
 
-    async def test_no_word_comes(
+    async def test_are_reported_if_no_word_comes(
         self, alice: HttpClient, fake_model: FakeModel, monkeypatch: pytest.MonkeyPatch, app: Any
     ) -> None:
         monkeypatch.setattr(app[MODELS], "_timeout", 0.2)
@@ -95,7 +95,7 @@ class TestFailures:
         [b": still here\n\n", b'data: {"choices": [{"delta": {"role": "assistant"}}]}\n\n'],
         ids=["comments", "empty chunks"],
     )
-    async def test_only_signs_of_life_come(
+    async def test_are_reported_if_only_pings_come(
         self, alice: HttpClient, fake_model: FakeModel, monkeypatch: pytest.MonkeyPatch, app: Any,
         keep_alive: bytes, word: bytes,
     ) -> None:  # fmt: skip
@@ -112,7 +112,7 @@ class TestFailures:
         assert said(stored) == [("user", "Hello"), *answered]
         assert len(fake_model.requests) == (1 if word else 3)
 
-    async def test_a_model_that_thinks_is_waited_for(
+    async def test_do_not_include_a_model_that_reasons_for_long(
         self, alice: HttpClient, fake_model: FakeModel, monkeypatch: pytest.MonkeyPatch, app: Any
     ) -> None:
         monkeypatch.setattr(app[MODELS], "_timeout", 0.5)
@@ -124,7 +124,7 @@ class TestFailures:
         assert exchange["assistant_message"]["content"] == "At last"
         assert len(fake_model.requests) == 1
 
-    async def test_is_asked_again_where_nothing_was_said(
+    async def test_are_retried_before_the_first_word(
         self, alice: HttpClient, fake_model: FakeModel
     ) -> None:
         conversation = await begin(alice)
@@ -141,7 +141,7 @@ class TestFailures:
 
     @pytest.mark.parametrize("after", [1, 2, 3])
     @pytest.mark.parametrize("how", ["cut", "error", "end"])
-    async def test_in_the_middle_keeps_what_was_said(
+    async def test_in_the_middle_keep_the_text_so_far(
         self, alice: HttpClient, fake_model: FakeModel, after: int, how: str
     ) -> None:
         conversation = await begin(alice)
@@ -171,7 +171,7 @@ class TestFailures:
             ("user", "Hello"), ("assistant", "Whole"),
         ]  # fmt: skip
 
-    async def test_the_same_message_can_be_sent_again(
+    async def test_allow_the_same_message_to_be_sent_again(
         self, alice: HttpClient, fake_model: FakeModel
     ) -> None:
         conversation = await begin(alice)
@@ -186,7 +186,7 @@ class TestFailures:
         ]  # fmt: skip
         await problem(await alice.post(path_of(conversation), json=body), 409, "message_id_taken")
 
-    async def test_the_key_is_nowhere(
+    async def test_never_reveal_the_key(
         self,
         alice: HttpClient,
         fake_model: FakeModel,
@@ -211,7 +211,7 @@ class TestFailures:
 
 
 class TestToolCalls:
-    async def test_that_nobody_offered_stay_on_their_message(
+    async def test_that_were_not_offered_stay_on_their_message(
         self, alice: HttpClient, fake_model: FakeModel
     ) -> None:
         conversation = await begin(alice)

@@ -44,7 +44,7 @@ async def no_job_left(database: Any) -> None:
 
 class TestLease:
     @pytest.mark.usefixtures("elsewhere")
-    async def test_is_renewed_while_the_model_takes_its_time(
+    async def test_is_renewed_while_the_model_is_slow(
         self, alice: HttpClient, fake_model: FakeModel, database: Any
     ) -> None:
         held = asyncio.Event()
@@ -65,7 +65,7 @@ class TestLease:
         done = {"action": "conversation.title", "outcome": "success"}
         assert await database.audit_logs.count_documents(done) == 1
 
-    async def test_that_is_lost_ends_the_work_and_leaves_the_job_to_its_new_holder(
+    async def test_ends_the_work_when_it_is_lost(
         self, alice: HttpClient, fake_model: FakeModel, database: Any
     ) -> None:
         fake_model.title = ScriptedAnswer(chunks=["Never"], held=asyncio.Event())
@@ -96,7 +96,7 @@ class TestLease:
 
 
 class TestFailures:
-    async def test_are_tried_again_five_times_in_all(
+    async def test_are_retried_up_to_five_attempts(
         self, alice: HttpClient, fake_model: FakeModel, database: Any
     ) -> None:
         fake_model.title = ScriptedAnswer(status=401)
@@ -107,7 +107,7 @@ class TestFailures:
 
         assert len(fake_model.behind) == jobs.MAX_ATTEMPTS == 5
 
-    async def test_of_whatever_kind_end_after_some_attempts(
+    async def test_of_any_kind_end_after_some_attempts(
         self, alice: HttpClient, fake_model: FakeModel, database: Any
     ) -> None:
         """As where each process that takes the job dies of it."""

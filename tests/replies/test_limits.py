@@ -21,7 +21,7 @@ class TestRate:
     def settings(self, settings: Settings) -> Settings:
         return settings.model_copy(update={"replies_per_minute": 3})
 
-    async def test_is_so_many_a_minute_and_user(
+    async def test_is_limited_by_minute_and_user(
         self, alice: HttpClient, bob: HttpClient, fake_model: FakeModel
     ) -> None:
         conversation = await begin(alice, title="T")
@@ -61,7 +61,7 @@ class TestByOpenaisKey:
 
     @pytest.mark.usefixtures("clean_database")
     @pytest.mark.parametrize("env", list(Environment))
-    async def test_is_told_in_a_line_at_the_start(
+    async def test_is_reported_in_a_line_at_the_start(
         self, settings: Settings, mongodb_url: str, env: Environment
     ) -> None:
         is_used = env is Environment.DEVELOPMENT

@@ -25,7 +25,7 @@ async def open_one(http: HttpClient, **more: Any) -> dict[str, Any]:
 
 
 class TestOneStep:
-    async def test_begins_both(
+    async def test_starts_conversation_and_reply(
         self, alice: HttpClient, fake_model: FakeModel, database: Any
     ) -> None:
         fake_model.say(ScriptedAnswer(held=asyncio.Event()), "Hi.")
@@ -45,7 +45,7 @@ class TestOneStep:
         assert (await cancelled.json())["state"] == "cancelled"
 
     @pytest.mark.parametrize("count", [0, 3, 30])
-    async def test_shows_the_model_the_messages_that_it_begins_with(
+    async def test_sends_the_model_the_first_messages(
         self, alice: HttpClient, fake_model: FakeModel, monkeypatch: pytest.MonkeyPatch, count: int
     ) -> None:
         tiny_bounds(monkeypatch)
@@ -58,7 +58,7 @@ class TestOneStep:
         assert said(opened) == [*expected, ("assistant", "Answer 1.")]
         await ask(alice, opened, "And now?")
 
-    async def test_takes_a_repeat_once_also_at_the_same_moment(
+    async def test_is_done_once_for_concurrent_repeats(
         self, alice: HttpClient, fake_model: FakeModel, database: Any
     ) -> None:
         answers = await asyncio.gather(
@@ -98,7 +98,7 @@ class TestRefusal:
         assert answer.status == 201
         assert said(await settled(alice, await answer.json()))[0] == ("user", "Hello")
 
-    async def test_for_want_of_tokens_leaves_nothing(
+    async def test_without_tokens_leaves_nothing(
         self, alice: HttpClient, fake_model: FakeModel, database: Any
     ) -> None:
         small = {"name": "small", "max_conversation_tokens": 200}
@@ -111,7 +111,7 @@ class TestRefusal:
         assert await database["idempotency_records"].count_documents({}) == 0
         assert fake_model.requests == []
 
-    async def test_never_comes_of_repeats(
+    async def test_does_not_count_repeats(
         self, alice: HttpClient, fake_model: FakeModel, database: Any
     ) -> None:
         spoken = [message(), message("x", "assistant"), message("y")]

@@ -63,7 +63,7 @@ async def replay(http: Any, conversation: dict[str, Any], reply_id: str) -> Any:
 
 class TestEvents:
     @pytest.mark.parametrize("times", [1, 3])
-    async def test_are_for_who_resumes_what_they_were_for_who_watched(
+    async def test_are_the_same_for_every_follower(
         self,
         alice: HttpClient,
         fake_model: FakeModel,
@@ -207,7 +207,7 @@ async def _nothing(*_args: object) -> None:
 
 
 class TestLosingALease:
-    async def test_ends_what_is_written_without_asking_the_model_further(
+    async def test_ends_the_reply_and_the_call_of_the_model(
         self, alice: HttpClient, fake_model: FakeModel, database: Any, app: Any,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:  # fmt: skip
@@ -239,7 +239,7 @@ class TestAfterAnOutage:
         }.items():  # fmt: skip
             monkeypatch.setattr(f"chatvault.mongodb.renewing.{name}", seconds)
 
-    async def test_a_living_reply_is_its_writers(
+    async def test_a_running_reply_stays_with_its_process(
         self,
         alice: HttpClient,
         elsewhere: HttpClient,
@@ -273,7 +273,7 @@ class TestAfterAnOutage:
         assert last.type == "completed"
         assert last.data["message"]["content"] == "Half whole"
 
-    async def test_the_end_is_tried_for_as_long_as_it_takes(
+    async def test_storing_the_end_is_retried(
         self, alice: HttpClient, fake_model: FakeModel, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(runner, "MAX_PAUSE", 0.01)
@@ -301,7 +301,7 @@ def _away() -> Any:
 class TestClocks:
     """Whether somebody died is told by MongoDB's clock, whatever that of a process says."""
 
-    async def test_of_the_writer_that_is_behind_cost_it_no_reply(
+    async def test_of_a_slow_writer_do_not_cost_it_its_reply(
         self,
         alice: HttpClient,
         fake_model: FakeModel,
@@ -321,7 +321,7 @@ class TestClocks:
         assert (await events_of(stream))[-1].type == "completed"
 
     @pytest.mark.usefixtures("steady")
-    async def test_of_who_looks_that_is_behind_hide_no_dead(
+    async def test_of_a_slow_reader_do_not_hide_lost_replies(
         self, alice: HttpClient, fake_model: FakeModel, database: Any, app: Any,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:  # fmt: skip

@@ -41,7 +41,7 @@ class TestCreate:
         assert stored["messages"] == [asked, answered]
         assert (stored["total_tokens_used"], stored["active_reply_id"]) == (25, None)
 
-    async def test_follow_ups_see_earlier_messages(
+    async def test_sends_earlier_messages_to_the_model(
         self, alice: HttpClient, fake_model: FakeModel
     ) -> None:
         conversation = await begin(alice, systemPrompt="Be brief.")
@@ -60,7 +60,7 @@ class TestCreate:
             ],
         ]
 
-    async def test_asks_as_the_agent_says(self, alice: HttpClient, fake_model: FakeModel) -> None:
+    async def test_uses_the_agents_settings(self, alice: HttpClient, fake_model: FakeModel) -> None:
         pirate = {"name": "P", "system_prompt": "Arr.", "model": "gpt-big", "temperature": 0.1}
         agent = await (await alice.post("/agents", json=pirate)).json()
         conversation = await begin(alice, agent_id=agent["id"])
@@ -73,7 +73,7 @@ class TestCreate:
         assert request["stream"] is True
         assert exchange["assistant_message"]["model_used"] == "gpt-big"
 
-    async def test_another_agent_can_answer_once(
+    async def test_can_use_another_agent_once(
         self, alice: HttpClient, fake_model: FakeModel
     ) -> None:
         other = {"name": "O", "system_prompt": "Other."}
@@ -88,7 +88,7 @@ class TestCreate:
         )
         await problem(refused, 404, "not_found")
 
-    async def test_counts_where_the_provider_does_not(
+    async def test_counts_tokens_if_the_provider_does_not(
         self, alice: HttpClient, fake_model: FakeModel
     ) -> None:
         conversation = await begin(alice)
@@ -100,7 +100,7 @@ class TestCreate:
         assert answered["output_tokens"] == 3
         assert answered["input_tokens"] > 5
 
-    async def test_refuses_what_is_too_long_or_unclear(self, alice: HttpClient) -> None:
+    async def test_refuses_long_or_contradictory_input(self, alice: HttpClient) -> None:
         path = path_of(await begin(alice))
         for wrong, field in [
             ({"content": "x" * 10_001}, "content"),
@@ -113,7 +113,7 @@ class TestCreate:
         for wrong in ({}, {"content": "x", "regenerate": "replace"}, {"regenerate": "append"}):
             assert (await alice.post(path, json=wrong)).status == 422
 
-    async def test_is_the_owners_only(
+    async def test_is_for_the_owner_only(
         self, alice: HttpClient, bob: HttpClient, fake_model: FakeModel
     ) -> None:
         conversation = await begin(alice)
@@ -132,7 +132,9 @@ class TestCreate:
             await problem(await call(path, **body), 404, "not_found")
         assert len(fake_model.requests) == 1
 
-    async def test_one_at_a_time(self, alice: HttpClient, fake_model: FakeModel) -> None:
+    async def test_refuses_a_second_reply_at_the_same_time(
+        self, alice: HttpClient, fake_model: FakeModel
+    ) -> None:
         conversation = await begin(alice)
         held = asyncio.Event()
         fake_model.say(ScriptedAnswer(held=held))
@@ -152,7 +154,7 @@ class TestCreate:
             "one", "beside", "Hello there.",
         ]  # fmt: skip
 
-    async def test_of_many_at_once_one_is_answered(
+    async def test_answers_one_of_many_concurrent_requests(
         self, alice: HttpClient, fake_model: FakeModel
     ) -> None:
         conversation = await begin(alice)
@@ -166,7 +168,9 @@ class TestCreate:
         assert len(fake_model.requests) == 1
         assert (await found(alice, conversation["id"]))["total_messages"] == 2
 
-    async def test_not_in_an_archived_one(self, alice: HttpClient, fake_model: FakeModel) -> None:
+    async def test_is_refused_in_an_archived_conversation(
+        self, alice: HttpClient, fake_model: FakeModel
+    ) -> None:
         conversation = await begin(alice)
         path = f"/conversations/{conversation['id']}/archive"
         await alice.post(path, json={"archived": True})
@@ -178,7 +182,7 @@ class TestCreate:
         await ask(alice, conversation)
         assert len(fake_model.requests) == 1
 
-    async def test_the_same_key_is_answered_once(
+    async def test_answers_the_same_key_once(
         self, alice: HttpClient, fake_model: FakeModel
     ) -> None:
         conversation = await begin(alice)
@@ -197,7 +201,7 @@ class TestCreate:
         assert (await found(alice, conversation["id"]))["total_messages"] == 2
         await problem(await once("Other"), 422, "idempotency_key_reused")
 
-    async def test_the_same_key_after_the_deletion_is_not_found(
+    async def test_answers_404_for_the_same_key_after_the_deletion(
         self, alice: HttpClient, fake_model: FakeModel, database: Any
     ) -> None:
         conversation = await begin(alice)
@@ -210,7 +214,7 @@ class TestCreate:
         [entry] = await database.audit_logs.find(mine).to_list()
         assert (entry["outcome"], entry["code"]) == ("denied", "not_found")
 
-    async def test_is_audited_without_a_word(
+    async def test_is_audited_without_message_text(
         self, alice: HttpClient, fake_model: FakeModel, database: Any
     ) -> None:
         conversation = await begin(alice)
@@ -261,7 +265,7 @@ class TestRegenerate:
         assert revision["message"]["content"] == "First"
         assert second["conversation_total_tokens"] == 50
 
-    async def test_branches_beside_the_answer(
+    async def test_adds_an_alternative_answer(
         self, alice: HttpClient, fake_model: FakeModel
     ) -> None:
         conversation = await begin(alice)
@@ -280,7 +284,7 @@ class TestRegenerate:
         assert [text for _, text in fake_model.asked[2]][1:] == ["Hello"]
         assert [text for _, text in fake_model.asked[3]][1:] == ["Hello", "Third", "Go on"]
 
-    async def test_needs_something_to_answer(self, alice: HttpClient) -> None:
+    async def test_needs_a_message_to_answer(self, alice: HttpClient) -> None:
         for messages in ([], [message("Welcome", "assistant")], [message("Be", "system")]):
             conversation = await begin(alice, messages=messages)
             answer = await alice.post(path_of(conversation), json={"regenerate": "replace"})

@@ -23,7 +23,7 @@ def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class TestRegenerate:
-    async def test_ends_though_the_answer_before_lies_in_a_segment_that_is_cut(
+    async def test_works_if_the_old_answer_is_in_a_segment_that_is_split(
         self, http: HttpClient, alice: HttpClient, fake_model: FakeModel, database: Any
     ) -> None:
         roles = ["user", "assistant"]

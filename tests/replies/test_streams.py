@@ -33,7 +33,7 @@ async def follow(http: Any, conversation: dict[str, Any], reply_id: str, after: 
 
 
 class TestStream:
-    async def test_gives_typed_events_with_ids(
+    async def test_has_typed_events_with_ids(
         self, alice: HttpClient, fake_model: FakeModel
     ) -> None:
         conversation = await begin(alice)
@@ -55,7 +55,7 @@ class TestStream:
         stored = await found(alice, conversation["id"])
         assert stored["messages"] == [events[0].data["message"], ended["message"]]
 
-    async def test_shows_words_while_the_model_speaks(
+    async def test_has_the_text_while_the_model_writes(
         self, alice: HttpClient, fake_model: FakeModel
     ) -> None:
         conversation = await begin(alice)
@@ -71,7 +71,7 @@ class TestStream:
         gate.set()
         assert text_of(await events_of(stream)) == " second"
 
-    async def test_is_stored_before_it_is_shown(
+    async def test_has_only_stored_events(
         self, alice: HttpClient, fake_model: FakeModel, database: Any
     ) -> None:
         conversation = await begin(alice)
@@ -89,7 +89,7 @@ class TestStream:
         gate.set()
         await events_of(stream)
 
-    async def test_goes_on_when_the_client_is_gone(
+    async def test_continues_when_the_client_is_gone(
         self, alice: HttpClient, fake_model: FakeModel
     ) -> None:
         conversation = await begin(alice)
@@ -132,7 +132,7 @@ class TestStream:
         assert stored["total_tokens_used"] == 25
         assert len(fake_model.requests) == 1
 
-    async def test_ends_for_who_claims_to_know_more_than_there_is(
+    async def test_ends_at_once_for_an_event_id_that_is_too_high(
         self, alice: HttpClient, fake_model: FakeModel
     ) -> None:
         conversation = await begin(alice, title="T")
@@ -147,7 +147,7 @@ class TestStream:
 
         assert [event.type for event in await events_of(ahead)] == ["completed"]
 
-    async def test_goes_on_when_the_client_does_not_wait_for_the_answer(
+    async def test_continues_when_the_client_does_not_wait_for_the_answer(
         self, alice: HttpClient, fake_model: FakeModel
     ) -> None:
         conversation = await begin(alice, title="T")
@@ -163,7 +163,7 @@ class TestStream:
         stored = await settled(alice, conversation)
         assert said(stored) == [("user", "Hello"), ("assistant", "At last")]
 
-    async def test_a_finished_one_is_replayed_from_its_message_when_the_events_are_gone(
+    async def test_is_replayed_from_the_message_when_the_events_are_gone(
         self, alice: HttpClient, database: Any
     ) -> None:
         conversation = await begin(alice)
@@ -176,7 +176,7 @@ class TestStream:
         assert event.data["message"] == exchange["assistant_message"]
 
     @pytest.mark.parametrize("which", [0, 1])
-    async def test_a_finished_one_is_told_no_more_once_its_message_is_removed(
+    async def test_is_not_replayed_once_its_message_is_removed(
         self, alice: HttpClient, fake_model: FakeModel, which: int
     ) -> None:
         conversation = await begin(alice)
@@ -191,7 +191,7 @@ class TestStream:
         assert (event.data["message"] is None) is (which == 1)
         assert "Unsay" not in str(event.data)
 
-    async def test_another_process_can_follow(
+    async def test_can_be_followed_in_another_process(
         self, alice: HttpClient, fake_model: FakeModel, app: Any
     ) -> None:
         """As a process does that has the reply not in its memory."""
@@ -213,7 +213,7 @@ class TestStream:
         assert live
         await settled(alice, conversation)
 
-    async def test_a_hundred_at_once_do_not_mix(
+    async def test_does_not_mix_with_a_hundred_others(
         self, alice: HttpClient, fake_model: FakeModel
     ) -> None:
         fake_model.usual = None
@@ -234,7 +234,7 @@ class TestStream:
 
 
 class TestCancel:
-    async def test_stores_what_was_said(self, alice: HttpClient, fake_model: FakeModel) -> None:
+    async def test_stores_the_text_so_far(self, alice: HttpClient, fake_model: FakeModel) -> None:
         conversation = await begin(alice)
         fake_model.say(ScriptedAnswer(chunks=["Half", " whole"], gate=asyncio.Event()))
         stream = await begin_stream(alice, conversation)
@@ -254,7 +254,7 @@ class TestCancel:
         assert stored["active_reply_id"] is None
         await ask(alice, conversation, "Next")
 
-    async def test_from_another_process(
+    async def test_works_from_another_process(
         self, alice: HttpClient, fake_model: FakeModel, database: Any
     ) -> None:
         conversation = await begin(alice)
@@ -281,7 +281,7 @@ class TestCancel:
 
         assert said(await found(alice, conversation["id"])) == [("user", "Hello")]
 
-    async def test_of_a_finished_one_changes_nothing(self, alice: HttpClient) -> None:
+    async def test_changes_nothing_after_the_end(self, alice: HttpClient) -> None:
         conversation = await begin(alice)
         exchange = await ask(alice, conversation)
 
@@ -291,10 +291,10 @@ class TestCancel:
 
 
 @pytest.mark.usefixtures("steady")
-class TestDeath:
+class TestProcessDeath:
     """The process that writes a reply dies: its lease ends, and any other process sees to it."""
 
-    async def test_leaves_the_partial_answer_and_a_usable_conversation(
+    async def test_keeps_the_partial_answer_and_a_usable_conversation(
         self, alice: HttpClient, fake_model: FakeModel, database: Any, app: Any
     ) -> None:
         conversation, gate = await begin(alice), asyncio.Event()
@@ -319,7 +319,7 @@ class TestDeath:
         gate.set()
         stream.close()
 
-    async def test_is_not_believed_while_the_lease_holds(
+    async def test_is_not_assumed_while_the_lease_lasts(
         self, alice: HttpClient, elsewhere: HttpClient, fake_model: FakeModel
     ) -> None:
         conversation = await begin(alice, title="T")
@@ -336,7 +336,7 @@ class TestDeath:
         last = (await events_of(stream))[-1]
         assert (last.type, last.data["message"]["content"]) == ("completed", "Half whole")
 
-    async def test_a_deleted_conversation_takes_its_reply_along(
+    async def test_does_not_matter_to_a_deleted_conversation(
         self, alice: HttpClient, fake_model: FakeModel
     ) -> None:
         conversation = await begin(alice)

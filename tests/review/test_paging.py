@@ -46,7 +46,7 @@ async def all_pages(browser: HttpClient, query: str) -> list[list[dict[str, Any]
 
 class TestPages:
     @pytest.mark.parametrize("limit", [1, 4, 23, 24])
-    async def test_meet_without_gaps_at_equal_times(
+    async def test_have_no_gaps_between_equal_times(
         self, auditor: HttpClient, same_moment: list[str], limit: int
     ) -> None:
         pages = await all_pages(auditor, f"action=conversation.get&limit={limit}")
@@ -107,7 +107,7 @@ class TestFilters:
             "cursor=nonsense", "cursor=", "more=1", "limit=1&limit=2", "since=1e400",
         ],
     )  # fmt: skip
-    async def test_refuse_what_they_do_not_know(self, auditor: HttpClient, query: str) -> None:
+    async def test_refuse_unknown_parameters(self, auditor: HttpClient, query: str) -> None:
         answer = await auditor.get(f"{PATH}?{query}")
 
         assert answer.status == 422

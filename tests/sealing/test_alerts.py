@@ -44,24 +44,24 @@ def see(entries: list[Entry], seen: Watch | None = None) -> list[Alert]:
 
 
 class TestFailedLogins:
-    def test_for_an_account_give_one_alert(self) -> None:
+    def test_cause_one_alert_for_an_account(self) -> None:
         found = see([failed_login(address=f"192.0.2.{n}") for n in range(25)])
         assert [alert.details for alert in found] == [
             {"by": "account", "account": "a1", "count": alerts.FAILED_LOGINS_OF_ACCOUNT}
         ]
 
-    def test_for_a_name_that_is_nobodys(self) -> None:
+    def test_cause_an_alert_for_an_unknown_name(self) -> None:
         unknown = failed_login(resource_id=None, details={"name_hash": "ab12"})
         [alert] = see([unknown | {"address": str(n)} for n in range(10)])
         assert alert.details["account"] == "ab12"
 
-    def test_from_an_address_give_one_alert(self) -> None:
+    def test_cause_one_alert_for_an_address(self) -> None:
         found = see([failed_login(account=f"a{n}") for n in range(70)])
         assert [(alert.alarm, alert.address, alert.details) for alert in found] == [
             (Alarm.FAILED_LOGINS, "192.0.2.1", {"by": "address", "count": 30})
         ]
 
-    def test_that_were_counted_together_count_as_many(self) -> None:
+    def test_count_as_many_if_one_entry_counts_many(self) -> None:
         counted = failed_login(resource_id=None, code="too_many_requests", details={"count": 40})
         [alert] = see([counted])
         assert alert.details == {"by": "address", "count": 40}
@@ -71,17 +71,17 @@ class TestFailedLogins:
         entries = [failed_login(at=began + timedelta(minutes=2 * n)) for n in range(40)]
         assert see(entries) == []
 
-    def test_give_another_alert_in_another_window(self) -> None:
+    def test_cause_another_alert_in_another_window(self) -> None:
         later = now() + timedelta(hours=1)
         entries = [failed_login() for _ in range(12)] + [failed_login(at=later) for _ in range(12)]
         assert len(see(entries)) == 2
 
-    def test_count_though_they_arrive_out_of_order(self) -> None:
+    def test_count_if_they_arrive_out_of_order(self) -> None:
         began = now()
         entries = [failed_login(at=began - timedelta(milliseconds=n)) for n in range(10)]
         assert len(see(entries)) == 1
 
-    def test_are_watched_for_so_many_subjects_and_no_more(
+    def test_are_counted_for_a_limited_number_of_subjects(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(alerts, "MAX_SUBJECTS", 10)
@@ -91,20 +91,20 @@ class TestFailedLogins:
 
 
 class TestForeignIds:
-    def test_give_one_alert(self) -> None:
+    def test_cause_one_alert(self) -> None:
         user = ObjectId()
         found = see([refused(user, str(ObjectId())) for _ in range(50)])
         assert [alert.details for alert in found] == [{"user_id": str(user), "ids": 20}]
 
     @pytest.mark.parametrize("resource", ["one", None])
-    def test_need_to_be_many(self, resource: str | None) -> None:
+    def test_cause_no_alert_if_they_are_few(self, resource: str | None) -> None:
         user = ObjectId()
         assert see([refused(user, resource) for _ in range(50)]) == []
 
-    def test_of_many_users_are_nothing(self) -> None:
+    def test_cause_no_alert_if_they_are_of_many_users(self) -> None:
         assert see([refused(ObjectId(), str(ObjectId())) for _ in range(50)]) == []
 
-    def test_successes_are_nothing(self) -> None:
+    def test_are_not_successful_operations(self) -> None:
         assert see([entry(action=Action.SESSION_LOGIN.value) for _ in range(50)]) == []
 
 
@@ -127,7 +127,9 @@ class TestStream:
     @pytest.mark.parametrize(
         ("tamper", "operation"), [(update, "update"), (replace, "update"), (delete, "delete")]
     )
-    async def test_shows_tampering(self, log: Log, tamper: Tamper, operation: str) -> None:
+    async def test_causes_an_alert_for_tampering(
+        self, log: Log, tamper: Tamper, operation: str
+    ) -> None:
         [[first, _]] = await log.write_blocks(2)
         await tamper(log, first)
         await log.seal()
@@ -140,7 +142,7 @@ class TestStream:
             }
         ]
 
-    async def test_shows_what_was_deleted_before_it_was_sealed(self, log: Log) -> None:
+    async def test_causes_an_alert_for_an_entry_deleted_before_sealing(self, log: Log) -> None:
         await log.write_blocks(1)
         [hasty] = await log.write(1)
         await delete(log, hasty)
@@ -150,7 +152,7 @@ class TestStream:
         with pytest.raises(NotVerified, match=f"entry {hasty} of block 1 is missing"):
             await verify()
 
-    async def test_shows_forged_entries(self, log: Log) -> None:
+    async def test_causes_an_alert_for_forged_entries(self, log: Log) -> None:
         await log.write_blocks(1)
         forged = entry()
         await log.entries.insert_one(forged)
@@ -158,7 +160,7 @@ class TestStream:
         [alert] = await log.alerts()
         assert (alert["alarm"], alert["entries"]) == ("forged_entry", [str(forged["_id"])])
 
-    async def test_shows_that_the_collection_was_dropped(self, log: Log) -> None:
+    async def test_causes_an_alert_for_a_dropped_collection(self, log: Log) -> None:
         await log.write_blocks(2)
         await log.entries.drop()
         await log.write(1)
@@ -166,7 +168,7 @@ class TestStream:
         assert [alert["alarm"] for alert in await log.alerts()] == ["log_dropped"]
         assert "audit.gap" in await log.actions()
 
-    async def test_gives_alerts_about_failed_logins_that_are_sealed_too(self, log: Log) -> None:
+    async def test_causes_alerts_that_are_sealed_too(self, log: Log) -> None:
         await log.write_blocks(1)
         await AuditEntry.store([failed_login() for _ in range(12)])
         await log.seal()
@@ -174,7 +176,7 @@ class TestStream:
         assert alert == {"alarm": "failed_logins", "by": "account", "account": "a1", "count": 10}
         assert (await verify()).unsealed == 0
 
-    async def test_tampering_is_recorded_before_the_block_that_passes_it(
+    async def test_records_tampering_before_the_block_after_it(
         self, log: Log, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         [[first]] = await log.write_blocks(1)
@@ -191,8 +193,8 @@ class TestStream:
         assert len(await log.alerts()) == 1
 
 
-class TestCaretaker:
-    async def test_checks_the_newest_blocks_and_tells_a_finding_once(self, log: Log) -> None:
+class TestMaintenance:
+    async def test_checks_the_newest_blocks_and_reports_a_finding_once(self, log: Log) -> None:
         [[first, _]] = await log.write_blocks(2)
         care = Maintenance(retention_days=0)
         await care.check_newest()
@@ -222,7 +224,7 @@ class TestCaretaker:
         assert alert["alarm"] == "not_verified"
         assert await log.blocks.count_documents({}) == 1
 
-    async def test_passes_on_within_seconds_when_its_holder_dies(self, log: Log) -> None:
+    async def test_moves_to_another_process_within_seconds_of_a_crash(self, log: Log) -> None:
         await take(maintenance.JOB, holder="dead", seconds=maintenance.LEASE_SECONDS)
         await log.write(3)
         async with running(Maintenance(retention_days=0).run()):
@@ -234,7 +236,7 @@ class TestCaretaker:
 
             await until(sealed, 6)
 
-    async def test_hands_over_at_once_when_it_is_stopped(self, log: Log) -> None:
+    async def test_moves_to_another_process_at_once_when_stopped(self, log: Log) -> None:
         async with running(Maintenance(retention_days=0).run()):
 
             async def holds() -> bool:
@@ -243,7 +245,7 @@ class TestCaretaker:
             await until(holds)
         assert await take(maintenance.JOB, holder="next", seconds=4)
 
-    async def test_goes_on_after_any_failure(
+    async def test_continues_after_any_failure(
         self, log: Log, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(maintenance, "PAUSE_SECONDS", 0.05)
@@ -275,7 +277,7 @@ class TestLease:
         assert await take("job", holder="b", seconds=4)
 
     @pytest.mark.parametrize("away", [timedelta(seconds=-1), timedelta(hours=1)])
-    async def test_is_free_when_it_ended_or_the_clock_was_set_back(
+    async def test_is_free_when_expired_or_the_clock_was_set_back(
         self, log: Log, away: timedelta
     ) -> None:
         lease = {"_id": "job", "holder": "a", "until": now() + away}

@@ -80,10 +80,10 @@ def without_oplog(monkeypatch: pytest.MonkeyPatch) -> None:
     lose_tokens(monkeypatch)
 
 
-class TestOffline:
+class TestCutWhileStopped:
     """No service runs meanwhile; then one starts."""
 
-    async def test_an_entry_deleted_and_all_blocks_dropped(
+    async def test_finds_a_deleted_entry_and_all_blocks_dropped(
         self, log: Log, blocks: list[list[ObjectId]], kept: Path | None
     ) -> None:
         await log.entries.delete_one({"_id": blocks[1][1]})
@@ -96,7 +96,7 @@ class TestOffline:
         with pytest.raises(NotVerified):
             await verify()
 
-    async def test_all_blocks_dropped_and_nothing_else(
+    async def test_finds_all_blocks_dropped(
         self, log: Log, blocks: list[list[ObjectId]], kept: Path | None
     ) -> None:
         await log.blocks.delete_many({})
@@ -109,7 +109,7 @@ class TestOffline:
             "the log was cut"
         )
 
-    async def test_the_newest_blocks_and_an_entry_without_a_trace_in_the_oplog(
+    async def test_finds_newest_blocks_and_an_entry_missing_from_the_oplog(
         self,
         log: Log,
         blocks: list[list[ObjectId]],
@@ -124,7 +124,7 @@ class TestOffline:
         assert "cut" in await log.gaps()
         assert "was written after a block that is gone" in await finding()
 
-    async def test_the_newest_blocks_with_their_entries(
+    async def test_finds_the_newest_blocks_dropped_with_their_entries(
         self, log: Log, blocks: list[list[ObjectId]], note: Path
     ) -> None:
         newest = await Block.find_header()
@@ -150,7 +150,7 @@ class TestOffline:
             await verify()
 
     @pytest.mark.parametrize("is_emptied", [False, True])
-    async def test_the_whole_database_rolled_back(
+    async def test_finds_the_whole_database_rolled_back(
         self,
         log: Log,
         note: Path,
@@ -174,7 +174,7 @@ class TestOffline:
         with pytest.raises(NotVerified):
             await verify()
 
-    async def test_what_nobody_can_tell_without_a_mark(
+    async def test_is_not_found_without_a_mark(
         self, log: Log, blocks: list[list[ObjectId]], without_oplog: None
     ) -> None:
         """As docs/audit.md says: all that was written after a block goes with it."""
@@ -197,7 +197,7 @@ class TestOffline:
         await log.restart(other)
         assert "was sealed up to block 0" in await finding()
 
-    async def test_is_told_once_though_sealing_fails_meanwhile(
+    async def test_is_recorded_once_if_sealing_fails_meanwhile(
         self, log: Log, blocks: list[list[ObjectId]], note: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         await log.blocks.delete_many({"_id": {"$gte": 1}})
@@ -215,7 +215,7 @@ class TestOffline:
         assert (await log.gaps()).count("cut") == 1
 
 
-class TestOnline:
+class TestCutWhileRunning:
     """The service runs."""
 
     @pytest.fixture(autouse=True)
@@ -243,7 +243,7 @@ class TestOnline:
             await until(lambda: held_by(log, holder))
             yield
 
-    async def test_a_stranger_who_holds_the_lease_is_told_and_not_minded(
+    async def test_records_a_lease_without_our_keys_and_seals_anyway(
         self, log: Log, note: Path
     ) -> None:
         await log.restart(note)
@@ -257,7 +257,7 @@ class TestOnline:
         assert await log.gaps() == ["stranger"]
         assert "(stranger)" in await finding()
 
-    async def test_a_stranger_who_drops_the_blocks_meanwhile(
+    async def test_finds_blocks_dropped_under_a_foreign_lease(
         self, log: Log, blocks: list[list[ObjectId]], note: Path
     ) -> None:
         async with running(Maintenance(retention_days=0).run()):
@@ -270,7 +270,7 @@ class TestOnline:
         with pytest.raises(NotVerified):
             await verify()
 
-    async def test_a_lease_that_an_old_version_left_is_no_stranger(
+    async def test_accepts_a_lease_of_an_old_version(
         self, log: Log, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         await take(maintenance.JOB, holder="0123456789abcdef0123456789abcdef", seconds=1)
@@ -279,7 +279,7 @@ class TestOnline:
             await until(lambda: is_sealed(log, written))
         assert await log.gaps() == []
 
-    async def test_a_dead_process_that_goes_on_holding_the_lease(
+    async def test_seals_under_a_lease_forged_for_an_ended_process(
         self, log: Log, note: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """The attacker kept the name of one, which has a MAC that fits."""
@@ -296,7 +296,7 @@ class TestOnline:
         assert await log.gaps() == ["not_sealed"]
         assert "(not_sealed)" in await finding()
 
-    async def test_all_blocks_dropped(
+    async def test_finds_all_blocks_dropped(
         self, log: Log, blocks: list[list[ObjectId]], note: Path
     ) -> None:
         async with running(Maintenance(retention_days=0).run()):
@@ -308,7 +308,7 @@ class TestOnline:
         with pytest.raises(NotVerified):
             await verify()
 
-    async def test_nothing_is_told_of_a_log_that_is_left_alone(
+    async def test_records_no_gap_in_an_untouched_log(
         self, log: Log, note: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Two services, one of which begins later and stops earlier, and pauses between."""
@@ -375,7 +375,7 @@ async def write_legacy(log: Log, *sizes: int) -> list[ObjectId]:
 class TestOldLogs:
     """From before there were marks: entries that tell none, blocks that do not count."""
 
-    async def test_open_and_go_on_and_get_a_mark(self, log: Log, note: Path) -> None:
+    async def test_are_opened_and_get_a_mark(self, log: Log, note: Path) -> None:
         await write_legacy(log, 3, 2)
         await log.entries.insert_one(log.keys.stamp(entry()))
         high_water = await log.restart(note)
@@ -388,7 +388,7 @@ class TestOldLogs:
         assert (report.blocks, report.entries, report.unsealed) == (3, 7, 0)
         assert noted(note)["count"] == 7
 
-    async def test_are_noted_at_the_first_start_though_nothing_is_new(
+    async def test_are_noted_at_the_first_start_without_new_entries(
         self, log: Log, note: Path
     ) -> None:
         await write_legacy(log, 3, 2)
@@ -414,7 +414,7 @@ class TestOldLogs:
         await acknowledge()
         assert (await verify()).entries == 7
 
-    async def test_that_commands_alone_have_written_to_begin_with_the_first_service(
+    async def test_written_by_commands_only_are_sealed_by_the_first_service(
         self, log: Log, note: Path
     ) -> None:
         await log.restart(note)
@@ -428,21 +428,21 @@ class TestOldLogs:
 
 
 class TestSealedLate:
-    async def test_an_entry_that_was_held_back_is_told(self, log: Log) -> None:
+    async def test_records_an_entry_that_was_held_back(self, log: Log) -> None:
         await log.write_blocks(1)
         await AuditEntry.store([entry(at=now() - sealer.LATE - timedelta(seconds=5))])
         await log.seal()
         assert await log.gaps() == ["sealed_late"]
         assert "(sealed_late)" in await finding()
 
-    async def test_is_told_once_in_ten_minutes(self, log: Log) -> None:
+    async def test_is_recorded_once_in_ten_minutes(self, log: Log) -> None:
         await log.write_blocks(1)
         for _ in range(3):
             await AuditEntry.store([entry(at=now() - timedelta(hours=1))])
             await log.seal()
         assert await log.gaps() == ["sealed_late"]
 
-    async def test_what_was_written_before_a_stop_is_not(self, log: Log) -> None:
+    async def test_ignores_entries_written_before_a_stop(self, log: Log) -> None:
         """A service was killed within a second of its last entry, and started a day later."""
         old = now() - timedelta(days=1)
         await AuditEntry.store([entry(at=old)])
@@ -455,7 +455,7 @@ class TestSealedLate:
 
 
 class TestAcknowledge:
-    async def test_accepts_what_is_told_up_to_there(
+    async def test_accepts_the_gaps_recorded_so_far(
         self, log: Log, blocks: list[list[ObjectId]], note: Path
     ) -> None:
         await log.blocks.delete_many({"_id": {"$gte": 1}})
@@ -471,7 +471,7 @@ class TestAcknowledge:
         await log.seal()
         assert (await verify()).entries == 12
 
-    async def test_is_refused_while_no_service_has_told_what_is_amiss(
+    async def test_is_refused_while_no_service_has_recorded_the_gap(
         self, log: Log, blocks: list[list[ObjectId]], note: Path
     ) -> None:
         await log.blocks.delete_many({"_id": {"$gte": 1}})
@@ -513,7 +513,7 @@ class TestAcknowledge:
         await acknowledge()
         assert await finding() == f"entry {blocks[0][1]} of block 0 is missing"
 
-    async def test_a_forged_one_accepts_nothing(
+    async def test_has_no_effect_if_forged(
         self, log: Log, blocks: list[list[ObjectId]], note: Path
     ) -> None:
         await log.blocks.delete_many({"_id": {"$gte": 1}})
@@ -528,7 +528,7 @@ class TestAcknowledge:
 
 
 class TestMonitor:
-    async def test_of_a_process_that_knows_more_tells_what_the_sealing_one_cannot(
+    async def test_records_a_cut_that_the_sealing_process_cannot_see(
         self, log: Log, blocks: list[list[ObjectId]], without_oplog: None
     ) -> None:
         """The one that seals runs on a machine that has just joined."""
@@ -560,14 +560,14 @@ class TestMonitor:
         assert read is not None
         assert read[0] == other.newest == Mark(3, newest.hash, 10)
 
-    async def test_minds_no_entry_that_is_new(self, log: Log) -> None:
+    async def test_ignores_new_entries(self, log: Log) -> None:
         looking = Monitor(log.seal)
         await log.write(1)
         for _ in range(3 * monitor.LOOKS_WITHOUT_SEALING):
             await looking.look()
         assert await log.gaps() == []
 
-    async def test_tells_what_waits_for_a_minute_and_seals_it(
+    async def test_records_and_seals_entries_that_wait_for_a_minute(
         self, log: Log, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(monitor, "SEALED_WITHIN", timedelta(seconds=-2))
@@ -581,7 +581,7 @@ class TestMonitor:
         assert await log.gaps() == ["not_sealed"]
         assert set(written) <= set(await log.sealed())
 
-    async def test_leaves_a_block_that_is_none_of_ours_to_the_sealer(
+    async def test_leaves_a_foreign_block_to_the_sealer(
         self, log: Log, blocks: list[list[ObjectId]]
     ) -> None:
         looking = Monitor(log.seal)
@@ -609,7 +609,7 @@ class TestMark:
         assert read[0] == Mark(2, newest.hash, 9)
         assert again.problem is None
 
-    async def test_is_told_by_each_entry(self, log: Log, blocks: list[list[ObjectId]]) -> None:
+    async def test_is_in_each_entry(self, log: Log, blocks: list[list[ObjectId]]) -> None:
         newest = await Block.find_header()
         assert newest is not None
         [entry_id] = await log.write(1)
@@ -618,7 +618,7 @@ class TestMark:
         assert Mark.parse(claim_of(await log.raw(entry_id))) == Mark(2, newest.hash, 9)
         assert Mark.parse(claim_of(await log.raw(blocks[0][0]))) == NOTHING
 
-    async def test_that_is_damaged_is_none_and_told(
+    async def test_is_ignored_and_reported_if_damaged(
         self, log: Log, blocks: list[list[ObjectId]], note: Path
     ) -> None:
         for content in (b"", b"{}", b"[]", b"\xff", b'{"height": "x"}'):
@@ -630,7 +630,7 @@ class TestMark:
             await log.write_blocks(1)
             assert high_water.read() is not None
 
-    async def test_that_was_changed_is_none(
+    async def test_is_ignored_if_changed(
         self, log: Log, blocks: list[list[ObjectId]], note: Path
     ) -> None:
         told = noted(note)
@@ -639,14 +639,14 @@ class TestMark:
             write(note, orjson.dumps(told | {name: value}))
             assert HighWater(log.keys, note).read() is None, name
 
-    async def test_of_another_database_is_none(
+    async def test_is_ignored_if_of_another_database(
         self, log: Log, blocks: list[list[ObjectId]], note: Path
     ) -> None:
         other = note.with_name("audit.other.mark")
         write(other, orjson.dumps(noted(note)))
         assert HighWater(log.keys, other).read() is None
 
-    async def test_that_cannot_be_kept_stops_nothing_and_is_logged_once(
+    async def test_is_logged_once_if_it_cannot_be_written(
         self, log: Log, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         (tmp_path / "file").write_text("")
@@ -657,7 +657,7 @@ class TestMark:
         assert told.count("audit_mark_not_kept") == 1
         assert "CHATVAULT_AUDIT_MARK_DIR" in told
 
-    async def test_is_not_lowered_by_a_process_that_only_looks(self, log: Log, note: Path) -> None:
+    async def test_is_not_lowered_by_a_process_that_only_reads(self, log: Log, note: Path) -> None:
         high, low = Mark(7, bytes(32), 20), Mark(5, bytes(32), 10)
         await HighWater(log.keys, note).note(high)
         await HighWater(log.keys, note).note_higher(low)
@@ -674,9 +674,7 @@ SLOW = settings(
 
 @SLOW
 @given(data=st.data())
-async def test_whatever_is_cut_is_found_but_for_a_whole_end(
-    log: Log, note: Path, data: st.DataObject
-) -> None:
+async def test_any_cut_but_a_whole_end_is_found(log: Log, note: Path, data: st.DataObject) -> None:
     """Blocks from a height on are dropped, and any entries deleted, at one moment or another.
 
     With a mark each cut is found. Without, only the end of the log can be cut unnoticed, together
@@ -713,7 +711,7 @@ async def test_whatever_is_cut_is_found_but_for_a_whole_end(
         await verify()
 
 
-async def test_a_check_of_the_newest_blocks_passes_what_is_told(
+async def test_a_check_of_the_newest_blocks_accepts_recorded_gaps(
     log: Log, blocks: list[list[ObjectId]], note: Path
 ) -> None:
     await log.blocks.delete_many({"_id": {"$gte": 1}})

@@ -38,7 +38,7 @@ def test_knows_the_published_vectors() -> None:
 
 
 @given(LEAVES)
-def test_root_is_the_books(leaves: list[bytes]) -> None:
+def test_root_is_the_textbooks(leaves: list[bytes]) -> None:
     assert root_of(leaves) == by_the_book(leaves)
 
 
@@ -52,7 +52,9 @@ def test_path_of_every_leaf_leads_to_the_root(leaves: list[bytes], data: st.Data
 
 
 @given(LEAVES, st.data())
-def test_no_other_leaf_place_or_path_does(leaves: list[bytes], data: st.DataObject) -> None:
+def test_no_other_leaf_place_or_path_leads_to_the_root(
+    leaves: list[bytes], data: st.DataObject
+) -> None:
     leaves = list(dict.fromkeys(leaves))
     index = data.draw(st.integers(0, len(leaves) - 1))
     count, path, root = len(leaves), path_of(leaves, index), root_of(leaves)
@@ -72,6 +74,6 @@ def test_no_other_leaf_place_or_path_does(leaves: list[bytes], data: st.DataObje
 
 
 @pytest.mark.parametrize("index", [-1, 1])
-def test_place_outside_the_tree_leads_nowhere(index: int) -> None:
+def test_place_outside_the_tree_leads_to_no_root(index: int) -> None:
     leaf = hash_leaf(b"")
     assert root_by_path(leaf, index, 1, []) is None

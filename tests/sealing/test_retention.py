@@ -46,7 +46,7 @@ class TestRetention:
         assert (report.entries, report.removed, report.unsealed) == (4, 7, 0)
         assert await log.alerts() == []
 
-    async def test_keeps_a_block_with_one_young_entry_and_all_after_it(self, log: Log) -> None:
+    async def test_keeps_a_block_with_one_young_entry_and_later_blocks(self, log: Log) -> None:
         await write_old(log, 2)
         await AuditEntry.store([entry(at=now() - OLD), entry()])
         await log.seal()
@@ -56,12 +56,12 @@ class TestRetention:
         assert await announced_through() == 0
         assert await remove_expired(30) == 0
 
-    async def test_announces_nothing_where_nothing_expired(self, log: Log) -> None:
+    async def test_announces_nothing_if_nothing_expired(self, log: Log) -> None:
         await log.write_blocks(2, 2)
         assert await remove_expired(30) == 0
         assert "audit.retention" not in await log.actions()
 
-    async def test_is_taken_up_after_any_interruption(
+    async def test_is_resumed_after_any_interruption(
         self, log: Log, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(retention, "BATCH", 2)
@@ -78,7 +78,7 @@ class TestRetention:
         assert (await verify()).removed == 8
         assert await log.alerts() == []
 
-    async def test_goes_on_by_and_by_until_announcements_expire_too(self, log: Log) -> None:
+    async def test_removes_expired_announcements_too(self, log: Log) -> None:
         await write_old(log, 2)
         await remove_expired(30)
         await log.seal()
@@ -87,7 +87,7 @@ class TestRetention:
         await log.seal()
         assert (await verify()).removed > 2
 
-    async def test_a_removal_beyond_what_was_announced_is_found(self, log: Log) -> None:
+    async def test_does_not_excuse_a_removal_beyond_the_announced_one(self, log: Log) -> None:
         await write_old(log, 2)
         [[young]] = await log.write_blocks(1)
         await remove_expired(30)
@@ -99,7 +99,7 @@ class TestRetention:
         [alert] = await log.alerts()
         assert alert["entries"] == [str(young)]
 
-    async def test_a_forged_announcement_counts_for_nothing(self, log: Log) -> None:
+    async def test_ignores_a_forged_announcement(self, log: Log) -> None:
         [[first], _] = await log.write_blocks(1, 1)
         forged = entry(action="audit.retention", details={"through_block": 5})
         await log.entries.insert_one(forged)
@@ -120,7 +120,7 @@ class TestRetention:
             await until(all_sealed)
         assert await log.alerts() == []
 
-    async def test_without_days_does_nothing(self, log: Log) -> None:
+    async def test_does_nothing_with_0_days(self, log: Log) -> None:
         await write_old(log, 1)
         async with running(retention.run(0)):
             await asyncio.sleep(0.1)

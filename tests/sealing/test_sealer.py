@@ -36,7 +36,7 @@ async def check(log: Log) -> None:
 
 
 class TestFollow:
-    async def test_seals_what_is_written_while_it_runs_within_seconds(self, log: Log) -> None:
+    async def test_seals_new_entries_within_seconds(self, log: Log) -> None:
         async with running(Sealer().follow()):
             await asyncio.sleep(0.3)
             for _ in range(5):
@@ -81,7 +81,7 @@ class TestFollow:
         assert early["_id"] < later[0]
         await check(log)
 
-    async def test_takes_up_what_was_written_while_nobody_sealed(self, log: Log) -> None:
+    async def test_seals_entries_written_while_nothing_sealed(self, log: Log) -> None:
         await log.write_blocks(2)
         written = await log.write(7)
 
@@ -104,7 +104,7 @@ class TestFollow:
         assert await log.blocks.count_documents({}) == 4
         await check(log)
 
-    async def test_does_not_mind_clocks_that_go_back(
+    async def test_works_with_clocks_that_go_back(
         self, log: Log, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         await log.write_blocks(3)
@@ -120,7 +120,7 @@ class TestFollow:
 
 
 class TestRace:
-    async def test_two_seal_each_entry_once(self, log: Log) -> None:
+    async def test_of_two_sealers_seals_each_entry_once(self, log: Log) -> None:
         await log.write_blocks(1)
         async with running(Sealer().follow()), running(Sealer().follow()):
             for _ in range(12):
@@ -133,7 +133,7 @@ class TestRace:
             await until(all_sealed)
         await check(log)
 
-    async def test_a_height_is_given_once(self, log: Log) -> None:
+    async def test_gives_a_height_once(self, log: Log) -> None:
         await log.write_blocks(1)
         await log.write(1)
         newest = await Block.find_header()
@@ -181,7 +181,7 @@ async def check_entries(log: Log) -> None:
 
 
 class TestGap:
-    async def test_seals_what_the_stream_can_no_longer_show(
+    async def test_seals_entries_that_the_stream_has_lost(
         self, log: Log, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         await log.write_blocks(2)
@@ -194,7 +194,7 @@ class TestGap:
         assert gap["details"] == {"reason": "stream_lost", "after_block": 0}
         await check(log)
 
-    async def test_past_the_end_of_a_real_oplog(
+    async def test_is_sealed_past_the_end_of_a_real_oplog(
         self, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         # The oplog keeps what came after the last checkpoint of the data: once a minute, usually.

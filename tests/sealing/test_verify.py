@@ -60,12 +60,12 @@ async def rebuild(log: Log, keys: KeyRing, *, from_block: int) -> None:
     await log.restart()
 
 
-class TestIntact:
-    async def test_an_empty_log_verifies(self, log: Log) -> None:
+class TestIntactLog:
+    async def test_verifies_if_empty(self, log: Log) -> None:
         report = await verify()
         assert (report.blocks, report.entries, report.unsealed, report.newest) == (0, 0, 0, None)
 
-    async def test_counts_blocks_entries_and_what_is_not_sealed_yet(self, log: Log) -> None:
+    async def test_has_its_blocks_entries_and_unsealed_entries_counted(self, log: Log) -> None:
         await log.write_blocks(3, 1, 4)
         await log.write(2)
         progress: list[tuple[int, int]] = []
@@ -75,7 +75,7 @@ class TestIntact:
         assert (report.first, report.blocks, report.entries, report.unsealed) == (0, 3, 8, 2)
         assert progress == [(1, 3), (3, 3), (3, 3)]
 
-    async def test_can_begin_later(self, log: Log) -> None:
+    async def test_can_be_verified_from_a_later_block(self, log: Log) -> None:
         ids = await log.write_blocks(3, 2, 4)
         await log.entries.delete_one({"_id": ids[0][0]})
         middle = await log.blocks.find_one({"_id": 1})
@@ -87,7 +87,7 @@ class TestIntact:
         assert await find_block_since(now() + timedelta(hours=1)) == 3
         assert await find_block_since(now() - timedelta(hours=1)) == 0
 
-    async def test_does_not_begin_where_the_log_has_never_been(self, log: Log) -> None:
+    async def test_cannot_be_verified_from_beyond_its_end(self, log: Log) -> None:
         with pytest.raises(InvalidInput, match="no block 1 yet; nothing is sealed"):
             await verify(from_block=1)
         await log.write_blocks(1, 1)
@@ -95,7 +95,7 @@ class TestIntact:
             await verify(from_block=90)
         assert (await verify(from_block=2)).blocks == 0
 
-    async def test_a_log_that_was_as_long_is_cut(self, log: Log) -> None:
+    async def test_is_cut_if_it_was_longer_before(self, log: Log) -> None:
         await log.write_blocks(1, 1, 1)
         pinned = check_pin(await find_checkpoint())
         await log.blocks.delete_many({"_id": {"$gte": 1}})
@@ -107,7 +107,7 @@ class TestIntact:
             "block 1 is missing: the checkpoint is of block 2"
         )
 
-    async def test_what_was_sealed_late_is_no_outsider(self, log: Log) -> None:
+    async def test_verifies_with_entries_sealed_late(self, log: Log) -> None:
         late = entry()
         await log.write_blocks(3, 3)
         await AuditEntry.store([late])
@@ -115,7 +115,7 @@ class TestIntact:
         for first in range(3):
             assert (await verify(from_block=first, group_size=1)).unsealed == 0
 
-    async def test_old_keys_verify(self, log: Log) -> None:
+    async def test_verifies_with_old_keys(self, log: Log) -> None:
         await log.write_blocks(3)
         log.keys = KeyRing([new_root()])
         AuditEntry.bind_keys(log.keys)
@@ -296,7 +296,7 @@ class TestCheckpoint:
         report = await verify(from_block=2, checkpoint=check_pin(kept))
         assert (report.first, report.blocks) == (0, 3)
 
-    async def test_convicts_a_rewrite_with_the_keys(self, log: Log) -> None:
+    async def test_reveals_a_rewrite_with_the_keys(self, log: Log) -> None:
         ids = await log.write_blocks(3, 3, 3)
         kept = (await find_checkpoint()).model_dump_json()
         await log.entries.delete_one({"_id": ids[1][1]})
@@ -308,7 +308,7 @@ class TestCheckpoint:
             "block 2 is not the checkpoint's: the log was rewritten"
         )
 
-    async def test_is_not_needed_where_the_mark_is_kept(self, log: Log, tmp_path: Path) -> None:
+    async def test_is_not_needed_with_a_mark(self, log: Log, tmp_path: Path) -> None:
         note = tmp_path / "mark"
         await log.restart(note)
         ids = await log.write_blocks(3, 3, 3)
@@ -320,7 +320,7 @@ class TestCheckpoint:
         )
 
     @pytest.mark.parametrize("left", [0, 1])
-    async def test_convicts_a_cut_end(self, log: Log, left: int) -> None:
+    async def test_reveals_a_cut_end(self, log: Log, left: int) -> None:
         ids = await log.write_blocks(3, 3)
         pinned = check_pin(await find_checkpoint())
         await log.blocks.delete_many({"_id": {"$gte": left}})
@@ -334,7 +334,7 @@ class TestCheckpoint:
             f"block {left} is missing: the checkpoint is of block 1"
         )
 
-    async def test_that_is_forged_is_refused(self, log: Log) -> None:
+    async def test_is_refused_if_forged(self, log: Log) -> None:
         await log.write_blocks(3)
         kept = await find_checkpoint()
         other = KeyRing([new_root()]).current
@@ -350,7 +350,7 @@ class TestCheckpoint:
 
 
 class TestProof:
-    async def test_of_every_entry_is_checked_without_the_database(self, log: Log) -> None:
+    async def test_is_checked_for_every_entry_without_the_database(self, log: Log) -> None:
         ids = await log.write_blocks(5, 3)
         pinned = await find_checkpoint()
         for each in [*ids[0], *ids[1]]:

@@ -57,7 +57,7 @@ async def long(
 
 
 class TestSweep:
-    async def test_takes_a_deleted_conversations_rest_only_when_it_is_due(
+    async def test_removes_a_deleted_conversations_rest_when_it_is_due(
         self, alice: HttpClient, long: dict[str, Any], database: Any
     ) -> None:
         segments, revisions, _ = await left(database)
@@ -75,7 +75,7 @@ class TestSweep:
         assert await left(database) == (0, 0, 0)
         assert await garbage.sweep(MessageStore()) == 0
 
-    async def test_takes_replaced_segments_and_leaves_the_new(
+    async def test_removes_replaced_segments_and_keeps_the_new(
         self, alice: HttpClient, long: dict[str, Any], database: Any
     ) -> None:
         new = [message(f"n{n}") for n in range(20)]
@@ -89,7 +89,7 @@ class TestSweep:
         assert lies.contents == [f"n{n}" for n in range(20)]
         assert (await left(database))[2] == 0
 
-    async def test_takes_the_revisions_of_messages_that_were_not_put_back(
+    async def test_removes_revisions_of_messages_that_were_not_put_back(
         self, alice: HttpClient, long: dict[str, Any], database: Any
     ) -> None:
         shown = await found(alice, long["id"])
@@ -107,7 +107,7 @@ class TestSweep:
         assert shown["message"]["content"] == "29"
         assert (await left(database))[2] == 0
 
-    async def test_takes_them_of_a_conversation_without_segments_too(
+    async def test_removes_revisions_of_a_conversation_without_segments(
         self, alice: HttpClient, database: Any
     ) -> None:
         begun = await begin(alice, messages=[message("a", id="a"), message("b", id="b")])
@@ -120,7 +120,7 @@ class TestSweep:
         assert await garbage.sweep(MessageStore()) == 1
         assert await left(database) == (0, 0, 0)
 
-    async def test_leaves_the_revisions_that_came_after_the_replacement(
+    async def test_keeps_revisions_made_after_the_replacement(
         self, alice: HttpClient, long: dict[str, Any], database: Any
     ) -> None:
         await alice.put(at(long), json={"messages": [message("new", id="new")]})
@@ -133,7 +133,7 @@ class TestSweep:
         kept = await database["revisions"].find({}).sort("seq").to_list()
         assert [each["message"]["content"] for each in kept] == ["0", "x"]
 
-    async def test_takes_many_in_batches(
+    async def test_removes_many_in_batches(
         self, alice: HttpClient, database: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(garbage, "BATCH", 3)
@@ -149,7 +149,7 @@ class TestSweep:
         ids = await database["revisions"].distinct("message_id")
         assert sorted(ids) == ["m0", "m2", "m4", "m6", "m8"]
 
-    async def test_leaves_everybody_elses_alone(
+    async def test_keeps_other_users_data(
         self, alice: HttpClient, bob: HttpClient, long: dict[str, Any], database: Any
     ) -> None:
         his = await begin(bob, messages=[message(str(n), id=f"m{n}") for n in range(30)])
@@ -162,7 +162,7 @@ class TestSweep:
         assert [await found(bob, his["id"]), await found(alice, hers["id"])] == before
         assert len(await (await bob.get(at(his, "/messages/m3/revisions"))).json()) == 1
 
-    async def test_deleting_all_retires_all(
+    async def test_removes_everything_after_the_deletion_of_all(
         self, alice: HttpClient, long: dict[str, Any], database: Any
     ) -> None:
         for _ in range(5):
@@ -172,7 +172,7 @@ class TestSweep:
         await garbage.sweep(MessageStore())
         assert await left(database) == (0, 0, 0)
 
-    async def test_is_resumed_where_it_was_interrupted(
+    async def test_is_resumed_after_an_interruption(
         self,
         alice: HttpClient,
         long: dict[str, Any],
@@ -202,7 +202,7 @@ class TestSweep:
         assert await garbage.sweep(MessageStore()) == 6
         assert await left(database) == (0, 0, 0)
 
-    async def test_several_may_sweep_at_once(
+    async def test_may_run_in_several_processes(
         self, alice: HttpClient, long: dict[str, Any], database: Any
     ) -> None:
         for _ in range(10):
@@ -215,7 +215,7 @@ class TestSweep:
         assert sum(removed) == segments + revisions
         assert await left(database) == (0, 0, 0)
 
-    async def test_trouble_ends_neither_the_sweeper_nor_the_service(
+    async def test_continues_after_failures(
         self,
         alice: HttpClient,
         long: dict[str, Any],
@@ -246,8 +246,8 @@ class TestSweep:
         assert calls > 3
 
 
-class TestNeverFlipped:
-    async def test_a_bulk_write_that_never_came_to_its_end_is_collected(
+class TestUnfinishedBulkWrite:
+    async def test_is_collected(
         self, alice: HttpClient, long: dict[str, Any], database: Any
     ) -> None:
         actor = somebody()
@@ -268,7 +268,7 @@ class TestNeverFlipped:
         assert await found(alice, long["id"]) == before
 
     @pytest.mark.parametrize("way", ["replace", "begin"])
-    async def test_a_flip_after_the_sweeper_began_is_refused_and_loses_nothing(
+    async def test_is_refused_once_its_collection_has_begun(
         self,
         http: HttpClient,
         database: Any,
@@ -318,7 +318,7 @@ class TestNeverFlipped:
         )
         assert (await stored(database, begun)).contents == ["new"] * 30
 
-    async def test_a_flip_beside_the_sweeper_wins_or_loses_whole(
+    async def test_wins_or_loses_completely_against_the_collection(
         self, http: HttpClient, database: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         tiny_bounds(monkeypatch)

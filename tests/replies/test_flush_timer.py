@@ -15,15 +15,15 @@ async def seconds_until(event: asyncio.Event) -> float:
     return loop.time() - began
 
 
-class TestBeat:
-    async def test_comes_at_once_after_a_rest(self) -> None:
+class TestFlushTimer:
+    async def test_fires_at_once_after_a_rest(self) -> None:
         timer, event = FlushTimer(60), asyncio.Event()
 
         timer.set(event)
 
         assert await seconds_until(event) < 10
 
-    async def test_comes_no_sooner_than_it_should_and_then_for_all(self) -> None:
+    async def test_fires_no_sooner_than_it_should_and_for_all(self) -> None:
         timer, first = FlushTimer(EVERY), asyncio.Event()
         timer.set(first)
         await first.wait()

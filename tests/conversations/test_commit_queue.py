@@ -92,7 +92,7 @@ def watch_groups(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 class TestQueue:
-    async def test_a_full_one_answers_503_with_retry_after_and_loses_nothing(
+    async def test_answers_503_with_retry_after_when_full_and_loses_nothing(
         self, http: HttpClient, alice: HttpClient, database: Any
     ) -> None:
         begun = await begin(alice)
@@ -110,7 +110,7 @@ class TestQueue:
         wanted = {"action": "conversation.append_message", "outcome": "failed", "code": "busy"}
         assert await database["audit_logs"].count_documents(wanted) == len(refused)
 
-    async def test_a_lone_change_waits_for_nobody(
+    async def test_commits_a_lone_change_at_once(
         self, actor: Actor, commits: CommitQueue, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         begun = await start(actor, commits)
@@ -119,7 +119,7 @@ class TestQueue:
             await append(actor, commits, begun, str(number))
         assert sizes == [1] * 5
 
-    async def test_what_arrives_together_is_grouped(
+    async def test_batches_changes_that_arrive_together(
         self, actor: Actor, commits: CommitQueue, monkeypatch: pytest.MonkeyPatch, database: Any
     ) -> None:
         begun = [await start(actor, commits) for _ in range(4)]
@@ -133,7 +133,7 @@ class TestQueue:
         for each in begun:
             assert len((await stored(database, each)).messages) == 50
 
-    async def test_what_arrives_at_the_same_moment_is_shared_out_among_the_groups(
+    async def test_divides_simultaneous_changes_among_batches(
         self, actor: Actor, commits: CommitQueue, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         begun = [await start(actor, commits) for _ in range(30)]
@@ -141,7 +141,7 @@ class TestQueue:
         await asyncio.gather(*(append(actor, commits, each, "now") for each in begun))
         assert sizes == [15, 15]
 
-    async def test_few_share_one_group(
+    async def test_commits_a_few_changes_in_one_batch(
         self, actor: Actor, commits: CommitQueue, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         begun = [await start(actor, commits) for _ in range(FEW)]
@@ -149,7 +149,7 @@ class TestQueue:
         await asyncio.gather(*(append(actor, commits, each, "now") for each in begun))
         assert sizes == [FEW]
 
-    async def test_changes_of_one_conversation_stay_together(
+    async def test_keeps_changes_of_one_conversation_together(
         self, actor: Actor, commits: CommitQueue, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         begun = [await start(actor, commits) for _ in range(2)]
@@ -158,7 +158,7 @@ class TestQueue:
         await asyncio.gather(*posts)
         assert sizes == [30]
 
-    async def test_a_conversation_is_never_in_two_groups(
+    async def test_never_has_a_conversation_in_two_batches(
         self, actor: Actor, commits: CommitQueue, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         begun = await start(actor, commits)
@@ -179,7 +179,7 @@ class TestQueue:
         await asyncio.gather(*(append(actor, commits, begun, str(n)) for n in range(100)))
         assert most == 1
 
-    async def test_draining_waits_for_all_of_it(
+    async def test_drains_completely(
         self, actor: Actor, commits: CommitQueue, database: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         tiny_bounds(monkeypatch)
@@ -193,8 +193,8 @@ class TestQueue:
         assert len(lies.document["messages"]) <= 4
 
 
-class TestSetbacks:
-    async def test_of_what_is_set_back_for_ever_have_an_end_and_so_has_a_stop(
+class TestPostponedChanges:
+    async def test_are_refused_in_the_end_so_that_a_stop_ends(
         self, actor: Actor, commits: CommitQueue, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         begun = await start(actor, commits)
@@ -220,7 +220,7 @@ class TestSetbacks:
         assert len(sizes) == MAX_SETBACKS
         await append(actor, commits, begun, "after")
 
-    async def test_of_a_whole_group_are_no_more_than_it_takes(
+    async def test_are_postponed_no_more_often_than_necessary(
         self, actor: Actor, commits: CommitQueue, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """One of them gets on in each group, and there are as many as a group may have."""
@@ -248,7 +248,7 @@ class TestSetbacks:
 
 
 class TestOrder:
-    async def test_changes_are_decided_as_they_arrived(
+    async def test_is_that_of_arrival(
         self, actor: Actor, commits: CommitQueue, database: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         tiny_bounds(monkeypatch)
@@ -261,7 +261,7 @@ class TestOrder:
         assert [each.total_messages for each in answers] == list(range(1, 101))
         assert (await stored(database, begun)).contents == [str(n) for n in range(100)]
 
-    async def test_repeats_are_recognised_among_what_is_new(
+    async def test_lets_repeats_be_recognised_among_new_messages(
         self, actor: Actor, commits: CommitQueue, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         ids = [f"m{n}" for n in range(4)]
@@ -284,7 +284,7 @@ class TestOrder:
             (0, 4),
         ]
 
-    async def test_a_repeat_is_seen_by_whatever_name_the_conversation_goes(
+    async def test_lets_repeats_be_recognised_by_id_and_by_source(
         self, actor: Actor, commits: CommitQueue, database: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         begun = await start(actor, commits)
@@ -307,7 +307,7 @@ class TestOrder:
         assert sizes == [2]
         assert [each and each.message["content"] for each in found] == ["x", "x"]
 
-    async def test_a_delete_parts_what_came_before_from_what_comes_after(
+    async def test_separates_changes_before_and_after_a_delete(
         self, actor: Actor, commits: CommitQueue, database: Any
     ) -> None:
         begun = await start(actor, commits)
@@ -333,7 +333,7 @@ class TestOrder:
         assert actions["conversation.append_message"] == 1
         assert actions["conversation.delete"] == 1
 
-    async def test_versions_are_checked_against_what_came_before(
+    async def test_checks_versions_against_earlier_changes(
         self, actor: Actor, commits: CommitQueue
     ) -> None:
         begun = await start(actor, commits)
@@ -353,8 +353,8 @@ class TestOrder:
         assert outcomes[5] == 5
 
 
-class TestOneFails:
-    async def test_refusals_fail_alone(
+class TestFailure:
+    async def test_of_a_refused_change_is_its_own(
         self, actor: Actor, commits: CommitQueue, database: Any
     ) -> None:
         begun = await start(actor, commits)
@@ -376,7 +376,7 @@ class TestOneFails:
         ]
         assert (await stored(database, begun)).contents == ["a", "c"]
 
-    async def test_a_group_reads_nothing_that_its_owner_did_not_ask_for(
+    async def test_does_not_come_from_another_owners_change(
         self, actor: Actor, commits: CommitQueue, database: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         other = somebody()
@@ -404,7 +404,7 @@ class TestOneFails:
             assert {(each["user_id"], each["_id"]) for each in found} <= {(actor.user_id, mine)}
 
     @pytest.mark.parametrize("place", [0, 3, 6])
-    async def test_a_fault_of_ours_fails_alone(
+    async def test_of_a_bug_is_its_changes_own(
         self, actor: Actor, commits: CommitQueue, database: Any, place: int
     ) -> None:
         begun = await start(actor, commits)
@@ -429,7 +429,7 @@ class TestOneFails:
         assert lies.contents == [str(n) for n in range(6)]
         assert lies.document["title"] == "New Conversation"
 
-    async def test_a_refusal_that_comes_too_late_is_a_fault_and_stores_nothing(
+    async def test_after_a_decision_stores_nothing(
         self, actor: Actor, commits: CommitQueue, database: Any
     ) -> None:
         begun = await start(actor, commits)
@@ -468,7 +468,7 @@ class TestOneFails:
         assert lies.document["title"] == "New Conversation"
         assert await database["audit_logs"].count_documents({}) == entries + 1
 
-    async def test_what_mongodb_refuses_fails_alone(
+    async def test_of_a_write_that_mongodb_refuses_is_its_own(
         self, actor: Actor, commits: CommitQueue, database: Any
     ) -> None:
         begun = [await start(actor, commits) for _ in range(3)]
@@ -492,7 +492,7 @@ class TestOneFails:
         )
         assert [isinstance(each, Exception) for each in outcomes] == [False, True, False]
 
-    async def test_a_cancelled_caller_harms_nobody(
+    async def test_does_not_come_from_a_cancelled_caller(
         self, actor: Actor, commits: CommitQueue, database: Any
     ) -> None:
         begun = await start(actor, commits)
@@ -506,7 +506,7 @@ class TestOneFails:
         assert set(map(str, range(1, 40, 2))) <= set(contents)
         assert len(contents) == len(set(contents))
 
-    async def test_a_group_that_is_cut_off_leaves_nobody_waiting(
+    async def test_of_a_cancelled_batch_reaches_every_caller(
         self, actor: Actor, commits: CommitQueue, database: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         begun = await start(actor, commits)
@@ -530,7 +530,7 @@ class TestOneFails:
         assert len(contents) >= 50 - len(failed)
         assert len(contents) == len(set(contents))
 
-    async def test_a_group_that_is_cut_off_before_it_began_leaves_nobody_waiting(
+    async def test_of_a_batch_cancelled_before_its_start_reaches_every_caller(
         self, actor: Actor, commits: CommitQueue, database: Any
     ) -> None:
         begun = await start(actor, commits)
@@ -579,7 +579,7 @@ class TestConflicts:
             wanted = {"action": f"conversation.{action}", "outcome": "success"}
             assert await database["audit_logs"].count_documents(wanted) == count
 
-    async def test_bulk_and_small_replacements_of_two_processes_leave_it_sound(
+    async def test_bulk_and_small_replacements_of_two_processes_stay_consistent(
         self, actor: Actor, commits: CommitQueue, database: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         tiny_bounds(monkeypatch)
@@ -608,7 +608,7 @@ class TestConflicts:
         assert lies.document["next_seq"] == total
         assert lies.document["version"] == 1 + 80
 
-    async def test_a_group_in_conflict_is_halved_and_every_answer_is_its_own(
+    async def test_a_batch_in_conflict_is_halved_with_correct_answers(
         self, actor: Actor, commits: CommitQueue, database: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         begun = await start(actor, commits)
@@ -631,7 +631,7 @@ class TestConflicts:
         assert sum(size for size in sizes if size <= 4) == 33
         assert (await stored(database, begun)).contents == [str(n) for n in range(33)]
 
-    async def test_conflicts_without_end_are_a_503_and_nothing_was_done(
+    async def test_endless_conflicts_answer_503_and_store_nothing(
         self, actor: Actor, commits: CommitQueue, database: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         begun = await start(actor, commits)
@@ -653,7 +653,7 @@ class TestConflicts:
         assert await stored(database, begun) == before
         await append(actor, commits, begun, "later")
 
-    async def test_a_broken_connection_is_not_tried_again(
+    async def test_a_broken_connection_is_not_retried(
         self, actor: Actor, commits: CommitQueue, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         begun = await start(actor, commits)
@@ -673,7 +673,7 @@ class TestConflicts:
 
 
 class TestAudit:
-    async def test_an_entry_comes_with_the_change_or_not_at_all(
+    async def test_an_entry_is_stored_with_the_change_or_not_at_all(
         self, actor: Actor, commits: CommitQueue, database: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         begun = await start(actor, commits)

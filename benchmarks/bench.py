@@ -1,4 +1,4 @@
-"""One run's stage: the servers, the data, and how two sides are compared in turn."""
+"""One benchmark run: the servers, the data, and comparing two sides in turns."""
 
 import random
 import statistics
@@ -15,7 +15,7 @@ from measure import Result, Summary
 from neighbours import Load, Watch, median
 from processes import Server, cpu_seconds, measure
 
-SATURATED = 0.9  # cores; from here on the generator may be what is measured
+SATURATED = 0.9  # cores; with fewer the generator itself may be the bottleneck
 
 
 class Figures(TypedDict):
@@ -31,7 +31,7 @@ class Figures(TypedDict):
 
 
 class Target(TypedDict):
-    """What was hoped for, and whether it came true."""
+    """A target, and whether it was met."""
 
     against: str
     bound: str
@@ -42,8 +42,8 @@ class Row(TypedDict):
     """One line of the table: the first side, beside the others.
 
     Attributes:
-        others: the cores that programs which are not ours kept busy meanwhile.
-        is_judged: the machine was quiet enough to say whether targets are met.
+        others: the cores that other programs kept busy meanwhile.
+        is_judged: whether the machine was quiet enough to judge the targets.
     """
 
     name: str
@@ -57,7 +57,7 @@ class Row(TypedDict):
 
 @dataclass
 class Round:
-    """One side's turn: what the measuring process saw, and the cores that each part used."""
+    """One side's turn: the measured rates, and the cores that each part used."""
 
     group: Summary
     beside_rps: float
@@ -71,15 +71,15 @@ Side = Callable[[], Round]
 
 @dataclass
 class Bench:
-    """All that a scenario needs.
+    """The resources of a scenario.
 
     Attributes:
         data_dir: the service's.
         seconds: how long a turn lasts, after its warm-up.
         rounds: how many turns each side has.
         flush_ms: how long mongod waits for the disk.
-        readers: those that only read, once a scenario has made them.
-        rss_mb: the most memory that was seen under load, by process.
+        readers: the accounts that only read, once a scenario has made them.
+        rss_mb: the peak memory under load, by process.
     """
 
     service: Server
@@ -101,7 +101,7 @@ class Bench:
     max_generator: float = 0.0
 
     def http(self, server: Server, *groups: tuple[int, Sequence[str]], group: int = 0) -> Side:
-        """Requests over so many connections; of several groups, the one to report."""
+        """Measure requests over this many connections; of several groups, one is reported."""
         job = {
             "host": server.host,
             "port": server.port,
@@ -113,7 +113,7 @@ class Bench:
         return lambda: self._turn("load.py", job, server, group)
 
     def floor(self, operation: str, connections: int, targets: list[tuple[str, str]]) -> Side:
-        """The driver's plain loop over owners and conversations."""
+        """Measure the driver's plain loop over owners and conversations."""
         job = {
             "url": self.yardsticks.url,
             "database": self.yardsticks.database,
@@ -165,7 +165,7 @@ class Bench:
         *,
         at_least: Mapping[str, float] | None = None,
     ) -> Row:
-        """Let the sides take turns; the first one's rate is put in ratio to each other's."""
+        """Measure the sides in turns; the first one's rate is divided by each other's."""
         turns: dict[str, list[Round]] = {side: [] for side in sides}
         for number in range(self.rounds):
             order = list(sides) if number % 2 == 0 else list(sides)[::-1]

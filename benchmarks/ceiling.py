@@ -47,20 +47,20 @@ async def append(request: web.Request) -> web.Response:
 
 
 async def get(request: web.Request) -> web.Response:
-    """One conversation."""
+    """Answer with one conversation."""
     stored = await operations.get(request.app[COLLECTION], *_ids(request))
     return _answer(_shown(stored))
 
 
 async def list_summaries(request: web.Request) -> web.Response:
-    """The newest 50."""
+    """Answer with the newest 50 conversations."""
     user = ObjectId(request.match_info["user"])
     found = await operations.list_summaries(request.app[COLLECTION], user, 50)
     return _answer([_shown(stored) for stored in found])
 
 
 async def newest(request: web.Request) -> web.Response:
-    """The newest 50 messages."""
+    """Answer with the newest 50 messages."""
     stored = await operations.newest(request.app[COLLECTION], *_ids(request), limit=50)
     total, shown = stored["total_messages"], stored["messages"]
     pagination = {

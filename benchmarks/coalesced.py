@@ -1,6 +1,6 @@
-"""The bound of coalescing: appends and their audit entries by the driver, many in a transaction.
+"""The limit of batching: appends and their audit entries by the driver, many in a transaction.
 
-Without HTTP, session or decision: what a service that coalesces comes near to, and never exceeds.
+Without HTTP, session or decision: a service that batches approaches it, and never exceeds it.
 """
 
 import random
@@ -16,13 +16,13 @@ from pymongo.write_concern import WriteConcern
 import operations
 
 ENTRIES = "yardstick_audit"
-GROUPS = 2  # in flight, as in the service's lane
+GROUPS = 2  # in flight, as in the service's commit queue
 SIZE = 16  # of each, so that together they are as many as the connections
 HEAD = {"user_id": True, "version": True, "total_messages": True}
 
 
 async def prepare(collection: operations.Collection) -> None:
-    """Give the entries the indexes that the service's have."""
+    """Create the indexes of the entries as the service does."""
     database = collection.database
     indexes = await database["audit_logs"].index_information()
     for index in indexes.values():
@@ -34,11 +34,11 @@ async def append(
     targets: list[tuple[ObjectId, ObjectId]],
     message: dict[str, Any],
 ) -> int:
-    """Append to some conversations, each with an entry, in one transaction; how many it were.
+    """Append to some conversations, each with an entry, in one transaction; return how many.
 
     Args:
         collection: the yardsticks' conversations.
-        targets: owners and conversations, which no transaction beside this one touches.
+        targets: owners and conversations, which no concurrent transaction touches.
         message: what is appended, under an id of its own.
     """
     client = collection.database.client
@@ -72,7 +72,7 @@ async def append(
 
 
 def _entry(fields: dict[str, Any], at: datetime) -> dict[str, Any]:
-    """As large as the service's."""
+    """Return an audit entry as large as the service's."""
     return {
         "_id": ObjectId(),
         "at": at,

@@ -1,4 +1,4 @@
-"""What is measured on: users with conversations, made over HTTP and copied for the yardsticks."""
+"""The measured data: users with conversations, made over HTTP and copied for the yardsticks."""
 
 import asyncio
 import random
@@ -35,7 +35,7 @@ def text(seed: int) -> str:
 
 
 def message(seed: int) -> dict[str, Any]:
-    """A message as a client sends it."""
+    """Return a message as a client sends it."""
     return {"role": "assistant" if seed % 2 else "user", "content": text(seed)}
 
 
@@ -48,7 +48,7 @@ class Account:
     ids: list[str]
 
     def request(self, method: str, path: str, body: Any = None, **headers: str) -> str:
-        """A ready-made request of this user."""
+        """Return a ready-made request of this user."""
         data = b"" if body is None else orjson.dumps(body)
         lines = [f"{method} {path} HTTP/1.1", "Host: 127.0.0.1", f"Cookie: {self.cookie}"]
         lines += ["User-Agent: benchmark", *(f"{name}: {headers[name]}" for name in headers)]
@@ -62,7 +62,7 @@ class Account:
         return [(self.user_id, each) for each in self.ids]
 
     def appends(self, ids: list[str] | None = None) -> list[str]:
-        """An append for each conversation, with a message id of its own."""
+        """Return an append for each conversation, with a message id of its own."""
         body = {"id": f"00000000-0000-4000-8000{UNIQUE.decode()}", **message(0)}
         return [
             self.request("POST", f"/conversations/{each}/messages", body, Prefer="return=minimal")
@@ -70,18 +70,18 @@ class Account:
         ]
 
     def post_bare(self, path: str) -> str:
-        """An append for the ceiling, of the same size."""
+        """Return an append for the ceiling, of the same size."""
         body = {"id": f"00000000-0000-4000-8000{UNIQUE.decode()}", **message(0)}
         return self.request("POST", path, body, Prefer="return=minimal")
 
     def puts(self, ids: list[str]) -> list[str]:
-        """A change of metadata for each conversation."""
+        """Return a change of metadata for each conversation."""
         body = {"metadata": {"changed": UNIQUE.decode(), "pinned": True}}
         return [self.request("PUT", f"/conversations/{each}", body) for each in ids]
 
 
 async def sign_up(service: Server, name: str) -> Account:
-    """A new user, signed in."""
+    """Return a new user, signed in."""
     credentials = {"username": name, "password": PASSWORD}
     async with aiohttp.ClientSession(f"http://{service.host}:{service.port}") as http:
         account = {**credentials, "email": f"{name}@example.org"}
@@ -95,7 +95,7 @@ async def sign_up(service: Server, name: str) -> Account:
 
 
 async def begin(service: Server, account: Account, count: int, messages: int) -> list[str]:
-    """New conversations of a length; returns their ids."""
+    """Create conversations of a length; return their ids."""
     slots = asyncio.Semaphore(CREATE_AT_ONCE if messages < 1000 else 1)
     first = [message(seed) for seed in range(min(messages, FIRST_MESSAGES))]
     body = orjson.dumps({"title": "A benchmark", "messages": first})
@@ -149,12 +149,12 @@ class Yardsticks:
         return str(self._client.server_info()["version"])
 
     def copy(self, service: Server, account: Account, ids: list[str]) -> None:
-        """Take over conversations as the service shows them, under the same ids."""
+        """Copy conversations as the service shows them, under the same ids."""
         for each in ids:
             self._collection.insert_one(self._read(service, account, each))
 
     def imitate(self, service: Server, account: Account, count: int) -> Account:
-        """Many conversations of a new owner, each as the account's first one."""
+        """Store many conversations of a new owner, each like the account's first one."""
         owner = ObjectId()
         model = self._read(service, account, account.ids[0])
         documents = [{**model, "_id": ObjectId(), "user_id": owner} for _ in range(count)]

@@ -21,7 +21,7 @@ Call = Callable[[list[Target]], Awaitable[Any]]
 
 
 def choose(job: dict[str, Any], collection: operations.Collection) -> Call:
-    """The call that the job names."""
+    """Return the call that the job names."""
     calls: dict[str, Call] = {
         "append": lambda some: operations.append(
             collection, *some[0], {**job["message"], "id": str(uuid.uuid4())}

@@ -1,4 +1,4 @@
-"""How long the disk takes to keep what was written, and a mongod for which it takes longer.
+"""How long the disk takes for a flush, and a mongod for which a flush takes longer.
 
 The targets assume a disk that needs some milliseconds for a flush. Where the machine's own disk
 is faster, `slow_mongod` lets each flush of mongod take as long as on such a disk: it preloads
@@ -24,7 +24,7 @@ PROBES = 200
 
 
 def flush_ms() -> float:
-    """How long a flush of 4 KB takes, where the data lies: a durable write waits for it."""
+    """Return how long a flush of 4 KB takes, where the data lies: a durable write waits for it."""
     times = []
     with tempfile.TemporaryFile() as file:
         for _ in range(PROBES):
@@ -37,7 +37,7 @@ def flush_ms() -> float:
 
 @contextmanager
 def slow_mongod(wanted_ms: float) -> Iterator[float]:
-    """Let every mongod that is started inside flush so slowly.
+    """Slow down each flush of every mongod that is started inside.
 
     Args:
         wanted_ms: how long a flush shall take.

@@ -34,7 +34,7 @@ PASSWORD = "benchmark password"  # noqa: S105  # of a user that lives for one ru
 
 
 class Bench:
-    """The service under measurement, and a user who is an auditor, too."""
+    """The measured service, and a user who is also an auditor."""
 
     def __init__(
         self, service: Server, mongod: psutil.Process, http: aiohttp.ClientSession
@@ -44,12 +44,12 @@ class Bench:
         self.http = http
 
     def memory(self) -> str:
-        """Of both processes."""
+        """Return the memory of both processes."""
         mongod = self.mongod.memory_info().rss / 1e6
         return f"service {self.service.rss_mb():.0f} MB, mongod {mongod:.0f} MB"
 
     async def ask(self, method: str, path: str, body: Any = None) -> Any:
-        """The answer's JSON."""
+        """Return the answer's JSON."""
         async with self.http.request(method, path, json=body) as answer:
             answer.raise_for_status()
             return await answer.json()
@@ -81,7 +81,7 @@ async def sign_in(http: aiohttp.ClientSession, url: str) -> str:
 
 
 async def measure_conversation(bench: Bench, count: int) -> None:
-    """Grow a conversation, and see what it costs at each length."""
+    """Grow a conversation, and measure it at each length."""
     begun = await bench.ask("POST", "/conversations", {"title": "large"})
     path = f"/conversations/{begun['id']}"
     began = time.perf_counter()
@@ -99,7 +99,7 @@ async def measure_conversation(bench: Bench, count: int) -> None:
 
 
 async def probe_all(bench: Bench, path: str) -> None:
-    """What an append and a page cost at this length."""
+    """Measure an append and a page at this length."""
     minimal = {"Prefer": "return=minimal"}
 
     async def append() -> None:
@@ -129,7 +129,7 @@ async def stream(bench: Bench, path: str) -> None:
 
 
 def fill_audit_log(url: str, keys: KeyRing, count: int, user_id: str) -> str:
-    """Write genuine entries straight into MongoDB; returns an id that some of them are about."""
+    """Write genuine entries directly into MongoDB; return an id that some of them are about."""
     with MongoClient[dict[str, Any]](url) as client:
         logs = client[DATABASE]["audit_logs"]
         model = logs.find_one({"action": "conversation.create"})
@@ -159,7 +159,7 @@ def fill_audit_log(url: str, keys: KeyRing, count: int, user_id: str) -> str:
 
 
 async def measure_audit(bench: Bench, url: str, keys: KeyRing, count: int, user_id: str) -> None:
-    """Ask for pages of a long audit log."""
+    """Measure pages of a long audit log."""
     resource_id = await asyncio.to_thread(fill_audit_log, url, keys, count, user_id)
     print(f"{count:,} audit entries; {bench.memory()}")
     for what, query in (

@@ -1,6 +1,6 @@
 """The load generator: a process of its own that sends ready-made requests and reads little.
 
-It parses status and length of an answer and nothing else, so that it is not what is measured.
+It parses status and length of an answer and nothing else, so that it does not measure itself.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ class Connection(asyncio.Protocol):
         tally: counts the answers.
     """
 
-    # Ten thousand a second are enough that two runs never share one.
+    # Offsets of ten thousand a second, so that two runs never share an id.
     _numbers = count(int(time.time() * 10_000))
 
     def __init__(self, requests: list[bytes], start: int, step: int, tally: Tally) -> None:
@@ -84,7 +84,7 @@ class Connection(asyncio.Protocol):
             self._finish(None)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Count an end that came too early."""
+        """Count a connection that ended early."""
         del exc
         if not self.done.done():
             self._finish(BROKEN)

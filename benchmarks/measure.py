@@ -10,7 +10,7 @@ import orjson
 
 
 class Summary(TypedDict):
-    """What one group of connections saw, warm-up left out."""
+    """The measurements of one group of connections, without the warm-up."""
 
     count: int
     rps: float
@@ -20,14 +20,14 @@ class Summary(TypedDict):
 
 
 class Result(TypedDict):
-    """What one run saw; `cpu` is the cores that the measuring process itself used."""
+    """The measurements of one run; `cpu` is the cores that the measuring process itself used."""
 
     groups: list[Summary]
     cpu: float
 
 
 class Tally:
-    """Counts answers from the end of the warm-up on, and says when to stop."""
+    """Counts answers from the end of the warm-up, and says when to stop."""
 
     def __init__(self, warmup: float, seconds: float) -> None:
         self.began = time.perf_counter() + warmup
@@ -68,12 +68,12 @@ class CpuClock:
         return usage.ru_utime + usage.ru_stime
 
     def cores(self) -> float:
-        """How many, on average."""
+        """Return how many, on average."""
         return (self._cpu() - self._used) / (time.perf_counter() - self._at)
 
 
 def read_job() -> dict[str, Any]:
-    """The job that the parent process wrote to stdin."""
+    """Return the job that the parent process wrote to stdin."""
     job: dict[str, Any] = orjson.loads(sys.stdin.buffer.read())
     return job
 

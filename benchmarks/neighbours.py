@@ -1,4 +1,4 @@
-"""What other programs do to the machine while something is measured."""
+"""How busy other programs keep the machine during a measurement."""
 
 import resource
 import statistics
@@ -27,12 +27,12 @@ class Load:
 
     @property
     def is_too_busy(self) -> bool:
-        """Whether ours had to wait for a core that others had."""
+        """Whether our programs had to wait for a core that others had."""
         return self.others > OTHERS and self.idle < IDLE
 
 
 def median(loads: Sequence[Load]) -> Load:
-    """The load of several whiles together."""
+    """Return the load of several whiles together."""
     return Load(
         statistics.median(each.others for each in loads),
         statistics.median(each.idle for each in loads),
@@ -60,14 +60,14 @@ class Watch:
         return time.monotonic(), idle, self._ours() + mine
 
     def load(self) -> Load:
-        """How busy the machine was until now."""
+        """Return how busy the machine was until now."""
         seconds, idle, ours = (b - a for a, b in zip(self._before, self._read(), strict=True))
         cores = psutil.cpu_count() or 1
         return Load(max(0.0, cores - (idle + ours) / seconds), idle / seconds)
 
 
 def look(seconds: float) -> Load:
-    """The load while nothing of ours runs."""
+    """Return the load while nothing of ours runs."""
     watch = Watch(lambda: 0.0)
     time.sleep(seconds)
     return watch.load()

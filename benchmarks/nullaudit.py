@@ -1,4 +1,4 @@
-"""The service with an audit that keeps nothing: what the real one is compared with.
+"""The service with an audit log that stores nothing, for comparison with the real one.
 
 No setting does this; only a process that replaces parts of the running program can.
 """

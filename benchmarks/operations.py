@@ -21,7 +21,7 @@ def open_collection(url: str, database: str) -> Collection:
 
 
 async def append(collection: Collection, user_id: ObjectId, _id: ObjectId, wanted: Raw) -> Raw:
-    """One guarded push, with the counters beside it."""
+    """Push a message and update the counters, guarded by the owner."""
     at = datetime.now(UTC)
     message = {**wanted, "timestamp": at, "seq": 0}
     await collection.update_one(
@@ -36,21 +36,21 @@ async def append(collection: Collection, user_id: ObjectId, _id: ObjectId, wante
 
 
 async def get(collection: Collection, user_id: ObjectId, _id: ObjectId) -> Raw:
-    """One conversation with its messages."""
+    """Return one conversation with its messages."""
     found = await collection.find_one({"_id": _id, "user_id": user_id})
     assert found
     return found
 
 
 async def list_summaries(collection: Collection, user_id: ObjectId, limit: int) -> list[Raw]:
-    """The newest conversations without their messages."""
+    """Return the newest conversations without their messages."""
     without = {"messages": False, "messages_truncated": False}
     found = collection.find({"user_id": user_id}, without)
     return await found.sort([("updated_at", -1), ("_id", -1)]).limit(limit).to_list()
 
 
 async def newest(collection: Collection, user_id: ObjectId, _id: ObjectId, limit: int) -> Raw:
-    """The newest messages of one conversation."""
+    """Return the newest messages of one conversation."""
     found = await collection.find_one(
         {"_id": _id, "user_id": user_id},
         {"messages": {"$slice": -limit}, "total_messages": True},

@@ -1,4 +1,4 @@
-"""The processes that are measured, and those that measure: started, watched, ended."""
+"""The measured and the measuring processes: started, watched, ended."""
 
 import os
 import re
@@ -91,7 +91,7 @@ class Server:
 
 
 def clean_environment() -> dict[str, str]:
-    """The environment without settings of somebody's own chatvault."""
+    """Return the environment without settings of somebody's own chatvault."""
     return {name: value for name, value in os.environ.items() if not name.startswith("CHATVAULT_")}
 
 
@@ -108,7 +108,7 @@ def settings(data_dir: Path, url: str | None = None) -> dict[str, str]:
 
 
 def start_service(data_dir: Path) -> tuple[Server, float]:
-    """The service on its embedded MongoDB, and the seconds until its first answer."""
+    """Return the service on its embedded MongoDB, and the seconds until its first answer."""
     began = time.monotonic()
     service = Server(*SERVE, env=settings(data_dir))
     service.fetch("/health")
@@ -124,7 +124,7 @@ def can_have_workers() -> bool:
 
 
 def find_mongod(data_dir: Path) -> psutil.Process:
-    """The mongod that runs on this data."""
+    """Return the mongod that runs on this data."""
     for process in psutil.process_iter():
         with suppress(psutil.Error):
             if str(data_dir / "mongodb") in process.cmdline() and process.name() == "mongod":

@@ -20,7 +20,7 @@ LIBRARIES = ("aiohttp", "pymongo", "uvloop", "orjson")
 
 
 def machine(bench: Bench) -> dict[str, Any]:
-    """What the figures hang on; nothing that names the machine."""
+    """Return the facts that the figures depend on; nothing that names the machine."""
     return {
         "cores": os.cpu_count(),
         "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9),
@@ -95,14 +95,14 @@ def show(rows: Sequence[Row], facts: dict[str, Any], before: dict[str, Any] | No
 
 
 def as_text(value: object) -> str:
-    """A figure, or several by name, for people."""
+    """Return a figure, or several by name, for people."""
     if isinstance(value, dict):
         return ", ".join(f"{name} {as_text(each)}" for name, each in value.items())
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def unjudged(rows: Sequence[Row]) -> list[str]:
-    """That the machine was too busy, where it was."""
+    """Return a warning if the machine was too busy."""
     others = [row["others"] for row in rows if not row["is_judged"]]
     if not others:
         return []
@@ -114,7 +114,7 @@ def unjudged(rows: Sequence[Row]) -> list[str]:
 
 
 def changes(rows: Sequence[Row], before: dict[str, Any] | None) -> list[str]:
-    """The ratios that moved by a tenth or more since the figures before."""
+    """Return the ratios that changed by a tenth or more since the figures before."""
     if before is None:
         return []
     known = {(row["name"], row["connections"]): row["ratios"] for row in before["rows"]}
@@ -130,7 +130,7 @@ def changes(rows: Sequence[Row], before: dict[str, Any] | None) -> list[str]:
 
 
 def results_of(release: str, wanted_ms: float | None) -> Path:
-    """Where a release's figures are kept: those of slowed flushes apart."""
+    """Return where a release's figures are kept: those of slowed flushes apart."""
     return RESULTS / f"{release}{_condition(wanted_ms)}.json"
 
 

@@ -24,7 +24,7 @@ CONVERSATIONS = 2_000
 
 
 def parse() -> argparse.Namespace:
-    """The command line."""
+    """Return the command line."""
     parser = argparse.ArgumentParser(description="Measure chatvault against its yardsticks.")
     parser.add_argument("--quick", action="store_true", help="fewer and shorter turns")
     parser.add_argument("--long", action="store_true", help="a conversation of 100,000 messages")

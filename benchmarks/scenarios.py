@@ -78,7 +78,7 @@ def _read(
     above: str,
     wanted: list[tuple[Account, str]],
 ) -> Iterator[Row]:
-    """One kind of reading by the service, the ceiling and the floor, on the same data.
+    """Yield one kind of reading by the service, the ceiling and the floor, on the same data.
 
     Args:
         bench: the stage.
@@ -115,7 +115,7 @@ def read_whole(bench: Bench) -> Iterator[Row]:
 
 
 def read_cold(bench: Bench) -> Iterator[Row]:
-    """The same of so many that none is kept in memory until its next turn."""
+    """Yield the same of so many that none is kept in memory until its next turn."""
     path, above = "/conversations/{id}", "/get/{user}/{id}"
     ids = {}
     for reader in _readers(bench):
@@ -207,7 +207,7 @@ def lengths(bench: Bench) -> Iterator[Row]:
 
 
 def _times(row: Row) -> Row:
-    """The row with medians of time against the first side's, rather than rates."""
+    """Return the row with medians of time against the first side's, rather than rates."""
     first, *others = row["sides"]
     base = row["sides"][first]["p50_ms"]
     row["ratios"] = {other: row["sides"][other]["p50_ms"] / base for other in others}
@@ -248,7 +248,7 @@ def _beside(bench: Bench, *arguments: str) -> Iterator[Server]:
 
 
 def audit(bench: Bench) -> Iterator[Row]:
-    """The service beside itself with an audit that keeps nothing."""
+    """Yield the service beside itself with an audit that keeps nothing."""
     readers = _readers(bench)
     kinds = {
         "append": (bench.writer.appends(), 0.85),

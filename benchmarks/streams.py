@@ -125,7 +125,7 @@ class Crowd(asyncio.Protocol):
             self._done.set_result(None)
 
     async def reply(self, request: bytes) -> Seen:
-        """One reply, and what was added to it."""
+        """Return one reply, and what was added to it."""
         assert self._transport
         self._arrived, self._tail = [], b""
         self._done = asyncio.get_running_loop().create_future()
@@ -156,13 +156,13 @@ class Crowd(asyncio.Protocol):
 
 
 async def talk(crowd: Crowd, request: bytes, after: float, rounds: int) -> list[Seen]:
-    """All replies of one conversation but the first, in which not all speak yet."""
+    """Return all replies of one conversation but the first, in which not all speak yet."""
     await asyncio.sleep(after)
     return [await crowd.reply(request) for _ in range(rounds + 1)][1:]
 
 
 async def all_at_once(url: URL, requests: list[bytes], rounds: int) -> list[Seen]:
-    """Every conversation, spread over one reply's time."""
+    """Return every conversation, spread over one reply's time."""
     loop = asyncio.get_running_loop()
     spread = (FIRST_PAUSE + TOKENS * PAUSE) / len(requests)
     talks = []
@@ -181,7 +181,7 @@ async def watch_lag(lags: list[float]) -> None:
 
 
 def request_for(url: URL, cookie: str = "") -> bytes:
-    """A request for a reply, ready-made."""
+    """Return a request for a reply, ready-made."""
     body = b'{"content": "Hello"}'
     lines = [
         f"POST {url.path} HTTP/1.1",
@@ -203,7 +203,7 @@ class Watched(Service):
         self.command = [sys.executable, str(ROOT / "benchmarks" / "watched.py"), str(self.took)]
 
     async def calls(self) -> dict[str, list[float]]:
-        """What the calls took since it was asked before; milliseconds by name."""
+        """Return what the calls took since it was asked before; milliseconds by name."""
         self.took.unlink(missing_ok=True)
         self.process.send_signal(signal.SIGUSR1)
         await asyncio.to_thread(until, self.took.exists)
@@ -212,7 +212,7 @@ class Watched(Service):
 
 
 async def prepare(service: Service, conversations: int) -> list[bytes]:
-    """A request for each of so many new conversations."""
+    """Return a request for each of so many new conversations."""
     async with service.browser() as browser:
         await service.sign_in(browser)
         agent = {"name": "A", "system_prompt": "", "max_conversation_tokens": 1_000_000}
@@ -246,7 +246,7 @@ def show_added(name: str, found: list[Seen]) -> None:
 
 
 async def with_lag(work: Callable[[], Awaitable[list[Seen]]]) -> tuple[list[Seen], list[float]]:
-    """What was seen, and how late this process was meanwhile."""
+    """Return what was seen, and how late this process was meanwhile."""
     lags: list[float] = []
     watching = asyncio.create_task(watch_lag(lags))
     found = await work()

@@ -51,7 +51,7 @@ Continue = Callable[[WorkingCopy, ObjectId], None]
 
 
 class AlreadySettled(ChatvaultError):
-    """Another process settled this command, as its own seemed to have ended."""
+    """Another process ended this command, as its own seemed to have died."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

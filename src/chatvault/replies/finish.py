@@ -36,7 +36,7 @@ SUMMARY_EVERY = 20
 
 
 class AlreadyEnded(ChatvaultError):
-    """Another process ended this reply, as its own seemed to have ended."""
+    """Another process ended this reply, as its own seemed to have died."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

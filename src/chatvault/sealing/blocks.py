@@ -29,7 +29,7 @@ BEFORE_ALL = bytes(HASH_BYTES)
 
 
 class Overtaken(Busy):
-    """Another process has sealed a block of this height."""
+    """Another process sealed a block of this height."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import pytest
 from bson import ObjectId
 
 from chatvault.actor import Actor, Door
-from chatvault.conversations import append_service, listing, reading, rendering, service
+from chatvault.conversations import append_service, dates, listing, reading, rendering, service
 from chatvault.conversations.routes import COMMITS
 from chatvault.conversations.schemas import MessageIn
 from chatvault.conversations.store import MessageStore
@@ -57,6 +57,60 @@ async def long(alice: HttpClient, monkeypatch: pytest.MonkeyPatch) -> dict[str, 
     """Forty messages in many segments and a tail."""
     tiny_bounds(monkeypatch)
     return await begin(alice, messages=numbered(40))
+
+
+class TestSince:
+    async def test_begins_with_the_first_message_of_a_time(
+        self, alice: HttpClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        tiny_bounds(monkeypatch)
+        monkeypatch.setattr(dates, "STEP", 3)
+        messages = [
+            message(str(n), id=f"m{n}", timestamp=f"2026-03-{n // 2 + 1:02}T10:00:00Z")
+            for n in range(40)
+        ]
+        begun = await begin(alice, messages=messages)
+        path = f"{at(begun)}/messages?limit=3&since="
+        for gone in (10, 11, 38):
+            assert (await alice.delete(f"{at(begun)}/messages/m{gone}")).status == 204
+
+        expected = {
+            "2020-01-01T00:00:00Z": ["0", "1", "2"],
+            "2026-03-01T10:00:00Z": ["0", "1", "2"],
+            "2026-03-01T10:00:00.001Z": ["2", "3", "4"],
+            "2026-03-06T00:00:00Z": ["12", "13", "14"],
+            "2026-03-07T12:00:00%2B02:00": ["12", "13", "14"],
+            "2026-03-20T00:00:00Z": ["39"],
+            "2026-03-21T00:00:00Z": [],
+        }
+        for since, shown in expected.items():
+            assert contents(await page(alice, path + since)) == shown, since
+        for day in range(1, 21):
+            [first] = contents(
+                await page(alice, f"{at(begun)}/messages?limit=1&since=2026-03-{day:02}T00:00:00Z")
+            )
+            assert int(first) == {6: 12, 20: 39}.get(day, 2 * day - 2)
+
+    async def test_goes_on_by_its_links(self, alice: HttpClient, long: dict[str, Any]) -> None:
+        since = long["messages"][0]["timestamp"]
+        pages = await walk(alice, f"{at(long)}/messages?limit=7&since={since}", "next")
+        shown = [content for each in pages for content in contents(each)]
+        assert shown == [str(n) for n in range(40)]
+
+    async def test_is_recorded_as_any_page(
+        self, alice: HttpClient, long: dict[str, Any], database: Any
+    ) -> None:
+        await page(alice, f"{at(long)}/messages?limit=7&since=2026-03-06T00:00:00Z")
+        query = {"action": "conversation.list_messages"}
+        [entry] = await database.audit_logs.find(query).to_list()
+        assert (entry["resource_id"], entry["details"]) == (long["id"], {"messages": 7})
+
+    async def test_is_no_cursor_beside_another(
+        self, alice: HttpClient, long: dict[str, Any]
+    ) -> None:
+        answer = await alice.get(f"{at(long)}/messages?after=3&since=2026-03-06T00:00:00Z")
+        assert answer.status == 422
+        assert (await alice.get(f"{at(long)}/messages?since=yesterday")).status == 422
 
 
 class TestWhole:

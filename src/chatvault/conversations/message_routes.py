@@ -36,6 +36,7 @@ from chatvault.conversations.shapes import StoredMessage
 from chatvault.conversations.wire import message_wire, messages_wire
 from chatvault.encoding import to_json
 from chatvault.errors import MessageIdTaken, NotLastAnswer, StaleVersion, TooLarge
+from chatvault.fields import Instant
 from chatvault.http.bodies import BULK_BODY, MESSAGE_BODY
 from chatvault.http.requests import (
     RECORDER,
@@ -57,7 +58,7 @@ Seq = Annotated[int, Field(ge=-1, le=LATEST)]
 
 
 class PageQuery(BaseModel):
-    """Which messages: by offset from the oldest, or by the `seq` of one that is known."""
+    """Which messages: by offset from the oldest, by the `seq` of one that is known, or by time."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -72,10 +73,15 @@ class PageQuery(BaseModel):
         Seq | None, Field(description="only messages with a higher seq, the oldest of them")
     ] = None
 
+    since: Annotated[
+        Instant | None,
+        Field(description="only messages from the first of this time on, the oldest of them"),
+    ] = None
+
     @model_validator(mode="after")
     def _check_one_way(self) -> Self:
-        if len(self.model_fields_set & {"offset", "before", "after"}) > 1:
-            raise ValueError("only one of offset, before and after")
+        if len(self.model_fields_set & {"offset", "before", "after", "since"}) > 1:
+            raise ValueError("only one of offset, before, after and since")
         return self
 
 
@@ -92,11 +98,21 @@ async def list_messages(
 ) -> web.StreamResponse:
     """Page through messages, or stream all with `Accept: application/x-ndjson`.
 
-    By `offset` from the oldest, or by `before` and `after` a known `seq`, which stays right
-    while messages arrive.
+    By `offset` from the oldest, `since` a time, or by `before` and `after` a known `seq`, which
+    stays right while messages arrive.
     """
     if NDJSON in request.headers.get("Accept", ""):
         return await _stream(request, actor, path)
+    if query.since is not None:
+        since = await message_service.list_since(
+            actor,
+            request.app[STORE],
+            request.app[RECORDER],
+            conversation_id=path.conversation_id,
+            limit=query.limit,
+            since=query.since,
+        )
+        return _page(request, query, since)
     page = await message_service.list_page(
         actor,
         request.app[STORE],
@@ -107,6 +123,10 @@ async def list_messages(
         before=query.before,
         after=query.after,
     )
+    return _page(request, query, page)
+
+
+def _page(request: web.Request, query: PageQuery, page: MessagePage) -> web.Response:
     shown = {
         "messages": messages_wire(page.messages),
         "pagination": {
@@ -128,9 +148,9 @@ def _links(request: web.Request, query: PageQuery, page: MessagePage) -> dict[st
     backwards = query.before is not None
     links = []
     if page.has_more or backwards:  # the newest page links back too: messages that arrive come next
-        links.append((link_to(request, drop="offset before", after=newest), "next"))
+        links.append((link_to(request, drop="offset before since", after=newest), "next"))
     if page.has_more if backwards else oldest > page.first_seq:
-        links.append((link_to(request, drop="offset after", before=oldest), "prev"))
+        links.append((link_to(request, drop="offset after since", before=oldest), "prev"))
     if links:
         headers["Link"] = ", ".join(f'<{target}>; rel="{name}"' for target, name in links)
     return headers

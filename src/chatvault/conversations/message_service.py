@@ -1,6 +1,7 @@
 """Operations on a conversation's messages."""
 
 from collections.abc import AsyncGenerator
+from datetime import datetime
 
 from bson import ObjectId
 
@@ -8,11 +9,13 @@ from chatvault.access import Need, resolve
 from chatvault.actor import Actor
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
+from chatvault.audit.models import Entry
 from chatvault.audit.outbox import place
 from chatvault.audit.recorder import Recorder
 from chatvault.conversations.commits.change import Change, estimate
 from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.conversations.commits.working_copy import WorkingCopy
+from chatvault.conversations.dates import read_since
 from chatvault.conversations.preconditions import Precondition, version_of
 from chatvault.conversations.reading import (
     MessagePage,
@@ -193,11 +196,37 @@ async def list_page(
         return await read_offset(access, store, conversation, offset, limit)
 
     page = await read_consistently(access, store, conversation_id, read)
-    details = {"messages": len(page.messages)}
-    await recorder.record(
-        audit.entry(actor, Action.CONVERSATION_LIST_MESSAGES, conversation_id, details=details)
-    )
+    await recorder.record(_page_entry(actor, conversation_id, page))
     return page
+
+
+async def list_since(
+    actor: Actor,
+    store: MessageStore,
+    recorder: Recorder,
+    *,
+    conversation_id: ObjectId,
+    limit: int,
+    since: datetime,
+) -> MessagePage:
+    """Return a page of messages from the first on that is not older than a time.
+
+    Raises:
+        NotFound: the actor has no such conversation.
+    """
+    access = await resolve(actor, conversation_id, Need.READ)
+
+    async def read(conversation: ConversationDoc) -> MessagePage:
+        return await read_since(access, store, conversation, since, limit)
+
+    page = await read_consistently(access, store, conversation_id, read)
+    await recorder.record(_page_entry(actor, conversation_id, page))
+    return page
+
+
+def _page_entry(actor: Actor, conversation_id: ObjectId, page: MessagePage) -> Entry:
+    details = {"messages": len(page.messages)}
+    return audit.entry(actor, Action.CONVERSATION_LIST_MESSAGES, conversation_id, details=details)
 
 
 async def stream_all(

@@ -7,7 +7,7 @@ from playwright.async_api import Page, expect
 
 from chatvault.actor import Role
 from conftest import HttpClient, SignIn
-from support.browsing import OpenPage, ask, violations
+from support.browsing import OpenPage, ask, said, violations
 from support.factories import begin, message
 from support.using import insert_usage
 
@@ -144,7 +144,7 @@ class TestPages:
 class TestKeyboard:
     async def test_is_enough_for_a_conversation(self, page: Page) -> None:
         await ask(page, "Hello")
-        await expect(page.get_by_text("Answer 1.")).to_be_visible()
+        await expect(said(page, "Answer 1.")).to_be_visible()
         await page.get_by_role("log").focus()
         await page.keyboard.press("k")
         await expect(page.get_by_role("article").last).to_be_focused()

@@ -12,7 +12,7 @@ from chatvault.commands import permissions
 from chatvault.external import McpServer
 from chatvault.settings import Settings
 from conftest import SignIn
-from support.browsing import OpenPage, ask
+from support.browsing import OpenPage, ask, said
 from support.fake_model import FakeModel, ScriptedAnswer
 from support.tooling import Notes, settled_tools
 
@@ -59,7 +59,7 @@ class TestApproval:
         await wanted(page, fake_model)
         await page.get_by_role("button", name="Reject").click()
         await expect(page.get_by_text("Rejected")).to_be_visible()
-        await expect(page.get_by_text("It is done.")).to_be_visible()
+        await expect(said(page, "It is done.")).to_be_visible()
         assert notes.lines == []
 
         await wanted(page, fake_model)
@@ -70,6 +70,6 @@ class TestApproval:
         assert notes.lines == []
         await page.get_by_role("button", name="Approve", exact=True).click()
 
-        await expect(page.get_by_text("It is done.")).to_have_count(2)
+        await expect(said(page, "It is done.")).to_have_count(2)
         await expect(page.get_by_text("Done", exact=True)).to_be_visible()
         assert notes.lines == ["echo <b>hello</b>"]

@@ -5,7 +5,7 @@ from typing import Any
 from playwright.async_api import Page, expect
 
 from conftest import HttpClient, SignIn
-from support.browsing import OpenPage
+from support.browsing import OpenPage, said
 from support.factories import begin, message
 
 HOSTILE = """<script>window.hit = 1</script>
@@ -59,6 +59,6 @@ class TestHostileWords:
         client = await sign_in("alice")
         page = await opened(open_page, client, messages=[line, deep, message("The end.")])
 
-        await expect(page.get_by_text("The end.")).to_be_visible()
+        await expect(said(page, "The end.")).to_be_visible()
         width = await page.evaluate("document.documentElement.scrollWidth")
         assert width <= 1280

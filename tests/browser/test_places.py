@@ -8,7 +8,7 @@ from playwright.async_api import Page, expect
 
 from chatvault.actor import Role
 from conftest import HttpClient, SignIn
-from support.browsing import OpenPage, ask
+from support.browsing import OpenPage, ask, said
 from support.factories import PASSWORD, begin, message
 from support.fake_model import FakeModel
 from support.using import insert_usage
@@ -53,7 +53,7 @@ class TestAssistants:
         await page.get_by_role("menuitem", name="New conversation with it").click()
         await expect(page.get_by_role("button", name="Assistant")).to_contain_text("Guide")
         await ask(page, "Which fjord?")
-        await expect(page.get_by_text("Answer 1.")).to_be_visible()
+        await expect(said(page, "Answer 1.")).to_be_visible()
         assert "guide to Norway" in fake_model.asked[0][0][1]
 
         await page.get_by_label("Message").fill("And then?")

@@ -7,7 +7,7 @@ from typing import Any
 from playwright.async_api import Page, expect
 
 from conftest import SignIn
-from support.browsing import OpenPage, ask
+from support.browsing import OpenPage, ask, said
 from support.factories import PASSWORD
 from support.fake_model import FakeModel, ScriptedAnswer
 from support.inserting import insert_conversations
@@ -64,7 +64,7 @@ class TestAccount:
         await page.get_by_role("button", name="Sign in").click()
 
         await expect(page).to_have_url(ADDRESS)
-        await expect(page.get_by_text("Answer 1.")).to_be_visible()
+        await expect(said(page, "Answer 1.")).to_be_visible()
         assert await database.conversations.count_documents({}) == 1
 
 
@@ -93,24 +93,24 @@ class TestConversation:
     ) -> None:
         fake_model.say(ScriptedAnswer(chunks=["So far", " and more"], gate=asyncio.Event()))
         await ask(page, "Tell me")
-        await expect(page.get_by_text("So far")).to_be_visible()
+        await expect(said(page, "So far")).to_be_visible()
         await page.get_by_role("button", name="Stop").click()
 
         await expect(page.get_by_text("Stopped")).to_be_visible()
-        await expect(page.get_by_text("So far")).to_be_visible()
+        await expect(said(page, "So far")).to_be_visible()
 
     async def test_answers_again_and_keeps_the_earlier_answer(
         self, page: Page, fake_model: FakeModel
     ) -> None:
         fake_model.say("The first answer.", "The second answer.")
         await ask(page, "Tell me")
-        await expect(page.get_by_text("The first answer.")).to_be_visible()
+        await expect(said(page, "The first answer.")).to_be_visible()
         await page.get_by_role("button", name="Answer again").click()
-        await expect(page.get_by_text("The second answer.")).to_be_visible()
+        await expect(said(page, "The second answer.")).to_be_visible()
         await expect(page.get_by_text("2 of 2")).to_be_visible()
         await page.get_by_role("button", name="Earlier version").click()
 
-        await expect(page.get_by_text("The first answer.")).to_be_visible()
+        await expect(said(page, "The first answer.")).to_be_visible()
         await expect(page.get_by_text("1 of 2")).to_be_visible()
 
     async def test_follows_an_answer_again_after_a_reload(
@@ -119,12 +119,12 @@ class TestConversation:
         gate = asyncio.Event()
         fake_model.say(ScriptedAnswer(chunks=["One", " two", " three."], gate=gate))
         await ask(page, "Count")
-        await expect(page.get_by_text("One")).to_be_visible()
+        await expect(said(page, "One")).to_be_visible()
         await page.reload()
-        await expect(page.get_by_text("One")).to_be_visible()
+        await expect(said(page, "One")).to_be_visible()
         gate.set()
 
-        await expect(page.get_by_text("One two three.")).to_be_visible()
+        await expect(said(page, "One two three.")).to_be_visible()
         await expect(page.get_by_role("button", name="Send")).to_be_visible()
 
     async def test_shows_how_an_answer_failed_and_asks_again(
@@ -136,7 +136,7 @@ class TestConversation:
         await expect(alert).to_be_visible()
         await alert.get_by_role("button", name="Try again").click()
 
-        await expect(page.get_by_text("Now it works.")).to_be_visible()
+        await expect(said(page, "Now it works.")).to_be_visible()
         await expect(alert).to_have_count(0)
 
     async def test_edits_a_question_and_answers_it_anew(
@@ -144,14 +144,14 @@ class TestConversation:
     ) -> None:
         fake_model.say("To the first.", "To the second.")
         await ask(page, "Frist question")
-        await expect(page.get_by_text("To the first.")).to_be_visible()
+        await expect(said(page, "To the first.")).to_be_visible()
         question = page.get_by_role("article").first
         await question.hover()
         await question.get_by_role("button", name="Edit").click()
         await page.get_by_role("textbox", name="Edit").fill("Second question")
         await page.get_by_role("button", name="Save and answer again").click()
 
-        await expect(page.get_by_text("To the second.")).to_be_visible()
+        await expect(said(page, "To the second.")).to_be_visible()
         assert fake_model.asked[-1][-1] == ("user", "Second question")
 
     async def test_deletes_a_message_once_it_is_confirmed(
@@ -159,14 +159,14 @@ class TestConversation:
     ) -> None:
         fake_model.say("An answer.")
         await ask(page, "A question")
-        await expect(page.get_by_text("An answer.")).to_be_visible()
+        await expect(said(page, "An answer.")).to_be_visible()
         question = page.get_by_role("article").first
         await question.hover()
         await question.get_by_role("button", name="Delete").click()
         await page.get_by_role("dialog").get_by_role("button", name="Delete").click()
 
         await expect(page.get_by_text("A question")).to_have_count(0)
-        await expect(page.get_by_text("An answer.")).to_be_visible()
+        await expect(said(page, "An answer.")).to_be_visible()
 
 
 class TestSending:
@@ -187,13 +187,13 @@ class TestSending:
         self, page: Page, fake_model: FakeModel, database: Any
     ) -> None:
         await ask(page, "First")
-        await expect(page.get_by_text("Answer 1.")).to_be_visible()
+        await expect(said(page, "Answer 1.")).to_be_visible()
         await page.context.set_offline(True)
         await ask(page, "Written on a train")
         await expect(page.get_by_text("Waiting for the connection")).to_be_visible()
         await page.context.set_offline(False)
 
-        await expect(page.get_by_text("Answer 2.")).to_be_visible()
+        await expect(said(page, "Answer 2.")).to_be_visible()
         [stored] = await database.conversations.find().to_list()
         assert [each["content"] for each in stored["messages"]].count("Written on a train") == 1
 
@@ -207,7 +207,7 @@ class TestSending:
 
         await page.route("**/conversations", cut, times=1)
         await ask(page, "Only once")
-        await expect(page.get_by_text("Answer 1.")).to_be_visible()
+        await expect(said(page, "Answer 1.")).to_be_visible()
 
         assert await database.conversations.count_documents({}) == 1
         assert len(fake_model.requests) == 1

@@ -7,7 +7,7 @@ from typing import Any
 from playwright.async_api import expect
 
 from conftest import HttpClient, SignIn
-from support.browsing import OpenPage, ask
+from support.browsing import OpenPage, ask, said
 from support.factories import begin, message
 from support.fake_model import FakeModel, ScriptedAnswer
 
@@ -33,20 +33,20 @@ class TestTwoDevices:
         )
         await expect(phone.get_by_text("Ho", exact=True)).to_be_visible()
         await ask(desk, "From the desk")
-        await expect(desk.get_by_text("Half")).to_be_visible()
+        await expect(said(desk, "Half")).to_be_visible()
 
         await look_again(phone)
         await expect(phone.get_by_text("From the desk")).to_be_visible()
-        await expect(phone.get_by_text("Half")).to_be_visible()
+        await expect(said(phone, "Half")).to_be_visible()
         gate.set()
         for page in (desk, phone):
-            await expect(page.get_by_text("Half and whole.")).to_be_visible()
+            await expect(said(page, "Half and whole.")).to_be_visible()
         await expect(phone.get_by_role("button", name="Send")).to_be_visible()
 
         await ask(phone, "From the phone")
-        await expect(phone.get_by_text("For the phone.")).to_be_visible()
+        await expect(said(phone, "For the phone.")).to_be_visible()
         await look_again(desk)
-        await expect(desk.get_by_text("For the phone.")).to_be_visible()
+        await expect(said(desk, "For the phone.")).to_be_visible()
         stored = await database.conversations.find_one({})
         words = [each["content"] for each in stored["messages"]]
         assert words[2:] == ["From the desk", "Half and whole.", "From the phone", "For the phone."]
@@ -64,13 +64,13 @@ class TestConnection:
         gate = asyncio.Event()
         fake_model.say(ScriptedAnswer(chunks=["One", " two", " three."], gate=gate))
         await ask(page, "Count")
-        await expect(page.get_by_text("One")).to_be_visible()
+        await expect(said(page, "One")).to_be_visible()
         await page.context.set_offline(True)
         gate.set()
         await asyncio.sleep(0.2)
         await page.context.set_offline(False)
 
-        await expect(page.get_by_text("One two three.")).to_be_visible()
+        await expect(said(page, "One two three.")).to_be_visible()
         await expect(page.get_by_role("button", name="Send")).to_be_visible()
         assert len(fake_model.requests) == 1
         stored = await database.conversations.find_one({})
@@ -92,15 +92,14 @@ class TestOtherFrontend:
         assert made.headers["Access-Control-Allow-Origin"] == origin["Origin"]
         conversation = (await made.json())["id"]
         path = f"/conversations/{conversation}/messages"
-        said = [message("Old question"), message("Old answer", "assistant")]
-        for each in said:
+        for each in (message("Old question"), message("Old answer", "assistant")):
             assert (await client.post(path, json=each, headers=origin)).status == 200
 
         await look_again(page)
         await page.get_by_role("link", name="From the old one").first.click()
         await expect(page.get_by_text("Old answer")).to_be_visible()
         await ask(page, "New question")
-        await expect(page.get_by_text("Answer 1.")).to_be_visible()
+        await expect(said(page, "Answer 1.")).to_be_visible()
         await expect(page).to_have_url(re.compile(conversation))
         shown = await (await client.get(f"/conversations/{conversation}", headers=origin)).json()
         assert [each["content"] for each in shown["messages"]] == [

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from playwright.async_api import ConsoleMessage, Page
+from playwright.async_api import ConsoleMessage, Locator, Page
 
 OpenPage = Callable[..., Awaitable[Page]]
 NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -63,3 +63,8 @@ async def ask(page: Page, words: str) -> None:
     """Type a message, and send it."""
     await page.get_by_label("Message").fill(words)
     await page.keyboard.press("Enter")
+
+
+def said(page: Page, words: str) -> Locator:
+    """Words of the thread, and not of what is read out beside it."""
+    return page.get_by_role("log").get_by_text(words)

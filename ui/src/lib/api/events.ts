@@ -1,6 +1,6 @@
 import { createParser } from 'eventsource-parser';
 import { refusalOf, Unreachable } from './client';
-import { delay, pause } from './waiting';
+import { delay, pause, seen, WhileSeen } from './waiting';
 
 /** One event of a reply. */
 export interface ReplyEvent {
@@ -10,11 +10,15 @@ export interface ReplyEvent {
 }
 
 /**
- * Read the events of one answer.
+ * Read the events of one answer, until the stream ends or breaks off.
  *
- * @returns the last id that came, once the stream has ended or broken off.
+ * @param signal - aborted, it gives the connection back.
  */
-export async function read(response: Response, take: (event: ReplyEvent) => void): Promise<void> {
+export async function read(
+  response: Response,
+  take: (event: ReplyEvent) => void,
+  signal?: AbortSignal,
+): Promise<void> {
   if (!response.body) throw new Unreachable();
   const parser = createParser({
     onEvent: ({ id, event, data }) => {
@@ -27,6 +31,7 @@ export async function read(response: Response, take: (event: ReplyEvent) => void
   });
   const decoder = new TextDecoder();
   const reader = response.body.getReader();
+  signal?.addEventListener('abort', () => void reader.cancel().catch(() => undefined));
   for (;;) {
     const { done, value } = await reader.read();
     if (done) return;
@@ -45,16 +50,22 @@ interface Following {
   connected: (isConnected: boolean) => void;
 }
 
-/** Follow a reply to its end, however often the connection breaks. */
+/**
+ * Follow a reply to its end, however often the connection breaks.
+ *
+ * A hidden page closes its stream, and takes it up where it was when it is seen again.
+ */
 export async function follow(options: Following): Promise<void> {
   const { conversationId, replyId, signal } = options;
   let after = options.after;
   let tries = 0;
   while (!signal.aborted) {
+    await seen(signal);
+    const looking = new WhileSeen(signal);
     try {
       const response = await fetch(`/conversations/${conversationId}/replies/${replyId}/events`, {
         headers: { Accept: 'text/event-stream', 'Last-Event-ID': String(after) },
-        signal,
+        signal: looking.signal,
       });
       if (!response.ok) {
         const refused = await refusalOf(response);
@@ -72,7 +83,10 @@ export async function follow(options: Following): Promise<void> {
       if (ended) return;
     } catch (error) {
       if (signal.aborted) return;
+      if (looking.signal.aborted) continue;
       if (!(error instanceof Unreachable || error instanceof TypeError)) throw error;
+    } finally {
+      looking.release();
     }
     options.connected(false);
     await pause(delay(tries++), signal);

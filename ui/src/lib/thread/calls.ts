@@ -21,7 +21,7 @@ export class Calls {
     this.#signal = signal;
   }
 
-  async page(where: { before?: string; after?: string }): Promise<Page> {
+  async page(where: { before?: string; after?: string; since?: string }): Promise<Page> {
     const params = { path: { conversation_id: this.#id }, query: { ...where, limit: PAGE } };
     const found = await ok(
       api.GET('/conversations/{conversation_id}/messages', {

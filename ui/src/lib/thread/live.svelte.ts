@@ -1,3 +1,5 @@
+import type { Announcer } from './announcer.svelte';
+
 /** An answer while it comes. Pieces are gathered and shown once a frame. */
 export class LiveReply {
   replyId = $state('');
@@ -14,12 +16,16 @@ export class LiveReply {
   #pieces: string[] = [];
   #frame = 0;
 
-  constructor(replyId: string) {
+  readonly #announcer: Announcer;
+
+  constructor(replyId: string, announcer: Announcer) {
     this.replyId = replyId;
+    this.#announcer = announcer;
   }
 
   add(piece: string): void {
     this.#pieces.push(piece);
+    this.#announcer.add(piece);
     // Hidden pages draw no frames; the text comes when the page is seen.
     this.#frame ||= requestAnimationFrame(() => {
       this.#flush();
@@ -32,6 +38,7 @@ export class LiveReply {
 
   wait(): void {
     this.isWaiting = true;
+    this.#announcer.end();
     this.#empty();
   }
 
@@ -43,6 +50,7 @@ export class LiveReply {
 
   end(): void {
     this.hasEnded = true;
+    this.#announcer.end();
     cancelAnimationFrame(this.#frame);
   }
 

@@ -67,6 +67,15 @@ export class ScrollOwner {
     this.#expected = element.scrollTop;
   }
 
+  /** Show a message at the top, and let the person read on from there. */
+  show(seq: number): void {
+    this.isPinned = false;
+    const found = this.#element?.querySelector<HTMLElement>(`[data-seq="${seq}"]`);
+    found?.scrollIntoView({ block: 'start' });
+    found?.focus({ preventScroll: true });
+    this.#expected = this.#element?.scrollTop ?? -1;
+  }
+
   /** Go to the end, and stay there. */
   pin(): void {
     this.isPinned = true;

@@ -8,12 +8,13 @@ import {
   type Summary,
 } from '#lib/api/client';
 import { follow, read, type ReplyEvent } from '#lib/api/events';
-import { pause } from '#lib/api/waiting';
+import { pause, WhileSeen } from '#lib/api/waiting';
 import { conversations } from '#lib/state/conversations.svelte';
 import { outbox } from '#lib/state/outbox.svelte';
 import { tell } from '#lib/state/tabs';
 import type { Entry } from '#lib/store/database';
 import { t } from '#lib/words';
+import { Announcer } from './announcer.svelte';
 import { Calls } from './calls';
 import { LiveReply } from './live.svelte';
 import { inserted, MOST, PAGE, withoutFar } from './window';
@@ -38,6 +39,8 @@ export class Thread {
   live = $state.raw<LiveReply | null>(null);
   /** How the last answer failed. */
   trouble = $state('');
+  /** Says to screen readers what comes. */
+  readonly announcer = new Announcer();
   readonly #closing = new AbortController();
   readonly #calls: Calls;
   #stopReceiving: () => void;
@@ -50,6 +53,7 @@ export class Thread {
 
   close(): void {
     this.#stopReceiving();
+    this.announcer.stop();
     this.#closing.abort();
   }
 
@@ -95,6 +99,17 @@ export class Thread {
     this.messages = page.messages;
     this.hasNewer = page.hasMore;
     this.hasOlder = (page.messages[0]?.seq ?? 0) > 0;
+  }
+
+  /** Show what was written from a time on; returns the first of it, if there is any. */
+  async goToTime(since: string): Promise<Message | undefined> {
+    const page = await this.#calls.page({ since });
+    const first = page.messages[0];
+    if (!first) return undefined;
+    this.messages = page.messages;
+    this.hasNewer = page.hasMore;
+    this.hasOlder = first.seq > 0;
+    return first;
   }
 
   /** Read the page before; returns what shows it. */
@@ -153,29 +168,28 @@ export class Thread {
 
   /** Read the answer to a request, and go on by its events where that breaks off. */
   async #stream(response: Response, stored: () => void): Promise<void> {
-    const live = new LiveReply('');
+    const live = new LiveReply('', this.announcer);
     this.live = live;
+    const looking = new WhileSeen(this.#closing.signal);
     try {
-      const done = read(response, (event) => {
+      const take = (event: ReplyEvent) => {
         this.#take(live, event);
         if (event.type === 'message_stored') stored();
-      });
-      this.#closing.signal.addEventListener(
-        'abort',
-        () => void response.body?.cancel().catch(() => undefined),
-      );
-      await done.catch(() => undefined);
+      };
+      await read(response, take, looking.signal).catch(() => undefined);
       stored();
       if (!live.hasEnded && live.replyId) await this.#followOn(live);
       else if (!live.replyId) await this.#afterwards(live);
     } catch (error) {
       this.#fail(live, error);
+    } finally {
+      looking.release();
     }
   }
 
   #follow(replyId: string): void {
     if (this.live) return;
-    const live = new LiveReply(replyId);
+    const live = new LiveReply(replyId, this.announcer);
     this.live = live;
     this.#followOn(live).catch((error: unknown) => {
       this.#fail(live, error);

@@ -157,6 +157,17 @@ export const en = {
     theirs: 'Theirs',
   },
 
+  goTo: {
+    title: 'Go to a day',
+    day: 'Day',
+    go: 'Go',
+    start: 'First message',
+    newest: 'Newest message',
+    began: (day: string) => `The conversation began on ${day}.`,
+    next: (day: string) => `Nothing was written that day. This is of ${day}.`,
+    nothing: 'Nothing was written on that day or after it.',
+  },
+
   command: {
     wants: (tool: string) => `Wants to use ${tool}`,
     uses: (tool: string) => `Used ${tool}`,
@@ -243,6 +254,7 @@ export const en = {
       c: 'Copy the message',
       e: 'Edit the message',
       r: 'Answer again',
+      g: 'Go to a day',
       b: 'Show or hide the sidebar',
       Esc: 'Stop the answer, or close what is open',
       '?': 'This list',

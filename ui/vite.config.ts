@@ -28,6 +28,13 @@ const API = [
   'users',
 ];
 
+// What each page of somebody who is signed in needs is one file: by HTTP/1.1 a file costs a wait.
+// Dialogs are apart: they are loaded when the first one opens.
+const SHELL = {
+  name: 'shell',
+  test: /ui\/src\/(lib\/(api|composer|parts|shell|sidebar|state|store|words\/(en|index))|routes\/\(app\)\/\+layout)(?!.*(Dialog|SignInAgain|Conflict|PagedTable|Filters|Bars|Tabs|pages\.svelte))/,
+};
+
 export default defineConfig({
   plugins: [
     sveltekit({
@@ -53,7 +60,12 @@ export default defineConfig({
     licenses(),
   ],
   // No asset inside another: fonts and pictures are files, as the policy wants.
-  build: { assetsInlineLimit: 0, sourcemap: false, target: 'es2022' },
+  build: {
+    assetsInlineLimit: 0,
+    sourcemap: false,
+    target: 'es2022',
+    rolldownOptions: { output: { codeSplitting: { groups: [SHELL] } } },
+  },
   server: {
     port: 5173,
     strictPort: true,

@@ -1,10 +1,13 @@
 """What the page costs whoever opens it."""
 
+from typing import Any
+from urllib.parse import urlsplit
+
 from playwright.async_api import Page, Response, expect
 
 from conftest import SignIn
 from support.browsing import OpenPage
-from support.factories import begin, message
+from support.factories import PASSWORD, begin, message
 
 FIRST_SCRIPTS = 110 * 1024
 FIRST_STYLES = 15 * 1024
@@ -29,6 +32,48 @@ class TestFirstLoad:
         scripts = sum(size for url, size in sizes.items() if url.endswith(".js"))
         assert 0 < scripts <= FIRST_SCRIPTS
         assert 0 < sum(sizes.values()) - scripts <= FIRST_STYLES
+
+
+class TestEarlyRequests:
+    """What is shown first is asked for while the page itself is read."""
+
+    async def test_are_made_once(self, open_page: OpenPage, sign_in: SignIn) -> None:
+        asked: list[str] = []
+        client = await sign_in("alice")
+        await begin(client, title="Fjords")
+        page = await open_page("/health", client=client)
+        page.on("request", lambda request: asked.append(urlsplit(request.url).path))
+        await page.goto("/")
+        await page.get_by_title("Fjords").wait_for()
+        await page.wait_for_load_state("networkidle")
+
+        for path in ("/ui/config", "/auth/me", "/users/me/preferences", "/conversations"):
+            assert asked.count(path) == 1, path
+            assert asked.index(path) < asked.index("/mcp/tools"), path
+        scripts = [index for index, path in enumerate(asked) if "/nodes/" in path]
+        assert asked.index("/conversations") < scripts[-1]
+
+    async def test_of_a_session_that_ended_do_no_harm(
+        self, open_page: OpenPage, sign_in: SignIn, database: Any
+    ) -> None:
+        client = await sign_in("alice")
+        await begin(client, title="Fjords")
+        await database.sessions.delete_many({})
+        page = await open_page("/library", client=client)
+        await page.get_by_label("Username").fill("alice")
+        await page.get_by_label("Password", exact=True).fill(PASSWORD)
+        await page.get_by_role("button", name="Sign in").click()
+
+        await expect(page.get_by_role("cell", name="Fjords")).to_be_visible()
+        await expect(page.get_by_role("navigation").get_by_title("Fjords")).to_be_visible()
+
+    async def test_of_nobody_are_none(self, open_page: OpenPage) -> None:
+        page = await open_page("/health")
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(urlsplit(request.url).path))
+        await page.goto("/")
+        await page.get_by_label("Username").wait_for()
+        assert not {"/auth/me", "/users/me/preferences", "/conversations"} & {*asked}
 
 
 class TestLongThread:

@@ -92,8 +92,7 @@ export const apart = {
     of: (name: string) => `Usage of ${name}`,
     everybody: 'Show everybody',
     empty: 'No model was asked in these days.',
-    sum: (tokens: string, requests: string) =>
-      `${tokens} tokens in ${requests} requests. Days are UTC.`,
+    sum: (tokens: string, requests: string) => `${tokens} tokens in ${requests}. Days are UTC.`,
   },
 
   move: {

@@ -1,0 +1,17 @@
+"""The formats that conversations go out in: a module each, and a line here."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from chatvault.exporting.formats.json_document import JsonDocument
+from chatvault.exporting.formats.json_lines import JsonLines
+from chatvault.exporting.schemas import ConversationFormat
+from chatvault.exporting.writer import Writer
+
+WRITERS: Final[Mapping[ConversationFormat, type[Writer]]] = MappingProxyType(
+    {
+        ConversationFormat.JSON: JsonDocument,
+        ConversationFormat.NDJSON: JsonLines,
+    }
+)

@@ -1,0 +1,55 @@
+"""What a format is to the rest of the export: a writer that turns pieces into bytes."""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+from chatvault.exporting.records import (
+    About,
+    Completeness,
+    Counts,
+    ExportedConversation,
+    ExportedMessage,
+    Piece,
+)
+
+
+class Writer(ABC):
+    """Writes one file of a format; it keeps how far it has come.
+
+    Attributes:
+        media_type: of the file.
+        suffix: of the file's name, with its dot.
+        is_document: a file holds one conversation, and several of them come in a ZIP.
+    """
+
+    media_type: ClassVar[str]
+    suffix: ClassVar[str]
+    is_document: ClassVar[bool] = False
+
+    def write_head(self, about: About) -> bytes:  # noqa: ARG002  # formats that say nothing of themselves
+        """Return what comes before the first conversation."""
+        return b""
+
+    def write(self, piece: Piece) -> bytes:
+        """Return the bytes of a piece."""
+        parts = [self.begin(piece.conversation)] if piece.is_first else []
+        parts += [self.message(each) for each in piece.messages]
+        if piece.end is not None:
+            parts.append(self.end(piece.end))
+        return b"".join(parts)
+
+    def write_tail(self, counts: Counts) -> bytes:  # noqa: ARG002  # the same
+        """Return what comes after the last conversation."""
+        return b""
+
+    @abstractmethod
+    def begin(self, conversation: ExportedConversation) -> bytes:
+        """Return what comes before a conversation's messages."""
+
+    @abstractmethod
+    def message(self, message: ExportedMessage) -> bytes:
+        """Return one message."""
+
+    @abstractmethod
+    def end(self, completeness: Completeness) -> bytes:
+        """Return what comes after a conversation's messages."""

@@ -6,6 +6,7 @@ from typing import Final
 
 from chatvault.exporting.formats.json_document import JsonDocument
 from chatvault.exporting.formats.json_lines import JsonLines
+from chatvault.exporting.formats.markdown_note import MarkdownNote
 from chatvault.exporting.schemas import ConversationFormat
 from chatvault.exporting.writer import Writer
 
@@ -13,5 +14,6 @@ WRITERS: Final[Mapping[ConversationFormat, type[Writer]]] = MappingProxyType(
     {
         ConversationFormat.JSON: JsonDocument,
         ConversationFormat.NDJSON: JsonLines,
+        ConversationFormat.MARKDOWN: MarkdownNote,
     }
 )

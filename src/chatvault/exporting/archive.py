@@ -1,0 +1,106 @@
+"""A ZIP that leaves as it is written: nothing of it but its list of names stays in memory."""
+
+import zipfile
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import IO, Self
+
+# What ZIP can say of a time.
+FIRST_YEAR, LAST_YEAR = 1980, 2107
+# Text shrinks to a third at the lowest level already, at four times the pace of the usual one.
+LEVEL = 1
+
+
+class _Sink:
+    """Takes what zipfile writes until it is taken away; it cannot seek."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+
+    def write(self, data: bytes) -> int:
+        self._parts.append(bytes(data))
+        return len(data)
+
+    def flush(self) -> None:
+        """Nothing waits here."""
+
+    def take(self) -> bytes:
+        taken = b"".join(self._parts)
+        self._parts.clear()
+        return taken
+
+
+class Archive:
+    """Writes one file after the other; without `close` its list is missing, and nobody opens it."""
+
+    def __init__(self) -> None:
+        self._sink = _Sink()
+        self._zip = zipfile.ZipFile(
+            self._sink,  # type: ignore[call-overload]  # zipfile needs no more of a file than this
+            "w",
+            zipfile.ZIP_DEFLATED,
+            compresslevel=LEVEL,
+        )
+        self._file: IO[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        # Whatever is written from here on goes nowhere.
+        self.end()
+        self._zip.close()
+
+    def has(self, name: str) -> bool:
+        """Whether there is a file of this name already."""
+        return name in self._zip.NameToInfo
+
+    def begin(self, name: str, at: datetime, *, is_large: bool = False) -> None:
+        """Begin a file.
+
+        Args:
+            name: its path.
+            at: when it was changed.
+            is_large: it may have more than 2 GB, which not every program can read.
+        """
+        year = min(max(at.year, FIRST_YEAR), LAST_YEAR)
+        info = zipfile.ZipInfo(name, (year, at.month, at.day, at.hour, at.minute, at.second))
+        info.compress_type = zipfile.ZIP_DEFLATED
+        info.external_attr = 0o644 << 16
+        self._file = self._zip.open(info, "w", force_zip64=is_large)
+
+    def write(self, data: bytes) -> None:
+        """Write to the file that was begun.
+
+        Raises:
+            RuntimeError: none was.
+        """
+        if self._file is None:
+            raise RuntimeError("no file of the archive is open")
+        self._file.write(data)
+
+    def end(self) -> None:
+        """End the file that was begun."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def add(self, name: str, data: bytes, at: datetime | None = None) -> None:
+        """Write a whole file."""
+        self.begin(name, at or datetime.now(UTC))
+        self.write(data)
+        self.end()
+
+    def take(self) -> bytes:
+        """Return what was written since the last time, to be sent on."""
+        return self._sink.take()
+
+    def close(self) -> bytes:
+        """Write the list of all files; return the rest of the archive."""
+        self._zip.close()
+        return self.take()

@@ -1,0 +1,127 @@
+"""Markdown for Obsidian and its like: a note a conversation, with YAML front matter.
+
+Each message is a callout, a quotation with a name: no words of a message can end it, or begin
+another one.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+
+from chatvault.encoding import to_json
+from chatvault.exporting.records import Completeness, ExportedConversation, ExportedMessage
+from chatvault.exporting.writer import Writer
+from chatvault.fields import Raw, format_instant
+
+# Where a line ends in CommonMark; elsewhere a separator of Unicode is a character like others.
+LINE_END = re.compile(r"\r\n|\r|\n")
+BACKTICKS = re.compile(r"`{3,}")
+MARKUP = re.compile(r"([!-/:-@\[-`{-~])")
+NAMES = {"user": "User", "assistant": "Assistant", "system": "System", "tool": "Tool"}
+NOTICES = {
+    Completeness.CHANGED: "The conversation changed while it was exported: some messages are from "
+    "before the change, and some from after it.",
+    Completeness.CUT: "The rest of the messages is missing: they were replaced while the "
+    "conversation was exported.",
+}
+
+
+class MarkdownNote(Writer):
+    """One conversation as a note."""
+
+    media_type = "text/markdown; charset=utf-8"
+    suffix = ".md"
+    is_document = True
+
+    def begin(self, conversation: ExportedConversation) -> bytes:
+        """Return the front matter, the title, and what was said to the model beforehand."""
+        lines = ["---", *_front_matter(conversation), "---", ""]
+        lines += [f"# {escape(conversation.shown_title)}"]
+        if conversation.system_prompt:
+            lines += [_callout("[!system]- System prompt", conversation.system_prompt)]
+        return "\n".join([*lines, ""]).encode()
+
+    def message(self, message: ExportedMessage) -> bytes:
+        """Return a message as a callout, with its commands in callouts of their own inside."""
+        parts = [NAMES.get(message.role, "Message")]
+        if message.timestamp is not None:
+            parts.append(format_instant(message.timestamp))
+        if message.role != "user" and message.shown_model:
+            parts.append(escape(" ".join(message.shown_model.split())))
+        kind = message.role if message.role in NAMES else "note"
+        heading = f"[!{kind}] {' · '.join(parts)}"
+        body = "\n".join(_body(message))
+        return f"{_callout(heading, body)}\n".encode()
+
+    def end(self, completeness: Completeness) -> bytes:
+        """Return a warning if the note is not the conversation as it was."""
+        notice = NOTICES.get(completeness)
+        return b"" if notice is None else f"{_callout('[!warning] Export', notice)}\n".encode()
+
+
+def escape(text: str) -> str:
+    """Return a line of text in which nothing is markup."""
+    return MARKUP.sub(r"\\\1", text)
+
+
+def yaml_text(text: str) -> str:
+    """Return the text as a string of YAML, on one line, whatever is in it."""
+    return '"' + "".join(map(_yaml_char, text)) + '"'
+
+
+def _yaml_char(char: str) -> str:
+    if char in '"\\':
+        return f"\\{char}"
+    if char.isprintable():
+        return char
+    code = ord(char)
+    return f"\\U{code:08X}" if code > 0xFFFF else f"\\u{code:04X}"  # noqa: PLR2004  # 16 bits
+
+
+def _front_matter(conversation: ExportedConversation) -> Iterator[str]:
+    yield f"id: {yaml_text(conversation.id)}"
+    yield f"title: {yaml_text(conversation.title)}"
+    yield f"created: {format_instant(conversation.created_at)}"
+    yield f"updated: {format_instant(conversation.updated_at)}"
+    yield f"status: {yaml_text(conversation.status)}"
+    yield f"tags: [{', '.join(map(yaml_text, conversation.tags))}]"
+    yield f"messages: {conversation.total_messages}"
+    if conversation.source:
+        yield f"source: {yaml_text(conversation.source)}"
+    if conversation.summary:
+        yield f"summary: {yaml_text(conversation.summary)}"
+
+
+def _callout(heading: str, text: str) -> str:
+    """Return a callout, after an empty line."""
+    lines = [f"> {line}" if line else ">" for line in LINE_END.split(text)] if text else []
+    return "\n".join(["", f"> {heading}", *lines])
+
+
+def _body(message: ExportedMessage) -> Iterator[str]:
+    if message.content:
+        yield message.content
+    commands: list[Raw] = message.details.get("commands") or []
+    for command in commands:
+        name = escape(" ".join(str(command.get("tool", "")).split()))
+        parts = [_fenced(_pretty(command.get("arguments")), "json")]
+        if command.get("result"):
+            parts.append(_fenced(str(command["result"]), "text"))
+        yield _callout(f"[!tool]- {name}", "\n".join(parts))
+
+
+def _pretty(arguments: object) -> str:
+    """Return arguments, which are JSON as text, in readable lines where they are."""
+    if not isinstance(arguments, str):
+        return to_json(arguments).decode()
+    try:
+        return json.dumps(json.loads(arguments), indent=2, ensure_ascii=False)
+    except (ValueError, RecursionError):
+        return arguments
+
+
+def _fenced(text: str, language: str) -> str:
+    """Return the text in a fence that is longer than each in it."""
+    longest = max((len(each) for each in BACKTICKS.findall(text)), default=2)
+    fence = "`" * (longest + 1)
+    return f"{fence}{language}\n{text}\n{fence}"

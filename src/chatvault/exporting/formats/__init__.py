@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+from chatvault.exporting.formats.html_page import HtmlPage
 from chatvault.exporting.formats.json_document import JsonDocument
 from chatvault.exporting.formats.json_lines import JsonLines
 from chatvault.exporting.formats.markdown_note import MarkdownNote
@@ -15,5 +16,6 @@ WRITERS: Final[Mapping[ConversationFormat, type[Writer]]] = MappingProxyType(
         ConversationFormat.JSON: JsonDocument,
         ConversationFormat.NDJSON: JsonLines,
         ConversationFormat.MARKDOWN: MarkdownNote,
+        ConversationFormat.HTML: HtmlPage,
     }
 )

@@ -1,0 +1,112 @@
+"""A web page a conversation: complete in itself, without scripts, without anything from the net."""
+
+import html
+
+from markdown_it import MarkdownIt
+
+from chatvault.exporting.formats.markdown_note import NAMES, NOTICES
+from chatvault.exporting.records import Completeness, ExportedConversation, ExportedMessage
+from chatvault.exporting.writer import Writer
+from chatvault.fields import Raw, format_instant
+
+# A longer message is shown as plain text: rendering costs more than its length.
+MOST_RENDERED = 32 * 1024
+MOST_NESTED = 50
+POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
+    "form-action 'none'"
+)
+STYLE = """
+:root { color-scheme: light dark; }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 48rem; margin: 2rem auto; padding: 0 1rem; }
+article, details { margin: 1rem 0; padding: .5rem 1rem; border-left: .25rem solid #8888; }
+article.user { border-color: #2563eb; background: #2563eb14; }
+article header, .about { color: #767676; font-size: .875rem; }
+pre { overflow-x: auto; padding: .75rem; background: #8881; }
+pre, .plain { white-space: pre-wrap; overflow-wrap: anywhere; }
+p, li { overflow-wrap: anywhere; }
+table { border-collapse: collapse; display: block; overflow-x: auto; }
+td, th { border: 1px solid #8886; padding: .25rem .5rem; }
+@media print { article { break-inside: avoid-page; } pre { white-space: pre-wrap; } }
+"""
+
+
+class HtmlPage(Writer):
+    """One conversation as a page; nothing of a message is markup but Markdown's."""
+
+    media_type = "text/html; charset=utf-8"
+    suffix = ".html"
+    is_document = True
+
+    def __init__(self) -> None:
+        self._markdown = MarkdownIt(
+            "commonmark", {"html": False, "breaks": True, "maxNesting": MOST_NESTED}
+        )
+        self._markdown.enable(["table", "strikethrough"]).disable("image")
+
+    def begin(self, conversation: ExportedConversation) -> bytes:
+        """Return the page up to its first message."""
+        title = html.escape(conversation.shown_title)
+        told = [f"Created {format_instant(conversation.created_at)}"]
+        told.append(f"changed {format_instant(conversation.updated_at)}")
+        told.append(f"{conversation.total_messages} messages")
+        if conversation.tags:
+            told.append(f"tags: {', '.join(conversation.tags)}")
+        text = (
+            '<!doctype html>\n<html dir="auto">\n<head>\n<meta charset="utf-8">\n'
+            f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
+            '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+            '<meta name="referrer" content="no-referrer">\n'
+            f"<title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
+            f'<h1>{title}</h1>\n<p class="about">{html.escape("; ".join(told))}</p>\n'
+        )
+        if conversation.system_prompt:
+            text += _details("System prompt", conversation.system_prompt)
+        return text.encode()
+
+    def message(self, message: ExportedMessage) -> bytes:
+        """Return a message as an article."""
+        told = [NAMES.get(message.role, "Message")]
+        if message.timestamp is not None:
+            told.append(format_instant(message.timestamp))
+        if message.role != "user" and message.shown_model:
+            told.append(message.shown_model)
+        kind = message.role if message.role in NAMES else "other"
+        commands: list[Raw] = message.details.get("commands") or []
+        shown = "".join(
+            _details(
+                str(each.get("tool", "")),
+                f"{each.get('arguments') or ''}\n\n{each.get('result') or ''}",
+            )
+            for each in commands
+        )
+        head = html.escape(" · ".join(told))
+        body = self._render(message.content)
+        return (
+            f'<article class="{kind}" dir="auto">\n<header>{head}</header>\n'
+            f"{body}{shown}</article>\n"
+        ).encode()
+
+    def end(self, completeness: Completeness) -> bytes:
+        """Return the end of the page, with a warning if it is not the conversation as it was."""
+        notice = NOTICES.get(completeness)
+        told = "" if notice is None else f"<p><strong>{html.escape(notice)}</strong></p>\n"
+        return f"{told}</body>\n</html>\n".encode()
+
+    def _render(self, text: str) -> str:
+        plain = f'<div class="plain">{html.escape(text)}</div>\n'
+        if len(text) > MOST_RENDERED:
+            return plain
+        tokens = self._markdown.parse(text)
+        # What is nested deeper is left out by the parser; an item of a list takes two levels.
+        if any(token.level >= MOST_NESTED - 2 for token in tokens):
+            return plain
+        rendered: str = self._markdown.renderer.render(tokens, self._markdown.options, {})
+        return rendered
+
+
+def _details(summary: str, text: str) -> str:
+    return (
+        f"<details><summary>{html.escape(summary)}</summary>"
+        f'<div class="plain">{html.escape(text)}</div></details>\n'
+    )

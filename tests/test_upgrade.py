@@ -1,6 +1,8 @@
 """Data that an older version stored is read, verified and continued by this one."""
 
 import gzip
+import io
+import zipfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -92,3 +94,16 @@ class TestDataOfVersion010:
     async def test_has_an_audit_log_that_verifies(self) -> None:
         report = await sealing.verify_log(Actor(door=Door.CLI), Recorder())
         assert report.newest is not None
+
+    async def test_is_exported(self, alice: HttpClient) -> None:
+        found = await (await alice.get("/conversations/export")).json()
+        counts = {each["title"]: len(each["messages"]) for each in found["conversations"]}
+        assert counts == {"Small": 2, "Long": 1202, "Archived": 0}
+        assert {each["completeness"] for each in found["conversations"]} == {"whole"}
+        for shape in ("ndjson", "markdown", "html", "openai", "sharegpt"):
+            answer = await alice.get(f"/conversations/export?format={shape}")
+            assert answer.status == 200
+            assert await answer.read()
+        answer = await alice.get("/users/me/export")
+        with zipfile.ZipFile(io.BytesIO(await answer.read())) as archive:
+            assert b"message 0" in archive.read("revisions.ndjson")

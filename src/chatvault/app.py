@@ -32,6 +32,8 @@ from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.conversations.routes import COMMITS, START_WITH_REPLY, STORE
 from chatvault.conversations.store import MessageStore
 from chatvault.documents import bind_documents
+from chatvault.exporting import routes as exports
+from chatvault.exporting.turns import ExportDeps
 from chatvault.http import health, middlewares, openapi
 from chatvault.http.bodies import Bodies
 from chatvault.http.requests import MAX_BODY_BYTES, RECORDER, SECRET_KEY, SETTINGS
@@ -83,6 +85,7 @@ ROUTES = (
     conversations.routes,
     messages.routes,
     imports.routes,
+    exports.routes,
     preferences.routes,
     review.routes,
     sealing.routes,
@@ -132,6 +135,8 @@ def create_app(settings: Settings, *, mongodb_url: str) -> web.Application:
         lifetime=lifetime,
     )
 
+    export_rate = Rate(storage, name="export", per_minute=settings.exports_per_minute)
+    app[exports.EXPORT_DEPS] = ExportDeps(store, recorder, export_rate)
     _add_replies(app, settings, storage)
 
     async def database(_app: web.Application) -> AsyncIterator[None]:

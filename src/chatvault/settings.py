@@ -188,6 +188,10 @@ class Settings(BaseSettings):
         30, ge=1, le=1_000_000, description="commands a user may run in a minute by execute-command"
     )
 
+    exports_per_minute: int = Field(
+        10, ge=1, le=1_000_000, description="exports a user may ask for in a minute"
+    )
+
     _uses_openai_key: bool = PrivateAttr(default=False)
 
     @field_validator("providers", "mcp_servers", mode="before")

@@ -35,6 +35,10 @@ ANY_SHARD = {
         "conversations/store.py: MessageStore.list_segments_of",
         "segments",
     ): "one owner's, of all conversations of a list",
+    (
+        "conversations/store.py: MessageStore.walk_revisions",
+        "revisions",
+    ): "one owner's, of all conversations, for an export of everything",
 }
 
 

@@ -46,6 +46,7 @@ class Action(StrEnum):
     CONVERSATION_DELETE_ALL = "conversation.delete_all"
     CONVERSATION_DELETE_MESSAGE = "conversation.delete_message"
     CONVERSATION_EDIT_MESSAGE = "conversation.edit_message"
+    CONVERSATION_EXPORT = "conversation.export"
     CONVERSATION_GET = "conversation.get"
     CONVERSATION_GET_MESSAGE = "conversation.get_message"
     CONVERSATION_IMPORT = "conversation.import"
@@ -79,6 +80,7 @@ class Action(StrEnum):
     USER_CREATE = "user.create"
     USER_DEACTIVATE = "user.deactivate"
     USER_ACTIVATE = "user.activate"
+    USER_EXPORT = "user.export"
     USER_GET = "user.get"
     USER_LIST = "user.list"
     USER_PASSWORD = "user.change_password"  # noqa: S105  # a name of an action

@@ -221,6 +221,14 @@ class MessageStore:
             cast("RevisionDoc", {**revision, "message": message}) for revision, message in pairs
         ]
 
+    async def walk_revisions(self, access: Access) -> AsyncGenerator[RevisionDoc]:
+        """Walk the revisions of all messages, by conversation and message, oldest first."""
+        found = Revision.get_pymongo_collection().find(Revision.owned_by(access))
+        order = [(name, 1) for name in ("conversation_id", "message_id", "seq", "version")]
+        async for revision in found.sort(order):
+            [message] = self.codec.decode(access.owner_id, [revision["message"]])
+            yield cast("RevisionDoc", {**revision, "message": message})
+
     def decode_messages(self, document: D) -> D:
         """Decode the messages of a document in place; return it."""
         document["messages"] = self.codec.decode(document["user_id"], document["messages"])

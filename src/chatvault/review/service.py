@@ -1,6 +1,7 @@
 """Showing the audit log to reviewers, and to users the entries about themselves."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from datetime import datetime
 from typing import Any
 
 import pymongo
@@ -10,6 +11,7 @@ from chatvault.audit.actions import Action
 from chatvault.audit.models import AuditEntry, Entry
 from chatvault.audit.recorder import Recorder
 from chatvault.audit.service import entry
+from chatvault.fields import Raw
 from chatvault.review.schemas import (
     AuditExportQuery,
     AuditQuery,
@@ -50,13 +52,24 @@ async def list_entries(actor: Actor, recorder: Recorder, *, query: AuditQuery) -
 
 async def list_mine(actor: Actor, recorder: Recorder, *, query: MyAuditQuery) -> list[Entry]:
     """Return a page of what the actor did and of what was done to their account, newest first."""
-    about_me = {"$or": [{"user_id": actor.owner_id}, {"resource_id": str(actor.owner_id)}]}
     page_of = AuditQuery(limit=query.limit)
     page_of.cursor = query.cursor
-    found = AuditEntry.get_pymongo_collection().find({"$and": [about_me, page_of.to_query()]})
+    mine = {"$and": [_about(actor), page_of.to_query()]}
+    found = AuditEntry.get_pymongo_collection().find(mine)
     page = await found.sort([("at", -1), ("_id", -1)]).limit(query.limit).to_list()
     await recorder.record(entry(actor, Action.AUDIT_LIST_MINE, details={"entries": len(page)}))
     return page
+
+
+def _about(actor: Actor) -> Raw:
+    """Return what is true of entries about what the actor did and what was done to them."""
+    return {"$or": [{"user_id": actor.owner_id}, {"resource_id": str(actor.owner_id)}]}
+
+
+async def walk_mine(actor: Actor, *, until: datetime) -> AsyncGenerator[list[Entry]]:
+    """Yield the same as `list_mine`, all up to a time and oldest first, as part of an export."""
+    async for page in _walk(AuditQuery(until=until, order=Order.OLDEST), _about(actor)):
+        yield page
 
 
 async def count_entries(
@@ -105,15 +118,20 @@ async def export_entries(
     return _batches(query)
 
 
-async def _batches(query: AuditExportQuery) -> AsyncIterator[list[Entry]]:
+def _batches(query: AuditExportQuery) -> AsyncGenerator[list[Entry]]:
     given = {
         name: getattr(query, name)
         for name in AuditExportQuery.model_fields
         if name != "format" and getattr(query, name) is not None
     }
-    page_of = AuditQuery(**given, order=Order.OLDEST, limit=EXPORT_BATCH)
+    return _walk(AuditQuery(**given, order=Order.OLDEST), {})
+
+
+async def _walk(page_of: AuditQuery, which: Raw) -> AsyncGenerator[list[Entry]]:
+    """Yield the entries that match both, oldest first, page by page."""
     while True:
-        found = AuditEntry.get_pymongo_collection().find(page_of.to_query())
+        query = {"$and": [which, page_of.to_query()]} if which else page_of.to_query()
+        found = AuditEntry.get_pymongo_collection().find(query)
         page = await found.sort([("at", 1), ("_id", 1)]).limit(EXPORT_BATCH).to_list()
         if page:
             yield page

@@ -1,0 +1,97 @@
+"""The bytes of exports, chunk by chunk, in bounded memory: one file, or a ZIP of many."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Mapping, Sequence
+
+from bson import ObjectId
+
+from chatvault.access import Access
+from chatvault.conversations.store import MessageStore
+from chatvault.encoding import to_json
+from chatvault.exporting.archive import Archive
+from chatvault.exporting.formats.json_document import about_raw
+from chatvault.exporting.names import path_of
+from chatvault.exporting.reading import read_pieces
+from chatvault.exporting.records import About, Counts, ExportedConversation, Piece
+from chatvault.exporting.writer import Writer
+
+# The suffix of a ZIP, and its media type.
+ARCHIVE = (".zip", "application/zip")
+# What a ZIP ends with: its counts.
+MANIFEST = "export.json"
+# Above so many messages a file may have more than 2 GB.
+MANY_MESSAGES = 1000
+
+
+async def file_chunks(
+    access: Access,
+    store: MessageStore,
+    ids: Sequence[ObjectId],
+    writer: Writer,
+    about: About,
+    counts: Counts,
+) -> AsyncGenerator[bytes]:
+    """Yield one file with these conversations; `counts` takes how much it holds."""
+    if head := writer.write_head(about):
+        yield head
+    async with contextlib.aclosing(read_pieces(access, store, ids, counts)) as pieces:
+        async for piece in pieces:
+            # In a thread it leaves the interpreter to others in between.
+            if chunk := await asyncio.to_thread(writer.write, piece):
+                yield chunk
+    if tail := writer.write_tail(counts):
+        yield tail
+
+
+async def archive_chunks(
+    access: Access,
+    store: MessageStore,
+    ids: Sequence[ObjectId],
+    kind: type[Writer],
+    about: About,
+    counts: Counts,
+) -> AsyncGenerator[bytes]:
+    """Yield a ZIP with a file for each of these conversations, and one with the counts."""
+    with Archive() as archive:
+        writer = kind()
+        async with contextlib.aclosing(read_pieces(access, store, ids, counts)) as pieces:
+            async for piece in pieces:
+                if piece.is_first:
+                    writer = kind()
+                if chunk := await asyncio.to_thread(_pack, archive, writer, piece):
+                    yield chunk
+        archive.add(MANIFEST, manifest(about, counts))
+        yield archive.close()
+
+
+def _pack(archive: Archive, writer: Writer, piece: Piece) -> bytes:
+    """Write a piece into its file of the archive; return what has come of the archive since."""
+    conversation = piece.conversation
+    if piece.is_first:
+        archive.begin(
+            _free_path(archive, conversation, writer.suffix),
+            conversation.updated_at,
+            is_large=conversation.total_messages > MANY_MESSAGES,
+        )
+    archive.write(writer.write(piece))
+    if piece.end is not None:
+        archive.end()
+    return archive.take()
+
+
+def _free_path(archive: Archive, conversation: ExportedConversation, suffix: str) -> str:
+    path = path_of(conversation, suffix)
+    return path_of(conversation, suffix, full_id=True) if archive.has(path) else path
+
+
+def manifest(about: About, counts: Counts, files: Mapping[str, str] | None = None) -> bytes:
+    """Return the file that says what an archive is and how much it holds.
+
+    Args:
+        about: what every export says about itself.
+        counts: of what was exported.
+        files: what the other files hold, where their names do not tell.
+    """
+    named = {} if files is None else {"files": dict(files)}
+    return to_json({"chatvault": about_raw(about), **named, "end": counts.to_raw()}) + b"\n"

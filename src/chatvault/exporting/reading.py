@@ -1,0 +1,120 @@
+"""Reading conversations for an export in bounded memory, and noticing changes meanwhile."""
+
+import contextlib
+from collections.abc import AsyncGenerator, Sequence
+
+from bson import ObjectId
+
+from chatvault.access import Access
+from chatvault.conversations.reading import has_segments, stream
+from chatvault.conversations.shapes import ConversationDoc
+from chatvault.conversations.store import MessageStore
+from chatvault.errors import Busy
+from chatvault.exporting.records import (
+    Completeness,
+    Counts,
+    ExportedConversation,
+    ExportedMessage,
+    Piece,
+)
+
+# So many documents are read at a time; each holds up to 128 KB of messages, or one long message.
+AT_ONCE = 8
+# A conversation up to this many BSON bytes is read again if it changes; a longer one is streamed.
+WHOLE_BYTES = 1024 * 1024
+ATTEMPTS = 5
+
+
+async def read_pieces(
+    access: Access, store: MessageStore, ids: Sequence[ObjectId], counts: Counts
+) -> AsyncGenerator[Piece]:
+    """Yield the conversations with these ids, in this order, piece by piece.
+
+    Args:
+        access: to their owner's data.
+        store: reads them.
+        ids: which ones; those that are deleted meanwhile are left out and counted.
+        counts: takes what is yielded.
+    """
+    for start in range(0, len(ids), AT_ONCE):
+        batch = ids[start : start + AT_ONCE]
+        documents = await store.find_conversations(access, list(batch))
+        for conversation_id in batch:
+            document = documents.pop(conversation_id, None)
+            if document is None:
+                counts.deleted += 1
+                continue
+            async with contextlib.aclosing(_read(access, store, document)) as pieces:
+                async for piece in pieces:
+                    counts.count(piece)
+                    yield piece
+
+
+async def _read(
+    access: Access, store: MessageStore, document: ConversationDoc
+) -> AsyncGenerator[Piece]:
+    if document["message_bytes"] <= WHOLE_BYTES:
+        yield await _read_whole(access, store, document)
+        return
+    conversation, is_first = ExportedConversation.of(document), True
+    try:
+        async with contextlib.aclosing(_messages(access, store, document)) as runs:
+            async for run in runs:
+                yield Piece(conversation, run, is_first, None)
+                is_first = False
+    except Busy:
+        end = Completeness.CUT
+    else:
+        same = await _find_unchanged(access, store, document) is document
+        end = Completeness.WHOLE if same else Completeness.CHANGED
+    yield Piece(conversation, [], is_first, end)
+
+
+async def _read_whole(access: Access, store: MessageStore, document: ConversationDoc) -> Piece:
+    """Return a short conversation in one piece, read again where it changed meanwhile."""
+    for attempt in range(ATTEMPTS):
+        messages: list[ExportedMessage] = []
+        end = Completeness.CUT
+        with contextlib.suppress(Busy):
+            async for run in _messages(access, store, document):
+                messages += run
+            end = Completeness.WHOLE
+        current = await _find_unchanged(access, store, document)
+        if current is not None and current is not document and attempt < ATTEMPTS - 1:
+            document = current
+            continue
+        if end is Completeness.WHOLE and current is not document:
+            end = Completeness.CHANGED
+        break
+    return Piece(ExportedConversation.of(document), messages, is_first=True, end=end)
+
+
+async def _messages(
+    access: Access, store: MessageStore, document: ConversationDoc
+) -> AsyncGenerator[list[ExportedMessage]]:
+    """Yield the messages run by run, as the document tells of them; no run is empty."""
+    async with contextlib.aclosing(stream(access, store, document)) as runs:
+        async for run in runs:
+            if run:
+                yield [ExportedMessage.of(stored) for stored in run]
+
+
+async def _find_unchanged(
+    access: Access, store: MessageStore, document: ConversationDoc
+) -> ConversationDoc | None:
+    """Return the document itself if no message changed since; else what there is now, if any.
+
+    What was read with the document in one go cannot have changed in between. Messages that were
+    appended since are no change of those that were read.
+    """
+    if not has_segments(document):
+        return document
+    current = await store.find_conversation(access, document["_id"])
+    if current is None or _edition(current) != _edition(document):
+        return current
+    return document
+
+
+def _edition(document: ConversationDoc) -> tuple[ObjectId, int]:
+    """Return a value that each edit, removal and replacement of messages changes."""
+    return document["generation"], document.get("edits", 0)

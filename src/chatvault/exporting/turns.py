@@ -1,0 +1,93 @@
+"""How many exports run at a time: each holds some megabytes for as long as it is downloaded."""
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator
+
+from bson import ObjectId
+
+from chatvault.actor import Actor
+from chatvault.audit.models import Entry
+from chatvault.audit.recorder import Recorder
+from chatvault.conversations.store import MessageStore
+from chatvault.errors import Busy, Throttled
+from chatvault.mongodb.rates import Rate
+
+AT_ONCE = 16
+OF_ONE_USER = 2
+WAIT_SECONDS = 15.0
+
+
+class ExportDeps:
+    """What exports are made with.
+
+    Args:
+        store: reads conversations.
+        recorder: takes the entries.
+        rate: how many exports a user may ask for; None at the command line.
+    """
+
+    def __init__(self, store: MessageStore, recorder: Recorder, rate: Rate | None = None) -> None:
+        self.store = store
+        self._recorder = recorder
+        self._rate = rate
+        self._turns = asyncio.Semaphore(AT_ONCE)
+        self._running: Counter[ObjectId] = Counter()
+
+    async def admit(self, actor: Actor) -> None:
+        """Count one export.
+
+        Raises:
+            Throttled: too many in this minute.
+        """
+        if self._rate is not None:
+            await self._rate.admit(str(actor.owner_id))
+
+    async def begin(
+        self, actor: Actor, entry: Entry, chunks: AsyncGenerator[bytes]
+    ) -> AsyncGenerator[bytes]:
+        """Take a turn, record the entry, and return the chunks, which give the turn back.
+
+        Raises:
+            Throttled: too many exports of the actor run.
+            Busy: others export.
+        """
+        begun = self._run(actor, entry, chunks)
+        # Up to here it runs at once: whoever closes it from now on gives the turn back.
+        await anext(begun)
+        return begun
+
+    async def _run(
+        self, actor: Actor, entry: Entry, chunks: AsyncGenerator[bytes]
+    ) -> AsyncGenerator[bytes]:
+        async with contextlib.aclosing(chunks), self._turn(actor.owner_id):
+            await self._recorder.record(entry)
+            yield b""
+            async for chunk in chunks:
+                yield chunk
+
+    @contextlib.asynccontextmanager
+    async def _turn(self, owner_id: ObjectId) -> AsyncIterator[None]:
+        if self._running[owner_id] >= OF_ONE_USER:
+            raise Throttled(
+                f"At most {OF_ONE_USER} exports at a time; wait until one of yours has ended.",
+                retry_after=5,
+            )
+        self._running[owner_id] += 1
+        try:
+            try:
+                async with asyncio.timeout(WAIT_SECONDS):
+                    await self._turns.acquire()
+            except TimeoutError:
+                raise Busy(
+                    "Others export at this moment; try again shortly", retry_after=5
+                ) from None
+            try:
+                yield
+            finally:
+                self._turns.release()
+        finally:
+            self._running[owner_id] -= 1
+            if not self._running[owner_id]:
+                del self._running[owner_id]

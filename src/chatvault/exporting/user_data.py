@@ -1,0 +1,114 @@
+"""Everything about one user, as a ZIP: what they have written, set and done here."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Sequence
+
+from bson import ObjectId
+
+from chatvault.access import Access
+from chatvault.accounts.models import User
+from chatvault.accounts.schemas import UserOut
+from chatvault.accounts.sessions import Session
+from chatvault.actor import Actor
+from chatvault.agents.models import Agent
+from chatvault.agents.schemas import agent_wire
+from chatvault.commands.models import ApprovalRule
+from chatvault.conversations.shapes import StoredMessage
+from chatvault.conversations.store import MessageStore
+from chatvault.conversations.wire import message_wire
+from chatvault.encoding import to_json
+from chatvault.exporting.archive import Archive
+from chatvault.exporting.files import MANIFEST, file_chunks, manifest
+from chatvault.exporting.formats.json_lines import JsonLines
+from chatvault.exporting.records import About, Counts
+from chatvault.fields import Raw
+from chatvault.preferences.models import Preferences
+from chatvault.review import service as review
+from chatvault.review.schemas import entry_wire
+from chatvault.sessions.schemas import SessionOut
+from chatvault.usage.models import Usage
+
+# What each file of the archive holds.
+FILES = {
+    "account.json": "the account, without its password",
+    "preferences.json": "what was set in the preferences",
+    "agents.json": "agents that the user made",
+    "approval-rules.json": "tools that run without the user being asked each time",
+    "sessions.json": "browsers and programs that are signed in, without their secrets",
+    "usage.json": "tokens used on each day",
+    "conversations.ndjson": "all conversations; it can be imported",
+    "revisions.ndjson": "messages as they were before they were edited, one a line",
+    "audit-entries.ndjson": "what the user did, and what was done to the account, one a line",
+    MANIFEST: "this list, and counts; the last file of the archive",
+}
+# Lines that are written together.
+BATCH = 100
+
+
+async def user_chunks(
+    actor: Actor, store: MessageStore, ids: Sequence[ObjectId], about: About, counts: Counts
+) -> AsyncGenerator[bytes]:
+    """Yield everything about the actor as a ZIP, the conversations with these ids among it."""
+    with Archive() as archive:
+        for name, value in (await _small_files(actor)).items():
+            archive.add(name, to_json(value) + b"\n", about.exported_at)
+        parts = {
+            "conversations.ndjson": file_chunks(
+                Access.of(actor), store, ids, JsonLines(), about, counts
+            ),
+            "revisions.ndjson": _revisions(actor, store),
+            "audit-entries.ndjson": _entries(actor, about),
+        }
+        for name, chunks in parts.items():
+            archive.begin(name, about.exported_at, is_large=True)
+            async with contextlib.aclosing(chunks):
+                async for chunk in chunks:
+                    await asyncio.to_thread(archive.write, chunk)
+                    yield archive.take()
+            archive.end()
+        archive.add(MANIFEST, manifest(about, counts, files=FILES), about.exported_at)
+        yield archive.close()
+
+
+async def _small_files(actor: Actor) -> dict[str, object]:
+    user = await User.get(actor.owner_id)
+    set_here = await Preferences.find_of(actor)
+    agents = await Agent.get_pymongo_collection().find(Agent.owned_by(actor)).to_list()
+    rules = await ApprovalRule.list_raw(actor)
+    sessions = await Session.find(Session.owned_by(actor)).sort("created_at").to_list()
+    return {
+        "account.json": user and UserOut.model_validate(user),
+        "preferences.json": set_here.preferences if set_here else {},
+        "agents.json": [agent_wire(each, actor.owner_id) for each in agents],
+        "approval-rules.json": [
+            {"tool": each["tool"], "created_at": each["created_at"]} for each in rules
+        ],
+        "sessions.json": [
+            SessionOut.model_validate(each).model_copy(
+                update={"current": each.id == actor.session_id}
+            )
+            for each in sessions
+        ],
+        "usage.json": await Usage.by_day(actor, ""),
+    }
+
+
+async def _revisions(actor: Actor, store: MessageStore) -> AsyncGenerator[bytes]:
+    lines: list[bytes] = []
+    async with contextlib.aclosing(store.walk_revisions(Access.of(actor))) as revisions:
+        async for each in revisions:
+            raw: Raw = {"conversation_id": each["conversation_id"], "version": each["version"]}
+            raw["replaced_at"] = each["replaced_at"]
+            raw["message"] = message_wire(StoredMessage(each["seq"], each["message"]))
+            lines.append(to_json(raw) + b"\n")
+            if len(lines) == BATCH:
+                yield b"".join(lines)
+                lines.clear()
+    yield b"".join(lines)
+
+
+async def _entries(actor: Actor, about: About) -> AsyncGenerator[bytes]:
+    async with contextlib.aclosing(review.walk_mine(actor, until=about.exported_at)) as pages:
+        async for page in pages:
+            yield b"".join(to_json(entry_wire(each)) + b"\n" for each in page)

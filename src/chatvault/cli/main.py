@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 
 from chatvault.cli.audit import audit_log
 from chatvault.cli.doctor import examine
+from chatvault.cli.exporting import export
 from chatvault.cli.importing import import_file
 from chatvault.cli.proofs import proofs
 from chatvault.cli.terminal import explain_driver, mongodb_url, out, say
@@ -52,6 +53,7 @@ audit_log.add_typer(proofs)
 app.add_typer(audit_log, name="audit")
 app.add_typer(tools, name="tools")
 app.command("import")(import_file)
+app.command("export")(export)
 app.command("doctor")(examine)
 log = structlog.get_logger()
 

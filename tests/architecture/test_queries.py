@@ -60,13 +60,16 @@ ASKED_WITH_ACCESS = {
 }  # fmt: skip
 # Where the domains of these mean the person who acts.
 MEAN_THE_PERSON = {
-    "commands/models.py": "a person's rules",
-    "commands/permissions.py": "a person's rules",
-    "commands/service.py": "a person's rate",
-    "conversations/commits/batch.py": "a person's idempotency keys",
-    "replies/deps.py": "a person's rate",
-    "replies/service.py": "a person's rate",
-    "replies/start.py": "a person's rate",
+    "commands/models.py: owned_by": "a person's rules",
+    "commands/permissions.py: find": "a person's role",
+    "commands/permissions.py: set_rule": "a person's rules",
+    "commands/permissions.py: remove_rule": "a person's rules",
+    "commands/service.py: execute": "a person's rate",
+    "conversations/commits/batch.py: _decide_once": "a person's idempotency keys",
+    "conversations/commits/batch.py: _replay": "a person's idempotency keys",
+    "replies/deps.py: admit": "a person's rate",
+    "replies/service.py: create": "a person's rate",
+    "replies/start.py: start_conversation": "a person's rate",
 }
 # Queries on these that begin otherwise.
 OTHER_QUERIES = {
@@ -180,10 +183,12 @@ class TestFilters:
     def test_ask_for_the_person_where_that_is_meant_only(self) -> None:
         domains = ("conversations", "replies", "commands")
         found = {
-            path.as_posix()
+            f"{path.as_posix()}: {function.name}"
             for path in MODULES
             if path.parts[0] in domains
-            for node in walk(path)
+            for function in walk(path)
+            if isinstance(function, Function)
+            for node in ast.walk(function)
             if isinstance(node, ast.Attribute) and node.attr == "owner_id"
             if "actor" in {getattr(node.value, "id", None), getattr(node.value, "attr", None)}
         }

@@ -23,12 +23,13 @@ from chatvault.external import Provider
 from chatvault.fields import now
 from chatvault.http.requests import RECORDER
 from chatvault.importing import service as importing
-from chatvault.importing.localstorage import CONVERSATIONS_KEY, SETTINGS_KEY, read
+from chatvault.importing.formats.localstorage import CONVERSATIONS_KEY, SETTINGS_KEY
 from chatvault.settings import Settings
 from conftest import HttpClient, SignIn
 from support.exports import SETTINGS, exported
 from support.factories import PASSWORD, account, begin, message, settings_for
 from support.fake_model import FakeModel
+from support.imports import read
 from support.operations import AUDITED, CALLS, call, key_of, make_things
 from support.talking import settled
 from support.watching import Watch, listen

@@ -11,7 +11,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from playwright.async_api import Page, expect
 
-from chatvault.importing.localstorage import CONVERSATIONS_KEY, SETTINGS_KEY
+from chatvault.importing.formats.localstorage import CONVERSATIONS_KEY, SETTINGS_KEY
 from conftest import SignIn
 from support.browsing import OpenPage
 from support.exports import SETTINGS, exported

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from chatvault.importing.localstorage import CONVERSATIONS_KEY, SETTINGS_KEY
+from chatvault.importing.formats.localstorage import CONVERSATIONS_KEY, SETTINGS_KEY
 from support.commanding import Command, Documents
 from support.exports import SETTINGS, exported
 
@@ -110,10 +110,10 @@ class TestBadFile:
     @pytest.mark.parametrize(
         ("content", "words"),
         [
-            ("", "not JSON at line 1 column 1"),
-            ("not json", "not JSON at line 1 column 1"),
-            ('{"a": 1}', "holds neither 'ai-chat-conversations'"),
-            ("[5]", "conversation 1: not an object"),
+            ("", "holds no conversations in a known format: it is empty"),
+            ("not json", "it is neither JSON of conversations nor HTML or ZIP"),
+            ('{"a": 1}', "it is an object with 'a'. Known are "),
+            ("[5]", "it is JSON without objects"),
             (
                 json.dumps([exported(1), exported(2) | {"messages": [{"type": "user"}, 5]}]),
                 'conversation 2 (id "mwop8gsv2"), message 2: not an object',

@@ -214,7 +214,7 @@ class TestInterrupt:
         def read(*_arguments: object, **_more: object) -> None:
             raise KeyboardInterrupt
 
-        monkeypatch.setattr("chatvault.importing.localstorage.read", read)
+        monkeypatch.setattr("chatvault.cli.importing.read_files", read)
         file = tmp_path / "any.json"
         file.touch()
         ended = command("import", str(file), "--username", "alice")

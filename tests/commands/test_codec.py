@@ -11,14 +11,15 @@ from chatvault.actor import Actor, Door
 from chatvault.conversations.routes import COMMITS, STORE
 from chatvault.fields import now
 from chatvault.http.requests import RECORDER
-from chatvault.importing.localstorage import read
-from chatvault.importing.service import OnDuplicate, import_file
+from chatvault.importing.reports import OnDuplicate
+from chatvault.importing.service import import_file
 from conftest import HttpClient
 from support.answers import found
 from support.codecs import MarkingCodec
 from support.exports import exported
 from support.factories import begin, message
 from support.fake_model import FakeModel
+from support.imports import read
 from support.stored import tiny_bounds
 from support.talking import ask, settled
 from support.tooling import Grant, answered, path_to, propose

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatvault.importing.conversations import ImportFile, ImportRejected, Skipped
-from chatvault.importing.localstorage import CONVERSATIONS_KEY, SETTINGS_KEY, read
+from chatvault.importing.formats.localstorage import CONVERSATIONS_KEY, SETTINGS_KEY
+from support.imports import read
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 SETTINGS = {"theme": "dark", "language": "en", "autoSave": True, "showTimestamps": False}

@@ -7,9 +7,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from chatvault.importing.conversations import ImportedConversation, ImportedMessage, parse_time
-from chatvault.importing.localstorage import read
-from chatvault.importing.localstorage_fields import UnfitError, read_conversation
+from chatvault.importing.drafts import UnfitError
+from chatvault.importing.formats.localstorage_fields import read_conversation
+from chatvault.importing.neutral import NeutralConversation, NeutralMessage
+from chatvault.importing.values import parse_time
+from support.imports import read
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 EIGHT = datetime(2026, 11, 20, 8, tzinfo=UTC)
@@ -32,11 +34,11 @@ def conversation(*messages: dict[str, Any], **fields: Any) -> dict[str, Any]:
     } | fields
 
 
-def read_one(*messages: dict[str, Any], **fields: Any) -> ImportedConversation:
+def read_one(*messages: dict[str, Any], **fields: Any) -> NeutralConversation:
     return read_conversation(conversation(*messages, **fields), now=NOW)
 
 
-def read_message(**fields: Any) -> tuple[ImportedMessage, tuple[str, ...]]:
+def read_message(**fields: Any) -> tuple[NeutralMessage, tuple[str, ...]]:
     found = read_one(message(**fields))
     return found.messages[0], found.notes
 
@@ -58,11 +60,11 @@ def test_a_sound_conversation_is_kept_as_it_is() -> None:
         pinned=None,
         **thoughts,
     )
-    assert found == ImportedConversation(
+    assert found == NeutralConversation(
         source_id="abc",
         title="A talk",
         messages=(
-            ImportedMessage(
+            NeutralMessage(
                 source_id="w",
                 role="assistant",
                 content="Welcome!",
@@ -72,7 +74,7 @@ def test_a_sound_conversation_is_kept_as_it_is() -> None:
                 cancelled=None,
                 extra={},
             ),
-            ImportedMessage(
+            NeutralMessage(
                 source_id="m1",
                 role="user",
                 content="Hi",

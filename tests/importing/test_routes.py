@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from chatvault.importing import uploads
-from chatvault.importing.localstorage import CONVERSATIONS_KEY, SETTINGS_KEY
+from chatvault.importing.formats.localstorage import CONVERSATIONS_KEY, SETTINGS_KEY
+from chatvault.importing.reading import Wish
 from conftest import HttpClient
 from support.answers import problem
 from support.exports import SETTINGS, exported
@@ -88,15 +89,11 @@ class TestImport:
         self, alice: HttpClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(uploads, "WAIT_SECONDS", 0.01)
-        monkeypatch.setattr(uploads, "localstorage", Slow)
+        monkeypatch.setattr(uploads, "read_files", slowly)
         answers = await asyncio.gather(*(alice.post(PATH, data=b"[]") for _ in range(4)))
         assert 503 in {answer.status for answer in answers}
 
 
-class Slow:
-    """Reads for a while."""
-
-    @staticmethod
-    def read(data: bytes, **_: Any) -> Any:
-        time.sleep(0.3)
-        raise ValueError(len(data))
+def slowly(wish: Wish) -> Any:
+    time.sleep(0.3)
+    raise ValueError(wish)

@@ -17,11 +17,13 @@ from chatvault.conversations.store import MessageStore
 from chatvault.fields import now
 from chatvault.http.requests import RECORDER
 from chatvault.importing.conversations import ImportRejected
-from chatvault.importing.localstorage import CONVERSATIONS_KEY, SETTINGS_KEY, read
-from chatvault.importing.service import ImportOutcome, OnDuplicate, Report, import_file
+from chatvault.importing.formats.localstorage import CONVERSATIONS_KEY, SETTINGS_KEY
+from chatvault.importing.reports import ImportOutcome, OnDuplicate, Report
+from chatvault.importing.service import import_file
 from conftest import HttpClient
 from support.exports import SETTINGS, as_stored, exported, shown
 from support.factories import begin
+from support.imports import read
 from support.stored import stored as look
 
 BringIn = Callable[..., Awaitable[Report]]

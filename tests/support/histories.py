@@ -15,11 +15,12 @@ from chatvault.actor import Actor, Door
 from chatvault.conversations.routes import COMMITS
 from chatvault.fields import now
 from chatvault.http.requests import RECORDER
-from chatvault.importing.localstorage import read
-from chatvault.importing.service import OnDuplicate, import_file
+from chatvault.importing.reports import OnDuplicate
+from chatvault.importing.service import import_file
 from support.exports import exported
 from support.factories import message
 from support.fake_model import FakeModel, ScriptedAnswer
+from support.imports import read
 from support.sealing import until
 from support.stored import Raw, stored
 

@@ -2,7 +2,7 @@
 
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -17,19 +17,32 @@ from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.conversations.store import MessageStore
 from chatvault.errors import NotFound
 from chatvault.fields import now
-from chatvault.importing import localstorage
+from chatvault.importing.containers import Source, source_of_path
 from chatvault.importing.conversations import ImportFile
-from chatvault.importing.service import ImportOutcome, OnDuplicate, Report
+from chatvault.importing.formats import FORMATS
+from chatvault.importing.reading import Wish, read_files
+from chatvault.importing.reports import ImportOutcome, OnDuplicate, Report, require_content
 from chatvault.importing.service import import_file as import_content
 
 SHOWN = 20
+_OF_FOLDERS = {".json", ".jsonl", ".html", ".zip"}
 
 
 def import_file(
-    file: Annotated[Path, typer.Argument(help="the exported JSON", exists=True, dir_okay=False)],
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE...",
+            help="what another product exported: JSON, ZIP, HTML, or a folder of such files",
+            exists=True,
+        ),
+    ],
     username: Annotated[
         str, typer.Option(help="whose conversations they become: a username or an id")
     ],
+    format: Annotated[  # noqa: A002  # what it is called on the command line
+        str | None, typer.Option(help=f"where it is not found out: {', '.join(FORMATS)}")
+    ] = None,
     on_duplicate: Annotated[
         OnDuplicate, typer.Option(help="what to do with what was imported before")
     ] = OnDuplicate.SKIP,
@@ -38,13 +51,15 @@ def import_file(
         bool, typer.Option("--salvage", help="take the whole conversations of a damaged file")
     ] = False,
 ) -> None:
-    """Import exported localStorage JSON.
+    """Import conversations from another product.
 
-    What was imported before is not imported again.
+    The format is found out. What was imported before is not imported again.
     """
-    content = localstorage.read(file.read_bytes(), name=file.name, salvage=salvage, now=now())
+    wish = Wish(sources=[*_sources(files)], now=now(), format=format, salvage=salvage)
+    content = read_files(wish)
+    require_content(content, name=files[0].name)
     progress = _progress(shown=not dry_run)
-    task = progress.add_task("Importing", total=len(content.conversations))
+    task = progress.add_task("Importing", total=len(content.found))
     try:
         with progress:
             report = run(
@@ -60,6 +75,17 @@ def import_file(
         say("interrupted; what is imported stays, and the same command imports the rest")
         raise typer.Exit(128 + signal.SIGINT) from None
     _print(report, dry_run=dry_run)
+
+
+def _sources(files: list[Path]) -> Iterator[Source]:
+    """Yield each file, and those of a folder that may hold conversations."""
+    for file in files:
+        if not file.is_dir():
+            yield source_of_path(file)
+            continue
+        for path in sorted(file.rglob("*")):
+            if path.is_file() and path.suffix in _OF_FOLDERS and not path.is_symlink():
+                yield source_of_path(path)
 
 
 async def _import(
@@ -108,12 +134,26 @@ def _count(number: int, noun: str) -> str:
 
 def _print(report: Report, *, dry_run: bool) -> None:
     would = "would be " if dry_run else ""
+    for name, number in report.formats.items():
+        out.print(f"{_count(number, 'conversation')} found: {FORMATS[name].label}")
     for outcome in ImportOutcome:
         if report.fates[outcome] or outcome is ImportOutcome.IMPORTED:
             out.print(f"{_count(report.fates[outcome], 'conversation')} {would}{outcome.value}")
     out.print(f"{_count(report.messages, 'message')} {would}stored")
     if report.preferences:
         out.print(f"preferences {would}taken over")
+    _print_details(report)
+    if report.truncated:
+        out.print("the file is cut off; what came after the cut is lost")
+    if (megabytes := _peak_megabytes()) is not None:
+        out.print(f"peak memory {megabytes:.0f} MB")
+
+
+def _print_details(report: Report) -> None:
+    for reason, number in report.left_out.most_common():
+        out.print(f"left out: {reason}: {number}")
+    for kind, number in report.unknown.most_common():
+        out.print(f"not understood: {kind}: {number}")
     for heading, lines in (
         ("not imported", [f"{each.place}: {each.reason}" for each in report.skipped]),
         ("mended", report.repaired),
@@ -122,10 +162,6 @@ def _print(report: Report, *, dry_run: bool) -> None:
             out.print(f"{heading}: {line}")
         if lines[SHOWN:]:
             out.print(f"{heading}: {len(lines) - SHOWN} more")
-    if report.truncated:
-        out.print("the file is cut off; what came after the cut is lost")
-    if (megabytes := _peak_megabytes()) is not None:
-        out.print(f"peak memory {megabytes:.0f} MB")
 
 
 def _peak_megabytes() -> float | None:

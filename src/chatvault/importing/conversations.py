@@ -1,20 +1,15 @@
-"""What every source format yields, and how it says that a file cannot be imported."""
+"""What a file turns out to hold, and how the import says that it cannot be imported."""
 
-import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from datetime import datetime
+from typing import Any
 
 from chatvault.errors import InvalidInput
-from chatvault.fields import to_milliseconds
+from chatvault.importing.neutral import NeutralConversation
 
-Role = Literal["user", "assistant", "system"]
 ImportedPreferences = dict[str, Any]
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# As seconds this is the year 5138, as milliseconds it is 1973.
-_LEAST_MILLISECONDS = 1e11
-_ISO = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d.*)?", re.ASCII)
 
 
 class ImportRejected(InvalidInput):
@@ -24,87 +19,64 @@ class ImportRejected(InvalidInput):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ImportedMessage:
-    """One message, with whatever the source knew of it.
-
-    Attributes:
-        source_id: the source's id of the message; not necessarily unique.
-        timestamp: UTC in milliseconds.
-        cancelled: whether the reply was stopped before its end, where that is known.
-        extra: fields of the source that have no place of their own, as they were.
-    """
-
-    source_id: str | None
-    role: Role
-    content: str
-    timestamp: datetime | None
-    model: str | None
-    metrics: dict[str, Any] | None
-    cancelled: bool | None
-    extra: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImportedConversation:
-    """One conversation, its messages in the source's order.
-
-    Attributes:
-        source_id: unique within the file, and the same whenever the file is read.
-        notes: what had to be mended, in words without any content of the conversation.
-    """
-
-    source_id: str
-    title: str
-    messages: tuple[ImportedMessage, ...]
-    created_at: datetime
-    updated_at: datetime
-    metadata: dict[str, Any]
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Skipped:
-    """Something in the file that is not imported: where it stands, and why."""
+    """Something in the file that is not imported: where it stands, and why.
+
+    Attributes:
+        is_damage: whether the file is bad for it, and imported only if that is asked for.
+    """
 
     place: str
     reason: str
+    is_damage: bool = field(default=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What is known of a conversation before it is stored.
+
+    Attributes:
+        source: the key by which an import knows it again.
+        messages: how many of its messages are stored.
+        notes: what had to be mended.
+        left_out: how much of what is not stored.
+        unknown: how many things of which kind were not understood.
+    """
+
+    format: str
+    source: str
+    title: str
+    messages: int
+    updated_at: datetime
+    notes: tuple[str, ...] = ()
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    unknown: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportFile:
-    """All that one file holds.
+    """All that one import holds.
 
     Attributes:
+        conversations: all of them; none where they are too large to be kept.
         preferences: display settings, where the file has any.
         truncated: whether reading stopped before the file's end.
+        found: what is known of each conversation, in the same order.
+        reread: reads them anew each time, where they are not kept.
     """
 
-    conversations: tuple[ImportedConversation, ...] = ()
+    conversations: tuple[NeutralConversation, ...] = ()
     preferences: ImportedPreferences | None = None
     skipped: tuple[Skipped, ...] = field(default=())
     truncated: bool = False
+    found: tuple[Found, ...] = field(default=(), compare=False)
+    reread: Iterable[NeutralConversation] | None = field(default=None, compare=False)
 
-
-def parse_time(value: object) -> datetime | None:
-    """Read a time as exports write them.
-
-    Args:
-        value: ISO 8601 (UTC where it names no zone), or seconds or milliseconds since 1970.
-
-    Returns:
-        The instant in UTC, cut to milliseconds; None if the value is no time.
-    """
-    try:
-        if isinstance(value, str) and _ISO.fullmatch(value):
-            return to_milliseconds(datetime.fromisoformat(value))
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            unit = 1 if abs(value) >= _LEAST_MILLISECONDS else 1000
-            return _EPOCH + timedelta(milliseconds=round(value * unit))
-    except (ValueError, OverflowError):
-        pass
-    return None
+    def count_formats(self) -> Counter[str]:
+        """Return how many conversations came in which format."""
+        return Counter(each.format for each in self.found)
 
 
 def one_line(text: str) -> str:
-    """Return the text as one printable line: a file's name may hold line breaks or stray bytes."""
+    """Return the text as one printable line: a name may hold line breaks or stray bytes."""
     return "".join(char if char.isprintable() else "�" for char in text)

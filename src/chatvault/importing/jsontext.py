@@ -1,82 +1,55 @@
-"""Reading JSON piece by piece, so that what stands before a cut can be told and saved."""
+"""Reading JSON piece by piece: in bounded memory, with a place for each error and for a cut."""
 
-import codecs
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
+from chatvault.importing.jsondeep import MAX_NESTING, DeepError, parse_deep
+from chatvault.importing.streams import NotJsonError
 from chatvault.mongodb.storable import MAX_DEPTH
+
+# One value, such as a conversation, has to fit into memory.
+MAX_VALUE: Final = 256 * 1024 * 1024
 
 _SPACE = re.compile(r"[ \t\n\r]*")
 # What may stand between the last thing that was understood and the end of a cut file:
 # nothing, or the beginning of a number, a literal or an escape.
 _STUMP = re.compile(r"\s*[-+.\w\\\ufffd]{0,12}")
-_LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
+_NUMBER = re.compile(r"[-+.0-9eE]*")
 _LONGEST_ESCAPE: Final = 6
-
-
-class NotJsonError(ValueError):
-    """The text stops being JSON.
-
-    Attributes:
-        reason: one line that names the line and column.
-        cut: whether the text seems to be cut off, rather than wrong.
-    """
-
-    def __init__(self, reason: str, *, cut: bool = False) -> None:
-        self.reason = reason
-        self.cut = cut
-        super().__init__(reason)
-
-
-def decode(data: bytes) -> str:
-    """Read UTF-8, or UTF-16 with a byte order mark.
-
-    Returns:
-        The text; U+FFFD at its end stands for a character that was cut in two.
-
-    Raises:
-        NotJsonError: The bytes are neither.
-    """
-    encoding = "utf-8-sig"
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        encoding = "utf-16"
-    # Browsers keep lone surrogates, and some tools write them as they are.
-    decoder = codecs.getincrementaldecoder(encoding)("surrogatepass")
-    try:
-        text = decoder.decode(data)
-    except UnicodeDecodeError as error:
-        raise NotJsonError(
-            f"neither UTF-8 nor UTF-16 with a byte order mark (byte {error.start + 1:,})"
-        ) from None
-    return text + "�" if decoder.getstate()[0] else text
-
-
-def mend_surrogates(value: Any, *, depth: int = 1) -> Any:
-    """Return a copy with U+FFFD for each half surrogate pair in a text; keys stay as they are."""
-    if isinstance(value, str):
-        return _LONE_SURROGATE.sub("�", value)
-    if depth <= MAX_DEPTH:
-        if isinstance(value, list):
-            return [mend_surrogates(item, depth=depth + 1) for item in value]
-        if isinstance(value, dict):
-            return {key: mend_surrogates(item, depth=depth + 1) for key, item in value.items()}
-    return value
+# The characters with which no value can go on after its last one, in case more text follows.
+_CLOSED: Final = '"]}'
 
 
 class Cursor:
-    """A place in a JSON text that moves on as values are read."""
+    """A place in a JSON text that moves on as values are read.
 
-    def __init__(self, text: str, *, label: str = "") -> None:
-        self._text = text
+    It keeps a window of the text: from the value that it is at to the end of the last block.
+
+    Args:
+        text: the text, or its blocks.
+        label: what to add to a place in an error.
+        deep: whether values may be nested deeper than can be stored, which takes longer to read.
+    """
+
+    def __init__(self, text: str | Iterable[str], *, label: str = "", deep: bool = False) -> None:
+        self._blocks = iter([text] if isinstance(text, str) else text)
+        self._text = ""
         self._at = 0
+        self._ended = False
+        # Of what the window has left behind.
+        self._lines = 0
+        self._columns = 0
         self._label = label
+        self._deep = deep
 
     def peek(self) -> str:
         """Return the next character that is not white space; empty at the end."""
-        self._at = _SPACE.match(self._text, self._at).end()  # type: ignore[union-attr]  # it matches nothing, too
-        return self._text[self._at : self._at + 1]
+        while True:
+            self._at = _SPACE.match(self._text, self._at).end()  # type: ignore[union-attr]  # it matches nothing, too
+            if self._at < len(self._text) or not self._read_on():
+                return self._text[self._at : self._at + 1]
 
     def value(self) -> Any:
         """Read one value; the cursor stays where it is if there is none.
@@ -87,14 +60,21 @@ class Cursor:
             NotJsonError: What follows is no JSON value.
         """
         self.peek()
-        try:
-            value, self._at = _DECODER.raw_decode(self._text, self._at)
-        except json.JSONDecodeError as error:
-            raise self._stop(error.pos, error.msg) from None
-        except RecursionError:
-            where = self._where(self._at)
-            raise NotJsonError(f"nested deeper than {MAX_DEPTH} levels at {where}") from None
-        return value
+        while True:
+            try:
+                value, end = _DECODER.raw_decode(self._text, self._at)
+            except json.JSONDecodeError as error:
+                stop = self._stop(error.pos, error.msg)
+                if not stop.cut or not self._read_on():
+                    raise stop from None
+            except RecursionError:
+                return self._deep_value()
+            else:
+                # A number at the end of the window may go on in the next block.
+                is_whole = self._text[end - 1] in _CLOSED
+                if is_whole or not _NUMBER.fullmatch(self._text, end) or not self._read_on():
+                    self._at = end
+                    return value
 
     def elements(self) -> Iterator[Any]:
         """Read an array, one element at a time."""
@@ -107,6 +87,21 @@ class Cursor:
                 return
             self._take(",")
 
+    def numbered(self, noun: str = "conversation") -> Iterator[tuple[int, Any]]:
+        """Read an array, one element at a time, each with its number.
+
+        Raises:
+            NotJsonError: with the place of the element that is no JSON.
+        """
+        count = 0
+        try:
+            for count, value in enumerate(self.elements(), 1):  # the handler's
+                yield count, value
+        except NotJsonError as stop:
+            if not stop.place and self.peek():
+                stop.place = f"{noun} {count + 1}"
+            raise
+
     def members(self) -> Iterator[str]:
         """Read an object: yields each key with the cursor at its value, which is yours to read."""
         self._take("{")
@@ -114,7 +109,7 @@ class Cursor:
             return
         while True:
             if self.peek() not in ('"', ""):
-                raise self._stop(self._at)
+                raise self._stop_here()
             key: str = self.value()
             self._take(":")
             yield key
@@ -141,6 +136,53 @@ class Cursor:
             where = self._where(self._at)
             raise NotJsonError(f"something follows the end of the JSON at {where}")
 
+    def _read_on(self) -> bool:
+        """Let the window begin at the cursor, and at least double; tell whether there was more."""
+        if self._ended:
+            return False
+        passed = self._text[: self._at]
+        if "\n" in passed:
+            self._lines += passed.count("\n")
+            self._columns = len(passed) - passed.rfind("\n") - 1
+        else:
+            self._columns += len(passed)
+        pieces = [self._text[self._at :]]
+        self._at = 0
+        wanted = len(pieces[0])
+        if wanted >= MAX_VALUE:
+            self._text = pieces[0]
+            most = MAX_VALUE // 1024**2
+            raise NotJsonError(f"one value is larger than {most} MB at {self._where(0)}")
+        got, most_more = 0, min(wanted, MAX_VALUE - wanted)
+        try:
+            while got <= most_more:
+                piece = next(self._blocks, None)
+                if piece is None:
+                    self._ended = True
+                    break
+                pieces.append(piece)
+                got += len(piece)
+        finally:
+            self._text = "".join(pieces)
+        return got > 0
+
+    def _deep_value(self) -> Any:
+        """Read the value at the cursor without recursion, where that was asked for."""
+        while True:
+            try:
+                # Whatever is in it: one level is too many.
+                most = MAX_NESTING if self._deep else 0
+                value, self._at = parse_deep(self._text, self._at, most=most)
+            except DeepError:
+                where = self._where(self._at)
+                raise NotJsonError(f"nested deeper than {MAX_DEPTH} levels at {where}") from None
+            except json.JSONDecodeError as error:
+                stop = self._stop(error.pos, error.msg)
+                if not stop.cut or not self._read_on():
+                    raise stop from None
+            else:
+                return value
+
     def _ends(self, char: str) -> bool:
         found = self.peek() == char
         self._at += found
@@ -148,11 +190,11 @@ class Cursor:
 
     def _take(self, char: str) -> None:
         if self.peek() != char:
-            raise self._stop(self._at)
+            raise self._stop_here()
         self._at += 1
 
     def _rest_of_string(self) -> str:
-        """Return the string that begins here and has no end, without a cut-off escape."""
+        """Return the string that begins here and has no end, without an escape cut in two."""
         for missing in range(_LONGEST_ESCAPE + 1):
             closed = self._text[self._at : len(self._text) - missing] + '"'
             try:
@@ -162,6 +204,12 @@ class Cursor:
             return text
         return ""
 
+    def _stop_here(self) -> NotJsonError:
+        """Return the error at the cursor; what follows tells whether it is a cut."""
+        while (stop := self._stop(self._at)).cut and self._read_on():
+            pass
+        return stop
+
     def _stop(self, at: int, message: str = "") -> NotJsonError:
         cut = message.startswith("Unterminated string") or bool(_STUMP.fullmatch(self._text, at))
         if cut:
@@ -169,9 +217,11 @@ class Cursor:
         return NotJsonError(f"not JSON at {self._where(at)}")
 
     def _where(self, at: int) -> str:
-        line = self._text.count("\n", 0, at) + 1
+        line = self._text.count("\n", 0, at)
         column = at - self._text.rfind("\n", 0, at)
-        return f"line {line} column {column}{self._label}"
+        if not line:
+            column += self._columns
+        return f"line {self._lines + line + 1} column {column}{self._label}"
 
 
 def _integer(digits: str) -> int:

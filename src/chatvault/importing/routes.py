@@ -24,13 +24,13 @@ routes = Routes("imports")
     Action.IMPORT_RUN,
     returns=ImportOut,
     errors=(ImportRejected, TooLarge, KeyReused),
-    takes="What a browser's localStorage held: an export, a value of it, or all of it.",
+    takes="An export of another product, a ZIP of one, or what a browser's localStorage held.",
     max_body=BULK_BODY,
 )
 async def import_conversations(
     request: web.Request, actor: Actor, query: ImportQuery, headers: IdempotencyHeaders
 ) -> web.StreamResponse:
-    """Import what another frontend kept in the browser's localStorage.
+    """Import conversations from another product, whose format is found out.
 
     What was imported before is not imported again. With `dry_run`, nothing is written, and the
     answer tells what would be done.

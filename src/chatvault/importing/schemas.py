@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from chatvault.importing.conversations import ImportFile
-from chatvault.importing.service import ImportOutcome, OnDuplicate, Report
+from chatvault.importing.reports import ImportOutcome, OnDuplicate, Report
 
 
 class OutcomeOut(StrEnum):
@@ -39,15 +39,23 @@ class ImportQuery(BaseModel):
     on_duplicate: OnDuplicate = Field(
         OnDuplicate.SKIP, description="what to do with what was imported before"
     )
+    format: str | None = Field(
+        None, max_length=64, description="the name of the format, where it is not found out"
+    )
 
 
 class ImportedOut(BaseModel):
-    """A conversation of the file; `repaired` says what had to be mended in it."""
+    """A conversation of the file; `repaired` says what had to be mended in it.
+
+    `messages` counts those that are stored, `left_out` what is not, by reason.
+    """
 
     title: str
+    format: str
     messages: int
     outcome: OutcomeOut
     repaired: list[str]
+    left_out: dict[str, int]
 
 
 class RejectedOut(BaseModel):
@@ -60,10 +68,15 @@ class RejectedOut(BaseModel):
 class ImportOut(BaseModel):
     """What an import did, or would do; `messages` counts those that were stored.
 
+    `formats` counts the conversations that were found, by format; `left_out` what is not stored of
+    those that are, by reason; `unknown` what was not understood and is kept as it was, by kind.
     `truncated`: the file ends in the middle.
     """
 
     dry_run: bool
+    formats: dict[str, int]
+    left_out: dict[str, int]
+    unknown: dict[str, int]
     conversations: list[ImportedOut]
     rejected: list[RejectedOut]
     messages: int
@@ -75,14 +88,19 @@ def import_wire(content: ImportFile, report: Report, *, dry_run: bool) -> dict[s
     """Return what an import did as it is shown."""
     return {
         "dry_run": dry_run,
+        "formats": dict(report.formats),
+        "left_out": dict(report.left_out),
+        "unknown": dict(report.unknown),
         "conversations": [
             {
                 "title": each.title,
-                "messages": len(each.messages),
+                "format": each.format,
+                "messages": each.messages,
                 "outcome": SHOWN[outcome],
                 "repaired": list(each.notes),
+                "left_out": dict(each.left_out),
             }
-            for each, outcome in zip(content.conversations, report.outcomes, strict=True)
+            for each, outcome in zip(content.found, report.outcomes, strict=True)
         ],
         "rejected": [{"place": each.place, "reason": each.reason} for each in report.skipped],
         "messages": report.messages,

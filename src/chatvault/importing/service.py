@@ -1,14 +1,11 @@
 """Importing conversations: each one whole, and only once."""
 
 import asyncio
-import re
 import time
 import uuid
-from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import Any, cast
 
 from bson import ObjectId
@@ -29,70 +26,20 @@ from chatvault.conversations.segments import Generation
 from chatvault.conversations.shapes import MessageDoc
 from chatvault.errors import Busy
 from chatvault.fields import Raw
-from chatvault.importing.conversations import (
-    ImportedConversation,
-    ImportFile,
-    Skipped,
-)
+from chatvault.importing.conversations import ImportFile
+from chatvault.importing.drafts import MESSAGE_ID
+from chatvault.importing.linear import linearize
+from chatvault.importing.neutral import NeutralConversation
+from chatvault.importing.reports import ImportOutcome, OnDuplicate, Report, begin_report
 from chatvault.mongodb.database import many_changes
 from chatvault.preferences import service as preferences
 
 SOURCE = "localstorage"
-# How many are submitted to the commit queue at a time, which batches them.
+# How many are submitted to the commit queue at a time, which batches them; fewer of long ones.
 BATCH = 64
+BATCH_MESSAGES = 5_000
 PATIENCE = 90.0
 BROKEN_OFF = "The import broke off; what is imported stays, and the same import brings the rest."
-MESSAGE_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-
-
-class OnDuplicate(StrEnum):
-    """What to do with a conversation that was imported before."""
-
-    SKIP = "skip"
-    REPLACE = "replace"
-    COPY = "copy"
-
-
-class ImportOutcome(StrEnum):
-    """What became of a conversation."""
-
-    IMPORTED = "imported"
-    SKIPPED = "already there"
-    REPLACED = "replaced"
-    COPIED = "copied"
-
-
-@dataclass(slots=True)
-class Report:
-    """What an import did, or would do.
-
-    Attributes:
-        outcomes: what became of each conversation, in the file's order.
-        fates: how many conversations met which fate.
-        messages: how many messages were stored.
-        skipped: what the file holds and is not imported.
-        mended: what had to be mended, by place.
-        preferences: whether any preferences were taken over; foretold, whether there are any.
-        truncated: the file ends in the middle.
-    """
-
-    outcomes: list[ImportOutcome] = field(default_factory=list)
-    fates: Counter[ImportOutcome] = field(default_factory=Counter)
-    messages: int = 0
-    skipped: list[Skipped] = field(default_factory=list)
-    repaired: list[str] = field(default_factory=list)
-    preferences: bool = False
-    truncated: bool = False
-
-    def count(
-        self, conversations: Sequence[ImportedConversation], outcomes: Sequence[ImportOutcome]
-    ) -> None:
-        """Count what became of some more conversations."""
-        self.outcomes += outcomes
-        for conversation, outcome in zip(conversations, outcomes, strict=True):
-            self.fates[outcome] += 1
-            if outcome is not ImportOutcome.SKIPPED:
-                self.messages += len(conversation.messages)
 
 
 async def import_file(
@@ -142,26 +89,9 @@ async def foretell(actor: Actor, content: ImportFile, on_duplicate: OnDuplicate)
     report = begin_report(content)
     known = await Conversation.list_sources(Access.of(actor))
     repeated = _fate_of_repeated(on_duplicate)
-    fates = [
-        repeated if _source(conversation) in known else ImportOutcome.IMPORTED
-        for conversation in content.conversations
-    ]
-    report.count(content.conversations, fates)
+    fates = [repeated if each.source in known else ImportOutcome.IMPORTED for each in content.found]
+    report.count(content.found, fates)
     return report
-
-
-def begin_report(content: ImportFile) -> Report:
-    """Return what is known of an import before it begins."""
-    return Report(
-        skipped=list(content.skipped),
-        repaired=[
-            f"conversation {place}: {note}"
-            for place, conversation in enumerate(content.conversations, 1)
-            for note in conversation.notes
-        ],
-        preferences=content.preferences is not None,
-        truncated=content.truncated,
-    )
 
 
 async def store_file(
@@ -181,23 +111,45 @@ async def store_file(
             actor,
             source=SOURCE,
             values=values,
-            is_repeat=any(_source(each) in imported for each in content.conversations),
+            is_repeat=any(each.source in imported for each in content.found),
         )
     # Only to spare work: that nothing is imported twice is the unique index's doing.
     known = imported if on_duplicate is OnDuplicate.SKIP else set()
     with many_changes(BROKEN_OFF):
-        for start in range(0, len(content.conversations), BATCH):
-            batch = content.conversations[start : start + BATCH]
+        done = 0
+        async for batch in _batches(content):
             imports = [
-                _skip()
-                if _source(each) in known
-                else _import_one(actor, commits, each, on_duplicate)
+                _skip() if each.source in known else _import_one(actor, commits, each, on_duplicate)
                 for each in batch
             ]
             fates = await asyncio.gather(*imports)
-            report.count(batch, fates)
+            report.count(content.found[done : done + len(batch)], fates)
+            done += len(batch)
             on_progress(len(batch))
     return report
+
+
+async def _batches(content: ImportFile) -> AsyncIterator[list[NeutralConversation]]:
+    """Yield the conversations some at a time; those that have to be read are read in a thread."""
+    if content.reread is None:
+        conversations = iter(content.conversations)
+        while batch := _take(conversations):
+            yield batch
+    else:
+        conversations = iter(content.reread)
+        while batch := await asyncio.to_thread(_take, conversations):
+            yield batch
+
+
+def _take(conversations: Iterator[NeutralConversation]) -> list[NeutralConversation]:
+    batch: list[NeutralConversation] = []
+    messages = 0
+    for conversation in conversations:
+        batch.append(conversation)
+        messages += len(conversation.messages)
+        if len(batch) == BATCH or messages >= BATCH_MESSAGES:
+            break
+    return batch
 
 
 def _fate_of_repeated(on_duplicate: OnDuplicate) -> ImportOutcome:
@@ -208,10 +160,6 @@ def _fate_of_repeated(on_duplicate: OnDuplicate) -> ImportOutcome:
     }[on_duplicate]
 
 
-def _source(conversation: ImportedConversation) -> str:
-    return f"{SOURCE}:{conversation.source_id}"
-
-
 async def _skip() -> ImportOutcome:
     return ImportOutcome.SKIPPED
 
@@ -220,22 +168,24 @@ async def _skip() -> ImportOutcome:
 class _Prepared:
     """A conversation whose messages are ready to be stored, or lie in segments already."""
 
-    conversation: ImportedConversation
+    conversation: NeutralConversation
     generation: Generation | None
     tail: list[MessageDoc]
     length: int
+    last_message_at: datetime | None
 
 
 async def _import_one(
     actor: Actor,
     commits: CommitQueue,
-    conversation: ImportedConversation,
+    conversation: NeutralConversation,
     on_duplicate: OnDuplicate,
 ) -> ImportOutcome:
     messages = _to_stored(conversation)
     generation, tail = await write_generation(Access.of(actor), commits.store, messages)
-    prepared = _Prepared(conversation, generation, tail, len(messages))
-    source = ("source", _source(conversation))
+    last = messages[-1]["timestamp"] if messages else None
+    prepared = _Prepared(conversation, generation, tail, len(messages), last)
+    source = ("source", conversation.source)
     outcome = await _submit(commits, _change(actor, prepared, source, on_duplicate))
     if outcome is ImportOutcome.SKIPPED and on_duplicate is OnDuplicate.COPY:
         # A copy is a conversation of its own: only the first import is known by its source.
@@ -263,7 +213,6 @@ def _change(
     on_duplicate: OnDuplicate,
 ) -> Change[ImportOutcome]:
     conversation = prepared.conversation
-    last = conversation.messages[-1].timestamp if conversation.messages else None
     document = Conversation.begin(
         Access.of(actor),
         title=conversation.title,
@@ -281,7 +230,8 @@ def _change(
             working.insert(document.copy())
         if outcome is ImportOutcome.REPLACED or prepared.generation:
             working.replace_messages(prepared.generation, conversation.updated_at)
-        working.append([each.copy() for each in prepared.tail], conversation.updated_at, last)
+        tail = [each.copy() for each in prepared.tail]
+        working.append(tail, conversation.updated_at, prepared.last_message_at)
         working.set(
             conversation.updated_at, title=conversation.title, metadata=conversation.metadata
         )
@@ -304,15 +254,15 @@ def _change(
     )
 
 
-def _to_stored(conversation: ImportedConversation) -> list[MessageDoc]:
+def _to_stored(conversation: NeutralConversation) -> list[MessageDoc]:
     """Return the messages as embedded, each with an id that is the same at every import."""
     stored: list[MessageDoc] = []
     taken: set[str] = set()
     at: datetime = conversation.created_at
-    for place, message in enumerate(conversation.messages):
+    for place, message in enumerate(linearize(conversation)[0]):
         own = message.source_id or ""
         if not MESSAGE_ID.fullmatch(own) or own in taken:
-            name = f"{_source(conversation)}:{place}:{own}"
+            name = f"{conversation.source}:{place}:{own}"
             own = str(uuid.uuid5(uuid.NAMESPACE_URL, name))
         taken.add(own)
         at = message.timestamp or at

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from functools import partial
 from typing import Any
 
 from pymongo.asynchronous.client_session import AsyncClientSession
@@ -24,23 +23,20 @@ from chatvault.idempotency import (
     key_lock,
     was_carried_out,
 )
-from chatvault.importing import localstorage
+from chatvault.importing.containers import source_of_bytes
 from chatvault.importing.conversations import ImportFile
+from chatvault.importing.reading import Wish, read_files
+from chatvault.importing.reports import ImportOutcome, Report, begin_report, require_content
 from chatvault.importing.schemas import ImportQuery, import_wire
-from chatvault.importing.service import (
-    ImportOutcome,
-    Report,
-    begin_report,
-    entry_of,
-    foretell,
-    store_file,
-)
+from chatvault.importing.service import entry_of, foretell, store_file
 from chatvault.mongodb.database import transaction
 
 # What a file becomes in memory is some times its size.
 AT_ONCE = 2
 WAIT_SECONDS = 15.0
 NAME = "the file"
+# Of a ZIP: larger ones are for the command line.
+MAX_UNPACKED = 1024**3
 
 
 class Uploads:
@@ -75,12 +71,18 @@ class Uploads:
         """
         async with self._turn():
             # Reading takes seconds; in a thread it leaves the interpreter to others in between.
-            content = await asyncio.to_thread(
-                partial(localstorage.read, data, name=NAME, salvage=wanted.salvage, now=now())
+            wish = Wish(
+                sources=[source_of_bytes(data, name=NAME)],
+                now=now(),
+                format=wanted.format,
+                salvage=wanted.salvage,
+                most=MAX_UNPACKED,
             )
+            content = await asyncio.to_thread(read_files, wish)
+            require_content(content, name=NAME)
             if wanted.dry_run:
                 report = await foretell(actor, content, wanted.on_duplicate)
-                details = {"dry_run": True, "conversations": len(content.conversations)}
+                details = {"dry_run": True, "conversations": len(content.found)}
                 entry = audit.entry(actor, Action.IMPORT_RUN, details=details)
                 await self._recorder.record(entry)
             else:
@@ -147,7 +149,7 @@ def _idempotent(idempotency_key: IdempotencyKey, content: ImportFile) -> Idempot
     async def replay(result: dict[str, Any], _session: AsyncClientSession) -> Report:
         report = begin_report(content)
         outcomes = [ImportOutcome[name] for name in result["outcomes"]]
-        report.count(content.conversations, outcomes)
+        report.count(content.found, outcomes)
         report.preferences = result["preferences"]
         return report
 

@@ -1253,6 +1253,15 @@ export interface components {
         /** ImportOut */
         ImportOut: {
             dry_run: boolean;
+            formats: {
+                [key: string]: number;
+            };
+            left_out: {
+                [key: string]: number;
+            };
+            unknown: {
+                [key: string]: number;
+            };
             conversations: components["schemas"]["ImportedOut"][];
             rejected: components["schemas"]["RejectedOut"][];
             messages: number;
@@ -1262,9 +1271,13 @@ export interface components {
         /** ImportedOut */
         ImportedOut: {
             title: string;
+            format: string;
             messages: number;
             outcome: components["schemas"]["OutcomeOut"];
             repaired: string[];
+            left_out: {
+                [key: string]: number;
+            };
         };
         /** LeftOutTool */
         LeftOutTool: {
@@ -2481,6 +2494,7 @@ export interface operations {
                 dry_run?: boolean;
                 salvage?: boolean;
                 on_duplicate?: components["schemas"]["OnDuplicate"];
+                format?: string;
             };
             header?: {
                 "Idempotency-Key"?: string;

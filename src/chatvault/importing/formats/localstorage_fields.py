@@ -12,21 +12,18 @@ from typing import Any, Final, TypeVar
 from pydantic import ValidationError
 
 from chatvault.fields import MAX_FREE_BYTES, to_milliseconds
-from chatvault.importing.conversations import (
-    ImportedConversation,
-    ImportedMessage,
+from chatvault.importing.drafts import MAX_MESSAGE_BYTES, UnfitError
+from chatvault.importing.neutral import (
+    MAX_ID,
+    MAX_TITLE,
+    UNTITLED,
+    NeutralConversation,
+    NeutralMessage,
     Role,
-    parse_time,
 )
-from chatvault.importing.jsontext import mend_surrogates
+from chatvault.importing.values import mend_surrogates, parse_time
 from chatvault.mongodb.storable import LONE_SURROGATE, check_storable
 from chatvault.preferences.schemas import PreferencesIn
-
-# Far above what a localStorage can hold in one message, far below what a document can.
-MAX_MESSAGE_BYTES: Final = 8 * 1024 * 1024
-MAX_TITLE: Final = 255
-MAX_ID: Final = 255
-UNTITLED: Final = "New Conversation"
 
 _ROLES: Final[dict[str, Role]] = {
     "user": "user",
@@ -45,16 +42,7 @@ _FIRST_PLAUSIBLE = datetime(2015, 1, 1, tzinfo=UTC)
 T = TypeVar("T")
 
 
-class UnfitError(Exception):
-    """A conversation cannot be imported: where in it, and why."""
-
-    def __init__(self, reason: str, *, place: str = "") -> None:
-        self.reason = reason
-        self.place = place
-        super().__init__(reason)
-
-
-def read_conversation(raw: object, *, now: datetime) -> ImportedConversation:
+def read_conversation(raw: object, *, now: datetime) -> NeutralConversation:
     """Turn one element of the array into a conversation, mending the known oddities.
 
     Args:
@@ -85,7 +73,7 @@ def read_conversation(raw: object, *, now: datetime) -> ImportedConversation:
         notes.append("'updatedAt' was no time; derived")
     updated = _past("updatedAt", updated, now, notes)
     notes += [f"{count} message{'s'[: count > 1]}: {mend}" for mend, count in mends.items()]
-    return ImportedConversation(
+    return NeutralConversation(
         source_id=source_id,
         title=title,
         messages=_with_times(read, created),
@@ -194,8 +182,8 @@ def _time_of_id(source_id: str, now: datetime) -> datetime | None:
 
 
 def _with_times(
-    messages: Sequence[ImportedMessage], created: datetime
-) -> tuple[ImportedMessage, ...]:
+    messages: Sequence[NeutralMessage], created: datetime
+) -> tuple[NeutralMessage, ...]:
     """Give a message without time the time of the one before it, else of the one after it."""
     time = next((message.timestamp for message in messages if message.timestamp), created)
     timed = []
@@ -205,14 +193,14 @@ def _with_times(
     return tuple(timed)
 
 
-def _numbered_message(number: int, raw: object, mends: Counter[str]) -> ImportedMessage:
+def _numbered_message(number: int, raw: object, mends: Counter[str]) -> NeutralMessage:
     try:
         return _message(raw, mends)
     except UnfitError as unfit:
         raise UnfitError(unfit.reason, place=f"message {number}") from None
 
 
-def _message(raw: object, mends: Counter[str]) -> ImportedMessage:
+def _message(raw: object, mends: Counter[str]) -> NeutralMessage:
     if not isinstance(raw, dict):
         raise UnfitError("not an object")
     fit, repaired = storable(raw, MAX_MESSAGE_BYTES)
@@ -234,7 +222,7 @@ def _message(raw: object, mends: Counter[str]) -> ImportedMessage:
             raise UnfitError("'timestamp' is not a time")
         mends["had no time; a neighbour's or the conversation's is used"] += 1
     number = _pop(extra, "id", int)
-    return ImportedMessage(
+    return NeutralMessage(
         source_id=_pop(extra, "id", str) if number is None else str(number),
         role=role,
         content=content,

@@ -1,0 +1,22 @@
+"""The formats that conversations come in: a module each, and a line here."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from chatvault.importing.format import Format
+from chatvault.importing.formats import (
+    localstorage,
+)
+from chatvault.importing.structure import Structure
+
+# In the order of the number of people who come from there.
+FORMATS: Final[Mapping[str, Format]] = MappingProxyType(
+    {each.name: each for each in (localstorage.FORMAT,)}
+)
+
+
+def detect(structure: Structure) -> list[tuple[Format, str]]:
+    """Return the formats that a structure may be of, each with the variant."""
+    found = ((each, each.detect(structure)) for each in FORMATS.values())
+    return [(each, variant) for each, variant in found if variant is not None]

@@ -1,0 +1,274 @@
+"""From files to conversations: what format each is in, what it holds, and what is wrong with it."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+from chatvault.importing.containers import Member, Source, members
+from chatvault.importing.conversations import (
+    ImportFile,
+    ImportRejected,
+    Skipped,
+)
+from chatvault.importing.format import Context, Format, Item, Settings
+from chatvault.importing.formats import FORMATS, detect
+from chatvault.importing.neutral import NeutralConversation
+from chatvault.importing.streams import NotJsonError, Stream
+from chatvault.importing.structure import HEAD, Structure, look_at
+from chatvault.importing.survey import Survey
+
+_SHOWN_NAMES: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Unrecognised:
+    """A file of an archive that is of no known format, as most of them are."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What to read, and how.
+
+    Attributes:
+        sources: the files; those of one import, such as the batches of one export.
+        now: the time of import.
+        format: the name of the format, where it is not to be found out.
+        salvage: whether to take what can be read of files that are cut off or partly bad.
+        most: how many bytes each file may unpack to; None for as many as is usual.
+    """
+
+    sources: Sequence[Source]
+    now: datetime
+    format: str | None = None
+    salvage: bool = False
+    most: int | None = None
+
+
+def read_files(wish: Wish) -> ImportFile:
+    """Read all files, and tell what they hold; of several states of a conversation the newest.
+
+    Without `salvage` each file is sound, or nothing of any is returned.
+
+    Raises:
+        ImportRejected: A file is of no known format, or it is cut off or bad and not to be
+            salvaged, or nothing in it can be salvaged.
+    """
+    survey = Survey()
+    for source in wish.sources:
+        _FileReading(wish=wish, source=source, survey=survey).run()
+    chosen = survey.chosen()
+    kept = survey.kept
+    return ImportFile(
+        conversations=() if kept is None else tuple(kept[number] for number in chosen),
+        reread=_Again(wish, frozenset(chosen)) if kept is None else None,
+        preferences=survey.preferences,
+        skipped=tuple(survey.skipped),
+        truncated=survey.truncated,
+        found=tuple(survey.found[number] for number in chosen),
+    )
+
+
+@dataclass(slots=True, kw_only=True)
+class _FileReading:
+    """The reading of one file, which has other files in it or none."""
+
+    wish: Wish
+    source: Source
+    survey: Survey
+    before: int = 0
+    others: list[str] = field(default_factory=list)
+    is_known: bool = False
+    stop: NotJsonError | None = None
+
+    def run(self) -> None:
+        self.before = len(self.survey.found)
+        try:
+            for item in read_items(self.wish, self.source):
+                self._take(item)
+        except NotJsonError as stop:
+            self._settle(stop)
+        except ImportRejected as error:
+            if error.detail.startswith(f"{self.source.name}: "):
+                raise
+            raise self._rejected(error.detail) from None
+        if self.stop is not None and not self.is_known:
+            self._settle(self.stop)
+        if self.others:
+            self._tell_others()
+
+    def _take(self, item: Item | Unrecognised | NotJsonError) -> None:
+        match item:
+            case NeutralConversation():
+                self.survey.add(item)
+                self.is_known = True
+            case Settings():
+                self.survey.preferences = item.values
+                self.is_known = True
+            case NotJsonError() if self.wish.salvage:
+                # Of a file in an archive: those after it may be sound.
+                self.stop = item
+                self._note(item)
+            case NotJsonError():
+                self._settle(item)
+            case Unrecognised():
+                self.others.append(item.name)
+            case Skipped():
+                if item.is_damage and not self.wish.salvage:
+                    raise self._rejected(f"{item.place}: {item.reason}")
+                self.survey.skipped.append(item)
+
+    def _settle(self, stop: NotJsonError) -> None:
+        """Turn the place where reading stopped into an entry or an error."""
+        survey = self.survey
+        whole = len(survey.found) - self.before
+        if self.wish.salvage and (whole or survey.preferences is not None):
+            self._note(stop)
+            return
+        before = f"the {whole} whole conversation{'s'[: whole != 1]} before"
+        if stop.cut:
+            rescue = (
+                f"--salvage imports {before} the cut"
+                if whole
+                else "no whole conversation stands before the cut"
+            )
+            raise self._rejected(f"{stop.reason}: the file seems cut off; {rescue}")
+        place = f"{stop.place}: " if stop.place else ""
+        rescue = f"; --salvage imports {before} it" if whole else ""
+        raise self._rejected(f"{place}{stop.reason}{rescue}")
+
+    def _note(self, stop: NotJsonError) -> None:
+        reason = "cut off" if stop.cut else stop.reason
+        place = stop.place or "the rest of the file"
+        self.survey.skipped.append(Skipped(place=place, reason=reason))
+        self.survey.truncated = True
+
+    def _tell_others(self) -> None:
+        """Name the files of an archive that hold no conversations; refuse one that has no other."""
+        shown = ", ".join(self.others[:_SHOWN_NAMES])
+        if more := len(self.others) - _SHOWN_NAMES:
+            shown += f" and {more} more" if more > 0 else ""
+        if not self.is_known:
+            raise self._rejected(f"no file in it holds conversations: {shown}")
+        count = len(self.others)
+        place = f"{count} other file{'s'[: count != 1]}"
+        self.survey.skipped.append(Skipped(place=place, reason=f"no conversations: {shown}"))
+
+    def _rejected(self, reason: str) -> ImportRejected:
+        return ImportRejected(f"{self.source.name}: {reason}")
+
+
+class _Again:
+    """The conversations of files that are too large to keep, read anew each time.
+
+    Args:
+        wish: what to read.
+        chosen: the numbers of those that count.
+    """
+
+    def __init__(self, wish: Wish, chosen: frozenset[int]) -> None:
+        self._wish = wish
+        self._chosen = chosen
+
+    def __iter__(self) -> Iterator[NeutralConversation]:
+        number = -1
+        for source in self._wish.sources:
+            try:
+                for item in read_items(self._wish, source):
+                    if isinstance(item, NeutralConversation):
+                        number += 1
+                        if number in self._chosen:
+                            yield item
+            except NotJsonError:
+                continue  # told when the file was surveyed
+
+
+def read_items(wish: Wish, source: Source) -> Iterator[Item | Unrecognised | NotJsonError]:
+    """Yield what a file holds; of one in an archive that holds nothing known, its name.
+
+    A file in an archive that is bad yields its error, and the next one is read.
+
+    Raises:
+        ImportRejected: The file is of no known format.
+        NotJsonError: The file is cut off or bad.
+    """
+    most = {} if wish.most is None else {"most": wish.most}
+    for member in members(source, salvage=wish.salvage, **most):
+        if isinstance(member, Skipped):
+            yield member
+            continue
+        try:
+            yield from _read_member(wish, source, member)
+        except NotJsonError as stop:
+            if not member.name:
+                raise
+            stop.place = f"{member.name}, {stop.place}".removesuffix(", ")
+            yield stop
+
+
+def _read_member(wish: Wish, source: Source, member: Member) -> Iterator[Item | Unrecognised]:
+    stream = _Rewound(member.stream)
+    structure = look_at(stream.head)
+    if member.name and not stream.head.strip():
+        return
+    chosen = _choose_format(wish, source, member, structure)
+    if chosen is None:
+        yield Unrecognised(member.name)
+        return
+    chosen_format, variant = chosen
+    context = Context(now=wish.now, variant=variant, beside=member.beside)
+    yield from chosen_format.read(stream, context)
+
+
+def _choose_format(
+    wish: Wish, source: Source, member: Member, structure: Structure
+) -> tuple[Format, str] | None:
+    """Return the format and its variant; None for a file of an archive that has none."""
+    where = f"{source.name}: {member.name}".removesuffix(": ")
+    if wish.format is not None:
+        if wish.format not in FORMATS:
+            raise ImportRejected(f"there is no format {wish.format!r}; {_formats()}")
+        wanted = FORMATS[wish.format]
+        variant = wanted.detect(structure)
+        return None if variant is None and member.name else (wanted, variant or "")
+    matches = detect(structure)
+    if len(matches) > 1:
+        names = " or ".join(each.name for each, _ in matches)
+        raise ImportRejected(f"{where}: may be {names}; say which with --format")
+    if matches:
+        return matches[0]
+    if member.name:
+        return None
+    raise ImportRejected(
+        f"{where}: holds no conversations in a known format: it is {structure.describe()}."
+        f" {_formats()}"
+    )
+
+
+def _formats() -> str:
+    return "Known are " + ", ".join(each.label for each in FORMATS.values()) + "."
+
+
+class _Rewound:
+    """A stream of which the beginning was read already.
+
+    Attributes:
+        head: its beginning.
+    """
+
+    def __init__(self, stream: Stream) -> None:
+        self.head = b""
+        while len(self.head) < HEAD and (block := stream.read(HEAD - len(self.head))):
+            self.head += block
+        self._at = 0
+        self._stream = stream
+
+    def read(self, size: int = -1, /) -> bytes:
+        if self._at < len(self.head):
+            end = len(self.head) if size < 0 else self._at + size
+            block = self.head[self._at : end]
+            self._at += len(block)
+            return block if size >= 0 else block + self._stream.read()
+        return self._stream.read(size)

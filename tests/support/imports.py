@@ -1,0 +1,64 @@
+"""Files to import, read as a test needs them."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from chatvault.fields import now as current
+from chatvault.importing.containers import source_of_bytes
+from chatvault.importing.conversations import ImportFile
+from chatvault.importing.neutral import NeutralConversation, NeutralMessage
+from chatvault.importing.reading import Wish, read_files
+
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+
+def read(
+    data: bytes,
+    *,
+    name: str = "my.json",
+    salvage: bool = False,
+    now: datetime | None = None,
+    format: str | None = "localstorage",  # noqa: A002  # as the command calls it
+) -> ImportFile:
+    """Read one file: of localStorage, of another format, or of one that is to be found out."""
+    return read_files(
+        Wish(
+            sources=[source_of_bytes(data, name=name)],
+            now=now or current(),
+            format=format,
+            salvage=salvage,
+        )
+    )
+
+
+def read_all(value: Any, **options: Any) -> tuple[NeutralConversation, ...]:
+    """Read the conversations of a value as JSON, or of bytes, of a format that is found out."""
+    data = value if isinstance(value, bytes) else json.dumps(value).encode()
+    return read(data, format=None, **{"now": NOW} | options).conversations
+
+
+def read_one(value: Any, **options: Any) -> NeutralConversation:
+    """Read the one conversation of a value."""
+    [found] = read_all(value, **options)
+    return found
+
+
+def by_text(conversation: NeutralConversation) -> dict[str, NeutralMessage]:
+    """Return the messages by what they say."""
+    return {message.content: message for message in conversation.messages}
+
+
+def parts_of(conversation: NeutralConversation, kind: str) -> list[dict[str, Any]]:
+    """Return all parts of one kind."""
+    return [
+        dict(part)
+        for message in conversation.messages
+        for part in message.parts
+        if part["type"] == kind
+    ]
+
+
+def path_of(conversation: NeutralConversation) -> list[str]:
+    """Return what is said on the branch that is shown."""
+    return [message.content for message in conversation.active_path()]

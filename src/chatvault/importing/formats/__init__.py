@@ -6,13 +6,20 @@ from typing import Final
 
 from chatvault.importing.format import Format
 from chatvault.importing.formats import (
+    chatgpt,
     localstorage,
 )
 from chatvault.importing.structure import Structure
 
 # In the order of the number of people who come from there.
 FORMATS: Final[Mapping[str, Format]] = MappingProxyType(
-    {each.name: each for each in (localstorage.FORMAT,)}
+    {
+        each.name: each
+        for each in (
+            chatgpt.FORMAT,
+            localstorage.FORMAT,
+        )
+    }
 )
 
 

@@ -7,6 +7,7 @@ from typing import Final
 from chatvault.importing.format import Format
 from chatvault.importing.formats import (
     chatgpt,
+    claude,
     localstorage,
 )
 from chatvault.importing.structure import Structure
@@ -17,6 +18,7 @@ FORMATS: Final[Mapping[str, Format]] = MappingProxyType(
         each.name: each
         for each in (
             chatgpt.FORMAT,
+            claude.FORMAT,
             localstorage.FORMAT,
         )
     }

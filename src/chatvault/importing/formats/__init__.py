@@ -9,6 +9,7 @@ from chatvault.importing.formats import (
     chatgpt,
     claude,
     localstorage,
+    open_webui,
 )
 from chatvault.importing.structure import Structure
 
@@ -19,6 +20,7 @@ FORMATS: Final[Mapping[str, Format]] = MappingProxyType(
         for each in (
             chatgpt.FORMAT,
             claude.FORMAT,
+            open_webui.FORMAT,
             localstorage.FORMAT,
         )
     }

@@ -8,6 +8,7 @@ from chatvault.importing.format import Format
 from chatvault.importing.formats import (
     chatgpt,
     claude,
+    librechat,
     localstorage,
     open_webui,
 )
@@ -21,6 +22,7 @@ FORMATS: Final[Mapping[str, Format]] = MappingProxyType(
             chatgpt.FORMAT,
             claude.FORMAT,
             open_webui.FORMAT,
+            librechat.FORMAT,
             localstorage.FORMAT,
         )
     }

@@ -8,6 +8,7 @@ from chatvault.importing.format import Format
 from chatvault.importing.formats import (
     chatgpt,
     claude,
+    gemini_takeout,
     librechat,
     localstorage,
     open_webui,
@@ -23,6 +24,7 @@ FORMATS: Final[Mapping[str, Format]] = MappingProxyType(
             claude.FORMAT,
             open_webui.FORMAT,
             librechat.FORMAT,
+            gemini_takeout.FORMAT,
             localstorage.FORMAT,
         )
     }

@@ -1,0 +1,140 @@
+"""Gemini in Google's Takeout: a list of activities, each a prompt with its answer.
+
+It knows no conversations. Records with the address of one are put together; any other stands for
+itself, for times and words would only seem to tell what belongs together.
+"""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Final
+
+from chatvault.fields import Raw
+from chatvault.importing.conversations import Skipped
+from chatvault.importing.drafts import Draft
+from chatvault.importing.format import Context, Format, Item
+from chatvault.importing.formats.gemini_page import HEADER, read_html
+from chatvault.importing.formats.gemini_records import (
+    HOSTS,
+    PRODUCT,
+    Record,
+    conversation_of,
+    host,
+    without_prefix,
+)
+from chatvault.importing.formats.records import Copies, read_record
+from chatvault.importing.htmltext import to_line, to_markdown
+from chatvault.importing.jsontext import Cursor
+from chatvault.importing.neutral import Attachment, NeutralConversation, Part
+from chatvault.importing.streams import Stream, read_text
+from chatvault.importing.structure import Structure
+from chatvault.importing.values import digest, fields, items, objects, parse_time, text
+
+_KNOWN: Final = frozenset({"header", "title", "titleUrl", "time", "products", "activityControls"})
+
+
+def detect(structure: Structure) -> str | None:
+    """Know records of this product, in JSON or as a page."""
+    if structure.kind == "array" and structure.any(_is_gemini):
+        return "json"
+    if structure.kind == "html":
+        headers = [to_line(each) for each in HEADER.findall(structure.text)]
+        if any(PRODUCT.search(header) for header in headers):
+            return "html"
+    return None
+
+
+def read(stream: Stream, context: Context) -> Iterator[Item]:
+    """Yield a conversation for each record, or for those with one address."""
+    together: dict[str, list[Record]] = {}
+    copies = Copies()
+    records = read_html(stream) if context.variant == "html" else _read_json(stream)
+    for number, record in enumerate(records, 1):
+        if isinstance(record, Skipped):
+            yield record
+        elif key := conversation_of(record.url):
+            together.setdefault(key, []).append(record)
+        else:
+            # Their times are not unique, and their places change with the next export.
+            key = copies.name(str(record.time), record.prompt)
+            yield _item(f"record {number}", key, [record], context)
+    for key, found in together.items():
+        yield _item("a conversation", key, found, context)
+
+
+def _is_gemini(raw: Raw) -> bool:
+    if not ("header" in raw and "title" in raw and "time" in raw):
+        return False
+    names = [raw["header"], *items(raw.get("products"))]
+    if any(isinstance(each, str) and PRODUCT.search(each) for each in names):
+        return True
+    return host(raw.get("titleUrl")) in HOSTS
+
+
+def _read_json(stream: Stream) -> Iterator[Record | Skipped]:
+    cursor = Cursor(read_text(stream))
+    for number, raw in cursor.numbered("record"):
+        place = f"record {number}"
+        if not isinstance(raw, dict) or not _is_gemini(raw):
+            yield Skipped(place=place, reason="of another product")
+            continue
+        written = [text(each.get("html")) or "" for each in objects(raw.get("safeHtmlItem"))]
+        prompt, is_prompt = without_prefix(text(raw.get("title")) or "")
+        answer = to_markdown("\n".join(written))
+        if not answer and not is_prompt:
+            yield Skipped(place=place, reason="holds no prompt")
+            continue
+        links = [text(raw.get("titleUrl"))]
+        links += [text(each.get("url")) for each in objects(raw.get("details"))]
+        names = [text(each) or text(fields(each).get("name")) for each in _attached(raw)]
+        yield Record(
+            prompt=prompt,
+            answer=answer,
+            time=parse_time(raw.get("time")),
+            url=next((each for each in links if conversation_of(each)), None),
+            source={name: each for name, each in raw.items() if name not in _KNOWN},
+            files=[each for each in names if each],
+        )
+    cursor.end()
+
+
+def _attached(raw: Raw) -> list[object]:
+    return [*items(raw.get("attachedFiles")), *items(raw.get("imageFile")), raw.get("imageFile")]
+
+
+def _item(place: str, key: str, records: list[Record], context: Context) -> Item:
+    return read_record(place, {}, lambda _: _conversation(key, records, context))
+
+
+def _conversation(key: str, records: list[Record], context: Context) -> NeutralConversation:
+    """Make a conversation of records, of which the newest comes first in the file."""
+    draft = Draft(format=FORMAT.name, source_id=key, now=context.now)
+    before: str | None = None
+    last = len(records) - 1
+    ordered = sorted(
+        enumerate(records),
+        key=lambda each: (each[1].time or datetime.min.replace(tzinfo=UTC), last - each[0]),
+    )
+    for _, record in ordered:
+        name = digest(str(record.time), record.prompt)[:32]
+        parts: list[Part] = [{"type": "text", "text": record.prompt}]
+        for file_name in record.files:
+            file = Attachment(id=file_name, name=file_name, source_ref=file_name)
+            parts.append(draft.attach(file))
+        asked = draft.add(id=f"{name}-q", role="user", parts=parts, parent=before, time=record.time)
+        before = asked.source_id
+        if record.answer:
+            answered = draft.add(
+                id=f"{name}-a",
+                role="assistant",
+                parts=[{"type": "text", "text": record.answer}],
+                parent=before,
+                time=record.time,
+                extra=record.source,
+            )
+            before = answered.source_id
+        else:
+            asked.extra = record.source
+    return draft.finish(leaf=before)
+
+
+FORMAT: Final = Format(name="gemini", label="Gemini (Takeout)", detect=detect, read=read)

@@ -8,6 +8,7 @@ from chatvault.importing.format import Format
 from chatvault.importing.formats import (
     chatgpt,
     claude,
+    claude_code,
     gemini_takeout,
     librechat,
     localstorage,
@@ -25,6 +26,7 @@ FORMATS: Final[Mapping[str, Format]] = MappingProxyType(
             open_webui.FORMAT,
             librechat.FORMAT,
             gemini_takeout.FORMAT,
+            claude_code.FORMAT,
             localstorage.FORMAT,
         )
     }

@@ -9,6 +9,7 @@ from chatvault.importing.formats import (
     chatgpt,
     claude,
     claude_code,
+    deepseek,
     gemini_takeout,
     librechat,
     localstorage,
@@ -27,6 +28,7 @@ FORMATS: Final[Mapping[str, Format]] = MappingProxyType(
             librechat.FORMAT,
             gemini_takeout.FORMAT,
             claude_code.FORMAT,
+            deepseek.FORMAT,
             localstorage.FORMAT,
         )
     }

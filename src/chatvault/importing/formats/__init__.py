@@ -11,6 +11,7 @@ from chatvault.importing.formats import (
     claude_code,
     deepseek,
     gemini_takeout,
+    grok,
     librechat,
     localstorage,
     open_webui,
@@ -29,6 +30,7 @@ FORMATS: Final[Mapping[str, Format]] = MappingProxyType(
             gemini_takeout.FORMAT,
             claude_code.FORMAT,
             deepseek.FORMAT,
+            grok.FORMAT,
             localstorage.FORMAT,
         )
     }

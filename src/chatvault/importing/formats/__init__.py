@@ -15,6 +15,7 @@ from chatvault.importing.formats import (
     librechat,
     localstorage,
     open_webui,
+    sharegpt,
 )
 from chatvault.importing.structure import Structure
 
@@ -31,6 +32,7 @@ FORMATS: Final[Mapping[str, Format]] = MappingProxyType(
             claude_code.FORMAT,
             deepseek.FORMAT,
             grok.FORMAT,
+            sharegpt.FORMAT,
             localstorage.FORMAT,
         )
     }

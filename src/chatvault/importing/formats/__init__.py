@@ -15,6 +15,7 @@ from chatvault.importing.formats import (
     librechat,
     localstorage,
     open_webui,
+    openai_messages,
     sharegpt,
 )
 from chatvault.importing.structure import Structure
@@ -33,6 +34,7 @@ FORMATS: Final[Mapping[str, Format]] = MappingProxyType(
             deepseek.FORMAT,
             grok.FORMAT,
             sharegpt.FORMAT,
+            openai_messages.FORMAT,
             localstorage.FORMAT,
         )
     }

@@ -17,6 +17,7 @@ from chatvault.importing.formats import (
     open_webui,
     openai_messages,
     sharegpt,
+    silly_tavern,
 )
 from chatvault.importing.structure import Structure
 
@@ -35,6 +36,7 @@ FORMATS: Final[Mapping[str, Format]] = MappingProxyType(
             grok.FORMAT,
             sharegpt.FORMAT,
             openai_messages.FORMAT,
+            silly_tavern.FORMAT,
             localstorage.FORMAT,
         )
     }

@@ -6,6 +6,7 @@ from typing import Final
 
 from chatvault.importing.format import Format
 from chatvault.importing.formats import (
+    ai_studio,
     chatgpt,
     claude,
     claude_code,
@@ -37,6 +38,7 @@ FORMATS: Final[Mapping[str, Format]] = MappingProxyType(
             sharegpt.FORMAT,
             openai_messages.FORMAT,
             silly_tavern.FORMAT,
+            ai_studio.FORMAT,
             localstorage.FORMAT,
         )
     }

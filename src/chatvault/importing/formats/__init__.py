@@ -11,6 +11,7 @@ from chatvault.importing.formats import (
     claude,
     claude_code,
     deepseek,
+    gemini_cli,
     gemini_takeout,
     grok,
     librechat,
@@ -39,6 +40,7 @@ FORMATS: Final[Mapping[str, Format]] = MappingProxyType(
             openai_messages.FORMAT,
             silly_tavern.FORMAT,
             ai_studio.FORMAT,
+            gemini_cli.FORMAT,
             localstorage.FORMAT,
         )
     }

@@ -10,6 +10,7 @@ from chatvault.importing.formats import (
     chatgpt,
     claude,
     claude_code,
+    codex,
     deepseek,
     gemini_cli,
     gemini_takeout,
@@ -41,6 +42,7 @@ FORMATS: Final[Mapping[str, Format]] = MappingProxyType(
             silly_tavern.FORMAT,
             ai_studio.FORMAT,
             gemini_cli.FORMAT,
+            codex.FORMAT,
             localstorage.FORMAT,
         )
     }

@@ -7,6 +7,7 @@ from typing import Final
 from chatvault.importing.format import Format
 from chatvault.importing.formats import (
     ai_studio,
+    chatbot_ui,
     chatgpt,
     claude,
     claude_code,
@@ -43,6 +44,7 @@ FORMATS: Final[Mapping[str, Format]] = MappingProxyType(
             ai_studio.FORMAT,
             gemini_cli.FORMAT,
             codex.FORMAT,
+            chatbot_ui.FORMAT,
             localstorage.FORMAT,
         )
     }

@@ -9,6 +9,7 @@ import pytest
 from chatvault.importing.formats.localstorage import CONVERSATIONS_KEY, SETTINGS_KEY
 from support.commanding import Command, Documents
 from support.exports import SETTINGS, exported
+from support.foreign import FILES
 
 
 @pytest.fixture
@@ -98,6 +99,52 @@ class TestImport:
         self, command: Command, user: str, file: Path
     ) -> None:
         assert command("import", str(file), "--username", user.upper()).status == 0
+
+
+class TestForeignFiles:
+    def test_are_known_and_counted(
+        self, command: Command, user: str, tmp_path: Path, documents: Documents
+    ) -> None:
+        first, second = tmp_path / "conversations.json", tmp_path / "conversations (1).json"
+        first.write_bytes(FILES["chatgpt"])
+        second.write_bytes(FILES["claude"])
+
+        done = command("import", str(first), str(second), "--username", user)
+
+        assert done.status == 0, done.err
+        assert "2 conversations found: ChatGPT" in done.out
+        assert "2 conversations found: Claude.ai" in done.out
+        assert "4 conversations imported" in done.out
+        assert "left out: messages on other branches: 6" in done.out
+        assert "not understood: claude: hologram: 2" in done.out
+        assert documents["conversations"].count_documents({}) == 4
+
+    def test_are_taken_from_a_folder(self, command: Command, user: str, tmp_path: Path) -> None:
+        folder = tmp_path / "projects" / "-home-sea"
+        folder.mkdir(parents=True)
+        (folder / "s-1.jsonl").write_bytes(FILES["claude-code"])
+        (folder / "picture.png").write_bytes(b"PNG")
+        done = command("import", str(tmp_path / "projects"), "--username", user)
+        assert "1 conversation found: Claude Code" in done.out
+
+    def test_without_conversations_are_no_success(
+        self, command: Command, user: str, tmp_path: Path
+    ) -> None:
+        file = tmp_path / "a.jsonl"
+        file.write_bytes(FILES["sillytavern"].split(b"\n")[0])
+        failed = command("import", str(file), "--username", user)
+        assert failed.status == 2
+        assert failed.line.startswith(
+            "chatvault: a.jsonl: holds nothing that can be imported: the chat: holds no messages"
+        )
+
+    def test_of_a_format_that_is_named(self, command: Command, user: str, tmp_path: Path) -> None:
+        file = tmp_path / "a.json"
+        file.write_text('[{"messages": [{"role": "user", "content": "Hi", "type": "text"}]}]')
+        refused = command("import", str(file), "--username", user, "--format", "grok")
+        assert refused.status == 2
+        done = command("import", str(file), "--username", user, "--format", "openai-messages")
+        assert "1 conversation found: OpenAI messages" in done.out
 
 
 def _cut(path: Path) -> str:

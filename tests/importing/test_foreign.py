@@ -1,0 +1,136 @@
+"""Foreign formats in the store: the branch that was shown, once, and a count of the rest."""
+
+import io
+import json
+import zipfile
+from typing import Any
+
+import pytest
+
+from chatvault.importing import survey
+from chatvault.importing.reports import ImportOutcome
+from conftest import HttpClient
+from support.answers import problem
+from support.foreign import FILES, as_json, chatgpt, claude
+
+PATH = "/imports"
+
+
+def zipped(**files: bytes) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files.items():
+            archive.writestr(f"{name}.json", data)
+    return file.getvalue()
+
+
+async def bring_in(client: HttpClient, data: bytes, query: str = "") -> dict[str, Any]:
+    answer = await client.post(PATH + query, data=data)
+    assert answer.status == 200, await answer.text()
+    found: dict[str, Any] = await answer.json()
+    return found
+
+
+async def stored(client: HttpClient) -> list[dict[str, Any]]:
+    listed = await (await client.get("/conversations?limit=200")).json()
+    return [await (await client.get(f"/conversations/{each['id']}")).json() for each in listed]
+
+
+class TestImport:
+    async def test_stores_what_was_shown(self, alice: HttpClient) -> None:
+        told = await bring_in(alice, as_json([chatgpt()]))
+
+        [found] = await stored(alice)
+        said = [(each["role"], each["content"]) for each in found["messages"]]
+        assert said == [("user", "Plan a trip 🎉"), ("assistant", "Go to the beach.")]
+        assert found["messages"][0]["timestamp"] == "2023-11-14T22:13:21.250Z"
+        assert found["messages"][1]["model"] == "o3"
+        assert (found["title"], found["created_at"]) == ("Trip", "2023-11-14T22:13:20.000Z")
+        assert found["metadata"]["default_model"] == "auto"
+        assert told["formats"] == {"chatgpt": 1}
+        assert told["messages"] == 2
+        assert told["left_out"] == told["conversations"][0]["left_out"]
+        assert told["left_out"] == {
+            "messages on other branches": 2,
+            "hidden messages": 1,
+            "messages without text": 2,
+            "messages of tools": 1,
+            "citations": 1,
+        }
+
+    @pytest.mark.parametrize("name", sorted(FILES))
+    async def test_of_every_format_comes_once(self, alice: HttpClient, name: str) -> None:
+        foretold = await bring_in(alice, FILES[name], "?dry_run=true")
+        done = await bring_in(alice, FILES[name])
+        again = await bring_in(alice, FILES[name])
+
+        assert done == foretold | {"dry_run": False}
+        assert {each["outcome"] for each in done["conversations"]} == {"imported"}
+        assert {each["outcome"] for each in again["conversations"]} == {"repeated"}
+        found = await stored(alice)
+        assert sum(each["total_messages"] for each in found) == done["messages"] > 0
+        assert again["messages"] == 0
+
+    async def test_goes_on_from_there(self, alice: HttpClient) -> None:
+        await bring_in(alice, FILES["claude"])
+        [found, *_] = await stored(alice)
+        path = f"/conversations/{found['id']}/messages"
+        answer = await alice.post(path, json={"role": "user", "content": "And now?"})
+        assert (await answer.json())["messages"][:-1] == found["messages"]
+
+    async def test_takes_a_zip(self, alice: HttpClient) -> None:
+        data = zipped(conversations=FILES["claude"], users=as_json([{"email": "me@x.example"}]))
+        told = await bring_in(alice, data)
+        assert told["formats"] == {"claude": 2}
+        assert told["unknown"] == {"claude: hologram": 2}
+        assert [each["reason"] for each in told["rejected"]] == ["no conversations: users.json"]
+
+    async def test_takes_a_conversation_that_was_imported_before_only_if_asked(
+        self, alice: HttpClient
+    ) -> None:
+        await bring_in(alice, as_json([claude()]))
+        grown = claude(name="Grown", updated_at="2026-03-01T00:00:00Z")
+        told = await bring_in(alice, as_json([grown]))
+        assert [each["outcome"] for each in told["conversations"]] == ["repeated"]
+        await bring_in(alice, as_json([grown]), "?on_duplicate=replace")
+        assert [each["title"] for each in await stored(alice)] == ["Grown"]
+
+    async def test_refuses_a_file_that_holds_nothing(self, alice: HttpClient) -> None:
+        for data, reason in (
+            (b"[]", "it is JSON without objects"),
+            (as_json({"conversations": [{"conversation": {}}]}), "conversation 1: holds no"),
+            (b"<html>", "it is HTML"),
+            (zipped(a=b"{}"), "no file in it holds conversations"),
+        ):
+            answer = await alice.post(PATH, data=data)
+            detail = (await problem(answer, 422, "import_rejected"))["detail"]
+            assert reason in detail
+
+    async def test_takes_the_format_that_is_named(self, alice: HttpClient) -> None:
+        bare = as_json([{"messages": [{"role": "user", "content": "Hi", "type": "text"}]}])
+        await problem(await alice.post(PATH, data=bare), 422, "import_rejected")
+        told = await bring_in(alice, bare, "?format=openai-messages")
+        assert told["formats"] == {"openai-messages": 1}
+        answer = await alice.post(f"{PATH}?format=word", data=bare)
+        assert "no format 'word'" in (await problem(answer, 422, "import_rejected"))["detail"]
+
+    async def test_of_what_is_too_much_to_keep_reads_it_twice(
+        self, alice: HttpClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(survey, "KEPT", 0)
+        chats = [chatgpt(id=f"c-{number}", conversation_id=None) for number in range(150)]
+        newer = chatgpt(id="c-3", conversation_id=None, title="Newer", update_time=1_800_000_000)
+        told = await bring_in(alice, zipped(a=as_json(chats), b=as_json([newer])))
+        assert len(told["conversations"]) == 150
+        titles = {each["title"] for each in await stored(alice)}
+        assert titles == {"Trip", "Newer"}
+        again = await bring_in(alice, as_json(chats))
+        assert {each["outcome"] for each in again["conversations"]} == {"repeated"}
+
+    async def test_leaves_an_entry_with_counts(self, alice: HttpClient, database: Any) -> None:
+        await bring_in(alice, FILES["chatgpt"])
+        entry = await database.audit_logs.find_one({"action": "import.run"})
+        assert entry["details"] == {ImportOutcome.IMPORTED.name.lower(): 2}
+        entries = await database.audit_logs.find({"action": "conversation.import"}).to_list()
+        assert len(entries) == 2
+        assert "beach" not in json.dumps(entries, default=str)

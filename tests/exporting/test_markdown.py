@@ -5,7 +5,7 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
@@ -80,6 +80,7 @@ class TestNote:
         ] * len(contents)
 
     @given(result=HOSTILE, arguments=HOSTILE, tool=HOSTILE)
+    @example(result="\r", arguments="", tool="")
     def test_fences_what_tools_said(self, result: str, arguments: str, tool: str) -> None:
         command = {"tool": tool, "arguments": arguments, "result": result}
         text = note(exported_message("x", "assistant", commands=[command]))

@@ -100,7 +100,7 @@ def _callout(heading: str, text: str) -> str:
 
 def _body(message: ExportedMessage) -> Iterator[str]:
     if message.content:
-        yield message.content
+        yield LINE_END.sub("\n", message.content)
     commands: list[Raw] = message.details.get("commands") or []
     for command in commands:
         name = escape(" ".join(str(command.get("tool", "")).split()))
@@ -122,6 +122,8 @@ def _pretty(arguments: object) -> str:
 
 def _fenced(text: str, language: str) -> str:
     """Return the text in a fence that is longer than each in it."""
+    # A carriage return at its end would become one line end with what follows.
+    text = LINE_END.sub("\n", text)
     longest = max((len(each) for each in BACKTICKS.findall(text)), default=2)
     fence = "`" * (longest + 1)
     return f"{fence}{language}\n{text}\n{fence}"

@@ -2,15 +2,17 @@
 
 import asyncio
 import json
+import threading
 import time
 from typing import Any
 
 import pytest
 
 from chatvault.importing import uploads
+from chatvault.importing.conversations import ImportFile
 from chatvault.importing.formats.localstorage import CONVERSATIONS_KEY, SETTINGS_KEY
-from chatvault.importing.reading import Wish
-from conftest import HttpClient
+from chatvault.importing.reading import Wish, read_files
+from conftest import HttpClient, SignIn
 from support.answers import problem
 from support.exports import SETTINGS, exported
 
@@ -86,12 +88,38 @@ class TestImport:
         await problem(other, 422, "idempotency_key_reused")
 
     async def test_says_when_others_import(
-        self, alice: HttpClient, monkeypatch: pytest.MonkeyPatch
+        self,
+        alice: HttpClient,
+        bob: HttpClient,
+        sign_in: SignIn,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         monkeypatch.setattr(uploads, "WAIT_SECONDS", 0.01)
         monkeypatch.setattr(uploads, "read_files", slowly)
-        answers = await asyncio.gather(*(alice.post(PATH, data=b"[]") for _ in range(4)))
+        clients = [alice, bob, await sign_in("carol"), await sign_in("dave")]
+        answers = await asyncio.gather(*(each.post(PATH, data=b"[]") for each in clients))
         assert 503 in {answer.status for answer in answers}
+
+    async def test_of_one_user_leave_room_for_others(
+        self, alice: HttpClient, bob: HttpClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        gate = threading.Event()
+
+        def read_held(wish: Wish) -> ImportFile:
+            with wish.sources[0].open() as file:
+                if b"held" in file.read():
+                    gate.wait(10)
+            return read_files(wish)
+
+        monkeypatch.setattr(uploads, "WAIT_SECONDS", 1.0)
+        monkeypatch.setattr(uploads, "read_files", read_held)
+        held = [{**exported(number), "title": "held"} for number in range(4)]
+        many = [asyncio.create_task(bring_in(alice, [each])) for each in held]
+        await asyncio.sleep(0.2)
+
+        assert outcomes(await bring_in(bob, [exported(9)])) == ["imported"]
+        gate.set()
+        assert [outcomes(await each) for each in many] == [["imported"]] * 4
 
 
 def slowly(wish: Wish) -> Any:

@@ -30,6 +30,7 @@ from chatvault.importing.reports import ImportOutcome, Report, begin_report, req
 from chatvault.importing.schemas import ImportQuery, import_wire
 from chatvault.importing.service import entry_of, foretell, store_file
 from chatvault.mongodb.database import transaction
+from chatvault.mongodb.turns import Turns
 
 # What a file becomes in memory is some times its size.
 AT_ONCE = 2
@@ -51,6 +52,8 @@ class Uploads:
         self._commits = commits
         self._recorder = recorder
         self._turns = asyncio.Semaphore(AT_ONCE)
+        # Of one user one at a time, so that nobody holds up the imports of others.
+        self._own = Turns()
 
     async def take(
         self,
@@ -66,10 +69,10 @@ class Uploads:
             ImportRejected: the file cannot be imported.
             KeyReused: the key came with another file, or another wish.
             TooLarge: a conversation does not fit.
-            Busy: others import.
+            Busy: others import, or the user's own import before took too long.
             OutcomeUnknown: MongoDB went away in the middle.
         """
-        async with self._turn():
+        async with self._own.take(actor.owner_id), self._turn():
             # Reading takes seconds; in a thread it leaves the interpreter to others in between.
             wish = Wish(
                 sources=[source_of_bytes(data, name=NAME)],

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from chatvault.importing import survey
 from chatvault.importing.formats.localstorage import CONVERSATIONS_KEY, SETTINGS_KEY
 from support.commanding import Command, Documents
 from support.exports import SETTINGS, exported
@@ -118,6 +119,16 @@ class TestForeignFiles:
         assert "left out: messages on other branches: 6" in done.out
         assert "not understood: claude: hologram: 2" in done.out
         assert documents["conversations"].count_documents({}) == 4
+
+    def test_that_are_too_large_to_keep_are_read_again(
+        self, command: Command, user: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(survey, "KEPT", 0)
+        file = tmp_path / "a.json"
+        file.write_bytes(FILES["claude"])
+        assert "2 conversations imported" in command("import", str(file), "--username", user).out
+        again = command("import", str(file), "--username", user)
+        assert "2 conversations already there" in again.out
 
     def test_are_taken_from_a_folder(self, command: Command, user: str, tmp_path: Path) -> None:
         folder = tmp_path / "projects" / "-home-sea"

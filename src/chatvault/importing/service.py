@@ -37,7 +37,7 @@ from chatvault.preferences import service as preferences
 SOURCE = "localstorage"
 # How many are submitted to the commit queue at a time, which batches them; fewer of long ones.
 BATCH = 64
-BATCH_MESSAGES = 5_000
+BATCH_MESSAGES = 1_000
 PATIENCE = 90.0
 BROKEN_OFF = "The import broke off; what is imported stays, and the same import brings the rest."
 
@@ -70,7 +70,12 @@ async def import_file(
     if dry_run:
         return await foretell(actor, content, on_duplicate)
     report = await store_file(
-        actor, commits, content=content, on_duplicate=on_duplicate, on_progress=on_progress
+        actor,
+        commits,
+        content=content,
+        on_duplicate=on_duplicate,
+        on_progress=on_progress,
+        in_thread=False,
     )
     await recorder.record(entry_of(actor, report))
     return report
@@ -101,8 +106,12 @@ async def store_file(
     content: ImportFile,
     on_duplicate: OnDuplicate,
     on_progress: Callable[[int], None] = lambda _: None,
+    in_thread: bool = True,
 ) -> Report:
-    """Do what `import_file` does, but for the entry about the import as a whole."""
+    """Do what `import_file` does, but for the entry about the import as a whole.
+
+    With `in_thread`, what has to be read again is read in a thread; without, in less memory.
+    """
     report = begin_report(content)
     imported = await Conversation.list_sources(Access.of(actor))
     if values := content.preferences:
@@ -117,7 +126,7 @@ async def store_file(
     known = imported if on_duplicate is OnDuplicate.SKIP else set()
     with many_changes(BROKEN_OFF):
         done = 0
-        async for batch in _batches(content):
+        async for batch in _batches(content, in_thread=in_thread):
             imports = [
                 _skip() if each.source in known else _import_one(actor, commits, each, on_duplicate)
                 for each in batch
@@ -129,16 +138,18 @@ async def store_file(
     return report
 
 
-async def _batches(content: ImportFile) -> AsyncIterator[list[NeutralConversation]]:
-    """Yield the conversations some at a time; those that have to be read are read in a thread."""
-    if content.reread is None:
-        conversations = iter(content.conversations)
-        while batch := _take(conversations):
-            yield batch
-    else:
-        conversations = iter(content.reread)
-        while batch := await asyncio.to_thread(_take, conversations):
-            yield batch
+async def _batches(
+    content: ImportFile, *, in_thread: bool
+) -> AsyncIterator[list[NeutralConversation]]:
+    """Yield the conversations some at a time."""
+    is_read = content.reread is not None
+    conversations = iter(content.conversations if content.reread is None else content.reread)
+    while batch := (
+        await asyncio.to_thread(_take, conversations)
+        if is_read and in_thread
+        else _take(conversations)
+    ):
+        yield batch
 
 
 def _take(conversations: Iterator[NeutralConversation]) -> list[NeutralConversation]:

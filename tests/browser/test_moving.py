@@ -2,6 +2,7 @@
 
 import json
 import re
+import zipfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,40 @@ class TestMove:
         await expect(page.get_by_text("All of it is here already.")).to_be_visible()
         await page.get_by_role("link", name="Library").click()
         await expect(page.get_by_role("cell", name="About 1", exact=True)).to_be_visible()
+
+    async def test_from_the_zip_of_another_product(
+        self, open_page: OpenPage, sign_in: SignIn, tmp_path: Path
+    ) -> None:
+        said = {"root": None, "q": "user", "a": "assistant", "b": "assistant"}
+        before = {"q": "root", "a": "q", "b": "q"}
+        nodes = {
+            name: {
+                "id": name,
+                "parent": before.get(name),
+                "children": [each for each in before if before[each] == name],
+                "message": role
+                and {
+                    "id": name,
+                    "author": {"role": role},
+                    "create_time": 1_760_000_000.5,
+                    "content": {"content_type": "text", "parts": [f"This is {name}"]},
+                },
+            }
+            for name, role in said.items()
+        }
+        conversation = {"id": "c", "title": "Fjords", "create_time": 1_760_000_000.5}
+        file = tmp_path / "export.zip"
+        with zipfile.ZipFile(file, "w") as archive:
+            found = [{**conversation, "mapping": nodes, "current_node": "b"}]
+            archive.writestr("conversations.json", json.dumps(found))
+        page = await open_page("/move", client=await sign_in("alice"))
+
+        await page.get_by_label("Choose a file").set_input_files(file)
+        await bring_in(page)
+
+        assert [await count(page, each) for each in ("Imported", "Messages")] == ["1", "2"]
+        await page.get_by_text("Parts of conversations that are not imported").click()
+        await expect(page.get_by_text("messages on other branches: 1")).to_be_visible()
 
     async def test_from_this_browser_clears_the_old_copy_once_it_is_wanted(
         self, open_page: OpenPage, sign_in: SignIn

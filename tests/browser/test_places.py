@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import zipfile
 from typing import Any
 
 from playwright.async_api import Page, expect
@@ -12,6 +13,28 @@ from support.browsing import OpenPage, ask, said
 from support.factories import PASSWORD, begin, message
 from support.fake_model import FakeModel
 from support.using import insert_usage
+
+
+class TestExport:
+    async def test_saves_a_conversation_and_everything(
+        self, open_page: OpenPage, sign_in: SignIn
+    ) -> None:
+        client = await sign_in("alice")
+        await begin(client, title="Fjords", messages=[message("Which first?")])
+        page = await open_page("/", client=client)
+        menu = page.get_by_role("navigation").get_by_role("button", name="Actions for Fjords")
+        await menu.click()
+        async with page.expect_download() as markdown:
+            await page.get_by_role("menuitem", name="Export as Markdown").click()
+        saved = await markdown.value
+        assert saved.suggested_filename.endswith(".md")
+        assert "Which first?" in (await saved.path()).read_text()
+
+        await page.goto(str(client.make_url("/settings/account")))
+        async with page.expect_download() as everything:
+            await page.get_by_role("link", name="Download it").click()
+        with zipfile.ZipFile(await (await everything.value).path()) as archive:
+            assert "conversations.ndjson" in archive.namelist()
 
 
 class TestLibrary:

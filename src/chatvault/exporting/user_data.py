@@ -37,7 +37,7 @@ FILES = {
     "approval-rules.json": "tools that run without the user being asked each time",
     "sessions.json": "browsers and programs that are signed in, without their secrets",
     "usage.json": "tokens used on each day",
-    "conversations.ndjson": "all conversations; it can be imported",
+    "conversations.ndjson": "all conversations, one a line",
     "revisions.ndjson": "messages as they were before they were edited, one a line",
     "audit-entries.ndjson": "what the user did, and what was done to the account, one a line",
     MANIFEST: "this list, and counts; the last file of the archive",

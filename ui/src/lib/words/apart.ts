@@ -97,12 +97,13 @@ export const apart = {
 
   move: {
     title: 'Bring your history over',
-    text: 'Conversations that another page kept in the browser become yours here. Nothing is changed there.',
+    text: 'Conversations of other products, and those that another page kept in the browser, become yours here. Nothing is changed there.',
     hereTitle: 'There are old conversations in this browser',
     hereText: 'The page that was at this address before left them here.',
     look: 'See what is there',
     fileTitle: 'From a file',
-    fileText: 'An export of the old page, or a copy of its storage.',
+    fileText:
+      'An export of ChatGPT, Claude, Gemini, Open WebUI, LibreChat, DeepSeek, Grok and others, as the file or ZIP that they give out; or an export of the old page. The format is recognised.',
     choose: 'Choose a file, or drop one here',
     pasteTitle: 'Paste the old page’s storage',
     pasteText:
@@ -140,6 +141,7 @@ export const apart = {
     willPrefer: 'The old page’s settings are taken over, too.',
     preferred: 'The old page’s settings are taken over.',
     rejectedList: 'What is left out, and why',
+    leftOut: 'Parts of conversations that are not imported',
     repairedList: 'What had to be repaired',
     list: 'All conversations',
     outcome: 'Outcome',
@@ -180,6 +182,10 @@ export const apart = {
     usage: 'Usage',
     theme: 'Theme',
     themes: { system: 'As the system', light: 'Light', dark: 'Dark' },
+    exportTitle: 'Everything about me',
+    exportText:
+      'One ZIP with your conversations, preferences, assistants, sessions and your entries of the audit log.',
+    export: 'Download it',
     timestamps: 'Show when messages were written',
     enter: 'Enter sends the message',
     enterHint: 'Off: Enter breaks the line, and Ctrl+Enter sends.',

@@ -88,6 +88,8 @@ export const en = {
     recent: 'Recent',
     untitled: 'New Conversation',
     print: 'Print',
+    exportMarkdown: 'Export as Markdown',
+    exportJson: 'Export as JSON',
     changed: 'Changed elsewhere',
     changedText: (theirs: string, yours: string) =>
       `Meanwhile the title became “${theirs}”. You wrote “${yours}”.`,

@@ -64,7 +64,7 @@ class TestEarlyRequests:
         await page.get_by_label("Password", exact=True).fill(PASSWORD)
         await page.get_by_role("button", name="Sign in").click()
 
-        await expect(page.get_by_role("cell", name="Fjords")).to_be_visible()
+        await expect(page.get_by_role("cell", name="Fjords", exact=True)).to_be_visible()
         await expect(page.get_by_role("navigation").get_by_title("Fjords")).to_be_visible()
 
     async def test_of_nobody_are_none(self, open_page: OpenPage) -> None:

@@ -130,7 +130,7 @@ class TestMove:
         await page.get_by_label("Copied text").fill("no JSON")
         look = page.get_by_role("button", name="See what is there")
         await look.click()
-        await expect(page.get_by_role("alert")).to_contain_text("not JSON")
+        await expect(page.get_by_role("alert")).to_contain_text("neither JSON")
         await page.get_by_role("button", name="Cancel").click()
 
         await page.get_by_text("Paste the old page").click()

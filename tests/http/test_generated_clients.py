@@ -42,7 +42,14 @@ class TestPython:
         self, http: HttpClient, description: Path, tmp_path: Path
     ) -> None:
         configuration = tmp_path / "configuration.json"
-        configuration.write_text(json.dumps({"post_hooks": []}))
+        configuration.write_text(
+            json.dumps(
+                {
+                    "post_hooks": [],
+                    "content_type_overrides": {"application/zip": "application/octet-stream"},
+                }
+            )
+        )
 
         await run(
             *programs.openapi_python_client(),

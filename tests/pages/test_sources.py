@@ -13,8 +13,9 @@ sys.path.insert(0, str(ROOT / "scripts"))
 import _ui  # noqa: E402  # lies beside the scripts that call it
 
 KB = 1024
-# Each file of the page, packed; KaTeX and highlight.js are read only where they are needed.
-MAX_FILE = 80 * KB
+# Each file of the page, packed: the largest is the shell, which is one file so that it comes in one
+# round trip. KaTeX and highlight.js are read only where they are needed.
+MAX_FILE = 104 * KB
 # Of all places together; tests/browser/test_budgets.py weighs what the first one needs.
 MAX_CSS = 24 * KB
 MAX_ALL = 1.6 * KB * KB

@@ -40,6 +40,7 @@ NOT_RUN = {
     "atlas": "needs a MongoDB cluster with shards, or an account at a provider of one",
     "browser": "is entered in a browser's console, on the page of another program",
     "docker": "needs a Docker daemon and images from a registry",
+    "exports": "needs what another product exported for its user",
     "machine": "changes the machine: users, units, packages",
     "mongodb-tools": "needs mongosh, mongodump and mongorestore, which MongoDB distributes itself",
     "ollama": "needs Ollama and a model of several gigabytes",

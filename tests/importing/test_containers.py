@@ -232,6 +232,14 @@ class TestBombs:
         with pytest.raises(ImportRejected, match=r"x\.zip: unpacks to more than"):
             read_files(wish)
 
+    def test_count_what_a_cut_zip_passes_over(self) -> None:
+        cut = zipped({"picture.bin": bytes(4 * 1024**2), "a.json": FILES["chatgpt"]})[:-60]
+        wish = Wish(
+            sources=[source_of_bytes(cut, name="x.zip")], now=NOW, salvage=True, most=1024**2
+        )
+        with pytest.raises(ImportRejected, match=r"x\.zip: unpacks to more than"):
+            read_files(wish)
+
     def test_are_refused_by_the_number_of_their_files(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -176,3 +176,20 @@ class TestText:
     def test_that_is_cut_in_a_character_says_so(self) -> None:
         data = '"é'.encode()[:-1]
         assert "".join(read_text(io.BytesIO(data))) == '"�'
+
+
+class TestManyParts:
+    @pytest.mark.parametrize("part", ["[1],", "{},", "1,"])
+    def test_of_one_value_are_refused_before_they_are_read(
+        self, monkeypatch: pytest.MonkeyPatch, part: str
+    ) -> None:
+        monkeypatch.setattr(jsontext, "MAX_BRACKETS", 100_000)
+        monkeypatch.setattr(jsontext, "MAX_COMMAS", 400_000)
+        text = f"[[{part * 1_500_000}0]]"
+        cursor = Cursor(text)
+        with pytest.raises(NotJsonError, match="one value has too many parts at line 1 column 2"):
+            list(cursor.elements())
+
+    def test_of_many_values_are_read(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(jsontext, "MAX_BRACKETS", 100_000)
+        assert len(list(Cursor(f"[{'[1],' * 1_500_000}0]").elements())) == 1_500_001

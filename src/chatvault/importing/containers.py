@@ -226,11 +226,10 @@ def _nested(
 
 def _without_directory(file: Any, guard: Guard, within: str) -> Iterator[Member]:
     """Yield the files of a ZIP that lost its end."""
-    for name, stream in found_files(file):
+    # A ratio cannot be told; the sum can, of what is passed over too.
+    for name, stream in found_files(file, lambda size: guard.count(size, size, _UNKNOWN)):
         if _suffix(name) in _SUFFIXES and not (_is_of_system(name) or _escapes(name)):
-            shown = f"{within}{one_line(name)}"
-            # A ratio cannot be told; the sum can.
-            yield Member(name=shown, stream=_Guarded(stream, guard, name=shown, packed=_UNKNOWN))
+            yield Member(name=f"{within}{one_line(name)}", stream=stream)
 
 
 def _refusal(info: zipfile.ZipInfo) -> str | None:

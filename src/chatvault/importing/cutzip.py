@@ -4,7 +4,7 @@ import io
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from chatvault.importing.streams import Stream
@@ -15,11 +15,12 @@ _IN_ZIP64: Final = 0xFFFFFFFF
 _BLOCK: Final = 1024 * 1024
 
 
-def found_files(file: Any) -> Iterator[tuple[str, Stream]]:
+def found_files(file: Any, on_bytes: Callable[[int], None]) -> Iterator[tuple[str, Stream]]:
     """Yield the name and the bytes of each file, from one local header to the next.
 
     Args:
         file: the ZIP; the bytes of a file in it are to be read before the next one is asked for.
+        on_bytes: called with the length of whatever is unpacked, read by the caller or not.
     """
     file.seek(0)
     while True:
@@ -36,7 +37,7 @@ def found_files(file: Any) -> Iterator[tuple[str, Stream]]:
                 return
             file.seek(begin + size)
             continue
-        inflated = _Inflated(file)
+        inflated = _Inflated(file, on_bytes)
         yield name, inflated
         while inflated.read(_BLOCK):
             pass
@@ -52,8 +53,9 @@ def found_files(file: Any) -> Iterator[tuple[str, Stream]]:
 class _Inflated:
     """What a deflated run of a file holds, to where it ends or is cut off."""
 
-    def __init__(self, file: Any) -> None:
+    def __init__(self, file: Any, on_bytes: Callable[[int], None]) -> None:
         self._file = file
+        self._on_bytes = on_bytes
         self._inflate = zlib.decompressobj(-zlib.MAX_WBITS)
         self.packed = 0
 
@@ -70,5 +72,6 @@ class _Inflated:
             rest = len(self._inflate.unconsumed_tail) + len(self._inflate.unused_data)
             self.packed += len(block) - rest
             if data:
+                self._on_bytes(len(data))
                 return data
         return b""

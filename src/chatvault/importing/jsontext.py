@@ -11,6 +11,11 @@ from chatvault.mongodb.storable import MAX_DEPTH
 
 # One value, such as a conversation, has to fit into memory.
 MAX_VALUE: Final = 256 * 1024 * 1024
+# Each list or object takes some hundred bytes until it is stored, each comma at least eight: so
+# many are allowed in the part of a value that was read so far.
+MAX_BRACKETS: Final = 500_000
+MAX_COMMAS: Final = 4_000_000
+_BLOCK: Final = 1024 * 1024
 
 _SPACE = re.compile(r"[ \t\n\r]*")
 # What may stand between the last thing that was understood and the end of a cut file:
@@ -20,6 +25,10 @@ _NUMBER = re.compile(r"[-+.0-9eE]*")
 _LONGEST_ESCAPE: Final = 6
 # The characters with which no value can go on after its last one, in case more text follows.
 _CLOSED: Final = '"]}'
+
+
+def _blocks_of(text: str) -> Iterator[str]:
+    return (text[at : at + _BLOCK] for at in range(0, len(text), _BLOCK))
 
 
 class Cursor:
@@ -34,7 +43,7 @@ class Cursor:
     """
 
     def __init__(self, text: str | Iterable[str], *, label: str = "", deep: bool = False) -> None:
-        self._blocks = iter([text] if isinstance(text, str) else text)
+        self._blocks = iter(_blocks_of(text) if isinstance(text, str) else text)
         self._text = ""
         self._at = 0
         self._ended = False
@@ -149,6 +158,8 @@ class Cursor:
         pieces = [self._text[self._at :]]
         self._at = 0
         wanted = len(pieces[0])
+        if wanted >= _BLOCK:
+            self._check_count(pieces[0])
         if wanted >= MAX_VALUE:
             self._text = pieces[0]
             most = MAX_VALUE // 1024**2
@@ -165,6 +176,12 @@ class Cursor:
         finally:
             self._text = "".join(pieces)
         return got > 0
+
+    def _check_count(self, text: str) -> None:
+        """Raise NotJsonError where a value that goes on has more parts than memory is meant for."""
+        if text.count("[") + text.count("{") > MAX_BRACKETS or text.count(",") > MAX_COMMAS:
+            self._text = text
+            raise NotJsonError(f"one value has too many parts at {self._where(0)}")
 
     def _deep_value(self) -> Any:
         """Read the value at the cursor without recursion, where that was asked for."""

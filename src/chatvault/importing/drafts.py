@@ -9,19 +9,16 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, cast
 
+from chatvault.conversations.parts import FilePart, Part, RawPart, TimeSource
 from chatvault.fields import MAX_FREE_BYTES, Raw, to_milliseconds
 from chatvault.importing.neutral import (
     MAX_ID,
     MAX_TITLE,
     UNTITLED,
     Attachment,
-    FilePart,
     NeutralConversation,
     NeutralMessage,
-    Part,
-    RawPart,
     Role,
-    TimeSource,
 )
 from chatvault.importing.trees import Tree, build_tree
 from chatvault.importing.values import digest, mend_surrogates, present, without_secrets

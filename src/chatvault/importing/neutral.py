@@ -4,100 +4,16 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, Literal, NotRequired, TypedDict
+from typing import Any, Final, Literal
 
-from chatvault.fields import Raw
+from chatvault.conversations.parts import Part, TimeSource
 
 Role = Literal["user", "assistant", "system", "tool"]
-# Where a message's time comes from: the file, a message beside it, the conversation, or the import.
-TimeSource = Literal["exact", "neighbour", "conversation", "import"]
 AttachmentState = Literal["present", "absent", "expired"]
 
 UNTITLED: Final = "New Conversation"
 MAX_TITLE: Final = 255
 MAX_ID: Final = 255
-
-
-class TextPart(TypedDict):
-    """Words that everybody sees. `extra` holds, here and below, the source's other fields."""
-
-    type: Literal["text"]
-    text: str
-    extra: NotRequired[Raw]
-
-
-class ThinkingPart(TypedDict):
-    """What a model thought before it answered: in full, summed up, or both."""
-
-    type: Literal["thinking"]
-    text: NotRequired[str]
-    summary: NotRequired[list[str]]
-    duration_s: NotRequired[float]
-    signature: NotRequired[str]
-    extra: NotRequired[Raw]
-
-
-class ToolCallPart(TypedDict):
-    """A call of a tool; `input` is JSON, or the text that the model wrote."""
-
-    type: Literal["tool_call"]
-    id: NotRequired[str]
-    name: str
-    input: Any
-    extra: NotRequired[Raw]
-
-
-class ToolResultPart(TypedDict):
-    """What a tool answered."""
-
-    type: Literal["tool_result"]
-    call_id: NotRequired[str]
-    name: NotRequired[str]
-    output: Any
-    is_error: NotRequired[bool]
-    extra: NotRequired[Raw]
-
-
-class FilePart(TypedDict):
-    """A place where an attachment is shown; `attachment_id` is one of the conversation's.
-
-    `transcript` is what was said in a recording, `text` what the source extracted from a document.
-    """
-
-    type: Literal["file"]
-    attachment_id: str
-    name: NotRequired[str]
-    mime: NotRequired[str]
-    size: NotRequired[int]
-    width: NotRequired[int]
-    height: NotRequired[int]
-    source_ref: NotRequired[str]
-    transcript: NotRequired[str]
-    text: NotRequired[str]
-    extra: NotRequired[Raw]
-
-
-class CitationPart(TypedDict):
-    """A source of what is said; `start` and `end` are places in the content, where known."""
-
-    type: Literal["citation"]
-    url: NotRequired[str]
-    title: NotRequired[str]
-    quote: NotRequired[str]
-    start: NotRequired[int]
-    end: NotRequired[int]
-    extra: NotRequired[Raw]
-
-
-class RawPart(TypedDict):
-    """What has no other part: as the source had it."""
-
-    type: Literal["raw"]
-    source_type: str
-    value: Any
-
-
-Part = TextPart | ThinkingPart | ToolCallPart | ToolResultPart | FilePart | CitationPart | RawPart
 
 
 @dataclass(slots=True, kw_only=True)

@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 from typing import Any, Final, cast
 
+from chatvault.conversations.parts import Part, ToolResultPart
 from chatvault.fields import Raw
 from chatvault.importing.drafts import Draft
-from chatvault.importing.neutral import Attachment, Part, ToolResultPart
+from chatvault.importing.neutral import Attachment
 from chatvault.importing.values import (
     fields,
     items,

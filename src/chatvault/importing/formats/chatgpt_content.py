@@ -4,9 +4,10 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import PurePosixPath
 from typing import Any, Final, cast
 
+from chatvault.conversations.parts import CitationPart, Part, TextPart, ThinkingPart
 from chatvault.fields import Raw
 from chatvault.importing.drafts import Draft
-from chatvault.importing.neutral import Attachment, CitationPart, Part, TextPart, ThinkingPart
+from chatvault.importing.neutral import Attachment
 from chatvault.importing.values import (
     fields,
     items,

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from chatvault.conversations.parts import Part
 from chatvault.fields import Raw
 from chatvault.importing.conversations import Skipped
 from chatvault.importing.drafts import Draft
@@ -12,7 +13,7 @@ from chatvault.importing.format import Context, Format, Item
 from chatvault.importing.formats.blocks import read_blocks
 from chatvault.importing.formats.records import read_lines, read_record
 from chatvault.importing.jsontext import Cursor
-from chatvault.importing.neutral import NeutralConversation, Part, Role
+from chatvault.importing.neutral import NeutralConversation, Role
 from chatvault.importing.streams import Stream, read_text
 from chatvault.importing.structure import Structure
 from chatvault.importing.trees import chain

@@ -6,12 +6,13 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any, Final, cast
 
+from chatvault.conversations.parts import Part
 from chatvault.fields import Raw
 from chatvault.importing.conversations import Skipped
 from chatvault.importing.drafts import Draft, first_line
 from chatvault.importing.format import Context, Format, Item
 from chatvault.importing.formats.records import read_lines, read_record
-from chatvault.importing.neutral import Attachment, NeutralConversation, Part, Role
+from chatvault.importing.neutral import Attachment, NeutralConversation, Role
 from chatvault.importing.streams import Stream
 from chatvault.importing.structure import Structure
 from chatvault.importing.trees import chain

@@ -3,12 +3,13 @@
 from collections.abc import Iterator
 from typing import Final, cast
 
+from chatvault.conversations.parts import Part
 from chatvault.fields import Raw
 from chatvault.importing.conversations import Skipped
 from chatvault.importing.drafts import Draft, UnfitError
 from chatvault.importing.format import Context, Format, Item
 from chatvault.importing.formats.records import read_lines, read_record, read_records
-from chatvault.importing.neutral import NeutralConversation, Part, Role
+from chatvault.importing.neutral import NeutralConversation, Role
 from chatvault.importing.streams import Stream
 from chatvault.importing.structure import Structure, holds
 from chatvault.importing.trees import chain

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Final
 
+from chatvault.conversations.parts import Part
 from chatvault.fields import Raw
 from chatvault.importing.conversations import Skipped
 from chatvault.importing.drafts import Draft
@@ -24,7 +25,7 @@ from chatvault.importing.formats.gemini_records import (
 from chatvault.importing.formats.records import Copies, read_record
 from chatvault.importing.htmltext import to_line, to_markdown
 from chatvault.importing.jsontext import Cursor
-from chatvault.importing.neutral import Attachment, NeutralConversation, Part
+from chatvault.importing.neutral import Attachment, NeutralConversation
 from chatvault.importing.streams import Stream, read_text
 from chatvault.importing.structure import Structure
 from chatvault.importing.values import digest, fields, items, objects, parse_time, text

@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 from typing import Final, cast
 
+from chatvault.conversations.parts import Part
 from chatvault.fields import Raw
 from chatvault.importing.drafts import Draft, UnfitError
 from chatvault.importing.format import Context, Format, Item
 from chatvault.importing.formats.records import read_records
-from chatvault.importing.neutral import Attachment, NeutralConversation, Part
+from chatvault.importing.neutral import Attachment, NeutralConversation
 from chatvault.importing.streams import Stream
 from chatvault.importing.structure import Structure
 from chatvault.importing.trees import chain

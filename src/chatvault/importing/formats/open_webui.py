@@ -6,11 +6,12 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final, cast
 
+from chatvault.conversations.parts import Part
 from chatvault.fields import Raw
 from chatvault.importing.drafts import Draft, UnfitError
 from chatvault.importing.format import Context, Format, Item
 from chatvault.importing.formats.records import read_records
-from chatvault.importing.neutral import Attachment, NeutralConversation, Part, Role
+from chatvault.importing.neutral import Attachment, NeutralConversation, Role
 from chatvault.importing.streams import Stream
 from chatvault.importing.structure import Structure
 from chatvault.importing.trees import chain

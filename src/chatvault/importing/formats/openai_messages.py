@@ -3,13 +3,14 @@
 from collections.abc import Iterator
 from typing import Final, cast
 
+from chatvault.conversations.parts import Part
 from chatvault.fields import Raw
 from chatvault.importing.conversations import Skipped
 from chatvault.importing.drafts import Draft, UnfitError
 from chatvault.importing.format import Context, Format, Item
 from chatvault.importing.formats.records import Copies, read_lines, read_record, read_records
 from chatvault.importing.jsontext import Cursor
-from chatvault.importing.neutral import Attachment, NeutralConversation, Part, Role
+from chatvault.importing.neutral import Attachment, NeutralConversation, Role
 from chatvault.importing.streams import Stream, read_text
 from chatvault.importing.structure import Structure, first_of
 from chatvault.importing.trees import chain

@@ -4,12 +4,13 @@ import json
 from collections.abc import Iterator
 from typing import Any, Final
 
+from chatvault.conversations.parts import Part
 from chatvault.fields import Raw
 from chatvault.importing.conversations import Skipped
 from chatvault.importing.drafts import Draft, UnfitError
 from chatvault.importing.format import Context, Format, Item
 from chatvault.importing.formats.records import Copies, read_lines, read_record, read_records
-from chatvault.importing.neutral import NeutralConversation, Part, Role
+from chatvault.importing.neutral import NeutralConversation, Role
 from chatvault.importing.streams import Stream
 from chatvault.importing.structure import Structure, first_of
 from chatvault.importing.trees import chain

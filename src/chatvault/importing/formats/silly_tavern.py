@@ -5,12 +5,13 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Final
 
+from chatvault.conversations.parts import Part
 from chatvault.fields import Raw, to_milliseconds
 from chatvault.importing.conversations import Skipped
 from chatvault.importing.drafts import Draft
 from chatvault.importing.format import Context, Format, Item
 from chatvault.importing.formats.records import read_lines, read_record
-from chatvault.importing.neutral import Attachment, NeutralConversation, Part, Role
+from chatvault.importing.neutral import Attachment, NeutralConversation, Role
 from chatvault.importing.streams import Stream
 from chatvault.importing.structure import Structure
 from chatvault.importing.values import (

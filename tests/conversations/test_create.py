@@ -64,7 +64,7 @@ class TestCreate:
             ({"tags": ["t"] * 65}, ["body", "tags"]),
             ({"metadata": [1]}, ["body", "metadata"]),
             ({"messages": {}}, ["body", "messages"]),
-            ({"messages": [message(role="tool")]}, ["body", "messages", 0, "role"]),
+            ({"messages": [message(role="robot")]}, ["body", "messages", 0, "role"]),
             ({"messages": [message(), {"role": "user"}]}, ["body", "messages", 1, "content"]),
             ({"messages": [message(timestamp="soon")]}, ["body", "messages", 0, "timestamp"]),
             ({"messages": [message(id="a b")]}, ["body", "messages", 0, "id"]),

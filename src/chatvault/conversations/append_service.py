@@ -234,7 +234,7 @@ def _find_repeated(working: WorkingCopy, messages: list[MessageDoc]) -> set[str]
 
 
 def _is_same(known: MessageDoc, message: MessageDoc) -> bool:
-    return all(known.get(name) == message.get(name) for name in ("role", "content"))
+    return all(known.get(name) == message.get(name) for name in ("role", "content", "parts"))
 
 
 async def replace_last(

@@ -5,6 +5,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from chatvault.conversations.models import MessageRole
+from chatvault.conversations.part_schemas import ShownHidden, ShownParts, ShownTimeSource
 from chatvault.fields import Id, Instant
 
 
@@ -51,6 +52,9 @@ class MessageOut(BaseModel):
     model: str | None = None
     metrics: dict[str, Any] | None = None
     cancelled: bool | None = None
+    parts: ShownParts = None
+    hidden: ShownHidden = None
+    time_source: ShownTimeSource = None
     reply_id: Id | None = None
     model_used: str | None = None
     llm_provider: str | None = None

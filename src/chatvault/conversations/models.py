@@ -12,6 +12,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 
 from chatvault.access import Access
 from chatvault.content import Content
+from chatvault.conversations.parts import TimeSource
 from chatvault.conversations.shapes import ConversationDoc
 from chatvault.errors import NotFound
 from chatvault.fields import Id, Raw
@@ -40,6 +41,7 @@ class MessageRole(StrEnum):
     USER = "user"
     ASSISTANT = "assistant"
     SYSTEM = "system"
+    TOOL = "tool"
 
 
 class Message(BaseModel):
@@ -48,6 +50,9 @@ class Message(BaseModel):
     Attributes:
         id: unique in the conversation, the client's own or a UUID of ours.
         extra: further fields of the client's, returned among the message's own fields.
+        parts: what it holds beside its words; `content` is the text of its text parts.
+        hidden: whether people and models do not get to see it, unless they ask for it.
+        time_source: where the timestamp comes from, if it is not the message's own.
         reply_id: the reply whose answer this is.
         interrupted: whether a failure cut the answer short.
         alternative_to: the answer to which this one is an alternative; the model gets only this
@@ -67,6 +72,9 @@ class Message(BaseModel):
     metrics: dict[str, Any] | None = None
     cancelled: bool | None = None
     extra: dict[str, Any] | None = None
+    parts: list[dict[str, Any]] | None = None
+    hidden: bool | None = None
+    time_source: TimeSource | None = None
     reply_id: Id | None = None
     model_used: str | None = None
     llm_provider: str | None = None
@@ -85,7 +93,7 @@ class Message(BaseModel):
     deleted: bool | None = None
 
     holds: ClassVar = Content(
-        words=("content", "metrics", "extra", "tool_calls", "commands"),
+        words=("content", "metrics", "extra", "parts", "tool_calls", "commands"),
         plain=(
             "id", "model", "model_used", "llm_provider", "finish_reason", "alternative_to",
             "sent_id",

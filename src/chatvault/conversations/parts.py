@@ -3,7 +3,8 @@
 `content` has the words of the text parts; a message whose content says it all has no parts.
 """
 
-from typing import Any, Final, Literal, NotRequired, TypedDict
+from collections.abc import Sequence
+from typing import Any, Final, Literal, NotRequired, TypedDict, cast
 
 from chatvault.fields import Raw
 
@@ -94,3 +95,24 @@ class RawPart(TypedDict):
 
 
 Part = TextPart | ThinkingPart | ToolCallPart | ToolResultPart | FilePart | CitationPart | RawPart
+
+
+def with_text(parts: Sequence[Part], text: str) -> list[Part] | None:
+    """Return the parts with this text instead of theirs; None where the text says it all.
+
+    It stands where the first text stood. Places of citations were places in the text before.
+    """
+    found: list[Part] = []
+    is_placed = False
+    for part in parts:
+        if part["type"] == "citation":
+            kept = {name: value for name, value in part.items() if name not in {"start", "end"}}
+            found.append(cast("CitationPart", kept))
+        elif part["type"] != "text":
+            found.append(part)
+        elif not is_placed:
+            found.append({"type": "text", "text": text})
+            is_placed = True
+    if not is_placed and text:
+        found.insert(0, {"type": "text", "text": text})
+    return None if all(part["type"] == "text" for part in found) else found

@@ -25,6 +25,13 @@ from chatvault.conversations.models import (
     MessageRole,
     Status,
 )
+from chatvault.conversations.part_schemas import (
+    GivenHidden,
+    GivenParts,
+    GivenTimeSource,
+    is_own,
+)
+from chatvault.conversations.parts import with_text
 from chatvault.conversations.shapes import MessageDoc
 from chatvault.errors import TooLarge
 from chatvault.fields import (
@@ -43,6 +50,8 @@ MAX_CONTENT_BYTES = 1024 * 1024
 MAX_MESSAGES = 50_000
 # Fields of ours; if a client sends them back, they are not kept as its own.
 OURS = frozenset({"seq", "version", "deleted", "replaces", "sent_id", "commands"})
+# Fields that are ours or the client's, by the shape of their values.
+SHARED = frozenset({"parts", "hidden", "time_source"})
 
 
 def _check_content(value: str) -> str:
@@ -82,23 +91,42 @@ class MessageIn(BaseModel):
     model: str | None = Field(None, max_length=255)
     metrics: FreeObject | None = None
     cancelled: bool | None = None
+    parts: GivenParts = None
+    hidden: GivenHidden = None
+    time_source: GivenTimeSource = None
     replaces: MessageId | None = Field(
         None, description="the last message, an assistant's, in whose place this one shall stand"
     )
 
     @model_validator(mode="after")
     def _check_extra(self) -> Self:
-        check_free(self.model_extra)
+        check_free(self._further())
         if self.replaces is not None and self.role is not MessageRole.ASSISTANT:
             raise ValueError("only an assistant's message replaces another")
         return self
+
+    def _further(self) -> Raw:
+        """Return the fields that are the client's own."""
+        further = self.model_extra or {}
+        if SHARED.isdisjoint(self.model_fields_set):
+            return further
+        shared = {name: getattr(self, name) for name in SHARED & self.model_fields_set}
+        return further | {name: each for name, each in shared.items() if not is_own(name, each)}
+
+    def _held(self) -> Raw:
+        """Return those of the fields that may be ours or the client's, that are ours."""
+        shared = {name: getattr(self, name) for name in SHARED & self.model_fields_set}
+        held = {name: each for name, each in shared.items() if is_own(name, each)}
+        if "parts" in held:
+            held["parts"] = list(held["parts"])
+        return held
 
     def to_stored(self, at: datetime) -> MessageDoc:
         """Return the message as it is embedded, without its `seq`.
 
         A missing id is made here.
         """
-        extra = {key: value for key, value in (self.model_extra or {}).items() if key not in OURS}
+        extra = {key: value for key, value in self._further().items() if key not in OURS}
         fields = {
             "id": self.id or str(uuid.uuid4()),
             "role": self.role.value,
@@ -110,6 +138,8 @@ class MessageIn(BaseModel):
             "extra": extra or None,
         }
         stored = {name: value for name, value in fields.items() if value is not None}
+        if not SHARED.isdisjoint(self.model_fields_set):
+            stored |= self._held()
         return cast("MessageDoc", stored)
 
 
@@ -240,6 +270,8 @@ class MessageEdit(BaseModel):
         """Return the message with these fields; null removes one."""
         named = self.model_dump(include=self.model_fields_set - {"version"})
         changed = {**message, **named}
+        if "content" in named and "parts" in message:
+            changed["parts"] = with_text(message["parts"], named["content"])
         edited = {name: value for name, value in changed.items() if value is not None}
         return cast("MessageDoc", edited)
 

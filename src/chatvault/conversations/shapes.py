@@ -8,6 +8,7 @@ from typing import NamedTuple, NotRequired, TypedDict
 
 from bson import ObjectId
 
+from chatvault.conversations.parts import Part, TimeSource
 from chatvault.fields import Raw
 
 
@@ -22,6 +23,9 @@ class MessageDoc(TypedDict):
     metrics: NotRequired[Raw]
     cancelled: NotRequired[bool]
     extra: NotRequired[Raw]
+    parts: NotRequired[list[Part]]
+    hidden: NotRequired[bool]
+    time_source: NotRequired[TimeSource]
     reply_id: NotRequired[ObjectId]
     model_used: NotRequired[str]
     llm_provider: NotRequired[str]

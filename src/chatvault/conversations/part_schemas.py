@@ -1,0 +1,195 @@
+"""The parts of a message as the API takes and shows them, and how they are recognised.
+
+Clients of earlier versions could store anything of their own under `parts`, `hidden` and
+`time_source`, and get it back. So a value is ours only by its shape; any other is the client's.
+"""
+
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    TypeAdapter,
+    ValidationError,
+    WithJsonSchema,
+)
+from pydantic_core import PydanticCustomError
+
+from chatvault.conversations.parts import MAX_PARTS, TIME_SOURCES
+from chatvault.mongodb.storable import check_storable
+
+MAX_PARTS_BYTES: Final = 1024 * 1024
+# Types that the parts of other programs' messages do not have, or have with other fields.
+_ONLY_OURS: Final = frozenset({"thinking", "tool_call", "tool_result", "citation", "raw"})
+_ABSENT: Any = None
+_Object = Annotated[dict[str, Any], WithJsonSchema({"type": "object"})]
+
+
+class _Part(BaseModel):
+    """Fields that are absent are not null: a part is stored as it is given."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class TextPart(_Part):
+    """Words that everybody sees. `extra`: further fields, here and in other parts."""
+
+    type: Literal["text"]
+    text: str
+    extra: _Object = _ABSENT
+
+
+class ThinkingPart(_Part):
+    """What a model thought before it answered: in full, summed up, or both."""
+
+    type: Literal["thinking"]
+    text: str = _ABSENT
+    summary: list[str] = _ABSENT
+    duration_s: float = _ABSENT
+    signature: str = _ABSENT
+    extra: _Object = _ABSENT
+
+
+class ToolCallPart(_Part):
+    """A call of a tool; `input` is JSON, or the text that the model wrote."""
+
+    type: Literal["tool_call"]
+    id: str = _ABSENT
+    name: str
+    input: Any
+    extra: _Object = _ABSENT
+
+
+class ToolResultPart(_Part):
+    """What a tool answered; `call_id` is the call's `id`."""
+
+    type: Literal["tool_result"]
+    call_id: str = _ABSENT
+    name: str = _ABSENT
+    output: Any
+    is_error: bool = _ABSENT
+    extra: _Object = _ABSENT
+
+
+class FilePart(_Part):
+    """A place where an attachment is shown.
+
+    Attributes:
+        attachment_id: one of the conversation's attachments.
+        transcript: what was said in a recording.
+        text: what was extracted from a document.
+    """
+
+    type: Literal["file"]
+    attachment_id: str
+    name: str = _ABSENT
+    mime: str = _ABSENT
+    size: int = _ABSENT
+    width: int = _ABSENT
+    height: int = _ABSENT
+    source_ref: str = _ABSENT
+    transcript: str = _ABSENT
+    text: str = _ABSENT
+    extra: _Object = _ABSENT
+
+
+class CitationPart(_Part):
+    """A source of what is said; `start` and `end` are places in the content."""
+
+    type: Literal["citation"]
+    url: str = _ABSENT
+    title: str = _ABSENT
+    quote: str = _ABSENT
+    start: int = _ABSENT
+    end: int = _ABSENT
+    extra: _Object = _ABSENT
+
+
+class RawPart(_Part):
+    """What has no other part, as its source had it."""
+
+    type: Literal["raw"]
+    source_type: str
+    value: Any
+
+
+AnyPart = Annotated[
+    TextPart | ThinkingPart | ToolCallPart | ToolResultPart | FilePart | CitationPart | RawPart,
+    Field(discriminator="type"),
+]
+_PART: Final[TypeAdapter[Any]] = TypeAdapter(AnyPart)
+_PARTS: Final[TypeAdapter[Any]] = TypeAdapter(list[AnyPart])
+
+
+class Parts(list[Any]):
+    """Parts of ours, as they were given."""
+
+
+def _recognise_parts(value: Any) -> Any:
+    """Return parts of ours as `Parts`, and any other value as it is.
+
+    Raises:
+        ValidationError: some are parts that only we have, and others are wrong.
+        PydanticCustomError: they are too many or too large, or cannot be stored.
+    """
+    if not isinstance(value, list) or not value:
+        return value
+    try:
+        _PARTS.validate_python(value[:MAX_PARTS])
+    except ValidationError:
+        if any(map(_is_only_ours, value[:MAX_PARTS])):
+            raise
+        return value
+    if len(value) > MAX_PARTS:
+        raise PydanticCustomError("too_long", f"has more than {MAX_PARTS:,} parts")
+    reason = check_storable(value, max_bytes=MAX_PARTS_BYTES)
+    if reason is not None:
+        raise PydanticCustomError("not_storable", "{reason}", {"reason": reason})
+    return Parts(value)
+
+
+def _is_only_ours(value: Any) -> bool:
+    if not isinstance(value, dict) or value.get("type") not in _ONLY_OURS:
+        return False
+    try:
+        _PART.validate_python(value)
+    except ValidationError:
+        return False
+    return True
+
+
+def is_own(name: str, value: Any) -> bool:
+    """Whether the value of `parts`, `hidden` or `time_source` is ours, and not the client's."""
+    if name == "parts":
+        return isinstance(value, Parts)
+    if name == "hidden":
+        return isinstance(value, bool)
+    return isinstance(value, str) and value in TIME_SOURCES
+
+
+GivenParts = Annotated[
+    Any,
+    PlainValidator(_recognise_parts, json_schema_input_type=list[AnyPart] | Any),
+    Field(
+        description="what the message holds beside its words, up to 1,000 and 1 MB; a list of "
+        "another shape is kept as a further field"
+    ),
+]
+GivenHidden = Annotated[
+    Any,
+    PlainValidator(lambda value: value, json_schema_input_type=bool | Any),
+    Field(description="true: not for exports that people read, nor for models"),
+]
+GivenTimeSource = Annotated[
+    Any,
+    PlainValidator(
+        lambda value: value,
+        json_schema_input_type=Literal["exact", "neighbour", "conversation", "import"] | Any,
+    ),
+    Field(description="where the timestamp comes from; absent means that it is the message's own"),
+]
+ShownParts = list[AnyPart] | Any
+ShownHidden = bool | Any
+ShownTimeSource = Literal["exact", "neighbour", "conversation", "import"] | Any

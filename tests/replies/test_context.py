@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from chatvault.app import WORKERS
-from chatvault.replies.plan import to_wire
+from chatvault.replies.model_messages import to_wire
 from conftest import HttpClient
 from support.answers import found, problem
 from support.factories import begin, message

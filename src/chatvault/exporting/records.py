@@ -62,6 +62,17 @@ class ExportedMessage(NamedTuple):
         )
 
     @property
+    def exact_time(self) -> datetime | None:
+        """The message's own time; None where it is a guess of the import."""
+        is_exact = self.details.get("time_source", "exact") == "exact"
+        return self.timestamp if is_exact else None
+
+    @property
+    def is_hidden(self) -> bool:
+        """Whether people do not get to see it."""
+        return bool(self.details.get("hidden"))
+
+    @property
     def shown_model(self) -> str | None:
         """The model that wrote the message, where one is known."""
         return self.details.get("model_used") or self.model

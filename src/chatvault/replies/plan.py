@@ -4,7 +4,6 @@ import asyncio
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import orjson
 from bson import ObjectId
@@ -16,7 +15,7 @@ from chatvault.commands.proposals import catalog
 from chatvault.conversations.models import MessageRole, Status
 from chatvault.conversations.reading import find_messages, read_before
 from chatvault.conversations.segments import is_deleted
-from chatvault.conversations.shapes import ConversationDoc, MessageDoc, StoredMessage
+from chatvault.conversations.shapes import ConversationDoc, StoredMessage
 from chatvault.conversations.store import MessageStore
 from chatvault.errors import ConversationArchived, MessageIdTaken
 from chatvault.fields import Raw
@@ -26,27 +25,16 @@ from chatvault.replies.errors import (
     ReplyInProgress,
     TokenLimitReached,
 )
+from chatvault.replies.model_messages import Wire, pair_up
 from chatvault.replies.models import Mode
-from chatvault.replies.provider import call_wire
 from chatvault.replies.schemas import ReplyIn
 from chatvault.tokens import PER_REPLY, Tokenizer
 
 LATEST = 2**53
 SUMMARY_INTRO = "Summary of the earlier part of this conversation:"
-NO_RESULT = "There is no result: the call was not carried out."
-# The text that a model gets for a call without output, by its status.
-STANDING = {
-    "pending": NO_RESULT,
-    "approved": "There is no result yet: the call is being carried out.",
-    "rejected": "The user rejected this call.",
-    "superseded": "The user went on without this call.",
-}
-TRUNCATED = "\n[The output was longer; this is its beginning.]"
 # A shorter answer is useless; a quarter of the remaining tokens is kept for it.
 MIN_OUTPUT = 16
 OUTPUT_PART = 4
-
-Wire = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,8 +163,10 @@ def _choose(count: Counter, page: _Page, system: list[Wire]) -> Context:
     least = 0 if page.newest else wanted.least
     used = PER_REPLY + count(system) + count(page.newest) + count.tools(wanted.tools)
     chosen: list[tuple[StoredMessage, list[Wire]]] = []
-    for stored in reversed(page.history):
-        wires = to_wire(stored.message)
+    paired = pair_up([stored.message for stored in page.history])
+    for stored, wires in zip(reversed(page.history), reversed(paired), strict=True):
+        if not wires:
+            continue
         needed = count(wires)
         is_over = wanted.budget is not None and used + needed > wanted.budget
         if is_over and len(chosen) >= least:
@@ -198,64 +188,6 @@ def _choose(count: Counter, page: _Page, system: list[Wire]) -> Context:
 def _system(prompt: str, summary: str | None) -> list[Wire]:
     text = f"{prompt}\n\n{SUMMARY_INTRO}\n{summary}" if summary else prompt
     return [{"role": "system", "content": text.strip()}] if text.strip() else []
-
-
-def to_wire(message: MessageDoc) -> list[Wire]:
-    """Return a stored message in OpenAI's shape; with commands, it becomes several messages."""
-    commands: list[Raw] = message.get("commands") or []
-    calls: list[Raw] = message.get("tool_calls") or []
-    if message["role"] != MessageRole.ASSISTANT:
-        calls = []
-    said: Wire = {"role": message["role"], "content": message["content"]}
-    wires = [said]
-    if calls:
-        said["content"] = message["content"] or None
-        paired = _pair(calls, commands)
-        said["tool_calls"] = [
-            call_wire(id=call_id, name=call["name"], arguments=call["arguments"])
-            for call_id, call, _ in paired
-        ]
-        wires += [_result(call_id, command) for call_id, _, command in paired]
-    for command in commands:
-        if command["call_id"] is None:
-            # A command that a person ran is sent as the model's own call, so that the output counts
-            # as a tool's and not as anybody's text.
-            call_id = f"call_{command['id']}"
-            asked = call_wire(id=call_id, name=command["tool"], arguments=command["arguments"])
-            wires.append({"role": "assistant", "content": None, "tool_calls": [asked]})
-            wires.append(_result(call_id, command))
-    return wires
-
-
-def _pair(calls: list[Raw], commands: list[Raw]) -> list[tuple[str, Raw, Raw | None]]:
-    """Pair each call with an id of its own and with its command.
-
-    Messages stored before ids were checked may have calls with the same id, or without one;
-    their commands are in the order of the calls.
-    """
-    left = [command for command in commands if command["call_id"] is not None]
-    paired: list[tuple[str, Raw, Raw | None]] = []
-    seen: set[str] = set()
-    for position, call in enumerate(calls):
-        command = next((each for each in left if each["call_id"] == call["id"]), None)
-        if command is not None:
-            left.remove(command)
-        call_id = call["id"]
-        while not call_id or call_id in seen:
-            call_id = f"{call_id or 'call'}-{position}"
-        seen.add(call_id)
-        paired.append((call_id, call, command))
-    return paired
-
-
-def _result(call_id: str, command: Raw | None) -> Wire:
-    content = NO_RESULT
-    if command is not None:
-        standing = command.get("code") or command["status"]
-        content = command["result"] or STANDING.get(standing, "")
-        if command["truncated"]:
-            content += TRUNCATED
-    return {"role": "tool", "tool_call_id": call_id, "content": content}
 
 
 PAGE = 50

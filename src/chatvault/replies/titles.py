@@ -278,5 +278,7 @@ async def _messages(
 
 def _transcript(messages: list[StoredMessage]) -> str:
     return "\n\n".join(
-        f"{each.message['role'].upper()}: {each.message['content'][:PART]}" for each in messages
+        f"{each.message['role'].upper()}: {each.message['content'][:PART]}"
+        for each in messages
+        if not each.message.get("hidden") and each.message["content"]
     )

@@ -4,10 +4,11 @@ import html
 
 from markdown_it import MarkdownIt
 
+from chatvault.exporting.blocks import Block, Kind, blocks_of
 from chatvault.exporting.formats.markdown_note import NAMES, NOTICES
 from chatvault.exporting.records import Completeness, ExportedConversation, ExportedMessage
 from chatvault.exporting.writer import Writer
-from chatvault.fields import Raw, format_instant
+from chatvault.fields import format_instant
 
 # A longer message is shown as plain text: rendering costs more than its length.
 MOST_RENDERED = 32 * 1024
@@ -65,26 +66,19 @@ class HtmlPage(Writer):
         return text.encode()
 
     def message(self, message: ExportedMessage) -> bytes:
-        """Return a message as an article."""
+        """Return a message as an article; nothing of a hidden one."""
+        if message.is_hidden:
+            return b""
         told = [NAMES.get(message.role, "Message")]
-        if message.timestamp is not None:
-            told.append(format_instant(message.timestamp))
+        if message.exact_time is not None:
+            told.append(format_instant(message.exact_time))
         if message.role != "user" and message.shown_model:
             told.append(message.shown_model)
         kind = message.role if message.role in NAMES else "other"
-        commands: list[Raw] = message.details.get("commands") or []
-        shown = "".join(
-            _details(
-                str(each.get("tool", "")),
-                f"{each.get('arguments') or ''}\n\n{each.get('result') or ''}",
-            )
-            for each in commands
-        )
         head = html.escape(" · ".join(told))
-        body = self._render(message.content)
+        body = "".join(map(self._block, blocks_of(message)))
         return (
-            f'<article class="{kind}" dir="auto">\n<header>{head}</header>\n'
-            f"{body}{shown}</article>\n"
+            f'<article class="{kind}" dir="auto">\n<header>{head}</header>\n{body}</article>\n'
         ).encode()
 
     def end(self, completeness: Completeness) -> bytes:
@@ -92,6 +86,21 @@ class HtmlPage(Writer):
         notice = NOTICES.get(completeness)
         told = "" if notice is None else f"<p><strong>{html.escape(notice)}</strong></p>\n"
         return f"{told}</body>\n</html>\n".encode()
+
+    def _block(self, block: Block) -> str:
+        title = html.escape(block.title)
+        match block.kind:
+            case Kind.WORDS:
+                return self._render(block.texts[0][0])
+            case Kind.FILE:
+                return f"<p>File: {title}</p>\n"
+            case Kind.SOURCE if block.url is not None:
+                url = html.escape(block.url)
+                return f'<p>Source: <a href="{url}" rel="noreferrer noopener">{title}</a></p>\n'
+            case Kind.SOURCE:
+                return f"<p>Source: {title}</p>\n"
+            case _:
+                return _details(block.title, "\n\n".join(text for text, _ in block.texts))
 
     def _render(self, text: str) -> str:
         plain = f'<div class="plain">{html.escape(text)}</div>\n'

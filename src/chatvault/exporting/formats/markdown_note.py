@@ -4,14 +4,13 @@ Each message is a callout, a quotation with a name: no words of a message can en
 another one.
 """
 
-import json
 import re
 from collections.abc import Iterator
 
-from chatvault.encoding import to_json
+from chatvault.exporting.blocks import Kind, blocks_of
 from chatvault.exporting.records import Completeness, ExportedConversation, ExportedMessage
 from chatvault.exporting.writer import Writer
-from chatvault.fields import Raw, format_instant
+from chatvault.fields import format_instant
 
 # Where a line ends in CommonMark; elsewhere a separator of Unicode is a character like others.
 LINE_END = re.compile(r"\r\n|\r|\n")
@@ -42,10 +41,12 @@ class MarkdownNote(Writer):
         return "\n".join([*lines, ""]).encode()
 
     def message(self, message: ExportedMessage) -> bytes:
-        """Return a message as a callout, with its commands in callouts of their own inside."""
+        """Return a message as a callout, with thoughts and tools in callouts inside."""
+        if message.is_hidden:
+            return b""
         parts = [NAMES.get(message.role, "Message")]
-        if message.timestamp is not None:
-            parts.append(format_instant(message.timestamp))
+        if message.exact_time is not None:
+            parts.append(format_instant(message.exact_time))
         if message.role != "user" and message.shown_model:
             parts.append(escape(" ".join(message.shown_model.split())))
         kind = message.role if message.role in NAMES else "note"
@@ -99,25 +100,20 @@ def _callout(heading: str, text: str) -> str:
 
 
 def _body(message: ExportedMessage) -> Iterator[str]:
-    if message.content:
-        yield LINE_END.sub("\n", message.content)
-    commands: list[Raw] = message.details.get("commands") or []
-    for command in commands:
-        name = escape(" ".join(str(command.get("tool", "")).split()))
-        parts = [_fenced(_pretty(command.get("arguments")), "json")]
-        if command.get("result"):
-            parts.append(_fenced(str(command["result"]), "text"))
-        yield _callout(f"[!tool]- {name}", "\n".join(parts))
-
-
-def _pretty(arguments: object) -> str:
-    """Return arguments, which are JSON as text, in readable lines where they are."""
-    if not isinstance(arguments, str):
-        return to_json(arguments).decode()
-    try:
-        return json.dumps(json.loads(arguments), indent=2, ensure_ascii=False)
-    except (ValueError, RecursionError):
-        return arguments
+    for number, block in enumerate(blocks_of(message)):
+        title = escape(" ".join(block.title.split()))
+        match block.kind:
+            case Kind.WORDS:
+                yield ("\n" if number else "") + LINE_END.sub("\n", block.texts[0][0])
+            case Kind.FOLDED:
+                yield _callout(f"[!quote]- {title}", block.texts[0][0])
+            case Kind.TOOL:
+                fences = "\n".join(_fenced(text, language) for text, language in block.texts)
+                yield _callout(f"[!tool]- {title}", fences)
+            case Kind.FILE:
+                yield f"\n*File: {title}*"
+            case Kind.SOURCE:
+                yield f"\n*Source: {title if block.url is None else f'[{title}](<{block.url}>)'}*"
 
 
 def _fenced(text: str, language: str) -> str:

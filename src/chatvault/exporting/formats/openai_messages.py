@@ -1,14 +1,19 @@
 """OpenAI's `messages`, one conversation a line, as it is used for training and by other tools."""
 
+from chatvault.conversations.shapes import MessageDoc
 from chatvault.encoding import to_json
 from chatvault.errors import Busy
 from chatvault.exporting.records import Completeness, ExportedConversation, ExportedMessage
 from chatvault.exporting.writer import Writer
-from chatvault.replies.plan import to_wire
+from chatvault.fields import Raw
+from chatvault.replies.model_messages import ModelMessages
 
 
 class OpenAIMessages(Writer):
-    """Lines of `{"messages": […]}`; conversations without messages are left out."""
+    """Lines of `{"messages": […]}`; conversations without messages are left out.
+
+    Messages are as a model gets them: hidden ones, thoughts and files are left out.
+    """
 
     media_type = "application/jsonl"
     suffix = ".jsonl"
@@ -16,16 +21,24 @@ class OpenAIMessages(Writer):
     def __init__(self) -> None:
         self._system_prompt: str | None = None
         self._has_message = False
+        self._messages = ModelMessages()
 
     def begin(self, conversation: ExportedConversation) -> bytes:
         """Return nothing: a conversation begins with its first message."""
         self._system_prompt = conversation.system_prompt
         self._has_message = False
+        self._messages = ModelMessages()
         return b""
 
     def message(self, message: ExportedMessage) -> bytes:
-        """Return a message with its calls of tools, and what came of them."""
-        wires = to_wire({**message.stored, "role": message.role, "content": message.content})
+        """Return what is complete by now: a call of a tool waits for its result."""
+        stored: MessageDoc = {**message.stored, "role": message.role, "content": message.content}
+        return self._lines(self._messages.add(stored))
+
+    def _lines(self, found: list[list[Raw]]) -> bytes:
+        wires = [wire for each in found for wire in each]
+        if not wires:
+            return b""
         before = b","
         if not self._has_message:
             before, self._has_message = b'{"messages":[', True
@@ -41,4 +54,5 @@ class OpenAIMessages(Writer):
         """
         if completeness is Completeness.CUT:
             raise Busy("A conversation was replaced while it was exported; export it again.")
-        return b"]}\n" if self._has_message else b""
+        rest = self._lines(self._messages.finish())
+        return rest + b"]}\n" if self._has_message else b""

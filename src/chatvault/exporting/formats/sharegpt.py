@@ -13,7 +13,7 @@ from chatvault.exporting.records import (
 )
 from chatvault.exporting.writer import Writer
 from chatvault.fields import Raw
-from chatvault.replies.plan import to_wire
+from chatvault.replies.model_messages import ModelMessages, Wire
 
 SPEAKERS = {"user": "human", "assistant": "gpt", "system": "system", "tool": "observation"}
 
@@ -27,6 +27,7 @@ class ShareGPT(Writer):
     def __init__(self) -> None:
         self._has_conversation = False
         self._before = b""
+        self._messages = ModelMessages()
 
     def write_head(self, about: About) -> bytes:  # noqa: ARG002  # ShareGPT says nothing of a file
         """Return the beginning of the array."""
@@ -36,6 +37,7 @@ class ShareGPT(Writer):
         """Return the conversation up to its first turn."""
         before = b",\n" if self._has_conversation else b"\n"
         self._has_conversation, self._before = True, b""
+        self._messages = ModelMessages()
         known = {"id": conversation.id, "title": conversation.title}
         head = before + to_json(known)[:-1] + b',"conversations":['
         if conversation.system_prompt:
@@ -43,28 +45,31 @@ class ShareGPT(Writer):
         return head
 
     def message(self, message: ExportedMessage) -> bytes:
-        """Return a message as one turn, or as several with its calls of tools."""
-        return self._turns(_turns_of(message))
+        """Return what is complete by now, as turns: a call of a tool waits for its result."""
+        stored: MessageDoc = {**message.stored, "role": message.role, "content": message.content}
+        return self._turns(_turns_of(self._messages.add(stored)))
 
     def end(self, completeness: Completeness) -> bytes:
         """Return the end of the conversation; only one that is not whole says so."""
+        rest = self._turns(_turns_of(self._messages.finish()))
         if completeness is Completeness.WHOLE:
-            return b"]}"
-        return b'],"completeness":"' + completeness.encode() + b'"}'
+            return rest + b"]}"
+        return rest + b'],"completeness":"' + completeness.encode() + b'"}'
 
     def write_tail(self, counts: Counts) -> bytes:  # noqa: ARG002  # the same
         """Return the end of the array."""
         return b"\n]\n"
 
     def _turns(self, turns: list[Raw]) -> bytes:
+        if not turns:
+            return b""
         text = b"".join([self._before, b",".join(map(to_json, turns))])
         self._before = b","
         return text
 
 
-def _turns_of(message: ExportedMessage) -> list[Raw]:
-    stored: MessageDoc = {**message.stored, "role": message.role, "content": message.content}
-    return [turn for wire in to_wire(stored) for turn in _turns_of_wire(wire)]
+def _turns_of(found: list[list[Wire]]) -> list[Raw]:
+    return [turn for wires in found for wire in wires for turn in _turns_of_wire(wire)]
 
 
 def _turns_of_wire(wire: Raw) -> Iterator[Raw]:

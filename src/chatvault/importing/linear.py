@@ -1,6 +1,6 @@
-"""The part of a conversation that is stored today: one branch, its words, and a count of the rest.
+"""The part of a conversation that is stored today: the branch that was shown, whole.
 
-Branches, parts, hidden messages and attachments have no place in the store yet.
+Other branches have no place in the store yet.
 """
 
 from collections import Counter
@@ -10,18 +10,8 @@ from chatvault.fields import MAX_FREE_BYTES
 from chatvault.importing.neutral import NeutralConversation, NeutralMessage
 from chatvault.mongodb.storable import check_storable
 
-_PARTS: Final = {
-    "thinking": "thoughts",
-    "tool_call": "tool calls",
-    "tool_result": "tool results",
-    "file": "files",
-    "citation": "citations",
-    "raw": "contents of other kinds",
-}
 OTHER_BRANCHES: Final = "messages on other branches"
-HIDDEN: Final = "hidden messages"
-WITHOUT_TEXT: Final = "messages without text"
-TOOLS: Final = "messages of tools"
+CONTENTS: Final = "contents of files"
 TOO_LARGE: Final = "fields over 256 KB"
 
 
@@ -29,18 +19,12 @@ def linearize(
     conversation: NeutralConversation,
 ) -> tuple[list[NeutralMessage], Counter[str]]:
     """Return the messages to store, in order, and how much of what is left out."""
-    path = conversation.active_path()
+    kept = list(conversation.active_path())
     left_out: Counter[str] = Counter()
-    if others := len(conversation.messages) - len(path):
+    if others := len(conversation.messages) - len(kept):
         left_out[OTHER_BRANCHES] = others
-    kept = []
-    for message in path:
-        reason = _reason(message)
-        if reason is not None:
-            left_out[reason] += 1
-            continue
-        left_out.update(_PARTS[part["type"]] for part in message.parts if part["type"] in _PARTS)
-        kept.append(message)
+    if contents := sum(each.state == "present" for each in conversation.attachments):
+        left_out[CONTENTS] = contents
     if conversation.active_leaf is not None:
         # As large as what comes over HTTP; those of localStorage are stored as they always were.
         for message in kept:
@@ -48,13 +32,3 @@ def linearize(
                 message.extra = {}
                 left_out[TOO_LARGE] += 1
     return kept, left_out
-
-
-def _reason(message: NeutralMessage) -> str | None:
-    if message.hidden:
-        return HIDDEN
-    if message.role == "tool":
-        return TOOLS
-    if message.parts and not message.content:
-        return WITHOUT_TEXT
-    return None

@@ -22,6 +22,7 @@ from chatvault.conversations.commits.change import Change, estimate
 from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.conversations.commits.working_copy import WorkingCopy
 from chatvault.conversations.models import Conversation
+from chatvault.conversations.parts import TimeSource
 from chatvault.conversations.segments import Generation
 from chatvault.conversations.shapes import MessageDoc
 from chatvault.errors import Busy
@@ -29,7 +30,7 @@ from chatvault.fields import Raw
 from chatvault.importing.conversations import ImportFile
 from chatvault.importing.drafts import MESSAGE_ID
 from chatvault.importing.linear import linearize
-from chatvault.importing.neutral import NeutralConversation
+from chatvault.importing.neutral import NeutralConversation, NeutralMessage
 from chatvault.importing.reports import ImportOutcome, OnDuplicate, Report, begin_report
 from chatvault.mongodb.database import many_changes
 from chatvault.preferences import service as preferences
@@ -265,6 +266,12 @@ def _change(
     )
 
 
+def _time_source_of(message: NeutralMessage) -> TimeSource | None:
+    if message.timestamp is None:
+        return "neighbour"
+    return None if message.time_source == "exact" else message.time_source
+
+
 def _to_stored(conversation: NeutralConversation) -> list[MessageDoc]:
     """Return the messages as embedded, each with an id that is the same at every import."""
     stored: list[MessageDoc] = []
@@ -286,6 +293,9 @@ def _to_stored(conversation: NeutralConversation) -> list[MessageDoc]:
             "metrics": message.metrics,
             "cancelled": message.cancelled,
             "extra": message.extra or None,
+            "parts": list(message.parts) or None,
+            "hidden": message.hidden or None,
+            "time_source": _time_source_of(message),
         }
         message_doc = {name: value for name, value in fields.items() if value is not None}
         stored.append(cast("MessageDoc", message_doc))

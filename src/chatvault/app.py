@@ -15,6 +15,9 @@ from chatvault.accounts.passwords import PasswordHasher
 from chatvault.accounts.throttle import LoginThrottle, RegistrationThrottle
 from chatvault.agents import routes as agents
 from chatvault.agents.models import ModelCatalog
+from chatvault.attachments import files
+from chatvault.attachments import routes as attachments
+from chatvault.attachments.deps import AttachmentDeps
 from chatvault.audit.keys import load_key_ring
 from chatvault.audit.mark import HighWater
 from chatvault.audit.recorder import Recorder
@@ -84,6 +87,7 @@ ROUTES = (
     usage.routes,
     conversations.routes,
     messages.routes,
+    attachments.routes,
     imports.routes,
     exports.routes,
     preferences.routes,
@@ -125,6 +129,9 @@ def create_app(settings: Settings, *, mongodb_url: str) -> web.Application:
     app[health.CLIENT] = client = connect(mongodb_url, settings)
     audit_keys = load_key_ring(settings)
     app[SECRET_KEY] = key = load_secret_key(settings)
+    app[attachments.ATTACHMENT_DEPS] = AttachmentDeps(
+        commits, recorder, files.open_store(settings, key)
+    )
     storage = CounterStorage(client[settings.mongodb_database][COLLECTION])
     app[accounts.THROTTLE] = throttle = LoginThrottle(storage)
     app[accounts.REGISTRATIONS] = RegistrationThrottle(storage)
@@ -289,7 +296,9 @@ async def _end_replies(app: web.Application) -> None:
 
 async def _sweeping(app: web.Application) -> AsyncIterator[None]:
     beside = (Reply, ReplyEvents, Job, Command)
-    async with app[health.LOOPS].run("sweeper", partial(garbage.run, app[STORE], beside)):
+    sweeper = partial(garbage.run, app[STORE], beside, files.release)
+    loops = app[health.LOOPS]
+    async with loops.run("sweeper", sweeper), loops.run("attachments", files.run):
         yield
     await app[COMMITS].drain()
 

@@ -5,6 +5,7 @@ from beanie import Document, init_beanie
 from chatvault.accounts.models import User
 from chatvault.accounts.sessions import Session
 from chatvault.agents.models import Agent
+from chatvault.attachments.models import Attachment, AttachmentFile, AttachmentPart
 from chatvault.audit.keys import KeyRing
 from chatvault.audit.mark import HighWater
 from chatvault.audit.models import AuditEntry
@@ -32,6 +33,9 @@ DOCUMENTS: list[type[Document]] = [
     Segment,
     Revision,
     PendingDeletion,
+    Attachment,
+    AttachmentFile,
+    AttachmentPart,
     IdempotencyRecord,
     Preferences,
     Reply,

@@ -81,6 +81,12 @@ class TooSlow(InvalidInput):
     code = "too_slow"
 
 
+class RangeNotSatisfiable(InvalidInput):
+    """The file ends before the range of bytes that is asked for."""
+
+    code = "range_not_satisfiable"
+
+
 class NotAuthenticated(ChatvaultError):
     """Authentication required."""
 

@@ -188,6 +188,13 @@ class Settings(BaseSettings):
         30, ge=1, le=1_000_000, description="commands a user may run in a minute by execute-command"
     )
 
+    attachment_megabytes: int = Field(
+        25, ge=1, le=32, description="MB that one attachment may have"
+    )
+    attachments_megabytes: int = Field(
+        2048, ge=0, le=1_000_000_000, description="MB that a user's attachments may have together"
+    )
+
     exports_per_minute: int = Field(
         10, ge=1, le=1_000_000, description="exports a user may ask for in a minute"
     )

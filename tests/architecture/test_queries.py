@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from chatvault.access import Access, Need, resolve
 from chatvault.actor import Actor, Door
+from chatvault.attachments.models import Attachment, AttachmentFile, AttachmentPart
 from chatvault.commands.models import Command, CommandDoc
 from chatvault.conversations.models import Conversation, Message
 from chatvault.conversations.segments import PendingDeletion, Revision, Segment
@@ -56,6 +57,7 @@ BY_HAND = {
 }
 # Whose data is asked for with an access; of the rest, each is its owner's alone.
 ASKED_WITH_ACCESS = {
+    Attachment, AttachmentFile, AttachmentPart,
     Conversation, Segment, Revision, PendingDeletion, Reply, ReplyEvents, Job, Command,
 }  # fmt: skip
 # Where the domains of these mean the person who acts.
@@ -74,6 +76,7 @@ MEAN_THE_PERSON = {
 # Queries on these that begin otherwise.
 OTHER_QUERIES = {
     "_list_conversations": "each part of the pipeline begins with one; see _listing_pipelines",
+    "collect": "takes what is due, whoever's it is",
     "_some_ids": "by the owner of the note that is due",
     "sweep": "takes what is due, whoever's it is",
     "_renew": "renews what this process has in its hands",
@@ -167,7 +170,15 @@ class TestFilters:
         assert found.keys() == BY_HAND.keys(), found
 
     def test_begin_with_an_access(self) -> None:
-        domains = {"conversations", "replies", "commands", "completions", "importing", "usage"}
+        domains = {
+            "attachments",
+            "conversations",
+            "replies",
+            "commands",
+            "completions",
+            "importing",
+            "usage",
+        }
         functions = [
             node
             for path in MODULES

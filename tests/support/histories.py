@@ -171,6 +171,10 @@ class World:
         path = await self.pick(act.a)
         await self.send(act, "POST", f"{path}/archive", {"archived": act.b % 3 == 0})
 
+    async def attach(self, act: Act) -> None:
+        path = await self.pick(act.a)
+        await self.send(act, "POST", f"{path}/attachments?name=a", {"bytes": act.b})
+
     async def delete(self, act: Act) -> None:
         await self.send(act, "DELETE", await self.pick(act.a))
 

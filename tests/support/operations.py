@@ -32,6 +32,7 @@ class Things:
     reply_id: str
     command_id: str
     tool: str
+    attachment_id: str = "nothing"
 
 
 # Each operation's call: its body, and its status if it cannot succeed.
@@ -103,6 +104,12 @@ CALLS: dict[tuple[str, str], dict[str, Any]] = {
         "json": {"command": "ls"},
         "status": 503,
     },
+    ("GET", "/conversations/{conversation_id}/attachments"): {},
+    ("GET", "/conversations/{conversation_id}/attachments/{attachment_id}"): {},
+    ("POST", "/conversations/{conversation_id}/attachments"): {
+        "params": {"name": "a.txt"},
+        "data": b"bytes",
+    },
     ("POST", "/imports"): {"json": [exported(1)]},
     ("GET", "/conversations/{conversation_id}/export"): {},
     ("GET", "/conversations/export"): {},
@@ -155,7 +162,9 @@ async def make_things(alice: HttpClient, http: HttpClient) -> Things:
     reply = await _make_reply(conversation)
     command = await _make_command(conversation)
     ids = (conversation["id"], "first-message", other, agent["id"], reply, command)
-    return Things(*ids, tool="lab__echo")
+    path = f"/conversations/{conversation['id']}/attachments"
+    file = await (await alice.post(path, params={"name": "a.txt"}, data=b"hers")).json()
+    return Things(*ids, tool="lab__echo", attachment_id=file["id"])
 
 
 async def _make_command(conversation: dict[str, Any]) -> str:

@@ -23,6 +23,7 @@ from chatvault.http.routing import Operation, Routes
 from chatvault.version import VERSION
 
 JSON = "application/json"
+BYTES = "application/octet-stream"
 SESSION = {"type": "apiKey", "in": "cookie", "name": "session_id"}
 OPERATIONS = web.AppKey("operations", tuple[Operation, ...])
 PLACES = {"path": "path", "query": "query", "headers": "header"}
@@ -31,7 +32,9 @@ KEEPING = ("PUT", "PATCH")
 # Problems that a later attempt may not meet.
 LATER = (429, 503)
 HEADERS = {
+    "Accept-Ranges": "`bytes`: one range can be asked for.",
     "Content-Disposition": "The name of the file to save it as.",
+    "Content-Range": "Which bytes these are, and of how many (RFC 9110).",
     "ETag": "The version, for `If-Match` and `If-None-Match`.",
     "Link": "The pages around this one (RFC 8288): `next`, `prev`.",
     "Location": "The path of what was made.",
@@ -192,23 +195,25 @@ def _describe(operation: Operation, schemas: Schemas, examples: Examples) -> dic
         "responses": _responses(operation, schemas, examples),
         "security": [] if operation.is_public else [{"session": []}],
     }
-    if body := operation.models.get("body"):
-        schema = schemas.of(body, "validation")
-        # One media type only: for two, generators make two bodies.
-        content = {JSON: {"schema": schema, "example": examples.of(schema, is_input=True)}}
-        described["requestBody"] = {
-            "description": f"At most {shown_size(operation.max_body)}.",
-            "required": True,
-            "content": content,
-        }
-    elif operation.takes:
-        example = BODY_OF.get(operation.handler.__name__)
-        described["requestBody"] = {
-            "description": f"{operation.takes} At most {shown_size(operation.max_body)}.",
-            "required": True,
-            "content": {JSON: {"schema": {}, "example": example}},
-        }
+    if (body := _body(operation, schemas, examples)) is not None:
+        described["requestBody"] = body
     return described
+
+
+def _body(operation: Operation, schemas: Schemas, examples: Examples) -> dict[str, Any] | None:
+    limit = f"At most {shown_size(operation.max_body)}."
+    # One media type only: for two, generators make two bodies.
+    if model := operation.models.get("body"):
+        schema = schemas.of(model, "validation")
+        content = {JSON: {"schema": schema, "example": examples.of(schema, is_input=True)}}
+        return {"description": limit, "required": True, "content": content}
+    if not operation.takes:
+        return None
+    example = BODY_OF.get(operation.handler.__name__)
+    content = {JSON: {"schema": {}, "example": example}}
+    if example is None:
+        content = {BYTES: {"schema": {"type": "string"}, "example": BY_MEDIA[BYTES]}}
+    return {"description": f"{operation.takes} {limit}", "required": True, "content": content}
 
 
 def _parameters(schema: Schema, place: str, examples: Examples) -> Iterator[dict[str, Any]]:

@@ -54,6 +54,7 @@ VALUES: dict[str, Any] = {
     "left_out_count": 0,
     "max_conversation_tokens": 8000,
     "message": "Done",
+    "attachment_id": "0d3b8a7e-4c55-4f0e-9d0f-3a1f6f0f5b11",
     "message_id": "1579973f-78f4-431a-8f88-ad2f3a472c2e",
     "message_ids": ["1579973f-78f4-431a-8f88-ad2f3a472c2e"],
     "model": "llama3.2",
@@ -117,6 +118,11 @@ VALUES: dict[str, Any] = {
     "Problem.title": "Not Found",
     "Problem.type": "about:blank",
     "ProviderOut.name": "local",
+    "AttachmentOut.id": "0d3b8a7e-4c55-4f0e-9d0f-3a1f6f0f5b11",
+    "AttachmentOut.mime": "image/png",
+    "AttachmentOut.name": "map.png",
+    "AttachmentOut.size": 5124,
+    "AttachmentOut.source_ref": None,
     "ReadyOut.status": "ready",
     "ReplyOut.assistant_message": {
         "id": "reply-65a5158ac8d8e8a8b8c8d8e8",
@@ -168,6 +174,7 @@ BODY_OF: dict[str, Any] = {
     },
 }
 BY_MEDIA = {
+    "application/octet-stream": "bytes",
     "application/jsonl": '{"messages": [{"role": "user", "content": "What time is it?"}]}\n',
     "application/x-ndjson": '{"id": "65a5158ac8d8e8a8b8c8d8e8"}\n',
     "application/zip": "PK",

@@ -20,6 +20,7 @@ STATUS: dict[type[errors.ChatvaultError], int] = {
     errors.Malformed: 400,
     errors.UnsupportedMediaType: 415,
     errors.TooLarge: 413,
+    errors.RangeNotSatisfiable: 416,
     errors.TooSlow: 408,
     errors.InvalidInput: 422,
     errors.NotAuthenticated: 401,

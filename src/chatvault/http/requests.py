@@ -151,11 +151,15 @@ def json_response(
 
 
 async def stream(
-    request: web.Request, chunks: AsyncGenerator[bytes], *, headers: Mapping[str, str]
+    request: web.Request,
+    chunks: AsyncGenerator[bytes],
+    *,
+    headers: Mapping[str, str],
+    status: int = 200,
 ) -> web.StreamResponse:
     """Send an answer in chunks; abort it if a failure makes it incomplete."""
     async with contextlib.aclosing(chunks):
-        response = await begin_stream(request, headers)
+        response = await begin_stream(request, headers, status=status)
         if request.method == hdrs.METH_HEAD:
             return response
         with contextlib.suppress(ConnectionError):  # The client has disconnected.
@@ -165,12 +169,14 @@ async def stream(
     return response
 
 
-async def begin_stream(request: web.Request, headers: Mapping[str, str]) -> web.StreamResponse:
+async def begin_stream(
+    request: web.Request, headers: Mapping[str, str], *, status: int = 200
+) -> web.StreamResponse:
     """Send the head of an answer; HEAD needs no more.
 
     A later failure cannot be answered otherwise.
     """
-    request[BEGUN] = response = web.StreamResponse(headers=headers)
+    request[BEGUN] = response = web.StreamResponse(status=status, headers=headers)
     await response.prepare(request)
     return response
 

@@ -126,7 +126,7 @@ def pair_up(messages: Sequence[MessageDoc]) -> list[list[Wire]]:
 
 
 def is_special(message: MessageDoc) -> bool:
-    """Whether there is more to a message than its words, or less to be told of it."""
+    """Whether there is more to a message than its words, or nothing to be sent of it."""
     return "parts" in message or bool(message.get("hidden"))
 
 

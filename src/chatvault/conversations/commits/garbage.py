@@ -1,7 +1,7 @@
 """Deletes what no conversation points to any more; it can be interrupted at any point."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 from beanie import Document
@@ -22,12 +22,19 @@ BATCH = 50
 log = structlog.get_logger()
 
 
-async def sweep(store: MessageStore, beside: Sequence[type[Document]] = ()) -> int:
+# Takes the ids of a user and of a conversation that is gone.
+Release = Callable[[ObjectId, ObjectId], Awaitable[None]]
+
+
+async def sweep(
+    store: MessageStore, beside: Sequence[type[Document]] = (), release: Release | None = None
+) -> int:
     """Delete everything that is due, in small batches; return how many documents.
 
     Args:
         store: reads messages.
         beside: documents of other domains that go with their conversation.
+        release: deletes what else goes with it.
 
     Several processes may sweep at once, and one that stopped in the middle is taken over.
     """
@@ -36,6 +43,8 @@ async def sweep(store: MessageStore, beside: Sequence[type[Document]] = ()) -> i
     while note := await notes.find_one_and_update(
         {"due_at": {"$lte": now()}}, {"$set": {"swept": True}}, sort=[("due_at", 1)]
     ):
+        if release is not None and note["conversation_id"] and note.get("before_seq") is None:
+            await release(note["user_id"], note["conversation_id"])
         removed += await _sweep_one(store, note, beside)
         await notes.delete_one({"_id": note["_id"], "user_id": note["user_id"]})
     return removed
@@ -100,11 +109,13 @@ async def _some_ids(document: type[Document], mine: Raw) -> list[ObjectId]:
     return [each["_id"] async for each in found]
 
 
-async def run(store: MessageStore, beside: Sequence[type[Document]] = ()) -> None:
+async def run(
+    store: MessageStore, beside: Sequence[type[Document]] = (), release: Release | None = None
+) -> None:
     """Delete what is due, periodically, until cancelled."""
     while True:
         try:
-            removed = await sweep(store, beside)
+            removed = await sweep(store, beside, release)
         except (PyMongoError, Busy) as error:
             log.warning("not_swept_yet", error=type(error).__name__)
         else:

@@ -1,0 +1,1 @@
+"""Files beside conversations: what is known of them, and their bytes."""

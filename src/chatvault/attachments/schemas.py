@@ -1,0 +1,59 @@
+"""Request and response schemas of attachments."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from chatvault.conversations.schemas import ConversationPath
+from chatvault.fields import Instant
+
+AttachmentId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,128}$")]
+
+
+class AttachmentPath(ConversationPath):
+    """One attachment."""
+
+    attachment_id: AttachmentId
+
+
+class AttachmentQuery(BaseModel):
+    """What an uploaded file is called."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Annotated[str, StringConstraints(min_length=1, max_length=255)] = Field(
+        description="the file's name"
+    )
+
+
+class AttachmentHeaders(BaseModel):
+    """What an uploaded file is, and which part of one is wanted."""
+
+    range: str | None = Field(
+        None, alias="Range", max_length=255, description="one range of bytes, as `bytes=0-1023`"
+    )
+
+
+class AttachmentOut(BaseModel):
+    """What is known of a file beside a conversation.
+
+    Attributes:
+        id: parts of messages name it as `attachment_id`.
+        mime: as its source or its uploader states it; files are served as this or as bytes.
+        state: `present`: its bytes can be read; `absent`: they were never here; `expired`: its
+            source has none any more.
+    """
+
+    id: str
+    name: str | None
+    mime: str | None
+    size: int | None
+    source_ref: str | None
+    state: Literal["present", "absent", "expired"]
+    created_at: Instant
+
+
+class AttachmentsOut(BaseModel):
+    """All attachments of a conversation, in the order of their ids."""
+
+    attachments: list[AttachmentOut]

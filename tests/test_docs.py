@@ -14,7 +14,7 @@ from chatvault.app import ROUTES
 from chatvault.audit.actions import Action
 from chatvault.audit.keys import InvalidKeys, KeysMissing
 from chatvault.commands.runner import AlreadySettled
-from chatvault.conversations.commits.errors import NoRoom, RetryAfterMove
+from chatvault.conversations.commits.errors import NeedsTree, NoRoom, RetryAfterMove
 from chatvault.documents import DOCUMENTS
 from chatvault.errors import ChatvaultError
 from chatvault.http.problems import MethodNotAllowed, status_of
@@ -45,6 +45,7 @@ NEVER_OVER_HTTP: set[type[ChatvaultError]] = {
     NotPrivate,
     NotVerified,
     ImportRejected,
+    NeedsTree,
     RetryAfterMove,
     NoRoom,
     Stale,

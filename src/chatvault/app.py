@@ -28,6 +28,7 @@ from chatvault.commands.models import Command
 from chatvault.commands.runner import CommandRunner
 from chatvault.commands.servers import Servers
 from chatvault.completions import routes as completions
+from chatvault.conversations import branch_routes as branches
 from chatvault.conversations import message_routes as messages
 from chatvault.conversations import routes as conversations
 from chatvault.conversations.commits import garbage
@@ -88,6 +89,7 @@ ROUTES = (
     conversations.routes,
     messages.routes,
     attachments.routes,
+    branches.routes,
     imports.routes,
     exports.routes,
     preferences.routes,

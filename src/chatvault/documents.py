@@ -13,6 +13,7 @@ from chatvault.audit.pending_refusals import PendingRefusals
 from chatvault.commands.models import ApprovalRule, Command, ToolGrant
 from chatvault.content import Content
 from chatvault.conversations.models import Conversation
+from chatvault.conversations.paths import PathRuns
 from chatvault.conversations.segments import PendingDeletion, Revision, Segment
 from chatvault.idempotency import IdempotencyRecord
 from chatvault.mongodb import rates
@@ -31,6 +32,7 @@ DOCUMENTS: list[type[Document]] = [
     Agent,
     Conversation,
     Segment,
+    PathRuns,
     Revision,
     PendingDeletion,
     Attachment,

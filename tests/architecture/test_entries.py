@@ -53,7 +53,6 @@ def functions_of_services() -> dict[str, tuple[ModuleType, Callable[..., Any]]]:
 # Called by none of the operations above; what they leave is tried elsewhere.
 ELSEWHERE = {
     "chatvault.conversations.append_service.replace_last": "tests/conversations",
-    "chatvault.conversations.message_service.list_since": "tests/conversations",
     "chatvault.conversations.message_service.stream_all": "tests/conversations",
     "chatvault.completions.service.complete": "tests/replies",
     "chatvault.sealing.service.verify_log": "tests/audit",

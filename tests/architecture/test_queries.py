@@ -16,6 +16,7 @@ from chatvault.actor import Actor, Door
 from chatvault.attachments.models import Attachment, AttachmentFile, AttachmentPart
 from chatvault.commands.models import Command, CommandDoc
 from chatvault.conversations.models import Conversation, Message
+from chatvault.conversations.paths import PathRuns
 from chatvault.conversations.segments import PendingDeletion, Revision, Segment
 from chatvault.conversations.shapes import ConversationDoc, MessageDoc, RevisionDoc, SegmentDoc
 from chatvault.conversations.store import MessageStore
@@ -35,6 +36,7 @@ HOLD_MESSAGES = {
     "conversations/commits/bulk.py": "writes segments, whose messages `cut` encodes",
     "conversations/commits/garbage.py": "reads ids and deletes",
     "conversations/models.py": "reads fields without messages",
+    "conversations/tree_reading.py": "reads links, ids and which messages are deleted",
     "usage/service.py": "counts",
 }
 
@@ -59,6 +61,7 @@ BY_HAND = {
 ASKED_WITH_ACCESS = {
     Attachment, AttachmentFile, AttachmentPart,
     Conversation, Segment, Revision, PendingDeletion, Reply, ReplyEvents, Job, Command,
+    Conversation, Segment, PathRuns, Revision, PendingDeletion, Reply, ReplyEvents, Job, Command,
 }  # fmt: skip
 # Where the domains of these mean the person who acts.
 MEAN_THE_PERSON = {

@@ -22,7 +22,7 @@ from support.histories import Act, Kept, World
 from support.stored import somebody, stored
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
-NAMES = {"version", "first_seq", "count", "replaced", "deleted"}
+NAMES = {"version", "first_seq", "count", "replaced", "deleted", "leaf_seq"}
 Entry = dict[str, Any]
 # A conversation with the default title, and one with another.
 PLAIN, TITLED = Act("create", a=3), Act("create", a=3, b=1)
@@ -57,6 +57,8 @@ CASES: list[tuple[list[Act], Act, set[Action]]] = [
         )
         for n in (0, 5)
     ),
+    *(([PLAIN], Act("fork", b=n), {Action.CONVERSATION_APPEND_MESSAGE}) for n in (0, 1)),
+    *(([PLAIN], Act("show_branch", b=n), {Action.CONVERSATION_SHOW_BRANCH}) for n in (0, 1)),
     (
         [PLAIN],
         Act("replace_last"),

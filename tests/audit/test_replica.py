@@ -15,7 +15,7 @@ NAMES = [
     "create", "create", "create_bulk", "create_again", "open", "patch", "patch", "put", "put",
     "archive", "delete", "bring_in", "bring_in",
     "append", "append", "append_again", "batch", "batch", "edit", "edit", "remove", "remove",
-    "replace_last",
+    "replace_last", "fork", "fork", "show_branch",
     "reply", "regenerate", "complete", "fail", "summarize", "cancel",
     "propose", "propose", "approve", "approve", "reject", "execute",
 ]  # fmt: skip

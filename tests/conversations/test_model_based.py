@@ -20,6 +20,7 @@ from chatvault.conversations.codec import MessageCodec, PlainCodec
 from chatvault.conversations.commits import bulk, garbage
 from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.conversations.preconditions import Precondition
+from chatvault.conversations.reading import PageRequest
 from chatvault.conversations.schemas import (
     ConversationCreate,
     ConversationPatch,
@@ -315,15 +316,13 @@ class World:
             "offset": not_deleted[step.a : step.a + limit],
         }
         kind = list(expected)[step.c % 3]
-        cursors: dict[str, Any] = {"before": None, "after": None}
+        chosen: dict[str, Any] = {kind: step.a if kind == "offset" else place}
         page = await message_service.list_page(
             self.actor,
             self.commits(step).store,
             self.recorder,
             conversation_id=self.id,
-            limit=limit,
-            offset=step.a if kind == "offset" else 0,
-            **cursors | ({kind: place} if kind != "offset" else {}),
+            wanted=PageRequest(limit=limit, **chosen),
         )
         self.model.audited += 1
         shown = triples(page.messages)

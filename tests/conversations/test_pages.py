@@ -8,7 +8,15 @@ import pytest
 from bson import ObjectId
 
 from chatvault.actor import Actor, Door
-from chatvault.conversations import append_service, dates, listing, reading, rendering, service
+from chatvault.conversations import (
+    append_service,
+    consistency,
+    dates,
+    listing,
+    reading,
+    rendering,
+    service,
+)
 from chatvault.conversations.routes import COMMITS
 from chatvault.conversations.schemas import MessageIn
 from chatvault.conversations.store import MessageStore
@@ -160,7 +168,7 @@ class TestWhole:
         begun = await begin(alice, messages=numbered(120))
         monkeypatch.setattr(rendering, "WHOLE_BYTES", 400)
         fetched: list[int] = []
-        place = reading.number
+        place = consistency.number
 
         def count(some: list[Any], base: int) -> list[Any]:
             fetched.append(len(some))
@@ -315,7 +323,7 @@ class TestByCursor:
         assert http.app is not None
         await http.app[COMMITS].drain()
         fetched: list[int] = []
-        number = reading.number
+        number = consistency.number
 
         def count(some: list[Any], base: int) -> list[Any]:
             fetched.append(len(some))

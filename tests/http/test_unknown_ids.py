@@ -24,6 +24,7 @@ BODIES: dict[str, Any] = {
     "/conversations/{conversation_id}/messages": message(),
     "/conversations/{conversation_id}/messages:batch": {"messages": [message()]},
     "/conversations/{conversation_id}/messages/{message_id}/execute-command": {"command": "ls"},
+    "/conversations/{conversation_id}/active-leaf": {"message_id": "x"},
     "/conversations/{conversation_id}/replies": {"content": "x"},
 }
 

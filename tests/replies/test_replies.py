@@ -277,9 +277,12 @@ class TestRegenerate:
         await ask(alice, conversation, "Go on")
 
         kept = await found(alice, conversation["id"])
-        assert [text for _, text in said(kept)] == [
-            "Hello", "First", "Second", "Third", "Go on", "Fourth",
-        ]  # fmt: skip
+        assert [text for _, text in said(kept)] == ["Hello", "Third", "Go on", "Fourth"]
+        path = f"/conversations/{conversation['id']}/forks"
+        [fork] = (await (await alice.get(path)).json())["forks"]
+        assert len(fork["messages"]) == 3
+        assert fork["parent_id"] == kept["messages"][0]["id"]
+        assert fork["active_id"] == fork["messages"][2]["id"] == kept["messages"][1]["id"]
         assert second["assistant_message"]["alternative_to"] == first["assistant_message"]["id"]
         assert [text for _, text in fake_model.asked[2]][1:] == ["Hello"]
         assert [text for _, text in fake_model.asked[3]][1:] == ["Hello", "Third", "Go on"]

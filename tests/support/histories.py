@@ -22,7 +22,7 @@ from support.factories import message
 from support.fake_model import FakeModel, ScriptedAnswer
 from support.imports import read
 from support.sealing import until
-from support.stored import Raw, stored
+from support.stored import Raw, stored, without_parent
 
 ECHO = ("lab__echo", '{"text": "a"}')
 # Fields that only say where messages are stored.
@@ -88,7 +88,8 @@ class World:
         found = {}
         for each in ids:
             lies = await stored(plain, each)
-            found[str(each)] = Kept(seen(lies.document), lies.not_deleted)
+            messages = {seq: without_parent(said) for seq, said in lies.not_deleted.items()}
+            found[str(each)] = Kept(seen(lies.document), messages)
         return found
 
     async def settle(self) -> None:
@@ -220,6 +221,18 @@ class World:
         path = await self.pick(act.a)
         known = await self.pick_message(path, act.b)
         await self.send(act, "DELETE", f"{path}/messages/{known['id']}")
+
+    async def fork(self, act: Act) -> None:
+        path = await self.pick(act.a)
+        known = await self.pick_message(path, act.b)
+        said = message(self.fresh(), parent_id=known["id"])
+        await self.send(act, "POST", f"{path}/messages", said)
+
+    async def show_branch(self, act: Act) -> None:
+        path = await self.pick(act.a)
+        known = await self.pick_message(path, act.b)
+        wanted = {"message_id": known["id"], "to_end": bool(act.b % 2)}
+        await self.send(act, "PUT", f"{path}/active-leaf", wanted)
 
     async def replace_last(self, act: Act) -> None:
         path = await self.pick(act.a)

@@ -77,6 +77,10 @@ CALLS: dict[tuple[str, str], dict[str, Any]] = {
     },
     ("DELETE", "/conversations/{conversation_id}/messages/{message_id}"): {},
     ("GET", "/conversations/{conversation_id}/messages/{message_id}/revisions"): {},
+    ("GET", "/conversations/{conversation_id}/forks"): {},
+    ("PUT", "/conversations/{conversation_id}/active-leaf"): {
+        "json": {"message_id": "first-message"},
+    },
     ("GET", "/users/me/preferences"): {},
     ("PUT", "/users/me/preferences"): {"json": {"theme": "dark"}},
     ("PATCH", "/users/me/preferences"): {"json": {"theme": "dark"}},

@@ -14,11 +14,13 @@ from chatvault.audit.models import AuditEntry
 from chatvault.audit.outbox import ChangeDetails
 from chatvault.audit.recorder import Recorder
 from chatvault.conversations import message_service, service
+from chatvault.conversations.reading import PageRequest
 from chatvault.conversations.store import MessageStore
 from chatvault.errors import NotFound
 from chatvault.mongodb.changes import Token, Watched, follow
 from chatvault.tasks import stop
 from support.histories import Kept, seen
+from support.stored import without_parent
 
 PIPELINE: list[dict[str, Any]] = [
     {"$match": {"operationType": "insert", "fullDocument.details.version": {"$exists": True}}},
@@ -120,11 +122,14 @@ class Replica:
                 self._store,
                 self._recorder,
                 conversation_id=conversation_id,
-                limit=min(PAGE, places.stop - after - 1),
-                offset=0,
-                before=None,
-                after=after,
+                wanted=PageRequest(
+                    limit=min(PAGE, places.stop - after - 1), after=after, whole=True
+                ),
             )
-            found |= {each.seq: each.message for each in page.messages if each.seq in places}
+            found |= {
+                each.seq: without_parent({**each.message})
+                for each in page.messages
+                if each.seq in places
+            }
             after = page.messages[-1].seq if page.has_more else places.stop
         return found

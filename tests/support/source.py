@@ -12,6 +12,7 @@ MODULES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py"))
 SERVICES = (
     "service.py",
     "append_service.py",
+    "branch_service.py",
     "message_service.py",
     "review.py",
     "permissions.py",

@@ -21,6 +21,11 @@ TINY = {
     "MAX_LENGTH": 3,
     "CARRIED_LENGTH": 5,
     "BATCH_BYTES": 512,
+    "RUNS_KEPT": 2,
+    "RUNS_MOVED": 2,
+    "FIRST_MESSAGES": 3,
+    "MOST_MESSAGES": 4,
+    "MOST_GAP": 3,
 }
 
 
@@ -69,9 +74,35 @@ async def stored(
     assert seq == document["next_seq"]
     assert document["tail_bytes"] == sum(map(segments.size_of, document["messages"]))
     assert document["message_bytes"] == sum(map(segments.size_of, messages.values()))
-    assert document["total_messages"] == sum(not each.get("deleted") for each in messages.values())
+    living = sum(not each.get("deleted") for each in messages.values())
+    if document.get("path"):
+        assert document["stored_messages"] == living
+        check_path(document, runs, messages)
+    else:
+        assert document["total_messages"] == living
+        assert not any("parent_id" in each for each in messages.values())
     assert len({each["id"] for each in messages.values()}) == len(messages)
     return Stored(document, runs, messages)
+
+
+def check_path(document: Raw, segments: list[Raw], messages: dict[int, Raw]) -> None:
+    """Check the links and the length of the branch shown against the messages' `parent_id`."""
+    first = document["first_seq"]
+    places = {each["id"]: seq - first for seq, each in messages.items()}
+    parents = {
+        seq - first: places.get(each["parent_id"], -1) if "parent_id" in each else seq - first - 1
+        for seq, each in messages.items()
+    }
+    links = [link for each in segments for link in each.get("links", [])]
+    end = document["tail_seq"] - first
+    links = [link for link in links if link[0] < end] + document["path"]["links"]
+    assert dict(links) == {place: up for place, up in parents.items() if up != place - 1}
+    place = document["path"].get("leaf", len(messages) - 1)
+    living = 0
+    while place >= 0:
+        living += not messages[place + first].get("deleted")
+        place = parents[place]
+    assert document["total_messages"] == living
 
 
 def tiny_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,3 +131,8 @@ async def begin_large(http: Any, messages: list[Raw]) -> Raw:
     assert answer.status == 201, await answer.text()
     body: Raw = await answer.json()
     return body
+
+
+def without_parent(message: Raw) -> Raw:
+    """Return a message without its parent, which only a reading of all branches always has."""
+    return {name: value for name, value in message.items() if name != "parent_id"}

@@ -9,6 +9,8 @@ details hold places and counts, never message text:
   or removed; a count of 0 is a repeat, which changed nothing.
 - `replaced`: true if those are all of the messages, and no earlier ones remain.
 - `deleted`: true if the conversation was deleted.
+- `leaf_seq`: the place of the last message of the branch that is shown since, where the change
+  chose another branch.
 """
 
 from collections.abc import Mapping
@@ -21,6 +23,7 @@ from chatvault.audit.models import Entry
 VERSION = frozenset({"version"})
 PLACES = frozenset({"version", "first_seq", "count"})
 REPLACED = frozenset({"replaced"})
+LEAF = frozenset({"version", "leaf_seq"})
 NOTHING: frozenset[str] = frozenset()
 
 
@@ -45,23 +48,24 @@ CHANGES: Mapping[Action, Row] = {
     Action.COMMAND_EXECUTE_TERMINAL: Row(PLACES),
     Action.COMMAND_PROPOSE: Row(PLACES),
     Action.COMMAND_REJECT: Row(PLACES),
-    Action.CONVERSATION_APPEND_MESSAGE: Row(PLACES),
-    Action.CONVERSATION_APPEND_MESSAGES: Row(PLACES),
+    Action.CONVERSATION_APPEND_MESSAGE: Row(PLACES, LEAF),
+    Action.CONVERSATION_APPEND_MESSAGES: Row(PLACES, LEAF),
     Action.CONVERSATION_ARCHIVE: Row(VERSION),
     Action.CONVERSATION_ATTACH: Row(VERSION),
     Action.CONVERSATION_CREATE: Row(PLACES),
     Action.CONVERSATION_DELETE: Row(VERSION | {"deleted"}),
     Action.CONVERSATION_DELETE_MESSAGE: Row(PLACES),
     Action.CONVERSATION_EDIT_MESSAGE: Row(PLACES),
-    Action.CONVERSATION_IMPORT: Row(PLACES, REPLACED),
+    Action.CONVERSATION_IMPORT: Row(PLACES, REPLACED | LEAF),
     Action.CONVERSATION_REPLACE_MESSAGE: Row(PLACES),
+    Action.CONVERSATION_SHOW_BRANCH: Row(LEAF),
     Action.CONVERSATION_SUMMARIZE: Row(VERSION),
     Action.CONVERSATION_TITLE: Row(VERSION),
     Action.CONVERSATION_UPDATE: Row(VERSION, PLACES | REPLACED),
     Action.REPLY_CANCEL: Row(VERSION),
     Action.REPLY_CONTINUE: Row(VERSION),
     Action.REPLY_CREATE: Row(VERSION, PLACES),
-    Action.REPLY_FINISH: Row(VERSION, PLACES),
+    Action.REPLY_FINISH: Row(VERSION, PLACES | LEAF),
 }
 
 
@@ -88,12 +92,14 @@ class ChangeDetails:
         places: the messages that are new, changed or removed; empty if there are none.
         is_replaced: whether no other messages remain.
         is_deleted: whether the conversation was deleted.
+        leaf_seq: the last message of the branch that is shown since, if another one was chosen.
     """
 
     version: int
     places: range
     is_replaced: bool = False
     is_deleted: bool = False
+    leaf_seq: int | None = None
 
     @classmethod
     def read(cls, details: Mapping[str, Any] | None) -> "ChangeDetails | None":
@@ -106,6 +112,7 @@ class ChangeDetails:
             places=range(first, first + details.get("count", 0)),
             is_replaced=bool(details.get("replaced")),
             is_deleted=bool(details.get("deleted")),
+            leaf_seq=details.get("leaf_seq"),
         )
 
 

@@ -29,14 +29,11 @@ from chatvault.commands.runner import CommandTask
 from chatvault.commands.tools import TERMINAL, command_arguments
 from chatvault.conversations.commits.change import Change, estimate
 from chatvault.conversations.commits.working_copy import WorkingCopy
+from chatvault.conversations.consistency import not_deleted
+from chatvault.conversations.finding import find_message, find_messages
 from chatvault.conversations.models import Conversation
 from chatvault.conversations.models import Status as ConversationStatus
-from chatvault.conversations.reading import (
-    find_message,
-    find_messages,
-    not_deleted,
-    read_consistently,
-)
+from chatvault.conversations.reading import read_consistently
 from chatvault.conversations.shapes import ConversationDoc, StoredMessage
 from chatvault.conversations.store import MessageStore, has_message
 from chatvault.errors import ConversationArchived, NotFound
@@ -216,7 +213,7 @@ def _is_awaited(working: WorkingCopy, stored: CommandDoc, seq: int) -> bool:
     if stored["reply_id"] is None:
         return True
     waiting = working.fields.get("waiting_reply") or {}
-    is_newest: bool = seq == working.fields["next_seq"] - 1
+    is_newest: bool = seq - working.fields["first_seq"] == working.path.leaf
     return waiting.get("reply_id") == stored["reply_id"] and is_newest
 
 

@@ -1,5 +1,6 @@
 """Appending messages: at the end, or in place of the last answer."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -12,17 +13,22 @@ from chatvault.actor import Actor
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.audit.outbox import place
+from chatvault.conversations.branch_service import check_no_reply
 from chatvault.conversations.commits.bulk import CARRIED_BYTES
 from chatvault.conversations.commits.change import OVERHEAD, Change, estimate
 from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.conversations.commits.working_copy import WorkingCopy
+from chatvault.conversations.consistency import not_deleted
+from chatvault.conversations.finding import find_messages
 from chatvault.conversations.models import MessageRole
-from chatvault.conversations.reading import ConversationView, find_messages, not_deleted
+from chatvault.conversations.parents import link_parents, names_parent, parent_ids
+from chatvault.conversations.reading import ConversationView
 from chatvault.conversations.schemas import MessageIn, to_stored
-from chatvault.conversations.segments import size_of
+from chatvault.conversations.segments import is_deleted, size_of
 from chatvault.conversations.service import read_back
 from chatvault.conversations.shapes import MessageDoc, StoredMessage
 from chatvault.conversations.store import MessageStore
+from chatvault.conversations.tree import Link
 from chatvault.errors import MessageIdTaken, NotFound, NotLastAnswer, TooLarge
 from chatvault.fields import Raw, now
 from chatvault.idempotency import IdempotencyKey, Idempotent
@@ -179,36 +185,39 @@ async def append(
         MessageIdTaken: another message has one of these ids.
         TooLarge: the messages are too large for one transaction.
         NotLastAnswer: the message to replace is not the last answer.
+        UnknownParent: a message follows one that is not there.
+        ReplyUnderWay: it begins another branch while an answer is being written.
     """
     access, at = await resolve(actor, conversation_id, Need.WRITE), now()
     messages = to_stored(wanted, at)
-    size = 0
-    async for message in sliced(messages):
-        size += size_of(message)
-        if size > CARRIED_BYTES:
-            raise TooLarge(f"A batch may have at most {CARRIED_BYTES // 1024**2} MB of messages.")
+    size = await _check_size(messages)
 
     def decide(working: WorkingCopy) -> Appended:
         working.check_exists()
-        repeated = _find_repeated(working, messages)
+        repeated = _find_repeated(working, wanted, messages)
         fresh = [message.copy() for message in messages if message["id"] not in repeated]
         first = working.fields["next_seq"]
-        working.append(fresh, at, at)
+        links = _link(working, wanted, fresh, repeated) if branches else None
+        working.append(fresh, at, at, links)
         details: dict[str, Any] = {"messages": len(fresh)}
         if repeated:
             details["repeated"] = len(repeated)
+        if links:
+            details["leaf_seq"] = working.fields["next_seq"] - 1
         entry = audit.entry(actor, action, conversation_id, details=details)
         working.outbox.record(entry, range(first, first + len(fresh)))
         return appended(working, [message["id"] for message in messages], len(repeated))
 
     given = frozenset(message.id for message in wanted if message.id is not None)
+    branches = names_parent(wanted)
     change: Change[Appended] = Change(
         actor=actor,
         access=access,
         action=action,
         where=("_id", conversation_id),
         decide=decide,
-        message_ids=given,
+        message_ids=given | parent_ids(wanted) if branches else given,
+        needs_tail=branches,
         size=OVERHEAD + size,
         idempotent=idempotent_append(
             access,
@@ -221,16 +230,72 @@ async def append(
     return await commits.submit(change)
 
 
-def _find_repeated(working: WorkingCopy, messages: list[MessageDoc]) -> set[str]:
+async def _check_size(messages: list[MessageDoc]) -> int:
+    """Return the BSON size of messages.
+
+    Raises:
+        TooLarge: they do not fit a transaction.
+    """
+    size = 0
+    async for message in sliced(messages):
+        size += size_of(message)
+        if size > CARRIED_BYTES:
+            raise TooLarge(f"A batch may have at most {CARRIED_BYTES // 1024**2} MB of messages.")
+    return size
+
+
+def _find_repeated(
+    working: WorkingCopy, wanted: Sequence[MessageIn], messages: Sequence[MessageDoc]
+) -> set[str]:
     repeated = set()
-    for message in messages:
+    for given, message in zip(wanted, messages, strict=True):
         known = working.find(message["id"])
         if known is None:
             continue
-        if not _is_same(known.message, message):
+        if not _is_same(known.message, message) or not _follows(working, known, given):
             raise MessageIdTaken
         repeated.add(message["id"])
     return repeated
+
+
+def _follows(working: WorkingCopy, known: StoredMessage, given: MessageIn) -> bool:
+    """Whether a stored message has the parent that the request names, if it names one."""
+    if "parent_id" not in given.model_fields_set:
+        return True
+    if "parent_id" in known.message:
+        return known.message["parent_id"] == given.parent_id
+    if given.parent_id is None:
+        return known.seq == working.fields["first_seq"]
+    parent = working.find(given.parent_id)
+    return parent is not None and parent.seq == known.seq - 1
+
+
+def _link(
+    working: WorkingCopy,
+    wanted: Sequence[MessageIn],
+    fresh: Sequence[MessageDoc],
+    repeated: set[str],
+) -> list[Link]:
+    """Return the links of the messages that are not stored yet.
+
+    Raises:
+        UnknownParent: a parent is not there.
+        ReplyUnderWay: they begin another branch while an answer is being written.
+    """
+    first = working.fields["first_seq"]
+
+    def find(message_id: str) -> int | None:
+        found = working.find(message_id)
+        return None if found is None or is_deleted(found.message) else found.seq - first
+
+    given = [each for each in wanted if each.id not in repeated]
+    start = working.fields["next_seq"] - first
+    links = link_parents(given, fresh, start, find, working.path.aside)
+    before = next((link.parent for link in links if link.place == start), start - 1)
+    outside = {before, *(link.parent for link in links if link.parent < start)}
+    if fresh and outside != {working.path.leaf}:
+        check_no_reply(working.fields)
+    return links
 
 
 def _is_same(known: MessageDoc, message: MessageDoc) -> bool:

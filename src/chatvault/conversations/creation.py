@@ -1,5 +1,6 @@
 """New conversations: prepared outside the commit, so that many messages do not delay others."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -14,31 +15,46 @@ from chatvault.conversations.codec import PlainCodec
 from chatvault.conversations.commits.bulk import write_generation
 from chatvault.conversations.commits.working_copy import WorkingCopy
 from chatvault.conversations.models import Conversation
-from chatvault.conversations.schemas import ConversationCreate, to_stored_in_slices
+from chatvault.conversations.parents import link_parents
+from chatvault.conversations.schemas import ConversationCreate, MessageIn, to_stored_in_slices
 from chatvault.conversations.segments import Generation
 from chatvault.conversations.shapes import ConversationDoc, MessageDoc
 from chatvault.conversations.store import MessageStore
+from chatvault.conversations.tree import Link, links_within
 from chatvault.fields import now
 from chatvault.idempotency import IdempotencyKey, Idempotent
 
 
+@dataclass(frozen=True, slots=True)
+class PreparedMessages:
+    """Messages that are ready to be stored, the older ones in segments already if they are many.
+
+    Attributes:
+        generation: the generation of the older ones, if they are in segments.
+        tail: those to embed.
+        length: how many there are in all.
+        links: of those to embed.
+    """
+
+    generation: Generation | None
+    tail: list[MessageDoc]
+    length: int
+    links: Sequence[Link] = ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewConversation:
-    """A conversation whose messages are ready to be stored, or in segments already.
+    """A conversation that is ready to be stored.
 
     Attributes:
         document: its fields, without messages.
-        generation: the generation of its older messages, if they are in segments already.
-        tail: the messages to embed.
-        length: how many messages it has.
+        messages: its messages, ready to be stored.
     """
 
     actor: Actor
     access: Access
     document: ConversationDoc
-    generation: Generation | None
-    tail: list[MessageDoc]
-    length: int
+    messages: PreparedMessages
     at: datetime
 
     @property
@@ -49,13 +65,14 @@ class NewConversation:
     def insert(self, working: WorkingCopy) -> ObjectId:
         """Decide to insert it; return its id."""
         working.insert(self.document.copy())
-        if self.generation is not None:
-            working.replace_messages(self.generation, self.at)
-        working.append([message.copy() for message in self.tail], self.at, self.at)
-        details = {"messages": self.length}
+        new = self.messages
+        if new.generation is not None:
+            working.replace_messages(new.generation, self.at)
+        working.append([message.copy() for message in new.tail], self.at, self.at, new.links)
+        details = {"messages": new.length}
         working.outbox.record(
             audit.entry(self.actor, Action.CONVERSATION_CREATE, self.id, details=details),
-            range(self.length),
+            range(new.length),
         )
         return self.id
 
@@ -69,17 +86,28 @@ class NewConversation:
 async def prepare(actor: Actor, store: MessageStore, wanted: ConversationCreate) -> NewConversation:
     """Prepare a conversation; if it has many messages, write them to segments."""
     at, access = now(), Access.of(actor)
-    messages = await to_stored_in_slices(wanted.messages, at)
-    generation, tail = await write_generation(access, store, messages)
     return NewConversation(
         actor=actor,
         access=access,
         document=Conversation.begin(access, at=at, **wanted.fields()),
-        generation=generation,
-        tail=tail,
-        length=len(messages),
+        messages=await write_messages(access, store, wanted.messages, at),
         at=at,
     )
+
+
+async def write_messages(
+    access: Access, store: MessageStore, wanted: Sequence[MessageIn], at: datetime
+) -> PreparedMessages:
+    """Prepare messages; if they are many, write them to segments.
+
+    Raises:
+        UnknownParent: a message follows one that is not before it.
+    """
+    messages = await to_stored_in_slices(wanted, at)
+    links = link_parents(wanted, messages)
+    generation, tail = await write_generation(access, store, messages, links)
+    embedded = links_within(links, len(messages) - len(tail), len(messages))
+    return PreparedMessages(generation, tail, len(messages), embedded)
 
 
 def idempotent(access: Access, idempotency_key: IdempotencyKey) -> Idempotent[ObjectId]:

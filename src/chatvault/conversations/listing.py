@@ -3,16 +3,16 @@
 from functools import partial
 
 from chatvault.access import Access
-from chatvault.conversations.reading import (
-    ConversationView,
+from chatvault.conversations.consistency import (
     ReadConflict,
     check_unchanged,
     has_segments,
     not_deleted,
     number,
-    read_consistently,
     window,
 )
+from chatvault.conversations.path_reading import is_branched
+from chatvault.conversations.reading import ConversationView, read_consistently
 from chatvault.conversations.rendering import show
 from chatvault.conversations.shapes import ConversationDoc, SegmentDoc, StoredMessage
 from chatvault.conversations.store import MessageStore
@@ -64,6 +64,9 @@ async def show_list(
             continue
         runs = segments.get(conversation["generation"], [])
         try:
+            if is_branched(conversation):
+                shown.append(await show(access, store, conversation))
+                continue
             shown.append(ConversationView(conversation, _assemble(conversation, runs)))
         except ReadConflict:
             shown.append(await _reread(access, store, conversation))

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import AsyncGenerator
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from aiohttp import web
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -10,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from chatvault.actor import Actor
 from chatvault.audit.actions import Action
 from chatvault.conversations import append_service, message_service
+from chatvault.conversations.branch_service import ReplyUnderWay
 from chatvault.conversations.headers import (
     AppendHeaders,
     MessageConditionalHeaders,
@@ -22,7 +23,8 @@ from chatvault.conversations.message_schemas import (
     MessagePageOut,
     RevisionOut,
 )
-from chatvault.conversations.reading import MessagePage
+from chatvault.conversations.parents import UnknownParent
+from chatvault.conversations.reading import MessagePage, PageRequest
 from chatvault.conversations.routes import COMMITS, STORE, answer
 from chatvault.conversations.schemas import (
     ConversationOut,
@@ -78,11 +80,23 @@ class PageQuery(BaseModel):
         Field(description="only messages from the first of this time on, the oldest of them"),
     ] = None
 
+    branches: Literal["active", "all"] = Field(
+        "active",
+        description="the branch that is shown, or the messages of all, each with its parent_id",
+    )
+
     @model_validator(mode="after")
     def _check_one_way(self) -> Self:
         if len(self.model_fields_set & {"offset", "before", "after", "since"}) > 1:
             raise ValueError("only one of offset, before, after and since")
+        if self.since is not None and self.branches == "all":
+            raise ValueError("since is for the branch that is shown")
         return self
+
+    def to_request(self) -> PageRequest:
+        """Return what is wanted."""
+        chosen = self.model_dump(exclude={"branches"})
+        return PageRequest(**chosen, whole=self.branches == "all")
 
 
 @routes.route(
@@ -102,26 +116,13 @@ async def list_messages(
     stays right while messages arrive.
     """
     if NDJSON in request.headers.get("Accept", ""):
-        return await _stream(request, actor, path)
-    if query.since is not None:
-        since = await message_service.list_since(
-            actor,
-            request.app[STORE],
-            request.app[RECORDER],
-            conversation_id=path.conversation_id,
-            limit=query.limit,
-            since=query.since,
-        )
-        return _page(request, query, since)
+        return await _stream(request, actor, path, query)
     page = await message_service.list_page(
         actor,
         request.app[STORE],
         request.app[RECORDER],
         conversation_id=path.conversation_id,
-        limit=query.limit,
-        offset=query.offset,
-        before=query.before,
-        after=query.after,
+        wanted=query.to_request(),
     )
     return _page(request, query, page)
 
@@ -156,9 +157,15 @@ def _links(request: web.Request, query: PageQuery, page: MessagePage) -> dict[st
     return headers
 
 
-async def _stream(request: web.Request, actor: Actor, path: ConversationPath) -> web.StreamResponse:
+async def _stream(
+    request: web.Request, actor: Actor, path: ConversationPath, query: PageQuery
+) -> web.StreamResponse:
     runs = await message_service.stream_all(
-        actor, request.app[STORE], request.app[RECORDER], conversation_id=path.conversation_id
+        actor,
+        request.app[STORE],
+        request.app[RECORDER],
+        conversation_id=path.conversation_id,
+        whole=query.branches == "all",
     )
 
     async def lines() -> AsyncGenerator[bytes]:
@@ -174,7 +181,7 @@ async def _stream(request: web.Request, actor: Actor, path: ConversationPath) ->
     PATH,
     Action.CONVERSATION_APPEND_MESSAGE,
     returns=ConversationOut | Appended,
-    errors=(MessageIdTaken, NotLastAnswer, TooLarge, KeyReused),
+    errors=(MessageIdTaken, NotLastAnswer, ReplyUnderWay, TooLarge, UnknownParent, KeyReused),
     sends=("ETag", "Link", "Preference-Applied"),
     max_body=MESSAGE_BODY,
 )

@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from chatvault.conversations.models import MessageRole
 from chatvault.conversations.part_schemas import ShownHidden, ShownParts, ShownTimeSource
@@ -66,10 +66,64 @@ class MessageOut(BaseModel):
     finish_reason: str | None = None
     interrupted: bool | None = None
     alternative_to: str | None = None
+    parent_id: str | None = None
     tool_calls: list[dict[str, Any]] | None = None
     commands: list[CommandOnMessage] | None = None
     version: int | None = None
     sent_id: str | None = None
+
+
+class ActiveLeafIn(BaseModel):
+    """The branch to show.
+
+    Attributes:
+        message_id: a message of the branch.
+        to_end: whether to show the newest messages after it too; otherwise it is the last one.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    message_id: str = Field(max_length=255)
+    to_end: bool = True
+
+
+class ActiveLeafOut(BaseModel):
+    """The branch that is shown."""
+
+    active_leaf: str
+    total_messages: int
+    version: int
+
+
+class SiblingOut(BaseModel):
+    """One of several messages that follow the same one."""
+
+    id: str
+    seq: int
+
+
+class ForkOut(BaseModel):
+    """Messages that follow the same one.
+
+    Attributes:
+        parent_id: the message before them; null if they begin the conversation.
+        parent_seq: its place; -1 less the first place if there is none.
+        messages: by place, so the newest is the last one.
+        active_id: the one on the branch that is shown; null if none is.
+    """
+
+    parent_id: str | None
+    parent_seq: int
+    messages: list[SiblingOut]
+    active_id: str | None
+
+
+class ForksOut(BaseModel):
+    """Where a conversation divides into branches, the newest places first."""
+
+    forks: list[ForkOut]
+    total: int
+    hasMore: bool  # noqa: N815  # the name clients know
 
 
 class RevisionOut(BaseModel):

@@ -1,25 +1,27 @@
 """Operations on a conversation's messages."""
 
 from collections.abc import AsyncGenerator
-from datetime import datetime
+from contextlib import aclosing
+from dataclasses import replace
 
 from bson import ObjectId
 
-from chatvault.access import Need, resolve
+from chatvault.access import Access, Need, resolve
 from chatvault.actor import Actor
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
-from chatvault.audit.models import Entry
 from chatvault.audit.outbox import place
 from chatvault.audit.recorder import Recorder
 from chatvault.conversations.commits.change import Change, estimate
 from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.conversations.commits.working_copy import WorkingCopy
+from chatvault.conversations.consistency import count_stored
 from chatvault.conversations.dates import read_since
+from chatvault.conversations.finding import find_message
 from chatvault.conversations.preconditions import Precondition, version_of
 from chatvault.conversations.reading import (
     MessagePage,
-    find_message,
+    PageRequest,
     read_after,
     read_before,
     read_consistently,
@@ -29,6 +31,7 @@ from chatvault.conversations.reading import (
 from chatvault.conversations.schemas import MessageEdit
 from chatvault.conversations.shapes import ConversationDoc, RevisionDoc, StoredMessage
 from chatvault.conversations.store import MessageStore
+from chatvault.conversations.tree_reading import add_parents
 from chatvault.errors import NotFound
 from chatvault.fields import now
 
@@ -166,73 +169,49 @@ async def list_page(
     recorder: Recorder,
     *,
     conversation_id: ObjectId,
-    limit: int,
-    offset: int,
-    before: int | None,
-    after: int | None,
+    wanted: PageRequest,
 ) -> MessagePage:
     """Return a page of messages, oldest first, without the deleted ones.
-
-    Args:
-        actor: the conversation's owner.
-        store: reads the messages.
-        recorder: stores the audit entry.
-        conversation_id: the conversation's id.
-        limit: at most so many messages.
-        offset: how many to skip from the oldest, if there is no cursor.
-        before: only places lower than this, the nearest ones.
-        after: only places higher than this.
 
     Raises:
         NotFound: the actor has no such conversation.
     """
     access = await resolve(actor, conversation_id, Need.READ)
+    limit, whole = wanted.limit, wanted.whole
 
     async def read(conversation: ConversationDoc) -> MessagePage:
-        if before is not None:
-            return await read_before(access, store, conversation, before, limit)
-        if after is not None:
-            return await read_after(access, store, conversation, after, limit)
-        return await read_offset(access, store, conversation, offset, limit)
+        where = access, store, conversation
+        if wanted.since is not None:
+            return await read_since(*where, wanted.since, limit)
+        if wanted.before is not None:
+            found = await read_before(*where, wanted.before, limit, whole=whole)
+        elif wanted.after is not None:
+            found = await read_after(*where, wanted.after, limit, whole=whole)
+        else:
+            found = await read_offset(*where, wanted.offset, limit, whole=whole)
+        if whole:
+            return replace(found, messages=await add_parents(*where, found.messages))
+        return found
 
     page = await read_consistently(access, store, conversation_id, read)
-    await recorder.record(_page_entry(actor, conversation_id, page))
+    details = {"messages": len(page.messages)}
+    await recorder.record(
+        audit.entry(actor, Action.CONVERSATION_LIST_MESSAGES, conversation_id, details=details)
+    )
     return page
 
 
-async def list_since(
+async def stream_all(
     actor: Actor,
     store: MessageStore,
     recorder: Recorder,
     *,
     conversation_id: ObjectId,
-    limit: int,
-    since: datetime,
-) -> MessagePage:
-    """Return a page of messages from the first on that is not older than a time.
-
-    Raises:
-        NotFound: the actor has no such conversation.
-    """
-    access = await resolve(actor, conversation_id, Need.READ)
-
-    async def read(conversation: ConversationDoc) -> MessagePage:
-        return await read_since(access, store, conversation, since, limit)
-
-    page = await read_consistently(access, store, conversation_id, read)
-    await recorder.record(_page_entry(actor, conversation_id, page))
-    return page
-
-
-def _page_entry(actor: Actor, conversation_id: ObjectId, page: MessagePage) -> Entry:
-    details = {"messages": len(page.messages)}
-    return audit.entry(actor, Action.CONVERSATION_LIST_MESSAGES, conversation_id, details=details)
-
-
-async def stream_all(
-    actor: Actor, store: MessageStore, recorder: Recorder, *, conversation_id: ObjectId
+    whole: bool = False,
 ) -> AsyncGenerator[list[StoredMessage]]:
     """Yield all messages except deleted ones, in batches, with constant memory.
+
+    With `whole` they are those of all branches, each with its `parent_id`.
 
     The audit entry is stored before the first message is yielded.
 
@@ -242,8 +221,21 @@ async def stream_all(
     """
     access = await resolve(actor, conversation_id, Need.READ)
     conversation = await store.get_conversation(access, conversation_id)
-    details = {"messages": conversation["total_messages"], "streamed": True}
+    count = count_stored(conversation) if whole else conversation["total_messages"]
+    details = {"messages": count, "streamed": True}
     await recorder.record(
         audit.entry(actor, Action.CONVERSATION_LIST_MESSAGES, conversation_id, details=details)
     )
-    return stream(access, store, conversation)
+    runs = stream(access, store, conversation, whole=whole)
+    return _with_parents(access, store, conversation, runs) if whole else runs
+
+
+async def _with_parents(
+    access: Access,
+    store: MessageStore,
+    conversation: ConversationDoc,
+    runs: AsyncGenerator[list[StoredMessage]],
+) -> AsyncGenerator[list[StoredMessage]]:
+    async with aclosing(runs):
+        async for run in runs:
+            yield await add_parents(access, store, conversation, run)

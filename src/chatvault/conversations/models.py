@@ -57,6 +57,8 @@ class Message(BaseModel):
         interrupted: whether a failure cut the answer short.
         alternative_to: the answer to which this one is an alternative; the model gets only this
             one.
+        parent_id: the message before it, where that is not the one stored before it; None where
+            there is none.
         tool_calls: the model's calls of tools.
         commands: the commands for those calls, and those that people ran, each with its result.
         version: rises with every edit; absent means 1.
@@ -86,6 +88,7 @@ class Message(BaseModel):
     finish_reason: str | None = None
     interrupted: bool | None = None
     alternative_to: str | None = None
+    parent_id: str | None = None
     tool_calls: list[dict[str, Any]] | None = None
     commands: list[dict[str, Any]] | None = None
     version: int | None = None
@@ -96,9 +99,34 @@ class Message(BaseModel):
         words=("content", "metrics", "extra", "parts", "tool_calls", "commands"),
         plain=(
             "id", "model", "model_used", "llm_provider", "finish_reason", "alternative_to",
-            "sent_id",
+            "parent_id", "sent_id",
         ),
     )  # fmt: skip
+
+
+class ActiveBranch(BaseModel):
+    """The branch that is shown, as runs of consecutive messages; tree.py says what places are.
+
+    Attributes:
+        older: how many runs are in documents of their own, `paths`.
+        older_living: how many messages of those are not deleted.
+        runs: the newer runs but the last one: first and last place, and how many are not deleted.
+        first: the first place of the last run.
+        leaf: its last place, if messages were stored after it.
+        leaf_id: the id of the message there.
+        links: of embedded messages: the place of each whose parent is not the message before it,
+            and the parent's place.
+    """
+
+    older: int
+    older_living: int
+    runs: list[list[int]]
+    first: int
+    leaf: int | None = None
+    leaf_id: str | None = None
+    links: list[list[int]]
+
+    holds: ClassVar = Content(plain=("leaf_id",))
 
 
 class Conversation(Document):
@@ -122,7 +150,9 @@ class Conversation(Document):
         first_seq: the place of the oldest message.
         tail_seq: the place of the oldest embedded message.
         next_seq: the place of the next message.
-        total_messages: how many messages are not deleted.
+        path: the branch that is shown; None while each message follows the one before it.
+        total_messages: how many messages of that branch are not deleted.
+        stored_messages: how many of all branches are not deleted; None without branches.
         message_bytes: BSON size of all messages, in bytes.
         tail_bytes: BSON size of the embedded ones, in bytes.
     """
@@ -157,13 +187,19 @@ class Conversation(Document):
     first_seq: int = 0
     tail_seq: int = 0
     next_seq: int = 0
+    path: ActiveBranch | None = None
+    stored_messages: int | None = None
     version: int = 1
 
-    holds: ClassVar = Content(
-        words=("title", "metadata", "system_prompt", "summary"),
-        plain=("tags", "source", "waiting_reply"),
-        exported=True,
-    ).with_parts("messages", Message.holds)
+    holds: ClassVar = (
+        Content(
+            words=("title", "metadata", "system_prompt", "summary"),
+            plain=("tags", "source", "waiting_reply"),
+            exported=True,
+        )
+        .with_parts("messages", Message.holds)
+        .with_parts("path", ActiveBranch.holds)
+    )
 
     class Settings:
         """Beanie's."""
@@ -210,7 +246,8 @@ class Conversation(Document):
             updated_at=at,
             **more,
         )
-        fields = begun.model_dump(mode="python", exclude={"id", "messages"})
+        absent = {"id", "messages", "path", "stored_messages"}
+        fields = begun.model_dump(mode="python", exclude=absent)
         return cast("ConversationDoc", {"_id": ObjectId(), **fields})
 
     @classmethod

@@ -1,23 +1,28 @@
 """Reading messages from a conversation's tail and its segments, in bounded memory.
 
-Tail and segments are read one after the other, and between the two reads messages may move, be
-edited or be removed. Segments have their place and the version of the conversation in which they
-were changed, so this is noticed, and the reading is repeated.
+Of a conversation with branches, the one that is shown is read, unless all are wanted.
 """
 
 import contextlib
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass, replace
-from functools import partial
-from itertools import count, repeat
+from datetime import datetime
 from typing import TypeVar
 
 from bson import ObjectId
-from pymongo.asynchronous.client_session import AsyncClientSession
 
 from chatvault.access import Access
+from chatvault.conversations.consistency import (
+    ReadConflict,
+    check_unchanged,
+    count_stored,
+    not_deleted,
+    number,
+    window,
+)
+from chatvault.conversations.path_reading import find_place, is_branched, walk_path, walk_path_back
 from chatvault.conversations.segments import size_of
-from chatvault.conversations.shapes import ConversationDoc, MessageDoc, SegmentDoc, StoredMessage
+from chatvault.conversations.shapes import ConversationDoc, StoredMessage
 from chatvault.conversations.store import MessageStore
 from chatvault.errors import Busy
 from chatvault.fields import Raw
@@ -28,12 +33,27 @@ WHOLE_BYTES = 4 * 1024 * 1024
 ATTEMPTS = 10
 # The most segments read at a time while a page fills.
 MOST_RUNS = 4
-# Builds a StoredMessage in half the time of StoredMessage(*each): pages have hundreds.
-_NEW = partial(tuple.__new__, StoredMessage)
 
 
-class ReadConflict(Exception):  # not a failure, but a reason to read again
-    """The conversation changed between two reads."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageRequest:
+    """Which messages a page has: by one of `before`, `after`, `since`, or else by offset.
+
+    Attributes:
+        limit: at most so many messages.
+        offset: how many to skip from the oldest.
+        before: only places lower than this, the nearest ones.
+        after: only places higher than this.
+        since: from the first that is not older than this.
+        whole: messages of all branches, each with its `parent_id`; otherwise of the one shown.
+    """
+
+    limit: int
+    offset: int = 0
+    before: int | None = None
+    after: int | None = None
+    since: datetime | None = None
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,20 +114,6 @@ async def read_consistently(
         except ReadConflict:
             continue
     raise Busy(retry_after=1)
-
-
-def has_segments(conversation: ConversationDoc) -> bool:
-    """Whether some messages are outside the document."""
-    return conversation["tail_seq"] > conversation["first_seq"]
-
-
-def check_unchanged(segment: SegmentDoc, conversation: ConversationDoc) -> None:
-    """Raise ReadConflict if a message in a segment changed since the document was read.
-
-    Edits before segments stored this version are not noticed.
-    """
-    if segment.get("changed_in", 0) > conversation["version"]:
-        raise ReadConflict
 
 
 async def _walk(
@@ -226,31 +232,6 @@ async def _read_end(
     return newest_first[::-1]
 
 
-def number(messages: list[MessageDoc], base: int) -> list[StoredMessage]:
-    """Number consecutive messages, the first of them `base`."""
-    return list(map(_NEW, zip(count(base), messages, repeat(None), strict=False)))
-
-
-def window(messages: list[StoredMessage], start: int, end: int) -> list[StoredMessage]:
-    """Return the messages from `start` up to `end`, each once.
-
-    Raises:
-        ReadConflict: one is missing.
-    """
-    end = max(start, end)
-    if [each.seq for each in messages] == list(range(start, end)):
-        return messages
-    by_seq = {each.seq: each for each in messages if start <= each.seq < end}
-    if len(by_seq) != end - start:
-        raise ReadConflict
-    return [by_seq[seq] for seq in range(start, end)]
-
-
-def not_deleted(messages: list[StoredMessage]) -> list[StoredMessage]:
-    """Return the messages without the deleted ones."""
-    return [each for each in messages if "deleted" not in each.message]
-
-
 async def read_newest(
     access: Access, store: MessageStore, conversation: ConversationDoc, budget: int
 ) -> list[StoredMessage]:
@@ -259,64 +240,8 @@ async def read_newest(
     Raises:
         ReadConflict: the conversation changed since its document was read.
     """
-    newest_first = _walk_back(access, store, conversation, conversation["next_seq"])
+    newest_first = _back(access, store, conversation, conversation["next_seq"])
     return (await _take(newest_first, budget=budget))[0][::-1]
-
-
-async def find_messages(
-    access: Access,
-    store: MessageStore,
-    conversation: ConversationDoc,
-    ids: Sequence[str],
-    session: AsyncClientSession | None = None,
-) -> list[StoredMessage]:
-    """Return the messages with these ids, deleted or not, in the order of the ids.
-
-    Args:
-        access: to their owner's data.
-        store: reads the messages.
-        conversation: the conversation's document.
-        ids: the messages' ids.
-        session: of the transaction that the document was read in, if it was.
-
-    Raises:
-        ReadConflict: the conversation changed since its document was read.
-    """
-    wanted = set(ids)
-    found = _pick(conversation["messages"], conversation["tail_seq"], wanted)
-    missing = wanted - found.keys()
-    if missing and has_segments(conversation):
-        segments = store.walk_segments_with(
-            access, conversation["generation"], sorted(missing), session
-        )
-        async for segment in segments:
-            base = conversation["first_seq"] + segment["start"]
-            found |= _pick(segment["messages"], base, missing)
-    return [found[message_id] for message_id in ids if message_id in found]
-
-
-def _pick(messages: list[MessageDoc], base: int, wanted: set[str]) -> dict[str, StoredMessage]:
-    return {
-        message["id"]: StoredMessage(seq, message)
-        for seq, message in enumerate(messages, base)
-        if message["id"] in wanted
-    }
-
-
-async def find_message(
-    access: Access, store: MessageStore, conversation_id: ObjectId, message_id: str
-) -> StoredMessage | None:
-    """Find a message by its id; None if there is none or it is deleted.
-
-    Raises:
-        NotFound: the actor has no such conversation.
-        Busy: it kept changing.
-    """
-
-    async def read(conversation: ConversationDoc) -> list[StoredMessage]:
-        return not_deleted(await find_messages(access, store, conversation, [message_id]))
-
-    return next(iter(await read_consistently(access, store, conversation_id, read)), None)
 
 
 async def _take(
@@ -351,41 +276,93 @@ async def _take(
     return taken, False
 
 
+def _back(
+    access: Access,
+    store: MessageStore,
+    conversation: ConversationDoc,
+    end: int,
+    *,
+    most: int | None = None,
+    whole: bool = False,
+) -> AsyncGenerator[list[StoredMessage]]:
+    """Yield messages before a place, newest first: those of the branch that is shown, or all."""
+    if whole or not is_branched(conversation):
+        return _walk_back(access, store, conversation, end, most=most)
+    return walk_path_back(access, store, conversation, end, most=most)
+
+
+def _forth(
+    access: Access,
+    store: MessageStore,
+    conversation: ConversationDoc,
+    start: int,
+    *,
+    whole: bool = False,
+) -> AsyncGenerator[list[StoredMessage]]:
+    """Yield messages from a place on: those of the branch that is shown, or all."""
+    if whole or not is_branched(conversation):
+        return _walk(access, store, conversation, start)
+    return walk_path(access, store, conversation, start)
+
+
 async def read_before(
-    access: Access, store: MessageStore, conversation: ConversationDoc, before: int, limit: int
+    access: Access,
+    store: MessageStore,
+    conversation: ConversationDoc,
+    before: int,
+    limit: int,
+    *,
+    whole: bool = False,
 ) -> MessagePage:
     """Return the newest `limit` messages not deleted whose place is lower than `before`.
+
+    With `whole`, here and below, those of all branches.
 
     Raises:
         ReadConflict: the conversation changed since its document was read.
     """
-    runs = _walk_back(access, store, conversation, before, most=limit + 1)
-    return await _page(runs, conversation, limit, newest_first=True)
+    runs = _back(access, store, conversation, before, most=limit + 1, whole=whole)
+    return await _page(runs, conversation, limit, newest_first=True, whole=whole)
 
 
 async def read_after(
-    access: Access, store: MessageStore, conversation: ConversationDoc, after: int, limit: int
+    access: Access,
+    store: MessageStore,
+    conversation: ConversationDoc,
+    after: int,
+    limit: int,
+    *,
+    whole: bool = False,
 ) -> MessagePage:
     """Return the oldest `limit` messages not deleted whose place is higher than `after`.
 
     Raises:
         ReadConflict: the conversation changed since its document was read.
     """
-    runs = _walk(access, store, conversation, after + 1)
-    return await _page(runs, conversation, limit)
+    runs = _forth(access, store, conversation, after + 1, whole=whole)
+    return await _page(runs, conversation, limit, whole=whole)
 
 
 async def read_offset(
-    access: Access, store: MessageStore, conversation: ConversationDoc, offset: int, limit: int
+    access: Access,
+    store: MessageStore,
+    conversation: ConversationDoc,
+    offset: int,
+    limit: int,
+    *,
+    whole: bool = False,
 ) -> MessagePage:
     """Return `limit` messages after the first `offset`; deleted ones do not count.
 
     Raises:
         ReadConflict: the conversation changed since its document was read.
     """
-    skipped, start = await _find_offset(access, store, conversation, offset)
-    runs = _walk(access, store, conversation, start)
-    page = await _page(runs, conversation, limit, skip=offset - skipped)
+    if whole or not is_branched(conversation):
+        skipped, start = await _find_offset(access, store, conversation, offset)
+    else:
+        skipped, start = await find_place(access, store, conversation, offset)
+    runs = _forth(access, store, conversation, start, whole=whole)
+    page = await _page(runs, conversation, limit, skip=offset - skipped, whole=whole)
     return replace(page, offset=offset)
 
 
@@ -399,7 +376,7 @@ async def _find_offset(
     """
     first = conversation["first_seq"]
     tail_start = conversation["tail_seq"] - first
-    if conversation["next_seq"] - first == conversation["total_messages"]:
+    if conversation["next_seq"] - first == count_stored(conversation):
         return offset, first + offset
     skipped = 0
     runs = store.walk_segment_fields(access, conversation["generation"], before=tail_start)
@@ -420,13 +397,14 @@ async def _page(
     *,
     skip: int = 0,
     newest_first: bool = False,
+    whole: bool = False,
 ) -> MessagePage:
     # Measuring a message costs more than reading it.
     budget = None if conversation["message_bytes"] <= WHOLE_BYTES else WHOLE_BYTES
     taken, has_more = await _take(runs, budget=budget, limit=limit, skip=skip)
     return MessagePage(
         messages=taken[::-1] if newest_first else taken,
-        total=conversation["total_messages"],
+        total=count_stored(conversation) if whole else conversation["total_messages"],
         has_more=has_more,
         version=conversation["version"],
         first_seq=conversation["first_seq"],
@@ -434,14 +412,20 @@ async def _page(
 
 
 async def stream(
-    access: Access, store: MessageStore, conversation: ConversationDoc
+    access: Access, store: MessageStore, conversation: ConversationDoc, *, whole: bool = False
 ) -> AsyncGenerator[list[StoredMessage]]:
     """Yield all messages not deleted, in runs, as of when the conversation was read.
+
+    They are those of the branch that is shown, or with `whole` those of all branches.
 
     Raises:
         Busy: they were replaced so long ago that their segments are being deleted.
     """
-    runs = _walk(access, store, conversation, conversation["first_seq"], most=1, follows=True)
+    first = conversation["first_seq"]
+    if whole or not is_branched(conversation):
+        runs = _walk(access, store, conversation, first, most=1, follows=True)
+    else:
+        runs = walk_path(access, store, conversation, first, follows=True)
     try:
         async with contextlib.aclosing(runs) as reading:
             async for run in reading:

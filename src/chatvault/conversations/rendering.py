@@ -1,14 +1,9 @@
 """The messages in segments as JSON, cached: they are read often and seldom change."""
 
 from chatvault.access import Access
-from chatvault.conversations.reading import (
-    WHOLE_BYTES,
-    ConversationView,
-    ReadConflict,
-    check_unchanged,
-    has_segments,
-    read_newest,
-)
+from chatvault.conversations.consistency import ReadConflict, check_unchanged, has_segments
+from chatvault.conversations.path_reading import is_branched
+from chatvault.conversations.reading import WHOLE_BYTES, ConversationView, read_newest
 from chatvault.conversations.shapes import ConversationDoc, SegmentDoc
 from chatvault.conversations.store import MessageStore, RenderedSegments, SegmentKey
 from chatvault.conversations.wire import messages_wire, run_wire
@@ -23,7 +18,8 @@ async def show(
     Raises:
         ReadConflict: the conversation changed since its document was read.
     """
-    if has_segments(conversation) and conversation["message_bytes"] > WHOLE_BYTES:
+    is_large = has_segments(conversation) and conversation["message_bytes"] > WHOLE_BYTES
+    if is_large or is_branched(conversation):
         newest = await read_newest(access, store, conversation, WHOLE_BYTES)
         return ConversationView(conversation, messages_wire(newest))
     tail = run_wire(conversation["messages"], conversation["tail_seq"])

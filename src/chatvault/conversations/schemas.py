@@ -94,6 +94,11 @@ class MessageIn(BaseModel):
     parts: GivenParts = None
     hidden: GivenHidden = None
     time_source: GivenTimeSource = None
+    parent_id: MessageId | None = Field(
+        None,
+        description="the earlier message that this one follows; null: none; by default the last"
+        " one of the branch that is shown",
+    )
     replaces: MessageId | None = Field(
         None, description="the last message, an assistant's, in whose place this one shall stand"
     )
@@ -103,6 +108,8 @@ class MessageIn(BaseModel):
         check_free(self._further())
         if self.replaces is not None and self.role is not MessageRole.ASSISTANT:
             raise ValueError("only an assistant's message replaces another")
+        if self.replaces is not None and "parent_id" in self.model_fields_set:
+            raise ValueError("a message that replaces another has its parent")
         return self
 
     def _further(self) -> Raw:
@@ -300,6 +307,8 @@ class ConversationSummary(BaseModel):
     Attributes:
         summary: what the model made of its messages, where it was asked to.
         active_reply_id: the reply that is being written now.
+        total_messages: of the branch that is shown.
+        branched: whether there are messages on other branches.
     """
 
     id: Id
@@ -320,13 +329,19 @@ class ConversationSummary(BaseModel):
     total_messages: int
     total_tokens_used: int
     version: int
+    branched: bool = False
 
 
 class ConversationOut(ConversationSummary):
-    """A conversation with its messages."""
+    """A conversation with its messages.
+
+    Attributes:
+        active_leaf: the id of the last message of the branch that is shown; there with branches.
+    """
 
     messages: list[MessageOut]
     messages_truncated: bool
+    active_leaf: str | None = None
 
 
 class ConversationPath(BaseModel):

@@ -1,6 +1,6 @@
 """Documents beside a conversation: segments, revisions, and notes of pending deletions."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from operator import itemgetter
@@ -16,6 +16,7 @@ from chatvault.content import Content
 from chatvault.conversations.codec import MessageCodec
 from chatvault.conversations.models import Message
 from chatvault.conversations.shapes import MessageDoc, SegmentDoc
+from chatvault.conversations.tree import Link, links_within
 from chatvault.fields import Id, Raw
 
 # A segment is rewritten when it grows and when one of its messages is edited.
@@ -34,6 +35,7 @@ class Generation:
 
     Attributes:
         intent_id: the `PendingDeletion` document by which they are deleted if none ever does.
+        links: those of the messages.
     """
 
     id: ObjectId
@@ -41,6 +43,7 @@ class Generation:
     length: int
     bytes: int
     last_message_at: datetime | None
+    links: tuple[Link, ...] = ()
 
 
 class Segment(Document):
@@ -55,6 +58,8 @@ class Segment(Document):
         version: rises with every change.
         changed_in: the conversation's version in which one of them was last edited or removed; 0 if
             none was, or before this was stored.
+        links: the place of each message whose parent is not the message before it, and the
+            parent's place; None without any.
     """
 
     user_id: Id
@@ -65,6 +70,7 @@ class Segment(Document):
     bytes: int
     version: int = 0
     changed_in: int = 0
+    links: list[list[int]] | None = None
     messages: list[Message]
 
     holds: ClassVar = Content(exported=True).with_parts("messages", Message.holds)
@@ -79,6 +85,11 @@ class Segment(Document):
                 name="run",
             ),
             IndexModel([("user_id", 1), ("generation", 1), ("messages.id", 1)], name="message_id"),
+            IndexModel(
+                [("user_id", 1), ("generation", 1), ("start", 1)],
+                partialFilterExpression={"links": {"$exists": True}},
+                name="with_links",
+            ),
         ]
 
     @classmethod
@@ -200,6 +211,7 @@ def cut(
     generation: ObjectId,
     codec: MessageCodec,
     start: int = 0,
+    links: Sequence[Link] = (),
 ) -> Iterator[SegmentDoc]:
     """Yield the segments to insert for messages, the first of them at `start`."""
     run: list[MessageDoc] = []
@@ -208,7 +220,7 @@ def cut(
         size = 0 if message is None else size_of(message)
         is_full = len(run) == MAX_LENGTH or run_bytes + size > MAX_BYTES
         if run and (message is None or is_full):
-            yield {
+            segment: SegmentDoc = {
                 "_id": ObjectId(),
                 "user_id": owner_id,
                 "generation": generation,
@@ -218,6 +230,9 @@ def cut(
                 "bytes": run_bytes,
                 "messages": codec.encode(owner_id, run),
             }
+            if mine := links_within(links, start, start + len(run)):
+                segment["links"] = [[*link] for link in mine]
+            yield segment
             start += len(run)
             run, run_bytes = [], 0
         if message is not None:

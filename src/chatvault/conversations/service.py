@@ -15,11 +15,10 @@ from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.audit.outbox import all_places
 from chatvault.audit.recorder import Recorder
-from chatvault.conversations.commits.bulk import write_generation
 from chatvault.conversations.commits.change import Change, estimate
 from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.conversations.commits.working_copy import WorkingCopy
-from chatvault.conversations.creation import idempotent, prepare
+from chatvault.conversations.creation import idempotent, prepare, write_messages
 from chatvault.conversations.listing import LIST_BYTES, SURE_BYTES, show_list
 from chatvault.conversations.models import Conversation, Status
 from chatvault.conversations.preconditions import Precondition
@@ -30,7 +29,6 @@ from chatvault.conversations.schemas import (
     ConversationPatch,
     ConversationUpdate,
     stored_agent_id,
-    to_stored_in_slices,
 )
 from chatvault.conversations.shapes import ConversationDoc
 from chatvault.conversations.store import MessageStore
@@ -127,7 +125,7 @@ async def create(
             where=("_id", new.id),
             decide=new.insert,
             is_new=True,
-            size=estimate(new.document, *new.tail),
+            size=estimate(new.document, *new.messages.tail),
             idempotent=idempotency_key and idempotent(new.access, idempotency_key),
         )
     )
@@ -229,17 +227,17 @@ async def update(
         StaleVersion: it has another version.
         PreconditionRequired: the messages are too many for a replacement without If-Match.
         InvalidInput: the merged metadata would be too large.
+        UnknownParent: a message follows one that is not before it.
     """
     access, at = await resolve(actor, conversation_id, Need.WRITE), now()
-    messages = None if wanted.messages is None else await to_stored_in_slices(wanted.messages, at)
-    generation, tail = await write_generation(access, commits.store, messages or [])
+    new = await write_messages(access, commits.store, wanted.messages or [], at)
     if isinstance(wanted, ConversationPatch) and wanted.agent_id is not None:
         await agents.find(actor, wanted.agent_id)
 
     def decide(working: WorkingCopy) -> int:
         fields = working.fields
         precondition.check(fields["version"])
-        if messages is not None and fields["message_bytes"] > SURE_BYTES:
+        if wanted.messages is not None and fields["message_bytes"] > SURE_BYTES:
             precondition.require()
         before = fields.get("metadata", {})  # only read if it is changed
         changes = wanted.fields(before)
@@ -250,13 +248,13 @@ async def update(
             changes["archived_at"] = at if changes["status"] == Status.ARCHIVED else None
         if changes:
             working.set(at, **changes)
-        if messages is not None:
-            working.replace_messages(generation, at)
-            working.append([message.copy() for message in tail], at, at)
-            details["messages"] = len(messages)
+        if wanted.messages is not None:
+            working.replace_messages(new.generation, at)
+            working.append([message.copy() for message in new.tail], at, at, new.links)
+            details["messages"] = new.length
         entry = audit.entry(actor, Action.CONVERSATION_UPDATE, conversation_id, details=details)
-        places = None if messages is None else all_places(working.fields)
-        working.outbox.record(entry, places, replaced=messages is not None)
+        places = None if wanted.messages is None else all_places(working.fields)
+        working.outbox.record(entry, places, replaced=wanted.messages is not None)
         return working.fields["version"]
 
     return await commits.submit(
@@ -267,7 +265,7 @@ async def update(
             where=("_id", conversation_id),
             decide=decide,
             needs_metadata="metadata" in wanted.model_fields_set,
-            size=estimate(wanted.model_dump(exclude={"messages"}, exclude_unset=True), *tail),
+            size=estimate(wanted.model_dump(exclude={"messages"}, exclude_unset=True), *new.tail),
         )
     )
 

@@ -37,6 +37,7 @@ class MessageDoc(TypedDict):
     finish_reason: NotRequired[str]
     interrupted: NotRequired[bool]
     alternative_to: NotRequired[str]
+    parent_id: NotRequired[str | None]
     tool_calls: NotRequired[list[Raw]]
     commands: NotRequired[list[Raw]]
     version: NotRequired[int]
@@ -56,7 +57,34 @@ class SegmentDoc(TypedDict):
     bytes: int
     version: NotRequired[int]
     changed_in: NotRequired[int]
+    links: NotRequired[list[list[int]]]
     messages: NotRequired[list[MessageDoc]]
+
+
+class PathDoc(TypedDict):
+    """The branch that is shown; `paths.ActiveBranch` describes the fields."""
+
+    older: int
+    older_living: int
+    runs: list[list[int]]
+    first: int
+    leaf: NotRequired[int]
+    leaf_id: NotRequired[str]
+    links: list[list[int]]
+
+
+class PathRunsDoc(TypedDict):
+    """Older runs of the branch that is shown; `paths.PathRuns` describes the fields."""
+
+    _id: ObjectId
+    user_id: ObjectId
+    generation: ObjectId
+    start: int
+    first: int
+    last: int
+    living: int
+    runs: list[list[int]]
+    changed_in: int
 
 
 class ConversationDoc(TypedDict):
@@ -93,6 +121,8 @@ class ConversationDoc(TypedDict):
     first_seq: int
     tail_seq: int
     next_seq: int
+    path: NotRequired[PathDoc | None]
+    stored_messages: NotRequired[int | None]
     version: int
 
 

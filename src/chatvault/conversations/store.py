@@ -18,8 +18,14 @@ from pymongo.asynchronous.cursor import AsyncCursor
 from chatvault.access import Access
 from chatvault.conversations.codec import MessageCodec, PlainCodec
 from chatvault.conversations.models import SUMMARY_FIELDS, Conversation
+from chatvault.conversations.paths import PathRuns
 from chatvault.conversations.segments import MAX_LENGTH, START, Revision, Segment
-from chatvault.conversations.shapes import ConversationDoc, RevisionDoc, SegmentDoc
+from chatvault.conversations.shapes import (
+    ConversationDoc,
+    PathRunsDoc,
+    RevisionDoc,
+    SegmentDoc,
+)
 from chatvault.cursors import Cursor
 from chatvault.errors import NotFound
 from chatvault.fields import Raw
@@ -28,6 +34,7 @@ from chatvault.mongodb.batching import Batcher
 # Decoding takes half as long when times have no zone.
 CONVERSATIONS: CodecOptions[ConversationDoc] = CodecOptions(tz_aware=False)
 SEGMENTS: CodecOptions[SegmentDoc] = CodecOptions(tz_aware=False)
+PATHS: CodecOptions[PathRunsDoc] = CodecOptions(tz_aware=False)
 # The limit of cached JSON in a process; each entry takes about OVERHEAD in addition.
 RENDERED_BYTES = 32 * 1024 * 1024
 OVERHEAD = 512
@@ -45,6 +52,8 @@ End = tuple[Access, ObjectId, int, int]
 Which = tuple[tuple[str, Any], ...]
 # The owner, the filter, the limit, the offset, and the cursor.
 Listing = tuple[Access, Which, int, int, Cursor | None]
+# Read with lists, to know how much the conversations hold.
+BESIDE_SUMMARY = ("message_bytes", "tail_bytes", "stored_messages")
 # A segment's id, and its version.
 SegmentKey = tuple[ObjectId, int]
 
@@ -163,6 +172,56 @@ class MessageStore:
         found = _segments().find(query).sort("start", order).limit(limit)
         return self._decode_all(await found.to_list())
 
+    async def list_segments_within(
+        self, access: Access, generation: ObjectId, first: int, end: int
+    ) -> list[SegmentDoc]:
+        """Return the segments with the messages from one place up to another, with only those.
+
+        Each has its messages from `first` or from its start on.
+        """
+        start = {"$gt": first - MAX_LENGTH, "$lt": end}
+        query = Segment.owned_by(access, generation=generation, start=start)
+        shown = dict.fromkeys(("user_id", "generation", "start", "length", "changed_in"), True)
+        skipped = {"$max": [0, {"$subtract": [first, "$start"]}]}
+        wanted = {"messages": {"$slice": ["$messages", skipped, end - first]}}
+        found = await _segments().find(query, {**shown, **wanted}).sort("start", 1).to_list()
+        return self._decode_all(found)
+
+    async def list_ids_within(
+        self, access: Access, generation: ObjectId, first: int, end: int
+    ) -> dict[int, str]:
+        """Return the ids of messages in segments, by place."""
+        start = {"$gt": first - MAX_LENGTH, "$lt": end}
+        query = Segment.owned_by(access, generation=generation, start=start)
+        found = _segments().find(query, {"start": True, "messages.id": True})
+        return {
+            place: message["id"]
+            async for segment in found
+            for place, message in enumerate(segment["messages"], segment["start"])
+            if first <= place < end
+        }
+
+    async def walk_paths(
+        self, access: Access, generation: ObjectId, place: int
+    ) -> AsyncGenerator[PathRunsDoc]:
+        """Yield the documents of older runs from the one with a place on, in order."""
+        mine = PathRuns.owned_by(access, generation=generation)
+        at = await _paths().find_one({**mine, "first": {"$lte": place}}, sort=[("first", -1)])
+        if at is not None:
+            yield at
+        async for each in _paths().find({**mine, "first": {"$gt": place}}).sort("first", 1):
+            yield each
+
+    def walk_paths_back(
+        self, access: Access, generation: ObjectId, before: int
+    ) -> AsyncCursor[PathRunsDoc]:
+        """Return a cursor of the documents of older runs that begin before a place, newest first.
+
+        A page needs one or two of them.
+        """
+        query = PathRuns.owned_by(access, generation=generation, first={"$lt": before})
+        return _paths().find(query, batch_size=2).sort("first", -1)
+
     def walk_segment_fields(
         self, access: Access, generation: ObjectId, *, before: int
     ) -> AsyncCursor[SegmentDoc]:
@@ -273,6 +332,10 @@ def _segments() -> AsyncCollection[SegmentDoc]:
     return Segment.get_pymongo_collection().with_options(codec_options=SEGMENTS)
 
 
+def _paths() -> AsyncCollection[PathRunsDoc]:
+    return PathRuns.get_pymongo_collection().with_options(codec_options=PATHS)
+
+
 def _query(wanted: list[GenerationKey]) -> Raw:
     pairs = [Segment.owned_by(access, generation=each) for access, each in dict.fromkeys(wanted)]
     return {"$or": pairs} if pairs[1:] else pairs[0]
@@ -304,7 +367,7 @@ def _listing_pipelines(
         {"$sort": {"updated_at": DESCENDING, "_id": DESCENDING}},
         {"$skip": offset},
         {"$limit": limit},
-        {"$project": dict.fromkeys((*SUMMARY_FIELDS, "message_bytes", "tail_bytes"), True)},
+        {"$project": dict.fromkeys((*SUMMARY_FIELDS, *BESIDE_SUMMARY), True)},
         tag,
     ]
     return page, [{"$match": mine}, {"$count": "total"}, tag]

@@ -6,6 +6,7 @@ import orjson
 
 from chatvault.agents.models import DEFAULT_AGENT_ID
 from chatvault.conversations.models import SUMMARY_FIELDS, Conversation
+from chatvault.conversations.path_reading import leaf_id_of
 from chatvault.conversations.reading import ConversationView
 from chatvault.conversations.shapes import ConversationDoc, MessageDoc, StoredMessage
 from chatvault.encoding import to_json
@@ -67,6 +68,7 @@ def summary_wire(stored: ConversationDoc) -> Raw:
         values = _VALUES({**ABSENT, **stored})
     known = dict(zip(_NAMES, values, strict=True))
     known["agent_id"] = known["agent_id"] or DEFAULT_AGENT_ID
+    known["branched"] = stored.get("stored_messages") is not None
     return known
 
 
@@ -75,6 +77,8 @@ def conversation_wire(shown: ConversationView) -> Raw:
     wire = summary_wire(shown.conversation)
     wire["messages"] = _after(shown.older, shown.messages) if shown.older else shown.messages
     wire["messages_truncated"] = shown.is_truncated
+    if wire["branched"]:
+        wire["active_leaf"] = leaf_id_of(shown.conversation)
     return wire
 
 

@@ -6,7 +6,8 @@ from collections.abc import AsyncGenerator, Sequence
 from bson import ObjectId
 
 from chatvault.access import Access
-from chatvault.conversations.reading import has_segments, stream
+from chatvault.conversations.consistency import has_segments
+from chatvault.conversations.reading import stream
 from chatvault.conversations.shapes import ConversationDoc
 from chatvault.conversations.store import MessageStore
 from chatvault.errors import Busy

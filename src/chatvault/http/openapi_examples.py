@@ -20,6 +20,8 @@ SHOWN = frozenset({
 })  # fmt: skip
 VALUES: dict[str, Any] = {
     "action": "conversation.create",
+    "active_id": "1579973f-78f4-431a-8f88-ad2f3a472c2e",
+    "active_leaf": "1579973f-78f4-431a-8f88-ad2f3a472c2e",
     "active_reply_id": None,
     "address": "192.0.2.17",
     "answer_id": "reply-65a5158ac8d8e8a8b8c8d8e8",
@@ -48,6 +50,7 @@ VALUES: dict[str, Any] = {
     "gpu_name": None,
     "input_schema": {"type": "object", "properties": {"timezone": {"type": "string"}}},
     "key": "conversation.create",
+    "SiblingOut.id": "1579973f-78f4-431a-8f88-ad2f3a472c2e",
     "language": "en",
     "last_login": TIME,
     "left_out": [],

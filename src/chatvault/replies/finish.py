@@ -21,6 +21,7 @@ from chatvault.conversations.commits.working_copy import WorkingCopy
 from chatvault.conversations.models import DEFAULT_TITLE
 from chatvault.conversations.models import Status as ConversationStatus
 from chatvault.conversations.shapes import ConversationDoc, MessageDoc, StoredMessage
+from chatvault.conversations.tree import Link
 from chatvault.conversations.wire import message_wire
 from chatvault.errors import ChatvaultError, Conflict, NotFound
 from chatvault.fields import Raw, now
@@ -128,7 +129,10 @@ async def finish(commits: CommitQueue, result: ReplyResult) -> FinishedReply:
         NotFound: the conversation is gone.
     """
     reply = result.reply
-    target = reply["target_id"] if reply["mode"] == Mode.REPLACE else None
+    target = {
+        Mode.REPLACE.value: reply["target_id"],
+        Mode.BRANCH.value: reply.get("parent_id"),
+    }.get(reply["mode"])
     return await commits.submit(
         Change(
             actor=result.actor,
@@ -176,7 +180,10 @@ def _decide(working: WorkingCopy, result: ReplyResult) -> FinishedReply:
     working.beside.append((Reply, _update(working.access, result, stored, at)))
     if sum(result.tokens):
         working.beside.append((Usage, _usage(result, at)))
-    working.outbox.record(_entry(result), place(stored.seq) if stored else None)
+    entry = _entry(result)
+    if stored is not None and "parent_id" in stored.message:
+        entry["details"]["leaf_seq"] = stored.seq
+    working.outbox.record(entry, place(stored.seq) if stored else None)
     approved = [each for each in result.commands if each["status"] == Status.APPROVED]
     return FinishedReply(events, bool(jobs), stored.message["id"] if stored else None, approved)
 
@@ -219,7 +226,23 @@ def _place(
             return working.replace_message(old, message, at)
     elif target_id is not None and reply["mode"] == Mode.BRANCH:
         message["alternative_to"] = target_id
+        parent = working.find(parent_id) if (parent_id := reply.get("parent_id")) else None
+        if parent is not None:
+            return _branch(working, parent, message, at)
     working.append([message], at, at)
+    return working.locate(message["id"])
+
+
+def _branch(
+    working: WorkingCopy, parent: StoredMessage, message: MessageDoc, at: datetime
+) -> StoredMessage:
+    """Put an alternative answer beside the others, after the message that they follow."""
+    first, start = working.fields["first_seq"], working.fields["next_seq"]
+    if parent.seq == start - 1:
+        working.append([message], at, at, [])
+    else:
+        message["parent_id"] = parent.message["id"]
+        working.append([message], at, at, [Link(start - first, parent.seq - first)])
     return working.locate(message["id"])
 
 

@@ -60,6 +60,7 @@ class ReplyDoc(TypedDict):
     user_message_id: str | None
     answer_id: str
     target_id: str | None
+    parent_id: NotRequired[str | None]
     reserved: int
     input_tokens: int
     output_tokens: int | None
@@ -78,6 +79,7 @@ class Reply(Document):
         user_message_id: the message that it answers.
         answer_id: the id of the answer's message.
         target_id: the answer that it replaces or is an alternative to.
+        parent_id: the message that an alternative follows.
         reserved: tokens reserved for it until it ends.
         input_tokens: of the request, as counted here.
         lease_until: the time by which the process that writes it must renew this; otherwise the
@@ -99,6 +101,7 @@ class Reply(Document):
     user_message_id: str | None
     answer_id: str
     target_id: str | None
+    parent_id: str | None = None
     reserved: int
     input_tokens: int
     output_tokens: int | None = None
@@ -109,7 +112,15 @@ class Reply(Document):
     rounds: int = 1
 
     holds: ClassVar = Content(
-        plain=("code", "provider", "model", "user_message_id", "answer_id", "target_id")
+        plain=(
+            "code",
+            "provider",
+            "model",
+            "user_message_id",
+            "answer_id",
+            "target_id",
+            "parent_id",
+        )
     )
 
     class Settings:

@@ -12,8 +12,10 @@ from chatvault.access import Access
 from chatvault.actor import Actor
 from chatvault.agents import service as agents
 from chatvault.commands.proposals import catalog
+from chatvault.conversations.finding import find_messages
 from chatvault.conversations.models import MessageRole, Status
-from chatvault.conversations.reading import find_messages, read_before
+from chatvault.conversations.path_reading import leaf_of
+from chatvault.conversations.reading import read_before
 from chatvault.conversations.segments import is_deleted
 from chatvault.conversations.shapes import ConversationDoc, StoredMessage
 from chatvault.conversations.store import MessageStore
@@ -35,6 +37,9 @@ SUMMARY_INTRO = "Summary of the earlier part of this conversation:"
 # A shorter answer is useless; a quarter of the remaining tokens is kept for it.
 MIN_OUTPUT = 16
 OUTPUT_PART = 4
+
+# The generation, the end of its messages, and the last one of the branch that is shown.
+Place = tuple[ObjectId, int, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,6 +206,7 @@ class Turn:
         content: the content of a new message; None if it is stored already.
         user_message_id: the id of the message to answer.
         target_id: the answer that the new one replaces or is an alternative to.
+        parent_id: the message that an alternative follows.
         upto: the model sees only messages before this place.
         least: how many of the newest messages belong together.
     """
@@ -209,6 +215,7 @@ class Turn:
     user_message_id: str
     mode: Mode = Mode.APPEND
     target_id: str | None = None
+    parent_id: str | None = None
     upto: int = LATEST
     least: int = 1
 
@@ -229,7 +236,7 @@ class TurnPlan:
     model: str
     turn: Turn
     context: Context
-    place: tuple[ObjectId, int]
+    place: Place
     max_output: int
     tools: list[Raw]
 
@@ -310,9 +317,9 @@ async def offered(
     return await catalog(actor, deps.servers, allowed=agent["allowed_tools"])
 
 
-def place_of(fields: ConversationDoc) -> tuple[ObjectId, int]:
-    """Return values that change whenever messages are added or replaced."""
-    return fields["generation"], fields["next_seq"]
+def place_of(fields: ConversationDoc) -> Place:
+    """Return values that change whenever messages are added or replaced, or a branch is chosen."""
+    return fields["generation"], fields["next_seq"], leaf_of(fields)
 
 
 def tokens_left(fields: ConversationDoc, agent: Raw) -> int:
@@ -369,10 +376,15 @@ async def _regeneration(
         raise NothingToAnswer
     # Alternative answers all answer the message before the first of them.
     beside = last.get("alternative_to")
-    for place, message, _ in reversed(page[:-1]):
-        if message["id"] != beside:
-            break
-        seq, beside = place, message.get("alternative_to")
+    before = [*page[:-1]]
+    while before and before[-1].message["id"] == beside:
+        seq, beside = before[-1].seq, before[-1].message.get("alternative_to")
+        before.pop()
     return Turn(
-        content=None, user_message_id=asked["id"], mode=mode, target_id=last["id"], upto=seq
+        content=None,
+        user_message_id=asked["id"],
+        mode=mode,
+        target_id=last["id"],
+        parent_id=before[-1].message["id"] if before else asked["id"],
+        upto=seq,
     )

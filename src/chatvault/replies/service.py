@@ -13,12 +13,9 @@ from chatvault.agents import service as agents
 from chatvault.agents.models import ModelNotConfigured
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
-from chatvault.conversations.reading import (
-    ReadConflict,
-    find_messages,
-    not_deleted,
-    read_consistently,
-)
+from chatvault.conversations.consistency import ReadConflict, not_deleted
+from chatvault.conversations.finding import find_messages
+from chatvault.conversations.reading import read_consistently
 from chatvault.conversations.shapes import ConversationDoc, StoredMessage
 from chatvault.conversations.store import MessageStore
 from chatvault.conversations.wire import message_wire

@@ -33,7 +33,16 @@ from chatvault.replies.errors import ReplyInProgress
 from chatvault.replies.events import Live
 from chatvault.replies.finish import supersede
 from chatvault.replies.models import Kind, Mode, Reply, ReplyDoc, ReplyEvents, State
-from chatvault.replies.plan import MIN_OUTPUT, Turn, TurnPlan, place_of, plan, refusal, tokens_left
+from chatvault.replies.plan import (
+    MIN_OUTPUT,
+    Place,
+    Turn,
+    TurnPlan,
+    place_of,
+    plan,
+    refusal,
+    tokens_left,
+)
 from chatvault.replies.provider import ModelRequest
 from chatvault.replies.schemas import ReplyIn
 from chatvault.replies.task import ReplyTask
@@ -74,7 +83,7 @@ class ReplyPlan:
     messages: list[dict[str, Any]]
     tokens: int
     max_tokens: int
-    place: tuple[ObjectId, int] | None = None
+    place: Place | None = None
     metadata: Raw | None = None
     options: Raw = field(default_factory=dict)
     tools: list[Raw] = field(default_factory=list)
@@ -284,6 +293,7 @@ def _reply(access: Access, reply_plan: ReplyPlan, output: int) -> ReplyDoc:
         "user_message_id": turn.user_message_id,
         "answer_id": replaced or f"reply-{reply_id}" + (f"-{rounds}" if rounds > 1 else ""),
         "target_id": turn.target_id,
+        "parent_id": turn.parent_id,
         "reserved": reply_plan.tokens + output,
         "input_tokens": reply_plan.tokens,
         "output_tokens": None,
@@ -393,7 +403,7 @@ async def _opening_change(
         where=("_id", new.id),
         decide=decide,
         is_new=True,
-        size=estimate(new.document, *new.tail, said, said),
+        size=estimate(new.document, *new.messages.tail, said, said),
         idempotent=idempotency_key and _idempotent_opening(new.access, idempotency_key),
     )
 

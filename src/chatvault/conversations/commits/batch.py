@@ -13,8 +13,10 @@ from chatvault.audit.models import AuditEntry, Entry
 from chatvault.conversations.commits.change import Change, Key
 from chatvault.conversations.commits.errors import Conflicted, HalfDecided, RetryAfterMove
 from chatvault.conversations.commits.reader import BatchReader
-from chatvault.conversations.commits.working_copy import WorkingCopy, Write
+from chatvault.conversations.commits.state import Write
+from chatvault.conversations.commits.working_copy import WorkingCopy
 from chatvault.conversations.models import Conversation
+from chatvault.conversations.paths import PathRuns
 from chatvault.conversations.segments import PendingDeletion, Revision, Segment
 from chatvault.conversations.store import MessageStore
 from chatvault.errors import ChatvaultError
@@ -130,6 +132,8 @@ class CommitBatch:
         documents = [write for working in copies if (write := working.write()) is not None]
         await self._apply(Conversation, documents)
         await self._apply(Segment, [write for working in copies for write in working.segments])
+        paths = [write for working in copies for write in working.paths]
+        await self._apply(PathRuns, paths, each=False)
         await self._apply(
             PendingDeletion, [write for working in copies for write in working.pending_deletions]
         )

@@ -1,5 +1,7 @@
 """Writing many messages: bounded batches first, then one small transaction to show them."""
 
+from collections.abc import Sequence
+
 from bson import ObjectId
 
 from chatvault.access import Access
@@ -14,6 +16,7 @@ from chatvault.conversations.segments import (
 )
 from chatvault.conversations.shapes import MessageDoc, SegmentDoc
 from chatvault.conversations.store import MessageStore
+from chatvault.conversations.tree import Link, links_within
 from chatvault.fields import now
 from chatvault.slices import in_slices, sliced
 
@@ -24,9 +27,18 @@ BATCH_BYTES = 4 * 1024 * 1024
 
 
 async def write_generation(
-    access: Access, store: MessageStore, messages: list[MessageDoc]
+    access: Access,
+    store: MessageStore,
+    messages: list[MessageDoc],
+    links: Sequence[Link] = (),
 ) -> tuple[Generation | None, list[MessageDoc]]:
     """Store the messages as a generation that nothing points to yet.
+
+    Args:
+        access: to their owner's data.
+        store: encodes the messages.
+        messages: in order.
+        links: of those whose parent is not the message before, in order.
 
     Returns:
         The generation, or None if the messages are few, and the newest messages, which are to be
@@ -43,8 +55,11 @@ async def write_generation(
         length=len(older),
         bytes=sum(sizes[: len(older)]),
         last_message_at=older[-1]["timestamp"],
+        links=tuple(links_within(links, 0, len(older))),
     )
-    run = cut(older, owner_id=access.owner_id, generation=generation.id, codec=store.codec)
+    run = cut(
+        older, owner_id=access.owner_id, generation=generation.id, codec=store.codec, links=links
+    )
     # Done before the note by which they may be deleted: from then on there is no pause.
     segments = [segment async for segment in sliced(run)]
     await PendingDeletion.get_pymongo_collection().insert_one(

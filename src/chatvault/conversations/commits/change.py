@@ -39,6 +39,7 @@ class Change(Generic[T]):
         needs_tail: the decision reads or edits embedded messages.
         needs_last_segment: the decision moves messages.
         needs_last_not_deleted: the decision reads the newest message that is not deleted.
+        needs_tree: the decision reads the tree of all messages; set once it turns out so.
         is_new: the change inserts the conversation, so there is nothing to read.
         size: about how many bytes it writes.
         idempotent: its Idempotency-Key, if it has one.
@@ -55,6 +56,7 @@ class Change(Generic[T]):
     needs_tail: bool = False
     needs_last_segment: bool = False
     needs_last_not_deleted: bool = False
+    needs_tree: bool = False
     is_new: bool = False
     size: int = 0
     idempotent: Idempotent[T] | None = None

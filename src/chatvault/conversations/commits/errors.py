@@ -11,6 +11,10 @@ class NoRoom(RetryAfterMove):
     """Embedded messages have to move to segments before the decision can be made."""
 
 
+class NeedsTree(RetryAfterMove):
+    """The decision needs the tree of all messages, which was not read."""
+
+
 class Conflicted(Busy):
     """Another process changed the same conversation."""
 

@@ -10,7 +10,10 @@ from pymongo.errors import PyMongoError
 
 from chatvault.access import Access
 from chatvault.actor import Actor, Door
-from chatvault.conversations.reading import find_messages, not_deleted, read_consistently
+from chatvault.conversations.consistency import not_deleted
+from chatvault.conversations.finding import find_messages
+from chatvault.conversations.paths import PathRuns
+from chatvault.conversations.reading import read_consistently
 from chatvault.conversations.segments import PendingDeletion, Revision, Segment
 from chatvault.conversations.shapes import ConversationDoc, StoredMessage
 from chatvault.conversations.store import MessageStore
@@ -54,7 +57,8 @@ async def _sweep_one(store: MessageStore, note: Raw, beside: Sequence[type[Docum
     removed = 0
     targets: list[tuple[type[Document], Raw]] = []
     if note["generation"] is not None:
-        targets.append((Segment, {"generation": note["generation"]}))
+        within = {"generation": note["generation"]}
+        targets += [(Segment, within), (PathRuns, within)]
     if note["conversation_id"] is not None and note.get("before_seq") is not None:
         removed += await _sweep_replaced(store, note)
     elif note["conversation_id"] is not None:

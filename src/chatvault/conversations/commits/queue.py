@@ -14,7 +14,7 @@ from chatvault.actor import Actor, Door
 from chatvault.audit.actions import Action
 from chatvault.conversations.commits.batch import CommitBatch
 from chatvault.conversations.commits.change import Change, Key
-from chatvault.conversations.commits.errors import NoRoom, RetryAfterMove
+from chatvault.conversations.commits.errors import NeedsTree, NoRoom, RetryAfterMove
 from chatvault.conversations.commits.working_copy import WorkingCopy
 from chatvault.conversations.store import MessageStore
 from chatvault.errors import Busy, ChatvaultError, OutcomeUnknown, TooLarge
@@ -214,6 +214,7 @@ class CommitQueue:
                     _fail([change], Busy(retry_after=1))
                     continue
                 stalled.append(change)
+                change.needs_tree |= isinstance(answer, NeedsTree)
                 if isinstance(answer, NoRoom):
                     crowded.add(change.key)
             elif isinstance(answer, Exception):
@@ -221,7 +222,7 @@ class CommitQueue:
             elif not change.answer.done():
                 change.answer.set_result(answer)
         self._waiting.extendleft(reversed(stalled))
-        waits = {change.key for change in stalled}
+        waits = {change.key for change in stalled if not change.needs_tree}
         # A move that was not enough is no reason for another one.
         changed = {change.key for change in batch if not change.needs_last_segment}
         for key, working in copies.items():

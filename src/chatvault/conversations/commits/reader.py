@@ -13,6 +13,7 @@ from chatvault.conversations.models import BY_ID, Conversation
 from chatvault.conversations.segments import MAX_LENGTH, START, Segment, is_deleted
 from chatvault.conversations.shapes import ConversationDoc, MessageDoc, SegmentDoc, StoredMessage
 from chatvault.conversations.store import MessageStore
+from chatvault.conversations.tree_reading import read_tree
 from chatvault.fields import Raw
 
 ALL_BUT_MESSAGES = tuple(
@@ -65,6 +66,11 @@ class BatchReader:
             if any(change.needs_last_segment for change in wanted[key])
         ]
         newest = await self._read_newest_segments(moving)
+        trees = {
+            key: await read_tree(some[0].access, documents[key], self._session)
+            for key, some in wanted.items()
+            if key in documents and any(change.needs_tree for change in some)
+        }
         return {
             key: WorkingCopy(
                 some[0].access,
@@ -73,6 +79,7 @@ class BatchReader:
                 known=known.get(key),
                 last_segment=newest.get(fields["generation"]) if fields else None,
                 older_id=older.get(key),
+                tree=trees.get(key),
             )
             for key, some in wanted.items()
         }
@@ -200,6 +207,8 @@ class BatchReader:
 
     async def _read_older_id(self, fields: ConversationDoc) -> str | None:
         """Return the id of the newest message not deleted, if it is in a segment."""
+        if path := fields.get("path"):
+            return path.get("leaf_id")
         if not fields["total_messages"] or not all(map(is_deleted, fields["messages"])):
             return None
         segment = await Segment.get_pymongo_collection().find_one(
@@ -240,7 +249,7 @@ class BatchReader:
 
 
 def _edits(changes: list[Change[Any]]) -> bool:
-    return any(change.needs_tail for change in changes)
+    return any(change.needs_tail or change.needs_tree for change in changes)
 
 
 def _tail(_: list[str]) -> Raw:

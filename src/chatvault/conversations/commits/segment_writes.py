@@ -1,7 +1,8 @@
 """Write statements that extend, edit and split segments, or defer their deletion."""
 
+from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 from bson import ObjectId
 from pymongo import InsertOne, UpdateOne
@@ -17,6 +18,7 @@ from chatvault.conversations.segments import (
     size_of,
 )
 from chatvault.conversations.shapes import ConversationDoc, MessageDoc, SegmentDoc
+from chatvault.conversations.tree import Link, links_within, to_links
 from chatvault.fields import Raw, now
 
 # A segment that an edit makes larger than this is split, so that it stays far below 16 MB.
@@ -28,7 +30,10 @@ SegmentWrite = InsertOne[Any] | UpdateOne
 
 
 def extend(
-    last: SegmentDoc | None, moved: list[MessageDoc], codec: MessageCodec
+    last: SegmentDoc | None,
+    moved: list[MessageDoc],
+    codec: MessageCodec,
+    links: Sequence[Link] = (),
 ) -> tuple[list[SegmentWrite], list[MessageDoc]]:
     """Append messages to the newest segment as far as it has room.
 
@@ -36,6 +41,7 @@ def extend(
         last: the newest segment without its messages, if there is one.
         moved: the messages that come after it.
         codec: encodes what is written.
+        links: those of the messages.
 
     Returns:
         The statements, and the messages that are left over.
@@ -59,7 +65,11 @@ def extend(
         "version": 1,
     }
     mine = _filter_of(last, length=last["length"])
-    update = {"$push": {"messages": {"$each": codec.encode(last["user_id"], taken)}}, "$inc": grown}
+    pushed: Raw = {"messages": {"$each": codec.encode(last["user_id"], taken)}}
+    start = last["start"] + last["length"]
+    if its_links := links_within(links, start, start + len(taken)):
+        pushed["links"] = {"$each": [[*link] for link in its_links]}
+    update = {"$push": pushed, "$inc": grown}
     return [UpdateOne(mine, update)], moved[len(taken) :]
 
 
@@ -70,9 +80,12 @@ def add(
     generation: ObjectId,
     codec: MessageCodec,
     start: int,
+    links: Sequence[Link] = (),
 ) -> list[SegmentWrite]:
     """Insert messages as new segments, the first of them at `start`."""
-    made = cut(messages, owner_id=owner_id, generation=generation, codec=codec, start=start)
+    made = cut(
+        messages, owner_id=owner_id, generation=generation, codec=codec, start=start, links=links
+    )
     return [InsertOne(segment) for segment in made]
 
 
@@ -85,7 +98,8 @@ def defer_deletion(fields: ConversationDoc, access: Access, *, whole: bool) -> l
         whole: whether the conversation is deleted; otherwise its messages are replaced.
     """
     may_be_revised = fields.get("has_revisions", True)
-    if not (whole or may_be_revised or fields["tail_seq"] > fields["first_seq"]):
+    has_more = fields["tail_seq"] > fields["first_seq"] or bool(fields.get("path"))
+    if not (whole or may_be_revised or has_more):
         return []
     note = PendingDeletion.owned_by(
         access,
@@ -142,9 +156,13 @@ def _cut_anew(segment: SegmentDoc, codec: MessageCodec) -> list[SegmentWrite]:
         generation=segment["generation"],
         codec=codec,
         start=segment["start"],
+        links=to_links(segment.get("links") or ()),
     )
     changed_in = {"changed_in": segment["changed_in"]}
-    kept = {name: first[name] for name in ("length", "living", "bytes", "messages")} | changed_in
+    names = ("length", "living", "bytes", "messages", "links")
+    kept: Raw = {name: cast("Raw", first)[name] for name in names if name in first}
     mine = _filter_of(segment, length=segment["length"])
-    update = {"$set": kept, "$inc": {"version": 1}}
+    update: Raw = {"$set": kept | changed_in, "$inc": {"version": 1}}
+    if "links" not in first:
+        update["$unset"] = {"links": ""}
     return [UpdateOne(mine, update), *(InsertOne(other | changed_in) for other in others)]

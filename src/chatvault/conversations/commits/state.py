@@ -1,0 +1,229 @@
+"""A conversation during a batch of changes: what was read, and how it stands."""
+
+from datetime import datetime, timedelta
+from typing import Any, cast
+
+from beanie import Document
+from bson import ObjectId
+from pymongo import DeleteMany, DeleteOne, InsertOne, UpdateOne
+
+from chatvault.access import Access
+from chatvault.audit.outbox import Outbox
+from chatvault.conversations.codec import MessageCodec
+from chatvault.conversations.commits.active_path import ActivePath
+from chatvault.conversations.commits.errors import RetryAfterMove
+from chatvault.conversations.segments import (
+    TAIL_BYTES,
+    TAIL_LENGTH,
+    is_deleted,
+)
+from chatvault.conversations.shapes import ConversationDoc, MessageDoc, SegmentDoc, StoredMessage
+from chatvault.conversations.tree import Tree
+from chatvault.errors import NotFound
+from chatvault.fields import Raw, now
+
+MAX_SKEW = timedelta(days=1)
+
+Write = InsertOne[Any] | UpdateOne | DeleteOne | DeleteMany
+
+
+class ConversationState:
+    """One conversation in a batch: what was read of it, and its state as decided so far.
+
+    Args:
+        access: to the owner's data; part of every filter.
+        codec: encodes the messages that are written.
+        fields: the stored fields that were read, or None if there is no such conversation.
+        known: the stored messages that the changes name, by id.
+        last_segment: the newest segment without its messages, if it was requested.
+        older_id: of the newest message not deleted, if it is outside the tail and was requested.
+        tree: of all messages, if it was requested.
+    """
+
+    def __init__(
+        self,
+        access: Access,
+        codec: MessageCodec,
+        fields: ConversationDoc | None,
+        known: dict[str, StoredMessage] | None = None,
+        last_segment: SegmentDoc | None = None,
+        older_id: str | None = None,
+        tree: Tree | None = None,
+    ) -> None:
+        self.access = access
+        self.outbox = Outbox()
+        self._codec = codec
+        # Older runs of the branch that is shown; a deletion may match none.
+        self.paths: list[Write] = []
+        self.segments: list[Write] = []
+        self.revisions: list[Write] = []
+        self.pending_deletions: list[Write] = []
+        # Documents of other domains that change together with the conversation; each write must
+        # match one.
+        self.beside: list[tuple[type[Document], Write]] = []
+        self._head = None if fields is None else fields.copy()
+        tail: list[MessageDoc] | None = self._head.pop("messages", None) if self._head else None
+        self._tail = tail
+        self._path = None if self._head is None else self._follow_path(self._head, tree)
+        self._read_version: int | None = fields["version"] if fields else None
+        self._read_tail_seq: int | None = fields["tail_seq"] if fields else None
+        self._known = known or {}
+        self._last_segment = last_segment
+        self._older_id = older_id
+        self._fields: Raw = {}
+        self._pushed: list[MessageDoc] = []
+        self._is_new = False
+        self._rewritten = False
+        self._deleted = False
+        self._is_blind = self._is_touched = False
+        self._sets = 0
+        self._marks_before = 0
+        self._cut: set[ObjectId] = set()
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is such a conversation now."""
+        return self._head is not None and not self._deleted
+
+    @property
+    def fields(self) -> ConversationDoc:
+        """The fields as decided so far.
+
+        Raises:
+            NotFound: there is no such conversation any more.
+        """
+        if self._head is None or self._deleted:
+            raise NotFound("Conversation not found")
+        return self._head
+
+    def _follow_path(self, fields: ConversationDoc, tree: Tree | None = None) -> ActivePath:
+        return ActivePath(self.access, fields, self._tail, tree, self.paths)
+
+    @property
+    def path(self) -> ActivePath:
+        """The branch that is shown.
+
+        Raises:
+            NotFound: there is no such conversation any more.
+        """
+        if self._path is None or self._deleted:
+            raise NotFound("Conversation not found")
+        return self._path
+
+    def check_exists(self) -> None:
+        """Raise NotFound if there is no such conversation any more."""
+        if not self.exists:
+            raise NotFound("Conversation not found")
+
+    @property
+    def document(self) -> ConversationDoc:
+        """The conversation as decided so far, with its embedded messages, which must be known."""
+        return {**self.fields, "messages": self._tail or []}
+
+    @property
+    def overflows(self) -> bool:
+        """Whether older messages should move to segments."""
+        if not self.exists:
+            return False
+        length = self.fields["next_seq"] - self.fields["tail_seq"]
+        return length > TAIL_LENGTH or (length > 1 and self.fields["tail_bytes"] > TAIL_BYTES)
+
+    def begin_change(self) -> None:
+        """Begin the next change; the version rises once for each change that does anything."""
+        self._is_touched = False
+        self.outbox.begin()
+        self._marks_before = self._marks()
+
+    def end_change(self) -> None:
+        """Complete the audit entries; raise IncompleteDetails if they leave out what changed."""
+        if self._head is not None:
+            version = self._head["version"] + self._deleted
+            self.outbox.end(version, changed=self._is_touched, deleted=self._deleted)
+
+    @property
+    def was_changed(self) -> bool:
+        """Whether the current change has decided anything."""
+        return self._marks() != self._marks_before
+
+    def _marks(self) -> int:
+        # Nothing is ever removed from these.
+        written = len(self.segments) + len(self.revisions) + len(self.pending_deletions)
+        written += len(self.beside) + len(self.outbox.entries)
+        return self._sets + written + self._deleted
+
+    def find(self, message_id: str) -> StoredMessage | None:
+        """Return the stored message with this id, which the change must have named, or None.
+
+        Raises:
+            RetryAfterMove: this batch added messages that were not read.
+        """
+        stored = self._known.get(message_id)
+        if stored is None and self._is_blind:
+            raise RetryAfterMove
+        return stored
+
+    def locate(self, message_id: str) -> StoredMessage:
+        """Return the message with this id, ready to be edited.
+
+        Raises:
+            NotFound: there is none, or it is deleted.
+            RetryAfterMove: this batch moves it.
+        """
+        stored = self.find(message_id)
+        if stored is None or is_deleted(stored.message):
+            raise NotFound("Message not found")
+        if stored.segment is None and stored.seq < self.fields["tail_seq"]:
+            raise RetryAfterMove
+        if stored.segment is not None and stored.segment["_id"] in self._cut:
+            raise RetryAfterMove
+        return stored
+
+    def last_not_deleted(self) -> StoredMessage | None:
+        """Return the newest message not deleted, ready to be edited; None if there is none.
+
+        In a conversation with branches it is the last of the branch shown, or None.
+
+        Raises:
+            RetryAfterMove: it is in a segment that this batch did not read.
+        """
+        if self.path.is_branched:
+            return self._leaf()
+        tail = self._tail or []
+        for index in reversed(range(len(tail))):
+            if not is_deleted(tail[index]):
+                return StoredMessage(self.fields["tail_seq"] + index, tail[index])
+        if not self.fields["total_messages"]:
+            return None
+        if self._older_id is None or self.fields["tail_seq"] != self._read_tail_seq:
+            raise RetryAfterMove
+        try:
+            return self.locate(self._older_id)
+        except NotFound:
+            raise RetryAfterMove from None
+
+    def _leaf(self) -> StoredMessage | None:
+        aside, tail = self.path.aside, self._tail or []
+        if aside is None and tail and not is_deleted(tail[-1]):
+            return StoredMessage(self.fields["next_seq"] - 1, tail[-1])
+        if aside is None:
+            return None
+        try:
+            return self.locate(aside[1])
+        except NotFound:
+            return None
+
+    def _set(self, **fields: Any) -> None:
+        cast("Raw", self.fields).update(fields)
+        self._sets += 1
+        self._fields.update(fields)
+
+    def _touch(self, at: datetime) -> None:
+        fields = self.fields
+        before: datetime = fields["updated_at"]
+        # Another process's clock may be slightly ahead; an imported time comes from no clock.
+        if before > at and before <= now() + MAX_SKEW:
+            at = before
+        self._set(updated_at=at)
+        if not self._is_new and not self._is_touched:
+            self._set(version=fields["version"] + 1)
+        self._is_touched = True

@@ -1,0 +1,106 @@
+"""Trees of messages by place: paths, forks and leaves against a plain walk."""
+
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chatvault.conversations.tree import ROOT, Link, Run, Tree, fork_of, links_of, links_within
+
+
+@st.composite
+def trees(draw: st.DrawFn) -> tuple[list[int], set[int]]:
+    """The parent of each place, and the deleted places."""
+    length = draw(st.integers(1, 40))
+    parents = [
+        draw(st.one_of(st.just(place - 1), st.integers(ROOT, place - 1))) for place in range(length)
+    ]
+    return parents, draw(st.sets(st.integers(0, length - 1)))
+
+
+def links_from(parents: list[int]) -> list[Link]:
+    return [Link(place, up) for place, up in enumerate(parents) if up != place - 1]
+
+
+def walk(parents: list[int], leaf: int) -> list[int]:
+    path = []
+    while leaf != ROOT:
+        path.append(leaf)
+        leaf = parents[leaf]
+    return path[::-1]
+
+
+def places(runs: list[Run]) -> list[int]:
+    return [place for run in runs for place in range(run.first, run.last + 1)]
+
+
+class TestTree:
+    @given(trees(), st.data())
+    def test_path_is_the_walk_to_the_root(
+        self, tree: tuple[list[int], set[int]], data: st.DataObject
+    ) -> None:
+        parents, deleted = tree
+        leaf = data.draw(st.integers(0, len(parents) - 1))
+        runs = Tree(len(parents), links_from(parents), deleted).path_to(leaf)
+        assert places(runs) == walk(parents, leaf)
+        for run in runs:
+            assert run.living == len(set(range(run.first, run.last + 1)) - deleted)
+        for before, after in pairwise(runs):
+            assert before.last + 1 < after.first
+
+    @given(trees())
+    def test_grown_by_one_at_a_time_is_the_same(self, tree: tuple[list[int], set[int]]) -> None:
+        parents, deleted = tree
+        grown = Tree(0)
+        for place, up in enumerate(parents):
+            grown.add(1, [Link(place, up)] if up != place - 1 else [])
+        for place in sorted(deleted, reverse=True):
+            grown.delete(place)
+            grown.delete(place)
+        whole = Tree(len(parents), links_from(parents), deleted)
+        assert grown.living == whole.living == len(parents) - len(deleted)
+        assert grown.children() == whole.children()
+        leaf = len(parents) - 1
+        assert grown.path_to(leaf) == whole.path_to(leaf)
+
+    @given(trees(), st.data())
+    def test_children_are_those_with_this_parent(
+        self, tree: tuple[list[int], set[int]], data: st.DataObject
+    ) -> None:
+        parents, deleted = tree
+        children = Tree(len(parents), links_from(parents), deleted).children()
+        for parent in range(ROOT, len(parents)):
+            expected = [place for place, up in enumerate(parents) if up == parent]
+            assert children.get(parent, expected) == expected
+            assert parent in children or len(expected) < 2
+        place = data.draw(st.integers(0, len(parents) - 1))
+        leaf = Tree(len(parents), links_from(parents)).newest_leaf(place)
+        while some := [each for each, up in enumerate(parents) if up == place]:
+            place = max(some)
+        assert leaf == place
+
+    @given(trees(), st.data())
+    def test_fork_is_the_last_place_in_common(
+        self, tree: tuple[list[int], set[int]], data: st.DataObject
+    ) -> None:
+        parents, _ = tree
+        one, other = (data.draw(st.integers(0, len(parents) - 1)) for _ in range(2))
+        whole = Tree(len(parents), links_from(parents))
+        common = [
+            here
+            for here, there in zip(walk(parents, one), walk(parents, other), strict=False)
+            if here == there
+        ]
+        assert fork_of(whole.path_to(one), whole.path_to(other)) == (common or [ROOT])[-1]
+
+
+class TestLinks:
+    def test_of_messages_whose_parent_is_not_before_them(self) -> None:
+        ids = ["a", "b", "c", "d"]
+        assert links_of([None, "a", "a", "c"], ids) == [Link(2, 0)]
+        assert links_of([None, None, "b", "a"], ids) == [Link(1, ROOT), Link(3, 0)]
+
+    def test_within_places(self) -> None:
+        links = [Link(2, 0), Link(5, 1), Link(9, 3)]
+        assert list(links_within(links, 2, 9)) == links[:2]
+        assert list(links_within(links, 3, 5)) == []

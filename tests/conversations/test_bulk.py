@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pymongo.errors import AutoReconnect
 
-from chatvault.conversations import append_service, service
+from chatvault.conversations import append_service, creation, service
 from chatvault.conversations.append_service import Appended
 from chatvault.conversations.commits import bulk
 from chatvault.conversations.commits.queue import CommitQueue
@@ -225,7 +225,7 @@ class TestConcurrency:
             commits._running.add(blocker)  # type: ignore[arg-type]  # nothing starts until it is out
             return prepared
 
-        monkeypatch.setattr(service, "write_generation", write_and_wait)
+        monkeypatch.setattr(creation, "write_generation", write_and_wait)
         putting = asyncio.create_task(put())
         for _ in range(100):
             await asyncio.sleep(0.002)

@@ -296,7 +296,6 @@ class TestUnfinishedBulkWrite:
         many = {"messages": [message("new")] * 30}
         update = ConversationUpdate.model_validate(many)
         with monkeypatch.context() as patched:
-            patched.setattr(service, "write_generation", write_and_be_late)
             patched.setattr(creation, "write_generation", write_and_be_late)
             change: Awaitable[Any] = (
                 service.create(actor, commits, wanted=ConversationCreate.model_validate(many))

@@ -36,7 +36,10 @@ class ForksQuery(BaseModel):
 async def list_forks(
     request: web.Request, actor: Actor, path: ConversationPath, query: ForksQuery
 ) -> web.StreamResponse:
-    """List where a conversation divides into branches, the newest places first."""
+    """List where a conversation divides into branches, the newest places first.
+
+    Each fork has the messages that follow the same one, and says which of them is shown.
+    """
     page = await branch_service.list_forks(
         actor,
         request.app[STORE],

@@ -50,6 +50,7 @@ VALUES: dict[str, Any] = {
     "gpu_name": None,
     "input_schema": {"type": "object", "properties": {"timezone": {"type": "string"}}},
     "key": "conversation.create",
+    "parent_id": "1579973f-78f4-431a-8f88-ad2f3a472c2e",
     "SiblingOut.id": "1579973f-78f4-431a-8f88-ad2f3a472c2e",
     "language": "en",
     "last_login": TIME,

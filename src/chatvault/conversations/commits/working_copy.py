@@ -193,7 +193,10 @@ class WorkingCopy(ConversationState):
             message=self._encode([old])[0],
             replaced_at=at,
         )
-        changed = self.update_in_place(stored, {**message, "id": old["id"]}, at)
+        its_own: MessageDoc = {"id": old["id"]}
+        if "parent_id" in old:
+            its_own["parent_id"] = old["parent_id"]
+        changed = self.update_in_place(stored, {**message, **its_own}, at)
         self.revisions.append(InsertOne(revision))
         self._set(has_revisions=True, edits=self.fields.get("edits", 0) + 1)
         return changed

@@ -106,8 +106,9 @@ async def find_place(
     Raises:
         ReadConflict: the conversation changed since its document was read.
     """
-    first, skipped = conversation["first_seq"], 0
-    async for runs in _runs_from(access, store, conversation, 0):
+    first = conversation["first_seq"]
+    skipped, place = await _skip_documents(access, store, conversation, offset)
+    async for runs in _runs_from(access, store, conversation, place):
         for run in runs:
             if skipped + run.living > offset:
                 if run.living == run.last - run.first + 1:
@@ -115,6 +116,30 @@ async def find_place(
                 return skipped, first + run.first
             skipped += run.living
     return skipped, conversation["next_seq"]
+
+
+async def _skip_documents(
+    access: Access, store: MessageStore, conversation: ConversationDoc, offset: int
+) -> tuple[int, int]:
+    """Return how many messages documents of older runs have up to an offset, and the next place.
+
+    Raises:
+        ReadConflict: the conversation changed since its document was read.
+    """
+    path = conversation.get("path")
+    if not (offset and path and path["older"]):
+        return 0, 0
+    if offset >= path["older_living"]:
+        newest = newest_runs(conversation)
+        place = newest[0].first if newest else conversation["next_seq"]
+        return path["older_living"], place
+    skipped = 0
+    for each in await store.list_path_counts(access, conversation["generation"]):
+        _check(each, conversation, is_next=True)
+        if skipped + each["living"] > offset:
+            return skipped, each["first"]
+        skipped += each["living"]
+    raise ReadConflict
 
 
 async def _runs_from(

@@ -44,7 +44,8 @@ class PathRuns(Document):
 
         name = "paths"
         indexes: ClassVar = [
-            IndexModel([("user_id", 1), ("generation", 1), ("first", 1)], name="in_order")
+            IndexModel([("user_id", 1), ("generation", 1), ("first", 1)], name="by_first"),
+            IndexModel([("user_id", 1), ("generation", 1), ("last", 1)], name="by_last"),
         ]
 
     @classmethod

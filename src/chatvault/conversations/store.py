@@ -204,13 +204,22 @@ class MessageStore:
     async def walk_paths(
         self, access: Access, generation: ObjectId, place: int
     ) -> AsyncGenerator[PathRunsDoc]:
-        """Yield the documents of older runs from the one with a place on, in order."""
-        mine = PathRuns.owned_by(access, generation=generation)
-        at = await _paths().find_one({**mine, "first": {"$lte": place}}, sort=[("first", -1)])
-        if at is not None:
-            yield at
-        async for each in _paths().find({**mine, "first": {"$gt": place}}).sort("first", 1):
+        """Yield the documents of older runs that end at a place or later, in order.
+
+        If there is none, the last document is yielded. A page needs one or two of them.
+        """
+        mine, newest = PathRuns.owned_by(access, generation=generation), True
+        found = _paths().find({**mine, "last": {"$gte": place}}, batch_size=2).sort("last", 1)
+        async for each in found:
+            newest = False
             yield each
+        if newest and (last := await _paths().find_one(mine, sort=[("last", -1)])):
+            yield last
+
+    async def list_path_counts(self, access: Access, generation: ObjectId) -> list[PathRunsDoc]:
+        """Return the documents of older runs without the runs, in order."""
+        query = PathRuns.owned_by(access, generation=generation)
+        return await _paths().find(query, {"runs": False}).sort("last", 1).to_list()
 
     def walk_paths_back(
         self, access: Access, generation: ObjectId, before: int

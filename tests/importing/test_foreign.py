@@ -12,8 +12,7 @@ from chatvault.importing.reports import ImportOutcome
 from conftest import HttpClient
 from support.answers import problem
 from support.foreign import FILES, as_json, chatgpt, claude
-
-PATH = "/imports"
+from support.imports import PATH, bring_in, stored
 
 
 def zipped(**files: bytes) -> bytes:
@@ -22,18 +21,6 @@ def zipped(**files: bytes) -> bytes:
         for name, data in files.items():
             archive.writestr(f"{name}.json", data)
     return file.getvalue()
-
-
-async def bring_in(client: HttpClient, data: bytes, query: str = "") -> dict[str, Any]:
-    answer = await client.post(PATH + query, data=data)
-    assert answer.status == 200, await answer.text()
-    found: dict[str, Any] = await answer.json()
-    return found
-
-
-async def stored(client: HttpClient) -> list[dict[str, Any]]:
-    listed = await (await client.get("/conversations?limit=200")).json()
-    return [await (await client.get(f"/conversations/{each['id']}")).json() for each in listed]
 
 
 class TestImport:

@@ -10,6 +10,7 @@ from chatvault.importing.conversations import ImportFile
 from chatvault.importing.neutral import NeutralConversation, NeutralMessage
 from chatvault.importing.reading import Wish, read_files
 
+PATH = "/imports"
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 
@@ -42,6 +43,20 @@ def read_one(value: Any, **options: Any) -> NeutralConversation:
     """Read the one conversation of a value."""
     [found] = read_all(value, **options)
     return found
+
+
+async def bring_in(client: Any, data: bytes, query: str = "") -> dict[str, Any]:
+    """Import a file over HTTP; return the report."""
+    answer = await client.post(PATH + query, data=data)
+    assert answer.status == 200, await answer.text()
+    found: dict[str, Any] = await answer.json()
+    return found
+
+
+async def stored(client: Any) -> list[dict[str, Any]]:
+    """Return all conversations with all messages, newest first."""
+    listed = await (await client.get("/conversations?limit=200")).json()
+    return [await (await client.get(f"/conversations/{each['id']}")).json() for each in listed]
 
 
 def by_text(conversation: NeutralConversation) -> dict[str, NeutralMessage]:

@@ -189,6 +189,13 @@ async def recheck(access: Access, file_ids: Sequence[ObjectId]) -> None:
         )
 
 
+async def recheck_all(access: Access) -> None:
+    """Have the collection look at all files of a user, where attachments were replaced."""
+    await AttachmentFile.get_pymongo_collection().update_many(
+        AttachmentFile.owned_by(access, check_at=None), {"$set": {"check_at": now()}}
+    )
+
+
 async def collect() -> int:
     """Remove the files that no attachment has any more; return how many."""
     removed = 0

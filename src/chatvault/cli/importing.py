@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from chatvault.accounts import service as accounts
 from chatvault.actor import Actor, Door
+from chatvault.attachments.files import open_store
 from chatvault.audit.recorder import Recorder
 from chatvault.cli.terminal import err, out, run, say
 from chatvault.conversations.commits.queue import CommitQueue
@@ -23,6 +24,8 @@ from chatvault.importing.formats import FORMATS
 from chatvault.importing.reading import Wish, read_files
 from chatvault.importing.reports import ImportOutcome, OnDuplicate, Report, require_content
 from chatvault.importing.service import import_file as import_content
+from chatvault.keys import load_secret_key
+from chatvault.settings import load_settings
 
 SHOWN = 20
 _OF_FOLDERS = {".json", ".jsonl", ".html", ".zip"}
@@ -47,6 +50,9 @@ def import_file(
         OnDuplicate, typer.Option(help="what to do with what was imported before")
     ] = OnDuplicate.SKIP,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="write nothing")] = False,  # noqa: FBT002  # typer's way to make a flag
+    attachments: Annotated[  # noqa: FBT002  # typer's way to make a flag
+        bool, typer.Option(help="also store the bytes of files that the export holds")
+    ] = True,
     salvage: Annotated[  # noqa: FBT002  # typer's way to make a flag
         bool, typer.Option("--salvage", help="take the whole conversations of a damaged file")
     ] = False,
@@ -69,6 +75,7 @@ def import_file(
                     on_duplicate,
                     dry_run,
                     lambda done: progress.advance(task, done),
+                    attachments=attachments,
                 )
             )
     except KeyboardInterrupt:
@@ -94,6 +101,8 @@ async def _import(
     on_duplicate: OnDuplicate,
     dry_run: bool,  # noqa: FBT001  # passed through
     advance: Callable[[int], None],
+    *,
+    attachments: bool,
 ) -> Report:
     user = await accounts.find_by_name_or_id(username)
     if user is None:
@@ -101,7 +110,8 @@ async def _import(
             f"There is no user {username!r}; make one with "
             f"`chatvault users create {username} --email ADDRESS`."
         )
-    commits = CommitQueue(MessageStore())
+    commits, settings = CommitQueue(MessageStore()), load_settings()
+    files = open_store(settings, load_secret_key(settings)) if attachments else None
     try:
         return await import_content(
             Actor(door=Door.CLI, user_id=user.id, role=user.role),
@@ -110,6 +120,7 @@ async def _import(
             content=content,
             on_duplicate=on_duplicate,
             dry_run=dry_run,
+            files=files,
             on_progress=advance,
         )
     finally:

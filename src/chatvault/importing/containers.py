@@ -33,7 +33,7 @@ _EMPTY: Final = b"PK\x05\x06"
 _BLOCK: Final = 1024 * 1024
 _SUFFIXES: Final = frozenset({"", ".json", ".jsonl", ".ndjson", ".html", ".htm", ".txt"})
 _DIGITS = re.compile(r"(\d+)")
-_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError,
+DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError,
            struct.error, ValueError)  # fmt: skip
 
 
@@ -101,7 +101,7 @@ class _Guarded:
     def read(self, size: int = -1, /) -> bytes:
         try:
             data = self._stream.read(size)
-        except _DAMAGE as error:
+        except DAMAGE as error:
             raise NotJsonError(f"{self._name}: {_said(error)}", cut=True) from None
         self._got += len(data)
         self._guard.count(len(data), self._got, self._packed)
@@ -151,7 +151,7 @@ def _unpacked(
         raise ImportRejected(f"{guard.name}: holds more than {MAX_ENTRIES:,} files")
     try:
         archive = zipfile.ZipFile(file)
-    except _DAMAGE:
+    except DAMAGE:
         if not salvage:
             raise ImportRejected(
                 f"{guard.name}: the ZIP has no end: it seems cut off, so download it again;"
@@ -200,7 +200,7 @@ def _directory_size(file: Any) -> int:
 def _opened(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> Iterator[Stream]:
     try:
         stream = archive.open(info)
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise NotJsonError(f"{name}: {_said(error)}", cut=True) from None
     with stream:
         yield stream

@@ -20,6 +20,7 @@ from chatvault.importing.neutral import (
     NeutralMessage,
     Role,
 )
+from chatvault.importing.oversize import move_out
 from chatvault.importing.trees import Tree, build_tree
 from chatvault.importing.values import digest, mend_surrogates, present, without_secrets
 from chatvault.mongodb.storable import check_storable
@@ -27,6 +28,7 @@ from chatvault.mongodb.storable import check_storable
 # Far above what people write, far below what a document can hold.
 MAX_MESSAGE_BYTES: Final = 8 * 1024 * 1024
 MESSAGE_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+ATTACHMENT_ID: Final = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9_.-]{1,128}")
 _TITLE_LENGTH: Final = 80
 
 
@@ -136,6 +138,14 @@ class Draft:
         )
         return cast("FilePart", shown)
 
+    def _move_out(self, message: NeutralMessage) -> None:
+        if move_out(message, self._attach_new):
+            self.repairs["held values over 256 KB, which are attachments now"] += 1
+
+    def _attach_new(self, made: Attachment) -> FilePart:
+        made.id = self.next_attachment()
+        return self.attach(made)
+
     def next_attachment(self) -> str:
         """Return an id for an attachment that has none."""
         return f"attachment-{len(self.attachments) + 1}"
@@ -163,12 +173,14 @@ class Draft:
         self.repairs += tree.repairs
         for number, message in enumerate(tree.messages, 1):
             self._fit(message, number)
+            self._move_out(message)
         self._fill_times(tree.messages)
         title = self._title(tree)
         created, updated = self._times(tree)
         is_sound = len(self.source_id) <= MAX_ID and self.source_id.isprintable()
         source_id = self.source_id if is_sound else f"sha256:{digest(self.source_id)}"
         leaf = _give_ids(tree, f"{self.format}:{source_id}")
+        self._name_attachments(f"{self.format}:{source_id}")
         if tree.is_leaf_missing:
             self.notes.append("the message shown last is missing; the newest is shown")
         notes = [
@@ -187,6 +199,20 @@ class Draft:
             notes=(*self.notes, *notes),
             unknown=dict(self.unknown),
         )
+
+    def _name_attachments(self, source: str) -> None:
+        """Give attachments ids that can stand in a path, the same at each import."""
+        names = {
+            each: str(uuid.uuid5(uuid.NAMESPACE_URL, mend_surrogates(f"{source}:{each}")))
+            for each in self.attachments
+            if not ATTACHMENT_ID.fullmatch(each)
+        }
+        for known, name in names.items():
+            self.attachments[known].id = name
+        for message in self.messages if names else ():
+            for part in message.parts:
+                if part["type"] == "file":
+                    part["attachment_id"] = names.get(part["attachment_id"], part["attachment_id"])
 
     def _title(self, tree: Tree) -> str:
         title = " ".join(mend_surrogates(self.title).split())
@@ -253,6 +279,7 @@ class Draft:
             raise UnfitError(f"is larger than {most} MB", place=f"message {number}")
         message.parts = tuple(self._fit_part(part) for part in message.parts)
         message.extra = self._fit_json(message.extra)
+        self._move_out(message)
         whole = [message.content, message.model, list(message.parts), message.extra]
         if check_storable(whole, max_bytes=MAX_MESSAGE_BYTES) is not None:
             self.unknown["fields of messages over 8 MB"] += 1

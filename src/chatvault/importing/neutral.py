@@ -1,7 +1,8 @@
 """What every format is read into: conversations as trees of messages, with all that they hold."""
 
+import io
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Literal
@@ -26,6 +27,8 @@ class Attachment:
         state: whether the import has its bytes.
         member: the file in the archive that holds its bytes.
         data: its bytes in base64, where they stand in the message.
+        content: its bytes, where they were made of values of the message.
+        archive: opens the archive with the member.
     """
 
     id: str
@@ -36,6 +39,8 @@ class Attachment:
     state: AttachmentState = "absent"
     member: str | None = None
     data: str | None = None
+    content: bytes | None = None
+    archive: Callable[[], io.BufferedIOBase] | None = None
 
 
 @dataclass(slots=True, kw_only=True)

@@ -219,7 +219,12 @@ def _read_member(wish: Wish, source: Source, member: Member) -> Iterator[Item | 
         return
     chosen_format, variant = chosen
     context = Context(now=wish.now, variant=variant, beside=member.beside)
-    yield from chosen_format.read(stream, context)
+    for item in chosen_format.read(stream, context):
+        # An archive within an archive is unpacked only while it is read.
+        if isinstance(item, NeutralConversation) and member.name in member.beside:
+            for attachment in item.attachments:
+                attachment.archive = source.open
+        yield item
 
 
 def _choose_format(

@@ -36,6 +36,9 @@ class ImportQuery(BaseModel):
         default=False,
         description="of a damaged file, take the whole conversations",
     )
+    attachments: bool = Field(
+        default=True, description="also store the bytes of files that the export holds"
+    )
     on_duplicate: OnDuplicate = Field(
         OnDuplicate.SKIP, description="what to do with what was imported before"
     )

@@ -1,8 +1,10 @@
 """Importing conversations: each one whole, and only once."""
 
 import asyncio
+import contextlib
 import time
 import uuid
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,6 +14,7 @@ from bson import ObjectId
 
 from chatvault.access import Access
 from chatvault.actor import Actor
+from chatvault.attachments.files import FileStore, recheck_all
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.audit.models import Entry
@@ -27,6 +30,7 @@ from chatvault.conversations.segments import Generation
 from chatvault.conversations.shapes import MessageDoc
 from chatvault.errors import Busy
 from chatvault.fields import Raw
+from chatvault.importing.contents import Attached, Contents
 from chatvault.importing.conversations import ImportFile
 from chatvault.importing.drafts import MESSAGE_ID
 from chatvault.importing.linear import linearize
@@ -51,6 +55,7 @@ async def import_file(
     content: ImportFile,
     on_duplicate: OnDuplicate = OnDuplicate.SKIP,
     dry_run: bool = False,
+    files: FileStore | None = None,
     on_progress: Callable[[int], None] = lambda _: None,
 ) -> Report:
     """Store what a file holds for the actor; an import that broke off is finished by a repeat.
@@ -62,6 +67,7 @@ async def import_file(
         content: the file, read and found sound.
         on_duplicate: what to do with what was imported before.
         dry_run: write nothing, and tell what would be done.
+        files: stores the bytes of attachments; None leaves them out.
         on_progress: told how many more conversations are done.
 
     Raises:
@@ -75,6 +81,7 @@ async def import_file(
         commits,
         content=content,
         on_duplicate=on_duplicate,
+        files=files,
         on_progress=on_progress,
         in_thread=False,
     )
@@ -106,6 +113,7 @@ async def store_file(
     *,
     content: ImportFile,
     on_duplicate: OnDuplicate,
+    files: FileStore | None = None,
     on_progress: Callable[[int], None] = lambda _: None,
     in_thread: bool = True,
 ) -> Report:
@@ -125,17 +133,24 @@ async def store_file(
         )
     # Only to spare work: that nothing is imported twice is the unique index's doing.
     known = imported if on_duplicate is OnDuplicate.SKIP else set()
-    with many_changes(BROKEN_OFF):
+    with many_changes(BROKEN_OFF), contextlib.closing(Contents(files)) as contents:
         done = 0
         async for batch in _batches(content, in_thread=in_thread):
             imports = [
-                _skip() if each.source in known else _import_one(actor, commits, each, on_duplicate)
+                _skip()
+                if each.source in known
+                else _import_one(actor, commits, each, on_duplicate, contents)
                 for each in batch
             ]
-            fates = await asyncio.gather(*imports)
+            imported_now = await asyncio.gather(*imports)
+            fates = [outcome for outcome, _ in imported_now]
             report.count(content.found[done : done + len(batch)], fates)
+            for _, left_out in imported_now:
+                report.left_out += left_out
             done += len(batch)
             on_progress(len(batch))
+    if report.fates[ImportOutcome.REPLACED]:
+        await recheck_all(Access.of(actor))
     return report
 
 
@@ -172,8 +187,8 @@ def _fate_of_repeated(on_duplicate: OnDuplicate) -> ImportOutcome:
     }[on_duplicate]
 
 
-async def _skip() -> ImportOutcome:
-    return ImportOutcome.SKIPPED
+async def _skip() -> tuple[ImportOutcome, Counter[str]]:
+    return ImportOutcome.SKIPPED, Counter()
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +200,7 @@ class _Prepared:
     tail: list[MessageDoc]
     length: int
     last_message_at: datetime | None
+    attached: Attached
 
 
 async def _import_one(
@@ -192,18 +208,21 @@ async def _import_one(
     commits: CommitQueue,
     conversation: NeutralConversation,
     on_duplicate: OnDuplicate,
-) -> ImportOutcome:
+    contents: Contents,
+) -> tuple[ImportOutcome, Counter[str]]:
+    """Import a conversation; return what became of it, and how much of its files is left out."""
+    attached = await contents.store(Access.of(actor), conversation)
     messages = _to_stored(conversation)
     generation, tail = await write_generation(Access.of(actor), commits.store, messages)
     last = messages[-1]["timestamp"] if messages else None
-    prepared = _Prepared(conversation, generation, tail, len(messages), last)
+    prepared = _Prepared(conversation, generation, tail, len(messages), last, attached)
     source = ("source", conversation.source)
     outcome = await _submit(commits, _change(actor, prepared, source, on_duplicate))
     if outcome is ImportOutcome.SKIPPED and on_duplicate is OnDuplicate.COPY:
         # A copy is a conversation of its own: only the first import is known by its source.
         await _submit(commits, _change(actor, prepared, ("_id", ObjectId()), on_duplicate))
-        return ImportOutcome.COPIED
-    return outcome
+        outcome = ImportOutcome.COPIED
+    return outcome, Counter() if outcome is ImportOutcome.SKIPPED else attached.left_out
 
 
 async def _submit(commits: CommitQueue, change: Change[ImportOutcome]) -> ImportOutcome:
@@ -247,6 +266,8 @@ def _change(
         working.set(
             conversation.updated_at, title=conversation.title, metadata=conversation.metadata
         )
+        writes = prepared.attached.writes(working.access, working.fields["_id"])
+        working.beside.extend(writes)
         details = {"messages": prepared.length, "replaced": outcome is ImportOutcome.REPLACED}
         working.outbox.record(
             audit.entry(actor, Action.CONVERSATION_IMPORT, working.fields["_id"], details=details),
@@ -262,7 +283,7 @@ def _change(
         where=where,
         decide=decide,
         is_new=where[0] == "_id",
-        size=estimate(document, *prepared.tail),
+        size=estimate(document, *prepared.tail, *prepared.attached.documents),
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from chatvault.actor import Actor
+from chatvault.attachments.files import FileStore
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.audit.models import AuditEntry
@@ -46,9 +47,11 @@ class Uploads:
     Args:
         commits: takes the changes.
         recorder: takes the entries about what changes nothing.
+        files: stores the bytes of attachments.
     """
 
-    def __init__(self, commits: CommitQueue, recorder: Recorder) -> None:
+    def __init__(self, commits: CommitQueue, recorder: Recorder, files: FileStore) -> None:
+        self._files = files
         self._commits = commits
         self._recorder = recorder
         self._turns = asyncio.Semaphore(AT_ONCE)
@@ -116,7 +119,11 @@ class Uploads:
             if known is not None and await was_carried_out(actor, idempotency_key):
                 return await answer_repeat(actor, Action.IMPORT_RUN, known)
             report = await store_file(
-                actor, self._commits, content=content, on_duplicate=wanted.on_duplicate
+                actor,
+                self._commits,
+                content=content,
+                on_duplicate=wanted.on_duplicate,
+                files=self._files if wanted.attachments else None,
             )
 
             async def finish(session: AsyncClientSession) -> Report:

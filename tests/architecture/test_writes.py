@@ -56,6 +56,7 @@ ALONE = {
     ("attachments/files.py", "_give_up"): "our own housekeeping",
     ("attachments/files.py", "release"): "our own housekeeping",
     ("attachments/files.py", "recheck"): "our own housekeeping",
+    ("attachments/files.py", "recheck_all"): "our own housekeeping",
     ("attachments/files.py", "_check"): "our own housekeeping",
     ("commands/runner.py", "CommandRunner._renew"): "whose turn it is",
     ("commands/runner.py", "CommandRunner.reap"): "whose turn it is",

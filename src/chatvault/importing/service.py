@@ -215,7 +215,9 @@ async def _import_one(
     messages = _to_stored(conversation)
     generation, tail = await write_generation(Access.of(actor), commits.store, messages)
     last = messages[-1]["timestamp"] if messages else None
-    prepared = _Prepared(conversation, generation, tail, len(messages), last, attached)
+    prepared = _Prepared(
+        conversation, generation, tail, len(messages), last_message_at=last, attached=attached
+    )
     source = ("source", conversation.source)
     outcome = await _submit(commits, _change(actor, prepared, source, on_duplicate))
     if outcome is ImportOutcome.SKIPPED and on_duplicate is OnDuplicate.COPY:
@@ -244,6 +246,7 @@ def _change(
     on_duplicate: OnDuplicate,
 ) -> Change[ImportOutcome]:
     conversation = prepared.conversation
+    at = conversation.updated_at
     document = Conversation.begin(
         Access.of(actor),
         title=conversation.title,
@@ -260,14 +263,11 @@ def _change(
         if not working.exists:
             working.insert(document.copy())
         if outcome is ImportOutcome.REPLACED or prepared.generation:
-            working.replace_messages(prepared.generation, conversation.updated_at)
+            working.replace_messages(prepared.generation, at)
         tail = [each.copy() for each in prepared.tail]
-        working.append(tail, conversation.updated_at, prepared.last_message_at)
-        working.set(
-            conversation.updated_at, title=conversation.title, metadata=conversation.metadata
-        )
-        writes = prepared.attached.writes(working.access, working.fields["_id"])
-        working.beside.extend(writes)
+        working.append(tail, at, prepared.last_message_at)
+        working.set(at, title=conversation.title, metadata=conversation.metadata)
+        working.beside += prepared.attached.writes(working.access, working.fields["_id"])
         details = {"messages": prepared.length, "replaced": outcome is ImportOutcome.REPLACED}
         working.outbox.record(
             audit.entry(actor, Action.CONVERSATION_IMPORT, working.fields["_id"], details=details),

@@ -1,5 +1,6 @@
 """`chatvault import`: a file in, a report out, one line where it cannot be."""
 
+import base64
 import json
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,26 @@ class TestImport:
         assert "3 conversations would be imported" in done.out
         assert "12 messages would be stored" in done.out
         assert counts(documents) == before
+
+    def test_stores_the_bytes_of_files_unless_they_are_left_out(
+        self, command: Command, user: str, tmp_path: Path, documents: Documents
+    ) -> None:
+        image = f"data:image/png;base64,{base64.b64encode(b'picture').decode()}"
+        content = [{"type": "image_url", "image_url": {"url": image}}]
+        told = [{"role": "user", "content": content}, {"role": "assistant", "content": "A cat."}]
+        file = tmp_path / "pictures.json"
+        file.write_text(json.dumps({"messages": told}))
+        how = ("import", str(file), "--username", user, "--format", "openai-messages")
+
+        without = command(*how, "--no-attachments")
+        assert "left out: contents of files: 1" in without.out
+        assert documents["attachment_parts"].count_documents({}) == 0
+
+        done = command(*how, "--on-duplicate", "replace")
+        assert "left out" not in done.out
+        [part] = documents["attachment_parts"].find()
+        [attachment] = documents["attachments"].find()
+        assert (bytes(part["data"]), attachment["state"]) == (b"picture", "present")
 
     @pytest.mark.parametrize(
         ("choice", "words", "number"), [("replace", "replaced", 3), ("copy", "copied", 6)]

@@ -48,9 +48,12 @@ async def ids(admin: HttpClient) -> dict[str, str]:
     exchange = await ask(admin, begun)
     await settled(admin, begun)
     agents = await (await admin.get("/agents")).json()
+    path = f"/conversations/{begun['id']}/attachments?name=a"
+    attachment = await (await admin.post(path, data=b"x")).json()
     return {
         "conversation_id": begun["id"],
         "message_id": "m",
+        "attachment_id": attachment["id"],
         "reply_id": exchange["reply_id"],
         "agent_id": agents["agents"][0]["id"],
         "command_id": "0" * 24,

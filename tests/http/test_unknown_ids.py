@@ -27,6 +27,7 @@ BODIES: dict[str, Any] = {
     "/conversations/{conversation_id}/active-leaf": {"message_id": "x"},
     "/conversations/{conversation_id}/replies": {"content": "x"},
 }
+QUERIES: dict[str, Any] = {"/conversations/{conversation_id}/attachments": {"name": "a"}}
 
 
 @pytest.mark.parametrize("operation", WITH_IDS, ids=lambda each: f"{each.method} {each.path}")
@@ -40,8 +41,8 @@ async def test_each_kind_gets_the_same(
         path = re.sub(r"\{message_id\}", "m", operation.path)
         path = re.sub(r"\{conversation_id\}", wrong, path)
         path = re.sub(r"\{\w+_id\}", absent if "conversation_id" in operation.path else wrong, path)
-        body = BODIES.get(operation.path, {})
-        answer = await alice.request(operation.method, path, json=body)
+        body, query = BODIES.get(operation.path, {}), QUERIES.get(operation.path)
+        answer = await alice.request(operation.method, path, json=body, params=query)
         problem = await answer.json()
         told.add((answer.status, problem["code"], problem["detail"]))
 
@@ -54,6 +55,7 @@ async def test_each_kind_gets_the_same(
     ("path", "detail"),
     [
         ("/conversations/{c}/messages/{wrong}", "Message not found"),
+        ("/conversations/{c}/attachments/{wrong}", "Attachment not found"),
         ("/conversations/{c}/replies/{wrong}", "Reply not found"),
         ("/conversations/{c}/commands/{wrong}", "Command not found"),
         ("/agents/{wrong}", "Agent not found"),

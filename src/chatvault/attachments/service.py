@@ -94,6 +94,8 @@ async def read(
     )
     found = await Attachment.get_pymongo_collection().find_one(query)
     if found is None:
+        # A conversation that is not there is said to be missing itself.
+        await deps.commits.store.get_conversation(access, conversation_id)
         raise NotFound("Attachment not found")
     if found.get("file") is None:
         raise NotFound("The bytes of this attachment are not here")

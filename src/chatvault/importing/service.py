@@ -1,37 +1,25 @@
 """Importing conversations: each one whole, and only once."""
 
 import asyncio
-import time
-import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, cast
+from typing import Any
 
 from bson import ObjectId
 
 from chatvault.access import Access
 from chatvault.actor import Actor
+from chatvault.agents import service as agents
+from chatvault.agents.models import AgentNotFound
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.audit.models import Entry
-from chatvault.audit.outbox import all_places
 from chatvault.audit.recorder import Recorder
-from chatvault.conversations.commits.bulk import write_generation
-from chatvault.conversations.commits.change import Change, estimate
 from chatvault.conversations.commits.queue import CommitQueue
-from chatvault.conversations.commits.working_copy import WorkingCopy
-from chatvault.conversations.models import Conversation
-from chatvault.conversations.parts import TimeSource
-from chatvault.conversations.segments import Generation
-from chatvault.conversations.shapes import MessageDoc
-from chatvault.errors import Busy
-from chatvault.fields import Raw
-from chatvault.importing.conversations import ImportFile
-from chatvault.importing.drafts import MESSAGE_ID
-from chatvault.importing.linear import linearize
-from chatvault.importing.neutral import NeutralConversation, NeutralMessage
+from chatvault.importing.conversations import Found, ImportFile
+from chatvault.importing.known import Known
+from chatvault.importing.neutral import NeutralConversation
 from chatvault.importing.reports import ImportOutcome, OnDuplicate, Report, begin_report
+from chatvault.importing.storing import store_conversation
 from chatvault.mongodb.database import many_changes
 from chatvault.preferences import service as preferences
 
@@ -39,7 +27,6 @@ SOURCE = "localstorage"
 # How many are submitted to the commit queue at a time, which batches them; fewer of long ones.
 BATCH = 64
 BATCH_MESSAGES = 1_000
-PATIENCE = 90.0
 BROKEN_OFF = "The import broke off; what is imported stays, and the same import brings the rest."
 
 
@@ -93,9 +80,9 @@ def entry_of(actor: Actor, report: Report) -> Entry:
 async def foretell(actor: Actor, content: ImportFile, on_duplicate: OnDuplicate) -> Report:
     """Tell what an import would do."""
     report = begin_report(content)
-    known = await Conversation.list_sources(Access.of(actor))
+    known = await Known.of(Access.of(actor), content.found)
     repeated = _fate_of_repeated(on_duplicate)
-    fates = [repeated if each.source in known else ImportOutcome.IMPORTED for each in content.found]
+    fates = [repeated if known.holds(each) else ImportOutcome.IMPORTED for each in content.found]
     report.count(content.found, fates)
     return report
 
@@ -114,26 +101,22 @@ async def store_file(
     With `in_thread`, what has to be read again is read in a thread; without, in less memory.
     """
     report = begin_report(content)
-    imported = await Conversation.list_sources(Access.of(actor))
+    known = await Known.of(Access.of(actor), content.found)
     if values := content.preferences:
         # Before the conversations, so that a repeat of an import that broke off is known as one.
         report.preferences = await preferences.take_over(
             actor,
             source=SOURCE,
             values=values,
-            is_repeat=any(each.source in imported for each in content.found),
+            is_repeat=any(map(known.holds, content.found)),
         )
-    # Only to spare work: that nothing is imported twice is the unique index's doing.
-    known = imported if on_duplicate is OnDuplicate.SKIP else set()
+    storing = _Storing(actor, commits, on_duplicate, known)
     with many_changes(BROKEN_OFF):
         done = 0
         async for batch in _batches(content, in_thread=in_thread):
-            imports = [
-                _skip() if each.source in known else _import_one(actor, commits, each, on_duplicate)
-                for each in batch
-            ]
-            fates = await asyncio.gather(*imports)
-            report.count(content.found[done : done + len(batch)], fates)
+            found = content.found[done : done + len(batch)]
+            fates = await asyncio.gather(*map(storing.store, batch, found))
+            report.count(found, fates)
             done += len(batch)
             on_progress(len(batch))
     return report
@@ -172,131 +155,50 @@ def _fate_of_repeated(on_duplicate: OnDuplicate) -> ImportOutcome:
     }[on_duplicate]
 
 
-async def _skip() -> ImportOutcome:
-    return ImportOutcome.SKIPPED
+class _Storing:
+    """The storing of one file.
 
+    Args:
+        actor: whose conversations they become.
+        commits: takes the changes.
+        on_duplicate: what to do with what was imported before.
+        known: what is there already.
+    """
 
-@dataclass(frozen=True, slots=True)
-class _Prepared:
-    """A conversation whose messages are ready to be stored, or lie in segments already."""
+    def __init__(
+        self, actor: Actor, commits: CommitQueue, on_duplicate: OnDuplicate, known: Known
+    ) -> None:
+        self._actor = actor
+        self._commits = commits
+        self._on_duplicate = on_duplicate
+        self._known = known
+        self._agents: dict[ObjectId, bool] = {}
 
-    conversation: NeutralConversation
-    generation: Generation | None
-    tail: list[MessageDoc]
-    length: int
-    last_message_at: datetime | None
-
-
-async def _import_one(
-    actor: Actor,
-    commits: CommitQueue,
-    conversation: NeutralConversation,
-    on_duplicate: OnDuplicate,
-) -> ImportOutcome:
-    messages = _to_stored(conversation)
-    generation, tail = await write_generation(Access.of(actor), commits.store, messages)
-    last = messages[-1]["timestamp"] if messages else None
-    prepared = _Prepared(conversation, generation, tail, len(messages), last)
-    source = ("source", conversation.source)
-    outcome = await _submit(commits, _change(actor, prepared, source, on_duplicate))
-    if outcome is ImportOutcome.SKIPPED and on_duplicate is OnDuplicate.COPY:
-        # A copy is a conversation of its own: only the first import is known by its source.
-        await _submit(commits, _change(actor, prepared, ("_id", ObjectId()), on_duplicate))
-        return ImportOutcome.COPIED
-    return outcome
-
-
-async def _submit(commits: CommitQueue, change: Change[ImportOutcome]) -> ImportOutcome:
-    """Wait for others: of a process that was killed, MongoDB keeps a transaction for a minute."""
-    until = time.monotonic() + PATIENCE
-    while True:
-        try:
-            return await commits.submit(change)
-        except Busy:
-            if time.monotonic() > until:
-                raise
-            await asyncio.sleep(1)
-
-
-def _change(
-    actor: Actor,
-    prepared: _Prepared,
-    where: tuple[str, Any],
-    on_duplicate: OnDuplicate,
-) -> Change[ImportOutcome]:
-    conversation = prepared.conversation
-    document = Conversation.begin(
-        Access.of(actor),
-        title=conversation.title,
-        tags=[],
-        metadata=conversation.metadata,
-        at=conversation.created_at,
-    )
-    cast("Raw", document).update([where])
-
-    def decide(working: WorkingCopy) -> ImportOutcome:
-        outcome = ImportOutcome.REPLACED if working.exists else ImportOutcome.IMPORTED
-        if working.exists and on_duplicate is not OnDuplicate.REPLACE:
+    async def store(self, conversation: NeutralConversation, found: Found) -> ImportOutcome:
+        """Store one conversation, unless it is there and to be left alone."""
+        if self._on_duplicate is OnDuplicate.SKIP and self._known.holds(found):
             return ImportOutcome.SKIPPED
-        if not working.exists:
-            working.insert(document.copy())
-        if outcome is ImportOutcome.REPLACED or prepared.generation:
-            working.replace_messages(prepared.generation, conversation.updated_at)
-        tail = [each.copy() for each in prepared.tail]
-        working.append(tail, conversation.updated_at, prepared.last_message_at)
-        working.set(
-            conversation.updated_at, title=conversation.title, metadata=conversation.metadata
+        await self._check_agent(conversation)
+        return await store_conversation(
+            self._actor,
+            self._commits,
+            conversation,
+            self._on_duplicate,
+            known_as=self._known.id_of(found),
         )
-        details = {"messages": prepared.length, "replaced": outcome is ImportOutcome.REPLACED}
-        working.outbox.record(
-            audit.entry(actor, Action.CONVERSATION_IMPORT, working.fields["_id"], details=details),
-            all_places(working.fields),
-            replaced=outcome is ImportOutcome.REPLACED,
-        )
-        return outcome
 
-    return Change(
-        actor=actor,
-        access=Access.of(actor),
-        action=Action.CONVERSATION_IMPORT,
-        where=where,
-        decide=decide,
-        is_new=where[0] == "_id",
-        size=estimate(document, *prepared.tail),
-    )
-
-
-def _time_source_of(message: NeutralMessage) -> TimeSource | None:
-    if message.timestamp is None:
-        return "neighbour"
-    return None if message.time_source == "exact" else message.time_source
-
-
-def _to_stored(conversation: NeutralConversation) -> list[MessageDoc]:
-    """Return the messages as embedded, each with an id that is the same at every import."""
-    stored: list[MessageDoc] = []
-    taken: set[str] = set()
-    at: datetime = conversation.created_at
-    for place, message in enumerate(linearize(conversation)[0]):
-        own = message.source_id or ""
-        if not MESSAGE_ID.fullmatch(own) or own in taken:
-            name = f"{conversation.source}:{place}:{own}"
-            own = str(uuid.uuid5(uuid.NAMESPACE_URL, name))
-        taken.add(own)
-        at = message.timestamp or at
-        fields = {
-            "id": own,
-            "role": message.role,
-            "content": message.content,
-            "timestamp": at,
-            "model": message.model,
-            "metrics": message.metrics,
-            "cancelled": message.cancelled,
-            "extra": message.extra or None,
-            "parts": list(message.parts) or None,
-            "hidden": message.hidden or None,
-            "time_source": _time_source_of(message),
-        }
-        message_doc = {name: value for name, value in fields.items() if value is not None}
-        stored.append(cast("MessageDoc", message_doc))
-    return stored
+    async def _check_agent(self, conversation: NeutralConversation) -> None:
+        """Let the built-in agent answer where the actor has no such agent."""
+        own = conversation.own
+        agent_id = None if own is None else own.fields.get("agent_id")
+        if own is None or agent_id is None:
+            return
+        if agent_id not in self._agents:
+            try:
+                await agents.find(self._actor, agent_id)
+            except AgentNotFound:
+                self._agents[agent_id] = False
+            else:
+                self._agents[agent_id] = True
+        if not self._agents[agent_id]:
+            own.fields["agent_id"] = None

@@ -43,6 +43,7 @@ from chatvault.http.bodies import Bodies
 from chatvault.http.requests import MAX_BODY_BYTES, RECORDER, SECRET_KEY, SETTINGS
 from chatvault.http.routing import BODIES
 from chatvault.importing import routes as imports
+from chatvault.importing.deps import ImportDeps
 from chatvault.importing.uploads import Uploads
 from chatvault.keys import load_secret_key
 from chatvault.mongodb.database import connect
@@ -127,13 +128,13 @@ def create_app(settings: Settings, *, mongodb_url: str) -> web.Application:
     app[accounts.HASHER] = hasher = PasswordHasher(settings.bcrypt_rounds)
     app[STORE] = store = MessageStore()
     app[COMMITS] = commits = CommitQueue(store)
-    app[imports.UPLOADS] = Uploads(commits, recorder)
     app[health.CLIENT] = client = connect(mongodb_url, settings)
     audit_keys = load_key_ring(settings)
     app[SECRET_KEY] = key = load_secret_key(settings)
     app[attachments.ATTACHMENT_DEPS] = AttachmentDeps(
         commits, recorder, files.open_store(settings, key)
     )
+    app[imports.UPLOADS] = Uploads(ImportDeps(commits, recorder, key))
     storage = CounterStorage(client[settings.mongodb_database][COLLECTION])
     app[accounts.THROTTLE] = throttle = LoginThrottle(storage)
     app[accounts.REGISTRATIONS] = RegistrationThrottle(storage)

@@ -15,6 +15,7 @@ from chatvault.content import Content
 from chatvault.conversations.models import Conversation
 from chatvault.conversations.paths import PathRuns
 from chatvault.conversations.segments import PendingDeletion, Revision, Segment
+from chatvault.conversations.tombstones import Tombstone
 from chatvault.idempotency import IdempotencyRecord
 from chatvault.mongodb import rates
 from chatvault.mongodb.database import Client
@@ -38,6 +39,7 @@ DOCUMENTS: list[type[Document]] = [
     Attachment,
     AttachmentFile,
     AttachmentPart,
+    Tombstone,
     IdempotencyRecord,
     Preferences,
     Reply,

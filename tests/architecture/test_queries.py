@@ -20,6 +20,7 @@ from chatvault.conversations.paths import PathRuns
 from chatvault.conversations.segments import PendingDeletion, Revision, Segment
 from chatvault.conversations.shapes import ConversationDoc, MessageDoc, RevisionDoc, SegmentDoc
 from chatvault.conversations.store import MessageStore
+from chatvault.conversations.tombstones import Tombstone
 from chatvault.documents import DOCUMENTS
 from chatvault.errors import NotAuthenticated
 from chatvault.replies.models import Job, Reply, ReplyDoc, ReplyEvents
@@ -62,6 +63,7 @@ ASKED_WITH_ACCESS = {
     Attachment, AttachmentFile, AttachmentPart,
     Conversation, Segment, Revision, PendingDeletion, Reply, ReplyEvents, Job, Command,
     Conversation, Segment, PathRuns, Revision, PendingDeletion, Reply, ReplyEvents, Job, Command,
+    Tombstone,
 }  # fmt: skip
 # Where the domains of these mean the person who acts.
 MEAN_THE_PERSON = {

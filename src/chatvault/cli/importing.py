@@ -19,10 +19,13 @@ from chatvault.errors import NotFound
 from chatvault.fields import now
 from chatvault.importing.containers import Source, source_of_path
 from chatvault.importing.conversations import ImportFile
+from chatvault.importing.deps import ImportDeps
 from chatvault.importing.formats import FORMATS
 from chatvault.importing.reading import Wish, read_files
 from chatvault.importing.reports import ImportOutcome, OnDuplicate, Report, require_content
 from chatvault.importing.service import import_file as import_content
+from chatvault.keys import load_secret_key
+from chatvault.settings import load_settings
 
 SHOWN = 20
 _OF_FOLDERS = {".json", ".jsonl", ".html", ".zip"}
@@ -47,6 +50,9 @@ def import_file(
         OnDuplicate, typer.Option(help="what to do with what was imported before")
     ] = OnDuplicate.SKIP,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="write nothing")] = False,  # noqa: FBT002  # typer's way to make a flag
+    restore_deleted: Annotated[  # noqa: FBT002  # typer's way to make a flag
+        bool, typer.Option("--restore-deleted", help="import what was deleted here, too")
+    ] = False,
     salvage: Annotated[  # noqa: FBT002  # typer's way to make a flag
         bool, typer.Option("--salvage", help="take the whole conversations of a damaged file")
     ] = False,
@@ -66,9 +72,10 @@ def import_file(
                 lambda: _import(
                     username,
                     content,
-                    on_duplicate,
-                    dry_run,
                     lambda done: progress.advance(task, done),
+                    on_duplicate=on_duplicate,
+                    restore_deleted=restore_deleted,
+                    dry_run=dry_run,
                 )
             )
     except KeyboardInterrupt:
@@ -91,9 +98,11 @@ def _sources(files: list[Path]) -> Iterator[Source]:
 async def _import(
     username: str,
     content: ImportFile,
-    on_duplicate: OnDuplicate,
-    dry_run: bool,  # noqa: FBT001  # passed through
     advance: Callable[[int], None],
+    *,
+    on_duplicate: OnDuplicate,
+    restore_deleted: bool,
+    dry_run: bool,
 ) -> Report:
     user = await accounts.find_by_name_or_id(username)
     if user is None:
@@ -105,10 +114,10 @@ async def _import(
     try:
         return await import_content(
             Actor(door=Door.CLI, user_id=user.id, role=user.role),
-            commits,
-            Recorder(),
+            ImportDeps(commits, Recorder(), load_secret_key(load_settings())),
             content=content,
             on_duplicate=on_duplicate,
+            restore_deleted=restore_deleted,
             dry_run=dry_run,
             on_progress=advance,
         )

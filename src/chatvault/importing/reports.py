@@ -27,6 +27,13 @@ class ImportOutcome(StrEnum):
     SKIPPED = "already there"
     REPLACED = "replaced"
     COPIED = "copied"
+    DELETED_HERE = "left out, as they were deleted here"
+
+
+# Of these nothing is stored.
+NOT_STORED: Final = frozenset({ImportOutcome.SKIPPED, ImportOutcome.DELETED_HERE})
+# By these, the report counts what is left out.
+DELETED_HERE: Final = "deleted_here"
 
 
 @dataclass(slots=True)
@@ -63,7 +70,9 @@ class Report:
         stored = []
         for each, outcome in zip(found, outcomes, strict=True):
             self.fates[outcome] += 1
-            if outcome is not ImportOutcome.SKIPPED:
+            if outcome is ImportOutcome.DELETED_HERE:
+                self.left_out[DELETED_HERE] += 1
+            if outcome not in NOT_STORED:
                 self.messages += each.messages
                 stored.append(each)
         left_out, unknown = count_all(stored)

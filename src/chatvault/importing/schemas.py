@@ -16,6 +16,7 @@ class OutcomeOut(StrEnum):
     REPEATED = "repeated"
     REPLACED = "replaced"
     COPIED = "copied"
+    DELETED_HERE = "deleted_here"
 
 
 SHOWN = {
@@ -23,6 +24,7 @@ SHOWN = {
     ImportOutcome.SKIPPED: OutcomeOut.REPEATED,
     ImportOutcome.REPLACED: OutcomeOut.REPLACED,
     ImportOutcome.COPIED: OutcomeOut.COPIED,
+    ImportOutcome.DELETED_HERE: OutcomeOut.DELETED_HERE,
 }
 
 
@@ -38,6 +40,9 @@ class ImportQuery(BaseModel):
     )
     on_duplicate: OnDuplicate = Field(
         OnDuplicate.SKIP, description="what to do with what was imported before"
+    )
+    restore_deleted: bool = Field(
+        default=False, description="import what was deleted here, too, and not leave it out"
     )
     format: str | None = Field(
         None, max_length=64, description="the name of the format, where it is not found out"

@@ -13,9 +13,9 @@ from chatvault.agents.models import AgentNotFound
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.audit.models import Entry
-from chatvault.audit.recorder import Recorder
 from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.importing.conversations import Found, ImportFile
+from chatvault.importing.deps import ImportDeps
 from chatvault.importing.known import Known
 from chatvault.importing.neutral import NeutralConversation
 from chatvault.importing.reports import ImportOutcome, OnDuplicate, Report, begin_report
@@ -32,11 +32,11 @@ BROKEN_OFF = "The import broke off; what is imported stays, and the same import 
 
 async def import_file(
     actor: Actor,
-    commits: CommitQueue,
-    recorder: Recorder,
+    deps: ImportDeps,
     *,
     content: ImportFile,
     on_duplicate: OnDuplicate = OnDuplicate.SKIP,
+    restore_deleted: bool = False,
     dry_run: bool = False,
     on_progress: Callable[[int], None] = lambda _: None,
 ) -> Report:
@@ -44,10 +44,10 @@ async def import_file(
 
     Args:
         actor: whose conversations they become.
-        commits: takes the changes.
-        recorder: takes the entry about the import as a whole.
+        deps: what imports are made with.
         content: the file, read and found sound.
         on_duplicate: what to do with what was imported before.
+        restore_deleted: whether to import what was deleted here.
         dry_run: write nothing, and tell what would be done.
         on_progress: told how many more conversations are done.
 
@@ -56,16 +56,17 @@ async def import_file(
         OutcomeUnknown: MongoDB went away in the middle.
     """
     if dry_run:
-        return await foretell(actor, content, on_duplicate)
+        return await foretell(actor, deps, content, on_duplicate, restore_deleted=restore_deleted)
     report = await store_file(
         actor,
-        commits,
+        deps,
         content=content,
         on_duplicate=on_duplicate,
+        restore_deleted=restore_deleted,
         on_progress=on_progress,
         in_thread=False,
     )
-    await recorder.record(entry_of(actor, report))
+    await deps.recorder.record(entry_of(actor, report))
     return report
 
 
@@ -77,22 +78,37 @@ def entry_of(actor: Actor, report: Report) -> Entry:
     return audit.entry(actor, Action.IMPORT_RUN, details=counts)
 
 
-async def foretell(actor: Actor, content: ImportFile, on_duplicate: OnDuplicate) -> Report:
+async def foretell(
+    actor: Actor,
+    deps: ImportDeps,
+    content: ImportFile,
+    on_duplicate: OnDuplicate,
+    *,
+    restore_deleted: bool = False,
+) -> Report:
     """Tell what an import would do."""
     report = begin_report(content)
-    known = await Known.of(Access.of(actor), content.found)
-    repeated = _fate_of_repeated(on_duplicate)
-    fates = [repeated if known.holds(each) else ImportOutcome.IMPORTED for each in content.found]
+    known = await Known.of(
+        Access.of(actor), deps.key, content.found, restore_deleted=restore_deleted
+    )
+    fates = [_foretell_one(known, each, on_duplicate) for each in content.found]
     report.count(content.found, fates)
     return report
 
 
+def _foretell_one(known: Known, found: Found, on_duplicate: OnDuplicate) -> ImportOutcome:
+    if known.was_deleted(found):
+        return ImportOutcome.DELETED_HERE
+    return _fate_of_repeated(on_duplicate) if known.holds(found) else ImportOutcome.IMPORTED
+
+
 async def store_file(
     actor: Actor,
-    commits: CommitQueue,
+    deps: ImportDeps,
     *,
     content: ImportFile,
     on_duplicate: OnDuplicate,
+    restore_deleted: bool = False,
     on_progress: Callable[[int], None] = lambda _: None,
     in_thread: bool = True,
 ) -> Report:
@@ -101,7 +117,9 @@ async def store_file(
     With `in_thread`, what has to be read again is read in a thread; without, in less memory.
     """
     report = begin_report(content)
-    known = await Known.of(Access.of(actor), content.found)
+    known = await Known.of(
+        Access.of(actor), deps.key, content.found, restore_deleted=restore_deleted
+    )
     if values := content.preferences:
         # Before the conversations, so that a repeat of an import that broke off is known as one.
         report.preferences = await preferences.take_over(
@@ -110,7 +128,7 @@ async def store_file(
             values=values,
             is_repeat=any(map(known.holds, content.found)),
         )
-    storing = _Storing(actor, commits, on_duplicate, known)
+    storing = _Storing(actor, deps.commits, on_duplicate, known)
     with many_changes(BROKEN_OFF):
         done = 0
         async for batch in _batches(content, in_thread=in_thread):
@@ -178,6 +196,8 @@ class _Storing:
         """Store one conversation, unless it is there and to be left alone."""
         if self._on_duplicate is OnDuplicate.SKIP and self._known.holds(found):
             return ImportOutcome.SKIPPED
+        if self._known.was_deleted(found):
+            return ImportOutcome.DELETED_HERE
         await self._check_agent(conversation)
         return await store_conversation(
             self._actor,
@@ -185,6 +205,7 @@ class _Storing:
             conversation,
             self._on_duplicate,
             known_as=self._known.id_of(found),
+            is_known=self._known.holds(found),
         )
 
     async def _check_agent(self, conversation: NeutralConversation) -> None:

@@ -50,6 +50,7 @@ async def store_conversation(
     on_duplicate: OnDuplicate,
     *,
     known_as: ObjectId | None = None,
+    is_known: bool = False,
 ) -> ImportOutcome:
     """Store a conversation, unless it is there already.
 
@@ -59,6 +60,7 @@ async def store_conversation(
         conversation: what was read.
         on_duplicate: what to do if it is there.
         known_as: the id of the actor's conversation that it is an export of.
+        is_known: whether it was there when the import began.
 
     Raises:
         TooLarge: it does not fit.
@@ -70,7 +72,8 @@ async def store_conversation(
     last = messages[-1].get("timestamp") if messages else None
     prepared = _Prepared(conversation, generation, tail, len(messages), last)
     where = ("source", conversation.source) if known_as is None else ("_id", known_as)
-    outcome = await _submit(commits, _change(actor, prepared, where, on_duplicate))
+    change = _change(actor, prepared, where, on_duplicate, is_known=is_known)
+    outcome = await _submit(commits, change)
     if outcome is ImportOutcome.SKIPPED and on_duplicate is OnDuplicate.COPY:
         # A copy is a conversation of its own: only the first import is known by its source.
         where = ("_id", ObjectId())
@@ -98,6 +101,7 @@ def _change(
     on_duplicate: OnDuplicate,
     *,
     is_new: bool = False,
+    is_known: bool = False,
 ) -> Change[ImportOutcome]:
     conversation = prepared.conversation
     document = to_conversation_doc(actor, conversation)
@@ -106,9 +110,9 @@ def _change(
     def decide(working: WorkingCopy) -> ImportOutcome:
         if working.exists and on_duplicate is not OnDuplicate.REPLACE:
             return ImportOutcome.SKIPPED
-        if not working.exists and where[0] == "_id" and not is_new:
+        if not working.exists and is_known:
             # Deleted since the import began.
-            return ImportOutcome.SKIPPED
+            return ImportOutcome.DELETED_HERE
         outcome = ImportOutcome.REPLACED if working.exists else ImportOutcome.IMPORTED
         if not working.exists:
             working.insert(document.copy())

@@ -11,8 +11,6 @@ from chatvault.actor import Actor
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.audit.models import AuditEntry
-from chatvault.audit.recorder import Recorder
-from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.errors import Busy
 from chatvault.fields import now
 from chatvault.idempotency import (
@@ -25,6 +23,7 @@ from chatvault.idempotency import (
 )
 from chatvault.importing.containers import source_of_bytes
 from chatvault.importing.conversations import ImportFile
+from chatvault.importing.deps import ImportDeps
 from chatvault.importing.reading import Wish, read_files
 from chatvault.importing.reports import ImportOutcome, Report, begin_report, require_content
 from chatvault.importing.schemas import ImportQuery, import_wire
@@ -44,13 +43,11 @@ class Uploads:
     """Takes imports over HTTP.
 
     Args:
-        commits: takes the changes.
-        recorder: takes the entries about what changes nothing.
+        deps: what imports are made with.
     """
 
-    def __init__(self, commits: CommitQueue, recorder: Recorder) -> None:
-        self._commits = commits
-        self._recorder = recorder
+    def __init__(self, deps: ImportDeps) -> None:
+        self._deps = deps
         self._turns = asyncio.Semaphore(AT_ONCE)
         # Of one user one at a time, so that nobody holds up the imports of others.
         self._own = Turns()
@@ -84,10 +81,16 @@ class Uploads:
             content = await asyncio.to_thread(read_files, wish)
             require_content(content, name=NAME)
             if wanted.dry_run:
-                report = await foretell(actor, content, wanted.on_duplicate)
+                report = await foretell(
+                    actor,
+                    self._deps,
+                    content,
+                    wanted.on_duplicate,
+                    restore_deleted=wanted.restore_deleted,
+                )
                 details = {"dry_run": True, "conversations": len(content.found)}
                 entry = audit.entry(actor, Action.IMPORT_RUN, details=details)
-                await self._recorder.record(entry)
+                await self._deps.recorder.record(entry)
             else:
                 report = await self._import(actor, content, wanted, idempotency_key)
         return import_wire(content, report, dry_run=wanted.dry_run)
@@ -116,7 +119,11 @@ class Uploads:
             if known is not None and await was_carried_out(actor, idempotency_key):
                 return await answer_repeat(actor, Action.IMPORT_RUN, known)
             report = await store_file(
-                actor, self._commits, content=content, on_duplicate=wanted.on_duplicate
+                actor,
+                self._deps,
+                content=content,
+                on_duplicate=wanted.on_duplicate,
+                restore_deleted=wanted.restore_deleted,
             )
 
             async def finish(session: AsyncClientSession) -> Report:

@@ -17,6 +17,7 @@ from chatvault.conversations.paths import PathRuns
 from chatvault.conversations.segments import PendingDeletion, Revision, Segment
 from chatvault.conversations.tombstones import Tombstone
 from chatvault.idempotency import IdempotencyRecord
+from chatvault.importing.models import ImportJob, Upload
 from chatvault.mongodb import rates
 from chatvault.mongodb.database import Client
 from chatvault.mongodb.leases import Lease
@@ -40,6 +41,8 @@ DOCUMENTS: list[type[Document]] = [
     AttachmentFile,
     AttachmentPart,
     Tombstone,
+    Upload,
+    ImportJob,
     IdempotencyRecord,
     Preferences,
     Reply,

@@ -1,6 +1,6 @@
 """What an import did, or would do, and what it left out."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -49,6 +49,7 @@ class Report:
         preferences: whether any preferences were taken over; foretold, whether there are any.
         truncated: the file ends in the middle.
         formats: how many conversations were found in which format.
+        by_format: the same as fates, by format.
         left_out: how much of what is not stored of the conversations that are.
         unknown: how much of what kind was not understood.
     """
@@ -61,6 +62,9 @@ class Report:
     preferences: bool = False
     truncated: bool = False
     formats: Counter[str] = field(default_factory=Counter)
+    by_format: defaultdict[str, Counter[ImportOutcome]] = field(
+        default_factory=lambda: defaultdict(Counter)
+    )
     left_out: Counter[str] = field(default_factory=Counter)
     unknown: Counter[str] = field(default_factory=Counter)
 
@@ -70,6 +74,7 @@ class Report:
         stored = []
         for each, outcome in zip(found, outcomes, strict=True):
             self.fates[outcome] += 1
+            self.by_format[each.format][outcome] += 1
             if outcome is ImportOutcome.DELETED_HERE:
                 self.left_out[DELETED_HERE] += 1
             if outcome not in NOT_STORED:

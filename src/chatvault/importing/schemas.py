@@ -1,10 +1,11 @@
 """Imports as they go over the wire."""
 
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
+from chatvault.fields import Id
 from chatvault.importing.conversations import ImportFile
 from chatvault.importing.reports import ImportOutcome, OnDuplicate, Report
 
@@ -28,6 +29,13 @@ SHOWN = {
 }
 
 
+MAX_UPLOADS = 20
+
+
+def _split(value: Any) -> Any:
+    return value.split(",") if isinstance(value, str) else value
+
+
 class ImportQuery(BaseModel):
     """How to import."""
 
@@ -44,6 +52,12 @@ class ImportQuery(BaseModel):
     restore_deleted: bool = Field(
         default=False, description="import what was deleted here, too, and not leave it out"
     )
+    upload_id: Annotated[
+        Annotated[list[Id], Field(min_length=1, max_length=MAX_UPLOADS)] | None,
+        BeforeValidator(_split),
+        WithJsonSchema({"type": "string", "pattern": "^[0-9a-fA-F]{24}(,[0-9a-fA-F]{24})*$"}),
+        Field(description="uploads to import in the background, in place of the body; with commas"),
+    ] = None
     format: str | None = Field(
         None, max_length=64, description="the name of the format, where it is not found out"
     )

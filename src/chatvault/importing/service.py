@@ -1,7 +1,9 @@
 """Importing conversations: each one whole, and only once."""
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from bson import ObjectId
@@ -28,6 +30,21 @@ SOURCE = "localstorage"
 BATCH = 64
 BATCH_MESSAGES = 1_000
 BROKEN_OFF = "The import broke off; what is imported stays, and the same import brings the rest."
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """Where an import goes on that may have broken off.
+
+    Attributes:
+        report: what was done before; it takes what is done from now on.
+        done: how many conversations were dealt with.
+        copies_of: the id of the import.
+    """
+
+    report: Report
+    done: int
+    copies_of: ObjectId
 
 
 async def import_file(
@@ -111,12 +128,15 @@ async def store_file(
     restore_deleted: bool = False,
     on_progress: Callable[[int], None] = lambda _: None,
     in_thread: bool = True,
+    resumed: Resumed | None = None,
 ) -> Report:
     """Do what `import_file` does, but for the entry about the import as a whole.
 
     With `in_thread`, what has to be read again is read in a thread; without, in less memory.
+    `resumed` says where an import goes on that broke off.
     """
-    report = begin_report(content)
+    report = begin_report(content) if resumed is None else resumed.report
+    done = 0 if resumed is None else resumed.done
     known = await Known.of(
         Access.of(actor), deps.key, content.found, restore_deleted=restore_deleted
     )
@@ -128,10 +148,10 @@ async def store_file(
             values=values,
             is_repeat=any(map(known.holds, content.found)),
         )
-    storing = _Storing(actor, deps.commits, on_duplicate, known)
+    copies_of = None if resumed is None else resumed.copies_of
+    storing = _Storing(actor, deps.commits, on_duplicate, known, copies_of)
     with many_changes(BROKEN_OFF):
-        done = 0
-        async for batch in _batches(content, in_thread=in_thread):
+        async for batch in _batches(content, done, in_thread=in_thread):
             found = content.found[done : done + len(batch)]
             fates = await asyncio.gather(*map(storing.store, batch, found))
             report.count(found, fates)
@@ -141,11 +161,12 @@ async def store_file(
 
 
 async def _batches(
-    content: ImportFile, *, in_thread: bool
+    content: ImportFile, done: int, *, in_thread: bool
 ) -> AsyncIterator[list[NeutralConversation]]:
-    """Yield the conversations some at a time."""
+    """Yield the conversations some at a time, without those that are done."""
     is_read = content.reread is not None
-    conversations = iter(content.conversations if content.reread is None else content.reread)
+    every = iter(content.conversations if content.reread is None else content.reread)
+    conversations = itertools.islice(every, done, None)
     while batch := (
         await asyncio.to_thread(_take, conversations)
         if is_read and in_thread
@@ -181,15 +202,22 @@ class _Storing:
         commits: takes the changes.
         on_duplicate: what to do with what was imported before.
         known: what is there already.
+        copies_of: the import whose copies these are, so that a repeat makes no others.
     """
 
     def __init__(
-        self, actor: Actor, commits: CommitQueue, on_duplicate: OnDuplicate, known: Known
+        self,
+        actor: Actor,
+        commits: CommitQueue,
+        on_duplicate: OnDuplicate,
+        known: Known,
+        copies_of: ObjectId | None = None,
     ) -> None:
         self._actor = actor
         self._commits = commits
         self._on_duplicate = on_duplicate
         self._known = known
+        self._copies_of = copies_of
         self._agents: dict[ObjectId, bool] = {}
 
     async def store(self, conversation: NeutralConversation, found: Found) -> ImportOutcome:
@@ -206,6 +234,7 @@ class _Storing:
             self._on_duplicate,
             known_as=self._known.id_of(found),
             is_known=self._known.holds(found),
+            copies_of=self._copies_of,
         )
 
     async def _check_agent(self, conversation: NeutralConversation) -> None:

@@ -1,6 +1,7 @@
 """Storing one conversation of an import, whole and only once."""
 
 import asyncio
+import hashlib
 import time
 import uuid
 from dataclasses import dataclass
@@ -51,6 +52,7 @@ async def store_conversation(
     *,
     known_as: ObjectId | None = None,
     is_known: bool = False,
+    copies_of: ObjectId | None = None,
 ) -> ImportOutcome:
     """Store a conversation, unless it is there already.
 
@@ -61,6 +63,7 @@ async def store_conversation(
         on_duplicate: what to do if it is there.
         known_as: the id of the actor's conversation that it is an export of.
         is_known: whether it was there when the import began.
+        copies_of: the import whose copy it may become; the same one makes no other.
 
     Raises:
         TooLarge: it does not fit.
@@ -76,10 +79,17 @@ async def store_conversation(
     outcome = await _submit(commits, change)
     if outcome is ImportOutcome.SKIPPED and on_duplicate is OnDuplicate.COPY:
         # A copy is a conversation of its own: only the first import is known by its source.
-        where = ("_id", ObjectId())
-        await _submit(commits, _change(actor, prepared, where, on_duplicate, is_new=True))
+        copy_id = ObjectId() if copies_of is None else _id_of_copy(copies_of, conversation.source)
+        where, is_new = ("_id", copy_id), copies_of is None
+        await _submit(commits, _change(actor, prepared, where, on_duplicate, is_new=is_new))
         return ImportOutcome.COPIED
     return outcome
+
+
+def _id_of_copy(import_id: ObjectId, source: str) -> ObjectId:
+    """Return the id of the one copy that an import makes; it begins with the import's time."""
+    named = hashlib.sha256(import_id.binary + source.encode()).digest()
+    return ObjectId(import_id.binary[:4] + named[:8])
 
 
 async def _submit(commits: CommitQueue, change: Change[ImportOutcome]) -> ImportOutcome:

@@ -41,7 +41,7 @@ class CountedFile(io.BufferedReader):
 
     Args:
         path: the file's path.
-        count: told how many more bytes were read.
+        count: called with how many more bytes were read.
     """
 
     def __init__(self, path: Path, count: Callable[[int], None]) -> None:
@@ -57,7 +57,7 @@ class CountedFile(io.BufferedReader):
 
 @contextmanager
 def shown_progress(doing: str, *, total: int = 0, size: int = 0) -> Iterator[Callable[[int], None]]:
-    """Show how far a work is, on standard error; yield what is told of each step.
+    """Show how far a work is, on standard error; yield a function to call at each step.
 
     Args:
         doing: what is done, such as "Importing".

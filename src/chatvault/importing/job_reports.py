@@ -15,7 +15,9 @@ _NAMES: Final = {
     ImportOutcome.SKIPPED: "already_there",
     ImportOutcome.REPLACED: "replaced",
     ImportOutcome.COPIED: "copied",
+    ImportOutcome.UPDATED: "updated",
     ImportOutcome.DELETED_HERE: "deleted_here",
+    ImportOutcome.DIVERGED: "diverged",
 }
 
 
@@ -27,7 +29,9 @@ class ImportCounts(BaseModel):
     already_there: int = 0
     replaced: int = 0
     copied: int = 0
+    updated: int = 0
     deleted_here: int = 0
+    diverged: int = 0
 
 
 class ImportReport(ImportCounts):

@@ -18,6 +18,7 @@ class OnDuplicate(StrEnum):
     SKIP = "skip"
     REPLACE = "replace"
     COPY = "copy"
+    UPDATE = "update"
 
 
 class ImportOutcome(StrEnum):
@@ -27,13 +28,17 @@ class ImportOutcome(StrEnum):
     SKIPPED = "already there"
     REPLACED = "replaced"
     COPIED = "copied"
+    UPDATED = "updated"
     DELETED_HERE = "left out, as they were deleted here"
+    DIVERGED = "left out, as they have gone on in another way here"
 
 
 # Of these nothing is stored.
-NOT_STORED: Final = frozenset({ImportOutcome.SKIPPED, ImportOutcome.DELETED_HERE})
+NOT_STORED: Final = frozenset(
+    {ImportOutcome.SKIPPED, ImportOutcome.DELETED_HERE, ImportOutcome.DIVERGED}
+)
 # By these, the report counts what is left out.
-DELETED_HERE: Final = "deleted_here"
+LEFT_OUT: Final = {ImportOutcome.DELETED_HERE: "deleted_here", ImportOutcome.DIVERGED: "diverged"}
 
 
 @dataclass(slots=True)
@@ -75,8 +80,8 @@ class Report:
         for each, outcome in zip(found, outcomes, strict=True):
             self.fates[outcome] += 1
             self.by_format[each.format][outcome] += 1
-            if outcome is ImportOutcome.DELETED_HERE:
-                self.left_out[DELETED_HERE] += 1
+            if (reason := LEFT_OUT.get(outcome)) is not None:
+                self.left_out[reason] += 1
             if outcome not in NOT_STORED:
                 self.messages += each.messages
                 stored.append(each)

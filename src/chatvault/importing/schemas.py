@@ -17,7 +17,9 @@ class OutcomeOut(StrEnum):
     REPEATED = "repeated"
     REPLACED = "replaced"
     COPIED = "copied"
+    UPDATED = "updated"
     DELETED_HERE = "deleted_here"
+    DIVERGED = "diverged"
 
 
 SHOWN = {
@@ -25,7 +27,9 @@ SHOWN = {
     ImportOutcome.SKIPPED: OutcomeOut.REPEATED,
     ImportOutcome.REPLACED: OutcomeOut.REPLACED,
     ImportOutcome.COPIED: OutcomeOut.COPIED,
+    ImportOutcome.UPDATED: OutcomeOut.UPDATED,
     ImportOutcome.DELETED_HERE: OutcomeOut.DELETED_HERE,
+    ImportOutcome.DIVERGED: OutcomeOut.DIVERGED,
 }
 
 

@@ -15,13 +15,14 @@ from chatvault.agents.models import AgentNotFound
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.audit.models import Entry
-from chatvault.conversations.commits.queue import CommitQueue
+from chatvault.conversations.models import Conversation
 from chatvault.importing.conversations import Found, ImportFile
 from chatvault.importing.deps import ImportDeps
 from chatvault.importing.known import Known
 from chatvault.importing.neutral import NeutralConversation
 from chatvault.importing.reports import ImportOutcome, OnDuplicate, Report, begin_report
 from chatvault.importing.storing import store_conversation
+from chatvault.importing.updating import fingerprint, update_conversation
 from chatvault.mongodb.database import many_changes
 from chatvault.preferences import service as preferences
 
@@ -108,6 +109,16 @@ async def foretell(
     known = await Known.of(
         Access.of(actor), deps.key, content.found, restore_deleted=restore_deleted
     )
+    if on_duplicate is OnDuplicate.UPDATE:
+        storing = _Storing(actor, deps, on_duplicate, known)
+        done = 0
+        async for batch in _batches(content, 0, in_thread=True):
+            found = content.found[done : done + len(batch)]
+            report.count(
+                found, [await storing.foretell(*each) for each in zip(batch, found, strict=True)]
+            )
+            done += len(batch)
+        return report
     fates = [_foretell_one(known, each, on_duplicate) for each in content.found]
     report.count(content.found, fates)
     return report
@@ -149,7 +160,7 @@ async def store_file(
             is_repeat=any(map(known.holds, content.found)),
         )
     copies_of = None if resumed is None else resumed.copies_of
-    storing = _Storing(actor, deps.commits, on_duplicate, known, copies_of)
+    storing = _Storing(actor, deps, on_duplicate, known, copies_of)
     with many_changes(BROKEN_OFF):
         async for batch in _batches(content, done, in_thread=in_thread):
             found = content.found[done : done + len(batch)]
@@ -191,6 +202,7 @@ def _fate_of_repeated(on_duplicate: OnDuplicate) -> ImportOutcome:
         OnDuplicate.SKIP: ImportOutcome.SKIPPED,
         OnDuplicate.REPLACE: ImportOutcome.REPLACED,
         OnDuplicate.COPY: ImportOutcome.COPIED,
+        OnDuplicate.UPDATE: ImportOutcome.SKIPPED,
     }[on_duplicate]
 
 
@@ -199,7 +211,7 @@ class _Storing:
 
     Args:
         actor: whose conversations they become.
-        commits: takes the changes.
+        deps: what imports are made with.
         on_duplicate: what to do with what was imported before.
         known: what is there already.
         copies_of: the import whose copies these are, so that a repeat makes no others.
@@ -208,13 +220,14 @@ class _Storing:
     def __init__(
         self,
         actor: Actor,
-        commits: CommitQueue,
+        deps: ImportDeps,
         on_duplicate: OnDuplicate,
         known: Known,
         copies_of: ObjectId | None = None,
     ) -> None:
         self._actor = actor
-        self._commits = commits
+        self._commits = deps.commits
+        self._key = deps.key
         self._on_duplicate = on_duplicate
         self._known = known
         self._copies_of = copies_of
@@ -226,6 +239,8 @@ class _Storing:
             return ImportOutcome.SKIPPED
         if self._known.was_deleted(found):
             return ImportOutcome.DELETED_HERE
+        if self._on_duplicate is OnDuplicate.UPDATE and self._known.holds(found):
+            return await self._update(conversation, found)
         await self._check_agent(conversation)
         return await store_conversation(
             self._actor,
@@ -235,6 +250,30 @@ class _Storing:
             known_as=self._known.id_of(found),
             is_known=self._known.holds(found),
             copies_of=self._copies_of,
+            mark=fingerprint(Access.of(self._actor), self._key, conversation),
+        )
+
+    async def foretell(self, conversation: NeutralConversation, found: Found) -> ImportOutcome:
+        """Tell what an update would do."""
+        if self._known.was_deleted(found) or not self._known.holds(found):
+            return _foretell_one(self._known, found, self._on_duplicate)
+        return await self._update(conversation, found, dry_run=True)
+
+    async def _update(
+        self, conversation: NeutralConversation, found: Found, *, dry_run: bool = False
+    ) -> ImportOutcome:
+        """Let a conversation that is there gain what is new in it."""
+        access = Access.of(self._actor)
+        mark = fingerprint(access, self._key, conversation)
+        stored_id, stored_mark = await Conversation.get_import(
+            access, found.source, self._known.id_of(found)
+        )
+        if stored_id is None:
+            return ImportOutcome.DELETED_HERE
+        if stored_mark == mark:
+            return ImportOutcome.SKIPPED
+        return await update_conversation(
+            self._actor, self._commits, conversation, stored_id, mark=mark, dry_run=dry_run
         )
 
     async def _check_agent(self, conversation: NeutralConversation) -> None:

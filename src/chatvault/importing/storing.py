@@ -42,6 +42,7 @@ class _Prepared:
     tail: list[MessageDoc]
     length: int
     last_message_at: datetime | None
+    mark: str | None
 
 
 async def store_conversation(
@@ -53,6 +54,7 @@ async def store_conversation(
     known_as: ObjectId | None = None,
     is_known: bool = False,
     copies_of: ObjectId | None = None,
+    mark: str | None = None,
 ) -> ImportOutcome:
     """Store a conversation, unless it is there already.
 
@@ -63,6 +65,7 @@ async def store_conversation(
         on_duplicate: what to do if it is there.
         known_as: the id of the actor's conversation that it is an export of.
         is_known: whether it was there when the import began.
+        mark: the fingerprint, by which a later import knows whether the conversation has grown.
         copies_of: the import whose copy it may become; the same one makes no other.
 
     Raises:
@@ -73,15 +76,24 @@ async def store_conversation(
     messages = to_message_docs(conversation)
     generation, tail = await write_generation(Access.of(actor), commits.store, messages)
     last = messages[-1].get("timestamp") if messages else None
-    prepared = _Prepared(conversation, generation, tail, len(messages), last)
+    prepared = _Prepared(
+        conversation=conversation,
+        generation=generation,
+        tail=tail,
+        length=len(messages),
+        last_message_at=last,
+        mark=mark,
+    )
     where = ("source", conversation.source) if known_as is None else ("_id", known_as)
     change = _change(actor, prepared, where, on_duplicate, is_known=is_known)
-    outcome = await _submit(commits, change)
+    outcome = await submit_patiently(commits, change)
     if outcome is ImportOutcome.SKIPPED and on_duplicate is OnDuplicate.COPY:
         # A copy is a conversation of its own: only the first import is known by its source.
         copy_id = ObjectId() if copies_of is None else _id_of_copy(copies_of, conversation.source)
         where, is_new = ("_id", copy_id), copies_of is None
-        await _submit(commits, _change(actor, prepared, where, on_duplicate, is_new=is_new))
+        await submit_patiently(
+            commits, _change(actor, prepared, where, on_duplicate, is_new=is_new)
+        )
         return ImportOutcome.COPIED
     return outcome
 
@@ -92,7 +104,7 @@ def _id_of_copy(import_id: ObjectId, source: str) -> ObjectId:
     return ObjectId(import_id.binary[:4] + named[:8])
 
 
-async def _submit(commits: CommitQueue, change: Change[ImportOutcome]) -> ImportOutcome:
+async def submit_patiently(commits: CommitQueue, change: Change[ImportOutcome]) -> ImportOutcome:
     """Wait for others: of a process that was killed, MongoDB keeps a transaction for a minute."""
     until = time.monotonic() + PATIENCE
     while True:
@@ -145,6 +157,8 @@ def _put(actor: Actor, prepared: _Prepared, working: WorkingCopy, *, is_replaced
     conversation = prepared.conversation
     at = conversation.updated_at
     fields: Raw = {"title": conversation.title, "metadata": conversation.metadata}
+    if prepared.mark is not None:
+        fields["import_fingerprint"] = prepared.mark
     if conversation.own is not None:
         fields |= conversation.own.fields
     last_message_at = fields.pop("last_message_at", prepared.last_message_at)

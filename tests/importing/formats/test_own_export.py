@@ -47,7 +47,7 @@ MESSAGES = st.lists(
         },
         optional={
             "parts": st.lists(st.sampled_from(PARTS), min_size=1, max_size=3),
-            "hidden": st.just(True),
+            "hidden": st.just(value=True),
             "time_source": st.sampled_from(["neighbour", "conversation", "import"]),
             "model": WORD,
             "metrics": OBJECTS,

@@ -20,6 +20,7 @@ from support.answers import problem
 from support.exports import exported
 from support.factories import begin, message, settings_for
 from support.fake_model import FakeModel, ScriptedAnswer
+from support.operations import make_import
 from support.talking import ask, path_of, said, settled, until
 
 KEY = {"Idempotency-Key": "once"}
@@ -47,6 +48,7 @@ BODIES: dict[str, tuple[Any, Any]] = {
         [exported(1) | {"title": "Hello"}, exported(2)],
         [exported(1)],
     ),
+    "/imports/{import_id}/cancel": (None, {}),
     "/chat/completions": (HELLO, {**HELLO, "seed": 1}),
     "/v1/chat/completions": (HELLO, {**HELLO, "seed": 1}),
 }
@@ -54,6 +56,8 @@ REPEATS = "tests/commands/test_repeats.py"
 ELSEWHERE = {
     # For auditors alone.
     "/admin/audit-logs/verifications": "tests/audit/test_verifications.py",
+    # It is known by its headers, not by its body.
+    "/imports/uploads": "tests/importing/test_uploads.py",
     # They need a server of tools.
     "/conversations/{conversation_id}/commands/{command_id}/approve": REPEATS,
     "/conversations/{conversation_id}/commands/{command_id}/reject": REPEATS,
@@ -79,16 +83,21 @@ class Place:
 
     conversation: dict[str, Any]
     reply_id: str
+    import_id: str
 
     def path(self, path: str) -> str:
-        return path.format(conversation_id=self.conversation["id"], reply_id=self.reply_id)
+        return path.format(
+            conversation_id=self.conversation["id"],
+            reply_id=self.reply_id,
+            import_id=self.import_id,
+        )
 
 
 @pytest.fixture
 async def place(alice: HttpClient, fake_model: FakeModel) -> Place:
     conversation = await begin(alice, title="T", messages=[message("a"), message("b")])
     exchange = await ask(alice, conversation)
-    return Place(conversation, exchange["reply_id"])
+    return Place(conversation, exchange["reply_id"], await make_import(conversation))
 
 
 async def stored(database: Any) -> dict[str, list[Any]]:

@@ -21,7 +21,6 @@ from chatvault.conversations.routes import COMMITS
 from chatvault.conversations.store import MessageStore
 from chatvault.external import Provider
 from chatvault.fields import now
-from chatvault.http.requests import RECORDER
 from chatvault.importing import service as importing
 from chatvault.importing.formats.localstorage import CONVERSATIONS_KEY, SETTINGS_KEY
 from chatvault.settings import Settings
@@ -29,7 +28,7 @@ from conftest import HttpClient, SignIn
 from support.exports import SETTINGS, exported
 from support.factories import PASSWORD, account, begin, message, settings_for
 from support.fake_model import FakeModel
-from support.imports import read
+from support.imports import deps_of, read
 from support.operations import AUDITED, CALLS, call, key_of, make_things
 from support.talking import settled
 from support.watching import Watch, listen
@@ -145,7 +144,7 @@ class TestOperations:
             lambda: accounts.change_role(operator, username="alice", role=Role.ADMIN),
             lambda: accounts.set_active(operator, username="alice", is_active=False),
             lambda: importing.import_file(
-                owner, CommitQueue(MessageStore()), app[RECORDER], content=content
+                owner, deps_of(app, CommitQueue(MessageStore())), content=content
             ),
         ]
         for number, work in enumerate(works):

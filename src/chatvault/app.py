@@ -42,7 +42,14 @@ from chatvault.http import health, middlewares, openapi
 from chatvault.http.bodies import Bodies
 from chatvault.http.requests import MAX_BODY_BYTES, RECORDER, SECRET_KEY, SETTINGS
 from chatvault.http.routing import BODIES
+from chatvault.importing import job_routes as import_jobs
 from chatvault.importing import routes as imports
+from chatvault.importing import upload_routes as uploads
+from chatvault.importing.deps import ImportDeps
+from chatvault.importing.job_service import JobDeps
+from chatvault.importing.runner import ImportRunner
+from chatvault.importing.upload_files import UploadFiles
+from chatvault.importing.upload_service import GB, UploadDeps
 from chatvault.importing.uploads import Uploads
 from chatvault.keys import load_secret_key
 from chatvault.mongodb.database import connect
@@ -90,7 +97,9 @@ ROUTES = (
     messages.routes,
     attachments.routes,
     branches.routes,
+    uploads.routes,
     imports.routes,
+    import_jobs.routes,
     exports.routes,
     preferences.routes,
     review.routes,
@@ -132,7 +141,7 @@ def create_app(settings: Settings, *, mongodb_url: str) -> web.Application:
     app[SECRET_KEY] = key = load_secret_key(settings)
     store_of_files = files.open_store(settings, key)
     app[attachments.ATTACHMENT_DEPS] = AttachmentDeps(commits, recorder, store_of_files)
-    app[imports.UPLOADS] = Uploads(commits, recorder, store_of_files)
+    _add_imports(app, settings, ImportDeps(commits, recorder, key, store_of_files))
     storage = CounterStorage(client[settings.mongodb_database][COLLECTION])
     app[accounts.THROTTLE] = throttle = LoginThrottle(storage)
     app[accounts.REGISTRATIONS] = RegistrationThrottle(storage)
@@ -156,7 +165,7 @@ def create_app(settings: Settings, *, mongodb_url: str) -> web.Application:
 
     app.on_shutdown.append(_end_replies)
     app.cleanup_ctx.extend(
-        (database, _passwords, _refusals, _sealing, _sweeping, _commands, _replies)
+        (database, _passwords, _refusals, _sealing, _sweeping, _importing, _commands, _replies)
     )
     if settings.ui is Ui.ON:
         pages.add_page(app)
@@ -164,6 +173,15 @@ def create_app(settings: Settings, *, mongodb_url: str) -> web.Application:
         routes.add_to(app)
     app[openapi.OPERATIONS] = tuple(chain.from_iterable(ROUTES))
     return app
+
+
+def _add_imports(app: web.Application, settings: Settings, deps: ImportDeps) -> None:
+    """Create what imports are made with."""
+    app[imports.UPLOADS] = Uploads(deps)
+    files = UploadFiles(settings.data_dir / "uploads")
+    app[uploads.UPLOAD_DEPS] = UploadDeps(files, deps.recorder, settings.upload_gb * GB)
+    app[import_jobs.JOB_DEPS] = JobDeps(deps, files)
+    app.on_response_prepare.append(uploads.add_tus_headers)
 
 
 def _add_replies(app: web.Application, settings: Settings, storage: CounterStorage) -> None:
@@ -292,6 +310,7 @@ async def _commands(app: web.Application) -> AsyncIterator[None]:
 async def _end_replies(app: web.Application) -> None:
     # Runs before the server waits for its connections, so that streams end with what they have.
     app[replies.REPLY_DEPS].event_log.stop()
+    app[import_jobs.JOB_DEPS].closing.set()
     await asyncio.gather(app[RUNNER].close(), app[COMMANDS].close())
 
 
@@ -302,6 +321,13 @@ async def _sweeping(app: web.Application) -> AsyncIterator[None]:
     async with loops.run("sweeper", sweeper), loops.run("attachments", files.run):
         yield
     await app[COMMITS].drain()
+
+
+async def _importing(app: web.Application) -> AsyncIterator[None]:
+    loops, runner = app[health.LOOPS], ImportRunner(app[import_jobs.JOB_DEPS])
+    # Two, so that one user's import of gigabytes leaves room for others.
+    async with loops.run("imports_1", runner.run), loops.run("imports_2", runner.run):
+        yield
 
 
 async def _sealing(app: web.Application) -> AsyncIterator[None]:

@@ -15,7 +15,9 @@ from chatvault.content import Content
 from chatvault.conversations.models import Conversation
 from chatvault.conversations.paths import PathRuns
 from chatvault.conversations.segments import PendingDeletion, Revision, Segment
+from chatvault.conversations.tombstones import Tombstone
 from chatvault.idempotency import IdempotencyRecord
+from chatvault.importing.models import ImportJob, Upload
 from chatvault.mongodb import rates
 from chatvault.mongodb.database import Client
 from chatvault.mongodb.leases import Lease
@@ -38,6 +40,9 @@ DOCUMENTS: list[type[Document]] = [
     Attachment,
     AttachmentFile,
     AttachmentPart,
+    Tombstone,
+    Upload,
+    ImportJob,
     IdempotencyRecord,
     Preferences,
     Reply,

@@ -199,6 +199,14 @@ class Settings(BaseSettings):
         10, ge=1, le=1_000_000, description="exports a user may ask for in a minute"
     )
 
+    upload_gb: int = Field(
+        8,
+        ge=0,
+        le=100_000,
+        description="gigabytes that a user's uploads for imports may have "
+        "together; 0: no uploads in parts",
+    )
+
     _uses_openai_key: bool = PrivateAttr(default=False)
 
     @field_validator("providers", "mcp_servers", mode="before")

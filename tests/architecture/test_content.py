@@ -98,6 +98,6 @@ class TestDeclarations:
     def test_say_what_sealing_encrypts(self) -> None:
         sealed = {name for name, holds in HOLDS.items() if holds.sealed}
         assert sealed == {
-            "agents", "attachment_parts", "attachments", "conversations", "preferences",
-            "reply_events", "revisions", "segments",
+            "agents", "attachment_parts", "attachments", "conversations", "import_uploads",
+            "imports", "preferences", "reply_events", "revisions", "segments",
         }  # fmt: skip

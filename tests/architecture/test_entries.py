@@ -55,6 +55,7 @@ ELSEWHERE = {
     "chatvault.conversations.append_service.replace_last": "tests/conversations",
     "chatvault.conversations.message_service.stream_all": "tests/conversations",
     "chatvault.completions.service.complete": "tests/replies",
+    "chatvault.importing.job_service.start": "tests/importing",
     "chatvault.sealing.service.verify_log": "tests/audit",
     "chatvault.sealing.service.get_checkpoint": "tests/audit",
     "chatvault.sealing.service.acknowledge": "tests/audit",
@@ -109,7 +110,7 @@ class TestOperations:
         operation: Operation,
     ) -> None:
         things = await make_things(alice, http)
-        malformed = Things("nonsense", "-", *["nonsense"] * 5)
+        malformed = Things("nonsense", "-", *["nonsense"] * 7)
         await database.audit_logs.delete_many({})
         before = await database.conversations.find().to_list()
 

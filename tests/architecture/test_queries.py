@@ -20,8 +20,10 @@ from chatvault.conversations.paths import PathRuns
 from chatvault.conversations.segments import PendingDeletion, Revision, Segment
 from chatvault.conversations.shapes import ConversationDoc, MessageDoc, RevisionDoc, SegmentDoc
 from chatvault.conversations.store import MessageStore
+from chatvault.conversations.tombstones import Tombstone
 from chatvault.documents import DOCUMENTS
 from chatvault.errors import NotAuthenticated
+from chatvault.importing.models import ImportJob, Upload
 from chatvault.replies.models import Job, Reply, ReplyDoc, ReplyEvents
 from support.source import MODULES, Function, called, names_assigned, walk
 
@@ -60,8 +62,8 @@ BY_HAND = {
 # Whose data is asked for with an access; of the rest, each is its owner's alone.
 ASKED_WITH_ACCESS = {
     Attachment, AttachmentFile, AttachmentPart,
-    Conversation, Segment, Revision, PendingDeletion, Reply, ReplyEvents, Job, Command,
     Conversation, Segment, PathRuns, Revision, PendingDeletion, Reply, ReplyEvents, Job, Command,
+    Tombstone, Upload, ImportJob,
 }  # fmt: skip
 # Where the domains of these mean the person who acts.
 MEAN_THE_PERSON = {
@@ -86,6 +88,7 @@ OTHER_QUERIES = {
     "_obey": "looks after what this process has in its hands",
     "reap": "takes over from the dead, whoever's it is",
     "_take": "takes what is due, whoever's it is",
+    "_sweep": "ends what no machine has any more, whoever's it is",
 }
 READS = {"find", "find_one", "find_one_and_update", "count_documents", "aggregate", "distinct"}
 

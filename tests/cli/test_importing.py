@@ -2,11 +2,13 @@
 
 import base64
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from chatvault.cli import progress
 from chatvault.importing import survey
 from chatvault.importing.formats.localstorage import CONVERSATIONS_KEY, SETTINGS_KEY
 from support.commanding import Command, Documents
@@ -284,3 +286,45 @@ class TestBadCall:
         wrong: Any = command("import", str(file), "--username", "a", "--on-duplicate", "merge")
         assert wrong.status == 2
         assert "merge" in wrong.err
+
+
+class TestNothing:
+    def test_but_what_is_there_is_no_trouble(self, command: Command, user: str, file: Path) -> None:
+        for _ in range(2):
+            assert command("import", str(file), "--username", user).status == 0
+
+    def test_because_it_was_deleted_is_told_and_mended(
+        self, command: Command, user: str, file: Path, documents: Documents
+    ) -> None:
+        command("import", str(file), "--username", user)
+        data = file.with_name("ours.json")
+        command("export", "--username", user, "--output", str(data))
+        owner = documents["users"].find_one({})
+        assert owner is not None
+        for each in documents["conversations"].find({}):
+            stone = {"user_id": owner["_id"], "conversation_id": each["_id"], "source": None}
+            documents["tombstones"].insert_one(stone)
+        documents["conversations"].delete_many({})
+
+        done = command("import", str(data), "--username", user)
+        assert done.status == 2
+        assert "3 conversations left out, as they were deleted here" in done.out
+        assert done.err.splitlines()[-1] == (
+            "chatvault: nothing was imported; --restore-deleted imports what was deleted here, too"
+        )
+        done = command("import", str(data), "--username", user, "--restore-deleted")
+        assert done.status == 0
+        assert "3 conversations imported" in done.out
+
+
+class TestProgress:
+    def test_is_told_in_lines_where_there_is_no_terminal(
+        self, command: Command, user: str, file: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(progress, "LINE_EVERY", 0.0)
+        done = command("import", str(file), "--username", user)
+        assert re.search(
+            r"^Importing: 3 of 3 conversations, [\d,]+ a second, 0 s left$", done.err, re.MULTILINE
+        )
+        assert re.search(r"^Reading: 0 of 0 MB, [\d,]+ a second, 0 s left$", done.err, re.MULTILINE)
+        assert "\x1b" not in done.err

@@ -10,7 +10,6 @@ from chatvault.accounts import service as accounts
 from chatvault.actor import Actor, Door
 from chatvault.conversations.routes import COMMITS, STORE
 from chatvault.fields import now
-from chatvault.http.requests import RECORDER
 from chatvault.importing.reports import OnDuplicate
 from chatvault.importing.service import import_file
 from conftest import HttpClient
@@ -19,7 +18,7 @@ from support.codecs import MarkingCodec
 from support.exports import exported
 from support.factories import begin, message
 from support.fake_model import FakeModel
-from support.imports import read
+from support.imports import deps_of, read
 from support.stored import tiny_bounds
 from support.talking import ask, settled
 from support.tooling import Grant, answered, path_to, propose
@@ -108,8 +107,7 @@ class TestWrites:
         for on_duplicate in OnDuplicate:
             await import_file(
                 Actor(door=Door.CLI, user_id=user.id),
-                app[COMMITS],
-                app[RECORDER],
+                deps_of(app),
                 content=read(
                     json.dumps([exported(n, messages=n) for n in (2, 30)]).encode(),
                     name="my.json",

@@ -30,6 +30,7 @@ from chatvault.conversations.schemas import (
 )
 from chatvault.conversations.store import MessageStore
 from chatvault.errors import Busy, NotFound, OutcomeUnknown, StaleVersion
+from chatvault.keys import SecretKey
 from conftest import HttpClient
 from support.answers import found, problem
 from support.factories import begin, message
@@ -311,12 +312,13 @@ class TestOrder:
         self, actor: Actor, commits: CommitQueue, database: Any
     ) -> None:
         begun = await start(actor, commits)
+        key = SecretKey(b"k" * 32)
         outcomes = await asyncio.gather(
             append(actor, commits, begun, "before"),
-            service.delete(actor, commits, conversation_id=begun, precondition=Precondition()),
+            service.delete(actor, commits, key, conversation_id=begun, precondition=Precondition()),
             append(actor, commits, begun, "after"),
             rename(actor, commits, begun, "after"),
-            service.delete(actor, commits, conversation_id=begun, precondition=Precondition()),
+            service.delete(actor, commits, key, conversation_id=begun, precondition=Precondition()),
             return_exceptions=True,
         )
         assert [type(each) for each in outcomes] == [

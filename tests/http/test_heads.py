@@ -16,6 +16,7 @@ from chatvault.settings import Settings
 from conftest import HttpClient, SignIn
 from support.factories import begin, message
 from support.fake_model import FakeModel
+from support.operations import make_import
 from support.serving import Address, Wire, request, serving, wire
 from support.talking import ask, settled
 
@@ -50,6 +51,8 @@ async def ids(admin: HttpClient) -> dict[str, str]:
     agents = await (await admin.get("/agents")).json()
     path = f"/conversations/{begun['id']}/attachments?name=a"
     attachment = await (await admin.post(path, data=b"x")).json()
+    length = {"Upload-Length": "5"}
+    uploaded = await (await admin.post("/imports/uploads", headers=length)).json()
     return {
         "conversation_id": begun["id"],
         "message_id": "m",
@@ -57,6 +60,8 @@ async def ids(admin: HttpClient) -> dict[str, str]:
         "reply_id": exchange["reply_id"],
         "agent_id": agents["agents"][0]["id"],
         "command_id": "0" * 24,
+        "import_id": await make_import(begun),
+        "upload_id": uploaded["id"],
     }
 
 

@@ -15,7 +15,6 @@ from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.conversations.models import Conversation
 from chatvault.conversations.store import MessageStore
 from chatvault.fields import now
-from chatvault.http.requests import RECORDER
 from chatvault.importing.conversations import ImportRejected
 from chatvault.importing.formats.localstorage import CONVERSATIONS_KEY, SETTINGS_KEY
 from chatvault.importing.reports import ImportOutcome, OnDuplicate, Report
@@ -23,7 +22,7 @@ from chatvault.importing.service import import_file
 from conftest import HttpClient
 from support.exports import SETTINGS, as_stored, exported, shown
 from support.factories import begin
-from support.imports import read
+from support.imports import deps_of, read
 from support.stored import stored as look
 
 BringIn = Callable[..., Awaitable[Report]]
@@ -39,7 +38,7 @@ def bring_in(app: web.Application) -> BringIn:
         content = read(json.dumps(value).encode(), name="my.json", now=now())
         actor = Actor(door=Door.CLI, user_id=user.id, role=user.role)
         return await import_file(
-            actor, CommitQueue(MessageStore()), app[RECORDER], content=content, **options
+            actor, deps_of(app, CommitQueue(MessageStore())), content=content, **options
         )
 
     return bring_in
@@ -175,10 +174,14 @@ class TestImport:
         entries = {"action": "conversation.import"}
         assert await database["audit_logs"].count_documents(entries) == 150
 
-    async def test_what_was_deleted_comes_again(self, alice: HttpClient, bring_in: BringIn) -> None:
+    async def test_what_was_deleted_comes_again_if_asked(
+        self, alice: HttpClient, bring_in: BringIn
+    ) -> None:
         await bring_in([exported(1)])
         await alice.delete("/conversations")
-        assert (await bring_in([exported(1)])).fates == {ImportOutcome.IMPORTED: 1}
+        assert (await bring_in([exported(1)])).fates == {ImportOutcome.DELETED_HERE: 1}
+        restored = await bring_in([exported(1)], restore_deleted=True)
+        assert restored.fates == {ImportOutcome.IMPORTED: 1}
 
     async def test_two_users_import_the_same_file(
         self, alice: HttpClient, bob: HttpClient, bring_in: BringIn

@@ -311,10 +311,19 @@ def _chatbot_ui(data: bytes) -> Found:
         yield _linear([[message["content"]] for message in each["messages"]])
 
 
+def _own(data: bytes) -> Found:
+    text = data.decode()
+    whole = json.loads(text) if "\n{" not in text else None
+    told = whole["conversations"] if whole else map(json.loads, text.splitlines()[1:-1])
+    for each in told:
+        yield _linear([[message["content"]] for message in each["messages"]])
+
+
 COUNTERS: dict[str, Callable[[bytes], Found]] = {
     "ai-studio": _ai_studio,
     "chatbot-ui": _chatbot_ui,
     "chatgpt": _chatgpt,
+    "chatvault": _own,
     "claude": _claude,
     "claude-code": _claude_code,
     "codex": _codex,

@@ -543,10 +543,54 @@ def chatbot_ui() -> dict[str, Any]:
     }
 
 
+def own_export() -> dict[str, Any]:
+    """As docs/schema/export-1.json describes it."""
+    at = "2026-01-31T10:00:00.123Z"
+    messages = [
+        {"id": "m0", "seq": 0, "role": "user", "content": "What time is it?", "timestamp": at},
+        {
+            "id": "m1",
+            "seq": 2,
+            "role": "assistant",
+            "content": "Noon.",
+            "timestamp": at,
+            "model": "gpt-5",
+            "extra": {"liked": True},
+        },
+    ]
+    conversation = {
+        "id": "65a5158ac8d8e8a8b8c8d8e8",
+        "title": "Time",
+        "status": "active",
+        "tags": ["x"],
+        "metadata": {"a": 1},
+        "created_at": at,
+        "updated_at": at,
+        "last_message_at": at,
+        "archived_at": None,
+        "agent_id": None,
+        "system_prompt": None,
+        "mcp_enabled": False,
+        "summary": None,
+        "source": None,
+        "total_tokens_used": 0,
+        "total_messages": 2,
+        "version": 3,
+        "messages": messages,
+        "completeness": "whole",
+    }
+    return {
+        "chatvault": {"version": 1, "program": "chatvault 0.1.0", "exported_at": at},
+        "conversations": [conversation],
+        "end": {"conversations": 1, "messages": 2, "changed": 0, "cut": 0, "deleted": 0},
+    }
+
+
 FILES: dict[str, bytes] = {
     "ai-studio": as_json(ai_studio()),
     "chatbot-ui": as_json(chatbot_ui()),
     "chatgpt": as_json([chatgpt(), chatgpt(id="c-2", conversation_id="c-2", title=None)]),
+    "chatvault": as_json(own_export()),
     "claude": as_json([claude(), claude(uuid="c-2", name="Again")]),
     "claude-code": lines(*claude_code()),
     "codex": lines(*codex()),

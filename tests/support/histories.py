@@ -14,13 +14,12 @@ from bson.codec_options import CodecOptions
 from chatvault.actor import Actor, Door
 from chatvault.conversations.routes import COMMITS
 from chatvault.fields import now
-from chatvault.http.requests import RECORDER
 from chatvault.importing.reports import OnDuplicate
 from chatvault.importing.service import import_file
 from support.exports import exported
 from support.factories import message
 from support.fake_model import FakeModel, ScriptedAnswer
-from support.imports import read
+from support.imports import deps_of, read
 from support.sealing import until
 from support.stored import Raw, stored, without_parent
 
@@ -187,9 +186,7 @@ class World:
         file = [exported(number % 3, messages=act.b % 8) for number in range(act.a % 3 + 1)]
         content = read(json.dumps(file).encode(), name="my.json", now=now())
         how = list(OnDuplicate)[act.b % 3]
-        await import_file(
-            self.actor, app[COMMITS], app[RECORDER], content=content, on_duplicate=how
-        )
+        await import_file(self.actor, deps_of(app), content=content, on_duplicate=how)
 
     # Messages.
 

@@ -4,13 +4,25 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
+from aiohttp import web
+
+from chatvault.conversations.commits.queue import CommitQueue
+from chatvault.conversations.routes import COMMITS
 from chatvault.fields import now as current
+from chatvault.http.requests import RECORDER, SECRET_KEY
 from chatvault.importing.containers import source_of_bytes
 from chatvault.importing.conversations import ImportFile
+from chatvault.importing.deps import ImportDeps
 from chatvault.importing.neutral import NeutralConversation, NeutralMessage
 from chatvault.importing.reading import Wish, read_files
 
 PATH = "/imports"
+
+def deps_of(app: web.Application, commits: CommitQueue | None = None) -> ImportDeps:
+    """Return what the service imports with, or the same with another queue of changes."""
+    return ImportDeps(commits or app[COMMITS], app[RECORDER], app[SECRET_KEY])
+
+
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 

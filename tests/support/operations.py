@@ -13,6 +13,7 @@ from chatvault.commands.proposals import made
 from chatvault.conversations.models import Conversation
 from chatvault.fields import now
 from chatvault.http.routing import Operation
+from chatvault.importing.models import ImportJob, Upload
 from chatvault.replies.models import Reply
 from conftest import HttpClient
 from support.exports import exported
@@ -31,6 +32,8 @@ class Things:
     agent_id: str
     reply_id: str
     command_id: str
+    import_id: str
+    upload_id: str
     tool: str
     attachment_id: str = "nothing"
 
@@ -115,6 +118,17 @@ CALLS: dict[tuple[str, str], dict[str, Any]] = {
         "data": b"bytes",
     },
     ("POST", "/imports"): {"json": [exported(1)]},
+    ("GET", "/imports"): {},
+    ("GET", "/imports/{import_id}"): {},
+    ("GET", "/imports/{import_id}/events"): {},
+    ("POST", "/imports/{import_id}/cancel"): {},
+    ("POST", "/imports/uploads"): {"headers": {"Upload-Length": "5"}},
+    ("GET", "/imports/uploads/{upload_id}"): {},
+    ("PATCH", "/imports/uploads/{upload_id}"): {
+        "data": b"12345",
+        "headers": {"Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"},
+    },
+    ("DELETE", "/imports/uploads/{upload_id}"): {},
     ("GET", "/conversations/{conversation_id}/export"): {},
     ("GET", "/conversations/export"): {},
     ("GET", "/users/me/export"): {},
@@ -145,8 +159,11 @@ def each(operations: list[Operation]) -> pytest.MarkDecorator:
 
 def some_things() -> Things:
     """Return ids of nothing that exists."""
-    ids = [str(ObjectId()) for _ in range(5)]
-    return Things(ids[0], "some-message", ids[1], ids[2], ids[3], ids[4], "nothing")
+    ids = [str(ObjectId()) for _ in range(7)]
+    conversation, session, agent, reply, command, made, uploaded = ids
+    return Things(
+        conversation, "some-message", session, agent, reply, command, made, uploaded, "nothing"
+    )
 
 
 async def call(browser: HttpClient, operation: Operation, things: Things | None = None) -> Any:
@@ -165,10 +182,29 @@ async def make_things(alice: HttpClient, http: HttpClient) -> Things:
     agent = await (await alice.post("/agents", json={"name": "Hers"})).json()
     reply = await _make_reply(conversation)
     command = await _make_command(conversation)
+    # As many as there are operations are more than a user may have.
+    await Upload.get_pymongo_collection().delete_many({})
+    uploaded = await (await alice.post("/imports/uploads", headers={"Upload-Length": "5"})).json()
+    made = await make_import(conversation)
     ids = (conversation["id"], "first-message", other, agent["id"], reply, command)
     path = f"/conversations/{conversation['id']}/attachments"
     file = await (await alice.post(path, params={"name": "a.txt"}, data=b"hers")).json()
-    return Things(*ids, tool="lab__echo", attachment_id=file["id"])
+    return Things(*ids, made, uploaded["id"], tool="lab__echo", attachment_id=file["id"])
+
+
+async def make_import(conversation: dict[str, Any]) -> str:
+    """Make an import that has ended."""
+    made = ImportJob(
+        user_id=ObjectId(conversation["user_id"]), state="completed", uploads=[], names=["a"],
+        options={
+            "dry_run": False, "salvage": False, "on_duplicate": "skip", "restore_deleted": False,
+            "format": None,
+        },
+        size=1, place="here", created_at=now(), started_at=now(), ended_at=now(), lease_until=now(),
+    ).model_dump(exclude={"id", "revision_id"})  # fmt: skip
+    found = {"_id": ObjectId(), **made, "state": "completed"}
+    await ImportJob.get_pymongo_collection().insert_one(found)
+    return str(found["_id"])
 
 
 async def _make_command(conversation: dict[str, Any]) -> str:

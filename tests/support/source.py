@@ -18,6 +18,8 @@ SERVICES = (
     "permissions.py",
     "catalogue.py",
     "uploads.py",
+    "upload_service.py",
+    "job_service.py",
     "verifications.py",
 )
 Function = ast.FunctionDef | ast.AsyncFunctionDef

@@ -1,26 +1,30 @@
 """`chatvault import`: reads a file and prints a report."""
 
+import io
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from chatvault.accounts import service as accounts
 from chatvault.actor import Actor, Door
 from chatvault.attachments.files import open_store
 from chatvault.audit.recorder import Recorder
-from chatvault.cli.terminal import err, out, run, say
+from chatvault.cli.progress import CountedFile, shown_progress
+from chatvault.cli.terminal import out, run, say
 from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.conversations.store import MessageStore
 from chatvault.errors import NotFound
 from chatvault.fields import now
 from chatvault.importing.containers import Source, source_of_path
 from chatvault.importing.conversations import ImportFile
+from chatvault.importing.deps import ImportDeps
 from chatvault.importing.formats import FORMATS
+from chatvault.importing.job_reports import is_nothing
 from chatvault.importing.reading import Wish, read_files
 from chatvault.importing.reports import ImportOutcome, OnDuplicate, Report, require_content
 from chatvault.importing.service import import_file as import_content
@@ -28,6 +32,8 @@ from chatvault.keys import load_secret_key
 from chatvault.settings import load_settings
 
 SHOWN = 20
+# The exit status where nothing came in, but for what is there already.
+NOTHING_IMPORTED = 2
 _OF_FOLDERS = {".json", ".jsonl", ".html", ".zip"}
 
 
@@ -53,6 +59,9 @@ def import_file(
     attachments: Annotated[  # noqa: FBT002  # typer's way to make a flag
         bool, typer.Option(help="also store the bytes of files that the export holds")
     ] = True,
+    restore_deleted: Annotated[  # noqa: FBT002  # typer's way to make a flag
+        bool, typer.Option("--restore-deleted", help="import what was deleted here, too")
+    ] = False,
     salvage: Annotated[  # noqa: FBT002  # typer's way to make a flag
         bool, typer.Option("--salvage", help="take the whole conversations of a damaged file")
     ] = False,
@@ -61,20 +70,22 @@ def import_file(
 
     The format is found out. What was imported before is not imported again.
     """
-    wish = Wish(sources=[*_sources(files)], now=now(), format=format, salvage=salvage)
-    content = read_files(wish)
-    require_content(content, name=files[0].name)
-    progress = _progress(shown=not dry_run)
-    task = progress.add_task("Importing", total=len(content.found))
+    sources = {path: source_of_path(path) for path in _paths(files)}
+    wish = Wish(sources=(), now=now(), format=format, salvage=salvage)
     try:
-        with progress:
+        with shown_progress("Reading", size=sum(each.size for each in sources.values())) as read:
+            counted = [_counted(*each, read) for each in sources.items()]
+            content = read_files(replace(wish, sources=counted))
+        require_content(content, name=files[0].name)
+        with shown_progress("Importing", total=len(content.found)) as advance:
             report = run(
                 lambda: _import(
                     username,
                     content,
-                    on_duplicate,
-                    dry_run,
-                    lambda done: progress.advance(task, done),
+                    advance,
+                    on_duplicate=on_duplicate,
+                    restore_deleted=restore_deleted,
+                    dry_run=dry_run,
                     attachments=attachments,
                 )
             )
@@ -82,26 +93,44 @@ def import_file(
         say("interrupted; what is imported stays, and the same command imports the rest")
         raise typer.Exit(128 + signal.SIGINT) from None
     _print(report, dry_run=dry_run)
+    if is_nothing(report) and report.fates.keys() - {ImportOutcome.SKIPPED}:
+        say("nothing was imported; --restore-deleted imports what was deleted here, too")
+        raise typer.Exit(NOTHING_IMPORTED)
 
 
-def _sources(files: list[Path]) -> Iterator[Source]:
+def _paths(files: list[Path]) -> Iterator[Path]:
     """Yield each file, and those of a folder that may hold conversations."""
     for file in files:
         if not file.is_dir():
-            yield source_of_path(file)
+            yield file
             continue
         for path in sorted(file.rglob("*")):
             if path.is_file() and path.suffix in _OF_FOLDERS and not path.is_symlink():
-                yield source_of_path(path)
+                yield path
+
+
+def _counted(path: Path, source: Source, count: Callable[[int], None]) -> Source:
+    """Return the source with what is read of it counted the first time."""
+    is_counted = False
+
+    def reopen() -> io.BufferedIOBase:
+        nonlocal is_counted
+        if is_counted:
+            return source.open()
+        is_counted = True
+        return CountedFile(path, count)
+
+    return replace(source, open=reopen)
 
 
 async def _import(
     username: str,
     content: ImportFile,
-    on_duplicate: OnDuplicate,
-    dry_run: bool,  # noqa: FBT001  # passed through
     advance: Callable[[int], None],
     *,
+    on_duplicate: OnDuplicate,
+    restore_deleted: bool,
+    dry_run: bool,
     attachments: bool,
 ) -> Report:
     user = await accounts.find_by_name_or_id(username)
@@ -111,32 +140,21 @@ async def _import(
             f"`chatvault users create {username} --email ADDRESS`."
         )
     commits, settings = CommitQueue(MessageStore()), load_settings()
-    files = open_store(settings, load_secret_key(settings)) if attachments else None
+    key = load_secret_key(settings)
+    files = open_store(settings, key) if attachments else None
     try:
         return await import_content(
             Actor(door=Door.CLI, user_id=user.id, role=user.role),
-            commits,
-            Recorder(),
+            ImportDeps(commits, Recorder(), key, files),
             content=content,
             on_duplicate=on_duplicate,
+            restore_deleted=restore_deleted,
             dry_run=dry_run,
-            files=files,
             on_progress=advance,
         )
     finally:
         # After Ctrl-C: a transaction left open would block others.
         await commits.drain()
-
-
-def _progress(*, shown: bool) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=err,
-        disable=not shown,
-    )
 
 
 def _count(number: int, noun: str) -> str:

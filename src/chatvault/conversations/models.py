@@ -146,6 +146,7 @@ class Conversation(Document):
         has_revisions: whether a message was ever edited or replaced.
         edits: how often a message was edited, replaced or removed.
         source: where it was imported from, as `format:id`; unique for a user.
+        import_fingerprint: a keyed hash of what was imported; absent where nothing was.
         version: rises with every change; the ETag.
         first_seq: the place of the oldest message.
         tail_seq: the place of the oldest embedded message.
@@ -165,6 +166,7 @@ class Conversation(Document):
     tags: list[str] = Field(default_factory=list)
     metadata: dict[str, Any] = Field(default_factory=dict)
     source: str | None = None
+    import_fingerprint: str | None = None
     created_at: datetime
     updated_at: datetime
     archived_at: datetime | None = None
@@ -194,7 +196,7 @@ class Conversation(Document):
     holds: ClassVar = (
         Content(
             words=("title", "metadata", "system_prompt", "summary"),
-            plain=("tags", "source", "waiting_reply"),
+            plain=("tags", "source", "import_fingerprint", "waiting_reply"),
             exported=True,
         )
         .with_parts("messages", Message.holds)
@@ -246,7 +248,7 @@ class Conversation(Document):
             updated_at=at,
             **more,
         )
-        absent = {"id", "messages", "path", "stored_messages"}
+        absent = {"id", "messages", "path", "stored_messages", "import_fingerprint"}
         fields = begun.model_dump(mode="python", exclude=absent)
         return cast("ConversationDoc", {"_id": ObjectId(), **fields})
 
@@ -278,6 +280,20 @@ class Conversation(Document):
         """Return the ids of all the actor's conversations."""
         found = cls.get_pymongo_collection().find(cls.owned_by(access), {"_id": True})
         return [document["_id"] async for document in found]
+
+    @classmethod
+    async def get_import(
+        cls, access: Access, source: str, conversation_id: ObjectId | None
+    ) -> tuple[ObjectId | None, str | None]:
+        """Return the id and the fingerprint of a conversation, by its id or by its source."""
+        # As the partial index has it.
+        which: Raw = {"source": {"$eq": source, "$type": "string"}}
+        if conversation_id is not None:
+            which = {"_id": conversation_id}
+        found = await cls.get_pymongo_collection().find_one(
+            cls.owned_by(access, **which), {"import_fingerprint": True}
+        )
+        return (None, None) if found is None else (found["_id"], found.get("import_fingerprint"))
 
     @classmethod
     async def list_sources(cls, access: Access) -> set[str]:

@@ -38,6 +38,7 @@ from chatvault.fields import Id
 from chatvault.http.bodies import BULK_BODY, FREE_BODY
 from chatvault.http.requests import (
     RECORDER,
+    SECRET_KEY,
     IdempotencyHeaders,
     etag,
     idempotency_key_of,
@@ -191,7 +192,9 @@ async def delete_conversations(request: web.Request, actor: Actor) -> web.Stream
 
     With all their messages, revisions, replies and commands.
     """
-    deleted = await service.delete_all(actor, request.app[COMMITS], request.app[RECORDER])
+    deleted = await service.delete_all(
+        actor, request.app[COMMITS], request.app[RECORDER], request.app[SECRET_KEY]
+    )
     message = f"Deleted {deleted} conversation{'' if deleted == 1 else 's'}"
     return json_response(DeletedOut(deleted_count=deleted, message=message))
 
@@ -357,6 +360,7 @@ async def delete_conversation(
     await service.delete(
         actor,
         request.app[COMMITS],
+        request.app[SECRET_KEY],
         conversation_id=path.conversation_id,
         precondition=headers.precondition,
     )

@@ -32,10 +32,12 @@ from chatvault.conversations.schemas import (
 )
 from chatvault.conversations.shapes import ConversationDoc
 from chatvault.conversations.store import MessageStore
+from chatvault.conversations.tombstones import Tombstone
 from chatvault.cursors import Cursor
 from chatvault.errors import NotFound
 from chatvault.fields import Raw, count_changed_keys, now
 from chatvault.idempotency import IdempotencyKey, was_carried_out
+from chatvault.keys import SecretKey
 from chatvault.mongodb.database import many_changes
 
 
@@ -333,9 +335,21 @@ async def archive(
 
 
 async def delete(
-    actor: Actor, commits: CommitQueue, *, conversation_id: ObjectId, precondition: Precondition
+    actor: Actor,
+    commits: CommitQueue,
+    key: SecretKey,
+    *,
+    conversation_id: ObjectId,
+    precondition: Precondition,
 ) -> None:
-    """Delete a conversation and its messages, permanently.
+    """Delete a conversation and its messages, permanently; a later import leaves it out.
+
+    Args:
+        actor: the conversation's owner.
+        commits: the queue that commits the change.
+        key: hashes where it was imported from.
+        conversation_id: the conversation's id.
+        precondition: the required version.
 
     Raises:
         NotFound: the actor has no such conversation.
@@ -344,7 +358,9 @@ async def delete(
 
     def decide(working: WorkingCopy) -> None:
         precondition.check(working.fields["version"])
+        tombstone = Tombstone.insertion_of(working.access, key, working.fields)
         working.delete()
+        working.beside.append((Tombstone, tombstone))
         working.outbox.record(audit.entry(actor, Action.CONVERSATION_DELETE, conversation_id))
 
     await commits.submit(
@@ -358,10 +374,12 @@ async def delete(
     )
 
 
-async def _delete_batch(actor: Actor, commits: CommitQueue, ids: list[ObjectId]) -> int:
+async def _delete_batch(
+    actor: Actor, commits: CommitQueue, key: SecretKey, ids: list[ObjectId]
+) -> int:
     """Delete those of the conversations that exist; return how many."""
     deletions = [
-        delete(actor, commits, conversation_id=conversation_id, precondition=Precondition())
+        delete(actor, commits, key, conversation_id=conversation_id, precondition=Precondition())
         for conversation_id in ids
     ]
     outcomes = await asyncio.gather(*deletions, return_exceptions=True)
@@ -371,7 +389,7 @@ async def _delete_batch(actor: Actor, commits: CommitQueue, ids: list[ObjectId])
     return outcomes.count(None)
 
 
-async def delete_all(actor: Actor, commits: CommitQueue, recorder: Recorder) -> int:
+async def delete_all(actor: Actor, commits: CommitQueue, recorder: Recorder, key: SecretKey) -> int:
     """Delete every conversation that the actor has now; return how many.
 
     The transactions are bounded, with an audit entry for each conversation: after a crash some are
@@ -381,7 +399,7 @@ async def delete_all(actor: Actor, commits: CommitQueue, recorder: Recorder) -> 
         ids = await Conversation.list_ids(Access.of(actor))
         deleted = 0
         for start in range(0, len(ids), DELETE_BATCH):
-            deleted += await _delete_batch(actor, commits, ids[start : start + DELETE_BATCH])
+            deleted += await _delete_batch(actor, commits, key, ids[start : start + DELETE_BATCH])
     details = {"conversations": deleted}
     await recorder.record(audit.entry(actor, Action.CONVERSATION_DELETE_ALL, details=details))
     return deleted

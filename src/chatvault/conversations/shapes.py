@@ -99,6 +99,7 @@ class ConversationDoc(TypedDict):
     tags: list[str]
     metadata: NotRequired[Raw]
     source: NotRequired[str | None]
+    import_fingerprint: NotRequired[str]
     created_at: datetime
     updated_at: datetime
     archived_at: NotRequired[datetime | None]

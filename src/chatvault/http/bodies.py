@@ -178,6 +178,26 @@ async def _read(content: StreamReader, limit: int) -> Text:
     return body
 
 
+async def body_chunks(request: web.Request) -> AsyncIterator[bytes]:
+    """Yield a body of any length as it comes, as it is; nothing of it is kept.
+
+    Raises:
+        TooSlow: it came more slowly than the minimum pace.
+        Malformed: it broke off.
+        UnsupportedMediaType: it is compressed.
+    """
+    if request.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() != "identity":
+        raise UnsupportedMediaType("The body of this request may not be compressed")
+    due = asyncio.get_running_loop().time() + GRACE_SECONDS
+    got = 0
+    try:
+        while chunk := await _next_chunk(request.content, due + got / BYTES_A_SECOND):
+            got += len(chunk)
+            yield chunk
+    except (web.RequestPayloadError, ConnectionError):
+        raise Malformed(BROKEN) from None
+
+
 async def _next_chunk(content: StreamReader, due: float) -> bytes:
     if content.is_eof():  # complete already, as small bodies mostly are
         return await content.readany()

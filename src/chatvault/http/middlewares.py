@@ -49,10 +49,12 @@ SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 ALLOWED_METHODS = "GET, POST, PUT, PATCH, DELETE"
 ALLOWED_HEADERS = (
     "Content-Type, Accept, If-Match, If-None-Match, Prefer, Idempotency-Key, "
-    "Last-Event-ID, X-Conversation-Id, X-Request-ID"
+    "Last-Event-ID, X-Conversation-Id, X-Request-ID, "
+    "Tus-Resumable, Upload-Length, Upload-Metadata, Upload-Offset"
 )
 EXPOSED_HEADERS = (
-    "ETag, Link, Location, Preference-Applied, Retry-After, X-Request-ID, X-Total-Count"
+    "ETag, Link, Location, Preference-Applied, Retry-After, X-Request-ID, X-Total-Count, "
+    "Tus-Resumable, Upload-Expires, Upload-Length, Upload-Offset"
 )
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",

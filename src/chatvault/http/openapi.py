@@ -41,6 +41,9 @@ HEADERS = {
     "Preference-Applied": "What was done of `Prefer` (RFC 7240).",
     "Retry-After": "Seconds after which it may work.",
     "Set-Cookie": "The cookie `session_id`, new or ended.",
+    "Upload-Expires": "When the upload is removed, unless it is imported.",
+    "Upload-Length": "How many bytes the upload is to have.",
+    "Upload-Offset": "How many bytes of the upload have arrived.",
     "X-Request-ID": "Stands in the log and in the audit entry, too.",
     "X-Total-Count": "How many there are on all pages.",
 }
@@ -212,7 +215,8 @@ def _body(operation: Operation, schemas: Schemas, examples: Examples) -> dict[st
     example = BODY_OF.get(operation.handler.__name__)
     content = {JSON: {"schema": {}, "example": example}}
     if example is None:
-        content = {BYTES: {"schema": {"type": "string"}, "example": BY_MEDIA[BYTES]}}
+        media = operation.media_taken or BYTES
+        content = {media: {"schema": {"type": "string"}, "example": BY_MEDIA[BYTES]}}
     return {"description": f"{operation.takes} {limit}", "required": True, "content": content}
 
 

@@ -48,6 +48,8 @@ class Operation:
         other: its answers with other statuses that are not errors: a model, or a media type.
         sends: the names of headers that its answers may have, except those that all have.
         takes: describes a body that the handler reads itself.
+        media_taken: the media type of such a body if it is read piece by piece, whatever its size;
+            empty for one that is read whole, as JSON or whatever it is.
     """
 
     method: Method
@@ -66,6 +68,7 @@ class Operation:
     other: dict[int, Any]
     sends: tuple[str, ...]
     takes: str
+    media_taken: str
     tag: str
 
     async def __call__(self, request: web.Request) -> web.StreamResponse:
@@ -83,6 +86,8 @@ class Operation:
             given["query"] = parse_query(request, self.models["query"])
         if "headers" in self.models:
             given["headers"] = parse_headers(request, self.models["headers"])
+        if self.media_taken:
+            return await self.handler(request, **given)
         expected = size_to_expect(request, self.max_body)
         if expected <= SMALL_BODY:
             return await self._answer(request, given, None)
@@ -134,6 +139,7 @@ class Routes:
         other: dict[int, Any] | None = None,
         sends: tuple[str, ...] = (),
         takes: str = "",
+        media_taken: str = "",
         max_body: int = SMALL_BODY,
         is_probe: bool = False,
     ) -> Callable[[Handler], Handler]:
@@ -161,6 +167,7 @@ class Routes:
                     other=other or {},
                     sends=sends,
                     takes=takes,
+                    media_taken=media_taken,
                     tag=self.tag,
                 )
             )

@@ -69,10 +69,20 @@ class Contents:
         self._turn = asyncio.Lock()
         self._archives: dict[Callable[[], io.BufferedIOBase], zipfile.ZipFile] = {}
         self._stack = contextlib.ExitStack()
+        self._left_out: Counter[str] = Counter()
 
     def close(self) -> None:
         """Close the archives that were read from."""
         self._stack.close()
+
+    def note(self, attached: Attached) -> None:
+        """Count what of a stored conversation's files is left out."""
+        self._left_out += attached.left_out
+
+    def take_left_out(self) -> Counter[str]:
+        """Return what was left out since the last call, by reason."""
+        taken, self._left_out = self._left_out, Counter()
+        return taken
 
     async def store(self, access: Access, conversation: NeutralConversation) -> Attached:
         """Store the bytes of a conversation's files; return what is to be stored of them."""

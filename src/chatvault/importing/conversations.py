@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from bson import ObjectId
+
 from chatvault.errors import InvalidInput
 from chatvault.importing.neutral import NeutralConversation
 
@@ -37,6 +39,7 @@ class Found:
 
     Attributes:
         source: the key by which an import knows it again.
+        ids: the ids of conversations that it may be an export of.
         messages: how many of its messages are stored.
         notes: what had to be mended.
         left_out: how much of what is not stored.
@@ -48,6 +51,7 @@ class Found:
     title: str
     messages: int
     updated_at: datetime
+    ids: tuple[ObjectId, ...] = ()
     notes: tuple[str, ...] = ()
     left_out: Mapping[str, int] = field(default_factory=dict)
     unknown: Mapping[str, int] = field(default_factory=dict)

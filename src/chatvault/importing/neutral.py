@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Literal
 
+from bson import ObjectId
+
 from chatvault.conversations.parts import Part, TimeSource
+from chatvault.fields import Raw
 
 Role = Literal["user", "assistant", "system", "tool"]
 AttachmentState = Literal["present", "absent", "expired"]
@@ -56,6 +59,7 @@ class NeutralMessage:
         cancelled: whether the reply was stopped before its end, where that is known.
         hidden: whether the source did not show it.
         extra: fields of the source that have no place of their own, as they were.
+        own: further fields as they are stored, which only chatvault's own export has.
     """
 
     source_id: str | None
@@ -70,6 +74,22 @@ class NeutralMessage:
     cancelled: bool | None = None
     hidden: bool = False
     extra: dict[str, Any] = field(default_factory=dict)
+    own: Raw = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnRecord:
+    """What only chatvault's own export tells of a conversation.
+
+    Attributes:
+        source: the key by which it was imported before it was exported; None if it was begun here.
+        ids: the ids under which it may be stored already.
+        fields: further fields, as they are stored.
+    """
+
+    source: str | None
+    ids: tuple[ObjectId, ...]
+    fields: Raw
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +104,7 @@ class NeutralConversation:
             the messages are a list, of which each is the parent of the next.
         notes: what had to be mended, in words without any content of the conversation.
         unknown: how many things of which kind were not understood, and kept as they are.
+        own: set where the conversation comes from chatvault's own export.
     """
 
     source_id: str
@@ -97,10 +118,13 @@ class NeutralConversation:
     attachments: tuple[Attachment, ...] = ()
     notes: tuple[str, ...] = ()
     unknown: Mapping[str, int] = field(default_factory=dict)
+    own: OwnRecord | None = None
 
     @property
     def source(self) -> str:
         """The key by which an import knows the conversation again."""
+        if self.own is not None and self.own.source is not None:
+            return self.own.source
         return f"{self.format}:{self.source_id}"
 
     def active_path(self) -> tuple[NeutralMessage, ...]:

@@ -1,6 +1,6 @@
 """What an import did, or would do, and what it left out."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -18,6 +18,7 @@ class OnDuplicate(StrEnum):
     SKIP = "skip"
     REPLACE = "replace"
     COPY = "copy"
+    UPDATE = "update"
 
 
 class ImportOutcome(StrEnum):
@@ -27,6 +28,17 @@ class ImportOutcome(StrEnum):
     SKIPPED = "already there"
     REPLACED = "replaced"
     COPIED = "copied"
+    UPDATED = "updated"
+    DELETED_HERE = "left out, as they were deleted here"
+    DIVERGED = "left out, as they have gone on in another way here"
+
+
+# Of these nothing is stored.
+NOT_STORED: Final = frozenset(
+    {ImportOutcome.SKIPPED, ImportOutcome.DELETED_HERE, ImportOutcome.DIVERGED}
+)
+# By these, the report counts what is left out.
+LEFT_OUT: Final = {ImportOutcome.DELETED_HERE: "deleted_here", ImportOutcome.DIVERGED: "diverged"}
 
 
 @dataclass(slots=True)
@@ -42,6 +54,7 @@ class Report:
         preferences: whether any preferences were taken over; foretold, whether there are any.
         truncated: the file ends in the middle.
         formats: how many conversations were found in which format.
+        by_format: the same as fates, by format.
         left_out: how much of what is not stored of the conversations that are.
         unknown: how much of what kind was not understood.
     """
@@ -54,6 +67,9 @@ class Report:
     preferences: bool = False
     truncated: bool = False
     formats: Counter[str] = field(default_factory=Counter)
+    by_format: defaultdict[str, Counter[ImportOutcome]] = field(
+        default_factory=lambda: defaultdict(Counter)
+    )
     left_out: Counter[str] = field(default_factory=Counter)
     unknown: Counter[str] = field(default_factory=Counter)
 
@@ -63,7 +79,10 @@ class Report:
         stored = []
         for each, outcome in zip(found, outcomes, strict=True):
             self.fates[outcome] += 1
-            if outcome is not ImportOutcome.SKIPPED:
+            self.by_format[each.format][outcome] += 1
+            if (reason := LEFT_OUT.get(outcome)) is not None:
+                self.left_out[reason] += 1
+            if outcome not in NOT_STORED:
                 self.messages += each.messages
                 stored.append(each)
         left_out, unknown = count_all(stored)

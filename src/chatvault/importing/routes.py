@@ -4,14 +4,18 @@ from aiohttp import web
 
 from chatvault.actor import Actor
 from chatvault.audit.actions import Action
-from chatvault.errors import TooLarge
+from chatvault.errors import NotFound, Throttled, TooLarge
 from chatvault.http.bodies import BODY, BULK_BODY
 from chatvault.http.requests import IdempotencyHeaders, idempotency_key_of, json_response
 from chatvault.http.routing import Routes
 from chatvault.idempotency import KeyReused
-from chatvault.importing import uploads
+from chatvault.importing import job_service, uploads
 from chatvault.importing.conversations import ImportRejected
+from chatvault.importing.job_routes import JOB_DEPS
+from chatvault.importing.job_schemas import ImportJobOut, job_wire
+from chatvault.importing.job_service import UploadIncomplete
 from chatvault.importing.schemas import ImportOut, ImportQuery
+from chatvault.importing.upload_service import UploadElsewhere, UploadInUse
 from chatvault.importing.uploads import Uploads
 
 UPLOADS = web.AppKey("uploads", Uploads)
@@ -23,7 +27,12 @@ routes = Routes("imports")
     "/imports",
     Action.IMPORT_RUN,
     returns=ImportOut,
-    errors=(ImportRejected, TooLarge, KeyReused),
+    other={202: ImportJobOut},
+    errors=(
+        *(ImportRejected, TooLarge, KeyReused, NotFound, Throttled),
+        *(UploadElsewhere, UploadIncomplete, UploadInUse),
+    ),
+    sends=("Location",),
     takes="An export of another product, a ZIP of one, or what a browser's localStorage held.",
     max_body=BULK_BODY,
 )
@@ -33,10 +42,21 @@ async def import_conversations(
     """Import conversations from another product, whose format is found out.
 
     What was imported before is not imported again. With `dry_run`, nothing is written, and the
-    answer tells what would be done.
+    answer tells what would be done. With `upload_id`, an import of uploads begins, and 202 tells
+    where to look for it.
     """
     # The query belongs to the wish as the body does.
     key = await idempotency_key_of(request, headers, beside=query.model_dump_json())
+    if query.upload_id is not None:
+        job = await job_service.start(
+            actor,
+            request.app[JOB_DEPS],
+            upload_ids=query.upload_id,
+            wanted=query,
+            idempotency_key=key,
+        )
+        location = {"Location": f"/imports/{job['_id']}"}
+        return json_response(job_wire(job), status=202, headers=location)
     imported = await uploads.import_upload(
         actor,
         request.app[UPLOADS],

@@ -1,10 +1,11 @@
 """Imports as they go over the wire."""
 
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
+from chatvault.fields import Id
 from chatvault.importing.conversations import ImportFile
 from chatvault.importing.reports import ImportOutcome, OnDuplicate, Report
 
@@ -16,6 +17,9 @@ class OutcomeOut(StrEnum):
     REPEATED = "repeated"
     REPLACED = "replaced"
     COPIED = "copied"
+    UPDATED = "updated"
+    DELETED_HERE = "deleted_here"
+    DIVERGED = "diverged"
 
 
 SHOWN = {
@@ -23,7 +27,17 @@ SHOWN = {
     ImportOutcome.SKIPPED: OutcomeOut.REPEATED,
     ImportOutcome.REPLACED: OutcomeOut.REPLACED,
     ImportOutcome.COPIED: OutcomeOut.COPIED,
+    ImportOutcome.UPDATED: OutcomeOut.UPDATED,
+    ImportOutcome.DELETED_HERE: OutcomeOut.DELETED_HERE,
+    ImportOutcome.DIVERGED: OutcomeOut.DIVERGED,
 }
+
+
+MAX_UPLOADS = 20
+
+
+def _split(value: Any) -> Any:
+    return value.split(",") if isinstance(value, str) else value
 
 
 class ImportQuery(BaseModel):
@@ -42,6 +56,15 @@ class ImportQuery(BaseModel):
     on_duplicate: OnDuplicate = Field(
         OnDuplicate.SKIP, description="what to do with what was imported before"
     )
+    restore_deleted: bool = Field(
+        default=False, description="import what was deleted here, too, and not leave it out"
+    )
+    upload_id: Annotated[
+        Annotated[list[Id], Field(min_length=1, max_length=MAX_UPLOADS)] | None,
+        BeforeValidator(_split),
+        WithJsonSchema({"type": "string", "pattern": "^[0-9a-fA-F]{24}(,[0-9a-fA-F]{24})*$"}),
+        Field(description="uploads to import in the background, in place of the body; with commas"),
+    ] = None
     format: str | None = Field(
         None, max_length=64, description="the name of the format, where it is not found out"
     )

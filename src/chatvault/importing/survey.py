@@ -42,6 +42,7 @@ class Survey:
             title=conversation.title,
             messages=len(messages),
             updated_at=conversation.updated_at,
+            ids=() if conversation.own is None else conversation.own.ids,
             notes=conversation.notes,
             left_out=left_out,
             unknown=conversation.unknown,

@@ -12,8 +12,6 @@ from chatvault.attachments.files import FileStore
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.audit.models import AuditEntry
-from chatvault.audit.recorder import Recorder
-from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.errors import Busy
 from chatvault.fields import now
 from chatvault.idempotency import (
@@ -26,6 +24,7 @@ from chatvault.idempotency import (
 )
 from chatvault.importing.containers import source_of_bytes
 from chatvault.importing.conversations import ImportFile
+from chatvault.importing.deps import ImportDeps
 from chatvault.importing.reading import Wish, read_files
 from chatvault.importing.reports import ImportOutcome, Report, begin_report, require_content
 from chatvault.importing.schemas import ImportQuery, import_wire
@@ -45,15 +44,11 @@ class Uploads:
     """Takes imports over HTTP.
 
     Args:
-        commits: takes the changes.
-        recorder: takes the entries about what changes nothing.
-        files: stores the bytes of attachments.
+        deps: what imports are made with.
     """
 
-    def __init__(self, commits: CommitQueue, recorder: Recorder, files: FileStore) -> None:
-        self._files = files
-        self._commits = commits
-        self._recorder = recorder
+    def __init__(self, deps: ImportDeps) -> None:
+        self._deps = deps
         self._turns = asyncio.Semaphore(AT_ONCE)
         # Of one user one at a time, so that nobody holds up the imports of others.
         self._own = Turns()
@@ -87,10 +82,16 @@ class Uploads:
             content = await asyncio.to_thread(read_files, wish)
             require_content(content, name=NAME)
             if wanted.dry_run:
-                report = await foretell(actor, content, wanted.on_duplicate)
+                report = await foretell(
+                    actor,
+                    self._deps,
+                    content,
+                    wanted.on_duplicate,
+                    restore_deleted=wanted.restore_deleted,
+                )
                 details = {"dry_run": True, "conversations": len(content.found)}
                 entry = audit.entry(actor, Action.IMPORT_RUN, details=details)
-                await self._recorder.record(entry)
+                await self._deps.recorder.record(entry)
             else:
                 report = await self._import(actor, content, wanted, idempotency_key)
         return import_wire(content, report, dry_run=wanted.dry_run)
@@ -120,10 +121,10 @@ class Uploads:
                 return await answer_repeat(actor, Action.IMPORT_RUN, known)
             report = await store_file(
                 actor,
-                self._commits,
+                self._deps if wanted.attachments else self._deps.without_files(),
                 content=content,
                 on_duplicate=wanted.on_duplicate,
-                files=self._files if wanted.attachments else None,
+                restore_deleted=wanted.restore_deleted,
             )
 
             async def finish(session: AsyncClientSession) -> Report:

@@ -20,6 +20,7 @@ from chatvault.importing.formats import (
     localstorage,
     open_webui,
     openai_messages,
+    own_export,
     sharegpt,
     silly_tavern,
 )
@@ -45,6 +46,7 @@ FORMATS: Final[Mapping[str, Format]] = MappingProxyType(
             gemini_cli.FORMAT,
             codex.FORMAT,
             chatbot_ui.FORMAT,
+            own_export.FORMAT,
             localstorage.FORMAT,
         )
     }

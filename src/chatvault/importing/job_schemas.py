@@ -1,0 +1,85 @@
+"""Imports in the background, as they are asked for and shown."""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from chatvault.fields import Id, Instant, Raw
+from chatvault.importing.job_reports import ImportReport, report_wire
+from chatvault.importing.models import JobState
+from chatvault.importing.reports import OnDuplicate
+
+
+class ImportPath(BaseModel):
+    """One import."""
+
+    import_id: Id
+
+
+class ImportListQuery(BaseModel):
+    """Which imports to list."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    limit: Annotated[int, Field(ge=1, le=100)] = 20
+    after: Annotated[Id | None, Field(description="where the page before ended: its `next`")] = None
+
+
+class FollowImportHeaders(BaseModel):
+    """Where a stream was left."""
+
+    last_event_id: Annotated[int, Field(alias="Last-Event-ID", ge=0, le=2**53)] = 0
+
+
+class ImportOptions(BaseModel):
+    """How an import was asked for."""
+
+    dry_run: bool
+    salvage: bool
+    on_duplicate: OnDuplicate
+    restore_deleted: bool
+    format: str | None
+
+
+class ImportJobOut(BaseModel):
+    """An import.
+
+    Attributes:
+        names: what the uploaded files are called.
+        size: how many bytes they have.
+        read: how many of these were read, some of them twice.
+        found: how many conversations they hold, once that is known.
+        done: how many of these were dealt with.
+        code: of the error with which it failed, with a sentence in `detail`.
+        version: rises with each change.
+    """
+
+    id: Id
+    state: JobState
+    options: ImportOptions
+    names: list[str]
+    size: int
+    read: int
+    found: int | None
+    done: int
+    report: ImportReport
+    code: str | None
+    detail: str | None
+    cancel_requested: bool
+    created_at: Instant
+    started_at: Instant | None
+    ended_at: Instant | None
+    version: int
+
+
+class ImportListOut(BaseModel):
+    """Some imports, the newest first; `next` is for `after`, and null on the last page."""
+
+    imports: list[ImportJobOut]
+    next: Id | None
+
+
+def job_wire(job: Raw) -> dict[str, Any]:
+    """Return a stored import as the API shows it."""
+    shown = {name: job[name] for name in ImportJobOut.model_fields if name not in {"id", "report"}}
+    return {"id": job["_id"], "report": report_wire(job["report"]), **shown}

@@ -1,0 +1,234 @@
+"""Storing one conversation of an import, whole and only once."""
+
+import asyncio
+import hashlib
+import time
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, cast
+
+from bson import ObjectId
+
+from chatvault.access import Access
+from chatvault.actor import Actor
+from chatvault.audit import service as audit
+from chatvault.audit.actions import Action
+from chatvault.audit.outbox import all_places
+from chatvault.conversations.commits.bulk import write_generation
+from chatvault.conversations.commits.change import Change, estimate
+from chatvault.conversations.commits.queue import CommitQueue
+from chatvault.conversations.commits.working_copy import WorkingCopy
+from chatvault.conversations.models import Conversation
+from chatvault.conversations.parts import TimeSource
+from chatvault.conversations.segments import Generation
+from chatvault.conversations.shapes import ConversationDoc, MessageDoc
+from chatvault.errors import Busy
+from chatvault.fields import Raw
+from chatvault.importing.contents import Attached, Contents
+from chatvault.importing.drafts import MESSAGE_ID
+from chatvault.importing.linear import linearize
+from chatvault.importing.neutral import NeutralConversation, NeutralMessage
+from chatvault.importing.reports import ImportOutcome, OnDuplicate
+
+PATIENCE = 90.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """A conversation whose messages are ready to be stored, or lie in segments already."""
+
+    conversation: NeutralConversation
+    generation: Generation | None
+    tail: list[MessageDoc]
+    length: int
+    last_message_at: datetime | None
+    mark: str | None
+    attached: Attached
+
+
+async def store_conversation(
+    actor: Actor,
+    commits: CommitQueue,
+    conversation: NeutralConversation,
+    on_duplicate: OnDuplicate,
+    *,
+    contents: Contents,
+    known_as: ObjectId | None = None,
+    is_known: bool = False,
+    copies_of: ObjectId | None = None,
+    mark: str | None = None,
+) -> ImportOutcome:
+    """Store a conversation, unless it is there already.
+
+    Args:
+        actor: whose it becomes.
+        commits: takes the change.
+        conversation: what was read.
+        on_duplicate: what to do if it is there.
+        contents: stores the bytes of attachments.
+        known_as: the id of the actor's conversation that it is an export of.
+        is_known: whether it was there when the import began.
+        mark: the fingerprint, by which a later import knows whether the conversation has grown.
+        copies_of: the import whose copy it may become; the same one makes no other.
+
+    Raises:
+        TooLarge: it does not fit.
+        Busy: others kept changing the same.
+        OutcomeUnknown: MongoDB went away in the middle.
+    """
+    messages = to_message_docs(conversation)
+    generation, tail = await write_generation(Access.of(actor), commits.store, messages)
+    last = messages[-1].get("timestamp") if messages else None
+    prepared = _Prepared(
+        conversation=conversation,
+        generation=generation,
+        tail=tail,
+        length=len(messages),
+        last_message_at=last,
+        mark=mark,
+        attached=await contents.store(Access.of(actor), conversation),
+    )
+    where = ("source", conversation.source) if known_as is None else ("_id", known_as)
+    change = _change(actor, prepared, where, on_duplicate, is_known=is_known)
+    outcome = await submit_patiently(commits, change)
+    if outcome is ImportOutcome.SKIPPED and on_duplicate is OnDuplicate.COPY:
+        # A copy is a conversation of its own: only the first import is known by its source.
+        copy_id = ObjectId() if copies_of is None else _id_of_copy(copies_of, conversation.source)
+        where, is_new = ("_id", copy_id), copies_of is None
+        await submit_patiently(
+            commits, _change(actor, prepared, where, on_duplicate, is_new=is_new)
+        )
+        outcome = ImportOutcome.COPIED
+    if outcome is not ImportOutcome.SKIPPED:
+        contents.note(prepared.attached)
+    return outcome
+
+
+def _id_of_copy(import_id: ObjectId, source: str) -> ObjectId:
+    """Return the id of the one copy that an import makes; it begins with the import's time."""
+    named = hashlib.sha256(import_id.binary + source.encode()).digest()
+    return ObjectId(import_id.binary[:4] + named[:8])
+
+
+async def submit_patiently(commits: CommitQueue, change: Change[ImportOutcome]) -> ImportOutcome:
+    """Wait for others: of a process that was killed, MongoDB keeps a transaction for a minute."""
+    until = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return await commits.submit(change)
+        except Busy:
+            if time.monotonic() > until:
+                raise
+            await asyncio.sleep(1)
+
+
+def _change(
+    actor: Actor,
+    prepared: _Prepared,
+    where: tuple[str, Any],
+    on_duplicate: OnDuplicate,
+    *,
+    is_new: bool = False,
+    is_known: bool = False,
+) -> Change[ImportOutcome]:
+    conversation = prepared.conversation
+    document = to_conversation_doc(actor, conversation)
+    cast("Raw", document).update([where])
+
+    def decide(working: WorkingCopy) -> ImportOutcome:
+        if working.exists and on_duplicate is not OnDuplicate.REPLACE:
+            return ImportOutcome.SKIPPED
+        if not working.exists and is_known:
+            # Deleted since the import began.
+            return ImportOutcome.DELETED_HERE
+        outcome = ImportOutcome.REPLACED if working.exists else ImportOutcome.IMPORTED
+        if not working.exists:
+            working.insert(document.copy())
+        _put(actor, prepared, working, is_replaced=outcome is ImportOutcome.REPLACED)
+        return outcome
+
+    return Change(
+        actor=actor,
+        access=Access.of(actor),
+        action=Action.CONVERSATION_IMPORT,
+        where=where,
+        decide=decide,
+        is_new=is_new,
+        size=estimate(document, *prepared.tail, *prepared.attached.documents),
+    )
+
+
+def _put(actor: Actor, prepared: _Prepared, working: WorkingCopy, *, is_replaced: bool) -> None:
+    """Decide what the conversation is to hold, and record it."""
+    conversation = prepared.conversation
+    at = conversation.updated_at
+    fields: Raw = {"title": conversation.title, "metadata": conversation.metadata}
+    if prepared.mark is not None:
+        fields["import_fingerprint"] = prepared.mark
+    if conversation.own is not None:
+        fields |= conversation.own.fields
+    last_message_at = fields.pop("last_message_at", prepared.last_message_at)
+    if is_replaced or prepared.generation:
+        working.replace_messages(prepared.generation, at)
+    tail = [each.copy() for each in prepared.tail]
+    working.append(tail, at, last_message_at)
+    if fields.get("summary") is not None:
+        # It may repeat the words of any message, and goes with the first that is removed.
+        fields["summary_seq"] = working.fields["next_seq"]
+    working.beside += prepared.attached.writes(working.access, working.fields["_id"])
+    working.set(at, **fields)
+    details = {"messages": prepared.length, "replaced": is_replaced}
+    working.outbox.record(
+        audit.entry(actor, Action.CONVERSATION_IMPORT, working.fields["_id"], details=details),
+        all_places(working.fields),
+        replaced=is_replaced,
+    )
+
+
+def to_conversation_doc(actor: Actor, conversation: NeutralConversation) -> ConversationDoc:
+    """Return a new conversation of the actor's, without messages and source."""
+    return Conversation.begin(
+        Access.of(actor),
+        title=conversation.title,
+        tags=[],
+        metadata=conversation.metadata,
+        at=conversation.created_at,
+    )
+
+
+def _time_source_of(message: NeutralMessage) -> TimeSource | None:
+    if message.timestamp is None:
+        return "neighbour"
+    return None if message.time_source == "exact" else message.time_source
+
+
+def to_message_docs(conversation: NeutralConversation) -> list[MessageDoc]:
+    """Return the messages as embedded, each with an id that is the same at every import."""
+    stored: list[MessageDoc] = []
+    taken: set[str] = set()
+    at: datetime = conversation.created_at
+    for place, message in enumerate(linearize(conversation)[0]):
+        own = message.source_id or ""
+        if not MESSAGE_ID.fullmatch(own) or own in taken:
+            name = f"{conversation.source}:{place}:{own}"
+            own = str(uuid.uuid5(uuid.NAMESPACE_URL, name))
+        taken.add(own)
+        at = message.timestamp or at
+        fields = {
+            "id": own,
+            "role": message.role,
+            "content": message.content,
+            "timestamp": at,
+            "model": message.model,
+            "metrics": message.metrics,
+            "cancelled": message.cancelled,
+            "extra": message.extra or None,
+            "parts": list(message.parts) or None,
+            "hidden": message.hidden or None,
+            "time_source": _time_source_of(message),
+            **message.own,
+        }
+        message_doc = {name: value for name, value in fields.items() if value is not None}
+        stored.append(cast("MessageDoc", message_doc))
+    return stored

@@ -1,0 +1,123 @@
+"""The files of uploads, in the data directory: nobody else can read them."""
+
+import contextlib
+import errno
+import os
+import secrets
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from bson import ObjectId
+
+from chatvault.errors import Unavailable
+
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_SUFFIX: Final = ".part"
+# A file is written before its document.
+_YOUNG_SECONDS: Final = 3600.0
+
+
+class NoSpace(Unavailable):
+    """There is no room for the upload on this machine's disk; try again later."""
+
+    code = "no_space"
+
+
+class UploadFiles:
+    """The files of one data directory.
+
+    Args:
+        directory: it is made when the first file comes.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def place(self) -> str:
+        """Return the name of this directory among those of other machines.
+
+        Raises:
+            NoSpace: it cannot be written.
+            OSError: it cannot be used.
+        """
+        path = self._directory / "place"
+        with contextlib.suppress(FileNotFoundError):
+            return path.read_text()
+        with _told_if_full():
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            working = path.with_suffix(f".{secrets.token_hex(8)}")
+            working.write_text(secrets.token_hex(16))
+            # Of two that begin at once, one wins.
+            with contextlib.suppress(FileExistsError):
+                os.link(working, path)
+            working.unlink()
+        return path.read_text()
+
+    def place_if_any(self) -> str | None:
+        """Return what `place` returns; None where there never was an upload."""
+        return self.place() if (self._directory / "place").exists() else None
+
+    def path(self, upload_id: ObjectId) -> Path:
+        """Return the path of an upload's file."""
+        return self._directory / f"{upload_id}{_SUFFIX}"
+
+    def create(self, upload_id: ObjectId) -> None:
+        """Create an empty file.
+
+        Raises:
+            NoSpace: the disk is full.
+        """
+        with _told_if_full():
+            descriptor = os.open(self.path(upload_id), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+            os.close(descriptor)
+
+    def size(self, upload_id: ObjectId) -> int | None:
+        """Return how many bytes there are; None where there is no such file."""
+        try:
+            return self.path(upload_id).stat().st_size
+        except FileNotFoundError:
+            return None
+
+    def append(self, upload_id: ObjectId, data: bytes) -> None:
+        """Append bytes; of those that find no room, some may stay.
+
+        Raises:
+            NoSpace: the disk is full.
+        """
+        with _told_if_full(), self.path(upload_id).open("ab") as file:
+            file.write(data)
+
+    def sync(self, upload_id: ObjectId) -> None:
+        """Return once the bytes are on the disk.
+
+        Raises:
+            NoSpace: the disk is full.
+        """
+        with _told_if_full(), self.path(upload_id).open("ab") as file:
+            os.fsync(file.fileno())
+
+    def remove(self, upload_id: ObjectId) -> None:
+        """Remove a file, if there is one."""
+        self.path(upload_id).unlink(missing_ok=True)
+
+    def list_old(self) -> list[ObjectId]:
+        """Return the ids of the files that were not written to for an hour."""
+        before = time.time() - _YOUNG_SECONDS
+        found = []
+        for path in self._directory.glob(f"*{_SUFFIX}"):
+            with contextlib.suppress(FileNotFoundError):
+                if ObjectId.is_valid(path.stem) and path.stat().st_mtime < before:
+                    found.append(ObjectId(path.stem))
+        return found
+
+
+@contextlib.contextmanager
+def _told_if_full() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise NoSpace(retry_after=60) from None
+        raise

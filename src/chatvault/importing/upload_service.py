@@ -1,0 +1,282 @@
+"""Uploads in parts, as tus 1.0 has them: create, append at an offset, ask how far, remove."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from bson import ObjectId
+from pymongo.asynchronous.client_session import AsyncClientSession
+
+from chatvault.access import Access
+from chatvault.actor import Actor
+from chatvault.audit import service as audit
+from chatvault.audit.actions import Action
+from chatvault.audit.models import AuditEntry
+from chatvault.audit.recorder import Recorder
+from chatvault.errors import Conflict, NotFound, Throttled, TooLarge
+from chatvault.fields import Raw, now
+from chatvault.idempotency import IdempotencyKey, Idempotent, act_once
+from chatvault.importing.conversations import one_line
+from chatvault.importing.models import UPLOAD_TTL, ImportJob, Upload
+from chatvault.importing.upload_files import UploadFiles
+from chatvault.mongodb import leases
+from chatvault.mongodb.database import transaction
+
+GB = 1024**3
+MAX_LENGTH = 4 * GB
+MAX_UPLOADS = 20
+# Bytes are written to the disk so many at a time.
+BLOCK = 1024 * 1024
+# How long a part waits for the one before, whose connection may have broken.
+PATIENCE = 5.0
+
+
+class WrongOffset(Conflict):
+    """The part does not begin where the upload ends; ask for its offset, and go on there."""
+
+    code = "wrong_offset"
+
+
+class UploadBusy(Conflict):
+    """Another part of this upload is being received; ask for its offset, and go on there."""
+
+    code = "upload_busy"
+
+
+class UploadElsewhere(Conflict):
+    """Another machine has the bytes of this upload; send it there, or begin a new one."""
+
+    code = "upload_elsewhere"
+
+
+class UploadInUse(Conflict):
+    """An import waits for this upload or works on it; cancel the import first."""
+
+    code = "upload_in_use"
+
+
+@dataclass(frozen=True, slots=True)
+class UploadDeps:
+    """What uploads are received with.
+
+    Attributes:
+        files: where their bytes are written.
+        recorder: takes the entries about what changes nothing in the database.
+        most: how many bytes the uploads of one user may have together.
+    """
+
+    files: UploadFiles
+    recorder: Recorder
+    most: int
+
+
+class UploadState(NamedTuple):
+    """An upload, and how many of its bytes are here."""
+
+    upload: Raw
+    offset: int
+
+
+async def create(
+    actor: Actor,
+    deps: UploadDeps,
+    *,
+    length: int,
+    name: str,
+    idempotency_key: IdempotencyKey | None = None,
+) -> UploadState:
+    """Begin an upload of so many bytes.
+
+    Raises:
+        TooLarge: it may not have so many.
+        Throttled: the actor's uploads would have too many bytes together, or are too many.
+        NoSpace: the disk is full.
+        KeyReused: the key came with another request.
+    """
+    access = Access.of(actor)
+    if length > min(MAX_LENGTH, deps.most):
+        most = min(MAX_LENGTH, deps.most) / GB
+        raise TooLarge(f"An upload may have at most {most:,.0f} GB.")
+    upload: Raw = Upload.owned_by(
+        access,
+        _id=ObjectId(),
+        place=await asyncio.to_thread(deps.files.place),
+        name=one_line(name)[:255],
+        length=length,
+        created_at=now(),
+        expires_at=now() + UPLOAD_TTL,
+    )
+
+    async def insert(session: AsyncClientSession) -> ObjectId:
+        await _check_quota(access, deps, length, session)
+        await asyncio.to_thread(deps.files.create, upload["_id"])
+        await Upload.get_pymongo_collection().insert_one(dict(upload), session=session)
+        entry = audit.entry(
+            actor, Action.IMPORT_CREATE_UPLOAD, upload["_id"], details={"bytes": length}
+        )
+        await AuditEntry.store([entry], session)
+        upload_id: ObjectId = upload["_id"]
+        return upload_id
+
+    async def find(upload_id: ObjectId, _session: AsyncClientSession) -> ObjectId:
+        return upload_id
+
+    known = idempotency_key and Idempotent.by_id(
+        idempotency_key, "upload_id", id_of=lambda found: found, find=find, target="upload_id"
+    )
+    # One at a time, so that several together do not exceed what one may have.
+    async with leases.hold(f"uploads of {access.owner_id}"):
+        upload_id = await transaction(
+            lambda session: act_once(actor, Action.IMPORT_CREATE_UPLOAD, known, session, insert),
+            attempts=1,
+        )
+    return await _find(access, deps, upload_id)
+
+
+async def _check_quota(
+    access: Access, deps: UploadDeps, length: int, session: AsyncClientSession
+) -> None:
+    found = Upload.get_pymongo_collection().find(
+        Upload.owned_by(access), {"length": True}, session=session
+    )
+    lengths = [each["length"] async for each in found]
+    if len(lengths) >= MAX_UPLOADS or sum(lengths) + length > deps.most:
+        raise Throttled(
+            f"Your uploads may be {MAX_UPLOADS} and have {deps.most / GB:,.0f} GB together; "
+            "import or remove some of them first.",
+            retry_after=60,
+        )
+
+
+async def get(actor: Actor, deps: UploadDeps, *, upload_id: ObjectId) -> UploadState:
+    """Return how far an upload is.
+
+    Raises:
+        NotFound: the actor has no such upload.
+        UploadElsewhere: this machine does not have its bytes.
+    """
+    state = await _find(Access.of(actor), deps, upload_id)
+    await deps.recorder.record(audit.entry(actor, Action.IMPORT_GET_UPLOAD, upload_id))
+    return state
+
+
+async def _find(access: Access, deps: UploadDeps, upload_id: ObjectId) -> UploadState:
+    upload = await Upload.get_raw(access, upload_id)
+    offset = await asyncio.to_thread(deps.files.size, upload_id)
+    if offset is None:
+        raise UploadElsewhere
+    return UploadState(upload, offset)
+
+
+async def append(
+    actor: Actor,
+    deps: UploadDeps,
+    *,
+    upload_id: ObjectId,
+    offset: int,
+    length: int | None,
+    chunks: AsyncIterator[bytes],
+) -> UploadState:
+    """Append a part; of one that breaks off, what came stays.
+
+    Args:
+        actor: whose upload it is.
+        deps: what uploads are received with.
+        upload_id: the upload's id.
+        offset: where the part begins.
+        length: how many bytes it has, if that is known.
+        chunks: its bytes.
+
+    Raises:
+        NotFound: the actor has no such upload.
+        UploadElsewhere: this machine does not have its bytes.
+        UploadBusy: another part is being received.
+        UploadInUse: an import works on it.
+        WrongOffset: the part does not begin where the upload ends.
+        TooLarge: it is longer than what is missing.
+        NoSpace: the disk is full.
+    """
+    access = Access.of(actor)
+    await _find(access, deps, upload_id)
+    async with _alone(upload_id):
+        upload, received = await _find(access, deps, upload_id)
+        if await ImportJob.find_active(access, upload_id) is not None:
+            raise UploadInUse
+        if offset != received:
+            raise WrongOffset(
+                f"The part begins at {offset:,}, and the upload has {received:,} bytes."
+            )
+        missing = upload["length"] - received
+        if length is not None and length > missing:
+            raise _too_long(missing)
+        await _receive(deps.files, upload_id, chunks, missing)
+    state = await _find(access, deps, upload_id)
+    details = {"bytes": state.offset - received}
+    entry = audit.entry(actor, Action.IMPORT_APPEND_UPLOAD, upload_id, details=details)
+    await deps.recorder.record(entry)
+    return state
+
+
+@contextlib.asynccontextmanager
+async def _alone(upload_id: ObjectId) -> AsyncIterator[None]:
+    """Let one part be received at a time, by whichever process."""
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            async with asyncio.timeout(PATIENCE) as waiting:
+                await stack.enter_async_context(leases.hold(f"upload {upload_id}"))
+        except TimeoutError:
+            if waiting.expired():
+                raise UploadBusy(retry_after=PATIENCE) from None
+            raise
+        yield
+
+
+async def _receive(
+    files: UploadFiles, upload_id: ObjectId, chunks: AsyncIterator[bytes], missing: int
+) -> None:
+    pending = bytearray()
+    try:
+        async for chunk in chunks:
+            missing -= len(chunk)
+            if missing < 0:
+                raise _too_long(missing + len(chunk))
+            pending += chunk
+            if len(pending) >= BLOCK:
+                block, pending = bytes(pending), bytearray()
+                await asyncio.to_thread(files.append, upload_id, block)
+    finally:
+        # A client whose connection broke goes on after what came.
+        await asyncio.to_thread(files.append, upload_id, bytes(pending))
+        await asyncio.to_thread(files.sync, upload_id)
+
+
+def _too_long(missing: int) -> TooLarge:
+    return TooLarge(f"The part is longer than the {missing:,} bytes that are missing.")
+
+
+async def delete(actor: Actor, deps: UploadDeps, *, upload_id: ObjectId) -> None:
+    """Remove an upload.
+
+    Raises:
+        NotFound: the actor has no such upload.
+        UploadInUse: an import works on it.
+    """
+    access = Access.of(actor)
+    await Upload.get_raw(access, upload_id)
+    if await ImportJob.find_active(access, upload_id) is not None:
+        raise UploadInUse
+
+    async def remove(session: AsyncClientSession) -> None:
+        mine = Upload.owned_by(access, _id=upload_id)
+        if not (
+            await Upload.get_pymongo_collection().delete_one(mine, session=session)
+        ).deleted_count:
+            raise NotFound("Upload not found")
+        await AuditEntry.store(
+            [audit.entry(actor, Action.IMPORT_DELETE_UPLOAD, upload_id)], session
+        )
+
+    await transaction(remove)
+    await asyncio.to_thread(deps.files.remove, upload_id)

@@ -1,4 +1,4 @@
-"""Foreign formats in the store: the branch that was shown, once, and a count of the rest."""
+"""Foreign formats in the store: every branch, once, and a count of the rest."""
 
 import io
 import json
@@ -12,7 +12,7 @@ from chatvault.importing.reports import ImportOutcome
 from conftest import HttpClient
 from support.answers import problem
 from support.foreign import FILES, as_json, chatgpt, claude
-from support.imports import PATH, bring_in, stored
+from support.imports import PATH, bring_in, read, stored
 
 
 def zipped(**files: bytes) -> bytes:
@@ -21,6 +21,12 @@ def zipped(**files: bytes) -> bytes:
         for name, data in files.items():
             archive.writestr(f"{name}.json", data)
     return file.getvalue()
+
+
+async def of_all_branches(client: HttpClient, conversation: dict[str, Any]) -> list[dict[str, Any]]:
+    path = f"/conversations/{conversation['id']}/messages?branches=all&limit=1000"
+    found: list[dict[str, Any]] = (await (await client.get(path)).json())["messages"]
+    return found
 
 
 class TestImport:
@@ -38,9 +44,24 @@ class TestImport:
         assert (found["title"], found["created_at"]) == ("Trip", "2023-11-14T22:13:20.000Z")
         assert found["metadata"]["default_model"] == "auto"
         assert told["formats"] == {"chatgpt": 1}
-        assert told["messages"] == len(found["messages"]) == 6
-        assert told["left_out"] == told["conversations"][0]["left_out"]
-        assert told["left_out"] == {"messages on other branches": 2}
+        assert (told["messages"], len(found["messages"])) == (8, 6)
+        assert told["left_out"] == told["conversations"][0]["left_out"] == {}
+
+    @pytest.mark.parametrize("name", sorted(FILES))
+    async def test_keeps_the_tree_that_was_read(self, alice: HttpClient, name: str) -> None:
+        await bring_in(alice, FILES[name])
+
+        in_file = read(FILES[name], format=None).conversations
+        for found in await stored(alice):
+            neutral = next(each for each in in_file if each.title == found["title"])
+            everything = await of_all_branches(alice, found)
+            shown = [each.content for each in neutral.active_path()]
+            assert [each["content"] for each in found["messages"]] == shown
+            assert len(everything) == len(neutral.messages)
+            if neutral.active_leaf is not None:
+                said = {each["id"]: each["parent_id"] for each in everything}
+                assert said == {each.source_id: each.parent_id for each in neutral.messages}
+                assert found.get("active_leaf", neutral.active_leaf) == neutral.active_leaf
 
     @pytest.mark.parametrize("name", sorted(FILES))
     async def test_stores_what_can_be_written_back(self, alice: HttpClient, name: str) -> None:
@@ -66,7 +87,8 @@ class TestImport:
         assert {each["outcome"] for each in done["conversations"]} == {"imported"}
         assert {each["outcome"] for each in again["conversations"]} == {"repeated"}
         found = await stored(alice)
-        assert sum(each["total_messages"] for each in found) == done["messages"] > 0
+        everything = [each for one in found for each in await of_all_branches(alice, one)]
+        assert len(everything) == done["messages"] > 0
         assert again["messages"] == 0
 
     async def test_goes_on_from_there(self, alice: HttpClient) -> None:

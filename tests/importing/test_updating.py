@@ -81,14 +81,26 @@ class TestUpdate:
         assert await outcome(alice, grown(5)) == "updated"
         assert words(await stored(alice)) == ["edited", "turn 2", "turn 3", "turn 4"]
 
-    async def test_leaves_alone_what_went_on_here(self, alice: HttpClient) -> None:
+    async def test_goes_on_beside_what_went_on_here(self, alice: HttpClient) -> None:
         await bring(alice, grown(2))
-        found = await stored(alice)
-        await alice.post(f"/conversations/{found['id']}/messages", json=message("mine"))
-        told = await bring(alice, grown(4))
-        assert told["conversations"][0]["outcome"] == "diverged"
-        assert told["left_out"]["diverged"] == 1
+        path = f"/conversations/{(await stored(alice))['id']}"
+        await alice.post(f"{path}/messages", json=message("mine", id="mine"))
+        assert await outcome(alice, grown(4)) == "updated"
         assert words(await stored(alice)) == ["turn 0", "turn 1", "mine"]
+        [fork] = (await (await alice.get(f"{path}/forks")).json())["forks"]
+        assert [each["id"] for each in fork["messages"]] == ["mine", "n2"]
+        await alice.put(f"{path}/active-leaf", json={"message_id": "n2"})
+        assert words(await stored(alice)) == ["turn 0", "turn 1", "turn 2", "turn 3"]
+
+    async def test_gains_other_branches(self, alice: HttpClient) -> None:
+        await bring(alice, grown(2))
+        other = node("x", "n0", said("assistant", "another", 1_700_000_009))
+        more = grown(3)
+        more["mapping"]["x"] = other
+        more["current_node"] = "x"
+        assert await outcome(alice, more) == "updated"
+        assert words(await stored(alice)) == ["turn 0", "another"]
+        assert await outcome(alice, more) == "repeated"
 
     async def test_does_not_bring_back_what_was_deleted(self, alice: HttpClient) -> None:
         await bring(alice, grown(2))

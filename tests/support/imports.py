@@ -18,6 +18,7 @@ from chatvault.importing.reading import Wish, read_files
 
 PATH = "/imports"
 
+
 def deps_of(app: web.Application, commits: CommitQueue | None = None) -> ImportDeps:
     """Return what the service imports with, or the same with another queue of changes."""
     return ImportDeps(commits or app[COMMITS], app[RECORDER], app[SECRET_KEY])

@@ -43,7 +43,7 @@ class Attachment:
     member: str | None = None
     data: str | None = None
     content: bytes | None = None
-    archive: Callable[[], io.BufferedIOBase] | None = None
+    archive: Callable[[], io.BufferedIOBase] | None = field(default=None, compare=False)
 
 
 @dataclass(slots=True, kw_only=True)

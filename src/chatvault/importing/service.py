@@ -24,7 +24,7 @@ from chatvault.importing.deps import ImportDeps
 from chatvault.importing.known import Known
 from chatvault.importing.neutral import NeutralConversation
 from chatvault.importing.reports import ImportOutcome, OnDuplicate, Report, begin_report
-from chatvault.importing.storing import store_conversation
+from chatvault.importing.storing import Target, store_conversation
 from chatvault.importing.updating import fingerprint, update_conversation
 from chatvault.mongodb.database import many_changes
 from chatvault.preferences import service as preferences
@@ -257,10 +257,12 @@ class _Storing:
             conversation,
             self._on_duplicate,
             contents=self._contents,
-            known_as=self._known.id_of(found),
-            is_known=self._known.holds(found),
-            copies_of=self._copies_of,
-            mark=fingerprint(Access.of(self._actor), self._key, conversation),
+            target=Target(
+                known_as=self._known.id_of(found),
+                is_known=self._known.holds(found),
+                copies_of=self._copies_of,
+                mark=fingerprint(Access.of(self._actor), self._key, conversation),
+            ),
         )
 
     async def foretell(self, conversation: NeutralConversation, found: Found) -> ImportOutcome:

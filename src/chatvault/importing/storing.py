@@ -23,28 +23,68 @@ from chatvault.conversations.models import Conversation
 from chatvault.conversations.parts import TimeSource
 from chatvault.conversations.segments import Generation
 from chatvault.conversations.shapes import ConversationDoc, MessageDoc
+from chatvault.conversations.tree import ROOT, Link, links_within
 from chatvault.errors import Busy
 from chatvault.fields import Raw
+from chatvault.importing.arranging import arrange
 from chatvault.importing.contents import Attached, Contents
 from chatvault.importing.drafts import MESSAGE_ID
-from chatvault.importing.linear import linearize
 from chatvault.importing.neutral import NeutralConversation, NeutralMessage
 from chatvault.importing.reports import ImportOutcome, OnDuplicate
 
 PATIENCE = 90.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """What an imported conversation becomes.
+
+    Attributes:
+        known_as: the id of the actor's conversation that it is an export of.
+        is_known: whether it was there when the import began.
+        copies_of: the import whose copy it may become; the same one makes no other.
+        mark: the fingerprint, by which a later import knows whether the conversation has grown.
+    """
+
+    known_as: ObjectId | None = None
+    is_known: bool = False
+    copies_of: ObjectId | None = None
+    mark: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredTree:
+    """Messages as they are stored, the branch to show first.
+
+    Attributes:
+        messages: in order; one that does not follow the one before has a `parent_id`.
+        parents: the id of the message that each follows; None for none.
+        links: of those that do not follow the one before.
+        leaf: the place of the last message to show, or ROOT.
+    """
+
+    messages: list[MessageDoc]
+    parents: list[str | None]
+    links: list[Link]
+    leaf: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Prepared:
     """A conversation whose messages are ready to be stored, or lie in segments already."""
 
     conversation: NeutralConversation
+    tree: StoredTree
     generation: Generation | None
     tail: list[MessageDoc]
-    length: int
-    last_message_at: datetime | None
     mark: str | None
     attached: Attached
+
+    @property
+    def last_message_at(self) -> datetime | None:
+        """The time of the last message to show."""
+        messages, leaf = self.tree.messages, self.tree.leaf
+        return messages[leaf].get("timestamp") if leaf != ROOT else None
 
 
 async def store_conversation(
@@ -54,10 +94,7 @@ async def store_conversation(
     on_duplicate: OnDuplicate,
     *,
     contents: Contents,
-    known_as: ObjectId | None = None,
-    is_known: bool = False,
-    copies_of: ObjectId | None = None,
-    mark: str | None = None,
+    target: Target,
 ) -> ImportOutcome:
     """Store a conversation, unless it is there already.
 
@@ -67,30 +104,26 @@ async def store_conversation(
         conversation: what was read.
         on_duplicate: what to do if it is there.
         contents: stores the bytes of attachments.
-        known_as: the id of the actor's conversation that it is an export of.
-        is_known: whether it was there when the import began.
-        mark: the fingerprint, by which a later import knows whether the conversation has grown.
-        copies_of: the import whose copy it may become; the same one makes no other.
+        target: what it becomes.
 
     Raises:
         TooLarge: it does not fit.
         Busy: others kept changing the same.
         OutcomeUnknown: MongoDB went away in the middle.
     """
-    messages = to_message_docs(conversation)
-    generation, tail = await write_generation(Access.of(actor), commits.store, messages)
-    last = messages[-1].get("timestamp") if messages else None
+    access, tree = Access.of(actor), to_stored_tree(conversation)
+    generation, tail = await write_generation(access, commits.store, tree.messages, tree.links)
     prepared = _Prepared(
         conversation=conversation,
+        tree=tree,
         generation=generation,
         tail=tail,
-        length=len(messages),
-        last_message_at=last,
-        mark=mark,
-        attached=await contents.store(Access.of(actor), conversation),
+        mark=target.mark,
+        attached=await contents.store(access, conversation),
     )
+    known_as, copies_of = target.known_as, target.copies_of
     where = ("source", conversation.source) if known_as is None else ("_id", known_as)
-    change = _change(actor, prepared, where, on_duplicate, is_known=is_known)
+    change = _change(actor, prepared, where, on_duplicate, is_known=target.is_known)
     outcome = await submit_patiently(commits, change)
     if outcome is ImportOutcome.SKIPPED and on_duplicate is OnDuplicate.COPY:
         # A copy is a conversation of its own: only the first import is known by its source.
@@ -171,14 +204,20 @@ def _put(actor: Actor, prepared: _Prepared, working: WorkingCopy, *, is_replaced
     last_message_at = fields.pop("last_message_at", prepared.last_message_at)
     if is_replaced or prepared.generation:
         working.replace_messages(prepared.generation, at)
+    tree, length = prepared.tree, len(prepared.tree.messages)
     tail = [each.copy() for each in prepared.tail]
-    working.append(tail, at, last_message_at)
+    embedded = links_within(tree.links, length - len(tail), length)
+    working.append(tail, at, last_message_at, embedded)
+    if length - 1 != tree.leaf:
+        working.show_branch(tree.leaf, tree.messages[tree.leaf]["id"], at)
     if fields.get("summary") is not None:
         # It may repeat the words of any message, and goes with the first that is removed.
         fields["summary_seq"] = working.fields["next_seq"]
     working.beside += prepared.attached.writes(working.access, working.fields["_id"])
     working.set(at, **fields)
-    details = {"messages": prepared.length, "replaced": is_replaced}
+    details: dict[str, Any] = {"messages": length, "replaced": is_replaced}
+    if tree.links:
+        details["leaf_seq"] = working.fields["first_seq"] + tree.leaf
     working.outbox.record(
         audit.entry(actor, Action.CONVERSATION_IMPORT, working.fields["_id"], details=details),
         all_places(working.fields),
@@ -203,32 +242,40 @@ def _time_source_of(message: NeutralMessage) -> TimeSource | None:
     return None if message.time_source == "exact" else message.time_source
 
 
-def to_message_docs(conversation: NeutralConversation) -> list[MessageDoc]:
-    """Return the messages as embedded, each with an id that is the same at every import."""
+def to_stored_tree(conversation: NeutralConversation) -> StoredTree:
+    """Return the messages as stored, each with an id that is the same at every import."""
+    arranged = arrange(conversation)
     stored: list[MessageDoc] = []
     taken: set[str] = set()
     at: datetime = conversation.created_at
-    for place, message in enumerate(linearize(conversation)[0]):
+    for place, message in enumerate(arranged.messages):
         own = message.source_id or ""
         if not MESSAGE_ID.fullmatch(own) or own in taken:
             name = f"{conversation.source}:{place}:{own}"
             own = str(uuid.uuid5(uuid.NAMESPACE_URL, name))
         taken.add(own)
         at = message.timestamp or at
-        fields = {
-            "id": own,
-            "role": message.role,
-            "content": message.content,
-            "timestamp": at,
-            "model": message.model,
-            "metrics": message.metrics,
-            "cancelled": message.cancelled,
-            "extra": message.extra or None,
-            "parts": list(message.parts) or None,
-            "hidden": message.hidden or None,
-            "time_source": _time_source_of(message),
-            **message.own,
-        }
-        message_doc = {name: value for name, value in fields.items() if value is not None}
-        stored.append(cast("MessageDoc", message_doc))
-    return stored
+        stored.append(_to_stored(message, own, at))
+    parents = [None if place == ROOT else stored[place]["id"] for place in arranged.parents]
+    for link in arranged.links:
+        stored[link.place]["parent_id"] = parents[link.place]
+    return StoredTree(messages=stored, parents=parents, links=arranged.links, leaf=arranged.leaf)
+
+
+def _to_stored(message: NeutralMessage, message_id: str, at: datetime) -> MessageDoc:
+    fields = {
+        "id": message_id,
+        "role": message.role,
+        "content": message.content,
+        "timestamp": at,
+        "model": message.model,
+        "metrics": message.metrics,
+        "cancelled": message.cancelled,
+        "extra": message.extra or None,
+        "parts": list(message.parts) or None,
+        "hidden": message.hidden or None,
+        "time_source": _time_source_of(message),
+        **message.own,
+    }
+    stored = {name: value for name, value in fields.items() if value is not None}
+    return cast("MessageDoc", stored)

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from chatvault.importing.conversations import Found, ImportedPreferences, Skipped
-from chatvault.importing.linear import linearize
 from chatvault.importing.neutral import NeutralConversation
 
 # Up to so many characters, conversations are kept; beyond, they are read a second time.
@@ -35,16 +34,14 @@ class Survey:
             self.weight += _weight(conversation)
             if self.weight > KEPT:
                 self.kept = None
-        messages, left_out = linearize(conversation)
         found = Found(
             format=conversation.format,
             source=conversation.source,
             title=conversation.title,
-            messages=len(messages),
+            messages=len(conversation.messages),
             updated_at=conversation.updated_at,
             ids=() if conversation.own is None else conversation.own.ids,
             notes=conversation.notes,
-            left_out=left_out,
             unknown=conversation.unknown,
         )
         self.found.append(found)

@@ -19,11 +19,12 @@ from chatvault.conversations.reading import read_consistently
 from chatvault.conversations.segments import size_of
 from chatvault.conversations.shapes import ConversationDoc, MessageDoc
 from chatvault.conversations.store import MessageStore
+from chatvault.conversations.tree import ROOT, Link
 from chatvault.encoding import to_json
 from chatvault.errors import NotFound
 from chatvault.importing.neutral import NeutralConversation
 from chatvault.importing.reports import ImportOutcome
-from chatvault.importing.storing import submit_patiently, to_message_docs
+from chatvault.importing.storing import StoredTree, submit_patiently, to_stored_tree
 from chatvault.keys import SecretKey
 
 # So many ids are looked for with one query.
@@ -35,22 +36,26 @@ class Growth:
     """What a file has of a conversation that is stored.
 
     Attributes:
-        new: the messages that are not stored, in order.
+        new: the places of the messages that are not stored, in order.
         after: the id of the message that the first of them follows; None for the first of all.
         is_at_end: whether what is stored comes before all of them.
     """
 
-    new: list[MessageDoc]
+    new: list[int]
     after: str | None
     is_at_end: bool
 
 
 def fingerprint(access: Access, key: SecretKey, conversation: NeutralConversation) -> str:
     """Return a keyed hash of what an import of the conversation stores of its messages."""
-    docs = to_message_docs(conversation)
-    said = ([each["id"], each.get("role"), each.get("content")] for each in docs)
+    docs = to_stored_tree(conversation).messages
+    said = ([each["id"], each.get("role"), each.get("content"), *_parent_of(each)] for each in docs)
     owner = str(access.owner_id).encode()
     return key.hash_bytes(b"import for ", owner, *(to_json(each) for each in said))
+
+
+def _parent_of(message: MessageDoc) -> list[str | None]:
+    return [message["parent_id"]] if "parent_id" in message else []
 
 
 async def find_growth(
@@ -79,7 +84,7 @@ async def find_growth(
 
     known = await read_consistently(access, store, conversation_id, read)
     last = max((place for place, each in enumerate(ids) if each in known), default=-1)
-    new = [each for each in messages if each["id"] not in known]
+    new = [place for place, each in enumerate(ids) if each not in known]
     return Growth(
         new=new,
         after=None if last < 0 else ids[last],
@@ -98,8 +103,9 @@ async def update_conversation(
 ) -> ImportOutcome:
     """Append what a conversation has gained since it was imported.
 
-    What stands between messages that are stored, and what comes after messages that were added
-    here, is left out.
+    With branches, new messages follow what they follow in the file, and the branch that the file
+    shows is shown, unless somebody went on here. Without, what stands between messages that are
+    stored, and what comes after messages that were added here, is left out.
 
     Args:
         actor: the conversation's owner.
@@ -114,38 +120,75 @@ async def update_conversation(
         OutcomeUnknown: MongoDB went away in the middle.
     """
     access = Access.of(actor)
-    messages = to_message_docs(conversation)
+    tree = to_stored_tree(conversation)
+    is_tree = conversation.active_leaf is not None
     try:
-        growth = await find_growth(access, commits.store, conversation_id, messages)
+        growth = await find_growth(access, commits.store, conversation_id, tree.messages)
         if not growth.new:
             return ImportOutcome.SKIPPED
-        if not growth.is_at_end:
+        if not (growth.is_at_end or is_tree):
             return ImportOutcome.DIVERGED
         if dry_run:
             return ImportOutcome.UPDATED
         outcome, after = ImportOutcome.UPDATED, growth.after
-        for run in _runs(growth.new):
-            is_last = run[-1] is growth.new[-1]
-            change = _append(actor, conversation_id, conversation, run, after, is_last and mark)
+        for run in _runs(tree.messages, growth.new):
+            is_last = run[-1] == growth.new[-1]
+            grown = _Grown(conversation, tree, run, mark if is_last else None)
+            change = _append(actor, conversation_id, grown, None if is_tree else (after,))
             outcome = await submit_patiently(commits, change)
             if outcome is not ImportOutcome.UPDATED:
                 break
-            after = run[-1]["id"]
+            after = tree.messages[run[-1]]["id"]
     except NotFound:
         return ImportOutcome.DELETED_HERE
     return outcome
 
 
-def _runs(messages: Sequence[MessageDoc]) -> list[list[MessageDoc]]:
-    """Return the messages in runs that one change may carry."""
-    runs: list[list[MessageDoc]] = []
+@dataclass(frozen=True, slots=True)
+class _Grown:
+    """Some of the new messages, which one change carries.
+
+    Attributes:
+        conversation: what was read.
+        tree: all its messages.
+        places: those to append.
+        mark: the fingerprint, with the last of the new messages.
+    """
+
+    conversation: NeutralConversation
+    tree: StoredTree
+    places: list[int]
+    mark: str | None
+
+    @property
+    def messages(self) -> list[MessageDoc]:
+        """The messages to append, as they are in the file."""
+        return [self.tree.messages[place] for place in self.places]
+
+    @property
+    def ids(self) -> frozenset[str]:
+        """The ids of the messages that the decision reads."""
+        own = {each["id"] for each in self.messages}
+        parents = {self.tree.parents[place] for place in self.places} - {None}
+        leaf = {self.leaf_id} if self.tree.messages else set[str]()
+        return frozenset(own | {each for each in parents if each} | leaf)
+
+    @property
+    def leaf_id(self) -> str:
+        """The id of the last message that the file shows."""
+        return self.tree.messages[self.tree.leaf]["id"]
+
+
+def _runs(messages: Sequence[MessageDoc], places: Sequence[int]) -> list[list[int]]:
+    """Return the places of messages in runs that one change may carry."""
+    runs: list[list[int]] = []
     size = 0
-    for message in messages:
-        more = size_of(message)
+    for place in places:
+        more = size_of(messages[place])
         if not runs or len(runs[-1]) >= CARRIED_LENGTH or size + more > CARRIED_BYTES:
             runs.append([])
             size = 0
-        runs[-1].append(message)
+        runs[-1].append(place)
         size += more
     return runs
 
@@ -153,25 +196,31 @@ def _runs(messages: Sequence[MessageDoc]) -> list[list[MessageDoc]]:
 def _append(
     actor: Actor,
     conversation_id: ObjectId,
-    conversation: NeutralConversation,
-    messages: list[MessageDoc],
-    after: str | None,
-    mark: str | bool,  # noqa: FBT001  # a mark, or none
+    grown: _Grown,
+    after: tuple[str | None] | None,
 ) -> Change[ImportOutcome]:
+    """Return the change that appends messages: after this one, or where each belongs."""
+
     def decide(working: WorkingCopy) -> ImportOutcome:
         working.check_exists()
-        if all(working.find(each["id"]) is not None for each in messages):
+        if all(working.find(each["id"]) is not None for each in grown.messages):
             return ImportOutcome.UPDATED  # by a process that was killed before it told
-        last = working.last_not_deleted()
-        if (last and last.message["id"]) != after:
+        fields = working.fields
+        first = fields["next_seq"]
+        if after is not None:
+            last = working.last_not_deleted()
+            if (last and last.message["id"],) != after:
+                return ImportOutcome.DIVERGED
+            _add(working, grown, None)
+        elif fields.get("active_reply_id") or fields.get("waiting_reply"):
             return ImportOutcome.DIVERGED
-        at, first = conversation.updated_at, working.fields["next_seq"]
-        working.append([each.copy() for each in messages], at, messages[-1]["timestamp"])
-        marked: dict[str, Any] = {"import_fingerprint": mark} if mark else {}
-        working.set(at, **marked)
-        details = {"messages": len(messages), "replaced": False}
+        else:
+            _add_branches(working, grown)
+        details: dict[str, Any] = {"messages": len(grown.places), "replaced": False}
+        if after is None:
+            details["leaf_seq"] = fields["first_seq"] + working.path.leaf
         entry = audit.entry(actor, Action.CONVERSATION_IMPORT, conversation_id, details=details)
-        working.outbox.record(entry, range(first, first + len(messages)))
+        working.outbox.record(entry, range(first, fields["next_seq"]))
         return ImportOutcome.UPDATED
 
     return Change(
@@ -180,8 +229,52 @@ def _append(
         action=Action.CONVERSATION_IMPORT,
         where=("_id", conversation_id),
         decide=decide,
-        message_ids=frozenset(each["id"] for each in messages),
+        message_ids=grown.ids,
         needs_tail=True,
-        needs_last_not_deleted=True,
-        size=estimate(*messages),
+        needs_last_not_deleted=after is not None,
+        needs_tree=after is None,
+        size=estimate(*grown.messages),
     )
+
+
+def _add(
+    working: WorkingCopy,
+    grown: _Grown,
+    links: list[Link] | None,
+    parents: Sequence[str | None] = (),
+) -> None:
+    at, messages = grown.conversation.updated_at, [each.copy() for each in grown.messages]
+    for message in messages:
+        message.pop("parent_id", None)
+    start = working.fields["next_seq"] - working.fields["first_seq"]
+    for link in links or ():
+        messages[link.place - start]["parent_id"] = parents[link.place - start]
+    working.append(messages, at, messages[-1]["timestamp"], links)
+    if grown.mark is not None:
+        working.set(at, import_fingerprint=grown.mark)
+
+
+def _add_branches(working: WorkingCopy, grown: _Grown) -> None:
+    """Append each message after the one that it follows, and show what is to be shown then."""
+    fields, tree = working.fields, grown.tree
+    first = fields["first_seq"]
+    start = fields["next_seq"] - first
+    before, file_ids = working.leaf_id, {each["id"] for each in tree.messages}
+    added = {tree.messages[place]["id"]: start + at for at, place in enumerate(grown.places)}
+    parents = [tree.parents[place] for place in grown.places]
+    links: list[Link] = []
+    for number, parent_id in enumerate(parents):
+        place = ROOT if parent_id is None else added.get(parent_id)
+        if place is None and parent_id is not None:
+            stored = working.find(parent_id)
+            place = ROOT if stored is None else stored.seq - first
+        if place is not None and place != start + number - 1:
+            links.append(Link(start + number, place))
+    shown = working.path.leaf
+    _add(working, grown, links, parents)
+    if before is None or before in file_ids:
+        found = working.find(grown.leaf_id)
+        if found is not None and found.seq - first != working.path.leaf:
+            working.show_branch(found.seq - first, grown.leaf_id, grown.conversation.updated_at)
+    else:
+        working.show_branch(shown, before, grown.conversation.updated_at)

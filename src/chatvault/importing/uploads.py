@@ -8,7 +8,6 @@ from typing import Any
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from chatvault.actor import Actor
-from chatvault.attachments.files import FileStore
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.audit.models import AuditEntry

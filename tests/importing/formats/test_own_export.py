@@ -15,7 +15,7 @@ from chatvault.exporting.formats.json_document import JsonDocument
 from chatvault.exporting.formats.json_lines import JsonLines
 from chatvault.importing.conversations import ImportRejected
 from chatvault.importing.neutral import NeutralConversation
-from chatvault.importing.storing import to_message_docs
+from chatvault.importing.storing import to_stored_tree
 from conftest import HttpClient
 from support import imports
 from support.exporting import AT, TEXT, exported_conversation, exported_message, written
@@ -127,7 +127,7 @@ class TestRoundTrip:
         assert {name: found.own.fields[name] for name in kept} == kept
         at = AT.replace(tzinfo=UTC)
         assert (found.created_at, found.updated_at) == (at, at)
-        assert to_message_docs(found) == [{"timestamp": at, **each} for each in messages]
+        assert to_stored_tree(found).messages == [{"timestamp": at, **each} for each in messages]
         assert (found.unknown, found.notes) == ({}, ())
 
     async def test_into_another_account_and_into_the_same(
@@ -266,7 +266,7 @@ class TestReading:
         content = imports.read(file(plain(**change)), format=None)
         for each in content.conversations:
             assert each.updated_at <= datetime.now(UTC)
-            assert all(isinstance(found["content"], str) for found in to_message_docs(each))
+            assert all(isinstance(found["content"], str) for found in to_stored_tree(each).messages)
 
     def test_lets_a_list_of_files_alone(self) -> None:
         packed = io.BytesIO()

@@ -110,6 +110,13 @@ class ConversationState:
             raise NotFound("Conversation not found")
         return self._path
 
+    @property
+    def leaf_id(self) -> str | None:
+        """The id of the last message of the branch shown; the tail must be known."""
+        if (aside := self.path.aside) is not None:
+            return aside[1]
+        return self._tail[-1]["id"] if self._tail else None
+
     def check_exists(self) -> None:
         """Raise NotFound if there is no such conversation any more."""
         if not self.exists:

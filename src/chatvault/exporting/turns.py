@@ -12,6 +12,7 @@ from chatvault.audit.models import Entry
 from chatvault.audit.recorder import Recorder
 from chatvault.conversations.store import MessageStore
 from chatvault.errors import Busy, Throttled
+from chatvault.exporting.pdf.typesetter import Typesetter
 from chatvault.mongodb.rates import Rate
 
 AT_ONCE = 16
@@ -25,11 +26,19 @@ class ExportDeps:
     Args:
         store: reads conversations.
         recorder: takes the entries.
+        typesetter: makes PDFs.
         rate: how many exports a user may ask for; None at the command line.
     """
 
-    def __init__(self, store: MessageStore, recorder: Recorder, rate: Rate | None = None) -> None:
+    def __init__(
+        self,
+        store: MessageStore,
+        recorder: Recorder,
+        typesetter: Typesetter,
+        rate: Rate | None = None,
+    ) -> None:
         self.store = store
+        self.typesetter = typesetter
         self._recorder = recorder
         self._rate = rate
         self._turns = asyncio.Semaphore(AT_ONCE)

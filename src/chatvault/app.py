@@ -37,6 +37,8 @@ from chatvault.conversations.routes import COMMITS, START_WITH_REPLY, STORE
 from chatvault.conversations.store import MessageStore
 from chatvault.documents import bind_documents
 from chatvault.exporting import routes as exports
+from chatvault.exporting.jobs import routes as export_jobs
+from chatvault.exporting.jobs.worker import ExportWorker
 from chatvault.exporting.pdf.typesetter import Typesetter
 from chatvault.exporting.turns import ExportDeps
 from chatvault.http import health, middlewares, openapi
@@ -93,6 +95,7 @@ ROUTES = (
     branches.routes,
     imports.routes,
     exports.routes,
+    export_jobs.routes,
     preferences.routes,
     review.routes,
     sealing.routes,
@@ -252,7 +255,8 @@ async def _passwords(app: web.Application) -> AsyncIterator[None]:
 
 
 async def _exports(app: web.Application) -> AsyncIterator[None]:
-    async with app[exports.EXPORT_DEPS].typesetter:
+    deps = app[exports.EXPORT_DEPS]
+    async with deps.typesetter, app[health.LOOPS].run("exports", ExportWorker(deps).run):
         yield
 
 

@@ -15,6 +15,7 @@ from chatvault.content import Content
 from chatvault.conversations.models import Conversation
 from chatvault.conversations.paths import PathRuns
 from chatvault.conversations.segments import PendingDeletion, Revision, Segment
+from chatvault.exporting.jobs.models import ExportChunk, ExportJob
 from chatvault.idempotency import IdempotencyRecord
 from chatvault.mongodb import rates
 from chatvault.mongodb.database import Client
@@ -47,6 +48,8 @@ DOCUMENTS: list[type[Document]] = [
     Command,
     ApprovalRule,
     ToolGrant,
+    ExportJob,
+    ExportChunk,
     AuditEntry,
     Block,
     Verification,

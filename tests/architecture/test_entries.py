@@ -109,7 +109,7 @@ class TestOperations:
         operation: Operation,
     ) -> None:
         things = await make_things(alice, http)
-        malformed = Things("nonsense", "-", *["nonsense"] * 5)
+        malformed = Things("nonsense", "-", *["nonsense"] * 5, export_id="nonsense")
         await database.audit_logs.delete_many({})
         before = await database.conversations.find().to_list()
 

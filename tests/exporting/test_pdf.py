@@ -71,7 +71,7 @@ def outside_of_strings(source: bytes) -> str:
 
 class TestCode:
     @given(HOSTILE, HOSTILE)
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=100, deadline=None)
     def test_of_messages_is_ours_alone(self, content: str, title: str) -> None:
         command = {"tool": title, "arguments": content, "result": content}
         source = page_of(

@@ -24,6 +24,8 @@ MEDIA = (
     pdf.MEDIA_TYPE,
     ARCHIVE[1],
 )
+# A client that takes nothing for so long is gone, and its turn is another's.
+STALLED_SECONDS = 60.0
 routes = Routes("exports")
 
 
@@ -32,7 +34,7 @@ async def _send(request: web.Request, export: Export) -> web.StreamResponse:
         "Content-Type": export.media_type,
         "Content-Disposition": content_disposition(export.name),
     }
-    return await stream(request, export.chunks, headers=headers)
+    return await stream(request, export.chunks, headers=headers, patience=STALLED_SECONDS)
 
 
 @routes.route(

@@ -1,6 +1,6 @@
 """What can be exported: one conversation, a selection, all, and everything about a user."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 
 from bson import ObjectId
@@ -16,6 +16,7 @@ from chatvault.exporting.formats import WRITERS
 from chatvault.exporting.names import name_of, name_of_export
 from chatvault.exporting.pdf import files as pdf
 from chatvault.exporting.pdf.typesetter import require_installed
+from chatvault.exporting.reading import never
 from chatvault.exporting.records import About, Counts, ExportedConversation
 from chatvault.exporting.schemas import ConversationFormat
 from chatvault.exporting.turns import ExportDeps
@@ -55,7 +56,7 @@ async def export_conversation(
         Busy: others export.
         PdfNotInstalled: the service makes no PDF.
     """
-    _check(wanted)
+    check_format(wanted)
     await deps.admit(actor)
     access = await resolve(actor, conversation_id, Need.READ)
     document = await deps.store.get_conversation(access, conversation_id)
@@ -98,7 +99,7 @@ async def export_conversations(
         Busy: others export.
         PdfNotInstalled: the service makes no PDF.
     """
-    _check(wanted)
+    check_format(wanted)
     await deps.admit(actor)
     access = Access.of(actor)
     mine = sorted(await Conversation.list_ids(access))
@@ -109,7 +110,7 @@ async def export_conversations(
     if after is not None:
         mine = [each for each in mine if each > after]
     about, counts = _about(), Counts()
-    chunks, (suffix, media_type) = _many(access, deps, mine, wanted, about, counts)
+    chunks, (suffix, media_type) = many_chunks(access, deps, mine, wanted, about, counts)
     details = {"format": wanted.value, "conversations": len(mine)}
     entry = audit.entry(actor, Action.CONVERSATION_EXPORT, details=details)
     return Export(
@@ -140,7 +141,12 @@ async def export_user(actor: Actor, deps: ExportDeps) -> Export:
     )
 
 
-def _check(wanted: ConversationFormat) -> None:
+def check_format(wanted: ConversationFormat) -> None:
+    """Check that the service makes files of this format.
+
+    Raises:
+        PdfNotInstalled: it makes no PDF.
+    """
     if wanted is ConversationFormat.PDF:
         require_installed()
 
@@ -159,27 +165,40 @@ async def _one(
         chunks = file_chunks(access, deps.store, ids, writer, _about(), counts)
         return chunks, (writer.suffix, writer.media_type)
     if not await pdf.fits_one_file(access, deps.store, conversation_id):
-        return _many(access, deps, ids, wanted, _about(), counts)
+        return many_chunks(access, deps, ids, wanted, _about(), counts)
     chunks = pdf.file_chunks(access, deps.store, conversation_id, deps.typesetter, counts)
     return chunks, (pdf.SUFFIX, pdf.MEDIA_TYPE)
 
 
-def _many(  # what a file is made of
+def many_chunks(  # what a file is made of
     access: Access,
     deps: ExportDeps,
     ids: Sequence[ObjectId],
     wanted: ConversationFormat,
     about: About,
     counts: Counts,
+    is_full: Callable[[], bool] = never,
 ) -> tuple[AsyncGenerator[bytes], FileType]:
-    """Return conversations' bytes, and the suffix and media type of their file."""
+    """Return conversations' bytes, and the suffix and media type of their file.
+
+    Args:
+        access: to their owner's data.
+        deps: what exports are made with.
+        ids: which ones, in order.
+        wanted: the format.
+        about: what every file says about itself.
+        counts: takes how much there is in the file.
+        is_full: asked before each conversation but the first; where it is so, the file ends.
+    """
     if wanted is ConversationFormat.PDF:
         typesetter = deps.typesetter
-        return pdf.archive_chunks(access, deps.store, ids, typesetter, about, counts), ARCHIVE
+        return pdf.archive_chunks(
+            access, deps.store, ids, typesetter, about, counts, is_full
+        ), ARCHIVE
     kind = WRITERS[wanted]
     if kind.is_document:
-        return archive_chunks(access, deps.store, ids, kind, about, counts), ARCHIVE
-    chunks = file_chunks(access, deps.store, ids, kind(), about, counts)
+        return archive_chunks(access, deps.store, ids, kind, about, counts, is_full), ARCHIVE
+    chunks = file_chunks(access, deps.store, ids, kind(), about, counts, is_full)
     return chunks, (kind.suffix, kind.media_type)
 
 

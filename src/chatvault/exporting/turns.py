@@ -28,6 +28,9 @@ class ExportDeps:
         recorder: takes the entries.
         typesetter: makes PDFs.
         rate: how many exports a user may ask for; None at the command line.
+
+    Attributes:
+        due: set when there may be an export to be made in the background, or to be removed.
     """
 
     def __init__(
@@ -39,7 +42,8 @@ class ExportDeps:
     ) -> None:
         self.store = store
         self.typesetter = typesetter
-        self._recorder = recorder
+        self.recorder = recorder
+        self.due = asyncio.Event()
         self._rate = rate
         self._turns = asyncio.Semaphore(AT_ONCE)
         self._running: Counter[ObjectId] = Counter()
@@ -71,7 +75,7 @@ class ExportDeps:
         self, actor: Actor, entry: Entry, chunks: AsyncGenerator[bytes]
     ) -> AsyncGenerator[bytes]:
         async with contextlib.aclosing(chunks), self._turn(actor.owner_id):
-            await self._recorder.record(entry)
+            await self.recorder.record(entry)
             yield b""
             async for chunk in chunks:
                 yield chunk

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import NamedTuple
 
 from bson import ObjectId
@@ -15,7 +15,7 @@ from chatvault.exporting.names import path_of
 from chatvault.exporting.pdf.markdown import Markdown
 from chatvault.exporting.pdf.page import MOST_OF_A_RUN, Page, runs_of
 from chatvault.exporting.pdf.typesetter import PdfFailed, Typesetter
-from chatvault.exporting.reading import read_pieces
+from chatvault.exporting.reading import never, read_pieces
 from chatvault.exporting.records import About, Counts, ExportedConversation, Piece
 
 SUFFIX, MEDIA_TYPE = ".pdf", "application/pdf"
@@ -96,10 +96,11 @@ async def read_parts(
     counts: Counts,
     *,
     is_divided: bool = True,
+    is_full: Callable[[], bool] = never,
 ) -> AsyncGenerator[Part]:
     """Yield the files of these conversations, in order."""
     parts = _Parts(is_divided=is_divided)
-    async with contextlib.aclosing(read_pieces(access, store, ids, counts)) as pieces:
+    async with contextlib.aclosing(read_pieces(access, store, ids, counts, is_full)) as pieces:
         async for piece in pieces:
             for part in await asyncio.to_thread(parts.add, piece):
                 yield part
@@ -147,10 +148,12 @@ async def archive_chunks(
     typesetter: Typesetter,
     about: About,
     counts: Counts,
+    is_full: Callable[[], bool] = never,
 ) -> AsyncGenerator[bytes]:
     """Yield a ZIP with the PDFs of these conversations, and a file with the counts."""
     with Archive() as archive:
-        async with contextlib.aclosing(read_parts(access, store, ids, counts)) as parts:
+        found = read_parts(access, store, ids, counts, is_full=is_full)
+        async with contextlib.aclosing(found) as parts:
             async for part in parts:
                 made = await _set(typesetter, part)
                 archive.add(_path(archive, part), made, part.conversation.updated_at)

@@ -41,6 +41,18 @@ class TestExport:
         assert entry["door"] == "cli"
         assert entry["details"] == {"format": "json", "conversations": 3}
 
+    def test_goes_on_after_a_conversation(
+        self, command: Command, user: str, documents: Documents
+    ) -> None:
+        first, second, _ = sorted(each["_id"] for each in documents["conversations"].find({}))
+        words = ("export", "--username", user, "--format", "ndjson")
+        done = command(*words, "--after", str(first))
+        assert done.status == 0, done.err
+        assert len(done.out.splitlines()) == 4
+        one = command(*words, "--id", str(second), "--after", str(second))
+        assert len(one.out.splitlines()) == 2
+        assert command(*words, "--after", "x").status == 2
+
     @pytest.mark.parametrize(
         ("options", "suffix", "files"),
         [

@@ -40,6 +40,12 @@ def export(
     ids: Annotated[
         list[str] | None, typer.Option("--id", help="only this conversation; may be repeated")
     ] = None,
+    after: Annotated[
+        str | None,
+        typer.Option(
+            help="only conversations made after the one with this id, to go on with a pipe"
+        ),
+    ] = None,
     everything: Annotated[  # noqa: FBT002  # typer's way to make a flag
         bool, typer.Option("--everything", help="all about the user, as a ZIP")
     ] = False,
@@ -49,11 +55,10 @@ def export(
     As json, ndjson, markdown, html, openai, sharegpt or pdf. A file that is there already is
     replaced once the new one is whole.
     """
-    if everything and (format is not None or ids):
-        raise InvalidInput("--everything takes neither --format nor --id.")
-    query = validate(
-        ExportManyQuery, {"format": format or ConversationFormat.JSON, "ids": ids or None}
-    )
+    if everything and (format is not None or ids or after is not None):
+        raise InvalidInput("--everything takes neither --format nor --id nor --after.")
+    wanted = {"format": format or ConversationFormat.JSON, "ids": ids or None, "after": after}
+    query = validate(ExportManyQuery, wanted)
     if output is None and is_terminal():
         raise InvalidInput("Give --output FILE, or send the output into a pipe.")
     if query.format is ConversationFormat.PDF:
@@ -108,11 +113,13 @@ async def _begin(
 ) -> Export:
     if everything:
         return await service.export_user(actor, deps)
-    if query.ids is not None and len(query.ids) == 1:
+    if query.ids is not None and len(query.ids) == 1 and query.after is None:
         return await service.export_conversation(
             actor, deps, conversation_id=query.ids[0], wanted=query.format
         )
-    return await service.export_conversations(actor, deps, wanted=query.format, ids=query.ids)
+    return await service.export_conversations(
+        actor, deps, wanted=query.format, ids=query.ids, after=query.after
+    )
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from chatvault.exporting.pdf import code, files, typesetter
 from chatvault.exporting.pdf.fonts import missing_scripts
 from chatvault.exporting.pdf.markdown import Markdown
-from chatvault.exporting.pdf.page import PRELUDE, Page, runs_of
+from chatvault.exporting.pdf.page import PRELUDE, Page, pieces_of, runs_of
 from chatvault.exporting.pdf.typesetter import PdfFailed, Typesetter
 from chatvault.exporting.records import Completeness, ExportedMessage
 from conftest import HttpClient
@@ -26,7 +26,7 @@ WORDS = re.compile(r"[a-z][a-z0-9.-]*", re.IGNORECASE)
 OURS = {
     *("par", "text", "raw", "set", "dir", "rtl", "lang", "linebreak", "strong", "emph", "strike"),
     *("list", "enum", "start", "rule", "listing", "quoted", "linked", "cell", "grid-of-text"),
-    *("columns", "align", "left", "center", "right", "table.header", "message", "rgb", "told"),
+    *("columns", "align", "left", "center", "right", "table.header", "said-by", "rgb", "told"),
     *("title-of", "notice", *(f"heading{level}" for level in range(1, 7))),
 }
 EVERYTHING = """# One `x`
@@ -57,7 +57,8 @@ $$
 def page_of(*messages: ExportedMessage, markdown: bool = True, **more: Any) -> Page:
     page = Page(exported_conversation(**more), 1, Markdown() if markdown else None)
     for each in messages:
-        page.add(each, each.content, is_first=True, is_last=True)
+        for number, piece in enumerate(pieces_of(each)):
+            page.add(each, piece, is_first=number == 0)
     page.end(Completeness.CHANGED)
     return page
 
@@ -74,8 +75,14 @@ class TestCode:
     @settings(max_examples=100, deadline=None)
     def test_of_messages_is_ours_alone(self, content: str, title: str) -> None:
         command = {"tool": title, "arguments": content, "result": content}
+        parts = [
+            {"type": "thinking", "text": content},
+            {"type": "file", "attachment_id": title, "text": content},
+            {"type": "citation", "url": f"https://{content}", "title": title},
+        ]
         source = page_of(
             exported_message(content, "assistant", commands=[command], model=title),
+            exported_message("", "tool", parts=parts),
             title=title,
             system_prompt=content,
         ).source()

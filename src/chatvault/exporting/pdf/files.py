@@ -13,7 +13,7 @@ from chatvault.exporting.archive import Archive
 from chatvault.exporting.files import MANIFEST, manifest
 from chatvault.exporting.names import path_of
 from chatvault.exporting.pdf.markdown import Markdown
-from chatvault.exporting.pdf.page import MOST_OF_A_RUN, Page, runs_of
+from chatvault.exporting.pdf.page import Page, pieces_of
 from chatvault.exporting.pdf.typesetter import PdfFailed, Typesetter
 from chatvault.exporting.reading import never, read_pieces
 from chatvault.exporting.records import About, Counts, ExportedConversation, Piece
@@ -57,14 +57,14 @@ class _Parts:
             self._number = 0
             self._open(piece.conversation)
         for message in piece.messages:
-            runs = runs_of(message.content, 2 * MOST_OF_A_RUN)
-            for number, run in enumerate(runs):
+            if message.is_hidden:
+                continue
+            for number, each in enumerate(pieces_of(message)):
                 if self._is_full():
                     made.append(self._close(piece.conversation))
                     self._open(piece.conversation)
-                ends = {"is_first": number == 0, "is_last": number == len(runs) - 1}
-                self._rich.add(message, run, **ends)
-                self._plain.add(message, run, **ends)
+                self._rich.add(message, each, is_first=number == 0)
+                self._plain.add(message, each, is_first=number == 0)
             self._messages += 1
         if piece.end is not None:
             self._rich.end(piece.end)

@@ -1,13 +1,16 @@
 """A conversation, or a part of a long one, as the source of one PDF."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import NamedTuple
 
+from chatvault.exporting.blocks import Block, Kind, blocks_of
 from chatvault.exporting.formats.markdown_note import NAMES, NOTICES
 from chatvault.exporting.pdf import code
 from chatvault.exporting.pdf.fonts import MONOSPACE, used_families
-from chatvault.exporting.pdf.markdown import Markdown, listing, plain
+from chatvault.exporting.pdf.markdown import MOST_RENDERED, Markdown, listing, plain
 from chatvault.exporting.records import Completeness, ExportedConversation, ExportedMessage
-from chatvault.fields import Raw, format_instant
+from chatvault.fields import format_instant
 
 # What the code of pages calls, beside functions of typst.
 PRELUDE = """
@@ -46,17 +49,28 @@ PRELUDE = """
   underline(body)
   if target != "" { text(8pt, muted, " (" + target + ")") }
 }
-#let message(color, name, body) = {
-  block(above: 1.6em, below: 0.7em, sticky: true, text(8.5pt, color, weight: "bold", name))
-  body
-}
+#let said-by(color, name) = block(
+  above: 1.6em, below: 0.7em, sticky: true, text(8.5pt, color, weight: "bold", name),
+)
 #let notice(body) = block(
   width: 100%, stroke: 0.6pt + rgb("#b45309"), inset: 6pt, radius: 2pt, body,
 )
 """
 COLOURS = {"user": "#1d4ed8", "assistant": "#047857", "system": "#6d28d9", "tool": "#b45309"}
-# So much of a command's arguments or result is shown.
-MOST_OF_A_RUN = 16 * 1024
+# So much is shown of thoughts, of a file's text, and of what a tool was given or answered.
+MOST_SHOWN = 16 * 1024
+
+
+class Piece(NamedTuple):
+    """Something of a message.
+
+    Attributes:
+        is_whole: its words are all of their block; a run of them begins and ends anywhere, also in
+            the middle of what Markdown would hold together.
+    """
+
+    block: Block
+    is_whole: bool
 
 
 class Page:
@@ -79,6 +93,7 @@ class Page:
         self._number = number
         self._markdown = markdown
         self._parts: list[str] = []
+        self._shown: ExportedMessage | None = None
         self.size = 0
         self.lines = 0
         for part in self._head():
@@ -95,35 +110,50 @@ class Page:
         parts = [code.paragraph(title, code.text(title), function="title-of")]
         parts.append(code.call("told", code.text("; ".join(told))))
         if of.system_prompt and self._number == 1:
-            name = code.text("System prompt")
-            body = self._render(of.system_prompt)
-            parts.append(code.call("message", _colour("system"), name, body))
+            parts.append(code.call("said-by", _colour("system"), code.text("System prompt")))
+            parts.append(self._render(of.system_prompt))
         return parts
 
-    def add(self, message: ExportedMessage, content: str, *, is_first: bool, is_last: bool) -> None:
-        """Add a message, or a run of a very long one.
+    def add(self, message: ExportedMessage, piece: Piece, *, is_first: bool) -> None:
+        """Add a piece of a message.
 
         Args:
             message: the whole.
-            content: the run of its text.
-            is_first: it begins with this run.
-            is_last: it ends with it; its commands follow.
+            piece: what of it comes next.
+            is_first: the message begins with it.
         """
+        if self._shown is not message:
+            self._shown = message
+            self._append(self._name_of(message, is_first=is_first))
+        self._append(self._piece(piece))
+
+    def _name_of(self, message: ExportedMessage, *, is_first: bool) -> str:
         told = [NAMES.get(message.role, "Message")]
-        if message.timestamp is not None:
-            told.append(format_instant(message.timestamp))
+        if message.exact_time is not None:
+            told.append(format_instant(message.exact_time))
         if message.role != "user" and message.shown_model:
             told.append(message.shown_model)
         if not is_first:
             told.append("continued")
-        # A run begins and ends anywhere, also in the middle of what Markdown would hold together.
-        body = [self._render(content) if is_first and is_last else plain(content)]
-        if is_last:
-            commands: list[Raw] = message.details.get("commands") or []
-            body += [_command(each) for each in commands]
-        name = code.text(" · ".join(told))
-        made = code.call("message", _colour(message.role), name, code.block(body))
-        self._append(made)
+        return code.call("said-by", _colour(message.role), code.text(" · ".join(told)))
+
+    def _piece(self, piece: Piece) -> str:
+        block = piece.block
+        match block.kind:
+            case Kind.WORDS:
+                text = block.texts[0][0]
+                return self._render(text) if piece.is_whole else plain(text)
+            case Kind.FILE:
+                return code.call("told", code.text(f"File: {block.title}"))
+            case Kind.SOURCE:
+                shown = block.title if block.url is None else f"{block.title} ({block.url})"
+                return code.call("told", code.text(f"Source: {shown}"))
+        parts = [code.call("told", code.text(block.title))]
+        if block.kind is Kind.TOOL:
+            parts += [listing(text[:MOST_SHOWN], language) for text, language in block.texts]
+        else:
+            parts += [code.call("quoted", plain(text[:MOST_SHOWN])) for text, _ in block.texts]
+        return code.block(parts)
 
     def _append(self, part: str) -> None:
         self._parts.append(part)
@@ -151,11 +181,19 @@ def _colour(role: str) -> str:
     return f'rgb("{COLOURS.get(role, "#5f6368")}")'
 
 
-def _command(command: Raw) -> str:
-    shown = [str(command.get(name) or "") for name in ("arguments", "result")]
-    parts = [code.call("told", code.text(str(command.get("tool", ""))))]
-    parts += [listing(each[:MOST_OF_A_RUN]) for each in shown if each]
-    return code.block(parts)
+def pieces_of(message: ExportedMessage) -> Iterator[Piece]:
+    """Yield what a message shows, its words in runs that are not too long."""
+    is_empty = True
+    for block in blocks_of(message):
+        is_empty = False
+        if block.kind is not Kind.WORDS:
+            yield Piece(block, is_whole=True)
+            continue
+        runs = runs_of(block.texts[0][0], MOST_RENDERED)
+        for run in runs:
+            yield Piece(replace(block, texts=((run, ""),)), is_whole=len(runs) == 1)
+    if is_empty:
+        yield Piece(Block(kind=Kind.WORDS, texts=(("", ""),)), is_whole=True)
 
 
 def runs_of(content: str, most: int) -> Sequence[str]:

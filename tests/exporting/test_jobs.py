@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from pymongo.errors import AutoReconnect
 
 from chatvault.errors import RangeNotSatisfiable
-from chatvault.exporting.jobs import routes, worker, writing
+from chatvault.exporting.jobs import routes, service, worker, writing
 from chatvault.exporting.jobs.worker import ExportWorker
 from chatvault.exporting.routes import EXPORT_DEPS
 from chatvault.fields import now
@@ -68,7 +68,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each part takes one conversation, in chunks of few bytes."""
     monkeypatch.setattr(writing, "PART_BYTES", 1)
     monkeypatch.setattr(writing, "CHUNK_BYTES", 100)
-    monkeypatch.setattr("chatvault.exporting.jobs.service.CHUNK_BYTES", 100)
+    monkeypatch.setattr(service, "CHUNK_BYTES", 100)
 
 
 @pytest.fixture
@@ -161,6 +161,7 @@ class TestExports:
             return part
 
         monkeypatch.setattr(worker, "write_part", write_slowly)
+        monkeypatch.setattr(service, "NOTICED_AFTER", timedelta())
         first = await alice.post("/exports", json={})
         path = first.headers["Location"]
         await begun.wait()

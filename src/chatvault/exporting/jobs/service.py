@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from bson import ObjectId
@@ -32,6 +33,8 @@ from chatvault.idempotency import IdempotencyKey, Idempotent, act_once, was_carr
 from chatvault.mongodb.database import transaction
 
 NEVER = ObjectId(b"\x00" * 12)
+# A removed export's bytes are kept for longer than a process needs to notice that it is removed.
+NOTICED_AFTER = timedelta(minutes=1)
 
 
 class ExportInProgress(Conflict):
@@ -212,7 +215,11 @@ async def delete(actor: Actor, deps: ExportDeps, *, export_id: ObjectId) -> None
 
     async def remove(session: AsyncClientSession) -> None:
         mine = ExportJob.owned_by(actor, _id=export_id, state=KEPT_STATES)
-        gone = {"state": ExportState.REMOVED.value, "is_open": False, "expires_at": now()}
+        gone = {
+            "state": ExportState.REMOVED.value,
+            "is_open": False,
+            "expires_at": now() + NOTICED_AFTER,
+        }
         changed = await ExportJob.get_pymongo_collection().update_one(
             mine, {"$set": gone}, session=session
         )

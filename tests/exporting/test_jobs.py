@@ -209,7 +209,8 @@ class TestCrashes:
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         write, calls = writing.write_part, 0
-        hanging, let_go = asyncio.Event(), asyncio.Event()
+        hanging, let_go, taken, told, go_on = (asyncio.Event() for _ in range(5))
+        update = worker._Attempt._update
 
         async def hang_at_the_third(*args: Any) -> Any:
             nonlocal calls
@@ -218,18 +219,32 @@ class TestCrashes:
             if calls == 3:
                 hanging.set()
                 await let_go.wait()
+            elif calls == 4:
+                taken.set()
+                await go_on.wait()
             return part
 
+        async def update_and_tell(self: Any, change: Any) -> None:
+            try:
+                await update(self, change)
+            finally:
+                if let_go.is_set():
+                    told.set()
+
         monkeypatch.setattr(worker, "write_part", hang_at_the_third)
+        monkeypatch.setattr(worker._Attempt, "_update", update_and_tell)
         answer = await alice.post("/exports", json={})
         await hanging.wait()
         # Its process says nothing any more, and another one takes the export over.
         await database.exports.update_one({}, {"$set": {"due_at": now() - timedelta(seconds=1)}})
         other = asyncio.create_task(ExportWorker(app[EXPORT_DEPS]).run())
-        job = await ended(alice, answer.headers["Location"])
-        other.cancel()
+        await taken.wait()
         # The first one was only slow, and has nothing more to say.
         let_go.set()
+        await told.wait()
+        go_on.set()
+        job = await ended(alice, answer.headers["Location"])
+        other.cancel()
         assert calls == 5
         found = [await lines_of(alice, job, number) for number in range(1, 5)]
         assert [each["id"] for [each] in found] == ids

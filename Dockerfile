@@ -16,6 +16,10 @@ RUN /opt/build/bin/pip wheel --no-cache-dir --no-deps --no-build-isolation --whe
  && /opt/chatvault/bin/pip install --no-cache-dir --no-deps /wheel/*.whl
 
 FROM python:3.13-slim
+# Fonts for exports as PDF: other scripts, Chinese, Japanese and Korean, emoji.
+RUN apt-get update \
+ && apt-get install --yes --no-install-recommends fonts-noto-core fonts-noto-cjk fonts-noto-color-emoji \
+ && rm -rf /var/lib/apt/lists/*
 RUN useradd --system --uid 10001 --create-home chatvault \
     && install --directory --owner=chatvault --group=chatvault --mode=700 /var/lib/chatvault
 COPY --from=build /opt/chatvault /opt/chatvault

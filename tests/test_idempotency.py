@@ -54,6 +54,8 @@ BODIES: dict[str, tuple[Any, Any]] = {
 }
 REPEATS = "tests/commands/test_repeats.py"
 ELSEWHERE = {
+    # It goes on in the background.
+    "/exports": "tests/exporting/test_jobs.py",
     # For auditors alone.
     "/admin/audit-logs/verifications": "tests/audit/test_verifications.py",
     # It is known by its headers, not by its body.

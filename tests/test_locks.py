@@ -58,17 +58,19 @@ def asked_for(lock: str) -> list[str]:
     everything: dict[str, list[str]] = found["dependency-groups"]
     ours: list[str] = found["project"]["dependencies"]
     embedded: list[str] = found["project"]["optional-dependencies"]["embedded"]
+    pdf: list[str] = found["project"]["optional-dependencies"]["pdf"]
     return {
         "build": [*everything["build"], *found["build-system"]["requires"]],
-        "image": ours,
+        "image": [*ours, *pdf],
         "uv": everything["uv"],
         "serve": [*ours, *embedded],
-        "dev": [*ours, *embedded, *everything["dev"], *everything["build"]],
+        "pdf": [*ours, *embedded, *pdf],
+        "dev": [*ours, *embedded, *pdf, *everything["dev"], *everything["build"]],
     }[lock]
 
 
 class TestLocks:
-    @pytest.mark.parametrize("lock", ["build", "image", "serve", "dev", "uv"])
+    @pytest.mark.parametrize("lock", ["build", "image", "serve", "pdf", "dev", "uv"])
     def test_hold_what_is_asked_for(self, lock: str) -> None:
         held = pins(ROOT / "requirements" / f"{lock}.txt")
         for text in asked_for(lock):
@@ -78,7 +80,7 @@ class TestLocks:
                 f"{text} is not in requirements/{lock}.txt: run scripts/lock"
             )
 
-    @pytest.mark.parametrize("lock", ["build", "image", "serve"])
+    @pytest.mark.parametrize("lock", ["build", "image", "serve", "pdf"])
     def test_agree_with_what_the_tests_run_on(self, lock: str) -> None:
         tested = pins(ROOT / "requirements" / "dev.txt")
         for name, versions in pins(ROOT / "requirements" / f"{lock}.txt").items():

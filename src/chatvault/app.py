@@ -37,6 +37,9 @@ from chatvault.conversations.routes import COMMITS, START_WITH_REPLY, STORE
 from chatvault.conversations.store import MessageStore
 from chatvault.documents import bind_documents
 from chatvault.exporting import routes as exports
+from chatvault.exporting.jobs import routes as export_jobs
+from chatvault.exporting.jobs.worker import ExportWorker
+from chatvault.exporting.pdf.typesetter import Typesetter
 from chatvault.exporting.turns import ExportDeps
 from chatvault.http import health, middlewares, openapi
 from chatvault.http.bodies import Bodies
@@ -101,6 +104,7 @@ ROUTES = (
     imports.routes,
     import_jobs.routes,
     exports.routes,
+    export_jobs.routes,
     preferences.routes,
     review.routes,
     sealing.routes,
@@ -153,7 +157,7 @@ def create_app(settings: Settings, *, mongodb_url: str) -> web.Application:
     )
 
     export_rate = Rate(storage, name="export", per_minute=settings.exports_per_minute)
-    app[exports.EXPORT_DEPS] = ExportDeps(store, recorder, export_rate)
+    app[exports.EXPORT_DEPS] = ExportDeps(store, recorder, Typesetter(), export_rate)
     _add_replies(app, settings, storage)
 
     async def database(_app: web.Application) -> AsyncIterator[None]:
@@ -165,7 +169,17 @@ def create_app(settings: Settings, *, mongodb_url: str) -> web.Application:
 
     app.on_shutdown.append(_end_replies)
     app.cleanup_ctx.extend(
-        (database, _passwords, _refusals, _sealing, _sweeping, _importing, _commands, _replies)
+        (
+            database,
+            _passwords,
+            _exports,
+            _refusals,
+            _sealing,
+            _sweeping,
+            _importing,
+            _commands,
+            _replies,
+        )
     )
     if settings.ui is Ui.ON:
         pages.add_page(app)
@@ -266,6 +280,12 @@ def _add_commands(
 async def _passwords(app: web.Application) -> AsyncIterator[None]:
     yield
     app[accounts.HASHER].close()
+
+
+async def _exports(app: web.Application) -> AsyncIterator[None]:
+    deps = app[exports.EXPORT_DEPS]
+    async with deps.typesetter, app[health.LOOPS].run("exports", ExportWorker(deps).run):
+        yield
 
 
 async def _refusals(app: web.Application) -> AsyncIterator[None]:

@@ -16,6 +16,7 @@ from chatvault.conversations.models import Conversation
 from chatvault.conversations.paths import PathRuns
 from chatvault.conversations.segments import PendingDeletion, Revision, Segment
 from chatvault.conversations.tombstones import Tombstone
+from chatvault.exporting.jobs.models import ExportChunk, ExportJob
 from chatvault.idempotency import IdempotencyRecord
 from chatvault.importing.models import ImportJob, Upload
 from chatvault.mongodb import rates
@@ -52,6 +53,8 @@ DOCUMENTS: list[type[Document]] = [
     Command,
     ApprovalRule,
     ToolGrant,
+    ExportJob,
+    ExportChunk,
     AuditEntry,
     Block,
     Verification,

@@ -110,7 +110,7 @@ class TestOperations:
         operation: Operation,
     ) -> None:
         things = await make_things(alice, http)
-        malformed = Things("nonsense", "-", *["nonsense"] * 7)
+        malformed = Things("nonsense", "-", *["nonsense"] * 7, export_id="nonsense")
         await database.audit_logs.delete_many({})
         before = await database.conversations.find().to_list()
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from chatvault.cli import exporting
 from chatvault.exporting import reading
 from support.commanding import Command, Documents
 from support.exports import exported
@@ -39,6 +40,18 @@ class TestExport:
         [entry] = documents["audit_logs"].find({"action": "conversation.export"})
         assert entry["door"] == "cli"
         assert entry["details"] == {"format": "json", "conversations": 3}
+
+    def test_goes_on_after_a_conversation(
+        self, command: Command, user: str, documents: Documents
+    ) -> None:
+        first, second, _ = sorted(each["_id"] for each in documents["conversations"].find({}))
+        words = ("export", "--username", user, "--format", "ndjson")
+        done = command(*words, "--after", str(first))
+        assert done.status == 0, done.err
+        assert len(done.out.splitlines()) == 4
+        one = command(*words, "--id", str(second), "--after", str(second))
+        assert len(one.out.splitlines()) == 2
+        assert command(*words, "--after", "x").status == 2
 
     @pytest.mark.parametrize(
         ("options", "suffix", "files"),
@@ -89,6 +102,21 @@ class TestExport:
 
 
 class TestMistakes:
+    def test_say_what_pdf_lacks(
+        self, command: Command, user: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        words = ("export", "--username", user, "--format", "pdf", "--output", str(tmp_path))
+        monkeypatch.setattr(exporting, "find_missing_scripts", lambda: ["Thai"])
+        done = command(*words)
+        assert done.status == 0, done.err
+        assert done.err.startswith("No font for Thai: PDFs show boxes; apt install fonts-noto-core")
+        monkeypatch.setattr(exporting, "is_installed", lambda: False)
+        done = command(*words)
+        assert done.status == 2
+        assert done.err.startswith(
+            "chatvault: PDF needs typst: pip install 'chatvault-server[pdf]'"
+        )
+
     def test_are_told_in_one_line(
         self, command: Command, user: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -96,7 +124,7 @@ class TestMistakes:
         for options, status, words in (
             (["--username", "bob", *to], 1, "There is no user 'bob'"),
             (["--username", user, "--output", "/nowhere/x"], 2, "There is no directory /nowhere"),
-            (["--username", user, "--format", "pdf", *to], 2, "pdf"),
+            (["--username", user, "--format", "word", *to], 2, "word"),
             (["--username", user, "--id", "x", *to], 2, "24 hexadecimal digits"),
             (["--username", user, "--id", "a" * 24, *to], 1, "Conversation not found"),
             (["--username", user, "--id", "a" * 24, "--id", "b" * 24, *to], 1, "not found"),

@@ -15,6 +15,8 @@ from chatvault.conversations.schemas import ConversationCreate
 from chatvault.conversations.service import create
 from chatvault.conversations.store import MessageStore
 from chatvault.exporting import service
+from chatvault.exporting.formats import WRITERS
+from chatvault.exporting.pdf.typesetter import Typesetter
 from chatvault.exporting.schemas import ConversationFormat
 from chatvault.exporting.turns import ExportDeps
 from conftest import HttpClient
@@ -33,7 +35,7 @@ async def make(actor: Actor, store: MessageStore, *, count: int, size: int) -> N
 
 async def export(actor: Actor, store: MessageStore, shape: ConversationFormat | None) -> int:
     """Read an export to its end, everything where no format is named; return the most memory."""
-    deps = ExportDeps(store, Recorder())
+    deps = ExportDeps(store, Recorder(), Typesetter())
     if shape is None:
         made = await service.export_user(actor, deps)
     else:
@@ -67,7 +69,7 @@ class TestMemory:
         assert peak < 20 * MB
 
     @pytest.mark.long
-    @pytest.mark.parametrize("shape", [*ConversationFormat, None], ids=str)
+    @pytest.mark.parametrize("shape", [*WRITERS, None], ids=str)
     async def test_is_the_same_for_20_000_messages(
         self, http: HttpClient, shape: ConversationFormat | None
     ) -> None:

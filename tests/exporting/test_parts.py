@@ -10,6 +10,8 @@ from chatvault.exporting.formats.json_document import JsonDocument
 from chatvault.exporting.formats.markdown_note import MarkdownNote
 from chatvault.exporting.formats.openai_messages import OpenAIMessages
 from chatvault.exporting.formats.sharegpt import ShareGPT
+from chatvault.exporting.pdf.files import _Parts
+from chatvault.exporting.records import Completeness, Piece
 from chatvault.exporting.writer import Writer
 from support.exporting import HOSTILE, exported_conversation, exported_message, written
 
@@ -122,3 +124,23 @@ def test_formats_of_models_have_what_models_get() -> None:
     assert [each["role"] for each in line["messages"]] == ["assistant", "tool", "user"]
     assert [each["from"] for each in turns] == ["gpt", "function_call", "observation"]
     assert text_of(OpenAIMessages(), HIDDEN) == ""
+
+
+def test_pdf_shows_what_a_message_holds() -> None:
+    parts = _Parts(is_divided=True)
+    whole = Piece(exported_conversation(), [HIDDEN, MESSAGE], is_first=True, end=Completeness.WHOLE)
+    [part] = parts.add(whole)
+    source = part.source.decode()
+
+    for wanted in (
+        '"Thoughts of 2.5 seconds"',
+        '"First."',
+        'told("maps.find")',
+        'listing(lang: "json", "{\\"q\\":\\"fjord\\"}")',
+        'told("File: map.png, image/png, 1,024 bytes")',
+        'told("Source: Fjords [1] (https://example.org/a?b=1&c)")',
+        'told("Source: Bad")',
+    ):
+        assert wanted in source, wanted
+    assert "Unseen" not in source
+    assert "10:00:00.123Z" not in source.partition("said-by(rgb")[2]

@@ -1,6 +1,7 @@
 """How to call each audited operation, and what a call needs."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import timedelta
 from itertools import chain
 from typing import Any
 
@@ -11,6 +12,7 @@ from chatvault.app import ROUTES
 from chatvault.commands.models import ApprovalRule, Command, ToolGrant
 from chatvault.commands.proposals import made
 from chatvault.conversations.models import Conversation
+from chatvault.exporting.jobs.models import ExportChunk, ExportJob
 from chatvault.fields import now
 from chatvault.http.routing import Operation
 from chatvault.importing.models import ImportJob, Upload
@@ -36,6 +38,8 @@ class Things:
     upload_id: str
     tool: str
     attachment_id: str = "nothing"
+    export_id: str = field(default="0" * 24, kw_only=True)
+    number: int = field(default=1, kw_only=True)
 
 
 # Each operation's call: its body, and its status if it cannot succeed.
@@ -132,6 +136,11 @@ CALLS: dict[tuple[str, str], dict[str, Any]] = {
     ("GET", "/conversations/{conversation_id}/export"): {},
     ("GET", "/conversations/export"): {},
     ("GET", "/users/me/export"): {},
+    ("POST", "/exports"): {"json": {}},
+    ("GET", "/exports"): {},
+    ("GET", "/exports/{export_id}"): {},
+    ("GET", "/exports/{export_id}/parts/{number}"): {},
+    ("DELETE", "/exports/{export_id}"): {},
     ("GET", "/admin/audit-logs/verifications"): {},
     ("POST", "/admin/audit-logs/verifications"): {},
     ("POST", "/chat/completions"): {"json": {"messages": []}, "status": 503},
@@ -189,7 +198,14 @@ async def make_things(alice: HttpClient, http: HttpClient) -> Things:
     ids = (conversation["id"], "first-message", other, agent["id"], reply, command)
     path = f"/conversations/{conversation['id']}/attachments"
     file = await (await alice.post(path, params={"name": "a.txt"}, data=b"hers")).json()
-    return Things(*ids, made, uploaded["id"], tool="lab__echo", attachment_id=file["id"])
+    return Things(
+        *ids,
+        made,
+        uploaded["id"],
+        tool="lab__echo",
+        attachment_id=file["id"],
+        export_id=await _make_export(conversation),
+    )
 
 
 async def make_import(conversation: dict[str, Any]) -> str:
@@ -236,6 +252,32 @@ async def _make_command(conversation: dict[str, Any]) -> str:
     rule = {**mine, "tool": "lab__echo"}
     await rules.update_one(rule, {"$set": {"created_at": at}}, upsert=True)
     return str(command["id"])
+
+
+async def _make_export(conversation: dict[str, Any]) -> str:
+    """Make an export that has ended, of one part."""
+    writing = {"writing": ObjectId(), "name": "a.zip", "media_type": "application/zip"}
+    part = {**writing, "bytes": 2, "hash": "x", "conversations": 1, "messages": 1}
+    job = {
+        "_id": ObjectId(),
+        "user_id": ObjectId(conversation["user_id"]),
+        "format": "markdown",
+        "created_at": now(),
+        "total": 1,
+        "done": 1,
+        "counts": {},
+        "parts": [part],
+        "state": "done",
+        "is_open": False,
+        "code": None,
+        "expires_at": now() + timedelta(days=1),
+    }
+    await ExportJob.get_pymongo_collection().insert_one(job)
+    chunk = {"_id": ObjectId(), "user_id": job["user_id"], "export_id": job["_id"], "no": 0}
+    await ExportChunk.get_pymongo_collection().insert_one(
+        {**chunk, "writing": part["writing"], "data": b"PK"}
+    )
+    return str(job["_id"])
 
 
 async def _make_reply(conversation: dict[str, Any]) -> str:

@@ -37,6 +37,11 @@ ALONE = {
     ("reply_jobs", "findAndModify"),
     ("retired", "findAndModify"),
     ("usage", "insert"),
+    ("exports", "update"),
+    ("exports", "delete"),
+    ("exports", "findAndModify"),
+    ("export_parts", "insert"),
+    ("export_parts", "delete"),
 }
 # Those of them whose filters name no owner; `OWNERLESS` has the reasons.
 OWNERLESS = {
@@ -47,6 +52,7 @@ OWNERLESS = {
     ("commands", "findAndModify"),
     ("reply_jobs", "findAndModify"),
     ("retired", "findAndModify"),
+    ("exports", "findAndModify"),
 }
 # An account has no owner but itself.
 OWNER = {"users": "_id"}
@@ -56,6 +62,7 @@ READ_BY = {
     "users": {"username_key"},  # whoever signs in
     "agents": {"shared"},  # offered to all
     "usage": {"day"},  # administrators count everybody's tokens
+    "exports": {"expires_at"},  # a process removes all that expired
     "replies": {"cancel_requested"},  # a process asks for those that it writes itself
 }
 # The messages that the commit queue moves to segments, which no reader notices.

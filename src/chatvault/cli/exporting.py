@@ -17,6 +17,14 @@ from chatvault.cli.terminal import err, is_terminal, run, validate
 from chatvault.conversations.store import MessageStore
 from chatvault.errors import InvalidInput, NotFound
 from chatvault.exporting import service
+from chatvault.exporting.pdf.fonts import lacking
+from chatvault.exporting.pdf.typesetter import (
+    INSTALL,
+    PdfNotInstalled,
+    Typesetter,
+    find_missing_scripts,
+    is_installed,
+)
 from chatvault.exporting.records import Counts
 from chatvault.exporting.schemas import ConversationFormat, ExportManyQuery
 from chatvault.exporting.service import Export
@@ -32,22 +40,32 @@ def export(
     ids: Annotated[
         list[str] | None, typer.Option("--id", help="only this conversation; may be repeated")
     ] = None,
+    after: Annotated[
+        str | None,
+        typer.Option(
+            help="only conversations made after the one with this id, to go on with a pipe"
+        ),
+    ] = None,
     everything: Annotated[  # noqa: FBT002  # typer's way to make a flag
         bool, typer.Option("--everything", help="all about the user, as a ZIP")
     ] = False,
 ) -> None:
     """Export a user's conversations.
 
-    As json, ndjson, markdown, html, openai or sharegpt. A file that is there already is replaced
-    once the new one is whole.
+    As json, ndjson, markdown, html, openai, sharegpt or pdf. A file that is there already is
+    replaced once the new one is whole.
     """
-    if everything and (format is not None or ids):
-        raise InvalidInput("--everything takes neither --format nor --id.")
-    query = validate(
-        ExportManyQuery, {"format": format or ConversationFormat.JSON, "ids": ids or None}
-    )
+    if everything and (format is not None or ids or after is not None):
+        raise InvalidInput("--everything takes neither --format nor --id nor --after.")
+    wanted = {"format": format or ConversationFormat.JSON, "ids": ids or None, "after": after}
+    query = validate(ExportManyQuery, wanted)
     if output is None and is_terminal():
         raise InvalidInput("Give --output FILE, or send the output into a pipe.")
+    if query.format is ConversationFormat.PDF:
+        if not is_installed():
+            raise PdfNotInstalled(f"PDF needs typst: {INSTALL}.")
+        if missing := find_missing_scripts():
+            err.print(lacking(missing))
     place = _place(output)
     where, counts = run(lambda: _export(username, query, place, everything=everything))
     _tell(where, counts)
@@ -79,24 +97,29 @@ async def _export(
     if user is None:
         raise NotFound(f"There is no user {username!r}.")
     actor = Actor(door=Door.CLI, user_id=user.id, role=user.role)
-    made = await _begin(actor, query, everything=everything)
-    async with contextlib.aclosing(made.chunks):
-        where = place(made.name)
-        with _open(where) as write:
-            async for chunk in made.chunks:
-                write(chunk)
-    return where, made.counts
+    async with Typesetter() as typesetter:
+        deps = ExportDeps(MessageStore(), Recorder(), typesetter)
+        made = await _begin(actor, deps, query, everything=everything)
+        async with contextlib.aclosing(made.chunks):
+            where = place(made.name)
+            with _open(where) as write:
+                async for chunk in made.chunks:
+                    write(chunk)
+        return where, made.counts
 
 
-async def _begin(actor: Actor, query: ExportManyQuery, *, everything: bool) -> Export:
-    deps = ExportDeps(MessageStore(), Recorder())
+async def _begin(
+    actor: Actor, deps: ExportDeps, query: ExportManyQuery, *, everything: bool
+) -> Export:
     if everything:
         return await service.export_user(actor, deps)
-    if query.ids is not None and len(query.ids) == 1:
+    if query.ids is not None and len(query.ids) == 1 and query.after is None:
         return await service.export_conversation(
             actor, deps, conversation_id=query.ids[0], wanted=query.format
         )
-    return await service.export_conversations(actor, deps, wanted=query.format, ids=query.ids)
+    return await service.export_conversations(
+        actor, deps, wanted=query.format, ids=query.ids, after=query.after
+    )
 
 
 @contextlib.contextmanager

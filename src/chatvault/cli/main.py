@@ -21,6 +21,8 @@ from chatvault.cli.terminal import explain_driver, mongodb_url, out, say
 from chatvault.cli.tools import tools
 from chatvault.cli.users import users
 from chatvault.errors import ChatvaultError, InvalidInput
+from chatvault.exporting.pdf.fonts import PACKAGES
+from chatvault.exporting.pdf.typesetter import find_missing_scripts, is_installed
 from chatvault.logs import configure_logs
 from chatvault.mongodb.failures import DriverError
 from chatvault.outcome import begin_operation
@@ -132,6 +134,8 @@ def serve(
     configure_logs(settings)
 
     def announce(address: str) -> None:
+        # In a thread, as it takes a second.
+        asyncio.get_running_loop().run_in_executor(None, _tell_of_fonts)
         if settings.log_format is LogFormat.JSON:
             log.info("serving", version=VERSION, address=address, data=_place(settings))
         else:
@@ -156,6 +160,12 @@ def serve(
         else:
             several = supervisor.Supervisor(settings, mongodb_url=url, workers=workers)
             runner.run(several.run(announce))
+
+
+def _tell_of_fonts() -> None:
+    """Log which scripts PDFs cannot show, where PDFs are made."""
+    if is_installed() and (missing := find_missing_scripts()):
+        log.info("pdf_lacks_fonts", scripts=missing, packages=PACKAGES)
 
 
 def _place(settings: Settings) -> str:

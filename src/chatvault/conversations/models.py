@@ -276,9 +276,9 @@ class Conversation(Document):
         return cast("ConversationDoc", found)
 
     @classmethod
-    async def list_ids(cls, access: Access) -> list[ObjectId]:
-        """Return the ids of all the actor's conversations."""
-        found = cls.get_pymongo_collection().find(cls.owned_by(access), {"_id": True})
+    async def list_ids(cls, access: Access, **more: Any) -> list[ObjectId]:
+        """Return the ids of all the actor's conversations, or of those that match."""
+        found = cls.get_pymongo_collection().find(cls.owned_by(access, **more), {"_id": True})
         return [document["_id"] async for document in found]
 
     @classmethod

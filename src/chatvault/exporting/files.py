@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 
 from bson import ObjectId
 
@@ -12,7 +12,7 @@ from chatvault.encoding import to_json
 from chatvault.exporting.archive import Archive
 from chatvault.exporting.formats.json_document import about_raw
 from chatvault.exporting.names import path_of
-from chatvault.exporting.reading import read_pieces
+from chatvault.exporting.reading import never, read_pieces
 from chatvault.exporting.records import About, Counts, ExportedConversation, Piece
 from chatvault.exporting.writer import Writer
 
@@ -31,11 +31,12 @@ async def file_chunks(
     writer: Writer,
     about: About,
     counts: Counts,
+    is_full: Callable[[], bool] = never,
 ) -> AsyncGenerator[bytes]:
     """Yield one file with these conversations; `counts` takes how much it holds."""
     if head := writer.write_head(about):
         yield head
-    async with contextlib.aclosing(read_pieces(access, store, ids, counts)) as pieces:
+    async with contextlib.aclosing(read_pieces(access, store, ids, counts, is_full)) as pieces:
         async for piece in pieces:
             # In a thread it leaves the interpreter to others in between.
             if chunk := await asyncio.to_thread(writer.write, piece):
@@ -51,11 +52,12 @@ async def archive_chunks(
     kind: type[Writer],
     about: About,
     counts: Counts,
+    is_full: Callable[[], bool] = never,
 ) -> AsyncGenerator[bytes]:
     """Yield a ZIP with a file for each of these conversations, and one with the counts."""
     with Archive() as archive:
         writer = kind()
-        async with contextlib.aclosing(read_pieces(access, store, ids, counts)) as pieces:
+        async with contextlib.aclosing(read_pieces(access, store, ids, counts, is_full)) as pieces:
             async for piece in pieces:
                 if piece.is_first:
                     writer = kind()

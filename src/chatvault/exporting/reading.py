@@ -1,7 +1,7 @@
 """Reading conversations for an export in bounded memory, and noticing changes meanwhile."""
 
 import contextlib
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 
 from bson import ObjectId
 
@@ -26,8 +26,17 @@ WHOLE_BYTES = 1024 * 1024
 ATTEMPTS = 5
 
 
+def never() -> bool:
+    """Return that a file is not full, however much there is in it."""
+    return False
+
+
 async def read_pieces(
-    access: Access, store: MessageStore, ids: Sequence[ObjectId], counts: Counts
+    access: Access,
+    store: MessageStore,
+    ids: Sequence[ObjectId],
+    counts: Counts,
+    is_full: Callable[[], bool] = never,
 ) -> AsyncGenerator[Piece]:
     """Yield the conversations with these ids, in this order, piece by piece.
 
@@ -36,11 +45,14 @@ async def read_pieces(
         store: reads them.
         ids: which ones; those that are deleted meanwhile are left out and counted.
         counts: takes what is yielded.
+        is_full: asked before each conversation but the first; where it is so, the rest is left.
     """
     for start in range(0, len(ids), AT_ONCE):
         batch = ids[start : start + AT_ONCE]
         documents = await store.find_conversations(access, list(batch))
         for conversation_id in batch:
+            if counts.conversations and is_full():
+                return
             document = documents.pop(conversation_id, None)
             if document is None:
                 counts.deleted += 1

@@ -9,6 +9,8 @@ from chatvault.errors import NotFound, Throttled
 from chatvault.exporting import service
 from chatvault.exporting.files import ARCHIVE
 from chatvault.exporting.formats import WRITERS
+from chatvault.exporting.pdf import files as pdf
+from chatvault.exporting.pdf.typesetter import PdfNotInstalled
 from chatvault.exporting.schemas import ExportManyQuery, ExportOut, ExportQuery, ShareGPTOut
 from chatvault.exporting.service import Export
 from chatvault.exporting.turns import ExportDeps
@@ -17,7 +19,13 @@ from chatvault.http.requests import stream
 from chatvault.http.routing import Routes
 
 EXPORT_DEPS = web.AppKey("export_deps", ExportDeps)
-MEDIA = tuple(dict.fromkeys(each.media_type.partition(";")[0] for each in WRITERS.values()))
+MEDIA = (
+    *dict.fromkeys(each.media_type.partition(";")[0] for each in WRITERS.values()),
+    pdf.MEDIA_TYPE,
+    ARCHIVE[1],
+)
+# A client that takes nothing for so long is gone, and its turn is another's.
+STALLED_SECONDS = 60.0
 routes = Routes("exports")
 
 
@@ -26,7 +34,7 @@ async def _send(request: web.Request, export: Export) -> web.StreamResponse:
         "Content-Type": export.media_type,
         "Content-Disposition": content_disposition(export.name),
     }
-    return await stream(request, export.chunks, headers=headers)
+    return await stream(request, export.chunks, headers=headers, patience=STALLED_SECONDS)
 
 
 @routes.route(
@@ -35,7 +43,7 @@ async def _send(request: web.Request, export: Export) -> web.StreamResponse:
     Action.CONVERSATION_EXPORT,
     returns=ExportOut | list[ShareGPTOut],
     media=MEDIA,
-    errors=(Throttled,),
+    errors=(Throttled, PdfNotInstalled),
     sends=("Content-Disposition",),
 )
 async def export_conversation(
@@ -43,7 +51,8 @@ async def export_conversation(
 ) -> web.StreamResponse:
     """Export one conversation as a file.
 
-    It leaves as it is read, and breaks off where it cannot be given whole.
+    It leaves as it is read, and breaks off where it cannot be given whole. A PDF of more than 1,000
+    messages comes as a ZIP of several.
     """
     export = await service.export_conversation(
         actor,
@@ -59,8 +68,8 @@ async def export_conversation(
     "/conversations/export",
     Action.CONVERSATION_EXPORT,
     returns=ExportOut | list[ShareGPTOut],
-    media=(*MEDIA, ARCHIVE[1]),
-    errors=(Throttled, NotFound),
+    media=MEDIA,
+    errors=(Throttled, NotFound, PdfNotInstalled),
     sends=("Content-Disposition",),
 )
 async def export_conversations(
@@ -68,7 +77,7 @@ async def export_conversations(
 ) -> web.StreamResponse:
     """Export all my conversations as one file, or a selection of them.
 
-    In the order in which they were made. Markdown and HTML come as a ZIP with a file for each.
+    In the order in which they were made. Markdown, HTML and PDF come as a ZIP with a file for each.
     """
     export = await service.export_conversations(
         actor,

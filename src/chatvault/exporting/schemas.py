@@ -19,6 +19,7 @@ class ConversationFormat(StrEnum):
     HTML = "html"
     OPENAI = "openai"
     SHAREGPT = "sharegpt"
+    PDF = "pdf"
 
 
 class ExportQuery(BaseModel):

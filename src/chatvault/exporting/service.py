@@ -1,6 +1,6 @@
 """What can be exported: one conversation, a selection, all, and everything about a user."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 
 from bson import ObjectId
@@ -14,12 +14,18 @@ from chatvault.errors import NotFound
 from chatvault.exporting.files import ARCHIVE, archive_chunks, file_chunks
 from chatvault.exporting.formats import WRITERS
 from chatvault.exporting.names import name_of, name_of_export
+from chatvault.exporting.pdf import files as pdf
+from chatvault.exporting.pdf.typesetter import require_installed
+from chatvault.exporting.reading import never
 from chatvault.exporting.records import About, Counts, ExportedConversation
 from chatvault.exporting.schemas import ConversationFormat
 from chatvault.exporting.turns import ExportDeps
 from chatvault.exporting.user_data import user_chunks
 from chatvault.fields import now
 from chatvault.version import VERSION
+
+# A suffix with its dot, and a media type.
+FileType = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +54,14 @@ async def export_conversation(
         NotFound: the actor has no such conversation.
         Throttled: too many exports in this minute, or at the same time.
         Busy: others export.
+        PdfNotInstalled: the service makes no PDF.
     """
+    check_format(wanted)
     await deps.admit(actor)
     access = await resolve(actor, conversation_id, Need.READ)
     document = await deps.store.get_conversation(access, conversation_id)
-    writer, counts = WRITERS[wanted](), Counts()
-    chunks = file_chunks(access, deps.store, [conversation_id], writer, _about(), counts)
+    counts = Counts()
+    chunks, (suffix, media_type) = await _one(access, deps, conversation_id, wanted, counts)
     details = {
         "format": wanted.value,
         "conversations": 1,
@@ -61,8 +69,8 @@ async def export_conversation(
     }
     entry = audit.entry(actor, Action.CONVERSATION_EXPORT, conversation_id, details=details)
     return Export(
-        name_of(ExportedConversation.of(document), writer.suffix),
-        writer.media_type,
+        name_of(ExportedConversation.of(document), suffix),
+        media_type,
         await deps.begin(actor, entry, chunks),
         counts,
     )
@@ -89,7 +97,9 @@ async def export_conversations(
         NotFound: one of those that were asked for is not the actor's.
         Throttled: too many exports in this minute, or at the same time.
         Busy: others export.
+        PdfNotInstalled: the service makes no PDF.
     """
+    check_format(wanted)
     await deps.admit(actor)
     access = Access.of(actor)
     mine = sorted(await Conversation.list_ids(access))
@@ -99,13 +109,8 @@ async def export_conversations(
         mine = sorted(set(ids))
     if after is not None:
         mine = [each for each in mine if each > after]
-    writer, about, counts = WRITERS[wanted](), _about(), Counts()
-    if writer.is_document:
-        suffix, media_type = ARCHIVE
-        chunks = archive_chunks(access, deps.store, mine, WRITERS[wanted], about, counts)
-    else:
-        suffix, media_type = writer.suffix, writer.media_type
-        chunks = file_chunks(access, deps.store, mine, writer, about, counts)
+    about, counts = _about(), Counts()
+    chunks, (suffix, media_type) = many_chunks(access, deps, mine, wanted, about, counts)
     details = {"format": wanted.value, "conversations": len(mine)}
     entry = audit.entry(actor, Action.CONVERSATION_EXPORT, details=details)
     return Export(
@@ -134,6 +139,67 @@ async def export_user(actor: Actor, deps: ExportDeps) -> Export:
         await deps.begin(actor, entry, user_chunks(actor, deps.store, ids, about, counts)),
         counts,
     )
+
+
+def check_format(wanted: ConversationFormat) -> None:
+    """Check that the service makes files of this format.
+
+    Raises:
+        PdfNotInstalled: it makes no PDF.
+    """
+    if wanted is ConversationFormat.PDF:
+        require_installed()
+
+
+async def _one(
+    access: Access,
+    deps: ExportDeps,
+    conversation_id: ObjectId,
+    wanted: ConversationFormat,
+    counts: Counts,
+) -> tuple[AsyncGenerator[bytes], FileType]:
+    """Return a conversation's bytes, and the suffix and media type of their file."""
+    ids = [conversation_id]
+    if wanted is not ConversationFormat.PDF:
+        writer = WRITERS[wanted]()
+        chunks = file_chunks(access, deps.store, ids, writer, _about(), counts)
+        return chunks, (writer.suffix, writer.media_type)
+    if not await pdf.fits_one_file(access, deps.store, conversation_id):
+        return many_chunks(access, deps, ids, wanted, _about(), counts)
+    chunks = pdf.file_chunks(access, deps.store, conversation_id, deps.typesetter, counts)
+    return chunks, (pdf.SUFFIX, pdf.MEDIA_TYPE)
+
+
+def many_chunks(  # what a file is made of
+    access: Access,
+    deps: ExportDeps,
+    ids: Sequence[ObjectId],
+    wanted: ConversationFormat,
+    about: About,
+    counts: Counts,
+    is_full: Callable[[], bool] = never,
+) -> tuple[AsyncGenerator[bytes], FileType]:
+    """Return conversations' bytes, and the suffix and media type of their file.
+
+    Args:
+        access: to their owner's data.
+        deps: what exports are made with.
+        ids: which ones, in order.
+        wanted: the format.
+        about: what every file says about itself.
+        counts: takes how much there is in the file.
+        is_full: asked before each conversation but the first; where it is so, the file ends.
+    """
+    if wanted is ConversationFormat.PDF:
+        typesetter = deps.typesetter
+        return pdf.archive_chunks(
+            access, deps.store, ids, typesetter, about, counts, is_full
+        ), ARCHIVE
+    kind = WRITERS[wanted]
+    if kind.is_document:
+        return archive_chunks(access, deps.store, ids, kind, about, counts, is_full), ARCHIVE
+    chunks = file_chunks(access, deps.store, ids, kind(), about, counts, is_full)
+    return chunks, (kind.suffix, kind.media_type)
 
 
 def _about() -> About:

@@ -12,6 +12,7 @@ from chatvault.audit.models import Entry
 from chatvault.audit.recorder import Recorder
 from chatvault.conversations.store import MessageStore
 from chatvault.errors import Busy, Throttled
+from chatvault.exporting.pdf.typesetter import Typesetter
 from chatvault.mongodb.rates import Rate
 
 AT_ONCE = 16
@@ -25,12 +26,24 @@ class ExportDeps:
     Args:
         store: reads conversations.
         recorder: takes the entries.
+        typesetter: makes PDFs.
         rate: how many exports a user may ask for; None at the command line.
+
+    Attributes:
+        due: set when there may be an export to be made in the background, or to be removed.
     """
 
-    def __init__(self, store: MessageStore, recorder: Recorder, rate: Rate | None = None) -> None:
+    def __init__(
+        self,
+        store: MessageStore,
+        recorder: Recorder,
+        typesetter: Typesetter,
+        rate: Rate | None = None,
+    ) -> None:
         self.store = store
-        self._recorder = recorder
+        self.typesetter = typesetter
+        self.recorder = recorder
+        self.due = asyncio.Event()
         self._rate = rate
         self._turns = asyncio.Semaphore(AT_ONCE)
         self._running: Counter[ObjectId] = Counter()
@@ -62,7 +75,7 @@ class ExportDeps:
         self, actor: Actor, entry: Entry, chunks: AsyncGenerator[bytes]
     ) -> AsyncGenerator[bytes]:
         async with contextlib.aclosing(chunks), self._turn(actor.owner_id):
-            await self._recorder.record(entry)
+            await self.recorder.record(entry)
             yield b""
             async for chunk in chunks:
                 yield chunk

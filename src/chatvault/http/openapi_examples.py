@@ -191,6 +191,8 @@ BY_MEDIA = {
     "application/octet-stream": "bytes",
     "application/jsonl": '{"messages": [{"role": "user", "content": "What time is it?"}]}\n',
     "application/x-ndjson": '{"id": "65a5158ac8d8e8a8b8c8d8e8"}\n',
+    "application/gzip": "\x1f\x8b",
+    "application/pdf": "%PDF-1.7",
     "application/zip": "PK",
     "text/markdown": "---\ntitle: The time in Tokyo\n---\n\n# The time in Tokyo\n",
     "text/csv": "id,at,action\n65a5158ac8d8e8a8b8c8d8e8,2026-11-20T13:15:21.721Z,session.login\n",

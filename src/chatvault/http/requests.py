@@ -156,17 +156,43 @@ async def stream(
     *,
     headers: Mapping[str, str],
     status: int = 200,
+    patience: float | None = None,
 ) -> web.StreamResponse:
-    """Send an answer in chunks; abort it if a failure makes it incomplete."""
+    """Send an answer in chunks; abort it if a failure makes it incomplete.
+
+    Args:
+        request: what is answered.
+        chunks: the bytes.
+        headers: of the answer.
+        status: of the answer.
+        patience: seconds for the client to take a chunk; None for as long as it likes.
+    """
     async with contextlib.aclosing(chunks):
         response = await begin_stream(request, headers, status=status)
         if request.method == hdrs.METH_HEAD:
             return response
         with contextlib.suppress(ConnectionError):  # The client has disconnected.
             async for chunk in chunks:
-                await response.write(chunk)
+                await _write(request, response, chunk, patience)
             await response.write_eof()
     return response
+
+
+async def _write(
+    request: web.Request, response: web.StreamResponse, chunk: bytes, patience: float | None
+) -> None:
+    """Send a chunk.
+
+    Raises:
+        ConnectionError: the client is gone, or takes too long.
+    """
+    try:
+        async with asyncio.timeout(patience):
+            await response.write(chunk)
+    except TimeoutError:
+        if request.transport is not None:
+            request.transport.abort()
+        raise ConnectionAbortedError from None
 
 
 async def begin_stream(

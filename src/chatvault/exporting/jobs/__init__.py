@@ -1,0 +1,1 @@
+"""Exports in the background: files in parts, which wait to be downloaded."""

@@ -1,0 +1,186 @@
+"""Exports in the background as they are stored: the job, and the bytes of its parts."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, ClassVar, TypedDict
+
+from beanie import Document
+from bson import ObjectId
+from pymongo import IndexModel
+from pymongo.asynchronous.client_session import AsyncClientSession
+
+from chatvault.actor import Actor
+from chatvault.content import Content, Erased
+from chatvault.errors import NotFound
+from chatvault.fields import Id, Raw
+
+KEPT = timedelta(days=7)
+LISTED = 20
+CHUNK_BYTES = 1024 * 1024
+
+
+class ExportState(StrEnum):
+    """The state of an export in the background; a removed one is shown to nobody."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    REMOVED = "removed"
+
+
+KEPT_STATES = {"$ne": ExportState.REMOVED.value}
+
+
+class PartDoc(TypedDict):
+    """A finished part.
+
+    Attributes:
+        writing: the id under which its bytes are stored; another attempt has another one.
+        hash: SHA-256 of its bytes.
+    """
+
+    writing: ObjectId
+    name: str
+    media_type: str
+    bytes: int
+    hash: str
+    conversations: int
+    messages: int
+
+
+class ExportJob(Document):
+    """An export in the background.
+
+    Attributes:
+        format: a `ConversationFormat`.
+        filter: which conversations, as they are looked for.
+        until: the newest conversation that there was when it was asked for.
+        cursor: the last conversation that is in a finished part.
+        total: how many conversations it was asked for.
+        done: how many of them are in finished parts, or were deleted before their turn.
+        is_open: it is not at its end; of a user, one is.
+        due_at: when a process may take it; the one that has it postpones this again and again.
+        attempts: how often a process took it; the newest attempt is the one that counts.
+        failures: how often since the last part that was finished.
+        code: of the error that it failed with.
+        expires_at: when it is removed.
+    """
+
+    user_id: Id
+    format: str
+    ids: list[Id] | None
+    filter: dict[str, Any]
+    created_at: datetime
+    until: Id
+    cursor: Id | None
+    total: int
+    done: int
+    counts: dict[str, int]
+    parts: list[dict[str, Any]]
+    state: ExportState
+    is_open: bool
+    due_at: datetime
+    attempts: int
+    failures: int
+    code: str | None
+    expires_at: datetime | None
+
+    holds: ClassVar = Content(
+        plain=("format", "filter", "counts", "parts", "code"), erased=Erased.SOON, backed_up=False
+    )
+
+    class Settings:
+        """Beanie's."""
+
+        name = "exports"
+        indexes: ClassVar = [
+            IndexModel(
+                "user_id",
+                unique=True,
+                partialFilterExpression={"is_open": True},
+                name="one_open_of_a_user",
+            ),
+            IndexModel([("user_id", 1), ("created_at", -1)]),
+            IndexModel("due_at", partialFilterExpression={"is_open": True}, name="due"),
+            IndexModel("expires_at"),
+        ]
+
+    @classmethod
+    def owned_by(cls, actor: Actor, **more: Any) -> Raw:
+        """Return the filter that every query of an actor's exports begins with."""
+        return {"user_id": actor.owner_id, **more}
+
+    @classmethod
+    async def get_raw(
+        cls, actor: Actor, export_id: ObjectId, session: AsyncClientSession | None = None
+    ) -> Raw:
+        """Return an export of the actor's.
+
+        Raises:
+            NotFound: there is none.
+        """
+        mine = cls.owned_by(actor, _id=export_id, state=KEPT_STATES)
+        found: Raw | None = await cls.get_pymongo_collection().find_one(mine, session=session)
+        if found is None:
+            raise NotFound("Export not found")
+        return found
+
+    @classmethod
+    async def list_raw(cls, actor: Actor) -> list[Raw]:
+        """Return the actor's newest exports, the newest first."""
+        mine = cls.owned_by(actor, state=KEPT_STATES)
+        found = cls.get_pymongo_collection().find(mine).sort("created_at", -1).limit(LISTED)
+        jobs: list[Raw] = await found.to_list()
+        return jobs
+
+
+class ExportChunk(Document):
+    """Some bytes of a part.
+
+    Attributes:
+        writing: which part's, and of which attempt to write it.
+        no: its place in the part, from 0 on.
+        data: the bytes.
+    """
+
+    user_id: Id
+    export_id: Id
+    writing: Id
+    no: int
+    data: Any
+
+    holds: ClassVar = Content(words=("data",), backed_up=False)
+
+    class Settings:
+        """Beanie's."""
+
+        name = "export_parts"
+        indexes: ClassVar = [
+            IndexModel(
+                [("user_id", 1), ("export_id", 1), ("writing", 1), ("no", 1)],
+                unique=True,
+                name="chunk_unique",
+            )
+        ]
+
+    @classmethod
+    def owned_by(cls, actor: Actor, **more: Any) -> Raw:
+        """Return the filter that every query of an actor's chunks begins with."""
+        return {"user_id": actor.owner_id, **more}
+
+    @classmethod
+    async def find_data(
+        cls, actor: Actor, export_id: ObjectId, writing: ObjectId, no: int
+    ) -> bytes | None:
+        """Return a chunk's bytes; None where the part is gone."""
+        mine = cls.owned_by(actor, export_id=export_id, writing=writing, no=no)
+        found = await cls.get_pymongo_collection().find_one(mine, {"data": True})
+        return None if found is None else bytes(found["data"])
+
+    @classmethod
+    async def remove(cls, actor: Actor, export_id: ObjectId, keep: Sequence[ObjectId]) -> None:
+        """Remove an export's chunks, but those of these parts."""
+        mine = cls.owned_by(actor, export_id=export_id, writing={"$nin": list(keep)})
+        await cls.get_pymongo_collection().delete_many(mine)

@@ -1,0 +1,158 @@
+"""Exports in the background over HTTP, with downloads that can be resumed."""
+
+import re
+
+from aiohttp import web
+
+from chatvault.actor import Actor
+from chatvault.audit.actions import Action
+from chatvault.errors import NotFound, RangeNotSatisfiable, Throttled
+from chatvault.exporting.files import ARCHIVE
+from chatvault.exporting.jobs import service
+from chatvault.exporting.jobs.schemas import (
+    ExportCreate,
+    ExportJobOut,
+    ExportPath,
+    PartHeaders,
+    PartOut,
+    PartPath,
+)
+from chatvault.exporting.jobs.service import ExportInProgress
+from chatvault.exporting.jobs.writing import GZIP
+from chatvault.exporting.pdf.typesetter import PdfNotInstalled
+from chatvault.exporting.routes import EXPORT_DEPS, STALLED_SECONDS
+from chatvault.fields import Raw
+from chatvault.http.attachments import content_disposition
+from chatvault.http.requests import (
+    IdempotencyHeaders,
+    idempotency_key_of,
+    json_response,
+    stream,
+)
+from chatvault.http.routing import Routes
+from chatvault.idempotency import KeyReused
+
+# One range; a request for several is answered with all of the part.
+RANGE = re.compile(r"bytes=(?:(\d{1,15})-(\d{0,15})|-(\d{1,15}))")
+routes = Routes("exports")
+
+
+@routes.route(
+    "POST",
+    "/exports",
+    Action.EXPORT_CREATE,
+    status=202,
+    returns=ExportJobOut,
+    errors=(Throttled, NotFound, ExportInProgress, PdfNotInstalled, KeyReused),
+    sends=("Location",),
+)
+async def create_export(
+    request: web.Request, actor: Actor, headers: IdempotencyHeaders, body: ExportCreate
+) -> web.StreamResponse:
+    """Export conversations in the background, in parts of 64 MB, each a whole file.
+
+    For what is too much for one download. Conversations that are made later are not in it. A
+    restart of the service only delays it.
+    """
+    made = await service.create(
+        actor,
+        request.app[EXPORT_DEPS],
+        wanted=body,
+        idempotency_key=await idempotency_key_of(request, headers),
+    )
+    location = {"Location": f"/exports/{made['_id']}"}
+    return json_response(_wire(made), status=202, headers=location)
+
+
+@routes.route("GET", "/exports", Action.EXPORT_LIST, returns=list[ExportJobOut])
+async def list_exports(request: web.Request, actor: Actor) -> web.StreamResponse:
+    """List my newest exports in the background."""
+    found = await service.list_exports(actor, request.app[EXPORT_DEPS])
+    return json_response([_wire(each) for each in found])
+
+
+@routes.route("GET", "/exports/{export_id}", Action.EXPORT_GET, returns=ExportJobOut)
+async def get_export(request: web.Request, actor: Actor, path: ExportPath) -> web.StreamResponse:
+    """Read how far an export in the background has come."""
+    deps = request.app[EXPORT_DEPS]
+    return json_response(_wire(await service.get(actor, deps, export_id=path.export_id)))
+
+
+@routes.route(
+    "GET",
+    "/exports/{export_id}/parts/{number}",
+    Action.EXPORT_GET_PART,
+    returns=str,
+    media=(GZIP[1], ARCHIVE[1]),
+    other={206: ARCHIVE[1]},
+    errors=(RangeNotSatisfiable,),
+    sends=("Content-Disposition", "ETag", "Accept-Ranges", "Content-Range"),
+)
+async def get_export_part(
+    request: web.Request, actor: Actor, path: PartPath, headers: PartHeaders
+) -> web.StreamResponse:
+    """Download a part of an export, or the rest of it (RFC 9110, Range and If-Range)."""
+    part = await service.get_part(
+        actor, request.app[EXPORT_DEPS], export_id=path.export_id, number=path.number
+    )
+    size = part.document["bytes"]
+    sent = {"ETag": part.tag, "Accept-Ranges": "bytes", "Cache-Control": "private, no-transform"}
+    known = {each.strip().removeprefix("W/") for each in headers.if_none_match.split(",")}
+    if known & {part.tag, "*"}:
+        return web.Response(status=304, headers=sent)
+    is_same = headers.if_range in {"", part.tag}
+    bounds = _range_of(headers.range, size) if is_same else None
+    start, end = bounds or (0, size)
+    sent["Content-Type"] = part.document["media_type"]
+    sent["Content-Disposition"] = content_disposition(part.document["name"])
+    sent["Content-Length"] = str(end - start)
+    if bounds is not None:
+        sent["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
+    return await stream(
+        request,
+        part.read(start, end),
+        headers=sent,
+        status=200 if bounds is None else 206,
+        patience=STALLED_SECONDS,
+    )
+
+
+@routes.route("DELETE", "/exports/{export_id}", Action.EXPORT_DELETE, status=204)
+async def delete_export(request: web.Request, actor: Actor, path: ExportPath) -> web.StreamResponse:
+    """Cancel an export in the background, or remove it with its parts."""
+    await service.delete(actor, request.app[EXPORT_DEPS], export_id=path.export_id)
+    return web.Response(status=204)
+
+
+def _range_of(header: str, size: int) -> tuple[int, int] | None:
+    """Return the beginning and the end of the range; None for all of it.
+
+    Raises:
+        RangeNotSatisfiable: the part ends before.
+    """
+    if (found := RANGE.fullmatch(header.strip())) is None:
+        return None
+    first, last, suffix = found.groups()
+    if suffix is not None:
+        start, end = max(0, size - int(suffix)), size
+    else:
+        start = int(first)
+        end = min(size, int(last) + 1) if last else size
+        if last and int(last) < start:
+            return None
+    if start >= end:
+        raise RangeNotSatisfiable(f"The part has {size} bytes.")
+    return start, end
+
+
+def _wire(job: Raw) -> Raw:
+    names = ExportJobOut.model_fields.keys() - {"id", "parts"}
+    parts = [
+        {
+            "number": number,
+            "sha256": part["hash"],
+            **{name: part[name] for name in PartOut.model_fields.keys() - {"number", "sha256"}},
+        }
+        for number, part in enumerate(job["parts"], 1)
+    ]
+    return {"id": job["_id"], **{name: job[name] for name in names}, "parts": parts}

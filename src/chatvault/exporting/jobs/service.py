@@ -1,0 +1,231 @@
+"""Exports in the background: asking for one, looking after it, reading its parts."""
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from bson import ObjectId
+from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.errors import DuplicateKeyError
+
+from chatvault.access import Access
+from chatvault.actor import Actor
+from chatvault.audit import service as audit
+from chatvault.audit.actions import Action
+from chatvault.audit.models import AuditEntry
+from chatvault.conversations.models import Conversation
+from chatvault.errors import Conflict, NotFound
+from chatvault.exporting.jobs.models import (
+    CHUNK_BYTES,
+    KEPT_STATES,
+    ExportChunk,
+    ExportJob,
+    ExportState,
+    PartDoc,
+)
+from chatvault.exporting.jobs.schemas import ExportCreate
+from chatvault.exporting.records import Counts
+from chatvault.exporting.service import check_format
+from chatvault.exporting.turns import ExportDeps
+from chatvault.fields import Raw, now
+from chatvault.idempotency import IdempotencyKey, Idempotent, act_once, was_carried_out
+from chatvault.mongodb.database import transaction
+
+NEVER = ObjectId(b"\x00" * 12)
+# A removed export's bytes are kept for longer than a process needs to notice that it is removed.
+NOTICED_AFTER = timedelta(minutes=1)
+
+
+class ExportInProgress(Conflict):
+    """An export of yours is being made already; wait for its end, or remove it."""
+
+    code = "export_in_progress"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of an export, to be read.
+
+    Attributes:
+        tag: changes with its bytes.
+    """
+
+    actor: Actor
+    export_id: ObjectId
+    document: PartDoc
+
+    @property
+    def tag(self) -> str:
+        """The strong ETag of its bytes."""
+        return f'"{self.document["hash"]}"'
+
+    async def read(self, start: int, end: int) -> AsyncGenerator[bytes]:
+        """Yield the bytes from one place up to another; nothing waits in between.
+
+        Raises:
+            NotFound: it was removed in the middle.
+        """
+        writing = self.document["writing"]
+        while start < end:
+            no, skip = divmod(start, CHUNK_BYTES)
+            data = await ExportChunk.find_data(self.actor, self.export_id, writing, no)
+            if not data or len(data) <= skip:
+                raise NotFound("Export not found")
+            taken = data[skip : skip + end - start]
+            yield taken
+            start += len(taken)
+
+
+async def create(
+    actor: Actor, deps: ExportDeps, *, wanted: ExportCreate, idempotency_key: IdempotencyKey | None
+) -> Raw:
+    """Store an export that a process will make, and return it.
+
+    Raises:
+        NotFound: one of the conversations is not the actor's.
+        ExportInProgress: another one of the actor's is not at its end.
+        PdfNotInstalled: the service makes no PDF.
+        Throttled: too many exports in this minute.
+        KeyReused: the key came with another request.
+    """
+    check_format(wanted.format)
+    if not await was_carried_out(actor, idempotency_key):
+        await deps.admit(actor)
+    filter_ = filter_of(wanted)
+    mine = await Conversation.list_ids(Access.of(actor), **filter_)
+    if wanted.ids is not None and set(wanted.ids) - set(mine):
+        raise NotFound("Conversation not found")
+    total = len(mine) if wanted.ids is None else len(set(wanted.ids))
+    job = _new(actor, wanted, filter_, until=max(mine, default=NEVER), total=total)
+
+    async def store(session: AsyncClientSession) -> Raw:
+        exports = ExportJob.get_pymongo_collection()
+        open_one = ExportJob.owned_by(actor, is_open=True)
+        if await exports.find_one(open_one, {"_id": True}, session=session):
+            raise ExportInProgress
+        try:
+            await exports.insert_one(job, session=session)
+        except DuplicateKeyError:
+            raise ExportInProgress from None
+        details = {"format": wanted.format.value, "conversations": total}
+        made = audit.entry(actor, Action.EXPORT_CREATE, job["_id"], details=details)
+        await AuditEntry.store([made], session)
+        return job
+
+    idempotent = idempotency_key and _idempotent(actor, idempotency_key)
+    made = await transaction(
+        lambda session: act_once(actor, Action.EXPORT_CREATE, idempotent, session, store),
+        turn=("export", actor.owner_id),
+    )
+    deps.due.set()
+    return made
+
+
+def filter_of(wanted: ExportCreate) -> Raw:
+    """Return the filter of the conversations that are wanted."""
+    found: Raw = {}
+    if wanted.filter is not None:
+        if wanted.filter.status is not None:
+            found["status"] = wanted.filter.status.value
+        between = {"$gte": wanted.filter.updated_since, "$lte": wanted.filter.updated_until}
+        if updated := {name: value for name, value in between.items() if value is not None}:
+            found["updated_at"] = updated
+    return found
+
+
+def _new(actor: Actor, wanted: ExportCreate, filter_: Raw, *, until: ObjectId, total: int) -> Raw:
+    at = now()
+    return ExportJob.owned_by(
+        actor,
+        _id=ObjectId(),
+        format=wanted.format.value,
+        ids=None if wanted.ids is None else sorted(set(wanted.ids)),
+        filter=filter_,
+        created_at=at,
+        until=until,
+        cursor=None,
+        total=total,
+        done=0,
+        counts=Counts().to_raw(),
+        parts=[],
+        state=ExportState.WAITING.value,
+        is_open=True,
+        due_at=at,
+        attempts=0,
+        failures=0,
+        code=None,
+        expires_at=None,
+    )
+
+
+def _idempotent(actor: Actor, idempotency_key: IdempotencyKey) -> Idempotent[Raw]:
+    async def find(export_id: ObjectId, session: AsyncClientSession) -> Raw:
+        return await ExportJob.get_raw(actor, export_id, session)
+
+    return Idempotent.by_id(
+        idempotency_key,
+        "export_id",
+        id_of=lambda job: job["_id"],
+        find=find,
+        target="export_id",
+    )
+
+
+async def list_exports(actor: Actor, deps: ExportDeps) -> list[Raw]:
+    """Return the actor's newest exports, the newest first."""
+    found = await ExportJob.list_raw(actor)
+    await deps.recorder.record(audit.entry(actor, Action.EXPORT_LIST))
+    return found
+
+
+async def get(actor: Actor, deps: ExportDeps, *, export_id: ObjectId) -> Raw:
+    """Return an export of the actor's.
+
+    Raises:
+        NotFound: there is none.
+    """
+    found = await ExportJob.get_raw(actor, export_id)
+    await deps.recorder.record(audit.entry(actor, Action.EXPORT_GET, export_id))
+    return found
+
+
+async def get_part(actor: Actor, deps: ExportDeps, *, export_id: ObjectId, number: int) -> Part:
+    """Return a part of an export of the actor's, to be read.
+
+    Raises:
+        NotFound: there is none, or none yet.
+    """
+    parts: list[Any] = (await ExportJob.get_raw(actor, export_id))["parts"]
+    if number > len(parts):
+        raise NotFound("Part not found")
+    entry = audit.entry(actor, Action.EXPORT_GET_PART, export_id, details={"part": number})
+    await deps.recorder.record(entry)
+    return Part(actor, export_id, parts[number - 1])
+
+
+async def delete(actor: Actor, deps: ExportDeps, *, export_id: ObjectId) -> None:
+    """Stop an export of the actor's, if it is being made, and remove it.
+
+    Its bytes are removed by the process that looks after exports.
+
+    Raises:
+        NotFound: there is none.
+    """
+
+    async def remove(session: AsyncClientSession) -> None:
+        mine = ExportJob.owned_by(actor, _id=export_id, state=KEPT_STATES)
+        gone = {
+            "state": ExportState.REMOVED.value,
+            "is_open": False,
+            "expires_at": now() + NOTICED_AFTER,
+        }
+        changed = await ExportJob.get_pymongo_collection().update_one(
+            mine, {"$set": gone}, session=session
+        )
+        if not changed.matched_count:
+            raise NotFound("Export not found")
+        await AuditEntry.store([audit.entry(actor, Action.EXPORT_DELETE, export_id)], session)
+
+    await transaction(remove, turn=("export", actor.owner_id))
+    deps.due.set()

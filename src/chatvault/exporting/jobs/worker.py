@@ -1,0 +1,187 @@
+"""Makes exports in the background, by any process, and goes on after a crash."""
+
+import asyncio
+import contextlib
+from datetime import timedelta
+
+import structlog
+from bson import ObjectId
+from pymongo.errors import PyMongoError
+
+from chatvault.access import Access
+from chatvault.actor import Actor, Door
+from chatvault.conversations.models import Conversation
+from chatvault.errors import Busy, ChatvaultError
+from chatvault.exporting.jobs.models import KEPT, ExportChunk, ExportJob, ExportState
+from chatvault.exporting.jobs.writing import write_part
+from chatvault.exporting.records import About, Counts
+from chatvault.exporting.turns import ExportDeps
+from chatvault.fields import Raw, now
+from chatvault.mongodb import leases
+from chatvault.tasks import run_together
+from chatvault.version import VERSION
+
+LEASE_SECONDS = 30.0
+RENEW_EVERY = 5.0
+WAIT_SECONDS = 10.0
+MAX_FAILURES = 5
+POLL = 5.0
+log = structlog.get_logger()
+
+
+class ExportLost(Busy):
+    """Another process has taken this export over, or it was removed."""
+
+
+class ExportWorker:
+    """Makes one export at a time, and removes those that expired.
+
+    Args:
+        deps: what exports are made with; `due` is set when there is something to do.
+    """
+
+    def __init__(self, deps: ExportDeps) -> None:
+        self._deps = deps
+
+    async def run(self) -> None:
+        """Make due exports, whichever process stored them, until cancelled."""
+        while True:
+            self._deps.due.clear()
+            try:
+                await remove_expired()
+                while job := await self._take():
+                    await self._do(job)
+                    await remove_expired()
+            except PyMongoError as error:
+                log.warning("exports_not_made_yet", error=type(error).__name__)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(POLL):
+                    await self._deps.due.wait()
+
+    async def _take(self) -> Raw | None:
+        """Return a due export, leased to this process."""
+        taken = {
+            "attempts": {"$add": ["$attempts", 1]},
+            "failures": {"$add": ["$failures", 1]},
+            "state": ExportState.RUNNING.value,
+        }
+        return await ExportJob.get_pymongo_collection().find_one_and_update(
+            {"is_open": True, **leases.expired("due_at")},
+            [*leases.extension("due_at", LEASE_SECONDS), {"$set": taken}],
+            sort=[("due_at", 1)],
+            return_document=True,
+        )
+
+    async def _do(self, job: Raw) -> None:
+        actor = Actor(door=Door.BACKGROUND, user_id=job["user_id"])
+        attempt = _Attempt(actor, self._deps, job)
+        try:
+            await run_together(attempt.make(), attempt.renew())
+        except ExportLost:
+            log.info("export_lost", export_id=str(job["_id"]))
+        except (ChatvaultError, PyMongoError) as error:
+            code = error.code if isinstance(error, ChatvaultError) else "unavailable"
+            log.warning("export_put_off", error=type(error).__name__, failures=job["failures"])
+            await attempt.put_off(code)
+
+
+class _Attempt:
+    """One process's work on an export, which counts until another process takes it."""
+
+    def __init__(self, actor: Actor, deps: ExportDeps, job: Raw) -> None:
+        self._actor = actor
+        self._deps = deps
+        self._job = job
+
+    async def make(self) -> None:
+        """Write the parts that are missing.
+
+        Raises:
+            ExportLost: it is another process's now, or nobody's.
+            ChatvaultError, PyMongoError: it is to be tried again.
+        """
+        job = self._job
+        written = [part["writing"] for part in job["parts"]]
+        # What an attempt before had begun to write.
+        await ExportChunk.remove(self._actor, job["_id"], keep=written)
+        if job["failures"] > MAX_FAILURES:
+            await self._update(
+                {"$set": self._end(ExportState.FAILED, job["code"] or "unavailable")}
+            )
+            return
+        left = await self._ids()
+        about = About(exported_at=now(), program=f"chatvault {VERSION}")
+        while left or not job["parts"]:
+            counts = Counts()
+            part = await write_part(self._actor, self._deps, job, left, about, counts)
+            seen = counts.conversations + counts.deleted
+            done, left = left[:seen], left[seen:]
+            job["parts"].append(part)
+            sums = {f"counts.{name}": number for name, number in counts.to_raw().items()}
+            await self._update(
+                {
+                    "$push": {"parts": part},
+                    "$set": {"cursor": done[-1] if done else job["cursor"], "failures": 0},
+                    "$inc": {"done": seen, **sums},
+                }
+            )
+        await self._update({"$set": self._end(ExportState.DONE, None)})
+
+    async def renew(self) -> None:
+        """Renew the lease until it is another's, or the export is removed."""
+        while True:
+            await asyncio.sleep(RENEW_EVERY)
+            try:
+                await self._update(leases.extension("due_at", LEASE_SECONDS))
+            except PyMongoError:
+                # The next attempt may succeed in time.
+                continue
+
+    async def put_off(self, code: str) -> None:
+        """Let it be tried again later; the code is told if that fails for good."""
+        later = [
+            *leases.extension("due_at", WAIT_SECONDS),
+            {"$set": {"state": ExportState.WAITING.value, "code": code}},
+        ]
+        await ExportJob.get_pymongo_collection().update_one(
+            ExportJob.owned_by(self._actor, **self._held()), later
+        )
+
+    async def _ids(self) -> list[ObjectId]:
+        """Return the conversations that are missing yet, in order."""
+        job = self._job
+        chosen = job["ids"]
+        if chosen is None:
+            found = await Conversation.list_ids(Access.of(self._actor), **job["filter"])
+            chosen = sorted(each for each in found if each <= job["until"])
+        return [each for each in chosen if job["cursor"] is None or each > job["cursor"]]
+
+    def _held(self) -> Raw:
+        """Return the filter of the export, as long as this attempt is the one that counts."""
+        return {"_id": self._job["_id"], "attempts": self._job["attempts"], "is_open": True}
+
+    async def _update(self, update: Raw | list[Raw]) -> None:
+        changed = await ExportJob.get_pymongo_collection().update_one(
+            ExportJob.owned_by(self._actor, **self._held()), update
+        )
+        if not changed.matched_count:
+            raise ExportLost
+
+    @staticmethod
+    def _end(state: ExportState, code: str | None) -> Raw:
+        ended = {"state": state.value, "code": code, "is_open": False}
+        return {**ended, "expires_at": now() + KEPT}
+
+
+async def remove_expired(grace: timedelta = timedelta()) -> None:
+    """Remove exports that expired, or that their owners removed, with their parts.
+
+    Args:
+        grace: how long after their end.
+    """
+    exports = ExportJob.get_pymongo_collection()
+    due = exports.find({"is_open": False, "expires_at": {"$lte": now() - grace}}, {"user_id": True})
+    async for job in due:
+        actor = Actor(door=Door.BACKGROUND, user_id=job["user_id"])
+        await ExportChunk.remove(actor, job["_id"], keep=[])
+        await exports.delete_one(ExportJob.owned_by(actor, _id=job["_id"]))

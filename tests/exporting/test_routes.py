@@ -254,8 +254,8 @@ class TestChanges:
         ids = [(await begin(alice))["id"] for _ in range(3)]
         read_one = reading._read
 
-        async def read_and_delete(*args: Any) -> AsyncGenerator[Any]:
-            async for piece in read_one(*args):
+        async def read_and_delete(*args: Any, **more: Any) -> AsyncGenerator[Any]:
+            async for piece in read_one(*args, **more):
                 yield piece
             await alice.delete(f"/conversations/{ids[1]}")
 
@@ -285,8 +285,8 @@ class TestLimits:
         await begin(alice)
         read_one, going = reading._read, asyncio.Event()
 
-        async def read_for_ever(*args: Any) -> AsyncGenerator[Any]:
-            async for piece in read_one(*args):
+        async def read_for_ever(*args: Any, **more: Any) -> AsyncGenerator[Any]:
+            async for piece in read_one(*args, **more):
                 while not going.is_set():
                     yield piece
                     await asyncio.sleep(0.01)

@@ -36,7 +36,8 @@ async def file_chunks(
     """Yield one file with these conversations; `counts` takes how much it holds."""
     if head := writer.write_head(about):
         yield head
-    async with contextlib.aclosing(read_pieces(access, store, ids, counts, is_full)) as pieces:
+    read = read_pieces(access, store, ids, counts, is_full, whole=writer.has_branches)
+    async with contextlib.aclosing(read) as pieces:
         async for piece in pieces:
             # In a thread it leaves the interpreter to others in between.
             if chunk := await asyncio.to_thread(writer.write, piece):

@@ -2,15 +2,18 @@
 
 import contextlib
 from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import replace
 
 from bson import ObjectId
 
 from chatvault.access import Access
 from chatvault.conversations.consistency import has_segments
+from chatvault.conversations.path_reading import is_branched
 from chatvault.conversations.reading import stream
 from chatvault.conversations.shapes import ConversationDoc
 from chatvault.conversations.store import MessageStore
 from chatvault.errors import Busy
+from chatvault.exporting.branches import Branches
 from chatvault.exporting.records import (
     Completeness,
     Counts,
@@ -37,6 +40,8 @@ async def read_pieces(
     ids: Sequence[ObjectId],
     counts: Counts,
     is_full: Callable[[], bool] = never,
+    *,
+    whole: bool = False,
 ) -> AsyncGenerator[Piece]:
     """Yield the conversations with these ids, in this order, piece by piece.
 
@@ -46,6 +51,7 @@ async def read_pieces(
         ids: which ones; those that are deleted meanwhile are left out and counted.
         counts: takes what is yielded.
         is_full: asked before each conversation but the first; where it is so, the rest is left.
+        whole: the messages of all branches; otherwise of the one that is shown.
     """
     for start in range(0, len(ids), AT_ONCE):
         batch = ids[start : start + AT_ONCE]
@@ -57,21 +63,22 @@ async def read_pieces(
             if document is None:
                 counts.deleted += 1
                 continue
-            async with contextlib.aclosing(_read(access, store, document)) as pieces:
+            async with contextlib.aclosing(_read(access, store, document, whole=whole)) as pieces:
                 async for piece in pieces:
                     counts.count(piece)
                     yield piece
 
 
 async def _read(
-    access: Access, store: MessageStore, document: ConversationDoc
+    access: Access, store: MessageStore, document: ConversationDoc, *, whole: bool
 ) -> AsyncGenerator[Piece]:
     if document["message_bytes"] <= WHOLE_BYTES:
-        yield await _read_whole(access, store, document)
+        yield await _read_whole(access, store, document, whole=whole)
         return
-    conversation, is_first = ExportedConversation.of(document), True
+    conversation, branches = await _open(access, store, document, whole=whole)
+    is_first = True
     try:
-        async with contextlib.aclosing(_messages(access, store, document)) as runs:
+        async with contextlib.aclosing(_messages(access, store, document, branches)) as runs:
             async for run in runs:
                 yield Piece(conversation, run, is_first, None)
                 is_first = False
@@ -83,13 +90,16 @@ async def _read(
     yield Piece(conversation, [], is_first, end)
 
 
-async def _read_whole(access: Access, store: MessageStore, document: ConversationDoc) -> Piece:
+async def _read_whole(
+    access: Access, store: MessageStore, document: ConversationDoc, *, whole: bool
+) -> Piece:
     """Return a short conversation in one piece, read again where it changed meanwhile."""
     for attempt in range(ATTEMPTS):
         messages: list[ExportedMessage] = []
         end = Completeness.CUT
+        conversation, branches = await _open(access, store, document, whole=whole)
         with contextlib.suppress(Busy):
-            async for run in _messages(access, store, document):
+            async for run in _messages(access, store, document, branches):
                 messages += run
             end = Completeness.WHOLE
         current = await _find_unchanged(access, store, document)
@@ -99,17 +109,30 @@ async def _read_whole(access: Access, store: MessageStore, document: Conversatio
         if end is Completeness.WHOLE and current is not document:
             end = Completeness.CHANGED
         break
-    return Piece(ExportedConversation.of(document), messages, is_first=True, end=end)
+    return Piece(conversation, messages, is_first=True, end=end)
+
+
+async def _open(
+    access: Access, store: MessageStore, document: ConversationDoc, *, whole: bool
+) -> tuple[ExportedConversation, Branches | None]:
+    """Return the record of a conversation, and its branches if all are wanted and there are any."""
+    conversation = ExportedConversation.of(document)
+    if not (whole and is_branched(document)):
+        return conversation, None
+    branches = Branches(access, store, document)
+    return replace(conversation, active_leaf=await branches.open()), branches
 
 
 async def _messages(
-    access: Access, store: MessageStore, document: ConversationDoc
+    access: Access, store: MessageStore, document: ConversationDoc, branches: Branches | None
 ) -> AsyncGenerator[list[ExportedMessage]]:
     """Yield the messages run by run, as the document tells of them; no run is empty."""
-    async with contextlib.aclosing(stream(access, store, document)) as runs:
+    everything = stream(access, store, document, whole=branches is not None)
+    async with contextlib.aclosing(everything) as runs:
         async for run in runs:
             if run:
-                yield [ExportedMessage.of(stored) for stored in run]
+                named = run if branches is None else await branches.name_parents(run)
+                yield [ExportedMessage.of(stored) for stored in named]
 
 
 async def _find_unchanged(

@@ -104,6 +104,7 @@ class ExportedConversation:
     total_tokens_used: int
     total_messages: int
     version: int
+    active_leaf: str | None = None
 
     @classmethod
     def of(cls, stored: ConversationDoc) -> Self:

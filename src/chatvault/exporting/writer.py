@@ -19,12 +19,14 @@ class Writer(ABC):
     Attributes:
         media_type: of the file.
         suffix: of the file's name, with its dot.
+        has_branches: a file holds the messages of all branches.
         is_document: a file holds one conversation, and several of them come in a ZIP.
     """
 
     media_type: ClassVar[str]
     suffix: ClassVar[str]
     is_document: ClassVar[bool] = False
+    has_branches: ClassVar[bool] = False
 
     def write_head(self, about: About) -> bytes:  # noqa: ARG002  # formats that say nothing of themselves
         """Return what comes before the first conversation."""

@@ -27,7 +27,7 @@ def about_raw(about: About) -> Raw:
 
 def conversation_raw(conversation: ExportedConversation) -> Raw:
     """Return a conversation without its messages."""
-    return {
+    raw: Raw = {
         "id": conversation.id,
         "title": conversation.title,
         "status": conversation.status,
@@ -46,6 +46,9 @@ def conversation_raw(conversation: ExportedConversation) -> Raw:
         "total_messages": conversation.total_messages,
         "version": conversation.version,
     }
+    if conversation.active_leaf is not None:
+        raw["active_leaf"] = conversation.active_leaf
+    return raw
 
 
 def message_raw(message: ExportedMessage) -> Raw:
@@ -67,6 +70,7 @@ class JsonWriter(Writer):
         between: after one message and before the next.
     """
 
+    has_branches = True
     around: ClassVar[tuple[bytes, bytes, bytes]]
     between: ClassVar[bytes]
 

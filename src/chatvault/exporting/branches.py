@@ -1,0 +1,64 @@
+"""The parents of messages in an export of all branches."""
+
+from chatvault.access import Access
+from chatvault.conversations.path_reading import leaf_of
+from chatvault.conversations.shapes import ConversationDoc, MessageDoc, StoredMessage
+from chatvault.conversations.store import MessageStore
+from chatvault.conversations.tree import ROOT
+from chatvault.conversations.tree_reading import read_ids, read_tree
+
+
+class Branches:
+    """Names the message that each one follows, where that is not the one exported before it.
+
+    Deleted messages are not exported; what follows one of them follows the one before that.
+
+    Args:
+        access: to the owner's data.
+        store: reads the messages' ids.
+        conversation: the conversation's document.
+    """
+
+    def __init__(self, access: Access, store: MessageStore, conversation: ConversationDoc) -> None:
+        self._access = access
+        self._store = store
+        self._conversation = conversation
+        self._last = ROOT
+
+    async def open(self) -> str | None:
+        """Read the tree; return the id of the last message of the branch that is shown."""
+        self._tree = await read_tree(self._access, self._conversation)
+        leaf = self._not_deleted(leaf_of(self._conversation))
+        found = await self._read_ids({leaf})
+        return found.get(leaf)
+
+    async def name_parents(self, run: list[StoredMessage]) -> list[StoredMessage]:
+        """Return messages in order, each with a `parent_id` where it needs one."""
+        first = self._conversation["first_seq"]
+        parents = [self._not_deleted(self._tree.parent_of(each.seq - first)) for each in run]
+        before = [self._last, *(each.seq - first for each in run)]
+        needed = {up for up, last in zip(parents, before, strict=False) if up != last}
+        ids = await self._read_ids(needed)
+        self._last = before[-1]
+        return [
+            each._replace(message=_with_parent(each.message, up == last, ids.get(up)))
+            for each, up, last in zip(run, parents, before, strict=False)
+        ]
+
+    def _not_deleted(self, place: int) -> int:
+        while place != ROOT and not self._tree.count_living(place, place):
+            place = self._tree.parent_of(place)
+        return place
+
+    async def _read_ids(self, places: set[int]) -> dict[int, str]:
+        return await read_ids(self._access, self._store, self._conversation, places - {ROOT})
+
+
+def _with_parent(message: MessageDoc, is_next: bool, parent_id: str | None) -> MessageDoc:  # noqa: FBT001  # a column of three
+    if is_next:
+        if "parent_id" not in message:
+            return message
+        without = message.copy()
+        del without["parent_id"]
+        return without
+    return {**message, "parent_id": parent_id}

@@ -54,6 +54,8 @@ BODIES: dict[str, tuple[Any, Any]] = {
 }
 REPEATS = "tests/commands/test_repeats.py"
 ELSEWHERE = {
+    # Its body is a file.
+    "/conversations/{conversation_id}/attachments": "tests/attachments/test_attachments.py",
     # It goes on in the background.
     "/exports": "tests/exporting/test_jobs.py",
     # For auditors alone.

@@ -147,7 +147,7 @@ class TestMistakes:
         file = to / "mine.json"
         file.write_text("the one before")
 
-        async def fail(*args: Any) -> AsyncGenerator[Any]:
+        async def fail(*args: Any, **more: Any) -> AsyncGenerator[Any]:
             await asyncio.sleep(0)
             raise OSError(28, "No space left on device")
             yield

@@ -53,10 +53,11 @@ class TestImport:
 
         in_file = read(FILES[name], format=None).conversations
         for found in await stored(alice):
-            neutral = next(each for each in in_file if each.title == found["title"])
+            shown = [each["content"] for each in found["messages"]]
+            neutral = next(
+                each for each in in_file if [said.content for said in each.active_path()] == shown
+            )
             everything = await of_all_branches(alice, found)
-            shown = [each.content for each in neutral.active_path()]
-            assert [each["content"] for each in found["messages"]] == shown
             assert len(everything) == len(neutral.messages)
             if neutral.active_leaf is not None:
                 said = {each["id"]: each["parent_id"] for each in everything}

@@ -186,7 +186,9 @@ class World:
         file = [exported(number % 3, messages=act.b % 8) for number in range(act.a % 3 + 1)]
         content = read(json.dumps(file).encode(), name="my.json", now=now())
         how = list(OnDuplicate)[act.b % 3]
-        await import_file(self.actor, deps_of(app), content=content, on_duplicate=how)
+        await import_file(
+            self.actor, deps_of(app), content=content, on_duplicate=how, restore_deleted=True
+        )
 
     # Messages.
 

@@ -204,7 +204,7 @@ async def make_things(alice: HttpClient, http: HttpClient) -> Things:
         uploaded["id"],
         tool="lab__echo",
         attachment_id=file["id"],
-        export_id=await _make_export(conversation),
+        export_id=await make_export(conversation),
     )
 
 
@@ -254,7 +254,7 @@ async def _make_command(conversation: dict[str, Any]) -> str:
     return str(command["id"])
 
 
-async def _make_export(conversation: dict[str, Any]) -> str:
+async def make_export(conversation: dict[str, Any]) -> str:
     """Make an export that has ended, of one part."""
     writing = {"writing": ObjectId(), "name": "a.zip", "media_type": "application/zip"}
     part = {**writing, "bytes": 2, "hash": "x", "conversations": 1, "messages": 1}

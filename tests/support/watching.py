@@ -42,6 +42,10 @@ ALONE = {
     ("exports", "findAndModify"),
     ("export_parts", "insert"),
     ("export_parts", "delete"),
+    ("attachment_files", "insert"),
+    ("attachment_files", "update"),
+    ("attachment_files", "findAndModify"),
+    ("attachment_parts", "insert"),
 }
 # Those of them whose filters name no owner; `OWNERLESS` has the reasons.
 OWNERLESS = {

@@ -113,7 +113,7 @@ async def foretell(
         Access.of(actor), deps.key, content.found, restore_deleted=restore_deleted
     )
     if on_duplicate is OnDuplicate.UPDATE:
-        storing = _Storing(actor, deps, on_duplicate, known, Contents(None))
+        storing = _Storing(actor, deps, on_duplicate, known=known, contents=Contents(None))
         done = 0
         async for batch in _batches(content, 0, in_thread=True):
             found = content.found[done : done + len(batch)]
@@ -164,7 +164,9 @@ async def store_file(
         )
     copies_of = None if resumed is None else resumed.copies_of
     with many_changes(BROKEN_OFF), contextlib.closing(Contents(deps.files)) as contents:
-        storing = _Storing(actor, deps, on_duplicate, known, contents, copies_of)
+        storing = _Storing(
+            actor, deps, on_duplicate, known=known, contents=contents, copies_of=copies_of
+        )
         async for batch in _batches(content, done, in_thread=in_thread):
             found = content.found[done : done + len(batch)]
             fates = await asyncio.gather(*map(storing.store, batch, found))

@@ -79,7 +79,7 @@ class CreationHeaders(IdempotencyHeaders, TusHeaders):
     ] = ""
 
 
-class PartHeaders(TusHeaders):
+class UploadPartHeaders(TusHeaders):
     """Where a part begins."""
 
     offset: Annotated[
@@ -211,7 +211,7 @@ async def get_upload(
     max_body=MAX_LENGTH,
 )
 async def append_to_upload(
-    request: web.Request, actor: Actor, path: UploadPath, headers: PartHeaders
+    request: web.Request, actor: Actor, path: UploadPath, headers: UploadPartHeaders
 ) -> web.StreamResponse:
     """Append a part to an upload.
 

@@ -66,7 +66,10 @@ async def create_export(
 
 @routes.route("GET", "/exports", Action.EXPORT_LIST, returns=list[ExportJobOut])
 async def list_exports(request: web.Request, actor: Actor) -> web.StreamResponse:
-    """List my newest exports in the background."""
+    """List my newest exports in the background.
+
+    They are forgotten some days after they ended.
+    """
     found = await service.list_exports(actor, request.app[EXPORT_DEPS])
     return json_response([_wire(each) for each in found])
 

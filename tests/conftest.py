@@ -1,5 +1,6 @@
 """Fixtures: one real mongod for the run, one application and one clean database a test."""
 
+import asyncio
 import os
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -20,6 +21,7 @@ from chatvault.app import create_app
 from chatvault.http.health import CLIENT
 from chatvault.http.requests import SETTINGS
 from chatvault.mongodb.embedded import embedded_mongodb
+from chatvault.sealing.maintenance import Maintenance
 from chatvault.settings import Settings
 from support import shards
 from support.databases import BindOnce, empty
@@ -79,6 +81,19 @@ def shard_keys() -> Iterator[None]:
     shards.WATCH.take()
     yield
     assert shards.WATCH.take() == []
+
+
+@pytest.fixture(autouse=True)
+def sealer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No sealer beside the test, which would cost a sixth of its time.
+
+    Folders and modules of tests that need it replace this fixture.
+    """
+
+    async def wait(self: Maintenance) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(Maintenance, "run", wait)
 
 
 @pytest.fixture(scope="session", autouse=True)

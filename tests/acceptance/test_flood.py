@@ -77,7 +77,13 @@ class Flood:
 
 
 class TestFloodOfRegistrations:
-    @pytest.mark.parametrize("addresses", [1, CONNECTIONS], ids=["one address", "many addresses"])
+    @pytest.mark.parametrize(
+        "addresses",
+        [
+            pytest.param(1, id="one address", marks=pytest.mark.long),
+            pytest.param(CONNECTIONS, id="many addresses"),
+        ],
+    )
     async def test_lets_everybody_sign_in_who_knows_their_password(
         self, busy: Service, addresses: int
     ) -> None:

@@ -72,7 +72,7 @@ async def usable(service: Service, browser: aiohttp.ClientSession, path: str) ->
 
 
 class TestKilled:
-    @pytest.mark.parametrize("words", [0, 1, 3])
+    @pytest.mark.parametrize("words", [0, 1, pytest.param(3, marks=pytest.mark.long)])
     async def test_in_the_middle_keeps_what_was_shown(
         self, tmp_path: Path, fake_model: FakeModel, words: int
     ) -> None:
@@ -155,7 +155,7 @@ class TestKilled:
                 assert messages[1]["interrupted"] is True
                 assert conversation["total_tokens_used"] == 25 + messages[1]["total_tokens"]
 
-    @pytest.mark.parametrize("kind", ["title", "summary"])
+    @pytest.mark.parametrize("kind", ["title", pytest.param("summary", marks=pytest.mark.long)])
     async def test_in_the_background_is_done_again_and_once(
         self, tmp_path: Path, fake_model: FakeModel, kind: str
     ) -> None:

@@ -142,6 +142,5 @@ class TestTests:
     def test_keep_nobody_waiting(self) -> None:
         """Whoever runs one test imports all of them."""
         for path in TESTS.rglob("*.py"):
-            if path.name != "toolserver.py":  # a program of its own
-                slow = SLOW & set(_imported_at_once(path))
-                assert not slow, f"{path} imports {slow}: do so where it is used"
+            slow = SLOW & set(_imported_at_once(path))
+            assert not slow, f"{path} imports {slow}: do so where it is used"

@@ -13,6 +13,11 @@ from support.answers import problem
 PATH = "/admin/audit-logs/verifications"
 
 
+@pytest.fixture(autouse=True)
+def sealer() -> None:
+    """Let the service's own sealer run."""
+
+
 @pytest.fixture
 async def auditor(sign_in: SignIn) -> HttpClient:
     return await sign_in("paula", role=Role.AUDITOR)

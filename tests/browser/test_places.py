@@ -5,6 +5,7 @@ import json
 import zipfile
 from typing import Any
 
+import pytest
 from playwright.async_api import Page, expect
 
 from chatvault.actor import Role
@@ -133,6 +134,10 @@ class TestSettings:
 
 
 class TestReview:
+    @pytest.fixture(autouse=True)
+    def sealer(self) -> None:
+        """Let the service's own sealer run."""
+
     async def test_filters_the_log(self, open_page: OpenPage, sign_in: SignIn) -> None:
         bob = await sign_in("bob")
         await begin(bob, title="Bob's secret")

@@ -22,6 +22,11 @@ from support.factories import begin, settings_for
 from support.sealing import until
 
 
+@pytest.fixture(autouse=True)
+def sealer() -> None:
+    """Let the service's own sealer run."""
+
+
 @pytest.fixture
 def seal(mongodb_url: str, tmp_path: Path) -> Any:
     """Does what a service does that runs for a moment."""

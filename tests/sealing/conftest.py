@@ -1,5 +1,12 @@
 """Fixtures: an audit log without a service around it."""
 
+import pytest
+
 from support.log_fixtures import keys, log, sign_in
 
-__all__ = ["keys", "log", "sign_in"]
+__all__ = ["keys", "log", "sealer", "sign_in"]
+
+
+@pytest.fixture(autouse=True)
+def sealer() -> None:
+    """Let the service's own sealer run."""

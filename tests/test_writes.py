@@ -45,6 +45,8 @@ CHANGELESS = {
     "POST /chat/completions": "all it writes is what was used",
     "POST /v1/chat/completions": "all it writes is what was used",
     "POST /conversations/{conversation_id}/summary": "too short for one",
+    "PUT /conversations/{conversation_id}/active-leaf": "that branch is shown already",
+    "PATCH /imports/uploads/{upload_id}": "its bytes go to a file",
     "POST /conversations/{conversation_id}/commands/{command_id}/approve": "approved already",
     "POST /conversations/{conversation_id}/replies/{reply_id}/cancel": "ended already",
     "POST /admin/audit-logs/verifications": "a verification is nobody's data",

@@ -67,6 +67,8 @@ READ_BY = {
     "agents": {"shared"},  # offered to all
     "usage": {"day"},  # administrators count everybody's tokens
     "exports": {"expires_at"},  # a process removes all that expired
+    "imports": {"place"},  # a process takes those whose files lie where it runs
+    "import_uploads": {"place", "expires_at"},  # the same, and removes what expired
     "replies": {"cancel_requested"},  # a process asks for those that it writes itself
 }
 # The messages that the commit queue moves to segments, which no reader notices.

@@ -58,6 +58,7 @@ VALUES: dict[str, Any] = {
     "left_out_count": 0,
     "max_conversation_tokens": 8000,
     "media_type": "application/json",
+    "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
     "message": "Done",
     "attachment_id": "0d3b8a7e-4c55-4f0e-9d0f-3a1f6f0f5b11",
     "message_id": "1579973f-78f4-431a-8f88-ad2f3a472c2e",

@@ -76,7 +76,10 @@ async def list_exports(request: web.Request, actor: Actor) -> web.StreamResponse
 
 @routes.route("GET", "/exports/{export_id}", Action.EXPORT_GET, returns=ExportJobOut)
 async def get_export(request: web.Request, actor: Actor, path: ExportPath) -> web.StreamResponse:
-    """Read how far an export in the background has come."""
+    """Read how far an export in the background has come.
+
+    Its parts can be downloaded as soon as they are listed.
+    """
     deps = request.app[EXPORT_DEPS]
     return json_response(_wire(await service.get(actor, deps, export_id=path.export_id)))
 
@@ -94,7 +97,10 @@ async def get_export(request: web.Request, actor: Actor, path: ExportPath) -> we
 async def get_export_part(
     request: web.Request, actor: Actor, path: PartPath, headers: PartHeaders
 ) -> web.StreamResponse:
-    """Download a part of an export, or the rest of it (RFC 9110, Range and If-Range)."""
+    """Download a part of an export, or the rest of it.
+
+    By `Range` and `If-Range` of RFC 9110.
+    """
     part = await service.get_part(
         actor, request.app[EXPORT_DEPS], export_id=path.export_id, number=path.number
     )
@@ -122,7 +128,10 @@ async def get_export_part(
 
 @routes.route("DELETE", "/exports/{export_id}", Action.EXPORT_DELETE, status=204)
 async def delete_export(request: web.Request, actor: Actor, path: ExportPath) -> web.StreamResponse:
-    """Cancel an export in the background, or remove it with its parts."""
+    """Cancel an export in the background, or remove it with its parts.
+
+    Its parts are deleted at once.
+    """
     await service.delete(actor, request.app[EXPORT_DEPS], export_id=path.export_id)
     return web.Response(status=204)
 

@@ -10,6 +10,7 @@ export type AuditCount = Schemas['AuditCountOut'];
 export type AuditEntry = Schemas['AuditEntryOut'];
 export type Command = Schemas['CommandOnMessage'];
 export type Context = Schemas['ContextOut'];
+export type Fork = Schemas['ForkOut'];
 export type ImportResult = Schemas['ImportOut'];
 export type Message = Schemas['MessageOut'];
 export type Preferences = Schemas['PreferencesOut'];

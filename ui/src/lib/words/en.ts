@@ -137,7 +137,6 @@ export const en = {
     version: (now: string, all: string) => `${now} of ${all}`,
     earlier: 'Earlier version',
     later: 'Later version',
-    saveAndAsk: 'Save and answer again',
     deleteTitle: 'Delete this message?',
     deleteText: 'The message and its earlier versions are deleted for good.',
     older: 'Earlier messages',

@@ -6,6 +6,7 @@ type Schemas = components['schemas'];
 export type AdminUser = Schemas['AdminUserOut'];
 export type Agent = Schemas['AgentOut'];
 export type Agents = Schemas['AgentsOut'];
+export type Attachment = Schemas['AttachmentOut'];
 export type AuditCount = Schemas['AuditCountOut'];
 export type AuditEntry = Schemas['AuditEntryOut'];
 export type Command = Schemas['CommandOnMessage'];
@@ -13,6 +14,15 @@ export type Context = Schemas['ContextOut'];
 export type Fork = Schemas['ForkOut'];
 export type ImportResult = Schemas['ImportOut'];
 export type Message = Schemas['MessageOut'];
+export type FilePart = Schemas['FilePart'];
+export type Part =
+  | Schemas['TextPart']
+  | Schemas['ThinkingPart']
+  | Schemas['ToolCallPart']
+  | Schemas['ToolResultPart']
+  | Schemas['CitationPart']
+  | Schemas['RawPart']
+  | FilePart;
 export type Preferences = Schemas['PreferencesOut'];
 export type Revision = Schemas['RevisionOut'];
 export type Rule = Schemas['RuleOut'];

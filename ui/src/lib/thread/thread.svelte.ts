@@ -9,6 +9,7 @@ import {
 } from '#lib/api/client';
 import { follow, read, type ReplyEvent } from '#lib/api/events';
 import { pause, WhileSeen } from '#lib/api/waiting';
+import { Attachments } from '#lib/held/attachments.svelte';
 import { conversations } from '#lib/state/conversations.svelte';
 import { outbox } from '#lib/state/outbox.svelte';
 import { tell } from '#lib/state/tabs';
@@ -37,6 +38,7 @@ export class Thread extends MessageWindow {
   trouble = $state('');
   /** Says to screen readers what comes. */
   readonly announcer = new Announcer();
+  readonly attachments: Attachments;
   readonly #closing: AbortController;
   #stopReceiving: () => void;
 
@@ -44,6 +46,7 @@ export class Thread extends MessageWindow {
     const closing = new AbortController();
     super(new Calls(id, closing.signal));
     this.id = id;
+    this.attachments = new Attachments(id);
     this.#closing = closing;
     this.#stopReceiving = outbox.receive(id, (entry, response) => this.#taken(entry, response));
   }

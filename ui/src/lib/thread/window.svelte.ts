@@ -11,6 +11,8 @@ export class MessageWindow {
   messages = $state.raw<Message[]>([]);
   hasOlder = $state(false);
   hasNewer = $state(false);
+  /** Whether hidden messages are shown, too. */
+  showsHidden = $state(false);
   readonly branches = new Branches();
   protected readonly calls: Calls;
 

@@ -14,6 +14,8 @@ export type Context = Schemas['ContextOut'];
 export type Fork = Schemas['ForkOut'];
 export type ImportResult = Schemas['ImportOut'];
 export type Message = Schemas['MessageOut'];
+export type ExportFormat = Schemas['ConversationFormat'];
+export type ExportJob = Schemas['ExportJobOut'];
 export type FilePart = Schemas['FilePart'];
 export type Part =
   | Schemas['TextPart']

@@ -90,6 +90,7 @@ export const en = {
     print: 'Print',
     exportMarkdown: 'Export as Markdown',
     exportJson: 'Export as JSON',
+    exportOther: 'Export in another form…',
     changed: 'Changed elsewhere',
     changedText: (theirs: string, yours: string) =>
       `Meanwhile the title became “${theirs}”. You wrote “${yours}”.`,

@@ -104,7 +104,7 @@ export const apart = {
     fileTitle: 'From a file',
     fileText:
       'An export of ChatGPT, Claude, Gemini, Open WebUI, LibreChat, DeepSeek, Grok and others, as the file or ZIP that they give out; or an export of the old page. The format is recognised.',
-    choose: 'Choose a file, or drop one here',
+    choose: 'Choose files, or drop them here',
     pasteTitle: 'Paste the old page’s storage',
     pasteText:
       'Open the old page, press F12, enter this in the console, and paste here what it copied:',
@@ -129,8 +129,6 @@ export const apart = {
     done: 'The import is complete',
     clear: 'Clear the old copy',
     cleared: 'The old copy is cleared.',
-    tooLarge:
-      'The file is larger than 32 MB. An operator imports it with “chatvault import” at the command line.',
     willImport: 'To import',
     imported: 'Imported',
     messages: 'Messages',
@@ -150,12 +148,18 @@ export const apart = {
       repeated: 'Already here',
       replaced: 'Replaced',
       copied: 'Copied',
+      updated: 'Updated',
+      deleted_here: 'Deleted here',
+      diverged: 'Changed here',
     } as Record<string, string>,
     planned: {
       imported: 'New',
       repeated: 'Already here',
       replaced: 'Replaces',
       copied: 'Becomes a copy',
+      updated: 'Gains messages',
+      deleted_here: 'Deleted here',
+      diverged: 'Changed here',
     } as Record<string, string>,
     more: (count: string) => `and ${count} more`,
   },

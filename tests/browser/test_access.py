@@ -67,6 +67,7 @@ PAGES = [
     ("/settings/tools", ".card"),
     ("/settings/activity", "td"),
     ("/settings/usage", "dd"),
+    ("/settings/exports", "fieldset"),
 ]
 
 

@@ -14,7 +14,7 @@ from playwright.async_api import Page, expect
 
 from chatvault.importing.formats.localstorage import CONVERSATIONS_KEY, SETTINGS_KEY
 from conftest import SignIn
-from support.browsing import OpenPage
+from support.browsing import OpenPage, said
 from support.exports import SETTINGS, exported
 
 
@@ -57,7 +57,7 @@ class TestMove:
         file = tmp_path / "old.json"
         broken = exported(3) | {"messages": "none"}
         file.write_text(json.dumps([exported(1), exported(2) | {"isLoading": True}, broken]))
-        await page.get_by_label("Choose a file").set_input_files(file)
+        await page.get_by_label("Choose files").set_input_files(file)
 
         await expect(page.get_by_text("Nothing is stored yet")).to_be_visible()
         assert [await count(page, each) for each in ("To import", "Left out")] == ["2", "1"]
@@ -69,7 +69,7 @@ class TestMove:
         assert await database.conversations.count_documents({}) == 2
 
         await page.get_by_role("button", name="Import something else").click()
-        await page.get_by_label("Choose a file").set_input_files(file)
+        await page.get_by_label("Choose files").set_input_files(file)
         await expect(page.get_by_text("All of it is here already.")).to_be_visible()
         await page.get_by_role("link", name="Library").click()
         await expect(page.get_by_role("cell", name="About 1", exact=True)).to_be_visible()
@@ -77,7 +77,7 @@ class TestMove:
     async def test_from_the_zip_of_another_product(
         self, open_page: OpenPage, sign_in: SignIn, tmp_path: Path
     ) -> None:
-        said = {"root": None, "q": "user", "a": "assistant", "b": "assistant"}
+        roles = {"root": None, "q": "user", "a": "assistant", "b": "assistant"}
         before = {"q": "root", "a": "q", "b": "q"}
         nodes = {
             name: {
@@ -92,7 +92,7 @@ class TestMove:
                     "content": {"content_type": "text", "parts": [f"This is {name}"]},
                 },
             }
-            for name, role in said.items()
+            for name, role in roles.items()
         }
         conversation = {"id": "c", "title": "Fjords", "create_time": 1_760_000_000.5}
         file = tmp_path / "export.zip"
@@ -101,10 +101,15 @@ class TestMove:
             archive.writestr("conversations.json", json.dumps(found))
         page = await open_page("/move", client=await sign_in("alice"))
 
-        await page.get_by_label("Choose a file").set_input_files(file)
+        await page.get_by_label("Choose files").set_input_files(file)
         await bring_in(page)
 
         assert [await count(page, each) for each in ("Imported", "Messages")] == ["1", "3"]
+        await page.get_by_role("link", name="Fjords").click()
+        await expect(said(page, "This is b")).to_be_visible()
+        await expect(page.get_by_role("group", name="Branches")).to_contain_text("1 / 2")
+        await page.get_by_role("button", name="Later branch").click()
+        await expect(said(page, "This is a")).to_be_visible()
 
     async def test_from_this_browser_clears_the_old_copy_once_it_is_wanted(
         self, open_page: OpenPage, sign_in: SignIn

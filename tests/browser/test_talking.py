@@ -107,11 +107,12 @@ class TestConversation:
         await expect(said(page, "The first answer.")).to_be_visible()
         await page.get_by_role("button", name="Answer again").click()
         await expect(said(page, "The second answer.")).to_be_visible()
-        await expect(page.get_by_text("2 of 2")).to_be_visible()
-        await page.get_by_role("button", name="Earlier version").click()
+        await expect(said(page, "The first answer.")).to_have_count(0)
+        await expect(page.get_by_text("2 / 2")).to_be_visible()
+        await page.get_by_role("button", name="Earlier branch").click()
 
         await expect(said(page, "The first answer.")).to_be_visible()
-        await expect(page.get_by_text("1 of 2")).to_be_visible()
+        await expect(page.get_by_text("1 / 2")).to_be_visible()
 
     async def test_follows_an_answer_again_after_a_reload(
         self, page: Page, fake_model: FakeModel
@@ -149,7 +150,7 @@ class TestConversation:
         await question.hover()
         await question.get_by_role("button", name="Edit").click()
         await page.get_by_role("textbox", name="Edit").fill("Second question")
-        await page.get_by_role("button", name="Save and answer again").click()
+        await page.get_by_role("button", name="Ask again").click()
 
         await expect(said(page, "To the second.")).to_be_visible()
         assert fake_model.asked[-1][-1] == ("user", "Second question")

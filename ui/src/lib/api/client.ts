@@ -6,12 +6,26 @@ type Schemas = components['schemas'];
 export type AdminUser = Schemas['AdminUserOut'];
 export type Agent = Schemas['AgentOut'];
 export type Agents = Schemas['AgentsOut'];
+export type Attachment = Schemas['AttachmentOut'];
 export type AuditCount = Schemas['AuditCountOut'];
 export type AuditEntry = Schemas['AuditEntryOut'];
 export type Command = Schemas['CommandOnMessage'];
 export type Context = Schemas['ContextOut'];
+export type Fork = Schemas['ForkOut'];
+export type ImportJob = Schemas['ImportJobOut'];
 export type ImportResult = Schemas['ImportOut'];
 export type Message = Schemas['MessageOut'];
+export type ExportFormat = Schemas['ConversationFormat'];
+export type ExportJob = Schemas['ExportJobOut'];
+export type FilePart = Schemas['FilePart'];
+export type Part =
+  | Schemas['TextPart']
+  | Schemas['ThinkingPart']
+  | Schemas['ToolCallPart']
+  | Schemas['ToolResultPart']
+  | Schemas['CitationPart']
+  | Schemas['RawPart']
+  | FilePart;
 export type Preferences = Schemas['PreferencesOut'];
 export type Revision = Schemas['RevisionOut'];
 export type Rule = Schemas['RuleOut'];
@@ -21,6 +35,7 @@ export type Stats = Schemas['StatsOut'];
 export type Summary = Schemas['ConversationSummary'];
 export type Tool = Schemas['ToolOut'];
 export type UiConfig = Schemas['UiConfig'];
+export type Upload = Schemas['UploadOut'];
 export type Usage = Schemas['UsageOut'];
 export type Verification = Schemas['VerificationOut'];
 export type User = Schemas['UserOut'];

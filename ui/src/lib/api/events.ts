@@ -39,31 +39,31 @@ export async function read(
   }
 }
 
-interface Following {
-  conversationId: string;
-  replyId: string;
+interface FollowingStream {
+  address: string;
   /** The last event that is known. */
   after: number;
   signal: AbortSignal;
   take: (event: ReplyEvent) => void;
   /** Whether the connection is there. */
   connected: (isConnected: boolean) => void;
+  isLast: (event: ReplyEvent) => boolean;
 }
 
 /**
- * Follow a reply to its end, however often the connection breaks.
+ * Follow a stream of events to its last one, however often the connection breaks.
  *
  * A hidden page closes its stream, and takes it up where it was when it is seen again.
  */
-export async function follow(options: Following): Promise<void> {
-  const { conversationId, replyId, signal } = options;
+export async function followStream(options: FollowingStream): Promise<void> {
+  const { address, signal } = options;
   let after = options.after;
   let tries = 0;
   while (!signal.aborted) {
     await seen(signal);
     const looking = new WhileSeen(signal);
     try {
-      const response = await fetch(`/conversations/${conversationId}/replies/${replyId}/events`, {
+      const response = await fetch(address, {
         headers: { Accept: 'text/event-stream', 'Last-Event-ID': String(after) },
         signal: looking.signal,
       });
@@ -77,7 +77,7 @@ export async function follow(options: Following): Promise<void> {
       await read(response, (event) => {
         tries = 0;
         after = event.id || after;
-        ended ||= event.type === 'completed' || event.type === 'error';
+        ended ||= options.isLast(event);
         options.take(event);
       });
       if (ended) return;
@@ -91,4 +91,18 @@ export async function follow(options: Following): Promise<void> {
     options.connected(false);
     await pause(delay(tries++), signal);
   }
+}
+
+interface Following extends Omit<FollowingStream, 'address' | 'isLast'> {
+  conversationId: string;
+  replyId: string;
+}
+
+/** Follow a reply to its end. */
+export function follow({ conversationId, replyId, ...options }: Following): Promise<void> {
+  return followStream({
+    ...options,
+    address: `/conversations/${conversationId}/replies/${replyId}/events`,
+    isLast: (event) => event.type === 'completed' || event.type === 'error',
+  });
 }

@@ -21,8 +21,11 @@ export class Calls {
     this.#signal = signal;
   }
 
-  async page(where: { before?: string; after?: string; since?: string }): Promise<Page> {
-    const params = { path: { conversation_id: this.#id }, query: { ...where, limit: PAGE } };
+  async page(
+    where: { before?: string; after?: string; since?: string },
+    limit = PAGE,
+  ): Promise<Page> {
+    const params = { path: { conversation_id: this.#id }, query: { ...where, limit } };
     const found = await ok(
       api.GET('/conversations/{conversation_id}/messages', {
         params: params as never,
@@ -77,7 +80,31 @@ export class Calls {
     );
   }
 
-  /** Ask for another answer to the last question; the answer is a stream. */
+  /** Show the branch with a message, up to its end. */
+  async showBranch(messageId: string): Promise<void> {
+    await ok(
+      api.PUT('/conversations/{conversation_id}/active-leaf', {
+        params: { path: { conversation_id: this.#id } },
+        body: { message_id: messageId },
+      }),
+    );
+  }
+
+  /** Store a question that follows a message, or none, and is shown from then on. */
+  async askAfter(parentId: string | null, content: string): Promise<Message> {
+    const { message } = (await ok(
+      api.POST('/conversations/{conversation_id}/messages', {
+        params: {
+          path: { conversation_id: this.#id },
+          header: { 'Idempotency-Key': newId(), Prefer: 'return=minimal' },
+        } as never,
+        body: { id: newId(), role: 'user', content, parent_id: parentId },
+      }),
+    )) as unknown as { message: Message };
+    return message;
+  }
+
+  /** Ask for another answer to the last question, beside the one there is; the answer is a stream. */
   regenerate(): Promise<Response> {
     return fetch(`/conversations/${this.#id}/replies`, {
       method: 'POST',
@@ -86,7 +113,7 @@ export class Calls {
         'Idempotency-Key': newId(),
         Accept: 'text/event-stream',
       },
-      body: JSON.stringify({ regenerate: 'replace' }),
+      body: JSON.stringify({ regenerate: 'branch' }),
     });
   }
 

@@ -70,7 +70,7 @@ export class ScrollOwner {
   /** Show a message at the top, and let the person read on from there. */
   show(seq: number): void {
     this.isPinned = false;
-    const found = this.#element?.querySelector<HTMLElement>(`[data-seq="${seq}"]`);
+    const found = this.#article(seq);
     found?.scrollIntoView({ block: 'start' });
     found?.focus({ preventScroll: true });
     this.#expected = this.#element?.scrollTop ?? -1;
@@ -80,6 +80,30 @@ export class ScrollOwner {
   pin(): void {
     this.isPinned = true;
     this.#jump();
+  }
+
+  /** Show something in place of a message and what follows, at the height where that stands. */
+  exchange(show: () => void, seq: number): void {
+    const element = this.#element;
+    if (!element) return;
+    this.isPinned = false;
+    const was = this.#article(seq)?.getBoundingClientRect().top;
+    const before = this.#article(seq)?.previousElementSibling;
+    element.style.overflowAnchor = 'none';
+    flushSync(show);
+    const first = before?.isConnected ? before.nextElementSibling : this.#article();
+    if (first && was !== undefined) {
+      element.scrollTop += first.getBoundingClientRect().top - was;
+      this.#expected = element.scrollTop;
+    }
+    requestAnimationFrame(() => {
+      element.style.overflowAnchor = '';
+    });
+  }
+
+  #article(seq?: number): HTMLElement | null | undefined {
+    const which = seq === undefined ? '[data-seq]' : `[data-seq="${seq}"]`;
+    return this.#element?.querySelector<HTMLElement>(which);
   }
 
   async #read(page: ReadPage): Promise<void> {

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import type { Message } from '#lib/api/client';
-import { isShown } from './shown';
+import { hiddenFrom, isInThread, isShown } from './shown';
 
 function message(more: Partial<Message>): Message {
   return {
@@ -24,4 +24,18 @@ test('does not show hidden messages and steps without words', () => {
   expect(isShown(message({ hidden: 'yes' }))).toBe(true);
   expect(isShown(message({ role: 'tool' }))).toBe(false);
   expect(isShown(message({ content: '', parts: [{ type: 'thinking' }] }))).toBe(false);
+});
+
+test('shows in the thread what holds something, and hidden messages once they are asked for', () => {
+  expect(isInThread(message({ role: 'tool' }), false)).toBe(true);
+  expect(isInThread(message({ role: 'tool', content: '' }), false)).toBe(false);
+  expect(isInThread(message({ content: '', parts: [{ type: 'thinking' }] }), false)).toBe(true);
+  expect(isInThread(message({ content: '', parts: ['mine'] }), false)).toBe(false);
+  expect(isInThread(message({ hidden: true }), false)).toBe(false);
+  expect(isInThread(message({ hidden: true }), true)).toBe(true);
+});
+
+test('counts hidden messages at the first of them', () => {
+  const all = [{}, { hidden: true }, { hidden: true }, {}].map(message);
+  expect([0, 1, 2, 3].map((at) => hiddenFrom(all, at))).toEqual([0, 2, 0, 0]);
 });

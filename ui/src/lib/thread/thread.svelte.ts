@@ -9,6 +9,7 @@ import {
 } from '#lib/api/client';
 import { follow, read, type ReplyEvent } from '#lib/api/events';
 import { pause, WhileSeen } from '#lib/api/waiting';
+import { Attachments } from '#lib/held/attachments.svelte';
 import { conversations } from '#lib/state/conversations.svelte';
 import { outbox } from '#lib/state/outbox.svelte';
 import { tell } from '#lib/state/tabs';
@@ -17,22 +18,18 @@ import { t } from '#lib/words';
 import { Announcer } from './announcer.svelte';
 import { Calls } from './calls';
 import { LiveReply } from './live.svelte';
-import { inserted, MOST, PAGE, withoutFar } from './window';
+import { MessageWindow } from './window.svelte';
+import { MOST, withoutFar } from './window';
 
 // When to look for a new conversation's title, after its first answer.
 const TITLE_SECONDS = [0.7, 1, 2, 4, 8, 15];
 // So long a title may be on its way.
 const NEW_MILLISECONDS = 300_000;
-const nothing = () => undefined;
 
 /** One conversation as it is shown: a window of its messages, and the answer that comes now. */
-export class Thread {
+export class Thread extends MessageWindow {
   readonly id: string;
   conversation = $state.raw<Summary | null>(null);
-  /** A run of messages without gaps, oldest first. */
-  messages = $state.raw<Message[]>([]);
-  hasOlder = $state(false);
-  hasNewer = $state(false);
   isLoading = $state(true);
   failure = $state('');
   isMissing = $state(false);
@@ -41,13 +38,16 @@ export class Thread {
   trouble = $state('');
   /** Says to screen readers what comes. */
   readonly announcer = new Announcer();
-  readonly #closing = new AbortController();
-  readonly #calls: Calls;
+  readonly attachments: Attachments;
+  readonly #closing: AbortController;
   #stopReceiving: () => void;
 
   constructor(id: string) {
+    const closing = new AbortController();
+    super(new Calls(id, closing.signal));
     this.id = id;
-    this.#calls = new Calls(id, this.#closing.signal);
+    this.attachments = new Attachments(id);
+    this.#closing = closing;
     this.#stopReceiving = outbox.receive(id, (entry, response) => this.#taken(entry, response));
   }
 
@@ -87,59 +87,6 @@ export class Thread {
     }
   }
 
-  async toNewest(): Promise<void> {
-    const page = await this.#calls.page({ before: 'latest' });
-    this.messages = page.messages;
-    this.hasOlder = page.hasMore;
-    this.hasNewer = false;
-  }
-
-  async goTo(seq: number): Promise<void> {
-    const page = await this.#calls.page({ after: String(Math.max(0, seq - PAGE / 2) - 1) });
-    this.messages = page.messages;
-    this.hasNewer = page.hasMore;
-    this.hasOlder = (page.messages[0]?.seq ?? 0) > 0;
-  }
-
-  /** Show what was written from a time on; returns the first of it, if there is any. */
-  async goToTime(since: string): Promise<Message | undefined> {
-    const page = await this.#calls.page({ since });
-    const first = page.messages[0];
-    if (!first) return undefined;
-    this.messages = page.messages;
-    this.hasNewer = page.hasMore;
-    this.hasOlder = first.seq > 0;
-    return first;
-  }
-
-  /** Read the page before; returns what shows it. */
-  async older(): Promise<() => void> {
-    const first = this.messages[0];
-    if (!first || !this.hasOlder) return nothing;
-    const page = await this.#calls.page({ before: String(first.seq) });
-    return () => {
-      if (this.messages[0] !== first) return;
-      const all = [...page.messages, ...this.messages];
-      this.hasOlder = page.hasMore;
-      if (all.length > MOST) this.hasNewer = true;
-      this.messages = withoutFar(all, 'newer');
-    };
-  }
-
-  /** The same of the page after. */
-  async newer(): Promise<() => void> {
-    const last = this.messages.at(-1);
-    if (!last || !this.hasNewer) return nothing;
-    const page = await this.#calls.page({ after: String(last.seq) });
-    return () => {
-      if (this.messages.at(-1) !== last) return;
-      const all = [...this.messages, ...page.messages];
-      this.hasNewer = page.hasMore;
-      if (all.length > MOST) this.hasOlder = true;
-      this.messages = withoutFar(all, 'older');
-    };
-  }
-
   /** Look again, as after a change in another tab. */
   async refresh(): Promise<void> {
     if (this.isLoading || this.live) return;
@@ -148,7 +95,10 @@ export class Thread {
     if (this.conversation.active_reply_id) {
       if (!this.hasNewer) await this.toNewest();
       this.#follow(this.conversation.active_reply_id);
-    } else if (this.conversation.version !== version && !this.hasNewer) await this.toNewest();
+    } else if (this.conversation.version !== version) {
+      if (!this.hasNewer) await this.toNewest();
+      else if (this.conversation.branched) await this.again();
+    }
   }
 
   /** The service has the message; its answer follows. */
@@ -161,7 +111,7 @@ export class Thread {
       });
     } else {
       const { message } = (await response.json()) as { message: Message };
-      this.#put(message);
+      this.put(message);
       this.conversation = await conversations.read(this.id);
     }
   }
@@ -218,7 +168,7 @@ export class Thread {
     switch (event.type) {
       case 'message_stored':
         live.replyId = String(event.data.reply_id);
-        if (message) this.#put(message);
+        if (message) this.put(message);
         break;
       case 'delta':
         live.add(String(event.data.text));
@@ -228,19 +178,19 @@ export class Thread {
         break;
       case 'waiting':
         live.wait();
-        if (message) this.#put(message);
+        if (message) this.put(message, live.replaces);
         void this.#readConversation();
         break;
       case 'commands_settled':
-        if (message) this.#put(message);
+        if (message) this.put(message);
         live.goOn();
         break;
       case 'completed':
-        if (message) this.#put(message);
+        if (message) this.put(message, live.replaces);
         void this.#afterwards(live);
         break;
       case 'error':
-        if (message) this.#put(message);
+        if (message) this.put(message, live.replaces);
         this.#fail(live, new Error(String(event.data.detail)));
         break;
     }
@@ -279,57 +229,85 @@ export class Thread {
     void this.#afterwards(live);
   }
 
-  /** Show a message as it is now, in its place. */
-  #put(message: Message): void {
-    const all = inserted(this.messages, message, this.hasNewer);
-    if (all.length > MOST) this.hasOlder = true;
-    this.messages = withoutFar(all, 'older');
-  }
-
   async stop(): Promise<void> {
     const live = this.live;
     if (!live?.replyId) return;
     live.isStopping = true;
-    await this.#calls.cancel(live.replyId);
+    await this.calls.cancel(live.replyId);
   }
 
-  /** Ask for another answer in place of the last one, which becomes an earlier version. */
+  /** Ask for another answer, on a branch of its own beside the last one. */
   async regenerate(): Promise<void> {
     this.trouble = '';
-    const response = await this.#calls.regenerate();
+    const response = await this.calls.regenerate();
     if (!response.ok) throw await refusalOf(response);
     const replaced = this.lastAnswer?.id;
     const streaming = this.#stream(response, () => undefined);
     if (this.live) this.live.replaces = replaced;
     await streaming;
+    // Answers that older versions put one after the other leave the branch together.
+    if (replaced && !this.hasNewer) await this.toNewest();
+  }
+
+  /**
+   * Show the branch with a message in place of the one that is shown.
+   *
+   * @returns what shows it.
+   */
+  async showBranch(parentSeq: number, messageId: string): Promise<() => void> {
+    await this.calls.showBranch(messageId);
+    const page = await this.calls.page({ after: String(parentSeq) });
+    const conversation = await conversations.read(this.id);
+    await this.branches.read(conversation, parentSeq);
+    tell({ type: 'changed', id: this.id });
+    return () => {
+      const before = this.messages.filter((each) => each.seq <= parentSeq);
+      const all = [...before, ...page.messages];
+      this.trouble = '';
+      this.conversation = conversation;
+      this.hasNewer = page.hasMore;
+      if (all.length > MOST) this.hasOlder = true;
+      this.messages = withoutFar(all, 'older');
+    };
+  }
+
+  /** Ask a question of one's own with other words; as it was it stays on its branch. */
+  async askAgain(message: Message, content: string): Promise<void> {
+    this.trouble = '';
+    const asked = await this.calls.askAfter(await this.before(message), content);
+    this.branches.isStale = true;
+    this.messages = [...this.messages.filter((each) => each.seq < message.seq), asked];
+    this.hasNewer = false;
+    await this.#readConversation();
+    await this.regenerate();
   }
 
   /** Change a message's words; the error is a 412 where it changed meanwhile. */
   async edit(message: Message, content: string): Promise<void> {
-    this.#put(await this.#calls.edit(message, content));
+    this.put(await this.calls.edit(message, content));
     this.#changed();
   }
 
   /** What the service has of a message now. */
   async reread(message: Message): Promise<Message> {
-    const found = await this.#calls.read(message);
-    this.#put(found);
+    const found = await this.calls.read(message);
+    this.put(found);
     return found;
   }
 
   async delete(message: Message): Promise<void> {
-    await this.#calls.delete(message);
+    await this.calls.delete(message);
     this.messages = this.messages.filter((each) => each.id !== message.id);
     this.#changed();
   }
 
   revisions(message: Message): Promise<Revision[]> {
-    return this.#calls.revisions(message);
+    return this.calls.revisions(message);
   }
 
   /** Approve or reject what a model wants done; the stream shows what comes of it. */
   async decide(message: Message, command: Command, approve: boolean): Promise<void> {
-    const replyId = await this.#calls.decide(command, approve);
+    const replyId = await this.calls.decide(command, approve);
     await this.reread(message);
     if (replyId) this.#follow(replyId);
   }
@@ -337,7 +315,7 @@ export class Thread {
   async #waitingReply(): Promise<string | null> {
     const last = this.lastAnswer;
     const isPending = last?.commands?.some((each) => each.status === 'pending') ?? false;
-    return last && isPending ? this.#calls.waitingReply(last) : null;
+    return last && isPending ? this.calls.waitingReply(last) : null;
   }
 
   #changed(): void {

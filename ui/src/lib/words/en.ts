@@ -90,6 +90,7 @@ export const en = {
     print: 'Print',
     exportMarkdown: 'Export as Markdown',
     exportJson: 'Export as JSON',
+    exportOther: 'Export in another form…',
     changed: 'Changed elsewhere',
     changedText: (theirs: string, yours: string) =>
       `Meanwhile the title became “${theirs}”. You wrote “${yours}”.`,
@@ -137,7 +138,6 @@ export const en = {
     version: (now: string, all: string) => `${now} of ${all}`,
     earlier: 'Earlier version',
     later: 'Later version',
-    saveAndAsk: 'Save and answer again',
     deleteTitle: 'Delete this message?',
     deleteText: 'The message and its earlier versions are deleted for good.',
     older: 'Earlier messages',

@@ -1,0 +1,108 @@
+import type { Message } from '#lib/api/client';
+import { Branches } from './branches.svelte';
+import type { Calls } from './calls';
+import { inserted, MOST, PAGE, withoutFar } from './window';
+
+const nothing = () => undefined;
+
+/** The messages of a conversation that are shown: a part of the branch that is chosen. */
+export class MessageWindow {
+  /** A run of the branch's messages without gaps, oldest first. */
+  messages = $state.raw<Message[]>([]);
+  hasOlder = $state(false);
+  hasNewer = $state(false);
+  /** Whether hidden messages are shown, too. */
+  showsHidden = $state(false);
+  readonly branches = new Branches();
+  protected readonly calls: Calls;
+
+  constructor(calls: Calls) {
+    this.calls = calls;
+  }
+
+  async toNewest(): Promise<void> {
+    const page = await this.calls.page({ before: 'latest' });
+    this.messages = page.messages;
+    this.hasOlder = page.hasMore;
+    this.hasNewer = false;
+  }
+
+  async goTo(seq: number): Promise<void> {
+    const page = await this.calls.page({ after: String(Math.max(0, seq - PAGE / 2) - 1) });
+    this.messages = page.messages;
+    this.hasNewer = page.hasMore;
+    this.hasOlder = (page.messages[0]?.seq ?? 0) > 0;
+  }
+
+  /** Show what was written from a time on; returns the first of it, if there is any. */
+  async goToTime(since: string): Promise<Message | undefined> {
+    const page = await this.calls.page({ since });
+    const first = page.messages[0];
+    if (!first) return undefined;
+    this.messages = page.messages;
+    this.hasNewer = page.hasMore;
+    this.hasOlder = first.seq > 0;
+    return first;
+  }
+
+  /** Read the page before; returns what shows it. */
+  async older(): Promise<() => void> {
+    const first = this.messages[0];
+    if (!first || !this.hasOlder) return nothing;
+    const page = await this.calls.page({ before: String(first.seq) });
+    return () => {
+      if (this.messages[0] !== first) return;
+      const all = [...page.messages, ...this.messages];
+      this.hasOlder = page.hasMore;
+      if (all.length > MOST) this.hasNewer = true;
+      this.messages = withoutFar(all, 'newer');
+    };
+  }
+
+  /** The same of the page after. */
+  async newer(): Promise<() => void> {
+    const last = this.messages.at(-1);
+    if (!last || !this.hasNewer) return nothing;
+    const page = await this.calls.page({ after: String(last.seq) });
+    return () => {
+      if (this.messages.at(-1) !== last) return;
+      const all = [...this.messages, ...page.messages];
+      this.hasNewer = page.hasMore;
+      if (all.length > MOST) this.hasOlder = true;
+      this.messages = withoutFar(all, 'older');
+    };
+  }
+
+  /** Read what is shown once more, as another branch may be shown now. */
+  protected async again(): Promise<void> {
+    const first = this.messages[0];
+    if (!first) return;
+    const page = await this.calls.page({ after: String(first.seq - 1) }, MOST);
+    this.messages = page.messages;
+    this.hasNewer = page.hasMore;
+  }
+
+  /** The id of the message that one follows, or null. */
+  protected async before(message: Message): Promise<string | null> {
+    const fork = this.branches.of(message)?.fork;
+    if (fork) return fork.parent_id;
+    const at = this.messages.findIndex((each) => each.id === message.id);
+    const near = this.messages[at - 1];
+    if (near) return near.id;
+    const page = await this.calls.page({ before: String(message.seq) }, 1);
+    return page.messages.at(-1)?.id ?? null;
+  }
+
+  /**
+   * Show a message as it is now, in its place.
+   *
+   * @param beside - the answer that it stands beside, on the branch that was shown before.
+   */
+  protected put(message: Message, beside?: string): void {
+    if (beside !== undefined) this.branches.isStale = true;
+    const before = this.messages.filter((each) => each.id !== beside || each.id === message.id);
+    const all = inserted(before, message, this.hasNewer);
+    if (all.length > MOST) this.hasOlder = true;
+    this.messages = withoutFar(all, 'older');
+  }
+}

@@ -298,7 +298,18 @@ class World:
         children: dict[int, list[int]] = {}
         for place, up in enumerate(parents):
             children.setdefault(up, []).append(place)
-        expected = {up: some for up, some in children.items() if len(some) > 1}
+
+        def not_deleted(place: int) -> list[int]:
+            if self.model.contents[place] is not None:
+                return [place]
+            return [each for child in children.get(place, []) for each in not_deleted(child)]
+
+        found = {
+            up: sorted(each for place in some for each in not_deleted(place))
+            for up, some in children.items()
+            if len(some) > 1
+        }
+        expected = {up: some for up, some in found.items() if len(some) > 1}
         assert {fork.parent: fork.children for fork in page.forks} == expected
         for fork in page.forks:
             assert {fork.active} - {None} == set(fork.children) & path

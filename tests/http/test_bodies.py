@@ -31,6 +31,7 @@ BULK = {
     ("PUT", "/conversations/{conversation_id}"),
     ("POST", "/conversations/{conversation_id}/messages:batch"),
     ("POST", "/imports"),
+    ("POST", "/conversations/{conversation_id}/attachments"),
 }
 
 

@@ -46,7 +46,10 @@ class TestPython:
             json.dumps(
                 {
                     "post_hooks": [],
-                    "content_type_overrides": {"application/zip": "application/octet-stream"},
+                    "content_type_overrides": {
+                        "application/zip": "application/octet-stream",
+                        "application/offset+octet-stream": "application/octet-stream",
+                    },
                 }
             )
         )

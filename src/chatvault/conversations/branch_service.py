@@ -183,8 +183,7 @@ async def list_forks(
         path = tree.path_to(leaf_of(conversation))
         forks = [
             Fork(parent, children, next((each for each in children if _has(path, each)), None))
-            for parent, children in tree.children().items()
-            if len(children) > 1
+            for parent, children in tree.forks().items()
         ]
         forks.sort(key=lambda fork: fork.parent, reverse=True)
         some = [each for each in forks if before is None or each.parent + first < before]

@@ -109,6 +109,31 @@ class Tree:
                 places.insert(0, parent + 1)
         return found
 
+    def forks(self) -> dict[int, list[int]]:
+        """Return the messages not deleted that follow the same one, by the place of that one.
+
+        Only those of which there are several. In place of a deleted message stand those that
+        follow it.
+        """
+        children = self.children()
+        found = {
+            parent: [each for place in places for each in self._not_deleted(place, children)]
+            for parent, places in children.items()
+        }
+        return {parent: sorted(places) for parent, places in found.items() if len(places) > 1}
+
+    def _not_deleted(self, place: int, children: dict[int, list[int]]) -> list[int]:
+        """Return a message, or the first ones after it that are not deleted."""
+        found, waiting = list[int](), [place]
+        while waiting:
+            at = waiting.pop()
+            if self.count_living(at, at):
+                found.append(at)
+                continue
+            is_followed = at + 1 < self.length and at + 1 not in self._parents
+            waiting += children.get(at, [at + 1] if is_followed else [])
+        return found
+
     def newest_leaf(self, place: int) -> int:
         """Return the end of the branch that follows the newest child each time."""
         children = self.children()

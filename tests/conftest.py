@@ -1,4 +1,4 @@
-"""Fixtures: one real mongod for the run, one application and one clean database a test."""
+"""Fixtures: one real mongod for the run, one clean database a test, one application for many."""
 
 import asyncio
 import os
@@ -28,6 +28,7 @@ from support.databases import BindOnce, empty
 from support.factories import settings_for
 from support.fake_model import FakeModel
 from support.memory import disk, use_memory
+from support.sharing import Shared, leave, may_share
 from support.signing_in import insert_user, open_session
 
 pytest_plugins = ["support.commanding", "support.tool_fixtures"]
@@ -69,10 +70,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture(autouse=True)
-def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in list(os.environ):
-        if name.startswith(("CHATVAULT_", "OPENAI_")):
-            monkeypatch.delenv(name)
+def clean_environment() -> Iterator[None]:
+    # Not the fixture `monkeypatch`: a test that asks for that gets an application of its own.
+    with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            if name.startswith(("CHATVAULT_", "OPENAI_")):
+                patch.delenv(name)
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -84,7 +88,7 @@ def shard_keys() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def sealer(monkeypatch: pytest.MonkeyPatch) -> None:
+def sealer() -> Iterator[None]:
     """No sealer beside the test, which would cost a sixth of its time.
 
     Folders and modules of tests that need it replace this fixture.
@@ -93,7 +97,9 @@ def sealer(monkeypatch: pytest.MonkeyPatch) -> None:
     async def wait(self: Maintenance) -> None:
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(Maintenance, "run", wait)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Maintenance, "run", wait)
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -118,13 +124,49 @@ def mongodb(mongodb_url: str) -> Iterator[MongoClient[dict[str, Any]]]:
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    return settings_for(tmp_path)
+def own_application() -> None:
+    """Let the test have an application that no other test has used."""
+
+
+@pytest.fixture(scope="session")
+def shared_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("shared", numbered=False)
+
+
+@pytest.fixture(scope="session")
+async def shared(shared_directory: Path, mongodb_url: str) -> AsyncIterator[Shared]:
+    shared = Shared(settings_for(shared_directory), mongodb_url)
+    yield shared
+    await shared.close()
 
 
 @pytest.fixture
-async def app(settings: Settings, mongodb_url: str) -> web.Application:
-    return create_app(settings, mongodb_url=mongodb_url)
+async def nothing_shared(shared: Shared) -> None:
+    await shared.close()
+
+
+@pytest.fixture(autouse=True)
+def alone(request: pytest.FixtureRequest) -> None:
+    """End the shared application before a test that uses the database without it."""
+    if "mongodb_url" in request.fixturenames and not may_share(request):
+        request.getfixturevalue("nothing_shared")
+
+
+@pytest.fixture
+def settings(request: pytest.FixtureRequest, tmp_path: Path, shared_directory: Path) -> Settings:
+    return settings_for(shared_directory if may_share(request) else tmp_path)
+
+
+@pytest.fixture
+async def app(
+    request: pytest.FixtureRequest, settings: Settings, mongodb_url: str, shared: Shared
+) -> AsyncIterator[web.Application]:
+    if may_share(request) and settings == shared.settings:
+        yield await shared.take()
+        await shared.give_back()
+    else:
+        await shared.close()
+        yield create_app(settings, mongodb_url=mongodb_url)
 
 
 @pytest.fixture
@@ -149,10 +191,16 @@ async def http(
     app: web.Application,
     # Before the application starts: its sealer would see an attack on the audit log.
     clean_database: Database[dict[str, Any]],
+    shared: Shared,
     aiohttp_client: ClientFactory,
-) -> HttpClient:
+) -> AsyncIterator[HttpClient]:
     """A browser that nobody has signed in with, on a clean database."""
-    return await aiohttp_client(app, cookie_jar=CookieJar(unsafe=True))
+    if shared.server is None or shared.server.app is not app:
+        yield await aiohttp_client(app, cookie_jar=CookieJar(unsafe=True))
+        return
+    browser: HttpClient = TestClient(await shared.start(), cookie_jar=CookieJar(unsafe=True))
+    yield browser
+    await leave(browser)
 
 
 def app_settings(app: web.Application) -> Settings:
@@ -188,7 +236,7 @@ async def sign_in(http: HttpClient, settings: Settings) -> AsyncIterator[SignIn]
 
     yield sign_in
     for browser in browsers:
-        await browser.session.close()
+        await leave(browser)
 
 
 @pytest.fixture

@@ -122,6 +122,7 @@ class TestAnonymousRefusals:
         query = {"action": "conversation.get", "outcome": "denied"}
         assert await database.audit_logs.count_documents(query) == 3
 
+    @pytest.mark.usefixtures("own_application")
     async def test_are_stored_when_the_service_stops(
         self, http: HttpClient, mongodb_url: str, settings: Settings
     ) -> None:

@@ -14,7 +14,7 @@ PATH = "/admin/audit-logs/verifications"
 
 
 @pytest.fixture(autouse=True)
-def sealer() -> None:
+def sealer(own_application: None) -> None:
     """Let the service's own sealer run."""
 
 

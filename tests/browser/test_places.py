@@ -135,7 +135,7 @@ class TestSettings:
 
 class TestReview:
     @pytest.fixture(autouse=True)
-    def sealer(self) -> None:
+    def sealer(self, own_application: None) -> None:
         """Let the service's own sealer run."""
 
     async def test_filters_the_log(self, open_page: OpenPage, sign_in: SignIn) -> None:

@@ -23,7 +23,7 @@ from support.sealing import until
 
 
 @pytest.fixture(autouse=True)
-def sealer() -> None:
+def sealer(own_application: None) -> None:
     """Let the service's own sealer run."""
 
 

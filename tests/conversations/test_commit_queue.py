@@ -93,6 +93,7 @@ def watch_groups(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 class TestQueue:
+    @pytest.mark.usefixtures("own_application")
     async def test_answers_503_with_retry_after_when_full_and_loses_nothing(
         self, http: HttpClient, alice: HttpClient, database: Any
     ) -> None:

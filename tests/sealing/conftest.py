@@ -8,5 +8,5 @@ __all__ = ["keys", "log", "sealer", "sign_in"]
 
 
 @pytest.fixture(autouse=True)
-def sealer() -> None:
+def sealer(own_application: None) -> None:
     """Let the service's own sealer run."""

@@ -70,7 +70,7 @@ class TestStreams:
     """Answers that leave piece by piece are requests like others."""
 
     @pytest.fixture
-    async def app(self, app: web.Application) -> web.Application:
+    async def app(self, own_application: None, app: web.Application) -> web.Application:
         async def events(request: web.Request) -> web.StreamResponse:
             await aiohttp_session.get_session(request)
             response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})

@@ -21,6 +21,7 @@ from chatvault.settings import Settings
 from conftest import HttpClient, SignIn
 from support.factories import PASSWORD, account
 from support.sealing import Log
+from support.sharing import leave
 
 
 @pytest.fixture
@@ -62,4 +63,4 @@ async def sign_in(http: HttpClient, settings: Settings) -> AsyncIterator[SignIn]
     yield sign_in
     hasher.close()
     for browser in browsers:
-        await browser.session.close()
+        await leave(browser)

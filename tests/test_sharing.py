@@ -1,0 +1,70 @@
+"""The application that tests share: what one test leaves is not seen by the next."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+
+from chatvault.app import create_app
+from chatvault.http.middlewares import REFUSALS
+from conftest import HttpClient
+from support.factories import begin, settings_for
+from support.sharing import Shared, leave
+
+
+@pytest.fixture
+async def other(tmp_path: Path, own_application: None, mongodb_url: str) -> AsyncIterator[Shared]:
+    """An application that is shared by the steps of a test."""
+    shared = Shared(settings_for(tmp_path), mongodb_url)
+    yield shared
+    await shared.close()
+
+
+class TestTwoTests:
+    """Each finds what any test finds, whichever of them comes first."""
+
+    @pytest.mark.parametrize("turn", [1, 2])
+    async def test_see_nothing_of_each_other(
+        self, http: HttpClient, alice: HttpClient, database: Any, turn: int
+    ) -> None:
+        server: Any = http.server
+        assert not server.app[REFUSALS]._open
+        assert await database.users.distinct("username") == ["alice"]
+        assert await database.conversations.count_documents({}) == 0
+        assert await database.audit_logs.count_documents({}) == 0
+        await begin(alice)
+        assert (await http.get("/conversations")).status == 401
+        assert await database.conversations.count_documents({}) == 1
+
+
+class TestShared:
+    async def test_is_kept_after_a_test_that_left_nothing(self, other: Shared) -> None:
+        app = await other.take()
+        await other.start()
+        await other.give_back()
+
+        assert await other.take() is app
+
+    async def test_is_ended_after_a_test_that_left_a_connection_open(self, other: Shared) -> None:
+        await other.take()
+        browser: HttpClient = TestClient(await other.start())
+        assert (await browser.get("/health")).status == 200
+        await other.give_back()
+
+        assert other.server is None
+        await leave(browser)
+        # The next test gets another.
+        await other.take()
+        assert (await other.start()).started
+
+    async def test_is_ended_after_a_test_that_bound_the_documents_elsewhere(
+        self, other: Shared, tmp_path: Path, mongodb_url: str
+    ) -> None:
+        app = await other.take()
+        await other.start()
+        async with TestServer(create_app(settings_for(tmp_path), mongodb_url=mongodb_url)):
+            await other.give_back()
+
+        assert await other.take() is not app

@@ -30,7 +30,7 @@ from chatvault.conversations.tree import ROOT
 from chatvault.conversations.wire import conversation_wire
 from chatvault.encoding import to_json
 from conftest import HttpClient
-from support.factories import message
+from support.factories import begin, message
 from support.stored import somebody, tiny_bounds
 
 ANY = Precondition()
@@ -208,11 +208,9 @@ class World:
         )
         self.model.contents[place] = content
 
-    async def put(self, step: Step) -> None:
-        """Replace all messages, some of which follow another than the one before."""
-        length = len(self.model.ids)
-        new = Model(first_seq=self.model.first_seq + length)
-        wanted: list[Any] = []
+    def invent(self, step: Step) -> tuple[Model, list[Any]]:
+        """Messages for a whole conversation, some of which follow another than the one before."""
+        new, wanted = Model(), list[Any]()
         for number in range(step.a % 12):
             name = self.fresh()
             named: dict[str, Any] = {}
@@ -220,13 +218,33 @@ class World:
             if number and (step.b + number) % 3 == 0:
                 parent = (step.c * number) % number
                 named = {"parent_id": new.ids[parent]}
+            elif number > 1 and step.c % 2:
+                parent = number - 2
+                named = {"parent_id": new.ids[parent]}
             wanted.append(message(name, id=name, **named))
             new.add(name, parent)
+        return new, wanted
+
+    async def create(self, step: Step) -> None:
+        """Go on with another conversation, which has messages from the beginning."""
+        self.model, wanted = self.invent(step)
+        self.id = await service.create(
+            self.actor,
+            self.queue(step),
+            wanted=ConversationCreate.model_validate({"messages": wanted}),
+            idempotency_key=None,
+        )
+
+    async def put(self, step: Step) -> None:
+        """Replace all messages, some of which follow another than the one before."""
+        new, wanted = self.invent(step)
+        new.first_seq = self.model.first_seq + len(self.model.ids)
+        titled = {"title": "Another"} if step.b % 2 else {}
         await service.update(
             self.actor,
             self.queue(step),
             conversation_id=self.id,
-            wanted=ConversationUpdate.model_validate({"messages": wanted}),
+            wanted=ConversationUpdate.model_validate({"messages": wanted, **titled}),
             precondition=Precondition(given=True, versions=frozenset(range(1, 1000))),
         )
         self.model = new
@@ -336,6 +354,7 @@ NAMES = [
     "edit",
     "forks",
     "put",
+    "create",
 ]
 NUMBERS = st.integers(0, 25)
 STEPS = st.builds(Step, st.sampled_from(NAMES), st.integers(0, 1), NUMBERS, NUMBERS, NUMBERS)
@@ -360,3 +379,24 @@ class TestBranches:
         for step in steps:
             await getattr(world, step.name)(step)
             await world.check(step)
+
+
+class TestManyRuns:
+    @pytest.mark.parametrize("way", ["create", "replace"])
+    async def test_can_be_read_at_once(
+        self, alice: HttpClient, monkeypatch: pytest.MonkeyPatch, way: str
+    ) -> None:
+        tiny_bounds(monkeypatch)
+        # Each follows the last but one, so that each is a run of its own.
+        messages = [message(f"m{n}", id=f"m{n}") for n in range(3)]
+        messages += [message(f"m{n}", id=f"m{n}", parent_id=f"m{n - 2}") for n in range(3, 30)]
+        begun = await begin(alice, messages=messages if way == "create" else [])
+        path = f"/conversations/{begun['id']}"
+        if way == "replace":
+            answer = await alice.put(path, json={"title": "Another", "messages": messages})
+            assert answer.status == 200, await answer.text()
+        answer = await alice.get(f"{path}/messages?limit=3")
+        assert answer.status == 200
+        page = await answer.json()
+        assert [each["id"] for each in page["messages"]] == ["m0", "m1", "m3"]
+        assert page["pagination"]["total"] == 16

@@ -76,6 +76,7 @@ class ActivePath:
         fields: the conversation's fields as read.
         tail: the embedded messages, if they were read.
         tree: all links, if they were read.
+        version: the first one that may have the changes; no reader has seen it yet.
         writes: takes the documents with older runs to write and to delete.
     """
 
@@ -85,12 +86,14 @@ class ActivePath:
         fields: ConversationDoc,
         tail: list[MessageDoc] | None,
         tree: Tree | None,
+        *,
+        version: int,
         writes: list[Any],
     ) -> None:
         self._writes = writes
         self._access = access
         self._generation = fields["generation"]
-        self._version = fields["version"] + 1
+        self._version = version
         self._length = fields["next_seq"] - fields["first_seq"]
         self._tail_place = fields["tail_seq"] - fields["first_seq"]
         self._stored = fields.get("stored_messages") or fields["total_messages"]

@@ -64,9 +64,9 @@ class ConversationState:
         self._head = None if fields is None else fields.copy()
         tail: list[MessageDoc] | None = self._head.pop("messages", None) if self._head else None
         self._tail = tail
-        self._path = None if self._head is None else self._follow_path(self._head, tree)
         self._read_version: int | None = fields["version"] if fields else None
         self._read_tail_seq: int | None = fields["tail_seq"] if fields else None
+        self._path = None if self._head is None else self._follow_path(self._head, tree)
         self._known = known or {}
         self._last_segment = last_segment
         self._older_id = older_id
@@ -97,7 +97,9 @@ class ConversationState:
         return self._head
 
     def _follow_path(self, fields: ConversationDoc, tree: Tree | None = None) -> ActivePath:
-        return ActivePath(self.access, fields, self._tail, tree, self.paths)
+        before = self._read_version
+        version = fields["version"] if before is None else before + 1
+        return ActivePath(self.access, fields, self._tail, tree, version=version, writes=self.paths)
 
     @property
     def path(self) -> ActivePath:

@@ -327,7 +327,9 @@ class World:
             for up, some in children.items()
             if len(some) > 1
         }
-        expected = {up: some for up, some in found.items() if len(some) > 1}
+        expected = {
+            up: some for up, some in found.items() if some[1:] or (some and not set(some) & path)
+        }
         assert {fork.parent: fork.children for fork in page.forks} == expected
         for fork in page.forks:
             assert {fork.active} - {None} == set(fork.children) & path

@@ -112,15 +112,15 @@ class Tree:
     def forks(self) -> dict[int, list[int]]:
         """Return the messages not deleted that follow the same one, by the place of that one.
 
-        Only those of which there are several. In place of a deleted message stand those that
-        follow it.
+        Only where several messages follow the same one. In place of a deleted message stand those
+        that follow it.
         """
         children = self.children()
-        found = {
-            parent: [each for place in places for each in self._not_deleted(place, children)]
+        return {
+            parent: sorted(each for place in places for each in self._not_deleted(place, children))
             for parent, places in children.items()
+            if len(places) > 1
         }
-        return {parent: sorted(places) for parent, places in found.items() if len(places) > 1}
 
     def _not_deleted(self, place: int, children: dict[int, list[int]]) -> list[int]:
         """Return a message, or the first ones after it that are not deleted."""

@@ -185,7 +185,7 @@ async def list_forks(
             Fork(parent, children, next((each for each in children if _has(path, each)), None))
             for parent, children in tree.forks().items()
         ]
-        # One message alone is told of where it is not the one that is shown.
+        # One message alone is listed where it is not the one that is shown.
         forks = [
             each for each in forks if each.children[1:] or (each.children and each.active is None)
         ]

@@ -104,7 +104,8 @@ async def closed(host: str, port: int) -> None:
         while True:
             try:
                 _, writer = await asyncio.open_connection(host, port)
-            except ConnectionRefusedError:
+            except (ConnectionRefusedError, ConnectionResetError):
+                # Reset is what a connection gets that waited while the listener was closed.
                 return
             writer.close()
             await asyncio.sleep(0.05)

@@ -8,6 +8,7 @@ import pytest
 
 from chatvault.fields import now
 from chatvault.replies import jobs
+from chatvault.tasks import stop
 from conftest import HttpClient
 from support.answers import found
 from support.factories import begin
@@ -128,3 +129,18 @@ class TestFailures:
 
         assert fake_model.behind == []
         assert (await found(alice, conversation["id"]))["title"] == "New Conversation"
+
+
+class TestStop:
+    @pytest.mark.usefixtures("database")
+    async def test_leaves_nothing_waiting(self) -> None:
+        before = asyncio.all_tasks()
+        working = asyncio.create_task(jobs.Worker({}, due := asyncio.Event()).run())
+        due.set()
+        await until(lambda: not due.is_set())
+        await asyncio.sleep(0)
+
+        await stop(working)
+
+        left = asyncio.all_tasks() - before
+        assert not [task for task in left if "Event.wait" in repr(task.get_coro())]

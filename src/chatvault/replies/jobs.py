@@ -1,6 +1,7 @@
 """Background jobs of replies, done by any process, and again after a crash."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
@@ -60,9 +61,9 @@ class Worker:
             except PyMongoError as error:
                 log.warning("jobs_not_done_yet", error=type(error).__name__)
             self._due.clear()
-            waiting = asyncio.create_task(self._due.wait())
-            await asyncio.wait({waiting}, timeout=POLL)
-            waiting.cancel()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(POLL):
+                    await self._due.wait()
 
     async def _take(self) -> Raw | None:
         """Return a due job, leased to this process."""

@@ -313,23 +313,19 @@ class World:
             before=None,
         )
         parents, path = self.model.parents, set(self.model.path)
-        children: dict[int, list[int]] = {}
+        contents = self.model.contents
+
+        def not_deleted(place: int) -> int:
+            while place != ROOT and contents[place] is None:
+                place = parents[place]
+            return place
+
+        following: dict[int, list[int]] = {}
         for place, up in enumerate(parents):
-            children.setdefault(up, []).append(place)
-
-        def not_deleted(place: int) -> list[int]:
-            if self.model.contents[place] is not None:
-                return [place]
-            return [each for child in children.get(place, []) for each in not_deleted(child)]
-
-        found = {
-            up: sorted(each for place in some for each in not_deleted(place))
-            for up, some in children.items()
-            if len(some) > 1
-        }
-        expected = {
-            up: some for up, some in found.items() if some[1:] or (some and not set(some) & path)
-        }
+            if contents[place] is not None:
+                following.setdefault(not_deleted(up), []).append(place)
+        last_shown = max((place for place in path if contents[place] is not None), default=ROOT)
+        expected = {up: some for up, some in following.items() if some[1:] or up == last_shown}
         assert {fork.parent: fork.children for fork in page.forks} == expected
         for fork in page.forks:
             assert {fork.active} - {None} == set(fork.children) & path
@@ -402,3 +398,50 @@ class TestManyRuns:
         page = await answer.json()
         assert [each["id"] for each in page["messages"]] == ["m0", "m1", "m3"]
         assert page["pagination"]["total"] == 16
+
+
+class TestForks:
+    async def test_with_many_messages_list_the_newest_and_the_active_one(
+        self, alice: HttpClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(branch_service, "MOST_OF_FORK", 3)
+        answers = [message(f"m{n}", id=f"m{n}", parent_id="m0") for n in range(1, 7)]
+        begun = await begin(alice, messages=[message("m0", id="m0"), *answers])
+        path = f"/conversations/{begun['id']}"
+        await alice.put(f"{path}/active-leaf", json={"message_id": "m2"})
+
+        [fork] = (await (await alice.get(f"{path}/forks")).json())["forks"]
+
+        assert [each["id"] for each in fork["messages"]] == ["m2", "m4", "m5", "m6"]
+        assert (fork["total"], fork["active_id"]) == (6, "m2")
+
+    async def test_fill_a_page_by_their_messages(
+        self, alice: HttpClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(branch_service, "MOST_OF_PAGE", 5)
+        messages = [message("m0", id="m0")]
+        messages += [
+            message(f"m{n}", id=f"m{n}", parent_id=f"m{(n - 1) // 2}") for n in range(1, 9)
+        ]
+        begun = await begin(alice, messages=messages)
+        path = f"/conversations/{begun['id']}/forks"
+
+        first = await (await alice.get(path)).json()
+        second = await (
+            await alice.get(path, params={"before": first["forks"][-1]["parent_seq"]})
+        ).json()
+
+        parents = [[fork["parent_id"] for fork in page["forks"]] for page in (first, second)]
+        assert parents == [["m3", "m2"], ["m1", "m0"]]
+        assert (first["hasMore"], second["hasMore"]) == (True, False)
+
+    async def test_tell_of_a_message_after_the_last_one_shown(self, alice: HttpClient) -> None:
+        begun = await begin(alice, messages=[message(f"m{n}", id=f"m{n}") for n in range(4)])
+        path = f"/conversations/{begun['id']}"
+        shown = {"message_id": "m1", "to_end": False}
+        await alice.put(f"{path}/active-leaf", json=shown)
+
+        [fork] = (await (await alice.get(f"{path}/forks")).json())["forks"]
+
+        assert (fork["parent_id"], fork["active_id"]) == ("m1", None)
+        assert [each["id"] for each in fork["messages"]] == ["m2"]

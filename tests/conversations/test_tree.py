@@ -80,6 +80,37 @@ class TestTree:
         assert leaf == place
 
     @given(trees(), st.data())
+    def test_forks_leave_deleted_messages_out(
+        self, tree: tuple[list[int], set[int]], data: st.DataObject
+    ) -> None:
+        parents, deleted = tree
+        last_shown = data.draw(
+            st.integers(ROOT, len(parents) - 1).filter(lambda n: n not in deleted)
+        )
+
+        def not_deleted(place: int) -> int:
+            return not_deleted(parents[place]) if place in deleted else place
+
+        following: dict[int, list[int]] = {}
+        for place in sorted(set(range(len(parents))) - deleted):
+            following.setdefault(not_deleted(parents[place]), []).append(place)
+        whole = Tree(len(parents), links_from(parents))
+        for place in deleted:
+            whole.delete(place)
+        assert whole.forks(last_shown) == {
+            up: some for up, some in following.items() if len(some) > 1 or up == last_shown
+        }
+
+    def test_forks_list_a_message_once(self) -> None:
+        # Each deleted message is followed by the next deleted one and by one that is not.
+        length = 20_000
+        links = [Link(place, place - 2) for place in range(2, length, 2)]
+        links += [Link(place, place - 1) for place in range(1, length, 2)]
+        tree = Tree(length, links, range(0, length, 2))
+
+        assert tree.forks(ROOT) == {ROOT: list(range(1, length, 2))}
+
+    @given(trees(), st.data())
     def test_fork_is_the_last_place_in_common(
         self, tree: tuple[list[int], set[int]], data: st.DataObject
     ) -> None:

@@ -60,6 +60,7 @@ def _fork_wire(page: ForkPage, fork: Fork) -> Raw:
         "messages": [
             {"id": ids[place], "seq": place + first} for place in fork.children if place in ids
         ],
+        "total": fork.total,
         "active_id": None if fork.active is None else ids.get(fork.active),
     }
 

@@ -1,7 +1,9 @@
 """Operations on a conversation's branches."""
 
+import asyncio
 from bisect import bisect_right
 from dataclasses import dataclass
+from itertools import accumulate
 
 from bson import ObjectId
 
@@ -20,10 +22,14 @@ from chatvault.conversations.reading import read_consistently
 from chatvault.conversations.segments import is_deleted
 from chatvault.conversations.shapes import ConversationDoc
 from chatvault.conversations.store import MessageStore
-from chatvault.conversations.tree import ROOT, Run
+from chatvault.conversations.tree import ROOT, Run, Tree
 from chatvault.conversations.tree_reading import read_ids, read_tree
 from chatvault.errors import Conflict, NotFound
 from chatvault.fields import now
+
+# So many messages of a fork are listed, and so many of a page of forks.
+MOST_OF_FORK = 1_000
+MOST_OF_PAGE = 20_000
 
 
 class ReplyUnderWay(Conflict):
@@ -47,13 +53,15 @@ class Fork:
 
     Attributes:
         parent: the place of that one, or ROOT.
-        children: their places, the lowest first.
+        children: the places of the newest of them, and of the active one, the lowest first.
         active: the one on the branch that is shown.
+        total: how many there are.
     """
 
     parent: int
     children: list[int]
     active: int | None
+    total: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +152,7 @@ async def _find_end(
             raise NotFound("Message not found")
         tree = await read_tree(access, conversation)
         place = found[0].seq - conversation["first_seq"]
-        leaf = tree.newest_living_leaf(place)
+        leaf = await asyncio.to_thread(tree.newest_living_leaf, place)
         ids = await read_ids(access, store, conversation, {leaf})
         return ids.get(leaf, message_id)
 
@@ -167,7 +175,7 @@ async def list_forks(
         store: reads the messages.
         recorder: stores the audit entry.
         conversation_id: the conversation's id.
-        limit: at most so many forks.
+        limit: at most so many forks; fewer if they have many messages.
         before: only forks after messages of a lower `seq`.
 
     Raises:
@@ -180,21 +188,13 @@ async def list_forks(
         if not is_branched(conversation):
             return ForkPage([], first, {}, 0, has_more=False)
         tree = await read_tree(access, conversation)
-        path = tree.path_to(leaf_of(conversation))
-        forks = [
-            Fork(parent, children, next((each for each in children if _has(path, each)), None))
-            for parent, children in tree.forks().items()
-        ]
-        # One message alone is listed where it is not the one that is shown.
-        forks = [
-            each for each in forks if each.children[1:] or (each.children and each.active is None)
-        ]
-        forks.sort(key=lambda fork: fork.parent, reverse=True)
+        # Of a large tree this takes a second.
+        forks = await asyncio.to_thread(_forks, tree, leaf_of(conversation))
         some = [each for each in forks if before is None or each.parent + first < before]
-        shown = some[:limit]
+        shown = some[: min(limit, _fitting(some))]
         places = {place for fork in shown for place in (fork.parent, *fork.children)}
         ids = await read_ids(access, store, conversation, places - {ROOT})
-        return ForkPage(shown, first, ids, len(forks), has_more=len(some) > limit)
+        return ForkPage(shown, first, ids, len(forks), has_more=len(some) > len(shown))
 
     page = await read_consistently(access, store, conversation_id, read)
     details = {"forks": len(page.forks)}
@@ -202,6 +202,25 @@ async def list_forks(
         audit.entry(actor, Action.CONVERSATION_LIST_FORKS, conversation_id, details=details)
     )
     return page
+
+
+def _forks(tree: Tree, leaf: int) -> list[Fork]:
+    """Return the forks of a tree whose branch up to a leaf is shown, the newest places first."""
+    path = tree.path_to(leaf)
+    forks = []
+    for parent, children in tree.forks(tree.not_deleted(leaf)).items():
+        active = next((each for each in reversed(children) if _has(path, each)), None)
+        listed = children[-MOST_OF_FORK:]
+        if active is not None and active < listed[0]:
+            listed.insert(0, active)
+        forks.append(Fork(parent, listed, active, total=len(children)))
+    return sorted(forks, key=lambda fork: fork.parent, reverse=True)
+
+
+def _fitting(forks: list[Fork]) -> int:
+    """Count the first forks that fit into a page, at least one."""
+    sizes = accumulate(len(fork.children) for fork in forks)
+    return max(1, bisect_right(list(sizes), MOST_OF_PAGE))
 
 
 def _has(path: list[Run], place: int) -> bool:

@@ -108,13 +108,15 @@ class ForkOut(BaseModel):
     Attributes:
         parent_id: the message before them; null if they begin the conversation.
         parent_seq: its place; -1 less the first place if there is none.
-        messages: by place, so the newest is the last one.
+        messages: the newest 1,000 and the active one, by place, so the newest is the last one.
+        total: how many messages follow it.
         active_id: the one on the branch that is shown; null if none is.
     """
 
     parent_id: str | None
     parent_seq: int
     messages: list[SiblingOut]
+    total: int
     active_id: str | None
 
 

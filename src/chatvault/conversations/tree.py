@@ -10,6 +10,7 @@ conversation's `first_seq`.
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from typing import NamedTuple
 
 # The parent's place of a message that begins a branch without a message before it.
@@ -71,6 +72,7 @@ class Tree:
         at = bisect_left(self._deleted, place)
         if self._deleted[at : at + 1] != [place]:
             self._deleted.insert(at, place)
+            self.__dict__.pop("_before_deleted", None)
 
     def count_living(self, first: int, last: int) -> int:
         """Count the messages from one place up to another, both included, without deleted ones."""
@@ -109,29 +111,48 @@ class Tree:
                 places.insert(0, parent + 1)
         return found
 
-    def forks(self) -> dict[int, list[int]]:
-        """Return the messages not deleted that follow the same one, by the place of that one.
+    def forks(self, last_shown: int) -> dict[int, list[int]]:
+        """Return where the tree divides if deleted messages are left out.
 
-        Only where several messages follow the same one. In place of a deleted message stand those
-        that follow it.
+        What follows a deleted message follows the nearest message before it that is not deleted.
+
+        Args:
+            last_shown: the place of a message after which one alone counts too, or ROOT.
+
+        Returns:
+            the messages that follow the same one, the lowest place first, by the place of that one
+            or ROOT; only where there are several.
         """
-        children = self.children()
+        before = self._before_deleted
+        after_deleted = {place + 1 for place in self._deleted}
+        found: dict[int, list[int]] = {last_shown: []}
+        for place in sorted(after_deleted.union(self._places)):
+            if place < self.length and place not in before:
+                parent = self.not_deleted(self.parent_of(place))
+                found.setdefault(parent, []).append(place)
+        for parent, places in found.items():
+            follower = parent + 1
+            is_linked = follower in self._parents
+            if follower < self.length and not is_linked and follower not in before:
+                places.insert(0, follower)
         return {
-            parent: sorted(each for place in places for each in self._not_deleted(place, children))
-            for parent, places in children.items()
-            if len(places) > 1
+            parent: places
+            for parent, places in found.items()
+            if len(places) > 1 or (places and parent == last_shown)
         }
 
-    def _not_deleted(self, place: int, children: dict[int, list[int]]) -> list[int]:
-        """Return a message, or the first ones after it that are not deleted."""
-        found, waiting = list[int](), [place]
-        while waiting:
-            at = waiting.pop()
-            if self.count_living(at, at):
-                found.append(at)
-                continue
-            is_followed = at + 1 < self.length and at + 1 not in self._parents
-            waiting += children.get(at, [at + 1] if is_followed else [])
+    def not_deleted(self, place: int) -> int:
+        """Return the place of a message, or of the nearest before it that is not deleted."""
+        return self._before_deleted.get(place, place)
+
+    @cached_property
+    def _before_deleted(self) -> dict[int, int]:
+        """The nearest message before each deleted one that is not deleted, or ROOT, by place."""
+        found: dict[int, int] = {}
+        # A parent comes before its children, so that its own is known.
+        for place in self._deleted:
+            parent = self.parent_of(place)
+            found[place] = found.get(parent, parent)
         return found
 
     def newest_leaf(self, place: int) -> int:

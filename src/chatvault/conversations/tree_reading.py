@@ -1,5 +1,6 @@
 """Reading the tree of all messages of a conversation, and the ids of messages by place."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from itertools import pairwise
 
@@ -12,6 +13,11 @@ from chatvault.conversations.shapes import ConversationDoc, StoredMessage
 from chatvault.conversations.store import MessageStore
 from chatvault.conversations.tree import ROOT, Link, Tree, to_links
 from chatvault.fields import Raw
+
+# A tree of more links and deleted messages is built in a thread; one of a million takes a second.
+MANY = 10_000
+# Others are served between two batches of segments.
+BATCH = 100
 
 
 async def read_tree(
@@ -30,7 +36,10 @@ async def read_tree(
     deleted += [
         place for place, message in enumerate(conversation["messages"], end) if is_deleted(message)
     ]
-    return Tree(conversation["next_seq"] - first, links, deleted)
+    length = conversation["next_seq"] - first
+    if len(links) + len(deleted) < MANY:
+        return Tree(length, links, deleted)
+    return await asyncio.to_thread(Tree, length, links, deleted)
 
 
 async def _links(
@@ -40,7 +49,7 @@ async def _links(
         return
     query = Segment.owned_by(access, generation=conversation["generation"], links={"$exists": True})
     found = Segment.get_pymongo_collection().find(query, {"links": True}, session=session)
-    async for segment in found:
+    async for segment in found.batch_size(BATCH):
         for link in to_links(segment["links"]):
             yield link
 
@@ -57,7 +66,7 @@ async def _deleted(
     found = Segment.get_pymongo_collection().find(
         query, {"start": True, "gone": gone}, session=session
     )
-    async for segment in found:
+    async for segment in found.batch_size(BATCH):
         for place, is_gone in enumerate(segment["gone"], segment["start"]):
             if is_gone:
                 yield place

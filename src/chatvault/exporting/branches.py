@@ -28,14 +28,15 @@ class Branches:
     async def open(self) -> str | None:
         """Read the tree; return the id of the last message of the branch that is shown."""
         self._tree = await read_tree(self._access, self._conversation)
-        leaf = self._not_deleted(leaf_of(self._conversation))
+        leaf = self._tree.not_deleted(leaf_of(self._conversation))
         found = await self._read_ids({leaf})
         return found.get(leaf)
 
     async def name_parents(self, run: list[StoredMessage]) -> list[StoredMessage]:
         """Return messages in order, each with a `parent_id` where it needs one."""
         first = self._conversation["first_seq"]
-        parents = [self._not_deleted(self._tree.parent_of(each.seq - first)) for each in run]
+        tree = self._tree
+        parents = [tree.not_deleted(tree.parent_of(each.seq - first)) for each in run]
         before = [self._last, *(each.seq - first for each in run)]
         needed = {up for up, last in zip(parents, before, strict=False) if up != last}
         ids = await self._read_ids(needed)
@@ -44,11 +45,6 @@ class Branches:
             each._replace(message=_with_parent(each.message, up == last, ids.get(up)))
             for each, up, last in zip(run, parents, before, strict=False)
         ]
-
-    def _not_deleted(self, place: int) -> int:
-        while place != ROOT and not self._tree.count_living(place, place):
-            place = self._tree.parent_of(place)
-        return place
 
     async def _read_ids(self, places: set[int]) -> dict[int, str]:
         return await read_ids(self._access, self._store, self._conversation, places - {ROOT})

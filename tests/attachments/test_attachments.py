@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pymongo.asynchronous.collection import AsyncCollection
 
 from chatvault.attachments import files
 from chatvault.attachments.files import PART
 from chatvault.conversations.commits import garbage
 from chatvault.conversations.store import MessageStore
+from chatvault.fields import now
 from chatvault.settings import Settings
 from conftest import HttpClient
 from support.answers import problem
@@ -61,8 +63,10 @@ async def let_an_hour_pass(database: Any) -> None:
             await database[collection].update_one({"_id": each["_id"]}, earlier)
 
 
-async def sweep() -> None:
+async def sweep(database: Any) -> None:
+    await let_an_hour_pass(database)
     await garbage.sweep(MessageStore(), (), files.release)
+    await let_an_hour_pass(database)
     await files.collect()
 
 
@@ -116,8 +120,7 @@ class TestUpload:
     async def test_at_the_same_time_is_stored_once(self, alice: HttpClient, database: Any) -> None:
         begun = await begin(alice)
         await asyncio.gather(*(upload(alice, begun, b"same") for _ in range(5)))
-        await let_an_hour_pass(database)
-        await sweep()
+        await sweep(database)
 
         assert await count(database) == (5, 1, 1)
 
@@ -190,20 +193,17 @@ class TestDeletion:
         await upload(alice, first, BIG)
         kept = await upload(alice, second, BIG)
         await upload(alice, first, b"of the first only")
-        await let_an_hour_pass(database)
-        await sweep()
+        await sweep(database)
         assert await count(database) == (3, 2, 12)
 
         await alice.delete(f"/conversations/{first['id']}")
-        await let_an_hour_pass(database)
-        await sweep()
+        await sweep(database)
 
         assert await count(database) == (1, 1, 11)
         assert await (await alice.get(path_of(second, kept))).read() == BIG
 
         await alice.delete("/conversations")
-        await let_an_hour_pass(database)
-        await sweep()
+        await sweep(database)
 
         assert await count(database) == (0, 0, 0)
 
@@ -213,10 +213,33 @@ class TestDeletion:
         await alice.delete(f"/conversations/{first['id']}")
         await let_an_hour_pass(database)
         await garbage.sweep(MessageStore(), (), files.release)
+        await let_an_hour_pass(database)
         made = await upload(alice, second, b"bytes")
         await files.collect()
 
         assert await (await alice.get(path_of(second, made))).read() == b"bytes"
+
+    async def test_looks_again_at_what_is_released_while_it_looks(
+        self, alice: HttpClient, database: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        first = await begin(alice)
+        await upload(alice, first, b"bytes")
+        await alice.delete(f"/conversations/{first['id']}")
+        await let_an_hour_pass(database)
+        await database.attachment_files.update_many({}, {"$set": {"check_at": now()}})
+        delete_many = AsyncCollection.delete_many
+
+        async def collect_first(collection: Any, *args: Any, **kwargs: Any) -> Any:
+            if collection.name == "attachments":
+                await files.collect()
+            return await delete_many(collection, *args, **kwargs)
+
+        monkeypatch.setattr(AsyncCollection, "delete_many", collect_first)
+        await garbage.sweep(MessageStore(), (), files.release)
+        await let_an_hour_pass(database)
+        await files.collect()
+
+        assert await count(database) == (0, 0, 0)
 
     async def test_removes_what_was_never_put_on_an_attachment(
         self, alice: HttpClient, database: Any

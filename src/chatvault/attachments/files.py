@@ -24,6 +24,8 @@ PART: Final = 255 * 1024
 _AT_ONCE: Final = 8
 # A file that was written or found again is not removed for so long, until an attachment has it.
 GRACE: Final = timedelta(hours=1)
+# Attachments that are deleted now are gone after so long.
+SETTLE: Final = timedelta(minutes=5)
 _BATCH: Final = 50
 PAUSE_SECONDS: Final = 60.0
 MB: Final = 1024 * 1024
@@ -62,7 +64,8 @@ class FileStore:
         """
         if len(data) > self.max_size:
             raise TooLarge(f"A file may have at most {self.max_size // MB} MB.")
-        mac = self.key.hash_bytes(b"attachment\0", access.owner_id.binary, data)
+        of_user = b"attachment\0", access.owner_id.binary
+        mac = await asyncio.to_thread(self.key.hash_bytes, *of_user, data)
         if (known := await self._find(access, mac)) is not None:
             return known
         if await self.sum_of(access) + len(data) > self.max_total:
@@ -166,7 +169,7 @@ async def _give_up(access: Access, file_id: ObjectId) -> None:
 
 
 async def release(owner_id: ObjectId, conversation_id: ObjectId) -> None:
-    """Delete the attachments of a conversation that is gone; their files are looked at next.
+    """Delete the attachments of a conversation that is gone; their files are looked at later.
 
     It can be interrupted at any point, and done again.
     """
@@ -180,20 +183,23 @@ async def release(owner_id: ObjectId, conversation_id: ObjectId) -> None:
 
 
 async def recheck(access: Access, file_ids: Sequence[ObjectId]) -> None:
-    """Have the collection look at files that attachments gave up; not before it is an hour old."""
+    """Have the collection look at files whose attachments are deleted within minutes."""
     if file_ids:
         await AttachmentFile.get_pymongo_collection().update_many(
-            # One that is to be looked at later was found again by somebody just now.
-            AttachmentFile.owned_by(access, _id={"$in": list(file_ids)}, check_at=None),
-            {"$set": {"check_at": now()}},
+            AttachmentFile.owned_by(access, _id={"$in": list(file_ids)}), _check_later()
         )
 
 
 async def recheck_all(access: Access) -> None:
     """Have the collection look at all files of a user, where attachments were replaced."""
     await AttachmentFile.get_pymongo_collection().update_many(
-        AttachmentFile.owned_by(access, check_at=None), {"$set": {"check_at": now()}}
+        AttachmentFile.owned_by(access), _check_later()
     )
+
+
+def _check_later() -> Raw:
+    # A collection that looks at them just now leaves the time that it did not read.
+    return {"$max": {"check_at": now() + SETTLE}}
 
 
 async def collect() -> int:

@@ -19,8 +19,13 @@ from support.imports import bring_in, read_one, stored
 PICTURE = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 2000
 
 
-def with_pictures(**changes: Any) -> bytes:
-    """An export of ChatGPT whose question shows a picture that is there, and one that is not."""
+def with_pictures(*more: dict[str, Any], **changes: Any) -> bytes:
+    """An export of ChatGPT whose question shows a picture that is there, and one that is not.
+
+    Args:
+        more: further nodes.
+        changes: other fields of the conversation.
+    """
     pointers: list[Any] = [
         {
             "content_type": "image_asset_pointer",
@@ -32,6 +37,7 @@ def with_pictures(**changes: Any) -> bytes:
     found = chatgpt(**changes)
     content = {"content_type": "multimodal_text", "parts": [*pointers, "What is it?"]}
     found["mapping"]["ask"] = node("ask", "system", said("user", content, 1_700_000_001.25))
+    found["mapping"] |= {each["id"]: each for each in more}
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("conversations.json", as_json([found]))
@@ -90,6 +96,29 @@ class TestArchive:
         assert told["left_out"]["contents of files"] == 1
         assert (await attachments_of(alice, found))["file-abc"]["state"] == "absent"
         assert await database.attachment_files.count_documents({}) == 0
+
+    async def test_brings_those_of_new_messages(self, alice: HttpClient, database: Any) -> None:
+        await bring_in(alice, with_pictures(), "?attachments=false")
+        await database.attachments.update_one(
+            {"attachment_id": "file-gone"}, {"$set": {"name": "as it was"}}
+        )
+        later = [
+            {"content_type": "image_asset_pointer", "asset_pointer": "file-service://file-new"}
+        ]
+        content = {"content_type": "multimodal_text", "parts": later}
+        grown = with_pictures(node("new", "ask", said("user", content, 1_700_000_009)))
+
+        await bring_in(alice, grown, "?on_duplicate=update")
+        [found] = await stored(alice)
+        known = await attachments_of(alice, found)
+
+        assert {name: each["state"] for name, each in known.items()} == {
+            "file-abc": "present",
+            "file-gone": "absent",
+            "file-new": "absent",
+        }
+        assert known["file-gone"]["name"] == "as it was"
+        assert await bytes_of(alice, found, "file-abc") == PICTURE
 
     async def test_that_is_damaged_there_loses_that_file_only(self, alice: HttpClient) -> None:
         data = bytearray(with_pictures())

@@ -45,6 +45,19 @@ class Attached:
         self, access: Access, conversation_id: ObjectId
     ) -> list[tuple[type[Document], UpdateOne]]:
         """Return the statements that store them, in place of those with the same ids."""
+        return self._put(access, conversation_id, lambda _: "$set")
+
+    def additions(
+        self, access: Access, conversation_id: ObjectId
+    ) -> list[tuple[type[Document], UpdateOne]]:
+        """Return the statements that store those that are new, and those whose bytes are here."""
+        return self._put(
+            access, conversation_id, lambda each: "$set" if "file" in each else "$setOnInsert"
+        )
+
+    def _put(
+        self, access: Access, conversation_id: ObjectId, operator: Callable[[Raw], str]
+    ) -> list[tuple[type[Document], UpdateOne]]:
         found: list[tuple[type[Document], UpdateOne]] = []
         for document in self.documents:
             which = StoredAttachment.owned_by(
@@ -52,7 +65,8 @@ class Attached:
                 conversation_id=conversation_id,
                 attachment_id=document["attachment_id"],
             )
-            found.append((StoredAttachment, UpdateOne(which, {"$set": document}, upsert=True)))
+            change = {operator(document): document}
+            found.append((StoredAttachment, UpdateOne(which, change, upsert=True)))
         return found
 
 

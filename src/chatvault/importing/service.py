@@ -24,8 +24,9 @@ from chatvault.importing.deps import ImportDeps
 from chatvault.importing.known import Known
 from chatvault.importing.neutral import NeutralConversation
 from chatvault.importing.reports import ImportOutcome, OnDuplicate, Report, begin_report
+from chatvault.importing.stored_trees import to_stored_tree
 from chatvault.importing.storing import Target, store_conversation
-from chatvault.importing.updating import fingerprint, update_conversation
+from chatvault.importing.updating import update_conversation
 from chatvault.mongodb.database import many_changes
 from chatvault.preferences import service as preferences
 
@@ -236,6 +237,7 @@ class _Storing:
         copies_of: ObjectId | None = None,
     ) -> None:
         self._actor = actor
+        self._access = Access.of(actor)
         self._commits = deps.commits
         self._key = deps.key
         self._on_duplicate = on_duplicate
@@ -257,13 +259,13 @@ class _Storing:
             self._actor,
             self._commits,
             conversation,
+            await to_stored_tree(self._access, self._key, conversation),
             self._on_duplicate,
             contents=self._contents,
             target=Target(
                 known_as=self._known.id_of(found),
                 is_known=self._known.holds(found),
                 copies_of=self._copies_of,
-                mark=fingerprint(Access.of(self._actor), self._key, conversation),
             ),
         )
 
@@ -277,17 +279,22 @@ class _Storing:
         self, conversation: NeutralConversation, found: Found, *, dry_run: bool = False
     ) -> ImportOutcome:
         """Let a conversation that is there gain what is new in it."""
-        access = Access.of(self._actor)
-        mark = fingerprint(access, self._key, conversation)
-        stored_id, stored_mark = await Conversation.get_import(
-            access, found.source, self._known.id_of(found)
+        tree = await to_stored_tree(self._access, self._key, conversation)
+        stored_id, fingerprint = await Conversation.get_import(
+            self._access, found.source, self._known.id_of(found)
         )
         if stored_id is None:
             return ImportOutcome.DELETED_HERE
-        if stored_mark == mark:
+        if fingerprint == tree.fingerprint:
             return ImportOutcome.SKIPPED
         return await update_conversation(
-            self._actor, self._commits, conversation, stored_id, mark=mark, dry_run=dry_run
+            self._actor,
+            self._commits,
+            conversation,
+            stored_id,
+            tree=tree,
+            contents=self._contents,
+            dry_run=dry_run,
         )
 
     async def _check_agent(self, conversation: NeutralConversation) -> None:

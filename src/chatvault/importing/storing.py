@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import time
-import uuid
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
@@ -20,17 +19,15 @@ from chatvault.conversations.commits.change import Change, estimate
 from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.conversations.commits.working_copy import WorkingCopy
 from chatvault.conversations.models import Conversation
-from chatvault.conversations.parts import TimeSource
 from chatvault.conversations.segments import Generation
 from chatvault.conversations.shapes import ConversationDoc, MessageDoc
-from chatvault.conversations.tree import ROOT, Link, links_within
+from chatvault.conversations.tree import ROOT, links_within
 from chatvault.errors import Busy
 from chatvault.fields import Raw
-from chatvault.importing.arranging import arrange
 from chatvault.importing.contents import Attached, Contents
-from chatvault.importing.drafts import MESSAGE_ID
-from chatvault.importing.neutral import NeutralConversation, NeutralMessage
+from chatvault.importing.neutral import NeutralConversation
 from chatvault.importing.reports import ImportOutcome, OnDuplicate
+from chatvault.importing.stored_trees import StoredTree
 
 PATIENCE = 90.0
 
@@ -43,30 +40,11 @@ class Target:
         known_as: the id of the actor's conversation that it is an export of.
         is_known: whether it was there when the import began.
         copies_of: the import whose copy it may become; the same one makes no other.
-        mark: the fingerprint, by which a later import knows whether the conversation has grown.
     """
 
     known_as: ObjectId | None = None
     is_known: bool = False
     copies_of: ObjectId | None = None
-    mark: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredTree:
-    """Messages as they are stored, the branch to show first.
-
-    Attributes:
-        messages: in order; one that does not follow the one before has a `parent_id`.
-        parents: the id of the message that each follows; None for none.
-        links: of those that do not follow the one before.
-        leaf: the place of the last message to show, or ROOT.
-    """
-
-    messages: list[MessageDoc]
-    parents: list[str | None]
-    links: list[Link]
-    leaf: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +55,6 @@ class _Prepared:
     tree: StoredTree
     generation: Generation | None
     tail: list[MessageDoc]
-    mark: str | None
     attached: Attached
 
     @property
@@ -91,6 +68,7 @@ async def store_conversation(
     actor: Actor,
     commits: CommitQueue,
     conversation: NeutralConversation,
+    tree: StoredTree,
     on_duplicate: OnDuplicate,
     *,
     contents: Contents,
@@ -102,6 +80,7 @@ async def store_conversation(
         actor: whose it becomes.
         commits: takes the change.
         conversation: what was read.
+        tree: its messages.
         on_duplicate: what to do if it is there.
         contents: stores the bytes of attachments.
         target: what it becomes.
@@ -111,14 +90,13 @@ async def store_conversation(
         Busy: others kept changing the same.
         OutcomeUnknown: MongoDB went away in the middle.
     """
-    access, tree = Access.of(actor), to_stored_tree(conversation)
+    access = Access.of(actor)
     generation, tail = await write_generation(access, commits.store, tree.messages, tree.links)
     prepared = _Prepared(
         conversation=conversation,
         tree=tree,
         generation=generation,
         tail=tail,
-        mark=target.mark,
         attached=await contents.store(access, conversation),
     )
     known_as, copies_of = target.known_as, target.copies_of
@@ -196,9 +174,11 @@ def _put(actor: Actor, prepared: _Prepared, working: WorkingCopy, *, is_replaced
     """Decide what the conversation is to hold, and record it."""
     conversation = prepared.conversation
     at = conversation.updated_at
-    fields: Raw = {"title": conversation.title, "metadata": conversation.metadata}
-    if prepared.mark is not None:
-        fields["import_fingerprint"] = prepared.mark
+    fields: Raw = {
+        "title": conversation.title,
+        "metadata": conversation.metadata,
+        "import_fingerprint": prepared.tree.fingerprint,
+    }
     if conversation.own is not None:
         fields |= conversation.own.fields
     last_message_at = fields.pop("last_message_at", prepared.last_message_at)
@@ -234,48 +214,3 @@ def to_conversation_doc(actor: Actor, conversation: NeutralConversation) -> Conv
         metadata=conversation.metadata,
         at=conversation.created_at,
     )
-
-
-def _time_source_of(message: NeutralMessage) -> TimeSource | None:
-    if message.timestamp is None:
-        return "neighbour"
-    return None if message.time_source == "exact" else message.time_source
-
-
-def to_stored_tree(conversation: NeutralConversation) -> StoredTree:
-    """Return the messages as stored, each with an id that is the same at every import."""
-    arranged = arrange(conversation)
-    stored: list[MessageDoc] = []
-    taken: set[str] = set()
-    at: datetime = conversation.created_at
-    for place, message in enumerate(arranged.messages):
-        own = message.source_id or ""
-        if not MESSAGE_ID.fullmatch(own) or own in taken:
-            name = f"{conversation.source}:{place}:{own}"
-            own = str(uuid.uuid5(uuid.NAMESPACE_URL, name))
-        taken.add(own)
-        at = message.timestamp or at
-        stored.append(_to_stored(message, own, at))
-    parents = [None if place == ROOT else stored[place]["id"] for place in arranged.parents]
-    for link in arranged.links:
-        stored[link.place]["parent_id"] = parents[link.place]
-    return StoredTree(messages=stored, parents=parents, links=arranged.links, leaf=arranged.leaf)
-
-
-def _to_stored(message: NeutralMessage, message_id: str, at: datetime) -> MessageDoc:
-    fields = {
-        "id": message_id,
-        "role": message.role,
-        "content": message.content,
-        "timestamp": at,
-        "model": message.model,
-        "metrics": message.metrics,
-        "cancelled": message.cancelled,
-        "extra": message.extra or None,
-        "parts": list(message.parts) or None,
-        "hidden": message.hidden or None,
-        "time_source": _time_source_of(message),
-        **message.own,
-    }
-    stored = {name: value for name, value in fields.items() if value is not None}
-    return cast("MessageDoc", stored)

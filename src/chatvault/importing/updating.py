@@ -20,12 +20,12 @@ from chatvault.conversations.segments import size_of
 from chatvault.conversations.shapes import ConversationDoc, MessageDoc
 from chatvault.conversations.store import MessageStore
 from chatvault.conversations.tree import ROOT, Link
-from chatvault.encoding import to_json
 from chatvault.errors import NotFound
+from chatvault.importing.contents import Attached, Contents
 from chatvault.importing.neutral import NeutralConversation
 from chatvault.importing.reports import ImportOutcome
-from chatvault.importing.storing import StoredTree, submit_patiently, to_stored_tree
-from chatvault.keys import SecretKey
+from chatvault.importing.stored_trees import StoredTree
+from chatvault.importing.storing import submit_patiently
 
 # So many ids are looked for with one query.
 AT_ONCE: Final = 1000
@@ -44,18 +44,6 @@ class Growth:
     new: list[int]
     after: str | None
     is_at_end: bool
-
-
-def fingerprint(access: Access, key: SecretKey, conversation: NeutralConversation) -> str:
-    """Return a keyed hash of what an import of the conversation stores of its messages."""
-    docs = to_stored_tree(conversation).messages
-    said = ([each["id"], each.get("role"), each.get("content"), *_parent_of(each)] for each in docs)
-    owner = str(access.owner_id).encode()
-    return key.hash_bytes(b"import for ", owner, *(to_json(each) for each in said))
-
-
-def _parent_of(message: MessageDoc) -> list[str | None]:
-    return [message["parent_id"]] if "parent_id" in message else []
 
 
 async def find_growth(
@@ -98,7 +86,8 @@ async def update_conversation(
     conversation: NeutralConversation,
     conversation_id: ObjectId,
     *,
-    mark: str,
+    tree: StoredTree,
+    contents: Contents,
     dry_run: bool = False,
 ) -> ImportOutcome:
     """Append what a conversation has gained since it was imported.
@@ -112,7 +101,8 @@ async def update_conversation(
         commits: takes the changes.
         conversation: what was read.
         conversation_id: the stored conversation's id.
-        mark: the fingerprint, which is stored where nothing is left out.
+        tree: its messages; their fingerprint is stored where nothing is left out.
+        contents: stores the bytes of attachments.
         dry_run: change nothing, and tell what would be done.
 
     Raises:
@@ -120,7 +110,6 @@ async def update_conversation(
         OutcomeUnknown: MongoDB went away in the middle.
     """
     access = Access.of(actor)
-    tree = to_stored_tree(conversation)
     is_tree = conversation.active_leaf is not None
     try:
         growth = await find_growth(access, commits.store, conversation_id, tree.messages)
@@ -131,14 +120,17 @@ async def update_conversation(
         if dry_run:
             return ImportOutcome.UPDATED
         outcome, after = ImportOutcome.UPDATED, growth.after
+        attached = await contents.store(access, conversation)
         for run in _runs(tree.messages, growth.new):
             is_last = run[-1] == growth.new[-1]
-            grown = _Grown(conversation, tree, run, mark if is_last else None)
+            grown = _Grown(conversation, tree, run, attached if is_last else None)
             change = _append(actor, conversation_id, grown, None if is_tree else (after,))
             outcome = await submit_patiently(commits, change)
             if outcome is not ImportOutcome.UPDATED:
                 break
             after = tree.messages[run[-1]]["id"]
+        else:
+            contents.note(attached)
     except NotFound:
         return ImportOutcome.DELETED_HERE
     return outcome
@@ -152,13 +144,13 @@ class _Grown:
         conversation: what was read.
         tree: all its messages.
         places: those to append.
-        mark: the fingerprint, with the last of the new messages.
+        attached: the conversation's files, with the last of the new messages.
     """
 
     conversation: NeutralConversation
     tree: StoredTree
     places: list[int]
-    mark: str | None
+    attached: Attached | None
 
     @property
     def messages(self) -> list[MessageDoc]:
@@ -233,7 +225,7 @@ def _append(
         needs_tail=True,
         needs_last_not_deleted=after is not None,
         needs_tree=after is None,
-        size=estimate(*grown.messages),
+        size=estimate(*grown.messages, *(grown.attached.documents if grown.attached else ())),
     )
 
 
@@ -250,8 +242,9 @@ def _add(
     for link in links or ():
         messages[link.place - start]["parent_id"] = parents[link.place - start]
     working.append(messages, at, messages[-1]["timestamp"], links)
-    if grown.mark is not None:
-        working.set(at, import_fingerprint=grown.mark)
+    if grown.attached is not None:
+        working.set(at, import_fingerprint=grown.tree.fingerprint)
+        working.beside += grown.attached.additions(working.access, working.fields["_id"])
 
 
 def _add_branches(working: WorkingCopy, grown: _Grown) -> None:

@@ -11,16 +11,21 @@ from bson import ObjectId
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chatvault.access import Access
+from chatvault.actor import Actor, Door
+from chatvault.conversations.shapes import MessageDoc
 from chatvault.exporting.formats.json_document import JsonDocument
 from chatvault.exporting.formats.json_lines import JsonLines
 from chatvault.importing.conversations import ImportRejected
 from chatvault.importing.neutral import NeutralConversation
-from chatvault.importing.storing import to_stored_tree
+from chatvault.importing.stored_trees import build_stored_tree
+from chatvault.keys import SecretKey
 from conftest import HttpClient
 from support import imports
 from support.exporting import AT, TEXT, exported_conversation, exported_message, written
 from support.factories import begin, message
 
+ACCESS = Access.of(Actor(door=Door.BACKGROUND, user_id=ObjectId()))
 AGENT = ObjectId("65a5158ac8d8e8a8b8c8d8e9")
 # What may name a field of free form.
 KEY = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=8)
@@ -102,6 +107,10 @@ def plain(**more: Any) -> dict[str, Any]:
     return {"id": str(AGENT), "title": "Plain", "messages": messages} | more
 
 
+def stored_messages(found: NeutralConversation) -> list[MessageDoc]:
+    return build_stored_tree(ACCESS, SecretKey(bytes(32)), found).messages
+
+
 class TestRoundTrip:
     @pytest.mark.parametrize("kind", [JsonDocument, JsonLines])
     @settings(max_examples=40)
@@ -127,7 +136,7 @@ class TestRoundTrip:
         assert {name: found.own.fields[name] for name in kept} == kept
         at = AT.replace(tzinfo=UTC)
         assert (found.created_at, found.updated_at) == (at, at)
-        assert to_stored_tree(found).messages == [{"timestamp": at, **each} for each in messages]
+        assert stored_messages(found) == [{"timestamp": at, **each} for each in messages]
         assert (found.unknown, found.notes) == ({}, ())
 
     async def test_into_another_account_and_into_the_same(
@@ -266,7 +275,7 @@ class TestReading:
         content = imports.read(file(plain(**change)), format=None)
         for each in content.conversations:
             assert each.updated_at <= datetime.now(UTC)
-            assert all(isinstance(found["content"], str) for found in to_stored_tree(each).messages)
+            assert all(isinstance(found["content"], str) for found in stored_messages(each))
 
     def test_lets_a_list_of_files_alone(self) -> None:
         packed = io.BytesIO()

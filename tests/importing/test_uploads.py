@@ -5,9 +5,11 @@ import base64
 import errno
 import json
 import os
+import shutil
 import stat
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,7 +17,7 @@ from aiohttp import ClientResponse, web
 from bson import ObjectId
 
 from chatvault.fields import now
-from chatvault.importing import runner, service, upload_service
+from chatvault.importing import runner, service, upload_files, upload_service
 from chatvault.importing.job_routes import JOB_DEPS
 from chatvault.importing.models import ImportJob, Upload
 from chatvault.importing.runner import ImportRunner
@@ -159,6 +161,7 @@ class TestUpload:
     async def test_takes_room_that_a_user_has(
         self, alice: HttpClient, bob: HttpClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        monkeypatch.setattr(upload_files, "RESERVE", -(10 * 1024**3))
         headers = {**TUS, "Upload-Length": str(5 * 1024**3)}
         await problem(await alice.post(PATH, headers=headers), 413, "too_large")
         for _ in range(2):
@@ -188,6 +191,21 @@ class TestUpload:
         monkeypatch.undo()
         assert (await alice.head(path)).headers["Upload-Offset"] == "3"
         assert (await send(alice, path, 3, b"3456789")).status == 204
+
+    async def test_leaves_room_on_the_disk(
+        self, alice: HttpClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        free = 100
+        monkeypatch.setattr(
+            shutil, "disk_usage", lambda _: SimpleNamespace(total=20 * 90, free=free)
+        )
+        more = {**TUS, "Upload-Length": "11"}
+        await problem(await alice.post(PATH, headers=more), 503, "no_space")
+        path = await create(alice, 10)
+        free = 95
+        await problem(await send(alice, path, 0, b"0123456789"), 503, "no_space")
+        free = 100
+        assert (await send(alice, path, 0, b"0123456789")).status == 204
 
     @pytest.mark.parametrize(
         ("headers", "status", "code"),

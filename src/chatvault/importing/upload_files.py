@@ -4,6 +4,7 @@ import contextlib
 import errno
 import os
 import secrets
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,8 @@ from bson import ObjectId
 from chatvault.errors import Unavailable
 
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+# So much of a disk uploads leave free, as MongoDB may lie on it: of a small one, a twentieth.
+RESERVE: Final = 1024**3
 _SUFFIX: Final = ".part"
 # A file is written before its document.
 _YOUNG_SECONDS: Final = 3600.0
@@ -63,15 +66,21 @@ class UploadFiles:
         """Return the path of an upload's file."""
         return self._directory / f"{upload_id}{_SUFFIX}"
 
-    def create(self, upload_id: ObjectId) -> None:
-        """Create an empty file.
+    def create(self, upload_id: ObjectId, length: int) -> None:
+        """Create an empty file, which is to have so many bytes.
 
         Raises:
-            NoSpace: the disk is full.
+            NoSpace: the disk is full, or would be.
         """
+        self._check_room(length)
         with _told_if_full():
             descriptor = os.open(self.path(upload_id), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
             os.close(descriptor)
+
+    def _check_room(self, length: int) -> None:
+        disk = shutil.disk_usage(self._directory)
+        if disk.free - length < min(RESERVE, disk.total // 20):
+            raise NoSpace(retry_after=60)
 
     def size(self, upload_id: ObjectId) -> int | None:
         """Return how many bytes there are; None where there is no such file."""
@@ -84,8 +93,9 @@ class UploadFiles:
         """Append bytes; of those that find no room, some may stay.
 
         Raises:
-            NoSpace: the disk is full.
+            NoSpace: the disk is full, or would be.
         """
+        self._check_room(len(data))
         with _told_if_full(), self.path(upload_id).open("ab") as file:
             file.write(data)
 

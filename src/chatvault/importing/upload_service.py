@@ -111,7 +111,7 @@ async def create(
 
     async def insert(session: AsyncClientSession) -> ObjectId:
         await _check_quota(access, deps, length, session)
-        await asyncio.to_thread(deps.files.create, upload["_id"])
+        await asyncio.to_thread(deps.files.create, upload["_id"], length)
         await Upload.get_pymongo_collection().insert_one(dict(upload), session=session)
         entry = audit.entry(
             actor, Action.IMPORT_CREATE_UPLOAD, upload["_id"], details={"bytes": length}

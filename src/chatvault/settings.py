@@ -30,6 +30,10 @@ from chatvault.setting_files import IN_FILE, read_files
 PREFIX = "CHATVAULT_"
 # Read by a command in place of a prompt; not a setting of the service.
 NEW_PASSWORD = "CHATVAULT_NEW_PASSWORD"  # noqa: S105  # a name of a variable
+_FOR_PROGRAMS = (
+    *("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "XDG_DATA_HOME", "XDG_CONFIG_HOME"),
+    *("SYSTEMROOT", "TEMP", "TMP", "APPDATA", "LOCALAPPDATA", "USERPROFILE"),
+)
 LOCAL_ORIGINS = tuple(
     f"http://{host}:{port}"
     for host in ("localhost", "127.0.0.1")
@@ -364,3 +368,8 @@ def describe(settings: Settings) -> Iterator[tuple[str, str, str]]:
             # Values of providers and servers may be secret; their names are not.
             value = ",".join(value)
         yield PREFIX + name.upper(), "" if value is None else str(value), field.description or ""
+
+
+def program_environment() -> dict[str, str]:
+    """Return the variables that our own programs need: where files are, and no secret."""
+    return {name: os.environ[name] for name in _FOR_PROGRAMS if name in os.environ}

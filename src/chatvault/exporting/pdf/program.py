@@ -6,6 +6,7 @@ within the service's. It limits itself before it reads anything.
 
 import argparse
 import json
+import os
 import struct
 import sys
 import tempfile
@@ -15,6 +16,8 @@ MB = 1024**2
 LENGTH = struct.Struct("!I")
 # In place of a PDF's length where there is none.
 FAILED = 0xFFFFFFFF
+# The service goes first.
+NICENESS = 10
 
 
 def main() -> None:
@@ -24,6 +27,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, required=True)
     parser.add_argument("--families", action="store_true")
     wanted = parser.parse_args()
+    if hasattr(os, "nice"):  # not on Windows
+        os.nice(NICENESS)
     limit_memory(wanted.megabytes * MB)
     import typst  # noqa: PLC0415  # within the limit
 

@@ -11,11 +11,11 @@ from types import TracebackType
 from typing import Self
 
 import structlog
-from mcp.client.stdio import get_default_environment
 
 from chatvault.errors import InvalidInput, Unavailable
 from chatvault.exporting.pdf.fonts import missing_scripts
 from chatvault.exporting.pdf.program import FAILED, LENGTH
+from chatvault.settings import program_environment
 
 PROGRAM = ("-I", "-m", "chatvault.exporting.pdf.program")
 # Of address space; 1,000 messages took 0.7 GB, a part of little but short lines 1.1.
@@ -61,7 +61,7 @@ def find_missing_scripts() -> list[str]:
     """Return the scripts that no font of this machine has; it takes about a second."""
     done = subprocess.run(  # noqa: S603  # ourselves
         [*_command(), "--families"],
-        env=get_default_environment(),
+        env=program_environment(),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         timeout=TIMEOUT,
@@ -142,7 +142,7 @@ class Typesetter:
     async def _start(self) -> asyncio.subprocess.Process:
         self._process = await asyncio.create_subprocess_exec(
             *_command(),
-            env=get_default_environment(),
+            env=program_environment(),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,

@@ -68,6 +68,7 @@ ALONE = {
     ("exporting/jobs/worker.py", "_Attempt._update"): "how far it has come; asking has an entry",
     ("exporting/jobs/worker.py", "remove_expired"): "our own housekeeping",
     ("exporting/jobs/writing.py", "_Chunks._store"): "shown by nobody until the export names it",
+    ("exporting/jobs/models.py", "ExportJob.expire_oldest"): "our own housekeeping",
     ("exporting/jobs/models.py", "ExportChunk.remove"): "our own housekeeping",
     ("replies/jobs.py", "Worker._do"): "whose turn it is",
     ("replies/jobs.py", "Worker._renew"): "whose turn it is",

@@ -16,8 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymongo.errors import AutoReconnect
 
+from chatvault.byte_ranges import parse_range
 from chatvault.errors import RangeNotSatisfiable
-from chatvault.exporting.jobs import routes, service, worker, writing
+from chatvault.exporting.jobs import models, service, worker, writing
 from chatvault.exporting.jobs.worker import ExportWorker
 from chatvault.exporting.routes import EXPORT_DEPS
 from chatvault.fields import now
@@ -197,6 +198,45 @@ class TestExports:
         await problem(await alice.get(f"/exports/{job['id']}"), 404, "not_found")
         assert await database.export_parts.count_documents({}) == 0
 
+    async def test_are_kept_up_to_a_number(
+        self, alice: HttpClient, bob: HttpClient, ids: list[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(models, "MOST_KEPT", 2)
+        his = await made(bob)
+        made_in_order = [(await made(alice, ids=[each]))["id"] for each in ids]
+
+        await worker.remove_expired()
+
+        kept = await (await alice.get("/exports")).json()
+        assert [each["id"] for each in kept] == made_in_order[:1:-1]
+        assert (await bob.get(f"/exports/{his['id']}")).status == 200
+
+    async def test_of_several_users_take_turns_between_parts(
+        self,
+        alice: HttpClient,
+        bob: HttpClient,
+        ids: list[str],
+        small: None,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        await begin(bob)
+        going, write = asyncio.Event(), writing.write_part
+        owners: list[Any] = []
+
+        async def write_later(actor: Any, *args: Any) -> Any:
+            owners.append(actor.owner_id)
+            await going.wait()
+            return await write(actor, *args)
+
+        monkeypatch.setattr(worker, "write_part", write_later)
+        hers = (await alice.post("/exports", json={})).headers["Location"]
+        his = (await bob.post("/exports", json={})).headers["Location"]
+        going.set()
+        ends = [await ended(alice, hers), await ended(bob, his)]
+
+        assert [len(each["parts"]) for each in ends] == [4, 1]
+        assert [owners.index(each) for each in owners] == [0, 1, 0, 0, 0]
+
 
 class TestCrashes:
     async def test_are_gone_on_from_by_another_process(
@@ -350,7 +390,8 @@ class TestRanges:
     @given(st.text(max_size=30) | st.from_regex(r"bytes=\d{0,20}-\d{0,20}", fullmatch=True))
     def test_are_read_or_left(self, header: str) -> None:
         try:
-            found = routes._range_of(header, 1000)
+            found = parse_range(header, 1000)
         except RangeNotSatisfiable:
             return
-        assert found is None or 0 <= found[0] < found[1] <= 1000
+        assert 0 <= found.start < found.end <= 1000
+        assert not found.is_whole or (found.start, found.end) == (0, 1000)

@@ -25,7 +25,7 @@ from chatvault.http.requests import (
     IdempotencyHeaders,
     idempotency_key_of,
     json_response,
-    stream,
+    stream_range,
 )
 from chatvault.http.routing import Routes
 from chatvault.idempotency import KeyReused
@@ -93,14 +93,9 @@ async def read_attachment(
         hdrs.CONTENT_DISPOSITION: content_disposition(
             found.attachment.get("name") or path.attachment_id
         ),
-        hdrs.CONTENT_LENGTH: str(found.end - found.start),
-        hdrs.ACCEPT_RANGES: "bytes",
         "Content-Security-Policy": POLICY,
     }
-    if found.is_whole:
-        return await stream(request, found.chunks, headers=fields)
-    fields[hdrs.CONTENT_RANGE] = f"bytes {found.start}-{found.end - 1}/{found.size}"
-    return await stream(request, found.chunks, headers=fields, status=206)
+    return await stream_range(request, found.chunks, found.bounds, headers=fields)
 
 
 @routes.route(

@@ -29,8 +29,8 @@ class AttachmentQuery(BaseModel):
 class AttachmentHeaders(BaseModel):
     """What an uploaded file is, and which part of one is wanted."""
 
-    range: str | None = Field(
-        None, alias="Range", max_length=255, description="one range of bytes, as `bytes=0-1023`"
+    range: str = Field(
+        "", alias="Range", max_length=255, description="one range of bytes, as `bytes=0-1023`"
     )
 
 

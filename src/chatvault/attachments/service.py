@@ -1,6 +1,5 @@
 """Operations on attachments."""
 
-import re
 import uuid
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
@@ -16,35 +15,29 @@ from chatvault.attachments.deps import AttachmentDeps
 from chatvault.attachments.models import Attachment
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
+from chatvault.byte_ranges import ByteRange, parse_range
 from chatvault.conversations.commits.change import Change
 from chatvault.conversations.commits.working_copy import WorkingCopy
-from chatvault.errors import NotFound, RangeNotSatisfiable, TooLarge
+from chatvault.errors import NotFound, TooLarge
 from chatvault.fields import Raw, now
 from chatvault.idempotency import IdempotencyKey, Idempotent
 
 # Of one conversation; a list of them is answered whole.
 MAX_ATTACHMENTS: Final = 10_000
-_RANGE: Final = re.compile(r"bytes=(\d{0,15})-(\d{0,15})")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FileRange:
+class FileBytes:
     """Bytes of an attachment.
 
     Attributes:
         attachment: what is known of it.
-        start: the first byte.
-        end: the byte after the last.
-        size: of the whole file.
-        is_whole: whether no range was asked for.
+        bounds: which of its bytes.
         chunks: the bytes.
     """
 
     attachment: Raw
-    start: int
-    end: int
-    size: int
-    is_whole: bool
+    bounds: ByteRange
     chunks: AsyncGenerator[bytes]
 
 
@@ -73,8 +66,8 @@ async def read(
     *,
     conversation_id: ObjectId,
     attachment_id: str,
-    wanted: str | None,
-) -> FileRange:
+    wanted: str,
+) -> FileBytes:
     """Return the bytes of an attachment, or one range of them.
 
     Args:
@@ -82,7 +75,7 @@ async def read(
         deps: what attachments are read with.
         conversation_id: the conversation's id.
         attachment_id: the attachment's.
-        wanted: the value of `Range`; what is no single range of bytes gives all of them.
+        wanted: the value of `Range`.
 
     Raises:
         NotFound: the actor has no such attachment, or its bytes are not here.
@@ -99,36 +92,14 @@ async def read(
         raise NotFound("Attachment not found")
     if found.get("file") is None:
         raise NotFound("The bytes of this attachment are not here")
-    size = found["size"]
-    start, end, is_whole = _parse_range(wanted, size)
+    bounds = parse_range(wanted, found["size"])
     entry = audit.entry(actor, Action.CONVERSATION_GET_ATTACHMENT, conversation_id)
     await deps.recorder.record(entry)
-    return FileRange(
+    return FileBytes(
         attachment=found,
-        start=start,
-        end=end,
-        size=size,
-        is_whole=is_whole,
-        chunks=deps.files.read(access, found["file"], start, end),
+        bounds=bounds,
+        chunks=deps.files.read(access, found["file"], bounds.start, bounds.end),
     )
-
-
-def _parse_range(wanted: str | None, size: int) -> tuple[int, int, bool]:
-    """Return the first byte, the one after the last, and whether they are all (RFC 9110)."""
-    found = wanted and _RANGE.fullmatch(wanted.strip())
-    if not found or not any(found.groups()):
-        return 0, size, True
-    first, last = found.groups()
-    if not first:
-        start, end = max(0, size - int(last)), size
-    else:
-        start = int(first)
-        if last and int(last) < start:
-            return 0, size, True
-        end = min(size, int(last) + 1) if last else size
-    if start >= end:
-        raise RangeNotSatisfiable
-    return start, end, False
 
 
 async def create(

@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from chatvault.actor import Actor
 from chatvault.audit.recorder import Recorder
+from chatvault.byte_ranges import ByteRange
 from chatvault.encoding import to_json
 from chatvault.errors import NotFound, UnsupportedMediaType
 from chatvault.http.bodies import BODY, BULK_BODY, SMALL_BODY, Room, read_body
@@ -176,6 +177,26 @@ async def stream(
                 await _write(request, response, chunk, patience)
             await response.write_eof()
     return response
+
+
+async def stream_range(
+    request: web.Request,
+    chunks: AsyncGenerator[bytes],
+    bounds: ByteRange,
+    *,
+    headers: Mapping[str, str],
+    patience: float | None = None,
+) -> web.StreamResponse:
+    """Send bytes of a file, whole or a range, in chunks as `stream` does."""
+    fields = {
+        **headers,
+        hdrs.CONTENT_LENGTH: str(bounds.end - bounds.start),
+        hdrs.ACCEPT_RANGES: "bytes",
+    }
+    if bounds.is_whole:
+        return await stream(request, chunks, headers=fields, patience=patience)
+    fields[hdrs.CONTENT_RANGE] = f"bytes {bounds.start}-{bounds.end - 1}/{bounds.size}"
+    return await stream(request, chunks, headers=fields, status=206, patience=patience)
 
 
 async def _write(

@@ -13,10 +13,12 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from chatvault.actor import Actor
 from chatvault.content import Content, Erased
 from chatvault.errors import NotFound
-from chatvault.fields import Id, Raw
+from chatvault.fields import Id, Raw, now
 
 KEPT = timedelta(days=7)
 LISTED = 20
+# So many finished exports a user has.
+MOST_KEPT = 5
 CHUNK_BYTES = 1024 * 1024
 
 
@@ -134,6 +136,17 @@ class ExportJob(Document):
         found = cls.get_pymongo_collection().find(mine).sort("created_at", -1).limit(LISTED)
         jobs: list[Raw] = await found.to_list()
         return jobs
+
+    @classmethod
+    async def expire_oldest(cls, actor: Actor) -> None:
+        """Let all of the actor's finished exports expire but the newest."""
+        exports = cls.get_pymongo_collection()
+        finished = cls.owned_by(actor, state=KEPT_STATES, is_open=False)
+        older = exports.find(finished, {"_id": True}).sort("created_at", -1).skip(MOST_KEPT)
+        if ids := [each["_id"] for each in await older.to_list()]:
+            await exports.update_many(
+                cls.owned_by(actor, _id={"$in": ids}), {"$min": {"expires_at": now()}}
+            )
 
 
 class ExportChunk(Document):

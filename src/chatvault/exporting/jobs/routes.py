@@ -1,7 +1,5 @@
 """Exports in the background over HTTP, with downloads that can be resumed."""
 
-import re
-
 from aiohttp import web
 
 from chatvault.actor import Actor
@@ -27,13 +25,11 @@ from chatvault.http.requests import (
     IdempotencyHeaders,
     idempotency_key_of,
     json_response,
-    stream,
+    stream_range,
 )
 from chatvault.http.routing import Routes
 from chatvault.idempotency import KeyReused
 
-# One range; a request for several is answered with all of the part.
-RANGE = re.compile(r"bytes=(?:(\d{1,15})-(\d{0,15})|-(\d{1,15}))")
 routes = Routes("exports")
 
 
@@ -68,7 +64,7 @@ async def create_export(
 async def list_exports(request: web.Request, actor: Actor) -> web.StreamResponse:
     """List my newest exports in the background.
 
-    They are forgotten some days after they ended.
+    The newest five that ended are kept, for seven days.
     """
     found = await service.list_exports(actor, request.app[EXPORT_DEPS])
     return json_response([_wire(each) for each in found])
@@ -102,27 +98,21 @@ async def get_export_part(
     By `Range` and `If-Range` of RFC 9110.
     """
     part = await service.get_part(
-        actor, request.app[EXPORT_DEPS], export_id=path.export_id, number=path.number
+        actor,
+        request.app[EXPORT_DEPS],
+        export_id=path.export_id,
+        number=path.number,
+        wanted=headers.range,
+        if_range=headers.if_range,
     )
-    size = part.document["bytes"]
-    sent = {"ETag": part.tag, "Accept-Ranges": "bytes", "Cache-Control": "private, no-transform"}
+    sent = {"ETag": part.tag, "Cache-Control": "private, no-transform"}
     known = {each.strip().removeprefix("W/") for each in headers.if_none_match.split(",")}
     if known & {part.tag, "*"}:
         return web.Response(status=304, headers=sent)
-    is_same = headers.if_range in {"", part.tag}
-    bounds = _range_of(headers.range, size) if is_same else None
-    start, end = bounds or (0, size)
     sent["Content-Type"] = part.document["media_type"]
     sent["Content-Disposition"] = content_disposition(part.document["name"])
-    sent["Content-Length"] = str(end - start)
-    if bounds is not None:
-        sent["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
-    return await stream(
-        request,
-        part.read(start, end),
-        headers=sent,
-        status=200 if bounds is None else 206,
-        patience=STALLED_SECONDS,
+    return await stream_range(
+        request, part.read(), part.bounds, headers=sent, patience=STALLED_SECONDS
     )
 
 
@@ -130,31 +120,10 @@ async def get_export_part(
 async def delete_export(request: web.Request, actor: Actor, path: ExportPath) -> web.StreamResponse:
     """Cancel an export in the background, or remove it with its parts.
 
-    Its parts are deleted at once.
+    Its bytes are deleted within about a minute.
     """
     await service.delete(actor, request.app[EXPORT_DEPS], export_id=path.export_id)
     return web.Response(status=204)
-
-
-def _range_of(header: str, size: int) -> tuple[int, int] | None:
-    """Return the beginning and the end of the range; None for all of it.
-
-    Raises:
-        RangeNotSatisfiable: the part ends before.
-    """
-    if (found := RANGE.fullmatch(header.strip())) is None:
-        return None
-    first, last, suffix = found.groups()
-    if suffix is not None:
-        start, end = max(0, size - int(suffix)), size
-    else:
-        start = int(first)
-        end = min(size, int(last) + 1) if last else size
-        if last and int(last) < start:
-            return None
-    if start >= end:
-        raise RangeNotSatisfiable(f"The part has {size} bytes.")
-    return start, end
 
 
 def _wire(job: Raw) -> Raw:

@@ -14,6 +14,7 @@ from chatvault.actor import Actor
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.audit.models import AuditEntry
+from chatvault.byte_ranges import ByteRange, parse_range
 from chatvault.conversations.models import Conversation
 from chatvault.errors import Conflict, NotFound
 from chatvault.exporting.jobs.models import (
@@ -48,25 +49,24 @@ class Part:
     """A part of an export, to be read.
 
     Attributes:
-        tag: changes with its bytes.
+        tag: the strong ETag of its bytes.
+        bounds: which of them are wanted.
     """
 
     actor: Actor
     export_id: ObjectId
     document: PartDoc
+    tag: str
+    bounds: ByteRange
 
-    @property
-    def tag(self) -> str:
-        """The strong ETag of its bytes."""
-        return f'"{self.document["hash"]}"'
-
-    async def read(self, start: int, end: int) -> AsyncGenerator[bytes]:
-        """Yield the bytes from one place up to another; nothing waits in between.
+    async def read(self) -> AsyncGenerator[bytes]:
+        """Yield the bytes that are wanted.
 
         Raises:
             NotFound: it was removed in the middle.
         """
         writing = self.document["writing"]
+        start, end = self.bounds.start, self.bounds.end
         while start < end:
             no, skip = divmod(start, CHUNK_BYTES)
             data = await ExportChunk.find_data(self.actor, self.export_id, writing, no)
@@ -190,18 +190,38 @@ async def get(actor: Actor, deps: ExportDeps, *, export_id: ObjectId) -> Raw:
     return found
 
 
-async def get_part(actor: Actor, deps: ExportDeps, *, export_id: ObjectId, number: int) -> Part:
+async def get_part(
+    actor: Actor,
+    deps: ExportDeps,
+    *,
+    export_id: ObjectId,
+    number: int,
+    wanted: str,
+    if_range: str,
+) -> Part:
     """Return a part of an export of the actor's, to be read.
+
+    Args:
+        actor: the export's owner.
+        deps: what exports are read with.
+        export_id: the export's id.
+        number: the part's, from 1 on.
+        wanted: the value of `Range`.
+        if_range: the tag that the range is meant for; empty for any.
 
     Raises:
         NotFound: there is none, or none yet.
+        RangeNotSatisfiable: the part ends before the range.
     """
     parts: list[Any] = (await ExportJob.get_raw(actor, export_id))["parts"]
     if number > len(parts):
         raise NotFound("Part not found")
+    document = parts[number - 1]
+    tag = f'"{document["hash"]}"'
+    bounds = parse_range(wanted if if_range in {"", tag} else "", document["bytes"])
     entry = audit.entry(actor, Action.EXPORT_GET_PART, export_id, details={"part": number})
     await deps.recorder.record(entry)
-    return Part(actor, export_id, parts[number - 1])
+    return Part(actor, export_id, document, tag, bounds)
 
 
 async def delete(actor: Actor, deps: ExportDeps, *, export_id: ObjectId) -> None:

@@ -101,14 +101,12 @@ class _Attempt:
             ChatvaultError, PyMongoError: it is to be tried again.
         """
         job = self._job
+        if job["failures"] > MAX_FAILURES:
+            await self._end(ExportState.FAILED, job["code"] or "unavailable")
+            return
         written = [part["writing"] for part in job["parts"]]
         # What an attempt before had begun to write.
         await ExportChunk.remove(self._actor, job["_id"], keep=written)
-        if job["failures"] > MAX_FAILURES:
-            await self._update(
-                {"$set": self._end(ExportState.FAILED, job["code"] or "unavailable")}
-            )
-            return
         left = await self._ids()
         about = About(exported_at=now(), program=f"chatvault {VERSION}")
         while left or not job["parts"]:
@@ -125,7 +123,10 @@ class _Attempt:
                     "$inc": {"done": seen, **sums},
                 }
             )
-        await self._update({"$set": self._end(ExportState.DONE, None)})
+            if left and await self._others_wait():
+                await self._update(self._due_in(0.0))
+                return
+        await self._end(ExportState.DONE, None)
 
     async def renew(self) -> None:
         """Renew the lease until it is another's, or the export is removed."""
@@ -139,10 +140,7 @@ class _Attempt:
 
     async def put_off(self, code: str) -> None:
         """Let it be tried again later; the code is told if that fails for good."""
-        later = [
-            *leases.extension("due_at", WAIT_SECONDS),
-            {"$set": {"state": ExportState.WAITING.value, "code": code}},
-        ]
+        later = self._due_in(WAIT_SECONDS, code=code)
         await ExportJob.get_pymongo_collection().update_one(
             ExportJob.owned_by(self._actor, **self._held()), later
         )
@@ -168,9 +166,21 @@ class _Attempt:
             raise ExportLost
 
     @staticmethod
-    def _end(state: ExportState, code: str | None) -> Raw:
+    def _due_in(seconds: float, code: str | None = None) -> list[Raw]:
+        """Return the update by which any process may go on."""
+        waiting = {"state": ExportState.WAITING.value, "code": code}
+        return [*leases.extension("due_at", seconds), {"$set": waiting}]
+
+    async def _others_wait(self) -> bool:
+        """Whether another export is due, which is to have its turn between two parts."""
+        due = {"is_open": True, "_id": {"$ne": self._job["_id"]}, **leases.expired("due_at")}
+        return await ExportJob.get_pymongo_collection().find_one(due, {"_id": True}) is not None
+
+    async def _end(self, state: ExportState, code: str | None) -> None:
+        """Tell how it ended, and let the oldest of the user's finished exports expire."""
         ended = {"state": state.value, "code": code, "is_open": False}
-        return {**ended, "expires_at": now() + KEPT}
+        await self._update({"$set": {**ended, "expires_at": now() + KEPT}})
+        await ExportJob.expire_oldest(self._actor)
 
 
 async def remove_expired(grace: timedelta = timedelta()) -> None:

@@ -6,119 +6,16 @@ Clients of earlier versions could store anything of their own under `parts`, `hi
 
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    PlainValidator,
-    TypeAdapter,
-    ValidationError,
-    WithJsonSchema,
-)
+from pydantic import Field, PlainValidator, TypeAdapter, ValidationError
 from pydantic_core import PydanticCustomError
 
-from chatvault.conversations.parts import MAX_PARTS, TIME_SOURCES
+from chatvault.conversations.parts import MAX_PARTS, TIME_SOURCES, Part
 from chatvault.mongodb.storable import check_storable
 
 MAX_PARTS_BYTES: Final = 1024 * 1024
 # Types that the parts of other programs' messages do not have, or have with other fields.
 _ONLY_OURS: Final = frozenset({"thinking", "tool_call", "tool_result", "citation", "raw"})
-_ABSENT: Any = None
-_Object = Annotated[dict[str, Any], WithJsonSchema({"type": "object"})]
-
-
-class _Part(BaseModel):
-    """Fields that are absent are not null: a part is stored as it is given."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-
-class TextPart(_Part):
-    """Words that everybody sees. `extra`: further fields, here and in other parts."""
-
-    type: Literal["text"]
-    text: str
-    extra: _Object = _ABSENT
-
-
-class ThinkingPart(_Part):
-    """What a model thought before it answered: in full, summed up, or both."""
-
-    type: Literal["thinking"]
-    text: str = _ABSENT
-    summary: list[str] = _ABSENT
-    duration_s: float = _ABSENT
-    signature: str = _ABSENT
-    extra: _Object = _ABSENT
-
-
-class ToolCallPart(_Part):
-    """A call of a tool; `input` is JSON, or the text that the model wrote."""
-
-    type: Literal["tool_call"]
-    id: str = _ABSENT
-    name: str
-    input: Any
-    extra: _Object = _ABSENT
-
-
-class ToolResultPart(_Part):
-    """What a tool answered; `call_id` is the call's `id`."""
-
-    type: Literal["tool_result"]
-    call_id: str = _ABSENT
-    name: str = _ABSENT
-    output: Any
-    is_error: bool = _ABSENT
-    extra: _Object = _ABSENT
-
-
-class FilePart(_Part):
-    """A place where an attachment is shown.
-
-    Attributes:
-        attachment_id: one of the conversation's attachments.
-        transcript: what was said in a recording.
-        text: what was extracted from a document.
-    """
-
-    type: Literal["file"]
-    attachment_id: str
-    name: str = _ABSENT
-    mime: str = _ABSENT
-    size: int = _ABSENT
-    width: int = _ABSENT
-    height: int = _ABSENT
-    source_ref: str = _ABSENT
-    transcript: str = _ABSENT
-    text: str = _ABSENT
-    extra: _Object = _ABSENT
-
-
-class CitationPart(_Part):
-    """A source of what is said; `start` and `end` are places in the content."""
-
-    type: Literal["citation"]
-    url: str = _ABSENT
-    title: str = _ABSENT
-    quote: str = _ABSENT
-    start: int = _ABSENT
-    end: int = _ABSENT
-    extra: _Object = _ABSENT
-
-
-class RawPart(_Part):
-    """What has no other part, as its source had it."""
-
-    type: Literal["raw"]
-    source_type: str
-    value: Any
-
-
-AnyPart = Annotated[
-    TextPart | ThinkingPart | ToolCallPart | ToolResultPart | FilePart | CitationPart | RawPart,
-    Field(discriminator="type"),
-]
+AnyPart = Annotated[Part, Field(discriminator="type")]
 _PART: Final[TypeAdapter[Any]] = TypeAdapter(AnyPart)
 _PARTS: Final[TypeAdapter[Any]] = TypeAdapter(list[AnyPart])
 

@@ -4,7 +4,10 @@
 """
 
 from collections.abc import Sequence
-from typing import Any, Final, Literal, NotRequired, TypedDict, cast
+from typing import Annotated, Any, Final, Literal, NotRequired, cast
+
+from pydantic import ConfigDict, WithJsonSchema, with_config
+from typing_extensions import TypedDict  # pydantic takes that of typing from Python 3.12 on
 
 from chatvault.fields import Raw
 
@@ -13,16 +16,21 @@ from chatvault.fields import Raw
 TimeSource = Literal["exact", "neighbour", "conversation", "import"]
 TIME_SOURCES: Final[tuple[TimeSource, ...]] = ("exact", "neighbour", "conversation", "import")
 MAX_PARTS: Final = 1_000
+_Object = Annotated[Raw, WithJsonSchema({"type": "object"})]
+# A part is stored as it is given: fields that are absent are not null.
+_EXACT: Final = ConfigDict(extra="forbid", strict=True)
 
 
+@with_config(_EXACT)
 class TextPart(TypedDict):
-    """Words that everybody sees. `extra` holds, here and below, the source's other fields."""
+    """Words that everybody sees. `extra`: further fields, here and in other parts."""
 
     type: Literal["text"]
     text: str
-    extra: NotRequired[Raw]
+    extra: NotRequired[_Object]
 
 
+@with_config(_EXACT)
 class ThinkingPart(TypedDict):
     """What a model thought before it answered: in full, summed up, or both."""
 
@@ -31,9 +39,10 @@ class ThinkingPart(TypedDict):
     summary: NotRequired[list[str]]
     duration_s: NotRequired[float]
     signature: NotRequired[str]
-    extra: NotRequired[Raw]
+    extra: NotRequired[_Object]
 
 
+@with_config(_EXACT)
 class ToolCallPart(TypedDict):
     """A call of a tool; `input` is JSON, or the text that the model wrote."""
 
@@ -41,24 +50,29 @@ class ToolCallPart(TypedDict):
     id: NotRequired[str]
     name: str
     input: Any
-    extra: NotRequired[Raw]
+    extra: NotRequired[_Object]
 
 
+@with_config(_EXACT)
 class ToolResultPart(TypedDict):
-    """What a tool answered."""
+    """What a tool answered; `call_id` is the call's `id`."""
 
     type: Literal["tool_result"]
     call_id: NotRequired[str]
     name: NotRequired[str]
     output: Any
     is_error: NotRequired[bool]
-    extra: NotRequired[Raw]
+    extra: NotRequired[_Object]
 
 
+@with_config(_EXACT)
 class FilePart(TypedDict):
-    """A place where an attachment is shown; `attachment_id` is one of the conversation's.
+    """A place where an attachment is shown.
 
-    `transcript` is what was said in a recording, `text` what the source extracted from a document.
+    Attributes:
+        attachment_id: one of the conversation's attachments.
+        transcript: what was said in a recording.
+        text: what was extracted from a document.
     """
 
     type: Literal["file"]
@@ -71,11 +85,12 @@ class FilePart(TypedDict):
     source_ref: NotRequired[str]
     transcript: NotRequired[str]
     text: NotRequired[str]
-    extra: NotRequired[Raw]
+    extra: NotRequired[_Object]
 
 
+@with_config(_EXACT)
 class CitationPart(TypedDict):
-    """A source of what is said; `start` and `end` are places in the content, where known."""
+    """A source of what is said; `start` and `end` are places in the content."""
 
     type: Literal["citation"]
     url: NotRequired[str]
@@ -83,11 +98,12 @@ class CitationPart(TypedDict):
     quote: NotRequired[str]
     start: NotRequired[int]
     end: NotRequired[int]
-    extra: NotRequired[Raw]
+    extra: NotRequired[_Object]
 
 
+@with_config(_EXACT)
 class RawPart(TypedDict):
-    """What has no other part: as the source had it."""
+    """What has no other part, as its source had it."""
 
     type: Literal["raw"]
     source_type: str

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from chatvault.cli import progress
+from chatvault.cli import importing, progress
 from chatvault.importing import survey
 from chatvault.importing.formats.localstorage import CONVERSATIONS_KEY, SETTINGS_KEY
 from support.commanding import Command, Documents
@@ -275,6 +275,16 @@ class TestBadCall:
         assert "There is no user 'nobody'" in failed.line
         assert "users create nobody" in failed.line
         assert documents["conversations"].count_documents({}) == 0
+
+    def test_an_unknown_user_is_found_out_before_a_large_file_is_read(
+        self, command: Command, file: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        read: list[Any] = []
+        monkeypatch.setattr(importing, "LARGE", 1)
+        monkeypatch.setattr(importing, "read_files", read.append)
+        failed = command("import", str(file), "--username", "nobody")
+        assert "There is no user 'nobody'" in failed.line
+        assert read == []
 
     def test_a_missing_file_is_a_wrong_call(self, command: Command, tmp_path: Path) -> None:
         failed = command("import", str(tmp_path / "none.json"), "--username", "alice")

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from chatvault.accounts import service as accounts
+from chatvault.accounts.models import User
 from chatvault.actor import Actor, Door
 from chatvault.attachments.files import open_store
 from chatvault.audit.recorder import Recorder
@@ -34,6 +35,8 @@ from chatvault.settings import load_settings
 SHOWN = 20
 # The exit status where nothing came in, but for what is there already.
 NOTHING_IMPORTED = 2
+# Before so many bytes are read, it is made sure that there is the user.
+LARGE = 50 * 1024**2
 _OF_FOLDERS = {".json", ".jsonl", ".html", ".zip"}
 
 
@@ -71,9 +74,12 @@ def import_file(
     The format is found out. What was imported before is not imported again.
     """
     sources = {path: source_of_path(path) for path in _paths(files)}
+    size = sum(each.size for each in sources.values())
+    if size > LARGE:
+        run(lambda: _find_user(username))
     wish = Wish(sources=(), now=now(), format=format, salvage=salvage)
     try:
-        with shown_progress("Reading", size=sum(each.size for each in sources.values())) as read:
+        with shown_progress("Reading", size=size) as read:
             counted = [_counted(*each, read) for each in sources.items()]
             content = read_files(replace(wish, sources=counted))
         require_content(content, name=files[0].name)
@@ -123,6 +129,16 @@ def _counted(path: Path, source: Source, count: Callable[[int], None]) -> Source
     return replace(source, open=reopen)
 
 
+async def _find_user(username: str) -> User:
+    user = await accounts.find_by_name_or_id(username)
+    if user is None:
+        raise NotFound(
+            f"There is no user {username!r}; make one with "
+            f"`chatvault users create {username} --email ADDRESS`."
+        )
+    return user
+
+
 async def _import(
     username: str,
     content: ImportFile,
@@ -133,12 +149,7 @@ async def _import(
     dry_run: bool,
     attachments: bool,
 ) -> Report:
-    user = await accounts.find_by_name_or_id(username)
-    if user is None:
-        raise NotFound(
-            f"There is no user {username!r}; make one with "
-            f"`chatvault users create {username} --email ADDRESS`."
-        )
+    user = await _find_user(username)
     commits, settings = CommitQueue(MessageStore()), load_settings()
     key = load_secret_key(settings)
     files = open_store(settings, key) if attachments else None

@@ -98,19 +98,6 @@ class TestStart:
         assert processes_of(data_dir) == []
 
 
-async def closed(host: str, port: int) -> None:
-    """Wait until nobody can connect any more, as when a stop has begun."""
-    async with asyncio.timeout(30):
-        while True:
-            try:
-                _, writer = await asyncio.open_connection(host, port)
-            except (ConnectionRefusedError, ConnectionResetError):
-                # Reset is what a connection gets that waited while the listener was closed.
-                return
-            writer.close()
-            await asyncio.sleep(0.05)
-
-
 class TestStop:
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
     async def test_drains_the_request_under_way_and_leaves_no_process(
@@ -122,6 +109,7 @@ class TestStop:
                 cookie = service.cookie(browser)
             host, port = service.url.removeprefix("http://").split(":")
             reader, writer = await asyncio.open_connection(host, int(port))
+            idle_reader, idle_writer = await asyncio.open_connection(host, int(port))
             body = b'{"title": "under way"}'
             head = (
                 f"POST /conversations HTTP/1.1\r\nHost: {host}\r\nCookie: session_id={cookie}\r\n"
@@ -132,7 +120,11 @@ class TestStop:
             await asyncio.sleep(0.3)
 
             service.process.send_signal(number)
-            await closed(host, int(port))
+            # Idle connections are closed when the drain has begun.
+            assert await asyncio.wait_for(idle_reader.read(), 30) == b""
+            idle_writer.close()
+            with pytest.raises(ConnectionError):
+                await asyncio.open_connection(host, int(port))
             assert service.process.poll() is None
             writer.write(body[5:])
             answer = await asyncio.wait_for(reader.read(), DRAIN_SECONDS)

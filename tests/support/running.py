@@ -26,6 +26,8 @@ def environment(data_dir: Path, **settings: object) -> dict[str, str]:
     """Return the environment for a process of ours, without the caller's settings."""
     inherited = {name: each for name, each in os.environ.items() if not name.startswith(OTHERS)}
     chosen = {"data_dir": data_dir, "port": 0, "bcrypt_rounds": 4} | settings
+    # Faults are tried on a copy of the checkout, which is not the installed one.
+    inherited["PYTHONPATH"] = str(ROOT / "src")
     return inherited | {f"CHATVAULT_{name.upper()}": str(value) for name, value in chosen.items()}
 
 

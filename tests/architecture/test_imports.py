@@ -4,7 +4,9 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-from support.source import MODULES, SERVICES, imports_of, name_of, packages_of
+import pytest
+
+from support.source import MODULES, SERVICES, imports_of, name_of, packages_of, tree_of
 
 TESTS = Path(__file__).parent.parent
 HTTP = {"aiohttp", "aiohttp_session"}
@@ -29,13 +31,19 @@ SLOW = {
 }
 
 
-def _imported_at_once(path: Path) -> Iterator[str]:
+def _imported_at_once(tree: ast.Module) -> Iterator[str]:
     """The packages that a module imports when it is imported."""
-    for node in ast.parse(path.read_text()).body:
+    yield from (name.partition(".")[0] for name in _names_imported_at_once(tree))
+
+
+def _names_imported_at_once(tree: ast.Module) -> Iterator[str]:
+    """The modules that a module imports when it is imported; some may be names within modules."""
+    for node in tree.body:
         if isinstance(node, ast.Import):
-            yield from (each.name.partition(".")[0] for each in node.names)
+            yield from (each.name for each in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module.partition(".")[0]
+            yield node.module
+            yield from (f"{node.module}.{each.name}" for each in node.names)
 
 
 def _is_routes(path: Path) -> bool:
@@ -138,9 +146,39 @@ class TestCircles:
         assert _circle(_rooms()) == []
 
 
+def _loaded_with(name: str) -> set[str]:
+    """Every module of ours that is imported when this one is."""
+    paths = {name_of(path): path for path in MODULES}
+    found: set[str] = set()
+    left = [name]
+    while left:
+        each = left.pop()
+        if each in paths and each not in found:
+            found.add(each)
+            left.append(each.rpartition(".")[0])
+            left += _names_imported_at_once(tree_of(paths[each]))
+    return found
+
+
+class TestStart:
+    @pytest.mark.parametrize("door", ["chatvault.app", "chatvault.cli.main"])
+    def test_waits_for_no_library_that_few_need(self, door: str) -> None:
+        """Every command waits for it, and every process of the service."""
+        paths = {name_of(path): path for path in MODULES}
+        loaded = _loaded_with(door)
+        slow = {
+            name: found
+            for name in loaded
+            if (found := SLOW & set(_imported_at_once(tree_of(paths[name]))))
+        }
+
+        assert {"chatvault.accounts.service", "chatvault.exporting.service"} <= loaded
+        assert not slow, f"{slow}: import it where it is used"
+
+
 class TestTests:
     def test_keep_nobody_waiting(self) -> None:
         """Whoever runs one test imports all of them."""
         for path in TESTS.rglob("*.py"):
-            slow = SLOW & set(_imported_at_once(path))
+            slow = SLOW & set(_imported_at_once(ast.parse(path.read_text())))
             assert not slow, f"{path} imports {slow}: do so where it is used"

@@ -124,6 +124,13 @@ def mongodb(mongodb_url: str) -> Iterator[MongoClient[dict[str, Any]]]:
 
 
 @pytest.fixture
+def constants() -> Iterator[pytest.MonkeyPatch]:
+    """Patch what the application reads anew each time; the test may share it all the same."""
+    with pytest.MonkeyPatch.context() as patch:
+        yield patch
+
+
+@pytest.fixture
 def own_application() -> None:
     """Let the test have an application that no other test has used."""
 
@@ -134,8 +141,8 @@ def shared_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-async def shared(shared_directory: Path, mongodb_url: str) -> AsyncIterator[Shared]:
-    shared = Shared(settings_for(shared_directory), mongodb_url)
+async def shared(mongodb_url: str) -> AsyncIterator[Shared]:
+    shared = Shared(mongodb_url)
     yield shared
     await shared.close()
 
@@ -153,16 +160,29 @@ def alone(request: pytest.FixtureRequest) -> None:
 
 
 @pytest.fixture
-def settings(request: pytest.FixtureRequest, tmp_path: Path, shared_directory: Path) -> Settings:
-    return settings_for(shared_directory if may_share(request) else tmp_path)
+def data_dir(request: pytest.FixtureRequest, shared_directory: Path) -> Path:
+    """The application's data directory; with any other, the test gets an application of its own."""
+    if may_share(request):
+        return shared_directory
+    own: Path = request.getfixturevalue("tmp_path")
+    return own
+
+
+@pytest.fixture
+def settings(data_dir: Path) -> Settings:
+    return settings_for(data_dir)
 
 
 @pytest.fixture
 async def app(
-    request: pytest.FixtureRequest, settings: Settings, mongodb_url: str, shared: Shared
+    request: pytest.FixtureRequest,
+    settings: Settings,
+    shared_directory: Path,
+    mongodb_url: str,
+    shared: Shared,
 ) -> AsyncIterator[web.Application]:
-    if may_share(request) and settings == shared.settings:
-        yield await shared.take()
+    if may_share(request) and settings.data_dir == shared_directory:
+        yield await shared.take(settings)
         await shared.give_back()
     else:
         await shared.close()
@@ -270,12 +290,19 @@ def steady(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("chatvault.mongodb.renewing.LEASE_SECONDS", 0)
 
 
-@pytest.fixture
-async def fake_model() -> AsyncIterator[FakeModel]:
-    """A model that says what the test wrote for it, over the real wire."""
+@pytest.fixture(scope="session")
+async def only_model() -> AsyncIterator[FakeModel]:
+    """The fake model of all tests, so that those that share an application share its address."""
     fake_model = FakeModel()
     server = TestServer(fake_model.application())
     await server.start_server()
     fake_model.url = str(server.make_url("/v1"))
     yield fake_model
     await server.close()
+
+
+@pytest.fixture
+async def fake_model(only_model: FakeModel) -> AsyncIterator[FakeModel]:
+    """A model that says what the test wrote for it, over the real wire."""
+    yield only_model
+    await only_model.reset()

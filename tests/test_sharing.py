@@ -1,7 +1,6 @@
 """The application that tests share: what one test leaves is not seen by the next."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,15 +8,16 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from chatvault.app import create_app
 from chatvault.http.middlewares import REFUSALS
+from chatvault.settings import Settings
 from conftest import HttpClient
-from support.factories import begin, settings_for
+from support.factories import begin
 from support.sharing import Shared, leave
 
 
 @pytest.fixture
-async def other(tmp_path: Path, own_application: None, mongodb_url: str) -> AsyncIterator[Shared]:
+async def other(own_application: None, mongodb_url: str) -> AsyncIterator[Shared]:
     """An application that is shared by the steps of a test."""
-    shared = Shared(settings_for(tmp_path), mongodb_url)
+    shared = Shared(mongodb_url)
     yield shared
     await shared.close()
 
@@ -40,15 +40,19 @@ class TestTwoTests:
 
 
 class TestShared:
-    async def test_is_kept_after_a_test_that_left_nothing(self, other: Shared) -> None:
-        app = await other.take()
+    async def test_is_kept_after_a_test_that_left_nothing(
+        self, other: Shared, settings: Settings
+    ) -> None:
+        app = await other.take(settings)
         await other.start()
         await other.give_back()
 
-        assert await other.take() is app
+        assert await other.take(settings) is app
 
-    async def test_is_ended_after_a_test_that_left_a_connection_open(self, other: Shared) -> None:
-        await other.take()
+    async def test_is_ended_after_a_test_that_left_a_connection_open(
+        self, other: Shared, settings: Settings
+    ) -> None:
+        await other.take(settings)
         browser: HttpClient = TestClient(await other.start())
         assert (await browser.get("/health")).status == 200
         await other.give_back()
@@ -56,15 +60,15 @@ class TestShared:
         assert other.server is None
         await leave(browser)
         # The next test gets another.
-        await other.take()
+        await other.take(settings)
         assert (await other.start()).started
 
     async def test_is_ended_after_a_test_that_bound_the_documents_elsewhere(
-        self, other: Shared, tmp_path: Path, mongodb_url: str
+        self, other: Shared, settings: Settings, mongodb_url: str
     ) -> None:
-        app = await other.take()
+        app = await other.take(settings)
         await other.start()
-        async with TestServer(create_app(settings_for(tmp_path), mongodb_url=mongodb_url)):
+        async with TestServer(create_app(settings, mongodb_url=mongodb_url)):
             await other.give_back()
 
-        assert await other.take() is not app
+        assert await other.take(settings) is not app

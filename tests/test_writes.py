@@ -60,11 +60,9 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
 
 
 @pytest.fixture
-def settings(
-    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, fake_model: FakeModel
-) -> Settings:
+def settings(data_dir: Path, fake_model: FakeModel) -> Settings:
     provider = Provider(base_url=fake_model.url, api_key=SecretStr("sk"), model="gpt-twin")
-    return settings_for(tmp_path, providers={"twin": provider}, replies_per_minute=10_000)
+    return settings_for(data_dir, providers={"twin": provider}, replies_per_minute=10_000)
 
 
 class TestOperations:

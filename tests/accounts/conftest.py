@@ -6,5 +6,5 @@ from chatvault.accounts import hash_queue
 
 
 @pytest.fixture(autouse=True)
-def quick_refusals(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hash_queue, "PAUSE", 0.01)
+def quick_refusals(constants: pytest.MonkeyPatch) -> None:
+    constants.setattr(hash_queue, "PAUSE", 0.01)

@@ -22,9 +22,9 @@ SECONDS = 15
 
 
 @pytest.fixture
-def settings(tmp_path: Path, fake_model: FakeModel) -> Settings:
+def settings(data_dir: Path, fake_model: FakeModel) -> Settings:
     provider = Provider(base_url=fake_model.url, api_key=SecretStr("sk-key"), model="fjord-1")
-    return settings_for(tmp_path, providers={"fake": provider}, replies_per_minute=1000)
+    return settings_for(data_dir, providers={"fake": provider}, replies_per_minute=1000)
 
 
 @pytest.fixture(scope="session")

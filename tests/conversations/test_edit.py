@@ -28,10 +28,10 @@ async def audited(database: Any, action: str) -> list[dict[str, Any]]:
 
 @pytest.fixture
 async def long(
-    http: HttpClient, alice: HttpClient, monkeypatch: pytest.MonkeyPatch
+    http: HttpClient, alice: HttpClient, constants: pytest.MonkeyPatch
 ) -> dict[str, Any]:
     """Twelve messages, most of them in segments; the last one is an assistant's."""
-    tiny_bounds(monkeypatch)
+    tiny_bounds(constants)
     roles = ["user", "assistant"]
     begun = await begin(
         alice, messages=[message(str(n), roles[n % 2], id=f"m{n}", mood=n) for n in range(12)]
@@ -124,11 +124,9 @@ class TestEditThatSplitsASegment:
     """An edit that lets a segment grow so far that it is spread over several."""
 
     @pytest.fixture(autouse=True)
-    def narrow(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(
-            "chatvault.conversations.commits.segment_writes.SEGMENT_HARD_BYTES", 2000
-        )
-        monkeypatch.setattr("chatvault.conversations.segments.MAX_BYTES", 1000)
+    def narrow(self, constants: pytest.MonkeyPatch) -> None:
+        constants.setattr("chatvault.conversations.commits.segment_writes.SEGMENT_HARD_BYTES", 2000)
+        constants.setattr("chatvault.conversations.segments.MAX_BYTES", 1000)
 
     @pytest.mark.parametrize("named", [True, False])
     async def test_is_stored_once(

@@ -61,9 +61,9 @@ async def walk(http: HttpClient, path: str, link: str) -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-async def long(alice: HttpClient, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+async def long(alice: HttpClient, constants: pytest.MonkeyPatch) -> dict[str, Any]:
     """Forty messages in many segments and a tail."""
-    tiny_bounds(monkeypatch)
+    tiny_bounds(constants)
     return await begin(alice, messages=numbered(40))
 
 
@@ -400,7 +400,7 @@ class TestByCursor:
         done = asyncio.Event()
 
         async def write() -> None:
-            for number in range(40, 120):
+            for number in range(40, 80):
                 await alice.post(f"{at(long)}/messages", json=message(str(number)))
             done.set()
 

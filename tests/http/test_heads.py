@@ -26,11 +26,9 @@ MESSAGES = "/conversations/{conversation_id}/messages"
 
 
 @pytest.fixture
-def settings(
-    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, fake_model: FakeModel
-) -> Settings:
+def settings(data_dir: Path, fake_model: FakeModel) -> Settings:
     return Settings(
-        data_dir=tmp_path,
+        data_dir=data_dir,
         bcrypt_rounds=4,
         mongodb_database="tests",
         providers={"twin": Provider(base_url=fake_model.url, model="gpt-twin")},

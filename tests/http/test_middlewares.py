@@ -27,8 +27,8 @@ def own_origin(browser: HttpClient) -> str:
 
 class TestOrigins:
     @pytest.fixture
-    def settings(self, tmp_path: Path) -> Settings:
-        return settings_for(tmp_path, allowed_origins=OURS)
+    def settings(self, data_dir: Path) -> Settings:
+        return settings_for(data_dir, allowed_origins=OURS)
 
     def test_have_much_to_refuse(self) -> None:
         assert len(CHANGES) > 15

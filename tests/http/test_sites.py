@@ -50,9 +50,9 @@ class TestIsCrossSite:
 
 class TestCallsWithoutCookie:
     @pytest.fixture
-    def settings(self, tmp_path: Path) -> Settings:
+    def settings(self, data_dir: Path) -> Settings:
         origins = "http://localhost:5173,https://chat.example.org"
-        return settings_for(tmp_path, allowed_origins=origins)
+        return settings_for(data_dir, allowed_origins=origins)
 
     @staticmethod
     async def call(http: HttpClient, **headers: str) -> tuple[int, dict[str, Any]]:

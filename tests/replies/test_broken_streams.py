@@ -16,8 +16,8 @@ END: dict[str, Any] = {"choices": [{"index": 0, "delta": {}, "finish_reason": "s
 
 
 @pytest.fixture(autouse=True)
-def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chatvault.replies.provider.FIRST_WAIT", 0.01)
+def no_waiting(constants: pytest.MonkeyPatch) -> None:
+    constants.setattr("chatvault.replies.provider.FIRST_WAIT", 0.01)
 
 
 def word(text: object, **more: object) -> dict[str, Any]:

@@ -19,8 +19,8 @@ NOT_JSON = b"data: {nonsense\n\n"
 
 
 @pytest.fixture(autouse=True)
-def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chatvault.replies.provider.FIRST_WAIT", 0.01)
+def no_waiting(constants: pytest.MonkeyPatch) -> None:
+    constants.setattr("chatvault.replies.provider.FIRST_WAIT", 0.01)
 
 
 class TestFailures:

@@ -35,7 +35,8 @@ class ScriptedAnswer:
         error_after: the stream reports an error after so many chunks.
         ends: whether the stream is ended properly.
         pause: seconds between chunks.
-        gate: an event that must be set before each chunk after the first one.
+        gate: an event that must be set before each chunk after the first ones.
+        ungated: how many chunks do not wait for the gate.
         held: an event that must be set before the answer begins.
         first: sent before everything else.
         keep_alive: sent repeatedly in place of an answer, until the client disconnects.
@@ -54,6 +55,7 @@ class ScriptedAnswer:
     ends: bool = True
     pause: float = 0.0
     gate: asyncio.Event | None = None
+    ungated: int = 1
     held: asyncio.Event | None = None
     first: bytes = b""
     keep_alive: bytes = b""
@@ -61,9 +63,18 @@ class ScriptedAnswer:
 
 
 class FakeModel:
-    """The server's state: the requests it received, and the answers to give next."""
+    """The server's state: the requests it received, and the answers to give next.
+
+    Attributes:
+        url: where it answers, for all tests of a run.
+    """
 
     def __init__(self) -> None:
+        self.url = ""
+        self._answering: set[asyncio.Task[Any]] = set()
+        self._forget()
+
+    def _forget(self) -> None:
         self.requests: list[dict[str, Any]] = []
         self.behind: list[dict[str, Any]] = []
         self.keys: set[str] = set()
@@ -73,7 +84,14 @@ class FakeModel:
         self.title: ScriptedAnswer = ScriptedAnswer(chunks=["A fine title"])
         self.summary: ScriptedAnswer = ScriptedAnswer(chunks=["They talked."])
         self.cut = 0
-        self.url = ""
+
+    async def reset(self) -> None:
+        """End the answers that are still being given, and forget everything."""
+        answering = [*self._answering]
+        for task in answering:
+            task.cancel()
+        await asyncio.gather(*answering, return_exceptions=True)
+        self._forget()
 
     def say(self, *acts: ScriptedAnswer | str) -> None:
         """Add answers; a text is an answer in one chunk."""
@@ -87,8 +105,17 @@ class FakeModel:
     def application(self) -> web.Application:
         """Return the server's application."""
         app = web.Application(client_max_size=64 * 1024**2)
-        app.router.add_post("/v1/chat/completions", self._complete)
+        app.router.add_post("/v1/chat/completions", self._answer)
         return app
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        task = asyncio.current_task()
+        assert task is not None
+        self._answering.add(task)
+        try:
+            return await self._complete(request)
+        finally:
+            self._answering.discard(task)
 
     async def _complete(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
@@ -149,7 +176,7 @@ class FakeModel:
                 return response
             if chunk is None:
                 break
-            if number and act.gate is not None:
+            if number >= act.ungated and act.gate is not None:
                 await act.gate.wait()
             await asyncio.sleep(act.pause)
             await self._say(response, body, {"content": chunk})

@@ -14,8 +14,6 @@ KEY = "sk-the-providers-secret-key"
 
 
 @pytest.fixture
-def settings(
-    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, fake_model: FakeModel
-) -> Settings:
+def settings(data_dir: Path, fake_model: FakeModel) -> Settings:
     provider = Provider(base_url=fake_model.url, api_key=SecretStr(KEY), model="gpt-twin")
-    return settings_for(tmp_path, providers={"twin": provider}, replies_per_minute=1000)
+    return settings_for(data_dir, providers={"twin": provider}, replies_per_minute=1000)

@@ -16,6 +16,7 @@ from chatvault.accounts.models import User
 from chatvault.app import create_app
 from chatvault.http.health import CLIENT
 from chatvault.http.middlewares import REFUSALS
+from chatvault.replies.models import Job
 from chatvault.settings import Settings
 
 # A test that asks for one of these gets an application that has seen no other test.
@@ -38,25 +39,26 @@ class Shared:
     """The application that tests share; the next test gets another if one left work in it.
 
     Args:
-        settings: the only settings that it is shared with.
         mongodb_url: its database.
 
     Attributes:
+        settings: those of the application.
         server: the running server; None if there is none now.
     """
 
-    def __init__(self, settings: Settings, mongodb_url: str) -> None:
-        self.settings = settings
+    def __init__(self, mongodb_url: str) -> None:
+        self.settings: Settings | None = None
         self.server: TestServer | None = None
         self._mongodb_url = mongodb_url
         self._tasks: set[asyncio.Task[object]] = set()
 
-    async def take(self) -> web.Application:
-        """Return the application; it may not have been started."""
-        if self.server is not None and not self._is_bound():
+    async def take(self, settings: Settings) -> web.Application:
+        """Return the application with these settings; it may not have been started."""
+        if settings != self.settings or not self._is_bound():
             await self.close()
         if self.server is None:
-            self.server = TestServer(create_app(self.settings, mongodb_url=self._mongodb_url))
+            self.settings = settings
+            self.server = TestServer(create_app(settings, mongodb_url=self._mongodb_url))
         return self.server.app
 
     async def start(self) -> TestServer:
@@ -73,9 +75,12 @@ class Shared:
         """Keep the application if the test has left nothing running in it."""
         if self.server is None or self.server.runner is None:
             return
+        if not self._is_bound():
+            await self.close()
+            return
         await self.server.app[REFUSALS].close_minute()
         for _ in range(LOOKS):
-            if not self._is_busy():
+            if not self._is_busy() and not await self._has_jobs():
                 return
             await asyncio.sleep(0.001)
         await self.close()
@@ -88,8 +93,7 @@ class Shared:
 
     def _is_bound(self) -> bool:
         """Return whether the documents are still stored through this application's connection."""
-        assert self.server is not None
-        if self.server.runner is None:
+        if self.server is None or self.server.runner is None:
             return True
         return User.get_pymongo_collection().database.client is self.server.app[CLIENT]
 
@@ -99,6 +103,12 @@ class Shared:
         handler = self.server.runner.server
         left = asyncio.all_tasks() - self._tasks - {asyncio.current_task()}
         return bool(handler is None or handler.connections or any(map(_is_work, left)))
+
+    async def _has_jobs(self) -> bool:
+        """Return whether the application would still ask a model for something."""
+        assert self.settings is not None
+        is_asking = bool(self.settings.providers)
+        return is_asking and await Job.get_pymongo_collection().find_one({}) is not None
 
 
 async def leave(browser: TestClient[web.Request, web.Application]) -> None:

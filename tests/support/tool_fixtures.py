@@ -47,12 +47,12 @@ def mcp_servers(toolserver: tuple[str, Path]) -> dict[str, McpServer]:
 
 @pytest.fixture
 def tool_settings(
-    tmp_path: Path, fake_model: FakeModel, mcp_servers: dict[str, McpServer]
+    data_dir: Path, fake_model: FakeModel, mcp_servers: dict[str, McpServer]
 ) -> Settings:
     """Settings for tests that need a model and tools; they return it as their `settings`."""
     provider = Provider(base_url=fake_model.url, api_key=SecretStr("sk-none"), model="gpt-twin")
     return settings_for(
-        tmp_path,
+        data_dir,
         providers={"twin": provider},
         replies_per_minute=1000,
         commands_per_minute=1000,

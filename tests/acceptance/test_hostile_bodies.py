@@ -10,6 +10,9 @@ import pytest
 from support.hostile import ATTACKS, MB, Attack, Bystander, Memory, Outcome, carry_out
 from support.running import Service, ask
 
+# In one process, as all share a service.
+pytestmark = pytest.mark.xdist_group("hostile")
+
 # What is promised is one second; two attacks at once run beside it on threads of their own.
 PATIENCE = 1.0
 MEMORY = 600 * MB

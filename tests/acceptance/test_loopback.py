@@ -1,7 +1,5 @@
 """Where the service answers: on both loopback addresses, whoever of them a browser tries first."""
 
-from collections.abc import Iterator
-
 import aiohttp
 import pytest
 
@@ -10,13 +8,11 @@ from support.running import Service, ask
 PAGE = "http://localhost:5173"
 
 
-@pytest.fixture(scope="module")
-def workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with Service(tmp_path_factory.mktemp("loopback") / "data", "--workers", "2") as service:
-        yield service
-
-
-@pytest.fixture(params=["service", "workers"])
+@pytest.fixture(
+    params=[
+        pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in ("service", "workers")
+    ]
+)
 def running(request: pytest.FixtureRequest) -> Service:
     """The service as one process, and as several."""
     running: Service = request.getfixturevalue(request.param)

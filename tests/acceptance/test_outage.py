@@ -4,7 +4,6 @@ import asyncio
 import signal
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -17,9 +16,9 @@ pytestmark = pytest.mark.xdist_group("crashes")
 LIMIT = 6.5  # the default time limit of 5 s, and a slow machine
 
 
-@pytest.fixture
-def service(tmp_path: Path) -> Iterator[Service]:
-    with Service(tmp_path / "data") as running:
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    with Service(tmp_path_factory.mktemp("outage") / "data") as running:
         yield running
 
 
@@ -86,7 +85,7 @@ class TestOutage:
 
     async def test_a_killed_mongod_comes_back(self, service: Service) -> None:
         async with service.browser() as browser:
-            await service.sign_in(browser)
+            await service.sign_in(browser, "bob")
             _, begun = await ask(browser, "POST", f"{service.url}/conversations", {})
             before = mongod_of(service.data_dir)
             before.kill()

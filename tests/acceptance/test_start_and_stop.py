@@ -47,8 +47,8 @@ class TestStart:
                 await service.sign_in(browser)
                 _, begun = await ask(browser, "POST", f"{service.url}/conversations", {})
 
-                times = [self._times_to_start_again(service) for _ in range(2)]
-                assert min(times) < 6
+                # A busy machine may hold up one of them.
+                assert any(self._times_to_start_again(service) < 6 for _ in range(2))
 
                 path = f"{service.url}/conversations/{begun['id']}"
                 answer, found = await ask(browser, "GET", path)
@@ -99,10 +99,7 @@ class TestStart:
 
 
 class TestStop:
-    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-    async def test_drains_the_request_under_way_and_leaves_no_process(
-        self, data_dir: Path, number: int
-    ) -> None:
+    async def test_drains_the_request_under_way_and_leaves_no_process(self, data_dir: Path) -> None:
         with Service(data_dir) as service:
             async with service.browser() as browser:
                 await service.sign_in(browser)
@@ -119,7 +116,7 @@ class TestStop:
             await writer.drain()
             await asyncio.sleep(0.3)
 
-            service.process.send_signal(number)
+            service.process.send_signal(signal.SIGTERM)
             # Idle connections are closed when the drain has begun.
             assert await asyncio.wait_for(idle_reader.read(), 30) == b""
             idle_writer.close()
@@ -136,14 +133,14 @@ class TestStop:
             assert await asyncio.to_thread(service.process.wait, 60) == 0
             assert processes_of(data_dir) == []
 
-    async def test_idle_connections_hold_nothing_up(self, data_dir: Path) -> None:
+    async def test_by_ctrl_c_is_not_held_up_by_idle_connections(self, data_dir: Path) -> None:
         with Service(data_dir) as service:
             async with service.browser() as browser:
                 await ask(browser, "GET", f"{service.url}/health")
                 host, port = service.url.removeprefix("http://").split(":")
                 with socket.create_connection((host, int(port))):
                     began = time.monotonic()
-                    assert await asyncio.to_thread(service.stop) == 0
+                    assert await asyncio.to_thread(service.stop, signal.SIGINT) == 0
                     # Requests under way would be waited for.
                     assert time.monotonic() - began < DRAIN_SECONDS
             assert processes_of(data_dir) == []

@@ -10,7 +10,7 @@ import pytest
 from support.appending import Appender, everything, until_acknowledged
 from support.running import Service, ask, processes_of, until
 
-pytestmark = pytest.mark.xdist_group("service")
+pytestmark = pytest.mark.xdist_group("workers")
 
 
 def workers_of(service: Service) -> list[psutil.Process]:
@@ -29,51 +29,49 @@ def _command_of(process: psutil.Process) -> list[str]:
 
 
 class TestWorkers:
-    async def test_a_worker_that_dies_is_replaced_and_nothing_is_lost(self, tmp_path: Path) -> None:
-        data_dir = tmp_path / "data"
-        with Service(data_dir, "--workers", "2", log_level="warning") as service:
-            until(lambda: len(workers_of(service)) == 2)
-            async with service.browser() as browser:
-                await service.sign_in(browser)
-                _, begun = await ask(browser, "POST", f"{service.url}/conversations", {})
-                appenders = [Appender(service, browser, begun["id"]) for _ in range(8)]
-                stopping = asyncio.Event()
-                async with asyncio.TaskGroup() as group:
-                    for each in appenders:
-                        group.create_task(each.run(stopping))
-                    await until_acknowledged(appenders, 20)
-                    first = workers_of(service)
-                    first[0].kill()
-                    await asyncio.to_thread(
-                        until, lambda: len({*workers_of(service)} - {first[0]}) == 2
-                    )
-                    await until_acknowledged(appenders, 20)
-                    stopping.set()
-                stored = await everything(service, browser, begun["id"])
+    async def test_a_worker_that_dies_is_replaced_and_nothing_is_lost(
+        self, workers: Service
+    ) -> None:
+        until(lambda: len(workers_of(workers)) == 2)
+        async with workers.browser() as browser:
+            await workers.sign_in(browser, "appender")
+            _, begun = await ask(browser, "POST", f"{workers.url}/conversations", {"title": "T"})
+            appenders = [Appender(workers, browser, begun["id"]) for _ in range(8)]
+            stopping = asyncio.Event()
+            async with asyncio.TaskGroup() as group:
+                for each in appenders:
+                    group.create_task(each.run(stopping))
+                await until_acknowledged(appenders, 20)
+                first = workers_of(workers)
+                first[0].kill()
+                await asyncio.to_thread(
+                    until, lambda: len({*workers_of(workers)} - {first[0]}) == 2
+                )
+                await until_acknowledged(appenders, 20)
+                stopping.set()
+            stored = await everything(workers, browser, begun["id"])
 
-            acknowledged = [name for each in appenders for name in each.acknowledged]
-            assert [each["seq"] for each in stored] == list(range(len(stored)))
-            assert Counter(each["id"] for each in stored) == Counter(acknowledged)
-        assert processes_of(data_dir) == []
+        acknowledged = [name for each in appenders for name in each.acknowledged]
+        assert [each["seq"] for each in stored] == list(range(len(stored)))
+        assert Counter(each["id"] for each in stored) == Counter(acknowledged)
 
-    async def test_a_revoked_session_ends_at_once_in_every_worker(self, tmp_path: Path) -> None:
-        with Service(tmp_path / "data", "--workers", "2", log_level="warning") as service:
-            async with service.browser() as browser:
-                await service.sign_in(browser)
-                cookie = {"Cookie": f"session_id={service.cookie(browser)}"}
-                await ask(browser, "POST", f"{service.url}/auth/logout")
-            for _ in range(20):  # each on a connection of its own, so that both workers answer
-                async with service.browser(**cookie, Connection="close") as stranger:
-                    answer, _ = await ask(stranger, "GET", f"{service.url}/auth/me")
-                    assert answer.status == 401
+    async def test_a_revoked_session_ends_at_once_in_every_worker(self, workers: Service) -> None:
+        async with workers.browser() as browser:
+            await workers.sign_in(browser, "revoked")
+            cookie = {"Cookie": f"session_id={workers.cookie(browser)}"}
+            await ask(browser, "POST", f"{workers.url}/auth/logout")
+        for _ in range(20):  # each on a connection of its own, so that both workers answer
+            async with workers.browser(**cookie, Connection="close") as stranger:
+                answer, _ = await ask(stranger, "GET", f"{workers.url}/auth/me")
+                assert answer.status == 401
 
     async def test_workers_end_with_their_supervisor(self, tmp_path: Path) -> None:
         data_dir = tmp_path / "data"
         options = {"log_level": "warning", "mongodb_timeout": 1}
         with Service(data_dir, "--workers", "2", **options) as service:
             until(lambda: len(workers_of(service)) == 2)
-            workers = workers_of(service)
+            left = workers_of(service)
             service.kill()
             # The driver itself would look for 30 s for a server to say good-bye to.
-            until(lambda: not any(worker.is_running() for worker in workers), seconds=25)
+            until(lambda: not any(worker.is_running() for worker in left), seconds=25)
             until(lambda: processes_of(data_dir) == [])

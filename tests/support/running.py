@@ -1,5 +1,6 @@
 """`chatvault serve` as a real process: started, watched and killed from outside."""
 
+import json
 import os
 import re
 import signal
@@ -15,8 +16,11 @@ import psutil  # type: ignore[import-untyped]  # it carries no annotations
 from aiohttp import CookieJar
 from yarl import URL
 
+from support.fake_model import FakeModel
+
 PASSWORD = "correct horse"
 ROOT = Path(__file__).parent.parent.parent
+TOOLSERVER = Path(__file__).parent / "toolserver.py"
 WAIT = 120.0
 # The caller's environment, which the processes that tests start must not see.
 OTHERS = ("CHATVAULT_", "OPENAI_", "TESTS_", "PYTHONPATH")
@@ -171,6 +175,26 @@ class Service:
             assert answer.status == 200, await answer.text()
         async with browser.post(f"{self.url}/auth/login", json=account) as answer:
             assert answer.status == 200, await answer.text()
+
+
+def with_model(
+    data_dir: Path, model: FakeModel, *arguments: str, notes: Path | None = None, **more: object
+) -> Service:
+    """Return a service that asks the model, and has a server of tools if that has a file of notes.
+
+    Args:
+        data_dir: the service's.
+        model: what answers.
+        arguments: of `serve`.
+        notes: where the server of tools writes the calls that it received.
+        more: settings.
+    """
+    provider = {"base_url": model.url, "api_key": "sk-secret", "model": "gpt-twin"}
+    settings = {"providers": json.dumps({"twin": provider}), "log_level": "warning"}
+    if notes is not None:
+        lab = {"command": sys.executable, "args": [str(TOOLSERVER), str(notes)]}
+        settings["mcp_servers"] = json.dumps({"lab": lab})
+    return Service(data_dir, *arguments, **settings, **more)
 
 
 async def ask(

@@ -360,7 +360,7 @@ STEPS = st.builds(Step, st.sampled_from(NAMES), st.integers(0, 1), NUMBERS, NUMB
 
 class TestBranches:
     @settings(
-        max_examples=15,
+        max_examples=10,
         suppress_health_check=[
             HealthCheck.function_scoped_fixture,
             HealthCheck.too_slow,

@@ -526,7 +526,7 @@ STEPS = st.builds(Step, st.sampled_from(NAMES), st.integers(0, 1), NUMBERS, NUMB
 
 class TestHistories:
     @settings(
-        max_examples=25,
+        max_examples=15,
         phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
         suppress_health_check=[
             HealthCheck.function_scoped_fixture,

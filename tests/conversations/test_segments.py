@@ -72,22 +72,22 @@ class TestOverflow:
         assert lies.document["tail_seq"] > 0
         assert [each[0] for each in lies.contents] == list("01234")
 
-    async def test_stores_a_thousand_concurrent_appends_in_order(
+    async def test_stores_hundreds_of_concurrent_appends_in_order(
         self, http: HttpClient, alice: HttpClient, database: Any
     ) -> None:
         begun = await begin(alice)
         answers = await asyncio.gather(
-            *(append(alice, begun, str(number)) for number in range(1000))
+            *(append(alice, begun, str(number)) for number in range(400))
         )
         await settled(http)
         lies = await stored(database, begun["id"])
-        assert list(lies.messages) == list(range(1000))
-        assert sorted(map(int, lies.contents)) == list(range(1000))
+        assert list(lies.messages) == list(range(400))
+        assert sorted(map(int, lies.contents)) == list(range(400))
         # Each was told its own place.
         told = {each["message"]["seq"]: each["message"]["content"] for each in answers}
         assert told == {seq: each["content"] for seq, each in lies.messages.items()}
-        assert lies.document["version"] == 1001
-        assert len(lies.segments) <= 1000 / 256 + 1
+        assert lies.document["version"] == 401
+        assert len(lies.segments) <= 400 / 256 + 1
 
     async def test_fills_segments_before_it_adds_new_ones(
         self, http: HttpClient, alice: HttpClient, database: Any
@@ -203,7 +203,7 @@ class TestConcurrency:
     ) -> None:
         tiny_bounds(monkeypatch)
         begun = await begin(alice)
-        wanted = 150
+        wanted = 80
         done = asyncio.Event()
 
         async def write() -> None:
@@ -229,7 +229,7 @@ class TestConcurrency:
         await settled(http)
         lies = await stored(database, begun["id"])
         assert lies.contents == [str(number) for number in range(wanted)]
-        assert len(lies.segments) > 40
+        assert len(lies.segments) > 20
 
     async def test_keeps_conversations_consistent(
         self,

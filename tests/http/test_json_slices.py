@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic_core import from_json
 
@@ -45,6 +45,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
 
 class TestParse:
     @pytest.mark.usefixtures("tiny")
+    @settings(max_examples=50)
     @given(bodies, st.booleans(), st.booleans())
     def test_gives_what_is_there(self, body: Any, ascii_only: bool, indented: bool) -> None:  # noqa: FBT001  # drawn
         text = json.dumps(body, ensure_ascii=ascii_only, indent=2 if indented else None).encode()
@@ -52,6 +53,7 @@ class TestParse:
         assert asyncio.run(value_of(text)) == body
 
     @pytest.mark.usefixtures("tiny")
+    @settings(max_examples=50)
     @given(bodies, st.floats(0, 1), st.sampled_from(',[]{}"\\x '), st.integers(0, 2))
     def test_refuses_what_one_call_refuses(
         self, body: Any, where: float, inserted: str, removed: int

@@ -192,4 +192,4 @@ class TestManyParts:
 
     def test_of_many_values_are_read(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(jsontext, "MAX_BRACKETS", 100_000)
-        assert len(list(Cursor(f"[{'[1],' * 1_500_000}0]").elements())) == 1_500_001
+        assert len(list(Cursor(f"[{'[1],' * 300_000}0]").elements())) == 300_001

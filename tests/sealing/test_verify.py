@@ -388,7 +388,7 @@ class TestProof:
 
 SIZES = st.lists(st.integers(1, 6), min_size=1, max_size=4)
 SLOW = settings(
-    max_examples=40,
+    max_examples=25,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 

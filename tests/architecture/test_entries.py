@@ -65,7 +65,7 @@ ELSEWHERE = {
     "chatvault.replies.service.stream_answer": "the same as a stream; tests/replies",
     "chatvault.importing.service.import_file": "tests/importing",
     "chatvault.importing.service.store_file": "tests/importing",
-    "chatvault.importing.service.foretell": "tests/importing",
+    "chatvault.importing.service.preview": "tests/importing",
     "chatvault.preferences.service.take_over": "tests/importing",
 }
 

@@ -81,14 +81,14 @@ MEAN_THE_PERSON = {
 # Queries on these that begin otherwise.
 OTHER_QUERIES = {
     "_list_conversations": "each part of the pipeline begins with one; see _listing_pipelines",
-    "collect": "takes what is due, whoever's it is",
-    "_some_ids": "by the owner of the note that is due",
-    "sweep": "takes what is due, whoever's it is",
-    "_renew": "renews what this process has in its hands",
-    "_obey": "looks after what this process has in its hands",
-    "reap": "takes over from the dead, whoever's it is",
-    "_take": "takes what is due, whoever's it is",
-    "_sweep": "ends what no machine has any more, whoever's it is",
+    "collect": "garbage collection of all users' segments",
+    "_some_ids": "by the owner of the pending deletion",
+    "sweep": "removes expired documents of all users",
+    "_renew": "renews the leases of this process",
+    "_stop_cancelled": "stops replies of this process",
+    "reap": "interrupts replies of processes that ended, of all users",
+    "_take": "leases the next job of any user",
+    "_sweep": "ends jobs whose files no machine has, of all users",
 }
 READS = {"find", "find_one", "find_one_and_update", "count_documents", "aggregate", "distinct"}
 

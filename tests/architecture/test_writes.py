@@ -87,7 +87,10 @@ ALONE = {
     ): "how far it has come; beginning and end have entries",
     ("sealing/retention.py", "_remove"): "announced by an entry before, and told by one after",
     ("importing/runner.py", "ImportRunner._take"): "whose turn it is",
-    ("importing/runner.py", "ImportRunner._obey"): "how far it has come; its end has an entry",
+    (
+        "importing/runner.py",
+        "ImportRunner._save_progress",
+    ): "only progress; the end of an import has an entry",
     ("importing/runner.py", "ImportRunner._put_off"): "whose turn it is",
     ("importing/job_service.py", "remove_uploads"): "what an import was made of that has ended",
     ("mongodb/leases.py", "take"): "processes' own",

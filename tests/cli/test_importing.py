@@ -116,7 +116,7 @@ class TestImport:
     def test_tells_what_was_mended(self, command: Command, user: str, file: Path) -> None:
         file.write_text(json.dumps([exported(1) | {"title": None, "isLoading": True}]))
         done = command("import", str(file), "--username", user)
-        assert "mended: conversation 1: had no title" in done.out
+        assert "repaired: conversation 1: had no title" in done.out
         assert "'isLoading' was left on" in done.out
 
     def test_names_are_known_without_regard_to_case(

@@ -59,7 +59,7 @@ class TestStop:
         async def look_away() -> None:
             pass
 
-        monkeypatch.setattr(app[RUNNER], "_obey", look_away)
+        monkeypatch.setattr(app[RUNNER], "_stop_cancelled", look_away)
         conversation = await begin(alice, mcp_enabled=True, title="T")
         gate = asyncio.Event()
         fake_model.say(ScriptedAnswer(chunks=["Let me", " look."], calls=[ECHO], gate=gate))

@@ -12,7 +12,7 @@ import pytest
 from chatvault.importing import containers
 from chatvault.importing.containers import Member, members, source_of_bytes, source_of_path
 from chatvault.importing.conversations import ImportFile, ImportRejected, Skipped
-from chatvault.importing.reading import Wish, read_files
+from chatvault.importing.reading import ReadOptions, read_files
 from support import imports
 from support.foreign import FILES, as_json, chatgpt, claude
 
@@ -96,7 +96,7 @@ class TestZip:
             source_of_bytes(zipped({"conversations.json": as_json([each])}), name=f"{place}.zip")
             for place, each in enumerate((claude(), grown, claude(uuid="c-9")))
         ]
-        found = read_files(Wish(sources=sources, now=NOW))
+        found = read_files(ReadOptions(sources=sources, now=NOW))
         assert [each.title for each in found.conversations] == ["Grown", "Read this"]
         assert found.skipped == (
             Skipped(place="conversation 1", reason="an older state of conversation 2"),
@@ -228,17 +228,17 @@ class TestBombs:
 
     def test_are_refused_by_their_size(self) -> None:
         data = zipped({"a.json": as_json(_many(0))})
-        wish = Wish(sources=[source_of_bytes(data, name="x.zip")], now=NOW, most=10_000)
+        options = ReadOptions(sources=[source_of_bytes(data, name="x.zip")], now=NOW, most=10_000)
         with pytest.raises(ImportRejected, match=r"x\.zip: unpacks to more than"):
-            read_files(wish)
+            read_files(options)
 
     def test_count_what_a_cut_zip_passes_over(self) -> None:
         cut = zipped({"picture.bin": bytes(4 * 1024**2), "a.json": FILES["chatgpt"]})[:-60]
-        wish = Wish(
+        options = ReadOptions(
             sources=[source_of_bytes(cut, name="x.zip")], now=NOW, salvage=True, most=1024**2
         )
         with pytest.raises(ImportRejected, match=r"x\.zip: unpacks to more than"):
-            read_files(wish)
+            read_files(options)
 
     def test_are_refused_by_the_number_of_their_files(
         self, monkeypatch: pytest.MonkeyPatch

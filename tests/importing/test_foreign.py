@@ -83,11 +83,11 @@ class TestImport:
 
     @pytest.mark.parametrize("name", sorted(FILES))
     async def test_of_every_format_comes_once(self, alice: HttpClient, name: str) -> None:
-        foretold = await bring_in(alice, FILES[name], "?dry_run=true")
+        preview = await bring_in(alice, FILES[name], "?dry_run=true")
         done = await bring_in(alice, FILES[name])
         again = await bring_in(alice, FILES[name])
 
-        assert done == foretold | {"dry_run": False}
+        assert done == preview | {"dry_run": False}
         assert {each["outcome"] for each in done["conversations"]} == {"imported"}
         assert {each["outcome"] for each in again["conversations"]} == {"repeated"}
         found = await stored(alice)

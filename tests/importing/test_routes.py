@@ -11,7 +11,7 @@ import pytest
 from chatvault.importing import uploads
 from chatvault.importing.conversations import ImportFile
 from chatvault.importing.formats.localstorage import CONVERSATIONS_KEY, SETTINGS_KEY
-from chatvault.importing.reading import Wish, read_files
+from chatvault.importing.reading import ReadOptions, read_files
 from conftest import HttpClient, SignIn
 from support.answers import problem
 from support.exports import SETTINGS, exported
@@ -105,11 +105,11 @@ class TestImport:
     ) -> None:
         gate = threading.Event()
 
-        def read_held(wish: Wish) -> ImportFile:
-            with wish.sources[0].open() as file:
+        def read_held(options: ReadOptions) -> ImportFile:
+            with options.sources[0].open() as file:
                 if b"held" in file.read():
                     gate.wait(10)
-            return read_files(wish)
+            return read_files(options)
 
         monkeypatch.setattr(uploads, "WAIT_SECONDS", 1.0)
         monkeypatch.setattr(uploads, "read_files", read_held)
@@ -122,6 +122,6 @@ class TestImport:
         assert [outcomes(await each) for each in many] == [["imported"]] * 4
 
 
-def slowly(wish: Wish) -> Any:
+def slowly(options: ReadOptions) -> Any:
     time.sleep(0.3)
-    raise ValueError(wish)
+    raise ValueError(options)

@@ -62,7 +62,7 @@ class TestImport:
 
         report = await bring_in(file)
 
-        assert report.fates == {ImportOutcome.IMPORTED: 9}
+        assert report.by_outcome == {ImportOutcome.IMPORTED: 9}
         assert report.messages == sum(range(9))
         assert (report.skipped, report.repaired, report.truncated) == ([], [], False)
         assert [shown(each) for each in await stored(alice)] == [as_stored(each) for each in file]
@@ -154,7 +154,7 @@ class TestImport:
 
         report = await bring_in([exported(number) for number in range(5)])
 
-        assert report.fates == {ImportOutcome.SKIPPED: 3, ImportOutcome.IMPORTED: 2}
+        assert report.by_outcome == {ImportOutcome.SKIPPED: 3, ImportOutcome.IMPORTED: 2}
         assert report.messages == 8
         after = await stored(alice)
         assert len(after) == 5
@@ -167,8 +167,8 @@ class TestImport:
 
         reports = await asyncio.gather(*(bring_in(file) for _ in range(3)))
 
-        assert sum(report.fates[ImportOutcome.IMPORTED] for report in reports) == 150
-        assert sum(report.fates[ImportOutcome.SKIPPED] for report in reports) == 300
+        assert sum(report.by_outcome[ImportOutcome.IMPORTED] for report in reports) == 150
+        assert sum(report.by_outcome[ImportOutcome.SKIPPED] for report in reports) == 300
         answer = await alice.get("/conversations/stats/count")
         assert await answer.json() == {"count": 150}
         entries = {"action": "conversation.import"}
@@ -179,16 +179,16 @@ class TestImport:
     ) -> None:
         await bring_in([exported(1)])
         await alice.delete("/conversations")
-        assert (await bring_in([exported(1)])).fates == {ImportOutcome.DELETED_HERE: 1}
+        assert (await bring_in([exported(1)])).by_outcome == {ImportOutcome.DELETED_HERE: 1}
         restored = await bring_in([exported(1)], restore_deleted=True)
-        assert restored.fates == {ImportOutcome.IMPORTED: 1}
+        assert restored.by_outcome == {ImportOutcome.IMPORTED: 1}
 
     async def test_two_users_import_the_same_file(
         self, alice: HttpClient, bob: HttpClient, bring_in: BringIn
     ) -> None:
         file = [exported(1), exported(0)]
         for username in ("alice", "bob"):
-            assert (await bring_in(file, username)).fates == {ImportOutcome.IMPORTED: 2}
+            assert (await bring_in(file, username)).by_outcome == {ImportOutcome.IMPORTED: 2}
         hers, his = await stored(alice), await stored(bob)
         assert [shown(each) for each in hers] == [shown(each) for each in his]
         assert {each["id"] for each in hers}.isdisjoint(each["id"] for each in his)
@@ -219,7 +219,7 @@ class TestOnDuplicate:
             [exported(1, messages=6), exported(2)], on_duplicate=OnDuplicate.REPLACE
         )
 
-        assert report.fates == {ImportOutcome.REPLACED: 1, ImportOutcome.IMPORTED: 1}
+        assert report.by_outcome == {ImportOutcome.REPLACED: 1, ImportOutcome.IMPORTED: 1}
         after = {each["id"]: each for each in await stored(alice)}
         assert len(after) == 3
         expected = as_stored(exported(1, messages=6))
@@ -236,7 +236,7 @@ class TestOnDuplicate:
         for copies in (1, 2):
             file = [exported(1), exported(copies + 1)]
             report = await bring_in(file, on_duplicate=OnDuplicate.COPY)
-            assert report.fates == {ImportOutcome.COPIED: 1, ImportOutcome.IMPORTED: 1}
+            assert report.by_outcome == {ImportOutcome.COPIED: 1, ImportOutcome.IMPORTED: 1}
 
         after = await stored(alice)
         assert before in after
@@ -248,7 +248,7 @@ class TestOnDuplicate:
     ) -> None:
         own = await begin(alice, title="About 1")
         report = await bring_in([exported(1)], on_duplicate=OnDuplicate.REPLACE)
-        assert report.fates == {ImportOutcome.IMPORTED: 1}
+        assert report.by_outcome == {ImportOutcome.IMPORTED: 1}
         assert own in await stored(alice)
 
 
@@ -269,12 +269,12 @@ class TestDryRun:
             SETTINGS_KEY: json.dumps(SETTINGS),
         }
 
-        foretold = await bring_in(dump, on_duplicate=on_duplicate, dry_run=True)
+        preview = await bring_in(dump, on_duplicate=on_duplicate, dry_run=True)
 
         before["audit_logs"] += read_entries  # the test's own looks
         assert await counts(database) == before
         done = await bring_in(dump, on_duplicate=on_duplicate)
-        assert foretold == done
+        assert preview == done
 
 
 class TestPreferences:

@@ -21,7 +21,7 @@ from chatvault.importing import runner, service, upload_files, upload_service
 from chatvault.importing.job_routes import JOB_DEPS
 from chatvault.importing.models import ImportJob, Upload
 from chatvault.importing.runner import ImportRunner
-from chatvault.importing.upload_files import UploadFiles, _told_if_full
+from chatvault.importing.upload_files import UploadFiles, _report_full_disk
 from chatvault.settings import Settings
 from chatvault.tasks import stop
 from conftest import HttpClient
@@ -183,7 +183,7 @@ class TestUpload:
         def full(self: UploadFiles, upload_id: ObjectId, data: bytes) -> None:
             append(self, upload_id, data[:3])
             if data:
-                with _told_if_full():
+                with _report_full_disk():
                     raise OSError(errno.ENOSPC, "full")
 
         monkeypatch.setattr(UploadFiles, "append", full)

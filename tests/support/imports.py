@@ -14,7 +14,7 @@ from chatvault.importing.containers import source_of_bytes
 from chatvault.importing.conversations import ImportFile
 from chatvault.importing.deps import ImportDeps
 from chatvault.importing.neutral import NeutralConversation, NeutralMessage
-from chatvault.importing.reading import Wish, read_files
+from chatvault.importing.reading import ReadOptions, read_files
 
 PATH = "/imports"
 
@@ -37,7 +37,7 @@ def read(
 ) -> ImportFile:
     """Read one file: of localStorage, of another format, or of one that is to be found out."""
     return read_files(
-        Wish(
+        ReadOptions(
             sources=[source_of_bytes(data, name=name)],
             now=now or current(),
             format=format,

@@ -26,7 +26,7 @@ from chatvault.importing.conversations import ImportFile
 from chatvault.importing.deps import ImportDeps
 from chatvault.importing.formats import FORMATS
 from chatvault.importing.job_reports import is_nothing
-from chatvault.importing.reading import Wish, read_files
+from chatvault.importing.reading import ReadOptions, read_files
 from chatvault.importing.reports import ImportOutcome, OnDuplicate, Report, require_content
 from chatvault.importing.service import import_file as import_content
 from chatvault.keys import load_secret_key
@@ -77,11 +77,11 @@ def import_file(
     size = sum(each.size for each in sources.values())
     if size > LARGE:
         run(lambda: _find_user(username))
-    wish = Wish(sources=(), now=now(), format=format, salvage=salvage)
+    options = ReadOptions(sources=(), now=now(), format=format, salvage=salvage)
     try:
         with shown_progress("Reading", size=size) as read:
             counted = [_counted(*each, read) for each in sources.items()]
-            content = read_files(replace(wish, sources=counted))
+            content = read_files(replace(options, sources=counted))
         require_content(content, name=files[0].name)
         with shown_progress("Importing", total=len(content.found)) as advance:
             report = run(
@@ -99,7 +99,7 @@ def import_file(
         say("interrupted; what is imported stays, and the same command imports the rest")
         raise typer.Exit(128 + signal.SIGINT) from None
     _print(report, dry_run=dry_run)
-    if is_nothing(report) and report.fates.keys() - {ImportOutcome.SKIPPED}:
+    if is_nothing(report) and report.by_outcome.keys() - {ImportOutcome.SKIPPED}:
         say("nothing was imported; --restore-deleted imports what was deleted here, too")
         raise typer.Exit(NOTHING_IMPORTED)
 
@@ -177,8 +177,10 @@ def _print(report: Report, *, dry_run: bool) -> None:
     for name, number in report.formats.items():
         out.print(f"{_count(number, 'conversation')} found: {FORMATS[name].label}")
     for outcome in ImportOutcome:
-        if report.fates[outcome] or outcome is ImportOutcome.IMPORTED:
-            out.print(f"{_count(report.fates[outcome], 'conversation')} {would}{outcome.value}")
+        if report.by_outcome[outcome] or outcome is ImportOutcome.IMPORTED:
+            out.print(
+                f"{_count(report.by_outcome[outcome], 'conversation')} {would}{outcome.value}"
+            )
     out.print(f"{_count(report.messages, 'message')} {would}stored")
     if report.preferences:
         out.print(f"preferences {would}taken over")
@@ -196,7 +198,7 @@ def _print_details(report: Report) -> None:
         out.print(f"not understood: {kind}: {number}")
     for heading, lines in (
         ("not imported", [f"{each.place}: {each.reason}" for each in report.skipped]),
-        ("mended", report.repaired),
+        ("repaired", report.repaired),
     ):
         for line in lines[:SHOWN]:
             out.print(f"{heading}: {line}")

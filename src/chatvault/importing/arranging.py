@@ -1,4 +1,4 @@
-"""The messages of a conversation in the order in which they are stored, and their links."""
+"""Put the messages of a conversation in the order in which they are stored."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from chatvault.importing.neutral import NeutralConversation, NeutralMessage
 
 @dataclass(frozen=True, slots=True)
 class Arranged:
-    """Messages to store: the branch that was shown, then the others, each after its parent.
+    """Messages in storage order: the branch that was shown, then the others, each after its parent.
 
     Attributes:
         messages: in this order.
@@ -22,7 +22,7 @@ class Arranged:
 
     @property
     def links(self) -> list[Link]:
-        """The links of the messages that do not follow the one before them."""
+        """The parents of the messages whose parent is not the message stored before them."""
         pairs = enumerate(self.parents)
         return [Link(place, parent) for place, parent in pairs if parent != place - 1]
 

@@ -1,4 +1,4 @@
-"""Files and the ZIPs that hold them: every file in it, guarded against bombs and bad names."""
+"""Read source files and the members of ZIP archives, with limits against ZIP bombs."""
 
 import contextlib
 import io
@@ -17,14 +17,14 @@ from chatvault.importing.cutzip import found_files
 from chatvault.importing.streams import NotJsonError, Stream
 
 MAX_ENTRIES: Final = 200_000
-# The list of its files stands in memory as a whole.
+# The central directory of an archive is held in memory as a whole.
 MAX_DIRECTORY: Final = 16 * 1024 * 1024
 MAX_UNPACKED: Final = 64 * 1024**3
-# Text is packed to a tenth; what is packed to a five-hundredth is made to harm.
+# Text compresses about ten times; five hundred times means a ZIP bomb.
 MAX_RATIO: Final = 500
 _RATIO_FROM: Final = 64 * 1024 * 1024
 _NESTED: Final = 3
-# A ZIP's last record with the longest comment, and two records of ZIP64 before it.
+# The end record of a ZIP with the longest comment, after two records of ZIP64.
 _LONGEST_END: Final = 22 + 65_535 + 20 + 56
 _IN_ZIP64: Final = 0xFFFFFFFF
 _UNKNOWN: Final = 2**63
@@ -58,7 +58,7 @@ class Member:
 
     Attributes:
         name: its path in the archive; empty for the source itself.
-        stream: its bytes, for as long as no other member was asked for.
+        stream: its bytes; readable until the next member is requested.
         beside: the names of all files of the archive.
     """
 
@@ -69,17 +69,17 @@ class Member:
 
 @dataclass(slots=True)
 class Guard:
-    """Counts what is unpacked of one source."""
+    """Limits how many bytes are unpacked from one source."""
 
     name: str
     most: int = MAX_UNPACKED
     unpacked: int = 0
 
     def count(self, size: int, unpacked: int, packed: int) -> None:
-        """Count some more bytes.
+        """Add to the count of unpacked bytes.
 
         Raises:
-            ImportRejected: They are too many.
+            ImportRejected: The limit is exceeded.
         """
         self.unpacked += size
         if unpacked > _RATIO_FROM and unpacked > MAX_RATIO * max(packed, 1):
@@ -89,7 +89,7 @@ class Guard:
 
 
 class _Guarded:
-    """A member's bytes: counted, and with one kind of error."""
+    """The stream of a member: counts its bytes and raises only NotJsonError."""
 
     def __init__(self, stream: Stream, guard: Guard, *, name: str, packed: int) -> None:
         self._stream = stream
@@ -102,7 +102,7 @@ class _Guarded:
         try:
             data = self._stream.read(size)
         except DAMAGE as error:
-            raise NotJsonError(f"{self._name}: {_said(error)}", cut=True) from None
+            raise NotJsonError(f"{self._name}: {_damage_of(error)}", cut=True) from None
         self._got += len(data)
         self._guard.count(len(data), self._got, self._packed)
         return data
@@ -179,7 +179,7 @@ def _unpacked(
 
 
 def _directory_size(file: Any) -> int:
-    """Return how long an archive's list of files says that it is; 0 where it has none."""
+    """Return the size of an archive's central directory as its end record gives it; 0 for none."""
     size = file.seek(0, io.SEEK_END)
     file.seek(max(0, size - _LONGEST_END))
     end = file.read()
@@ -201,7 +201,7 @@ def _opened(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> Itera
     try:
         stream = archive.open(info)
     except DAMAGE as error:
-        raise NotJsonError(f"{name}: {_said(error)}", cut=True) from None
+        raise NotJsonError(f"{name}: {_damage_of(error)}", cut=True) from None
     with stream:
         yield stream
 
@@ -215,7 +215,7 @@ def _nested(
     salvage: bool,
     depth: int,
 ) -> Iterator[Member | Skipped]:
-    """Unpack an archive within an archive into a file without a name: it is read from its end."""
+    """Unpack an archive within an archive into a temporary file, as ZIPs need a seekable file."""
     with _opened(archive, info, name) as packed, tempfile.TemporaryFile() as file:
         guarded = _Guarded(packed, guard, name=name, packed=info.compress_size)
         while block := guarded.read(_BLOCK):
@@ -225,8 +225,8 @@ def _nested(
 
 
 def _without_directory(file: Any, guard: Guard, within: str) -> Iterator[Member]:
-    """Yield the files of a ZIP that lost its end."""
-    # A ratio cannot be told; the sum can, of what is passed over too.
+    """Yield the files of a ZIP whose central directory is missing."""
+    # The ratio is unknown here; the sum is not, and includes skipped files.
     for name, stream in found_files(file, lambda size: guard.count(size, size, _UNKNOWN)):
         if _suffix(name) in _SUFFIXES and not (_is_of_system(name) or _escapes(name)):
             yield Member(name=f"{within}{one_line(name)}", stream=stream)
@@ -238,7 +238,7 @@ def _refusal(info: zipfile.ZipInfo) -> str | None:
     return "is encrypted" if info.flag_bits & 1 else None
 
 
-def _said(error: BaseException) -> str:
+def _damage_of(error: BaseException) -> str:
     if isinstance(error, NotImplementedError):
         return "is packed in a way that cannot be unpacked"
     return "is damaged in the ZIP"

@@ -1,4 +1,4 @@
-"""The files that come with imported conversations: their bytes, and what is stored of them."""
+"""Store the files that come with imported conversations."""
 
 import asyncio
 import base64
@@ -34,8 +34,8 @@ class Attached:
     """The attachments of one conversation, ready to be stored.
 
     Attributes:
-        documents: what is stored of each, without the conversation's id.
-        left_out: how many contents are not stored, by reason.
+        documents: the document of each, without the conversation's id.
+        left_out: the number of contents that are not stored, by reason.
     """
 
     documents: list[Raw] = field(default_factory=list)
@@ -44,13 +44,13 @@ class Attached:
     def writes(
         self, access: Access, conversation_id: ObjectId
     ) -> list[tuple[type[Document], UpdateOne]]:
-        """Return the statements that store them, in place of those with the same ids."""
+        """Return the statements that store them and replace those with the same ids."""
         return self._put(access, conversation_id, lambda _: "$set")
 
     def additions(
         self, access: Access, conversation_id: ObjectId
     ) -> list[tuple[type[Document], UpdateOne]]:
-        """Return the statements that store those that are new, and those whose bytes are here."""
+        """Return the statements that store new ones, and replace those whose bytes are now available."""
         return self._put(
             access, conversation_id, lambda each: "$set" if "file" in each else "$setOnInsert"
         )
@@ -79,7 +79,7 @@ class Contents:
 
     def __init__(self, files: FileStore | None) -> None:
         self._files = files
-        # A file is whole in memory while it is stored.
+        # One at a time, as a file is held in memory while it is stored.
         self._turn = asyncio.Lock()
         self._archives: dict[Callable[[], io.BufferedIOBase], zipfile.ZipFile] = {}
         self._stack = contextlib.ExitStack()
@@ -90,16 +90,16 @@ class Contents:
         self._stack.close()
 
     def note(self, attached: Attached) -> None:
-        """Count what of a stored conversation's files is left out."""
+        """Count the files of a stored conversation that are left out."""
         self._left_out += attached.left_out
 
     def take_left_out(self) -> Counter[str]:
-        """Return what was left out since the last call, by reason."""
+        """Return the number of files left out since the last call, by reason."""
         taken, self._left_out = self._left_out, Counter()
         return taken
 
     async def store(self, access: Access, conversation: NeutralConversation) -> Attached:
-        """Store the bytes of a conversation's files; return what is to be stored of them."""
+        """Store the bytes of a conversation's files; return their documents."""
         attached = Attached()
         for each in conversation.attachments:
             document: Raw = {
@@ -120,7 +120,7 @@ class Contents:
         return attached
 
     async def _put(self, access: Access, found: Attachment, document: Raw) -> str | None:
-        """Store the bytes of a file and note them; return why they are left out, if they are."""
+        """Store the bytes of a file and note them; return the reason if they are left out."""
         if self._files is None:
             return WITHOUT
         try:
@@ -138,7 +138,7 @@ class Contents:
         return None
 
     def _read(self, found: Attachment, most: int) -> bytes | None:
-        """Return a file's bytes, one more than may be stored at most; None if it is not here."""
+        """Return a file's bytes, at most one more than the limit; None if the file is missing."""
         if found.content is not None:
             return found.content
         if found.data is not None:

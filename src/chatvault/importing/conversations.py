@@ -1,4 +1,4 @@
-"""What a file turns out to hold, and how the import says that it cannot be imported."""
+"""What reading a file yields: its conversations, skipped items, and the error if it is rejected."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -22,10 +22,10 @@ class ImportRejected(InvalidInput):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Skipped:
-    """Something in the file that is not imported: where it stands, and why.
+    """Something in the file that is not imported, with its place and the reason.
 
     Attributes:
-        is_damage: whether the file is bad for it, and imported only if that is asked for.
+        is_damage: whether the file counts as damaged, and is imported only with `salvage`.
     """
 
     place: str
@@ -35,15 +35,15 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """What is known of a conversation before it is stored.
+    """Facts about a conversation that was read and is not yet stored.
 
     Attributes:
-        source: the key by which an import knows it again.
+        source: the key by which a later import recognises it.
         ids: the ids of conversations that it may be an export of.
         messages: how many of its messages are stored.
-        notes: what had to be mended.
-        left_out: how much of what is not stored.
-        unknown: how many things of which kind were not understood.
+        notes: what had to be repaired.
+        left_out: the number of values that are not stored, by reason.
+        unknown: the number of values that were not understood, by kind.
     """
 
     format: str
@@ -59,14 +59,14 @@ class Found:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportFile:
-    """All that one import holds.
+    """The content of all files of one import.
 
     Attributes:
-        conversations: all of them; none where they are too large to be kept.
+        conversations: all of them; empty where they are too large to be kept in memory.
         preferences: display settings, where the file has any.
         truncated: whether reading stopped before the file's end.
-        found: what is known of each conversation, in the same order.
-        reread: reads them anew each time, where they are not kept.
+        found: facts about each conversation, in the same order.
+        reread: reads them from the files again, where they are not kept in memory.
     """
 
     conversations: tuple[NeutralConversation, ...] = ()
@@ -77,7 +77,7 @@ class ImportFile:
     reread: Iterable[NeutralConversation] | None = field(default=None, compare=False)
 
     def count_formats(self) -> Counter[str]:
-        """Return how many conversations came in which format."""
+        """Return the number of conversations by format."""
         return Counter(each.format for each in self.found)
 
 

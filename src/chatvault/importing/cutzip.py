@@ -1,4 +1,4 @@
-"""A ZIP that was cut off: the list of its files is gone, and what lies before it is not."""
+"""Read a ZIP that was cut off: its central directory is missing, its files are not."""
 
 import io
 import struct
@@ -32,7 +32,7 @@ def found_files(file: Any, on_bytes: Callable[[int], None]) -> Iterator[tuple[st
         file.seek(extra_size, io.SEEK_CUR)
         begin = file.tell()
         if method != zipfile.ZIP_DEFLATED or flags & 1:
-            # Without its size nothing tells where the next one begins.
+            # Without its size, the beginning of the next file is unknown.
             if not size or size == _IN_ZIP64:
                 return
             file.seek(begin + size)
@@ -42,7 +42,7 @@ def found_files(file: Any, on_bytes: Callable[[int], None]) -> Iterator[tuple[st
         while inflated.read(_BLOCK):
             pass
         file.seek(begin + inflated.packed)
-        # What follows the data where the header could not tell its size.
+        # The data descriptor, which follows the data where the header has no size.
         if flags & 8:
             after = file.read(64).find(_MAGIC)
             if after < 0:
@@ -51,7 +51,7 @@ def found_files(file: Any, on_bytes: Callable[[int], None]) -> Iterator[tuple[st
 
 
 class _Inflated:
-    """What a deflated run of a file holds, to where it ends or is cut off."""
+    """The inflated bytes of a deflated stream, up to its end or to where it is cut off."""
 
     def __init__(self, file: Any, on_bytes: Callable[[int], None]) -> None:
         self._file = file

@@ -1,4 +1,4 @@
-"""What imports are made with."""
+"""The dependencies of imports."""
 
 from dataclasses import dataclass, replace
 from typing import Self
@@ -11,12 +11,12 @@ from chatvault.keys import SecretKey
 
 @dataclass(frozen=True, slots=True)
 class ImportDeps:
-    """What imports are made with.
+    """The dependencies of imports.
 
     Attributes:
         commits: takes the changes.
-        recorder: takes the entries about what changes nothing.
-        key: hashes the sources of deleted conversations.
+        recorder: takes the audit entries of operations without a change.
+        key: the key with which sources of deleted conversations are hashed.
         files: stores the bytes of attachments; None leaves them out.
     """
 
@@ -26,5 +26,5 @@ class ImportDeps:
     files: FileStore | None = None
 
     def without_files(self) -> Self:
-        """Return the same, for an import that leaves out the bytes of attachments."""
+        """Return a copy for an import that leaves out the bytes of attachments."""
         return replace(self, files=None)

@@ -1,4 +1,4 @@
-"""A conversation while it is read: readers add what they find, and it becomes a neutral one."""
+"""Build a neutral conversation from what a format's reader finds in a file."""
 
 import json
 import re
@@ -22,10 +22,10 @@ from chatvault.importing.neutral import (
 )
 from chatvault.importing.oversize import move_out
 from chatvault.importing.trees import Tree, build_tree
-from chatvault.importing.values import digest, mend_surrogates, present, without_secrets
+from chatvault.importing.values import digest, present, replace_surrogates, without_secrets
 from chatvault.mongodb.storable import check_storable
 
-# Far above what people write, far below what a document can hold.
+# Far more than people write, far less than a MongoDB document can hold.
 MAX_MESSAGE_BYTES: Final = 8 * 1024 * 1024
 MESSAGE_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 ATTACHMENT_ID: Final = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9_.-]{1,128}")
@@ -33,7 +33,7 @@ _TITLE_LENGTH: Final = 80
 
 
 class UnfitError(Exception):
-    """A conversation cannot be imported: where in it, and why."""
+    """A conversation cannot be imported; has the place in it and the reason."""
 
     def __init__(self, reason: str, *, place: str = "") -> None:
         self.reason = reason
@@ -49,17 +49,17 @@ def first_line(text: str) -> str:
 
 @dataclass(slots=True, kw_only=True)
 class Draft:
-    """What was found of one conversation so far.
+    """A conversation that is being read.
 
     Attributes:
         format: the name of the format.
-        source_id: the source's id, the same whenever the conversation is read.
+        source_id: the source's id, which does not change from one export to the next.
         now: the time of import.
         title: empty where the source has none; the first question stands in for it.
-        created_at: when it began, if the source tells.
-        updated_at: when it last changed, if the source tells.
-        default_model: the model of the conversation, where messages do not tell theirs.
-        source: what else the source tells of the conversation.
+        created_at: when it was created, if the source has that.
+        updated_at: when it last changed, if the source has that.
+        default_model: the model of messages that name none.
+        source: further fields of the conversation in the source.
     """
 
     format: str
@@ -89,23 +89,23 @@ class Draft:
         hidden: bool = False,
         extra: Raw | None = None,
     ) -> NeutralMessage:
-        """Add a message; what it says is the text of its parts, with an empty line between them.
+        """Add a message; its content is the text of its parts, joined by empty lines.
 
         Args:
-            id: the source's; its number stands in for one that is missing.
-            role: whose it is.
-            parts: what it holds.
+            id: the source's; the message's number if there is none.
+            role: who wrote it.
+            parts: its parts.
             parent: the id of the message before it.
-            time: when it was written.
-            model: what wrote it.
+            time: the time at which it was written.
+            model: the model that wrote it.
             cancelled: whether it was stopped before its end.
             hidden: whether the source does not show it.
-            extra: the fields that have no place of their own.
+            extra: the source's fields that have no counterpart here.
         """
         held = [part for part in parts if part["type"] != "text" or part["text"]]
         says_all = all(part["type"] == "text" and "extra" not in part for part in held)
         message = NeutralMessage(
-            # No id that can be stored, so that another is made of it.
+            # An id that cannot be stored, so that another is derived from it.
             source_id=f"#{len(self.messages)}" if id is None else id,
             parent_id=parent,
             role=role,
@@ -121,7 +121,7 @@ class Draft:
         return message
 
     def attach(self, found: Attachment, **more: Any) -> FilePart:
-        """Note an attachment, and return the part that shows it; `more` are fields of the part."""
+        """Add an attachment; return the part that refers to it, with the fields `more`."""
         known = self.attachments.get(found.id)
         if known is None or known.state == "absent":
             self.attachments[found.id] = found
@@ -151,7 +151,7 @@ class Draft:
         return f"attachment-{len(self.attachments) + 1}"
 
     def keep_raw(self, kind: object, value: Any, *, is_known: bool = False) -> RawPart:
-        """Return a part with what has no other, counted by the name of its kind."""
+        """Return a raw part for a value of an unknown kind, and count it by its kind."""
         name = str(kind)[:64] if isinstance(kind, str) and kind else "without a name"
         if not is_known:
             self.unknown[name] += 1
@@ -160,11 +160,11 @@ class Draft:
     def finish(
         self, *, leaf: str | None = None, links: Mapping[str, str | None] | None = None
     ) -> NeutralConversation:
-        """Make the conversation of what was found.
+        """Build the conversation.
 
         Args:
             leaf: the id of the last message that the source showed.
-            links: the parents of what stands between messages and is none.
+            links: the parents of nodes in the source that are no messages.
 
         Raises:
             UnfitError: It cannot be stored.
@@ -201,9 +201,9 @@ class Draft:
         )
 
     def _name_attachments(self, source: str) -> None:
-        """Give attachments ids that can stand in a path, the same at each import."""
+        """Give attachments ids that fit into a URL's path and are the same at each import."""
         names = {
-            each: str(uuid.uuid5(uuid.NAMESPACE_URL, mend_surrogates(f"{source}:{each}")))
+            each: str(uuid.uuid5(uuid.NAMESPACE_URL, replace_surrogates(f"{source}:{each}")))
             for each in self.attachments
             if not ATTACHMENT_ID.fullmatch(each)
         }
@@ -215,7 +215,7 @@ class Draft:
                     part["attachment_id"] = names.get(part["attachment_id"], part["attachment_id"])
 
     def _title(self, tree: Tree) -> str:
-        title = " ".join(mend_surrogates(self.title).split())
+        title = " ".join(replace_surrogates(self.title).split())
         if len(title) > MAX_TITLE:
             self.source["title"] = title
             return f"{title[: MAX_TITLE - 1]}…"
@@ -229,7 +229,7 @@ class Draft:
         return first_line(next(asked, "")) or UNTITLED
 
     def _times(self, tree: Tree) -> tuple[datetime, datetime]:
-        """Return when it began and last changed; neither lies in the future."""
+        """Return when it was created and last changed; neither is in the future."""
         stamps = [
             message.timestamp
             for message in tree.messages
@@ -267,13 +267,13 @@ class Draft:
         return found
 
     def _fit(self, message: NeutralMessage, number: int) -> None:
-        """Make a message one that can be stored, with nothing lost but what is far too large."""
+        """Make a message storable; only values that are far too large are lost."""
         message.extra = without_secrets(message.extra)
         whole = [message.content, message.model, list(message.parts), message.extra]
         if check_storable(whole, max_bytes=MAX_MESSAGE_BYTES) is None:
             return
-        message.content = mend_surrogates(message.content)
-        message.model = message.model and mend_surrogates(message.model)
+        message.content = replace_surrogates(message.content)
+        message.model = message.model and replace_surrogates(message.model)
         if check_storable(message.content, max_bytes=MAX_MESSAGE_BYTES) is not None:
             most = MAX_MESSAGE_BYTES // 1024**2
             raise UnfitError(f"is larger than {most} MB", place=f"message {number}")
@@ -284,18 +284,18 @@ class Draft:
         if check_storable(whole, max_bytes=MAX_MESSAGE_BYTES) is not None:
             self.unknown["fields of messages over 8 MB"] += 1
             message.extra, message.parts = {}, ()
-        self.repairs["held what cannot be stored as it is, and was mended"] += 1
+        self.repairs["held values that cannot be stored as they are, which were converted"] += 1
 
     def _fit_part(self, part: Part) -> Part:
         found = self._fit_json(part)
         return found if found.keys() == part.keys() else self.keep_raw(part["type"], found)
 
     def _fit_json(self, value: Any) -> Any:
-        """Return the value, or what can be stored instead: its JSON as a text."""
+        """Return the value, or its JSON as a text where the value cannot be stored."""
         reason = check_storable(value, max_bytes=2 * MAX_MESSAGE_BYTES)
         if reason is None:
             return value
-        mended = mend_surrogates(value)
+        mended = replace_surrogates(value)
         if check_storable(mended, max_bytes=2 * MAX_MESSAGE_BYTES) is None:
             return mended
         try:
@@ -311,7 +311,7 @@ def _give_ids(tree: Tree, source: str) -> str | None:
     for message in tree.messages:
         own = message.source_id or ""
         if not MESSAGE_ID.fullmatch(own):
-            own = str(uuid.uuid5(uuid.NAMESPACE_URL, mend_surrogates(f"{source}:{own}")))
+            own = str(uuid.uuid5(uuid.NAMESPACE_URL, replace_surrogates(f"{source}:{own}")))
         ids[message.source_id] = own
     for message in tree.messages:
         message.source_id = ids[message.source_id]

@@ -1,4 +1,4 @@
-"""What a format is to the rest of the import: how it is known, and how it is read."""
+"""The interface of a format: how files of it are recognised and read."""
 
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from chatvault.importing.structure import Structure
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Display settings that a file holds."""
+    """Display settings in a file."""
 
     values: dict[str, Any]
 
@@ -23,11 +23,11 @@ Item = NeutralConversation | Skipped | Settings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """What a reader may know beside the bytes.
+    """What a reader gets beside the bytes.
 
     Attributes:
         now: the time of import.
-        variant: what `detect` said.
+        variant: the result of `detect`.
         beside: the names of the files in the same archive.
     """
 
@@ -38,13 +38,13 @@ class Context:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Format:
-    """A format that conversations come in.
+    """A file format of conversations.
 
     Attributes:
         name: what it is called in commands and in the key of a source.
-        label: what people call it.
-        detect: tells the variant by the structure; None where it is another format.
-        read: yields what a file holds, one conversation after the other.
+        label: its name for people.
+        detect: returns the variant that a structure has; None for another format.
+        read: yields the items of a file, one conversation at a time.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""The words of HTML as Markdown: nothing of it is ever shown as HTML."""
+"""Convert HTML to Markdown, so that imported HTML is never shown as HTML."""
 
 import html
 import re
@@ -19,7 +19,7 @@ _TRAILING = re.compile(r"[ \t]+(?=\n)")
 
 
 def to_markdown(source: str) -> str:
-    """Return what HTML says as Markdown; scripts and styles say nothing."""
+    """Return the text of HTML as Markdown, without scripts and styles."""
     reader = _Reader()
     reader.feed(source)
     reader.close()
@@ -28,12 +28,12 @@ def to_markdown(source: str) -> str:
 
 
 def to_line(source: str) -> str:
-    """Return what HTML says as one line without marks."""
+    """Return the text of HTML as one line without markup."""
     return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", source)).split())
 
 
 class _Reader(HTMLParser):
-    """Writes Markdown as tags come."""
+    """Writes Markdown while HTML is parsed."""
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
@@ -119,7 +119,7 @@ class _Reader(HTMLParser):
         elif tag == "pre" and self._pre:
             self._pre -= 1
             self.pieces.append("\n```")
-        # The next item of a list begins a line of its own.
+        # The next item of a list begins on a new line.
         self.pieces.append("" if self._lists else "\n\n")
 
     def _item(self) -> None:

@@ -1,4 +1,4 @@
-"""The report of an import that runs in the background: counts, and the first of each list."""
+"""The report of an import in the background: counts, and the beginning of each list."""
 
 from collections import Counter
 from typing import Any, Final
@@ -22,7 +22,7 @@ _NAMES: Final = {
 
 
 class ImportCounts(BaseModel):
-    """How many conversations met which fate."""
+    """How many conversations had each outcome."""
 
     found: int = 0
     imported: int = 0
@@ -62,9 +62,9 @@ def report_raw(report: Report) -> Raw:
     }
     return {
         "found": report.formats.total(),
-        **_counts(report.fates),
+        **_counts(report.by_outcome),
         "messages": report.messages,
-        # The names of fields may hold what MongoDB's may not.
+        # Pairs, as these names may hold characters that MongoDB's field names may not.
         "formats": [[name, counts] for name, counts in formats.items()],
         "left_out": [*map(list, report.left_out.items())],
         "unknown": [*map(list, report.unknown.items())],
@@ -80,13 +80,13 @@ def report_raw(report: Report) -> Raw:
 
 
 def restore(raw: Raw, report: Report) -> None:
-    """Count in a report what was done before its import broke off."""
-    report.fates += _fates(raw)
+    """Add to a report what an import did before it was interrupted."""
+    report.by_outcome += _by_outcome(raw)
     report.messages += raw.get("messages", 0)
     report.left_out += Counter(dict(raw.get("left_out", [])))
     report.unknown += Counter(dict(raw.get("unknown", [])))
     for name, counts in raw.get("formats", []):
-        report.by_format[name] += _fates(counts)
+        report.by_format[name] += _by_outcome(counts)
 
 
 def report_wire(raw: Raw) -> dict[str, Any]:
@@ -96,14 +96,14 @@ def report_wire(raw: Raw) -> dict[str, Any]:
 
 
 def is_nothing(report: Report) -> bool:
-    """Return whether nothing came in, which is never a success."""
-    stored = sum(count for fate, count in report.fates.items() if fate not in NOT_STORED)
+    """Return whether nothing was imported, which is never a success."""
+    stored = sum(count for outcome, count in report.by_outcome.items() if outcome not in NOT_STORED)
     return not stored and not report.preferences
 
 
-def _counts(fates: Counter[ImportOutcome]) -> dict[str, int]:
-    return {name: fates[outcome] for outcome, name in _NAMES.items()}
+def _counts(outcomes: Counter[ImportOutcome]) -> dict[str, int]:
+    return {name: outcomes[outcome] for outcome, name in _NAMES.items()}
 
 
-def _fates(raw: Raw) -> Counter[ImportOutcome]:
+def _by_outcome(raw: Raw) -> Counter[ImportOutcome]:
     return Counter({outcome: raw.get(name, 0) for outcome, name in _NAMES.items()})

@@ -43,9 +43,9 @@ async def list_imports(
 
 @routes.route("GET", "/imports/{import_id}", Action.IMPORT_GET, returns=ImportJobOut)
 async def get_import(request: web.Request, actor: Actor, path: ImportPath) -> web.StreamResponse:
-    """Say how far an import is, and what it did.
+    """Return an import's progress and its report so far.
 
-    Also long after it ended.
+    The report of an import that has ended stays available.
     """
     job = await job_service.get(actor, request.app[JOB_DEPS], import_id=path.import_id)
     return json_response(job_wire(job))
@@ -63,7 +63,7 @@ async def follow_import(
 ) -> web.StreamResponse:
     """Follow an import from `Last-Event-ID` on, until it has ended.
 
-    Each event `import` holds the import as it is then.
+    Each `import` event holds the import's state at that time.
     """
     states = await job_service.open_events(
         actor,
@@ -90,9 +90,9 @@ async def _events(states: AsyncGenerator[tuple[int, Raw]]) -> AsyncGenerator[Eve
 async def cancel_import(
     request: web.Request, actor: Actor, path: ImportPath, headers: IdempotencyHeaders
 ) -> web.StreamResponse:
-    """Let an import end; what is imported by then stays, each conversation whole.
+    """Cancel an import; what it has imported stays, each conversation complete.
 
-    One that has ended stays as it is.
+    An import that has ended is not changed.
     """
     job = await job_service.cancel(
         actor,

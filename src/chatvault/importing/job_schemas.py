@@ -1,4 +1,4 @@
-"""Imports in the background, as they are asked for and shown."""
+"""Requests and responses of imports in the background."""
 
 from typing import Annotated, Any
 
@@ -11,13 +11,13 @@ from chatvault.importing.reports import OnDuplicate
 
 
 class ImportPath(BaseModel):
-    """One import."""
+    """The path of one import."""
 
     import_id: Id
 
 
 class ImportListQuery(BaseModel):
-    """Which imports to list."""
+    """The query of a list of imports."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -26,13 +26,13 @@ class ImportListQuery(BaseModel):
 
 
 class FollowImportHeaders(BaseModel):
-    """Where a stream was left."""
+    """The headers of a request for an import's events."""
 
     last_event_id: Annotated[int, Field(alias="Last-Event-ID", ge=0, le=2**53)] = 0
 
 
 class ImportOptions(BaseModel):
-    """How an import was asked for."""
+    """The options of an import."""
 
     dry_run: bool
     salvage: bool
@@ -45,12 +45,12 @@ class ImportJobOut(BaseModel):
     """An import.
 
     Attributes:
-        names: what the uploaded files are called.
-        size: how many bytes they have.
-        read: how many of these were read, some of them twice.
-        found: how many conversations they hold, once that is known.
-        done: how many of these were dealt with.
-        code: of the error with which it failed, with a sentence in `detail`.
+        names: the names of the uploaded files.
+        size: their number of bytes.
+        read: the number of bytes read; bytes that are read twice count twice.
+        found: the number of conversations in them, once it is known.
+        done: the number of conversations that were processed.
+        code: the code of the error with which it failed; `detail` describes it.
         version: rises with each change.
     """
 

@@ -1,4 +1,4 @@
-"""Imports that run in the background: start, list, look, follow, cancel."""
+"""Imports that run in the background: start, get, list, follow, cancel."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
@@ -26,9 +26,9 @@ from chatvault.mongodb import leases
 from chatvault.mongodb.database import transaction
 
 MAX_ACTIVE: Final = 10
-# Seconds between two looks at an import that somebody follows.
+# Seconds between two reads of an import for those who follow it.
 POLL: Final = 0.5
-# A number, a name, and the import.
+# The number, name and data of a server-sent event.
 Event = tuple[int, str, dict[str, Any]]
 
 
@@ -40,13 +40,13 @@ class UploadIncomplete(Conflict):
 
 @dataclass(frozen=True, slots=True)
 class JobDeps:
-    """What imports in the background are made with.
+    """The dependencies of imports in the background.
 
     Attributes:
-        imports: what all imports are made with.
+        imports: the dependencies of all imports.
         files: has the uploads' bytes.
-        due: set when there may be something to do.
-        closing: set when the service ends, so that streams end.
+        due: set when an import may be waiting to be run.
+        closing: set when the service shuts down, so that streams end.
     """
 
     imports: ImportDeps
@@ -63,14 +63,14 @@ async def start(
     wanted: ImportQuery,
     idempotency_key: IdempotencyKey | None = None,
 ) -> Raw:
-    """Begin an import of uploads; return it, as yet without a report.
+    """Start an import of uploads; return it, still without a report.
 
     Raises:
         NotFound: one of the uploads is not the actor's.
         UploadElsewhere: another machine has the bytes of one.
-        UploadIncomplete: one has not arrived as a whole.
-        UploadInUse: another import works on one.
-        Throttled: too many imports of the actor's wait.
+        UploadIncomplete: one has not arrived completely.
+        UploadInUse: another import uses one.
+        Throttled: too many imports of the actor's are waiting.
         KeyReused: the key came with another request.
     """
     access = Access.of(actor)
@@ -84,7 +84,7 @@ async def start(
                 f"At most {MAX_ACTIVE} imports may wait; wait until one has ended.", retry_after=30
             )
         await jobs.insert_one(dict(job), session=session)
-        # It may wait for others of the actor's.
+        # It may have to wait for other imports of the actor's.
         mine = Upload.owned_by(access, _id={"$in": job["uploads"]})
         later = {"$set": {"expires_at": now() + JOB_TTL}}
         await Upload.get_pymongo_collection().update_many(mine, later, session=session)
@@ -153,7 +153,7 @@ async def get(actor: Actor, deps: JobDeps, *, import_id: ObjectId) -> Raw:
 async def list_page(
     actor: Actor, deps: JobDeps, *, limit: int, after: ObjectId | None
 ) -> tuple[list[Raw], ObjectId | None]:
-    """Return the actor's imports, the newest first, and after which one the next page begins."""
+    """Return the actor's imports, the newest first, and the cursor of the next page."""
     which = {} if after is None else {"_id": {"$lt": after}}
     query = ImportJob.owned_by(Access.of(actor), **which)
     found = ImportJob.get_pymongo_collection().find(query).sort("_id", -1).limit(limit + 1)
@@ -166,7 +166,7 @@ async def list_page(
 async def open_events(
     actor: Actor, deps: JobDeps, *, import_id: ObjectId, after: int
 ) -> AsyncGenerator[tuple[int, Raw]]:
-    """Return the states of an import that come after a number, until it has ended.
+    """Return the events of an import after a number, until it has ended.
 
     Raises:
         NotFound: the actor has no such import.
@@ -197,7 +197,7 @@ async def cancel(
     import_id: ObjectId,
     idempotency_key: IdempotencyKey | None = None,
 ) -> Raw:
-    """Let an import end, with what is imported by then; one that has ended stays as it is.
+    """Cancel an import; what it has imported stays. One that has ended is not changed.
 
     Raises:
         NotFound: the actor has no such import.
@@ -239,7 +239,7 @@ async def cancel(
 
 
 async def remove_uploads(access: Access, files: UploadFiles, job: Raw) -> None:
-    """Remove what an import was made of, as it is not needed any more."""
+    """Remove the uploads of an import that needs them no longer."""
     for upload_id in job["uploads"]:
         await asyncio.to_thread(files.remove, upload_id)
     which = Upload.owned_by(access, _id={"$in": job["uploads"]})

@@ -1,6 +1,6 @@
-"""JSON without recursion: of values nested deeply, and the outline of what a long text begins with.
+"""Parse JSON without recursion: values nested deeply, and the outline of a long text's beginning.
 
-Slower than the parser of the standard library by far; so it is for what that cannot read.
+It is much slower than the standard library's parser, and used only where that one fails.
 """
 
 import json
@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-# Of an export that nests each answer in its question: 5,000 messages.
+# Enough for 5,000 messages in an export that nests each answer in its question.
 MAX_NESTING: Final = 10_000
 
 _TOKEN = re.compile(
@@ -29,11 +29,11 @@ class DeepError(ValueError):
 
 
 def parse_deep(text: str, at: int, *, most: int = MAX_NESTING) -> tuple[Any, int]:
-    """Read the value that begins at a place; return it, and where it ends.
+    """Parse the value at a position; return it and the position of its end.
 
     Args:
-        text: what holds it.
-        at: where it begins.
+        text: the JSON text.
+        at: the position at which the value begins.
         most: how deep it may be nested.
 
     Raises:
@@ -47,13 +47,13 @@ def parse_deep(text: str, at: int, *, most: int = MAX_NESTING) -> tuple[Any, int
 
 
 def outline(text: str, at: int = 0, *, most: int, longest: int = 200) -> tuple[Any, int, bool]:
-    """Read what a text begins with, as far as it goes.
+    """Parse the beginning of a text as far as possible.
 
     Args:
         text: the beginning of a file.
         at: where to begin.
         most: how many tokens to look at.
-        longest: to how many characters a string is shortened.
+        longest: the number of characters to which strings are shortened.
 
     Returns:
         The value with what was found of it, where reading stopped, and whether it is whole. None
@@ -72,7 +72,7 @@ def outline(text: str, at: int = 0, *, most: int, longest: int = 200) -> tuple[A
 
 @dataclass(slots=True)
 class _Parser:
-    """One value of a text, token by token: a stack of what is open, and what may come next.
+    """Parses one value token by token, with a stack of open containers.
 
     `wants` is one of "value", "value or end", "key", "key or end", "colon", "comma or end".
     """

@@ -1,4 +1,4 @@
-"""Reading JSON piece by piece: in bounded memory, with a place for each error and for a cut."""
+"""Parse JSON incrementally in bounded memory, with the place of each error."""
 
 import json
 import re
@@ -18,12 +18,12 @@ MAX_COMMAS: Final = 4_000_000
 _BLOCK: Final = 1024 * 1024
 
 _SPACE = re.compile(r"[ \t\n\r]*")
-# What may stand between the last thing that was understood and the end of a cut file:
+# What may follow the last complete token of a file that was cut off:
 # nothing, or the beginning of a number, a literal or an escape.
-_STUMP = re.compile(r"\s*[-+.\w\\\ufffd]{0,12}")
+_CUT_TOKEN = re.compile(r"\s*[-+.\w\\\ufffd]{0,12}")
 _NUMBER = re.compile(r"[-+.0-9eE]*")
 _LONGEST_ESCAPE: Final = 6
-# The characters with which no value can go on after its last one, in case more text follows.
+# A value that ends with one of these is complete, whatever text follows.
 _CLOSED: Final = '"]}'
 
 
@@ -32,9 +32,9 @@ def _blocks_of(text: str) -> Iterator[str]:
 
 
 class Cursor:
-    """A place in a JSON text that moves on as values are read.
+    """A position in a JSON text that advances as values are read.
 
-    It keeps a window of the text: from the value that it is at to the end of the last block.
+    It keeps a window of the text, from the current value to the end of the last block.
 
     Args:
         text: the text, or its blocks.
@@ -47,7 +47,7 @@ class Cursor:
         self._text = ""
         self._at = 0
         self._ended = False
-        # Of what the window has left behind.
+        # Of the text before the window.
         self._lines = 0
         self._columns = 0
         self._label = label
@@ -56,14 +56,14 @@ class Cursor:
     def peek(self) -> str:
         """Return the next character that is not white space; empty at the end."""
         while True:
-            self._at = _SPACE.match(self._text, self._at).end()  # type: ignore[union-attr]  # it matches nothing, too
+            self._at = _SPACE.match(self._text, self._at).end()  # type: ignore[union-attr]  # the pattern also matches the empty string
             if self._at < len(self._text) or not self._read_on():
                 return self._text[self._at : self._at + 1]
 
     def value(self) -> Any:
         """Read one value; the cursor stays where it is if there is none.
 
-        Integers and floats that cannot be stored are returned as such, for the check to find.
+        Integers and floats that cannot be stored are returned, and found by a later check.
 
         Raises:
             NotJsonError: What follows is no JSON value.
@@ -79,7 +79,7 @@ class Cursor:
             except RecursionError:
                 return self._deep_value()
             else:
-                # A number at the end of the window may go on in the next block.
+                # A number at the end of the window may continue in the next block.
                 is_whole = self._text[end - 1] in _CLOSED
                 if is_whole or not _NUMBER.fullmatch(self._text, end) or not self._read_on():
                     self._at = end
@@ -104,7 +104,7 @@ class Cursor:
         """
         count = 0
         try:
-            for count, value in enumerate(self.elements(), 1):  # the handler's
+            for count, value in enumerate(self.elements(), 1):  # the caller's
                 yield count, value
         except NotJsonError as stop:
             if not stop.place and self.peek():
@@ -112,7 +112,7 @@ class Cursor:
             raise
 
     def members(self) -> Iterator[str]:
-        """Read an object: yields each key with the cursor at its value, which is yours to read."""
+        """Read an object: yield each key with the cursor at its value, which the caller reads."""
         self._take("{")
         if self._ends("}"):
             return
@@ -127,7 +127,7 @@ class Cursor:
             self._take(",")
 
     def string(self) -> tuple[str, NotJsonError | None]:
-        """Read a string, or of one that is cut off what there is, with where it was cut."""
+        """Read a string; of one that is cut off, return the part that is there and the place."""
         try:
             text: str = self.value()
         except NotJsonError as stop:
@@ -136,7 +136,7 @@ class Cursor:
         return text, None
 
     def end(self) -> None:
-        """Make sure that nothing follows.
+        """Check that nothing follows.
 
         Raises:
             NotJsonError: Something follows.
@@ -146,7 +146,7 @@ class Cursor:
             raise NotJsonError(f"something follows the end of the JSON at {where}")
 
     def _read_on(self) -> bool:
-        """Let the window begin at the cursor, and at least double; tell whether there was more."""
+        """Move the window to the cursor and at least double it; return False at the end."""
         if self._ended:
             return False
         passed = self._text[: self._at]
@@ -178,16 +178,16 @@ class Cursor:
         return got > 0
 
     def _check_count(self, text: str) -> None:
-        """Raise NotJsonError where a value that goes on has more parts than memory is meant for."""
+        """Raise NotJsonError if an unfinished value has so many parts that memory may run out."""
         if text.count("[") + text.count("{") > MAX_BRACKETS or text.count(",") > MAX_COMMAS:
             self._text = text
             raise NotJsonError(f"one value has too many parts at {self._where(0)}")
 
     def _deep_value(self) -> Any:
-        """Read the value at the cursor without recursion, where that was asked for."""
+        """Read the value at the cursor without recursion, if the cursor allows deep values."""
         while True:
             try:
-                # Whatever is in it: one level is too many.
+                # Whatever else it holds, it is nested too deeply.
                 most = MAX_NESTING if self._deep else 0
                 value, self._at = parse_deep(self._text, self._at, most=most)
             except DeepError:
@@ -211,7 +211,7 @@ class Cursor:
         self._at += 1
 
     def _rest_of_string(self) -> str:
-        """Return the string that begins here and has no end, without an escape cut in two."""
+        """Return the unterminated string at the cursor, without an incomplete escape at its end."""
         for missing in range(_LONGEST_ESCAPE + 1):
             closed = self._text[self._at : len(self._text) - missing] + '"'
             try:
@@ -222,13 +222,15 @@ class Cursor:
         return ""
 
     def _stop_here(self) -> NotJsonError:
-        """Return the error at the cursor; what follows tells whether it is a cut."""
+        """Return the error at the cursor; the text after it shows whether the file is cut off."""
         while (stop := self._stop(self._at)).cut and self._read_on():
             pass
         return stop
 
     def _stop(self, at: int, message: str = "") -> NotJsonError:
-        cut = message.startswith("Unterminated string") or bool(_STUMP.fullmatch(self._text, at))
+        cut = message.startswith("Unterminated string") or bool(
+            _CUT_TOKEN.fullmatch(self._text, at)
+        )
         if cut:
             return NotJsonError(f"not JSON at {self._where(len(self._text))}", cut=True)
         return NotJsonError(f"not JSON at {self._where(at)}")

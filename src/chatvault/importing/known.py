@@ -1,4 +1,4 @@
-"""What the actor has already of what a file holds, and what the actor has deleted."""
+"""Which conversations of a file the actor already has, and which the actor has deleted."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,15 +15,15 @@ from chatvault.keys import SecretKey
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """The actor's conversations when an import begins, and those that were deleted before.
+    """The actor's conversations at the beginning of an import, and the deleted ones.
 
-    It only spares work: that nothing is imported twice is the unique index's doing.
+    It only saves work: the unique index prevents that anything is imported twice.
 
     Attributes:
-        sources: the keys of those that were imported.
-        ids: of all of them, where the file has exports of ours; else empty.
-        deleted_sources: the keys of what the file holds and was deleted.
-        deleted_ids: the ids of what the file holds and was deleted.
+        sources: the keys of imported conversations.
+        ids: the ids of all conversations, if the file is an export of chatvault; else empty.
+        deleted_sources: the keys of the file's conversations that were deleted.
+        deleted_ids: the ids of the file's conversations that were deleted.
     """
 
     sources: set[str]
@@ -35,13 +35,13 @@ class Known:
     async def of(
         cls, access: Access, key: SecretKey, found: Sequence[Found], *, restore_deleted: bool
     ) -> Self:
-        """Return what the owner has of what was found.
+        """Look up which of the conversations the owner has.
 
         Args:
             access: to the owner's data.
             key: hashes the sources of deleted conversations.
-            found: what the file holds.
-            restore_deleted: whether what was deleted counts as any other.
+            found: the file's conversations.
+            restore_deleted: whether to import deleted conversations like others.
         """
         own_ids = {own_id for each in found for own_id in each.ids}
         ids = frozenset(await Conversation.list_ids(access)) if own_ids else frozenset[ObjectId]()
@@ -57,16 +57,16 @@ class Known:
         return cls(sources, ids, frozenset(hashes[each] for each in deleted), deleted_ids)
 
     def holds(self, found: Found) -> bool:
-        """Return whether the conversation is there."""
+        """Return whether the owner has the conversation."""
         return found.source in self.sources or self.id_of(found) is not None
 
     def was_deleted(self, found: Found) -> bool:
-        """Return whether the conversation was there, was deleted, and is to stay so."""
+        """Return whether the conversation was deleted and must not be imported again."""
         is_deleted = found.source in self.deleted_sources or bool(self.deleted_ids & {*found.ids})
         return is_deleted and not self.holds(found)
 
     def id_of(self, found: Found) -> ObjectId | None:
-        """Return the id of the conversation that this is an export of, known by no source."""
+        """Return the id of the conversation that this is an export of, if no source is known."""
         if found.source in self.sources:
             return None
         return next((each for each in found.ids if each in self.ids), None)

@@ -1,4 +1,4 @@
-"""Uploads that imports are made of, and imports that run in the background."""
+"""Stored uploads, and imports that run in the background."""
 
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -15,19 +15,19 @@ from chatvault.content import Content
 from chatvault.errors import NotFound
 from chatvault.fields import Id, Raw
 
-# An upload that nothing happens with is removed.
+# An unused upload is removed after this time.
 UPLOAD_TTL = timedelta(days=1)
-# One that an import waits for, or works on.
+# The same for an upload that an import is waiting for or working on.
 JOB_TTL = timedelta(days=7)
 
 
 class Upload(Document):
-    """A file that arrives in parts; its bytes lie in a file on one machine.
+    """A file that is uploaded in parts; its bytes are in a file on one machine.
 
     Attributes:
         place: the data directory that has the file.
-        name: what the client calls the file.
-        length: how many bytes it is to have.
+        name: the client's name of the file.
+        length: its number of bytes once it is complete.
     """
 
     user_id: Id
@@ -50,12 +50,12 @@ class Upload(Document):
 
     @classmethod
     def owned_by(cls, access: Access, **more: Any) -> Raw:
-        """Return the filter that every query of an owner's uploads begins with."""
+        """Return the filter with which every query for an owner's uploads begins."""
         return {"user_id": access.owner_id, **more}
 
     @classmethod
     async def get_raw(cls, access: Access, upload_id: ObjectId) -> Raw:
-        """Return an upload of the owner's.
+        """Return an owner's upload.
 
         Raises:
             NotFound: there is none.
@@ -82,24 +82,24 @@ ACTIVE = (JobState.QUEUED.value, JobState.RUNNING.value)
 
 
 class ImportJob(Document):
-    """An import of uploads, which a process with their files carries out.
+    """An import of uploads, which a process with access to their files runs.
 
     Attributes:
-        options: how to import, as `ImportQuery` has it.
-        uploads: the uploads that it is made of.
-        names: what the client calls their files.
-        size: how many bytes they have.
+        options: the fields of `ImportQuery`.
+        uploads: the ids of the uploads to import.
+        names: the client's names of their files.
+        size: their number of bytes.
         place: the data directory that has the files.
-        read: how many of the bytes were read, or read again.
-        found: how many conversations they hold; None until that is known.
-        done: how many of these were dealt with.
-        report: what was done so far.
+        read: the number of bytes read; bytes that are read twice count twice.
+        found: the number of conversations in them; None until it is known.
+        done: the number of conversations that were processed.
+        report: the results so far.
         code: the code of the error with which it failed.
-        detail: a sentence about that error.
-        cancel_requested: whether it is to end, whichever process carries it out.
-        lease_until: when another process may take it over, or begin it.
-        attempts: how often it was begun; it tells which process has the lease.
-        version: rises with every change; the number of the event that tells of it.
+        detail: the description of that error.
+        cancel_requested: whether the process that runs it is to stop it.
+        lease_until: the time from which another process may run it.
+        attempts: how often it was started; identifies the holder of the lease.
+        version: rises with every change; used as the event's number.
     """
 
     user_id: Id
@@ -134,7 +134,7 @@ class ImportJob(Document):
         indexes: ClassVar = [
             IndexModel([("user_id", 1), ("_id", DESCENDING)]),
             IndexModel([("place", 1), ("state", 1), ("_id", 1)]),
-            # One user's imports take turns, whichever processes carry them out.
+            # One import of a user's runs at a time, over all processes.
             IndexModel(
                 [("user_id", 1)],
                 unique=True,
@@ -145,14 +145,14 @@ class ImportJob(Document):
 
     @classmethod
     def owned_by(cls, access: Access, **more: Any) -> Raw:
-        """Return the filter that every query of an owner's imports begins with."""
+        """Return the filter with which every query for an owner's imports begins."""
         return {"user_id": access.owner_id, **more}
 
     @classmethod
     async def get_raw(
         cls, access: Access, import_id: ObjectId, session: AsyncClientSession | None = None
     ) -> Raw:
-        """Return an import of the owner's.
+        """Return an owner's import.
 
         Raises:
             NotFound: there is none.
@@ -166,6 +166,6 @@ class ImportJob(Document):
 
     @classmethod
     async def find_active(cls, access: Access, upload_id: ObjectId) -> Raw | None:
-        """Return the import that waits for or works on an upload of the owner's."""
+        """Return the import that is waiting for or working on an upload of the owner's."""
         query = cls.owned_by(access, uploads=upload_id, state={"$in": ACTIVE})
         return await cls.get_pymongo_collection().find_one(query)

@@ -1,4 +1,4 @@
-"""What every format is read into: conversations as trees of messages, with all that they hold."""
+"""The neutral form into which every format is read: conversations as trees of messages."""
 
 import io
 from collections import Counter
@@ -22,16 +22,16 @@ MAX_ID: Final = 255
 
 @dataclass(slots=True, kw_only=True)
 class Attachment:
-    """What is known of a file beside a conversation.
+    """A file that belongs to a conversation.
 
     Attributes:
         id: unique within the conversation.
-        source_ref: what the source calls it.
+        source_ref: its name or id in the source.
         state: whether the import has its bytes.
         member: the file in the archive that holds its bytes.
-        data: its bytes in base64, where they stand in the message.
-        content: its bytes, where they were made of values of the message.
-        archive: opens the archive with the member.
+        data: its bytes in base64, if the message holds them.
+        content: its bytes, if they were made from values of the message.
+        archive: opens the archive that has the member.
     """
 
     id: str
@@ -48,18 +48,18 @@ class Attachment:
 
 @dataclass(slots=True, kw_only=True)
 class NeutralMessage:
-    """One message, with whatever the source knew of it.
+    """One message with everything that the source has for it.
 
     Attributes:
         source_id: the source's id of the message; unique in a tree, and None only in what has none.
         parent_id: the `source_id` of the message before it; None for the first of a branch.
         content: its text parts, as one text.
-        parts: empty where the content says it all.
+        parts: empty if the content is all that there is.
         timestamp: UTC in milliseconds.
-        cancelled: whether the reply was stopped before its end, where that is known.
+        cancelled: whether the reply was stopped before its end; None if unknown.
         hidden: whether the source did not show it.
-        extra: fields of the source that have no place of their own, as they were.
-        own: further fields as they are stored, which only chatvault's own export has.
+        extra: fields of the source without a counterpart here, unchanged.
+        own: further stored fields, which only chatvault's own export has.
     """
 
     source_id: str | None
@@ -79,12 +79,12 @@ class NeutralMessage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnRecord:
-    """What only chatvault's own export tells of a conversation.
+    """Facts about a conversation that only chatvault's own export has.
 
     Attributes:
-        source: the key by which it was imported before it was exported; None if it was begun here.
-        ids: the ids under which it may be stored already.
-        fields: further fields, as they are stored.
+        source: the key of the import that it came from; None if it was created in chatvault.
+        ids: the ids under which it may already be stored.
+        fields: further stored fields.
     """
 
     source: str | None
@@ -97,14 +97,14 @@ class NeutralConversation:
     """One conversation with all its branches.
 
     Attributes:
-        source_id: unique within the file, and the same whenever the file is read.
+        source_id: unique within the file, and the same each time the file is read.
         format: the name of the format, which with `source_id` makes the source's key.
         messages: each after its parent, siblings by time.
         active_leaf: the `source_id` of the last message of the branch that is shown; None where
             the messages are a list, of which each is the parent of the next.
-        notes: what had to be mended, in words without any content of the conversation.
-        unknown: how many things of which kind were not understood, and kept as they are.
-        own: set where the conversation comes from chatvault's own export.
+        notes: what had to be repaired, without any content of the conversation.
+        unknown: the number of values that were not understood and kept unchanged, by kind.
+        own: set if the conversation comes from chatvault's own export.
     """
 
     source_id: str
@@ -122,7 +122,7 @@ class NeutralConversation:
 
     @property
     def source(self) -> str:
-        """The key by which an import knows the conversation again."""
+        """The key by which a later import recognises the conversation."""
         if self.own is not None and self.own.source is not None:
             return self.own.source
         return f"{self.format}:{self.source_id}"
@@ -135,7 +135,7 @@ class NeutralConversation:
         return tuple(reversed([*_upwards(by_id, self.active_leaf)]))
 
     def count_branches(self) -> int:
-        """Return how many messages are followed by more than one."""
+        """Return the number of messages that more than one message follows."""
         if self.active_leaf is None:
             return 0
         children = Counter(message.parent_id for message in self.messages if message.parent_id)

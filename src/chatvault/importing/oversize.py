@@ -1,4 +1,4 @@
-"""Values that are too large for a message: they become attachments, and the message names them."""
+"""Move values that are too large for a message into attachments that the message refers to."""
 
 from collections.abc import Callable
 from typing import Any, Final, cast
@@ -9,16 +9,16 @@ from chatvault.fields import MAX_FREE_BYTES
 from chatvault.importing.neutral import Attachment, NeutralMessage
 from chatvault.mongodb.storable import check_storable
 
-# Fields of parts whose values have no shape, and thus no size that is usual.
+# Fields of parts whose values may have any shape and size.
 _FREE: Final = ("input", "output", "value", "extra")
 
 
 def move_out(message: NeutralMessage, attach: Callable[[Attachment], FilePart]) -> int:
-    """Put what is over 256 KB into attachments of JSON; return how many values were.
+    """Move values over 256 KB into JSON attachments; return the number of such values.
 
     Args:
-        message: takes a part for each attachment.
-        attach: notes an attachment, and returns the part that shows it.
+        message: gets a part for each attachment.
+        attach: adds an attachment and returns the part that refers to it.
     """
     moved: list[Part] = []
     parts = [_without_large(part, moved, attach) for part in message.parts]
@@ -37,7 +37,7 @@ def move_out(message: NeutralMessage, attach: Callable[[Attachment], FilePart]) 
 
 
 def _without_large(part: Part, moved: list[Part], attach: Callable[[Attachment], FilePart]) -> Part:
-    """Return the part, with the name of an attachment in place of each value that is too large."""
+    """Return the part with each value that is too large replaced by an attachment's name."""
     found: dict[str, Any] = dict(part)
     for name in _FREE:
         if name in found and _is_large(found[name]):
@@ -52,7 +52,7 @@ def _is_large(value: Any) -> bool:
 
 
 def _attachment(name: str, value: Any) -> Attachment:
-    """Return an attachment without an id, which `attach` gives it."""
+    """Return an attachment; `attach` gives it an id."""
     content = to_json(value)
     return Attachment(
         id="",

@@ -1,4 +1,4 @@
-"""From files to conversations: what format each is in, what it holds, and what is wrong with it."""
+"""Read files: detect the format of each, and return its conversations and what is wrong."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -23,21 +23,21 @@ _SHOWN_NAMES: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class Unrecognised:
-    """A file of an archive that is of no known format, as most of them are."""
+    """A file of an archive in no known format, as most files of archives are."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
-    """What to read, and how.
+class ReadOptions:
+    """Which files to read, and how.
 
     Attributes:
-        sources: the files; those of one import, such as the batches of one export.
+        sources: the files of one import, such as the parts of one export.
         now: the time of import.
-        format: the name of the format, where it is not to be found out.
-        salvage: whether to take what can be read of files that are cut off or partly bad.
-        most: how many bytes each file may unpack to; None for as many as is usual.
+        format: the name of the format; None to detect it.
+        salvage: whether to use the readable part of files that are cut off or partly damaged.
+        most: the limit of unpacked bytes per file; None for the default.
     """
 
     sources: Sequence[Source]
@@ -47,23 +47,23 @@ class Wish:
     most: int | None = None
 
 
-def read_files(wish: Wish) -> ImportFile:
-    """Read all files, and tell what they hold; of several states of a conversation the newest.
+def read_files(options: ReadOptions) -> ImportFile:
+    """Read all files; of several states of a conversation, keep the newest.
 
-    Without `salvage` each file is sound, or nothing of any is returned.
+    Without `salvage`, one damaged file refuses all of them.
 
     Raises:
-        ImportRejected: A file is of no known format, or it is cut off or bad and not to be
+        ImportRejected: A file is of no known format, or it is cut off or damaged and not to be
             salvaged, or nothing in it can be salvaged.
     """
     survey = Survey()
-    for source in wish.sources:
-        _FileReading(wish=wish, source=source, survey=survey).run()
+    for source in options.sources:
+        _FileReading(options=options, source=source, survey=survey).run()
     chosen = survey.chosen()
     kept = survey.kept
     return ImportFile(
         conversations=() if kept is None else tuple(kept[number] for number in chosen),
-        reread=_Again(wish, frozenset(chosen)) if kept is None else None,
+        reread=_Reread(options, frozenset(chosen)) if kept is None else None,
         preferences=survey.preferences,
         skipped=tuple(survey.skipped),
         truncated=survey.truncated,
@@ -73,9 +73,9 @@ def read_files(wish: Wish) -> ImportFile:
 
 @dataclass(slots=True, kw_only=True)
 class _FileReading:
-    """The reading of one file, which has other files in it or none."""
+    """Reads one file, which may be an archive."""
 
-    wish: Wish
+    options: ReadOptions
     source: Source
     survey: Survey
     before: int = 0
@@ -86,7 +86,7 @@ class _FileReading:
     def run(self) -> None:
         self.before = len(self.survey.found)
         try:
-            for item in read_items(self.wish, self.source):
+            for item in read_items(self.options, self.source):
                 self._take(item)
         except NotJsonError as stop:
             self._settle(stop)
@@ -97,7 +97,7 @@ class _FileReading:
         if self.stop is not None and not self.is_known:
             self._settle(self.stop)
         if self.others:
-            self._tell_others()
+            self._report_other_files()
 
     def _take(self, item: Item | Unrecognised | NotJsonError) -> None:
         match item:
@@ -107,8 +107,8 @@ class _FileReading:
             case Settings():
                 self.survey.preferences = item.values
                 self.is_known = True
-            case NotJsonError() if self.wish.salvage:
-                # Of a file in an archive: those after it may be sound.
+            case NotJsonError() if self.options.salvage:
+                # A damaged file in an archive: the files after it may be intact.
                 self.stop = item
                 self._note(item)
             case NotJsonError():
@@ -116,15 +116,15 @@ class _FileReading:
             case Unrecognised():
                 self.others.append(item.name)
             case Skipped():
-                if item.is_damage and not self.wish.salvage:
+                if item.is_damage and not self.options.salvage:
                     raise self._rejected(f"{item.place}: {item.reason}")
                 self.survey.skipped.append(item)
 
     def _settle(self, stop: NotJsonError) -> None:
-        """Turn the place where reading stopped into an entry or an error."""
+        """Report where reading stopped: as a skipped item with `salvage`, else as an error."""
         survey = self.survey
         whole = len(survey.found) - self.before
-        if self.wish.salvage and (whole or survey.preferences is not None):
+        if self.options.salvage and (whole or survey.preferences is not None):
             self._note(stop)
             return
         before = f"the {whole} whole conversation{'s'[: whole != 1]} before"
@@ -145,8 +145,8 @@ class _FileReading:
         self.survey.skipped.append(Skipped(place=place, reason=reason))
         self.survey.truncated = True
 
-    def _tell_others(self) -> None:
-        """Name the files of an archive that hold no conversations; refuse one that has no other."""
+    def _report_other_files(self) -> None:
+        """Report the files of an archive without conversations; raise if there are no others."""
         shown = ", ".join(self.others[:_SHOWN_NAMES])
         if more := len(self.others) - _SHOWN_NAMES:
             shown += f" and {more} more" if more > 0 else ""
@@ -160,47 +160,49 @@ class _FileReading:
         return ImportRejected(f"{self.source.name}: {reason}")
 
 
-class _Again:
-    """The conversations of files that are too large to keep, read anew each time.
+class _Reread:
+    """Iterates over the conversations of files that are too large for memory, reading each time.
 
     Args:
-        wish: what to read.
-        chosen: the numbers of those that count.
+        options: what to read.
+        chosen: the numbers of the conversations to yield.
     """
 
-    def __init__(self, wish: Wish, chosen: frozenset[int]) -> None:
-        self._wish = wish
+    def __init__(self, options: ReadOptions, chosen: frozenset[int]) -> None:
+        self._options = options
         self._chosen = chosen
 
     def __iter__(self) -> Iterator[NeutralConversation]:
         number = -1
-        for source in self._wish.sources:
+        for source in self._options.sources:
             try:
-                for item in read_items(self._wish, source):
+                for item in read_items(self._options, source):
                     if isinstance(item, NeutralConversation):
                         number += 1
                         if number in self._chosen:
                             yield item
             except NotJsonError:
-                continue  # told when the file was surveyed
+                continue  # reported at the first reading
 
 
-def read_items(wish: Wish, source: Source) -> Iterator[Item | Unrecognised | NotJsonError]:
-    """Yield what a file holds; of one in an archive that holds nothing known, its name.
+def read_items(
+    options: ReadOptions, source: Source
+) -> Iterator[Item | Unrecognised | NotJsonError]:
+    """Yield the items of a file; for a file of an archive in no known format, its name.
 
-    A file in an archive that is bad yields its error, and the next one is read.
+    For a damaged file of an archive, yield the error and go on with the next file.
 
     Raises:
         ImportRejected: The file is of no known format.
-        NotJsonError: The file is cut off or bad.
+        NotJsonError: The file is cut off or damaged.
     """
-    most = {} if wish.most is None else {"most": wish.most}
-    for member in members(source, salvage=wish.salvage, **most):
+    most = {} if options.most is None else {"most": options.most}
+    for member in members(source, salvage=options.salvage, **most):
         if isinstance(member, Skipped):
             yield member
             continue
         try:
-            yield from _read_member(wish, source, member)
+            yield from _read_member(options, source, member)
         except NotJsonError as stop:
             if not member.name:
                 raise
@@ -208,19 +210,21 @@ def read_items(wish: Wish, source: Source) -> Iterator[Item | Unrecognised | Not
             yield stop
 
 
-def _read_member(wish: Wish, source: Source, member: Member) -> Iterator[Item | Unrecognised]:
+def _read_member(
+    options: ReadOptions, source: Source, member: Member
+) -> Iterator[Item | Unrecognised]:
     stream = _Rewound(member.stream)
     structure = look_at(stream.head)
     if member.name and not stream.head.strip():
         return
-    chosen = _choose_format(wish, source, member, structure)
+    chosen = _choose_format(options, source, member, structure)
     if chosen is None:
         yield Unrecognised(member.name)
         return
     chosen_format, variant = chosen
-    context = Context(now=wish.now, variant=variant, beside=member.beside)
+    context = Context(now=options.now, variant=variant, beside=member.beside)
     for item in chosen_format.read(stream, context):
-        # An archive within an archive is unpacked only while it is read.
+        # Not for nested archives, which are unpacked only while they are read.
         if isinstance(item, NeutralConversation) and member.name in member.beside:
             for attachment in item.attachments:
                 attachment.archive = source.open
@@ -228,14 +232,14 @@ def _read_member(wish: Wish, source: Source, member: Member) -> Iterator[Item | 
 
 
 def _choose_format(
-    wish: Wish, source: Source, member: Member, structure: Structure
+    options: ReadOptions, source: Source, member: Member, structure: Structure
 ) -> tuple[Format, str] | None:
-    """Return the format and its variant; None for a file of an archive that has none."""
+    """Return the format and its variant; None for a file of an archive in no known format."""
     where = f"{source.name}: {member.name}".removesuffix(": ")
-    if wish.format is not None:
-        if wish.format not in FORMATS:
-            raise ImportRejected(f"there is no format {wish.format!r}; {_formats()}")
-        wanted = FORMATS[wish.format]
+    if options.format is not None:
+        if options.format not in FORMATS:
+            raise ImportRejected(f"there is no format {options.format!r}; {_formats()}")
+        wanted = FORMATS[options.format]
         variant = wanted.detect(structure)
         return None if variant is None and member.name else (wanted, variant or "")
     matches = detect(structure)
@@ -257,7 +261,7 @@ def _formats() -> str:
 
 
 class _Rewound:
-    """A stream of which the beginning was read already.
+    """A stream whose beginning was read for detection, and is read again.
 
     Attributes:
         head: its beginning.

@@ -1,4 +1,4 @@
-"""What an import did, or would do, and what it left out."""
+"""The report of an import: what it did or would do, and what it left out."""
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ class OnDuplicate(StrEnum):
 
 
 class ImportOutcome(StrEnum):
-    """What became of a conversation."""
+    """What an import did with a conversation."""
 
     IMPORTED = "imported"
     SKIPPED = "already there"
@@ -33,11 +33,11 @@ class ImportOutcome(StrEnum):
     DIVERGED = "left out, as they have gone on in another way here"
 
 
-# Of these nothing is stored.
+# The outcomes with which nothing is stored.
 NOT_STORED: Final = frozenset(
     {ImportOutcome.SKIPPED, ImportOutcome.DELETED_HERE, ImportOutcome.DIVERGED}
 )
-# By these, the report counts what is left out.
+# The reasons by which the report counts conversations that are left out.
 LEFT_OUT: Final = {ImportOutcome.DELETED_HERE: "deleted_here", ImportOutcome.DIVERGED: "diverged"}
 
 
@@ -46,21 +46,21 @@ class Report:
     """What an import did, or would do.
 
     Attributes:
-        outcomes: what became of each conversation, in the file's order.
-        fates: how many conversations met which fate.
-        messages: how many messages were stored.
-        skipped: what the file holds and is not imported.
-        mended: what had to be mended, by place.
-        preferences: whether any preferences were taken over; foretold, whether there are any.
-        truncated: the file ends in the middle.
-        formats: how many conversations were found in which format.
-        by_format: the same as fates, by format.
-        left_out: how much of what is not stored of the conversations that are.
-        unknown: how much of what kind was not understood.
+        outcomes: the outcome of each conversation, in the file's order.
+        by_outcome: how many conversations had each outcome.
+        messages: the number of messages that were stored.
+        skipped: the parts of the file that are not imported.
+        repaired: what had to be repaired, with its place.
+        preferences: whether preferences were imported; in a dry run, whether the file has any.
+        truncated: whether the file is cut off.
+        formats: the number of conversations that were found, by format.
+        by_format: the same for each format.
+        left_out: the number of values that are not stored, by reason.
+        unknown: the number of values that were not understood, by kind.
     """
 
     outcomes: list[ImportOutcome] = field(default_factory=list)
-    fates: Counter[ImportOutcome] = field(default_factory=Counter)
+    by_outcome: Counter[ImportOutcome] = field(default_factory=Counter)
     messages: int = 0
     skipped: list[Skipped] = field(default_factory=list)
     repaired: list[str] = field(default_factory=list)
@@ -74,11 +74,11 @@ class Report:
     unknown: Counter[str] = field(default_factory=Counter)
 
     def count(self, found: Sequence[Found], outcomes: Sequence[ImportOutcome]) -> None:
-        """Count what became of some more conversations."""
+        """Add the outcomes of some more conversations."""
         self.outcomes += outcomes
         stored = []
         for each, outcome in zip(found, outcomes, strict=True):
-            self.fates[outcome] += 1
+            self.by_outcome[outcome] += 1
             self.by_format[each.format][outcome] += 1
             if (reason := LEFT_OUT.get(outcome)) is not None:
                 self.left_out[reason] += 1
@@ -91,7 +91,7 @@ class Report:
 
 
 def require_content(content: ImportFile, *, name: str) -> None:
-    """Refuse a file of which nothing can be imported: that is never a success.
+    """Refuse a file from which nothing can be imported, as that is never a success.
 
     Raises:
         ImportRejected: It holds neither a conversation nor preferences.
@@ -103,7 +103,7 @@ def require_content(content: ImportFile, *, name: str) -> None:
 
 
 def begin_report(content: ImportFile) -> Report:
-    """Return what is known of an import before it begins."""
+    """Return the report of an import that has stored nothing yet."""
     return Report(
         skipped=list(content.skipped),
         repaired=[

@@ -39,13 +39,13 @@ routes = Routes("imports")
 async def import_conversations(
     request: web.Request, actor: Actor, query: ImportQuery, headers: IdempotencyHeaders
 ) -> web.StreamResponse:
-    """Import conversations from another product, whose format is found out.
+    """Import conversations from another product; the format is detected.
 
-    What was imported before is not imported again. With `dry_run`, nothing is written, and the
-    answer tells what would be done. With `upload_id`, an import of uploads begins, and 202 tells
-    where to look for it.
+    Conversations that were imported before are not imported again. With `dry_run`, nothing is
+    written, and the answer is what would be done. With `upload_id`, an import of uploads starts in
+    the background: the answer is 202 with its address.
     """
-    # The query belongs to the wish as the body does.
+    # The query identifies the request together with the body.
     key = await idempotency_key_of(request, headers, beside=query.model_dump_json())
     if query.upload_id is not None:
         job = await job_service.start(

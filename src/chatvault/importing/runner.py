@@ -1,4 +1,4 @@
-"""Carrying out imports in the background, and taking over those of processes that have ended."""
+"""Run imports in the background, and take over those of processes that have ended."""
 
 import asyncio
 import io
@@ -22,10 +22,10 @@ from chatvault.importing.containers import Source
 from chatvault.importing.job_reports import is_nothing, report_raw, restore
 from chatvault.importing.job_service import JobDeps, remove_uploads
 from chatvault.importing.models import ACTIVE, UPLOAD_TTL, ImportJob, JobState, Upload
-from chatvault.importing.reading import Wish, read_files
+from chatvault.importing.reading import ReadOptions, read_files
 from chatvault.importing.reports import Report, begin_report, require_content
 from chatvault.importing.schemas import ImportQuery
-from chatvault.importing.service import Resumed, entry_of, foretell, store_file
+from chatvault.importing.service import Resumed, entry_of, preview, store_file
 from chatvault.mongodb import leases
 from chatvault.mongodb.database import transaction
 from chatvault.tasks import run_together
@@ -34,7 +34,7 @@ LEASE_SECONDS: Final = 30.0
 RENEW_EVERY: Final = 1.0
 POLL: Final = 5.0
 SWEEP_EVERY: Final = 600.0
-# After a failure that may pass.
+# After a temporary failure.
 PUT_OFF_SECONDS: Final = 10.0
 MAX_ATTEMPTS: Final = 5
 _QUEUED, _RUNNING = JobState.QUEUED.value, JobState.RUNNING.value
@@ -48,23 +48,23 @@ class UploadMissing(ChatvaultError):
 
 
 class GaveUp(ChatvaultError):
-    """The import broke off too often; what is imported stays."""
+    """The import was interrupted too often; what it imported stays."""
 
     code = "import_broke_off"
 
 
 class StoppedError(Exception):
-    """The import is to end: it was cancelled, or this process has lost it."""
+    """The import must stop: it was cancelled, or another process has taken it over."""
 
 
 @dataclass(slots=True)
 class _Progress:
-    """How far an import is; a thread that reads writes here, too.
+    """The progress of an import; also written by the thread that reads.
 
     Attributes:
-        stop: set where the import is to end.
-        is_lost: another process has it.
-        stored: what was stored of it last.
+        stop: set when the import must stop.
+        is_lost: whether another process has taken it over.
+        stored: the progress that was last stored.
     """
 
     read: int = 0
@@ -76,18 +76,18 @@ class _Progress:
     stored: Raw = field(default_factory=dict)
 
     def fields(self) -> Raw:
-        """Return what is stored of it."""
+        """Return the fields to store."""
         report = {} if self.report is None else {"report": report_raw(self.report)}
         return {"read": self.read, "found": self.found, "done": self.done, **report}
 
     def check(self) -> None:
-        """Raise StoppedError where the import is to end."""
+        """Raise StoppedError if the import must stop."""
         if self.stop:
             raise StoppedError
 
 
 class _Counted(io.BufferedReader):
-    """A file that counts what is read of it, and can be stopped from outside."""
+    """A file that counts the bytes read from it, and stops reading when the import must stop."""
 
     def __init__(self, raw: Any, progress: _Progress) -> None:
         super().__init__(raw)
@@ -101,10 +101,10 @@ class _Counted(io.BufferedReader):
 
 
 class ImportRunner:
-    """Carries out the imports whose files this machine has, one at a time.
+    """Runs the imports whose files this machine has, one at a time.
 
     Args:
-        deps: what they are made with.
+        deps: the dependencies of imports.
     """
 
     def __init__(self, deps: JobDeps) -> None:
@@ -112,7 +112,7 @@ class ImportRunner:
         self._swept_at = 0.0
 
     async def run(self) -> None:
-        """Carry out imports, whichever process took them in, until cancelled."""
+        """Run imports, whichever process accepted them, until cancelled."""
         while True:
             try:
                 await self._sweep()
@@ -126,12 +126,12 @@ class ImportRunner:
                     await self._deps.due.wait()
 
     async def _take(self) -> Raw | None:
-        """Return the oldest import that is due, of a user of whom none runs, leased to us."""
+        """Lease and return the oldest import that is due, of a user without a running one."""
         place = await asyncio.to_thread(self._deps.files.place_if_any)
         jobs = ImportJob.get_pymongo_collection()
         if place is None or not await jobs.find_one({"place": place, "state": {"$in": ACTIVE}}):
             return None
-        # Of processes that have ended.
+        # Imports of processes that have ended.
         lost = {"state": _RUNNING, **leases.expired("lease_until")}
         await jobs.update_many(lost, {"$set": {"state": _QUEUED}, "$inc": {"version": 1}})
         busy = set(await jobs.distinct("user_id", {"state": _RUNNING}))
@@ -149,7 +149,7 @@ class ImportRunner:
             mine = {"_id": each["_id"], "user_id": each["user_id"], **due}
             try:
                 job: Raw | None = await jobs.find_one_and_update(mine, begin, return_document=True)
-            except DuplicateKeyError:  # another process has begun one of this user's
+            except DuplicateKeyError:  # another process has started one of this user's imports
                 busy.add(each["user_id"])
                 continue
             if job is not None:
@@ -163,7 +163,7 @@ class ImportRunner:
         try:
             await run_together(self._attempt(job, progress), self._renew(job, progress))
         except asyncio.CancelledError:
-            # The service ends: another start, or another process, goes on.
+            # The service shuts down: another process, or this one restarted, continues.
             await self._put_off(job, progress, 0)
             raise
         except StoppedError:
@@ -175,7 +175,7 @@ class ImportRunner:
         except ChatvaultError as refusal:
             state, error = JobState.FAILED, refusal
         finally:
-            progress.stop = True  # of a thread that still reads
+            progress.stop = True  # from a thread that is still reading
         if progress.is_lost:
             log.warning("import_lost", import_id=str(job["_id"]))
             return
@@ -188,28 +188,28 @@ class ImportRunner:
                 await remove_uploads(access, self._deps.files, job)
 
     async def _attempt(self, job: Raw, progress: _Progress) -> None:
-        """Read the files, and store what they hold.
+        """Read the files and store their conversations.
 
         Raises:
-            StoppedError: it was cancelled.
-            ChatvaultError: it cannot be imported, or not now.
+            StoppedError: the import was cancelled or taken over.
+            ChatvaultError: the files cannot be imported, or not now.
         """
         if job["attempts"] > MAX_ATTEMPTS:
             raise GaveUp
         actor = await _actor_of(job)
         wanted = ImportQuery.model_validate(job["options"])
-        wish = Wish(
+        options = ReadOptions(
             sources=[self._source(job, number, progress) for number in range(len(job["uploads"]))],
             now=job["created_at"],
             format=wanted.format,
             salvage=wanted.salvage,
         )
-        content = await asyncio.to_thread(read_files, wish)
+        content = await asyncio.to_thread(read_files, options)
         require_content(content, name=job["names"][0])
         progress.found = len(content.found)
         report = begin_report(content)
         if wanted.dry_run:
-            progress.report = await foretell(
+            progress.report = await preview(
                 actor,
                 self._deps.imports,
                 content,
@@ -249,13 +249,13 @@ class ImportRunner:
         return Source(name=job["names"][number], open=reopen, size=size)
 
     async def _renew(self, job: Raw, progress: _Progress) -> None:
-        """Renew the lease and store how far the import is; return once another process has it."""
+        """Renew the lease and store the progress, until another process takes the import over."""
         lost_at = time.monotonic() + LEASE_SECONDS
         while time.monotonic() < lost_at:
             await asyncio.sleep(RENEW_EVERY)
             began = time.monotonic()
             try:
-                found = await self._obey(job, progress)
+                found = await self._save_progress(job, progress)
             except PyMongoError:
                 continue  # the next attempt may succeed in time
             if found is None:
@@ -264,11 +264,11 @@ class ImportRunner:
             progress.stop |= found["cancel_requested"]
         progress.stop = progress.is_lost = True
 
-    async def _obey(self, job: Raw, progress: _Progress) -> Raw | None:
-        """Store how far an import is, and renew its lease.
+    async def _save_progress(self, job: Raw, progress: _Progress) -> Raw | None:
+        """Store the progress of an import, and renew its lease.
 
         Returns:
-            The import; None if it is not this process's any more.
+            The import; None if another process has taken it over.
         """
         update = leases.extension("lease_until", LEASE_SECONDS)
         fields = progress.fields()
@@ -282,7 +282,7 @@ class ImportRunner:
         return found
 
     async def _put_off(self, job: Raw, progress: _Progress, seconds: float) -> None:
-        """Let an import be tried again after so many seconds; what was done is known."""
+        """Have an import continued after some seconds; its progress is stored."""
         mine = {"user_id": job["user_id"], **_leased(job)}
         fields = {name: {"$literal": value} for name, value in progress.fields().items()}
         with suppress(PyMongoError):  # else the lease expires
@@ -290,7 +290,7 @@ class ImportRunner:
                 mine,
                 [
                     *leases.extension("lease_until", seconds),
-                    # It did not fail by itself.
+                    # Not counted as an attempt, as the import did not fail.
                     {"$set": {**fields, "state": _QUEUED, "attempts": job["attempts"] - 1}},
                 ],
             )
@@ -298,7 +298,7 @@ class ImportRunner:
     async def _end(
         self, job: Raw, progress: _Progress, state: JobState, error: ChatvaultError | None
     ) -> bool:
-        """Store how an import ended, with its entry; return whether it was this process's."""
+        """Store the end of an import with its audit entry; return whether this process had it."""
         actor = await _actor_of(job)
         ended = {
             **progress.fields(),
@@ -328,7 +328,7 @@ class ImportRunner:
         return await transaction(store)
 
     async def _sweep(self) -> None:
-        """Remove files whose uploads are gone, and end imports whose machine is."""
+        """Remove files whose uploads are deleted, and end imports whose machine is gone."""
         if time.monotonic() - self._swept_at < SWEEP_EVERY and self._swept_at:
             return
         self._swept_at = time.monotonic()
@@ -349,7 +349,7 @@ class ImportRunner:
 
 
 def _leased(job: Raw) -> Raw:
-    """Return what an import has while it is leased to this process."""
+    """Return the filter of an import that is leased to this process."""
     return {name: job[name] for name in ("_id", "attempts", "state")}
 
 

@@ -1,4 +1,4 @@
-"""Imports as they go over the wire."""
+"""Requests and responses of imports."""
 
 from enum import StrEnum
 from typing import Annotated, Any
@@ -11,7 +11,7 @@ from chatvault.importing.reports import ImportOutcome, OnDuplicate, Report
 
 
 class OutcomeOut(StrEnum):
-    """What became of a conversation, or would."""
+    """What an import did, or would do, with a conversation."""
 
     IMPORTED = "imported"
     REPEATED = "repeated"
@@ -41,11 +41,13 @@ def _split(value: Any) -> Any:
 
 
 class ImportQuery(BaseModel):
-    """How to import."""
+    """The options of an import."""
 
     model_config = ConfigDict(extra="forbid")
 
-    dry_run: bool = Field(default=False, description="write nothing, and tell what would be done")
+    dry_run: bool = Field(
+        default=False, description="write nothing; answer with what would be done"
+    )
     salvage: bool = Field(
         default=False,
         description="of a damaged file, take the whole conversations",
@@ -54,10 +56,10 @@ class ImportQuery(BaseModel):
         default=True, description="also store the bytes of files that the export holds"
     )
     on_duplicate: OnDuplicate = Field(
-        OnDuplicate.SKIP, description="what to do with what was imported before"
+        OnDuplicate.SKIP, description="what to do with conversations that were imported before"
     )
     restore_deleted: bool = Field(
-        default=False, description="import what was deleted here, too, and not leave it out"
+        default=False, description="also import conversations that were deleted here"
     )
     upload_id: Annotated[
         Annotated[list[Id], Field(min_length=1, max_length=MAX_UPLOADS)] | None,
@@ -66,12 +68,14 @@ class ImportQuery(BaseModel):
         Field(description="uploads to import in the background, in place of the body; with commas"),
     ] = None
     format: str | None = Field(
-        None, max_length=64, description="the name of the format, where it is not found out"
+        None,
+        max_length=64,
+        description="the name of the format; without it, the format is detected",
     )
 
 
 class ImportedOut(BaseModel):
-    """A conversation of the file; `repaired` says what had to be mended in it.
+    """A conversation of the file; `repaired` lists what had to be repaired in it.
 
     `messages` counts those that are stored, `left_out` what is not, by reason.
     """
@@ -85,14 +89,14 @@ class ImportedOut(BaseModel):
 
 
 class RejectedOut(BaseModel):
-    """Something in the file that is not imported, and why."""
+    """Something in the file that is not imported, with the reason."""
 
     place: str
     reason: str
 
 
 class ImportOut(BaseModel):
-    """What an import did, or would do; `messages` counts those that were stored.
+    """The report of an import, or of a dry run; `messages` counts those that were stored.
 
     `formats` counts the conversations that were found, by format; `left_out` what is not stored of
     those that are, by reason; `unknown` what was not understood and is kept as it was, by kind.
@@ -111,7 +115,7 @@ class ImportOut(BaseModel):
 
 
 def import_wire(content: ImportFile, report: Report, *, dry_run: bool) -> dict[str, Any]:
-    """Return what an import did as it is shown."""
+    """Return the report of an import as the API shows it."""
     return {
         "dry_run": dry_run,
         "formats": dict(report.formats),

@@ -78,7 +78,7 @@ async def import_file(
         OutcomeUnknown: MongoDB went away in the middle.
     """
     if dry_run:
-        return await foretell(actor, deps, content, on_duplicate, restore_deleted=restore_deleted)
+        return await preview(actor, deps, content, on_duplicate, restore_deleted=restore_deleted)
     report = await store_file(
         actor,
         deps,
@@ -95,12 +95,12 @@ async def import_file(
 def entry_of(actor: Actor, report: Report) -> Entry:
     """Return the audit entry about an import as a whole."""
     counts: dict[str, Any] = {
-        outcome.name.lower(): number for outcome, number in report.fates.items()
+        outcome.name.lower(): number for outcome, number in report.by_outcome.items()
     }
     return audit.entry(actor, Action.IMPORT_RUN, details=counts)
 
 
-async def foretell(
+async def preview(
     actor: Actor,
     deps: ImportDeps,
     content: ImportFile,
@@ -119,19 +119,19 @@ async def foretell(
         async for batch in _batches(content, 0, in_thread=True):
             found = content.found[done : done + len(batch)]
             report.count(
-                found, [await storing.foretell(*each) for each in zip(batch, found, strict=True)]
+                found, [await storing.preview(*each) for each in zip(batch, found, strict=True)]
             )
             done += len(batch)
         return report
-    fates = [_foretell_one(known, each, on_duplicate) for each in content.found]
-    report.count(content.found, fates)
+    outcomes = [_expected_outcome(known, each, on_duplicate) for each in content.found]
+    report.count(content.found, outcomes)
     return report
 
 
-def _foretell_one(known: Known, found: Found, on_duplicate: OnDuplicate) -> ImportOutcome:
+def _expected_outcome(known: Known, found: Found, on_duplicate: OnDuplicate) -> ImportOutcome:
     if known.was_deleted(found):
         return ImportOutcome.DELETED_HERE
-    return _fate_of_repeated(on_duplicate) if known.holds(found) else ImportOutcome.IMPORTED
+    return _outcome_of_repeat(on_duplicate) if known.holds(found) else ImportOutcome.IMPORTED
 
 
 async def store_file(
@@ -170,12 +170,12 @@ async def store_file(
         )
         async for batch in _batches(content, done, in_thread=in_thread):
             found = content.found[done : done + len(batch)]
-            fates = await asyncio.gather(*map(storing.store, batch, found))
-            report.count(found, fates)
+            outcomes = await asyncio.gather(*map(storing.store, batch, found))
+            report.count(found, outcomes)
             report.left_out += contents.take_left_out()
             done += len(batch)
             on_progress(len(batch))
-    if report.fates[ImportOutcome.REPLACED]:
+    if report.by_outcome[ImportOutcome.REPLACED]:
         await recheck_all(Access.of(actor))
     return report
 
@@ -206,7 +206,7 @@ def _take(conversations: Iterator[NeutralConversation]) -> list[NeutralConversat
     return batch
 
 
-def _fate_of_repeated(on_duplicate: OnDuplicate) -> ImportOutcome:
+def _outcome_of_repeat(on_duplicate: OnDuplicate) -> ImportOutcome:
     return {
         OnDuplicate.SKIP: ImportOutcome.SKIPPED,
         OnDuplicate.REPLACE: ImportOutcome.REPLACED,
@@ -269,10 +269,10 @@ class _Storing:
             ),
         )
 
-    async def foretell(self, conversation: NeutralConversation, found: Found) -> ImportOutcome:
+    async def preview(self, conversation: NeutralConversation, found: Found) -> ImportOutcome:
         """Tell what an update would do."""
         if self._known.was_deleted(found) or not self._known.holds(found):
-            return _foretell_one(self._known, found, self._on_duplicate)
+            return _expected_outcome(self._known, found, self._on_duplicate)
         return await self._update(conversation, found, dry_run=True)
 
     async def _update(

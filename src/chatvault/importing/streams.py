@@ -1,4 +1,4 @@
-"""What readers read from: the bytes of a file, the text in them, and the error where it stops."""
+"""Read the bytes of a file as text; the error where the text ends too early."""
 
 import codecs
 from collections.abc import Iterator
@@ -8,19 +8,19 @@ BLOCK: Final = 1024 * 1024
 
 
 class Stream(Protocol):
-    """The bytes of a file, from its beginning."""
+    """A stream of a file's bytes."""
 
     def read(self, size: int = -1, /) -> bytes:
-        """Return at most so many bytes; none at the end."""
+        """Return at most that many bytes; none at the end."""
 
 
 class NotJsonError(ValueError):
-    """The text stops being JSON.
+    """The text is not JSON from some place on.
 
     Attributes:
-        reason: one line that names the line and column.
-        cut: whether the text seems to be cut off, rather than wrong.
-        place: which element of a list it is in, where that is known.
+        reason: one line with the line and column.
+        cut: whether the text seems to be cut off rather than malformed.
+        place: the element of a list that it is in, if known.
     """
 
     def __init__(self, reason: str, *, cut: bool = False) -> None:
@@ -33,7 +33,7 @@ class NotJsonError(ValueError):
 def read_text(stream: Stream, *, block: int = BLOCK) -> Iterator[str]:
     """Yield the text of a stream in blocks: UTF-8, or UTF-16 with a byte order mark.
 
-    U+FFFD at the end stands for a character that was cut in two. What stands before a byte that
+    A character that is cut off at the end becomes U+FFFD. The text before a byte that
     cannot be decoded is yielded before the error is raised.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What a file looks like from its beginning, so that its format is known without its name."""
+"""Parse the beginning of a file, from which formats are detected without the file's name."""
 
 import codecs
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from chatvault.fields import Raw
 from chatvault.importing.jsondeep import outline
 from chatvault.importing.values import fields, items
 
-# So much of a file tells its format.
+# The number of bytes from which a format is detected.
 HEAD: Final = 1024 * 1024
 _TOKENS: Final = 60_000
 _LINES: Final = 50
@@ -20,12 +20,12 @@ Kind = Literal["array", "object", "lines", "string", "html", "other"]
 
 @dataclass(frozen=True, slots=True)
 class Structure:
-    """The outline of a file's beginning.
+    """The structure of a file's beginning.
 
     Attributes:
-        kind: an array or one object of JSON, objects one a line, a string of JSON, HTML, or none.
+        kind: a JSON array, object or string, objects one a line, HTML, or none of these.
         records: the first elements, the object, or the first lines; the last may be incomplete.
-        text: the beginning as it is.
+        text: the unparsed beginning.
     """
 
     kind: Kind
@@ -34,20 +34,20 @@ class Structure:
 
     @property
     def objects(self) -> list[Raw]:
-        """The records that are objects."""
+        """The records that are JSON objects."""
         return [each for each in self.records if isinstance(each, dict)]
 
     @property
     def first(self) -> Raw:
-        """The first record that is an object; empty where none is."""
+        """The first record that is a JSON object; empty if none is."""
         return next(iter(self.objects), {})
 
     def any(self, test: Callable[[Raw], bool]) -> bool:
-        """Return whether one of the objects passes a test."""
+        """Return whether a predicate is true for one of the objects."""
         return any(map(test, self.objects))
 
     def describe(self) -> str:
-        """Return what was seen, without any of the content."""
+        """Describe the structure without any of the content."""
         if self.kind == "html":
             return "HTML"
         if self.kind in {"other", "string"}:
@@ -83,12 +83,12 @@ def holds(value: Raw, *names: str) -> bool:
 
 
 def first_of(value: Raw, name: str) -> Raw:
-    """Return the first object in a list of an object; empty where there is none."""
+    """Return the first object of a list in an object's field; empty if there is none."""
     return next((each for each in items(value.get(name)) if isinstance(each, dict)), {})
 
 
 def first_value(value: Raw, name: str) -> Raw:
-    """Return the first object that an object of an object holds, such as a map by id."""
+    """Return the first object of a map in an object's field, such as a map by id."""
     held = fields(value.get(name)).values()
     return next((each for each in held if isinstance(each, dict)), {})
 

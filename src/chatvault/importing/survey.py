@@ -1,4 +1,4 @@
-"""What an import found, before anything is stored: a few words about each conversation."""
+"""Collect facts about the conversations of an import before anything is stored."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -8,13 +8,13 @@ from typing import Final
 from chatvault.importing.conversations import Found, ImportedPreferences, Skipped
 from chatvault.importing.neutral import NeutralConversation
 
-# Up to so many characters, conversations are kept; beyond, they are read a second time.
+# Up to this many characters, conversations are kept; beyond, they are read a second time.
 KEPT: Final = 4 * 1024 * 1024
 
 
 @dataclass(slots=True)
 class Survey:
-    """What was found in all files so far."""
+    """The conversations that were found in all files so far."""
 
     found: list[Found] = field(default_factory=list)
     fingerprints: list[int] = field(default_factory=list)
@@ -26,7 +26,7 @@ class Survey:
     best: dict[str, int] = field(default_factory=dict)
 
     def add(self, conversation: NeutralConversation) -> None:
-        """Note a conversation, and keep it while there is not too much."""
+        """Add a conversation, and keep it in memory if all of them together are small enough."""
         number = len(self.found)
         self.fingerprints.append(_fingerprint(conversation))
         if self.kept is not None:
@@ -50,7 +50,7 @@ class Survey:
             self._choose(before, number)
 
     def _choose(self, before: int, number: int) -> None:
-        """Of two states of one conversation, take the one that changed last."""
+        """Choose the state of a conversation that changed last."""
         if self.fingerprints[before] == self.fingerprints[number]:
             reason = f"identical to conversation {before + 1}"
             self.skipped.append(Skipped(place=f"conversation {number + 1}", reason=reason))
@@ -69,7 +69,7 @@ class Survey:
 
 
 def count_all(found: Sequence[Found]) -> tuple[Counter[str], Counter[str]]:
-    """Return how much is left out by reason, and how much is unknown by kind."""
+    """Return the number of values left out by reason, and of unknown ones by kind."""
     left_out: Counter[str] = Counter()
     unknown: Counter[str] = Counter()
     for each in found:
@@ -80,7 +80,7 @@ def count_all(found: Sequence[Found]) -> tuple[Counter[str], Counter[str]]:
 
 
 def _weight(conversation: NeutralConversation) -> int:
-    """Return about how many characters a conversation holds, with what is kept beside them."""
+    """Return the approximate size of a conversation in memory, in characters."""
     return 1000 + sum(
         500 + len(each.content) + (len(repr(each.parts)) if each.parts else 0)
         for each in conversation.messages
@@ -88,7 +88,7 @@ def _weight(conversation: NeutralConversation) -> int:
 
 
 def _fingerprint(conversation: NeutralConversation) -> int:
-    """Return a number that is the same for the same conversation in this process."""
+    """Return a hash of a conversation, which is valid in this process only."""
     messages = tuple(
         (each.source_id, each.parent_id, each.role, each.content) for each in conversation.messages
     )

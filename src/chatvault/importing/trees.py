@@ -1,4 +1,4 @@
-"""Trees of messages from what a file says of them: parents that exist, no circles, an order."""
+"""Build trees of messages from a file's links: existing parents, no cycles, a stable order."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,12 +14,12 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tree:
-    """Messages of which each comes after its parent.
+    """Messages in an order in which each comes after its parent.
 
     Attributes:
-        active_leaf: the last message of the branch that is shown; None without any message.
-        is_leaf_missing: whether the last message that the source showed is none of them.
-        repairs: what was wrong with messages, and how often.
+        active_leaf: the last message of the branch that is shown; None if there is no message.
+        is_leaf_missing: whether the last message that the source showed is not among them.
+        repairs: the number of defects of messages, by description.
     """
 
     messages: tuple[NeutralMessage, ...]
@@ -34,16 +34,16 @@ def build_tree(
     leaf: str | None = None,
     links: Mapping[str, str | None] | None = None,
 ) -> Tree:
-    """Make a tree of messages; of several with one id the last one counts.
+    """Build a tree of messages; of several messages with one id, keep the last.
 
     Args:
         messages: in the file's order, each with an id and with its parent's, if it has one.
         leaf: the id of the last message that the source showed.
-        links: the parents of what stands between messages and is none, such as an empty root.
+        links: the parents of nodes that are no messages, such as an empty root.
 
     Returns:
-        The tree. Where a parent is missing or a circle closes, another branch begins. Where the
-        leaf is no message, the newest takes its place.
+        The tree. At a missing parent or a cycle, another branch begins. If the leaf is no
+        message, the newest leaf is used.
     """
     repairs: Counter[str] = Counter()
     by_id: dict[str, NeutralMessage] = {}
@@ -83,7 +83,7 @@ def _message_at(
     by_id: Mapping[str, NeutralMessage],
     between: Mapping[str, str | None],
 ) -> str | None:
-    """Return the message itself, or the nearest one above what is none."""
+    """Return the message of a node, or the nearest message above a node that is none."""
     passed = set[str]()
     while name is not None and name not in by_id:
         if name in passed:
@@ -108,7 +108,7 @@ def _parent(
 
 
 def _open_circles(by_id: Mapping[str, NeutralMessage], repairs: Counter[str]) -> None:
-    """Let a branch begin where the way up comes back to where it began."""
+    """Break cycles of parents: one message of each becomes the first of a branch."""
     sound = set[str]()
     for name in by_id:
         way: dict[str, None] = {}
@@ -124,7 +124,7 @@ def _open_circles(by_id: Mapping[str, NeutralMessage], repairs: Counter[str]) ->
 
 
 def _in_order(by_id: Mapping[str, NeutralMessage]) -> list[NeutralMessage]:
-    """Return each after its parent, siblings by time; one without time after the one before it."""
+    """Sort parents before children and siblings by time; without a time, keep the file's order."""
     children: dict[str | None, list[tuple[datetime, int, NeutralMessage]]] = {}
     for place, message in enumerate(by_id.values()):
         siblings = children.setdefault(message.parent_id, [])
@@ -142,7 +142,7 @@ def _in_order(by_id: Mapping[str, NeutralMessage]) -> list[NeutralMessage]:
 
 
 def _newest_leaf(by_id: Mapping[str, NeutralMessage]) -> str:
-    """Return the leaf with the latest time; the last of the file where several have it."""
+    """Return the leaf with the latest time; of several, the last in the file."""
     parents = {message.parent_id for message in by_id.values()}
     leaves = [
         (message.timestamp or _EPOCH, place, name)

@@ -48,7 +48,7 @@ class UploadFiles:
         path = self._directory / "place"
         with contextlib.suppress(FileNotFoundError):
             return path.read_text()
-        with _told_if_full():
+        with _report_full_disk():
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             working = path.with_suffix(f".{secrets.token_hex(8)}")
             working.write_text(secrets.token_hex(16))
@@ -73,7 +73,7 @@ class UploadFiles:
             NoSpace: the disk is full, or would be.
         """
         self._check_room(length)
-        with _told_if_full():
+        with _report_full_disk():
             descriptor = os.open(self.path(upload_id), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
             os.close(descriptor)
 
@@ -96,7 +96,7 @@ class UploadFiles:
             NoSpace: the disk is full, or would be.
         """
         self._check_room(len(data))
-        with _told_if_full(), self.path(upload_id).open("ab") as file:
+        with _report_full_disk(), self.path(upload_id).open("ab") as file:
             file.write(data)
 
     def sync(self, upload_id: ObjectId) -> None:
@@ -105,7 +105,7 @@ class UploadFiles:
         Raises:
             NoSpace: the disk is full.
         """
-        with _told_if_full(), self.path(upload_id).open("ab") as file:
+        with _report_full_disk(), self.path(upload_id).open("ab") as file:
             os.fsync(file.fileno())
 
     def remove(self, upload_id: ObjectId) -> None:
@@ -124,7 +124,7 @@ class UploadFiles:
 
 
 @contextlib.contextmanager
-def _told_if_full() -> Iterator[None]:
+def _report_full_disk() -> Iterator[None]:
     try:
         yield
     except OSError as error:

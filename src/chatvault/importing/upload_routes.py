@@ -1,4 +1,4 @@
-"""Uploads over HTTP, as the protocol tus 1.0 has them: https://tus.io/protocols/resumable-upload."""
+"""Resumable uploads with the tus protocol 1.0: https://tus.io/protocols/resumable-upload."""
 
 import base64
 import binascii
@@ -58,16 +58,16 @@ class UnsupportedTus(StaleVersion):
 
 
 class TusHeaders(BaseModel):
-    """Which version of the protocol the client speaks; without it, this one."""
+    """The version of the protocol that the client uses; by default the supported one."""
 
     tus: str = Field(TUS, alias="Tus-Resumable", max_length=32)
 
 
 class CreationHeaders(IdempotencyHeaders, TusHeaders):
-    """What is to be uploaded."""
+    """The length and the name of the file to upload."""
 
     length: Annotated[
-        int, Field(alias="Upload-Length", ge=1, description="how many bytes the file has")
+        int, Field(alias="Upload-Length", ge=1, description="the number of bytes of the file")
     ]
     metadata: Annotated[
         str,
@@ -80,21 +80,27 @@ class CreationHeaders(IdempotencyHeaders, TusHeaders):
 
 
 class UploadPartHeaders(TusHeaders):
-    """Where a part begins."""
+    """The offset of a part."""
 
     offset: Annotated[
-        int, Field(alias="Upload-Offset", ge=0, le=MAX_LENGTH, description="where the part begins")
+        int,
+        Field(
+            alias="Upload-Offset",
+            ge=0,
+            le=MAX_LENGTH,
+            description="the offset of the part's first byte in the file",
+        ),
     ]
 
 
 class UploadPath(BaseModel):
-    """One upload."""
+    """The path of one upload."""
 
     upload_id: Id
 
 
 class UploadOut(BaseModel):
-    """An upload; `offset` counts the bytes that have arrived."""
+    """An upload; `offset` is the number of bytes that have arrived."""
 
     id: Id
     name: str
@@ -104,7 +110,7 @@ class UploadOut(BaseModel):
 
 
 async def add_tus_headers(request: web.Request, response: web.StreamResponse) -> None:
-    """Add what each answer about uploads has, errors included."""
+    """Add the headers that every response about uploads has, errors included."""
     if request.path.startswith(PATH):
         response.headers.update(TUS_HEADERS)
 
@@ -115,10 +121,10 @@ def _check_tus(headers: TusHeaders) -> None:
 
 
 def _name_of(metadata: str) -> str:
-    """Return the file's name from pairs such as `filename d29ybGQuemlw`.
+    """Return the file's name from metadata such as `filename d29ybGQuemlw`.
 
     Raises:
-        InvalidInput: they are no such pairs.
+        InvalidInput: the metadata is malformed.
     """
     pairs = dict(pair.strip().partition(" ")[::2] for pair in metadata.split(","))
     try:
@@ -159,9 +165,9 @@ def _wire(state: UploadState) -> UploadOut:
 async def create_upload(
     request: web.Request, actor: Actor, headers: CreationHeaders
 ) -> web.StreamResponse:
-    """Begin to upload a file in parts, up to 4 GB.
+    """Create an upload of a file of up to 4 GB, which is sent in parts.
 
-    As tus 1.0 has it, so that its clients can be used. The parts go to the `Location`.
+    It follows tus 1.0, so that any client of tus can be used. Send the parts to the `Location`.
     """
     _check_tus(headers)
     key = await idempotency_key_of(request, headers, beside=f"{headers.length} {headers.metadata}")
@@ -187,9 +193,9 @@ async def create_upload(
 async def get_upload(
     request: web.Request, actor: Actor, path: UploadPath, headers: TusHeaders
 ) -> web.StreamResponse:
-    """Say how many bytes of an upload have arrived; HEAD does so by its headers.
+    """Return how many bytes of an upload have arrived; HEAD answers with headers only.
 
-    The next part begins there.
+    The next part begins at this offset.
     """
     _check_tus(headers)
     state = await upload_service.get(actor, request.app[UPLOAD_DEPS], upload_id=path.upload_id)
@@ -215,7 +221,7 @@ async def append_to_upload(
 ) -> web.StreamResponse:
     """Append a part to an upload.
 
-    Of a part that breaks off, what came stays; ask for the offset and go on there.
+    If the connection breaks, the bytes received so far stay; get the offset and continue there.
     """
     _check_tus(headers)
     if request.content_type != PART:
@@ -241,9 +247,9 @@ async def append_to_upload(
 async def delete_upload(
     request: web.Request, actor: Actor, path: UploadPath, headers: TusHeaders
 ) -> web.StreamResponse:
-    """Remove an upload, finished or not.
+    """Delete an upload, complete or not.
 
-    One that an import was made of is removed by itself.
+    An upload that was imported is deleted automatically.
     """
     _check_tus(headers)
     await upload_service.delete(actor, request.app[UPLOAD_DEPS], upload_id=path.upload_id)

@@ -1,4 +1,4 @@
-"""Uploads in parts, as tus 1.0 has them: create, append at an offset, ask how far, remove."""
+"""Resumable uploads: create, append at an offset, get the offset, delete."""
 
 import asyncio
 import contextlib
@@ -27,9 +27,9 @@ from chatvault.mongodb.database import transaction
 GB = 1024**3
 MAX_LENGTH = 4 * GB
 MAX_UPLOADS = 20
-# Bytes are written to the disk so many at a time.
+# Bytes are written to the disk in blocks of this size.
 BLOCK = 1024 * 1024
-# How long a part waits for the one before, whose connection may have broken.
+# Seconds that a part waits for the previous one, whose connection may have broken.
 PATIENCE = 5.0
 
 
@@ -59,12 +59,12 @@ class UploadInUse(Conflict):
 
 @dataclass(frozen=True, slots=True)
 class UploadDeps:
-    """What uploads are received with.
+    """The dependencies of uploads.
 
     Attributes:
-        files: where their bytes are written.
-        recorder: takes the entries about what changes nothing in the database.
-        most: how many bytes the uploads of one user may have together.
+        files: stores their bytes.
+        recorder: takes the audit entries of operations that change nothing in the database.
+        most: the limit of bytes that all uploads of one user may have.
     """
 
     files: UploadFiles
@@ -73,7 +73,7 @@ class UploadDeps:
 
 
 class UploadState(NamedTuple):
-    """An upload, and how many of its bytes are here."""
+    """An upload and the number of its bytes that have arrived."""
 
     upload: Raw
     offset: int
@@ -87,11 +87,11 @@ async def create(
     name: str,
     idempotency_key: IdempotencyKey | None = None,
 ) -> UploadState:
-    """Begin an upload of so many bytes.
+    """Create an upload of that many bytes.
 
     Raises:
-        TooLarge: it may not have so many.
-        Throttled: the actor's uploads would have too many bytes together, or are too many.
+        TooLarge: that is more than an upload may have.
+        Throttled: the actor has too many uploads, or they would exceed the limit of bytes.
         NoSpace: the disk is full.
         KeyReused: the key came with another request.
     """
@@ -126,7 +126,7 @@ async def create(
     known = idempotency_key and Idempotent.by_id(
         idempotency_key, "upload_id", id_of=lambda found: found, find=find, target="upload_id"
     )
-    # One at a time, so that several together do not exceed what one may have.
+    # One at a time, so that concurrent uploads together stay within the limit.
     async with leases.hold(f"uploads of {access.owner_id}"):
         upload_id = await transaction(
             lambda session: act_once(actor, Action.IMPORT_CREATE_UPLOAD, known, session, insert),
@@ -151,7 +151,7 @@ async def _check_quota(
 
 
 async def get(actor: Actor, deps: UploadDeps, *, upload_id: ObjectId) -> UploadState:
-    """Return how far an upload is.
+    """Return an upload and how much of it has arrived.
 
     Raises:
         NotFound: the actor has no such upload.
@@ -179,28 +179,28 @@ async def append(
     length: int | None,
     chunks: AsyncIterator[bytes],
 ) -> UploadState:
-    """Append a part; of one that breaks off, what came stays.
+    """Append a part; if the connection breaks, the bytes received so far stay.
 
     Args:
         actor: whose upload it is.
-        deps: what uploads are received with.
+        deps: the dependencies of uploads.
         upload_id: the upload's id.
         offset: where the part begins.
-        length: how many bytes it has, if that is known.
+        length: its number of bytes; None if unknown.
         chunks: its bytes.
 
     Raises:
         NotFound: the actor has no such upload.
         UploadElsewhere: this machine does not have its bytes.
         UploadBusy: another part is being received.
-        UploadInUse: an import works on it.
+        UploadInUse: an import uses it.
         WrongOffset: the part does not begin where the upload ends.
-        TooLarge: it is longer than what is missing.
+        TooLarge: it is longer than the rest of the upload.
         NoSpace: the disk is full.
     """
     access = Access.of(actor)
     await _find(access, deps, upload_id)
-    async with _alone(upload_id):
+    async with _lock_upload(upload_id):
         upload, received = await _find(access, deps, upload_id)
         if await ImportJob.find_active(access, upload_id) is not None:
             raise UploadInUse
@@ -220,8 +220,8 @@ async def append(
 
 
 @contextlib.asynccontextmanager
-async def _alone(upload_id: ObjectId) -> AsyncIterator[None]:
-    """Let one part be received at a time, by whichever process."""
+async def _lock_upload(upload_id: ObjectId) -> AsyncIterator[None]:
+    """Lock an upload, over all processes, so that one part is received at a time."""
     async with contextlib.AsyncExitStack() as stack:
         try:
             async with asyncio.timeout(PATIENCE) as waiting:
@@ -247,7 +247,7 @@ async def _receive(
                 block, pending = bytes(pending), bytearray()
                 await asyncio.to_thread(files.append, upload_id, block)
     finally:
-        # A client whose connection broke goes on after what came.
+        # A client whose connection broke continues after the received bytes.
         await asyncio.to_thread(files.append, upload_id, bytes(pending))
         await asyncio.to_thread(files.sync, upload_id)
 
@@ -257,11 +257,11 @@ def _too_long(missing: int) -> TooLarge:
 
 
 async def delete(actor: Actor, deps: UploadDeps, *, upload_id: ObjectId) -> None:
-    """Remove an upload.
+    """Delete an upload.
 
     Raises:
         NotFound: the actor has no such upload.
-        UploadInUse: an import works on it.
+        UploadInUse: an import uses it.
     """
     access = Access.of(actor)
     await Upload.get_raw(access, upload_id)

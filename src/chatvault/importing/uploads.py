@@ -1,4 +1,4 @@
-"""Imports that arrive over HTTP: read in a thread, few at a time, and once for a key."""
+"""Imports in the body of a request: read in a thread, a few at a time, once for each key."""
 
 import asyncio
 import contextlib
@@ -24,32 +24,32 @@ from chatvault.idempotency import (
 from chatvault.importing.containers import source_of_bytes
 from chatvault.importing.conversations import ImportFile
 from chatvault.importing.deps import ImportDeps
-from chatvault.importing.reading import Wish, read_files
+from chatvault.importing.reading import ReadOptions, read_files
 from chatvault.importing.reports import ImportOutcome, Report, begin_report, require_content
 from chatvault.importing.schemas import ImportQuery, import_wire
-from chatvault.importing.service import entry_of, foretell, store_file
+from chatvault.importing.service import entry_of, preview, store_file
 from chatvault.mongodb.database import transaction
 from chatvault.mongodb.turns import Turns
 
-# What a file becomes in memory is some times its size.
+# A file needs several times its size in memory.
 AT_ONCE = 2
 WAIT_SECONDS = 15.0
 NAME = "the file"
-# Of a ZIP: larger ones are for the command line.
+# The limit of a ZIP; larger ones are imported as uploads or by the command line.
 MAX_UNPACKED = 1024**3
 
 
 class Uploads:
-    """Takes imports over HTTP.
+    """Runs imports of requests.
 
     Args:
-        deps: what imports are made with.
+        deps: the dependencies of imports.
     """
 
     def __init__(self, deps: ImportDeps) -> None:
         self._deps = deps
         self._turns = asyncio.Semaphore(AT_ONCE)
-        # Of one user one at a time, so that nobody holds up the imports of others.
+        # One at a time for each user, so that no user delays the imports of others.
         self._own = Turns()
 
     async def take(
@@ -60,28 +60,28 @@ class Uploads:
         wanted: ImportQuery,
         idempotency_key: IdempotencyKey | None,
     ) -> dict[str, Any]:
-        """Import what a file holds for the actor; return what became of it, as it is shown.
+        """Import a file for the actor; return the report as the API shows it.
 
         Raises:
             ImportRejected: the file cannot be imported.
-            KeyReused: the key came with another file, or another wish.
+            KeyReused: the key came with another file, or another query.
             TooLarge: a conversation does not fit.
-            Busy: others import, or the user's own import before took too long.
-            OutcomeUnknown: MongoDB went away in the middle.
+            Busy: too many imports are running, or an earlier one of the same user's.
+            OutcomeUnknown: the connection to MongoDB broke in the middle.
         """
         async with self._own.take(actor.owner_id), self._turn():
-            # Reading takes seconds; in a thread it leaves the interpreter to others in between.
-            wish = Wish(
+            # Reading takes seconds; in a thread it does not block the event loop.
+            options = ReadOptions(
                 sources=[source_of_bytes(data, name=NAME)],
                 now=now(),
                 format=wanted.format,
                 salvage=wanted.salvage,
                 most=MAX_UNPACKED,
             )
-            content = await asyncio.to_thread(read_files, wish)
+            content = await asyncio.to_thread(read_files, options)
             require_content(content, name=NAME)
             if wanted.dry_run:
-                report = await foretell(
+                report = await preview(
                     actor,
                     self._deps,
                     content,
@@ -143,12 +143,12 @@ async def import_upload(
     wanted: ImportQuery,
     idempotency_key: IdempotencyKey | None,
 ) -> dict[str, Any]:
-    """Import what a file holds for the actor; see `Uploads.take`."""
+    """Import a file for the actor; see `Uploads.take`."""
     return await uploads.take(actor, data=data, wanted=wanted, idempotency_key=idempotency_key)
 
 
 def _idempotent(idempotency_key: IdempotencyKey, content: ImportFile) -> Idempotent[Report]:
-    """Return how a repeat is answered: from the same file, with the outcomes of the first time."""
+    """Return how a repeat is answered: from the same file, with the stored outcomes."""
 
     def to_record(report: Report) -> dict[str, Any]:
         return {

@@ -1,4 +1,4 @@
-"""What a foreign file holds, taken for what it should be: never an error, whatever it is."""
+"""Read values of a foreign file as the expected type, never with an error."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # As seconds this is the year 5138, as milliseconds it is 1973.
 _LEAST_MILLISECONDS = 1e11
 _ISO = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d.*)?", re.ASCII)
-# Named so, a field of an account or of settings is nobody's business.
+# The names of fields that may hold secrets of an account or of settings.
 _SECRET_ENDINGS: Final = ("apikey", "accesstoken", "refreshtoken", "authtoken", "idtoken", "secret")
 _SECRETS: Final = frozenset(
     {
@@ -56,32 +56,32 @@ def parse_time(value: object) -> datetime | None:
     return None
 
 
-def mend_surrogates(value: Any, *, depth: int = 1) -> Any:
-    """Return a copy with U+FFFD for each half surrogate pair in a text; keys stay as they are."""
+def replace_surrogates(value: Any, *, depth: int = 1) -> Any:
+    """Return a copy with U+FFFD for each lone surrogate in a text; keys are not changed."""
     if isinstance(value, str):
         return _LONE_SURROGATE.sub("�", value)
     if depth <= MAX_DEPTH:
         if isinstance(value, list):
-            return [mend_surrogates(item, depth=depth + 1) for item in value]
+            return [replace_surrogates(item, depth=depth + 1) for item in value]
         if isinstance(value, dict):
-            return {key: mend_surrogates(item, depth=depth + 1) for key, item in value.items()}
+            return {key: replace_surrogates(item, depth=depth + 1) for key, item in value.items()}
     return value
 
 
 def text(value: object) -> str | None:
-    """Return a text that is not empty; None for anything else."""
+    """Return the value if it is a text that is not empty, else None."""
     return value if isinstance(value, str) and value else None
 
 
 def name_of(value: object) -> str | None:
-    """Return an id or a name: a text, or an integer as one; None for anything else."""
+    """Return an id or a name: a text, or an integer as a text; None for anything else."""
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     return text(value)
 
 
 def number(value: object) -> int | None:
-    """Return an integer, which may be written as a text; None for anything else."""
+    """Return an integer, also from a text of digits; None for anything else."""
     if isinstance(value, int) and not isinstance(value, bool):
         return value
     if isinstance(value, str) and len(value) < 20 and value.isascii() and value.isdigit():  # noqa: PLR2004  # digits of 64 bits
@@ -90,23 +90,23 @@ def number(value: object) -> int | None:
 
 
 def items(value: object) -> list[Any]:
-    """Return a list; an empty one for anything else."""
+    """Return the value if it is a list, else an empty list."""
     return value if isinstance(value, list) else []
 
 
 def fields(value: object) -> Raw:
-    """Return an object; an empty one for anything else."""
+    """Return the value if it is an object, else an empty object."""
     return value if isinstance(value, dict) else {}
 
 
 def objects(value: object) -> list[Raw]:
-    """Return the objects of a list, or those that an object holds."""
+    """Return the objects in a list, or among an object's values."""
     held = value.values() if isinstance(value, dict) else items(value)
     return [each for each in held if isinstance(each, dict)]
 
 
 def rest(value: Raw, known: Iterable[str]) -> Raw:
-    """Return what an object holds beside the known names, but for what is null or empty."""
+    """Return the fields of an object that are not known and neither null nor empty."""
     known = frozenset(known)
     return {
         name: each
@@ -116,18 +116,18 @@ def rest(value: Raw, known: Iterable[str]) -> Raw:
 
 
 def present(value: Raw) -> Raw:
-    """Return the object without its nulls."""
+    """Return the object without fields that are null."""
     return {name: each for name, each in value.items() if each is not None}
 
 
 def digest(*values: object) -> str:
-    """Return the SHA-256, in hexadecimal, of values: of JSON without spaces, with sorted keys."""
+    """Return the hexadecimal SHA-256 of values as JSON without spaces and with sorted keys."""
     whole = json.dumps(values, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(whole.encode()).hexdigest()
 
 
 def without_secrets(value: Any, *, depth: int = 0) -> Any:
-    """Return a copy without keys, passwords and addresses of accounts, which go by their names."""
+    """Return a copy without fields whose names are those of keys, passwords and addresses."""
     if depth < MAX_DEPTH:
         if isinstance(value, dict):
             return {

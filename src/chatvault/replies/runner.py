@@ -271,7 +271,7 @@ class ReplyRunner:
         reap_at = 0.0
         while True:
             try:
-                await self._obey()
+                await self._stop_cancelled()
                 if time.monotonic() >= reap_at:
                     reap_at = time.monotonic() + REAP_EVERY
                     await self.reap()
@@ -291,7 +291,7 @@ class ReplyRunner:
                 if (task := self._runs.get(lost)) is not None:
                     task.stop(State.INTERRUPTED)
 
-    async def _obey(self) -> None:
+    async def _stop_cancelled(self) -> None:
         if self._runs:
             wanted = {"_id": {"$in": list(self._runs)}, "cancel_requested": True}
             found = Reply.get_pymongo_collection().find(wanted, {"_id": True})

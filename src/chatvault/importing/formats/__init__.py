@@ -1,4 +1,4 @@
-"""The formats that conversations come in: a module each, and a line here."""
+"""The registry of import formats; each has a module and a line here."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -26,7 +26,7 @@ from chatvault.importing.formats import (
 )
 from chatvault.importing.structure import Structure
 
-# In the order of the number of people who come from there.
+# Sorted by the number of users of the product.
 FORMATS: Final[Mapping[str, Format]] = MappingProxyType(
     {
         each.name: each
@@ -54,6 +54,6 @@ FORMATS: Final[Mapping[str, Format]] = MappingProxyType(
 
 
 def detect(structure: Structure) -> list[tuple[Format, str]]:
-    """Return the formats that a structure may be of, each with the variant."""
+    """Return the formats that match a structure, each with its variant."""
     found = ((each, each.detect(structure)) for each in FORMATS.values())
     return [(each, variant) for each, variant in found if variant is not None]

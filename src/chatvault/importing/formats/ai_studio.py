@@ -1,4 +1,4 @@
-"""Google AI Studio's prompts, as they lie in Drive: a list of chunks with branches."""
+"""Google AI Studio's prompts as files in Google Drive: a list of chunks with branches."""
 
 from collections.abc import Iterator
 from typing import Final, cast
@@ -37,12 +37,12 @@ _CHUNK = {
 
 
 def detect(structure: Structure) -> str | None:
-    """Know a prompt in chunks."""
+    """Detect a prompt in chunks."""
     return "prompt" if structure.any(lambda raw: "chunkedPrompt" in raw) else None
 
 
 def read(stream: Stream, context: Context) -> Iterator[Item]:
-    """Yield the prompt of a file."""
+    """Yield the conversation of a file."""
     yield from read_records(stream, lambda raw: _conversation(raw, context))
 
 

@@ -1,4 +1,4 @@
-"""Blocks of content as Anthropic writes them: in Claude.ai's exports and in Claude Code's lines."""
+"""Anthropic's content blocks, which Claude.ai's exports and Claude Code's sessions consist of."""
 
 from collections.abc import Iterator
 from typing import Any, Final, cast
@@ -60,7 +60,7 @@ def _read_block(draft: Draft, block: Raw) -> Iterator[Part]:
 
 
 def inline_file(draft: Draft, source: Raw, name: str | None = None) -> Part:
-    """Return the part of a file whose bytes stand in the message, or which is named there."""
+    """Return the part of a file that the message contains or refers to."""
     data = text(source.get("data"))
     found = Attachment(
         id=draft.next_attachment(),
@@ -106,7 +106,7 @@ def _thinking(block: Raw) -> Part:
 
 
 def _tool_result(draft: Draft, block: Raw) -> Iterator[Part]:
-    """Return the result; pictures in it become attachments."""
+    """Return the part of a tool's result; pictures in it become attachments."""
     output: Any = block.get("content")
     files = []
     if isinstance(output, list):
@@ -135,7 +135,7 @@ def _tool_result(draft: Draft, block: Raw) -> Iterator[Part]:
 
 
 def joined_text(output: Any) -> Any:
-    """Return a list of nothing but texts as one text; anything else as it is."""
+    """Return a list of texts as one text; anything else unchanged."""
     if isinstance(output, list) and output:
         texts = [
             fields(each).get("text") if fields(each).keys() <= {"type", "text", "uuid"} else None

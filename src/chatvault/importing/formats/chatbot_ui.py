@@ -1,4 +1,4 @@
-"""chatbot-ui's export, in its four versions; it knows no times."""
+"""chatbot-ui's export in its four versions, which have no times."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -20,7 +20,7 @@ _RECORD = {"id", "name", "messages", "model"}
 
 
 def detect(structure: Structure) -> str | None:
-    """Know the history beside folders, or the oldest version's bare list."""
+    """Detect the history beside folders, or the plain list of the oldest version."""
     if structure.kind == "object" and "messages" in first_of(structure.first, "history"):
         return "history"
     if structure.kind == "array" and structure.any(_is_conversation):
@@ -29,7 +29,7 @@ def detect(structure: Structure) -> str | None:
 
 
 def read(stream: Stream, context: Context) -> Iterator[Item]:
-    """Yield the conversations of a file; folders and prompts are named."""
+    """Yield the conversations of a file; folders and prompts are reported as skipped."""
     cursor = Cursor(read_text(stream))
     if context.variant == "list" or cursor.peek() == "[":
         yield from _conversations(cursor, context)
@@ -59,7 +59,7 @@ def _read(raw: Raw, context: Context) -> NeutralConversation:
         raise UnfitError("holds no 'messages'")
     model = raw.get("model")
     own_id = name_of(raw.get("id"))
-    # Those of the oldest version are numbered from one, in every browser.
+    # In the oldest version, ids count from one in every browser, so they are not unique.
     is_number = own_id is not None and own_id.isdecimal()
     begun = digest(raw.get("name"), items(raw["messages"])[:1])
     source_id = f"{own_id}:{begun[:16]}" if is_number else own_id or f"sha256:{begun}"

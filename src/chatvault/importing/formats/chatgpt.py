@@ -1,4 +1,4 @@
-"""ChatGPT's export: conversations as maps of nodes, in one file or in many with a manifest."""
+"""ChatGPT's export: conversations as maps of nodes, in one file or in several with a manifest."""
 
 import re
 from collections.abc import Iterator
@@ -43,7 +43,7 @@ _SHARD = re.compile(r"conversations(-\d+)?\.json")
 
 
 def detect(structure: Structure) -> str | None:
-    """Know the map of nodes with authors, and the manifest."""
+    """Detect the map of nodes with authors, and the manifest."""
     if structure.any(_is_conversation):
         return "conversations"
     listed = fields(structure.first.get("logical_files"))
@@ -53,7 +53,7 @@ def detect(structure: Structure) -> str | None:
 
 
 def read(stream: Stream, context: Context) -> Iterator[Item]:
-    """Yield the conversations of a file; of the manifest, what is missing."""
+    """Yield the conversations of a file, or the missing files of a manifest."""
     if context.variant == "manifest":
         yield from _check_manifest(stream, context)
         return
@@ -62,7 +62,7 @@ def read(stream: Stream, context: Context) -> Iterator[Item]:
 
 
 def read_conversation(raw: Raw, context: Context, assets: AssetNames) -> NeutralConversation:
-    """Read one conversation, with all that hangs on its nodes."""
+    """Read one conversation with all its nodes."""
     mapping = raw.get("mapping")
     if not isinstance(mapping, dict):
         raise UnfitError("holds no 'mapping'")
@@ -101,7 +101,7 @@ def _is_conversation(raw: Raw) -> bool:
 
 
 def _parents(mapping: Raw) -> dict[str, str]:
-    """Return the parent of each node; children tell it where the node itself does not."""
+    """Return the parent of each node, from lists of children if the node names none."""
     by_children = {
         child: name
         for name, node in mapping.items()
@@ -147,7 +147,7 @@ def _add(draft: Draft, name: str, parent: str | None, message: Raw, assets: Asse
 
 
 def _extra(message: Raw, author: Raw, metadata: Raw, role: str | None) -> Raw:
-    """Return what has no place of its own, but for what is the same in all messages."""
+    """Return the fields without a counterpart, except those that are equal in all messages."""
     found = rest(message, _MESSAGE)
     if found.get("recipient") == "all":
         del found["recipient"]
@@ -163,7 +163,7 @@ def _extra(message: Raw, author: Raw, metadata: Raw, role: str | None) -> Raw:
 
 
 def _check_manifest(stream: Stream, context: Context) -> Iterator[Item]:
-    """Tell which files the manifest names, and the archive does not hold."""
+    """Yield the files that the manifest names and the archive does not have."""
     cursor = Cursor(read_text(stream))
     manifest: Any = cursor.value()
     listed = fields(fields(fields(manifest).get("logical_files")).get("conversations.json"))

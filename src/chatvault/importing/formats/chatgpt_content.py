@@ -1,4 +1,4 @@
-"""What a message of ChatGPT holds, by the type of its content."""
+"""Read the content of ChatGPT's messages by its type."""
 
 from collections.abc import Callable, Collection, Iterator
 from pathlib import PurePosixPath
@@ -28,7 +28,7 @@ Reader = Callable[[Draft, Raw, "AssetNames"], Iterator[Part]]
 
 
 class AssetNames:
-    """The files of an archive, found by the id of an asset.
+    """Finds the files of an archive by the id of an asset.
 
     Args:
         names: the files of the archive.
@@ -41,16 +41,16 @@ class AssetNames:
             self._by_stem.setdefault(path.name, name)
             self._by_stem.setdefault(path.stem, name)
             if path.name.startswith("file-"):
-                # `file-<id>-<its own name>`, and an id has no hyphen.
+                # `file-<id>-<original name>`; an id has no hyphen.
                 self._by_stem.setdefault("-".join(path.name.split("-")[:2]), name)
 
     def find(self, asset: str) -> str | None:
-        """Return the file that holds an asset, if there is one."""
+        """Return the file of an asset, if there is one."""
         return self._by_stem.get(asset)
 
 
 def read_parts(draft: Draft, message: Raw, assets: AssetNames) -> Iterator[Part]:
-    """Yield what a message holds: its content, its uploads, and what it cites."""
+    """Yield the parts of a message: its content, its uploads and its citations."""
     content = fields(message.get("content"))
     recipient = text(message.get("recipient"))
     role = fields(message.get("author")).get("role")
@@ -73,7 +73,7 @@ def _content(draft: Draft, content: Raw, assets: AssetNames) -> Iterator[Part]:
     if reader is not None:
         yield from reader(draft, content, assets)
     elif content:
-        # Its words are shown, whatever it is.
+        # The text of an unknown type is shown.
         yield from _texts(draft, content, assets)
         value = {name: each for name, each in content.items() if name not in {"parts", "text"}}
         yield draft.keep_raw(kind, value)
@@ -105,7 +105,7 @@ def _object(draft: Draft, part: Raw, assets: AssetNames) -> Iterator[Part]:
                 held = part.get(name)
                 for each in items(held) if isinstance(held, list) else [held]:
                     if isinstance(each, str):
-                        each = {"asset_pointer": each}  # noqa: PLW2901  # the same, written shorter
+                        each = {"asset_pointer": each}  # noqa: PLW2901  # the same text without whitespace
                     if isinstance(each, dict):
                         yield _pointer(draft, each, assets)
         case kind:
@@ -159,7 +159,7 @@ def _upload(draft: Draft, raw: Raw, assets: AssetNames) -> Part:
 
 
 def _tool_call(message: Raw, recipient: str, content: Raw, found: list[Part]) -> Iterator[Part]:
-    """Yield a call: the text to a tool is what it is called with."""
+    """Yield the call of a tool; the text of the message is its input."""
     words = "\n".join(part["text"] for part in found if part["type"] == "text")
     yield cast(
         "Part",
@@ -195,7 +195,7 @@ def _tool_result(message: Raw, found: list[Part]) -> Iterator[Part]:
 
 
 def _citations(metadata: Raw) -> Iterator[Part]:
-    """Yield what has an address; the whole stays in the message's `extra`."""
+    """Yield citations with an address; all metadata stays in the message's `extra`."""
     for name in ("citations", "content_references"):
         for raw in objects(metadata.get(name)):
             about = fields(raw.get("metadata")) or raw

@@ -1,4 +1,4 @@
-"""Claude.ai: its export, old and new, a conversation as its API gives it, and design chats."""
+"""Claude.ai's export, old and new, conversations of its API, and design chats."""
 
 from collections.abc import Iterator
 from typing import Final, cast
@@ -26,7 +26,7 @@ from chatvault.importing.values import (
     text,
 )
 
-# The parent of the first message.
+# The parent id of the first message.
 _NIL: Final = frozenset(
     {"00000000-0000-4000-8000-000000000000", "00000000-0000-0000-0000-000000000000"}
 )
@@ -44,12 +44,12 @@ _MESSAGE = {
     "uuid", "parent_message_uuid", "sender", "role", "text", "content", "created_at",
     "attachments", "files", "index", "model",
 }  # fmt: skip
-# What stands in `text` for what the export cannot say there.
+# The placeholder in `text` for blocks that the export does not support.
 _UNSUPPORTED: Final = "This block is not supported on your current device yet"
 
 
 def detect(structure: Structure) -> str | None:
-    """Know the list of messages, and the blocks of a design chat."""
+    """Detect the list of messages, and the blocks of a design chat."""
     if structure.any(lambda raw: isinstance(raw.get("chat_messages"), list)):
         return "chat"
     if structure.kind in {"array", "object"} and structure.any(_is_design):
@@ -113,7 +113,7 @@ def _role(draft: Draft, sender: str | None) -> Role:
 
 
 def _parts(draft: Draft, message: Raw) -> Iterator[Part]:
-    """Yield what a message says: by its blocks, and by `text` only where those say nothing."""
+    """Yield the parts of a message from its blocks, or from `text` if those are empty."""
     found = [*read_blocks(draft, message.get("content"))]
     written = text(message.get("text"))
     says = any(part["type"] == "text" and part["text"] for part in found)

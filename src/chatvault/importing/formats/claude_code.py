@@ -1,4 +1,4 @@
-"""Claude Code's sessions: a line for each node of a graph, and lines about the session."""
+"""Claude Code's sessions: a line for each node of a graph, and lines of session metadata."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ from chatvault.importing.values import fields, items, name_of, parse_time, rest,
 
 _NODES: Final = frozenset({"user", "assistant", "attachment", "system"})
 _TITLES: Final = {"custom-title": "customTitle", "ai-title": "aiTitle", "summary": "summary"}
-# Of the same kind in all lines; those of the first one stand in the conversation.
+# Fields that repeat in all lines; those of the first line become the conversation's.
 _SHARED: Final = ("cwd", "gitBranch", "version", "userType")
 _LINE: Final = {
     "type", "uuid", "parentUuid", "logicalParentUuid", "sessionId", "timestamp", "message",
@@ -43,7 +43,7 @@ class _Session:
 
 
 def detect(structure: Structure) -> str | None:
-    """Know a line with a session, an id and a message among the first."""
+    """Detect a line with a session, an id and a message at the beginning."""
     if structure.kind in {"lines", "object"} and structure.any(_is_node):
         return "lines"
     held = [fields(each) for each in items(structure.first.get("loglines"))]
@@ -58,7 +58,7 @@ def read(stream: Stream, context: Context) -> Iterator[Item]:
         if isinstance(line, Skipped):
             yield line
             continue
-        # Lines about a session may stand without its name.
+        # Lines of metadata may lack the session's id.
         latest = name_of(line.get("sessionId")) or latest or ""
         _take(sessions.setdefault(latest, _Session(latest)), line)
     if (nameless := sessions.get("")) and len(sessions) > 1 and not nameless.lines:
@@ -124,7 +124,7 @@ def _conversation(session: _Session, context: Context) -> NeutralConversation:
     shared: Raw = {name: first[name] for name in _SHARED if name in first}
     draft = Draft(
         format=FORMAT.name,
-        # Those of helpers, and what was compacted, bear the name of the session that began them.
+        # Sidechains and compacted sessions have the id of the session that started them.
         source_id=f"{session.name}:{begun}",
         now=context.now,
         title=next((session.titles[each] for each in _TITLES if each in session.titles), ""),
@@ -137,7 +137,7 @@ def _conversation(session: _Session, context: Context) -> NeutralConversation:
         parent = name_of(line.get("parentUuid")) or name_of(line.get("logicalParentUuid"))
         _add(draft, line, parent, shared)
     if not any(message.parent_id for message in draft.messages):
-        # Some are written without their parents.
+        # Some nodes lack a parent.
         chain(draft.messages)
     leaf = session.leaf if session.leaf in known else None
     return draft.finish(leaf=leaf)

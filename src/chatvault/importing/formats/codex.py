@@ -42,25 +42,25 @@ _CALLS: Final = frozenset(
 )
 _OUTPUTS: Final = frozenset({"function_call_output", "custom_tool_call_output"})
 _TEXTS: Final = frozenset({"input_text", "output_text", "text"})
-# What the program says to the model in the user's name.
+# The beginnings of messages that the program writes as the user.
 _CONTEXTS: Final = ("<environment_context>", "<user_instructions>", "# AGENTS.md instructions")
 _META: Final = {"id", "timestamp", "instructions", "base_instructions"}
 
 
 def detect(structure: Structure) -> str | None:
-    """Know lines with a payload."""
+    """Detect lines with a payload."""
     return "lines" if structure.any(_is_line) else None
 
 
 def read(stream: Stream, context: Context) -> Iterator[Item]:
-    """Yield the session of a file."""
+    """Yield the conversation of a file."""
     lines: list[Raw] = []
     others: Counter[str] = Counter()
     for _, line in read_lines(stream):
         if isinstance(line, Skipped):
             yield line
         elif line.get("type") == "event_msg":
-            # It repeats the items, for the screen.
+            # It repeats the items for the display.
             others[str(fields(line.get("payload")).get("type"))[:40]] += 1
         else:
             lines.append(line)
@@ -77,7 +77,7 @@ def _is_line(line: Raw) -> bool:
 
 
 def _conversation(lines: list[Raw], context: Context) -> NeutralConversation:
-    # Of a session that goes on another one, that one's follows.
+    # A resumed session has the metadata of the earlier session after its own.
     meta = next((fields(line.get("payload")) for line in lines if _is_a(line, "session_meta")), {})
     draft = Draft(
         format=FORMAT.name,

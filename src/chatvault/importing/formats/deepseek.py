@@ -1,4 +1,4 @@
-"""DeepSeek's export: a map of nodes as ChatGPT's, whose messages are made of fragments."""
+"""DeepSeek's export: a map of nodes like ChatGPT's, with messages that consist of fragments."""
 
 from collections.abc import Iterator
 from typing import Final, cast
@@ -36,7 +36,7 @@ _ASKS = frozenset({"REQUEST", "FILE"})
 
 
 def detect(structure: Structure) -> str | None:
-    """Know the map of nodes with fragments, or with times as this product names them."""
+    """Detect the map of nodes with fragments, or with this product's names of times."""
     return "conversations" if structure.any(_is_conversation) else None
 
 
@@ -89,7 +89,7 @@ def _read_one(raw: Raw, context: Context) -> NeutralConversation:
 
 
 def _role(message: Raw, before: Role | None) -> Role:
-    """Tell who speaks by the fragments; in older exports, by who spoke before."""
+    """Return the role by the types of fragments; in older exports, by the previous role."""
     kinds = {text(each.get("type")) for each in objects(message.get("fragments"))}
     if kinds:
         return "user" if kinds <= _ASKS else "assistant"

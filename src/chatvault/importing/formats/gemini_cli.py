@@ -1,4 +1,4 @@
-"""Gemini CLI's sessions: one object with all messages, or a line for each."""
+"""Gemini CLI's sessions: one object with all messages, or a line for each message."""
 
 from collections.abc import Iterator
 from typing import Final, cast
@@ -26,7 +26,7 @@ from chatvault.importing.values import (
 )
 
 _ROLES: Final[dict[str, Role]] = {"user": "user", "gemini": "assistant"}
-# What the program said to its user.
+# The types of messages from the program to its user.
 _SYSTEM: Final = frozenset({"info", "error", "warning", "about", "stats", "quit"})
 _SESSION = {"sessionId", "startTime", "lastUpdated", "messages", "summary"}
 _MESSAGE = {
@@ -42,14 +42,14 @@ _MESSAGE = {
 
 
 def detect(structure: Structure) -> str | None:
-    """Know a session of a project."""
+    """Detect a session of a project."""
     if not structure.any(lambda raw: holds(raw, "sessionId", "projectHash")):
         return None
     return "lines" if structure.kind == "lines" else "session"
 
 
 def read(stream: Stream, context: Context) -> Iterator[Item]:
-    """Yield the session of a file."""
+    """Yield the conversation of a file."""
     if context.variant != "lines":
         yield from read_records(stream, lambda raw: _conversation(raw, context))
         return
@@ -60,7 +60,7 @@ def read(stream: Stream, context: Context) -> Iterator[Item]:
         elif "type" in line and "id" in line:
             session["messages"].append(line)
         else:
-            # The first line, and changes of what it says.
+            # The first line, and later changes of its fields.
             session |= fields(line.get("$set")) or line
     yield read_record("the session", session, lambda raw: _conversation(raw, context))
 
@@ -140,7 +140,7 @@ def _tool_call(call: Raw) -> Iterator[Part]:
 
 
 def _output(result: object) -> object:
-    """Return what a tool wrote, where it wrote no more than a text."""
+    """Return the output of a tool, as a text if it is only a text."""
     held = items(result)
     if len(held) == 1:
         response = fields(fields(fields(held[0]).get("functionResponse")).get("response"))

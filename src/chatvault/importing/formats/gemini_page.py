@@ -1,4 +1,4 @@
-"""Gemini's activities as Takeout's page shows them: cells with a prompt, a time and an answer."""
+"""Gemini's activities in Takeout's HTML: cells with a prompt, a time and an answer."""
 
 import re
 from collections.abc import Iterator
@@ -94,7 +94,7 @@ def read_html(stream: Stream) -> Iterator[Record | Skipped]:
 
 
 def _cells(stream: Stream) -> Iterator[str]:
-    """Yield each record of the page, in bounded memory."""
+    """Yield the cells of the page in bounded memory."""
     pending = ""
     for block in read_text(stream):
         pending += block
@@ -109,11 +109,11 @@ def _cells(stream: Stream) -> Iterator[str]:
 
 
 def _is_time(line: str) -> bool:
-    return len(line) < 80 and _TIME.search(line) is not None  # noqa: PLR2004  # a line of a time
+    return len(line) < 80 and _TIME.search(line) is not None  # noqa: PLR2004  # the longest line that holds a time
 
 
 def _read_time(line: str) -> datetime | None:
-    """Read a time as the page writes it; None in a language that is not known."""
+    """Read a time in the page's notation; None in an unknown language."""
     line = line.replace("\u202f", " ").replace("\xa0", " ")
     match = _ENGLISH.search(line) or _OTHERS.search(line)
     if match is None:

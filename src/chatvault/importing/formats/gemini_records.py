@@ -1,4 +1,4 @@
-"""An activity of Gemini's, however Takeout wrote it: a prompt with its answer."""
+"""An activity of Gemini's from Takeout's JSON or HTML: a prompt with its answer."""
 
 import re
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from chatvault.fields import Raw
 
-# What the page says before a prompt, in the languages that were seen.
+# The label before a prompt, in the languages of known exports.
 _PREFIXES: Final = (
     "Prompted ",
     "Asked ",
@@ -34,7 +34,7 @@ class Record:
 
 
 def without_prefix(title: str) -> tuple[str, bool]:
-    """Return a prompt without the words before it, and whether there were any that are known."""
+    """Return a prompt without its label, and whether it had a known one."""
     for prefix in _PREFIXES:
         if title.startswith(prefix):
             return title[len(prefix) :].strip(), True
@@ -42,7 +42,7 @@ def without_prefix(title: str) -> tuple[str, bool]:
 
 
 def host(url: object) -> str:
-    """Return the host that an address names; empty where it is no address."""
+    """Return the host of a URL; empty for no URL."""
     try:
         return urlsplit(url).netloc if isinstance(url, str) else ""
     except ValueError:
@@ -50,7 +50,7 @@ def host(url: object) -> str:
 
 
 def conversation_of(url: str | None) -> str | None:
-    """Return the id of a conversation that an address holds."""
+    """Return the id of the conversation in a URL."""
     if url is None or host(url) not in HOSTS:
         return None
     match = _CONVERSATION.fullmatch(urlsplit(url).path)

@@ -1,7 +1,7 @@
 """Gemini in Google's Takeout: a list of activities, each a prompt with its answer.
 
-It knows no conversations. Records with the address of one are put together; any other stands for
-itself, for times and words would only seem to tell what belongs together.
+It has no conversations. Records with the URL of the same conversation are joined; any other
+becomes a conversation of its own, as times and texts do not show which records belong together.
 """
 
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ _KNOWN: Final = frozenset({"header", "title", "titleUrl", "time", "products", "a
 
 
 def detect(structure: Structure) -> str | None:
-    """Know records of this product, in JSON or as a page."""
+    """Detect records of this product in JSON or HTML."""
     if structure.kind == "array" and structure.any(_is_gemini):
         return "json"
     if structure.kind == "html":
@@ -45,7 +45,7 @@ def detect(structure: Structure) -> str | None:
 
 
 def read(stream: Stream, context: Context) -> Iterator[Item]:
-    """Yield a conversation for each record, or for those with one address."""
+    """Yield a conversation for each record, or for all records with the same URL."""
     together: dict[str, list[Record]] = {}
     copies = Copies()
     records = read_html(stream) if context.variant == "html" else _read_json(stream)
@@ -55,7 +55,7 @@ def read(stream: Stream, context: Context) -> Iterator[Item]:
         elif key := conversation_of(record.url):
             together.setdefault(key, []).append(record)
         else:
-            # Their times are not unique, and their places change with the next export.
+            # Named by content, as times are not unique and positions change with the next export.
             key = copies.name(str(record.time), record.prompt)
             yield _item(f"record {number}", key, [record], context)
     for key, found in together.items():
@@ -107,7 +107,7 @@ def _item(place: str, key: str, records: list[Record], context: Context) -> Item
 
 
 def _conversation(key: str, records: list[Record], context: Context) -> NeutralConversation:
-    """Make a conversation of records, of which the newest comes first in the file."""
+    """Build a conversation of records, which the file has newest first."""
     draft = Draft(format=FORMAT.name, source_id=key, now=context.now)
     before: str | None = None
     last = len(records) - 1

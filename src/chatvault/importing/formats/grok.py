@@ -1,4 +1,4 @@
-"""Grok's export: one object with all conversations, its keys written in two ways."""
+"""Grok's export: one object with all conversations, with keys in snake_case or camelCase."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -47,7 +47,7 @@ _RESPONSE = {
 
 
 def detect(structure: Structure) -> str | None:
-    """Know conversations that stand beside their responses."""
+    """Detect conversations beside their responses."""
     if structure.kind != "object":
         return None
     first = first_of(structure.first, "conversations")
@@ -56,7 +56,7 @@ def detect(structure: Structure) -> str | None:
 
 
 def read(stream: Stream, context: Context) -> Iterator[Item]:
-    """Yield the conversations of a file; what else it holds is named."""
+    """Yield the conversations of a file; other items are reported as skipped."""
     cursor = Cursor(read_text(stream))
     for key in cursor.members():
         if key == "conversations" and cursor.peek() == "[":
@@ -69,7 +69,7 @@ def read(stream: Stream, context: Context) -> Iterator[Item]:
 
 
 def _either(raw: Raw, snake: str) -> Any:
-    """Return a field by its name with underscores, or as JavaScript writes it."""
+    """Return a field by its name in snake_case or camelCase."""
     if snake in raw:
         return raw[snake]
     first, *others = snake.split("_")
@@ -77,7 +77,7 @@ def _either(raw: Raw, snake: str) -> Any:
 
 
 def _time(value: object) -> datetime | None:
-    """Read a time: a text, or as MongoDB writes one."""
+    """Read a time: a text, or MongoDB's extended JSON."""
     held = fields(value).get("$date", value)
     held = fields(held).get("$numberLong", held)
     return parse_time(number(held) if number(held) is not None else held)

@@ -1,4 +1,4 @@
-"""LibreChat's export of a conversation: with its branches or one of them, flat or nested."""
+"""LibreChat's export of a conversation: all branches or one, flat or nested."""
 
 from collections.abc import Iterator
 from typing import Final, cast
@@ -36,13 +36,13 @@ _MESSAGE = {
 
 
 def detect(structure: Structure) -> str | None:
-    """Know the id of a conversation beside its messages."""
+    """Detect the id of a conversation beside its messages."""
     return "conversation" if structure.any(_is_conversation) else None
 
 
 def read(stream: Stream, context: Context) -> Iterator[Item]:
     """Yield the conversations of a file."""
-    # Each answer is nested in its question, where that was asked for.
+    # In the nested variant, each answer is inside its question.
     yield from read_records(stream, lambda raw: _read_one(raw, context), deep=True)
 
 
@@ -86,7 +86,7 @@ def _read_one(raw: Raw, context: Context) -> NeutralConversation:
 
 
 def _flat(held: list[object]) -> Iterator[tuple[Raw, str | None]]:
-    """Yield each message after the one that it is nested in, with the id of that."""
+    """Yield each message with the id of the message that it is nested in."""
     pending = [(each, None) for each in reversed(held) if isinstance(each, dict)]
     rest_of: list[tuple[Raw, str | None]] = [*pending]
     while rest_of:

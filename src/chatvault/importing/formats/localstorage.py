@@ -1,4 +1,4 @@
-"""The file shapes that a browser's localStorage comes in: Export file, raw value, whole dump."""
+"""The old frontend's localStorage, as an export file, a raw value or a dump of all keys."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -25,7 +25,7 @@ SETTINGS_KEY: Final = "ai-mcp-ui-config"
 SETTINGS: Final = frozenset({"theme", "language", "autoSave", "showTimestamps"})
 
 _SHOWN_ID = 40
-# By these an array of its conversations is known from others that have messages, too.
+# Fields that tell its conversations from those of other products.
 _OWN: Final = frozenset(
     {
         "createdAt",
@@ -44,7 +44,7 @@ _TYPES: Final = frozenset({"user", "human", "assistant", "ai", "bot", "system"})
 
 
 def detect(structure: Structure) -> str | None:
-    """Know the keys of the storage, the settings, and a list of conversations."""
+    """Detect the keys of the storage, the settings, or a list of conversations."""
     match structure.kind:
         case "string":
             return "string" if detect(look_at(structure.text.encode("utf-8", "replace"))) else None
@@ -81,10 +81,10 @@ def _is_conversation(raw: Raw) -> bool:
 
 @dataclass(slots=True, kw_only=True)
 class _Reading:
-    """What was found in one file so far."""
+    """Reads one file."""
 
     now: datetime
-    # For each id the digests of the conversations that bear it, with their numbers.
+    # For each id, the digests of the conversations with that id, with their numbers.
     seen: dict[str, dict[str, int]] = field(default_factory=dict)
 
     def read_file(self, cursor: Cursor) -> Iterator[Item]:
@@ -109,7 +109,7 @@ class _Reading:
                 try:
                     yield from self._read_stored(cursor)
                 except _InnerStop as inner:
-                    # What follows in the dump is sound.
+                    # The rest of the dump is intact.
                     stop = stop or inner.stop
             elif key == SETTINGS_KEY:
                 known = True
@@ -135,7 +135,7 @@ class _Reading:
                     raise ImportRejected(f"'{CONVERSATIONS_KEY}' is not a list")
 
     def _read_inner(self, cursor: Cursor, *, within_dump: bool) -> Iterator[Item]:
-        """Read JSON that stands in a JSON string, as far as the string goes."""
+        """Read JSON inside a JSON string, up to where the string ends or is cut off."""
         inner_text, outer_stop = cursor.string()
         label = f" of '{CONVERSATIONS_KEY}'" if within_dump else " of the inner text"
         inner = Cursor(inner_text, label=label)
@@ -203,7 +203,7 @@ class _Reading:
 
 
 class _InnerStop(NotJsonError):
-    """The JSON in a string stops, and the JSON around it does not."""
+    """The JSON inside a string is cut off, while the JSON around it is intact."""
 
     def __init__(self, stop: NotJsonError) -> None:
         super().__init__(stop.reason, cut=stop.cut)

@@ -1,4 +1,4 @@
-"""One conversation as the localStorage frontend kept it, with the oddities seen in the wild."""
+"""One conversation of the localStorage frontend, with the defects known from real data."""
 
 import hashlib
 import json
@@ -21,7 +21,7 @@ from chatvault.importing.neutral import (
     NeutralMessage,
     Role,
 )
-from chatvault.importing.values import mend_surrogates, parse_time
+from chatvault.importing.values import parse_time, replace_surrogates
 from chatvault.mongodb.storable import LONE_SURROGATE, check_storable
 from chatvault.preferences.schemas import PreferencesIn
 
@@ -43,11 +43,11 @@ T = TypeVar("T")
 
 
 def read_conversation(raw: object, *, now: datetime) -> NeutralConversation:
-    """Turn one element of the array into a conversation, mending the known oddities.
+    """Turn one element of the array into a conversation, repairing known defects.
 
     Args:
-        raw: the element as the JSON parser returned it; left as it is.
-        now: the time of creation where nothing else tells one.
+        raw: the element as the JSON parser returned it; it is not changed.
+        now: the time of creation if the element has none.
 
     Raises:
         UnfitError: The conversation cannot be imported as it is.
@@ -85,14 +85,14 @@ def read_conversation(raw: object, *, now: datetime) -> NeutralConversation:
 
 
 def canonical_digest(raw: object) -> str:
-    """SHA-256, in hexadecimal, of a value's JSON without white space and with sorted keys."""
+    """Return the hexadecimal SHA-256 of a value as JSON without spaces and with sorted keys."""
     return hashlib.sha256(
         json.dumps(raw, sort_keys=True, separators=(",", ":")).encode()
     ).hexdigest()
 
 
 def storable(value: dict[str, Any], max_bytes: int) -> tuple[dict[str, Any], bool]:
-    """Return the value with half surrogate pairs replaced, and whether there were any.
+    """Return the value with lone surrogates replaced, and whether there were any.
 
     Raises:
         UnfitError: It cannot be stored.
@@ -100,7 +100,7 @@ def storable(value: dict[str, Any], max_bytes: int) -> tuple[dict[str, Any], boo
     repaired = False
     reason = check_storable(value, max_bytes=max_bytes)
     if reason == LONE_SURROGATE:
-        value, repaired = mend_surrogates(value), True
+        value, repaired = replace_surrogates(value), True
         reason = check_storable(value, max_bytes=max_bytes)
     if reason is not None:
         raise UnfitError(reason)
@@ -212,7 +212,7 @@ def _message(raw: object, mends: Counter[str]) -> NeutralMessage:
     cancelled = _pop(extra, "cancelled", bool)
     if _pop(extra, "isLoading", bool):
         mends["was left unfinished"] += 1
-        # To its reader an answer that will never be completed is one that was stopped.
+        # An unfinished answer is shown as one that was stopped.
         if role == "assistant" and cancelled is None:
             cancelled = True
     time = extra.pop("timestamp", None)
@@ -267,9 +267,9 @@ def _content(extra: dict[str, Any], mends: Counter[str]) -> str:
 
 
 def _pop(fields: dict[str, Any], key: str, kind: type[T]) -> T | None:
-    """Take out a field of the kind, or null; what is of another kind stays."""
+    """Remove and return a field of the type, or null; a field of another type stays."""
     value = fields.get(key)
-    # Not isinstance: true and false are integers to it.
+    # Not isinstance, for which true and false are integers.
     if value is None or type(value) is kind:
         fields.pop(key, None)
         return value

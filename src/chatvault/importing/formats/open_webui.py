@@ -1,4 +1,4 @@
-"""Open WebUI: chats as maps of messages, many in one file or one alone."""
+"""Open WebUI's chats: maps of messages, one or several chats in a file."""
 
 import html
 import json
@@ -40,7 +40,7 @@ _MESSAGE = {
 }  # fmt: skip
 _RECORD = {"id", "title", "chat", "created_at", "updated_at", "user_id"}
 _CHAT = {"id", "title", "history", "messages", "timestamp"}
-# What it writes into the text of an answer for what is no text.
+# The markup in the text of an answer for content other than text.
 _DETAILS = re.compile(
     r'<details type="(reasoning|tool_calls|code_interpreter)"([^>]*)>(.*?)</details>\n?', re.DOTALL
 )
@@ -50,7 +50,7 @@ _QUOTED = re.compile(r"^(?:&gt;|>) ?", re.MULTILINE)
 
 
 def detect(structure: Structure) -> str | None:
-    """Know the history of a chat, or a list of chats with one each."""
+    """Detect the history of a chat, or a list of chats with one each."""
     return "chats" if structure.any(_is_chat) else None
 
 
@@ -72,7 +72,7 @@ def _read_one(raw: Raw, context: Context) -> NeutralConversation:
     if not found and "history" not in chat and "messages" not in chat:
         raise UnfitError("holds no 'history'")
     own_id = name_of(raw.get("id"))
-    # A single chat has no id; its first message does.
+    # A single chat has no id, so the id of its first message is used.
     begun = next((name_of(each.get("id")) for each in found if each.get("parentId") is None), None)
     derived = f"begun:{begun}" if begun else f"sha256:{digest(found[:1])}"
     source = rest(raw, _RECORD) if "chat" in raw else {}
@@ -95,7 +95,7 @@ def _read_one(raw: Raw, context: Context) -> NeutralConversation:
     for message in found:
         own, parent = name_of(message.get("id")), name_of(message.get("parentId"))
         if parent is not None and parent not in known:
-            # The chain is broken in some chats; the parent still tells its children.
+            # Some messages name a missing parent; another one lists them as its children.
             parent = parents.get(own or "", parent)
         _add(draft, message, own, parent)
     if not any(message.parent_id for message in draft.messages):
@@ -146,7 +146,7 @@ def _plain(content: str) -> Iterator[Part]:
 
 
 def _written(content: str) -> Iterator[Part]:
-    """Divide an answer into its text and what stands in it as `<details>`."""
+    """Split an answer into its text and its `<details>` elements."""
     at = 0
     for match in _DETAILS.finditer(content):
         if before := content[at : match.start()].strip("\n"):

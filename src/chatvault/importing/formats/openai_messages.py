@@ -1,4 +1,4 @@
-"""Conversations as the OpenAI API takes them: `messages` with roles, in an array or a line each."""
+"""Conversations in the OpenAI API's form: `messages` with roles, in an array or one a line."""
 
 from collections.abc import Iterator
 from typing import Final, cast
@@ -33,7 +33,7 @@ ROLES: Final[dict[str, Role]] = {
     "tool": "tool",
     "function": "tool",
 }
-# What others call their lists of messages with roles.
+# The names of other products' lists of messages with roles.
 _OTHERS: Final = frozenset(
     {
         "createdAt", "updatedAt", "isLoading", "responseCount", "thinkingTimes", "projectHash",
@@ -48,7 +48,7 @@ _MESSAGE = {
 
 
 def detect(structure: Structure) -> str | None:
-    """Know messages with roles, and nothing by which others are known."""
+    """Detect messages with roles without the fields of other formats."""
     if structure.kind == "array" and structure.any(_is_message):
         return "messages"
     if not structure.any(_is_record):
@@ -94,7 +94,7 @@ def _conversation(raw: Raw, context: Context, copies: Copies) -> NeutralConversa
         raise UnfitError("holds no 'messages'")
     draft = Draft(
         format=FORMAT.name,
-        # Many begin with the same question, and no time tells one from the other.
+        # Named by content: many begin with the same question, and there are no times.
         source_id=name_of(raw.get("id")) or copies.name(raw),
         now=context.now,
         title=text(raw.get("title")) or "",
@@ -159,7 +159,7 @@ def _content(draft: Draft, content: object) -> Iterator[Part]:
         if isinstance(block, str):
             yield {"type": "text", "text": block}
         elif text(raw.get("type")) in {"text", "input_text", "output_text"}:
-            # Some training data says `value`.
+            # Some training data uses `value`.
             yield {"type": "text", "text": text(raw.get("text")) or text(raw.get("value")) or ""}
         elif raw.get("type") == "image_url":
             held = raw.get("image_url")

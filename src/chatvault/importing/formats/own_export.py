@@ -1,4 +1,4 @@
-"""Chatvault's own JSON and NDJSON, which lose nothing: docs/schema/export-1.json describes them."""
+"""Chatvault's own lossless JSON and NDJSON, described by docs/schema/export-1.json."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -21,7 +21,7 @@ _NO_END: Final = "the counts at the end are missing"
 
 
 def detect(structure: Structure) -> str | None:
-    """Know the header, which tells the version; an archive's list of files has it, too."""
+    """Detect the header with the version, which an archive's list of files also has."""
     first = structure.first
     if "version" not in fields(first.get("chatvault")):
         return None
@@ -31,10 +31,10 @@ def detect(structure: Structure) -> str | None:
 
 
 def read(stream: Stream, context: Context) -> Iterator[Item]:
-    """Yield the conversations of a file, whose end tells that it is whole.
+    """Yield the conversations of a file; counts at its end show that it is complete.
 
     Raises:
-        ImportRejected: A later version wrote it, with fields of another meaning.
+        ImportRejected: The version of the export is not supported.
         NotJsonError: It is cut off or bad.
     """
     reading = _Reading(context)
@@ -45,10 +45,10 @@ def read(stream: Stream, context: Context) -> Iterator[Item]:
 
 
 class _Reading:
-    """The reading of one file.
+    """Reads one file.
 
     Args:
-        context: tells the time of import.
+        context: has the time of import.
     """
 
     def __init__(self, context: Context) -> None:

@@ -1,4 +1,4 @@
-"""One conversation of chatvault's own export, checked as if a stranger had written it."""
+"""One conversation of chatvault's own export, validated as untrusted input."""
 
 import re
 import uuid
@@ -32,10 +32,10 @@ from chatvault.importing.values import (
     digest,
     fields,
     items,
-    mend_surrogates,
     name_of,
     number,
     parse_time,
+    replace_surrogates,
     text,
 )
 from chatvault.mongodb.storable import LONE_SURROGATE, check_storable
@@ -48,7 +48,7 @@ _MAX_TAG: Final = 64
 _MAX_COUNT: Final = 2**53
 _MAX_UNKNOWN: Final = 32
 _MAX_SUMMARY: Final = 64_000
-# What a conversation of the export has; `id`, `version` and counts are those of the other account.
+# Fields of a conversation; `id`, `version` and counts belong to the exporting account.
 _KNOWN: Final = frozenset(
     {
         "id", "title", "status", "tags", "metadata", "created_at", "updated_at",
@@ -57,7 +57,7 @@ _KNOWN: Final = frozenset(
         "active_leaf",
     }
 )  # fmt: skip
-# What a neutral message has a place for.
+# Fields with a counterpart in a neutral message.
 _PLAIN: Final = frozenset(
     {
         "id", "seq", "role", "content", "timestamp", "model", "metrics", "cancelled", "extra",
@@ -74,14 +74,14 @@ _PART: Final = TypeAdapter[Any](AnyPart)
 
 
 class _Call(BaseModel):
-    """A model's call of a tool, as replies store it."""
+    """A model's call of a tool in the stored form of replies."""
 
     id: str
     name: str
     arguments: str
 
 
-# The lists of a message whose items other parts of the service rely on.
+# The lists of a message whose items are validated, as other parts of the service rely on them.
 _LISTED: Final[dict[str, TypeAdapter[Any]]] = {
     "tool_calls": TypeAdapter(list[_Call]),
     "commands": TypeAdapter(list[CommandOnMessage]),
@@ -89,11 +89,11 @@ _LISTED: Final[dict[str, TypeAdapter[Any]]] = {
 
 
 def read_conversation(raw: Raw, *, now: datetime) -> NeutralConversation:
-    """Return a conversation of an export.
+    """Read a conversation of an export.
 
     Args:
         raw: the object, as the JSON parser returned it.
-        now: the time of import; no time is later.
+        now: the time of import; later times are replaced by it.
 
     Raises:
         UnfitError: It cannot be stored.
@@ -104,7 +104,7 @@ def read_conversation(raw: Raw, *, now: datetime) -> NeutralConversation:
 
 
 class _Reading:
-    """The reading of one conversation.
+    """Reads one conversation.
 
     Args:
         raw: the object.
@@ -115,12 +115,12 @@ class _Reading:
         self._now = now
         self._unknown: Counter[str] = Counter()
         self._notes: list[str] = []
-        is_mended = any(
+        is_repaired = any(
             check_storable(value, max_bytes=MAX_MESSAGE_BYTES) == LONE_SURROGATE
             for name, value in raw.items()
             if name != "messages"
         )
-        self._raw: Raw = mend_surrogates(raw) if is_mended else raw
+        self._raw: Raw = replace_surrogates(raw) if is_repaired else raw
 
     def run(self) -> NeutralConversation:
         raw, messages = self._raw, self._messages()
@@ -129,7 +129,7 @@ class _Reading:
         if is_tree:
             tree = build_tree(messages, leaf=name_of(raw.get("active_leaf")))
             messages, leaf = list(tree.messages), tree.active_leaf
-            self._tell(tree)
+            self._note_repairs(tree)
         created = min(parse_time(raw.get("created_at")) or self._now, self._now)
         updated = min(parse_time(raw.get("updated_at")) or created, self._now)
         at = created
@@ -204,7 +204,7 @@ class _Reading:
         return kept
 
     def _metadata(self) -> Raw:
-        """Return the client's metadata; fields that are not known stand beside, under our name."""
+        """Return the client's metadata, with unknown fields under chatvault's own name."""
         found = dict(fields(self._raw.get("metadata")))
         others = {name: value for name, value in self._raw.items() if name not in _KNOWN}
         for name in others:
@@ -237,7 +237,7 @@ class _Reading:
     def _message(self, raw: Raw, place: int) -> NeutralMessage:
         reason = check_storable(raw, max_bytes=MAX_MESSAGE_BYTES)
         if reason == LONE_SURROGATE:
-            raw = mend_surrogates(raw)
+            raw = replace_surrogates(raw)
             reason = check_storable(raw, max_bytes=MAX_MESSAGE_BYTES)
         if reason is not None:
             raise UnfitError(reason, place=f"message {place}")
@@ -305,7 +305,7 @@ class _Reading:
             kind = f"other fields of {of}"
         self._unknown[kind] += 1
 
-    def _tell(self, tree: Tree) -> None:
+    def _note_repairs(self, tree: Tree) -> None:
         if tree.is_leaf_missing:
             self._notes.append("the message shown last is missing; the newest is shown")
         for repair, count in tree.repairs.items():
@@ -313,7 +313,7 @@ class _Reading:
 
 
 def _is_branched(messages: list[NeutralMessage]) -> bool:
-    """Return whether a message follows another one than that before it."""
+    """Return whether the parent of a message is another than the message before it."""
     before = None
     for message in messages:
         if message.parent_id != before:
@@ -330,7 +330,7 @@ def _to_id(value: Any) -> ObjectId | None:
 
 
 def _part(raw: Any) -> Part:
-    """Return a part as it is, or as it was in one for what is not known."""
+    """Return a valid part unchanged, and any other as a raw part."""
     try:
         _PART.validate_python(raw)
     except ValidationError:

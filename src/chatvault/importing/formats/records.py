@@ -1,4 +1,4 @@
-"""What most readers begin with: the objects of a file, one after the other."""
+"""Read the objects of a file one at a time, as most readers do."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -18,11 +18,11 @@ from chatvault.mongodb.storable import MAX_DEPTH
 def read_records(
     stream: Stream, read_one: Callable[[Raw], NeutralConversation | None], *, deep: bool = False
 ) -> Iterator[Item]:
-    """Read an array of conversations, or one that stands alone.
+    """Read an array of conversations, or a single one.
 
     Args:
         stream: the file.
-        read_one: makes a conversation of an object; None for one that holds none.
+        read_one: returns the conversation of an object; None if it holds none.
         deep: whether conversations may be nested deeper than the parser can recurse.
 
     Raises:
@@ -42,7 +42,7 @@ def read_records(
 def read_record(
     place: str, raw: Any, read_one: Callable[[Raw], NeutralConversation | None]
 ) -> Item:
-    """Read one conversation; what cannot be imported is skipped with the reason."""
+    """Read one conversation; skip it with the reason if it cannot be imported."""
     if not isinstance(raw, dict):
         return Skipped(place=place, reason="not an object")
     try:
@@ -56,16 +56,16 @@ def read_record(
 
 
 class Copies:
-    """Tells conversations apart that are known by nothing but what they say.
+    """Gives ids to conversations that only their content identifies.
 
-    Of several that say the same, each is one of its own, and the same at each import.
+    Several with the same content get different ids, which are the same at each import.
     """
 
     def __init__(self) -> None:
         self._seen: Counter[str] = Counter()
 
     def name(self, *said: object) -> str:
-        """Return the id of one that says this."""
+        """Return the id of the next conversation with this content."""
         name = digest(*said)
         self._seen[name] += 1
         count = self._seen[name]
@@ -73,12 +73,12 @@ class Copies:
 
 
 def read_lines(stream: Stream) -> Iterator[tuple[int, Raw | Skipped]]:
-    """Read JSON of which each line is an object, each with its number; empty ones are left out.
+    """Read JSON with an object a line, each with its line's number; skip empty lines.
 
     A line that is no object is skipped; so is the last one if it is cut off.
 
     Raises:
-        NotJsonError: The bytes are no text.
+        NotJsonError: The bytes cannot be decoded.
     """
     for number, line in enumerate(_lines(read_text(stream)), 1):
         if not line.strip():

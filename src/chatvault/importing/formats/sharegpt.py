@@ -1,4 +1,4 @@
-"""ShareGPT: lists of turns from a human and a model, in an array or a line each."""
+"""ShareGPT's form: lists of turns of a human and a model, in an array or one a line."""
 
 import json
 from collections.abc import Iterator
@@ -37,7 +37,7 @@ _RECORD = {"id", "conversations", "title", "system", "model"}
 
 
 def detect(structure: Structure) -> str | None:
-    """Know turns that say whom they are from."""
+    """Detect turns with a sender."""
     if not structure.any(lambda raw: "from" in first_of(raw, "conversations")):
         return None
     return "lines" if structure.kind == "lines" else "json"
@@ -66,7 +66,7 @@ def _conversation(raw: Raw, context: Context, copies: Copies) -> NeutralConversa
         raise UnfitError("holds no 'conversations'")
     draft = Draft(
         format=FORMAT.name,
-        # Many begin with the same question, and no time tells one from the other.
+        # Named by content: many begin with the same question, and there are no times.
         source_id=name_of(raw.get("id")) or copies.name(raw),
         now=context.now,
         title=text(raw.get("title")) or "",

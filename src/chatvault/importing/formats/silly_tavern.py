@@ -1,4 +1,4 @@
-"""SillyTavern's chats: a line about the chat, then one for each message with its alternatives."""
+"""SillyTavern's chats: a header line, then a line for each message with its alternatives."""
 
 import re
 from collections.abc import Iterator
@@ -31,13 +31,13 @@ _MESSAGE = {
     "swipe_info",
 }  # fmt: skip
 _EXTRA = {"model", "reasoning", "reasoning_duration", "type"}
-# `June 19, 2025 3:04pm`, and `2023-1-22 @18h 55m 4s 22ms` before it; neither names a zone.
+# `June 19, 2025 3:04pm`, or `2023-1-22 @18h 55m 4s 22ms` in old versions; both without a zone.
 _WRITTEN = re.compile(r"[^\W\d]+ \d{1,2}, \d{4} \d{1,2}:\d\d ?[ap]m", re.IGNORECASE)
 _OLDEST = re.compile(r"(\d{4})-(\d+)-(\d+) ?@(\d+)h ?(\d+)m ?(\d+)s(?: ?(\d+)ms)?")
 
 
 def detect(structure: Structure) -> str | None:
-    """Know the first line, or messages by their fields."""
+    """Detect the header line, or messages by their fields."""
     if structure.kind not in {"lines", "object"} or "messages" in structure.first:
         return None
     if structure.first.keys() & _HEADER or structure.any(_is_message):
@@ -46,7 +46,7 @@ def detect(structure: Structure) -> str | None:
 
 
 def read(stream: Stream, context: Context) -> Iterator[Item]:
-    """Yield the chat of a file."""
+    """Yield the conversation of a file."""
     header: Raw = {}
     lines: list[Raw] = []
     for _, line in read_lines(stream):
@@ -73,7 +73,7 @@ def _conversation(header: Raw, lines: list[Raw], context: Context) -> NeutralCon
         format=FORMAT.name,
         source_id=text(about.get("integrity")) or f"sha256:{digest(*begun)}",
         now=context.now,
-        # What the first line calls them is `unused` in newer files.
+        # The names in the header line are `unused` in newer files.
         title=next((name for name in names if name), ""),
         created_at=_time(header.get("create_date")),
         source=rest(header, set()),
@@ -112,7 +112,7 @@ def _add(draft: Draft, place: int, line: Raw, before: str | None) -> str:
         parts=_parts(draft, text(line.get("mes")) or "", extra),
         time=_time(line.get("send_date")),
         model=text(extra.get("model")),
-        # To the model, that is: its user sees it greyed out.
+        # Hidden from the model only: the product shows it greyed out.
         hidden=line.get("is_system") is True and extra.get("type") != "narrator",
         extra=rest(line, _MESSAGE) | rest(extra, _EXTRA) | _name(line),
     )
@@ -151,7 +151,7 @@ def _parts(draft: Draft, words: str, extra: Raw) -> Iterator[Part]:
 
 
 def _time(value: object) -> datetime | None:
-    """Read a time as the versions write it; what names no zone is taken as UTC."""
+    """Read a time in the notation of any version; without a zone, it is UTC."""
     if (found := parse_time(number(value) if number(value) is not None else value)) is not None:
         return found
     if not isinstance(value, str):
@@ -159,12 +159,12 @@ def _time(value: object) -> datetime | None:
     try:
         if _WRITTEN.fullmatch(value):
             written = value.replace(" pm", "pm").replace(" am", "am").upper()
-            return to_milliseconds(datetime.strptime(written, "%B %d, %Y %I:%M%p"))  # noqa: DTZ007  # it names none
+            return to_milliseconds(datetime.strptime(written, "%B %d, %Y %I:%M%p"))  # noqa: DTZ007  # the notation has no zone
         if match := _OLDEST.fullmatch(value):
             *parts, milliseconds = (int(each or 0) for each in match.groups())
             year, month, day, hour, minute, second = parts
             return to_milliseconds(
-                datetime(year, month, day, hour, minute, second, milliseconds * 1000)  # noqa: DTZ001  # it names none
+                datetime(year, month, day, hour, minute, second, milliseconds * 1000)  # noqa: DTZ001  # the notation has no zone
             )
     except ValueError:
         pass

@@ -135,12 +135,12 @@ def test_pdf_shows_what_a_message_holds() -> None:
     for wanted in (
         '"Thoughts of 2.5 seconds"',
         '"First."',
-        'told("maps.find")',
+        'annotation("maps.find")',
         'listing(lang: "json", "{\\"q\\":\\"fjord\\"}")',
-        'told("File: map.png, image/png, 1,024 bytes")',
-        'told("Source: Fjords [1] (https://example.org/a?b=1&c)")',
-        'told("Source: Bad")',
+        'annotation("File: map.png, image/png, 1,024 bytes")',
+        'annotation("Source: Fjords [1] (https://example.org/a?b=1&c)")',
+        'annotation("Source: Bad")',
     ):
         assert wanted in source, wanted
     assert "Unseen" not in source
-    assert "10:00:00.123Z" not in source.partition("said-by(rgb")[2]
+    assert "10:00:00.123Z" not in source.partition("author-line(rgb")[2]

@@ -1,1 +1,1 @@
-"""Files beside conversations: what is known of them, and their bytes."""
+"""Files of conversations: their metadata and their bytes."""

@@ -1,4 +1,4 @@
-"""What attachments are stored and read with."""
+"""The dependencies of attachments."""
 
 from dataclasses import dataclass
 
@@ -9,12 +9,12 @@ from chatvault.conversations.commits.queue import CommitQueue
 
 @dataclass(frozen=True, slots=True)
 class AttachmentDeps:
-    """What attachments are stored and read with.
+    """The dependencies of attachments.
 
     Attributes:
         commits: takes the changes.
-        recorder: takes the entries about reads.
-        files: keeps the bytes.
+        recorder: takes the audit entries about reads.
+        files: stores the bytes.
     """
 
     commits: CommitQueue

@@ -1,4 +1,4 @@
-"""The documents of attachments: what is known of a file, and its bytes, once for a user."""
+"""The documents of attachments: the metadata of a file, and its bytes, stored once for a user."""
 
 from datetime import datetime
 from typing import Any, ClassVar, Literal
@@ -14,14 +14,14 @@ AttachmentState = Literal["present", "absent", "expired"]
 
 
 class Attachment(Document):
-    """What is known of a file beside a conversation.
+    """The metadata of a file that belongs to a conversation.
 
     Attributes:
-        attachment_id: unique in the conversation; parts of messages name it.
-        mime: the media type that its source or its uploader states.
-        source_ref: what its source calls it.
-        state: `absent` where the bytes were never here, `expired` where the source has none.
-        file: the file with the bytes, if they are here.
+        attachment_id: unique in the conversation; parts of messages refer to it.
+        mime: the media type given by its source or its uploader.
+        source_ref: its name or id in its source.
+        state: `absent` if the bytes were never stored, `expired` if the source has none.
+        file: the id of the file with the bytes, if they are stored.
     """
 
     user_id: Id
@@ -52,17 +52,17 @@ class Attachment(Document):
 
     @classmethod
     def owned_by(cls, access: Access, **more: Any) -> Raw:
-        """Return the filter that every query of an actor's attachments begins with."""
+        """Return the filter with which every query for an actor's attachments begins."""
         return {"user_id": access.owner_id, **more}
 
 
 class AttachmentFile(Document):
-    """Bytes of a user's that one attachment or several have.
+    """Bytes that one or several attachments of a user have.
 
     Attributes:
-        mac: a keyed MAC of the bytes; absent while they are written, and when they are to go.
+        mac: a keyed MAC of the bytes; absent while they are written or removed.
         size: in bytes.
-        check_at: when to look whether an attachment still has it; None where nothing changed.
+        check_at: when the garbage collection checks whether it is still used; None for no check.
     """
 
     user_id: Id
@@ -92,7 +92,7 @@ class AttachmentFile(Document):
 
     @classmethod
     def owned_by(cls, access: Access, **more: Any) -> Raw:
-        """Return the filter that every query of an actor's files begins with."""
+        """Return the filter with which every query for an actor's files begins."""
         return {"user_id": access.owner_id, **more}
 
 
@@ -100,8 +100,8 @@ class AttachmentPart(Document):
     """Some bytes of a file.
 
     Attributes:
-        no: how many parts are before it.
-        data: at most 255 KB; bytes.
+        no: the number of parts before it.
+        data: the bytes, at most 255 KB.
     """
 
     user_id: Id
@@ -121,5 +121,5 @@ class AttachmentPart(Document):
 
     @classmethod
     def owned_by(cls, access: Access, **more: Any) -> Raw:
-        """Return the filter that every query of an actor's parts begins with."""
+        """Return the filter with which every query for an actor's parts begins."""
         return {"user_id": access.owner_id, **more}

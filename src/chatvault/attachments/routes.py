@@ -32,7 +32,7 @@ from chatvault.idempotency import KeyReused
 
 ATTACHMENT_DEPS = web.AppKey("attachment_deps", AttachmentDeps)
 BYTES: Final = "application/octet-stream"
-# Served as what they are said to be; anything else as mere bytes.
+# Served with their media type; anything else as `application/octet-stream`.
 SAFE: Final = frozenset(
     {
         *("image/png", "image/jpeg", "image/gif", "image/webp", "image/avif", "text/plain"),
@@ -53,9 +53,9 @@ routes = Routes("attachments")
 async def list_attachments(
     request: web.Request, actor: Actor, path: ConversationPath
 ) -> web.StreamResponse:
-    """List the files beside a conversation, without their bytes.
+    """List the files of a conversation, without their bytes.
 
-    Those of an import are listed also where their bytes were never here.
+    Files of an import are listed even if their bytes were never stored.
     """
     found = await service.list_attachments(
         actor, request.app[ATTACHMENT_DEPS], conversation_id=path.conversation_id
@@ -78,7 +78,7 @@ async def read_attachment(
 ) -> web.StreamResponse:
     """Read the bytes of a file, or one range of them.
 
-    They come as a download that a browser does not open in the page's place.
+    They are sent as a download, which a browser does not open in place of the page.
     """
     found = await service.read(
         actor,
@@ -115,9 +115,9 @@ async def create_attachment(
     query: AttachmentQuery,
     headers: IdempotencyHeaders,
 ) -> web.StreamResponse:
-    """Store a file beside a conversation.
+    """Store a file in a conversation.
 
-    A message shows it by a part of the type `file` with its id.
+    A message shows it with a part of the type `file` that has its id.
     """
     key = await idempotency_key_of(request, headers, beside=query.model_dump_json())
     stated = request.headers.get(hdrs.CONTENT_TYPE)

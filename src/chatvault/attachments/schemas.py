@@ -11,13 +11,13 @@ AttachmentId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,128}
 
 
 class AttachmentPath(ConversationPath):
-    """One attachment."""
+    """The path of one attachment."""
 
     attachment_id: AttachmentId
 
 
 class AttachmentQuery(BaseModel):
-    """What an uploaded file is called."""
+    """The name of an uploaded file."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -27,7 +27,7 @@ class AttachmentQuery(BaseModel):
 
 
 class AttachmentHeaders(BaseModel):
-    """What an uploaded file is, and which part of one is wanted."""
+    """The media type of an uploaded file, and the requested range of a file."""
 
     range: str = Field(
         "", alias="Range", max_length=255, description="one range of bytes, as `bytes=0-1023`"
@@ -35,13 +35,13 @@ class AttachmentHeaders(BaseModel):
 
 
 class AttachmentOut(BaseModel):
-    """What is known of a file beside a conversation.
+    """The metadata of a file that belongs to a conversation.
 
     Attributes:
-        id: parts of messages name it as `attachment_id`.
-        mime: as its source or its uploader states it; files are served as this or as bytes.
-        state: `present`: its bytes can be read; `absent`: they were never here; `expired`: its
-            source has none any more.
+        id: parts of messages refer to it as `attachment_id`.
+        mime: given by its source or its uploader; files are served as this or as bytes.
+        state: `present`: its bytes can be read; `absent`: they were never stored; `expired`: its
+            source no longer has them.
     """
 
     id: str

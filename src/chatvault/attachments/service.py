@@ -22,7 +22,7 @@ from chatvault.errors import NotFound, TooLarge
 from chatvault.fields import Raw, now
 from chatvault.idempotency import IdempotencyKey, Idempotent
 
-# Of one conversation; a list of them is answered whole.
+# Of one conversation; they are listed without pages.
 MAX_ATTACHMENTS: Final = 10_000
 
 
@@ -31,8 +31,8 @@ class FileBytes:
     """Bytes of an attachment.
 
     Attributes:
-        attachment: what is known of it.
-        bounds: which of its bytes.
+        attachment: the attachment's metadata.
+        bounds: the range of its bytes.
         chunks: the bytes.
     """
 
@@ -44,7 +44,7 @@ class FileBytes:
 async def list_attachments(
     actor: Actor, deps: AttachmentDeps, *, conversation_id: ObjectId
 ) -> list[Raw]:
-    """Return what is known of a conversation's attachments.
+    """Return the metadata of a conversation's attachments.
 
     Raises:
         NotFound: the actor has no such conversation.
@@ -72,13 +72,13 @@ async def read(
 
     Args:
         actor: the conversation's owner.
-        deps: what attachments are read with.
+        deps: the dependencies of attachments.
         conversation_id: the conversation's id.
         attachment_id: the attachment's.
         wanted: the value of `Range`.
 
     Raises:
-        NotFound: the actor has no such attachment, or its bytes are not here.
+        NotFound: the actor has no such attachment, or its bytes are not stored.
         RangeNotSatisfiable: the file ends before the range.
     """
     access = await resolve(actor, conversation_id, Need.READ)
@@ -87,7 +87,7 @@ async def read(
     )
     found = await Attachment.get_pymongo_collection().find_one(query)
     if found is None:
-        # A conversation that is not there is said to be missing itself.
+        # A missing conversation has an error of its own.
         await deps.commits.store.get_conversation(access, conversation_id)
         raise NotFound("Attachment not found")
     if found.get("file") is None:
@@ -112,7 +112,7 @@ async def create(
     data: bytes,
     idempotency_key: IdempotencyKey | None,
 ) -> Raw:
-    """Store a file beside a conversation.
+    """Store a file in a conversation.
 
     Raises:
         NotFound: the actor has no such conversation.
@@ -140,7 +140,7 @@ async def create(
 
     def decide(working: WorkingCopy) -> Raw:
         working.check_exists()
-        # A change of the conversation, so that its deletion elsewhere cannot pass unseen.
+        # Changes the conversation, so that a concurrent deletion conflicts.
         working.set(at)
         working.beside.append((Attachment, InsertOne(attachment)))
         details = {"attachments": 1}
@@ -163,7 +163,7 @@ async def create(
 def _idempotent(
     access: Access, conversation_id: ObjectId, idempotency_key: IdempotencyKey | None
 ) -> Idempotent[Raw] | None:
-    """Return how a repeat is answered: with the attachment of the first time."""
+    """Return how a repeat is answered: with the attachment that was stored first."""
     if idempotency_key is None:
         return None
 

@@ -1,1 +1,1 @@
-"""Conversations, and all else that a user has here, as files to take away."""
+"""Export conversations and all other data of a user as files."""

@@ -1,18 +1,18 @@
-"""A ZIP that leaves as it is written: nothing of it but its list of names stays in memory."""
+"""Write a ZIP as a stream; only its central directory stays in memory."""
 
 import zipfile
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import IO, Self
 
-# What ZIP can say of a time.
+# The range of years in ZIP's timestamps.
 FIRST_YEAR, LAST_YEAR = 1980, 2107
-# Text shrinks to a third at the lowest level already, at four times the pace of the usual one.
+# The lowest level shrinks text to a third, four times as fast as the default level.
 LEVEL = 1
 
 
 class _Sink:
-    """Takes what zipfile writes until it is taken away; it cannot seek."""
+    """A write-only file for zipfile that cannot seek; buffers bytes until they are taken."""
 
     def __init__(self) -> None:
         self._parts: list[bytes] = []
@@ -31,12 +31,12 @@ class _Sink:
 
 
 class Archive:
-    """Writes one file after the other; without `close` its list is missing, and nobody opens it."""
+    """Writes one file after another; invalid until `close` writes the central directory."""
 
     def __init__(self) -> None:
         self._sink = _Sink()
         self._zip = zipfile.ZipFile(
-            self._sink,  # type: ignore[call-overload]  # zipfile needs no more of a file than this
+            self._sink,  # type: ignore[call-overload]  # all that zipfile needs of a file
             "w",
             zipfile.ZIP_DEFLATED,
             compresslevel=LEVEL,
@@ -52,12 +52,12 @@ class Archive:
         _error: BaseException | None,
         _traceback: TracebackType | None,
     ) -> None:
-        # Whatever is written from here on goes nowhere.
+        # Discard whatever is written from here on.
         self.end()
         self._zip.close()
 
     def has(self, name: str) -> bool:
-        """Whether there is a file of this name already."""
+        """Return whether the archive has a file of this name."""
         return name in self._zip.NameToInfo
 
     def begin(self, name: str, at: datetime, *, is_large: bool = False) -> None:
@@ -66,7 +66,7 @@ class Archive:
         Args:
             name: its path.
             at: when it was changed.
-            is_large: it may have more than 2 GB, which not every program can read.
+            is_large: whether it may exceed 2 GB, which not every program can read.
         """
         year = min(max(at.year, FIRST_YEAR), LAST_YEAR)
         info = zipfile.ZipInfo(name, (year, at.month, at.day, at.hour, at.minute, at.second))
@@ -75,17 +75,17 @@ class Archive:
         self._file = self._zip.open(info, "w", force_zip64=is_large)
 
     def write(self, data: bytes) -> None:
-        """Write to the file that was begun.
+        """Write to the open file.
 
         Raises:
-            RuntimeError: none was.
+            RuntimeError: no file is open.
         """
         if self._file is None:
             raise RuntimeError("no file of the archive is open")
         self._file.write(data)
 
     def end(self) -> None:
-        """End the file that was begun."""
+        """Close the open file."""
         if self._file is not None:
             self._file.close()
             self._file = None
@@ -97,10 +97,10 @@ class Archive:
         self.end()
 
     def take(self) -> bytes:
-        """Return what was written since the last time, to be sent on."""
+        """Return the bytes written since the last call."""
         return self._sink.take()
 
     def close(self) -> bytes:
-        """Write the list of all files; return the rest of the archive."""
+        """Write the central directory; return the rest of the archive."""
         self._zip.close()
         return self.take()

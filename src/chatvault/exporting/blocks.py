@@ -1,4 +1,4 @@
-"""What formats for people show of a message: its words, and what it holds beside them."""
+"""The blocks of a message in formats for people: text, thoughts, tools, files and sources."""
 
 import json
 from collections.abc import Iterator
@@ -17,8 +17,8 @@ _WEB: Final = ("https://", "http://")
 class Kind(StrEnum):
     """The kinds of blocks.
 
-    `words` are Markdown; `folded` is text that is shown on demand; `tool` is text beside a tool's
-    name, in folded pieces; `file` is a name; `source` is where something was found.
+    `words` is Markdown; `folded` is text that is shown on demand; `tool` is a tool's name with
+    folded texts; `file` is a file's name; `source` is a citation.
     """
 
     WORDS = "words"
@@ -30,12 +30,12 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
-    """A piece of a message.
+    """A block of a message.
 
     Attributes:
-        title: of what is folded, the tool's name, the file's, or the source's.
-        texts: the text, or what a tool was given and what it answered, each with its language.
-        url: the address of a source, if it is one of the web.
+        title: the title of folded text, or the name of the tool, file or source.
+        texts: the text, or a tool's input and output, each with its language.
+        url: the address of a source on the web.
     """
 
     kind: Kind
@@ -45,10 +45,10 @@ class Block:
 
 
 def blocks_of(message: ExportedMessage) -> Iterator[Block]:
-    """Yield what a message shows, in order: words, thoughts, tools, files, and then sources."""
+    """Yield the visible blocks of a message: parts in order, then sources, then commands."""
     parts: list[Part] = message.details.get("parts") or []
     said = "\n\n".join(part["text"] for part in parts if part["type"] == "text")
-    # A client may store other words as the content; they are what everybody reads.
+    # A client may store a content that differs from its parts; every reader shows the content.
     is_apart = said != message.content
     if is_apart and message.content:
         yield _words(message.content)
@@ -81,7 +81,7 @@ def _of_part(part: Part) -> Iterator[Block]:
         case "file":
             yield from _file(part)
         case _:
-            # What is unknown is in the exports for programs.
+            # Unknown parts are only in the formats for programs.
             return
 
 
@@ -126,7 +126,7 @@ def _answer(output: Any) -> tuple[str, str]:
 
 
 def _pretty(arguments: object) -> str:
-    """Return arguments, which may be JSON as text, in readable lines where they are."""
+    """Return arguments with JSON indented; other text unchanged."""
     if not isinstance(arguments, str):
         return to_json(arguments).decode()
     try:

@@ -1,4 +1,4 @@
-"""The parents of messages in an export of all branches."""
+"""Find the parents of messages for an export of all branches."""
 
 from chatvault.access import Access
 from chatvault.conversations.path_reading import leaf_of
@@ -9,9 +9,9 @@ from chatvault.conversations.tree_reading import read_ids, read_tree
 
 
 class Branches:
-    """Names the message that each one follows, where that is not the one exported before it.
+    """Adds the parent to messages that do not follow the message exported before them.
 
-    Deleted messages are not exported; what follows one of them follows the one before that.
+    Deleted messages are not exported; their children get the nearest parent that is not deleted.
 
     Args:
         access: to the owner's data.

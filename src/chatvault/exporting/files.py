@@ -1,4 +1,4 @@
-"""The bytes of exports, chunk by chunk, in bounded memory: one file, or a ZIP of many."""
+"""Yield exports as chunks of bytes in bounded memory: one file, or a ZIP of several."""
 
 import asyncio
 import contextlib
@@ -18,9 +18,9 @@ from chatvault.exporting.writer import Writer
 
 # The suffix of a ZIP, and its media type.
 ARCHIVE = (".zip", "application/zip")
-# What a ZIP ends with: its counts.
+# The last file of a ZIP, with the counts.
 MANIFEST = "export.json"
-# Above so many messages a file may have more than 2 GB.
+# With more messages than this, a file may exceed 2 GB.
 MANY_MESSAGES = 1000
 
 
@@ -33,13 +33,13 @@ async def file_chunks(
     counts: Counts,
     is_full: Callable[[], bool] = never,
 ) -> AsyncGenerator[bytes]:
-    """Yield one file with these conversations; `counts` takes how much it holds."""
+    """Yield one file with these conversations; update `counts`."""
     if head := writer.write_head(about):
         yield head
     read = read_pieces(access, store, ids, counts, is_full, whole=writer.has_branches)
     async with contextlib.aclosing(read) as pieces:
         async for piece in pieces:
-            # In a thread it leaves the interpreter to others in between.
+            # In a thread, so that it does not block the event loop.
             if chunk := await asyncio.to_thread(writer.write, piece):
                 yield chunk
     if tail := writer.write_tail(counts):
@@ -55,7 +55,7 @@ async def archive_chunks(
     counts: Counts,
     is_full: Callable[[], bool] = never,
 ) -> AsyncGenerator[bytes]:
-    """Yield a ZIP with a file for each of these conversations, and one with the counts."""
+    """Yield a ZIP with a file for each of these conversations, and a file with the counts."""
     with Archive() as archive:
         writer = kind()
         async with contextlib.aclosing(read_pieces(access, store, ids, counts, is_full)) as pieces:
@@ -69,7 +69,7 @@ async def archive_chunks(
 
 
 def _pack(archive: Archive, writer: Writer, piece: Piece) -> bytes:
-    """Write a piece into its file of the archive; return what has come of the archive since."""
+    """Write a piece into its file of the archive; return the new bytes of the archive."""
     conversation = piece.conversation
     if piece.is_first:
         archive.begin(
@@ -89,12 +89,12 @@ def _free_path(archive: Archive, conversation: ExportedConversation, suffix: str
 
 
 def manifest(about: About, counts: Counts, files: Mapping[str, str] | None = None) -> bytes:
-    """Return the file that says what an archive is and how much it holds.
+    """Return the file that describes an archive.
 
     Args:
-        about: what every export says about itself.
-        counts: of what was exported.
-        files: what the other files hold, where their names do not tell.
+        about: the metadata of every export.
+        counts: how much was exported.
+        files: descriptions of the other files, where needed.
     """
     named = {} if files is None else {"files": dict(files)}
     return to_json({"chatvault": about_raw(about), **named, "end": counts.to_raw()}) + b"\n"

@@ -1,4 +1,4 @@
-"""Names of exported files that every file system and Obsidian take."""
+"""Build file names that every file system and Obsidian accept."""
 
 import unicodedata
 from datetime import UTC, datetime
@@ -8,24 +8,24 @@ import regex
 from chatvault.exporting.records import ExportedConversation
 
 MAX_BYTES = 120
-# What Windows, macOS or a wiki link would not take in a name.
+# Characters that Windows, macOS or a wiki link does not accept in a name.
 FORBIDDEN = frozenset('[]#^|\\/:<>"?*%')
-# Windows opens a device by each of these, whatever the suffix.
+# Windows opens a device by each of these names, with any suffix.
 RESERVED = regex.compile(
     r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)[ ]*(\..*)?", regex.I
 )
-# They join what belongs together, in emoji and in some scripts.
+# They join characters in emoji and in some scripts.
 JOINERS = frozenset("\u200c\u200d")
 GRAPHEME = regex.compile(r"\X")
 
 
 def safe_name(text: str, *, most: int = MAX_BYTES, instead: str = "Untitled") -> str:
-    """Return the text as a part of a file's name.
+    """Return the text in a form that may be part of a file's name.
 
     Args:
         text: anything.
-        most: so many bytes of UTF-8 at most.
-        instead: what to return where nothing is left of the text.
+        most: the limit in bytes of UTF-8.
+        instead: the result if nothing is left of the text.
     """
     kept = "".join(map(_replace, unicodedata.normalize("NFC", text)))
     name = _cut(" ".join(kept.split()).strip(". "), most).strip(". ")
@@ -40,12 +40,12 @@ def _replace(char: str) -> str:
     if char in FORBIDDEN:
         return "-" if char in "/\\:|" else " "
     kind = unicodedata.category(char)
-    # Control and format characters, halves of surrogates, private use, what is not assigned.
+    # Control and format characters, lone surrogates, private use, unassigned characters.
     return " " if kind == "Cc" else "" if kind.startswith("C") else char
 
 
 def _cut(text: str, most: int) -> str:
-    """Return as many whole characters, as people see them, as fit."""
+    """Return as many whole graphemes as fit."""
     if len(text.encode()) <= most:
         return text
     kept, size = [], 0
@@ -58,7 +58,7 @@ def _cut(text: str, most: int) -> str:
 
 
 def name_of(conversation: ExportedConversation, suffix: str, *, full_id: bool = False) -> str:
-    """Return the name of a conversation's own file: its day, its title and the end of its id."""
+    """Return the name of a conversation's file: its day, its title and the end of its id."""
     day = _utc(conversation.created_at).strftime("%Y-%m-%d")
     mark = conversation.id if full_id else conversation.id[-8:]
     room = MAX_BYTES - len(f"{day}  ({mark}){suffix}")

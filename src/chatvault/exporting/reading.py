@@ -1,4 +1,4 @@
-"""Reading conversations for an export in bounded memory, and noticing changes meanwhile."""
+"""Read conversations for an export in bounded memory, and detect changes during the export."""
 
 import contextlib
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -22,15 +22,15 @@ from chatvault.exporting.records import (
     Piece,
 )
 
-# So many documents are read at a time; each holds up to 128 KB of messages, or one long message.
+# The number of documents read at a time; each has up to 128 KB of messages, or a long one.
 AT_ONCE = 8
-# A conversation up to this many BSON bytes is read again if it changes; a longer one is streamed.
+# A conversation of up to this many BSON bytes is read again if it changes; others are streamed.
 WHOLE_BYTES = 1024 * 1024
 ATTEMPTS = 5
 
 
 def never() -> bool:
-    """Return that a file is not full, however much there is in it."""
+    """Return False: the file is never full."""
     return False
 
 
@@ -48,10 +48,10 @@ async def read_pieces(
     Args:
         access: to their owner's data.
         store: reads them.
-        ids: which ones; those that are deleted meanwhile are left out and counted.
-        counts: takes what is yielded.
-        is_full: asked before each conversation but the first; where it is so, the rest is left.
-        whole: the messages of all branches; otherwise of the one that is shown.
+        ids: their ids; those that are deleted meanwhile are left out and counted.
+        counts: counts what is yielded.
+        is_full: called before each conversation but the first; when true, the rest is left out.
+        whole: whether to yield the messages of all branches, or of the one that is shown.
     """
     for start in range(0, len(ids), AT_ONCE):
         batch = ids[start : start + AT_ONCE]
@@ -93,7 +93,7 @@ async def _read(
 async def _read_whole(
     access: Access, store: MessageStore, document: ConversationDoc, *, whole: bool
 ) -> Piece:
-    """Return a short conversation in one piece, read again where it changed meanwhile."""
+    """Return a short conversation in one piece, read again if it changed meanwhile."""
     for attempt in range(ATTEMPTS):
         messages: list[ExportedMessage] = []
         end = Completeness.CUT
@@ -126,7 +126,7 @@ async def _open(
 async def _messages(
     access: Access, store: MessageStore, document: ConversationDoc, branches: Branches | None
 ) -> AsyncGenerator[list[ExportedMessage]]:
-    """Yield the messages run by run, as the document tells of them; no run is empty."""
+    """Yield the messages that the document lists, in runs that are not empty."""
     everything = stream(access, store, document, whole=branches is not None)
     async with contextlib.aclosing(everything) as runs:
         async for run in runs:
@@ -138,10 +138,10 @@ async def _messages(
 async def _find_unchanged(
     access: Access, store: MessageStore, document: ConversationDoc
 ) -> ConversationDoc | None:
-    """Return the document itself if no message changed since; else what there is now, if any.
+    """Return the document itself if no message changed since, else the current one, if any.
 
-    What was read with the document in one go cannot have changed in between. Messages that were
-    appended since are no change of those that were read.
+    Messages in the document itself cannot have changed in between. Messages that were
+    appended since do not count as a change.
     """
     if not has_segments(document):
         return document
@@ -152,5 +152,5 @@ async def _find_unchanged(
 
 
 def _edition(document: ConversationDoc) -> tuple[ObjectId, int]:
-    """Return a value that each edit, removal and replacement of messages changes."""
+    """Return a value that every edit, removal and replacement of messages changes."""
     return document["generation"], document.get("edits", 0)

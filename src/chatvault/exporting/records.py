@@ -1,4 +1,4 @@
-"""What every format is written from: neutral records of conversations and messages."""
+"""Neutral records of conversations and messages, from which every format is written."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,15 +10,15 @@ from chatvault.conversations.models import DEFAULT_TITLE
 from chatvault.conversations.shapes import ConversationDoc, MessageDoc, StoredMessage
 from chatvault.fields import Raw
 
-# What of a stored message has a field of its own in the record.
+# Fields of a stored message that have a field of their own in the record.
 _OWN_FIELDS = frozenset({"id", "role", "content", "timestamp", "model"})
 
 
 class Completeness(StrEnum):
-    """Whether an exported conversation is as it was at one moment.
+    """Whether an exported conversation is a consistent snapshot.
 
-    `changed`: a message was edited, removed or replaced while it was exported, so that some
-    messages are from before and some from after. `cut`: the rest of the messages is missing,
+    `changed`: a message was edited, removed or replaced during the export, so that some
+    messages are from before and some from after it. `cut`: the rest of the messages is missing,
     because they were replaced and removed meanwhile.
     """
 
@@ -28,13 +28,13 @@ class Completeness(StrEnum):
 
 
 class ExportedMessage(NamedTuple):
-    """A message as formats see it.
+    """A message to export.
 
     Attributes:
         seq: its place in the conversation.
-        timestamp: None where none was stored.
-        details: its other fields under their API names; the client's own ones under `extra`.
-        stored: the message as it is stored, for formats that speak a model's protocol.
+        timestamp: None if none was stored.
+        details: its other fields under their API names; the client's under `extra`.
+        stored: the stored message, for formats in a model's protocol.
     """
 
     id: str
@@ -63,28 +63,28 @@ class ExportedMessage(NamedTuple):
 
     @property
     def exact_time(self) -> datetime | None:
-        """The message's own time; None where it is a guess of the import."""
+        """The message's own time; None if an import estimated it."""
         is_exact = self.details.get("time_source", "exact") == "exact"
         return self.timestamp if is_exact else None
 
     @property
     def is_hidden(self) -> bool:
-        """Whether people do not get to see it."""
+        """Whether formats for people leave it out."""
         return bool(self.details.get("hidden"))
 
     @property
     def shown_model(self) -> str | None:
-        """The model that wrote the message, where one is known."""
+        """The model that wrote the message, if known."""
         return self.details.get("model_used") or self.model
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportedConversation:
-    """A conversation as formats see it, without its messages, which come in pieces.
+    """A conversation to export, without its messages, which come in pieces.
 
     Attributes:
-        agent_id: None is the built-in agent.
-        source: what it was imported from, as `format:id`.
+        agent_id: None for the built-in agent.
+        source: the source that it was imported from, as `format:id`.
     """
 
     id: str
@@ -138,11 +138,11 @@ class ExportedConversation:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Some messages of one conversation, in order.
+    """Consecutive messages of one conversation.
 
     Attributes:
-        is_first: the conversation begins with them.
-        end: set where the conversation ends with them.
+        is_first: whether the conversation begins with them.
+        end: set if the conversation ends with them.
     """
 
     conversation: ExportedConversation
@@ -153,7 +153,7 @@ class Piece:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class About:
-    """What a file says about itself.
+    """The metadata of an exported file.
 
     Attributes:
         program: the name and version of the program that wrote it.
@@ -165,12 +165,12 @@ class About:
 
 @dataclass(slots=True, kw_only=True)
 class Counts:
-    """How much was exported, counted on the way.
+    """How much was exported, updated during the export.
 
     Attributes:
-        changed: how many conversations changed while they were exported.
-        cut: of how many the rest is missing.
-        deleted: how many were deleted before their turn came, and are not in the file.
+        changed: the number of conversations that changed while they were exported.
+        cut: the number of conversations whose rest is missing.
+        deleted: the number that were deleted during the export and are not in the file.
     """
 
     conversations: int = 0
@@ -180,7 +180,7 @@ class Counts:
     deleted: int = 0
 
     def count(self, piece: Piece) -> None:
-        """Count the messages of a piece, and the conversation that ends with it."""
+        """Count the messages of a piece, and its conversation if it ends with the piece."""
         self.messages += len(piece.messages)
         if piece.end is not None:
             self.conversations += 1
@@ -188,7 +188,7 @@ class Counts:
             self.cut += piece.end is Completeness.CUT
 
     def to_raw(self) -> Raw:
-        """Return the counts as they stand at the end of a file."""
+        """Return the counts in the form written at the end of a file."""
         return {
             "conversations": self.conversations,
             "messages": self.messages,

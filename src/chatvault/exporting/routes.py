@@ -24,7 +24,7 @@ MEDIA = (
     pdf.MEDIA_TYPE,
     ARCHIVE[1],
 )
-# A client that takes nothing for so long is gone, and its turn is another's.
+# A client that reads nothing for this long is gone; its slot is given to another.
 STALLED_SECONDS = 60.0
 routes = Routes("exports")
 
@@ -51,7 +51,7 @@ async def export_conversation(
 ) -> web.StreamResponse:
     """Export one conversation as a file.
 
-    It leaves as it is read, and breaks off where it cannot be given whole. A PDF of more than 1,000
+    The file is streamed; the response ends early if it cannot be completed. A PDF of over 1,000
     messages comes as a ZIP of several.
     """
     export = await service.export_conversation(
@@ -77,7 +77,7 @@ async def export_conversations(
 ) -> web.StreamResponse:
     """Export all my conversations as one file, or a selection of them.
 
-    In the order in which they were made. Markdown, HTML and PDF come as a ZIP with a file for each.
+    They are in the order of their creation. Markdown, HTML and PDF come as a ZIP of files.
     """
     export = await service.export_conversations(
         actor,
@@ -101,8 +101,8 @@ async def export_conversations(
 async def export_user(request: web.Request, actor: Actor) -> web.StreamResponse:
     """Export everything about me, as a ZIP.
 
-    Account, preferences, agents, sessions, usage, conversations, revisions and what the audit log
-    has about me, without passwords and other secrets.
+    Account, preferences, agents, sessions, usage, conversations, revisions and the audit entries
+    about me, without passwords and other secrets.
     """
     export = await service.export_user(actor, request.app[EXPORT_DEPS])
     return await _send(request, export)

@@ -1,4 +1,4 @@
-"""Exports as they are asked for."""
+"""Requests and responses of exports."""
 
 from enum import StrEnum
 from typing import Annotated, Any
@@ -11,7 +11,7 @@ MAX_SELECTED = 200
 
 
 class ConversationFormat(StrEnum):
-    """A form that conversations can be exported in."""
+    """A format of exported conversations."""
 
     JSON = "json"
     NDJSON = "ndjson"
@@ -23,7 +23,7 @@ class ConversationFormat(StrEnum):
 
 
 class ExportQuery(BaseModel):
-    """How to export."""
+    """The options of an export."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -45,12 +45,12 @@ class ExportManyQuery(ExportQuery):
     ] = None
     after: Annotated[
         Id | None,
-        Field(description="only those that come after this one, to go on with a broken export"),
+        Field(description="only conversations after this one, to continue an interrupted export"),
     ] = None
 
 
 class AboutOut(BaseModel):
-    """What an exported file says about itself."""
+    """The metadata of an exported file."""
 
     version: int
     program: str
@@ -58,7 +58,7 @@ class AboutOut(BaseModel):
 
 
 class CountsOut(BaseModel):
-    """How much an exported file holds; it comes last."""
+    """The counts at the end of an exported file."""
 
     conversations: int
     messages: int
@@ -68,7 +68,7 @@ class CountsOut(BaseModel):
 
 
 class ExportOut(BaseModel):
-    """Our own JSON; docs/schema/export-1.json describes the conversations."""
+    """Chatvault's own JSON; docs/schema/export-1.json describes the conversations."""
 
     chatvault: AboutOut
     conversations: list[dict[str, Any]]
@@ -76,7 +76,7 @@ class ExportOut(BaseModel):
 
 
 class ShareGPTOut(BaseModel):
-    """One conversation as ShareGPT has it."""
+    """One conversation in ShareGPT's form."""
 
     id: Id
     title: str

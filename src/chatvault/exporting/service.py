@@ -1,4 +1,4 @@
-"""What can be exported: one conversation, a selection, all, and everything about a user."""
+"""Export one conversation, a selection, all, or everything about a user."""
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
@@ -30,13 +30,13 @@ FileType = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """A file to take away, as it is made.
+    """A file that is made while it is read.
 
     Attributes:
-        name: what it is to be called.
-        media_type: of the whole.
-        chunks: its bytes; whoever does not read them to the end closes them.
-        counts: how much was exported, when all chunks were read.
+        name: the suggested name of the file.
+        media_type: the media type of the file.
+        chunks: its bytes; a reader that stops before the end must close them.
+        counts: how much was exported; complete when all chunks were read.
     """
 
     name: str
@@ -84,17 +84,17 @@ async def export_conversations(
     ids: Sequence[ObjectId] | None = None,
     after: ObjectId | None = None,
 ) -> Export:
-    """Export all conversations, or some of them, in the order in which they were made.
+    """Export all conversations, or some of them, in the order of their creation.
 
     Args:
-        actor: whose they are.
+        actor: the owner of the conversations.
         deps: what exports are made with.
         wanted: the format.
-        ids: only these.
-        after: only those that were made after this one.
+        ids: export only these.
+        after: export only those created after this one.
 
     Raises:
-        NotFound: one of those that were asked for is not the actor's.
+        NotFound: one of the requested conversations is not the actor's.
         Throttled: too many exports in this minute, or at the same time.
         Busy: others export.
         PdfNotInstalled: the service makes no PDF.
@@ -145,7 +145,7 @@ def check_format(wanted: ConversationFormat) -> None:
     """Check that the service makes files of this format.
 
     Raises:
-        PdfNotInstalled: it makes no PDF.
+        PdfNotInstalled: PDF is not installed.
     """
     if wanted is ConversationFormat.PDF:
         require_installed()
@@ -158,7 +158,7 @@ async def _one(
     wanted: ConversationFormat,
     counts: Counts,
 ) -> tuple[AsyncGenerator[bytes], FileType]:
-    """Return a conversation's bytes, and the suffix and media type of their file."""
+    """Return a conversation's bytes, and the suffix and media type of the file."""
     ids = [conversation_id]
     if wanted is not ConversationFormat.PDF:
         writer = WRITERS[wanted]()
@@ -179,16 +179,16 @@ def many_chunks(  # what a file is made of
     counts: Counts,
     is_full: Callable[[], bool] = never,
 ) -> tuple[AsyncGenerator[bytes], FileType]:
-    """Return conversations' bytes, and the suffix and media type of their file.
+    """Return conversations' bytes, and the suffix and media type of the file.
 
     Args:
         access: to their owner's data.
         deps: what exports are made with.
-        ids: which ones, in order.
+        ids: the ids of the conversations, in order.
         wanted: the format.
-        about: what every file says about itself.
-        counts: takes how much there is in the file.
-        is_full: asked before each conversation but the first; where it is so, the file ends.
+        about: the metadata of every file.
+        counts: counts what is in the file.
+        is_full: called before each conversation but the first; when true, the file ends.
     """
     if wanted is ConversationFormat.PDF:
         typesetter = deps.typesetter

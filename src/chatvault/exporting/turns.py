@@ -1,4 +1,4 @@
-"""How many exports run at a time: each holds some megabytes for as long as it is downloaded."""
+"""Limit concurrent exports, as each holds some megabytes for as long as it is downloaded."""
 
 import asyncio
 import contextlib
@@ -21,16 +21,16 @@ WAIT_SECONDS = 15.0
 
 
 class ExportDeps:
-    """What exports are made with.
+    """The dependencies of exports.
 
     Args:
         store: reads conversations.
-        recorder: takes the entries.
+        recorder: takes the audit entries.
         typesetter: makes PDFs.
-        rate: how many exports a user may ask for; None at the command line.
+        rate: limits the exports of a user; None at the command line.
 
     Attributes:
-        due: set when there may be an export to be made in the background, or to be removed.
+        due: set when an export in the background may be waiting to be made or removed.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class ExportDeps:
         self._running: Counter[ObjectId] = Counter()
 
     async def admit(self, actor: Actor) -> None:
-        """Count one export.
+        """Count one export against the user's rate.
 
         Raises:
             Throttled: too many in this minute.
@@ -60,14 +60,14 @@ class ExportDeps:
     async def begin(
         self, actor: Actor, entry: Entry, chunks: AsyncGenerator[bytes]
     ) -> AsyncGenerator[bytes]:
-        """Take a turn, record the entry, and return the chunks, which give the turn back.
+        """Take a slot, record the audit entry, and return the chunks, whose end frees the slot.
 
         Raises:
-            Throttled: too many exports of the actor run.
+            Throttled: too many exports of the actor are running.
             Busy: others export.
         """
         begun = self._run(actor, entry, chunks)
-        # Up to here it runs at once: whoever closes it from now on gives the turn back.
+        # Runs to this point at once, so that closing the generator from here on frees the slot.
         await anext(begun)
         return begun
 

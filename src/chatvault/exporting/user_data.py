@@ -1,4 +1,4 @@
-"""Everything about one user, as a ZIP: what they have written, set and done here."""
+"""Export everything about one user as a ZIP."""
 
 import asyncio
 import contextlib
@@ -29,7 +29,7 @@ from chatvault.review.schemas import entry_wire
 from chatvault.sessions.schemas import SessionOut
 from chatvault.usage.models import Usage
 
-# What each file of the archive holds.
+# Descriptions of the files of the archive.
 FILES = {
     "account.json": "the account, without its password",
     "preferences.json": "what was set in the preferences",
@@ -42,14 +42,14 @@ FILES = {
     "audit-entries.ndjson": "what the user did, and what was done to the account, one a line",
     MANIFEST: "this list, and counts; the last file of the archive",
 }
-# Lines that are written together.
+# The number of lines that are written together.
 BATCH = 100
 
 
 async def user_chunks(
     actor: Actor, store: MessageStore, ids: Sequence[ObjectId], about: About, counts: Counts
 ) -> AsyncGenerator[bytes]:
-    """Yield everything about the actor as a ZIP, the conversations with these ids among it."""
+    """Yield everything about the actor as a ZIP, including the conversations with these ids."""
     with Archive() as archive:
         for name, value in (await _small_files(actor)).items():
             archive.add(name, to_json(value) + b"\n", about.exported_at)

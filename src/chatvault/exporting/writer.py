@@ -1,4 +1,4 @@
-"""What a format is to the rest of the export: a writer that turns pieces into bytes."""
+"""The interface of an export format: a writer that turns pieces into bytes."""
 
 from abc import ABC, abstractmethod
 from typing import ClassVar
@@ -14,13 +14,13 @@ from chatvault.exporting.records import (
 
 
 class Writer(ABC):
-    """Writes one file of a format; it keeps how far it has come.
+    """Writes one file of a format; keeps state between calls.
 
     Attributes:
-        media_type: of the file.
-        suffix: of the file's name, with its dot.
-        has_branches: a file holds the messages of all branches.
-        is_document: a file holds one conversation, and several of them come in a ZIP.
+        media_type: the media type of the file.
+        suffix: the suffix of the file's name, with its dot.
+        has_branches: whether a file holds the messages of all branches.
+        is_document: whether a file holds one conversation, so that several come in a ZIP.
     """
 
     media_type: ClassVar[str]
@@ -28,8 +28,8 @@ class Writer(ABC):
     is_document: ClassVar[bool] = False
     has_branches: ClassVar[bool] = False
 
-    def write_head(self, about: About) -> bytes:  # noqa: ARG002  # formats that say nothing of themselves
-        """Return what comes before the first conversation."""
+    def write_head(self, about: About) -> bytes:  # noqa: ARG002  # unused in formats without metadata
+        """Return the beginning of the file, before the first conversation."""
         return b""
 
     def write(self, piece: Piece) -> bytes:
@@ -41,12 +41,12 @@ class Writer(ABC):
         return b"".join(parts)
 
     def write_tail(self, counts: Counts) -> bytes:  # noqa: ARG002  # the same
-        """Return what comes after the last conversation."""
+        """Return the end of the file, after the last conversation."""
         return b""
 
     @abstractmethod
     def begin(self, conversation: ExportedConversation) -> bytes:
-        """Return what comes before a conversation's messages."""
+        """Return the beginning of a conversation, before its messages."""
 
     @abstractmethod
     def message(self, message: ExportedMessage) -> bytes:
@@ -54,4 +54,4 @@ class Writer(ABC):
 
     @abstractmethod
     def end(self, completeness: Completeness) -> bytes:
-        """Return what comes after a conversation's messages."""
+        """Return the end of a conversation, after its messages."""

@@ -215,7 +215,10 @@ def test_what_cannot_be_stored_is_mended() -> None:
     assert found.title == "half �"
     message = by_text(found)["a � b"]
     assert json.loads(message.extra["json"])["metadata"]["big"] == 2**80
-    assert "1 message: held values that cannot be stored as they are, which were converted" in found.notes
+    assert (
+        "1 message: held values that cannot be stored as they are, which were converted"
+        in found.notes
+    )
 
 
 def test_what_is_too_large_is_left_out_and_told() -> None:

@@ -1,4 +1,4 @@
-"""The formats that conversations go out in: a module each, and a line here."""
+"""The registry of export formats; each has a module and a line here."""
 
 from collections.abc import Mapping
 from types import MappingProxyType

@@ -1,4 +1,4 @@
-"""A web page a conversation: complete in itself, without scripts, without anything from the net."""
+"""Write a conversation as one self-contained web page without scripts or external resources."""
 
 import html
 
@@ -10,7 +10,7 @@ from chatvault.exporting.records import Completeness, ExportedConversation, Expo
 from chatvault.exporting.writer import Writer
 from chatvault.fields import format_instant
 
-# A longer message is shown as plain text: rendering costs more than its length.
+# A longer message is shown as plain text, as the cost of rendering grows faster than its length.
 MOST_RENDERED = 32 * 1024
 MOST_NESTED = 50
 POLICY = (
@@ -33,7 +33,7 @@ td, th { border: 1px solid #8886; padding: .25rem .5rem; }
 
 
 class HtmlPage(Writer):
-    """One conversation as a page; nothing of a message is markup but Markdown's."""
+    """Writes one conversation as a page; only Markdown in a message becomes markup."""
 
     media_type = "text/html; charset=utf-8"
     suffix = ".html"
@@ -66,7 +66,7 @@ class HtmlPage(Writer):
         return text.encode()
 
     def message(self, message: ExportedMessage) -> bytes:
-        """Return a message as an article; nothing of a hidden one."""
+        """Return a message as an article; nothing for a hidden one."""
         if message.is_hidden:
             return b""
         told = [NAMES.get(message.role, "Message")]
@@ -82,7 +82,7 @@ class HtmlPage(Writer):
         ).encode()
 
     def end(self, completeness: Completeness) -> bytes:
-        """Return the end of the page, with a warning if it is not the conversation as it was."""
+        """Return the end of the page, with a warning about a changed or incomplete conversation."""
         notice = NOTICES.get(completeness)
         told = "" if notice is None else f"<p><strong>{html.escape(notice)}</strong></p>\n"
         return f"{told}</body>\n</html>\n".encode()
@@ -107,7 +107,7 @@ class HtmlPage(Writer):
         if len(text) > MOST_RENDERED:
             return plain
         tokens = self._markdown.parse(text)
-        # What is nested deeper is left out by the parser; an item of a list takes two levels.
+        # The parser omits deeper content; an item of a list takes two levels.
         if any(token.level >= MOST_NESTED - 2 for token in tokens):
             return plain
         rendered: str = self._markdown.renderer.render(tokens, self._markdown.options, {})

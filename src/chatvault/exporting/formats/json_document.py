@@ -1,4 +1,4 @@
-"""Our own JSON, which loses nothing: docs/schema/export-1.json describes it."""
+"""Write chatvault's own lossless JSON, described by docs/schema/export-1.json."""
 
 from typing import ClassVar
 
@@ -17,7 +17,7 @@ FORMAT_VERSION = 1
 
 
 def about_raw(about: About) -> Raw:
-    """Return what a file of ours begins with."""
+    """Return the header of the file."""
     return {
         "version": FORMAT_VERSION,
         "program": about.program,
@@ -52,7 +52,7 @@ def conversation_raw(conversation: ExportedConversation) -> Raw:
 
 
 def message_raw(message: ExportedMessage) -> Raw:
-    """Return a message; fields that it does not have are left out."""
+    """Return a message without the fields that it does not have."""
     raw: Raw = {"id": message.id, "seq": message.seq, "role": message.role}
     raw["content"] = message.content
     if message.timestamp is not None:
@@ -63,11 +63,11 @@ def message_raw(message: ExportedMessage) -> Raw:
 
 
 class JsonWriter(Writer):
-    """Writes conversations as JSON objects, with bytes of its own around and between.
+    """Writes conversations as JSON objects, with separators around and between.
 
     Attributes:
-        around: before the first conversation, between two, and after the last.
-        between: after one message and before the next.
+        around: the bytes before the first conversation, between two, and after the last.
+        between: the bytes between two messages.
     """
 
     has_branches = True
@@ -79,7 +79,7 @@ class JsonWriter(Writer):
         self._has_message = False
 
     def begin(self, conversation: ExportedConversation) -> bytes:
-        """Return the conversation up to its messages."""
+        """Return the beginning of the conversation, up to its messages."""
         before = self.around[self._has_conversation]
         self._has_conversation, self._has_message = True, False
         return before + to_json(conversation_raw(conversation))[:-1] + b',"messages":['
@@ -91,12 +91,12 @@ class JsonWriter(Writer):
         return before + to_json(message_raw(message))
 
     def end(self, completeness: Completeness) -> bytes:
-        """Return the end of the conversation, which tells whether it is whole."""
+        """Return the end of the conversation, with its completeness."""
         return self.between[1:] + b'],"completeness":"' + completeness.encode() + b'"}'
 
 
 class JsonDocument(JsonWriter):
-    """One JSON object with everything, which ends with the counts."""
+    """Writes one JSON object with all conversations, which ends with the counts."""
 
     media_type = "application/json"
     suffix = ".json"
@@ -108,6 +108,6 @@ class JsonDocument(JsonWriter):
         return b'{"chatvault":' + to_json(about_raw(about)) + b',\n"conversations":['
 
     def write_tail(self, counts: Counts) -> bytes:
-        """Return its end."""
+        """Return the end of the object."""
         after = self.around[2] if self._has_conversation else b""
         return after + b'],\n"end":' + to_json(counts.to_raw()) + b"}\n"

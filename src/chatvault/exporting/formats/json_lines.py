@@ -1,4 +1,4 @@
-"""Our own JSON in lines: a header, a conversation a line, and the counts."""
+"""Write chatvault's own JSON in lines: a header, a conversation a line, and the counts."""
 
 from chatvault.encoding import to_json
 from chatvault.exporting.formats.json_document import JsonWriter, about_raw
@@ -6,7 +6,7 @@ from chatvault.exporting.records import About, Counts
 
 
 class JsonLines(JsonWriter):
-    """Lines of JSON; a file without its last line, the counts, is cut off."""
+    """Writes lines of JSON; a file without its last line, the counts, is cut off."""
 
     media_type = "application/x-ndjson"
     suffix = ".ndjson"

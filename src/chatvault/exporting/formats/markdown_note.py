@@ -1,6 +1,6 @@
-"""Markdown for Obsidian and its like: a note a conversation, with YAML front matter.
+"""Write Markdown for programs such as Obsidian: a note a conversation, with YAML front matter.
 
-Each message is a callout, a quotation with a name: no words of a message can end it, or begin
+Each message is a callout, a quotation with a title: no text of a message can end it or begin
 another one.
 """
 
@@ -12,7 +12,7 @@ from chatvault.exporting.records import Completeness, ExportedConversation, Expo
 from chatvault.exporting.writer import Writer
 from chatvault.fields import format_instant
 
-# Where a line ends in CommonMark; elsewhere a separator of Unicode is a character like others.
+# The line ends of CommonMark, in which Unicode's separators are ordinary characters.
 LINE_END = re.compile(r"\r\n|\r|\n")
 BACKTICKS = re.compile(r"`{3,}")
 MARKUP = re.compile(r"([!-/:-@\[-`{-~])")
@@ -26,14 +26,14 @@ NOTICES = {
 
 
 class MarkdownNote(Writer):
-    """One conversation as a note."""
+    """Writes one conversation as a note."""
 
     media_type = "text/markdown; charset=utf-8"
     suffix = ".md"
     is_document = True
 
     def begin(self, conversation: ExportedConversation) -> bytes:
-        """Return the front matter, the title, and what was said to the model beforehand."""
+        """Return the front matter, the title and the system prompt."""
         lines = ["---", *_front_matter(conversation), "---", ""]
         lines += [f"# {escape(conversation.shown_title)}"]
         if conversation.system_prompt:
@@ -41,7 +41,7 @@ class MarkdownNote(Writer):
         return "\n".join([*lines, ""]).encode()
 
     def message(self, message: ExportedMessage) -> bytes:
-        """Return a message as a callout, with thoughts and tools in callouts inside."""
+        """Return a message as a callout, with thoughts and tools in nested callouts."""
         if message.is_hidden:
             return b""
         parts = [NAMES.get(message.role, "Message")]
@@ -55,18 +55,18 @@ class MarkdownNote(Writer):
         return f"{_callout(heading, body)}\n".encode()
 
     def end(self, completeness: Completeness) -> bytes:
-        """Return a warning if the note is not the conversation as it was."""
+        """Return a warning if the conversation changed or is incomplete."""
         notice = NOTICES.get(completeness)
         return b"" if notice is None else f"{_callout('[!warning] Export', notice)}\n".encode()
 
 
 def escape(text: str) -> str:
-    """Return a line of text in which nothing is markup."""
+    """Return a line of text with all markup escaped."""
     return MARKUP.sub(r"\\\1", text)
 
 
 def yaml_text(text: str) -> str:
-    """Return the text as a string of YAML, on one line, whatever is in it."""
+    """Return the text as a YAML string on one line."""
     return '"' + "".join(map(_yaml_char, text)) + '"'
 
 
@@ -94,7 +94,7 @@ def _front_matter(conversation: ExportedConversation) -> Iterator[str]:
 
 
 def _callout(heading: str, text: str) -> str:
-    """Return a callout, after an empty line."""
+    """Return an empty line and a callout."""
     lines = [f"> {line}" if line else ">" for line in LINE_END.split(text)] if text else []
     return "\n".join(["", f"> {heading}", *lines])
 
@@ -117,8 +117,8 @@ def _body(message: ExportedMessage) -> Iterator[str]:
 
 
 def _fenced(text: str, language: str) -> str:
-    """Return the text in a fence that is longer than each in it."""
-    # A carriage return at its end would become one line end with what follows.
+    """Return the text in a fence that is longer than any fence in the text."""
+    # A carriage return at its end would join with the line feed after it.
     text = LINE_END.sub("\n", text)
     longest = max((len(each) for each in BACKTICKS.findall(text)), default=2)
     fence = "`" * (longest + 1)

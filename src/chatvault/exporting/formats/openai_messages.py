@@ -1,4 +1,4 @@
-"""OpenAI's `messages`, one conversation a line, as it is used for training and by other tools."""
+"""Write OpenAI's `messages`, one conversation a line, for training and for other tools."""
 
 from chatvault.conversations.shapes import MessageDoc
 from chatvault.encoding import to_json
@@ -10,9 +10,9 @@ from chatvault.replies.model_messages import ModelMessages
 
 
 class OpenAIMessages(Writer):
-    """Lines of `{"messages": […]}`; conversations without messages are left out.
+    """Writes lines of `{"messages": […]}`; conversations without messages are left out.
 
-    Messages are as a model gets them: hidden ones, thoughts and files are left out.
+    Messages are written as a model gets them, without hidden ones, thoughts and files.
     """
 
     media_type = "application/jsonl"
@@ -24,14 +24,14 @@ class OpenAIMessages(Writer):
         self._messages = ModelMessages()
 
     def begin(self, conversation: ExportedConversation) -> bytes:
-        """Return nothing: a conversation begins with its first message."""
+        """Return nothing; the first message writes the beginning."""
         self._system_prompt = conversation.system_prompt
         self._has_message = False
         self._messages = ModelMessages()
         return b""
 
     def message(self, message: ExportedMessage) -> bytes:
-        """Return what is complete by now: a call of a tool waits for its result."""
+        """Return the messages that are complete; a call of a tool is held until its result."""
         stored: MessageDoc = {**message.stored, "role": message.role, "content": message.content}
         return self._lines(self._messages.add(stored))
 
@@ -50,7 +50,7 @@ class OpenAIMessages(Writer):
         """Return the end of the line.
 
         Raises:
-            Busy: the rest of the conversation is missing, and a line cannot tell that.
+            Busy: the rest of the conversation is missing, which a line cannot express.
         """
         if completeness is Completeness.CUT:
             raise Busy("A conversation was replaced while it was exported; export it again.")

@@ -1,4 +1,4 @@
-"""ShareGPT's form: an array of conversations with `from` and `value`."""
+"""Write ShareGPT's form: an array of conversations with `from` and `value`."""
 
 from collections.abc import Iterator
 
@@ -19,7 +19,7 @@ SPEAKERS = {"user": "human", "assistant": "gpt", "system": "system", "tool": "ob
 
 
 class ShareGPT(Writer):
-    """One JSON array, whose end shows that it is whole; it has no times and no models."""
+    """Writes one JSON array, which has no times and no models."""
 
     media_type = "application/json"
     suffix = ".json"
@@ -29,12 +29,12 @@ class ShareGPT(Writer):
         self._before = b""
         self._messages = ModelMessages()
 
-    def write_head(self, about: About) -> bytes:  # noqa: ARG002  # ShareGPT says nothing of a file
+    def write_head(self, about: About) -> bytes:  # noqa: ARG002  # ShareGPT has no metadata of files
         """Return the beginning of the array."""
         return b"["
 
     def begin(self, conversation: ExportedConversation) -> bytes:
-        """Return the conversation up to its first turn."""
+        """Return the beginning of the conversation, up to its first turn."""
         before = b",\n" if self._has_conversation else b"\n"
         self._has_conversation, self._before = True, b""
         self._messages = ModelMessages()
@@ -45,12 +45,12 @@ class ShareGPT(Writer):
         return head
 
     def message(self, message: ExportedMessage) -> bytes:
-        """Return what is complete by now, as turns: a call of a tool waits for its result."""
+        """Return the turns that are complete; a call of a tool is held until its result."""
         stored: MessageDoc = {**message.stored, "role": message.role, "content": message.content}
         return self._turns(_turns_of(self._messages.add(stored)))
 
     def end(self, completeness: Completeness) -> bytes:
-        """Return the end of the conversation; only one that is not whole says so."""
+        """Return the end of the conversation, marked if it changed or is incomplete."""
         rest = self._turns(_turns_of(self._messages.finish()))
         if completeness is Completeness.WHOLE:
             return rest + b"]}"

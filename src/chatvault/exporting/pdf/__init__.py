@@ -1,1 +1,1 @@
-"""Conversations as PDF, set by typst, an optional dependency, in a limited program of its own."""
+"""Export conversations as PDF with typst, an optional dependency, in a limited subprocess."""

@@ -1,13 +1,13 @@
-"""Typst code: calls of functions, and text that is never anything but a string."""
+"""Generate typst code: calls of functions, and text only as string literals."""
 
 import re
 import unicodedata
 from collections.abc import Iterable
 
-# Typst's strings know these escapes, and any character by its number.
+# The escapes of typst's strings; other characters are escaped by their number.
 ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "    "})
-# No character, and no place in a PDF: controls, halves of surrogates, marks of direction that would
-# reach beyond their text.
+# Characters that a PDF cannot show: controls, lone surrogates, direction marks that would
+# affect text after them.
 LEFT_OUT = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u2066-\u2069\u202a-\u202e\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]"
 )
@@ -17,12 +17,12 @@ BREAK = "\u200b"
 KANA = re.compile(r"[\u3040-\u30ff\uff66-\uff9f]")
 HANGUL = re.compile(r"[\u1100-\u11ff\u3130-\u318f\uac00-\ud7af]")
 HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]")
-# So many characters say which language a text is in, and in which direction it runs.
+# The number of characters from which a text's language and direction are detected.
 LOOKED_AT = 1000
 
 
 def text(value: str) -> str:
-    """Return text as a string literal, in which nothing is code or markup."""
+    """Return text as a string literal."""
     value = value.replace("\r\n", "\n").replace("\r", "\n")
     kept = LONG.sub(lambda found: found[0] + BREAK, LEFT_OUT.sub("", value))
     return f'"{kept.translate(ESCAPES)}"'
@@ -45,7 +45,7 @@ def array(values: Iterable[str]) -> str:
 
 
 def is_right_to_left(value: str) -> bool:
-    """Return whether the first letter with a direction runs to the left."""
+    """Return whether the first letter with a direction is written right to left."""
     for char in value[:LOOKED_AT]:
         kind = unicodedata.bidirectional(char)
         if kind in {"L", "R", "AL"}:
@@ -54,7 +54,7 @@ def is_right_to_left(value: str) -> bool:
 
 
 def language(value: str) -> str | None:
-    """Return the language whose forms of Chinese characters the text wants, if it has any."""
+    """Return the language whose glyphs of Chinese characters the text needs, if it has any."""
     looked_at = value[:LOOKED_AT]
     if KANA.search(looked_at):
         return "ja"
@@ -64,12 +64,12 @@ def language(value: str) -> str | None:
 
 
 def paragraph(value: str, body: str, *, function: str = "par") -> str:
-    """Return a paragraph in the direction and language of its text.
+    """Return the code of a paragraph with the direction and language of its text.
 
     Args:
         value: its text.
         body: its content, as code.
-        function: what sets it.
+        function: the typst function that lays it out.
     """
     settings = []
     if is_right_to_left(value):

@@ -1,4 +1,4 @@
-"""The PDFs of conversations: one file for most, several for long ones."""
+"""Export conversations as PDFs: one file for most, several for long ones."""
 
 import asyncio
 import contextlib
@@ -19,20 +19,20 @@ from chatvault.exporting.reading import never, read_pieces
 from chatvault.exporting.records import About, Counts, ExportedConversation, Piece
 
 SUFFIX, MEDIA_TYPE = ".pdf", "application/pdf"
-# A file has at most so many messages, bytes of source, or lines of it: typst's memory and time grow
-# with what it sets, and with many messages faster than these.
+# The limits of a file in messages, bytes and lines of source: typst's memory and time grow
+# with its input, and faster than linearly with many messages.
 MOST_MESSAGES = 1000
 MOST_BYTES = 3 * 1024 * 1024
 MOST_LINES = 40_000
 
 
 class Part(NamedTuple):
-    """A file to be.
+    """The source of one PDF.
 
     Attributes:
-        number: which of its conversation's, from 1 on.
-        source: typst's.
-        plain: the same without Markdown, for what typst refuses.
+        number: its place among the files of its conversation, from 1 on.
+        source: the typst code.
+        plain: the same without Markdown, used where typst refuses the source.
     """
 
     conversation: ExportedConversation
@@ -42,7 +42,7 @@ class Part(NamedTuple):
 
 
 class _Parts:
-    """Divides conversations into files."""
+    """Splits conversations into files."""
 
     def __init__(self, *, is_divided: bool) -> None:
         self._is_divided = is_divided
@@ -51,7 +51,7 @@ class _Parts:
         self._messages = 0
 
     def add(self, piece: Piece) -> list[Part]:
-        """Take a piece in; return the files that are full with it."""
+        """Add a piece; return the files that it completes."""
         made: list[Part] = []
         if piece.is_first:
             self._number = 0
@@ -107,7 +107,7 @@ async def read_parts(
 
 
 async def fits_one_file(access: Access, store: MessageStore, conversation_id: ObjectId) -> bool:
-    """Return whether one file takes the whole conversation."""
+    """Return whether the whole conversation fits into one file."""
     async with contextlib.aclosing(read_parts(access, store, [conversation_id], Counts())) as parts:
         async for part in parts:
             if part.number > 1:
@@ -116,10 +116,10 @@ async def fits_one_file(access: Access, store: MessageStore, conversation_id: Ob
 
 
 async def _set(typesetter: Typesetter, part: Part) -> bytes:
-    """Return the PDF, without Markdown where typst does not set it with.
+    """Return the PDF, without Markdown if typst refuses it otherwise.
 
     Raises:
-        PdfFailed: it does not set it without, either.
+        PdfFailed: typst refuses it in both forms.
     """
     try:
         return await typesetter.make(part.source)

@@ -1,10 +1,10 @@
-"""Which fonts pages are set in, and which scripts the fonts of this machine lack."""
+"""The fonts of PDFs, and the scripts that no font of this machine has."""
 
 from collections.abc import Collection, Mapping
 from types import MappingProxyType
 from typing import Final
 
-# By script: families that have it, on Linux, macOS and Windows, the first that there is counts.
+# By script: families on Linux, macOS and Windows; the first that is installed is used.
 FAMILIES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
         "Latin": ("Noto Sans", "DejaVu Sans", "Helvetica Neue", "Segoe UI", "Arial"),
@@ -24,14 +24,14 @@ FAMILIES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "emoji": ("Noto Color Emoji", "Apple Color Emoji", "Segoe UI Emoji"),
     }
 )
-# Of program text; typst brings the last one itself.
+# For program text; typst has the last one built in.
 MONOSPACE = ("Noto Sans Mono", "DejaVu Sans Mono")
-# Debian's packages that have all of it.
+# The packages of Debian with all of them.
 PACKAGES = ("fonts-noto-core", "fonts-noto-cjk", "fonts-noto-color-emoji")
 
 
 def used_families() -> tuple[str, ...]:
-    """Return all families in the order in which a character is looked for."""
+    """Return all families in the order in which they are searched for a character."""
     return tuple(dict.fromkeys(name for names in FAMILIES.values() for name in names))
 
 
@@ -41,6 +41,6 @@ def missing_scripts(installed: Collection[str]) -> list[str]:
 
 
 def lacking(scripts: Collection[str]) -> str:
-    """Return a sentence that says which scripts PDFs cannot show, and what to install."""
+    """Return a message with the scripts that PDFs cannot show, and the packages to install."""
     packages = " ".join(PACKAGES)
     return f"No font for {', '.join(scripts)}: PDFs show boxes; apt install {packages}"

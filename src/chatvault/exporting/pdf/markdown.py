@@ -1,4 +1,4 @@
-"""Markdown as typst code, token by token."""
+"""Convert Markdown to typst code, token by token."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -9,9 +9,9 @@ from markdown_it.token import Token
 from chatvault.exporting.pdf import code
 from chatvault.exporting.pdf.tex import add_tex
 
-# A longer message is shown as plain text: rendering costs more than its length.
+# A longer message is shown as plain text, as the cost of rendering grows faster than its length.
 MOST_RENDERED = 32 * 1024
-# What is nested deeper is shown as plain text: typst gives up at 72 layouts in one another.
+# Deeper content is shown as plain text: typst fails at 72 nested layouts.
 MOST_NESTED = 20
 LANGUAGE = re.compile(r"[A-Za-z0-9+#_.-]{1,30}")
 ALIGNMENT = re.compile(r"text-align:\s*(left|center|right)")
@@ -19,7 +19,7 @@ SPANS = {"strong_open": "strong", "em_open": "emph", "s_open": "strike"}
 
 
 class Markdown:
-    """Turns messages into code."""
+    """Converts messages to code."""
 
     def __init__(self) -> None:
         self._parser = MarkdownIt(
@@ -29,7 +29,7 @@ class Markdown:
         add_tex(self._parser)
 
     def render(self, value: str) -> str:
-        """Return a message as code."""
+        """Return the code of a message."""
         if len(value) > MOST_RENDERED:
             return plain(value)
         tokens = self._parser.parse(value)
@@ -39,28 +39,28 @@ class Markdown:
 
 
 def plain(value: str) -> str:
-    """Return text as code, in its own lines, with nothing of it as markup."""
+    """Return the code of plain text, with its lines kept and no markup."""
     return code.block(
         code.paragraph(each, code.text(each)) for each in value.split("\n\n") if each.strip()
     )
 
 
 def listing(value: str, language: str = "") -> str:
-    """Return a block of program text, with colours where its language is known."""
+    """Return a block of program text, with syntax highlighting for known languages."""
     found = LANGUAGE.fullmatch(language)
     named = {"lang": code.text(found[0].lower())} if found else {}
     return code.call("listing", code.text(value.rstrip("\n")), **named)
 
 
 class _Blocks:
-    """Walks over the tokens of blocks."""
+    """Converts the tokens of blocks."""
 
     def __init__(self, tokens: Sequence[Token]) -> None:
         self._tokens = tokens
         self._next = 0
 
     def until(self, closing: str | None) -> list[str]:
-        """Return the blocks up to a closing token, and pass it."""
+        """Return the blocks up to a closing token, and skip it."""
         parts: list[str] = []
         while self._next < len(self._tokens):
             token = self._tokens[self._next]
@@ -89,12 +89,12 @@ class _Blocks:
         return code.call("quoted", code.block(self.until("blockquote_close")))
 
     def _inline(self, function: str, closing: str) -> str:
-        """Return a paragraph with the content of the inline token that comes now."""
+        """Return a paragraph with the content of the next token, an inline one."""
         [token] = self._pass(closing)
         return code.paragraph(token.content, inline(token.children or ()), function=function)
 
     def _pass(self, closing: str) -> list[Token]:
-        """Return the tokens up to a closing one, and pass it."""
+        """Return the tokens up to a closing one, and skip it."""
         start = self._next
         while self._tokens[self._next].type != closing:
             self._next += 1
@@ -144,8 +144,8 @@ class _Blocks:
 
 
 def inline(tokens: Sequence[Token]) -> str:
-    """Return the content of a line as code."""
-    # The innermost span that is open is the last list.
+    """Return the code of inline content."""
+    # The last list is the innermost open span.
     spans: list[list[str]] = [[]]
     for token in tokens:
         match token.type:
@@ -172,7 +172,7 @@ def inline(tokens: Sequence[Token]) -> str:
 
 
 def _target(tokens: Sequence[Token], closing: Token) -> str:
-    """Return where the link leads that ends with this token."""
+    """Return the target of the link that ends with this token."""
     target = ""
     for token in tokens:
         if token is closing:

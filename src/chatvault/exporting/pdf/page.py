@@ -1,4 +1,4 @@
-"""A conversation, or a part of a long one, as the source of one PDF."""
+"""Build the typst source of one PDF: a conversation, or a part of a long one."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -12,7 +12,7 @@ from chatvault.exporting.pdf.markdown import MOST_RENDERED, Markdown, listing, p
 from chatvault.exporting.records import Completeness, ExportedConversation, ExportedMessage
 from chatvault.fields import format_instant
 
-# What the code of pages calls, beside functions of typst.
+# The functions that the code of pages calls, beside typst's own.
 PRELUDE = """
 #set page(paper: "a4", margin: (x: 20mm, y: 18mm), numbering: "1", footer-descent: 40%)
 #set text(font: FAMILIES, size: 9.5pt, fallback: true)
@@ -22,7 +22,7 @@ PRELUDE = """
 #show raw: set text(font: MONOSPACE, size: 8.4pt)
 #let muted = rgb("#5f6368")
 #let title-of(body) = { set text(17pt); heading(level: 1, body) }
-#let told(body) = text(8pt, muted, body)
+#let annotation(body) = text(8pt, muted, body)
 #let heading-of(level, size, body) = {
   set text(size)
   heading(level: level, outlined: false, bookmarked: false, body)
@@ -49,7 +49,7 @@ PRELUDE = """
   underline(body)
   if target != "" { text(8pt, muted, " (" + target + ")") }
 }
-#let said-by(color, name) = block(
+#let author-line(color, name) = block(
   above: 1.6em, below: 0.7em, sticky: true, text(8.5pt, color, weight: "bold", name),
 )
 #let notice(body) = block(
@@ -57,16 +57,16 @@ PRELUDE = """
 )
 """
 COLOURS = {"user": "#1d4ed8", "assistant": "#047857", "system": "#6d28d9", "tool": "#b45309"}
-# So much is shown of thoughts, of a file's text, and of what a tool was given or answered.
+# The limit of characters of thoughts, a file's text, and a tool's input or output.
 MOST_SHOWN = 16 * 1024
 
 
 class Piece(NamedTuple):
-    """Something of a message.
+    """A block of a message, or a run of it.
 
     Attributes:
-        is_whole: its words are all of their block; a run of them begins and ends anywhere, also in
-            the middle of what Markdown would hold together.
+        is_whole: whether it is a whole block; a run begins and ends anywhere, also in
+            the middle of an element of Markdown.
     """
 
     block: Block
@@ -74,16 +74,16 @@ class Piece(NamedTuple):
 
 
 class Page:
-    """Collects messages as code.
+    """Builds the code of messages.
 
     Args:
-        conversation: whose they are.
-        number: which part of the conversation this is, from 1 on.
-        markdown: renders messages; None leaves them as they are.
+        conversation: the conversation of the messages.
+        number: the number of this part of the conversation, from 1 on.
+        markdown: renders messages; None shows them as plain text.
 
     Attributes:
-        size: how many characters of code there are.
-        lines: how many lines of it, and of text in it, there are; each is about one thing to set.
+        size: the number of characters of code.
+        lines: the number of lines of code and of text in it, a measure of the layout's cost.
     """
 
     def __init__(
@@ -108,9 +108,9 @@ class Page:
             told.append(f"tags: {', '.join(of.tags)}")
         title = of.shown_title if self._number == 1 else f"{of.shown_title} ({self._number})"
         parts = [code.paragraph(title, code.text(title), function="title-of")]
-        parts.append(code.call("told", code.text("; ".join(told))))
+        parts.append(code.call("annotation", code.text("; ".join(told))))
         if of.system_prompt and self._number == 1:
-            parts.append(code.call("said-by", _colour("system"), code.text("System prompt")))
+            parts.append(code.call("author-line", _colour("system"), code.text("System prompt")))
             parts.append(self._render(of.system_prompt))
         return parts
 
@@ -118,9 +118,9 @@ class Page:
         """Add a piece of a message.
 
         Args:
-            message: the whole.
-            piece: what of it comes next.
-            is_first: the message begins with it.
+            message: the whole message.
+            piece: its next piece.
+            is_first: whether the message begins with it.
         """
         if self._shown is not message:
             self._shown = message
@@ -135,7 +135,7 @@ class Page:
             told.append(message.shown_model)
         if not is_first:
             told.append("continued")
-        return code.call("said-by", _colour(message.role), code.text(" · ".join(told)))
+        return code.call("author-line", _colour(message.role), code.text(" · ".join(told)))
 
     def _piece(self, piece: Piece) -> str:
         block = piece.block
@@ -144,11 +144,11 @@ class Page:
                 text = block.texts[0][0]
                 return self._render(text) if piece.is_whole else plain(text)
             case Kind.FILE:
-                return code.call("told", code.text(f"File: {block.title}"))
+                return code.call("annotation", code.text(f"File: {block.title}"))
             case Kind.SOURCE:
                 shown = block.title if block.url is None else f"{block.title} ({block.url})"
-                return code.call("told", code.text(f"Source: {shown}"))
-        parts = [code.call("told", code.text(block.title))]
+                return code.call("annotation", code.text(f"Source: {shown}"))
+        parts = [code.call("annotation", code.text(block.title))]
         if block.kind is Kind.TOOL:
             parts += [listing(text[:MOST_SHOWN], language) for text, language in block.texts]
         else:
@@ -161,7 +161,7 @@ class Page:
         self.lines += part.count("\n") + part.count("\\n")
 
     def end(self, completeness: Completeness) -> None:
-        """Add a warning if the file is not the conversation as it was."""
+        """Add a warning if the conversation changed or is incomplete."""
         if notice := NOTICES.get(completeness):
             self._append(code.call("notice", code.text(notice)))
 
@@ -182,7 +182,7 @@ def _colour(role: str) -> str:
 
 
 def pieces_of(message: ExportedMessage) -> Iterator[Piece]:
-    """Yield what a message shows, its words in runs that are not too long."""
+    """Yield the visible blocks of a message, long text in runs."""
     is_empty = True
     for block in blocks_of(message):
         is_empty = False
@@ -197,7 +197,7 @@ def pieces_of(message: ExportedMessage) -> Iterator[Piece]:
 
 
 def runs_of(content: str, most: int) -> Sequence[str]:
-    """Return the text in runs of at most so many characters, divided between lines if possible."""
+    """Split the text into runs of at most that many characters, between lines if possible."""
     runs = []
     while len(content) > most:
         at = content.rfind("\n", most // 2, most) + 1 or most

@@ -1,7 +1,7 @@
-"""The program that makes PDFs: sources come in, PDFs go out, each behind its length.
+"""The subprocess that makes PDFs: reads sources and writes PDFs, each after its length.
 
-It runs as a process of its own, as typst can neither be stopped nor held to an amount of memory
-within the service's. It limits itself before it reads anything.
+It is a process of its own, as typst can neither be interrupted nor limited in memory
+inside the service. It limits itself before it reads anything.
 """
 
 import argparse
@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 MB = 1024**2
 LENGTH = struct.Struct("!I")
-# In place of a PDF's length where there is none.
+# The length that stands for a failure.
 FAILED = 0xFFFFFFFF
 # The service goes first.
 NICENESS = 10
@@ -30,39 +30,39 @@ def main() -> None:
     if hasattr(os, "nice"):  # not on Windows
         os.nice(NICENESS)
     limit_memory(wanted.megabytes * MB)
-    import typst  # noqa: PLC0415  # within the limit
+    import typst  # noqa: PLC0415  # imported after the memory limit is set
 
     if wanted.families:
-        print(json.dumps(typst.Fonts().families()))  # noqa: T201  # to the service
+        print(json.dumps(typst.Fonts().families()))  # noqa: T201  # the service reads it
         return
     with tempfile.TemporaryDirectory() as empty:
-        # No source asks for files or packages; were it so, there are none.
+        # Sources need no files or packages; an empty directory makes sure that there are none.
         compiler = typst.Compiler(root=empty, package_path=empty, package_cache_path=empty)
         while source := read_frame(sys.stdin.buffer):
             limit_processor(wanted.seconds)
             try:
                 made = compiler.compile(source, format="pdf")
             except typst.TypstError as error:
-                print(error.message, file=sys.stderr)  # noqa: T201  # ours: it quotes no text
+                print(error.message, file=sys.stderr)  # noqa: T201  # quotes no text of the source
                 made = None
             write_frame(sys.stdout.buffer, made if isinstance(made, bytes) else None)
 
 
 def read_frame(stream: BinaryIO) -> bytes:
-    """Return what comes next, nothing at the end."""
+    """Return the next frame; empty at the end."""
     head = stream.read(LENGTH.size)
     return stream.read(LENGTH.unpack(head)[0]) if len(head) == LENGTH.size else b""
 
 
 def write_frame(stream: BinaryIO, data: bytes | None) -> None:
-    """Write data, or that there is none."""
+    """Write a frame with data, or one that stands for a failure."""
     stream.write(LENGTH.pack(FAILED if data is None else len(data)))
     stream.write(data or b"")
     stream.flush()
 
 
 def limit_memory(size: int) -> None:
-    """Limit this process's address space, where the system can do that."""
+    """Limit this process's address space, if the system supports it."""
     try:
         import resource  # noqa: PLC0415  # not on Windows
     except ImportError:
@@ -72,7 +72,7 @@ def limit_memory(size: int) -> None:
 
 
 def limit_processor(seconds: int) -> None:
-    """Let this process end after so many more seconds of processor time."""
+    """Limit this process to that many more seconds of processor time."""
     try:
         import resource  # noqa: PLC0415  # not on Windows
     except ImportError:

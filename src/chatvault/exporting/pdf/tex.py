@@ -1,4 +1,4 @@
-"""Markdown rules that keep TeX formulas as they were written."""
+"""Markdown rules that keep TeX formulas unchanged."""
 
 import re
 
@@ -6,7 +6,7 @@ from markdown_it import MarkdownIt
 from markdown_it.rules_block import StateBlock
 from markdown_it.rules_inline import StateInline
 
-# What models write; a lone dollar is money unless the formula touches both of its dollars.
+# The delimiters that models write; a single dollar counts only without spaces inside.
 INLINE = re.compile(
     r"\$\$(?P<a>[^$]+?)\$\$"
     r"|\\\((?P<b>.+?)\\\)"
@@ -14,13 +14,13 @@ INLINE = re.compile(
     r"|\$(?P<d>[^\s$](?:[^$\n]{0,500}[^\s$\\])?)\$(?!\d)",
     re.DOTALL,
 )
-# The longest formula inside of a paragraph; a longer one is text.
+# The longest formula inside a paragraph; a longer one is text.
 MOST = 4000
 BLOCKS = {"$$": "$$", "\\[": "\\]"}
 
 
 def add_tex(markdown: MarkdownIt) -> None:
-    """Let a parser make `tex` tokens of formulas in lines, and `tex_block` of others."""
+    """Add rules to a parser: `tex` tokens for inline formulas, `tex_block` for others."""
     markdown.inline.ruler.before("escape", "tex", _inline)
     markdown.block.ruler.before(
         "fence", "tex_block", _block, {"alt": ["paragraph", "blockquote", "list"]}

@@ -1,4 +1,4 @@
-"""Sources become PDFs in a program of its own, with limits of memory, processor time and time."""
+"""Make PDFs in a subprocess with limits of memory, processor time and time."""
 
 import asyncio
 import contextlib
@@ -18,12 +18,12 @@ from chatvault.exporting.pdf.program import FAILED, LENGTH
 from chatvault.settings import program_environment
 
 PROGRAM = ("-I", "-m", "chatvault.exporting.pdf.program")
-# Of address space; 1,000 messages took 0.7 GB, a part of little but short lines 1.1.
+# Address space; 1,000 messages took 0.7 GB, a part with mostly short lines 1.1 GB.
 MEGABYTES = 2048
-# Of processor time, and of time, for one file.
+# Seconds of processor time, and of time, for one file.
 SECONDS = 60
 TIMEOUT = 120.0
-# A program ends after so many files, as typst keeps what it has seen, and soon after the last one.
+# A subprocess ends after this many files, as typst's caches grow, and when it is idle.
 MOST_FILES = 50
 IDLE_SECONDS = 2.0
 INSTALL = "pip install 'chatvault-server[pdf]', or scripts/bootstrap pdf in a checkout"
@@ -37,29 +37,29 @@ class PdfNotInstalled(InvalidInput):
 
 
 class PdfFailed(Unavailable):
-    """A page could not be set as PDF; export the conversation as HTML, which prints as well."""
+    """The PDF could not be made; export the conversation as HTML, which can be printed too."""
 
     code = "pdf_failed"
 
 
 def is_installed() -> bool:
-    """Whether there is typst."""
+    """Return whether typst is installed."""
     return importlib.util.find_spec("typst") is not None
 
 
 def require_installed() -> None:
-    """Check that there is typst.
+    """Check that typst is installed.
 
     Raises:
-        PdfNotInstalled: there is none.
+        PdfNotInstalled: it is not.
     """
     if not is_installed():
         raise PdfNotInstalled
 
 
 def find_missing_scripts() -> list[str]:
-    """Return the scripts that no font of this machine has; it takes about a second."""
-    done = subprocess.run(  # noqa: S603  # ourselves
+    """Return the scripts that no font of this machine has; takes about a second."""
+    done = subprocess.run(  # noqa: S603  # runs this package's own program
         [*_command(), "--families"],
         env=program_environment(),
         stdin=subprocess.DEVNULL,
@@ -80,7 +80,7 @@ def _command() -> Sequence[str]:
 
 
 class Typesetter:
-    """Makes PDFs, one at a time; the program runs while there is something to do."""
+    """Makes PDFs, one at a time, in a subprocess that runs only while it is needed."""
 
     def __init__(self) -> None:
         self._turn = asyncio.Lock()
@@ -100,18 +100,18 @@ class Typesetter:
         await self.close()
 
     async def close(self) -> None:
-        """End the program."""
+        """End the subprocess."""
         if self._idle is not None:
             self._idle.cancel()
         process, self._process = self._process, None
         if process is not None:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
-            # It reads on until the end, or the pipes would stay open.
+            # Reads to the end, or the pipes would stay open.
             await process.communicate()
 
     async def make(self, source: bytes) -> bytes:
-        """Return a PDF of the source.
+        """Make a PDF of the source.
 
         Raises:
             PdfFailed: typst refuses it, or takes too long, or too much memory.
@@ -131,7 +131,7 @@ class Typesetter:
                 log.warning("pdf_failed", error=type(error).__name__, size=len(source))
                 raise PdfFailed from error
             finally:
-                # Whoever is cancelled in the middle leaves a program that no one else can use.
+                # After a cancellation in the middle, the subprocess is in an undefined state.
                 if made is None:
                     await self.close()
                 else:
@@ -151,7 +151,7 @@ class Typesetter:
         return self._process
 
     def _let_end(self) -> None:
-        """Let the program end by itself, as nobody had anything for it for a while."""
+        """Have the subprocess end, as it was idle for a while."""
         self._left = 0
         if self._process is not None and self._process.stdin is not None:
             self._process.stdin.close()
@@ -162,7 +162,7 @@ async def _exchange(process: asyncio.subprocess.Process, source: bytes) -> bytes
 
     Raises:
         PdfFailed: typst refuses it.
-        OSError: the program has ended.
+        OSError: the subprocess has ended.
         IncompleteReadError: it has ended in the middle.
     """
     if process.stdin is None or process.stdout is None:

@@ -36,7 +36,7 @@ from chatvault.slices import sliced
 
 
 class MessageGone(NotFound):
-    """The message was stored, and is gone since."""
+    """The message was stored, and has been deleted since."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +45,7 @@ class Appended:
 
     Attributes:
         messages: the stored messages with their places; in a repeat, those that are not deleted.
-        repeated: how many of them were stored already.
+        repeated: the number of them that were stored before.
         conversation: the conversation after the change, if it is to be shown.
     """
 
@@ -58,7 +58,7 @@ class Appended:
 
 
 def appended(working: WorkingCopy, ids: list[str], repeated: int) -> Appended:
-    """Return the answer to a change that the working copy has taken in."""
+    """Return the answer to a change that was applied to the working copy."""
     fields = working.fields
     return Appended(
         messages=[found for message_id in ids if (found := working.find(message_id))],
@@ -77,15 +77,15 @@ def idempotent_append(
     *,
     shows_message: bool,
 ) -> Idempotent[Appended] | None:
-    """Return how the answer is remembered, and rendered for a repeat.
+    """Return how the answer is recorded, and rendered for a repeat.
 
     Args:
         access: to the data of the conversation's owner.
         store: reads the stored messages.
         idempotency_key: the request's key, if it has one.
         conversation_id: the conversation's id.
-        shows_message: whether the answer is the one message, so that a repeat fails if that is
-            gone.
+        shows_message: whether the answer is the one message, so that a repeat fails if it was
+            deleted.
     """
     if idempotency_key is None:
         return None
@@ -129,7 +129,7 @@ async def add(
     idempotency_key: IdempotencyKey | None,
     shows_message: bool,
 ) -> Appended:
-    """Store a message at the end, or in place of the last answer if it replaces that.
+    """Store a message at the end, or in place of the last answer if it replaces one.
 
     Args:
         actor: the conversation's owner.
@@ -181,11 +181,11 @@ async def append(
             gone.
 
     Raises:
-        NotFound: the actor has no such conversation, or, in a repeat, what was stored then is gone.
+        NotFound: the actor has no such conversation, or, in a repeat, the message was deleted.
         MessageIdTaken: another message has one of these ids.
         TooLarge: the messages are too large for one transaction.
         NotLastAnswer: the message to replace is not the last answer.
-        UnknownParent: a message follows one that is not there.
+        UnknownParent: the parent of a message does not exist.
         ReplyUnderWay: it begins another branch while an answer is being written.
     """
     access, at = await resolve(actor, conversation_id, Need.WRITE), now()
@@ -276,10 +276,10 @@ def _link(
     fresh: Sequence[MessageDoc],
     repeated: set[str],
 ) -> list[Link]:
-    """Return the links of the messages that are not stored yet.
+    """Return the links of the messages that are not yet stored.
 
     Raises:
-        UnknownParent: a parent is not there.
+        UnknownParent: a parent does not exist.
         ReplyUnderWay: they begin another branch while an answer is being written.
     """
     first = working.fields["first_seq"]
@@ -316,7 +316,7 @@ async def replace_last(
     The arguments are those of `append`.
 
     Raises:
-        NotFound: the actor has no such conversation, or, in a repeat, what was stored then is gone.
+        NotFound: the actor has no such conversation, or, in a repeat, the message was deleted.
         NotLastAnswer: `wanted.replaces` is not the last message, or no answer.
         MessageIdTaken: another answer with this id is in its place.
     """
@@ -376,7 +376,7 @@ def _last_answer(working: WorkingCopy, message_id: str) -> StoredMessage:
 
 
 def _has_replaced(stored: StoredMessage | None, message: MessageDoc) -> bool:
-    """Whether this answer has replaced the other one before.
+    """Whether this answer has already replaced the other one.
 
     Raises:
         MessageIdTaken: an answer with its id did, with other content.

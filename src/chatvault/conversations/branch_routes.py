@@ -38,7 +38,7 @@ async def list_forks(
 ) -> web.StreamResponse:
     """List where a conversation divides into branches, the newest places first.
 
-    Each fork has the messages that follow the same one, and says which of them is shown.
+    Each fork has the messages with the same parent, and names the one that is shown.
     """
     page = await branch_service.list_forks(
         actor,

@@ -33,7 +33,7 @@ MOST_OF_PAGE = 20_000
 
 
 class ReplyUnderWay(Conflict):
-    """An answer is being written on the branch that is shown, or waits for a decision."""
+    """A reply is running on the branch that is shown, or waits for a decision."""
 
     code = "reply_under_way"
 
@@ -83,7 +83,7 @@ class ForkPage:
 
 
 def check_no_reply(fields: ConversationDoc) -> None:
-    """Raise ReplyUnderWay if an answer is being written, or waits for a decision."""
+    """Raise ReplyUnderWay if a reply is running or waits for a decision."""
     if fields.get("active_reply_id") or fields.get("waiting_reply"):
         raise ReplyUnderWay
 

@@ -1,8 +1,8 @@
-"""What a consistent read needs: conflicts noticed, and messages put in their places.
+"""Helpers for consistent reads: detect conflicts, and put messages in order.
 
 Tail and segments are read one after the other, and between the two reads messages may move, be
-edited or be removed. Segments have their place and the version of the conversation in which they
-were changed, so this is noticed, and the reading is repeated.
+edited or be removed. Segments store their place and the version of the conversation in which they
+were changed, so this is detected, and the read is repeated.
 """
 
 from functools import partial
@@ -26,7 +26,7 @@ def has_segments(conversation: ConversationDoc) -> bool:
 def check_unchanged(segment: SegmentDoc, conversation: ConversationDoc) -> None:
     """Raise ReadConflict if a message in a segment changed since the document was read.
 
-    Edits before segments stored this version are not noticed.
+    Edits from before segments stored this version are not detected.
     """
     if segment.get("changed_in", 0) > conversation["version"]:
         raise ReadConflict

@@ -1,4 +1,4 @@
-"""New conversations: prepared outside the commit, so that many messages do not delay others."""
+"""Prepare new conversations before the commit, so that large ones do not delay others."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ from chatvault.idempotency import IdempotencyKey, Idempotent
 
 @dataclass(frozen=True, slots=True)
 class PreparedMessages:
-    """Messages that are ready to be stored, the older ones in segments already if they are many.
+    """Messages that are ready to be stored; if they are many, the older ones are in segments.
 
     Attributes:
         generation: the generation of the older ones, if they are in segments.
@@ -101,7 +101,7 @@ async def write_messages(
     """Prepare messages; if they are many, write them to segments.
 
     Raises:
-        UnknownParent: a message follows one that is not before it.
+        UnknownParent: the parent of a message is not an earlier message.
     """
     messages = await to_stored_in_slices(wanted, at)
     links = link_parents(wanted, messages)

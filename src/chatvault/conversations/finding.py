@@ -1,4 +1,4 @@
-"""Finding messages by their ids."""
+"""Find messages by their ids."""
 
 from collections.abc import Sequence
 

@@ -28,7 +28,7 @@ def _split(value: object) -> list[str] | None:
 def _to_precondition(value: object) -> Precondition:
     if (tags := _split(value)) is None:
         return Precondition(given=True)
-    # A tag that cannot be ours matches nothing.
+    # A tag in another form matches nothing.
     found = frozenset(int(match[1]) for match in map(ETAG.fullmatch, tags) if match)
     return Precondition(given=True, versions=found)
 
@@ -48,7 +48,7 @@ def message_etag(stored: StoredMessage) -> str:
 
 
 class ConditionalHeaders(BaseModel):
-    """A change may require the version it was made for."""
+    """The headers of a conditional change of a conversation."""
 
     precondition: Annotated[
         Precondition,
@@ -59,7 +59,7 @@ class ConditionalHeaders(BaseModel):
 
 
 class MessageConditionalHeaders(BaseModel):
-    """A change of a message may require the content it was made for."""
+    """The headers of a conditional change of a message."""
 
     precondition: Annotated[
         Precondition,
@@ -73,17 +73,17 @@ class MessageConditionalHeaders(BaseModel):
 
 
 class ConditionalRepeatHeaders(ConditionalHeaders, IdempotencyHeaders):
-    """A conditional change that may be recognised when it is repeated."""
+    """The headers of a conditional change that may be repeated."""
 
 
 class ReadHeaders(BaseModel):
-    """A reader may have a version already."""
+    """The headers of a conditional read."""
 
     if_none_match: str = Field("", alias="If-None-Match", description="an ETag; 304 if current")
 
 
 class AppendHeaders(IdempotencyHeaders):
-    """A client may prefer a short answer (RFC 7240)."""
+    """The headers of an append; `Prefer` asks for a short answer (RFC 7240)."""
 
     prefer: str = Field("", alias="Prefer", description="return=minimal leaves out the rest")
 
@@ -94,7 +94,7 @@ class AppendHeaders(IdempotencyHeaders):
 
 
 class AsyncHeaders(IdempotencyHeaders):
-    """A client may prefer not to wait for slow work (RFC 7240)."""
+    """The headers of slow work; `Prefer` asks not to wait for it (RFC 7240)."""
 
     prefer: str = Field("", alias="Prefer", description="respond-async answers 202 at once")
 

@@ -1,4 +1,4 @@
-"""Listing conversations with as many of their messages as the list's budget allows."""
+"""List conversations with as many of their messages as the list's budget allows."""
 
 from functools import partial
 

@@ -94,7 +94,7 @@ class PageQuery(BaseModel):
         return self
 
     def to_request(self) -> PageRequest:
-        """Return what is wanted."""
+        """Return the query as a page request."""
         chosen = self.model_dump(exclude={"branches"})
         return PageRequest(**chosen, whole=self.branches == "all")
 
@@ -110,10 +110,10 @@ class PageQuery(BaseModel):
 async def list_messages(
     request: web.Request, actor: Actor, path: ConversationPath, query: PageQuery
 ) -> web.StreamResponse:
-    """Page through messages, or stream all with `Accept: application/x-ndjson`.
+    """Return a page of messages, or stream all with `Accept: application/x-ndjson`.
 
-    By `offset` from the oldest, `since` a time, or by `before` and `after` a known `seq`, which
-    stays right while messages arrive.
+    Page by `offset` from the oldest, `since` a time, or `before` and `after` a known `seq`, which
+    stays stable while messages arrive.
     """
     if NDJSON in request.headers.get("Accept", ""):
         return await _stream(request, actor, path, query)
@@ -148,7 +148,9 @@ def _links(request: web.Request, query: PageQuery, page: MessagePage) -> dict[st
     oldest, newest = page.messages[0].seq, page.messages[-1].seq
     backwards = query.before is not None
     links = []
-    if page.has_more or backwards:  # the newest page links back too: messages that arrive come next
+    if (
+        page.has_more or backwards
+    ):  # the newest page has a `next` too, for messages that arrive later
         links.append((link_to(request, drop="offset before since", after=newest), "next"))
     if page.has_more if backwards else oldest > page.first_seq:
         links.append((link_to(request, drop="offset after since", before=oldest), "prev"))
@@ -237,7 +239,7 @@ async def append_batch(
 ) -> web.StreamResponse:
     """Append up to 1,000 messages and 4 MB in one atomic step.
 
-    All or none. Those that were stored before are counted in `repeated_count`.
+    All or none are stored. Those that were stored before are counted in `repeated_count`.
     """
     appended = await append_service.append(
         actor,
@@ -265,9 +267,9 @@ async def append_batch(
     sends=("ETag",),
 )
 async def get_message(request: web.Request, actor: Actor, path: MessagePath) -> web.StreamResponse:
-    """Read one message; its ETag is its own, of its place and version.
+    """Read one message; its ETag is made of its place and version.
 
-    So it is not the conversation's, and never comes again for other words.
+    It differs from the conversation's ETag, and never stands for another content.
     """
     stored = await message_service.get(
         actor, request.app[STORE], request.app[RECORDER], **path.model_dump()
@@ -291,9 +293,9 @@ async def edit_message(
     headers: MessageConditionalHeaders,
     body: MessageEdit,
 ) -> web.StreamResponse:
-    """Edit a message; what it was is kept as a revision.
+    """Edit a message; the previous state is kept as a revision.
 
-    What is not named stays; null takes a field away. `If-Match` takes the message's own ETag.
+    Fields that are not given stay; null removes a field. `If-Match` takes the message's own ETag.
     """
     stored = await message_service.edit(
         actor,
@@ -316,9 +318,9 @@ async def edit_message(
 async def delete_message(
     request: web.Request, actor: Actor, path: MessagePath, headers: MessageConditionalHeaders
 ) -> web.StreamResponse:
-    """Remove a message with its revisions; its id and its place stay taken.
+    """Remove a message with its revisions.
 
-    Its revisions and commands go with it. Its id and its place stay taken.
+    Its revisions and commands are removed too. Its id and its place are not used again.
     """
     await message_service.remove(
         actor,
@@ -339,9 +341,9 @@ async def delete_message(
 async def list_revisions(
     request: web.Request, actor: Actor, path: MessagePath
 ) -> web.StreamResponse:
-    """List what a message was before its edits, oldest first.
+    """List the revisions of a message: its states before each edit, oldest first.
 
-    Empty where it was never edited.
+    The list is empty if it was never edited.
     """
     revisions = await message_service.list_revisions(
         actor, request.app[STORE], request.app[RECORDER], **path.model_dump()

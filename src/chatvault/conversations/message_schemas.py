@@ -13,14 +13,14 @@ class CommandOnMessage(BaseModel):
     """A call of a tool, as stored on the message that carries it.
 
     Attributes:
-        call_id: of the model's call; null where a person asked for it.
-        server: that the tool belonged to when it was proposed; it runs there, or not at all.
-        tool_hash: of the tool's description and schema then; it runs while they are the same.
+        call_id: the id of the model's call; null if a person asked for it.
+        server: the tool's server when it was proposed; the command runs only there.
+        tool_hash: a hash of the tool's description and schema then; it runs only if they are equal.
         arguments: as JSON text.
-        code: why it failed, or was rejected by none.
-        truncated: the result was longer than 64 KB.
-        decided_by: a person, or a rule of the user's.
-        executed_at: when it ended.
+        code: the reason if it failed, or was rejected without a decision of a person.
+        truncated: whether the result was cut to 64 KB.
+        decided_by: who decided: a person, or a rule of the user's.
+        executed_at: the time at which it ended.
     """
 
     id: Id
@@ -40,7 +40,7 @@ class CommandOnMessage(BaseModel):
 
 
 class MessageOut(BaseModel):
-    """A stored message, with whatever else its client gave it."""
+    """A stored message, including the client's own fields."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -78,7 +78,7 @@ class ActiveLeafIn(BaseModel):
 
     Attributes:
         message_id: a message of the branch.
-        to_end: whether to show the newest messages after it too; otherwise it is the last one.
+        to_end: whether to show the newest messages after it too, or to end the branch with it.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -103,7 +103,7 @@ class SiblingOut(BaseModel):
 
 
 class ForkOut(BaseModel):
-    """Messages that follow the same one.
+    """Several messages that follow the same one.
 
     Attributes:
         parent_id: the message before them; null if they begin the conversation.
@@ -121,11 +121,11 @@ class ForkOut(BaseModel):
 
 
 class ForksOut(BaseModel):
-    """Where a conversation divides into branches, the newest places first."""
+    """The forks of a conversation, the newest first."""
 
     forks: list[ForkOut]
     total: int
-    hasMore: bool  # noqa: N815  # the name clients know
+    hasMore: bool  # noqa: N815  # the name in the API
 
 
 class RevisionOut(BaseModel):
@@ -137,18 +137,18 @@ class RevisionOut(BaseModel):
 
 
 class PaginationOut(BaseModel):
-    """Where a page lies.
+    """The position of a page.
 
     Attributes:
-        total: how many messages there are in all.
-        offset: how many come before, on a page asked for by offset.
+        total: the number of all messages.
+        offset: the number of messages before the page, if it was requested by offset.
         hasMore: whether there are more in the direction of reading.
     """
 
     total: int
     limit: int
     offset: int | None
-    hasMore: bool  # noqa: N815  # the name clients know
+    hasMore: bool  # noqa: N815  # the name in the API
 
 
 class MessagePageOut(BaseModel):
@@ -159,7 +159,7 @@ class MessagePageOut(BaseModel):
 
 
 class Appended(BaseModel):
-    """What an append answers where the client prefers little."""
+    """The short answer to an append."""
 
     message: MessageOut
     total_messages: int
@@ -168,11 +168,11 @@ class Appended(BaseModel):
 
 
 class AppendedBatch(BaseModel):
-    """What a batch answers.
+    """The answer to a batch.
 
     Attributes:
-        messages: all of the batch as they are stored.
-        repeated_count: how many of them were there already.
+        messages: all messages of the batch as stored.
+        repeated_count: the number of them that were stored before.
     """
 
     messages: list[MessageOut]

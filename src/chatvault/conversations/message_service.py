@@ -73,7 +73,7 @@ async def edit(
             decide=decide,
             message_ids=frozenset({message_id}),
             needs_tail=True,
-            # As it is afterwards, and as it was; either is as good an estimate.
+            # The new and the old message; the new one is an estimate for both.
             size=estimate(*[wanted.model_dump(exclude_unset=True)] * 2),
         )
     )

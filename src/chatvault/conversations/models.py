@@ -1,4 +1,4 @@
-"""The conversation document, and the only queries that reach it: filtered by owner."""
+"""The conversation document, and its queries, which filter by owner."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -48,17 +48,17 @@ class Message(BaseModel):
     """One message; fields that are None are not stored. Its `seq` follows from its place.
 
     Attributes:
-        id: unique in the conversation, the client's own or a UUID of ours.
-        extra: further fields of the client's, returned among the message's own fields.
-        parts: what it holds beside its words; `content` is the text of its text parts.
-        hidden: whether people and models do not get to see it, unless they ask for it.
-        time_source: where the timestamp comes from, if it is not the message's own.
+        id: unique in the conversation; the client's, or a generated UUID.
+        extra: further fields of the client's, returned beside the message's own fields.
+        parts: its parts, if it holds more than text; `content` is the text of its text parts.
+        hidden: whether it is left out for people and models unless requested.
+        time_source: the origin of the timestamp, if it is not the message's own.
         reply_id: the reply whose answer this is.
         interrupted: whether a failure cut the answer short.
         alternative_to: the answer to which this one is an alternative; the model gets only this
             one.
-        parent_id: the message before it, where that is not the one stored before it; None where
-            there is none.
+        parent_id: its parent, if that is not the message stored before it; None if it has no
+            parent.
         tool_calls: the model's calls of tools.
         commands: the commands for those calls, and those that people ran, each with its result.
         version: rises with every edit; absent means 1.
@@ -105,7 +105,7 @@ class Message(BaseModel):
 
 
 class ActiveBranch(BaseModel):
-    """The branch that is shown, as runs of consecutive messages; tree.py says what places are.
+    """The branch that is shown, as runs of consecutive messages; tree.py defines places.
 
     Attributes:
         older: how many runs are in documents of their own, `paths`.
@@ -135,18 +135,18 @@ class Conversation(Document):
     Attributes:
         messages: the tail; older ones are in segments of the same generation.
         generation: the id that its segments share; `PUT messages` makes a new one.
-        agent_id: the agent that answers; None is the built-in one.
+        agent_id: the agent that answers; None for the built-in one.
         system_prompt: replaces the agent's.
         summary: a summary of the messages before `summary_seq`.
-        active_reply_id: the one reply that is being written now.
-        waiting_reply: the reply that waits for a person, and the message with its commands.
-        stopping_reply_id: the reply that is to end while it is being written.
+        active_reply_id: the one running reply.
+        waiting_reply: the reply that waits for a decision, and the message with its commands.
+        stopping_reply_id: the running reply that is to be stopped.
         total_tokens_used: the tokens of all replies, by the provider's count.
         reserved_tokens: the tokens that replies being written may still use.
         has_revisions: whether a message was ever edited or replaced.
         edits: how often a message was edited, replaced or removed.
-        source: where it was imported from, as `format:id`; unique for a user.
-        import_fingerprint: a keyed hash of what was imported; absent where nothing was.
+        source: the source of an import, as `format:id`; unique for a user.
+        import_fingerprint: a keyed hash of the imported messages; absent if it was not imported.
         version: rises with every change; the ETag.
         first_seq: the place of the oldest message.
         tail_seq: the place of the oldest embedded message.
@@ -254,7 +254,7 @@ class Conversation(Document):
 
     @classmethod
     def owned_by(cls, access: Access, **more: Any) -> Raw:
-        """Return the filter that every query of an actor's conversations begins with."""
+        """Return the filter with which every query for an actor's conversations begins."""
         return {"user_id": access.owner_id, **more}
 
     @classmethod
@@ -286,7 +286,7 @@ class Conversation(Document):
         cls, access: Access, source: str, conversation_id: ObjectId | None
     ) -> tuple[ObjectId | None, str | None]:
         """Return the id and the fingerprint of a conversation, by its id or by its source."""
-        # As the partial index has it.
+        # The condition of the partial index.
         which: Raw = {"source": {"$eq": source, "$type": "string"}}
         if conversation_id is not None:
             which = {"_id": conversation_id}

@@ -1,4 +1,4 @@
-"""The parents that new messages name, as links."""
+"""Resolve the parents that new messages name."""
 
 from collections.abc import Callable, Iterable, Sequence
 
@@ -15,12 +15,12 @@ class UnknownParent(InvalidInput):
 
 
 def names_parent(wanted: Iterable[MessageIn]) -> bool:
-    """Whether any of the messages says which one it follows."""
+    """Whether any of the messages names its parent."""
     return any("parent_id" in each.model_fields_set for each in wanted)
 
 
 def parent_ids(wanted: Iterable[MessageIn]) -> frozenset[str]:
-    """Return the ids of the messages that these say they follow."""
+    """Return the ids of the parents that these messages name."""
     return frozenset(each.parent_id for each in wanted if each.parent_id is not None)
 
 
@@ -31,17 +31,17 @@ def link_parents(
     find: Callable[[str], int | None] = lambda _: None,
     aside: tuple[int, str] | None = None,
 ) -> list[Link]:
-    """Return the links of new messages; a message whose parent is not before it gets `parent_id`.
+    """Return the links of new messages; set `parent_id` where the parent is not the message before.
 
     Args:
         wanted: the messages as requested.
         messages: the same as they will be stored; changed here.
-        start: the place of the first one.
+        start: the place of the first message.
         find: returns the place of a message that is stored already, by its id, or None.
         aside: the last message of the branch that is shown, if others are stored after it.
 
     Raises:
-        UnknownParent: a parent is none of the messages before.
+        UnknownParent: a parent is not an earlier message.
     """
     links: list[Link] = []
     if not names_parent(wanted):

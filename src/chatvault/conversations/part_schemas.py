@@ -1,7 +1,7 @@
-"""The parts of a message as the API takes and shows them, and how they are recognised.
+"""The parts of a message in the API, and how they are recognised.
 
-Clients of earlier versions could store anything of their own under `parts`, `hidden` and
-`time_source`, and get it back. So a value is ours only by its shape; any other is the client's.
+Clients of earlier versions could store any value of their own under `parts`, `hidden` and
+`time_source`. So only values of the right shape belong to chatvault; others are the client's.
 """
 
 from typing import Annotated, Any, Final, Literal
@@ -13,7 +13,7 @@ from chatvault.conversations.parts import MAX_PARTS, TIME_SOURCES, Part
 from chatvault.mongodb.storable import check_storable
 
 MAX_PARTS_BYTES: Final = 1024 * 1024
-# Types that the parts of other programs' messages do not have, or have with other fields.
+# Types of parts that no other program uses with the same fields.
 _ONLY_OURS: Final = frozenset({"thinking", "tool_call", "tool_result", "citation", "raw"})
 AnyPart = Annotated[Part, Field(discriminator="type")]
 _PART: Final[TypeAdapter[Any]] = TypeAdapter(AnyPart)
@@ -21,14 +21,14 @@ _PARTS: Final[TypeAdapter[Any]] = TypeAdapter(list[AnyPart])
 
 
 class Parts(list[Any]):
-    """Parts of ours, as they were given."""
+    """Valid parts, as the client sent them."""
 
 
 def _recognise_parts(value: Any) -> Any:
-    """Return parts of ours as `Parts`, and any other value as it is.
+    """Return a list of parts as `Parts`, and any other value unchanged.
 
     Raises:
-        ValidationError: some are parts that only we have, and others are wrong.
+        ValidationError: some parts have types that only chatvault has, and others are invalid.
         PydanticCustomError: they are too many or too large, or cannot be stored.
     """
     if not isinstance(value, list) or not value:
@@ -58,7 +58,7 @@ def _is_only_ours(value: Any) -> bool:
 
 
 def is_own(name: str, value: Any) -> bool:
-    """Whether the value of `parts`, `hidden` or `time_source` is ours, and not the client's."""
+    """Whether the value of `parts`, `hidden` or `time_source` is chatvault's, not the client's."""
     if name == "parts":
         return isinstance(value, Parts)
     if name == "hidden":
@@ -70,14 +70,14 @@ GivenParts = Annotated[
     Any,
     PlainValidator(_recognise_parts, json_schema_input_type=list[AnyPart] | Any),
     Field(
-        description="what the message holds beside its words, up to 1,000 and 1 MB; a list of "
-        "another shape is kept as a further field"
+        description="the message's parts, if it holds more than text, up to 1,000 and 1 MB; "
+        "a list of another shape is kept as a further field"
     ),
 ]
 GivenHidden = Annotated[
     Any,
     PlainValidator(lambda value: value, json_schema_input_type=bool | Any),
-    Field(description="true: not for exports that people read, nor for models"),
+    Field(description="true: left out of exports for people and of models' context"),
 ]
 GivenTimeSource = Annotated[
     Any,

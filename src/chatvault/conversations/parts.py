@@ -1,29 +1,29 @@
-"""The parts of a message: what it holds beside its words, as it is stored.
+"""The stored parts of a message that holds more than text.
 
-`content` has the words of the text parts; a message whose content says it all has no parts.
+`content` has the text of the text parts; a message of only text has no parts.
 """
 
 from collections.abc import Sequence
 from typing import Annotated, Any, Final, Literal, NotRequired, cast
 
 from pydantic import ConfigDict, WithJsonSchema, with_config
-from typing_extensions import TypedDict  # pydantic takes that of typing from Python 3.12 on
+from typing_extensions import TypedDict  # pydantic accepts typing's TypedDict only from Python 3.12 on
 
 from chatvault.fields import Raw
 
-# Where a message's time comes from: the source, a message beside it, the conversation, or the
-# time of the import. A message that does not say has its own time.
+# The origin of a message's time: the source, a neighbouring message, the conversation, or the
+# time of the import. A message without this field has its own time.
 TimeSource = Literal["exact", "neighbour", "conversation", "import"]
 TIME_SOURCES: Final[tuple[TimeSource, ...]] = ("exact", "neighbour", "conversation", "import")
 MAX_PARTS: Final = 1_000
 _Object = Annotated[Raw, WithJsonSchema({"type": "object"})]
-# A part is stored as it is given: fields that are absent are not null.
+# A part is stored unchanged: absent fields are not null.
 _EXACT: Final = ConfigDict(extra="forbid", strict=True)
 
 
 @with_config(_EXACT)
 class TextPart(TypedDict):
-    """Words that everybody sees. `extra`: further fields, here and in other parts."""
+    """Visible text. `extra`: further fields, here and in other parts."""
 
     type: Literal["text"]
     text: str
@@ -32,7 +32,7 @@ class TextPart(TypedDict):
 
 @with_config(_EXACT)
 class ThinkingPart(TypedDict):
-    """What a model thought before it answered: in full, summed up, or both."""
+    """A model's reasoning before its answer: in full, as a summary, or both."""
 
     type: Literal["thinking"]
     text: NotRequired[str]
@@ -55,7 +55,7 @@ class ToolCallPart(TypedDict):
 
 @with_config(_EXACT)
 class ToolResultPart(TypedDict):
-    """What a tool answered; `call_id` is the call's `id`."""
+    """The result of a tool; `call_id` is the call's `id`."""
 
     type: Literal["tool_result"]
     call_id: NotRequired[str]
@@ -67,12 +67,12 @@ class ToolResultPart(TypedDict):
 
 @with_config(_EXACT)
 class FilePart(TypedDict):
-    """A place where an attachment is shown.
+    """A reference to an attachment.
 
     Attributes:
         attachment_id: one of the conversation's attachments.
-        transcript: what was said in a recording.
-        text: what was extracted from a document.
+        transcript: the transcript of a recording.
+        text: the extracted text of a document.
     """
 
     type: Literal["file"]
@@ -90,7 +90,7 @@ class FilePart(TypedDict):
 
 @with_config(_EXACT)
 class CitationPart(TypedDict):
-    """A source of what is said; `start` and `end` are places in the content."""
+    """A source that the content cites; `start` and `end` are positions in the content."""
 
     type: Literal["citation"]
     url: NotRequired[str]
@@ -103,7 +103,7 @@ class CitationPart(TypedDict):
 
 @with_config(_EXACT)
 class RawPart(TypedDict):
-    """What has no other part, as its source had it."""
+    """Content of a kind without a part of its own, unchanged from its source."""
 
     type: Literal["raw"]
     source_type: str
@@ -114,9 +114,10 @@ Part = TextPart | ThinkingPart | ToolCallPart | ToolResultPart | FilePart | Cita
 
 
 def with_text(parts: Sequence[Part], text: str) -> list[Part] | None:
-    """Return the parts with this text instead of theirs; None where the text says it all.
+    """Return the parts with this text in place of theirs; None if nothing but the text is left.
 
-    It stands where the first text stood. Places of citations were places in the text before.
+    It takes the position of the first text. Positions of citations, which refer to the old text,
+    are removed.
     """
     found: list[Part] = []
     is_placed = False

@@ -1,7 +1,7 @@
-"""Reading the branch of a conversation that is shown, in bounded memory.
+"""Read the branch of a conversation that is shown, in bounded memory.
 
 The branch is runs of consecutive places in the array of messages. Runs near each other are read
-with one query, and what lies between them is left out.
+with one query, and messages between them are left out.
 """
 
 from collections.abc import AsyncGenerator, Iterable, Sequence
@@ -26,7 +26,7 @@ def is_branched(conversation: ConversationDoc) -> bool:
 
 
 def newest_runs(conversation: ConversationDoc) -> list[Run]:
-    """Return the runs of the branch that stand in the conversation's document, oldest first."""
+    """Return the runs of the branch in the conversation's document, oldest first."""
     length = conversation["next_seq"] - conversation["first_seq"]
     path = conversation.get("path")
     if not path:
@@ -83,7 +83,7 @@ async def walk_path_back(
         store: reads the messages.
         conversation: the conversation's document.
         end: the `seq` to begin before.
-        most: how many messages are wanted, if that is known.
+        most: the number of messages needed, if known.
 
     Raises:
         ReadConflict: the conversation changed since its document was read.
@@ -145,7 +145,7 @@ async def _skip_documents(
 async def _runs_from(
     access: Access, store: MessageStore, conversation: ConversationDoc, place: int
 ) -> AsyncGenerator[list[Run]]:
-    """Yield the runs of the branch from the one with a place on, and perhaps some before it."""
+    """Yield the runs of the branch from the one with a place on; may begin with earlier runs."""
     newest, path = newest_runs(conversation), conversation.get("path")
     if path and path["older"] and (not newest or place < newest[0].first):
         reached: int | None = None

@@ -1,4 +1,4 @@
-"""The document for older runs of the branch that is shown."""
+"""The documents with older runs of the branch that is shown."""
 
 from typing import ClassVar
 
@@ -9,8 +9,8 @@ from chatvault.access import Access
 from chatvault.content import Content
 from chatvault.fields import Id, Raw
 
-# So many closed runs stay in the conversation's document; beyond as many again, the older ones move
-# to documents with this many each.
+# This many closed runs stay in the conversation's document; beyond twice as many, the older move
+# to documents of this many runs each.
 RUNS_KEPT = 32
 RUNS_MOVED = 64
 
@@ -50,5 +50,5 @@ class PathRuns(Document):
 
     @classmethod
     def owned_by(cls, access: Access, **more: object) -> Raw:
-        """Return the filter that every query of an actor's paths begins with."""
+        """Return the filter with which every query for an actor's paths begins."""
         return {"user_id": access.owner_id, **more}

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from chatvault.conversations.shapes import StoredMessage
 from chatvault.errors import PreconditionRequired, StaleVersion
 
-# A conversation's version; or a message's place and its version there, as both start again when
-# other messages replace all.
+# A conversation's version; or a message's place and version, as both start again when
+# all messages are replaced.
 Version = int | tuple[int, int]
 
 
 def version_of(stored: StoredMessage) -> tuple[int, int]:
-    """Return a message's place and its version there; together they identify its content."""
+    """Return a message's place and version, which together identify its content."""
     return stored.seq, stored.message.get("version", 1)
 
 

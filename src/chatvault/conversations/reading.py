@@ -1,6 +1,6 @@
-"""Reading messages from a conversation's tail and its segments, in bounded memory.
+"""Read messages from a conversation's tail and its segments, in bounded memory.
 
-Of a conversation with branches, the one that is shown is read, unless all are wanted.
+In a conversation with branches, the one that is shown is read, unless all are requested.
 """
 
 import contextlib
@@ -37,7 +37,7 @@ MOST_RUNS = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageRequest:
-    """Which messages a page has: by one of `before`, `after`, `since`, or else by offset.
+    """The messages of a page: by one of `before`, `after` and `since`, or else by offset.
 
     Attributes:
         limit: at most so many messages.
@@ -58,7 +58,7 @@ class PageRequest:
 
 @dataclass(frozen=True, slots=True)
 class MessagePage:
-    """Some messages in order, with their places, and what is around them.
+    """Consecutive messages with their places, and the position of the page.
 
     Attributes:
         offset: how many messages not deleted come before, if the page was requested by offset.
@@ -222,7 +222,7 @@ async def _read_end(
     place, newest_first = tail_seq, list[StoredMessage]()
     for segment in reversed(found):
         base = first + segment["start"] + segment["length"] - len(segment["messages"])
-        # A segment that has taken in messages of the tail has more than needed, or nothing else.
+        # A segment that messages of the tail have moved to has more than needed, or nothing else.
         run = number(segment["messages"], base)[: max(0, place - base)]
         if not run or run[-1].seq != place - 1 or len(newest_first) >= most:
             break
@@ -382,7 +382,7 @@ async def _find_offset(
     runs = store.walk_segment_fields(access, conversation["generation"], before=tail_start)
     async for run in runs:
         check_unchanged(run, conversation)
-        # A segment that has taken in messages of the tail is counted only up to the tail.
+        # A segment that messages of the tail have moved to is counted only up to the tail.
         grew = run["start"] + run["length"] > tail_start
         if grew or skipped + run["living"] > offset:
             return skipped, first + run["start"]

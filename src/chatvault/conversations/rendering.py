@@ -1,4 +1,4 @@
-"""The messages in segments as JSON, cached: they are read often and seldom change."""
+"""Render the messages in segments as JSON, cached as they are read often and rarely change."""
 
 from chatvault.access import Access
 from chatvault.conversations.consistency import ReadConflict, check_unchanged, has_segments
@@ -66,7 +66,7 @@ async def _render_missing(
     else:
         read = await store.list_segments_at(access, generation, missing)
     by_start = {segment["start"]: segment for segment in read}
-    # Cached before it is known whether they fit: most of them do, also the next time.
+    # Cached before it is known whether they fit, as most of them do.
     new = {start: _render(store, by_start[start], first) for start in missing if start in by_start}
     return (
         [by_start.get(fields["start"], fields) for fields in documents],

@@ -57,7 +57,7 @@ routes = Routes("conversations")
 
 
 class ListQuery(BaseModel):
-    """Which of my conversations."""
+    """The query of a list of conversations."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -84,7 +84,7 @@ class ListQuery(BaseModel):
 
 
 class ViewQuery(BaseModel):
-    """How much of a conversation is shown."""
+    """How much of a conversation to return."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -99,7 +99,7 @@ class ViewQuery(BaseModel):
 def answer(
     shown: ConversationView, *, status: int = 200, with_messages: bool = True
 ) -> web.Response:
-    """Return a conversation with its messages; if some are left out, `Link` leads to them."""
+    """Return a conversation with its messages; if some are left out, `Link` refers to them."""
     conversation = shown.conversation
     if not with_messages:
         tag = etag(conversation["version"])
@@ -126,8 +126,8 @@ async def list_conversations(
 ) -> web.StreamResponse:
     """List my conversations, newest change first.
 
-    Each with its messages as far as they fit, or without them with `view=summary`. `Link` leads
-    to the pages around.
+    Each has its messages as far as they fit, or none with `view=summary`. `Link` refers
+    to the neighbouring pages.
     """
     is_full = query.view == "full"
     page = await service.list_page(
@@ -171,10 +171,10 @@ def _cursor_links(request: web.Request, page: service.Page, limit: int) -> dict[
 async def create_conversation(
     request: web.Request, actor: Actor, headers: IdempotencyHeaders, body: ConversationCreate
 ) -> web.StreamResponse:
-    """Begin a conversation, and send its first message to the agent where there is one.
+    """Create a conversation, and send its first message to the agent if there is one.
 
-    With messages, or empty. `initial_message` is sent to the agent at once, and the reply is on
-    its way when this answers.
+    It may have messages or be empty. `initial_message` is sent to the agent at once, and the reply
+    has been started when the response arrives.
     """
     begun = await service.start_conversation(
         actor,
@@ -188,9 +188,9 @@ async def create_conversation(
 
 @routes.route("DELETE", "/conversations", Action.CONVERSATION_DELETE_ALL, returns=DeletedOut)
 async def delete_conversations(request: web.Request, actor: Actor) -> web.StreamResponse:
-    """Delete all my conversations, for good.
+    """Delete all my conversations permanently.
 
-    With all their messages, revisions, replies and commands.
+    This includes their messages, revisions, replies and commands.
     """
     deleted = await service.delete_all(
         actor, request.app[COMMITS], request.app[RECORDER], request.app[SECRET_KEY]
@@ -203,7 +203,7 @@ async def delete_conversations(request: web.Request, actor: Actor) -> web.Stream
 async def count_conversations(request: web.Request, actor: Actor) -> web.StreamResponse:
     """Count my conversations.
 
-    All of them, archived ones included.
+    The count includes archived conversations.
     """
     count = await service.count(actor, request.app[STORE], request.app[RECORDER])
     return json_response(CountOut(count=count))
@@ -225,8 +225,8 @@ async def get_conversation(
 ) -> web.StreamResponse:
     """Read one conversation.
 
-    With its messages, or with the newest where they are too many: `messages_truncated` is true
-    then, and `Link` leads to the rest. With `view=summary` it comes without messages.
+    It has its messages, or the newest if they are too many: `messages_truncated` is then true,
+    and `Link` refers to the rest. With `view=summary` it has no messages.
     """
     shown = await service.get(
         actor,
@@ -280,8 +280,8 @@ async def put_conversation(
 ) -> web.StreamResponse:
     """Replace any of title, messages, metadata, status and tags.
 
-    What is not named stays as it is. `messages` and `metadata` replace what was there;
-    `messages` of a long conversation needs `If-Match`.
+    Fields that are not given stay. `messages` and `metadata` replace the stored values;
+    for `messages` of a long conversation, `If-Match` is required.
     """
     return await _update(request, actor, path, headers, body)
 
@@ -305,7 +305,7 @@ async def patch_conversation(
 ) -> web.StreamResponse:
     """Merge title, tags, status and metadata keys (RFC 7396).
 
-    What is not named stays. A key of `metadata` that is null is removed; title and tags that
+    Fields that are not given stay. A key of `metadata` that is null is removed; title and tags that
     are null get their defaults.
     """
     return await _update(request, actor, path, headers, body, with_messages=query.with_messages)
@@ -327,9 +327,9 @@ async def archive_conversation(
     headers: ConditionalRepeatHeaders,
     body: ArchiveIn,
 ) -> web.StreamResponse:
-    """Put one conversation out of the way, or back.
+    """Archive a conversation, or restore it from the archive.
 
-    Nothing is lost. An archived conversation gets no replies, and its tools do not run.
+    Nothing is deleted. An archived conversation gets no replies, and its tools do not run.
     """
     shown = await service.archive(
         actor,
@@ -353,9 +353,9 @@ async def archive_conversation(
 async def delete_conversation(
     request: web.Request, actor: Actor, path: ConversationPath, headers: ConditionalHeaders
 ) -> web.StreamResponse:
-    """Delete one conversation, for good.
+    """Delete a conversation permanently.
 
-    With its messages, revisions, replies and commands.
+    This includes its messages, revisions, replies and commands.
     """
     await service.delete(
         actor,

@@ -48,9 +48,9 @@ from chatvault.slices import in_slices
 MAX_TITLE = 255
 MAX_CONTENT_BYTES = 1024 * 1024
 MAX_MESSAGES = 50_000
-# Fields of ours; if a client sends them back, they are not kept as its own.
+# Fields that chatvault sets; if a client sends them back, they are ignored.
 OURS = frozenset({"seq", "version", "deleted", "replaces", "sent_id", "commands"})
-# Fields that are ours or the client's, by the shape of their values.
+# Fields that are chatvault's or the client's, depending on the shape of their values.
 SHARED = frozenset({"parts", "hidden", "time_source"})
 
 
@@ -75,12 +75,12 @@ Tags = Annotated[list[Tag], Field(max_length=64)]
 MessageId = Annotated[
     str,
     StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$"),
-    Field(description="unique in the conversation, a UUID for choice; makes a retry harmless"),
+    Field(description="unique in the conversation, preferably a UUID; makes a retry safe"),
 ]
 
 
 class MessageIn(BaseModel):
-    """A message to store; further fields are kept as they are."""
+    """A message to store; further fields are kept unchanged."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -121,7 +121,7 @@ class MessageIn(BaseModel):
         return further | {name: each for name, each in shared.items() if not is_own(name, each)}
 
     def _held(self) -> Raw:
-        """Return those of the fields that may be ours or the client's, that are ours."""
+        """Return the shared fields whose values are chatvault's by their shape."""
         shared = {name: getattr(self, name) for name in SHARED & self.model_fields_set}
         held = {name: each for name, each in shared.items() if is_own(name, each)}
         if "parts" in held:
@@ -180,7 +180,7 @@ def stored_agent_id(agent_id: ObjectId | None) -> ObjectId | None:
 
 
 class ConversationCreate(BaseModel):
-    """A conversation to begin, empty or with messages."""
+    """A conversation to create, empty or with messages."""
 
     model_config = ConfigDict(extra="forbid", validate_by_name=True)
 
@@ -195,7 +195,7 @@ class ConversationCreate(BaseModel):
         description="in place of the agent's",
     )
     initial_message: Annotated[str, Field(min_length=1), AfterValidator(_check_content)] | None = (
-        Field(None, description="sent to the agent at once; the reply is on its way then")
+        Field(None, description="sent to the agent at once, which starts a reply")
     )
     mcp_enabled: bool = False
 
@@ -206,7 +206,7 @@ class ConversationCreate(BaseModel):
 
 
 class ConversationUpdate(BaseModel):
-    """Fields to replace; what is not named stays."""
+    """Fields to replace; others stay."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -222,7 +222,7 @@ class ConversationUpdate(BaseModel):
 
 
 class ConversationPatch(BaseModel):
-    """A JSON Merge Patch (RFC 7396): null takes a title, the tags or a metadata key away."""
+    """A JSON Merge Patch (RFC 7396): null removes the title, the tags or a metadata key."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -236,7 +236,7 @@ class ConversationPatch(BaseModel):
 
     @property
     def messages(self) -> None:
-        """None: a patch does not change messages."""
+        """Always None, as a patch does not change messages."""
         return
 
     def fields(self, metadata: Raw) -> Raw:
@@ -263,7 +263,7 @@ class MessageBatch(BaseModel):
 
 
 class MessageEdit(BaseModel):
-    """Fields of a message to change; what is not named stays."""
+    """Fields of a message to change; others stay."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -271,7 +271,9 @@ class MessageEdit(BaseModel):
     model: str | None = Field(None, max_length=255)
     metrics: FreeObject | None = None
     cancelled: bool | None = None
-    version: int | None = Field(None, description="the message's version that is meant; else 412")
+    version: int | None = Field(
+        None, description="the expected version of the message; 412 if it has another"
+    )
 
     def apply_to(self, message: MessageDoc) -> MessageDoc:
         """Return the message with these fields; null removes one."""
@@ -290,14 +292,14 @@ class MessageEdit(BaseModel):
 
 
 class ArchiveIn(BaseModel):
-    """Whether a conversation is out of the way."""
+    """Whether to archive a conversation."""
 
     model_config = ConfigDict(extra="forbid")
 
     archived: bool = Field(
         default=True,
         validation_alias=AliasChoices("archived", "archive"),
-        description="true puts it out of the way, false brings it back; `archive` says the same",
+        description="true archives it, false restores it; `archive` is an alias",
     )
 
 
@@ -305,10 +307,10 @@ class ConversationSummary(BaseModel):
     """A conversation without its messages.
 
     Attributes:
-        summary: what the model made of its messages, where it was asked to.
-        active_reply_id: the reply that is being written now.
-        total_messages: of the branch that is shown.
-        branched: whether there are messages on other branches.
+        summary: a model's summary of older messages, if one was made.
+        active_reply_id: the running reply.
+        total_messages: the number of messages of the branch that is shown.
+        branched: whether other branches have messages.
     """
 
     id: Id
@@ -336,7 +338,7 @@ class ConversationOut(ConversationSummary):
     """A conversation with its messages.
 
     Attributes:
-        active_leaf: the id of the last message of the branch that is shown; there with branches.
+        active_leaf: the id of the last message of the branch that is shown; only with branches.
     """
 
     messages: list[MessageOut]
@@ -345,25 +347,25 @@ class ConversationOut(ConversationSummary):
 
 
 class ConversationPath(BaseModel):
-    """One conversation."""
+    """The path of one conversation."""
 
     conversation_id: Id
 
 
 class MessagePath(ConversationPath):
-    """One message."""
+    """The path of one message."""
 
     message_id: MessageId
 
 
 class CountOut(BaseModel):
-    """How many conversations the user has."""
+    """The number of the user's conversations."""
 
     count: int
 
 
 class DeletedOut(BaseModel):
-    """How many conversations were deleted."""
+    """The number of deleted conversations."""
 
     deleted_count: int
     message: str

@@ -1,4 +1,4 @@
-"""Documents beside a conversation: segments, revisions, and notes of pending deletions."""
+"""Further documents of a conversation: segments, revisions and pending deletions."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from chatvault.conversations.shapes import MessageDoc, SegmentDoc
 from chatvault.conversations.tree import Link, links_within
 from chatvault.fields import Id, Raw
 
-# A segment is rewritten when it grows and when one of its messages is edited.
+# Limited, as a segment is rewritten when it grows and when one of its messages is edited.
 MAX_LENGTH = 256
 # Beyond one of these the older part of the tail moves to segments; docs/decisions/ has the reasons.
 TAIL_LENGTH = 48
@@ -31,7 +31,7 @@ START = itemgetter("start")
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """Messages in segments that no conversation points to yet.
+    """Messages in segments that no conversation refers to yet.
 
     Attributes:
         intent_id: the `PendingDeletion` document by which they are deleted if none ever does.
@@ -94,7 +94,7 @@ class Segment(Document):
 
     @classmethod
     def owned_by(cls, access: Access, **more: Any) -> Raw:
-        """Return the filter that every query of an actor's segments begins with."""
+        """Return the filter with which every query for an actor's segments begins."""
         return {"user_id": access.owner_id, **more}
 
 
@@ -125,7 +125,7 @@ class Revision(Document):
 
         name = "revisions"
         indexes: ClassVar = [
-            # A message that a replacement brings in again has another place.
+            # A message that a replacement contains again has another place.
             IndexModel(
                 [
                     ("user_id", 1),
@@ -141,12 +141,12 @@ class Revision(Document):
 
     @classmethod
     def owned_by(cls, access: Access, **more: Any) -> Raw:
-        """Return the filter that every query of an actor's revisions begins with."""
+        """Return the filter with which every query for an actor's revisions begins."""
         return {"user_id": access.owner_id, **more}
 
 
 class PendingDeletion(Document):
-    """Segments and revisions that nothing points to, to be deleted by the garbage collection.
+    """Segments and revisions without references, to be deleted by the garbage collection.
 
     It is written before the first segment of a bulk write and removed by the transaction that
     makes them visible, so that a crash in between leaves nothing behind permanently.
@@ -154,10 +154,10 @@ class PendingDeletion(Document):
     Attributes:
         generation: the generation whose segments are to be deleted, or None.
         conversation_id: the conversation whose revisions are to be deleted too, or None.
-        before_seq: only revisions of lower places are deleted, of messages that are gone; None if
-            the whole conversation is gone.
+        before_seq: only revisions of lower places are deleted, if their messages are; None if
+            the whole conversation was deleted.
         due_at: when they are deleted; until then a slow reader or writer may still need them.
-        swept: whether the deletion has begun, so that it is too late to point to them.
+        swept: whether the deletion has started, so that they must not be referred to again.
     """
 
     user_id: Id
@@ -177,7 +177,7 @@ class PendingDeletion(Document):
 
     @classmethod
     def owned_by(cls, access: Access, **more: Any) -> Raw:
-        """Return the fields that every pending deletion of an actor's begins with."""
+        """Return the filter with which every query for an actor's pending deletions begins."""
         return {"user_id": access.owner_id, **more}
 
 

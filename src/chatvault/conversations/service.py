@@ -1,4 +1,4 @@
-"""Operations on conversations; changes go through the commit queue, reads are audited."""
+"""Operations on conversations; changes go through the commit queue, and reads are audited."""
 
 import asyncio
 from dataclasses import dataclass
@@ -84,7 +84,7 @@ async def start_conversation(
 
     Raises:
         AgentNotFound: the actor may use no such agent.
-        NotFound: this is a repeat, and the conversation is gone.
+        NotFound: this is a repeat, and the conversation was deleted.
         ChatvaultError: any error of a reply, if a message is to be sent.
     """
     if wanted.initial_message is None:
@@ -110,12 +110,12 @@ async def create(
 
     Raises:
         AgentNotFound: the actor may use no such agent.
-        NotFound: this is a repeat, and the conversation is gone.
+        NotFound: this is a repeat, and the conversation was deleted.
     """
     try:
         await agents.find(actor, wanted.agent_id)
     except AgentNotFound:
-        # The agent may be gone since the first attempt, which counts.
+        # A repeat succeeds even if the agent was deleted since the first attempt.
         if not await was_carried_out(actor, idempotency_key):
             raise
     new = await prepare(actor, commits.store, wanted)
@@ -229,7 +229,7 @@ async def update(
         StaleVersion: it has another version.
         PreconditionRequired: the messages are too many for a replacement without If-Match.
         InvalidInput: the merged metadata would be too large.
-        UnknownParent: a message follows one that is not before it.
+        UnknownParent: the parent of a message is not an earlier message.
     """
     access, at = await resolve(actor, conversation_id, Need.WRITE), now()
     new = await write_messages(access, commits.store, wanted.messages or [], at)
@@ -300,7 +300,7 @@ async def archive(
     idempotency_key: IdempotencyKey | None = None,
     with_messages: bool = True,
 ) -> ConversationView:
-    """Archive a conversation, or bring it back; return it.
+    """Archive a conversation, or restore it from the archive; return it.
 
     Raises:
         NotFound: the actor has no such conversation.
@@ -347,7 +347,7 @@ async def delete(
     Args:
         actor: the conversation's owner.
         commits: the queue that commits the change.
-        key: hashes where it was imported from.
+        key: the key with which the source of its import is hashed.
         conversation_id: the conversation's id.
         precondition: the required version.
 

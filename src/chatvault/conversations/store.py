@@ -1,4 +1,4 @@
-"""The one place through which stored messages are read, with the codec that encodes them.
+"""Read stored messages; all reads go through this module, which decodes them.
 
 Writes go through the commit queue, which encodes with the codec of its store.
 """
@@ -52,7 +52,7 @@ End = tuple[Access, ObjectId, int, int]
 Which = tuple[tuple[str, Any], ...]
 # The owner, the filter, the limit, the offset, and the cursor.
 Listing = tuple[Access, Which, int, int, Cursor | None]
-# Read with lists, to know how much the conversations hold.
+# Read with lists, to know the size of the conversations.
 BESIDE_SUMMARY = ("message_bytes", "tail_bytes", "stored_messages")
 # A segment's id, and its version.
 SegmentKey = tuple[ObjectId, int]
@@ -126,7 +126,7 @@ class MessageStore:
     async def find_conversations(
         self, access: Access, ids: list[ObjectId]
     ) -> dict[ObjectId, ConversationDoc]:
-        """Return those of the documents that are the actor's, by id."""
+        """Return the documents with these ids that are the actor's, by id."""
         query = Conversation.owned_by(access, _id={"$in": ids})
         found = await _conversations().find(query).to_list()
         return {each["_id"]: self.decode_messages(each) for each in found}
@@ -153,7 +153,7 @@ class MessageStore:
     async def list_segments_at(
         self, access: Access, generation: ObjectId, starts: Sequence[int]
     ) -> list[SegmentDoc]:
-        """Return those segments of a generation that start at these places, in order."""
+        """Return the segments of a generation that start at these places, in order."""
         return await self.list_segments_where(access, generation, {"$in": [*starts]})
 
     async def list_segments_where(

@@ -1,4 +1,4 @@
-"""What is left of a deleted conversation: that there was one, and nothing of what it held."""
+"""Records of deleted conversations, which hold nothing of their content."""
 
 from collections.abc import Collection
 from datetime import datetime
@@ -14,17 +14,17 @@ from chatvault.conversations.shapes import ConversationDoc
 from chatvault.fields import Id, Raw, now
 from chatvault.keys import SecretKey
 
-# So many are looked for with one query.
+# The number of conversations looked up with one query.
 AT_ONCE = 1000
 
 
 class Tombstone(Document):
-    """A conversation that its owner deleted, by which an import leaves it out.
+    """A record of a conversation that its owner deleted, so that imports leave it out.
 
     Attributes:
-        conversation_id: the id that it had; no other ever has it.
-        source: a keyed hash of where it was imported from; None if it was begun here.
-        at: when it was deleted.
+        conversation_id: its id, which is never used again.
+        source: a keyed hash of the source of its import; None if it was created here.
+        at: the time of the deletion.
     """
 
     user_id: Id
@@ -49,7 +49,7 @@ class Tombstone(Document):
 
     @classmethod
     def owned_by(cls, access: Access, **more: Any) -> Raw:
-        """Return the filter that every query of an owner's tombstones begins with."""
+        """Return the filter with which every query for an owner's tombstones begins."""
         return {"user_id": access.owner_id, **more}
 
     @classmethod
@@ -70,12 +70,12 @@ class Tombstone(Document):
 
     @classmethod
     async def list_sources(cls, access: Access, hashes: Collection[str]) -> set[str]:
-        """Return those of the hashed sources whose conversations were deleted."""
+        """Return the hashed sources whose conversations were deleted, among these."""
         return await cls._find("source", access, list(hashes), {"$type": "string"})
 
     @classmethod
     async def list_ids(cls, access: Access, ids: Collection[ObjectId]) -> set[ObjectId]:
-        """Return those of the ids whose conversations were deleted."""
+        """Return the ids whose conversations were deleted, among these."""
         return await cls._find("conversation_id", access, list(ids), {})
 
     @classmethod
@@ -90,5 +90,5 @@ class Tombstone(Document):
 
 
 def hash_source(access: Access, key: SecretKey, source: str) -> str:
-    """Return the keyed hash of a source; it is another one for each owner."""
+    """Return the keyed hash of a source, which differs for each owner."""
     return key.hash(f"tombstone of {access.owner_id}: {source}")

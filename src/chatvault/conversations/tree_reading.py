@@ -1,4 +1,4 @@
-"""Reading the tree of all messages of a conversation, and the ids of messages by place."""
+"""Read the tree of all messages of a conversation, and the ids of messages by place."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -61,7 +61,7 @@ async def _deleted(
         return
     some_deleted: Raw = {"$expr": {"$lt": ["$living", "$length"]}}
     query = Segment.owned_by(access, generation=conversation["generation"], **some_deleted)
-    # Which of the messages are deleted, and nothing else of them.
+    # Only the deletion marks of the messages.
     gone = {"$map": {"input": "$messages", "in": {"$eq": ["$$this.deleted", True]}}}
     found = Segment.get_pymongo_collection().find(
         query, {"start": True, "gone": gone}, session=session
@@ -75,7 +75,7 @@ async def _deleted(
 async def read_ids(
     access: Access, store: MessageStore, conversation: ConversationDoc, places: set[int]
 ) -> dict[int, str]:
-    """Return the ids of messages by place; a place that moved meanwhile is left out."""
+    """Return the ids of messages by place, without places that moved meanwhile."""
     end = conversation["tail_seq"] - conversation["first_seq"]
     ids = {
         place: message["id"]
@@ -90,7 +90,7 @@ async def read_ids(
 
 
 def _ranges(places: list[int]) -> list[tuple[int, int]]:
-    """Return ranges that hold the places, which are in order; near ones share a range."""
+    """Return ranges that contain the sorted places; near places share a range."""
     if not places:
         return []
     cuts = [(before, after) for before, after in pairwise(places) if after - before > MOST_GAP]

@@ -1,4 +1,4 @@
-"""Stored conversations and messages in the API's shape."""
+"""Convert stored conversations and messages to the API's shape."""
 
 from operator import itemgetter
 
@@ -32,7 +32,7 @@ _VALUES = itemgetter("_id", *SUMMARY_FIELDS)
 
 
 def message_wire(stored: StoredMessage) -> Raw:
-    """Return a stored message as the API shows it: with its place and the client's own fields."""
+    """Return a stored message in the API's shape, with its place and the client's own fields."""
     message = stored.message
     shown: Raw = {"id": message["id"], "seq": stored.seq, **message}
     extra = shown.pop("extra", None)
@@ -40,7 +40,7 @@ def message_wire(stored: StoredMessage) -> Raw:
 
 
 def messages_wire(messages: list[StoredMessage]) -> list[Raw]:
-    """Return stored messages as the API shows them; fast for those without further fields."""
+    """Return stored messages in the API's shape; fast for messages without further fields."""
     return [
         {"id": message["id"], "seq": seq, **message}
         if "extra" not in message
@@ -83,6 +83,6 @@ def conversation_wire(shown: ConversationView) -> Raw:
 
 
 def _after(older: bytes, messages: list[Raw]) -> orjson.Fragment:
-    """Append messages to those that are JSON already."""
+    """Append messages to others that are already JSON."""
     parts = (older, to_json(messages)[1:-1]) if messages else (older,)
     return orjson.Fragment(b"[" + b",".join(parts) + b"]")

@@ -1,4 +1,4 @@
-"""The branch of a conversation that is shown, while a batch of changes decides."""
+"""Track the branch that is shown while the changes of a batch are decided."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -22,7 +22,7 @@ class PathChange(NamedTuple):
 
     Attributes:
         fields: the conversation's changed fields.
-        fork: the last place that the branch has in common with the one before.
+        fork: the last place that the branch has in common with the previous one.
     """
 
     fields: Raw
@@ -69,14 +69,14 @@ class _Path:
 
 
 class ActivePath:
-    """Follows the changes of a conversation's messages: which branch is shown, and its length.
+    """Tracks which branch of a conversation is shown, and its length, while messages change.
 
     Args:
         access: to the owner's data.
         fields: the conversation's fields as read.
         tail: the embedded messages, if they were read.
         tree: all links, if they were read.
-        version: the first one that may have the changes; no reader has seen it yet.
+        version: the first version with the changes, which no reader has seen yet.
         writes: takes the documents with older runs to write and to delete.
     """
 
@@ -125,7 +125,7 @@ class ActivePath:
             count: how many messages.
 
         Raises:
-            NeedsTree: the branch cannot be told without all links.
+            NeedsTree: the branch cannot be computed without all links.
         """
         start = self._length
         if not links and self._leaf_id is None:
@@ -235,7 +235,7 @@ class ActivePath:
         return last - first + 1 - sum(first <= place <= last for place in self._deleted_in_tail)
 
     def _rewritten(self, runs: Sequence[Run]) -> _Path:
-        """Return a branch whose older runs are written anew."""
+        """Return a branch whose older runs are written as new documents."""
         if self._path.older:
             mine = PathRuns.owned_by(self._access, generation=self._generation)
             self._writes.append(DeleteMany(mine))
@@ -243,7 +243,7 @@ class ActivePath:
         return self._spilled(_Path(0, 0, closed, last), keep=RUNS_KEPT)
 
     def _spilled(self, path: _Path, keep: int) -> _Path:
-        """Return the branch with at most so many closed runs; the others go to documents."""
+        """Return the branch with a limited number of closed runs; write the others to documents."""
         moved = path.closed[: max(0, len(path.closed) - keep)]
         for start in range(0, len(moved), RUNS_MOVED):
             runs = moved[start : start + RUNS_MOVED]

@@ -41,13 +41,13 @@ class CommitBatch:
         self._changes = changes
         self._store = store
         self._session = session
-        # The answer to a repeat, and its audit entry; or why there is none.
+        # The answers to repeats with their audit entries, or the errors.
         self._recalled: dict[Change[Any], tuple[Any, Entry] | ChatvaultError] = {}
         self._new_records: dict[tuple[ObjectId, str, str], Write] = {}
         self.copies: dict[Key, WorkingCopy] = {}
 
     async def carry(self) -> list[Any]:
-        """Write the batch; return each change's answer, or the error that refuses it.
+        """Write the batch; return each change's answer or error.
 
         Raises:
             Conflicted: another process changed the same documents; nothing of this may be
@@ -76,7 +76,7 @@ class CommitBatch:
                 answer = self._decide_once(change, change.idempotent, working)
         except ChatvaultError as error:
             if working.was_changed:
-                # A bug of ours: the refusal would be answered, and the change stored.
+                # A bug in a decision: it would answer with the error and store the change.
                 raise HalfDecided(f"{change.action} refused with {error.code}") from error
             return error
         working.end_change()
@@ -96,7 +96,7 @@ class CommitBatch:
         return answer
 
     async def _replay(self) -> None:
-        """Find the answers that were given before to requests with the same key."""
+        """Find the recorded answers to earlier requests with the same keys."""
         keyed = [(each, each.idempotent) for each in self._changes if each.idempotent is not None]
         wanted = [
             IdempotencyRecord.owned_by(
@@ -171,7 +171,7 @@ class CommitBatch:
             code = failed[0].get("code")
             if code == DUPLICATE_KEY:
                 raise Conflicted from None
-            # The driver's error repeats the messages, and would bring them into the logs.
+            # The driver's error quotes messages, which must not reach the logs.
             labels = {"errorLabels": (error.details or {}).get("errorLabels", [])}
             raise OperationFailure("A bulk write was refused", code, labels) from None
         inserted = result.inserted_count + result.upserted_count

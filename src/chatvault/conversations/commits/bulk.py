@@ -1,4 +1,4 @@
-"""Writing many messages: bounded batches first, then one small transaction to show them."""
+"""Write many messages in bounded batches that one small transaction makes visible."""
 
 from collections.abc import Sequence
 
@@ -20,7 +20,7 @@ from chatvault.conversations.tree import Link, links_within
 from chatvault.fields import now
 from chatvault.slices import in_slices, sliced
 
-# Up to this size a change has its messages itself; beyond, they are written before it.
+# Up to this size a change carries its messages; beyond, they are written before it.
 CARRIED_LENGTH = 1000
 CARRIED_BYTES = 4 * 1024 * 1024
 BATCH_BYTES = 4 * 1024 * 1024
@@ -32,7 +32,7 @@ async def write_generation(
     messages: list[MessageDoc],
     links: Sequence[Link] = (),
 ) -> tuple[Generation | None, list[MessageDoc]]:
-    """Store the messages as a generation that nothing points to yet.
+    """Store the messages as a generation that no conversation refers to yet.
 
     Args:
         access: to their owner's data.
@@ -60,7 +60,7 @@ async def write_generation(
     run = cut(
         older, owner_id=access.owner_id, generation=generation.id, codec=store.codec, links=links
     )
-    # Done before the note by which they may be deleted: from then on there is no pause.
+    # Encoded before the pending deletion is stored, as there must be no pause after it.
     segments = [segment async for segment in sliced(run)]
     await PendingDeletion.get_pymongo_collection().insert_one(
         PendingDeletion.owned_by(

@@ -1,4 +1,4 @@
-"""A change of one conversation, as the commit queue takes it."""
+"""A change of one conversation, which is submitted to the commit queue."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -41,7 +41,7 @@ class Change(Generic[T]):
         needs_last_not_deleted: the decision reads the newest message that is not deleted.
         needs_tree: the decision reads the tree of all messages; set once it turns out so.
         is_new: the change inserts the conversation, so there is nothing to read.
-        size: about how many bytes it writes.
+        size: the approximate number of bytes that it writes.
         idempotent: its Idempotency-Key, if it has one.
         setbacks: how many batches have postponed it so far.
     """
@@ -75,5 +75,5 @@ class Change(Generic[T]):
 
 
 def estimate(*written: Mapping[str, Any]) -> int:
-    """Return about how many bytes a change that stores these documents writes."""
+    """Return the approximate number of bytes that a change with these documents writes."""
     return OVERHEAD + sum(map(size_of, written))

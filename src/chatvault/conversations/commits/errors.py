@@ -1,10 +1,10 @@
-"""Why a change of a conversation is decided again, or not committed."""
+"""Errors for which a change of a conversation is decided again or not committed."""
 
 from chatvault.errors import Busy, ChatvaultError
 
 
 class RetryAfterMove(ChatvaultError):
-    """The decision needs messages that this batch moves, or did not read; a later batch decides."""
+    """The decision needs messages that this batch moves or did not read; a later batch decides."""
 
 
 class NoRoom(RetryAfterMove):

@@ -1,4 +1,4 @@
-"""Deletes what no conversation points to any more; it can be interrupted at any point."""
+"""Delete documents that no conversation refers to; can be interrupted at any point."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -25,21 +25,21 @@ BATCH = 50
 log = structlog.get_logger()
 
 
-# Takes the ids of a user and of a conversation that is gone.
+# Called with the ids of a user and of a deleted conversation.
 Release = Callable[[ObjectId, ObjectId], Awaitable[None]]
 
 
 async def sweep(
     store: MessageStore, beside: Sequence[type[Document]] = (), release: Release | None = None
 ) -> int:
-    """Delete everything that is due, in small batches; return how many documents.
+    """Delete everything that is due in small batches; return the number of deleted documents.
 
     Args:
         store: reads messages.
         beside: documents of other domains that go with their conversation.
-        release: deletes what else goes with it.
+        release: deletes further data of the conversation.
 
-    Several processes may sweep at once, and one that stopped in the middle is taken over.
+    Several processes may sweep at once; an interrupted sweep is continued by the next one.
     """
     removed = 0
     notes = PendingDeletion.get_pymongo_collection()
@@ -74,7 +74,7 @@ async def _sweep_one(store: MessageStore, note: Raw, beside: Sequence[type[Docum
 
 
 async def _sweep_replaced(store: MessageStore, note: Raw) -> int:
-    """Delete the revisions of messages that a replacement removed and did not bring in again."""
+    """Delete the revisions of messages that a replacement removed and did not contain again."""
     revisions = Revision.get_pymongo_collection()
     old = {
         "user_id": note["user_id"],
@@ -95,7 +95,7 @@ async def _sweep_replaced(store: MessageStore, note: Raw) -> int:
 
 
 async def _find_present(store: MessageStore, note: Raw, ids: list[str]) -> set[str]:
-    """Return those of the messages that the conversation has now."""
+    """Return the ids of those messages that the conversation still has."""
     access = Access.of(Actor(door=Door.BACKGROUND, user_id=note["user_id"]))
 
     async def read(conversation: ConversationDoc) -> list[StoredMessage]:

@@ -87,7 +87,7 @@ class CommitQueue:
         change.answer = asyncio.get_running_loop().create_future()
         self._waiting.append(change)
         if not self._is_due:
-            # Not at once: changes that arrive in this turn of the event loop come along.
+            # Deferred, so that changes of the same turn of the event loop join the batch.
             self._is_due = True
             asyncio.get_running_loop().call_soon(self._dispatch)
         answer = await change.answer
@@ -195,7 +195,7 @@ class CommitQueue:
                 return
             _fail(batch, error)
             if getattr(error, "timeout", False):
-                # The waiting changes would wait as long again for the same failure.
+                # Waiting changes would run into the same failure after the same time.
                 _fail(self._waiting, error)
                 self._waiting.clear()
         else:
@@ -223,7 +223,7 @@ class CommitQueue:
                 change.answer.set_result(answer)
         self._waiting.extendleft(reversed(stalled))
         waits = {change.key for change in stalled if not change.needs_tree}
-        # A move that was not enough is no reason for another one.
+        # A move that did not suffice is not repeated.
         changed = {change.key for change in batch if not change.needs_last_segment}
         for key, working in copies.items():
             if key in waits or (key in changed and working.overflows):

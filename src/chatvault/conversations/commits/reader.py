@@ -1,4 +1,4 @@
-"""Reading what a batch of changes needs before it decides, with few queries."""
+"""Read what the decisions of a batch need, with few queries."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NotRequired, cast
@@ -20,7 +20,7 @@ ALL_BUT_MESSAGES = tuple(
     Conversation.model_fields.keys() - {"id", "revision_id", "messages", "metadata"}
 )
 
-# MongoDB uses a partial index only for a query that repeats the index's own condition.
+# MongoDB uses a partial index only for a query that repeats the index's condition.
 _INDEXED: dict[str, Raw] = {"source": {"$type": "string"}}
 
 

@@ -23,7 +23,7 @@ from chatvault.fields import Raw, now
 
 # A segment that an edit makes larger than this is split, so that it stays far below 16 MB.
 SEGMENT_HARD_BYTES = 4 * 1024 * 1024
-# How long replaced or deleted messages stay readable for readers that began before.
+# How long replaced or deleted messages stay readable for reads that started before.
 GRACE = timedelta(hours=1)
 
 SegmentWrite = InsertOne[Any] | UpdateOne
@@ -44,7 +44,7 @@ def extend(
         links: those of the messages.
 
     Returns:
-        The statements, and the messages that are left over.
+        The statements, and the messages that did not fit.
     """
     if last is None:
         return [], moved
@@ -90,7 +90,7 @@ def add(
 
 
 def defer_deletion(fields: ConversationDoc, access: Access, *, whole: bool) -> list[SegmentWrite]:
-    """Return the note by which garbage collection deletes the documents beside a conversation.
+    """Return the pending deletion of a conversation's segments and revisions.
 
     Args:
         fields: the conversation's fields before the change.

@@ -1,4 +1,4 @@
-"""A conversation during a batch of changes: what was read, and how it stands."""
+"""The state of a conversation while the changes of a batch are decided."""
 
 from datetime import datetime, timedelta
 from typing import Any, cast
@@ -28,7 +28,7 @@ Write = InsertOne[Any] | UpdateOne | DeleteOne | DeleteMany
 
 
 class ConversationState:
-    """One conversation in a batch: what was read of it, and its state as decided so far.
+    """One conversation in a batch: the data that was read, and the state decided so far.
 
     Args:
         access: to the owner's data; part of every filter.
@@ -36,8 +36,8 @@ class ConversationState:
         fields: the stored fields that were read, or None if there is no such conversation.
         known: the stored messages that the changes name, by id.
         last_segment: the newest segment without its messages, if it was requested.
-        older_id: of the newest message not deleted, if it is outside the tail and was requested.
-        tree: of all messages, if it was requested.
+        older_id: the newest message not deleted, if it is outside the tail and was requested.
+        tree: the tree of all messages, if it was requested.
     """
 
     def __init__(
@@ -58,8 +58,7 @@ class ConversationState:
         self.segments: list[Write] = []
         self.revisions: list[Write] = []
         self.pending_deletions: list[Write] = []
-        # Documents of other domains that change together with the conversation; each write must
-        # match one.
+        # Writes of other domains in the same transaction; each must match a document.
         self.beside: list[tuple[type[Document], Write]] = []
         self._head = None if fields is None else fields.copy()
         tail: list[MessageDoc] | None = self._head.pop("messages", None) if self._head else None
@@ -82,7 +81,7 @@ class ConversationState:
 
     @property
     def exists(self) -> bool:
-        """Whether there is such a conversation now."""
+        """Whether the conversation exists in the state decided so far."""
         return self._head is not None and not self._deleted
 
     @property
@@ -144,7 +143,7 @@ class ConversationState:
         self._marks_before = self._marks()
 
     def end_change(self) -> None:
-        """Complete the audit entries; raise IncompleteDetails if they leave out what changed."""
+        """Complete the audit entries; raise IncompleteDetails if they omit a change."""
         if self._head is not None:
             version = self._head["version"] + self._deleted
             self.outbox.end(version, changed=self._is_touched, deleted=self._deleted)
@@ -155,7 +154,7 @@ class ConversationState:
         return self._marks() != self._marks_before
 
     def _marks(self) -> int:
-        # Nothing is ever removed from these.
+        # Only ever appended to.
         written = len(self.segments) + len(self.revisions) + len(self.pending_deletions)
         written += len(self.beside) + len(self.outbox.entries)
         return self._sets + written + self._deleted

@@ -1,4 +1,4 @@
-"""A conversation during a batch of changes: what was read, and what has been decided."""
+"""A conversation on which the changes of a batch are decided."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -31,7 +31,7 @@ NO_SUMMARY: Raw = {"summary": None, "summary_seq": 0}
 
 
 class WorkingCopy(ConversationState):
-    """One conversation while a batch decides.
+    """One conversation on which changes are decided.
 
     Decisions are made on the fields (the document without its messages, or with them where a
     change needs them). Writes filter by owner and version, so no other change is overwritten.
@@ -128,7 +128,7 @@ class WorkingCopy(ConversationState):
         self._touch(at)
 
     def _shown(self, branch: PathChange) -> Raw:
-        """Return the changed fields; a summary that reaches beyond the fork goes."""
+        """Return the changed fields; remove a summary that reaches beyond the fork."""
         fields = self.fields
         if fields.get("summary_seq", 0) > fields["first_seq"] + branch.fork + 1:
             return {**branch.fields, **NO_SUMMARY}

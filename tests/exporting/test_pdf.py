@@ -26,7 +26,17 @@ WORDS = re.compile(r"[a-z][a-z0-9.-]*", re.IGNORECASE)
 OURS = {
     *("par", "text", "raw", "set", "dir", "rtl", "lang", "linebreak", "strong", "emph", "strike"),
     *("list", "enum", "start", "rule", "listing", "quoted", "linked", "cell", "grid-of-text"),
-    *("columns", "align", "left", "center", "right", "table.header", "author-line", "rgb", "annotation"),
+    *(
+        "columns",
+        "align",
+        "left",
+        "center",
+        "right",
+        "table.header",
+        "author-line",
+        "rgb",
+        "annotation",
+    ),
     *("title-of", "notice", *(f"heading{level}" for level in range(1, 7))),
 }
 EVERYTHING = """# One `x`

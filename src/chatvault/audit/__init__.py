@@ -1,1 +1,1 @@
-"""The audit log: what was done, refused and failed, kept permanently."""
+"""The audit log: operations that succeeded, were refused or failed, kept permanently."""

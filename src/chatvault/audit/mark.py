@@ -1,4 +1,4 @@
-"""The high-water mark: the newest block ever seen, in every entry and in a note outside MongoDB."""
+"""The high-water mark: the newest block seen, stored in every entry and outside MongoDB."""
 
 import asyncio
 import hmac
@@ -79,7 +79,7 @@ class HighWater:
     Attributes:
         newest: the mark that new entries contain.
         noted_at: the time since when it is the newest.
-        problem: why the note cannot be read or written, in a few words; None if it can.
+        problem: a short reason why the note cannot be read or written; None if it can.
     """
 
     def __init__(self, keys: KeyRing, path: Path | None = None) -> None:
@@ -111,7 +111,7 @@ class HighWater:
         await self._write(mark, may_lower=True)
 
     async def note_higher(self, mark: Mark) -> None:
-        """Write this mark into entries, and note it unless a newer block is noted already."""
+        """Write this mark into entries, and note it unless a newer block is already noted."""
         self.know(mark)
         await self._write(mark, may_lower=False)
 

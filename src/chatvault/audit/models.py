@@ -59,7 +59,7 @@ class AuditEntry(Document):
     key_id: str
     mac: bytes
 
-    # Blocks seal entries as they are; whom an id meant is gone with the user's document.
+    # Entries are sealed and never change; the user's document that an id means may be deleted.
     holds: ClassVar = Content(
         plain=(
             "code", "resource_type", "resource_id", "address", "user_agent", "request_id",

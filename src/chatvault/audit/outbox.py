@@ -1,4 +1,4 @@
-"""The audit entry as an outbox: its details say what changed where in a conversation.
+"""The audit entry as an outbox: its details name the changed places of a conversation.
 
 An entry commits with its change, and a change stream shows entries in the order of the commits. So
 a follower of the log gets each change, in order, and reads what it needs by place (`seq`). The
@@ -80,15 +80,15 @@ def all_places(fields: Mapping[str, Any]) -> range:
 
 
 class IncompleteDetails(RuntimeError):
-    """A change would be stored that its audit entries do not describe; a bug of ours."""
+    """A change would be stored that its audit entries do not describe, which is a bug."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChangeDetails:
-    """What an entry's details say of a conversation.
+    """The changes of a conversation that an entry's details name.
 
     Attributes:
-        version: the conversation's after the change.
+        version: the conversation's version after the change.
         places: the messages that are new, changed or removed; empty if there are none.
         is_replaced: whether no other messages remain.
         is_deleted: whether the conversation was deleted.
@@ -136,7 +136,7 @@ class Outbox:
         self._is_replaced = False
 
     def note(self, first_seq: int, count: int = 1, *, replaces: bool = False) -> None:
-        """Note that the change concerns the messages at these places.
+        """Record that the change concerns the messages at these places.
 
         Args:
             first_seq: the first place.

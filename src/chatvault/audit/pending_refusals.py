@@ -1,4 +1,4 @@
-"""Counts of refusals that have no audit entry yet, stored so that they outlive their process."""
+"""Store counts of refusals that have no audit entry yet, so that they survive their process."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
@@ -20,13 +20,13 @@ BATCH = 1_000
 
 
 class PendingRefusals(Document):
-    """What one process has counted of one address and action, and not yet stored as an entry.
+    """One process's count of refusals of one address and action, not yet stored as an entry.
 
     Attributes:
         id: the id of the future entry, so that it is stored once.
         owner: the process that counts.
         until: when another process may take it over.
-        counted: the entry so far, under `entry`, with a MAC, so that nobody gets an entry into the
+        counted: the entry so far, under `entry`, with a MAC, so that nobody can add an entry to the
             log by writing here.
     """
 

@@ -1,4 +1,4 @@
-"""Stores audit entries that belong to no change, in batches, before the answer is sent."""
+"""Store audit entries of operations without a change, in batches, before the answer is sent."""
 
 from pymongo.errors import BulkWriteError
 
@@ -27,7 +27,7 @@ class Recorder:
         try:
             await AuditEntry.store(entries)
         except BulkWriteError as error:
-            # An entry whose id exists was stored by an earlier attempt that seemed to fail.
+            # A duplicate was stored by an earlier attempt that seemed to fail.
             codes = {failed["code"] for failed in error.details["writeErrors"]}
             if codes != {DUPLICATE_KEY} or error.details["writeConcernErrors"]:
                 raise

@@ -1,4 +1,4 @@
-"""Records refusals such that a flood of anonymous ones cannot fill the disk."""
+"""Record refusals in such a way that a flood of anonymous ones cannot fill the disk."""
 
 import asyncio
 import contextlib
@@ -36,7 +36,7 @@ def _source_of(entry: Entry) -> str | None:
 
 
 class RefusalCounter:
-    """Stores each refusal of a known user and each failed login; of the rest the first a minute.
+    """Stores each refusal of a known user and each failed login; of others, the first in a minute.
 
     The further refusals of an anonymous address and action become one counted entry when the minute
     closes; an IPv6 address counts as its /64, as its holder has all of its addresses. Until
@@ -123,7 +123,7 @@ class RefusalCounter:
         await asyncio.gather(*(self._recorder.record(_delayed(entry)) for entry in counted))
 
     async def keep(self) -> None:
-        """Store the counts as they are, so that they outlive this process.
+        """Store the current counts, so that they survive this process.
 
         Raises:
             PyMongoError: they could not be stored; the next call may succeed.
@@ -177,7 +177,7 @@ class RefusalCounter:
 def _delayed(entry: Entry) -> Entry:
     """Return the entry of a count.
 
-    A late one says so, as it would look held back otherwise.
+    A late one is marked, as it would look held back otherwise.
     """
     if now() - entry["at"] < DELAYED:
         return entry

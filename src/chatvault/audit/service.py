@@ -20,7 +20,7 @@ def entry(
     code: str | None = None,
     details: dict[str, Any] | None = None,
 ) -> Entry:
-    """Return the document that says what the actor did, to be inserted with the change itself."""
+    """Return the audit entry of an operation, which is inserted together with its change."""
     return {
         "_id": ObjectId(),
         "at": now(),

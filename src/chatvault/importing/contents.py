@@ -50,7 +50,7 @@ class Attached:
     def additions(
         self, access: Access, conversation_id: ObjectId
     ) -> list[tuple[type[Document], UpdateOne]]:
-        """Return the statements that store new ones, and replace those whose bytes are now available."""
+        """Return the statements that store new ones, and replace those with bytes in the file."""
         return self._put(
             access, conversation_id, lambda each: "$set" if "file" in each else "$setOnInsert"
         )

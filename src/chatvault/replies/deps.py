@@ -18,11 +18,11 @@ from chatvault.tokens import Tokenizer
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplyDeps:
-    """What replies are made with.
+    """The dependencies of replies.
 
     Attributes:
-        max_content: characters of a message.
-        max_tokens: of an answer.
+        max_content: the limit of characters of a message.
+        max_tokens: the limit of tokens of an answer.
     """
 
     commits: CommitQueue

@@ -1,4 +1,4 @@
-"""A reply's events: stored before they are shown, so that any process can show them again."""
+"""Store a reply's events before they are sent, so that any process can send them again."""
 
 import asyncio
 import contextlib
@@ -36,12 +36,12 @@ class FinalEvent(NamedTuple):
     Attributes:
         type: the type of its last event, in case that is not stored any more.
         data: the data of that event.
-        may_be_told: whether no message in its events was removed.
+        may_be_shown: whether no message in its events was removed.
     """
 
     type: str
     data: Raw
-    may_be_told: bool
+    may_be_shown: bool
 
 
 class Live:
@@ -126,7 +126,7 @@ class EventLog:
         self._wake()
 
     def close(self, live: Live) -> None:
-        """Forget a reply that has ended or waits; its followers still hold it."""
+        """Forget a reply that has ended or waits; its followers keep their reference."""
         self._live.pop(live.reply_id, None)
         live.close()
 
@@ -153,7 +153,7 @@ class EventLog:
         try:
             await ReplyEvents.get_pymongo_collection().insert_many(documents, ordered=False)
         except BulkWriteError as error:
-            # An event that exists was stored by an earlier attempt that seemed to fail.
+            # A duplicate was stored by an earlier attempt that seemed to fail.
             codes = {failed["code"] for failed in error.details["writeErrors"]}
             if codes != {DUPLICATE_KEY} or error.details["writeConcernErrors"]:
                 raise
@@ -186,11 +186,11 @@ class EventLog:
                         if event.type in TERMINAL:
                             return
                 continue
-            # The end is looked up first, so that events stored before it are surely read.
+            # The end is looked up first, so that all events stored before it are read.
             end = await find_end()
-            may_be_told = end is None or end.may_be_told
+            may_be_shown = end is None or end.may_be_shown
             # Including the known event: it may be the last one.
-            for event in await read(access, reply_id, max(after - 1, 0)) if may_be_told else []:
+            for event in await read(access, reply_id, max(after - 1, 0)) if may_be_shown else []:
                 if event.number > after:
                     after, pause = event.number, POLL
                     yield event

@@ -37,7 +37,7 @@ SUMMARY_EVERY = 20
 
 
 class AlreadyEnded(ChatvaultError):
-    """Another process ended this reply, as its own seemed to have died."""
+    """Another process ended this reply, as its own seemed to have ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +126,7 @@ async def finish(commits: CommitQueue, result: ReplyResult) -> FinishedReply:
 
     Raises:
         AlreadyEnded: another process stored it.
-        NotFound: the conversation is gone.
+        NotFound: the conversation was deleted.
     """
     reply = result.reply
     target = {
@@ -212,7 +212,7 @@ def _with_current_state(fields: ConversationDoc, result: ReplyResult) -> ReplyRe
 def _place(
     working: WorkingCopy, reply: ReplyDoc, message: MessageDoc, at: datetime
 ) -> StoredMessage:
-    """Put the answer in its place: in place of another answer, or at the end."""
+    """Store the answer: in place of another answer, or at the end."""
     target_id = reply["target_id"]
     if target_id is not None and reply["mode"] == Mode.REPLACE:
         try:
@@ -236,7 +236,7 @@ def _place(
 def _branch(
     working: WorkingCopy, parent: StoredMessage, message: MessageDoc, at: datetime
 ) -> StoredMessage:
-    """Put an alternative answer beside the others, after the message that they follow."""
+    """Store an alternative answer, with the same parent as the others."""
     first, start = working.fields["first_seq"], working.fields["next_seq"]
     if parent.seq == start - 1:
         working.append([message], at, at, [])
@@ -307,7 +307,7 @@ def _update(
         "output_tokens": result.tokens[1],
         "ended_at": at,
     }
-    # The second of two concurrent ends matches nothing, and gives way.
+    # The second of two concurrent ends matches nothing and is dropped.
     mine = Reply.owned_by(access, _id=result.reply["_id"], state=result.reply["state"])
     return UpdateOne(mine, {"$set": fields})
 

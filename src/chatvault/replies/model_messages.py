@@ -1,4 +1,4 @@
-"""Stored messages as a model gets them, in OpenAI's shape."""
+"""Convert stored messages to those of a model's request, in OpenAI's shape."""
 
 import hashlib
 import re
@@ -24,7 +24,7 @@ STANDING = {
     "superseded": "The user went on without this call.",
 }
 TRUNCATED = "\n[The output was longer; this is its beginning.]"
-# A call waits for its result for so many messages at most.
+# A call waits for its result for at most this many messages.
 AHEAD: Final = 32
 MAX_NAME: Final = 64
 _NO_NAME: Final = re.compile(r"[^A-Za-z0-9_-]")
@@ -34,7 +34,7 @@ Wire = dict[str, Any]
 
 @dataclass(slots=True)
 class _Pairs:
-    """A message whose own words are known, and whose calls may still wait for their results."""
+    """A message with the results of its calls, some of which may still be missing."""
 
     message: MessageDoc
     said: list[Wire]
@@ -42,7 +42,7 @@ class _Pairs:
     results: dict[int, str] = field(default_factory=dict)
 
     def take(self, result: ToolResultPart) -> bool:
-        """Take a result, if it is one of a call that waits; return whether it is.
+        """Add a result if it belongs to a call without one; return whether it does.
 
         It belongs to the call with its id, or, without one, to the first call of its name.
         """
@@ -65,7 +65,7 @@ class _Pairs:
         return len(self.results) < len(self.calls)
 
     def wires(self) -> list[Wire]:
-        """Return what the model gets: the words, the calls, and a result for each call."""
+        """Return the messages for the model: the text, the calls, and a result for each call."""
         if not self.calls:
             return self.said
         ids = [_call_id(self.message["id"], number) for number in range(len(self.calls))]
@@ -86,10 +86,10 @@ class _Pairs:
 
 
 class ModelMessages:
-    """Turns stored messages, in order, into those of a model, and pairs calls with results.
+    """Converts stored messages, in order, to those of a request, and pairs calls with results.
 
     Calls of imported messages are sent as calls, each directly followed by its result, as OpenAI's
-    API demands it; ids and names are made ones that it accepts. What is hidden, thoughts, and
+    API requires; ids and names are converted to ones that it accepts. Hidden messages, thoughts and
     results without a call are left out.
     """
 
@@ -97,7 +97,7 @@ class ModelMessages:
         self._waiting: deque[_Pairs] = deque()
 
     def add(self, message: MessageDoc) -> list[list[Wire]]:
-        """Take the next message; return what is complete by now, a list a message."""
+        """Add the next message; return the messages that are complete, a list for each."""
         role = message["role"]
         if not self._waiting and role != MessageRole.TOOL and not is_special(message):
             return [to_wire(message)]
@@ -112,26 +112,26 @@ class ModelMessages:
         return done
 
     def finish(self) -> list[list[Wire]]:
-        """Return what is left, where no further result can come."""
+        """Return the remaining messages, as no further result can come."""
         done = [pairs.wires() for pairs in self._waiting]
         self._waiting.clear()
         return done
 
 
 def pair_up(messages: Sequence[MessageDoc]) -> list[list[Wire]]:
-    """Return for each message what a model gets for it; nothing for what is left out."""
+    """Return for each message those that the model gets; none for messages that are left out."""
     turned = ModelMessages()
     done = [wires for message in messages for wires in turned.add(message)]
     return [*done, *turned.finish()]
 
 
 def is_special(message: MessageDoc) -> bool:
-    """Whether there is more to a message than its words, or nothing to be sent of it."""
+    """Whether a message is more than text, or is not sent at all."""
     return "parts" in message or bool(message.get("hidden"))
 
 
 def _divide(message: MessageDoc) -> tuple[_Pairs, list[ToolResultPart]]:
-    """Return the message's words and calls, and the results in it."""
+    """Return the message's text and calls, and the results in it."""
     role = message["role"]
     if message.get("hidden"):
         return _Pairs(message, []), []
@@ -161,7 +161,7 @@ def _told(call_id: str, content: str) -> Wire:
 
 
 def _stand_in(parts: Iterable[Part]) -> str:
-    """Return what was said aloud, or the names of files, where a message has no words."""
+    """Return transcripts or the names of files, for a message without text."""
     return "\n\n".join(
         part.get("transcript") or f"[File: {part.get('name') or 'without a name'}]"
         for part in parts
@@ -170,7 +170,7 @@ def _stand_in(parts: Iterable[Part]) -> str:
 
 
 def _call_id(message_id: str, number: int) -> str:
-    # OpenAI takes 40 characters at most, and sources give ids twice, or none.
+    # OpenAI accepts at most 40 characters, and sources may repeat ids or have none.
     return f"call_{hashlib.sha256(f'{message_id}:{number}'.encode()).hexdigest()[:24]}"
 
 

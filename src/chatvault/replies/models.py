@@ -84,7 +84,7 @@ class Reply(Document):
         input_tokens: of the request, as counted here.
         lease_until: the time by which the process that writes it must renew this; otherwise the
             process has ended.
-        cancel_requested: whether it is to end, whichever process writes it.
+        cancel_requested: whether the process that writes it is to stop it.
         rounds: how often the model was called for it: once, and again after each run of commands.
     """
 
@@ -138,7 +138,7 @@ class Reply(Document):
 
     @classmethod
     def owned_by(cls, access: Access, **more: Any) -> Raw:
-        """Return the filter that every query of an actor's replies begins with."""
+        """Return the filter with which every query for an actor's replies begins."""
         return {"user_id": access.owner_id, **more}
 
     @classmethod

@@ -145,7 +145,7 @@ async def _history(
     if limit <= 0:
         return []
     page = await read_before(access, store, conversation, wanted.upto, limit)
-    # An answer that has an alternative is not sent any more.
+    # An answer that has an alternative is not sent.
     passed = {each.message.get("alternative_to") for each in page.messages}
     return [each for each in page.messages if each.message["id"] not in passed]
 
@@ -355,7 +355,7 @@ async def _turn(
     newest = (await read_before(access, store, conversation, LATEST, 1)).messages
     if not is_same or message["content"] != wanted.content or newest[-1].seq != seq:
         raise MessageIdTaken
-    # It was stored, and its reply failed: this is the second attempt.
+    # It was stored, but its reply failed: this is the second attempt.
     return Turn(content=None, user_message_id=wanted.id)
 
 

@@ -1,4 +1,4 @@
-"""Calling a model by OpenAI's protocol: one stream of chunks, every failure with its code."""
+"""Call a model by OpenAI's protocol: one stream of chunks, every failure with a code."""
 
 import asyncio
 import importlib

@@ -1,4 +1,4 @@
-"""Resuming a reply, once all commands that it waited for are settled."""
+"""Resume a reply once all commands that it waited for are settled."""
 
 import contextlib
 from typing import cast
@@ -46,7 +46,7 @@ async def work(deps: ReplyDeps, actor: Actor, job: Raw) -> None:
 
 
 async def give_up(deps: ReplyDeps, actor: Actor, job: Raw) -> None:
-    """End the reply of a job that failed each time; it would wait without a limit."""
+    """End the reply of a job that failed too often, as it would wait without a limit."""
     conversation_id, reply_id = job["conversation_id"], job["reply_id"]
     access = await resolve(actor, conversation_id, Need.WRITE)
     reply = await Reply.find_raw(access, conversation_id, reply_id)
@@ -58,10 +58,10 @@ async def give_up(deps: ReplyDeps, actor: Actor, job: Raw) -> None:
 async def continue_reply(
     actor: Actor, deps: ReplyDeps, *, conversation_id: ObjectId, reply_id: ObjectId
 ) -> None:
-    """Call the model again, with the results; does nothing if the reply does not wait any more.
+    """Call the model again with the results; do nothing if the reply no longer waits.
 
     Raises:
-        NotFound: the conversation is gone.
+        NotFound: the conversation was deleted.
         Busy: the conversation kept changing.
     """
     access = await resolve(actor, conversation_id, Need.WRITE)

@@ -59,10 +59,10 @@ async def create_reply(
     headers: IdempotencyHeaders,
     body: ReplyIn,
 ) -> web.StreamResponse:
-    """Send a message and get the answer, at its end or as `text/event-stream` while it comes.
+    """Send a message and get the answer, complete or as a stream while it is written.
 
     With `Accept: text/event-stream` the answer is a stream of events, with the status 200; else
-    it comes at the end, with 201. `regenerate` asks for another answer to the last message.
+    it is sent when complete, with 201. `regenerate` asks for another answer to the last message.
     """
     deps, conversation_id = request.app[REPLY_DEPS], path.conversation_id
     idempotency_key = await idempotency_key_of(request, headers)
@@ -88,9 +88,9 @@ async def create_reply(
 
 @routes.route("GET", PATH + "/{reply_id}", Action.REPLY_GET, returns=ReplyStateOut)
 async def get_reply(request: web.Request, actor: Actor, path: ReplyPath) -> web.StreamResponse:
-    """Say how far a reply is.
+    """Return the state of a reply.
 
-    Also long after it ended.
+    The state of a reply that has ended stays available.
     """
     reply = await service.get(actor, request.app[REPLY_DEPS], **dict(path))
     return json_response(_state(reply))
@@ -102,9 +102,9 @@ async def get_reply(request: web.Request, actor: Actor, path: ReplyPath) -> web.
 async def follow_reply(
     request: web.Request, actor: Actor, path: ReplyPath, headers: FollowHeaders
 ) -> web.StreamResponse:
-    """Follow a reply from `Last-Event-ID` on, or from its beginning; also once it has ended.
+    """Follow a reply from `Last-Event-ID` on, or from its beginning; also after it has ended.
 
-    A stream that broke off is taken up where it was left. It ends with the reply; a waiting
+    This resumes a stream that broke off. It ends with the reply; a waiting
     reply stays open.
     """
     events = await service.open_events(
@@ -123,9 +123,9 @@ async def follow_reply(
 async def cancel_reply(
     request: web.Request, actor: Actor, path: ReplyPath, headers: IdempotencyHeaders
 ) -> web.StreamResponse:
-    """End a reply now; what was said is kept, marked cancelled.
+    """Cancel a reply; the text so far is kept.
 
-    What was said is kept, marked `cancelled`. A waiting reply's pending commands are rejected.
+    The text so far is marked `cancelled`. A waiting reply's pending commands are rejected.
     """
     idempotency_key = await idempotency_key_of(request, headers)
     reply = await service.cancel(
@@ -154,9 +154,9 @@ def _state(reply: ReplyDoc) -> Raw:
 async def get_context(
     request: web.Request, actor: Actor, path: ConversationPath, query: ContextQuery
 ) -> web.StreamResponse:
-    """Show exactly what would be sent to the model, and its token count; nothing is sent.
+    """Return exactly what would be sent to the model, with its token count.
 
-    What would be sent if `content` were the next message, with the count of its tokens. Nothing
+    With `content`, this is what would be sent if it were the next message. Nothing
     is sent.
     """
     shown = await service.get_context(

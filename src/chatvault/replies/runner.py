@@ -1,4 +1,4 @@
-"""Writes the replies of this process, and takes over those whose process has ended."""
+"""Write the replies of this process, and interrupt those whose process has ended."""
 
 import asyncio
 import itertools
@@ -118,7 +118,7 @@ class ReplyRunner:
             return
         async for chunk in self._models.stream(task.ask):
             if task.stopped is not None:
-                # The cancellation was lost on its way.
+                # The cancellation was lost.
                 return
             task.take(chunk)
             if task.pending and not task.is_due:
@@ -261,9 +261,9 @@ class ReplyRunner:
         return has_ended
 
     async def keep(self) -> None:
-        """Renew leases, obey others' cancellations, and take over lost replies, until cancelled.
+        """Renew leases, stop cancelled replies, and interrupt lost ones, until cancelled.
 
-        Slow work, such as taking over, does not delay renewals.
+        Slow work, such as interrupting replies, does not delay renewals.
         """
         await run_together(keep_renewing(self._renew, self._contact), self._look_after())
 

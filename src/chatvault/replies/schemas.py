@@ -18,11 +18,11 @@ MAX_BODY = 32 * 1024 * 1024
 
 
 class ReplyIn(BaseModel):
-    """A message to answer, or the wish for another answer to the last one."""
+    """A message to answer, or a request for another answer to the last one."""
 
     model_config = ConfigDict(extra="forbid")
 
-    content: str | None = Field(None, min_length=1, description="left out to regenerate")
+    content: str | None = Field(None, min_length=1, description="absent with `regenerate`")
     id: MessageId | None = Field(
         None, description="of the message; asked again with the same one, it is not stored twice"
     )
@@ -52,11 +52,11 @@ class ReplyPath(ConversationPath):
 
 
 class ReplyOut(BaseModel):
-    """An exchange: what was asked, what was answered, and what it cost.
+    """An exchange: a message, its answer, and the tokens used.
 
     Attributes:
-        user_message: null where an answer was regenerated.
-        assistant_message: null where nothing was said before it ended.
+        user_message: null if an answer was regenerated.
+        assistant_message: null if it ended without any text.
         total_tokens_used: by this exchange.
         conversation_total_tokens: by the conversation so far.
     """
@@ -71,7 +71,7 @@ class ReplyOut(BaseModel):
 
 
 class ReplyStateOut(BaseModel):
-    """How far a reply is."""
+    """The state of a reply."""
 
     reply_id: Id
     conversation_id: Id
@@ -81,7 +81,7 @@ class ReplyStateOut(BaseModel):
 
 
 class ContextQuery(BaseModel):
-    """For which message."""
+    """The message for which to build the context."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -93,12 +93,12 @@ class ContextOut(BaseModel):
     """Exactly what would be sent to the model.
 
     Attributes:
-        messages: in OpenAI's shape.
-        tools: that the model is offered, the same.
-        tokens: of all of it, as counted here.
-        message_ids: of the stored messages that are in it.
-        left_out: how many stored messages are not.
-        max_output_tokens: what would be left for the answer.
+        messages: the messages in OpenAI's shape.
+        tools: the tools that the model is offered, in OpenAI's shape.
+        tokens: the number of all tokens, as counted here.
+        message_ids: the ids of the stored messages in it.
+        left_out: the number of stored messages that are left out.
+        max_output_tokens: the tokens that remain for the answer.
     """
 
     agent_id: Id
@@ -118,13 +118,13 @@ class ContextOut(BaseModel):
 
 
 class FollowHeaders(BaseModel):
-    """Where a stream was left."""
+    """The headers of a request for a reply's events."""
 
     last_event_id: Annotated[int, Field(alias="Last-Event-ID", ge=0, le=2**53)] = 0
 
 
 class SummaryOut(BaseModel):
-    """A conversation's summary; null, with the reason, where it is too short."""
+    """A conversation's summary; null, with the reason, if it is too short."""
 
     summary: str | None
     detail: str | None
@@ -142,7 +142,7 @@ Wire = Annotated[list[dict[str, Any]], Field(fail_fast=True)]
 
 
 class CompletionIn(BaseModel):
-    """A chat completion in OpenAI's shape; the model is the configured one, whatever is named."""
+    """A chat completion in OpenAI's shape; any `model` means the configured one."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -184,7 +184,7 @@ PASSED_ON = (
 
 
 class ConversationHeaders(BaseModel):
-    """Where an exchange is to be recorded."""
+    """The conversation in which to record an exchange."""
 
     conversation_id: Id | None = Field(
         None, alias="X-Conversation-Id", description="the conversation that records the exchange"

@@ -1,4 +1,4 @@
-"""Operations on replies: request one, follow it, cancel it, look at its context."""
+"""Operations on replies: create, follow, cancel, and show the context."""
 
 import asyncio
 import contextlib
@@ -62,7 +62,7 @@ async def create(
     wanted: ReplyIn,
     idempotency_key: IdempotencyKey | None = None,
 ) -> ObjectId:
-    """Store the user's message and let the model begin to answer; return the reply's id.
+    """Store the user's message and start a reply; return its id.
 
     Raises:
         NotFound: the actor has no such conversation, or no such agent.
@@ -93,7 +93,7 @@ async def stream_answer(
     wanted: ReplyIn,
     idempotency_key: IdempotencyKey | None,
 ) -> AsyncGenerator[Event, None]:
-    """Let the model begin to answer, as `create` does; yield the reply's events."""
+    """Start a reply as `create` does; yield its events."""
     reply_id = await create(
         actor,
         deps,
@@ -113,7 +113,7 @@ async def await_answer(
     wanted: ReplyIn,
     idempotency_key: IdempotencyKey | None,
 ) -> Raw:
-    """Let the model begin to answer, as `create` does; return the exchange once it has ended."""
+    """Start a reply as `create` does; return the exchange once it has ended."""
     reply_id = await create(
         actor,
         deps,
@@ -300,7 +300,7 @@ async def cancel(
     reply_id: ObjectId,
     idempotency_key: IdempotencyKey | None = None,
 ) -> ReplyDoc:
-    """End a reply now, keeping the text so far; one that has ended is left unchanged.
+    """Cancel a reply, keeping the text so far; one that has ended is not changed.
 
     Raises:
         NotFound: the actor has no such reply.
@@ -361,7 +361,7 @@ async def get_context(
         provider, found = deps.catalog.find(agent["provider"])
         model = agent["model"] or found.model
     except ModelNotConfigured:
-        # It can be looked at all the same.
+        # Its context can be shown all the same.
         provider, model = None, agent["model"] or ""
     left = tokens_left(conversation, agent)
     output = min(deps.max_tokens, max(left // OUTPUT_PART, MIN_OUTPUT))

@@ -1,4 +1,4 @@
-"""Starting a reply: the user's message, the check and the reservation in one transaction."""
+"""Start a reply: store the message, check and reserve tokens in one transaction."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -202,7 +202,7 @@ def output_of(fields: ConversationDoc, reply_plan: ReplyPlan) -> int:
 def decide_start(
     working: WorkingCopy, actor: Actor, reply_plan: ReplyPlan, output: int
 ) -> StartedReply:
-    """Decide that a reply starts whose answer may have this many tokens.
+    """Decide to start a reply whose answer may have this many tokens.
 
     Raises:
         RetryAfterMove: older messages have to move first; nothing is decided.
@@ -356,7 +356,7 @@ async def start_conversation(
         Throttled: too many replies in this minute.
         TokenLimitReached: the messages take more tokens than the agent lets a conversation use.
         KeyReused: the key came with another request.
-        NotFound: this is a repeat, and the conversation is gone.
+        NotFound: this is a repeat, and the conversation was deleted.
     """
     if idempotency_key is not None and await was_carried_out(actor, idempotency_key):
         known = idempotent(Access.of(actor), idempotency_key)

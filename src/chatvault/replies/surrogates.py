@@ -1,4 +1,4 @@
-"""Joining characters that a provider split in two, one half at the end of an event's text.
+"""Join characters that a provider split in two, one half at the end of an event's text.
 
 JSON writes a character beyond the first 65,536, such as an emoji, as two escapes. Some providers
 stream one token at a time and send the two in two events.
@@ -11,7 +11,7 @@ Place = tuple[Hashable, ...]
 
 
 class Halves:
-    """Keeps the first half of a split character until the next text of the same place comes."""
+    """Keeps the first half of a split character until the next text of the same place arrives."""
 
     def __init__(self) -> None:
         self._kept: dict[Place, str] = {}

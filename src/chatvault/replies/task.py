@@ -15,7 +15,7 @@ NEVER = float("-inf")
 
 
 class FlushTimer:
-    """Sets events at regular moments; it rests while nobody waits for one.
+    """Sets events at regular moments; it is idle while nobody waits for one.
 
     Args:
         every: the least seconds between two moments.
@@ -27,7 +27,7 @@ class FlushTimer:
         self._last = NEVER
 
     def set(self, event: asyncio.Event) -> None:
-        """Set an event at the next moment; almost at once if the last one is long ago."""
+        """Set an event at the next moment; almost at once if the last one was long ago."""
         self._due.append(event)
         if len(self._due) == 1:
             loop = asyncio.get_running_loop()

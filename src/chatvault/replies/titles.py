@@ -54,7 +54,7 @@ log = structlog.get_logger()
 
 
 class Outdated(Conflict):
-    """What the summary tells of was edited or removed while it was made; make it again."""
+    """Messages were edited or removed while their summary was made; make it again."""
 
 
 class Background:
@@ -170,7 +170,7 @@ class Background:
             told = page[-1].seq + 1
         return await self._keep(actor, access, conversation, summary, told, idempotency_key)
 
-    async def _keep(  # who, whose, of what, and what
+    async def _keep(  # the actor, the access, the conversation and the summary
         self,
         actor: Actor,
         access: Access,
@@ -257,7 +257,7 @@ def _idempotent(
         found = await Conversation.get_for_repeat(access, conversation_id, session)
         summary: str | None = found.get("summary")
         if result["made"] and summary is None:
-            raise NotFound("The summary was made, and is gone since")
+            raise NotFound("The summary was made, and has been removed since")
         return summary if result["made"] else None
 
     return Idempotent(

@@ -1,4 +1,4 @@
-"""The JSON of a provider's server-sent events, however their bytes are split."""
+"""Parse the JSON of a provider's server-sent events, however their bytes are split."""
 
 import json
 import re
@@ -18,12 +18,12 @@ SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 async def values_of(
     parts: AsyncIterable[bytes], on_part: Callable[[], None]
 ) -> AsyncGenerator[Any, None]:
-    """Yield the values of the events; an event that the stream's end cuts is dropped.
+    """Yield the values of the events, without an incomplete event at the end of the stream.
 
     Lines end as the protocol says, and not at Unicode's further line ends, which JSON may contain.
 
     Args:
-        parts: bytes as they come.
+        parts: the bytes as they arrive.
         on_part: called for each part, with or without a value; may raise to end the reading.
 
     Raises:
@@ -51,7 +51,7 @@ async def values_of(
 def _data_of(line: bytes) -> str | None:
     if not line.startswith(b"data:"):
         return None
-    # A character that the provider has split is no reason to lose the others.
+    # A character that the provider has split must not lose the others.
     data = line[5:].decode("utf-8", "replace").strip()
     return None if data in {"", "[DONE]"} else data
 

@@ -1,4 +1,4 @@
-"""Recognises entries that need attention, as they are sealed."""
+"""Detect entries that need attention while they are sealed."""
 
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -38,7 +38,7 @@ class Alarm(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """One reason for attention; `details` and `address` are copied from the entry."""
+    """An alert; `details` and `address` are copied from the entry."""
 
     alarm: Alarm
     details: dict[str, Any] = field(default_factory=dict)
@@ -135,7 +135,7 @@ async def record_alerts(alerts: list[Alert]) -> None:
 
 
 async def alert_forged_counts(ids: list[Any]) -> None:
-    """Record that someone without our keys wrote counts of refusals.
+    """Record that counts of refusals were written without the service's keys.
 
     Raises:
         PyMongoError: it could not be stored.
@@ -150,6 +150,6 @@ def _entry(alert: Alert) -> Entry:
 
 
 def name_entries(alarm: Alarm, ids: list[Any], **more: Any) -> Alert:
-    """Return an alert about some entries, of which it names the first ten."""
+    """Return an alert about entries that names the first ten of them."""
     named = [str(each) for each in ids[:NAMED_ENTRIES]]
     return Alert(alarm, {"entries": named, "count": len(ids), **more})

@@ -1,4 +1,4 @@
-"""Compares the newest block that entries name with the chain."""
+"""Compare the newest block that entries name with the chain."""
 
 from collections.abc import Mapping, Sequence
 

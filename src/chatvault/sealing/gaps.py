@@ -1,4 +1,4 @@
-"""Gaps: evidence that the log was cut, or that it could not be sealed for a while."""
+"""Record gaps: evidence that the log was cut, or could not be sealed for a while."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass

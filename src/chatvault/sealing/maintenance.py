@@ -1,4 +1,4 @@
-"""What one process at a time does for the audit log: seal it, check it, remove what expired."""
+"""Seal and check the audit log and remove expired entries, in one process at a time."""
 
 import asyncio
 import time
@@ -38,7 +38,7 @@ class Maintenance:
     def __init__(self, *, retention_days: int) -> None:
         self._retention_days = retention_days
         self._keys = AuditEntry.keys()
-        # Certified, so that nobody without the keys can pass for one of our processes.
+        # Certified, so that nobody without the keys can imitate a process of the service.
         self._holder = self._keys.certify(uuid.uuid4().hex)
         self._monitor = Monitor(self._seal_now)
         self._stranger_since: float | None = None
@@ -59,7 +59,7 @@ class Maintenance:
             try:
                 if await self._take_lease():
                     await self._work()
-            except Exception as error:  # noqa: BLE001  # nobody else would start it again
+            except Exception as error:  # noqa: BLE001  # nothing else would start it again
                 await self._report(error)
             await asyncio.sleep(PAUSE_SECONDS)
 
@@ -83,7 +83,7 @@ class Maintenance:
             await gaps.record(Reason.STRANGER, await gaps.find_newest())
         await leases.release(JOB, holder=holder)
         await leases.take(JOB, holder=self._holder, seconds=LEASE_SECONDS)
-        # Whether or not the stranger was quicker.
+        # Whether or not the other holder was quicker.
         return True
 
     async def _work(self) -> None:
@@ -97,7 +97,7 @@ class Maintenance:
         )
 
     async def _begin_anew_when_cut(self) -> None:
-        """Return once blocks are gone, so that all of the work starts again after the rest."""
+        """Return when blocks are missing, so that the work restarts after the remaining ones."""
         await self._monitor.cut.wait()
 
     async def _seal_now(self) -> None:

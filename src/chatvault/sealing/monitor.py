@@ -1,4 +1,4 @@
-"""Checks every few seconds that the audit log is complete, and is being sealed."""
+"""Check every few seconds that the audit log is complete and being sealed."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -23,13 +23,13 @@ log = structlog.get_logger()
 
 
 class Monitor:
-    """Checks in every process, whichever of them seals, so that nobody can keep all of it hidden.
+    """Checks the log in every process, so that blocking the sealing process hides nothing.
 
     Args:
         seal: seals pending entries, whoever has the lease.
 
     Attributes:
-        cut: set when blocks that were seen are gone, so that sealing has to begin after the rest.
+        cut: set when known blocks are missing, so that sealing restarts after the remaining ones.
     """
 
     def __init__(self, seal: Callable[[], Awaitable[None]]) -> None:
@@ -63,7 +63,7 @@ class Monitor:
         try:
             newest = await Block.find_header()
         except ValueError:
-            return  # The sealer reports a newest block that our keys did not sign.
+            return  # The sealer reports a newest block that was not signed with the service's keys.
         key = self._keys.find(newest.key_id) if newest else None
         if newest and not (key and newest.is_signed_by(key.public)):
             return

@@ -1,4 +1,4 @@
-"""What a process checks and reads when it opens an audit log."""
+"""Open an audit log: check its keys and read its newest block."""
 
 from typing import Any
 
@@ -33,7 +33,7 @@ async def open_log(keys: KeyRing, high_water: HighWater) -> None:
 
 
 async def refuse_lost_keys(keys: KeyRing) -> None:
-    """Raise if none of the keys sealed the log: nothing of it could be verified.
+    """Raise if none of the keys sealed the log, which then could not be verified.
 
     Raises:
         KeysMissing: none did; a key file that has just been created is removed again.

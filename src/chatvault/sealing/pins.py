@@ -1,11 +1,11 @@
-"""What is known of the chain from elsewhere: the newest block ever seen, and a checkpoint."""
+"""Compare the chain with the newest block seen and with a checkpoint."""
 
 from chatvault.audit.mark import Mark
 from chatvault.sealing.blocks import Block, Header
 
 
 class Pins:
-    """Finds contradictions between the chain and what is known of it.
+    """Finds contradictions between the chain and known blocks.
 
     Args:
         known: the newest block that this process knows of.

@@ -1,4 +1,4 @@
-"""Checkpoints and proofs that can be kept elsewhere, and checked without the database."""
+"""Checkpoints and proofs that can be kept elsewhere and checked without the database."""
 
 import base64
 from typing import Annotated, Self
@@ -32,10 +32,10 @@ Base64 = Annotated[
 
 
 class Checkpoint(BaseModel):
-    """A signed header; kept where the database's owner cannot reach, it pins all before it.
+    """A signed header; kept outside the reach of the database's owner, it pins the log up to it.
 
     Attributes:
-        height: the block's, for people; `header` is what counts.
+        height: the block's height, for people; `header` is authoritative.
         header: the canonical BSON that was signed.
         public_key: the Ed25519 key that checks the signature.
     """

@@ -1,4 +1,4 @@
-"""Removes old entries, whole sealed blocks at a time, announced beforehand by an entry."""
+"""Remove old entries, whole sealed blocks at a time, announced by an entry beforehand."""
 
 import asyncio
 from datetime import timedelta

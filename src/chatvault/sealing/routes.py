@@ -27,17 +27,17 @@ routes = Routes("audit")
 
 
 class StartedOut(BaseModel):
-    """The verification that is under way."""
+    """The running verification."""
 
     id: Id
 
 
 class VerificationOut(BaseModel):
-    """A verification of the audit log: how far it has come, or what it found.
+    """A verification of the audit log: its progress or its result.
 
-    `done` and `total` count blocks, `entries` those that are there and unchanged, `removed` those
-    that are gone as was announced, `unsealed` the newest, which no block holds yet. `finding` is
-    the first thing that is not as it was sealed.
+    `done` and `total` count blocks, `entries` the entries that are unchanged, `removed` those
+    that were removed as announced, `unsealed` the newest, which are in no block yet. `finding` is
+    the first difference from the seals.
     """
 
     id: Id
@@ -64,9 +64,9 @@ class VerificationOut(BaseModel):
 async def verify_audit_log(
     request: web.Request, actor: Actor, headers: IdempotencyHeaders
 ) -> web.StreamResponse:
-    """Begin to verify the whole audit log, in the background.
+    """Start a verification of the whole audit log in the background.
 
-    For auditors and admins. One that is under way is answered with, and not begun again.
+    For auditors and admins. If one is running, it is returned, and no other is started.
     """
     key = await idempotency_key_of(request, headers)
     found = await verifications.start_verification(
@@ -83,7 +83,7 @@ async def verify_audit_log(
     errors=(Denied,),
 )
 async def list_audit_verifications(request: web.Request, actor: Actor) -> web.StreamResponse:
-    """List the newest verifications of the audit log, and how far each has come.
+    """List the newest verifications of the audit log with their progress.
 
     For auditors and admins.
     """

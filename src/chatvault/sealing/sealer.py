@@ -1,4 +1,4 @@
-"""Follows the audit log in the order of commits and seals it into blocks."""
+"""Follow the audit log in the order of commits and seal it into blocks."""
 
 import math
 import time
@@ -153,13 +153,13 @@ class Sealer:
         elif self._newest is not None:
             await self._high_water.note(await Block.find_mark(self._newest))
         elif await self._entries.find_one({"newest_block.height": {"$ne": NOTHING.height}}):
-            # Entries from before any block say that there was none.
+            # Entries from before the first block name no block.
             if await Block.find_header() is not None:
                 raise Overtaken
             if not await gaps.was_recorded_lately(Reason.BEGUN_LATE):
                 await gaps.record(Reason.BEGUN_LATE, None)
         else:
-            # So that a place that cannot be written to is reported at the start.
+            # Written now, so that a path that is not writable is reported at the start.
             await self._high_water.note(NOTHING)
 
     async def _read(self, stream: ChangeStream, *, until_idle: bool) -> None:

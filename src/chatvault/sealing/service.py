@@ -1,4 +1,4 @@
-"""What an operator can do with the audit log's proof; each operation is recorded in the log."""
+"""Operations on the audit log's proof, each of which is recorded in the log."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -32,7 +32,7 @@ async def verify_log(
     For an operator, auditors and admins.
 
     Raises:
-        NotVerified: the first thing that is not as it was sealed.
+        NotVerified: the log differs from the seals; names the first difference.
     """
     require_reviewer(actor)
     try:
@@ -88,7 +88,7 @@ async def acknowledge(actor: Actor, recorder: Recorder) -> tuple[int, int]:
     why = pins.problem_with_end(height) or await pins.problem_before(height + 1)
     if why is not None:
         raise NotVerified(f"{why}; start the service first, which tells of it in the log")
-    # This checks that the newest header is ours.
+    # This checks the signature of the newest header.
     newest = (await find_checkpoint()).open()
     open_gaps, unsealed = await count_open(await accepted_through())
     if unsealed:
@@ -114,7 +114,7 @@ async def prove_entry(
 
 
 async def rotate_key(actor: Actor, recorder: Recorder, *, path: Path) -> str:
-    """Make a new key the file's newest; return its id. For an operator.
+    """Create a new key as the file's newest; return its id. For an operator.
 
     Raises:
         OSError: the file cannot be replaced.

@@ -1,4 +1,4 @@
-"""Finds the entries that no block holds, by walking over all ids beside the blocks."""
+"""Find the entries that are in no block, by comparing all ids with those of the blocks."""
 
 from collections.abc import AsyncIterator, Iterable
 from typing import Any
@@ -25,7 +25,7 @@ class UnsealedEntries:
         start: walk from this id on; None walks over all.
 
     Attributes:
-        foreign: ids that are not ours, as they are no ObjectId.
+        foreign: ids that chatvault did not create, as they are no ObjectId.
     """
 
     def __init__(self, start: ObjectId | None) -> None:

@@ -1,4 +1,4 @@
-"""Verifications of the audit log in the background, and their progress."""
+"""Verify the audit log in the background, and store the progress."""
 
 import asyncio
 import contextlib
@@ -32,7 +32,7 @@ Raw = dict[str, Any]
 # Entries in one step, so few that other tasks run in between.
 GROUP_SIZE = 250
 PROGRESS_SECONDS = 0.5
-# A verification without progress for so long has ended with its process.
+# The process of a verification without progress for this long has ended.
 MAX_SILENCE = timedelta(seconds=30)
 LISTED = 20
 log = structlog.get_logger()
@@ -51,11 +51,11 @@ class Verification(Document):
     """One verification of the audit log.
 
     Attributes:
-        started_by: who asked for it.
+        started_by: the user who requested it.
         told_at: when its process last reported its progress.
         done: how many blocks are verified; `total` is how many are known so far.
         entries: how many sealed entries are there and unchanged.
-        finding: the first thing that is not as it was sealed.
+        finding: the first difference from the seals.
     """
 
     started_by: Id
@@ -100,7 +100,7 @@ class Verifier:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self, actor: Actor, *, idempotency_key: IdempotencyKey | None) -> ObjectId:
-        """Begin a verification and return its id, or return the id of the one under way.
+        """Start a verification and return its id, or return the id of the running one.
 
         Raises:
             Denied: the actor is neither auditor nor admin.
@@ -140,7 +140,7 @@ class Verifier:
         return key
 
     async def close(self) -> None:
-        """Stop the verification under way."""
+        """Stop the running verification."""
         await stop(*self._tasks)
 
     async def _run(self, actor: Actor, key: ObjectId) -> None:
@@ -170,7 +170,7 @@ class Verifier:
 async def start_verification(
     actor: Actor, verifier: Verifier, *, idempotency_key: IdempotencyKey | None
 ) -> ObjectId:
-    """Begin a verification in the background, and return its id; see `Verifier.start`."""
+    """Start a verification in the background and return its id; see `Verifier.start`."""
     return await verifier.start(actor, idempotency_key=idempotency_key)
 
 
@@ -204,7 +204,7 @@ async def _store_progress(key: ObjectId, progress: _Progress, **more: Any) -> No
 
 def _idempotent(idempotency_key: IdempotencyKey) -> Idempotent[ObjectId]:
     async def find(verification_id: ObjectId, _session: AsyncClientSession) -> ObjectId:
-        return verification_id  # none is ever removed
+        return verification_id  # they are never removed
 
     return Idempotent.by_id(
         idempotency_key,

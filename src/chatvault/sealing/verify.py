@@ -1,4 +1,4 @@
-"""Recomputes the audit log from what is stored, and finds the first difference from the seals."""
+"""Recompute the audit log's hashes, and find the first difference from the seals."""
 
 import asyncio
 import hashlib
@@ -40,7 +40,7 @@ RECHECK_SECONDS = 3.0
 
 
 class NotVerified(Conflict):
-    """The audit log is not as it was sealed.
+    """The audit log differs from its seals.
 
     Attributes:
         block: the height of the first block concerned.
@@ -110,7 +110,8 @@ async def verify(
 
     Raises:
         InvalidInput: the log has never been as long as `from_block`.
-        NotVerified: the first thing that was changed, is missing, inserted or reordered.
+        NotVerified: an entry or block was changed, removed, inserted or reordered; names the
+            first.
         PyMongoError: the database cannot be read.
     """
     if checkpoint is not None:

@@ -296,7 +296,7 @@ async def _refusals(app: web.Application) -> AsyncIterator[None]:
 
 
 async def _replies(app: web.Application) -> AsyncIterator[None]:
-    _tell_of_models(app[SETTINGS], app[agents.MODEL_CATALOG])
+    _log_models(app[SETTINGS], app[agents.MODEL_CATALOG])
     behind, ahead = app[WORKERS]
     loops = app[health.LOOPS]
     async with (
@@ -308,7 +308,7 @@ async def _replies(app: web.Application) -> AsyncIterator[None]:
     await app[completions.MODELS].close()
 
 
-def _tell_of_models(settings: Settings, catalog: ModelCatalog) -> None:
+def _log_models(settings: Settings, catalog: ModelCatalog) -> None:
     setting = "CHATVAULT_PROVIDERS"
     if settings.uses_openai_key:
         model = catalog.find(None)[1].model

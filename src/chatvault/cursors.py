@@ -42,7 +42,7 @@ def decode_cursor(text: object) -> Cursor | None:
     try:
         return datetime.fromtimestamp(milliseconds / 1000, UTC), last_id
     except (ValueError, OverflowError, OSError):
-        raise _not_ours() from None
+        raise _malformed() from None
 
 
 def decode_count_cursor(text: object) -> CountCursor | None:
@@ -58,9 +58,9 @@ def decode_count_cursor(text: object) -> CountCursor | None:
         count, last_id = name.split(":")
         found = int(count), ObjectId(last_id)
     except (ValueError, InvalidId):
-        raise _not_ours() from None
+        raise _malformed() from None
     if abs(found[0]) >= MOST:
-        raise _not_ours()
+        raise _malformed()
     return found
 
 
@@ -76,8 +76,8 @@ def decode_name_cursor(text: object) -> str | None:
         padded = f"{text}{'=' * (-len(str(text)) % 4)}".encode()
         return base64.b64decode(padded, altchars=b"-_", validate=True).decode()
     except ValueError:
-        raise _not_ours() from None
+        raise _malformed() from None
 
 
-def _not_ours() -> PydanticCustomError:
+def _malformed() -> PydanticCustomError:
     return PydanticCustomError("cursor", "Cursor is none that was given out")

@@ -106,7 +106,7 @@ class TestProviders:
         settings = Settings(
             data_dir=tmp_path, providers={"main": Provider.model_validate(provider)}
         )
-        [finding] = [each async for each in doctor._look_at_providers(settings)]
+        [finding] = [each async for each in doctor._check_providers(settings)]
         return finding
 
     async def test_that_answer(self, tmp_path: Path, url: str) -> None:
@@ -132,7 +132,7 @@ class TestToolServers:
     async def test_that_cannot_be_started(self, tmp_path: Path) -> None:
         server = McpServer(command=sys.executable, args=("-c", "raise SystemExit(3)"))
         settings = Settings(data_dir=tmp_path, mcp_servers={"lab": server})
-        [found] = [each async for each in doctor._look_at_tool_servers(settings)]
+        [found] = [each async for each in doctor._check_tool_servers(settings)]
         assert found.verdict is Verdict.WRONG
         assert str(tmp_path / "mcp" / "lab.log") in found.sentence
 

@@ -324,7 +324,7 @@ class TestHandshake:
                 raise mcp.MCPError(code=types.UNSUPPORTED_PROTOCOL_VERSION, message="too old")
 
         session: Any = Session()
-        await connections._shake_hands(session)
+        await connections._initialize(session)
 
         assert asked == ["discover", "initialize", "discover"]
 

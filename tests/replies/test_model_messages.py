@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from chatvault.replies.model_messages import AHEAD, NO_RESULT, Wire, pair_up
+from chatvault.replies.model_messages import MAX_DISTANCE, NO_RESULT, Wire, pair_up
 from conftest import HttpClient
 from support.factories import begin, message
 
@@ -77,11 +77,11 @@ class TestCalls:
         assert wires[1]["content"] == NO_RESULT
 
     def test_do_not_wait_for_results_without_end(self) -> None:
-        later = [stored("assistant", str(number)) for number in range(AHEAD)]
+        later = [stored("assistant", str(number)) for number in range(MAX_DISTANCE)]
         wires = flat(stored("assistant", "", CALL), *later, stored("tool", "", RESULT))
 
         assert wires[1]["content"] == NO_RESULT
-        assert len(wires) == 2 + AHEAD
+        assert len(wires) == 2 + MAX_DISTANCE
 
     def test_are_shortened(self) -> None:
         call = {**CALL, "input": {"a": "x" * 100_000}}

@@ -77,7 +77,7 @@ def examine() -> None:
     """Look at settings, database, keys, disk, clock, models and tools."""
     settings = load_settings()
     findings: list[Finding] = []
-    for finding in _look(settings):
+    for finding in _checks(settings):
         findings.append(finding)
         out.print(f"{finding.verdict:8} {finding.about}: {finding.sentence}")
     count = sum(finding.verdict is Verdict.WRONG for finding in findings)
@@ -86,22 +86,22 @@ def examine() -> None:
         raise typer.Exit(1)
 
 
-def _look(settings: Settings) -> Iterator[Finding]:
+def _checks(settings: Settings) -> Iterator[Finding]:
     yield ok("chatvault", f"{VERSION} on Python {platform.python_version()}, {platform.platform()}")
     yield ok("settings", f"{settings.env}; `chatvault settings` lists them")
-    yield _look_at_disk(settings.data_dir)
-    yield _look_at_port(settings)
-    yield from _look_at_keys(settings)
-    yield from _look_at_database(settings)
-    yield from asyncio.run(_gather(_look_at_providers(settings)))
-    yield from asyncio.run(_gather(_look_at_tool_servers(settings)))
+    yield _check_disk(settings.data_dir)
+    yield _check_port(settings)
+    yield from _check_keys(settings)
+    yield from _check_database(settings)
+    yield from asyncio.run(_gather(_check_providers(settings)))
+    yield from asyncio.run(_gather(_check_tool_servers(settings)))
 
 
 async def _gather(findings: AsyncIterator[Finding]) -> list[Finding]:
     return [finding async for finding in findings]
 
 
-def _look_at_disk(data_dir: Path) -> Finding:
+def _check_disk(data_dir: Path) -> Finding:
     about = "data directory"
     existing = next(each for each in (data_dir, *data_dir.parents) if each.exists())
     if not existing.is_dir():
@@ -115,7 +115,7 @@ def _look_at_disk(data_dir: Path) -> Finding:
     return ok(about, sentence)
 
 
-def _look_at_port(settings: Settings) -> Finding:
+def _check_port(settings: Settings) -> Finding:
     # Imported here: it imports the whole service, which the other commands start without.
     from chatvault.server.http import CannotListen, listen  # noqa: PLC0415  # as said
 
@@ -129,7 +129,7 @@ def _look_at_port(settings: Settings) -> Finding:
     return ok(about, f"{place} is free")
 
 
-def _look_at_keys(settings: Settings) -> Iterator[Finding]:
+def _check_keys(settings: Settings) -> Iterator[Finding]:
     if not settings.data_dir.is_dir() and (settings.secret_key is None):
         yield ok("keys", "none yet; the first start makes them in the data directory")
         return
@@ -149,9 +149,9 @@ def _look_at_keys(settings: Settings) -> Iterator[Finding]:
             yield ok(about, "can be read")
 
 
-def _look_at_database(settings: Settings) -> Iterator[Finding]:
+def _check_database(settings: Settings) -> Iterator[Finding]:
     if settings.mongodb_url is None:
-        yield from _look_at_mongod(settings)
+        yield from _check_mongod(settings)
         if not has_data(settings.data_dir):
             return
     try:
@@ -161,7 +161,7 @@ def _look_at_database(settings: Settings) -> Iterator[Finding]:
         yield wrong("database", getattr(error, "detail", None) or str(error))
 
 
-def _look_at_mongod(settings: Settings) -> Iterator[Finding]:
+def _check_mongod(settings: Settings) -> Iterator[Finding]:
     try:
         yield ok("mongod", str(find_mongod()))
     except ChatvaultError as error:
@@ -181,7 +181,7 @@ async def _ask_database(url: str, settings: Settings) -> AsyncIterator[Finding]:
         now = time.time()
         build = await client.admin.command("buildInfo")
         reason = await check_writable(client, settings.mongodb_database)
-        yield _look_at_clock(hello, now)
+        yield _check_clock(hello, now)
     except DriverError as error:
         yield wrong(about, f"MongoDB at {place} cannot be reached: {reason_of(error)}")
         return
@@ -198,7 +198,7 @@ async def _ask_database(url: str, settings: Settings) -> AsyncIterator[Finding]:
         yield ok(about, f"MongoDB {version} at {place} takes writes")
 
 
-def _look_at_clock(hello: dict[str, Any], now: float) -> Finding:
+def _check_clock(hello: dict[str, Any], now: float) -> Finding:
     apart = abs(hello["localTime"].timestamp() - now)
     sentence = f"{apart:.1f} s from MongoDB's"
     if apart > CLOCK_SECONDS:
@@ -206,7 +206,7 @@ def _look_at_clock(hello: dict[str, Any], now: float) -> Finding:
     return ok("clock", sentence)
 
 
-async def _look_at_providers(settings: Settings) -> AsyncIterator[Finding]:
+async def _check_providers(settings: Settings) -> AsyncIterator[Finding]:
     if not settings.providers:
         yield warning("models", "none is configured, so agents cannot answer: CHATVAULT_PROVIDERS")
     clients = ModelClients(settings.providers, timeout=PROVIDER_SECONDS)
@@ -234,7 +234,7 @@ async def _ask_provider(clients: ModelClients, name: str, provider: Provider) ->
     return ok(about, f"{provider.model} at {url}")
 
 
-async def _look_at_tool_servers(settings: Settings) -> AsyncIterator[Finding]:
+async def _check_tool_servers(settings: Settings) -> AsyncIterator[Finding]:
     if not settings.mcp_servers:
         return
     log_dir = settings.data_dir / "mcp"

@@ -68,7 +68,7 @@ def export(
             err.print(lacking(missing))
     place = _place(output)
     where, counts = run(lambda: _export(username, query, place, everything=everything))
-    _tell(where, counts)
+    _print_summary(where, counts)
 
 
 def _place(output: Path | None) -> Callable[[str], Path | None]:
@@ -144,7 +144,7 @@ def _open(path: Path | None) -> Iterator[Callable[[bytes], object]]:
         Path(working).unlink(missing_ok=True)
 
 
-def _tell(where: Path | None, counts: Counts) -> None:
+def _print_summary(where: Path | None, counts: Counts) -> None:
     """Say how much was exported, beside what goes to standard output."""
     told = f"{_count(counts.conversations, 'conversation')}, {_count(counts.messages, 'message')}"
     err.print(told if where is None else f"{told} in {where}")

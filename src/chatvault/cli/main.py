@@ -135,7 +135,7 @@ def serve(
 
     def announce(address: str) -> None:
         # In a thread, as it takes a second.
-        asyncio.get_running_loop().run_in_executor(None, _tell_of_fonts)
+        asyncio.get_running_loop().run_in_executor(None, _warn_of_fonts)
         if settings.log_format is LogFormat.JSON:
             log.info("serving", version=VERSION, address=address, data=_place(settings))
         else:
@@ -162,7 +162,7 @@ def serve(
             runner.run(several.run(announce))
 
 
-def _tell_of_fonts() -> None:
+def _warn_of_fonts() -> None:
     """Log which scripts PDFs cannot show, where PDFs are made."""
     if is_installed() and (missing := find_missing_scripts()):
         log.info("pdf_lacks_fonts", scripts=missing, packages=PACKAGES)

@@ -59,7 +59,7 @@ def verify_log(
                 checkpoint=pinned,
                 on_progress=lambda done, total: progress.update(task, completed=done, total=total),
             )
-            return report, _why_nothing_is_noted(AuditEntry.high_water())
+            return report, _mark_problem(AuditEntry.high_water())
 
         found, why = run(work)
     out.print(_describe(found, begin))
@@ -67,7 +67,7 @@ def verify_log(
         out.print(why)
 
 
-def _why_nothing_is_noted(high_water: HighWater) -> str | None:
+def _mark_problem(high_water: HighWater) -> str | None:
     """Return one line if nothing outside MongoDB says how far the log went, else None."""
     if high_water.read() is not None:
         return None

@@ -110,12 +110,12 @@ def mongodb_url(settings: Settings, *, exclusive: bool = False) -> Iterator[str]
         return
     is_new = not has_data(settings.data_dir)
     if not exclusive and is_new:
-        _check_that_new_data_is_meant(settings)
+        _confirm_new_data(settings)
     with (
         embedded_mongodb(
             settings.data_dir,
             exclusive=exclusive,
-            on_wait=lambda: _tell_of_wait(settings),
+            on_wait=lambda: _announce_wait(settings),
         ) as url,
         announced(settings.data_dir) if exclusive else nullcontext(),
     ):
@@ -125,14 +125,14 @@ def mongodb_url(settings: Settings, *, exclusive: bool = False) -> Iterator[str]
         yield url
 
 
-def _tell_of_wait(settings: Settings) -> None:
+def _announce_wait(settings: Settings) -> None:
     if settings.log_format is LogFormat.JSON:
         log.info("mongodb_is_starting")
     else:
         err.print("Starting the embedded MongoDB…")
 
 
-def _check_that_new_data_is_meant(settings: Settings) -> None:
+def _confirm_new_data(settings: Settings) -> None:
     if "data_dir" not in settings.model_fields_set and (served := find_served()):
         raise InvalidSettings(
             f"There is no data in {settings.data_dir}, but a service runs on {served[0]}: set "
@@ -174,11 +174,11 @@ def validate(model: type[M], values: Mapping[str, object]) -> M:
         return model.model_validate(values)
     except ValidationError as error:
         found = error.errors(include_input=False, include_url=False)
-        sentences = [f"{'.'.join(map(str, each['loc']))}: {_mend(each)}" for each in found]
+        sentences = [f"{'.'.join(map(str, each['loc']))}: {_describe_fix(each)}" for each in found]
         raise InvalidInput("; ".join(sentences)) from None
 
 
-def _mend(error: ErrorDetails) -> str:
+def _describe_fix(error: ErrorDetails) -> str:
     """Return what an option must be, in words for a person."""
     if error["type"] == "string_pattern_mismatch":
         return "has characters that are not allowed there"

@@ -181,14 +181,14 @@ async def connect(
             info = types.Implementation(name="chatvault", version=VERSION)
             session = mcp.ClientSession(dispatcher=dispatcher, client_info=info)
             await stack.enter_async_context(session)
-            await _shake_hands(session)
+            await _initialize(session)
             is_connected = True
             yield Connection(session, dispatcher, program)
     except Exception as error:
         raise ServerDown(_reason(error, program, is_connected=is_connected)) from error
 
 
-async def _shake_hands(session: mcp.ClientSession) -> None:
+async def _initialize(session: mcp.ClientSession) -> None:
     """Negotiate the protocol version: that of 2026 first, else the older handshake."""
     try:
         await session.discover()

@@ -225,9 +225,9 @@ class CommandRunner:
 
     async def keep(self) -> None:
         """Renew leases, and end commands of ended processes, until cancelled."""
-        await run_together(keep_renewing(self._renew, self._contact), self._look_after())
+        await run_together(keep_renewing(self._renew, self._contact), self._maintain())
 
-    async def _look_after(self) -> None:
+    async def _maintain(self) -> None:
         while True:
             try:
                 await self.reap()

@@ -65,13 +65,13 @@ class Server:
                 async with asyncio.timeout(CONNECT_TIMEOUT) as begun, self._connect() as connection:
                     await self._list_tools(connection)
                     begun.reschedule(None)
-                    self._become(ServerState.CONNECTED, connection)
+                    self._set_state(ServerState.CONNECTED, connection)
                     await self._watch(connection)
             except Exception as error:  # noqa: BLE001  # what others' servers do is not foreseen
                 self.failures += 1
                 log.warning("mcp_server_down", **self._describe(error), tries=self.failures)
             finally:
-                self._become(ServerState.DOWN, None)
+                self._set_state(ServerState.DOWN, None)
             await asyncio.sleep(min(MAX_WAIT, FIRST_WAIT * 2 ** min(self.failures, 10)))
 
     def _describe(self, error: Exception) -> dict[str, Any]:
@@ -105,16 +105,16 @@ class Server:
             )
         self.left_out, self.left_out_count = left_out, selection.left_out_count
 
-    def _become(self, state: ServerState, connection: Any) -> None:
+    def _set_state(self, state: ServerState, connection: Any) -> None:
         if state is not self.state:
             self.state, self.since = state, now()
             if state is ServerState.CONNECTED:
                 log.info("mcp_server_connected", server=self.name, tools=len(self.tools))
         self._connection = connection
 
-    def _lose(self) -> None:
+    def _on_lost(self) -> None:
         """Remove the tools at once; the connection ends when the next listing fails."""
-        self._become(ServerState.DOWN, None)
+        self._set_state(ServerState.DOWN, None)
         self._look.set()
 
     async def call(self, tool: Tool, arguments: dict[str, Any]) -> Result:
@@ -141,7 +141,7 @@ class Server:
             self._settings,
             log_path=self._log_path,
             read_timeout=self._timeout + 5,
-            on_end=self._lose,
+            on_end=self._on_lost,
         ) as connection:
             yield connection
 

@@ -130,10 +130,10 @@ async def _complete(
         if body.stream:
             is_kept = headers.key is not None
             return await _stream(request, chunks, with_usage=body.wants_usage, is_kept=is_kept)
-        return json_response(await _whole(chunks))
+        return json_response(await _collect(chunks))
 
 
-async def _whole(chunks: AsyncGenerator[Chunk, None]) -> dict[str, Any]:
+async def _collect(chunks: AsyncGenerator[Chunk, None]) -> dict[str, Any]:
     """Return the chunks as one completion."""
     said = ChunkAccumulator()
     async for chunk in chunks:

@@ -240,7 +240,7 @@ async def read_newest(
     Raises:
         ReadConflict: the conversation changed since its document was read.
     """
-    newest_first = _back(access, store, conversation, conversation["next_seq"])
+    newest_first = _read_backward(access, store, conversation, conversation["next_seq"])
     return (await _take(newest_first, budget=budget))[0][::-1]
 
 
@@ -276,7 +276,7 @@ async def _take(
     return taken, False
 
 
-def _back(
+def _read_backward(
     access: Access,
     store: MessageStore,
     conversation: ConversationDoc,
@@ -291,7 +291,7 @@ def _back(
     return walk_path_back(access, store, conversation, end, most=most)
 
 
-def _forth(
+def _read_forward(
     access: Access,
     store: MessageStore,
     conversation: ConversationDoc,
@@ -321,7 +321,7 @@ async def read_before(
     Raises:
         ReadConflict: the conversation changed since its document was read.
     """
-    runs = _back(access, store, conversation, before, most=limit + 1, whole=whole)
+    runs = _read_backward(access, store, conversation, before, most=limit + 1, whole=whole)
     return await _page(runs, conversation, limit, newest_first=True, whole=whole)
 
 
@@ -339,7 +339,7 @@ async def read_after(
     Raises:
         ReadConflict: the conversation changed since its document was read.
     """
-    runs = _forth(access, store, conversation, after + 1, whole=whole)
+    runs = _read_forward(access, store, conversation, after + 1, whole=whole)
     return await _page(runs, conversation, limit, whole=whole)
 
 
@@ -361,7 +361,7 @@ async def read_offset(
         skipped, start = await _find_offset(access, store, conversation, offset)
     else:
         skipped, start = await find_place(access, store, conversation, offset)
-    runs = _forth(access, store, conversation, start, whole=whole)
+    runs = _read_forward(access, store, conversation, start, whole=whole)
     page = await _page(runs, conversation, limit, skip=offset - skipped, whole=whole)
     return replace(page, offset=offset)
 

@@ -372,7 +372,7 @@ def _listing_pipelines(
     """Return the pipelines for a page of conversations, and for their count over all pages."""
     mine = Conversation.owned_by(access, **dict(which))
     page: list[Raw] = [
-        {"$match": mine | _behind(after)},
+        {"$match": mine | _after_cursor(after)},
         {"$sort": {"updated_at": DESCENDING, "_id": DESCENDING}},
         {"$skip": offset},
         {"$limit": limit},
@@ -382,7 +382,7 @@ def _listing_pipelines(
     return page, [{"$match": mine}, {"$count": "total"}, tag]
 
 
-def _behind(after: Cursor | None) -> Raw:
+def _after_cursor(after: Cursor | None) -> Raw:
     """Return the filter for conversations after the last one of the page before."""
     if after is None:
         return {}

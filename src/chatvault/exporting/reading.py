@@ -146,11 +146,11 @@ async def _find_unchanged(
     if not has_segments(document):
         return document
     current = await store.find_conversation(access, document["_id"])
-    if current is None or _edition(current) != _edition(document):
+    if current is None or _edit_version(current) != _edit_version(document):
         return current
     return document
 
 
-def _edition(document: ConversationDoc) -> tuple[ObjectId, int]:
+def _edit_version(document: ConversationDoc) -> tuple[ObjectId, int]:
     """Return a value that every edit, removal and replacement of messages changes."""
     return document["generation"], document.get("edits", 0)

@@ -56,8 +56,8 @@ def build_tree(
     between = {} if links is None else links
     for message in by_id.values():
         message.parent_id = _parent(message, by_id, between, repairs)
-    _open_circles(by_id, repairs)
-    ordered = _in_order(by_id)
+    _break_cycles(by_id, repairs)
+    ordered = _sort(by_id)
     found = _message_at(leaf, by_id, between)
     is_leaf_missing = False
     if found is None and by_id:
@@ -107,7 +107,7 @@ def _parent(
     return _message_at(message.parent_id, by_id, between)
 
 
-def _open_circles(by_id: Mapping[str, NeutralMessage], repairs: Counter[str]) -> None:
+def _break_cycles(by_id: Mapping[str, NeutralMessage], repairs: Counter[str]) -> None:
     """Break cycles of parents: one message of each becomes the first of a branch."""
     sound = set[str]()
     for name in by_id:
@@ -123,7 +123,7 @@ def _open_circles(by_id: Mapping[str, NeutralMessage], repairs: Counter[str]) ->
         sound.update(way)
 
 
-def _in_order(by_id: Mapping[str, NeutralMessage]) -> list[NeutralMessage]:
+def _sort(by_id: Mapping[str, NeutralMessage]) -> list[NeutralMessage]:
     """Sort parents before children and siblings by time; without a time, keep the file's order."""
     children: dict[str | None, list[tuple[datetime, int, NeutralMessage]]] = {}
     for place, message in enumerate(by_id.values()):

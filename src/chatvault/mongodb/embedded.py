@@ -129,14 +129,14 @@ def find_mongod() -> Path:
     problem = f"No mongod {_OLDEST} or newer was found: {_WAYS_OUT}."
     for candidate in (Path(on_path) if on_path else None, *packaged):
         if candidate and candidate.is_file():
-            found = _why_not(candidate)
+            found = _problem_with(candidate)
             if found is None:
                 return candidate
             problem = f"{found}; or {_WAYS_OUT}."
     raise EmbeddedError(problem)
 
 
-def _why_not(mongod: Path) -> str | None:
+def _problem_with(mongod: Path) -> str | None:
     """Return why this mongod cannot be used, or None; running it tests its libraries."""
     try:
         run = subprocess.run(  # noqa: S603 - the user's own mongod, without a shell
@@ -243,7 +243,7 @@ def _join(
             finally:
                 os.close(keeper)
             path = sockets.recorded(data_dir / _SOCKET)
-            if _become_primary(path, data_dir, patience):
+            if _initiate_replica_set(path, data_dir, patience):
                 return path
     finally:
         os.close(start)
@@ -314,7 +314,7 @@ def _try_claim(folder: Path) -> int | None:
     return None
 
 
-def _become_primary(path: Path, data_dir: Path, patience: _Patience) -> bool:
+def _initiate_replica_set(path: Path, data_dir: Path, patience: _Patience) -> bool:
     """Make the replica set's member a writable primary; False if the keeper ends before that."""
     reason = "mongod does not answer"
     while not _is_free(data_dir / _KEEPER_LOCK):

@@ -72,9 +72,9 @@ class Keeper:
         self.users = open_lock(data_dir / USERS_LOCK)
         self.told_to_stop = False
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._hear)
+            signal.signal(number, self._on_signal)
 
-    def _hear(self, _number: int, _frame: object) -> None:
+    def _on_signal(self, _number: int, _frame: object) -> None:
         self.told_to_stop = True
 
     def _must_stop(self) -> bool:

@@ -17,7 +17,7 @@ from chatvault.replies.provider import call_wire
 
 NO_RESULT = "There is no result: the call was not carried out."
 # The text that a model gets for a call without output, by its status.
-STANDING = {
+RESULT_BY_STATUS = {
     "pending": NO_RESULT,
     "approved": "There is no result yet: the call is being carried out.",
     "rejected": "The user rejected this call.",
@@ -25,7 +25,7 @@ STANDING = {
 }
 TRUNCATED = "\n[The output was longer; this is its beginning.]"
 # A call waits for its result for at most this many messages.
-AHEAD: Final = 32
+MAX_DISTANCE: Final = 32
 MAX_NAME: Final = 64
 _NO_NAME: Final = re.compile(r"[^A-Za-z0-9_-]")
 
@@ -33,7 +33,7 @@ Wire = dict[str, Any]
 
 
 @dataclass(slots=True)
-class _Pairs:
+class _PairedMessage:
     """A message with the results of its calls, some of which may still be missing."""
 
     message: MessageDoc
@@ -74,7 +74,7 @@ class _Pairs:
             for call_id, call in zip(ids, self.calls, strict=True)
         ]
         told = [
-            _told(call_id, self.results.get(number, NO_RESULT))
+            _tool_message(call_id, self.results.get(number, NO_RESULT))
             for number, call_id in enumerate(ids)
         ]
         first: Wire = {
@@ -94,7 +94,7 @@ class ModelMessages:
     """
 
     def __init__(self) -> None:
-        self._waiting: deque[_Pairs] = deque()
+        self._waiting: deque[_PairedMessage] = deque()
 
     def add(self, message: MessageDoc) -> list[list[Wire]]:
         """Add the next message; return the messages that are complete, a list for each."""
@@ -107,7 +107,9 @@ class ModelMessages:
         ended = role in {MessageRole.USER, MessageRole.SYSTEM} and bool(pairs.said)
         done = self.finish() if ended else []
         self._waiting.append(pairs)
-        while self._waiting and (not self._waiting[0].is_waiting or len(self._waiting) > AHEAD):
+        while self._waiting and (
+            not self._waiting[0].is_waiting or len(self._waiting) > MAX_DISTANCE
+        ):
             done.append(self._waiting.popleft().wires())
         return done
 
@@ -130,37 +132,37 @@ def is_special(message: MessageDoc) -> bool:
     return "parts" in message or bool(message.get("hidden"))
 
 
-def _divide(message: MessageDoc) -> tuple[_Pairs, list[ToolResultPart]]:
+def _divide(message: MessageDoc) -> tuple[_PairedMessage, list[ToolResultPart]]:
     """Return the message's text and calls, and the results in it."""
     role = message["role"]
     if message.get("hidden"):
-        return _Pairs(message, []), []
+        return _PairedMessage(message, []), []
     if "parts" not in message and role != MessageRole.TOOL:
-        return _Pairs(message, to_wire(message)), []
+        return _PairedMessage(message, to_wire(message)), []
     parts = message.get("parts", ())
     results = [part for part in parts if part["type"] == "tool_result"]
     if role == MessageRole.TOOL:
         if not results and message["content"]:
             results = [{"type": "tool_result", "output": message["content"]}]
-        return _Pairs(message, []), results
+        return _PairedMessage(message, []), results
     calls = [part for part in parts if part["type"] == "tool_call"]
     if role != MessageRole.ASSISTANT:
         calls = []
     if calls:
         # Commands that people ran on the message come after its calls.
         said = to_wire(message)[1:] if message.get("commands") else []
-        return _Pairs(message, said, calls), results
-    content = message["content"] or _stand_in(parts)
+        return _PairedMessage(message, said, calls), results
+    content = message["content"] or _substitute_text(parts)
     if not content and not message.get("commands"):
-        return _Pairs(message, []), results
-    return _Pairs(message, to_wire({**message, "content": content})), results
+        return _PairedMessage(message, []), results
+    return _PairedMessage(message, to_wire({**message, "content": content})), results
 
 
-def _told(call_id: str, content: str) -> Wire:
+def _tool_message(call_id: str, content: str) -> Wire:
     return {"role": "tool", "tool_call_id": call_id, "content": content}
 
 
-def _stand_in(parts: Iterable[Part]) -> str:
+def _substitute_text(parts: Iterable[Part]) -> str:
     """Return transcripts or the names of files, for a message without text."""
     return "\n\n".join(
         part.get("transcript") or f"[File: {part.get('name') or 'without a name'}]"
@@ -246,7 +248,7 @@ def _result(call_id: str, command: Raw | None) -> Wire:
     content = NO_RESULT
     if command is not None:
         standing = command.get("code") or command["status"]
-        content = command["result"] or STANDING.get(standing, "")
+        content = command["result"] or RESULT_BY_STATUS.get(standing, "")
         if command["truncated"]:
             content += TRUNCATED
     return {"role": "tool", "tool_call_id": call_id, "content": content}

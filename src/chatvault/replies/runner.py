@@ -100,7 +100,7 @@ class ReplyRunner:
         try:
             await self._flush(task, reading)
             failed = None if reading.cancelled() else reading.exception()
-            error = None if failed is None else _understand(failed)
+            error = None if failed is None else _to_domain_error(failed)
             await self._end(await self._ending(task, error))
         finally:
             reading.cancel()
@@ -265,9 +265,9 @@ class ReplyRunner:
 
         Slow work, such as interrupting replies, does not delay renewals.
         """
-        await run_together(keep_renewing(self._renew, self._contact), self._look_after())
+        await run_together(keep_renewing(self._renew, self._contact), self._maintain())
 
-    async def _look_after(self) -> None:
+    async def _maintain(self) -> None:
         reap_at = 0.0
         while True:
             try:
@@ -357,7 +357,7 @@ def _error_event(reply: ReplyDoc, state: State, error: ChatvaultError) -> tuple[
     return "error", shown | {"code": error.code, "detail": error.detail}
 
 
-def _understand(error: BaseException) -> ChatvaultError:
+def _to_domain_error(error: BaseException) -> ChatvaultError:
     if isinstance(error, ChatvaultError):
         return error
     log.error("reply_failed", exc_info=error)

@@ -31,9 +31,9 @@ class FlushTimer:
         self._due.append(event)
         if len(self._due) == 1:
             loop = asyncio.get_running_loop()
-            loop.call_at(max(loop.time(), self._last + self._every), self._strike)
+            loop.call_at(max(loop.time(), self._last + self._every), self._fire)
 
-    def _strike(self) -> None:
+    def _fire(self) -> None:
         self._last = asyncio.get_running_loop().time()
         due, self._due = self._due, []
         for event in due:

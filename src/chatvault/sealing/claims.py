@@ -53,7 +53,7 @@ class Claims:
         """
         if not claim:
             # Written before marks existed; chains then began with another form of header.
-            return block is None or not await self._begins_marked()
+            return block is None or not await self._has_marks()
         mark = Mark.parse(claim)
         if mark.height < 0:
             return mark == NOTHING
@@ -64,7 +64,7 @@ class Claims:
             return False
         return there.count in {0, mark.count}
 
-    async def _begins_marked(self) -> bool:
+    async def _has_marks(self) -> bool:
         if self._is_marked is None:
             header = await _find_header(0)
             self._is_marked = header is not None and header.total is not None

@@ -93,10 +93,10 @@ class Maintenance:
             Sealer().follow(),
             self._check(),
             retention.run(self._retention_days),
-            self._begin_anew_when_cut(),
+            self._wait_until_cut(),
         )
 
-    async def _begin_anew_when_cut(self) -> None:
+    async def _wait_until_cut(self) -> None:
         """Return when blocks are missing, so that the work restarts after the remaining ones."""
         await self._monitor.cut.wait()
 

@@ -67,10 +67,10 @@ class Monitor:
         key = self._keys.find(newest.key_id) if newest else None
         if newest and not (key and newest.is_signed_by(key.public)):
             return
-        await self._look_back(newest)
+        await self._check_chain(newest)
         await self._look_for_unsealed(newest)
 
-    async def _look_back(self, newest: Header | None) -> None:
+    async def _check_chain(self, newest: Header | None) -> None:
         """Compare the chain with what the last check saw."""
         is_cut = await gaps.is_cut(self._seen, newest)
         if is_cut:

@@ -102,7 +102,7 @@ class Sealer:
         known = self._high_water.newest
         self._newest = await self._find_newest()
         self._reached = self._newest.last_at if self._newest else None
-        await self._look_back(known)
+        await self._check_start(known)
         self._pending, self._watch = _Pending(), Watch()
         token = None if is_lost or self._newest is None else self._newest.resume_token
         async with watch(self._watched(until_idle=until_idle), token) as stream:
@@ -140,7 +140,7 @@ class Sealer:
             raise NotVerified("the newest block is not signed by a key of ours")
         return newest
 
-    async def _look_back(self, known: Mark) -> None:
+    async def _check_start(self, known: Mark) -> None:
         """Record a gap if a block that was seen is gone, or if entries are older than the first.
 
         Raises:

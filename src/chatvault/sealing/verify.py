@@ -189,7 +189,7 @@ class _Verification:
                     self._on_progress(report.blocks, newest + 1 - report.first)
         await self._check(group)
         self._check_end(report.newest.height if report.newest else report.first - 1)
-        await self._check_outsiders()
+        await self._check_unsealed_macs()
         if self._on_progress:
             self._on_progress(report.blocks, report.blocks)
         return report
@@ -268,7 +268,7 @@ class _Verification:
             return
         places = {each.binary: place for place, each in enumerate(group.ids)}
         if len(places) < len(group.ids):
-            raise _doubled(group)
+            raise _duplicate(group)
         wrong: list[tuple[int, bool]] = []
         entries = AuditEntry.get_pymongo_collection()
         there: list[bytes] = []
@@ -303,7 +303,7 @@ class _Verification:
         if why := self._pins.problem_with_end(newest):
             raise NotVerified(why, block=newest + 1)
 
-    async def _check_outsiders(self) -> None:
+    async def _check_unsealed_macs(self) -> None:
         """Check the MACs of entries that no block holds, and that they are recent."""
         walk = self._outsiders or UnsealedEntries(None)
         outside = await walk.finish()
@@ -381,7 +381,7 @@ def _first_of(group: _Group, wrong: list[tuple[int, bool]], gone: list[int]) -> 
     return NotVerified(said, block=height, entry_id=entry_id)
 
 
-def _doubled(group: _Group) -> NotVerified:
+def _duplicate(group: _Group) -> NotVerified:
     seen: set[ObjectId] = set()
     for place, each in enumerate(group.ids):
         if each in seen:

@@ -333,7 +333,7 @@ async def serve(
     )
     watching = asyncio.create_task(bounds.watch())
     await runner.setup()
-    _spare_the_collector()
+    _tune_garbage_collector()
     try:
         for each in listener.sockets:
             await web.SockSite(runner, each).start()
@@ -345,7 +345,7 @@ async def serve(
         await stop(watching)
 
 
-def _spare_the_collector() -> None:
+def _tune_garbage_collector() -> None:
     """Run the garbage collector rarely, and exempt the objects made at the start."""
     gc.collect()
     gc.freeze()

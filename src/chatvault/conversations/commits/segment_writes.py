@@ -132,7 +132,7 @@ def put(
     segment["messages"][index] = message
     segment["bytes"] += grown
     if grown > 0 and segment["bytes"] > SEGMENT_HARD_BYTES:
-        return _cut_anew(segment, codec), True
+        return _resplit(segment, codec), True
     mine = _filter_of(segment, **{f"messages.{index}.id": message["id"]})
     [encoded] = codec.encode(segment["user_id"], [message])
     update = {
@@ -148,7 +148,7 @@ def _filter_of(segment: SegmentDoc, **more: Any) -> Raw:
     return {"_id": segment["_id"], **key, **more}
 
 
-def _cut_anew(segment: SegmentDoc, codec: MessageCodec) -> list[SegmentWrite]:
+def _resplit(segment: SegmentDoc, codec: MessageCodec) -> list[SegmentWrite]:
     """Split a segment that grew too large into several."""
     first, *others = cut(
         segment["messages"],

@@ -218,7 +218,7 @@ def _code(_draft: Draft, content: Raw, _assets: AssetNames) -> Iterator[Part]:
     yield found
 
 
-def _browsed(_draft: Draft, content: Raw, _assets: AssetNames) -> Iterator[Part]:
+def _browsing_result(_draft: Draft, content: Raw, _assets: AssetNames) -> Iterator[Part]:
     found: TextPart = {
         "type": "text",
         "text": text(content.get("result")) or text(content.get("summary")) or "",
@@ -284,7 +284,7 @@ _READERS: Final[dict[str, Reader]] = {
     "multimodal_text": _texts,
     "code": _code,
     "execution_output": _texts,
-    "tether_browsing_display": _browsed,
+    "tether_browsing_display": _browsing_result,
     "tether_quote": _quote,
     "thoughts": _thoughts,
     "reasoning_recap": _recap,

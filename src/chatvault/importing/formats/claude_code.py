@@ -63,7 +63,7 @@ def read(stream: Stream, context: Context) -> Iterator[Item]:
         _take(sessions.setdefault(latest, _Session(latest)), line)
     if (nameless := sessions.get("")) and len(sessions) > 1 and not nameless.lines:
         del sessions[""]
-        _about_the_first(next(iter(sessions.values())), nameless)
+        _add_metadata(next(iter(sessions.values())), nameless)
     for session in sessions.values():
         place = "the session"
         if session.others:
@@ -111,7 +111,7 @@ def _take(session: _Session, line: Raw) -> None:
         session.others[_shown(kind)] += 1
 
 
-def _about_the_first(session: _Session, about: _Session) -> None:
+def _add_metadata(session: _Session, about: _Session) -> None:
     session.titles = about.titles | session.titles
     session.summaries = about.summaries + session.summaries
     session.leaf = session.leaf or about.leaf

@@ -71,7 +71,7 @@ async def sweep(database: Any) -> None:
 
 
 class TestUpload:
-    async def test_is_read_back(self, alice: HttpClient, database: Any) -> None:
+    async def test_returns_the_same_bytes(self, alice: HttpClient, database: Any) -> None:
         begun = await begin(alice)
         made = await upload(alice, begun, BIG)
         answer = await alice.get(path_of(begun, made))
@@ -87,13 +87,13 @@ class TestUpload:
         assert await count(database) == (1, 1, 11)
         assert max([len(each["data"]) async for each in database.attachment_parts.find()]) == PART
 
-    async def test_may_be_empty(self, alice: HttpClient) -> None:
+    async def test_accepts_an_empty_file(self, alice: HttpClient) -> None:
         begun = await begin(alice)
         answer = await alice.get(path_of(begun, await upload(alice, begun, b"")))
 
         assert (answer.status, await answer.read()) == (200, b"")
 
-    async def test_of_a_page_is_served_as_bytes(self, alice: HttpClient) -> None:
+    async def test_serves_html_as_plain_bytes(self, alice: HttpClient) -> None:
         begun = await begin(alice)
         kind = {"Content-Type": "text/html; charset=utf-8"}
         made = await upload(alice, begun, b"<script>", name='a"\r\n.html', **kind)
@@ -103,7 +103,7 @@ class TestUpload:
         assert "\n" not in answer.headers["Content-Disposition"]
         assert await answer.read() == b"<script>"
 
-    async def test_of_the_same_bytes_is_stored_once_for_a_user(
+    async def test_stores_equal_bytes_once_for_a_user(
         self, alice: HttpClient, bob: HttpClient, database: Any
     ) -> None:
         conversations = [await begin(alice), await begin(alice)]
@@ -117,14 +117,16 @@ class TestUpload:
         macs = [each["mac"] async for each in database.attachment_files.find()]
         assert len(set(macs)) == 2
 
-    async def test_at_the_same_time_is_stored_once(self, alice: HttpClient, database: Any) -> None:
+    async def test_stores_equal_bytes_of_concurrent_uploads_once(
+        self, alice: HttpClient, database: Any
+    ) -> None:
         begun = await begin(alice)
         await asyncio.gather(*(upload(alice, begun, b"same") for _ in range(5)))
         await sweep(database)
 
         assert await count(database) == (5, 1, 1)
 
-    async def test_is_known_again_by_its_key(self, alice: HttpClient, database: Any) -> None:
+    async def test_recognises_a_repeat_by_its_key(self, alice: HttpClient, database: Any) -> None:
         begun = await begin(alice)
         made = [await upload(alice, begun, b"x", **{"Idempotency-Key": "k"}) for _ in range(2)]
 
@@ -137,7 +139,7 @@ class TestUpload:
         )
         await problem(answer, 422, "idempotency_key_reused")
 
-    async def test_raises_the_version(self, alice: HttpClient) -> None:
+    async def test_raises_the_conversations_version(self, alice: HttpClient) -> None:
         begun = await begin(alice)
         await upload(alice, begun, b"x")
         found = await (await alice.get(f"/conversations/{begun['id']}")).json()
@@ -157,7 +159,7 @@ class TestRange:
             ("bytes=10-999999999", 10, len(BIG)),
         ],
     )
-    async def test_gives_some_bytes(
+    async def test_returns_the_requested_bytes(
         self, alice: HttpClient, wanted: str, start: int, end: int
     ) -> None:
         begun = await begin(alice)
@@ -169,14 +171,16 @@ class TestRange:
         assert await answer.read() == BIG[start:end]
 
     @pytest.mark.parametrize("wanted", ["bytes=3-1", "bytes=0-1,4-5", "lines=1-2", "bytes=-"])
-    async def test_that_is_none_gives_all(self, alice: HttpClient, wanted: str) -> None:
+    async def test_returns_all_bytes_for_an_invalid_range(
+        self, alice: HttpClient, wanted: str
+    ) -> None:
         begun = await begin(alice)
         path = path_of(begun, await upload(alice, begun, b"0123456789"))
         answer = await alice.get(path, headers={"Range": wanted})
 
         assert (answer.status, await answer.read()) == (200, b"0123456789")
 
-    async def test_beyond_the_end_is_refused(self, alice: HttpClient) -> None:
+    async def test_refuses_a_range_beyond_the_end(self, alice: HttpClient) -> None:
         begun = await begin(alice)
         path = path_of(begun, await upload(alice, begun, b"0123456789"))
 
@@ -186,7 +190,7 @@ class TestRange:
 
 
 class TestDeletion:
-    async def test_of_the_last_use_removes_the_bytes(
+    async def test_removes_the_bytes_with_their_last_use(
         self, alice: HttpClient, database: Any
     ) -> None:
         first, second = await begin(alice), await begin(alice)
@@ -207,7 +211,9 @@ class TestDeletion:
 
         assert await count(database) == (0, 0, 0)
 
-    async def test_leaves_what_somebody_found_again(self, alice: HttpClient, database: Any) -> None:
+    async def test_keeps_bytes_that_are_uploaded_again(
+        self, alice: HttpClient, database: Any
+    ) -> None:
         first, second = await begin(alice), await begin(alice)
         await upload(alice, first, b"bytes")
         await alice.delete(f"/conversations/{first['id']}")
@@ -219,7 +225,7 @@ class TestDeletion:
 
         assert await (await alice.get(path_of(second, made))).read() == b"bytes"
 
-    async def test_looks_again_at_what_is_released_while_it_looks(
+    async def test_checks_again_a_file_released_during_the_check(
         self, alice: HttpClient, database: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         first = await begin(alice)
@@ -241,7 +247,7 @@ class TestDeletion:
 
         assert await count(database) == (0, 0, 0)
 
-    async def test_removes_what_was_never_put_on_an_attachment(
+    async def test_removes_bytes_without_an_attachment(
         self, alice: HttpClient, database: Any
     ) -> None:
         begun = await begin(alice)
@@ -257,8 +263,8 @@ class TestDeletion:
         assert await count(database) == (0, 0, 0)
 
 
-class TestOwner:
-    async def test_is_the_only_one_to_see_them(self, alice: HttpClient, bob: HttpClient) -> None:
+class TestOwnership:
+    async def test_hides_attachments_from_others(self, alice: HttpClient, bob: HttpClient) -> None:
         begun, his = await begin(alice), await begin(bob)
         made = await upload(alice, begun, b"secret")
 
@@ -272,14 +278,14 @@ class TestLimits:
     def settings(self, tmp_path: Path) -> Settings:
         return settings_for(tmp_path, attachment_megabytes=1, attachments_megabytes=2)
 
-    async def test_of_one_file(self, alice: HttpClient) -> None:
+    async def test_refuse_a_file_that_is_too_large(self, alice: HttpClient) -> None:
         begun = await begin(alice)
         answer = await alice.post(
             f"/conversations/{begun['id']}/attachments?name=a", data=io.BytesIO(bytes(2**20 + 1))
         )
         await problem(answer, 413, "too_large")
 
-    async def test_of_all_of_a_user(
+    async def test_refuse_more_than_a_user_may_have(
         self, alice: HttpClient, bob: HttpClient, database: Any
     ) -> None:
         begun = await begin(alice)
@@ -293,9 +299,7 @@ class TestLimits:
 
         assert await count(database) == (4, 3, 5 * 2 + 1)
 
-    async def test_hold_for_uploads_at_the_same_time(
-        self, alice: HttpClient, database: Any
-    ) -> None:
+    async def test_hold_for_concurrent_uploads(self, alice: HttpClient, database: Any) -> None:
         begun = await begin(alice)
         path = f"/conversations/{begun['id']}/attachments?name=a"
         answers = await asyncio.gather(

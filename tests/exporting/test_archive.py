@@ -13,7 +13,7 @@ AT = datetime(2026, 1, 31, 10, 0, 2, tzinfo=UTC)
 
 
 class TestArchive:
-    def test_is_read_by_others(self) -> None:
+    def test_is_read_by_other_programs(self) -> None:
         parts = []
         with Archive() as archive:
             archive.add("a/é.txt", b"hello", AT)
@@ -35,7 +35,7 @@ class TestArchive:
             assert found.getinfo("old").date_time[0] == 1980
         assert max(map(len, parts)) < 70_000
 
-    def test_that_is_cut_is_not_taken_for_whole(self) -> None:
+    def test_is_invalid_if_cut_off(self) -> None:
         with Archive() as archive:
             archive.begin("a", AT)
             archive.write(b"hello" * 1000)
@@ -43,7 +43,7 @@ class TestArchive:
         with pytest.raises(zipfile.BadZipFile):
             zipfile.ZipFile(io.BytesIO(torn))
 
-    def test_tells_what_it_has(self) -> None:
+    def test_lists_its_files(self) -> None:
         with Archive() as archive:
             archive.add("a", b"", AT)
             assert archive.has("a")

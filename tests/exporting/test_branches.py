@@ -41,7 +41,7 @@ async def everything(client: HttpClient, path: str) -> dict[str, str | None]:
 
 class TestJson:
     @pytest.mark.parametrize("shape", ["json", "ndjson"])
-    async def test_comes_in_again_with_every_branch(
+    async def test_is_imported_again_with_every_branch(
         self, alice: HttpClient, bob: HttpClient, tree: str, shape: str
     ) -> None:
         data = await (await alice.get(f"{tree}/export?format={shape}")).read()
@@ -57,7 +57,7 @@ class TestJson:
         back = {each["id"]: each["content"] for each in again["conversations"][0]["messages"]}
         assert back == {each["id"]: each["content"] for each in TREE if each["id"] != "q2"}
 
-    async def test_names_parents_only_where_they_are_not_before(
+    async def test_names_a_parent_only_if_it_is_not_the_message_before(
         self, alice: HttpClient, tree: str
     ) -> None:
         found = await (await alice.get(f"{tree}/export?format=json")).json()
@@ -70,7 +70,7 @@ class TestJson:
         }
         assert named == {"a2": "q1", "r": None, "q3": "a1"}
 
-    async def test_of_a_deleted_leaf_names_the_one_before(
+    async def test_names_the_message_before_a_deleted_leaf(
         self, alice: HttpClient, tree: str
     ) -> None:
         await alice.delete(f"{tree}/messages/q3")
@@ -78,8 +78,8 @@ class TestJson:
         assert found["conversations"][0]["active_leaf"] == "a1"
 
 
-class TestToRead:
-    async def test_has_the_branch_that_is_shown(self, alice: HttpClient, tree: str) -> None:
+class TestFormatsForPeople:
+    async def test_have_the_branch_that_is_shown(self, alice: HttpClient, tree: str) -> None:
         text = await (await alice.get(f"{tree}/export?format=markdown")).text()
         assert "Edited" in text
         assert "Second" not in text

@@ -75,7 +75,7 @@ class TestPage:
         contents=st.lists(st.tuples(HOSTILE, HOSTILE), max_size=3),
         tags=st.lists(HOSTILE, max_size=2),
     )
-    def test_has_no_markup_but_ours(
+    def test_has_no_markup_of_messages(
         self, title: str, contents: list[tuple[str, str]], tags: list[str]
     ) -> None:
         command = {"tool": title, "arguments": title, "result": title}
@@ -120,19 +120,19 @@ class TestPage:
     @pytest.mark.parametrize(
         "content", ["x" * (MOST_RENDERED + 1), ">" * 500 + "deep", "- " * 300 + "x"]
     )
-    def test_shows_as_text_what_would_be_lost_or_slow(self, content: str) -> None:
+    def test_shows_long_and_deeply_nested_messages_as_text(self, content: str) -> None:
         text = page(exported_message(content)).decode()
         assert '<div class="plain">' in text
         assert content.replace(">", "&gt;") in text
 
     @pytest.mark.parametrize("part", ["[", "*a ", "[a](b", "`a``", "_a__b", "- a\n  ", "a\n"])
-    def test_takes_seconds_at_most(self, part: str) -> None:
+    def test_is_rendered_within_seconds(self, part: str) -> None:
         before = perf_counter()
         page(exported_message(part * (MOST_RENDERED // len(part))))
         assert perf_counter() - before < 30
 
     @pytest.mark.parametrize("end", [Completeness.CHANGED, Completeness.CUT])
-    def test_tells_where_it_is_not_whole(self, end: Completeness) -> None:
+    def test_warns_if_it_is_incomplete(self, end: Completeness) -> None:
         one = (exported_conversation(), [exported_message()])
         assert b"<strong>" in written(HtmlPage(), one, end=end)
         assert b"<strong>" not in written(HtmlPage(), one)

@@ -100,7 +100,9 @@ class TestExports:
         assert sorted(each["details"]["part"] for each in got) == [1, 2, 3, 4]
 
     @pytest.mark.parametrize("shape", ["markdown", "html", "json", "openai", "sharegpt", "pdf"])
-    async def test_come_in_each_format(self, alice: HttpClient, ids: list[str], shape: str) -> None:
+    async def test_are_made_in_each_format(
+        self, alice: HttpClient, ids: list[str], shape: str
+    ) -> None:
         job = await made(alice, format=shape)
         [part] = job["parts"]
         data = await download(alice, job, 1)
@@ -111,11 +113,11 @@ class TestExports:
         else:
             assert b"T3" in gzip.decompress(data) or shape == "openai"
 
-    async def test_of_nothing_are_one_part_without_any(self, alice: HttpClient) -> None:
+    async def test_have_one_empty_part_without_conversations(self, alice: HttpClient) -> None:
         job = await made(alice)
         assert await lines_of(alice, job, 1) == []
 
-    async def test_are_of_some_conversations(
+    async def test_can_be_limited_to_some_conversations(
         self, alice: HttpClient, bob: HttpClient, ids: list[str]
     ) -> None:
         job = await made(alice, ids=[ids[2], ids[0], ids[2]])
@@ -132,7 +134,7 @@ class TestExports:
         answer = await alice.post("/exports", json={"ids": ids, "filter": {}})
         await problem(answer, 422, "invalid_input")
 
-    async def test_are_nobody_elses(
+    async def test_are_hidden_from_others(
         self, alice: HttpClient, bob: HttpClient, ids: list[str]
     ) -> None:
         job = await made(alice)
@@ -149,7 +151,7 @@ class TestExports:
         # Bob's own is not kept up by Alice's.
         assert (await made(bob))["state"] == "done"
 
-    async def test_are_one_at_a_time_and_can_be_cancelled(
+    async def test_run_one_at_a_time_and_can_be_cancelled(
         self, alice: HttpClient, ids: list[str], database: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         begun, going = asyncio.Event(), asyncio.Event()
@@ -182,7 +184,7 @@ class TestExports:
         [entry] = await database.audit_logs.find({"action": "export.delete"}).to_list()
         assert entry["resource_id"] == path.rpartition("/")[2]
 
-    async def test_are_asked_for_once(self, alice: HttpClient, ids: list[str]) -> None:
+    async def test_are_created_once_for_a_key(self, alice: HttpClient, ids: list[str]) -> None:
         once = {"Idempotency-Key": "once"}
         first = await (await alice.post("/exports", json={}, headers=once)).json()
         await ended(alice, f"/exports/{first['id']}")
@@ -238,8 +240,8 @@ class TestExports:
         assert [owners.index(each) for each in owners] == [0, 1, 0, 0, 0]
 
 
-class TestCrashes:
-    async def test_are_gone_on_from_by_another_process(
+class TestInterruption:
+    async def test_is_continued_by_another_process(
         self,
         alice: HttpClient,
         app: web.Application,
@@ -292,7 +294,7 @@ class TestCrashes:
         writings = {each["writing"] for each in (await database.exports.find_one())["parts"]}
         assert set(await database.export_parts.distinct("writing")) == writings
 
-    async def test_of_mongodb_delay_it(
+    async def test_by_an_outage_of_mongodb_delays_the_export(
         self,
         alice: HttpClient,
         ids: list[str],
@@ -316,7 +318,7 @@ class TestCrashes:
         assert job["code"] is None
         assert [(await lines_of(alice, job, n))[0]["id"] for n in range(1, 5)] == ids
 
-    async def test_again_and_again_end_it(
+    async def test_of_every_attempt_fails_the_export(
         self, alice: HttpClient, ids: list[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(worker, "WAIT_SECONDS", 0)
@@ -340,7 +342,9 @@ class TestRanges:
         path = f"/exports/{job['id']}/parts/1"
         return path, await download(alice, job, 1), f'"{job["parts"][0]["sha256"]}"'
 
-    async def test_are_exact(self, alice: HttpClient, part: tuple[str, bytes, str]) -> None:
+    async def test_return_the_exact_bytes(
+        self, alice: HttpClient, part: tuple[str, bytes, str]
+    ) -> None:
         path, data, tag = part
         size = len(data)
         assert size > 250  # several chunks
@@ -360,7 +364,7 @@ class TestRanges:
                 assert answer.headers["Content-Range"] == f"bytes {start}-{end - 1}/{size}"
                 assert answer.headers["Content-Length"] == str(end - start)
 
-    async def test_that_do_not_apply_are_left_out(
+    async def test_are_ignored_if_they_do_not_apply(
         self, alice: HttpClient, part: tuple[str, bytes, str]
     ) -> None:
         path, data, _ = part
@@ -375,7 +379,7 @@ class TestRanges:
             assert answer.status == 200
             assert await answer.read() == data
 
-    async def test_beyond_the_end_are_refused(
+    async def test_are_refused_beyond_the_end(
         self, alice: HttpClient, part: tuple[str, bytes, str]
     ) -> None:
         path, data, tag = part
@@ -388,7 +392,7 @@ class TestRanges:
 
     @settings(max_examples=50)
     @given(st.text(max_size=30) | st.from_regex(r"bytes=\d{0,20}-\d{0,20}", fullmatch=True))
-    def test_are_read_or_left(self, header: str) -> None:
+    def test_are_parsed_or_ignored(self, header: str) -> None:
         try:
             found = parse_range(header, 1000)
         except RangeNotSatisfiable:

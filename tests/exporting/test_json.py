@@ -94,10 +94,10 @@ def expected(fields: dict[str, Any], messages: list[dict[str, Any]]) -> dict[str
 
 
 @pytest.mark.parametrize(("kind", "read"), [(JsonDocument, json.loads), (JsonLines, read_lines)])
-class TestBoth:
+class TestJsonAndNdjson:
     @settings(max_examples=40)
     @given(exports=EXPORTS)
-    def test_hold_all_that_was_put_in(self, kind: Any, read: Any, exports: Any) -> None:
+    def test_hold_everything_that_was_stored(self, kind: Any, read: Any, exports: Any) -> None:
         text = written(
             kind(),
             *(
@@ -120,14 +120,14 @@ class TestBoth:
         assert found["end"]["conversations"] == len(exports)
         assert found["end"]["messages"] == sum(len(messages) for _, messages in exports)
 
-    def test_tell_of_a_conversation_that_changed(self, kind: Any, read: Any) -> None:
+    def test_mark_a_conversation_that_changed(self, kind: Any, read: Any) -> None:
         for end in (Completeness.CHANGED, Completeness.CUT):
             one = (exported_conversation(), [exported_message()])
             found = read(written(kind(), one, end=end))
             assert found["conversations"][0]["completeness"] == end.value
             assert found["end"][end.value] == 1
 
-    def test_take_data_of_old_versions(self, kind: Any, read: Any) -> None:
+    def test_export_data_of_old_versions(self, kind: Any, read: Any) -> None:
         message = exported_message()._replace(timestamp=None)
         found = read(written(kind(), (exported_conversation(), [message])))
         assert found["conversations"][0]["agent_id"] is None
@@ -136,7 +136,7 @@ class TestBoth:
             {"id": "m0", "seq": 0, "role": "user", "content": "Hello"}
         ]
 
-    def test_that_are_cut_do_not_look_whole(self, kind: Any, read: Any) -> None:
+    def test_are_recognisable_as_incomplete_if_cut_off(self, kind: Any, read: Any) -> None:
         one = (exported_conversation(), [exported_message("x")] * 3)
         text = written(kind(), one, one).rstrip(b"\n")
         for end in range(len(text)):
@@ -148,5 +148,5 @@ class TestBoth:
 
 
 class TestSchema:
-    def test_is_one(self) -> None:
+    def test_is_a_valid_json_schema(self) -> None:
         validator(SCHEMA).check_schema(SCHEMA)

@@ -50,7 +50,7 @@ class TestNote:
         tags=st.lists(HOSTILE, max_size=3),
         contents=st.lists(st.tuples(st.sampled_from(["user", "assistant"]), HOSTILE), max_size=4),
     )
-    def test_gives_back_what_was_put_in(
+    def test_holds_the_text_of_the_messages(
         self, title: str, tags: list[str], contents: list[tuple[str, str]]
     ) -> None:
         text = note(
@@ -68,7 +68,7 @@ class TestNote:
         ]
 
     @given(title=HOSTILE, contents=st.lists(HOSTILE, min_size=1, max_size=4))
-    def test_has_nothing_but_a_title_and_quotations(self, title: str, contents: list[str]) -> None:
+    def test_consists_of_a_title_and_quotations(self, title: str, contents: list[str]) -> None:
         text = note(*map(exported_message, contents), title=title)
         body = text.split("---\n", 2)[2]
 
@@ -81,7 +81,7 @@ class TestNote:
 
     @given(result=HOSTILE, arguments=HOSTILE, tool=HOSTILE)
     @example(result="\r", arguments="", tool="")
-    def test_fences_what_tools_said(self, result: str, arguments: str, tool: str) -> None:
+    def test_fences_the_output_of_tools(self, result: str, arguments: str, tool: str) -> None:
         command = {"tool": tool, "arguments": arguments, "result": result}
         text = note(exported_message("x", "assistant", commands=[command]))
 
@@ -91,7 +91,7 @@ class TestNote:
         expected = "\n".join(LINE_END.split(result)).replace("\x00", "\ufffd")
         assert shown == ([expected] if result else [])
 
-    def test_looks_like_this(self) -> None:
+    def test_matches_the_example(self) -> None:
         text = note(
             exported_message("What time is it?\n\nIn Tokyo."),
             exported_message("Ten.", "assistant", model_used="gpt-5", model="other"),
@@ -110,12 +110,12 @@ class TestNote:
         )
 
     @pytest.mark.parametrize("end", [Completeness.CHANGED, Completeness.CUT])
-    def test_tells_where_it_is_not_whole(self, end: Completeness) -> None:
+    def test_warns_if_it_is_incomplete(self, end: Completeness) -> None:
         one = (exported_conversation(), [exported_message()])
         assert "> [!warning] Export" in written(MarkdownNote(), one, end=end).decode()
 
 
 class TestYaml:
     @given(text=HOSTILE | TEXT)
-    def test_is_read_as_it_was(self, text: str) -> None:
+    def test_is_parsed_to_the_same_text(self, text: str) -> None:
         assert read_yaml(f"key: {yaml_text(text)}") == {"key": text}

@@ -54,7 +54,7 @@ async def export(actor: Actor, store: MessageStore, shape: ConversationFormat | 
 
 class TestMemory:
     @pytest.mark.parametrize("shape", [ConversationFormat.MARKDOWN, None], ids=str)
-    async def test_is_that_of_a_few_messages(
+    async def test_is_bounded_by_a_few_messages(
         self, http: HttpClient, shape: ConversationFormat | None
     ) -> None:
         actor, store = somebody(), MessageStore()

@@ -32,7 +32,7 @@ class TestNames:
         assert path_of(exported_conversation(title=title), ".md") == f"2026/01/{name}"
 
     @pytest.mark.parametrize("title", ["CON", "con", "nul.txt", "Com1", "lpt¹", "aux ", "PRN .md"])
-    def test_are_no_devices_of_windows(self, title: str) -> None:
+    def test_avoid_device_names_of_windows(self, title: str) -> None:
         assert safe_name(title).startswith("_")
 
     @pytest.mark.parametrize(
@@ -50,26 +50,26 @@ class TestNames:
             ("../../etc/passwd", "-..-etc-passwd"),
         ],
     )
-    def test_say_what_the_title_says(self, title: str, name: str) -> None:
+    def test_keep_the_title(self, title: str, name: str) -> None:
         assert safe_name(title) == name
 
-    def test_are_cut_between_characters_as_people_see_them(self) -> None:
+    def test_are_cut_between_graphemes(self) -> None:
         assert safe_name("👩‍👩‍👧" * 20) == "👩‍👩‍👧" * (MAX_BYTES // len("👩‍👩‍👧".encode()))
 
-    def test_are_by_the_day_of_the_conversation(self) -> None:
+    def test_begin_with_the_day_of_the_conversation(self) -> None:
         old = exported_conversation(title="x", created_at=datetime(1969, 12, 31, 23))  # noqa: DTZ001  # as it is read from MongoDB
         assert path_of(old, ".md") == "1969/12/1969-12-31 x (b8c8d8e8).md"
 
 
 class TestContentDisposition:
     @given(name=HOSTILE | TEXT)
-    def test_is_one_line_of_ascii_that_nothing_ends(self, name: str) -> None:
+    def test_is_one_line_of_ascii_for_any_name(self, name: str) -> None:
         value = content_disposition(name)
         assert re.fullmatch(r"attachment; filename=\"[^\"\\%\x00-\x1f\x7f-\uffff]*\"(; .*)?", value)
         assert value.isascii()
         assert value.isprintable()
 
-    def test_has_the_name_in_unicode_where_it_needs_it(self) -> None:
+    def test_has_the_name_in_unicode_if_needed(self) -> None:
         assert content_disposition("a b.md") == 'attachment; filename="a b.md"'
         encoded = "Z%C3%BCrich%20%E6%9D%B1%E4%BA%AC.md"
         assert content_disposition("Zürich 東京.md") == (

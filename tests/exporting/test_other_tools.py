@@ -36,7 +36,7 @@ def lines(text: bytes) -> list[Any]:
 
 class TestOpenAI:
     @given(contents=CONTENTS)
-    def test_is_a_line_a_conversation(self, contents: list[tuple[str, str]]) -> None:
+    def test_has_a_line_for_each_conversation(self, contents: list[tuple[str, str]]) -> None:
         messages = [exported_message(content, role) for role, content in contents]
         found = lines(written(OpenAIMessages(), *[(exported_conversation(), messages)] * 2))
         line = {"messages": [{"role": role, "content": content} for role, content in contents]}
@@ -55,7 +55,7 @@ class TestOpenAI:
         assert result == {"role": "tool", "tool_call_id": "call-0", "content": "ten"}
         assert said == {"role": "assistant", "content": "It is ten."}
 
-    def test_breaks_off_where_it_cannot_tell_that_something_is_missing(self) -> None:
+    def test_fails_if_messages_are_missing(self) -> None:
         with pytest.raises(Busy):
             written(
                 OpenAIMessages(),
@@ -84,10 +84,10 @@ class TestShareGPT:
             {"from": "observation", "value": "ten"},
         ]
 
-    def test_of_nothing_is_empty(self) -> None:
+    def test_is_an_empty_array_without_conversations(self) -> None:
         assert json.loads(written(ShareGPT())) == []
 
-    def test_tells_where_it_is_not_whole(self) -> None:
+    def test_marks_an_incomplete_conversation(self) -> None:
         one = (exported_conversation(), [exported_message()])
         [found] = json.loads(written(ShareGPT(), one, end=Completeness.CUT))
         assert found["completeness"] == "cut"

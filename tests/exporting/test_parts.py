@@ -42,7 +42,7 @@ def text_of(writer: Writer, *messages: Any) -> str:
 
 
 class TestMarkdown:
-    def test_shows_what_a_message_holds(self) -> None:
+    def test_shows_every_part(self) -> None:
         note = text_of(MarkdownNote(), HIDDEN, MESSAGE).partition("# ")[2]
 
         assert note.partition("\n")[2] == (
@@ -60,7 +60,7 @@ class TestMarkdown:
         )
 
     @given(words=HOSTILE)
-    def test_keeps_to_a_quotation_whatever_is_in_the_parts(self, words: str) -> None:
+    def test_keeps_any_part_inside_its_quotation(self, words: str) -> None:
         parts = [
             {"type": "thinking", "text": words},
             {"type": "tool_call", "name": words, "input": words},
@@ -75,7 +75,7 @@ class TestMarkdown:
 
 
 class TestHtml:
-    def test_shows_what_a_message_holds(self) -> None:
+    def test_shows_every_part(self) -> None:
         page = text_of(HtmlPage(), HIDDEN, MESSAGE)
 
         assert page.count("<article") == 1
@@ -89,7 +89,7 @@ class TestHtml:
         assert "2026-01-31T10:00:00.123Z" not in page.partition("<article")[2]
 
     @given(words=HOSTILE)
-    def test_has_no_markup_of_parts(self, words: str) -> None:
+    def test_escapes_markup_of_parts(self, words: str) -> None:
         parts = [
             {"type": "thinking", "text": words},
             {"type": "tool_call", "name": words, "input": words},
@@ -102,14 +102,14 @@ class TestHtml:
         assert "<img" not in page
 
 
-def test_a_content_that_is_not_that_of_the_parts_is_shown() -> None:
+def test_shows_a_content_that_differs_from_the_parts() -> None:
     odd = exported_message("Content.", parts=[*PARTS[:2]])
 
     assert "> Content." in text_of(MarkdownNote(), odd)
     assert "First." not in text_of(MarkdownNote(), odd)
 
 
-def test_json_has_all() -> None:
+def test_json_has_every_part() -> None:
     raw = json.loads(text_of(JsonDocument(), HIDDEN, MESSAGE))
     hidden, shown = raw["conversations"][0]["messages"]
 
@@ -117,7 +117,7 @@ def test_json_has_all() -> None:
     assert (shown["parts"], shown["time_source"]) == (PARTS, "neighbour")
 
 
-def test_formats_of_models_have_what_models_get() -> None:
+def test_formats_for_models_have_only_what_models_get() -> None:
     line = json.loads(text_of(OpenAIMessages(), HIDDEN, MESSAGE, exported_message("Thanks.")))
     turns = json.loads(text_of(ShareGPT(), HIDDEN, MESSAGE))[0]["conversations"]
 
@@ -126,7 +126,7 @@ def test_formats_of_models_have_what_models_get() -> None:
     assert text_of(OpenAIMessages(), HIDDEN) == ""
 
 
-def test_pdf_shows_what_a_message_holds() -> None:
+def test_pdf_shows_every_part() -> None:
     parts = _Parts(is_divided=True)
     whole = Piece(exported_conversation(), [HIDDEN, MESSAGE], is_first=True, end=Completeness.WHOLE)
     [part] = parts.add(whole)

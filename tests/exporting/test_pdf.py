@@ -83,7 +83,7 @@ def outside_of_strings(source: bytes) -> str:
 class TestCode:
     @given(HOSTILE, HOSTILE)
     @settings(max_examples=100, deadline=None)
-    def test_of_messages_is_ours_alone(self, content: str, title: str) -> None:
+    def test_has_no_code_of_messages(self, content: str, title: str) -> None:
         command = {"tool": title, "arguments": content, "result": content}
         parts = [
             {"type": "thinking", "text": content},
@@ -101,7 +101,7 @@ class TestCode:
         assert not set(NUMBERS.sub("", WORDS.sub("", found))) - set("{}[](),:- \n")
 
     @given(HOSTILE)
-    def test_of_text_is_one_string_with_all_of_it(self, value: str) -> None:
+    def test_keeps_all_text_in_one_string(self, value: str) -> None:
         made = code.text(value)
         assert STRING.fullmatch(made)
         back = {"\\n": "\n", '\\"': '"', "\\\\": "\\"}
@@ -128,7 +128,7 @@ class TestCode:
     def test_finds_the_direction_by_the_first_letter(self, value: str, found: str) -> None:
         assert code.is_right_to_left(value) == (found == "rtl")
 
-    def test_of_markdown_is_what_it_says(self) -> None:
+    def test_converts_markdown(self) -> None:
         made = Markdown().render(EVERYTHING)
         for wanted in (
             *("heading1(", "strong(", "emph(", "strike(", "quoted(", "enum(start: 1", "rule()"),
@@ -145,7 +145,7 @@ class TestCode:
         # A link that shows where it leads says so once.
         assert made.count("https://example.org/a") == 1
 
-    def test_divides_long_texts_between_lines(self) -> None:
+    def test_splits_long_texts_between_lines(self) -> None:
         lines = "".join(f"line {n}\n" for n in range(1000))
         runs = runs_of(lines, 1000)
         assert "".join(runs) == lines
@@ -154,7 +154,7 @@ class TestCode:
 
 
 class TestTypesetter:
-    async def test_makes_a_pdf_of_everything_but_only_of_what_it_knows(self) -> None:
+    async def test_makes_a_pdf_only_of_valid_source(self) -> None:
         content = EVERYTHING + "\n\n" + "> " * 60 + "deep\n\n" + "- " * 15 + "x"
         command = {"tool": "t", "arguments": '{"a": 1}', "result": "#panic()"}
         async with Typesetter() as ours:
@@ -173,7 +173,7 @@ class TestTypesetter:
     @pytest.mark.parametrize(
         ("name", "value"), [("MEGABYTES", 300), ("SECONDS", 0), ("TIMEOUT", 0.5)]
     )
-    async def test_holds_a_file_to_its_limits(
+    async def test_enforces_the_limits_of_a_file(
         self, name: str, value: float, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(typesetter, name, value)
@@ -185,9 +185,7 @@ class TestTypesetter:
             with pytest.raises(PdfFailed):
                 await ours.make(source)
 
-    async def test_ends_its_program_when_there_is_nothing_to_do(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    async def test_ends_its_subprocess_when_idle(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(typesetter, "IDLE_SECONDS", 0)
         monkeypatch.setattr(typesetter, "MOST_FILES", 2)
         async with Typesetter() as ours:
@@ -197,13 +195,13 @@ class TestTypesetter:
             assert await process.wait() == 0
             assert await ours.make(b"x")
 
-    def test_knows_what_the_machine_lacks(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_finds_scripts_without_a_font(self, monkeypatch: pytest.MonkeyPatch) -> None:
         assert missing_scripts(["Noto Sans", "Noto Sans Arabic", "Noto Sans Hebrew"]) == [
             *("Devanagari", "Thai", "Chinese, Japanese and Korean", "emoji")
         ]
         assert set(typesetter.find_missing_scripts()) <= set(missing_scripts([]))
 
-    def test_is_set_in_a_prelude_without_gaps(self) -> None:
+    def test_has_every_function_that_pages_call(self) -> None:
         names = set(re.findall(r"#let ([a-z0-9-]+)", PRELUDE))
         assert names - {"muted", "message-of", "heading-of"} <= OURS
 
@@ -223,7 +221,7 @@ class FakeTypesetter(Typesetter):
 
 
 class TestFiles:
-    async def test_divide_a_long_conversation(
+    async def test_split_a_long_conversation(
         self, alice: HttpClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         fake = FakeTypesetter()
@@ -241,7 +239,7 @@ class TestFiles:
         assert [each.count('"words ') for each in fake.sources] == [3, 3, 2]
         assert all("Long" in each for each in fake.sources)
 
-    async def test_divide_a_long_message(
+    async def test_split_a_long_message(
         self, alice: HttpClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         fake = FakeTypesetter()
@@ -254,7 +252,7 @@ class TestFiles:
         assert len(fake.sources) == 3
         assert "continued" in fake.sources[1]
 
-    async def test_show_as_plain_text_what_cannot_be_set(
+    async def test_fall_back_to_plain_text(
         self, alice: HttpClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         fake = FakeTypesetter()
@@ -266,7 +264,7 @@ class TestFiles:
 
 
 class TestRoutes:
-    async def test_give_a_conversation_as_a_pdf(
+    async def test_return_a_conversation_as_pdf(
         self, alice: HttpClient, bob: HttpClient, database: Any
     ) -> None:
         begun = await begin(alice, title="東京", messages=[message(EVERYTHING)])
@@ -280,7 +278,7 @@ class TestRoutes:
         [entry] = await database.audit_logs.find(query).to_list()
         assert entry["details"] == {"format": "pdf", "conversations": 1, "messages": 1}
 
-    async def test_say_that_typst_is_missing(
+    async def test_report_that_typst_is_missing(
         self, alice: HttpClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         begun = await begin(alice)

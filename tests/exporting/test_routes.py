@@ -68,8 +68,10 @@ async def long(alice: HttpClient, monkeypatch: pytest.MonkeyPatch) -> dict[str, 
     return found
 
 
-class TestOne:
-    async def test_is_what_the_api_shows(self, alice: HttpClient, long: dict[str, Any]) -> None:
+class TestOneConversation:
+    async def test_is_exported_as_the_api_shows_it(
+        self, alice: HttpClient, long: dict[str, Any]
+    ) -> None:
         answer = await alice.get(of(long))
         assert answer.headers["Content-Disposition"].startswith('attachment; filename="20')
         found = await read(answer)
@@ -86,7 +88,7 @@ class TestOne:
         }
 
     @pytest.mark.parametrize("shape", FORMATS)
-    async def test_comes_in_each_format_with_an_entry(
+    async def test_is_exported_in_each_format_with_an_audit_entry(
         self, alice: HttpClient, database: Any, shape: str
     ) -> None:
         begun = await begin(alice, title='A "b" 東京', messages=[message("Hello world")])
@@ -98,7 +100,7 @@ class TestOne:
         assert entry["resource_id"] == begun["id"]
         assert entry["details"] == {"format": shape, "conversations": 1, "messages": 1}
 
-    async def test_is_not_for_strangers(
+    async def test_is_not_found_for_a_stranger(
         self, alice: HttpClient, bob: HttpClient, long: dict[str, Any]
     ) -> None:
         for shape in FORMATS:
@@ -106,10 +108,10 @@ class TestOne:
         assert (await bob.get(f"{ALL}?ids={long['id']}")).status == 404
         assert (await read(await bob.get(ALL)))["conversations"] == []
 
-    async def test_has_no_other_format(self, alice: HttpClient, long: dict[str, Any]) -> None:
+    async def test_refuses_an_unknown_format(self, alice: HttpClient, long: dict[str, Any]) -> None:
         assert (await alice.get(of(long, "word"))).status == 422
 
-    async def test_of_a_head_request_is_a_head(
+    async def test_answers_head_with_headers_only(
         self, alice: HttpClient, app: web.Application, long: dict[str, Any]
     ) -> None:
         for _ in range(3):
@@ -118,8 +120,8 @@ class TestOne:
         assert not app[EXPORT_DEPS]._running
 
 
-class TestMany:
-    async def test_are_all_in_the_order_in_which_they_were_made(self, alice: HttpClient) -> None:
+class TestManyConversations:
+    async def test_are_exported_in_the_order_of_creation(self, alice: HttpClient) -> None:
         begun = [await begin(alice, title=str(n), messages=[message()] * n) for n in range(20)]
         found = lines(await (await alice.get(f"{ALL}?format=ndjson")).read())
         assert found[0]["chatvault"]["version"] == 1
@@ -127,7 +129,7 @@ class TestMany:
         assert [len(each["messages"]) for each in found[1:-1]] == [*range(20)]
         assert found[-1]["end"]["messages"] == sum(range(20))
 
-    async def test_are_a_selection_or_go_on_after_one(
+    async def test_can_be_selected_or_continued_after_one(
         self, alice: HttpClient, database: Any
     ) -> None:
         ids = [(await begin(alice))["id"] for _ in range(4)]
@@ -139,11 +141,11 @@ class TestMany:
         assert [each["details"] for each in entries] == [{"format": "json", "conversations": 2}] * 2
 
     @pytest.mark.parametrize("ids", ["", "x", "1,2", "a" * 23])
-    async def test_refuse_ids_that_are_none(self, alice: HttpClient, ids: str) -> None:
+    async def test_refuse_invalid_ids(self, alice: HttpClient, ids: str) -> None:
         assert (await alice.get(ALL, params={"ids": ids})).status == 422
 
     @pytest.mark.parametrize(("shape", "suffix"), [("markdown", ".md"), ("html", ".html")])
-    async def test_come_as_files_in_a_zip(
+    async def test_are_exported_as_files_in_a_zip(
         self, alice: HttpClient, long: dict[str, Any], shape: str, suffix: str
     ) -> None:
         titles = ["Same", "Same", "a/b", "CON"]
@@ -178,7 +180,7 @@ class TestChanges:
 
         return arrange
 
-    async def test_in_a_short_conversation_are_read_again(
+    async def test_of_a_short_conversation_make_it_read_again(
         self,
         alice: HttpClient,
         long: dict[str, Any],
@@ -202,7 +204,7 @@ class TestChanges:
         ]
 
     @pytest.mark.parametrize("whole", [0, 10**6])
-    async def test_that_go_on_are_told(
+    async def test_that_continue_are_reported(
         self,
         alice: HttpClient,
         long: dict[str, Any],
@@ -222,7 +224,7 @@ class TestChanges:
         assert len(found["conversations"][0]["messages"]) == 35
         assert found["end"]["changed"] == 1
 
-    async def test_appends_are_none(
+    async def test_do_not_include_appends(
         self, alice: HttpClient, long: dict[str, Any], change_in_the_middle: Any
     ) -> None:
         async def append() -> None:
@@ -233,7 +235,7 @@ class TestChanges:
         assert conversation["completeness"] == "whole"
         assert len(conversation["messages"]) == 35
 
-    async def test_that_take_the_messages_away_are_told(
+    async def test_that_remove_the_messages_are_reported(
         self, alice: HttpClient, long: dict[str, Any], change_in_the_middle: Any, database: Any
     ) -> None:
         async def remove() -> None:
@@ -247,7 +249,7 @@ class TestChanges:
         with pytest.raises(aiohttp.ClientError):
             await answer.read()
 
-    async def test_of_the_list_are_told(
+    async def test_of_the_list_are_reported(
         self, alice: HttpClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(reading, "AT_ONCE", 1)
@@ -270,7 +272,7 @@ class TestLimits:
     def settings(self, tmp_path: Any) -> Any:
         return settings_for(tmp_path, exports_per_minute=3)
 
-    async def test_hold_for_all_exports_together(self, alice: HttpClient, database: Any) -> None:
+    async def test_apply_to_all_kinds_of_exports(self, alice: HttpClient, database: Any) -> None:
         for path in (ALL, "/users/me/export", ALL):
             assert (await alice.get(path)).status == 200
         answer = await alice.get(ALL)
@@ -279,7 +281,7 @@ class TestLimits:
         query = {"action": "conversation.export", "outcome": "denied"}
         assert await database.audit_logs.count_documents(query) == 1
 
-    async def test_are_two_at_a_time_and_end_with_who_goes_away(
+    async def test_allow_two_at_a_time_and_free_a_slot_when_a_client_leaves(
         self, alice: HttpClient, app: web.Application, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         await begin(alice)
@@ -304,8 +306,8 @@ class TestLimits:
         assert app[EXPORT_DEPS]._turns._value == 16
 
 
-class TestUser:
-    async def test_has_everything_but_secrets(self, alice: HttpClient, bob: HttpClient) -> None:
+class TestUserData:
+    async def test_has_everything_except_secrets(self, alice: HttpClient, bob: HttpClient) -> None:
         await begin(bob, title="Bob's", messages=[message("his words")])
         begun = await begin(alice, title="Hers", messages=[message("her words", id="m")])
         await alice.patch(
@@ -339,9 +341,7 @@ class TestUser:
         for secret in (b"password", b"token_hash", b"$2b$", b"his words", b"Bob's"):
             assert secret not in everything.replace(b"without its password", b"")
 
-    async def test_is_recorded_once_and_nothing_else_is(
-        self, alice: HttpClient, database: Any
-    ) -> None:
+    async def test_leaves_exactly_one_audit_entry(self, alice: HttpClient, database: Any) -> None:
         await begin(alice)
         await database.audit_logs.delete_many({})
         await (await alice.get("/users/me/export")).read()

@@ -40,18 +40,18 @@ async def blanks(size: int) -> AsyncIterator[bytes]:
         yield b" " * min(2**16, size - start)
 
 
-class TestRoutes:
-    def test_take_much_only_where_bulk_is_the_purpose(self) -> None:
+class TestLimitsOfRoutes:
+    def test_are_high_only_for_bulk_operations(self) -> None:
         most = {(each.method, each.path) for each in OPERATIONS if each.max_body == BULK_BODY}
 
         assert most == BULK
 
-    def test_take_little_under_auth(self) -> None:
+    def test_are_low_for_authentication(self) -> None:
         limits = {each.max_body for each in OPERATIONS if each.path.startswith("/auth")}
 
         assert limits == {16 * KB}
 
-    def test_take_little_where_they_take_nothing(self) -> None:
+    def test_are_low_for_routes_without_a_body(self) -> None:
         for operation in OPERATIONS:
             if "body" not in operation.models and not operation.takes:
                 assert operation.max_body == SMALL_BODY, operation.path
@@ -66,7 +66,7 @@ class TestRoutes:
             ("POST", "/chat/completions", "20 MB"),
         ],
     )
-    async def test_name_their_limit(
+    async def test_are_named_in_the_error(
         self, alice: HttpClient, method: str, path: str, limit: str
     ) -> None:
         begun = await begin(alice)
@@ -80,7 +80,7 @@ class TestRoutes:
         found = await problem(answer, 413, "too_large")
         assert found["detail"] == f"The body of this request may have at most {limit}."
 
-    async def test_bound_what_comes_with_a_key(self, alice: HttpClient) -> None:
+    async def test_apply_to_requests_with_an_idempotency_key(self, alice: HttpClient) -> None:
         begun = await begin(alice)
         path = f"/conversations/{begun['id']}/summary"
 
@@ -90,7 +90,7 @@ class TestRoutes:
 
         await problem(answer, 413, "too_large")
 
-    async def test_take_the_largest_message_however_it_is_written(self, alice: HttpClient) -> None:
+    async def test_allow_the_largest_message_in_any_encoding(self, alice: HttpClient) -> None:
         begun = await begin(alice)
         path = f"/conversations/{begun['id']}/messages"
         content = "\x01" * MB
@@ -103,7 +103,7 @@ class TestRoutes:
         assert stored["content"] == content
 
 
-class TestPacked:
+class TestCompressedBody:
     @pytest.fixture
     async def served(
         self, http: HttpClient, settings: Settings, mongodb_url: str
@@ -122,7 +122,7 @@ class TestPacked:
         ("encoding", "pack"),
         [("gzip", gzip.compress), ("deflate", zlib.compress), ("identity", bytes)],
     )
-    async def test_is_unpacked(self, served: Address, encoding: str, pack: Any) -> None:
+    async def test_is_decompressed(self, served: Address, encoding: str, pack: Any) -> None:
         packed = pack(b'{"username":"x","password":"y"}')
 
         assert (await self.send(served, packed, encoding))[0] == 401
@@ -135,26 +135,26 @@ class TestPacked:
             pytest.param(gzip.compress(b"{}") * 2, id="twice"),
         ],
     )
-    async def test_that_cannot_be_unpacked_is_malformed(
+    async def test_is_malformed_if_it_cannot_be_decompressed(
         self, served: Address, packed: bytes
     ) -> None:
         status, found = await self.send(served, packed, "gzip")
 
         assert (status, found["code"]) == (400, "malformed")
 
-    async def test_in_another_way_is_refused(self, served: Address) -> None:
+    async def test_is_refused_in_an_unknown_encoding(self, served: Address) -> None:
         status, found = await self.send(served, b"{}", "br")
 
         assert (status, found["code"]) == (415, "unsupported_media_type")
 
-    async def test_is_bounded_by_what_it_unpacks_to(self, served: Address) -> None:
+    async def test_is_limited_by_its_decompressed_size(self, served: Address) -> None:
         status, found = await self.send(served, zlib.compress(b" " * 4 * MB), "deflate")
 
         assert (status, found["code"]) == (413, "too_large")
 
 
 class TestBudget:
-    async def test_is_for_all(self) -> None:
+    async def test_is_shared_by_all_requests(self) -> None:
         budget = Budget(10, 8)
         await budget.take("a", 6)
         await budget.take("b", 4)
@@ -165,7 +165,7 @@ class TestBudget:
         budget.give_back("b", 4)
         await waiting
 
-    async def test_leaves_a_share_to_each(self) -> None:
+    async def test_leaves_a_share_to_each_user(self) -> None:
         budget = Budget(100, 8)
         await budget.take("a", 6)
         waiting = asyncio.create_task(budget.take("a", 3))
@@ -176,12 +176,12 @@ class TestBudget:
         budget.give_back("a", 6)
         await waiting
 
-    async def test_lets_the_largest_pass_alone(self) -> None:
+    async def test_lets_the_largest_body_pass_alone(self) -> None:
         budget = Budget(10, 8)
 
         await budget.take("a", 1000)
 
-    async def test_is_not_waited_for_without_end(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_limits_the_wait(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(bodies, "ROOM_SECONDS", 0.01)
         budget = Budget(10, 10)
         await budget.take("a", 10)
@@ -189,7 +189,7 @@ class TestBudget:
         with pytest.raises(Busy):
             await budget.take("b", 1)
 
-    async def test_is_given_back_with_the_request(self) -> None:
+    async def test_is_released_at_the_end_of_the_request(self) -> None:
         shared = Bodies()
         for _ in range(100):
             async with shared.room("a", BULK_BODY) as room:
@@ -197,7 +197,7 @@ class TestBudget:
 
         assert shared._texts._held.total() == shared._values._held.total() == 0
 
-    async def test_holds_what_values_take(self) -> None:
+    async def test_counts_the_memory_of_parsed_values(self) -> None:
         shared = Bodies()
         async with shared.room("a", 10) as room:
             await room.admit(b"[0,0,0]", max_weight=200_000)
@@ -205,7 +205,7 @@ class TestBudget:
 
 
 class TestMemory:
-    async def test_of_a_refused_body_is_free_at_once(
+    async def test_is_freed_at_once_for_a_refused_body(
         self, alice: HttpClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Without the collector, which comes too seldom for bodies of megabytes."""

@@ -21,7 +21,7 @@ from support.sealing import until
 
 
 class TestHealth:
-    async def test_says_that_the_process_is_alive(self, http: HttpClient) -> None:
+    async def test_reports_that_the_process_is_alive(self, http: HttpClient) -> None:
         answer = await http.get("/health")
 
         assert answer.status == 200
@@ -30,16 +30,14 @@ class TestHealth:
         assert body["version"] == VERSION
         assert body["timestamp"] > 0
 
-    async def test_leaves_no_entry_and_asks_no_database(
-        self, http: HttpClient, database: Any
-    ) -> None:
+    async def test_makes_no_audit_entry_and_no_query(self, http: HttpClient, database: Any) -> None:
         for path in ("/health", "/ready", "/model/current", "/gpu/health"):
             assert (await http.get(path)).status == 200
 
         assert await database.audit_logs.count_documents({}) == 0
 
     @pytest.mark.parametrize("path", ["/health", "/ready"])
-    async def test_is_logged_where_it_fails_only(
+    async def test_is_logged_only_on_failure(
         self, http: HttpClient, monkeypatch: pytest.MonkeyPatch, path: str
     ) -> None:
         with structlog.testing.capture_logs() as lines:
@@ -50,14 +48,14 @@ class TestHealth:
 
 
 class TestRoot:
-    async def test_leads_to_what_there_is(self, http: HttpClient) -> None:
+    async def test_links_to_the_documentation(self, http: HttpClient) -> None:
         answer = await http.get("/")
 
         assert (answer.status, answer.url.path) == (200, "/docs")
         [led] = answer.history
         assert led.status == 302
 
-    async def test_names_paths_that_there_are(self, http: HttpClient) -> None:
+    async def test_names_existing_paths(self, http: HttpClient) -> None:
         answer = await http.get("/", allow_redirects=False)
 
         links = await answer.json()
@@ -67,7 +65,7 @@ class TestRoot:
 
 
 class TestReady:
-    async def test_says_that_the_database_takes_writes(self, http: HttpClient) -> None:
+    async def test_reports_that_the_database_accepts_writes(self, http: HttpClient) -> None:
         answer = await http.get("/ready")
 
         body = await answer.json()
@@ -76,7 +74,7 @@ class TestReady:
             {"status": "ready", "reason": None, "failing": []},
         )
 
-    async def test_says_why_not(
+    async def test_reports_why_it_is_not_ready(
         self,
         app: web.Application,
         http: HttpClient,
@@ -115,7 +113,7 @@ class TestBackgroundLoops:
             ("sweeper", garbage, "sweep"),
         ],
     )
-    async def test_go_on_and_are_told(
+    async def test_are_restarted_and_reported(
         self,
         app: web.Application,
         aiohttp_client: ClientFactory,

@@ -47,7 +47,7 @@ class TestParse:
     @pytest.mark.usefixtures("tiny")
     @settings(max_examples=50)
     @given(bodies, st.booleans(), st.booleans())
-    def test_gives_what_is_there(self, body: Any, ascii_only: bool, indented: bool) -> None:  # noqa: FBT001  # drawn
+    def test_returns_the_value(self, body: Any, ascii_only: bool, indented: bool) -> None:  # noqa: FBT001  # drawn
         text = json.dumps(body, ensure_ascii=ascii_only, indent=2 if indented else None).encode()
 
         assert asyncio.run(value_of(text)) == body
@@ -55,7 +55,7 @@ class TestParse:
     @pytest.mark.usefixtures("tiny")
     @settings(max_examples=50)
     @given(bodies, st.floats(0, 1), st.sampled_from(',[]{}"\\x '), st.integers(0, 2))
-    def test_refuses_what_one_call_refuses(
+    def test_refuses_what_a_single_call_refuses(
         self, body: Any, where: float, inserted: str, removed: int
     ) -> None:
         text = json.dumps(body).encode()
@@ -70,7 +70,7 @@ class TestParse:
         else:
             assert asyncio.run(value_of(broken)) == expected
 
-    async def test_cuts_long_lists(self) -> None:
+    async def test_parses_long_lists_in_slices(self) -> None:
         body = {
             "title": "x",
             "messages": [{"role": "user", "content": f'{n} [{{"\\'} for n in range(20_000)],
@@ -81,7 +81,7 @@ class TestParse:
 
         assert await value_of(json.dumps(body).encode()) == body
 
-    async def test_takes_the_last_of_two_with_the_same_name(self) -> None:
+    async def test_keeps_the_last_of_duplicate_names(self) -> None:
         first, last = [{"a": "x" * 999}] * 200, [{"b": "y" * 999}] * 200
         text = b'{"l":%s,"l":%s}' % (json.dumps(first).encode(), json.dumps(last).encode())
 
@@ -97,7 +97,7 @@ class TestWeigh:
             pytest.param(b'{"a":"' + b"\\\\" * 300_001 + b'","b":"[["}', id="backslashes"),
         ],
     )
-    async def test_strings_are_light(self, body: bytes) -> None:
+    async def test_counts_little_for_strings(self, body: bytes) -> None:
         assert await weigh(body, limit=100) < 20
 
     @pytest.mark.parametrize(
@@ -110,11 +110,11 @@ class TestWeigh:
             pytest.param(b"[" * 400_000, id="brackets"),
         ],
     )
-    async def test_structure_is_bounded(self, body: bytes) -> None:
+    async def test_limits_the_structure(self, body: bytes) -> None:
         with pytest.raises(TooLarge):
             await weigh(body, limit=UNIT_WEIGHT)
 
-    async def test_of_one_element_is_bounded_apart(self) -> None:
+    async def test_limits_each_element_separately(self) -> None:
         small, large = b'{"a":1},' * 10, b"[" + b"0," * UNIT_WEIGHT + b"0]"
         text = b'{"messages":[' + small * 2000 + large + b"]}"
 

@@ -30,7 +30,7 @@ class TestOrigins:
     def settings(self, data_dir: Path) -> Settings:
         return settings_for(data_dir, allowed_origins=OURS)
 
-    def test_have_much_to_refuse(self) -> None:
+    def test_cover_many_routes_that_change_something(self) -> None:
         assert len(CHANGES) > 15
 
     @pytest.mark.parametrize(("method", "path"), CHANGES)
@@ -50,18 +50,18 @@ class TestOrigins:
         assert answer.status == 403
 
     @pytest.mark.parametrize("site", ["same-origin", "same-site", "none"])
-    async def test_let_other_sites_of_the_browser_pass(self, alice: HttpClient, site: str) -> None:
+    async def test_accept_same_site_requests(self, alice: HttpClient, site: str) -> None:
         answer = await alice.delete("/conversations", headers={"Sec-Fetch-Site": site})
 
         assert answer.status == 200
 
-    async def test_let_configured_and_own_pages_and_tools_pass(self, alice: HttpClient) -> None:
+    async def test_accept_configured_origins_own_pages_and_tools(self, alice: HttpClient) -> None:
         for headers in ({"Origin": OURS}, {"Origin": own_origin(alice)}, {}):
             assert (await alice.delete("/conversations", headers=headers)).status == 200
         both = {"Origin": OURS, "Sec-Fetch-Site": "cross-site"}
         assert (await alice.delete("/conversations", headers=both)).status == 200
 
-    async def test_let_a_foreign_page_read_nothing(self, alice: HttpClient) -> None:
+    async def test_hide_answers_from_a_foreign_page(self, alice: HttpClient) -> None:
         answer = await alice.get("/auth/me", headers={"Origin": FOREIGN[0]})
 
         assert answer.status == 200
@@ -73,7 +73,7 @@ class TestOrigins:
         [("GET", "/auth/me", 200), ("GET", "/nowhere", 404), ("PUT", "/auth/me", 405),
          ("POST", "/conversations", 400), ("GET", "/admin/audit-logs", 403)],
     )  # fmt: skip
-    async def test_are_told_to_the_browser_on_answers_and_errors(
+    async def test_are_named_in_headers_of_answers_and_errors(
         self, alice: HttpClient, method: str, path: str, status: int
     ) -> None:
         headers = {"Origin": OURS, "Content-Type": "application/json"}
@@ -86,7 +86,7 @@ class TestOrigins:
         for name in ("ETag", "Link", "X-Total-Count", "X-Request-ID", "Retry-After"):
             assert name in answer.headers["Access-Control-Expose-Headers"]
 
-    async def test_get_their_preflight_answered(self, http: HttpClient) -> None:
+    async def test_get_an_answer_to_their_preflight(self, http: HttpClient) -> None:
         asked = {
             "Origin": OURS,
             "Access-Control-Request-Method": "PATCH",
@@ -103,7 +103,7 @@ class TestOrigins:
         for name in ("Content-Type", "If-Match", "Prefer"):
             assert name in answer.headers["Access-Control-Allow-Headers"]
 
-    async def test_get_no_preflight_when_foreign(self, http: HttpClient) -> None:
+    async def test_get_no_answer_to_a_foreign_preflight(self, http: HttpClient) -> None:
         asked = {"Origin": FOREIGN[0], "Access-Control-Request-Method": "DELETE"}
 
         answer = await http.options("/conversations", headers=asked)
@@ -119,7 +119,7 @@ class TestOrigins:
 
 
 class TestDefaultOrigins:
-    async def test_are_the_usual_local_ones_in_development(self, http: HttpClient) -> None:
+    async def test_are_the_usual_local_origins_in_development(self, http: HttpClient) -> None:
         for origin in ("http://localhost:5173", "http://127.0.0.1:4173"):
             answer = await http.get("/health", headers={"Origin": origin})
             assert answer.headers["Access-Control-Allow-Origin"] == origin
@@ -130,7 +130,7 @@ class TestProductionOrigins:
     def settings(self, tmp_path: Path) -> Settings:
         return settings_for(tmp_path, env=Environment.PRODUCTION)
 
-    async def test_are_none_that_nobody_configured(self, http: HttpClient) -> None:
+    async def test_are_only_the_configured_ones(self, http: HttpClient) -> None:
         answer = await http.get("/health", headers={"Origin": "http://localhost:5173"})
 
         assert "Access-Control-Allow-Origin" not in answer.headers
@@ -147,7 +147,7 @@ class TestTrustedProxies:
     def settings(self, tmp_path: Path) -> Settings:
         return settings_for(tmp_path, trusted_proxies="127.0.0.1, 10.0.0.0/8")
 
-    async def test_say_that_tls_is_used(self, http: HttpClient, sign_in: SignIn) -> None:
+    async def test_report_that_tls_is_used(self, http: HttpClient, sign_in: SignIn) -> None:
         await sign_in("alice")
         credentials = {"username": "alice", "password": PASSWORD}
 
@@ -157,7 +157,7 @@ class TestTrustedProxies:
             )
             assert answer.cookies["session_id"]["secure"] == secure
 
-    async def test_make_a_page_of_their_https_address_our_own(self, http: HttpClient) -> None:
+    async def test_make_a_page_of_their_https_address_same_origin(self, http: HttpClient) -> None:
         origin = own_origin(http).replace("http://", "https://")
 
         for proto, status in (("https", 401), ("http", 403)):
@@ -178,7 +178,7 @@ class TestTrustedProxies:
         }.items():
             assert await who_signed_in(http, database, ("X-Forwarded-For", given)) == address
 
-    async def test_are_believed_before_a_line_that_the_client_made_up(
+    async def test_take_precedence_over_a_header_of_the_client(
         self, http: HttpClient, database: Any
     ) -> None:
         lines = (("X-Forwarded-For", "203.0.113.9"), ("X-Forwarded-For", "192.0.2.7"))
@@ -200,7 +200,7 @@ class TestUntrustedClients:
 
 
 class TestRequestId:
-    async def test_is_ours_in_the_answer_and_the_entry(
+    async def test_is_generated_for_the_answer_and_the_audit_entry(
         self, alice: HttpClient, database: Any
     ) -> None:
         answer = await alice.get("/auth/me")
@@ -210,7 +210,7 @@ class TestRequestId:
         assert len(entry["request_id"]) == 32
 
     @pytest.mark.parametrize("given", ["a1b2c3d4", "Trace.1_2-3", "x" * 64])
-    async def test_is_the_clients_where_it_is_well_formed(
+    async def test_is_the_clients_if_well_formed(
         self, alice: HttpClient, database: Any, given: str
     ) -> None:
         answer = await alice.get("/auth/me", headers={"X-Request-ID": given})
@@ -219,12 +219,14 @@ class TestRequestId:
         assert await database.audit_logs.count_documents({"request_id": given}) == 1
 
     @pytest.mark.parametrize("given", ["short", "x" * 65, "with blank", "a;b:c,d{}", "äöüäöüäö"])
-    async def test_is_ours_instead_of_a_strange_one(self, alice: HttpClient, given: str) -> None:
+    async def test_replaces_a_malformed_one_of_the_client(
+        self, alice: HttpClient, given: str
+    ) -> None:
         answer = await alice.get("/auth/me", headers={"X-Request-ID": given})
 
         assert answer.headers["X-Request-ID"] != given
 
-    async def test_stands_in_the_problem(self, http: HttpClient) -> None:
+    async def test_is_part_of_a_problem(self, http: HttpClient) -> None:
         answer = await http.get("/auth/me")
 
         assert (await answer.json())["request_id"] == answer.headers["X-Request-ID"]
@@ -247,7 +249,7 @@ class TestRoles:
     @pytest.mark.parametrize(
         ("role", "status"), [(Role.USER, 403), (Role.AUDITOR, 200), (Role.ADMIN, 200)]
     )
-    async def test_come_with_the_session(
+    async def test_are_those_of_the_session(
         self, sign_in: SignIn, database: Any, role: Role, status: int
     ) -> None:
         browser = await sign_in("eve", role=role)

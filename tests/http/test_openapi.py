@@ -58,7 +58,7 @@ class TestDocument:
         served = {(each.method, each.path) for each in chain.from_iterable(ROUTES)}
         assert described == served
 
-    async def test_gives_each_operation_a_name_and_a_sentence(
+    async def test_has_a_name_and_a_summary_for_each_operation(
         self, document: dict[str, Any]
     ) -> None:
         found = [
@@ -70,7 +70,7 @@ class TestDocument:
         assert len(set(names)) == len(names)
         assert all(operation["summary"] for operation in found)
 
-    async def test_says_where_a_session_is_needed(self, document: dict[str, Any]) -> None:
+    async def test_states_which_operations_need_a_session(self, document: dict[str, Any]) -> None:
         paths = document["paths"]
 
         assert paths["/conversations"]["get"]["security"] == [{"session": []}]
@@ -86,9 +86,7 @@ class TestDocument:
         assert "registration_closed" in responses["403"]["description"]
         assert responses["422"]["content"].keys() == {"application/problem+json"}
 
-    async def test_has_every_schema_that_it_needs_and_no_other(
-        self, document: dict[str, Any]
-    ) -> None:
+    async def test_has_exactly_the_schemas_that_it_uses(self, document: dict[str, Any]) -> None:
         """Under names that no other has, and that tell nothing of modules."""
         schemas = document["components"]["schemas"]
         text = json.dumps(document)
@@ -104,7 +102,7 @@ class TestDocument:
             assert not found["description"].startswith("Audited"), found["operationId"]
             assert list(examples_of(found)), found["operationId"]
 
-    async def test_has_examples_that_are_what_it_describes(self, document: dict[str, Any]) -> None:
+    async def test_has_examples_that_match_their_schemas(self, document: dict[str, Any]) -> None:
         from openapi_schema_validator import OAS31Validator  # noqa: PLC0415  # slow to load
 
         components = document["components"]
@@ -124,7 +122,7 @@ class TestDocument:
                 content = described["requestBody"]["content"]["application/json"]
                 body.model_validate_json(json.dumps(content["example"]))
 
-    async def test_takes_no_parameter_for_an_object_or_for_null(
+    async def test_has_no_parameter_that_is_an_object_or_null(
         self, document: dict[str, Any]
     ) -> None:
         parameters = [each for found in operations_of(document) for each in found["parameters"]]
@@ -136,13 +134,13 @@ class TestDocument:
             if each["name"] == "If-Match":
                 assert each["schema"] == {"type": "string"}
 
-    async def test_has_no_default_for_what_stays_as_it_is(self, document: dict[str, Any]) -> None:
+    async def test_has_no_default_for_fields_of_updates(self, document: dict[str, Any]) -> None:
         """A generated client sends the defaults, and so would change what it does not name."""
         for name in ("ConversationPatch", "ConversationUpdate", "AgentPatch", "MessageEdit"):
             fields = document["components"]["schemas"][name]["properties"]
             assert not any("default" in field for field in fields.values()), name
 
-    async def test_tells_the_stream_of_a_reply_from_its_answer(
+    async def test_distinguishes_the_stream_of_a_reply_from_its_answer(
         self, document: dict[str, Any]
     ) -> None:
         path = document["paths"]["/conversations/{conversation_id}/replies"]
@@ -192,11 +190,11 @@ class TestDocument:
             # Only a conversation that is not shown whole leads to its rest.
             assert told - sent <= {"Link", "Preference-Applied"}, (answer.method, path)
 
-    async def test_tells_of_other_names_that_are_taken(self, document: dict[str, Any]) -> None:
+    async def test_describes_alternative_names_of_fields(self, document: dict[str, Any]) -> None:
         schema = document["components"]["schemas"]["ArchiveIn"]
         assert "`archive`" in schema["properties"]["archived"]["description"]
 
-    async def test_hides_no_needed_parameter(self, document: dict[str, Any]) -> None:
+    async def test_marks_required_parameters(self, document: dict[str, Any]) -> None:
         for path, operations in document["paths"].items():
             wanted = set(re.findall(r"\{(\w+)\}", path))
             for operation in operations.values():
@@ -205,7 +203,7 @@ class TestDocument:
 
 
 class TestNames:
-    def test_of_two_schemas_differ(self) -> None:
+    def test_differ_for_different_schemas(self) -> None:
         """Or one of them would stand for both."""
 
         class Same(BaseModel):

@@ -33,18 +33,18 @@ async def blanks(size: int) -> AsyncIterator[bytes]:
         yield b" " * min(2**16, size - start)
 
 
-class TestWhatIsNotThere:
+class TestNotFound:
     @pytest.mark.parametrize("path", ["/nowhere", "/conversations/", "/auth", "/admin", "/%00"])
-    async def test_is_an_unknown_path(self, http: HttpClient, path: str) -> None:
+    async def test_is_answered_for_an_unknown_path(self, http: HttpClient, path: str) -> None:
         await problem(await http.get(path), 404, "unknown_path")
 
-    async def test_is_a_method_beside_those_that_are(self, http: HttpClient) -> None:
+    async def test_lists_the_allowed_methods_for_another_method(self, http: HttpClient) -> None:
         answer = await http.put("/auth/me", json={})
 
         await problem(answer, 405, "method_not_allowed")
         assert answer.headers["Allow"] == "GET,HEAD"
 
-    async def test_is_no_operation_to_record(self, http: HttpClient, database: Any) -> None:
+    async def test_leaves_no_audit_entry(self, http: HttpClient, database: Any) -> None:
         await http.get("/nowhere")
         await http.put("/auth/me")
 
@@ -69,7 +69,7 @@ class TestBodies:
             pytest.param(b"1" * 5000, id="digits"),
         ],
     )
-    async def test_that_are_not_json_are_malformed(self, http: HttpClient, body: bytes) -> None:
+    async def test_are_malformed_if_not_json(self, http: HttpClient, body: bytes) -> None:
         answer = await http.post("/auth/register", data=body, headers=JSON)
 
         found = await problem(answer, 400, "malformed")
@@ -78,7 +78,9 @@ class TestBodies:
     @pytest.mark.parametrize(
         "content_type", ["text/plain", "multipart/form-data", "application/x-www-form-urlencoded"]
     )
-    async def test_of_another_type_are_refused(self, http: HttpClient, content_type: str) -> None:
+    async def test_are_refused_in_another_content_type(
+        self, http: HttpClient, content_type: str
+    ) -> None:
         answer = await http.post(
             "/auth/register", data=b"{}", headers={"Content-Type": content_type}
         )
@@ -86,12 +88,14 @@ class TestBodies:
         await problem(answer, 415, "unsupported_media_type")
 
     @pytest.mark.parametrize("body", [b"[]", b"null", b'"text"', b"1" * 4000])
-    async def test_that_are_no_object_are_invalid(self, http: HttpClient, body: bytes) -> None:
+    async def test_are_invalid_if_not_an_object(self, http: HttpClient, body: bytes) -> None:
         answer = await http.post("/auth/register", data=body, headers=JSON)
 
         await problem(answer, 422, "invalid_input")
 
-    async def test_over_the_limit_name_it(self, alice: HttpClient, database: Any) -> None:
+    async def test_are_refused_with_the_limit_if_too_large(
+        self, alice: HttpClient, database: Any
+    ) -> None:
         answer = await alice.post("/conversations", data=blanks(MAX_BODY_BYTES + 1), headers=JSON)
 
         found = await problem(answer, 413, "too_large")
@@ -99,7 +103,7 @@ class TestBodies:
         entry = await database.audit_logs.find_one({"action": "conversation.create"})
         assert (entry["outcome"], entry["code"]) == ("failed", "too_large")
 
-    async def test_that_unpack_to_more_than_the_limit_are_too_large(
+    async def test_are_too_large_if_they_decompress_beyond_the_limit(
         self, alice: HttpClient
     ) -> None:
         packed = gzip.compress(b" " * (MAX_BODY_BYTES + 1))
@@ -110,7 +114,7 @@ class TestBodies:
         await problem(answer, 413, "too_large")
 
     @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
-    async def test_that_cannot_be_unpacked_are_malformed(
+    async def test_are_malformed_if_they_cannot_be_decompressed(
         self, alice: HttpClient, encoding: str
     ) -> None:
         headers = {**JSON, "Content-Encoding": encoding}
@@ -119,7 +123,7 @@ class TestBodies:
 
         await problem(answer, 400, "malformed")
 
-    async def test_wrong_in_several_fields_name_each(self, http: HttpClient) -> None:
+    async def test_get_an_error_for_each_wrong_field(self, http: HttpClient) -> None:
         answer = await http.post("/auth/register", json={"username": "x y", "more": 1})
 
         found = await problem(answer, 422, "invalid_input")
@@ -144,15 +148,17 @@ class TestQueries:
             ("limit=" + "9" * 5000, "limit"),
         ],
     )
-    async def test_name_the_wrong_parameter(self, alice: HttpClient, query: str, name: str) -> None:
+    async def test_get_an_error_with_the_wrong_parameter(
+        self, alice: HttpClient, query: str, name: str
+    ) -> None:
         answer = await alice.get(f"/conversations?{query}")
 
         found = await problem(answer, 422, "invalid_input")
         assert found["errors"][0]["loc"] == ["query", name]
 
 
-class TestUnexpected:
-    async def test_hides_its_words_and_is_recorded(
+class TestUnexpectedError:
+    async def test_hides_its_message_and_is_recorded(
         self, alice: HttpClient, database: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         async def broken(actor: Actor, recorder: Any) -> None:
@@ -172,7 +178,7 @@ class TestUnexpected:
     @pytest.mark.parametrize(
         "trouble", [AutoReconnect("gone"), OperationFailure("stepped down", 189)]
     )
-    async def test_trouble_of_the_database_asks_for_a_repeat(
+    async def test_of_the_database_asks_for_a_retry(
         self, alice: HttpClient, monkeypatch: pytest.MonkeyPatch, trouble: Exception
     ) -> None:
         async def broken(actor: Actor, recorder: Any) -> None:
@@ -213,19 +219,19 @@ class TestTable:
             (errors.Busy(), "failed"),
         ],
     )
-    def test_tells_what_a_rule_refused_from_what_failed(
+    def test_distinguishes_refusals_from_failures(
         self, error: errors.ChatvaultError, outcome: str
     ) -> None:
         assert outcome_of(error).value == outcome
 
-    def test_every_sentence_is_one_line_and_ends_without_stop(self) -> None:
+    def test_has_details_of_one_line_without_a_full_stop(self) -> None:
         for kind in STATUS:
             detail = kind().detail
             assert detail
             assert "\n" not in detail
             assert not detail.endswith(".")
 
-    def test_knows_its_own(self) -> None:
+    def test_accepts_known_errors_only(self) -> None:
         begin_operation()
         known = errors.Busy()
 

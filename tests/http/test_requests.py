@@ -40,29 +40,29 @@ def get(path: str, **more: Any) -> Any:
 
 
 class TestParseQuery:
-    def test_gives_defaults(self) -> None:
+    def test_returns_defaults(self) -> None:
         assert parse_query(get("/"), Query) == Query(limit=10)
 
     @pytest.mark.parametrize("query", ["limit=0", "limit=1&limit=2", "more=1", "since=yesterday"])
-    def test_names_what_is_wrong(self, query: str) -> None:
+    def test_names_the_wrong_parameter(self, query: str) -> None:
         with pytest.raises(InvalidInput) as refused:
             parse_query(get(f"/?{query}"), Query)
 
         assert refused.value.errors[0].loc == ("query", query.partition("=")[0])
 
     @pytest.mark.parametrize("text", ["9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00%2B23:59"])
-    def test_refuses_times_that_utc_does_not_have(self, text: str) -> None:
+    def test_refuses_times_that_do_not_exist_in_utc(self, text: str) -> None:
         with pytest.raises(InvalidInput):
             parse_query(get(f"/?since={text}"), Query)
 
 
 class TestParsePath:
     @pytest.mark.parametrize("text", ["", "nonsense", "0" * 23, "0" * 25, "g" * 24, "0" * 12])
-    def test_takes_a_malformed_id_for_an_absent_one(self, text: str) -> None:
+    def test_treats_a_malformed_id_as_an_unknown_one(self, text: str) -> None:
         with pytest.raises(NotFound):
             parse_path(get("/", match_info={"thing_id": text}), Path)
 
-    def test_takes_an_id_in_any_case(self) -> None:
+    def test_accepts_an_id_in_any_case(self) -> None:
         text = "6AFFFCEB11b7f7679581abd5"
 
         found = parse_path(get("/", match_info={"thing_id": text}), Path)
@@ -71,11 +71,11 @@ class TestParsePath:
 
 
 class TestParseHeaders:
-    def test_reads_those_that_the_model_names(self) -> None:
+    def test_reads_the_headers_of_the_model(self) -> None:
         assert parse_headers(get("/", headers={"prefer": "x", "Other": "y"}), Headers).prefer == "x"
         assert parse_headers(get("/"), Headers).prefer == ""
 
-    def test_names_what_is_wrong(self) -> None:
+    def test_names_the_wrong_header(self) -> None:
         with pytest.raises(InvalidInput) as refused:
             parse_headers(get("/", headers={"Prefer": "too long"}), Headers)
 
@@ -83,7 +83,7 @@ class TestParseHeaders:
 
 
 class TestToJson:
-    def test_writes_what_the_database_holds(self) -> None:
+    def test_writes_values_of_the_database(self) -> None:
         stored = {
             "_id": ObjectId("6afffceb11b7f7679581abd5"),
             "at": datetime(2024, 1, 15, 10, 30, 0, 123456, UTC),
@@ -98,7 +98,7 @@ class TestToJson:
             b'"model":{"thing_id":"6afffceb11b7f7679581abd5"}}'
         )
 
-    def test_refuses_what_has_no_form(self) -> None:
+    def test_refuses_values_without_a_json_form(self) -> None:
         with pytest.raises(TypeError):
             to_json({"a": object()})
 
@@ -115,9 +115,7 @@ class TestPageLinks:
             (90, 30, ["prev"]),
         ],
     )
-    def test_lead_to_the_pages_that_there_are(
-        self, offset: int, total: int, names: list[str]
-    ) -> None:
+    def test_link_to_existing_pages_only(self, offset: int, total: int, names: list[str]) -> None:
         headers = page_links(get("/things?view=x"), limit=10, offset=offset, total=total)
 
         assert headers["X-Total-Count"] == str(total)
@@ -130,7 +128,7 @@ class TestPageLinks:
 
         assert link == "/things?tag=a%26b%22%3E&limit=5&offset=6"
 
-    def test_never_begin_before_the_first(self) -> None:
+    def test_never_link_before_the_first_page(self) -> None:
         headers = page_links(get("/things"), limit=10, offset=3, total=30)
 
         assert "offset=0" in headers["Link"]

@@ -25,7 +25,7 @@ class TestIsCrossSite:
             ("https://chat.example.co.uk", "api.example.co.uk"),
         ],
     )
-    def test_is_not_the_case_within_a_site(self, origin: str, host: str) -> None:
+    def test_is_false_within_a_site(self, origin: str, host: str) -> None:
         assert not is_cross_site(origin, host, None)
 
     @pytest.mark.parametrize(
@@ -40,10 +40,10 @@ class TestIsCrossSite:
             (PAGE, "[not a host"),
         ],
     )
-    def test_is_the_case_between_two(self, origin: str, host: str) -> None:
+    def test_is_true_between_two_sites(self, origin: str, host: str) -> None:
         assert is_cross_site(origin, host, None)
 
-    def test_believes_the_browser(self) -> None:
+    def test_trusts_the_header_of_the_browser(self) -> None:
         assert is_cross_site("https://a.github.io", "b.github.io", "cross-site")
         assert not is_cross_site(PAGE, "127.0.0.1:8000", "same-site")
 
@@ -59,7 +59,7 @@ class TestCallsWithoutCookie:
         answer = await http.get("/auth/me", headers=headers)
         return answer.status, await answer.json()
 
-    async def test_say_why_none_will_come(self, http: HttpClient, database: Any) -> None:
+    async def test_explain_why_the_cookie_is_missing(self, http: HttpClient, database: Any) -> None:
         # The test's client calls 127.0.0.1, as a page does that was told to.
         status, problem = await self.call(http, Origin=PAGE)
 
@@ -69,7 +69,7 @@ class TestCallsWithoutCookie:
         entry = await database.audit_logs.find_one({"action": "user.get"})
         assert (entry["outcome"], entry["code"]) == ("denied", "cookie_withheld")
 
-    async def test_say_so_also_where_only_the_browser_knows(self, http: HttpClient) -> None:
+    async def test_explain_it_also_if_only_the_browser_knows(self, http: HttpClient) -> None:
         page = "https://chat.example.org"
         called = {"Origin": page, "Host": "api.example.org"}
         _, problem = await self.call(http, **called)
@@ -88,12 +88,12 @@ class TestCallsWithoutCookie:
         ],
         ids=["no page", "a page that may not call", "one site", "a cookie came"],
     )
-    async def test_are_nobodys_otherwise(self, http: HttpClient, headers: dict[str, str]) -> None:
+    async def test_are_anonymous_otherwise(self, http: HttpClient, headers: dict[str, str]) -> None:
         status, problem = await self.call(http, **headers)
 
         assert (status, problem["code"]) == (401, "authentication_required")
 
-    async def test_to_what_anyone_may_call_are_answered(self, http: HttpClient) -> None:
+    async def test_are_answered_on_public_routes(self, http: HttpClient) -> None:
         assert (await http.get("/model/current", headers={"Origin": PAGE})).status == 200
         account = {"username": "x", "password": "y"}
         answer = await http.post("/auth/login", json=account, headers={"Origin": PAGE})

@@ -38,7 +38,7 @@ HEADERS = {
 
 
 @pytest.mark.parametrize("operation", WITH_IDS, ids=lambda each: f"{each.method} {each.path}")
-async def test_each_kind_gets_the_same(
+async def test_unknown_ids_of_each_kind_get_the_same_answer(
     alice: HttpClient, bob: HttpClient, operation: Operation
 ) -> None:
     theirs = await begin(bob, messages=[message(id="m")])
@@ -72,7 +72,7 @@ async def test_each_kind_gets_the_same(
         ("/agents/{wrong}", "Agent not found"),
     ],
 )
-async def test_of_a_part_names_the_part(alice: HttpClient, path: str, detail: str) -> None:
+async def test_unknown_part_is_named(alice: HttpClient, path: str, detail: str) -> None:
     begun = await begin(alice)
     for wrong in (str(ObjectId()), "non~sense"):
         answer = await alice.get(path.format(c=begun["id"], wrong=wrong))

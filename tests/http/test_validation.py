@@ -46,7 +46,7 @@ class TestErrors:
         assert {each.type for each in error.errors} == {"extra_forbidden"}
         assert error.detail == "n0: Extra inputs are not permitted (and 99,999 more)"
 
-    def test_of_few_names_are_all_told(self) -> None:
+    def test_are_all_listed_for_a_few_fields(self) -> None:
         with pytest.raises(InvalidInput) as refused:
             validate(Wanted, {"title": 1, "a": 1, "b": 1}, "body")
 
@@ -58,14 +58,14 @@ class TestErrors:
         ]
         assert refused.value.more_errors == 0
 
-    def test_name_a_field_shortly(self) -> None:
+    def test_shorten_long_names_of_fields(self) -> None:
         with pytest.raises(InvalidInput) as refused:
             validate(Wanted, {"x" * 100_000: 1}, "body")
 
         assert refused.value.errors[0].loc == ("body", "x" * 63 + "…")
         assert len(refused.value.detail) < 120
 
-    def test_make_a_small_problem(self) -> None:
+    def test_are_bounded_in_size(self) -> None:
         value = {"x" * 1000 + str(number): 1 for number in range(1000)}
 
         with pytest.raises(InvalidInput) as refused:
@@ -76,7 +76,7 @@ class TestErrors:
         assert len(response.body) < 8192
         assert b'"more_errors":980' in response.body
 
-    def test_of_a_model_that_takes_any_name_are_of_its_own(self) -> None:
+    def test_are_reported_for_a_model_with_arbitrary_names(self) -> None:
         with pytest.raises(InvalidInput) as refused:
             validate(Open, {f"n{number}": 1 for number in range(1000)}, "body")
 
@@ -85,7 +85,7 @@ class TestErrors:
 
 class TestInSlices:
     @pytest.mark.parametrize("count", [0, 1, 50, 51, 500])
-    async def test_gives_the_same(self, count: int) -> None:
+    async def test_returns_the_same_as_one_call(self, count: int) -> None:
         value = {"title": "x", "items": [{"name": str(number)} for number in range(count)]}
 
         found = await validate_in_slices(Wanted, copy.deepcopy(value), "body", SliceQueue())
@@ -93,7 +93,7 @@ class TestInSlices:
         assert to_json(found) == to_json(Wanted.model_validate(value))
 
     @pytest.mark.parametrize("items", [None, "x", {"name": "x"}, 7])
-    async def test_judges_what_is_no_list(self, items: object) -> None:
+    async def test_validates_a_value_that_is_no_list(self, items: object) -> None:
         value = {"items": items}
         if items is None:
             assert (await validate_in_slices(Wanted, value, "body", SliceQueue())).items is None
@@ -103,7 +103,7 @@ class TestInSlices:
 
         assert refused.value.errors[0].loc[:2] == ("body", "items")
 
-    async def test_ends_with_the_first_few_errors(self) -> None:
+    async def test_stops_after_the_first_errors(self) -> None:
         items = [{"name": "x"}] * 60 + [{}] * 200
 
         with pytest.raises(InvalidInput) as refused:
@@ -112,7 +112,7 @@ class TestInSlices:
         found = [each.loc for each in refused.value.errors]
         assert found == [("body", "items", 60 + number, "name") for number in range(MAX_ERRORS)]
 
-    async def test_refuses_too_long_a_list_as_such(self) -> None:
+    async def test_refuses_a_list_that_is_too_long(self) -> None:
         with pytest.raises(InvalidInput) as refused:
             await validate_in_slices(Wanted, {"items": [{}] * 501}, "body", SliceQueue())
 

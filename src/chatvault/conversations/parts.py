@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Final, Literal, NotRequired, cast
 
 from pydantic import ConfigDict, WithJsonSchema, with_config
-from typing_extensions import TypedDict  # pydantic accepts typing's TypedDict only from Python 3.12 on
+from typing_extensions import (
+    TypedDict,
+)  # pydantic accepts typing's TypedDict only from Python 3.12 on
 
 from chatvault.fields import Raw
 

@@ -126,7 +126,7 @@ async def _log_in(page: Page) -> None:
 
 
 class TestFrontend:
-    async def test_a_whole_day(self, service: Service) -> None:
+    async def test_works_for_a_typical_day(self, service: Service) -> None:
         async with service.browser() as browser:
             page = Page(service, browser)
             async with page.server:
@@ -184,7 +184,7 @@ class TestFrontend:
         assert logged_out == {"message": "Logout successful"}
         await page.call("GET", everything, status=401)
 
-    async def test_another_sites_page_may_change_nothing(self, service: Service) -> None:
+    async def test_refuses_changes_by_another_sites_page(self, service: Service) -> None:
         async with service.browser() as browser:
             await service.sign_in(browser, "victim")
             url = f"{service.url}/conversations"

@@ -45,7 +45,7 @@ async def append(service: Service, browser: aiohttp.ClientSession, home: str, wo
 
 
 class TestFullDisk:
-    async def test_is_forgotten_once_there_is_room(self, service: Service) -> None:
+    async def test_is_recovered_from_once_there_is_space(self, service: Service) -> None:
         disk = as_seen_by(service.process.pid, service.data_dir)
         async with service.browser() as browser:
             await service.sign_in(browser)

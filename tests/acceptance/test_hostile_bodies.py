@@ -64,7 +64,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
 
 class TestHostileBodies:
     @pytest.mark.parametrize("attack", ATTACKS, ids=str)
-    def test_hold_up_nobody(self, scene: Scene, attack: Attack) -> None:
+    def test_delay_no_other_requests(self, scene: Scene, attack: Attack) -> None:
         outcomes, bystander, memory = scene.under(attack)
 
         assert {each.status for each in outcomes} <= {attack.status, 503}
@@ -76,5 +76,5 @@ class TestHostileBodies:
         assert memory.peak < MEMORY
         assert "error" not in scene.service.log.read_text()
 
-    def test_leave_little_memory_taken(self, scene: Scene) -> None:
+    def test_leave_little_memory_in_use(self, scene: Scene) -> None:
         assert psutil.Process(scene.service.process.pid).memory_info().rss < MEMORY // 2

@@ -41,7 +41,7 @@ class TestLoopback:
             assert answer.status == 200
             assert answer.headers["Access-Control-Allow-Origin"] == PAGE
 
-    async def test_tells_the_page_if_it_calls_another_site(self, running: Service) -> None:
+    async def test_reports_a_call_of_another_site_to_the_page(self, running: Service) -> None:
         # As a browser does: it sends no cookie to a site that is not the page's.
         async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as browser:
             answer, problem = await ask(

@@ -62,11 +62,13 @@ async def answer_to(service: Service, sent: bytes) -> tuple[int, dict[str, str],
     return int(status.split()[1]), headers, json.loads(body)
 
 
-class TestMalformed:
+class TestMalformedRequest:
     @pytest.mark.parametrize(
         ("sent", "status"), [each[1:] for each in SENT], ids=[each[0] for each in SENT]
     )
-    async def test_gets_a_problem(self, service: Service, sent: bytes, status: int) -> None:
+    async def test_gets_a_problem_document(
+        self, service: Service, sent: bytes, status: int
+    ) -> None:
         answered, headers, problem = await answer_to(service, sent)
         assert answered == status, problem
         assert headers["content-type"].startswith("application/problem+json")
@@ -75,7 +77,7 @@ class TestMalformed:
         assert problem["detail"]
         assert "python" not in headers.get("server", "")
 
-    async def test_a_client_that_hangs_up_harms_nobody(self, service: Service) -> None:
+    async def test_survives_clients_that_disconnect(self, service: Service) -> None:
         host, port = service.url.removeprefix("http://").split(":")
         logged = len(service.log.read_text())
         for sent in (LOGIN + JSON + b"Content-Length: 99\r\n\r\n{", b"GET /hea", b""):

@@ -31,7 +31,7 @@ async def timed(
 
 
 class TestOutage:
-    async def test_a_stalled_mongod_is_503_in_time_and_forgotten_after(
+    async def test_of_a_stalled_mongod_answers_503_in_time_and_recovers(
         self, service: Service
     ) -> None:
         url = service.url
@@ -83,7 +83,7 @@ class TestOutage:
                 assert answer.status == 200, stored
                 assert [each["id"] for each in stored["messages"]] == ["once"]
 
-    async def test_a_killed_mongod_comes_back(self, service: Service) -> None:
+    async def test_of_a_killed_mongod_is_recovered_from(self, service: Service) -> None:
         async with service.browser() as browser:
             await service.sign_in(browser, "bob")
             _, begun = await ask(browser, "POST", f"{service.url}/conversations", {})

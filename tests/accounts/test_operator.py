@@ -30,7 +30,7 @@ async def log_in(browser: HttpClient, password: str = PASSWORD) -> int:
 
 
 class TestChangeRole:
-    async def test_ends_the_sessions_and_counts_at_the_next_login(
+    async def test_ends_the_sessions_and_applies_at_the_next_login(
         self, alice: HttpClient, bob: HttpClient
     ) -> None:
         await service.change_role(OPERATOR, username="ALICE", role=Role.AUDITOR)
@@ -41,7 +41,7 @@ class TestChangeRole:
         assert (await (await alice.get("/auth/me")).json())["role"] == "auditor"
         assert (await alice.get("/admin/audit-logs")).status == 200
 
-    async def test_takes_the_right_away_at_once(self, sign_in: SignIn) -> None:
+    async def test_revokes_the_old_rights_at_once(self, sign_in: SignIn) -> None:
         admin = await sign_in("alice", role=Role.ADMIN)
         assert (await admin.get("/admin/audit-logs")).status == 200
 
@@ -51,13 +51,13 @@ class TestChangeRole:
         assert await log_in(admin) == 200
         assert (await admin.get("/admin/audit-logs")).status == 403
 
-    async def test_finds_nobody_of_that_name(self, http: HttpClient) -> None:
+    async def test_fails_for_an_unknown_name(self, http: HttpClient) -> None:
         with pytest.raises(NotFound):
             await service.change_role(OPERATOR, username="nobody", role=Role.ADMIN)
 
 
 class TestSetActive:
-    async def test_a_closed_account_is_out_at_once_and_stays_out(
+    async def test_deactivation_ends_the_sessions_and_refuses_sign_in(
         self, alice: HttpClient, database: Any
     ) -> None:
         closed = await service.set_active(OPERATOR, username="alice", is_active=False)
@@ -69,7 +69,7 @@ class TestSetActive:
         assert (await answer.json())["detail"] == "Invalid username or password"
         assert await database.sessions.count_documents({}) == 0
 
-    async def test_an_account_opened_again_signs_in(self, alice: HttpClient) -> None:
+    async def test_reactivation_allows_sign_in(self, alice: HttpClient) -> None:
         await service.set_active(OPERATOR, username="alice", is_active=False)
         await service.set_active(OPERATOR, username="alice", is_active=True)
 
@@ -111,8 +111,8 @@ class TestCreate:
         assert await service.find_by_name_or_id("nobody") is None
 
 
-class TestOtherDoors:
-    async def test_even_an_admin_over_http_is_no_operator(
+class TestOverHttp:
+    async def test_even_an_admin_is_no_operator(
         self, http: HttpClient, hasher: PasswordHasher
     ) -> None:
         admin = Actor(door=Door.HTTP, user_id=ObjectId(), role=Role.ADMIN)

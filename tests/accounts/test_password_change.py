@@ -39,13 +39,13 @@ class TestChangePassword:
         assert (await http.get("/auth/me")).status == 401
         assert (await bob.get("/auth/me")).status == 200
 
-    async def test_makes_the_old_password_wrong(self, alice: HttpClient, http: HttpClient) -> None:
+    async def test_invalidates_the_old_password(self, alice: HttpClient, http: HttpClient) -> None:
         await change(alice)
 
         assert await log_in(http, PASSWORD) == 401
         assert await log_in(http, NEW) == 200
 
-    async def test_asks_for_the_current_password(self, alice: HttpClient, http: HttpClient) -> None:
+    async def test_requires_the_current_password(self, alice: HttpClient, http: HttpClient) -> None:
         answer = await change(alice, current="wrong horse")
 
         assert answer.status == 401
@@ -53,15 +53,13 @@ class TestChangePassword:
         assert await log_in(http, PASSWORD) == 200
 
     @pytest.mark.parametrize("new", ["short", "x" * 1025])
-    async def test_holds_the_new_password_to_the_same_rules(
-        self, alice: HttpClient, new: str
-    ) -> None:
+    async def test_applies_the_rules_of_registration(self, alice: HttpClient, new: str) -> None:
         answer = await change(alice, new=new)
 
         assert answer.status == 422
         assert (await answer.json())["errors"][0]["loc"] == ["body", "new_password"]
 
-    async def test_gives_way_to_an_operator_who_was_faster(
+    async def test_fails_if_an_operator_changed_it_meanwhile(
         self, app: web.Application, alice: HttpClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         # Whoever knew the old password must not undo the reset that was to shut them out.
@@ -89,9 +87,7 @@ class TestChangePassword:
         assert await log_in(alice, NEW) == 401
         assert await log_in(alice, "reset by an operator") == 200
 
-    async def test_slows_down_guessing_and_leaves_the_session_alone(
-        self, alice: HttpClient
-    ) -> None:
+    async def test_throttles_guesses_and_keeps_the_session(self, alice: HttpClient) -> None:
         for _ in range(10):
             assert (await change(alice, current="a wrong guess")).status == 401
 

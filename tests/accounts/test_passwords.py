@@ -26,7 +26,7 @@ def hold(hasher: PasswordHasher) -> Iterator[threading.Event]:
 
 
 class TestPasswordHasher:
-    async def test_knows_its_own_hashes(self, hasher: PasswordHasher) -> None:
+    async def test_verifies_its_own_hashes(self, hasher: PasswordHasher) -> None:
         hashed = await hasher.hash("correct horse")
 
         assert await hasher.verify("correct horse", hashed)
@@ -35,18 +35,16 @@ class TestPasswordHasher:
     async def test_salts(self, hasher: PasswordHasher) -> None:
         assert await hasher.hash("correct horse") != await hasher.hash("correct horse")
 
-    async def test_says_no_without_a_hash_whatever_the_password(
-        self, hasher: PasswordHasher
-    ) -> None:
+    async def test_returns_false_without_a_hash(self, hasher: PasswordHasher) -> None:
         assert not await hasher.verify("nobody", None)
         assert not await hasher.verify("anything", None)
 
-    async def test_works_off_the_event_loop(self, hasher: PasswordHasher) -> None:
+    async def test_does_not_block_the_event_loop(self, hasher: PasswordHasher) -> None:
         names = await hasher._run(lambda: threading.current_thread().name)
 
         assert names.startswith("bcrypt")
 
-    async def test_refuses_more_than_its_queue_holds(
+    async def test_refuses_work_if_its_queue_is_full(
         self, hasher: PasswordHasher, hold: threading.Event
     ) -> None:
         waiting = [asyncio.create_task(hasher._run(hold.wait)) for _ in range(3)]
@@ -60,7 +58,7 @@ class TestPasswordHasher:
         assert all(await asyncio.gather(*waiting))
         assert not await hasher.verify("there is room again", None)
 
-    async def test_hashes_new_passwords_while_checks_are_held_up_and_the_other_way_round(
+    async def test_hashes_and_verifies_independently(
         self, hasher: PasswordHasher, hold: threading.Event
     ) -> None:
         held = asyncio.create_task(hasher._run(hold.wait))
@@ -75,15 +73,13 @@ class TestPasswordHasher:
         assert await held
 
     @pytest.mark.skipif(sys.platform != "linux", reason="threads have no priority of their own")
-    async def test_hashes_new_passwords_with_less_of_the_processor(
-        self, hasher: PasswordHasher
-    ) -> None:
+    async def test_hashes_new_passwords_with_lower_priority(self, hasher: PasswordHasher) -> None:
         def nice() -> int:
             return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
 
         assert await hasher._new.run(nice, "") > await hasher._run(nice) == nice()
 
-    async def test_gives_back_the_place_of_a_failure(self, hasher: PasswordHasher) -> None:
+    async def test_frees_the_slot_after_a_failure(self, hasher: PasswordHasher) -> None:
         for _ in range(5):
             with pytest.raises(ZeroDivisionError):
                 await hasher._run(lambda: 1 / 0)

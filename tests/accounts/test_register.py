@@ -66,7 +66,7 @@ class TestRegister:
         assert "already exists" in (await answer.json())["detail"]
 
     @pytest.mark.parametrize("spelling", ["BOB", "bOb", "\uff42\uff4f\uff42"])
-    async def test_takes_one_name_in_any_spelling_for_the_same(
+    async def test_treats_spellings_of_one_name_as_the_same(
         self, http: HttpClient, spelling: str
     ) -> None:
         await http.post("/auth/register", json=wish())
@@ -75,7 +75,7 @@ class TestRegister:
 
         assert answer.status == 400
 
-    async def test_of_twenty_at_once_one_gets_the_name(
+    async def test_gives_a_name_to_one_of_twenty_concurrent_requests(
         self, http: HttpClient, database: Any
     ) -> None:
         spellings = ["".join(c.upper() if n >> i & 1 else c for i, c in enumerate("carola"))
@@ -91,7 +91,7 @@ class TestRegister:
         assert sorted(answer.status for answer in answers) == [200] + [400] * 19
         assert await database.users.count_documents({}) == 1
 
-    async def test_has_unique_indexes_that_exist(self, http: HttpClient, database: Any) -> None:
+    async def test_relies_on_existing_unique_indexes(self, http: HttpClient, database: Any) -> None:
         indexes = await database.users.index_information()
 
         unique = {tuple(found["key"]) for found in indexes.values() if found.get("unique")}
@@ -140,13 +140,13 @@ class TestRegister:
         assert "sEcr3t!" not in await answer.text()
 
 
-class TestPasswordsOfAllLengths:
+class TestLongPasswords:
     @pytest.mark.parametrize(
         "password",
         ["8 chars.", "x" * 1024, "\U0001f600" * 256, "with\0nul and more", " leading, trailing "],
         ids=["shortest", "longest", "longest in characters", "nul", "blanks"],
     )
-    async def test_are_taken_whole(self, http: HttpClient, password: str) -> None:
+    async def test_are_hashed_completely(self, http: HttpClient, password: str) -> None:
         assert (await http.post("/auth/register", json=wish(password=password))).status == 200
 
         credentials = {"username": "bob", "password": password}
@@ -172,7 +172,7 @@ class TestClosedRegistration:
     def settings(self, tmp_path: Path) -> Settings:
         return settings_for(tmp_path, registration=Registration.CLOSED)
 
-    async def test_refuses_everybody_and_hashes_nothing(
+    async def test_refuses_all_without_hashing(
         self, app: web.Application, http: HttpClient, database: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(app[HASHER], "hash", None)
@@ -183,5 +183,5 @@ class TestClosedRegistration:
         assert (await answer.json())["code"] == "registration_closed"
         assert await database.users.count_documents({}) == 0
 
-    async def test_leaves_sign_in_open(self, sign_in: SignIn) -> None:
+    async def test_does_not_affect_sign_in(self, sign_in: SignIn) -> None:
         assert (await (await sign_in("alice")).get("/auth/me")).status == 200

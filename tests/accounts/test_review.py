@@ -37,7 +37,7 @@ class TestUsers:
         assert (adam["username"], adam["role"]) == ("adam", "admin")
         assert shown == {name: me[name] for name in me if name != "email"}
 
-    async def test_are_found_by_how_their_names_begin(
+    async def test_are_found_by_a_prefix_of_their_names(
         self, admin: HttpClient, sign_in: SignIn, database: Any
     ) -> None:
         for name in ("Zo\u00eb", "zoltan", "zo.", WIDE, "yzo", "z"):
@@ -50,7 +50,9 @@ class TestUsers:
         assert names(await users(admin, is_active="false")) == ["z"]
         assert names(await users(admin, role="admin")) == ["adam"]
 
-    async def test_come_in_pages_that_meet(self, admin: HttpClient, sign_in: SignIn) -> None:
+    async def test_are_listed_in_pages_without_gaps(
+        self, admin: HttpClient, sign_in: SignIn
+    ) -> None:
         for number in range(5):
             await sign_in(f"user-{number}")
         seen: list[dict[str, Any]] = []
@@ -64,7 +66,7 @@ class TestUsers:
         assert names(seen) == [f"user-{number}" for number in range(5)]
         assert len(await users(admin)) == 6
 
-    async def test_are_for_admins_and_looking_is_recorded(
+    async def test_are_for_admins_and_reading_is_audited(
         self, admin: HttpClient, alice: HttpClient, sign_in: SignIn, database: Any
     ) -> None:
         for other in (alice, await sign_in("audrey", role=Role.AUDITOR)):
@@ -82,11 +84,11 @@ class TestUsers:
     @pytest.mark.parametrize(
         "query", ["cursor=%FF", "cursor=%2F", "name=" + 65 * "a", "role=king", "email=a", "limit=0"]
     )
-    async def test_refuse_what_cannot_be_asked(self, admin: HttpClient, query: str) -> None:
+    async def test_refuse_an_invalid_query(self, admin: HttpClient, query: str) -> None:
         answer = await admin.get(URL(f"{PATH}?{query}", encoded=True))
         assert answer.status == 422
 
-    async def test_are_none_where_no_name_begins_so(self, admin: HttpClient) -> None:
+    async def test_are_empty_if_no_name_has_the_prefix(self, admin: HttpClient) -> None:
         for query in ("name=%ED%A0%80", "name=%00", "name=%F4%8F%BF%BF"):
             answer = await admin.get(URL(f"{PATH}?{query}", encoded=True))
             assert answer.status in {200, 422}

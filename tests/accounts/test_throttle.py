@@ -42,7 +42,7 @@ class TestLogins:
         assert (await answer.json())["code"] == "too_many_requests"
         assert 1 <= int(answer.headers["Retry-After"]) <= 300
 
-    async def test_keep_the_owner_signed_in_and_able_to_sign_in_elsewhere(
+    async def test_do_not_lock_out_the_owner_elsewhere(
         self, alice: HttpClient, http: HttpClient
     ) -> None:
         for _ in range(11):
@@ -51,7 +51,7 @@ class TestLogins:
         assert (await alice.get("/auth/me")).status == 200
         assert (await guess(http, password=PASSWORD, address="10.0.0.2")).status == 200
 
-    async def test_do_not_count_what_another_account_did(
+    async def test_are_counted_separately_for_accounts(
         self, alice: HttpClient, bob: HttpClient, http: HttpClient
     ) -> None:
         for _ in range(11):
@@ -59,12 +59,12 @@ class TestLogins:
 
         assert (await guess(http, "bob", PASSWORD)).status == 200
 
-    async def test_of_unknown_names_are_throttled_alike(self, http: HttpClient) -> None:
+    async def test_are_throttled_the_same_for_unknown_names(self, http: HttpClient) -> None:
         statuses = [(await guess(http, "nobody")).status for _ in range(11)]
 
         assert statuses == [401] * 10 + [429]
 
-    async def test_cannot_escape_by_spelling_the_name_otherwise(
+    async def test_are_throttled_over_all_spellings_of_a_name(
         self, alice: HttpClient, http: HttpClient
     ) -> None:
         statuses = [
@@ -73,7 +73,9 @@ class TestLogins:
 
         assert statuses == [401] * 10 + [429] * 2
 
-    async def test_begin_anew_after_a_success(self, alice: HttpClient, http: HttpClient) -> None:
+    async def test_are_counted_from_zero_after_a_success(
+        self, alice: HttpClient, http: HttpClient
+    ) -> None:
         for _ in range(9):
             await guess(http)
         assert (await guess(http, password=PASSWORD)).status == 200
@@ -100,7 +102,7 @@ class TestLogins:
 
         assert statuses == [401] * 5 + [429]
 
-    async def test_that_are_right_lock_nobody_out(
+    async def test_are_not_throttled_if_successful(
         self, alice: HttpClient, http: HttpClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(throttle, "PER_ADDRESS", Limit(3, 300))
@@ -112,7 +114,7 @@ class TestLogins:
         assert right == [200] * 8
         assert wrong == [401] * 3 + [429]
 
-    async def test_that_find_no_room_to_be_checked_do_not_count(
+    async def test_are_not_counted_if_the_hasher_is_busy(
         self, app: web.Application, alice: HttpClient, http: HttpClient
     ) -> None:
         turns = app[HASHER]._checks._turns
@@ -124,7 +126,7 @@ class TestLogins:
         assert busy == [503] * 12
         assert (await guess(http, password=PASSWORD)).status == 200
 
-    async def test_from_one_ipv6_network_are_counted_together(
+    async def test_are_counted_together_for_an_ipv6_network(
         self, alice: HttpClient, http: HttpClient
     ) -> None:
         statuses = [
@@ -134,7 +136,7 @@ class TestLogins:
         assert statuses == [401] * 10 + [429]
         assert (await guess(http, address="2001:db8:1:3::1")).status == 401
 
-    async def test_from_ipv4_addresses_within_ipv6_are_counted_apart(
+    async def test_are_counted_separately_for_mapped_ipv4_addresses(
         self, alice: HttpClient, http: HttpClient, database: Any
     ) -> None:
         statuses = [
@@ -146,7 +148,7 @@ class TestLogins:
         [session] = await database.sessions.find({"address": "10.0.0.1"}).to_list()
         assert session
 
-    async def test_keep_no_name_in_their_counters(self, http: HttpClient, database: Any) -> None:
+    async def test_store_no_name_in_their_counters(self, http: HttpClient, database: Any) -> None:
         await guess(http, "plantedname")
 
         counters = await database.rate_limits.find().to_list()
@@ -170,7 +172,7 @@ class TestRegistrations:
         assert 1 <= int(answers[-1].headers["Retry-After"]) <= 300
         assert await database.users.count_documents({}) == 2
 
-    async def test_that_are_too_many_leave_signing_in_alone(
+    async def test_do_not_affect_sign_in_if_throttled(
         self, alice: HttpClient, http: HttpClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(throttle, "REGISTRATIONS_PER_ADDRESS", Limit(1, 300))
@@ -179,7 +181,7 @@ class TestRegistrations:
 
         assert (await guess(http, password=PASSWORD)).status == 200
 
-    async def test_hold_up_no_sign_in_while_they_are_hashed(
+    async def test_do_not_delay_sign_in_while_hashing(
         self, app: web.Application, alice: HttpClient, http: HttpClient
     ) -> None:
         hold = threading.Event()
@@ -198,15 +200,13 @@ class TestCounterStorage:
     def storage(self, database: Any) -> CounterStorage:
         return CounterStorage(database.rate_limits)
 
-    async def test_counts_exactly_under_a_race(self, storage: CounterStorage) -> None:
+    async def test_counts_exactly_with_concurrent_requests(self, storage: CounterStorage) -> None:
         counts = await asyncio.gather(*(storage.incr("key", 60) for _ in range(60)))
 
         assert sorted(counts) == list(range(1, 61))
         assert await storage.incr("key", 60) == 61
 
-    async def test_begins_anew_when_the_window_is_over(
-        self, storage: CounterStorage, database: Any
-    ) -> None:
+    async def test_restarts_after_the_window(self, storage: CounterStorage, database: Any) -> None:
         assert [await storage.incr("key", 60), await storage.incr("key", 60)] == [1, 2]
         await database.rate_limits.update_one(
             {}, [{"$set": {"expires_at": {"$subtract": ["$$NOW", 1]}}}]
@@ -214,7 +214,7 @@ class TestCounterStorage:
 
         assert await storage.incr("key", 60) == 1
 
-    async def test_takes_back_what_was_counted_and_no_more(
+    async def test_releases_only_what_was_counted(
         self, storage: CounterStorage, database: Any
     ) -> None:
         await storage.take_back("key")
@@ -225,14 +225,12 @@ class TestCounterStorage:
         await storage.take_back("key")
         assert await storage.incr("key", 60) == 1
 
-    async def test_is_forgotten_by_mongodb_after_the_window(
-        self, http: HttpClient, database: Any
-    ) -> None:
+    async def test_is_removed_by_a_ttl_index(self, http: HttpClient, database: Any) -> None:
         indexes = await database.rate_limits.index_information()
 
         assert any("expireAfterSeconds" in found for found in indexes.values())
 
-    async def test_forgets_one_counter(self, storage: CounterStorage) -> None:
+    async def test_resets_one_counter(self, storage: CounterStorage) -> None:
         await storage.incr("one", 60)
         await storage.incr("two", 60)
 
@@ -241,7 +239,7 @@ class TestCounterStorage:
 
 
 class TestLoginThrottle:
-    async def test_of_many_at_once_lets_ten_pass(self, database: Any) -> None:
+    async def test_lets_ten_of_many_concurrent_attempts_pass(self, database: Any) -> None:
         guard = LoginThrottle(CounterStorage(database.rate_limits))
 
         outcomes = await asyncio.gather(

@@ -46,7 +46,7 @@ class TestTurns:
 
         assert work.begun == ["crowd", "crowd", "alice", "bob", "crowd", "crowd", "crowd"]
 
-    async def test_let_no_more_work_than_there_are_places(self) -> None:
+    async def test_limit_concurrent_work(self) -> None:
         work = Work(Turns(2, max_waiting=10))
         tasks = work.start(*"abcde")
 
@@ -56,7 +56,7 @@ class TestTurns:
         await work.end_all(tasks)
         assert sorted(work.begun) == list("abcde")
 
-    async def test_refuse_a_source_that_waits_too_often_and_no_other(self) -> None:
+    async def test_refuse_only_the_source_with_too_many_waiters(self) -> None:
         work = Work(Turns(1, max_waiting=2))
         tasks = work.start("crowd", "crowd", "crowd")
         await asyncio.sleep(0)
@@ -70,7 +70,7 @@ class TestTurns:
         assert refused.value.retry_after == 1
         assert "alice" in work.begun
 
-    async def test_refuse_more_sources_than_are_allowed(self) -> None:
+    async def test_limit_the_number_of_sources(self) -> None:
         work = Work(Turns(1, max_waiting=2, max_sources=2))
         tasks = work.start("a", "b", "c")
         await asyncio.sleep(0)
@@ -79,7 +79,7 @@ class TestTurns:
             await work.run("d")
         await work.end_all(tasks)
 
-    async def test_pass_over_who_went_away(self) -> None:
+    async def test_skip_cancelled_waiters(self) -> None:
         work = Work(Turns(1, max_waiting=10))
         first, gone, last = work.start("a", "gone", "b")
         await asyncio.sleep(0)
@@ -91,7 +91,7 @@ class TestTurns:
         assert work.begun == ["a", "b"]
         assert gone.cancelled()
 
-    async def test_hand_on_the_turn_of_who_went_away_when_it_was_given(self) -> None:
+    async def test_pass_on_the_turn_of_a_waiter_cancelled_meanwhile(self) -> None:
         work = Work(Turns(1, max_waiting=10))
         async with work.turns.turn("a"):
             gone, last = work.start("gone", "b")

@@ -61,7 +61,7 @@ class TestCheckUsername:
             "ﬁnn",
         ],
     )
-    def test_lets_pass_what_people_are_called(self, name: str) -> None:
+    def test_accepts_names_of_people(self, name: str) -> None:
         assert check_username(name) == name
 
     @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ class TestCheckUsername:
         ],
         ids=ascii,
     )
-    def test_refuses_what_is_not_seen(self, name: str) -> None:
+    def test_refuses_invisible_characters(self, name: str) -> None:
         with pytest.raises(PydanticCustomError, match="invisible characters"):
             check_username(name)
 
@@ -96,7 +96,7 @@ class TestCheckUsername:
         [f"{CYRILLIC_A}dmin", "ad\u043cin", "p\u0430yp\u0430l", "\u0391dmin", "adm\u0456n"],
         ids=ascii,
     )
-    def test_refuses_scripts_that_are_not_written_together(self, name: str) -> None:
+    def test_refuses_mixed_scripts(self, name: str) -> None:
         with pytest.raises(PydanticCustomError, match="one script"):
             check_username(name)
 
@@ -110,7 +110,7 @@ class TestCheckUsername:
         ],
         ids=ascii,
     )
-    def test_refuses_what_else_would_mislead(self, name: str, words: str) -> None:
+    def test_refuses_other_misleading_names(self, name: str, words: str) -> None:
         with pytest.raises(PydanticCustomError, match=words):
             check_username(name)
 
@@ -128,14 +128,14 @@ class TestLookalikeKeys:
         ],
         ids=ascii,
     )
-    def test_are_shared_by_what_looks_alike(self, one: str, other: str) -> None:
+    def test_are_equal_for_lookalikes(self, one: str, other: str) -> None:
         assert set(lookalike_keys(one)) & set(lookalike_keys(other))
 
     @pytest.mark.parametrize(
         ("one", "other"),
         [("bill", "bi11"), ("bob", "b0b"), ("m", "rn"), ("jose", "José"), ("Петя", "петр")],
     )
-    def test_are_not_shared_by_what_people_tell_apart(self, one: str, other: str) -> None:
+    def test_differ_for_distinguishable_names(self, one: str, other: str) -> None:
         assert not set(lookalike_keys(one)) & set(lookalike_keys(other))
 
 
@@ -143,7 +143,7 @@ class TestRegister:
     @pytest.mark.parametrize(
         "username", ["ad\x1bmin", "ad\u202emin", "ad\u200bmin", f"{CYRILLIC_A}dmin"], ids=ascii
     )
-    async def test_refuses_a_hostile_name_and_says_why(
+    async def test_refuses_a_hostile_name_with_the_reason(
         self, http: HttpClient, database: Any, username: str
     ) -> None:
         answer = await http.post("/auth/register", json=wish(username))
@@ -156,13 +156,15 @@ class TestRegister:
         assert await database.users.count_documents({}) == 0
 
     @pytest.mark.parametrize("full_name", ["A\x1b[31mB", "A\u202eB", "A\nB"], ids=ascii)
-    async def test_refuses_controls_in_a_full_name(self, http: HttpClient, full_name: str) -> None:
+    async def test_refuses_control_characters_in_a_full_name(
+        self, http: HttpClient, full_name: str
+    ) -> None:
         answer = await http.post("/auth/register", json=wish("eve", full_name=full_name))
 
         assert answer.status == 422
         assert (await answer.json())["errors"][0]["loc"] == ["body", "full_name"]
 
-    async def test_takes_a_full_name_that_joins_its_letters(self, http: HttpClient) -> None:
+    async def test_accepts_joiners_in_a_full_name(self, http: HttpClient) -> None:
         joined = "\u0645\u06cc\u200c\u062e\u0648"
         answer = await http.post("/auth/register", json=wish("eve", full_name=joined))
 
@@ -173,7 +175,7 @@ class TestRegister:
         [("poca", "\u0440\u043e\u0441\u0430"), ("\u0440\u043e\u0441\u0430", "poca")],
         ids=ascii,
     )
-    async def test_refuses_what_looks_like_another_account(
+    async def test_refuses_a_lookalike_of_another_account(
         self, http: HttpClient, first: str, second: str
     ) -> None:
         assert (await http.post("/auth/register", json=wish(first))).status == 200
@@ -185,7 +187,7 @@ class TestRegister:
         assert problem["code"] == "already_taken"
         assert "looks like" in problem["detail"]
 
-    async def test_of_lookalikes_at_once_one_gets_the_name(
+    async def test_gives_a_name_to_one_of_concurrent_lookalikes(
         self, http: HttpClient, database: Any
     ) -> None:
         names = ["poca", "\u0440\u043e\u0441\u0430", "\u03c1\u03bf\u03f2\u03b1"] * 4
@@ -215,21 +217,21 @@ class TestOlderAccounts:
     @pytest.mark.parametrize(
         "username", [f"{CYRILLIC_A}dmin", "ad\u200bmin", "\x1b[31mred", "x[/admin]"], ids=ascii
     )
-    async def test_sign_in_under_the_name_they_have(self, http: HttpClient, username: str) -> None:
+    async def test_sign_in_with_their_old_name(self, http: HttpClient, username: str) -> None:
         await older_account(username)
 
         credentials = {"username": username, "password": PASSWORD}
         assert (await http.post("/auth/login", json=credentials)).status == 200
         assert (await (await http.get("/auth/me")).json())["username"] == username
 
-    async def test_keep_lookalikes_of_other_scripts_away(self, http: HttpClient) -> None:
+    async def test_block_lookalikes_in_other_scripts(self, http: HttpClient) -> None:
         await older_account("poca")
 
         answer = await http.post("/auth/register", json=wish("\u0440\u043e\u0441\u0430"))
 
         assert answer.status == 400
 
-    async def test_do_not_take_the_name_that_they_look_like(self, http: HttpClient) -> None:
+    async def test_do_not_block_the_name_that_they_resemble(self, http: HttpClient) -> None:
         await older_account(f"{CYRILLIC_A}dmin")
 
         assert (await http.post("/auth/register", json=wish("admin"))).status == 200
@@ -259,9 +261,7 @@ class TestRename:
 
         assert (renamed.username, renamed.lookalike_keys) == ("red", ["red"])
 
-    async def test_takes_the_account_with_the_id_before_one_that_is_called_so(
-        self, http: HttpClient
-    ) -> None:
+    async def test_prefers_an_id_to_an_equal_name(self, http: HttpClient) -> None:
         user = await older_account("alice")
         await older_account(str(user.id))
 
@@ -282,9 +282,7 @@ class TestRename:
         assert await database.users.count_documents({"username": "alice"}) == 1
         assert await database.audit_logs.count_documents({"action": "user.rename"}) == 0
 
-    async def test_lets_an_account_have_its_own_name_in_other_letters(
-        self, sign_in: SignIn
-    ) -> None:
+    async def test_accepts_another_spelling_of_the_own_name(self, sign_in: SignIn) -> None:
         await sign_in("alice")
 
         assert (await service.rename(OPERATOR, username="alice", new_username="Alice")).username

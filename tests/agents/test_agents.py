@@ -28,13 +28,11 @@ async def names(http: HttpClient) -> list[str]:
 
 
 class TestList:
-    async def test_asks_who_calls(self, http: HttpClient) -> None:
+    async def test_requires_a_session(self, http: HttpClient) -> None:
         assert (await http.get("/agents")).status == 401
         assert (await http.post("/agents", json={"name": "x"})).status == 401
 
-    async def test_always_has_a_default_one_and_says_that_no_model_is_there(
-        self, alice: HttpClient
-    ) -> None:
+    async def test_has_a_default_agent_and_reports_a_missing_model(self, alice: HttpClient) -> None:
         body = await (await alice.get("/agents")).json()
 
         [agent] = body["agents"]
@@ -45,7 +43,7 @@ class TestList:
         assert body["model_configured"] is False
         assert "CHATVAULT_PROVIDERS" in body["detail"]
 
-    async def test_shows_own_and_offered_ones_only(
+    async def test_shows_own_and_shared_agents_only(
         self, alice: HttpClient, bob: HttpClient, sign_in: SignIn
     ) -> None:
         admin = await sign_in("root", role=Role.ADMIN)
@@ -58,7 +56,7 @@ class TestList:
 
 
 class TestAudit:
-    async def test_names_the_fields_and_holds_none_of_their_words(
+    async def test_names_changed_fields_without_their_values(
         self, alice: HttpClient, database: Any
     ) -> None:
         made = await make(alice, name="planted name", system_prompt="planted prompt")
@@ -74,7 +72,7 @@ class TestAudit:
 
 
 class TestCreate:
-    async def test_keeps_what_was_given(self, alice: HttpClient) -> None:
+    async def test_stores_all_fields(self, alice: HttpClient) -> None:
         given = {
             "name": "Pirate",
             "model": "gpt-x",
@@ -105,19 +103,19 @@ class TestCreate:
             {"system_prompt": "x" * 32_001},
         ],
     )
-    async def test_refuses(self, alice: HttpClient, wrong: dict[str, Any]) -> None:
+    async def test_refuses_invalid_input(self, alice: HttpClient, wrong: dict[str, Any]) -> None:
         answer = await alice.post("/agents", json={"name": "Helper", **wrong})
 
         assert await wrong_fields(answer) == [["body", next(iter(wrong))]]
 
-    async def test_only_admins_offer_to_all(self, alice: HttpClient) -> None:
+    async def test_lets_only_admins_share_an_agent(self, alice: HttpClient) -> None:
         answer = await alice.post("/agents", json={"name": "Helper", "shared": True})
 
         await problem(answer, 403, "permission_denied")
 
 
 class TestRepeat:
-    async def test_makes_none(
+    async def test_creates_nothing(
         self, alice: HttpClient, elsewhere: HttpClient, database: Any
     ) -> None:
         body = {"name": "Helper"}
@@ -133,7 +131,7 @@ class TestRepeat:
         assert [each["resource_id"] for each in entries] == [made] * 2
         assert entries[1]["details"] == {"replayed": True}
 
-    async def test_twenty_at_once_make_one(
+    async def test_creates_one_agent_for_twenty_concurrent_requests(
         self, alice: HttpClient, elsewhere: HttpClient, database: Any
     ) -> None:
         posts = [
@@ -146,13 +144,13 @@ class TestRepeat:
         assert await names(alice) == ["Assistant", "Helper"]
         assert await database.audit_logs.count_documents({"action": "agent.create"}) == 20
 
-    async def test_is_told_the_agent_as_it_is_now(self, alice: HttpClient) -> None:
+    async def test_returns_the_current_state_of_the_agent(self, alice: HttpClient) -> None:
         made = await (await alice.post("/agents", json={"name": "A"}, headers=REPEATED)).json()
         await alice.patch(f"/agents/{made['id']}", json={"name": "B"})
         again = await alice.post("/agents", json={"name": "A"}, headers=REPEATED)
         assert (await again.json())["name"] == "B"
 
-    async def test_after_the_deletion_is_not_found(self, alice: HttpClient, database: Any) -> None:
+    async def test_is_not_found_after_the_deletion(self, alice: HttpClient, database: Any) -> None:
         made = await (await alice.post("/agents", json={"name": "A"}, headers=REPEATED)).json()
         await alice.delete(f"/agents/{made['id']}")
         again = await alice.post("/agents", json={"name": "A"}, headers=REPEATED)
@@ -162,13 +160,13 @@ class TestRepeat:
         [entry] = await database.audit_logs.find(mine).to_list()
         assert (entry["outcome"], entry["code"]) == ("denied", "not_found")
 
-    async def test_with_another_body_is_refused(self, alice: HttpClient, bob: HttpClient) -> None:
+    async def test_is_refused_with_another_body(self, alice: HttpClient, bob: HttpClient) -> None:
         await alice.post("/agents", json={"name": "A"}, headers=REPEATED)
         other = await alice.post("/agents", json={"name": "B"}, headers=REPEATED)
         await problem(other, 422, "idempotency_key_reused")
         assert (await bob.post("/agents", json={"name": "B"}, headers=REPEATED)).status == 201
 
-    async def test_of_a_refusal_is_decided_anew(
+    async def test_is_decided_again_after_a_refusal(
         self, alice: HttpClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         with monkeypatch.context() as patched:
@@ -179,7 +177,7 @@ class TestRepeat:
 
 
 class TestChange:
-    async def test_changes_only_what_is_named(self, alice: HttpClient) -> None:
+    async def test_changes_only_the_given_fields(self, alice: HttpClient) -> None:
         made = await make(alice, temperature=0.2)
 
         answer = await alice.patch(f"/agents/{made['id']}", json={"name": "New", "model": "m"})
@@ -188,16 +186,14 @@ class TestChange:
         assert changed == {**made, "name": "New", "model": "m", "updated_at": changed["updated_at"]}
 
     @pytest.mark.parametrize("wrong", [{"name": None}, {"name": ""}, {"history_limit": None}])
-    async def test_refuses(self, alice: HttpClient, wrong: dict[str, Any]) -> None:
+    async def test_refuses_invalid_input(self, alice: HttpClient, wrong: dict[str, Any]) -> None:
         made = await make(alice)
 
         answer = await alice.patch(f"/agents/{made['id']}", json=wrong)
 
         assert await wrong_fields(answer) == [["body", next(iter(wrong))]]
 
-    async def test_a_strangers_is_as_absent_as_any(
-        self, alice: HttpClient, bob: HttpClient
-    ) -> None:
+    async def test_is_not_found_for_a_stranger(self, alice: HttpClient, bob: HttpClient) -> None:
         made = await make(alice)
         for agent_id in (made["id"], "5" * 24):
             for call in (bob.get, bob.delete):
@@ -207,7 +203,7 @@ class TestChange:
 
         assert (await alice.get(f"/agents/{made['id']}")).status == 200
 
-    async def test_an_offered_one_is_changed_by_admins_only(
+    async def test_of_a_shared_agent_is_for_admins_only(
         self, alice: HttpClient, sign_in: SignIn
     ) -> None:
         admin = await sign_in("root", role=Role.ADMIN)
@@ -219,7 +215,7 @@ class TestChange:
         assert (await admin.delete(path)).status == 204
         assert (await alice.get(path)).status == 404
 
-    async def test_the_built_in_one_stays(self, alice: HttpClient) -> None:
+    async def test_refuses_the_built_in_agent(self, alice: HttpClient) -> None:
         path = f"/agents/{'0' * 24}"
 
         await problem(await alice.patch(path, json={"name": "x"}), 403, "permission_denied")
@@ -262,7 +258,7 @@ class TestSettings:
             f'{{"a": {{"model": "m", "base_url": "https://u:{KEY}@x/v1"}}}}',
         ],
     )
-    def test_say_what_is_wrong_without_the_key(
+    def test_name_the_error_without_the_key(
         self, monkeypatch: pytest.MonkeyPatch, value: str
     ) -> None:
         monkeypatch.setenv("CHATVAULT_PROVIDERS", value)
@@ -273,13 +269,13 @@ class TestSettings:
         assert "CHATVAULT_PROVIDERS" in refused.value.detail
         assert KEY not in refused.value.detail
 
-    def test_the_default_provider_must_be_there(self) -> None:
+    def test_require_the_default_provider(self) -> None:
         with pytest.raises(ValueError, match="DEFAULT_PROVIDER"):
             Settings(default_provider="none")
 
 
 class TestAtOnce:
-    async def test_of_fifty_changes_each_is_made(self, alice: HttpClient) -> None:
+    async def test_applies_each_of_fifty_changes(self, alice: HttpClient) -> None:
         agent = await (await alice.post("/agents", json={"name": "A"})).json()
         path = f"/agents/{agent['id']}"
         answers = await asyncio.gather(

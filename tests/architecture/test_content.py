@@ -59,7 +59,7 @@ COPIES = {"export_parts"}
 
 class TestDeclarations:
     @each
-    def test_name_each_field_of_text_or_free_form(self, document: type[Document]) -> None:
+    def test_name_every_field_of_text_or_free_form(self, document: type[Document]) -> None:
         holds = _holds(document)
         named = [*holds.words, *holds.plain]
 
@@ -67,7 +67,7 @@ class TestDeclarations:
         assert set(named) == set(_paths(document))
 
     @each
-    def test_let_words_go_with_their_owner(self, document: type[Document]) -> None:
+    def test_delete_text_with_its_owner(self, document: type[Document]) -> None:
         is_owned = "user_id" in document.model_fields or document is User
         holds = _holds(document)
 
@@ -75,18 +75,18 @@ class TestDeclarations:
         assert holds.erased is not Erased.WITH_OWNER or is_owned
 
     @each
-    def test_keep_words_in_a_backup(self, document: type[Document]) -> None:
+    def test_include_text_in_backups(self, document: type[Document]) -> None:
         is_copy = vars(document)["Settings"].name in COPIES
         assert _holds(document).backed_up or is_copy or not _holds(document).words
 
-    async def test_are_there_for_each_collection(self, alice: HttpClient, database: Any) -> None:
+    async def test_exist_for_each_collection(self, alice: HttpClient, database: Any) -> None:
         await begin(alice, messages=[message("a")])
 
         stored = set(await database.list_collection_names())
 
         assert not {name for name in stored - HOLDS.keys() if not name.startswith("system.")}
 
-    def test_find_a_field_that_nobody_has_decided_on(self) -> None:
+    def test_detect_an_undeclared_field(self) -> None:
         class Part(BaseModel):
             text: str | None = None
             count: int
@@ -100,7 +100,7 @@ class TestDeclarations:
 
         assert set(_paths(Thing)) == {"title", "parts.text", "extra", "tags"}
 
-    def test_say_what_sealing_encrypts(self) -> None:
+    def test_state_what_sealing_encrypts(self) -> None:
         sealed = {name for name, holds in HOLDS.items() if holds.sealed}
         assert sealed == {
             "agents", "attachment_parts", "attachments", "conversations", "export_parts",

@@ -71,10 +71,10 @@ ELSEWHERE = {
 
 
 class TestOperations:
-    def test_are_all_known_to_these_tests(self) -> None:
+    def test_are_all_covered_by_these_tests(self) -> None:
         assert {key_of(operation) for operation in AUDITED} == CALLS.keys()
 
-    def test_that_are_public_are_few(self) -> None:
+    def test_are_public_only_if_listed(self) -> None:
         public = {operation.path for operation in OPERATIONS if operation.is_public}
 
         assert public == {
@@ -82,7 +82,7 @@ class TestOperations:
             "/openapi.json", "/docs", "/", "/ui/config",
         }  # fmt: skip
 
-    def test_without_a_name_in_the_audit_log_are_public_and_only_read(self) -> None:
+    def test_are_public_and_read_only_without_an_audit_action(self) -> None:
         for operation in OPERATIONS:
             if operation.action is None:
                 assert operation.is_public, operation.path
@@ -126,7 +126,7 @@ class TestOperations:
         assert await database.sessions.count_documents({}) == 3
 
     @each(AUDITED)
-    async def test_leave_an_entry_with_their_answer(
+    async def test_leave_an_audit_entry_with_their_answer(
         self, sign_in: SignIn, http: HttpClient, database: Any, operation: Operation
     ) -> None:
         alice = await sign_in("alice", role=Role.ADMIN)
@@ -144,7 +144,7 @@ class TestOperations:
         assert entry["user_id"] is not None
 
     @each([operation for operation in AUDITED if "body" in operation.models])
-    async def test_leave_an_entry_with_a_refused_body(
+    async def test_leave_an_audit_entry_for_a_refused_body(
         self, alice: HttpClient, database: Any, operation: Operation
     ) -> None:
         path = operation.path.format(**vars(some_things()))
@@ -158,7 +158,7 @@ class TestOperations:
 
 
 class TestServices:
-    async def test_each_function_leaves_an_entry(
+    async def test_leave_an_audit_entry_in_each_function(
         self,
         app: web.Application,
         sign_in: SignIn,
@@ -217,7 +217,7 @@ class TestServices:
 
 class TestRefusalsOfTheAnonymous:
     @each([operation for operation in AUDITED if operation.is_public])
-    async def test_are_recorded_where_anyone_may_call(
+    async def test_are_recorded_on_public_routes(
         self, app: web.Application, http: HttpClient, database: Any, operation: Operation
     ) -> None:
         for _ in range(3):

@@ -94,20 +94,20 @@ def _rooms() -> dict[str, set[str]]:
 
 
 class TestDoors:
-    def test_alone_know_aiohttp(self) -> None:
+    def test_are_the_only_importers_of_aiohttp(self) -> None:
         knowing = {path.as_posix() for path in MODULES if HTTP & packages_of(path)}
         doors = {path.as_posix() for path in MODULES if _is_door(path)}
 
         assert knowing - doors == KNOWS_HTTP.keys()
         assert not {name for name in knowing if name.startswith("cli/")}
 
-    def test_do_not_know_the_database(self) -> None:
+    def test_do_not_import_the_database(self) -> None:
         for path in MODULES:
             is_schemas = path.name.endswith("schemas.py")
             if is_schemas or _is_routes(path) or path.parts[0] in {"cli", "http", "live", "pages"}:
                 assert not MONGODB & packages_of(path), f"{path} imports the driver"
 
-    def test_are_not_known_to_what_lies_behind_them(self) -> None:
+    def test_are_not_imported_by_services(self) -> None:
         doors = {name_of(path) for path in MODULES if _is_door(path)}
         asking = {
             path.as_posix(): name
@@ -118,7 +118,7 @@ class TestDoors:
 
         assert asking.keys() == KNOWS_HTTP.keys() | KNOWS_HEADERS.keys(), asking
 
-    def test_know_no_other_domains_routes(self) -> None:
+    def test_do_not_import_other_domains_routes(self) -> None:
         for path in MODULES:
             for name in imports_of(path):
                 # A domain's routes may be divided among files.
@@ -130,7 +130,7 @@ class TestDoors:
 
 
 class TestModels:
-    def test_know_no_service(self) -> None:
+    def test_do_not_import_services(self) -> None:
         for path in MODULES:
             if path.name == "models.py":
                 for name in imports_of(path):
@@ -138,11 +138,11 @@ class TestModels:
                     assert f"{last}.py" not in {*SERVICES, "schemas.py"}, f"{path}: {name}"
 
 
-class TestCircles:
-    def test_are_none_between_modules(self) -> None:
+class TestCycles:
+    def test_do_not_exist_between_modules(self) -> None:
         assert _circle(_modules()) == []
 
-    def test_are_none_between_packages(self) -> None:
+    def test_do_not_exist_between_packages(self) -> None:
         assert _circle(_rooms()) == []
 
 
@@ -177,7 +177,7 @@ class TestStart:
 
 
 class TestTests:
-    def test_keep_nobody_waiting(self) -> None:
+    def test_do_not_sleep(self) -> None:
         """Whoever runs one test imports all of them."""
         for path in TESTS.rglob("*.py"):
             slow = SLOW & set(_imported_at_once(ast.parse(path.read_text())))

@@ -197,7 +197,7 @@ class TestFilters:
         other = {name for name, query, each in queries if not _begins_with_owner(query, each)}
         assert other == OTHER_QUERIES.keys()
 
-    def test_ask_for_the_person_where_that_is_meant_only(self) -> None:
+    def test_use_the_acting_user_only_if_listed(self) -> None:
         domains = ("conversations", "replies", "commands")
         found = {
             f"{path.as_posix()}: {function.name}"
@@ -224,7 +224,7 @@ class TestAccess:
         }
         assert not {name for name in made if not name.startswith(("access.py", "sharing/"))}
 
-    def test_is_ones_own(self) -> None:
+    def test_is_to_the_actors_own_data(self) -> None:
         actor = Actor(door=Door.HTTP, user_id=ObjectId())
 
         assert Access.of(actor) == Access(actor.owner_id, Need.MANAGE)
@@ -234,13 +234,13 @@ class TestAccess:
 
         assert await resolve(actor, ObjectId(), Need.WRITE) == Access.of(actor)
 
-    async def test_is_nobodys_who_is_not_signed_in(self) -> None:
+    async def test_requires_a_session(self) -> None:
         with pytest.raises(NotAuthenticated):
             await resolve(Actor(door=Door.HTTP), ObjectId(), Need.READ)
 
 
 class TestDocuments:
-    def test_of_a_user_are_reached_by_their_owner_only(self) -> None:
+    def test_of_a_user_are_queried_by_owner_only(self) -> None:
         for document in DOCUMENTS:
             if "user_id" not in document.model_fields or document.__name__ == "AuditEntry":
                 continue
@@ -251,7 +251,7 @@ class TestDocuments:
                     if not name.startswith("_"):
                         assert parameters[1:2] == [asked_with], f"{document.__name__}.{name}"
 
-    def test_with_messages_are_reached_by_their_store(self) -> None:
+    def test_with_messages_are_read_by_their_store(self) -> None:
         holding = {"Conversation", "Segment", "Revision"}
         reached = {
             path.as_posix()
@@ -264,21 +264,19 @@ class TestDocuments:
         assert reached == HOLD_MESSAGES.keys()
 
     @pytest.mark.parametrize(("model", "shape"), SHAPES)
-    def test_have_the_shape_that_the_type_checker_sees(
-        self, model: type[BaseModel], shape: Any
-    ) -> None:
+    def test_match_their_typed_dicts(self, model: type[BaseModel], shape: Any) -> None:
         stored = {"_id" if name == "id" else name for name in model.model_fields}
         if model is Message:
             stored = set(model.model_fields)
         assert shape.__required_keys__ | shape.__optional_keys__ == stored - {"revision_id"}
 
-    def test_and_their_store_takes_whose_data_it_is(self) -> None:
+    def test_require_an_access_in_their_store(self) -> None:
         for name, found in vars(MessageStore).items():
             if isinstance(found, FunctionType) and not name.startswith("_"):
                 parameters = inspect.signature(found).parameters
                 assert "access" in parameters or name == "decode_messages", name
 
-    def test_carry_no_hooks(self) -> None:
+    def test_have_no_hooks(self) -> None:
         """Beanie skips them in bulk and query updates."""
         for document in DOCUMENTS:
             for name, found in vars(document).items():

@@ -107,7 +107,7 @@ class TestRoutes:
         assert module.most_calls(module.functions[operation.handler.__name__]) == 1
 
     @each(AUDITED)
-    def test_call_nothing_that_the_application_keeps(self, operation: Operation) -> None:
+    def test_call_no_resource_of_the_application(self, operation: Operation) -> None:
         """They hand it to the service."""
         path, module = _module_of(operation)
         reached = [*_reached(module, module.functions[operation.handler.__name__])]
@@ -119,7 +119,7 @@ class TestRoutes:
                 is_kept = is_named or _is_of_app(owner)
                 assert not is_kept, f"{path}:{node.lineno}"
 
-    def test_count_no_requests(self) -> None:
+    def test_do_not_limit_rates(self) -> None:
         for path in MODULES:
             if path.name.endswith("routes.py"):
                 for node in ast.walk(tree_of(path)):
@@ -148,7 +148,7 @@ def _taken(node: ast.AST) -> list[str]:
 
 
 class TestOperations:
-    def test_that_post_take_an_idempotency_key(self) -> None:
+    def test_accept_an_idempotency_key_for_post(self) -> None:
         """Those under /auth are left out; tests/test_idempotency.py tries what becomes of it."""
         document = build_document(OPERATIONS)
         posts = [each for each in OPERATIONS if each.method == "POST"]
@@ -160,7 +160,7 @@ class TestOperations:
             assert takes_one is (KeyReused in operation.errors), operation.path
 
     @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda each: f"{each.method} {each.path}")
-    def test_parse_and_answer_no_document(self, operation: Operation) -> None:
+    def test_use_no_document_as_request_or_response(self, operation: Operation) -> None:
         for parsed in operation.models.values():
             assert issubclass(parsed, BaseModel)
             assert not issubclass(parsed, Document)
@@ -168,7 +168,7 @@ class TestOperations:
 
 
 class TestErrors:
-    def test_know_no_status(self) -> None:
+    def test_have_no_http_status(self) -> None:
         def kinds(kind: type[ChatvaultError]) -> Iterator[type[ChatvaultError]]:
             yield kind
             for child in kind.__subclasses__():

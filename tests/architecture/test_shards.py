@@ -15,7 +15,7 @@ ONE = ObjectId()
 
 
 class TestShardKeys:
-    def test_are_of_collections_that_there_are(self) -> None:
+    def test_name_existing_collections(self) -> None:
         names = {vars(document)["Settings"].name for document in DOCUMENTS}
         assert len(SHARD_KEYS) > 5
         assert SHARD_KEYS.keys() <= names
@@ -24,7 +24,7 @@ class TestShardKeys:
         assert {key[0] for key in SHARD_KEYS.values()} == {"user_id"}
 
 
-class TestNamesKey:
+class TestHasShardKey:
     @pytest.mark.parametrize(
         "filter_",
         [
@@ -34,7 +34,7 @@ class TestNamesKey:
             {"user_id": ONE, "$or": [{"generation": ONE}, {"generation": ONE, "start": 1}]},
         ],
     )
-    def test_of_equalities(self, filter_: dict[str, Any]) -> None:
+    def test_is_true_for_equalities(self, filter_: dict[str, Any]) -> None:
         assert names_key(filter_, KEY)
 
     @pytest.mark.parametrize(
@@ -47,12 +47,12 @@ class TestNamesKey:
             {"generation": ONE, "$or": [{"user_id": ONE}, {"_id": 1}]},
         ],
     )
-    def test_of_what_leaves_one_open(self, filter_: dict[str, Any]) -> None:
+    def test_is_false_for_a_partial_key(self, filter_: dict[str, Any]) -> None:
         assert not names_key(filter_, KEY)
 
 
-class TestWatching:
-    async def test_sees_what_the_service_asks_without_a_key(self, database: Any) -> None:
+class TestQueryMonitor:
+    async def test_finds_queries_of_the_service_without_a_key(self, database: Any) -> None:
         await self._ask(database, {})
         [wrong] = WATCH.take()
         assert "find of segments by []" in wrong
@@ -60,7 +60,7 @@ class TestWatching:
         await self._ask(database, {"user_id": ONE, "generation": ONE})
         assert WATCH.take() == []
 
-    async def test_passes_over_what_a_test_asks(self, database: Any) -> None:
+    async def test_ignores_queries_of_tests(self, database: Any) -> None:
         await database.segments.find_one({})
         assert WATCH.take() == []
 
@@ -72,7 +72,7 @@ class TestWatching:
         [code] = [each for each in module.co_consts if hasattr(each, "co_code")]
         await FunctionType(code, {})(database, filter_)
 
-    def test_leaves_out_places_that_there_are(self) -> None:
+    def test_exempts_existing_functions_only(self) -> None:
         for place, collection in ANY_SHARD:
             path, _, function = place.partition(": ")
             assert (ROOT / path).exists(), place

@@ -25,7 +25,7 @@ class TestModules:
             lines = (ROOT / path).read_text().count("\n")
             assert lines <= MAX_LINES, f"{path} has {lines} lines"
 
-    def test_are_named_for_what_they_hold(self) -> None:
+    def test_have_meaningful_names(self) -> None:
         for path in MODULES:
             for part in path.with_suffix("").parts:
                 assert not VAGUE & {*part.split("_")}, path
@@ -41,7 +41,7 @@ class TestFunctions:
         }
         assert long.keys() == LONGER_FUNCTIONS.keys(), long
 
-    def test_name_what_they_give_to_large_classes(self) -> None:
+    def test_use_keyword_arguments_for_large_classes(self) -> None:
         classes = {
             node.name for path in MODULES for node in walk(path) if isinstance(node, ast.ClassDef)
         }

@@ -39,26 +39,26 @@ def _writes_to_class(node: ast.AST) -> bool:
 
 
 class TestModules:
-    def test_assert_nothing(self) -> None:
+    def test_have_no_assert_statements(self) -> None:
         """An assertion is left out under `python -O`, and says nothing to the client."""
         for path in MODULES:
             for node in walk(path):
                 assert not isinstance(node, ast.Assert), f"{path}:{node.lineno}"
 
-    def test_the_environment_is_read_by_the_settings_only(self) -> None:
+    def test_read_the_environment_only_in_settings(self) -> None:
         for path in MODULES:
             names = {node.attr for node in walk(path) if isinstance(node, ast.Attribute)}
             if path.as_posix() not in SPEAK_ENVIRONMENT:
                 assert not {"environ", "getenv"} & names, path
 
-    def test_catch_everything_only_where_it_is_handed_on(self) -> None:
+    def test_catch_all_errors_only_to_pass_them_on(self) -> None:
         found = {
             path.as_posix(): count for path in MODULES if (count := sum(map(_is_broad, walk(path))))
         }
 
         assert found == CATCH_EVERYTHING
 
-    def test_keep_no_state(self) -> None:
+    def test_have_no_global_state(self) -> None:
         """No module but for Beanie's binding: so tests and workers share nothing by accident."""
         constructors = {"dict", "list", "set", "defaultdict", "deque", "Counter", "OrderedDict"}
         for path in MODULES:
@@ -76,7 +76,7 @@ class TestModules:
                 ), f"{path}: {targets}"
             assert not any(isinstance(node, ast.Global) for node in walk(path)), path
 
-    def test_keep_none_on_classes(self) -> None:
+    def test_have_no_state_on_classes(self) -> None:
         found = {
             f"{path}: {node.name}"
             for path in MODULES
@@ -85,7 +85,7 @@ class TestModules:
         }
         assert found == BOUND.keys()
 
-    def test_tables_are_never_written_to(self) -> None:
+    def test_never_write_to_constants(self) -> None:
         changing = {"append", "add", "update", "pop", "clear", "setdefault", "extend", "remove"}
         for path in MODULES:
             for node in walk(path):

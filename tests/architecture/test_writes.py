@@ -202,7 +202,7 @@ class TestWrites:
             line = f"{write.place} line {write.call.lineno}: {write.name}"
             assert write.joins_transaction or write.place in ALONE, line
 
-    def test_no_exemption_is_left_over(self) -> None:
+    def test_have_no_unused_exemption(self) -> None:
         changes, both = writes(CHANGES | STATEMENTS), writes(CHANGES | INSERTS)
         assert OWNERLESS.keys() == {each.place for each in changes if not each.names_owner}
         assert ALONE.keys() == {each.place for each in both if not each.joins_transaction}

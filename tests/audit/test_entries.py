@@ -38,7 +38,7 @@ async def broken_audit_log(database: Any) -> AsyncIterator[None]:
 
 
 class TestSuccess:
-    async def test_says_who_what_when_from_where_and_how_long(
+    async def test_records_actor_action_time_address_and_duration(
         self, alice: HttpClient, database: Any
     ) -> None:
         user = await database.users.find_one()
@@ -72,12 +72,16 @@ class TestSuccess:
         assert entry["session_id"] == session["_id"]
         assert entry["user_id"] == session["user_id"]
 
-    async def test_cuts_the_user_agent_at_256(self, alice: HttpClient, database: Any) -> None:
+    async def test_truncates_the_user_agent_to_256_characters(
+        self, alice: HttpClient, database: Any
+    ) -> None:
         await alice.get("/auth/me", headers={"User-Agent": "x" * 1000})
 
         assert (await last(database, "user.get"))["user_agent"] == "x" * 256
 
-    async def test_takes_a_user_agent_of_any_bytes(self, alice: HttpClient, database: Any) -> None:
+    async def test_accepts_a_user_agent_of_any_bytes(
+        self, alice: HttpClient, database: Any
+    ) -> None:
         await alice.get("/auth/me", headers={"User-Agent": "caf\udce9 \U0001f600"})
 
         assert (await last(database, "user.get"))["user_agent"].startswith("caf")
@@ -92,7 +96,7 @@ class TestSuccess:
 
 
 class TestDenied:
-    async def test_names_who_was_refused_what(
+    async def test_names_the_actor_and_the_refused_action(
         self, alice: HttpClient, bob: HttpClient, database: Any
     ) -> None:
         conversation = await begin(alice)
@@ -147,7 +151,7 @@ class TestDenied:
 
 
 class TestFailed:
-    async def test_says_what_was_wrong(self, alice: HttpClient, database: Any) -> None:
+    async def test_names_the_error(self, alice: HttpClient, database: Any) -> None:
         await alice.post("/conversations", json={"title": ["planted"]})
 
         entry = await last(database, "conversation.create")
@@ -159,7 +163,7 @@ class TestFailed:
 class TestOneTransaction:
     """Where the entry cannot be stored, the change does not happen."""
 
-    async def test_holds_for_changes(
+    async def test_includes_the_change_and_its_entry(
         self, alice: HttpClient, http: HttpClient, database: Any
     ) -> None:
         conversation = await begin(alice, title="before")
@@ -193,7 +197,9 @@ class TestOneTransaction:
         assert {name: await database[name].find().to_list() for name in collections} == before
         assert (await alice.get(path)).status == 200
 
-    async def test_withholds_what_was_read(self, alice: HttpClient, database: Any) -> None:
+    async def test_withholds_an_answer_without_an_entry(
+        self, alice: HttpClient, database: Any
+    ) -> None:
         conversation = await begin(alice, title="planted")
         paths = (
             "/auth/me",
@@ -210,7 +216,7 @@ class TestOneTransaction:
                 assert answer.status in {500, 503}, path
                 assert "planted" not in await answer.text()
 
-    async def test_a_refusal_that_cannot_be_recorded_is_a_failure(
+    async def test_failure_to_record_a_refusal_is_an_error(
         self, alice: HttpClient, database: Any
     ) -> None:
         async with broken_audit_log(database):
@@ -282,7 +288,7 @@ RAW = _raw_codec()
 
 
 class TestUpdates:
-    async def test_never_happen(self, alice: HttpClient, database: Any) -> None:
+    async def test_are_never_made(self, alice: HttpClient, database: Any) -> None:
         await begin(alice)
         before = await database.audit_logs.find().sort("_id", 1).to_list()
 
@@ -297,7 +303,7 @@ class TestUpdates:
 
 class TestOperator:
     @pytest.mark.parametrize("action", ["user.create", "session.login"])
-    async def test_is_recorded_with_the_command_line_as_the_door(
+    async def test_is_recorded_with_the_command_line(
         self, alice: HttpClient, database: Any, action: str
     ) -> None:
         entry = await last(database, action)

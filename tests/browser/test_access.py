@@ -112,15 +112,15 @@ async def look(page: Page, path: str, landmark: str, *, everywhere: bool = False
     return found
 
 
-class TestPages:
-    async def test_of_nobody_have_no_fault(self, open_page: OpenPage) -> None:
+class TestAccessibility:
+    async def test_has_no_fault_on_pages_without_a_session(self, open_page: OpenPage) -> None:
         page = await open_page("/health")
         found = [await look(page, path, landmark) for path, landmark in STRANGERS]
         assert found == [[]] * len(found)
 
     # In two, so that they can be looked at side by side.
     @pytest.mark.parametrize("part", [0, 1])
-    async def test_of_a_person_have_no_fault(
+    async def test_has_no_fault_on_pages_with_a_session(
         self, open_page: OpenPage, reader: HttpClient, part: int
     ) -> None:
         [conversation] = await (await reader.get("/conversations")).json()
@@ -133,7 +133,7 @@ class TestPages:
 
     @pytest.mark.long
     @pytest.mark.parametrize(("path", "landmark"), PAGES)
-    async def test_have_no_fault_in_any_theme_at_any_width(
+    async def test_has_no_fault_in_any_theme_and_width(
         self, open_page: OpenPage, reader: HttpClient, path: str, landmark: str
     ) -> None:
         [conversation] = await (await reader.get("/conversations")).json()
@@ -143,7 +143,7 @@ class TestPages:
 
 
 class TestKeyboard:
-    async def test_is_enough_for_a_conversation(self, page: Page) -> None:
+    async def test_suffices_for_a_conversation(self, page: Page) -> None:
         await ask(page, "Hello")
         await expect(said(page, "Answer 1.")).to_be_visible()
         await page.get_by_role("log").focus()
@@ -160,7 +160,7 @@ class TestKeyboard:
         await page.keyboard.press("n")
         await expect(page.get_by_label("Message")).to_be_focused()
 
-    async def test_reaches_the_thread_past_the_sidebar(self, page: Page) -> None:
+    async def test_skips_the_sidebar_to_reach_the_thread(self, page: Page) -> None:
         link = page.get_by_role("link", name="Skip to the conversation")
         await link.focus()
         await expect(link).to_be_in_viewport()

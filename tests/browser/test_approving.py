@@ -53,7 +53,7 @@ async def wanted(page: Page, fake_model: FakeModel) -> None:
 
 
 class TestApproval:
-    async def test_runs_once_what_was_shown_and_nothing_that_was_rejected(
+    async def test_runs_an_approved_command_once_and_no_rejected_one(
         self, page: Page, fake_model: FakeModel, notes: Notes
     ) -> None:
         await wanted(page, fake_model)

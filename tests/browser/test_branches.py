@@ -39,7 +39,7 @@ async def top_of(page: Page, words: str) -> float:
 
 
 class TestSwitcher:
-    async def test_shows_another_branch_where_one_looks(
+    async def test_shows_another_branch_without_scrolling(
         self, open_page: OpenPage, branched: tuple[HttpClient, str]
     ) -> None:
         client, made = branched
@@ -66,7 +66,7 @@ class TestSwitcher:
         stored = await (await client.get(f"/conversations/{made}")).json()
         assert stored["messages"][-1]["content"] == "After the first, 49."
 
-    async def test_is_read_of_no_conversation_without_branches(
+    async def test_makes_no_request_without_branches(
         self, open_page: OpenPage, sign_in: SignIn
     ) -> None:
         client = await sign_in("alice")
@@ -80,7 +80,7 @@ class TestSwitcher:
 
         assert [url for url in asked if url.endswith("/forks")] == []
 
-    async def test_is_refused_with_a_sentence_while_an_answer_comes(
+    async def test_shows_an_error_during_an_answer(
         self, open_page: OpenPage, branched: tuple[HttpClient, str], fake_model: FakeModel
     ) -> None:
         client, made = branched
@@ -97,7 +97,7 @@ class TestSwitcher:
         gate.set()
         await expect(page.get_by_role("button", name="Send")).to_be_visible()
 
-    async def test_leads_to_the_other_answer_where_one_was_deleted(
+    async def test_shows_the_other_answer_if_one_was_deleted(
         self, page: Page, fake_model: FakeModel
     ) -> None:
         fake_model.say("The first answer.", "The second answer.")
@@ -113,7 +113,7 @@ class TestSwitcher:
 
 
 class TestAskingAgain:
-    async def test_keeps_the_question_with_its_answers(
+    async def test_keeps_the_question_and_its_answers(
         self, page: Page, fake_model: FakeModel, database: Any
     ) -> None:
         fake_model.say("To the first.", "To more.", "To the second.")

@@ -53,7 +53,7 @@ class TestEarlyRequests:
         scripts = [index for index, path in enumerate(asked) if "/nodes/" in path]
         assert asked.index("/conversations") < scripts[-1]
 
-    async def test_of_a_session_that_ended_do_no_harm(
+    async def test_are_harmless_for_an_expired_session(
         self, open_page: OpenPage, sign_in: SignIn, database: Any
     ) -> None:
         client = await sign_in("alice")
@@ -67,7 +67,7 @@ class TestEarlyRequests:
         await expect(page.get_by_role("cell", name="Fjords", exact=True)).to_be_visible()
         await expect(page.get_by_role("navigation").get_by_title("Fjords")).to_be_visible()
 
-    async def test_of_nobody_are_none(self, open_page: OpenPage) -> None:
+    async def test_are_not_made_without_a_session(self, open_page: OpenPage) -> None:
         page = await open_page("/health")
         asked: list[str] = []
         page.on("request", lambda request: asked.append(urlsplit(request.url).path))
@@ -77,7 +77,7 @@ class TestEarlyRequests:
 
 
 class TestLongThread:
-    async def test_shows_a_window_that_moves_and_stays_small(
+    async def test_renders_a_small_moving_window(
         self, open_page: OpenPage, sign_in: SignIn
     ) -> None:
         client = await sign_in("alice")
@@ -94,7 +94,7 @@ class TestLongThread:
         await expect(page.get_by_text("Message 199.")).to_be_in_viewport()
         assert await articles.count() <= MOST_SHOWN
 
-    async def test_does_not_jump_while_older_messages_come(
+    async def test_does_not_jump_while_older_messages_load(
         self, open_page: OpenPage, sign_in: SignIn
     ) -> None:
         client = await sign_in("alice")

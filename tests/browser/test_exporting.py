@@ -32,7 +32,7 @@ async def choose(page: Page, form: str) -> None:
 
 
 class TestExport:
-    async def test_of_one_conversation_in_a_chosen_form(
+    async def test_saves_one_conversation_in_a_chosen_format(
         self, open_page: OpenPage, reader: HttpClient
     ) -> None:
         page = await open_page("/", client=reader)
@@ -47,7 +47,7 @@ class TestExport:
         assert await titles(await coming.value) == ["Fjords"]
         await expect(page.get_by_role("dialog")).to_have_count(0)
 
-    async def test_of_those_that_are_selected(
+    async def test_saves_selected_conversations(
         self, open_page: OpenPage, reader: HttpClient
     ) -> None:
         page = await open_page("/library", client=reader)
@@ -60,7 +60,7 @@ class TestExport:
 
         assert await titles(await coming.value) == ["Bread", "Fjords"]
 
-    async def test_of_all_is_made_in_the_background(
+    async def test_saves_all_conversations_in_the_background(
         self, open_page: OpenPage, reader: HttpClient
     ) -> None:
         page = await open_page("/settings/exports", client=reader)

@@ -62,7 +62,7 @@ def everything(picture: str) -> dict[str, Any]:
 
 
 class TestMessage:
-    async def test_shows_all_that_it_holds_and_runs_none_of_it(
+    async def test_shows_every_part_and_runs_no_content(
         self, open_page: OpenPage, made: tuple[HttpClient, str]
     ) -> None:
         picture = await attach(*made, "map.png", "image/png", PIXEL)
@@ -89,7 +89,7 @@ class TestMessage:
         assert await page.evaluate("window.hit") is None
         assert await violations(page) == []
 
-    async def test_of_other_software_keeps_its_own_parts_to_itself(
+    async def test_hides_unknown_parts_of_other_clients(
         self, open_page: OpenPage, made: tuple[HttpClient, str]
     ) -> None:
         await tell(*made, message("Words.", "assistant", parts=["mine"], hidden="yes"))
@@ -97,7 +97,7 @@ class TestMessage:
 
         await expect(said(page, "Words.")).to_be_visible()
 
-    async def test_of_a_tool_shows_its_result(
+    async def test_shows_the_result_of_a_tool(
         self, open_page: OpenPage, made: tuple[HttpClient, str]
     ) -> None:
         parts = [{"type": "tool_result", "name": "find", "output": {"found": 3}}]
@@ -110,7 +110,7 @@ class TestMessage:
 
 
 class TestHiddenMessages:
-    async def test_are_shown_once_they_are_asked_for(
+    async def test_are_shown_on_request(
         self, open_page: OpenPage, made: tuple[HttpClient, str]
     ) -> None:
         secret = [message(f"Setting {number}.", "system", hidden=True) for number in range(2)]
@@ -125,7 +125,7 @@ class TestHiddenMessages:
 
 
 class TestFile:
-    async def test_is_downloaded_as_it_is(
+    async def test_is_downloaded_unchanged(
         self, open_page: OpenPage, made: tuple[HttpClient, str], tmp_path: Path
     ) -> None:
         data = b"<script>window.hit = 1</script>"

@@ -37,8 +37,8 @@ async def opened(open_page: OpenPage, client: HttpClient, **fields: Any) -> Page
     return page
 
 
-class TestHostileWords:
-    async def test_are_text_whoever_wrote_them(self, open_page: OpenPage, sign_in: SignIn) -> None:
+class TestHostileText:
+    async def test_is_shown_as_text(self, open_page: OpenPage, sign_in: SignIn) -> None:
         both = [message(HOSTILE), message(HOSTILE, "assistant"), message(HOSTILE, "system")]
         client = await sign_in("alice")
         page = await opened(open_page, client, title=HOSTILE[:200], messages=both)
@@ -51,7 +51,7 @@ class TestHostileWords:
             address = str(await link.get_attribute("href"))
             assert address.startswith(("https://elsewhere.example/", "/")), address
 
-    async def test_that_are_very_long_do_not_stop_the_page(
+    async def test_does_not_block_the_page_if_very_long(
         self, open_page: OpenPage, sign_in: SignIn
     ) -> None:
         line = message("x" * 1_000_000, "assistant")

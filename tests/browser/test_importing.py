@@ -32,7 +32,7 @@ async def choose(page: Page, files: list[Path]) -> None:
 
 
 class TestImport:
-    async def test_of_several_files_is_tried_and_then_carried_out(
+    async def test_imports_several_files_after_a_dry_run(
         self, open_page: OpenPage, sign_in: SignIn, database: Any, files: list[Path]
     ) -> None:
         page = await open_page("/move", client=await sign_in("alice"))
@@ -55,7 +55,7 @@ class TestImport:
         await choose(page, files)
         await expect(page.get_by_text("Nothing was imported")).to_be_visible()
 
-    async def test_goes_on_where_an_upload_broke_off(
+    async def test_resumes_an_interrupted_upload(
         self, open_page: OpenPage, sign_in: SignIn, files: list[Path]
     ) -> None:
         page = await open_page("/move", client=await sign_in("alice"))
@@ -75,7 +75,7 @@ class TestImport:
         assert len(broken) == 2
         assert await count(page, "To import") == "5"
 
-    async def test_is_cancelled_and_leaves_no_upload(
+    async def test_can_be_cancelled_and_leaves_no_upload(
         self, open_page: OpenPage, sign_in: SignIn, database: Any, files: list[Path]
     ) -> None:
         page = await open_page("/move", client=await sign_in("alice"))
@@ -88,7 +88,7 @@ class TestImport:
         assert await database.import_uploads.count_documents({}) == 0
         assert await database.conversations.count_documents({}) == 0
 
-    async def test_is_taken_up_by_a_page_that_is_opened_again(
+    async def test_is_resumed_after_a_reload(
         self, open_page: OpenPage, sign_in: SignIn, files: list[Path]
     ) -> None:
         page = await open_page("/move", client=await sign_in("alice"))

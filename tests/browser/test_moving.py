@@ -50,7 +50,7 @@ async def bring_in(page: Page) -> None:
 
 
 class TestMove:
-    async def test_from_a_file_tells_what_becomes_of_each(
+    async def test_reports_the_outcome_for_each_conversation_of_a_file(
         self, open_page: OpenPage, sign_in: SignIn, database: Any, tmp_path: Path
     ) -> None:
         page = await open_page("/move", client=await sign_in("alice"))
@@ -74,7 +74,7 @@ class TestMove:
         await page.get_by_role("link", name="Library").click()
         await expect(page.get_by_role("cell", name="About 1", exact=True)).to_be_visible()
 
-    async def test_from_the_zip_of_another_product(
+    async def test_accepts_the_zip_of_another_product(
         self, open_page: OpenPage, sign_in: SignIn, tmp_path: Path
     ) -> None:
         roles = {"root": None, "q": "user", "a": "assistant", "b": "assistant"}
@@ -111,7 +111,7 @@ class TestMove:
         await page.get_by_role("button", name="Later branch").click()
         await expect(said(page, "This is a")).to_be_visible()
 
-    async def test_from_this_browser_clears_the_old_copy_once_it_is_wanted(
+    async def test_clears_the_copy_in_this_browser_on_request(
         self, open_page: OpenPage, sign_in: SignIn
     ) -> None:
         page = await open_page("/health", client=await sign_in("alice"))
@@ -127,7 +127,7 @@ class TestMove:
         left = await page.evaluate("Object.keys(localStorage)")
         assert [key for key in left if key.startswith("ai-")] == []
 
-    async def test_from_the_clipboard(self, open_page: OpenPage, sign_in: SignIn) -> None:
+    async def test_accepts_the_clipboard(self, open_page: OpenPage, sign_in: SignIn) -> None:
         page = await open_page("/move", client=await sign_in("alice"))
         await page.get_by_text("Paste the old page").click()
         await page.get_by_label("Copied text").fill("no JSON")
@@ -141,7 +141,7 @@ class TestMove:
         await look.click()
         await bring_in(page)
 
-    async def test_by_the_bookmark_from_another_origin(
+    async def test_accepts_a_bookmark_from_another_origin(
         self, open_page: OpenPage, sign_in: SignIn, old_page: str
     ) -> None:
         page = await open_page("/move", client=await sign_in("alice"))

@@ -62,8 +62,8 @@ class TestLibrary:
         assert sorted(left) == ["Four", "Three"]
 
 
-class TestAssistants:
-    async def test_is_made_and_answers(
+class TestAgents:
+    async def test_are_created_and_answer(
         self, page: Page, fake_model: FakeModel, database: Any
     ) -> None:
         await page.get_by_role("link", name="Assistants").click()
@@ -87,7 +87,7 @@ class TestAssistants:
         await expect(preview).to_contain_text("And then?")
         assert len(fake_model.asked) == 1
 
-    async def test_tells_which_field_is_wrong(self, page: Page) -> None:
+    async def test_show_which_field_is_wrong(self, page: Page) -> None:
         await page.get_by_role("link", name="Assistants").click()
         await page.get_by_role("button", name="New assistant").click()
         await page.get_by_label("Name").fill("Wild")
@@ -128,7 +128,7 @@ class TestSettings:
         assert await database.sessions.count_documents({}) == 1
         assert (await http.get("/auth/me")).status == 401
 
-    async def test_show_what_one_did(self, page: Page) -> None:
+    async def test_show_the_users_own_activity(self, page: Page) -> None:
         await page.goto("/settings/activity")
         await expect(page.get_by_role("cell", name="preferences.get").first).to_be_visible()
 
@@ -165,7 +165,7 @@ class TestReview:
         await page.goto("/review")
         await expect(page.get_by_text("for auditors and administrators")).to_be_visible()
 
-    async def test_finds_accounts_and_leads_to_their_log_and_usage(
+    async def test_finds_accounts_and_links_to_their_log_and_usage(
         self, open_page: OpenPage, sign_in: SignIn
     ) -> None:
         for name in ("bob", "bobby", "carol"):
@@ -189,7 +189,7 @@ class TestReview:
         await page.get_by_role("link", name="Log of bob", exact=True).click()
         await expect(page.get_by_label("User id")).to_have_value(str(bob))
 
-    async def test_of_accounts_is_for_administrators(
+    async def test_shows_accounts_to_administrators_only(
         self, open_page: OpenPage, sign_in: SignIn
     ) -> None:
         page = await open_page("/review/users", client=await sign_in("alice", role=Role.AUDITOR))
@@ -235,7 +235,7 @@ class TestPrint:
 
 
 class TestSidebarWidth:
-    async def test_is_changed_by_keys_and_pointer_and_kept(self, page: Page) -> None:
+    async def test_can_be_changed_by_keys_and_pointer_and_is_kept(self, page: Page) -> None:
         edge = page.get_by_role("separator", name="Width of the sidebar")
         await edge.focus()
         await page.keyboard.press("ArrowRight")

@@ -45,7 +45,7 @@ async def show(page: Page, state: str) -> None:
 
 
 class TestGoTo:
-    async def test_a_day_by_keyboard(
+    async def test_reaches_a_day_by_keyboard(
         self, open_page: OpenPage, made: tuple[HttpClient, str]
     ) -> None:
         client, path = made
@@ -64,7 +64,7 @@ class TestGoTo:
         await page.keyboard.press("j")
         await expect(page.get_by_role("article").filter(has_text="03-05, 1.")).to_be_focused()
 
-    async def test_a_day_without_messages_leads_to_the_next(
+    async def test_reaches_the_next_day_with_messages(
         self, open_page: OpenPage, made: tuple[HttpClient, str]
     ) -> None:
         client, path = made
@@ -76,7 +76,7 @@ class TestGoTo:
         await expect(page.get_by_text("Of 2026-03-12, 0.")).to_be_in_viewport()
         await expect(page.get_by_text("This is of Mar 12, 2026.")).to_be_visible()
 
-    async def test_the_first_and_the_newest(
+    async def test_reaches_the_first_and_the_newest_message(
         self, open_page: OpenPage, made: tuple[HttpClient, str]
     ) -> None:
         client, path = made
@@ -91,7 +91,9 @@ class TestGoTo:
 
 
 class TestScreenReader:
-    async def test_hears_an_answer_by_the_sentence(self, page: Page, fake_model: FakeModel) -> None:
+    async def test_announces_an_answer_by_sentences(
+        self, page: Page, fake_model: FakeModel
+    ) -> None:
         gate = asyncio.Event()
         sentence = ["The ", "**first** ", "sentence ", "is ", "here. ", "The ", "second "]
         fake_model.say(ScriptedAnswer(chunks=[*sentence, "ends too."], gate=gate))
@@ -109,7 +111,7 @@ class TestScreenReader:
         assert len(heard) <= 2
         await expect(region).to_be_empty()
 
-    async def test_hears_a_long_answer_piece_by_piece(
+    async def test_announces_a_long_answer_in_pieces(
         self, open_page: OpenPage, sign_in: SignIn, fake_model: FakeModel
     ) -> None:
         client = await sign_in("alice")
@@ -129,7 +131,7 @@ class TestScreenReader:
 
 
 class TestHiddenTab:
-    async def test_closes_its_stream_and_takes_it_up_again(
+    async def test_closes_its_stream_and_resumes_it(
         self, open_page: OpenPage, sign_in: SignIn, fake_model: FakeModel, database: Any
     ) -> None:
         client = await sign_in("alice")
@@ -162,7 +164,9 @@ class TestHiddenTab:
         stored = await database.conversations.find_one({})
         assert [each["content"] for each in stored["messages"]][2:] == ["Count", "One two three."]
 
-    async def test_of_a_moment_keeps_its_stream(self, page: Page, fake_model: FakeModel) -> None:
+    async def test_keeps_its_stream_if_hidden_briefly(
+        self, page: Page, fake_model: FakeModel
+    ) -> None:
         gate = asyncio.Event()
         fake_model.say(ScriptedAnswer(chunks=["One", " two."], gate=gate))
         followed: list[str] = []
@@ -179,7 +183,7 @@ class TestHiddenTab:
 
 
 class TestSlowNetwork:
-    async def test_shows_what_is_awaited_and_sends_once(
+    async def test_shows_pending_requests_and_sends_once(
         self, open_page: OpenPage, sign_in: SignIn, fake_model: FakeModel, database: Any
     ) -> None:
         client = await sign_in("alice")

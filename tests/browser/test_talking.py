@@ -16,7 +16,9 @@ ADDRESS = re.compile(r"/c/[0-9a-f]{24}$")
 
 
 class TestAccount:
-    async def test_is_made_and_signed_in_and_out(self, open_page: OpenPage, database: Any) -> None:
+    async def test_can_be_created_and_signed_in_and_out(
+        self, open_page: OpenPage, database: Any
+    ) -> None:
         page = await open_page()
         await page.get_by_role("link", name="Create account").click()
         await page.get_by_label("Email").wait_for()
@@ -32,7 +34,7 @@ class TestAccount:
         assert await page.evaluate("Object.keys(localStorage)") == []
         assert await database.sessions.count_documents({}) == 0
 
-    async def test_tells_what_is_wrong_in_the_services_words(
+    async def test_shows_the_services_error_messages(
         self, open_page: OpenPage, sign_in: SignIn
     ) -> None:
         await sign_in("alice")
@@ -43,7 +45,7 @@ class TestAccount:
 
         await expect(page.get_by_role("alert")).to_contain_text("password")
 
-    async def test_leads_to_where_one_wanted_to_be(
+    async def test_redirects_to_the_requested_page_after_sign_in(
         self, open_page: OpenPage, sign_in: SignIn
     ) -> None:
         await sign_in("alice")
@@ -55,7 +57,7 @@ class TestAccount:
         await expect(page).to_have_url(re.compile("/c/0123456789abcdef01234567$"))
         await expect(page.get_by_text("it is not yours")).to_be_visible()
 
-    async def test_that_has_ended_is_asked_for_again_over_the_page(
+    async def test_asks_for_sign_in_over_the_page_after_expiry(
         self, page: Page, database: Any
     ) -> None:
         await database.sessions.delete_many({})
@@ -69,7 +71,7 @@ class TestAccount:
 
 
 class TestConversation:
-    async def test_begins_with_a_message_and_shows_the_answer_while_it_comes(
+    async def test_starts_with_a_message_and_shows_the_streamed_answer(
         self, page: Page, fake_model: FakeModel
     ) -> None:
         gate = asyncio.Event()
@@ -88,7 +90,7 @@ class TestConversation:
         # The title comes behind the answer.
         await expect(page.get_by_role("link", name="A fine title")).to_be_visible()
 
-    async def test_stops_an_answer_and_keeps_what_was_said(
+    async def test_stops_an_answer_and_keeps_its_text(
         self, page: Page, fake_model: FakeModel
     ) -> None:
         fake_model.say(ScriptedAnswer(chunks=["So far", " and more"], gate=asyncio.Event()))
@@ -99,7 +101,7 @@ class TestConversation:
         await expect(page.get_by_text("Stopped")).to_be_visible()
         await expect(said(page, "So far")).to_be_visible()
 
-    async def test_answers_again_and_keeps_the_earlier_answer(
+    async def test_regenerates_an_answer_and_keeps_the_earlier_one(
         self, page: Page, fake_model: FakeModel
     ) -> None:
         fake_model.say("The first answer.", "The second answer.")
@@ -114,7 +116,7 @@ class TestConversation:
         await expect(said(page, "The first answer.")).to_be_visible()
         await expect(page.get_by_text("1 / 2")).to_be_visible()
 
-    async def test_follows_an_answer_again_after_a_reload(
+    async def test_resumes_an_answer_after_a_reload(
         self, page: Page, fake_model: FakeModel
     ) -> None:
         gate = asyncio.Event()
@@ -128,7 +130,7 @@ class TestConversation:
         await expect(said(page, "One two three.")).to_be_visible()
         await expect(page.get_by_role("button", name="Send")).to_be_visible()
 
-    async def test_shows_how_an_answer_failed_and_asks_again(
+    async def test_shows_why_an_answer_failed_and_retries(
         self, page: Page, fake_model: FakeModel
     ) -> None:
         fake_model.say(ScriptedAnswer(status=401), "Now it works.")
@@ -140,7 +142,7 @@ class TestConversation:
         await expect(said(page, "Now it works.")).to_be_visible()
         await expect(alert).to_have_count(0)
 
-    async def test_edits_a_question_and_answers_it_anew(
+    async def test_edits_a_question_and_gets_a_new_answer(
         self, page: Page, fake_model: FakeModel, database: Any
     ) -> None:
         fake_model.say("To the first.", "To the second.")
@@ -155,7 +157,7 @@ class TestConversation:
         await expect(said(page, "To the second.")).to_be_visible()
         assert fake_model.asked[-1][-1] == ("user", "Second question")
 
-    async def test_deletes_a_message_once_it_is_confirmed(
+    async def test_deletes_a_message_after_confirmation(
         self, page: Page, fake_model: FakeModel
     ) -> None:
         fake_model.say("An answer.")
@@ -177,14 +179,14 @@ class TestSending:
 
         await expect(page.get_by_label("Message")).to_have_value("Not sent yet")
 
-    async def test_breaks_the_line_with_shift(self, page: Page) -> None:
+    async def test_inserts_a_line_break_with_shift_enter(self, page: Page) -> None:
         await page.get_by_label("Message").fill("One")
         await page.keyboard.press("Shift+Enter")
         await page.keyboard.type("two")
 
         await expect(page.get_by_label("Message")).to_have_value("One\ntwo")
 
-    async def test_sends_once_what_was_written_without_a_connection(
+    async def test_sends_a_message_written_offline_once(
         self, page: Page, fake_model: FakeModel, database: Any
     ) -> None:
         await ask(page, "First")
@@ -198,7 +200,7 @@ class TestSending:
         [stored] = await database.conversations.find().to_list()
         assert [each["content"] for each in stored["messages"]].count("Written on a train") == 1
 
-    async def test_goes_on_after_a_reload_without_a_connection(
+    async def test_sends_once_if_the_response_is_lost(
         self, page: Page, fake_model: FakeModel, database: Any
     ) -> None:
         # The service takes it, and the browser never hears so.
@@ -213,7 +215,7 @@ class TestSending:
         assert await database.conversations.count_documents({}) == 1
         assert len(fake_model.requests) == 1
 
-    async def test_shows_why_something_was_refused_and_gives_it_back(
+    async def test_shows_why_a_message_was_refused_and_restores_it(
         self, page: Page, http: Any
     ) -> None:
         async def refuse(route: Any) -> None:
@@ -252,7 +254,7 @@ class TestSidebar:
         await expect(page.get_by_role("link", name="Another title")).to_have_count(0)
         assert await database.conversations.count_documents({}) == 0
 
-    async def test_lets_the_person_choose_between_two_titles(
+    async def test_asks_which_of_two_conflicting_titles_to_keep(
         self, page: Page, sign_in: SignIn, database: Any
     ) -> None:
         await ask(page, "Hello")
@@ -270,7 +272,7 @@ class TestSidebar:
         await expect(page.get_by_role("link", name="Mine")).to_be_visible()
         assert (await database.conversations.find_one())["title"] == "Mine"
 
-    async def test_draws_few_of_thousands(self, open_page: OpenPage, sign_in: SignIn) -> None:
+    async def test_renders_a_few_of_thousands(self, open_page: OpenPage, sign_in: SignIn) -> None:
         client = await sign_in("alice")
         await insert_conversations("alice", 250)
         page = await open_page(client=client)

@@ -18,7 +18,7 @@ async def look_again(page: Any) -> None:
 
 
 class TestTwoDevices:
-    async def test_see_one_answer_and_each_others_messages(
+    async def test_show_the_same_answer_and_each_others_messages(
         self, open_page: OpenPage, sign_in: SignIn, fake_model: FakeModel, database: Any
     ) -> None:
         client = await sign_in("alice")
@@ -53,7 +53,7 @@ class TestTwoDevices:
 
 
 class TestConnection:
-    async def test_lost_in_an_answer_is_taken_up_again(
+    async def test_is_resumed_if_lost_during_an_answer(
         self, open_page: OpenPage, sign_in: SignIn, fake_model: FakeModel, database: Any
     ) -> None:
         client = await sign_in("alice")

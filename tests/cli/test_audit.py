@@ -43,12 +43,14 @@ class TestAuditList:
         assert {entry["door"] for entry in listed} == {"cli"}
         assert not any(word in str(listed) for word in ("alice", "bob", "example.com"))
 
-    def test_is_itself_recorded(self, command: Command, people: list[str]) -> None:
+    def test_leaves_an_audit_entry(self, command: Command, people: list[str]) -> None:
         entries(command)
         [entry] = entries(command, "--action", "audit.list")
         assert entry["details"] == {"entries": 3}
 
-    def test_filters(self, command: Command, people: list[str], documents: Documents) -> None:
+    def test_filters_by_action_and_outcome(
+        self, command: Command, people: list[str], documents: Documents
+    ) -> None:
         bob = documents["users"].find_one({"username": "bob"})
         assert bob is not None
         bobs = entries(command, "--resource-id", str(bob["_id"]))
@@ -64,7 +66,7 @@ class TestAuditList:
         assert entries(command, "--since", soon) == []
         assert len(entries(command, "--until", soon, "--resource-type", "user")) == 3
 
-    def test_filters_by_who_did_it(self, command: Command, documents: Documents) -> None:
+    def test_filters_by_user(self, command: Command, documents: Documents) -> None:
         command("users", "create", "alice", "--email", "alice@example.com", "--generate")
         alice = documents["users"].find_one({"username": "alice"})
         assert alice is not None
@@ -89,19 +91,19 @@ class TestAuditList:
             (("--since", "yesterday"), "since"),
         ],
     )
-    def test_a_wrong_filter_is_one_line(
+    def test_reports_a_wrong_filter_in_one_line(
         self, command: Command, arguments: tuple[str, ...], word: str
     ) -> None:
         failed = command("audit", "list", *arguments)
         assert failed.status == 2
         assert failed.line.startswith(f"chatvault: {word}: ")
 
-    def test_an_unknown_user_is_one_line(self, command: Command) -> None:
+    def test_reports_an_unknown_user_in_one_line(self, command: Command) -> None:
         failed = command("audit", "list", "--user", "nobody")
         assert failed.status == 1
         assert failed.line == "chatvault: There is no user 'nobody'."
 
-    def test_says_why_something_failed_and_shows_old_entries_first(
+    def test_shows_reasons_and_old_entries_first(
         self, command: Command, people: list[str], documents: Documents
     ) -> None:
         seen = documents["audit_logs"].find_one(sort=[("_id", 1)])
@@ -172,12 +174,12 @@ class TestAuditStats:
         ):
             assert rows(command("audit", "stats", *none).out) == []
 
-    def test_is_itself_recorded(self, command: Command, people: list[str]) -> None:
+    def test_leaves_an_audit_entry(self, command: Command, people: list[str]) -> None:
         command("audit", "stats")
         [entry] = entries(command, "--action", "audit.count")
         assert (entry["door"], entry["outcome"]) == ("cli", "success")
 
-    def test_a_wrong_call_is_told(self, command: Command) -> None:
+    def test_reports_wrong_arguments(self, command: Command) -> None:
         assert command("audit", "stats", "--by", "moon").status == 2
         failed = command("audit", "stats", "--until", "never")
         assert (failed.status, failed.line.startswith("chatvault: until: ")) == (2, True)
@@ -194,7 +196,7 @@ class TestAuditExport:
         assert actions[:3] == ["user.create", "user.create", "user.change_role"]
         assert set(actions[3:]) <= {"audit.export"}
 
-    def test_leaves_standard_output_open(self, command: Command, people: list[str]) -> None:
+    def test_does_not_close_standard_output(self, command: Command, people: list[str]) -> None:
         command("audit", "export")
         assert not sys.stdout.buffer.closed
 
@@ -214,7 +216,7 @@ class TestAuditExport:
         printed = command("audit", "export", "--format", "csv", "--action", "user.*").out
         assert list(csv.DictReader(io.StringIO(printed))) == read
 
-    def test_of_a_user_has_only_theirs(
+    def test_is_limited_to_one_user(
         self, command: Command, people: list[str], tmp_path: Path
     ) -> None:
         file = tmp_path / "log.ndjson"
@@ -222,19 +224,19 @@ class TestAuditExport:
         assert done.out.strip() == f"0 entries in {file}"
         assert file.read_text() == ""
 
-    def test_is_itself_recorded(self, command: Command, people: list[str]) -> None:
+    def test_leaves_an_audit_entry(self, command: Command, people: list[str]) -> None:
         command("audit", "export", "--action", "user.*")
         [entry] = entries(command, "--action", "audit.export")
         assert (entry["door"], entry["outcome"]) == ("cli", "success")
 
-    def test_a_place_that_cannot_be_written_is_one_line(
+    def test_reports_a_path_that_is_not_writable_in_one_line(
         self, command: Command, people: list[str], tmp_path: Path
     ) -> None:
         failed = command("audit", "export", "--to", str(tmp_path / "no" / "log"))
         assert failed.status == 1
         assert failed.line == f"chatvault: {tmp_path / 'no' / 'log'}: No such file or directory"
 
-    def test_a_wrong_call_is_told(self, command: Command, tmp_path: Path) -> None:
+    def test_reports_wrong_arguments(self, command: Command, tmp_path: Path) -> None:
         file = tmp_path / "log"
         assert command("audit", "export", "--format", "xml").status == 2
         failed = command("audit", "export", "--to", str(file), "--action", "explode")

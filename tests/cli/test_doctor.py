@@ -25,7 +25,7 @@ def told(printed: str, about: str) -> str:
 
 
 class TestDoctor:
-    def test_of_a_sound_set_up(self, command: Command) -> None:
+    def test_accepts_a_correct_setup(self, command: Command) -> None:
         seen = command("doctor")
         assert seen.status == 0, seen.out
         assert told(seen.out, "database").startswith("ok")
@@ -33,7 +33,7 @@ class TestDoctor:
         assert told(seen.out, "models").startswith("warning")
         assert seen.out.splitlines()[-1] == "Nothing is wrong."
 
-    def test_of_a_database_that_is_not_there(
+    def test_reports_an_unreachable_database(
         self, command: Command, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("CHATVAULT_MONGODB_URL", "mongodb://root:secret@127.0.0.1:1/")
@@ -46,16 +46,14 @@ class TestDoctor:
         assert "secret" not in seen.out
         assert seen.out.splitlines()[-1] == "1 wrong"
 
-    def test_of_a_port_that_is_taken(
-        self, command: Command, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_reports_a_port_in_use(self, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:
             monkeypatch.setenv("CHATVAULT_PORT", str(taken.getsockname()[1]))
             line = told(command("doctor").out, "address")
         assert line.startswith("warning")
         assert "CHATVAULT_PORT" in line
 
-    def test_of_keys_that_are_none(self, command: Command, tmp_path: Path) -> None:
+    def test_reports_invalid_keys(self, command: Command, tmp_path: Path) -> None:
         (tmp_path / "data").mkdir(mode=0o700)
         path = tmp_path / "data" / "secret.key"
         path.touch(mode=0o600)
@@ -64,7 +62,7 @@ class TestDoctor:
         assert seen.status == 1
         assert "holds no key" in told(seen.out, "secret key")
 
-    def test_of_a_data_directory_that_is_open_to_others(
+    def test_reports_a_data_directory_open_to_others(
         self, command: Command, tmp_path: Path
     ) -> None:
         (tmp_path / "data").mkdir()
@@ -73,13 +71,13 @@ class TestDoctor:
         assert seen.status == 1
         assert f"run `chmod 700 {tmp_path / 'data'}`" in told(seen.out, "secret key")
 
-    def test_of_missing_audit_keys_makes_none(self, command: Command, tmp_path: Path) -> None:
+    def test_creates_no_missing_audit_keys(self, command: Command, tmp_path: Path) -> None:
         (tmp_path / "data").mkdir(mode=0o700)
         line = told(command("doctor").out, "audit keys")
         assert line.startswith("warning")
         assert not (tmp_path / "data" / "audit.keys").exists()
 
-    def test_of_a_data_directory_that_is_a_file(
+    def test_reports_a_data_directory_that_is_a_file(
         self, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         (tmp_path / "file").touch()
@@ -109,27 +107,27 @@ class TestProviders:
         [finding] = [each async for each in doctor._check_providers(settings)]
         return finding
 
-    async def test_that_answer(self, tmp_path: Path, url: str) -> None:
+    async def test_are_accepted_if_they_answer(self, tmp_path: Path, url: str) -> None:
         found = await self.look(tmp_path, base_url=url, api_key="right", model="gpt-one")
         assert found.verdict is Verdict.OK
 
-    async def test_that_refuse_the_key(self, tmp_path: Path, url: str) -> None:
+    async def test_are_reported_if_they_refuse_the_key(self, tmp_path: Path, url: str) -> None:
         found = await self.look(tmp_path, base_url=url, api_key="wrong-key", model="gpt-one")
         assert found.verdict is Verdict.WRONG
         assert "refuses its api_key" in found.sentence
         assert "wrong-key" not in found.sentence
 
-    async def test_that_have_no_such_model(self, tmp_path: Path, url: str) -> None:
+    async def test_are_reported_if_they_lack_the_model(self, tmp_path: Path, url: str) -> None:
         found = await self.look(tmp_path, base_url=url, api_key="right", model="gpt-two")
         assert found.verdict is Verdict.WARNING
 
-    async def test_that_are_not_there(self, tmp_path: Path) -> None:
+    async def test_are_reported_if_unreachable(self, tmp_path: Path) -> None:
         found = await self.look(tmp_path, base_url="http://127.0.0.1:1/v1", model="gpt-one")
         assert found.verdict is Verdict.WRONG
 
 
 class TestToolServers:
-    async def test_that_cannot_be_started(self, tmp_path: Path) -> None:
+    async def test_are_reported_if_they_cannot_start(self, tmp_path: Path) -> None:
         server = McpServer(command=sys.executable, args=("-c", "raise SystemExit(3)"))
         settings = Settings(data_dir=tmp_path, mcp_servers={"lab": server})
         [found] = [each async for each in doctor._check_tool_servers(settings)]
@@ -137,7 +135,9 @@ class TestToolServers:
         assert str(tmp_path / "mcp" / "lab.log") in found.sentence
 
 
-def test_names_no_secret_of_the_settings(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_prints_no_secret_of_the_settings(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
     providers = {"main": {"base_url": "http://127.0.0.1:1/v1", "api_key": "sk-x1", "model": "m"}}
     monkeypatch.setenv("CHATVAULT_PROVIDERS", json.dumps(providers))
     seen = command("doctor")

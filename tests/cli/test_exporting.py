@@ -41,7 +41,7 @@ class TestExport:
         assert entry["door"] == "cli"
         assert entry["details"] == {"format": "json", "conversations": 3}
 
-    def test_goes_on_after_a_conversation(
+    def test_continues_after_a_conversation(
         self, command: Command, user: str, documents: Documents
     ) -> None:
         first, second, _ = sorted(each["_id"] for each in documents["conversations"].find({}))
@@ -84,7 +84,7 @@ class TestExport:
             with zipfile.ZipFile(file) as archive:
                 assert len(archive.namelist()) == files
 
-    def test_of_one_conversation_is_its_own_file(
+    def test_writes_one_conversation_to_its_own_file(
         self, command: Command, user: str, tmp_path: Path, documents: Documents
     ) -> None:
         one = documents["conversations"].find_one({})
@@ -95,14 +95,14 @@ class TestExport:
         [file] = tmp_path.glob("*.md")
         assert file.name.endswith(f"({str(one['_id'])[-8:]}).md")
 
-    def test_goes_to_standard_output(self, command: Command, user: str) -> None:
+    def test_writes_to_standard_output(self, command: Command, user: str) -> None:
         done = command("export", "--username", user, "--format", "ndjson")
         assert done.status == 0, done.err
         assert len(done.out.splitlines()) == 5
 
 
-class TestMistakes:
-    def test_say_what_pdf_lacks(
+class TestErrors:
+    def test_name_the_missing_package_for_pdf(
         self, command: Command, user: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         words = ("export", "--username", user, "--format", "pdf", "--output", str(tmp_path))
@@ -117,7 +117,7 @@ class TestMistakes:
             "chatvault: PDF needs typst: pip install 'chatvault-server[pdf]'"
         )
 
-    def test_are_told_in_one_line(
+    def test_are_reported_in_one_line(
         self, command: Command, user: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         to = ["--output", str(tmp_path / "x")]
@@ -139,7 +139,7 @@ class TestMistakes:
         done = command("export", "--username", user)
         assert (done.status, "--output" in done.line) == (2, True)
 
-    def test_leave_no_torn_file(
+    def test_leave_no_incomplete_file(
         self, command: Command, user: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         to = tmp_path / "to"

@@ -48,11 +48,11 @@ def account(documents: Documents) -> dict[str, Any]:
 
 
 class TestPrintable:
-    def test_leaves_what_people_write_as_it_is(self) -> None:
+    def test_leaves_ordinary_text_unchanged(self) -> None:
         text = "Zoë [1] 山田 :smile: C:\\path \U0001f98a"
         assert printable(text) == text
 
-    def test_escapes_the_rest_as_json_does(self) -> None:
+    def test_escapes_other_characters_like_json(self) -> None:
         assert printable(HOSTILE) == SHOWN
         unseen = "\U000e0041\x7f\u2028"
         assert json.loads(f'"{printable(unseen)}"') == unseen
@@ -68,7 +68,7 @@ class TestConsoles:
 
 
 class TestUsers:
-    def test_list_shows_every_account(self, command: Command, account: dict[str, Any]) -> None:
+    def test_are_all_listed(self, command: Command, account: dict[str, Any]) -> None:
         listed = command("users", "list")
 
         assert listed.status == 0
@@ -115,7 +115,7 @@ class TestUsers:
         ],
         ids=lambda arguments: "-".join(arguments[:1]),
     )
-    def test_are_refused_without_a_trick(
+    def test_are_refused_with_escaped_names(
         self, command: Command, documents: Documents, arguments: tuple[str, ...]
     ) -> None:
         refused = command("users", *arguments)
@@ -124,7 +124,7 @@ class TestUsers:
         assert_harmless(refused)
         assert documents["users"].count_documents({}) == 0
 
-    def test_with_markup_in_their_name_are_listed(self, command: Command) -> None:
+    def test_are_listed_if_their_name_has_markup(self, command: Command) -> None:
         made = command("users", "create", MARKUP, "--email", "x@example.com", *PASSWORD)
 
         assert made.out.startswith(f"Made {MARKUP} (user)")
@@ -154,7 +154,7 @@ class TestAudit:
     ) -> None:
         assert_harmless(command("audit", *arguments))
 
-    def test_as_json_is_the_same_json(self, command: Command, entry: ObjectId) -> None:
+    def test_is_unchanged_as_json(self, command: Command, entry: ObjectId) -> None:
         listed = command("audit", "list", "--json")
 
         assert_harmless(listed)
@@ -162,7 +162,7 @@ class TestAudit:
         assert HOSTILE.replace("\r\n", "") in agents
 
     @pytest.mark.parametrize("shape", ["ndjson", "csv"])
-    def test_is_exported_to_a_terminal_as_text_and_to_a_file_as_it_is(
+    def test_is_escaped_on_a_terminal_and_unchanged_in_a_file(
         self,
         command: Command,
         entry: ObjectId,
@@ -197,7 +197,7 @@ class TestAudit:
         ],
         ids=lambda arguments: "-".join(arguments[:-1]),
     )
-    def test_is_asked_without_a_trick(self, command: Command, arguments: tuple[str, ...]) -> None:
+    def test_escapes_names_in_errors(self, command: Command, arguments: tuple[str, ...]) -> None:
         refused = command("audit", *arguments)
 
         assert refused.status in {1, 2}
@@ -214,7 +214,7 @@ class TestAudit:
 
 
 class TestTools:
-    def test_list_shows_every_grant(self, command: Command, documents: Documents) -> None:
+    def test_are_all_listed(self, command: Command, documents: Documents) -> None:
         grant = {"_id": HOSTILE, "roles": [HOSTILE], "auto_approve_roles": []}
         documents["tool_grants"].insert_one(grant)
 
@@ -245,7 +245,7 @@ class TestImport:
         file.write_text(json.dumps([chat]))
         return file
 
-    def test_says_what_it_did_as_text(
+    def test_prints_names_as_text(
         self, command: Command, account: dict[str, Any], file: Path, documents: Documents
     ) -> None:
         for more in ((), ("--dry-run",)):
@@ -266,7 +266,7 @@ class TestImport:
         ],
         ids=["a kind of message", "a time", "an end that is missing", "something else"],
     )
-    def test_refuses_a_file_without_a_trick(
+    def test_escapes_the_name_of_a_refused_file(
         self, command: Command, account: dict[str, Any], file: Path, before: str, after: str
     ) -> None:
         file.write_text(file.read_text().replace(before, after))
@@ -276,7 +276,7 @@ class TestImport:
         assert refused.status == 2
         assert_harmless(refused)
 
-    def test_refuses_who_and_what_is_not_there(self, command: Command, file: Path) -> None:
+    def test_escapes_unknown_users_and_files(self, command: Command, file: Path) -> None:
         for arguments in ((str(file), "--username", HOSTILE), (HOSTILE, "--username", "alice")):
             refused = command("import", *arguments)
             assert refused.status in {1, 2}
@@ -292,7 +292,7 @@ class TestSettings:
         assert_harmless(shown)
         assert f"CHATVAULT_DATA_DIR={SHOWN}\n    where" in shown.out
 
-    def test_are_examined_as_text(
+    def test_are_checked_as_text(
         self, command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
         monkeypatch.setenv("CHATVAULT_DATA_DIR", str(tmp_path / HOSTILE))
@@ -303,7 +303,7 @@ class TestSettings:
         assert SHOWN in examined.out
 
     @pytest.mark.parametrize("variable", [f"CHATVAULT_{HOSTILE.upper()}", "CHATVAULT_HOST"])
-    def test_are_refused_without_a_trick(
+    def test_are_escaped_in_errors(
         self, command: Command, monkeypatch: pytest.MonkeyPatch, variable: str
     ) -> None:
         monkeypatch.setenv(variable, HOSTILE)

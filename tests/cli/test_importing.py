@@ -35,7 +35,7 @@ def counts(documents: Documents) -> dict[str, int]:
 
 
 class TestImport:
-    def test_reports_what_it_did(
+    def test_prints_a_report(
         self, command: Command, user: str, file: Path, documents: Documents
     ) -> None:
         done = command("import", str(file), "--username", user)
@@ -86,7 +86,7 @@ class TestImport:
     @pytest.mark.parametrize(
         ("choice", "words", "number"), [("replace", "replaced", 3), ("copy", "copied", 6)]
     )
-    def test_on_duplicate(
+    def test_handles_duplicates_as_chosen(
         self,
         command: Command,
         user: str,
@@ -101,7 +101,7 @@ class TestImport:
         assert f"3 conversations {words}" in done.out
         assert documents["conversations"].count_documents({}) == number
 
-    def test_takes_over_preferences(
+    def test_imports_preferences(
         self, command: Command, user: str, file: Path, documents: Documents
     ) -> None:
         dump = {CONVERSATIONS_KEY: "[]", SETTINGS_KEY: json.dumps(SETTINGS)}
@@ -113,20 +113,18 @@ class TestImport:
         assert stored is not None
         assert stored["preferences"] == SETTINGS
 
-    def test_tells_what_was_mended(self, command: Command, user: str, file: Path) -> None:
+    def test_lists_repairs(self, command: Command, user: str, file: Path) -> None:
         file.write_text(json.dumps([exported(1) | {"title": None, "isLoading": True}]))
         done = command("import", str(file), "--username", user)
         assert "repaired: conversation 1: had no title" in done.out
         assert "'isLoading' was left on" in done.out
 
-    def test_names_are_known_without_regard_to_case(
-        self, command: Command, user: str, file: Path
-    ) -> None:
+    def test_ignores_the_case_of_names(self, command: Command, user: str, file: Path) -> None:
         assert command("import", str(file), "--username", user.upper()).status == 0
 
 
 class TestForeignFiles:
-    def test_are_known_and_counted(
+    def test_are_detected_and_counted(
         self, command: Command, user: str, tmp_path: Path, documents: Documents
     ) -> None:
         first, second = tmp_path / "conversations.json", tmp_path / "conversations (1).json"
@@ -142,7 +140,7 @@ class TestForeignFiles:
         assert "not understood: claude: hologram: 2" in done.out
         assert documents["conversations"].count_documents({}) == 4
 
-    def test_that_are_too_large_to_keep_are_read_again(
+    def test_are_read_again_if_too_large_for_memory(
         self, command: Command, user: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(survey, "KEPT", 0)
@@ -152,7 +150,7 @@ class TestForeignFiles:
         again = command("import", str(file), "--username", user)
         assert "2 conversations already there" in again.out
 
-    def test_are_taken_from_a_folder(self, command: Command, user: str, tmp_path: Path) -> None:
+    def test_are_found_in_a_folder(self, command: Command, user: str, tmp_path: Path) -> None:
         folder = tmp_path / "projects" / "-home-sea"
         folder.mkdir(parents=True)
         (folder / "s-1.jsonl").write_bytes(FILES["claude-code"])
@@ -160,7 +158,7 @@ class TestForeignFiles:
         done = command("import", str(tmp_path / "projects"), "--username", user)
         assert "1 conversation found: Claude Code" in done.out
 
-    def test_without_conversations_are_no_success(
+    def test_are_an_error_without_conversations(
         self, command: Command, user: str, tmp_path: Path
     ) -> None:
         file = tmp_path / "a.jsonl"
@@ -171,7 +169,7 @@ class TestForeignFiles:
             "chatvault: a.jsonl: holds nothing that can be imported: the chat: holds no messages"
         )
 
-    def test_of_a_format_that_is_named(self, command: Command, user: str, tmp_path: Path) -> None:
+    def test_are_read_in_a_given_format(self, command: Command, user: str, tmp_path: Path) -> None:
         file = tmp_path / "a.json"
         file.write_text('[{"messages": [{"role": "user", "content": "Hi", "type": "text"}]}]')
         refused = command("import", str(file), "--username", user, "--format", "grok")
@@ -201,7 +199,7 @@ class TestBadFile:
             (json.dumps([exported(1), {"id": "x"}]), "no 'messages'"),
         ],
     )
-    def test_is_one_line_and_changes_nothing(
+    def test_is_reported_in_one_line_and_changes_nothing(
         self,
         command: Command,
         user: str,
@@ -218,7 +216,7 @@ class TestBadFile:
         assert words in failed.line
         assert counts(documents) == before
 
-    def test_a_cut_one_is_salvaged_only_if_asked(
+    def test_is_salvaged_only_on_request_if_cut_off(
         self, command: Command, user: str, file: Path, documents: Documents
     ) -> None:
         file.write_text(_cut(file))
@@ -235,7 +233,7 @@ class TestBadFile:
         assert "the file is cut off" in done.out
         assert documents["conversations"].count_documents({}) == 2
 
-    def test_salvage_leaves_out_a_bad_conversation(
+    def test_is_salvaged_without_a_bad_conversation(
         self, command: Command, user: str, file: Path
     ) -> None:
         file.write_text(json.dumps([exported(1), {"id": "bad"}, exported(2)]))
@@ -243,7 +241,7 @@ class TestBadFile:
         assert "2 conversations imported" in done.out
         assert "not imported: conversation 2 (id \"bad\"): no 'messages'" in done.out
 
-    def test_salvage_leaves_out_bad_settings(
+    def test_is_salvaged_without_bad_settings(
         self, command: Command, user: str, file: Path, documents: Documents
     ) -> None:
         bad = json.dumps(SETTINGS | {"theme": "blue"})
@@ -267,7 +265,7 @@ class TestBadFile:
 
 
 class TestBadCall:
-    def test_an_unknown_user_is_one_line(
+    def test_reports_an_unknown_user_in_one_line(
         self, command: Command, file: Path, documents: Documents
     ) -> None:
         failed = command("import", str(file), "--username", "nobody")
@@ -276,7 +274,7 @@ class TestBadCall:
         assert "users create nobody" in failed.line
         assert documents["conversations"].count_documents({}) == 0
 
-    def test_an_unknown_user_is_found_out_before_a_large_file_is_read(
+    def test_reports_an_unknown_user_before_reading_a_large_file(
         self, command: Command, file: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         read: list[Any] = []
@@ -286,23 +284,25 @@ class TestBadCall:
         assert "There is no user 'nobody'" in failed.line
         assert read == []
 
-    def test_a_missing_file_is_a_wrong_call(self, command: Command, tmp_path: Path) -> None:
+    def test_reports_a_missing_file(self, command: Command, tmp_path: Path) -> None:
         failed = command("import", str(tmp_path / "none.json"), "--username", "alice")
         assert failed.status == 2
         assert "none.json" in failed.err
 
-    def test_an_unknown_choice_is_a_wrong_call(self, command: Command, file: Path) -> None:
+    def test_reports_an_unknown_choice(self, command: Command, file: Path) -> None:
         wrong: Any = command("import", str(file), "--username", "a", "--on-duplicate", "merge")
         assert wrong.status == 2
         assert "merge" in wrong.err
 
 
-class TestNothing:
-    def test_but_what_is_there_is_no_trouble(self, command: Command, user: str, file: Path) -> None:
+class TestNothingImported:
+    def test_is_no_error_if_all_is_already_there(
+        self, command: Command, user: str, file: Path
+    ) -> None:
         for _ in range(2):
             assert command("import", str(file), "--username", user).status == 0
 
-    def test_because_it_was_deleted_is_told_and_mended(
+    def test_is_reported_if_all_was_deleted_here(
         self, command: Command, user: str, file: Path, documents: Documents
     ) -> None:
         command("import", str(file), "--username", user)
@@ -327,7 +327,7 @@ class TestNothing:
 
 
 class TestProgress:
-    def test_is_told_in_lines_where_there_is_no_terminal(
+    def test_is_printed_in_lines_without_a_terminal(
         self, command: Command, user: str, file: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(progress, "LINE_EVERY", 0.0)

@@ -44,7 +44,7 @@ class TestSettings:
         ],
     )
     @pytest.mark.parametrize("call", [("settings",), ("serve",), ("users", "list")])
-    def test_a_wrong_one_is_one_line_that_names_it(
+    def test_names_a_wrong_one_in_one_line(
         self,
         command: Command,
         monkeypatch: pytest.MonkeyPatch,
@@ -61,7 +61,7 @@ class TestSettings:
 
 
 class TestErrors:
-    def test_an_unreachable_mongodb_is_one_line(self) -> None:
+    def test_report_an_unreachable_mongodb_in_one_line(self) -> None:
         # A process of its own: pymongo leaves the socket of a refused connection to the collector.
         environment = os.environ | {
             "CHATVAULT_MONGODB_URL": "mongodb://127.0.0.1:1/",
@@ -79,12 +79,12 @@ class TestErrors:
         assert "MongoDB at 127.0.0.1:1 cannot be reached: " in line
         assert "Connect call failed" in line
 
-    def test_an_unreachable_mongodb_is_named_without_its_password(self) -> None:
+    def test_name_an_unreachable_mongodb_without_its_password(self) -> None:
         url = "mongodb://keeper:open-sesame@127.0.0.1:1,127.0.0.1:2/?replicaSet=rs0"
         assert hosts_of(url) == "127.0.0.1:1, 127.0.0.1:2"
         assert hosts_of("mongodb+srv://u:p@cluster.example.org/db") == "cluster.example.org"
 
-    def test_an_unusable_data_directory_is_one_line(
+    def test_report_an_unusable_data_directory_in_one_line(
         self, command: Command, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.delenv("CHATVAULT_MONGODB_URL")
@@ -94,7 +94,7 @@ class TestErrors:
         assert "/dev/null" in failed.line
 
     @pytest.mark.parametrize(("database", "status"), [("embedded", 1), ("of its own", 2)])
-    def test_a_data_directory_that_is_a_dangling_link_is_one_line(
+    def test_report_a_dangling_link_in_one_line(
         self,
         command: Command,
         monkeypatch: pytest.MonkeyPatch,
@@ -127,7 +127,7 @@ class TestErrors:
         assert shown.out.startswith("Usage:")
 
     @pytest.mark.parametrize("call", [(), ("users",), ("audit",), ("tools",)])
-    def test_help_of_a_group_is_shown_where_no_command_is_named(
+    def test_help_of_a_group_is_shown_without_a_command(
         self, command: Command, call: tuple[str, ...]
     ) -> None:
         shown = command(*call)
@@ -150,7 +150,7 @@ class TestErrors:
             (("users", "create", "bob", "--email", "b@example.org", "--password", "no"), "8 char"),
         ],
     )
-    def test_wrong_arguments_are_one_line(
+    def test_report_wrong_arguments_in_one_line(
         self,
         command: Command,
         monkeypatch: pytest.MonkeyPatch,
@@ -163,10 +163,10 @@ class TestErrors:
         assert words in failed.line
         assert failed.out == ""
 
-    def test_version(self, command: Command) -> None:
+    def test_version_is_printed(self, command: Command) -> None:
         assert command("--version").out == f"chatvault {VERSION}\n"
 
-    def test_a_password_is_not_asked_for_without_a_terminal(
+    def test_report_a_missing_terminal_for_a_password(
         self, command: Command, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("sys.stdin", io.StringIO("secret\nsecret\n"))
@@ -190,7 +190,7 @@ time.sleep(60)
 
 
 class TestInterrupt:
-    def test_while_modules_are_loaded_ends_with_one_line(self, tmp_path: Path) -> None:
+    def test_during_imports_of_modules_prints_one_line(self, tmp_path: Path) -> None:
         (tmp_path / "bcrypt.py").write_text(SLOW_MODULE)
         command = [sys.executable, "-m", "chatvault", "import", "any.json", "--username", "alice"]
         with subprocess.Popen(
@@ -208,7 +208,7 @@ class TestInterrupt:
         assert err == "chatvault: interrupted\n"
         assert loading.returncode == 130
 
-    def test_of_a_command_ends_with_one_line(
+    def test_during_a_command_prints_one_line(
         self, command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
         def read(*_arguments: object, **_more: object) -> None:
@@ -221,6 +221,6 @@ class TestInterrupt:
         told = "interrupted; what is imported stays, and the same command imports the rest"
         assert (ended.status, ended.line) == (130, f"chatvault: {told}")
 
-    def test_is_heard_from_the_installed_program_too(self) -> None:
+    def test_works_for_the_installed_program(self) -> None:
         project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
         assert project["scripts"] == {"chatvault": "chatvault.__main__:main"}

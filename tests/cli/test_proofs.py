@@ -50,13 +50,13 @@ def sealed(command: Command, seal: Any) -> Command:
 
 
 class TestVerify:
-    def test_of_an_empty_log(self, command: Command) -> None:
+    def test_accepts_an_empty_log(self, command: Command) -> None:
         done = command("audit", "verify")
         assert (done.status, done.out) == (
             0, "verified: nothing sealed yet, 0 entries not sealed yet\n"
         )  # fmt: skip
 
-    def test_says_what_it_verified_and_is_recorded(
+    def test_prints_the_result_and_leaves_an_audit_entry(
         self, sealed: Command, documents: Documents
     ) -> None:
         done = sealed("audit", "verify")
@@ -67,13 +67,13 @@ class TestVerify:
         assert entry is not None
         assert entry["details"] == {"from_block": 0, "blocks": 2, "entries": 2}
 
-    def test_can_begin_later(self, sealed: Command) -> None:
+    def test_can_begin_at_a_later_block(self, sealed: Command) -> None:
         assert "1 entries in 1 blocks (1 to 1" in sealed("audit", "verify", "--from-block", "1").out
         since = ("--since", "2099-01-01T00:00:00Z")
         assert "nothing sealed since 2099" in sealed("audit", "verify", *since).out
         assert sealed("audit", "verify", "--since", "yesterday").status == 2
 
-    def test_exits_with_1_and_names_what_it_found(
+    def test_exits_with_1_and_names_the_difference(
         self, sealed: Command, documents: Documents
     ) -> None:
         first = documents["audit_logs"].find_one(sort=[("_id", 1)])
@@ -91,7 +91,7 @@ class TestVerify:
             "failed", "not_verified", {"finding": finding},
         )  # fmt: skip
 
-    def test_holds_the_log_against_a_checkpoint(
+    def test_compares_the_log_with_a_checkpoint(
         self, sealed: Command, documents: Documents, tmp_path: Path
     ) -> None:
         kept = tmp_path / "checkpoint.json"
@@ -105,15 +105,13 @@ class TestVerify:
         assert found.status == 1
         assert "block 1 is missing: the checkpoint is of block 1" in found.err
 
-    def test_does_not_begin_where_the_log_has_never_been(
-        self, sealed: Command, documents: Documents
-    ) -> None:
+    def test_refuses_to_begin_beyond_the_log(self, sealed: Command, documents: Documents) -> None:
         refused = sealed("audit", "verify", "--from-block", "90")
         assert refused.status == 2
         assert "from_block: there is no block 90 yet; the newest is 1" in refused.err
         assert documents["audit_logs"].find_one({"action": "audit.verify"}) is None
 
-    def test_refuses_what_is_no_checkpoint(self, sealed: Command, tmp_path: Path) -> None:
+    def test_refuses_an_invalid_checkpoint(self, sealed: Command, tmp_path: Path) -> None:
         kept = tmp_path / "checkpoint.json"
         kept.write_text("{}")
         refused = sealed("audit", "verify", "--checkpoint", str(kept))
@@ -161,10 +159,10 @@ class TestGaps:
         assert entry is not None
         assert entry["details"].keys() == {"block", "hash", "gaps"}
 
-    def test_need_a_sealed_block(self, command: Command) -> None:
+    def test_cannot_be_acknowledged_without_a_block(self, command: Command) -> None:
         assert "Nothing is sealed yet" in command("audit", "acknowledge").err
 
-    def test_that_nothing_was_compared_is_said(
+    def test_are_not_checked_without_a_mark_which_is_reported(
         self, sealed: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
         monkeypatch.setenv("CHATVAULT_AUDIT_MARK_DIR", str(tmp_path / "elsewhere"))
@@ -207,7 +205,7 @@ class TestProofs:
             1, "chatvault: the entry is not the one that is proved",
         )  # fmt: skip
 
-    def test_need_a_sealed_entry(self, sealed: Command, documents: Documents) -> None:
+    def test_require_a_sealed_entry(self, sealed: Command, documents: Documents) -> None:
         assert sealed("audit", "prove", "nonsense").status == 2
         assert "There is no entry" in sealed("audit", "prove", "0" * 24).err
         sealed("audit", "checkpoint")
@@ -215,12 +213,12 @@ class TestProofs:
         assert new is not None
         assert "not sealed yet" in sealed("audit", "prove", str(new["_id"])).err
 
-    def test_need_a_sealed_block(self, command: Command) -> None:
+    def test_require_a_sealed_block(self, command: Command) -> None:
         assert "Nothing is sealed yet" in command("audit", "checkpoint").err
 
 
 class TestRotateKey:
-    def test_makes_a_new_one_and_keeps_the_old(
+    def test_creates_a_new_key_and_keeps_the_old(
         self, sealed: Command, tmp_path: Path, documents: Documents, seal: Any
     ) -> None:
         path = tmp_path / "data" / FILE_NAME
@@ -239,7 +237,7 @@ class TestRotateKey:
         assert newest is not None
         assert newest["key_id"] == recorded["details"]["key_id"]
 
-    def test_prints_one_where_a_setting_holds_them(
+    def test_prints_a_key_if_a_setting_holds_the_keys(
         self, command: Command, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("CHATVAULT_AUDIT_KEYS", "ab" * 32)
@@ -258,7 +256,7 @@ class TestService:
 
         await until(is_noted)
 
-    async def test_says_at_the_start_where_it_cannot_note_it(
+    async def test_reports_at_the_start_if_it_cannot_note_its_mark(
         self,
         settings: Settings,
         mongodb_url: str,

@@ -6,7 +6,7 @@ from support.commanding import Command, Documents
 
 
 class TestTools:
-    def test_are_granted_and_withdrawn(self, command: Command, documents: Documents) -> None:
+    def test_can_be_granted_and_revoked(self, command: Command, documents: Documents) -> None:
         allowed = command(
             *("tools", "allow", "lab__echo", "--role", "user", "--role", "admin"),
             *("--auto-approve", "admin"),
@@ -36,7 +36,7 @@ class TestTools:
             ("deny", "x" * 65),
         ],
     )
-    def test_are_refused_in_one_line(
+    def test_report_errors_in_one_line(
         self, command: Command, documents: Documents, arguments: tuple[str, ...]
     ) -> None:
         refused = command("tools", *arguments)

@@ -17,7 +17,7 @@ def made(command: Command, *more: str) -> str:
 
 
 class TestCreate:
-    def test_makes_a_user_and_says_so(self, command: Command, documents: Documents) -> None:
+    def test_creates_a_user_and_confirms_it(self, command: Command, documents: Documents) -> None:
         printed = made(command, "--full-name", "Alice A")
         user = documents["users"].find_one()
         assert user is not None
@@ -28,7 +28,7 @@ class TestCreate:
         assert (entry["door"], entry["outcome"]) == ("cli", "success")
         assert entry["resource_id"] == str(user["_id"])
 
-    def test_gives_the_role_that_is_wanted(self, command: Command) -> None:
+    def test_sets_the_role(self, command: Command) -> None:
         assert "alice (auditor)" in made(command, "--role", "auditor")
 
     def test_prints_a_generated_password_once(self, command: Command, documents: Documents) -> None:
@@ -37,7 +37,7 @@ class TestCreate:
         assert len(password) >= 16
         assert password not in str(list(documents["users"].find()))
 
-    def test_a_taken_name_is_one_line(self, command: Command) -> None:
+    def test_reports_a_taken_name_in_one_line(self, command: Command) -> None:
         made(command)
         for taken in (
             ("users", "create", "ALICE", "--email", "other@example.com"),
@@ -55,7 +55,7 @@ class TestCreate:
             (("a b", "--email", "a@example.com", "--password", "correct horse"), "username"),
         ],
     )
-    def test_a_wrong_value_is_one_line(
+    def test_reports_a_wrong_value_in_one_line(
         self, command: Command, documents: Documents, arguments: tuple[str, ...], word: str
     ) -> None:
         failed = command("users", "create", *arguments)
@@ -66,14 +66,14 @@ class TestCreate:
 
 
 class TestChange:
-    def test_lists_users(self, command: Command) -> None:
+    def test_lists_all_users(self, command: Command) -> None:
         made(command, "--role", "admin")
         printed = command("users", "list").out
         assert re.search(
             r"alice +admin +yes +alice@example.com +\S+Z +never +[0-9a-f]{24}", printed
         )
 
-    def test_sets_role_password_and_whether_it_is_open(
+    def test_sets_role_password_and_activation(
         self, command: Command, documents: Documents
     ) -> None:
         made(command)
@@ -102,7 +102,7 @@ class TestChange:
             ("activate", "nobody"),
         ],
     )
-    def test_an_unknown_user_is_one_line(
+    def test_reports_an_unknown_user_in_one_line(
         self, command: Command, arguments: tuple[str, ...]
     ) -> None:
         failed = command("users", *arguments)
@@ -110,7 +110,7 @@ class TestChange:
         assert failed.line.startswith("chatvault: ")
         assert "user" in failed.line
 
-    def test_an_unknown_role_is_a_wrong_call(self, command: Command) -> None:
+    def test_reports_an_unknown_role(self, command: Command) -> None:
         made(command)
         failed = command("users", "set-role", "alice", "emperor")
         assert failed.status == 2

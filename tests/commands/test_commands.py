@@ -18,7 +18,7 @@ ECHO = ("lab__echo", '{"text": "hi"}')
 
 
 class TestProposing:
-    async def test_offers_a_model_what_its_user_may_use(
+    async def test_offers_the_tools_that_the_user_may_use(
         self, alice: HttpClient, fake_model: FakeModel, tools: Grant
     ) -> None:
         await tools("lab__echo", "lab__sleep")
@@ -32,7 +32,7 @@ class TestProposing:
         assert offered["lab__echo"]["description"] == "Say it again."
         assert offered["lab__echo"]["parameters"]["required"] == ["text"]
 
-    async def test_offers_nothing_that_nobody_granted(
+    async def test_offers_no_tool_without_a_grant(
         self, alice: HttpClient, fake_model: FakeModel, tools: Grant
     ) -> None:
         conversation = await begin(alice, mcp_enabled=True, title="T")
@@ -41,7 +41,7 @@ class TestProposing:
 
         assert "tools" not in fake_model.requests[0]
 
-    async def test_offers_nothing_where_tools_are_off(
+    async def test_offers_nothing_if_tools_are_disabled(
         self, alice: HttpClient, fake_model: FakeModel, tools: Grant
     ) -> None:
         await tools("lab__echo")
@@ -50,7 +50,7 @@ class TestProposing:
 
         assert "tools" not in fake_model.requests[0]
 
-    async def test_offers_only_what_the_agent_may_be_offered(
+    async def test_offers_only_tools_that_the_agent_allows(
         self, alice: HttpClient, fake_model: FakeModel, tools: Grant
     ) -> None:
         await tools("lab__echo", "lab__sleep")
@@ -64,7 +64,7 @@ class TestProposing:
             "lab__sleep"
         ]
 
-    async def test_shows_in_the_context_what_it_would_offer(
+    async def test_lists_offered_tools_in_the_context(
         self, alice: HttpClient, tools: Grant
     ) -> None:
         await tools("lab__echo")
@@ -78,7 +78,7 @@ class TestProposing:
         assert without["tools"] == []
         assert shown["tokens"] > without["tokens"] + 20
 
-    async def test_makes_a_pending_command_of_a_call(
+    async def test_creates_a_pending_command_for_a_call(
         self, alice: HttpClient, fake_model: FakeModel, tools: Grant, notes: Notes
     ) -> None:
         await tools("lab__echo")
@@ -107,7 +107,7 @@ class TestProposing:
             (("lab__echo", "[1]"), "invalid_arguments"),
         ],
     )
-    async def test_refuses_what_cannot_run_and_lets_the_model_go_on(
+    async def test_rejects_a_call_that_cannot_run_and_continues(
         self,
         alice: HttpClient,
         fake_model: FakeModel,
@@ -125,7 +125,7 @@ class TestProposing:
         told = fake_model.requests[1]["messages"][-1]
         assert (told["role"], told["content"]) == ("tool", command["result"])
 
-    async def test_refuses_more_calls_than_an_answer_may_have(
+    async def test_limits_the_calls_of_an_answer(
         self, alice: HttpClient, fake_model: FakeModel, tools: Grant
     ) -> None:
         await tools("lab__echo")
@@ -135,7 +135,7 @@ class TestProposing:
         assert [each["status"] for each in commands] == ["pending"] * 16 + ["failed"] * 2
         assert commands[-1]["code"] == "too_many_calls"
 
-    async def test_ends_at_last_where_a_model_wants_tools_for_ever(
+    async def test_ends_after_too_many_rounds(
         self, alice: HttpClient, fake_model: FakeModel, tools: Grant
     ) -> None:
         await tools("lab__echo")
@@ -152,7 +152,7 @@ class TestProposing:
 
 
 class TestApproving:
-    async def test_runs_it_and_goes_on_with_the_result(
+    async def test_runs_the_command_and_continues_with_the_result(
         self, alice: HttpClient, fake_model: FakeModel, tools: Grant, notes: Notes
     ) -> None:
         await tools("lab__echo")
@@ -175,7 +175,7 @@ class TestApproving:
         assert told[3]["content"] == "heard: hi"
         assert notes.lines == ["echo hi"]
 
-    async def test_runs_once_however_often_and_by_whomever_it_is_approved(
+    async def test_runs_once_for_repeated_and_concurrent_approvals(
         self, alice: HttpClient, http: HttpClient, fake_model: FakeModel, tools: Grant, notes: Notes
     ) -> None:
         await tools("lab__sleep")
@@ -194,7 +194,7 @@ class TestApproving:
         await answered(alice, conversation)
         assert len(fake_model.requests) == 2
 
-    async def test_waits_for_the_last_of_several(
+    async def test_continues_after_the_last_of_several_commands(
         self, alice: HttpClient, fake_model: FakeModel, tools: Grant, notes: Notes
     ) -> None:
         await tools("lab__echo")
@@ -215,7 +215,7 @@ class TestApproving:
         ]  # fmt: skip
         assert notes.lines == ["echo hi", "echo b"]
 
-    async def test_answers_at_once_where_that_is_preferred(
+    async def test_answers_at_once_if_preferred(
         self, alice: HttpClient, fake_model: FakeModel, tools: Grant
     ) -> None:
         await tools("lab__sleep")
@@ -232,7 +232,7 @@ class TestApproving:
         shown = await answered(alice, conversation)
         assert commands_of(shown)[0]["status"] == "executed"
 
-    async def test_shows_the_rest_to_who_follows_the_reply(
+    async def test_sends_the_rest_to_followers_of_the_reply(
         self, alice: HttpClient, fake_model: FakeModel, tools: Grant
     ) -> None:
         await tools("lab__echo")
@@ -259,7 +259,7 @@ class TestApproving:
         resumed = await events_of(await alice.get(reply, headers={"Last-Event-ID": str(event.id)}))
         assert [each.id for each in resumed] == [each.id for each in after]
 
-    async def test_goes_round_again_where_the_model_wants_more(
+    async def test_starts_another_round_for_further_calls(
         self, alice: HttpClient, fake_model: FakeModel, tools: Grant, notes: Notes
     ) -> None:
         await tools("lab__echo")
@@ -302,7 +302,7 @@ class TestApproving:
         assert [each["role"] for each in told] == ["system", "user", "assistant", "tool"]
         assert told[1]["content"] == "Do it"
 
-    async def test_ends_where_the_result_does_not_fit_the_token_budget(
+    async def test_ends_if_the_result_exceeds_the_token_budget(
         self, alice: HttpClient, fake_model: FakeModel, tools: Grant
     ) -> None:
         await tools("lab__big")
@@ -325,7 +325,7 @@ class TestApproving:
         state = await (await alice.get(path_of(conversation, last.data["reply_id"]))).json()
         assert (state["state"], state["code"]) == ("failed", "token_limit_reached")
 
-    async def test_tells_of_a_tool_that_failed(
+    async def test_reports_a_tool_that_failed(
         self, alice: HttpClient, fake_model: FakeModel, tools: Grant
     ) -> None:
         await tools("lab__fail")
@@ -340,7 +340,7 @@ class TestApproving:
         await answered(alice, conversation)
         assert "rust" in fake_model.requests[1]["messages"][-1]["content"]
 
-    async def test_marks_what_it_cut(
+    async def test_marks_a_truncated_result(
         self, alice: HttpClient, fake_model: FakeModel, tools: Grant
     ) -> None:
         await tools("lab__big")
@@ -351,7 +351,7 @@ class TestApproving:
         assert (ran["status"], ran["truncated"]) == ("executed", True)
         assert ran["result"] == "é" * (32 * 1024)
 
-    async def test_gives_up_a_tool_that_takes_too_long(
+    async def test_stops_a_tool_that_takes_too_long(
         self,
         alice: HttpClient,
         fake_model: FakeModel,
@@ -370,7 +370,7 @@ class TestApproving:
 
         assert (ran["status"], ran["code"]) == ("failed", "tool_timed_out")
 
-    async def test_is_refused_to_who_lost_the_permission_since(
+    async def test_is_refused_after_the_permission_was_revoked(
         self, alice: HttpClient, fake_model: FakeModel, tools: Grant, database: Any, notes: Notes
     ) -> None:
         await tools("lab__echo")
@@ -382,7 +382,7 @@ class TestApproving:
         await problem(refused, 403, "tool_not_permitted")
         assert notes.lines == []
 
-    async def test_is_refused_where_tools_were_switched_off_since(
+    async def test_is_refused_after_tools_were_disabled(
         self, alice: HttpClient, fake_model: FakeModel, tools: Grant
     ) -> None:
         await tools("lab__echo")
@@ -396,7 +396,7 @@ class TestApproving:
         refused = await alice.post(path_to(conversation, command, "approve"))
         await problem(refused, 409, "conversation_archived")
 
-    async def test_after_a_rejection_is_refused_and_the_other_way_round(
+    async def test_is_refused_after_a_rejection_and_vice_versa(
         self, alice: HttpClient, fake_model: FakeModel, tools: Grant, notes: Notes
     ) -> None:
         await tools("lab__echo")
@@ -416,7 +416,7 @@ class TestApproving:
 
 class TestIds:
     @pytest.mark.parametrize("given", ["", "same", "x" * 1000])
-    async def test_that_are_empty_or_repeated_mix_no_results(
+    async def test_match_results_even_if_empty_or_repeated(
         self, alice: HttpClient, fake_model: FakeModel, tools: Grant, given: str
     ) -> None:
         await tools("lab__echo")
@@ -439,7 +439,7 @@ class TestIds:
 
 
 class TestSuperseding:
-    async def test_by_a_new_message_to_the_agent(
+    async def test_happens_with_a_new_message_to_the_agent(
         self, alice: HttpClient, fake_model: FakeModel, tools: Grant, notes: Notes
     ) -> None:
         await tools("lab__echo")
@@ -463,7 +463,7 @@ class TestSuperseding:
         assert (await events_of(stream))[-1].data["state"] == "superseded"
         assert notes.lines == []
 
-    async def test_by_a_message_that_is_only_stored(
+    async def test_happens_with_a_message_that_is_only_stored(
         self, alice: HttpClient, fake_model: FakeModel, tools: Grant, notes: Notes
     ) -> None:
         await tools("lab__echo")
@@ -477,7 +477,7 @@ class TestSuperseding:
         await ask(alice, conversation, "Go on")
         assert commands_of(await found(alice, conversation["id"]))[0]["code"] == "superseded"
 
-    async def test_by_a_completion_that_is_recorded(
+    async def test_happens_with_a_recorded_completion(
         self, alice: HttpClient, fake_model: FakeModel, tools: Grant, notes: Notes
     ) -> None:
         await tools("lab__echo")
@@ -494,7 +494,7 @@ class TestSuperseding:
         await problem(refused, 409, "command_settled")
         assert notes.lines == []
 
-    async def test_by_a_cancellation(
+    async def test_happens_with_a_cancellation(
         self, alice: HttpClient, fake_model: FakeModel, tools: Grant, notes: Notes
     ) -> None:
         await tools("lab__echo")
@@ -508,7 +508,7 @@ class TestSuperseding:
         await problem(refused, 409, "command_settled")
         assert notes.lines == []
 
-    async def test_lets_a_command_end_that_runs_but_goes_on_without_it(
+    async def test_lets_a_running_command_end_without_its_reply(
         self, alice: HttpClient, fake_model: FakeModel, tools: Grant, notes: Notes
     ) -> None:
         await tools("lab__sleep")
@@ -524,7 +524,7 @@ class TestSuperseding:
         await asyncio.sleep(0.2)
         assert len(fake_model.requests) == 2
 
-    async def test_by_the_end_of_its_message_leaves_nothing_to_approve(
+    async def test_leaves_nothing_to_approve_if_the_message_is_removed(
         self, alice: HttpClient, fake_model: FakeModel, tools: Grant, notes: Notes
     ) -> None:
         await tools("lab__echo", "lab__sleep")
@@ -558,7 +558,7 @@ class TestRules:
         ] * 2
         assert notes.lines == ["echo hi"] * 2
 
-    async def test_need_a_permission_of_their_own(
+    async def test_require_a_separate_permission(
         self, alice: HttpClient, tools: Grant, database: Any
     ) -> None:
         await tools("lab__echo")
@@ -567,7 +567,7 @@ class TestRules:
         await problem(await alice.put("/mcp/rules/lab__big"), 403, "auto_approval_not_permitted")
         assert await database.approval_rules.count_documents({}) == 0
 
-    async def test_hold_for_their_user_alone(
+    async def test_apply_to_their_user_only(
         self, alice: HttpClient, bob: HttpClient, fake_model: FakeModel, tools: Grant, notes: Notes
     ) -> None:
         await tools("lab__echo", auto=True)
@@ -601,7 +601,7 @@ class TestRules:
 
 
 class TestTools:
-    async def test_are_listed_with_what_the_reader_may(
+    async def test_are_listed_with_the_readers_permissions(
         self, alice: HttpClient, tools: Grant
     ) -> None:
         await tools("lab__echo", auto=True)
@@ -623,7 +623,7 @@ class TestTools:
         assert terminal["input_schema"]["properties"].keys() == {"command"}
         assert terminal["input_schema"]["required"] == ["command"]
 
-    async def test_and_servers_are_listed_with_their_state(
+    async def test_servers_are_listed_with_their_state(
         self, alice: HttpClient, tools: Grant
     ) -> None:
         [server] = await (await alice.get("/mcp/servers")).json()
@@ -633,7 +633,7 @@ class TestTools:
 
 
 class TestAudit:
-    async def test_has_every_step_and_no_word_of_what_was_asked(
+    async def test_has_every_step_without_arguments(
         self, alice: HttpClient, fake_model: FakeModel, tools: Grant, database: Any
     ) -> None:
         await tools("lab__echo")
@@ -665,7 +665,7 @@ class TestAudit:
         assert {"hush", "secretly"}.isdisjoint(json.dumps(entries, default=str).split('"'))
         assert "hush" not in str(entries)
 
-    async def test_has_no_name_that_a_model_made_up_beyond_the_calls_it_may_have(
+    async def test_has_no_invented_names_beyond_the_limit_of_calls(
         self, alice: HttpClient, fake_model: FakeModel, tools: Grant, database: Any
     ) -> None:
         await tools("lab__echo")

@@ -26,7 +26,7 @@ async def begin_armed(http: HttpClient, **more: Any) -> dict[str, Any]:
 
 
 class TestExecuteCommand:
-    async def test_runs_it_and_keeps_it_on_the_message(
+    async def test_runs_the_command_and_stores_it_on_the_message(
         self, alice: HttpClient, tools: Grant, notes: Notes
     ) -> None:
         await tools("terminal_command")
@@ -43,7 +43,7 @@ class TestExecuteCommand:
         assert kept.items() <= ran.items()
         assert notes.lines == ["run /srv ls -la"]
 
-    async def test_shows_it_to_the_model_as_a_tools_output(
+    async def test_is_sent_to_the_model_as_a_tools_output(
         self, alice: HttpClient, fake_model: FakeModel, tools: Grant
     ) -> None:
         await tools("terminal_command")
@@ -74,7 +74,7 @@ class TestExecuteCommand:
         other = await alice.post(path_of(conversation), json={"command": "w"}, headers=headers)
         await problem(other, 422, "idempotency_key_reused")
 
-    async def test_is_answered_again_for_a_key_though_the_server_is_gone(
+    async def test_answers_a_repeat_even_if_the_server_is_gone(
         self, alice: HttpClient, app: web.Application, tools: Grant, notes: Notes
     ) -> None:
         await tools("terminal_command")
@@ -90,7 +90,7 @@ class TestExecuteCommand:
         await problem(refused, 503, "mcp_server_unavailable")
         assert notes.lines == ["run /srv date"]
 
-    async def test_is_for_those_only_who_were_granted_it(
+    async def test_requires_a_grant(
         self, alice: HttpClient, tools: Grant, notes: Notes, database: Any
     ) -> None:
         await tools("lab__echo")
@@ -115,7 +115,7 @@ class TestExecuteCommand:
         await problem(refused, 404, "not_found")
         assert notes.lines == []
 
-    async def test_is_off_where_tools_are(
+    async def test_is_disabled_with_tools(
         self, alice: HttpClient, tools: Grant, notes: Notes
     ) -> None:
         await tools("terminal_command")
@@ -131,7 +131,7 @@ class TestExecuteCommand:
         assert notes.lines == []
 
     @pytest.mark.parametrize("command", ["", "   ", "echo 'half", "x" * 8193])
-    async def test_says_what_is_no_command_line(
+    async def test_refuses_an_invalid_command_line(
         self, alice: HttpClient, tools: Grant, notes: Notes, command: str
     ) -> None:
         await tools("terminal_command")
@@ -145,7 +145,7 @@ class TestExecuteCommand:
         assert body["errors"][0]["loc"] == ["body", "command"]
         assert notes.lines == []
 
-    async def test_is_refused_above_what_a_message_may_carry(
+    async def test_limits_the_commands_of_a_message(
         self, alice: HttpClient, tools: Grant, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("chatvault.commands.service.MAX_COMMANDS", 2)
@@ -158,9 +158,7 @@ class TestExecuteCommand:
 
         await problem(refused, 409, "too_many_commands")
 
-    async def test_reaches_a_message_that_has_moved_to_a_segment(
-        self, alice: HttpClient, tools: Grant
-    ) -> None:
+    async def test_works_on_a_message_in_a_segment(self, alice: HttpClient, tools: Grant) -> None:
         await tools("terminal_command")
         many = [MESSAGE, *(message(f"more {number}") for number in range(120))]
         conversation = await begin_armed(alice, messages=many)

@@ -82,17 +82,17 @@ async def heart() -> AsyncIterator[Heart]:
 
 
 class TestBytes:
-    async def test_that_are_not_utf8_are_replaced(self, raw: Raw) -> None:
+    async def test_are_replaced_if_not_utf8(self, raw: Raw) -> None:
         found = await raw.call(said("a?b").replace(b"?", b"\xff"))
 
         assert (found.text, found.code) == ("a�b", None)
 
-    async def test_that_are_half_a_pair_are_replaced(self, raw: Raw) -> None:
+    async def test_are_replaced_if_half_of_a_surrogate_pair(self, raw: Raw) -> None:
         found = await raw.call(said("a?b").replace(b"?", rb"\ud83d"))
 
         assert (found.text, found.code) == ("a?b", None)
 
-    async def test_that_are_no_message_are_passed_over(self, raw: Raw) -> None:
+    async def test_are_skipped_if_no_message(self, raw: Raw) -> None:
         found = await raw.call(b"Listening on port 3000\n[INFO] one call\n\n" + said("yes"))
 
         assert (found.text, found.code) == ("yes", None)
@@ -122,7 +122,7 @@ class TestResults:
             ("[" * 5_000 + "]" * 5_000 + ",", "no JSON"),
         ],
     )
-    async def test_have_bounds(self, raw: Raw, heart: Heart, inner: str, reason: str) -> None:
+    async def test_are_limited(self, raw: Raw, heart: Heart, inner: str, reason: str) -> None:
         found = await raw.call(result('{"content":[' + inner[:-1] + "]}"))
 
         assert found.code == "invalid_result"
@@ -156,7 +156,7 @@ class TestResults:
             b'{"jsonrpc":"2.0","result":{"content":[]}}',
         ],
     )
-    async def test_that_are_malformed_end_the_call_at_once(self, raw: Raw, line: bytes) -> None:
+    async def test_end_the_call_at_once_if_malformed(self, raw: Raw, line: bytes) -> None:
         async with asyncio.timeout(10):
             found = await raw.call(line)
 
@@ -164,21 +164,21 @@ class TestResults:
         assert (await raw.call(said("alive"))).text == "alive"
 
     @pytest.mark.parametrize("code", [-32000, -32001, -32700])
-    async def test_that_are_errors_keep_the_words_of_the_server(self, raw: Raw, code: int) -> None:
+    async def test_keep_the_servers_text_if_errors(self, raw: Raw, code: int) -> None:
         error = {"code": code, "message": "the disk is on fire"}
         found = await raw.call(b'{"jsonrpc":"2.0","id":ID,"error":%b}' % json.dumps(error).encode())
 
         assert (found.text, found.code) == ("the disk is on fire", "tool_failed")
         assert raw.server.failures == 0
 
-    async def test_that_ask_for_more_are_refused(self, raw: Raw) -> None:
+    async def test_are_read_after_a_refused_request_of_the_server(self, raw: Raw) -> None:
         found = await raw.call(b'{"jsonrpc":"2.0","id":9,"method":"roots/list"}\n' + said("well"))
 
         assert found.text == "well"
 
 
 class TestLists:
-    async def test_leave_out_what_cannot_be_shown(
+    async def test_omit_tools_that_cannot_be_shown(
         self, raw: Raw, capsys: pytest.CaptureFixture[str]
     ) -> None:
         raw.says.answer(
@@ -210,7 +210,7 @@ class TestLists:
         assert logged.count("mcp_tools_left_out") == 1
         assert "raw__big has a schema" in logged
 
-    async def test_have_bounds(self, raw: Raw, heart: Heart) -> None:
+    async def test_are_limited(self, raw: Raw, heart: Heart) -> None:
         raw.says.catalog(*(entry(f"t{number}", description="x" * 100) for number in range(5_000)))
         await raw.look()
 
@@ -229,7 +229,7 @@ class TestLists:
             b'{"jsonrpc":"2.0","id":ID,"result":{"tools":[',
         ],
     )
-    async def test_that_are_malformed_take_the_tools_away(
+    async def test_remove_all_tools_if_malformed(
         self, raw: Raw, line: bytes, capsys: pytest.CaptureFixture[str]
     ) -> None:
         raw.says.answer("list", line)
@@ -251,25 +251,25 @@ class TestSelection:
         selection.take(list(entries))
         return selection
 
-    def test_bounds_a_description(self) -> None:
+    def test_limits_a_description(self) -> None:
         long = entry("t", description="x" * (bounds.MAX_DESCRIPTION + 1))
 
         [left_out] = self.take(long).left_out
 
         assert "description of more than 16,384 characters" in left_out.reason
 
-    def test_bounds_a_schema(self) -> None:
+    def test_limits_a_schema(self) -> None:
         [left_out] = self.take(entry("t", OBJECT | {"x": "y" * bounds.MAX_SCHEMA})).left_out
 
         assert "schema of more than 64 KB" in left_out.reason
 
-    def test_bounds_what_all_take_together(self) -> None:
+    def test_limits_the_total_size(self) -> None:
         found = self.take(*(entry(f"t{n}", description="x" * 16_000) for n in range(40)))
 
         assert (len(found.tools), found.left_out_count) == (32, 8)
         assert "beyond the 512 KB" in found.left_out[0].reason
 
-    def test_drops_what_the_sdk_refuses(self) -> None:
+    def test_drops_tools_that_the_sdk_refuses(self) -> None:
         selection = self.take(entry("t"), entry("u"))
 
         selection.confirm({"u"})
@@ -277,7 +277,7 @@ class TestSelection:
         assert [tool.remote_name for tool in selection.tools] == ["u"]
         assert [each.tool for each in selection.left_out] == ["lab__t"]
 
-    def test_tells_nobody_a_name_that_is_a_text(self) -> None:
+    def test_does_not_log_a_name_that_is_free_text(self) -> None:
         [first, second] = self.take(entry("x" * 300), entry("\x1b[2J\n", [])).left_out
 
         assert first.tool == "number 1"
@@ -295,19 +295,19 @@ class TestLines:
             b'"a text"',
         ],
     )
-    def test_that_answer_nobody_are_passed_over(self, line: bytes) -> None:
+    def test_are_skipped_if_they_answer_no_request(self, line: bytes) -> None:
         assert programs.read_line(line) is None
 
     @pytest.mark.parametrize(
         "line", [b"{", b'{"id":true}', b'[{"jsonrpc":"2.0","id":1,"result":{}}]', b'{"a":1}']
     )
-    def test_that_answer_who_knows_whom_end_the_connection(self, line: bytes) -> None:
+    def test_end_the_connection_if_they_match_no_request(self, line: bytes) -> None:
         with pytest.raises(InvalidAnswer):
             programs.read_line(line)
 
 
 class TestHandshake:
-    async def test_is_made_again_with_a_server_that_decided_while_it_started(self) -> None:
+    async def test_falls_back_and_is_repeated_with_a_slow_server(self) -> None:
         import mcp  # noqa: PLC0415  # takes most of a second, also of those who run other tests
         import mcp_types as types  # noqa: PLC0415  # the same
 
@@ -330,7 +330,7 @@ class TestHandshake:
 
 
 class TestPrograms:
-    async def test_that_do_not_end_are_ended(self, tmp_path: Path, quick: None) -> None:
+    async def test_are_killed_if_they_do_not_end(self, tmp_path: Path, quick: None) -> None:
         """Stopping cancels again every fifth of a second, which must not interrupt the end."""
         stubborn = RawServer(tmp_path / "stubborn")
         stubborn.catalog()
@@ -345,7 +345,7 @@ class TestPrograms:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
 
-    async def test_that_cannot_start_are_told_with_cause_and_log(
+    async def test_are_reported_with_cause_and_log_if_they_cannot_start(
         self, tmp_path: Path, quick: None, capsys: pytest.CaptureFixture[str]
     ) -> None:
         broken = "import sys; print('no such module', file=sys.stderr); sys.exit(3)"
@@ -364,7 +364,7 @@ class TestPrograms:
         assert str(tmp_path / "log" / "broken.log") in logged
         assert (tmp_path / "log" / "broken.log").read_text() == "no such module\n"
 
-    async def test_that_end_are_noticed_at_once(self, raw: Raw) -> None:
+    async def test_are_noticed_at_once_if_they_end(self, raw: Raw) -> None:
         """Though the next look would be in a minute."""
         (raw.says.folder / "die").touch()
         found = await raw.call(said("farewell"))
@@ -418,7 +418,7 @@ class TestHttp:
         yield body
         await found.close()
 
-    async def test_takes_what_is_well_formed(self, body: Any) -> None:
+    async def test_accepts_well_formed_answers(self, body: Any) -> None:
         assert (await body(b'"result":{"content":[{"type":"text","text":"x"}]}}')).text == "x"
 
     @pytest.mark.parametrize(
@@ -430,26 +430,26 @@ class TestHttp:
             (b'"result":[]}', "malformed"),
         ],
     )
-    async def test_bounds_a_body(self, body: Any, heart: Heart, rest: bytes, reason: str) -> None:
+    async def test_limits_a_body(self, body: Any, heart: Heart, rest: bytes, reason: str) -> None:
         found = await body(rest)
 
         assert (found.code, reason in found.text) == ("invalid_result", True)
         assert heart.longest < LAG
 
-    async def test_unpacks_nothing(self, body: Any) -> None:
+    async def test_refuses_compressed_bodies(self, body: Any) -> None:
         """A few bytes may be gigabytes then."""
         found = await body(b'"result":{"content":[]}}', encoding="gzip")
 
         assert (found.code, "sent a compressed body" in found.text) == ("invalid_result", True)
 
-    async def test_bounds_an_event(self, body: Any) -> None:
+    async def test_limits_an_event(self, body: Any) -> None:
         large = b'"result":{"content":["%b"]}}' % (b"x" * 1_100_000)
 
         found = await body(large, b"data: ", b"\n\n", content_type="text/event-stream")
 
         assert found.code == "invalid_result"
 
-    async def test_keeps_the_words_of_an_error(self, body: Any) -> None:
+    async def test_keeps_the_text_of_an_error(self, body: Any) -> None:
         error = b'"error":{"code":-32000,"message":"the disk is on fire"}}'
 
         for before, after, kind in [
@@ -459,7 +459,7 @@ class TestHttp:
             found = await body(error, before, after, content_type=kind)
             assert (found.text, found.code) == ("the disk is on fire", "tool_failed")
 
-    async def test_tells_a_stream_that_broke_off_as_such(self, body: Any) -> None:
+    async def test_reports_a_stream_that_broke_off(self, body: Any) -> None:
         found = await body(b"", b": ", b"\n\n", content_type="text/event-stream")
 
         assert found.code == "connection_lost"

@@ -31,7 +31,7 @@ class TestAfterAnOutage:
         }.items():  # fmt: skip
             monkeypatch.setattr(f"chatvault.mongodb.renewing.{name}", seconds)
 
-    async def test_a_command_that_runs_is_its_processes(
+    async def test_a_running_command_stays_with_its_process(
         self,
         alice: HttpClient,
         elsewhere: HttpClient,
@@ -60,7 +60,7 @@ class TestAfterAnOutage:
         assert (ran["status"], ran["result"], ran["code"]) == ("executed", "rested", None)
         await answered(alice, conversation)
 
-    async def test_a_result_is_tried_for_as_long_as_it_takes(
+    async def test_storing_a_result_is_retried(
         self, alice: HttpClient, fake_model: FakeModel, tools: Grant, app: Any,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:  # fmt: skip
@@ -84,7 +84,7 @@ class TestAfterAnOutage:
 
 class TestClocks:
     @pytest.mark.parametrize("by", ["person", "rule"])
-    async def test_of_a_process_that_is_behind_cost_it_no_command(
+    async def test_that_are_slow_lose_no_command(
         self,
         alice: HttpClient,
         fake_model: FakeModel,

@@ -56,7 +56,7 @@ def connections(http: Any) -> list[Server]:
 
 
 class TestPinned:
-    async def test_shows_which_server_it_is_for_and_runs_there(
+    async def test_shows_its_server_and_runs_there(
         self, alice: HttpClient, fake_model: FakeModel, tools: Grant, first: RawServer
     ) -> None:
         await tools("go")
@@ -74,7 +74,7 @@ class TestPinned:
             entry("t", TAKES_A, description="Deletes."),
         ],
     )
-    async def test_does_not_run_a_tool_that_changed_since_and_asks_again(
+    async def test_does_not_run_a_changed_tool_and_asks_again(
         self,
         alice: HttpClient,
         fake_model: FakeModel,
@@ -125,7 +125,7 @@ class TestPinned:
         assert first.calls == second.calls == []
         await answered(alice, conversation)
 
-    async def test_refuses_a_call_whose_tool_changed_while_the_model_spoke(
+    async def test_refuses_a_call_whose_tool_changed_during_the_answer(
         self,
         alice: HttpClient,
         fake_model: FakeModel,
@@ -151,7 +151,7 @@ class TestPinned:
         assert [each["code"] for each in commands_of(shown)] == ["tool_changed"]
         assert first.calls == []
 
-    async def test_what_was_stored_without_it_opens_and_does_not_run(
+    async def test_does_not_run_commands_of_old_versions(
         self,
         alice: HttpClient,
         fake_model: FakeModel,
@@ -176,7 +176,7 @@ class TestPinned:
 
 
 class TestToolsThatCannotBeShown:
-    async def test_leave_all_others_and_every_answer_as_they_are(
+    async def test_do_not_affect_other_tools_and_answers(
         self,
         alice: HttpClient,
         fake_model: FakeModel,
@@ -206,7 +206,7 @@ class TestToolsThatCannotBeShown:
 
 
 class TestRefusedNames:
-    async def test_that_a_client_made_up_are_not_in_the_audit_log(
+    async def test_are_not_in_the_audit_log(
         self, alice: HttpClient, tools: Grant, database: Any
     ) -> None:
         await tools("go")

@@ -44,7 +44,7 @@ async def left_by(database: Any, answer: Any) -> list[tuple[str, str | None, Any
 
 class TestRepeat:
     @each
-    async def test_does_nothing_and_answers_the_same(
+    async def test_changes_nothing_and_answers_the_same(
         self,
         alice: HttpClient,
         elsewhere: HttpClient,
@@ -67,7 +67,7 @@ class TestRepeat:
         assert await database.idempotency_records.count_documents({}) == 1
 
     @each
-    async def test_at_once_is_done_once(
+    async def test_is_carried_out_once_if_concurrent(
         self,
         alice: HttpClient,
         elsewhere: HttpClient,
@@ -88,7 +88,7 @@ class TestRepeat:
         assert len(notes.lines) == (step != "reject")
 
     @each
-    async def test_with_another_body_is_refused(
+    async def test_is_refused_with_another_body(
         self, alice: HttpClient, paths: dict[str, str], step: str
     ) -> None:
         assert (await alice.post(paths[step], json=body_of(step), headers=KEY)).status == 200
@@ -97,7 +97,7 @@ class TestRepeat:
 
     @each
     @pytest.mark.parametrize("gone", ["message", "conversation"])
-    async def test_of_what_is_gone_leaves_the_one_entry_that_is_true(
+    async def test_leaves_one_audit_entry_if_the_message_was_deleted(
         self, alice: HttpClient, paths: dict[str, str], database: Any, step: str, gone: str
     ) -> None:
         assert (await alice.post(paths[step], json=body_of(step), headers=KEY)).status == 200

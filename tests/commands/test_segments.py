@@ -33,8 +33,8 @@ async def say_more(alice: HttpClient, conversation: dict[str, Any], count: int =
         assert answer.status == 200
 
 
-class TestCut:
-    async def test_a_command_that_ends_lets_its_reply_go_on(
+class TestSplitSegment:
+    async def test_lets_a_reply_continue_after_its_command(
         self, alice: HttpClient, fake_model: FakeModel, tools: Grant, database: Any
     ) -> None:
         await tools("lab__sleep")
@@ -53,7 +53,7 @@ class TestCut:
         assert await database["audit_logs"].count_documents(ran) == 1
         await stored(database, conversation["id"])
 
-    async def test_commands_are_superseded_together(
+    async def test_lets_commands_be_superseded_together(
         self, alice: HttpClient, fake_model: FakeModel, tools: Grant, notes: Notes, database: Any
     ) -> None:
         await tools("lab__echo")
@@ -72,7 +72,7 @@ class TestCut:
         assert notes.lines == []
         await stored(database, conversation["id"])
 
-    async def test_commands_are_superseded_though_there_is_no_room_for_the_message(
+    async def test_lets_commands_be_superseded_if_older_messages_must_move(
         self,
         alice: HttpClient,
         fake_model: FakeModel,

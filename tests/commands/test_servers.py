@@ -63,8 +63,8 @@ def is_running(pid: int) -> bool:
     return True
 
 
-class TestProgramsOfOthers:
-    async def test_the_time_is_told(self, connect: Any) -> None:
+class TestRealServers:
+    async def test_time_server_returns_the_time(self, connect: Any) -> None:
         found = await connect(clock=stdio(programs.time_server()))
 
         told = await call(found, "clock__get_current_time", timezone="Europe/Paris")
@@ -74,7 +74,7 @@ class TestProgramsOfOthers:
         assert told.code is None
         assert (wrong.code, "Nowhere" in wrong.text) == ("tool_failed", True)
 
-    async def test_a_shell_runs_what_it_may(self, connect: Any, tmp_path: Path) -> None:
+    async def test_shell_server_runs_allowed_commands(self, connect: Any, tmp_path: Path) -> None:
         shell = stdio(
             programs.shell_server(),
             env={"ALLOW_COMMANDS": SecretStr("echo,pwd")},
@@ -92,7 +92,7 @@ class TestProgramsOfOthers:
         assert refused.code == "tool_failed"
         assert "directory" not in tool.schema["properties"]
 
-    async def test_all_kinds_of_content_become_text(self, connect: Any) -> None:
+    async def test_all_kinds_of_content_are_converted_to_text(self, connect: Any) -> None:
         found = await connect(every=stdio(programs.everything_server()))
 
         said = await call(found, "every__echo", message="hello")
@@ -103,7 +103,7 @@ class TestProgramsOfOthers:
         assert "[image image/png, " in picture.text
         assert "5" in added.text
 
-    async def test_over_http(self, connect: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_http_server_answers(self, connect: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         port = free_port()
         process = await asyncio.create_subprocess_exec(
             *programs.everything_server("streamableHttp"),
@@ -132,7 +132,7 @@ class TestStdio:
         command = [sys.executable, str(TOOLSERVER), str(notes.path)]
         return stdio(command, env={"LAB_TOKEN": SecretStr("for-the-lab")})
 
-    async def test_tells_the_program_nothing_of_ours(
+    async def test_passes_no_secrets_in_the_environment(
         self, connect: Any, lab: McpServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         secrets = {
@@ -155,7 +155,7 @@ class TestStdio:
         assert names - known == {"LAB_TOKEN"}
         assert not any(value in told.text for value in secrets.values())
 
-    async def test_starts_a_program_again_that_died(
+    async def test_restarts_a_program_that_ended(
         self, connect: Any, lab: McpServer, notes: Notes
     ) -> None:
         found = await connect(lab=lab)
@@ -169,7 +169,7 @@ class TestStdio:
         assert (await call(found, "lab__echo", text="again")).text == "heard: again"
         assert int((await call(found, "lab__pid")).text) != pid
 
-    async def test_asks_once_where_the_program_dies_of_it(
+    async def test_does_not_repeat_a_call_that_ended_the_program(
         self, connect: Any, lab: McpServer, notes: Notes
     ) -> None:
         found = await connect(lab=lab)
@@ -186,7 +186,7 @@ class TestStdio:
         "error",
         [anyio.ClosedResourceError(), anyio.BrokenResourceError(), RuntimeError(), OSError()],
     )
-    async def test_does_not_know_what_became_of_a_call_that_broke_off(
+    async def test_reports_an_unknown_outcome_of_an_interrupted_call(
         self, connect: Any, lab: McpServer, monkeypatch: pytest.MonkeyPatch, error: Exception
     ) -> None:
         found = await connect(lab=lab)
@@ -199,7 +199,7 @@ class TestStdio:
 
         assert (await call(found, "lab__echo", text="x")).code == "connection_lost"
 
-    async def test_asks_nobody_while_there_is_no_connection(
+    async def test_makes_no_call_without_a_connection(
         self, connect: Any, lab: McpServer, notes: Notes
     ) -> None:
         found = await connect(lab=lab)
@@ -215,7 +215,7 @@ class TestStdio:
         assert notes.lines == []
         await until(lambda: not is_running(pid))
 
-    async def test_goes_on_trying_what_cannot_start(
+    async def test_retries_a_program_that_cannot_start(
         self, tmp_path: Path, quick: None, capsys: pytest.CaptureFixture[str]
     ) -> None:
         wanted = {"none": stdio([str(tmp_path / "nothing")])}
@@ -231,7 +231,7 @@ class TestStdio:
         assert time.monotonic() - began > 0.1
         assert "mcp_server_down" in capsys.readouterr().out
 
-    async def test_keeps_what_a_program_says_of_itself_out_of_the_log(
+    async def test_keeps_a_programs_output_out_of_the_log(
         self, connect: Any, lab: McpServer, tmp_path: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
         found = await connect(shell=stdio(programs.shell_server()))
@@ -243,7 +243,7 @@ class TestStdio:
         assert "Starting MCP" not in captured.out + captured.err
         assert len(found.tools) == 1
 
-    async def test_keeps_what_another_process_wrote_there(
+    async def test_keeps_the_log_of_another_process(
         self, connect: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         written = tmp_path / "mcp" / "shell.log"

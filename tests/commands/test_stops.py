@@ -45,7 +45,7 @@ async def cancelling(http: Any, conversation: dict[str, Any], database: Any) -> 
 
 @pytest.mark.usefixtures("approved")
 class TestStop:
-    async def test_holds_where_the_round_ends_in_calls(
+    async def test_applies_if_the_round_ends_in_calls(
         self,
         alice: HttpClient,
         elsewhere: HttpClient,
@@ -75,7 +75,7 @@ class TestStop:
         assert (last.type, last.data["state"]) == ("completed", "cancelled")
         await self._see_nothing_ran(alice, conversation, notes, fake_model)
 
-    async def test_holds_while_the_end_of_the_round_is_stored(
+    async def test_applies_while_the_end_of_the_round_is_stored(
         self, alice: HttpClient, fake_model: FakeModel, notes: Notes, database: Any,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:  # fmt: skip
@@ -113,7 +113,7 @@ class TestStop:
         assert notes.lines == []
         assert len(fake_model.requests) == 2
 
-    async def test_holds_where_the_reply_goes_on_at_that_moment(
+    async def test_applies_if_the_reply_is_resumed_at_that_moment(
         self, alice: HttpClient, fake_model: FakeModel, tools: Grant, database: Any,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:  # fmt: skip
@@ -148,7 +148,7 @@ class TestRules:
         ],
         ids=["tools are off", "archived"],
     )
-    async def test_approve_nothing_where_things_changed_while_the_model_spoke(
+    async def test_approve_nothing_if_permissions_changed_during_the_answer(
         self, alice: HttpClient, fake_model: FakeModel, notes: Notes, change: Any, back: Any
     ) -> None:
         conversation = await begin(alice, mcp_enabled=True, title="T")
@@ -176,8 +176,8 @@ class TestRules:
         assert notes.lines == ["echo hi"]
 
 
-class TestAReplyThatCannotGoOn:
-    async def test_ends_and_says_so(
+class TestReplyThatCannotContinue:
+    async def test_ends_with_an_error(
         self, alice: HttpClient, fake_model: FakeModel, tools: Grant, database: Any,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:  # fmt: skip

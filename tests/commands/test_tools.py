@@ -35,23 +35,23 @@ def answer(*content: Any, error: bool = False, structured: Any = None) -> Any:
 
 
 class TestNames:
-    def test_tell_the_server(self) -> None:
+    def test_contain_the_server(self) -> None:
         assert offered_name("time", "convert_time") == "time__convert_time"
 
     @given(st.from_regex(r"[a-z0-9-]{1,24}", fullmatch=True), st.text(min_size=1, max_size=200))
-    def test_fit_what_models_accept(self, server: str, tool: str) -> None:
+    def test_are_accepted_by_models_apis(self, server: str, tool: str) -> None:
         name = offered_name(server, tool)
 
         assert len(name) <= MAX_NAME
         assert not STRANGE.search(name)
 
     @given(st.sets(st.text(min_size=1, max_size=100), min_size=2, max_size=20))
-    def test_differ_where_the_tools_do(self, tools: set[str]) -> None:
+    def test_differ_for_different_tools(self, tools: set[str]) -> None:
         assert len({offered_name("lab", tool) for tool in tools}) == len(tools)
 
 
 class TestDescribe:
-    def test_shows_nobody_what_the_operator_set(self) -> None:
+    def test_hides_arguments_set_by_the_operator(self) -> None:
         told = McpServer(
             url="http://x/", tools={"run": McpTool(name="go", arguments={"place": "/srv"})}
         )
@@ -78,11 +78,11 @@ class TestArguments:
     def test_of_a_model_must_be_an_object(self, text: str) -> None:
         assert read_arguments(text) is None
 
-    def test_of_a_model_may_be_none(self) -> None:
+    def test_of_a_model_may_be_missing(self) -> None:
         assert read_arguments("") == {}
         assert read_arguments('{"a": 1}') == {"a": 1}
 
-    def test_of_a_command_line_are_what_the_server_takes(self) -> None:
+    def test_of_a_command_line_match_the_servers_schema(self) -> None:
         line = "grep 'two words' file"
 
         as_text = command_arguments(Tool(name="t", server="s", remote_name="r", schema=TEXT), line)
@@ -93,7 +93,7 @@ class TestArguments:
         assert as_text == {"command": line}
         assert as_words == {"command": ["grep", "two words", "file"]}
 
-    def test_need_a_command_line(self) -> None:
+    def test_require_a_command_line(self) -> None:
         with pytest.raises(InvalidCommand):
             command_arguments(Tool(name="t", server="s", remote_name="r"), "echo 'half")
 
@@ -106,10 +106,10 @@ class TestResults:
         assert len(found.text.encode()) <= MAX_RESULT
         assert found.truncated == (len((text * times).encode("utf-8", "replace")) > MAX_RESULT)
 
-    def test_can_be_stored_whatever_they_hold(self) -> None:
+    def test_can_be_stored_with_any_content(self) -> None:
         assert cut("half a pair: \ud83d").text == "half a pair: ?"
 
-    def test_are_text_whatever_the_content(self) -> None:
+    def test_are_text_for_any_content(self) -> None:
         linked = SimpleNamespace(type="resource_link", uri="file:///a")
         written = SimpleNamespace(
             type="resource", resource=SimpleNamespace(text="inside", uri="file:///b")
@@ -123,6 +123,6 @@ class TestResults:
             "[resource file:///a]", "inside", "[resource file:///c]", "[audio audio/wav, 3 bytes]",
         ]  # fmt: skip
 
-    def test_are_structured_where_there_is_no_content(self) -> None:
+    def test_are_structured_without_content(self) -> None:
         assert read_result(answer(structured={"a": [1]})).text == '{"a":[1]}'
         assert read_result(answer(error=True)).code == "tool_failed"

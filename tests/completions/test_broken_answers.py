@@ -68,7 +68,7 @@ class TestEvents:
         await self.check(database, answer, code)
         await settled(alice, conversation)
 
-    async def test_that_are_followed_end_with_an_error(
+    async def test_of_a_followed_reply_end_with_an_error(
         self,
         alice: HttpClient,
         fake_model: FakeModel,

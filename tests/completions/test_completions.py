@@ -32,7 +32,7 @@ def client_of(http: HttpClient) -> Any:
 
 
 class TestCompletions:
-    async def test_answer_openais_client(self, alice: HttpClient, fake_model: FakeModel) -> None:
+    async def test_work_with_openais_client(self, alice: HttpClient, fake_model: FakeModel) -> None:
         fake_model.say(ScriptedAnswer(chunks=["Hi", " there"]))
         async with client_of(alice) as client:
             answer = await client.chat.completions.create(
@@ -96,7 +96,7 @@ class TestCompletions:
         assert stored["messages"][1]["model_used"] == "gpt-twin"
         assert stored["total_tokens_used"] == 25
 
-    async def test_record_though_the_client_is_gone(
+    async def test_record_the_exchange_if_the_client_disconnects(
         self, alice: HttpClient, fake_model: FakeModel
     ) -> None:
         conversation = await begin(alice, title="T")
@@ -119,7 +119,9 @@ class TestCompletions:
             await asyncio.sleep(0.01)
         assert said(stored)[-1] == ("assistant", "Half whole")
 
-    async def test_refuse(self, alice: HttpClient, bob: HttpClient, fake_model: FakeModel) -> None:
+    async def test_refuse_invalid_input(
+        self, alice: HttpClient, bob: HttpClient, fake_model: FakeModel
+    ) -> None:
         conversation = await begin(alice)
         body = {"messages": HELLO}
         path = "/chat/completions"
@@ -133,7 +135,9 @@ class TestCompletions:
             await problem(answer, 422, "invalid_input")
         assert fake_model.requests == []
 
-    async def test_take_what_is_no_text(self, alice: HttpClient, fake_model: FakeModel) -> None:
+    async def test_accept_content_other_than_text(
+        self, alice: HttpClient, fake_model: FakeModel
+    ) -> None:
         conversation = await begin(alice, title="T")
         headers = {"X-Conversation-Id": conversation["id"]}
         parts = [{"type": "text", "text": "Look"}, {"type": "image_url", "image_url": {}}]
@@ -145,7 +149,7 @@ class TestCompletions:
         texts = [text for role, text in said(await found(alice, conversation["id"]))]
         assert texts[::2] == ["Look", "", ""]
 
-    async def test_fail_with_a_code(self, alice: HttpClient, fake_model: FakeModel) -> None:
+    async def test_fail_with_an_error_code(self, alice: HttpClient, fake_model: FakeModel) -> None:
         for stream in (False, True):
             fake_model.say(ScriptedAnswer(status=401))
             body = {"messages": HELLO, "stream": stream}
@@ -163,7 +167,7 @@ class TestCompletions:
                 async for _ in stream_of:
                     pass
 
-    async def test_say_which_model(self, http: HttpClient) -> None:
+    async def test_name_the_model(self, http: HttpClient) -> None:
         answer = await http.get("/model/current")
         health = await http.get("/gpu/health")
 
@@ -172,7 +176,7 @@ class TestCompletions:
         assert (await health.json())["ollama_model"] == "gpt-twin"
 
     @pytest.mark.parametrize("how", ["plain", "kept", "recorded"])
-    async def test_show_the_providers_own_account_and_fill_what_it_lacks(
+    async def test_show_the_providers_usage_and_complete_it(
         self, alice: HttpClient, fake_model: FakeModel, how: str
     ) -> None:
         conversation = await begin(alice, title="T")
@@ -206,7 +210,7 @@ class TestCompletions:
 
     @pytest.mark.parametrize("stream", [False, True])
     @pytest.mark.parametrize("how", ["plain", "kept", "recorded"])
-    async def test_show_what_was_counted_here_where_the_provider_does_not_count(
+    async def test_show_counted_tokens_if_the_provider_gives_none(
         self,
         alice: HttpClient,
         fake_model: FakeModel,
@@ -238,7 +242,7 @@ class TestCompletions:
         assert shown.items() >= counted.items()
         assert usage["counted_here"] is True
 
-    async def test_count_pictures_by_what_they_cost_and_not_by_their_bytes(
+    async def test_count_pictures_by_their_cost_in_tokens(
         self, alice: HttpClient, fake_model: FakeModel, database: Any
     ) -> None:
         conversation = await begin(alice, title="T")
@@ -262,7 +266,7 @@ class TestCompletions:
         assert 85 + 100 < reserved < 1500 + 100
         assert fake_model.requests[0]["messages"][0]["content"] == parts
 
-    async def test_count_as_usage(
+    async def test_are_counted_as_usage(
         self, alice: HttpClient, fake_model: FakeModel, database: Any
     ) -> None:
         await alice.post("/chat/completions", json={"messages": HELLO})

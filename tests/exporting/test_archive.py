@@ -43,7 +43,7 @@ class TestArchive:
         with pytest.raises(zipfile.BadZipFile):
             zipfile.ZipFile(io.BytesIO(torn))
 
-    def test_lists_its_files(self) -> None:
+    def test_knows_its_files_and_refuses_writes_without_one(self) -> None:
         with Archive() as archive:
             archive.add("a", b"", AT)
             assert archive.has("a")

@@ -194,7 +194,7 @@ class TestDocument:
         schema = document["components"]["schemas"]["ArchiveIn"]
         assert "`archive`" in schema["properties"]["archived"]["description"]
 
-    async def test_marks_required_parameters(self, document: dict[str, Any]) -> None:
+    async def test_lists_every_parameter_of_a_path(self, document: dict[str, Any]) -> None:
         for path, operations in document["paths"].items():
             wanted = set(re.findall(r"\{(\w+)\}", path))
             for operation in operations.values():

@@ -231,7 +231,7 @@ class TestTable:
             assert "\n" not in detail
             assert not detail.endswith(".")
 
-    def test_accepts_known_errors_only(self) -> None:
+    def test_keeps_known_errors_unchanged(self) -> None:
         begin_operation()
         known = errors.Busy()
 

@@ -76,7 +76,7 @@ class TestErrors:
         assert len(response.body) < 8192
         assert b'"more_errors":980' in response.body
 
-    def test_are_reported_for_a_model_with_arbitrary_names(self) -> None:
+    def test_do_not_include_the_free_names_of_an_open_model(self) -> None:
         with pytest.raises(InvalidInput) as refused:
             validate(Open, {f"n{number}": 1 for number in range(1000)}, "body")
 

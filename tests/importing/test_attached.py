@@ -66,7 +66,7 @@ async def bytes_of(client: HttpClient, conversation: dict[str, Any], name: str) 
 
 
 class TestArchive:
-    async def test_gives_the_bytes(self, alice: HttpClient, database: Any) -> None:
+    async def test_stores_the_bytes(self, alice: HttpClient, database: Any) -> None:
         told = await bring_in(alice, with_pictures())
         [found] = await stored(alice)
         known = await attachments_of(alice, found)
@@ -89,7 +89,7 @@ class TestArchive:
         for each in await stored(alice):
             assert await bytes_of(alice, each, "file-abc") == PICTURE
 
-    async def test_keeps_them_where_that_is_asked(self, alice: HttpClient, database: Any) -> None:
+    async def test_stores_nothing_if_disabled(self, alice: HttpClient, database: Any) -> None:
         told = await bring_in(alice, with_pictures(), "?attachments=false")
         [found] = await stored(alice)
 
@@ -97,7 +97,7 @@ class TestArchive:
         assert (await attachments_of(alice, found))["file-abc"]["state"] == "absent"
         assert await database.attachment_files.count_documents({}) == 0
 
-    async def test_brings_those_of_new_messages(self, alice: HttpClient, database: Any) -> None:
+    async def test_stores_the_files_of_new_messages(self, alice: HttpClient, database: Any) -> None:
         await bring_in(alice, with_pictures(), "?attachments=false")
         await database.attachments.update_one(
             {"attachment_id": "file-gone"}, {"$set": {"name": "as it was"}}
@@ -120,7 +120,7 @@ class TestArchive:
         assert known["file-gone"]["name"] == "as it was"
         assert await bytes_of(alice, found, "file-abc") == PICTURE
 
-    async def test_that_is_damaged_there_loses_that_file_only(self, alice: HttpClient) -> None:
+    async def test_loses_only_a_damaged_file(self, alice: HttpClient) -> None:
         data = bytearray(with_pictures())
         place = data.index(b"file-abc-picture.png") + 20
         data[place + 50 : place + 60] = bytes(10)
@@ -135,7 +135,7 @@ class TestLimits:
     def settings(self, tmp_path: Path) -> Settings:
         return settings_for(tmp_path, attachments_megabytes=0)
 
-    async def test_leave_out_contents_and_tell(self, alice: HttpClient) -> None:
+    async def test_leave_out_contents_and_count_them(self, alice: HttpClient) -> None:
         told = await bring_in(alice, with_pictures())
         reason = "contents of files beyond what your attachments may have together"
 

@@ -56,7 +56,7 @@ def shards(count: int) -> dict[str, bytes]:
 
 
 class TestZip:
-    def test_of_many_files_gives_all_of_them(self) -> None:
+    def test_yields_all_files(self) -> None:
         found = read(zipped(shards(12)))
         assert len(found.conversations) == 36
         [others] = found.skipped
@@ -65,7 +65,7 @@ class TestZip:
             "no conversations: chat.html, conversation_asset_file_names.json, user.json"
         )
 
-    def test_that_lacks_a_file_of_its_manifest_says_which(self) -> None:
+    def test_reports_missing_files_of_its_manifest(self) -> None:
         files = shards(3)
         del files["conversations-001.json"]
         found = read(zipped(files))
@@ -75,7 +75,7 @@ class TestZip:
         )
         assert missing in found.skipped
 
-    def test_in_a_zip_with_what_a_mac_adds(self) -> None:
+    def test_may_be_nested_and_have_files_of_macos(self) -> None:
         inner = zipped({"conversations.json": FILES["claude"]})
         outer = {
             "__MACOSX/export/._data.zip": b"\0\5\x16\7",
@@ -90,7 +90,7 @@ class TestZip:
             "identical to conversation 2",
         ]
 
-    def test_of_several_files_is_one_import_with_the_newest_state(self) -> None:
+    def test_keeps_the_newest_state_over_several_files(self) -> None:
         grown = claude(updated_at="2026-03-01T00:00:00Z", name="Grown")
         sources = [
             source_of_bytes(zipped({"conversations.json": as_json([each])}), name=f"{place}.zip")
@@ -102,25 +102,25 @@ class TestZip:
             Skipped(place="conversation 1", reason="an older state of conversation 2"),
         )
 
-    def test_with_64_bits_is_read(self) -> None:
+    def test_is_read_in_zip64_form(self) -> None:
         file = io.BytesIO()
         with zipfile.ZipFile(file, "w") as archive:  # noqa: SIM117  # one is in the other
             with archive.open("conversations.json", "w", force_zip64=True) as member:
                 member.write(FILES["chatgpt"])
         assert len(read(file.getvalue()).conversations) == 2
 
-    def test_without_conversations_is_no_success(self) -> None:
+    def test_is_rejected_without_conversations(self) -> None:
         with pytest.raises(ImportRejected, match=r"no file in it holds conversations: user\.json"):
             read(zipped({"user.json": b'{"email": "me@example.org"}'}))
 
-    def test_that_is_empty_is_no_success(self) -> None:
+    def test_is_rejected_if_empty(self) -> None:
         assert read(zipped({})) == ImportFile()
 
-    def test_of_two_formats_gives_both(self) -> None:
+    def test_may_hold_two_formats(self) -> None:
         found = read(zipped({"a.json": FILES["chatgpt"], "b.json": FILES["grok"]}))
         assert found.count_formats() == {"chatgpt": 2, "grok": 2}
 
-    def test_with_names_that_lead_out_leaves_them_alone(self) -> None:
+    def test_skips_names_that_escape_the_archive(self) -> None:
         files = {
             "../../etc/conversations.json": FILES["chatgpt"],
             "/conversations.json": FILES["chatgpt"],
@@ -158,13 +158,13 @@ class TestZip:
 
 
 class TestDamage:
-    def test_of_a_cut_says_what_to_do(self) -> None:
+    def test_of_a_cut_file_is_reported_with_advice(self) -> None:
         whole = zipped(shards(2))
         with pytest.raises(ImportRejected, match=r"the ZIP has no end: .* download it again"):
             read(whole[: len(whole) // 2])
 
     @pytest.mark.parametrize("part", [0.3, 0.6, 0.9, 0.99])
-    def test_of_a_cut_leaves_what_stands_before_it(self, part: float) -> None:
+    def test_of_a_cut_file_is_salvaged_up_to_the_cut(self, part: float) -> None:
         whole = zipped({f"conversations-{n}.json": as_json(_many(n)) for n in range(4)})
         found = read(whole[: int(len(whole) * part)], salvage=True)
         expected = [chat["id"] for n in range(4) for chat in _many(n)]
@@ -172,7 +172,7 @@ class TestDamage:
         assert ids == expected[: len(ids)]
         assert len(ids) >= part * len(expected) - 12
 
-    def test_of_a_streamed_zip_is_salvaged_too(self) -> None:
+    def test_of_a_streamed_zip_is_salvaged(self) -> None:
         class Unseekable(io.BytesIO):
             def seekable(self) -> bool:
                 return False
@@ -187,7 +187,7 @@ class TestDamage:
         found = read(file.getvalue()[:-130], salvage=True)
         assert len(found.conversations) == 20
 
-    def test_in_one_file_leaves_the_others(self) -> None:
+    def test_of_one_file_does_not_affect_the_others(self) -> None:
         data = bytearray(zipped({"a.json": as_json(_many(0)), "b.json": as_json(_many(1))}))
         at = data.index(b"a.json") + 400
         data[at : at + 20] = b"\xff" * 20
@@ -198,7 +198,7 @@ class TestDamage:
         assert found.truncated
 
     @pytest.mark.parametrize("at", range(0, 400, 7))
-    def test_anywhere_is_refused_in_a_line(self, at: int) -> None:
+    def test_at_any_position_is_refused_in_one_line(self, at: int) -> None:
         data = bytearray(zipped({"a.json": FILES["chatgpt"]}))
         data[-at - 1] ^= 0x55
         for salvage in (False, True):
@@ -207,7 +207,7 @@ class TestDamage:
             except ImportRejected as error:
                 assert len(error.detail.splitlines()) == 1  # noqa: PT017  # either outcome is right
 
-    def test_of_encrypted_files_is_told(self) -> None:
+    def test_includes_encrypted_files(self) -> None:
         data = bytearray(zipped({"a.json": FILES["chatgpt"], "b.json": FILES["grok"]}))
         at = data.index(b"PK\1\2") + 8
         data[at] |= 1
@@ -232,7 +232,7 @@ class TestBombs:
         with pytest.raises(ImportRejected, match=r"x\.zip: unpacks to more than"):
             read_files(options)
 
-    def test_count_what_a_cut_zip_passes_over(self) -> None:
+    def test_are_refused_in_skipped_files_of_a_cut_zip(self) -> None:
         cut = zipped({"picture.bin": bytes(4 * 1024**2), "a.json": FILES["chatgpt"]})[:-60]
         options = ReadOptions(
             sources=[source_of_bytes(cut, name="x.zip")], now=NOW, salvage=True, most=1024**2
@@ -250,7 +250,7 @@ class TestBombs:
         with pytest.raises(ImportRejected, match="holds more than 3 files"):
             read(zipped({f"{number}.json": b"" for number in range(3)}))
 
-    def test_within_one_another_end(self) -> None:
+    def test_are_refused_if_nested(self) -> None:
         data = zipped({"a.json": FILES["grok"]})
         for _ in range(5):
             data = zipped({"in.zip": data, "b.json": FILES["grok"]})
@@ -258,7 +258,7 @@ class TestBombs:
 
 
 class TestFiles:
-    def test_are_in_the_order_of_their_numbers(self) -> None:
+    def test_are_sorted_by_their_numbers(self) -> None:
         assert names(zipped({f"c-{n}.json": b"" for n in (10, 9, 100, 1)})) == [
             "c-1.json",
             "c-9.json",

@@ -39,7 +39,7 @@ def tree_of(conversation: NeutralConversation) -> tuple[Any, ...]:
 
 
 class TestImport:
-    async def test_stores_what_was_shown(self, alice: HttpClient) -> None:
+    async def test_stores_the_branch_that_was_shown(self, alice: HttpClient) -> None:
         told = await bring_in(alice, as_json([chatgpt()]))
 
         [found] = await stored(alice)
@@ -57,7 +57,7 @@ class TestImport:
         assert told["left_out"] == told["conversations"][0]["left_out"] == {}
 
     @pytest.mark.parametrize("name", sorted(FILES))
-    async def test_keeps_the_tree_that_was_read(self, alice: HttpClient, name: str) -> None:
+    async def test_keeps_all_branches(self, alice: HttpClient, name: str) -> None:
         await bring_in(alice, FILES[name])
 
         trees = {tree_of(each) for each in read(FILES[name], format=None).conversations}
@@ -68,7 +68,9 @@ class TestImport:
             assert (shown, links) in trees or (shown, frozenset()) in trees
 
     @pytest.mark.parametrize("name", sorted(FILES))
-    async def test_stores_what_can_be_written_back(self, alice: HttpClient, name: str) -> None:
+    async def test_stores_messages_that_can_be_written_back(
+        self, alice: HttpClient, name: str
+    ) -> None:
         await bring_in(alice, FILES[name])
 
         for found in await stored(alice):
@@ -82,7 +84,7 @@ class TestImport:
             ]
 
     @pytest.mark.parametrize("name", sorted(FILES))
-    async def test_of_every_format_comes_once(self, alice: HttpClient, name: str) -> None:
+    async def test_imports_every_format_only_once(self, alice: HttpClient, name: str) -> None:
         preview = await bring_in(alice, FILES[name], "?dry_run=true")
         done = await bring_in(alice, FILES[name])
         again = await bring_in(alice, FILES[name])
@@ -95,23 +97,21 @@ class TestImport:
         assert len(everything) == done["messages"] > 0
         assert again["messages"] == 0
 
-    async def test_goes_on_from_there(self, alice: HttpClient) -> None:
+    async def test_can_be_continued(self, alice: HttpClient) -> None:
         await bring_in(alice, FILES["claude"])
         [found, *_] = await stored(alice)
         path = f"/conversations/{found['id']}/messages"
         answer = await alice.post(path, json={"role": "user", "content": "And now?"})
         assert (await answer.json())["messages"][:-1] == found["messages"]
 
-    async def test_takes_a_zip(self, alice: HttpClient) -> None:
+    async def test_accepts_a_zip(self, alice: HttpClient) -> None:
         data = zipped(conversations=FILES["claude"], users=as_json([{"email": "me@x.example"}]))
         told = await bring_in(alice, data)
         assert told["formats"] == {"claude": 2}
         assert told["unknown"] == {"claude: hologram": 2}
         assert [each["reason"] for each in told["rejected"]] == ["no conversations: users.json"]
 
-    async def test_takes_a_conversation_that_was_imported_before_only_if_asked(
-        self, alice: HttpClient
-    ) -> None:
+    async def test_imports_a_known_conversation_only_on_request(self, alice: HttpClient) -> None:
         await bring_in(alice, as_json([claude()]))
         grown = claude(name="Grown", updated_at="2026-03-01T00:00:00Z")
         told = await bring_in(alice, as_json([grown]))
@@ -119,7 +119,7 @@ class TestImport:
         await bring_in(alice, as_json([grown]), "?on_duplicate=replace")
         assert [each["title"] for each in await stored(alice)] == ["Grown"]
 
-    async def test_refuses_a_file_that_holds_nothing(self, alice: HttpClient) -> None:
+    async def test_refuses_a_file_without_conversations(self, alice: HttpClient) -> None:
         for data, reason in (
             (b"[]", "it is JSON without objects"),
             (as_json({"conversations": [{"conversation": {}}]}), "conversation 1: holds no"),
@@ -130,7 +130,7 @@ class TestImport:
             detail = (await problem(answer, 422, "import_rejected"))["detail"]
             assert reason in detail
 
-    async def test_takes_the_format_that_is_named(self, alice: HttpClient) -> None:
+    async def test_uses_the_given_format(self, alice: HttpClient) -> None:
         bare = as_json([{"messages": [{"role": "user", "content": "Hi", "type": "text"}]}])
         await problem(await alice.post(PATH, data=bare), 422, "import_rejected")
         told = await bring_in(alice, bare, "?format=openai-messages")
@@ -138,7 +138,7 @@ class TestImport:
         answer = await alice.post(f"{PATH}?format=word", data=bare)
         assert "no format 'word'" in (await problem(answer, 422, "import_rejected"))["detail"]
 
-    async def test_of_what_is_too_much_to_keep_reads_it_twice(
+    async def test_reads_large_files_twice(
         self, alice: HttpClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(survey, "KEPT", 0)
@@ -151,7 +151,9 @@ class TestImport:
         again = await bring_in(alice, as_json(chats))
         assert {each["outcome"] for each in again["conversations"]} == {"repeated"}
 
-    async def test_leaves_an_entry_with_counts(self, alice: HttpClient, database: Any) -> None:
+    async def test_leaves_an_audit_entry_with_counts(
+        self, alice: HttpClient, database: Any
+    ) -> None:
         await bring_in(alice, FILES["chatgpt"])
         entry = await database.audit_logs.find_one({"action": "import.run"})
         assert entry["details"] == {ImportOutcome.IMPORTED.name.lower(): 2}

@@ -38,23 +38,23 @@ def everything(conversation: NeutralConversation) -> str:
 
 
 class TestDetection:
-    def test_is_tried_with_every_format(self) -> None:
+    def test_is_tested_with_every_format(self) -> None:
         assert ALL.keys() == FORMATS.keys()
         assert FILES.keys() == COUNTERS.keys()
 
     @pytest.mark.parametrize("name", sorted(ALL))
-    def test_knows_one_format_only(self, name: str) -> None:
+    def test_finds_exactly_one_format(self, name: str) -> None:
         found = detect(look_at(ALL[name][:HEAD]))
         assert [each.name for each, _ in found] == [name]
 
     @pytest.mark.parametrize("name", sorted(ALL))
     @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
-    def test_does_not_mind_the_encoding(self, name: str, encoding: str) -> None:
+    def test_works_in_any_encoding(self, name: str, encoding: str) -> None:
         data = ALL[name].decode().encode(encoding)
         assert read(data).conversations == read(ALL[name]).conversations
 
     @pytest.mark.parametrize("name", sorted(ALL))
-    def test_does_not_mind_white_space(self, name: str) -> None:
+    def test_ignores_white_space(self, name: str) -> None:
         if name in {"claude-code", "codex", "openai-messages", "sillytavern"}:
             data = b"\r\n" + ALL[name].replace(b"\n", b"\r\n\r\n") + b"\r\n"
         else:
@@ -72,13 +72,13 @@ class TestDetection:
             (b'[{"user_id": 1}]', "it is a list of objects with 'user_id'"),
         ],
     )
-    def test_says_what_it_saw_instead(self, data: bytes, seen: str) -> None:
+    def test_describes_an_unknown_structure(self, data: bytes, seen: str) -> None:
         with pytest.raises(ImportRejected) as caught:
             read(data)
         assert f"{seen}. Known are ChatGPT, Claude.ai," in caught.value.detail
         assert len(caught.value.detail.splitlines()) == 1
 
-    def test_refuses_to_choose_between_two(self) -> None:
+    def test_refuses_ambiguous_files(self) -> None:
         both = json.loads(FILES["chatbot-ui"]) | json.loads(FILES["gemini-cli"])
         with pytest.raises(ImportRejected, match="may be gemini-cli or chatbot-ui; say which with"):
             read(json.dumps(both).encode())
@@ -86,14 +86,14 @@ class TestDetection:
             "chatbot-ui": 1
         }
 
-    def test_knows_no_other_name(self) -> None:
+    def test_refuses_an_unknown_format(self) -> None:
         with pytest.raises(ImportRejected, match="there is no format 'word'; Known are"):
             read(b"[]", format="word")
 
 
 class TestReading:
     @pytest.mark.parametrize("name", NAMES)
-    def test_finds_what_a_script_without_its_code_finds(self, name: str) -> None:
+    def test_finds_the_same_as_an_independent_script(self, name: str) -> None:
         found = read(FILES[name]).conversations
         counted = count(name, FILES[name])
 
@@ -128,7 +128,7 @@ class TestReading:
         for conversation in read(FILES[name]).conversations:
             is_sound(conversation)
 
-    def test_ids_do_not_depend_on_what_was_prepended(self) -> None:
+    def test_gives_ids_that_do_not_depend_on_earlier_conversations(self) -> None:
         newer = {"header": "Gemini Apps", "title": "Prompted New", "time": "2026-04-01T08:00:00Z"}
         later = read(json.dumps([newer | {"products": ["Gemini Apps"]}, *gemini()]).encode())
         before = read(FILES["gemini"])
@@ -200,7 +200,7 @@ class TestDamage:
     @pytest.mark.parametrize("name", sorted(ALL))
     @settings(max_examples=25)
     @given(data=st.data())
-    def test_in_a_value_is_read_or_refused(self, name: str, data: st.DataObject) -> None:
+    def test_of_a_value_is_read_or_refused(self, name: str, data: st.DataObject) -> None:
         values = data.draw(changed(values_of(name)))
         text = "\n".join(map(json.dumps, values)) if isinstance(values, list) else "{}"
         for format_name in (None, name):
@@ -211,7 +211,7 @@ class TestDamage:
     @pytest.mark.parametrize("name", sorted(ALL))
     @settings(max_examples=15)
     @given(data=st.data(), salvage=st.booleans())
-    def test_in_the_bytes_is_read_or_refused(
+    def test_of_bytes_is_read_or_refused(
         self,
         name: str,
         data: st.DataObject,
@@ -226,7 +226,9 @@ class TestDamage:
     @pytest.mark.parametrize("name", ["chatgpt", "claude", "localstorage", "sharegpt", "grok"])
     @settings(max_examples=12)
     @given(data=st.data())
-    def test_of_a_cut_gives_what_stands_before_it(self, name: str, data: st.DataObject) -> None:
+    def test_of_a_cut_file_keeps_conversations_before_the_cut(
+        self, name: str, data: st.DataObject
+    ) -> None:
         whole = read(ALL[name]).conversations
         cut = ALL[name][: data.draw(st.integers(len(ALL[name]) // 3, len(ALL[name]) - 1))]
         with pytest.raises(ImportRejected, match="the file seems cut off"):
@@ -241,7 +243,7 @@ class TestDamage:
 
     @pytest.mark.parametrize("name", NAMES)
     @pytest.mark.parametrize("depth", [150, 900, 100_000])
-    def test_by_depth_is_read_or_refused(self, name: str, depth: int) -> None:
+    def test_of_deep_nesting_is_read_or_refused(self, name: str, depth: int) -> None:
         text = ALL[name].replace(
             b'"title"', b'"deep": ' + b"[" * depth + b"]" * depth + b', "title"'
         )

@@ -35,7 +35,7 @@ class TestCursor:
     @given(st.lists(JSON), st.integers(1, 9), st.booleans(), st.sampled_from([None, 2]))
     @example(values=[12, 34.5, -1e10, True], size=1, ascii_only=True, indent=None)
     @example(values=['\\"\\', "\u2028", "\U0001f389"], size=1, ascii_only=True, indent=None)
-    def test_reads_in_pieces_what_it_reads_at_once(
+    def test_reads_the_same_in_blocks(
         self,
         values: list[Any],
         size: int,
@@ -49,14 +49,14 @@ class TestCursor:
 
     @settings(max_examples=40)
     @given(JSON, st.integers(0, 60), st.text(max_size=2), st.integers(1, 9))
-    def test_stops_in_pieces_where_it_stops_at_once(
+    def test_stops_at_the_same_place_in_blocks(
         self, value: Any, at: int, wrong: str, size: int
     ) -> None:
         text = json.dumps([value, value], indent=1)
         text = text[:at] + wrong + text[at + 1 :]
         assert _stop(Cursor(pieces(text, size))) == _stop(Cursor(text))
 
-    def test_forgets_what_was_read(self) -> None:
+    def test_frees_the_text_that_was_read(self) -> None:
         element = json.dumps({"a": "lorem ipsum " * 1000})
         count = 4000
 
@@ -74,14 +74,14 @@ class TestCursor:
         assert found == count
         assert peak < 1024**2, f"{count * len(element):,} characters took {peak:,}"
 
-    def test_refuses_a_value_that_does_not_fit(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_refuses_a_value_that_is_too_large(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(jsontext, "MAX_VALUE", 3 * 1024**2)
         text = '["a",\n "' + "x" * 4 * 1024**2 + '"]'
         cursor = Cursor(pieces(text, 1024))
         with pytest.raises(NotJsonError, match="one value is larger than 3 MB at line 2 column 2"):
             [*cursor.elements()]
 
-    def test_reads_what_is_nested_deeply_where_that_is_asked(self) -> None:
+    def test_reads_deep_nesting_if_allowed(self) -> None:
         depth = 6000
         text = '{"a":[' * (depth // 2) + '"\\"\\u00e9\\\\"' + "]}" * (depth // 2)
         with pytest.raises(NotJsonError, match="nested deeper than 100 levels at line 1 column 1"):
@@ -94,11 +94,11 @@ class TestCursor:
                 found += 1
             assert (found, value) == (depth, '"é\\')
 
-    def test_does_not_read_what_is_nested_too_deeply(self) -> None:
+    def test_refuses_nesting_that_is_too_deep(self) -> None:
         with pytest.raises(NotJsonError, match="nested deeper than"):
             Cursor("[" * 100_000, deep=True).value()
 
-    def test_names_the_element(self) -> None:
+    def test_names_the_element_of_an_error(self) -> None:
         with pytest.raises(NotJsonError) as caught:
             [*Cursor("[1, 2, ?]").numbered("record")]
         assert caught.value.place == "record 3"
@@ -145,7 +145,7 @@ class TestDeep:
 class TestOutline:
     @settings(max_examples=40)
     @given(JSON, st.integers(0, 80))
-    def test_of_a_part_is_a_part(self, value: Any, at: int) -> None:
+    def test_is_partial_for_a_partial_text(self, value: Any, at: int) -> None:
         text = json.dumps([value])
         found, end, is_whole = outline(text[:at], most=1000)
         assert end <= at
@@ -167,20 +167,20 @@ class TestText:
         # The first block holds the byte order mark.
         assert "".join(read_text(io.BytesIO(data), block=max(block, 3))) == "Hällo • 🎉"
 
-    def test_before_a_wrong_byte_is_read(self) -> None:
+    def test_is_read_up_to_an_invalid_byte(self) -> None:
         found: list[str] = []
         with pytest.raises(NotJsonError, match=r"\(byte 11\)"):
             found.extend(read_text(io.BytesIO(b'["abcdef",\xff]'), block=4))
         assert "".join(found) == '["abcdef",'
 
-    def test_that_is_cut_in_a_character_says_so(self) -> None:
+    def test_is_marked_if_cut_inside_a_character(self) -> None:
         data = '"é'.encode()[:-1]
         assert "".join(read_text(io.BytesIO(data))) == '"�'
 
 
 class TestManyParts:
     @pytest.mark.parametrize("part", ["[1],", "{},", "1,"])
-    def test_of_one_value_are_refused_before_they_are_read(
+    def test_of_one_value_are_refused_before_parsing(
         self, monkeypatch: pytest.MonkeyPatch, part: str
     ) -> None:
         monkeypatch.setattr(jsontext, "MAX_BRACKETS", 100_000)

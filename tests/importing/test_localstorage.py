@@ -139,7 +139,7 @@ def test_a_file_may_hold_nothing(nothing: Any) -> None:
         ("[" * 100_000, "conversation 1: nested deeper than 100 levels at line 1 column 2"),
     ],
 )
-def test_what_is_no_such_file_is_refused_with_its_place(source: Any, reason: str) -> None:
+def test_another_file_is_refused_with_the_place(source: Any, reason: str) -> None:
     assert reason in refusal(source)
 
 
@@ -179,7 +179,7 @@ def test_salvage_leaves_out_a_bad_setting_and_keeps_the_others() -> None:
 
 
 @pytest.mark.parametrize("theme", ["blue", 5, {"a": 1}])
-def test_salvage_takes_over_no_settings_where_none_is_good(theme: object) -> None:
+def test_salvage_imports_no_settings_if_all_are_bad(theme: object) -> None:
     found = parse({SETTINGS_KEY: {"theme": theme}, CONVERSATIONS_KEY: THREE}, salvage=True)
     assert (found.conversations, found.preferences) == (EXPECTED, None)
 
@@ -190,7 +190,7 @@ def test_the_name_of_the_file_stays_on_one_line() -> None:
     assert caught.value.code == "import_rejected"
 
 
-def test_a_cut_file_tells_what_can_be_saved() -> None:
+def test_a_cut_file_is_refused_with_what_can_be_salvaged() -> None:
     cut = COMPACT[: COMPACT.index("About c")]
     assert refusal(cut) == (
         f"not JSON at line 1 column {len(cut) + 1}: the file seems cut off;"
@@ -204,14 +204,14 @@ def test_a_cut_file_tells_what_can_be_saved() -> None:
     )
 
 
-def test_a_file_cut_between_two_conversations_says_so() -> None:
+def test_a_file_cut_between_two_conversations_is_recognised() -> None:
     cut = dump_of(THREE[:2])[:-1] + ","
     assert parse(cut, salvage=True).skipped == (
         Skipped(place="the rest of the file", reason="cut off"),
     )
 
 
-def test_what_stands_before_a_wrong_place_can_be_saved() -> None:
+def test_conversations_before_an_error_can_be_salvaged() -> None:
     wrong = COMPACT.replace('"About c"', "\0 and more that is no JSON")
     assert refusal(wrong).startswith("conversation 3: not JSON at line 1 column")
     assert refusal(wrong).endswith("; --salvage imports the 2 whole conversations before it")

@@ -49,7 +49,7 @@ def unfit(raw: object) -> str:
     return f"{caught.value.place}: {caught.value.reason}".removeprefix(": ")
 
 
-def test_a_sound_conversation_is_kept_as_it_is() -> None:
+def test_an_intact_conversation_is_kept_unchanged() -> None:
     thoughts = {"thinkingTimes": [1, 2.5], "averageThinkingTime": 1.75, "totalThinkingTime": 3.5}
     metrics = {"totalTime": 0.8, "tokens": 3}
     found = read_one(
@@ -126,14 +126,14 @@ def test_the_role_is_found(fields: dict[str, Any], role: str, extra: dict[str, A
         (False, "false"),
     ],
 )
-def test_content_that_is_no_text_is_kept_beside_one(content: Any, text: str) -> None:
+def test_content_that_is_no_text_is_converted_and_kept(content: Any, text: str) -> None:
     found, notes = read_message(content=content, originalContent="taken")
     assert found.content == text
     assert found.extra == {"originalContent": "taken", "_originalContent": content}
     assert notes == ("1 message: content was no text; the original is kept beside it",)
 
 
-def test_no_content_is_an_empty_text() -> None:
+def test_missing_content_becomes_an_empty_text() -> None:
     found, notes = read_message(content=None)
     assert found.content == ""
     assert notes == ("1 message: had no content",)
@@ -148,7 +148,7 @@ def test_an_answer_left_by_a_crash_is_kept_as_a_stopped_one() -> None:
     assert read_one(isLoading=True).notes == ("'isLoading' was left on",)
 
 
-def test_fields_of_another_kind_are_kept_beside() -> None:
+def test_fields_of_another_type_are_kept_separately() -> None:
     odd = {"metrics": [1], "model": {"name": "x"}, "cancelled": "no", "isLoading": 1, "id": True}
     found, _ = read_message(**odd)
     assert found.extra == odd
@@ -157,7 +157,7 @@ def test_fields_of_another_kind_are_kept_beside() -> None:
     assert read_message(id=None)[0].source_id is None
 
 
-def test_a_message_without_time_takes_its_neighbours() -> None:
+def test_a_message_without_time_gets_its_neighbours() -> None:
     texts = "abcd"
     stamps = [None, "2026-11-20T10:00:00Z", None, "2026-11-20T09:00:00Z"]
     found = read_one(*(message(content=c, timestamp=t) for c, t in zip(texts, stamps, strict=True)))
@@ -168,7 +168,7 @@ def test_a_message_without_time_takes_its_neighbours() -> None:
 
 
 @pytest.mark.parametrize("nothing", [None, "Invalid Date", float(10**300), {}])
-def test_creation_and_change_are_found_elsewhere(nothing: Any) -> None:
+def test_times_of_creation_and_change_are_derived_if_missing(nothing: Any) -> None:
     gone = {"createdAt": nothing, "updatedAt": nothing}
     messages = (message(timestamp="2026-11-20T09:00:00Z"), message(timestamp=1_795_168_800_000))
     found = read_one(*messages, **gone)
@@ -194,7 +194,7 @@ def test_missing_ids_are_derived_from_the_content() -> None:
     assert read_one(id=12).source_id == "12"
 
 
-def test_titles_are_mended() -> None:
+def test_titles_are_repaired() -> None:
     for empty in (None, "", " \n"):
         assert read_one(title=empty).title == "New Conversation"
     assert read_one(title="x" * 255).title == "x" * 255
@@ -204,7 +204,7 @@ def test_titles_are_mended() -> None:
     assert found.notes == ("title cut to 255 characters; whole in the metadata",)
 
 
-def test_half_surrogate_pairs_are_replaced() -> None:
+def test_lone_surrogates_are_replaced() -> None:
     found = read_one(
         message(content="a\ud83d", tags=["\udc00"]), message(content="🎉"), title="t\ud800"
     )
@@ -244,11 +244,11 @@ def nested(levels: int) -> Any:
         (conversation(message(content="x" * 2**23)), "message 1: is larger than 8,388,608"),
     ],
 )
-def test_what_cannot_be_kept_is_refused(raw: object, reason: str) -> None:
+def test_conversations_that_cannot_be_stored_are_refused(raw: object, reason: str) -> None:
     assert unfit(raw).startswith(reason)
 
 
-def test_ids_that_occur_twice() -> None:
+def test_repeated_ids_are_derived() -> None:
     data = (
         b'[{"id":"a","messages":[]}, {"id":"a","messages":[],"title":"x"},'
         b'{"messages":[],"id":"a"}, {"title":"x","id":"a","messages":[]}, {"messages":[]},'
@@ -320,5 +320,5 @@ def test_a_time_without_zone_is_utc() -> None:
         "0001-01-01T00:00:00+14:00",
     ],
 )
-def test_what_is_no_time(value: object) -> None:
+def test_invalid_times_are_none(value: object) -> None:
     assert parse_time(value) is None

@@ -31,7 +31,7 @@ def outcomes(told: dict[str, Any]) -> list[str]:
 
 
 class TestImport:
-    async def test_tells_of_each_conversation(self, alice: HttpClient) -> None:
+    async def test_reports_each_conversation(self, alice: HttpClient) -> None:
         dump = {
             CONVERSATIONS_KEY: json.dumps([exported(1), exported(2) | {"isLoading": True}]),
             SETTINGS_KEY: json.dumps(SETTINGS),
@@ -48,9 +48,7 @@ class TestImport:
         assert outcomes(again) == ["repeated", "imported"]
         assert await (await alice.get("/conversations/stats/count")).json() == {"count": 3}
 
-    async def test_writes_nothing_when_it_is_only_tried(
-        self, alice: HttpClient, database: Any
-    ) -> None:
+    async def test_writes_nothing_in_a_dry_run(self, alice: HttpClient, database: Any) -> None:
         await bring_in(alice, [exported(1)])
         told = await bring_in(alice, [exported(1), exported(2)], "?dry_run=true")
 
@@ -60,7 +58,7 @@ class TestImport:
         entry = await database.audit_logs.find_one({"details.dry_run": True})
         assert (entry["action"], entry["door"]) == ("import.run", "http")
 
-    async def test_names_what_it_leaves_out(self, alice: HttpClient) -> None:
+    async def test_reports_what_it_leaves_out(self, alice: HttpClient) -> None:
         file = [exported(1), exported(2) | {"messages": "none"}, exported(1)]
         refused = await alice.post(PATH, data=json.dumps(file).encode())
         detail = (await problem(refused, 422, "import_rejected"))["detail"]
@@ -73,21 +71,21 @@ class TestImport:
             "conversation 3",
         ]
 
-    async def test_is_the_users_own(self, alice: HttpClient, bob: HttpClient) -> None:
+    async def test_belongs_to_the_user(self, alice: HttpClient, bob: HttpClient) -> None:
         await bring_in(alice, [exported(1)])
         assert await (await bob.get("/conversations")).json() == []
         assert outcomes(await bring_in(bob, [exported(1)])) == ["imported"]
 
-    async def test_needs_somebody(self, http: HttpClient) -> None:
+    async def test_requires_a_session(self, http: HttpClient) -> None:
         await problem(await http.post(PATH, data=b"[]"), 401, "authentication_required")
 
-    async def test_takes_the_key_for_this_wish_alone(self, alice: HttpClient) -> None:
+    async def test_accepts_a_key_for_one_request_only(self, alice: HttpClient) -> None:
         data, key = json.dumps([exported(1)]).encode(), {"Idempotency-Key": "k"}
         assert (await alice.post(PATH, data=data, headers=key)).status == 200
         other = await alice.post(PATH + "?on_duplicate=copy", data=data, headers=key)
         await problem(other, 422, "idempotency_key_reused")
 
-    async def test_says_when_others_import(
+    async def test_answers_busy_while_others_import(
         self,
         alice: HttpClient,
         bob: HttpClient,
@@ -100,7 +98,7 @@ class TestImport:
         answers = await asyncio.gather(*(each.post(PATH, data=b"[]") for each in clients))
         assert 503 in {answer.status for answer in answers}
 
-    async def test_of_one_user_leave_room_for_others(
+    async def test_leaves_room_for_imports_of_other_users(
         self, alice: HttpClient, bob: HttpClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         gate = threading.Event()

@@ -57,7 +57,9 @@ async def counts(database: Any) -> dict[str, int]:
 
 
 class TestImport:
-    async def test_comes_back_as_it_was(self, alice: HttpClient, bring_in: BringIn) -> None:
+    async def test_stores_conversations_unchanged(
+        self, alice: HttpClient, bring_in: BringIn
+    ) -> None:
         file = [exported(number, messages=number) for number in reversed(range(9))]
 
         report = await bring_in(file)
@@ -97,7 +99,7 @@ class TestImport:
         assert [len(each) for each in lies.contents] == [int(7.9 * 1024**2), 400_000, 5]
         assert len(lies.segments) == 1
 
-    async def test_does_not_put_what_comes_from_the_future_on_top(
+    async def test_lists_conversations_with_future_times_by_the_time_of_import(
         self, alice: HttpClient, bring_in: BringIn
     ) -> None:
         ahead = exported(1) | {"updatedAt": "9999-12-31T23:59:59.999Z", "title": "ahead"}
@@ -114,7 +116,7 @@ class TestImport:
         await begin(alice, title="new")
         assert [each["title"] for each in await stored(alice)] == ["new", "ahead", "ahead"]
 
-    async def test_that_came_from_the_future_before_goes_down_with_its_next_change(
+    async def test_corrects_a_future_time_with_the_next_change(
         self, alice: HttpClient, bring_in: BringIn, database: Any
     ) -> None:
         await bring_in([exported(1)])
@@ -125,7 +127,7 @@ class TestImport:
         await begin(alice, title="new")
         assert [each["title"] for each in await stored(alice)] == ["new", old["title"]]
 
-    async def test_looks_for_what_is_there_by_an_index(
+    async def test_looks_up_known_conversations_by_an_index(
         self, alice: HttpClient, bring_in: BringIn, database: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         await bring_in([exported(number) for number in range(40)])
@@ -148,7 +150,7 @@ class TestImport:
             assert plan["executionStats"]["totalDocsExamined"] <= 1
             assert "source_unique" in str(plan["queryPlanner"]["winningPlan"])
 
-    async def test_twice_imports_nothing_twice(self, alice: HttpClient, bring_in: BringIn) -> None:
+    async def test_imports_nothing_twice(self, alice: HttpClient, bring_in: BringIn) -> None:
         await bring_in([exported(number) for number in range(3)])
         before = await stored(alice)
 
@@ -160,7 +162,7 @@ class TestImport:
         assert len(after) == 5
         assert all(each in after for each in before)
 
-    async def test_three_at_once_import_nothing_twice(
+    async def test_imports_nothing_twice_if_concurrent(
         self, alice: HttpClient, bring_in: BringIn, database: Any
     ) -> None:
         file = [exported(number) for number in range(150)]
@@ -174,7 +176,7 @@ class TestImport:
         entries = {"action": "conversation.import"}
         assert await database["audit_logs"].count_documents(entries) == 150
 
-    async def test_what_was_deleted_comes_again_if_asked(
+    async def test_restores_deleted_conversations_on_request(
         self, alice: HttpClient, bring_in: BringIn
     ) -> None:
         await bring_in([exported(1)])
@@ -183,7 +185,7 @@ class TestImport:
         restored = await bring_in([exported(1)], restore_deleted=True)
         assert restored.by_outcome == {ImportOutcome.IMPORTED: 1}
 
-    async def test_two_users_import_the_same_file(
+    async def test_accepts_the_same_file_from_two_users(
         self, alice: HttpClient, bob: HttpClient, bring_in: BringIn
     ) -> None:
         file = [exported(1), exported(0)]
@@ -193,7 +195,7 @@ class TestImport:
         assert [shown(each) for each in hers] == [shown(each) for each in his]
         assert {each["id"] for each in hers}.isdisjoint(each["id"] for each in his)
 
-    async def test_leaves_an_entry_each_and_one_of_the_whole(
+    async def test_leaves_an_entry_for_each_and_one_for_the_import(
         self, alice: HttpClient, bring_in: BringIn, database: Any
     ) -> None:
         await bring_in([exported(1), exported(2)])
@@ -206,7 +208,7 @@ class TestImport:
 
 
 class TestOnDuplicate:
-    async def test_replace_brings_the_files_state_back(
+    async def test_replace_restores_the_files_state(
         self, alice: HttpClient, bring_in: BringIn
     ) -> None:
         await bring_in([exported(1), exported(0)])
@@ -229,7 +231,9 @@ class TestOnDuplicate:
         assert after[before[0]["id"]]["version"] > before[0]["version"]
         assert after[before[1]["id"]] == before[1]
 
-    async def test_copy_leaves_what_is_there(self, alice: HttpClient, bring_in: BringIn) -> None:
+    async def test_copy_keeps_the_stored_conversation(
+        self, alice: HttpClient, bring_in: BringIn
+    ) -> None:
         await bring_in([exported(1)])
         [before] = await stored(alice)
 
@@ -254,7 +258,7 @@ class TestOnDuplicate:
 
 class TestDryRun:
     @pytest.mark.parametrize("on_duplicate", list(OnDuplicate))
-    async def test_foretells_and_writes_nothing(
+    async def test_reports_the_outcome_and_writes_nothing(
         self,
         alice: HttpClient,
         bring_in: BringIn,
@@ -278,7 +282,7 @@ class TestDryRun:
 
 
 class TestPreferences:
-    async def test_are_taken_over_beside_the_others(
+    async def test_are_merged_with_others(
         self, alice: HttpClient, bring_in: BringIn, database: Any
     ) -> None:
         path = "/users/me/preferences"
@@ -293,7 +297,7 @@ class TestPreferences:
         entry = await database["audit_logs"].find_one({"action": "preferences.import"})
         assert entry["outcome"] == "success"
 
-    async def test_that_were_changed_since_are_left_alone_by_a_repeat(
+    async def test_are_kept_by_a_repeat_if_changed_since(
         self, alice: HttpClient, bring_in: BringIn
     ) -> None:
         path = "/users/me/preferences"
@@ -306,7 +310,7 @@ class TestPreferences:
             await bring_in(dump)
             assert await (await alice.get(path)).json() == changed
 
-    async def test_that_were_not_changed_are_brought_up_to_date(
+    async def test_are_updated_if_not_changed_since(
         self, alice: HttpClient, bring_in: BringIn
     ) -> None:
         path = "/users/me/preferences"
@@ -319,7 +323,7 @@ class TestPreferences:
         found = await (await alice.get(path)).json()
         assert (found["theme"], found["language"]) == ("light", "de")
 
-    async def test_are_kept_where_an_older_version_did_not_note_what_it_took_over(
+    async def test_are_kept_if_an_older_version_imported_them(
         self, alice: HttpClient, bring_in: BringIn, database: Any
     ) -> None:
         path = "/users/me/preferences"
@@ -333,7 +337,7 @@ class TestPreferences:
             assert found["theme"] == "light"
             assert found["language"] == SETTINGS["language"]
 
-    async def test_that_were_taken_over_are_noted_and_not_shown(
+    async def test_are_remembered_without_being_shown(
         self, alice: HttpClient, bring_in: BringIn, database: Any
     ) -> None:
         await bring_in({SETTINGS_KEY: SETTINGS})
@@ -343,7 +347,7 @@ class TestPreferences:
         shown = await (await alice.get("/users/me/preferences")).json()
         assert "imported" not in shown
 
-    async def test_bad_ones_stop_the_import_before_it_begins(
+    async def test_are_checked_before_the_import_begins(
         self, alice: HttpClient, bring_in: BringIn
     ) -> None:
         dump = {CONVERSATIONS_KEY: [exported(1)], SETTINGS_KEY: {"theme": "blue"}}

@@ -33,7 +33,7 @@ async def delete_first(client: HttpClient) -> str:
 
 class TestImport:
     @pytest.mark.parametrize("query", ["", "?on_duplicate=replace", "?on_duplicate=copy"])
-    async def test_leaves_out_what_was_deleted(self, alice: HttpClient, query: str) -> None:
+    async def test_leaves_out_deleted_conversations(self, alice: HttpClient, query: str) -> None:
         file = [exported(1)]
         await bring(alice, file)
         await delete_first(alice)
@@ -44,14 +44,14 @@ class TestImport:
         assert told["messages"] == told["conversations"][1]["messages"]
         assert await (await alice.get("/conversations/stats/count")).json() == {"count": 1}
 
-    async def test_tells_so_beforehand(self, alice: HttpClient) -> None:
+    async def test_reports_deleted_conversations_in_a_dry_run(self, alice: HttpClient) -> None:
         await bring(alice, [exported(1)])
         await delete_first(alice)
         for more, outcome in (("", "deleted_here"), ("&restore_deleted=true", "imported")):
             told = await bring(alice, [exported(1)], f"?dry_run=true{more}")
             assert outcomes(told) == [outcome]
 
-    async def test_brings_it_back_if_asked(self, alice: HttpClient) -> None:
+    async def test_restores_deleted_conversations_on_request(self, alice: HttpClient) -> None:
         await bring(alice, [exported(1)])
         await delete_first(alice)
         told = await bring(alice, [exported(1)], "?restore_deleted=true")
@@ -60,13 +60,13 @@ class TestImport:
         await delete_first(alice)
         assert outcomes(await bring(alice, [exported(1)])) == ["deleted_here"]
 
-    async def test_knows_what_was_deleted_with_everything_else(self, alice: HttpClient) -> None:
+    async def test_leaves_out_conversations_deleted_all_at_once(self, alice: HttpClient) -> None:
         file = [exported(number) for number in range(3)]
         await bring(alice, file)
         assert (await alice.delete("/conversations")).status == 200
         assert outcomes(await bring(alice, file)) == ["deleted_here"] * 3
 
-    async def test_knows_the_export_of_what_was_deleted(self, alice: HttpClient) -> None:
+    async def test_leaves_out_an_export_of_a_deleted_conversation(self, alice: HttpClient) -> None:
         await begin(alice, title="Mine", messages=[message("a")])
         data = await (await alice.get("/conversations/export")).read()
         await delete_first(alice)
@@ -74,14 +74,16 @@ class TestImport:
         assert outcomes(await bring(alice, data, "?restore_deleted=true")) == ["imported"]
         assert outcomes(await bring(alice, data)) == ["repeated"]
 
-    async def test_of_another_user_does_not_mind(self, alice: HttpClient, bob: HttpClient) -> None:
+    async def test_ignores_deletions_of_another_user(
+        self, alice: HttpClient, bob: HttpClient
+    ) -> None:
         await bring(alice, [exported(1)])
         await delete_first(alice)
         assert outcomes(await bring(bob, [exported(1)])) == ["imported"]
 
 
 class TestTombstone:
-    async def test_tells_nothing_of_the_source(
+    async def test_does_not_reveal_the_source(
         self, app: web.Application, alice: HttpClient, bob: HttpClient, database: Any
     ) -> None:
         for client in (alice, bob):
@@ -97,7 +99,7 @@ class TestTombstone:
         plain = app[SECRET_KEY].hash(source)
         assert not {source, plain} & {each["source"] for each in stones}
 
-    async def test_comes_with_the_deletion_or_not_at_all(
+    async def test_is_stored_with_the_deletion_or_not_at_all(
         self, alice: HttpClient, database: Any
     ) -> None:
         begun = await begin(alice)

@@ -43,7 +43,7 @@ def test_holds_every_message_once_after_its_parent(
     assert (tree.active_leaf in names) == bool(found)
 
 
-def test_puts_siblings_in_the_order_of_their_times() -> None:
+def test_sorts_siblings_by_time() -> None:
     tree = build_tree(
         [
             message("late", "r", 9),
@@ -55,25 +55,25 @@ def test_puts_siblings_in_the_order_of_their_times() -> None:
     assert [each.source_id for each in tree.messages] == ["r", "early", "x", "late"]
 
 
-def test_takes_the_last_of_those_with_one_id() -> None:
+def test_keeps_the_last_of_messages_with_one_id() -> None:
     tree = build_tree([message("a", None, 1), message("b", "a"), message("a", None, 5)])
     assert tree.messages[0].timestamp == BEGAN + timedelta(seconds=5)
     assert tree.repairs == {"was there twice; the last one is used": 1}
 
 
 @pytest.mark.parametrize("leaf", ["nowhere", "empty", None])
-def test_shows_the_newest_leaf_where_none_is_named(leaf: str | None) -> None:
+def test_shows_the_newest_leaf_by_default(leaf: str | None) -> None:
     found = [message("a", "empty", 1), message("new", "a", 8), message("old", "a", 7)]
     tree = build_tree(found, leaf=leaf, links={"empty": None})
     assert tree.active_leaf == "new"
     assert tree.is_leaf_missing == (leaf is not None)
 
 
-def test_shows_a_message_that_others_follow_where_it_is_named() -> None:
+def test_shows_a_named_message_that_is_no_leaf() -> None:
     assert build_tree([message("a"), message("b", "a")], leaf="a").active_leaf == "a"
 
 
-def test_goes_through_what_is_no_message() -> None:
+def test_skips_nodes_that_are_no_messages() -> None:
     links = {"one": "two", "two": "a", "loop": "loop"}
     tree = build_tree([message("a"), message("b", "one"), message("c", "loop")], links=links)
     assert {each.source_id: each.parent_id for each in tree.messages} == {
@@ -83,24 +83,24 @@ def test_goes_through_what_is_no_message() -> None:
     }
 
 
-def test_opens_circles() -> None:
+def test_breaks_cycles() -> None:
     tree = build_tree([message("a", "b"), message("b", "c"), message("c", "b"), message("d", "d")])
     assert sum(tree.repairs.values()) == 2
     assert sum(each.parent_id is None for each in tree.messages) == 2
 
 
-def test_is_not_afraid_of_length() -> None:
+def test_works_for_long_conversations() -> None:
     count = 20_000
     found = [message("m0"), *(message(f"m{n}", f"m{n - 1}") for n in range(1, count))]
     tree = build_tree(reversed(found))
     assert [each.source_id for each in tree.messages] == [f"m{n}" for n in range(count)]
 
 
-def test_chain() -> None:
+def test_chain_links_consecutive_messages() -> None:
     assert [each.parent_id for each in chain([message("a"), message("b")])] == [None, "a"]
 
 
-def test_needs_ids() -> None:
+def test_requires_ids() -> None:
     nameless = message("a")
     nameless.source_id = None
     with pytest.raises(ValueError, match="no id"):

@@ -48,7 +48,7 @@ def words(conversation: dict[str, Any]) -> list[str]:
 
 
 class TestUpdate:
-    async def test_appends_what_is_new(self, alice: HttpClient) -> None:
+    async def test_appends_new_messages(self, alice: HttpClient) -> None:
         assert await outcome(alice, grown(3)) == "imported"
         before = await stored(alice)
         await alice.patch(f"/conversations/{before['id']}", json={"title": "My name for it"})
@@ -64,7 +64,7 @@ class TestUpdate:
         assert await outcome(alice, grown(6)) == "repeated"
         assert await outcome(alice, grown(3)) == "repeated"
 
-    async def test_of_an_import_by_an_earlier_version(
+    async def test_works_after_an_import_by_an_earlier_version(
         self, alice: HttpClient, database: Any
     ) -> None:
         await bring(alice, grown(3))
@@ -72,7 +72,7 @@ class TestUpdate:
         assert await outcome(alice, grown(3)) == "repeated"
         assert await outcome(alice, grown(5)) == "updated"
 
-    async def test_leaves_edits_and_deletions_alone(self, alice: HttpClient) -> None:
+    async def test_keeps_edits_and_deletions(self, alice: HttpClient) -> None:
         await bring(alice, grown(4))
         found = await stored(alice)
         first, second = (f"/conversations/{found['id']}/messages/n{n}" for n in (0, 1))
@@ -81,7 +81,7 @@ class TestUpdate:
         assert await outcome(alice, grown(5)) == "updated"
         assert words(await stored(alice)) == ["edited", "turn 2", "turn 3", "turn 4"]
 
-    async def test_goes_on_beside_what_went_on_here(self, alice: HttpClient) -> None:
+    async def test_adds_a_branch_beside_messages_added_here(self, alice: HttpClient) -> None:
         await bring(alice, grown(2))
         path = f"/conversations/{(await stored(alice))['id']}"
         await alice.post(f"{path}/messages", json=message("mine", id="mine"))
@@ -92,7 +92,7 @@ class TestUpdate:
         await alice.put(f"{path}/active-leaf", json={"message_id": "n2"})
         assert words(await stored(alice)) == ["turn 0", "turn 1", "turn 2", "turn 3"]
 
-    async def test_gains_other_branches(self, alice: HttpClient) -> None:
+    async def test_appends_other_branches(self, alice: HttpClient) -> None:
         await bring(alice, grown(2))
         other = node("x", "n0", said("assistant", "another", 1_700_000_009))
         more = grown(3)
@@ -102,12 +102,12 @@ class TestUpdate:
         assert words(await stored(alice)) == ["turn 0", "another"]
         assert await outcome(alice, more) == "repeated"
 
-    async def test_does_not_bring_back_what_was_deleted(self, alice: HttpClient) -> None:
+    async def test_does_not_restore_deleted_messages(self, alice: HttpClient) -> None:
         await bring(alice, grown(2))
         await alice.delete(f"/conversations/{(await stored(alice))['id']}")
         assert await outcome(alice, grown(4)) == "deleted_here"
 
-    async def test_of_many_messages_takes_several_steps_and_is_finished_by_a_repeat(
+    async def test_appends_many_messages_in_steps_that_a_repeat_completes(
         self, alice: HttpClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         await bring(alice, grown(2))
@@ -131,7 +131,9 @@ class TestUpdate:
         assert words(await stored(alice)) == [f"turn {turn}" for turn in range(90)]
         assert await outcome(alice, value) == "repeated"
 
-    async def test_at_once_appends_once(self, alice: HttpClient, elsewhere: HttpClient) -> None:
+    async def test_appends_once_if_concurrent(
+        self, alice: HttpClient, elsewhere: HttpClient
+    ) -> None:
         await bring(alice, grown(2))
         told = await asyncio.gather(*(outcome(each, grown(9)) for each in (alice, elsewhere)))
         assert set(told) <= {"updated", "repeated"}

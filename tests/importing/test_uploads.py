@@ -83,7 +83,7 @@ def file_of(settings: Settings, upload_id: str) -> Path:
 
 
 class TestUpload:
-    async def test_comes_in_parts_and_goes_on_where_it_broke_off(
+    async def test_is_received_in_parts_and_resumed(
         self, alice: HttpClient, settings: Settings
     ) -> None:
         data = data_of(3)
@@ -104,7 +104,7 @@ class TestUpload:
             assert stat.S_IMODE(file.stat().st_mode) == 0o600
             assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
 
-    async def test_keeps_what_came_of_a_part_that_breaks_off(self, alice: HttpClient) -> None:
+    async def test_keeps_the_received_bytes_of_a_broken_part(self, alice: HttpClient) -> None:
         path = await create(alice, 100)
 
         sent = asyncio.Event()
@@ -124,7 +124,7 @@ class TestUpload:
         assert (await send(alice, path, 40, b"b" * 60)).status == 204
 
     @pytest.mark.parametrize(("offset", "size"), [(1, 5), (0, 11), (99, 1)])
-    async def test_refuses_a_part_that_does_not_fit(
+    async def test_refuses_a_part_at_another_offset(
         self, alice: HttpClient, offset: int, size: int
     ) -> None:
         path = await create(alice, 10)
@@ -135,7 +135,7 @@ class TestUpload:
             await problem(answer, 413, "too_large")
         assert (await alice.head(path)).headers["Upload-Offset"] == "0"
 
-    async def test_refuses_a_part_of_no_told_length_that_is_too_long(
+    async def test_refuses_a_part_without_a_length_that_is_too_long(
         self, alice: HttpClient, settings: Settings
     ) -> None:
         path = await create(alice, 10)
@@ -147,7 +147,7 @@ class TestUpload:
         await problem(await send(alice, path, 0, many()), 413, "too_large")
         assert file_of(settings, path.rpartition("/")[2]).stat().st_size <= 10
 
-    async def test_is_nobody_elses(self, alice: HttpClient, bob: HttpClient) -> None:
+    async def test_is_hidden_from_others(self, alice: HttpClient, bob: HttpClient) -> None:
         path = await create(alice, 10)
         for other in (path, f"{PATH}/{UNKNOWN}", f"{PATH}/nonsense"):
             await problem(await bob.get(other), 404, "not_found")
@@ -158,7 +158,7 @@ class TestUpload:
                 await problem(await bob.post(f"/imports?upload_id={upload_id}"), 404, "not_found")
         assert (await alice.head(path)).headers["Upload-Offset"] == "0"
 
-    async def test_takes_room_that_a_user_has(
+    async def test_counts_against_the_users_limit(
         self, alice: HttpClient, bob: HttpClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(upload_files, "RESERVE", -(10 * 1024**3))
@@ -174,7 +174,7 @@ class TestUpload:
         monkeypatch.setattr(upload_service, "MAX_UPLOADS", 2)
         await problem(await alice.post(PATH, headers=one), 429, "too_many_requests")
 
-    async def test_tells_that_the_disk_is_full(
+    async def test_reports_a_full_disk(
         self, alice: HttpClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         path = await create(alice, 10)
@@ -216,7 +216,7 @@ class TestUpload:
             ({"Upload-Offset": "-1"}, 422, "invalid_input"),
         ],
     )
-    async def test_refuses_other_parts(
+    async def test_refuses_malformed_parts(
         self, alice: HttpClient, headers: dict[str, str], status: int, code: str
     ) -> None:
         path = await create(alice, 10)
@@ -224,14 +224,14 @@ class TestUpload:
         await problem(sent, status, code)
         assert sent.headers["Tus-Version"] == "1.0.0"
 
-    async def test_refuses_other_uploads(self, alice: HttpClient) -> None:
+    async def test_refuses_malformed_uploads(self, alice: HttpClient) -> None:
         for length in ("", "0", "-5", "x"):
             answer = await alice.post(PATH, headers={**TUS, "Upload-Length": length})
             await problem(answer, 422, "invalid_input")
         bad = {**TUS, "Upload-Length": "1", "Upload-Metadata": "filename !!!"}
         await problem(await alice.post(PATH, headers=bad), 422, "invalid_input")
 
-    async def test_whose_bytes_are_on_another_machine_says_so(
+    async def test_reports_that_another_machine_has_its_bytes(
         self, alice: HttpClient, settings: Settings
     ) -> None:
         upload_id = await upload(alice, b"12345")
@@ -242,7 +242,7 @@ class TestUpload:
 
 
 class TestImport:
-    async def test_runs_and_tells_what_it_did(
+    async def test_runs_and_reports_its_result(
         self, alice: HttpClient, settings: Settings, database: Any
     ) -> None:
         # Other tests share the application, and its directory.
@@ -261,13 +261,13 @@ class TestImport:
         assert set((settings.data_dir / "uploads").glob("*.part")) == before
         assert await database.import_uploads.count_documents({}) == 0
 
-    async def test_of_nothing_new_is_no_success(self, alice: HttpClient) -> None:
+    async def test_fails_if_nothing_is_imported(self, alice: HttpClient) -> None:
         await run(alice, data_of(2))
         job = await run(alice, data_of(2))
         assert job["state"] == "nothing_imported"
         assert job["report"]["already_there"] == 2
 
-    async def test_that_cannot_be_says_why_and_keeps_the_upload(self, alice: HttpClient) -> None:
+    async def test_reports_an_error_and_keeps_the_upload(self, alice: HttpClient) -> None:
         upload_id = await upload(alice, data_of(2)[:-5], "cut.json")
         job = await ended(alice, (await start(alice, upload_id))["id"])
         assert (job["state"], job["code"]) == ("failed", "import_rejected")
@@ -275,7 +275,7 @@ class TestImport:
         job = await ended(alice, (await start(alice, upload_id, "&salvage=true"))["id"])
         assert (job["state"], job["report"]["imported"]) == ("completed", 1)
 
-    async def test_can_be_tried_before(self, alice: HttpClient) -> None:
+    async def test_supports_a_dry_run(self, alice: HttpClient) -> None:
         upload_id = await upload(alice, data_of(3))
         job = await ended(alice, (await start(alice, upload_id, "&dry_run=true"))["id"])
         assert (job["state"], job["report"]["imported"]) == ("completed", 3)
@@ -283,12 +283,12 @@ class TestImport:
         job = await ended(alice, (await start(alice, upload_id))["id"])
         assert job["state"] == "completed"
 
-    async def test_takes_several_files_as_one(self, alice: HttpClient) -> None:
+    async def test_imports_several_files_as_one(self, alice: HttpClient) -> None:
         ids = [await upload(alice, json.dumps([exported(n)]).encode()) for n in range(3)]
         job = await ended(alice, (await start(alice, ",".join(ids)))["id"])
         assert job["report"]["imported"] == 3
 
-    async def test_needs_the_whole_upload_for_itself(
+    async def test_requires_complete_and_unused_uploads(
         self, alice: HttpClient, database: Any
     ) -> None:
         path = await create(alice, 10)
@@ -304,7 +304,7 @@ class TestImport:
         await problem(await alice.delete(path), 409, "upload_in_use")
         await problem(await send(alice, path, 10, b""), 409, "upload_in_use")
 
-    async def test_is_followed_from_any_point(self, alice: HttpClient) -> None:
+    async def test_can_be_followed_from_any_event(self, alice: HttpClient) -> None:
         job = await run(alice, data_of(2))
         path = f"/imports/{job['id']}/events"
         for after, count in ((0, 1), (job["version"] - 1, 1), (job["version"], 0)):
@@ -322,7 +322,7 @@ class TestImport:
         versions = [each["version"] for each in told]
         assert versions == sorted(set(versions))
 
-    async def test_is_listed_page_by_page(self, alice: HttpClient, bob: HttpClient) -> None:
+    async def test_is_listed_in_pages(self, alice: HttpClient, bob: HttpClient) -> None:
         ids = [(await run(alice, data_of(1)))["id"] for _ in range(3)]
         await run(bob, data_of(1))
         page = await (await alice.get("/imports?limit=2")).json()
@@ -330,7 +330,7 @@ class TestImport:
         page = await (await alice.get(f"/imports?limit=2&after={page['next']}")).json()
         assert ([each["id"] for each in page["imports"]], page["next"]) == ([ids[0]], None)
 
-    async def test_is_nobody_elses(self, alice: HttpClient, bob: HttpClient) -> None:
+    async def test_is_hidden_from_others(self, alice: HttpClient, bob: HttpClient) -> None:
         job = await run(alice, data_of(1))
         for import_id in (job["id"], UNKNOWN, "nonsense"):
             path = f"/imports/{import_id}"
@@ -338,7 +338,7 @@ class TestImport:
             await problem(await bob.get(f"{path}/events"), 404, "not_found")
             await problem(await bob.post(f"{path}/cancel"), 404, "not_found")
 
-    async def test_that_is_cancelled_leaves_whole_conversations(
+    async def test_leaves_complete_conversations_if_cancelled(
         self, alice: HttpClient, monkeypatch: pytest.MonkeyPatch, settings: Settings
     ) -> None:
         gate = asyncio.Event()
@@ -373,7 +373,7 @@ class TestImport:
 class TestRunner:
     """With imports that the service's own runner leaves alone, as another process has them."""
 
-    async def test_goes_on_with_what_another_process_left(
+    async def test_continues_an_import_of_another_process(
         self, app: web.Application, alice: HttpClient, database: Any
     ) -> None:
         job = await self._left(alice, database, count=6)
@@ -384,7 +384,7 @@ class TestRunner:
         assert {name: found["report"][name] for name in report} == report
         assert await (await alice.get("/conversations/stats/count")).json() == {"count": 6}
 
-    async def test_makes_no_second_copy_of_what_another_process_copied(
+    async def test_makes_no_second_copy_after_another_process(
         self, app: web.Application, alice: HttpClient, database: Any
     ) -> None:
         await run(alice, data_of(3))
@@ -400,7 +400,7 @@ class TestRunner:
         await ended(alice, first["id"])
         assert await (await alice.get("/conversations/stats/count")).json() == {"count": 6}
 
-    async def test_leaves_alone_what_it_has_no_file_of(
+    async def test_skips_imports_whose_files_are_elsewhere(
         self, app: web.Application, alice: HttpClient, database: Any
     ) -> None:
         job = await self._left(alice, database, place="another machine")
@@ -412,7 +412,7 @@ class TestRunner:
         found = await ended(alice, job["id"])
         assert (found["state"], found["code"]) == ("failed", "upload_missing")
 
-    async def test_lets_one_user_have_one_at_a_time(
+    async def test_runs_one_import_of_a_user_at_a_time(
         self, app: web.Application, alice: HttpClient, bob: HttpClient, database: Any
     ) -> None:
         later = now() + timedelta(hours=1)
@@ -431,7 +431,7 @@ class TestRunner:
         assert await database.imports.count_documents({"user_id": owner, "state": "queued"}) == 1
         await database.imports.delete_many({})
 
-    async def test_gives_up_what_breaks_off_each_time(
+    async def test_gives_up_after_too_many_interruptions(
         self, alice: HttpClient, app: web.Application, database: Any
     ) -> None:
         job = await self._left(alice, database, attempts=5)
@@ -439,7 +439,7 @@ class TestRunner:
         found = await ended(alice, job["id"])
         assert (found["state"], found["code"]) == ("failed", "import_broke_off")
 
-    async def test_removes_files_that_no_upload_has(
+    async def test_removes_files_without_uploads(
         self, app: web.Application, alice: HttpClient, settings: Settings, database: Any
     ) -> None:
         ids = [await upload(alice, b"x") for _ in range(3)]
@@ -494,9 +494,7 @@ class TestRunner:
 
 
 class TestRepeat:
-    async def test_of_a_creation_makes_no_other_upload(
-        self, alice: HttpClient, database: Any
-    ) -> None:
+    async def test_creates_no_second_upload(self, alice: HttpClient, database: Any) -> None:
         headers = {**TUS, "Upload-Length": "5", "Idempotency-Key": "k"}
         answers = [await alice.post(PATH, headers=headers) for _ in range(2)]
         assert len({each.headers["Location"] for each in answers}) == 1
@@ -504,7 +502,7 @@ class TestRepeat:
         other = await alice.post(PATH, headers=headers | {"Upload-Length": "6"})
         await problem(other, 422, "idempotency_key_reused")
 
-    async def test_of_a_start_makes_no_other_import(self, alice: HttpClient) -> None:
+    async def test_starts_no_second_import(self, alice: HttpClient) -> None:
         upload_id = await upload(alice, data_of(1))
         path, key = f"/imports?upload_id={upload_id}", {"Idempotency-Key": "k"}
         answers = [await alice.post(path, headers=key) for _ in range(2)]

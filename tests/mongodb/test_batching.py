@@ -24,7 +24,7 @@ class Recording:
 
 
 class TestBatcher:
-    async def test_gives_each_its_own_answer(self) -> None:
+    async def test_returns_to_each_item_its_own_answer(self) -> None:
         recording = Recording()
         batcher = Batcher(recording.run, max_size=10)
 
@@ -32,7 +32,7 @@ class TestBatcher:
 
         assert answers == [number * 2 for number in range(25)]
 
-    async def test_lets_what_waits_share_a_round_trip(self) -> None:
+    async def test_joins_waiting_items_in_one_round_trip(self) -> None:
         recording = Recording()
         batcher = Batcher(recording.run, max_size=10)
 
@@ -41,7 +41,7 @@ class TestBatcher:
         assert [len(batch) for batch in recording.batches] == [10, 10, 5]
         assert recording.most == 1
 
-    async def test_never_lets_an_item_join_a_round_trip_under_way(self) -> None:
+    async def test_adds_no_item_to_a_running_round_trip(self) -> None:
         recording = Recording()
         batcher = Batcher(recording.run, max_size=10)
         first = asyncio.create_task(batcher.submit(1))
@@ -53,7 +53,7 @@ class TestBatcher:
         assert [await first, await second] == [2, 4]
         assert recording.batches == [[1], [2]]
 
-    async def test_waits_a_moment_for_what_is_about_to_come(self) -> None:
+    async def test_waits_briefly_for_items_of_the_next_turn(self) -> None:
         recording = Recording()
         batcher = Batcher(recording.run, max_size=10)
 
@@ -65,7 +65,7 @@ class TestBatcher:
 
         assert recording.batches == [[1, 2]]
 
-    async def test_runs_as_many_at_a_time_as_it_may(self) -> None:
+    async def test_limits_concurrent_round_trips(self) -> None:
         recording = Recording()
         batcher = Batcher(recording.run, max_size=1, concurrency=3)
 
@@ -73,7 +73,7 @@ class TestBatcher:
 
         assert recording.most == 3
 
-    async def test_takes_the_next_item_in_the_moment_it_answers_the_last(self) -> None:
+    async def test_accepts_an_item_while_it_answers_the_last(self) -> None:
         batcher = Batcher(Recording().run, max_size=10)
 
         async with asyncio.timeout(60):
@@ -81,7 +81,7 @@ class TestBatcher:
 
         assert answers == [number * 2 for number in range(50)]
 
-    async def test_hands_a_failure_to_all_who_wait_for_it_and_goes_on(self) -> None:
+    async def test_raises_a_failure_for_the_whole_batch_and_continues(self) -> None:
         recording = Recording()
         batcher = Batcher(recording.run, max_size=10)
         recording.error = ValueError("broken")
@@ -94,7 +94,7 @@ class TestBatcher:
         assert all(isinstance(outcome, ValueError) for outcome in outcomes)
         assert await batcher.submit(4) == 8
 
-    async def test_keeps_nobody_waiting_behind_a_time_out(self) -> None:
+    async def test_fails_waiting_items_after_a_time_out(self) -> None:
         class TimedOut(Exception):
             timeout = True
 
@@ -109,7 +109,7 @@ class TestBatcher:
         assert all(isinstance(outcome, TimedOut) for outcome in outcomes)
         assert len(recording.batches) == 1
 
-    async def test_answers_the_others_when_one_stops_waiting(self) -> None:
+    async def test_answers_the_others_if_one_is_cancelled(self) -> None:
         batcher = Batcher(Recording().run, max_size=10)
         waiting = [asyncio.create_task(batcher.submit(number)) for number in range(3)]
         await asyncio.sleep(0)

@@ -54,7 +54,9 @@ def numbers(found: Any) -> list[int]:
 
 
 class TestRead:
-    async def test_gives_what_matches_in_order(self, collection: Any, watched: Watched) -> None:
+    async def test_returns_matching_changes_in_order(
+        self, collection: Any, watched: Watched
+    ) -> None:
         async with watch(watched) as stream:
             await write(collection, 0, 1)
             await write(collection, 2, kind="another's")
@@ -66,7 +68,7 @@ class TestRead:
         assert numbers(found) == [0, 1, 3]
         assert found[0].keys() == {"_id", "fullDocument"}
 
-    async def test_gives_several_streams_their_own_share(
+    async def test_returns_to_each_stream_its_own_changes(
         self, collection: Any, watched: Watched
     ) -> None:
         others = Watched(
@@ -80,7 +82,7 @@ class TestRead:
             assert numbers(await mine.read()) == [1]
             assert numbers(await another.read()) == [2]
 
-    async def test_goes_on_after_its_token(self, collection: Any, watched: Watched) -> None:
+    async def test_continues_after_its_token(self, collection: Any, watched: Watched) -> None:
         async with watch(watched) as stream:
             await write(collection, 0, 1, 2)
             assert numbers(await stream.read(2)) == [0, 1]
@@ -91,7 +93,7 @@ class TestRead:
 
         assert numbers(found) == [2, 3]
 
-    async def test_lets_changes_gather(self, collection: Any, watched: Watched) -> None:
+    async def test_collects_changes_into_batches(self, collection: Any, watched: Watched) -> None:
         slow = Watched(collection=collection, pipeline=MINE, gather_seconds=0.3)
         async with watch(slow) as stream:
             await write(collection, 0)
@@ -101,7 +103,7 @@ class TestRead:
                 await write(collection, number)
             assert numbers(await reading) == [1, 2, 3, 4, 5]
 
-    async def test_moves_its_token_where_nothing_matches(
+    async def test_advances_its_token_if_nothing_matches(
         self, collection: Any, watched: Watched
     ) -> None:
         async with watch(watched) as stream:
@@ -112,13 +114,13 @@ class TestRead:
                     await write(collection, 0, kind="another's")
                     assert await stream.read() == []
 
-    async def test_tells_of_a_token_that_mongodb_does_not_know(self, watched: Watched) -> None:
+    async def test_reports_a_token_that_mongodb_has_lost(self, watched: Watched) -> None:
         with pytest.raises(StreamLost):
             async with watch(watched, LOST_TOKEN):
                 pass
 
     @pytest.mark.parametrize("how", ["drop", "rename"])
-    async def test_tells_of_a_collection_that_is_gone(
+    async def test_reports_a_dropped_collection(
         self, collection: Any, watched: Watched, how: str
     ) -> None:
         """Even where the `$match` hides it."""
@@ -129,7 +131,7 @@ class TestRead:
             with pytest.raises(StreamLost):
                 await asyncio.wait_for(exhaust(stream), 10)
 
-    async def test_loses_nothing_wherever_it_is_cancelled(
+    async def test_loses_nothing_if_cancelled_at_any_point(
         self, collection: Any, watched: Watched
     ) -> None:
         found: list[Any] = []
@@ -156,7 +158,7 @@ class TestRead:
 
 
 class TestFollow:
-    async def test_begins_with_a_gap_and_goes_on_after_a_token(
+    async def test_begins_with_a_gap_and_continues_after_a_token(
         self, collection: Any, watched: Watched
     ) -> None:
         async with aclosing(follow(watched)) as batches:
@@ -171,7 +173,7 @@ class TestFollow:
         assert (numbers(second.changes), second.is_gap) == ([0], False)
         assert (numbers(third.changes), third.is_gap) == ([1], False)
 
-    async def test_tells_of_a_gap_once_the_next_stream_is_open(
+    async def test_reports_a_gap_once_the_next_stream_is_open(
         self, collection: Any, watched: Watched
     ) -> None:
         await write(collection, 0)
@@ -184,7 +186,7 @@ class TestFollow:
             await write(collection, 2)
             assert numbers((await next_of(batches)).changes) == [2]
 
-    async def test_waits_while_mongodb_is_away(
+    async def test_waits_while_mongodb_is_unreachable(
         self, collection: Any, watched: Watched, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(changes, "FIRST_PAUSE", 0.01)
@@ -207,7 +209,7 @@ class TestFollow:
         pauses = [after - before for before, after in itertools.pairwise(tries)]
         assert pauses[-1] > 4 * pauses[0]
 
-    async def test_does_not_hide_what_is_no_outage(self, collection: Any) -> None:
+    async def test_raises_errors_other_than_outages(self, collection: Any) -> None:
         wrong = Watched(collection=collection, pipeline=[{"$nonsense": {}}])
         async with aclosing(follow(wrong)) as batches:
             with pytest.raises(OperationFailure):

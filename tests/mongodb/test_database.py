@@ -47,7 +47,7 @@ async def count_up(numbers: Any, session: AsyncClientSession) -> int:
 
 
 class TestTransaction:
-    async def test_commits_everything_and_gives_the_answer(self, numbers: Any) -> None:
+    async def test_commits_everything_and_returns_the_answer(self, numbers: Any) -> None:
         async def body(session: AsyncClientSession) -> str:
             await count_up(numbers, session)
             await numbers.insert_one({"_id": 2}, session=session)
@@ -56,7 +56,7 @@ class TestTransaction:
         assert await transaction(body) == "done"
         assert await numbers.count_documents({}) == 2
 
-    async def test_undoes_everything_when_the_body_fails(self, numbers: Any) -> None:
+    async def test_rolls_back_if_the_body_fails(self, numbers: Any) -> None:
         async def body(session: AsyncClientSession) -> None:
             await count_up(numbers, session)
             raise NotFound
@@ -65,7 +65,7 @@ class TestTransaction:
             await transaction(body)
         assert (await numbers.find_one())["n"] == 0
 
-    async def test_runs_again_after_a_conflict_and_loses_nothing(self, numbers: Any) -> None:
+    async def test_is_retried_after_a_conflict(self, numbers: Any) -> None:
         counts = await asyncio.gather(
             *(
                 transaction(lambda session: count_up(numbers, session), attempts=50)
@@ -76,7 +76,7 @@ class TestTransaction:
         assert sorted(counts) == list(range(1, 11))
         assert (await numbers.find_one())["n"] == 10
 
-    async def test_carries_out_all_of_many_processes_at_once(self, numbers: Any) -> None:
+    async def test_commits_those_of_many_concurrent_processes(self, numbers: Any) -> None:
         """Without turns they are as processes to each other."""
         counts = await asyncio.gather(
             *(transaction(lambda session: count_up(numbers, session)) for _ in range(20))
@@ -84,7 +84,7 @@ class TestTransaction:
 
         assert sorted(counts) == list(range(1, 21))
 
-    async def test_takes_turns_within_a_process(self, numbers: Any) -> None:
+    async def test_runs_one_at_a_time_for_a_key_within_a_process(self, numbers: Any) -> None:
         runs = 0
 
         async def body(session: AsyncClientSession) -> int:
@@ -97,7 +97,7 @@ class TestTransaction:
         assert counts == list(range(1, 51))
         assert runs == 50
 
-    async def test_gives_up_when_the_conflicts_do_not_end(self, numbers: Any) -> None:
+    async def test_gives_up_after_too_many_conflicts(self, numbers: Any) -> None:
         runs = 0
 
         async def body(session: AsyncClientSession) -> None:
@@ -114,14 +114,14 @@ class TestTransaction:
         assert refused.value.retry_after == 1
         assert (await numbers.find_one())["n"] == 300
 
-    async def test_leaves_a_duplicate_key_to_the_caller(self, numbers: Any) -> None:
+    async def test_raises_a_duplicate_key_to_the_caller(self, numbers: Any) -> None:
         async def body(session: AsyncClientSession) -> None:
             await numbers.insert_one({"_id": 1}, session=session)
 
         with pytest.raises(DuplicateKeyError):
             await transaction(body)
 
-    async def test_undoes_everything_when_it_is_cancelled(self, numbers: Any) -> None:
+    async def test_rolls_back_if_cancelled(self, numbers: Any) -> None:
         reached = asyncio.Event()
 
         async def body(session: AsyncClientSession) -> None:
@@ -160,7 +160,7 @@ class TestBrokenCommit:
         return planned
 
     @pytest.mark.parametrize("when", ["before", "after"])
-    async def test_is_tried_again_and_counts_once(
+    async def test_is_retried_and_applied_once(
         self, breaks: list[tuple[str, PyMongoError]], numbers: Any, when: str
     ) -> None:
         breaks.append((when, labelled(AutoReconnect("broken"), UNKNOWN_COMMIT)))
@@ -168,7 +168,7 @@ class TestBrokenCommit:
         assert await transaction(lambda session: count_up(numbers, session)) == 1
         assert (await numbers.find_one())["n"] == 1
 
-    async def test_that_stays_broken_says_that_nobody_knows(
+    async def test_has_an_unknown_outcome_if_it_stays_broken(
         self, breaks: list[tuple[str, PyMongoError]], numbers: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         broken = labelled(AutoReconnect("broken"), UNKNOWN_COMMIT)
@@ -184,7 +184,7 @@ class TestBrokenCommit:
         assert refused.value.retry_after == 1
         assert (await numbers.find_one())["n"] == 1
 
-    async def test_by_a_conflict_runs_the_body_again(
+    async def test_runs_the_body_again_after_a_conflict(
         self, breaks: list[tuple[str, PyMongoError]], numbers: Any
     ) -> None:
         conflict = OperationFailure("write conflict", 112)
@@ -200,7 +200,7 @@ class TestBrokenCommit:
         assert runs == 2
         assert (await numbers.find_one())["n"] == 1
 
-    async def test_by_a_fault_of_ours_is_told(
+    async def test_raises_a_programming_error(
         self, breaks: list[tuple[str, PyMongoError]], numbers: Any
     ) -> None:
         breaks.append(("before", OperationFailure("not allowed", 13)))
@@ -210,7 +210,7 @@ class TestBrokenCommit:
         assert (await numbers.find_one())["n"] == 0
 
 
-class TestExplain:
+class TestToDomainError:
     @pytest.mark.parametrize(
         "error",
         [
@@ -222,7 +222,7 @@ class TestExplain:
             labelled(OperationFailure("conflict", 112), "TransientTransactionError"),
         ],
     )
-    def test_asks_for_a_repeat_when_the_database_is_away(self, error: PyMongoError) -> None:
+    def test_asks_for_a_retry_if_the_database_is_unreachable(self, error: PyMongoError) -> None:
         known = to_domain_error(error)
 
         assert isinstance(known, Unavailable)
@@ -231,11 +231,11 @@ class TestExplain:
     @pytest.mark.parametrize(
         "error", [DocumentTooLarge("16 MB"), OperationFailure("BSONObjectTooLarge", 10334)]
     )
-    def test_knows_what_is_too_large(self, error: PyMongoError) -> None:
+    def test_recognises_a_document_that_is_too_large(self, error: PyMongoError) -> None:
         assert isinstance(to_domain_error(error), TooLarge)
 
     @pytest.mark.parametrize("error", [OperationFailure("denied", 13), DuplicateKeyError("twice")])
-    def test_leaves_faults_of_ours_alone(self, error: PyMongoError) -> None:
+    def test_returns_none_for_programming_errors(self, error: PyMongoError) -> None:
         assert to_domain_error(error) is None
 
 
@@ -247,7 +247,7 @@ class TestConnect:
             assert client.read_concern.level == "majority"
             assert client.options.timeout == 5.0
 
-    async def test_says_why_it_cannot_write(self, settings: Settings) -> None:
+    async def test_reports_why_it_cannot_write(self, settings: Settings) -> None:
         brief = settings.model_copy(update={"mongodb_timeout": 0.1})
         async with connect(
             "mongodb://%2Ftmp%2Fno-such-mongod.sock/?directConnection=true", brief
@@ -256,13 +256,15 @@ class TestConnect:
 
         assert reason == "the database cannot be reached (ServerSelectionTimeoutError)"
 
-    async def test_finds_a_primary_writable(self, settings: Settings, mongodb_url: str) -> None:
+    async def test_recognises_a_writable_primary(
+        self, settings: Settings, mongodb_url: str
+    ) -> None:
         async with connect(mongodb_url, settings) as client:
             assert await check_writable(client, "tests") is None
 
 
 class TestConnection:
-    async def test_survives_those_who_stop_waiting_in_an_outage(self, tmp_path: Path) -> None:
+    async def test_survives_cancelled_callers_in_an_outage(self, tmp_path: Path) -> None:
         """Python 3.11 and the driver together lost a lock for ever, one time in a few."""
         nobody = f"mongodb://127.0.0.1:{unused_port()}/"
         settings = Settings(data_dir=tmp_path, mongodb_timeout=0.6)

@@ -220,7 +220,7 @@ def test_killed_keeper_takes_mongod_with_it_and_is_replaced(data_dir: Path) -> N
         assert names(url) == {"a", "b"}
 
 
-def test_data_that_are_moved_away_and_back_are_served_again(data_dir: Path, tmp_path: Path) -> None:
+def test_data_moved_away_and_back_are_served_again(data_dir: Path, tmp_path: Path) -> None:
     with capture_logs() as logged, embedded_mongodb(data_dir, exclusive=True) as url:
         write(url, "a")
         before, away = mongod_of(data_dir), tmp_path / "away"
@@ -234,7 +234,7 @@ def test_data_that_are_moved_away_and_back_are_served_again(data_dir: Path, tmp_
         write(url, "b")
 
 
-def test_full_disk_costs_the_keeper_its_words_only(data_dir: Path) -> None:
+def test_full_disk_loses_only_log_lines_of_the_keeper(data_dir: Path) -> None:
     """Every message and every number it writes down meets a device that takes nothing."""
     data_dir.mkdir()
     for name in ("mongodb.keeper.log", "mongodb.pid", "mongod.log"):
@@ -253,7 +253,7 @@ def test_full_disk_costs_the_keeper_its_words_only(data_dir: Path) -> None:
     assert servers(data_dir) == []
 
 
-def test_service_keeps_its_url_though_the_record_could_not_be_written(
+def test_service_keeps_its_url_if_the_record_cannot_be_written(
     data_dir: Path, quick_looks: None
 ) -> None:
     with capture_logs() as logged, embedded_mongodb(data_dir, exclusive=True) as url:
@@ -296,7 +296,7 @@ def test_too_few_open_files_are_refused_at_once(data_dir: Path) -> None:
     assert "ulimit -n 1024" in last
 
 
-def test_mongod_may_open_as_many_files_as_the_machine_lets_it(data_dir: Path) -> None:
+def test_mongod_gets_the_machines_limit_of_open_files(data_dir: Path) -> None:
     command = [sys.executable, "-c", USER, str(data_dir)]
     with subprocess.Popen(
         ["sh", "-c", 'ulimit -S -n 256; exec "$@"', "sh", *command],
@@ -443,7 +443,9 @@ def test_unusable_mongod_is_explained(
         find_mongod()
 
 
-def test_no_mongod_names_the_ways_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_mongod_is_reported_with_alternatives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fake_mongod(tmp_path, monkeypatch, "").unlink()
     with pytest.raises(EmbeddedError) as caught:
         find_mongod()
@@ -482,7 +484,9 @@ def test_server_that_keeps_failing_is_given_up_with_its_reason(
     assert waits == [1]
 
 
-def test_windows_is_told_to_bring_its_own(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_windows_needs_a_mongodb_of_its_own(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sys, "platform", "win32")
     with pytest.raises(EmbeddedError, match="set CHATVAULT_MONGODB_URL"):
         embedded_mongodb(data_dir).__enter__()

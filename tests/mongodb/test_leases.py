@@ -17,7 +17,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class TestHold:
-    async def test_lets_one_at_a_time_do_it_however_long_it_takes(self, database: Any) -> None:
+    async def test_is_exclusive_however_long_the_work_takes(self, database: Any) -> None:
         inside = most = 0
 
         async def work(seconds: float) -> None:
@@ -33,13 +33,13 @@ class TestHold:
         assert most == 1
         assert await database["leases"].count_documents({"_id": "job"}) == 0
 
-    async def test_takes_over_from_a_process_that_died(self, database: Any) -> None:
+    async def test_takes_over_from_a_process_that_ended(self, database: Any) -> None:
         assert await leases.take("job", holder="the dead", seconds=1)
         began = time.monotonic()
         async with leases.hold("job"):
             assert time.monotonic() - began > 0.5
 
-    async def test_ends_the_work_once_another_process_has_it(self, database: Any) -> None:
+    async def test_cancels_the_work_once_another_process_has_the_lease(self, database: Any) -> None:
         others = {"holder": "another", "until": datetime.now(UTC) + timedelta(seconds=1.5)}
 
         async def work() -> None:
@@ -54,17 +54,17 @@ class TestHold:
         lease = await database["leases"].find_one({"_id": "job"})
         assert lease["holder"] == "another"
 
-    async def test_hands_on_a_time_limit_of_the_work(self, database: Any) -> None:
+    async def test_raises_a_time_out_of_the_work(self, database: Any) -> None:
         with pytest.raises(TimeoutError):
             async with leases.hold("job"), asyncio.timeout(0.01):
                 await asyncio.Event().wait()
 
-    async def test_gives_it_back_after_a_failure(self, database: Any) -> None:
+    async def test_releases_the_lease_after_a_failure(self, database: Any) -> None:
         with pytest.raises(ValueError, match="once"):
             async with leases.hold("job"):
                 raise ValueError("once")
         assert await leases.take("job", holder="the next", seconds=1)
 
-    async def test_what_a_dead_process_left_goes_by_itself(self, database: Any) -> None:
+    async def test_leaves_expired_leases_to_a_ttl_index(self, database: Any) -> None:
         indexes = await database["leases"].index_information()
         assert indexes["until_1"]["expireAfterSeconds"] == 3600

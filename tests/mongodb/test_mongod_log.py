@@ -28,7 +28,7 @@ def parsed(**entry: object) -> dict[str, Any]:
 
 class TestHarmless:
     @pytest.mark.parametrize("component", ["COMMAND", "QUERY", "WRITE", "TXN", "REPL", "NEW", "-"])
-    def test_lets_only_numbers_and_names_pass_of_commands(self, component: str) -> None:
+    def test_keeps_only_numbers_and_names_of_commands(self, component: str) -> None:
         attributes = {
             "ns": "chatvault.conversations",
             "durationMillis": 120,
@@ -45,12 +45,12 @@ class TestHarmless:
             "withheld": ["command", "planSummary"],
         }
 
-    def test_keeps_what_mongod_says_of_itself(self) -> None:
+    def test_keeps_messages_about_mongod_itself(self) -> None:
         attributes = {"error": 28, "message": {"msg": "x.wt: No space left on device"}, "all": [1]}
         assert parsed(c="WTRECOV", attr=attributes)["attr"] == attributes
 
     @pytest.mark.parametrize("component", ["STORAGE", "CONTROL"])
-    def test_drops_documents_that_it_quotes(self, component: str) -> None:
+    def test_drops_quoted_documents(self, component: str) -> None:
         attributes = {
             "message": f"ScopedDebugInfo: {{command: {WORDS}}}",
             "error": {
@@ -67,7 +67,7 @@ class TestHarmless:
             "more": ["withheld"],
         }
 
-    def test_drops_fields_and_lines_that_it_does_not_know(self) -> None:
+    def test_drops_unknown_fields_and_lines(self) -> None:
         assert "truncated" not in parsed(c="QUERY", truncated={"command": {WORDS: {}}})
         for line in (b"", WORDS.encode(), b'"text"', b'{"msg": 1}'):
             assert harmless(line) is None
@@ -80,7 +80,7 @@ class TestMongodLog:
         yield log
         log.close()
 
-    def test_takes_lines_in_pieces_and_the_last_one_too(self, log: MongodLog) -> None:
+    def test_accepts_lines_in_pieces_and_an_unterminated_last_line(self, log: MongodLog) -> None:
         end = log.open_pipe()
         whole = b'{"s":"I","msg":"one"}\n{"s":"F","msg":"two","attr":{}}\n{"s":"E","msg":"three"}'
         for cut in (whole[:10], whole[10:30], whole[30:]):
@@ -93,7 +93,7 @@ class TestMongodLog:
         assert log.path.stat().st_mode & 0o777 == 0o600
         assert log.first_error == "two {}"
 
-    def test_puts_a_grown_log_aside(self, log: MongodLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_rotates_a_large_log(self, log: MongodLog, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(mongod_log, "_LOG_BYTES", 10)
         end = log.open_pipe()
         for line in (b'{"msg":"long enough"}\n', b'{"msg":"next"}\n'):
@@ -112,7 +112,7 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
         yield data_dir, url
 
 
-def test_no_words_reach_the_log_of_a_real_mongod(own: tuple[Path, str]) -> None:
+def test_no_message_text_reaches_the_log_of_a_real_mongod(own: tuple[Path, str]) -> None:
     data_dir, url = own
     with MongoClient[dict[str, Any]](url) as client:
         database = client["test"]

@@ -38,7 +38,7 @@ def go_on(contact: Contact, clock: Clock, seconds: float) -> None:
 
 
 class TestContact:
-    def test_is_not_steady_before_each_holder_had_time_to_renew(
+    def test_is_not_steady_until_each_holder_could_renew(
         self, contact: Contact, clock: Clock
     ) -> None:
         assert not contact.is_steady
@@ -49,7 +49,7 @@ class TestContact:
         go_on(contact, clock, 2 * RENEW_EVERY)
         assert contact.is_steady
 
-    def test_begins_anew_after_an_outage(self, contact: Contact, clock: Clock) -> None:
+    def test_restarts_after_an_outage(self, contact: Contact, clock: Clock) -> None:
         contact.note()
         go_on(contact, clock, 60)
 
@@ -60,9 +60,7 @@ class TestContact:
         go_on(contact, clock, LEASE_SECONDS)
         assert contact.is_steady
 
-    def test_outlasts_a_failure_that_costs_nobody_a_lease(
-        self, contact: Contact, clock: Clock
-    ) -> None:
+    def test_survives_a_failure_shorter_than_a_lease(self, contact: Contact, clock: Clock) -> None:
         contact.note()
         go_on(contact, clock, 60)
 
@@ -74,7 +72,7 @@ class TestContact:
 
 
 class TestRenewing:
-    async def test_is_tried_again_soon_and_notes_what_was_taken(
+    async def test_is_retried_soon_and_notes_lost_leases(
         self, contact: Contact, clock: Clock, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(renewing, "RENEW_EVERY", 60)

@@ -8,7 +8,7 @@ from chatvault.mongodb.reviving import reviving
 
 
 class TestReviving:
-    def test_goes_on_after_whatever_fails_and_says_it_once(
+    def test_continues_after_any_failure_and_logs_it_once(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(module, "_LOOK_SECONDS", 0.001)

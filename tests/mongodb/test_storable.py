@@ -30,19 +30,19 @@ def nested(levels: int) -> Any:
 
 
 @given(json_values)
-def test_any_sane_json_value_passes(value: Any) -> None:
+def test_any_valid_json_value_is_accepted(value: Any) -> None:
     assert check_storable(value, max_bytes=ROOMY) is None
 
 
 @given(json_values)
-def test_the_size_is_that_of_compact_json(value: Any) -> None:
+def test_size_is_that_of_compact_json(value: Any) -> None:
     size = len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
     assert check_storable(value, max_bytes=size) is None
     assert check_storable(value, max_bytes=size - 1) == f"is larger than {size - 1:,} bytes"
 
 
 @pytest.mark.parametrize("key", ["", ".", "a.b", "$set", "$", "x" * MAX_KEY, "é\n"])
-def test_odd_keys_pass(key: str) -> None:
+def test_unusual_keys_are_accepted(key: str) -> None:
     assert check_storable({key: 1}, max_bytes=ROOMY) is None
 
 
@@ -65,14 +65,14 @@ def test_odd_keys_pass(key: str) -> None:
         ((1, 2), "tuple, which JSON does not have"),
     ],
 )
-def test_names_what_cannot_be_stored(value: Any, reason: str) -> None:
+def test_values_that_cannot_be_stored_are_named(value: Any, reason: str) -> None:
     for outer in (value, [1, value], {"a": {"b": [value]}}):
         found = check_storable(outer, max_bytes=ROOMY)
         assert found is not None
         assert reason in found
 
 
-def test_a_nul_in_a_text_passes() -> None:
+def test_nul_in_a_text_is_accepted() -> None:
     assert check_storable({"content": "a\0b"}, max_bytes=ROOMY) is None
 
 
@@ -83,7 +83,7 @@ def test_depth_is_limited() -> None:
     )
 
 
-def test_neither_depth_nor_a_circle_overflows_the_stack() -> None:
+def test_neither_depth_nor_a_cycle_overflows_the_stack() -> None:
     circle: list[Any] = []
     circle += [circle, circle]
     for value in (nested(100_000), circle):

@@ -21,7 +21,7 @@ async def until_waiting(turns: Turns, key: str, count: int) -> None:
 
 
 class TestTurns:
-    async def test_come_one_after_another_in_order(self, turns: Turns) -> None:
+    async def test_are_taken_in_order(self, turns: Turns) -> None:
         seen: list[tuple[str, int]] = []
 
         async def work(number: int) -> None:
@@ -34,12 +34,12 @@ class TestTurns:
         assert seen == [(way, n) for n in range(20) for way in ("in", "out")]
         assert turns._queues == {}
 
-    async def test_of_other_keys_and_of_none_wait_for_nobody(self, turns: Turns) -> None:
+    async def test_do_not_wait_for_other_keys_or_without_a_key(self, turns: Turns) -> None:
         async with turns.take("a"), turns.take("b"), turns.take(None), turns.take(None):
             assert turns._queues.keys() == {"a", "b"}
         assert turns._queues == {}
 
-    async def test_go_on_after_a_failure_and_after_those_who_gave_up(self, turns: Turns) -> None:
+    async def test_continue_after_a_failure_and_after_cancelled_waiters(self, turns: Turns) -> None:
         done: list[str] = []
 
         async def work(name: str) -> None:
@@ -61,7 +61,7 @@ class TestTurns:
         assert done == ["y", "z"]
         assert turns._queues == {}
 
-    async def test_that_come_while_one_gives_up_are_passed_on(self, turns: Turns) -> None:
+    async def test_are_passed_on_if_a_waiter_is_cancelled(self, turns: Turns) -> None:
         done: list[str] = []
 
         async def work(name: str) -> None:
@@ -77,7 +77,7 @@ class TestTurns:
         assert done == ["y"]
         assert turns._queues == {}
 
-    async def test_end_with_the_failure_of_one_that_ran_out_of_time(self, turns: Turns) -> None:
+    async def test_fail_with_a_time_out_of_the_holder(self, turns: Turns) -> None:
         async def work() -> None:
             async with turns.take("a"):
                 """Nobody gets here."""
@@ -97,7 +97,7 @@ class TestTurns:
         assert outcomes == [slow] * 3
         assert turns._queues == {}
 
-    async def test_that_do_not_come_are_a_busy(
+    async def test_raise_busy_if_they_do_not_come_in_time(
         self, turns: Turns, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("chatvault.mongodb.turns.PATIENCE", 0.01)

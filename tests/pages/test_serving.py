@@ -57,7 +57,7 @@ def built(folder: Path) -> Path:
 
 class TestPage:
     @pytest.mark.parametrize("path", ["/", "/login", "/c/0123456789abcdef01234567"])
-    async def test_is_answered_at_each_of_its_addresses(
+    async def test_is_served_at_each_of_its_addresses(
         self, built: Path, http: HttpClient, path: str
     ) -> None:
         answer = await http.get(path, headers=HTML)
@@ -67,7 +67,7 @@ class TestPage:
         assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
         assert answer.headers["Cache-Control"] == "no-cache"
 
-    async def test_has_the_policy_that_it_states_and_is_in_no_frame(
+    async def test_has_its_content_security_policy_and_no_frame(
         self, built: Path, http: HttpClient
     ) -> None:
         answer = await http.get("/login")
@@ -77,7 +77,7 @@ class TestPage:
         assert answer.headers["Cross-Origin-Resource-Policy"] == "same-origin"
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
-    async def test_is_not_sent_again_to_who_has_it(self, built: Path, http: HttpClient) -> None:
+    async def test_is_not_sent_again_if_cached(self, built: Path, http: HttpClient) -> None:
         first = await http.get("/login")
         again = await http.get("/login", headers={"If-None-Match": first.headers["ETag"]})
 
@@ -85,7 +85,7 @@ class TestPage:
         assert await again.read() == b""
         assert again.headers["ETag"] == first.headers["ETag"]
 
-    async def test_is_packed_for_those_who_unpack(self, built: Path, http: HttpClient) -> None:
+    async def test_is_compressed_if_accepted(self, built: Path, http: HttpClient) -> None:
         plain = await http.get("/login", headers={"Accept-Encoding": "identity"})
         packed = await http.get(
             "/login", headers={"Accept-Encoding": "gzip"}, auto_decompress=False
@@ -97,7 +97,7 @@ class TestPage:
         assert packed.headers["ETag"] != plain.headers["ETag"]
         assert "Accept-Encoding" in packed.headers["Vary"]
 
-    async def test_asks_for_no_session_and_leaves_no_audit_entry(
+    async def test_needs_no_session_and_leaves_no_audit_entry(
         self, built: Path, http: HttpClient, app: web.Application
     ) -> None:
         answer = await http.get("/login", headers={"Cookie": "session_id=nonsense"})
@@ -105,7 +105,9 @@ class TestPage:
         assert answer.status == 200
         assert "Set-Cookie" not in answer.headers
 
-    async def test_leaves_the_start_to_programs(self, built: Path, http: HttpClient) -> None:
+    async def test_is_not_served_to_programs_at_the_root(
+        self, built: Path, http: HttpClient
+    ) -> None:
         answer = await http.get("/", allow_redirects=False)
 
         assert answer.status == 302
@@ -113,7 +115,7 @@ class TestPage:
 
 
 class TestFiles:
-    async def test_are_kept_for_good_where_their_name_changes_with_them(
+    async def test_are_cached_permanently_with_a_hash_in_their_name(
         self, built: Path, http: HttpClient
     ) -> None:
         answer = await http.get("/_app/immutable/entry/start.one.js")
@@ -123,7 +125,7 @@ class TestFiles:
         assert answer.headers["Content-Type"] == "text/javascript; charset=utf-8"
 
     @pytest.mark.parametrize("path", ["/theme.js", "/_app/version.json", "/favicon.svg"])
-    async def test_are_asked_for_again_where_it_does_not(
+    async def test_are_revalidated_without_a_hash_in_their_name(
         self, built: Path, http: HttpClient, path: str
     ) -> None:
         answer = await http.get(path)
@@ -142,15 +144,13 @@ class TestFiles:
             "/index.html",
         ],
     )
-    async def test_that_are_missing_are_not_the_page(
-        self, built: Path, http: HttpClient, path: str
-    ) -> None:
+    async def test_are_not_found_if_missing(self, built: Path, http: HttpClient, path: str) -> None:
         answer = await http.get(path, headers=HTML)
 
         assert answer.status == 404
         assert (await answer.json())["code"] == "unknown_path"
 
-    async def test_of_the_build_before_are_there_for_open_tabs(
+    async def test_of_the_previous_build_stay_available(
         self, built: Path, http: HttpClient
     ) -> None:
         assert (await http.get("/login")).status == 200
@@ -163,13 +163,13 @@ class TestFiles:
 
 
 class TestAddresses:
-    def test_are_none_of_the_apis(self) -> None:
+    def test_do_not_overlap_with_the_api(self) -> None:
         """A reload of the page at such an address would show JSON; both are at the start."""
         api = {each.path.split("/")[1] for each in chain.from_iterable(ROUTES)}
         ours = {address.split("/")[1] for address in ADDRESSES}
         assert api & ours == {""}
 
-    def test_are_those_of_the_sources(self) -> None:
+    def test_match_the_sources(self) -> None:
         routes = Path(__file__).parents[2] / "ui" / "src" / "routes"
         # Folders in brackets are no part of an address.
         paths = [
@@ -180,15 +180,13 @@ class TestAddresses:
             address.split("/")[1] for address in ADDRESSES
         }
 
-    async def test_that_nobody_has_stay_the_apis_problem(
-        self, built: Path, http: HttpClient
-    ) -> None:
+    async def test_are_answered_by_the_api_if_unknown(self, built: Path, http: HttpClient) -> None:
         answer = await http.get("/nowhere", headers=HTML)
 
         assert answer.status == 404
         assert (await answer.json())["code"] == "unknown_path"
 
-    async def test_are_nothing_where_the_page_is_off(
+    async def test_are_not_found_if_the_page_is_disabled(
         self, built: Path, settings: Settings, mongodb_url: str, aiohttp_client: ClientFactory
     ) -> None:
         off = settings.model_copy(update={"ui": Ui.OFF})
@@ -200,16 +198,14 @@ class TestAddresses:
 
 
 class TestAbsentPage:
-    async def test_says_what_to_do(self, folder: Path, http: HttpClient) -> None:
+    async def test_explains_what_to_do(self, folder: Path, http: HttpClient) -> None:
         answer = await http.get("/", headers=HTML)
 
         assert answer.status == 503
         assert "scripts/ui build" in await answer.text()
         assert "unsafe" not in answer.headers["Content-Security-Policy"]
 
-    async def test_comes_again_by_itself_while_one_is_built(
-        self, folder: Path, http: HttpClient
-    ) -> None:
+    async def test_reloads_itself_during_a_build(self, folder: Path, http: HttpClient) -> None:
         folder.with_name("built.state").write_text("building\n")
         answer = await http.get("/", headers=HTML)
 
@@ -217,7 +213,7 @@ class TestAbsentPage:
         assert answer.headers["Retry-After"] == "3"
         assert 'http-equiv="refresh"' in await answer.text()
 
-    async def test_says_why_a_build_failed(self, folder: Path, http: HttpClient) -> None:
+    async def test_shows_why_a_build_failed(self, folder: Path, http: HttpClient) -> None:
         folder.with_name("built.state").write_text("failed\nnpm <cannot> reach the registry\n")
         text = await (await http.get("/", headers=HTML)).text()
 
@@ -239,7 +235,7 @@ class TestAbsentPage:
 
 
 class TestConfig:
-    async def test_tells_what_the_page_has_to_know(self, http: HttpClient) -> None:
+    async def test_has_the_settings_of_the_page(self, http: HttpClient) -> None:
         answer = await http.get("/ui/config")
 
         found = await answer.json()

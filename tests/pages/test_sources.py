@@ -26,7 +26,7 @@ needs_build = pytest.mark.skipif(
 
 
 class TestTypes:
-    def test_are_made_of_this_api(self) -> None:
+    def test_are_generated_from_this_api(self) -> None:
         head = _ui.TYPES.read_text().partition("\n")[0]
         assert _ui.api_hash() in head, "the API changed: scripts/ui types"
 
@@ -41,7 +41,7 @@ class TestLock:
 
 
 class TestSourceHash:
-    def test_changes_with_what_is_built_and_not_with_tests(
+    def test_changes_with_sources_and_not_with_tests(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(_ui, "UI", tmp_path)
@@ -71,13 +71,13 @@ class TestBuild:
         whole = sum(path.stat().st_size for path in _ui.BUILT.rglob("*") if path.is_file())
         assert whole <= MAX_ALL
 
-    def test_has_no_maps_and_names_nobody_elses_host(self) -> None:
+    def test_has_no_source_maps_and_no_foreign_hosts(self) -> None:
         assert not list(_ui.BUILT.rglob("*.map"))
         index = (_ui.BUILT / "index.html").read_text()
         assert "http://" not in index
         assert "https://" not in index
 
-    def test_brings_the_licences_of_what_is_in_it(self) -> None:
+    def test_includes_the_licences_of_its_dependencies(self) -> None:
         told = (_ui.BUILT / "LICENSES.txt").read_text()
         for name in ("svelte", "marked", "katex", "highlight.js", "bits-ui"):
             assert re.search(rf"^{re.escape(name)} \d", told, re.MULTILINE), name

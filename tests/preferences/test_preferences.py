@@ -36,14 +36,14 @@ async def patch(browser: HttpClient, values: Any, *, status: int = 200) -> Any:
 
 
 class TestGet:
-    async def test_gives_defaults_for_what_was_never_set(self, alice: HttpClient) -> None:
+    async def test_returns_defaults_for_unset_preferences(self, alice: HttpClient) -> None:
         assert await read(alice) == DEFAULTS
 
-    async def test_asks_who_calls(self, http: HttpClient) -> None:
+    async def test_requires_a_session(self, http: HttpClient) -> None:
         for method in ("GET", "PUT", "PATCH"):
             assert (await http.request(method, PATH, json={})).status == 401
 
-    async def test_shows_nobody_elses(self, alice: HttpClient, bob: HttpClient) -> None:
+    async def test_shows_only_the_users_own(self, alice: HttpClient, bob: HttpClient) -> None:
         await put(alice, {"theme": "dark", "mine": 1})
 
         assert await read(bob) == DEFAULTS
@@ -57,13 +57,13 @@ class TestPut:
 
         assert answered == await read(alice) == {**DEFAULTS, "theme": "light"}
 
-    async def test_keeps_only_what_was_set(self, alice: HttpClient, database: Any) -> None:
+    async def test_stores_only_what_was_set(self, alice: HttpClient, database: Any) -> None:
         await put(alice, {"theme": "dark", "language": None})
 
         stored = await database.preferences.find_one()
         assert stored["preferences"] == {"theme": "dark"}
 
-    async def test_keeps_further_keys_as_they_are(self, alice: HttpClient) -> None:
+    async def test_keeps_further_keys_unchanged(self, alice: HttpClient) -> None:
         mine = {
             "fontSize": 14, "ratio": 1.5, "big": 2**63 - 1, "list": [1, None, {"a": []}],
             "nothing inside": {"a": None}, "ünïcode": "\U0001f600", "a.b": 1, "$set": {"$x": 1},
@@ -85,7 +85,9 @@ class TestPut:
 
         assert await read(alice) == {**DEFAULTS, **values}
 
-    async def test_of_fifty_at_once_keeps_one_whole(self, alice: HttpClient, database: Any) -> None:
+    async def test_keeps_one_of_fifty_concurrent_requests_complete(
+        self, alice: HttpClient, database: Any
+    ) -> None:
         answers = await asyncio.gather(
             *(alice.put(PATH, json={"a": number, "b": number}) for number in range(50))
         )
@@ -107,7 +109,7 @@ class TestPut:
             ({"display_settings": "wide"}, "display_settings"),
         ],
     )
-    async def test_names_the_wrong_one(
+    async def test_names_the_wrong_field(
         self, alice: HttpClient, values: dict[str, Any], place: str
     ) -> None:
         problem = await put(alice, values, status=422)
@@ -139,7 +141,7 @@ class TestBounds:
         ],
         ids=["size", "depth", "nul", "65 bits", "-65 bits", "key", "reference", "references"],
     )
-    async def test_refuse_what_cannot_be_kept_with_a_reason(
+    async def test_refuse_values_that_cannot_be_stored(
         self, alice: HttpClient, place: str, value: Any, reason: str
     ) -> None:
         given = {"a": value} if isinstance(value, list) else value
@@ -149,7 +151,7 @@ class TestBounds:
             assert reason in problem["detail"]
         assert await read(alice) == DEFAULTS
 
-    async def test_hold_for_all_together(self, alice: HttpClient) -> None:
+    async def test_apply_to_all_preferences_together(self, alice: HttpClient) -> None:
         half = "x" * 150_000
 
         await put(alice, {"a": half, "agent_settings": {"b": half}}, status=422)
@@ -160,15 +162,13 @@ class TestBounds:
         assert "b" not in await read(alice)
 
     @pytest.mark.parametrize("body", [b'{"a": NaN}', b'{"a": -Infinity}', b'{"a": "\\udc00"}'])
-    async def test_let_no_strange_json_in(self, alice: HttpClient, body: bytes) -> None:
+    async def test_refuse_unusual_json(self, alice: HttpClient, body: bytes) -> None:
         headers = {"Content-Type": "application/json"}
 
         assert (await alice.put(PATH, data=body, headers=headers)).status == 400
 
     @pytest.mark.parametrize("number", [b"1e400", b"1e308", b"-0.0", b"5e-324"])
-    async def test_keep_or_refuse_the_ends_of_floats(
-        self, alice: HttpClient, number: bytes
-    ) -> None:
+    async def test_keep_or_refuse_extreme_floats(self, alice: HttpClient, number: bytes) -> None:
         headers = {"Content-Type": "application/json"}
 
         answer = await alice.put(PATH, data=b'{"a": ' + number + b"}", headers=headers)
@@ -178,7 +178,7 @@ class TestBounds:
         else:
             assert (await read(alice))["a"] == float(number)
 
-    async def test_keep_a_lone_half_of_a_reference(self, alice: HttpClient) -> None:
+    async def test_keep_a_partial_database_reference(self, alice: HttpClient) -> None:
         mine = {"a": {"$ref": "users"}, "b": {"$id": 1, "$db": "x"}, "c": {"$ref": 1, "$id": 2}}
 
         await put(alice, mine)
@@ -187,7 +187,7 @@ class TestBounds:
 
 
 class TestPatch:
-    async def test_merges_and_takes_away(self, alice: HttpClient) -> None:
+    async def test_merges_and_removes(self, alice: HttpClient) -> None:
         await put(alice, {"theme": "dark", "mine": {"a": 1, "b": 2}, "language": "de"})
 
         answered = await patch(alice, {"language": None, "mine": {"a": None, "c": 3}})
@@ -195,7 +195,7 @@ class TestPatch:
         expected = {**DEFAULTS, "theme": "dark", "mine": {"b": 2, "c": 3}}
         assert answered == await read(alice) == expected
 
-    async def test_takes_a_merge_patch_by_its_own_type(self, alice: HttpClient) -> None:
+    async def test_accepts_the_content_type_of_a_merge_patch(self, alice: HttpClient) -> None:
         headers = {"Content-Type": "application/merge-patch+json"}
 
         answer = await alice.patch(PATH, data=b'{"theme": "dark"}', headers=headers)
@@ -203,7 +203,7 @@ class TestPatch:
         assert answer.status == 200
         assert (await read(alice))["theme"] == "dark"
 
-    async def test_loses_nothing_of_many_at_once(self, alice: HttpClient) -> None:
+    async def test_loses_nothing_of_concurrent_patches(self, alice: HttpClient) -> None:
         answers = await asyncio.gather(
             *(alice.patch(PATH, json={f"key{number}": number}) for number in range(50))
         )
@@ -214,7 +214,7 @@ class TestPatch:
 
 
 class TestAudit:
-    async def test_counts_keys_and_names_none(self, alice: HttpClient, database: Any) -> None:
+    async def test_counts_keys_without_naming_them(self, alice: HttpClient, database: Any) -> None:
         await put(alice, {"theme": "dark", "plantedkey": "plantedvalue"})
         await patch(alice, {"theme": "light", "plantedkey": "plantedvalue", "plantedtoo": 1})
         await patch(alice, {"theme": "light"})

@@ -23,7 +23,7 @@ async def entries(http: HttpClient, path: str = PATH, **query: Any) -> list[dict
 
 
 class TestFilters:
-    async def test_everything_that_happened_to_a_conversation(
+    async def test_find_everything_about_a_conversation(
         self, alice: HttpClient, bob: HttpClient, sign_in: SignIn
     ) -> None:
         auditor = await sign_in("audrey", role=Role.AUDITOR)
@@ -44,7 +44,7 @@ class TestFilters:
         ]
         assert other["id"] not in {entry["resource_id"] for entry in found}
 
-    async def test_by_action_prefix_address_and_request_id(
+    async def test_select_by_action_prefix_address_and_request_id(
         self, alice: HttpClient, sign_in: SignIn
     ) -> None:
         auditor = await sign_in("audrey", role=Role.AUDITOR)
@@ -58,13 +58,15 @@ class TestFilters:
         assert len(await entries(auditor, address="127.0.0.1")) > 3
         assert await entries(auditor, address="192.0.2.1") == []
 
-    async def test_an_unknown_action_names_the_field(self, sign_in: SignIn) -> None:
+    async def test_refuse_an_unknown_action(self, sign_in: SignIn) -> None:
         auditor = await sign_in("audrey", role=Role.AUDITOR)
         answer = await auditor.get(PATH, params={"action": "conversation.explode"})
         assert answer.status == 422
         assert (await answer.json())["errors"][0]["loc"] == ["query", "action"]
 
-    async def test_pages_meet_in_both_orders(self, alice: HttpClient, sign_in: SignIn) -> None:
+    async def test_have_pages_without_gaps_in_both_orders(
+        self, alice: HttpClient, sign_in: SignIn
+    ) -> None:
         auditor = await sign_in("audrey", role=Role.AUDITOR)
         me = (await (await alice.get("/auth/me")).json())["id"]
         for _ in range(7):
@@ -101,7 +103,7 @@ class TestStats:
         assert day["count"] == 6
         assert datetime.fromisoformat(day["key"]).hour == 0
 
-    async def test_only_reviewers_may_count_or_export(self, alice: HttpClient) -> None:
+    async def test_are_for_reviewers_only(self, alice: HttpClient) -> None:
         for path in ("/stats", "/export"):
             answer = await alice.get(PATH + path)
             assert answer.status == 403
@@ -109,7 +111,9 @@ class TestStats:
 
 
 class TestExport:
-    async def test_ndjson_and_csv_hold_the_same(self, alice: HttpClient, sign_in: SignIn) -> None:
+    async def test_has_the_same_entries_as_ndjson_and_csv(
+        self, alice: HttpClient, sign_in: SignIn
+    ) -> None:
         auditor = await sign_in("audrey", role=Role.AUDITOR)
         me = (await (await alice.get("/auth/me")).json())["id"]
         await begin(alice)
@@ -127,7 +131,7 @@ class TestExport:
         assert [row["id"] for row in rows] == [each["id"] for each in objects]
         assert [row["at"] for row in rows] == [each["at"] for each in objects]
 
-    async def test_more_than_one_batch_comes_whole(
+    async def test_is_complete_over_several_batches(
         self, alice: HttpClient, sign_in: SignIn, monkeypatch: Any
     ) -> None:
         monkeypatch.setattr("chatvault.review.service.EXPORT_BATCH", 3)
@@ -138,7 +142,7 @@ class TestExport:
         ids = [json.loads(line)["id"] for line in (await answer.text()).splitlines()]
         assert len(set(ids)) == len(ids) == 8
 
-    def test_no_cell_is_run_by_a_spreadsheet(self) -> None:
+    def test_has_no_cell_that_a_spreadsheet_would_run(self) -> None:
         blank = dict.fromkeys(
             ("at", "action", "outcome", "code", "door", "user_id", "role", "session_id",
              "resource_type", "resource_id", "address", "request_id", "details")
@@ -152,7 +156,7 @@ class TestExport:
 
 
 class TestMine:
-    async def test_shows_what_i_did_and_what_was_done_to_me(
+    async def test_shows_actions_by_and_on_the_user(
         self, alice: HttpClient, bob: HttpClient
     ) -> None:
         conversation = await begin(alice)

@@ -43,7 +43,7 @@ class TestHeads:
     @pytest.mark.parametrize(
         "sent", [b"GET /health HT", b"GET /health HTTP/1.1\r\nHost: x\r\nA: b"]
     )
-    async def test_that_do_not_come_whole_are_not_waited_for(
+    async def test_time_out_if_incomplete(
         self, served: Address, sent: bytes, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(connections, "HEAD_SECONDS", 0.1)
@@ -53,23 +53,21 @@ class TestHeads:
             assert (status, problem["code"]) == (408, "too_slow")
             assert await client.rest() == b""
 
-    async def test_that_trickle_are_not_waited_for(
-        self, served: Address, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    async def test_time_out_if_slow(self, served: Address, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(connections, "HEAD_SECONDS", 0.1)
         async with asyncio.timeout(20), wire(served) as client:
             await client.send(b"GET /health HTTP/1.1\r\n")
             status, _ = await trickle(client, b"a: b\r\n")
             assert status == 408
 
-    async def test_nobody_who_says_nothing_is_waited_for(
+    async def test_time_out_on_silent_connections(
         self, served: Address, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(connections, "HEAD_SECONDS", 0.1)
         async with asyncio.timeout(20), wire(served) as client:
             await client.rest()
 
-    async def test_that_come_are_answered_one_after_the_other(
+    async def test_are_answered_in_order(
         self, served: Address, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(connections, "HEAD_SECONDS", 0.5)
@@ -85,7 +83,7 @@ class TestBodies:
     def impatient(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(bodies, "GRACE_SECONDS", 0.2)
 
-    async def test_that_do_not_come_are_refused(self, served: Address, database: Any) -> None:
+    async def test_are_refused_if_missing(self, served: Address, database: Any) -> None:
         async with asyncio.timeout(20), wire(served) as client:
             await client.send(request(*LOGIN, "Content-Length: 100") + b'{"username":')
             status, problem = await client.answer()
@@ -94,13 +92,13 @@ class TestBodies:
         entry = await database.audit_logs.find_one({"action": "session.login"})
         assert (entry["outcome"], entry["code"]) == ("failed", "too_slow")
 
-    async def test_that_trickle_are_refused(self, served: Address) -> None:
+    async def test_are_refused_if_slow(self, served: Address) -> None:
         async with asyncio.timeout(20), wire(served) as client:
             await client.send(request(*LOGIN, "Transfer-Encoding: chunked"))
             status, _ = await trickle(client, b"1\r\n \r\n")
             assert status == 408
 
-    async def test_that_come_at_the_least_pace_are_taken(
+    async def test_are_accepted_at_the_minimum_pace(
         self, served: Address, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(bodies, "BYTES_A_SECOND", 1)
@@ -114,7 +112,7 @@ class TestBodies:
 
 
 class TestConnections:
-    async def test_of_one_address_are_bounded(self, served: Address) -> None:
+    async def test_are_limited_for_one_address(self, served: Address) -> None:
         async with asyncio.timeout(20), asyncio.TaskGroup():
             kept = [wire(served) for _ in range(MOST)]
             clients = [await each.__aenter__() for each in kept]
@@ -146,7 +144,7 @@ class Some:
 
 
 class TestCounting:
-    def test_of_ipv6_is_by_network(self) -> None:
+    def test_is_by_network_for_ipv6(self) -> None:
         counted = Connections(most=2, trusted=())
 
         assert counted.admit(Some(), "2001:db8::1")
@@ -154,7 +152,7 @@ class TestCounting:
         assert not counted.admit(Some(), "2001:db8::2")
         assert counted.admit(Some(), "2001:db8:0:1::1")
 
-    def test_of_ipv4_is_the_same_in_both_forms(self) -> None:
+    def test_is_the_same_for_both_forms_of_ipv4(self) -> None:
         counted = Connections(most=1, trusted=())
 
         assert counted.admit(Some(), "192.0.2.1")
@@ -162,12 +160,12 @@ class TestCounting:
         assert counted.admit(Some(), "192.0.2.2")
 
     @pytest.mark.parametrize("address", ["10.1.2.3", "::ffff:10.1.2.3", None])
-    def test_leaves_proxies_alone(self, address: str | None) -> None:
+    def test_ignores_proxies(self, address: str | None) -> None:
         counted = Connections(most=1, trusted=(ip_network("10.0.0.0/8"),))
 
         assert all(counted.admit(Some(), address) for _ in range(5))
 
-    def test_can_be_left_out(self) -> None:
+    def test_can_be_disabled(self) -> None:
         counted = Connections(most=0, trusted=())
 
         assert all(counted.admit(Some(), "192.0.2.1") for _ in range(5))

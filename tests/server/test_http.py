@@ -65,7 +65,7 @@ class TestServer:
         ],
         ids=["no http", "long header", "expectation", "expectation of nothing"],
     )
-    async def test_answers_what_it_cannot_take_with_a_problem(
+    async def test_answers_malformed_requests_with_a_problem(
         self, running: tuple[str, int], sent: bytes, status: int
     ) -> None:
         closing = sent.replace(b"Host: x\r\n", b"Host: x\r\nConnection: close\r\n")
@@ -78,12 +78,12 @@ class TestServer:
         assert problem["code"] in {"malformed", "invalid_input"}
         assert "miracle" not in str(problem)
 
-    async def test_answers_what_it_can(self, running: tuple[str, int]) -> None:
+    async def test_answers_well_formed_requests(self, running: tuple[str, int]) -> None:
         host, port = running
         async with ClientSession() as browser, browser.get(f"http://{host}:{port}/health") as found:
             assert found.status == 200
 
-    async def test_takes_a_body_that_breaks_off_for_the_clients_fault(
+    async def test_treats_a_broken_body_as_the_clients_error(
         self, running: tuple[str, int], alice: HttpClient, database: Any
     ) -> None:
         token = next(iter(alice.session.cookie_jar)).value.encode()
@@ -105,7 +105,7 @@ class TestServer:
 
 
 class TestListen:
-    def test_refuses_a_taken_port_in_one_line(self, free: Settings) -> None:
+    def test_refuses_a_port_in_use_in_one_line(self, free: Settings) -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:
             wanted = free.model_copy(update={"port": taken.getsockname()[1]})
             with pytest.raises(CannotListen, match="CHATVAULT_PORT") as refused:
@@ -113,7 +113,7 @@ class TestListen:
 
         assert "\n" not in refused.value.detail
 
-    def test_refuses_an_address_of_others(self, free: Settings) -> None:
+    def test_refuses_an_address_of_another_machine(self, free: Settings) -> None:
         with pytest.raises(CannotListen, match=r"Cannot listen on 192\.0\.2\.1:0"):
             listen(free.model_copy(update={"host": "192.0.2.1"}))
 
@@ -134,12 +134,12 @@ class TestListen:
             assert listener.url == f"{called}:{listener.port}"
 
     @pytest.mark.parametrize("host", ["localhost", "LOCALHOST", "::"])
-    def test_takes_both_families_on_one_port(self, free: Settings, host: str) -> None:
+    def test_listens_on_both_families_on_one_port(self, free: Settings, host: str) -> None:
         with listen(free.model_copy(update={"host": host})) as listener:
             for address in ("127.0.0.1", "::1"):
                 socket.create_connection((address, listener.port), timeout=5).close()
 
-    def test_takes_localhost_where_there_is_no_ipv6(
+    def test_listens_on_localhost_without_ipv6(
         self, free: Settings, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         create = socket.create_server
@@ -170,7 +170,7 @@ class TestListen:
             assert len(listener.sockets) == 2
             assert listener.port not in refused
 
-    def test_leaves_no_port_of_localhost_to_somebody_else(self, free: Settings) -> None:
+    def test_occupies_both_addresses_of_localhost(self, free: Settings) -> None:
         with socket.create_server(("::1", 0), family=socket.AF_INET6) as taken:
             wanted = free.model_copy(update={"port": taken.getsockname()[1]})
             with pytest.raises(CannotListen, match=r"Cannot listen on \[::1\]:"):

@@ -17,7 +17,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class TestFindServed:
-    def test_names_the_data_of_a_running_service_and_no_other(self, tmp_path: Path) -> None:
+    def test_finds_the_data_of_a_running_service_only(self, tmp_path: Path) -> None:
         assert find_served() == []
         with (
             embedded_mongodb(tmp_path / "one", exclusive=True),
@@ -44,7 +44,7 @@ class TestCommand:
             check=False,
         )
 
-    def test_finds_the_service_instead_of_making_another_database(self, tmp_path: Path) -> None:
+    def test_uses_the_running_services_database(self, tmp_path: Path) -> None:
         data, default = tmp_path / "elsewhere", tmp_path / "share" / "chatvault"
         with Service(data) as service:
             assert f"CHATVAULT_DATA_DIR={data} " in service.banner
@@ -57,7 +57,7 @@ class TestCommand:
             assert found.returncode == 0
             assert found.stderr.splitlines() == [f"Data in {data}"]
 
-    def test_says_that_it_made_a_database(self, tmp_path: Path) -> None:
+    def test_reports_that_it_created_a_database(self, tmp_path: Path) -> None:
         made = self.users(tmp_path)
         assert made.returncode == 0
         place = tmp_path / "share" / "chatvault"

@@ -24,7 +24,7 @@ async def age(database: Any, by: timedelta) -> datetime:
 
 
 class TestSliding:
-    async def test_moves_the_end_and_the_cookie_on_with_use(
+    async def test_extends_the_session_and_the_cookie_with_use(
         self, alice: HttpClient, database: Any
     ) -> None:
         expires_at = await age(database, timedelta(hours=6))
@@ -46,7 +46,7 @@ class TestSliding:
 
         assert next(iter(alice.session.cookie_jar)).value == before
 
-    async def test_writes_nothing_at_each_request(self, alice: HttpClient, database: Any) -> None:
+    async def test_does_not_write_at_each_request(self, alice: HttpClient, database: Any) -> None:
         before = await database.sessions.find_one()
 
         answer = await alice.get("/auth/me")
@@ -54,7 +54,7 @@ class TestSliding:
         assert "Set-Cookie" not in answer.headers
         assert await database.sessions.find_one() == before
 
-    async def test_does_not_wake_a_session_that_was_ended_meanwhile(
+    async def test_does_not_restore_a_session_that_was_ended_meanwhile(
         self, alice: HttpClient, database: Any
     ) -> None:
         await age(database, timedelta(hours=6))
@@ -88,7 +88,7 @@ class TestStreams:
         app.router.add_get("/test/socket", socket)
         return app
 
-    async def test_of_messages_move_the_end_and_the_cookie_on(
+    async def test_of_messages_extend_the_session_and_the_cookie(
         self, alice: HttpClient, database: Any
     ) -> None:
         begun = await begin(alice, messages=[message()])
@@ -103,7 +103,7 @@ class TestStreams:
         session = await database.sessions.find_one()
         assert session["expires_at"] - expires_at > timedelta(hours=5)
 
-    async def test_write_nothing_where_the_end_is_far_enough(
+    async def test_do_not_write_if_the_end_is_far_enough(
         self, alice: HttpClient, database: Any
     ) -> None:
         begun = await begin(alice, messages=[message()])
@@ -116,7 +116,7 @@ class TestStreams:
         assert "Set-Cookie" not in answer.headers
         assert await database.sessions.find_one() == before
 
-    async def test_of_events_and_web_sockets_do_too(
+    async def test_of_events_and_web_sockets_extend_the_session(
         self, app: web.Application, alice: HttpClient, database: Any
     ) -> None:
         await age(database, timedelta(hours=6))
@@ -129,7 +129,7 @@ class TestStreams:
 
 
 class TestEnd:
-    async def test_is_kept_even_before_mongodb_removes_the_document(
+    async def test_is_enforced_before_mongodb_removes_the_document(
         self, alice: HttpClient, database: Any
     ) -> None:
         await age(database, DAY + timedelta(seconds=1))
@@ -139,7 +139,7 @@ class TestEnd:
         assert answer.status == 401
         assert (await answer.json())["detail"] == "Authentication required"
 
-    async def test_is_left_to_mongodb(self, http: HttpClient, database: Any) -> None:
+    async def test_is_implemented_by_a_ttl_index(self, http: HttpClient, database: Any) -> None:
         indexes = await database.sessions.index_information()
 
         ttl = [each for each in indexes.values() if each["key"] == [("expires_at", 1)]]
@@ -150,7 +150,7 @@ class TestEnd:
             if "unique" in each
         )
 
-    async def test_shows_no_dead_session_in_the_list(
+    async def test_hides_expired_sessions_in_the_list(
         self, alice: HttpClient, http: HttpClient, database: Any
     ) -> None:
         await age(database, DAY + timedelta(seconds=1))
@@ -166,7 +166,7 @@ class TestShortLifetime:
     def settings(self, tmp_path: Path) -> Settings:
         return settings_for(tmp_path, session_lifetime=600)
 
-    async def test_is_the_cookies_too(self, alice: HttpClient, http: HttpClient) -> None:
+    async def test_applies_to_the_cookie(self, alice: HttpClient, http: HttpClient) -> None:
         credentials = {"username": "alice", "password": "correct horse"}
 
         answer = await http.post("/auth/login", json=credentials)
@@ -186,7 +186,7 @@ class TestStrangeCookies:
         "value",
         ["", "x", "x" * 128, "x" * 129, "x" * 4000, '"quoted"', "{}", "\xe4\xf6", "%00", "a=b"],
     )
-    async def test_are_nobodys(self, alice: HttpClient, http: HttpClient, value: str) -> None:
+    async def test_are_anonymous(self, alice: HttpClient, http: HttpClient, value: str) -> None:
         answer = await http.get("/auth/me", headers={"Cookie": f"session_id={value}"})
 
         assert answer.status == 401

@@ -29,7 +29,7 @@ class TestLogin:
         assert body["user"]["username"] == "alice"
         assert body["user"]["last_login"].endswith("Z")
 
-    async def test_takes_the_name_in_any_case(self, alice: HttpClient, http: HttpClient) -> None:
+    async def test_accepts_the_name_in_any_case(self, alice: HttpClient, http: HttpClient) -> None:
         assert (await log_in(http, "ALICE")).status == 200
 
     async def test_sends_a_cookie_that_only_this_site_gets(
@@ -58,7 +58,7 @@ class TestLogin:
         for name in await database.list_collection_names():
             assert token not in str(await database[name].find().to_list())
 
-    async def test_says_the_same_of_an_unknown_user_and_a_wrong_password(
+    async def test_answers_the_same_for_an_unknown_user_and_a_wrong_password(
         self, alice: HttpClient, http: HttpClient
     ) -> None:
         unknown = await log_in(http, "nobody")
@@ -73,7 +73,7 @@ class TestLogin:
         assert problems[0]["detail"] == "Invalid username or password"
         assert problems[0]["code"] == "invalid_credentials"
 
-    async def test_works_as_hard_for_an_unknown_user(
+    async def test_takes_as_long_for_an_unknown_user(
         self,
         app: web.Application,
         alice: HttpClient,
@@ -108,7 +108,7 @@ class TestLogin:
         http.session.cookie_jar.clear()
         assert (await http.get("/auth/me", headers=stranger)).status == 401
 
-    async def test_gives_a_new_id_and_ends_the_session_before(
+    async def test_creates_a_new_id_and_ends_the_previous_session(
         self, alice: HttpClient, database: Any
     ) -> None:
         before = next(iter(alice.session.cookie_jar)).value
@@ -121,7 +121,7 @@ class TestLogin:
         old = {"Cookie": f"session_id={before}"}
         assert (await alice.get("/auth/me", headers=old)).status == 401
 
-    async def test_of_another_user_ends_the_session_before(
+    async def test_ends_the_previous_session_of_another_user(
         self, alice: HttpClient, bob: HttpClient, database: Any
     ) -> None:
         assert (await log_in(alice, "bob")).status == 200
@@ -130,7 +130,7 @@ class TestLogin:
         owners = {each["user_id"] for each in await database.sessions.find().to_list()}
         assert len(owners) == 1
 
-    async def test_that_fails_keeps_the_session_that_is_there(self, alice: HttpClient) -> None:
+    async def test_keeps_the_session_if_it_fails(self, alice: HttpClient) -> None:
         assert (await log_in(alice, password="wrong horse")).status == 401
 
         assert (await alice.get("/auth/me")).status == 200
@@ -162,7 +162,7 @@ class TestLogin:
         assert answer.headers["Retry-After"] == "1"
         assert (await alice.get("/auth/me")).status == 200
 
-    async def test_many_at_once_open_as_many_sessions(
+    async def test_opens_a_session_for_each_concurrent_login(
         self, alice: HttpClient, http: HttpClient, database: Any
     ) -> None:
         http.session.cookie_jar.clear()
@@ -173,7 +173,7 @@ class TestLogin:
 
 
 class TestRole:
-    async def test_is_shown_but_never_taken_from_a_body(
+    async def test_is_shown_but_never_read_from_a_body(
         self, sign_in: SignIn, database: Any
     ) -> None:
         alice = await sign_in("alice")

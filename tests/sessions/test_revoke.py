@@ -46,7 +46,7 @@ class TestLogout:
 
         assert (await http.get("/auth/me")).status == 200
 
-    async def test_asks_who_calls(self, http: HttpClient) -> None:
+    async def test_requires_a_session(self, http: HttpClient) -> None:
         assert (await http.post("/auth/logout")).status == 401
 
     async def test_twice_at_once_leaves_two_entries(self, alice: HttpClient, database: Any) -> None:
@@ -59,7 +59,7 @@ class TestLogout:
 
 
 class TestList:
-    async def test_shows_when_from_where_and_which_is_this_one(
+    async def test_shows_times_addresses_and_the_current_session(
         self, alice: HttpClient, http: HttpClient
     ) -> None:
         await log_in(http, **{"User-Agent": "a second browser"})
@@ -75,7 +75,7 @@ class TestList:
             "id", "created_at", "last_seen_at", "expires_at", "address", "user_agent", "current",
         }  # fmt: skip
 
-    async def test_shows_nobody_elses(self, alice: HttpClient, bob: HttpClient) -> None:
+    async def test_shows_only_the_users_own(self, alice: HttpClient, bob: HttpClient) -> None:
         hers, his = await sessions_of(alice), await sessions_of(bob)
 
         assert len(hers) == len(his) == 1
@@ -93,7 +93,9 @@ class TestRevokeOne:
         assert (await http.get("/auth/me")).status == 401
         assert [each["current"] for each in await sessions_of(alice)] == [True]
 
-    async def test_finds_no_stranger_s(self, alice: HttpClient, bob: HttpClient) -> None:
+    async def test_does_not_find_another_users_session(
+        self, alice: HttpClient, bob: HttpClient
+    ) -> None:
         his = (await sessions_of(bob))[0]["id"]
 
         answer = await alice.delete(f"/auth/sessions/{his}")
@@ -105,10 +107,12 @@ class TestRevokeOne:
     @pytest.mark.parametrize(
         "session_id", ["6b01b953de2c8b7a2bc24cd3", "nonsense", "0" * 23, "%00"]
     )
-    async def test_finds_none_that_is_not_there(self, alice: HttpClient, session_id: str) -> None:
+    async def test_does_not_find_an_unknown_session(
+        self, alice: HttpClient, session_id: str
+    ) -> None:
         assert (await alice.delete(f"/auth/sessions/{session_id}")).status == 404
 
-    async def test_finds_it_once(self, alice: HttpClient, http: HttpClient) -> None:
+    async def test_finds_it_only_once(self, alice: HttpClient, http: HttpClient) -> None:
         await log_in(http)
         other = next(each for each in await sessions_of(alice) if not each["current"])
 
@@ -135,7 +139,7 @@ class TestRevokeOthers:
         assert (await alice.get("/auth/me")).status == 200
         assert (await bob.get("/auth/me")).status == 200
 
-    async def test_has_nothing_to_do_for_a_lone_one(self, alice: HttpClient) -> None:
+    async def test_changes_nothing_for_a_single_session(self, alice: HttpClient) -> None:
         answer = await alice.delete("/auth/sessions")
 
         assert await answer.json() == {"revoked_count": 0, "message": "Ended 0 other sessions"}

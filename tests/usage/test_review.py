@@ -24,7 +24,7 @@ async def admin(sign_in: SignIn) -> HttpClient:
 
 
 class TestUsage:
-    async def test_is_added_up_by_user_most_first(
+    async def test_is_summed_by_user_with_the_highest_first(
         self, admin: HttpClient, alice: HttpClient, bob: HttpClient
     ) -> None:
         alice_id = await insert_usage("alice", (10, 5))
@@ -43,7 +43,7 @@ class TestUsage:
             },
         ]  # fmt: skip
 
-    async def test_is_added_up_by_day_for_all_and_for_one(
+    async def test_is_summed_by_day_for_all_and_for_one(
         self, admin: HttpClient, alice: HttpClient, bob: HttpClient
     ) -> None:
         alice_id = await insert_usage("alice", (10, 5))
@@ -56,7 +56,9 @@ class TestUsage:
         assert mine["user_id"] == str(alice_id)
         assert await rows(admin, by="day", days=1, user_id=str(alice_id)) == [mine]
 
-    async def test_comes_in_pages_that_meet(self, admin: HttpClient, sign_in: SignIn) -> None:
+    async def test_is_listed_in_pages_without_gaps(
+        self, admin: HttpClient, sign_in: SignIn
+    ) -> None:
         for number in range(5):
             await sign_in(f"user-{number}")
             await insert_usage(f"user-{number}", (number // 2, 0))
@@ -72,7 +74,7 @@ class TestUsage:
             target = URL(links["next"]["url"]).path_qs if "next" in links else None
         assert seen == whole
 
-    async def test_of_an_account_that_is_gone_has_no_name(
+    async def test_has_no_name_for_a_deleted_account(
         self, admin: HttpClient, alice: HttpClient, database: Any
     ) -> None:
         alice_id = await insert_usage("alice", (10, 5))
@@ -81,7 +83,7 @@ class TestUsage:
         [row] = await rows(admin)
         assert (row["user_id"], row["username"]) == (str(alice_id), None)
 
-    async def test_is_for_admins_and_looking_is_recorded(
+    async def test_is_for_admins_and_reading_is_audited(
         self, admin: HttpClient, alice: HttpClient, sign_in: SignIn, database: Any
     ) -> None:
         for other in (alice, await sign_in("audrey", role=Role.AUDITOR)):
@@ -97,7 +99,7 @@ class TestUsage:
             ("denied", None), ("denied", None), ("success", {"groups": 1}),
         ]  # fmt: skip
 
-    async def test_refuses_a_cursor_that_nobody_gave_out(self, admin: HttpClient) -> None:
+    async def test_refuses_a_forged_cursor(self, admin: HttpClient) -> None:
         for cursor in ("nonsense", "OTk5OTk5OTk5OTk5OTk5OTk5OTk5OTk6YQ"):
             answer = await admin.get(PATH, params={"cursor": cursor})
             assert answer.status == 422

@@ -25,7 +25,7 @@ class TestTree:
         assert found.messages[0].hidden
 
     @pytest.mark.parametrize("children", [[], None, "gone"])
-    def test_needs_no_children(self, children: Any) -> None:
+    def test_is_read_without_lists_of_children(self, children: Any) -> None:
         conversation = chatgpt()
         for each in conversation["mapping"].values():
             if children == "gone":
@@ -34,7 +34,7 @@ class TestTree:
                 each["children"] = children
         assert read_one([conversation]) == read_one([chatgpt()])
 
-    def test_needs_no_parents_where_there_are_children(self) -> None:
+    def test_is_read_from_children_without_parents(self) -> None:
         conversation = chatgpt()
         mapping = conversation["mapping"]
         for name, each in mapping.items():
@@ -45,11 +45,11 @@ class TestTree:
         assert read_one([conversation]) == read_one([chatgpt()])
 
     @pytest.mark.parametrize("current", ["nowhere", None])
-    def test_shows_the_newest_branch_where_none_is_named(self, current: str | None) -> None:
+    def test_shows_the_newest_branch_by_default(self, current: str | None) -> None:
         conversation = chatgpt(current_node=current)
         assert path_of(read_one([conversation]))[-1] == "Plan a walk"
 
-    def test_without_mapping_is_told_and_does_not_end_the_file(self) -> None:
+    def test_is_skipped_without_a_mapping(self) -> None:
         shell = {"id": "c-0", "title": "Empty", "create_time": 1.0}
         odd = chatgpt(id="odd", conversation_id="odd", mapping=[])
         found = read(as_json([shell, chatgpt(), odd, 5, None]), format=None)
@@ -61,7 +61,7 @@ class TestTree:
             "not an object",
         ]
 
-    def test_stays_in_order_where_times_are_missing_or_wrong(self) -> None:
+    def test_stays_in_order_with_missing_or_wrong_times(self) -> None:
         conversation = chatgpt()
         conversation["mapping"]["answer"]["message"]["create_time"] = 1.0
         conversation["mapping"]["ask"]["message"]["create_time"] = None
@@ -76,13 +76,13 @@ class TestMessage:
         assert found.timestamp == datetime(2023, 11, 14, 22, 13, 21, 250_000, tzinfo=UTC)
         assert found.time_source == "exact"
 
-    def test_models_are_those_of_the_messages(self) -> None:
+    def test_has_its_own_model(self) -> None:
         found = read_one([chatgpt()])
         assert found.metadata["default_model"] == "auto"
         assert by_text(found)["Go to the beach."].model == "o3"
         assert by_text(found)["Stay at home."].model is None
 
-    def test_needs_no_metadata(self) -> None:
+    def test_is_read_without_metadata(self) -> None:
         message = said("user", "Hi")
         for name in ("metadata", "weight", "status", "recipient"):
             del message[name]
@@ -107,7 +107,7 @@ class TestMessage:
         raw = by_text(found)["Go to the beach."].extra["metadata"]["content_references"]
         assert raw == [{"url": "https://sea.example", "title": "Sea", "start_idx": 3}]
 
-    def test_uploads_stand_in_the_metadata(self) -> None:
+    def test_uploads_are_read_from_the_metadata(self) -> None:
         uploads = [{"id": "file-9", "name": "a.pdf", "mime_type": "application/pdf", "size": 5}]
         found = with_content("Look", "user", attachments=uploads)
         assert found.parts[1] == {
@@ -145,7 +145,7 @@ class TestMessage:
         [raw] = parts_of(found, "raw")
         assert raw["value"] == {"content_type": "hologram", "z": [1]}
 
-    def test_voice_says_its_words(self) -> None:
+    def test_transcripts_of_voice_are_the_text(self) -> None:
         pointer = {"content_type": "audio_asset_pointer", "asset_pointer": "sediment://file_1"}
         video = {
             "content_type": "real_time_user_audio_video_asset_pointer",
@@ -159,7 +159,7 @@ class TestMessage:
         assert [each["attachment_id"] for each in files] == ["file_1", "file_1", "file_2", "file_3"]
 
     @pytest.mark.parametrize("content_type", ["user_editable_context", "model_editable_context"])
-    def test_what_the_model_was_told_is_hidden(self, content_type: str) -> None:
+    def test_instructions_to_the_model_are_hidden(self, content_type: str) -> None:
         found = with_content({"content_type": content_type, "user_profile": "I sail"}, "user")
         assert found.hidden
         assert found.content == ""
@@ -171,32 +171,32 @@ class TestMessage:
 
 
 class TestIds:
-    def test_may_be_the_same_in_two_conversations(self) -> None:
+    def test_of_messages_may_repeat_in_another_conversation(self) -> None:
         found = read_all([chatgpt(), chatgpt(id="c-2", conversation_id=None)])
         assert [each.source for each in found] == ["chatgpt:c-1", "chatgpt:c-2"]
         ids = [[message.source_id for message in each.messages] for each in found]
         assert len({*ids[0]} & {*ids[1]}) == 7  # but for those that are no ids: `ask again`
         assert all(len(each) == len({*each}) for each in ids)
 
-    def test_of_messages_are_made_of_those_that_cannot_be_stored(self) -> None:
+    def test_of_messages_are_derived_if_they_cannot_be_stored(self) -> None:
         first, again = (by_text(read_one([chatgpt()]))["Plan a walk"] for _ in range(2))
         assert first.source_id == again.source_id
         assert len(first.source_id or "") == 36
 
-    def test_twice_are_one_in_its_newest_state(self) -> None:
+    def test_of_conversations_that_repeat_mean_the_newest_state(self) -> None:
         file = [chatgpt(update_time=1_700_000_020.0, title="New"), chatgpt(title="Old")]
         found = read(as_json(file), format=None)
         assert [each.title for each in found.conversations] == ["New"]
         assert [each.reason for each in found.skipped] == ["an older state of conversation 1"]
 
-    def test_are_made_of_the_nodes_where_there_are_none(self) -> None:
+    def test_of_conversations_are_derived_from_the_nodes_if_missing(self) -> None:
         found = [read_one([chatgpt(id=None, conversation_id=None)]) for _ in range(2)]
         assert found[0].source == found[1].source
         assert found[0].source_id.startswith("sha256:")
 
 
 class TestSecrets:
-    def test_are_not_kept(self) -> None:
+    def test_are_not_imported(self) -> None:
         hidden = {"api_key": "sk-1", "email": "me@example.org", "nested": [{"accessToken": "t"}]}
         conversation = chatgpt(settings=hidden, owner={"phone_number": "+1"})
         conversation["mapping"]["ask"]["message"]["metadata"] |= {"headers": hidden}
@@ -206,7 +206,7 @@ class TestSecrets:
             assert secret not in kept
 
 
-def test_what_cannot_be_stored_is_mended() -> None:
+def test_values_that_cannot_be_stored_are_converted() -> None:
     conversation = chatgpt(title="half \ud83d")
     mapping = conversation["mapping"]
     mapping["ask"]["message"]["content"]["parts"] = ["a \ud83d b"]
@@ -221,7 +221,7 @@ def test_what_cannot_be_stored_is_mended() -> None:
     )
 
 
-def test_what_is_too_large_is_left_out_and_told() -> None:
+def test_values_that_are_too_large_are_left_out_and_counted() -> None:
     large = chatgpt(id="large", conversation_id="large")
     large["mapping"]["ask"]["message"]["content"]["parts"] = ["x" * (8 * 1024**2 + 1)]
     found = read(as_json([large, chatgpt()]), format=None)

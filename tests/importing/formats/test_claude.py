@@ -24,13 +24,13 @@ def test_shows_the_branch_that_the_api_names() -> None:
     assert found.metadata["default_model"] == "claude-opus-4"
 
 
-def test_does_not_mind_the_order_of_the_list() -> None:
+def test_reads_the_list_in_any_order() -> None:
     conversation = claude()
     conversation["chat_messages"].reverse()
     assert path_of(read_one([conversation])) == path_of(read_one([claude()]))
 
 
-def test_takes_the_list_as_it_is_where_no_parents_are_told() -> None:
+def test_keeps_the_order_of_the_list_without_parents() -> None:
     conversation = claude()
     for message in conversation["chat_messages"]:
         message.pop("parent_message_uuid")
@@ -59,7 +59,7 @@ def test_keeps_thoughts_tools_and_citations() -> None:
     assert found.unknown == {"hologram": 1}
 
 
-def test_keeps_what_was_extracted_of_uploads() -> None:
+def test_keeps_the_extracted_text_of_uploads() -> None:
     found = read_one([claude()])
     files = parts_of(found, "file")
     assert [each.get("text") for each in files] == ["Lorem in a file", None]
@@ -81,12 +81,12 @@ def test_keeps_what_was_extracted_of_uploads() -> None:
         ("Said beside a tool", [{"type": "tool_use", "name": "x"}], "Said beside a tool"),
     ],
 )
-def test_says_what_its_blocks_say(text: str, content: Any, shown: str) -> None:
+def test_prefers_blocks_to_the_text(text: str, content: Any, shown: str) -> None:
     message = {"uuid": "m", "sender": "human", "text": text, "content": content}
     assert read_one([claude(chat_messages=[message])]).messages[0].content == shown
 
 
-def test_leaves_out_what_has_no_messages() -> None:
+def test_skips_conversations_without_messages() -> None:
     broken = {"uuid": "x", "name": "Broken"}
     empty = claude(uuid="e", chat_messages=[])
     found = read(as_json([claude(), broken, empty]), format=None)
@@ -121,6 +121,6 @@ def test_reads_a_design_chat() -> None:
     ]
 
 
-def test_batches_are_one_export() -> None:
+def test_reads_batches_as_one_export() -> None:
     first, second = claude(), claude(uuid="second")
     assert len(read_all([first, second])) == 2

@@ -4,7 +4,7 @@ from support.foreign import as_json, claude_code, lines
 from support.imports import parts_of, path_of, read, read_all, read_one
 
 
-def test_is_a_graph_with_the_leaf_that_is_named() -> None:
+def test_shows_the_named_leaf_of_the_graph() -> None:
     found = read_one(lines(*claude_code()))
     assert path_of(found) == ["Where is the great sea?", "", "", "Compacted", "There it is."]
     assert found.title == "Finding the sea"
@@ -28,12 +28,12 @@ def test_keeps_thoughts_and_tools() -> None:
     assert found.active_path()[1].extra["message"]["usage"] == {"input_tokens": 3}
 
 
-def test_shows_the_newest_leaf_where_none_is_named() -> None:
+def test_shows_the_newest_leaf_by_default() -> None:
     without = [line for line in claude_code() if line["type"] != "last-prompt"]
     assert path_of(read_one(lines(*without)))[-1] == "There it is."
 
 
-def test_counts_lines_that_are_none() -> None:
+def test_counts_lines_that_are_no_messages() -> None:
     found = read(lines(*claude_code()) + b"\nno json\n[1]\n" + b'{"type": "user", "uu', format=None)
     assert len(found.conversations) == 1
     assert [(each.place, each.reason) for each in found.skipped] == [
@@ -44,13 +44,13 @@ def test_counts_lines_that_are_none() -> None:
     ]
 
 
-def test_divides_sessions() -> None:
+def test_splits_a_file_into_sessions() -> None:
     others = [line | {"sessionId": "s-2"} for line in claude_code() if "uuid" in line]
     found = read_all(lines(*claude_code(), *others))
     assert [each.metadata["source"]["session"] for each in found] == ["s-1", "s-2"]
 
 
-def test_tells_helpers_from_the_session_that_began_them() -> None:
+def test_separates_sidechains_from_their_session() -> None:
     helper = [
         line | {"uuid": "h1", "parentUuid": None, "isSidechain": True, "agentId": "x"}
         for line in claude_code()
@@ -59,7 +59,7 @@ def test_tells_helpers_from_the_session_that_began_them() -> None:
     assert read_one(lines(*helper)).source != read_one(lines(*claude_code())).source
 
 
-def test_is_the_same_session_when_it_has_grown() -> None:
+def test_recognises_a_session_that_has_grown() -> None:
     assert read_one(lines(*claude_code()[:4])).source == read_one(lines(*claude_code())).source
 
 

@@ -31,7 +31,7 @@ def cell(content: str, product: str = "Gemini Apps") -> str:
 
 
 class TestJson:
-    def test_takes_what_was_asked_and_no_other_activity(self) -> None:
+    def test_reads_prompts_and_no_other_activities(self) -> None:
         found = read(as_json(gemini()), format=None)
         assert [path_of(each) for each in found.conversations] == [
             ["Wann?", "Um 8 & 9."],
@@ -43,25 +43,25 @@ class TestJson:
             "of another product",
         ]
 
-    def test_groups_nothing_by_time(self) -> None:
+    def test_does_not_group_by_time(self) -> None:
         apart = [each | {"titleUrl": "https://gemini.google.com/app"} for each in gemini()]
         assert len(read_all(apart)) == 4
 
-    def test_tells_two_of_one_time_apart(self) -> None:
+    def test_separates_records_with_the_same_time(self) -> None:
         twice = [gemini()[2], gemini()[2] | {"safeHtmlItem": [{"html": "Um 10."}]}]
         assert [path_of(each)[1] for each in read_all(twice)] == ["Um 8 & 9.", "Um 10."]
 
-    def test_knows_the_product_in_any_language(self) -> None:
+    def test_recognises_the_product_in_any_language(self) -> None:
         names: dict[str, Any] = {"header": "Gemini アプリ", "products": ["Gemini アプリ"]}
         assert read_all([gemini()[2] | names])
         by_url = {"header": "?", "products": ["?"], "titleUrl": "https://gemini.google.com/app/x"}
         assert read_all([gemini()[2] | by_url])
 
-    def test_of_a_language_that_is_not_known_keeps_the_whole_title(self) -> None:
+    def test_keeps_the_whole_title_in_an_unknown_language(self) -> None:
         [found] = read_all([gemini()[2] | {"title": "Vous avez demandé : quand ?"}])
         assert path_of(found)[0] == "Vous avez demandé : quand ?"
 
-    def test_a_wrong_time_is_that_of_the_import(self) -> None:
+    def test_uses_the_time_of_import_for_an_invalid_time(self) -> None:
         [found] = read_all([gemini()[3] | {"time": "not a time"}])
         assert found.messages[0].time_source == "import"
 
@@ -87,26 +87,26 @@ class TestPage:
             ),
         ],
     )
-    def test_says_what_was_asked_when(self, content: str, asked: str, at: datetime) -> None:
+    def test_has_prompts_and_times(self, content: str, asked: str, at: datetime) -> None:
         [found] = read_all(page(cell(content)))
         assert path_of(found) == [asked, "Deep & blue"]
         assert found.messages[0].timestamp == at
 
-    def test_of_other_products_is_left_out(self) -> None:
+    def test_skips_other_products(self) -> None:
         content = "Searched for <a href='x'>gemini</a><br>Mar 10, 2026, 6:12:05 PM UTC<br>"
         mine = "Prompted A<br>Mar 10, 2026, 6:12:05 PM UTC<br><p>B</p>"
         found = read(page(cell(content, "Search"), cell(mine)), format=None)
         assert len(found.conversations) == 1
         assert [each.reason for each in found.skipped] == ["of another product"]
 
-    def test_that_is_cut_is_told(self) -> None:
+    def test_is_reported_if_cut_off(self) -> None:
         mine = "Prompted {}<br>Mar 10, 2026, 6:12:05 PM UTC<br><p>B</p>"
         whole = page(*(cell(mine.format(number)) for number in range(5)))
         found = read(whole[:-300], format=None, salvage=True)
         assert found.truncated
         assert len(found.conversations) == 4
 
-    def test_with_a_time_that_is_not_known_keeps_it(self) -> None:
+    def test_keeps_a_time_in_an_unknown_notation(self) -> None:
         mine = "Prompted A<br>2026年3月10日 18:12:05 JST<br><p>B</p>"
         [found] = read_all(page(cell(mine)))
         assert found.messages[1].extra == {"time": "2026年3月10日 18:12:05 JST"}

@@ -139,7 +139,7 @@ class TestRoundTrip:
         assert stored_messages(found) == [{"timestamp": at, **each} for each in messages]
         assert (found.unknown, found.notes) == ({}, ())
 
-    async def test_into_another_account_and_into_the_same(
+    async def test_works_for_another_account_and_the_same(
         self, alice: HttpClient, bob: HttpClient, database: Any
     ) -> None:
         said = [
@@ -184,7 +184,7 @@ class TestRoundTrip:
         assert outcomes(await bring(alice, data, "?on_duplicate=copy")) == ["copied"]
         assert await database.conversations.count_documents({}) == 2
 
-    async def test_takes_everything_about_a_user(self, alice: HttpClient, bob: HttpClient) -> None:
+    async def test_accepts_the_archive_of_a_user(self, alice: HttpClient, bob: HttpClient) -> None:
         await begin(alice, title="Mine", messages=[message("a", id="m0")])
         await alice.patch(f"/conversations/{(await begin(alice))['id']}", json={"title": "Other"})
         data = await (await alice.get("/users/me/export")).read()
@@ -194,7 +194,7 @@ class TestRoundTrip:
         assert others["reason"].startswith("no conversations: account.json, agents.json, ")
         assert "ndjson" not in others["reason"].replace("audit-entries.ndjson", "")
 
-    async def test_of_an_agent_that_is_not_there(self, alice: HttpClient, bob: HttpClient) -> None:
+    async def test_replaces_a_missing_agent(self, alice: HttpClient, bob: HttpClient) -> None:
         agent = {"name": "Poet"}
         made = await (await alice.post("/agents", json=agent)).json()
         await begin(alice, title="Verse", agent_id=made["id"])
@@ -207,14 +207,14 @@ class TestRoundTrip:
 
 
 class TestReading:
-    def test_keeps_and_counts_what_it_does_not_know(self) -> None:
+    def test_keeps_and_counts_unknown_fields(self) -> None:
         messages = [{"id": "m0", "role": "user", "content": "a", "mood": "odd"}]
         [found] = read(file(plain(messages=messages, colour="red", metadata={"b": 1})))
         assert found.metadata == {"b": 1, "chatvault": {"colour": "red"}}
         assert found.messages[0].extra == {"mood": "odd"}
         assert found.unknown == {"colour of conversations": 1, "mood of messages": 1}
 
-    def test_takes_a_tree(self) -> None:
+    def test_reads_a_tree(self) -> None:
         told: list[tuple[str, Any]] = [("a", None), ("b", "a"), ("c", "a"), ("d", None)]
         messages = [
             {"id": name, "role": "user", "content": name, "parent_id": parent}
@@ -224,7 +224,7 @@ class TestReading:
         assert [each.content for each in found.active_path()] == ["a", "b"]
         assert len(found.messages) == 4
 
-    def test_is_cut_without_its_end(self) -> None:
+    def test_is_incomplete_without_the_end(self) -> None:
         one = (exported_conversation(), [exported_message()])
         for kind in (JsonDocument, JsonLines):
             data = written(kind(), one, one)
@@ -251,7 +251,7 @@ class TestReading:
             ({"id": "m1"}, "id of another message"),
         ],
     )
-    def test_leaves_out_what_cannot_be_stored(self, change: Any, reason: str) -> None:
+    def test_skips_what_cannot_be_stored(self, change: Any, reason: str) -> None:
         good = {"id": "m1", "role": "user", "content": "a"}
         bad = {"id": "m2", "role": "user", "content": "b"} | change
         content = imports.read(file(plain(messages=[good, bad]), plain(title="B")), format=None)
@@ -271,13 +271,13 @@ class TestReading:
             max_size=4,
         )
     )  # fmt: skip
-    def test_is_not_upset_by_anything(self, change: dict[str, Any]) -> None:
+    def test_never_fails_unexpectedly(self, change: dict[str, Any]) -> None:
         content = imports.read(file(plain(**change)), format=None)
         for each in content.conversations:
             assert each.updated_at <= datetime.now(UTC)
             assert all(isinstance(found["content"], str) for found in stored_messages(each))
 
-    def test_lets_a_list_of_files_alone(self) -> None:
+    def test_ignores_a_list_of_files(self) -> None:
         packed = io.BytesIO()
         with zipfile.ZipFile(packed, "w") as archive:
             archive.writestr("export.json", json.dumps(header() | {"end": {}}))

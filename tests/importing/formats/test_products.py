@@ -25,7 +25,7 @@ from support.imports import by_text, parts_of, path_of, read, read_all, read_one
 
 
 class TestOpenWebUi:
-    def test_divides_what_stands_in_the_text(self) -> None:
+    def test_splits_details_from_the_text(self) -> None:
         found = read_one(open_webui())
         assert path_of(found) == ["How deep?", "Very deep."]
         [thought] = parts_of(found, "thinking")
@@ -46,7 +46,7 @@ class TestOpenWebUi:
         assert found.source == "open-webui:begun:q"
         assert path_of(found) == ["How deep?", "Very deep."]
 
-    def test_takes_the_children_where_a_parent_is_missing(self) -> None:
+    def test_uses_children_if_a_parent_is_missing(self) -> None:
         chats = open_webui()
         messages = chats[0]["chat"]["history"]["messages"]
         messages["two"]["childrenIds"] = ["lost"]
@@ -89,7 +89,7 @@ class TestLibreChat:
 
 
 class TestDeepSeek:
-    def test_speaks_in_fragments(self) -> None:
+    def test_is_read_from_fragments(self) -> None:
         found = read_one(FILES["deepseek"])
         assert [each.role for each in found.active_path()] == ["user", "assistant", "user"]
         assert parts_of(found, "thinking")[0]["extra"] == {"elapsed_secs": 2.5}
@@ -98,7 +98,7 @@ class TestDeepSeek:
 
 
 class TestGrok:
-    def test_writes_keys_and_times_in_two_ways(self) -> None:
+    def test_is_read_in_both_notations(self) -> None:
         first, second = read_all(grok())
         assert path_of(first) == ["How high?", "Very high."]
         assert path_of(second) == ["Hi", "Hello"]
@@ -106,13 +106,13 @@ class TestGrok:
         assert second.messages[0].timestamp == datetime(2026, 3, 10, 18, 1, tzinfo=UTC)
         assert parts_of(first, "thinking")[0]["text"] == "Storms."
 
-    def test_holds_more_than_conversations(self) -> None:
+    def test_reports_other_items_as_skipped(self) -> None:
         found = read(as_json(grok()), format=None)
         assert [each.place for each in found.skipped] == ["projects"]
 
 
 class TestShareGpt:
-    def test_tells_copies_apart(self) -> None:
+    def test_separates_conversations_with_equal_content(self) -> None:
         found = read_all(sharegpt())
         assert [len(each.messages) for each in found] == [5, 2, 2]
         assert len({each.source for each in found}) == 3
@@ -120,7 +120,7 @@ class TestShareGpt:
             each.source for each in found
         ]
 
-    def test_knows_tools(self) -> None:
+    def test_reads_tools(self) -> None:
         found = read_all(sharegpt())[0]
         assert [each.role for each in found.messages] == [
             "system",
@@ -134,26 +134,26 @@ class TestShareGpt:
 
 
 class TestOpenAiMessages:
-    def test_are_read_in_lines_in_an_array_and_alone(self) -> None:
+    def test_are_read_in_lines_in_an_array_or_alone(self) -> None:
         found = read_all(lines(*openai_messages()))
         assert read_all(openai_messages()) == found
         assert path_of(read_one(openai_messages()[0]["messages"])) == path_of(found[0])
 
-    def test_hold_tools_thoughts_and_pictures(self) -> None:
+    def test_are_read_with_tools_thoughts_and_pictures(self) -> None:
         found = read_all(openai_messages())[0]
         kinds = {part["type"] for message in found.messages for part in message.parts}
         assert kinds == {"text", "file", "tool_call", "tool_result", "thinking"}
         assert found.attachments[0].data == "iVBORw0KGgo="
         assert {each.time_source for each in found.messages} == {"import"}
 
-    def test_of_training_data_say_value(self) -> None:
+    def test_are_read_from_training_data_with_value(self) -> None:
         content = [{"type": "text", "value": "hi"}]
         found = read_one([{"messages": [{"role": "user", "content": content}]}])
         assert path_of(found) == ["hi"]
 
 
 class TestSillyTavern:
-    def test_swipes_are_alternatives(self) -> None:
+    def test_is_read_with_swipes_as_alternatives(self) -> None:
         found = read_one(lines(*silly_tavern()))
         assert path_of(found) == ["Ahoy!", "Who sings?", "I do.", "A storm comes.", "Away!"]
         assert [each.content for each in found.messages if each.parent_id is None] == [
@@ -162,7 +162,7 @@ class TestSillyTavern:
         ]
         assert (found.title, found.source_id) == ("Siren", "i-1")
 
-    def test_writes_times_in_four_ways(self) -> None:
+    def test_is_read_with_four_notations_of_time(self) -> None:
         stamps = [each.timestamp for each in read_one(lines(*silly_tavern())).active_path()]
         assert stamps == [
             datetime(2025, 12, 1, 10, tzinfo=UTC),
@@ -172,19 +172,19 @@ class TestSillyTavern:
             datetime(2023, 1, 22, 18, 55, 4, 22_000, tzinfo=UTC),
         ]
 
-    def test_knows_narrators_thoughts_and_what_is_greyed_out(self) -> None:
+    def test_is_read_with_narrators_thoughts_and_hidden_messages(self) -> None:
         found = by_text(read_one(lines(*silly_tavern())))
         assert found["A storm comes."].role == "system"
         assert found["I do."].parts[0] == {"type": "thinking", "text": "Wet.", "duration_s": 1.5}
         assert found["Away!"].hidden
 
-    def test_of_a_header_alone_holds_nothing(self) -> None:
+    def test_is_empty_with_a_header_only(self) -> None:
         found = read(lines(silly_tavern()[0]), format=None)
         assert [each.reason for each in found.skipped] == ["holds no messages"]
 
 
 class TestAiStudio:
-    def test_branches_where_a_chunk_names_its_parent(self) -> None:
+    def test_has_a_branch_if_a_chunk_names_its_parent(self) -> None:
         found = read_one(ai_studio())
         assert path_of(found) == ["Add", "It is", ""]
         assert found.count_branches() == 1
@@ -209,14 +209,14 @@ class TestGeminiCli:
 
 
 class TestCodex:
-    def test_hides_what_was_said_in_the_users_name(self) -> None:
+    def test_hides_messages_that_the_program_wrote_as_the_user(self) -> None:
         found = read_one(lines(*codex()))
         assert [each.hidden for each in found.messages] == [True, *[False] * 5]
         assert found.title == "Fix the leak"
         assert {each.model for each in found.messages if each.role == "assistant"} == {"gpt-5.5"}
         assert parts_of(found, "tool_call")[0]["input"] == {"cmd": "ls"}
 
-    def test_does_not_repeat_what_was_shown(self) -> None:
+    def test_skips_events_that_repeat_items(self) -> None:
         found = read(lines(*codex()), format=None)
         assert [each.reason for each in found.skipped] == ["1 agent_message"]
 

@@ -55,19 +55,19 @@ class TestLoad:
         ("others", "idle", "is_too_busy"),
         [(0.0, 0.0, False), (1.0, 0.1, True), (1.0, 3.0, False), (0.1, 0.1, False)],
     )
-    def test_counts_where_ours_had_to_wait(
+    def test_counts_if_the_benchmark_had_to_wait(
         self, others: float, idle: float, *, is_too_busy: bool
     ) -> None:
         from neighbours import Load  # noqa: PLC0415  # found by the fixture's path
 
         assert Load(others, idle).is_too_busy is is_too_busy
 
-    def test_is_seen(self, busy: None) -> None:
+    def test_is_detected(self, busy: None) -> None:
         from neighbours import look  # noqa: PLC0415  # the same
 
         assert look(0.5).is_too_busy
 
-    def test_of_ones_own_is_not_counted(self) -> None:
+    def test_does_not_include_the_benchmarks_own(self) -> None:
         from neighbours import Watch  # noqa: PLC0415  # the same
 
         watch, until = Watch(lambda: 0.0), time.process_time() + 0.3
@@ -89,13 +89,13 @@ class TestReport:
 
         return shown
 
-    def test_says_what_was_missed_on_a_quiet_machine(self, shown: Any) -> None:
+    def test_lists_missed_targets_on_a_quiet_machine(self, shown: Any) -> None:
         said = shown(row(met=False))
         assert ">= 1.5 MISSED" in said
         assert "since 0: append at 1, against floor: 9.00 -> 1.00" in said
         assert "too busy" not in said
 
-    def test_judges_nothing_beside_other_load(self, shown: Any) -> None:
+    def test_judges_nothing_under_other_load(self, shown: Any) -> None:
         said = shown(row(met=False, others=1.8), row(met=True, others=0.6))
         assert "MISSED" not in said
         assert said.count(">= 1.5 ?") == 2
@@ -104,7 +104,7 @@ class TestReport:
         assert last.startswith("?: too busy to judge. During 2 of 2 rows, other programs kept up")
         assert f"1.8 of {psutil.cpu_count()} cores" in last
 
-    def test_prints_facts_for_people(self, shown: Any) -> None:
+    def test_is_readable_by_people(self, shown: Any) -> None:
         said = shown(
             row(met=True), **{"idle MB": {"service": 88.9012, "mongod": 134.2}, "cores": 2}
         )

@@ -46,11 +46,11 @@ def check_health(host: str, port: int) -> int:
 
 
 class TestHealthCheck:
-    async def test_asks_where_the_service_listens(self, http: HttpClient) -> None:
+    async def test_calls_the_address_of_the_service(self, http: HttpClient) -> None:
         assert http.port is not None
         assert await asyncio.to_thread(check_health, "0.0.0.0", http.port) == 0
 
-    async def test_knows_addresses_of_both_kinds_and_takes_no_for_an_answer(self) -> None:
+    async def test_supports_both_address_families_and_detects_failure(self) -> None:
         with socket.socket(socket.AF_INET6) as probe:
             try:
                 probe.bind(("::1", 0))

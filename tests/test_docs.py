@@ -111,12 +111,12 @@ def exists(test: str) -> bool:
 
 
 class TestSettings:
-    def test_are_all_in_the_table_and_nothing_else_is(self) -> None:
+    def test_are_exactly_those_of_the_table(self) -> None:
         told = {name for name in rows(SETTINGS) if name.startswith(PREFIX)}
         assert told == {PREFIX + name.upper() for name in Settings.model_fields}
 
     @pytest.mark.parametrize("name", sorted(Settings.model_fields))
-    def test_have_their_default_there(self, name: str) -> None:
+    def test_have_their_default_in_the_table(self, name: str) -> None:
         default, meaning = rows(SETTINGS)[PREFIX + name.upper()]
         value = Settings.model_fields[name].default
         assert meaning
@@ -125,7 +125,7 @@ class TestSettings:
 
 
 class TestApi:
-    def test_has_every_route_and_no_other(self) -> None:
+    def test_has_exactly_the_routes(self) -> None:
         told = re.findall(r"^### `([A-Z]+) (\S+)`$", API, flags=re.MULTILINE)
         assert len(told) == len(set(told))
         routes = {(each.method, each.path) for each in chain.from_iterable(ROUTES)}
@@ -146,7 +146,7 @@ class TestApi:
         assert int(status) == (405 if kind is MethodNotAllowed else status_of(kind))
         assert meaning
 
-    def test_has_no_error_code_that_is_none(self) -> None:
+    def test_has_no_unknown_error_code(self) -> None:
         table = API.partition("## Error codes")[2]
         known = {kind.code for kind in over_http()}
         assert set(rows(table)) == known
@@ -154,7 +154,7 @@ class TestApi:
 
 class TestAudit:
     @pytest.mark.parametrize("action", list(Action))
-    def test_every_action_is_told(self, action: Action) -> None:
+    def test_describes_every_action(self, action: Action) -> None:
         page = DOCS / "audit.md"
         text = API + (page.read_text() if page.exists() else "")
         assert f"`{action}`" in text
@@ -166,13 +166,13 @@ COLLECTIONS = sorted({kind.Settings.name for kind in DOCUMENTS} | {RATE_LIMITS})
 class TestCollections:
     """A backup that leaves one out is none."""
 
-    def test_are_all_listed_and_no_other(self) -> None:
+    def test_are_exactly_those_listed(self) -> None:
         [told] = re.findall(
             r"^Collections: (.+?)\. A\s", OPERATIONS, flags=re.MULTILINE | re.DOTALL
         )
         assert sorted(re.findall(r"`(\w+)`", told)) == COLLECTIONS
 
-    def test_are_each_sharded_or_said_to_stay(self) -> None:
+    def test_are_each_sharded_or_listed_as_unsharded(self) -> None:
         section = OPERATIONS.partition("## Sharded clusters")[2].partition("\n## ")[0]
         sharded = {name for name in rows(section) if name in COLLECTIONS}
         stay = section.partition("The others stay unsharded.")[2].partition("\n\n")[0]
@@ -187,7 +187,7 @@ class TestCollections:
 
 class TestLinks:
     @pytest.mark.parametrize("page", PAGES, ids=name_of)
-    def test_lead_somewhere(self, page: Path) -> None:
+    def test_have_existing_targets(self, page: Path) -> None:
         for link in re.findall(r"\]\(([^)\s]+)\)", without_code(page.read_text())):
             if re.match(r"[a-z]+:", link):
                 continue
@@ -198,7 +198,7 @@ class TestLinks:
             assert not anchor or anchor in anchors(target), link
 
     @pytest.mark.parametrize("page", PAGES, ids=name_of)
-    def test_the_tests_that_are_named_exist(self, page: Path) -> None:
+    def test_name_existing_tests(self, page: Path) -> None:
         for named in re.findall(r"`(tests/[\w/]+\.py(?:::\w+)*)`", page.read_text()):
             # The template names one that could be.
             assert exists(named) or "test_something" in named, named
@@ -206,7 +206,7 @@ class TestLinks:
 
 class TestDecisions:
     @pytest.mark.parametrize("page", DECISIONS, ids=name_of)
-    def test_have_the_form_of_the_template(self, page: Path) -> None:
+    def test_follow_the_template(self, page: Path) -> None:
         text = page.read_text()
         assert re.match(rf"# {page.name[:4]}\. \S", text)
         headings = re.findall(r"^## (.+)$", text, flags=re.MULTILINE)
@@ -224,6 +224,6 @@ class TestDecisions:
         index = (DOCS / "decisions" / "README.md").read_text()
         assert [page.name for page in DECISIONS if f"]({page.name})" not in index] == []
 
-    def test_motor_is_not_installed(self) -> None:
+    def test_do_not_install_motor(self) -> None:
         with pytest.raises(PackageNotFoundError):
             distribution("motor")

@@ -72,7 +72,7 @@ def errors(document: dict[str, Any], schema: dict[str, Any], shown: object) -> l
     ids=lambda each: f"{each.method} {each.path}",
 )
 class TestExchanges:
-    def test_fit_the_description(self, operation: Operation, document: dict[str, Any]) -> None:
+    def test_match_the_description(self, operation: Operation, document: dict[str, Any]) -> None:
         described = document["paths"][operation.path][operation.method.lower()]
         found = list(exchanges(operation.method, operation.path))
         assert found, "docs/api.md shows no request and answer"

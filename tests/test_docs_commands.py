@@ -67,7 +67,7 @@ CHECKS: dict[str, tuple[str, Callable[[Block, Path], None]]] = {
 
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.place)
 class TestBlocks:
-    def test_say_how_they_are_tried(self, block: Block) -> None:
+    def test_name_how_they_are_tested(self, block: Block) -> None:
         if block.language not in TRIED:
             assert not block.text.startswith("$ ")
             assert not block.mark or block.kind == "file"
@@ -81,7 +81,7 @@ class TestBlocks:
             assert block.value in CHECKS
 
 
-def test_each_reason_is_needed_and_told() -> None:
+def test_each_exemption_is_needed_and_documented() -> None:
     assert {block.value for block in BLOCKS if block.kind == "not-run"} == set(NOT_RUN)
     index = (ROOT / "docs" / "README.md").read_text()
     assert [

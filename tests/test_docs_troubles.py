@@ -48,29 +48,29 @@ class TestMessages:
         ],
         ids=["unknown setting", "invalid setting", "no key", "no MongoDB"],
     )
-    def test_of_a_start(self, settings: dict[str, object], tmp_path: Path) -> None:
+    def test_of_a_start_are_documented(self, settings: dict[str, object], tmp_path: Path) -> None:
         message = printed(tmp_path / "data", "serve", **settings)
         assert is_shown(message), message
 
-    def test_of_a_directory_that_is_open_to_others(self, tmp_path: Path) -> None:
+    def test_of_a_directory_open_to_others_are_documented(self, tmp_path: Path) -> None:
         (tmp_path / "data").mkdir(mode=0o755)
         message = printed(tmp_path / "data", "serve")
         assert is_shown(message), message
 
     @pytest.mark.parametrize("text", ['[{"id":"a"\n', None], ids=["cut", "missing"])
-    def test_of_an_import(self, text: str | None, tmp_path: Path) -> None:
+    def test_of_an_import_are_documented(self, text: str | None, tmp_path: Path) -> None:
         file = tmp_path / "my_conversations.json"
         if text is not None:
             file.write_text(text)
         message = printed(tmp_path / "data", "import", str(file), "--username", "bobo")
         assert is_shown(message), message
 
-    def test_of_the_bootstrap(self) -> None:
+    def test_of_the_bootstrap_are_documented(self) -> None:
         script = (ROOT / "scripts" / "bootstrap").read_text()
         for words in ("Python 3.11, 3.12 or 3.13 is needed;", "has no venv module; run:"):
             assert words in script
             assert words in PAGE
 
-    def test_of_a_taken_port(self, taken: int, tmp_path: Path) -> None:
+    def test_of_a_port_in_use_are_documented(self, taken: int, tmp_path: Path) -> None:
         message = printed(tmp_path / "data", "serve", port=taken, **UNREACHABLE)
         assert is_shown(message.replace(str(taken), "8000")), message

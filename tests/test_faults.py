@@ -19,7 +19,7 @@ class TestFaults:
         apply(fault, ROOT, check=True)
 
     @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
-    def test_break_one_rule_of_ours(self, fault: Fault) -> None:
+    def test_break_one_documented_rule(self, fault: Fault) -> None:
         changed = [line for line in fault.path.read_text().splitlines() if line[:4] == "+++ "]
         assert len(changed) == 1
         assert changed[0].startswith("+++ b/src/chatvault/")

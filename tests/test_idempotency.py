@@ -115,11 +115,11 @@ async def left_by(database: Any, answer: ClientResponse) -> list[tuple[str, str 
 
 
 class TestEveryPost:
-    def test_is_known_to_these_tests(self) -> None:
+    def test_is_covered_by_these_tests(self) -> None:
         assert {operation.path for operation in POSTS} == BODIES.keys() | ELSEWHERE.keys()
 
     @each
-    async def test_repeated_does_nothing_and_answers_the_same(
+    async def test_answers_a_repeat_the_same_and_changes_nothing(
         self,
         alice: HttpClient,
         elsewhere: HttpClient,
@@ -144,7 +144,7 @@ class TestEveryPost:
             assert await left_by(database, again) == [("success", None, {"replayed": True})]
 
     @each
-    async def test_at_once_is_done_once(
+    async def test_is_carried_out_once_if_concurrent(
         self,
         alice: HttpClient,
         elsewhere: HttpClient,
@@ -174,7 +174,7 @@ class TestEveryPost:
         assert await database.leases.count_documents({"_id": {"$regex": "^repeat"}}) == 0
 
     @each
-    async def test_with_another_body_is_refused(
+    async def test_refuses_a_key_with_another_body(
         self, alice: HttpClient, place: Place, database: Any, path: str
     ) -> None:
         one, other = BODIES[path]
@@ -187,7 +187,7 @@ class TestEveryPost:
         assert await stored(database) == before
 
     @each
-    async def test_refuses_a_key_that_is_none(
+    async def test_refuses_a_malformed_key(
         self, alice: HttpClient, place: Place, database: Any, path: str
     ) -> None:
         before = await stored(database)
@@ -198,7 +198,7 @@ class TestEveryPost:
         assert await stored(database) == before
 
     @each
-    async def test_is_remembered_without_its_words(
+    async def test_is_recorded_without_text(
         self, alice: HttpClient, place: Place, fake_model: FakeModel, database: Any, path: str
     ) -> None:
         fake_model.usual = fake_model.summary = ScriptedAnswer(chunks=["ZEBRA"])
@@ -212,11 +212,11 @@ class TestEveryPost:
         }  # fmt: skip
 
 
-class TestWhileThisProcessStops:
+class TestShutdown:
     @pytest.mark.parametrize(
         "path", ["/conversations/{conversation_id}/replies", "/chat/completions"]
     )
-    async def test_a_repeat_that_waits_for_another_process_is_told_to_come_again(
+    async def test_asks_a_repeat_that_waits_for_another_process_to_retry(
         self,
         alice: HttpClient,
         elsewhere: HttpClient,
@@ -246,7 +246,7 @@ class TestWhileThisProcessStops:
 
 
 class TestArchive:
-    async def test_a_repeat_leaves_what_was_brought_back(
+    async def test_repeat_does_not_archive_a_restored_conversation(
         self, alice: HttpClient, place: Place
     ) -> None:
         path = place.path("/conversations/{conversation_id}/archive")
@@ -261,7 +261,7 @@ class TestArchive:
 
 
 class TestCancel:
-    async def test_a_repeat_waits_for_the_end_too(
+    async def test_repeat_waits_for_the_end(
         self, alice: HttpClient, elsewhere: HttpClient, fake_model: FakeModel, database: Any
     ) -> None:
         conversation = await begin(alice, title="T")
@@ -283,7 +283,7 @@ class TestCancel:
 
 
 class TestSummary:
-    async def test_that_is_gone_is_not_found(
+    async def test_is_not_found_if_removed(
         self, alice: HttpClient, place: Place, database: Any
     ) -> None:
         path = place.path("/conversations/{conversation_id}/summary")
@@ -294,7 +294,7 @@ class TestSummary:
         await problem(again, 404, "not_found")
         assert [entry[:2] for entry in await left_by(database, again)] == [("denied", "not_found")]
 
-    async def test_of_a_short_one_stays_none(
+    async def test_of_a_short_conversation_stays_null(
         self, alice: HttpClient, fake_model: FakeModel
     ) -> None:
         conversation = await begin(alice, title="T")
@@ -304,7 +304,7 @@ class TestSummary:
             assert (shown["summary"], shown["detail"] is None) == (None, False)
         assert fake_model.behind == []
 
-    async def test_that_failed_is_tried_again(
+    async def test_is_retried_after_a_failure(
         self, alice: HttpClient, place: Place, fake_model: FakeModel
     ) -> None:
         path = place.path("/conversations/{conversation_id}/summary")
@@ -334,7 +334,7 @@ async def lines(answer: ClientResponse) -> tuple[str, set[str], list[str], str]:
 
 class TestCompletion:
     @pytest.mark.parametrize("recorded", [False, True])
-    async def test_streams_again_what_it_streamed(
+    async def test_streams_the_same_chunks_to_a_repeat(
         self,
         alice: HttpClient,
         elsewhere: HttpClient,
@@ -356,7 +356,7 @@ class TestCompletion:
         assert len(ids) == 1
         assert len(fake_model.requests) == asked + 1
 
-    async def test_that_is_recorded_is_recorded_once(
+    async def test_is_recorded_once(
         self,
         alice: HttpClient,
         elsewhere: HttpClient,
@@ -376,7 +376,7 @@ class TestCompletion:
         late = await alice.post("/chat/completions", json=HELLO, headers=headers)
         assert (await late.json())["choices"] == shown[0]["choices"]
 
-    async def test_means_its_conversation_too(
+    async def test_is_identified_with_its_conversation(
         self, alice: HttpClient, place: Place, fake_model: FakeModel
     ) -> None:
         headers = {**KEY, "X-Conversation-Id": place.conversation["id"]}
@@ -389,7 +389,7 @@ class TestCompletion:
         await problem(again, 404, "not_found")
 
     @pytest.mark.parametrize("stream", [False, True])
-    async def test_that_failed_is_asked_again_and_leaves_one_entry_each(
+    async def test_is_retried_after_a_failure_with_an_entry_for_each(
         self,
         alice: HttpClient,
         fake_model: FakeModel,
@@ -411,7 +411,7 @@ class TestCompletion:
         assert await left_by(database, done) == [("success", None, None)]
         assert await database.usage.count_documents({}) == 2
 
-    async def test_is_kept_though_the_client_is_gone(
+    async def test_is_stored_if_the_client_disconnects(
         self, alice: HttpClient, elsewhere: HttpClient, fake_model: FakeModel
     ) -> None:
         # As in the service: aiohttp's test servers alone end a request with its connection.
@@ -430,7 +430,7 @@ class TestCompletion:
         assert text == "Half whole"
         assert len(fake_model.requests) == 1
 
-    async def test_that_is_kept_no_more_is_not_found(
+    async def test_is_not_found_after_its_expiry(
         self, alice: HttpClient, fake_model: FakeModel, database: Any
     ) -> None:
         await alice.post("/chat/completions", json=HELLO, headers=KEY)

@@ -23,7 +23,7 @@ from support.commanding import Command
 
 
 class TestSecretKey:
-    def test_hashes_alike_with_the_same_key_only(self) -> None:
+    def test_hashes_equally_with_the_same_key_only(self) -> None:
         one, other = SecretKey(b"a" * 32), SecretKey(b"b" * 32)
 
         assert one.hash("alice") == SecretKey(b"a" * 32).hash("alice")
@@ -31,14 +31,12 @@ class TestSecretKey:
         assert one.hash("alice") != one.hash("alicf")
         assert len(one.hash("alice")) == 32
 
-    def test_takes_any_text(self) -> None:
+    def test_accepts_any_text(self) -> None:
         assert SecretKey(b"a" * 32).hash("\ud800 \0 \U0001f600")
 
 
 class TestLoadSecretKey:
-    def test_makes_one_that_only_its_owner_reads_and_finds_it_again(
-        self, settings: Settings
-    ) -> None:
+    def test_creates_a_private_file_and_reads_it_again(self, settings: Settings) -> None:
         made = load_secret_key(settings)
 
         assert load_secret_key(settings).hash("x") == made.hash("x")
@@ -46,7 +44,7 @@ class TestLoadSecretKey:
         assert path.stat().st_mode & 0o777 == 0o600
         assert list(settings.data_dir.iterdir()) == [path]
 
-    def test_makes_another_elsewhere(self, settings: Settings, tmp_path: Path) -> None:
+    def test_creates_another_in_another_directory(self, settings: Settings, tmp_path: Path) -> None:
         elsewhere = settings.model_copy(update={"data_dir": tmp_path / "else" / "where"})
 
         assert load_secret_key(elsewhere).hash("x") != load_secret_key(settings).hash("x")
@@ -57,7 +55,7 @@ class TestLoadSecretKey:
         assert load_secret_key(given).hash("x") == SecretKey(b"k" * 32).hash("x")
         assert not (tmp_path / FILE_NAME).exists()
 
-    def test_refuses_a_file_that_holds_none(self, settings: Settings) -> None:
+    def test_refuses_a_malformed_file(self, settings: Settings) -> None:
         path = settings.data_dir / FILE_NAME
         path.touch(mode=0o600)
         path.write_text("\n")
@@ -68,9 +66,7 @@ class TestLoadSecretKey:
 
 class TestPrivate:
     @pytest.mark.parametrize("mode", [0o755, 0o701, 0o704, 0o777])
-    def test_a_data_directory_that_others_may_enter_is_refused(
-        self, settings: Settings, mode: int
-    ) -> None:
+    def test_refuses_a_data_directory_open_to_others(self, settings: Settings, mode: int) -> None:
         load_key_ring(settings)
         settings.data_dir.chmod(mode)
         for load in (load_key_ring, load_secret_key):
@@ -79,7 +75,7 @@ class TestPrivate:
         settings.data_dir.chmod(0o700)
         load_key_ring(settings)
 
-    def test_is_looked_at_though_settings_hold_the_keys(self, settings: Settings) -> None:
+    def test_is_checked_even_if_settings_hold_the_keys(self, settings: Settings) -> None:
         settings.data_dir.chmod(0o755)
         given = settings.model_copy(
             update={"audit_keys": Settings(audit_keys="ab" * 32).audit_keys}
@@ -88,7 +84,7 @@ class TestPrivate:
             load_key_ring(given)
 
     @pytest.mark.parametrize("mode", [0o644, 0o604, 0o602])
-    def test_keys_that_others_may_read_are_refused(self, settings: Settings, mode: int) -> None:
+    def test_refuses_keys_that_others_may_read(self, settings: Settings, mode: int) -> None:
         for name, load in (("audit.keys", load_key_ring), ("secret.key", load_secret_key)):
             load(settings)
             path = settings.data_dir / name
@@ -96,7 +92,7 @@ class TestPrivate:
             with pytest.raises(NotPrivate, match=f"run `chmod 600 {path}`"):
                 load(settings)
 
-    def test_a_command_says_so_in_one_line(self, command: Command, tmp_path: Path) -> None:
+    def test_is_reported_by_commands_in_one_line(self, command: Command, tmp_path: Path) -> None:
         data = tmp_path / "data"
         data.mkdir()
         data.chmod(0o755)
@@ -106,16 +102,16 @@ class TestPrivate:
         data.chmod(0o700)
         assert command("users", "list").status == 0
 
-    def test_one_that_is_made_is_for_its_owner_only(self, tmp_path: Path) -> None:
+    def test_creates_a_directory_for_its_owner_only(self, tmp_path: Path) -> None:
         made = tmp_path / "some" / "where"
         open_data_dir(made)
         assert made.stat().st_mode & 0o777 == 0o700
 
-    def test_one_that_cannot_be_made_is_none(self) -> None:
+    def test_ignores_a_directory_that_cannot_be_created(self) -> None:
         open_data_dir(Path("/dev/null/data"))
 
     @pytest.mark.parametrize(("others", "is_refused"), [((), False), (("mallory",), True)])
-    def test_a_group_counts_by_who_is_in_it(
+    def test_allows_a_group_with_no_other_members(
         self,
         tmp_path: Path,
         monkeypatch: pytest.MonkeyPatch,
@@ -133,10 +129,10 @@ class TestPrivate:
         else:
             refuse_open(tmp_path)
 
-    def test_a_group_without_a_name_is_a_containers_own(self) -> None:
+    def test_allows_a_group_without_a_name(self) -> None:
         assert keys._is_private(2**31 - 7)
 
-    def test_modes_say_nothing_on_windows(
+    def test_ignores_modes_on_windows(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         tmp_path.chmod(0o777)

@@ -71,7 +71,7 @@ def asked_for(lock: str) -> list[str]:
 
 class TestLocks:
     @pytest.mark.parametrize("lock", ["build", "image", "serve", "pdf", "dev", "uv"])
-    def test_hold_what_is_asked_for(self, lock: str) -> None:
+    def test_contain_the_required_packages(self, lock: str) -> None:
         held = pins(ROOT / "requirements" / f"{lock}.txt")
         for text in asked_for(lock):
             wanted = Requirement(text)
@@ -81,28 +81,28 @@ class TestLocks:
             )
 
     @pytest.mark.parametrize("lock", ["build", "image", "serve", "pdf"])
-    def test_agree_with_what_the_tests_run_on(self, lock: str) -> None:
+    def test_match_the_installed_packages(self, lock: str) -> None:
         tested = pins(ROOT / "requirements" / "dev.txt")
         for name, versions in pins(ROOT / "requirements" / f"{lock}.txt").items():
             assert versions <= tested[name]
 
     @each_lock
-    def test_have_a_hash_for_everything(self, lock: Path) -> None:
+    def test_have_a_hash_for_every_package(self, lock: Path) -> None:
         logical = lock.read_text().replace("\\\n", " ").splitlines()
         lines = [line for line in logical if line.strip() and not line.lstrip().startswith("#")]
         assert len(lines) > 0
         assert all("==" in line and "--hash=sha256:" in line for line in lines)
 
     @each_lock
-    def test_name_no_place_to_fetch_from(self, lock: Path) -> None:
+    def test_name_no_index(self, lock: Path) -> None:
         assert not re.search(r"://|--(extra-)?index|--find-links|file:", lock.read_text())
 
-    def test_of_npm_name_none_either(self) -> None:
+    def test_of_npm_name_no_registry(self) -> None:
         text = (ROOT / "tests" / "programs" / "package-lock.json").read_text()
         assert '"resolved"' not in text
         assert text.count('"integrity": "sha512-') > 50
 
-    def test_everything_is_installed_from_them(self) -> None:
+    def test_are_used_for_every_installation(self) -> None:
         for name in ("scripts/bootstrap", "scripts/lock", "scripts/test-programs", "Dockerfile"):
             text = (ROOT / name).read_text().replace("\\\n", " ")
             installs = re.findall(r"(?:^|pip\b.* )install --.*[^{}\n]$", text, re.MULTILINE)
@@ -113,7 +113,7 @@ class TestLocks:
 
 class TestPrivateAttributes:
     @pytest.mark.parametrize("library", PRIVATE)
-    def test_bound_their_library(self, library: str) -> None:
+    def test_limit_the_version_of_their_library(self, library: str) -> None:
         [wanted] = [
             found
             for found in map(Requirement, project()["project"]["dependencies"])

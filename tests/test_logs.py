@@ -77,7 +77,7 @@ class TestTracebacks:
 
 
 class TestLevel:
-    def test_leaves_out_what_is_below(
+    def test_omits_lower_levels(
         self, settings: Settings, capsys: pytest.CaptureFixture[str]
     ) -> None:
         configure(settings, log_level="warning")
@@ -91,7 +91,7 @@ class TestLevel:
 
 
 class TestStderr:
-    def test_on_a_full_disk_costs_lines_only(
+    def test_on_a_full_disk_loses_only_lines(
         self, settings: Settings, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         # A line longer than any buffer, and one that is flushed.

@@ -63,7 +63,7 @@ def outage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Outage]:
 
 
 class TestOperations:
-    async def test_do_not_say_that_nothing_was_done(
+    async def test_do_not_claim_that_nothing_was_done(
         self,
         app: web.Application,
         sign_in: SignIn,
@@ -97,7 +97,7 @@ class TestOperations:
         # Those that read again what they changed.
         assert len(codes) > 8, codes
 
-    async def test_that_were_stored_before_are_told_from_those_that_were_not(
+    async def test_are_distinguished_by_whether_anything_was_stored(
         self, alice: HttpClient, outage: Outage
     ) -> None:
         begun = await begin(alice)
@@ -115,7 +115,7 @@ class TestOperations:
             "kept"
         ]
 
-    async def test_that_go_in_many_steps_say_that_some_may_be_made(
+    async def test_of_many_steps_report_that_some_may_be_done(
         self, alice: HttpClient, outage: Outage, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("chatvault.conversations.service.DELETE_BATCH", 2)
@@ -128,7 +128,7 @@ class TestOperations:
         assert left == 4
         assert (await (await alice.delete("/conversations")).json())["deleted_count"] == 4
 
-    async def test_whose_outcome_nobody_knows_are_not_called_undone(
+    async def test_are_not_reported_as_undone_if_the_outcome_is_unknown(
         self, alice: HttpClient, outage: Outage, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Nor where the failure itself cannot be recorded."""
@@ -143,9 +143,7 @@ class TestOperations:
             answer = await alice.patch(f"/conversations/{begun['id']}", json={"title": "x"})
         await problem(answer, 503, "outcome_unknown")
 
-    async def test_that_are_refused_are_refused_as_ever(
-        self, alice: HttpClient, outage: Outage
-    ) -> None:
+    async def test_are_refused_as_usual(self, alice: HttpClient, outage: Outage) -> None:
         """What another request of the same group stored is not this one's."""
         begun = await begin(alice)
         path = f"/conversations/{begun['id']}"
@@ -159,7 +157,7 @@ class TestOperations:
 
 class TestManyChanges:
     @pytest.mark.parametrize("error", [Busy(retry_after=1), ServerSelectionTimeoutError("away")])
-    def test_are_unknown_once_one_is_stored(self, error: Exception) -> None:
+    def test_have_an_unknown_outcome_once_one_is_stored(self, error: Exception) -> None:
         begin_operation()
         with pytest.raises(type(error)), many_changes("Some may be made."):
             raise error
@@ -171,7 +169,7 @@ class TestManyChanges:
             raise error
 
     @pytest.mark.parametrize("error", [TooLarge(), OperationFailure("a fault of ours", 13)])
-    def test_that_fail_for_another_reason_say_it(self, error: Exception) -> None:
+    def test_report_another_reason_of_a_failure(self, error: Exception) -> None:
         begin_operation()
         note_stored()
         with pytest.raises(type(error)), many_changes("Some may be made."):
@@ -179,7 +177,7 @@ class TestManyChanges:
 
 
 class TestNote:
-    def test_is_forgotten_with_the_next_operation(self) -> None:
+    def test_is_reset_by_the_next_operation(self) -> None:
         begin_operation()
         assert not has_stored()
         note_stored()

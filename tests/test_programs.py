@@ -25,7 +25,7 @@ class TestServers:
         "command",
         [programs.time_server, programs.shell_server, programs.everything_server],
     )
-    def test_speak_mcp(self, command: Callable[[], list[str]]) -> None:
+    def test_support_mcp(self, command: Callable[[], list[str]]) -> None:
         # Nothing on PATH: what they need lies beside them.
         process = subprocess.Popen(
             command(),

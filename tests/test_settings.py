@@ -43,7 +43,7 @@ class TestDefaults:
         assert settings.registration is Registration.CLOSED
         assert settings.log_format is LogFormat.JSON
 
-    def test_give_way_to_what_is_set(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_are_overridden_by_settings(self, monkeypatch: pytest.MonkeyPatch) -> None:
         settings = load(
             monkeypatch, ENV="production", REGISTRATION="open", LOG_FORMAT="console",
             ALLOWED_ORIGINS="https://a.example, https://b.example:8443",
@@ -106,7 +106,7 @@ class TestWrongValues:
             assert "planted" not in refused.value.detail
             monkeypatch.delenv(f"CHATVAULT_{name}")
 
-    def test_of_an_unknown_variable_come_with_a_suggestion(
+    def test_include_unknown_variables_with_a_suggestion(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         with pytest.raises(InvalidSettings) as refused:
@@ -115,16 +115,16 @@ class TestWrongValues:
         expected = "CHATVAULT_MONGO_URL is not a setting; did you mean CHATVAULT_MONGODB_URL?"
         assert refused.value.detail == expected
 
-    def test_of_a_strange_variable_point_to_the_list(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_include_other_variables_with_a_command_that_lists_all(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         with pytest.raises(InvalidSettings, match="see `chatvault settings`"):
             load(monkeypatch, QQQQQQQQQQQQ="1")
 
-    def test_leave_the_commands_password_alone(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_do_not_include_the_commands_password(self, monkeypatch: pytest.MonkeyPatch) -> None:
         load(monkeypatch, NEW_PASSWORD="a new password")
 
-    def test_of_production_on_a_database_of_its_own_ask_for_a_key(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_include_a_missing_key_in_production(self, monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(InvalidSettings, match="CHATVAULT_SECRET_KEY must be set"):
             load(monkeypatch, ENV="production", MONGODB_URL="mongodb://db")
 
@@ -170,7 +170,7 @@ class TestFiles:
         ],
         ids=["missing", "empty", "binary", "wrong"],
     )
-    def test_that_are_no_good_are_named(
+    def test_are_named_if_unusable(
         self,
         monkeypatch: pytest.MonkeyPatch,
         tmp_path: Path,
@@ -184,7 +184,7 @@ class TestFiles:
             load(monkeypatch, SECRET_KEY_FILE=str(path))
         assert refused.value.detail == message.format(path=path)
 
-    def test_beside_the_variable_are_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_are_refused_beside_the_variable(self, monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(InvalidSettings) as refused:
             load(monkeypatch, SECRET_KEY=KEY, SECRET_KEY_FILE="/run/secrets/key")
         expected = "CHATVAULT_SECRET_KEY and CHATVAULT_SECRET_KEY_FILE are both set; unset one"
@@ -227,7 +227,7 @@ class TestOpenaiKey:
         assert settings.uses_openai_key
         assert "sk-hush" not in str(settings) + str(list(describe(settings)))
 
-    def test_goes_to_the_address_beside_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_is_sent_to_the_configured_address(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("OPENAI_BASE_URL", "http://localhost:11434/v1")
         monkeypatch.setenv("OPENAI_MODEL", "llama3.2")
 
@@ -235,16 +235,14 @@ class TestOpenaiKey:
 
         assert (provider.base_url, provider.model) == ("http://localhost:11434/v1", "llama3.2")
 
-    def test_that_stands_beside_a_wrong_address_is_refused_by_its_name(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_is_refused_with_an_invalid_address(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("OPENAI_BASE_URL", "localhost")
 
         with pytest.raises(InvalidSettings, match=r"^OPENAI_BASE_URL: must begin with http"):
             load_settings()
 
     @pytest.mark.parametrize("providers", ["{}", '{"own": {"model": "m"}}'])
-    def test_gives_way_to_the_setting(
+    def test_is_overridden_by_the_setting(
         self, monkeypatch: pytest.MonkeyPatch, providers: str
     ) -> None:
         settings = load(monkeypatch, PROVIDERS=providers)
@@ -252,7 +250,7 @@ class TestOpenaiKey:
         assert "openai" not in settings.providers
         assert not settings.uses_openai_key
 
-    def test_is_not_enough_in_production(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_does_not_suffice_in_production(self, monkeypatch: pytest.MonkeyPatch) -> None:
         settings = load(monkeypatch, ENV="production")
 
         assert settings.providers == {}

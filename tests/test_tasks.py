@@ -27,7 +27,9 @@ async def fail() -> None:
 
 
 class TestStop:
-    async def test_ends_what_misses_a_cancellation(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_cancels_a_task_again_that_ignored_it(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr(tasks, "AGAIN_SECONDS", 0.01)
         running = [asyncio.create_task(work) for work in (stubborn(), forever(), fail())]
         await asyncio.sleep(0)
@@ -38,7 +40,7 @@ class TestStop:
 
 
 class TestRunTogether:
-    async def test_hands_on_the_first_failure_and_stops_the_others(self) -> None:
+    async def test_raises_the_first_failure_and_stops_the_others(self) -> None:
         before = asyncio.all_tasks()
         with pytest.raises(ValueError, match="a fault"):
             await run_together(forever(), fail())
@@ -54,7 +56,7 @@ class TestRunTogether:
 
 
 class TestLoops:
-    async def test_start_again_what_failed_returned_or_was_cancelled_by_nobody(self) -> None:
+    async def test_restart_loops_that_ended_unexpectedly(self) -> None:
         ends = [ValueError("a fault"), None, asyncio.CancelledError(), KeyError("another")]
         went_on = asyncio.Event()
 
@@ -72,7 +74,7 @@ class TestLoops:
             await asyncio.wait_for(went_on.wait(), 5)
             assert loops.failing == ["counting"]
 
-    async def test_are_well_again_after_a_while(self) -> None:
+    async def test_are_healthy_again_after_a_while(self) -> None:
         failed = asyncio.Event()
 
         async def fail_once() -> None:

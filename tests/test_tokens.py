@@ -34,7 +34,7 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
         (5, 1, 4),
     ],
 )  # fmt: skip
-def test_of_a_part_are_what_it_costs_about(
+def test_parts_cost_about_their_tokens(
     tokenizer: Tokenizer, part: Any, least: int, most: int
 ) -> None:
     message = {"role": "user", "content": [part]}
@@ -44,7 +44,7 @@ def test_of_a_part_are_what_it_costs_about(
     assert least <= counted <= most
 
 
-def test_of_parts_add_up(tokenizer: Tokenizer) -> None:
+def test_tokens_of_parts_add_up(tokenizer: Tokenizer) -> None:
     text = {"type": "text", "text": "Hello"}
     picture = {"type": "image_url", "image_url": {"url": DATA}}
 
@@ -53,7 +53,7 @@ def test_of_parts_add_up(tokenizer: Tokenizer) -> None:
     assert counted == PER_MESSAGE + 1 + 2 * PER_PICTURE
 
 
-def test_may_begin_in_several_processes_at_once(tmp_path: Path) -> None:
+def test_tokenizer_can_be_loaded_by_several_processes_at_once(tmp_path: Path) -> None:
     """Each unpacks the ranks into the same directory."""
     tokenizers = [Tokenizer(tmp_path) for _ in range(8)]
     with ThreadPoolExecutor(8) as executor:

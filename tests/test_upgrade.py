@@ -59,7 +59,7 @@ async def alice(app: web.Application, aiohttp_client: ClientFactory) -> HttpClie
 
 
 class TestDataOfVersion010:
-    async def test_is_shown_as_it_was(self, alice: HttpClient) -> None:
+    async def test_is_shown_unchanged(self, alice: HttpClient) -> None:
         shown = await (await alice.get("/conversations?view=summary")).json()
         assert {each["title"]: each["total_messages"] for each in shown} == {
             "Small": 2,
@@ -74,7 +74,7 @@ class TestDataOfVersion010:
         revisions = await (await alice.get(f"{messages}/{first}/revisions")).json()
         assert "message 0" in str(revisions)
 
-    async def test_is_continued(self, alice: HttpClient) -> None:
+    async def test_can_be_continued(self, alice: HttpClient) -> None:
         shown = await (await alice.get("/conversations")).json()
         long = next(each["id"] for each in shown if each["title"] == "Long")
         path, headers = f"/conversations/{long}/messages", {"Prefer": "return=minimal"}
@@ -95,7 +95,7 @@ class TestDataOfVersion010:
         report = await sealing.verify_log(Actor(door=Door.CLI), Recorder())
         assert report.newest is not None
 
-    async def test_is_exported(self, alice: HttpClient) -> None:
+    async def test_can_be_exported(self, alice: HttpClient) -> None:
         found = await (await alice.get("/conversations/export")).json()
         counts = {each["title"]: len(each["messages"]) for each in found["conversations"]}
         assert counts == {"Small": 2, "Long": 1202, "Archived": 0}

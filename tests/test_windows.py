@@ -57,14 +57,14 @@ def handlers() -> Iterator[None]:
 
 
 class TestWindows:
-    def test_all_modules_can_be_imported(self) -> None:
+    def test_imports_all_modules(self) -> None:
         run = subprocess.run(
             [sys.executable, "-c", IMPORT_ALL], capture_output=True, text=True, check=False
         )
         assert (run.returncode, run.stderr) == (0, "")
 
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-    def test_signals_stop_the_service_where_the_loop_knows_none(
+    def test_stops_the_service_on_signals_that_the_loop_does_not_support(
         self, handlers: None, number: signal.Signals
     ) -> None:
         async def serve() -> None:
@@ -76,7 +76,7 @@ class TestWindows:
         with asyncio.Runner(loop_factory=LoopOfWindows) as runner:
             runner.run(serve())
 
-    def test_several_workers_are_refused_in_one_line(
+    def test_refuses_several_workers_in_one_line(
         self, command: Command, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(sys, "platform", "win32")

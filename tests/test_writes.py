@@ -66,7 +66,7 @@ def settings(data_dir: Path, fake_model: FakeModel) -> Settings:
 
 
 class TestOperations:
-    async def test_change_in_one_transaction_with_their_entry(
+    async def test_store_changes_and_audit_entry_in_one_transaction(
         self, app: web.Application, sign_in: SignIn, http: HttpClient, watch: Watch
     ) -> None:
         alice = await sign_in("alice", role=Role.ADMIN)
@@ -89,7 +89,7 @@ class TestOperations:
             assert bool(watch.changes) is expected, f"{name}: {watch.changes}"
             await app[COMMITS].drain()
 
-    async def test_do_so_in_their_other_ways_too(
+    async def test_do_so_in_all_their_variants(
         self,
         app: web.Application,
         alice: HttpClient,

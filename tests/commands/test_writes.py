@@ -20,7 +20,7 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
     return listen(monkeypatch)
 
 
-async def test_steps_change_in_one_transaction_with_their_entry(
+async def test_each_step_is_stored_with_its_audit_entry_in_one_transaction(
     app: web.Application, alice: HttpClient, watch: Watch, fake_model: FakeModel, tools: Grant
 ) -> None:
     await tools("terminal_command", "lab__big")

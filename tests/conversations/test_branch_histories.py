@@ -368,7 +368,7 @@ class TestBranches:
         ],
     )
     @given(steps=st.lists(STEPS, min_size=10, max_size=30))
-    async def test_histories_end_as_the_model_says(
+    async def test_match_plain_lists_in_random_histories(
         self, http: HttpClient, monkeypatch: pytest.MonkeyPatch, steps: list[Step]
     ) -> None:
         tiny_bounds(monkeypatch)
@@ -401,7 +401,7 @@ class TestManyRuns:
 
 
 class TestForks:
-    async def test_with_many_messages_list_the_newest_and_the_active_one(
+    async def test_of_many_messages_list_the_newest_and_the_active_one(
         self, alice: HttpClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(branch_service, "MOST_OF_FORK", 3)
@@ -435,7 +435,7 @@ class TestForks:
         assert parents == [["m3", "m2"], ["m1", "m0"]]
         assert (first["hasMore"], second["hasMore"]) == (True, False)
 
-    async def test_tell_of_a_message_after_the_last_one_shown(self, alice: HttpClient) -> None:
+    async def test_list_a_message_after_the_last_one_shown(self, alice: HttpClient) -> None:
         begun = await begin(alice, messages=[message(f"m{n}", id=f"m{n}") for n in range(4)])
         path = f"/conversations/{begun['id']}"
         shown = {"message_id": "m1", "to_end": False}

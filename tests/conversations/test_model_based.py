@@ -535,7 +535,7 @@ class TestHistories:
         ],
     )
     @given(steps=st.lists(STEPS, min_size=10, max_size=30), codec=CODECS)
-    async def test_end_as_the_model_says(
+    async def test_match_the_model(
         self,
         http: HttpClient,
         database: Any,

@@ -99,13 +99,13 @@ class TestSince:
             )
             assert int(first) == {6: 12, 20: 39}.get(day, 2 * day - 2)
 
-    async def test_goes_on_by_its_links(self, alice: HttpClient, long: dict[str, Any]) -> None:
+    async def test_continues_by_its_links(self, alice: HttpClient, long: dict[str, Any]) -> None:
         since = long["messages"][0]["timestamp"]
         pages = await walk(alice, f"{at(long)}/messages?limit=7&since={since}", "next")
         shown = [content for each in pages for content in contents(each)]
         assert shown == [str(n) for n in range(40)]
 
-    async def test_is_recorded_as_any_page(
+    async def test_is_audited_like_any_page(
         self, alice: HttpClient, long: dict[str, Any], database: Any
     ) -> None:
         await page(alice, f"{at(long)}/messages?limit=7&since=2026-03-06T00:00:00Z")
@@ -113,7 +113,7 @@ class TestSince:
         [entry] = await database.audit_logs.find(query).to_list()
         assert (entry["resource_id"], entry["details"]) == (long["id"], {"messages": 7})
 
-    async def test_is_no_cursor_beside_another(
+    async def test_cannot_be_combined_with_a_cursor(
         self, alice: HttpClient, long: dict[str, Any]
     ) -> None:
         answer = await alice.get(f"{at(long)}/messages?after=3&since=2026-03-06T00:00:00Z")
@@ -122,7 +122,7 @@ class TestSince:
 
 
 class TestWhole:
-    async def test_all_are_shown_while_they_fit(self, alice: HttpClient) -> None:
+    async def test_shows_all_messages_that_fit(self, alice: HttpClient) -> None:
         begun = await begin(alice, messages=numbered(1500))
         shown = await found(alice, begun["id"])
         assert shown == begun
@@ -130,7 +130,7 @@ class TestWhole:
         assert [each["seq"] for each in shown["messages"]] == list(range(1500))
         assert (shown["messages_truncated"], shown["total_messages"]) == (False, 1500)
 
-    async def test_a_truncated_conversation_says_so_and_links_on(self, alice: HttpClient) -> None:
+    async def test_marks_and_links_a_truncated_conversation(self, alice: HttpClient) -> None:
         size = 100 * KILOBYTE
         begun = await begin_large(alice, [message(f"{n:3}" + "x" * size) for n in range(60)])
         answer = await alice.get(at(begun))
@@ -149,7 +149,7 @@ class TestWhole:
         seqs = [each["seq"] for each in reversed(older) for each in each["messages"]]
         assert seqs == list(range(60 - count))
 
-    async def test_a_conversation_that_fits_again_is_complete(
+    async def test_shows_all_messages_once_they_fit_again(
         self, alice: HttpClient, long: dict[str, Any], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(rendering, "WHOLE_BYTES", 500)
@@ -420,7 +420,7 @@ class TestByCursor:
 
 
 class TestBounds:
-    async def test_a_page_ends_early_when_its_messages_are_large(
+    async def test_end_a_page_early_if_its_messages_are_large(
         self, alice: HttpClient, database: Any
     ) -> None:
         size = 600 * KILOBYTE
@@ -434,7 +434,7 @@ class TestBounds:
             numbers = [int(text[:2]) for each in every for text in contents(each)]
             assert numbers == list(range(20))
 
-    async def test_a_message_larger_than_the_budget_has_a_page_of_its_own(
+    async def test_give_a_message_larger_than_the_budget_its_own_page(
         self, alice: HttpClient, long: dict[str, Any], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(reading, "WHOLE_BYTES", 10)
@@ -454,19 +454,19 @@ class TestBounds:
             ("cursor=1", "cursor"),
         ],
     )
-    async def test_a_wrong_query_is_named(
+    async def test_name_a_wrong_query(
         self, alice: HttpClient, long: dict[str, Any], query: str, where: str
     ) -> None:
         answer = await alice.get(f"{at(long)}/messages?{query}")
         assert await wrong_fields(answer) == [["query", where]]
 
     @pytest.mark.parametrize("query", ["before=3&after=1", "offset=0&after=1", "offset=1&before=3"])
-    async def test_two_ways_at_once_are_refused(
+    async def test_refuse_two_ways_of_paging_at_once(
         self, alice: HttpClient, long: dict[str, Any], query: str
     ) -> None:
         await problem(await alice.get(f"{at(long)}/messages?{query}"), 422, "invalid_input")
 
-    async def test_unknown_and_foreign_conversations_are_not_found(
+    async def test_do_not_find_unknown_and_foreign_conversations(
         self, bob: HttpClient, long: dict[str, Any]
     ) -> None:
         for conversation_id in (long["id"], str(ObjectId()), "x"):
@@ -475,7 +475,7 @@ class TestBounds:
 
 
 class TestNewest:
-    async def test_are_read_at_once_from_however_many_segments(
+    async def test_are_read_at_once_from_any_number_of_segments(
         self,
         http: HttpClient,
         alice: HttpClient,

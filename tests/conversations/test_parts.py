@@ -50,7 +50,7 @@ async def _stored(database: Any) -> dict[str, Any]:
 
 
 class TestParts:
-    async def test_come_back_as_they_were(self, alice: HttpClient, database: Any) -> None:
+    async def test_are_returned_unchanged(self, alice: HttpClient, database: Any) -> None:
         held = {"parts": PARTS, "hidden": True, "time_source": "neighbour"}
         begun = await begin(alice, messages=[message("The Geirangerfjord.", "assistant", **held)])
         shown = (await found(alice, begun["id"]))["messages"][0]
@@ -59,7 +59,7 @@ class TestParts:
         assert {name: (await _stored(database))[name] for name in held} == held
         assert "extra" not in await _stored(database)
 
-    async def test_come_back_from_each_way_in(self, alice: HttpClient) -> None:
+    async def test_are_accepted_on_every_route(self, alice: HttpClient) -> None:
         begun = await begin(alice)
         path = f"/conversations/{begun['id']}"
         sent = message("", "tool", id="m1", parts=PARTS, hidden=False)
@@ -72,7 +72,7 @@ class TestParts:
             assert (only["role"], only["parts"], only["hidden"]) == ("tool", PARTS, False)
 
     @pytest.mark.parametrize("foreign", FOREIGN)
-    async def test_of_a_clients_own_stay_further_fields(
+    async def test_of_a_clients_own_shape_are_kept_as_further_fields(
         self, alice: HttpClient, database: Any, foreign: dict[str, Any]
     ) -> None:
         begun = await begin(alice, messages=[message(own=1, **foreign)])
@@ -83,7 +83,7 @@ class TestParts:
         assert not foreign.keys() & (await _stored(database)).keys()
 
     @pytest.mark.parametrize(("parts", "place"), REFUSED)
-    async def test_are_refused_with_their_place(
+    async def test_are_refused_with_the_position_of_the_error(
         self, alice: HttpClient, parts: list[Any], place: str
     ) -> None:
         begun = await begin(alice)
@@ -93,15 +93,13 @@ class TestParts:
         [where] = await wrong_fields(answer)
         assert ".".join(map(str, where)) == f"body.{place}"
 
-    async def test_count_with_other_further_fields_where_they_are_the_clients(
-        self, alice: HttpClient
-    ) -> None:
+    async def test_of_a_client_count_as_further_fields(self, alice: HttpClient) -> None:
         own: dict[str, Any] = {"parts": ["x" * 150_000], "more": "x" * 150_000}
         answer = await alice.post("/conversations", json={"messages": [message(**own)]})
 
         assert answer.status == 422
 
-    async def test_of_another_message_are_no_repeat(self, alice: HttpClient) -> None:
+    async def test_make_a_message_differ_from_a_repeat(self, alice: HttpClient) -> None:
         begun = await begin(alice)
         path = f"/conversations/{begun['id']}/messages"
         first = message("", "tool", id="m1", parts=PARTS[3:4])

@@ -101,7 +101,7 @@ class TestRecordedAccounts:
 
 
 class TestRecordedConversations:
-    async def test_begins_lists_and_counts(self, http: HttpClient) -> None:
+    async def test_creates_lists_and_counts(self, http: HttpClient) -> None:
         user = await signed_in(http)
 
         wanted = {"title": "New Conversation", "messages": [], "metadata": {}}
@@ -165,7 +165,7 @@ class TestRecordedConversations:
         gone = await problem(await http.delete(path), 404, "not_found")
         assert gone["detail"].startswith("Conversation not found")
 
-    async def test_refuses_what_is_not_there_or_not_valid(self, http: HttpClient) -> None:
+    async def test_refuses_unknown_and_invalid_requests(self, http: HttpClient) -> None:
         await signed_in(http)
         begun = await json_of(await http.post("/conversations", json={}), 201)
         answers = [
@@ -181,7 +181,7 @@ class TestRecordedConversations:
         answer = await http.get("/conversations?limit=abc")
         assert await wrong_fields(answer) == [["query", "limit"]]
 
-    async def test_deletes_all_though_the_recording_could_not(self, http: HttpClient) -> None:
+    async def test_deletes_all_unlike_the_recording(self, http: HttpClient) -> None:
         await signed_in(http)
         for _ in range(3):
             await json_of(await http.post("/conversations", json={}), 201)
@@ -191,7 +191,7 @@ class TestRecordedConversations:
         assert await json_of(await http.get("/conversations/stats/count")) == {"count": 0}
 
 
-class TestRecordedSurroundings:
+class TestRecordedMiscellany:
     async def test_answers_a_preflight(self, http: HttpClient) -> None:
         headers = {"Origin": "http://localhost:4173", "Access-Control-Request-Method": "DELETE"}
         answer = await http.options("/conversations", headers=headers)
@@ -203,12 +203,12 @@ class TestRecordedSurroundings:
         allowed = answer.headers["Access-Control-Allow-Methods"]
         assert {"DELETE", "GET", "PATCH", "POST", "PUT"} <= set(allowed.split(", "))
 
-    async def test_says_publicly_that_no_model_is_configured(self, http: HttpClient) -> None:
+    async def test_reports_publicly_that_no_model_is_configured(self, http: HttpClient) -> None:
         assert "model" in await json_of(await http.get("/model/current"))
         assert "gpu_available" in await json_of(await http.get("/gpu/health"))
         assert (await json_of(await http.get("/health")))["status"] == "healthy"
 
-    async def test_a_completion_is_a_clear_503(self, http: HttpClient) -> None:
+    async def test_answers_503_to_a_completion(self, http: HttpClient) -> None:
         await signed_in(http)
         asked = {
             "messages": [{"role": "user", "content": "hi"}],

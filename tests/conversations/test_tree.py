@@ -36,7 +36,7 @@ def places(runs: list[Run]) -> list[int]:
 
 class TestTree:
     @given(trees(), st.data())
-    def test_path_is_the_walk_to_the_root(
+    def test_path_equals_the_walk_to_the_root(
         self, tree: tuple[list[int], set[int]], data: st.DataObject
     ) -> None:
         parents, deleted = tree
@@ -49,7 +49,7 @@ class TestTree:
             assert before.last + 1 < after.first
 
     @given(trees())
-    def test_grown_by_one_at_a_time_is_the_same(self, tree: tuple[list[int], set[int]]) -> None:
+    def test_grown_one_by_one_is_the_same(self, tree: tuple[list[int], set[int]]) -> None:
         parents, deleted = tree
         grown = Tree(0)
         for place, up in enumerate(parents):
@@ -126,12 +126,12 @@ class TestTree:
 
 
 class TestLinks:
-    def test_of_messages_whose_parent_is_not_before_them(self) -> None:
+    def test_are_made_for_messages_that_do_not_follow_the_one_before(self) -> None:
         ids = ["a", "b", "c", "d"]
         assert links_of([None, "a", "a", "c"], ids) == [Link(2, 0)]
         assert links_of([None, None, "b", "a"], ids) == [Link(1, ROOT), Link(3, 0)]
 
-    def test_within_places(self) -> None:
+    def test_are_selected_by_places(self) -> None:
         links = [Link(2, 0), Link(5, 1), Link(9, 3)]
         assert list(links_within(links, 2, 9)) == links[:2]
         assert list(links_within(links, 3, 5)) == []

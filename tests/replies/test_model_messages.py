@@ -25,7 +25,7 @@ def flat(*messages: Any) -> list[Wire]:
 
 
 class TestCalls:
-    def test_are_sent_with_what_came_of_them(self) -> None:
+    def test_are_sent_with_their_results(self) -> None:
         said, told, answer = flat(
             stored("assistant", "Let me see.", {"type": "text", "text": "Let me see."}, CALL),
             stored("tool", "", RESULT),
@@ -54,7 +54,7 @@ class TestCalls:
         assert said["tool_calls"][1]["function"]["arguments"] == '{"input":"now"}'
         assert said["content"] is None
 
-    def test_and_results_without_ids_go_by_their_order(self) -> None:
+    def test_without_ids_are_paired_with_results_by_order(self) -> None:
         call = {"type": "tool_call", "name": "python", "input": "1"}
         _, told, _, none = flat(
             stored("assistant", "", call),
@@ -65,18 +65,18 @@ class TestCalls:
 
         assert (told["content"], none["content"]) == ("2", NO_RESULT)
 
-    def test_with_their_result_in_the_same_message(self) -> None:
+    def test_are_sent_with_a_result_in_the_same_message(self) -> None:
         said, told = flat(stored("assistant", "", CALL, RESULT))
 
         assert (len(said["tool_calls"]), told["content"]) == (1, "noon")
 
-    def test_without_a_result_say_so(self) -> None:
+    def test_without_a_result_are_marked(self) -> None:
         wires = flat(stored("assistant", "", CALL), stored("user", "And?"))
 
         assert [wire["role"] for wire in wires] == ["assistant", "tool", "user"]
         assert wires[1]["content"] == NO_RESULT
 
-    def test_do_not_wait_for_results_without_end(self) -> None:
+    def test_do_not_wait_for_results_without_a_limit(self) -> None:
         later = [stored("assistant", str(number)) for number in range(MAX_DISTANCE)]
         wires = flat(stored("assistant", "", CALL), *later, stored("tool", "", RESULT))
 
@@ -91,7 +91,7 @@ class TestCalls:
         assert len(told["content"]) < 70_000
 
 
-class TestLeftOut:
+class TestOmitted:
     @pytest.mark.parametrize(
         "left_out",
         [
@@ -103,20 +103,20 @@ class TestLeftOut:
             stored("assistant", "secret", CALL, RESULT, hidden=True),
         ],
     )
-    def test_is_what_is_not_for_models(self, left_out: Any) -> None:
+    def test_are_messages_that_are_not_for_models(self, left_out: Any) -> None:
         assert pair_up([left_out]) == [[]]
         assert flat(stored("user", "Hi"), left_out, stored("user", "Ho")) == [
             {"role": "user", "content": "Hi"},
             {"role": "user", "content": "Ho"},
         ]
 
-    def test_are_thoughts_beside_words(self) -> None:
+    def test_are_thoughts_beside_text(self) -> None:
         answer = stored("assistant", "Noon.", {"type": "thinking", "text": "secret"})
 
         assert flat(answer) == [{"role": "assistant", "content": "Noon."}]
 
 
-def test_a_file_without_words_is_named() -> None:
+def test_a_file_without_text_is_named() -> None:
     file = {"type": "file", "attachment_id": "a", "name": "map.png"}
     spoken = {"type": "file", "attachment_id": "b", "transcript": "Hello there."}
 
@@ -125,7 +125,7 @@ def test_a_file_without_words_is_named() -> None:
     ]
 
 
-async def test_a_context_has_what_is_for_models(alice: HttpClient) -> None:
+async def test_a_context_has_only_messages_for_models(alice: HttpClient) -> None:
     messages = [
         message("What time?"),
         message("secret", "assistant", hidden=True),

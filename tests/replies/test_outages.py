@@ -130,7 +130,7 @@ class TestEnds:
 @pytest.mark.usefixtures("steady")
 class TestTakenOver:
     @pytest.mark.parametrize("kind", ["reply", "completion"])
-    async def test_while_it_was_written_ends_the_stream(
+    async def test_by_another_process_ends_the_stream(
         self, alice: HttpClient, fake_model: FakeModel, database: Any, app: Any, kind: str
     ) -> None:
         """As where this process stood still for longer than its lease."""
@@ -301,7 +301,7 @@ def _away() -> Any:
 class TestClocks:
     """Whether somebody died is told by MongoDB's clock, whatever that of a process says."""
 
-    async def test_of_a_slow_writer_do_not_cost_it_its_reply(
+    async def test_of_a_slow_writer_do_not_lose_its_reply(
         self,
         alice: HttpClient,
         fake_model: FakeModel,

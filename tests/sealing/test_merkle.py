@@ -38,7 +38,7 @@ def test_knows_the_published_vectors() -> None:
 
 
 @given(LEAVES)
-def test_root_is_the_textbooks(leaves: list[bytes]) -> None:
+def test_root_equals_the_textbook_algorithm(leaves: list[bytes]) -> None:
     assert root_of(leaves) == by_the_book(leaves)
 
 

@@ -1,4 +1,4 @@
-"""Bytes of attachments: kept once for a user, within limits, while an attachment has them."""
+"""Store the bytes of attachments: once for a user, within limits, while they are used."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
@@ -20,11 +20,11 @@ from chatvault.keys import SecretKey
 from chatvault.settings import Settings
 
 PART: Final = 255 * 1024
-# So many parts are written or read in one round trip.
+# The number of parts that are written or read in one round trip.
 _AT_ONCE: Final = 8
-# A file that was written or found again is not removed for so long, until an attachment has it.
+# The time for which a new or reused file is kept until an attachment refers to it.
 GRACE: Final = timedelta(hours=1)
-# Attachments that are deleted now are gone after so long.
+# The time within which a deletion of attachments is complete.
 SETTLE: Final = timedelta(minutes=5)
 _BATCH: Final = 50
 PAUSE_SECONDS: Final = 60.0
@@ -40,15 +40,15 @@ class AttachmentLimitReached(Conflict):
 
 @dataclass(frozen=True, slots=True)
 class FileStore:
-    """Keeps the bytes of attachments.
+    """Stores the bytes of attachments.
 
-    Equal bytes of one user are kept once. They are known by a MAC with a key of this installation,
+    Equal bytes of one user are stored once. A MAC with a key of this installation identifies them,
     so that nobody who reads the database can tell whether a file of known content is in it.
 
     Attributes:
-        key: makes the MACs.
-        max_size: of one file, in bytes.
-        max_total: of a user's files together, in bytes.
+        key: the key of the MACs.
+        max_size: the limit of one file, in bytes.
+        max_total: the limit of all files of a user, in bytes.
     """
 
     key: SecretKey
@@ -56,11 +56,11 @@ class FileStore:
     max_total: int
 
     async def keep(self, access: Access, data: bytes) -> ObjectId:
-        """Store the bytes, or find them; return their file, to be put on an attachment at once.
+        """Store the bytes unless they are stored; return their file, for immediate use.
 
         Raises:
-            TooLarge: they are more than a file may have.
-            AttachmentLimitReached: the user has too much already.
+            TooLarge: they exceed the limit of one file.
+            AttachmentLimitReached: the user's files would exceed their limit.
         """
         if len(data) > self.max_size:
             raise TooLarge(f"A file may have at most {self.max_size // MB} MB.")
@@ -78,9 +78,9 @@ class FileStore:
             )
         except DuplicateKeyError:
             await _give_up(access, file_id)
-            # Another request stored the same bytes in between.
+            # Another request has stored the same bytes meanwhile.
             return await self._find(access, mac) or await self.keep(access, data)
-        # Asked again: of requests at the same time, each has now counted the others.
+        # Checked again, as concurrent requests now count each other.
         if await self.sum_of(access) > self.max_total:
             await _give_up(access, file_id)
             raise self._refusal()
@@ -93,7 +93,7 @@ class FileStore:
         )
 
     async def _find(self, access: Access, mac: str) -> ObjectId | None:
-        """Return the file with these bytes, which stays for an hour at least."""
+        """Return the file with these bytes, and keep it for at least an hour."""
         found = await AttachmentFile.get_pymongo_collection().find_one_and_update(
             AttachmentFile.owned_by(access, mac=mac),
             {"$set": {"check_at": now() + GRACE}},
@@ -102,7 +102,7 @@ class FileStore:
         return None if found is None else found["_id"]
 
     async def sum_of(self, access: Access) -> int:
-        """Return how many bytes the user's files have."""
+        """Return the total size of the user's files, in bytes."""
         found = await AttachmentFile.get_pymongo_collection().aggregate(
             [
                 {"$match": AttachmentFile.owned_by(access, mac={"$type": "string"})},
@@ -115,10 +115,10 @@ class FileStore:
     async def read(
         self, access: Access, file_id: ObjectId, start: int, end: int
     ) -> AsyncGenerator[bytes]:
-        """Yield the bytes from `start` until before `end`, some parts in memory at a time.
+        """Yield the bytes from `start` up to `end`, with a few parts in memory at a time.
 
         Raises:
-            NotFound: they are gone.
+            NotFound: they were removed.
         """
         no, last = start // PART, (end - 1) // PART
         parts = AttachmentPart.get_pymongo_collection()
@@ -140,7 +140,7 @@ def open_store(settings: Settings, key: SecretKey) -> FileStore:
 
 
 async def _write(access: Access, data: bytes) -> ObjectId:
-    """Store the bytes as a file that no request finds yet; a crash leaves it to the collection."""
+    """Store the bytes as a file that no request finds yet; after a crash it is collected."""
     file_id = ObjectId()
     await AttachmentFile.get_pymongo_collection().insert_one(
         AttachmentFile.owned_by(access, _id=file_id, size=len(data), check_at=now() + GRACE)
@@ -169,9 +169,9 @@ async def _give_up(access: Access, file_id: ObjectId) -> None:
 
 
 async def release(owner_id: ObjectId, conversation_id: ObjectId) -> None:
-    """Delete the attachments of a conversation that is gone; their files are looked at later.
+    """Delete the attachments of a deleted conversation; their files are checked later.
 
-    It can be interrupted at any point, and done again.
+    It can be interrupted at any point and repeated.
     """
     access = Access.of(Actor(door=Door.BACKGROUND, user_id=owner_id))
     attachments = Attachment.get_pymongo_collection()
@@ -183,7 +183,7 @@ async def release(owner_id: ObjectId, conversation_id: ObjectId) -> None:
 
 
 async def recheck(access: Access, file_ids: Sequence[ObjectId]) -> None:
-    """Have the collection look at files whose attachments are deleted within minutes."""
+    """Schedule the check of files whose attachments are deleted within minutes."""
     if file_ids:
         await AttachmentFile.get_pymongo_collection().update_many(
             AttachmentFile.owned_by(access, _id={"$in": list(file_ids)}), _check_later()
@@ -191,19 +191,19 @@ async def recheck(access: Access, file_ids: Sequence[ObjectId]) -> None:
 
 
 async def recheck_all(access: Access) -> None:
-    """Have the collection look at all files of a user, where attachments were replaced."""
+    """Schedule the check of all files of a user, after attachments were replaced."""
     await AttachmentFile.get_pymongo_collection().update_many(
         AttachmentFile.owned_by(access), _check_later()
     )
 
 
 def _check_later() -> Raw:
-    # A collection that looks at them just now leaves the time that it did not read.
+    # A concurrent collection keeps a time that it did not read.
     return {"$max": {"check_at": now() + SETTLE}}
 
 
 async def collect() -> int:
-    """Remove the files that no attachment has any more; return how many."""
+    """Remove the files that no attachment uses; return their number."""
     removed = 0
     files = AttachmentFile.get_pymongo_collection()
     while due := await files.find({"check_at": {"$lte": now()}}).limit(_BATCH).to_list():
@@ -213,16 +213,16 @@ async def collect() -> int:
 
 
 async def _check(file: Raw) -> bool:
-    """Remove a file, unless an attachment has it; return whether it was removed."""
+    """Remove a file unless an attachment uses it; return whether it was removed."""
     access = Access.of(Actor(door=Door.BACKGROUND, user_id=file["user_id"]))
     files = AttachmentFile.get_pymongo_collection()
-    # As it was read: a request that found it again has moved the time.
+    # Only if unchanged: a request that reused it has changed the time.
     same = AttachmentFile.owned_by(access, _id=file["_id"], check_at=file["check_at"])
     uses = Attachment.owned_by(access, file=file["_id"])
     if await Attachment.get_pymongo_collection().find_one(uses, {"_id": True}) is not None:
         await files.update_one(same, {"$unset": {"check_at": ""}})
         return False
-    # From here on no request finds it.
+    # From here on, no request finds the file.
     if not (await files.update_one(same, {"$unset": {"mac": ""}})).matched_count:
         return False
     parts = AttachmentPart.owned_by(access, file=file["_id"])

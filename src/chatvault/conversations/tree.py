@@ -1,4 +1,4 @@
-"""The tree of a conversation's messages, by their places in the array.
+"""The tree of a conversation's messages, identified by their places in the array.
 
 The messages of a conversation are an array in the order of arrival, and a message's parent is the
 message before it, unless a link says otherwise. Parents come before their children, so the places
@@ -42,8 +42,8 @@ class Tree:
     """All links of a conversation, and its deleted messages.
 
     Args:
-        length: how many messages there are, deleted ones included.
-        links: in any order.
+        length: the number of messages, deleted ones included.
+        links: the links, in any order.
         deleted: the places of deleted messages, in any order.
     """
 
@@ -112,9 +112,9 @@ class Tree:
         return found
 
     def forks(self, last_shown: int) -> dict[int, list[int]]:
-        """Return where the tree divides if deleted messages are left out.
+        """Return the forks of the tree without its deleted messages.
 
-        What follows a deleted message follows the nearest message before it that is not deleted.
+        The children of a deleted message become those of its nearest ancestor that is not deleted.
 
         Args:
             last_shown: the place of a message after which one alone counts too, or ROOT.
@@ -210,10 +210,10 @@ def links_within(links: Sequence[Link], first: int, end: int) -> Sequence[Link]:
 
 
 def to_links(stored: Iterable[Sequence[int]]) -> list[Link]:
-    """Return links as they are stored."""
+    """Return links in their stored form."""
     return [Link(*each) for each in stored]
 
 
 def to_runs(stored: Iterable[Sequence[int]]) -> list[Run]:
-    """Return runs as they are stored."""
+    """Return runs in their stored form."""
     return [Run(*each) for each in stored]

@@ -1,4 +1,4 @@
-"""Importing conversations: each one whole, and only once."""
+"""Import conversations, each completely and only once."""
 
 import asyncio
 import contextlib
@@ -31,7 +31,7 @@ from chatvault.mongodb.database import many_changes
 from chatvault.preferences import service as preferences
 
 SOURCE = "localstorage"
-# How many are submitted to the commit queue at a time, which batches them; fewer of long ones.
+# The number of conversations submitted to the commit queue at a time; fewer if they are long.
 BATCH = 64
 BATCH_MESSAGES = 1_000
 BROKEN_OFF = "The import broke off; what is imported stays, and the same import brings the rest."
@@ -39,11 +39,11 @@ BROKEN_OFF = "The import broke off; what is imported stays, and the same import 
 
 @dataclass(frozen=True, slots=True)
 class Resumed:
-    """Where an import goes on that may have broken off.
+    """The point from which an interrupted import continues.
 
     Attributes:
-        report: what was done before; it takes what is done from now on.
-        done: how many conversations were dealt with.
+        report: the report so far, which is updated.
+        done: the number of conversations that were processed.
         copies_of: the id of the import.
     """
 
@@ -62,20 +62,20 @@ async def import_file(
     dry_run: bool = False,
     on_progress: Callable[[int], None] = lambda _: None,
 ) -> Report:
-    """Store what a file holds for the actor; an import that broke off is finished by a repeat.
+    """Store a file's conversations for the actor; a repeat completes an interrupted import.
 
     Args:
-        actor: whose conversations they become.
-        deps: what imports are made with.
-        content: the file, read and found sound.
-        on_duplicate: what to do with what was imported before.
-        restore_deleted: whether to import what was deleted here.
-        dry_run: write nothing, and tell what would be done.
-        on_progress: told how many more conversations are done.
+        actor: the owner of the new conversations.
+        deps: the dependencies of imports.
+        content: the content of the file.
+        on_duplicate: what to do with conversations that were imported before.
+        restore_deleted: whether to import conversations that were deleted here.
+        dry_run: whether to write nothing and return what would be done.
+        on_progress: called with the number of further conversations that are done.
 
     Raises:
-        TooLarge: a conversation does not fit.
-        OutcomeUnknown: MongoDB went away in the middle.
+        TooLarge: a conversation is too large.
+        OutcomeUnknown: the connection to MongoDB broke in the middle.
     """
     if dry_run:
         return await preview(actor, deps, content, on_duplicate, restore_deleted=restore_deleted)
@@ -108,7 +108,7 @@ async def preview(
     *,
     restore_deleted: bool = False,
 ) -> Report:
-    """Tell what an import would do."""
+    """Return the report that an import would have."""
     report = begin_report(content)
     known = await Known.of(
         Access.of(actor), deps.key, content.found, restore_deleted=restore_deleted
@@ -145,10 +145,10 @@ async def store_file(
     in_thread: bool = True,
     resumed: Resumed | None = None,
 ) -> Report:
-    """Do what `import_file` does, but for the entry about the import as a whole.
+    """Do what `import_file` does, except for the audit entry about the import as a whole.
 
-    With `in_thread`, what has to be read again is read in a thread; without, in less memory.
-    `resumed` says where an import goes on that broke off.
+    With `in_thread`, files are read again in a thread; without it, in less memory.
+    `resumed` is the point from which an interrupted import continues.
     """
     report = begin_report(content) if resumed is None else resumed.report
     done = 0 if resumed is None else resumed.done
@@ -156,7 +156,7 @@ async def store_file(
         Access.of(actor), deps.key, content.found, restore_deleted=restore_deleted
     )
     if values := content.preferences:
-        # Before the conversations, so that a repeat of an import that broke off is known as one.
+        # Before the conversations, so that a repeat of an interrupted import is recognised.
         report.preferences = await preferences.take_over(
             actor,
             source=SOURCE,
@@ -183,7 +183,7 @@ async def store_file(
 async def _batches(
     content: ImportFile, done: int, *, in_thread: bool
 ) -> AsyncIterator[list[NeutralConversation]]:
-    """Yield the conversations some at a time, without those that are done."""
+    """Yield the conversations in batches, without those that are done."""
     is_read = content.reread is not None
     every = iter(content.conversations if content.reread is None else content.reread)
     conversations = itertools.islice(every, done, None)
@@ -216,15 +216,15 @@ def _outcome_of_repeat(on_duplicate: OnDuplicate) -> ImportOutcome:
 
 
 class _Storing:
-    """The storing of one file.
+    """Stores the conversations of one file.
 
     Args:
-        actor: whose conversations they become.
-        deps: what imports are made with.
-        on_duplicate: what to do with what was imported before.
-        known: what is there already.
+        actor: the owner of the new conversations.
+        deps: the dependencies of imports.
+        on_duplicate: what to do with conversations that were imported before.
+        known: the conversations that the actor already has or has deleted.
         contents: stores the bytes of attachments.
-        copies_of: the import whose copies these are, so that a repeat makes no others.
+        copies_of: the import that makes copies, so that a repeat makes no others.
     """
 
     def __init__(
@@ -247,7 +247,7 @@ class _Storing:
         self._agents: dict[ObjectId, bool] = {}
 
     async def store(self, conversation: NeutralConversation, found: Found) -> ImportOutcome:
-        """Store one conversation, unless it is there and to be left alone."""
+        """Store one conversation, unless it exists and must not be changed."""
         if self._on_duplicate is OnDuplicate.SKIP and self._known.holds(found):
             return ImportOutcome.SKIPPED
         if self._known.was_deleted(found):
@@ -270,7 +270,7 @@ class _Storing:
         )
 
     async def preview(self, conversation: NeutralConversation, found: Found) -> ImportOutcome:
-        """Tell what an update would do."""
+        """Return the outcome that an update would have."""
         if self._known.was_deleted(found) or not self._known.holds(found):
             return _expected_outcome(self._known, found, self._on_duplicate)
         return await self._update(conversation, found, dry_run=True)
@@ -278,7 +278,7 @@ class _Storing:
     async def _update(
         self, conversation: NeutralConversation, found: Found, *, dry_run: bool = False
     ) -> ImportOutcome:
-        """Let a conversation that is there gain what is new in it."""
+        """Append new messages to a conversation that exists."""
         tree = await to_stored_tree(self._access, self._key, conversation)
         stored_id, fingerprint = await Conversation.get_import(
             self._access, found.source, self._known.id_of(found)
@@ -298,7 +298,7 @@ class _Storing:
         )
 
     async def _check_agent(self, conversation: NeutralConversation) -> None:
-        """Let the built-in agent answer where the actor has no such agent."""
+        """Replace an agent that the actor does not have by the built-in one."""
         own = conversation.own
         agent_id = None if own is None else own.fields.get("agent_id")
         if own is None or agent_id is None:

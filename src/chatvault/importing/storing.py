@@ -1,4 +1,4 @@
-"""Storing one conversation of an import, whole and only once."""
+"""Store one conversation of an import, completely and only once."""
 
 import asyncio
 import hashlib
@@ -34,12 +34,12 @@ PATIENCE = 90.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """What an imported conversation becomes.
+    """Where to store an imported conversation.
 
     Attributes:
-        known_as: the id of the actor's conversation that it is an export of.
-        is_known: whether it was there when the import began.
-        copies_of: the import whose copy it may become; the same one makes no other.
+        known_as: the id of the actor's conversation that it is an export of, if any.
+        is_known: whether it existed when the import began.
+        copies_of: the import that may make a copy of it, but only one.
     """
 
     known_as: ObjectId | None = None
@@ -49,7 +49,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Prepared:
-    """A conversation whose messages are ready to be stored, or lie in segments already."""
+    """A conversation whose messages are ready to be stored, or already are in segments."""
 
     conversation: NeutralConversation
     tree: StoredTree
@@ -74,21 +74,21 @@ async def store_conversation(
     contents: Contents,
     target: Target,
 ) -> ImportOutcome:
-    """Store a conversation, unless it is there already.
+    """Store a conversation, unless it exists.
 
     Args:
-        actor: whose it becomes.
+        actor: the owner of the new conversation.
         commits: takes the change.
-        conversation: what was read.
-        tree: its messages.
-        on_duplicate: what to do if it is there.
+        conversation: the conversation in the file.
+        tree: the messages of the conversation.
+        on_duplicate: what to do if it exists.
         contents: stores the bytes of attachments.
-        target: what it becomes.
+        target: where to store it.
 
     Raises:
-        TooLarge: it does not fit.
-        Busy: others kept changing the same.
-        OutcomeUnknown: MongoDB went away in the middle.
+        TooLarge: it is too large.
+        Busy: others kept changing the same conversation.
+        OutcomeUnknown: the connection to MongoDB broke in the middle.
     """
     access = Access.of(actor)
     generation, tail = await write_generation(access, commits.store, tree.messages, tree.links)
@@ -104,7 +104,7 @@ async def store_conversation(
     change = _change(actor, prepared, where, on_duplicate, is_known=target.is_known)
     outcome = await submit_patiently(commits, change)
     if outcome is ImportOutcome.SKIPPED and on_duplicate is OnDuplicate.COPY:
-        # A copy is a conversation of its own: only the first import is known by its source.
+        # A copy has no source: only the first import is identified by it.
         copy_id = ObjectId() if copies_of is None else _id_of_copy(copies_of, conversation.source)
         where, is_new = ("_id", copy_id), copies_of is None
         await submit_patiently(
@@ -117,13 +117,13 @@ async def store_conversation(
 
 
 def _id_of_copy(import_id: ObjectId, source: str) -> ObjectId:
-    """Return the id of the one copy that an import makes; it begins with the import's time."""
+    """Return the id of the only copy that an import makes; it begins with the import's time."""
     named = hashlib.sha256(import_id.binary + source.encode()).digest()
     return ObjectId(import_id.binary[:4] + named[:8])
 
 
 async def submit_patiently(commits: CommitQueue, change: Change[ImportOutcome]) -> ImportOutcome:
-    """Wait for others: of a process that was killed, MongoDB keeps a transaction for a minute."""
+    """Submit a change; wait for other transactions, as MongoDB keeps those of a killed process."""
     until = time.monotonic() + PATIENCE
     while True:
         try:
@@ -171,7 +171,7 @@ def _change(
 
 
 def _put(actor: Actor, prepared: _Prepared, working: WorkingCopy, *, is_replaced: bool) -> None:
-    """Decide what the conversation is to hold, and record it."""
+    """Decide the conversation's new content, and add the audit entry."""
     conversation = prepared.conversation
     at = conversation.updated_at
     fields: Raw = {
@@ -191,7 +191,7 @@ def _put(actor: Actor, prepared: _Prepared, working: WorkingCopy, *, is_replaced
     if length - 1 != tree.leaf:
         working.show_branch(tree.leaf, tree.messages[tree.leaf]["id"], at)
     if fields.get("summary") is not None:
-        # It may repeat the words of any message, and goes with the first that is removed.
+        # A summary may repeat text of any message, and is removed with the first removed one.
         fields["summary_seq"] = working.fields["next_seq"]
     working.beside += prepared.attached.writes(working.access, working.fields["_id"])
     working.set(at, **fields)

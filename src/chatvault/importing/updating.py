@@ -1,4 +1,4 @@
-"""Conversations that have grown since they were imported: finding what is new, and appending it."""
+"""Find and append the new messages of conversations that were imported before."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,18 +27,18 @@ from chatvault.importing.reports import ImportOutcome
 from chatvault.importing.stored_trees import StoredTree
 from chatvault.importing.storing import submit_patiently
 
-# So many ids are looked for with one query.
+# The number of ids looked up with one query.
 AT_ONCE: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """What a file has of a conversation that is stored.
+    """The messages of a file that a stored conversation lacks.
 
     Attributes:
         new: the places of the messages that are not stored, in order.
         after: the id of the message that the first of them follows; None for the first of all.
-        is_at_end: whether what is stored comes before all of them.
+        is_at_end: whether all stored messages come before them.
     """
 
     new: list[int]
@@ -52,7 +52,7 @@ async def find_growth(
     conversation_id: ObjectId,
     messages: Sequence[MessageDoc],
 ) -> Growth:
-    """Return which of the messages are not stored; those that were deleted here are.
+    """Return the messages that are not stored; messages deleted here count as stored.
 
     Raises:
         NotFound: the conversation has been deleted.
@@ -90,24 +90,24 @@ async def update_conversation(
     contents: Contents,
     dry_run: bool = False,
 ) -> ImportOutcome:
-    """Append what a conversation has gained since it was imported.
+    """Append the messages that a conversation has gained since its import.
 
-    With branches, new messages follow what they follow in the file, and the branch that the file
-    shows is shown, unless somebody went on here. Without, what stands between messages that are
-    stored, and what comes after messages that were added here, is left out.
+    With branches, new messages get the parents that they have in the file, and the file's branch
+    is shown, unless messages were added here. Without branches, new messages between stored ones,
+    and after messages that were added here, are left out.
 
     Args:
         actor: the conversation's owner.
         commits: takes the changes.
-        conversation: what was read.
+        conversation: the conversation in the file.
         conversation_id: the stored conversation's id.
-        tree: its messages; their fingerprint is stored where nothing is left out.
+        tree: its messages; their fingerprint is stored if nothing is left out.
         contents: stores the bytes of attachments.
-        dry_run: change nothing, and tell what would be done.
+        dry_run: whether to change nothing and return what would be done.
 
     Raises:
-        Busy: others kept changing the same.
-        OutcomeUnknown: MongoDB went away in the middle.
+        Busy: others kept changing the same conversation.
+        OutcomeUnknown: the connection to MongoDB broke in the middle.
     """
     access = Access.of(actor)
     is_tree = conversation.active_leaf is not None
@@ -138,13 +138,13 @@ async def update_conversation(
 
 @dataclass(frozen=True, slots=True)
 class _Grown:
-    """Some of the new messages, which one change carries.
+    """The new messages that one change appends.
 
     Attributes:
-        conversation: what was read.
+        conversation: the conversation in the file.
         tree: all its messages.
-        places: those to append.
-        attached: the conversation's files, with the last of the new messages.
+        places: the places of those to append.
+        attached: the conversation's files, only with the last of the new messages.
     """
 
     conversation: NeutralConversation
@@ -154,7 +154,7 @@ class _Grown:
 
     @property
     def messages(self) -> list[MessageDoc]:
-        """The messages to append, as they are in the file."""
+        """The messages to append, in the order of the file."""
         return [self.tree.messages[place] for place in self.places]
 
     @property
@@ -172,7 +172,7 @@ class _Grown:
 
 
 def _runs(messages: Sequence[MessageDoc], places: Sequence[int]) -> list[list[int]]:
-    """Return the places of messages in runs that one change may carry."""
+    """Split the places of messages into runs that one change can append."""
     runs: list[list[int]] = []
     size = 0
     for place in places:
@@ -191,12 +191,12 @@ def _append(
     grown: _Grown,
     after: tuple[str | None] | None,
 ) -> Change[ImportOutcome]:
-    """Return the change that appends messages: after this one, or where each belongs."""
+    """Return the change that appends messages after this one, or each after its parent."""
 
     def decide(working: WorkingCopy) -> ImportOutcome:
         working.check_exists()
         if all(working.find(each["id"]) is not None for each in grown.messages):
-            return ImportOutcome.UPDATED  # by a process that was killed before it told
+            return ImportOutcome.UPDATED  # appended by a process that was killed before it answered
         fields = working.fields
         first = fields["next_seq"]
         if after is not None:
@@ -248,7 +248,7 @@ def _add(
 
 
 def _add_branches(working: WorkingCopy, grown: _Grown) -> None:
-    """Append each message after the one that it follows, and show what is to be shown then."""
+    """Append each message after its parent, and choose the branch to show."""
     fields, tree = working.fields, grown.tree
     first = fields["first_seq"]
     start = fields["next_seq"] - first

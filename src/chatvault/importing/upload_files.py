@@ -1,4 +1,4 @@
-"""The files of uploads, in the data directory: nobody else can read them."""
+"""The files of uploads in the data directory, readable only by the service."""
 
 import contextlib
 import errno
@@ -15,10 +15,10 @@ from bson import ObjectId
 from chatvault.errors import Unavailable
 
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-# So much of a disk uploads leave free, as MongoDB may lie on it: of a small one, a twentieth.
+# The space that uploads leave free on a disk, which MongoDB may share; a twentieth of a small one.
 RESERVE: Final = 1024**3
 _SUFFIX: Final = ".part"
-# A file is written before its document.
+# A file exists before its document does.
 _YOUNG_SECONDS: Final = 3600.0
 
 
@@ -32,7 +32,7 @@ class UploadFiles:
     """The files of one data directory.
 
     Args:
-        directory: it is made when the first file comes.
+        directory: its path; created with the first file.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -42,7 +42,7 @@ class UploadFiles:
         """Return the name of this directory among those of other machines.
 
         Raises:
-            NoSpace: it cannot be written.
+            NoSpace: the disk is full.
             OSError: it cannot be used.
         """
         path = self._directory / "place"
@@ -52,14 +52,14 @@ class UploadFiles:
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             working = path.with_suffix(f".{secrets.token_hex(8)}")
             working.write_text(secrets.token_hex(16))
-            # Of two that begin at once, one wins.
+            # One of two concurrent processes wins.
             with contextlib.suppress(FileExistsError):
                 os.link(working, path)
             working.unlink()
         return path.read_text()
 
     def place_if_any(self) -> str | None:
-        """Return what `place` returns; None where there never was an upload."""
+        """Return what `place` returns; None if there never was an upload."""
         return self.place() if (self._directory / "place").exists() else None
 
     def path(self, upload_id: ObjectId) -> Path:
@@ -67,7 +67,7 @@ class UploadFiles:
         return self._directory / f"{upload_id}{_SUFFIX}"
 
     def create(self, upload_id: ObjectId, length: int) -> None:
-        """Create an empty file, which is to have so many bytes.
+        """Create an empty file for that many bytes.
 
         Raises:
             NoSpace: the disk is full, or would be.
@@ -83,14 +83,14 @@ class UploadFiles:
             raise NoSpace(retry_after=60)
 
     def size(self, upload_id: ObjectId) -> int | None:
-        """Return how many bytes there are; None where there is no such file."""
+        """Return the size of a file; None if it does not exist."""
         try:
             return self.path(upload_id).stat().st_size
         except FileNotFoundError:
             return None
 
     def append(self, upload_id: ObjectId, data: bytes) -> None:
-        """Append bytes; of those that find no room, some may stay.
+        """Append bytes; if the disk is full, some of them may have been written.
 
         Raises:
             NoSpace: the disk is full, or would be.
@@ -100,7 +100,7 @@ class UploadFiles:
             file.write(data)
 
     def sync(self, upload_id: ObjectId) -> None:
-        """Return once the bytes are on the disk.
+        """Flush a file to the disk.
 
         Raises:
             NoSpace: the disk is full.
@@ -109,11 +109,11 @@ class UploadFiles:
             os.fsync(file.fileno())
 
     def remove(self, upload_id: ObjectId) -> None:
-        """Remove a file, if there is one."""
+        """Remove a file if it exists."""
         self.path(upload_id).unlink(missing_ok=True)
 
     def list_old(self) -> list[ObjectId]:
-        """Return the ids of the files that were not written to for an hour."""
+        """Return the ids of files without writes for an hour."""
         before = time.time() - _YOUNG_SECONDS
         found = []
         for path in self._directory.glob(f"*{_SUFFIX}"):

@@ -1,1 +1,1 @@
-"""Exports in the background: files in parts, which wait to be downloaded."""
+"""Exports in the background: files in parts that can be downloaded later."""

@@ -1,4 +1,4 @@
-"""Exports in the background as they are stored: the job, and the bytes of its parts."""
+"""The documents of exports in the background: the job, and the bytes of its parts."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -17,13 +17,13 @@ from chatvault.fields import Id, Raw, now
 
 KEPT = timedelta(days=7)
 LISTED = 20
-# So many finished exports a user has.
+# The number of finished exports kept for a user.
 MOST_KEPT = 5
 CHUNK_BYTES = 1024 * 1024
 
 
 class ExportState(StrEnum):
-    """The state of an export in the background; a removed one is shown to nobody."""
+    """The state of an export in the background; removed ones are hidden."""
 
     WAITING = "waiting"
     RUNNING = "running"
@@ -39,7 +39,7 @@ class PartDoc(TypedDict):
     """A finished part.
 
     Attributes:
-        writing: the id under which its bytes are stored; another attempt has another one.
+        writing: the id under which its bytes are stored; differs for each attempt.
         hash: SHA-256 of its bytes.
     """
 
@@ -57,16 +57,16 @@ class ExportJob(Document):
 
     Attributes:
         format: a `ConversationFormat`.
-        filter: which conversations, as they are looked for.
-        until: the newest conversation that there was when it was asked for.
-        cursor: the last conversation that is in a finished part.
-        total: how many conversations it was asked for.
-        done: how many of them are in finished parts, or were deleted before their turn.
-        is_open: it is not at its end; of a user, one is.
-        due_at: when a process may take it; the one that has it postpones this again and again.
-        attempts: how often a process took it; the newest attempt is the one that counts.
-        failures: how often since the last part that was finished.
-        code: of the error that it failed with.
+        filter: the query for the conversations.
+        until: the newest conversation at the time of the request.
+        cursor: the last conversation in a finished part.
+        total: the number of requested conversations.
+        done: the number of them that are in finished parts or were deleted meanwhile.
+        is_open: whether it has not ended; at most one of a user's has not.
+        due_at: when a process may take it; its current process keeps postponing this.
+        attempts: how often a process took it; only the newest attempt may change it.
+        failures: the number of failures since the last finished part.
+        code: the code of the error with which it failed.
         expires_at: when it is removed.
     """
 
@@ -111,7 +111,7 @@ class ExportJob(Document):
 
     @classmethod
     def owned_by(cls, actor: Actor, **more: Any) -> Raw:
-        """Return the filter that every query of an actor's exports begins with."""
+        """Return the filter with which every query for an actor's exports begins."""
         return {"user_id": actor.owner_id, **more}
 
     @classmethod
@@ -139,7 +139,7 @@ class ExportJob(Document):
 
     @classmethod
     async def expire_oldest(cls, actor: Actor) -> None:
-        """Let all of the actor's finished exports expire but the newest."""
+        """Expire the actor's finished exports except the newest."""
         exports = cls.get_pymongo_collection()
         finished = cls.owned_by(actor, state=KEPT_STATES, is_open=False)
         older = exports.find(finished, {"_id": True}).sort("created_at", -1).skip(MOST_KEPT)
@@ -153,8 +153,8 @@ class ExportChunk(Document):
     """Some bytes of a part.
 
     Attributes:
-        writing: which part's, and of which attempt to write it.
-        no: its place in the part, from 0 on.
+        writing: identifies the part and the attempt to write it.
+        no: its number in the part, from 0 on.
         data: the bytes.
     """
 
@@ -180,20 +180,20 @@ class ExportChunk(Document):
 
     @classmethod
     def owned_by(cls, actor: Actor, **more: Any) -> Raw:
-        """Return the filter that every query of an actor's chunks begins with."""
+        """Return the filter with which every query for an actor's chunks begins."""
         return {"user_id": actor.owner_id, **more}
 
     @classmethod
     async def find_data(
         cls, actor: Actor, export_id: ObjectId, writing: ObjectId, no: int
     ) -> bytes | None:
-        """Return a chunk's bytes; None where the part is gone."""
+        """Return a chunk's bytes; None if the part was removed."""
         mine = cls.owned_by(actor, export_id=export_id, writing=writing, no=no)
         found = await cls.get_pymongo_collection().find_one(mine, {"data": True})
         return None if found is None else bytes(found["data"])
 
     @classmethod
     async def remove(cls, actor: Actor, export_id: ObjectId, keep: Sequence[ObjectId]) -> None:
-        """Remove an export's chunks, but those of these parts."""
+        """Remove an export's chunks except those of these parts."""
         mine = cls.owned_by(actor, export_id=export_id, writing={"$nin": list(keep)})
         await cls.get_pymongo_collection().delete_many(mine)

@@ -45,9 +45,9 @@ routes = Routes("exports")
 async def create_export(
     request: web.Request, actor: Actor, headers: IdempotencyHeaders, body: ExportCreate
 ) -> web.StreamResponse:
-    """Export conversations in the background, in parts of 64 MB, each a whole file.
+    """Export conversations in the background, in parts of 64 MB, each of them a complete file.
 
-    For what is too much for one download. Conversations that are made later are not in it. A
+    For exports that are too large for one download. It excludes conversations created later. A
     restart of the service only delays it.
     """
     made = await service.create(
@@ -72,7 +72,7 @@ async def list_exports(request: web.Request, actor: Actor) -> web.StreamResponse
 
 @routes.route("GET", "/exports/{export_id}", Action.EXPORT_GET, returns=ExportJobOut)
 async def get_export(request: web.Request, actor: Actor, path: ExportPath) -> web.StreamResponse:
-    """Read how far an export in the background has come.
+    """Return the progress of an export in the background.
 
     Its parts can be downloaded as soon as they are listed.
     """
@@ -95,7 +95,7 @@ async def get_export_part(
 ) -> web.StreamResponse:
     """Download a part of an export, or the rest of it.
 
-    By `Range` and `If-Range` of RFC 9110.
+    Supports `Range` and `If-Range` of RFC 9110.
     """
     part = await service.get_part(
         actor,

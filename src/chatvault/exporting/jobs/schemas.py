@@ -1,4 +1,4 @@
-"""Exports in the background as they are asked for and shown."""
+"""Requests and responses of exports in the background."""
 
 from typing import Annotated, Self
 
@@ -13,7 +13,7 @@ MAX_IDS = 10_000
 
 
 class ExportFilter(BaseModel):
-    """Which conversations; what is left out does not matter."""
+    """The conversations to export; absent fields do not restrict them."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -23,7 +23,7 @@ class ExportFilter(BaseModel):
 
 
 class ExportCreate(BaseModel):
-    """An export to be made in the background."""
+    """A request for an export in the background."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -41,19 +41,19 @@ class ExportCreate(BaseModel):
 
 
 class ExportPath(BaseModel):
-    """One export."""
+    """The path of one export."""
 
     export_id: Id
 
 
 class PartPath(ExportPath):
-    """One part of an export, counted from 1 on."""
+    """The path of one part of an export, counted from 1 on."""
 
     number: Annotated[int, Field(ge=1, le=1_000_000)]
 
 
 class PartHeaders(BaseModel):
-    """A client may have some of a part, or all of it."""
+    """The headers of a download, which may be partial or conditional."""
 
     range: str = Field("", alias="Range", description="the bytes that are wanted: bytes=100-")
     if_range: str = Field("", alias="If-Range", description="the ETag that the range is meant for")
@@ -61,7 +61,7 @@ class PartHeaders(BaseModel):
 
 
 class PartOut(BaseModel):
-    """A finished part: a whole file, with conversations of its own."""
+    """A finished part: a complete file with some of the conversations."""
 
     number: int
     name: str
@@ -73,9 +73,9 @@ class PartOut(BaseModel):
 
 
 class ExportJobOut(BaseModel):
-    """An export in the background, and how far it has come.
+    """An export in the background and its progress.
 
-    Of `total` conversations `done` are in finished parts, or were deleted before their turn. `code`
+    Of `total` conversations, `done` are in finished parts or were deleted meanwhile. `code`
     says why it failed. It is removed at `expires_at`.
     """
 

@@ -1,4 +1,4 @@
-"""Exports in the background: asking for one, looking after it, reading its parts."""
+"""Exports in the background: create, get, list, read parts, delete."""
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ from chatvault.idempotency import IdempotencyKey, Idempotent, act_once, was_carr
 from chatvault.mongodb.database import transaction
 
 NEVER = ObjectId(b"\x00" * 12)
-# A removed export's bytes are kept for longer than a process needs to notice that it is removed.
+# The bytes of a removed export are kept until its process has noticed the removal.
 NOTICED_AFTER = timedelta(minutes=1)
 
 
@@ -46,11 +46,11 @@ class ExportInProgress(Conflict):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A part of an export, to be read.
+    """A part of an export.
 
     Attributes:
         tag: the strong ETag of its bytes.
-        bounds: which of them are wanted.
+        bounds: the requested range of bytes.
     """
 
     actor: Actor
@@ -60,7 +60,7 @@ class Part:
     bounds: ByteRange
 
     async def read(self) -> AsyncGenerator[bytes]:
-        """Yield the bytes that are wanted.
+        """Yield the requested bytes.
 
         Raises:
             NotFound: it was removed in the middle.
@@ -80,11 +80,11 @@ class Part:
 async def create(
     actor: Actor, deps: ExportDeps, *, wanted: ExportCreate, idempotency_key: IdempotencyKey | None
 ) -> Raw:
-    """Store an export that a process will make, and return it.
+    """Store an export for a process to make, and return it.
 
     Raises:
         NotFound: one of the conversations is not the actor's.
-        ExportInProgress: another one of the actor's is not at its end.
+        ExportInProgress: another one of the actor's has not ended.
         PdfNotInstalled: the service makes no PDF.
         Throttled: too many exports in this minute.
         KeyReused: the key came with another request.
@@ -123,7 +123,7 @@ async def create(
 
 
 def filter_of(wanted: ExportCreate) -> Raw:
-    """Return the filter of the conversations that are wanted."""
+    """Return the filter of the requested conversations."""
     found: Raw = {}
     if wanted.filter is not None:
         if wanted.filter.status is not None:
@@ -199,13 +199,13 @@ async def get_part(
     wanted: str,
     if_range: str,
 ) -> Part:
-    """Return a part of an export of the actor's, to be read.
+    """Return a part of an export of the actor's.
 
     Args:
         actor: the export's owner.
-        deps: what exports are read with.
+        deps: the dependencies of exports.
         export_id: the export's id.
-        number: the part's, from 1 on.
+        number: the number of the part, from 1 on.
         wanted: the value of `Range`.
         if_range: the tag that the range is meant for; empty for any.
 
@@ -225,9 +225,9 @@ async def get_part(
 
 
 async def delete(actor: Actor, deps: ExportDeps, *, export_id: ObjectId) -> None:
-    """Stop an export of the actor's, if it is being made, and remove it.
+    """Remove an export of the actor's; stop it if it is being made.
 
-    Its bytes are removed by the process that looks after exports.
+    Its bytes are removed by the export worker.
 
     Raises:
         NotFound: there is none.

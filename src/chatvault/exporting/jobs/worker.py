@@ -1,4 +1,4 @@
-"""Makes exports in the background, by any process, and goes on after a crash."""
+"""Make exports in the background, in any process, and continue them after a crash."""
 
 import asyncio
 import contextlib
@@ -34,10 +34,10 @@ class ExportLost(Busy):
 
 
 class ExportWorker:
-    """Makes one export at a time, and removes those that expired.
+    """Makes one export at a time, and removes expired ones.
 
     Args:
-        deps: what exports are made with; `due` is set when there is something to do.
+        deps: the dependencies of exports; `due` is set when an export may be waiting.
     """
 
     def __init__(self, deps: ExportDeps) -> None:
@@ -86,7 +86,7 @@ class ExportWorker:
 
 
 class _Attempt:
-    """One process's work on an export, which counts until another process takes it."""
+    """One process's attempt at an export, which is valid until another process takes it."""
 
     def __init__(self, actor: Actor, deps: ExportDeps, job: Raw) -> None:
         self._actor = actor
@@ -97,15 +97,15 @@ class _Attempt:
         """Write the parts that are missing.
 
         Raises:
-            ExportLost: it is another process's now, or nobody's.
-            ChatvaultError, PyMongoError: it is to be tried again.
+            ExportLost: another process took it over, or it was removed.
+            ChatvaultError, PyMongoError: it must be retried.
         """
         job = self._job
         if job["failures"] > MAX_FAILURES:
             await self._end(ExportState.FAILED, job["code"] or "unavailable")
             return
         written = [part["writing"] for part in job["parts"]]
-        # What an attempt before had begun to write.
+        # Parts that an earlier attempt did not finish.
         await ExportChunk.remove(self._actor, job["_id"], keep=written)
         left = await self._ids()
         about = About(exported_at=now(), program=f"chatvault {VERSION}")
@@ -129,7 +129,7 @@ class _Attempt:
         await self._end(ExportState.DONE, None)
 
     async def renew(self) -> None:
-        """Renew the lease until it is another's, or the export is removed."""
+        """Renew the lease until another process has it, or the export is removed."""
         while True:
             await asyncio.sleep(RENEW_EVERY)
             try:
@@ -139,14 +139,14 @@ class _Attempt:
                 continue
 
     async def put_off(self, code: str) -> None:
-        """Let it be tried again later; the code is told if that fails for good."""
+        """Schedule a retry; after too many, the export fails with this code."""
         later = self._due_in(WAIT_SECONDS, code=code)
         await ExportJob.get_pymongo_collection().update_one(
             ExportJob.owned_by(self._actor, **self._held()), later
         )
 
     async def _ids(self) -> list[ObjectId]:
-        """Return the conversations that are missing yet, in order."""
+        """Return the ids of the remaining conversations, in order."""
         job = self._job
         chosen = job["ids"]
         if chosen is None:
@@ -155,7 +155,7 @@ class _Attempt:
         return [each for each in chosen if job["cursor"] is None or each > job["cursor"]]
 
     def _held(self) -> Raw:
-        """Return the filter of the export, as long as this attempt is the one that counts."""
+        """Return the filter of the export while this attempt is the newest."""
         return {"_id": self._job["_id"], "attempts": self._job["attempts"], "is_open": True}
 
     async def _update(self, update: Raw | list[Raw]) -> None:
@@ -167,27 +167,27 @@ class _Attempt:
 
     @staticmethod
     def _due_in(seconds: float, code: str | None = None) -> list[Raw]:
-        """Return the update by which any process may go on."""
+        """Return the update after which any process may continue."""
         waiting = {"state": ExportState.WAITING.value, "code": code}
         return [*leases.extension("due_at", seconds), {"$set": waiting}]
 
     async def _others_wait(self) -> bool:
-        """Whether another export is due, which is to have its turn between two parts."""
+        """Whether another export is due, which takes its turn between two parts."""
         due = {"is_open": True, "_id": {"$ne": self._job["_id"]}, **leases.expired("due_at")}
         return await ExportJob.get_pymongo_collection().find_one(due, {"_id": True}) is not None
 
     async def _end(self, state: ExportState, code: str | None) -> None:
-        """Tell how it ended, and let the oldest of the user's finished exports expire."""
+        """Store its end, and expire the oldest of the user's finished exports."""
         ended = {"state": state.value, "code": code, "is_open": False}
         await self._update({"$set": {**ended, "expires_at": now() + KEPT}})
         await ExportJob.expire_oldest(self._actor)
 
 
 async def remove_expired(grace: timedelta = timedelta()) -> None:
-    """Remove exports that expired, or that their owners removed, with their parts.
+    """Remove expired and removed exports with their parts.
 
     Args:
-        grace: how long after their end.
+        grace: the time after their end.
     """
     exports = ExportJob.get_pymongo_collection()
     due = exports.find({"is_open": False, "expires_at": {"$lte": now() - grace}}, {"user_id": True})

@@ -1,4 +1,4 @@
-"""One part of an export, written chunk by chunk into MongoDB."""
+"""Write one part of an export into MongoDB in chunks."""
 
 import asyncio
 import contextlib
@@ -21,12 +21,12 @@ from chatvault.fields import Raw
 
 PART_BYTES = 64 * 1024 * 1024
 GZIP = (".gz", "application/gzip")
-# zlib's number for gzip's header and the widest window.
+# The value of zlib's `wbits` for gzip with the largest window.
 GZIP_WINDOW = 31
 
 
 class _Chunks:
-    """Stores bytes as chunks of one size."""
+    """Stores bytes in chunks of equal size."""
 
     def __init__(self, actor: Actor, export_id: ObjectId) -> None:
         self.writing = ObjectId()
@@ -43,7 +43,7 @@ class _Chunks:
         return self._hash.hexdigest()
 
     async def add(self, data: bytes) -> None:
-        """Take bytes in; what fills chunks is stored."""
+        """Add bytes; store the chunks that are full."""
         self._hash.update(data)
         self.size += len(data)
         self._waiting += data
@@ -78,19 +78,19 @@ async def write_part(
     about: About,
     counts: Counts,
 ) -> PartDoc:
-    """Write conversations from the beginning of these until the part is full, and return it.
+    """Write the first of these conversations until the part is full, and return the part.
 
     Args:
-        actor: whose they are.
-        deps: what exports are made with.
+        actor: the owner of the conversations.
+        deps: the dependencies of exports.
         job: the export.
-        ids: the conversations that are left.
-        about: what every file says about itself.
-        counts: takes how much the part holds, and so how many of `ids` are done with it.
+        ids: the ids of the remaining conversations.
+        about: the metadata of every file.
+        counts: counts what is in the part, and thus how many of `ids` are done.
 
     Raises:
-        PdfFailed: a page cannot be set.
-        Busy: messages went away in the middle.
+        PdfFailed: a PDF cannot be made.
+        Busy: messages were removed in the middle.
         PyMongoError: MongoDB cannot be reached.
     """
     stored = _Chunks(actor, job["_id"])

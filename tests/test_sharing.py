@@ -26,7 +26,7 @@ class TestTwoTests:
     """Each finds what any test finds, whichever of them comes first."""
 
     @pytest.mark.parametrize("turn", [1, 2])
-    async def test_see_nothing_of_each_other(
+    async def test_are_isolated_from_each_other(
         self, http: HttpClient, alice: HttpClient, database: Any, turn: int
     ) -> None:
         server: Any = http.server
@@ -40,9 +40,7 @@ class TestTwoTests:
 
 
 class TestShared:
-    async def test_is_kept_after_a_test_that_left_nothing(
-        self, other: Shared, settings: Settings
-    ) -> None:
+    async def test_is_kept_after_a_clean_test(self, other: Shared, settings: Settings) -> None:
         app = await other.take(settings)
         await other.start()
         await other.give_back()

@@ -1,4 +1,4 @@
-"""Ranges of bytes, as a client asks for them with `Range` (RFC 9110, section 14)."""
+"""Parse the `Range` header of a request (RFC 9110, section 14)."""
 
 import re
 from typing import Final, NamedTuple
@@ -9,13 +9,13 @@ _RANGE: Final = re.compile(r"bytes=(\d{0,15})-(\d{0,15})")
 
 
 class ByteRange(NamedTuple):
-    """Some bytes of a file, at least one unless they are all.
+    """A range of a file's bytes, which is empty only for an empty file.
 
     Attributes:
-        start: the first byte.
-        end: the byte after the last.
-        size: of the whole file.
-        is_whole: whether no range was asked for.
+        start: the position of the first byte.
+        end: the position after the last byte.
+        size: the size of the whole file.
+        is_whole: whether no range was requested.
     """
 
     start: int
@@ -25,7 +25,7 @@ class ByteRange(NamedTuple):
 
 
 def parse_range(header: str, size: int) -> ByteRange:
-    """Return the bytes that are asked for; what is no single range asks for all of them.
+    """Return the requested range; anything but a single range means all bytes.
 
     Raises:
         RangeNotSatisfiable: the file ends before the range.

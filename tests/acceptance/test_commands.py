@@ -140,7 +140,7 @@ async def left(service: Service, only_model: FakeModel, notes: Notes) -> AsyncIt
 
 @GROUP
 class TestKilled:
-    async def test_in_the_middle_of_a_command_it_never_runs_again(
+    async def test_during_a_command_never_runs_it_again(
         self, service: Service, left: Left, fake_model: FakeModel, notes: Notes
     ) -> None:
         [command] = commands_of(left.settled)
@@ -150,7 +150,7 @@ class TestKilled:
         assert again.status == 200
         assert notes.lines.count("sleep once") == 1
 
-    async def test_with_a_command_pending_it_can_be_approved_after(
+    async def test_with_a_pending_command_lets_it_be_approved_later(
         self, service: Service, left: Left, fake_model: FakeModel, notes: Notes
     ) -> None:
         await connected(service, left.browser)
@@ -165,7 +165,7 @@ class TestKilled:
 
 @GROUP
 class TestStopped:
-    async def test_ends_its_commands_and_whoever_waits_for_a_word(
+    async def test_ends_its_commands_and_waiting_streams(
         self, service: Service, fake_model: FakeModel, notes: Notes
     ) -> None:
         async with service.browser() as browser:
@@ -200,7 +200,7 @@ class TestStopped:
 
 @pytest.mark.xdist_group("workers")
 class TestTwoProcesses:
-    async def test_run_what_both_are_asked_for_once(
+    async def test_run_a_command_requested_from_both_once(
         self, workers: Service, fake_model: FakeModel, workers_notes: Notes
     ) -> None:
         allow(workers)

@@ -51,7 +51,7 @@ async def check(service: Service, browser: aiohttp.ClientSession) -> None:
 
 
 class TestImport:
-    async def test_beside_the_running_service(self, service: Service, file: Path) -> None:
+    async def test_works_beside_the_running_service(self, service: Service, file: Path) -> None:
         async with service.browser() as browser:
             await service.sign_in(browser, "importer")
             done = script(MIGRATE, service.data_dir, "--file", str(file), "--username", "importer")
@@ -63,7 +63,7 @@ class TestImport:
             assert "3 conversations already there" in again.stdout
             await check(service, browser)
 
-    async def test_without_a_service_from_nothing(self, tmp_path: Path, dump: Path) -> None:
+    async def test_works_without_a_service_and_data(self, tmp_path: Path, dump: Path) -> None:
         data_dir = tmp_path / "data"
         made = script("create_test_users.py", data_dir, "--password", PASSWORD)
         assert made.returncode == 0, made.stderr
@@ -83,7 +83,7 @@ class TestImport:
                 _, preferences = await ask(browser, "GET", f"{service.url}/users/me/preferences")
                 assert SETTINGS.items() <= preferences.items()
 
-    async def test_after_ctrl_c_the_same_command_imports_the_rest(
+    async def test_is_completed_by_the_same_command_after_ctrl_c(
         self, service: Service, tmp_path: Path
     ) -> None:
         path = tmp_path / "many.json"
@@ -111,7 +111,7 @@ class TestImport:
             assert f"{2000 - some['count']} conversations imported" in again.stdout
             assert (await ask(browser, "GET", count))[1] == {"count": 2000}
 
-    def test_a_bad_file_and_an_unknown_user_are_one_line(
+    def test_reports_a_bad_file_and_an_unknown_user_in_one_line(
         self, service: Service, file: Path
     ) -> None:
         unknown = script(MIGRATE, service.data_dir, "--file", str(file), "--username", "nobody")
@@ -166,9 +166,7 @@ class TestCreateTestUsers:
         ],
         ids=ascii,
     )
-    def test_refuses_an_account_that_cannot_be(
-        self, tmp_path: Path, account: str, words: str
-    ) -> None:
+    def test_refuses_an_invalid_account(self, tmp_path: Path, account: str, words: str) -> None:
         refused = script("create_test_users.py", tmp_path / "data", "--account", account)
 
         assert refused.returncode == 2
@@ -183,7 +181,7 @@ class TestCreateTestUsers:
         assert "development only" in line
         assert not data_dir.exists()
 
-    def test_a_short_password_is_refused(self, tmp_path: Path) -> None:
+    def test_refuses_a_short_password(self, tmp_path: Path) -> None:
         refused = script("create_test_users.py", tmp_path / "data", "--password", "short")
         assert refused.returncode == 2
         assert "at least 8 characters" in refused.stderr

@@ -160,7 +160,7 @@ async def left(service: Service, only_model: FakeModel) -> AsyncIterator[dict[st
 @GROUP
 class TestKilled:
     @pytest.mark.parametrize("words", [0, 1, 3])
-    async def test_in_the_middle_keeps_what_was_shown(
+    async def test_during_a_reply_keeps_the_text_that_was_sent(
         self, service: Service, left: dict[str | int, Left], fake_model: FakeModel, words: int
     ) -> None:
         browser, path, shown = left[words].browser, left[words].path, left[words].shown
@@ -181,7 +181,7 @@ class TestKilled:
         assert again[: len(shown)] == shown
         assert (again[-1].type, again[-1].data["code"]) == ("error", "reply_interrupted")
 
-    async def test_in_a_completion_frees_its_tokens_and_keeps_what_was_said(
+    async def test_during_a_completion_frees_its_tokens_and_keeps_its_text(
         self, service: Service, left: dict[str | int, Left], fake_model: FakeModel
     ) -> None:
         fake_model.say("Yes.")
@@ -193,7 +193,7 @@ class TestKilled:
         assert conversation["total_tokens_used"] == 25 + messages[1]["total_tokens"]
 
     @pytest.mark.parametrize("kind", ["title", pytest.param("summary", marks=pytest.mark.long)])
-    async def test_in_the_background_is_done_again_and_once(
+    async def test_during_a_background_job_repeats_it_once(
         self, service: Service, fake_model: FakeModel, kind: str
     ) -> None:
         fake_model.title = fake_model.summary = ScriptedAnswer(
@@ -251,7 +251,7 @@ def impatient(tmp_path_factory: pytest.TempPathFactory, only_model: FakeModel) -
 @GROUP
 class TestWithoutMongodb:
     @pytest.mark.parametrize("how", ["stalled", "killed"])
-    async def test_for_a_while_loses_no_word(
+    async def test_loses_no_text_in_a_short_outage(
         self, impatient: Service, fake_model: FakeModel, how: str
     ) -> None:
         words = [f"word{number} " for number in range(40)]
@@ -287,7 +287,7 @@ class TestWithoutMongodb:
 
 @GROUP
 class TestStopped:
-    async def test_ends_its_streams_in_order(self, service: Service, fake_model: FakeModel) -> None:
+    async def test_ends_its_streams_properly(self, service: Service, fake_model: FakeModel) -> None:
         fake_model.say(ScriptedAnswer(chunks=["Half", " whole"], gate=asyncio.Event()))
         async with service.browser() as browser:
             path = await begin(service, browser, "stopped")

@@ -54,7 +54,7 @@ class TestSchemathesis:
             pytest.param(False, 120, id="not there, long", marks=pytest.mark.long),
         ],
     )
-    async def test_finds_nothing_that_is_not_documented(
+    async def test_finds_no_undocumented_behaviour(
         self, service: Service, tmp_path: Path, *, is_there: bool, seconds: int
     ) -> None:
         username = f"fuzzer-{is_there}-{seconds}"

@@ -30,7 +30,7 @@ def data_dir(tmp_path: Path) -> Path:
 
 
 class TestStart:
-    def test_says_what_to_do_next(self, service: Service) -> None:
+    def test_prints_the_next_steps(self, service: Service) -> None:
         first, data, docs, user, file, stop = service.banner.splitlines()
         assert first.startswith("chatvault ")
         assert first.endswith(f"answers at {service.url}")
@@ -41,7 +41,7 @@ class TestStart:
         assert "import my_conversations.json --username alice" in file
         assert "Ctrl-C" in stop
 
-    async def test_a_second_start_is_quick_and_finds_everything(self, data_dir: Path) -> None:
+    async def test_is_quick_with_existing_data(self, data_dir: Path) -> None:
         with Service(data_dir) as service:
             async with service.browser() as browser:
                 await service.sign_in(browser)
@@ -62,7 +62,7 @@ class TestStart:
         service.start()
         return (time.monotonic() - began) / seconds_of_a_command(service.data_dir)
 
-    def test_says_it_in_a_log_line_where_logs_are_json(self, data_dir: Path) -> None:
+    def test_writes_the_next_steps_to_json_logs(self, data_dir: Path) -> None:
         command = [sys.executable, "-m", "chatvault", "serve", "--port", "0"]
         variables = environment(data_dir, log_format="json", port=1)
         with subprocess.Popen(
@@ -77,7 +77,7 @@ class TestStart:
         assert not serving["address"].endswith(":1")
         assert serving["data"] == str(data_dir)
 
-    def test_the_same_data_is_refused_in_one_line(self, service: Service) -> None:
+    def test_refuses_data_in_use_in_one_line(self, service: Service) -> None:
         second = chatvault(service.data_dir, "serve")
         assert second.returncode == 1
         assert second.stdout == ""
@@ -85,7 +85,7 @@ class TestStart:
         assert line.startswith("chatvault: ")
         assert f"pid {service.process.pid}" in line
 
-    def test_a_taken_port_is_refused_in_one_line_and_leaves_nothing(
+    def test_refuses_a_port_in_use_in_one_line_and_leaves_nothing(
         self, service: Service, data_dir: Path
     ) -> None:
         port = service.url.rpartition(":")[2]
@@ -99,7 +99,7 @@ class TestStart:
 
 
 class TestStop:
-    async def test_drains_the_request_under_way_and_leaves_no_process(self, data_dir: Path) -> None:
+    async def test_completes_running_requests_and_leaves_no_process(self, data_dir: Path) -> None:
         with Service(data_dir) as service:
             async with service.browser() as browser:
                 await service.sign_in(browser)

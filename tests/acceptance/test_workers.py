@@ -29,9 +29,7 @@ def _command_of(process: psutil.Process) -> list[str]:
 
 
 class TestWorkers:
-    async def test_a_worker_that_dies_is_replaced_and_nothing_is_lost(
-        self, workers: Service
-    ) -> None:
+    async def test_are_replaced_without_loss_if_they_end(self, workers: Service) -> None:
         until(lambda: len(workers_of(workers)) == 2)
         async with workers.browser() as browser:
             await workers.sign_in(browser, "appender")
@@ -55,7 +53,7 @@ class TestWorkers:
         assert [each["seq"] for each in stored] == list(range(len(stored)))
         assert Counter(each["id"] for each in stored) == Counter(acknowledged)
 
-    async def test_a_revoked_session_ends_at_once_in_every_worker(self, workers: Service) -> None:
+    async def test_end_a_revoked_session_at_once(self, workers: Service) -> None:
         async with workers.browser() as browser:
             await workers.sign_in(browser, "revoked")
             cookie = {"Cookie": f"session_id={workers.cookie(browser)}"}
@@ -65,7 +63,7 @@ class TestWorkers:
                 answer, _ = await ask(stranger, "GET", f"{workers.url}/auth/me")
                 assert answer.status == 401
 
-    async def test_workers_end_with_their_supervisor(self, tmp_path: Path) -> None:
+    async def test_end_with_their_supervisor(self, tmp_path: Path) -> None:
         data_dir = tmp_path / "data"
         options = {"log_level": "warning", "mongodb_timeout": 1}
         with Service(data_dir, "--workers", "2", **options) as service:

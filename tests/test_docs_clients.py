@@ -44,7 +44,7 @@ def settings(tmp_path: Path, fake_model: FakeModel) -> Settings:
 
 @pytest.fixture
 async def url(http: HttpClient, fake_model: FakeModel) -> str:
-    """Where a service is whose agent has something to say, and alice an account."""
+    """The address of a service with a model and alice's account."""
     fake_model.say(ScriptedAnswer(chunks=["The ", "Geirangerfjord."]))
     answer = await http.post("/auth/register", json=ACCOUNT)
     assert answer.status == 200
@@ -58,7 +58,7 @@ def shown(language: str, number: int, url: str) -> str:
 
 
 async def run(*command: str) -> str:
-    """What a program prints that must not fail."""
+    """Return the output of a program; fail if the program does."""
     process = await asyncio.create_subprocess_exec(
         *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
     )

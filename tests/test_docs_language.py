@@ -12,6 +12,7 @@ MARKDOWN = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("b
 PACKAGE = sorted(ROOT.glob("src/chatvault/**/*.py"))
 # Their docstrings and comments are checked too.
 PYTHON = [*PACKAGE, *sorted([*ROOT.glob("tests/support/*.py"), *ROOT.glob("tests/test_docs*.py")])]
+TESTS = sorted(ROOT.glob("tests/**/test_*.py"))
 # Each with what to write instead.
 ANYWHERE = {
     r"whence": "where … from",
@@ -21,6 +22,15 @@ ANYWHERE = {
     r"living messages?": "messages that are not deleted",
     r"see that": "check that, make sure that",
     r"nobody's words|anybody's words": "no message text",
+    r"go(es)? on|went on": "continues, stays valid",
+    r"anew": "again",
+    r"(is|are|was|were) told": "gets, is reported",
+    r"tells? of": "names, reports",
+    r"for good": "permanently",
+    r"what (becomes?|became) of": "the outcome of",
+    r"(is|are|was) found out": "is detected",
+    r"fates?": "outcome",
+    r"foret(ells?|old)": "previews, would",
 }
 # In docstrings and comments only.
 IN_CODE = {
@@ -28,11 +38,23 @@ IN_CODE = {
     r"told of": "names, records, knows",
     r"in the way": "conflicts with",
     r"stands? there": "is there",
-    r"what becomes of": "the result of, the effect on",
-    r"(begins?|made|rendered) anew": "starts again, is made again",
+    r"so many": "that many, the number of",
+    r"mend(s|ed|ing)?": "repair",
 }
 # At the beginning of a docstring.
-FIRST = {r"what is \w+ed\b": "say what it does or holds, in the present tense"}
+FIRST = {
+    r"(what|whose|which|where|how)\b": "a noun or a verb: the outcome of, Return the number of"
+}
+# In the names of tests, which say what happens.
+IN_NAMES = {
+    r"^(that|and|but|because|whose)_": "begin with a verb",
+    r"(^|_)(is|are)_told(_|$)|(^|_)tells_": "reports",
+    r"(^|_)anew(_|$)": "again",
+    r"(^|_)go(es)?_on(_|$)": "continues",
+    r"(^|_)(nobody|somebody)_?elses?(_|$)": "is hidden from others",
+    r"(^|_)mend(s|ed)(_|$)": "repaired",
+    r"(^|_)for_ever(_|$)|(^|_)as_ever(_|$)": "without a limit",
+}
 # At the beginning of a function's docstring, which says what the function does: "Return the …".
 NO_VERBS = {
     "A",
@@ -66,6 +88,17 @@ def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
             for each in node.decorator_list
         ):
             yield node
+
+
+def unclear_names(path: Path) -> list[str]:
+    """Return the tests of a module whose names are riddles, each with what to write instead."""
+    names = re.findall(r"^ *(?:async )?def test_(\w+)", path.read_text(), re.MULTILINE)
+    return [
+        f"{name}: {instead}"
+        for name in names
+        for word, instead in IN_NAMES.items()
+        if re.search(word, name)
+    ]
 
 
 def comments(path: Path) -> str:
@@ -108,11 +141,18 @@ def test_functions_are_described_by_a_verb(module: Path) -> None:
     assert nouns + whether == []
 
 
+@pytest.mark.parametrize("module", TESTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_names_of_tests_say_what_happens(module: Path) -> None:
+    assert unclear_names(module) == []
+
+
 def test_each_word_is_found() -> None:
     text = (
-        "Whence it came: none twice, for ever, as ever. See that living messages. Nobody's words."
+        "Whence it came: none twice, for ever, as ever. See that living messages. Nobody's words. "
+        "It goes on anew; they are told; it tells of this for good; what became of it; its fate; "
+        "it is found out, as foretold."
     )
     assert len(found(text, ANYWHERE)) == len(ANYWHERE)
     assert len(found("What is retired", FIRST, at_start=True)) == 1
-    code = "Lane; told of; in the way; stands there; what becomes of; made anew"
+    code = "Lane; told of; in the way; stands there; so many; mended"
     assert len(found(code, IN_CODE)) == len(IN_CODE)

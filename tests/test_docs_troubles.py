@@ -25,7 +25,7 @@ def taken() -> Iterator[int]:
 
 
 def printed(data_dir: Path, *arguments: str, **settings: object) -> str:
-    """What a command says that fails, in its one line."""
+    """Return the error line of a command that fails."""
     done = chatvault(data_dir, *arguments, **settings)
     assert done.returncode != 0
     lines = done.stderr.splitlines()

@@ -1,4 +1,4 @@
-"""Whose data an operation works on, and how much it may do with it.
+"""The owner of the data that an operation works on, and what it may do with it.
 
 `actor` says who acts: in the audit log, in idempotency records, in what is used up. An `Access`
 says whose data is read and written. Today the two are the same person.
@@ -14,7 +14,7 @@ from chatvault.actor import Actor
 
 
 class Need(IntEnum):
-    """What an operation needs to be allowed; each includes those before it."""
+    """The levels of access that operations need; each includes those before it."""
 
     READ = 1
     COMMENT = 2

@@ -11,7 +11,7 @@ from chatvault.errors import Denied, NotAuthenticated
 
 
 class Role(StrEnum):
-    """What a user may do beyond their own data; only the command line grants it."""
+    """The rights of a user beyond their own data; only the command line grants them."""
 
     USER = "user"
     AUDITOR = "auditor"

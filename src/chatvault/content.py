@@ -1,4 +1,4 @@
-"""What each collection holds of people's words, and what is done with them.
+"""Declarations of the fields with users' text in each collection, and how they are handled.
 
 A model declares it as `holds`, beside its fields; `documents.HOLDS` has all of them.
 """
@@ -18,7 +18,7 @@ class Erased(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Content:
-    """What the documents of a collection hold.
+    """The declaration of a collection's fields.
 
     Attributes:
         words: the fields with somebody's words, as paths; sealing encrypts these.

@@ -1,4 +1,4 @@
-"""Where a page of a list ended, as opaque text: a time and an id, a count and an id, or a name."""
+"""Cursors of lists, as opaque text: a time and an id, a count and an id, or a name."""
 
 import base64
 from datetime import UTC, datetime

@@ -45,7 +45,7 @@ def now() -> datetime:
 
 
 def first_day(days: int) -> str:
-    """Return the first of so many days up to today, in UTC, as 2024-01-15."""
+    """Return the first of that many days up to today, in UTC, as 2024-01-15."""
     return (now() - timedelta(days=days - 1)).strftime("%Y-%m-%d")
 
 

@@ -94,7 +94,7 @@ class IdempotencyRecord(Document):
 
 @dataclass(frozen=True, slots=True)
 class Idempotent(Generic[T]):
-    """How a request's answer is remembered, and rendered for a repeat.
+    """The functions that record a request's answer, and render it for a repeat.
 
     Attributes:
         to_record: returns what to store of an answer: ids and counters, no message text.

@@ -12,7 +12,7 @@ from chatvault.settings import LogFormat, Settings
 
 
 class Stderr(io.TextIOBase):
-    """Standard error; a line that cannot be written is dropped, and its writer goes on.
+    """Standard error; a line that cannot be written is dropped without an error.
 
     A full disk under a redirected log would otherwise end background work and fail requests.
     """

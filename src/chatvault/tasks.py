@@ -19,7 +19,7 @@ async def stop(*tasks: asyncio.Task[Any]) -> None:
     """Cancel tasks, and return once all have ended.
 
     On Python 3.11 the driver's `wait_for` drops a cancellation that comes at the very moment of an
-    answer, and the task goes on; so they are cancelled repeatedly.
+    answer, and the task continues; so they are cancelled repeatedly.
     """
     while pending := [task for task in tasks if not task.done()]:
         for task in pending:

@@ -84,7 +84,7 @@ class TestAfterAnOutage:
 
 class TestClocks:
     @pytest.mark.parametrize("by", ["person", "rule"])
-    async def test_that_are_slow_lose_no_command(
+    async def test_lose_no_command_if_slow(
         self,
         alice: HttpClient,
         fake_model: FakeModel,

@@ -196,7 +196,7 @@ class TestSmallChanges:
         [place] = [n for n, group in enumerate(gate.groups) if any(each.is_big for each in group)]
         assert place <= 3
 
-    async def test_that_move_many_messages_are_big(
+    async def test_are_big_if_they_move_many_messages(
         self, actor: Actor, commits: CommitQueue, gate: Gate
     ) -> None:
         gate.opened.set()

@@ -85,7 +85,7 @@ class TestSummary:
         assert "messages" not in {*(await patched.json()), *(await archived.json())}
         assert archived.headers["ETag"] == '"3"'
 
-    async def test_of_somebody_elses_is_not_found(self, alice: HttpClient, bob: HttpClient) -> None:
+    async def test_is_not_found_for_a_stranger(self, alice: HttpClient, bob: HttpClient) -> None:
         made = await begin(alice)
         answer = await bob.get(f"/conversations/{made['id']}", params={"view": "summary"})
         assert answer.status == 404

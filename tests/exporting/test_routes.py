@@ -204,7 +204,7 @@ class TestChanges:
         ]
 
     @pytest.mark.parametrize("whole", [0, 10**6])
-    async def test_that_continue_are_reported(
+    async def test_are_reported_if_they_continue(
         self,
         alice: HttpClient,
         long: dict[str, Any],
@@ -235,7 +235,7 @@ class TestChanges:
         assert conversation["completeness"] == "whole"
         assert len(conversation["messages"]) == 35
 
-    async def test_that_remove_the_messages_are_reported(
+    async def test_are_reported_if_they_remove_the_messages(
         self, alice: HttpClient, long: dict[str, Any], change_in_the_middle: Any, database: Any
     ) -> None:
         async def remove() -> None:

@@ -211,7 +211,7 @@ class TestFailures:
 
 
 class TestToolCalls:
-    async def test_that_were_not_offered_stay_on_their_message(
+    async def test_stay_on_their_message_if_not_offered(
         self, alice: HttpClient, fake_model: FakeModel
     ) -> None:
         conversation = await begin(alice)

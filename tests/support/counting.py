@@ -1,4 +1,4 @@
-"""What a foreign file holds, counted by hand: shares no code with the readers that it judges.
+"""Count the content of a foreign file without any code of the readers under test.
 
     python tests/support/counting.py FORMAT FILE...
 

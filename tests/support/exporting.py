@@ -78,7 +78,7 @@ def written(
     end: Completeness = Completeness.WHOLE,
     run: int = 2,
 ) -> bytes:
-    """What a writer makes of conversations whose messages come in runs, as they are read."""
+    """Write conversations with an export writer, from messages in runs."""
     counts, parts = Counts(), [writer.write_head(ABOUT)]
     for conversation, messages in conversations:
         runs = [list(messages[at : at + run]) for at in range(0, len(messages), run)] or [[]]

@@ -31,8 +31,8 @@ class ScriptedAnswer:
         headers: of an error.
         body: sent instead of everything else.
         is_cut: whether the connection ends in the middle of the body.
-        cut_after: the connection breaks after so many chunks.
-        error_after: the stream reports an error after so many chunks.
+        cut_after: the number of chunks after which the connection breaks.
+        error_after: the number of chunks after which the stream reports an error.
         ends: whether the stream is ended properly.
         pause: seconds between chunks.
         gate: an event that must be set before each chunk after the first ones.

@@ -1,4 +1,4 @@
-"""What other products export, made up: one file a format, with branches, tools and oddities."""
+"""Synthetic exports of other products: one file a format, with branches, tools and defects."""
 
 import json
 from typing import Any

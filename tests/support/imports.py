@@ -35,7 +35,7 @@ def read(
     now: datetime | None = None,
     format: str | None = "localstorage",  # noqa: A002  # as the command calls it
 ) -> ImportFile:
-    """Read one file: of localStorage, of another format, or of one that is to be found out."""
+    """Read one file: of localStorage, of another format, or of one to detect."""
     return read_files(
         ReadOptions(
             sources=[source_of_bytes(data, name=name)],
@@ -47,7 +47,7 @@ def read(
 
 
 def read_all(value: Any, **options: Any) -> tuple[NeutralConversation, ...]:
-    """Read the conversations of a value as JSON, or of bytes, of a format that is found out."""
+    """Read the conversations of a value as JSON, or of bytes; the format is detected."""
     data = value if isinstance(value, bytes) else json.dumps(value).encode()
     return read(data, format=None, **{"now": NOW} | options).conversations
 

@@ -1,4 +1,4 @@
-"""How to call each audited operation, and what a call needs."""
+"""Calls of each audited operation, with what they need."""
 
 from dataclasses import dataclass, field
 from datetime import timedelta

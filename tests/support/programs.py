@@ -1,4 +1,4 @@
-"""How to start the third-party programs that `scripts/test-programs` installs."""
+"""Commands of the third-party programs that `scripts/test-programs` installs."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What MongoDB holds for a conversation, checked against the counters in the document."""
+"""Check the stored data of a conversation against the counters in its document."""
 
 import io
 import json

@@ -57,7 +57,7 @@ def run(command: str, place: str) -> str:
 
 
 def environment() -> str:
-    """Name what this process was told."""
+    """Return the arguments and the environment of this process."""
     return "\n".join(f"{name}={value}" for name, value in sorted(os.environ.items()))
 
 

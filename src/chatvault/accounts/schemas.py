@@ -67,7 +67,7 @@ class PasswordChangeIn(BaseModel):
 
 
 class PasswordChangeOut(BaseModel):
-    """What changing a password did."""
+    """The result of changing a password."""
 
     message: str
     revoked_count: int

@@ -175,7 +175,7 @@ async def change_password(
     """Set a new password and end the actor's other sessions; return how many ended.
 
     Raises:
-        Throttled: too many wrong passwords; the session goes on.
+        Throttled: too many wrong passwords; the session stays valid.
         InvalidCredentials: the current password is wrong.
         Unavailable: too many passwords are being hashed; the try does not count.
     """
@@ -234,7 +234,7 @@ async def find_by_name_or_id(text: str) -> User | None:
 
 
 async def rename(actor: Actor, *, username: str, new_username: str) -> User:
-    """Give an account another name; its sessions go on; for an operator.
+    """Rename an account; its sessions stay valid; for an operator.
 
     Raises:
         NotFound: no such user.

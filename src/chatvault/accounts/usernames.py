@@ -1,4 +1,4 @@
-"""Which usernames are accepted, and which of them look alike (Unicode TR36 and TR39)."""
+"""Check usernames, and find those that look alike (Unicode TR36 and TR39)."""
 
 import functools
 import unicodedata

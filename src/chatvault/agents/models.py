@@ -44,7 +44,7 @@ class Agent(Document):
         max_conversation_tokens: how many tokens a conversation may use in all.
         conversation_memory_enabled: earlier messages are shown to the model.
         auto_generate_summary: what no longer fits is summarised, and the summary is shown.
-        history_limit: at most so many messages are shown.
+        history_limit: the maximum number of messages in the context.
         allowed_tools: names of the tools that may be offered; None means all.
     """
 

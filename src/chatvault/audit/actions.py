@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class Action(StrEnum):
-    """What was attempted; the part before the dot is the type of the resource."""
+    """The attempted operation; the part before the dot is the type of the resource."""
 
     AGENT_CREATE = "agent.create"
     AGENT_DELETE = "agent.delete"
@@ -113,7 +113,7 @@ class Action(StrEnum):
 
 
 class Outcome(StrEnum):
-    """How the operation ended: denied by a rule, or failed for any other reason."""
+    """The outcome of an operation: `denied` by a rule, or `failed` for any other reason."""
 
     SUCCESS = "success"
     DENIED = "denied"

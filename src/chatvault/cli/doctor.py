@@ -36,7 +36,7 @@ OLDEST_MONGODB = 6
 
 
 class Verdict(StrEnum):
-    """How serious a finding is."""
+    """The severity of a finding."""
 
     OK = "ok"
     WARNING = "warning"

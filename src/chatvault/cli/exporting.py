@@ -43,7 +43,7 @@ def export(
     after: Annotated[
         str | None,
         typer.Option(
-            help="only conversations made after the one with this id, to go on with a pipe"
+            help="only conversations created after this one, to continue an export to a pipe"
         ),
     ] = None,
     everything: Annotated[  # noqa: FBT002  # typer's way to make a flag

@@ -53,7 +53,7 @@ def import_file(
         str, typer.Option(help="whose conversations they become: a username or an id")
     ],
     format: Annotated[  # noqa: A002  # what it is called on the command line
-        str | None, typer.Option(help=f"where it is not found out: {', '.join(FORMATS)}")
+        str | None, typer.Option(help=f"instead of detection: {', '.join(FORMATS)}")
     ] = None,
     on_duplicate: Annotated[
         OnDuplicate, typer.Option(help="what to do with what was imported before")
@@ -71,7 +71,7 @@ def import_file(
 ) -> None:
     """Import conversations from another product.
 
-    The format is found out. What was imported before is not imported again.
+    The format is detected. Conversations that were imported before are not imported again.
     """
     sources = {path: source_of_path(path) for path in _paths(files)}
     size = sum(each.size for each in sources.values())

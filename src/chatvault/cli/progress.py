@@ -1,4 +1,4 @@
-"""How far a long command is: a bar on a terminal, now and then a line elsewhere."""
+"""Show the progress of a long command: a bar on a terminal, else a line from time to time."""
 
 import io
 import time
@@ -29,7 +29,7 @@ MB: Final = 1024 * 1024
 
 
 class _RateColumn(ProgressColumn):
-    """How many a second."""
+    """Shows the number of items per second."""
 
     def render(self, task: Task) -> RenderableType:
         """Return the rate, once there is one."""
@@ -49,7 +49,7 @@ class CountedFile(io.BufferedReader):
         self._count = count
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """Return at most so many bytes, and count them."""
+        """Return at most that many bytes, and count them."""
         data = super().read(size)
         self._count(len(data))
         return data

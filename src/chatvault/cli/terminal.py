@@ -1,4 +1,4 @@
-"""What every command needs: the database, an actor, a place to print."""
+"""Helpers of all commands: the database, an actor, output to the terminal."""
 
 import asyncio
 import json

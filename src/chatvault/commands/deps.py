@@ -12,7 +12,7 @@ from chatvault.mongodb.rates import Rate
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandDeps:
-    """What commands are run with."""
+    """The dependencies of commands."""
 
     commits: CommitQueue
     store: MessageStore

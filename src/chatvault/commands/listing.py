@@ -1,4 +1,4 @@
-"""Which tools of a server's list can be offered, and why others cannot."""
+"""Select the tools of a server's list that can be offered, and report the others."""
 
 from dataclasses import dataclass
 from typing import Any

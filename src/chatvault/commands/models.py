@@ -36,7 +36,7 @@ class DecidedBy(StrEnum):
 
 
 class CommandPlace(TypedDict):
-    """Where a command is: on which message, and which reply waits for it, if any."""
+    """The place of a command: its message, and the reply that waits for it, if any."""
 
     conversation_id: ObjectId
     message_id: str
@@ -142,7 +142,7 @@ class ApprovalRule(Document):
 
 
 class ToolGrant(Document):
-    """Which roles may use a tool; without a grant no role may.
+    """The roles that may use a tool; without a grant no role may.
 
     Attributes:
         roles: those that may use it, each call approved by its user.

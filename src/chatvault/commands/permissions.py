@@ -21,7 +21,7 @@ from chatvault.mongodb.database import transaction
 
 @dataclass(frozen=True, slots=True)
 class Permissions:
-    """What one user may do now, by the account's present role, not the session's.
+    """The permissions of a user by the account's present role, not the session's.
 
     Attributes:
         role: None if the account is gone or deactivated.

@@ -169,9 +169,9 @@ def read_line(line: bytes) -> types.JSONRPCMessage | None:
         if text.lstrip().startswith("{"):
             raise InvalidAnswer("sent a message that is no JSON") from None
         return None
-    mended = json.dumps(found, ensure_ascii=False).encode("utf-8", "replace")
+    replaced = json.dumps(found, ensure_ascii=False).encode("utf-8", "replace")
     with contextlib.suppress(ValidationError):
-        return types.jsonrpc_message_adapter.validate_json(mended, by_name=False)
+        return types.jsonrpc_message_adapter.validate_json(replaced, by_name=False)
     match found:
         case {"method": _}:
             return None  # nobody waits for it

@@ -154,9 +154,9 @@ async def approve_command(
 async def reject_command(
     request: web.Request, actor: Actor, path: CommandPath, headers: IdempotencyHeaders
 ) -> web.StreamResponse:
-    """Let a command never run; the model is told so.
+    """Reject a command, so that it never runs; the model gets the rejection.
 
-    A second time nothing happens. The reply goes on once all its commands are settled.
+    Repeating it changes nothing. The reply continues once all its commands are settled.
     """
     command = await service.reject(
         actor,

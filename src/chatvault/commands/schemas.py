@@ -27,7 +27,7 @@ class CommandPath(ConversationPath):
 
 
 class CommandQuery(BaseModel):
-    """Which commands."""
+    """The query of a list of commands."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -48,7 +48,7 @@ class CommandOut(CommandOnMessage):
     """A command and its status.
 
     Attributes:
-        reply_id: the reply that waits for it, and goes on with its result.
+        reply_id: the reply that waits for it and continues with its result.
     """
 
     conversation_id: Id

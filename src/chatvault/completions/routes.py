@@ -42,7 +42,7 @@ routes = Routes("completions")
 
 
 class CompletionHeaders(ConversationHeaders, IdempotencyHeaders):
-    """Where an exchange is to be recorded, and how a repeat of it is known."""
+    """The headers of a completion: the conversation that records it, and its key."""
 
 
 @routes.route("GET", "/model/current", None, returns=ModelOut)

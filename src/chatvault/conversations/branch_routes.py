@@ -19,7 +19,7 @@ routes = Routes("branches")
 
 
 class ForksQuery(BaseModel):
-    """Which forks: those after messages of a lower `seq`, the newest of them."""
+    """The query of a list of forks: the newest after messages of a lower `seq`."""
 
     model_config = ConfigDict(extra="forbid")
 

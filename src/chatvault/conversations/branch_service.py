@@ -27,7 +27,7 @@ from chatvault.conversations.tree_reading import read_ids, read_tree
 from chatvault.errors import Conflict, NotFound
 from chatvault.fields import now
 
-# So many messages of a fork are listed, and so many of a page of forks.
+# The limits of listed messages: of one fork, and of a page of forks.
 MOST_OF_FORK = 1_000
 MOST_OF_PAGE = 20_000
 
@@ -175,7 +175,7 @@ async def list_forks(
         store: reads the messages.
         recorder: stores the audit entry.
         conversation_id: the conversation's id.
-        limit: at most so many forks; fewer if they have many messages.
+        limit: the maximum number of forks; fewer if they have many messages.
         before: only forks after messages of a lower `seq`.
 
     Raises:

@@ -60,7 +60,7 @@ Seq = Annotated[int, Field(ge=-1, le=LATEST)]
 
 
 class PageQuery(BaseModel):
-    """Which messages: by offset from the oldest, by the `seq` of one that is known, or by time."""
+    """The query of a page of messages: by offset, by the `seq` of a known message, or by time."""
 
     model_config = ConfigDict(extra="forbid")
 

@@ -40,7 +40,7 @@ class PageRequest:
     """The messages of a page: by one of `before`, `after` and `since`, or else by offset.
 
     Attributes:
-        limit: at most so many messages.
+        limit: the maximum number of messages.
         offset: how many to skip from the oldest.
         before: only places lower than this, the nearest ones.
         after: only places higher than this.
@@ -255,8 +255,8 @@ async def _take(
 
     Args:
         runs: messages in the order of reading.
-        budget: about so many BSON bytes, but at least one message; None where all of them fit.
-        limit: at most so many messages.
+        budget: the approximate limit in BSON bytes, with at least one message; None for no limit.
+        limit: the maximum number of messages.
         skip: how many messages not deleted to skip.
     """
     taken: list[StoredMessage] = []

@@ -84,7 +84,7 @@ class ListQuery(BaseModel):
 
 
 class ViewQuery(BaseModel):
-    """How much of a conversation to return."""
+    """The query of a conversation: complete, or without messages."""
 
     model_config = ConfigDict(extra="forbid")
 

@@ -166,7 +166,7 @@ class MessageStore:
             generation: the generation's id.
             start: the condition.
             order: 1 for the oldest first, -1 for the newest.
-            limit: at most so many; 0 for no limit.
+            limit: the maximum number; 0 for no limit.
         """
         query = Segment.owned_by(access, generation=generation, start=start)
         found = _segments().find(query).sort("start", order).limit(limit)

@@ -57,7 +57,7 @@ class Tree:
 
     @property
     def living(self) -> int:
-        """How many messages are not deleted."""
+        """The number of messages that are not deleted."""
         return self.length - len(self._deleted)
 
     def add(self, count: int, links: Iterable[Link] = ()) -> None:

@@ -165,7 +165,7 @@ class About:
 
 @dataclass(slots=True, kw_only=True)
 class Counts:
-    """How much was exported, updated during the export.
+    """The counts of an export, updated during the export.
 
     Attributes:
         changed: the number of conversations that changed while they were exported.

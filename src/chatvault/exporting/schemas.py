@@ -35,7 +35,7 @@ def _split(value: Any) -> Any:
 
 
 class ExportManyQuery(ExportQuery):
-    """Which conversations to export, and how."""
+    """The conversations to export, and the options."""
 
     ids: Annotated[
         Annotated[list[Id], Field(min_length=1, max_length=MAX_SELECTED)] | None,

@@ -64,7 +64,7 @@ class Problem(BaseModel):
 
 
 class RootOut(BaseModel):
-    """What answers here, and where its description and its state are."""
+    """The service's name, with links to its description and its state."""
 
     name: str
     version: str

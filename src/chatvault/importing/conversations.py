@@ -1,4 +1,4 @@
-"""What reading a file yields: its conversations, skipped items, and the error if it is rejected."""
+"""The results of reading a file: conversations, skipped items, and the error of a rejection."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping

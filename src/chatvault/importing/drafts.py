@@ -295,9 +295,9 @@ class Draft:
         reason = check_storable(value, max_bytes=2 * MAX_MESSAGE_BYTES)
         if reason is None:
             return value
-        mended = replace_surrogates(value)
-        if check_storable(mended, max_bytes=2 * MAX_MESSAGE_BYTES) is None:
-            return mended
+        replaced = replace_surrogates(value)
+        if check_storable(replaced, max_bytes=2 * MAX_MESSAGE_BYTES) is None:
+            return replaced
         try:
             return {"json": json.dumps(value)}
         except (ValueError, RecursionError):

@@ -23,7 +23,7 @@ Item = NeutralConversation | Skipped | Settings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """What a reader gets beside the bytes.
+    """The context that a reader gets beside the bytes.
 
     Attributes:
         now: the time of import.

@@ -22,7 +22,7 @@ _NAMES: Final = {
 
 
 class ImportCounts(BaseModel):
-    """How many conversations had each outcome."""
+    """The number of conversations by outcome."""
 
     found: int = 0
     imported: int = 0
@@ -35,7 +35,7 @@ class ImportCounts(BaseModel):
 
 
 class ImportReport(ImportCounts):
-    """What an import did so far, or would do.
+    """The report of an import so far, or of a dry run.
 
     `formats` counts the same by format; `left_out` what is not stored, by reason; `unknown` what
     was not understood and is kept as it was, by kind. Of `rejected` and `repaired`, the first

@@ -11,8 +11,8 @@ from chatvault.mongodb.storable import MAX_DEPTH
 
 # One value, such as a conversation, has to fit into memory.
 MAX_VALUE: Final = 256 * 1024 * 1024
-# Each list or object takes some hundred bytes until it is stored, each comma at least eight: so
-# many are allowed in the part of a value that was read so far.
+# The limits of brackets and commas in the part of a value that was read so far: each list or
+# object takes some hundred bytes of memory, each comma at least eight.
 MAX_BRACKETS: Final = 500_000
 MAX_COMMAS: Final = 4_000_000
 _BLOCK: Final = 1024 * 1024
@@ -178,7 +178,7 @@ class Cursor:
         return got > 0
 
     def _check_count(self, text: str) -> None:
-        """Raise NotJsonError if an unfinished value has so many parts that memory may run out."""
+        """Raise NotJsonError if an unfinished value has more parts than memory is planned for."""
         if text.count("[") + text.count("{") > MAX_BRACKETS or text.count(",") > MAX_COMMAS:
             self._text = text
             raise NotJsonError(f"one value has too many parts at {self._where(0)}")

@@ -1,4 +1,4 @@
-"""Which conversations of a file the actor already has, and which the actor has deleted."""
+"""Look up the conversations of a file that the actor already has or has deleted."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -30,7 +30,7 @@ class Unrecognised:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadOptions:
-    """Which files to read, and how.
+    """The files to read, and the options.
 
     Attributes:
         sources: the files of one import, such as the parts of one export.
@@ -190,7 +190,7 @@ def read_items(
 ) -> Iterator[Item | Unrecognised | NotJsonError]:
     """Yield the items of a file; for a file of an archive in no known format, its name.
 
-    For a damaged file of an archive, yield the error and go on with the next file.
+    For a damaged file of an archive, yield the error and continue with the next file.
 
     Raises:
         ImportRejected: The file is of no known format.

@@ -13,7 +13,7 @@ SHOWN_REASONS: Final = 3
 
 
 class OnDuplicate(StrEnum):
-    """What to do with a conversation that was imported before."""
+    """The choices for a conversation that was imported before."""
 
     SKIP = "skip"
     REPLACE = "replace"
@@ -22,7 +22,7 @@ class OnDuplicate(StrEnum):
 
 
 class ImportOutcome(StrEnum):
-    """What an import did with a conversation."""
+    """The outcome of an import for one conversation."""
 
     IMPORTED = "imported"
     SKIPPED = "already there"
@@ -43,7 +43,7 @@ LEFT_OUT: Final = {ImportOutcome.DELETED_HERE: "deleted_here", ImportOutcome.DIV
 
 @dataclass(slots=True)
 class Report:
-    """What an import did, or would do.
+    """The report of an import, or of a dry run.
 
     Attributes:
         outcomes: the outcome of each conversation, in the file's order.

@@ -11,7 +11,7 @@ from chatvault.importing.reports import ImportOutcome, OnDuplicate, Report
 
 
 class OutcomeOut(StrEnum):
-    """What an import did, or would do, with a conversation."""
+    """The outcome of an import, or of a dry run, for one conversation."""
 
     IMPORTED = "imported"
     REPEATED = "repeated"

@@ -34,7 +34,7 @@ PATIENCE = 90.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """Where to store an imported conversation.
+    """The target of an imported conversation.
 
     Attributes:
         known_as: the id of the actor's conversation that it is an export of, if any.

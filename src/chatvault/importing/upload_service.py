@@ -34,13 +34,13 @@ PATIENCE = 5.0
 
 
 class WrongOffset(Conflict):
-    """The part does not begin where the upload ends; ask for its offset, and go on there."""
+    """The part does not begin where the upload ends; get its offset, and continue there."""
 
     code = "wrong_offset"
 
 
 class UploadBusy(Conflict):
-    """Another part of this upload is being received; ask for its offset, and go on there."""
+    """Another part of this upload is being received; get its offset, and continue there."""
 
     code = "upload_busy"
 

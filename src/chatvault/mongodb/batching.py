@@ -20,8 +20,8 @@ class Batcher(Generic[A, B]):
     Args:
         run: returns one answer for each item, in order; its failure is the failure of each item,
             and if it ran out of time (`error.timeout`), of all that wait.
-        max_size: at most so many items in one round trip.
-        concurrency: at most so many round trips at a time.
+        max_size: the maximum number of items in one round trip.
+        concurrency: the maximum number of round trips at a time.
     """
 
     def __init__(

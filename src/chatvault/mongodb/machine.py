@@ -1,4 +1,4 @@
-"""What an embedded mongod needs of the machine: disk space, open files, its directory.
+"""Check the machine's disk space, limit of open files and directory for a mongod.
 
 Standard library only, as the keeper imports it.
 """

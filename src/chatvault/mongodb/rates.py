@@ -16,7 +16,7 @@ HOLDS = Content(erased=Erased.SOON, backed_up=False)
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """How many times in a window of some seconds; a window begins with the first time."""
+    """A count in a window of some seconds, which begins with the first event."""
 
     amount: int
     seconds: int
@@ -83,7 +83,7 @@ class Rate:
     Args:
         storage: the counters.
         name: name of what is counted.
-        per_minute: at most so many times.
+        per_minute: the maximum number of times.
     """
 
     def __init__(self, storage: CounterStorage, *, name: str, per_minute: int) -> None:

@@ -32,7 +32,7 @@ routes = Routes("page")
 
 
 class UiConfig(BaseModel):
-    """What the page has to know before anybody is signed in.
+    """The settings that the page needs before sign-in.
 
     Attributes:
         registration_open: anyone may make an account.

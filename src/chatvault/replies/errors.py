@@ -23,13 +23,13 @@ class NothingToAnswer(Conflict):
 
 
 class TooManyRounds(Conflict):
-    """The model wanted tools too often for one reply; send a new message to go on."""
+    """The model requested tools too often for one reply; send a new message to continue."""
 
     code = "too_many_rounds"
 
 
 class NotContinued(Unavailable):
-    """The reply could not go on after its tools had run; send a new message to go on."""
+    """The reply could not continue after its tools had run; send a new message to continue."""
 
     code = "reply_not_continued"
 
@@ -41,7 +41,7 @@ class ReplyInterrupted(Unavailable):
 
 
 class Stopping(Unavailable):
-    """This process is stopping, while the reply goes on in another; try again shortly."""
+    """This process is stopping, while the reply continues in another; try again shortly."""
 
     def __init__(self) -> None:
         super().__init__(retry_after=1)

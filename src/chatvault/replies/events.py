@@ -31,7 +31,7 @@ class Event(NamedTuple):
 
 
 class FinalEvent(NamedTuple):
-    """How a reply has ended.
+    """The end of a reply.
 
     Attributes:
         type: the type of its last event, in case that is not stored any more.

@@ -106,7 +106,7 @@ class ReplyResult:
 
 @dataclass(frozen=True, slots=True)
 class FinishedReply:
-    """What `finish` stored.
+    """The result of `finish`.
 
     Attributes:
         events: the last events.

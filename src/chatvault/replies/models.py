@@ -36,7 +36,7 @@ class State(StrEnum):
 
 
 class Mode(StrEnum):
-    """Where the answer goes: to the end, in place of the last answer, or beside it."""
+    """The position of the answer: at the end, in place of the last answer, or beside it."""
 
     APPEND = "append"
     REPLACE = "replace"

@@ -70,7 +70,7 @@ class Wanted:
     Attributes:
         content: the new message; None to answer the newest of the stored ones again.
         upto: only messages before this place.
-        budget: at most so many tokens; None for no limit.
+        budget: the maximum number of tokens; None for no limit.
         tools: in OpenAI's shape; they are sent beside the messages, and their tokens count.
         least: how many of the newest stored messages belong together: the question, and the calls
             and results since.

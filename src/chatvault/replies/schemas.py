@@ -201,7 +201,7 @@ class ModelOut(BaseModel):
 
 
 class GpuOut(BaseModel):
-    """What the frontend shows of a GPU."""
+    """The GPU that the frontend shows."""
 
     gpu_available: bool
     gpu_name: str | None

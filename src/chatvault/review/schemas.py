@@ -15,7 +15,7 @@ PREFIXES = {action.resource_type for action in Action}
 
 
 class Order(StrEnum):
-    """Which end of the log comes first."""
+    """The order of the entries."""
 
     NEWEST = "newest"
     OLDEST = "oldest"
@@ -46,7 +46,7 @@ def _check_action(value: str) -> str:
 
 
 class AuditFilter(BaseModel):
-    """Which entries; all that is given has to match."""
+    """The filters of entries, all of which have to match."""
 
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 
@@ -110,13 +110,13 @@ class AuditQuery(AuditFilter):
 
 
 class AuditStatsQuery(AuditFilter):
-    """What to count."""
+    """The query of statistics."""
 
     by: GroupBy = GroupBy.ACTION
 
 
 class AuditExportQuery(AuditFilter):
-    """What to export, oldest first."""
+    """The query of an export, oldest entries first."""
 
     format: ExportFormat = ExportFormat.NDJSON
 
@@ -156,7 +156,7 @@ class AuditEntryOut(BaseModel):
 
 
 class AuditCountOut(BaseModel):
-    """How many entries share this action, outcome, user or period."""
+    """The number of entries with this action, outcome, user or period."""
 
     key: str | None
     count: int

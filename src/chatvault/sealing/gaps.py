@@ -131,7 +131,7 @@ class Gap:
 
     @property
     def sentence(self) -> str:
-        """What a person has to know and do about it."""
+        """The description of the gap, with what to do about it."""
         return (
             f"entry {self.entry_id} tells of a gap ({self.reason.value}): {self.reason.sentence}; "
             "look into it, then: chatvault audit acknowledge"

@@ -1,4 +1,4 @@
-"""Which data directories this user's services work on, so that commands can find them.
+"""Register the data directories of this user's running services, so that commands find them.
 
 `chatvault serve` keeps one small file a data directory in the user's state directory. The lock on
 its data shows whether the service still runs, so a file left by a crash does no harm.

@@ -51,7 +51,7 @@ class SessionOut(BaseModel):
 
 
 class RevokedOut(BaseModel):
-    """How many sessions were ended."""
+    """The number of sessions that were ended."""
 
     revoked_count: int
     message: str

@@ -36,7 +36,7 @@ class SignedIn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoginDeps:
-    """What a login needs: hasher, throttle, secret key and session lifetime."""
+    """The dependencies of a login: hasher, throttle, secret key and session lifetime."""
 
     hasher: PasswordHasher
     throttle: LoginThrottle

@@ -10,7 +10,7 @@ from chatvault.fields import Id, Raw
 
 
 class StatsQuery(BaseModel):
-    """How many days back `tokens_per_day` goes."""
+    """The number of days that `tokens_per_day` covers."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -48,14 +48,14 @@ class StatsOut(BaseModel):
 
 
 class UsageBy(StrEnum):
-    """What tokens are added up by."""
+    """The grouping of token counts."""
 
     USER = "user"
     DAY = "day"
 
 
 class UsageQuery(BaseModel):
-    """Whose tokens of which days."""
+    """The query of token counts: the user and the days."""
 
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 
@@ -83,7 +83,7 @@ class UsageQuery(BaseModel):
 
 
 class UsageOut(BaseModel):
-    """What a user used, or what was used on a day.
+    """The token counts of a user, or of a day.
 
     `username` is null where the account is gone, and in counts by day.
     """

@@ -47,7 +47,7 @@ class _Path:
 
     @property
     def living(self) -> int:
-        """How many messages of the branch are not deleted."""
+        """The number of messages of the branch that are not deleted."""
         runs = (*self.closed, self.open) if self.open else self.closed
         return self.older_living + sum(run.living for run in runs)
 

@@ -59,8 +59,8 @@ def read_conversation(raw: object, *, now: datetime) -> NeutralConversation:
         raise UnfitError("'messages' is not a list" if "messages" in raw else "no 'messages'")
     rest, repaired = storable({k: v for k, v in raw.items() if k != "messages"}, MAX_FREE_BYTES)
     notes = ["broken characters replaced"] if repaired else []
-    mends: Counter[str] = Counter()
-    read = [_numbered_message(number, item, mends) for number, item in enumerate(messages, 1)]
+    repairs: Counter[str] = Counter()
+    read = [_numbered_message(number, item, repairs) for number, item in enumerate(messages, 1)]
     source_id = _source_id(rest, raw, notes)
     title = _title(rest, notes)
     if _pop(rest, "isLoading", bool):
@@ -72,7 +72,7 @@ def read_conversation(raw: object, *, now: datetime) -> NeutralConversation:
         updated = max(created, stamps[-1]) if stamps else created
         notes.append("'updatedAt' was no time; derived")
     updated = _past("updatedAt", updated, now, notes)
-    notes += [f"{count} message{'s'[: count > 1]}: {mend}" for mend, count in mends.items()]
+    notes += [f"{count} message{'s'[: count > 1]}: {repair}" for repair, count in repairs.items()]
     return NeutralConversation(
         source_id=source_id,
         title=title,
@@ -193,25 +193,25 @@ def _with_times(
     return tuple(timed)
 
 
-def _numbered_message(number: int, raw: object, mends: Counter[str]) -> NeutralMessage:
+def _numbered_message(number: int, raw: object, repairs: Counter[str]) -> NeutralMessage:
     try:
-        return _message(raw, mends)
+        return _message(raw, repairs)
     except UnfitError as unfit:
         raise UnfitError(unfit.reason, place=f"message {number}") from None
 
 
-def _message(raw: object, mends: Counter[str]) -> NeutralMessage:
+def _message(raw: object, repairs: Counter[str]) -> NeutralMessage:
     if not isinstance(raw, dict):
         raise UnfitError("not an object")
     fit, repaired = storable(raw, MAX_MESSAGE_BYTES)
     if repaired:
-        mends["broken characters replaced"] += 1
+        repairs["broken characters replaced"] += 1
     extra = dict(fit)
-    role = _role(extra, mends)
-    content = _content(extra, mends)
+    role = _role(extra, repairs)
+    content = _content(extra, repairs)
     cancelled = _pop(extra, "cancelled", bool)
     if _pop(extra, "isLoading", bool):
-        mends["was left unfinished"] += 1
+        repairs["was left unfinished"] += 1
         # An unfinished answer is shown as one that was stopped.
         if role == "assistant" and cancelled is None:
             cancelled = True
@@ -220,7 +220,7 @@ def _message(raw: object, mends: Counter[str]) -> NeutralMessage:
     if timestamp is None:
         if time is not None:
             raise UnfitError("'timestamp' is not a time")
-        mends["had no time; a neighbour's or the conversation's is used"] += 1
+        repairs["had no time; a neighbour's or the conversation's is used"] += 1
     number = _pop(extra, "id", int)
     return NeutralMessage(
         source_id=_pop(extra, "id", str) if number is None else str(number),
@@ -234,7 +234,7 @@ def _message(raw: object, mends: Counter[str]) -> NeutralMessage:
     )
 
 
-def _role(extra: dict[str, Any], mends: Counter[str]) -> Role:
+def _role(extra: dict[str, Any], repairs: Counter[str]) -> Role:
     found = {
         key: _ROLES.get(value.lower()) if isinstance(value := extra.get(key), str) else None
         for key in ("type", "role")
@@ -246,18 +246,18 @@ def _role(extra: dict[str, Any], mends: Counter[str]) -> Role:
         if other == role or extra.get(key) is None:
             extra.pop(key, None)
         else:
-            mends[f"'{key}' says something else than the role that is used"] += 1
+            repairs[f"'{key}' says something else than the role that is used"] += 1
     return role
 
 
-def _content(extra: dict[str, Any], mends: Counter[str]) -> str:
+def _content(extra: dict[str, Any], repairs: Counter[str]) -> str:
     content = extra.pop("content", None)
     if isinstance(content, str):
         return content
     if content is None:
-        mends["had no content"] += 1
+        repairs["had no content"] += 1
         return ""
-    mends["content was no text; the original is kept beside it"] += 1
+    repairs["content was no text; the original is kept beside it"] += 1
     _keep(extra, "originalContent", content)
     if isinstance(content, dict):
         texts = [text for key in _TEXT_KEYS if isinstance(text := content.get(key), str)]

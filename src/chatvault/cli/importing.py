@@ -35,7 +35,7 @@ from chatvault.settings import load_settings
 SHOWN = 20
 # The exit status where nothing came in, but for what is there already.
 NOTHING_IMPORTED = 2
-# Before so many bytes are read, it is made sure that there is the user.
+# Before this many bytes are read, it is made sure that there is the user.
 LARGE = 50 * 1024**2
 _OF_FOLDERS = {".json", ".jsonl", ".html", ".zip"}
 

@@ -83,6 +83,7 @@ class TestOne:
             "changed": 0,
             "cut": 0,
             "deleted": 0,
+            "attachments": 0,
         }
 
     @pytest.mark.parametrize("shape", FORMATS)

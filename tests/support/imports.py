@@ -1,5 +1,6 @@
 """Files to import, read as a test needs them."""
 
+import io
 import json
 from datetime import UTC, datetime
 from typing import Any
@@ -60,7 +61,7 @@ def read_one(value: Any, **options: Any) -> NeutralConversation:
 
 async def bring_in(client: Any, data: bytes, query: str = "") -> dict[str, Any]:
     """Import a file over HTTP; return the report."""
-    answer = await client.post(PATH + query, data=data)
+    answer = await client.post(PATH + query, data=io.BytesIO(data))
     assert answer.status == 200, await answer.text()
     found: dict[str, Any] = await answer.json()
     return found

@@ -164,7 +164,11 @@ def _unpacked(
         if len(infos) > MAX_ENTRIES:
             raise ImportRejected(f"{guard.name}: holds more than {MAX_ENTRIES:,} files")
         beside = frozenset(each.filename for each in infos)
-        infos = [each for each in infos if not _is_of_system(each.filename)]
+        infos = [
+            each
+            for each in infos
+            if not (_is_of_system(each.filename) or _is_attachment(each.filename, beside))
+        ]
         for info in sorted(infos, key=lambda each: _natural(each.filename)):
             name = f"{within}{one_line(info.filename)}"
             if reason := _refusal(info):
@@ -251,6 +255,11 @@ def _suffix(name: str) -> str:
 def _is_of_system(name: str) -> bool:
     path = PurePosixPath(name)
     return "__MACOSX" in path.parts or path.name.startswith("._") or path.name == ".DS_Store"
+
+
+def _is_attachment(name: str, beside: Collection[str]) -> bool:
+    """Return whether a file is one beside conversations of chatvault's own export."""
+    return name.startswith("attachments/") and "export.json" in beside
 
 
 def _escapes(name: str) -> bool:

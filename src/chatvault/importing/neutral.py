@@ -32,6 +32,7 @@ class Attachment:
         data: its bytes in base64, where they stand in the message.
         content: its bytes, where they were made of values of the message.
         archive: opens the archive with the member.
+        created_at: when it was stored first, where the source tells; else with its conversation.
     """
 
     id: str
@@ -44,6 +45,7 @@ class Attachment:
     data: str | None = None
     content: bytes | None = None
     archive: Callable[[], io.BufferedIOBase] | None = field(default=None, compare=False)
+    created_at: datetime | None = None
 
 
 @dataclass(slots=True, kw_only=True)

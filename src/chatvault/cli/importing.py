@@ -37,7 +37,7 @@ SHOWN = 20
 NOTHING_IMPORTED = 2
 # Before so many bytes are read, it is made sure that there is the user.
 LARGE = 50 * 1024**2
-_OF_FOLDERS = {".json", ".jsonl", ".html", ".zip"}
+_OF_FOLDERS = {".json", ".jsonl", ".ndjson", ".html", ".zip", ".gz"}
 
 
 def import_file(

@@ -1,4 +1,4 @@
-"""Files and the ZIPs that hold them: every file in it, guarded against bombs and bad names."""
+"""Files, and the ZIPs and gzips that hold them: all in it, guarded against bombs and bad names."""
 
 import contextlib
 import io
@@ -14,6 +14,8 @@ from typing import Any, Final, cast
 
 from chatvault.importing.conversations import ImportRejected, Skipped, one_line
 from chatvault.importing.cutzip import found_files
+from chatvault.importing.gunzip import MAGIC as GZIP
+from chatvault.importing.gunzip import Gunzipped
 from chatvault.importing.streams import NotJsonError, Stream
 
 MAX_ENTRIES: Final = 200_000
@@ -31,7 +33,7 @@ _UNKNOWN: Final = 2**63
 _MAGIC: Final = b"PK\x03\x04"
 _EMPTY: Final = b"PK\x05\x06"
 _BLOCK: Final = 1024 * 1024
-_SUFFIXES: Final = frozenset({"", ".json", ".jsonl", ".ndjson", ".html", ".htm", ".txt"})
+_SUFFIXES: Final = frozenset({"", ".json", ".jsonl", ".ndjson", ".html", ".htm", ".txt", ".gz"})
 _DIGITS = re.compile(r"(\d+)")
 DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError,
            struct.error, ValueError)  # fmt: skip
@@ -101,6 +103,8 @@ class _Guarded:
     def read(self, size: int = -1, /) -> bytes:
         try:
             data = self._stream.read(size)
+        except NotJsonError:
+            raise
         except DAMAGE as error:
             raise NotJsonError(f"{self._name}: {_said(error)}", cut=True) from None
         self._got += len(data)
@@ -128,7 +132,7 @@ def members(
     """Yield the files of a source that may hold conversations, those of an archive by name.
 
     Args:
-        source: a plain file, or a ZIP, which may hold others.
+        source: a plain file, one packed with gzip, or a ZIP, which may hold others.
         salvage: of a ZIP without its end, yield what can be found.
         most: how many bytes may be unpacked.
 
@@ -137,10 +141,14 @@ def members(
     """
     guard = Guard(source.name, most)
     with source.open() as file:
-        if file.read(4) in (_MAGIC, _EMPTY):
+        head = file.read(4)
+        file.seek(0)
+        if head in (_MAGIC, _EMPTY):
             yield from _unpacked(file, guard, "", salvage=salvage, depth=1)
+        elif head.startswith(GZIP):
+            unpacked = _Guarded(Gunzipped(file), guard, name=source.name, packed=source.size)
+            yield Member(name="", stream=unpacked)
         else:
-            file.seek(0)
             yield Member(name="", stream=file)
 
 
@@ -179,6 +187,9 @@ def _unpacked(
                 with _opened(archive, info, name) as stream:
                     packed = info.compress_size
                     guarded = _Guarded(stream, guard, name=name, packed=packed)
+                    if _suffix(info.filename) == ".gz":
+                        unpacked = Gunzipped(guarded, name)
+                        guarded = _Guarded(unpacked, guard, name=name, packed=info.file_size)
                     yield Member(name=name, stream=guarded, beside=beside)
 
 

@@ -211,6 +211,8 @@ def read_items(wish: Wish, source: Source) -> Iterator[Item | Unrecognised | Not
 def _read_member(wish: Wish, source: Source, member: Member) -> Iterator[Item | Unrecognised]:
     stream = _Rewound(member.stream)
     structure = look_at(stream.head)
+    if stream.stop is not None and not (stream.head and detect(structure)):
+        raise stream.stop
     if member.name and not stream.head.strip():
         return
     chosen = _choose_format(wish, source, member, structure)
@@ -261,12 +263,17 @@ class _Rewound:
 
     Attributes:
         head: its beginning.
+        stop: the error that comes after the beginning, where that is all that can be read.
     """
 
     def __init__(self, stream: Stream) -> None:
         self.head = b""
-        while len(self.head) < HEAD and (block := stream.read(HEAD - len(self.head))):
-            self.head += block
+        self.stop: NotJsonError | None = None
+        try:
+            while len(self.head) < HEAD and (block := stream.read(HEAD - len(self.head))):
+                self.head += block
+        except NotJsonError as stop:
+            self.stop = stop
         self._at = 0
         self._stream = stream
 
@@ -276,4 +283,6 @@ class _Rewound:
             block = self.head[self._at : end]
             self._at += len(block)
             return block if size >= 0 else block + self._stream.read()
+        if self.stop is not None:
+            raise self.stop
         return self._stream.read(size)

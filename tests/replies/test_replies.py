@@ -248,6 +248,33 @@ class TestCreate:
         assert said(stored) == [("user", "Good morning"), ("assistant", "Answer 1.")]
 
 
+class TestFiles:
+    async def test_are_shown_by_the_message(self, alice: HttpClient, fake_model: FakeModel) -> None:
+        conversation = await begin(alice)
+        part = {"type": "file", "attachment_id": "a-1", "name": "map.png", "size": 3}
+
+        await ask(alice, conversation, "Where is it?", files=[part])
+
+        question, _ = (await found(alice, conversation["id"]))["messages"]
+        assert question["parts"] == [{"type": "text", "text": "Where is it?"}, part]
+        assert [text for _, text in fake_model.asked[0]][1:] == ["Where is it?"]
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            {"content": "x", "files": []},
+            {"content": "x", "files": [{"type": "text", "text": "x"}]},
+            {"content": "x", "files": [{"type": "file", "attachment_id": "a"}] * 21},
+            {"content": "x", "files": [{"type": "file", "attachment_id": "a", "name": "\ud800"}]},
+            {"regenerate": "branch", "files": [{"type": "file", "attachment_id": "a"}]},
+        ],
+    )
+    async def test_are_checked(self, alice: HttpClient, wrong: dict[str, Any]) -> None:
+        conversation = await begin(alice, messages=[message("Hello")])
+        answer = await alice.post(path_of(conversation), json=wrong)
+        assert answer.status in {400, 422}
+
+
 class TestRegenerate:
     async def test_replaces_the_answer_which_is_kept_as_a_revision(
         self, alice: HttpClient, fake_model: FakeModel

@@ -14,6 +14,7 @@ from chatvault.http.requests import RECORDER, SECRET_KEY
 from chatvault.importing.containers import source_of_bytes
 from chatvault.importing.conversations import ImportFile
 from chatvault.importing.deps import ImportDeps
+from chatvault.importing.format import Group
 from chatvault.importing.neutral import NeutralConversation, NeutralMessage
 from chatvault.importing.reading import Wish, read_files
 
@@ -35,6 +36,7 @@ def read(
     salvage: bool = False,
     now: datetime | None = None,
     format: str | None = "localstorage",  # noqa: A002  # as the command calls it
+    group: Group | None = None,
 ) -> ImportFile:
     """Read one file: of localStorage, of another format, or of one that is to be found out."""
     return read_files(
@@ -43,6 +45,7 @@ def read(
             now=now or current(),
             format=format,
             salvage=salvage,
+            group=group,
         )
     )
 

@@ -11,7 +11,7 @@ from chatvault.importing.conversations import (
     ImportRejected,
     Skipped,
 )
-from chatvault.importing.format import Context, Format, Item, Settings
+from chatvault.importing.format import Context, Format, Group, Item, Settings
 from chatvault.importing.formats import FORMATS, detect
 from chatvault.importing.neutral import NeutralConversation
 from chatvault.importing.streams import NotJsonError, Stream
@@ -38,6 +38,7 @@ class Wish:
         format: the name of the format, where it is not to be found out.
         salvage: whether to take what can be read of files that are cut off or partly bad.
         most: how many bytes each file may unpack to; None for as many as is usual.
+        group: what makes one conversation of records that name none.
     """
 
     sources: Sequence[Source]
@@ -45,6 +46,7 @@ class Wish:
     format: str | None = None
     salvage: bool = False
     most: int | None = None
+    group: Group | None = None
 
 
 def read_files(wish: Wish) -> ImportFile:
@@ -220,7 +222,7 @@ def _read_member(wish: Wish, source: Source, member: Member) -> Iterator[Item | 
         yield Unrecognised(member.name)
         return
     chosen_format, variant = chosen
-    context = Context(now=wish.now, variant=variant, beside=member.beside)
+    context = Context(now=wish.now, variant=variant, beside=member.beside, group=wish.group)
     for item in chosen_format.read(stream, context):
         # An archive within an archive is unpacked only while it is read.
         if isinstance(item, NeutralConversation) and member.name in member.beside:

@@ -157,7 +157,9 @@ def create_app(settings: Settings, *, mongodb_url: str) -> web.Application:
     )
 
     export_rate = Rate(storage, name="export", per_minute=settings.exports_per_minute)
-    app[exports.EXPORT_DEPS] = ExportDeps(store, recorder, Typesetter(), export_rate)
+    app[exports.EXPORT_DEPS] = ExportDeps(
+        store, recorder, Typesetter(), export_rate, store_of_files
+    )
     _add_replies(app, settings, storage)
 
     async def database(_app: web.Application) -> AsyncIterator[None]:

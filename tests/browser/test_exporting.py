@@ -74,6 +74,12 @@ class TestExport:
             await made.get_by_role("link").click()
         assert await titles(await coming.value) == ["Bread", "Fjords", "Letters"]
 
+        await page.get_by_label("Changed until").fill("2020-01-01")
+        await choose(page, "JSON All of it")
+        await page.get_by_role("button", name="Make the export").click()
+        await expect(page.get_by_text("0 conversations, 0 messages")).to_be_visible()
+        await page.get_by_role("button", name="Remove").first.click()
+        await expect(page.get_by_text("0 conversations, 0 messages")).to_have_count(0)
         await made.get_by_role("button", name="Remove").click()
         await expect(page.get_by_text("None was made in the background yet.")).to_be_visible()
         assert await (await reader.get("/exports")).json() == []

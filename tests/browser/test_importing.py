@@ -55,6 +55,26 @@ class TestImport:
         await choose(page, files)
         await expect(page.get_by_text("Nothing was imported")).to_be_visible()
 
+    async def test_replaces_and_restores_conversations_on_request(
+        self, open_page: OpenPage, sign_in: SignIn, database: Any, files: list[Path]
+    ) -> None:
+        client = await sign_in("alice")
+        await client.post("/imports", data=files[0].read_bytes())
+        [kept, gone, _] = await (await client.get("/conversations")).json()
+        await client.delete(f"/conversations/{gone['id']}")
+        await client.patch(f"/conversations/{kept['id']}", json={"title": "Mine"})
+        page = await open_page("/move", client=client)
+        await page.get_by_text("Options", exact=True).click()
+        await page.get_by_label("What was imported before").select_option("replace")
+        await page.get_by_label("Import what you deleted here, too").check()
+        assert await violations(page) == []
+        await choose(page, files[:1])
+        await page.get_by_role("button", name="Import", exact=True).click()
+
+        await expect(page.get_by_role("heading", name="The import is complete")).to_be_visible()
+        found = await (await client.get("/conversations")).json()
+        assert sorted(each["title"] for each in found) == ["About 1", "About 2", "About 3"]
+
     async def test_resumes_an_interrupted_upload(
         self, open_page: OpenPage, sign_in: SignIn, files: list[Path]
     ) -> None:

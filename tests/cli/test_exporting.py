@@ -61,7 +61,7 @@ class TestExport:
             (["--format", "ndjson"], "ndjson", None),
             (["--format", "openai"], "jsonl", None),
             (["--format", "sharegpt"], "json", None),
-            (["--everything"], "zip", 10),
+            (["--everything"], "zip", 11),
         ],
     )
     def test_names_the_file_in_a_directory(
@@ -129,6 +129,7 @@ class TestErrors:
             (["--username", user, "--id", "a" * 24, *to], 1, "Conversation not found"),
             (["--username", user, "--id", "a" * 24, "--id", "b" * 24, *to], 1, "not found"),
             (["--username", user, "--everything", "--format", "json", *to], 2, "neither"),
+            (["--username", user, "--format", "openai", "--attachments", *to], 2, "has no place"),
             ([], 2, "--username"),
         ):
             done = command("export", *options)

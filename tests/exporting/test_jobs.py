@@ -89,6 +89,7 @@ class TestExports:
         assert (job["total"], job["done"], len(job["parts"])) == (4, 4, 4)
         assert job["counts"] == {
             "conversations": 4, "messages": 4, "changed": 0, "cut": 0, "deleted": 0,
+            "attachments": 0,
         }  # fmt: skip
         found = [await lines_of(alice, job, number) for number in range(1, 5)]
         assert [each["id"] for [each] in found] == ids

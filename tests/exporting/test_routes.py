@@ -85,6 +85,7 @@ class TestOneConversation:
             "changed": 0,
             "cut": 0,
             "deleted": 0,
+            "attachments": 0,
         }
 
     @pytest.mark.parametrize("shape", FORMATS)

@@ -54,6 +54,19 @@ class TestContext:
 
         assert [text for _, text in fake_model.asked[0]] == ["message 98", "message 99", "Next"]
 
+    async def test_counts_no_hidden_messages_against_the_limit(
+        self, alice: HttpClient, fake_model: FakeModel
+    ) -> None:
+        agent = await agent_of(alice, history_limit=4, auto_generate_summary=False)
+        secrets = [message(f"secret {n}", "assistant", hidden=True) for n in range(120)]
+        messages = [*history(6), *secrets, message("message 6"), *secrets[:3]]
+        conversation = await begin(alice, messages=messages, agent_id=agent)
+
+        await ask(alice, conversation, "Next")
+
+        sent = [text for _, text in fake_model.asked[0]]
+        assert sent == ["message 4", "message 5", "message 6", "Next"]
+
     async def test_respects_the_token_budget(
         self, alice: HttpClient, fake_model: FakeModel
     ) -> None:

@@ -1,13 +1,17 @@
 """A message is sent, the model is asked with the conversation's context, the answer is stored."""
 
 import asyncio
+import json
 from typing import Any
+
+import pytest
 
 from chatvault.replies.schemas import ReplyOut
 from conftest import HttpClient
 from support.answers import found, problem, wrong_fields
 from support.factories import begin, message
 from support.fake_model import FakeModel, ScriptedAnswer
+from support.imports import bring_in
 from support.talking import ask, path_of, said, settled, until
 
 
@@ -244,6 +248,33 @@ class TestCreate:
         assert said(stored) == [("user", "Good morning"), ("assistant", "Answer 1.")]
 
 
+class TestFiles:
+    async def test_are_shown_by_the_message(self, alice: HttpClient, fake_model: FakeModel) -> None:
+        conversation = await begin(alice)
+        part = {"type": "file", "attachment_id": "a-1", "name": "map.png", "size": 3}
+
+        await ask(alice, conversation, "Where is it?", files=[part])
+
+        question, _ = (await found(alice, conversation["id"]))["messages"]
+        assert question["parts"] == [{"type": "text", "text": "Where is it?"}, part]
+        assert [text for _, text in fake_model.asked[0]][1:] == ["Where is it?"]
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            {"content": "x", "files": []},
+            {"content": "x", "files": [{"type": "text", "text": "x"}]},
+            {"content": "x", "files": [{"type": "file", "attachment_id": "a"}] * 21},
+            {"content": "x", "files": [{"type": "file", "attachment_id": "a", "name": "\ud800"}]},
+            {"regenerate": "branch", "files": [{"type": "file", "attachment_id": "a"}]},
+        ],
+    )
+    async def test_are_checked(self, alice: HttpClient, wrong: dict[str, Any]) -> None:
+        conversation = await begin(alice, messages=[message("Hello")])
+        answer = await alice.post(path_of(conversation), json=wrong)
+        assert answer.status in {400, 422}
+
+
 class TestRegenerate:
     async def test_replaces_the_answer_which_is_kept_as_a_revision(
         self, alice: HttpClient, fake_model: FakeModel
@@ -315,3 +346,67 @@ class TestWithoutAnAgent:
         refused = await alice.post(path_of(conversation), json={"content": "x"})
         await problem(refused, 404, "not_found")
         assert said(await found(alice, conversation["id"])) == []
+
+
+def imported(*roles: str) -> bytes:
+    """An export of chatvault with a question, and after it messages of these roles; `-` hides."""
+    at = "2026-01-31T10:00:00.000Z"
+    messages: list[dict[str, Any]] = [{"id": "ask", "role": "user", "content": "Hello"}]
+    for number, role in enumerate(roles):
+        name = role.strip("-")
+        told: dict[str, Any] = {"id": f"m{number}", "role": name, "content": f"S{number}"}
+        if role.startswith("-"):
+            told["hidden"] = True
+        if role == "call":
+            part = {"type": "tool_call", "id": "c", "name": "look", "input": {}}
+            told |= {"role": "assistant", "content": "", "parts": [part]}
+        if name == "tool":
+            part = {"type": "tool_result", "call_id": "c", "output": "42", "name": "look"}
+            told |= {"content": "", "parts": [part]}
+        messages.append(told)
+    conversation: dict[str, Any] = {
+        "id": "6b01f3d94b063bd009032330",
+        "title": "T",
+        "created_at": at,
+    }
+    conversation |= {"updated_at": at, "messages": [{**each, "timestamp": at} for each in messages]}
+    header = {"chatvault": {"version": 1}, "conversations": [conversation]}
+    return json.dumps({**header, "end": {"conversations": 1}}).encode()
+
+
+class TestRegenerateImported:
+    @pytest.mark.parametrize("mode", ["replace", "branch"])
+    @pytest.mark.parametrize(
+        ("roles", "sent", "kept"),
+        [
+            (("assistant", "-assistant"), [], {"S0": "replaced"}),
+            (("assistant", "-user", "-system"), [], {"S0": "replaced"}),
+            (("-assistant",), [], {}),
+            (("call", "tool"), ["", "42"], {"": "kept"}),
+            (
+                ("-system", "call", "tool", "assistant", "-assistant"),
+                ["", "42"],
+                {"S3": "replaced"},
+            ),
+            (("-assistant",) * 120, [], {}),
+        ],
+    )
+    async def test_answers_the_last_question_that_is_shown(
+        self,
+        alice: HttpClient,
+        fake_model: FakeModel,
+        mode: str,
+        roles: tuple[str, ...],
+        sent: list[str],
+        kept: dict[str, str],
+    ) -> None:
+        await bring_in(alice, imported(*roles))
+        [conversation] = await (await alice.get("/conversations")).json()
+
+        answered = await ask(alice, conversation, None, regenerate=mode)
+
+        assert [text or "" for _, text in fake_model.asked[0]][1:] == ["Hello", *sent]
+        shown = [text for _, text in said(await found(alice, conversation["id"]))]
+        assert answered["assistant_message"]["content"] in shown
+        for text, fate in kept.items():
+            assert (text in shown) == (fate == "kept")

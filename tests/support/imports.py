@@ -1,5 +1,6 @@
 """Files to import, read as a test needs them."""
 
+import io
 import json
 from datetime import UTC, datetime
 from typing import Any
@@ -13,6 +14,7 @@ from chatvault.http.requests import RECORDER, SECRET_KEY
 from chatvault.importing.containers import source_of_bytes
 from chatvault.importing.conversations import ImportFile
 from chatvault.importing.deps import ImportDeps
+from chatvault.importing.format import Group
 from chatvault.importing.neutral import NeutralConversation, NeutralMessage
 from chatvault.importing.reading import ReadOptions, read_files
 
@@ -34,6 +36,7 @@ def read(
     salvage: bool = False,
     now: datetime | None = None,
     format: str | None = "localstorage",  # noqa: A002  # as the command calls it
+    group: Group | None = None,
 ) -> ImportFile:
     """Read one file: of localStorage, of another format, or of one to detect."""
     return read_files(
@@ -42,6 +45,7 @@ def read(
             now=now or current(),
             format=format,
             salvage=salvage,
+            group=group,
         )
     )
 
@@ -60,7 +64,7 @@ def read_one(value: Any, **options: Any) -> NeutralConversation:
 
 async def bring_in(client: Any, data: bytes, query: str = "") -> dict[str, Any]:
     """Import a file over HTTP; return the report."""
-    answer = await client.post(PATH + query, data=data)
+    answer = await client.post(PATH + query, data=io.BytesIO(data))
     assert answer.status == 200, await answer.text()
     found: dict[str, Any] = await answer.json()
     return found

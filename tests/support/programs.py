@@ -37,6 +37,11 @@ def shell_server() -> list[str]:
     return [str(HOME / "shell/bin/mcp-shell-server")]
 
 
+def tus_python() -> str:
+    """Return the Python that has tuspy, a client of tus."""
+    return str(HOME / "tus/bin/python")
+
+
 def openapi_python() -> str:
     """Return the Python that has what a client of `openapi_python_client` needs."""
     return str(HOME / "openapi/bin/python")

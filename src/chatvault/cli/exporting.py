@@ -12,6 +12,7 @@ import typer
 
 from chatvault.accounts import service as accounts
 from chatvault.actor import Actor, Door
+from chatvault.attachments.files import open_store
 from chatvault.audit.recorder import Recorder
 from chatvault.cli.terminal import err, is_terminal, run, validate
 from chatvault.conversations.store import MessageStore
@@ -26,9 +27,11 @@ from chatvault.exporting.pdf.typesetter import (
     is_installed,
 )
 from chatvault.exporting.records import Counts
-from chatvault.exporting.schemas import ConversationFormat, ExportManyQuery
+from chatvault.exporting.schemas import ConversationFormat, ExportManyQuery, WithAttachments
 from chatvault.exporting.service import Export
 from chatvault.exporting.turns import ExportDeps
+from chatvault.keys import load_secret_key
+from chatvault.settings import load_settings
 
 
 def export(
@@ -49,15 +52,24 @@ def export(
     everything: Annotated[  # noqa: FBT002  # typer's way to make a flag
         bool, typer.Option("--everything", help="all about the user, as a ZIP")
     ] = False,
+    attachments: Annotated[
+        bool | None,
+        typer.Option(help="the bytes of attachments; by default only in ZIPs of markdown and html"),
+    ] = None,
 ) -> None:
     """Export a user's conversations.
 
     As json, ndjson, markdown, html, openai, sharegpt or pdf. A file that is there already is
     replaced once the new one is whole.
     """
-    if everything and (format is not None or ids or after is not None):
-        raise InvalidInput("--everything takes neither --format nor --id nor --after.")
+    others = (format, ids or None, after, attachments)
+    if everything and any(each is not None for each in others):
+        raise InvalidInput(
+            "--everything takes neither --format nor --id nor --after nor --attachments."
+        )
     wanted = {"format": format or ConversationFormat.JSON, "ids": ids or None, "after": after}
+    if attachments is not None:
+        wanted["attachments"] = WithAttachments.INCLUDE if attachments else WithAttachments.OMIT
     query = validate(ExportManyQuery, wanted)
     if output is None and is_terminal():
         raise InvalidInput("Give --output FILE, or send the output into a pipe.")
@@ -98,7 +110,9 @@ async def _export(
         raise NotFound(f"There is no user {username!r}.")
     actor = Actor(door=Door.CLI, user_id=user.id, role=user.role)
     async with Typesetter() as typesetter:
-        deps = ExportDeps(MessageStore(), Recorder(), typesetter)
+        settings = load_settings()
+        files = open_store(settings, load_secret_key(settings))
+        deps = ExportDeps(MessageStore(), Recorder(), typesetter, files=files)
         made = await _begin(actor, deps, query, everything=everything)
         async with contextlib.aclosing(made.chunks):
             where = place(made.name)
@@ -115,10 +129,19 @@ async def _begin(
         return await service.export_user(actor, deps)
     if query.ids is not None and len(query.ids) == 1 and query.after is None:
         return await service.export_conversation(
-            actor, deps, conversation_id=query.ids[0], wanted=query.format
+            actor,
+            deps,
+            conversation_id=query.ids[0],
+            wanted=query.format,
+            attachments=query.attachments,
         )
     return await service.export_conversations(
-        actor, deps, wanted=query.format, ids=query.ids, after=query.after
+        actor,
+        deps,
+        wanted=query.format,
+        ids=query.ids,
+        after=query.after,
+        attachments=query.attachments,
     )
 
 

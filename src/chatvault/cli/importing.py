@@ -24,6 +24,7 @@ from chatvault.fields import now
 from chatvault.importing.containers import Source, source_of_path
 from chatvault.importing.conversations import ImportFile
 from chatvault.importing.deps import ImportDeps
+from chatvault.importing.format import Group
 from chatvault.importing.formats import FORMATS
 from chatvault.importing.job_reports import is_nothing
 from chatvault.importing.reading import ReadOptions, read_files
@@ -37,10 +38,10 @@ SHOWN = 20
 NOTHING_IMPORTED = 2
 # Before this many bytes are read, it is made sure that there is the user.
 LARGE = 50 * 1024**2
-_OF_FOLDERS = {".json", ".jsonl", ".html", ".zip"}
+_OF_FOLDERS = {".json", ".jsonl", ".ndjson", ".html", ".zip", ".gz"}
 
 
-def import_file(
+def import_file(  # noqa: PLR0913, PLR0917  # the command's options
     files: Annotated[
         list[Path],
         typer.Argument(
@@ -65,6 +66,9 @@ def import_file(
     restore_deleted: Annotated[  # noqa: FBT002  # typer's way to make a flag
         bool, typer.Option("--restore-deleted", help="import what was deleted here, too")
     ] = False,
+    group: Annotated[
+        Group | None, typer.Option(help="of Gemini's records without a conversation, one a day")
+    ] = None,
     salvage: Annotated[  # noqa: FBT002  # typer's way to make a flag
         bool, typer.Option("--salvage", help="take the whole conversations of a damaged file")
     ] = False,
@@ -77,7 +81,7 @@ def import_file(
     size = sum(each.size for each in sources.values())
     if size > LARGE:
         run(lambda: _find_user(username))
-    options = ReadOptions(sources=(), now=now(), format=format, salvage=salvage)
+    options = ReadOptions(sources=(), now=now(), format=format, salvage=salvage, group=group)
     try:
         with shown_progress("Reading", size=size) as read:
             counted = [_counted(*each, read) for each in sources.items()]

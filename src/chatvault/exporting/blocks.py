@@ -36,12 +36,14 @@ class Block:
         title: the title of folded text, or the name of the tool, file or source.
         texts: the text, or a tool's input and output, each with its language.
         url: the address of a source on the web.
+        attachment_id: of a file.
     """
 
     kind: Kind
     title: str = ""
     texts: tuple[tuple[str, str], ...] = ()
     url: str | None = None
+    attachment_id: str | None = None
 
 
 def blocks_of(message: ExportedMessage) -> Iterator[Block]:
@@ -98,7 +100,7 @@ def _file(part: FilePart) -> Iterator[Block]:
     told = [part.get("name") or part["attachment_id"]]
     told += [part["mime"]] if "mime" in part else []
     told += [f"{part['size']:,} bytes"] if "size" in part else []
-    yield Block(kind=Kind.FILE, title=", ".join(told))
+    yield Block(kind=Kind.FILE, title=", ".join(told), attachment_id=part["attachment_id"])
     if text := part.get("transcript"):
         yield _words(text)
     if text := part.get("text"):

@@ -3,14 +3,17 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from dataclasses import replace
 
 from bson import ObjectId
 
 from chatvault.access import Access
+from chatvault.attachments.files import FileStore
 from chatvault.conversations.store import MessageStore
 from chatvault.encoding import to_json
 from chatvault.exporting.archive import Archive
-from chatvault.exporting.formats.json_document import about_raw
+from chatvault.exporting.attached import Carrier, inline_chunks, pack_attachments
+from chatvault.exporting.formats.json_document import JsonWriter, about_raw
 from chatvault.exporting.names import path_of
 from chatvault.exporting.reading import never, read_pieces
 from chatvault.exporting.records import About, Counts, ExportedConversation, Piece
@@ -32,15 +35,32 @@ async def file_chunks(
     about: About,
     counts: Counts,
     is_full: Callable[[], bool] = never,
+    carrier: Carrier | None = None,
 ) -> AsyncGenerator[bytes]:
-    """Yield one file with these conversations; update `counts`."""
+    """Yield one file with these conversations; update `counts`.
+
+    With a carrier, the file contains the bytes of attachments, or names them as files of its
+    archive.
+    """
     if head := writer.write_head(about):
         yield head
-    read = read_pieces(access, store, ids, counts, is_full, whole=writer.has_branches)
+    beside = carrier is not None and not carrier.is_inline
+    inline = carrier.files if carrier is not None and carrier.is_inline else None
+    read = read_pieces(
+        access, store, ids, counts, is_full, whole=writer.has_branches, beside=beside
+    )
     async with contextlib.aclosing(read) as pieces:
         async for piece in pieces:
+            rest, conversation = piece, piece.conversation
+            has_files = piece.is_first and conversation.attachments
+            if inline is not None and isinstance(writer, JsonWriter) and has_files:
+                begun = inline_chunks(access, inline, writer, conversation, counts)
+                async with contextlib.aclosing(begun):
+                    async for chunk in begun:
+                        yield chunk
+                rest = replace(piece, is_first=False)
             # In a thread, so that it does not block the event loop.
-            if chunk := await asyncio.to_thread(writer.write, piece):
+            if chunk := await asyncio.to_thread(writer.write, rest):
                 yield chunk
     if tail := writer.write_tail(counts):
         yield tail
@@ -54,16 +74,28 @@ async def archive_chunks(
     about: About,
     counts: Counts,
     is_full: Callable[[], bool] = never,
+    files: FileStore | None = None,
 ) -> AsyncGenerator[bytes]:
-    """Yield a ZIP with a file for each of these conversations, and a file with the counts."""
+    """Yield a ZIP with a file for each of these conversations, and a file with the counts.
+
+    With `files`, it also contains the bytes of attachments.
+    """
     with Archive() as archive:
         writer = kind()
-        async with contextlib.aclosing(read_pieces(access, store, ids, counts, is_full)) as pieces:
+        read = read_pieces(access, store, ids, counts, is_full, beside=files is not None)
+        async with contextlib.aclosing(read) as pieces:
             async for piece in pieces:
                 if piece.is_first:
                     writer = kind()
                 if chunk := await asyncio.to_thread(_pack, archive, writer, piece):
                     yield chunk
+                attachments = piece.conversation.attachments
+                if files is None or piece.end is None or not attachments:
+                    continue
+                packed = pack_attachments(access, files, archive, attachments, counts)
+                async with contextlib.aclosing(packed):
+                    async for chunk in packed:
+                        yield chunk
         archive.add(MANIFEST, manifest(about, counts))
         yield archive.close()
 

@@ -2,6 +2,7 @@
 
 import unicodedata
 from datetime import UTC, datetime
+from urllib.parse import quote
 
 import regex
 
@@ -74,6 +75,11 @@ def path_of(conversation: ExportedConversation, suffix: str, *, full_id: bool = 
 def name_of_export(what: str, at: datetime, suffix: str) -> str:
     """Return the name of a file with many conversations."""
     return f"{what} {_utc(at).strftime('%Y-%m-%d')}{suffix}"
+
+
+def link_to(path: str) -> str:
+    """Return the relative link from a conversation's file in an archive to another file."""
+    return f"../../{quote(path)}"
 
 
 def _utc(at: datetime) -> datetime:

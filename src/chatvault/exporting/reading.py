@@ -13,6 +13,7 @@ from chatvault.conversations.reading import stream
 from chatvault.conversations.shapes import ConversationDoc
 from chatvault.conversations.store import MessageStore
 from chatvault.errors import Busy
+from chatvault.exporting.attached import find_attached, find_attachments
 from chatvault.exporting.branches import Branches
 from chatvault.exporting.records import (
     Completeness,
@@ -42,6 +43,7 @@ async def read_pieces(
     is_full: Callable[[], bool] = never,
     *,
     whole: bool = False,
+    beside: bool = False,
 ) -> AsyncGenerator[Piece]:
     """Yield the conversations with these ids, in this order, piece by piece.
 
@@ -52,10 +54,12 @@ async def read_pieces(
         counts: counts what is yielded.
         is_full: called before each conversation but the first; when true, the rest is left out.
         whole: whether to yield the messages of all branches, or of the one that is shown.
+        beside: whether the bytes of attachments are in the same archive.
     """
     for start in range(0, len(ids), AT_ONCE):
         batch = ids[start : start + AT_ONCE]
         documents = await store.find_conversations(access, list(batch))
+        attached = await find_attached(access, batch) if whole or beside else ()
         for conversation_id in batch:
             if counts.conversations and is_full():
                 return
@@ -63,10 +67,18 @@ async def read_pieces(
             if document is None:
                 counts.deleted += 1
                 continue
+            attachments = (
+                await find_attachments(access, conversation_id, beside=beside)
+                if conversation_id in attached
+                else []
+            )
             async with contextlib.aclosing(_read(access, store, document, whole=whole)) as pieces:
                 async for piece in pieces:
                     counts.count(piece)
-                    yield piece
+                    if attachments:
+                        yield piece.with_attachments(attachments)
+                    else:
+                        yield piece
 
 
 async def _read(

@@ -1,10 +1,12 @@
 """Neutral records of conversations and messages, from which every format is written."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple, Self
+
+from bson import ObjectId
 
 from chatvault.conversations.models import DEFAULT_TITLE
 from chatvault.conversations.shapes import ConversationDoc, MessageDoc, StoredMessage
@@ -79,6 +81,26 @@ class ExportedMessage(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ExportedAttachment:
+    """What is known of a file beside a conversation.
+
+    Attributes:
+        file: the stored bytes; None where they are not here.
+        path: of the bytes in the same archive, where the export takes them there.
+    """
+
+    id: str
+    name: str | None
+    mime: str | None
+    size: int | None
+    source_ref: str | None
+    state: str
+    created_at: datetime
+    file: ObjectId | None = None
+    path: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ExportedConversation:
     """A conversation to export, without its messages, which come in pieces.
 
@@ -105,6 +127,7 @@ class ExportedConversation:
     total_messages: int
     version: int
     active_leaf: str | None = None
+    attachments: Sequence[ExportedAttachment] = ()
 
     @classmethod
     def of(cls, stored: ConversationDoc) -> Self:
@@ -150,6 +173,11 @@ class Piece:
     is_first: bool
     end: Completeness | None
 
+    def with_attachments(self, attachments: Sequence[ExportedAttachment]) -> Self:
+        """Return the piece of a conversation that has these attachments."""
+        conversation = replace(self.conversation, attachments=attachments)
+        return replace(self, conversation=conversation)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class About:
@@ -171,6 +199,7 @@ class Counts:
         changed: the number of conversations that changed while they were exported.
         cut: the number of conversations whose rest is missing.
         deleted: the number that were deleted during the export and are not in the file.
+        attachments: the number of attachments with bytes in the file, equal ones counted once.
     """
 
     conversations: int = 0
@@ -178,6 +207,7 @@ class Counts:
     changed: int = 0
     cut: int = 0
     deleted: int = 0
+    attachments: int = 0
 
     def count(self, piece: Piece) -> None:
         """Count the messages of a piece, and its conversation if it ends with the piece."""
@@ -195,4 +225,5 @@ class Counts:
             "changed": self.changed,
             "cut": self.cut,
             "deleted": self.deleted,
+            "attachments": self.attachments,
         }

@@ -52,13 +52,14 @@ async def export_conversation(
     """Export one conversation as a file.
 
     The file is streamed; the response ends early if it cannot be completed. A PDF of over 1,000
-    messages comes as a ZIP of several.
+    messages comes as a ZIP of several; so do Markdown and HTML with attachments.
     """
     export = await service.export_conversation(
         actor,
         request.app[EXPORT_DEPS],
         conversation_id=path.conversation_id,
         wanted=query.format,
+        attachments=query.attachments,
     )
     return await _send(request, export)
 
@@ -85,6 +86,7 @@ async def export_conversations(
         wanted=query.format,
         ids=query.ids,
         after=query.after,
+        attachments=query.attachments,
     )
     return await _send(request, export)
 
@@ -101,8 +103,8 @@ async def export_conversations(
 async def export_user(request: web.Request, actor: Actor) -> web.StreamResponse:
     """Export everything about me, as a ZIP.
 
-    Account, preferences, agents, sessions, usage, conversations, revisions and the audit entries
-    about me, without passwords and other secrets.
+    Account, preferences, agents, sessions, usage, conversations with their attachments, revisions,
+    imports and the audit entries about me, without passwords and other secrets.
     """
     export = await service.export_user(actor, request.app[EXPORT_DEPS])
     return await _send(request, export)

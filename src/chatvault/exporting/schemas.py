@@ -22,12 +22,24 @@ class ConversationFormat(StrEnum):
     PDF = "pdf"
 
 
+class WithAttachments(StrEnum):
+    """Whether an export takes the bytes of attachments with it."""
+
+    INCLUDE = "include"
+    OMIT = "omit"
+
+
 class ExportQuery(BaseModel):
     """The options of an export."""
 
     model_config = ConfigDict(extra="forbid")
 
     format: ConversationFormat = ConversationFormat.JSON
+    attachments: WithAttachments | None = Field(
+        None,
+        description="the bytes of attachments: in base64 in json and ndjson, as files of a ZIP "
+        "in markdown and html; by default only where the export is a ZIP anyway",
+    )
 
 
 def _split(value: Any) -> Any:
@@ -65,6 +77,7 @@ class CountsOut(BaseModel):
     changed: int
     cut: int
     deleted: int
+    attachments: int = 0
 
 
 class ExportOut(BaseModel):

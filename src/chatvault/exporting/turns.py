@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from bson import ObjectId
 
 from chatvault.actor import Actor
+from chatvault.attachments.files import FileStore
 from chatvault.audit.models import Entry
 from chatvault.audit.recorder import Recorder
 from chatvault.conversations.store import MessageStore
@@ -28,6 +29,7 @@ class ExportDeps:
         recorder: takes the audit entries.
         typesetter: makes PDFs.
         rate: limits the exports of a user; None at the command line.
+        files: reads the bytes of attachments; None leaves them out.
 
     Attributes:
         due: set when an export in the background may be waiting to be made or removed.
@@ -39,10 +41,12 @@ class ExportDeps:
         recorder: Recorder,
         typesetter: Typesetter,
         rate: Rate | None = None,
+        files: FileStore | None = None,
     ) -> None:
         self.store = store
         self.typesetter = typesetter
         self.recorder = recorder
+        self.files = files
         self.due = asyncio.Event()
         self._rate = rate
         self._turns = asyncio.Semaphore(AT_ONCE)

@@ -13,16 +13,27 @@ from chatvault.accounts.sessions import Session
 from chatvault.actor import Actor
 from chatvault.agents.models import Agent
 from chatvault.agents.schemas import agent_wire
+from chatvault.attachments.files import FileStore
 from chatvault.commands.models import ApprovalRule
 from chatvault.conversations.shapes import StoredMessage
 from chatvault.conversations.store import MessageStore
 from chatvault.conversations.wire import message_wire
 from chatvault.encoding import to_json
 from chatvault.exporting.archive import Archive
+from chatvault.exporting.attached import (
+    FOLDER,
+    Carrier,
+    find_attached,
+    find_attachments,
+    pack_attachments,
+)
 from chatvault.exporting.files import MANIFEST, file_chunks, manifest
 from chatvault.exporting.formats.json_lines import JsonLines
 from chatvault.exporting.records import About, Counts
+from chatvault.exporting.turns import ExportDeps
 from chatvault.fields import Raw
+from chatvault.importing.job_schemas import job_wire
+from chatvault.importing.models import ImportJob
 from chatvault.preferences.models import Preferences
 from chatvault.review import service as review
 from chatvault.review.schemas import entry_wire
@@ -38,26 +49,31 @@ FILES = {
     "sessions.json": "browsers and programs that are signed in, without their secrets",
     "usage.json": "tokens used on each day",
     "conversations.ndjson": "all conversations, one a line",
+    "imports.ndjson": "imports in the background with their reports, one a line",
     "revisions.ndjson": "messages as they were before they were edited, one a line",
     "audit-entries.ndjson": "what the user did, and what was done to the account, one a line",
     MANIFEST: "this list, and counts; the last file of the archive",
 }
+ATTACHED = "files beside conversations, whose lines name them"
 # The number of lines that are written together.
 BATCH = 100
 
 
 async def user_chunks(
-    actor: Actor, store: MessageStore, ids: Sequence[ObjectId], about: About, counts: Counts
+    actor: Actor, deps: ExportDeps, ids: Sequence[ObjectId], about: About, counts: Counts
 ) -> AsyncGenerator[bytes]:
     """Yield everything about the actor as a ZIP, including the conversations with these ids."""
+    access, store, files = Access.of(actor), deps.store, deps.files
+    carrier = None if files is None else Carrier(files, is_inline=False)
     with Archive() as archive:
         for name, value in (await _small_files(actor)).items():
             archive.add(name, to_json(value) + b"\n", about.exported_at)
         parts = {
             "conversations.ndjson": file_chunks(
-                Access.of(actor), store, ids, JsonLines(), about, counts
+                access, store, ids, JsonLines(), about, counts, carrier=carrier
             ),
-            "revisions.ndjson": _revisions(actor, store),
+            "imports.ndjson": _imports(access),
+            "revisions.ndjson": _revisions(access, store),
             "audit-entries.ndjson": _entries(actor, about),
         }
         for name, chunks in parts.items():
@@ -67,7 +83,13 @@ async def user_chunks(
                     await asyncio.to_thread(archive.write, chunk)
                     yield archive.take()
             archive.end()
-        archive.add(MANIFEST, manifest(about, counts, files=FILES), about.exported_at)
+        if files is not None:
+            attached = _attachments(access, files, archive, ids, counts)
+            async with contextlib.aclosing(attached):
+                async for chunk in attached:
+                    yield chunk
+        told = FILES | ({f"{FOLDER}/": ATTACHED} if counts.attachments else {})
+        archive.add(MANIFEST, manifest(about, counts, files=told), about.exported_at)
         yield archive.close()
 
 
@@ -94,9 +116,34 @@ async def _small_files(actor: Actor) -> dict[str, object]:
     }
 
 
-async def _revisions(actor: Actor, store: MessageStore) -> AsyncGenerator[bytes]:
+async def _attachments(
+    access: Access,
+    files: FileStore,
+    archive: Archive,
+    ids: Sequence[ObjectId],
+    counts: Counts,
+) -> AsyncGenerator[bytes]:
+    """Write the files of the conversations to the archive."""
+    for start in range(0, len(ids), BATCH):
+        batch = ids[start : start + BATCH]
+        for each in sorted(await find_attached(access, batch)):
+            attachments = await find_attachments(access, each, beside=True)
+            packed = pack_attachments(access, files, archive, attachments, counts)
+            async with contextlib.aclosing(packed):
+                async for chunk in packed:
+                    yield chunk
+
+
+async def _imports(access: Access) -> AsyncGenerator[bytes]:
+    """Yield the imports in the background, the oldest first."""
+    found = ImportJob.get_pymongo_collection().find(ImportJob.owned_by(access)).sort("_id", 1)
+    async for each in found:
+        yield to_json(job_wire(each)) + b"\n"
+
+
+async def _revisions(access: Access, store: MessageStore) -> AsyncGenerator[bytes]:
     lines: list[bytes] = []
-    async with contextlib.aclosing(store.walk_revisions(Access.of(actor))) as revisions:
+    async with contextlib.aclosing(store.walk_revisions(access)) as revisions:
         async for each in revisions:
             raw: Raw = {"conversation_id": each["conversation_id"], "version": each["version"]}
             raw["replaced_at"] = each["replaced_at"]

@@ -1,4 +1,4 @@
-"""Read source files and the members of ZIP archives, with limits against ZIP bombs."""
+"""Read source files and members of ZIP and gzip archives, with limits against bombs."""
 
 import contextlib
 import io
@@ -14,6 +14,8 @@ from typing import Any, Final, cast
 
 from chatvault.importing.conversations import ImportRejected, Skipped, one_line
 from chatvault.importing.cutzip import found_files
+from chatvault.importing.gunzip import MAGIC as GZIP
+from chatvault.importing.gunzip import Gunzipped
 from chatvault.importing.streams import NotJsonError, Stream
 
 MAX_ENTRIES: Final = 200_000
@@ -31,7 +33,7 @@ _UNKNOWN: Final = 2**63
 _MAGIC: Final = b"PK\x03\x04"
 _EMPTY: Final = b"PK\x05\x06"
 _BLOCK: Final = 1024 * 1024
-_SUFFIXES: Final = frozenset({"", ".json", ".jsonl", ".ndjson", ".html", ".htm", ".txt"})
+_SUFFIXES: Final = frozenset({"", ".json", ".jsonl", ".ndjson", ".html", ".htm", ".txt", ".gz"})
 _DIGITS = re.compile(r"(\d+)")
 DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError,
            struct.error, ValueError)  # fmt: skip
@@ -101,6 +103,8 @@ class _Guarded:
     def read(self, size: int = -1, /) -> bytes:
         try:
             data = self._stream.read(size)
+        except NotJsonError:
+            raise
         except DAMAGE as error:
             raise NotJsonError(f"{self._name}: {_damage_of(error)}", cut=True) from None
         self._got += len(data)
@@ -128,7 +132,7 @@ def members(
     """Yield the files of a source that may hold conversations, those of an archive by name.
 
     Args:
-        source: a plain file, or a ZIP, which may hold others.
+        source: a plain file, one packed with gzip, or a ZIP, which may hold others.
         salvage: of a ZIP without its end, yield what can be found.
         most: how many bytes may be unpacked.
 
@@ -137,10 +141,14 @@ def members(
     """
     guard = Guard(source.name, most)
     with source.open() as file:
-        if file.read(4) in (_MAGIC, _EMPTY):
+        head = file.read(4)
+        file.seek(0)
+        if head in (_MAGIC, _EMPTY):
             yield from _unpacked(file, guard, "", salvage=salvage, depth=1)
+        elif head.startswith(GZIP):
+            unpacked = _Guarded(Gunzipped(file), guard, name=source.name, packed=source.size)
+            yield Member(name="", stream=unpacked)
         else:
-            file.seek(0)
             yield Member(name="", stream=file)
 
 
@@ -164,7 +172,11 @@ def _unpacked(
         if len(infos) > MAX_ENTRIES:
             raise ImportRejected(f"{guard.name}: holds more than {MAX_ENTRIES:,} files")
         beside = frozenset(each.filename for each in infos)
-        infos = [each for each in infos if not _is_of_system(each.filename)]
+        infos = [
+            each
+            for each in infos
+            if not (_is_of_system(each.filename) or _is_attachment(each.filename, beside))
+        ]
         for info in sorted(infos, key=lambda each: _natural(each.filename)):
             name = f"{within}{one_line(info.filename)}"
             if reason := _refusal(info):
@@ -175,6 +187,9 @@ def _unpacked(
                 with _opened(archive, info, name) as stream:
                     packed = info.compress_size
                     guarded = _Guarded(stream, guard, name=name, packed=packed)
+                    if _suffix(info.filename) == ".gz":
+                        unpacked = Gunzipped(guarded, name)
+                        guarded = _Guarded(unpacked, guard, name=name, packed=info.file_size)
                     yield Member(name=name, stream=guarded, beside=beside)
 
 
@@ -251,6 +266,11 @@ def _suffix(name: str) -> str:
 def _is_of_system(name: str) -> bool:
     path = PurePosixPath(name)
     return "__MACOSX" in path.parts or path.name.startswith("._") or path.name == ".DS_Store"
+
+
+def _is_attachment(name: str, beside: Collection[str]) -> bool:
+    """Return whether a file is one beside conversations of chatvault's own export."""
+    return name.startswith("attachments/") and "export.json" in beside
 
 
 def _escapes(name: str) -> bool:

@@ -44,20 +44,10 @@ class Attached:
     def writes(
         self, access: Access, conversation_id: ObjectId
     ) -> list[tuple[type[Document], UpdateOne]]:
-        """Return the statements that store them and replace those with the same ids."""
-        return self._put(access, conversation_id, lambda _: "$set")
+        """Return the statements that store them.
 
-    def additions(
-        self, access: Access, conversation_id: ObjectId
-    ) -> list[tuple[type[Document], UpdateOne]]:
-        """Return the statements that store new ones, and replace those with bytes in the file."""
-        return self._put(
-            access, conversation_id, lambda each: "$set" if "file" in each else "$setOnInsert"
-        )
-
-    def _put(
-        self, access: Access, conversation_id: ObjectId, operator: Callable[[Raw], str]
-    ) -> list[tuple[type[Document], UpdateOne]]:
+        A stored attachment keeps its bytes if this import has none of it.
+        """
         found: list[tuple[type[Document], UpdateOne]] = []
         for document in self.documents:
             which = StoredAttachment.owned_by(
@@ -65,7 +55,7 @@ class Attached:
                 conversation_id=conversation_id,
                 attachment_id=document["attachment_id"],
             )
-            change = {operator(document): document}
+            change = {"$set" if "file" in document else "$setOnInsert": document}
             found.append((StoredAttachment, UpdateOne(which, change, upsert=True)))
         return found
 
@@ -109,7 +99,7 @@ class Contents:
                 "size": each.size,
                 "source_ref": each.source_ref,
                 "state": "absent" if each.state == "present" else each.state,
-                "created_at": conversation.created_at,
+                "created_at": each.created_at or conversation.created_at,
             }
             if each.state == "present":
                 async with self._turn:

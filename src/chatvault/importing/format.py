@@ -3,12 +3,19 @@
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 from chatvault.importing.conversations import Skipped
 from chatvault.importing.neutral import NeutralConversation
 from chatvault.importing.streams import Stream
 from chatvault.importing.structure import Structure
+
+
+class Group(StrEnum):
+    """What makes one conversation of records that name none."""
+
+    DAY = "day"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +36,13 @@ class Context:
         now: the time of import.
         variant: the result of `detect`.
         beside: the names of the files in the same archive.
+        group: what makes one conversation of records that name none; else each is one.
     """
 
     now: datetime
     variant: str = ""
     beside: Collection[str] = field(default=())
+    group: Group | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

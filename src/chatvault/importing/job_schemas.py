@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from chatvault.fields import Id, Instant, Raw
+from chatvault.importing.format import Group
 from chatvault.importing.job_reports import ImportReport, report_wire
 from chatvault.importing.models import JobState
 from chatvault.importing.reports import OnDuplicate
@@ -39,6 +40,7 @@ class ImportOptions(BaseModel):
     on_duplicate: OnDuplicate
     restore_deleted: bool
     format: str | None
+    group: Group | None = None
 
 
 class ImportJobOut(BaseModel):

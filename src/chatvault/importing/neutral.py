@@ -32,6 +32,7 @@ class Attachment:
         data: its bytes in base64, if the message holds them.
         content: its bytes, if they were made from values of the message.
         archive: opens the archive that has the member.
+        created_at: when it was first stored, if the source has that; else its conversation's.
     """
 
     id: str
@@ -44,6 +45,7 @@ class Attachment:
     data: str | None = None
     content: bytes | None = None
     archive: Callable[[], io.BufferedIOBase] | None = field(default=None, compare=False)
+    created_at: datetime | None = None
 
 
 @dataclass(slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from chatvault.importing.conversations import (
     ImportRejected,
     Skipped,
 )
-from chatvault.importing.format import Context, Format, Item, Settings
+from chatvault.importing.format import Context, Format, Group, Item, Settings
 from chatvault.importing.formats import FORMATS, detect
 from chatvault.importing.neutral import NeutralConversation
 from chatvault.importing.streams import NotJsonError, Stream
@@ -38,6 +38,7 @@ class ReadOptions:
         format: the name of the format; None to detect it.
         salvage: whether to use the readable part of files that are cut off or partly damaged.
         most: the limit of unpacked bytes per file; None for the default.
+        group: how records that name no conversation are grouped.
     """
 
     sources: Sequence[Source]
@@ -45,6 +46,7 @@ class ReadOptions:
     format: str | None = None
     salvage: bool = False
     most: int | None = None
+    group: Group | None = None
 
 
 def read_files(options: ReadOptions) -> ImportFile:
@@ -215,6 +217,8 @@ def _read_member(
 ) -> Iterator[Item | Unrecognised]:
     stream = _Rewound(member.stream)
     structure = look_at(stream.head)
+    if stream.stop is not None and not (stream.head and detect(structure)):
+        raise stream.stop
     if member.name and not stream.head.strip():
         return
     chosen = _choose_format(options, source, member, structure)
@@ -222,7 +226,7 @@ def _read_member(
         yield Unrecognised(member.name)
         return
     chosen_format, variant = chosen
-    context = Context(now=options.now, variant=variant, beside=member.beside)
+    context = Context(now=options.now, variant=variant, beside=member.beside, group=options.group)
     for item in chosen_format.read(stream, context):
         # Not for nested archives, which are unpacked only while they are read.
         if isinstance(item, NeutralConversation) and member.name in member.beside:
@@ -265,12 +269,17 @@ class _Rewound:
 
     Attributes:
         head: its beginning.
+        stop: the error that comes after the beginning, where that is all that can be read.
     """
 
     def __init__(self, stream: Stream) -> None:
         self.head = b""
-        while len(self.head) < HEAD and (block := stream.read(HEAD - len(self.head))):
-            self.head += block
+        self.stop: NotJsonError | None = None
+        try:
+            while len(self.head) < HEAD and (block := stream.read(HEAD - len(self.head))):
+                self.head += block
+        except NotJsonError as stop:
+            self.stop = stop
         self._at = 0
         self._stream = stream
 
@@ -280,4 +289,6 @@ class _Rewound:
             block = self.head[self._at : end]
             self._at += len(block)
             return block if size >= 0 else block + self._stream.read()
+        if self.stop is not None:
+            raise self.stop
         return self._stream.read(size)

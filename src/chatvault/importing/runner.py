@@ -196,13 +196,13 @@ class ImportRunner:
         """
         if job["attempts"] > MAX_ATTEMPTS:
             raise GaveUp
-        actor = await _actor_of(job)
-        wanted = ImportQuery.model_validate(job["options"])
+        actor, wanted = await _actor_of(job), ImportQuery.model_validate(job["options"])
         options = ReadOptions(
             sources=[self._source(job, number, progress) for number in range(len(job["uploads"]))],
             now=job["created_at"],
             format=wanted.format,
             salvage=wanted.salvage,
+            group=wanted.group,
         )
         content = await asyncio.to_thread(read_files, options)
         require_content(content, name=job["names"][0])

@@ -7,6 +7,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 
 from chatvault.fields import Id
 from chatvault.importing.conversations import ImportFile
+from chatvault.importing.format import Group
 from chatvault.importing.reports import ImportOutcome, OnDuplicate, Report
 
 
@@ -57,6 +58,9 @@ class ImportQuery(BaseModel):
     )
     on_duplicate: OnDuplicate = Field(
         OnDuplicate.SKIP, description="what to do with conversations that were imported before"
+    )
+    group: Group | None = Field(
+        None, description="day: of Gemini's records without a conversation, one a day in UTC"
     )
     restore_deleted: bool = Field(
         default=False, description="also import conversations that were deleted here"

@@ -34,6 +34,8 @@ SOURCE = "localstorage"
 # The number of conversations submitted to the commit queue at a time; fewer if they are long.
 BATCH = 64
 BATCH_MESSAGES = 1_000
+# So much of an attachment that stands in a file of JSON counts as a message.
+INLINE_AS_MESSAGE = 32 * 1024
 BROKEN_OFF = "The import broke off; what is imported stays, and the same import brings the rest."
 
 
@@ -200,10 +202,15 @@ def _take(conversations: Iterator[NeutralConversation]) -> list[NeutralConversat
     messages = 0
     for conversation in conversations:
         batch.append(conversation)
-        messages += len(conversation.messages)
+        messages += len(conversation.messages) + _inline(conversation) // INLINE_AS_MESSAGE
         if len(batch) == BATCH or messages >= BATCH_MESSAGES:
             break
     return batch
+
+
+def _inline(conversation: NeutralConversation) -> int:
+    """Return how many characters of a conversation are the bytes of attachments."""
+    return sum(len(each.data or "") for each in conversation.attachments)
 
 
 def _outcome_of_repeat(on_duplicate: OnDuplicate) -> ImportOutcome:

@@ -81,9 +81,14 @@ def count_all(found: Sequence[Found]) -> tuple[Counter[str], Counter[str]]:
 
 def _weight(conversation: NeutralConversation) -> int:
     """Return the approximate size of a conversation in memory, in characters."""
-    return 1000 + sum(
-        500 + len(each.content) + (len(repr(each.parts)) if each.parts else 0)
-        for each in conversation.messages
+    inline = sum(len(each.data or "") for each in conversation.attachments)
+    return (
+        1000
+        + inline
+        + sum(
+            500 + len(each.content) + (len(repr(each.parts)) if each.parts else 0)
+            for each in conversation.messages
+        )
     )
 
 

@@ -244,7 +244,7 @@ def _add(
     working.append(messages, at, messages[-1]["timestamp"], links)
     if grown.attached is not None:
         working.set(at, import_fingerprint=grown.tree.fingerprint)
-        working.beside += grown.attached.additions(working.access, working.fields["_id"])
+        working.beside += grown.attached.writes(working.access, working.fields["_id"])
 
 
 def _add_branches(working: WorkingCopy, grown: _Grown) -> None:

@@ -76,6 +76,7 @@ class Uploads:
                 now=now(),
                 format=wanted.format,
                 salvage=wanted.salvage,
+                group=wanted.group,
                 most=MAX_UNPACKED,
             )
             content = await asyncio.to_thread(read_files, options)

@@ -38,12 +38,14 @@ class UiConfig(BaseModel):
         registration_open: anyone may make an account.
         model_configured: there is a model that answers.
         max_reply_content: characters of a message that asks for a reply.
+        attachment_megabytes: MB that a file beside a conversation may have.
     """
 
     version: str
     registration_open: bool
     model_configured: bool
     max_reply_content: int
+    attachment_megabytes: int
 
 
 @routes.route("GET", "/ui/config", None, returns=UiConfig)
@@ -58,6 +60,7 @@ async def get_ui_config(request: web.Request) -> web.StreamResponse:
         registration_open=settings.registration is Registration.OPEN,
         model_configured=bool(settings.providers),
         max_reply_content=settings.max_reply_content,
+        attachment_megabytes=settings.attachment_megabytes,
     )
     return json_response(found)
 

@@ -30,9 +30,9 @@ from chatvault.replies.errors import (
 from chatvault.replies.model_messages import Wire, pair_up
 from chatvault.replies.models import Mode
 from chatvault.replies.schemas import ReplyIn
+from chatvault.replies.visible import LATEST, PAGE, is_hidden, read_last_turn, read_visible
 from chatvault.tokens import PER_REPLY, Tokenizer
 
-LATEST = 2**53
 SUMMARY_INTRO = "Summary of the earlier part of this conversation:"
 # A shorter answer is useless; a quarter of the remaining tokens is kept for it.
 MIN_OUTPUT = 16
@@ -144,10 +144,10 @@ async def _history(
         limit -= 1
     if limit <= 0:
         return []
-    page = await read_before(access, store, conversation, wanted.upto, limit)
+    read = await read_visible(access, store, conversation, wanted.upto, limit)
     # An answer that has an alternative is not sent.
-    passed = {each.message.get("alternative_to") for each in page.messages}
-    return [each for each in page.messages if each.message["id"] not in passed]
+    passed = {each.message.get("alternative_to") for each in read}
+    return [each for each in read if each.message["id"] not in passed]
 
 
 def _fit(count: Counter, page: _Page, prompt: str, summary: str | None) -> Context:
@@ -193,9 +193,6 @@ def _choose(count: Counter, page: _Page, system: list[Wire]) -> Context:
 def _system(prompt: str, summary: str | None) -> list[Wire]:
     text = f"{prompt}\n\n{SUMMARY_INTRO}\n{summary}" if summary else prompt
     return [{"role": "system", "content": text.strip()}] if text.strip() else []
-
-
-PAGE = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -362,21 +359,26 @@ async def _turn(
 async def _regeneration(
     access: Access, store: MessageStore, conversation: ConversationDoc, mode: Mode
 ) -> Turn:
-    """Return the last user message, and the answer to it that is to be regenerated."""
-    page = (await read_before(access, store, conversation, LATEST, PAGE)).messages
-    if not page:
+    """Return the last user message shown, and the answer to it that is to be regenerated.
+
+    Where results of tools come last, there is no answer yet.
+    """
+    said = await read_last_turn(access, store, conversation)
+    if not said:
         raise NothingToAnswer
-    seq, last, _ = page[-1]
-    if last["role"] == MessageRole.USER:
-        return Turn(content=None, user_message_id=last["id"])
-    asked = next(
-        (each.message for each in reversed(page) if each.message["role"] == MessageRole.USER), None
-    )
-    if last["role"] != MessageRole.ASSISTANT or asked is None:
+    asked = said[0].message
+    shown = [
+        each for each in said if not is_hidden(each) or each.message["role"] == MessageRole.TOOL
+    ]
+    seq, last, _ = shown[-1]
+    if last["role"] in {MessageRole.USER, MessageRole.TOOL}:
+        sent = sum(map(bool, pair_up([each.message for each in said])))
+        return Turn(content=None, user_message_id=asked["id"], least=min(sent, PAGE))
+    if last["role"] != MessageRole.ASSISTANT:
         raise NothingToAnswer
     # Alternative answers all answer the message before the first of them.
     beside = last.get("alternative_to")
-    before = [*page[:-1]]
+    before = [each for each in said if each.seq < seq]
     while before and before[-1].message["id"] == beside:
         seq, beside = before[-1].seq, before[-1].message.get("alternative_to")
         before.pop()
@@ -385,6 +387,6 @@ async def _regeneration(
         user_message_id=asked["id"],
         mode=mode,
         target_id=last["id"],
-        parent_id=before[-1].message["id"] if before else asked["id"],
+        parent_id=before[-1].message["id"],
         upto=seq,
     )

@@ -7,14 +7,16 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from pydantic_core import PydanticCustomError
 
 from chatvault.conversations.message_schemas import MessageOut
+from chatvault.conversations.parts import FilePart
 from chatvault.conversations.schemas import ConversationPath, MessageId
 from chatvault.errors import NotFound
-from chatvault.fields import FreeObject, Id
+from chatvault.fields import MAX_FREE_BYTES, FreeObject, Id
 from chatvault.mongodb.storable import check_storable
 from chatvault.replies.models import Mode, State
 
 # Pictures are part of messages.
 MAX_BODY = 32 * 1024 * 1024
+MAX_FILES = 20
 
 
 class ReplyIn(BaseModel):
@@ -28,6 +30,9 @@ class ReplyIn(BaseModel):
     )
     agent_id: Id | None = Field(None, description="answers instead of the conversation's agent")
     metadata: FreeObject | None = Field(None, description="kept with the message")
+    files: Annotated[list[FilePart], Field(min_length=1, max_length=MAX_FILES)] | None = Field(
+        None, description="attachments that the message shows; models do not read them"
+    )
     regenerate: Mode | None = Field(
         None,
         description="replace: the new answer takes the last one's place, which becomes a revision; "
@@ -41,6 +46,11 @@ class ReplyIn(BaseModel):
             raise ValueError("regenerate is replace or branch")
         if (self.content is None) == (self.regenerate is None):
             raise ValueError("either content or regenerate")
+        if self.files is not None and self.content is None:
+            raise ValueError("files come with content")
+        reason = check_storable(self.files or [], max_bytes=MAX_FREE_BYTES)
+        if reason is not None:
+            raise PydanticCustomError("not_storable", "{reason}", {"reason": f"files {reason}"})
         return self
 
 

@@ -184,7 +184,13 @@ async def _plan(
 ) -> ReplyPlan:
     conversation = await deps.store.get_conversation(access, conversation_id)
     turn_plan = await plan(actor, access, deps, conversation=conversation, wanted=wanted)
-    return to_reply_plan(turn_plan, Action.REPLY_CREATE, deps.max_tokens, metadata=wanted.metadata)
+    return to_reply_plan(
+        turn_plan,
+        Action.REPLY_CREATE,
+        deps.max_tokens,
+        metadata=wanted.metadata,
+        files=wanted.files or (),
+    )
 
 
 def follow(

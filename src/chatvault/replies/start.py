@@ -1,5 +1,6 @@
 """Start a reply: store the message, check and reserve tokens in one transaction."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from operator import attrgetter
@@ -19,6 +20,7 @@ from chatvault.conversations.commits.change import Change, estimate
 from chatvault.conversations.commits.working_copy import WorkingCopy
 from chatvault.conversations.creation import NewConversation, idempotent, prepare
 from chatvault.conversations.models import Conversation, Status
+from chatvault.conversations.parts import FilePart
 from chatvault.conversations.schemas import ConversationCreate, stored_agent_id
 from chatvault.conversations.segments import size_of
 from chatvault.conversations.shapes import ConversationDoc, MessageDoc
@@ -65,6 +67,7 @@ class ReplyPlan:
         place: the end of the conversation when the messages were built; None if they come from the
             client.
         metadata: stored with the user's message.
+        files: parts that the user's message shows beside its words.
         options: further parameters for the model.
         tools: the tools that the model is offered, in OpenAI's shape.
         waiting: the reply that waits in this conversation, to be resumed or superseded.
@@ -85,6 +88,7 @@ class ReplyPlan:
     max_tokens: int
     place: Place | None = None
     metadata: Raw | None = None
+    files: Sequence[FilePart] = ()
     options: Raw = field(default_factory=dict)
     tools: list[Raw] = field(default_factory=list)
     waiting: Raw | None = None
@@ -141,7 +145,7 @@ def start_change(
         message_ids=reply_plan.message_ids,
         needs_tail=reply_plan.waiting is not None,
         # On the message and in its event.
-        size=estimate(*[{"content": reply_plan.turn.content, "metadata": reply_plan.metadata}] * 2),
+        size=estimate(*[_said(reply_plan)] * 2),
         idempotent=idempotency_key
         and idempotent_start(access, idempotency_key, reply_plan.conversation_id),
     )
@@ -314,9 +318,17 @@ def _message(reply_plan: ReplyPlan, at: datetime) -> MessageDoc | None:
         "content": reply_plan.turn.content,
         "timestamp": at,
     }
+    if reply_plan.files:
+        message["parts"] = [{"type": "text", "text": message["content"]}, *reply_plan.files]
     if reply_plan.metadata is not None:
         message["extra"] = {"metadata": reply_plan.metadata}
     return message
+
+
+def _said(reply_plan: ReplyPlan) -> Raw:
+    """Return what is stored of the user's words, as far as its size goes."""
+    turn, files = reply_plan.turn, [*reply_plan.files]
+    return {"content": turn.content, "metadata": reply_plan.metadata, "files": files}
 
 
 def _store(

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from chatvault.importing.format import Group
 from chatvault.importing.htmltext import to_line, to_markdown
 from support.foreign import as_json, gemini
 from support.imports import path_of, read, read_all
@@ -46,6 +47,21 @@ class TestJson:
     def test_does_not_group_by_time(self) -> None:
         apart = [each | {"titleUrl": "https://gemini.google.com/app"} for each in gemini()]
         assert len(read_all(apart)) == 4
+
+    def test_groups_by_day_on_request(self) -> None:
+        one, two = gemini()[2], gemini()[2] | {"safeHtmlItem": [{"html": "Um 10."}]}
+        later = gemini()[2] | {"title": "Prompted Later?", "time": "2026-02-01T00:00:00.000Z"}
+        records = [*gemini(), two, later]
+        by_day = read_all(records, group=Group.DAY)
+        days = {each.source: path_of(each) for each in by_day if ":day:" in each.source}
+
+        assert days["gemini:day:2026-02-01"] == ["Later?", "Um 8 & 9."]
+        both = [path for path in days.values() if path.count("Wann?") == 2]
+        assert [sorted(path) for path in both] == [
+            ["No answer", "Um 10.", "Um 8 & 9.", "Wann?", "Wann?"]
+        ]
+        assert "gemini:day:2026-02-01" not in {each.source for each in read_all(records)}
+        assert len(read_all([one, *records], group=Group.DAY)) == len(by_day)
 
     def test_separates_records_with_the_same_time(self) -> None:
         twice = [gemini()[2], gemini()[2] | {"safeHtmlItem": [{"html": "Um 10."}]}]

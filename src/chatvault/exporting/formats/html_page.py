@@ -6,7 +6,13 @@ from markdown_it import MarkdownIt
 
 from chatvault.exporting.blocks import Block, Kind, blocks_of
 from chatvault.exporting.formats.markdown_note import NAMES, NOTICES
-from chatvault.exporting.records import Completeness, ExportedConversation, ExportedMessage
+from chatvault.exporting.names import link_to
+from chatvault.exporting.records import (
+    Completeness,
+    ExportedAttachment,
+    ExportedConversation,
+    ExportedMessage,
+)
 from chatvault.exporting.writer import Writer
 from chatvault.fields import format_instant
 
@@ -44,9 +50,13 @@ class HtmlPage(Writer):
             "commonmark", {"html": False, "breaks": True, "maxNesting": MOST_NESTED}
         )
         self._markdown.enable(["table", "strikethrough"]).disable("image")
+        self._files: dict[str, ExportedAttachment] = {}
+        self._others: dict[str, ExportedAttachment] = {}
 
     def begin(self, conversation: ExportedConversation) -> bytes:
         """Return the page up to its first message."""
+        self._files = {each.id: each for each in conversation.attachments if each.path is not None}
+        self._others = dict(self._files)
         title = html.escape(conversation.shown_title)
         told = [f"Created {format_instant(conversation.created_at)}"]
         told.append(f"changed {format_instant(conversation.updated_at)}")
@@ -82,9 +92,10 @@ class HtmlPage(Writer):
         ).encode()
 
     def end(self, completeness: Completeness) -> bytes:
-        """Return the end of the page, with a warning about a changed or incomplete conversation."""
+        """Return files that no message shows, and a warning if the conversation is incomplete."""
+        told = "".join(map(_file, self._others.values()))
         notice = NOTICES.get(completeness)
-        told = "" if notice is None else f"<p><strong>{html.escape(notice)}</strong></p>\n"
+        told += "" if notice is None else f"<p><strong>{html.escape(notice)}</strong></p>\n"
         return f"{told}</body>\n</html>\n".encode()
 
     def _block(self, block: Block) -> str:
@@ -93,7 +104,8 @@ class HtmlPage(Writer):
             case Kind.WORDS:
                 return self._render(block.texts[0][0])
             case Kind.FILE:
-                return f"<p>File: {title}</p>\n"
+                self._others.pop(block.attachment_id or "", None)
+                return _file(self._files.get(block.attachment_id or ""), title)
             case Kind.SOURCE if block.url is not None:
                 url = html.escape(block.url)
                 return f'<p>Source: <a href="{url}" rel="noreferrer noopener">{title}</a></p>\n'
@@ -112,6 +124,15 @@ class HtmlPage(Writer):
             return plain
         rendered: str = self._markdown.renderer.render(tokens, self._markdown.options, {})
         return rendered
+
+
+def _file(attachment: ExportedAttachment | None, title: str = "") -> str:
+    """Return the name of a file, as a link to it where it is in the same archive."""
+    if attachment is None:
+        return f"<p>File: {title}</p>\n"
+    link = html.escape(link_to(attachment.path or ""))
+    shown = title or html.escape(attachment.name or attachment.id)
+    return f'<p>File: <a href="{link}">{shown}</a></p>\n'
 
 
 def _details(summary: str, text: str) -> str:

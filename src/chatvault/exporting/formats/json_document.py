@@ -7,6 +7,7 @@ from chatvault.exporting.records import (
     About,
     Completeness,
     Counts,
+    ExportedAttachment,
     ExportedConversation,
     ExportedMessage,
 )
@@ -51,6 +52,22 @@ def conversation_raw(conversation: ExportedConversation) -> Raw:
     return raw
 
 
+def attachment_raw(attachment: ExportedAttachment) -> Raw:
+    """Return what is known of an attachment, with the path of its bytes if they are beside."""
+    raw: Raw = {
+        "id": attachment.id,
+        "name": attachment.name,
+        "mime": attachment.mime,
+        "size": attachment.size,
+        "source_ref": attachment.source_ref,
+        "state": attachment.state,
+        "created_at": attachment.created_at,
+    }
+    if attachment.path is not None:
+        raw["file"] = attachment.path
+    return raw
+
+
 def message_raw(message: ExportedMessage) -> Raw:
     """Return a message without the fields that it does not have."""
     raw: Raw = {"id": message.id, "seq": message.seq, "role": message.role}
@@ -68,9 +85,13 @@ class JsonWriter(Writer):
     Attributes:
         around: the bytes before the first conversation, between two, and after the last.
         between: the bytes between two messages.
+        attachment_end: the bytes after the bytes of an attachment.
+        begin_messages: the bytes between the attachments and the messages of `begin_attached`.
     """
 
     has_branches = True
+    attachment_end: ClassVar = b'"}'
+    begin_messages: ClassVar = b'],"messages":['
     around: ClassVar[tuple[bytes, bytes, bytes]]
     between: ClassVar[bytes]
 
@@ -80,9 +101,30 @@ class JsonWriter(Writer):
 
     def begin(self, conversation: ExportedConversation) -> bytes:
         """Return the beginning of the conversation, up to its messages."""
+        raw = conversation_raw(conversation)
+        if conversation.attachments:
+            raw["attachments"] = [*map(attachment_raw, conversation.attachments)]
+        return self._begin(raw) + b',"messages":['
+
+    def begin_attached(self, conversation: ExportedConversation) -> bytes:
+        """Return the beginning of the conversation, up to its first attachment.
+
+        `begin_messages` comes after the last one.
+        """
+        return self._begin(conversation_raw(conversation)) + b',"attachments":['
+
+    def attachment(
+        self, attachment: ExportedAttachment, *, is_first: bool, has_data: bool
+    ) -> bytes:
+        """Return an attachment; with `has_data` its base64 and `attachment_end` are to follow."""
+        before = b"" if is_first else b","
+        raw = to_json(attachment_raw(attachment))
+        return before + (raw[:-1] + b',"data":"' if has_data else raw)
+
+    def _begin(self, raw: Raw) -> bytes:
         before = self.around[self._has_conversation]
         self._has_conversation, self._has_message = True, False
-        return before + to_json(conversation_raw(conversation))[:-1] + b',"messages":['
+        return before + to_json(raw)[:-1]
 
     def message(self, message: ExportedMessage) -> bytes:
         """Return a message, with a comma before all but the first."""

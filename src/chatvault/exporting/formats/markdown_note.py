@@ -8,7 +8,13 @@ import re
 from collections.abc import Iterator
 
 from chatvault.exporting.blocks import Kind, blocks_of
-from chatvault.exporting.records import Completeness, ExportedConversation, ExportedMessage
+from chatvault.exporting.names import link_to
+from chatvault.exporting.records import (
+    Completeness,
+    ExportedAttachment,
+    ExportedConversation,
+    ExportedMessage,
+)
 from chatvault.exporting.writer import Writer
 from chatvault.fields import format_instant
 
@@ -32,8 +38,14 @@ class MarkdownNote(Writer):
     suffix = ".md"
     is_document = True
 
+    def __init__(self) -> None:
+        self._files: dict[str, ExportedAttachment] = {}
+        self._others: dict[str, ExportedAttachment] = {}
+
     def begin(self, conversation: ExportedConversation) -> bytes:
         """Return the front matter, the title and the system prompt."""
+        self._files = {each.id: each for each in conversation.attachments if each.path is not None}
+        self._others = dict(self._files)
         lines = ["---", *_front_matter(conversation), "---", ""]
         lines += [f"# {escape(conversation.shown_title)}"]
         if conversation.system_prompt:
@@ -51,13 +63,39 @@ class MarkdownNote(Writer):
             parts.append(escape(" ".join(message.shown_model.split())))
         kind = message.role if message.role in NAMES else "note"
         heading = f"[!{kind}] {' · '.join(parts)}"
-        body = "\n".join(_body(message))
+        body = "\n".join(self._body(message))
         return f"{_callout(heading, body)}\n".encode()
 
     def end(self, completeness: Completeness) -> bytes:
-        """Return a warning if the conversation changed or is incomplete."""
+        """Return files that no message shows, and a warning if the note is incomplete."""
+        found = self._others.values()
+        others = "\n\n".join(_link(each, escape(each.name or each.id)) for each in found)
+        text = f"{_callout('[!note] Files', others)}\n" if others else ""
         notice = NOTICES.get(completeness)
-        return b"" if notice is None else f"{_callout('[!warning] Export', notice)}\n".encode()
+        text += "" if notice is None else f"{_callout('[!warning] Export', notice)}\n"
+        return text.encode()
+
+    def _body(self, message: ExportedMessage) -> Iterator[str]:
+        for number, block in enumerate(blocks_of(message)):
+            title = escape(" ".join(block.title.split()))
+            match block.kind:
+                case Kind.WORDS:
+                    yield ("\n" if number else "") + LINE_END.sub("\n", block.texts[0][0])
+                case Kind.FOLDED:
+                    yield _callout(f"[!quote]- {title}", block.texts[0][0])
+                case Kind.TOOL:
+                    fences = "\n".join(_fenced(text, language) for text, language in block.texts)
+                    yield _callout(f"[!tool]- {title}", fences)
+                case Kind.FILE:
+                    yield self._file(block.attachment_id or "", title)
+                case Kind.SOURCE:
+                    shown = title if block.url is None else f"[{title}](<{block.url}>)"
+                    yield f"\n*Source: {shown}*"
+
+    def _file(self, attachment_id: str, title: str) -> str:
+        self._others.pop(attachment_id, None)
+        found = self._files.get(attachment_id)
+        return f"\n*File: {title}*" if found is None else f"\n{_link(found, title)}"
 
 
 def escape(text: str) -> str:
@@ -99,21 +137,12 @@ def _callout(heading: str, text: str) -> str:
     return "\n".join(["", f"> {heading}", *lines])
 
 
-def _body(message: ExportedMessage) -> Iterator[str]:
-    for number, block in enumerate(blocks_of(message)):
-        title = escape(" ".join(block.title.split()))
-        match block.kind:
-            case Kind.WORDS:
-                yield ("\n" if number else "") + LINE_END.sub("\n", block.texts[0][0])
-            case Kind.FOLDED:
-                yield _callout(f"[!quote]- {title}", block.texts[0][0])
-            case Kind.TOOL:
-                fences = "\n".join(_fenced(text, language) for text, language in block.texts)
-                yield _callout(f"[!tool]- {title}", fences)
-            case Kind.FILE:
-                yield f"\n*File: {title}*"
-            case Kind.SOURCE:
-                yield f"\n*Source: {title if block.url is None else f'[{title}](<{block.url}>)'}*"
+def _link(attachment: ExportedAttachment, title: str) -> str:
+    """Return a link to a file of the same archive; a picture is shown."""
+    is_picture = (attachment.mime or "").startswith("image/")
+    # Line breaks of a name are none of the note's.
+    shown = " ".join(title.split())
+    return f"{'!' * is_picture}[{shown}](<{link_to(attachment.path or '')}>)"
 
 
 def _fenced(text: str, language: str) -> str:

@@ -57,6 +57,7 @@ class ExportJob(Document):
 
     Attributes:
         format: a `ConversationFormat`.
+        attachments: whether the bytes of attachments are in it.
         filter: the query for the conversations.
         until: the newest conversation at the time of the request.
         cursor: the last conversation in a finished part.
@@ -72,6 +73,8 @@ class ExportJob(Document):
 
     user_id: Id
     format: str
+    # Earlier versions stored no such field, and left them out.
+    attachments: bool = False
     ids: list[Id] | None
     filter: dict[str, Any]
     created_at: datetime

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from chatvault.conversations.models import Status
 from chatvault.exporting.jobs.models import ExportState
-from chatvault.exporting.schemas import ConversationFormat, CountsOut
+from chatvault.exporting.schemas import ConversationFormat, CountsOut, WithAttachments
 from chatvault.fields import Id, Instant
 
 MAX_IDS = 10_000
@@ -28,6 +28,9 @@ class ExportCreate(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     format: ConversationFormat = ConversationFormat.NDJSON
+    attachments: WithAttachments | None = Field(
+        None, description="the bytes of attachments; by default in the ZIPs of markdown and html"
+    )
     ids: Annotated[list[Id], Field(min_length=1, max_length=MAX_IDS)] | None = Field(
         None, description="only these"
     )

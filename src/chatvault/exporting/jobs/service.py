@@ -27,7 +27,7 @@ from chatvault.exporting.jobs.models import (
 )
 from chatvault.exporting.jobs.schemas import ExportCreate
 from chatvault.exporting.records import Counts
-from chatvault.exporting.service import check_format
+from chatvault.exporting.service import check_format, includes_attachments
 from chatvault.exporting.turns import ExportDeps
 from chatvault.fields import Raw, now
 from chatvault.idempotency import IdempotencyKey, Idempotent, act_once, was_carried_out
@@ -86,10 +86,12 @@ async def create(
         NotFound: one of the conversations is not the actor's.
         ExportInProgress: another one of the actor's has not ended.
         PdfNotInstalled: the service makes no PDF.
+        InvalidInput: the format has no place for attachments.
         Throttled: too many exports in this minute.
         KeyReused: the key came with another request.
     """
     check_format(wanted.format)
+    attachments = includes_attachments(wanted.format, wanted.attachments, is_archive=True)
     if not await was_carried_out(actor, idempotency_key):
         await deps.admit(actor)
     filter_ = filter_of(wanted)
@@ -98,6 +100,7 @@ async def create(
         raise NotFound("Conversation not found")
     total = len(mine) if wanted.ids is None else len(set(wanted.ids))
     job = _new(actor, wanted, filter_, until=max(mine, default=NEVER), total=total)
+    job["attachments"] = attachments
 
     async def store(session: AsyncClientSession) -> Raw:
         exports = ExportJob.get_pymongo_collection()

@@ -102,6 +102,7 @@ async def write_part(
         about,
         counts,
         is_full=lambda: stored.size >= PART_BYTES,
+        attachments=job.get("attachments", False),
     )
     is_archive = suffix == ARCHIVE[0]
     if not is_archive:

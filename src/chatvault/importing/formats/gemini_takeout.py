@@ -1,9 +1,11 @@
 """Gemini in Google's Takeout: a list of activities, each a prompt with its answer.
 
 It has no conversations. Records with the URL of the same conversation are joined; any other
-becomes a conversation of its own, as times and texts do not show which records belong together.
+becomes a conversation of its own, as times and texts do not show which records belong together. On
+request, those of one day in UTC are joined instead.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Final
@@ -12,7 +14,7 @@ from chatvault.conversations.parts import Part
 from chatvault.fields import Raw
 from chatvault.importing.conversations import Skipped
 from chatvault.importing.drafts import Draft
-from chatvault.importing.format import Context, Format, Item
+from chatvault.importing.format import Context, Format, Group, Item
 from chatvault.importing.formats.gemini_page import HEADER, read_html
 from chatvault.importing.formats.gemini_records import (
     HOSTS,
@@ -45,14 +47,14 @@ def detect(structure: Structure) -> str | None:
 
 
 def read(stream: Stream, context: Context) -> Iterator[Item]:
-    """Yield a conversation for each record, or for all records with the same URL."""
+    """Yield a conversation for each record, or for all records with one URL or of one day."""
     together: dict[str, list[Record]] = {}
     copies = Copies()
     records = read_html(stream) if context.variant == "html" else _read_json(stream)
     for number, record in enumerate(records, 1):
         if isinstance(record, Skipped):
             yield record
-        elif key := conversation_of(record.url):
+        elif key := conversation_of(record.url) or _day_of(record, context):
             together.setdefault(key, []).append(record)
         else:
             # Named by content, as times are not unique and positions change with the next export.
@@ -60,6 +62,13 @@ def read(stream: Stream, context: Context) -> Iterator[Item]:
             yield _item(f"record {number}", key, [record], context)
     for key, found in together.items():
         yield _item("a conversation", key, found, context)
+
+
+def _day_of(record: Record, context: Context) -> str | None:
+    """Return the id of a day's conversation, where records of one day are put together."""
+    if context.group is not Group.DAY or record.time is None:
+        return None
+    return f"day:{record.time.date().isoformat()}"
 
 
 def _is_gemini(raw: Raw) -> bool:
@@ -115,8 +124,12 @@ def _conversation(key: str, records: list[Record], context: Context) -> NeutralC
         enumerate(records),
         key=lambda each: (each[1].time or datetime.min.replace(tzinfo=UTC), last - each[0]),
     )
+    seen: Counter[str] = Counter()
     for _, record in ordered:
         name = digest(str(record.time), record.prompt)[:32]
+        seen[name] += 1
+        if seen[name] > 1:
+            name = f"{name}-{seen[name]}"
         parts: list[Part] = [{"type": "text", "text": record.prompt}]
         for file_name in record.files:
             file = Attachment(id=file_name, name=file_name, source_ref=file_name)

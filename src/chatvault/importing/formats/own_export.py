@@ -95,7 +95,7 @@ class _Reading:
         return read_record(f"{noun} {place}", raw, self._read_one)
 
     def _read_one(self, raw: Raw) -> NeutralConversation:
-        return read_conversation(raw, now=self._context.now)
+        return read_conversation(raw, now=self._context.now, beside=self._context.beside)
 
     def _check_end(self, value: Any) -> Iterator[Skipped]:
         told = number(fields(value).get("conversations"))

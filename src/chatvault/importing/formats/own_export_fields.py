@@ -3,6 +3,7 @@
 import re
 import uuid
 from collections import Counter
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any, Final, cast
 
@@ -18,6 +19,7 @@ from chatvault.conversations.schemas import stored_agent_id
 from chatvault.fields import MAX_FREE_BYTES, Id, Raw, to_milliseconds
 from chatvault.importing.conversations import one_line
 from chatvault.importing.drafts import MAX_MESSAGE_BYTES, MESSAGE_ID, UnfitError
+from chatvault.importing.formats.own_export_attachments import read_attachments
 from chatvault.importing.neutral import (
     MAX_ID,
     MAX_TITLE,
@@ -54,7 +56,7 @@ _KNOWN: Final = frozenset(
         "id", "title", "status", "tags", "metadata", "created_at", "updated_at",
         "last_message_at", "archived_at", "agent_id", "system_prompt", "mcp_enabled", "summary",
         "source", "total_tokens_used", "total_messages", "version", "messages", "completeness",
-        "active_leaf",
+        "active_leaf", "attachments",
     }
 )  # fmt: skip
 # Fields with a counterpart in a neutral message.
@@ -88,19 +90,22 @@ _LISTED: Final[dict[str, TypeAdapter[Any]]] = {
 }
 
 
-def read_conversation(raw: Raw, *, now: datetime) -> NeutralConversation:
+def read_conversation(
+    raw: Raw, *, now: datetime, beside: Collection[str] = ()
+) -> NeutralConversation:
     """Read a conversation of an export.
 
     Args:
         raw: the object, as the JSON parser returned it.
         now: the time of import; later times are replaced by it.
+        beside: the names of the files in the same archive.
 
     Raises:
         UnfitError: It cannot be stored.
     """
     if not isinstance(raw.get("messages"), list):
         raise UnfitError("holds no 'messages'")
-    return _Reading(raw, to_milliseconds(now)).run()
+    return _Reading(raw, to_milliseconds(now), beside).run()
 
 
 class _Reading:
@@ -109,16 +114,18 @@ class _Reading:
     Args:
         raw: the object.
         now: the time of import.
+        beside: the names of the files in the same archive.
     """
 
-    def __init__(self, raw: Raw, now: datetime) -> None:
+    def __init__(self, raw: Raw, now: datetime, beside: Collection[str]) -> None:
         self._now = now
+        self._beside = beside
         self._unknown: Counter[str] = Counter()
         self._notes: list[str] = []
         is_repaired = any(
             check_storable(value, max_bytes=MAX_MESSAGE_BYTES) == LONE_SURROGATE
             for name, value in raw.items()
-            if name != "messages"
+            if name not in {"messages", "attachments"}
         )
         self._raw: Raw = replace_surrogates(raw) if is_repaired else raw
 
@@ -146,6 +153,12 @@ class _Reading:
             created_at=created,
             updated_at=updated,
             metadata=self._metadata(),
+            attachments=read_attachments(
+                items(raw.get("attachments")),
+                now=self._now,
+                beside=self._beside,
+                count=self._count_unknown,
+            ),
             notes=tuple(self._notes),
             unknown=dict(self._unknown),
             own=self._own(messages),

@@ -1,5 +1,6 @@
 import { api, newId, ok, sentence, type ImportJob } from '#lib/api/client';
 import { followStream } from '#lib/api/events';
+import type { ImportChoice } from './choice';
 import { discard, upload } from './upload';
 
 const ENDED = ['completed', 'nothing_imported', 'cancelled', 'failed'];
@@ -19,11 +20,13 @@ export class BackgroundImport {
   isCancelling = $state(false);
   failure = $state('');
   readonly #files: File[];
+  readonly #options: ImportChoice;
   #uploads: string[] = [];
   readonly #closing = new AbortController();
 
-  constructor(files: File[], job?: ImportJob) {
+  constructor(files: File[], options: ImportChoice, job?: ImportJob) {
     this.#files = files;
+    this.#options = options;
     this.names = job ? job.names : files.map((each) => each.name);
     this.size = job ? job.size : files.reduce((sum, each) => sum + each.size, 0);
     this.job = job;
@@ -79,7 +82,7 @@ export class BackgroundImport {
     this.job = (await ok(
       api.POST('/imports', {
         params: {
-          query: { upload_id: uploads, dry_run: dryRun, salvage: true },
+          query: { ...this.#options, upload_id: uploads, dry_run: dryRun, salvage: true },
           header: { 'Idempotency-Key': newId() },
         } as never,
         body: undefined,

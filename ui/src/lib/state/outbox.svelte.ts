@@ -1,4 +1,4 @@
-import { newId, Refused, refusalOf, sentence, Unreachable } from '#lib/api/client';
+import { newId, Refused, refusalOf, sentence, Unreachable, type FilePart } from '#lib/api/client';
 import { delay, pause } from '#lib/api/waiting';
 import { dropEntry, readOutbox, writeEntry, type Entry } from '#lib/store/database';
 import { session } from './session.svelte';
@@ -12,6 +12,8 @@ const FRESH_MILLISECONDS = 20 * 3600 * 1000;
 interface Wanted {
   conversation: string;
   content: string;
+  /** What the message shows beside its words. */
+  files?: FilePart[];
   agentId?: string | null;
   withTools?: boolean;
 }
@@ -75,10 +77,11 @@ class Outbox {
     for (const entry of this.entries) void this.#deliver(entry.id);
   }
 
-  #entry({ conversation, content, agentId, withTools }: Wanted): Entry {
+  #entry({ conversation, content, files = [], agentId, withTools }: Wanted): Entry {
     const id = newId();
     const answers = session.config?.model_configured ?? false;
-    const said = { id, role: 'user', content };
+    const shown = content ? [{ type: 'text', text: content }, ...files] : files;
+    const said = { id, role: 'user', content, ...(files.length ? { parts: shown } : {}) };
     const isNew = conversation === NEW;
     const fields = {
       ...(agentId ? { agent_id: agentId } : {}),
@@ -87,7 +90,12 @@ class Outbox {
     const body = isNew
       ? { ...fields, ...(answers ? { initial_message: content } : { messages: [said] }) }
       : answers
-        ? { id, content, ...(agentId ? { agent_id: agentId } : {}) }
+        ? {
+            id,
+            content,
+            ...(agentId ? { agent_id: agentId } : {}),
+            ...(files.length ? { files } : {}),
+          }
         : said;
     const path = isNew
       ? '/conversations'

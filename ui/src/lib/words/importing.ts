@@ -34,4 +34,13 @@ export const importing = {
     failed: 'Failed',
   },
   show: 'Show',
+  options: 'Options',
+  duplicates: 'What was imported before',
+  onDuplicate: {
+    skip: 'Leave it as it is',
+    update: 'Add messages that are new at its end',
+    replace: 'Replace it by what the file has',
+    copy: 'Import it once more, beside it',
+  },
+  restore: 'Import what you deleted here, too',
 };

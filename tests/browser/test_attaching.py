@@ -53,7 +53,7 @@ def notes(tmp_path: Path) -> Path:
 
 
 class TestFiles:
-    async def test_of_all_three_ways_come_with_the_message(
+    async def test_sends_chosen_dropped_and_pasted_files(
         self, open_page: OpenPage, sign_in: SignIn, notes: Path
     ) -> None:
         client = await sign_in("alice")
@@ -75,7 +75,7 @@ class TestFiles:
         path = f"/conversations/{made}/attachments/{found[1]['id']}"
         assert await (await client.get(path)).read() == NOTE
 
-    async def test_begin_a_conversation_with_its_first_message(
+    async def test_begins_a_conversation_with_files(
         self, open_page: OpenPage, sign_in: SignIn, notes: Path
     ) -> None:
         client = await sign_in("alice")
@@ -87,7 +87,7 @@ class TestFiles:
         [conversation] = await (await client.get("/conversations")).json()
         assert conversation["total_messages"] == 1
 
-    async def test_that_cannot_be_stored_leave_the_message_where_it_is(
+    async def test_keeps_the_message_if_files_cannot_be_stored(
         self, open_page: OpenPage, sign_in: SignIn, notes: Path, tmp_path: Path
     ) -> None:
         client = await sign_in("alice")

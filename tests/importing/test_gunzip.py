@@ -52,7 +52,7 @@ class TestGzip:
         assert len(read(b"".join(pieces)).conversations) == 3
 
     @pytest.mark.parametrize("count", [4, 400])
-    def test_that_is_cut_is_refused_or_salvaged(self, count: int) -> None:
+    def test_refuses_or_salvages_a_cut_file(self, count: int) -> None:
         data = packed(count)
         cut = data[: len(data) * 3 // 4]
         with pytest.raises(ImportRejected, match=r"my\.json\.gz: the gzip ends too early"):
@@ -62,27 +62,25 @@ class TestGzip:
         assert count // 2 <= len(found.conversations) < count
 
     @pytest.mark.parametrize("at", [3, 15, 2000, -6])
-    def test_that_is_damaged_is_refused_in_a_line(self, at: int) -> None:
+    def test_refuses_a_damaged_file_in_one_line(self, at: int) -> None:
         data = bytearray(packed(4))
         data[at] ^= 0xFF
         with pytest.raises(ImportRejected) as refused:
             read(bytes(data))
         assert refused.value.detail.startswith("my.json.gz: ")
 
-    def test_of_nothing_known_is_refused(self) -> None:
+    def test_refuses_unknown_content(self) -> None:
         with pytest.raises(ImportRejected, match="holds no conversations in a known format"):
             read(gzip.compress(b'{"a": 1}'))
 
 
 class TestBombs:
-    def test_are_refused_by_their_ratio(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_refuses_a_high_ratio(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(containers, "_RATIO_FROM", 1024**2)
         with pytest.raises(ImportRejected, match="packed so densely that it seems made to harm"):
             read(bomb())
 
-    def test_within_one_another_are_refused_by_their_ratio(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_refuses_a_high_ratio_of_nested_files(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(containers, "_RATIO_FROM", 1024**2)
         file = io.BytesIO()
         with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -92,14 +90,14 @@ class TestBombs:
         with pytest.raises(ImportRejected, match="packed so densely that it seems made to harm"):
             read(file.getvalue())
 
-    def test_are_refused_by_their_size(self) -> None:
+    def test_refuses_a_large_size(self) -> None:
         wish = ReadOptions(sources=[source_of_bytes(packed(4), name="x.gz")], now=NOW, most=10_000)
         with pytest.raises(ImportRejected, match=r"x\.gz: unpacks to more than"):
             read_files(wish)
 
 
 class TestParts:
-    async def test_of_an_export_in_the_background_come_in_again(
+    async def test_imports_the_parts_of_a_background_export(
         self, alice: HttpClient, bob: HttpClient
     ) -> None:
         for number in range(3):

@@ -27,7 +27,7 @@ _MAX_STEM: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class Carrier:
-    """How an export takes the bytes of attachments with it.
+    """Puts the bytes of attachments into an export.
 
     Attributes:
         files: reads them.

@@ -82,7 +82,7 @@ class ExportedMessage(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportedAttachment:
-    """What is known of a file beside a conversation.
+    """The metadata of an attachment.
 
     Attributes:
         file: the stored bytes; None where they are not here.

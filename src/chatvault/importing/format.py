@@ -13,7 +13,7 @@ from chatvault.importing.structure import Structure
 
 
 class Group(StrEnum):
-    """What makes one conversation of records that name none."""
+    """The grouping of records that name no conversation."""
 
     DAY = "day"
 

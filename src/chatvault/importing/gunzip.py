@@ -27,7 +27,7 @@ class Gunzipped:
         self._waiting = b""
 
     def read(self, size: int = -1, /) -> bytes:
-        """Return at most so many bytes; none at the end.
+        """Return up to `size` bytes; none at the end.
 
         Raises:
             NotJsonError: It is cut off or damaged.

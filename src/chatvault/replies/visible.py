@@ -10,7 +10,7 @@ from chatvault.conversations.store import MessageStore
 
 LATEST: Final = 2**53
 PAGE: Final = 50
-# So many pages are read back at most.
+# The most pages that are read back.
 MOST_PAGES: Final = 20
 
 

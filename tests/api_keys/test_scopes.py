@@ -1,6 +1,7 @@
 """Each route demands a scope, and a key without it is refused."""
 
 import inspect
+import re
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from chatvault.http.routing import SESSION_ONLY, Routes
 from conftest import HttpClient, SignIn
 from support.answers import problem
 from support.operations import OPERATIONS, PRIVATE, call, key_of
+from support.pages import ROOT
 from support.talking import EVENT_STREAM
 
 # What no program may do, as it would outlast the key, or is about the person who is signed in.
@@ -42,6 +44,17 @@ class TestRoutes:
                 assert operation.path == "/imports/uploads/{upload_id}"
             if operation.scope is Scope.CONVERSATIONS_READ:
                 assert operation.method == "GET", operation.path
+
+    def test_are_in_the_documentation_as_they_are(self) -> None:
+        table = (ROOT / "docs" / "api.md").read_text().partition("**API keys.**")[2]
+        told: dict[str, str] = {}
+        for line in table.partition("\n\nA key without")[0].splitlines():
+            if line.startswith(("| `", "| no key")):
+                first, *calls = re.findall(r"`([^`]+)`", line)
+                is_scope = first in set(Scope)
+                scope = first if is_scope else SESSION_ONLY
+                told |= dict.fromkeys(calls if is_scope else [first, *calls], scope)
+        assert told == {" ".join(key_of(each)): each.scope for each in PRIVATE}
 
     def test_cannot_be_made_without(self) -> None:
         async def of_a_user(_request: web.Request, actor: Actor) -> Any:

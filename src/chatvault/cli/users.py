@@ -53,7 +53,7 @@ def create_user(
 ) -> None:
     """Make an account."""
     if service_account:
-        _refuse_beside_service(email, full_name, password, generate=generate)
+        _refuse_beside_service(email, full_name, generate=generate)
         name = validate(_NewName, {"new_username": username}).new_username
         user = run(lambda: service.create_for_programs(operator(), username=name, role=role))
         out.print(f"Made {user.username} ({user.role}) for programs, id {user.id}.")
@@ -75,7 +75,7 @@ def create_user(
 
 def _refuse_beside_service(*given: str | None, generate: bool) -> None:
     if generate or any(value is not None for value in given):
-        raise InvalidInput("--service goes with --role alone: the account has no password.")
+        raise InvalidInput("--service goes with --role alone: nobody signs in to the account.")
 
 
 def _password(given: str | None, *, generate: bool) -> str:

@@ -324,6 +324,7 @@ async def set_password(
         NotFound: no such user.
         Conflict: the account is for programs.
     """
+    _require_operator(actor)
     if (await _get_by_name_or_id(username)).is_service:
         raise Conflict(f"{username} is for programs, and has API keys in place of a password.")
     hashed = await hasher.hash(password)

@@ -98,7 +98,7 @@ async def revoke(actor: Actor, *, key_id: ObjectId) -> None:
         mine = ApiKey.owned_by(actor, _id=key_id)
         removed = await ApiKey.get_pymongo_collection().delete_one(mine, session=session)
         if not removed.deleted_count:
-            raise NotFound("API key not found")
+            raise NotFound("Key not found")
         await AuditEntry.store([audit.entry(actor, Action.API_KEY_REVOKE, key_id)], session)
 
     await transaction(remove, turn=("api_keys", actor.owner_id))

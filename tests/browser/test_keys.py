@@ -17,6 +17,7 @@ async def make(page: Page, name: str) -> str:
     await page.get_by_label("Name").fill(name)
     await page.get_by_role("button", name="Make the key").click()
     shown = page.get_by_role("region", name=f"The key \u201c{name}\u201d")
+    await expect(shown).to_be_focused()
     return await shown.locator("code").inner_text()
 
 

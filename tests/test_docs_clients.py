@@ -1,21 +1,25 @@
 """The clients that docs/connect-a-frontend.md shows, each against the running service."""
 
 import asyncio
+import os
 import sys
 from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
 
+from chatvault.actor import Scope
 from chatvault.external import Provider
 from chatvault.settings import Settings
 from conftest import HttpClient
 from support import programs
 from support.factories import settings_for
 from support.fake_model import FakeModel, ScriptedAnswer
+from support.keys import key_of
 from support.pages import ROOT, blocks
 
 PAGE = ROOT / "docs" / "connect-a-frontend.md"
+KEYS = ROOT / "docs" / "api-keys.md"
 ACCOUNT = {"username": "alice", "email": "alice@example.org", "password": "correct-horse"}
 # What a browser adds to `fetch`, on a page from http://localhost:5173.
 BROWSER = """
@@ -51,16 +55,19 @@ async def url(http: HttpClient, fake_model: FakeModel) -> str:
     return str(http.make_url("/")).rstrip("/")
 
 
-def shown(language: str, number: int, url: str) -> str:
+def shown(language: str, number: int, url: str, page: Path = PAGE) -> str:
     """A program of the page, for a service that is elsewhere."""
-    found = [block.text for block in blocks(PAGE) if block.language == language]
+    found = [block.text for block in blocks(page) if block.language == language]
     return found[number].replace("http://localhost:8000", url)
 
 
-async def run(*command: str) -> str:
+async def run(*command: str, **variables: str) -> str:
     """Return the output of a program; fail if the program does."""
     process = await asyncio.create_subprocess_exec(
-        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+        *command,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        env={**os.environ, **variables},
     )
     said, _ = await process.communicate()
     assert process.returncode == 0, said.decode()
@@ -90,3 +97,23 @@ class TestPython:
 
         message_id, line = said.splitlines()
         assert message_id in line
+
+
+class TestApiKeys:
+    async def test_in_python(self, url: str) -> None:
+        program = shown("python", 0, url, KEYS)
+        key = await key_of()
+        said = await run(programs.openapi_python(), "-c", program, CHATVAULT_KEY=key.secret)
+        assert said == "From Python 1\n"
+
+    async def test_in_typescript(self, url: str, tmp_path: Path) -> None:
+        (tmp_path / "program.mts").write_text(shown("ts", 0, url, KEYS))
+        key = await key_of()
+        said = await run(*programs.node(), str(tmp_path / "program.mts"), CHATVAULT_KEY=key.secret)
+        assert said == "From TypeScript\n"
+
+    async def test_in_openais_client(self, url: str) -> None:
+        program = shown("python", 1, url, KEYS)
+        key = await key_of(scopes=[Scope.AGENTS_RUN])
+        said = await run(sys.executable, "-c", program, CHATVAULT_KEY=key.secret)
+        assert said == "The Geirangerfjord."

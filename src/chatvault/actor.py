@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from bson import ObjectId
 
-from chatvault.errors import Denied, NotAuthenticated
+from chatvault.errors import Denied, InsufficientScope, NotAuthenticated
 
 
 class Role(StrEnum):
@@ -15,6 +15,17 @@ class Role(StrEnum):
 
     USER = "user"
     AUDITOR = "auditor"
+    ADMIN = "admin"
+
+
+class Scope(StrEnum):
+    """A permission of an API key, within those of its user."""
+
+    CONVERSATIONS_READ = "conversations:read"
+    CONVERSATIONS_WRITE = "conversations:write"
+    AGENTS_RUN = "agents:run"
+    EXPORT = "export"
+    AUDIT_READ = "audit:read"
     ADMIN = "admin"
 
 
@@ -32,8 +43,10 @@ class Actor:
 
     Attributes:
         user_id: the authenticated user, or the one a command-line tool acts for.
-        role: the role that the session was opened with.
+        role: the role that the session was opened with, or that the key's user has now.
         session_id: the session document's id; never the cookie.
+        key_id: the id of the API key that was used; never its secret.
+        scopes: the scopes of that key; None without a key, which is limited by the role alone.
         request_id: ours, or the client's where it is well-formed.
         address: the client's IP address, behind trusted proxies the forwarded one.
         user_agent: at most 256 characters.
@@ -44,6 +57,8 @@ class Actor:
     user_id: ObjectId | None = None
     role: Role | None = None
     session_id: ObjectId | None = None
+    key_id: ObjectId | None = None
+    scopes: frozenset[Scope] | None = None
     request_id: str = field(default_factory=lambda: uuid.uuid4().hex)
     address: str | None = None
     user_agent: str | None = None
@@ -69,3 +84,12 @@ class Actor:
         """
         if self.owner_id and self.role not in roles:
             raise Denied
+
+    def require_scope(self, scope: Scope) -> None:
+        """Raise if the actor uses an API key without this scope.
+
+        Raises:
+            InsufficientScope: the key lacks it.
+        """
+        if self.scopes is not None and scope not in self.scopes:
+            raise InsufficientScope(scope)

@@ -1,6 +1,7 @@
 """The composition root: settings in, an application out, read from top to bottom."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from functools import partial
@@ -9,12 +10,16 @@ from itertools import chain
 import aiohttp_session
 import structlog
 from aiohttp import web
+from pymongo.errors import PyMongoError
 
 from chatvault.accounts import routes as accounts
 from chatvault.accounts.passwords import PasswordHasher
 from chatvault.accounts.throttle import LoginThrottle, RegistrationThrottle
 from chatvault.agents import routes as agents
 from chatvault.agents.models import ModelCatalog
+from chatvault.api_keys import routes as api_keys
+from chatvault.api_keys.finder import KeyFinder
+from chatvault.api_keys.throttle import KeyThrottle
 from chatvault.attachments import files
 from chatvault.attachments import routes as attachments
 from chatvault.attachments.deps import AttachmentDeps
@@ -42,6 +47,7 @@ from chatvault.exporting.jobs.worker import ExportWorker
 from chatvault.exporting.pdf.typesetter import Typesetter
 from chatvault.exporting.turns import ExportDeps
 from chatvault.http import health, middlewares, openapi
+from chatvault.http.bearer import KeyedRequests
 from chatvault.http.bodies import Bodies
 from chatvault.http.requests import MAX_BODY_BYTES, RECORDER, SECRET_KEY, SETTINGS
 from chatvault.http.routing import BODIES
@@ -82,18 +88,21 @@ from chatvault.tasks import Loops
 from chatvault.tokens import Tokenizer
 from chatvault.usage import routes as usage
 
+KEY_FINDER = web.AppKey("api_key_finder", KeyFinder)
 RUNNER = web.AppKey("runner", ReplyRunner)
 COMMANDS = web.AppKey("commands", CommandRunner)
 SERVERS = web.AppKey("servers", Servers)
 # The worker of background jobs, and that of jobs that a person waits for.
 WORKERS = web.AppKey("workers", tuple[Worker, Worker])
-# These two renew leases of ten seconds.
+# These renew leases of ten seconds, or end what revoked keys have open.
 MAX_KEEPERS_PAUSE = 2.0
+KEYS_PER_MINUTE = 30
 log = structlog.get_logger()
 ROUTES = (
     health.routes,
     accounts.routes,
     sessions.routes,
+    api_keys.routes,
     agents.routes,
     usage.routes,
     conversations.routes,
@@ -155,6 +164,7 @@ def create_app(settings: Settings, *, mongodb_url: str) -> web.Application:
         key=key,
         lifetime=lifetime,
     )
+    _add_keys(app, storage)
 
     export_rate = Rate(storage, name="export", per_minute=settings.exports_per_minute)
     app[exports.EXPORT_DEPS] = ExportDeps(
@@ -176,6 +186,7 @@ def create_app(settings: Settings, *, mongodb_url: str) -> web.Application:
             _passwords,
             _exports,
             _refusals,
+            _keys,
             _sealing,
             _sweeping,
             _importing,
@@ -189,6 +200,13 @@ def create_app(settings: Settings, *, mongodb_url: str) -> web.Application:
         routes.add_to(app)
     app[openapi.OPERATIONS] = tuple(chain.from_iterable(ROUTES))
     return app
+
+
+def _add_keys(app: web.Application, storage: CounterStorage) -> None:
+    """Create what API keys are made and found with."""
+    app[middlewares.KEYED_REQUESTS] = keyed = KeyedRequests()
+    app[KEY_FINDER] = app[middlewares.KEY_FINDER] = KeyFinder(KeyThrottle(storage), keyed)
+    app[api_keys.KEY_RATE] = Rate(storage, name="api-key", per_minute=KEYS_PER_MINUTE)
 
 
 def _add_imports(app: web.Application, settings: Settings, deps: ImportDeps) -> None:
@@ -295,6 +313,14 @@ async def _refusals(app: web.Application) -> AsyncIterator[None]:
     async with app[health.LOOPS].run("refusals", refusals.run):
         yield
     await refusals.close_minute()
+
+
+async def _keys(app: web.Application) -> AsyncIterator[None]:
+    finder = app[KEY_FINDER]
+    async with app[health.LOOPS].run("api_keys", finder.run, max_pause=MAX_KEEPERS_PAUSE):
+        yield
+    with contextlib.suppress(PyMongoError):
+        await finder.note_uses()
 
 
 async def _replies(app: web.Application) -> AsyncIterator[None]:

@@ -5,6 +5,7 @@ from beanie import Document, init_beanie
 from chatvault.accounts.models import User
 from chatvault.accounts.sessions import Session
 from chatvault.agents.models import Agent
+from chatvault.api_keys.models import ApiKey
 from chatvault.attachments.models import Attachment, AttachmentFile, AttachmentPart
 from chatvault.audit.keys import KeyRing
 from chatvault.audit.mark import HighWater
@@ -32,6 +33,7 @@ from chatvault.usage.models import Usage
 DOCUMENTS: list[type[Document]] = [
     User,
     Session,
+    ApiKey,
     Agent,
     Conversation,
     Segment,

@@ -99,6 +99,12 @@ class InvalidCredentials(NotAuthenticated):
     code = "invalid_credentials"
 
 
+class InvalidApiKey(NotAuthenticated):
+    """The API key is wrong, has expired or was revoked, or its account is closed."""
+
+    code = "invalid_api_key"
+
+
 class CookieWithheld(NotAuthenticated):
     """Your browser sends no session cookie here; call the service under your page's host name."""
 
@@ -109,6 +115,26 @@ class Denied(ChatvaultError):
     """You may not do this."""
 
     code = "permission_denied"
+
+
+class InsufficientScope(Denied):
+    """The API key lacks the scope that this needs.
+
+    Args:
+        scope: the missing scope.
+    """
+
+    code = "insufficient_scope"
+
+    def __init__(self, scope: str) -> None:
+        super().__init__(f"The API key lacks the scope {scope}, which this needs.")
+        self.scope = scope
+
+
+class SessionRequired(Denied):
+    """This needs a signed-in session; an API key may not do it."""
+
+    code = "session_required"
 
 
 class ForeignOrigin(Denied):

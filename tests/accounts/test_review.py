@@ -35,7 +35,8 @@ class TestUsers:
 
         adam, shown = await users(admin)
         assert (adam["username"], adam["role"]) == ("adam", "admin")
-        assert shown == {name: me[name] for name in me if name != "email"}
+        told = {name: me[name] for name in me if name != "email"}
+        assert shown == {**told, "is_service": False}
 
     async def test_are_found_by_a_prefix_of_their_names(
         self, admin: HttpClient, sign_in: SignIn, database: Any

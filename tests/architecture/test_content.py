@@ -103,6 +103,7 @@ class TestDeclarations:
     def test_state_what_sealing_encrypts(self) -> None:
         sealed = {name for name, holds in HOLDS.items() if holds.sealed}
         assert sealed == {
-            "agents", "attachment_parts", "attachments", "conversations", "export_parts",
-            "import_uploads", "imports", "preferences", "reply_events", "revisions", "segments",
+            "agents", "api_keys", "attachment_parts", "attachments", "conversations",
+            "export_parts", "import_uploads", "imports", "preferences", "reply_events",
+            "revisions", "segments",
         }  # fmt: skip

@@ -199,13 +199,14 @@ class TestServices:
                 operator, hasher, **carol, password=PASSWORD
             ),
             "user.rename": lambda: accounts.rename(operator, **carol, new_username="caroline"),
+            "user.create ": lambda: accounts.create_for_programs(operator, username="robot"),
             "tool.grant": lambda: permissions.grant(
                 operator, tool="x", roles=(), auto_approve_roles=()
             ),
             "tool.list": lambda: permissions.list_grants(operator, Recorder()),
         }
         for action, work in works.items():
-            query = {"action": action, "door": "cli", "outcome": "success"}
+            query = {"action": action.strip(), "door": "cli", "outcome": "success"}
             before = await database.audit_logs.count_documents(query)
             await work()
             assert await database.audit_logs.count_documents(query) == before + 1, action

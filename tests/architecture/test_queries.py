@@ -30,6 +30,8 @@ from support.source import MODULES, Function, called, names_assigned, walk
 # Queries on a user's data that no owner's name begins.
 FREE_QUERIES = {
     ("Session", "find_by_hashes"): "finds who calls, before there is an actor",
+    ("ApiKey", "find_by_hashes"): "finds who calls, before there is an actor",
+    ("ApiKey", "find_usable_ids"): "a process asks for the keys whose requests it is answering",
 }
 # Who reaches the documents that hold messages, and what passes their codec there.
 HOLD_MESSAGES = {

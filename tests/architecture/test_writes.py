@@ -44,6 +44,7 @@ OWNERLESS = {
 }
 # Writes that are part of no transaction, by module and function.
 ALONE = {
+    ("api_keys/finder.py", "KeyFinder.note_uses"): "when they were used; nothing is done",
     ("sessions/storage.py", "SessionStorage.save_session"): "moves an end on; nothing is done",
     (
         "conversations/commits/bulk.py",

@@ -64,6 +64,7 @@ PAGES = [
     ("/settings", "fieldset"),
     ("/settings/account", "form"),
     ("/settings/sessions", "li"),
+    ("/settings/keys", "fieldset"),
     ("/settings/tools", ".card"),
     ("/settings/activity", "td"),
     ("/settings/usage", "dd"),

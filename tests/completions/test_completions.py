@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from chatvault.actor import Scope
 from conftest import HttpClient
 from support.answers import found, problem
 from support.factories import begin
 from support.fake_model import USAGE, FakeModel, ScriptedAnswer
+from support.keys import key_of
 from support.talking import said, settled, until
 
 HELLO: Any = [{"role": "user", "content": "Hello"}]
@@ -273,3 +275,36 @@ class TestCompletions:
 
         [usage] = await database.usage.find().to_list()
         assert (usage["purpose"], usage["total_tokens"]) == ("completion", 25)
+
+
+class TestApiKeys:
+    async def test_are_taken_from_openais_client_as_it_is(
+        self, alice: HttpClient, fake_model: FakeModel, database: Any
+    ) -> None:
+        import openai  # noqa: PLC0415  # as above
+
+        key = await key_of(scopes=[Scope.AGENTS_RUN])
+        fake_model.say("Hi there", ScriptedAnswer(chunks=["Hi", " again"]))
+        url = str(alice.make_url("/v1"))
+        async with openai.AsyncOpenAI(base_url=url, api_key=key.secret, max_retries=0) as client:
+            answer = await client.chat.completions.create(model="any", messages=HELLO)
+            stream = await client.chat.completions.create(model="any", messages=HELLO, stream=True)
+            chunks = [chunk.choices[0].delta.content async for chunk in stream if chunk.choices]
+
+        assert answer.choices[0].message.content == "Hi there"
+        assert "".join(chunk or "" for chunk in chunks) == "Hi again"
+        entries = await database.audit_logs.find({"action": "chat.complete"}).to_list()
+        assert [entry["api_key_id"] for entry in entries] == [key.key_id] * 2
+
+    async def test_without_the_scope_are_refused(
+        self, alice: HttpClient, fake_model: FakeModel
+    ) -> None:
+        import openai  # noqa: PLC0415  # as above
+
+        key = await key_of(scopes=[Scope.EXPORT])
+        url = str(alice.make_url("/v1"))
+        async with openai.AsyncOpenAI(base_url=url, api_key=key.secret, max_retries=0) as client:
+            with pytest.raises(openai.PermissionDeniedError) as refused:
+                await client.chat.completions.create(model="any", messages=HELLO)
+        assert refused.value.response.json()["code"] == "insufficient_scope"
+        assert fake_model.requests == []

@@ -70,10 +70,16 @@ class TestDocument:
         assert len(set(names)) == len(names)
         assert all(operation["summary"] for operation in found)
 
-    async def test_states_which_operations_need_a_session(self, document: dict[str, Any]) -> None:
+    async def test_states_the_required_credentials(self, document: dict[str, Any]) -> None:
         paths = document["paths"]
 
-        assert paths["/conversations"]["get"]["security"] == [{"session": []}]
+        by_key = {"key": ["conversations:read"]}
+        assert paths["/conversations"]["get"]["security"] == [{"session": []}, by_key]
+        assert paths["/auth/keys"]["post"]["security"] == [{"session": []}]
+        assert document["components"]["securitySchemes"]["key"]["scheme"] == "bearer"
+        refusals = paths["/conversations"]["get"]["responses"]
+        assert "insufficient_scope" in refusals["403"]["description"]
+        assert "session_required" in paths["/auth/keys"]["post"]["responses"]["403"]["description"]
         assert paths["/auth/login"]["post"]["security"] == []
         assert "401" in paths["/conversations"]["get"]["responses"]
         assert "401" not in paths["/health"]["get"]["responses"]

@@ -20,6 +20,7 @@ from chatvault.replies.models import Reply
 from conftest import HttpClient
 from support.exports import exported
 from support.factories import PASSWORD, account, begin, message
+from support.keys import make_key
 
 OPERATIONS = list(chain.from_iterable(ROUTES))
 
@@ -40,6 +41,7 @@ class Things:
     attachment_id: str = "nothing"
     export_id: str = field(default="0" * 24, kw_only=True)
     number: int = field(default=1, kw_only=True)
+    key_id: str = field(default="0" * 24, kw_only=True)
 
 
 # Each operation's call: its body, and its status if it cannot succeed.
@@ -54,6 +56,10 @@ CALLS: dict[tuple[str, str], dict[str, Any]] = {
     ("GET", "/auth/sessions"): {},
     ("DELETE", "/auth/sessions"): {},
     ("DELETE", "/auth/sessions/{session_id}"): {},
+    ("GET", "/auth/keys"): {},
+    ("POST", "/auth/keys"): {"json": {"name": "Backup", "scopes": ["export"]}},
+    ("DELETE", "/auth/keys"): {},
+    ("DELETE", "/auth/keys/{key_id}"): {},
     ("GET", "/conversations"): {},
     ("POST", "/conversations"): {"json": {}},
     ("DELETE", "/conversations"): {},
@@ -205,6 +211,7 @@ async def make_things(alice: HttpClient, http: HttpClient) -> Things:
         tool="lab__echo",
         attachment_id=file["id"],
         export_id=await make_export(conversation),
+        key_id=str((await make_key(ObjectId(conversation["user_id"]))).key_id),
     )
 
 

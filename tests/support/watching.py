@@ -25,6 +25,7 @@ OWNED = {"users"} | {
 # Writes without a transaction, by collection and command; `ALONE` has the reasons, by place.
 ALONE = {
     ("sessions", "update"),
+    ("api_keys", "update"),
     ("segments", "insert"),
     ("retired", "insert"),
     ("reply_events", "insert"),
@@ -63,6 +64,7 @@ OWNER = {"users": "_id"}
 # Reads that name no owner.
 READ_BY = {
     "sessions": {"token_hash"},  # who knows the secret is its owner
+    "api_keys": {"key_hash"},  # the same
     "users": {"username_key"},  # whoever signs in
     "agents": {"shared"},  # offered to all
     "usage": {"day"},  # administrators count everybody's tokens

@@ -19,8 +19,9 @@ class User(Document):
         lookalike_keys: forms that names which look alike share, each unique; None in accounts older
             than this comparison.
         email_key: the folded email address, unique.
-        password_hash: bcrypt's.
+        password_hash: bcrypt's; empty in an account for programs, which nobody signs in to.
         role: set by the command line only.
+        is_service: whether it is for programs, which use API keys.
     """
 
     id: PydanticObjectId = Field(default_factory=PydanticObjectId, alias="_id")
@@ -33,6 +34,7 @@ class User(Document):
     password_hash: str
     role: Role = Role.USER
     is_active: bool = True
+    is_service: bool = False
     created_at: datetime
     last_login: datetime | None = None
 

@@ -13,7 +13,7 @@ from chatvault.accounts.schemas import (
     UsersQuery,
 )
 from chatvault.accounts.throttle import LoginThrottle, RegistrationThrottle
-from chatvault.actor import Actor
+from chatvault.actor import Actor, Scope
 from chatvault.audit.actions import Action
 from chatvault.cursors import encode_name_cursor
 from chatvault.errors import (
@@ -24,7 +24,7 @@ from chatvault.errors import (
     Throttled,
 )
 from chatvault.http.requests import RECORDER, SETTINGS, json_response, link_to
-from chatvault.http.routing import Routes
+from chatvault.http.routing import SESSION_ONLY, Routes
 from chatvault.settings import Registration
 
 HASHER = web.AppKey("hasher", PasswordHasher)
@@ -59,7 +59,7 @@ async def register(request: web.Request, caller: Actor, body: RegisterIn) -> web
     return json_response(UserOut.model_validate(user))
 
 
-@routes.route("GET", "/auth/me", Action.USER_GET, returns=UserOut)
+@routes.route("GET", "/auth/me", Action.USER_GET, scope=Scope.CONVERSATIONS_READ, returns=UserOut)
 async def get_me(request: web.Request, actor: Actor) -> web.StreamResponse:
     """Read my account.
 
@@ -73,6 +73,7 @@ async def get_me(request: web.Request, actor: Actor) -> web.StreamResponse:
     "POST",
     "/auth/password",
     Action.USER_PASSWORD,
+    scope=SESSION_ONLY,
     returns=PasswordChangeOut,
     errors=(InvalidCredentials, Throttled),
 )
@@ -97,6 +98,7 @@ async def change_password(
     "GET",
     "/admin/users",
     Action.USER_LIST,
+    scope=Scope.ADMIN,
     returns=list[AdminUserOut],
     errors=(Denied,),
     sends=("Link",),

@@ -129,5 +129,6 @@ class AdminUserOut(BaseModel):
     full_name: str | None
     role: Role
     is_active: bool
+    is_service: bool = Field(description="whether it is for programs, with API keys alone")
     created_at: Instant
     last_login: Instant | None

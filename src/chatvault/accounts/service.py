@@ -18,6 +18,7 @@ from chatvault.audit.models import AuditEntry
 from chatvault.audit.recorder import Recorder
 from chatvault.errors import (
     AlreadyTaken,
+    Conflict,
     Denied,
     InvalidCredentials,
     NotAuthenticated,
@@ -27,6 +28,9 @@ from chatvault.errors import (
 )
 from chatvault.fields import now
 from chatvault.mongodb.database import transaction
+
+# Of the addresses of accounts for programs; RFC 2606 keeps it from ever existing.
+NO_DOMAIN = "service.invalid"
 
 
 async def register(
@@ -83,6 +87,33 @@ async def create(
     )
 
 
+async def create_for_programs(actor: Actor, *, username: str, role: Role = Role.USER) -> User:
+    """Make an account that nobody can sign in to, and that API keys are made for; for an operator.
+
+    Raises:
+        AlreadyTaken: the username, without regard to case.
+    """
+    _require_operator(actor)
+    await _require_free(username, None)
+    user_id = ObjectId()
+    # No mail is ever sent there: the address only has to be another than everybody else's.
+    email = f"{user_id}@{NO_DOMAIN}"
+    user = User(
+        _id=user_id,
+        username=username,
+        username_key=fold(username),
+        lookalike_keys=lookalike_keys(username),
+        email=email,
+        email_key=email,
+        password_hash="",
+        role=role,
+        is_service=True,
+        created_at=now(),
+    )
+    await _store(actor, user)
+    return user
+
+
 async def _insert(
     actor: Actor,
     hasher: PasswordHasher,
@@ -106,7 +137,11 @@ async def _insert(
         role=role,
         created_at=now(),
     )
+    await _store(actor, user)
+    return user
 
+
+async def _store(actor: Actor, user: User) -> None:
     async def insert(session: AsyncClientSession) -> None:
         await user.insert(session=session)
         await _record(actor, Action.USER_CREATE, user.id, session)
@@ -114,8 +149,7 @@ async def _insert(
     try:
         await transaction(insert)
     except DuplicateKeyError as error:
-        raise _taken(error, username, email) from None
-    return user
+        raise _taken(error, user.username, user.email) from None
 
 
 async def _require_free(
@@ -288,7 +322,11 @@ async def set_password(
 
     Raises:
         NotFound: no such user.
+        Conflict: the account is for programs.
     """
+    _require_operator(actor)
+    if (await _get_by_name_or_id(username)).is_service:
+        raise Conflict(f"{username} is for programs, and has API keys in place of a password.")
     hashed = await hasher.hash(password)
     return await _change(actor, username, {"password_hash": hashed}, Action.USER_PASSWORD)
 

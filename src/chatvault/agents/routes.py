@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from chatvault.actor import Actor
+from chatvault.actor import Actor, Scope
 from chatvault.agents import service
 from chatvault.agents.models import AgentNotFound, ModelCatalog
 from chatvault.agents.schemas import (
@@ -26,7 +26,7 @@ NOT_CONFIGURED = "No model is configured: agents cannot answer until CHATVAULT_P
 routes = Routes("agents")
 
 
-@routes.route("GET", "/agents", Action.AGENT_LIST, returns=AgentsOut)
+@routes.route("GET", "/agents", Action.AGENT_LIST, scope=Scope.AGENTS_RUN, returns=AgentsOut)
 async def list_agents(request: web.Request, actor: Actor) -> web.StreamResponse:
     """List the agents that I may use, and the providers that they can name.
 
@@ -51,6 +51,7 @@ async def list_agents(request: web.Request, actor: Actor) -> web.StreamResponse:
     "POST",
     "/agents",
     Action.AGENT_CREATE,
+    scope=Scope.AGENTS_RUN,
     status=201,
     returns=AgentOut,
     errors=(Denied, AgentNotFound, KeyReused),
@@ -76,7 +77,9 @@ async def create_agent(
     )
 
 
-@routes.route("GET", PATH, Action.AGENT_GET, returns=AgentOut, errors=(AgentNotFound,))
+@routes.route(
+    "GET", PATH, Action.AGENT_GET, scope=Scope.AGENTS_RUN, returns=AgentOut, errors=(AgentNotFound,)
+)
 async def get_agent(request: web.Request, actor: Actor, path: AgentPath) -> web.StreamResponse:
     """Read one agent.
 
@@ -90,6 +93,7 @@ async def get_agent(request: web.Request, actor: Actor, path: AgentPath) -> web.
     "PATCH",
     PATH,
     Action.AGENT_UPDATE,
+    scope=Scope.AGENTS_RUN,
     returns=AgentOut,
     errors=(AgentNotFound, Denied),
     max_body=FREE_BODY,
@@ -107,7 +111,14 @@ async def patch_agent(
     return json_response(agent_wire(changed, actor.user_id))
 
 
-@routes.route("DELETE", PATH, Action.AGENT_DELETE, status=204, errors=(AgentNotFound, Denied))
+@routes.route(
+    "DELETE",
+    PATH,
+    Action.AGENT_DELETE,
+    scope=Scope.AGENTS_RUN,
+    status=204,
+    errors=(AgentNotFound, Denied),
+)
 async def delete_agent(_request: web.Request, actor: Actor, path: AgentPath) -> web.StreamResponse:
     """Remove an agent of mine.
 

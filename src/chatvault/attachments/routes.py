@@ -4,7 +4,7 @@ from typing import Final
 
 from aiohttp import hdrs, web
 
-from chatvault.actor import Actor
+from chatvault.actor import Actor, Scope
 from chatvault.attachments import service
 from chatvault.attachments.deps import AttachmentDeps
 from chatvault.attachments.files import AttachmentLimitReached
@@ -48,6 +48,7 @@ routes = Routes("attachments")
     "GET",
     "/conversations/{conversation_id}/attachments",
     Action.CONVERSATION_LIST_ATTACHMENTS,
+    scope=Scope.CONVERSATIONS_READ,
     returns=AttachmentsOut,
 )
 async def list_attachments(
@@ -67,6 +68,7 @@ async def list_attachments(
     "GET",
     "/conversations/{conversation_id}/attachments/{attachment_id}",
     Action.CONVERSATION_GET_ATTACHMENT,
+    scope=Scope.CONVERSATIONS_READ,
     returns=str,
     media=(BYTES,),
     errors=(RangeNotSatisfiable,),
@@ -102,6 +104,7 @@ async def read_attachment(
     "POST",
     "/conversations/{conversation_id}/attachments",
     Action.CONVERSATION_ATTACH,
+    scope=Scope.CONVERSATIONS_WRITE,
     status=201,
     returns=AttachmentOut,
     errors=(TooLarge, AttachmentLimitReached, KeyReused),

@@ -31,6 +31,7 @@ class AuditEntry(Document):
         resource_id: the resource's id, as text; None if it has none yet.
         code: the stable error code of what was denied or failed.
         details: small counts, such as how many metadata keys changed.
+        api_key_id: the API key that the user used; absent without one.
         newest_block: the newest block that the writing process knew of; none in older entries.
         key_id: the id of the key that made the MAC.
         mac: HMAC-SHA256 over the BSON of all fields before it.
@@ -55,6 +56,7 @@ class AuditEntry(Document):
     request_id: str
     duration_ms: float
     details: dict[str, Any] | None = None
+    api_key_id: Id | None = None
     newest_block: dict[str, Any] | None = None
     key_id: str
     mac: bytes
@@ -76,7 +78,16 @@ class AuditEntry(Document):
         indexes: ClassVar = [
             IndexModel([(key, 1), ("at", DESCENDING), ("_id", DESCENDING)])
             for key in ("user_id", "resource_id", "action", "outcome", "address")
-        ] + [IndexModel([("at", DESCENDING), ("_id", DESCENDING)]), IndexModel("request_id")]
+        ] + [
+            IndexModel([("at", DESCENDING), ("_id", DESCENDING)]),
+            IndexModel("request_id"),
+            # Partial, so that entries without an API key cost nothing.
+            IndexModel(
+                [("api_key_id", 1), ("at", DESCENDING), ("_id", DESCENDING)],
+                name="api_key",
+                partialFilterExpression={"api_key_id": {"$exists": True}},
+            ),
+        ]
 
     @classmethod
     def bind_keys(cls, keys: KeyRing, high_water: HighWater | None = None) -> None:

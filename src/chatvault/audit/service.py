@@ -21,7 +21,7 @@ def entry(
     details: dict[str, Any] | None = None,
 ) -> Entry:
     """Return the audit entry of an operation, which is inserted together with its change."""
-    return {
+    made: Entry = {
         "_id": ObjectId(),
         "at": now(),
         "action": action.value,
@@ -39,3 +39,6 @@ def entry(
         "duration_ms": round((time.perf_counter() - actor.started) * 1000, 3),
         "details": details,
     }
+    if actor.key_id is not None:
+        made["api_key_id"] = actor.key_id
+    return made

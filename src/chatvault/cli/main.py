@@ -16,6 +16,7 @@ from chatvault.cli.audit import audit_log
 from chatvault.cli.doctor import examine
 from chatvault.cli.exporting import export
 from chatvault.cli.importing import import_file
+from chatvault.cli.keys import keys
 from chatvault.cli.proofs import proofs
 from chatvault.cli.terminal import explain_driver, mongodb_url, out, say
 from chatvault.cli.tools import tools
@@ -51,6 +52,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 app.add_typer(users, name="users")
+app.add_typer(keys, name="keys")
 audit_log.add_typer(proofs)
 app.add_typer(audit_log, name="audit")
 app.add_typer(tools, name="tools")

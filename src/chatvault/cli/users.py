@@ -26,7 +26,9 @@ PasswordOption = Annotated[
 GenerateOption = Annotated[
     bool, typer.Option("--generate", help="make a password and print it once")
 ]
-
+ServiceOption = Annotated[
+    bool, typer.Option("--service", help="for programs: no password, API keys alone")
+]
 
 NameArgument = Annotated[str, typer.Argument(metavar="USER", help="username or id")]
 
@@ -42,13 +44,23 @@ class _NewName(BaseModel):
 @users.command("create")
 def create_user(
     username: str,
-    email: Annotated[str, typer.Option(help="unique address")],
+    email: Annotated[str | None, typer.Option(help="unique address; needed for a person")] = None,
     full_name: Annotated[str | None, typer.Option()] = None,
     role: Annotated[Role, typer.Option()] = Role.USER,
     password: PasswordOption = None,
     generate: GenerateOption = False,  # noqa: FBT002  # typer's way to make a flag
+    service_account: ServiceOption = False,  # noqa: FBT002  # the same
 ) -> None:
     """Make an account."""
+    if service_account:
+        _refuse_beside_service(email, full_name, generate=generate)
+        name = validate(_NewName, {"new_username": username}).new_username
+        user = run(lambda: service.create_for_programs(operator(), username=name, role=role))
+        out.print(f"Made {user.username} ({user.role}) for programs, id {user.id}.")
+        out.print(f"Make its keys with: chatvault keys create {user.id} --name … --scope …")
+        return
+    if email is None:
+        raise InvalidInput("A person's account needs --email; --service makes one for programs.")
     given = _password(password, generate=generate)
     wanted = validate(
         RegisterIn,
@@ -59,6 +71,11 @@ def create_user(
     out.print(f"Made {user.username} ({user.role}), id {user.id}.")
     if generate:
         out.print(f"Password, shown once: {given}")
+
+
+def _refuse_beside_service(*given: str | None, generate: bool) -> None:
+    if generate or any(value is not None for value in given):
+        raise InvalidInput("--service goes with --role alone: nobody signs in to the account.")
 
 
 def _password(given: str | None, *, generate: bool) -> str:
@@ -80,7 +97,7 @@ def list_users() -> None:
     for user in run(lambda: service.list_users(operator(), Recorder())):
         table.add_row(
             user.username,
-            user.role,
+            f"{user.role}, for programs" if user.is_service else user.role,
             "yes" if user.is_active else "no",
             user.email,
             format_instant(user.created_at),

@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from chatvault.actor import Actor
+from chatvault.actor import Actor, Scope
 from chatvault.audit.actions import Action
 from chatvault.commands import catalogue, errors, permissions, service
 from chatvault.commands.deps import CommandDeps
@@ -22,7 +22,7 @@ from chatvault.errors import ConversationArchived, Throttled
 from chatvault.fields import Raw
 from chatvault.http.bodies import LINE_BODY
 from chatvault.http.requests import RECORDER, IdempotencyHeaders, idempotency_key_of, json_response
-from chatvault.http.routing import Routes
+from chatvault.http.routing import SESSION_ONLY, Routes
 from chatvault.idempotency import KeyReused
 
 PATH = "/conversations/{conversation_id}/commands"
@@ -30,7 +30,9 @@ COMMAND_DEPS = web.AppKey("toolbox", CommandDeps)
 routes = Routes("commands")
 
 
-@routes.route("GET", "/mcp/servers", Action.TOOL_LIST_SERVERS, returns=list[ServerOut])
+@routes.route(
+    "GET", "/mcp/servers", Action.TOOL_LIST_SERVERS, scope=Scope.AGENTS_RUN, returns=list[ServerOut]
+)
 async def list_servers(request: web.Request, actor: Actor) -> web.StreamResponse:
     """List the servers of tools, and whether they can be reached.
 
@@ -40,7 +42,7 @@ async def list_servers(request: web.Request, actor: Actor) -> web.StreamResponse
     return json_response(await catalogue.list_servers(actor, request.app[COMMAND_DEPS]))
 
 
-@routes.route("GET", "/mcp/tools", Action.TOOL_LIST, returns=list[ToolOut])
+@routes.route("GET", "/mcp/tools", Action.TOOL_LIST, scope=Scope.AGENTS_RUN, returns=list[ToolOut])
 async def list_tools(request: web.Request, actor: Actor) -> web.StreamResponse:
     """List the tools that can be called now, and what the reader may do with each.
 
@@ -49,7 +51,9 @@ async def list_tools(request: web.Request, actor: Actor) -> web.StreamResponse:
     return json_response(await catalogue.list_tools(actor, request.app[COMMAND_DEPS]))
 
 
-@routes.route("GET", "/mcp/rules", Action.APPROVAL_RULE_LIST, returns=list[RuleOut])
+@routes.route(
+    "GET", "/mcp/rules", Action.APPROVAL_RULE_LIST, scope=Scope.AGENTS_RUN, returns=list[RuleOut]
+)
 async def list_rules(request: web.Request, actor: Actor) -> web.StreamResponse:
     """List the reader's rules that approve calls of tools.
 
@@ -63,6 +67,7 @@ async def list_rules(request: web.Request, actor: Actor) -> web.StreamResponse:
     "PUT",
     "/mcp/rules/{tool}",
     Action.APPROVAL_RULE_SET,
+    scope=SESSION_ONLY,
     returns=RuleOut,
     errors=(errors.AutoApprovalNotPermitted,),
 )
@@ -74,7 +79,9 @@ async def set_rule(_request: web.Request, actor: Actor, path: RulePath) -> web.S
     return json_response(_rule(await permissions.set_rule(actor, tool=path.tool)))
 
 
-@routes.route("DELETE", "/mcp/rules/{tool}", Action.APPROVAL_RULE_DELETE, status=204)
+@routes.route(
+    "DELETE", "/mcp/rules/{tool}", Action.APPROVAL_RULE_DELETE, scope=SESSION_ONLY, status=204
+)
 async def delete_rule(_request: web.Request, actor: Actor, path: RulePath) -> web.StreamResponse:
     """Ask for each call of a tool again.
 
@@ -88,7 +95,9 @@ def _rule(stored: Raw) -> Raw:
     return {name: stored[name] for name in RuleOut.model_fields}
 
 
-@routes.route("GET", PATH, Action.COMMAND_LIST, returns=list[CommandOut])
+@routes.route(
+    "GET", PATH, Action.COMMAND_LIST, scope=Scope.CONVERSATIONS_READ, returns=list[CommandOut]
+)
 async def list_commands(
     request: web.Request, actor: Actor, path: ConversationPath, query: CommandQuery
 ) -> web.StreamResponse:
@@ -105,7 +114,13 @@ async def list_commands(
     return json_response(found)
 
 
-@routes.route("GET", PATH + "/{command_id}", Action.COMMAND_GET, returns=CommandOut)
+@routes.route(
+    "GET",
+    PATH + "/{command_id}",
+    Action.COMMAND_GET,
+    scope=Scope.CONVERSATIONS_READ,
+    returns=CommandOut,
+)
 async def get_command(request: web.Request, actor: Actor, path: CommandPath) -> web.StreamResponse:
     """Read one command.
 
@@ -118,6 +133,7 @@ async def get_command(request: web.Request, actor: Actor, path: CommandPath) -> 
     "POST",
     PATH + "/{command_id}/approve",
     Action.COMMAND_APPROVE,
+    scope=Scope.AGENTS_RUN,
     returns=CommandOut,
     other={202: CommandOut},
     errors=(
@@ -148,6 +164,7 @@ async def approve_command(
     "POST",
     PATH + "/{command_id}/reject",
     Action.COMMAND_REJECT,
+    scope=Scope.AGENTS_RUN,
     returns=CommandOut,
     errors=(errors.CommandSettled, KeyReused),
 )
@@ -171,6 +188,7 @@ async def reject_command(
     "POST",
     "/conversations/{conversation_id}/messages/{message_id}/execute-command",
     Action.COMMAND_EXECUTE_TERMINAL,
+    scope=Scope.AGENTS_RUN,
     returns=CommandOut,
     other={202: CommandOut},
     errors=(

@@ -8,7 +8,7 @@ from typing import Any
 
 from aiohttp import web
 
-from chatvault.actor import Actor
+from chatvault.actor import Actor, Scope
 from chatvault.agents.models import ModelNotConfigured
 from chatvault.audit.actions import Action
 from chatvault.completions.service import complete
@@ -78,6 +78,7 @@ def _configured_model(deps: ReplyDeps) -> str | None:
     "POST",
     "/chat/completions",
     Action.CHAT_COMPLETE,
+    scope=Scope.AGENTS_RUN,
     returns=dict[str, Any],
     media=MEDIA,
     errors=REFUSALS,
@@ -98,6 +99,7 @@ async def complete_chat(
     "POST",
     "/v1/chat/completions",
     Action.CHAT_COMPLETE,
+    scope=Scope.AGENTS_RUN,
     returns=dict[str, Any],
     media=MEDIA,
     errors=REFUSALS,

@@ -3,7 +3,7 @@
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
-from chatvault.actor import Actor
+from chatvault.actor import Actor, Scope
 from chatvault.audit.actions import Action
 from chatvault.conversations import branch_service
 from chatvault.conversations.branch_service import Fork, ForkPage, ReplyUnderWay
@@ -31,6 +31,7 @@ class ForksQuery(BaseModel):
     "GET",
     "/conversations/{conversation_id}/forks",
     Action.CONVERSATION_LIST_FORKS,
+    scope=Scope.CONVERSATIONS_READ,
     returns=ForksOut,
 )
 async def list_forks(
@@ -69,6 +70,7 @@ def _fork_wire(page: ForkPage, fork: Fork) -> Raw:
     "PUT",
     "/conversations/{conversation_id}/active-leaf",
     Action.CONVERSATION_SHOW_BRANCH,
+    scope=Scope.CONVERSATIONS_WRITE,
     returns=ActiveLeafOut,
     errors=(ReplyUnderWay,),
     sends=("ETag",),

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from aiohttp import web
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from chatvault.actor import Actor
+from chatvault.actor import Actor, Scope
 from chatvault.audit.actions import Action
 from chatvault.conversations import append_service, message_service
 from chatvault.conversations.branch_service import ReplyUnderWay
@@ -103,6 +103,7 @@ class PageQuery(BaseModel):
     "GET",
     PATH,
     Action.CONVERSATION_LIST_MESSAGES,
+    scope=Scope.CONVERSATIONS_READ,
     returns=MessagePageOut,
     media=("application/json", NDJSON),
     sends=("ETag", "Link", "X-Total-Count"),
@@ -182,6 +183,7 @@ async def _stream(
     "POST",
     PATH,
     Action.CONVERSATION_APPEND_MESSAGE,
+    scope=Scope.CONVERSATIONS_WRITE,
     returns=ConversationOut | Appended,
     errors=(MessageIdTaken, NotLastAnswer, ReplyUnderWay, TooLarge, UnknownParent, KeyReused),
     sends=("ETag", "Link", "Preference-Applied"),
@@ -225,6 +227,7 @@ async def append_message(
     "POST",
     PATH + ":batch",
     Action.CONVERSATION_APPEND_MESSAGES,
+    scope=Scope.CONVERSATIONS_WRITE,
     returns=AppendedBatch,
     errors=(MessageIdTaken, TooLarge, KeyReused),
     sends=("ETag",),
@@ -263,6 +266,7 @@ async def append_batch(
     "GET",
     PATH + "/{message_id}",
     Action.CONVERSATION_GET_MESSAGE,
+    scope=Scope.CONVERSATIONS_READ,
     returns=MessageOut,
     sends=("ETag",),
 )
@@ -281,6 +285,7 @@ async def get_message(request: web.Request, actor: Actor, path: MessagePath) -> 
     "PATCH",
     PATH + "/{message_id}",
     Action.CONVERSATION_EDIT_MESSAGE,
+    scope=Scope.CONVERSATIONS_WRITE,
     returns=MessageOut,
     errors=(StaleVersion, TooLarge),
     sends=("ETag",),
@@ -312,6 +317,7 @@ async def edit_message(
     "DELETE",
     PATH + "/{message_id}",
     Action.CONVERSATION_DELETE_MESSAGE,
+    scope=Scope.CONVERSATIONS_WRITE,
     status=204,
     errors=(StaleVersion,),
 )
@@ -336,6 +342,7 @@ async def delete_message(
     "GET",
     PATH + "/{message_id}/revisions",
     Action.CONVERSATION_LIST_REVISIONS,
+    scope=Scope.CONVERSATIONS_READ,
     returns=list[RevisionOut],
 )
 async def list_revisions(

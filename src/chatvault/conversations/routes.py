@@ -6,7 +6,7 @@ from aiohttp import web
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from chatvault.actor import Actor
+from chatvault.actor import Actor, Scope
 from chatvault.agents.models import ModelNotConfigured
 from chatvault.audit.actions import Action
 from chatvault.conversations import service
@@ -118,6 +118,7 @@ def answer(
     "GET",
     "/conversations",
     Action.CONVERSATION_LIST,
+    scope=Scope.CONVERSATIONS_READ,
     returns=list[ConversationOut | ConversationSummary],
     sends=("Link", "X-Total-Count"),
 )
@@ -162,6 +163,7 @@ def _cursor_links(request: web.Request, page: service.Page, limit: int) -> dict[
     "POST",
     "/conversations",
     Action.CONVERSATION_CREATE,
+    scope=Scope.CONVERSATIONS_WRITE,
     status=201,
     returns=ConversationOut,
     errors=(TooLarge, KeyReused, ModelNotConfigured, Throttled),
@@ -186,7 +188,13 @@ async def create_conversation(
     return answer(begun, status=201)
 
 
-@routes.route("DELETE", "/conversations", Action.CONVERSATION_DELETE_ALL, returns=DeletedOut)
+@routes.route(
+    "DELETE",
+    "/conversations",
+    Action.CONVERSATION_DELETE_ALL,
+    scope=Scope.CONVERSATIONS_WRITE,
+    returns=DeletedOut,
+)
 async def delete_conversations(request: web.Request, actor: Actor) -> web.StreamResponse:
     """Delete all my conversations permanently.
 
@@ -199,7 +207,13 @@ async def delete_conversations(request: web.Request, actor: Actor) -> web.Stream
     return json_response(DeletedOut(deleted_count=deleted, message=message))
 
 
-@routes.route("GET", "/conversations/stats/count", Action.CONVERSATION_COUNT, returns=CountOut)
+@routes.route(
+    "GET",
+    "/conversations/stats/count",
+    Action.CONVERSATION_COUNT,
+    scope=Scope.CONVERSATIONS_READ,
+    returns=CountOut,
+)
 async def count_conversations(request: web.Request, actor: Actor) -> web.StreamResponse:
     """Count my conversations.
 
@@ -213,6 +227,7 @@ async def count_conversations(request: web.Request, actor: Actor) -> web.StreamR
     "GET",
     "/conversations/{conversation_id}",
     Action.CONVERSATION_GET,
+    scope=Scope.CONVERSATIONS_READ,
     returns=ConversationOut | ConversationSummary,
     sends=("ETag", "Link"),
 )
@@ -266,6 +281,7 @@ async def _update(
     "PUT",
     "/conversations/{conversation_id}",
     Action.CONVERSATION_UPDATE,
+    scope=Scope.CONVERSATIONS_WRITE,
     returns=ConversationOut,
     errors=(StaleVersion, PreconditionRequired, TooLarge),
     sends=("ETag", "Link"),
@@ -290,6 +306,7 @@ async def put_conversation(
     "PATCH",
     "/conversations/{conversation_id}",
     Action.CONVERSATION_UPDATE,
+    scope=Scope.CONVERSATIONS_WRITE,
     returns=ConversationOut | ConversationSummary,
     errors=(StaleVersion,),
     sends=("ETag", "Link"),
@@ -315,6 +332,7 @@ async def patch_conversation(
     "POST",
     "/conversations/{conversation_id}/archive",
     Action.CONVERSATION_ARCHIVE,
+    scope=Scope.CONVERSATIONS_WRITE,
     returns=ConversationOut | ConversationSummary,
     errors=(StaleVersion, KeyReused),
     sends=("ETag", "Link"),
@@ -347,6 +365,7 @@ async def archive_conversation(
     "DELETE",
     "/conversations/{conversation_id}",
     Action.CONVERSATION_DELETE,
+    scope=Scope.CONVERSATIONS_WRITE,
     status=204,
     errors=(StaleVersion,),
 )

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from bson import ObjectId
 
 from chatvault.access import Access, Need, resolve
-from chatvault.actor import Actor
+from chatvault.actor import Actor, Scope
 from chatvault.agents import service as agents
 from chatvault.agents.models import AgentNotFound
 from chatvault.audit import service as audit
@@ -84,12 +84,14 @@ async def start_conversation(
 
     Raises:
         AgentNotFound: the actor may use no such agent.
-        NotFound: this is a repeat, and the conversation was deleted.
+            NotFound: this is a repeat, and the conversation was deleted.
+            InsufficientScope: a message is to be sent, but the API key may not call models.
         ChatvaultError: any error of a reply, if a message is to be sent.
     """
     if wanted.initial_message is None:
         begun = await create(actor, commits, wanted=wanted, idempotency_key=idempotency_key)
     else:
+        actor.require_scope(Scope.AGENTS_RUN)
         begun = await start_with_reply(
             actor,
             wanted=wanted,

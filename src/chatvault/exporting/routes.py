@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from chatvault.actor import Actor
+from chatvault.actor import Actor, Scope
 from chatvault.audit.actions import Action
 from chatvault.conversations.schemas import ConversationPath
 from chatvault.errors import NotFound, Throttled
@@ -41,6 +41,7 @@ async def _send(request: web.Request, export: Export) -> web.StreamResponse:
     "GET",
     "/conversations/{conversation_id}/export",
     Action.CONVERSATION_EXPORT,
+    scope=Scope.EXPORT,
     returns=ExportOut | list[ShareGPTOut],
     media=MEDIA,
     errors=(Throttled, PdfNotInstalled),
@@ -68,6 +69,7 @@ async def export_conversation(
     "GET",
     "/conversations/export",
     Action.CONVERSATION_EXPORT,
+    scope=Scope.EXPORT,
     returns=ExportOut | list[ShareGPTOut],
     media=MEDIA,
     errors=(Throttled, NotFound, PdfNotInstalled),
@@ -95,6 +97,7 @@ async def export_conversations(
     "GET",
     "/users/me/export",
     Action.USER_EXPORT,
+    scope=Scope.EXPORT,
     returns=str,
     media=(ARCHIVE[1],),
     errors=(Throttled,),

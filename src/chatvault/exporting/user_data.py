@@ -13,6 +13,8 @@ from chatvault.accounts.sessions import Session
 from chatvault.actor import Actor
 from chatvault.agents.models import Agent
 from chatvault.agents.schemas import agent_wire
+from chatvault.api_keys.models import ApiKey
+from chatvault.api_keys.schemas import ApiKeyOut
 from chatvault.attachments.files import FileStore
 from chatvault.commands.models import ApprovalRule
 from chatvault.conversations.shapes import StoredMessage
@@ -47,6 +49,7 @@ FILES = {
     "agents.json": "agents that the user made",
     "approval-rules.json": "tools that run without the user being asked each time",
     "sessions.json": "browsers and programs that are signed in, without their secrets",
+    "api-keys.json": "API keys, without their secrets",
     "usage.json": "tokens used on each day",
     "conversations.ndjson": "all conversations, one a line",
     "imports.ndjson": "imports in the background with their reports, one a line",
@@ -99,6 +102,7 @@ async def _small_files(actor: Actor) -> dict[str, object]:
     agents = await Agent.get_pymongo_collection().find(Agent.owned_by(actor)).to_list()
     rules = await ApprovalRule.list_raw(actor)
     sessions = await Session.find(Session.owned_by(actor)).sort("created_at").to_list()
+    keys = await ApiKey.find(ApiKey.owned_by(actor)).sort("created_at").to_list()
     return {
         "account.json": user and UserOut.model_validate(user),
         "preferences.json": set_here.preferences if set_here else {},
@@ -112,6 +116,7 @@ async def _small_files(actor: Actor) -> dict[str, object]:
             )
             for each in sessions
         ],
+        "api-keys.json": [ApiKeyOut.model_validate(each) for each in keys],
         "usage.json": await Usage.by_day(actor, ""),
     }
 

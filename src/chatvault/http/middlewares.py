@@ -21,12 +21,14 @@ from chatvault.errors import (
     ChatvaultError,
     CookieWithheld,
     ForeignOrigin,
+    InvalidApiKey,
     OutcomeUnknown,
     StoredNotShown,
     TooLarge,
     TooSlow,
     Unavailable,
 )
+from chatvault.http.bearer import KeyedRequests, KeyIdentifier, key_in
 from chatvault.http.problems import (
     as_domain_error,
     http_exception_response,
@@ -41,6 +43,10 @@ from chatvault.outcome import begin_operation
 from chatvault.settings import Network
 
 REFUSALS = web.AppKey("refusals", RefusalCounter)
+KEY_FINDER = web.AppKey("key_finder", KeyIdentifier)
+KEYED_REQUESTS = web.AppKey("keyed_requests", KeyedRequests)
+# The API key that a request is made with, where the operation takes one.
+API_KEY = web.RequestKey("api_key", str)
 
 REQUEST_ID = "X-Request-ID"
 REQUEST_ID_PATTERN = re.compile(r"[A-Za-z0-9._-]{8,64}")
@@ -48,7 +54,7 @@ MAX_USER_AGENT = 256
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 ALLOWED_METHODS = "GET, POST, PUT, PATCH, DELETE"
 ALLOWED_HEADERS = (
-    "Content-Type, Accept, If-Match, If-None-Match, Prefer, Idempotency-Key, "
+    "Authorization, Content-Type, Accept, If-Match, If-None-Match, Prefer, Idempotency-Key, "
     "Last-Event-ID, X-Conversation-Id, X-Request-ID, "
     "Tus-Resumable, Upload-Length, Upload-Metadata, Upload-Offset"
 )
@@ -210,13 +216,19 @@ def _resource_id(request: web.Request) -> str | None:
 
 @web.middleware
 async def origins(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answer preflights, and refuse changes that a foreign page's browser requests."""
+    """Answer preflights, and refuse changes that a foreign page's browser requests.
+
+    A request with an API key is no such change: a browser adds no key by itself.
+    """
     if (
         request.method == hdrs.METH_OPTIONS
         and hdrs.ACCESS_CONTROL_REQUEST_METHOD in request.headers
     ):
         return _preflight(request)
-    if request.method not in SAFE_METHODS and _is_foreign(request):
+    operation = operation_of(request)
+    if operation is not None and not operation.is_public and (secret := key_in(request)):
+        request[API_KEY] = secret
+    elif request.method not in SAFE_METHODS and _is_foreign(request):
         raise ForeignOrigin
     return await handler(request)
 
@@ -243,7 +255,9 @@ def _preflight(request: web.Request) -> web.Response:
 
 @web.middleware
 async def authenticate(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn the session of the cookie into the actor, where the operation needs one."""
+    """Turn the API key, or else the session of the cookie, into the actor that is needed."""
+    if API_KEY in request:
+        return await _with_key(request, handler)
     operation = operation_of(request)
     if operation is not None and operation.knows_caller:
         session = await aiohttp_session.get_session(request)
@@ -257,6 +271,16 @@ async def authenticate(request: web.Request, handler: Handler) -> web.StreamResp
         elif not operation.is_public:
             _refuse_without_cookie(request)
     return await handler(request)
+
+
+async def _with_key(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answer a request with an API key; its cookies are not looked at."""
+    finder, open_requests = request.app[KEY_FINDER], request.app[KEYED_REQUESTS]
+    request[ACTOR] = actor = await finder.identify(request[ACTOR], request[API_KEY])
+    if actor.key_id is None:
+        raise InvalidApiKey
+    with open_requests.hold(request, actor.key_id):
+        return await handler(request)
 
 
 def _refuse_without_cookie(request: web.Request) -> None:

@@ -13,24 +13,33 @@ from pydantic.json_schema import JsonSchemaMode
 
 import chatvault
 from chatvault import errors
+from chatvault.actor import Scope
 from chatvault.http import problems
 from chatvault.http.bodies import SMALL_BODY, shown_size
 from chatvault.http.csp import content_security_policy
 from chatvault.http.openapi_examples import BODY_OF, BY_MEDIA, BY_OPERATION, Examples
 from chatvault.http.openapi_schemas import Schema, Schemas, without_null
 from chatvault.http.requests import json_response
-from chatvault.http.routing import Operation, Routes
+from chatvault.http.routing import SESSION_ONLY, Operation, Routes
 from chatvault.version import VERSION
 
 JSON = "application/json"
 BYTES = "application/octet-stream"
 SESSION = {"type": "apiKey", "in": "cookie", "name": "session_id"}
+KEY = {
+    "type": "http",
+    "scheme": "bearer",
+    "bearerFormat": "cv_…",
+    "description": "An API key, made by `POST /auth/keys`; each operation names its scope.",
+}
 OPERATIONS = web.AppKey("operations", tuple[Operation, ...])
 PLACES = {"path": "path", "query": "query", "headers": "header"}
 # With these methods, a field that is left out keeps its value.
 KEEPING = ("PUT", "PATCH")
 # Problems that a later attempt may not meet.
 LATER = (429, 503)
+# Problems that may say what is wrong with an API key.
+CHALLENGED = (401, 403)
 HEADERS = {
     "Accept-Ranges": "`bytes`: one range can be asked for.",
     "Content-Disposition": "The name of the file to save it as.",
@@ -44,6 +53,7 @@ HEADERS = {
     "Upload-Expires": "When the upload is removed, unless it is imported.",
     "Upload-Length": "How many bytes the upload is to have.",
     "Upload-Offset": "How many bytes of the upload have arrived.",
+    "WWW-Authenticate": "What is wrong with the API key (RFC 6750).",
     "X-Request-ID": "Stands in the log and in the audit entry, too.",
     "X-Total-Count": "How many there are on all pages.",
 }
@@ -61,6 +71,7 @@ class Problem(BaseModel):
     request_id: str
     errors: list[dict[str, Any]] | None = None
     more_errors: int | None = None
+    scope: str | None = None
 
 
 class RootOut(BaseModel):
@@ -155,7 +166,7 @@ def build_document(operations: Iterable[Operation]) -> dict[str, Any]:
                 name: {"description": words, "schema": {"type": "string"}}
                 for name, words in HEADERS.items()
             },
-            "securitySchemes": {"session": SESSION},
+            "securitySchemes": {"session": SESSION, "key": KEY},
         },
     }
 
@@ -182,6 +193,10 @@ def _describe(operation: Operation, schemas: Schemas, examples: Examples) -> dic
         paragraphs.append("`application/merge-patch+json` is taken as well.")
     if operation.action is not None:
         paragraphs.append(f"Audited as `{operation.action.value}`.")
+    if operation.scope == SESSION_ONLY:
+        paragraphs.append("Needs a signed-in session; an API key may not do it.")
+    elif operation.scope is not None:
+        paragraphs.append(f"An API key needs the scope `{operation.scope}`.")
     described: dict[str, Any] = {
         "operationId": operation.handler.__name__,
         "summary": " ".join(summary.split()),
@@ -196,11 +211,20 @@ def _describe(operation: Operation, schemas: Schemas, examples: Examples) -> dic
             )
         ],
         "responses": _responses(operation, schemas, examples),
-        "security": [] if operation.is_public else [{"session": []}],
+        "security": _security(operation),
     }
     if (body := _body(operation, schemas, examples)) is not None:
         described["requestBody"] = body
     return described
+
+
+def _security(operation: Operation) -> list[dict[str, list[str]]]:
+    if operation.is_public:
+        return []
+    session: dict[str, list[str]] = {"session": []}
+    if not isinstance(operation.scope, Scope):
+        return [session]
+    return [session, {"key": [operation.scope.value]}]
 
 
 def _body(operation: Operation, schemas: Schemas, examples: Examples) -> dict[str, Any] | None:
@@ -270,7 +294,11 @@ def _problems(operation: Operation, schemas: Schemas) -> dict[str, Any]:
     found = {}
     for status, codes in sorted(kinds.items()):
         words = ", ".join(f"`{code}`" for code in dict.fromkeys(codes))
-        names = ("X-Request-ID", "Retry-After") if status in LATER else ("X-Request-ID",)
+        names = ["X-Request-ID"]
+        if status in LATER:
+            names.append("Retry-After")
+        if status in CHALLENGED and not operation.is_public:
+            names.append("WWW-Authenticate")
         found[str(status)] = {
             "description": f"A problem with code {words}.",
             "headers": {name: _header(name) for name in names},
@@ -289,6 +317,9 @@ def _refusals(operation: Operation) -> Iterable[type[errors.ChatvaultError]]:
     yield from operation.errors
     if not operation.is_public:
         yield from (errors.NotAuthenticated, errors.CookieWithheld)
+        yield from (errors.InvalidApiKey, errors.Throttled)
+        is_for_keys = isinstance(operation.scope, Scope)
+        yield errors.InsufficientScope if is_for_keys else errors.SessionRequired
     if operation.method != "GET":
         yield from (errors.ForeignOrigin, errors.OutcomeUnknown)
     if "path" in operation.models:

@@ -4,7 +4,7 @@ from http import HTTPStatus
 from typing import Any
 
 import structlog
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from chatvault import errors
 from chatvault.audit.actions import Outcome
@@ -111,10 +111,23 @@ def problem_response(
         ]
     if error.more_errors:
         body["more_errors"] = error.more_errors
+    if isinstance(error, errors.InsufficientScope):
+        body["scope"] = error.scope
     response = web.Response(body=to_json(body), status=status, content_type=MEDIA_TYPE)
+    if (challenge := _challenge(error)) is not None:
+        response.headers[hdrs.WWW_AUTHENTICATE] = challenge
     if error.retry_after is not None:
         response.headers["Retry-After"] = str(max(1, round(error.retry_after)))
     return response
+
+
+def _challenge(error: errors.ChatvaultError) -> str | None:
+    """Return what RFC 6750 tells a client whose API key was refused."""
+    if isinstance(error, errors.InvalidApiKey):
+        return 'Bearer error="invalid_token"'
+    if isinstance(error, errors.InsufficientScope):
+        return f'Bearer error="insufficient_scope", scope="{error.scope}"'
+    return None
 
 
 def http_exception_response(error: web.HTTPException, *, request_id: str) -> web.Response:

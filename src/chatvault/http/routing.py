@@ -7,13 +7,14 @@ A handler takes the request and, by name, what it needs: `actor` (somebody signe
 import inspect
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from aiohttp import web
 from pydantic import BaseModel
 
+from chatvault.actor import Actor, Scope
 from chatvault.audit.actions import Action
-from chatvault.errors import ChatvaultError, NotAuthenticated
+from chatvault.errors import ChatvaultError, NotAuthenticated, SessionRequired
 from chatvault.http.bodies import BODY, SMALL_BODY, Bodies, Room, read_body, size_to_expect
 from chatvault.http.requests import (
     ACTOR,
@@ -29,6 +30,9 @@ Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 Handler = Callable[..., Awaitable[web.StreamResponse]]
 PlainHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 PARSED = ("path", "query", "headers", "body")
+# In place of a scope: no API key may call the operation.
+SESSION_ONLY: Final = "session"
+Demand = Scope | Literal["session"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -37,6 +41,7 @@ class Operation:
 
     Attributes:
         action: None for routes that are not audited: health, the docs.
+        scope: the scope that an API key needs, or `SESSION_ONLY`; None if anyone may call it.
         is_public: whether anyone may call it.
         knows_caller: whether it needs to know the caller, signed in or not.
         is_probe: whether machines call it repeatedly to check the service.
@@ -56,6 +61,7 @@ class Operation:
     path: str
     handler: Handler
     action: Action | None
+    scope: Demand | None
     is_public: bool
     knows_caller: bool
     is_probe: bool
@@ -78,6 +84,8 @@ class Operation:
             given["actor"] = actor = request[ACTOR]
             if actor.user_id is None:
                 raise NotAuthenticated
+            if actor.key_id is not None:
+                self._admit_key(actor)
         elif self.knows_caller:
             given["caller"] = request[ACTOR]
         if "path" in self.models:
@@ -98,6 +106,17 @@ class Operation:
             finally:
                 # The connection keeps its last request until the next one comes.
                 request.pop(BODY, None)
+
+    def _admit_key(self, actor: Actor) -> None:
+        """Raise unless the actor's API key may be used for this.
+
+        Raises:
+            SessionRequired: no API key may.
+            InsufficientScope: it lacks the scope.
+        """
+        if not isinstance(self.scope, Scope):
+            raise SessionRequired
+        actor.require_scope(self.scope)
 
     async def _answer(
         self, request: web.Request, given: dict[str, Any], room: Room | None
@@ -132,6 +151,7 @@ class Routes:
         path: str,
         action: Action | None,
         *,
+        scope: Demand | None = None,
         status: int = 200,
         returns: Any = None,
         media: tuple[str, ...] = ("application/json",),
@@ -143,16 +163,23 @@ class Routes:
         max_body: int = SMALL_BODY,
         is_probe: bool = False,
     ) -> Callable[[Handler], Handler]:
-        """Register the decorated handler; the arguments are those of `Operation`."""
+        """Register the decorated handler; the arguments are those of `Operation`.
+
+        Raises:
+            TypeError: an operation of a user's states no scope, or one of anybody's does.
+        """
 
         def register(handler: Handler) -> Handler:
             parameters = inspect.signature(handler, eval_str=True).parameters
+            if ("actor" in parameters) is (scope is None):
+                raise TypeError(f"{method} {path}: exactly what has an actor states a scope")
             self.operations.append(
                 Operation(
                     method=method,
                     path=path,
                     handler=handler,
                     action=action,
+                    scope=scope,
                     is_public="actor" not in parameters,
                     knows_caller="actor" in parameters or "caller" in parameters,
                     models={

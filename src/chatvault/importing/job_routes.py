@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator
 
 from aiohttp import web
 
-from chatvault.actor import Actor
+from chatvault.actor import Actor, Scope
 from chatvault.audit.actions import Action
 from chatvault.fields import Raw
 from chatvault.http.requests import IdempotencyHeaders, idempotency_key_of, json_response
@@ -27,7 +27,9 @@ JOB_DEPS = web.AppKey("job_deps", JobDeps)
 routes = Routes("imports")
 
 
-@routes.route("GET", "/imports", Action.IMPORT_LIST, returns=ImportListOut)
+@routes.route(
+    "GET", "/imports", Action.IMPORT_LIST, scope=Scope.CONVERSATIONS_READ, returns=ImportListOut
+)
 async def list_imports(
     request: web.Request, actor: Actor, query: ImportListQuery
 ) -> web.StreamResponse:
@@ -41,7 +43,13 @@ async def list_imports(
     return json_response({"imports": [job_wire(each) for each in jobs], "next": following})
 
 
-@routes.route("GET", "/imports/{import_id}", Action.IMPORT_GET, returns=ImportJobOut)
+@routes.route(
+    "GET",
+    "/imports/{import_id}",
+    Action.IMPORT_GET,
+    scope=Scope.CONVERSATIONS_READ,
+    returns=ImportJobOut,
+)
 async def get_import(request: web.Request, actor: Actor, path: ImportPath) -> web.StreamResponse:
     """Return an import's progress and its report so far.
 
@@ -55,6 +63,7 @@ async def get_import(request: web.Request, actor: Actor, path: ImportPath) -> we
     "GET",
     "/imports/{import_id}/events",
     Action.IMPORT_FOLLOW,
+    scope=Scope.CONVERSATIONS_READ,
     returns=str,
     media=(EVENT_STREAM,),
 )
@@ -84,6 +93,7 @@ async def _events(states: AsyncGenerator[tuple[int, Raw]]) -> AsyncGenerator[Eve
     "POST",
     "/imports/{import_id}/cancel",
     Action.IMPORT_CANCEL,
+    scope=Scope.CONVERSATIONS_WRITE,
     returns=ImportJobOut,
     errors=(KeyReused,),
 )

@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from chatvault.actor import Actor
+from chatvault.actor import Actor, Scope
 from chatvault.audit.actions import Action
 from chatvault.errors import NotFound, Throttled, TooLarge
 from chatvault.http.bodies import BODY, BULK_BODY
@@ -26,6 +26,7 @@ routes = Routes("imports")
     "POST",
     "/imports",
     Action.IMPORT_RUN,
+    scope=Scope.CONVERSATIONS_WRITE,
     returns=ImportOut,
     other={202: ImportJobOut},
     errors=(

@@ -9,7 +9,7 @@ from typing import Annotated
 from aiohttp import web
 from pydantic import BaseModel, Field
 
-from chatvault.actor import Actor
+from chatvault.actor import Actor, Scope
 from chatvault.audit.actions import Action
 from chatvault.errors import (
     InvalidInput,
@@ -157,6 +157,7 @@ def _wire(state: UploadState) -> UploadOut:
     "POST",
     PATH,
     Action.IMPORT_CREATE_UPLOAD,
+    scope=Scope.CONVERSATIONS_WRITE,
     status=201,
     returns=UploadOut,
     errors=(TooLarge, Throttled, NoSpace, KeyReused, UnsupportedTus),
@@ -186,6 +187,7 @@ async def create_upload(
     "GET",
     PATH + "/{upload_id}",
     Action.IMPORT_GET_UPLOAD,
+    scope=Scope.CONVERSATIONS_WRITE,
     returns=UploadOut,
     errors=(UploadElsewhere, UnsupportedTus),
     sends=SENDS,
@@ -206,6 +208,7 @@ async def get_upload(
     "PATCH",
     PATH + "/{upload_id}",
     Action.IMPORT_APPEND_UPLOAD,
+    scope=Scope.CONVERSATIONS_WRITE,
     status=204,
     errors=(
         *(UploadElsewhere, UploadBusy, UploadInUse, WrongOffset, UnsupportedTus),
@@ -241,6 +244,7 @@ async def append_to_upload(
     "DELETE",
     PATH + "/{upload_id}",
     Action.IMPORT_DELETE_UPLOAD,
+    scope=Scope.CONVERSATIONS_WRITE,
     status=204,
     errors=(UploadInUse, UnsupportedTus),
 )

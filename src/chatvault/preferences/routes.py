@@ -4,7 +4,7 @@ from typing import Any
 
 from aiohttp import web
 
-from chatvault.actor import Actor
+from chatvault.actor import Actor, Scope
 from chatvault.audit.actions import Action
 from chatvault.http.bodies import FREE_BODY
 from chatvault.http.requests import RECORDER, json_response
@@ -20,7 +20,9 @@ def _answer(values: dict[str, Any]) -> web.Response:
     return json_response(PreferencesOut.model_validate(values))
 
 
-@routes.route("GET", PATH, Action.PREFERENCES_GET, returns=PreferencesOut)
+@routes.route(
+    "GET", PATH, Action.PREFERENCES_GET, scope=Scope.CONVERSATIONS_READ, returns=PreferencesOut
+)
 async def get_preferences(request: web.Request, actor: Actor) -> web.StreamResponse:
     """Read my preferences; what I never set has its default.
 
@@ -29,7 +31,14 @@ async def get_preferences(request: web.Request, actor: Actor) -> web.StreamRespo
     return _answer(await service.get(actor, request.app[RECORDER]))
 
 
-@routes.route("PUT", PATH, Action.PREFERENCES_UPDATE, returns=PreferencesOut, max_body=FREE_BODY)
+@routes.route(
+    "PUT",
+    PATH,
+    Action.PREFERENCES_UPDATE,
+    scope=Scope.CONVERSATIONS_WRITE,
+    returns=PreferencesOut,
+    max_body=FREE_BODY,
+)
 async def put_preferences(
     _request: web.Request, actor: Actor, body: PreferencesIn
 ) -> web.StreamResponse:
@@ -41,7 +50,14 @@ async def put_preferences(
     return _answer(await service.replace(actor, values=values))
 
 
-@routes.route("PATCH", PATH, Action.PREFERENCES_UPDATE, returns=PreferencesOut, max_body=FREE_BODY)
+@routes.route(
+    "PATCH",
+    PATH,
+    Action.PREFERENCES_UPDATE,
+    scope=Scope.CONVERSATIONS_WRITE,
+    returns=PreferencesOut,
+    max_body=FREE_BODY,
+)
 async def patch_preferences(
     _request: web.Request, actor: Actor, body: PreferencesIn
 ) -> web.StreamResponse:

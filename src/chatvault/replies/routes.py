@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from chatvault.actor import Actor
+from chatvault.actor import Actor, Scope
 from chatvault.agents.models import AgentNotFound, ModelNotConfigured
 from chatvault.audit.actions import Action
 from chatvault.conversations.schemas import ConversationPath
@@ -41,6 +41,7 @@ routes = Routes("replies")
     "POST",
     PATH,
     Action.REPLY_CREATE,
+    scope=Scope.AGENTS_RUN,
     status=201,
     returns=ReplyOut,
     other={200: EVENT_STREAM},
@@ -86,7 +87,13 @@ async def create_reply(
     return json_response(exchange, status=201, headers={"Location": location})
 
 
-@routes.route("GET", PATH + "/{reply_id}", Action.REPLY_GET, returns=ReplyStateOut)
+@routes.route(
+    "GET",
+    PATH + "/{reply_id}",
+    Action.REPLY_GET,
+    scope=Scope.CONVERSATIONS_READ,
+    returns=ReplyStateOut,
+)
 async def get_reply(request: web.Request, actor: Actor, path: ReplyPath) -> web.StreamResponse:
     """Return the state of a reply.
 
@@ -97,7 +104,12 @@ async def get_reply(request: web.Request, actor: Actor, path: ReplyPath) -> web.
 
 
 @routes.route(
-    "GET", PATH + "/{reply_id}/events", Action.REPLY_FOLLOW, returns=str, media=(EVENT_STREAM,)
+    "GET",
+    PATH + "/{reply_id}/events",
+    Action.REPLY_FOLLOW,
+    scope=Scope.CONVERSATIONS_READ,
+    returns=str,
+    media=(EVENT_STREAM,),
 )
 async def follow_reply(
     request: web.Request, actor: Actor, path: ReplyPath, headers: FollowHeaders
@@ -117,6 +129,7 @@ async def follow_reply(
     "POST",
     PATH + "/{reply_id}/cancel",
     Action.REPLY_CANCEL,
+    scope=Scope.AGENTS_RUN,
     returns=ReplyStateOut,
     errors=(KeyReused,),
 )
@@ -148,6 +161,7 @@ def _state(reply: ReplyDoc) -> Raw:
     "GET",
     "/conversations/{conversation_id}/context",
     Action.CONVERSATION_CONTEXT,
+    scope=Scope.CONVERSATIONS_READ,
     returns=ContextOut,
     errors=(errors.TokenLimitReached, AgentNotFound),
 )
@@ -173,6 +187,7 @@ async def get_context(
     "POST",
     "/conversations/{conversation_id}/summary",
     Action.CONVERSATION_SUMMARIZE,
+    scope=Scope.AGENTS_RUN,
     returns=SummaryOut,
     errors=(ModelNotConfigured, Throttled, KeyReused, *errors.FAILURES),
 )

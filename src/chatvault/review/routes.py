@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator
 
 from aiohttp import web
 
-from chatvault.actor import Actor
+from chatvault.actor import Actor, Scope
 from chatvault.audit.actions import Action
 from chatvault.audit.models import Entry
 from chatvault.cursors import encode_cursor
@@ -39,6 +39,7 @@ def _answer(request: web.Request, entries: list[Entry], limit: int) -> web.Respo
     "GET",
     PATH,
     Action.AUDIT_LIST,
+    scope=Scope.AUDIT_READ,
     returns=list[AuditEntryOut],
     errors=(Denied,),
     sends=("Link",),
@@ -55,7 +56,12 @@ async def list_audit_logs(
 
 
 @routes.route(
-    "GET", PATH + "/stats", Action.AUDIT_COUNT, returns=list[AuditCountOut], errors=(Denied,)
+    "GET",
+    PATH + "/stats",
+    Action.AUDIT_COUNT,
+    scope=Scope.AUDIT_READ,
+    returns=list[AuditCountOut],
+    errors=(Denied,),
 )
 async def count_audit_logs(
     request: web.Request, actor: Actor, query: AuditStatsQuery
@@ -71,6 +77,7 @@ async def count_audit_logs(
     "GET",
     PATH + "/export",
     Action.AUDIT_EXPORT,
+    scope=Scope.AUDIT_READ,
     returns=str,
     media=tuple(export.MEDIA_TYPES.values()),
     errors=(Denied,),
@@ -102,6 +109,7 @@ async def export_audit_logs(
     "GET",
     "/users/me/audit-logs",
     Action.AUDIT_LIST_MINE,
+    scope=Scope.AUDIT_READ,
     returns=list[AuditEntryOut],
     sends=("Link",),
 )

@@ -61,6 +61,7 @@ class AuditFilter(BaseModel):
     outcome: Outcome | None = None
     address: str | None = Field(None, max_length=64, description="from where")
     request_id: str | None = Field(None, max_length=64)
+    key_id: Id | None = Field(None, description="by which API key")
     since: Instant | None = Field(None, description="the earliest time, inclusive")
     until: Instant | None = Field(None, description="the latest time, exclusive")
 
@@ -69,6 +70,8 @@ class AuditFilter(BaseModel):
         fields = ("user_id", "resource_type", "resource_id", "address", "request_id")
         given = {name: getattr(self, name) for name in fields}
         query: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+        if self.key_id is not None:
+            query["api_key_id"] = self.key_id
         if self.action is not None:
             prefix = re.escape(self.action.removesuffix("*"))
             is_prefix = self.action.endswith(".*")
@@ -153,6 +156,7 @@ class AuditEntryOut(BaseModel):
     request_id: str
     duration_ms: float
     details: dict[str, Any] | None
+    key_id: Id | None = Field(description="the API key that was used; null for a session")
 
 
 class AuditCountOut(BaseModel):
@@ -164,7 +168,14 @@ class AuditCountOut(BaseModel):
     failed: int
 
 
+# The fields that are stored under the names that the API has.
+SAME_NAMES = tuple(name for name in AuditEntryOut.model_fields if name not in {"id", "key_id"})
+
+
 def entry_wire(stored: dict[str, Any]) -> dict[str, Any]:
-    """Return a stored entry as the API shows it."""
-    names = AuditEntryOut.model_fields
-    return {"id": stored["_id"], **{name: stored[name] for name in names if name != "id"}}
+    """Return a stored entry as the API shows it.
+
+    `key_id` is the API key there; the stored field of that name is the key of the MAC.
+    """
+    shown = {name: stored[name] for name in SAME_NAMES}
+    return {"id": stored["_id"], **shown, "key_id": stored.get("api_key_id")}

@@ -6,7 +6,7 @@ from typing import Any
 from aiohttp import web
 from pydantic import BaseModel
 
-from chatvault.actor import Actor
+from chatvault.actor import Actor, Scope
 from chatvault.audit.actions import Action
 from chatvault.errors import Denied
 from chatvault.fields import Id, Instant
@@ -57,6 +57,7 @@ class VerificationOut(BaseModel):
     "POST",
     PATH,
     Action.AUDIT_START_VERIFICATION,
+    scope=Scope.AUDIT_READ,
     status=201,
     returns=StartedOut,
     errors=(Denied, KeyReused),
@@ -79,6 +80,7 @@ async def verify_audit_log(
     "GET",
     PATH,
     Action.AUDIT_LIST_VERIFICATIONS,
+    scope=Scope.AUDIT_READ,
     returns=list[VerificationOut],
     errors=(Denied,),
 )

@@ -8,7 +8,7 @@ from chatvault.actor import Actor
 from chatvault.audit.actions import Action
 from chatvault.errors import InvalidCredentials, Throttled
 from chatvault.http.requests import RECORDER, json_response
-from chatvault.http.routing import Routes
+from chatvault.http.routing import SESSION_ONLY, Routes
 from chatvault.sessions import service
 from chatvault.sessions.schemas import (
     LoginIn,
@@ -52,6 +52,7 @@ async def login(request: web.Request, caller: Actor, body: LoginIn) -> web.Strea
     "POST",
     "/auth/logout",
     Action.SESSION_LOGOUT,
+    scope=SESSION_ONLY,
     returns=MessageOut,
     sends=("Set-Cookie",),
 )
@@ -65,7 +66,9 @@ async def logout(request: web.Request, actor: Actor) -> web.StreamResponse:
     return json_response(MessageOut(message="Logout successful"))
 
 
-@routes.route("GET", "/auth/sessions", Action.SESSION_LIST, returns=list[SessionOut])
+@routes.route(
+    "GET", "/auth/sessions", Action.SESSION_LIST, scope=SESSION_ONLY, returns=list[SessionOut]
+)
 async def list_sessions(request: web.Request, actor: Actor) -> web.StreamResponse:
     """List my sessions: since when, from where, and which is this one.
 
@@ -78,7 +81,9 @@ async def list_sessions(request: web.Request, actor: Actor) -> web.StreamRespons
     )
 
 
-@routes.route("DELETE", "/auth/sessions", Action.SESSION_REVOKE_OTHERS, returns=RevokedOut)
+@routes.route(
+    "DELETE", "/auth/sessions", Action.SESSION_REVOKE_OTHERS, scope=SESSION_ONLY, returns=RevokedOut
+)
 async def revoke_other_sessions(_request: web.Request, actor: Actor) -> web.StreamResponse:
     """End all my sessions but this one.
 
@@ -89,7 +94,9 @@ async def revoke_other_sessions(_request: web.Request, actor: Actor) -> web.Stre
     return json_response(RevokedOut(revoked_count=revoked, message=message))
 
 
-@routes.route("DELETE", "/auth/sessions/{session_id}", Action.SESSION_REVOKE, status=204)
+@routes.route(
+    "DELETE", "/auth/sessions/{session_id}", Action.SESSION_REVOKE, scope=SESSION_ONLY, status=204
+)
 async def revoke_session(
     _request: web.Request, actor: Actor, path: SessionPath
 ) -> web.StreamResponse:

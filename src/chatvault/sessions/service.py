@@ -57,10 +57,10 @@ async def login(actor: Actor, deps: LoginDeps, *, username: str, password: str) 
     account = deps.key.hash(fold(username))
     await deps.throttle.admit(account=account, address=actor.address)
     user = await accounts.find_by_username(username)
+    # An account for programs has no password; it takes as long to say so.
+    hashed = (user.password_hash or None) if user else None
     try:
-        matches = await deps.hasher.verify(
-            password, user.password_hash if user else None, source=holder_of(actor.address)
-        )
+        matches = await deps.hasher.verify(password, hashed, source=holder_of(actor.address))
     except Unavailable:
         await deps.throttle.withdraw(account=account, address=actor.address)
         raise

@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from chatvault.actor import Actor
+from chatvault.actor import Actor, Scope
 from chatvault.audit.actions import Action
 from chatvault.cursors import encode_count_cursor
 from chatvault.errors import Denied
@@ -14,7 +14,13 @@ from chatvault.usage.schemas import StatsOut, StatsQuery, UsageBy, UsageOut, Usa
 routes = Routes("usage")
 
 
-@routes.route("GET", "/conversations/stats", Action.CONVERSATION_STATS, returns=StatsOut)
+@routes.route(
+    "GET",
+    "/conversations/stats",
+    Action.CONVERSATION_STATS,
+    scope=Scope.CONVERSATIONS_READ,
+    returns=StatsOut,
+)
 async def get_stats(request: web.Request, actor: Actor, query: StatsQuery) -> web.StreamResponse:
     """Count my conversations, messages and tokens.
 
@@ -27,6 +33,7 @@ async def get_stats(request: web.Request, actor: Actor, query: StatsQuery) -> we
     "GET",
     "/admin/usage",
     Action.USAGE_COUNT,
+    scope=Scope.ADMIN,
     returns=list[UsageOut],
     errors=(Denied,),
     sends=("Link",),

@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from chatvault.actor import Actor
+from chatvault.actor import Actor, Scope
 from chatvault.audit.actions import Action
 from chatvault.errors import NotFound, RangeNotSatisfiable, Throttled
 from chatvault.exporting.files import ARCHIVE
@@ -37,6 +37,7 @@ routes = Routes("exports")
     "POST",
     "/exports",
     Action.EXPORT_CREATE,
+    scope=Scope.EXPORT,
     status=202,
     returns=ExportJobOut,
     errors=(Throttled, NotFound, ExportInProgress, PdfNotInstalled, KeyReused),
@@ -60,7 +61,7 @@ async def create_export(
     return json_response(_wire(made), status=202, headers=location)
 
 
-@routes.route("GET", "/exports", Action.EXPORT_LIST, returns=list[ExportJobOut])
+@routes.route("GET", "/exports", Action.EXPORT_LIST, scope=Scope.EXPORT, returns=list[ExportJobOut])
 async def list_exports(request: web.Request, actor: Actor) -> web.StreamResponse:
     """List my newest exports in the background.
 
@@ -70,7 +71,9 @@ async def list_exports(request: web.Request, actor: Actor) -> web.StreamResponse
     return json_response([_wire(each) for each in found])
 
 
-@routes.route("GET", "/exports/{export_id}", Action.EXPORT_GET, returns=ExportJobOut)
+@routes.route(
+    "GET", "/exports/{export_id}", Action.EXPORT_GET, scope=Scope.EXPORT, returns=ExportJobOut
+)
 async def get_export(request: web.Request, actor: Actor, path: ExportPath) -> web.StreamResponse:
     """Return the progress of an export in the background.
 
@@ -84,6 +87,7 @@ async def get_export(request: web.Request, actor: Actor, path: ExportPath) -> we
     "GET",
     "/exports/{export_id}/parts/{number}",
     Action.EXPORT_GET_PART,
+    scope=Scope.EXPORT,
     returns=str,
     media=(GZIP[1], ARCHIVE[1]),
     other={206: ARCHIVE[1]},
@@ -116,7 +120,9 @@ async def get_export_part(
     )
 
 
-@routes.route("DELETE", "/exports/{export_id}", Action.EXPORT_DELETE, status=204)
+@routes.route(
+    "DELETE", "/exports/{export_id}", Action.EXPORT_DELETE, scope=Scope.EXPORT, status=204
+)
 async def delete_export(request: web.Request, actor: Actor, path: ExportPath) -> web.StreamResponse:
     """Cancel an export in the background, or remove it with its parts.
 

@@ -181,6 +181,7 @@ export const apart = {
     look: 'Look',
     account: 'Account',
     sessions: 'Sessions',
+    apiKeys: 'API keys',
     tools: 'Tools',
     activity: 'My activity',
     usage: 'Usage',
@@ -189,7 +190,7 @@ export const apart = {
     themes: { system: 'As the system', light: 'Light', dark: 'Dark' },
     exportTitle: 'Everything about me',
     exportText:
-      'One ZIP with your conversations, preferences, assistants, sessions and your entries of the audit log.',
+      'One ZIP with your conversations, preferences, assistants, sessions, API keys and your entries of the audit log.',
     export: 'Download it',
     timestamps: 'Show when messages were written',
     enter: 'Enter sends the message',

@@ -1,0 +1,1 @@
+"""API keys: how programs act for a user, within the scopes that the user gave."""

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 from beanie import Document, PydanticObjectId
+from bson import ObjectId
 from pydantic import Field
 from pymongo import DESCENDING, IndexModel
 
@@ -61,3 +62,9 @@ class Session(Document):
         query = {"token_hash": {"$in": hashes}, "expires_at": {"$gt": at}}
         wanted = ("token_hash", "user_id", "role", "last_seen_at", "expires_at")
         return await cls.get_pymongo_collection().find(query, wanted).to_list()
+
+    @classmethod
+    async def find_active(cls, ids: list[ObjectId], at: datetime) -> set[ObjectId]:
+        """Return those of the sessions that have not ended at that time."""
+        query = {"_id": {"$in": ids}, "expires_at": {"$gt": at}}
+        return {each["_id"] async for each in cls.get_pymongo_collection().find(query, ["_id"])}

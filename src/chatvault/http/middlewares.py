@@ -210,14 +210,16 @@ def _resource_id(request: web.Request) -> str | None:
 
 @web.middleware
 async def origins(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answer preflights, and refuse changes that a foreign page's browser requests."""
+    """Answer preflights, and refuse changes and live events to a foreign page's browser."""
     if (
         request.method == hdrs.METH_OPTIONS
         and hdrs.ACCESS_CONTROL_REQUEST_METHOD in request.headers
     ):
         return _preflight(request)
-    if request.method not in SAFE_METHODS and _is_foreign(request):
-        raise ForeignOrigin
+    operation = operation_of(request)
+    is_checked = operation is not None and operation.checks_origin
+    if (is_checked or request.method not in SAFE_METHODS) and _is_foreign(request):
+        raise ForeignOrigin("This origin may not follow events" if is_checked else None)
     return await handler(request)
 
 

@@ -1,0 +1,58 @@
+"""What clients of live events send."""
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from chatvault.fields import Id
+
+# Longer than any id of an event; what is none is answered by a reset.
+EventId = Annotated[str, Field(min_length=1, max_length=512)]
+
+
+class Dialect(StrEnum):
+    """Which frames a socket gets: all, or `new_message` and `command_update` only."""
+
+    FULL = "full"
+    SIMPLE = "simple"
+
+
+class EventsQuery(BaseModel):
+    """Where a stream of events begins, and whether it stays open."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    after: EventId | None = Field(None, description="the id of the last event that is known")
+    follow: Annotated[bool, Field(description="false: end once nothing more waits")] = True
+
+
+class EventsHeaders(BaseModel):
+    """Where a stream was left; goes before `after`."""
+
+    last_event_id: EventId | None = Field(None, alias="Last-Event-ID")
+
+
+class SocketQuery(BaseModel):
+    """Where a socket's events begin, and in which dialect."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    after: EventId | None = Field(None, description="the id of the last event that is known")
+    frames: Dialect = Field(Dialect.FULL, description="`simple`: `new_message`, `command_update`")
+
+
+class ClientMessage(BaseModel):
+    """What a client says on a socket.
+
+    Attributes:
+        resume: the id after which events are sent from now on.
+        subscribe: the conversations whose replies come piece by piece; null for none.
+        ping: is sent back.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    resume: EventId | None = None
+    subscribe: Annotated[list[Id], Field(max_length=20)] | None = None
+    ping: int | str | None = None

@@ -357,7 +357,7 @@ async def stalled_client(
     url = browser.make_url("/events")
     sock = socket.socket()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    sock.setblocking(False)
+    sock.settimeout(0)
     await asyncio.get_running_loop().sock_connect(sock, (url.host, url.port))
     reader, writer = await asyncio.open_connection(sock=sock, limit=2048)
     cookie = browser.session.cookie_jar.filter_cookies(url)["session_id"].value

@@ -170,7 +170,7 @@ class TestRing:
                 mailbox.push(made)
             if number in breaks:
                 # What was taken out and not received comes again.
-                received = mailbox.take()[: number % 5]
+                received: list[Any] = mailbox.take()[: number % 5]
                 heard += received
                 known = heard[-1].id if heard else START
                 found = ring.list_after(ALICE, known)

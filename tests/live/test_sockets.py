@@ -125,7 +125,7 @@ class TestReplies:
         self, alice: HttpClient, fake_model: FakeModel
     ) -> None:
         gate = asyncio.Event()
-        fake_model.script(ScriptedAnswer(chunks=("One", " two", " three"), gate=gate))
+        fake_model.say(ScriptedAnswer(chunks=("One", " two", " three"), gate=gate))
         made, other = await begin(alice, title="T"), await begin(alice, title="T")
         async with alice.ws_connect("/ws") as socket:
             await hear(socket)
@@ -162,13 +162,13 @@ class TestReplies:
 
         assert started["reply_id"] == ended["reply_id"]
         assert ended["state"] == "completed"
-        assert ended["messages"][0]["content"] == "Hello there."
+        assert ended["messages"][0]["content"] == "Answer 1."
 
     async def test_of_others_are_not_shown(
         self, alice: HttpClient, bob: HttpClient, fake_model: FakeModel
     ) -> None:
         gate = asyncio.Event()
-        fake_model.script(ScriptedAnswer(chunks=("One", " two"), gate=gate))
+        fake_model.say(ScriptedAnswer(chunks=("One", " two"), gate=gate))
         made = await begin(alice, title="T")
         answer = await begin_stream(alice, made)
         async with bob.ws_connect("/ws") as socket:

@@ -79,7 +79,7 @@ class JobState(StrEnum):
 
 
 ACTIVE = (JobState.QUEUED.value, JobState.RUNNING.value)
-# What tells how far an import is, without anybody's words.
+# The fields that tell how far an import is.
 SHOWN_PROGRESS = ("user_id", "state", "size", "read", "found", "done", "version")
 
 

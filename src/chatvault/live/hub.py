@@ -201,7 +201,7 @@ class Hub:
             self._is_open.set()
 
     def _begin(self, batch: Batch) -> None:
-        """Begin anew: with what the stream looks back to, or with what comes."""
+        """Start again: with what the stream looks back to, or with what comes."""
         self._goal = ""
         if batch.since is not None:
             self.position = first_id(batch.since)

@@ -72,7 +72,7 @@ async def send_events(request: web.Request, stream: LiveStream) -> web.StreamRes
 def to_event(frame: Frame) -> bytes:
     """Return a frame as a server-sent event.
 
-    A heartbeat only moves the id that a browser resumes after, which no listener is told of.
+    A heartbeat only moves the id that a browser resumes after; its listeners do not see it.
     """
     head = b"" if frame.id is None else b"id: " + frame.id.encode() + b"\n"
     if frame.type == "heartbeat":

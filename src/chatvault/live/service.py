@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -149,14 +150,13 @@ async def open_stream(
     access = Access.of(actor)
     mailbox = Mailbox(access.owner_id, actor.session_id, is_gone)
     deps.hub.admit(mailbox)
-    try:
+    with ExitStack() as undo:
+        undo.callback(deps.hub.release, mailbox)
         await deps.hub.attach(mailbox, after)
         await _check_session(mailbox)
         await deps.imports.begin(access, mailbox)
         await deps.recorder.record(audit.entry(actor, Action.EVENTS_FOLLOW))
-    except BaseException:
-        deps.hub.release(mailbox)
-        raise
+        undo.pop_all()
     return LiveStream(access, deps, mailbox, is_simple=is_simple, follows=follows)
 
 

@@ -8,7 +8,6 @@ from aiohttp import WSMsgType, web
 from pydantic import ValidationError
 
 from chatvault.errors import InvalidInput, UpgradeRequired
-from chatvault.http.problems import as_domain_error
 from chatvault.http.requests import BEGUN
 from chatvault.live import sending
 from chatvault.live.mailbox import TOO_SLOW, Closing
@@ -109,5 +108,3 @@ async def _handle(stream: LiveStream, text: str) -> None:
         await stream.handle(ClientMessage.model_validate_json(text))
     except ValidationError:
         stream.mailbox.answer({"type": "error", "code": InvalidInput.code})
-    except Exception as error:  # noqa: BLE001  # handed to the client, whose answer has begun
-        stream.mailbox.answer({"type": "error", "code": as_domain_error(error).code})

@@ -81,7 +81,7 @@ class TestWorkers:
             ]
             for number, content in enumerate(wanted):
                 await append(browser, path, content)
-                if number in {20, 40}:
+                if number == 30:
                     workers_of(service)[0].send_signal(signal.SIGKILL)
             await asyncio.gather(*listening)
 
@@ -142,6 +142,7 @@ class TestWorkers:
                 [closing] = await each.end()
                 assert (closing["code"], closing["reason"]) == (4401, "session_ended")
 
+    # The last, as the service has stopped then.
     async def test_say_goodbye_when_they_stop(self, service: Service) -> None:
         async with service.browser() as browser:
             await service.sign_in(browser, "stopped")
@@ -153,4 +154,3 @@ class TestWorkers:
                 assert (await hear(socket))["reason"] == "stopping"
                 assert (await socket.receive()).data == 1001
                 assert await stopping == 0
-        service.start()

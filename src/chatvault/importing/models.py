@@ -179,8 +179,7 @@ class ImportJob(Document):
         return await cls.get_pymongo_collection().find(query, SHOWN_PROGRESS).to_list()
 
     @classmethod
-    async def list_progress(cls, imports: list[tuple[Access, ObjectId]]) -> list[Raw]:
-        """Return how far these imports are."""
-        mine = [cls.owned_by(access, _id=import_id) for access, import_id in imports]
-        found = cls.get_pymongo_collection().find({"$or": mine}, SHOWN_PROGRESS)
-        return await found.to_list()
+    async def list_progress(cls, access: Access, ids: list[ObjectId]) -> list[Raw]:
+        """Return how far these imports of the owner's are."""
+        query = cls.owned_by(access, _id={"$in": ids})
+        return await cls.get_pymongo_collection().find(query, SHOWN_PROGRESS).to_list()

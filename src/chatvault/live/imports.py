@@ -50,21 +50,22 @@ class ImportWatch:
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _look(self, hub: Hub) -> None:
-        for import_id, (access, _) in list(self._known.items()):
-            if not hub.mailboxes_of(access.owner_id):
+        by_owner: dict[Access, list[ObjectId]] = {}
+        for import_id, (access, _) in self._known.items():
+            by_owner.setdefault(access, []).append(import_id)
+        for access, ids in by_owner.items():
+            mailboxes = hub.mailboxes_of(access.owner_id)
+            jobs = await ImportJob.list_progress(access, ids) if mailboxes else []
+            self._tell(access, jobs, mailboxes)
+            for import_id in {*ids} - {job["_id"] for job in jobs if job["state"] in ACTIVE}:
                 del self._known[import_id]
-        if not self._known:
-            return
-        wanted = [(access, import_id) for import_id, (access, _) in self._known.items()]
-        jobs = {job["_id"]: job for job in await ImportJob.list_progress(wanted)}
-        for access, import_id in wanted:
-            job = jobs.get(import_id)
-            if job is not None and job["version"] > self._known[import_id][1]:
-                self._known[import_id] = (access, job["version"])
-                for mailbox in hub.mailboxes_of(access.owner_id):
-                    mailbox.show_progress(str(import_id), progress_frame(job))
-            if job is None or job["state"] not in ACTIVE:
-                del self._known[import_id]
+
+    def _tell(self, access: Access, jobs: list[Raw], mailboxes: list[Mailbox]) -> None:
+        for job in jobs:
+            if job["version"] > self._known[job["_id"]][1]:
+                self._known[job["_id"]] = (access, job["version"])
+                for mailbox in mailboxes:
+                    mailbox.show_progress(str(job["_id"]), progress_frame(job))
 
 
 def progress_frame(job: Raw) -> Raw:

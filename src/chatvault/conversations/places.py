@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from bson import ObjectId
+from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import PyMongoError
 
 from chatvault.access import Access
@@ -10,7 +11,7 @@ from chatvault.conversations.consistency import not_deleted, number
 from chatvault.conversations.models import Conversation
 from chatvault.conversations.reading import read_after, read_consistently
 from chatvault.conversations.shapes import ConversationDoc, StoredMessage
-from chatvault.conversations.store import MessageStore
+from chatvault.conversations.store import CONVERSATIONS, MessageStore
 from chatvault.errors import ChatvaultError
 from chatvault.mongodb.batching import Batcher
 
@@ -75,7 +76,10 @@ class PlaceReader:
         mine = [Conversation.owned_by(access, _id=each) for access, each in keys]
         shown = {**dict.fromkeys(FIELDS, 1), "messages": {"$slice": -most}}
         query = {"$or": mine} if mine[1:] else mine[0]
-        found = await Conversation.get_pymongo_collection().find(query, shown).to_list()
+        conversations: AsyncCollection[ConversationDoc] = (
+            Conversation.get_pymongo_collection().with_options(codec_options=CONVERSATIONS)
+        )
+        found = await conversations.find(query, shown).to_list()
         newest = {(each["user_id"], each["_id"]): self._number(each) for each in found}
         return [
             _pick(newest.get((each.access.owner_id, each.conversation_id)), each.places)

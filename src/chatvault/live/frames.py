@@ -98,17 +98,18 @@ class Renderer:
             SHARED_READS, SHARED_SECONDS
         )
 
-    async def render(self, access: Access, item: Item) -> list[Frame]:
+    async def render(self, access: Access, item: Item, *, shares: bool = True) -> list[Frame]:
         """Return the frame of something that waited.
 
         Args:
             access: to the data of the events' owner.
             item: taken out of a mailbox.
+            shares: whether other connections may show it at about the same time.
         """
         match item:
             case LiveEvent():
                 fields = _plain_fields(item)
-                if (messages := await self._messages(access, item)) is not None:
+                if (messages := await self._messages(access, item, shares=shares)) is not None:
                     fields["messages"] = orjson.Fragment(messages.json)
                 return [Frame.of(item.type, fields, item.id)]
             case Merged():
@@ -120,11 +121,13 @@ class Renderer:
             case _:
                 return [Frame(None, item["type"], to_json(item))]
 
-    async def render_simple(self, access: Access, item: Item) -> list[Frame]:
+    async def render_simple(
+        self, access: Access, item: Item, *, shares: bool = True
+    ) -> list[Frame]:
         """Return the frames that the simple dialect has of something that waited."""
         match item:
             case LiveEvent() if item.type in {APPENDED, CREATED, STARTED, ENDED, COMMAND}:
-                messages = await self._messages(access, item)
+                messages = await self._messages(access, item, shares=shares)
                 return _simple_frames(item, None if messages is None else messages.wire)
             case Merged() if item.event.conversation_id:
                 return [_new_message(item.event, None)]
@@ -133,7 +136,7 @@ class Renderer:
             case _:
                 return []
 
-    async def _messages(self, access: Access, event: LiveEvent) -> Messages | None:
+    async def _messages(self, access: Access, event: LiveEvent, *, shares: bool) -> Messages | None:
         """Return the messages of an event.
 
         None if it has none to show, if they are too large, or if they cannot be read now.
@@ -141,6 +144,8 @@ class Renderer:
         is_shown = event.type not in {REMOVED, DELETED} and "replaced" not in event.more
         if not is_shown or not 0 < len(event.places) <= MOST_MESSAGES:
             return None
+        if not shares:
+            return await self._read(access, event)
         shared = self._shared.get(event.id)
         if shared is None:
             self._shared[event.id] = shared = asyncio.ensure_future(self._read(access, event))

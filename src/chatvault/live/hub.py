@@ -22,9 +22,9 @@ from chatvault.live.mailbox import Closing, Mailbox
 from chatvault.live.ring import MOST_SECONDS, Ring
 from chatvault.mongodb.changes import Batch, Token, Watched, follow
 
-# How long changes gather: at most a hundred requests to MongoDB a second, and no delay of a change
-# that comes alone.
-GATHER_SECONDS = 0.01
+# How long changes gather: at most fifty requests to MongoDB a second, and no delay of a change that
+# comes alone.
+GATHER_SECONDS = 0.02
 # What happened so long before a process began to follow can be resumed from it: the clients of one
 # that was killed come back within seconds.
 LOOK_BACK_SECONDS = 60

@@ -5,7 +5,7 @@ import socket
 from collections.abc import Callable
 from contextlib import aclosing, suppress
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from chatvault.http.requests import begin_stream
 from chatvault.http.sse import STREAM_HEADERS
@@ -52,6 +52,8 @@ def cut_off(request: web.Request) -> None:
 async def send_events(request: web.Request, stream: LiveStream) -> web.StreamResponse:
     """Send a stream as server-sent events, until it ends or the client does."""
     response = await begin_stream(request, STREAM_HEADERS)
+    if request.method == hdrs.METH_HEAD:
+        return response
     bound(request)
     try:
         async with aclosing(stream.list_frames()) as batches:

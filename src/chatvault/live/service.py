@@ -103,9 +103,12 @@ class LiveStream:
                 yield [heartbeat_frame(mailbox.position)]
 
     async def _render(self, items: list[Item]) -> list[Frame]:
-        renderer = self._deps.renderer
+        renderer, access = self._deps.renderer, self._access
         render = renderer.render_simple if self._is_simple else renderer.render
-        frames = await asyncio.gather(*(render(self._access, item) for item in items))
+        shares = len(self._deps.hub.mailboxes_of(access.owner_id)) > 1
+        if not items[1:]:
+            return await render(access, items[0], shares=shares)
+        frames = await asyncio.gather(*(render(access, item, shares=shares) for item in items))
         return [frame for each in frames for frame in each]
 
     def _note_replies(self, items: list[Item]) -> None:

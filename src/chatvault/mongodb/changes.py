@@ -132,8 +132,8 @@ async def watch(watched: Watched, token: Token | None = None) -> AsyncIterator[C
     """
     since = None
     if token is None and watched.look_back_seconds:
-        answer = await watched.collection.database.command("ping")
-        since = Timestamp(answer["operationTime"].time - watched.look_back_seconds, 1)
+        at = (await watched.collection.database.command("ping"))["operationTime"]
+        since = Timestamp(at.time - watched.look_back_seconds, at.inc)
     try:
         stream = await watched.collection.watch(
             watched.pipeline,

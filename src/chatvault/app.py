@@ -95,7 +95,7 @@ SERVERS = web.AppKey("servers", Servers)
 # The worker of background jobs, and that of jobs that a person waits for.
 WORKERS = web.AppKey("workers", tuple[Worker, Worker])
 SESSION_WATCH = web.AppKey("session_watch", SessionWatch)
-# Two of these renew leases of ten seconds; people see the third.
+# Some of these renew leases of ten seconds; others end what a person revoked.
 MAX_KEEPERS_PAUSE = 2.0
 log = structlog.get_logger()
 ROUTES = (
@@ -360,7 +360,11 @@ async def _live(app: web.Application) -> AsyncIterator[None]:
     loops, deps = app[health.LOOPS], app[live.LIVE_DEPS]
     async with (
         loops.run("live", deps.hub.run, max_pause=MAX_KEEPERS_PAUSE),
-        loops.run("live_sessions", partial(app[SESSION_WATCH].run, deps.hub)),
+        loops.run(
+            "live_sessions",
+            partial(app[SESSION_WATCH].run, deps.hub),
+            max_pause=MAX_KEEPERS_PAUSE,
+        ),
         loops.run("live_imports", partial(deps.imports.run, deps.hub)),
     ):
         yield

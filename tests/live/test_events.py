@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from aiohttp import web
 from bson.timestamp import Timestamp
+from pymongo.errors import AutoReconnect
 
+from chatvault.accounts.sessions import Session
 from chatvault.audit.outbox import CHANGES
 from chatvault.live import sending
 from chatvault.live.events import OTHERS, TYPES, first_id, time_of
@@ -321,6 +323,28 @@ class TestSessions:
         await end_without_session(app[LIVE_DEPS].hub.mailboxes)
 
         assert types_of(await follower.end()) == ["closing"]
+
+    async def test_are_looked_at_again_if_the_database_was_away(
+        self,
+        app: web.Application,
+        alice: HttpClient,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        follower = await Follower(alice).open()
+        find = Session.find_active
+        failed: list[Any] = []
+
+        async def fail_once(*args: Any) -> Any:
+            if not failed:
+                failed.append(args)
+                raise AutoReconnect
+            return await find(*args)
+
+        monkeypatch.setattr(Session, "find_active", fail_once)
+        await alice.post("/auth/logout")
+
+        assert types_of(await follower.end()) == ["closing"]
+        assert failed
 
 
 class TestSlowClients:

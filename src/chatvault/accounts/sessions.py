@@ -64,7 +64,11 @@ class Session(Document):
         return await cls.get_pymongo_collection().find(query, wanted).to_list()
 
     @classmethod
-    async def find_active(cls, ids: list[ObjectId], at: datetime) -> set[ObjectId]:
-        """Return those of the sessions that have not ended at that time."""
-        query = {"_id": {"$in": ids}, "expires_at": {"$gt": at}}
-        return {each["_id"] async for each in cls.get_pymongo_collection().find(query, ["_id"])}
+    async def find_active(
+        cls, wanted: set[tuple[ObjectId, ObjectId]], at: datetime
+    ) -> set[tuple[ObjectId, ObjectId]]:
+        """Return those sessions, each as its user and its id, that have not ended at that time."""
+        users, ids = ([*{each[part] for each in wanted}] for part in (0, 1))
+        query = {"user_id": {"$in": users}, "_id": {"$in": ids}, "expires_at": {"$gt": at}}
+        found = cls.get_pymongo_collection().find(query, ["user_id"])
+        return wanted & {(each["user_id"], each["_id"]) async for each in found}

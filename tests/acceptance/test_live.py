@@ -68,7 +68,9 @@ async def hear_all(follower: Follower, wanted: int, heard: list[str]) -> None:
 
 
 class TestWorkers:
-    async def test_tell_each_other_s_clients_and_go_on_after_a_kill(self, service: Service) -> None:
+    async def test_serve_each_other_s_clients_and_resume_after_a_kill(
+        self, service: Service
+    ) -> None:
         async with service.browser() as browser:
             await service.sign_in(browser, "killed")
             path = await begin(service, browser)

@@ -1,4 +1,4 @@
-"""Live events: what is told, to whom, and how a stream goes on after a break."""
+"""Live events: what is told, to whom, and how a stream continues after a break."""
 
 import asyncio
 import json
@@ -95,7 +95,7 @@ class TestEvents:
         ]
         assert his.frames[1]["conversation_id"] != hers.frames[1]["conversation_id"]
 
-    async def test_are_not_told_of_what_changed_nothing(self, alice: HttpClient) -> None:
+    async def test_leave_out_what_changed_nothing(self, alice: HttpClient) -> None:
         made = await begin(alice)
         follower = await Follower(alice).open()
         path = f"/conversations/{made['id']}/messages"
@@ -151,7 +151,7 @@ class TestEvents:
 
 
 class TestResumption:
-    async def test_tells_each_event_once(self, alice: HttpClient) -> None:
+    async def test_sends_each_event_once(self, alice: HttpClient) -> None:
         made = await begin(alice)
         follower, heard = await Follower(alice).open(), []
         for number in range(6):
@@ -216,7 +216,7 @@ class TestResumption:
         assert reset["type"] == "reset"
         assert contents_of([await follower.next()]) == ["later"]
 
-    async def test_after_a_lost_stream_tells_so(
+    async def test_resets_after_a_lost_stream(
         self, app: web.Application, alice: HttpClient
     ) -> None:
         follower = await Follower(alice).open()
@@ -294,7 +294,7 @@ class TestDoors:
 
 
 class TestSessions:
-    async def test_that_end_close_their_streams_at_once(
+    async def test_close_their_streams_at_once_when_they_end(
         self, alice: HttpClient, http: HttpClient
     ) -> None:
         account = {"username": "alice", "password": PASSWORD}
@@ -308,13 +308,13 @@ class TestSessions:
         await begin(alice)
         assert (await hers.next())["type"] == "conversation.created"
 
-    async def test_that_sign_out_close_their_streams(self, alice: HttpClient) -> None:
+    async def test_close_their_streams_at_sign_out(self, alice: HttpClient) -> None:
         follower = await Follower(alice).open()
         await alice.post("/auth/logout")
 
         assert types_of(await follower.end()) == ["closing"]
 
-    async def test_that_expire_close_their_streams(
+    async def test_close_their_streams_when_they_expire(
         self, app: web.Application, alice: HttpClient, database: Any
     ) -> None:
         follower = await Follower(alice).open()

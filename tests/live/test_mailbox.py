@@ -155,7 +155,7 @@ class TestRing:
         st.lists(st.integers(0, 60), max_size=8),
         st.integers(1, 70),
     )
-    def test_and_mailboxes_give_each_event_once_whenever_they_are_resumed(
+    def test_gives_each_event_once_whenever_a_mailbox_is_resumed(
         self, told: list[tuple[bool, int]], breaks: list[int], most: int
     ) -> None:
         ring = Ring(most_events=most)

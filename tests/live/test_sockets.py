@@ -97,7 +97,7 @@ class TestSockets:
 
 class TestSimpleDialect:
     @pytest.mark.parametrize("how", ["query", "subprotocol"])
-    async def test_tells_of_messages(self, alice: HttpClient, how: str) -> None:
+    async def test_sends_messages(self, alice: HttpClient, how: str) -> None:
         wanted: dict[str, Any] = {"params": {"frames": "simple"}}
         if how == "subprotocol":
             wanted = {"protocols": [sockets.SIMPLE]}
@@ -121,7 +121,7 @@ class TestSimpleDialect:
 
 
 class TestReplies:
-    async def test_are_told_and_come_piece_by_piece_where_asked_for(
+    async def test_come_piece_by_piece_where_asked_for(
         self, alice: HttpClient, fake_model: FakeModel
     ) -> None:
         gate = asyncio.Event()

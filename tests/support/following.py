@@ -10,7 +10,7 @@ SECONDS = 30.0
 
 
 class Follower:
-    """A client of `GET /events`, which keeps what it is told.
+    """A client of `GET /events`, which keeps the frames.
 
     Args:
         browser: signed in.

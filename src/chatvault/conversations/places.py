@@ -15,7 +15,7 @@ from chatvault.conversations.store import CONVERSATIONS, MessageStore
 from chatvault.errors import ChatvaultError
 from chatvault.mongodb.batching import Batcher
 
-# So many messages newer than those that are wanted may be there already.
+# At most this many newer messages may be there already.
 LATER = 8
 FIELDS = ("user_id", "first_seq", "tail_seq", "next_seq")
 

@@ -1,4 +1,4 @@
-"""What the audit log's entries mean to those who follow, and the stream that they are read from."""
+"""The live events that entries of the audit log cause, and their change stream."""
 
 import re
 from collections.abc import Mapping
@@ -125,7 +125,7 @@ class LiveEvent:
 
     @property
     def merges_with(self) -> str:
-        """What it is merged by, where a client is too slow for each event."""
+        """The key of events that are merged for a client that is too slow for each."""
         return self.conversation_id or self.type
 
 
@@ -206,7 +206,7 @@ def first_id(since: Timestamp, *, later: int = 0) -> str:
 
     Args:
         since: the time, by MongoDB's clock.
-        later: so many seconds after it.
+        later: the seconds after it.
     """
     return f"82{since.time + later:08X}{since.inc:08X}"
 

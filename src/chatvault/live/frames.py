@@ -40,7 +40,7 @@ MARGIN = timedelta(minutes=1)
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What is sent of an event.
+    """One event as it is sent.
 
     Attributes:
         id: what a client resumes after; None for a frame that it cannot resume after.

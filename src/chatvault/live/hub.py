@@ -33,7 +33,7 @@ LINGER_SECONDS = MOST_SECONDS
 OPEN_SECONDS = 10.0
 # An id this far ahead is none of ours; less may be another process that is quicker.
 AHEAD_SECONDS = 60
-# Clients of a process that stops come back within so many milliseconds.
+# Clients of a process that stops come back within this range of milliseconds.
 RETURN_MS = (500, 4000)
 
 

@@ -13,19 +13,19 @@ from chatvault.live.hub import Hub
 from chatvault.live.mailbox import Mailbox
 
 LOOK_SECONDS = 1.0
-# The most imports that one process looks at; of more, the first are told.
+# The most imports that one process looks at; of more, the first are shown.
 MOST = 500
 
 
 class ImportWatch:
-    """Looks every second at the imports that go on, for as long as their users are connected."""
+    """Looks every second at the imports that run, while their users are connected."""
 
     def __init__(self) -> None:
         self._known: dict[ObjectId, tuple[Access, int]] = {}
         self._is_due = asyncio.Event()
 
     async def begin(self, access: Access, mailbox: Mailbox) -> None:
-        """Tell a new connection of its user's imports, and look at them from now on."""
+        """Report its user's imports to a new connection, and look at them from now on."""
         for job in await ImportJob.list_active(access):
             mailbox.show_progress(str(job["_id"]), progress_frame(job))
             self._add(access, job["_id"], job["version"])

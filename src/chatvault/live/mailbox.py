@@ -1,4 +1,4 @@
-"""What waits to be sent on one connection: bounded, in order, and merged for a slow client."""
+"""The events that wait on one connection: bounded, in order, and merged for a slow client."""
 
 import asyncio
 from collections import deque
@@ -10,12 +10,12 @@ from bson import ObjectId
 from chatvault.fields import Raw
 from chatvault.live.events import LiveEvent
 
-# So many events may wait; then they are merged to one for each conversation.
+# The events that may wait; then they are merged to one for each conversation.
 MOST_WAITING = 256
 MOST_MERGED = 4096
-# So many pieces of replies may wait; their source waits meanwhile.
+# The pieces of replies that may wait; their source waits meanwhile.
 MOST_PIECES = 64
-# So much is taken out at a time.
+# The items taken out at a time.
 AT_ONCE = 64
 
 
@@ -56,7 +56,7 @@ class Reset:
 
     Attributes:
         after: the id that the client knew, whatever it was.
-        position: where the stream goes on.
+        position: the position from which the stream continues.
     """
 
     after: str
@@ -124,7 +124,7 @@ class Mailbox:
             self._due.set()
 
     def reset(self, after: str, position: str) -> None:
-        """Forget what waits; tell that events may have been missed, and go on from a position."""
+        """Forget what waits; report that events may be missing, and continue from a position."""
         self.begin(position, ())
         self._waiting.append(Reset(after, position))
         self._due.set()

@@ -13,7 +13,7 @@ from chatvault.replies.deps import ReplyDeps
 from chatvault.replies.events import LAST
 from chatvault.tasks import stop
 
-# So many conversations a connection may ask for.
+# The most conversations a connection may ask for.
 MOST_CONVERSATIONS = 20
 # The ids of a conversation and of a reply in it.
 ReplyKey = tuple[ObjectId, ObjectId]
@@ -71,7 +71,7 @@ class ReplyPieces:
                     await self._mailbox.offer({"type": "reply.event", **of, **told})
                     self._seen[key] = event.number
                     if event.type in LAST:
-                        return  # One that waits goes on with an event of its own.
+                        return  # One that waits continues with an event of its own.
         except ChatvaultError:
             return  # The conversation is gone, which its own event tells.
 

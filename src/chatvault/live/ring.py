@@ -15,8 +15,8 @@ class Ring:
     """The newest events: at most `most_events`, and none that came before `most_seconds`.
 
     Args:
-        most_events: at most so many.
-        most_seconds: for so long.
+        most_events: the limit of events.
+        most_seconds: their age limit in seconds.
 
     Attributes:
         floor: the id after which all events are known.

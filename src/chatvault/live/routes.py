@@ -30,7 +30,7 @@ async def follow_events(
 ) -> web.StreamResponse:
     """Follow everything that happens to my data, as it happens, on whichever device.
 
-    The first event, `ready`, tells the id to resume after; a stream that broke off goes on after
+    The first event, `ready`, tells the id to resume after; a stream that broke off continues after
     `Last-Event-ID` or `after`, each event once. Where that is not possible, the first event is
     `reset`. docs/live.md describes all of them.
     """

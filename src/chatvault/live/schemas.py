@@ -1,4 +1,4 @@
-"""What clients of live events send."""
+"""Requests and messages of the clients of live events."""
 
 from enum import StrEnum
 from typing import Annotated
@@ -12,14 +12,14 @@ EventId = Annotated[str, Field(min_length=1, max_length=512)]
 
 
 class Dialect(StrEnum):
-    """Which frames a socket gets: all, or `new_message` and `command_update` only."""
+    """The frames that a socket gets: all, or `new_message` and `command_update` only."""
 
     FULL = "full"
     SIMPLE = "simple"
 
 
 class EventsQuery(BaseModel):
-    """Where a stream of events begins, and whether it stays open."""
+    """The beginning of a stream of events, and whether it stays open."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -28,13 +28,13 @@ class EventsQuery(BaseModel):
 
 
 class EventsHeaders(BaseModel):
-    """Where a stream was left; goes before `after`."""
+    """The last event that a client received; takes precedence over `after`."""
 
     last_event_id: EventId | None = Field(None, alias="Last-Event-ID")
 
 
 class SocketQuery(BaseModel):
-    """Where a socket's events begin, and in which dialect."""
+    """The beginning of a socket's events, and their dialect."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -43,7 +43,7 @@ class SocketQuery(BaseModel):
 
 
 class ClientMessage(BaseModel):
-    """What a client says on a socket.
+    """A message that a client sends on a socket.
 
     Attributes:
         resume: the id after which events are sent from now on.

@@ -13,7 +13,7 @@ from chatvault.live.frames import Frame, closing_frame
 from chatvault.live.mailbox import TOO_SLOW
 from chatvault.live.service import LiveStream
 
-# So long a client may take no more bytes; then it is told why, and cut off a little later.
+# So long a client may take no more bytes; then it gets the reason, and is cut off a little later.
 STALL_SECONDS = 30.0
 FAREWELL_SECONDS = 5.0
 # Of the kernel's, beside the transport's 64 KB.

@@ -34,7 +34,7 @@ HEARTBEAT_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveDeps:
-    """What live events are made with."""
+    """The dependencies of live events."""
 
     hub: Hub
     renderer: Renderer

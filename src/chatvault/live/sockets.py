@@ -17,7 +17,7 @@ from chatvault.tasks import stop
 
 SIMPLE = "chatvault.simple"
 MAX_MESSAGE = 16 * 1024
-# So many messages a client may send in so many seconds.
+# The most messages a client may send in MESSAGES_SECONDS.
 MOST_MESSAGES = 100
 MESSAGES_SECONDS = 10.0
 # What may be in the transport's buffer before a sender waits.

@@ -38,6 +38,7 @@ from chatvault.conversations import message_routes as messages
 from chatvault.conversations import routes as conversations
 from chatvault.conversations.commits import garbage
 from chatvault.conversations.commits.queue import CommitQueue
+from chatvault.conversations.places import PlaceReader
 from chatvault.conversations.routes import COMMITS, START_WITH_REPLY, STORE
 from chatvault.conversations.store import MessageStore
 from chatvault.documents import bind_documents
@@ -61,6 +62,12 @@ from chatvault.importing.upload_files import UploadFiles
 from chatvault.importing.upload_service import GB, UploadDeps
 from chatvault.importing.uploads import Uploads
 from chatvault.keys import load_secret_key
+from chatvault.live import routes as live
+from chatvault.live.frames import Renderer
+from chatvault.live.hub import Hub
+from chatvault.live.imports import ImportWatch
+from chatvault.live.service import LiveDeps
+from chatvault.live.sessions import SessionWatch
 from chatvault.mongodb.database import connect
 from chatvault.mongodb.rates import COLLECTION, CounterStorage, Rate
 from chatvault.pages import routes as pages
@@ -94,7 +101,8 @@ COMMANDS = web.AppKey("commands", CommandRunner)
 SERVERS = web.AppKey("servers", Servers)
 # The worker of background jobs, and that of jobs that a person waits for.
 WORKERS = web.AppKey("workers", tuple[Worker, Worker])
-# These renew leases of ten seconds, or end what revoked keys have open.
+SESSION_WATCH = web.AppKey("session_watch", SessionWatch)
+# Some of these renew leases of ten seconds; others end what revoked sessions and keys have open.
 MAX_KEEPERS_PAUSE = 2.0
 KEYS_PER_MINUTE = 30
 log = structlog.get_logger()
@@ -118,6 +126,7 @@ ROUTES = (
     review.routes,
     sealing.routes,
     replies.routes,
+    live.routes,
     completions.routes,
     commands.routes,
     pages.routes,
@@ -171,6 +180,7 @@ def create_app(settings: Settings, *, mongodb_url: str) -> web.Application:
         store, recorder, Typesetter(), export_rate, store_of_files
     )
     _add_replies(app, settings, storage)
+    _add_live(app, settings)
 
     async def database(_app: web.Application) -> AsyncIterator[None]:
         async with client:
@@ -179,7 +189,7 @@ def create_app(settings: Settings, *, mongodb_url: str) -> web.Application:
             await storage.create_indexes()
             yield
 
-    app.on_shutdown.append(_end_replies)
+    app.on_shutdown.extend((_end_live, _end_replies))
     app.cleanup_ctx.extend(
         (
             database,
@@ -192,6 +202,7 @@ def create_app(settings: Settings, *, mongodb_url: str) -> web.Application:
             _importing,
             _commands,
             _replies,
+            _live,
         )
     )
     if settings.ui is Ui.ON:
@@ -297,6 +308,24 @@ def _add_commands(
     return servers, runner
 
 
+def _add_live(app: web.Application, settings: Settings) -> None:
+    """Create what live events are made with."""
+    app[SESSION_WATCH], imports = SessionWatch(), ImportWatch()
+    hub = Hub(
+        most_of_user=settings.live_connections_per_user,
+        most=settings.live_connections,
+        on_sessions=app[SESSION_WATCH].suspect,
+        on_import=imports.note,
+    )
+    app[live.LIVE_DEPS] = LiveDeps(
+        hub=hub,
+        renderer=Renderer(PlaceReader(app[STORE])),
+        imports=imports,
+        recorder=app[RECORDER],
+        replies=app[replies.REPLY_DEPS],
+    )
+
+
 async def _passwords(app: web.Application) -> AsyncIterator[None]:
     yield
     app[accounts.HASHER].close()
@@ -353,6 +382,25 @@ async def _commands(app: web.Application) -> AsyncIterator[None]:
     async with loops.run("commands", app[COMMANDS].keep, max_pause=MAX_KEEPERS_PAUSE):
         yield
     await app[SERVERS].close()
+
+
+async def _live(app: web.Application) -> AsyncIterator[None]:
+    loops, deps = app[health.LOOPS], app[live.LIVE_DEPS]
+    async with (
+        loops.run("live", deps.hub.run, max_pause=MAX_KEEPERS_PAUSE),
+        loops.run(
+            "live_sessions",
+            partial(app[SESSION_WATCH].run, deps.hub),
+            max_pause=MAX_KEEPERS_PAUSE,
+        ),
+        loops.run("live_imports", partial(deps.imports.run, deps.hub)),
+    ):
+        yield
+
+
+async def _end_live(app: web.Application) -> None:
+    # Runs before the server waits for its connections.
+    app[live.LIVE_DEPS].hub.stop()
 
 
 async def _end_replies(app: web.Application) -> None:

@@ -81,6 +81,12 @@ class TooSlow(InvalidInput):
     code = "too_slow"
 
 
+class UpgradeRequired(InvalidInput):
+    """This is a WebSocket; connect to it with one."""
+
+    code = "upgrade_required"
+
+
 class RangeNotSatisfiable(InvalidInput):
     """The file ends before the range of bytes that is asked for."""
 

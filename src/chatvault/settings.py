@@ -142,6 +142,12 @@ class Settings(BaseSettings):
         description="connections that one address may have to a process at a time; "
         "0: as many as it likes; those of trusted proxies are not counted",
     )
+    live_connections_per_user: int = Field(
+        32, ge=1, description="live connections (/events, /ws) that a user may have to a process"
+    )
+    live_connections: int = Field(
+        10_000, ge=1, description="live connections that a process may have"
+    )
     registration: Registration = Field(
         Registration.OPEN,
         description="open or closed; production default: closed",

@@ -33,7 +33,9 @@ class TestKeys:
             await http.get("/auth/me", headers={"Authorization": f"Bearer {secret}"})
             assert lookups(watch) == [["expires_at", "key_hash"]]
 
-    async def test_refuse_malformed_keys_without_a_query(self, http: HttpClient, watch: Watch) -> None:
+    async def test_refuse_malformed_keys_without_a_query(
+        self, http: HttpClient, watch: Watch
+    ) -> None:
         for text in ("cv_", f"cv_{'a' * 49}", f"cv_{'a' * 5000}", new_secret()[:-1] + "!"):
             answer = await http.get("/auth/me", headers={"Authorization": f"Bearer {text}"})
             assert answer.status == 401

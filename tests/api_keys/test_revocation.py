@@ -11,6 +11,8 @@ from bson import ObjectId
 
 from chatvault.api_keys.finder import KeyFinder
 from chatvault.api_keys.throttle import KeyThrottle
+from chatvault.live.routes import LIVE_DEPS
+from chatvault.live.sessions import end_without_session
 from chatvault.mongodb.rates import CounterStorage
 from conftest import HttpClient
 from support.answers import problem
@@ -76,6 +78,21 @@ class TestRevokedKey:
         with pytest.raises(aiohttp.ClientError):
             await answer.read()
         gate.set()
+
+    async def test_ends_live_events_there(self, there: Any) -> None:
+        client, revoke = there
+        stream = await client.get("/events")
+        socket = await client.ws_connect("/ws")
+        assert b"ready" in await stream.content.readline() + await stream.content.readline()
+        assert (await socket.receive_json())["type"] == "ready"
+        await end_without_session(client.server.app[LIVE_DEPS].hub.mailboxes)
+        assert await socket.ping() is None
+
+        await revoke()
+
+        with pytest.raises(aiohttp.ClientError):
+            await stream.read()
+        assert (await socket.receive()).type in {aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.ERROR}
 
     async def test_ends_a_body_that_is_still_on_its_way(self, there: Any, database: Any) -> None:
         client, revoke = there

@@ -32,6 +32,7 @@ FREE_QUERIES = {
     ("Session", "find_by_hashes"): "finds who calls, before there is an actor",
     ("ApiKey", "find_by_hashes"): "finds who calls, before there is an actor",
     ("ApiKey", "find_usable_ids"): "a process asks for the keys whose requests it is answering",
+    ("Session", "find_active"): "looks at the sessions of open connections, whoever's they are",
 }
 # Who reaches the documents that hold messages, and what passes their codec there.
 HOLD_MESSAGES = {
@@ -40,6 +41,7 @@ HOLD_MESSAGES = {
     "conversations/commits/bulk.py": "writes segments, whose messages `cut` encodes",
     "conversations/commits/garbage.py": "reads ids and deletes",
     "conversations/models.py": "reads fields without messages",
+    "conversations/places.py": "decodes the newest messages with its store's codec",
     "conversations/tree_reading.py": "reads links, ids and which messages are deleted",
     "usage/service.py": "counts",
 }

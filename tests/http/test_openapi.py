@@ -106,7 +106,8 @@ class TestDocument:
         for found in operations_of(document):
             assert found["description"].partition("\n\n")[0], found["operationId"]
             assert not found["description"].startswith("Audited"), found["operationId"]
-            assert list(examples_of(found)), found["operationId"]
+            is_socket = "101" in found["responses"]
+            assert list(examples_of(found)) or is_socket, found["operationId"]
 
     async def test_has_examples_that_match_their_schemas(self, document: dict[str, Any]) -> None:
         from openapi_schema_validator import OAS31Validator  # noqa: PLC0415  # slow to load

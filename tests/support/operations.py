@@ -94,6 +94,8 @@ CALLS: dict[tuple[str, str], dict[str, Any]] = {
     ("PUT", "/conversations/{conversation_id}/active-leaf"): {
         "json": {"message_id": "first-message"},
     },
+    ("GET", "/events"): {"params": {"follow": "false"}},
+    ("GET", "/ws"): {"status": 426},
     ("GET", "/users/me/preferences"): {},
     ("PUT", "/users/me/preferences"): {"json": {"theme": "dark"}},
     ("PATCH", "/users/me/preferences"): {"json": {"theme": "dark"}},

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 from beanie import Document, PydanticObjectId
+from bson import ObjectId
 from pydantic import Field
 from pymongo import DESCENDING, IndexModel
 
@@ -61,3 +62,13 @@ class Session(Document):
         query = {"token_hash": {"$in": hashes}, "expires_at": {"$gt": at}}
         wanted = ("token_hash", "user_id", "role", "last_seen_at", "expires_at")
         return await cls.get_pymongo_collection().find(query, wanted).to_list()
+
+    @classmethod
+    async def find_active(
+        cls, wanted: set[tuple[ObjectId, ObjectId]], at: datetime
+    ) -> set[tuple[ObjectId, ObjectId]]:
+        """Return those sessions, each as its user and its id, that have not ended at that time."""
+        users, ids = ([*{each[part] for each in wanted}] for part in (0, 1))
+        query = {"user_id": {"$in": users}, "_id": {"$in": ids}, "expires_at": {"$gt": at}}
+        found = cls.get_pymongo_collection().find(query, ["user_id"])
+        return wanted & {(each["user_id"], each["_id"]) async for each in found}

@@ -67,6 +67,7 @@ class Action(StrEnum):
     CONVERSATION_SUMMARIZE = "conversation.summarize"
     CONVERSATION_TITLE = "conversation.title"
     CONVERSATION_UPDATE = "conversation.update"
+    EVENTS_FOLLOW = "events.follow"
     EXPORT_CREATE = "export.create"
     EXPORT_DELETE = "export.delete"
     EXPORT_GET = "export.get"

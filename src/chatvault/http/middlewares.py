@@ -216,9 +216,9 @@ def _resource_id(request: web.Request) -> str | None:
 
 @web.middleware
 async def origins(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answer preflights, and refuse changes that a foreign page's browser requests.
+    """Answer preflights, and refuse changes and live events to a foreign page's browser.
 
-    A request with an API key is no such change: a browser adds no key by itself.
+    A request with an API key is neither: a browser adds no key by itself.
     """
     if (
         request.method == hdrs.METH_OPTIONS
@@ -226,10 +226,11 @@ async def origins(request: web.Request, handler: Handler) -> web.StreamResponse:
     ):
         return _preflight(request)
     operation = operation_of(request)
+    is_checked = operation is not None and operation.checks_origin
     if operation is not None and not operation.is_public and (secret := key_in(request)):
         request[API_KEY] = secret
-    elif request.method not in SAFE_METHODS and _is_foreign(request):
-        raise ForeignOrigin
+    elif (is_checked or request.method not in SAFE_METHODS) and _is_foreign(request):
+        raise ForeignOrigin("This origin may not follow events" if is_checked else None)
     return await handler(request)
 
 

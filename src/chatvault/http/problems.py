@@ -22,6 +22,7 @@ STATUS: dict[type[errors.ChatvaultError], int] = {
     errors.TooLarge: 413,
     errors.TooSlow: 408,
     errors.RangeNotSatisfiable: 416,
+    errors.UpgradeRequired: 426,
     errors.InvalidInput: 422,
     errors.NotAuthenticated: 401,
     errors.Throttled: 429,

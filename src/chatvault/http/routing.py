@@ -45,6 +45,8 @@ class Operation:
         is_public: whether anyone may call it.
         knows_caller: whether it needs to know the caller, signed in or not.
         is_probe: whether machines call it repeatedly to check the service.
+        checks_origin: whether it refuses foreign pages although it only reads: a browser would let
+            them read a WebSocket.
         models: the models of `path`, `query`, `headers` and `body`.
         max_body: how many bytes the body may have.
         returns: the model of the answer's JSON, or a type pydantic knows; None for no body.
@@ -65,6 +67,7 @@ class Operation:
     is_public: bool
     knows_caller: bool
     is_probe: bool
+    checks_origin: bool
     models: dict[str, type[BaseModel]]
     max_body: int
     status: int
@@ -162,6 +165,7 @@ class Routes:
         media_taken: str = "",
         max_body: int = SMALL_BODY,
         is_probe: bool = False,
+        checks_origin: bool = False,
     ) -> Callable[[Handler], Handler]:
         """Register the decorated handler; the arguments are those of `Operation`.
 
@@ -186,6 +190,7 @@ class Routes:
                         name: parameters[name].annotation for name in PARSED if name in parameters
                     },
                     is_probe=is_probe,
+                    checks_origin=checks_origin,
                     max_body=max_body,
                     status=status,
                     returns=returns,

@@ -79,6 +79,8 @@ class JobState(StrEnum):
 
 
 ACTIVE = (JobState.QUEUED.value, JobState.RUNNING.value)
+# The fields that tell how far an import is.
+SHOWN_PROGRESS = ("user_id", "state", "size", "read", "found", "done", "version")
 
 
 class ImportJob(Document):
@@ -169,3 +171,15 @@ class ImportJob(Document):
         """Return the import that is waiting for or working on an upload of the owner's."""
         query = cls.owned_by(access, uploads=upload_id, state={"$in": ACTIVE})
         return await cls.get_pymongo_collection().find_one(query)
+
+    @classmethod
+    async def list_active(cls, access: Access) -> list[Raw]:
+        """Return the owner's imports that wait or run."""
+        query = cls.owned_by(access, state={"$in": ACTIVE})
+        return await cls.get_pymongo_collection().find(query, SHOWN_PROGRESS).to_list()
+
+    @classmethod
+    async def list_progress(cls, access: Access, ids: list[ObjectId]) -> list[Raw]:
+        """Return how far these imports of the owner's are."""
+        query = cls.owned_by(access, _id={"$in": ids})
+        return await cls.get_pymongo_collection().find(query, SHOWN_PROGRESS).to_list()

@@ -7,12 +7,13 @@ collection was dropped or renamed), the follower gets a gap, and reads the colle
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import bson
 import structlog
 from bson.raw_bson import RawBSONDocument
+from bson.timestamp import Timestamp
 from pymongo.asynchronous.change_stream import AsyncCollectionChangeStream
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import OperationFailure, PyMongoError
@@ -48,15 +49,24 @@ class ChangeStream:
         stream: the driver's.
         gather_seconds: how long to wait after a batch before MongoDB is asked again.
 
+        since: the time of MongoDB's clock from which on it has all changes, if it looks back.
+
     Attributes:
         token: the position after all returned changes; None until MongoDB has sent one.
+        since: as above.
     """
 
-    def __init__(self, stream: AsyncCollectionChangeStream[Any], gather_seconds: float) -> None:
+    def __init__(
+        self,
+        stream: AsyncCollectionChangeStream[Any],
+        gather_seconds: float,
+        since: Timestamp | None = None,
+    ) -> None:
         self._stream = stream
         self._gather_seconds = gather_seconds
         self._gave_some = False
         self.token = _plain(stream.resume_token)
+        self.since = since
 
     async def read(self, most: int = BATCH_SIZE) -> list[Change]:
         """Return the next changes, at most `most`; an empty list if there were none for a while.
@@ -97,12 +107,14 @@ class Watched:
         pipeline: a server-side `$match` and `$project`; the change's `_id` has to stay.
         await_seconds: how long MongoDB holds a request for new changes.
         gather_seconds: how long changes gather after a batch, to save round trips.
+        look_back_seconds: how old the first changes of a stream without a token may be.
     """
 
     collection: AsyncCollection[Any]
     pipeline: Sequence[Stage] = field(default=())
     await_seconds: float = AWAIT_SECONDS
     gather_seconds: float = 0.0
+    look_back_seconds: int = 0
 
 
 @contextlib.asynccontextmanager
@@ -111,26 +123,32 @@ async def watch(watched: Watched, token: Token | None = None) -> AsyncIterator[C
 
     Args:
         watched: the options of the stream.
-        token: the position to resume after; None begins with the changes that commit from now on.
+        token: the position to resume after; None begins with the changes that commit from now on,
+            or with those of the last `look_back_seconds`.
 
     Raises:
-        StreamLost: MongoDB cannot resume there.
+        StreamLost: MongoDB cannot resume there, or look back so far.
         PyMongoError: the database cannot be reached.
     """
+    since = None
+    if token is None and watched.look_back_seconds:
+        at = (await watched.collection.database.command("ping"))["operationTime"]
+        since = Timestamp(at.time - watched.look_back_seconds, at.inc)
     try:
         stream = await watched.collection.watch(
             watched.pipeline,
             resume_after=token,
+            start_at_operation_time=since,
             max_await_time_ms=round(watched.await_seconds * 1000),
             batch_size=BATCH_SIZE,
         )
     except OperationFailure as error:
-        if token is None or to_domain_error(error) is not None:
+        if (token is None and since is None) or to_domain_error(error) is not None:
             raise
         # The token is too old, or of another deployment: MongoDB has many codes for that.
         raise StreamLost from error
     async with stream:
-        yield ChangeStream(stream, watched.gather_seconds)
+        yield ChangeStream(stream, watched.gather_seconds, since)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,19 +159,24 @@ class Batch:
         token: the position after these changes, to resume from once they are handled.
         is_gap: changes before this batch may have been missed. The stream is already open: changes
             that a reading of the collection does not show come in the next batches.
+        since: after a gap, the time from which on the stream has all changes, if it looks back.
     """
 
     changes: list[Change]
     token: Token | None
     is_gap: bool = False
+    since: Timestamp | None = None
 
 
-async def follow(watched: Watched, token: Token | None = None) -> AsyncGenerator[Batch, None]:
+async def follow(
+    watched: Watched, token: Token | None = None, *, shows_idle: bool = False
+) -> AsyncGenerator[Batch, None]:
     """Yield batches until closed; while MongoDB is away, retry with growing pauses.
 
     Args:
         watched: the options of the stream.
         token: of the last batch that was handled; without one the first batch is a gap.
+        shows_idle: yield empty batches too, whose tokens tell how far the stream is.
 
     Raises:
         PyMongoError: MongoDB refuses the request, rather than being unavailable.
@@ -165,15 +188,16 @@ async def follow(watched: Watched, token: Token | None = None) -> AsyncGenerator
             async with watch(watched, token) as stream:
                 token = stream.token
                 if is_gap:
-                    yield Batch([], token, is_gap=True)
+                    yield Batch([], token, is_gap=True, since=stream.since)
                 while True:
                     changes = await stream.read()
                     failures, token = 0, stream.token
-                    if changes:
+                    if changes or shows_idle:
                         yield Batch(changes, token)
         except StreamLost:
             log.warning("change_stream_lost", collection=watched.collection.name)
-            token = None
+            # Looking back would meet the same end again.
+            token, watched = None, replace(watched, look_back_seconds=0)
         except PyMongoError as error:
             if to_domain_error(error) is None:
                 raise

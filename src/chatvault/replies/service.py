@@ -216,6 +216,14 @@ def follow(
     return deps.event_log.follow(access, reply_id, after, find_end)
 
 
+async def find_active(
+    access: Access, deps: ReplyDeps, conversation_id: ObjectId
+) -> ObjectId | None:
+    """Return the reply that is being written in a conversation, if any. Writes no audit entry."""
+    conversation = await deps.store.find_conversation(access, conversation_id)
+    return None if conversation is None else conversation.get("active_reply_id")
+
+
 async def _end_of(access: Access, store: MessageStore, reply: ReplyDoc) -> FinalEvent:
     """Return how a reply has ended, and whether a message in its events was removed since."""
     told = message_ids_of(await read_events(access, reply["_id"]))

@@ -1,0 +1,217 @@
+"""The live events that entries of the audit log cause, and their change stream."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from bson import ObjectId
+from bson.timestamp import Timestamp
+
+from chatvault.audit.actions import Action
+from chatvault.audit.outbox import CHANGES, ChangeDetails
+from chatvault.fields import Raw
+from chatvault.mongodb.changes import Change
+
+CREATED = "conversation.created"
+UPDATED = "conversation.updated"
+ARCHIVED = "conversation.archived"
+DELETED = "conversation.deleted"
+APPENDED = "message.appended"
+EDITED = "message.edited"
+REMOVED = "message.removed"
+COMMAND = "command.updated"
+STARTED = "reply.started"
+ENDED = "reply.ended"
+PREFERENCES = "preferences.updated"
+# The type of the event that an action's entries cause.
+TYPES: Mapping[Action, str] = {
+    Action.CHAT_COMPLETE: APPENDED,
+    Action.COMMAND_APPROVE: COMMAND,
+    Action.COMMAND_EXECUTE: COMMAND,
+    Action.COMMAND_EXECUTE_TERMINAL: COMMAND,
+    Action.COMMAND_PROPOSE: COMMAND,
+    Action.COMMAND_REJECT: COMMAND,
+    Action.CONVERSATION_APPEND_MESSAGE: APPENDED,
+    Action.CONVERSATION_APPEND_MESSAGES: APPENDED,
+    Action.CONVERSATION_ARCHIVE: ARCHIVED,
+    Action.CONVERSATION_ATTACH: UPDATED,
+    Action.CONVERSATION_CREATE: CREATED,
+    Action.CONVERSATION_DELETE: DELETED,
+    Action.CONVERSATION_DELETE_MESSAGE: REMOVED,
+    Action.CONVERSATION_EDIT_MESSAGE: EDITED,
+    Action.CONVERSATION_IMPORT: UPDATED,
+    Action.CONVERSATION_REPLACE_MESSAGE: EDITED,
+    Action.CONVERSATION_SHOW_BRANCH: UPDATED,
+    Action.CONVERSATION_SUMMARIZE: UPDATED,
+    Action.CONVERSATION_TITLE: UPDATED,
+    Action.CONVERSATION_UPDATE: UPDATED,
+    Action.REPLY_CANCEL: UPDATED,
+    Action.REPLY_CONTINUE: STARTED,
+    Action.REPLY_CREATE: STARTED,
+    Action.REPLY_FINISH: ENDED,
+    Action.PREFERENCES_IMPORT: PREFERENCES,
+    Action.PREFERENCES_UPDATE: PREFERENCES,
+}
+# What an update is about, where the entry does not name the fields.
+FIELDS: Mapping[Action, list[str]] = {
+    Action.CONVERSATION_ARCHIVE: ["status"],
+    Action.CONVERSATION_ATTACH: ["attachments"],
+    Action.CONVERSATION_SHOW_BRANCH: ["active_leaf"],
+    Action.CONVERSATION_SUMMARIZE: ["summary"],
+    Action.CONVERSATION_TITLE: ["title"],
+    Action.REPLY_CANCEL: ["active_reply_id"],
+}
+# After these, some sessions of the acting user are gone.
+ENDS_OWN_SESSIONS = {
+    Action.SESSION_LOGIN,
+    Action.SESSION_LOGOUT,
+    Action.SESSION_REVOKE,
+    Action.SESSION_REVOKE_OTHERS,
+}
+# After these, some sessions of the user that they name are gone.
+ENDS_SESSIONS_OF = {Action.USER_DEACTIVATE, Action.USER_PASSWORD, Action.USER_ROLE}
+OTHERS = {
+    *(Action.PREFERENCES_IMPORT, Action.PREFERENCES_UPDATE, Action.IMPORT_START),
+    *ENDS_OWN_SESSIONS,
+    *ENDS_SESSIONS_OF,
+}
+# Those of an entry's details that a frame has too.
+SHOWN_DETAILS = ("fields", "reply_id", "command_id", "status", "state")
+PIPELINE: list[dict[str, Any]] = [
+    {
+        "$match": {
+            "operationType": "insert",
+            "$or": [
+                {
+                    "fullDocument.action": {"$in": sorted(CHANGES)},
+                    "fullDocument.details.version": {"$exists": True},
+                },
+                {"fullDocument.action": {"$in": sorted(OTHERS)}, "fullDocument.outcome": "success"},
+            ],
+        }
+    },
+    {
+        "$project": {
+            f"fullDocument.{name}": 1
+            for name in ("user_id", "action", "resource_id", "details", "request_id")
+        }
+    },
+]
+# A resume token: the time of its commit, and further bytes that order what has the same time.
+ID_PATTERN = re.compile(r"82(?P<seconds>[0-9A-F]{8})[0-9A-F]{8,500}")
+
+
+@dataclass(frozen=True, slots=True)
+class LiveEvent:
+    """Something that happened, by place; its messages are read when it is sent.
+
+    Attributes:
+        id: the resume token of its audit entry, which orders events as text.
+        user_id: whose data changed.
+        places: of the messages that are new, changed or removed.
+        more: further fields of its frame.
+    """
+
+    id: str
+    user_id: ObjectId
+    type: str
+    conversation_id: str | None
+    version: int | None
+    places: range
+    request_id: str
+    more: Raw
+
+    @property
+    def merges_with(self) -> str:
+        """The key of events that are merged for a client that is too slow for each."""
+        return self.conversation_id or self.type
+
+
+@dataclass(frozen=True, slots=True)
+class SessionsEnded:
+    """Some sessions of a user may have ended."""
+
+    user_id: ObjectId
+
+
+@dataclass(frozen=True, slots=True)
+class ImportStarted:
+    """An import in the background began."""
+
+    user_id: ObjectId
+    import_id: ObjectId
+
+
+def read_change(change: Change) -> LiveEvent | SessionsEnded | ImportStarted | None:
+    """Return what an entry means to followers; None if it means nothing to them."""
+    entry = change["fullDocument"]
+    action, user_id, target = Action(entry["action"]), entry.get("user_id"), entry["resource_id"]
+    if action in ENDS_SESSIONS_OF:
+        return SessionsEnded(ObjectId(target))
+    if user_id is None:
+        return None
+    if action in ENDS_OWN_SESSIONS:
+        return SessionsEnded(user_id)
+    if action == Action.IMPORT_START:
+        return ImportStarted(user_id, ObjectId(target))
+    return _read_event(change["_id"]["_data"], action, entry)
+
+
+def _read_event(event_id: str, action: Action, entry: Mapping[str, Any]) -> LiveEvent | None:
+    details = entry.get("details") or {}
+    told = ChangeDetails.read(details)
+    kind, more = TYPES[action], {name: details[name] for name in SHOWN_DETAILS if name in details}
+    if told is None:
+        return _event(event_id, kind, entry, None, more)
+    if kind in {APPENDED, EDITED, REMOVED} and not told.places:
+        return None  # a repeat, which changed nothing
+    if action in FIELDS:
+        more["fields"] = FIELDS[action]
+    if action == Action.CONVERSATION_ARCHIVE and not details.get("archived"):
+        kind = UPDATED
+    if action == Action.CONVERSATION_IMPORT:
+        kind = _kind_of_import(told)
+    if told.is_replaced:
+        more["replaced"] = True
+    if told.leaf_seq is not None:
+        more["leaf_seq"] = told.leaf_seq
+    return _event(event_id, kind, entry, told, more)
+
+
+def _kind_of_import(told: ChangeDetails) -> str:
+    if told.version == 1:
+        return CREATED
+    return UPDATED if told.is_replaced or not told.places else APPENDED
+
+
+def _event(
+    event_id: str, kind: str, entry: Mapping[str, Any], told: ChangeDetails | None, more: Raw
+) -> LiveEvent:
+    return LiveEvent(
+        id=event_id,
+        user_id=entry["user_id"],
+        type=kind,
+        conversation_id=entry["resource_id"] if told else None,
+        version=told.version if told else None,
+        places=told.places if told else range(0),
+        request_id=entry["request_id"],
+        more=more,
+    )
+
+
+def first_id(since: Timestamp, *, later: int = 0) -> str:
+    """Return what orders before the ids of all events from a time on, and after earlier ones.
+
+    Args:
+        since: the time, by MongoDB's clock.
+        later: the seconds after it.
+    """
+    return f"82{since.time + later:08X}{since.inc:08X}"
+
+
+def time_of(event_id: str) -> datetime | None:
+    """Return when an event was committed, in whole seconds; None if it is not an event's id."""
+    found = ID_PATTERN.fullmatch(event_id)
+    return found and datetime.fromtimestamp(int(found["seconds"], 16), UTC)

@@ -23,10 +23,12 @@ from chatvault.api_keys.throttle import KeyThrottle
 from chatvault.attachments import files
 from chatvault.attachments import routes as attachments
 from chatvault.attachments.deps import AttachmentDeps
+from chatvault.attachments.service import list_attached
 from chatvault.audit.keys import load_key_ring
 from chatvault.audit.mark import HighWater
 from chatvault.audit.recorder import Recorder
 from chatvault.audit.refusals import RefusalCounter
+from chatvault.categories import routes as categories
 from chatvault.commands import routes as commands
 from chatvault.commands.deps import CommandDeps
 from chatvault.commands.models import Command
@@ -34,10 +36,12 @@ from chatvault.commands.runner import CommandRunner
 from chatvault.commands.servers import Servers
 from chatvault.completions import routes as completions
 from chatvault.conversations import branch_routes as branches
+from chatvault.conversations import list_routes as lists
 from chatvault.conversations import message_routes as messages
 from chatvault.conversations import routes as conversations
 from chatvault.conversations.commits import garbage
 from chatvault.conversations.commits.queue import CommitQueue
+from chatvault.conversations.list_routes import LIST_ATTACHED
 from chatvault.conversations.places import PlaceReader
 from chatvault.conversations.routes import COMMITS, START_WITH_REPLY, STORE
 from chatvault.conversations.store import MessageStore
@@ -47,6 +51,7 @@ from chatvault.exporting.jobs import routes as export_jobs
 from chatvault.exporting.jobs.worker import ExportWorker
 from chatvault.exporting.pdf.typesetter import Typesetter
 from chatvault.exporting.turns import ExportDeps
+from chatvault.forking import routes as forks
 from chatvault.http import health, middlewares, openapi
 from chatvault.http.bearer import KeyedRequests
 from chatvault.http.bodies import Bodies
@@ -91,6 +96,7 @@ from chatvault.sessions import routes as sessions
 from chatvault.sessions.service import LoginDeps
 from chatvault.sessions.storage import SessionStorage
 from chatvault.settings import Settings, Ui, is_openai_key_given
+from chatvault.tags import routes as tags
 from chatvault.tasks import Loops
 from chatvault.tokens import Tokenizer
 from chatvault.usage import routes as usage
@@ -113,10 +119,14 @@ ROUTES = (
     api_keys.routes,
     agents.routes,
     usage.routes,
+    lists.routes,
     conversations.routes,
     messages.routes,
     attachments.routes,
     branches.routes,
+    forks.routes,
+    tags.routes,
+    categories.routes,
     uploads.routes,
     imports.routes,
     import_jobs.routes,
@@ -179,6 +189,7 @@ def create_app(settings: Settings, *, mongodb_url: str) -> web.Application:
     app[exports.EXPORT_DEPS] = ExportDeps(
         store, recorder, Typesetter(), export_rate, store_of_files
     )
+    _add_order(app, app[COMMITS])
     _add_replies(app, settings, storage)
     _add_live(app, settings)
 
@@ -227,6 +238,12 @@ def _add_imports(app: web.Application, settings: Settings, deps: ImportDeps) -> 
     app[uploads.UPLOAD_DEPS] = UploadDeps(files, deps.recorder, settings.upload_gb * GB)
     app[import_jobs.JOB_DEPS] = JobDeps(deps, files)
     app.on_response_prepare.append(uploads.add_tus_headers)
+
+
+def _add_order(app: web.Application, commits: CommitQueue) -> None:
+    """Create what many conversations are kept in order with."""
+    app[LIST_ATTACHED] = list_attached
+    app[tags.TAG_COMMITS] = app[categories.CATEGORY_COMMITS] = app[forks.FORK_COMMITS] = commits
 
 
 def _add_replies(app: web.Application, settings: Settings, storage: CounterStorage) -> None:

@@ -42,7 +42,7 @@ def decode_cursor(text: object) -> Cursor | None:
     try:
         return datetime.fromtimestamp(milliseconds / 1000, UTC), last_id
     except (ValueError, OverflowError, OSError):
-        raise _malformed() from None
+        raise not_ours() from None
 
 
 def decode_count_cursor(text: object) -> CountCursor | None:
@@ -58,9 +58,9 @@ def decode_count_cursor(text: object) -> CountCursor | None:
         count, last_id = name.split(":")
         found = int(count), ObjectId(last_id)
     except (ValueError, InvalidId):
-        raise _malformed() from None
+        raise not_ours() from None
     if abs(found[0]) >= MOST:
-        raise _malformed()
+        raise not_ours()
     return found
 
 
@@ -76,8 +76,9 @@ def decode_name_cursor(text: object) -> str | None:
         padded = f"{text}{'=' * (-len(str(text)) % 4)}".encode()
         return base64.b64decode(padded, altchars=b"-_", validate=True).decode()
     except ValueError:
-        raise _malformed() from None
+        raise not_ours() from None
 
 
-def _malformed() -> PydanticCustomError:
+def not_ours() -> PydanticCustomError:
+    """Return the error for a text that is not a cursor."""
     return PydanticCustomError("cursor", "Cursor is none that was given out")

@@ -13,7 +13,8 @@ from chatvault.audit.models import AuditEntry
 from chatvault.audit.pending_refusals import PendingRefusals
 from chatvault.commands.models import ApprovalRule, Command, ToolGrant
 from chatvault.content import Content
-from chatvault.conversations.models import Conversation
+from chatvault.conversations.categories import Categories
+from chatvault.conversations.models import Conversation, drop_replaced_index
 from chatvault.conversations.paths import PathRuns
 from chatvault.conversations.segments import PendingDeletion, Revision, Segment
 from chatvault.conversations.tombstones import Tombstone
@@ -36,6 +37,7 @@ DOCUMENTS: list[type[Document]] = [
     ApiKey,
     Agent,
     Conversation,
+    Categories,
     Segment,
     PathRuns,
     Revision,
@@ -87,5 +89,6 @@ async def bind_documents(
     """
     AuditEntry.bind_keys(keys, high_water)
     await init_beanie(database=client[name], document_models=DOCUMENTS)
+    await drop_replaced_index()
     await open_log(keys, AuditEntry.high_water())
     Lease.bind_turns()

@@ -103,7 +103,8 @@ class TestDeclarations:
     def test_state_what_sealing_encrypts(self) -> None:
         sealed = {name for name, holds in HOLDS.items() if holds.sealed}
         assert sealed == {
-            "agents", "api_keys", "attachment_parts", "attachments", "conversations",
+            "agents", "api_keys", "attachment_parts", "attachments", "categories",
+            "conversations",
             "export_parts", "import_uploads", "imports", "preferences", "reply_events",
             "revisions", "segments",
         }  # fmt: skip

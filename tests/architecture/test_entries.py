@@ -55,6 +55,7 @@ ELSEWHERE = {
     "chatvault.conversations.append_service.replace_last": "tests/conversations",
     "chatvault.conversations.message_service.stream_all": "tests/conversations",
     "chatvault.completions.service.complete": "tests/replies",
+    "chatvault.categories.service.find_or_make": "tests/conversations/test_changed.py",
     "chatvault.importing.job_service.start": "tests/importing",
     "chatvault.sealing.service.verify_log": "tests/audit",
     "chatvault.sealing.service.get_checkpoint": "tests/audit",

@@ -15,6 +15,7 @@ from chatvault.access import Access, Need, resolve
 from chatvault.actor import Actor, Door
 from chatvault.attachments.models import Attachment, AttachmentFile, AttachmentPart
 from chatvault.commands.models import Command, CommandDoc
+from chatvault.conversations.categories import Categories
 from chatvault.conversations.models import Conversation, Message
 from chatvault.conversations.paths import PathRuns
 from chatvault.conversations.segments import PendingDeletion, Revision, Segment
@@ -41,6 +42,7 @@ HOLD_MESSAGES = {
     "conversations/commits/bulk.py": "writes segments, whose messages `cut` encodes",
     "conversations/commits/garbage.py": "reads ids and deletes",
     "conversations/models.py": "reads fields without messages",
+    "conversations/ordered.py": "lists fields without messages",
     "conversations/places.py": "decodes the newest messages with its store's codec",
     "conversations/tree_reading.py": "reads links, ids and which messages are deleted",
     "usage/service.py": "counts",
@@ -67,7 +69,7 @@ BY_HAND = {
 ASKED_WITH_ACCESS = {
     Attachment, AttachmentFile, AttachmentPart,
     Conversation, Segment, PathRuns, Revision, PendingDeletion, Reply, ReplyEvents, Job, Command,
-    Tombstone, Upload, ImportJob,
+    Tombstone, Upload, ImportJob, Categories,
 }  # fmt: skip
 # Where the domains of these mean the person who acts.
 MEAN_THE_PERSON = {

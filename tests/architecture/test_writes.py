@@ -55,6 +55,7 @@ ALONE = {
     ("conversations/commits/garbage.py", "_sweep_replaced"): "our own housekeeping",
     ("attachments/files.py", "FileStore.keep"): "found by nobody until an attachment has it",
     ("attachments/files.py", "FileStore._find"): "when it is looked at",
+    ("attachments/files.py", "hold"): "when it is looked at",
     ("attachments/files.py", "_write"): "found by nobody until an attachment has it",
     ("attachments/files.py", "_give_up"): "our own housekeeping",
     ("attachments/files.py", "release"): "our own housekeeping",

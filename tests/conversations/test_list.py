@@ -160,7 +160,7 @@ class TestIndex:
         found = database.conversations.find({"user_id": owner, **which})
         explained = await found.sort([("updated_at", -1), ("_id", -1)]).explain()
         assert '"SORT"' not in str(explained["queryPlanner"]["winningPlan"]).replace("'", '"')
-        assert "newest_first" in str(explained["queryPlanner"]["winningPlan"])
+        assert "newest_change" in str(explained["queryPlanner"]["winningPlan"])
         # What the filter leaves out is not even fetched.
         assert explained["executionStats"]["totalDocsExamined"] == (1 if which else 6)
 

@@ -13,12 +13,15 @@ from hypothesis import strategies as st
 
 from chatvault.access import Access
 from chatvault.actor import Actor
+from chatvault.attachments.service import list_attached
 from chatvault.audit.recorder import Recorder
-from chatvault.conversations import append_service, message_service, reading, service
+from chatvault.conversations import append_service, list_service, message_service, reading, service
 from chatvault.conversations.append_service import Appended
 from chatvault.conversations.codec import MessageCodec, PlainCodec
 from chatvault.conversations.commits import bulk, garbage
 from chatvault.conversations.commits.queue import CommitQueue
+from chatvault.conversations.filters import Filter
+from chatvault.conversations.list_service import ListRequest
 from chatvault.conversations.preconditions import Precondition
 from chatvault.conversations.reading import PageRequest
 from chatvault.conversations.schemas import (
@@ -354,14 +357,12 @@ class World:
             for each in run
         ]
         assert triples(streamed) == expected
-        listed = await service.list_page(
+        listed = await list_service.list_page(
             self.actor,
             self.commits(step).store,
             self.recorder,
-            status=None,
-            limit=5,
-            start=0,
-            with_messages=True,
+            list_attached,
+            wanted=ListRequest(which=Filter(), limit=5),
         )
         [one] = listed.whole
         assert [(each["seq"], each["id"], each["content"]) for each in one.messages] == expected

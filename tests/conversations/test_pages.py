@@ -12,10 +12,10 @@ from chatvault.conversations import (
     append_service,
     consistency,
     dates,
+    list_service,
     listing,
     reading,
     rendering,
-    service,
 )
 from chatvault.conversations.routes import COMMITS
 from chatvault.conversations.schemas import MessageIn
@@ -188,7 +188,7 @@ class TestList:
         for name in "abcd":
             await begin(alice, title=name, messages=numbered(12))
         [one] = await (await alice.get("/conversations?limit=1")).json()
-        monkeypatch.setattr(service, "LIST_BYTES", 2000)
+        monkeypatch.setattr(list_service, "LIST_BYTES", 2000)
         monkeypatch.setattr(listing, "SURE_BYTES", 0)
 
         shown = await (await alice.get("/conversations")).json()
@@ -211,7 +211,7 @@ class TestList:
         await begin(alice, title="long", messages=numbered(12))
         for number in range(8):
             await begin(alice, title=str(number), messages=numbered(4))
-        monkeypatch.setattr(service, "LIST_BYTES", 2000)
+        monkeypatch.setattr(list_service, "LIST_BYTES", 2000)
         monkeypatch.setattr(listing, "SURE_BYTES", 0)
         *_, last = await (await alice.get("/conversations")).json()
         assert (last["title"], last["messages_truncated"]) == ("long", True)
@@ -222,7 +222,7 @@ class TestList:
         tiny_bounds(monkeypatch)
         for name in "ab":
             await begin(alice, title=name, messages=numbered(12))
-        monkeypatch.setattr(service, "LIST_BYTES", 0)
+        monkeypatch.setattr(list_service, "LIST_BYTES", 0)
         shown = await (await alice.get("/conversations")).json()
         assert [len(each["messages"]) for each in shown] == [12, 12]
 

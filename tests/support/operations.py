@@ -11,6 +11,7 @@ from bson import ObjectId
 from chatvault.app import ROUTES
 from chatvault.commands.models import ApprovalRule, Command, ToolGrant
 from chatvault.commands.proposals import made
+from chatvault.conversations.categories import Categories
 from chatvault.conversations.models import Conversation
 from chatvault.exporting.jobs.models import ExportChunk, ExportJob
 from chatvault.fields import now
@@ -39,6 +40,7 @@ class Things:
     upload_id: str
     tool: str
     attachment_id: str = "nothing"
+    category_id: str = field(default="0" * 24, kw_only=True)
     export_id: str = field(default="0" * 24, kw_only=True)
     number: int = field(default=1, kw_only=True)
     key_id: str = field(default="0" * 24, kw_only=True)
@@ -84,6 +86,8 @@ CALLS: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/conversations/{conversation_id}/messages:batch"): {
         "json": {"messages": [message(), message()]},
     },
+    ("GET", "/conversations/{conversation_id}/messages/outline"): {},
+    ("POST", "/conversations/{conversation_id}/fork"): {"json": {}},
     ("GET", "/conversations/{conversation_id}/messages/{message_id}"): {},
     ("PATCH", "/conversations/{conversation_id}/messages/{message_id}"): {
         "json": {"content": "edited"},
@@ -110,6 +114,13 @@ CALLS: dict[tuple[str, str], dict[str, Any]] = {
     ("GET", "/agents/{agent_id}"): {},
     ("PATCH", "/agents/{agent_id}"): {"json": {"name": "Another"}},
     ("DELETE", "/agents/{agent_id}"): {},
+    ("GET", "/tags"): {},
+    ("POST", "/tags/rename"): {"json": {"tag": "old", "to": "new"}},
+    ("POST", "/tags/merge"): {"json": {"tags": ["old"], "into": "new"}},
+    ("GET", "/categories"): {},
+    ("POST", "/categories"): {"json": {"name": "Work"}},
+    ("PATCH", "/categories/{category_id}"): {"json": {"name": "Home"}},
+    ("DELETE", "/categories/{category_id}"): {},
     ("GET", "/mcp/servers"): {},
     ("GET", "/mcp/tools"): {},
     ("GET", "/mcp/rules"): {},
@@ -197,6 +208,8 @@ async def make_things(alice: HttpClient, http: HttpClient) -> Things:
     other = next(session["id"] for session in sessions if not session["current"])
     http.session.cookie_jar.clear()
     agent = await (await alice.post("/agents", json={"name": "Hers"})).json()
+    await Categories.get_pymongo_collection().delete_many({})
+    category = await (await alice.post("/categories", json={"name": "Hers"})).json()
     reply = await _make_reply(conversation)
     command = await _make_command(conversation)
     # As many as there are operations are more than a user may have.
@@ -212,6 +225,7 @@ async def make_things(alice: HttpClient, http: HttpClient) -> Things:
         uploaded["id"],
         tool="lab__echo",
         attachment_id=file["id"],
+        category_id=category["id"],
         export_id=await make_export(conversation),
         key_id=str((await make_key(ObjectId(conversation["user_id"]))).key_id),
     )

@@ -13,6 +13,7 @@ SERVICES = (
     "service.py",
     "append_service.py",
     "branch_service.py",
+    "list_service.py",
     "message_service.py",
     "review.py",
     "permissions.py",

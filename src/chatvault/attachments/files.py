@@ -168,6 +168,16 @@ async def _give_up(access: Access, file_id: ObjectId) -> None:
     )
 
 
+async def hold(access: Access, file_ids: Sequence[ObjectId]) -> set[ObjectId]:
+    """Keep files for an hour at least, for attachments to be stored; return those that are here."""
+    if not file_ids:
+        return set()
+    some = AttachmentFile.owned_by(access, _id={"$in": [*file_ids]}, mac={"$type": "string"})
+    files = AttachmentFile.get_pymongo_collection()
+    await files.update_many(some, {"$max": {"check_at": now() + GRACE}})
+    return {each["_id"] async for each in files.find(some, {"_id": True})}
+
+
 async def release(owner_id: ObjectId, conversation_id: ObjectId) -> None:
     """Delete the attachments of a deleted conversation; their files are checked later.
 

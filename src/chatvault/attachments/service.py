@@ -60,6 +60,16 @@ async def list_attachments(
     return attachments
 
 
+async def list_attached(access: Access) -> list[ObjectId]:
+    """Return the ids of all conversations of an owner's that have attachments."""
+    pipeline: list[Raw] = [
+        {"$match": Attachment.owned_by(access)},
+        {"$group": {"_id": "$conversation_id"}},
+    ]
+    found = await Attachment.get_pymongo_collection().aggregate(pipeline)
+    return [each["_id"] async for each in found]
+
+
 async def read(
     actor: Actor,
     deps: AttachmentDeps,

@@ -62,7 +62,7 @@ class NewConversation:
         """The conversation's id."""
         return self.document["_id"]
 
-    def insert(self, working: WorkingCopy) -> ObjectId:
+    def insert(self, working: WorkingCopy, action: Action = Action.CONVERSATION_CREATE) -> ObjectId:
         """Decide to insert it; return its id."""
         working.insert(self.document.copy())
         new = self.messages
@@ -71,7 +71,7 @@ class NewConversation:
         working.append([message.copy() for message in new.tail], self.at, self.at, new.links)
         details = {"messages": new.length}
         working.outbox.record(
-            audit.entry(self.actor, Action.CONVERSATION_CREATE, self.id, details=details),
+            audit.entry(self.actor, action, self.id, details=details),
             range(new.length),
         )
         return self.id
@@ -89,7 +89,7 @@ async def prepare(actor: Actor, store: MessageStore, wanted: ConversationCreate)
     return NewConversation(
         actor=actor,
         access=access,
-        document=Conversation.begin(access, at=at, **wanted.fields()),
+        document=Conversation.begin(access, at=at, **wanted.fields(at)),
         messages=await write_messages(access, store, wanted.messages, at),
         at=at,
     )

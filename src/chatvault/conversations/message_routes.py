@@ -21,6 +21,7 @@ from chatvault.conversations.message_schemas import (
     AppendedBatch,
     MessageOut,
     MessagePageOut,
+    OutlineOut,
     RevisionOut,
 )
 from chatvault.conversations.parents import UnknownParent
@@ -80,6 +81,10 @@ class PageQuery(BaseModel):
         Field(description="only messages from the first of this time on, the oldest of them"),
     ] = None
 
+    around: Annotated[
+        Seq | None, Field(description="messages with this seq in their middle, as far as there are")
+    ] = None
+
     branches: Literal["active", "all"] = Field(
         "active",
         description="the branch that is shown, or the messages of all, each with its parent_id",
@@ -87,8 +92,8 @@ class PageQuery(BaseModel):
 
     @model_validator(mode="after")
     def _check_one_way(self) -> Self:
-        if len(self.model_fields_set & {"offset", "before", "after", "since"}) > 1:
-            raise ValueError("only one of offset, before, after and since")
+        if len(self.model_fields_set & {"offset", "before", "after", "since", "around"}) > 1:
+            raise ValueError("only one of offset, before, after, since and around")
         if self.since is not None and self.branches == "all":
             raise ValueError("since is for the branch that is shown")
         return self
@@ -113,8 +118,8 @@ async def list_messages(
 ) -> web.StreamResponse:
     """Return a page of messages, or stream all with `Accept: application/x-ndjson`.
 
-    Page by `offset` from the oldest, `since` a time, or `before` and `after` a known `seq`, which
-    stays stable while messages arrive.
+    Page by `offset` from the oldest, `since` a time, `around` a known `seq`, or `before` and
+    `after` one, which stays stable while messages arrive.
     """
     if NDJSON in request.headers.get("Accept", ""):
         return await _stream(request, actor, path, query)
@@ -126,6 +131,46 @@ async def list_messages(
         wanted=query.to_request(),
     )
     return _page(request, query, page)
+
+
+class OutlineQuery(BaseModel):
+    """The query of an outline."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    limit: int = Field(100, ge=1, le=500)
+    after: Annotated[Seq, Field(description="only messages with a higher seq")] = -1
+
+
+@routes.route(
+    "GET",
+    f"{PATH}/outline",
+    Action.CONVERSATION_OUTLINE,
+    scope=Scope.CONVERSATIONS_READ,
+    returns=OutlineOut,
+    sends=("Link",),
+)
+async def get_outline(
+    request: web.Request, actor: Actor, path: ConversationPath, query: OutlineQuery
+) -> web.StreamResponse:
+    """List what the user wrote: the first words of each message, and its place.
+
+    Of the branch that is shown. A page of a part with few messages of the user's has fewer than
+    `limit`; `Link` leads on as long as `hasMore` is true.
+    """
+    found = await message_service.outline(
+        actor,
+        request.app[STORE],
+        request.app[RECORDER],
+        conversation_id=path.conversation_id,
+        after=query.after,
+        limit=query.limit,
+    )
+    headers = {}
+    if found.has_more:
+        headers["Link"] = f'<{link_to(request, after=found.last_seq)}>; rel="next"'
+    shown = {"messages": found.headings, "hasMore": found.has_more}
+    return json_response(shown, headers=headers)
 
 
 def _page(request: web.Request, query: PageQuery, page: MessagePage) -> web.Response:
@@ -152,9 +197,9 @@ def _links(request: web.Request, query: PageQuery, page: MessagePage) -> dict[st
     if (
         page.has_more or backwards
     ):  # the newest page has a `next` too, for messages that arrive later
-        links.append((link_to(request, drop="offset before since", after=newest), "next"))
+        links.append((link_to(request, drop="offset before since around", after=newest), "next"))
     if page.has_more if backwards else oldest > page.first_seq:
-        links.append((link_to(request, drop="offset after since", before=oldest), "prev"))
+        links.append((link_to(request, drop="offset after since around", before=oldest), "prev"))
     if links:
         headers["Link"] = ", ".join(f'<{target}>; rel="{name}"' for target, name in links)
     return headers

@@ -180,3 +180,19 @@ class AppendedBatch(BaseModel):
     total_messages: int
     version: int
     updated_at: Instant
+
+
+class HeadingOut(BaseModel):
+    """The first words of a message of the user's, and its place."""
+
+    id: str
+    seq: int
+    timestamp: Instant | None
+    words: str
+
+
+class OutlineOut(BaseModel):
+    """The messages of the user, in their order."""
+
+    messages: list[HeadingOut]
+    hasMore: bool  # noqa: N815  # the name clients know

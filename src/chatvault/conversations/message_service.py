@@ -18,6 +18,7 @@ from chatvault.conversations.commits.working_copy import WorkingCopy
 from chatvault.conversations.consistency import count_stored
 from chatvault.conversations.dates import read_since
 from chatvault.conversations.finding import find_message
+from chatvault.conversations.outline import Outline, read_around, read_outline
 from chatvault.conversations.preconditions import Precondition, version_of
 from chatvault.conversations.reading import (
     MessagePage,
@@ -183,7 +184,9 @@ async def list_page(
         where = access, store, conversation
         if wanted.since is not None:
             return await read_since(*where, wanted.since, limit)
-        if wanted.before is not None:
+        if wanted.around is not None:
+            found = await read_around(*where, wanted.around, limit, whole=whole)
+        elif wanted.before is not None:
             found = await read_before(*where, wanted.before, limit, whole=whole)
         elif wanted.after is not None:
             found = await read_after(*where, wanted.after, limit, whole=whole)
@@ -199,6 +202,34 @@ async def list_page(
         audit.entry(actor, Action.CONVERSATION_LIST_MESSAGES, conversation_id, details=details)
     )
     return page
+
+
+async def outline(
+    actor: Actor,
+    store: MessageStore,
+    recorder: Recorder,
+    *,
+    conversation_id: ObjectId,
+    after: int,
+    limit: int,
+) -> Outline:
+    """Return the user's messages after a place, each with its first words.
+
+    Raises:
+        NotFound: the actor has no such conversation.
+    """
+    access = await resolve(actor, conversation_id, Need.READ)
+    found = await read_consistently(
+        access,
+        store,
+        conversation_id,
+        lambda conversation: read_outline(access, store, conversation, after, limit),
+    )
+    details = {"messages": len(found.headings)}
+    await recorder.record(
+        audit.entry(actor, Action.CONVERSATION_OUTLINE, conversation_id, details=details)
+    )
+    return found
 
 
 async def stream_all(

@@ -1,5 +1,6 @@
 """The conversation document, and its queries, which filter by owner."""
 
+import contextlib
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, ClassVar, cast
@@ -9,6 +10,8 @@ from bson import ObjectId
 from pydantic import BaseModel, Field
 from pymongo import DESCENDING, IndexModel
 from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.collation import Collation
+from pymongo.errors import OperationFailure
 
 from chatvault.access import Access
 from chatvault.content import Content
@@ -22,6 +25,10 @@ SUMMARY_FIELDS = (
     "user_id", "title", "status", "tags", "metadata", "created_at", "updated_at",
     "last_message_at", "archived_at", "agent_id", "system_prompt", "mcp_enabled", "summary",
     "active_reply_id", "total_messages", "total_tokens_used", "version",
+)  # fmt: skip
+# What lists read beside them, to know how much the conversations hold; some may be absent.
+LISTED_FIELDS = (
+    *SUMMARY_FIELDS, "category_id", "pinned_at", "message_bytes", "tail_bytes", "stored_messages",
 )  # fmt: skip
 # A filter by id and more has many possible indexes; this one is the best.
 BY_ID = "_id_"
@@ -145,6 +152,10 @@ class Conversation(Document):
         reserved_tokens: the tokens that replies being written may still use.
         has_revisions: whether a message was ever edited or replaced.
         edits: how often a message was edited, replaced or removed.
+        category_id: the category it is in; absent until it was in one.
+        pinned_at: when it was pinned; absent until then, None where it is not pinned any more.
+        arrived_at: when a change was stored here whose own time, `updated_at`, lay long before, as
+            those of imports do; absent where there was none.
         source: the source of an import, as `format:id`; unique for a user.
         import_fingerprint: a keyed hash of the imported messages; absent if it was not imported.
         version: rises with every change; the ETag.
@@ -165,6 +176,9 @@ class Conversation(Document):
     status: Status = Status.ACTIVE
     tags: list[str] = Field(default_factory=list)
     metadata: dict[str, Any] = Field(default_factory=dict)
+    category_id: Id | None = None
+    pinned_at: datetime | None = None
+    arrived_at: datetime | None = None
     source: str | None = None
     import_fingerprint: str | None = None
     created_at: datetime
@@ -203,6 +217,10 @@ class Conversation(Document):
         .with_parts("path", ActiveBranch.holds)
     )
 
+    # The one index that an append changes, and the one that was in its place before.
+    BY_CHANGE: ClassVar = "newest_change"
+    REPLACED: ClassVar = "newest_first"
+
     class Settings:
         """Beanie's."""
 
@@ -215,8 +233,38 @@ class Conversation(Document):
                     ("_id", DESCENDING),
                     ("status", 1),
                     ("agent_id", 1),
+                    ("last_message_at", DESCENDING),
                 ],
-                name="newest_first",
+                name="newest_change",
+            ),
+            IndexModel(
+                [("user_id", 1), ("created_at", DESCENDING), ("_id", DESCENDING)],
+                name="newest_creation",
+            ),
+            IndexModel(
+                [("user_id", 1), ("title", 1), ("_id", 1)],
+                collation=Collation("en"),
+                name="by_title",
+            ),
+            IndexModel(
+                [("user_id", 1), ("tags", 1)],
+                partialFilterExpression={"tags": {"$type": "string"}},
+                name="by_tag",
+            ),
+            IndexModel(
+                [("user_id", 1), ("category_id", 1)],
+                partialFilterExpression={"category_id": {"$type": "objectId"}},
+                name="by_category",
+            ),
+            IndexModel(
+                [("user_id", 1), ("pinned_at", 1)],
+                partialFilterExpression={"pinned_at": {"$type": "date"}},
+                name="pinned",
+            ),
+            IndexModel(
+                [("user_id", 1), ("arrived_at", 1), ("_id", 1)],
+                partialFilterExpression={"arrived_at": {"$type": "date"}},
+                name="by_arrival",
             ),
             IndexModel(
                 [("user_id", 1), ("source", 1)],
@@ -248,7 +296,10 @@ class Conversation(Document):
             updated_at=at,
             **more,
         )
-        absent = {"id", "messages", "path", "stored_messages", "import_fingerprint"}
+        absent = {
+            "id", "messages", "path", "stored_messages", "import_fingerprint", "arrived_at",
+            *(name for name in ("category_id", "pinned_at") if getattr(begun, name) is None),
+        }  # fmt: skip
         fields = begun.model_dump(mode="python", exclude=absent)
         return cast("ConversationDoc", {"_id": ObjectId(), **fields})
 
@@ -301,3 +352,38 @@ class Conversation(Document):
         query = cls.owned_by(access, source={"$type": "string"})
         found = cls.get_pymongo_collection().find(query, {"_id": False, "source": True})
         return {document["source"] async for document in found}
+
+    @classmethod
+    async def count_tags(cls, access: Access, limit: int) -> list[Raw]:
+        """Return tags with the numbers of their conversations, the most used ones first."""
+        # Conversations without tags are not in the index of tags.
+        tagged = cls.owned_by(access, tags={"$type": "string"})
+        pipeline: list[Raw] = [
+            {"$match": tagged},
+            {"$project": {"_id": False, "tags": {"$setUnion": ["$tags"]}}},
+            {"$unwind": "$tags"},
+            {"$group": {"_id": "$tags", "conversations": {"$sum": 1}}},
+            {"$sort": {"conversations": DESCENDING, "_id": 1}},
+            {"$limit": limit},
+            {"$project": {"_id": False, "tag": "$_id", "conversations": True}},
+        ]
+        found = await cls.get_pymongo_collection().aggregate(pipeline)
+        return await found.to_list()
+
+    @classmethod
+    async def count_categories(cls, access: Access) -> dict[ObjectId, int]:
+        """Return the numbers of conversations in categories, by the category's id."""
+        pipeline: list[Raw] = [
+            {"$match": cls.owned_by(access, category_id={"$type": "objectId"})},
+            {"$group": {"_id": "$category_id", "count": {"$sum": 1}}},
+        ]
+        found = await cls.get_pymongo_collection().aggregate(pipeline)
+        return {each["_id"]: each["count"] async for each in found}
+
+
+async def drop_replaced_index() -> None:
+    """Drop the index whose place another one has taken, so that an append changes only one."""
+    collection = Conversation.get_pymongo_collection()
+    if Conversation.REPLACED in await collection.index_information():
+        with contextlib.suppress(OperationFailure):  # another process was faster
+            await collection.drop_index(Conversation.REPLACED)

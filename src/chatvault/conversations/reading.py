@@ -37,7 +37,7 @@ MOST_RUNS = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageRequest:
-    """The messages of a page: by one of `before`, `after` and `since`, or else by offset.
+    """The messages of a page: by one of `before`, `after`, `since` and `around`, or else by offset.
 
     Attributes:
         limit: the maximum number of messages.
@@ -45,6 +45,7 @@ class PageRequest:
         before: only places lower than this, the nearest ones.
         after: only places higher than this.
         since: from the first that is not older than this.
+        around: with this place in the middle.
         whole: messages of all branches, each with its `parent_id`; otherwise of the one shown.
     """
 
@@ -53,6 +54,7 @@ class PageRequest:
     before: int | None = None
     after: int | None = None
     since: datetime | None = None
+    around: int | None = None
     whole: bool = False
 
 

@@ -1,10 +1,7 @@
 """HTTP routes of conversations."""
 
-from typing import Annotated, Any, Self
-
 from aiohttp import web
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, ConfigDict, Field
 
 from chatvault.actor import Actor, Scope
 from chatvault.agents.models import ModelNotConfigured
@@ -16,8 +13,6 @@ from chatvault.conversations.headers import (
     ConditionalRepeatHeaders,
     ReadHeaders,
 )
-from chatvault.conversations.listing import MAX_LISTED
-from chatvault.conversations.models import Status
 from chatvault.conversations.reading import ConversationView
 from chatvault.conversations.schemas import (
     ArchiveIn,
@@ -32,9 +27,7 @@ from chatvault.conversations.schemas import (
 )
 from chatvault.conversations.store import MessageStore
 from chatvault.conversations.wire import conversation_wire, summary_wire
-from chatvault.cursors import decode_cursor, encode_cursor
 from chatvault.errors import PreconditionRequired, StaleVersion, Throttled, TooLarge
-from chatvault.fields import Id
 from chatvault.http.bodies import BULK_BODY, FREE_BODY
 from chatvault.http.requests import (
     RECORDER,
@@ -43,8 +36,6 @@ from chatvault.http.requests import (
     etag,
     idempotency_key_of,
     json_response,
-    link_to,
-    page_links,
 )
 from chatvault.http.routing import Routes
 from chatvault.idempotency import KeyReused
@@ -52,35 +43,7 @@ from chatvault.idempotency import KeyReused
 COMMITS = web.AppKey("commits", CommitQueue)
 STORE = web.AppKey("store", MessageStore)
 START_WITH_REPLY = web.AppKey("start_with_reply", service.StartsWithReply)
-START = "start"
 routes = Routes("conversations")
-
-
-class ListQuery(BaseModel):
-    """The query of a list of conversations."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    limit: int = Field(100, ge=1, le=MAX_LISTED)
-    offset: int = Field(0, ge=0, le=10**9)
-    status: Status | None = None
-    agent_id: Id | None = Field(None, description="only conversations with this agent")
-    view: str = Field("full", pattern="^(full|summary)$")
-    cursor: Annotated[
-        Any,
-        BeforeValidator(lambda text: text if text in {None, START} else decode_cursor(text)),
-        Field(
-            description="`start`, or where the page before ended: changes neither hide nor repeat "
-            "a conversation that is not changed itself",
-            json_schema_extra={"type": "string"},
-        ),
-    ] = None
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if self.cursor is not None and self.offset:
-            raise PydanticCustomError("cursor", "A cursor and an offset exclude each other")
-        return self
 
 
 class ViewQuery(BaseModel):
@@ -112,51 +75,6 @@ def answer(
         oldest = shown.messages[0]["seq"] if shown.messages else conversation["next_seq"]
         headers["Link"] = f'<{path}/messages?before={oldest}>; rel="prev"'
     return json_response(conversation_wire(shown), status=status, headers=headers)
-
-
-@routes.route(
-    "GET",
-    "/conversations",
-    Action.CONVERSATION_LIST,
-    scope=Scope.CONVERSATIONS_READ,
-    returns=list[ConversationOut | ConversationSummary],
-    sends=("Link", "X-Total-Count"),
-)
-async def list_conversations(
-    request: web.Request, actor: Actor, query: ListQuery
-) -> web.StreamResponse:
-    """List my conversations, newest change first.
-
-    Each has its messages as far as they fit, or none with `view=summary`. `Link` refers
-    to the neighbouring pages.
-    """
-    is_full = query.view == "full"
-    page = await service.list_page(
-        actor,
-        request.app[STORE],
-        request.app[RECORDER],
-        status=query.status,
-        agent_id=query.agent_id,
-        limit=query.limit,
-        start=query.offset if query.cursor in {None, START} else query.cursor,
-        with_messages=is_full,
-    )
-    whole, plain = map(conversation_wire, page.whole), map(summary_wire, page.documents)
-    if query.cursor is None:
-        headers = page_links(request, limit=query.limit, offset=query.offset, total=page.total)
-    else:
-        headers = _cursor_links(request, page, query.limit)
-    return json_response([*whole] if is_full else [*plain], headers=headers)
-
-
-def _cursor_links(request: web.Request, page: service.Page, limit: int) -> dict[str, str]:
-    """Return `Link` to the next page, and `X-Total-Count`."""
-    headers = {"X-Total-Count": str(page.total)}
-    if len(page.documents) == limit:
-        last = page.documents[-1]
-        cursor = encode_cursor(last["updated_at"], last["_id"])
-        headers["Link"] = f'<{link_to(request, cursor=cursor)}>; rel="next"'
-    return headers
 
 
 @routes.route(

@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Any, Self, cast
+from typing import Annotated, Any, Literal, Self, cast
 
 from bson import ObjectId
 from pydantic import (
@@ -188,6 +188,8 @@ class ConversationCreate(BaseModel):
     messages: Messages = Field(default_factory=list)
     metadata: FreeObject = Field(default_factory=dict)
     tags: Tags = Field(default_factory=list)
+    category_id: Id | None = Field(None, description="one of my categories")
+    pinned: bool = False
     agent_id: Id | None = Field(None, description="who answers; none: the built-in agent")
     system_prompt: Prompt | None = Field(
         None,
@@ -199,9 +201,10 @@ class ConversationCreate(BaseModel):
     )
     mcp_enabled: bool = False
 
-    def fields(self) -> Raw:
-        """Return the fields stored beside the messages."""
-        fields = self.model_dump(exclude={"messages", "initial_message"})
+    def fields(self, at: datetime) -> Raw:
+        """Return the fields stored beside the messages, of a conversation begun at this time."""
+        fields = self.model_dump(exclude={"messages", "initial_message", "pinned"})
+        fields["pinned_at"] = at if self.pinned else None
         return {**fields, "agent_id": stored_agent_id(self.agent_id)}
 
 
@@ -215,10 +218,15 @@ class ConversationUpdate(BaseModel):
     metadata: FreeObject | None = None
     status: Status | None = None
     tags: Tags | None = None
+    category_id: Id | None = Field(None, description="one of my categories")
+    pinned: bool | None = None
 
-    def fields(self, _metadata: Raw) -> Raw:
+    def fields(self, _metadata: Raw, at: datetime) -> Raw:
         """Return the fields to store, except messages."""
-        return self.model_dump(exclude={"messages"}, exclude_none=True)
+        fields = self.model_dump(exclude={"messages", "pinned"}, exclude_none=True)
+        if self.pinned is not None:
+            fields["pinned_at"] = at if self.pinned else None
+        return fields
 
 
 class ConversationPatch(BaseModel):
@@ -228,6 +236,8 @@ class ConversationPatch(BaseModel):
 
     title: Title = DEFAULT_TITLE
     tags: Tags | None = None
+    category_id: Id | None = Field(None, description="one of my categories; null: none")
+    pinned: bool = False
     status: Status = Status.ACTIVE
     metadata: FreeObject | None = None
     agent_id: Id | None = None
@@ -239,9 +249,11 @@ class ConversationPatch(BaseModel):
         """Always None, as a patch does not change messages."""
         return
 
-    def fields(self, metadata: Raw) -> Raw:
-        """Return the fields to store, given the stored metadata."""
-        fields = self.model_dump(include=self.model_fields_set - {"metadata"})
+    def fields(self, metadata: Raw, at: datetime) -> Raw:
+        """Return the fields to store, given the stored metadata, and the time of the change."""
+        fields = self.model_dump(include=self.model_fields_set - {"metadata", "pinned"})
+        if "pinned" in self.model_fields_set:
+            fields["pinned_at"] = at if self.pinned else None
         if "agent_id" in fields:
             fields["agent_id"] = stored_agent_id(self.agent_id)
         if "tags" in fields:
@@ -311,6 +323,7 @@ class ConversationSummary(BaseModel):
         active_reply_id: the running reply.
         total_messages: the number of messages of the branch that is shown.
         branched: whether other branches have messages.
+        category_id: the category it is in.
     """
 
     id: Id
@@ -331,6 +344,8 @@ class ConversationSummary(BaseModel):
     total_messages: int
     total_tokens_used: int
     version: int
+    category_id: Id | None = None
+    pinned: bool = False
     branched: bool = False
 
 
@@ -344,6 +359,14 @@ class ConversationOut(ConversationSummary):
     messages: list[MessageOut]
     messages_truncated: bool
     active_leaf: str | None = None
+
+
+class DeletedConversation(BaseModel):
+    """A conversation that was deleted, in a list of changes."""
+
+    id: Id
+    deleted: Literal[True]
+    deleted_at: Instant
 
 
 class ConversationPath(BaseModel):

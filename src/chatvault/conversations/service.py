@@ -1,7 +1,6 @@
 """Operations on conversations; changes go through the commit queue, and reads are audited."""
 
 import asyncio
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
@@ -15,11 +14,12 @@ from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.audit.outbox import all_places
 from chatvault.audit.recorder import Recorder
+from chatvault.conversations.categories import CategoryNotFound, check_category
 from chatvault.conversations.commits.change import Change, estimate
 from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.conversations.commits.working_copy import WorkingCopy
 from chatvault.conversations.creation import idempotent, prepare, write_messages
-from chatvault.conversations.listing import LIST_BYTES, SURE_BYTES, show_list
+from chatvault.conversations.listing import SURE_BYTES
 from chatvault.conversations.models import Conversation, Status
 from chatvault.conversations.preconditions import Precondition
 from chatvault.conversations.reading import ConversationView, read_consistently
@@ -28,14 +28,12 @@ from chatvault.conversations.schemas import (
     ConversationCreate,
     ConversationPatch,
     ConversationUpdate,
-    stored_agent_id,
 )
 from chatvault.conversations.shapes import ConversationDoc
 from chatvault.conversations.store import MessageStore
 from chatvault.conversations.tombstones import Tombstone
-from chatvault.cursors import Cursor
 from chatvault.errors import NotFound
-from chatvault.fields import Raw, count_changed_keys, now
+from chatvault.fields import count_changed_keys, now
 from chatvault.idempotency import IdempotencyKey, was_carried_out
 from chatvault.keys import SecretKey
 from chatvault.mongodb.database import many_changes
@@ -58,20 +56,6 @@ class StartsWithReply(Protocol):
 DELETE_BATCH = 100
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Some conversations, and how many there are in all.
-
-    Attributes:
-        documents: their documents without messages.
-        whole: the conversations with messages, if those were requested.
-    """
-
-    documents: list[ConversationDoc]
-    whole: list[ConversationView]
-    total: int
-
-
 async def start_conversation(
     actor: Actor,
     commits: CommitQueue,
@@ -84,6 +68,7 @@ async def start_conversation(
 
     Raises:
         AgentNotFound: the actor may use no such agent.
+        CategoryNotFound: the actor has no such category.
             NotFound: this is a repeat, and the conversation was deleted.
             InsufficientScope: a message is to be sent, but the API key may not call models.
         ChatvaultError: any error of a reply, if a message is to be sent.
@@ -112,12 +97,14 @@ async def create(
 
     Raises:
         AgentNotFound: the actor may use no such agent.
+        CategoryNotFound: the actor has no such category.
         NotFound: this is a repeat, and the conversation was deleted.
     """
     try:
         await agents.find(actor, wanted.agent_id)
-    except AgentNotFound:
-        # A repeat succeeds even if the agent was deleted since the first attempt.
+        await check_category(Access.of(actor), wanted.category_id)
+    except (AgentNotFound, CategoryNotFound):
+        # A repeat succeeds even if they were deleted since the first attempt.
         if not await was_carried_out(actor, idempotency_key):
             raise
     new = await prepare(actor, commits.store, wanted)
@@ -172,35 +159,6 @@ async def _show_without_messages(conversation: ConversationDoc) -> ConversationV
     return ConversationView(conversation, [])
 
 
-async def list_page(
-    actor: Actor,
-    store: MessageStore,
-    recorder: Recorder,
-    *,
-    status: Status | None,
-    agent_id: ObjectId | None = None,
-    limit: int,
-    start: int | Cursor,
-    with_messages: bool,
-) -> Page:
-    """Return the actor's conversations, newest change first, from an offset or after a cursor.
-
-    Conversations have all their messages within the list's byte budget, then only the newest.
-    """
-    access = Access.of(actor)
-    which: Raw = {} if status is None else {"status": status.value}
-    if agent_id is not None:
-        which["agent_id"] = stored_agent_id(agent_id)
-    offset, after = (start, None) if isinstance(start, int) else (0, start)
-    documents, total = await store.list_conversations(
-        access, which=which, limit=limit, offset=offset, after=after
-    )
-    whole = await show_list(access, store, documents, LIST_BYTES) if with_messages else []
-    details = {"conversations": len(documents)}
-    await recorder.record(audit.entry(actor, Action.CONVERSATION_LIST, details=details))
-    return Page(documents, whole, total)
-
-
 async def count(actor: Actor, store: MessageStore, recorder: Recorder) -> int:
     """Return how many conversations the actor has."""
     total = await store.count_conversations(Access.of(actor))
@@ -228,12 +186,14 @@ async def update(
 
     Raises:
         NotFound: the actor has no such conversation.
+        CategoryNotFound: the actor has no such category.
         StaleVersion: it has another version.
         PreconditionRequired: the messages are too many for a replacement without If-Match.
         InvalidInput: the merged metadata would be too large.
         UnknownParent: the parent of a message is not an earlier message.
     """
     access, at = await resolve(actor, conversation_id, Need.WRITE), now()
+    await check_category(access, wanted.category_id)
     new = await write_messages(access, commits.store, wanted.messages or [], at)
     if isinstance(wanted, ConversationPatch) and wanted.agent_id is not None:
         await agents.find(actor, wanted.agent_id)
@@ -244,7 +204,7 @@ async def update(
         if wanted.messages is not None and fields["message_bytes"] > SURE_BYTES:
             precondition.require()
         before = fields.get("metadata", {})  # only read if it is changed
-        changes = wanted.fields(before)
+        changes = wanted.fields(before, at)
         details: dict[str, Any] = {"fields": sorted(wanted.model_fields_set)}
         if "metadata" in changes:
             details["metadata_keys_changed"] = count_changed_keys(before, changes["metadata"])

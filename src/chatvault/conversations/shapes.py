@@ -98,6 +98,9 @@ class ConversationDoc(TypedDict):
     status: str
     tags: list[str]
     metadata: NotRequired[Raw]
+    category_id: NotRequired[ObjectId | None]
+    pinned_at: NotRequired[datetime | None]
+    arrived_at: NotRequired[datetime]
     source: NotRequired[str | None]
     import_fingerprint: NotRequired[str]
     created_at: datetime

@@ -17,7 +17,7 @@ from pymongo.asynchronous.cursor import AsyncCursor
 
 from chatvault.access import Access
 from chatvault.conversations.codec import MessageCodec, PlainCodec
-from chatvault.conversations.models import SUMMARY_FIELDS, Conversation
+from chatvault.conversations.models import LISTED_FIELDS, Conversation
 from chatvault.conversations.paths import PathRuns
 from chatvault.conversations.segments import MAX_LENGTH, START, Revision, Segment
 from chatvault.conversations.shapes import (
@@ -50,10 +50,8 @@ GenerationKey = tuple[Access, ObjectId]
 End = tuple[Access, ObjectId, int, int]
 # Fields of conversations, and their values.
 Which = tuple[tuple[str, Any], ...]
-# The owner, the filter, the limit, the offset, and the cursor.
-Listing = tuple[Access, Which, int, int, Cursor | None]
-# Read with lists, to know the size of the conversations.
-BESIDE_SUMMARY = ("message_bytes", "tail_bytes", "stored_messages")
+# The owner, the filter, the limit, the offset, the cursor, and whether they are to be counted.
+Listing = tuple[Access, Which, int, int, Cursor | None, bool]
 # A segment's id, and its version.
 SegmentKey = tuple[ObjectId, int]
 
@@ -132,10 +130,17 @@ class MessageStore:
         return {each["_id"]: self.decode_messages(each) for each in found}
 
     async def list_conversations(
-        self, access: Access, *, which: Raw, limit: int, offset: int, after: Cursor | None = None
+        self,
+        access: Access,
+        *,
+        which: Raw,
+        limit: int,
+        offset: int,
+        after: Cursor | None = None,
+        counted: bool = True,
     ) -> tuple[list[ConversationDoc], int]:
-        """Return documents without messages, newest change first, and the count over all pages."""
-        wanted = (access, tuple(which.items()), limit, offset, after)
+        """Return documents without messages, newest change first, and the count, if asked for."""
+        wanted = (access, tuple(which.items()), limit, offset, after, counted)
         return await self._listings.submit(wanted)
 
     async def count_conversations(self, access: Access) -> int:
@@ -367,19 +372,26 @@ async def _find_segment_fields(wanted: list[GenerationKey]) -> list[list[Segment
 
 
 def _listing_pipelines(
-    access: Access, which: Which, limit: int, offset: int, after: Cursor | None, *, tag: Raw
-) -> tuple[list[Raw], list[Raw]]:
-    """Return the pipelines for a page of conversations, and for their count over all pages."""
+    access: Access,
+    which: Which,
+    limit: int,
+    offset: int,
+    after: Cursor | None,
+    counted: bool,  # noqa: FBT001  # a field of the tuple
+    *,
+    tag: Raw,
+) -> list[list[Raw]]:
+    """Return the pipelines for a page of conversations, and for their count if it is asked for."""
     mine = Conversation.owned_by(access, **dict(which))
     page: list[Raw] = [
         {"$match": mine | _after_cursor(after)},
         {"$sort": {"updated_at": DESCENDING, "_id": DESCENDING}},
         {"$skip": offset},
         {"$limit": limit},
-        {"$project": dict.fromkeys((*SUMMARY_FIELDS, *BESIDE_SUMMARY), True)},
+        {"$project": dict.fromkeys(LISTED_FIELDS, True)},
         tag,
     ]
-    return page, [{"$match": mine}, {"$count": "total"}, tag]
+    return [page, [{"$match": mine}, {"$count": "total"}, tag]] if counted else [page]
 
 
 def _after_cursor(after: Cursor | None) -> Raw:

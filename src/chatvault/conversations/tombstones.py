@@ -45,6 +45,7 @@ class Tombstone(Document):
                 partialFilterExpression={"source": {"$type": "string"}},
                 name="deleted_source",
             ),
+            IndexModel([("user_id", 1), ("at", 1), ("conversation_id", 1)], name="by_time"),
         ]
 
     @classmethod
@@ -77,6 +78,12 @@ class Tombstone(Document):
     async def list_ids(cls, access: Access, ids: Collection[ObjectId]) -> set[ObjectId]:
         """Return the ids whose conversations were deleted, among these."""
         return await cls._find("conversation_id", access, list(ids), {})
+
+    @classmethod
+    async def list_after(cls, access: Access, start: Raw, limit: int) -> list[Raw]:
+        """Return tombstones in the order of the deletions, of those that meet a condition."""
+        found = cls.get_pymongo_collection().find(cls.owned_by(access, **start))
+        return await found.sort([("at", 1), ("conversation_id", 1)]).limit(limit).to_list()
 
     @classmethod
     async def _find(cls, name: str, access: Access, values: list[Any], beside: Raw) -> set[Any]:

@@ -68,6 +68,8 @@ def summary_wire(stored: ConversationDoc) -> Raw:
         values = _VALUES({**ABSENT, **stored})
     known = dict(zip(_NAMES, values, strict=True))
     known["agent_id"] = known["agent_id"] or DEFAULT_AGENT_ID
+    known["category_id"] = stored.get("category_id")
+    known["pinned"] = stored.get("pinned_at") is not None
     known["branched"] = stored.get("stored_messages") is not None
     return known
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from bson import ObjectId
 
 from chatvault.access import Access
+from chatvault.conversations.categories import list_paths
 from chatvault.conversations.consistency import has_segments
 from chatvault.conversations.path_reading import is_branched
 from chatvault.conversations.reading import stream
@@ -16,6 +17,7 @@ from chatvault.errors import Busy
 from chatvault.exporting.attached import find_attached, find_attachments
 from chatvault.exporting.branches import Branches
 from chatvault.exporting.records import (
+    CategoryPaths,
     Completeness,
     Counts,
     ExportedConversation,
@@ -56,6 +58,7 @@ async def read_pieces(
         whole: whether to yield the messages of all branches, or of the one that is shown.
         beside: whether the bytes of attachments are in the same archive.
     """
+    categories = await list_paths(access)
     for start in range(0, len(ids), AT_ONCE):
         batch = ids[start : start + AT_ONCE]
         documents = await store.find_conversations(access, list(batch))
@@ -72,7 +75,9 @@ async def read_pieces(
                 if conversation_id in attached
                 else []
             )
-            async with contextlib.aclosing(_read(access, store, document, whole=whole)) as pieces:
+            async with contextlib.aclosing(
+                _read(access, store, document, categories, whole=whole)
+            ) as pieces:
                 async for piece in pieces:
                     counts.count(piece)
                     if attachments:
@@ -82,12 +87,17 @@ async def read_pieces(
 
 
 async def _read(
-    access: Access, store: MessageStore, document: ConversationDoc, *, whole: bool
+    access: Access,
+    store: MessageStore,
+    document: ConversationDoc,
+    categories: CategoryPaths,
+    *,
+    whole: bool,
 ) -> AsyncGenerator[Piece]:
     if document["message_bytes"] <= WHOLE_BYTES:
-        yield await _read_whole(access, store, document, whole=whole)
+        yield await _read_whole(access, store, document, categories, whole=whole)
         return
-    conversation, branches = await _open(access, store, document, whole=whole)
+    conversation, branches = await _open(access, store, document, categories, whole=whole)
     is_first = True
     try:
         async with contextlib.aclosing(_messages(access, store, document, branches)) as runs:
@@ -103,13 +113,18 @@ async def _read(
 
 
 async def _read_whole(
-    access: Access, store: MessageStore, document: ConversationDoc, *, whole: bool
+    access: Access,
+    store: MessageStore,
+    document: ConversationDoc,
+    categories: CategoryPaths,
+    *,
+    whole: bool,
 ) -> Piece:
     """Return a short conversation in one piece, read again if it changed meanwhile."""
     for attempt in range(ATTEMPTS):
         messages: list[ExportedMessage] = []
         end = Completeness.CUT
-        conversation, branches = await _open(access, store, document, whole=whole)
+        conversation, branches = await _open(access, store, document, categories, whole=whole)
         with contextlib.suppress(Busy):
             async for run in _messages(access, store, document, branches):
                 messages += run
@@ -125,10 +140,15 @@ async def _read_whole(
 
 
 async def _open(
-    access: Access, store: MessageStore, document: ConversationDoc, *, whole: bool
+    access: Access,
+    store: MessageStore,
+    document: ConversationDoc,
+    categories: CategoryPaths,
+    *,
+    whole: bool,
 ) -> tuple[ExportedConversation, Branches | None]:
     """Return the record of a conversation, and its branches if all are wanted and there are any."""
-    conversation = ExportedConversation.of(document)
+    conversation = ExportedConversation.of(document, categories)
     if not (whole and is_branched(document)):
         return conversation, None
     branches = Branches(access, store, document)

@@ -1,9 +1,10 @@
 """Neutral records of conversations and messages, from which every format is written."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from types import MappingProxyType
 from typing import NamedTuple, Self
 
 from bson import ObjectId
@@ -12,6 +13,9 @@ from chatvault.conversations.models import DEFAULT_TITLE
 from chatvault.conversations.shapes import ConversationDoc, MessageDoc, StoredMessage
 from chatvault.fields import Raw
 
+# The names that lead to each category, by its id.
+CategoryPaths = Mapping[ObjectId, Sequence[str]]
+NO_CATEGORIES: CategoryPaths = MappingProxyType({})
 # Fields of a stored message that have a field of their own in the record.
 _OWN_FIELDS = frozenset({"id", "role", "content", "timestamp", "model"})
 
@@ -107,6 +111,7 @@ class ExportedConversation:
     Attributes:
         agent_id: None for the built-in agent.
         source: the source that it was imported from, as `format:id`.
+        category: the names that lead to its category; empty without one.
     """
 
     id: str
@@ -128,11 +133,13 @@ class ExportedConversation:
     version: int
     active_leaf: str | None = None
     attachments: Sequence[ExportedAttachment] = ()
+    category: Sequence[str] = ()
+    pinned_at: datetime | None = None
 
     @classmethod
-    def of(cls, stored: ConversationDoc) -> Self:
+    def of(cls, stored: ConversationDoc, categories: CategoryPaths = NO_CATEGORIES) -> Self:
         """Return the record of a stored conversation; older versions stored fewer fields."""
-        agent_id = stored.get("agent_id")
+        agent_id, category_id = stored.get("agent_id"), stored.get("category_id")
         return cls(
             id=str(stored["_id"]),
             title=stored["title"],
@@ -151,6 +158,8 @@ class ExportedConversation:
             total_tokens_used=stored.get("total_tokens_used", 0),
             total_messages=stored["total_messages"],
             version=stored["version"],
+            category=() if category_id is None else categories.get(category_id, ()),
+            pinned_at=stored.get("pinned_at"),
         )
 
     @property

@@ -17,6 +17,7 @@ from chatvault.api_keys.models import ApiKey
 from chatvault.api_keys.schemas import ApiKeyOut
 from chatvault.attachments.files import FileStore
 from chatvault.commands.models import ApprovalRule
+from chatvault.conversations.categories import Categories
 from chatvault.conversations.shapes import StoredMessage
 from chatvault.conversations.store import MessageStore
 from chatvault.conversations.wire import message_wire
@@ -47,6 +48,7 @@ FILES = {
     "account.json": "the account, without its password",
     "preferences.json": "what was set in the preferences",
     "agents.json": "agents that the user made",
+    "categories.json": "categories of conversations",
     "approval-rules.json": "tools that run without the user being asked each time",
     "sessions.json": "browsers and programs that are signed in, without their secrets",
     "api-keys.json": "API keys, without their secrets",
@@ -107,6 +109,7 @@ async def _small_files(actor: Actor) -> dict[str, object]:
         "account.json": user and UserOut.model_validate(user),
         "preferences.json": set_here.preferences if set_here else {},
         "agents.json": [agent_wire(each, actor.owner_id) for each in agents],
+        "categories.json": await Categories.list_raw(Access.of(actor)),
         "approval-rules.json": [
             {"tool": each["tool"], "created_at": each["created_at"]} for each in rules
         ],

@@ -233,14 +233,24 @@ def etag(version: int) -> str:
     return f'"{version}"'
 
 
-def page_links(request: web.Request, *, limit: int, offset: int, total: int) -> dict[str, str]:
-    """Return `Link` (RFC 8288) to the pages before and after, and `X-Total-Count`."""
+def page_links(
+    request: web.Request, *, limit: int, offset: int, total: int | None, has_more: bool = False
+) -> dict[str, str]:
+    """Return `Link` (RFC 8288) to the pages before and after, and `X-Total-Count`.
+
+    Args:
+        request: the current request.
+        limit: of a page.
+        offset: of this page.
+        total: over all pages; None where it is not counted.
+        has_more: whether there may be more, where it is not counted.
+    """
     pages = {}
-    if offset + limit < total:
+    if has_more if total is None else offset + limit < total:
         pages["next"] = offset + limit
     if offset > 0:
         pages["prev"] = max(0, offset - limit)
-    headers = {"X-Total-Count": str(total)}
+    headers = {} if total is None else {"X-Total-Count": str(total)}
     if pages:
         headers["Link"] = ", ".join(
             f'<{link_to(request, limit=limit, offset=start)}>; rel="{name}"'
@@ -257,5 +267,8 @@ def link_to(request: web.Request, *, drop: str = "", **changes: Any) -> str:
         drop: names, separated by spaces.
         changes: values by name.
     """
-    kept = {name: value for name, value in request.query.items() if name not in drop.split()}
-    return f"{request.path}?{urlencode({**kept, **changes})}"
+    left_out = {*drop.split()} - changes.keys()
+    kept = [(name, value) for name, value in request.query.items() if name not in left_out]
+    # A changed parameter stays in its place, and one that is given several times is kept so.
+    shown = [(name, changes.pop(name, value)) for name, value in kept]
+    return f"{request.path}?{urlencode([*shown, *changes.items()])}"

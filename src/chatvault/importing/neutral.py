@@ -87,11 +87,13 @@ class OwnRecord:
         source: the key of the import that it came from; None if it was created in chatvault.
         ids: the ids under which it may already be stored.
         fields: further stored fields.
+        category: the names that lead to its category, from the top; empty without one.
     """
 
     source: str | None
     ids: tuple[ObjectId, ...]
     fields: Raw
+    category: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ from chatvault.actor import Actor
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.audit.outbox import all_places
+from chatvault.categories import service as categories
 from chatvault.conversations.commits.bulk import write_generation
 from chatvault.conversations.commits.change import Change, estimate
 from chatvault.conversations.commits.queue import CommitQueue
@@ -56,6 +57,7 @@ class _Prepared:
     generation: Generation | None
     tail: list[MessageDoc]
     attached: Attached
+    category_id: ObjectId | None
 
     @property
     def last_message_at(self) -> datetime | None:
@@ -92,12 +94,14 @@ async def store_conversation(
     """
     access = Access.of(actor)
     generation, tail = await write_generation(access, commits.store, tree.messages, tree.links)
+    own = conversation.own
     prepared = _Prepared(
         conversation=conversation,
         tree=tree,
         generation=generation,
         tail=tail,
         attached=await contents.store(access, conversation),
+        category_id=await categories.find_or_make(actor, own.category if own else ()),
     )
     known_as, copies_of = target.known_as, target.copies_of
     where = ("source", conversation.source) if known_as is None else ("_id", known_as)
@@ -181,6 +185,8 @@ def _put(actor: Actor, prepared: _Prepared, working: WorkingCopy, *, is_replaced
     }
     if conversation.own is not None:
         fields |= conversation.own.fields
+    if prepared.category_id is not None:
+        fields["category_id"] = prepared.category_id
     last_message_at = fields.pop("last_message_at", prepared.last_message_at)
     if is_replaced or prepared.generation:
         working.replace_messages(prepared.generation, at)

@@ -16,6 +16,7 @@ from chatvault.agents import service as agents
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.audit.outbox import place
+from chatvault.conversations.categories import check_category
 from chatvault.conversations.commits.change import Change, estimate
 from chatvault.conversations.commits.working_copy import WorkingCopy
 from chatvault.conversations.creation import NewConversation, idempotent, prepare
@@ -364,6 +365,7 @@ async def start_conversation(
     Raises:
         InvalidInput: the message is too long.
         AgentNotFound: the actor may use no such agent.
+        CategoryNotFound: the actor has no such category.
         ModelNotConfigured: there is no model.
         Throttled: too many replies in this minute.
         TokenLimitReached: the messages take more tokens than the agent lets a conversation use.
@@ -376,6 +378,7 @@ async def start_conversation(
     deps.check_content(content, "initial_message")
     agent = await agents.find(actor, wanted.agent_id)
     deps.catalog.find(agent["provider"])
+    await check_category(Access.of(actor), wanted.category_id)
     await deps.rate.admit(str(actor.owner_id))
     new = await prepare(actor, deps.store, wanted)
     change = await _opening_change(actor, deps, new, content, idempotency_key)

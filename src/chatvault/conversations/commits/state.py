@@ -23,6 +23,8 @@ from chatvault.errors import NotFound
 from chatvault.fields import Raw, now
 
 MAX_SKEW = timedelta(days=1)
+# A change whose time is older than this is one of an import.
+OLD = timedelta(seconds=30)
 
 Write = InsertOne[Any] | UpdateOne | DeleteOne | DeleteMany
 
@@ -228,10 +230,13 @@ class ConversationState:
     def _touch(self, at: datetime) -> None:
         fields = self.fields
         before: datetime = fields["updated_at"]
+        moment = now()
         # Another process's clock may be slightly ahead; an imported time comes from no clock.
-        if before > at and before <= now() + MAX_SKEW:
+        if before > at and before <= moment + MAX_SKEW:
             at = before
         self._set(updated_at=at)
+        if at < moment - OLD:
+            self._set(arrived_at=moment)
         if not self._is_new and not self._is_touched:
             self._set(version=fields["version"] + 1)
         self._is_touched = True

@@ -47,6 +47,10 @@ def conversation_raw(conversation: ExportedConversation) -> Raw:
         "total_messages": conversation.total_messages,
         "version": conversation.version,
     }
+    if conversation.category:
+        raw["category"] = conversation.category
+    if conversation.pinned_at is not None:
+        raw["pinned_at"] = conversation.pinned_at
     if conversation.active_leaf is not None:
         raw["active_leaf"] = conversation.active_leaf
     return raw

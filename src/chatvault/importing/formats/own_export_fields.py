@@ -5,12 +5,13 @@ import uuid
 from collections import Counter
 from collections.abc import Collection
 from datetime import datetime
-from typing import Any, Final, cast
+from typing import Annotated, Any, Final, cast
 
 from bson import ObjectId
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from chatvault.agents.schemas import MAX_PROMPT
+from chatvault.categories.schemas import Name
 from chatvault.conversations.message_schemas import CommandOnMessage
 from chatvault.conversations.models import Message, Status
 from chatvault.conversations.part_schemas import AnyPart
@@ -56,7 +57,7 @@ _KNOWN: Final = frozenset(
         "id", "title", "status", "tags", "metadata", "created_at", "updated_at",
         "last_message_at", "archived_at", "agent_id", "system_prompt", "mcp_enabled", "summary",
         "source", "total_tokens_used", "total_messages", "version", "messages", "completeness",
-        "active_leaf", "attachments",
+        "active_leaf", "attachments", "category", "pinned_at",
     }
 )  # fmt: skip
 # Fields with a counterpart in a neutral message.
@@ -73,6 +74,7 @@ _COMPLETENESS: Final = {
     "cut": "the rest of its messages is missing",
 }
 _PART: Final = TypeAdapter[Any](AnyPart)
+_NAMES: Final = TypeAdapter[list[str]](Annotated[list[Name], Field(max_length=2)])
 
 
 class _Call(BaseModel):
@@ -180,6 +182,7 @@ class _Reading:
             source=source,
             ids=tuple(each for each in ids if each is not None),
             fields=self._own_fields(messages),
+            category=self._category(),
         )
 
     def _own_fields(self, messages: list[NeutralMessage]) -> Raw:
@@ -198,6 +201,8 @@ class _Reading:
         found["archived_at"] = min(archived_at, self._now) if is_archived else None
         used = number(raw.get("total_tokens_used")) or 0
         found["total_tokens_used"] = min(max(used, 0), _MAX_COUNT)
+        if (pinned := parse_time(raw.get("pinned_at"))) is not None:
+            found["pinned_at"] = min(pinned, self._now)
         if (last := parse_time(raw.get("last_message_at"))) is not None and messages:
             found["last_message_at"] = min(last, self._now)
         return found
@@ -215,6 +220,15 @@ class _Reading:
         if len(kept) < len(tags):
             self._notes.append(f"tags that cannot be kept: {len(tags) - len(kept)}")
         return kept
+
+    def _category(self) -> tuple[str, ...]:
+        """Return the names that lead to the category."""
+        names = items(self._raw.get("category"))
+        try:
+            return tuple(_NAMES.validate_python(names))
+        except ValidationError:
+            self._count_unknown("category", "conversations")
+            return ()
 
     def _metadata(self) -> Raw:
         """Return the client's metadata, with unknown fields under chatvault's own name."""

@@ -1,0 +1,1 @@
+"""Categories of conversations, in a tree of two levels."""

@@ -1,0 +1,104 @@
+"""The categories of a user: one document with a tree of two levels, so that it changes at once."""
+
+from datetime import datetime
+from typing import Any, ClassVar
+
+from beanie import Document
+from bson import ObjectId
+from pydantic import BaseModel, Field
+from pymongo import IndexModel
+from pymongo.asynchronous.client_session import AsyncClientSession
+
+from chatvault.access import Access
+from chatvault.content import Content
+from chatvault.errors import NotFound
+from chatvault.fields import Id, Raw
+
+
+class CategoryNotFound(NotFound):
+    """Category not found."""
+
+
+class Category(BaseModel):
+    """A category, or one within another.
+
+    Attributes:
+        parent_id: the category it is in; None at the top.
+    """
+
+    id: Id
+    name: str
+    parent_id: Id | None = None
+    created_at: datetime
+    updated_at: datetime
+
+    holds: ClassVar = Content(words=("name",))
+
+
+class Categories(Document):
+    """All categories of one user, which are few."""
+
+    user_id: Id
+    categories: list[Category] = Field(default_factory=list)
+
+    holds: ClassVar = Content(exported=True).with_parts("categories", Category.holds)
+
+    class Settings:
+        """Beanie's."""
+
+        name = "categories"
+        indexes: ClassVar = [IndexModel("user_id", unique=True, name="one_of_user")]
+
+    @classmethod
+    def owned_by(cls, access: Access, **more: Any) -> Raw:
+        """Return the filter that every query of an owner's categories begins with."""
+        return {"user_id": access.owner_id, **more}
+
+    @classmethod
+    async def list_raw(cls, access: Access, session: AsyncClientSession | None = None) -> list[Raw]:
+        """Return the owner's categories, as they are stored."""
+        found = await cls.get_pymongo_collection().find_one(cls.owned_by(access), session=session)
+        stored: list[Raw] = found["categories"] if found else []
+        return stored
+
+    @classmethod
+    async def store(
+        cls, access: Access, categories: list[Raw], session: AsyncClientSession
+    ) -> None:
+        """Store these as all categories of the owner."""
+        change = {"$set": {"categories": categories}}
+        collection = cls.get_pymongo_collection()
+        await collection.update_one(cls.owned_by(access), change, upsert=True, session=session)
+
+
+async def check_category(access: Access, category_id: ObjectId | None) -> None:
+    """Check that the owner has a category; none at all is right, too.
+
+    Raises:
+        CategoryNotFound: there is no such category.
+    """
+    if category_id is None:
+        return
+    if all(each["id"] != category_id for each in await Categories.list_raw(access)):
+        raise CategoryNotFound
+
+
+async def list_paths(access: Access) -> dict[ObjectId, tuple[str, ...]]:
+    """Return the names that lead to each category, from the top, by its id."""
+    stored = await Categories.list_raw(access)
+    names = {each["id"]: each["name"] for each in stored}
+    return {
+        each["id"]: (
+            (each["name"],)
+            if each["parent_id"] not in names
+            else (names[each["parent_id"]], each["name"])
+        )
+        for each in stored
+    }
+
+
+async def list_family(access: Access, category_id: ObjectId) -> tuple[ObjectId, ...]:
+    """Return a category's id, and those of the ones within it."""
+    stored = await Categories.list_raw(access)
+    within = (each["id"] for each in stored if each["parent_id"] == category_id)
+    return (category_id, *within)

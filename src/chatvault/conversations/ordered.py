@@ -1,0 +1,106 @@
+"""Lists of conversations by any condition and order, without their messages.
+
+The plain list by the last change is `MessageStore.list_conversations`, which shares queries.
+"""
+
+from bson import ObjectId
+from pymongo import ASCENDING, DESCENDING
+from pymongo.asynchronous.collection import AsyncCollection
+
+from chatvault.access import Access
+from chatvault.conversations.filters import BY_LETTERS, NEVER, Filter, Position, Sort
+from chatvault.conversations.models import LISTED_FIELDS, Conversation
+from chatvault.conversations.shapes import ConversationDoc
+from chatvault.conversations.store import CONVERSATIONS
+from chatvault.fields import Raw
+
+WITHOUT_MESSAGES = dict.fromkeys(LISTED_FIELDS, True)
+
+
+def _conversations() -> AsyncCollection[ConversationDoc]:
+    return Conversation.get_pymongo_collection().with_options(codec_options=CONVERSATIONS)
+
+
+def _query(access: Access, wanted: Filter, after: Position | None) -> Raw:
+    which = Conversation.owned_by(access, **wanted.to_raw())
+    # Apart from the condition, which may be about the same field.
+    return which if after is None else {**which, "$and": [after.to_raw()]}
+
+
+async def list_ordered(
+    access: Access,
+    wanted: Filter,
+    sort: Sort,
+    *,
+    limit: int,
+    offset: int = 0,
+    after: Position | None = None,
+) -> list[ConversationDoc]:
+    """Return documents without messages, in order, from an offset or after a position."""
+    if sort is Sort.LAST_MESSAGE:
+        return await _list_by_last_message(access, wanted, limit=limit, offset=offset, after=after)
+    found = _conversations().find(_query(access, wanted, after), WITHOUT_MESSAGES)
+    if sort is Sort.TITLE:
+        found = found.collation(BY_LETTERS)
+    return await found.sort(sort.order).skip(offset).limit(limit).to_list()
+
+
+async def _list_by_last_message(
+    access: Access, wanted: Filter, *, limit: int, offset: int, after: Position | None
+) -> list[ConversationDoc]:
+    """Return documents by their last message, which no index has in order.
+
+    An index of it would make each append dearer. The ids are sorted from the entries of the index
+    that an append changes in any case; the documents are read then.
+    """
+    if after is None:
+        ids = await _first_by_last_message(access, wanted, limit=limit, offset=offset)
+    else:
+        ids = await _ids_by_last_message(access, wanted, after, limit)
+    query = Conversation.owned_by(access, _id={"$in": ids})
+    found = await _conversations().find(query, WITHOUT_MESSAGES).to_list()
+    by_id = {each["_id"]: each for each in found}
+    return [by_id[each] for each in ids if each in by_id]
+
+
+async def _first_by_last_message(
+    access: Access, wanted: Filter, *, limit: int, offset: int
+) -> list[ObjectId]:
+    hint = Conversation.BY_CHANGE if wanted.is_plain else None
+    shown = {"_id": True, Sort.LAST_MESSAGE.field: True}
+    found = _conversations().find(_query(access, wanted, None), shown, hint=hint)
+    ordered = found.sort(Sort.LAST_MESSAGE.order).skip(offset).limit(limit)
+    return [each["_id"] for each in await ordered.to_list()]
+
+
+async def _ids_by_last_message(
+    access: Access, wanted: Filter, after: Position, limit: int
+) -> list[ObjectId]:
+    pipeline: list[Raw] = [{"$match": _query(access, wanted, None)}]
+    if wanted.is_plain:
+        # The order of the index, so that MongoDB takes that one.
+        pipeline.append({"$sort": dict(Sort.UPDATED.order)})
+    # As a filter, MongoDB would look up each time in the index, which takes three times as long.
+    shown = {"$ifNull": [f"${Sort.LAST_MESSAGE.field}", NEVER]}
+    pipeline += [
+        {"$project": {"_id": True, "at": shown}},
+        {"$match": after.to_raw("at")},
+        {"$sort": {"at": DESCENDING, "_id": DESCENDING}},
+        {"$limit": limit},
+    ]
+    found = await _conversations().aggregate(pipeline)
+    return [each["_id"] for each in await found.to_list()]
+
+
+async def count_matching(access: Access, wanted: Filter) -> int:
+    """Count the conversations that a list has on all its pages."""
+    return await _conversations().count_documents(_query(access, wanted, None))
+
+
+async def find_in_order(
+    access: Access, which: Raw, field: str, limit: int
+) -> list[ConversationDoc]:
+    """Return documents without messages that meet a condition, by a time, the oldest first."""
+    shown = {**WITHOUT_MESSAGES, field: True}
+    found = _conversations().find(Conversation.owned_by(access, **which), shown)
+    return await found.sort([(field, ASCENDING), ("_id", ASCENDING)]).limit(limit).to_list()

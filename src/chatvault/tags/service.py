@@ -1,0 +1,94 @@
+"""Operations on the tags of all of a user's conversations."""
+
+from collections.abc import Sequence
+
+from pymongo.asynchronous.client_session import AsyncClientSession
+
+from chatvault.access import Access
+from chatvault.actor import Actor
+from chatvault.audit import service as audit
+from chatvault.audit.actions import Action
+from chatvault.audit.models import AuditEntry
+from chatvault.audit.recorder import Recorder
+from chatvault.conversations.bulk_service import update_each
+from chatvault.conversations.commits.queue import CommitQueue
+from chatvault.conversations.models import Conversation
+from chatvault.conversations.shapes import ConversationDoc
+from chatvault.fields import Raw
+from chatvault.idempotency import (
+    IdempotencyKey,
+    Idempotent,
+    act_once,
+    answer_repeat,
+    key_lock,
+    was_carried_out,
+)
+from chatvault.mongodb.database import transaction
+
+
+async def list_tags(actor: Actor, recorder: Recorder, *, limit: int) -> tuple[list[Raw], bool]:
+    """Return the actor's most used tags, each with its number of conversations.
+
+    And whether there are more.
+    """
+    found = await Conversation.count_tags(Access.of(actor), limit + 1)
+    shown = found[:limit]
+    await recorder.record(audit.entry(actor, Action.TAG_LIST, details={"tags": len(shown)}))
+    return shown, len(found) > limit
+
+
+async def replace(
+    actor: Actor,
+    commits: CommitQueue,
+    action: Action,
+    *,
+    tags: Sequence[str],
+    to: str,
+    idempotency_key: IdempotencyKey | None = None,
+) -> int:
+    """Put one tag in the place of others in all conversations; return in how many.
+
+    Args:
+        actor: whose conversations they are.
+        commits: takes the changes, of which each is audited.
+        action: of the audit entry about all of them.
+        tags: the tags to replace.
+        to: the tag that they become, where a conversation does not have it already.
+        idempotency_key: the request's key.
+
+    Raises:
+        KeyReused: the key came with another request.
+        OutcomeUnknown: MongoDB went away after some of them.
+    """
+    known = idempotency_key and _idempotent(idempotency_key)
+    async with key_lock(actor, idempotency_key):
+        if known and await was_carried_out(actor, idempotency_key):
+            return await answer_repeat(actor, action, known)
+        old = {*tags} - {to}
+
+        def change(fields: ConversationDoc) -> Raw:
+            stored = fields["tags"]
+            if old.isdisjoint(stored):
+                return {}
+            return {"tags": [*dict.fromkeys(to if each in old else each for each in stored)]}
+
+        tagged = {"$in": sorted(old), "$type": "string"}
+        ids = await Conversation.list_ids(Access.of(actor), tags=tagged)
+        changed = await update_each(actor, commits, ids, change)
+
+        async def finish(session: AsyncClientSession) -> int:
+            entry = audit.entry(actor, action, details={"conversations": changed})
+            await AuditEntry.store([entry], session)
+            return changed
+
+        return await transaction(lambda session: act_once(actor, action, known, session, finish))
+
+
+def _idempotent(idempotency_key: IdempotencyKey) -> Idempotent[int]:
+    async def replay(result: Raw, _session: AsyncClientSession) -> int:
+        changed: int = result["conversations"]
+        return changed
+
+    return Idempotent(
+        idempotency_key, to_record=lambda changed: {"conversations": changed}, replay=replay
+    )

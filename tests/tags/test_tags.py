@@ -1,0 +1,72 @@
+"""Tags: counted, renamed and merged in all conversations."""
+
+from typing import Any
+
+from conftest import HttpClient
+from support.factories import begin
+
+
+async def tags_of(http: HttpClient) -> list[list[str]]:
+    listed = await (await http.get("/conversations?sort=created&view=summary")).json()
+    return [each["tags"] for each in reversed(listed)]
+
+
+class TestList:
+    async def test_counts_conversations(self, alice: HttpClient, bob: HttpClient) -> None:
+        await begin(alice, tags=["home", "work"])
+        await begin(alice, tags=["work", "work"])
+        await begin(alice)
+        await begin(bob, tags=["other"])
+        found = await (await alice.get("/tags")).json()
+        assert found == {
+            "tags": [{"tag": "work", "conversations": 2}, {"tag": "home", "conversations": 1}],
+            "hasMore": False,
+        }
+        assert (await (await alice.get("/tags?limit=1")).json())["hasMore"] is True
+
+
+class TestRename:
+    async def test_concerns_all_conversations_of_mine(
+        self, alice: HttpClient, bob: HttpClient, database: Any
+    ) -> None:
+        for tags in (["a", "b"], ["b"], ["b", "c", "a"], ["c"]):
+            await begin(alice, tags=tags)
+        await begin(bob, tags=["b"])
+        answer = await alice.post("/tags/rename", json={"tag": "b", "to": "c"})
+        assert await answer.json() == {"conversations": 3}
+        assert await tags_of(alice) == [["a", "c"], ["c"], ["c", "a"], ["c"]]
+        assert await tags_of(bob) == [["b"]]
+        updates = {"action": "conversation.update", "details.fields": ["tags"]}
+        assert await database.audit_logs.count_documents(updates) == 3
+        [entry] = await database.audit_logs.find({"action": "tag.rename"}).to_list()
+        assert entry["details"] == {"conversations": 3}
+
+    async def test_answers_a_repeat_alike(self, alice: HttpClient) -> None:
+        await begin(alice, tags=["a"])
+        headers = {"Idempotency-Key": "one"}
+        for _ in range(2):
+            body = {"tag": "a", "to": "b"}
+            answer = await alice.post("/tags/rename", json=body, headers=headers)
+            assert await answer.json() == {"conversations": 1}
+        same = await alice.post("/tags/rename", json={"tag": "b", "to": "b"})
+        assert await same.json() == {"conversations": 0}
+
+
+class TestMerge:
+    async def test_leaves_one_of_several(self, alice: HttpClient) -> None:
+        for tags in (["a", "x", "b"], ["into", "b"], ["x"]):
+            await begin(alice, tags=tags)
+        body = {"tags": ["a", "b", "into"], "into": "into"}
+        answer = await alice.post("/tags/merge", json=body)
+        assert await answer.json() == {"conversations": 2}
+        assert await tags_of(alice) == [["into", "x"], ["into"], ["x"]]
+
+    async def test_of_many_conversations_changes_each_once(
+        self, alice: HttpClient, database: Any
+    ) -> None:
+        made = [await begin(alice, tags=["a"]) for _ in range(60)]
+        answer = await alice.post("/tags/merge", json={"tags": ["a"], "into": "b"})
+        assert await answer.json() == {"conversations": 60}
+        versions = await database.conversations.distinct("version")
+        assert versions == [2]
+        assert len(made) == 60

@@ -10,6 +10,7 @@ from itertools import chain
 import aiohttp_session
 import structlog
 from aiohttp import web
+from bson import ObjectId
 from pymongo.errors import PyMongoError
 
 from chatvault.accounts import routes as accounts
@@ -87,6 +88,10 @@ from chatvault.sealing import routes as sealing
 from chatvault.sealing.alerts import alert_forged_counts
 from chatvault.sealing.maintenance import Maintenance
 from chatvault.sealing.verifications import Verifier
+from chatvault.search import files as search_files
+from chatvault.search import routes as search
+from chatvault.search.searcher import Searcher, run_collection
+from chatvault.search.workspace import Workspace
 from chatvault.sessions import routes as sessions
 from chatvault.sessions.service import LoginDeps
 from chatvault.sessions.storage import SessionStorage
@@ -117,6 +122,7 @@ ROUTES = (
     messages.routes,
     attachments.routes,
     branches.routes,
+    search.routes,
     uploads.routes,
     imports.routes,
     import_jobs.routes,
@@ -179,6 +185,8 @@ def create_app(settings: Settings, *, mongodb_url: str) -> web.Application:
     app[exports.EXPORT_DEPS] = ExportDeps(
         store, recorder, Typesetter(), export_rate, store_of_files
     )
+    workspace = Workspace(settings.search_dir)
+    app[search.SEARCHER] = Searcher(store, workspace, settings.search_megabytes)
     _add_replies(app, settings, storage)
     _add_live(app, settings)
 
@@ -199,6 +207,7 @@ def create_app(settings: Settings, *, mongodb_url: str) -> web.Application:
             _keys,
             _sealing,
             _sweeping,
+            _searching,
             _importing,
             _commands,
             _replies,
@@ -412,11 +421,27 @@ async def _end_replies(app: web.Application) -> None:
 
 async def _sweeping(app: web.Application) -> AsyncIterator[None]:
     beside = (Reply, ReplyEvents, Job, Command)
-    sweeper = partial(garbage.run, app[STORE], beside, files.release)
+    sweeper = partial(garbage.run, app[STORE], beside, _release)
     loops = app[health.LOOPS]
     async with loops.run("sweeper", sweeper), loops.run("attachments", files.run):
         yield
     await app[COMMITS].drain()
+
+
+async def _release(owner_id: ObjectId, conversation_id: ObjectId) -> None:
+    """Delete what other domains have of a conversation that is gone."""
+    await files.release(owner_id, conversation_id)
+    await search_files.release(owner_id)
+
+
+async def _searching(app: web.Application) -> AsyncIterator[None]:
+    loops, searcher = app[health.LOOPS], app[search.SEARCHER]
+    async with (
+        searcher,
+        loops.run("search", searcher.feed.run),
+        loops.run("search_files", run_collection),
+    ):
+        yield
 
 
 async def _importing(app: web.Application) -> AsyncIterator[None]:

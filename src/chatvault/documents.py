@@ -28,6 +28,7 @@ from chatvault.replies.models import Job, Reply, ReplyEvents
 from chatvault.sealing.blocks import Block
 from chatvault.sealing.opening import open_log
 from chatvault.sealing.verifications import Verification
+from chatvault.search.models import SearchFile, SearchIndex, SearchPending
 from chatvault.usage.models import Usage
 
 DOCUMENTS: list[type[Document]] = [
@@ -57,6 +58,9 @@ DOCUMENTS: list[type[Document]] = [
     ToolGrant,
     ExportJob,
     ExportChunk,
+    SearchIndex,
+    SearchFile,
+    SearchPending,
     AuditEntry,
     Block,
     Verification,

@@ -62,6 +62,7 @@ class Action(StrEnum):
     CONVERSATION_LIST_MESSAGES = "conversation.list_messages"
     CONVERSATION_LIST_REVISIONS = "conversation.list_revisions"
     CONVERSATION_REPLACE_MESSAGE = "conversation.replace_message"
+    CONVERSATION_SEARCH = "conversation.search"
     CONVERSATION_STATS = "conversation.stats"
     CONVERSATION_SHOW_BRANCH = "conversation.show_branch"
     CONVERSATION_SUMMARIZE = "conversation.summarize"

@@ -228,8 +228,10 @@ def _version(stored: dict[str, object]) -> tuple[object, object]:
     return stored["version"], stored["files"]
 
 
-def _end_update(known: Known, _task: asyncio.Task[None]) -> None:
+def _end_update(known: Known, task: asyncio.Task[None]) -> None:
     known.update = None
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("search_index_failed", exc_info=error)
 
 
 async def run_collection() -> None:

@@ -56,7 +56,7 @@ class IndexWriter:
         Raises:
             NotWritten: the program failed; the directory may have a part of it.
         """
-        request = orjson.dumps([str(directory), dropped, texts])
+        request = orjson.dumps([str(directory), dropped, [*map(tuple, texts)]])
         async with self._turn:
             if self._idle is not None:
                 self._idle.cancel()

@@ -22,6 +22,8 @@ FORMAT: Final = 1
 META: Final = "meta.json"
 # The least that tantivy takes.
 HEAP_BYTES: Final = 15_000_000
+# `phrase_prefix_query` takes so many of the words that begin so, and no more.
+EXPANSIONS: Final = 50
 _SPECIAL: Final = re.compile(r"[^\w]")
 
 
@@ -46,7 +48,11 @@ class Text(NamedTuple):
 
 
 class Found(NamedTuple):
-    """A message that an index has for a query; it may be gone since."""
+    """A message that an index has for a query; it may be gone since.
+
+    Attributes:
+        score: how well it fits; its time where all fit alike.
+    """
 
     score: float
     conversation: str
@@ -130,11 +136,14 @@ class Reader:
         parts = [(tantivy.Occur.Must, self._query(term)) for term in query.terms]
         parts += [(tantivy.Occur.MustNot, self._query(term)) for term in query.without]
         parts += [(tantivy.Occur.Must, each) for each in self._filters(which)]
-        found = self._searcher.search(tantivy.Query.boolean_query(parts), limit=limit, count=True)
+        # Words that only begin so weigh alike.
+        order = "at" if query.is_by_time else None
+        both = tantivy.Query.boolean_query(parts)
+        found = self._searcher.search(both, limit=limit, count=True, order_by_field=order)
         hits = []
         for score, address in found.hits:
             fields = self._searcher.doc(address).to_dict()
-            hits.append(Found(score, fields["conversation"][0], fields["seq"][0]))
+            hits.append(Found(float(score), fields["conversation"][0], fields["seq"][0]))
         return hits, int(found.count)  # type: ignore[attr-defined]  # its stub lacks it
 
     def _query(self, term: Term) -> Any:
@@ -143,7 +152,11 @@ class Reader:
         if term.is_prefix:
             begun = _escape(last) + ".*"
             if first:
-                # `phrase_prefix_query` takes fifty of the words that begin so, and no more.
+                if (
+                    len(self._searcher.terms_with_prefix("body", last, limit=EXPANSIONS + 1))
+                    <= EXPANSIONS
+                ):
+                    return queries.phrase_prefix_query(schema, "body", list(term.words))
                 patterns: list[Any] = [*map(_escape, first), begun]
                 return queries.regex_phrase_query(schema, "body", patterns)
             return queries.regex_query(schema, "body", begun)

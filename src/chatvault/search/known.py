@@ -19,10 +19,11 @@ class Unit:
     """A message that the index does not have yet.
 
     Attributes:
+        conversation: the conversation's id, as text.
         at: its time, in milliseconds.
     """
 
-    conversation: ObjectId
+    conversation: str
     seq: int
     at: int
     role: str

@@ -5,8 +5,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from bson import ObjectId
-
 from chatvault.search.index import Filter, Found
 from chatvault.search.known import Snapshot, Unit
 from chatvault.search.terms import Query, Term, Words
@@ -22,10 +20,14 @@ TITLE_WEIGHT: Final = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A message, or a title, that may fit."""
+    """A message, or a title, that may fit.
+
+    Attributes:
+        conversation: the conversation's id, as text, which is quick to look up.
+    """
 
     score: float
-    conversation: ObjectId
+    conversation: str
     seq: int
 
 
@@ -45,7 +47,7 @@ class Ranked:
 
 
 def rank(
-    looked: Snapshot, query: Query, which: Filter, allowed: frozenset[ObjectId] | None, limit: int
+    looked: Snapshot, query: Query, which: Filter, allowed: frozenset[str] | None, limit: int
 ) -> Ranked:
     """Return the candidates of a query; it takes processor time only.
 
@@ -68,15 +70,15 @@ def rank(
     others = _others(looked, query, which, allowed)
     first = [each for each in others if each.score >= floor]
     seen = {(each.conversation, each.seq) for each in others}
-    from_index = [Candidate(each.score, ObjectId(each.conversation), each.seq) for each in stored]
-    new = [each for each in from_index if (each.conversation, each.seq) not in seen]
-    repeated = len(from_index) - len(new)
-    merged = sorted([*first, *new], key=lambda each: -each.score)
+    new = [each for each in stored if (each.conversation, each.seq) not in seen]
+    repeated = len(stored) - len(new)
+    from_index = [Candidate(*each) for each in new]
+    merged = sorted([*first, *from_index], key=lambda each: -each.score)
     return Ranked(merged, count + len(others) - repeated, is_cut)
 
 
 def _others(
-    looked: Snapshot, query: Query, which: Filter, allowed: frozenset[ObjectId] | None
+    looked: Snapshot, query: Query, which: Filter, allowed: frozenset[str] | None
 ) -> list[Candidate]:
     """Return the candidates that the index does not have."""
     units = [
@@ -85,7 +87,12 @@ def _others(
         if query.terms and _fits(each, which, allowed) and query.matches(each.words)
     ]
     weigh = _weighing(looked, query.terms, units)
-    found = [Candidate(weigh(each.words), each.conversation, each.seq) for each in units]
+    found = [
+        Candidate(
+            float(each.at) if query.is_by_time else weigh(each.words), each.conversation, each.seq
+        )
+        for each in units
+    ]
     if which.role is None and which.since is None and which.until is None:
         found += _titles(looked, query, allowed, weigh)
     return found
@@ -94,21 +101,25 @@ def _others(
 def _titles(
     looked: Snapshot,
     query: Query,
-    allowed: frozenset[ObjectId] | None,
+    allowed: frozenset[str] | None,
     weigh: Callable[[Words], float],
 ) -> list[Candidate]:
     found = [
-        (each, head)
+        (str(each), head)
         for each, head in looked.heads.items()
-        if (allowed is None or each in allowed) and query.matches(head.title_words)
+        if query.matches(head.title_words) and (allowed is None or str(each) in allowed)
     ]
-    found.sort(key=lambda pair: -pair[1].updated_at)
     return [
-        Candidate(TITLE_WEIGHT * weigh(head.title_words), each, TITLE_SEQ) for each, head in found
+        Candidate(
+            float(head.updated_at) if query.is_by_time else TITLE_WEIGHT * weigh(head.title_words),
+            each,
+            TITLE_SEQ,
+        )
+        for each, head in found
     ]
 
 
-def _fits(unit: Unit, which: Filter, allowed: frozenset[ObjectId] | None) -> bool:
+def _fits(unit: Unit, which: Filter, allowed: frozenset[str] | None) -> bool:
     return (
         (allowed is None or unit.conversation in allowed)
         and (which.role is None or unit.role == which.role)

@@ -171,7 +171,7 @@ class Searcher:
             runs = walk_range(known.access, self.store, found[each], places.start)
             async for run, _after in runs:
                 texts += [text for message in run if (text := text_of(each, message))]
-            units = await asyncio.to_thread(_to_units, each, texts)
+            units = await asyncio.to_thread(_to_units, texts)
             known.waiting[each] = Waiting(Head.of(found[each]).state, places, units)
 
     async def _keep_up(self, known: Known) -> None:
@@ -216,9 +216,9 @@ class Searcher:
                 self.feed.remove(known)
 
 
-def _to_units(conversation_id: ObjectId, texts: list[Text]) -> list[Unit]:
+def _to_units(texts: list[Text]) -> list[Unit]:
     return [
-        Unit(conversation_id, text.seq, text.at, text.role, Words.of(text.content))
+        Unit(text.conversation, text.seq, text.at, text.role, Words.of(text.content))
         for text in texts
     ]
 

@@ -4,9 +4,8 @@ import asyncio
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Final
-
-from bson import ObjectId
 
 from chatvault.access import Access
 from chatvault.actor import Actor
@@ -21,6 +20,8 @@ from chatvault.search.verifying import Place, Verified, Wanted, verify
 
 # The total is exact up to so many.
 EXACT: Final = 200
+# Beyond that it is estimated by as many as were read for the page, and by these.
+SAMPLE: Final = 20
 FIRST_LIMIT: Final = 256
 MORE: Final = 4
 # Hits of one conversation in a result.
@@ -151,7 +152,7 @@ class _Search:
         if not about:
             total = len(self._checked.verified)
         else:
-            await self._check(ranked.candidates[:EXACT])
+            await self._check(ranked.candidates[:SAMPLE])
             share = len(self._checked.verified) / max(1, len(self._checked.seen))
             total = round(ranked.count * share)
         if self._each_hit and results:
@@ -161,7 +162,7 @@ class _Search:
 
     async def _rank(self, most: int) -> Ranked:
         wanted = self._wanted
-        conversations = None if self._allowed is None else [*map(str, self._allowed)]
+        conversations = None if self._allowed is None else [*self._allowed]
         which = Filter(
             conversations=conversations,
             role=wanted.role,
@@ -176,7 +177,7 @@ class _Search:
         """Return candidates by conversation, best first; each alone within one conversation."""
         if self._each_hit:
             return [[each] for each in candidates]
-        groups: dict[ObjectId, list[Candidate]] = {}
+        groups: dict[str, list[Candidate]] = {}
         for each in candidates:
             groups.setdefault(each.conversation, []).append(each)
         return [*groups.values()]
@@ -189,12 +190,14 @@ class _Search:
         while offset < len(groups) and len(results) < limit:
             some = groups[offset : offset + limit - len(results)]
             offset += len(some)
-            await self._check([each for group in some for each in group[: 2 * HITS]])
+            await self._check([each for group in some for each in group[:HITS]])
             for group in some:
-                # Those beyond may fit where the first do not any more.
-                if not any(True for _ in self._hits(group)) and len(group) > 2 * HITS:
+                hits = [*islice(self._hits(group), HITS)]
+                if len(hits) < min(HITS, len(group)):
+                    # Some of the first do not fit any more; those after them may.
                     await self._check(group)
-                if hits := [*self._hits(group)][:HITS]:
+                    hits = [*islice(self._hits(group), HITS)]
+                if hits:
                     results.append(Result(hits))
         return results, offset
 
@@ -213,7 +216,7 @@ class _Search:
             checked.seen.update((each.conversation, each.seq) for each in some)
 
 
-def _allowed(looked: Snapshot, wanted: Wanted) -> frozenset[ObjectId] | None:
+def _allowed(looked: Snapshot, wanted: Wanted) -> frozenset[str] | None:
     """Return the conversations that are searched; None for all."""
     if not wanted.has_conversation_filter:
         return None
@@ -222,7 +225,7 @@ def _allowed(looked: Snapshot, wanted: Wanted) -> frozenset[ObjectId] | None:
         head = heads.get(wanted.conversation_id)
         heads = {} if head is None else {wanted.conversation_id: head}
     return frozenset(
-        each
+        str(each)
         for each, head in heads.items()
         if wanted.allows(tags=head.tags, status=head.status, agent_id=head.agent_id)
         and (not wanted.query.asks_titles or wanted.query.matches_title(head.title_words))

@@ -120,6 +120,11 @@ class Query:
         )
 
     @property
+    def is_by_time(self) -> bool:
+        """Whether all that fits does so equally, and the newest comes first."""
+        return all(term.is_prefix and len(term.words) == 1 for term in self.terms)
+
+    @property
     def asks_titles(self) -> bool:
         """Whether something is searched for in titles only."""
         return bool(self.title or self.title_without)

@@ -16,7 +16,8 @@ from chatvault.search.states import to_milliseconds
 from chatvault.search.terms import Query, Words
 
 FIELDS = ("title", "tags", "status", "agent_id", "updated_at", "last_message_at")
-Place = tuple[ObjectId, int]
+# The conversation's id, as text, and the place in it.
+Place = tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,21 +74,21 @@ async def verify(
     """Return those candidates that fit what is stored now, by place."""
     places: dict[ObjectId, list[int]] = {}
     for each in candidates:
-        places.setdefault(each.conversation, []).append(each.seq)
+        places.setdefault(ObjectId(each.conversation), []).append(each.seq)
     verified: dict[Place, Verified] = {}
     for conversation, messages in await read_at(access, store, places, FIELDS):
-        conversation_id, title = conversation["_id"], Words.of(conversation["title"])
+        key, title = str(conversation["_id"]), Words.of(conversation["title"])
         if not wanted.query.matches_title(title) or not wanted.allows(
             tags=conversation["tags"],
             status=conversation["status"],
             agent_id=conversation.get("agent_id"),
         ):
             continue
-        if TITLE_SEQ in places[conversation_id] and wanted.query.matches(title):
-            verified[conversation_id, TITLE_SEQ] = Verified(conversation, None)
+        if TITLE_SEQ in places[conversation["_id"]] and wanted.query.matches(title):
+            verified[key, TITLE_SEQ] = Verified(conversation, None)
         for seq, message, _ in messages:
             if _fits(message, wanted):
-                verified[conversation_id, seq] = Verified(conversation, message)
+                verified[key, seq] = Verified(conversation, message)
     return verified
 
 

@@ -14,6 +14,7 @@ from typing import Final, Protocol, cast
 from bson import ObjectId
 from bson.binary import Binary
 from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.errors import DuplicateKeyError
 
 from chatvault.access import Access
 from chatvault.actor import Actor, Door
@@ -160,9 +161,10 @@ async def _exchange(
     if before is None:
         # One of another format is replaced.
         other = SearchIndex.owned_by(access, format={"$ne": FORMAT})
-        done = await indexes.update_one(other, {"$set": index}, upsert=True, session=session)
-        if not (done.matched_count or done.upserted_id):
-            raise Overtaken
+        try:
+            await indexes.update_one(other, {"$set": index}, upsert=True, session=session)
+        except DuplicateKeyError:
+            raise Overtaken from None
         return
     same = SearchIndex.owned_by(access, version=before["version"])
     if not (await indexes.update_one(same, {"$set": index}, session=session)).matched_count:

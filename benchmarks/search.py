@@ -238,7 +238,7 @@ async def visible(http: Any, conversation_id: str, rounds: int = 20) -> list[flo
 
 async def other_sides(url: str, user_id: ObjectId, count: int, place: Path) -> dict[str, Any]:
     """Build FTS5's table and MongoDB's text index; return both, with how long and how large."""
-    table = sqlite3.connect(place / "fts.db")
+    table = sqlite3.connect(place / "fts.db", check_same_thread=False)
     table.execute("CREATE VIRTUAL TABLE texts USING fts5(body)")
     began = time.perf_counter()
     table.executemany("INSERT INTO texts (body) VALUES (?)", ((each,) for each in texts(count)))

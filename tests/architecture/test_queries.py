@@ -25,6 +25,7 @@ from chatvault.documents import DOCUMENTS
 from chatvault.errors import NotAuthenticated
 from chatvault.importing.models import ImportJob, Upload
 from chatvault.replies.models import Job, Reply, ReplyDoc, ReplyEvents
+from chatvault.search.models import SearchFile, SearchIndex, SearchPending
 from support.source import MODULES, Function, called, names_assigned, walk
 
 # Queries on a user's data that no owner's name begins.
@@ -41,6 +42,7 @@ HOLD_MESSAGES = {
     "conversations/commits/bulk.py": "writes segments, whose messages `cut` encodes",
     "conversations/commits/garbage.py": "reads ids and deletes",
     "conversations/models.py": "reads fields without messages",
+    "conversations/picking.py": "decodes what is read",
     "conversations/places.py": "decodes the newest messages with its store's codec",
     "conversations/tree_reading.py": "reads links, ids and which messages are deleted",
     "usage/service.py": "counts",
@@ -67,7 +69,7 @@ BY_HAND = {
 ASKED_WITH_ACCESS = {
     Attachment, AttachmentFile, AttachmentPart,
     Conversation, Segment, PathRuns, Revision, PendingDeletion, Reply, ReplyEvents, Job, Command,
-    Tombstone, Upload, ImportJob,
+    Tombstone, Upload, ImportJob, SearchIndex, SearchFile, SearchPending,
 }  # fmt: skip
 # Where the domains of these mean the person who acts.
 MEAN_THE_PERSON = {

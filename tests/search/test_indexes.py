@@ -87,7 +87,8 @@ async def test_a_harmed_index_is_built_anew(
 async def test_a_failed_writing_is_done_again(
     alice: HttpClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write, failures = IndexWriter.write, []
+    failures: list[int] = []
+    write = IndexWriter.write
 
     async def fail_once(self: IndexWriter, *args: Any) -> None:
         if not failures:
@@ -104,7 +105,8 @@ async def test_a_failed_writing_is_done_again(
 async def test_a_stop_before_the_exchange_leaves_nothing(
     alice: HttpClient, database: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    publish, stops = IndexFiles.publish, []
+    stops: list[int] = []
+    publish = IndexFiles.publish
 
     async def stop_once(self: IndexFiles, *args: Any) -> Any:
         if not stops:

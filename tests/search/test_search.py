@@ -46,7 +46,7 @@ QUERIES = {
     '"quick brown"': {0},
     "quick -brown": {2},
     "qui*": {0, 1, 2},
-    '"quick bro*"': set(),
+    '"quick bro*"': {0},
     "zoe": {2},
     "日本": {3},
     "日": {3},

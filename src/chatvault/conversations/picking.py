@@ -1,7 +1,7 @@
 """Reading single messages of many conversations by their places, in two queries."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from bson import ObjectId
 
@@ -13,12 +13,24 @@ from chatvault.conversations.store import CONVERSATIONS, SEGMENTS, MessageStore
 from chatvault.fields import Raw
 
 
+class PickedConversation(ConversationDoc):
+    """A conversation with some of its embedded messages, and their places."""
+
+    places: list[int]
+
+
+class PickedSegment(SegmentDoc):
+    """A segment with some of its messages, and their places in the generation."""
+
+    places: list[int]
+
+
 async def find_embedded_at(
     access: Access,
     store: MessageStore,
     places: Mapping[ObjectId, Sequence[int]],
     names: Sequence[str],
-) -> list[ConversationDoc]:
+) -> list[PickedConversation]:
     """Return conversations with fields of these names and, of embedded messages, some.
 
     Args:
@@ -36,12 +48,12 @@ async def find_embedded_at(
         .with_options(codec_options=CONVERSATIONS)
         .aggregate([{"$match": query}, {"$project": shown | picked}])
     )
-    return [store.decode_messages(each) async for each in found]
+    return [cast("PickedConversation", store.decode_messages(each)) async for each in found]
 
 
 async def find_in_segments_at(
     access: Access, store: MessageStore, places: Mapping[ObjectId, Sequence[int]]
-) -> list[SegmentDoc]:
+) -> list[PickedSegment]:
     """Return segments with only the messages at these places, by generation.
 
     Places are counted from the beginning of the generation.
@@ -64,7 +76,7 @@ async def find_in_segments_at(
         .with_options(codec_options=SEGMENTS)
         .aggregate(pipeline)
     )
-    return [store.decode_messages(each) async for each in found]
+    return [cast("PickedSegment", store.decode_messages(each)) async for each in found]
 
 
 def _pick(key: str, start: str, end: Any, pairs: list[list[Any]]) -> Raw:

@@ -7,7 +7,11 @@ from bson import ObjectId
 
 from chatvault.access import Access
 from chatvault.conversations.consistency import number
-from chatvault.conversations.picking import find_embedded_at, find_in_segments_at
+from chatvault.conversations.picking import (
+    PickedConversation,
+    find_embedded_at,
+    find_in_segments_at,
+)
 from chatvault.conversations.segments import MAX_LENGTH, is_deleted
 from chatvault.conversations.shapes import ConversationDoc, StoredMessage
 from chatvault.conversations.store import MessageStore
@@ -47,7 +51,7 @@ async def read_at(
     return [(each, _join(each, moved.get(each["generation"], ()))) for each in found]
 
 
-def _join(conversation: ConversationDoc, older: Sequence[StoredMessage]) -> list[StoredMessage]:
+def _join(conversation: PickedConversation, older: Sequence[StoredMessage]) -> list[StoredMessage]:
     """Return the messages of both kinds, by place."""
     first = conversation["first_seq"]
     pairs = zip(conversation["places"], conversation["messages"], strict=True)

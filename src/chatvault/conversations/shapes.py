@@ -59,8 +59,6 @@ class SegmentDoc(TypedDict):
     changed_in: NotRequired[int]
     links: NotRequired[list[list[int]]]
     messages: NotRequired[list[MessageDoc]]
-    # Of the messages, where a query has picked some.
-    places: NotRequired[list[int]]
 
 
 class PathDoc(TypedDict):
@@ -124,7 +122,6 @@ class ConversationDoc(TypedDict):
     first_seq: int
     tail_seq: int
     next_seq: int
-    places: NotRequired[list[int]]
     path: NotRequired[PathDoc | None]
     stored_messages: NotRequired[int | None]
     version: int

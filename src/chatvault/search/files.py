@@ -18,7 +18,6 @@ from pymongo.errors import DuplicateKeyError
 
 from chatvault.access import Access
 from chatvault.actor import Actor, Door
-from chatvault.errors import Conflict
 from chatvault.fields import Raw, now
 from chatvault.mongodb.database import transaction
 from chatvault.search.index import FORMAT
@@ -34,13 +33,15 @@ PURGE: Final = timedelta(days=1)
 _BATCH: Final = 50
 
 
-class Overtaken(Conflict):
+class IndexTrouble(Exception):
+    """An index cannot be brought up to date now; the next search tries again."""
+
+
+class Overtaken(IndexTrouble):
     """Another process has changed the index."""
 
-    code = "index_overtaken"
 
-
-class Unreadable(Exception):
+class Unreadable(IndexTrouble):
     """A stored index is not complete, or was changed."""
 
 

@@ -1,6 +1,7 @@
 """An index that is open in this process: its files in a directory, and what it has."""
 
 import asyncio
+import contextlib
 import os
 import re
 import shutil
@@ -64,7 +65,8 @@ class OpenIndex:
         known = {each["file"] for each in before.index["files"]} if before else set()
         if not all(_NAME.fullmatch(file["name"]) for file in index["files"]):
             raise Unreadable
-        try:
+        with contextlib.ExitStack() as undo:
+            undo.callback(shutil.rmtree, directory, ignore_errors=True)
             for file in index["files"]:
                 target = directory / file["name"]
                 if before is not None and file["file"] in known:
@@ -72,9 +74,7 @@ class OpenIndex:
                 else:
                     await files.read(access, file, target)
             reader, states = await asyncio.to_thread(_open, directory)
-        except BaseException:
-            shutil.rmtree(directory, ignore_errors=True)
-            raise
+            undo.pop_all()
         return cls(index, directory, reader, states)
 
     def copy_to(self, directory: Path) -> None:

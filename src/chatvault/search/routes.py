@@ -75,7 +75,7 @@ def _wanted(query: SearchQuery, words: Query) -> Wanted:
 def _result_wire(result: service.Result, words: Query) -> Raw:
     conversation = result.hits[0].verified.conversation
     title = conversation["title"]
-    has_title = words.asks_titles or any(map(service.is_title, result.hits))
+    has_title = words.asks_titles or any(hit.is_title for hit in result.hits)
     return {
         "conversation": {
             "id": conversation["_id"],
@@ -87,7 +87,7 @@ def _result_wire(result: service.Result, words: Query) -> Raw:
             "updated_at": conversation["updated_at"],
             "last_message_at": conversation["last_message_at"],
         },
-        "hits": [_hit_wire(hit, words) for hit in result.hits if not service.is_title(hit)],
+        "hits": [_hit_wire(hit, words) for hit in result.hits if not hit.is_title],
     }
 
 

@@ -25,7 +25,7 @@ def _to_offset(text: object) -> int | None:
 
 
 class SearchQuery(BaseModel):
-    """What is searched for, and where."""
+    """The words to search for, and where."""
 
     model_config = ConfigDict(extra="forbid")
 

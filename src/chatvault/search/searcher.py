@@ -1,6 +1,7 @@
 """Searching: what is known of each user, refreshed at every search."""
 
 import asyncio
+import contextlib
 import time
 from functools import partial
 from typing import Final, Self
@@ -17,7 +18,7 @@ from chatvault.mongodb import leases
 from chatvault.search import files as index_files
 from chatvault.search import index
 from chatvault.search.feed import Feed
-from chatvault.search.files import IndexFiles, Unreadable
+from chatvault.search.files import IndexFiles, IndexTrouble, Unreadable
 from chatvault.search.index import Text
 from chatvault.search.known import Known, Unit, Waiting
 from chatvault.search.opened import OpenIndex
@@ -97,27 +98,22 @@ class Searcher:
     async def _read_heads(self, known: Known) -> set[ObjectId] | None:
         """Read the conversations that changed; return which, None for all."""
         changed, known.stale = known.stale, set()
-        if known.heads is None:
-            try:
+        with contextlib.ExitStack() as undo:
+            undo.callback(known.forget)
+            if known.heads is None:
                 # Set before, so that a gap while they are read has them read again.
                 known.heads = {}
                 found = await self.store.list_fields(known.access, HEAD_FIELDS)
                 if known.heads is not None:
                     known.heads = {each["_id"]: Head.of(each) for each in found}
-            except BaseException:
-                known.forget()
-                raise
-            return None
-        if changed:
-            try:
-                ids = [*changed]
-                found = await self.store.list_fields(known.access, HEAD_FIELDS, ids)
-            except BaseException:
-                known.stale |= changed
-                raise
-            read = {each["_id"]: Head.of(each) for each in found}
-            kept = {each: head for each, head in known.heads.items() if each not in changed}
-            known.heads = kept | read
+                undo.pop_all()
+                return None
+            if changed:
+                found = await self.store.list_fields(known.access, HEAD_FIELDS, [*changed])
+                read = {each["_id"]: Head.of(each) for each in found}
+                kept = (known.heads or {}).items()
+                known.heads = {each: head for each, head in kept if each not in changed} | read
+            undo.pop_all()
         return changed
 
     async def _open(self, known: Known) -> bool:
@@ -195,7 +191,7 @@ class Searcher:
                 if known.missing_count > MOST_WAITING:
                     update = Update(known, self.store, self.files, self._writer, self._workspace)
                     await update.run()
-        except (ChatvaultError, PyMongoError, OSError, Unreadable) as error:
+        except (ChatvaultError, IndexTrouble, PyMongoError, OSError) as error:
             # The next search tries again.
             log.warning("search_index_not_updated", error=type(error).__name__)
 

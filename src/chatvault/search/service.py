@@ -35,6 +35,11 @@ class Hit:
     candidate: Candidate
     verified: Verified
 
+    @property
+    def is_title(self) -> bool:
+        """Whether it is the conversation's title."""
+        return self.candidate.seq == TITLE_SEQ
+
 
 @dataclass(frozen=True, slots=True)
 class Result:
@@ -230,8 +235,3 @@ def _allowed(looked: Snapshot, wanted: Wanted) -> frozenset[str] | None:
         if wanted.allows(tags=head.tags, status=head.status, agent_id=head.agent_id)
         and (not wanted.query.asks_titles or wanted.query.matches_title(head.title_words))
     )
-
-
-def is_title(hit: Hit) -> bool:
-    """Whether what was found is the conversation's title."""
-    return hit.candidate.seq == TITLE_SEQ

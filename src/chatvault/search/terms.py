@@ -93,7 +93,7 @@ class Words:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What is searched for.
+    """The terms to search for.
 
     Attributes:
         terms: each must be in a message, or in a title.
@@ -174,7 +174,7 @@ def _after_space(text: str, place: int) -> int:
 def _terms(part: re.Match[str], *, is_last: bool) -> list[Term]:
     """Return the terms of a part: one, or none where it has no words."""
     text = part["phrase"] if part["phrase"] is not None else part["word"]
-    is_prefix = is_last or bool(part["many"]) or (part["phrase"] is None and text.endswith("*"))
+    is_prefix = is_last or bool(part["many"]) or text.endswith("*")
     runs = words.split_query(text)
     if not runs:
         return []

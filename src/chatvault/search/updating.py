@@ -1,5 +1,6 @@
 """Bringing a user's index up to date with the stored messages."""
 
+import asyncio
 import shutil
 import time
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from chatvault.search.opened import OpenIndex, publish
 from chatvault.search.states import Head, State, is_outdated, missing, to_milliseconds
 from chatvault.search.workspace import Workspace
 from chatvault.search.writer import IndexWriter
+from chatvault.tasks import stop
 
 # Messages, or characters, of one step.
 STEP: Final = 4000
@@ -67,6 +69,7 @@ class Update:
         self._workspace = workspace
         self._states: dict[ObjectId, State] = dict(known.states)
         self._step = _Step()
+        self._writing: asyncio.Task[None] | None = None
         self._before: OpenIndex | None = None
         self._directory: Path | None = None
         self._published = time.monotonic()
@@ -95,6 +98,8 @@ class Update:
             await self._write()
             await self._publish()
         finally:
+            if self._writing is not None:
+                await stop(self._writing)
             if self._directory is not None:
                 shutil.rmtree(self._directory, ignore_errors=True)
 
@@ -125,12 +130,21 @@ class Update:
                     await self._publish()
 
     async def _write(self) -> None:
+        """Begin to write what was read, while more is read."""
+        await self._written()
         step, self._step = self._step, _Step()
         if self._directory is not None:
-            await self._writer.write(self._directory, step.dropped, step.texts)
+            writing = self._writer.write(self._directory, step.dropped, step.texts)
+            self._writing = asyncio.create_task(writing)
+
+    async def _written(self) -> None:
+        if self._writing is not None:
+            await self._writing
+            self._writing = None
 
     async def _publish(self) -> None:
         """Store what is done, and let searches use it."""
+        await self._written()
         known, directory = self._known, self._directory
         if directory is None:
             return

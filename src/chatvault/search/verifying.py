@@ -22,7 +22,7 @@ Place = tuple[str, int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """What is searched for, and where.
+    """The words to search for, and where.
 
     Attributes:
         query: the words.

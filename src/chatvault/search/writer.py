@@ -10,7 +10,7 @@ from typing import Final
 import orjson
 import structlog
 
-from chatvault.errors import Unavailable
+from chatvault.search.files import IndexTrouble
 from chatvault.search.index import Text
 from chatvault.search.program import DONE, LENGTH
 from chatvault.settings import program_environment
@@ -22,10 +22,8 @@ IDLE_SECONDS: Final = 10.0
 log = structlog.get_logger()
 
 
-class NotWritten(Unavailable):
-    """The index could not be written."""
-
-    code = "index_not_written"
+class NotWritten(IndexTrouble):
+    """The program could not write the index."""
 
 
 class IndexWriter:

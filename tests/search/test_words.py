@@ -5,7 +5,7 @@ from contextlib import suppress
 import hypothesis.strategies as st
 import pytest
 from bson import ObjectId
-from hypothesis import given
+from hypothesis import given, settings
 
 from chatvault.search import snippets, states, words
 from chatvault.search.terms import InvalidQuery, Term, Words, parse
@@ -31,7 +31,8 @@ def test_split(text: str, expected: list[str]) -> None:
     assert words.split(text) == expected
 
 
-@given(st.text())
+@settings(max_examples=30)
+@given(st.text(max_size=40))
 def test_ascii_is_split_as_other_text_is(text: str) -> None:
     plain = text.encode("ascii", "ignore").decode()
     assert words.split(f"{plain} é")[:-1] == words.split(plain)
@@ -58,6 +59,8 @@ def test_parse() -> None:
     assert (query.without, query.title) == ((Term(("four",)),), (Term(("five",)),))
     assert query.title_without == (Term(("six",)),)
     assert parse("one tw", typing=True).terms[-1].is_prefix
+    assert parse('"one tw', typing=True).terms == (Term(("one",)),)
+    assert parse('"one two', typing=True).terms == (Term(("one", "two"), is_prefix=True),)
     assert not parse("one tw ", typing=True).terms[-1].is_prefix
 
 

@@ -14,6 +14,8 @@ from chatvault.search import words
 
 MOST_CHARACTERS: Final = 256
 MOST_TERMS: Final = 16
+# The last word of a phrase that is being typed counts from so many letters on.
+SHORTEST: Final = 3
 TITLE: Final = "title:"
 _PART: Final = re.compile(
     r'(?P<without>-?)(?P<title>(?:title:)?)(?:"(?P<phrase>[^"]*)(?P<closed>"?)|(?P<word>[^\s"]+))(?P<many>\*?)',
@@ -179,6 +181,9 @@ def _terms(part: re.Match[str], *, is_last: bool) -> list[Term]:
     if not runs:
         return []
     last = runs[-1]
+    if is_last and len(runs) > 1 and len(last[0]) < SHORTEST and not words.is_unspaced(last[0]):
+        # Too many phrases begin so.
+        return [Term(tuple(word for run in runs[:-1] for word in run))]
     if words.is_unspaced(last[0]):
         # Pairs overlap, so that the run may go on behind the last pair.
         is_prefix = len(last) == 1

@@ -68,7 +68,7 @@ async def test_removed_words_are_in_no_estimate(
 
 
 @pytest.mark.parametrize("harm", ["lost", "changed", "cut"])
-async def test_a_harmed_index_is_built_anew(
+async def test_a_harmed_index_is_built_again(
     harm: str, app: web.Application, alice: HttpClient, database: Any
 ) -> None:
     conversation = await fill(alice)
@@ -186,7 +186,7 @@ async def test_goes_with_deleted_words_and_with_disuse(alice: HttpClient, databa
     assert await database["search_files"].count_documents({}) == 0
 
 
-async def test_the_sweeper_tells_of_deleted_conversations(
+async def test_the_sweeper_has_the_index_of_a_deleted_conversation_removed(
     app: web.Application, alice: HttpClient, database: Any
 ) -> None:
     conversation = await fill(alice)

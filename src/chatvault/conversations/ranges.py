@@ -16,7 +16,7 @@ from chatvault.conversations.segments import MAX_LENGTH, is_deleted
 from chatvault.conversations.shapes import ConversationDoc, StoredMessage
 from chatvault.conversations.store import MessageStore
 
-# So many places of segments are read at a time.
+# The number of places in segments that are read at a time.
 AT_ONCE: Final = 2 * MAX_LENGTH
 Places = Mapping[ObjectId, Sequence[int]]
 

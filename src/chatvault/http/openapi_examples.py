@@ -20,6 +20,7 @@ SHOWN = frozenset({
 })  # fmt: skip
 VALUES: dict[str, Any] = {
     "next_cursor": "MjA",
+    "q": "tokyo time",
     "action": "conversation.create",
     "active_id": "1579973f-78f4-431a-8f88-ad2f3a472c2e",
     "active_leaf": "1579973f-78f4-431a-8f88-ad2f3a472c2e",

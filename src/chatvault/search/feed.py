@@ -1,4 +1,4 @@
-"""Which conversations of those who search have changed, from the change stream of the audit log."""
+"""The changed conversations of users who search, from the change stream of the audit log."""
 
 import asyncio
 import time
@@ -17,7 +17,7 @@ from chatvault.tasks import stop
 
 # At most fifty requests to MongoDB a second; a message is found so long after it was stored.
 GATHER_SECONDS: Final = 0.02
-# What is known of users is kept for so long after their last search.
+# What is known of users is kept for that long after their last search.
 KEPT_SECONDS: Final = 600.0
 TIDY_SECONDS: Final = 15.0
 PIPELINE: Final[list[dict[str, Any]]] = [

@@ -22,7 +22,7 @@ FORMAT: Final = 1
 META: Final = "meta.json"
 # The least that tantivy takes.
 HEAP_BYTES: Final = 15_000_000
-# `phrase_prefix_query` takes so many of the words that begin so, and no more.
+# `phrase_prefix_query` takes this many of the words that begin so, and no more.
 EXPANSIONS: Final = 50
 _SPECIAL: Final = re.compile(r"[^\w]")
 
@@ -61,7 +61,7 @@ class Found(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filter:
-    """Which messages a query is about, as far as an index knows them.
+    """The messages that a query is about, as far as an index knows them.
 
     Attributes:
         conversations: their ids as text; None for all.
@@ -124,7 +124,7 @@ class Reader:
 
     @property
     def count(self) -> int:
-        """How many messages it has."""
+        """The number of messages."""
         return int(self._searcher.num_docs)
 
     def frequency(self, word: str) -> int:

@@ -1,4 +1,4 @@
-"""What a process knows of a user whose messages are searched."""
+"""The knowledge of a process about a user whose messages are searched."""
 
 import asyncio
 import time
@@ -46,7 +46,7 @@ class Waiting:
 
 @dataclass(slots=True)
 class Known:
-    """What a process knows of a user whose messages are searched.
+    """The knowledge of a process about a user whose messages are searched.
 
     Attributes:
         heads: of all conversations, by id; never changed, but exchanged; None until they are read.
@@ -77,7 +77,7 @@ class Known:
 
     @property
     def states(self) -> Mapping[ObjectId, State]:
-        """Which messages the index has."""
+        """The messages that the index has."""
         return self.opened.states if self.opened else {}
 
     def compare(self, changed: set[ObjectId] | None = None) -> None:
@@ -109,7 +109,7 @@ class Known:
 
     @property
     def missing_count(self) -> int:
-        """How many messages the index does not have."""
+        """The number of messages that the index does not have."""
         return sum(map(len, self.missing.values()))
 
     @property
@@ -137,7 +137,7 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What one search looks through.
+    """The data that one search looks through.
 
     Attributes:
         heads: of all conversations.

@@ -30,7 +30,7 @@ class SearchIndex(Document):
 
     Attributes:
         version: rises with every change; whoever changes another version than the newest fails.
-        format: of words and fields; an index of another format is built anew.
+        format: of words and fields; an index of another format is built again.
         files: never changed once stored.
         messages: how many it has.
         bytes: of all files.

@@ -84,7 +84,7 @@ class OpenIndex:
                 os.link(self.directory / file["name"], directory / file["name"])
 
     def close(self) -> None:
-        """Remove the directory; who is searching goes on."""
+        """Remove the directory; a search under way continues."""
         shutil.rmtree(self.directory, ignore_errors=True)
 
 

@@ -58,7 +58,7 @@ def rank(
         query: what is searched for.
         which: of which messages.
         allowed: of which conversations; None for all.
-        limit: at most so many candidates of the index.
+        limit: at most that many candidates of the index.
     """
     stored: list[Found] = []
     count = 0

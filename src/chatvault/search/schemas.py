@@ -34,7 +34,7 @@ class SearchQuery(BaseModel):
         "`begin*`"
     )
     typing: bool = Field(
-        default=False, description="the query is still being typed: its last word may go on"
+        default=False, description="the query is still being typed: its last word may continue"
     )
     role: MessageRole | None = Field(None, description="only messages of this role")
     agent_id: Id | None = Field(None, description="only conversations with this agent")
@@ -106,7 +106,7 @@ class ResultOut(BaseModel):
 
 
 class SearchOut(BaseModel):
-    """What was found, best first.
+    """The results of a search, best first.
 
     Attributes:
         total: how many messages and titles fit.

@@ -29,7 +29,7 @@ from chatvault.search.workspace import Workspace
 from chatvault.search.writer import IndexWriter
 from chatvault.tasks import stop
 
-# So many messages that the index does not have are read and looked through; more are indexed.
+# The most messages beside the index that a search reads and looks through; more are indexed.
 MOST_WAITING: Final = 2000
 # Open indexes of a process; each has a thread, and many memory maps.
 MOST_OPEN: Final = 64
@@ -220,7 +220,7 @@ def _to_units(texts: list[Text]) -> list[Unit]:
 
 
 def _version(stored: dict[str, object]) -> tuple[object, object]:
-    """Return what another version differs in; one that was built anew begins with 1 again."""
+    """Return what another version differs in; one that was built again begins with 1."""
     return stored["version"], stored["files"]
 
 

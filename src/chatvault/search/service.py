@@ -18,7 +18,7 @@ from chatvault.search.ranking import TITLE_SEQ, Candidate, Ranked, rank
 from chatvault.search.searcher import Searcher
 from chatvault.search.verifying import Place, Verified, Wanted, verify
 
-# The total is exact up to so many.
+# The total is exact up to this number.
 EXACT: Final = 200
 # Beyond that it is estimated by as many as were read for the page, and by these.
 SAMPLE: Final = 20
@@ -50,7 +50,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What a search found.
+    """The outcome of a search.
 
     Attributes:
         results: conversations, best first.
@@ -98,7 +98,7 @@ async def search(
         searcher: knows their index.
         recorder: takes the audit entry, which has no words.
         wanted: what is searched for.
-        limit: at most so many conversations; of one conversation, so many messages.
+        limit: at most that many conversations; of one conversation, that many messages.
         offset: how many were shown on the pages before.
     """
     began = time.perf_counter()
@@ -190,7 +190,7 @@ class _Search:
     async def _fill(
         self, groups: Sequence[list[Candidate]], limit: int, offset: int
     ) -> tuple[list[Result], int]:
-        """Return so many groups with hits, from an offset on, and the offset of the next."""
+        """Return that many groups with hits, from an offset on, and the offset of the next."""
         results: list[Result] = []
         while offset < len(groups) and len(results) < limit:
             some = groups[offset : offset + limit - len(results)]

@@ -1,4 +1,4 @@
-"""How far an index is: which messages of each conversation it has."""
+"""The state of an index: the messages of each conversation that it has."""
 
 import struct
 import zlib

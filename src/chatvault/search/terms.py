@@ -14,7 +14,7 @@ from chatvault.search import words
 
 MOST_CHARACTERS: Final = 256
 MOST_TERMS: Final = 16
-# The last word of a phrase that is being typed counts from so many letters on.
+# The last word of a phrase that is being typed counts from this many letters on.
 SHORTEST: Final = 3
 TITLE: Final = "title:"
 _PART: Final = re.compile(
@@ -42,7 +42,7 @@ class Term:
 
     Attributes:
         words: one, or several of a phrase.
-        is_prefix: the last of them may go on.
+        is_prefix: the last of them may continue.
     """
 
     words: tuple[str, ...]
@@ -137,7 +137,7 @@ def parse(text: str, *, typing: bool = False) -> Query:
 
     Args:
         text: the query.
-        typing: it is still being typed: its last word may go on, and its last phrase is closed.
+        typing: it is still being typed: its last word may continue, and its last phrase is closed.
 
     Raises:
         InvalidQuery: it cannot be read, has no words, or too many.
@@ -185,14 +185,14 @@ def _terms(part: re.Match[str], *, is_last: bool) -> list[Term]:
         # Too many phrases begin so.
         return [Term(tuple(word for run in runs[:-1] for word in run))]
     if words.is_unspaced(last[0]):
-        # Pairs overlap, so that the run may go on behind the last pair.
+        # Pairs overlap, so that the run may continue behind the last pair.
         is_prefix = len(last) == 1
         runs[-1] = last[:-1] or last
     return [Term(tuple(word for run in runs for word in run), is_prefix)]
 
 
 def every_word(terms: Iterable[Term]) -> tuple[set[str], tuple[str, ...]]:
-    """Return the words of terms, and those that may go on, to mark them."""
+    """Return the words of terms, and those that may continue, to mark them."""
     whole: set[str] = set()
     begun: list[str] = []
     for term in terms:

@@ -32,7 +32,7 @@ AT_ONCE: Final = 50
 
 @dataclass(slots=True)
 class _Step:
-    """What is written at once."""
+    """The changes that are written at once."""
 
     dropped: list[str] = field(default_factory=list)
     texts: list[Text] = field(default_factory=list)

@@ -15,7 +15,7 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 MEMORY: Final = Path("/dev/shm")  # noqa: S108  # a directory of our own in it, that nobody else may read
-# Docker gives 64 MB, unless it is told otherwise; that is too little.
+# Docker gives 64 MB, unless it is started otherwise; that is too little.
 LEAST_FREE: Final = 256 * 1024 * 1024
 PREFIX: Final = "chatvault-search-"
 LOCK: Final = "lock"

@@ -165,3 +165,14 @@ async def test_is_audited_without_words(alice: HttpClient, database: Any) -> Non
     [entry] = await database["audit_logs"].find({"action": "conversation.search"}).to_list()
     assert entry["details"] == {"results": 1, "total": 1}
     assert "walnut" not in str(entry)
+
+
+async def test_without_tantivy_the_newest_messages_are_searched(
+    alice: HttpClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chatvault.search.index.tantivy", None)
+    monkeypatch.setattr("chatvault.search.searcher.MOST_WAITING", 2)
+    body = await begin(alice, title="fig", messages=[message("fig")] * 4)
+    found = await search(alice, "fig")
+    assert places(found) == {(body["id"], 2), (body["id"], 3)}
+    assert (found["indexed"], found["results"][0]["conversation"]["title"]) == (0.5, "fig")

@@ -4,7 +4,7 @@ Nothing here waits for anything but processor and disk: call it in a thread or i
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -133,7 +133,16 @@ class Reader:
 
     def search(self, query: Query, which: Filter, limit: int) -> tuple[list[Found], int]:
         """Return the messages that fit best, best first, and how many fit."""
-        parts = [(tantivy.Occur.Must, self._query(term)) for term in query.terms]
+        try:
+            return self._search(query, which, limit, self._query)
+        except ValueError:
+            # Too many words begin so: more is found, and sorted out when it is read.
+            return self._search(query, which, limit, self._words)
+
+    def _search(
+        self, query: Query, which: Filter, limit: int, spell: Callable[[Term], Any]
+    ) -> tuple[list[Found], int]:
+        parts = [(tantivy.Occur.Must, spell(term)) for term in query.terms]
         parts += [(tantivy.Occur.MustNot, self._query(term)) for term in query.without]
         parts += [(tantivy.Occur.Must, each) for each in self._filters(which)]
         # Words that only begin so weigh alike.
@@ -163,6 +172,12 @@ class Reader:
         if first:
             return queries.phrase_query(schema, "body", list(term.words))
         return queries.term_query(schema, "body", last)
+
+    def _words(self, term: Term) -> Any:
+        """Return a query for the words of a phrase in any order, without the last."""
+        whole = term.words[:-1] if len(term.words) > 1 and term.is_prefix else ()
+        parts = [(tantivy.Occur.Must, self._query(Term((each,)))) for each in whole]
+        return tantivy.Query.boolean_query(parts) if parts else self._query(term)
 
     def _filters(self, which: Filter) -> list[Any]:
         queries, schema = tantivy.Query, self._schema

@@ -104,9 +104,12 @@ def _titles(
     allowed: frozenset[str] | None,
     weigh: Callable[[Words], float],
 ) -> list[Candidate]:
+    # There are many titles, and few have the first word.
+    first = query.terms[0].spelled if query.terms else ""
+    having = [pair for pair in looked.heads.items() if first in pair[1].title_words.joined]
     found = [
         (str(each), head)
-        for each, head in looked.heads.items()
+        for each, head in having
         if query.matches(head.title_words) and (allowed is None or str(each) in allowed)
     ]
     return [

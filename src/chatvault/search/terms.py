@@ -48,13 +48,15 @@ class Term:
     words: tuple[str, ...]
     is_prefix: bool = False
 
+    @property
+    def spelled(self) -> str:
+        """The words as `Words.joined` has them."""
+        joined = " " + " ".join(self.words)
+        return joined if self.is_prefix else joined + " "
+
     def is_in(self, text: "Words") -> bool:
         """Whether a text has the words."""
-        if len(self.words) == 1:
-            [word] = self.words
-            return text.has_prefix(word) if self.is_prefix else text.has(word)
-        joined = " " + " ".join(self.words)
-        return (joined if self.is_prefix else joined + " ") in text.joined
+        return self.spelled in text.joined
 
 
 class Words:
@@ -79,18 +81,9 @@ class Words:
         """Return the words of a text."""
         return cls(words.split(text))
 
-    def has(self, word: str) -> bool:
-        """Whether the word is among them."""
-        return f" {word} " in self.joined
-
-    def has_prefix(self, prefix: str) -> bool:
-        """Whether a word among them begins so."""
-        return f" {prefix}" in self.joined
-
     def frequency(self, term: Term) -> int:
         """Return how often a term is in the text."""
-        joined = " " + " ".join(term.words)
-        return self.joined.count(joined if term.is_prefix else joined + " ")
+        return self.joined.count(term.spelled)
 
 
 @dataclass(frozen=True, slots=True)

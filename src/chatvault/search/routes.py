@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from chatvault.actor import Actor
+from chatvault.actor import Actor, Scope
 from chatvault.agents.models import DEFAULT_AGENT_ID
 from chatvault.audit.actions import Action
 from chatvault.conversations.schemas import stored_agent_id
@@ -22,7 +22,12 @@ routes = Routes("search")
 
 
 @routes.route(
-    "GET", "/search", Action.CONVERSATION_SEARCH, returns=SearchOut, errors=(InvalidQuery,)
+    "GET",
+    "/search",
+    Action.CONVERSATION_SEARCH,
+    scope=Scope.CONVERSATIONS_READ,
+    returns=SearchOut,
+    errors=(InvalidQuery,),
 )
 async def search_conversations(
     request: web.Request, actor: Actor, query: SearchQuery

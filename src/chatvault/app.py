@@ -10,7 +10,6 @@ from itertools import chain
 import aiohttp_session
 import structlog
 from aiohttp import web
-from bson import ObjectId
 from pymongo.errors import PyMongoError
 
 from chatvault.accounts import routes as accounts
@@ -91,7 +90,6 @@ from chatvault.sealing.verifications import Verifier
 from chatvault.search import files as search_files
 from chatvault.search import routes as search
 from chatvault.search.searcher import Searcher, run_collection
-from chatvault.search.workspace import Workspace
 from chatvault.sessions import routes as sessions
 from chatvault.sessions.service import LoginDeps
 from chatvault.sessions.storage import SessionStorage
@@ -185,8 +183,7 @@ def create_app(settings: Settings, *, mongodb_url: str) -> web.Application:
     app[exports.EXPORT_DEPS] = ExportDeps(
         store, recorder, Typesetter(), export_rate, store_of_files
     )
-    workspace = Workspace(settings.search_dir)
-    app[search.SEARCHER] = Searcher(store, workspace, settings.search_megabytes)
+    app[search.SEARCHER] = Searcher.of(settings, store)
     _add_replies(app, settings, storage)
     _add_live(app, settings)
 
@@ -421,17 +418,11 @@ async def _end_replies(app: web.Application) -> None:
 
 async def _sweeping(app: web.Application) -> AsyncIterator[None]:
     beside = (Reply, ReplyEvents, Job, Command)
-    sweeper = partial(garbage.run, app[STORE], beside, _release)
+    sweeper = partial(garbage.run, app[STORE], beside, search_files.also(files.release))
     loops = app[health.LOOPS]
     async with loops.run("sweeper", sweeper), loops.run("attachments", files.run):
         yield
     await app[COMMITS].drain()
-
-
-async def _release(owner_id: ObjectId, conversation_id: ObjectId) -> None:
-    """Delete what other domains have of a conversation that is gone."""
-    await files.release(owner_id, conversation_id)
-    await search_files.release(owner_id)
 
 
 async def _searching(app: web.Application) -> AsyncIterator[None]:

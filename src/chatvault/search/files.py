@@ -6,7 +6,7 @@ what it stored is deleted later.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Final, Protocol, cast
@@ -206,6 +206,18 @@ async def purge_later(access: Access) -> None:
 async def release(owner_id: ObjectId) -> None:
     """Have the index of a user removed, of whose conversations one is gone."""
     await purge_later(Access.of(Actor(door=Door.BACKGROUND, user_id=owner_id)))
+
+
+def also(
+    other: Callable[[ObjectId, ObjectId], Awaitable[None]],
+) -> Callable[[ObjectId, ObjectId], Awaitable[None]]:
+    """Return what releases a conversation of a user in another domain, and here."""
+
+    async def both(owner_id: ObjectId, conversation_id: ObjectId) -> None:
+        await other(owner_id, conversation_id)
+        await release(owner_id)
+
+    return both
 
 
 async def remove(access: Access, index: Mapping[str, object]) -> bool:

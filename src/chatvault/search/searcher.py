@@ -27,6 +27,7 @@ from chatvault.search.terms import Words
 from chatvault.search.updating import Update, text_of
 from chatvault.search.workspace import Workspace
 from chatvault.search.writer import IndexWriter
+from chatvault.settings import Settings
 from chatvault.tasks import stop
 
 # The most messages beside the index that a search reads and looks through; more are indexed.
@@ -63,6 +64,11 @@ class Searcher:
         self._workspace = workspace
         self._most_bytes = megabytes * MB
         self._writer = IndexWriter()
+
+    @classmethod
+    def of(cls, settings: Settings, store: MessageStore) -> Self:
+        """Return the one that the settings describe."""
+        return cls(store, Workspace(settings.search_dir), settings.search_megabytes)
 
     async def __aenter__(self) -> Self:
         return self

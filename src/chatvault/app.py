@@ -1,17 +1,15 @@
 """The composition root: settings in, an application out, read from top to bottom."""
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from functools import partial
 from itertools import chain
 
 import aiohttp_session
-import structlog
 from aiohttp import web
-from pymongo.errors import PyMongoError
 
+from chatvault import background
 from chatvault.accounts import routes as accounts
 from chatvault.accounts.passwords import PasswordHasher
 from chatvault.accounts.throttle import LoginThrottle, RegistrationThrottle
@@ -28,10 +26,17 @@ from chatvault.audit.keys import load_key_ring
 from chatvault.audit.mark import HighWater
 from chatvault.audit.recorder import Recorder
 from chatvault.audit.refusals import RefusalCounter
+from chatvault.background import (
+    COMMANDS,
+    KEY_FINDER,
+    RUNNER,
+    SERVERS,
+    SESSION_WATCH,
+    WORKERS,
+)
 from chatvault.categories import routes as categories
 from chatvault.commands import routes as commands
 from chatvault.commands.deps import CommandDeps
-from chatvault.commands.models import Command
 from chatvault.commands.runner import CommandRunner
 from chatvault.commands.servers import Servers
 from chatvault.completions import routes as completions
@@ -39,7 +44,6 @@ from chatvault.conversations import branch_routes as branches
 from chatvault.conversations import list_routes as lists
 from chatvault.conversations import message_routes as messages
 from chatvault.conversations import routes as conversations
-from chatvault.conversations.commits import garbage
 from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.conversations.list_routes import LIST_ATTACHED
 from chatvault.conversations.places import PlaceReader
@@ -48,7 +52,6 @@ from chatvault.conversations.store import MessageStore
 from chatvault.documents import bind_documents
 from chatvault.exporting import routes as exports
 from chatvault.exporting.jobs import routes as export_jobs
-from chatvault.exporting.jobs.worker import ExportWorker
 from chatvault.exporting.pdf.typesetter import Typesetter
 from chatvault.exporting.turns import ExportDeps
 from chatvault.forking import routes as forks
@@ -62,7 +65,6 @@ from chatvault.importing import routes as imports
 from chatvault.importing import upload_routes as uploads
 from chatvault.importing.deps import ImportDeps
 from chatvault.importing.job_service import JobDeps
-from chatvault.importing.runner import ImportRunner
 from chatvault.importing.upload_files import UploadFiles
 from chatvault.importing.upload_service import GB, UploadDeps
 from chatvault.importing.uploads import Uploads
@@ -82,7 +84,7 @@ from chatvault.replies import routes as replies
 from chatvault.replies.deps import ReplyDeps
 from chatvault.replies.events import EventLog
 from chatvault.replies.jobs import Work, Worker
-from chatvault.replies.models import Job, JobKind, Reply, ReplyEvents
+from chatvault.replies.models import JobKind
 from chatvault.replies.provider import ModelClients
 from chatvault.replies.runner import ReplyRunner
 from chatvault.replies.start import start_conversation
@@ -90,28 +92,19 @@ from chatvault.replies.titles import Background
 from chatvault.review import routes as review
 from chatvault.sealing import routes as sealing
 from chatvault.sealing.alerts import alert_forged_counts
-from chatvault.sealing.maintenance import Maintenance
 from chatvault.sealing.verifications import Verifier
+from chatvault.search import routes as search
+from chatvault.search.searcher import Searcher
 from chatvault.sessions import routes as sessions
 from chatvault.sessions.service import LoginDeps
 from chatvault.sessions.storage import SessionStorage
-from chatvault.settings import Settings, Ui, is_openai_key_given
+from chatvault.settings import Settings, Ui
 from chatvault.tags import routes as tags
 from chatvault.tasks import Loops
 from chatvault.tokens import Tokenizer
 from chatvault.usage import routes as usage
 
-KEY_FINDER = web.AppKey("api_key_finder", KeyFinder)
-RUNNER = web.AppKey("runner", ReplyRunner)
-COMMANDS = web.AppKey("commands", CommandRunner)
-SERVERS = web.AppKey("servers", Servers)
-# The worker of background jobs, and that of jobs that a person waits for.
-WORKERS = web.AppKey("workers", tuple[Worker, Worker])
-SESSION_WATCH = web.AppKey("session_watch", SessionWatch)
-# Some of these renew leases of ten seconds; others end what revoked sessions and keys have open.
-MAX_KEEPERS_PAUSE = 2.0
 KEYS_PER_MINUTE = 30
-log = structlog.get_logger()
 ROUTES = (
     health.routes,
     accounts.routes,
@@ -127,6 +120,7 @@ ROUTES = (
     forks.routes,
     tags.routes,
     categories.routes,
+    search.routes,
     uploads.routes,
     imports.routes,
     import_jobs.routes,
@@ -190,6 +184,7 @@ def create_app(settings: Settings, *, mongodb_url: str) -> web.Application:
         store, recorder, Typesetter(), export_rate, store_of_files
     )
     _add_order(app, app[COMMITS])
+    app[search.SEARCHER] = Searcher.of(settings, store)
     _add_replies(app, settings, storage)
     _add_live(app, settings)
 
@@ -200,22 +195,8 @@ def create_app(settings: Settings, *, mongodb_url: str) -> web.Application:
             await storage.create_indexes()
             yield
 
-    app.on_shutdown.extend((_end_live, _end_replies))
-    app.cleanup_ctx.extend(
-        (
-            database,
-            _passwords,
-            _exports,
-            _refusals,
-            _keys,
-            _sealing,
-            _sweeping,
-            _importing,
-            _commands,
-            _replies,
-            _live,
-        )
-    )
+    app.on_shutdown.extend(background.ON_SHUTDOWN)
+    app.cleanup_ctx.extend((database, *background.CONTEXTS))
     if settings.ui is Ui.ON:
         pages.add_page(app)
     for routes in ROUTES:
@@ -341,110 +322,3 @@ def _add_live(app: web.Application, settings: Settings) -> None:
         recorder=app[RECORDER],
         replies=app[replies.REPLY_DEPS],
     )
-
-
-async def _passwords(app: web.Application) -> AsyncIterator[None]:
-    yield
-    app[accounts.HASHER].close()
-
-
-async def _exports(app: web.Application) -> AsyncIterator[None]:
-    deps = app[exports.EXPORT_DEPS]
-    async with deps.typesetter, app[health.LOOPS].run("exports", ExportWorker(deps).run):
-        yield
-
-
-async def _refusals(app: web.Application) -> AsyncIterator[None]:
-    refusals = app[middlewares.REFUSALS]
-    async with app[health.LOOPS].run("refusals", refusals.run):
-        yield
-    await refusals.close_minute()
-
-
-async def _keys(app: web.Application) -> AsyncIterator[None]:
-    finder = app[KEY_FINDER]
-    async with app[health.LOOPS].run("api_keys", finder.run, max_pause=MAX_KEEPERS_PAUSE):
-        yield
-    with contextlib.suppress(PyMongoError):
-        await finder.note_uses()
-
-
-async def _replies(app: web.Application) -> AsyncIterator[None]:
-    _log_models(app[SETTINGS], app[agents.MODEL_CATALOG])
-    behind, ahead = app[WORKERS]
-    loops = app[health.LOOPS]
-    async with (
-        loops.run("replies", app[RUNNER].keep, max_pause=MAX_KEEPERS_PAUSE),
-        loops.run("jobs_behind", behind.run),
-        loops.run("jobs_ahead", ahead.run),
-    ):
-        yield
-    await app[completions.MODELS].close()
-
-
-def _log_models(settings: Settings, catalog: ModelCatalog) -> None:
-    setting = "CHATVAULT_PROVIDERS"
-    if settings.uses_openai_key:
-        model = catalog.find(None)[1].model
-        log.info("model_by_openai_api_key", model=model, instead_of=setting)
-    elif not catalog.providers and is_openai_key_given():
-        log.info("no_model_is_configured", setting=setting, ignored="OPENAI_API_KEY")
-    elif not catalog.providers:
-        log.info("no_model_is_configured", setting=setting)
-
-
-async def _commands(app: web.Application) -> AsyncIterator[None]:
-    app[SERVERS].open()
-    loops = app[health.LOOPS]
-    async with loops.run("commands", app[COMMANDS].keep, max_pause=MAX_KEEPERS_PAUSE):
-        yield
-    await app[SERVERS].close()
-
-
-async def _live(app: web.Application) -> AsyncIterator[None]:
-    loops, deps = app[health.LOOPS], app[live.LIVE_DEPS]
-    async with (
-        loops.run("live", deps.hub.run, max_pause=MAX_KEEPERS_PAUSE),
-        loops.run(
-            "live_sessions",
-            partial(app[SESSION_WATCH].run, deps.hub),
-            max_pause=MAX_KEEPERS_PAUSE,
-        ),
-        loops.run("live_imports", partial(deps.imports.run, deps.hub)),
-    ):
-        yield
-
-
-async def _end_live(app: web.Application) -> None:
-    # Runs before the server waits for its connections.
-    app[live.LIVE_DEPS].hub.stop()
-
-
-async def _end_replies(app: web.Application) -> None:
-    # Runs before the server waits for its connections, so that streams end with what they have.
-    app[replies.REPLY_DEPS].event_log.stop()
-    app[import_jobs.JOB_DEPS].closing.set()
-    await asyncio.gather(app[RUNNER].close(), app[COMMANDS].close())
-
-
-async def _sweeping(app: web.Application) -> AsyncIterator[None]:
-    beside = (Reply, ReplyEvents, Job, Command)
-    sweeper = partial(garbage.run, app[STORE], beside, files.release)
-    loops = app[health.LOOPS]
-    async with loops.run("sweeper", sweeper), loops.run("attachments", files.run):
-        yield
-    await app[COMMITS].drain()
-
-
-async def _importing(app: web.Application) -> AsyncIterator[None]:
-    loops, runner = app[health.LOOPS], ImportRunner(app[import_jobs.JOB_DEPS])
-    # Two, so that one user's import of gigabytes leaves room for others.
-    async with loops.run("imports_1", runner.run), loops.run("imports_2", runner.run):
-        yield
-
-
-async def _sealing(app: web.Application) -> AsyncIterator[None]:
-    caretaker = Maintenance(retention_days=app[SETTINGS].audit_retention_days)
-    async with app[health.LOOPS].run("sealer", caretaker.run):
-        yield
-        await app[sealing.VERIFIER].close()

@@ -29,6 +29,7 @@ from chatvault.replies.models import Job, Reply, ReplyEvents
 from chatvault.sealing.blocks import Block
 from chatvault.sealing.opening import open_log
 from chatvault.sealing.verifications import Verification
+from chatvault.search.models import SearchFile, SearchIndex, SearchPending
 from chatvault.usage.models import Usage
 
 DOCUMENTS: list[type[Document]] = [
@@ -59,6 +60,9 @@ DOCUMENTS: list[type[Document]] = [
     ToolGrant,
     ExportJob,
     ExportChunk,
+    SearchIndex,
+    SearchFile,
+    SearchPending,
     AuditEntry,
     Block,
     Verification,

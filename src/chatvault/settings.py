@@ -217,6 +217,18 @@ class Settings(BaseSettings):
         "together; 0: no uploads in parts",
     )
 
+    search_dir: Path | None = Field(
+        None,
+        description="directory that search indexes are opened in; unset: memory (/dev/shm) where "
+        "it has 256 MB free, else the directory of temporary files",
+    )
+    search_megabytes: int = Field(
+        1024,
+        ge=16,
+        le=1_000_000,
+        description="MB that the open search indexes of a process may have",
+    )
+
     _uses_openai_key: bool = PrivateAttr(default=False)
 
     @field_validator("providers", "mcp_servers", mode="before")

@@ -12,7 +12,7 @@ from aiohttp import web
 from chatvault.actor import Role
 from chatvault.api_keys.secret import new_secret
 from chatvault.api_keys.throttle import WRONG_KEYS_PER_ADDRESS
-from chatvault.app import KEY_FINDER
+from chatvault.background import KEY_FINDER
 from chatvault.http.middlewares import REFUSALS
 from conftest import HttpClient, SignIn
 from support.answers import problem

@@ -54,7 +54,7 @@ def _holds(document: type[Document]) -> Content:
 
 
 # Copies of what a backup has anyway.
-COPIES = {"export_parts"}
+COPIES = {"export_parts", "search_files"}
 
 
 class TestDeclarations:
@@ -106,5 +106,5 @@ class TestDeclarations:
             "agents", "api_keys", "attachment_parts", "attachments", "categories",
             "conversations",
             "export_parts", "import_uploads", "imports", "preferences", "reply_events",
-            "revisions", "segments",
+            "revisions", "search_files", "segments",
         }  # fmt: skip

@@ -26,6 +26,7 @@ from chatvault.documents import DOCUMENTS
 from chatvault.errors import NotAuthenticated
 from chatvault.importing.models import ImportJob, Upload
 from chatvault.replies.models import Job, Reply, ReplyDoc, ReplyEvents
+from chatvault.search.models import SearchFile, SearchIndex, SearchPending
 from support.source import MODULES, Function, called, names_assigned, walk
 
 # Queries on a user's data that no owner's name begins.
@@ -43,6 +44,7 @@ HOLD_MESSAGES = {
     "conversations/commits/garbage.py": "reads ids and deletes",
     "conversations/models.py": "reads fields without messages",
     "conversations/ordered.py": "lists fields without messages",
+    "conversations/picking.py": "decodes what is read",
     "conversations/places.py": "decodes the newest messages with its store's codec",
     "conversations/tree_reading.py": "reads links, ids and which messages are deleted",
     "usage/service.py": "counts",
@@ -69,7 +71,7 @@ BY_HAND = {
 ASKED_WITH_ACCESS = {
     Attachment, AttachmentFile, AttachmentPart,
     Conversation, Segment, PathRuns, Revision, PendingDeletion, Reply, ReplyEvents, Job, Command,
-    Tombstone, Upload, ImportJob, Categories,
+    Tombstone, Upload, ImportJob, Categories, SearchIndex, SearchFile, SearchPending,
 }  # fmt: skip
 # Where the domains of these mean the person who acts.
 MEAN_THE_PERSON = {

@@ -7,7 +7,7 @@ from playwright.async_api import Page, expect
 
 from chatvault.actor import Role
 from chatvault.api_keys.secret import is_well_formed
-from chatvault.app import KEY_FINDER
+from chatvault.background import KEY_FINDER
 from conftest import HttpClient, SignIn
 from support.browsing import OpenPage
 

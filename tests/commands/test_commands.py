@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from chatvault.app import SERVERS
+from chatvault.background import SERVERS
 from conftest import HttpClient
 from support.answers import found, problem
 from support.factories import PASSWORD, begin, message

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pymongo.errors import NetworkTimeout
 
-from chatvault.app import COMMANDS
+from chatvault.background import COMMANDS
 from chatvault.commands.models import Command
 from chatvault.fields import now
 from conftest import HttpClient

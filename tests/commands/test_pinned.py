@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from chatvault.app import SERVERS
+from chatvault.background import SERVERS
 from chatvault.commands import servers
 from chatvault.commands.servers import Server
 from chatvault.external import McpServer, McpTool

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from chatvault.app import RUNNER
+from chatvault.background import RUNNER
 from chatvault.commands import permissions
 from chatvault.completions.routes import MODELS
 from chatvault.errors import Busy

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from chatvault.app import WORKERS
+from chatvault.background import WORKERS
 from chatvault.replies.model_messages import to_wire
 from conftest import HttpClient
 from support.answers import found, problem

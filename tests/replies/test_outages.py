@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pymongo.errors import NetworkTimeout
 
-from chatvault.app import RUNNER
+from chatvault.background import RUNNER
 from chatvault.completions.routes import MODELS
 from chatvault.errors import OutcomeUnknown, Unavailable
 from chatvault.fields import now

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from chatvault.app import RUNNER
+from chatvault.background import RUNNER
 from chatvault.replies.routes import REPLY_DEPS
 from conftest import HttpClient
 from support.answers import found

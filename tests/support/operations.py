@@ -63,6 +63,7 @@ CALLS: dict[tuple[str, str], dict[str, Any]] = {
     ("DELETE", "/auth/keys"): {},
     ("DELETE", "/auth/keys/{key_id}"): {},
     ("GET", "/conversations"): {},
+    ("GET", "/search"): {"params": {"q": "hello"}},
     ("POST", "/conversations"): {"json": {}},
     ("DELETE", "/conversations"): {},
     ("GET", "/conversations/stats/count"): {},

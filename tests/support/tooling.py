@@ -10,7 +10,7 @@ from typing import Any
 
 from aiohttp import web
 
-from chatvault.app import SERVERS
+from chatvault.background import SERVERS
 from chatvault.commands.servers import ServerState
 from support.answers import found
 from support.factories import begin

@@ -68,6 +68,7 @@ class Action(StrEnum):
     CONVERSATION_LIST_REVISIONS = "conversation.list_revisions"
     CONVERSATION_OUTLINE = "conversation.outline"
     CONVERSATION_REPLACE_MESSAGE = "conversation.replace_message"
+    CONVERSATION_SEARCH = "conversation.search"
     CONVERSATION_STATS = "conversation.stats"
     CONVERSATION_SHOW_BRANCH = "conversation.show_branch"
     CONVERSATION_SUMMARIZE = "conversation.summarize"

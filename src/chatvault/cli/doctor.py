@@ -24,6 +24,8 @@ from chatvault.mongodb.embedded import find_mongod, is_served
 from chatvault.mongodb.failures import DriverError, hosts_of, reason_of
 from chatvault.replies.errors import ModelFailed
 from chatvault.replies.provider import OPENAI, ModelClients
+from chatvault.search import index
+from chatvault.search.workspace import find_place
 from chatvault.server.running import find_served, has_data
 from chatvault.settings import Settings, load_settings
 from chatvault.version import VERSION
@@ -91,6 +93,7 @@ def _checks(settings: Settings) -> Iterator[Finding]:
     yield ok("settings", f"{settings.env}; `chatvault settings` lists them")
     yield _check_disk(settings.data_dir)
     yield _check_port(settings)
+    yield _check_search(settings)
     yield from _check_keys(settings)
     yield from _check_database(settings)
     yield from asyncio.run(_gather(_check_providers(settings)))
@@ -113,6 +116,18 @@ def _check_disk(data_dir: Path) -> Finding:
     if free < SCARCE_BYTES:
         return warning(about, f"{sentence}; the service stops taking writes when the disk is full")
     return ok(about, sentence)
+
+
+def _check_search(settings: Settings) -> Finding:
+    about = "search"
+    if not index.is_installed():
+        return warning(about, "tantivy is missing, so only titles and some messages are searched")
+    place = find_place(settings.search_dir)
+    existing = next(each for each in (place, *place.parents) if each.exists())
+    if not os.access(existing, os.W_OK | os.X_OK):
+        return wrong(about, f"{existing} cannot be written to; set CHATVAULT_SEARCH_DIR")
+    free = shutil.disk_usage(existing).free
+    return ok(about, f"indexes are opened in {place}, {free / 1024**3:.1f} GB free")
 
 
 def _check_port(settings: Settings) -> Finding:

@@ -147,6 +147,16 @@ class MessageStore:
         """Count the conversations of the actor."""
         return await self._counts.submit(access)
 
+    async def list_fields(
+        self, access: Access, names: Sequence[str], ids: list[ObjectId] | None = None
+    ) -> list[ConversationDoc]:
+        """Return some fields of all conversations of the actor's, or of those with these ids."""
+        which = {} if ids is None else {"_id": {"$in": ids}}
+        found = _conversations().find(
+            Conversation.owned_by(access, **which), dict.fromkeys(names, True)
+        )
+        return await found.to_list()
+
     async def list_segments(self, access: Access, generation: ObjectId) -> list[SegmentDoc]:
         """Return the segments of a generation, in order."""
         return await self._segments.submit((access, generation))

@@ -19,6 +19,8 @@ SHOWN = frozenset({
     "theme", "title",
 })  # fmt: skip
 VALUES: dict[str, Any] = {
+    "next_cursor": "MjA",
+    "q": "tokyo time",
     "action": "conversation.create",
     "active_id": "1579973f-78f4-431a-8f88-ad2f3a472c2e",
     "active_leaf": "1579973f-78f4-431a-8f88-ad2f3a472c2e",
@@ -87,6 +89,7 @@ VALUES: dict[str, Any] = {
     "tags": ["travel"],
     "temperature": 0.7,
     "timestamp": TIME,
+    "text": "Tokyo",
     "title": "The time in Tokyo",
     "tokens_per_day": [{"day": "2026-11-20", "tokens": 1250, "requests": 5}],
     "tool": "time__convert_time",

@@ -1,0 +1,199 @@
+"""An index of tantivy's in a directory: written in steps, and searched.
+
+Nothing here waits for anything but processor and disk: call it in a thread or in another program.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from chatvault.search import words
+from chatvault.search.terms import Query, Term
+
+try:
+    import tantivy
+except ImportError:  # there is no wheel for this platform
+    tantivy = None  # type: ignore[assignment]
+
+# Of words and fields; raise it with any change of either.
+FORMAT: Final = 1
+META: Final = "meta.json"
+# The least that tantivy takes.
+HEAP_BYTES: Final = 15_000_000
+# `phrase_prefix_query` takes this many of the words that begin so, and no more.
+EXPANSIONS: Final = 50
+_SPECIAL: Final = re.compile(r"[^\w]")
+
+
+def is_installed() -> bool:
+    """Whether there is tantivy."""
+    return tantivy is not None
+
+
+class Text(NamedTuple):
+    """A message to be indexed.
+
+    Attributes:
+        conversation: the conversation's id, as text.
+        at: its time, in milliseconds.
+    """
+
+    conversation: str
+    seq: int
+    at: int
+    role: str
+    content: str
+
+
+class Found(NamedTuple):
+    """A message that an index has for a query; it may be gone since.
+
+    Attributes:
+        score: how well it fits; its time where all fit alike.
+    """
+
+    score: float
+    conversation: str
+    seq: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """The messages that a query is about, as far as an index knows them.
+
+    Attributes:
+        conversations: their ids as text; None for all.
+        role: of the messages.
+        since: the earliest time, in milliseconds.
+        until: the time after the last one.
+    """
+
+    conversations: Sequence[str] | None = None
+    role: str | None = None
+    since: int | None = None
+    until: int | None = None
+
+
+def _schema() -> Any:
+    builder = tantivy.SchemaBuilder()
+    # Words of our own, joined by blanks.
+    builder.add_text_field("body", tokenizer_name="whitespace", index_option="position")
+    builder.add_text_field("conversation", stored=True, tokenizer_name="raw", index_option="basic")
+    builder.add_text_field("role", tokenizer_name="raw", index_option="basic")
+    builder.add_integer_field("seq", stored=True)
+    builder.add_integer_field("at", fast=True, indexed=True)
+    return builder.build()
+
+
+def write(directory: Path, dropped: Iterable[str], texts: Iterable[Sequence[Any]]) -> None:
+    """Remove the messages of conversations from an index, and add messages; make it if need be.
+
+    Args:
+        directory: of the index; nobody else may write to it.
+        dropped: the conversations' ids, as text.
+        texts: the messages, as `Text`.
+    """
+    exists = (directory / META).exists()
+    index = tantivy.Index.open(str(directory)) if exists else None
+    if index is None:
+        index = tantivy.Index(_schema(), path=str(directory))
+    writer = index.writer(heap_size=HEAP_BYTES, num_threads=1)
+    for conversation in dropped:
+        writer.delete_documents_by_term("conversation", conversation)
+    for conversation, seq, at, role, content in texts:
+        body = " ".join(words.split(content))
+        document = tantivy.Document(body=body, conversation=conversation, seq=seq, at=at, role=role)
+        writer.add_document(document)
+    writer.commit()
+    writer.wait_merging_threads()
+
+
+class Reader:
+    """An index as it is in a directory now.
+
+    Args:
+        directory: of the index; it may be removed once this is made.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._index = tantivy.Index.open(str(directory))
+        self._schema = self._index.schema
+        self._searcher = self._index.searcher()
+
+    @property
+    def count(self) -> int:
+        """The number of messages."""
+        return int(self._searcher.num_docs)
+
+    def frequency(self, word: str) -> int:
+        """Return how many messages have a word."""
+        return int(self._searcher.doc_freq("body", word))
+
+    def search(self, query: Query, which: Filter, limit: int) -> tuple[list[Found], int]:
+        """Return the messages that fit best, best first, and how many fit."""
+        try:
+            return self._search(query, which, limit, self._query)
+        except ValueError:
+            # Too many words begin so: more is found, and sorted out when it is read.
+            return self._search(query, which, limit, self._words)
+
+    def _search(
+        self, query: Query, which: Filter, limit: int, spell: Callable[[Term], Any]
+    ) -> tuple[list[Found], int]:
+        parts = [(tantivy.Occur.Must, spell(term)) for term in query.terms]
+        parts += [(tantivy.Occur.MustNot, self._query(term)) for term in query.without]
+        parts += [(tantivy.Occur.Must, each) for each in self._filters(which)]
+        # Words that only begin so weigh alike.
+        order = "at" if query.is_by_time else None
+        both = tantivy.Query.boolean_query(parts)
+        found = self._searcher.search(both, limit=limit, count=True, order_by_field=order)
+        hits = []
+        for score, address in found.hits:
+            fields = self._searcher.doc(address).to_dict()
+            hits.append(Found(float(score), fields["conversation"][0], fields["seq"][0]))
+        return hits, int(found.count)  # type: ignore[attr-defined]  # its stub lacks it
+
+    def _query(self, term: Term) -> Any:
+        *first, last = term.words
+        queries, schema = tantivy.Query, self._schema
+        if term.is_prefix:
+            begun = _escape(last) + ".*"
+            if first:
+                if (
+                    len(self._searcher.terms_with_prefix("body", last, limit=EXPANSIONS + 1))
+                    <= EXPANSIONS
+                ):
+                    return queries.phrase_prefix_query(schema, "body", list(term.words))
+                patterns: list[Any] = [*map(_escape, first), begun]
+                return queries.regex_phrase_query(schema, "body", patterns)
+            return queries.regex_query(schema, "body", begun)
+        if first:
+            return queries.phrase_query(schema, "body", list(term.words))
+        return queries.term_query(schema, "body", last)
+
+    def _words(self, term: Term) -> Any:
+        """Return a query for the words of a phrase in any order, without the last."""
+        whole = term.words[:-1] if len(term.words) > 1 and term.is_prefix else ()
+        parts = [(tantivy.Occur.Must, self._query(Term((each,)))) for each in whole]
+        return tantivy.Query.boolean_query(parts) if parts else self._query(term)
+
+    def _filters(self, which: Filter) -> list[Any]:
+        queries, schema = tantivy.Query, self._schema
+        filters = []
+        if which.conversations is not None:
+            ids = list(which.conversations)
+            filters.append(queries.term_set_query(schema, "conversation", ids))
+        if which.role is not None:
+            filters.append(queries.term_query(schema, "role", which.role))
+        if which.since is not None or which.until is not None:
+            kind = tantivy.FieldType.Integer
+            last = None if which.until is None else which.until - 1
+            filters.append(queries.range_query(schema, "at", kind, which.since, last))
+        return [queries.const_score_query(each, 0.0) for each in filters]
+
+
+def _escape(word: str) -> str:
+    """Return the regular expression that a word itself is."""
+    return _SPECIAL.sub(lambda found: f"\\x{{{ord(found[0]):x}}}", word)

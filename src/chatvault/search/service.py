@@ -1,0 +1,237 @@
+"""Searching one's own messages."""
+
+import asyncio
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Final
+
+from chatvault.access import Access
+from chatvault.actor import Actor
+from chatvault.audit import service as audit
+from chatvault.audit.actions import Action
+from chatvault.audit.recorder import Recorder
+from chatvault.search.index import Filter
+from chatvault.search.known import Snapshot
+from chatvault.search.ranking import TITLE_SEQ, Candidate, Ranked, rank
+from chatvault.search.searcher import Searcher
+from chatvault.search.verifying import Place, Verified, Wanted, verify
+
+# The total is exact up to this number.
+EXACT: Final = 200
+# Beyond that it is estimated by as many as were read for the page, and by these.
+SAMPLE: Final = 20
+FIRST_LIMIT: Final = 256
+MORE: Final = 4
+# Hits of one conversation in a result.
+HITS: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A message, or a title, that was found."""
+
+    candidate: Candidate
+    verified: Verified
+
+    @property
+    def is_title(self) -> bool:
+        """Whether it is the conversation's title."""
+        return self.candidate.seq == TITLE_SEQ
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The hits of one conversation, best first; one may be its title."""
+
+    hits: list[Hit]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """The outcome of a search.
+
+    Attributes:
+        results: conversations, best first.
+        total: how many messages and titles fit.
+        about: whether the total is an estimate.
+        indexed: the share of messages that was searched.
+        next_offset: where the next page begins; None at the end.
+        took_ms: how long it took.
+    """
+
+    results: list[Result]
+    total: int
+    about: bool
+    indexed: float
+    next_offset: int | None
+    took_ms: float
+
+
+@dataclass(slots=True)
+class _Checked:
+    """Candidates that were read again.
+
+    Attributes:
+        seen: all of them.
+        verified: those that fit.
+    """
+
+    seen: set[Place] = field(default_factory=set)
+    verified: dict[Place, Verified] = field(default_factory=dict)
+
+
+async def search(
+    actor: Actor,
+    searcher: Searcher,
+    recorder: Recorder,
+    *,
+    wanted: Wanted,
+    limit: int,
+    offset: int = 0,
+) -> Answer:
+    """Return the conversations with the messages that fit best.
+
+    Args:
+        actor: whose messages are searched.
+        searcher: knows their index.
+        recorder: takes the audit entry, which has no words.
+        wanted: what is searched for.
+        limit: at most that many conversations; of one conversation, that many messages.
+        offset: how many were shown on the pages before.
+    """
+    began = time.perf_counter()
+    access = Access.of(actor)
+    known = await searcher.refresh(access)
+    looked = known.snapshot()
+    found = await _Search(access, searcher, looked, wanted).find(limit, offset)
+    took = round((time.perf_counter() - began) * 1000, 3)
+    details = {"results": len(found.results), "total": found.total}
+    entry = audit.entry(actor, Action.CONVERSATION_SEARCH, wanted.conversation_id, details=details)
+    await recorder.record(entry)
+    return Answer(
+        results=found.results,
+        total=found.total,
+        about=found.about,
+        indexed=looked.indexed,
+        next_offset=found.next_offset,
+        took_ms=took,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    results: list[Result]
+    total: int
+    about: bool
+    next_offset: int | None
+
+
+class _Search:
+    """One search: ranks candidates, and reads them again until a page is full."""
+
+    def __init__(
+        self, access: Access, searcher: Searcher, looked: Snapshot, wanted: Wanted
+    ) -> None:
+        self._access = access
+        self._store = searcher.store
+        self._looked = looked
+        self._wanted = wanted
+        self._allowed = _allowed(looked, wanted)
+        self._checked = _Checked()
+        self._each_hit = wanted.conversation_id is not None
+
+    async def find(self, limit: int, offset: int) -> _Found:
+        most = FIRST_LIMIT
+        while True:
+            ranked = await self._rank(most)
+            about = ranked.count > EXACT
+            if not about:
+                await self._check(ranked.candidates)
+            groups = self._group(ranked.candidates)
+            results, after = await self._fill(groups, limit, offset)
+            if len(results) >= limit or not ranked.is_cut:
+                break
+            most *= MORE
+        if not about:
+            total = len(self._checked.verified)
+        else:
+            await self._check(ranked.candidates[:SAMPLE])
+            share = len(self._checked.verified) / max(1, len(self._checked.seen))
+            total = round(ranked.count * share)
+        if self._each_hit and results:
+            results = [Result([hit for each in results for hit in each.hits])]
+        ends = after >= len(groups) and not ranked.is_cut
+        return _Found(results, total, about, None if ends else after)
+
+    async def _rank(self, most: int) -> Ranked:
+        wanted = self._wanted
+        conversations = None if self._allowed is None else [*self._allowed]
+        which = Filter(
+            conversations=conversations,
+            role=wanted.role,
+            since=wanted.since,
+            until=wanted.until,
+        )
+        if self._allowed is not None and not self._allowed:
+            return Ranked([], 0, is_cut=False)
+        return await asyncio.to_thread(rank, self._looked, wanted.query, which, self._allowed, most)
+
+    def _group(self, candidates: Sequence[Candidate]) -> list[list[Candidate]]:
+        """Return candidates by conversation, best first; each alone within one conversation."""
+        if self._each_hit:
+            return [[each] for each in candidates]
+        groups: dict[str, list[Candidate]] = {}
+        for each in candidates:
+            groups.setdefault(each.conversation, []).append(each)
+        return [*groups.values()]
+
+    async def _fill(
+        self, groups: Sequence[list[Candidate]], limit: int, offset: int
+    ) -> tuple[list[Result], int]:
+        """Return that many groups with hits, from an offset on, and the offset of the next."""
+        results: list[Result] = []
+        while offset < len(groups) and len(results) < limit:
+            some = groups[offset : offset + limit - len(results)]
+            offset += len(some)
+            await self._check([each for group in some for each in group[:HITS]])
+            for group in some:
+                hits = [*islice(self._hits(group), HITS)]
+                if len(hits) < min(HITS, len(group)):
+                    # Some of the first do not fit any more; those after them may.
+                    await self._check(group)
+                    hits = [*islice(self._hits(group), HITS)]
+                if hits:
+                    results.append(Result(hits))
+        return results, offset
+
+    def _hits(self, group: Sequence[Candidate]) -> Iterator[Hit]:
+        for each in group:
+            if (found := self._checked.verified.get((each.conversation, each.seq))) is not None:
+                yield Hit(each, found)
+
+    async def _check(self, candidates: Sequence[Candidate]) -> None:
+        """Read candidates again, if they were not yet."""
+        checked = self._checked
+        new = [each for each in candidates if (each.conversation, each.seq) not in checked.seen]
+        for first in range(0, len(new), EXACT):
+            some = new[first : first + EXACT]
+            checked.verified |= await verify(self._access, self._store, self._wanted, some)
+            checked.seen.update((each.conversation, each.seq) for each in some)
+
+
+def _allowed(looked: Snapshot, wanted: Wanted) -> frozenset[str] | None:
+    """Return the conversations that are searched; None for all."""
+    if not wanted.has_conversation_filter:
+        return None
+    heads = looked.heads
+    if wanted.conversation_id is not None:
+        head = heads.get(wanted.conversation_id)
+        heads = {} if head is None else {wanted.conversation_id: head}
+    return frozenset(
+        str(each)
+        for each, head in heads.items()
+        if wanted.allows(tags=head.tags, status=head.status, agent_id=head.agent_id)
+        and (not wanted.query.asks_titles or wanted.query.matches_title(head.title_words))
+    )

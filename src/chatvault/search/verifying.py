@@ -1,0 +1,106 @@
+"""Reading candidates again by their owner, and keeping those that fit what is stored now."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from bson import ObjectId
+
+from chatvault.access import Access
+from chatvault.conversations.models import Status
+from chatvault.conversations.ranges import read_at
+from chatvault.conversations.shapes import ConversationDoc, MessageDoc
+from chatvault.conversations.store import MessageStore
+from chatvault.search.ranking import TITLE_SEQ, Candidate
+from chatvault.search.states import to_milliseconds
+from chatvault.search.terms import Query, Words
+
+FIELDS = ("title", "tags", "status", "agent_id", "updated_at", "last_message_at")
+# The conversation's id, as text, and the place in it.
+Place = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """The words to search for, and where.
+
+    Attributes:
+        query: the words.
+        agents: of the conversation's agent; the built-in one is stored as None; None for all.
+        since: the earliest time of a message, in milliseconds.
+        until: the time after the last one.
+    """
+
+    query: Query
+    role: str | None = None
+    agents: tuple[ObjectId | None, ...] | None = None
+    tag: str | None = None
+    status: Status | None = None
+    since: int | None = None
+    until: int | None = None
+    conversation_id: ObjectId | None = None
+
+    def allows(self, *, tags: Iterable[str], status: str, agent_id: ObjectId | None) -> bool:
+        """Whether a conversation is one of those that are searched."""
+        return (
+            (self.tag is None or self.tag in tags)
+            and (self.status is None or status == self.status)
+            and (self.agents is None or agent_id in self.agents)
+        )
+
+    @property
+    def has_conversation_filter(self) -> bool:
+        """Whether only some conversations are searched."""
+        asked = (self.agents, self.tag, self.status, self.conversation_id)
+        return self.query.asks_titles or any(each is not None for each in asked)
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """A candidate that fits.
+
+    Attributes:
+        conversation: some fields of it.
+        message: None for a title.
+    """
+
+    conversation: ConversationDoc
+    message: MessageDoc | None
+
+
+async def verify(
+    access: Access, store: MessageStore, wanted: Wanted, candidates: Iterable[Candidate]
+) -> dict[Place, Verified]:
+    """Return those candidates that fit what is stored now, by place."""
+    places: dict[ObjectId, list[int]] = {}
+    for each in candidates:
+        places.setdefault(ObjectId(each.conversation), []).append(each.seq)
+    verified: dict[Place, Verified] = {}
+    for conversation, messages in await read_at(access, store, places, FIELDS):
+        key, title = str(conversation["_id"]), Words.of(conversation["title"])
+        if not wanted.query.matches_title(title) or not wanted.allows(
+            tags=conversation["tags"],
+            status=conversation["status"],
+            agent_id=conversation.get("agent_id"),
+        ):
+            continue
+        if TITLE_SEQ in places[conversation["_id"]] and wanted.query.matches(title):
+            verified[key, TITLE_SEQ] = Verified(conversation, None)
+        for seq, message, _ in messages:
+            if _fits(message, wanted):
+                verified[key, seq] = Verified(conversation, message)
+    return verified
+
+
+def _fits(message: MessageDoc, wanted: Wanted) -> bool:
+    content = message.get("content")
+    if not content or message.get("hidden"):
+        return False
+    if wanted.role is not None and message.get("role") != wanted.role:
+        return False
+    if wanted.since is not None or wanted.until is not None:
+        at: datetime | None = message.get("timestamp")
+        moment = 0 if at is None else to_milliseconds(at)
+        if moment < (wanted.since or moment) or moment >= (wanted.until or moment + 1):
+            return False
+    return wanted.query.matches(Words.of(content))

@@ -1,0 +1,178 @@
+"""Searching over HTTP: what is found, shown and counted."""
+
+from typing import Any
+
+import pytest
+
+from conftest import HttpClient
+from support.factories import begin, message
+from support.searching import everything, index_all, indexed, places, search, until
+
+
+@pytest.fixture(params=["scanned", "indexed"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Messages are looked through, or all of them are in an index."""
+    if request.param == "indexed":
+        index_all(monkeypatch)
+    return str(request.param)
+
+
+async def test_finds_messages_with_marks(way: str, alice: HttpClient) -> None:
+    body = await begin(
+        alice, title="Trip", messages=[message("Where is the Café in New York?"), message("Ask Bo")]
+    )
+    found = await indexed(alice, "cafe york")
+    [result] = found["results"]
+    assert result["conversation"]["id"] == body["id"]
+    [hit] = result["hits"]
+    assert hit["message_id"] == body["messages"][0]["id"]
+    assert [each["text"] for each in hit["snippet"] if each["mark"]] == ["Café", "York"]
+    assert "".join(each["text"] for each in hit["snippet"]) == "Where is the Café in New York?"
+    assert (found["total"], found["about"]) == (1, False)
+
+
+CONTENTS = [
+    "the quick brown fox",
+    "the brown quick fox",
+    "quick-witted Zoë",
+    "日本語を話します",
+    "ガラスの靴",
+    "don't panic",
+    "हिन्दी में लिखें",
+    "x = snake_case(1)",
+]
+QUERIES = {
+    "quick": {0, 1, 2},
+    '"quick brown"': {0},
+    "quick -brown": {2},
+    "qui*": {0, 1, 2},
+    '"quick bro*"': {0},
+    "zoe": {2},
+    "日本": {3},
+    "日": {3},
+    "本語を": {3},
+    "カラス": set(),
+    "ガラス": {4},
+    "don't": {5},
+    "हिन्दी": {6},
+    "snake_case": {7},
+    "snake": set(),
+    "nothing": set(),
+}
+
+
+async def test_understands_each_kind_of_query(way: str, alice: HttpClient) -> None:
+    body = await begin(alice, messages=[message(each) for each in CONTENTS])
+    await indexed(alice, "quick")
+    for query, expected in QUERIES.items():
+        found = {seq for _, seq in await everything(alice, query)}
+        assert found == expected, query
+    assert places(await search(alice, "snake", typing="true")) == {(body["id"], 7)}
+    assert places(await search(alice, '"quick bro', typing="true")) == {(body["id"], 0)}
+
+
+@pytest.mark.parametrize("query", ["-word", "!!!", '"open', "a b c d e f g h i j k l m n o p q"])
+async def test_refuses_what_cannot_be_read(query: str, alice: HttpClient) -> None:
+    answer = await alice.get("/search", params={"q": query})
+    assert answer.status == 422
+    problem = await answer.json()
+    assert problem["code"] == "invalid_query"
+    assert "at character" in problem["detail"]
+
+
+async def test_finds_titles(alice: HttpClient) -> None:
+    body = await begin(alice, title="Garden plans", messages=[message("Tulips")])
+    await begin(alice, title="Other", messages=[message("Tulips, too")])
+    [result] = (await search(alice, "garden"))["results"]
+    assert (result["conversation"]["id"], result["hits"]) == (body["id"], [])
+    assert result["conversation"]["title_marks"][0] == {"text": "Garden", "mark": True}
+    assert places(await search(alice, "tulips title:garden")) == {(body["id"], 0)}
+    assert len((await search(alice, "title:plans"))["results"]) == 1
+
+
+async def test_filters(way: str, alice: HttpClient) -> None:
+    at = {"timestamp": "2020-05-01T00:00:00Z"}
+    one = await begin(alice, tags=["a"], messages=[message("apple", **at), message("apple")])
+    two = await begin(alice, messages=[message("apple", "assistant")])
+    await alice.post(f"/conversations/{two['id']}/archive", json={"archived": True})
+    await indexed(alice, "apple")
+
+    async def found(**params: str) -> set[tuple[str, int]]:
+        return await everything(alice, "apple", **params)
+
+    assert await found() == {(one["id"], 0), (one["id"], 1), (two["id"], 0)}
+    assert await found(role="assistant") == {(two["id"], 0)}
+    assert await found(tag="a") == {(one["id"], 0), (one["id"], 1)}
+    assert await found(conversation_id=two["id"]) == {(two["id"], 0)}
+    assert await found(to="2020-05-02T00:00:00Z") == {(one["id"], 0)}
+    assert (one["id"], 0) not in await found(**{"from": "2020-05-02T00:00:00Z"})
+
+    async def ask() -> bool:
+        return await found(status="archived") == {(two["id"], 0)}
+
+    await until(ask)
+
+
+async def test_shows_each_hit_once_on_pages(way: str, alice: HttpClient) -> None:
+    for number in range(7):
+        await begin(alice, messages=[message(f"pear {number}")] * 2)
+    body = await indexed(alice, "pear", limit=3)
+    assert (len(body["results"]), body["total"]) == (3, 14)
+    assert len(await everything(alice, "pear", limit=3)) == 14
+    one = body["results"][0]["conversation"]["id"]
+    assert await everything(alice, "pear", conversation_id=one, limit=1) == {(one, 0), (one, 1)}
+
+
+async def test_finds_what_is_new_and_nothing_that_is_gone(way: str, alice: HttpClient) -> None:
+    body = await begin(alice, messages=[message(f"plum {number}") for number in range(4)])
+    ids = [each["id"] for each in body["messages"]]
+    path = f"/conversations/{body['id']}/messages"
+    await indexed(alice, "plum")
+    answer = await alice.patch(f"{path}/{ids[0]}", json={"content": "cherry"})
+    assert answer.status == 200
+    assert (await alice.delete(f"{path}/{ids[1]}")).status == 204
+    # From the next request on.
+    gone = await search(alice, "plum")
+    assert places(gone) == {(body["id"], 2), (body["id"], 3)}
+    assert gone["total"] == 2
+    await alice.post(path, json=message("plum again"))
+
+    async def ask() -> bool:
+        found = await search(alice, "plum"), await search(alice, "cherry")
+        return places(found[0]) == {(body["id"], each) for each in (2, 3, 4)} and bool(
+            places(found[1])
+        )
+
+    await until(ask)
+    await alice.delete(f"/conversations/{body['id']}")
+    assert (await search(alice, "plum"))["total"] == 0
+
+
+async def test_finds_nothing_of_strangers(way: str, alice: HttpClient, bob: HttpClient) -> None:
+    body = await begin(alice, title="secret", messages=[message("secret")])
+    assert (await indexed(alice, "secret"))["total"] == 2
+    for params in ({}, {"conversation_id": body["id"]}):
+        assert (await indexed(bob, "secret", **params))["results"] == []
+
+
+async def test_asks_who_it_is(http: HttpClient) -> None:
+    assert (await http.get("/search", params={"q": "word"})).status == 401
+
+
+async def test_is_audited_without_words(alice: HttpClient, database: Any) -> None:
+    await begin(alice, messages=[message("walnut")])
+    await search(alice, "walnut")
+    [entry] = await database["audit_logs"].find({"action": "conversation.search"}).to_list()
+    assert entry["details"] == {"results": 1, "total": 1}
+    assert "walnut" not in str(entry)
+
+
+async def test_without_tantivy_the_newest_messages_are_searched(
+    alice: HttpClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chatvault.search.index.tantivy", None)
+    monkeypatch.setattr("chatvault.search.searcher.MOST_WAITING", 2)
+    body = await begin(alice, title="fig", messages=[message("fig")] * 4)
+    found = await search(alice, "fig")
+    assert places(found) == {(body["id"], 2), (body["id"], 3)}
+    assert (found["indexed"], found["results"][0]["conversation"]["title"]) == (0.5, "fig")

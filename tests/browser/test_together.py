@@ -12,11 +12,6 @@ from support.factories import begin, message
 from support.fake_model import FakeModel, ScriptedAnswer
 
 
-async def look_again(page: Any) -> None:
-    """Come back to the page, as from another window."""
-    await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
-
-
 class TestTwoDevices:
     async def test_show_the_same_answer_and_each_others_messages(
         self, open_page: OpenPage, sign_in: SignIn, fake_model: FakeModel, database: Any
@@ -35,7 +30,6 @@ class TestTwoDevices:
         await ask(desk, "From the desk")
         await expect(said(desk, "Half")).to_be_visible()
 
-        await look_again(phone)
         await expect(phone.get_by_text("From the desk")).to_be_visible()
         await expect(said(phone, "Half")).to_be_visible()
         gate.set()
@@ -45,7 +39,6 @@ class TestTwoDevices:
 
         await ask(phone, "From the phone")
         await expect(said(phone, "For the phone.")).to_be_visible()
-        await look_again(desk)
         await expect(said(desk, "For the phone.")).to_be_visible()
         stored = await database.conversations.find_one({})
         words = [each["content"] for each in stored["messages"]]
@@ -95,7 +88,6 @@ class TestOtherFrontend:
         for each in (message("Old question"), message("Old answer", "assistant")):
             assert (await client.post(path, json=each, headers=origin)).status == 200
 
-        await look_again(page)
         await page.get_by_role("link", name="From the old one").first.click()
         await expect(page.get_by_text("Old answer")).to_be_visible()
         await ask(page, "New question")

@@ -1,9 +1,7 @@
 import { SvelteMap } from 'svelte/reactivity';
-import { answered, api, ok, Refused, sentence, type Summary } from '#lib/api/client';
+import { api, ok, Refused, sentence, type Summary } from '#lib/api/client';
 import { t } from '#lib/words';
-import { tell } from './tabs';
-
-const PAGE = 100;
+import { PAGE, readPage, readPages } from './pages';
 
 /** A title that somebody else changed meanwhile. */
 export interface TitleConflict {
@@ -26,6 +24,8 @@ class Conversations {
 
   /** Where the pages that are read end; empty at the end of all. */
   #next = '';
+  /** Counts what is put in and dropped. */
+  #changes = 0;
 
   /** A conversation as it is known, also where it is not in the list. */
   find(id: string): Summary | undefined {
@@ -41,17 +41,31 @@ class Conversations {
     if (this.#next && !this.isLoading) await this.#read(this.#next);
   }
 
+  /** Read all again that was read, as after a break of the live events. */
+  async again(): Promise<void> {
+    if (!this.hasLoaded) return this.refresh();
+    let changes: number;
+    do {
+      changes = this.#changes;
+      const { rows, total, next } = await readPages(this.rows.length);
+      // What changed meanwhile may be older in these pages than it is here.
+      if (changes !== this.#changes) continue;
+      for (const row of rows) if (this.#seen.has(row.id)) this.#seen.set(row.id, row);
+      this.rows = sorted(rows);
+      this.total = total;
+      this.#next = next;
+    } while (changes !== this.#changes);
+  }
+
   async #read(cursor: string): Promise<void> {
     this.isLoading = true;
     this.failure = '';
     try {
-      const query = { view: 'summary', status: 'active', limit: PAGE, cursor } as const;
-      const { data, response } = await answered(api.GET('/conversations', { params: { query } }));
-      const page = data as Summary[];
-      this.total = Number(response.headers.get('X-Total-Count') ?? page.length);
-      this.#merge(page, { isFirst: cursor === 'start' });
+      const { rows, total, next } = await readPage(cursor);
+      this.total = total;
+      this.#merge(rows, { isFirst: cursor === 'start' });
       // The newest page alone says nothing of how far older ones are read.
-      if (cursor !== 'start' || !this.hasLoaded) this.#next = nextOf(response);
+      if (cursor !== 'start' || !this.hasLoaded) this.#next = next;
       this.hasLoaded = true;
     } catch (error) {
       this.failure = sentence(error);
@@ -80,6 +94,7 @@ class Conversations {
   put(row: Summary): void {
     const known = this.find(row.id);
     if (known && known.version > row.version) return;
+    this.#changes += 1;
     this.#seen.set(row.id, row);
     const mine = this.rows.find((each) => each.id === row.id);
     const others = this.rows.filter((each) => each.id !== row.id);
@@ -90,6 +105,7 @@ class Conversations {
   }
 
   drop(id: string): void {
+    this.#changes += 1;
     this.#seen.delete(id);
     if (!this.rows.some((row) => row.id === id)) return;
     this.rows = this.rows.filter((row) => row.id !== id);
@@ -153,7 +169,6 @@ class Conversations {
       }),
     );
     this.put(found);
-    tell({ type: 'changed', id });
     return found;
   }
 
@@ -165,7 +180,6 @@ class Conversations {
       }),
     );
     this.put(found);
-    tell({ type: 'changed', id });
     return found;
   }
 
@@ -176,15 +190,7 @@ class Conversations {
       }),
     );
     this.drop(id);
-    tell({ type: 'changed', id });
   }
-}
-
-/** The cursor that a page's `Link` leads on with. */
-function nextOf(response: Response): string {
-  return (
-    /[?&]cursor=([\w-]+)[^>]*>; rel="next"/.exec(response.headers.get('Link') ?? '')?.[1] ?? ''
-  );
 }
 
 function sorted(rows: Summary[]): Summary[] {

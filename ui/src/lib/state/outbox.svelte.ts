@@ -1,8 +1,8 @@
 import { newId, Refused, refusalOf, sentence, Unreachable, type FilePart } from '#lib/api/client';
 import { delay, pause } from '#lib/api/waiting';
+import { ownRequest } from '#lib/live/frames';
 import { dropEntry, readOutbox, writeEntry, type Entry } from '#lib/store/database';
 import { session } from './session.svelte';
-import { tell } from './tabs';
 
 /** Where a conversation is meant that does not exist yet. */
 export const NEW = 'new';
@@ -151,6 +151,7 @@ class Outbox {
         headers: {
           'Content-Type': 'application/json',
           'Idempotency-Key': entry.key,
+          ...ownRequest(),
           Accept: entry.path.endsWith('/replies') ? 'text/event-stream' : 'application/json',
           ...(entry.path.endsWith('/messages') ? { Prefer: 'return=minimal' } : {}),
         },
@@ -173,7 +174,6 @@ class Outbox {
       else await response.body?.cancel();
     } finally {
       this.entries = this.entries.filter((each) => each.id !== entry.id);
-      tell({ type: 'changed', id: entry.conversation });
     }
   }
 

@@ -18,6 +18,7 @@ class Session {
   preferences = $state.raw<Preferences | null>(null);
   /** They were signed in, and the service does not know them any more. */
   hasExpired = $state(false);
+  #isLeaving = false;
   #started: Promise<void> | undefined;
 
   /** Whether Enter sends. */
@@ -52,7 +53,7 @@ class Session {
 
   async #start(): Promise<void> {
     onUnauthenticated(() => {
-      if (this.user) this.hasExpired = true;
+      if (this.user && !this.#isLeaving) this.hasExpired = true;
     });
     const config = ok(api.GET('/ui/config')).then((found) => (this.config = found));
     if (local.get('signed-in')) {
@@ -76,17 +77,25 @@ class Session {
   }
 
   async #enter(user: User): Promise<void> {
-    const preferences = await ok(api.GET('/users/me/preferences'));
-    this.preferences = preferences;
+    await this.readPreferences();
     this.user = user;
     local.set('signed-in', '1');
-    showTheme(preferences.theme);
+  }
+
+  async readPreferences(): Promise<void> {
+    this.preferences = await ok(api.GET('/users/me/preferences'));
+    showTheme(this.preferences.theme);
   }
 
   /** Sign out, and leave nothing of this person on the screen or in the browser. */
   async signOut(): Promise<void> {
-    await ok(api.POST('/auth/logout'));
-    await this.forget();
+    this.#isLeaving = true;
+    try {
+      await ok(api.POST('/auth/logout'));
+      await this.forget();
+    } finally {
+      this.#isLeaving = false;
+    }
   }
 
   async forget(): Promise<void> {

@@ -1,5 +1,7 @@
+import type { Frame } from '#lib/live/frames';
+
 /** What the tabs of one browser tell each other. */
-export type Note = { type: 'signed-out' } | { type: 'changed'; id: string };
+export type Note = { type: 'signed-out' } | { type: 'frame'; user: string; frame: Frame };
 
 const channel = typeof BroadcastChannel === 'undefined' ? null : new BroadcastChannel('chatvault');
 

@@ -1,4 +1,5 @@
 import { api, newId, ok, type Command, type Message, type Revision } from '#lib/api/client';
+import { ownRequest } from '#lib/live/frames';
 import { PAGE } from './window';
 
 export interface Page {
@@ -52,6 +53,7 @@ export class Calls {
           path: this.#pathOf(message),
           header: { 'If-Match': tagOf(message) },
         },
+        headers: ownRequest(),
         body: { content },
       }),
     );
@@ -61,6 +63,7 @@ export class Calls {
     await ok(
       api.DELETE('/conversations/{conversation_id}/messages/{message_id}', {
         params: { path: this.#pathOf(message) },
+        headers: ownRequest(),
       }),
     );
   }
@@ -85,6 +88,7 @@ export class Calls {
     await ok(
       api.PUT('/conversations/{conversation_id}/active-leaf', {
         params: { path: { conversation_id: this.#id } },
+        headers: ownRequest(),
         body: { message_id: messageId },
       }),
     );
@@ -98,6 +102,7 @@ export class Calls {
           path: { conversation_id: this.#id },
           header: { 'Idempotency-Key': newId(), Prefer: 'return=minimal' },
         } as never,
+        headers: ownRequest(),
         body: { id: newId(), role: 'user', content, parent_id: parentId },
       }),
     )) as unknown as { message: Message };
@@ -111,6 +116,7 @@ export class Calls {
       headers: {
         'Content-Type': 'application/json',
         'Idempotency-Key': newId(),
+        ...ownRequest(),
         Accept: 'text/event-stream',
       },
       body: JSON.stringify({ regenerate: 'branch' }),
@@ -136,8 +142,8 @@ export class Calls {
     const path = '/conversations/{conversation_id}/commands/{command_id}' as const;
     const decided = await ok(
       approve
-        ? api.POST(`${path}/approve`, { params: params as never })
-        : api.POST(`${path}/reject`, { params: params as never }),
+        ? api.POST(`${path}/approve`, { params: params as never, headers: ownRequest() })
+        : api.POST(`${path}/reject`, { params: params as never, headers: ownRequest() }),
     );
     return decided.reply_id;
   }

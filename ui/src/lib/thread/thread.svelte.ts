@@ -8,23 +8,22 @@ import {
   type Summary,
 } from '#lib/api/client';
 import { follow, read, type ReplyEvent } from '#lib/api/events';
-import { pause, WhileSeen } from '#lib/api/waiting';
+import { WhileSeen } from '#lib/api/waiting';
 import { Attachments } from '#lib/held/attachments.svelte';
+import { hasGap, isDeletion, isNewer, type Frame } from '#lib/live/frames';
+import { gathered } from '#lib/live/gathered';
+import { live as events } from '#lib/live/live';
 import { conversations } from '#lib/state/conversations.svelte';
 import { outbox } from '#lib/state/outbox.svelte';
-import { tell } from '#lib/state/tabs';
 import type { Entry } from '#lib/store/database';
-import { t } from '#lib/words';
 import { Announcer } from './announcer.svelte';
 import { Calls } from './calls';
 import { LiveReply } from './live.svelte';
 import { MessageWindow } from './window.svelte';
 import { MOST, withoutFar } from './window';
 
-// When to look for a new conversation's title, after its first answer.
-const TITLE_SECONDS = [0.7, 1, 2, 4, 8, 15];
-// So long a title may be on its way.
-const NEW_MILLISECONDS = 300_000;
+// Milliseconds from one reading of what changed elsewhere to the next.
+const REST = 50;
 
 /** One conversation as it is shown: a window of its messages, and the answer that comes now. */
 export class Thread extends MessageWindow {
@@ -33,6 +32,8 @@ export class Thread extends MessageWindow {
   isLoading = $state(true);
   failure = $state('');
   isMissing = $state(false);
+  /** It was deleted elsewhere while it is shown. */
+  isGone = $state(false);
   live = $state.raw<LiveReply | null>(null);
   /** How the last answer failed. */
   trouble = $state('');
@@ -41,6 +42,11 @@ export class Thread extends MessageWindow {
   readonly attachments: Attachments;
   readonly #closing: AbortController;
   #stopReceiving: () => void;
+  readonly #refreshSoon: () => void;
+  /** Something changed elsewhere while an answer comes here. */
+  #isBehind = false;
+  /** Calls under way that show what they do themselves. */
+  #asking = 0;
 
   constructor(id: string) {
     const closing = new AbortController();
@@ -49,6 +55,8 @@ export class Thread extends MessageWindow {
     this.attachments = new Attachments(id);
     this.#closing = closing;
     this.#stopReceiving = outbox.receive(id, (entry, response) => this.#taken(entry, response));
+    this.#refreshSoon = gathered(() => this.refresh(), REST, closing.signal);
+    closing.signal.addEventListener('abort', events.on(this.#heed));
   }
 
   close(): void {
@@ -78,27 +86,43 @@ export class Thread extends MessageWindow {
       const replyId =
         conversation.active_reply_id ?? (needsAnswer ? begun : await this.#waitingReply());
       if (replyId) this.#follow(replyId);
-      else void this.#awaitTitle();
     } catch (error) {
       this.isMissing = error instanceof Refused && error.status === 404;
       this.failure = sentence(error);
     } finally {
       this.isLoading = false;
     }
+    if (this.#isBehind) this.#refreshSoon();
   }
 
-  /** Look again, as after a change in another tab. */
+  /** Show what a frame tells of, unless this tab did it. */
+  #heed = (frame: Frame) => {
+    const known = { id: this.id, version: this.conversation?.version };
+    if (isNewer(frame, known) && isDeletion(frame)) this.isGone = true;
+    else if (!hasGap(frame) && !isNewer(frame, known)) return;
+    else if (!this.live || frame.reply_id !== this.live.replyId) this.#refreshSoon();
+  };
+
+  get #isBusy(): boolean {
+    return this.isLoading || this.live !== null || this.#asking > 0;
+  }
+
+  /** Read again what may have changed elsewhere; while an answer comes here, after it. */
   async refresh(): Promise<void> {
-    if (this.isLoading || this.live) return;
-    const version = this.conversation?.version;
-    this.conversation = await conversations.read(this.id);
-    if (this.conversation.active_reply_id) {
-      if (!this.hasNewer) await this.toNewest();
-      this.#follow(this.conversation.active_reply_id);
-    } else if (this.conversation.version !== version) {
-      if (!this.hasNewer) await this.toNewest();
-      else if (this.conversation.branched) await this.again();
+    this.#isBehind = this.#isBusy;
+    if (this.#isBehind || this.failure) return;
+    try {
+      const [conversation, show] = await Promise.all([conversations.read(this.id), this.again()]);
+      this.#isBehind = this.#isBusy || show === undefined;
+      if (this.#isBusy) return;
+      show?.();
+      this.conversation = conversation;
+    } catch (error) {
+      this.isGone = error instanceof Refused && error.status === 404;
+      throw error;
     }
+    if (this.conversation.active_reply_id) this.#follow(this.conversation.active_reply_id);
+    else if (this.#isBehind) this.#refreshSoon();
   }
 
   /** The service has the message; its answer follows. */
@@ -162,7 +186,8 @@ export class Thread extends MessageWindow {
   }
 
   #take(live: LiveReply, event: ReplyEvent): void {
-    if (this.#closing.signal.aborted) return;
+    // Another stream of the same answer may have taken its place.
+    if (this.#closing.signal.aborted || this.live !== live) return;
     live.lastEvent = event.id || live.lastEvent;
     const message = event.data.message as Message | null | undefined;
     switch (event.type) {
@@ -199,20 +224,8 @@ export class Thread extends MessageWindow {
   async #afterwards(live: LiveReply): Promise<void> {
     live.end();
     if (this.live === live) this.live = null;
-    tell({ type: 'changed', id: this.id });
     await this.#readConversation();
-    await this.#awaitTitle();
-  }
-
-  /** A first answer's title is made behind it. */
-  async #awaitTitle(): Promise<void> {
-    const begun = Date.parse(this.conversation?.created_at ?? '');
-    if (!(Date.now() - begun < NEW_MILLISECONDS)) return;
-    for (const seconds of TITLE_SECONDS) {
-      if (this.conversation?.title !== t.conversation.untitled || this.live) return;
-      await pause(seconds * 1000, this.#closing.signal);
-      await this.#readConversation();
-    }
+    if (this.#isBehind) this.#refreshSoon();
   }
 
   async #readConversation(): Promise<void> {
@@ -225,6 +238,7 @@ export class Thread extends MessageWindow {
   }
 
   #fail(live: LiveReply, error: unknown): void {
+    if (this.live !== live) return;
     this.trouble = sentence(error);
     void this.#afterwards(live);
   }
@@ -237,7 +251,11 @@ export class Thread extends MessageWindow {
   }
 
   /** Ask for another answer, on a branch of its own beside the last one. */
-  async regenerate(): Promise<void> {
+  regenerate(): Promise<void> {
+    return this.#ask(() => this.#regenerate());
+  }
+
+  async #regenerate(): Promise<void> {
     this.trouble = '';
     const response = await this.calls.regenerate();
     if (!response.ok) throw await refusalOf(response);
@@ -259,7 +277,6 @@ export class Thread extends MessageWindow {
     const page = await this.calls.page({ after: String(parentSeq) });
     const conversation = await conversations.read(this.id);
     await this.branches.read(conversation, parentSeq);
-    tell({ type: 'changed', id: this.id });
     return () => {
       const before = this.messages.filter((each) => each.seq <= parentSeq);
       const all = [...before, ...page.messages];
@@ -272,14 +289,29 @@ export class Thread extends MessageWindow {
   }
 
   /** Ask a question of one's own with other words; as it was it stays on its branch. */
-  async askAgain(message: Message, content: string): Promise<void> {
+  askAgain(message: Message, content: string): Promise<void> {
+    return this.#ask(() => this.#askAgain(message, content));
+  }
+
+  async #askAgain(message: Message, content: string): Promise<void> {
     this.trouble = '';
     const asked = await this.calls.askAfter(await this.before(message), content);
     this.branches.isStale = true;
     this.messages = [...this.messages.filter((each) => each.seq < message.seq), asked];
     this.hasNewer = false;
     await this.#readConversation();
-    await this.regenerate();
+    await this.#regenerate();
+  }
+
+  /** Leave what changes elsewhere for after a call that is shown step by step. */
+  async #ask(work: () => Promise<void>): Promise<void> {
+    this.#asking += 1;
+    try {
+      await work();
+    } finally {
+      this.#asking -= 1;
+      if (this.#isBehind) this.#refreshSoon();
+    }
   }
 
   /** Change a message's words; the error is a 412 where it changed meanwhile. */
@@ -319,7 +351,6 @@ export class Thread extends MessageWindow {
   }
 
   #changed(): void {
-    tell({ type: 'changed', id: this.id });
     void this.#readConversation();
   }
 }

@@ -1,7 +1,7 @@
 import type { Message } from '#lib/api/client';
 import { Branches } from './branches.svelte';
 import type { Calls } from './calls';
-import { inserted, MOST, PAGE, withoutFar } from './window';
+import { inserted, MOST, PAGE, reread, withoutFar } from './window';
 
 const nothing = () => undefined;
 
@@ -15,6 +15,8 @@ export class MessageWindow {
   showsHidden = $state(false);
   readonly branches = new Branches();
   protected readonly calls: Calls;
+  /** Ids of the messages that somebody edits here. */
+  #held: readonly string[] = [];
 
   constructor(calls: Calls) {
     this.calls = calls;
@@ -73,13 +75,31 @@ export class MessageWindow {
     };
   }
 
-  /** Read what is shown once more, as another branch may be shown now. */
-  protected async again(): Promise<void> {
-    const first = this.messages[0];
-    if (!first) return;
-    const page = await this.calls.page({ after: String(first.seq - 1) }, MOST);
-    this.messages = page.messages;
-    this.hasNewer = page.hasMore;
+  /** Keep a message where it is while somebody edits it; returns how to stop that. */
+  hold(id: string): () => void {
+    this.#held = [...this.#held, id];
+    return () => {
+      this.#held = this.#held.filter((each) => each !== id);
+    };
+  }
+
+  /**
+   * Read what is shown once more, with what follows; another branch may be shown now.
+   *
+   * @returns what shows it; nothing where what is shown changed meanwhile.
+   */
+  protected async again(): Promise<(() => void) | undefined> {
+    const shown = this.messages;
+    const first = shown[0];
+    const limit = this.hasNewer ? shown.length : MOST;
+    const page = first ? await this.calls.page({ after: String(first.seq - 1) }, limit) : undefined;
+    const newest = page?.messages.length ? undefined : await this.calls.page({ before: 'latest' });
+    if (this.messages !== shown) return undefined;
+    return () => {
+      this.messages = reread(shown, (newest ?? page)?.messages ?? [], this.#held);
+      this.hasNewer = newest ? false : (page?.hasMore ?? false);
+      if (newest) this.hasOlder = newest.hasMore;
+    };
   }
 
   /** The id of the message that one follows, or null. */

@@ -15,6 +15,7 @@ export const inThread = {
     askText: 'The question as it was stays beside this one, with its answers.',
   },
 
+  gone: 'This conversation was deleted elsewhere.',
   role: { tool: 'Tool' },
   hidden: {
     show: (count: number) =>

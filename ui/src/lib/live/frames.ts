@@ -1,0 +1,43 @@
+import { newId } from '#lib/api/client';
+
+/** A frame of the service's live events, as far as the page uses it. */
+export interface Frame {
+  type: string;
+  /** The id to resume after; ids order as text. */
+  id?: string;
+  request_id?: string;
+  conversation_id?: string;
+  version?: number;
+  deleted?: boolean;
+  reply_id?: string;
+  state?: string;
+  code?: number;
+  retry_ms?: number;
+}
+
+const TAB = newId().slice(0, 8);
+
+/** Return the id of a request whose frames this tab recognises. */
+export function ownRequest(): Record<'X-Request-ID', string> {
+  return { 'X-Request-ID': `${TAB}.${newId()}` };
+}
+
+/** Whether a request of this tab that is named by `ownRequest` caused a frame. */
+export function isOwn(frame: Frame): boolean {
+  return frame.request_id?.startsWith(`${TAB}.`) ?? false;
+}
+
+/** Whether frames may be missing before this one. */
+export function hasGap(frame: Frame): boolean {
+  return frame.type === 'ready' || frame.type === 'reset';
+}
+
+/** Whether a frame tells something new to who knows a conversation at a version. */
+export function isNewer(frame: Frame, known: { id: string; version: number | undefined }): boolean {
+  if (frame.conversation_id !== known.id || isOwn(frame)) return false;
+  return (frame.version ?? Infinity) > (known.version ?? 0);
+}
+
+export function isDeletion(frame: Frame): boolean {
+  return frame.type === 'conversation.deleted' || frame.deleted === true;
+}

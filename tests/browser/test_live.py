@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from playwright.async_api import Page, expect
+from playwright.async_api import Page, WebSocketRoute, expect
 
 from conftest import HttpClient, SignIn
 from support.browsing import OpenPage, said
@@ -128,6 +128,28 @@ class TestConnection:
         await page.context.set_offline(False)
         await expect(said(page, "Meanwhile")).to_be_visible()
         await expect(page.get_by_role("heading", name="Tunnel")).to_be_visible()
+
+    async def test_reads_again_what_is_shown_after_a_reset(
+        self, open_page: OpenPage, sign_in: SignIn
+    ) -> None:
+        client = await sign_in("alice")
+        made = await begin(client, title="Long ago", messages=[message("Hi")])
+        opened: list[WebSocketRoute] = []
+        page = await open_page("/health", client=client)
+
+        def keep(socket: WebSocketRoute) -> None:
+            opened.append(socket)
+
+        # A service that has forgotten the events since.
+        await page.route_web_socket("**/ws", keep)
+        await page.goto(f"/c/{made['id']}")
+        await expect(said(page, "Hi")).to_be_visible()
+        await say(client, made, "Forgotten", "assistant")
+        await begin(client, title="Another")
+
+        opened[0].send('{"type": "reset", "id": "82", "since": null}')
+        await expect(said(page, "Forgotten")).to_be_visible()
+        await expect(page.get_by_title("Another")).to_be_visible()
 
     async def test_ends_with_the_session(self, open_page: OpenPage, sign_in: SignIn) -> None:
         client = await sign_in("alice")

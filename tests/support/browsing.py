@@ -9,6 +9,8 @@ from pathlib import Path
 from playwright.async_api import ConsoleMessage, Locator, Page
 
 OpenPage = Callable[..., Awaitable[Page]]
+# What a browser says of 4xx answers and broken connections, which are no errors of the page.
+ANSWERS = ("Failed to load resource", "WebSocket connection to")
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 UI = Path(__file__).parents[2] / "ui"
 AXE = UI / "node_modules" / "axe-core" / "axe.min.js"
@@ -33,8 +35,7 @@ class Complaints:
         page.on("pageerror", lambda error: self.found.append(f"{error}"))
 
     def _said(self, message: ConsoleMessage) -> None:
-        # A 4xx answer is not an error of the page.
-        if message.type == "error" and not message.text.startswith("Failed to load resource"):
+        if message.type == "error" and not message.text.startswith(ANSWERS):
             self.found.append(message.text)
 
 

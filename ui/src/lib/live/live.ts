@@ -13,6 +13,7 @@ type Listener = (frame: Frame) => void;
 class Live {
   #last = '';
   #heard = 0;
+  #isBroken = false;
   readonly #listeners = new Set<Listener>();
 
   /** Call something with each frame; returns how to stop that. */
@@ -31,9 +32,15 @@ class Live {
     // Only pages by https or of this machine have locks; elsewhere each tab has its own connection.
     if ('locks' in navigator) this.#takeTurns(user, closing.signal);
     else void this.#connect(closing.signal, () => undefined);
+    // Without a connection, as behind a proxy that lets no socket through, others' changes show then.
+    const look = () => {
+      if (this.#isBroken && document.visibilityState === 'visible') this.#hand({ type: 'ready' });
+    };
+    document.addEventListener('visibilitychange', look);
     return () => {
       closing.abort();
       stopListening();
+      document.removeEventListener('visibilitychange', look);
     };
   }
 
@@ -107,6 +114,7 @@ class Live {
 
   #take(frame: Frame): void {
     this.#heard = Date.now();
+    this.#isBroken = frame.type === 'disconnected';
     if (frame.id) {
       // Also a `ready` that resumes: nothing is missing before it.
       if (frame.id <= this.#last) return;

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import type { Message } from '#lib/api/client';
-import { inserted, MOST, withoutFar } from './window';
+import { inserted, MOST, reread, withoutFar } from './window';
 
 function message(seq: number, content = ''): Message {
   return { id: `m${seq}`, seq, role: 'user', content, timestamp: '2026-11-21T10:00:00.000Z' };
@@ -24,4 +24,17 @@ test('puts a message in its place, once', () => {
 
 test('leaves out what stands behind messages that are not shown', () => {
   expect(inserted([message(1)], message(9), true)).toHaveLength(1);
+});
+
+test('keeps what did not change as it is, and what somebody works on', () => {
+  const before = [message(1), message(2), message(3)];
+  const now = reread(before, [message(1), message(3, 'new'), message(4)], ['m2']);
+  expect(now.map(({ seq, content }) => [seq, content])).toEqual([
+    [1, ''],
+    [2, ''],
+    [3, 'new'],
+    [4, ''],
+  ]);
+  expect(now[0]).toBe(before[0]);
+  expect(reread(before, [message(1)], [])).toHaveLength(1);
 });

@@ -43,6 +43,7 @@ HOLD_MESSAGES = {
     "conversations/commits/bulk.py": "writes segments, whose messages `cut` encodes",
     "conversations/commits/garbage.py": "reads ids and deletes",
     "conversations/models.py": "reads fields without messages",
+    "conversations/newest.py": "lists fields without messages",
     "conversations/ordered.py": "lists fields without messages",
     "conversations/picking.py": "decodes what is read",
     "conversations/places.py": "decodes the newest messages with its store's codec",
@@ -88,7 +89,7 @@ MEAN_THE_PERSON = {
 }
 # Queries on these that begin otherwise.
 OTHER_QUERIES = {
-    "_list_conversations": "each part of the pipeline begins with one; see _listing_pipelines",
+    "list_many": "each part of the pipeline begins with one; see _listing_pipelines",
     "collect": "garbage collection of all users' segments",
     "_some_ids": "by the owner of the pending deletion",
     "sweep": "removes expired documents of all users",

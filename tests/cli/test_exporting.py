@@ -11,6 +11,7 @@ import pytest
 
 from chatvault.cli import exporting
 from chatvault.exporting import reading
+from chatvault.exporting.user_data import FILES
 from support.commanding import Command, Documents
 from support.exports import exported
 
@@ -61,7 +62,7 @@ class TestExport:
             (["--format", "ndjson"], "ndjson", None),
             (["--format", "openai"], "jsonl", None),
             (["--format", "sharegpt"], "json", None),
-            (["--everything"], "zip", 11),
+            (["--everything"], "zip", len(FILES)),
         ],
     )
     def test_names_the_file_in_a_directory(

@@ -10,8 +10,8 @@ from pymongo.asynchronous.collection import AsyncCollection
 from chatvault.access import Access
 from chatvault.conversations.filters import BY_LETTERS, NEVER, Filter, Position, Sort
 from chatvault.conversations.models import LISTED_FIELDS, Conversation
+from chatvault.conversations.newest import CONVERSATIONS
 from chatvault.conversations.shapes import ConversationDoc
-from chatvault.conversations.store import CONVERSATIONS
 from chatvault.fields import Raw
 
 WITHOUT_MESSAGES = dict.fromkeys(LISTED_FIELDS, True)

@@ -7,9 +7,10 @@ from bson import ObjectId
 
 from chatvault.access import Access
 from chatvault.conversations.models import Conversation
+from chatvault.conversations.newest import CONVERSATIONS
 from chatvault.conversations.segments import MAX_LENGTH, Segment
 from chatvault.conversations.shapes import ConversationDoc, SegmentDoc
-from chatvault.conversations.store import CONVERSATIONS, SEGMENTS, MessageStore
+from chatvault.conversations.store import SEGMENTS, MessageStore
 from chatvault.fields import Raw
 
 

@@ -9,9 +9,10 @@ from pymongo.errors import PyMongoError
 from chatvault.access import Access
 from chatvault.conversations.consistency import not_deleted, number
 from chatvault.conversations.models import Conversation
+from chatvault.conversations.newest import CONVERSATIONS
 from chatvault.conversations.reading import read_after, read_consistently
 from chatvault.conversations.shapes import ConversationDoc, StoredMessage
-from chatvault.conversations.store import CONVERSATIONS, MessageStore
+from chatvault.conversations.store import MessageStore
 from chatvault.errors import ChatvaultError
 from chatvault.mongodb.batching import Batcher
 

@@ -6,18 +6,18 @@ Writes go through the commit queue, which encodes with the codec of its store.
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import Any, Self, TypeVar, cast
+from typing import Self, TypeVar, cast
 
 from bson import CodecOptions, ObjectId
 from cachetools import LRUCache
-from pymongo import DESCENDING
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.cursor import AsyncCursor
 
 from chatvault.access import Access
 from chatvault.conversations.codec import MessageCodec, PlainCodec
-from chatvault.conversations.models import LISTED_FIELDS, Conversation
+from chatvault.conversations.models import Conversation
+from chatvault.conversations.newest import CONVERSATIONS, count_many, list_many
 from chatvault.conversations.paths import PathRuns
 from chatvault.conversations.segments import MAX_LENGTH, START, Revision, Segment
 from chatvault.conversations.shapes import (
@@ -32,13 +32,11 @@ from chatvault.fields import Raw
 from chatvault.mongodb.batching import Batcher
 
 # Decoding takes half as long when times have no zone.
-CONVERSATIONS: CodecOptions[ConversationDoc] = CodecOptions(tz_aware=False)
 SEGMENTS: CodecOptions[SegmentDoc] = CodecOptions(tz_aware=False)
 PATHS: CodecOptions[PathRunsDoc] = CodecOptions(tz_aware=False)
 # The limit of cached JSON in a process; each entry takes about OVERHEAD in addition.
 RENDERED_BYTES = 32 * 1024 * 1024
 OVERHEAD = 512
-LISTED_AT_ONCE = 10_000
 RUN = itemgetter("user_id", "generation")
 
 D = TypeVar("D", ConversationDoc, SegmentDoc)
@@ -48,10 +46,6 @@ ConversationKey = tuple[Access, ObjectId]
 GenerationKey = tuple[Access, ObjectId]
 # The same, the end of the wanted messages in the generation, and how many are wanted.
 End = tuple[Access, ObjectId, int, int]
-# Fields of conversations, and their values.
-Which = tuple[tuple[str, Any], ...]
-# The owner, the filter, the limit, the offset, the cursor, and whether they are to be counted.
-Listing = tuple[Access, Which, int, int, Cursor | None, bool]
 # A segment's id, and its version.
 SegmentKey = tuple[ObjectId, int]
 
@@ -90,8 +84,8 @@ class MessageStore:
             RENDERED_BYTES, getsizeof=lambda each: len(each.json) + OVERHEAD
         )
         self._conversations = Batcher(self._find_conversations, max_size=32, concurrency=2)
-        self._listings = Batcher(_list_conversations, max_size=16, concurrency=2)
-        self._counts = Batcher(_count_conversations, max_size=32, concurrency=2)
+        self._listings = Batcher(list_many, max_size=16, concurrency=2)
+        self._counts = Batcher(count_many, max_size=32, concurrency=2)
         self._segments = Batcher(self._find_segments, max_size=32, concurrency=2)
         self._fields = Batcher(_find_segment_fields, max_size=32, concurrency=2)
         self._ends = Batcher(self._find_ends, max_size=32, concurrency=2)
@@ -379,69 +373,6 @@ def _by_generation(
 async def _find_segment_fields(wanted: list[GenerationKey]) -> list[list[SegmentDoc]]:
     found = await _segments().find(_query(wanted), {"messages": False}).to_list()
     return _by_generation(found, wanted)
-
-
-def _listing_pipelines(
-    access: Access,
-    which: Which,
-    limit: int,
-    offset: int,
-    after: Cursor | None,
-    counted: bool,  # noqa: FBT001  # a field of the tuple
-    *,
-    tag: Raw,
-) -> list[list[Raw]]:
-    """Return the pipelines for a page of conversations, and for their count if it is asked for."""
-    mine = Conversation.owned_by(access, **dict(which))
-    page: list[Raw] = [
-        {"$match": mine | _after_cursor(after)},
-        {"$sort": {"updated_at": DESCENDING, "_id": DESCENDING}},
-        {"$skip": offset},
-        {"$limit": limit},
-        {"$project": dict.fromkeys(LISTED_FIELDS, True)},
-        tag,
-    ]
-    return [page, [{"$match": mine}, {"$count": "total"}, tag]] if counted else [page]
-
-
-def _after_cursor(after: Cursor | None) -> Raw:
-    """Return the filter for conversations after the last one of the page before."""
-    if after is None:
-        return {}
-    at, last_id = after
-    return {
-        "updated_at": {"$lte": at},
-        "$or": [{"updated_at": {"$lt": at}}, {"_id": {"$lt": last_id}}],
-    }
-
-
-async def _list_conversations(wanted: list[Listing]) -> list[tuple[list[ConversationDoc], int]]:
-    pipeline: list[Raw] = []
-    pages: dict[Listing, list[ConversationDoc]] = {each: [] for each in wanted}
-    totals: dict[Listing, int] = dict.fromkeys(wanted, 0)
-    asked = list(pages)
-    for number, listing in enumerate(asked):
-        for part in _listing_pipelines(*listing, tag={"$set": {"asked": number}}):
-            whole = {"coll": Conversation.Settings.name, "pipeline": part}
-            pipeline += [{"$unionWith": whole}] if pipeline else part
-    # All in one answer, up to MongoDB's limit.
-    cursor = await _conversations().aggregate(pipeline, batchSize=LISTED_AT_ONCE)
-    for found in cast("list[Raw]", await cursor.to_list()):
-        listing = asked[found.pop("asked")]
-        if "total" in found:
-            totals[listing] = found["total"]
-        else:
-            pages[listing].append(cast("ConversationDoc", found))
-    return [(pages[each], totals[each]) for each in wanted]
-
-
-async def _count_conversations(wanted: list[Access]) -> list[int]:
-    mine = [Conversation.owned_by(access) for access in dict.fromkeys(wanted)]
-    each_owners = {"$group": {"_id": "$user_id", "count": {"$sum": 1}}}
-    match = {"$match": {"$or": mine} if mine[1:] else mine[0]}
-    found = await Conversation.get_pymongo_collection().aggregate([match, each_owners])
-    counts = {each["_id"]: each["count"] async for each in found}
-    return [counts.get(access.owner_id, 0) for access in wanted]
 
 
 async def has_message(

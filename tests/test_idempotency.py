@@ -36,6 +36,10 @@ BODIES: dict[str, tuple[Any, Any]] = {
     "/agents": ({"name": "Helper"}, {"name": "Other"}),
     "/conversations": ({"messages": [message("a")]}, {"messages": [message("b")]}),
     "/conversations/{conversation_id}/archive": ({"archived": True}, {"archived": False}),
+    "/conversations/{conversation_id}/fork": ({}, {"title": "Other"}),
+    "/categories": ({"name": "Work"}, {"name": "Other"}),
+    "/tags/rename": ({"tag": "old", "to": "new"}, {"tag": "old", "to": "other"}),
+    "/tags/merge": ({"tags": ["old"], "into": "new"}, {"tags": ["old"], "into": "other"}),
     "/conversations/{conversation_id}/messages": (message("a"), message("b")),
     "/conversations/{conversation_id}/messages:batch": (
         {"messages": [message("a"), message("b")]},
@@ -97,7 +101,9 @@ class Place:
 
 @pytest.fixture
 async def place(alice: HttpClient, fake_model: FakeModel) -> Place:
-    conversation = await begin(alice, title="T", messages=[message("a"), message("b")])
+    conversation = await begin(
+        alice, title="T", messages=[message("a"), message("b")], tags=["old"]
+    )
     exchange = await ask(alice, conversation)
     return Place(conversation, exchange["reply_id"], await make_import(conversation))
 

@@ -39,6 +39,7 @@ CASES: list[tuple[list[Act], Act, set[Action]]] = [
     *(([PLAIN], Act("put", b=n), {Action.CONVERSATION_UPDATE}) for n in (0, 1, 11)),
     ([PLAIN], Act("archive"), {Action.CONVERSATION_ARCHIVE}),
     ([PLAIN], Act("attach"), {Action.CONVERSATION_ATTACH}),
+    ([PLAIN], Act("copy"), {Action.CONVERSATION_FORK}),
     ([PLAIN], Act("delete"), {Action.CONVERSATION_DELETE}),
     ([PLAIN, PLAIN], Act("delete_all"), {Action.CONVERSATION_DELETE}),
     *(([], Act("bring_in", b=n), {Action.CONVERSATION_IMPORT}) for n in (0, 4, 7)),

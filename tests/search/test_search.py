@@ -1,10 +1,14 @@
 """Searching over HTTP: what is found, shown and counted."""
 
+import asyncio
 from typing import Any
 
 import pytest
 
+from chatvault.search import searcher
+from chatvault.search.feed import Feed
 from conftest import HttpClient
+from support.answers import problem
 from support.factories import begin, message
 from support.searching import everything, index_all, indexed, places, search, until
 
@@ -157,6 +161,14 @@ async def test_finds_nothing_of_strangers(way: str, alice: HttpClient, bob: Http
 
 async def test_asks_who_it_is(http: HttpClient) -> None:
     assert (await http.get("/search", params={"q": "word"})).status == 401
+
+
+async def test_is_unavailable_while_changes_cannot_be_followed(
+    alice: HttpClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(searcher, "FEED_SECONDS", 0.01)
+    monkeypatch.setattr(Feed, "opened", lambda _: asyncio.sleep(60))
+    await problem(await alice.get("/search", params={"q": "x"}), 503, "unavailable")
 
 
 async def test_is_audited_without_words(alice: HttpClient, database: Any) -> None:

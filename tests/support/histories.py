@@ -175,6 +175,9 @@ class World:
         path = await self.pick(act.a)
         await self.send(act, "POST", f"{path}/attachments?name=a", {"bytes": act.b})
 
+    async def copy(self, act: Act) -> None:
+        await self.send(act, "POST", f"{await self.pick(act.a)}/fork", {})
+
     async def delete(self, act: Act) -> None:
         await self.send(act, "DELETE", await self.pick(act.a))
 

@@ -203,7 +203,7 @@ async def call(browser: HttpClient, operation: Operation, things: Things | None 
 
 
 async def make_things(alice: HttpClient, http: HttpClient) -> Things:
-    conversation = await begin(alice, messages=[message("first", id="first-message")])
+    conversation = await begin(alice, messages=[message("first", id="first-message")], tags=["old"])
     await http.post("/auth/login", json={"username": "alice", "password": PASSWORD})
     sessions = await (await alice.get("/auth/sessions")).json()
     other = next(session["id"] for session in sessions if not session["current"])

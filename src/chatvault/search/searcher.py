@@ -13,7 +13,7 @@ from pymongo.errors import PyMongoError
 from chatvault.access import Access
 from chatvault.conversations.ranges import walk_range
 from chatvault.conversations.store import MessageStore
-from chatvault.errors import ChatvaultError
+from chatvault.errors import ChatvaultError, Unavailable
 from chatvault.mongodb import leases
 from chatvault.search import files as index_files
 from chatvault.search import index
@@ -83,14 +83,18 @@ class Searcher:
 
         Raises:
             PyMongoError: the database cannot be reached.
+            Unavailable: its changes cannot be followed now.
         """
         known = self.feed.find(access.owner_id)
         if known is None:
             known = Known(access)
             self.feed.add(known)
         known.used_at = time.monotonic()
-        async with asyncio.timeout(FEED_SECONDS):
-            await self.feed.opened()
+        try:
+            async with asyncio.timeout(FEED_SECONDS):
+                await self.feed.opened()
+        except TimeoutError:
+            raise Unavailable(retry_after=1) from None
         async with known.lock:
             changed = await self._read_heads(known)
             is_new = await self._open(known)

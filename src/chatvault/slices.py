@@ -15,14 +15,18 @@ PAUSE = 0.5
 
 
 async def sliced(items: Iterable[A]) -> AsyncGenerator[A]:
-    """Yield the items, pausing whenever the consumer has worked for a slice."""
+    """Yield the items, pausing before the next one whenever the consumer has worked for a slice.
+
+    After the last item there is no pause: what follows, such as submitting the change that was
+    prepared, keeps the order of arrival.
+    """
     began = time.perf_counter()
     for item in items:
-        yield item
         took = time.perf_counter() - began
         if took > SLICE:
             await asyncio.sleep(took * PAUSE)
             began = time.perf_counter()
+        yield item
 
 
 async def in_slices(act: Callable[[A], B], items: Iterable[A]) -> list[B]:

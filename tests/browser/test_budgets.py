@@ -8,6 +8,7 @@ from playwright.async_api import Page, Response, expect
 from conftest import SignIn
 from support.browsing import OpenPage
 from support.factories import PASSWORD, begin, message
+from support.talking import until
 
 FIRST_SCRIPTS = 110 * 1024
 FIRST_STYLES = 15 * 1024
@@ -44,10 +45,11 @@ class TestEarlyRequests:
         page = await open_page("/health", client=client)
         page.on("request", lambda request: asked.append(urlsplit(request.url).path))
         await page.goto("/")
+        # What changed before the page was connected to live events is read after that.
+        await until(lambda: asked.count("/conversations") == 2)
         await page.get_by_title("Fjords").wait_for()
         await page.wait_for_load_state("networkidle")
 
-        # What changed before the page was connected to live events is read after that.
         paths = {"/ui/config": 1, "/auth/me": 1, "/users/me/preferences": 1, "/conversations": 2}
         for path, times in paths.items():
             assert asked.count(path) == times, path

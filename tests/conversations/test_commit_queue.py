@@ -92,6 +92,22 @@ def watch_groups(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return sizes
 
 
+def conflict_above(monkeypatch: pytest.MonkeyPatch, most: int) -> list[int]:
+    """Let batches of more changes conflict; return their sizes."""
+    carry = CommitBatch.carry
+    sizes: list[int] = []
+
+    async def conflicted(self: CommitBatch) -> list[Any]:
+        answers = await carry(self)
+        if len(self._changes) > most:
+            sizes.append(len(self._changes))
+            raise Conflicted
+        return answers
+
+    monkeypatch.setattr(CommitBatch, "carry", conflicted)
+    return sizes
+
+
 class TestQueue:
     @pytest.mark.usefixtures("own_application")
     async def test_answers_503_with_retry_after_when_full_and_loses_nothing(
@@ -262,6 +278,38 @@ class TestOrder:
         assert [each.version for each in answers] == list(range(2, 102))
         assert [each.total_messages for each in answers] == list(range(1, 101))
         assert (await stored(database, begun)).contents == [str(n) for n in range(100)]
+
+    @pytest.mark.parametrize("most", [32, 4, 1])
+    async def test_is_that_of_arrival_where_one_is_postponed(
+        self, actor: Actor, commits: CommitQueue, monkeypatch: pytest.MonkeyPatch, most: int
+    ) -> None:
+        """Whether they share a batch or conflicts divide it, down to one change each."""
+        begun = [await start(actor, commits) for _ in range(2)]
+        sizes = watch_groups(monkeypatch)
+        conflict_above(monkeypatch, most)
+        decided: list[int] = []
+        postponed: set[int] = set()
+
+        def postponed_once(number: int) -> Change[None]:
+            def decide(_working: WorkingCopy) -> None:
+                if sizes[-1] > most:
+                    return
+                if number in {0, 5} and number not in postponed:
+                    postponed.add(number)
+                    raise RetryAfterMove
+                decided.append(number)
+
+            return Change(
+                actor=actor,
+                access=Access.of(actor),
+                action=Action.CONVERSATION_UPDATE,
+                where=("_id", begun[number % 2]),
+                decide=decide,
+            )
+
+        await asyncio.gather(*(commits.submit(postponed_once(n)) for n in range(10)))
+        assert [number for number in decided if number % 2 == 0] == [0, 2, 4, 6, 8]
+        assert [number for number in decided if number % 2] == [1, 3, 5, 7, 9]
 
     async def test_lets_repeats_be_recognised_among_new_messages(
         self, actor: Actor, commits: CommitQueue, monkeypatch: pytest.MonkeyPatch
@@ -616,21 +664,10 @@ class TestConflicts:
     ) -> None:
         begun = await start(actor, commits)
         sizes = watch_groups(monkeypatch)
-        watched = CommitBatch.carry
-        conflicts = 0
-
-        async def conflicted(self: CommitBatch) -> list[Any]:
-            nonlocal conflicts
-            answers = await watched(self)
-            if len(self._changes) > 4:
-                conflicts += 1
-                raise Conflicted
-            return answers
-
-        monkeypatch.setattr(CommitBatch, "carry", conflicted)
+        conflicts = conflict_above(monkeypatch, 4)
         answers = await asyncio.gather(*(append(actor, commits, begun, str(n)) for n in range(33)))
         assert [each.messages[0][0] for each in answers] == list(range(33))
-        assert conflicts == sum(size > 4 for size in sizes) > 0
+        assert len(conflicts) == sum(size > 4 for size in sizes) > 0
         assert sum(size for size in sizes if size <= 4) == 33
         assert (await stored(database, begun)).contents == [str(n) for n in range(33)]
 

@@ -11,7 +11,12 @@ from pymongo.errors import BulkWriteError, OperationFailure
 
 from chatvault.audit.models import AuditEntry, Entry
 from chatvault.conversations.commits.change import Change, Key
-from chatvault.conversations.commits.errors import Conflicted, HalfDecided, RetryAfterMove
+from chatvault.conversations.commits.errors import (
+    Behind,
+    Conflicted,
+    HalfDecided,
+    RetryAfterMove,
+)
 from chatvault.conversations.commits.reader import BatchReader
 from chatvault.conversations.commits.state import Write
 from chatvault.conversations.commits.working_copy import WorkingCopy
@@ -44,6 +49,8 @@ class CommitBatch:
         # The answers to repeats with their audit entries, or the errors.
         self._recalled: dict[Change[Any], tuple[Any, Entry] | ChatvaultError] = {}
         self._new_records: dict[tuple[ObjectId, str, str], Write] = {}
+        # The conversations of which a change is postponed, so that no later one overtakes it.
+        self._postponed: set[Key] = set()
         self.copies: dict[Key, WorkingCopy] = {}
 
     async def carry(self) -> list[Any]:
@@ -69,6 +76,8 @@ class CommitBatch:
             answer, entry = recalled
             working.outbox.entries.append(entry)
             return answer
+        if change.key in self._postponed:
+            return Behind()
         try:
             if change.idempotent is None:
                 answer = change.decide(working)
@@ -78,6 +87,8 @@ class CommitBatch:
             if working.was_changed:
                 # A bug in a decision: it would answer with the error and store the change.
                 raise HalfDecided(f"{change.action} refused with {error.code}") from error
+            if isinstance(error, RetryAfterMove):
+                self._postponed.add(change.key)
             return error
         working.end_change()
         return answer

@@ -15,6 +15,10 @@ class NeedsTree(RetryAfterMove):
     """The decision needs the tree of all messages, which was not read."""
 
 
+class Behind(RetryAfterMove):
+    """A change of the same conversation, which arrived earlier, is postponed."""
+
+
 class Conflicted(Busy):
     """Another process changed the same conversation."""
 

@@ -14,7 +14,7 @@ from chatvault.actor import Actor, Door
 from chatvault.audit.actions import Action
 from chatvault.conversations.commits.batch import CommitBatch
 from chatvault.conversations.commits.change import Change, Key
-from chatvault.conversations.commits.errors import NeedsTree, NoRoom, RetryAfterMove
+from chatvault.conversations.commits.errors import Behind, NeedsTree, NoRoom, RetryAfterMove
 from chatvault.conversations.commits.working_copy import WorkingCopy
 from chatvault.conversations.store import MessageStore
 from chatvault.errors import Busy, ChatvaultError, OutcomeUnknown, TooLarge
@@ -23,8 +23,7 @@ from chatvault.outcome import note_stored
 
 T = TypeVar("T")
 MAX_ATTEMPTS = 8
-# How often a change may be postponed. One of those postponed together succeeds each time, and a
-# batch has at most 32.
+# How often a change may be postponed for its own sake, not behind an earlier one.
 MAX_SETBACKS = 40
 # How many changes are worth a batch of their own beside another.
 FEW = 12
@@ -37,7 +36,8 @@ class CommitQueue:
     A batch reads the documents by owner, decides each change in the order of arrival, and writes
     the accepted ones with all audit entries in one transaction. A refused change fails alone. A
     lone change does not wait; a few beside a batch in flight join the next. Only other processes
-    can conflict: then the batch is halved and retried, a bounded number of times.
+    can conflict: then the batch is halved and retried, a bounded number of times. Where a change is
+    postponed, later ones of the same conversation wait behind it.
 
     Big changes have batches of their own, of which one is in flight at a time, so that there is
     always another for the small ones.
@@ -111,7 +111,7 @@ class CommitQueue:
                 return
             self._busy |= {change.key for change in batch}
             self._has_big |= batch[0].is_big
-            task = asyncio.create_task(self._try(batch))
+            task = asyncio.create_task(self._carry(batch))
             self._running.add(task)
             # Not in the task itself: a task that is cancelled before its first step does nothing.
             task.add_done_callback(partial(self._end, batch))
@@ -170,7 +170,18 @@ class CommitQueue:
             _fail(batch, error)
         self._dispatch()
 
-    async def _try(self, batch: list[Change[Any]], attempt: int = 1) -> None:
+    async def _carry(self, batch: list[Change[Any]]) -> None:
+        """Try a batch, then put what was postponed back in front, in the order of arrival."""
+        postponed = Postponed()
+        await self._try(batch, postponed)
+        self._waiting.extendleft(reversed(postponed.moves + postponed.changes))
+
+    async def _try(
+        self, batch: list[Change[Any]], postponed: "Postponed", attempt: int = 1
+    ) -> None:
+        batch = postponed.keep_order(batch)
+        if not batch:
+            return
         attempts: list[CommitBatch] = []
 
         async def carry(session: Any) -> list[Any]:
@@ -185,13 +196,12 @@ class CommitQueue:
                 return
             await asyncio.sleep(random.random() * 0.005 * 2**attempt)  # noqa: S311  # jitter
             middle = (len(batch) + 1) // 2
-            await self._try(batch[:middle], attempt + 1)
-            if batch[middle:]:
-                await self._try(batch[middle:], attempt + 1)
+            await self._try(batch[:middle], postponed, attempt + 1)
+            await self._try(batch[middle:], postponed, attempt + 1)
         except Exception as error:  # noqa: BLE001  # handed to each of those who wait
             if batch[1:] and _is_ones_own(error):
                 for change in batch:
-                    await self._try([change], attempt)
+                    await self._try([change], postponed, attempt)
                 return
             _fail(batch, error)
             if getattr(error, "timeout", False):
@@ -199,35 +209,66 @@ class CommitQueue:
                 _fail(self._waiting, error)
                 self._waiting.clear()
         else:
-            self._settle(batch, answers, attempts[-1].copies)
+            _settle(batch, answers, attempts[-1].copies, postponed)
 
-    def _settle(
-        self, batch: list[Change[Any]], answers: list[Any], copies: dict[Key, WorkingCopy]
-    ) -> None:
-        stalled: list[Change[Any]] = []
-        crowded: set[Key] = set()
-        for change, answer in zip(batch, answers, strict=True):
-            if isinstance(answer, RetryAfterMove):
-                change.setbacks += 1
-                if change.setbacks >= MAX_SETBACKS:
-                    log.warning("change_set_back_too_often", action=change.action)
-                    _fail([change], Busy(retry_after=1))
-                    continue
-                stalled.append(change)
-                change.needs_tree |= isinstance(answer, NeedsTree)
-                if isinstance(answer, NoRoom):
-                    crowded.add(change.key)
-            elif isinstance(answer, Exception):
-                _fail([change], answer)
-            elif not change.answer.done():
-                change.answer.set_result(answer)
-        self._waiting.extendleft(reversed(stalled))
-        waits = {change.key for change in stalled if not change.needs_tree}
-        # A move that did not suffice is not repeated.
-        changed = {change.key for change in batch if not change.needs_last_segment}
-        for key, working in copies.items():
-            if key in waits or (key in changed and working.overflows):
-                self._waiting.appendleft(_move(working, key, whole=key in crowded))
+
+class Postponed:
+    """What the parts of a batch leave for a later one.
+
+    Attributes:
+        changes: in the order of arrival.
+        moves: the changes that move messages first.
+    """
+
+    def __init__(self) -> None:
+        self.changes: list[Change[Any]] = []
+        self.moves: list[Change[Any]] = []
+
+    def keep_order(self, batch: list[Change[Any]]) -> list[Change[Any]]:
+        """Postpone the changes of conversations of which one is postponed; return the others."""
+        keys = {change.key for change in self.changes}
+        self.changes += [change for change in batch if change.key in keys]
+        return [change for change in batch if change.key not in keys]
+
+
+def _settle(
+    batch: list[Change[Any]],
+    answers: list[Any],
+    copies: dict[Key, WorkingCopy],
+    postponed: Postponed,
+) -> None:
+    """Give the changes of a committed batch their answers, and postpone the others."""
+    waits: set[Key] = set()
+    crowded: set[Key] = set()
+    for change, answer in zip(batch, answers, strict=True):
+        if isinstance(answer, RetryAfterMove):
+            if not isinstance(answer, Behind) and not _set_back(change):
+                continue
+            postponed.changes.append(change)
+            change.needs_tree |= isinstance(answer, NeedsTree)
+            if not isinstance(answer, Behind) and not change.needs_tree:
+                waits.add(change.key)
+            if isinstance(answer, NoRoom):
+                crowded.add(change.key)
+        elif isinstance(answer, Exception):
+            _fail([change], answer)
+        elif not change.answer.done():
+            change.answer.set_result(answer)
+    # A move that did not suffice is not repeated.
+    changed = {change.key for change in batch if not change.needs_last_segment}
+    for key, working in copies.items():
+        if key in waits or (key in changed and working.overflows):
+            postponed.moves.append(_move(working, key, whole=key in crowded))
+
+
+def _set_back(change: Change[Any]) -> bool:
+    """Count a postponement; return whether the change may still wait."""
+    change.setbacks += 1
+    if change.setbacks < MAX_SETBACKS:
+        return True
+    log.warning("change_set_back_too_often", action=change.action)
+    _fail([change], Busy(retry_after=1))
+    return False
 
 
 def _move(working: WorkingCopy, key: Key, *, whole: bool) -> Change[None]:

@@ -55,6 +55,7 @@ from chatvault.exporting.jobs import routes as export_jobs
 from chatvault.exporting.pdf.typesetter import Typesetter
 from chatvault.exporting.turns import ExportDeps
 from chatvault.forking import routes as forks
+from chatvault.forking.queue import ForkQueue
 from chatvault.http import health, middlewares, openapi
 from chatvault.http.bearer import KeyedRequests
 from chatvault.http.bodies import Bodies
@@ -105,6 +106,7 @@ from chatvault.tokens import Tokenizer
 from chatvault.usage import routes as usage
 
 KEYS_PER_MINUTE = 30
+FORKS_PER_MINUTE = 30
 ROUTES = (
     health.routes,
     accounts.routes,
@@ -183,7 +185,7 @@ def create_app(settings: Settings, *, mongodb_url: str) -> web.Application:
     app[exports.EXPORT_DEPS] = ExportDeps(
         store, recorder, Typesetter(), export_rate, store_of_files
     )
-    _add_order(app, app[COMMITS])
+    _add_order(app, storage)
     app[search.SEARCHER] = Searcher.of(settings, store)
     _add_replies(app, settings, storage)
     _add_live(app, settings)
@@ -221,10 +223,12 @@ def _add_imports(app: web.Application, settings: Settings, deps: ImportDeps) -> 
     app.on_response_prepare.append(uploads.add_tus_headers)
 
 
-def _add_order(app: web.Application, commits: CommitQueue) -> None:
+def _add_order(app: web.Application, storage: CounterStorage) -> None:
     """Create what many conversations are kept in order with."""
     app[LIST_ATTACHED] = list_attached
-    app[tags.TAG_COMMITS] = app[categories.CATEGORY_COMMITS] = app[forks.FORK_COMMITS] = commits
+    app[tags.TAG_COMMITS] = app[categories.CATEGORY_COMMITS] = app[COMMITS]
+    app[forks.FORK_COMMITS] = app[COMMITS]
+    app[forks.FORK_QUEUE] = ForkQueue(Rate(storage, name="fork", per_minute=FORKS_PER_MINUTE))
 
 
 def _add_replies(app: web.Application, settings: Settings, storage: CounterStorage) -> None:

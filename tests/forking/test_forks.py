@@ -1,10 +1,19 @@
 """Forks: conversations made from a branch of another one."""
 
+import asyncio
+from collections import Counter
 from typing import Any
 
+import pytest
+
+from chatvault.actor import Actor
+from chatvault.errors import Throttled
+from chatvault.forking.queue import AT_ONCE, ForkQueue
+from chatvault.mongodb.rates import CounterStorage, Rate
 from conftest import HttpClient
 from support.answers import problem
 from support.factories import begin, message
+from support.stored import somebody
 
 
 async def fork(http: HttpClient, conversation_id: str, **body: Any) -> dict[str, Any]:
@@ -91,3 +100,31 @@ class TestFork:
         begun = await begin(alice, messages=[message("a")])
         answer = await bob.post(f"/conversations/{begun['id']}/fork", json={})
         await problem(answer, 404, "not_found")
+
+
+class TestQueue:
+    async def test_admits_one_fork_of_a_user_and_few_of_all(self, database: Any) -> None:
+        queue = ForkQueue(Rate(CounterStorage(database.counters), name="fork", per_minute=100))
+        users = [somebody() for _ in range(AT_ONCE + 2)]
+        made: Counter[Actor] = Counter()
+        most_of_one = most_of_all = 0
+
+        async def make(user: Actor) -> None:
+            nonlocal most_of_one, most_of_all
+            async with queue.take(user):
+                made[user] += 1
+                most_of_one = max(most_of_one, made[user])
+                most_of_all = max(most_of_all, made.total())
+                await asyncio.sleep(0.001)
+                made[user] -= 1
+
+        await asyncio.gather(*(make(user) for user in users * 3))
+        assert (most_of_one, most_of_all) == (1, AT_ONCE)
+
+    async def test_refuses_more_than_its_rate(self, database: Any) -> None:
+        queue = ForkQueue(Rate(CounterStorage(database.counters), name="fork", per_minute=1))
+        one, other = somebody(), somebody()
+        async with queue.take(one), queue.take(other):
+            pass
+        with pytest.raises(Throttled):
+            await queue.take(one).__aenter__()

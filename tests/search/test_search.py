@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from chatvault.search import searcher
+from chatvault.cursors import encode_name_cursor
+from chatvault.search import searcher, service
 from chatvault.search.feed import Feed
 from conftest import HttpClient
 from support.answers import problem
@@ -125,6 +126,22 @@ async def test_shows_each_hit_once_on_pages(way: str, alice: HttpClient) -> None
     assert len(await everything(alice, "pear", limit=3)) == 14
     one = body["results"][0]["conversation"]["id"]
     assert await everything(alice, "pear", conversation_id=one, limit=1) == {(one, 0), (one, 1)}
+
+
+@pytest.mark.parametrize("offset", ["8", "999999999"])
+async def test_ends_pages_after_the_most_that_are_ranked(
+    alice: HttpClient, constants: pytest.MonkeyPatch, offset: str
+) -> None:
+    index_all(constants)
+    constants.setattr(service, "FIRST_LIMIT", 2)
+    constants.setattr(service, "MOST_RANKED", 8)
+    for number in range(20):
+        await begin(alice, messages=[message(f"pear {number}")])
+    await indexed(alice, "pear")
+    found = await everything(alice, "pear", limit=3)
+    assert 8 <= len(found) <= 8 + 3
+    body = await search(alice, "pear", cursor=encode_name_cursor(offset))
+    assert (body["results"], body["next_cursor"]) == ([], None)
 
 
 async def test_finds_what_is_new_and_nothing_that_is_gone(way: str, alice: HttpClient) -> None:

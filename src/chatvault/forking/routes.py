@@ -9,12 +9,14 @@ from chatvault.conversations.schemas import ConversationOut, ConversationPath
 from chatvault.conversations.wire import conversation_wire
 from chatvault.errors import TooLarge
 from chatvault.forking import service
+from chatvault.forking.queue import ForkQueue
 from chatvault.forking.schemas import ForkIn
 from chatvault.http.requests import IdempotencyHeaders, etag, idempotency_key_of, json_response
 from chatvault.http.routing import Routes
 from chatvault.idempotency import KeyReused
 
 FORK_COMMITS = web.AppKey("fork_commits", CommitQueue)
+FORK_QUEUE = web.AppKey("fork_queue", ForkQueue)
 routes = Routes("conversations")
 
 
@@ -43,6 +45,7 @@ async def fork_conversation(
     made = await service.fork(
         actor,
         request.app[FORK_COMMITS],
+        request.app[FORK_QUEUE],
         conversation_id=path.conversation_id,
         wanted=body,
         idempotency_key=await idempotency_key_of(request, headers),

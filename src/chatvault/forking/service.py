@@ -23,8 +23,15 @@ from chatvault.conversations.service import read_back
 from chatvault.conversations.shapes import ConversationDoc, MessageDoc
 from chatvault.fields import Raw, now
 from chatvault.forking.branch import read_branch
+from chatvault.forking.queue import ForkQueue
 from chatvault.forking.schemas import ForkIn
-from chatvault.idempotency import IdempotencyKey, answer_repeat, key_lock, was_carried_out
+from chatvault.idempotency import (
+    IdempotencyKey,
+    Idempotent,
+    answer_repeat,
+    key_lock,
+    was_carried_out,
+)
 
 FORKED_FROM = "forked_from"
 
@@ -32,6 +39,7 @@ FORKED_FROM = "forked_from"
 async def fork(
     actor: Actor,
     commits: CommitQueue,
+    queue: ForkQueue,
     *,
     conversation_id: ObjectId,
     wanted: ForkIn,
@@ -43,6 +51,7 @@ async def fork(
         NotFound: there is no such conversation or message, or this is a repeat and it is gone.
         TooLarge: the branch has too many messages.
         KeyReused: the key came with another request.
+        Throttled: the user made too many forks in this minute.
     """
     own = Access.of(actor)
     known = idempotency_key and idempotent(own, idempotency_key)
@@ -50,34 +59,46 @@ async def fork(
         if known and await was_carried_out(actor, idempotency_key):
             made = await answer_repeat(actor, Action.CONVERSATION_FORK, known)
             return await read_back(own, commits.store, conversation_id=made)
-        access = await resolve(actor, conversation_id, Need.READ)
-
-        async def read(found: ConversationDoc) -> tuple[ConversationDoc, list[MessageDoc]]:
-            branch = {"up_to": wanted.up_to, "leaf": wanted.leaf}
-            return found, await read_branch(access, commits.store, found, **branch)
-
-        source, messages = await read_consistently(access, commits.store, conversation_id, read)
-        new = await _prepare(actor, commits, source, messages, wanted)
-        attachments = await _copy_attachments(access, conversation_id, new.id, messages)
-
-        def decide(working: WorkingCopy) -> ObjectId:
-            new.insert(working, Action.CONVERSATION_FORK)
-            working.beside += attachments
-            return new.id
-
-        made = await commits.submit(
-            Change(
-                actor=actor,
-                access=own,
-                action=Action.CONVERSATION_FORK,
-                where=("_id", new.id),
-                decide=decide,
-                is_new=True,
-                size=estimate(new.document, *new.messages.tail),
-                idempotent=known,
-            )
-        )
+        async with queue.take(actor):
+            made = await _copy(actor, commits, conversation_id, wanted, known)
     return await read_back(own, commits.store, conversation_id=made)
+
+
+async def _copy(
+    actor: Actor,
+    commits: CommitQueue,
+    conversation_id: ObjectId,
+    wanted: ForkIn,
+    known: Idempotent[ObjectId] | None,
+) -> ObjectId:
+    """Store the fork; return its id."""
+    access = await resolve(actor, conversation_id, Need.READ)
+
+    async def read(found: ConversationDoc) -> tuple[ConversationDoc, list[MessageDoc]]:
+        branch = {"up_to": wanted.up_to, "leaf": wanted.leaf}
+        return found, await read_branch(access, commits.store, found, **branch)
+
+    source, messages = await read_consistently(access, commits.store, conversation_id, read)
+    new = await _prepare(actor, commits, source, messages, wanted)
+    attachments = await _copy_attachments(access, conversation_id, new.id, messages)
+
+    def decide(working: WorkingCopy) -> ObjectId:
+        new.insert(working, Action.CONVERSATION_FORK)
+        working.beside += attachments
+        return new.id
+
+    return await commits.submit(
+        Change(
+            actor=actor,
+            access=Access.of(actor),
+            action=Action.CONVERSATION_FORK,
+            where=("_id", new.id),
+            decide=decide,
+            is_new=True,
+            size=estimate(new.document, *new.messages.tail),
+            idempotent=known,
+        )
+    )
 
 
 async def _prepare(

@@ -15,6 +15,7 @@ from chatvault.conversations.ranges import walk_range
 from chatvault.conversations.store import MessageStore
 from chatvault.errors import ChatvaultError, Unavailable
 from chatvault.mongodb import leases
+from chatvault.mongodb.turns import Turns
 from chatvault.search import files as index_files
 from chatvault.search import index
 from chatvault.search.feed import Feed
@@ -61,6 +62,8 @@ class Searcher:
         self.store = store
         self.files = files or IndexFiles()
         self.feed = Feed(Known.close)
+        # A user searches once at a time in a process: the threads for it are few, and for all.
+        self.turns = Turns()
         self._workspace = workspace
         self._most_bytes = megabytes * MB
         self._writer = IndexWriter()

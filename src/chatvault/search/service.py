@@ -24,6 +24,8 @@ EXACT: Final = 200
 SAMPLE: Final = 20
 FIRST_LIMIT: Final = 256
 MORE: Final = 4
+# Pages end after as many candidates, as each page ranks all those before it again.
+MOST_RANKED: Final = FIRST_LIMIT * MORE**4
 # Hits of one conversation in a result.
 HITS: Final = 5
 
@@ -100,12 +102,16 @@ async def search(
         wanted: what is searched for.
         limit: at most that many conversations; of one conversation, that many messages.
         offset: how many were shown on the pages before.
+
+    Raises:
+        Busy: searches of this user, which take turns, took too long.
     """
     began = time.perf_counter()
     access = Access.of(actor)
-    known = await searcher.refresh(access)
-    looked = known.snapshot()
-    found = await _Search(access, searcher, looked, wanted).find(limit, offset)
+    async with searcher.turns.take(access.owner_id):
+        known = await searcher.refresh(access)
+        looked = known.snapshot()
+        found = await _Search(access, searcher, looked, wanted).find(limit, offset)
     took = round((time.perf_counter() - began) * 1000, 3)
     details = {"results": len(found.results), "total": found.total}
     entry = audit.entry(actor, Action.CONVERSATION_SEARCH, wanted.conversation_id, details=details)
@@ -151,7 +157,7 @@ class _Search:
                 await self._check(ranked.candidates)
             groups = self._group(ranked.candidates)
             results, after = await self._fill(groups, limit, offset)
-            if len(results) >= limit or not ranked.is_cut:
+            if len(results) >= limit or not ranked.is_cut or most >= MOST_RANKED:
                 break
             most *= MORE
         if not about:
@@ -162,7 +168,7 @@ class _Search:
             total = round(ranked.count * share)
         if self._each_hit and results:
             results = [Result([hit for each in results for hit in each.hits])]
-        ends = after >= len(groups) and not ranked.is_cut
+        ends = after >= len(groups) and (not ranked.is_cut or most >= MOST_RANKED)
         return _Found(results, total, about, None if ends else after)
 
     async def _rank(self, most: int) -> Ranked:

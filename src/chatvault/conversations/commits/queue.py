@@ -213,7 +213,7 @@ class CommitQueue:
 
 
 class Postponed:
-    """What the parts of a batch leave for a later one.
+    """The changes that the parts of a batch leave for a later one.
 
     Attributes:
         changes: in the order of arrival.

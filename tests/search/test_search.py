@@ -5,13 +5,16 @@ from typing import Any
 
 import pytest
 
+from chatvault.conversations import ranges
 from chatvault.cursors import encode_name_cursor
 from chatvault.search import searcher, service
 from chatvault.search.feed import Feed
+from chatvault.search.verifying import LONG
 from conftest import HttpClient
 from support.answers import problem
 from support.factories import begin, message
 from support.searching import everything, index_all, indexed, places, search, until
+from support.stored import tiny_bounds
 
 
 @pytest.fixture(params=["scanned", "indexed"])
@@ -205,3 +208,34 @@ async def test_without_tantivy_the_newest_messages_are_searched(
     found = await search(alice, "fig")
     assert places(found) == {(body["id"], 2), (body["id"], 3)}
     assert (found["indexed"], found["results"][0]["conversation"]["title"]) == (0.5, "fig")
+
+
+async def test_many_characters_are_indexed_instead_of_looked_through(
+    alice: HttpClient, constants: pytest.MonkeyPatch
+) -> None:
+    constants.setattr(searcher, "MOST_CHARACTERS", 300)
+    for number in range(5):
+        await begin(alice, messages=[message(f"plum {number} " + "x" * 200)])
+    found = await search(alice, "plum")
+    assert (len(places(found)), found["indexed"]) == (2, 0.4)
+    assert len(places(await indexed(alice, "plum"))) == 5
+
+
+async def test_shows_the_words_of_a_long_message(way: str, alice: HttpClient) -> None:
+    long = "x " * LONG + "the quince of the end " + "y " * LONG
+    await begin(alice, messages=[message(long)])
+    found = await indexed(alice, "quince")
+    [hit] = found["results"][0]["hits"]
+    assert [each["text"] for each in hit["snippet"] if each["mark"]] == ["quince"]
+    assert sum(len(each["text"]) for each in hit["snippet"]) < 300
+
+
+async def test_finds_the_messages_of_many_segments(
+    way: str, alice: HttpClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny_bounds(monkeypatch)
+    monkeypatch.setattr(ranges, "SEGMENTS_AT_ONCE", 2)
+    body = await begin(alice, messages=[message(f"medlar {number}") for number in range(60)])
+    await indexed(alice, "medlar")
+    found = await everything(alice, "medlar", conversation_id=body["id"])
+    assert found == {(body["id"], number) for number in range(60)}

@@ -18,6 +18,8 @@ from chatvault.conversations.store import MessageStore
 
 # The number of places in segments that are read at a time.
 AT_ONCE: Final = 2 * MAX_LENGTH
+# And of segments: where messages are large, a segment has few.
+SEGMENTS_AT_ONCE: Final = 8
 Places = Mapping[ObjectId, Sequence[int]]
 
 
@@ -76,7 +78,11 @@ async def walk_range(
     while place < tail:
         end = min(place + AT_ONCE, tail)
         segments = await store.list_segments_within(
-            access, conversation["generation"], place - first, end - first
+            access,
+            conversation["generation"],
+            place - first,
+            end - first,
+            most=SEGMENTS_AT_ONCE,
         )
         run: list[StoredMessage] = []
         after = place

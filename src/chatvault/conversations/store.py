@@ -182,19 +182,23 @@ class MessageStore:
         return self._decode_all(await found.to_list())
 
     async def list_segments_within(
-        self, access: Access, generation: ObjectId, first: int, end: int
+        self, access: Access, generation: ObjectId, first: int, end: int, *, most: int = 0
     ) -> list[SegmentDoc]:
         """Return the segments with the messages from one place up to another, with only those.
 
-        Each has its messages from `first` or from its start on.
+        Each has its messages from `first` or from its start on. With `most`, it returns the first
+        ones of them, at most so many.
         """
         start = {"$gt": first - MAX_LENGTH, "$lt": end}
+        after = {"$gt": [{"$add": ["$start", "$length"]}, first]}
         query = Segment.owned_by(access, generation=generation, start=start)
+        if most:
+            query["$expr"] = after
         shown = dict.fromkeys(("user_id", "generation", "start", "length", "changed_in"), True)
         skipped = {"$max": [0, {"$subtract": [first, "$start"]}]}
         wanted = {"messages": {"$slice": ["$messages", skipped, end - first]}}
-        found = await _segments().find(query, {**shown, **wanted}).sort("start", 1).to_list()
-        return self._decode_all(found)
+        found = _segments().find(query, {**shown, **wanted}).sort("start", 1).limit(most)
+        return self._decode_all(await found.to_list())
 
     async def list_ids_within(
         self, access: Access, generation: ObjectId, first: int, end: int

@@ -36,12 +36,19 @@ class Waiting:
 
     Attributes:
         state: the conversation's, when they were read.
-        places: those of them that were read.
+        wanted: their places.
+        places: those of them that were read, from the first on.
     """
 
     state: State
+    wanted: range
     places: range
     units: list[Unit]
+
+    @property
+    def characters(self) -> int:
+        """The number of characters that are kept."""
+        return sum(len(each.words.joined) for each in self.units)
 
 
 @dataclass(slots=True)
@@ -111,6 +118,11 @@ class Known:
     def missing_count(self) -> int:
         """The number of messages that the index does not have."""
         return sum(map(len, self.missing.values()))
+
+    @property
+    def characters(self) -> int:
+        """The number of characters of messages that the index does not have, and that were read."""
+        return sum(each.characters for each in self.waiting.values())
 
     @property
     def indexed(self) -> float:

@@ -106,5 +106,5 @@ def _hit_wire(hit: service.Hit, words: Query) -> Raw:
         "role": message.get("role"),
         "timestamp": message.get("timestamp"),
         "score": round(hit.candidate.score, 4),
-        "snippet": snippets.cut(message.get("content", ""), words),
+        "snippet": hit.verified.snippet(words),
     }

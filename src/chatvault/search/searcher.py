@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import time
+from contextlib import aclosing
 from functools import partial
 from typing import Final, Self
 
@@ -31,8 +32,10 @@ from chatvault.search.writer import IndexWriter
 from chatvault.settings import Settings
 from chatvault.tasks import stop
 
-# The most messages beside the index that a search reads and looks through; more are indexed.
+# The most messages, and their characters, that a search reads and looks through beside the index;
+# more are indexed.
 MOST_WAITING: Final = 2000
+MOST_CHARACTERS: Final = 4_000_000
 # Open indexes of a process; each has a thread, and many memory maps.
 MOST_OPEN: Final = 64
 AT_ONCE: Final = 100
@@ -164,24 +167,37 @@ class Searcher:
                 continue
             room -= len(places)
             read = known.waiting.get(each)
-            if read is None or read.places != places or read.state != heads[each].state:
+            if read is None or read.wanted != places or read.state != heads[each].state:
+                known.waiting.pop(each, None)
                 wanted[each] = places
+        characters = known.characters
         ids = [*wanted]
         for first in range(0, len(ids), AT_ONCE):
-            await self._read_some(known, {each: wanted[each] for each in ids[first:][:AT_ONCE]})
+            if characters >= MOST_CHARACTERS:
+                break
+            some = {each: wanted[each] for each in ids[first:][:AT_ONCE]}
+            characters += await self._read_some(known, some, MOST_CHARACTERS - characters)
 
-    async def _read_some(self, known: Known, wanted: dict[ObjectId, range]) -> None:
+    async def _read_some(self, known: Known, wanted: dict[ObjectId, range], room: int) -> int:
+        """Read messages until there is no room for more; return the number of characters."""
         found = await self.store.find_conversations(known.access, [*wanted])
+        characters = 0
         for each, places in wanted.items():
-            if each not in found:
-                known.waiting.pop(each, None)
+            if each not in found or characters >= room:
                 continue
-            texts = []
+            units, end = list[Unit](), places.start
             runs = walk_range(known.access, self.store, found[each], places.start)
-            async for run, _after in runs:
-                texts += [text for message in run if (text := text_of(each, message))]
-            units = await asyncio.to_thread(_to_units, texts)
-            known.waiting[each] = Waiting(Head.of(found[each]).state, places, units)
+            async with aclosing(runs) as reading:
+                async for run, after in reading:
+                    texts = [text for message in run if (text := text_of(each, message))]
+                    units += await asyncio.to_thread(_to_units, texts)
+                    characters += sum(len(text.content) for text in texts)
+                    end = after
+                    if characters >= room:
+                        break
+            read = range(places.start, end)
+            known.waiting[each] = Waiting(Head.of(found[each]).state, places, read, units)
+        return characters
 
     async def _keep_up(self, known: Known) -> None:
         """Begin to bring the index up to date, where it lacks too much."""
@@ -190,7 +206,7 @@ class Searcher:
         if known.is_outdated and known.opened is not None and not known.is_purged_later:
             await index_files.purge_later(known.access)
             known.is_purged_later = True
-        if known.missing_count > MOST_WAITING and known.update is None:
+        if _lacks_much(known) and known.update is None:
             known.update = asyncio.create_task(self._update(known))
             known.update.add_done_callback(partial(_end_update, known))
 
@@ -201,7 +217,7 @@ class Searcher:
                     # Another process may have done it while this one waited.
                     if await self._open(known):
                         known.compare()
-                if known.missing_count > MOST_WAITING:
+                if _lacks_much(known):
                     update = Update(known, self.store, self.files, self._writer, self._workspace)
                     await update.run()
         except (ChatvaultError, IndexTrouble, PyMongoError, OSError) as error:
@@ -223,6 +239,11 @@ class Searcher:
             is_idle = known.update is None and not known.lock.locked()
             if is_too_much and known is not used and is_idle:
                 self.feed.remove(known)
+
+
+def _lacks_much(known: Known) -> bool:
+    """Whether the index lacks more than a search looks through beside it."""
+    return known.missing_count > MOST_WAITING or known.characters >= MOST_CHARACTERS
 
 
 def _to_units(texts: list[Text]) -> list[Unit]:

@@ -26,6 +26,8 @@ FIRST_LIMIT: Final = 256
 MORE: Final = 4
 # Pages end after as many candidates, as each page ranks all those before it again.
 MOST_RANKED: Final = FIRST_LIMIT * MORE**4
+# Candidates that are read at a time.
+AT_ONCE: Final = 50
 # Hits of one conversation in a result.
 HITS: Final = 5
 
@@ -221,8 +223,8 @@ class _Search:
         """Read candidates again, if they were not yet."""
         checked = self._checked
         new = [each for each in candidates if (each.conversation, each.seq) not in checked.seen]
-        for first in range(0, len(new), EXACT):
-            some = new[first : first + EXACT]
+        for first in range(0, len(new), AT_ONCE):
+            some = new[first : first + AT_ONCE]
             checked.verified |= await verify(self._access, self._store, self._wanted, some)
             checked.seen.update((each.conversation, each.seq) for each in some)
 

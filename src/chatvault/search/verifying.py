@@ -1,8 +1,9 @@
 """Reading candidates again by their owner, and keeping those that fit what is stored now."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final, Self, cast
 
 from bson import ObjectId
 
@@ -11,11 +12,14 @@ from chatvault.conversations.models import Status
 from chatvault.conversations.ranges import read_at
 from chatvault.conversations.shapes import ConversationDoc, MessageDoc
 from chatvault.conversations.store import MessageStore
+from chatvault.search import snippets
 from chatvault.search.ranking import TITLE_SEQ, Candidate
 from chatvault.search.states import to_milliseconds
 from chatvault.search.terms import Query, Words
 
 FIELDS = ("title", "tags", "status", "agent_id", "updated_at", "last_message_at")
+# The characters of a longer message are not kept until the answer is made.
+LONG: Final = 16 * 1024
 # The conversation's id, as text, and the place in it.
 Place = tuple[str, int]
 
@@ -61,11 +65,29 @@ class Verified:
 
     Attributes:
         conversation: some fields of it.
-        message: None for a title.
+        message: without the content of a long one; None for a title.
+        excerpt: of a long message.
     """
 
     conversation: ConversationDoc
-    message: MessageDoc | None
+    message: MessageDoc | None = None
+    excerpt: Sequence[snippets.Piece] | None = None
+
+    @classmethod
+    def of(cls, conversation: ConversationDoc, message: MessageDoc, query: Query) -> Self:
+        """Return a message that fits, with as much of it as an answer needs."""
+        content = message["content"]
+        shown = ("id", "role", "timestamp", *(("content",) if len(content) <= LONG else ()))
+        kept = cast("MessageDoc", {name: message.get(name) for name in shown})
+        return cls(
+            conversation, kept, snippets.cut(content, query) if len(content) > LONG else None
+        )
+
+    def snippet(self, query: Query) -> Sequence[snippets.Piece]:
+        """Return the part of the message with the words of a query."""
+        if self.excerpt is not None or self.message is None:
+            return self.excerpt or ()
+        return snippets.cut(self.message["content"], query)
 
 
 async def verify(
@@ -85,10 +107,10 @@ async def verify(
         ):
             continue
         if TITLE_SEQ in places[conversation["_id"]] and wanted.query.matches(title):
-            verified[key, TITLE_SEQ] = Verified(conversation, None)
+            verified[key, TITLE_SEQ] = Verified(conversation)
         for seq, message, _ in messages:
             if _fits(message, wanted):
-                verified[key, seq] = Verified(conversation, message)
+                verified[key, seq] = Verified.of(conversation, message, wanted.query)
     return verified
 
 

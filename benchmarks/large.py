@@ -7,7 +7,6 @@ Run by `python benchmarks/large.py`; it takes some minutes and 2 GB of disk. `--
 import argparse
 import asyncio
 import statistics
-import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
@@ -22,10 +21,9 @@ from pymongo import MongoClient
 
 from chatvault.actor import Role
 from chatvault.audit.keys import KeyRing, load_key_ring
-from chatvault.mongodb.embedded import embedded_mongodb
 from chatvault.settings import Settings
 from dataset import message
-from processes import Server, find_mongod, start_service
+from processes import Server, find_mongod, own_service
 
 DATABASE = "chatvault"
 BATCH = 1000
@@ -192,14 +190,8 @@ def main() -> None:
     parser.add_argument("--messages", type=int, default=1_000_000)
     parser.add_argument("--entries", type=int, default=1_000_000)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        data_dir = Path(folder, "data")
-        service, _ = start_service(data_dir)
-        try:
-            with embedded_mongodb(data_dir) as url:
-                asyncio.run(run(data_dir, service, url, options))
-        finally:
-            service.stop()
+    with own_service() as (data_dir, service, url):
+        asyncio.run(run(data_dir, service, url, options))
 
 
 if __name__ == "__main__":

@@ -7,20 +7,17 @@ import argparse
 import asyncio
 import random
 import statistics
-import tempfile
 import time
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import aiohttp
 from bson import ObjectId
 from pymongo import MongoClient
 
-from chatvault.mongodb.embedded import embedded_mongodb
 from dataset import message
 from large import DATABASE, sign_in
-from processes import start_service
+from processes import own_service
 
 BATCH = 2000
 START = datetime(2023, 1, 1, tzinfo=UTC)
@@ -136,20 +133,9 @@ def main() -> None:
     parser.add_argument("--conversations", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=100)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        data_dir = Path(folder, "data")
-        service, _ = start_service(data_dir)
-        try:
-            with embedded_mongodb(data_dir) as url:
-                work = measure(
-                    url,
-                    f"http://{service.host}:{service.port}",
-                    options.conversations,
-                    options.rounds,
-                )
-                asyncio.run(work)
-        finally:
-            service.stop()
+    with own_service() as (_, service, url):
+        base = f"http://{service.host}:{service.port}"
+        asyncio.run(measure(url, base, options.conversations, options.rounds))
 
 
 if __name__ == "__main__":

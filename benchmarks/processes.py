@@ -4,16 +4,18 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import orjson
 import psutil  # type: ignore[import-untyped]  # it carries no annotations
 
+from chatvault.mongodb.embedded import embedded_mongodb
 from measure import Result
 
 HERE = Path(__file__).resolve().parent
@@ -113,6 +115,19 @@ def start_service(data_dir: Path) -> tuple[Server, float]:
     service = Server(*SERVE, env=settings(data_dir))
     service.fetch("/health")
     return service, time.monotonic() - began
+
+
+@contextmanager
+def own_service() -> Iterator[tuple[Path, Server, str]]:
+    """Yield a data directory, the service on it, and the URL of its embedded MongoDB."""
+    with tempfile.TemporaryDirectory() as folder:
+        data_dir = Path(folder, "data")
+        service, _ = start_service(data_dir)
+        try:
+            with embedded_mongodb(data_dir) as url:
+                yield data_dir, service, url
+        finally:
+            service.stop()
 
 
 def can_have_workers() -> bool:

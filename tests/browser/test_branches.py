@@ -7,7 +7,7 @@ import pytest
 from playwright.async_api import Locator, Page, expect
 
 from conftest import HttpClient, SignIn
-from support.browsing import OpenPage, ask, said, violations
+from support.browsing import OpenPage, ask, ask_first_again, said, violations
 from support.factories import begin, message
 from support.fake_model import FakeModel, ScriptedAnswer
 
@@ -121,11 +121,7 @@ class TestAskingAgain:
         await expect(said(page, "To the first.")).to_be_visible()
         await ask(page, "More")
         await expect(said(page, "To more.")).to_be_visible()
-        question = page.get_by_role("article").first
-        await question.hover()
-        await question.get_by_role("button", name="Edit").click()
-        await page.get_by_role("textbox", name="Edit").fill("First question")
-        await page.get_by_role("button", name="Ask again").click()
+        await ask_first_again(page, "First question")
 
         await expect(said(page, "To the second.")).to_be_visible()
         await expect(said(page, "To more.")).to_have_count(0)

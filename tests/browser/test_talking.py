@@ -7,7 +7,7 @@ from typing import Any
 from playwright.async_api import Page, expect
 
 from conftest import SignIn
-from support.browsing import OpenPage, ask, said
+from support.browsing import OpenPage, ask, ask_first_again, said
 from support.factories import PASSWORD
 from support.fake_model import FakeModel, ScriptedAnswer
 from support.inserting import insert_conversations
@@ -151,11 +151,7 @@ class TestConversation:
         fake_model.say("To the first.", "To the second.")
         await ask(page, "Frist question")
         await expect(said(page, "To the first.")).to_be_visible()
-        question = page.get_by_role("article").first
-        await question.hover()
-        await question.get_by_role("button", name="Edit").click()
-        await page.get_by_role("textbox", name="Edit").fill("Second question")
-        await page.get_by_role("button", name="Ask again").click()
+        await ask_first_again(page, "Second question")
 
         await expect(said(page, "To the second.")).to_be_visible()
         assert fake_model.asked[-1][-1] == ("user", "Second question")

@@ -161,14 +161,14 @@ class TestTypesetter:
             made = await ours.make(page_of(exported_message(content, commands=[command])).source())
             assert made.startswith(b"%PDF-")
             assert made.rstrip().endswith(b"%%EOF")
-            first = ours._process
+            first = ours._program._process
             # Errors end nothing but their own file; neither files nor packages are there.
             for source in (b'#read("/etc/passwd")', b'#import "@preview/a:1.0.0"', b"#panic()"):
                 with pytest.raises(PdfFailed):
                     await ours.make(source)
             assert await ours.make(b"x")
-            assert ours._process is not first
-        assert ours._process is None
+            assert ours._program._process is not first
+        assert ours._program._process is None
 
     @pytest.mark.parametrize(
         ("name", "value"), [("MEGABYTES", 300), ("SECONDS", 0), ("TIMEOUT", 0.5)]
@@ -190,7 +190,7 @@ class TestTypesetter:
         monkeypatch.setattr(typesetter, "MOST_FILES", 2)
         async with Typesetter() as ours:
             assert all(await asyncio.gather(*(ours.make(b"x") for _ in range(3))))
-            process = ours._process
+            process = ours._program._process
             assert process is not None
             assert await process.wait() == 0
             assert await ours.make(b"x")

@@ -93,8 +93,9 @@ async def test_a_failed_writing_is_done_again(
     async def fail_once(self: IndexWriter, *args: Any) -> None:
         if not failures:
             failures.append(1)
-            process = await self._start()
-            process.kill()
+            await self._program._start()
+            assert self._program._process is not None
+            self._program._process.kill()
         await write(self, *args)
 
     monkeypatch.setattr(IndexWriter, "write", fail_once)

@@ -66,6 +66,15 @@ async def ask(page: Page, words: str) -> None:
     await page.keyboard.press("Enter")
 
 
+async def ask_first_again(page: Page, words: str) -> None:
+    """Edit the first question, and ask again."""
+    question = page.get_by_role("article").first
+    await question.hover()
+    await question.get_by_role("button", name="Edit").click()
+    await page.get_by_role("textbox", name="Edit").fill(words)
+    await page.get_by_role("button", name="Ask again").click()
+
+
 def said(page: Page, words: str) -> Locator:
     """Words of the thread, and not of what is read out beside it."""
     return page.get_by_role("log").get_by_text(words)

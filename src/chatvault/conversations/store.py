@@ -186,8 +186,8 @@ class MessageStore:
     ) -> list[SegmentDoc]:
         """Return the segments with the messages from one place up to another, with only those.
 
-        Each has its messages from `first` or from its start on. With `most`, it returns the first
-        ones of them, at most so many.
+        Each has its messages from `first` or from its start on. With `most`, these are the first
+        of them, up to that number.
         """
         start = {"$gt": first - MAX_LENGTH, "$lt": end}
         after = {"$gt": [{"$add": ["$start", "$length"]}, first]}

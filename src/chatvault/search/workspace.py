@@ -59,10 +59,13 @@ class Workspace:
         place.mkdir(parents=True, exist_ok=True)
         _remove_left(place)
         self._root = Path(tempfile.mkdtemp(prefix=PREFIX, dir=place))
-        # Held until the process ends, so that others know whether it is in use.
-        self._lock = os.open(self._root / LOCK, os.O_CREAT | os.O_RDWR, 0o600)
+        # Held until the process ends, so that others know whether it is in use. It has its name
+        # once it is held: another process would take it in between, and remove the directory.
+        new = self._root / f"{LOCK}.new"
+        self._lock = os.open(new, os.O_CREAT | os.O_RDWR, 0o600)
         if fcntl is not None:
             fcntl.flock(self._lock, fcntl.LOCK_EX)
+        new.rename(self._root / LOCK)
 
     def close(self) -> None:
         """Remove everything."""

@@ -1,7 +1,6 @@
 """Make PDFs in a subprocess with limits of memory, processor time and time."""
 
 import asyncio
-import contextlib
 import importlib.util
 import json
 import subprocess
@@ -15,6 +14,7 @@ import structlog
 from chatvault.errors import InvalidInput, Unavailable
 from chatvault.exporting.pdf.fonts import missing_scripts
 from chatvault.exporting.pdf.program import FAILED, LENGTH
+from chatvault.programs import Pipes, Program
 from chatvault.settings import program_environment
 
 PROGRAM = ("-I", "-m", "chatvault.exporting.pdf.program")
@@ -60,7 +60,7 @@ def require_installed() -> None:
 def find_missing_scripts() -> list[str]:
     """Return the scripts that no font of this machine has; takes about a second."""
     done = subprocess.run(  # noqa: S603  # runs this package's own program
-        [*_command(), "--families"],
+        [sys.executable, *PROGRAM, *_limits(), "--families"],
         env=program_environment(),
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -74,19 +74,15 @@ def find_missing_scripts() -> list[str]:
         return []
 
 
-def _command() -> Sequence[str]:
-    limits = (f"--megabytes={MEGABYTES}", f"--seconds={SECONDS}")
-    return (sys.executable, *PROGRAM, *limits)
+def _limits() -> Sequence[str]:
+    return (f"--megabytes={MEGABYTES}", f"--seconds={SECONDS}")
 
 
 class Typesetter:
     """Makes PDFs, one at a time, in a subprocess that runs only while it is needed."""
 
     def __init__(self) -> None:
-        self._turn = asyncio.Lock()
-        self._process: asyncio.subprocess.Process | None = None
-        self._left = 0
-        self._idle: asyncio.TimerHandle | None = None
+        self._program = Program((*PROGRAM, *_limits()), idle_seconds=IDLE_SECONDS, most=MOST_FILES)
 
     async def __aenter__(self) -> Self:
         return self
@@ -97,18 +93,7 @@ class Typesetter:
         _error: BaseException | None,
         _traceback: TracebackType | None,
     ) -> None:
-        await self.close()
-
-    async def close(self) -> None:
-        """End the subprocess."""
-        if self._idle is not None:
-            self._idle.cancel()
-        process, self._process = self._process, None
-        if process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            # Reads to the end, or the pipes would stay open.
-            await process.communicate()
+        await self._program.close()
 
     async def make(self, source: bytes) -> bytes:
         """Make a PDF of the source.
@@ -116,48 +101,15 @@ class Typesetter:
         Raises:
             PdfFailed: typst refuses it, or takes too long, or too much memory.
         """
-        async with self._turn:
-            if self._idle is not None:
-                self._idle.cancel()
-            if self._left == 0:
-                await self.close()
-            process = self._process or await self._start()
-            self._left -= 1
-            made = None
-            try:
-                async with asyncio.timeout(TIMEOUT):
-                    made = await _exchange(process, source)
-            except (TimeoutError, OSError, asyncio.IncompleteReadError) as error:
-                log.warning("pdf_failed", error=type(error).__name__, size=len(source))
-                raise PdfFailed from error
-            finally:
-                # After a cancellation in the middle, the subprocess is in an undefined state.
-                if made is None:
-                    await self.close()
-                else:
-                    loop = asyncio.get_running_loop()
-                    self._idle = loop.call_later(IDLE_SECONDS, self._let_end)
-            return made
-
-    async def _start(self) -> asyncio.subprocess.Process:
-        self._process = await asyncio.create_subprocess_exec(
-            *_command(),
-            env=program_environment(),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-        )
-        self._left = MOST_FILES
-        return self._process
-
-    def _let_end(self) -> None:
-        """Have the subprocess end, as it was idle for a while."""
-        self._left = 0
-        if self._process is not None and self._process.stdin is not None:
-            self._process.stdin.close()
+        try:
+            async with self._program.use() as pipes, asyncio.timeout(TIMEOUT):
+                return await _exchange(pipes, source)
+        except (TimeoutError, OSError, asyncio.IncompleteReadError) as error:
+            log.warning("pdf_failed", error=type(error).__name__, size=len(source))
+            raise PdfFailed from error
 
 
-async def _exchange(process: asyncio.subprocess.Process, source: bytes) -> bytes:
+async def _exchange(pipes: Pipes, source: bytes) -> bytes:
     """Send a source and return the PDF.
 
     Raises:
@@ -165,11 +117,9 @@ async def _exchange(process: asyncio.subprocess.Process, source: bytes) -> bytes
         OSError: the subprocess has ended.
         IncompleteReadError: it has ended in the middle.
     """
-    if process.stdin is None or process.stdout is None:
-        raise PdfFailed
-    process.stdin.write(LENGTH.pack(len(source)) + source)
-    await process.stdin.drain()
-    [size] = LENGTH.unpack(await process.stdout.readexactly(LENGTH.size))
+    pipes.input.write(LENGTH.pack(len(source)) + source)
+    await pipes.input.drain()
+    [size] = LENGTH.unpack(await pipes.output.readexactly(LENGTH.size))
     if size == FAILED:
         raise PdfFailed
-    return await process.stdout.readexactly(size)
+    return await pipes.output.readexactly(size)

@@ -14,7 +14,7 @@ from chatvault.app import ROUTES
 from chatvault.audit.actions import Action
 from chatvault.audit.keys import InvalidKeys, KeysMissing
 from chatvault.commands.runner import AlreadySettled
-from chatvault.conversations.commits.errors import NeedsTree, NoRoom, RetryAfterMove
+from chatvault.conversations.commits.errors import Behind, NeedsTree, NoRoom, RetryAfterMove
 from chatvault.documents import DOCUMENTS
 from chatvault.errors import ChatvaultError
 from chatvault.http.problems import MethodNotAllowed, status_of
@@ -39,6 +39,7 @@ DECISIONS = sorted((DOCS / "decisions").glob("[0-9]*.md"))
 
 # They end a command or a start, or never leave the service; no request meets them.
 NEVER_OVER_HTTP: set[type[ChatvaultError]] = {
+    Behind,
     InvalidSettings,
     InvalidKeys,
     KeysMissing,

@@ -49,6 +49,7 @@ from chatvault.conversations.list_routes import LIST_ATTACHED
 from chatvault.conversations.places import PlaceReader
 from chatvault.conversations.routes import COMMITS, START_WITH_REPLY, STORE
 from chatvault.conversations.store import MessageStore
+from chatvault.dialects import routes as dialects
 from chatvault.documents import bind_documents
 from chatvault.exporting import routes as exports
 from chatvault.exporting.jobs import routes as export_jobs
@@ -107,7 +108,7 @@ from chatvault.usage import routes as usage
 
 KEYS_PER_MINUTE = 30
 FORKS_PER_MINUTE = 30
-ROUTES = (
+OWN_ROUTES = (
     health.routes,
     accounts.routes,
     sessions.routes,
@@ -119,6 +120,7 @@ ROUTES = (
     messages.routes,
     attachments.routes,
     branches.routes,
+    dialects.routes,
     forks.routes,
     tags.routes,
     categories.routes,
@@ -138,6 +140,7 @@ ROUTES = (
     pages.routes,
     openapi.routes,
 )
+ROUTES = dialects.with_dialects(OWN_ROUTES)
 
 
 def create_app(settings: Settings, *, mongodb_url: str) -> web.Application:
@@ -229,6 +232,7 @@ def _add_order(app: web.Application, storage: CounterStorage) -> None:
     app[tags.TAG_COMMITS] = app[categories.CATEGORY_COMMITS] = app[COMMITS]
     app[forks.FORK_COMMITS] = app[COMMITS]
     app[forks.FORK_QUEUE] = ForkQueue(Rate(storage, name="fork", per_minute=FORKS_PER_MINUTE))
+    app[dialects.COMMITS] = app[COMMITS]
 
 
 def _add_replies(app: web.Application, settings: Settings, storage: CounterStorage) -> None:
@@ -256,7 +260,7 @@ def _add_replies(app: web.Application, settings: Settings, storage: CounterStora
         commands=runs,
         wake=wake,
     )
-    app[replies.REPLY_DEPS] = app[completions.DEPS] = deps = ReplyDeps(
+    app[replies.REPLY_DEPS] = app[completions.DEPS] = app[dialects.REPLY_DEPS] = deps = ReplyDeps(
         commits=commits,
         store=app[STORE],
         recorder=app[RECORDER],

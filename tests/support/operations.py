@@ -69,6 +69,7 @@ CALLS: dict[tuple[str, str], dict[str, Any]] = {
     ("GET", "/conversations/stats/count"): {},
     ("GET", "/conversations/stats"): {},
     ("POST", "/conversations/{conversation_id}/archive"): {"json": {"archived": True}},
+    ("PUT", "/conversations/{conversation_id}/archive"): {"json": {"archived": True}},
     ("POST", "/conversations/{conversation_id}/replies"): {
         "json": {"content": "Hello"},
         "status": 503,

@@ -28,11 +28,11 @@ from chatvault.conversations.parents import UnknownParent
 from chatvault.conversations.reading import MessagePage, PageRequest
 from chatvault.conversations.routes import COMMITS, STORE, answer
 from chatvault.conversations.schemas import (
+    AppendIn,
     ConversationOut,
     ConversationPath,
     MessageBatch,
     MessageEdit,
-    MessageIn,
     MessagePath,
 )
 from chatvault.conversations.shapes import StoredMessage
@@ -239,7 +239,7 @@ async def append_message(
     actor: Actor,
     path: ConversationPath,
     headers: AppendHeaders,
-    body: MessageIn,
+    body: AppendIn,
 ) -> web.StreamResponse:
     """Append a message; the answer is the whole conversation, or little if preferred so.
 

@@ -150,6 +150,12 @@ class MessageIn(BaseModel):
         return cast("MessageDoc", stored)
 
 
+class AppendIn(MessageIn):
+    """A message to append; without a role it is the user's."""
+
+    role: MessageRole = MessageRole.USER
+
+
 def to_stored(messages: Sequence[MessageIn], at: datetime) -> list[MessageDoc]:
     """Return messages as they are embedded."""
     return [message.to_stored(at) for message in messages]

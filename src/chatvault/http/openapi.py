@@ -191,6 +191,8 @@ def _describe(operation: Operation, schemas: Schemas, examples: Examples) -> dic
     paragraphs = [" ".join(each.split()) for each in description.split("\n\n") if each]
     if operation.method == "PATCH":
         paragraphs.append("`application/merge-patch+json` is taken as well.")
+    if operation.dialect is not None and operation.dialect.note:
+        paragraphs.append(operation.dialect.note)
     if operation.action is not None:
         paragraphs.append(f"Audited as `{operation.action.value}`.")
     if operation.scope == SESSION_ONLY:

@@ -17,6 +17,7 @@ from chatvault.byte_ranges import ByteRange
 from chatvault.encoding import to_json
 from chatvault.errors import NotFound, UnsupportedMediaType
 from chatvault.http.bodies import BODY, BULK_BODY, SMALL_BODY, Room, read_body
+from chatvault.http.dialects import Dialect, Names, to_ours, values_of
 from chatvault.http.json_slices import BULK_WEIGHT, UNIT_WEIGHT, from_text, parse
 from chatvault.http.validation import is_bulk, validate, validate_in_slices
 from chatvault.idempotency import IdempotencyKey
@@ -66,17 +67,19 @@ def _absent(model: type[BaseModel], parameter: str) -> NotFound:
     return make() if make is not None else NotFound(f"{kind} not found")
 
 
-def parse_query(request: web.Request, model: type[M]) -> M:
+def parse_query(request: web.Request, model: type[M], names: Names | None = None) -> M:
     """Return the query's parameters.
+
+    Args:
+        request: the request.
+        model: the model to validate with.
+        names: those of the parameters that are a dialect's.
 
     Raises:
         InvalidInput: one is unknown, wrong or given twice.
     """
-    query = request.query
-    values = {name: query.getall(name) for name in dict.fromkeys(query)}
-    return validate(
-        model, {name: given if given[1:] else given[0] for name, given in values.items()}, "query"
-    )
+    values = values_of(request)
+    return validate(model, values if names is None else to_ours(values, names), "query")
 
 
 def parse_headers(request: web.Request, model: type[M]) -> M:
@@ -94,7 +97,14 @@ def _aliases(model: type[BaseModel]) -> list[str]:
     return [field.alias or name for name, field in model.model_fields.items()]
 
 
-async def parse_body(request: web.Request, model: type[M], *, limit: int, room: Room | None) -> M:
+async def parse_body(
+    request: web.Request,
+    model: type[M],
+    *,
+    limit: int,
+    room: Room | None,
+    dialect: Dialect | None = None,
+) -> M:
     """Return the JSON body.
 
     Args:
@@ -102,6 +112,7 @@ async def parse_body(request: web.Request, model: type[M], *, limit: int, room: 
         model: the model to validate with.
         limit: in bytes.
         room: for a large one; None for a small one, which is parsed at once.
+        dialect: the operation's, which renames fields.
 
     Raises:
         UnsupportedMediaType: the body says that it is something else.
@@ -114,10 +125,12 @@ async def parse_body(request: web.Request, model: type[M], *, limit: int, room: 
     if request.content_type not in JSON_TYPES:
         raise UnsupportedMediaType
     text = await read_body(request, limit)
+    rename = dialect.rename if dialect is not None else lambda body: body
     if room is None:
-        return validate(model, from_text(text), "body")
+        return validate(model, rename(from_text(text)), "body")
     await room.admit(text, max_weight=BULK_WEIGHT if is_bulk(model) else UNIT_WEIGHT)
-    return await validate_in_slices(model, await parse(text, room.queue), "body", room.queue)
+    value = rename(await parse(text, room.queue))
+    return await validate_in_slices(model, value, "body", room.queue)
 
 
 async def idempotency_key_of(

@@ -16,6 +16,7 @@ from chatvault.actor import Actor, Scope
 from chatvault.audit.actions import Action
 from chatvault.errors import ChatvaultError, NotAuthenticated, SessionRequired
 from chatvault.http.bodies import BODY, SMALL_BODY, Bodies, Room, read_body, size_to_expect
+from chatvault.http.dialects import Dialect, Names
 from chatvault.http.requests import (
     ACTOR,
     IdempotencyHeaders,
@@ -33,6 +34,8 @@ PARSED = ("path", "query", "headers", "body")
 # In place of a scope: no API key may call the operation.
 SESSION_ONLY: Final = "session"
 Demand = Scope | Literal["session"]
+JSON = "application/json"
+TRUE = frozenset({"true", "1"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -57,6 +60,8 @@ class Operation:
         takes: describes a body that the handler reads itself.
         media_taken: the media type of such a body if it is read piece by piece, whatever its size;
             empty for one that is read whole, as JSON or whatever it is.
+        dialect: other names that it understands.
+        instead: a query parameter that, being true, chooses another operation, and this operation.
     """
 
     method: Method
@@ -79,22 +84,43 @@ class Operation:
     takes: str
     media_taken: str
     tag: str
+    dialect: Dialect | None = None
+    instead: tuple[str, "Operation"] | None = None
 
     async def __call__(self, request: web.Request) -> web.StreamResponse:
         """Parse what the handler needs, and return its answer."""
-        given: dict[str, Any] = {}
-        if not self.is_public:
-            given["actor"] = actor = request[ACTOR]
-            if actor.user_id is None:
-                raise NotAuthenticated
-            if actor.key_id is not None:
-                self._admit_key(actor)
-        elif self.knows_caller:
-            given["caller"] = request[ACTOR]
+        given = self._identify(request)
+        if self.dialect is None or (names := self.dialect.read(request)) is None:
+            return await self._serve(request, given, None)
+        response = await self._serve(request, given, names)
+        if isinstance(response, web.Response) and response.content_type == JSON:
+            await self.dialect.show(request, names, response)
+        return response
+
+    def chosen_by(self, request: web.Request) -> "Operation":
+        """Return the operation that a request is for: this one, or the other of its path."""
+        if self.instead is None or request.query.get(self.instead[0]) not in TRUE:
+            return self
+        return self.instead[1]
+
+    def _identify(self, request: web.Request) -> dict[str, Any]:
+        """Return who asks, as far as the handler needs it."""
+        if self.is_public:
+            return {"caller": request[ACTOR]} if self.knows_caller else {}
+        actor = request[ACTOR]
+        if actor.user_id is None:
+            raise NotAuthenticated
+        if actor.key_id is not None:
+            self._admit_key(actor)
+        return {"actor": actor}
+
+    async def _serve(
+        self, request: web.Request, given: dict[str, Any], names: Names | None
+    ) -> web.StreamResponse:
         if "path" in self.models:
             given["path"] = parse_path(request, self.models["path"])
         if "query" in self.models:
-            given["query"] = parse_query(request, self.models["query"])
+            given["query"] = parse_query(request, self.models["query"], names)
         if "headers" in self.models:
             given["headers"] = parse_headers(request, self.models["headers"])
         if self.media_taken:
@@ -126,7 +152,11 @@ class Operation:
     ) -> web.StreamResponse:
         if "body" in self.models:
             given["body"] = await parse_body(
-                request, self.models["body"], limit=self.max_body, room=room
+                request,
+                self.models["body"],
+                limit=self.max_body,
+                room=room,
+                dialect=self.dialect,
             )
         elif "headers" in self.models and issubclass(self.models["headers"], IdempotencyHeaders):
             # A request identified by its key is identified by its body, too.
@@ -221,7 +251,7 @@ class Routes:
 def _as_handler(operation: Operation) -> PlainHandler:
     # aiohttp needs a coroutine function; the operation is attached to it for the middlewares.
     async def handle(request: web.Request) -> web.StreamResponse:
-        return await operation(request)
+        return await operation.chosen_by(request)(request)
 
     handle.operation = operation  # type: ignore[attr-defined]  # read by operation_of
     return handle
@@ -240,4 +270,5 @@ def is_quiet(request: web.Request) -> bool:
 
 def operation_of(request: web.Request) -> Operation | None:
     """Return the operation of a request; None for unknown paths and methods."""
-    return getattr(request.match_info.handler, "operation", None)
+    found: Operation | None = getattr(request.match_info.handler, "operation", None)
+    return None if found is None else found.chosen_by(request)

@@ -1,0 +1,1 @@
+"""The other names under which clients know conversations, messages and replies."""

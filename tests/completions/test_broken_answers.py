@@ -9,6 +9,7 @@ import pytest
 from pymongo.errors import AutoReconnect
 
 from chatvault.completions import routes
+from chatvault.completions.recording import Completion
 from chatvault.replies import service
 from chatvault.replies.events import Event
 from chatvault.replies.provider import Chunk
@@ -100,8 +101,8 @@ class TestCompletion:
             yield Chunk(text="x", raw={"choices": [{"delta": {"content": "x"}}]})
             raise error
 
-        async def complete(*_: Any, **__: Any) -> AsyncGenerator[Chunk, None]:
-            return pieces()
+        async def complete(*_: Any, **__: Any) -> Completion:
+            return Completion(pieces())
 
         monkeypatch.setattr(routes, "complete", complete)
         body = {"messages": HELLO, "stream": True}

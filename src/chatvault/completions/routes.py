@@ -3,7 +3,8 @@
 import contextlib
 import time
 import uuid
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import web
@@ -38,6 +39,7 @@ REFUSALS = (
 )
 DEPS = web.AppKey("completion_deps", ReplyDeps)
 MEDIA = ("application/json", EVENT_STREAM)
+CONVERSATION_ID = "X-Conversation-Id"
 routes = Routes("completions")
 
 
@@ -82,6 +84,7 @@ def _configured_model(deps: ReplyDeps) -> str | None:
     returns=dict[str, Any],
     media=MEDIA,
     errors=REFUSALS,
+    sends=(CONVERSATION_ID,),
     max_body=PICTURES_BODY,
 )
 async def complete_chat(
@@ -90,7 +93,8 @@ async def complete_chat(
     """Answer a chat through the configured model, recording it where a conversation is named.
 
     In OpenAI's shape, whole or as a stream. With `X-Conversation-Id` the exchange is recorded
-    there.
+    there; else with `store` it is kept as a conversation in the category "Agents". The answer's
+    `X-Conversation-Id` names the conversation.
     """
     return await _complete(request, actor, headers, body)
 
@@ -103,6 +107,7 @@ async def complete_chat(
     returns=dict[str, Any],
     media=MEDIA,
     errors=REFUSALS,
+    sends=(CONVERSATION_ID,),
     max_body=PICTURES_BODY,
 )
 async def complete_chat_v1(
@@ -118,7 +123,7 @@ async def complete_chat_v1(
 async def _complete(
     request: web.Request, actor: Actor, headers: CompletionHeaders, body: CompletionIn
 ) -> web.StreamResponse:
-    chunks = await complete(
+    completion = await complete(
         actor,
         request.app[DEPS],
         request.app[MODELS],
@@ -128,11 +133,15 @@ async def _complete(
             request, headers, beside=str(headers.conversation_id or "")
         ),
     )
-    async with contextlib.aclosing(chunks):
+    recorded = completion.conversation_id
+    sent = {} if recorded is None else {CONVERSATION_ID: str(recorded)}
+    async with contextlib.aclosing(completion.chunks) as chunks:
         if body.stream:
-            is_kept = headers.key is not None
-            return await _stream(request, chunks, with_usage=body.wants_usage, is_kept=is_kept)
-        return json_response(await _collect(chunks))
+            answer = Streamed(
+                with_usage=body.wants_usage, is_kept=headers.key is not None, headers=sent
+            )
+            return await _stream(request, chunks, answer)
+        return json_response(await _collect(chunks), headers=sent)
 
 
 async def _collect(chunks: AsyncGenerator[Chunk, None]) -> dict[str, Any]:
@@ -153,31 +162,35 @@ async def _collect(chunks: AsyncGenerator[Chunk, None]) -> dict[str, Any]:
     }
 
 
-async def _stream(
-    request: web.Request,
-    chunks: AsyncGenerator[Chunk, None],
-    *,
-    with_usage: bool,
-    is_kept: bool,
-) -> web.StreamResponse:
-    """Send the chunks as they come; a failure before the first is an ordinary error response.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Streamed:
+    """The way in which an answer is streamed.
 
-    Args:
-        request: the current request.
-        chunks: of the answer.
+    Attributes:
         with_usage: whether to send the token counts too.
         is_kept: whether the answer is stored for a repeat, and so is completed without a listener.
+        headers: further headers.
     """
+
+    with_usage: bool
+    is_kept: bool
+    headers: Mapping[str, str]
+
+
+async def _stream(
+    request: web.Request, chunks: AsyncGenerator[Chunk, None], answer: Streamed
+) -> web.StreamResponse:
+    """Send the chunks as they come; a failure before the first is an ordinary error response."""
     first = await anext(chunks, None)
-    response = await begin_stream(request, STREAM_HEADERS)
+    response = await begin_stream(request, {**STREAM_HEADERS, **answer.headers})
     try:
         if first is not None:
-            await _write(response, first, with_usage=with_usage)
+            await _write(response, first, with_usage=answer.with_usage)
         async for chunk in chunks:
-            await _write(response, chunk, with_usage=with_usage)
+            await _write(response, chunk, with_usage=answer.with_usage)
         await response.write(b"data: [DONE]\n\n")
     except ConnectionError:
-        if is_kept:
+        if answer.is_kept:
             try:
                 async for _ in chunks:
                     pass

@@ -8,6 +8,30 @@ from typing import Any
 from chatvault.conversations.models import MessageRole, Status
 from chatvault.fields import Raw
 
+# The type of an error in OpenAI's shape, by the status of the problem; else one of the next two.
+ERROR_TYPES = {
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    429: "rate_limit_error",
+}
+CLIENTS_FAULT = "invalid_request_error"
+SERVERS_FAULT = "server_error"
+FIRST_OF_SERVER = 500
+
+
+def to_openai_error(problem: Raw) -> Raw:
+    """Return a problem as OpenAI's clients read it."""
+    status, errors = problem["status"], problem.get("errors") or ()
+    usual = SERVERS_FAULT if status >= FIRST_OF_SERVER else CLIENTS_FAULT
+    error = {
+        "message": problem["detail"],
+        "type": ERROR_TYPES.get(status, usual),
+        "param": ".".join(map(str, errors[0]["loc"][1:])) or None if errors else None,
+        "code": problem["code"],
+    }
+    return {"error": error}
+
 
 def add_to_conversation(conversation: Raw) -> None:
     """Add the other names to a conversation of an answer, and to its messages."""

@@ -14,7 +14,7 @@ from chatvault.conversations import service as conversations
 from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.conversations.headers import ConditionalHeaders
 from chatvault.conversations.schemas import ArchiveIn, ConversationPath
-from chatvault.dialects.names import add_to_conversation, add_to_messages
+from chatvault.dialects.names import add_to_conversation, add_to_messages, to_openai_error
 from chatvault.dialects.parameters import AgentName, ListNames, ShownNames
 from chatvault.dialects.schemas import ArchivedOut, SendIn, SentOut
 from chatvault.encoding import to_json
@@ -180,6 +180,9 @@ async def _show_list(request: web.Request, names: Listed, response: web.Response
 AGENT_FIELD = {"squad_member_id": "agent_id"}
 NAMES_NOTE = "With `names=all`, answers have the names that other clients know beside ours."
 _NAMES = Dialect(parameters=Shown, show=_show_names, note=NAMES_NOTE)
+_OPENAI = Dialect(
+    show_problem=to_openai_error, note="A problem has `error` too, in OpenAI's shape."
+)
 _NAMES_AND_AGENT = replace(_NAMES, fields=AGENT_FIELD)
 DIALECTS: Mapping[tuple[str, str], Dialect] = {
     ("GET", "/conversations"): Dialect(
@@ -203,6 +206,8 @@ DIALECTS: Mapping[tuple[str, str], Dialect] = {
     ("POST", f"{CONVERSATION}/replies"): _NAMES_AND_AGENT,
     ("GET", f"{CONVERSATION}/context"): Dialect(parameters=ByAgent),
     ("GET", "/search"): Dialect(parameters=ByAgent),
+    ("POST", "/chat/completions"): _OPENAI,
+    ("POST", "/v1/chat/completions"): _OPENAI,
 }
 INSTEAD: Mapping[tuple[str, str], tuple[str, Operation]] = {
     ("POST", MESSAGES): ("reply", replace(chosen.operations[0], dialect=_NAMES_AND_AGENT)),

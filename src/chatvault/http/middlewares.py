@@ -59,7 +59,8 @@ ALLOWED_HEADERS = (
     "Tus-Resumable, Upload-Length, Upload-Metadata, Upload-Offset"
 )
 EXPOSED_HEADERS = (
-    "ETag, Link, Location, Preference-Applied, Retry-After, X-Request-ID, X-Total-Count, "
+    "ETag, Link, Location, Preference-Applied, Retry-After, X-Conversation-Id, X-Request-ID, "
+    "X-Total-Count, "
     "Tus-Resumable, Upload-Expires, Upload-Length, Upload-Offset"
 )
 SECURITY_HEADERS = {
@@ -155,7 +156,11 @@ async def error_table(request: web.Request, handler: Handler) -> web.StreamRespo
     is_told = isinstance(refused, StoredNotShown)
     if operation is not None and operation.action is not None and not is_told:
         refused = await _record(request, operation.action, refused)
-    response = problem_response(refused, request_id=request[ACTOR].request_id)
+    response = problem_response(
+        refused,
+        request_id=request[ACTOR].request_id,
+        dialect=None if operation is None else operation.dialect,
+    )
     if isinstance(refused, TooLarge | TooSlow) and not request.content.is_eof():
         # The rest of the body is not worth reading.
         response.force_close()

@@ -53,6 +53,7 @@ HEADERS = {
     "Upload-Expires": "When the upload is removed, unless it is imported.",
     "Upload-Length": "How many bytes the upload is to have.",
     "Upload-Offset": "How many bytes of the upload have arrived.",
+    "X-Conversation-Id": "The conversation that records the exchange.",
     "WWW-Authenticate": "What is wrong with the API key (RFC 6750).",
     "X-Request-ID": "Stands in the log and in the audit entry, too.",
     "X-Total-Count": "How many there are on all pages.",

@@ -9,6 +9,7 @@ from aiohttp import hdrs, web
 from chatvault import errors
 from chatvault.audit.actions import Outcome
 from chatvault.encoding import to_json
+from chatvault.http.dialects import Dialect
 from chatvault.http.requests import MAX_BODY_BYTES
 from chatvault.mongodb.database import to_domain_error
 from chatvault.outcome import has_stored
@@ -94,9 +95,13 @@ def broken_off(error: Exception) -> errors.ChatvaultError:
 
 
 def problem_response(
-    error: errors.ChatvaultError, *, request_id: str, status: int | None = None
+    error: errors.ChatvaultError,
+    *,
+    request_id: str,
+    status: int | None = None,
+    dialect: Dialect | None = None,
 ) -> web.Response:
-    """Return the response for an error."""
+    """Return the response for an error, in the operation's dialect if that has one."""
     status = status or status_of(type(error))
     body: dict[str, Any] = {
         "type": "about:blank",
@@ -114,6 +119,8 @@ def problem_response(
         body["more_errors"] = error.more_errors
     if isinstance(error, errors.InsufficientScope):
         body["scope"] = error.scope
+    if dialect is not None and dialect.show_problem is not None:
+        body |= dialect.show_problem(body)
     response = web.Response(body=to_json(body), status=status, content_type=MEDIA_TYPE)
     if (challenge := _challenge(error)) is not None:
         response.headers[hdrs.WWW_AUTHENTICATE] = challenge

@@ -162,6 +162,10 @@ class CompletionIn(BaseModel):
     max_tokens: int | None = Field(None, ge=1)
     max_completion_tokens: int | None = Field(None, ge=1)
     tools: Annotated[Wire | None, AfterValidator(_check_wire)] = None
+    store: bool | None = Field(
+        None, description="keeps the exchange as a conversation, if the request names none"
+    )
+    metadata: FreeObject | None = Field(None, description="of the conversation that `store` makes")
 
     @property
     def limit(self) -> int | None:

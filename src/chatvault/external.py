@@ -55,6 +55,7 @@ class McpServer(BaseModel):
         env: the program's environment variables, beside PATH, HOME and the like.
         headers: sent with every request, for its authentication.
         tools: by their names on the server.
+        send_user_id: whether each call names, in its `_meta`, the user for whom it is made.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -66,6 +67,7 @@ class McpServer(BaseModel):
     url: str | None = None
     headers: dict[str, SecretStr] = Field(default_factory=dict)
     tools: dict[str, McpTool] = Field(default_factory=dict)
+    send_user_id: bool = False
 
     @model_validator(mode="after")
     def _check_one_way(self) -> Self:

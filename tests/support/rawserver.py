@@ -3,8 +3,8 @@
 `python rawserver.py FOLDER` speaks over its standard streams: it answers `tools/list` with the line
 in `FOLDER/list` and `tools/call` with the line in `FOLDER/call`, as they are at that moment. `ID`
 in it stands for the request's id; without the file there is no answer. Calls are noted in
-`FOLDER/notes`. With `FOLDER/die` it ends after a call, with `FOLDER/linger` it does not end when
-its input does.
+`FOLDER/notes`, and what they say beside their arguments in `FOLDER/metas`. With `FOLDER/die` it
+ends after a call, with `FOLDER/linger` it does not end when its input does.
 """
 
 import json
@@ -45,6 +45,8 @@ for line in sys.stdin:
     elif request["method"] == "tools/call":
         with (folder / "notes").open("a") as notes:
             notes.write(json.dumps(request["params"]["name"]) + "\n")
+        with (folder / "metas").open("a") as metas:
+            metas.write(json.dumps(request["params"].get("_meta")) + "\n")
         answer("call", request["id"])
         if (folder / "die").exists():
             os._exit(3)

@@ -53,6 +53,11 @@ class RawServer:
         path = self.folder / "notes"
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
+    @property
+    def metas(self) -> list[Any]:
+        """What the calls said beside their arguments."""
+        return [json.loads(line) for line in (self.folder / "metas").read_text().splitlines()]
+
 
 async def look_again(server: Server) -> None:
     """Wait until a server was asked for its tools again."""

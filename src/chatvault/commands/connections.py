@@ -108,13 +108,22 @@ class Connection:
             if not cursor or selection.is_full:
                 return
 
-    async def call(self, name: str, arguments: dict[str, Any], *, timeout: float) -> Result:  # noqa: ASYNC109  # a call's end is a result, not an exception
+    async def call(
+        self,
+        name: str,
+        arguments: dict[str, Any],
+        *,
+        meta: dict[str, Any] | None,
+        timeout: float,  # noqa: ASYNC109  # a call's end is a result, not an exception
+    ) -> Result:
         """Call a tool, exactly once whatever happens, and return its result.
 
         The session's `call_tool` is not used: it validates the result by the server's schema, whose
         regular expressions may take hours.
         """
-        params = types.CallToolRequestParams(name=name, arguments=arguments)
+        params = types.CallToolRequestParams.model_validate(
+            {"name": name, "arguments": arguments, "_meta": meta}
+        )
         try:
             async with asyncio.timeout(timeout):
                 answer = await self._session.send_request(

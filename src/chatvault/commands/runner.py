@@ -123,7 +123,7 @@ class CommandRunner:
     async def _run(self, job: CommandTask) -> None:
         command = job.command
         try:
-            result = await self._call(command)
+            result = await self._call(command, job.actor.user_id)
         except asyncio.CancelledError:
             if not self._closing:
                 raise
@@ -141,7 +141,7 @@ class CommandRunner:
                     continue
             return
 
-    async def _call(self, command: Raw) -> Result:
+    async def _call(self, command: Raw, user_id: ObjectId | None) -> Result:
         tool = self._servers.tools.get(command["tool"])
         arguments = read_arguments(command["arguments"])
         if tool is None or arguments is None:
@@ -150,7 +150,7 @@ class CommandRunner:
         if any(command.get(name) != value for name, value in tool.pin().items()):
             return CHANGED
         try:
-            return await self._servers.call(tool, arguments)
+            return await self._servers.call(tool, arguments, user_id)
         except ServerUnavailable as error:
             return Result(text="The server cannot be reached.", code=error.code)
 

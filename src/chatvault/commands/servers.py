@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import structlog
+from bson import ObjectId
 
 from chatvault.commands.errors import ServerUnavailable
 from chatvault.commands.listing import LeftOut, Selection
@@ -22,6 +23,8 @@ FIRST_WAIT = 0.5  # seconds; doubles with each failure
 MAX_WAIT = 30.0
 CONNECT_TIMEOUT = 30.0  # seconds; the first start of a program may install it
 MAX_LOGGED = 5
+# The name of the user's id in the `_meta` of a call.
+USER_ID = "user_id"
 log = structlog.get_logger()
 
 
@@ -117,8 +120,10 @@ class Server:
         self._set_state(ServerState.DOWN, None)
         self._look.set()
 
-    async def call(self, tool: Tool, arguments: dict[str, Any]) -> Result:
-        """Call a tool, exactly once whatever happens, and return its result.
+    async def call(
+        self, tool: Tool, arguments: dict[str, Any], user_id: ObjectId | None = None
+    ) -> Result:
+        """Call a tool for a user, exactly once whatever happens, and return its result.
 
         Raises:
             ServerUnavailable: it was not called, as there is no connection.
@@ -127,7 +132,10 @@ class Server:
         if connection is None:
             raise ServerUnavailable
         result: Result = await connection.call(
-            tool.remote_name, {**arguments, **tool.fixed}, timeout=self._timeout
+            tool.remote_name,
+            {**arguments, **tool.fixed},
+            meta={USER_ID: str(user_id)} if self._settings.send_user_id and user_id else None,
+            timeout=self._timeout,
         )
         if result.code is not None:
             self._look.set()
@@ -192,13 +200,15 @@ class Servers:
                 found.setdefault(tool.name, tool)
         return found
 
-    async def call(self, tool: Tool, arguments: dict[str, Any]) -> Result:
-        """Call a tool, exactly once whatever happens, and return its result.
+    async def call(
+        self, tool: Tool, arguments: dict[str, Any], user_id: ObjectId | None = None
+    ) -> Result:
+        """Call a tool for a user, exactly once whatever happens, and return its result.
 
         Raises:
             ServerUnavailable: it was not called, as there is no connection.
         """
-        return await self._servers[tool.server].call(tool, arguments)
+        return await self._servers[tool.server].call(tool, arguments, user_id)
 
 
 def _import_connect() -> Any:

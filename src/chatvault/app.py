@@ -74,7 +74,7 @@ from chatvault.keys import load_secret_key
 from chatvault.live import routes as live
 from chatvault.live.frames import Renderer
 from chatvault.live.hub import Hub
-from chatvault.live.imports import ImportWatch
+from chatvault.live.jobs import JobWatch
 from chatvault.live.service import LiveDeps
 from chatvault.live.sessions import SessionWatch
 from chatvault.mongodb.database import connect
@@ -316,17 +316,17 @@ def _add_commands(
 
 def _add_live(app: web.Application, settings: Settings) -> None:
     """Create what live events are made with."""
-    app[SESSION_WATCH], imports = SessionWatch(), ImportWatch()
+    app[SESSION_WATCH], jobs = SessionWatch(), JobWatch()
     hub = Hub(
         most_of_user=settings.live_connections_per_user,
         most=settings.live_connections,
         on_sessions=app[SESSION_WATCH].suspect,
-        on_import=imports.note,
+        on_job=jobs.note,
     )
     app[live.LIVE_DEPS] = LiveDeps(
         hub=hub,
         renderer=Renderer(PlaceReader(app[STORE])),
-        imports=imports,
+        jobs=jobs,
         recorder=app[RECORDER],
         replies=app[replies.REPLY_DEPS],
     )

@@ -118,7 +118,7 @@ async def _live(app: web.Application) -> AsyncIterator[None]:
             partial(app[SESSION_WATCH].run, deps.hub),
             max_pause=MAX_KEEPERS_PAUSE,
         ),
-        loops.run("live_imports", partial(deps.imports.run, deps.hub)),
+        loops.run("live_jobs", partial(deps.jobs.run, deps.hub)),
     ):
         yield
 

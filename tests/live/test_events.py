@@ -145,6 +145,49 @@ class TestEvents:
         assert frame["import_id"] == job["id"]
         assert "id" not in frame
 
+    async def test_tell_how_far_exports_are(self, alice: HttpClient, bob: HttpClient) -> None:
+        await begin(alice, messages=[message()])
+        follower, other = await Follower(alice).open(), await Follower(bob).open()
+        job = await (await alice.post("/exports", json={"format": "json"})).json()
+
+        frame = await follower.until("export.progress")
+        while frame["state"] in {"waiting", "running"}:
+            frame = await follower.until("export.progress")
+        await alice.delete(f"/exports/{job['id']}")
+        deleted = await follower.until("export.deleted")
+        await begin(bob)
+
+        assert {name: frame[name] for name in ("export_id", "state", "total", "done", "parts")} == {
+            "export_id": job["id"], "state": "done", "total": 1, "done": 1, "parts": 1,
+        }  # fmt: skip
+        assert "id" not in frame
+        assert deleted["export_id"] == job["id"]
+        assert types_of([await other.next()]) == ["conversation.created"]
+
+    async def test_tell_of_agents_and_api_keys(self, alice: HttpClient) -> None:
+        follower = await Follower(alice).open()
+        repeated = {"Idempotency-Key": "k1"}
+        for _ in range(2):
+            answer = await alice.post("/agents", json={"name": "Guide"}, headers=repeated)
+        agent = await answer.json()
+        await alice.patch(f"/agents/{agent['id']}", json={"name": "Leader"})
+        await alice.delete(f"/agents/{agent['id']}")
+        wanted = {"name": "Secret purpose", "scopes": ["export"]}
+        key = await (await alice.post("/auth/keys", json=wanted)).json()
+        await alice.delete(f"/auth/keys/{key['id']}")
+        await alice.delete("/auth/keys")
+
+        told = [await follower.next() for _ in range(6)]
+
+        assert types_of(told) == [
+            "agent.created", "agent.updated", "agent.deleted",
+            "api_key.created", "api_key.revoked", "api_key.revoked",
+        ]  # fmt: skip
+        assert {frame["agent_id"] for frame in told[:3]} == {agent["id"]}
+        assert [frame.get("api_key_id") for frame in told[3:]] == [key["id"], key["id"], None]
+        assert "Secret" not in str(told)
+        assert key["key"] not in str(told)
+
     def test_have_a_type_for_each_change(self) -> None:
         assert CHANGES.keys() <= TYPES.keys()
         assert TYPES.keys() - CHANGES.keys() <= OTHERS

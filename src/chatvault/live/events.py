@@ -25,6 +25,15 @@ COMMAND = "command.updated"
 STARTED = "reply.started"
 ENDED = "reply.ended"
 PREFERENCES = "preferences.updated"
+AGENT_CREATED = "agent.created"
+AGENT_UPDATED = "agent.updated"
+AGENT_DELETED = "agent.deleted"
+KEY_CREATED = "api_key.created"
+KEY_REVOKED = "api_key.revoked"
+EXPORT_DELETED = "export.deleted"
+# The kinds of jobs whose progress is told.
+IMPORT = "import"
+EXPORT = "export"
 # The type of the event that an action's entries cause.
 TYPES: Mapping[Action, str] = {
     Action.CHAT_COMPLETE: APPENDED,
@@ -54,7 +63,16 @@ TYPES: Mapping[Action, str] = {
     Action.REPLY_FINISH: ENDED,
     Action.PREFERENCES_IMPORT: PREFERENCES,
     Action.PREFERENCES_UPDATE: PREFERENCES,
+    Action.AGENT_CREATE: AGENT_CREATED,
+    Action.AGENT_DELETE: AGENT_DELETED,
+    Action.AGENT_UPDATE: AGENT_UPDATED,
+    Action.API_KEY_CREATE: KEY_CREATED,
+    Action.API_KEY_REVOKE: KEY_REVOKED,
+    Action.API_KEY_REVOKE_ALL: KEY_REVOKED,
+    Action.EXPORT_DELETE: EXPORT_DELETED,
 }
+# The jobs that begin with an entry.
+STARTS: Mapping[Action, str] = {Action.IMPORT_START: IMPORT, Action.EXPORT_CREATE: EXPORT}
 # What an update is about, where the entry does not name the fields.
 FIELDS: Mapping[Action, list[str]] = {
     Action.CONVERSATION_ARCHIVE: ["status"],
@@ -74,7 +92,8 @@ ENDS_OWN_SESSIONS = {
 # After these, some sessions of the user that they name are gone.
 ENDS_SESSIONS_OF = {Action.USER_DEACTIVATE, Action.USER_PASSWORD, Action.USER_ROLE}
 OTHERS = {
-    *(Action.PREFERENCES_IMPORT, Action.PREFERENCES_UPDATE, Action.IMPORT_START),
+    *(TYPES.keys() - CHANGES.keys()),
+    *STARTS,
     *ENDS_OWN_SESSIONS,
     *ENDS_SESSIONS_OF,
 }
@@ -127,7 +146,7 @@ class LiveEvent:
     @property
     def merges_with(self) -> str:
         """The key of events that are merged for a client that is too slow for each."""
-        return self.conversation_id or self.type
+        return self.conversation_id or f"{self.type} {self.more}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,14 +157,15 @@ class SessionsEnded:
 
 
 @dataclass(frozen=True, slots=True)
-class ImportStarted:
-    """An import in the background began."""
+class JobStarted:
+    """A job in the background began, such as an import."""
 
     user_id: ObjectId
-    import_id: ObjectId
+    kind: str
+    job_id: ObjectId
 
 
-def read_change(change: Change) -> LiveEvent | SessionsEnded | ImportStarted | None:
+def read_change(change: Change) -> LiveEvent | SessionsEnded | JobStarted | None:
     """Return what an entry means to followers; None if it means nothing to them."""
     entry = change["fullDocument"]
     action, user_id, target = Action(entry["action"]), entry.get("user_id"), entry["resource_id"]
@@ -155,8 +175,8 @@ def read_change(change: Change) -> LiveEvent | SessionsEnded | ImportStarted | N
         return None
     if action in ENDS_OWN_SESSIONS:
         return SessionsEnded(user_id)
-    if action == Action.IMPORT_START:
-        return ImportStarted(user_id, ObjectId(target))
+    if action in STARTS:
+        return JobStarted(user_id, STARTS[action], ObjectId(target))
     return _read_event(change["_id"]["_data"], action, entry)
 
 
@@ -165,6 +185,10 @@ def _read_event(event_id: str, action: Action, entry: Mapping[str, Any]) -> Live
     told = ChangeDetails.read(details)
     kind, more = TYPES[action], {name: details[name] for name in SHOWN_DETAILS if name in details}
     if told is None:
+        if details.get("replayed"):
+            return None
+        if action not in CHANGES and entry["resource_id"]:
+            more[f"{action.resource_type}_id"] = entry["resource_id"]
         return _event(event_id, kind, entry, None, more)
     if kind in {APPENDED, EDITED, REMOVED} and not told.places:
         return None  # a repeat, which changed nothing

@@ -12,7 +12,7 @@ from chatvault.audit.models import AuditEntry
 from chatvault.errors import Throttled, Unavailable
 from chatvault.live.events import (
     PIPELINE,
-    ImportStarted,
+    JobStarted,
     SessionsEnded,
     first_id,
     read_change,
@@ -52,7 +52,7 @@ class Hub:
         most_of_user: how many connections one user may have.
         most: how many there may be.
         on_sessions: called with a user whose sessions may have ended.
-        on_import: called with an import that began.
+        on_job: called with a job that began.
 
     Attributes:
         position: all events up to this id have been handed out; empty before there is a stream.
@@ -64,12 +64,12 @@ class Hub:
         most_of_user: int,
         most: int,
         on_sessions: Callable[[ObjectId], None],
-        on_import: Callable[[ImportStarted], None],
+        on_job: Callable[[JobStarted], None],
     ) -> None:
         self._most_of_user = most_of_user
         self._most = most
         self._on_sessions = on_sessions
-        self._on_import = on_import
+        self._on_job = on_job
         self._ring = Ring()
         self._mailboxes: dict[ObjectId, set[Mailbox]] = {}
         self._count = 0
@@ -186,8 +186,8 @@ class Hub:
             meant = read_change(change)
             if isinstance(meant, SessionsEnded):
                 self._on_sessions(meant.user_id)
-            elif isinstance(meant, ImportStarted):
-                self._on_import(meant)
+            elif isinstance(meant, JobStarted):
+                self._on_job(meant)
             elif meant is not None:
                 self._ring.add(meant)
                 for mailbox in self._mailboxes.get(meant.user_id, ()):

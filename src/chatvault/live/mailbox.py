@@ -151,9 +151,9 @@ class Mailbox:
         if len(self._merged) > MOST_MERGED:
             self.close(TOO_SLOW)
 
-    def show_progress(self, import_id: str, frame: Raw) -> None:
-        """Put the newest state of an import in place of an earlier one that still waits."""
-        self._progress[import_id] = frame
+    def show_progress(self, job: str, frame: Raw) -> None:
+        """Put the newest state of a job in place of an earlier one that still waits."""
+        self._progress[job] = frame
         self._due.set()
 
     async def offer(self, frame: Raw) -> None:

@@ -22,7 +22,7 @@ from chatvault.live.frames import (
     ready_frame,
 )
 from chatvault.live.hub import Hub
-from chatvault.live.imports import ImportWatch
+from chatvault.live.jobs import JobWatch
 from chatvault.live.mailbox import Item, Mailbox
 from chatvault.live.pieces import ReplyPieces
 from chatvault.live.schemas import ClientMessage
@@ -38,7 +38,7 @@ class LiveDeps:
 
     hub: Hub
     renderer: Renderer
-    imports: ImportWatch
+    jobs: JobWatch
     recorder: Recorder
     replies: ReplyDeps
 
@@ -157,7 +157,7 @@ async def open_stream(
         undo.callback(deps.hub.release, mailbox)
         await deps.hub.attach(mailbox, after)
         await _check_session(mailbox)
-        await deps.imports.begin(access, mailbox)
+        await deps.jobs.begin(access, mailbox)
         await deps.recorder.record(audit.entry(actor, Action.EVENTS_FOLLOW))
         undo.pop_all()
     return LiveStream(access, deps, mailbox, is_simple=is_simple, follows=follows)

@@ -33,6 +33,7 @@ class ExportState(StrEnum):
 
 
 KEPT_STATES = {"$ne": ExportState.REMOVED.value}
+SHOWN_PROGRESS = ("user_id", "state", "total", "done", "code", "parts.bytes")
 
 
 class PartDoc(TypedDict):
@@ -139,6 +140,18 @@ class ExportJob(Document):
         found = cls.get_pymongo_collection().find(mine).sort("created_at", -1).limit(LISTED)
         jobs: list[Raw] = await found.to_list()
         return jobs
+
+    @classmethod
+    async def list_active(cls, actor: Actor) -> list[Raw]:
+        """Return how far the actor's exports are that have not ended."""
+        query = cls.owned_by(actor, is_open=True)
+        return await cls.get_pymongo_collection().find(query, SHOWN_PROGRESS).to_list()
+
+    @classmethod
+    async def list_progress(cls, actor: Actor, ids: list[ObjectId]) -> list[Raw]:
+        """Return how far these exports of the actor's are."""
+        query = cls.owned_by(actor, _id={"$in": ids}, state=KEPT_STATES)
+        return await cls.get_pymongo_collection().find(query, SHOWN_PROGRESS).to_list()
 
     @classmethod
     async def expire_oldest(cls, actor: Actor) -> None:

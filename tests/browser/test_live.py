@@ -57,6 +57,38 @@ class TestOtherDevice:
         await expect(nothing).to_have_count(0)
         await expect(stranger.locator("html")).not_to_have_attribute("data-theme", "dark")
 
+    async def test_changes_exports_keys_and_assistants_at_once(
+        self, open_page: OpenPage, sign_in: SignIn
+    ) -> None:
+        client = await sign_in("alice")
+        await begin(client, title="First", messages=[message()])
+        exports = await open_page("/settings/exports", client=client)
+        keys = await open_page("/settings/keys", client=client)
+        assistants = await open_page("/assistants", client=client)
+        await expect(exports.get_by_text("No exports yet")).to_be_visible()
+        await assistants.get_by_role("button", name="New assistant").click()
+        await assistants.get_by_label("Name").fill("Half a na")
+        asked: list[str] = []
+        exports.on("request", lambda request: asked.append(request.url))
+
+        job = await (await client.post("/exports", json={"format": "json"})).json()
+        wanted = {"name": "Backup", "scopes": ["export"]}
+        key = await (await client.post("/auth/keys", json=wanted)).json()
+        agent = await (await client.post("/agents", json={"name": "Guide"})).json()
+
+        await expect(exports.get_by_role("link", name="Download")).to_be_visible()
+        await expect(keys.get_by_text("Backup")).to_be_visible()
+        await expect(assistants.get_by_text("Guide")).to_have_count(1)
+        await expect(assistants.get_by_label("Name")).to_have_value("Half a na")
+        await client.delete(f"/exports/{job['id']}")
+        await client.delete(f"/auth/keys/{key['id']}")
+        await client.delete(f"/agents/{agent['id']}")
+        await expect(exports.get_by_role("link", name="Download")).to_have_count(0)
+        await expect(keys.get_by_text("Backup")).to_have_count(0)
+        await expect(assistants.get_by_text("Guide")).to_have_count(0)
+        # Once for each thing that happened, and not again and again.
+        assert len([url for url in asked if url.endswith("/exports")]) <= 5
+
     async def test_does_not_disturb_what_is_typed(
         self, open_page: OpenPage, sign_in: SignIn
     ) -> None:

@@ -31,7 +31,7 @@ AGENT_DELETED = "agent.deleted"
 KEY_CREATED = "api_key.created"
 KEY_REVOKED = "api_key.revoked"
 EXPORT_DELETED = "export.deleted"
-# The kinds of jobs whose progress is told.
+# The kinds of jobs whose progress is reported.
 IMPORT = "import"
 EXPORT = "export"
 # The type of the event that an action's entries cause.

@@ -39,7 +39,7 @@ class Watched:
 
 @dataclass(slots=True)
 class _Known:
-    """A job that is looked at, and what was told of it last."""
+    """A job that is looked at, and the last frame about it."""
 
     access: Access
     told: Raw | None = None

@@ -1,4 +1,5 @@
 import { api, ok, Refused } from '#lib/api/client';
+import { agents } from '#lib/state/agents.svelte';
 import { conversations } from '#lib/state/conversations.svelte';
 import { session } from '#lib/state/session.svelte';
 import { hasGap, isDeletion, type Frame } from './frames';
@@ -12,13 +13,18 @@ const LONG_REST = 1_000;
 const FEW = 5;
 const SESSION_ENDED = 4401;
 
-/** Keep the list of conversations and the preferences as they are; returns how to stop that. */
+/** Keep the lists of conversations and agents, and the preferences; returns how to stop that. */
 export function followEvents(user: string): () => void {
   const closing = new AbortController();
   const { signal } = closing;
   const changed = new Map<string, number>();
 
   const readPreferences = gathered(() => session.readPreferences(), REST, signal);
+  const readAgents = gathered(
+    () => (agents.found ? agents.refresh() : Promise.resolve()),
+    REST,
+    signal,
+  );
   const readAll = gathered(() => conversations.again(), LONG_REST, signal);
   const readChanged = gathered(
     async () => {
@@ -40,8 +46,10 @@ export function followEvents(user: string): () => void {
     const id = frame.conversation_id;
     if (hasGap(frame)) {
       readAll();
+      readAgents();
       if (frame.type === 'reset') readPreferences();
-    } else if (frame.type === 'preferences.updated') readPreferences();
+    } else if (frame.type.startsWith('agent.')) readAgents();
+    else if (frame.type === 'preferences.updated') readPreferences();
     else if (frame.code === SESSION_ENDED) {
       // The answer leads to what an ended session leads to.
       ok(api.GET('/auth/me')).catch(() => undefined);

@@ -11,6 +11,11 @@ export interface Frame {
   deleted?: boolean;
   reply_id?: string;
   state?: string;
+  export_id?: string;
+  /** Of an export: the conversations in its finished parts. */
+  done?: number;
+  /** Of an export: how many parts are finished. */
+  parts?: number;
   code?: number;
   retry_ms?: number;
 }

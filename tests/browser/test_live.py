@@ -65,7 +65,7 @@ class TestOtherDevice:
         exports = await open_page("/settings/exports", client=client)
         keys = await open_page("/settings/keys", client=client)
         assistants = await open_page("/assistants", client=client)
-        await expect(exports.get_by_text("No exports yet")).to_be_visible()
+        await expect(exports.get_by_text("None was made in the background yet.")).to_be_visible()
         await assistants.get_by_role("button", name="New assistant").click()
         await assistants.get_by_label("Name").fill("Half a na")
         asked: list[str] = []
@@ -76,14 +76,14 @@ class TestOtherDevice:
         key = await (await client.post("/auth/keys", json=wanted)).json()
         agent = await (await client.post("/agents", json={"name": "Guide"})).json()
 
-        await expect(exports.get_by_role("link", name="Download")).to_be_visible()
+        await expect(exports.locator("a[download]")).to_be_visible()
         await expect(keys.get_by_text("Backup")).to_be_visible()
         await expect(assistants.get_by_text("Guide")).to_have_count(1)
         await expect(assistants.get_by_label("Name")).to_have_value("Half a na")
         await client.delete(f"/exports/{job['id']}")
         await client.delete(f"/auth/keys/{key['id']}")
         await client.delete(f"/agents/{agent['id']}")
-        await expect(exports.get_by_role("link", name="Download")).to_have_count(0)
+        await expect(exports.locator("a[download]")).to_have_count(0)
         await expect(keys.get_by_text("Backup")).to_have_count(0)
         await expect(assistants.get_by_text("Guide")).to_have_count(0)
         # Once for each thing that happened, and not again and again.

@@ -66,7 +66,7 @@ class Dialect:
 
     def rename(self, body: Any) -> Any:
         """Return a body with our names of its outermost fields; a field given twice stays."""
-        if not isinstance(body, dict) or self.fields.keys().isdisjoint(body):
+        if not self.fields or not isinstance(body, dict) or self.fields.keys().isdisjoint(body):
             return body
         return {
             name if self.fields.get(name, name) in body else self.fields.get(name, name): value

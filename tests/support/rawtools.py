@@ -55,7 +55,7 @@ class RawServer:
 
     @property
     def metas(self) -> list[Any]:
-        """What the calls said beside their arguments."""
+        """The `_meta` of the calls."""
         return [json.loads(line) for line in (self.folder / "metas").read_text().splitlines()]
 
 

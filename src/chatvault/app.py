@@ -44,6 +44,7 @@ from chatvault.conversations import branch_routes as branches
 from chatvault.conversations import list_routes as lists
 from chatvault.conversations import message_routes as messages
 from chatvault.conversations import routes as conversations
+from chatvault.conversations.bulk_service import BulkDeps
 from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.conversations.list_routes import LIST_ATTACHED
 from chatvault.conversations.places import PlaceReader
@@ -107,6 +108,7 @@ from chatvault.usage import routes as usage
 
 KEYS_PER_MINUTE = 30
 FORKS_PER_MINUTE = 30
+BULKS_PER_MINUTE = 120
 ROUTES = (
     health.routes,
     accounts.routes,
@@ -226,7 +228,9 @@ def _add_imports(app: web.Application, settings: Settings, deps: ImportDeps) -> 
 def _add_order(app: web.Application, storage: CounterStorage) -> None:
     """Create what many conversations are kept in order with."""
     app[LIST_ATTACHED] = list_attached
-    app[tags.TAG_COMMITS] = app[categories.CATEGORY_COMMITS] = app[COMMITS]
+    rate = Rate(storage, name="bulk", per_minute=BULKS_PER_MINUTE)
+    deps = BulkDeps(app[COMMITS], app[RECORDER], rate)
+    app[tags.TAG_DEPS] = app[categories.CATEGORY_DEPS] = deps
     app[forks.FORK_COMMITS] = app[COMMITS]
     app[forks.FORK_QUEUE] = ForkQueue(Rate(storage, name="fork", per_minute=FORKS_PER_MINUTE))
 

@@ -14,7 +14,7 @@ from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.audit.outbox import all_places
 from chatvault.audit.recorder import Recorder
-from chatvault.conversations.categories import CategoryNotFound, check_category
+from chatvault.conversations.categories import CategoryNotFound, check_category, hold_category
 from chatvault.conversations.commits.change import Change, estimate
 from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.conversations.commits.working_copy import WorkingCopy
@@ -32,7 +32,7 @@ from chatvault.conversations.schemas import (
 from chatvault.conversations.shapes import ConversationDoc
 from chatvault.conversations.store import MessageStore
 from chatvault.conversations.tombstones import Tombstone
-from chatvault.errors import NotFound
+from chatvault.errors import Busy, NotFound
 from chatvault.fields import count_changed_keys, now
 from chatvault.idempotency import IdempotencyKey, was_carried_out
 from chatvault.keys import SecretKey
@@ -211,6 +211,7 @@ async def update(
         if "status" in changes:
             changes["archived_at"] = at if changes["status"] == Status.ARCHIVED else None
         if changes:
+            working.beside += hold_category(access, fields, changes)
             working.set(at, **changes)
         if wanted.messages is not None:
             working.replace_messages(new.generation, at)
@@ -221,17 +222,31 @@ async def update(
         working.outbox.record(entry, places, replaced=wanted.messages is not None)
         return working.fields["version"]
 
-    return await commits.submit(
-        Change(
-            actor=actor,
-            access=access,
-            action=Action.CONVERSATION_UPDATE,
-            where=("_id", conversation_id),
-            decide=decide,
-            needs_metadata="metadata" in wanted.model_fields_set,
-            size=estimate(wanted.model_dump(exclude={"messages"}, exclude_unset=True), *new.tail),
-        )
+    change = Change(
+        actor=actor,
+        access=access,
+        action=Action.CONVERSATION_UPDATE,
+        where=("_id", conversation_id),
+        decide=decide,
+        needs_metadata="metadata" in wanted.model_fields_set,
+        size=estimate(wanted.model_dump(exclude={"messages"}, exclude_unset=True), *new.tail),
     )
+    return await _submit_into(commits, change, wanted.category_id)
+
+
+async def _submit_into(
+    commits: CommitQueue, change: Change[int], category_id: ObjectId | None
+) -> int:
+    """Submit a change that may put a conversation into a category.
+
+    Raises:
+        CategoryNotFound: the category was removed at the same time.
+    """
+    try:
+        return await commits.submit(change)
+    except Busy:
+        await check_category(change.access, category_id)
+        raise
 
 
 async def update_and_show(

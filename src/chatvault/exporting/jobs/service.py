@@ -91,7 +91,9 @@ async def create(
         KeyReused: the key came with another request.
     """
     check_format(wanted.format)
-    attachments = includes_attachments(wanted.format, wanted.attachments, is_archive=True)
+    attachments = includes_attachments(
+        wanted.format, wanted.attachments, is_archive=True, named_in="body"
+    )
     if not await was_carried_out(actor, idempotency_key):
         await deps.admit(actor)
     filter_ = filter_of(wanted)

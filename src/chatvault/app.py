@@ -34,6 +34,8 @@ from chatvault.background import (
     SESSION_WATCH,
     WORKERS,
 )
+from chatvault.batches import routes as batches
+from chatvault.batches.service import BatchDeps
 from chatvault.categories import routes as categories
 from chatvault.commands import routes as commands
 from chatvault.commands.deps import CommandDeps
@@ -124,6 +126,7 @@ ROUTES = (
     forks.routes,
     tags.routes,
     categories.routes,
+    batches.routes,
     search.routes,
     uploads.routes,
     imports.routes,
@@ -231,6 +234,7 @@ def _add_order(app: web.Application, storage: CounterStorage) -> None:
     rate = Rate(storage, name="bulk", per_minute=BULKS_PER_MINUTE)
     deps = BulkDeps(app[COMMITS], app[RECORDER], rate)
     app[tags.TAG_DEPS] = app[categories.CATEGORY_DEPS] = deps
+    app[batches.BATCH_DEPS] = BatchDeps(deps, app[exports.EXPORT_DEPS], list_attached)
     app[forks.FORK_COMMITS] = app[COMMITS]
     app[forks.FORK_QUEUE] = ForkQueue(Rate(storage, name="fork", per_minute=FORKS_PER_MINUTE))
 

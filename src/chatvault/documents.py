@@ -11,6 +11,7 @@ from chatvault.audit.keys import KeyRing
 from chatvault.audit.mark import HighWater
 from chatvault.audit.models import AuditEntry
 from chatvault.audit.pending_refusals import PendingRefusals
+from chatvault.batches.models import BatchIds, BatchJob
 from chatvault.commands.models import ApprovalRule, Command, ToolGrant
 from chatvault.content import Content
 from chatvault.conversations.categories import Categories
@@ -60,6 +61,8 @@ DOCUMENTS: list[type[Document]] = [
     ToolGrant,
     ExportJob,
     ExportChunk,
+    BatchJob,
+    BatchIds,
     SearchIndex,
     SearchFile,
     SearchPending,

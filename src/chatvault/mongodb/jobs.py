@@ -117,7 +117,7 @@ class JobRunner:
         kind: their documents.
         due: set when a job may be waiting.
         work: works on a job until it has ended or was put off.
-        tidy: called between jobs.
+        tidy: called between jobs, if there is anything to do then.
     """
 
     def __init__(
@@ -126,7 +126,7 @@ class JobRunner:
         due: asyncio.Event,
         *,
         work: Callable[[Attempt], Awaitable[None]],
-        tidy: Callable[[], Awaitable[None]],
+        tidy: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._kind = kind
         self._due = due
@@ -138,15 +138,19 @@ class JobRunner:
         while True:
             self._due.clear()
             try:
-                await self._tidy()
+                await self._tidy_up()
                 while job := await self._take():
                     await self._do(Attempt(self._kind, job))
-                    await self._tidy()
+                    await self._tidy_up()
             except PyMongoError as error:
                 log.warning("jobs_not_done_yet", kind=self._name, error=type(error).__name__)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(POLL):
                     await self._due.wait()
+
+    async def _tidy_up(self) -> None:
+        if self._tidy is not None:
+            await self._tidy()
 
     @property
     def _name(self) -> str:

@@ -42,6 +42,7 @@ BODIES: dict[str, tuple[Any, Any]] = {
         {"action": "tag", "tags": ["other"], "ids": ["0" * 24]},
     ),
     "/batches/{batch_id}/cancel": (None, {}),
+    "/templates": ({"name": "Letter"}, {"name": "Other"}),
     "/categories": ({"name": "Work"}, {"name": "Other"}),
     "/tags/rename": ({"tag": "old", "to": "new"}, {"tag": "old", "to": "other"}),
     "/tags/merge": ({"tags": ["old"], "into": "new"}, {"tags": ["old"], "into": "other"}),

@@ -105,6 +105,7 @@ from chatvault.sessions.storage import SessionStorage
 from chatvault.settings import Settings, Ui
 from chatvault.tags import routes as tags
 from chatvault.tasks import Loops
+from chatvault.templates import routes as templates
 from chatvault.tokens import Tokenizer
 from chatvault.usage import routes as usage
 
@@ -127,6 +128,7 @@ ROUTES = (
     tags.routes,
     categories.routes,
     batches.routes,
+    templates.routes,
     search.routes,
     uploads.routes,
     imports.routes,

@@ -18,6 +18,7 @@ from chatvault.conversations.categories import Categories
 from chatvault.conversations.models import Conversation, drop_replaced_index
 from chatvault.conversations.paths import PathRuns
 from chatvault.conversations.segments import PendingDeletion, Revision, Segment
+from chatvault.conversations.templates import Template
 from chatvault.conversations.tombstones import Tombstone
 from chatvault.exporting.jobs.models import ExportChunk, ExportJob
 from chatvault.idempotency import IdempotencyRecord
@@ -40,6 +41,7 @@ DOCUMENTS: list[type[Document]] = [
     Agent,
     Conversation,
     Categories,
+    Template,
     Segment,
     PathRuns,
     Revision,

@@ -46,6 +46,7 @@ class Things:
     number: int = field(default=1, kw_only=True)
     key_id: str = field(default="0" * 24, kw_only=True)
     batch_id: str = field(default="0" * 24, kw_only=True)
+    template_id: str = field(default="0" * 24, kw_only=True)
 
 
 # Each operation's call: its body, and its status if it cannot succeed.
@@ -124,10 +125,15 @@ CALLS: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/categories"): {"json": {"name": "Work"}},
     ("PATCH", "/categories/{category_id}"): {"json": {"name": "Home"}},
     ("DELETE", "/categories/{category_id}"): {},
-    ("POST", "/conversations:batch"): {"json": {"action": "pin", "filter": {}}},
+    ("POST", "/conversations:batch"): {"json": {"action": "pin", "ids": ["0" * 24]}},
     ("GET", "/batches"): {},
     ("GET", "/batches/{batch_id}"): {},
     ("POST", "/batches/{batch_id}/cancel"): {},
+    ("GET", "/templates"): {},
+    ("POST", "/templates"): {"json": {"name": "Letter"}},
+    ("GET", "/templates/{template_id}"): {},
+    ("PATCH", "/templates/{template_id}"): {"json": {"name": "Other"}},
+    ("DELETE", "/templates/{template_id}"): {},
     ("GET", "/mcp/servers"): {},
     ("GET", "/mcp/tools"): {},
     ("GET", "/mcp/rules"): {},
@@ -217,6 +223,7 @@ async def make_things(alice: HttpClient, http: HttpClient) -> Things:
     agent = await (await alice.post("/agents", json={"name": "Hers"})).json()
     await Categories.get_pymongo_collection().delete_many({})
     category = await (await alice.post("/categories", json={"name": "Hers"})).json()
+    template = await (await alice.post("/templates", json={"name": "Hers"})).json()
     reply = await _make_reply(conversation)
     command = await _make_command(conversation)
     # As many as there are operations are more than a user may have.
@@ -235,6 +242,7 @@ async def make_things(alice: HttpClient, http: HttpClient) -> Things:
         category_id=category["id"],
         export_id=await make_export(conversation),
         batch_id=await make_batch(conversation),
+        template_id=template["id"],
         key_id=str((await make_key(ObjectId(conversation["user_id"]))).key_id),
     )
 

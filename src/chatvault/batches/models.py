@@ -90,7 +90,7 @@ class BatchJob(Document):
     expires_at: datetime | None = None
 
     holds: ClassVar = Content(
-        plain=("options", "filter", "role", "failures_shown", "code"),
+        plain=("options", "filter", "role", "failed", "failures_shown", "code"),
         backed_up=False,
     )
 

@@ -31,8 +31,9 @@ from chatvault.conversations.schemas import (
 )
 from chatvault.conversations.shapes import ConversationDoc
 from chatvault.conversations.store import MessageStore
+from chatvault.conversations.templates import TemplateNotFound, fill_in
 from chatvault.conversations.tombstones import Tombstone
-from chatvault.errors import Busy, NotFound
+from chatvault.errors import Busy, InvalidInput, NotFound
 from chatvault.fields import count_changed_keys, now
 from chatvault.idempotency import IdempotencyKey, was_carried_out
 from chatvault.keys import SecretKey
@@ -67,12 +68,20 @@ async def start_conversation(
     """Start a conversation, with a first reply if a message is to be sent; return it.
 
     Raises:
+        TemplateNotFound: the actor has no such template.
+        InvalidInput: a variable of the template is missing or unknown.
         AgentNotFound: the actor may use no such agent.
         CategoryNotFound: the actor has no such category.
-            NotFound: this is a repeat, and the conversation was deleted.
-            InsufficientScope: a message is to be sent, but the API key may not call models.
+        NotFound: this is a repeat, and the conversation was deleted.
+        InsufficientScope: a message is to be sent, but the API key may not call models.
         ChatvaultError: any error of a reply, if a message is to be sent.
     """
+    try:
+        wanted = await fill_in(Access.of(actor), wanted)
+    except (TemplateNotFound, InvalidInput):
+        # A repeat succeeds even if the template was changed since the first attempt.
+        if not await was_carried_out(actor, idempotency_key):
+            raise
     if wanted.initial_message is None:
         begun = await create(actor, commits, wanted=wanted, idempotency_key=idempotency_key)
     else:

@@ -100,7 +100,7 @@ class TestAtOnce:
         body = {"action": "move", "ids": ids, "category_id": NO_ID}
         await problem(await alice.post("/conversations:batch", json=body), 404, "not_found")
 
-    async def test_tells_which_failed(
+    async def test_reports_which_failed(
         self, alice: HttpClient, bob: HttpClient, database: Any
     ) -> None:
         [mine], [his] = await make(alice, 1), await make(bob, 1)

@@ -1,4 +1,4 @@
-"""What each action does with one conversation: a row for each."""
+"""The change that each action makes of one conversation: a row for each."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass

@@ -26,7 +26,7 @@ FAILURES_SHOWN = 100
 
 
 class BatchAction(StrEnum):
-    """What is done with each conversation."""
+    """An action on each of many conversations."""
 
     ARCHIVE = "archive"
     UNARCHIVE = "unarchive"

@@ -83,7 +83,10 @@ async def list_batches(request: web.Request, actor: Actor) -> web.StreamResponse
     returns=BatchOut,
 )
 async def get_batch(request: web.Request, actor: Actor, path: BatchPath) -> web.StreamResponse:
-    """Return the progress of an action in the background."""
+    """Return the progress of an action in the background.
+
+    It is kept for seven days after its end.
+    """
     found = await service.get(actor, request.app[BATCH_DEPS], batch_id=path.batch_id)
     return json_response(batch_wire(found))
 

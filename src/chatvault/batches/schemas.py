@@ -25,7 +25,12 @@ OPTIONS = ("tags", "category_id", "format", "attachments")
 class BatchCreate(BaseModel):
     """An action on conversations, which are named by their ids or chosen by a filter."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [{"action": "tag", "tags": ["travel"], "filter": {"pinned": True}}]
+        },
+    )
 
     action: BatchAction
     ids: Annotated[list[Id], Field(min_length=1, max_length=MAX_IDS)] | None = None

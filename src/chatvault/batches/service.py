@@ -38,7 +38,7 @@ from chatvault.idempotency import (
 )
 from chatvault.mongodb.database import many_changes, transaction
 
-# Up to so many conversations, named by their ids, are changed while the request waits.
+# The most conversations, named by their ids, that are changed while the request waits.
 AT_ONCE = 100
 
 
@@ -78,7 +78,7 @@ async def create(
         ExportInProgress: another export of the actor's has not ended.
         PdfNotInstalled: the service makes no PDF.
         Throttled: too many operations on many conversations in this minute.
-        Busy: another operation of the actor's went on for too long.
+        Busy: another operation of the actor's took too long.
         KeyReused: the key came with another request.
         OutcomeUnknown: MongoDB went away after some of the changes.
     """

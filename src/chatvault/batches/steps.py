@@ -27,7 +27,7 @@ class ChangedMeanwhile(Conflict):
 
 @dataclass(slots=True)
 class StepResult:
-    """What became of the conversations of a step.
+    """The outcome of a step.
 
     Attributes:
         changed: how many were changed.

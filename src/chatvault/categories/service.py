@@ -173,7 +173,7 @@ async def delete(actor: Actor, deps: BulkDeps, *, category_id: ObjectId) -> None
         CategoryNotEmpty: there are categories within it.
         InvalidInput: its conversations are too many.
         Throttled: too many operations on many conversations in this minute.
-        Busy: another one of the actor's went on for too long.
+        Busy: another one of the actor's took too long.
         OutcomeUnknown: MongoDB went away after some of its conversations were changed.
     """
     await deps.rate.admit(str(actor.owner_id))

@@ -75,7 +75,7 @@ async def update_each(
 
     Raises:
         InvalidInput: they are too many.
-        Busy: other operations of the actor's went on for too long.
+        Busy: other operations of the actor's took too long.
         OutcomeUnknown: MongoDB went away after some of them.
     """
     check_number(len(ids))
@@ -96,7 +96,7 @@ async def update_each(
 
 
 def check_number(number: int) -> None:
-    """Check that one operation may concern so many conversations.
+    """Check that one operation may concern this number of conversations.
 
     Raises:
         InvalidInput: they are too many.

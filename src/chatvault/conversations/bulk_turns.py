@@ -52,7 +52,7 @@ class BulkTurns:
         Over all processes; within one, a single waiting operation asks for the lease.
 
         Raises:
-            Busy: another one of the user's went on for too long; nothing was done.
+            Busy: another one of the user's took too long; nothing was done.
             LeaseLost: MongoDB was out of reach for long, and the operation was cancelled.
         """
         async with contextlib.AsyncExitStack() as stack:

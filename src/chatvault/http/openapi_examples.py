@@ -100,6 +100,7 @@ VALUES: dict[str, Any] = {
     "username": "alice",
     "version": 1,
     "AgentOut.name": "Clock",
+    "BatchOut.failures": [],
     "CompletionIn.messages": [{"role": "user", "content": QUESTION}],
     "ContextOut.messages": [{"role": "user", "content": QUESTION}],
     "ContextOut.left_out": 0,

@@ -58,7 +58,7 @@ async def replace(
     Raises:
         InvalidInput: the conversations are too many.
         Throttled: too many operations on many conversations in this minute.
-        Busy: another one of the actor's went on for too long.
+        Busy: another one of the actor's took too long.
         KeyReused: the key came with another request.
         OutcomeUnknown: MongoDB went away after some of them.
     """

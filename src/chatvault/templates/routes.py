@@ -78,7 +78,10 @@ async def create_template(
 async def get_template(
     request: web.Request, actor: Actor, path: TemplatePath
 ) -> web.StreamResponse:
-    """Read one template."""
+    """Read one template.
+
+    With the names of the variables in its texts.
+    """
     found = await service.get(actor, request.app[RECORDER], template_id=path.template_id)
     return json_response(template_wire(found))
 

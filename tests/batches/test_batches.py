@@ -1,6 +1,7 @@
 """Actions on many conversations: at once, in the background, cancelled, continued after a crash."""
 
 import asyncio
+import random
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -457,3 +458,97 @@ class TestKept:
     async def test_step_is_one_batch_of_the_commit_queue(self) -> None:
         """Two batches with changes of one category would conflict."""
         assert bulk_turns.STEP <= 12
+
+
+class Model:
+    """Conversations as a plain list."""
+
+    def __init__(self) -> None:
+        self.stored: list[dict[str, Any]] = []
+
+    def choose(self, which: dict[str, Any]) -> list[dict[str, Any]]:
+        """Return those that match a filter."""
+        tests: dict[str, Callable[[dict[str, Any], Any], bool]] = {
+            "status": lambda each, value: each["status"] == value,
+            "tag": lambda each, value: {*value} <= {*each["tags"]},
+            "any_tag": lambda each, value: bool({*value} & {*each["tags"]}),
+            "pinned": lambda each, value: each["pinned"] is value,
+            "category": lambda each, value: (each["category_id"] or "none") == value,
+        }
+        return [
+            each
+            for each in self.stored
+            if all(tests[name](each, value) for name, value in which.items())
+        ]
+
+    def apply(self, action: str, options: dict[str, Any], chosen: list[dict[str, Any]]) -> int:
+        """Return how many an action changes."""
+        changed = 0
+        for each in chosen:
+            tags = each["tags"]
+            effects: dict[str, dict[str, Any]] = {
+                "archive": {"status": "archived"},
+                "unarchive": {"status": "active"},
+                "pin": {"pinned": True},
+                "unpin": {"pinned": False},
+                "move": {"category_id": options.get("category_id")},
+                "tag": {"tags": [*tags, *(t for t in options.get("tags", ()) if t not in tags)]},
+                "untag": {"tags": [t for t in tags if t not in options.get("tags", ())]},
+            }
+            after = effects[action]
+            if each | after != each:
+                each |= {**after, "version": each["version"] + 1}
+                changed += 1
+        return changed
+
+
+class TestProperty:
+    @pytest.mark.usefixtures("small")
+    @pytest.mark.parametrize("seed", range(2))
+    async def test_equals_a_plain_list_whatever_is_interrupted(
+        self, alice: HttpClient, database: Any, seed: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        dice, model, note = random.Random(seed), Model(), worker._note
+        category = (await (await alice.post("/categories", json={"name": "Work"})).json())["id"]
+        names = ("id", "status", "tags", "pinned", "category_id", "version")
+        for _ in range(12):
+            begun = await begin(alice, tags=dice.sample("abc", dice.randrange(3)))
+            model.stored.append({name: begun[name] for name in names})
+
+        async def fail_sometimes(*args: Any) -> None:
+            if dice.random() < 0.3:
+                raise AutoReconnect("gone")
+            await note(*args)
+
+        monkeypatch.setattr(worker, "_note", fail_sometimes)
+        possible: dict[str, list[Any]] = {
+            "status": ["active", "archived"],
+            "tag": [["a"], ["a", "b"]],
+            "any_tag": [["a", "c"]],
+            "pinned": [True, False],
+            "category": [category, "none"],
+        }
+        actions = ["archive", "unarchive", "pin", "unpin", "move", "tag", "untag"]
+        before = 0
+        for _ in range(12):
+            action, options = dice.choice(actions), {}
+            if action == "move":
+                options = {"category_id": dice.choice([category, None])}
+            elif action in {"tag", "untag"}:
+                options = {"tags": dice.sample("abc", 2)}
+            if dice.random() < 0.3:
+                chosen = dice.sample(model.stored, 3)
+                told = await batch(alice, action=action, ids=[e["id"] for e in chosen], **options)
+            else:
+                keys = dice.sample([*possible], dice.randrange(3))
+                which = {key: dice.choice(possible[key]) for key in keys}
+                chosen = model.choose(which)
+                told = await done(alice, action=action, filter=which, **options)
+            changed = model.apply(action, options, chosen)
+            before += changed
+            assert told["state"] == "done"
+            assert (told["done"], told["changed"], told["failed"]) == (len(chosen), changed, {})
+            stored = [await found(alice, each["id"]) for each in model.stored]
+            assert [{name: each[name] for name in names} for each in stored] == model.stored
+        kinds = {"$in": ["conversation.update", "conversation.archive"]}
+        assert await database.audit_logs.count_documents({"action": kinds}) == before

@@ -15,7 +15,7 @@ from chatvault.conversations.preconditions import Precondition
 from chatvault.errors import ChatvaultError, Conflict, StaleVersion, Unavailable
 from chatvault.fields import Raw
 
-# How often a conversation that others change at the same time is tried.
+# The number of attempts with a conversation that others change at the same time.
 MAX_ATTEMPTS = 5
 
 
@@ -39,7 +39,7 @@ class StepResult:
 
     @property
     def failed(self) -> Counter[str]:
-        """How many failed, by code."""
+        """The number of the failed ones, by code."""
         return Counter(each["code"] for each in self.failures)
 
     def add(self, other: "StepResult") -> None:

@@ -101,6 +101,8 @@ VALUES: dict[str, Any] = {
     "version": 1,
     "AgentOut.name": "Clock",
     "BatchOut.failures": [],
+    "TemplateOut.initial_message": None,
+    "TemplateOut.variables": ["language"],
     "CompletionIn.messages": [{"role": "user", "content": QUESTION}],
     "ContextOut.messages": [{"role": "user", "content": QUESTION}],
     "ContextOut.left_out": 0,

@@ -115,6 +115,10 @@ class TestExports:
         else:
             assert b"T3" in gzip.decompress(data) or shape == "openai"
 
+    async def test_may_be_of_many_conversations(self, alice: HttpClient) -> None:
+        body = {"ids": [f"{number:024x}" for number in range(10_000)]}
+        await problem(await alice.post("/exports", json=body), 404, "not_found")
+
     async def test_have_one_empty_part_without_conversations(self, alice: HttpClient) -> None:
         job = await made(alice)
         assert await lines_of(alice, job, 1) == []

@@ -20,7 +20,7 @@ from support.answers import problem
 from support.exports import exported
 from support.factories import begin, message, settings_for
 from support.fake_model import FakeModel, ScriptedAnswer
-from support.operations import make_import
+from support.operations import make_batch, make_import
 from support.talking import ask, path_of, said, settled, until
 
 KEY = {"Idempotency-Key": "once"}
@@ -37,6 +37,12 @@ BODIES: dict[str, tuple[Any, Any]] = {
     "/conversations": ({"messages": [message("a")]}, {"messages": [message("b")]}),
     "/conversations/{conversation_id}/archive": ({"archived": True}, {"archived": False}),
     "/conversations/{conversation_id}/fork": ({}, {"title": "Other"}),
+    "/conversations:batch": (
+        {"action": "tag", "tags": ["new"], "ids": ["0" * 24]},
+        {"action": "tag", "tags": ["other"], "ids": ["0" * 24]},
+    ),
+    "/batches/{batch_id}/cancel": (None, {}),
+    "/templates": ({"name": "Letter"}, {"name": "Other"}),
     "/categories": ({"name": "Work"}, {"name": "Other"}),
     "/tags/rename": ({"tag": "old", "to": "new"}, {"tag": "old", "to": "other"}),
     "/tags/merge": ({"tags": ["old"], "into": "new"}, {"tags": ["old"], "into": "other"}),
@@ -90,12 +96,14 @@ class Place:
     conversation: dict[str, Any]
     reply_id: str
     import_id: str
+    batch_id: str
 
     def path(self, path: str) -> str:
         return path.format(
             conversation_id=self.conversation["id"],
             reply_id=self.reply_id,
             import_id=self.import_id,
+            batch_id=self.batch_id,
         )
 
 
@@ -105,7 +113,8 @@ async def place(alice: HttpClient, fake_model: FakeModel) -> Place:
         alice, title="T", messages=[message("a"), message("b")], tags=["old"]
     )
     exchange = await ask(alice, conversation)
-    return Place(conversation, exchange["reply_id"], await make_import(conversation))
+    made = await make_import(conversation), await make_batch(conversation)
+    return Place(conversation, exchange["reply_id"], *made)
 
 
 async def stored(database: Any) -> dict[str, list[Any]]:

@@ -34,6 +34,8 @@ from chatvault.background import (
     SESSION_WATCH,
     WORKERS,
 )
+from chatvault.batches import routes as batches
+from chatvault.batches.service import BatchDeps
 from chatvault.categories import routes as categories
 from chatvault.commands import routes as commands
 from chatvault.commands.deps import CommandDeps
@@ -44,6 +46,7 @@ from chatvault.conversations import branch_routes as branches
 from chatvault.conversations import list_routes as lists
 from chatvault.conversations import message_routes as messages
 from chatvault.conversations import routes as conversations
+from chatvault.conversations.bulk_service import BulkDeps
 from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.conversations.list_routes import LIST_ATTACHED
 from chatvault.conversations.places import PlaceReader
@@ -103,11 +106,13 @@ from chatvault.sessions.storage import SessionStorage
 from chatvault.settings import Settings, Ui
 from chatvault.tags import routes as tags
 from chatvault.tasks import Loops
+from chatvault.templates import routes as templates
 from chatvault.tokens import Tokenizer
 from chatvault.usage import routes as usage
 
 KEYS_PER_MINUTE = 30
 FORKS_PER_MINUTE = 30
+BULKS_PER_MINUTE = 120
 OWN_ROUTES = (
     health.routes,
     accounts.routes,
@@ -124,6 +129,8 @@ OWN_ROUTES = (
     forks.routes,
     tags.routes,
     categories.routes,
+    batches.routes,
+    templates.routes,
     search.routes,
     uploads.routes,
     imports.routes,
@@ -229,7 +236,10 @@ def _add_imports(app: web.Application, settings: Settings, deps: ImportDeps) -> 
 def _add_order(app: web.Application, storage: CounterStorage) -> None:
     """Create what many conversations are kept in order with."""
     app[LIST_ATTACHED] = list_attached
-    app[tags.TAG_COMMITS] = app[categories.CATEGORY_COMMITS] = app[COMMITS]
+    rate = Rate(storage, name="bulk", per_minute=BULKS_PER_MINUTE)
+    deps = BulkDeps(app[COMMITS], app[RECORDER], rate)
+    app[tags.TAG_DEPS] = app[categories.CATEGORY_DEPS] = deps
+    app[batches.BATCH_DEPS] = BatchDeps(deps, app[exports.EXPORT_DEPS], list_attached)
     app[forks.FORK_COMMITS] = app[COMMITS]
     app[forks.FORK_QUEUE] = ForkQueue(Rate(storage, name="fork", per_minute=FORKS_PER_MINUTE))
     app[dialects.COMMITS] = app[COMMITS]

@@ -14,6 +14,8 @@ from chatvault.agents import routes as agents
 from chatvault.agents.models import ModelCatalog
 from chatvault.api_keys.finder import KeyFinder
 from chatvault.attachments import files
+from chatvault.batches import routes as batches
+from chatvault.batches.worker import BatchWorker
 from chatvault.commands.models import Command
 from chatvault.commands.runner import CommandRunner
 from chatvault.commands.servers import Servers
@@ -59,6 +61,11 @@ async def _passwords(app: web.Application) -> AsyncIterator[None]:
 async def _exports(app: web.Application) -> AsyncIterator[None]:
     deps = app[exports.EXPORT_DEPS]
     async with deps.typesetter, app[health.LOOPS].run("exports", ExportWorker(deps).run):
+        yield
+
+
+async def _batches(app: web.Application) -> AsyncIterator[None]:
+    async with app[health.LOOPS].run("batches", BatchWorker(app[batches.BATCH_DEPS]).run):
         yield
 
 
@@ -172,6 +179,7 @@ async def _sealing(app: web.Application) -> AsyncIterator[None]:
 CONTEXTS = (
     _passwords,
     _exports,
+    _batches,
     _refusals,
     _keys,
     _sealing,

@@ -11,12 +11,14 @@ from chatvault.audit.keys import KeyRing
 from chatvault.audit.mark import HighWater
 from chatvault.audit.models import AuditEntry
 from chatvault.audit.pending_refusals import PendingRefusals
+from chatvault.batches.models import BatchIds, BatchJob
 from chatvault.commands.models import ApprovalRule, Command, ToolGrant
 from chatvault.content import Content
 from chatvault.conversations.categories import Categories
 from chatvault.conversations.models import Conversation, drop_replaced_index
 from chatvault.conversations.paths import PathRuns
 from chatvault.conversations.segments import PendingDeletion, Revision, Segment
+from chatvault.conversations.templates import Template
 from chatvault.conversations.tombstones import Tombstone
 from chatvault.exporting.jobs.models import ExportChunk, ExportJob
 from chatvault.idempotency import IdempotencyRecord
@@ -39,6 +41,7 @@ DOCUMENTS: list[type[Document]] = [
     Agent,
     Conversation,
     Categories,
+    Template,
     Segment,
     PathRuns,
     Revision,
@@ -60,6 +63,8 @@ DOCUMENTS: list[type[Document]] = [
     ToolGrant,
     ExportJob,
     ExportChunk,
+    BatchJob,
+    BatchIds,
     SearchIndex,
     SearchFile,
     SearchPending,

@@ -51,6 +51,16 @@ async def state_of(
             await asyncio.sleep(0.02)
 
 
+async def reach(service: Service, browser: aiohttp.ClientSession, path: str, number: int) -> None:
+    """Return when a job has done this number."""
+    async with asyncio.timeout(60):
+        while True:
+            _, job = await ask(browser, "GET", f"{service.url}{path}")
+            if job["done"] >= number:
+                return
+            await asyncio.sleep(0.01)
+
+
 def crash(service: Service) -> None:
     service.kill()
     service.start()
@@ -102,3 +112,30 @@ class TestKilled:
         assert sorted(each["action"] for each in entries) == ["export.create", "import.run"]
         assert attempts == [2, 2]
         assert processes_of(data_dir) == []
+
+    @pytest.mark.timeout(600)
+    async def test_a_batch_changes_each_conversation_once(self, on_disk: Path) -> None:
+        data_dir, count = on_disk / "data", 400
+        data = [exported(number) for number in range(count)]
+        with Service(data_dir, log_level="warning") as service:
+            async with service.browser() as browser:
+                await service.sign_in(browser)
+                await ask(browser, "POST", f"{service.url}/imports", data)
+                body = {"action": "archive", "filter": {"status": "active"}}
+                answer, _ = await ask(browser, "POST", f"{service.url}/conversations:batch", body)
+                path = answer.headers["Location"]
+                for part in (1, 2):
+                    await reach(service, browser, path, count * part // 3)
+                    await asyncio.to_thread(crash, service)
+                told = await state_of(service, browser, path, "done", "failed")
+            entries = await asyncio.to_thread(archived, data_dir)
+        assert (told["state"], told["done"], told["changed"]) == ("done", count, count)
+        assert told["failed"] == {}
+        assert len(entries) == len(set(entries)) == count
+
+
+def archived(data_dir: Path) -> list[str]:
+    """Return the conversations of all entries of archiving."""
+    with embedded_mongodb(data_dir) as url, MongoClient[dict[str, Any]](url) as client:
+        found = client["chatvault"].audit_logs.find({"action": "conversation.archive"})
+        return [each["resource_id"] for each in found]

@@ -106,5 +106,5 @@ class TestDeclarations:
             "agents", "api_keys", "attachment_parts", "attachments", "categories",
             "conversations",
             "export_parts", "import_uploads", "imports", "preferences", "reply_events",
-            "revisions", "search_files", "segments",
+            "revisions", "search_files", "segments", "templates",
         }  # fmt: skip

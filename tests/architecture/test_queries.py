@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from chatvault.access import Access, Need, resolve
 from chatvault.actor import Actor, Door
 from chatvault.attachments.models import Attachment, AttachmentFile, AttachmentPart
+from chatvault.batches.models import BatchIds, BatchJob
 from chatvault.commands.models import Command, CommandDoc
 from chatvault.conversations.categories import Categories
 from chatvault.conversations.models import Conversation, Message
@@ -21,6 +22,7 @@ from chatvault.conversations.paths import PathRuns
 from chatvault.conversations.segments import PendingDeletion, Revision, Segment
 from chatvault.conversations.shapes import ConversationDoc, MessageDoc, RevisionDoc, SegmentDoc
 from chatvault.conversations.store import MessageStore
+from chatvault.conversations.templates import Template
 from chatvault.conversations.tombstones import Tombstone
 from chatvault.documents import DOCUMENTS
 from chatvault.errors import NotAuthenticated
@@ -62,6 +64,7 @@ SHAPES = [
 ]
 # Where an owner is named by hand; a filter may repeat the owner of a document that was read.
 BY_HAND = {
+    "batches/worker.py": "an entry tells who acted, which is the owner",
     "commands/proposals.py": "a document that is to be stored, by its type",
     "conversations/segments.py": "a document that is to be stored, by its type",
     "replies/events.py": "a document that is to be stored",
@@ -73,6 +76,7 @@ ASKED_WITH_ACCESS = {
     Attachment, AttachmentFile, AttachmentPart,
     Conversation, Segment, PathRuns, Revision, PendingDeletion, Reply, ReplyEvents, Job, Command,
     Tombstone, Upload, ImportJob, Categories, SearchIndex, SearchFile, SearchPending,
+    BatchJob, BatchIds, Template,
 }  # fmt: skip
 # Where the domains of these mean the person who acts.
 MEAN_THE_PERSON = {

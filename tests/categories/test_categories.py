@@ -3,9 +3,15 @@
 from typing import Any
 
 import pytest
+from bson import ObjectId
 
+from chatvault.access import Access
+from chatvault.categories import service
+from chatvault.conversations import service as conversations
+from chatvault.conversations.categories import check_category
+from chatvault.conversations.commits import queue
 from conftest import HttpClient
-from support.answers import problem
+from support.answers import found, problem, wrong_fields
 from support.factories import begin
 
 
@@ -38,10 +44,10 @@ class TestTree:
         work = await make(alice, "Work")
         clients = await make(alice, "Clients", work["id"])
         third = await alice.post("/categories", json={"name": "X", "parent_id": clients["id"]})
-        await problem(third, 422, "invalid_input")
+        assert await wrong_fields(third) == [["body", "parent_id"]]
         home = await make(alice, "Home")
         moved = await alice.patch(f"/categories/{work['id']}", json={"parent_id": home["id"]})
-        await problem(moved, 422, "invalid_input")
+        assert await wrong_fields(moved) == [["body", "parent_id"]]
         itself = await alice.patch(f"/categories/{home['id']}", json={"parent_id": home["id"]})
         await problem(itself, 404, "not_found")
         up = await alice.patch(f"/categories/{clients['id']}", json={"parent_id": None})
@@ -57,6 +63,14 @@ class TestTree:
         await problem(up, 409, "category_taken")
         same = await alice.patch(f"/categories/{work['id']}", json={"name": "work"})
         assert (await same.json())["name"] == "work"
+
+    async def test_has_a_bounded_number(
+        self, alice: HttpClient, constants: pytest.MonkeyPatch
+    ) -> None:
+        constants.setattr(service, "MAX_CATEGORIES", 1)
+        await make(alice, "Work")
+        refused = await alice.post("/categories", json={"name": "Home"})
+        assert await wrong_fields(refused) == [["body", "name"]]
 
     async def test_is_made_once_for_a_key(self, alice: HttpClient) -> None:
         first = await make(alice, "Work", **{"Idempotency-Key": "one"})
@@ -85,6 +99,25 @@ class TestConversations:
         answer = await getattr(alice, method)(f"/conversations/{begun['id']}", json=body)
         await problem(answer, 404, "not_found")
         await problem(await alice.post("/conversations", json=body), 404, "not_found")
+
+    async def test_do_not_go_into_one_that_is_deleted_meanwhile(
+        self, alice: HttpClient, constants: pytest.MonkeyPatch
+    ) -> None:
+        constants.setattr(queue, "MAX_ATTEMPTS", 2)
+        work, begun = (await make(alice, "Work"))["id"], await begin(alice)
+        checked = 0
+
+        async def check(access: Access, category_id: ObjectId | None) -> None:
+            nonlocal checked
+            await check_category(access, category_id)
+            checked += 1
+            if checked == 1:
+                assert (await alice.delete(f"/categories/{work}")).status == 204
+
+        constants.setattr(conversations, "check_category", check)
+        path = f"/conversations/{begun['id']}"
+        await problem(await alice.patch(path, json={"category_id": work}), 404, "not_found")
+        assert (await found(alice, begun["id"]))["category_id"] is None
 
     async def test_stay_without_a_deleted_one(self, alice: HttpClient, database: Any) -> None:
         work = await make(alice, "Work")

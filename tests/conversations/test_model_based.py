@@ -20,7 +20,6 @@ from chatvault.conversations.append_service import Appended
 from chatvault.conversations.codec import MessageCodec, PlainCodec
 from chatvault.conversations.commits import bulk, garbage
 from chatvault.conversations.commits.queue import CommitQueue
-from chatvault.conversations.filters import Filter
 from chatvault.conversations.list_service import ListRequest
 from chatvault.conversations.preconditions import Precondition
 from chatvault.conversations.reading import PageRequest
@@ -362,7 +361,7 @@ class World:
             self.commits(step).store,
             self.recorder,
             list_attached,
-            wanted=ListRequest(which=Filter(), limit=5),
+            wanted=ListRequest(limit=5),
         )
         [one] = listed.whole
         assert [(each["seq"], each["id"], each["content"]) for each in one.messages] == expected

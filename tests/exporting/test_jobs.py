@@ -22,6 +22,7 @@ from chatvault.exporting.jobs import models, service, worker, writing
 from chatvault.exporting.jobs.worker import ExportWorker
 from chatvault.exporting.routes import EXPORT_DEPS
 from chatvault.fields import now
+from chatvault.mongodb import jobs
 from conftest import HttpClient
 from support.answers import problem
 from support.factories import begin, message
@@ -113,6 +114,10 @@ class TestExports:
                 assert len(archive.namelist()) == 5
         else:
             assert b"T3" in gzip.decompress(data) or shape == "openai"
+
+    async def test_may_be_of_many_conversations(self, alice: HttpClient) -> None:
+        body = {"ids": [f"{number:024x}" for number in range(10_000)]}
+        await problem(await alice.post("/exports", json=body), 404, "not_found")
 
     async def test_have_one_empty_part_without_conversations(self, alice: HttpClient) -> None:
         job = await made(alice)
@@ -253,7 +258,7 @@ class TestInterruption:
     ) -> None:
         write, calls = writing.write_part, 0
         hanging, let_go, taken, told, go_on = (asyncio.Event() for _ in range(5))
-        update = worker._Attempt._update
+        update = jobs.Attempt.update
 
         async def hang_at_the_third(*args: Any) -> Any:
             nonlocal calls
@@ -267,15 +272,15 @@ class TestInterruption:
                 await go_on.wait()
             return part
 
-        async def update_and_tell(self: Any, change: Any) -> None:
+        async def update_and_tell(self: Any, change: Any) -> Any:
             try:
-                await update(self, change)
+                return await update(self, change)
             finally:
                 if let_go.is_set():
                     told.set()
 
         monkeypatch.setattr(worker, "write_part", hang_at_the_third)
-        monkeypatch.setattr(worker._Attempt, "_update", update_and_tell)
+        monkeypatch.setattr(jobs.Attempt, "update", update_and_tell)
         answer = await alice.post("/exports", json={})
         await hanging.wait()
         # Its process says nothing any more, and another one takes the export over.
@@ -302,8 +307,8 @@ class TestInterruption:
         small: None,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        monkeypatch.setattr(worker, "WAIT_SECONDS", 0)
-        monkeypatch.setattr(worker, "POLL", 0.01)
+        monkeypatch.setattr(jobs, "WAIT_SECONDS", 0)
+        monkeypatch.setattr(jobs, "POLL", 0.01)
         write, calls = writing.write_part, 0
 
         async def fail_every_second_time(*args: Any) -> Any:
@@ -322,8 +327,8 @@ class TestInterruption:
     async def test_of_every_attempt_fails_the_export(
         self, alice: HttpClient, ids: list[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(worker, "WAIT_SECONDS", 0)
-        monkeypatch.setattr(worker, "POLL", 0.01)
+        monkeypatch.setattr(jobs, "WAIT_SECONDS", 0)
+        monkeypatch.setattr(jobs, "POLL", 0.01)
 
         async def fail(*args: Any) -> Any:
             raise AutoReconnect

@@ -9,6 +9,7 @@ import pytest
 from bson import ObjectId
 
 from chatvault.app import ROUTES
+from chatvault.batches.models import BatchJob
 from chatvault.commands.models import ApprovalRule, Command, ToolGrant
 from chatvault.commands.proposals import made
 from chatvault.conversations.categories import Categories
@@ -44,6 +45,8 @@ class Things:
     export_id: str = field(default="0" * 24, kw_only=True)
     number: int = field(default=1, kw_only=True)
     key_id: str = field(default="0" * 24, kw_only=True)
+    batch_id: str = field(default="0" * 24, kw_only=True)
+    template_id: str = field(default="0" * 24, kw_only=True)
 
 
 # Each operation's call: its body, and its status if it cannot succeed.
@@ -123,6 +126,15 @@ CALLS: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/categories"): {"json": {"name": "Work"}},
     ("PATCH", "/categories/{category_id}"): {"json": {"name": "Home"}},
     ("DELETE", "/categories/{category_id}"): {},
+    ("POST", "/conversations:batch"): {"json": {"action": "pin", "ids": ["0" * 24]}},
+    ("GET", "/batches"): {},
+    ("GET", "/batches/{batch_id}"): {},
+    ("POST", "/batches/{batch_id}/cancel"): {},
+    ("GET", "/templates"): {},
+    ("POST", "/templates"): {"json": {"name": "Letter"}},
+    ("GET", "/templates/{template_id}"): {},
+    ("PATCH", "/templates/{template_id}"): {"json": {"name": "Other"}},
+    ("DELETE", "/templates/{template_id}"): {},
     ("GET", "/mcp/servers"): {},
     ("GET", "/mcp/tools"): {},
     ("GET", "/mcp/rules"): {},
@@ -212,6 +224,7 @@ async def make_things(alice: HttpClient, http: HttpClient) -> Things:
     agent = await (await alice.post("/agents", json={"name": "Hers"})).json()
     await Categories.get_pymongo_collection().delete_many({})
     category = await (await alice.post("/categories", json={"name": "Hers"})).json()
+    template = await (await alice.post("/templates", json={"name": "Hers"})).json()
     reply = await _make_reply(conversation)
     command = await _make_command(conversation)
     # As many as there are operations are more than a user may have.
@@ -229,6 +242,8 @@ async def make_things(alice: HttpClient, http: HttpClient) -> Things:
         attachment_id=file["id"],
         category_id=category["id"],
         export_id=await make_export(conversation),
+        batch_id=await make_batch(conversation),
+        template_id=template["id"],
         key_id=str((await make_key(ObjectId(conversation["user_id"]))).key_id),
     )
 
@@ -303,6 +318,19 @@ async def make_export(conversation: dict[str, Any]) -> str:
         {**chunk, "writing": part["writing"], "data": b"PK"}
     )
     return str(job["_id"])
+
+
+async def make_batch(conversation: dict[str, Any]) -> str:
+    """Make an action on many conversations that has ended."""
+    await BatchJob.get_pymongo_collection().delete_many({})
+    made = BatchJob(
+        user_id=ObjectId(conversation["user_id"]), action="pin", options={}, filter={}, role=None,
+        created_at=now(), total=1, done=1, changed=1, state="done", is_open=False, due_at=now(),
+        expires_at=now() + timedelta(days=1),
+    ).model_dump(exclude={"id", "revision_id"})  # fmt: skip
+    found = {"_id": ObjectId(), **made, "action": "pin", "state": "done"}
+    await BatchJob.get_pymongo_collection().insert_one(found)
+    return str(found["_id"])
 
 
 async def _make_reply(conversation: dict[str, Any]) -> str:

@@ -1,8 +1,17 @@
 """Tags: counted, renamed and merged in all conversations."""
 
+import asyncio
 from typing import Any
 
+import pytest
+
+from chatvault.conversations.bulk_turns import STEP
+from chatvault.conversations.commits.change import Change
+from chatvault.conversations.commits.queue import CommitQueue
+from chatvault.mongodb.rates import Limit
+from chatvault.tags.routes import TAG_DEPS
 from conftest import HttpClient
+from support.answers import problem
 from support.factories import begin
 
 
@@ -70,3 +79,37 @@ class TestMerge:
         versions = await database.conversations.distinct("version")
         assert versions == [2]
         assert len(made) == 60
+
+    async def test_at_the_same_time_leave_the_commit_queue_to_others(
+        self, alice: HttpClient, constants: pytest.MonkeyPatch
+    ) -> None:
+        for _ in range(STEP * 2):
+            await begin(alice, tags=[f"old{number}" for number in range(10)])
+        waiting, most = 0, 0
+        submit = CommitQueue.submit
+
+        async def count(self: CommitQueue, change: Change[Any]) -> Any:
+            nonlocal waiting, most
+            waiting += 1
+            most = max(most, waiting)
+            try:
+                return await submit(self, change)
+            finally:
+                waiting -= 1
+
+        constants.setattr(CommitQueue, "submit", count)
+        bodies = [{"tag": f"old{number}", "to": f"new{number}"} for number in range(10)]
+
+        answers = await asyncio.gather(*(alice.post("/tags/rename", json=body) for body in bodies))
+
+        assert [await each.json() for each in answers] == [{"conversations": STEP * 2}] * 10
+        assert most == STEP
+
+    async def test_too_often_is_refused(
+        self, alice: HttpClient, constants: pytest.MonkeyPatch
+    ) -> None:
+        constants.setattr(alice.app[TAG_DEPS].rate, "_limit", Limit(2, 60))
+        body = {"tag": "a", "to": "b"}
+        for _ in range(2):
+            assert (await alice.post("/tags/rename", json=body)).status == 200
+        await problem(await alice.post("/tags/rename", json=body), 429, "too_many_requests")

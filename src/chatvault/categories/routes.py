@@ -13,14 +13,15 @@ from chatvault.categories.schemas import (
     CategoryPath,
 )
 from chatvault.categories.service import CategoryNotEmpty, CategoryTaken
+from chatvault.conversations.bulk_service import BulkDeps
 from chatvault.conversations.categories import CategoryNotFound
-from chatvault.conversations.commits.queue import CommitQueue
+from chatvault.errors import Throttled
 from chatvault.http.requests import RECORDER, IdempotencyHeaders, idempotency_key_of, json_response
 from chatvault.http.routing import Routes
 from chatvault.idempotency import KeyReused
 
 PATH = "/categories/{category_id}"
-CATEGORY_COMMITS = web.AppKey("category_commits", CommitQueue)
+CATEGORY_DEPS = web.AppKey("category_deps", BulkDeps)
 routes = Routes("categories")
 
 
@@ -87,7 +88,7 @@ async def patch_category(
     Action.CATEGORY_DELETE,
     scope=Scope.CONVERSATIONS_WRITE,
     status=204,
-    errors=(CategoryNotFound, CategoryNotEmpty),
+    errors=(CategoryNotFound, CategoryNotEmpty, Throttled),
 )
 async def delete_category(
     request: web.Request, actor: Actor, path: CategoryPath
@@ -96,5 +97,5 @@ async def delete_category(
 
     One that has others within it is not removed.
     """
-    await service.delete(actor, request.app[CATEGORY_COMMITS], category_id=path.category_id)
+    await service.delete(actor, request.app[CATEGORY_DEPS], category_id=path.category_id)
     return web.Response(status=204)

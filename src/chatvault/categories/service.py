@@ -14,11 +14,10 @@ from chatvault.audit.actions import Action
 from chatvault.audit.models import AuditEntry
 from chatvault.audit.recorder import Recorder
 from chatvault.categories.schemas import CategoryCreate, CategoryPatch
-from chatvault.conversations.bulk_service import update_each
+from chatvault.conversations.bulk_service import BulkDeps, update_each
 from chatvault.conversations.categories import Categories, CategoryNotFound
-from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.conversations.models import Conversation
-from chatvault.errors import Conflict, InvalidInput
+from chatvault.errors import Conflict, FieldError, InvalidInput
 from chatvault.fields import Raw, now
 from chatvault.idempotency import IdempotencyKey, Idempotent, act_once
 from chatvault.mongodb.database import transaction
@@ -82,7 +81,9 @@ async def create(
     async def insert(session: AsyncClientSession) -> Raw:
         stored = await Categories.list_raw(access, session)
         if len(stored) >= MAX_CATEGORIES:
-            raise InvalidInput(f"A user may have at most {MAX_CATEGORIES} categories.")
+            detail = f"a user may have at most {MAX_CATEGORIES} categories"
+            field = FieldError(("body", "name"), detail, "too_many_categories")
+            raise InvalidInput(f"name: {detail}", errors=(field,))
         _check_place(stored, category)
         await Categories.store(access, [*stored, category], session)
         await _record(actor, Action.CATEGORY_CREATE, category["id"], session)
@@ -118,7 +119,7 @@ async def update(actor: Actor, *, category_id: ObjectId, wanted: CategoryPatch) 
         changed = {**_pick(stored, category_id), **fields, "updated_at": now()}
         rest = [each for each in stored if each["id"] != category_id]
         if changed["parent_id"] is not None and _has_within(rest, category_id):
-            raise InvalidInput("parent_id: the category has others within it")
+            raise _too_deep("the category has others within it")
         _check_place(rest, changed)
         await Categories.store(access, [*rest, changed], session)
         await _record(actor, Action.CATEGORY_UPDATE, category_id, session, fields=sorted(fields))
@@ -162,7 +163,7 @@ def _find_named(stored: Sequence[Raw], parent_id: ObjectId | None, name: str) ->
     )
 
 
-async def delete(actor: Actor, commits: CommitQueue, *, category_id: ObjectId) -> None:
+async def delete(actor: Actor, deps: BulkDeps, *, category_id: ObjectId) -> None:
     """Remove a category; its conversations are in none then.
 
     The conversations come first, so that a repeat ends what was interrupted.
@@ -170,11 +171,20 @@ async def delete(actor: Actor, commits: CommitQueue, *, category_id: ObjectId) -
     Raises:
         CategoryNotFound: there is no such category.
         CategoryNotEmpty: there are categories within it.
+        InvalidInput: its conversations are too many.
+        Throttled: too many operations on many conversations in this minute.
+        Busy: another one of the actor's took too long.
         OutcomeUnknown: MongoDB went away after some of its conversations were changed.
     """
+    await deps.rate.admit(str(actor.owner_id))
+    async with deps.turns.operation(actor.owner_id):
+        await _delete(actor, deps, category_id)
+
+
+async def _delete(actor: Actor, deps: BulkDeps, category_id: ObjectId) -> None:
     access = Access.of(actor)
     _check_removable(await Categories.list_raw(access), category_id)
-    left = await _leave(actor, commits, category_id)
+    left = await _leave(actor, deps, category_id)
 
     async def remove(session: AsyncClientSession) -> None:
         stored = await Categories.list_raw(access, session)
@@ -185,16 +195,16 @@ async def delete(actor: Actor, commits: CommitQueue, *, category_id: ObjectId) -
 
     await _in_turn(actor, remove)
     # Those that were put into it meanwhile.
-    await _leave(actor, commits, category_id)
+    await _leave(actor, deps, category_id)
 
 
-async def _leave(actor: Actor, commits: CommitQueue, category_id: ObjectId) -> int:
+async def _leave(actor: Actor, deps: BulkDeps, category_id: ObjectId) -> int:
     """Take all conversations out of a category; return how many."""
     within = {"$eq": category_id, "$type": "objectId"}
     ids = await Conversation.list_ids(Access.of(actor), category_id=within)
     return await update_each(
         actor,
-        commits,
+        deps,
         ids,
         lambda fields: {"category_id": None} if fields.get("category_id") == category_id else {},
     )
@@ -215,6 +225,11 @@ def _has_within(stored: Sequence[Raw], category_id: ObjectId) -> bool:
     return any(each["parent_id"] == category_id for each in stored)
 
 
+def _too_deep(detail: str) -> InvalidInput:
+    field = FieldError(("body", "parent_id"), detail, "category_too_deep")
+    return InvalidInput(f"parent_id: {detail}", errors=(field,))
+
+
 def _check_removable(stored: Sequence[Raw], category_id: ObjectId) -> None:
     _pick(stored, category_id)
     if _has_within(stored, category_id):
@@ -231,7 +246,7 @@ def _check_place(others: Sequence[Raw], category: Raw) -> None:
     """
     parent_id = category["parent_id"]
     if parent_id is not None and _pick(others, parent_id)["parent_id"] is not None:
-        raise InvalidInput("parent_id: categories have two levels")
+        raise _too_deep("categories have two levels")
     if _find_named(others, parent_id, category["name"]) is not None:
         raise CategoryTaken
 

@@ -1,12 +1,13 @@
 """The categories of a user: one document with a tree of two levels, so that it changes at once."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, ClassVar
 
 from beanie import Document
 from bson import ObjectId
 from pydantic import BaseModel, Field
-from pymongo import IndexModel
+from pymongo import IndexModel, UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from chatvault.access import Access
@@ -36,10 +37,15 @@ class Category(BaseModel):
 
 
 class Categories(Document):
-    """All categories of one user, which are few."""
+    """All categories of one user, which are few.
+
+    Attributes:
+        assigned: how often a conversation was put into one; rises in the same transaction.
+    """
 
     user_id: Id
     categories: list[Category] = Field(default_factory=list)
+    assigned: int = 0
 
     holds: ClassVar = Content(exported=True).with_parts("categories", Category.holds)
 
@@ -81,6 +87,21 @@ async def check_category(access: Access, category_id: ObjectId | None) -> None:
         return
     if all(each["id"] != category_id for each in await Categories.list_raw(access)):
         raise CategoryNotFound
+
+
+def hold_category(
+    access: Access, before: Mapping[str, Any], changes: Mapping[str, Any]
+) -> list[tuple[type[Document], UpdateOne]]:
+    """Return the write beside changes of a conversation's fields that put it into a category.
+
+    It matches nothing if the category does not exist, and conflicts with its removal at the same
+    time; so no conversation is put into a category that is gone.
+    """
+    category_id = changes.get("category_id")
+    if category_id is None or category_id == before.get("category_id"):
+        return []
+    mine = Categories.owned_by(access, **{"categories.id": category_id})
+    return [(Categories, UpdateOne(mine, {"$inc": {"assigned": 1}}))]
 
 
 async def list_paths(access: Access) -> dict[ObjectId, tuple[str, ...]]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from bson import ObjectId
 from bson.errors import InvalidId
@@ -195,6 +195,21 @@ class Filter:
         if self.any_tags:
             conditions["$in"] = [*self.any_tags]
         return conditions
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Conditions on conversations as they are asked for.
+
+    Attributes:
+        which: those that need no look at other documents.
+        category: the category, with those within it, or `none`.
+        has_attachments: whether they have any.
+    """
+
+    which: Filter = Filter()
+    category: ObjectId | Literal["none"] | None = None
+    has_attachments: bool | None = None
 
 
 def _bounds(start: datetime | None, end: datetime | None) -> dict[str, Any]:

@@ -1,14 +1,11 @@
 """The HTTP route of the list of conversations."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from aiohttp import web
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
-    WithJsonSchema,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
@@ -17,20 +14,18 @@ from chatvault.actor import Actor, Scope
 from chatvault.audit.actions import Action
 from chatvault.conversations import list_service
 from chatvault.conversations.changed import Since
-from chatvault.conversations.filters import Filter, Position, Sort
+from chatvault.conversations.filter_schemas import ListFilter
+from chatvault.conversations.filters import Position, Sort
 from chatvault.conversations.list_service import ListRequest, ListsAttached, Page
 from chatvault.conversations.listing import MAX_LISTED
-from chatvault.conversations.models import Status
 from chatvault.conversations.routes import STORE
 from chatvault.conversations.schemas import (
     ConversationOut,
     ConversationSummary,
     DeletedConversation,
-    Tag,
-    stored_agent_id,
 )
 from chatvault.conversations.wire import conversation_wire, summary_wire
-from chatvault.fields import Id, Instant
+from chatvault.fields import Instant
 from chatvault.http.requests import RECORDER, json_response, link_to, page_links
 from chatvault.http.routing import Routes
 
@@ -43,10 +38,6 @@ WITH_TOTAL = frozenset({"limit", "offset", "status", "agent_id", "view", "cursor
 routes = Routes("conversations")
 
 
-def _to_list(value: object) -> object:
-    return value if isinstance(value, list) else [value]
-
-
 def _decode(text: object) -> Position | Since:
     try:
         return Since.decode(text)
@@ -54,36 +45,11 @@ def _decode(text: object) -> Position | Since:
         return Position.decode(text)
 
 
-# Given once or several times.
-TagsQuery = Annotated[list[Tag], BeforeValidator(_to_list), Field(max_length=64)]
-
-
-CategoryQuery = Annotated[
-    Id | Literal["none"] | None,
-    WithJsonSchema({"type": "string", "pattern": "^([0-9a-fA-F]{24}|none)$"}),
-]
-
-
-class ListQuery(BaseModel):
+class ListQuery(ListFilter):
     """The query of a list of conversations."""
-
-    model_config = ConfigDict(extra="forbid")
 
     limit: int = Field(100, ge=1, le=MAX_LISTED)
     offset: int = Field(0, ge=0, le=10**9)
-    status: Status | None = None
-    agent_id: Id | None = Field(None, description="only conversations with this agent")
-    tag: TagsQuery = Field([], description="with each of these tags; may be repeated")
-    any_tag: TagsQuery = Field([], description="with at least one of these; may be repeated")
-    category: CategoryQuery = Field(
-        None, description="in this category or one within it; `none`: in no category"
-    )
-    pinned: bool | None = None
-    has_attachments: bool | None = None
-    created_from: Instant | None = None
-    created_to: Instant | None = Field(None, description="begun before this time")
-    updated_from: Instant | None = None
-    updated_to: Instant | None = Field(None, description="changed last before this time")
     updated_since: Instant | None = Field(
         None,
         description="what changed from this time on, the oldest change first, and what was deleted;"
@@ -129,21 +95,9 @@ class ListQuery(BaseModel):
 
     def to_request(self) -> ListRequest:
         """Return what is wanted."""
-        agent_id = None if self.agent_id is None else (stored_agent_id(self.agent_id),)
-        which = Filter(
-            status=self.status,
-            agent_id=agent_id,
-            tags=tuple(self.tag),
-            any_tags=tuple(self.any_tag),
-            pinned=self.pinned,
-            created=(self.created_from, self.created_to),
-            updated=(self.updated_from, self.updated_to),
-        )
         counted = self.model_fields_set <= WITH_TOTAL if self.count is None else self.count
         return ListRequest(
-            which=which,
-            category=self.category,
-            has_attachments=self.has_attachments,
+            selection=self.to_selection(),
             sort=self.sort,
             limit=self.limit,
             start=self._start,

@@ -2,7 +2,6 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
 from bson import ObjectId
 
@@ -13,7 +12,7 @@ from chatvault.audit.actions import Action
 from chatvault.audit.recorder import Recorder
 from chatvault.conversations.categories import list_family
 from chatvault.conversations.changed import Changed, Since, list_changed
-from chatvault.conversations.filters import Filter, Position, Sort
+from chatvault.conversations.filters import Filter, Position, Selection, Sort
 from chatvault.conversations.listing import LIST_BYTES, show_list
 from chatvault.conversations.ordered import count_matching, list_ordered
 from chatvault.conversations.reading import ConversationView
@@ -29,17 +28,13 @@ class ListRequest:
     """The conversations that are wanted on a page.
 
     Attributes:
-        which: the conditions without the two that take a look at other documents.
-        category: the category, with those within it, or `none`.
-        has_attachments: whether they have any.
+        selection: the conditions.
         start: an offset, the position where the page before ended, or the time from which on
             changes are listed, whatever the conditions and the order.
         counted: whether all pages' conversations are counted.
     """
 
-    which: Filter
-    category: ObjectId | Literal["none"] | None = None
-    has_attachments: bool | None = None
+    selection: Selection = field(default_factory=Selection)
     sort: Sort = Sort.UPDATED
     limit: int
     start: int | Position | Since = 0
@@ -100,7 +95,7 @@ async def _list(
     wanted: ListRequest,
     start: int | Position,
 ) -> Page:
-    which = await _complete(access, list_attached, wanted)
+    which = await complete(access, list_attached, wanted.selection)
     offset, after = (start, None) if isinstance(start, int) else (0, start)
     limit, total = wanted.limit, None
     if which.is_plain and wanted.sort is Sort.UPDATED:
@@ -134,14 +129,14 @@ async def _list_changes(access: Access, since: Since, limit: int) -> Page:
     return Page(documents, [], None, has_more, deleted=deleted, following=following)
 
 
-async def _complete(access: Access, list_attached: ListsAttached, wanted: ListRequest) -> Filter:
+async def complete(access: Access, list_attached: ListsAttached, selection: Selection) -> Filter:
     """Return the conditions, with what other documents say of categories and attachments."""
-    which = wanted.which
-    if wanted.category == "none":
+    which = selection.which
+    if selection.category == "none":
         which = replace(which, category_ids=())
-    elif wanted.category is not None:
-        which = replace(which, category_ids=await list_family(access, wanted.category))
-    if wanted.has_attachments is not None:
-        attached = await list_attached(access), wanted.has_attachments
+    elif selection.category is not None:
+        which = replace(which, category_ids=await list_family(access, selection.category))
+    if selection.has_attachments is not None:
+        attached = await list_attached(access), selection.has_attachments
         which = replace(which, attached=attached)
     return which

@@ -1,6 +1,7 @@
 """The conversation document, and its queries, which filter by owner."""
 
 import contextlib
+from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, ClassVar, cast
@@ -331,6 +332,15 @@ class Conversation(Document):
         """Return the ids of all the actor's conversations, or of those that match."""
         found = cls.get_pymongo_collection().find(cls.owned_by(access, **more), {"_id": True})
         return [document["_id"] async for document in found]
+
+    @classmethod
+    async def list_versions(
+        cls, access: Access, ids: Sequence[ObjectId], which: Raw
+    ) -> dict[ObjectId, int]:
+        """Return the versions of those of the actor's conversations with these ids that match."""
+        query = cls.owned_by(access, **which) | {"_id": {"$in": [*ids]}}
+        found = cls.get_pymongo_collection().find(query, {"version": True})
+        return {document["_id"]: document["version"] async for document in found}
 
     @classmethod
     async def get_import(

@@ -26,6 +26,7 @@ from chatvault.conversations.schemas import (
     DeletedOut,
 )
 from chatvault.conversations.store import MessageStore
+from chatvault.conversations.templates import TemplateNotFound
 from chatvault.conversations.wire import conversation_wire, summary_wire
 from chatvault.errors import PreconditionRequired, StaleVersion, Throttled, TooLarge
 from chatvault.http.bodies import BULK_BODY, FREE_BODY
@@ -84,7 +85,7 @@ def answer(
     scope=Scope.CONVERSATIONS_WRITE,
     status=201,
     returns=ConversationOut,
-    errors=(TooLarge, KeyReused, ModelNotConfigured, Throttled),
+    errors=(TooLarge, KeyReused, ModelNotConfigured, Throttled, TemplateNotFound),
     sends=("ETag", "Link", "Location"),
     max_body=BULK_BODY,
 )
@@ -94,7 +95,8 @@ async def create_conversation(
     """Create a conversation, and send its first message to the agent if there is one.
 
     It may have messages or be empty. `initial_message` is sent to the agent at once, and the reply
-    has been started when the response arrives.
+    has been started when the response arrives. `template_id` names a template, which gives the
+    fields that are not given, with `variables` filled in.
     """
     begun = await service.start_conversation(
         actor,

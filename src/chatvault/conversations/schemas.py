@@ -185,6 +185,17 @@ def stored_agent_id(agent_id: ObjectId | None) -> ObjectId | None:
     return None if agent_id == DEFAULT_AGENT_ID else agent_id
 
 
+Variables = Annotated[
+    dict[
+        Annotated[str, StringConstraints(min_length=1, max_length=64)],
+        Annotated[str, StringConstraints(max_length=100_000)],
+    ],
+    Field(max_length=100),
+]
+# The fields of a new conversation that its document does not have, or not as they are.
+NOT_STORED = {"messages", "initial_message", "pinned", "template_id", "variables"}
+
+
 class ConversationCreate(BaseModel):
     """A conversation to create, empty or with messages."""
 
@@ -206,10 +217,14 @@ class ConversationCreate(BaseModel):
         Field(None, description="sent to the agent at once, which starts a reply")
     )
     mcp_enabled: bool = False
+    template_id: Id | None = Field(
+        None, description="one of my templates, which gives the fields that are not given here"
+    )
+    variables: Variables | None = Field(None, description="values of the template's variables")
 
     def fields(self, at: datetime) -> Raw:
         """Return the fields stored beside the messages, of a conversation begun at this time."""
-        fields = self.model_dump(exclude={"messages", "initial_message", "pinned"})
+        fields = self.model_dump(exclude=NOT_STORED)
         fields["pinned_at"] = at if self.pinned else None
         return {**fields, "agent_id": stored_agent_id(self.agent_id)}
 

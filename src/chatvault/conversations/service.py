@@ -14,7 +14,7 @@ from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.audit.outbox import all_places
 from chatvault.audit.recorder import Recorder
-from chatvault.conversations.categories import CategoryNotFound, check_category
+from chatvault.conversations.categories import CategoryNotFound, check_category, hold_category
 from chatvault.conversations.commits.change import Change, estimate
 from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.conversations.commits.working_copy import WorkingCopy
@@ -31,8 +31,9 @@ from chatvault.conversations.schemas import (
 )
 from chatvault.conversations.shapes import ConversationDoc
 from chatvault.conversations.store import MessageStore
+from chatvault.conversations.templates import TemplateNotFound, fill_in
 from chatvault.conversations.tombstones import Tombstone
-from chatvault.errors import NotFound
+from chatvault.errors import Busy, InvalidInput, NotFound
 from chatvault.fields import count_changed_keys, now
 from chatvault.idempotency import IdempotencyKey, was_carried_out
 from chatvault.keys import SecretKey
@@ -67,12 +68,20 @@ async def start_conversation(
     """Start a conversation, with a first reply if a message is to be sent; return it.
 
     Raises:
+        TemplateNotFound: the actor has no such template.
+        InvalidInput: a variable of the template is missing or unknown.
         AgentNotFound: the actor may use no such agent.
         CategoryNotFound: the actor has no such category.
-            NotFound: this is a repeat, and the conversation was deleted.
-            InsufficientScope: a message is to be sent, but the API key may not call models.
+        NotFound: this is a repeat, and the conversation was deleted.
+        InsufficientScope: a message is to be sent, but the API key may not call models.
         ChatvaultError: any error of a reply, if a message is to be sent.
     """
+    try:
+        wanted = await fill_in(Access.of(actor), wanted)
+    except (TemplateNotFound, InvalidInput):
+        # A repeat succeeds even if the template was changed since the first attempt.
+        if not await was_carried_out(actor, idempotency_key):
+            raise
     if wanted.initial_message is None:
         begun = await create(actor, commits, wanted=wanted, idempotency_key=idempotency_key)
     else:
@@ -211,6 +220,7 @@ async def update(
         if "status" in changes:
             changes["archived_at"] = at if changes["status"] == Status.ARCHIVED else None
         if changes:
+            working.beside += hold_category(access, fields, changes)
             working.set(at, **changes)
         if wanted.messages is not None:
             working.replace_messages(new.generation, at)
@@ -221,17 +231,31 @@ async def update(
         working.outbox.record(entry, places, replaced=wanted.messages is not None)
         return working.fields["version"]
 
-    return await commits.submit(
-        Change(
-            actor=actor,
-            access=access,
-            action=Action.CONVERSATION_UPDATE,
-            where=("_id", conversation_id),
-            decide=decide,
-            needs_metadata="metadata" in wanted.model_fields_set,
-            size=estimate(wanted.model_dump(exclude={"messages"}, exclude_unset=True), *new.tail),
-        )
+    change = Change(
+        actor=actor,
+        access=access,
+        action=Action.CONVERSATION_UPDATE,
+        where=("_id", conversation_id),
+        decide=decide,
+        needs_metadata="metadata" in wanted.model_fields_set,
+        size=estimate(wanted.model_dump(exclude={"messages"}, exclude_unset=True), *new.tail),
     )
+    return await _submit_into(commits, change, wanted.category_id)
+
+
+async def _submit_into(
+    commits: CommitQueue, change: Change[int], category_id: ObjectId | None
+) -> int:
+    """Submit a change that may put a conversation into a category.
+
+    Raises:
+        CategoryNotFound: the category was removed at the same time.
+    """
+    try:
+        return await commits.submit(change)
+    except Busy:
+        await check_category(change.access, category_id)
+        raise
 
 
 async def update_and_show(

@@ -10,7 +10,7 @@ from chatvault.actor import Actor
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.conversations.models import Conversation
-from chatvault.errors import InvalidInput, NotFound
+from chatvault.errors import FieldError, InvalidInput, NotFound
 from chatvault.exporting.attached import Carrier
 from chatvault.exporting.files import ARCHIVE, archive_chunks, file_chunks
 from chatvault.exporting.formats import WRITERS
@@ -172,9 +172,19 @@ def check_format(wanted: ConversationFormat) -> None:
 
 
 def includes_attachments(
-    wanted: ConversationFormat, choice: WithAttachments | None, *, is_archive: bool
+    wanted: ConversationFormat,
+    choice: WithAttachments | None,
+    *,
+    is_archive: bool,
+    named_in: str = "query",
 ) -> bool:
     """Return whether an export takes the bytes of attachments with it.
+
+    Args:
+        wanted: the format.
+        choice: the request's; None for the format's default.
+        is_archive: whether the file is an archive.
+        named_in: where the request names the choice: `query` or `body`.
 
     Raises:
         InvalidInput: the format has no place for them.
@@ -183,7 +193,9 @@ def includes_attachments(
     has_files = writer is not None and writer.is_document
     has_place = has_files or (writer is not None and writer.has_branches)
     if choice is WithAttachments.INCLUDE and not has_place:
-        raise InvalidInput(f"{wanted.value} has no place for attachments.")
+        detail = f"{wanted.value} has no place for attachments"
+        field = FieldError((named_in, "attachments"), detail, "no_place_for_attachments")
+        raise InvalidInput(f"attachments: {detail}", errors=(field,))
     return has_files and is_archive if choice is None else choice is WithAttachments.INCLUDE
 
 

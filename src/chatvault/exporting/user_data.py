@@ -20,6 +20,7 @@ from chatvault.commands.models import ApprovalRule
 from chatvault.conversations.categories import Categories
 from chatvault.conversations.shapes import StoredMessage
 from chatvault.conversations.store import MessageStore
+from chatvault.conversations.templates import Template
 from chatvault.conversations.wire import message_wire
 from chatvault.encoding import to_json
 from chatvault.exporting.archive import Archive
@@ -41,6 +42,7 @@ from chatvault.preferences.models import Preferences
 from chatvault.review import service as review
 from chatvault.review.schemas import entry_wire
 from chatvault.sessions.schemas import SessionOut
+from chatvault.templates.schemas import template_wire
 from chatvault.usage.models import Usage
 
 # Descriptions of the files of the archive.
@@ -49,6 +51,7 @@ FILES = {
     "preferences.json": "what was set in the preferences",
     "agents.json": "agents that the user made",
     "categories.json": "categories of conversations",
+    "templates.json": "templates of conversations",
     "approval-rules.json": "tools that run without the user being asked each time",
     "sessions.json": "browsers and programs that are signed in, without their secrets",
     "api-keys.json": "API keys, without their secrets",
@@ -99,7 +102,7 @@ async def user_chunks(
 
 
 async def _small_files(actor: Actor) -> dict[str, object]:
-    user = await User.get(actor.owner_id)
+    access, user = Access.of(actor), await User.get(actor.owner_id)
     set_here = await Preferences.find_of(actor)
     agents = await Agent.get_pymongo_collection().find(Agent.owned_by(actor)).to_list()
     rules = await ApprovalRule.list_raw(actor)
@@ -109,7 +112,8 @@ async def _small_files(actor: Actor) -> dict[str, object]:
         "account.json": user and UserOut.model_validate(user),
         "preferences.json": set_here.preferences if set_here else {},
         "agents.json": [agent_wire(each, actor.owner_id) for each in agents],
-        "categories.json": await Categories.list_raw(Access.of(actor)),
+        "categories.json": await Categories.list_raw(access),
+        "templates.json": [template_wire(each) for each in await Template.list_raw(access)],
         "approval-rules.json": [
             {"tool": each["tool"], "created_at": each["created_at"]} for each in rules
         ],

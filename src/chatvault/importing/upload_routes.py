@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 from chatvault.actor import Actor, Scope
 from chatvault.audit.actions import Action
 from chatvault.errors import (
+    FieldError,
     InvalidInput,
     Malformed,
     StaleVersion,
@@ -130,7 +131,9 @@ def _name_of(metadata: str) -> str:
     try:
         name = base64.b64decode(pairs.get("filename", ""), validate=True).decode()
     except (binascii.Error, UnicodeDecodeError):
-        raise InvalidInput("Upload-Metadata: filename is no text in base64") from None
+        detail = "filename is no text in base64"
+        field = FieldError(("header", "Upload-Metadata"), detail, "not_base64")
+        raise InvalidInput(f"Upload-Metadata: {detail}", errors=(field,)) from None
     return name or "the file"
 
 

@@ -4,14 +4,15 @@ from aiohttp import web
 
 from chatvault.actor import Actor, Scope
 from chatvault.audit.actions import Action
-from chatvault.conversations.commits.queue import CommitQueue
+from chatvault.conversations.bulk_service import BulkDeps
+from chatvault.errors import Throttled
 from chatvault.http.requests import RECORDER, IdempotencyHeaders, idempotency_key_of, json_response
 from chatvault.http.routing import Routes
 from chatvault.idempotency import KeyReused
 from chatvault.tags import service
 from chatvault.tags.schemas import RetaggedOut, TagMerge, TagRename, TagsOut, TagsQuery
 
-TAG_COMMITS = web.AppKey("tag_commits", CommitQueue)
+TAG_DEPS = web.AppKey("tag_deps", BulkDeps)
 routes = Routes("tags")
 
 
@@ -31,7 +32,7 @@ async def list_tags(request: web.Request, actor: Actor, query: TagsQuery) -> web
     Action.TAG_RENAME,
     scope=Scope.CONVERSATIONS_WRITE,
     returns=RetaggedOut,
-    errors=(KeyReused,),
+    errors=(KeyReused, Throttled),
 )
 async def rename_tag(
     request: web.Request, actor: Actor, headers: IdempotencyHeaders, body: TagRename
@@ -42,7 +43,7 @@ async def rename_tag(
     """
     changed = await service.replace(
         actor,
-        request.app[TAG_COMMITS],
+        request.app[TAG_DEPS],
         Action.TAG_RENAME,
         tags=[body.tag],
         to=body.to,
@@ -57,7 +58,7 @@ async def rename_tag(
     Action.TAG_MERGE,
     scope=Scope.CONVERSATIONS_WRITE,
     returns=RetaggedOut,
-    errors=(KeyReused,),
+    errors=(KeyReused, Throttled),
 )
 async def merge_tags(
     request: web.Request, actor: Actor, headers: IdempotencyHeaders, body: TagMerge
@@ -68,7 +69,7 @@ async def merge_tags(
     """
     changed = await service.replace(
         actor,
-        request.app[TAG_COMMITS],
+        request.app[TAG_DEPS],
         Action.TAG_MERGE,
         tags=body.tags,
         to=body.into,

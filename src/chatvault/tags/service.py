@@ -10,8 +10,7 @@ from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.audit.models import AuditEntry
 from chatvault.audit.recorder import Recorder
-from chatvault.conversations.bulk_service import update_each
-from chatvault.conversations.commits.queue import CommitQueue
+from chatvault.conversations.bulk_service import BulkDeps, update_each
 from chatvault.conversations.models import Conversation
 from chatvault.conversations.shapes import ConversationDoc
 from chatvault.fields import Raw
@@ -39,7 +38,7 @@ async def list_tags(actor: Actor, recorder: Recorder, *, limit: int) -> tuple[li
 
 async def replace(
     actor: Actor,
-    commits: CommitQueue,
+    deps: BulkDeps,
     action: Action,
     *,
     tags: Sequence[str],
@@ -50,13 +49,16 @@ async def replace(
 
     Args:
         actor: whose conversations they are.
-        commits: takes the changes, of which each is audited.
+        deps: the dependencies of operations on many conversations.
         action: of the audit entry about all of them.
         tags: the tags to replace.
         to: the tag that they become, where a conversation does not have it already.
         idempotency_key: the request's key.
 
     Raises:
+        InvalidInput: the conversations are too many.
+        Throttled: too many operations on many conversations in this minute.
+        Busy: another one of the actor's took too long.
         KeyReused: the key came with another request.
         OutcomeUnknown: MongoDB went away after some of them.
     """
@@ -64,17 +66,9 @@ async def replace(
     async with key_lock(actor, idempotency_key):
         if known and await was_carried_out(actor, idempotency_key):
             return await answer_repeat(actor, action, known)
-        old = {*tags} - {to}
-
-        def change(fields: ConversationDoc) -> Raw:
-            stored = fields["tags"]
-            if old.isdisjoint(stored):
-                return {}
-            return {"tags": [*dict.fromkeys(to if each in old else each for each in stored)]}
-
-        tagged = {"$in": sorted(old), "$type": "string"}
-        ids = await Conversation.list_ids(Access.of(actor), tags=tagged)
-        changed = await update_each(actor, commits, ids, change)
+        await deps.rate.admit(str(actor.owner_id))
+        async with deps.turns.operation(actor.owner_id):
+            changed = await _retag(actor, deps, {*tags} - {to}, to)
 
         async def finish(session: AsyncClientSession) -> int:
             entry = audit.entry(actor, action, details={"conversations": changed})
@@ -82,6 +76,20 @@ async def replace(
             return changed
 
         return await transaction(lambda session: act_once(actor, action, known, session, finish))
+
+
+async def _retag(actor: Actor, deps: BulkDeps, old: set[str], to: str) -> int:
+    """Put one tag in the place of others in all conversations; return in how many."""
+
+    def change(fields: ConversationDoc) -> Raw:
+        stored = fields["tags"]
+        if old.isdisjoint(stored):
+            return {}
+        return {"tags": [*dict.fromkeys(to if each in old else each for each in stored)]}
+
+    tagged = {"$in": sorted(old), "$type": "string"}
+    ids = await Conversation.list_ids(Access.of(actor), tags=tagged)
+    return await update_each(actor, deps, ids, change)
 
 
 def _idempotent(idempotency_key: IdempotencyKey) -> Idempotent[int]:

@@ -21,6 +21,7 @@ from chatvault.exporting.pdf.typesetter import PdfNotInstalled
 from chatvault.exporting.routes import EXPORT_DEPS, STALLED_SECONDS
 from chatvault.fields import Raw
 from chatvault.http.attachments import content_disposition
+from chatvault.http.bodies import FREE_BODY
 from chatvault.http.requests import (
     IdempotencyHeaders,
     idempotency_key_of,
@@ -42,6 +43,7 @@ routes = Routes("exports")
     returns=ExportJobOut,
     errors=(Throttled, NotFound, ExportInProgress, PdfNotInstalled, KeyReused),
     sends=("Location",),
+    max_body=FREE_BODY,
 )
 async def create_export(
     request: web.Request, actor: Actor, headers: IdempotencyHeaders, body: ExportCreate

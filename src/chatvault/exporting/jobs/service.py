@@ -1,6 +1,6 @@
 """Exports in the background: create, get, list, read parts, delete."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -27,6 +27,7 @@ from chatvault.exporting.jobs.models import (
 )
 from chatvault.exporting.jobs.schemas import ExportCreate
 from chatvault.exporting.records import Counts
+from chatvault.exporting.schemas import ConversationFormat, WithAttachments
 from chatvault.exporting.service import check_format, includes_attachments
 from chatvault.exporting.turns import ExportDeps
 from chatvault.fields import Raw, now
@@ -77,8 +78,37 @@ class Part:
             start += len(taken)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WantedExport:
+    """The export that is wanted.
+
+    Attributes:
+        attachments: whether their bytes are in it; None for the format's default.
+        ids: the conversations; None for those that match.
+        filter: the query for the conversations.
+    """
+
+    format: ConversationFormat
+    attachments: WithAttachments | None
+    ids: Sequence[ObjectId] | None
+    filter: Raw
+
+
 async def create(
     actor: Actor, deps: ExportDeps, *, wanted: ExportCreate, idempotency_key: IdempotencyKey | None
+) -> Raw:
+    """Store an export for a process to make, and return it; raises as `begin` does."""
+    export = WantedExport(
+        format=wanted.format,
+        attachments=wanted.attachments,
+        ids=wanted.ids,
+        filter=filter_of(wanted),
+    )
+    return await begin(actor, deps, wanted=export, idempotency_key=idempotency_key)
+
+
+async def begin(
+    actor: Actor, deps: ExportDeps, *, wanted: WantedExport, idempotency_key: IdempotencyKey | None
 ) -> Raw:
     """Store an export for a process to make, and return it.
 
@@ -91,15 +121,16 @@ async def create(
         KeyReused: the key came with another request.
     """
     check_format(wanted.format)
-    attachments = includes_attachments(wanted.format, wanted.attachments, is_archive=True)
+    attachments = includes_attachments(
+        wanted.format, wanted.attachments, is_archive=True, named_in="body"
+    )
     if not await was_carried_out(actor, idempotency_key):
         await deps.admit(actor)
-    filter_ = filter_of(wanted)
-    mine = await Conversation.list_ids(Access.of(actor), **filter_)
+    mine = await Conversation.list_ids(Access.of(actor), **wanted.filter)
     if wanted.ids is not None and set(wanted.ids) - set(mine):
         raise NotFound("Conversation not found")
     total = len(mine) if wanted.ids is None else len(set(wanted.ids))
-    job = _new(actor, wanted, filter_, until=max(mine, default=NEVER), total=total)
+    job = _new(actor, wanted, until=max(mine, default=NEVER), total=total)
     job["attachments"] = attachments
 
     async def store(session: AsyncClientSession) -> Raw:
@@ -137,14 +168,14 @@ def filter_of(wanted: ExportCreate) -> Raw:
     return found
 
 
-def _new(actor: Actor, wanted: ExportCreate, filter_: Raw, *, until: ObjectId, total: int) -> Raw:
+def _new(actor: Actor, wanted: WantedExport, *, until: ObjectId, total: int) -> Raw:
     at = now()
     return ExportJob.owned_by(
         actor,
         _id=ObjectId(),
         format=wanted.format.value,
         ids=None if wanted.ids is None else sorted(set(wanted.ids)),
-        filter=filter_,
+        filter=wanted.filter,
         created_at=at,
         until=until,
         cursor=None,

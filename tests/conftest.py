@@ -24,7 +24,7 @@ from chatvault.mongodb.embedded import embedded_mongodb
 from chatvault.sealing.maintenance import Maintenance
 from chatvault.settings import Settings
 from support import shards
-from support.databases import BindOnce, empty
+from support.databases import BindOnce, Cleaner
 from support.factories import settings_for
 from support.fake_model import FakeModel
 from support.memory import disk, use_memory
@@ -123,9 +123,14 @@ def mongodb(mongodb_url: str) -> Iterator[MongoClient[dict[str, Any]]]:
         yield client
 
 
+@pytest.fixture(scope="session")
+def cleaner(mongodb: MongoClient[dict[str, Any]]) -> Cleaner:
+    return Cleaner(mongodb)
+
+
 @pytest.fixture
 def constants() -> Iterator[pytest.MonkeyPatch]:
-    """Patch what the application reads anew each time; the test may share it all the same."""
+    """Patch what the application looks up anew each time; the test may share it all the same."""
     with pytest.MonkeyPatch.context() as patch:
         yield patch
 
@@ -197,13 +202,9 @@ def on_disk() -> Iterator[Path]:
 
 
 @pytest.fixture
-def clean_database(
-    mongodb: MongoClient[dict[str, Any]], settings: Settings
-) -> Database[dict[str, Any]]:
+def clean_database(cleaner: Cleaner, settings: Settings) -> Database[dict[str, Any]]:
     """The application's database, empty."""
-    database = mongodb[settings.mongodb_database]
-    empty(database)
-    return database
+    return cleaner.empty(settings.mongodb_database)
 
 
 @pytest.fixture

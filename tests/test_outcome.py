@@ -79,7 +79,7 @@ class TestOperations:
         for operation in sorted(changes, key=lambda found: last.get(found.path, 0)):
             if operation.path == "/auth/logout":
                 await alice.post("/auth/login", json={"username": "alice", "password": PASSWORD})
-            things = await make_things(alice, http)
+            things = await make_things(alice, http, operation)
             await app[COMMITS].drain()
             name = " ".join(key_of(operation))
 

@@ -71,7 +71,7 @@ class TestOperations:
     ) -> None:
         alice = await sign_in("alice", role=Role.ADMIN)
         for operation in sorted(AUDITED, key=lambda found: found.path == "/auth/logout"):
-            things = await make_things(alice, http)
+            things = await make_things(alice, http, operation)
             watch.forget()
 
             if operation.path in WITH_MODEL:

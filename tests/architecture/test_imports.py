@@ -8,6 +8,8 @@ import pytest
 
 from support.source import MODULES, SERVICES, imports_of, name_of, packages_of, tree_of
 
+pytestmark = pytest.mark.xdist_group("source")
+
 TESTS = Path(__file__).parent.parent
 HTTP = {"aiohttp", "aiohttp_session"}
 MONGODB = {"beanie", "pymongo", "motor", "gridfs"}

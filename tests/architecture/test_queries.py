@@ -31,6 +31,8 @@ from chatvault.replies.models import Job, Reply, ReplyDoc, ReplyEvents
 from chatvault.search.models import SearchFile, SearchIndex, SearchPending
 from support.source import MODULES, Function, called, names_assigned, walk
 
+pytestmark = pytest.mark.xdist_group("source")
+
 # Queries on a user's data that no owner's name begins.
 FREE_QUERIES = {
     ("Session", "find_by_hashes"): "finds who calls, before there is an actor",

@@ -16,6 +16,8 @@ from chatvault.idempotency import KeyReused
 from support.operations import AUDITED, OPERATIONS, each
 from support.source import MODULES, ROOT, SERVICES, Function, called, names_assigned, tree_of
 
+pytestmark = pytest.mark.xdist_group("source")
+
 # How a request is counted, which is the service's to do.
 COUNTING = {"admit", "hit", "withdraw", "forgive"}
 

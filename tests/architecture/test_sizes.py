@@ -2,7 +2,11 @@
 
 import ast
 
+import pytest
+
 from support.source import MODULES, ROOT, Function, called, walk
+
+pytestmark = pytest.mark.xdist_group("source")
 
 MAX_LINES = 450
 # Lines of a function without its signature and its docstring.

@@ -2,7 +2,11 @@
 
 import ast
 
+import pytest
+
 from support.source import MODULES, Function, names_assigned, tree_of, walk
+
+pytestmark = pytest.mark.xdist_group("source")
 
 # The outermost doors, and who hands a failure on to each of those who wait for it.
 CATCH_EVERYTHING = {

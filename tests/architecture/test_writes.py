@@ -5,7 +5,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 from support.source import MODULES, Function, called, names_assigned, tree_of
+
+pytestmark = pytest.mark.xdist_group("source")
 
 # What the driver, and Beanie, change with, and insert with. A statement has no transaction of its
 # own, but that of the bulk_write it goes into.

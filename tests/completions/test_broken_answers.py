@@ -32,14 +32,14 @@ async def left_by(database: Any, answer: aiohttp.ClientResponse) -> list[tuple[s
 @pytest.mark.parametrize(("error", "code"), TROUBLES, ids=["database", "fault"])
 class TestEvents:
     @pytest.fixture
-    def break_off(self, monkeypatch: pytest.MonkeyPatch, error: Exception) -> Callable[[], None]:
+    def break_off(self, constants: pytest.MonkeyPatch, error: Exception) -> Callable[[], None]:
         """Lets streams fail after their first event."""
 
         async def follow(*_: Any, **__: Any) -> AsyncGenerator[Event, None]:
             yield Event(1, "message_stored", {"message": {"id": "m"}})
             raise error
 
-        return lambda: monkeypatch.setattr(service, "follow", follow)
+        return lambda: constants.setattr(service, "follow", follow)
 
     async def check(self, database: Any, answer: aiohttp.ClientResponse, code: str) -> None:
         text = await answer.text()
@@ -93,7 +93,7 @@ class TestCompletion:
         alice: HttpClient,
         fake_model: FakeModel,
         database: Any,
-        monkeypatch: pytest.MonkeyPatch,
+        constants: pytest.MonkeyPatch,
         error: Exception,
         code: str,
     ) -> None:
@@ -104,7 +104,7 @@ class TestCompletion:
         async def complete(*_: Any, **__: Any) -> Completion:
             return Completion(pieces())
 
-        monkeypatch.setattr(routes, "complete", complete)
+        constants.setattr(routes, "complete", complete)
         body = {"messages": HELLO, "stream": True}
 
         answer = await alice.post("/chat/completions", json=body)

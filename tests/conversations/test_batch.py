@@ -100,9 +100,9 @@ class TestAllOrNothing:
 
     @pytest.mark.parametrize("place", [0, 3, 9])
     async def test_one_taken_id_stores_none(
-        self, alice: HttpClient, place: int, monkeypatch: pytest.MonkeyPatch
+        self, alice: HttpClient, place: int, constants: pytest.MonkeyPatch
     ) -> None:
-        tiny_bounds(monkeypatch)
+        tiny_bounds(constants)
         begun = await begin(alice, messages=[message(str(n), id=f"m{n}") for n in range(10)])
         before = await found(alice, begun["id"])
         new = [message("new"), message("other", id=f"m{place}"), message("new")]
@@ -110,9 +110,9 @@ class TestAllOrNothing:
         assert await found(alice, begun["id"]) == before
 
     async def test_concurrent_batches_do_not_interleave(
-        self, alice: HttpClient, database: Any, monkeypatch: pytest.MonkeyPatch
+        self, alice: HttpClient, database: Any, constants: pytest.MonkeyPatch
     ) -> None:
-        tiny_bounds(monkeypatch)
+        tiny_bounds(constants)
         begun = await begin(alice)
         posts = [
             alice.post(at(begun), json=batch(*(message(f"{n}.{k}") for k in range(7))))
@@ -128,9 +128,9 @@ class TestAllOrNothing:
 
 class TestRepeated:
     async def test_a_repeat_changes_nothing(
-        self, alice: HttpClient, database: Any, monkeypatch: pytest.MonkeyPatch
+        self, alice: HttpClient, database: Any, constants: pytest.MonkeyPatch
     ) -> None:
-        tiny_bounds(monkeypatch)
+        tiny_bounds(constants)
         begun = await begin(alice)
         sent = batch(*(message(str(n), id=f"m{n}") for n in range(12)))
         first = await (await alice.post(at(begun), json=sent)).json()
@@ -142,9 +142,9 @@ class TestRepeated:
         assert repeat == {"messages": 0, "repeated": 12, "first_seq": 12, "count": 0, "version": 2}
 
     async def test_only_the_new_are_stored_beside_the_repeated(
-        self, alice: HttpClient, database: Any, monkeypatch: pytest.MonkeyPatch
+        self, alice: HttpClient, database: Any, constants: pytest.MonkeyPatch
     ) -> None:
-        tiny_bounds(monkeypatch)
+        tiny_bounds(constants)
         begun = await begin(alice, messages=[message(str(n), id=f"m{n}") for n in range(12)])
         sent = [message(str(n), id=f"m{n}") for n in (0, 5, 11, 12, 13)]
         body = await (await alice.post(at(begun), json=batch(*sent))).json()
@@ -153,9 +153,9 @@ class TestRepeated:
         assert (await stored(database, begun["id"])).contents == [str(n) for n in range(14)]
 
     async def test_overlapping_batches_at_once_store_each_message_once(
-        self, alice: HttpClient, database: Any, monkeypatch: pytest.MonkeyPatch
+        self, alice: HttpClient, database: Any, constants: pytest.MonkeyPatch
     ) -> None:
-        tiny_bounds(monkeypatch)
+        tiny_bounds(constants)
         begun = await begin(alice)
         posts = [
             alice.post(

@@ -19,10 +19,10 @@ COUNT = 40
 
 @pytest.fixture
 async def long(
-    http: HttpClient, alice: HttpClient, monkeypatch: pytest.MonkeyPatch
+    http: HttpClient, alice: HttpClient, constants: pytest.MonkeyPatch
 ) -> dict[str, Any]:
     """Forty messages of the same length in many segments and a tail."""
-    tiny_bounds(monkeypatch)
+    tiny_bounds(constants)
     some = [message(f"{n:02}", id=f"m{n}") for n in range(COUNT)]
     begun = await begin(alice, messages=some)
     assert http.app is not None
@@ -35,7 +35,7 @@ async def long(
 
 
 @pytest.fixture
-def between(monkeypatch: pytest.MonkeyPatch) -> list[ScriptedAnswer]:
+def between(constants: pytest.MonkeyPatch) -> list[ScriptedAnswer]:
     """What is done, one a read, when a document was read and its segments were not yet."""
     acts: list[ScriptedAnswer] = []
 
@@ -49,7 +49,7 @@ def between(monkeypatch: pytest.MonkeyPatch) -> list[ScriptedAnswer]:
         return read
 
     for name in ("find_conversation", "find_conversations"):
-        monkeypatch.setattr(MessageStore, name, interrupted(getattr(MessageStore, name)))
+        constants.setattr(MessageStore, name, interrupted(getattr(MessageStore, name)))
     return acts
 
 
@@ -184,9 +184,9 @@ class TestPages:
         alice: HttpClient,
         long: dict[str, Any],
         between: list[ScriptedAnswer],
-        monkeypatch: pytest.MonkeyPatch,
+        constants: pytest.MonkeyPatch,
     ) -> None:
-        monkeypatch.setattr("chatvault.conversations.rendering.WHOLE_BYTES", 900)
+        constants.setattr("chatvault.conversations.rendering.WHOLE_BYTES", 900)
         between += [removal(alice, long, 37), removal(alice, long, 36)]
         answer = await alice.get(at(long))
         shown = await answer.json()

@@ -69,7 +69,7 @@ class Gate:
 
 
 @pytest.fixture
-def gate(monkeypatch: pytest.MonkeyPatch) -> Gate:
+def gate(constants: pytest.MonkeyPatch) -> Gate:
     made = Gate()
     carry = CommitBatch.carry
 
@@ -83,13 +83,13 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Gate:
         made.inside -= 1
         return await carry(self)
 
-    monkeypatch.setattr(CommitBatch, "carry", held)
+    constants.setattr(CommitBatch, "carry", held)
     return made
 
 
 class TestSize:
     async def test_is_what_a_change_writes(
-        self, http: HttpClient, alice: HttpClient, monkeypatch: pytest.MonkeyPatch
+        self, http: HttpClient, alice: HttpClient, constants: pytest.MonkeyPatch
     ) -> None:
         begun = await begin(alice, messages=[message("x", "assistant", id="m")])
         assert http.app is not None
@@ -101,7 +101,7 @@ class TestSize:
             sizes.append(change.size)
             return await submit(self, change)
 
-        monkeypatch.setattr(CommitQueue, "submit", watched)
+        constants.setattr(CommitQueue, "submit", watched)
         some = "ü" * 100 * KILOBYTE  # of two bytes each
         free = {"some": some}
         requests: list[tuple[str, str, Any]] = [

@@ -369,9 +369,9 @@ class TestBranches:
     )
     @given(steps=st.lists(STEPS, min_size=10, max_size=30))
     async def test_match_plain_lists_in_random_histories(
-        self, http: HttpClient, monkeypatch: pytest.MonkeyPatch, steps: list[Step]
+        self, http: HttpClient, constants: pytest.MonkeyPatch, steps: list[Step]
     ) -> None:
-        tiny_bounds(monkeypatch)
+        tiny_bounds(constants)
         world = World()
         await world.begin()
         for step in steps:
@@ -382,9 +382,9 @@ class TestBranches:
 class TestManyRuns:
     @pytest.mark.parametrize("way", ["create", "replace"])
     async def test_can_be_read_at_once(
-        self, alice: HttpClient, monkeypatch: pytest.MonkeyPatch, way: str
+        self, alice: HttpClient, constants: pytest.MonkeyPatch, way: str
     ) -> None:
-        tiny_bounds(monkeypatch)
+        tiny_bounds(constants)
         # Each follows the last but one, so that each is a run of its own.
         messages = [message(f"m{n}", id=f"m{n}") for n in range(3)]
         messages += [message(f"m{n}", id=f"m{n}", parent_id=f"m{n - 2}") for n in range(3, 30)]
@@ -402,9 +402,9 @@ class TestManyRuns:
 
 class TestForks:
     async def test_of_many_messages_list_the_newest_and_the_active_one(
-        self, alice: HttpClient, monkeypatch: pytest.MonkeyPatch
+        self, alice: HttpClient, constants: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(branch_service, "MOST_OF_FORK", 3)
+        constants.setattr(branch_service, "MOST_OF_FORK", 3)
         answers = [message(f"m{n}", id=f"m{n}", parent_id="m0") for n in range(1, 7)]
         begun = await begin(alice, messages=[message("m0", id="m0"), *answers])
         path = f"/conversations/{begun['id']}"
@@ -416,9 +416,9 @@ class TestForks:
         assert (fork["total"], fork["active_id"]) == (6, "m2")
 
     async def test_fill_a_page_by_their_messages(
-        self, alice: HttpClient, monkeypatch: pytest.MonkeyPatch
+        self, alice: HttpClient, constants: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(branch_service, "MOST_OF_PAGE", 5)
+        constants.setattr(branch_service, "MOST_OF_PAGE", 5)
         messages = [message("m0", id="m0")]
         messages += [
             message(f"m{n}", id=f"m{n}", parent_id=f"m{(n - 1) // 2}") for n in range(1, 9)

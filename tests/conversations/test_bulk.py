@@ -67,11 +67,11 @@ class TestReplace:
         http: HttpClient,
         alice: HttpClient,
         database: Any,
-        monkeypatch: pytest.MonkeyPatch,
+        constants: pytest.MonkeyPatch,
         before: int,
         after: int,
     ) -> None:
-        tiny_bounds(monkeypatch)
+        tiny_bounds(constants)
         begun = await begin(alice, messages=numbered(before))
         await settled(http)
         old = await stored(database, begun["id"])
@@ -88,9 +88,9 @@ class TestReplace:
         ]
 
     async def test_takes_the_new_ids_and_frees_the_old_ones(
-        self, alice: HttpClient, monkeypatch: pytest.MonkeyPatch
+        self, alice: HttpClient, constants: pytest.MonkeyPatch
     ) -> None:
-        tiny_bounds(monkeypatch)
+        tiny_bounds(constants)
         begun = await begin(alice, messages=numbered(20))
         await alice.put(at(begun), json={"messages": numbered(20, start=10)})
         for number, total in ((3, 21), (12, 21), (29, 21)):
@@ -102,9 +102,9 @@ class TestReplace:
         assert (await edited.json())["seq"] == 25
 
     async def test_stores_fields_with_the_messages_or_not_at_all(
-        self, alice: HttpClient, monkeypatch: pytest.MonkeyPatch
+        self, alice: HttpClient, constants: pytest.MonkeyPatch
     ) -> None:
-        tiny_bounds(monkeypatch)
+        tiny_bounds(constants)
         begun = await begin(alice)
         body = {"messages": numbered(20), "title": "T", "metadata": {"a": 1}}
         stale = await alice.put(at(begun), json=body, headers={"If-Match": '"9"'})
@@ -138,10 +138,10 @@ class TestPrecondition:
         assert titled.status == 200
 
     async def test_is_not_needed_for_other_fields(
-        self, alice: HttpClient, monkeypatch: pytest.MonkeyPatch
+        self, alice: HttpClient, constants: pytest.MonkeyPatch
     ) -> None:
         begun = await begin(alice, messages=numbered(5))
-        monkeypatch.setattr(service, "SURE_BYTES", 10)
+        constants.setattr(service, "SURE_BYTES", 10)
         assert (await alice.put(at(begun), json={"title": "x"})).status == 200
         blind = await alice.put(at(begun), json={"messages": []})
         await problem(blind, 428, "precondition_required")
@@ -155,9 +155,9 @@ class TestConcurrency:
         http: HttpClient,
         alice: HttpClient,
         database: Any,
-        monkeypatch: pytest.MonkeyPatch,
+        constants: pytest.MonkeyPatch,
     ) -> None:
-        tiny_bounds(monkeypatch)
+        tiny_bounds(constants)
         begun = await begin(alice, messages=numbered(10))
         placed: dict[int, str] = {}
 
@@ -189,9 +189,9 @@ class TestConcurrency:
         assert len(set(placed)) == 80
 
     async def test_an_id_added_by_the_same_batch_is_known(
-        self, http: HttpClient, database: Any, monkeypatch: pytest.MonkeyPatch
+        self, http: HttpClient, database: Any, constants: pytest.MonkeyPatch
     ) -> None:
-        tiny_bounds(monkeypatch)
+        tiny_bounds(constants)
         commits, actor = CommitQueue(MessageStore(), max_batches=1), somebody()
         wanted = ConversationCreate.model_validate({"messages": numbered(3)})
         begun = await service.create(actor, commits, wanted=wanted)
@@ -225,7 +225,7 @@ class TestConcurrency:
             commits._running.add(blocker)  # type: ignore[arg-type]  # nothing starts until it is out
             return prepared
 
-        monkeypatch.setattr(creation, "write_generation", write_and_wait)
+        constants.setattr(creation, "write_generation", write_and_wait)
         putting = asyncio.create_task(put())
         for _ in range(100):
             await asyncio.sleep(0.002)
@@ -250,9 +250,9 @@ class TestFailedWrite:
         self,
         alice: HttpClient,
         database: Any,
-        monkeypatch: pytest.MonkeyPatch,
+        constants: pytest.MonkeyPatch,
     ) -> None:
-        tiny_bounds(monkeypatch)
+        tiny_bounds(constants)
         begun = await begin(alice, messages=numbered(10))
         segments = await database["segments"].count_documents({})
         collection = Segment.get_pymongo_collection()
@@ -266,7 +266,7 @@ class TestFailedWrite:
                     raise AutoReconnect("gone")
                 await collection.insert_many(batch)
 
-        with monkeypatch.context() as patched:
+        with constants.context() as patched:
             patched.setattr(Segment, "get_pymongo_collection", Breaking)
             answer = await alice.put(at(begun), json={"messages": numbered(90, start=100)})
             await problem(answer, 503, "unavailable")

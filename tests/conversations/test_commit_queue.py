@@ -79,7 +79,7 @@ async def rename(
     )
 
 
-def watch_groups(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+def watch_groups(constants: pytest.MonkeyPatch) -> list[int]:
     """How many changes each group had, try for try."""
     sizes: list[int] = []
     carry = CommitBatch.carry
@@ -88,11 +88,11 @@ def watch_groups(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         sizes.append(len(self._changes))
         return await carry(self)
 
-    monkeypatch.setattr(CommitBatch, "carry", watched)
+    constants.setattr(CommitBatch, "carry", watched)
     return sizes
 
 
-def conflict_above(monkeypatch: pytest.MonkeyPatch, most: int) -> list[int]:
+def conflict_above(constants: pytest.MonkeyPatch, most: int) -> list[int]:
     """Let batches of more changes conflict; return their sizes."""
     carry = CommitBatch.carry
     sizes: list[int] = []
@@ -104,7 +104,7 @@ def conflict_above(monkeypatch: pytest.MonkeyPatch, most: int) -> list[int]:
             raise Conflicted
         return answers
 
-    monkeypatch.setattr(CommitBatch, "carry", conflicted)
+    constants.setattr(CommitBatch, "carry", conflicted)
     return sizes
 
 
@@ -129,19 +129,19 @@ class TestQueue:
         assert await database["audit_logs"].count_documents(wanted) == len(refused)
 
     async def test_commits_a_lone_change_at_once(
-        self, actor: Actor, commits: CommitQueue, monkeypatch: pytest.MonkeyPatch
+        self, actor: Actor, commits: CommitQueue, constants: pytest.MonkeyPatch
     ) -> None:
         begun = await start(actor, commits)
-        sizes = watch_groups(monkeypatch)
+        sizes = watch_groups(constants)
         for number in range(5):
             await append(actor, commits, begun, str(number))
         assert sizes == [1] * 5
 
     async def test_batches_changes_that_arrive_together(
-        self, actor: Actor, commits: CommitQueue, monkeypatch: pytest.MonkeyPatch, database: Any
+        self, actor: Actor, commits: CommitQueue, constants: pytest.MonkeyPatch, database: Any
     ) -> None:
         begun = [await start(actor, commits) for _ in range(4)]
-        sizes = watch_groups(monkeypatch)
+        sizes = watch_groups(constants)
         posts = [append(actor, commits, begun[n % 4], str(n)) for n in range(200)]
         await asyncio.gather(*posts)
         assert sum(sizes) >= 200
@@ -152,32 +152,32 @@ class TestQueue:
             assert len((await stored(database, each)).messages) == 50
 
     async def test_divides_simultaneous_changes_among_batches(
-        self, actor: Actor, commits: CommitQueue, monkeypatch: pytest.MonkeyPatch
+        self, actor: Actor, commits: CommitQueue, constants: pytest.MonkeyPatch
     ) -> None:
         begun = [await start(actor, commits) for _ in range(30)]
-        sizes = watch_groups(monkeypatch)
+        sizes = watch_groups(constants)
         await asyncio.gather(*(append(actor, commits, each, "now") for each in begun))
         assert sizes == [15, 15]
 
     async def test_commits_a_few_changes_in_one_batch(
-        self, actor: Actor, commits: CommitQueue, monkeypatch: pytest.MonkeyPatch
+        self, actor: Actor, commits: CommitQueue, constants: pytest.MonkeyPatch
     ) -> None:
         begun = [await start(actor, commits) for _ in range(FEW)]
-        sizes = watch_groups(monkeypatch)
+        sizes = watch_groups(constants)
         await asyncio.gather(*(append(actor, commits, each, "now") for each in begun))
         assert sizes == [FEW]
 
     async def test_keeps_changes_of_one_conversation_together(
-        self, actor: Actor, commits: CommitQueue, monkeypatch: pytest.MonkeyPatch
+        self, actor: Actor, commits: CommitQueue, constants: pytest.MonkeyPatch
     ) -> None:
         begun = [await start(actor, commits) for _ in range(2)]
-        sizes = watch_groups(monkeypatch)
+        sizes = watch_groups(constants)
         posts = [append(actor, commits, begun[n % 2], str(n)) for n in range(30)]
         await asyncio.gather(*posts)
         assert sizes == [30]
 
     async def test_never_has_a_conversation_in_two_batches(
-        self, actor: Actor, commits: CommitQueue, monkeypatch: pytest.MonkeyPatch
+        self, actor: Actor, commits: CommitQueue, constants: pytest.MonkeyPatch
     ) -> None:
         begun = await start(actor, commits)
         running = 0
@@ -193,14 +193,14 @@ class TestQueue:
             finally:
                 running -= 1
 
-        monkeypatch.setattr(CommitBatch, "carry", watched)
+        constants.setattr(CommitBatch, "carry", watched)
         await asyncio.gather(*(append(actor, commits, begun, str(n)) for n in range(100)))
         assert most == 1
 
     async def test_drains_completely(
-        self, actor: Actor, commits: CommitQueue, database: Any, monkeypatch: pytest.MonkeyPatch
+        self, actor: Actor, commits: CommitQueue, database: Any, constants: pytest.MonkeyPatch
     ) -> None:
-        tiny_bounds(monkeypatch)
+        tiny_bounds(constants)
         begun = await start(actor, commits)
         tasks = [asyncio.create_task(append(actor, commits, begun, str(n))) for n in range(50)]
         await asyncio.sleep(0)
@@ -213,10 +213,10 @@ class TestQueue:
 
 class TestPostponedChanges:
     async def test_are_refused_in_the_end_so_that_a_stop_ends(
-        self, actor: Actor, commits: CommitQueue, monkeypatch: pytest.MonkeyPatch
+        self, actor: Actor, commits: CommitQueue, constants: pytest.MonkeyPatch
     ) -> None:
         begun = await start(actor, commits)
-        sizes = watch_groups(monkeypatch)
+        sizes = watch_groups(constants)
 
         def decide(_working: WorkingCopy) -> None:
             raise RetryAfterMove
@@ -239,11 +239,11 @@ class TestPostponedChanges:
         await append(actor, commits, begun, "after")
 
     async def test_are_postponed_no_more_often_than_necessary(
-        self, actor: Actor, commits: CommitQueue, monkeypatch: pytest.MonkeyPatch
+        self, actor: Actor, commits: CommitQueue, constants: pytest.MonkeyPatch
     ) -> None:
         """One of them gets on in each group, and there are as many as a group may have."""
         begun = await start(actor, commits)
-        sizes = watch_groups(monkeypatch)
+        sizes = watch_groups(constants)
         decided: set[int] = set()
 
         def one_a_group(number: int) -> Change[int]:
@@ -267,9 +267,9 @@ class TestPostponedChanges:
 
 class TestOrder:
     async def test_is_that_of_arrival(
-        self, actor: Actor, commits: CommitQueue, database: Any, monkeypatch: pytest.MonkeyPatch
+        self, actor: Actor, commits: CommitQueue, database: Any, constants: pytest.MonkeyPatch
     ) -> None:
-        tiny_bounds(monkeypatch)
+        tiny_bounds(constants)
         begun = await start(actor, commits)
         answers = await asyncio.gather(
             *(append(actor, commits, begun, str(n)) for n in range(100)),
@@ -281,12 +281,12 @@ class TestOrder:
 
     @pytest.mark.parametrize("most", [32, 4, 1])
     async def test_is_that_of_arrival_where_one_is_postponed(
-        self, actor: Actor, commits: CommitQueue, monkeypatch: pytest.MonkeyPatch, most: int
+        self, actor: Actor, commits: CommitQueue, constants: pytest.MonkeyPatch, most: int
     ) -> None:
         """Whether they share a batch or conflicts divide it, down to one change each."""
         begun = [await start(actor, commits) for _ in range(2)]
-        sizes = watch_groups(monkeypatch)
-        conflict_above(monkeypatch, most)
+        sizes = watch_groups(constants)
+        conflict_above(constants, most)
         decided: list[int] = []
         postponed: set[int] = set()
 
@@ -312,14 +312,14 @@ class TestOrder:
         assert [number for number in decided if number % 2] == [1, 3, 5, 7, 9]
 
     async def test_lets_repeats_be_recognised_among_new_messages(
-        self, actor: Actor, commits: CommitQueue, monkeypatch: pytest.MonkeyPatch
+        self, actor: Actor, commits: CommitQueue, constants: pytest.MonkeyPatch
     ) -> None:
         ids = [f"m{n}" for n in range(4)]
         begun = [await start(actor, commits) for _ in range(3)]
         for each in begun:
             for message_id in ids:
                 await append(actor, commits, each, message_id, message_id)
-        sizes = watch_groups(monkeypatch)
+        sizes = watch_groups(constants)
         # Of the first conversation two that are there, of the second one of two, of the third none.
         wanted = [(0, "m1"), (0, "m3"), (1, "m2"), (1, "m9"), (2, "m8")]
         answers = await asyncio.gather(
@@ -335,12 +335,12 @@ class TestOrder:
         ]
 
     async def test_lets_repeats_be_recognised_by_id_and_by_source(
-        self, actor: Actor, commits: CommitQueue, database: Any, monkeypatch: pytest.MonkeyPatch
+        self, actor: Actor, commits: CommitQueue, database: Any, constants: pytest.MonkeyPatch
     ) -> None:
         begun = await start(actor, commits)
         await append(actor, commits, begun, "x", "m0")
         await database.conversations.update_one({"_id": begun}, {"$set": {"source": "here:1"}})
-        sizes = watch_groups(monkeypatch)
+        sizes = watch_groups(constants)
 
         def looking(name: str, value: Any) -> Change[Any]:
             return Change(
@@ -428,7 +428,7 @@ class TestFailure:
         assert (await stored(database, begun)).contents == ["a", "c"]
 
     async def test_does_not_come_from_another_owners_change(
-        self, actor: Actor, commits: CommitQueue, database: Any, monkeypatch: pytest.MonkeyPatch
+        self, actor: Actor, commits: CommitQueue, database: Any, constants: pytest.MonkeyPatch
     ) -> None:
         other = somebody()
         mine, theirs = await start(actor, commits), await start(other, commits)
@@ -441,13 +441,13 @@ class TestFailure:
                 read.append(query)
             return find(self, query, *args, **options)
 
-        monkeypatch.setattr(type(collection), "find", watched)
+        constants.setattr(type(collection), "find", watched)
         await asyncio.gather(
             *(append(actor, commits, each, "x") for each in (mine, theirs)),
             append(other, commits, mine, "y"),
             return_exceptions=True,
         )
-        monkeypatch.undo()
+        constants.undo()
 
         assert any(str(mine) in str(each) and str(theirs) in str(each) for each in read)
         for query in read:
@@ -558,7 +558,7 @@ class TestFailure:
         assert len(contents) == len(set(contents))
 
     async def test_of_a_cancelled_batch_reaches_every_caller(
-        self, actor: Actor, commits: CommitQueue, database: Any, monkeypatch: pytest.MonkeyPatch
+        self, actor: Actor, commits: CommitQueue, database: Any, constants: pytest.MonkeyPatch
     ) -> None:
         begun = await start(actor, commits)
         carry = CommitBatch.carry
@@ -571,7 +571,7 @@ class TestFailure:
                 await asyncio.sleep(1)
             return answers
 
-        monkeypatch.setattr(CommitBatch, "carry", cut_off)
+        constants.setattr(CommitBatch, "carry", cut_off)
         tasks = [asyncio.create_task(append(actor, commits, begun, str(n))) for n in range(50)]
         outcomes = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 10)
         failed = [each for each in outcomes if isinstance(each, BaseException)]
@@ -600,12 +600,12 @@ class TestFailure:
 
 class TestConflicts:
     async def test_two_processes_on_the_same_conversations_lose_nothing(
-        self, actor: Actor, commits: CommitQueue, database: Any, monkeypatch: pytest.MonkeyPatch
+        self, actor: Actor, commits: CommitQueue, database: Any, constants: pytest.MonkeyPatch
     ) -> None:
-        tiny_bounds(monkeypatch)
+        tiny_bounds(constants)
         other = CommitQueue(MessageStore())
         begun = [await start(actor, commits) for _ in range(3)]
-        sizes = watch_groups(monkeypatch)
+        sizes = watch_groups(constants)
 
         async def write(which: CommitQueue, name: str) -> list[Any]:
             answers = []
@@ -631,9 +631,9 @@ class TestConflicts:
             assert await database["audit_logs"].count_documents(wanted) == count
 
     async def test_bulk_and_small_replacements_of_two_processes_stay_consistent(
-        self, actor: Actor, commits: CommitQueue, database: Any, monkeypatch: pytest.MonkeyPatch
+        self, actor: Actor, commits: CommitQueue, database: Any, constants: pytest.MonkeyPatch
     ) -> None:
-        tiny_bounds(monkeypatch)
+        tiny_bounds(constants)
         other = CommitQueue(MessageStore())
         begun = await start(actor, commits, *map(str, range(20)))
 
@@ -660,11 +660,11 @@ class TestConflicts:
         assert lies.document["version"] == 1 + 80
 
     async def test_a_batch_in_conflict_is_halved_with_correct_answers(
-        self, actor: Actor, commits: CommitQueue, database: Any, monkeypatch: pytest.MonkeyPatch
+        self, actor: Actor, commits: CommitQueue, database: Any, constants: pytest.MonkeyPatch
     ) -> None:
         begun = await start(actor, commits)
-        sizes = watch_groups(monkeypatch)
-        conflicts = conflict_above(monkeypatch, 4)
+        sizes = watch_groups(constants)
+        conflicts = conflict_above(constants, 4)
         answers = await asyncio.gather(*(append(actor, commits, begun, str(n)) for n in range(33)))
         assert [each.messages[0][0] for each in answers] == list(range(33))
         assert len(conflicts) == sum(size > 4 for size in sizes) > 0
@@ -672,7 +672,7 @@ class TestConflicts:
         assert (await stored(database, begun)).contents == [str(n) for n in range(33)]
 
     async def test_endless_conflicts_answer_503_and_store_nothing(
-        self, actor: Actor, commits: CommitQueue, database: Any, monkeypatch: pytest.MonkeyPatch
+        self, actor: Actor, commits: CommitQueue, database: Any, constants: pytest.MonkeyPatch
     ) -> None:
         begun = await start(actor, commits)
         before = await stored(database, begun)
@@ -682,8 +682,8 @@ class TestConflicts:
             sizes.append(len(self._changes))
             raise Conflicted
 
-        monkeypatch.setattr("random.random", lambda: 0.01)
-        with monkeypatch.context() as patched:
+        constants.setattr("random.random", lambda: 0.01)
+        with constants.context() as patched:
             patched.setattr(CommitBatch, "carry", conflicted)
             outcomes = await asyncio.gather(
                 *(append(actor, commits, begun, str(n)) for n in range(4)), return_exceptions=True
@@ -694,7 +694,7 @@ class TestConflicts:
         await append(actor, commits, begun, "later")
 
     async def test_a_broken_connection_is_not_retried(
-        self, actor: Actor, commits: CommitQueue, monkeypatch: pytest.MonkeyPatch
+        self, actor: Actor, commits: CommitQueue, constants: pytest.MonkeyPatch
     ) -> None:
         begun = await start(actor, commits)
         calls = 0
@@ -704,7 +704,7 @@ class TestConflicts:
             calls += 1
             raise OutcomeUnknown(retry_after=1)
 
-        monkeypatch.setattr(CommitBatch, "carry", unknown)
+        constants.setattr(CommitBatch, "carry", unknown)
         outcomes = await asyncio.gather(
             *(append(actor, commits, begun, str(n)) for n in range(3)), return_exceptions=True
         )
@@ -714,7 +714,7 @@ class TestConflicts:
 
 class TestAudit:
     async def test_an_entry_is_stored_with_the_change_or_not_at_all(
-        self, actor: Actor, commits: CommitQueue, database: Any, monkeypatch: pytest.MonkeyPatch
+        self, actor: Actor, commits: CommitQueue, database: Any, constants: pytest.MonkeyPatch
     ) -> None:
         begun = await start(actor, commits)
         count = await database["audit_logs"].count_documents({})
@@ -726,7 +726,7 @@ class TestAudit:
 
         await append(actor, commits, begun, "a")
         assert await database["audit_logs"].count_documents({}) == count + 1
-        with monkeypatch.context() as patched:
+        with constants.context() as patched:
             patched.setattr(audit, "entry", no_entry)
             await append(actor, commits, begun, "b")
             with pytest.raises(Exception, match="E11000"):

@@ -54,9 +54,9 @@ class TestCreate:
         assert details == [{"messages": 2, **told}, {"replayed": True}]
 
     async def test_a_repeat_of_a_large_one_leaves_only_garbage(
-        self, alice: HttpClient, database: Any, monkeypatch: pytest.MonkeyPatch
+        self, alice: HttpClient, database: Any, constants: pytest.MonkeyPatch
     ) -> None:
-        tiny_bounds(monkeypatch)
+        tiny_bounds(constants)
         body = {"messages": [message(str(n)) for n in range(30)]}
         first = await (await alice.post("/conversations", json=body, headers=KEY)).json()
         again = await (await alice.post("/conversations", json=body, headers=KEY)).json()
@@ -103,9 +103,9 @@ class TestAppend:
         assert details == [{"messages": 1, **told}, {"replayed": True}]
 
     async def test_a_repeat_after_more_messages_returns_the_first(
-        self, alice: HttpClient, monkeypatch: pytest.MonkeyPatch
+        self, alice: HttpClient, constants: pytest.MonkeyPatch
     ) -> None:
-        tiny_bounds(monkeypatch)
+        tiny_bounds(constants)
         begun = await begin(alice)
         first = await alice.post(at(begun), json=message("once"), headers=KEY | MINIMAL)
         for number in range(30):
@@ -147,9 +147,9 @@ class TestAppend:
         assert await left_by(database, again) == [("denied", "not_found")]
 
     async def test_a_repeat_of_an_older_message_is_audited_correctly(
-        self, alice: HttpClient, database: Any, monkeypatch: pytest.MonkeyPatch
+        self, alice: HttpClient, database: Any, constants: pytest.MonkeyPatch
     ) -> None:
-        tiny_bounds(monkeypatch)
+        tiny_bounds(constants)
         begun = await begin(alice)
         body = message("once", id="a")
         await alice.post(at(begun), json=body, headers=KEY)
@@ -182,7 +182,7 @@ class TestAppend:
         assert await left_by(database, full) == [("success", None)]
 
     async def test_a_repeat_during_a_replacement_leaves_one_entry(
-        self, alice: HttpClient, database: Any, monkeypatch: pytest.MonkeyPatch
+        self, alice: HttpClient, database: Any, constants: pytest.MonkeyPatch
     ) -> None:
         begun = await begin(alice)
         body = message("once", id="a")
@@ -195,7 +195,7 @@ class TestAppend:
                 await alice.put(f"/conversations/{begun['id']}", json={"messages": []})
             return answer
 
-        monkeypatch.setattr(CommitQueue, "submit", replace_after)
+        constants.setattr(CommitQueue, "submit", replace_after)
         again = await alice.post(at(begun), json=body, headers=KEY | MINIMAL)
         assert again.status == 200
         shown = (await again.json())["message"]
@@ -203,9 +203,9 @@ class TestAppend:
         assert await left_by(database, again) == [("success", None)]
 
     async def test_a_repeat_of_a_batch_returns_the_remaining_messages(
-        self, alice: HttpClient, monkeypatch: pytest.MonkeyPatch
+        self, alice: HttpClient, constants: pytest.MonkeyPatch
     ) -> None:
-        tiny_bounds(monkeypatch)
+        tiny_bounds(constants)
         begun = await begin(alice)
         body = {"messages": [message(str(n), id=f"m{n}") for n in range(20)]}
         first = await (await alice.post(at(begun, ":batch"), json=body, headers=KEY)).json()

@@ -46,9 +46,9 @@ class TestStream:
         assert entry["details"] == {"messages": count, "streamed": True}
 
     async def test_leaves_out_removed_messages(
-        self, alice: HttpClient, monkeypatch: pytest.MonkeyPatch
+        self, alice: HttpClient, constants: pytest.MonkeyPatch
     ) -> None:
-        tiny_bounds(monkeypatch)
+        tiny_bounds(constants)
         begun = await begin(alice, messages=[message(str(n), id=f"m{n}") for n in range(30)])
         for number in (0, 3, 4, 5, 6, 7, 8, 29):
             await alice.delete(f"{at(begun)}/m{number}")
@@ -57,9 +57,9 @@ class TestStream:
         assert len(streamed) == 22
 
     async def test_does_not_include_messages_that_arrive_meanwhile(
-        self, http: HttpClient, alice: HttpClient, monkeypatch: pytest.MonkeyPatch
+        self, http: HttpClient, alice: HttpClient, constants: pytest.MonkeyPatch
     ) -> None:
-        tiny_bounds(monkeypatch)
+        tiny_bounds(constants)
         begun = await begin(alice, messages=[message(str(n)) for n in range(60)])
         done = asyncio.Event()
 
@@ -79,9 +79,9 @@ class TestStream:
         await http.app[COMMITS].drain()
 
     async def test_continues_after_a_replacement_until_the_garbage_collection(
-        self, alice: HttpClient, database: Any, monkeypatch: pytest.MonkeyPatch
+        self, alice: HttpClient, database: Any, constants: pytest.MonkeyPatch
     ) -> None:
-        tiny_bounds(monkeypatch)
+        tiny_bounds(constants)
         begun = await begin(alice, messages=[message(str(n)) for n in range(60)])
         walk = reading._walk
         replaced = False
@@ -95,14 +95,14 @@ class TestStream:
                     path = f"/conversations/{begun['id']}"
                     await alice.put(path, json={"messages": [message("new")]})
 
-        monkeypatch.setattr(reading, "_walk", walk_slowly)
+        constants.setattr(reading, "_walk", walk_slowly)
         streamed = await lines(await alice.get(at(begun), headers=NDJSON))
         assert [each["content"] for each in streamed] == [str(n) for n in range(60)]
 
     async def test_is_aborted_if_it_cannot_be_completed(
-        self, alice: HttpClient, database: Any, monkeypatch: pytest.MonkeyPatch
+        self, alice: HttpClient, database: Any, constants: pytest.MonkeyPatch
     ) -> None:
-        tiny_bounds(monkeypatch)
+        tiny_bounds(constants)
         begun = await begin(alice, messages=[message(str(n)) for n in range(60)])
         walk = reading._walk
         runs = 0
@@ -118,7 +118,7 @@ class TestStream:
                     await asyncio.sleep(0.05)
                     await sweep(MessageStore())
 
-        monkeypatch.setattr(reading, "_walk", walk_into_the_sweeper)
+        constants.setattr(reading, "_walk", walk_into_the_sweeper)
         answer = await alice.get(at(begun), headers=NDJSON)
         with pytest.raises(aiohttp.ClientError):
             await answer.read()

@@ -69,10 +69,10 @@ async def long(alice: HttpClient, constants: pytest.MonkeyPatch) -> dict[str, An
 
 class TestSince:
     async def test_begins_with_the_first_message_of_a_time(
-        self, alice: HttpClient, monkeypatch: pytest.MonkeyPatch
+        self, alice: HttpClient, constants: pytest.MonkeyPatch
     ) -> None:
-        tiny_bounds(monkeypatch)
-        monkeypatch.setattr(dates, "STEP", 3)
+        tiny_bounds(constants)
+        constants.setattr(dates, "STEP", 3)
         messages = [
             message(str(n), id=f"m{n}", timestamp=f"2026-03-{n // 2 + 1:02}T10:00:00Z")
             for n in range(40)
@@ -150,9 +150,9 @@ class TestWhole:
         assert seqs == list(range(60 - count))
 
     async def test_shows_all_messages_once_they_fit_again(
-        self, alice: HttpClient, long: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+        self, alice: HttpClient, long: dict[str, Any], constants: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(rendering, "WHOLE_BYTES", 500)
+        constants.setattr(rendering, "WHOLE_BYTES", 500)
         shown = await found(alice, long["id"])
         assert shown["messages_truncated"] is True
         assert 2 <= len(shown["messages"]) < 10
@@ -162,11 +162,11 @@ class TestWhole:
         assert (contents(shown), shown["messages_truncated"]) == (["38", "39"], False)
 
     async def test_reads_little_more_than_it_shows(
-        self, http: HttpClient, alice: HttpClient, database: Any, monkeypatch: pytest.MonkeyPatch
+        self, http: HttpClient, alice: HttpClient, database: Any, constants: pytest.MonkeyPatch
     ) -> None:
-        tiny_bounds(monkeypatch)
+        tiny_bounds(constants)
         begun = await begin(alice, messages=numbered(120))
-        monkeypatch.setattr(rendering, "WHOLE_BYTES", 400)
+        constants.setattr(rendering, "WHOLE_BYTES", 400)
         fetched: list[int] = []
         place = consistency.number
 
@@ -174,7 +174,7 @@ class TestWhole:
             fetched.append(len(some))
             return place(some, base)
 
-        monkeypatch.setattr(reading, "number", count)
+        constants.setattr(reading, "number", count)
         shown = await found(alice, begun["id"])
         assert shown["messages_truncated"] is True
         assert 0 < sum(fetched) < 30
@@ -182,14 +182,14 @@ class TestWhole:
 
 class TestList:
     async def test_spends_its_budget_on_the_newest(
-        self, alice: HttpClient, monkeypatch: pytest.MonkeyPatch
+        self, alice: HttpClient, constants: pytest.MonkeyPatch
     ) -> None:
-        tiny_bounds(monkeypatch)
+        tiny_bounds(constants)
         for name in "abcd":
             await begin(alice, title=name, messages=numbered(12))
         [one] = await (await alice.get("/conversations?limit=1")).json()
-        monkeypatch.setattr(list_service, "LIST_BYTES", 2000)
-        monkeypatch.setattr(listing, "SURE_BYTES", 0)
+        constants.setattr(list_service, "LIST_BYTES", 2000)
+        constants.setattr(listing, "SURE_BYTES", 0)
 
         shown = await (await alice.get("/conversations")).json()
 
@@ -205,24 +205,24 @@ class TestList:
             assert len(texts) == (2 if each["messages_truncated"] else 12)
 
     async def test_counts_short_conversations_in_the_budget(
-        self, alice: HttpClient, monkeypatch: pytest.MonkeyPatch
+        self, alice: HttpClient, constants: pytest.MonkeyPatch
     ) -> None:
-        tiny_bounds(monkeypatch)
+        tiny_bounds(constants)
         await begin(alice, title="long", messages=numbered(12))
         for number in range(8):
             await begin(alice, title=str(number), messages=numbered(4))
-        monkeypatch.setattr(list_service, "LIST_BYTES", 2000)
-        monkeypatch.setattr(listing, "SURE_BYTES", 0)
+        constants.setattr(list_service, "LIST_BYTES", 2000)
+        constants.setattr(listing, "SURE_BYTES", 0)
         *_, last = await (await alice.get("/conversations")).json()
         assert (last["title"], last["messages_truncated"]) == ("long", True)
 
     async def test_shows_small_conversations_completely(
-        self, alice: HttpClient, monkeypatch: pytest.MonkeyPatch
+        self, alice: HttpClient, constants: pytest.MonkeyPatch
     ) -> None:
-        tiny_bounds(monkeypatch)
+        tiny_bounds(constants)
         for name in "ab":
             await begin(alice, title=name, messages=numbered(12))
-        monkeypatch.setattr(list_service, "LIST_BYTES", 0)
+        constants.setattr(list_service, "LIST_BYTES", 0)
         shown = await (await alice.get("/conversations")).json()
         assert [len(each["messages"]) for each in shown] == [12, 12]
 
@@ -317,7 +317,7 @@ class TestByCursor:
             assert before["pagination"]["hasMore"] is (seq > 3)
 
     async def test_reads_only_missing_messages_of_a_segment(
-        self, http: HttpClient, alice: HttpClient, monkeypatch: pytest.MonkeyPatch
+        self, http: HttpClient, alice: HttpClient, constants: pytest.MonkeyPatch
     ) -> None:
         begun = await begin(alice, messages=numbered(200))
         assert http.app is not None
@@ -329,7 +329,7 @@ class TestByCursor:
             fetched.append(len(some))
             return number(some, base)
 
-        monkeypatch.setattr(reading, "number", count)
+        constants.setattr(reading, "number", count)
         body = await page(alice, f"{at(begun)}/messages?before=latest&limit=20")
         assert contents(body) == [str(n) for n in range(180, 200)]
         assert sum(fetched) == 21  # one more than asked for, to know whether there are more
@@ -349,9 +349,9 @@ class TestByCursor:
             assert [text for each in reversed(backwards) for text in contents(each)] == expected
 
     async def test_works_with_equal_timestamps(
-        self, alice: HttpClient, monkeypatch: pytest.MonkeyPatch
+        self, alice: HttpClient, constants: pytest.MonkeyPatch
     ) -> None:
-        tiny_bounds(monkeypatch)
+        tiny_bounds(constants)
         same = numbered(20, timestamp="2026-01-01T00:00:00.000Z")
         begun = await begin(alice, messages=same)
         forwards = await walk(alice, f"{at(begun)}/messages?after=-1&limit=3", "next")
@@ -435,9 +435,9 @@ class TestBounds:
             assert numbers == list(range(20))
 
     async def test_give_a_message_larger_than_the_budget_its_own_page(
-        self, alice: HttpClient, long: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+        self, alice: HttpClient, long: dict[str, Any], constants: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(reading, "WHOLE_BYTES", 10)
+        constants.setattr(reading, "WHOLE_BYTES", 10)
         pages = await walk(alice, f"{at(long)}/messages?after=-1&limit=5", "next")
         assert [contents(each) for each in pages] == [[str(n)] for n in range(40)]
 
@@ -480,7 +480,7 @@ class TestNewest:
         http: HttpClient,
         alice: HttpClient,
         long: dict[str, Any],
-        monkeypatch: pytest.MonkeyPatch,
+        constants: pytest.MonkeyPatch,
     ) -> None:
         assert http.app is not None
         later = []
@@ -489,7 +489,7 @@ class TestNewest:
             later.append(True)
 
         # What walks on after the first look at the segments.
-        monkeypatch.setattr(reading, "window", find)
+        constants.setattr(reading, "window", find)
         for number in range(40, 50):
             await alice.post(f"{at(long)}/messages", json=message(str(number)))
             await http.app[COMMITS].drain()
@@ -507,7 +507,7 @@ class TestRaces:
         alice: HttpClient,
         long: dict[str, Any],
         database: Any,
-        monkeypatch: pytest.MonkeyPatch,
+        constants: pytest.MonkeyPatch,
     ) -> None:
         await alice.delete(f"{at(long)}/messages/m0")
         for number in (40, 41):
@@ -530,7 +530,7 @@ class TestRaces:
             await commits.drain()
             return await find_offset(access, store, conversation, offset)
 
-        monkeypatch.setattr(reading, "_find_offset", overtaken)
+        constants.setattr(reading, "_find_offset", overtaken)
         for back in (1, 2, 3, 4, 5, 1, 2, 3):
             before = await stored(database, long["id"])
             offset = len(before.contents) - back
@@ -538,7 +538,7 @@ class TestRaces:
             assert contents(body) == before.contents[offset : offset + 1]
 
     async def test_the_newest_are_correct_if_the_tail_moves_between_two_reads(
-        self, http: HttpClient, alice: HttpClient, monkeypatch: pytest.MonkeyPatch
+        self, http: HttpClient, alice: HttpClient, constants: pytest.MonkeyPatch
     ) -> None:
         begun = await begin(alice, messages=numbered(60))
         list_segment_ends = MessageStore.list_segment_ends
@@ -555,13 +555,13 @@ class TestRaces:
             await commits.drain()
             return await list_segment_ends(store, access, generation, **more)
 
-        monkeypatch.setattr(MessageStore, "list_segment_ends", overtaken)
+        constants.setattr(MessageStore, "list_segment_ends", overtaken)
         # So few that all that is found of the segment came after the page was begun.
         for limit in (17, 30):
             body = await page(alice, f"{at(begun)}/messages?before=latest&limit={limit}")
-            monkeypatch.undo()
+            constants.undo()
             now = await page(alice, f"{at(begun)}/messages?after=-1&limit=1000")
             total = body["pagination"]["total"]
             assert contents(body) == contents(now)[total - limit : total]
             assert len(now["messages"]) == total + 60
-            monkeypatch.setattr(MessageStore, "list_segment_ends", overtaken)
+            constants.setattr(MessageStore, "list_segment_ends", overtaken)

@@ -24,9 +24,9 @@ SHOWN = ["q1", "a1", "q3"]
 
 
 @pytest.fixture
-async def tree(alice: HttpClient, monkeypatch: pytest.MonkeyPatch) -> str:
+async def tree(alice: HttpClient, constants: pytest.MonkeyPatch) -> str:
     """A conversation with branches, one message deleted among them, in segments."""
-    tiny_bounds(monkeypatch)
+    tiny_bounds(constants)
     begun = await begin(alice, messages=TREE)
     path = f"/conversations/{begun['id']}"
     assert (await alice.delete(f"{path}/messages/q2")).status == 204

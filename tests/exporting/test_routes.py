@@ -56,10 +56,10 @@ def as_shown(conversation: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.fixture
-async def long(alice: HttpClient, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+async def long(alice: HttpClient, constants: pytest.MonkeyPatch) -> dict[str, Any]:
     """A conversation with segments and removed messages; it is streamed, not read at once."""
-    tiny_bounds(monkeypatch)
-    monkeypatch.setattr(reading, "WHOLE_BYTES", 0)
+    tiny_bounds(constants)
+    constants.setattr(reading, "WHOLE_BYTES", 0)
     messages = [message(str(n), id=f"m{n}", note={"n": n}) for n in range(40)]
     begun = await begin(alice, title="Long", messages=messages, metadata={"a": 1}, tags=["x"])
     for number in (0, 7, 8, 9, 39):
@@ -167,7 +167,7 @@ class TestManyConversations:
 
 class TestChanges:
     @pytest.fixture
-    def change_in_the_middle(self, monkeypatch: pytest.MonkeyPatch) -> Any:
+    def change_in_the_middle(self, constants: pytest.MonkeyPatch) -> Any:
         """Lets something happen once, after the first run of messages is read."""
 
         def arrange(happen: Any) -> None:
@@ -178,7 +178,7 @@ class TestChanges:
                     yield run
                     await happen()
 
-            monkeypatch.setattr(conversations_reading, "_walk", walk_slowly)
+            constants.setattr(conversations_reading, "_walk", walk_slowly)
 
         return arrange
 
@@ -187,9 +187,9 @@ class TestChanges:
         alice: HttpClient,
         long: dict[str, Any],
         change_in_the_middle: Any,
-        monkeypatch: pytest.MonkeyPatch,
+        constants: pytest.MonkeyPatch,
     ) -> None:
-        monkeypatch.setattr(reading, "WHOLE_BYTES", 10**6)
+        constants.setattr(reading, "WHOLE_BYTES", 10**6)
         left = [1, 2]
 
         async def edit() -> None:
@@ -211,10 +211,10 @@ class TestChanges:
         alice: HttpClient,
         long: dict[str, Any],
         change_in_the_middle: Any,
-        monkeypatch: pytest.MonkeyPatch,
+        constants: pytest.MonkeyPatch,
         whole: int,
     ) -> None:
-        monkeypatch.setattr(reading, "WHOLE_BYTES", whole)
+        constants.setattr(reading, "WHOLE_BYTES", whole)
 
         async def edit() -> None:
             path = f"/conversations/{long['id']}/messages/m38"
@@ -252,9 +252,9 @@ class TestChanges:
             await answer.read()
 
     async def test_of_the_list_are_reported(
-        self, alice: HttpClient, monkeypatch: pytest.MonkeyPatch
+        self, alice: HttpClient, constants: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(reading, "AT_ONCE", 1)
+        constants.setattr(reading, "AT_ONCE", 1)
         ids = [(await begin(alice))["id"] for _ in range(3)]
         read_one = reading._read
 
@@ -263,7 +263,7 @@ class TestChanges:
                 yield piece
             await alice.delete(f"/conversations/{ids[1]}")
 
-        monkeypatch.setattr(reading, "_read", read_and_delete)
+        constants.setattr(reading, "_read", read_and_delete)
         found = await read(await alice.get(ALL))
         assert [each["id"] for each in found["conversations"]] == [ids[0], ids[2]]
         assert found["end"]["deleted"] == 1
@@ -284,7 +284,7 @@ class TestLimits:
         assert await database.audit_logs.count_documents(query) == 1
 
     async def test_allow_two_at_a_time_and_free_a_slot_when_a_client_leaves(
-        self, alice: HttpClient, app: web.Application, monkeypatch: pytest.MonkeyPatch
+        self, alice: HttpClient, app: web.Application, constants: pytest.MonkeyPatch
     ) -> None:
         await begin(alice)
         read_one, going = reading._read, asyncio.Event()
@@ -295,7 +295,7 @@ class TestLimits:
                     yield piece
                     await asyncio.sleep(0.01)
 
-        monkeypatch.setattr(reading, "_read", read_for_ever)
+        constants.setattr(reading, "_read", read_for_ever)
         begun = [await alice.get(ALL) for _ in range(2)]
         assert (await alice.get(ALL)).status == 429
         for answer in begun:

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pymongo import MongoClient
 from pymongo.database import Database
 
 from chatvault.cli import main as cli
-from support.databases import empty
+from support.databases import Cleaner
 
 Documents = Database[dict[str, Any]]
 DATABASE = "tests-cli"
@@ -42,10 +41,9 @@ Command = Callable[..., Ended]
 
 
 @pytest.fixture
-def documents(mongodb: MongoClient[dict[str, Any]]) -> Documents:
+def documents(cleaner: Cleaner) -> Documents:
     """The database of the commands, empty."""
-    empty(mongodb[DATABASE])
-    return mongodb[DATABASE]
+    return cleaner.empty(DATABASE)
 
 
 @pytest.fixture

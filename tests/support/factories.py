@@ -1,5 +1,6 @@
 """Test data."""
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,11 @@ def settings_for(data_dir: Path, **changes: Any) -> Settings:
 
     Time limits are so long that a busy machine does not reach them.
     """
-    usual: dict[str, Any] = {
+    return Settings(**_usual(data_dir) | changes) if changes else _usual_settings(data_dir)
+
+
+def _usual(data_dir: Path) -> dict[str, Any]:
+    return {
         "data_dir": data_dir,
         "bcrypt_rounds": 4,
         "mongodb_database": "tests",
@@ -23,7 +28,12 @@ def settings_for(data_dir: Path, **changes: Any) -> Settings:
         "provider_timeout": 60.0,
         "mcp_timeout": 60.0,
     }
-    return Settings(**usual | changes)
+
+
+@functools.lru_cache(maxsize=2)
+def _usual_settings(data_dir: Path) -> Settings:
+    """Read them once: that takes as long as a request."""
+    return Settings(**_usual(data_dir))
 
 
 def account(username: str) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Calls of each audited operation, with what they need."""
 
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from itertools import chain
 from typing import Any
@@ -25,6 +26,7 @@ from support.factories import PASSWORD, account, begin, message
 from support.keys import make_key
 
 OPERATIONS = list(chain.from_iterable(ROUTES))
+FIRST = message("first", id="first-message")
 
 
 @dataclass(frozen=True)
@@ -215,37 +217,76 @@ async def call(browser: HttpClient, operation: Operation, things: Things | None 
     return await browser.request(operation.method, operation.path.format(**vars(blank)), **how)
 
 
-async def make_things(alice: HttpClient, http: HttpClient) -> Things:
-    conversation = await begin(alice, messages=[message("first", id="first-message")], tags=["old"])
-    await http.post("/auth/login", json={"username": "alice", "password": PASSWORD})
-    sessions = await (await alice.get("/auth/sessions")).json()
-    other = next(session["id"] for session in sessions if not session["current"])
-    http.session.cookie_jar.clear()
-    agent = await (await alice.post("/agents", json={"name": "Hers"})).json()
+async def make_things(alice: HttpClient, http: HttpClient, operation: Operation) -> Things:
+    """Make a conversation, and what else the operation's call needs.
+
+    What deletes or exports finds one of everything. The other ids are of nothing that exists.
+    """
+    made = Made(alice, http, await begin(alice, messages=[FIRST], tags=["old"]))
+    needs_all = operation.method == "DELETE" or "export" in operation.path
+    found: dict[str, Any] = {
+        name: await make(made)
+        for name, (make, *words) in MAKERS.items()
+        if needs_all or any(word in operation.path for word in words)
+    }
+    ids = {"conversation_id": made.conversation["id"], "message_id": FIRST["id"]}
+    found |= {**ids, "tool": "lab__echo"}
+    return replace(some_things(), **found)
+
+
+@dataclass(frozen=True)
+class Made:
+    """A conversation of Alice's, and the browsers for what belongs to it or to her.
+
+    Attributes:
+        alice: her browser.
+        http: a browser that nobody has signed in with.
+        conversation: as it was created.
+    """
+
+    alice: HttpClient
+    http: HttpClient
+    conversation: dict[str, Any]
+
+
+async def _make_session(made: Made) -> str:
+    """Sign Alice in at another browser, which forgets it."""
+    await made.http.post("/auth/login", json={"username": "alice", "password": PASSWORD})
+    made.http.session.cookie_jar.clear()
+    sessions = await (await made.alice.get("/auth/sessions")).json()
+    return next(str(session["id"]) for session in sessions if not session["current"])
+
+
+async def _make_access_key(made: Made) -> str:
+    return str((await make_key(ObjectId(made.conversation["user_id"]))).key_id)
+
+
+async def _make_agent(made: Made) -> str:
+    return str((await (await made.alice.post("/agents", json={"name": "Hers"})).json())["id"])
+
+
+async def _make_category(made: Made) -> str:
     await Categories.get_pymongo_collection().delete_many({})
-    category = await (await alice.post("/categories", json={"name": "Hers"})).json()
-    template = await (await alice.post("/templates", json={"name": "Hers"})).json()
-    reply = await _make_reply(conversation)
-    command = await _make_command(conversation)
+    answer = await made.alice.post("/categories", json={"name": "Hers"})
+    return str((await answer.json())["id"])
+
+
+async def _make_template(made: Made) -> str:
+    answer = await made.alice.post("/templates", json={"name": "Hers"})
+    return str((await answer.json())["id"])
+
+
+async def _make_upload(made: Made) -> str:
     # As many as there are operations are more than a user may have.
     await Upload.get_pymongo_collection().delete_many({})
-    uploaded = await (await alice.post("/imports/uploads", headers={"Upload-Length": "5"})).json()
-    made = await make_import(conversation)
-    ids = (conversation["id"], "first-message", other, agent["id"], reply, command)
-    path = f"/conversations/{conversation['id']}/attachments"
-    file = await (await alice.post(path, params={"name": "a.txt"}, data=b"hers")).json()
-    return Things(
-        *ids,
-        made,
-        uploaded["id"],
-        tool="lab__echo",
-        attachment_id=file["id"],
-        category_id=category["id"],
-        export_id=await make_export(conversation),
-        batch_id=await make_batch(conversation),
-        template_id=template["id"],
-        key_id=str((await make_key(ObjectId(conversation["user_id"]))).key_id),
-    )
+    answer = await made.alice.post("/imports/uploads", headers={"Upload-Length": "5"})
+    return str((await answer.json())["id"])
+
+
+async def _make_attachment(made: Made) -> str:
+    path = f"/conversations/{made.conversation['id']}/attachments"
+    answer = await made.alice.post(path, params={"name": "a.txt"}, data=b"hers")
+    return str((await answer.json())["id"])
 
 
 async def make_import(conversation: dict[str, Any]) -> str:
@@ -347,3 +388,21 @@ async def _make_reply(conversation: dict[str, Any]) -> str:
     }
     await Reply.get_pymongo_collection().insert_one(reply)
     return str(reply["_id"])
+
+
+# By the name of the id: how to make it, and parts of the paths of those operations that need it.
+MAKERS: dict[str, tuple[Callable[[Made], Awaitable[str]], *tuple[str, ...]]] = {
+    "session_id": (_make_session, "/auth/"),
+    "key_id": (_make_access_key, "/auth/"),
+    "agent_id": (_make_agent, "{agent_id}"),
+    "reply_id": (lambda made: _make_reply(made.conversation), "{reply_id}"),
+    # A grant is made with it, without which no tool can be called.
+    "command_id": (lambda made: _make_command(made.conversation), "command", "{tool}"),
+    "import_id": (lambda made: make_import(made.conversation), "{import_id}"),
+    "upload_id": (_make_upload, "{upload_id}"),
+    "attachment_id": (_make_attachment, "{attachment_id}"),
+    "category_id": (_make_category, "{category_id}"),
+    "export_id": (lambda made: make_export(made.conversation), "{export_id}"),
+    "batch_id": (lambda made: make_batch(made.conversation), "{batch_id}"),
+    "template_id": (_make_template, "{template_id}"),
+}

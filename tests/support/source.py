@@ -1,8 +1,10 @@
-"""The source of the service, as the tests of its rules read it."""
+"""The source of the service, as the tests of its rules read it.
+
+They are one group of pytest-xdist, so that one process parses the source for all of them.
+"""
 
 import ast
 import functools
-from collections.abc import Iterator
 from pathlib import Path
 
 import chatvault
@@ -31,33 +33,38 @@ def name_of(path: Path) -> str:
     return ".".join(("chatvault", *parts)).removesuffix(".__init__")
 
 
+NAMES = frozenset(map(name_of, MODULES))
+
+
 @functools.cache
 def tree_of(path: Path) -> ast.Module:
     return ast.parse((ROOT / path).read_text())
 
 
-def imports_of(path: Path) -> set[str]:
+@functools.cache
+def imports_of(path: Path) -> frozenset[str]:
     """Return the names of all modules that a module imports."""
     found: set[str] = set()
-    known = {name_of(each) for each in MODULES}
     for node in walk(path):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             assert node.level == 0, f"{path} imports relatively"
             inner = {f"{node.module}.{alias.name}" for alias in node.names}
-            found |= inner & known
-            if not inner <= known:
+            found |= inner & NAMES
+            if not inner <= NAMES:
                 found.add(node.module)
-    return found
+    return frozenset(found)
 
 
 def packages_of(path: Path) -> set[str]:
     return {name.partition(".")[0] for name in imports_of(path)}
 
 
-def walk(path: Path) -> Iterator[ast.AST]:
-    return ast.walk(tree_of(path))
+@functools.cache
+def walk(path: Path) -> tuple[ast.AST, ...]:
+    """Return all nodes of a module's tree."""
+    return tuple(ast.walk(tree_of(path)))
 
 
 def names_assigned(node: ast.AST) -> list[str]:

@@ -530,7 +530,7 @@ class TestProperty:
         }
         actions = ["archive", "unarchive", "pin", "unpin", "move", "tag", "untag"]
         before = 0
-        for _ in range(12):
+        for _ in range(7):
             action, options = dice.choice(actions), {}
             if action == "move":
                 options = {"category_id": dice.choice([category, None])}

@@ -13,6 +13,13 @@ import pytest
 from chatvault.app import ROUTES
 from chatvault.audit.actions import Action
 from chatvault.audit.keys import InvalidKeys, KeysMissing
+from chatvault.backup.errors import (
+    BackupDamaged,
+    BackupNotWritten,
+    NotABackup,
+    NotRestorable,
+    SnapshotLost,
+)
 from chatvault.commands.runner import AlreadySettled
 from chatvault.conversations.commits.errors import Behind, NeedsTree, NoRoom, RetryAfterMove
 from chatvault.documents import DOCUMENTS
@@ -22,6 +29,8 @@ from chatvault.importing.conversations import ImportRejected
 from chatvault.keys import NotPrivate
 from chatvault.mongodb import embedded
 from chatvault.mongodb.rates import COLLECTION as RATE_LIMITS
+from chatvault.mongodb.restoring import COLLECTION as RESTORES
+from chatvault.mongodb.restoring import HalfRestored
 from chatvault.replies.finish import AlreadyEnded
 from chatvault.replies.start import Stale
 from chatvault.sealing.verify import NotVerified
@@ -40,6 +49,12 @@ DECISIONS = sorted((DOCS / "decisions").glob("[0-9]*.md"))
 # They end a command or a start, or never leave the service; no request meets them.
 NEVER_OVER_HTTP: set[type[ChatvaultError]] = {
     Behind,
+    BackupDamaged,
+    BackupNotWritten,
+    HalfRestored,
+    NotABackup,
+    NotRestorable,
+    SnapshotLost,
     InvalidSettings,
     InvalidKeys,
     KeysMissing,
@@ -161,7 +176,7 @@ class TestAudit:
         assert f"`{action}`" in text
 
 
-COLLECTIONS = sorted({kind.Settings.name for kind in DOCUMENTS} | {RATE_LIMITS})
+COLLECTIONS = sorted({kind.Settings.name for kind in DOCUMENTS} | {RATE_LIMITS, RESTORES})
 
 
 class TestCollections:

@@ -1,16 +1,12 @@
 """Data that an older version stored is read, verified and continued by this one."""
 
-import gzip
 import io
 import zipfile
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
-import bson
 import pytest
 from aiohttp import CookieJar, web
-from bson.raw_bson import RawBSONDocument
 from pymongo import MongoClient
 
 from chatvault.actor import Actor, Door
@@ -20,23 +16,9 @@ from chatvault.sealing import service as sealing
 from chatvault.settings import Settings
 from conftest import ClientFactory, HttpClient
 from support.factories import message
+from support.older import put_into
 
-DATA = Path(__file__).parent / "data"
 NAME = "tests-of-0-1-0"
-
-
-def restore(mongodb: MongoClient[dict[str, Any]], data_dir: Path) -> None:
-    """Put the documents into MongoDB, and the keys into a data directory."""
-    mongodb.drop_database(NAME)
-    parts = bson.decode_all(gzip.decompress((DATA / "0.1.0.bson.gz").read_bytes()))
-    for part in parts:
-        if part["collection"] == "files":
-            for name, text in bson.decode(part["document"]).items():
-                (data_dir / name).write_text(text)
-                (data_dir / name).chmod(0o600)
-        else:
-            collection: Any = mongodb[NAME][part["collection"]]
-            collection.insert_one(RawBSONDocument(part["document"]))
 
 
 @pytest.fixture
@@ -44,7 +26,8 @@ async def app(
     settings: Settings, mongodb: MongoClient[dict[str, Any]], mongodb_url: str
 ) -> AsyncIterator[web.Application]:
     settings = settings.model_copy(update={"mongodb_database": NAME})
-    restore(mongodb, settings.data_dir)
+    mongodb.drop_database(NAME)
+    put_into(mongodb[NAME], settings.data_dir)
     yield create_app(settings, mongodb_url=mongodb_url)
     mongodb.drop_database(NAME)
 

@@ -27,6 +27,8 @@ class Content:
         erased: when a document is removed.
         exported: whether an export of the owner's data contains the documents.
         backed_up: whether a backup contains them.
+        kept_apart: whether a backup has them in a second file, as keys without which the first
+            cannot be read.
     """
 
     words: tuple[str, ...] = ()
@@ -34,6 +36,7 @@ class Content:
     erased: Erased = Erased.WITH_OWNER
     exported: bool = False
     backed_up: bool = True
+    kept_apart: bool = False
 
     @property
     def sealed(self) -> bool:
@@ -48,4 +51,5 @@ class Content:
             erased=self.erased,
             exported=self.exported,
             backed_up=self.backed_up,
+            kept_apart=self.kept_apart,
         )

@@ -23,7 +23,7 @@ from chatvault.conversations.tombstones import Tombstone
 from chatvault.exporting.jobs.models import ExportChunk, ExportJob
 from chatvault.idempotency import IdempotencyRecord
 from chatvault.importing.models import ImportJob, Upload
-from chatvault.mongodb import rates
+from chatvault.mongodb import rates, restoring
 from chatvault.mongodb.database import Client
 from chatvault.mongodb.leases import Lease
 from chatvault.preferences.models import Preferences
@@ -77,12 +77,18 @@ DOCUMENTS: list[type[Document]] = [
 # What each collection holds of people's words, and what is done with them.
 HOLDS: dict[str, Content] = {
     rates.COLLECTION: rates.HOLDS,
+    restoring.COLLECTION: restoring.HOLDS,
     **{vars(document)["Settings"].name: vars(document)["holds"] for document in DOCUMENTS},
 }
 
 
 async def bind_documents(
-    client: Client, name: str, keys: KeyRing, high_water: HighWater | None = None
+    client: Client,
+    name: str,
+    keys: KeyRing,
+    high_water: HighWater | None = None,
+    *,
+    is_restoring: bool = False,
 ) -> None:
     """Bind the documents to the database and create the indexes that are missing.
 
@@ -91,11 +97,15 @@ async def bind_documents(
         name: of the database.
         keys: what audit entries are stamped with.
         high_water: knows the newest block of the audit log; the default keeps it in memory only.
+        is_restoring: whether a restore that has not ended asks for this.
 
     Raises:
+        HalfRestored: a restore into the database has not ended.
         KeysMissing: the audit log was sealed with others.
         PyMongoError: the database cannot be reached.
     """
+    if not is_restoring:
+        await restoring.refuse_half_restored(client[name])
     AuditEntry.bind_keys(keys, high_water)
     await init_beanie(database=client[name], document_models=DOCUMENTS)
     await drop_replaced_index()

@@ -53,8 +53,8 @@ def _holds(document: type[Document]) -> Content:
     return found
 
 
-# Copies of what a backup has anyway.
-COPIES = {"export_parts", "search_files"}
+# Copies of what a backup has anyway, and names of files that it does not have.
+COPIES = {"export_parts", "search_files", "import_uploads"}
 
 
 class TestDeclarations:

@@ -52,6 +52,7 @@ def functions_of_services() -> dict[str, tuple[ModuleType, Callable[..., Any]]]:
 
 # Called by none of the operations above; what they leave is tried elsewhere.
 ELSEWHERE = {
+    "chatvault.backup.service.back_up": "tests/backup",
     "chatvault.conversations.append_service.replace_last": "tests/conversations",
     "chatvault.conversations.message_service.stream_all": "tests/conversations",
     "chatvault.completions.service.complete": "tests/replies",

@@ -21,6 +21,10 @@ STATEMENTS = {"UpdateOne", "UpdateMany", "ReplaceOne", "DeleteOne", "DeleteMany"
 INSERTS = {"insert_one", "insert_many", "bulk_write", "insert", "save", "save_changes"}
 # Changes whose filter names no owner, by module and function.
 OWNERLESS = {
+    ("backup/restore.py", "_empty"): "a database that is half restored, wholly",
+    ("backup/restore.py", "_end_imports"): "of all users, before any of them is served",
+    ("mongodb/restoring.py", "begin"): "the mark of a database",
+    ("mongodb/restoring.py", "end"): "the same",
     ("accounts/service.py", "_set"): "an account is its owner's, and found by its id",
     ("sessions/service.py", "_open.store"): "the account that signs in, and found by its id",
     ("sessions/storage.py", "SessionStorage.save_session"): "found by what only its owner has",
@@ -48,6 +52,11 @@ OWNERLESS = {
 }
 # Writes that are part of no transaction, by module and function.
 ALONE = {
+    ("backup/restore.py", "_empty"): "the database is marked as half restored",
+    ("backup/restore.py", "_write"): "the same",
+    ("backup/restore.py", "_end_imports"): "the same; `audit.restore` counts them",
+    ("mongodb/restoring.py", "begin"): "the mark itself",
+    ("mongodb/restoring.py", "end"): "the same, when everything is there and recorded",
     ("api_keys/finder.py", "KeyFinder.note_uses"): "when they were used; nothing is done",
     ("sessions/storage.py", "SessionStorage.save_session"): "moves an end on; nothing is done",
     (

@@ -55,6 +55,16 @@ async def stored(
     runs: list[Raw] = await found.to_list()
     for each in (document, *runs):
         each["messages"] = (codec or PlainCodec()).decode(each["user_id"], each["messages"])
+    return whole(document, runs)
+
+
+def whole(document: Raw, runs: list[Raw]) -> Stored:
+    """Return the conversation after checking every count, size and place in it.
+
+    Args:
+        document: the conversation's.
+        runs: its segments, in order.
+    """
     messages: dict[int, Raw] = {}
     seq = first = document["first_seq"]
     for run in runs:

@@ -76,6 +76,10 @@ class Key:
         """Return the HMAC-SHA256 of a message, 32 bytes."""
         return hmac.digest(self._mac_key, message, "sha256")
 
+    def is_mac(self, message: bytes, mac: bytes) -> bool:
+        """Whether this key made the MAC of the message."""
+        return hmac.compare_digest(self.mac(message), mac)
+
     def sign(self, message: bytes) -> bytes:
         """Return an Ed25519 signature, 64 bytes."""
         return self._private.sign(message)

@@ -3,7 +3,6 @@
 import asyncio
 import hmac
 import os
-import sys
 import tempfile
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,6 +17,7 @@ from bson.int64 import Int64
 from bson.raw_bson import RawBSONDocument
 
 from chatvault.audit.keys import BODY_END, KeyRing
+from chatvault.durable import flush_directory
 from chatvault.encoding import to_json
 from chatvault.fields import now
 from chatvault.settings import Settings
@@ -188,15 +188,4 @@ class HighWater:
             Path(working).replace(path)
         finally:
             Path(working).unlink(missing_ok=True)
-        _flush_directory(path.parent)
-
-
-def _flush_directory(path: Path) -> None:
-    """Make a new name in a directory durable; Windows does so by itself."""
-    if sys.platform == "win32":
-        return
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        flush_directory(path.parent)

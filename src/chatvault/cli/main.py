@@ -13,6 +13,7 @@ import typer.exceptions
 from typer.core import TyperGroup
 
 from chatvault.cli.audit import audit_log
+from chatvault.cli.backup import back_up, restore
 from chatvault.cli.doctor import examine
 from chatvault.cli.exporting import export
 from chatvault.cli.importing import import_file
@@ -58,6 +59,8 @@ app.add_typer(audit_log, name="audit")
 app.add_typer(tools, name="tools")
 app.command("import")(import_file)
 app.command("export")(export)
+app.command("backup")(back_up)
+app.command("restore")(restore)
 app.command("doctor")(examine)
 log = structlog.get_logger()
 

@@ -63,6 +63,8 @@ def verify_log(
 
         found, why = run(work)
     out.print(_describe(found, begin))
+    for restore in found.restores:
+        out.print(f"{format_instant(restore.at)}: {restore.sentence}")
     if why and found.newest is not None:
         out.print(why)
 

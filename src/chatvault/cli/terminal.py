@@ -5,6 +5,7 @@ import json
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,13 +16,13 @@ from rich.console import Console
 from rich.text import Text
 
 from chatvault.actor import Actor, Door
-from chatvault.audit.keys import load_key_ring
+from chatvault.audit.keys import KeyRing, load_key_ring
 from chatvault.audit.mark import HighWater
 from chatvault.documents import bind_documents
 from chatvault.errors import InvalidInput
 from chatvault.keys import refuse_open
 from chatvault.logs import configure_logs
-from chatvault.mongodb.database import connect
+from chatvault.mongodb.database import Client, connect
 from chatvault.mongodb.embedded import embedded_mongodb
 from chatvault.mongodb.failures import DriverError, explain
 from chatvault.server.running import announced, find_served, has_data
@@ -140,8 +141,42 @@ def _confirm_new_data(settings: Settings) -> None:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """A connection to the database of the settings, to which no documents are bound yet."""
+
+    settings: Settings
+    client: Client
+    keys: KeyRing
+
+    @property
+    def high_water(self) -> HighWater:
+        """The high-water mark, with the note in the directory of the settings."""
+        return HighWater.of(self.settings, self.keys)
+
+    async def bind(self, high_water: HighWater, *, is_restoring: bool = False) -> None:
+        """Bind the documents: see `bind_documents`."""
+        name = self.settings.mongodb_database
+        await bind_documents(self.client, name, self.keys, high_water, is_restoring=is_restoring)
+
+
 def run(work: Callable[[], Awaitable[T]]) -> T:
     """Do the work on the database, with or without a running service."""
+
+    async def bound(connection: Connection) -> T:
+        await connection.bind(connection.high_water)
+        return await work()
+
+    return run_unbound(bound)
+
+
+def run_unbound(work: Callable[[Connection], Awaitable[T]], *, exclusive: bool = False) -> T:
+    """Do the work on a connection, to which it binds the documents itself.
+
+    Args:
+        work: what to do.
+        exclusive: refuse to do it beside a service on the same data directory.
+    """
     settings = load_settings()
     configure_logs(settings)
 
@@ -149,13 +184,11 @@ def run(work: Callable[[], Awaitable[T]]) -> T:
         keys = load_key_ring(settings)
         client = connect(url, settings)
         try:
-            high_water = HighWater.of(settings, keys)
-            await bind_documents(client, settings.mongodb_database, keys, high_water)
-            return await work()
+            return await work(Connection(settings, client, keys))
         finally:
             await client.close()
 
-    with mongodb_url(settings) as url:
+    with mongodb_url(settings, exclusive=exclusive) as url:
         return asyncio.run(connected(url))
 
 

@@ -37,7 +37,8 @@ class Upload(Document):
     created_at: datetime
     expires_at: datetime
 
-    holds: ClassVar = Content(words=("name",), plain=("place",))
+    # Its bytes lie on one machine and go within a day: a backup would have the name without them.
+    holds: ClassVar = Content(words=("name",), plain=("place",), backed_up=False)
 
     class Settings:
         """Beanie's."""

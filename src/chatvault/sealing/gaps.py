@@ -108,7 +108,7 @@ async def was_recorded(reason: Reason, since: datetime, *, of_block: int = -1) -
     details: dict[str, Any] = {"details.reason": reason.value, "at": {"$gte": since}}
     if of_block >= 0:
         details["details.known_block"] = {"$gte": of_block}
-    async for _ in _genuine(Action.AUDIT_GAP, details):
+    async for _ in list_genuine(Action.AUDIT_GAP, details):
         return True
     return False
 
@@ -145,7 +145,7 @@ async def find_open(first: int, accepted: int) -> Gap | None:
         PyMongoError: the database cannot be read.
     """
     harmful = [reason.value for reason in Reason if reason not in HARMLESS]
-    async for found in _genuine(Action.AUDIT_GAP, {"details.reason": {"$in": harmful}}):
+    async for found in list_genuine(Action.AUDIT_GAP, {"details.reason": {"$in": harmful}}):
         height = await _height_of(found["_id"])
         if height is None or (height >= first and height > accepted):
             return Gap(found["_id"], Reason(found["details"]["reason"]))
@@ -165,12 +165,12 @@ async def accepted_through(*, with_recorded: bool = False) -> int:
         PyMongoError: the database cannot be read.
     """
     accepted = -1
-    async for found in _genuine(Action.AUDIT_ACKNOWLEDGE, {}):
+    async for found in list_genuine(Action.AUDIT_ACKNOWLEDGE, {}):
         block, known = found["details"]["block"], bytes.fromhex(found["details"]["hash"])
         if block > accepted and not await is_cut(Mark(block, known, 0), await find_newest()):
             accepted = block
     if with_recorded:
-        async for found in _genuine(Action.AUDIT_GAP, {}):
+        async for found in list_genuine(Action.AUDIT_GAP, {}):
             height = await _height_of(found["_id"])
             accepted = accepted if height is None else max(accepted, height)
     return accepted
@@ -184,7 +184,7 @@ async def count_open(accepted: int) -> tuple[int, int]:
     """
     harmful = [reason.value for reason in Reason if reason not in HARMLESS]
     sealed = unsealed = 0
-    async for found in _genuine(Action.AUDIT_GAP, {"details.reason": {"$in": harmful}}):
+    async for found in list_genuine(Action.AUDIT_GAP, {"details.reason": {"$in": harmful}}):
         height = await _height_of(found["_id"])
         sealed += height is not None and height > accepted
         unsealed += height is None
@@ -211,8 +211,12 @@ async def _height_of(entry_id: ObjectId) -> int | None:
     return None if found is None else int(found["_id"])
 
 
-async def _genuine(action: Action, more: dict[str, Any]) -> AsyncIterator[RawBSONDocument]:
-    """Yield the entries of an action that our keys stamped, oldest first."""
+async def list_genuine(action: Action, more: dict[str, Any]) -> AsyncIterator[RawBSONDocument]:
+    """Yield the entries of an action that our keys stamped, oldest first.
+
+    Raises:
+        PyMongoError: the database cannot be read.
+    """
     entries = AuditEntry.get_pymongo_collection().with_options(codec_options=AuditEntry.RAW)
     keys = AuditEntry.keys()
     async for stored in entries.find({"action": action.value, **more}).sort("at", 1):

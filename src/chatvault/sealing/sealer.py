@@ -76,35 +76,36 @@ class Sealer:
         self._pending = _Pending()
         self._watch = Watch()
 
-    async def follow(self, *, until_idle: bool = False) -> None:
+    async def follow(self, *, until_idle: bool = False, is_restored: bool = False) -> None:
         """Seal present entries and those that follow.
 
         Args:
             until_idle: return once everything is sealed, rather than wait for more.
+            is_restored: begin with a scan, as the newest block's token is of another MongoDB.
 
         Raises:
             NotVerified: our keys did not sign the newest block.
             PyMongoError: the database cannot be reached; call it again.
         """
-        is_lost = False
+        is_lost, has_token = False, not is_restored
         while True:
             try:
-                await self._follow(is_lost=is_lost, until_idle=until_idle)
+                await self._follow(is_lost=is_lost, has_token=has_token, until_idle=until_idle)
             except Overtaken:
                 log.info("audit_sealer_overtaken")
-                is_lost = False
+                is_lost, has_token = False, True
             except StreamLost:
-                is_lost = True
+                is_lost, has_token = True, False
             else:
                 return
 
-    async def _follow(self, *, is_lost: bool, until_idle: bool) -> None:
+    async def _follow(self, *, is_lost: bool, has_token: bool, until_idle: bool) -> None:
         known = self._high_water.newest
         self._newest = await self._find_newest()
         self._reached = self._newest.last_at if self._newest else None
         await self._check_start(known)
         self._pending, self._watch = _Pending(), Watch()
-        token = None if is_lost or self._newest is None else self._newest.resume_token
+        token = self._newest.resume_token if has_token and self._newest else None
         async with watch(self._watched(until_idle=until_idle), token) as stream:
             if token is None:
                 # The stream is open: later commits are in it, all earlier ones in the scan.

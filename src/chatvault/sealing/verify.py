@@ -28,6 +28,7 @@ from chatvault.sealing.claims import BEYOND, Claims
 from chatvault.sealing.gaps import accepted_through, find_open
 from chatvault.sealing.merkle import LEAF, root_of
 from chatvault.sealing.pins import Pins
+from chatvault.sealing.restores import Restore, list_restores
 from chatvault.sealing.retention import announced_through
 from chatvault.sealing.unsealed import UnsealedEntries
 
@@ -69,6 +70,7 @@ class Verified:
         unsealed: how many genuine entries are in no block yet.
         accepted: the block up to which an operator has acknowledged gaps; -1 for none.
         newest: the newest header.
+        restores: when the log was restored from backups, oldest first.
     """
 
     first: int = 0
@@ -78,6 +80,7 @@ class Verified:
     unsealed: int = 0
     accepted: int = -1
     newest: Header | None = None
+    restores: list[Restore] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -122,6 +125,7 @@ async def verify(
     gap = None if pass_recorded else await find_open(from_block, accepted)
     if gap is not None:
         raise NotVerified(gap.sentence, entry_id=gap.entry_id)
+    report.restores = await list_restores()
     return report
 
 

@@ -25,7 +25,7 @@ from chatvault.backup import collections
 from chatvault.mongodb.restoring import HalfRestored
 from chatvault.settings import Settings
 from support.commanding import DATABASE, Command, Documents
-from support.databases import empty
+from support.databases import Cleaner
 from support.factories import settings_for
 from support.older import put_into
 
@@ -36,12 +36,12 @@ NOT_CHANGED = "nothing was changed"
 
 @pytest.fixture
 def mongodb_databases(
-    command: Command, mongodb: MongoClient[dict[str, Any]], tmp_path: Path
+    command: Command, mongodb: MongoClient[dict[str, Any]], cleaner: Cleaner, tmp_path: Path
 ) -> MongoClient[dict[str, Any]]:
     """The commands' database has the data of version 0.1.0, and another is empty."""
     (tmp_path / "data").mkdir(mode=0o700)
     put_into(mongodb[DATABASE], tmp_path / "data")
-    empty(mongodb[EMPTY])
+    cleaner.empty(EMPTY)
     return mongodb
 
 

@@ -18,6 +18,7 @@ from chatvault.conversations.models import Conversation, drop_replaced_index
 from chatvault.conversations.paths import PathRuns
 from chatvault.conversations.segments import PendingDeletion, Revision, Segment
 from chatvault.conversations.tombstones import Tombstone
+from chatvault.erasure.models import Erasure
 from chatvault.exporting.jobs.models import ExportChunk, ExportJob
 from chatvault.idempotency import IdempotencyRecord
 from chatvault.importing.models import ImportJob, Upload
@@ -63,6 +64,7 @@ DOCUMENTS: list[type[Document]] = [
     SearchIndex,
     SearchFile,
     SearchPending,
+    Erasure,
     AuditEntry,
     Block,
     Verification,

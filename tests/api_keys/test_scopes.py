@@ -20,7 +20,8 @@ from support.talking import EVENT_STREAM
 FOR_SESSIONS = {
     "POST /auth/password", "POST /auth/logout", "GET /auth/sessions", "DELETE /auth/sessions",
     "DELETE /auth/sessions/{session_id}", "GET /auth/keys", "POST /auth/keys", "DELETE /auth/keys",
-    "DELETE /auth/keys/{key_id}", "DELETE /users/me", "PUT /mcp/rules/{tool}", "DELETE /mcp/rules/{tool}",
+    "DELETE /auth/keys/{key_id}", "PUT /mcp/rules/{tool}", "DELETE /mcp/rules/{tool}",
+    "DELETE /users/me",
 }  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from pymongo.database import Database
 from chatvault.accounts.models import User
 from chatvault.actor import Role
 from chatvault.app import create_app
+from chatvault.erasure.worker import Eraser
 from chatvault.http.health import CLIENT
 from chatvault.http.requests import SETTINGS
 from chatvault.mongodb.embedded import embedded_mongodb
@@ -99,6 +100,18 @@ def sealer() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Maintenance, "run", wait)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def eraser() -> Iterator[None]:
+    """No eraser beside the test: tests of erasures do its steps themselves."""
+
+    async def wait(self: Eraser) -> None:
+        await asyncio.Event().wait()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Eraser, "run", wait)
         yield
 
 

@@ -8,6 +8,7 @@ from itertools import chain
 
 import aiohttp_session
 from aiohttp import web
+from bson import ObjectId
 
 from chatvault import background
 from chatvault.accounts import routes as accounts
@@ -28,6 +29,7 @@ from chatvault.audit.recorder import Recorder
 from chatvault.audit.refusals import RefusalCounter
 from chatvault.background import (
     COMMANDS,
+    ERASER,
     KEY_FINDER,
     RUNNER,
     SERVERS,
@@ -53,7 +55,10 @@ from chatvault.conversations.places import PlaceReader
 from chatvault.conversations.routes import COMMITS, START_WITH_REPLY, STORE
 from chatvault.conversations.store import MessageStore
 from chatvault.dialects import routes as dialects
-from chatvault.documents import bind_documents
+from chatvault.documents import HOLDS, bind_documents
+from chatvault.erasure import routes as erasure
+from chatvault.erasure.service import ErasureDeps
+from chatvault.erasure.worker import Eraser, EraserDeps
 from chatvault.exporting import routes as exports
 from chatvault.exporting.jobs import routes as export_jobs
 from chatvault.exporting.pdf.typesetter import Typesetter
@@ -80,7 +85,7 @@ from chatvault.live.hub import Hub
 from chatvault.live.jobs import JobWatch
 from chatvault.live.service import LiveDeps
 from chatvault.live.sessions import SessionWatch
-from chatvault.mongodb.database import connect
+from chatvault.mongodb.database import Client, connect
 from chatvault.mongodb.rates import COLLECTION, CounterStorage, Rate
 from chatvault.pages import routes as pages
 from chatvault.preferences import routes as preferences
@@ -120,6 +125,7 @@ OWN_ROUTES = (
     api_keys.routes,
     agents.routes,
     usage.routes,
+    erasure.routes,
     lists.routes,
     conversations.routes,
     messages.routes,
@@ -199,6 +205,7 @@ def create_app(settings: Settings, *, mongodb_url: str) -> web.Application:
     app[search.SEARCHER] = Searcher.of(settings, store)
     _add_replies(app, settings, storage)
     _add_live(app, settings)
+    _add_erasure(app, settings, client)
 
     async def database(_app: web.Application) -> AsyncIterator[None]:
         async with client:
@@ -339,4 +346,28 @@ def _add_live(app: web.Application, settings: Settings) -> None:
         jobs=jobs,
         recorder=app[RECORDER],
         replies=app[replies.REPLY_DEPS],
+    )
+
+
+def _add_erasure(app: web.Application, settings: Settings, client: Client) -> None:
+    """Create what erasures of accounts are made with."""
+    app[erasure.ERASURE_DEPS] = deps = ErasureDeps(
+        hasher=app[accounts.HASHER], throttle=app[accounts.THROTTLE], recorder=app[RECORDER]
+    )
+    searcher, rendered = app[search.SEARCHER], app[STORE].rendered
+
+    def forget(user_id: ObjectId) -> None:
+        searcher.forget(user_id)
+        # Its keys name segments, not users.
+        rendered.clear()
+
+    app[ERASER] = Eraser(
+        EraserDeps(
+            client=client,
+            database=settings.mongodb_database,
+            holds=HOLDS,
+            files=app[import_jobs.JOB_DEPS].files,
+            forget=forget,
+            due=deps.due,
+        )
     )

@@ -22,6 +22,7 @@ from chatvault.commands.servers import Servers
 from chatvault.completions import routes as completions
 from chatvault.conversations.commits import garbage
 from chatvault.conversations.routes import COMMITS, STORE
+from chatvault.erasure.worker import Eraser
 from chatvault.exporting import routes as exports
 from chatvault.exporting.jobs.worker import ExportWorker
 from chatvault.http import health, middlewares
@@ -47,6 +48,7 @@ COMMANDS = web.AppKey("commands", CommandRunner)
 SERVERS = web.AppKey("servers", Servers)
 # The worker of background jobs, and that of jobs that a person waits for.
 WORKERS = web.AppKey("workers", tuple[Worker, Worker])
+ERASER = web.AppKey("eraser", Eraser)
 SESSION_WATCH = web.AppKey("session_watch", SessionWatch)
 # Some of these renew leases of ten seconds; others end what revoked sessions and keys have open.
 MAX_KEEPERS_PAUSE = 2.0
@@ -168,6 +170,11 @@ async def _importing(app: web.Application) -> AsyncIterator[None]:
         yield
 
 
+async def _erasing(app: web.Application) -> AsyncIterator[None]:
+    async with app[health.LOOPS].run("erasures", app[ERASER].run):
+        yield
+
+
 async def _sealing(app: web.Application) -> AsyncIterator[None]:
     caretaker = Maintenance(retention_days=app[SETTINGS].audit_retention_days)
     async with app[health.LOOPS].run("sealer", caretaker.run):
@@ -186,6 +193,7 @@ CONTEXTS = (
     _sweeping,
     _searching,
     _importing,
+    _erasing,
     _commands,
     _replies,
     _live,

@@ -3,13 +3,18 @@
 A model declares it as `holds`, beside its fields; `documents.HOLDS` has all of them.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Self
+from typing import Any, Self
+
+from bson import ObjectId
 
 
 class Erased(StrEnum):
-    """When a document is removed, as far as the erasure of a person is concerned."""
+    """When a document is removed, as far as the erasure of a person is concerned.
+
+    Erasure removes those with their owner, and does not wait for those that go soon by themselves.
+    """
 
     WITH_OWNER = "with its owner"
     SOON = "soon, by itself"
@@ -25,6 +30,9 @@ class Content:
         plain: all other fields of text or of free form: names, codes, keys and ids of ours, and
             what is stored readably in any case.
         erased: when a document is removed.
+        owner: the field with the id of the user whose document it is; None where documents are of
+            no user, or of several.
+        is_owner_within: whether that field is a text that contains the id.
         exported: whether an export of the owner's data contains the documents.
         backed_up: whether a backup contains them.
         kept_apart: whether a backup has them in a second file, as keys without which the first
@@ -34,9 +42,19 @@ class Content:
     words: tuple[str, ...] = ()
     plain: tuple[str, ...] = ()
     erased: Erased = Erased.WITH_OWNER
+    owner: str | None = "user_id"
+    is_owner_within: bool = False
     exported: bool = False
     backed_up: bool = True
     kept_apart: bool = False
+
+    def erased_with(self, user_id: ObjectId) -> dict[str, Any] | None:
+        """Return the filter of what an erasure of this user removes; None where it is nothing."""
+        if self.erased is Erased.NEVER or self.owner is None:
+            return None
+        if self.is_owner_within:
+            return {self.owner: {"$regex": str(user_id)}}
+        return {self.owner: user_id}
 
     @property
     def sealed(self) -> bool:
@@ -45,11 +63,8 @@ class Content:
 
     def with_parts(self, name: str, parts: Self) -> Self:
         """Return the same for documents that hold such parts in a field of this name."""
-        return type(self)(
+        return replace(
+            self,
             words=(*self.words, *(f"{name}.{each}" for each in parts.words)),
             plain=(*self.plain, *(f"{name}.{each}" for each in parts.plain)),
-            erased=self.erased,
-            exported=self.exported,
-            backed_up=self.backed_up,
-            kept_apart=self.kept_apart,
         )

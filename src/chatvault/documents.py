@@ -20,6 +20,7 @@ from chatvault.conversations.paths import PathRuns
 from chatvault.conversations.segments import PendingDeletion, Revision, Segment
 from chatvault.conversations.templates import Template
 from chatvault.conversations.tombstones import Tombstone
+from chatvault.erasure.models import Erasure
 from chatvault.exporting.jobs.models import ExportChunk, ExportJob
 from chatvault.idempotency import IdempotencyRecord
 from chatvault.importing.models import ImportJob, Upload
@@ -68,6 +69,7 @@ DOCUMENTS: list[type[Document]] = [
     SearchIndex,
     SearchFile,
     SearchPending,
+    Erasure,
     AuditEntry,
     Block,
     Verification,

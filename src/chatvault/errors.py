@@ -185,6 +185,12 @@ class AlreadyTaken(Conflict):
     code = "already_taken"
 
 
+class BeingErased(Conflict):
+    """The account is being erased; nothing of it can be changed any more."""
+
+    code = "being_erased"
+
+
 class MessageIdTaken(Conflict):
     """Another message of this conversation has this id."""
 

@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 import pytest
 from beanie import Document
+from bson import ObjectId
 from pydantic import BaseModel
 
 from chatvault.accounts.models import User
@@ -53,6 +54,8 @@ def _holds(document: type[Document]) -> Content:
     return found
 
 
+# Entries of the audit log that are not stored yet, which may be of anybody.
+OF_NOBODY = {"pending_refusals"}
 # Copies of what a backup has anyway, and names of files that it does not have.
 COPIES = {"export_parts", "search_files", "import_uploads"}
 
@@ -73,6 +76,16 @@ class TestDeclarations:
 
         assert not holds.words or holds.erased is Erased.WITH_OWNER
         assert holds.erased is not Erased.WITH_OWNER or is_owned
+
+    @each
+    def test_name_the_owner_by_whom_erasure_finds_it(self, document: type[Document]) -> None:
+        holds = _holds(document)
+        if holds.erased is Erased.NEVER or vars(document)["Settings"].name in OF_NOBODY:
+            assert holds.erased_with(ObjectId()) is None
+            return
+        fields = {"_id" if name == "id" else name for name in document.model_fields}
+
+        assert holds.owner in fields
 
     @each
     def test_include_text_in_backups(self, document: type[Document]) -> None:

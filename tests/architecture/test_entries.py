@@ -15,6 +15,7 @@ from chatvault.accounts.passwords import PasswordHasher
 from chatvault.actor import Actor, Door, Role
 from chatvault.audit.recorder import Recorder
 from chatvault.commands import permissions
+from chatvault.erasure import service as erasures
 from chatvault.http.middlewares import REFUSALS
 from chatvault.http.routing import Operation
 from conftest import HttpClient, SignIn
@@ -81,7 +82,7 @@ class TestOperations:
 
         assert public == {
             "/health", "/ready", "/auth/register", "/auth/login", "/model/current", "/gpu/health",
-            "/openapi.json", "/docs", "/", "/ui/config",
+            "/openapi.json", "/docs", "/", "/ui/config", "/erasures/{erasure_id}",
         }  # fmt: skip
 
     def test_are_public_and_read_only_without_an_audit_action(self) -> None:
@@ -206,6 +207,8 @@ class TestServices:
             "tool.grant": lambda: permissions.grant(
                 operator, tool="x", roles=(), auto_approve_roles=()
             ),
+            "user.erase": lambda: erasures.begin(operator, username="caroline"),
+            "user.list_erasures": lambda: erasures.list_all(operator, Recorder()),
             "tool.list": lambda: permissions.list_grants(operator, Recorder()),
         }
         for action, work in works.items():
@@ -225,7 +228,8 @@ class TestRefusalsOfTheAnonymous:
         self, app: web.Application, http: HttpClient, database: Any, operation: Operation
     ) -> None:
         for _ in range(3):
-            await http.request(operation.method, operation.path, json={})
+            path = operation.path.format(**vars(some_things()))
+            await http.request(operation.method, path, json={})
         await app[REFUSALS].close_minute()
 
         query = {"action": operation.action}

@@ -38,6 +38,12 @@ FREE_QUERIES = {
     ("Session", "find_by_hashes"): "finds who calls, before there is an actor",
     ("ApiKey", "find_by_hashes"): "finds who calls, before there is an actor",
     ("ApiKey", "find_usable_ids"): "a process asks for the keys whose requests it is answering",
+    ("User", "require_kept"): "asks whether an account is there",
+    ("Erasure", "list_open"): "each process drops what it has of erased users",
+    ("Erasure", "take"): "takes what is due, whoever's it is",
+    ("Erasure", "move"): "the erased person has no account, and is no actor",
+    ("Erasure", "note_removed_file"): "the same",
+    ("Erasure", "find_raw"): "the same; read with its token",
     ("Session", "find_active"): "looks at the sessions of open connections, whoever's they are",
 }
 # Who reaches the documents that hold messages, and what passes their codec there.

@@ -1,5 +1,6 @@
 """Calls of each audited operation, with what they need."""
 
+import hashlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -15,6 +16,7 @@ from chatvault.commands.models import ApprovalRule, Command, ToolGrant
 from chatvault.commands.proposals import made
 from chatvault.conversations.categories import Categories
 from chatvault.conversations.models import Conversation
+from chatvault.erasure.models import Erasure
 from chatvault.exporting.jobs.models import ExportChunk, ExportJob
 from chatvault.fields import now
 from chatvault.http.routing import Operation
@@ -49,6 +51,7 @@ class Things:
     key_id: str = field(default="0" * 24, kw_only=True)
     batch_id: str = field(default="0" * 24, kw_only=True)
     template_id: str = field(default="0" * 24, kw_only=True)
+    erasure_id: str = field(default="0" * 24, kw_only=True)
 
 
 # Each operation's call: its body, and its status if it cannot succeed.
@@ -107,6 +110,10 @@ CALLS: dict[tuple[str, str], dict[str, Any]] = {
     },
     ("GET", "/events"): {"params": {"follow": "false"}},
     ("GET", "/ws"): {"status": 426},
+    # Alice is the last administrator here.
+    ("DELETE", "/users/me"): {"json": {"password": PASSWORD}, "status": 409},
+    ("GET", "/users/me/data"): {},
+    ("GET", "/erasures/{erasure_id}"): {"headers": {"Erasure-Token": "token"}},
     ("GET", "/users/me/preferences"): {},
     ("PUT", "/users/me/preferences"): {"json": {"theme": "dark"}},
     ("PATCH", "/users/me/preferences"): {"json": {"theme": "dark"}},
@@ -183,11 +190,13 @@ CALLS: dict[tuple[str, str], dict[str, Any]] = {
 }  # fmt: skip
 AUDITED = [operation for operation in OPERATIONS if operation.action is not None]
 PRIVATE = [operation for operation in AUDITED if not operation.is_public]
-# The list of tools is no secret, and a rule is looked up among the caller's own.
+# The list of tools is no secret, and a rule is looked up among the caller's own. An erasure is
+# shown to whoever has its token, as its person has no account.
+WITHOUT_OWNER = {"/mcp/rules/{tool}", "/erasures/{erasure_id}"}
 WITH_ID = [
     operation
     for operation in AUDITED
-    if "{" in operation.path and operation.path != "/mcp/rules/{tool}"
+    if "{" in operation.path and operation.path not in WITHOUT_OWNER
 ]
 
 
@@ -335,6 +344,14 @@ async def _make_command(conversation: dict[str, Any]) -> str:
     return str(command["id"])
 
 
+async def _make_erasure() -> str:
+    """Make an erasure of somebody, whose token is `token`."""
+    hashed = hashlib.sha256(b"token").digest()
+    erasure = Erasure(user_id=ObjectId(), token_hash=hashed, due_at=now(), started_at=now())
+    await erasure.insert()
+    return str(erasure.id)
+
+
 async def make_export(conversation: dict[str, Any]) -> str:
     """Make an export that has ended, of one part."""
     writing = {"writing": ObjectId(), "name": "a.zip", "media_type": "application/zip"}
@@ -405,4 +422,5 @@ MAKERS: dict[str, tuple[Callable[[Made], Awaitable[str]], *tuple[str, ...]]] = {
     "export_id": (lambda made: make_export(made.conversation), "{export_id}"),
     "batch_id": (lambda made: make_batch(made.conversation), "{batch_id}"),
     "template_id": (_make_template, "{template_id}"),
+    "erasure_id": (lambda _made: _make_erasure(), "{erasure_id}"),
 }

@@ -30,6 +30,18 @@ ANY_SHARD = {
     ("backup", "*"): "everybody's documents, wholly: they are copied, counted, and put back",
     ("sealing", "audit_logs"): "the log is one chain of all users' entries",
     ("conversations/commits/garbage.py", "reply_events"): "one owner's, of a deleted conversation",
+    **{
+        ("erasure/removal.py", name): "one owner's, of all conversations, for their erasure"
+        for name in (
+            "attachment_parts",
+            "export_parts",
+            "paths",
+            "reply_events",
+            "revisions",
+            "search_files",
+            "segments",
+        )
+    },
     ("review/service.py", "audit_logs"): "reviewers ask for all, users for acts of others",
     ("search/files.py", "search_indexes"): "those that nobody used, whose they may be",
     ("usage/review.py", "usage"): "administrators ask for all users' tokens",

@@ -4,11 +4,14 @@ from datetime import datetime
 from typing import ClassVar
 
 from beanie import Document, PydanticObjectId
+from bson import ObjectId
 from pydantic import Field
 from pymongo import IndexModel
 
 from chatvault.actor import Role
 from chatvault.content import Content
+from chatvault.errors import BeingErased
+from chatvault.fields import Id
 
 
 class User(Document):
@@ -22,6 +25,7 @@ class User(Document):
         password_hash: bcrypt's; empty in an account for programs, which nobody signs in to.
         role: set by the command line only.
         is_service: whether it is for programs, which use API keys.
+        erasure: the erasure that is removing the account; None without one.
     """
 
     id: PydanticObjectId = Field(default_factory=PydanticObjectId, alias="_id")
@@ -37,14 +41,27 @@ class User(Document):
     is_service: bool = False
     created_at: datetime
     last_login: datetime | None = None
+    erasure: Id | None = None
 
     holds: ClassVar = Content(
         plain=(
             "username", "username_key", "lookalike_keys", "email", "email_key", "full_name",
             "password_hash",
         ),
+        owner="_id",
         exported=True,
     )  # fmt: skip
+
+    @classmethod
+    async def require_kept(cls, user_id: ObjectId) -> None:
+        """Raise if the account is being erased, or was.
+
+        Raises:
+            BeingErased: it is.
+        """
+        kept = {"_id": user_id, "erasure": None}
+        if await cls.get_pymongo_collection().find_one(kept, {"_id": True}) is None:
+            raise BeingErased
 
     class Settings:
         """Beanie's."""

@@ -18,6 +18,7 @@ from chatvault.audit.models import AuditEntry
 from chatvault.audit.recorder import Recorder
 from chatvault.errors import (
     AlreadyTaken,
+    BeingErased,
     Conflict,
     Denied,
     InvalidCredentials,
@@ -213,22 +214,8 @@ async def change_password(
         InvalidCredentials: the current password is wrong.
         Unavailable: too many passwords are being hashed; the try does not count.
     """
-    # A separate counter, so that guesses here and at the login do not add up to a lockout.
-    account = f"password-{actor.owner_id}"
-    source = holder_of(actor.address)
-    await throttle.admit(account=account, address=actor.address)
-    user = await User.get(actor.owner_id)
-    try:
-        matches = user is not None and await hasher.verify(
-            current_password, user.password_hash, source=source
-        )
-    except Unavailable:
-        await throttle.withdraw(account=account, address=actor.address)
-        raise
-    if user is None or not matches:
-        raise InvalidCredentials("The current password is wrong")
-    await throttle.forgive(account=account, address=actor.address)
-    hashed = await hasher.hash(new_password, source=source)
+    user = await confirm_password(actor, hasher, throttle, password=current_password)
+    hashed = await hasher.hash(new_password, source=holder_of(actor.address))
 
     async def change(session: AsyncClientSession) -> int:
         # The filter repeats the check: an operator may have set another password since.
@@ -243,6 +230,34 @@ async def change_password(
         return ended.deleted_count
 
     return await transaction(change, turn=("user", user.id))
+
+
+async def confirm_password(
+    actor: Actor, hasher: PasswordHasher, throttle: LoginThrottle, *, password: str
+) -> User:
+    """Return the actor's account if this is its password.
+
+    Raises:
+        Throttled: too many wrong passwords; the session stays valid.
+        InvalidCredentials: the password is wrong.
+        Unavailable: too many passwords are being hashed; the try does not count.
+    """
+    # A separate counter, so that guesses here and at the login do not add up to a lockout.
+    account = f"password-{actor.owner_id}"
+    source = holder_of(actor.address)
+    await throttle.admit(account=account, address=actor.address)
+    user = await User.get(actor.owner_id)
+    try:
+        matches = user is not None and await hasher.verify(
+            password, user.password_hash, source=source
+        )
+    except Unavailable:
+        await throttle.withdraw(account=account, address=actor.address)
+        raise
+    if user is None or not matches:
+        raise InvalidCredentials("The current password is wrong")
+    await throttle.forgive(account=account, address=actor.address)
+    return user
 
 
 async def list_users(actor: Actor, recorder: Recorder) -> list[User]:
@@ -275,7 +290,7 @@ async def rename(actor: Actor, *, username: str, new_username: str) -> User:
         AlreadyTaken: another account has the name, or one that looks like it.
     """
     _require_operator(actor)
-    user = await _get_by_name_or_id(username)
+    user = await get_by_name_or_id(username)
     await _require_free(new_username, None, besides=user.id)
     fields: dict[str, object] = {
         "username": new_username,
@@ -325,7 +340,7 @@ async def set_password(
         Conflict: the account is for programs.
     """
     _require_operator(actor)
-    if (await _get_by_name_or_id(username)).is_service:
+    if (await get_by_name_or_id(username)).is_service:
         raise Conflict(f"{username} is for programs, and has API keys in place of a password.")
     hashed = await hasher.hash(password)
     return await _change(actor, username, {"password_hash": hashed}, Action.USER_PASSWORD)
@@ -333,7 +348,7 @@ async def set_password(
 
 async def _change(actor: Actor, username: str, fields: dict[str, object], action: Action) -> User:
     _require_operator(actor)
-    user = await _get_by_name_or_id(username)
+    user = await get_by_name_or_id(username)
 
     async def change(session: AsyncClientSession) -> User:
         changed = await _set(user.id, fields, session)
@@ -346,10 +361,18 @@ async def _change(actor: Actor, username: str, fields: dict[str, object], action
     return await transaction(change, turn=("user", user.id))
 
 
-async def _get_by_name_or_id(text: str) -> User:
+async def get_by_name_or_id(text: str) -> User:
+    """Return the account with this id or name.
+
+    Raises:
+        NotFound: there is none.
+        BeingErased: it is being erased.
+    """
     user = await find_by_name_or_id(text)
     if user is None:
         raise _no_user(text)
+    if user.erasure is not None:
+        raise BeingErased
     return user
 
 
@@ -364,7 +387,7 @@ async def _set(
     checked: dict[str, object] | None = None,
 ) -> User | None:
     stored = await User.get_pymongo_collection().find_one_and_update(
-        {"_id": user_id, **(checked or {})},
+        {"_id": user_id, "erasure": None, **(checked or {})},
         {"$set": fields},
         return_document=ReturnDocument.AFTER,
         session=session,

@@ -34,7 +34,8 @@ class PendingRefusals(Document):
     until: datetime
     counted: dict[str, Any]
 
-    holds: ClassVar = Content(plain=("owner", "counted"), erased=Erased.SOON)
+    # Each becomes an entry of the audit log within a minute.
+    holds: ClassVar = Content(plain=("owner", "counted"), erased=Erased.SOON, owner=None)
 
     class Settings:
         """Beanie's."""

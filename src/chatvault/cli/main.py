@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 from chatvault.cli.audit import audit_log
 from chatvault.cli.backup import back_up, restore
 from chatvault.cli.doctor import examine
+from chatvault.cli.erasing import erasing
 from chatvault.cli.exporting import export
 from chatvault.cli.importing import import_file
 from chatvault.cli.keys import keys
@@ -52,6 +53,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
+users.add_typer(erasing)
 app.add_typer(users, name="users")
 app.add_typer(keys, name="keys")
 audit_log.add_typer(proofs)

@@ -55,7 +55,7 @@ SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 ALLOWED_METHODS = "GET, POST, PUT, PATCH, DELETE"
 ALLOWED_HEADERS = (
     "Authorization, Content-Type, Accept, If-Match, If-None-Match, Prefer, Idempotency-Key, "
-    "Last-Event-ID, X-Conversation-Id, X-Request-ID, "
+    "Last-Event-ID, X-Conversation-Id, X-Request-ID, Erasure-Token, "
     "Tus-Resumable, Upload-Length, Upload-Metadata, Upload-Offset"
 )
 EXPOSED_HEADERS = (

@@ -10,6 +10,7 @@ from typing import Any
 from bson import ObjectId
 
 from chatvault.access import Access
+from chatvault.accounts.models import User
 from chatvault.actor import Actor
 from chatvault.agents import service as agents
 from chatvault.agents.models import AgentNotFound
@@ -76,6 +77,7 @@ async def import_file(
         on_progress: called with the number of further conversations that are done.
 
     Raises:
+        BeingErased: the actor's account is.
         TooLarge: a conversation is too large.
         OutcomeUnknown: the connection to MongoDB broke in the middle.
     """
@@ -171,6 +173,7 @@ async def store_file(
             actor, deps, on_duplicate, known=known, contents=contents, copies_of=copies_of
         )
         async for batch in _batches(content, done, in_thread=in_thread):
+            await User.require_kept(actor.owner_id)
             found = content.found[done : done + len(batch)]
             outcomes = await asyncio.gather(*map(storing.store, batch, found))
             report.count(found, outcomes)

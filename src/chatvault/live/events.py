@@ -90,7 +90,12 @@ ENDS_OWN_SESSIONS = {
     Action.SESSION_REVOKE_OTHERS,
 }
 # After these, some sessions of the user that they name are gone.
-ENDS_SESSIONS_OF = {Action.USER_DEACTIVATE, Action.USER_PASSWORD, Action.USER_ROLE}
+ENDS_SESSIONS_OF = {
+    Action.USER_DEACTIVATE,
+    Action.USER_ERASE,
+    Action.USER_PASSWORD,
+    Action.USER_ROLE,
+}
 OTHERS = {
     *(TYPES.keys() - CHANGES.keys()),
     *STARTS,

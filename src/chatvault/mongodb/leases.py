@@ -38,7 +38,13 @@ class Lease(Document):
     # Within this process, turns come before the lease, which holds between processes.
     turns: ClassVar[Turns]
 
-    holds: ClassVar = Content(plain=("id", "holder"), erased=Erased.SOON, backed_up=False)
+    holds: ClassVar = Content(
+        plain=("id", "holder"),
+        erased=Erased.SOON,
+        owner="_id",
+        is_owner_within=True,
+        backed_up=False,
+    )
 
     class Settings:
         """Beanie's."""

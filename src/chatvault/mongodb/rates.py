@@ -11,7 +11,9 @@ from chatvault.content import Content, Erased
 from chatvault.errors import Throttled
 
 COLLECTION = "rate_limits"
-HOLDS = Content(erased=Erased.SOON, backed_up=False)
+HOLDS = Content(
+    plain=("_id",), erased=Erased.SOON, owner="_id", is_owner_within=True, backed_up=False
+)
 
 
 @dataclass(frozen=True, slots=True)

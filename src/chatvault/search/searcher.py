@@ -229,6 +229,14 @@ class Searcher:
         if known.update is not None:
             await asyncio.wait([known.update])
 
+    def forget(self, user_id: ObjectId) -> None:
+        """Drop what is known of a user, and the files of the open index."""
+        known = self.feed.find(user_id)
+        if known is not None:
+            if known.update is not None:
+                known.update.cancel()
+            self.feed.remove(known)
+
     def _limit(self, used: Known) -> None:
         """Give up the indexes that were not used for longest, where there are too many."""
         by_use = sorted(self.feed, key=lambda known: known.used_at, reverse=True)

@@ -12,6 +12,7 @@ export type AuditCount = Schemas['AuditCountOut'];
 export type AuditEntry = Schemas['AuditEntryOut'];
 export type Command = Schemas['CommandOnMessage'];
 export type Context = Schemas['ContextOut'];
+export type Erasure = Schemas['ErasureOut'];
 export type Fork = Schemas['ForkOut'];
 export type ImportJob = Schemas['ImportJobOut'];
 export type ImportResult = Schemas['ImportOut'];
@@ -19,6 +20,7 @@ export type Message = Schemas['MessageOut'];
 export type ExportFormat = Schemas['ConversationFormat'];
 export type ExportJob = Schemas['ExportJobOut'];
 export type FilePart = Schemas['FilePart'];
+export type MyData = Schemas['MyDataOut'];
 export type Part =
   | Schemas['TextPart']
   | Schemas['ThinkingPart']

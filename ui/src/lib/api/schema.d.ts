@@ -261,6 +261,54 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/users/me/data": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["count_data"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/users/me": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        delete: operations["erase_me"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/erasures/{erasure_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["get_erasure"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/conversations": {
         parameters: {
             query?: never;
@@ -1904,6 +1952,30 @@ export interface components {
          * @enum {string}
          */
         Dialect: "full" | "simple";
+        /** ErasureIn */
+        ErasureIn: {
+            password: string;
+        };
+        /** ErasureOut */
+        ErasureOut: {
+            id: string;
+            state: components["schemas"]["ErasureState"];
+            /** Format: date-time */
+            started_at: string;
+            removed_at: string | null;
+            final_at: string | null;
+            ended_at: string | null;
+            counts: {
+                [key: string]: number;
+            };
+            files: number;
+            files_left: number;
+        };
+        /**
+         * ErasureState
+         * @enum {string}
+         */
+        ErasureState: "removing" | "pending" | "final";
         /** ExportCreate */
         ExportCreate: {
             /** @default ndjson */
@@ -2281,6 +2353,18 @@ export interface components {
             model: string | null;
             gpu_backend: string | null;
         };
+        /** MyDataOut */
+        MyDataOut: {
+            conversations: components["schemas"]["StoredOut"];
+            messages: components["schemas"]["StoredOut"];
+            attachments: components["schemas"]["StoredOut"];
+            agents: components["schemas"]["StoredOut"];
+            api_keys: components["schemas"]["StoredOut"];
+            imports: components["schemas"]["StoredOut"];
+            uploads: components["schemas"]["StoredOut"];
+            exports: components["schemas"]["StoredOut"];
+            search_index: components["schemas"]["StoredOut"];
+        };
         /** NewApiKeyOut */
         NewApiKeyOut: {
             id: string;
@@ -2294,6 +2378,22 @@ export interface components {
             last_used_at: string | null;
             created_from: string | null;
             key: string;
+        };
+        /** NewErasureOut */
+        NewErasureOut: {
+            id: string;
+            state: components["schemas"]["ErasureState"];
+            /** Format: date-time */
+            started_at: string;
+            removed_at: string | null;
+            final_at: string | null;
+            ended_at: string | null;
+            counts: {
+                [key: string]: number;
+            };
+            files: number;
+            files_left: number;
+            token: string;
         };
         /** NoticeOut */
         NoticeOut: {
@@ -2599,6 +2699,11 @@ export interface components {
          * @enum {string}
          */
         Status: "active" | "archived";
+        /** StoredOut */
+        StoredOut: {
+            count: number;
+            bytes: number | null;
+        };
         /** SummaryOut */
         SummaryOut: {
             summary: string | null;
@@ -3292,6 +3397,71 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["UsageOut"][];
+                };
+            };
+        };
+    };
+    count_data: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MyDataOut"];
+                };
+            };
+        };
+    };
+    erase_me: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ErasureIn"];
+            };
+        };
+        responses: {
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NewErasureOut"];
+                };
+            };
+        };
+    };
+    get_erasure: {
+        parameters: {
+            query?: never;
+            header?: {
+                "Erasure-Token"?: string;
+            };
+            path: {
+                erasure_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErasureOut"];
                 };
             };
         };

@@ -98,12 +98,23 @@ class Session {
     }
   }
 
-  async forget(): Promise<void> {
+  /** Delete the account, and go to the receipt. */
+  async erase(password: string): Promise<void> {
+    this.#isLeaving = true;
+    try {
+      const { id, token } = await ok(api.DELETE('/users/me', { body: { password } }));
+      await this.forget(`/erased#${id}.${token}`);
+    } finally {
+      this.#isLeaving = false;
+    }
+  }
+
+  async forget(next = '/login'): Promise<void> {
     await forgetEverything();
     local.clear();
     tell({ type: 'signed-out' });
     // A fresh page: nothing that was read stays in memory, and "back" finds nothing.
-    location.replace('/login');
+    location.replace(next);
   }
 
   async prefer(changes: Partial<Preferences>): Promise<void> {

@@ -44,11 +44,13 @@ from chatvault.conversations import branch_routes as branches
 from chatvault.conversations import list_routes as lists
 from chatvault.conversations import message_routes as messages
 from chatvault.conversations import routes as conversations
+from chatvault.conversations import trash_routes as trash
 from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.conversations.list_routes import LIST_ATTACHED
 from chatvault.conversations.places import PlaceReader
 from chatvault.conversations.routes import COMMITS, START_WITH_REPLY, STORE
 from chatvault.conversations.store import MessageStore
+from chatvault.conversations.trash_service import TrashDeps
 from chatvault.documents import bind_documents
 from chatvault.exporting import routes as exports
 from chatvault.exporting.jobs import routes as export_jobs
@@ -115,6 +117,7 @@ ROUTES = (
     agents.routes,
     usage.routes,
     lists.routes,
+    trash.routes,
     conversations.routes,
     messages.routes,
     attachments.routes,
@@ -186,6 +189,7 @@ def create_app(settings: Settings, *, mongodb_url: str) -> web.Application:
         store, recorder, Typesetter(), export_rate, store_of_files
     )
     _add_order(app, storage)
+    app[trash.TRASH_DEPS] = TrashDeps(commits, recorder, key, settings.trash_days)
     app[search.SEARCHER] = Searcher.of(settings, store)
     _add_replies(app, settings, storage)
     _add_live(app, settings)

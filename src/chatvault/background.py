@@ -18,6 +18,8 @@ from chatvault.commands.models import Command
 from chatvault.commands.runner import CommandRunner
 from chatvault.commands.servers import Servers
 from chatvault.completions import routes as completions
+from chatvault.conversations import purging
+from chatvault.conversations import trash_routes as trash
 from chatvault.conversations.commits import garbage
 from chatvault.conversations.routes import COMMITS, STORE
 from chatvault.exporting import routes as exports
@@ -139,7 +141,11 @@ async def _sweeping(app: web.Application) -> AsyncIterator[None]:
     beside = (Reply, ReplyEvents, Job, Command)
     sweeper = partial(garbage.run, app[STORE], beside, search_files.also(files.release))
     loops = app[health.LOOPS]
-    async with loops.run("sweeper", sweeper), loops.run("attachments", files.run):
+    async with (
+        loops.run("sweeper", sweeper),
+        loops.run("attachments", files.run),
+        loops.run("trash", partial(purging.run, app[trash.TRASH_DEPS])),
+    ):
         yield
     await app[COMMITS].drain()
 

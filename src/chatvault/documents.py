@@ -14,7 +14,8 @@ from chatvault.audit.pending_refusals import PendingRefusals
 from chatvault.commands.models import ApprovalRule, Command, ToolGrant
 from chatvault.content import Content
 from chatvault.conversations.categories import Categories
-from chatvault.conversations.models import Conversation, drop_replaced_index
+from chatvault.conversations.holds import Hold
+from chatvault.conversations.models import Conversation, drop_replaced_indexes
 from chatvault.conversations.paths import PathRuns
 from chatvault.conversations.segments import PendingDeletion, Revision, Segment
 from chatvault.conversations.tombstones import Tombstone
@@ -47,6 +48,7 @@ DOCUMENTS: list[type[Document]] = [
     AttachmentFile,
     AttachmentPart,
     Tombstone,
+    Hold,
     Upload,
     ImportJob,
     IdempotencyRecord,
@@ -93,6 +95,6 @@ async def bind_documents(
     """
     AuditEntry.bind_keys(keys, high_water)
     await init_beanie(database=client[name], document_models=DOCUMENTS)
-    await drop_replaced_index()
+    await drop_replaced_indexes()
     await open_log(keys, AuditEntry.high_water())
     Lease.bind_turns()

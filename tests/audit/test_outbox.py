@@ -40,8 +40,11 @@ CASES: list[tuple[list[Act], Act, set[Action]]] = [
     ([PLAIN], Act("archive"), {Action.CONVERSATION_ARCHIVE}),
     ([PLAIN], Act("attach"), {Action.CONVERSATION_ATTACH}),
     ([PLAIN], Act("copy"), {Action.CONVERSATION_FORK}),
-    ([PLAIN], Act("delete"), {Action.CONVERSATION_DELETE}),
-    ([PLAIN, PLAIN], Act("delete_all"), {Action.CONVERSATION_DELETE}),
+    ([PLAIN], Act("delete"), {Action.CONVERSATION_TRASH}),
+    ([PLAIN, PLAIN], Act("delete_all"), {Action.CONVERSATION_TRASH}),
+    ([PLAIN], Act("delete_permanently"), {Action.CONVERSATION_DELETE}),
+    ([PLAIN, Act("delete")], Act("restore"), {Action.CONVERSATION_RESTORE}),
+    ([PLAIN, Act("delete")], Act("empty_trash"), {Action.CONVERSATION_PURGE}),
     *(([], Act("bring_in", b=n), {Action.CONVERSATION_IMPORT}) for n in (0, 4, 7)),
     *(
         ([Act("bring_in", b=3)], Act("bring_in", b=n), {Action.CONVERSATION_IMPORT})

@@ -82,6 +82,8 @@ CALLS: dict[tuple[str, str], dict[str, Any]] = {
     ("PUT", "/conversations/{conversation_id}"): {"json": {"title": "new"}},
     ("PATCH", "/conversations/{conversation_id}"): {"json": {"title": "new"}},
     ("DELETE", "/conversations/{conversation_id}"): {},
+    ("POST", "/conversations/{conversation_id}/restore"): {},
+    ("DELETE", "/trash"): {},
     ("GET", "/conversations/{conversation_id}/messages"): {},
     ("POST", "/conversations/{conversation_id}/messages"): {"json": message()},
     ("POST", "/conversations/{conversation_id}/messages:batch"): {

@@ -20,7 +20,7 @@ from chatvault.conversations.changed import Since
 from chatvault.conversations.filters import Filter, Position, Sort
 from chatvault.conversations.list_service import ListRequest, ListsAttached, Page
 from chatvault.conversations.listing import MAX_LISTED
-from chatvault.conversations.models import Status
+from chatvault.conversations.models import TRASHED, Status
 from chatvault.conversations.routes import STORE
 from chatvault.conversations.schemas import (
     ConversationOut,
@@ -29,9 +29,9 @@ from chatvault.conversations.schemas import (
     Tag,
     stored_agent_id,
 )
-from chatvault.conversations.wire import conversation_wire, summary_wire
+from chatvault.conversations.wire import conversation_wire, summary_wire, trash_wire
 from chatvault.fields import Id, Instant
-from chatvault.http.requests import RECORDER, json_response, link_to, page_links
+from chatvault.http.requests import RECORDER, SETTINGS, json_response, link_to, page_links
 from chatvault.http.routing import Routes
 
 LIST_ATTACHED: web.AppKey[ListsAttached] = web.AppKey("list_attached")
@@ -71,7 +71,9 @@ class ListQuery(BaseModel):
 
     limit: int = Field(100, ge=1, le=MAX_LISTED)
     offset: int = Field(0, ge=0, le=10**9)
-    status: Status | None = None
+    status: Status | Literal["deleted"] | None = Field(
+        None, description="`deleted`: what is in the trash, deleted last first"
+    )
     agent_id: Id | None = Field(None, description="only conversations with this agent")
     tag: TagsQuery = Field([], description="with each of these tags; may be repeated")
     any_tag: TagsQuery = Field([], description="with at least one of these; may be repeated")
@@ -89,7 +91,10 @@ class ListQuery(BaseModel):
         description="what changed from this time on, the oldest change first, and what was deleted;"
         " with no other condition",
     )
-    sort: Sort = Field(Sort.UPDATED, description="times newest first, titles from A to Z")
+    sort: Sort = Field(
+        Sort.UPDATED,
+        description="times newest first, titles from A to Z; the trash is sorted by `deleted` only",
+    )
     view: str = Field("full", pattern="^(full|summary)$")
     cursor: Annotated[
         Any,
@@ -109,12 +114,23 @@ class ListQuery(BaseModel):
         if self.cursor is not None and self.offset:
             raise PydanticCustomError("cursor", "A cursor and an offset exclude each other")
         of_changes = self.updated_since is not None
-        is_other = isinstance(self.cursor, Position) and self.cursor.sort is not self.sort
+        is_other = isinstance(self.cursor, Position) and self.cursor.sort is not self.order
         if is_other or (self.cursor not in {None, START} and self._is_since != of_changes):
             raise PydanticCustomError("cursor", "The cursor is one of a list in another order")
         if of_changes and not self.model_fields_set <= OF_CHANGES:
             raise PydanticCustomError("updated_since", "updated_since goes with no other condition")
+        if "sort" in self.model_fields_set and self._in_trash != (self.sort is Sort.DELETED):
+            raise PydanticCustomError("sort", "The trash, and nothing else, is sorted by `deleted`")
         return self
+
+    @property
+    def _in_trash(self) -> bool:
+        return self.status == TRASHED
+
+    @property
+    def order(self) -> Sort:
+        """The order of the list."""
+        return Sort.DELETED if self._in_trash else self.sort
 
     @property
     def _is_since(self) -> bool:
@@ -131,7 +147,8 @@ class ListQuery(BaseModel):
         """Return what is wanted."""
         agent_id = None if self.agent_id is None else (stored_agent_id(self.agent_id),)
         which = Filter(
-            status=self.status,
+            in_trash=self._in_trash,
+            status=None if self.status is None or self._in_trash else Status(self.status),
             agent_id=agent_id,
             tags=tuple(self.tag),
             any_tags=tuple(self.any_tag),
@@ -144,7 +161,7 @@ class ListQuery(BaseModel):
             which=which,
             category=self.category,
             has_attachments=self.has_attachments,
-            sort=self.sort,
+            sort=self.order,
             limit=self.limit,
             start=self._start,
             with_messages=self.view == "full",
@@ -167,6 +184,7 @@ async def list_conversations(
 
     Each with its messages as far as they fit, or without them with `view=summary`. `Link` leads
     to the pages around. With `updated_since` it is a list of changes, which tells deletions, too.
+    With `status=deleted` it is the trash: without messages, with the time of the final deletion.
     """
     page = await list_service.list_page(
         actor,
@@ -177,6 +195,10 @@ async def list_conversations(
     )
     whole, plain = map(conversation_wire, page.whole), map(summary_wire, page.documents)
     shown = [*whole] if query.view == "full" else [*plain]
+    if query.status == TRASHED:
+        days = request.app[SETTINGS].trash_days
+        for wire, stored in zip(shown, page.documents, strict=True):
+            wire.update(trash_wire(stored, days=days, is_held=page.holds.cover(stored["_id"])))
     for place, each in reversed(page.deleted):
         shown.insert(place, {"id": each.id, "deleted": True, "deleted_at": each.at})
     return json_response(shown, headers=_links(request, query, page))
@@ -198,6 +220,6 @@ def _links(request: web.Request, query: ListQuery, page: Page) -> dict[str, str]
         )
     headers = {} if page.total is None else {"X-Total-Count": str(page.total)}
     if page.has_more:
-        cursor = Position.after(query.sort, page.documents[-1]).encode()
+        cursor = Position.after(query.order, page.documents[-1]).encode()
         headers["Link"] = f'<{link_to(request, cursor=cursor)}>; rel="next"'
     return headers

@@ -1,6 +1,5 @@
 """Operations on conversations; changes go through the commit queue, and reads are audited."""
 
-import asyncio
 from functools import partial
 from typing import Any, Protocol
 
@@ -20,7 +19,7 @@ from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.conversations.commits.working_copy import WorkingCopy
 from chatvault.conversations.creation import idempotent, prepare, write_messages
 from chatvault.conversations.listing import SURE_BYTES
-from chatvault.conversations.models import Conversation, Status
+from chatvault.conversations.models import Status
 from chatvault.conversations.preconditions import Precondition
 from chatvault.conversations.reading import ConversationView, read_consistently
 from chatvault.conversations.rendering import show
@@ -31,12 +30,8 @@ from chatvault.conversations.schemas import (
 )
 from chatvault.conversations.shapes import ConversationDoc
 from chatvault.conversations.store import MessageStore
-from chatvault.conversations.tombstones import Tombstone
-from chatvault.errors import NotFound
 from chatvault.fields import count_changed_keys, now
 from chatvault.idempotency import IdempotencyKey, was_carried_out
-from chatvault.keys import SecretKey
-from chatvault.mongodb.database import many_changes
 
 
 class StartsWithReply(Protocol):
@@ -51,9 +46,6 @@ class StartsWithReply(Protocol):
         idempotency_key: IdempotencyKey | None,
     ) -> ObjectId:
         """Start a conversation and its first reply; return the conversation's id."""
-
-
-DELETE_BATCH = 100
 
 
 async def start_conversation(
@@ -294,74 +286,3 @@ async def archive(
     return await read_back(
         access, commits.store, conversation_id=conversation_id, with_messages=with_messages
     )
-
-
-async def delete(
-    actor: Actor,
-    commits: CommitQueue,
-    key: SecretKey,
-    *,
-    conversation_id: ObjectId,
-    precondition: Precondition,
-) -> None:
-    """Delete a conversation and its messages, permanently; a later import leaves it out.
-
-    Args:
-        actor: the conversation's owner.
-        commits: the queue that commits the change.
-        key: the key with which the source of its import is hashed.
-        conversation_id: the conversation's id.
-        precondition: the required version.
-
-    Raises:
-        NotFound: the actor has no such conversation.
-        StaleVersion: it has another version.
-    """
-
-    def decide(working: WorkingCopy) -> None:
-        precondition.check(working.fields["version"])
-        tombstone = Tombstone.insertion_of(working.access, key, working.fields)
-        working.delete()
-        working.beside.append((Tombstone, tombstone))
-        working.outbox.record(audit.entry(actor, Action.CONVERSATION_DELETE, conversation_id))
-
-    await commits.submit(
-        Change(
-            actor=actor,
-            access=await resolve(actor, conversation_id, Need.MANAGE),
-            action=Action.CONVERSATION_DELETE,
-            where=("_id", conversation_id),
-            decide=decide,
-        )
-    )
-
-
-async def _delete_batch(
-    actor: Actor, commits: CommitQueue, key: SecretKey, ids: list[ObjectId]
-) -> int:
-    """Delete those of the conversations that exist; return how many."""
-    deletions = [
-        delete(actor, commits, key, conversation_id=conversation_id, precondition=Precondition())
-        for conversation_id in ids
-    ]
-    outcomes = await asyncio.gather(*deletions, return_exceptions=True)
-    for outcome in outcomes:
-        if isinstance(outcome, BaseException) and not isinstance(outcome, NotFound):
-            raise outcome
-    return outcomes.count(None)
-
-
-async def delete_all(actor: Actor, commits: CommitQueue, recorder: Recorder, key: SecretKey) -> int:
-    """Delete every conversation that the actor has now; return how many.
-
-    The transactions are bounded, with an audit entry for each conversation: after a crash some are
-    deleted and audited, and a repeat deletes the rest.
-    """
-    with many_changes("Some of the conversations are deleted, and some may not be; repeat it."):
-        ids = await Conversation.list_ids(Access.of(actor))
-        deleted = 0
-        for start in range(0, len(ids), DELETE_BATCH):
-            deleted += await _delete_batch(actor, commits, key, ids[start : start + DELETE_BATCH])
-    details = {"conversations": deleted}
-    await recorder.record(audit.entry(actor, Action.CONVERSATION_DELETE_ALL, details=details))
-    return deleted

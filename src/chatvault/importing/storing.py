@@ -152,6 +152,8 @@ def _change(
     cast("Raw", document).update([where])
 
     def decide(working: WorkingCopy) -> ImportOutcome:
+        if working.in_trash:
+            return ImportOutcome.DELETED_HERE
         if working.exists and on_duplicate is not OnDuplicate.REPLACE:
             return ImportOutcome.SKIPPED
         if not working.exists and is_known:

@@ -11,7 +11,7 @@ from chatvault.conversations.commits import segment_writes
 from chatvault.conversations.commits.active_path import PathChange
 from chatvault.conversations.commits.errors import NoRoom
 from chatvault.conversations.commits.state import ConversationState, Write
-from chatvault.conversations.models import BY_ID, Conversation
+from chatvault.conversations.models import BY_ID, TRASHED, Conversation, Status
 from chatvault.conversations.segments import (
     Generation,
     PendingDeletion,
@@ -263,6 +263,34 @@ class WorkingCopy(ConversationState):
             tail_bytes=sum(map(size_of, self._tail)),
         )
 
+    def trash(self, at: datetime) -> None:
+        """Decide to put the conversation into the trash."""
+        fields = self.fields
+        source = fields.get("source")
+        changes: Raw = {"status": TRASHED, "status_before": fields.get("status"), "deleted_at": at}
+        if source is not None:
+            changes |= {"source": None, "trashed_source": source}
+        self._touch(at)
+        # Last, as it hides the conversation from the change itself.
+        self._set(**changes)
+
+    def restore(self, at: datetime, source: str | None, category_id: ObjectId | None) -> None:
+        """Decide to take the conversation out of the trash.
+
+        Args:
+            at: the time of the change.
+            source: the source of its import, unless another conversation has it by now.
+            category_id: its category, unless that was deleted.
+        """
+        fields = self.fields
+        changes: Raw = {"status": fields.get("status_before") or Status.ACTIVE.value}
+        changes |= {"deleted_at": None, "status_before": None}
+        if fields.get("trashed_source") is not None:
+            changes |= {"source": source, "trashed_source": None}
+        if fields.get("category_id") != category_id:
+            changes["category_id"] = category_id
+        self.set(at, **changes)
+
     def delete(self) -> None:
         """Decide to delete the conversation; garbage collection deletes the documents beside it."""
         self._defer_deletion(whole=True)
@@ -319,7 +347,8 @@ class WorkingCopy(ConversationState):
             return None
         if self._is_new:
             return InsertOne({**self._head, "messages": self._encode(self._tail or [])})
-        read = Conversation.owned_by(
+        # Any change of the status raises the version.
+        read = Conversation.owned_with_trash_by(
             self.access,
             _id=self._head["_id"],
             version=self._read_version,

@@ -58,6 +58,7 @@ from chatvault.exporting.pdf.typesetter import Typesetter
 from chatvault.exporting.turns import ExportDeps
 from chatvault.forking import routes as forks
 from chatvault.forking.queue import ForkQueue
+from chatvault.holds import routes as holds
 from chatvault.http import health, middlewares, openapi
 from chatvault.http.bearer import KeyedRequests
 from chatvault.http.bodies import Bodies
@@ -133,6 +134,7 @@ ROUTES = (
     export_jobs.routes,
     preferences.routes,
     review.routes,
+    holds.routes,
     sealing.routes,
     replies.routes,
     live.routes,

@@ -48,6 +48,7 @@ HOLD_MESSAGES = {
     "conversations/ordered.py": "lists fields without messages",
     "conversations/picking.py": "decodes what is read",
     "conversations/places.py": "decodes the newest messages with its store's codec",
+    "conversations/released.py": "deletes",
     "conversations/trash.py": "reads fields without messages",
     "conversations/tree_reading.py": "reads links, ids and which messages are deleted",
     "usage/service.py": "counts",
@@ -94,6 +95,7 @@ OTHER_QUERIES = {
     "list_many": "each part of the pipeline begins with one; see _listing_pipelines",
     "collect": "garbage collection of all users' segments",
     "_some_ids": "by the owner of the pending deletion",
+    "release_lifted": "ends lifted holds, whoever's data they are of",
     "list_due": "everybody's trash, to be purged by the background work",
     "sweep": "removes expired documents of all users",
     "_renew": "renews the leases of this process",
@@ -109,6 +111,7 @@ SEE_TRASH = {
     "conversations/models.py": "sources of imports: nothing in the trash has one",
     "conversations/ordered.py": "lists the trash, if it is asked for",
     "conversations/trash.py": "the queries of the trash",
+    "holds/service.py": "a hold may be of a conversation in the trash",
 }
 # The changes that concern a conversation in the trash as well.
 CHANGE_TRASH = {

@@ -100,6 +100,8 @@ def untold(before: dict[str, Kept], after: dict[str, Kept], entries: list[Entry]
                 faults.append(f"{each} is gone")
             continue
         versions = set(range(old.fields["version"] + 1, new.fields["version"] + 1))
+        if each not in before and any(found.is_replaced for found in told):
+            versions = set()  # it was restored, and the earlier versions were told before
         versions |= {new.fields["version"]} if old != new else set()
         covered = {seq for found in told for seq in found.places}
         covered |= {

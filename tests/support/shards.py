@@ -29,6 +29,7 @@ SHARDED = re.compile(r'sh\.shardCollection\("chatvault\.(\w+)",\s*\{(.*?)\}\)')
 ANY_SHARD = {
     ("sealing", "audit_logs"): "the log is one chain of all users' entries",
     ("conversations/commits/garbage.py", "reply_events"): "one owner's, of a deleted conversation",
+    ("conversations/released.py", "revisions"): "one owner's, of all conversations of a hold",
     ("conversations/trash.py: list_due", "conversations"): "everybody's trash, to be purged",
     ("review/service.py", "audit_logs"): "reviewers ask for all, users for acts of others",
     ("search/files.py", "search_indexes"): "those that nobody used, whose they may be",

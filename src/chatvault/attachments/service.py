@@ -18,7 +18,7 @@ from chatvault.audit.actions import Action
 from chatvault.byte_ranges import ByteRange, parse_range
 from chatvault.conversations.commits.change import Change
 from chatvault.conversations.commits.working_copy import WorkingCopy
-from chatvault.conversations.models import Conversation
+from chatvault.conversations.trash import check_not_gone
 from chatvault.errors import NotFound, TooLarge
 from chatvault.fields import Raw, now
 from chatvault.idempotency import IdempotencyKey, Idempotent
@@ -98,7 +98,7 @@ async def read(
     )
     found = await Attachment.get_pymongo_collection().find_one(query)
     # A missing conversation has an error of its own.
-    await Conversation.check_exists(access, conversation_id)
+    await check_not_gone(access, conversation_id)
     if found is None:
         raise NotFound("Attachment not found")
     if found.get("file") is None:

@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 from chatvault.cli.audit import audit_log
 from chatvault.cli.doctor import examine
 from chatvault.cli.exporting import export
+from chatvault.cli.holds import holds
 from chatvault.cli.importing import import_file
 from chatvault.cli.keys import keys
 from chatvault.cli.proofs import proofs
@@ -56,6 +57,7 @@ app.add_typer(keys, name="keys")
 audit_log.add_typer(proofs)
 app.add_typer(audit_log, name="audit")
 app.add_typer(tools, name="tools")
+app.add_typer(holds, name="holds")
 app.command("import")(import_file)
 app.command("export")(export)
 app.command("doctor")(examine)

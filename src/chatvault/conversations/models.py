@@ -226,7 +226,6 @@ class Conversation(Document):
         Content(
             words=("title", "metadata", "system_prompt", "summary"),
             plain=(
-                "status",
                 "tags",
                 "source",
                 "trashed_source",
@@ -374,17 +373,6 @@ class Conversation(Document):
         if found is None:
             raise NotFound("Conversation not found")
         return cast("ConversationDoc", found)
-
-    @classmethod
-    async def check_exists(cls, access: Access, conversation_id: ObjectId) -> None:
-        """Check that the actor has a conversation, before something beside it is read.
-
-        Raises:
-            NotFound: there is none, or it is in the trash.
-        """
-        query = cls.owned_by(access, _id=conversation_id)
-        if not await cls.get_pymongo_collection().count_documents(query, hint=BY_ID):
-            raise NotFound("Conversation not found")
 
     @classmethod
     async def list_ids(cls, access: Access, **more: Any) -> list[ObjectId]:

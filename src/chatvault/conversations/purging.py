@@ -10,6 +10,7 @@ import structlog
 from pymongo.errors import PyMongoError
 
 from chatvault.actor import Actor, Door
+from chatvault.conversations.released import release_lifted
 from chatvault.conversations.trash import Trashed, list_due
 from chatvault.conversations.trash_service import TrashDeps, purge_due
 from chatvault.errors import Busy, OutcomeUnknown
@@ -54,6 +55,7 @@ async def run(deps: TrashDeps) -> None:
     while True:
         try:
             if await leases.take(JOB, holder=holder, seconds=LEASE_SECONDS):
+                await release_lifted()
                 purged, after = await purge_page(deps, after)
                 if purged:
                     log.info("trash_purged", conversations=purged)

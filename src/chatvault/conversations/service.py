@@ -18,6 +18,7 @@ from chatvault.conversations.commits.change import Change, estimate
 from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.conversations.commits.working_copy import WorkingCopy
 from chatvault.conversations.creation import idempotent, prepare, write_messages
+from chatvault.conversations.holds import Holds
 from chatvault.conversations.listing import SURE_BYTES
 from chatvault.conversations.models import Status
 from chatvault.conversations.preconditions import Precondition
@@ -187,6 +188,8 @@ async def update(
     access, at = await resolve(actor, conversation_id, Need.WRITE), now()
     await check_category(access, wanted.category_id)
     new = await write_messages(access, commits.store, wanted.messages or [], at)
+    replaces = wanted.messages is not None
+    keeps = replaces and (await Holds.of(access)).cover(conversation_id)
     if isinstance(wanted, ConversationPatch) and wanted.agent_id is not None:
         await agents.find(actor, wanted.agent_id)
 
@@ -220,6 +223,8 @@ async def update(
             action=Action.CONVERSATION_UPDATE,
             where=("_id", conversation_id),
             decide=decide,
+            needs_tail=keeps,
+            keeps=keeps,
             needs_metadata="metadata" in wanted.model_fields_set,
             size=estimate(wanted.model_dump(exclude={"messages"}, exclude_unset=True), *new.tail),
         )

@@ -144,6 +144,7 @@ class RevisionDoc(TypedDict):
     seq: int
     message: MessageDoc
     replaced_at: datetime
+    kept: NotRequired[bool]
 
 
 class StoredMessage(NamedTuple):

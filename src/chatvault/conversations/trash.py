@@ -1,4 +1,4 @@
-"""Queries for conversations in the trash, which no other query returns."""
+"""Queries for conversations in the trash, which no other query returns, and the check for one."""
 
 from collections.abc import Collection
 from datetime import datetime
@@ -8,8 +8,9 @@ from bson import ObjectId
 from pymongo import ASCENDING
 
 from chatvault.access import Access
-from chatvault.conversations.models import Conversation
+from chatvault.conversations.models import BY_ID, Conversation
 from chatvault.conversations.shapes import ConversationDoc
+from chatvault.errors import NotFound
 from chatvault.fields import Raw
 
 
@@ -19,6 +20,18 @@ class Trashed(NamedTuple):
     deleted_at: datetime
     id: ObjectId
     owner_id: ObjectId
+
+
+async def check_not_gone(access: Access, conversation_id: ObjectId) -> None:
+    """Check that an owner has a conversation, before something beside it is read.
+
+    Raises:
+        NotFound: there is none, or it is in the trash.
+    """
+    query = Conversation.owned_by(access, _id=conversation_id)
+    found = await Conversation.get_pymongo_collection().find_one(query, {"_id": True}, hint=BY_ID)
+    if found is None:
+        raise NotFound("Conversation not found")
 
 
 async def find_trashed(access: Access, conversation_id: ObjectId) -> ConversationDoc | None:

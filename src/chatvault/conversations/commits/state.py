@@ -5,7 +5,7 @@ from typing import Any, cast
 
 from beanie import Document
 from bson import ObjectId
-from pymongo import DeleteMany, DeleteOne, InsertOne, UpdateOne
+from pymongo import DeleteMany, DeleteOne, InsertOne, UpdateMany, UpdateOne
 
 from chatvault.access import Access
 from chatvault.audit.outbox import Outbox
@@ -27,7 +27,7 @@ MAX_SKEW = timedelta(days=1)
 # A change whose time is older than this is one of an import.
 OLD = timedelta(seconds=30)
 
-Write = InsertOne[Any] | UpdateOne | DeleteOne | DeleteMany
+Write = InsertOne[Any] | UpdateOne | UpdateMany | DeleteOne | DeleteMany
 
 
 class ConversationState:
@@ -79,7 +79,7 @@ class ConversationState:
         self._deleted = False
         self._is_blind = self._is_touched = False
         self._sets = 0
-        self._sees_trash = False
+        self._sees_trash = self._keeps = False
         self._marks_before = 0
         self._cut: set[ObjectId] = set()
 
@@ -150,9 +150,10 @@ class ConversationState:
         length = self.fields["next_seq"] - self.fields["tail_seq"]
         return length > TAIL_LENGTH or (length > 1 and self.fields["tail_bytes"] > TAIL_BYTES)
 
-    def begin_change(self, *, sees_trash: bool = False) -> None:
+    def begin_change(self, *, sees_trash: bool = False, keeps: bool = False) -> None:
         """Begin the next change; the version rises once for each change that does anything."""
         self._sees_trash = sees_trash
+        self._keeps = keeps
         self._is_touched = False
         self.outbox.begin()
         self._marks_before = self._marks()

@@ -93,6 +93,7 @@ from chatvault.replies.provider import ModelClients
 from chatvault.replies.runner import ReplyRunner
 from chatvault.replies.start import start_conversation
 from chatvault.replies.titles import Background
+from chatvault.retention import routes as retention
 from chatvault.review import routes as review
 from chatvault.sealing import routes as sealing
 from chatvault.sealing.alerts import alert_forged_counts
@@ -133,6 +134,7 @@ ROUTES = (
     exports.routes,
     export_jobs.routes,
     preferences.routes,
+    retention.routes,
     review.routes,
     holds.routes,
     sealing.routes,

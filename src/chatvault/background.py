@@ -34,6 +34,7 @@ from chatvault.replies import routes as replies
 from chatvault.replies.jobs import Worker
 from chatvault.replies.models import Job, Reply, ReplyEvents
 from chatvault.replies.runner import ReplyRunner
+from chatvault.retention import worker as retention
 from chatvault.sealing import routes as sealing
 from chatvault.sealing.maintenance import Maintenance
 from chatvault.search import files as search_files
@@ -145,6 +146,7 @@ async def _sweeping(app: web.Application) -> AsyncIterator[None]:
         loops.run("sweeper", sweeper),
         loops.run("attachments", files.run),
         loops.run("trash", partial(purging.run, app[trash.TRASH_DEPS])),
+        loops.run("retention", partial(retention.run, app[trash.TRASH_DEPS])),
     ):
         yield
     await app[COMMITS].drain()

@@ -27,6 +27,7 @@ from chatvault.mongodb.database import Client
 from chatvault.mongodb.leases import Lease
 from chatvault.preferences.models import Preferences
 from chatvault.replies.models import Job, Reply, ReplyEvents
+from chatvault.retention.models import RetentionPolicy
 from chatvault.sealing.blocks import Block
 from chatvault.sealing.opening import open_log
 from chatvault.sealing.verifications import Verification
@@ -49,6 +50,7 @@ DOCUMENTS: list[type[Document]] = [
     AttachmentPart,
     Tombstone,
     Hold,
+    RetentionPolicy,
     Upload,
     ImportJob,
     IdempotencyRecord,

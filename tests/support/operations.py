@@ -43,6 +43,7 @@ class Things:
     category_id: str = field(default="0" * 24, kw_only=True)
     export_id: str = field(default="0" * 24, kw_only=True)
     number: int = field(default=1, kw_only=True)
+    hold_id: str = field(default="0" * 24, kw_only=True)
     key_id: str = field(default="0" * 24, kw_only=True)
 
 
@@ -110,6 +111,8 @@ CALLS: dict[tuple[str, str], dict[str, Any]] = {
     ("GET", "/admin/audit-logs/stats"): {},
     ("GET", "/admin/audit-logs/export"): {},
     ("GET", "/users/me/audit-logs"): {},
+    ("GET", "/users/me/retention"): {},
+    ("PUT", "/users/me/retention"): {"json": {"days": 400}},
     ("GET", "/admin/holds"): {},
     ("POST", "/admin/holds"): {"json": {"user_id": "0" * 24, "reason": "a"}, "status": 404},
     ("DELETE", "/admin/holds/{hold_id}"): {"status": 404},

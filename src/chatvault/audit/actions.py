@@ -106,6 +106,8 @@ class Action(StrEnum):
     REPLY_FINISH = "reply.finish"
     REPLY_FOLLOW = "reply.follow"
     REPLY_GET = "reply.get"
+    RETENTION_GET = "retention.get"
+    RETENTION_SET = "retention.set"
     SESSION_LIST = "session.list"
     SESSION_LOGIN = "session.login"
     SESSION_LOGOUT = "session.logout"

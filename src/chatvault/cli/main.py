@@ -19,6 +19,7 @@ from chatvault.cli.holds import holds
 from chatvault.cli.importing import import_file
 from chatvault.cli.keys import keys
 from chatvault.cli.proofs import proofs
+from chatvault.cli.retention import retention
 from chatvault.cli.terminal import explain_driver, mongodb_url, out, say
 from chatvault.cli.tools import tools
 from chatvault.cli.users import users
@@ -58,6 +59,7 @@ audit_log.add_typer(proofs)
 app.add_typer(audit_log, name="audit")
 app.add_typer(tools, name="tools")
 app.add_typer(holds, name="holds")
+app.add_typer(retention, name="retention")
 app.command("import")(import_file)
 app.command("export")(export)
 app.command("doctor")(examine)

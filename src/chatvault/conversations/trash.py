@@ -73,3 +73,26 @@ async def list_due(cutoff: datetime, after: Trashed | None, limit: int) -> list[
     page = found.sort([("deleted_at", ASCENDING), ("_id", ASCENDING)]).limit(limit)
     due = await page.to_list()
     return [Trashed(each["deleted_at"], each["_id"], each["user_id"]) for each in due]
+
+
+def _untouched(access: Access, since: datetime) -> Raw:
+    return Conversation.owned_by(access, updated_at={"$lt": since}, pinned_at=None)
+
+
+async def list_untouched(access: Access, since: datetime, limit: int) -> list[ObjectId]:
+    """Return an owner's conversations that are not pinned and were not changed since a time.
+
+    Those that were left the longest come first.
+    """
+    found = Conversation.get_pymongo_collection().find(
+        _untouched(access, since), {"_id": True}, hint=Conversation.BY_CHANGE
+    )
+    page = found.sort([("updated_at", ASCENDING), ("_id", ASCENDING)]).limit(limit)
+    return [each["_id"] for each in await page.to_list()]
+
+
+async def count_untouched(access: Access, since: datetime) -> int:
+    """Count an owner's conversations that are not pinned and were not changed since a time."""
+    return await Conversation.get_pymongo_collection().count_documents(
+        _untouched(access, since), hint=Conversation.BY_CHANGE
+    )

@@ -111,7 +111,6 @@ SEE_TRASH = {
     "conversations/models.py": "sources of imports: nothing in the trash has one",
     "conversations/ordered.py": "lists the trash, if it is asked for",
     "conversations/trash.py": "the queries of the trash",
-    "holds/service.py": "a hold may be of a conversation in the trash",
 }
 # The changes that concern a conversation in the trash as well.
 CHANGE_TRASH = {

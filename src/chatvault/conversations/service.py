@@ -31,7 +31,7 @@ from chatvault.conversations.schemas import (
 )
 from chatvault.conversations.shapes import ConversationDoc
 from chatvault.conversations.store import MessageStore
-from chatvault.fields import count_changed_keys, now
+from chatvault.fields import Raw, count_changed_keys, now
 from chatvault.idempotency import IdempotencyKey, was_carried_out
 
 
@@ -188,8 +188,7 @@ async def update(
     access, at = await resolve(actor, conversation_id, Need.WRITE), now()
     await check_category(access, wanted.category_id)
     new = await write_messages(access, commits.store, wanted.messages or [], at)
-    replaces = wanted.messages is not None
-    keeps = replaces and (await Holds.of(access)).cover(conversation_id)
+    keeps = wanted.messages is not None and (await Holds.of(access)).cover(conversation_id)
     if isinstance(wanted, ConversationPatch) and wanted.agent_id is not None:
         await agents.find(actor, wanted.agent_id)
 
@@ -198,11 +197,8 @@ async def update(
         precondition.check(fields["version"])
         if wanted.messages is not None and fields["message_bytes"] > SURE_BYTES:
             precondition.require()
-        before = fields.get("metadata", {})  # only read if it is changed
-        changes = wanted.fields(before, at)
-        details: dict[str, Any] = {"fields": sorted(wanted.model_fields_set)}
-        if "metadata" in changes:
-            details["metadata_keys_changed"] = count_changed_keys(before, changes["metadata"])
+        changes = wanted.fields(fields.get("metadata", {}), at)
+        details = _details(wanted, fields, changes)
         if "status" in changes:
             changes["archived_at"] = at if changes["status"] == Status.ARCHIVED else None
         if changes:
@@ -229,6 +225,18 @@ async def update(
             size=estimate(wanted.model_dump(exclude={"messages"}, exclude_unset=True), *new.tail),
         )
     )
+
+
+def _details(
+    wanted: ConversationUpdate | ConversationPatch, fields: ConversationDoc, changes: Raw
+) -> Raw:
+    """Return the details of the audit entry: names of fields, and how many keys changed."""
+    details: Raw = {"fields": sorted(wanted.model_fields_set)}
+    if "metadata" in changes:
+        # It is only read if it is changed.
+        before = fields.get("metadata", {})
+        details["metadata_keys_changed"] = count_changed_keys(before, changes["metadata"])
+    return details
 
 
 async def update_and_show(

@@ -6,6 +6,7 @@ from typing import NamedTuple, cast
 
 from bson import ObjectId
 from pymongo import ASCENDING
+from pymongo.asynchronous.client_session import AsyncClientSession
 
 from chatvault.access import Access
 from chatvault.conversations.models import BY_ID, Conversation
@@ -32,6 +33,15 @@ async def check_not_gone(access: Access, conversation_id: ObjectId) -> None:
     found = await Conversation.get_pymongo_collection().find_one(query, {"_id": True}, hint=BY_ID)
     if found is None:
         raise NotFound("Conversation not found")
+
+
+async def is_stored(access: Access, conversation_id: ObjectId, session: AsyncClientSession) -> bool:
+    """Whether an owner has a conversation, in the trash or elsewhere."""
+    query = Conversation.owned_with_trash_by(access, _id=conversation_id)
+    found = await Conversation.get_pymongo_collection().find_one(
+        query, {"_id": True}, hint=BY_ID, session=session
+    )
+    return found is not None
 
 
 async def find_trashed(access: Access, conversation_id: ObjectId) -> ConversationDoc | None:
@@ -75,7 +85,7 @@ async def list_due(cutoff: datetime, after: Trashed | None, limit: int) -> list[
     return [Trashed(each["deleted_at"], each["_id"], each["user_id"]) for each in due]
 
 
-def _untouched(access: Access, since: datetime) -> Raw:
+def _query(access: Access, since: datetime) -> Raw:
     return Conversation.owned_by(access, updated_at={"$lt": since}, pinned_at=None)
 
 
@@ -85,7 +95,7 @@ async def list_untouched(access: Access, since: datetime, limit: int) -> list[Ob
     Those that were left the longest come first.
     """
     found = Conversation.get_pymongo_collection().find(
-        _untouched(access, since), {"_id": True}, hint=Conversation.BY_CHANGE
+        _query(access, since), {"_id": True}, hint=Conversation.BY_CHANGE
     )
     page = found.sort([("updated_at", ASCENDING), ("_id", ASCENDING)]).limit(limit)
     return [each["_id"] for each in await page.to_list()]
@@ -94,5 +104,5 @@ async def list_untouched(access: Access, since: datetime, limit: int) -> list[Ob
 async def count_untouched(access: Access, since: datetime) -> int:
     """Count an owner's conversations that are not pinned and were not changed since a time."""
     return await Conversation.get_pymongo_collection().count_documents(
-        _untouched(access, since), hint=Conversation.BY_CHANGE
+        _query(access, since), hint=Conversation.BY_CHANGE
     )

@@ -12,7 +12,7 @@ from chatvault.audit.actions import Action
 from chatvault.audit.models import AuditEntry
 from chatvault.audit.recorder import Recorder
 from chatvault.conversations.holds import IN_FORCE, Hold
-from chatvault.conversations.models import Conversation
+from chatvault.conversations.trash import is_stored
 from chatvault.errors import NotFound
 from chatvault.fields import Raw, now
 from chatvault.holds.schemas import HoldIn, HoldsQuery
@@ -68,11 +68,7 @@ async def _check_exists(wanted: HoldIn, session: AsyncClientSession) -> None:
         raise NotFound("There is no such user")
     if wanted.conversation_id is not None:
         owner = Access.of(Actor(door=Door.BACKGROUND, user_id=wanted.user_id))
-        query = Conversation.owned_with_trash_by(owner, _id=wanted.conversation_id)
-        found = await Conversation.get_pymongo_collection().find_one(
-            query, {"_id": True}, session=session
-        )
-        if found is None:
+        if not await is_stored(owner, wanted.conversation_id, session):
             raise NotFound("The user has no such conversation")
 
 

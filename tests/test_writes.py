@@ -46,6 +46,7 @@ CHANGELESS = {
     "POST /v1/chat/completions": "all it writes is what was used",
     "POST /conversations/{conversation_id}/summary": "too short for one",
     "PUT /conversations/{conversation_id}/active-leaf": "that branch is shown already",
+    "POST /conversations/{conversation_id}/restore": "it is not in the trash",
     "PATCH /imports/uploads/{upload_id}": "its bytes go to a file",
     "POST /conversations/{conversation_id}/commands/{command_id}/approve": "approved already",
     "POST /conversations/{conversation_id}/replies/{reply_id}/cancel": "ended already",
@@ -72,6 +73,8 @@ class TestOperations:
         alice = await sign_in("alice", role=Role.ADMIN)
         for operation in sorted(AUDITED, key=lambda found: found.path == "/auth/logout"):
             things = await make_things(alice, http, operation)
+            if operation.path == "/trash":
+                await alice.delete(f"/conversations/{things.conversation_id}")
             watch.forget()
 
             if operation.path in WITH_MODEL:

@@ -48,12 +48,14 @@ from chatvault.conversations import branch_routes as branches
 from chatvault.conversations import list_routes as lists
 from chatvault.conversations import message_routes as messages
 from chatvault.conversations import routes as conversations
+from chatvault.conversations import trash_routes as trash
 from chatvault.conversations.bulk_service import BulkDeps
 from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.conversations.list_routes import LIST_ATTACHED
 from chatvault.conversations.places import PlaceReader
 from chatvault.conversations.routes import COMMITS, START_WITH_REPLY, STORE
 from chatvault.conversations.store import MessageStore
+from chatvault.conversations.trash_service import TrashDeps
 from chatvault.dialects import routes as dialects
 from chatvault.documents import HOLDS, bind_documents
 from chatvault.erasure import routes as erasure
@@ -65,6 +67,7 @@ from chatvault.exporting.pdf.typesetter import Typesetter
 from chatvault.exporting.turns import ExportDeps
 from chatvault.forking import routes as forks
 from chatvault.forking.queue import ForkQueue
+from chatvault.holds import routes as holds
 from chatvault.http import health, middlewares, openapi
 from chatvault.http.bearer import KeyedRequests
 from chatvault.http.bodies import Bodies
@@ -99,6 +102,7 @@ from chatvault.replies.provider import ModelClients
 from chatvault.replies.runner import ReplyRunner
 from chatvault.replies.start import start_conversation
 from chatvault.replies.titles import Background
+from chatvault.retention import routes as retention
 from chatvault.review import routes as review
 from chatvault.sealing import routes as sealing
 from chatvault.sealing.alerts import alert_forged_counts
@@ -127,6 +131,7 @@ OWN_ROUTES = (
     usage.routes,
     erasure.routes,
     lists.routes,
+    trash.routes,
     conversations.routes,
     messages.routes,
     attachments.routes,
@@ -144,7 +149,9 @@ OWN_ROUTES = (
     exports.routes,
     export_jobs.routes,
     preferences.routes,
+    retention.routes,
     review.routes,
+    holds.routes,
     sealing.routes,
     replies.routes,
     live.routes,
@@ -202,6 +209,7 @@ def create_app(settings: Settings, *, mongodb_url: str) -> web.Application:
         store, recorder, Typesetter(), export_rate, store_of_files
     )
     _add_order(app, storage)
+    app[trash.TRASH_DEPS] = TrashDeps(commits, recorder, key, settings.trash_days)
     app[search.SEARCHER] = Searcher.of(settings, store)
     _add_replies(app, settings, storage)
     _add_live(app, settings)

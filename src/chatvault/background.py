@@ -20,6 +20,8 @@ from chatvault.commands.models import Command
 from chatvault.commands.runner import CommandRunner
 from chatvault.commands.servers import Servers
 from chatvault.completions import routes as completions
+from chatvault.conversations import purging
+from chatvault.conversations import trash_routes as trash
 from chatvault.conversations.commits import garbage
 from chatvault.conversations.routes import COMMITS, STORE
 from chatvault.erasure.worker import Eraser
@@ -35,6 +37,7 @@ from chatvault.replies import routes as replies
 from chatvault.replies.jobs import Worker
 from chatvault.replies.models import Job, Reply, ReplyEvents
 from chatvault.replies.runner import ReplyRunner
+from chatvault.retention import worker as retention
 from chatvault.sealing import routes as sealing
 from chatvault.sealing.maintenance import Maintenance
 from chatvault.search import files as search_files
@@ -148,7 +151,12 @@ async def _sweeping(app: web.Application) -> AsyncIterator[None]:
     beside = (Reply, ReplyEvents, Job, Command)
     sweeper = partial(garbage.run, app[STORE], beside, search_files.also(files.release))
     loops = app[health.LOOPS]
-    async with loops.run("sweeper", sweeper), loops.run("attachments", files.run):
+    async with (
+        loops.run("sweeper", sweeper),
+        loops.run("attachments", files.run),
+        loops.run("trash", partial(purging.run, app[trash.TRASH_DEPS])),
+        loops.run("retention", partial(retention.run, app[trash.TRASH_DEPS])),
+    ):
         yield
     await app[COMMITS].drain()
 

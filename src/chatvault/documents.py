@@ -15,7 +15,8 @@ from chatvault.batches.models import BatchIds, BatchJob
 from chatvault.commands.models import ApprovalRule, Command, ToolGrant
 from chatvault.content import Content
 from chatvault.conversations.categories import Categories
-from chatvault.conversations.models import Conversation, drop_replaced_index
+from chatvault.conversations.holds import Hold
+from chatvault.conversations.models import Conversation, drop_replaced_indexes
 from chatvault.conversations.paths import PathRuns
 from chatvault.conversations.segments import PendingDeletion, Revision, Segment
 from chatvault.conversations.templates import Template
@@ -29,6 +30,7 @@ from chatvault.mongodb.database import Client
 from chatvault.mongodb.leases import Lease
 from chatvault.preferences.models import Preferences
 from chatvault.replies.models import Job, Reply, ReplyEvents
+from chatvault.retention.models import RetentionPolicy
 from chatvault.sealing.blocks import Block
 from chatvault.sealing.opening import open_log
 from chatvault.sealing.verifications import Verification
@@ -51,6 +53,8 @@ DOCUMENTS: list[type[Document]] = [
     AttachmentFile,
     AttachmentPart,
     Tombstone,
+    Hold,
+    RetentionPolicy,
     Upload,
     ImportJob,
     IdempotencyRecord,
@@ -110,6 +114,6 @@ async def bind_documents(
         await restoring.refuse_half_restored(client[name])
     AuditEntry.bind_keys(keys, high_water)
     await init_beanie(database=client[name], document_models=DOCUMENTS)
-    await drop_replaced_index()
+    await drop_replaced_indexes()
     await open_log(keys, AuditEntry.high_water())
     Lease.bind_turns()

@@ -126,6 +126,12 @@ class Settings(BaseSettings):
     audit_retention_days: int = Field(
         0, ge=0, le=36_500, description="days that audit entries are kept; 0: for ever"
     )
+    trash_days: int = Field(
+        90,
+        ge=0,
+        le=36_500,
+        description="days that deleted conversations stay in the trash; 0: deleted at once",
+    )
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="browser origins that may call with credentials, comma-separated; "

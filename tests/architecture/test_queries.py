@@ -17,6 +17,7 @@ from chatvault.attachments.models import Attachment, AttachmentFile, AttachmentP
 from chatvault.batches.models import BatchIds, BatchJob
 from chatvault.commands.models import Command, CommandDoc
 from chatvault.conversations.categories import Categories
+from chatvault.conversations.holds import Hold
 from chatvault.conversations.models import Conversation, Message
 from chatvault.conversations.paths import PathRuns
 from chatvault.conversations.segments import PendingDeletion, Revision, Segment
@@ -57,6 +58,8 @@ HOLD_MESSAGES = {
     "conversations/ordered.py": "lists fields without messages",
     "conversations/picking.py": "decodes what is read",
     "conversations/places.py": "decodes the newest messages with its store's codec",
+    "conversations/released.py": "deletes",
+    "conversations/trash.py": "reads fields without messages",
     "conversations/tree_reading.py": "reads links, ids and which messages are deleted",
     "usage/service.py": "counts",
 }
@@ -83,7 +86,7 @@ BY_HAND = {
 ASKED_WITH_ACCESS = {
     Attachment, AttachmentFile, AttachmentPart,
     Conversation, Segment, PathRuns, Revision, PendingDeletion, Reply, ReplyEvents, Job, Command,
-    Tombstone, Upload, ImportJob, Categories, SearchIndex, SearchFile, SearchPending,
+    Tombstone, Hold, Upload, ImportJob, Categories, SearchIndex, SearchFile, SearchPending,
     BatchJob, BatchIds, Template,
 }  # fmt: skip
 # Where the domains of these mean the person who acts.
@@ -104,6 +107,8 @@ OTHER_QUERIES = {
     "list_many": "each part of the pipeline begins with one; see _listing_pipelines",
     "collect": "garbage collection of all users' segments",
     "_some_ids": "by the owner of the pending deletion",
+    "release_lifted": "ends lifted holds, whoever's data they are of",
+    "list_due": "everybody's trash, to be purged by the background work",
     "sweep": "removes expired documents of all users",
     "_renew": "renews the leases of this process",
     "_stop_cancelled": "stops replies of this process",
@@ -111,6 +116,22 @@ OTHER_QUERIES = {
     "_take": "leases the next job of any user",
     "_sweep": "ends jobs whose files no machine has, of all users",
 }
+# Who sees conversations in the trash, which `Conversation.owned_by` leaves out.
+SEE_TRASH = {
+    "conversations/commits/reader.py": "each change says whether it sees the trash",
+    "conversations/commits/working_copy.py": "writes what was read, by its version",
+    "conversations/models.py": "sources of imports: nothing in the trash has one",
+    "conversations/ordered.py": "lists the trash, if it is asked for",
+    "conversations/trash.py": "the queries of the trash",
+}
+# The changes that concern a conversation in the trash as well.
+CHANGE_TRASH = {
+    "commands/runner.py": "a result, which is there if the conversation is restored",
+    "conversations/trash_service.py": "restores and deletes permanently",
+    "replies/finish.py": "an answer, which is there if the conversation is restored",
+}
+FILTERS = {"owned_by", "owned_with_trash_by"}
+WITH_TRASH = {"owned_with_trash_by", "trashed_by"}
 READS = {"find", "find_one", "find_one_and_update", "count_documents", "aggregate", "distinct"}
 
 
@@ -139,7 +160,7 @@ def _begins_with_owner(query: ast.expr | None, function: Function) -> bool:
     within: list[ast.expr | None] = []
     match query:
         case ast.Call():
-            return called(query) in {"owned_by", "_query"}
+            return called(query) in {"owned_by", "_query", *WITH_TRASH}
         case ast.Dict(keys=keys, values=values):
             named = {
                 key.value if isinstance(key, ast.Constant) else None: value
@@ -190,11 +211,28 @@ class TestFilters:
             path.as_posix(): node.lineno
             for path in MODULES
             for function in walk(path)
-            if isinstance(function, Function) and function.name != "owned_by"
+            if isinstance(function, Function) and function.name not in FILTERS
             for node in ast.walk(function)
             if isinstance(node, ast.Dict) and _names_owner(node)
         }
         assert found.keys() == BY_HAND.keys(), found
+
+    def test_leave_out_the_trash_unless_listed(self) -> None:
+        access = Access.of(Actor(door=Door.HTTP, user_id=ObjectId()))
+        assert Conversation.owned_by(access, _id=1)["status"] == {"$ne": "deleted"}
+        nodes = [(path.as_posix(), node) for path in MODULES for node in walk(path)]
+        sees = {
+            path
+            for path, node in nodes
+            if isinstance(node, ast.Attribute) and node.attr in WITH_TRASH
+        }
+        assert sees == SEE_TRASH.keys()
+        changes = {
+            path
+            for path, node in nodes
+            if isinstance(node, ast.keyword) and node.arg == "sees_trash"
+        }
+        assert changes - {"conversations/commits/batch.py"} == CHANGE_TRASH.keys()
 
     def test_begin_with_an_access(self) -> None:
         domains = {

@@ -200,13 +200,14 @@ class TestDeletion:
         await sweep(database)
         assert await count(database) == (3, 2, 12)
 
-        await alice.delete(f"/conversations/{first['id']}")
+        await alice.delete(f"/conversations/{first['id']}?permanent=true")
         await sweep(database)
 
         assert await count(database) == (1, 1, 11)
         assert await (await alice.get(path_of(second, kept))).read() == BIG
 
         await alice.delete("/conversations")
+        await alice.delete("/trash")
         await sweep(database)
 
         assert await count(database) == (0, 0, 0)
@@ -216,7 +217,7 @@ class TestDeletion:
     ) -> None:
         first, second = await begin(alice), await begin(alice)
         await upload(alice, first, b"bytes")
-        await alice.delete(f"/conversations/{first['id']}")
+        await alice.delete(f"/conversations/{first['id']}?permanent=true")
         await let_an_hour_pass(database)
         await garbage.sweep(MessageStore(), (), files.release)
         await let_an_hour_pass(database)
@@ -230,7 +231,7 @@ class TestDeletion:
     ) -> None:
         first = await begin(alice)
         await upload(alice, first, b"bytes")
-        await alice.delete(f"/conversations/{first['id']}")
+        await alice.delete(f"/conversations/{first['id']}?permanent=true")
         await let_an_hour_pass(database)
         await database.attachment_files.update_many({}, {"$set": {"check_at": now()}})
         delete_many = AsyncCollection.delete_many

@@ -40,8 +40,11 @@ CASES: list[tuple[list[Act], Act, set[Action]]] = [
     ([PLAIN], Act("archive"), {Action.CONVERSATION_ARCHIVE}),
     ([PLAIN], Act("attach"), {Action.CONVERSATION_ATTACH}),
     ([PLAIN], Act("copy"), {Action.CONVERSATION_FORK}),
-    ([PLAIN], Act("delete"), {Action.CONVERSATION_DELETE}),
-    ([PLAIN, PLAIN], Act("delete_all"), {Action.CONVERSATION_DELETE}),
+    ([PLAIN], Act("delete"), {Action.CONVERSATION_TRASH}),
+    ([PLAIN, PLAIN], Act("delete_all"), {Action.CONVERSATION_TRASH}),
+    ([PLAIN], Act("delete_permanently"), {Action.CONVERSATION_DELETE}),
+    ([PLAIN, Act("delete")], Act("restore"), {Action.CONVERSATION_RESTORE}),
+    ([PLAIN, Act("delete")], Act("empty_trash"), {Action.CONVERSATION_PURGE}),
     *(([], Act("bring_in", b=n), {Action.CONVERSATION_IMPORT}) for n in (0, 4, 7)),
     *(
         ([Act("bring_in", b=3)], Act("bring_in", b=n), {Action.CONVERSATION_IMPORT})
@@ -97,6 +100,8 @@ def untold(before: dict[str, Kept], after: dict[str, Kept], entries: list[Entry]
                 faults.append(f"{each} is gone")
             continue
         versions = set(range(old.fields["version"] + 1, new.fields["version"] + 1))
+        if each not in before and any(found.is_replaced for found in told):
+            versions = set()  # it was restored, and the earlier versions were told before
         versions |= {new.fields["version"]} if old != new else set()
         covered = {seq for found in told for seq in found.places}
         covered |= {

@@ -13,7 +13,7 @@ from support.replica import Replica
 
 NAMES = [
     "create", "create", "create_bulk", "create_again", "open", "patch", "patch", "put", "put",
-    "archive", "delete", "bring_in", "bring_in",
+    "archive", "delete", "restore", "delete_permanently", "bring_in", "bring_in",
     "append", "append", "append_again", "batch", "batch", "edit", "edit", "remove", "remove",
     "replace_last", "fork", "fork", "show_branch",
     "reply", "regenerate", "complete", "fail", "summarize", "cancel",

@@ -12,7 +12,8 @@ from chatvault.access import Access
 from chatvault.actor import Actor
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
-from chatvault.conversations import append_service, service
+from chatvault.audit.recorder import Recorder
+from chatvault.conversations import append_service, service, trash_service
 from chatvault.conversations.append_service import Appended
 from chatvault.conversations.commits.batch import CommitBatch
 from chatvault.conversations.commits.change import Change
@@ -29,6 +30,7 @@ from chatvault.conversations.schemas import (
     MessageIn,
 )
 from chatvault.conversations.store import MessageStore
+from chatvault.conversations.trash_service import TrashDeps
 from chatvault.errors import Busy, NotFound, OutcomeUnknown, StaleVersion
 from chatvault.keys import SecretKey
 from conftest import HttpClient
@@ -361,13 +363,13 @@ class TestOrder:
         self, actor: Actor, commits: CommitQueue, database: Any
     ) -> None:
         begun = await start(actor, commits)
-        key = SecretKey(b"k" * 32)
+        deps = TrashDeps(commits, Recorder(), SecretKey(b"k" * 32), days=1)
         outcomes = await asyncio.gather(
             append(actor, commits, begun, "before"),
-            service.delete(actor, commits, key, conversation_id=begun, precondition=Precondition()),
+            trash_service.trash(actor, deps, conversation_id=begun),
             append(actor, commits, begun, "after"),
             rename(actor, commits, begun, "after"),
-            service.delete(actor, commits, key, conversation_id=begun, precondition=Precondition()),
+            trash_service.trash(actor, deps, conversation_id=begun),
             return_exceptions=True,
         )
         assert [type(each) for each in outcomes] == [
@@ -377,12 +379,13 @@ class TestOrder:
             NotFound,
             NotFound,
         ]
-        assert await database["conversations"].count_documents({}) == 0
+        [stored] = await database["conversations"].find().to_list()
+        assert (stored["status"], stored["total_messages"]) == ("deleted", 1)
         actions = Counter(
             [each["action"] async for each in database["audit_logs"].find({"door": "http"})]
         )
         assert actions["conversation.append_message"] == 1
-        assert actions["conversation.delete"] == 1
+        assert actions["conversation.trash"] == 1
 
     async def test_checks_versions_against_earlier_changes(
         self, actor: Actor, commits: CommitQueue

@@ -9,7 +9,7 @@ from support.factories import begin, message
 
 
 class TestDelete:
-    async def test_is_permanent(self, alice: HttpClient) -> None:
+    async def test_hides_it(self, alice: HttpClient) -> None:
         begun = await begin(alice, messages=[message()])
         path = f"/conversations/{begun['id']}"
 
@@ -49,7 +49,7 @@ class TestDeleteAll:
         assert body["deleted_count"] == 250
         assert "250" in body["message"]
         assert await (await alice.get("/conversations/stats/count")).json() == {"count": 0}
-        entries = await database["audit_logs"].find({"action": "conversation.delete"}).to_list()
+        entries = await database["audit_logs"].find({"action": "conversation.trash"}).to_list()
         assert sorted(entry["resource_id"] for entry in entries) == sorted(
             each["id"] for each in begun
         )
@@ -73,5 +73,5 @@ class TestDeleteAll:
         assert {answer.status for answer in answers} == {200}
         counts = [(await answer.json())["deleted_count"] for answer in answers]
         assert sum(counts) == 30
-        deleted = {"action": "conversation.delete", "outcome": "success"}
+        deleted = {"action": "conversation.trash", "outcome": "success"}
         assert await database["audit_logs"].count_documents(deleted) == 30

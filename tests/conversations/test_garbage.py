@@ -62,7 +62,7 @@ class TestSweep:
     ) -> None:
         segments, revisions, _ = await left(database)
         assert (segments, revisions) == (10, 2)
-        assert (await alice.delete(at(long))).status == 204
+        assert (await alice.delete(at(long, "?permanent=true"))).status == 204
         assert await database["conversations"].count_documents({}) == 0
 
         assert await garbage.sweep(MessageStore()) == 0
@@ -156,7 +156,7 @@ class TestSweep:
         await bob.patch(at(his, "/messages/m3"), json={"content": "edited"})
         hers = await begin(alice, messages=[message(str(n)) for n in range(30)])
         before = [await found(bob, his["id"]), await found(alice, hers["id"])]
-        await alice.delete(at(long))
+        await alice.delete(at(long, "?permanent=true"))
         await make_due(database)
         assert await garbage.sweep(MessageStore()) == 12
         assert [await found(bob, his["id"]), await found(alice, hers["id"])] == before
@@ -168,6 +168,7 @@ class TestSweep:
         for _ in range(5):
             await begin(alice, messages=[message(str(n)) for n in range(12)])
         assert (await (await alice.delete("/conversations")).json())["deleted_count"] == 6
+        assert (await (await alice.delete("/trash")).json())["deleted_count"] == 6
         await make_due(database)
         await garbage.sweep(MessageStore())
         assert await left(database) == (0, 0, 0)
@@ -179,7 +180,7 @@ class TestSweep:
         database: Any,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        await alice.delete(at(long))
+        await alice.delete(at(long, "?permanent=true"))
         await make_due(database)
         monkeypatch.setattr(garbage, "BATCH", 3)
         some_ids = garbage._some_ids
@@ -208,6 +209,7 @@ class TestSweep:
         for _ in range(10):
             await begin(alice, messages=[message(str(n)) for n in range(12)])
         await alice.delete("/conversations")
+        await alice.delete("/trash")
         segments, revisions, notes = await left(database)
         assert notes == 11
         await make_due(database)
@@ -222,7 +224,7 @@ class TestSweep:
         database: Any,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        await alice.delete(at(long))
+        await alice.delete(at(long, "?permanent=true"))
         await make_due(database)
         monkeypatch.setattr(garbage, "PAUSE_SECONDS", 0.01)
         some_ids = garbage._some_ids

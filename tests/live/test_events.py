@@ -68,7 +68,7 @@ class TestEvents:
             "conversation.updated",
             "preferences.updated",
             "conversation.updated",
-            "conversation.deleted",
+            "conversation.trashed",
         ]
         ids = [frame["id"] for frame in told]
         assert ids == sorted(set(ids))

@@ -346,7 +346,7 @@ class TestProcessDeath:
         for _ in range(2):
             await next_event(stream)
 
-        await alice.delete(f"/conversations/{conversation['id']}")
+        await alice.delete(f"/conversations/{conversation['id']}?permanent=true")
         gate.set()
 
         last = (await events_of(stream))[-1]

@@ -171,7 +171,7 @@ async def test_goes_with_deleted_words_and_with_disuse(alice: HttpClient, databa
     conversation = await fill(alice)
     indexes = database["search_indexes"]
     assert (await indexes.find_one()).get("purge_at") is None
-    await alice.delete(f"/conversations/{conversation}")
+    await alice.delete(f"/conversations/{conversation}?permanent=true")
     owner = (await indexes.find_one())["user_id"]
     await files.release(owner)
     assert (await indexes.find_one())["purge_at"] > now()
@@ -191,7 +191,7 @@ async def test_the_sweeper_has_the_index_of_a_deleted_conversation_removed(
     app: web.Application, alice: HttpClient, database: Any
 ) -> None:
     conversation = await fill(alice)
-    await alice.delete(f"/conversations/{conversation}")
+    await alice.delete(f"/conversations/{conversation}?permanent=true")
     await database["retired"].update_many({}, {"$set": {"due_at": now()}})
 
     async def release(owner_id: ObjectId, _conversation: ObjectId) -> None:

@@ -66,6 +66,11 @@ class World:
     def actor(self) -> Actor:
         return Actor(door=Door.BACKGROUND, user_id=self.owner_id)
 
+    @property
+    def mine(self) -> Raw:
+        """The filter for the owner's conversations outside the trash."""
+        return {"user_id": self.owner_id, "status": {"$ne": "deleted"}}
+
     async def perform(self, act: Act) -> None:
         await getattr(self, act.name)(act)
 
@@ -83,7 +88,7 @@ class World:
         """Return all conversations stored in MongoDB, checked for consistency."""
         # MongoDB returns times without zone.
         plain = self.database.with_options(codec_options=CodecOptions(tz_aware=False))
-        ids = await self.database.conversations.distinct("_id", {"user_id": self.owner_id})
+        ids = await self.database.conversations.distinct("_id", self.mine)
         found = {}
         for each in ids:
             lies = await stored(plain, each)
@@ -111,8 +116,7 @@ class World:
 
     async def pick(self, number: int) -> str:
         """Return a conversation's path; an unknown one if there are none."""
-        mine = {"user_id": self.owner_id}
-        ids = await self.database.conversations.distinct("_id", mine) or [ObjectId()]
+        ids = await self.database.conversations.distinct("_id", self.mine) or [ObjectId()]
         return f"/conversations/{ids[number % len(ids)]}"
 
     async def pick_message(self, path: str, number: int) -> Raw:
@@ -180,6 +184,18 @@ class World:
 
     async def delete(self, act: Act) -> None:
         await self.send(act, "DELETE", await self.pick(act.a))
+
+    async def delete_permanently(self, act: Act) -> None:
+        await self.send(act, "DELETE", f"{await self.pick(act.a)}?permanent=true")
+
+    async def restore(self, act: Act) -> None:
+        trash = await self.database.conversations.distinct("_id", {"status": "deleted"})
+        if trash:
+            path = f"/conversations/{trash[act.a % len(trash)]}/restore"
+            await self.send(act, "POST", path, {})
+
+    async def empty_trash(self, act: Act) -> None:
+        await self.send(act, "DELETE", "/trash")
 
     async def delete_all(self, act: Act) -> None:
         await self.send(act, "DELETE", "/conversations")

@@ -48,6 +48,7 @@ class Things:
     category_id: str = field(default="0" * 24, kw_only=True)
     export_id: str = field(default="0" * 24, kw_only=True)
     number: int = field(default=1, kw_only=True)
+    hold_id: str = field(default="0" * 24, kw_only=True)
     key_id: str = field(default="0" * 24, kw_only=True)
     batch_id: str = field(default="0" * 24, kw_only=True)
     template_id: str = field(default="0" * 24, kw_only=True)
@@ -91,6 +92,8 @@ CALLS: dict[tuple[str, str], dict[str, Any]] = {
     ("PUT", "/conversations/{conversation_id}"): {"json": {"title": "new"}},
     ("PATCH", "/conversations/{conversation_id}"): {"json": {"title": "new"}},
     ("DELETE", "/conversations/{conversation_id}"): {},
+    ("POST", "/conversations/{conversation_id}/restore"): {},
+    ("DELETE", "/trash"): {},
     ("GET", "/conversations/{conversation_id}/messages"): {},
     ("POST", "/conversations/{conversation_id}/messages"): {"json": message()},
     ("POST", "/conversations/{conversation_id}/messages:batch"): {
@@ -121,6 +124,11 @@ CALLS: dict[tuple[str, str], dict[str, Any]] = {
     ("GET", "/admin/audit-logs/stats"): {},
     ("GET", "/admin/audit-logs/export"): {},
     ("GET", "/users/me/audit-logs"): {},
+    ("GET", "/users/me/retention"): {},
+    ("PUT", "/users/me/retention"): {"json": {"days": 400}},
+    ("GET", "/admin/holds"): {},
+    ("POST", "/admin/holds"): {"json": {"user_id": "0" * 24, "reason": "a"}, "status": 404},
+    ("DELETE", "/admin/holds/{hold_id}"): {"status": 404},
     ("GET", "/admin/users"): {},
     ("GET", "/admin/usage"): {},
     ("GET", "/agents"): {},

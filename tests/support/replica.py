@@ -91,7 +91,10 @@ class Replica:
         if told.is_deleted:
             self._deleted.add(conversation_id)
             self.conversations.pop(conversation_id, None)
-        elif entry["user_id"] == self._actor.owner_id and conversation_id not in self._deleted:
+            return
+        if told.is_replaced:
+            self._deleted.discard(conversation_id)  # it was restored
+        if entry["user_id"] == self._actor.owner_id and conversation_id not in self._deleted:
             try:
                 await self._read(ObjectId(conversation_id), told)
             except NotFound:

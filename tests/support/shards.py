@@ -42,6 +42,8 @@ ANY_SHARD = {
             "segments",
         )
     },
+    ("conversations/released.py", "revisions"): "one owner's, of all conversations of a hold",
+    ("conversations/trash.py: list_due", "conversations"): "everybody's trash, to be purged",
     ("review/service.py", "audit_logs"): "reviewers ask for all, users for acts of others",
     ("search/files.py", "search_indexes"): "those that nobody used, whose they may be",
     ("usage/review.py", "usage"): "administrators ask for all users' tokens",

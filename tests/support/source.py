@@ -17,6 +17,7 @@ SERVICES = (
     "branch_service.py",
     "list_service.py",
     "message_service.py",
+    "trash_service.py",
     "review.py",
     "permissions.py",
     "catalogue.py",

@@ -63,6 +63,8 @@ OWNERLESS = {
 OWNER = {"users": "_id"}
 # Reads that name no owner.
 READ_BY = {
+    "retention_policies": {"role"},  # an operator's, for all with a role
+    "holds": {"lifted_at", "_id"},  # auditors ask for all
     "sessions": {"token_hash"},  # who knows the secret is its owner
     "api_keys": {"key_hash"},  # the same
     "users": {"username_key"},  # whoever signs in

@@ -18,6 +18,7 @@ from chatvault.audit.actions import Action
 from chatvault.byte_ranges import ByteRange, parse_range
 from chatvault.conversations.commits.change import Change
 from chatvault.conversations.commits.working_copy import WorkingCopy
+from chatvault.conversations.trash import check_not_gone
 from chatvault.errors import NotFound, TooLarge
 from chatvault.fields import Raw, now
 from chatvault.idempotency import IdempotencyKey, Idempotent
@@ -96,9 +97,9 @@ async def read(
         access, conversation_id=conversation_id, attachment_id=attachment_id
     )
     found = await Attachment.get_pymongo_collection().find_one(query)
+    # A missing conversation has an error of its own.
+    await check_not_gone(access, conversation_id)
     if found is None:
-        # A missing conversation has an error of its own.
-        await deps.commits.store.get_conversation(access, conversation_id)
         raise NotFound("Attachment not found")
     if found.get("file") is None:
         raise NotFound("The bytes of this attachment are not here")

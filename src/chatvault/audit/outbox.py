@@ -8,7 +8,8 @@ details hold places and counts, never message text:
 - `first_seq`, `count`: the messages at `first_seq` up to `first_seq + count - 1` are new, changed
   or removed; a count of 0 is a repeat, which changed nothing.
 - `replaced`: true if those are all of the messages, and no earlier ones remain.
-- `deleted`: true if the conversation was deleted.
+- `deleted`: true if the conversation was deleted or put into the trash; one that is restored has
+  `replaced` with all of its places.
 - `leaf_seq`: the place of the last message of the branch that is shown since, where the change
   chose another branch.
 """
@@ -58,10 +59,13 @@ CHANGES: Mapping[Action, Row] = {
     Action.CONVERSATION_EDIT_MESSAGE: Row(PLACES),
     Action.CONVERSATION_FORK: Row(PLACES),
     Action.CONVERSATION_IMPORT: Row(PLACES, REPLACED | LEAF),
+    Action.CONVERSATION_PURGE: Row(VERSION | {"deleted"}),
     Action.CONVERSATION_REPLACE_MESSAGE: Row(PLACES),
+    Action.CONVERSATION_RESTORE: Row(VERSION, PLACES | REPLACED),
     Action.CONVERSATION_SHOW_BRANCH: Row(LEAF),
     Action.CONVERSATION_SUMMARIZE: Row(VERSION),
     Action.CONVERSATION_TITLE: Row(VERSION),
+    Action.CONVERSATION_TRASH: Row(VERSION | {"deleted"}),
     Action.CONVERSATION_UPDATE: Row(VERSION, PLACES | REPLACED),
     Action.REPLY_CANCEL: Row(VERSION),
     Action.REPLY_CONTINUE: Row(VERSION),
@@ -92,7 +96,7 @@ class ChangeDetails:
         version: the conversation's version after the change.
         places: the messages that are new, changed or removed; empty if there are none.
         is_replaced: whether no other messages remain.
-        is_deleted: whether the conversation was deleted.
+        is_deleted: whether the conversation was deleted, or put into the trash.
         leaf_seq: the last message of the branch that is shown since, if another one was chosen.
     """
 
@@ -149,19 +153,30 @@ class Outbox:
             self._is_replaced = True
         self._changed.append(range(first_seq, first_seq + count))
 
-    def record(self, entry: Entry, places: range | None = None, *, replaced: bool = False) -> None:
+    def record(
+        self,
+        entry: Entry,
+        places: range | None = None,
+        *,
+        replaced: bool = False,
+        deleted: bool = False,
+    ) -> None:
         """Add an entry; its version is set at the end of the change.
 
         Args:
             entry: describes a part of this change.
             places: the messages it concerns; an empty range for a repeat.
             replaced: whether they are all of the messages.
+            deleted: whether the conversation goes to the trash; a permanent deletion says so
+                itself.
         """
         told: dict[str, Any] = dict(entry["details"] or {})
         if places is not None:
             told |= {"first_seq": places.start, "count": len(places)}
         if replaced:
             told["replaced"] = True
+        if deleted:
+            told["deleted"] = True
         entry["details"] = told
         self.entries.append(entry)
 

@@ -17,9 +17,11 @@ from chatvault.cli.backup import back_up, restore
 from chatvault.cli.doctor import examine
 from chatvault.cli.erasing import erasing
 from chatvault.cli.exporting import export
+from chatvault.cli.holds import holds
 from chatvault.cli.importing import import_file
 from chatvault.cli.keys import keys
 from chatvault.cli.proofs import proofs
+from chatvault.cli.retention import retention
 from chatvault.cli.terminal import explain_driver, mongodb_url, out, say
 from chatvault.cli.tools import tools
 from chatvault.cli.users import users
@@ -59,6 +61,8 @@ app.add_typer(keys, name="keys")
 audit_log.add_typer(proofs)
 app.add_typer(audit_log, name="audit")
 app.add_typer(tools, name="tools")
+app.add_typer(holds, name="holds")
+app.add_typer(retention, name="retention")
 app.command("import")(import_file)
 app.command("export")(export)
 app.command("backup")(back_up)

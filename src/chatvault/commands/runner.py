@@ -190,6 +190,7 @@ class CommandRunner:
             decide=decide,
             message_ids=frozenset({job.message_id}),
             needs_tail=True,
+            sees_trash=True,
             size=estimate({"result": result.text}),
         )
         try:

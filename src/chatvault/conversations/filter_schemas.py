@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from chatvault.conversations.filters import Filter, Selection
-from chatvault.conversations.models import Status
+from chatvault.conversations.models import TRASHED, Status
 from chatvault.conversations.schemas import Tag, stored_agent_id
 from chatvault.fields import Id, Instant
 
@@ -27,7 +27,9 @@ class ListFilter(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    status: Status | None = None
+    status: Status | Literal["deleted"] | None = Field(
+        None, description="`deleted`: what is in the trash"
+    )
     agent_id: Id | None = Field(None, description="only conversations with this agent")
     tag: GivenTags = Field([], description="with each of these tags; may be repeated")
     any_tag: GivenTags = Field([], description="with at least one of these; may be repeated")
@@ -41,11 +43,17 @@ class ListFilter(BaseModel):
     updated_from: Instant | None = None
     updated_to: Instant | None = Field(None, description="changed last before this time")
 
+    @property
+    def in_trash(self) -> bool:
+        """Whether the trash is asked for."""
+        return self.status == TRASHED
+
     def to_selection(self) -> Selection:
         """Return the conditions."""
         agent_id = None if self.agent_id is None else (stored_agent_id(self.agent_id),)
         which = Filter(
-            status=self.status,
+            in_trash=self.in_trash,
+            status=None if self.status is None or self.in_trash else Status(self.status),
             agent_id=agent_id,
             tags=tuple(self.tag),
             any_tags=tuple(self.any_tag),

@@ -10,7 +10,7 @@ from bson import ObjectId
 from bson.errors import InvalidId
 from pymongo import ASCENDING, DESCENDING
 
-from chatvault.conversations.models import Status
+from chatvault.conversations.models import TRASHED, Status
 from chatvault.conversations.shapes import ConversationDoc
 from chatvault.cursors import (
     Cursor,
@@ -30,12 +30,16 @@ NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 class Sort(StrEnum):
-    """The order of a list: by time the newest first, by title from A to Z."""
+    """The order of a list: by time the newest first, by title from A to Z.
+
+    `deleted` is the one of the trash, and of nothing else.
+    """
 
     UPDATED = "updated"
     CREATED = "created"
     LAST_MESSAGE = "last_message"
     TITLE = "title"
+    DELETED = "deleted"
 
     @property
     def field(self) -> str:
@@ -58,6 +62,7 @@ FIELDS = {
     Sort.CREATED: "created_at",
     Sort.LAST_MESSAGE: "last_message_at",
     Sort.TITLE: "title",
+    Sort.DELETED: "deleted_at",
 }
 
 
@@ -108,7 +113,7 @@ class Position(NamedTuple):
         """
         name = decode_name_cursor(text) or ""
         kind, _, rest = name.partition(":")
-        if kind not in {Sort.CREATED, Sort.LAST_MESSAGE, Sort.TITLE}:
+        if kind not in {*Sort} - {Sort.UPDATED}:
             return cls(Sort.UPDATED, *_decode_time(text))
         if kind == Sort.TITLE or rest.startswith(NONE_YET):
             value, _, last_id = rest.rpartition(":")
@@ -143,6 +148,7 @@ class Filter:
     """Conditions on conversations; those that are given all hold.
 
     Attributes:
+        in_trash: in the trash; else not there.
         agent_id: as stored, in a tuple, as None is the built-in agent.
         tags: each of them.
         any_tags: at least one of them.
@@ -153,6 +159,7 @@ class Filter:
         updated: the same of the last change.
     """
 
+    in_trash: bool = False
     status: Status | None = None
     agent_id: tuple[ObjectId | None] | None = None
     tags: tuple[str, ...] = ()
@@ -171,7 +178,9 @@ class Filter:
     def to_raw(self) -> Raw:
         """Return MongoDB's filter; conditions of partial indexes are repeated in it."""
         which: Raw = {}
-        if self.status is not None:
+        if self.in_trash:
+            which["status"] = TRASHED
+        elif self.status is not None:
             which["status"] = self.status.value
         if self.agent_id is not None:
             which["agent_id"] = self.agent_id[0]

@@ -18,15 +18,16 @@ from chatvault.conversations.filter_schemas import ListFilter
 from chatvault.conversations.filters import Position, Sort
 from chatvault.conversations.list_service import ListRequest, ListsAttached, Page
 from chatvault.conversations.listing import MAX_LISTED
+from chatvault.conversations.models import TRASHED
 from chatvault.conversations.routes import STORE
 from chatvault.conversations.schemas import (
     ConversationOut,
     ConversationSummary,
     DeletedConversation,
 )
-from chatvault.conversations.wire import conversation_wire, summary_wire
+from chatvault.conversations.wire import conversation_wire, summary_wire, trash_wire
 from chatvault.fields import Instant
-from chatvault.http.requests import RECORDER, json_response, link_to, page_links
+from chatvault.http.requests import RECORDER, SETTINGS, json_response, link_to, page_links
 from chatvault.http.routing import Routes
 
 LIST_ATTACHED: web.AppKey[ListsAttached] = web.AppKey("list_attached")
@@ -55,7 +56,10 @@ class ListQuery(ListFilter):
         description="what changed from this time on, the oldest change first, and what was deleted;"
         " with no other condition",
     )
-    sort: Sort = Field(Sort.UPDATED, description="times newest first, titles from A to Z")
+    sort: Sort = Field(
+        Sort.UPDATED,
+        description="times newest first, titles from A to Z; the trash is sorted by `deleted` only",
+    )
     view: str = Field("full", pattern="^(full|summary)$")
     cursor: Annotated[
         Any,
@@ -75,12 +79,19 @@ class ListQuery(ListFilter):
         if self.cursor is not None and self.offset:
             raise PydanticCustomError("cursor", "A cursor and an offset exclude each other")
         of_changes = self.updated_since is not None
-        is_other = isinstance(self.cursor, Position) and self.cursor.sort is not self.sort
+        is_other = isinstance(self.cursor, Position) and self.cursor.sort is not self.order
         if is_other or (self.cursor not in {None, START} and self._is_since != of_changes):
             raise PydanticCustomError("cursor", "The cursor is one of a list in another order")
         if of_changes and not self.model_fields_set <= OF_CHANGES:
             raise PydanticCustomError("updated_since", "updated_since goes with no other condition")
+        if "sort" in self.model_fields_set and self.in_trash != (self.sort is Sort.DELETED):
+            raise PydanticCustomError("sort", "The trash, and nothing else, is sorted by `deleted`")
         return self
+
+    @property
+    def order(self) -> Sort:
+        """The order of the list."""
+        return Sort.DELETED if self.in_trash else self.sort
 
     @property
     def _is_since(self) -> bool:
@@ -98,7 +109,7 @@ class ListQuery(ListFilter):
         counted = self.model_fields_set <= WITH_TOTAL if self.count is None else self.count
         return ListRequest(
             selection=self.to_selection(),
-            sort=self.sort,
+            sort=self.order,
             limit=self.limit,
             start=self._start,
             with_messages=self.view == "full",
@@ -121,6 +132,7 @@ async def list_conversations(
 
     Each with its messages as far as they fit, or without them with `view=summary`. `Link` leads
     to the pages around. With `updated_since` it is a list of changes, which tells deletions, too.
+    With `status=deleted` it is the trash: without messages, with the time of the final deletion.
     """
     page = await list_service.list_page(
         actor,
@@ -131,6 +143,10 @@ async def list_conversations(
     )
     whole, plain = map(conversation_wire, page.whole), map(summary_wire, page.documents)
     shown = [*whole] if query.view == "full" else [*plain]
+    if query.status == TRASHED:
+        days = request.app[SETTINGS].trash_days
+        for wire, stored in zip(shown, page.documents, strict=True):
+            wire.update(trash_wire(stored, days=days, is_held=page.holds.cover(stored["_id"])))
     for place, each in reversed(page.deleted):
         shown.insert(place, {"id": each.id, "deleted": True, "deleted_at": each.at})
     return json_response(shown, headers=_links(request, query, page))
@@ -152,6 +168,6 @@ def _links(request: web.Request, query: ListQuery, page: Page) -> dict[str, str]
         )
     headers = {} if page.total is None else {"X-Total-Count": str(page.total)}
     if page.has_more:
-        cursor = Position.after(query.sort, page.documents[-1]).encode()
+        cursor = Position.after(query.order, page.documents[-1]).encode()
         headers["Link"] = f'<{link_to(request, cursor=cursor)}>; rel="next"'
     return headers

@@ -13,6 +13,7 @@ from chatvault.audit.recorder import Recorder
 from chatvault.conversations.categories import list_family
 from chatvault.conversations.changed import Changed, Since, list_changed
 from chatvault.conversations.filters import Filter, Position, Selection, Sort
+from chatvault.conversations.holds import NO_HOLDS, Holds
 from chatvault.conversations.listing import LIST_BYTES, show_list
 from chatvault.conversations.ordered import count_matching, list_ordered
 from chatvault.conversations.reading import ConversationView
@@ -53,6 +54,7 @@ class Page:
         has_more: whether there may be more after these.
         deleted: what was deleted, each with the number of conversations that come before it.
         following: where the next page of changes begins.
+        holds: the holds that keep conversations of a page of the trash.
     """
 
     documents: list[ConversationDoc]
@@ -61,6 +63,7 @@ class Page:
     has_more: bool
     deleted: list[tuple[int, Changed]] = field(default_factory=list)
     following: Since | None = None
+    holds: Holds = NO_HOLDS
 
 
 async def list_page(
@@ -113,7 +116,8 @@ async def _list(
         )
         total = await count_matching(access, which) if wanted.counted else None
     counted = total if wanted.counted else None
-    return Page(documents, [], counted, has_more=len(documents) == limit)
+    holds = await Holds.of(access) if which.in_trash else NO_HOLDS
+    return Page(documents, [], counted, has_more=len(documents) == limit, holds=holds)
 
 
 async def _list_changes(access: Access, since: Since, limit: int) -> Page:

@@ -18,6 +18,7 @@ from chatvault.conversations.commits.working_copy import WorkingCopy
 from chatvault.conversations.consistency import count_stored
 from chatvault.conversations.dates import read_since
 from chatvault.conversations.finding import find_message
+from chatvault.conversations.holds import Holds
 from chatvault.conversations.outline import Outline, read_around, read_outline
 from chatvault.conversations.preconditions import Precondition, version_of
 from chatvault.conversations.reading import (
@@ -102,13 +103,15 @@ async def remove(
         entry = audit.entry(actor, Action.CONVERSATION_DELETE_MESSAGE, conversation_id)
         working.outbox.record(entry, place(stored.seq))
 
+    access = await resolve(actor, conversation_id, Need.WRITE)
     await commits.submit(
         Change(
             actor=actor,
-            access=await resolve(actor, conversation_id, Need.WRITE),
+            access=access,
             action=Action.CONVERSATION_DELETE_MESSAGE,
             where=("_id", conversation_id),
             decide=decide,
+            keeps=(await Holds.of(access)).cover(conversation_id),
             message_ids=frozenset({message_id}),
             needs_tail=True,
         )

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, Literal, cast
 
 from beanie import Document
 from bson import ObjectId
@@ -41,6 +41,13 @@ class Status(StrEnum):
 
     ACTIVE = "active"
     ARCHIVED = "archived"
+
+
+# The stored status of a conversation in the trash, which no client can set.
+TRASHED = "deleted"
+NOT_IN_TRASH: Raw = {"$ne": TRASHED}
+# The condition of indexes of the trash, which queries repeat.
+IN_TRASH: Raw = {"$type": "date"}
 
 
 class MessageRole(StrEnum):
@@ -142,6 +149,7 @@ class Conversation(Document):
 
     Attributes:
         messages: the tail; older ones are in segments of the same generation.
+        status: active or archived; `deleted` in the trash; absent means active.
         generation: the id that its segments share; `PUT messages` makes a new one.
         agent_id: the agent that answers; None for the built-in one.
         system_prompt: replaces the agent's.
@@ -157,7 +165,11 @@ class Conversation(Document):
         pinned_at: when it was pinned; absent until then, None where it is not pinned any more.
         arrived_at: when a change was stored here whose own time, `updated_at`, lay long before, as
             those of imports do; absent where there was none.
-        source: the source of an import, as `format:id`; unique for a user.
+        deleted_at: when it was put into the trash; absent if it is not there.
+        status_before: the status that it had before.
+        source: the source of an import, as `format:id`; unique for a user; None in the trash, so
+            that a new import can take its place.
+        trashed_source: the source that it had before it was put into the trash.
         import_fingerprint: a keyed hash of the imported messages; absent if it was not imported.
         version: rises with every change; the ETag.
         first_seq: the place of the oldest message.
@@ -174,12 +186,15 @@ class Conversation(Document):
     title: str = DEFAULT_TITLE
     messages: list[Message] = Field(default_factory=list)
     generation: Id
-    status: Status = Status.ACTIVE
+    status: Status | Literal["deleted"] = Status.ACTIVE
     tags: list[str] = Field(default_factory=list)
     metadata: dict[str, Any] = Field(default_factory=dict)
     category_id: Id | None = None
     pinned_at: datetime | None = None
     arrived_at: datetime | None = None
+    deleted_at: datetime | None = None
+    status_before: Status | None = None
+    trashed_source: str | None = None
     source: str | None = None
     import_fingerprint: str | None = None
     created_at: datetime
@@ -211,16 +226,25 @@ class Conversation(Document):
     holds: ClassVar = (
         Content(
             words=("title", "metadata", "system_prompt", "summary"),
-            plain=("tags", "source", "import_fingerprint", "waiting_reply"),
+            plain=(
+                "tags",
+                "source",
+                "trashed_source",
+                "import_fingerprint",
+                "waiting_reply",
+            ),
             exported=True,
         )
         .with_parts("messages", Message.holds)
         .with_parts("path", ActiveBranch.holds)
     )
 
-    # The one index that an append changes, and the one that was in its place before.
+    # The one index that an append changes.
     BY_CHANGE: ClassVar = "newest_change"
-    REPLACED: ClassVar = "newest_first"
+    # The index of a user's trash.
+    IN_TRASH: ClassVar = "in_trash"
+    # Indexes whose places others have taken.
+    REPLACED: ClassVar = ("newest_first", "by_category")
 
     class Settings:
         """Beanie's."""
@@ -253,9 +277,9 @@ class Conversation(Document):
                 name="by_tag",
             ),
             IndexModel(
-                [("user_id", 1), ("category_id", 1)],
+                [("user_id", 1), ("category_id", 1), ("status", 1)],
                 partialFilterExpression={"category_id": {"$type": "objectId"}},
-                name="by_category",
+                name="category_and_status",
             ),
             IndexModel(
                 [("user_id", 1), ("pinned_at", 1)],
@@ -266,6 +290,16 @@ class Conversation(Document):
                 [("user_id", 1), ("arrived_at", 1), ("_id", 1)],
                 partialFilterExpression={"arrived_at": {"$type": "date"}},
                 name="by_arrival",
+            ),
+            IndexModel(
+                [("user_id", 1), ("deleted_at", DESCENDING), ("_id", DESCENDING)],
+                partialFilterExpression={"deleted_at": {"$type": "date"}},
+                name="in_trash",
+            ),
+            IndexModel(
+                [("deleted_at", 1), ("_id", 1)],
+                partialFilterExpression={"deleted_at": {"$type": "date"}},
+                name="trashed_first",
             ),
             IndexModel(
                 [("user_id", 1), ("source", 1)],
@@ -299,6 +333,7 @@ class Conversation(Document):
         )
         absent = {
             "id", "messages", "path", "stored_messages", "import_fingerprint", "arrived_at",
+            "deleted_at", "status_before", "trashed_source",
             *(name for name in ("category_id", "pinned_at") if getattr(begun, name) is None),
         }  # fmt: skip
         fields = begun.model_dump(mode="python", exclude=absent)
@@ -306,8 +341,21 @@ class Conversation(Document):
 
     @classmethod
     def owned_by(cls, access: Access, **more: Any) -> Raw:
-        """Return the filter with which every query for an actor's conversations begins."""
+        """Return the filter with which every query for an actor's conversations begins.
+
+        It leaves out those in the trash.
+        """
+        return {"user_id": access.owner_id, "status": NOT_IN_TRASH, **more}
+
+    @classmethod
+    def owned_with_trash_by(cls, access: Access, **more: Any) -> Raw:
+        """Return the same filter without the condition that leaves out the trash."""
         return {"user_id": access.owner_id, **more}
+
+    @classmethod
+    def trashed_by(cls, access: Access, **more: Any) -> Raw:
+        """Return the filter with which queries for an actor's trash begin."""
+        return cls.owned_with_trash_by(access, deleted_at=IN_TRASH, **more)
 
     @classmethod
     async def get_for_repeat(
@@ -359,7 +407,8 @@ class Conversation(Document):
     @classmethod
     async def list_sources(cls, access: Access) -> set[str]:
         """Return the sources from which the actor's conversations were imported."""
-        query = cls.owned_by(access, source={"$type": "string"})
+        # Those in the trash have no source; without the status, the index has all that is asked.
+        query = cls.owned_with_trash_by(access, source={"$type": "string"})
         found = cls.get_pymongo_collection().find(query, {"_id": False, "source": True})
         return {document["source"] async for document in found}
 
@@ -391,9 +440,10 @@ class Conversation(Document):
         return {each["_id"]: each["count"] async for each in found}
 
 
-async def drop_replaced_index() -> None:
-    """Drop the index whose place another one has taken, so that an append changes only one."""
+async def drop_replaced_indexes() -> None:
+    """Drop indexes whose places others have taken, so that changes do not pay for both."""
     collection = Conversation.get_pymongo_collection()
-    if Conversation.REPLACED in await collection.index_information():
-        with contextlib.suppress(OperationFailure):  # another process was faster
-            await collection.drop_index(Conversation.REPLACED)
+    for name in Conversation.REPLACED:
+        if name in await collection.index_information():
+            with contextlib.suppress(OperationFailure):  # another process was faster
+                await collection.drop_index(name)

@@ -22,7 +22,12 @@ def _conversations() -> AsyncCollection[ConversationDoc]:
 
 
 def _query(access: Access, wanted: Filter, after: Position | None) -> Raw:
-    which = Conversation.owned_by(access, **wanted.to_raw())
+    raw = wanted.to_raw()
+    which = (
+        Conversation.trashed_by(access, **raw)
+        if wanted.in_trash
+        else Conversation.owned_by(access, **raw)
+    )
     # Apart from the condition, which may be about the same field.
     return which if after is None else {**which, "$and": [after.to_raw()]}
 
@@ -39,7 +44,9 @@ async def list_ordered(
     """Return documents without messages, in order, from an offset or after a position."""
     if sort is Sort.LAST_MESSAGE:
         return await _list_by_last_message(access, wanted, limit=limit, offset=offset, after=after)
-    found = _conversations().find(_query(access, wanted, after), WITHOUT_MESSAGES)
+    shown = {**WITHOUT_MESSAGES, "deleted_at": True} if wanted.in_trash else WITHOUT_MESSAGES
+    hint = Conversation.IN_TRASH if wanted.in_trash else None
+    found = _conversations().find(_query(access, wanted, after), shown, hint=hint)
     if sort is Sort.TITLE:
         found = found.collation(BY_LETTERS)
     return await found.sort(sort.order).skip(offset).limit(limit).to_list()
@@ -94,7 +101,8 @@ async def _ids_by_last_message(
 
 async def count_matching(access: Access, wanted: Filter) -> int:
     """Count the conversations that a list has on all its pages."""
-    return await _conversations().count_documents(_query(access, wanted, None))
+    hint: Raw = {"hint": Conversation.IN_TRASH} if wanted.in_trash else {}
+    return await _conversations().count_documents(_query(access, wanted, None), **hint)
 
 
 async def find_in_order(

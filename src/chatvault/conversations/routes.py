@@ -23,7 +23,6 @@ from chatvault.conversations.schemas import (
     ConversationSummary,
     ConversationUpdate,
     CountOut,
-    DeletedOut,
 )
 from chatvault.conversations.store import MessageStore
 from chatvault.conversations.templates import TemplateNotFound
@@ -32,7 +31,6 @@ from chatvault.errors import PreconditionRequired, StaleVersion, Throttled, TooL
 from chatvault.http.bodies import BULK_BODY, FREE_BODY
 from chatvault.http.requests import (
     RECORDER,
-    SECRET_KEY,
     IdempotencyHeaders,
     etag,
     idempotency_key_of,
@@ -106,25 +104,6 @@ async def create_conversation(
         idempotency_key=await idempotency_key_of(request, headers),
     )
     return answer(begun, status=201)
-
-
-@routes.route(
-    "DELETE",
-    "/conversations",
-    Action.CONVERSATION_DELETE_ALL,
-    scope=Scope.CONVERSATIONS_WRITE,
-    returns=DeletedOut,
-)
-async def delete_conversations(request: web.Request, actor: Actor) -> web.StreamResponse:
-    """Delete all my conversations permanently.
-
-    This includes their messages, revisions, replies and commands.
-    """
-    deleted = await service.delete_all(
-        actor, request.app[COMMITS], request.app[RECORDER], request.app[SECRET_KEY]
-    )
-    message = f"Deleted {deleted} conversation{'' if deleted == 1 else 's'}"
-    return json_response(DeletedOut(deleted_count=deleted, message=message))
 
 
 @routes.route(
@@ -279,28 +258,3 @@ async def archive_conversation(
         with_messages=query.with_messages,
     )
     return answer(shown, with_messages=query.with_messages)
-
-
-@routes.route(
-    "DELETE",
-    "/conversations/{conversation_id}",
-    Action.CONVERSATION_DELETE,
-    scope=Scope.CONVERSATIONS_WRITE,
-    status=204,
-    errors=(StaleVersion,),
-)
-async def delete_conversation(
-    request: web.Request, actor: Actor, path: ConversationPath, headers: ConditionalHeaders
-) -> web.StreamResponse:
-    """Delete a conversation permanently.
-
-    This includes its messages, revisions, replies and commands.
-    """
-    await service.delete(
-        actor,
-        request.app[COMMITS],
-        request.app[SECRET_KEY],
-        conversation_id=path.conversation_id,
-        precondition=headers.precondition,
-    )
-    return web.Response(status=204)

@@ -345,12 +345,15 @@ class ConversationSummary(BaseModel):
         total_messages: the number of messages of the branch that is shown.
         branched: whether other branches have messages.
         category_id: the category it is in.
+        deleted_at: when it was put into the trash; only there.
+        purge_at: when it is deleted for good, from then on; null under a legal hold; only there.
+        held: whether a legal hold keeps it; only there.
     """
 
     id: Id
     user_id: Id
     title: str
-    status: Status
+    status: Status | Literal["deleted"]
     tags: list[str]
     metadata: dict[str, Any]
     created_at: Instant
@@ -368,6 +371,9 @@ class ConversationSummary(BaseModel):
     category_id: Id | None = None
     pinned: bool = False
     branched: bool = False
+    deleted_at: Instant | None = None
+    purge_at: Instant | None = None
+    held: bool = False
 
 
 class ConversationOut(ConversationSummary):
@@ -413,3 +419,10 @@ class DeletedOut(BaseModel):
 
     deleted_count: int
     message: str
+
+
+class EmptiedOut(BaseModel):
+    """How many conversations were deleted from the trash, and whether it has more."""
+
+    deleted_count: int
+    has_more: bool

@@ -102,6 +102,7 @@ class Revision(Document):
     """A message as it was before an edit.
 
     Attributes:
+        kept: whether it is kept because of a legal hold alone, and nobody is shown it.
         version: the message's version then.
         seq: its place.
         message: the message before the edit.
@@ -115,6 +116,7 @@ class Revision(Document):
     seq: int
     message: Message
     replaced_at: datetime
+    kept: bool | None = None
 
     holds: ClassVar = Content(plain=("message_id",), exported=True).with_parts(
         "message", Message.holds
@@ -156,7 +158,8 @@ class PendingDeletion(Document):
         conversation_id: the conversation whose revisions are to be deleted too, or None.
         before_seq: only revisions of lower places are deleted, if their messages are; None if
             the whole conversation was deleted.
-        due_at: when they are deleted; until then a slow reader or writer may still need them.
+        due_at: when they are deleted; until then a slow reader or writer may still need them; None
+            while a legal hold keeps them.
         swept: whether the deletion has started, so that they must not be referred to again.
     """
 
@@ -164,7 +167,7 @@ class PendingDeletion(Document):
     generation: Id | None = None
     conversation_id: Id | None = None
     before_seq: int | None = None
-    due_at: datetime
+    due_at: datetime | None
     swept: bool = False
 
     holds: ClassVar = Content()

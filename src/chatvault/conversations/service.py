@@ -1,6 +1,5 @@
 """Operations on conversations; changes go through the commit queue, and reads are audited."""
 
-import asyncio
 from functools import partial
 from typing import Any, Protocol
 
@@ -19,8 +18,9 @@ from chatvault.conversations.commits.change import Change, estimate
 from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.conversations.commits.working_copy import WorkingCopy
 from chatvault.conversations.creation import idempotent, prepare, write_messages
+from chatvault.conversations.holds import Holds
 from chatvault.conversations.listing import SURE_BYTES
-from chatvault.conversations.models import Conversation, Status
+from chatvault.conversations.models import Status
 from chatvault.conversations.preconditions import Precondition
 from chatvault.conversations.reading import ConversationView, read_consistently
 from chatvault.conversations.rendering import show
@@ -32,12 +32,9 @@ from chatvault.conversations.schemas import (
 from chatvault.conversations.shapes import ConversationDoc
 from chatvault.conversations.store import MessageStore
 from chatvault.conversations.templates import TemplateNotFound, fill_in
-from chatvault.conversations.tombstones import Tombstone
-from chatvault.errors import Busy, InvalidInput, NotFound
-from chatvault.fields import count_changed_keys, now
+from chatvault.errors import Busy, InvalidInput
+from chatvault.fields import Raw, count_changed_keys, now
 from chatvault.idempotency import IdempotencyKey, was_carried_out
-from chatvault.keys import SecretKey
-from chatvault.mongodb.database import many_changes
 
 
 class StartsWithReply(Protocol):
@@ -52,9 +49,6 @@ class StartsWithReply(Protocol):
         idempotency_key: IdempotencyKey | None,
     ) -> ObjectId:
         """Start a conversation and its first reply; return the conversation's id."""
-
-
-DELETE_BATCH = 100
 
 
 async def start_conversation(
@@ -204,6 +198,7 @@ async def update(
     access, at = await resolve(actor, conversation_id, Need.WRITE), now()
     await check_category(access, wanted.category_id)
     new = await write_messages(access, commits.store, wanted.messages or [], at)
+    keeps = wanted.messages is not None and (await Holds.of(access)).cover(conversation_id)
     if isinstance(wanted, ConversationPatch) and wanted.agent_id is not None:
         await agents.find(actor, wanted.agent_id)
 
@@ -212,11 +207,8 @@ async def update(
         precondition.check(fields["version"])
         if wanted.messages is not None and fields["message_bytes"] > SURE_BYTES:
             precondition.require()
-        before = fields.get("metadata", {})  # only read if it is changed
-        changes = wanted.fields(before, at)
-        details: dict[str, Any] = {"fields": sorted(wanted.model_fields_set)}
-        if "metadata" in changes:
-            details["metadata_keys_changed"] = count_changed_keys(before, changes["metadata"])
+        changes = wanted.fields(fields.get("metadata", {}), at)
+        details = _details(wanted, fields, changes)
         if "status" in changes:
             changes["archived_at"] = at if changes["status"] == Status.ARCHIVED else None
         if changes:
@@ -237,6 +229,8 @@ async def update(
         action=Action.CONVERSATION_UPDATE,
         where=("_id", conversation_id),
         decide=decide,
+        needs_tail=keeps,
+        keeps=keeps,
         needs_metadata="metadata" in wanted.model_fields_set,
         size=estimate(wanted.model_dump(exclude={"messages"}, exclude_unset=True), *new.tail),
     )
@@ -256,6 +250,18 @@ async def _submit_into(
     except Busy:
         await check_category(change.access, category_id)
         raise
+
+
+def _details(
+    wanted: ConversationUpdate | ConversationPatch, fields: ConversationDoc, changes: Raw
+) -> Raw:
+    """Return the details of the audit entry: names of fields, and how many keys changed."""
+    details: Raw = {"fields": sorted(wanted.model_fields_set)}
+    if "metadata" in changes:
+        # It is only read if it is changed.
+        before = fields.get("metadata", {})
+        details["metadata_keys_changed"] = count_changed_keys(before, changes["metadata"])
+    return details
 
 
 async def update_and_show(
@@ -318,74 +324,3 @@ async def archive(
     return await read_back(
         access, commits.store, conversation_id=conversation_id, with_messages=with_messages
     )
-
-
-async def delete(
-    actor: Actor,
-    commits: CommitQueue,
-    key: SecretKey,
-    *,
-    conversation_id: ObjectId,
-    precondition: Precondition,
-) -> None:
-    """Delete a conversation and its messages, permanently; a later import leaves it out.
-
-    Args:
-        actor: the conversation's owner.
-        commits: the queue that commits the change.
-        key: the key with which the source of its import is hashed.
-        conversation_id: the conversation's id.
-        precondition: the required version.
-
-    Raises:
-        NotFound: the actor has no such conversation.
-        StaleVersion: it has another version.
-    """
-
-    def decide(working: WorkingCopy) -> None:
-        precondition.check(working.fields["version"])
-        tombstone = Tombstone.insertion_of(working.access, key, working.fields)
-        working.delete()
-        working.beside.append((Tombstone, tombstone))
-        working.outbox.record(audit.entry(actor, Action.CONVERSATION_DELETE, conversation_id))
-
-    await commits.submit(
-        Change(
-            actor=actor,
-            access=await resolve(actor, conversation_id, Need.MANAGE),
-            action=Action.CONVERSATION_DELETE,
-            where=("_id", conversation_id),
-            decide=decide,
-        )
-    )
-
-
-async def _delete_batch(
-    actor: Actor, commits: CommitQueue, key: SecretKey, ids: list[ObjectId]
-) -> int:
-    """Delete those of the conversations that exist; return how many."""
-    deletions = [
-        delete(actor, commits, key, conversation_id=conversation_id, precondition=Precondition())
-        for conversation_id in ids
-    ]
-    outcomes = await asyncio.gather(*deletions, return_exceptions=True)
-    for outcome in outcomes:
-        if isinstance(outcome, BaseException) and not isinstance(outcome, NotFound):
-            raise outcome
-    return outcomes.count(None)
-
-
-async def delete_all(actor: Actor, commits: CommitQueue, recorder: Recorder, key: SecretKey) -> int:
-    """Delete every conversation that the actor has now; return how many.
-
-    The transactions are bounded, with an audit entry for each conversation: after a crash some are
-    deleted and audited, and a repeat deletes the rest.
-    """
-    with many_changes("Some of the conversations are deleted, and some may not be; repeat it."):
-        ids = await Conversation.list_ids(Access.of(actor))
-        deleted = 0
-        for start in range(0, len(ids), DELETE_BATCH):
-            deleted += await _delete_batch(actor, commits, key, ids[start : start + DELETE_BATCH])
-    details = {"conversations": deleted}
-    await recorder.record(audit.entry(actor, Action.CONVERSATION_DELETE_ALL, details=details))
-    return deleted

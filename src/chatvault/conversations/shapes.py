@@ -101,6 +101,9 @@ class ConversationDoc(TypedDict):
     category_id: NotRequired[ObjectId | None]
     pinned_at: NotRequired[datetime | None]
     arrived_at: NotRequired[datetime]
+    deleted_at: NotRequired[datetime | None]
+    status_before: NotRequired[str | None]
+    trashed_source: NotRequired[str | None]
     source: NotRequired[str | None]
     import_fingerprint: NotRequired[str]
     created_at: datetime
@@ -141,6 +144,7 @@ class RevisionDoc(TypedDict):
     seq: int
     message: MessageDoc
     replaced_at: datetime
+    kept: NotRequired[bool]
 
 
 class StoredMessage(NamedTuple):

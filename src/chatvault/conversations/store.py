@@ -68,6 +68,10 @@ class RenderedSegments:
         return cls(b",".join(part.json for part in parts if part.json), sum(p.count for p in parts))
 
 
+# What a legal hold alone keeps is not shown.
+SHOWN: Raw = {"$ne": True}
+
+
 class MessageStore:
     """Reads conversations, segments and revisions by owner; concurrent reads share a query.
 
@@ -293,7 +297,8 @@ class MessageStore:
         self, access: Access, conversation_id: ObjectId, message_id: str
     ) -> list[RevisionDoc]:
         """Return a message's versions before its edits, oldest first."""
-        query = Revision.owned_by(access, conversation_id=conversation_id, message_id=message_id)
+        its = {"conversation_id": conversation_id, "message_id": message_id}
+        query = Revision.owned_by(access, **its, kept=SHOWN)
         found = Revision.get_pymongo_collection().find(query)
         revisions = await found.sort([("seq", 1), ("version", 1)]).to_list()
         messages = self.codec.decode(access.owner_id, [each["message"] for each in revisions])
@@ -304,7 +309,7 @@ class MessageStore:
 
     async def walk_revisions(self, access: Access) -> AsyncGenerator[RevisionDoc]:
         """Walk the revisions of all messages, by conversation and message, oldest first."""
-        found = Revision.get_pymongo_collection().find(Revision.owned_by(access))
+        found = Revision.get_pymongo_collection().find(Revision.owned_by(access, kept=SHOWN))
         order = [(name, 1) for name in ("conversation_id", "message_id", "seq", "version")]
         async for revision in found.sort(order):
             [message] = self.codec.decode(access.owner_id, [revision["message"]])

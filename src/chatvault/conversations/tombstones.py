@@ -1,4 +1,7 @@
-"""Records of deleted conversations, which hold nothing of their content."""
+"""Records of deleted conversations, which hold nothing of their content.
+
+A conversation in the trash has one, and loses it if it is restored.
+"""
 
 from collections.abc import Collection
 from datetime import datetime
@@ -6,12 +9,12 @@ from typing import Any, ClassVar
 
 from beanie import Document
 from bson import ObjectId
-from pymongo import IndexModel, InsertOne
+from pymongo import DeleteOne, IndexModel, InsertOne
 
 from chatvault.access import Access
 from chatvault.content import Content
 from chatvault.conversations.shapes import ConversationDoc
-from chatvault.fields import Id, Raw, now
+from chatvault.fields import Id, Raw
 from chatvault.keys import SecretKey
 
 # The number of conversations looked up with one query.
@@ -55,7 +58,7 @@ class Tombstone(Document):
 
     @classmethod
     def insertion_of(
-        cls, access: Access, key: SecretKey, fields: ConversationDoc
+        cls, access: Access, key: SecretKey, fields: ConversationDoc, at: datetime
     ) -> InsertOne[dict[str, Any]]:
         """Return the write that stores the tombstone of a conversation."""
         source = fields.get("source")
@@ -65,9 +68,14 @@ class Tombstone(Document):
                 _id=ObjectId(),
                 conversation_id=fields["_id"],
                 source=None if source is None else hash_source(access, key, source),
-                at=now(),
+                at=at,
             )
         )
+
+    @classmethod
+    def deletion_of(cls, access: Access, conversation_id: ObjectId) -> DeleteOne:
+        """Return the write that removes the tombstone of a conversation that is restored."""
+        return DeleteOne(cls.owned_by(access, conversation_id=conversation_id))
 
     @classmethod
     async def list_sources(cls, access: Access, hashes: Collection[str]) -> set[str]:

@@ -1,5 +1,6 @@
 """Convert stored conversations and messages to the API's shape."""
 
+from datetime import timedelta
 from operator import itemgetter
 
 import orjson
@@ -16,6 +17,7 @@ from chatvault.fields import Raw
 ABSENT: Raw = {
     name: Conversation.model_fields[name].default
     for name in (
+        "status",
         "archived_at",
         "agent_id",
         "system_prompt",
@@ -72,6 +74,19 @@ def summary_wire(stored: ConversationDoc) -> Raw:
     known["pinned"] = stored.get("pinned_at") is not None
     known["branched"] = stored.get("stored_messages") is not None
     return known
+
+
+def trash_wire(stored: ConversationDoc, *, days: int, is_held: bool) -> Raw:
+    """Return the fields that a conversation in the trash has beside the others.
+
+    Args:
+        stored: the conversation.
+        days: that it stays in the trash.
+        is_held: whether a legal hold keeps it longer.
+    """
+    at = stored.get("deleted_at")
+    purge_at = None if at is None or is_held else at + timedelta(days=days)
+    return {"deleted_at": at, "purge_at": purge_at, "held": is_held}
 
 
 def conversation_wire(shown: ConversationView) -> Raw:

@@ -21,6 +21,7 @@ from chatvault.conversations.categories import Categories
 from chatvault.conversations.shapes import StoredMessage
 from chatvault.conversations.store import MessageStore
 from chatvault.conversations.templates import Template
+from chatvault.conversations.trash import list_trashed
 from chatvault.conversations.wire import message_wire
 from chatvault.encoding import to_json
 from chatvault.exporting.archive import Archive
@@ -155,8 +156,12 @@ async def _imports(access: Access) -> AsyncGenerator[bytes]:
 
 async def _revisions(access: Access, store: MessageStore) -> AsyncGenerator[bytes]:
     lines: list[bytes] = []
+    # Nothing of a conversation in the trash is shown.
+    hidden = {*await list_trashed(access)}
     async with contextlib.aclosing(store.walk_revisions(access)) as revisions:
         async for each in revisions:
+            if each["conversation_id"] in hidden:
+                continue
             raw: Raw = {"conversation_id": each["conversation_id"], "version": each["version"]}
             raw["replaced_at"] = each["replaced_at"]
             raw["message"] = message_wire(StoredMessage(each["seq"], each["message"]))

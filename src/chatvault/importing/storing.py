@@ -19,6 +19,7 @@ from chatvault.conversations.commits.bulk import write_generation
 from chatvault.conversations.commits.change import Change, estimate
 from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.conversations.commits.working_copy import WorkingCopy
+from chatvault.conversations.holds import NO_HOLDS, Holds
 from chatvault.conversations.models import Conversation
 from chatvault.conversations.segments import Generation
 from chatvault.conversations.shapes import ConversationDoc, MessageDoc
@@ -105,7 +106,10 @@ async def store_conversation(
     )
     known_as, copies_of = target.known_as, target.copies_of
     where = ("source", conversation.source) if known_as is None else ("_id", known_as)
-    change = _change(actor, prepared, where, on_duplicate, is_known=target.is_known)
+    # What replaces messages keeps them, where a hold may be of their conversation.
+    holds = await Holds.of(access) if on_duplicate is OnDuplicate.REPLACE else NO_HOLDS
+    keeps = holds != NO_HOLDS
+    change = _change(actor, prepared, where, on_duplicate, is_known=target.is_known, keeps=keeps)
     outcome = await submit_patiently(commits, change)
     if outcome is ImportOutcome.SKIPPED and on_duplicate is OnDuplicate.COPY:
         # A copy has no source: only the first import is identified by it.
@@ -146,12 +150,15 @@ def _change(
     *,
     is_new: bool = False,
     is_known: bool = False,
+    keeps: bool = False,
 ) -> Change[ImportOutcome]:
     conversation = prepared.conversation
     document = to_conversation_doc(actor, conversation)
     cast("Raw", document).update([where])
 
     def decide(working: WorkingCopy) -> ImportOutcome:
+        if working.in_trash:
+            return ImportOutcome.DELETED_HERE
         if working.exists and on_duplicate is not OnDuplicate.REPLACE:
             return ImportOutcome.SKIPPED
         if not working.exists and is_known:
@@ -170,6 +177,8 @@ def _change(
         where=where,
         decide=decide,
         is_new=is_new,
+        needs_tail=keeps,
+        keeps=keeps,
         size=estimate(document, *prepared.tail, *prepared.attached.documents),
     )
 

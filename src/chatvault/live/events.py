@@ -18,6 +18,8 @@ CREATED = "conversation.created"
 UPDATED = "conversation.updated"
 ARCHIVED = "conversation.archived"
 DELETED = "conversation.deleted"
+TRASHED = "conversation.trashed"
+RESTORED = "conversation.restored"
 APPENDED = "message.appended"
 EDITED = "message.edited"
 REMOVED = "message.removed"
@@ -52,10 +54,13 @@ TYPES: Mapping[Action, str] = {
     Action.CONVERSATION_DELETE_MESSAGE: REMOVED,
     Action.CONVERSATION_EDIT_MESSAGE: EDITED,
     Action.CONVERSATION_IMPORT: UPDATED,
+    Action.CONVERSATION_PURGE: DELETED,
     Action.CONVERSATION_REPLACE_MESSAGE: EDITED,
+    Action.CONVERSATION_RESTORE: RESTORED,
     Action.CONVERSATION_SHOW_BRANCH: UPDATED,
     Action.CONVERSATION_SUMMARIZE: UPDATED,
     Action.CONVERSATION_TITLE: UPDATED,
+    Action.CONVERSATION_TRASH: TRASHED,
     Action.CONVERSATION_UPDATE: UPDATED,
     Action.REPLY_CANCEL: UPDATED,
     Action.REPLY_CONTINUE: STARTED,
@@ -203,6 +208,8 @@ def _read_event(event_id: str, action: Action, entry: Mapping[str, Any]) -> Live
         kind = UPDATED
     if action == Action.CONVERSATION_IMPORT:
         kind = _kind_of_import(told)
+    if told.is_deleted:
+        more["deleted"] = True
     if told.is_replaced:
         more["replaced"] = True
     if told.leaf_seq is not None:

@@ -18,7 +18,6 @@ from chatvault.live.events import (
     APPENDED,
     COMMAND,
     CREATED,
-    DELETED,
     ENDED,
     REMOVED,
     STARTED,
@@ -141,7 +140,7 @@ class Renderer:
 
         None if it has none to show, if they are too large, or if they cannot be read now.
         """
-        is_shown = event.type not in {REMOVED, DELETED} and "replaced" not in event.more
+        is_shown = event.type != REMOVED and not event.more.keys() & {"deleted", "replaced"}
         if not is_shown or not 0 < len(event.places) <= MOST_MESSAGES:
             return None
         if not shares:
@@ -175,7 +174,7 @@ def _merged_frame(merged: Merged) -> Frame:
     if event.conversation_id is None:
         return Frame.of(event.type, _plain_fields(event), frame_id)
     fields: Raw = {"conversation_id": event.conversation_id, "version": event.version}
-    if event.type == DELETED:
+    if "deleted" in event.more:
         fields["deleted"] = True
     return Frame.of("conversation.changed", fields, frame_id)
 

@@ -18,7 +18,7 @@ from chatvault.commands.models import Status
 from chatvault.conversations.commits.change import Change, estimate
 from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.conversations.commits.working_copy import WorkingCopy
-from chatvault.conversations.models import DEFAULT_TITLE
+from chatvault.conversations.models import DEFAULT_TITLE, TRASHED
 from chatvault.conversations.models import Status as ConversationStatus
 from chatvault.conversations.shapes import ConversationDoc, MessageDoc, StoredMessage
 from chatvault.conversations.tree import Link
@@ -140,6 +140,8 @@ async def finish(commits: CommitQueue, result: ReplyResult) -> FinishedReply:
             action=Action.REPLY_FINISH,
             where=("_id", reply["conversation_id"]),
             decide=lambda working: _decide(working, result),
+            # The answer is there if the conversation is restored.
+            sees_trash=True,
             message_ids=frozenset({target} if target else ()),
             needs_tail=target is not None,
             # On the message and in its last event.
@@ -204,7 +206,8 @@ def _with_current_state(fields: ConversationDoc, result: ReplyResult) -> ReplyRe
         return result
     if fields.get("stopping_reply_id") == result.reply["_id"]:
         return replace(result, state=State.CANCELLED, commands=[])
-    if fields["status"] == ConversationStatus.ARCHIVED or not fields.get("mcp_enabled"):
+    is_idle = fields.get("status") in {ConversationStatus.ARCHIVED, TRASHED}
+    if is_idle or not fields.get("mcp_enabled"):
         return replace(result, commands=proposals.without_approval(result.commands))
     return result
 

@@ -18,6 +18,7 @@ from chatvault.conversations.finding import find_messages
 from chatvault.conversations.reading import read_consistently
 from chatvault.conversations.shapes import ConversationDoc, StoredMessage
 from chatvault.conversations.store import MessageStore
+from chatvault.conversations.trash import check_not_gone
 from chatvault.conversations.wire import message_wire
 from chatvault.errors import Busy, ChatvaultError, NotFound
 from chatvault.fields import Raw
@@ -265,6 +266,7 @@ async def open_events(
         NotFound: the actor has no such reply.
     """
     access = await resolve(actor, conversation_id, Need.READ)
+    await check_not_gone(access, conversation_id)
     await _find(access, conversation_id, reply_id)
     await deps.recorder.record(audit.entry(actor, Action.REPLY_FOLLOW, conversation_id))
     return follow(access, deps, conversation_id=conversation_id, reply_id=reply_id, after=after)
@@ -301,6 +303,7 @@ async def get(
         NotFound: the actor has no such reply.
     """
     access = await resolve(actor, conversation_id, Need.READ)
+    await check_not_gone(access, conversation_id)
     reply = await _find(access, conversation_id, reply_id)
     await deps.recorder.record(audit.entry(actor, Action.REPLY_GET, conversation_id))
     return reply

@@ -68,7 +68,7 @@ class CommitBatch:
 
     def _decide(self, change: Change[Any]) -> Any:
         working = self.copies[change.key]
-        working.begin_change()
+        working.begin_change(sees_trash=change.sees_trash, keeps=change.keeps)
         recalled = self._recalled.get(change)
         if isinstance(recalled, ChatvaultError):
             return recalled

@@ -40,6 +40,9 @@ class Change(Generic[T]):
         needs_last_segment: the decision moves messages.
         needs_last_not_deleted: the decision reads the newest message that is not deleted.
         needs_tree: the decision reads the tree of all messages; set once it turns out so.
+        sees_trash: the change may concern a conversation in the trash; for others there is none.
+        keeps: a legal hold keeps what the change removes; one that replaces all messages then
+            needs the tail.
         is_new: the change inserts the conversation, so there is nothing to read.
         size: the approximate number of bytes that it writes.
         idempotent: its Idempotency-Key, if it has one.
@@ -57,6 +60,8 @@ class Change(Generic[T]):
     needs_last_segment: bool = False
     needs_last_not_deleted: bool = False
     needs_tree: bool = False
+    sees_trash: bool = False
+    keeps: bool = False
     is_new: bool = False
     size: int = 0
     idempotent: Idempotent[T] | None = None

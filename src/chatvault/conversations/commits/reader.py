@@ -146,8 +146,11 @@ class BatchReader:
         for first, *_ in wanted:
             name, value = first.where
             asked.setdefault((first.access, name), []).append(value)
+        # What is in the trash is read, too: each change says whether it sees that.
         clauses = [
-            Conversation.owned_by(access, **{name: {"$in": each, **_INDEXED.get(name, {})}})
+            Conversation.owned_with_trash_by(
+                access, **{name: {"$in": each, **_INDEXED.get(name, {})}}
+            )
             for (access, name), each in asked.items()
         ]
         query = {"$or": clauses} if clauses[1:] else clauses[0]

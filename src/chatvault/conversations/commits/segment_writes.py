@@ -89,13 +89,16 @@ def add(
     return [InsertOne(segment) for segment in made]
 
 
-def defer_deletion(fields: ConversationDoc, access: Access, *, whole: bool) -> list[SegmentWrite]:
+def defer_deletion(
+    fields: ConversationDoc, access: Access, *, whole: bool, keeps: bool = False
+) -> list[SegmentWrite]:
     """Return the pending deletion of a conversation's segments and revisions.
 
     Args:
         fields: the conversation's fields before the change.
         access: to the data of the conversation's owner.
         whole: whether the conversation is deleted; otherwise its messages are replaced.
+        keeps: whether a legal hold keeps them, until it is lifted.
     """
     may_be_revised = fields.get("has_revisions", True)
     has_more = fields["tail_seq"] > fields["first_seq"] or bool(fields.get("path"))
@@ -105,9 +108,9 @@ def defer_deletion(fields: ConversationDoc, access: Access, *, whole: bool) -> l
         access,
         _id=ObjectId(),
         generation=fields["generation"],
-        conversation_id=fields["_id"] if whole or may_be_revised else None,
+        conversation_id=fields["_id"] if whole or keeps or may_be_revised else None,
         before_seq=None if whole else fields["next_seq"],
-        due_at=now() + GRACE,
+        due_at=None if keeps else now() + GRACE,
         swept=False,
     )
     return [InsertOne(note)]

@@ -5,13 +5,14 @@ from typing import Any, cast
 
 from beanie import Document
 from bson import ObjectId
-from pymongo import DeleteMany, DeleteOne, InsertOne, UpdateOne
+from pymongo import DeleteMany, DeleteOne, InsertOne, UpdateMany, UpdateOne
 
 from chatvault.access import Access
 from chatvault.audit.outbox import Outbox
 from chatvault.conversations.codec import MessageCodec
 from chatvault.conversations.commits.active_path import ActivePath
 from chatvault.conversations.commits.errors import RetryAfterMove
+from chatvault.conversations.models import TRASHED
 from chatvault.conversations.segments import (
     TAIL_BYTES,
     TAIL_LENGTH,
@@ -26,7 +27,7 @@ MAX_SKEW = timedelta(days=1)
 # A change whose time is older than this is one of an import.
 OLD = timedelta(seconds=30)
 
-Write = InsertOne[Any] | UpdateOne | DeleteOne | DeleteMany
+Write = InsertOne[Any] | UpdateOne | UpdateMany | DeleteOne | DeleteMany
 
 
 class ConversationState:
@@ -78,22 +79,33 @@ class ConversationState:
         self._deleted = False
         self._is_blind = self._is_touched = False
         self._sets = 0
+        self._sees_trash = self._keeps = False
         self._marks_before = 0
         self._cut: set[ObjectId] = set()
 
     @property
     def exists(self) -> bool:
-        """Whether the conversation exists in the state decided so far."""
-        return self._head is not None and not self._deleted
+        """Whether the change can see the conversation in the state decided so far."""
+        return self._head is not None and not self._deleted and not self._is_hidden
+
+    @property
+    def in_trash(self) -> bool:
+        """Whether the conversation is in the trash, whether or not the change can see it."""
+        return self._head is not None and self._head.get("status") == TRASHED
+
+    @property
+    def _is_hidden(self) -> bool:
+        return self.in_trash and not self._sees_trash
 
     @property
     def fields(self) -> ConversationDoc:
         """The fields as decided so far.
 
         Raises:
-            NotFound: there is no such conversation any more.
+            NotFound: there is no such conversation any more, or it is in the trash, and the
+                change does not say that it sees the trash.
         """
-        if self._head is None or self._deleted:
+        if self._head is None or self._deleted or self._is_hidden:
             raise NotFound("Conversation not found")
         return self._head
 
@@ -109,7 +121,7 @@ class ConversationState:
         Raises:
             NotFound: there is no such conversation any more.
         """
-        if self._path is None or self._deleted:
+        if self._path is None or not self.exists:
             raise NotFound("Conversation not found")
         return self._path
 
@@ -138,8 +150,10 @@ class ConversationState:
         length = self.fields["next_seq"] - self.fields["tail_seq"]
         return length > TAIL_LENGTH or (length > 1 and self.fields["tail_bytes"] > TAIL_BYTES)
 
-    def begin_change(self) -> None:
+    def begin_change(self, *, sees_trash: bool = False, keeps: bool = False) -> None:
         """Begin the next change; the version rises once for each change that does anything."""
+        self._sees_trash = sees_trash
+        self._keeps = keeps
         self._is_touched = False
         self.outbox.begin()
         self._marks_before = self._marks()

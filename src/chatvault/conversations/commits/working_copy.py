@@ -5,13 +5,13 @@ from datetime import datetime
 from typing import Any
 
 from bson import ObjectId
-from pymongo import DeleteMany, DeleteOne, InsertOne, UpdateOne
+from pymongo import DeleteMany, DeleteOne, InsertOne, UpdateMany, UpdateOne
 
 from chatvault.conversations.commits import segment_writes
 from chatvault.conversations.commits.active_path import PathChange
 from chatvault.conversations.commits.errors import NoRoom
 from chatvault.conversations.commits.state import ConversationState, Write
-from chatvault.conversations.models import BY_ID, Conversation
+from chatvault.conversations.models import BY_ID, TRASHED, Conversation, Status
 from chatvault.conversations.segments import (
     Generation,
     PendingDeletion,
@@ -140,6 +140,9 @@ class WorkingCopy(ConversationState):
         The numbering continues from `next_seq`.
         """
         fields = self.fields
+        if self._keeps:
+            tail = enumerate(self._known_tail(), fields["tail_seq"])
+            self._keep([StoredMessage(seq, each) for seq, each in tail], at)
         self._defer_deletion(whole=False)
         self._set(**NO_SUMMARY)
         length = generation.length if generation else 0
@@ -184,15 +187,7 @@ class WorkingCopy(ConversationState):
             NoRoom: older messages have to move first.
         """
         old = stored.message
-        revision = Revision.owned_by(
-            self.access,
-            conversation_id=self.fields["_id"],
-            message_id=old["id"],
-            version=old.get("version", 1),
-            seq=stored.seq,
-            message=self._encode([old])[0],
-            replaced_at=at,
-        )
+        revision = self._revision_of(stored, at)
         its_own: MessageDoc = {"id": old["id"]}
         if "parent_id" in old:
             its_own["parent_id"] = old["parent_id"]
@@ -200,6 +195,25 @@ class WorkingCopy(ConversationState):
         self.revisions.append(InsertOne(revision))
         self._set(has_revisions=True, edits=self.fields.get("edits", 0) + 1)
         return changed
+
+    def _revision_of(self, stored: StoredMessage, at: datetime, **more: Any) -> Raw:
+        """Return the revision that keeps a message as it is now."""
+        old = stored.message
+        return Revision.owned_by(
+            self.access,
+            conversation_id=self.fields["_id"],
+            message_id=old["id"],
+            version=old.get("version", 1),
+            seq=stored.seq,
+            message=self._encode([old])[0],
+            replaced_at=at,
+            **more,
+        )
+
+    def _keep(self, messages: Sequence[StoredMessage], at: datetime) -> None:
+        """Decide to keep messages that are removed, because of a legal hold."""
+        living = [each for each in messages if not is_deleted(each.message)]
+        self.revisions += [InsertOne(self._revision_of(each, at, kept=True)) for each in living]
 
     def update_in_place(
         self, stored: StoredMessage, message: MessageDoc, at: datetime
@@ -224,7 +238,12 @@ class WorkingCopy(ConversationState):
         """Decide to remove a message with its revisions; its id and its place are not reused."""
         its = {"conversation_id": self.fields["_id"], "message_id": stored.message["id"]}
         self.path.require_tree_to_delete(stored.seq - self.fields["first_seq"])
-        self.revisions.append(DeleteMany(Revision.owned_by(self.access, **its)))
+        its_revisions = Revision.owned_by(self.access, **its)
+        if self._keeps:
+            self.revisions.append(UpdateMany(its_revisions, {"$set": {"kept": True}}))
+            self._keep([stored], at)
+        else:
+            self.revisions.append(DeleteMany(its_revisions))
         gone: MessageDoc = {"id": stored.message["id"], "deleted": True}
         if "parent_id" in stored.message:
             gone["parent_id"] = stored.message["parent_id"]
@@ -262,6 +281,34 @@ class WorkingCopy(ConversationState):
             tail_seq=fields["tail_seq"] + len(moved),
             tail_bytes=sum(map(size_of, self._tail)),
         )
+
+    def trash(self, at: datetime) -> None:
+        """Decide to put the conversation into the trash."""
+        fields = self.fields
+        source = fields.get("source")
+        changes: Raw = {"status": TRASHED, "status_before": fields.get("status"), "deleted_at": at}
+        if source is not None:
+            changes |= {"source": None, "trashed_source": source}
+        self._touch(at)
+        # Last, as it hides the conversation from the change itself.
+        self._set(**changes)
+
+    def restore(self, at: datetime, source: str | None, category_id: ObjectId | None) -> None:
+        """Decide to take the conversation out of the trash.
+
+        Args:
+            at: the time of the change.
+            source: the source of its import, unless another conversation has it by now.
+            category_id: its category, unless that was deleted.
+        """
+        fields = self.fields
+        changes: Raw = {"status": fields.get("status_before") or Status.ACTIVE.value}
+        changes |= {"deleted_at": None, "status_before": None}
+        if fields.get("trashed_source") is not None:
+            changes |= {"source": source, "trashed_source": None}
+        if fields.get("category_id") != category_id:
+            changes["category_id"] = category_id
+        self.set(at, **changes)
 
     def delete(self) -> None:
         """Decide to delete the conversation; garbage collection deletes the documents beside it."""
@@ -307,7 +354,7 @@ class WorkingCopy(ConversationState):
     def _defer_deletion(self, *, whole: bool) -> None:
         if not self._is_new:
             self.pending_deletions += segment_writes.defer_deletion(
-                self.fields, self.access, whole=whole
+                self.fields, self.access, whole=whole, keeps=self._keeps
             )
 
     def _encode(self, messages: list[MessageDoc]) -> list[MessageDoc]:
@@ -319,7 +366,8 @@ class WorkingCopy(ConversationState):
             return None
         if self._is_new:
             return InsertOne({**self._head, "messages": self._encode(self._tail or [])})
-        read = Conversation.owned_by(
+        # Any change of the status raises the version.
+        read = Conversation.owned_with_trash_by(
             self.access,
             _id=self._head["_id"],
             version=self._read_version,

@@ -325,22 +325,6 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/conversations/stats/count": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get: operations["count_conversations"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/conversations/{conversation_id}": {
         parameters: {
             query?: never;
@@ -355,6 +339,54 @@ export interface paths {
         options?: never;
         head?: never;
         patch: operations["patch_conversation"];
+        trace?: never;
+    };
+    "/conversations/{conversation_id}/restore": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post: operations["restore_conversation"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/trash": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        delete: operations["empty_trash"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/conversations/stats/count": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["count_conversations"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
         trace?: never;
     };
     "/conversations/{conversation_id}/archive": {
@@ -933,6 +965,22 @@ export interface paths {
         patch: operations["patch_preferences"];
         trace?: never;
     };
+    "/users/me/retention": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["get_retention"];
+        put: operations["put_retention"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/admin/audit-logs": {
         parameters: {
             query?: never;
@@ -992,6 +1040,38 @@ export interface paths {
         put?: never;
         post?: never;
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/holds": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["list_holds"];
+        put?: never;
+        post: operations["place_hold"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/holds/{hold_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        delete: operations["lift_hold"];
         options?: never;
         head?: never;
         patch?: never;
@@ -1834,7 +1914,7 @@ export interface components {
             id: string;
             user_id: string;
             title: string;
-            status: components["schemas"]["Status"];
+            status: components["schemas"]["Status"] | "deleted";
             tags: string[];
             metadata: {
                 [key: string]: unknown;
@@ -1858,6 +1938,10 @@ export interface components {
             pinned: boolean;
             /** @default false */
             branched: boolean;
+            deleted_at?: string | null;
+            purge_at?: string | null;
+            /** @default false */
+            held: boolean;
             messages: components["schemas"]["MessageOut"][];
             messages_truncated: boolean;
             active_leaf?: string | null;
@@ -1879,7 +1963,7 @@ export interface components {
             id: string;
             user_id: string;
             title: string;
-            status: components["schemas"]["Status"];
+            status: components["schemas"]["Status"] | "deleted";
             tags: string[];
             metadata: {
                 [key: string]: unknown;
@@ -1903,6 +1987,10 @@ export interface components {
             pinned: boolean;
             /** @default false */
             branched: boolean;
+            deleted_at?: string | null;
+            purge_at?: string | null;
+            /** @default false */
+            held: boolean;
         };
         /** ConversationUpdate */
         ConversationUpdate: {
@@ -2110,6 +2198,23 @@ export interface components {
             timestamp: string | null;
             score: number;
             snippet: components["schemas"]["PieceOut"][];
+        };
+        /** HoldIn */
+        HoldIn: {
+            user_id: string;
+            conversation_id?: string | null;
+            reason: string;
+        };
+        /** HoldOut */
+        HoldOut: {
+            id: string;
+            user_id: string;
+            conversation_id: string | null;
+            reason: string;
+            placed_by: string | null;
+            /** Format: date-time */
+            placed_at: string;
+            lifted_at: string | null;
         };
         /** ImportCounts */
         ImportCounts: {
@@ -2572,6 +2677,17 @@ export interface components {
         RetaggedOut: {
             conversations: number;
         };
+        /** RetentionIn */
+        RetentionIn: {
+            days: number | null;
+        };
+        /** RetentionOut */
+        RetentionOut: {
+            days: number | null;
+            role_days: number | null;
+            due: number;
+            due_ids: string[];
+        };
         /** RevisionOut */
         RevisionOut: {
             version: number;
@@ -2673,7 +2789,7 @@ export interface components {
          * Sort
          * @enum {string}
          */
-        Sort: "updated" | "created" | "last_message" | "title";
+        Sort: "updated" | "created" | "last_message" | "title" | "deleted";
         /** StartedOut */
         StartedOut: {
             id: string;
@@ -3548,25 +3664,6 @@ export interface operations {
             };
         };
     };
-    count_conversations: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["CountOut"];
-                };
-            };
-        };
-    };
     get_conversation: {
         parameters: {
             query?: {
@@ -3627,7 +3724,9 @@ export interface operations {
     };
     delete_conversation: {
         parameters: {
-            query?: never;
+            query?: {
+                permanent?: boolean;
+            };
             header?: {
                 "If-Match"?: string;
             };
@@ -4983,6 +5082,50 @@ export interface operations {
             };
         };
     };
+    get_retention: {
+        parameters: {
+            query?: {
+                days?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RetentionOut"];
+                };
+            };
+        };
+    };
+    put_retention: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RetentionIn"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RetentionOut"];
+                };
+            };
+        };
+    };
     list_audit_logs: {
         parameters: {
             query?: {
@@ -5097,6 +5240,76 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["AuditEntryOut"][];
+                };
+            };
+        };
+    };
+    list_holds: {
+        parameters: {
+            query?: {
+                limit?: number;
+                user_id?: string;
+                lifted?: boolean;
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HoldOut"][];
+                };
+            };
+        };
+    };
+    place_hold: {
+        parameters: {
+            query?: never;
+            header?: {
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["HoldIn"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HoldOut"];
+                };
+            };
+        };
+    };
+    lift_hold: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                hold_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HoldOut"];
                 };
             };
         };

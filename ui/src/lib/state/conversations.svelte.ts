@@ -183,6 +183,17 @@ class Conversations {
     return found;
   }
 
+  /** Take a conversation out of the trash. */
+  async restore(id: string): Promise<Summary> {
+    const found = await ok(
+      api.POST('/conversations/{conversation_id}/restore', {
+        params: { path: { conversation_id: id }, query: { view: 'summary' } },
+      }),
+    );
+    this.put(found);
+    return found;
+  }
+
   async delete(id: string): Promise<void> {
     await ok(
       api.DELETE('/conversations/{conversation_id}', {

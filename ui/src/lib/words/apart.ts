@@ -264,7 +264,7 @@ export const apart = {
     next: 'Next page',
     deleteTitle: (count: number) =>
       count === 1 ? 'Delete this conversation?' : `Delete ${count} conversations?`,
-    deleteText: 'They are deleted for good, with all their messages.',
+    deleteText: 'They go to the trash, where they can be restored for some days.',
     tags: 'Tags',
     export: 'Export',
     progress: (done: string, all: string) => `${done} of ${all} done`,

@@ -84,7 +84,8 @@ export const en = {
     archived: 'This conversation is archived and takes no messages.',
     title: 'Title',
     deleteTitle: 'Delete this conversation?',
-    deleteText: (title: string) => `“${title}” and all its messages are deleted for good.`,
+    deleteText: (title: string) =>
+      `“${title}” goes to the trash, where it can be restored for some days.`,
     recent: 'Recent',
     untitled: 'New Conversation',
     print: 'Print',

@@ -1,0 +1,1 @@
+"""Legal holds: auditors place and lift them."""

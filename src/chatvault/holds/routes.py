@@ -1,0 +1,81 @@
+"""HTTP routes of legal holds, for auditors and admins."""
+
+from aiohttp import web
+
+from chatvault.actor import Actor, Scope
+from chatvault.audit.actions import Action
+from chatvault.cursors import encode_cursor
+from chatvault.errors import Denied
+from chatvault.holds import service
+from chatvault.holds.schemas import HoldIn, HoldOut, HoldPath, HoldsQuery, hold_wire
+from chatvault.http.requests import (
+    RECORDER,
+    IdempotencyHeaders,
+    idempotency_key_of,
+    json_response,
+    link_to,
+)
+from chatvault.http.routing import Routes
+from chatvault.idempotency import KeyReused
+
+routes = Routes("holds")
+
+
+@routes.route(
+    "GET",
+    "/admin/holds",
+    Action.HOLD_LIST,
+    scope=Scope.AUDIT_READ,
+    returns=list[HoldOut],
+    errors=(Denied,),
+    sends=("Link",),
+)
+async def list_holds(request: web.Request, actor: Actor, query: HoldsQuery) -> web.StreamResponse:
+    """List legal holds, those placed last first; `Link` leads to the page after.
+
+    For auditors and admins. Without `lifted=true`, only those in force.
+    """
+    holds = await service.list_holds(actor, request.app[RECORDER], query=query)
+    headers = {}
+    if len(holds) == query.limit:
+        cursor = encode_cursor(holds[-1]["placed_at"], holds[-1]["_id"])
+        headers["Link"] = f'<{link_to(request, cursor=cursor)}>; rel="next"'
+    return json_response([hold_wire(each) for each in holds], headers=headers)
+
+
+@routes.route(
+    "POST",
+    "/admin/holds",
+    Action.HOLD_PLACE,
+    scope=Scope.ADMIN,
+    status=201,
+    returns=HoldOut,
+    errors=(Denied, KeyReused),
+)
+async def place_hold(
+    request: web.Request, actor: Actor, headers: IdempotencyHeaders, body: HoldIn
+) -> web.StreamResponse:
+    """Place a legal hold of all conversations of a user, or of one.
+
+    For auditors and admins. Until it is lifted, nothing of them is deleted permanently, and removed
+    and edited messages are kept.
+    """
+    key = await idempotency_key_of(request, headers)
+    placed = await service.place(actor, wanted=body, idempotency_key=key)
+    return json_response(hold_wire(placed), status=201)
+
+
+@routes.route(
+    "DELETE",
+    "/admin/holds/{hold_id}",
+    Action.HOLD_LIFT,
+    scope=Scope.ADMIN,
+    returns=HoldOut,
+    errors=(Denied,),
+)
+async def lift_hold(_: web.Request, actor: Actor, path: HoldPath) -> web.StreamResponse:
+    """Lift a legal hold.
+
+    For auditors and admins. What was kept only because of it is deleted in the background.
+    """
+    return json_response(hold_wire(await service.lift(actor, hold_id=path.hold_id)))

@@ -1,0 +1,1 @@
+"""Retention: conversations that nobody touched for some days go to the trash."""

@@ -1,0 +1,41 @@
+"""Request and response schemas of retention."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+MAX_DAYS = 36_500
+# The most conversations that an answer names.
+NAMED = 100
+
+
+class RetentionIn(BaseModel):
+    """After how many days without a change my conversations go to the trash."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    days: int | None = Field(ge=1, le=MAX_DAYS, description="null: never, as far as I am concerned")
+
+
+class RetentionQuery(BaseModel):
+    """The query of a dry run."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    days: int | None = Field(
+        None, ge=1, le=MAX_DAYS, description="what would go if these were the days"
+    )
+
+
+class RetentionOut(BaseModel):
+    """My policy, and what would go to the trash now.
+
+    Attributes:
+        days: of my own policy; null if I have none.
+        role_days: of an operator's policy for my role; null if there is none.
+        due: how many conversations would go to the trash now.
+        due_ids: the ids of the first of them, those that were left the longest.
+    """
+
+    days: int | None
+    role_days: int | None
+    due: int
+    due_ids: list[str]

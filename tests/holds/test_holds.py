@@ -1,0 +1,146 @@
+"""Legal holds: what they keep, until they are lifted."""
+
+from typing import Any
+
+import pytest
+from aiohttp import web
+from bson import ObjectId
+
+from chatvault.conversations.commits import garbage
+from chatvault.conversations.purging import purge_page
+from chatvault.conversations.released import release_lifted
+from chatvault.conversations.routes import COMMITS, STORE
+from chatvault.conversations.trash_routes import TRASH_DEPS
+from conftest import HttpClient, SignIn
+from support.answers import problem
+from support.factories import begin, message
+from support.stored import tiny_bounds
+
+Raw = dict[str, Any]
+
+
+@pytest.fixture
+async def auditor(sign_in: SignIn) -> HttpClient:
+    return await sign_in("audrey", role="auditor")
+
+
+async def place(auditor: HttpClient, user_id: str, conversation_id: str | None = None) -> Raw:
+    body = {"user_id": user_id, "conversation_id": conversation_id, "reason": "case 7"}
+    answer = await auditor.post("/admin/holds", json=body)
+    assert answer.status == 201, await answer.text()
+    placed: Raw = await answer.json()
+    return placed
+
+
+async def lift(auditor: HttpClient, hold: Raw) -> None:
+    assert (await auditor.delete(f"/admin/holds/{hold['id']}")).status == 200
+
+
+async def words(database: Any) -> set[str]:
+    """All that is stored of messages."""
+    found = set()
+    for name in ("conversations", "segments"):
+        async for each in database[name].find():
+            found |= {said["content"] for said in each["messages"] if "content" in said}
+    return found | {each["message"]["content"] async for each in database.revisions.find()}
+
+
+class TestHolds:
+    @pytest.mark.parametrize("is_of_one", [False, True])
+    async def test_prevent_permanent_deletion(
+        self, app: web.Application, alice: HttpClient, auditor: HttpClient, database: Any,
+        *, is_of_one: bool,
+    ) -> None:  # fmt: skip
+        begun, other = await begin(alice), await begin(alice)
+        path = f"/conversations/{begun['id']}"
+        hold = await place(auditor, begun["user_id"], begun["id"] if is_of_one else None)
+
+        refused = await alice.delete(path, params={"permanent": "true"})
+        await problem(refused, 409, "under_hold")
+        object.__setattr__(app[TRASH_DEPS], "days", 0)
+        assert (await alice.delete(path)).status == 204  # to the trash, all the same
+        [listed] = await (await alice.get("/conversations?status=deleted")).json()
+        assert (listed["held"], listed["purge_at"]) == (True, None)
+        await problem(await alice.delete(path, params={"permanent": "true"}), 409, "under_hold")
+        emptied = await alice.delete("/trash")
+        assert emptied.status == (200 if is_of_one else 409)
+        assert (await purge_page(app[TRASH_DEPS]))[0] == 0
+        assert (await alice.delete(f"/conversations/{other['id']}")).status == 204
+        left = await database.conversations.count_documents({})
+        assert left == (1 if is_of_one else 2)
+
+        await lift(auditor, hold)
+
+        assert (await purge_page(app[TRASH_DEPS]))[0] == left
+        assert await database.conversations.count_documents({}) == 0
+
+    async def test_keep_removed_and_replaced_messages(
+        self, app: web.Application, alice: HttpClient, auditor: HttpClient, database: Any,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:  # fmt: skip
+        tiny_bounds(monkeypatch)
+        said = [message(f"w{n}", id=f"m{n}") for n in range(12)]
+        begun = await begin(alice, messages=said)
+        path = f"/conversations/{begun['id']}"
+        await app[COMMITS].drain()
+        hold = await place(auditor, begun["user_id"], begun["id"])
+        second = await place(auditor, begun["user_id"])
+        await alice.patch(f"{path}/messages/m11", json={"content": "edited"})
+        for removed in ("m0", "m11"):
+            assert (await alice.delete(f"{path}/messages/{removed}")).status == 204
+        shown = await alice.get(path)
+        changed = await alice.put(
+            path, json={"messages": [message("new", id="m5")]}, headers={"If-Match": "*"}
+        )
+        assert changed.status == 200
+        assert "w0" not in await shown.text()
+        await garbage.sweep(app[STORE])
+        every = {f"w{n}" for n in range(12)} | {"edited", "new"}
+        assert await words(database) == every
+        # Nobody is shown what is kept.
+        assert await (await alice.get(f"{path}/messages/m5/revisions")).json() == []
+        export = await (await alice.get("/users/me/export")).read()
+        assert b"w11" not in export
+
+        await lift(auditor, hold)
+        await release_lifted()
+        assert await words(database) == every
+        await lift(auditor, second)
+        await release_lifted()
+        await garbage.sweep(app[STORE])
+
+        assert await words(database) == {"new"}
+        assert await database.retired.count_documents({}) == 0
+        assert await database.holds.count_documents({"is_open": True}) == 0
+
+    async def test_are_for_auditors(
+        self, alice: HttpClient, bob: HttpClient, auditor: HttpClient, database: Any
+    ) -> None:
+        begun = await begin(alice)
+        body = {"user_id": begun["user_id"], "reason": "Secret case"}
+        await problem(await bob.post("/admin/holds", json=body), 403, "permission_denied")
+        await problem(await bob.get("/admin/holds"), 403, "permission_denied")
+        hold = await place(auditor, begun["user_id"], begun["id"])
+        await problem(await bob.delete(f"/admin/holds/{hold['id']}"), 403, "permission_denied")
+        for unknown in (
+            {**body, "user_id": str(ObjectId())},
+            {**body, "conversation_id": str(ObjectId())},
+        ):
+            await problem(await auditor.post("/admin/holds", json=unknown), 404, "not_found")
+        assert await (await auditor.get("/admin/holds")).json() == [hold]
+        await lift(auditor, hold)
+        await problem(await auditor.delete(f"/admin/holds/{hold['id']}"), 404, "not_found")
+        assert await (await auditor.get("/admin/holds")).json() == []
+        [lifted] = await (await auditor.get("/admin/holds?lifted=true")).json()
+        assert lifted["lifted_at"] is not None
+        told = await database.audit_logs.find({"resource_id": hold["id"]}).to_list()
+        done = {each["action"] for each in told if each["outcome"] == "success"}
+        assert done == {"hold.place", "hold.lift"}
+        assert "case" not in str(told)
+
+    async def test_are_placed_once_for_a_key(self, alice: HttpClient, auditor: HttpClient) -> None:
+        body = {"user_id": (await begin(alice))["user_id"], "reason": "case 7"}
+        headers = {"Idempotency-Key": "k"}
+        made = [await auditor.post("/admin/holds", json=body, headers=headers) for _ in range(2)]
+        assert [each.status for each in made] == [201, 201]
+        assert len(await (await auditor.get("/admin/holds")).json()) == 1

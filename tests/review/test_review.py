@@ -40,7 +40,7 @@ class TestFilters:
             ("conversation.create", "success"),
             ("conversation.append_message", "success"),
             ("conversation.get", "denied"),
-            ("conversation.delete", "success"),
+            ("conversation.trash", "success"),
         ]
         assert other["id"] not in {entry["resource_id"] for entry in found}
 

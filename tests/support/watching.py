@@ -50,6 +50,7 @@ ALONE = {
 }
 # Those of them whose filters name no owner; `OWNERLESS` has the reasons.
 OWNERLESS = {
+    ("holds", "findAndModify"),
     ("sessions", "update"),
     ("replies", "update"),
     ("replies", "findAndModify"),
@@ -63,6 +64,8 @@ OWNERLESS = {
 OWNER = {"users": "_id"}
 # Reads that name no owner.
 READ_BY = {
+    "retention_policies": {"role"},  # an operator's, for all with a role
+    "holds": {"lifted_at", "_id"},  # auditors ask for all
     "sessions": {"token_hash"},  # who knows the secret is its owner
     "api_keys": {"key_hash"},  # the same
     "users": {"username_key"},  # whoever signs in

@@ -50,6 +50,7 @@ ALONE = {
 }
 # Those of them whose filters name no owner; `OWNERLESS` has the reasons.
 OWNERLESS = {
+    ("holds", "findAndModify"),
     ("sessions", "update"),
     ("replies", "update"),
     ("replies", "findAndModify"),

@@ -208,8 +208,8 @@ def create_app(settings: Settings, *, mongodb_url: str) -> web.Application:
     app[exports.EXPORT_DEPS] = ExportDeps(
         store, recorder, Typesetter(), export_rate, store_of_files
     )
-    _add_order(app, storage)
     app[trash.TRASH_DEPS] = TrashDeps(commits, recorder, key, settings.trash_days)
+    _add_order(app, storage)
     app[search.SEARCHER] = Searcher.of(settings, store)
     _add_replies(app, settings, storage)
     _add_live(app, settings)
@@ -254,7 +254,9 @@ def _add_order(app: web.Application, storage: CounterStorage) -> None:
     rate = Rate(storage, name="bulk", per_minute=BULKS_PER_MINUTE)
     deps = BulkDeps(app[COMMITS], app[RECORDER], rate)
     app[tags.TAG_DEPS] = app[categories.CATEGORY_DEPS] = deps
-    app[batches.BATCH_DEPS] = BatchDeps(deps, app[exports.EXPORT_DEPS], list_attached)
+    app[batches.BATCH_DEPS] = BatchDeps(
+        deps, app[trash.TRASH_DEPS], app[exports.EXPORT_DEPS], list_attached
+    )
     app[forks.FORK_COMMITS] = app[COMMITS]
     app[forks.FORK_QUEUE] = ForkQueue(Rate(storage, name="fork", per_minute=FORKS_PER_MINUTE))
     app[dialects.COMMITS] = app[COMMITS]

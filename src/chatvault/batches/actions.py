@@ -9,11 +9,13 @@ from bson import ObjectId
 from chatvault.actor import Actor
 from chatvault.audit.actions import Action
 from chatvault.batches.models import BatchAction
+from chatvault.conversations import trash_service
 from chatvault.conversations.bulk_service import Edit, update_fields
 from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.conversations.models import Status
 from chatvault.conversations.preconditions import Precondition
 from chatvault.conversations.shapes import ConversationDoc
+from chatvault.conversations.trash_service import TrashDeps
 from chatvault.errors import Conflict
 from chatvault.fields import Raw, now
 
@@ -33,11 +35,13 @@ class Doing:
     Attributes:
         actor: whose conversations they are.
         commits: takes the changes.
+        trash: puts conversations into the trash, and takes them out.
         options: the tags, or the category.
     """
 
     actor: Actor
     commits: CommitQueue
+    trash: TrashDeps
     options: Raw
 
 
@@ -102,6 +106,27 @@ def _unpin(_options: Raw, fields: ConversationDoc) -> Raw:
     return {"pinned_at": None} if fields.get("pinned_at") else {}
 
 
+async def _trash(doing: Doing, conversation_id: ObjectId, precondition: Precondition) -> bool:
+    await trash_service.delete(
+        doing.actor, doing.trash, conversation_id=conversation_id, precondition=precondition
+    )
+    return True
+
+
+async def _restore(doing: Doing, conversation_id: ObjectId, precondition: Precondition) -> bool:
+    await trash_service.restore(
+        doing.actor, doing.trash, conversation_id=conversation_id, precondition=precondition
+    )
+    return True
+
+
+async def _purge(doing: Doing, conversation_id: ObjectId, precondition: Precondition) -> bool:
+    await trash_service.purge(
+        doing.actor, doing.trash, conversation_id=conversation_id, precondition=precondition
+    )
+    return True
+
+
 # An export is no change: `exporting` makes it.
 ACTIONS: Mapping[BatchAction, Apply] = {
     BatchAction.ARCHIVE: _edit(_archive, Action.CONVERSATION_ARCHIVE, archived=True),
@@ -111,4 +136,7 @@ ACTIONS: Mapping[BatchAction, Apply] = {
     BatchAction.MOVE: _edit(_move),
     BatchAction.PIN: _edit(_pin, fields=["pinned"]),
     BatchAction.UNPIN: _edit(_unpin, fields=["pinned"]),
+    BatchAction.TRASH: _trash,
+    BatchAction.RESTORE: _restore,
+    BatchAction.PURGE: _purge,
 }

@@ -35,6 +35,9 @@ class BatchAction(StrEnum):
     MOVE = "move"
     PIN = "pin"
     UNPIN = "unpin"
+    TRASH = "trash"
+    RESTORE = "restore"
+    PURGE = "purge"
     EXPORT = "export"
 
 

@@ -23,6 +23,7 @@ from chatvault.conversations.categories import check_category
 from chatvault.conversations.filters import Filter
 from chatvault.conversations.list_service import ListsAttached, complete
 from chatvault.conversations.models import Conversation
+from chatvault.conversations.trash_service import TrashDeps
 from chatvault.errors import Conflict, NotFound
 from chatvault.exporting.jobs import service as exports
 from chatvault.exporting.jobs.models import ExportJob
@@ -54,12 +55,14 @@ class BatchDeps:
 
     Attributes:
         bulk: takes the changes, and limits them.
+        trash: puts conversations into the trash, and takes them out.
         exports: makes exports.
         list_attached: returns the ids of all conversations that have attachments.
         due: set when a job may be waiting.
     """
 
     bulk: BulkDeps
+    trash: TrashDeps
     exports: ExportDeps
     list_attached: ListsAttached
     due: asyncio.Event = field(default_factory=asyncio.Event)
@@ -97,7 +100,7 @@ async def create(
         if wanted.dry_run:
             made = await _count(actor, wanted, ids)
         elif which is None and len(ids) <= AT_ONCE:
-            made = await _do_now(actor, deps.bulk, wanted, ids)
+            made = await _do_now(actor, deps, wanted, ids)
         else:
             return await _begin(actor, deps, _job(actor, wanted, which, len(ids)), ids, known)
         return await _store(actor, made, known)
@@ -173,16 +176,17 @@ async def _begin(
 
 
 async def _do_now(
-    actor: Actor, deps: BulkDeps, wanted: BatchCreate, ids: Sequence[ObjectId]
+    actor: Actor, deps: BatchDeps, wanted: BatchCreate, ids: Sequence[ObjectId]
 ) -> Raw:
     """Change a few conversations while the request waits; return how that ended."""
-    doing = Doing(actor, deps.commits, wanted.options())
+    bulk = deps.bulk
+    doing = Doing(actor, bulk.commits, deps.trash, wanted.options())
     result = StepResult()
-    async with deps.turns.operation(actor.owner_id):
+    async with bulk.turns.operation(actor.owner_id):
         with many_changes(INTERRUPTED):
             for start in range(0, len(ids), STEP):
                 step = ids[start : start + STEP]
-                result.add(await do_step(doing, ACTIONS[wanted.action], deps.turns, step, None))
+                result.add(await do_step(doing, ACTIONS[wanted.action], bulk.turns, step, None))
     done = {"total": len(ids), "done": len(ids), "changed": result.changed}
     return _at_once(wanted, **done, failed=dict(result.failed), failures_shown=result.failures)
 

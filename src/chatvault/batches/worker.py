@@ -86,7 +86,7 @@ class BatchWorker:
     async def _step(self, attempt: Attempt, ids: Sequence[ObjectId], before: set[ObjectId]) -> None:
         job, bulk = attempt.job, self._deps.bulk
         # A new actor, as entries say how long it took.
-        doing = Doing(_actor_of(job), bulk.commits, job["options"])
+        doing = Doing(_actor_of(job), bulk.commits, self._deps.trash, job["options"])
         left = [each for each in ids if each not in before]
         apply = ACTIONS[BatchAction(job["action"])]
         result = await do_step(doing, apply, bulk.turns, left, job["filter"])

@@ -202,19 +202,23 @@ def _read_event(event_id: str, action: Action, entry: Mapping[str, Any]) -> Live
         return _event(event_id, kind, entry, None, more)
     if kind in {APPENDED, EDITED, REMOVED} and not told.places:
         return None  # a repeat, which changed nothing
-    if action in FIELDS:
-        more["fields"] = FIELDS[action]
     if action == Action.CONVERSATION_ARCHIVE and not details.get("archived"):
         kind = UPDATED
     if action == Action.CONVERSATION_IMPORT:
         kind = _kind_of_import(told)
+    return _event(event_id, kind, entry, told, more | _shown_change(action, told))
+
+
+def _shown_change(action: Action, told: ChangeDetails) -> Raw:
+    """Return the members of an event that say how a conversation changed."""
+    more: Raw = {"fields": FIELDS[action]} if action in FIELDS else {}
     if told.is_deleted:
         more["deleted"] = True
     if told.is_replaced:
         more["replaced"] = True
     if told.leaf_seq is not None:
         more["leaf_seq"] = told.leaf_seq
-    return _event(event_id, kind, entry, told, more)
+    return more
 
 
 def _kind_of_import(told: ChangeDetails) -> str:

@@ -16,7 +16,7 @@ from chatvault.version import VERSION
 # The first segments of the page's own addresses. API paths also start at the root: a test compares.
 ADDRESSES = (
     *("/", "/login", "/register", "/c/{rest:.*}", "/library", "/assistants", "/review", "/move"),
-    *("/review/{rest:.*}", "/settings", "/settings/{rest:.*}", "/erased"),
+    *("/review/{rest:.*}", "/settings", "/settings/{rest:.*}", "/erased", "/find"),
 )
 # Files next to the page; all others are under /_app/.
 ROOT_FILES = ("favicon.svg", "theme.js", "LICENSES.txt")

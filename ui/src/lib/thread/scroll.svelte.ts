@@ -68,11 +68,11 @@ export class ScrollOwner {
   }
 
   /** Show a message at the top, and let the person read on from there. */
-  show(seq: number): void {
+  show(seq: number, { takesFocus = true } = {}): void {
     this.isPinned = false;
     const found = this.#article(seq);
     found?.scrollIntoView({ block: 'start' });
-    found?.focus({ preventScroll: true });
+    if (takesFocus) found?.focus({ preventScroll: true });
     this.#expected = this.#element?.scrollTop ?? -1;
   }
 

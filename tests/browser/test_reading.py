@@ -89,7 +89,6 @@ class TestGoTo:
             await page.get_by_role("button", name=button, exact=True).click()
             await expect(page.get_by_text(words)).to_be_in_viewport()
 
-
     async def test_reaches_a_message_by_its_number_and_a_question_by_its_words(
         self, open_page: OpenPage, made: tuple[HttpClient, str]
     ) -> None:

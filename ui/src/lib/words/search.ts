@@ -30,7 +30,7 @@ export const inSearch = {
     assistant: 'Assistant',
     anyAssistant: 'Any assistant',
     status: 'Conversations',
-    anyStatus: 'Active and archived',
+    anyStatus: 'All',
     active: 'Active',
     archived: 'Archived',
     role: 'Written by',

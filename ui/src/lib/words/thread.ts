@@ -18,7 +18,7 @@ export const inThread = {
   gone: 'This conversation was deleted elsewhere.',
   goTo: {
     number: 'Message number',
-    of: (count: string) => `There are ${count}.`,
+    of: (count: number, shown: string) => (count === 1 ? 'There is one.' : `There are ${shown}.`),
     goDay: 'Go to the day',
     goNumber: 'Go to the message',
     gone: 'There is no such message on this branch.',

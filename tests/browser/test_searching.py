@@ -160,7 +160,7 @@ def answer_with(words: str, *, indexed: float) -> dict[str, Any]:
     """Return an answer to a search: one message of these words."""
     at, piece = "2026-11-21T19:41:04.902Z", {"text": words, "mark": False}
     place = {"message_id": "m", "seq": 0, "role": "user", "timestamp": at, "score": 1.0}
-    conversation = {
+    conversation: dict[str, Any] = {
         "id": "6b01f3d04b063bd009032290",
         "title": "Fjords",
         "title_marks": None,

@@ -61,8 +61,9 @@ export class Search {
     this.isLoading = true;
     if (asked.isTyping) await pause(AFTER_KEY, signal);
     while (!signal.aborted) {
-      await this.#read(signal);
-      if (signal.aborted || this.indexed >= 1 || !session.config?.search_indexed) return;
+      const isBusy = await this.#read(signal);
+      const isBuilt = this.indexed >= 1 || !session.config?.search_indexed;
+      if (signal.aborted || (isBuilt && !isBusy)) return;
       await pause(WHILE_BUILT, signal);
     }
   }
@@ -99,10 +100,11 @@ export class Search {
     this.isLoading = false;
   }
 
-  async #read(signal: AbortSignal): Promise<void> {
+  /** Search once; returns whether the service is too busy, and may answer later. */
+  async #read(signal: AbortSignal): Promise<boolean> {
     try {
       const found = await search(this.#asked, signal);
-      if (signal.aborted) return;
+      if (signal.aborted) return false;
       this.results = found.results;
       this.total = found.total;
       this.isAbout = found.about;
@@ -111,14 +113,16 @@ export class Search {
       this.answered = this.#asked.words.trim();
       this.failure = '';
     } catch (error) {
-      if (signal.aborted) return;
+      if (signal.aborted) return false;
+      this.failure = sentence(error);
+      if (error instanceof Refused && [429, 503].includes(error.status)) return true;
       // What is being typed may not be a query yet.
       const isHalf = this.#asked.isTyping && error instanceof Refused && error.status === 422;
       if (!isHalf) this.results = [];
-      this.failure = sentence(error);
       this.indexed = 1;
     }
     this.isLoading = false;
+    return false;
   }
 
   /** Look once more, as something changed; pages that were read further stay. */

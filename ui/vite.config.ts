@@ -16,6 +16,7 @@ const API = [
   'admin',
   'agents',
   'auth',
+  'categories',
   'chat',
   'conversations',
   'docs',
@@ -26,6 +27,8 @@ const API = [
   'model',
   'openapi.json',
   'ready',
+  'search',
+  'tags',
   'ui',
   'users',
 ];

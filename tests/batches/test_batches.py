@@ -91,6 +91,17 @@ class TestAtOnce:
         shown = await found(alice, one)
         assert (shown["status"], shown["archived_at"], shown["pinned"]) == ("active", None, False)
 
+    async def test_puts_into_the_trash_and_takes_out_and_deletes(self, alice: HttpClient) -> None:
+        ids = await make(alice, 3, tags=["old"])
+        told = await done(alice, action="trash", filter={"tag": ["old"]})
+        assert (told["total"], told["changed"]) == (3, 3)
+        assert (await batch(alice, action="pin", ids=ids))["failed"] == {"not_found": 3}
+        assert (await batch(alice, action="restore", ids=ids[:1]))["changed"] == 1
+        told = await done(alice, action="purge", filter={"status": "deleted"})
+        assert (told["total"], told["changed"]) == (2, 2)
+        assert (await batch(alice, action="purge", ids=ids))["failed"] == {"not_found": 2}
+        assert (await alice.get(f"/conversations/{ids[0]}")).status == 404
+
     async def test_moves_into_a_category_and_out_of_it(self, alice: HttpClient) -> None:
         work = (await (await alice.post("/categories", json={"name": "Work"})).json())["id"]
         ids = await make(alice, 13)

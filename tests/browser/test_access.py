@@ -54,14 +54,17 @@ STRANGERS = [("/login", "form"), ("/register", "form")]
 PAGES = [
     ("/", "textarea"),
     ("/c/{id}", "article"),
+    ("/c/{id}?q=some#1", "[data-find]"),
     ("/c/{id}/print", "article"),
     ("/library", "td"),
+    ("/find?q=fjords", "mark"),
     ("/move", "label"),
     ("/assistants", "li.card"),
     ("/review", "td"),
     ("/review/users", "td"),
     ("/review/usage", "td"),
     ("/settings", "fieldset"),
+    ("/settings/order", "li .icon-button"),
     ("/settings/account", "form"),
     ("/settings/sessions", "li"),
     ("/settings/keys", "fieldset"),
@@ -78,7 +81,10 @@ async def reader(sign_in: SignIn) -> HttpClient:
     await insert_usage("alice", (700, 300))
     # No page is wider for it.
     title = "Fjords, and all that there is to say of them in one line"
-    await begin(client, title=title, messages=[message("Which?"), message(ANSWER, "assistant")])
+    category = await (await client.post("/categories", json={"name": "Journeys"})).json()
+    order = {"category_id": category["id"], "pinned": True, "metadata": {"color": "teal"}}
+    messages = [message("Which?"), message(ANSWER, "assistant")]
+    await begin(client, title=title, messages=messages, tags=["travel"], **order)
     return client
 
 

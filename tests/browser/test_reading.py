@@ -7,7 +7,7 @@ import pytest
 from playwright.async_api import Page, Request, expect
 
 from conftest import HttpClient, SignIn
-from support.browsing import OpenPage, ask
+from support.browsing import OpenPage, ask, violations
 from support.factories import begin, message
 from support.fake_model import FakeModel, ScriptedAnswer
 
@@ -69,9 +69,9 @@ class TestGoTo:
     ) -> None:
         client, path = made
         page = await open_page(path, client=client, timezone_id="UTC")
-        await page.get_by_role("button", name="Go to a day").click()
+        await page.get_by_role("button", name="Go to a place").click()
         await page.get_by_label("Day", exact=True).fill("2026-03-11")
-        await page.get_by_role("button", name="Go", exact=True).click()
+        await page.get_by_role("button", name="Go to the day").click()
 
         await expect(page.get_by_text("Of 2026-03-12, 0.")).to_be_in_viewport()
         await expect(page.get_by_text("This is of Mar 12, 2026.")).to_be_visible()
@@ -85,9 +85,31 @@ class TestGoTo:
             ("First message", "Of 2026-03-01, 0."),
             ("Newest message", "Of 2026-04-12, 2."),
         ):
-            await page.get_by_role("button", name="Go to a day").click()
+            await page.get_by_role("button", name="Go to a place").click()
             await page.get_by_role("button", name=button, exact=True).click()
             await expect(page.get_by_text(words)).to_be_in_viewport()
+
+    async def test_reaches_a_message_by_its_number_and_a_question_by_its_words(
+        self, open_page: OpenPage, made: tuple[HttpClient, str]
+    ) -> None:
+        client, path = made
+        page = await open_page(path, client=client, timezone_id="UTC")
+        await page.get_by_role("button", name="Go to a place").click()
+        await page.get_by_label("Message number").fill("7")
+        await page.keyboard.press("Enter")
+        seventh = page.get_by_role("article").filter(has_text="Of 2026-03-03, 0.")
+        await expect(seventh).to_be_focused()
+        await expect(seventh).to_be_in_viewport()
+
+        await page.keyboard.press("g")
+        outline = page.get_by_role("region", name="Your messages")
+        current = outline.get_by_role("button", name="Of 2026-03-03, 0.")
+        await expect(current).to_have_attribute("aria-current", "true")
+        assert await violations(page) == []
+        await outline.get_by_role("button", name="Of 2026-03-02, 1.").click()
+        await expect(page.get_by_role("dialog")).to_have_count(0)
+        found = page.get_by_role("article").filter(has_text="Of 2026-03-02, 1.")
+        await expect(found).to_be_focused()
 
 
 class TestScreenReader:

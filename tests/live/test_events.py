@@ -53,10 +53,11 @@ class TestEvents:
         await alice.post(f"{path}/archive", json={"archived": True})
         await alice.post(f"{path}/archive", json={"archived": False})
         await alice.patch("/users/me/preferences", json={"theme": "dark"})
+        await alice.post("/categories", json={"name": "Journeys"})
         await alice.put(path, json={"messages": [message("other")]})
         await alice.delete(path)
 
-        told = [await follower.next() for _ in range(10)]
+        told = [await follower.next() for _ in range(11)]
 
         assert types_of(told) == [
             "conversation.created",
@@ -67,6 +68,7 @@ class TestEvents:
             "conversation.archived",
             "conversation.updated",
             "preferences.updated",
+            "categories.updated",
             "conversation.updated",
             "conversation.trashed",
         ]
@@ -80,8 +82,8 @@ class TestEvents:
         assert [each["id"] for each in told[1]["messages"]] == ["m2"]
         assert told[3]["fields"] == ["title"]
         assert "messages" not in told[4]
-        assert told[8]["replaced"]
-        assert "messages" not in told[8]
+        assert told[9]["replaced"]
+        assert "messages" not in told[9]
 
     async def test_are_ones_own(self, alice: HttpClient, bob: HttpClient) -> None:
         hers, his = await Follower(alice).open(), await Follower(bob).open()

@@ -100,7 +100,11 @@ async def test_finds_titles(alice: HttpClient) -> None:
 
 async def test_filters(way: str, alice: HttpClient) -> None:
     at = {"timestamp": "2020-05-01T00:00:00Z"}
-    one = await begin(alice, tags=["a"], messages=[message("apple", **at), message("apple")])
+    top = await (await alice.post("/categories", json={"name": "Fruit"})).json()
+    within = {"name": "Red", "parent_id": top["id"]}
+    red = await (await alice.post("/categories", json=within)).json()
+    both = [message("apple", **at), message("apple")]
+    one = await begin(alice, tags=["a"], category_id=red["id"], messages=both)
     two = await begin(alice, messages=[message("apple", "assistant")])
     await alice.post(f"/conversations/{two['id']}/archive", json={"archived": True})
     await indexed(alice, "apple")
@@ -111,6 +115,9 @@ async def test_filters(way: str, alice: HttpClient) -> None:
     assert await found() == {(one["id"], 0), (one["id"], 1), (two["id"], 0)}
     assert await found(role="assistant") == {(two["id"], 0)}
     assert await found(tag="a") == {(one["id"], 0), (one["id"], 1)}
+    for category in (top, red):
+        assert await found(category=category["id"]) == {(one["id"], 0), (one["id"], 1)}
+    assert await found(category=two["id"]) == set()
     assert await found(conversation_id=two["id"]) == {(two["id"], 0)}
     assert await found(to="2020-05-02T00:00:00Z") == {(one["id"], 0)}
     assert (one["id"], 0) not in await found(**{"from": "2020-05-02T00:00:00Z"})

@@ -36,8 +36,12 @@ EXPORT_DELETED = "export.deleted"
 # The kinds of jobs whose progress is reported.
 IMPORT = "import"
 EXPORT = "export"
+CATEGORIES = "categories.updated"
 # The type of the event that an action's entries cause.
 TYPES: Mapping[Action, str] = {
+    Action.CATEGORY_CREATE: CATEGORIES,
+    Action.CATEGORY_DELETE: CATEGORIES,
+    Action.CATEGORY_UPDATE: CATEGORIES,
     Action.CHAT_COMPLETE: APPENDED,
     Action.COMMAND_APPROVE: COMMAND,
     Action.COMMAND_EXECUTE: COMMAND,

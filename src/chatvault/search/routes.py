@@ -46,6 +46,7 @@ async def search_conversations(
         wanted=_wanted(query, words),
         limit=query.limit,
         offset=query.cursor or 0,
+        category=query.category,
     )
     return json_response(
         {

@@ -39,6 +39,9 @@ class SearchQuery(BaseModel):
     role: MessageRole | None = Field(None, description="only messages of this role")
     agent_id: Id | None = Field(None, description="only conversations with this agent")
     tag: str | None = Field(None, max_length=255, description="only conversations with this tag")
+    category: Id | None = Field(
+        None, description="only conversations in this category or in one within it"
+    )
     status: Status | None = None
     since: Instant | None = Field(None, alias="from", description="only messages from this time on")
     until: Instant | None = Field(None, alias="to", description="only messages before this time")

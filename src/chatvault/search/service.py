@@ -3,15 +3,18 @@
 import asyncio
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Final
+
+from bson import ObjectId
 
 from chatvault.access import Access
 from chatvault.actor import Actor
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.audit.recorder import Recorder
+from chatvault.conversations.categories import list_family
 from chatvault.search.index import Filter
 from chatvault.search.known import Snapshot
 from chatvault.search.ranking import TITLE_SEQ, Candidate, Ranked, rank
@@ -94,6 +97,7 @@ async def search(
     wanted: Wanted,
     limit: int,
     offset: int = 0,
+    category: ObjectId | None = None,
 ) -> Answer:
     """Return the conversations with the messages that fit best.
 
@@ -104,12 +108,15 @@ async def search(
         wanted: what is searched for.
         limit: at most that many conversations; of one conversation, that many messages.
         offset: how many were shown on the pages before.
+        category: only conversations in this category or in one within it; None for all.
 
     Raises:
         Busy: searches of this user, which take turns, took too long.
     """
     began = time.perf_counter()
     access = Access.of(actor)
+    if category is not None:
+        wanted = replace(wanted, categories=await list_family(access, category))
     async with searcher.turns.take(access.owner_id):
         known = await searcher.refresh(access)
         looked = known.snapshot()
@@ -240,6 +247,11 @@ def _allowed(looked: Snapshot, wanted: Wanted) -> frozenset[str] | None:
     return frozenset(
         str(each)
         for each, head in heads.items()
-        if wanted.allows(tags=head.tags, status=head.status, agent_id=head.agent_id)
+        if wanted.allows(
+            tags=head.tags,
+            status=head.status,
+            agent_id=head.agent_id,
+            category_id=head.category_id,
+        )
         and (not wanted.query.asks_titles or wanted.query.matches_title(head.title_words))
     )

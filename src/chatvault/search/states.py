@@ -15,8 +15,8 @@ from chatvault.search.terms import Words
 _ROW: Final = struct.Struct(">12s12sQQQ")
 # What is read of a conversation to know whether the index has it, and whether it is filtered out.
 HEAD_FIELDS: Final = (
-    *("user_id", "title", "tags", "status", "agent_id", "generation", "first_seq", "next_seq"),
-    *("edits", "updated_at"),
+    *("user_id", "title", "tags", "status", "agent_id", "category_id", "generation", "first_seq"),
+    *("next_seq", "edits", "updated_at"),
 )
 
 
@@ -50,6 +50,7 @@ class Head:
     tags: frozenset[str]
     status: str
     agent_id: ObjectId | None
+    category_id: ObjectId | None
     updated_at: int
     _words: Words | None = None
 
@@ -67,6 +68,7 @@ class Head:
             tags=frozenset(fields["tags"]),
             status=fields["status"],
             agent_id=fields.get("agent_id"),
+            category_id=fields.get("category_id"),
             updated_at=to_milliseconds(fields["updated_at"]),
         )
 

@@ -17,7 +17,7 @@ from chatvault.search.ranking import TITLE_SEQ, Candidate
 from chatvault.search.states import to_milliseconds
 from chatvault.search.terms import Query, Words
 
-FIELDS = ("title", "tags", "status", "agent_id", "updated_at", "last_message_at")
+FIELDS = ("title", "tags", "status", "agent_id", "category_id", "updated_at", "last_message_at")
 # The characters of a longer message are not kept until the answer is made.
 LONG: Final = 16 * 1024
 # The conversation's id, as text, and the place in it.
@@ -31,6 +31,7 @@ class Wanted:
     Attributes:
         query: the words.
         agents: of the conversation's agent; the built-in one is stored as None; None for all.
+        categories: of the conversation's category; None for all.
         since: the earliest time of a message, in milliseconds.
         until: the time after the last one.
     """
@@ -40,22 +41,31 @@ class Wanted:
     agents: tuple[ObjectId | None, ...] | None = None
     tag: str | None = None
     status: Status | None = None
+    categories: tuple[ObjectId, ...] | None = None
     since: int | None = None
     until: int | None = None
     conversation_id: ObjectId | None = None
 
-    def allows(self, *, tags: Iterable[str], status: str, agent_id: ObjectId | None) -> bool:
+    def allows(
+        self,
+        *,
+        tags: Iterable[str],
+        status: str,
+        agent_id: ObjectId | None,
+        category_id: ObjectId | None,
+    ) -> bool:
         """Whether a conversation is one of those that are searched."""
         return (
             (self.tag is None or self.tag in tags)
             and (self.status is None or status == self.status)
             and (self.agents is None or agent_id in self.agents)
+            and (self.categories is None or category_id in self.categories)
         )
 
     @property
     def has_conversation_filter(self) -> bool:
         """Whether only some conversations are searched."""
-        asked = (self.agents, self.tag, self.status, self.conversation_id)
+        asked = (self.agents, self.tag, self.status, self.categories, self.conversation_id)
         return self.query.asks_titles or any(each is not None for each in asked)
 
 
@@ -104,6 +114,7 @@ async def verify(
             tags=conversation["tags"],
             status=conversation["status"],
             agent_id=conversation.get("agent_id"),
+            category_id=conversation.get("category_id"),
         ):
             continue
         if TITLE_SEQ in places[conversation["_id"]] and wanted.query.matches(title):

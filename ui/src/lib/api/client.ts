@@ -10,10 +10,13 @@ export type ApiKey = Schemas['ApiKeyOut'];
 export type Attachment = Schemas['AttachmentOut'];
 export type AuditCount = Schemas['AuditCountOut'];
 export type AuditEntry = Schemas['AuditEntryOut'];
+export type Category = Schemas['CategoryOut'];
 export type Command = Schemas['CommandOnMessage'];
 export type Context = Schemas['ContextOut'];
 export type Erasure = Schemas['ErasureOut'];
 export type Fork = Schemas['ForkOut'];
+export type Heading = Schemas['HeadingOut'];
+export type Hit = Schemas['HitOut'];
 export type ImportJob = Schemas['ImportJobOut'];
 export type ImportResult = Schemas['ImportOut'];
 export type Message = Schemas['MessageOut'];
@@ -21,6 +24,7 @@ export type ExportFormat = Schemas['ConversationFormat'];
 export type ExportJob = Schemas['ExportJobOut'];
 export type FilePart = Schemas['FilePart'];
 export type MyData = Schemas['MyDataOut'];
+export type Piece = Schemas['PieceOut'];
 export type Part =
   | Schemas['TextPart']
   | Schemas['ThinkingPart']
@@ -30,6 +34,7 @@ export type Part =
   | Schemas['RawPart']
   | FilePart;
 export type Preferences = Schemas['PreferencesOut'];
+export type Found = Schemas['ResultOut'];
 export type Revision = Schemas['RevisionOut'];
 export type Rule = Schemas['RuleOut'];
 export type Scope = Schemas['Scope'];
@@ -37,6 +42,7 @@ export type Server = Schemas['ServerOut'];
 export type SignedInSession = Schemas['SessionOut'];
 export type Stats = Schemas['StatsOut'];
 export type Summary = Schemas['ConversationSummary'];
+export type TagCount = Schemas['TagOut'];
 export type Tool = Schemas['ToolOut'];
 export type UiConfig = Schemas['UiConfig'];
 export type Upload = Schemas['UploadOut'];

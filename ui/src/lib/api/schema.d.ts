@@ -2967,6 +2967,7 @@ export interface components {
             model_configured: boolean;
             max_reply_content: number;
             attachment_megabytes: number;
+            search_indexed: boolean;
         };
         /** UploadOut */
         UploadOut: {
@@ -4565,6 +4566,7 @@ export interface operations {
                 role?: components["schemas"]["MessageRole"];
                 agent_id?: string;
                 tag?: string;
+                category?: string;
                 status?: components["schemas"]["Status"];
                 from?: string;
                 to?: string;

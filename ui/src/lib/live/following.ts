@@ -1,6 +1,8 @@
 import { api, ok, Refused } from '#lib/api/client';
 import { agents } from '#lib/state/agents.svelte';
+import { categories } from '#lib/state/categories.svelte';
 import { conversations } from '#lib/state/conversations.svelte';
+import { pinned } from '#lib/state/pinned.svelte';
 import { session } from '#lib/state/session.svelte';
 import { hasGap, isDeletion, type Frame } from './frames';
 import { gathered } from './gathered';
@@ -25,7 +27,12 @@ export function followEvents(user: string): () => void {
     REST,
     signal,
   );
-  const readAll = gathered(() => conversations.again(), LONG_REST, signal);
+  const readCategories = gathered(() => categories.refresh(), REST, signal);
+  const readAll = gathered(
+    () => Promise.all([conversations.again(), pinned.read()]),
+    LONG_REST,
+    signal,
+  );
   const readChanged = gathered(
     async () => {
       if (changed.size > FEW) {
@@ -47,9 +54,11 @@ export function followEvents(user: string): () => void {
     if (hasGap(frame)) {
       readAll();
       readAgents();
+      readCategories();
       if (frame.type === 'reset') readPreferences();
     } else if (frame.type.startsWith('agent.')) readAgents();
     else if (frame.type === 'preferences.updated') readPreferences();
+    else if (frame.type === 'categories.updated') readCategories();
     else if (frame.code === SESSION_ENDED) {
       // The answer leads to what an ended session leads to.
       ok(api.GET('/auth/me')).catch(() => undefined);

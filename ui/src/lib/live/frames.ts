@@ -9,6 +9,8 @@ export interface Frame {
   conversation_id?: string;
   version?: number;
   deleted?: boolean;
+  /** The fields of a conversation that changed. */
+  fields?: string[];
   reply_id?: string;
   state?: string;
   export_id?: string;

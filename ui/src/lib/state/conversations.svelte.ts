@@ -2,6 +2,7 @@ import { SvelteMap } from 'svelte/reactivity';
 import { api, ok, Refused, sentence, type Summary } from '#lib/api/client';
 import { t } from '#lib/words';
 import { PAGE, readPage, readPages } from './pages';
+import { pinned } from './pinned.svelte';
 
 /** A title that somebody else changed meanwhile. */
 export interface TitleConflict {
@@ -9,6 +10,17 @@ export interface TitleConflict {
   theirs: string;
   mine: string;
   version: number;
+}
+
+/** What can be changed of a conversation; a value of null in the metadata takes one away. */
+export interface Changes {
+  title?: string;
+  agent_id?: string;
+  mcp_enabled?: boolean;
+  pinned?: boolean;
+  tags?: string[];
+  category_id?: string | null;
+  metadata?: Record<string, string | null>;
 }
 
 /** The sidebar's list: active conversations, newest change first, read page by page. */
@@ -96,6 +108,7 @@ class Conversations {
     if (known && known.version > row.version) return;
     this.#changes += 1;
     this.#seen.set(row.id, row);
+    pinned.put(row);
     const mine = this.rows.find((each) => each.id === row.id);
     const others = this.rows.filter((each) => each.id !== row.id);
     const belongs = row.status === 'active';
@@ -107,6 +120,7 @@ class Conversations {
   drop(id: string): void {
     this.#changes += 1;
     this.#seen.delete(id);
+    pinned.drop(id);
     if (!this.rows.some((row) => row.id === id)) return;
     this.rows = this.rows.filter((row) => row.id !== id);
     this.total -= 1;
@@ -149,23 +163,16 @@ class Conversations {
     }
   }
 
-  async change(
-    id: string,
-    changes: { agent_id?: string; mcp_enabled?: boolean },
-  ): Promise<Summary> {
-    return this.#patch(id, undefined, changes);
+  async change(id: string, changes: Changes, version?: number): Promise<Summary> {
+    return this.#patch(id, version, changes);
   }
 
-  async #patch(
-    id: string,
-    version: number | undefined,
-    body: { title?: string; agent_id?: string; mcp_enabled?: boolean },
-  ): Promise<Summary> {
+  async #patch(id: string, version: number | undefined, body: Changes): Promise<Summary> {
     const header = version === undefined ? {} : { 'If-Match': `"${version}"` };
     const found = await ok(
       api.PATCH('/conversations/{conversation_id}', {
         params: { path: { conversation_id: id }, header, query: { view: 'summary' } },
-        body,
+        body: body as never,
       }),
     );
     this.put(found);

@@ -20,7 +20,7 @@ export async function readPage(cursor: string): Promise<Page> {
 }
 
 /** The cursor that a page's `Link` leads on with. */
-function nextOf(response: Response): string {
+export function nextOf(response: Response): string {
   return (
     /[?&]cursor=([\w-]+)[^>]*>; rel="next"/.exec(response.headers.get('Link') ?? '')?.[1] ?? ''
   );

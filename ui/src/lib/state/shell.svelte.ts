@@ -10,6 +10,8 @@ class Shell {
   #width = $state(widthOf(Number(local.get('sidebar-width') ?? WIDTH)));
   /** The list of keyboard shortcuts is shown. */
   showsKeys = $state(false);
+  /** Words are searched for over the page. */
+  isSearching = $state(false);
 
   /** The sidebar is there. */
   get isOpen(): boolean {

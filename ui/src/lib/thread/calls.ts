@@ -1,6 +1,18 @@
-import { api, newId, ok, type Command, type Message, type Revision } from '#lib/api/client';
+import {
+  answered,
+  api,
+  newId,
+  ok,
+  type Command,
+  type Heading,
+  type Message,
+  type Revision,
+} from '#lib/api/client';
 import { ownRequest } from '#lib/live/frames';
 import { PAGE } from './window';
+
+// Headings of an outline that are read at once.
+const OUTLINE = 200;
 
 export interface Page {
   messages: Message[];
@@ -23,7 +35,7 @@ export class Calls {
   }
 
   async page(
-    where: { before?: string; after?: string; since?: string },
+    where: { before?: string; after?: string; since?: string; around?: string; offset?: number },
     limit = PAGE,
   ): Promise<Page> {
     const params = { path: { conversation_id: this.#id }, query: { ...where, limit } };
@@ -36,6 +48,22 @@ export class Calls {
     // The other media type of this address is a stream of lines.
     if (typeof found === 'string') return { messages: [], hasMore: false };
     return { messages: found.messages, hasMore: found.pagination.hasMore };
+  }
+
+  /** The first words of what the user asked, after a place; `null` where there is no more. */
+  async outline(after: number | undefined): Promise<{ headings: Heading[]; next: number | null }> {
+    const { data, response } = await answered(
+      api.GET('/conversations/{conversation_id}/messages/outline', {
+        params: {
+          path: { conversation_id: this.#id },
+          query: { limit: OUTLINE, ...(after === undefined ? {} : { after: String(after) }) },
+        } as never,
+        signal: this.#signal,
+      }),
+    );
+    const next = /[?&]after=(\d+)/.exec(response.headers.get('Link') ?? '')?.[1];
+    const found = data as { messages: Heading[]; hasMore: boolean };
+    return { headings: found.messages, next: found.hasMore && next ? Number(next) : null };
   }
 
   read(message: Message): Promise<Message> {

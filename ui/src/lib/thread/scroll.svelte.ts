@@ -2,6 +2,8 @@ import { flushSync } from 'svelte';
 
 // So close to the end counts as at the end.
 const NEAR_END = 48;
+// What stays free above a message that is gone to.
+const ABOVE = 16;
 // So close to an edge the next page is read.
 const NEAR_EDGE = 900;
 
@@ -68,12 +70,17 @@ export class ScrollOwner {
   }
 
   /** Show a message at the top, and let the person read on from there. */
-  show(seq: number): void {
+  show(seq: number, { takesFocus = true } = {}): void {
     this.isPinned = false;
+    const element = this.#element;
     const found = this.#article(seq);
-    found?.scrollIntoView({ block: 'start' });
-    found?.focus({ preventScroll: true });
-    this.#expected = this.#element?.scrollTop ?? -1;
+    // Of this pane alone: `scrollIntoView` would move what is around it, too.
+    if (element && found) {
+      const top = element.getBoundingClientRect().top + ABOVE;
+      element.scrollTop += found.getBoundingClientRect().top - top;
+    }
+    if (takesFocus) found?.focus({ preventScroll: true });
+    this.#expected = element?.scrollTop ?? -1;
   }
 
   /** Go to the end, and stay there. */

@@ -79,7 +79,7 @@ export class Thread extends MessageWindow {
     try {
       const [conversation] = await Promise.all([
         conversations.read(this.id),
-        seq === undefined ? this.toNewest() : this.goTo(seq),
+        seq === undefined ? this.toNewest() : this.jump(seq),
       ]);
       this.conversation = conversation;
       const needsAnswer = this.messages.at(-1)?.role === 'user' && seq === undefined;

@@ -1,7 +1,7 @@
 import type { Message } from '#lib/api/client';
 import { Branches } from './branches.svelte';
 import type { Calls } from './calls';
-import { inserted, MOST, PAGE, reread, withoutFar } from './window';
+import { inserted, MOST, reread, withoutFar } from './window';
 
 const nothing = () => undefined;
 
@@ -13,6 +13,8 @@ export class MessageWindow {
   hasNewer = $state(false);
   /** Whether hidden messages are shown, too. */
   showsHidden = $state(false);
+  /** The message that was gone to, and is marked. */
+  target = $state.raw<{ seq: number; takesFocus: boolean } | null>(null);
   readonly branches = new Branches();
   protected readonly calls: Calls;
   /** Ids of the messages that somebody edits here. */
@@ -30,10 +32,37 @@ export class MessageWindow {
   }
 
   async goTo(seq: number): Promise<void> {
-    const page = await this.calls.page({ after: String(Math.max(0, seq - PAGE / 2) - 1) });
+    const page = await this.calls.page({ around: String(seq) });
     this.messages = page.messages;
     this.hasNewer = page.hasMore;
     this.hasOlder = (page.messages[0]?.seq ?? 0) > 0;
+  }
+
+  /** Go to a message and mark it; returns whether the branch that is shown has it. */
+  async jump(seq: number, { takesFocus = true } = {}): Promise<boolean> {
+    const isHere = () => this.messages.some((each) => each.seq === seq);
+    if (!isHere()) await this.goTo(seq);
+    const isFound = isHere();
+    this.target = isFound ? { seq, takesFocus } : null;
+    return isFound;
+  }
+
+  /** Go to the message with a number, from 1 on; returns whether there is one. */
+  async goToNumber(number: number): Promise<boolean> {
+    const [found] = (await this.calls.page({ offset: number - 1 }, 1)).messages;
+    return found ? this.jump(found.seq) : false;
+  }
+
+  /** Show the branch with a message, and go to it; whoever calls reads the conversation again. */
+  async showElsewhere(messageId: string, seq: number): Promise<void> {
+    await this.calls.showBranch(messageId);
+    await this.goTo(seq);
+    await this.jump(seq, { takesFocus: false });
+  }
+
+  /** The first words of what the user asked, after a place. */
+  outline(after: number | undefined): ReturnType<Calls['outline']> {
+    return this.calls.outline(after);
   }
 
   /** Show what was written from a time on; returns the first of it, if there is any. */

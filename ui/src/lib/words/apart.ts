@@ -259,7 +259,6 @@ export const apart = {
     selectAll: 'Select all on this page',
     selected: (count: string) => `${count} selected`,
     empty: 'Nothing matches.',
-    page: (from: string, to: string, total: string) => `${from}–${to} of ${total}`,
     previous: 'Previous page',
     next: 'Next page',
     deleteTitle: (count: number) =>

@@ -16,6 +16,19 @@ export const inThread = {
   },
 
   gone: 'This conversation was deleted elsewhere.',
+  goTo: {
+    number: 'Message number',
+    of: (count: number, shown: string) => (count === 1 ? 'There is one.' : `There are ${shown}.`),
+    goDay: 'Go to the day',
+    goNumber: 'Go to the message',
+    gone: 'There is no such message on this branch.',
+    outline: 'Your messages',
+    outlineText: 'The first words of each; choose one to go there.',
+    here: 'From here on',
+    all: 'From the beginning',
+    none: 'You wrote nothing here.',
+    wordless: 'Without words',
+  },
   role: { tool: 'Tool' },
   hidden: {
     show: (count: number) =>

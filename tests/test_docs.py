@@ -13,6 +13,7 @@ import pytest
 from chatvault.app import ROUTES
 from chatvault.audit.actions import Action
 from chatvault.audit.keys import InvalidKeys, KeysMissing
+from chatvault.cli.sealing import NotAllReadable
 from chatvault.commands.runner import AlreadySettled
 from chatvault.conversations.commits.errors import Behind, NeedsTree, NoRoom, RetryAfterMove
 from chatvault.documents import DOCUMENTS
@@ -28,6 +29,7 @@ from chatvault.sealing.verify import NotVerified
 from chatvault.server import http as server
 from chatvault.server import workers
 from chatvault.settings import PREFIX, InvalidSettings, Settings
+from chatvault.vault.service import DataKeyUnreadable, MasterKeysMissing
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -43,6 +45,9 @@ NEVER_OVER_HTTP: set[type[ChatvaultError]] = {
     InvalidSettings,
     InvalidKeys,
     KeysMissing,
+    MasterKeysMissing,
+    DataKeyUnreadable,
+    NotAllReadable,
     NotPrivate,
     NotVerified,
     ImportRejected,

@@ -46,9 +46,9 @@ from chatvault.conversations import message_routes as messages
 from chatvault.conversations import routes as conversations
 from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.conversations.list_routes import LIST_ATTACHED
+from chatvault.conversations.opening import load_store
 from chatvault.conversations.places import PlaceReader
 from chatvault.conversations.routes import COMMITS, START_WITH_REPLY, STORE
-from chatvault.conversations.store import MessageStore
 from chatvault.documents import bind_documents
 from chatvault.exporting import routes as exports
 from chatvault.exporting.jobs import routes as export_jobs
@@ -104,6 +104,8 @@ from chatvault.tags import routes as tags
 from chatvault.tasks import Loops
 from chatvault.tokens import Tokenizer
 from chatvault.usage import routes as usage
+from chatvault.vault.coverage import warn_of_readable
+from chatvault.vault.masters import load_master_keys
 
 KEYS_PER_MINUTE = 30
 FORKS_PER_MINUTE = 30
@@ -162,7 +164,7 @@ def create_app(settings: Settings, *, mongodb_url: str) -> web.Application:
     app[sealing.VERIFIER] = Verifier(recorder)
     app[middlewares.REFUSALS] = RefusalCounter(recorder, alert_forged_counts)
     app[accounts.HASHER] = hasher = PasswordHasher(settings.bcrypt_rounds)
-    app[STORE] = store = MessageStore()
+    app[STORE] = store = load_store(settings, recorder)
     app[COMMITS] = commits = CommitQueue(store)
     app[health.CLIENT] = client = connect(mongodb_url, settings)
     audit_keys = load_key_ring(settings)
@@ -192,8 +194,10 @@ def create_app(settings: Settings, *, mongodb_url: str) -> web.Application:
 
     async def database(_app: web.Application) -> AsyncIterator[None]:
         async with client:
-            high_water = HighWater.of(settings, audit_keys)
-            await bind_documents(client, settings.mongodb_database, audit_keys, high_water)
+            high_water, masters = HighWater.of(settings, audit_keys), load_master_keys(settings)
+            name = settings.mongodb_database
+            await bind_documents(client, name, audit_keys, high_water, masters)
+            warn_of_readable(masters)
             await storage.create_indexes()
             yield
 

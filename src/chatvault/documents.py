@@ -31,6 +31,9 @@ from chatvault.sealing.opening import open_log
 from chatvault.sealing.verifications import Verification
 from chatvault.search.models import SearchFile, SearchIndex, SearchPending
 from chatvault.usage.models import Usage
+from chatvault.vault.masters import MasterKeys
+from chatvault.vault.models import UserKey
+from chatvault.vault.service import check_masters
 
 DOCUMENTS: list[type[Document]] = [
     User,
@@ -68,6 +71,7 @@ DOCUMENTS: list[type[Document]] = [
     Verification,
     PendingRefusals,
     Lease,
+    UserKey,
 ]
 # What each collection holds of people's words, and what is done with them.
 HOLDS: dict[str, Content] = {
@@ -77,7 +81,11 @@ HOLDS: dict[str, Content] = {
 
 
 async def bind_documents(
-    client: Client, name: str, keys: KeyRing, high_water: HighWater | None = None
+    client: Client,
+    name: str,
+    keys: KeyRing,
+    high_water: HighWater | None = None,
+    masters: MasterKeys | None = None,
 ) -> None:
     """Bind the documents to the database and create the indexes that are missing.
 
@@ -86,13 +94,16 @@ async def bind_documents(
         name: of the database.
         keys: what audit entries are stamped with.
         high_water: knows the newest block of the audit log; the default keeps it in memory only.
+        masters: wrap the data keys of users.
 
     Raises:
         KeysMissing: the audit log was sealed with others.
+        MasterKeysMissing: content was sealed with others.
         PyMongoError: the database cannot be reached.
     """
     AuditEntry.bind_keys(keys, high_water)
     await init_beanie(database=client[name], document_models=DOCUMENTS)
+    await check_masters(masters)
     await drop_replaced_index()
     await open_log(keys, AuditEntry.high_water())
     Lease.bind_turns()

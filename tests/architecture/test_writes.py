@@ -20,6 +20,7 @@ OWNERLESS = {
     ("accounts/service.py", "_set"): "an account is its owner's, and found by its id",
     ("sessions/service.py", "_open.store"): "the account that signs in, and found by its id",
     ("sessions/storage.py", "SessionStorage.save_session"): "found by what only its owner has",
+    ("vault/service.py", "retire_data_keys.write"): "an operator retires those of all users",
     ("conversations/commits/garbage.py", "sweep"): "takes what is due, whoever's it is",
     ("commands/permissions.py", "grant.store"): "a tool is nobody's",
     ("commands/runner.py", "CommandRunner._renew"): "renews all commands that this process runs",
@@ -44,6 +45,8 @@ OWNERLESS = {
 }
 # Writes that are part of no transaction, by module and function.
 ALONE = {
+    ("vault/data_keys.py", "DataKeys._create"): "exists before anything is sealed with it",
+    ("conversations/converting.py", "Converter._convert"): "nothing changes for anybody",
     ("api_keys/finder.py", "KeyFinder.note_uses"): "when they were used; nothing is done",
     ("sessions/storage.py", "SessionStorage.save_session"): "moves an end on; nothing is done",
     (

@@ -1,5 +1,6 @@
 """Test data."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,8 @@ from aiohttp import ClientResponse
 from chatvault.settings import Settings
 
 PASSWORD = "correct horse"
+# Set to a master key, it lets all tests run with sealed content.
+MASTER_KEYS = "SEALED_TESTS"
 
 
 def settings_for(data_dir: Path, **changes: Any) -> Settings:
@@ -23,6 +26,8 @@ def settings_for(data_dir: Path, **changes: Any) -> Settings:
         "provider_timeout": 60.0,
         "mcp_timeout": 60.0,
     }
+    if MASTER_KEYS in os.environ:
+        usual["master_keys"] = os.environ[MASTER_KEYS]
     return Settings(**usual | changes)
 
 

@@ -29,6 +29,13 @@ SHARDED = re.compile(r'sh\.shardCollection\("chatvault\.(\w+)",\s*\{(.*?)\}\)')
 ANY_SHARD = {
     ("sealing", "audit_logs"): "the log is one chain of all users' entries",
     ("conversations/commits/garbage.py", "reply_events"): "one owner's, of a deleted conversation",
+    **dict.fromkeys(
+        (
+            ("conversations/converting.py", name)
+            for name in ("conversations", "segments", "revisions")
+        ),
+        "an operator converts the content of all users",
+    ),
     ("review/service.py", "audit_logs"): "reviewers ask for all, users for acts of others",
     ("search/files.py", "search_indexes"): "those that nobody used, whose they may be",
     ("usage/review.py", "usage"): "administrators ask for all users' tokens",

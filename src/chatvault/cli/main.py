@@ -18,6 +18,7 @@ from chatvault.cli.exporting import export
 from chatvault.cli.importing import import_file
 from chatvault.cli.keys import keys
 from chatvault.cli.proofs import proofs
+from chatvault.cli.sealing import decrypt, encrypt, master_keys
 from chatvault.cli.terminal import explain_driver, mongodb_url, out, say
 from chatvault.cli.tools import tools
 from chatvault.cli.users import users
@@ -59,6 +60,9 @@ app.add_typer(tools, name="tools")
 app.command("import")(import_file)
 app.command("export")(export)
 app.command("doctor")(examine)
+app.add_typer(master_keys, name="master-keys")
+app.command("encrypt")(encrypt)
+app.command("decrypt")(decrypt)
 log = structlog.get_logger()
 
 

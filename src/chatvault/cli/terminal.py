@@ -26,6 +26,7 @@ from chatvault.mongodb.embedded import embedded_mongodb
 from chatvault.mongodb.failures import DriverError, explain
 from chatvault.server.running import announced, find_served, has_data
 from chatvault.settings import InvalidSettings, LogFormat, Settings, load_settings
+from chatvault.vault.masters import load_master_keys
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -145,12 +146,14 @@ def run(work: Callable[[], Awaitable[T]]) -> T:
     settings = load_settings()
     configure_logs(settings)
 
+    masters = load_master_keys(settings)
+
     async def connected(url: str) -> T:
         keys = load_key_ring(settings)
         client = connect(url, settings)
         try:
             high_water = HighWater.of(settings, keys)
-            await bind_documents(client, settings.mongodb_database, keys, high_water)
+            await bind_documents(client, settings.mongodb_database, keys, high_water, masters)
             return await work()
         finally:
             await client.close()

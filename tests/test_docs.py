@@ -20,6 +20,7 @@ from chatvault.backup.errors import (
     NotRestorable,
     SnapshotLost,
 )
+from chatvault.cli.sealing import NotAllReadable
 from chatvault.commands.runner import AlreadySettled
 from chatvault.conversations.commits.errors import Behind, NeedsTree, NoRoom, RetryAfterMove
 from chatvault.documents import DOCUMENTS
@@ -37,6 +38,7 @@ from chatvault.sealing.verify import NotVerified
 from chatvault.server import http as server
 from chatvault.server import workers
 from chatvault.settings import PREFIX, InvalidSettings, Settings
+from chatvault.vault.service import DataKeyUnreadable, MasterKeysMissing
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -58,6 +60,9 @@ NEVER_OVER_HTTP: set[type[ChatvaultError]] = {
     InvalidSettings,
     InvalidKeys,
     KeysMissing,
+    MasterKeysMissing,
+    DataKeyUnreadable,
+    NotAllReadable,
     NotPrivate,
     NotVerified,
     ImportRejected,

@@ -52,9 +52,9 @@ from chatvault.conversations import trash_routes as trash
 from chatvault.conversations.bulk_service import BulkDeps
 from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.conversations.list_routes import LIST_ATTACHED
+from chatvault.conversations.opening import load_store
 from chatvault.conversations.places import PlaceReader
 from chatvault.conversations.routes import COMMITS, START_WITH_REPLY, STORE
-from chatvault.conversations.store import MessageStore
 from chatvault.conversations.trash_service import TrashDeps
 from chatvault.dialects import routes as dialects
 from chatvault.documents import HOLDS, bind_documents
@@ -118,6 +118,8 @@ from chatvault.tasks import Loops
 from chatvault.templates import routes as templates
 from chatvault.tokens import Tokenizer
 from chatvault.usage import routes as usage
+from chatvault.vault.coverage import warn_of_readable
+from chatvault.vault.masters import load_master_keys
 
 KEYS_PER_MINUTE = 30
 FORKS_PER_MINUTE = 30
@@ -185,7 +187,7 @@ def create_app(settings: Settings, *, mongodb_url: str) -> web.Application:
     app[sealing.VERIFIER] = Verifier(recorder)
     app[middlewares.REFUSALS] = RefusalCounter(recorder, alert_forged_counts)
     app[accounts.HASHER] = hasher = PasswordHasher(settings.bcrypt_rounds)
-    app[STORE] = store = MessageStore()
+    app[STORE] = store = load_store(settings, recorder)
     app[COMMITS] = commits = CommitQueue(store)
     app[health.CLIENT] = client = connect(mongodb_url, settings)
     audit_keys = load_key_ring(settings)
@@ -217,8 +219,10 @@ def create_app(settings: Settings, *, mongodb_url: str) -> web.Application:
 
     async def database(_app: web.Application) -> AsyncIterator[None]:
         async with client:
-            high_water = HighWater.of(settings, audit_keys)
-            await bind_documents(client, settings.mongodb_database, audit_keys, high_water)
+            high_water, masters = HighWater.of(settings, audit_keys), load_master_keys(settings)
+            name = settings.mongodb_database
+            await bind_documents(client, name, audit_keys, high_water, masters)
+            warn_of_readable(masters)
             await storage.create_indexes()
             yield
 
@@ -364,12 +368,13 @@ def _add_erasure(app: web.Application, settings: Settings, client: Client) -> No
     app[erasure.ERASURE_DEPS] = deps = ErasureDeps(
         hasher=app[accounts.HASHER], throttle=app[accounts.THROTTLE], recorder=app[RECORDER]
     )
-    searcher, rendered = app[search.SEARCHER], app[STORE].rendered
+    searcher, store = app[search.SEARCHER], app[STORE]
 
     def forget(user_id: ObjectId) -> None:
         searcher.forget(user_id)
+        store.codec.forget(user_id)
         # Its keys name segments, not users.
-        rendered.clear()
+        store.rendered.clear()
 
     app[ERASER] = Eraser(
         EraserDeps(

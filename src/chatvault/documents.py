@@ -36,6 +36,9 @@ from chatvault.sealing.opening import open_log
 from chatvault.sealing.verifications import Verification
 from chatvault.search.models import SearchFile, SearchIndex, SearchPending
 from chatvault.usage.models import Usage
+from chatvault.vault.masters import MasterKeys
+from chatvault.vault.models import UserKey
+from chatvault.vault.service import check_masters
 
 DOCUMENTS: list[type[Document]] = [
     User,
@@ -79,6 +82,7 @@ DOCUMENTS: list[type[Document]] = [
     Verification,
     PendingRefusals,
     Lease,
+    UserKey,
 ]
 # What each collection holds of people's words, and what is done with them.
 HOLDS: dict[str, Content] = {
@@ -93,6 +97,7 @@ async def bind_documents(
     name: str,
     keys: KeyRing,
     high_water: HighWater | None = None,
+    masters: MasterKeys | None = None,
     *,
     is_restoring: bool = False,
 ) -> None:
@@ -103,17 +108,20 @@ async def bind_documents(
         name: of the database.
         keys: what audit entries are stamped with.
         high_water: knows the newest block of the audit log; the default keeps it in memory only.
+        masters: wrap the data keys of users.
         is_restoring: whether a restore that has not ended asks for this.
 
     Raises:
         HalfRestored: a restore into the database has not ended.
         KeysMissing: the audit log was sealed with others.
+        MasterKeysMissing: content was sealed with others.
         PyMongoError: the database cannot be reached.
     """
     if not is_restoring:
         await restoring.refuse_half_restored(client[name])
     AuditEntry.bind_keys(keys, high_water)
     await init_beanie(database=client[name], document_models=DOCUMENTS)
+    await check_masters(masters)
     await drop_replaced_indexes()
     await open_log(keys, AuditEntry.high_water())
     Lease.bind_turns()

@@ -73,6 +73,13 @@ class Ui(StrEnum):
     OFF = "off"
 
 
+class Sealing(StrEnum):
+    """Whether new content is sealed where there are master keys."""
+
+    ON = "on"
+    OFF = "off"
+
+
 class LogFormat(StrEnum):
     """The format of log lines."""
 
@@ -118,6 +125,16 @@ class Settings(BaseSettings):
         None,
         description="keys of the audit log, each 64 hex digits, comma-separated, newest first; "
         "unset: generated once into the data directory",
+    )
+    master_keys: SecretStr | None = Field(
+        None,
+        description="master keys, each 64 hex digits, comma-separated, newest first; with them "
+        "conversations are stored sealed, without them readably",
+    )
+    sealing: Sealing = Field(
+        Sealing.ON,
+        description="on or off: whether what is written is sealed if there are master keys; off "
+        "before `chatvault decrypt`",
     )
     audit_mark_dir: Path | None = Field(
         None,
@@ -278,6 +295,18 @@ class Settings(BaseSettings):
     def _check_audit_keys(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and not AUDIT_KEYS.fullmatch(value.get_secret_value()):
             raise ValueError("must be keys of 64 hexadecimal digits each, comma-separated")
+        return value
+
+    @field_validator("master_keys")
+    @classmethod
+    def _check_master_keys(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None or not value.get_secret_value().strip():
+            return None
+        if not AUDIT_KEYS.fullmatch(value.get_secret_value()):
+            raise ValueError(
+                "must be keys of 64 hexadecimal digits each, comma-separated, newest first; make "
+                "one with `openssl rand -hex 32`"
+            )
         return value
 
     @field_validator("mongodb_url")

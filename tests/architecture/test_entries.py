@@ -68,6 +68,9 @@ ELSEWHERE = {
     "chatvault.replies.service.stream_answer": "the same as a stream; tests/replies",
     "chatvault.importing.service.import_file": "tests/importing",
     "chatvault.importing.service.store_file": "tests/importing",
+    "chatvault.vault.service.list_masters": "tests/cli/test_sealing.py",
+    "chatvault.vault.service.rotate": "tests/vault",
+    "chatvault.vault.service.retire_data_keys": "tests/vault",
     "chatvault.importing.service.preview": "tests/importing",
     "chatvault.preferences.service.take_over": "tests/importing",
 }

@@ -28,6 +28,7 @@ OWNERLESS = {
     ("accounts/service.py", "_set"): "an account is its owner's, and found by its id",
     ("sessions/service.py", "_open.store"): "the account that signs in, and found by its id",
     ("sessions/storage.py", "SessionStorage.save_session"): "found by what only its owner has",
+    ("vault/service.py", "retire_data_keys.write"): "an operator retires those of all users",
     ("conversations/commits/garbage.py", "sweep"): "takes what is due, whoever's it is",
     ("commands/permissions.py", "grant.store"): "a tool is nobody's",
     ("commands/runner.py", "CommandRunner._renew"): "renews all commands that this process runs",
@@ -65,6 +66,8 @@ ALONE = {
     ("backup/restore.py", "_end_imports"): "the same; `audit.restore` counts them",
     ("mongodb/restoring.py", "begin"): "the mark itself",
     ("mongodb/restoring.py", "end"): "the same, when everything is there and recorded",
+    ("vault/data_keys.py", "DataKeys._create"): "exists before anything is sealed with it",
+    ("conversations/converting.py", "Converter._convert"): "nothing changes for anybody",
     ("api_keys/finder.py", "KeyFinder.note_uses"): "when they were used; nothing is done",
     ("sessions/storage.py", "SessionStorage.save_session"): "moves an end on; nothing is done",
     (

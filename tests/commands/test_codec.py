@@ -9,12 +9,13 @@ from aiohttp import web
 from chatvault.accounts import service as accounts
 from chatvault.actor import Actor, Door
 from chatvault.conversations.routes import COMMITS, STORE
+from chatvault.conversations.sealed import EMBEDDED_PLAIN, SLOT
 from chatvault.fields import now
 from chatvault.importing.reports import OnDuplicate
 from chatvault.importing.service import import_file
 from conftest import HttpClient
 from support.answers import found
-from support.codecs import MarkingCodec
+from support.codecs import CountingCodec
 from support.exports import exported
 from support.factories import begin, message
 from support.fake_model import FakeModel
@@ -27,10 +28,10 @@ ECHO = ("lab__echo", '{"text": "hi"}')
 
 
 @pytest.fixture(autouse=True)
-def codec(app: web.Application, monkeypatch: pytest.MonkeyPatch) -> MarkingCodec:
+def codec(app: web.Application, monkeypatch: pytest.MonkeyPatch) -> CountingCodec:
     """What the application's messages pass; a handful of them is enough for segments."""
     tiny_bounds(monkeypatch)
-    app[STORE].codec = codec = MarkingCodec()
+    app[STORE].codec = codec = CountingCodec()
     return codec
 
 
@@ -42,26 +43,30 @@ def numbered(count: int, prefix: str = "m") -> list[dict[str, Any]]:
 
 
 async def check_stored(database: Any, *, revisions: bool = False) -> int:
-    """See that each stored message is marked; returns how many there are."""
-    stored = []
-    for name in ("conversations", "segments"):
-        for document in await database[name].find().to_list():
-            stored += [(document, each) for each in document["messages"]]
+    """See that each stored message is sealed; returns how many there are."""
+    count = 0
+    for document in await database["conversations"].find().to_list():
+        assert isinstance(document["title"], bytes)
+        for each in document["messages"]:
+            assert "deleted" in each or each.keys() <= {"c", *EMBEDDED_PLAIN}
+        count += len(document["messages"])
+    for document in await database["segments"].find().to_list():
+        assert all(each.keys() <= SLOT for each in document["messages"])
+        places = [range(run["at"], run["at"] + run["n"]) for run in document["runs"]]
+        assert sorted({place for each in places for place in each}) == [
+            *range(len(document["messages"]))
+        ]
+        count += len(document["messages"])
     found = await database["revisions"].find().to_list()
     assert bool(found) is revisions
-    stored += [(document, document["message"]) for document in found]
-    for document, each in stored:
-        assert each.keys() - {"deleted"} == {"id", "marked", "fields"}
-        assert each["marked"] == document["user_id"]
-        assert "marked" not in each["fields"]
-    return len(stored)
+    assert all(each["message"].keys() == {"id", "c"} for each in found)
+    return count + len(found)
 
 
 async def send(http: HttpClient, method: str, path: str, status: int, **more: Any) -> Any:
     answer = await http.request(method, path, **more)
     body = await answer.text()
     assert answer.status == status, body
-    assert "marked" not in body
     return json.loads(body) if answer.content_type == "application/json" else body
 
 
@@ -131,7 +136,6 @@ class TestWrites:
         summary = await send(alice, "POST", f"/conversations/{one['id']}/summary", 200)
         assert summary["summary"]
         await check_stored(database, revisions=True)
-        assert all("marked" not in str(each) for each in fake_model.asked)
         assert ("user", "m 8") in fake_model.asked[0]
         body = {"title": "T", "initial_message": "Hello"}
         opened = await send(alice, "POST", "/conversations", 201, json=body)
@@ -177,12 +181,12 @@ class TestReads:
         assert context["messages"][-1]["content"] == contents[-1]
 
     async def test_do_not_decode_what_is_rendered(
-        self, app: web.Application, alice: HttpClient, codec: MarkingCodec
+        self, app: web.Application, alice: HttpClient, codec: CountingCodec
     ) -> None:
         one = await begin(alice, messages=numbered(60))
         await app[COMMITS].drain()
         first = await found(alice, one["id"])
-        before = codec.decoded
+        before = codec.opened
         assert await found(alice, one["id"]) == first
         # Those of the tail only.
-        assert codec.decoded - before <= 4
+        assert codec.opened - before <= 4

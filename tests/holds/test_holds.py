@@ -13,7 +13,7 @@ from chatvault.conversations.routes import COMMITS, STORE
 from chatvault.conversations.trash_routes import TRASH_DEPS
 from conftest import HttpClient, SignIn
 from support.answers import problem
-from support.factories import begin, message
+from support.factories import PASSWORD, begin, message
 from support.stored import tiny_bounds
 
 Raw = dict[str, Any]
@@ -46,6 +46,15 @@ async def words(database: Any) -> set[str]:
 
 
 class TestHolds:
+    @pytest.mark.parametrize("is_of_one", [False, True])
+    async def test_prevent_the_erasure_of_their_user(
+        self, alice: HttpClient, auditor: HttpClient, *, is_of_one: bool
+    ) -> None:
+        begun = await begin(alice)
+        await place(auditor, begun["user_id"], begun["id"] if is_of_one else None)
+        refused = await alice.delete("/users/me", json={"password": PASSWORD})
+        await problem(refused, 409, "held")
+
     @pytest.mark.parametrize("is_of_one", [False, True])
     async def test_prevent_permanent_deletion(
         self, app: web.Application, alice: HttpClient, auditor: HttpClient, database: Any,

@@ -1,43 +1,65 @@
-"""A message codec whose work is visible where it was left out or done twice."""
+"""Codecs of tests."""
 
-from typing import Any
+import os
+from collections.abc import Collection, Sequence
 
 from bson import ObjectId
 
-CLEAR = ("id", "deleted")
+from chatvault.conversations.codec import ContentCodec, EncodedRun, PlainCodec, SegmentKey
+from chatvault.conversations.sealed import SealedCodec
+from chatvault.conversations.shapes import ConversationDoc, MessageDoc
+from chatvault.vault.data_keys import DataKeys
+from chatvault.vault.masters import MasterKeys
+from support.factories import MASTER_KEYS
+
+MASTER = bytes(range(32))
 
 
-class MarkingCodec:
-    """Hides a message's fields under a mark with its owner's id.
+def sealing(root: bytes = MASTER) -> SealedCodec:
+    """Return a codec that seals."""
+    return SealedCodec(DataKeys(MasterKeys([root])))
 
-    Raises:
-        AssertionError: a message was encoded already, or is not, or is somebody else's.
+
+def usual_codec() -> ContentCodec:
+    """Return a codec that reads what applications under test write."""
+    if (key := os.environ.get(MASTER_KEYS)) is not None:
+        return sealing(bytes.fromhex(key))
+    return PlainCodec()
+
+
+class CountingCodec(SealedCodec):
+    """A codec that seals, counts, and refuses to seal a message a second time.
+
+    Attributes:
+        opened: how many messages were decoded.
     """
 
     def __init__(self) -> None:
-        self.encoded = 0
-        self.decoded = 0
+        super().__init__(DataKeys(MasterKeys([MASTER])))
+        self.opened = 0
 
-    def encode(self, owner_id: ObjectId, messages: list[Any]) -> list[Any]:
-        """Return the messages as they are stored."""
-        self.encoded += len(messages)
-        for message in messages:
-            assert "marked" not in message, f"{message['id']} is encoded twice"
-        return [
-            {
-                **{name: message[name] for name in CLEAR if name in message},
-                "marked": owner_id,
-                "fields": {name: each for name, each in message.items() if name not in CLEAR},
-            }
-            for message in messages
-        ]
+    def encode_tail(
+        self, conversation: ConversationDoc, messages: Sequence[MessageDoc]
+    ) -> list[MessageDoc]:
+        assert not any("c" in each for each in messages)
+        return super().encode_tail(conversation, messages)
 
-    def decode(self, owner_id: ObjectId, messages: list[Any]) -> list[Any]:
-        """Return the messages from the stored ones."""
-        self.decoded += len(messages)
-        for message in messages:
-            assert message.get("marked") == owner_id, f"{message['id']} is not encoded"
-        return [
-            {**{name: message[name] for name in CLEAR if name in message}, **message["fields"]}
-            for message in messages
-        ]
+    def encode_segment(
+        self, key: SegmentKey, messages: Sequence[MessageDoc], first: int = 0
+    ) -> EncodedRun:
+        assert not any("c" in each for each in messages)
+        return super().encode_segment(key, messages, first)
+
+    def decode_conversation(
+        self,
+        document: ConversationDoc,
+        *,
+        final: bool = True,
+        aware: bool = False,
+        keep_stored: bool = False,
+    ) -> None:
+        self.opened += len(document.get("messages", ()))
+        super().decode_conversation(document, final=final, aware=aware, keep_stored=keep_stored)
+
+    async def fetch(self, owner_ids: Collection[ObjectId], *, to_write: bool = False) -> None:
+        await super().fetch(owner_ids, to_write=to_write)

@@ -1,6 +1,7 @@
 """Test data."""
 
 import functools
+import os
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ from aiohttp import ClientResponse
 from chatvault.settings import Settings
 
 PASSWORD = "correct horse"
+# Set to a master key, it lets all tests run with sealed content.
+MASTER_KEYS = "SEALED_TESTS"
 
 
 def settings_for(data_dir: Path, **changes: Any) -> Settings:
@@ -20,7 +23,8 @@ def settings_for(data_dir: Path, **changes: Any) -> Settings:
 
 
 def _usual(data_dir: Path) -> dict[str, Any]:
-    return {
+    sealed = {"master_keys": os.environ[MASTER_KEYS]} if MASTER_KEYS in os.environ else {}
+    return sealed | {
         "data_dir": data_dir,
         "bcrypt_rounds": 4,
         "mongodb_database": "tests",

@@ -44,6 +44,13 @@ ANY_SHARD = {
     },
     ("conversations/released.py", "revisions"): "one owner's, of all conversations of a hold",
     ("conversations/trash.py: list_due", "conversations"): "everybody's trash, to be purged",
+    **dict.fromkeys(
+        (
+            ("conversations/converting.py", name)
+            for name in ("conversations", "segments", "revisions")
+        ),
+        "an operator converts the content of all users",
+    ),
     ("review/service.py", "audit_logs"): "reviewers ask for all, users for acts of others",
     ("search/files.py", "search_indexes"): "those that nobody used, whose they may be",
     ("usage/review.py", "usage"): "administrators ask for all users' tokens",

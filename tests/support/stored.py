@@ -4,14 +4,16 @@ import io
 import json
 import sys
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from bson import ObjectId
 
 from chatvault.actor import Actor, Door
 from chatvault.conversations import segments
-from chatvault.conversations.codec import MessageCodec, PlainCodec
+from chatvault.conversations.codec import ContentCodec
+from chatvault.conversations.shapes import ConversationDoc, SegmentDoc
+from support.codecs import usual_codec
 
 Raw = dict[str, Any]
 DOMAIN = "chatvault.conversations."
@@ -47,14 +49,17 @@ class Stored:
 
 
 async def stored(
-    database: Any, conversation_id: str | ObjectId, codec: MessageCodec | None = None
+    database: Any, conversation_id: str | ObjectId, codec: ContentCodec | None = None
 ) -> Stored:
     """Return the conversation after checking every count, size and place in it."""
     document: Raw = await database["conversations"].find_one({"_id": ObjectId(conversation_id)})
     found = database["segments"].find({"generation": document["generation"]}).sort("start", 1)
     runs: list[Raw] = await found.to_list()
-    for each in (document, *runs):
-        each["messages"] = (codec or PlainCodec()).decode(each["user_id"], each["messages"])
+    codec = codec or usual_codec()
+    await codec.fetch([document["user_id"]])
+    codec.decode_conversation(cast("ConversationDoc", document), aware=True)
+    for each in runs:
+        codec.decode_segment(cast("SegmentDoc", each), aware=True)
     return whole(document, runs)
 
 

@@ -104,6 +104,9 @@ class Action(StrEnum):
     IMPORT_LIST = "import.list"
     IMPORT_RUN = "import.run"
     IMPORT_START = "import.start"
+    MASTER_KEY_LIST = "master_key.list"
+    MASTER_KEY_RETIRE = "master_key.retire"
+    MASTER_KEY_ROTATE = "master_key.rotate"
     PREFERENCES_GET = "preferences.get"
     PREFERENCES_IMPORT = "preferences.import"
     PREFERENCES_UPDATE = "preferences.update"
@@ -147,6 +150,8 @@ class Action(StrEnum):
     USER_PASSWORD = "user.change_password"  # noqa: S105  # a name of an action
     USER_RENAME = "user.rename"
     USER_ROLE = "user.change_role"
+    VAULT_CONVERT = "vault.convert"
+    VAULT_DAMAGE = "vault.damage"
 
     @property
     def resource_type(self) -> str:

@@ -15,7 +15,7 @@ from chatvault.actor import Actor, Door
 from chatvault.attachments.files import open_store
 from chatvault.audit.recorder import Recorder
 from chatvault.cli.terminal import err, is_terminal, run, validate
-from chatvault.conversations.store import MessageStore
+from chatvault.conversations.opening import load_store
 from chatvault.errors import InvalidInput, NotFound
 from chatvault.exporting import service
 from chatvault.exporting.pdf.fonts import lacking
@@ -112,7 +112,9 @@ async def _export(
     async with Typesetter() as typesetter:
         settings = load_settings()
         files = open_store(settings, load_secret_key(settings))
-        deps = ExportDeps(MessageStore(), Recorder(), typesetter, files=files)
+        recorder = Recorder()
+        store = load_store(settings, recorder)
+        deps = ExportDeps(store, recorder, typesetter, files=files)
         made = await _begin(actor, deps, query, everything=everything)
         async with contextlib.aclosing(made.chunks):
             where = place(made.name)

@@ -18,7 +18,7 @@ from chatvault.audit.recorder import Recorder
 from chatvault.cli.progress import CountedFile, shown_progress
 from chatvault.cli.terminal import out, run, say
 from chatvault.conversations.commits.queue import CommitQueue
-from chatvault.conversations.store import MessageStore
+from chatvault.conversations.opening import load_store
 from chatvault.errors import NotFound
 from chatvault.fields import now
 from chatvault.importing.containers import Source, source_of_path
@@ -154,13 +154,14 @@ async def _import(
     attachments: bool,
 ) -> Report:
     user = await _find_user(username)
-    commits, settings = CommitQueue(MessageStore()), load_settings()
+    settings, recorder = load_settings(), Recorder()
+    commits = CommitQueue(load_store(settings, recorder))
     key = load_secret_key(settings)
     files = open_store(settings, key) if attachments else None
     try:
         return await import_content(
             Actor(door=Door.CLI, user_id=user.id, role=user.role),
-            ImportDeps(commits, Recorder(), key, files),
+            ImportDeps(commits, recorder, key, files),
             content=content,
             on_duplicate=on_duplicate,
             restore_deleted=restore_deleted,

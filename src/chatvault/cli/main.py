@@ -22,6 +22,7 @@ from chatvault.cli.importing import import_file
 from chatvault.cli.keys import keys
 from chatvault.cli.proofs import proofs
 from chatvault.cli.retention import retention
+from chatvault.cli.sealing import decrypt, encrypt, master_keys
 from chatvault.cli.terminal import explain_driver, mongodb_url, out, say
 from chatvault.cli.tools import tools
 from chatvault.cli.users import users
@@ -68,6 +69,9 @@ app.command("export")(export)
 app.command("backup")(back_up)
 app.command("restore")(restore)
 app.command("doctor")(examine)
+app.add_typer(master_keys, name="master-keys")
+app.command("encrypt")(encrypt)
+app.command("decrypt")(decrypt)
 log = structlog.get_logger()
 
 

@@ -27,6 +27,7 @@ from chatvault.mongodb.embedded import embedded_mongodb
 from chatvault.mongodb.failures import DriverError, explain
 from chatvault.server.running import announced, find_served, has_data
 from chatvault.settings import InvalidSettings, LogFormat, Settings, load_settings
+from chatvault.vault.masters import MasterKeys, load_master_keys
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -148,6 +149,7 @@ class Connection:
     settings: Settings
     client: Client
     keys: KeyRing
+    masters: MasterKeys | None
 
     @property
     def high_water(self) -> HighWater:
@@ -156,8 +158,14 @@ class Connection:
 
     async def bind(self, high_water: HighWater, *, is_restoring: bool = False) -> None:
         """Bind the documents: see `bind_documents`."""
-        name = self.settings.mongodb_database
-        await bind_documents(self.client, name, self.keys, high_water, is_restoring=is_restoring)
+        await bind_documents(
+            self.client,
+            self.settings.mongodb_database,
+            self.keys,
+            high_water,
+            self.masters,
+            is_restoring=is_restoring,
+        )
 
 
 def run(work: Callable[[], Awaitable[T]]) -> T:
@@ -180,11 +188,13 @@ def run_unbound(work: Callable[[Connection], Awaitable[T]], *, exclusive: bool =
     settings = load_settings()
     configure_logs(settings)
 
+    masters = load_master_keys(settings)
+
     async def connected(url: str) -> T:
         keys = load_key_ring(settings)
         client = connect(url, settings)
         try:
-            return await work(Connection(settings, client, keys))
+            return await work(Connection(settings, client, keys, masters))
         finally:
             await client.close()
 

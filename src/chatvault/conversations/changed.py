@@ -13,6 +13,7 @@ from bson import ObjectId
 from chatvault.access import Access
 from chatvault.conversations.ordered import find_in_order
 from chatvault.conversations.shapes import ConversationDoc
+from chatvault.conversations.store import MessageStore
 from chatvault.conversations.tombstones import Tombstone
 from chatvault.cursors import decode_cursor, decode_name_cursor, encode_cursor, encode_name_cursor
 from chatvault.cursors import not_ours as not_a_cursor
@@ -75,7 +76,7 @@ class Changed:
 
 
 async def list_changed(
-    access: Access, since: Since, limit: int
+    access: Access, store: MessageStore, since: Since, limit: int
 ) -> tuple[list[Changed], Since | None]:
     """Return what changed, each conversation once, and where the next page begins, if there is one.
 
@@ -84,8 +85,8 @@ async def list_changed(
     arrived = since.to_raw("arrived_at")
     arrived["arrived_at"]["$type"] = "date"
     updated, stored, deleted = await asyncio.gather(
-        find_in_order(access, since.to_raw("updated_at"), "updated_at", limit),
-        find_in_order(access, arrived, "arrived_at", limit),
+        find_in_order(access, store, since.to_raw("updated_at"), "updated_at", limit),
+        find_in_order(access, store, arrived, "arrived_at", limit),
         Tombstone.list_after(access, since.to_raw("at", "conversation_id"), limit),
     )
     found = [Changed(_utc(each["updated_at"]), each["_id"], each) for each in updated]

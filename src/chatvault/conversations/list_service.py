@@ -80,7 +80,7 @@ async def list_page(
     """
     access = Access.of(actor)
     if isinstance(wanted.start, Since):
-        page = await _list_changes(access, wanted.start, wanted.limit)
+        page = await _list_changes(access, store, wanted.start, wanted.limit)
     else:
         page = await _list(access, store, list_attached, wanted, wanted.start)
     if wanted.with_messages:
@@ -112,7 +112,7 @@ async def _list(
         )
     else:
         documents = await list_ordered(
-            access, which, wanted.sort, limit=limit, offset=offset, after=after
+            access, store, which, wanted.sort, limit=limit, offset=offset, after=after
         )
         total = await count_matching(access, which) if wanted.counted else None
     counted = total if wanted.counted else None
@@ -120,8 +120,8 @@ async def _list(
     return Page(documents, [], counted, has_more=len(documents) == limit, holds=holds)
 
 
-async def _list_changes(access: Access, since: Since, limit: int) -> Page:
-    changed, following = await list_changed(access, since, limit)
+async def _list_changes(access: Access, store: MessageStore, since: Since, limit: int) -> Page:
+    changed, following = await list_changed(access, store, since, limit)
     documents: list[ConversationDoc] = []
     deleted: list[tuple[int, Changed]] = []
     for each in changed:

@@ -79,6 +79,7 @@ class Message(BaseModel):
         version: rises with every edit; absent means 1.
         sent_id: the id that an answer was sent with if it replaced another, whose id it took.
         deleted: whether the message was removed; only its id and its place are left.
+        c: all other fields, sealed; then those that are not needed for queries are absent.
     """
 
     id: str
@@ -109,6 +110,7 @@ class Message(BaseModel):
     version: int | None = None
     sent_id: str | None = None
     deleted: bool | None = None
+    c: bytes | None = None
 
     holds: ClassVar = Content(
         words=("content", "metrics", "extra", "parts", "tool_calls", "commands"),
@@ -368,7 +370,7 @@ class Conversation(Document):
         """
         found = await cls.get_pymongo_collection().find_one(
             cls.owned_by(access, _id=conversation_id),
-            {"generation": True, "summary": True},
+            {"user_id": True, "generation": True, "summary": True},
             session=session,
         )
         if found is None:

@@ -3,6 +3,8 @@
 The plain list by the last change is `MessageStore.list_conversations`, which shares queries.
 """
 
+import unicodedata
+
 from bson import ObjectId
 from pymongo import ASCENDING, DESCENDING
 from pymongo.asynchronous.collection import AsyncCollection
@@ -12,9 +14,19 @@ from chatvault.conversations.filters import BY_LETTERS, NEVER, Filter, Position,
 from chatvault.conversations.models import LISTED_FIELDS, Conversation
 from chatvault.conversations.newest import CONVERSATIONS
 from chatvault.conversations.shapes import ConversationDoc
+from chatvault.conversations.store import MessageStore
+from chatvault.errors import InvalidInput
 from chatvault.fields import Raw
 
+# Sealed titles are read and sorted here, up to this number.
+MOST_TITLES = 10_000
 WITHOUT_MESSAGES = dict.fromkeys(LISTED_FIELDS, True)
+
+
+class TooManyToSort(InvalidInput):
+    """Titles are sealed, and yours are too many to be sorted; list them in another order."""
+
+    code = "too_many_to_sort"
 
 
 def _conversations() -> AsyncCollection[ConversationDoc]:
@@ -34,6 +46,7 @@ def _query(access: Access, wanted: Filter, after: Position | None) -> Raw:
 
 async def list_ordered(
     access: Access,
+    store: MessageStore,
     wanted: Filter,
     sort: Sort,
     *,
@@ -41,9 +54,30 @@ async def list_ordered(
     offset: int = 0,
     after: Position | None = None,
 ) -> list[ConversationDoc]:
-    """Return documents without messages, in order, from an offset or after a position."""
+    """Return documents without messages, in order, from an offset or after a position.
+
+    Raises:
+        TooManyToSort: sealed titles are to be sorted, and they are too many.
+    """
+    page = {"limit": limit, "offset": offset}
+    if sort is Sort.TITLE and store.codec.reads_sealed:
+        return await _list_by_sealed_title(access, store, wanted, after=after, **page)
     if sort is Sort.LAST_MESSAGE:
-        return await _list_by_last_message(access, wanted, limit=limit, offset=offset, after=after)
+        found = await _list_by_last_message(access, wanted, after=after, **page)
+    else:
+        found = await _list_by_index(access, wanted, sort, after=after, **page)
+    return await store.open_conversations(found)
+
+
+async def _list_by_index(
+    access: Access,
+    wanted: Filter,
+    sort: Sort,
+    *,
+    limit: int,
+    offset: int,
+    after: Position | None,
+) -> list[ConversationDoc]:
     shown = {**WITHOUT_MESSAGES, "deleted_at": True} if wanted.in_trash else WITHOUT_MESSAGES
     hint = Conversation.IN_TRASH if wanted.in_trash else None
     found = _conversations().find(_query(access, wanted, after), shown, hint=hint)
@@ -64,10 +98,54 @@ async def _list_by_last_message(
         ids = await _first_by_last_message(access, wanted, limit=limit, offset=offset)
     else:
         ids = await _ids_by_last_message(access, wanted, after, limit)
+    return await _in_order(access, ids)
+
+
+async def _in_order(access: Access, ids: list[ObjectId]) -> list[ConversationDoc]:
+    """Return the documents with these ids, without messages, in this order."""
     query = Conversation.owned_by(access, _id={"$in": ids})
     found = await _conversations().find(query, WITHOUT_MESSAGES).to_list()
     by_id = {each["_id"]: each for each in found}
     return [by_id[each] for each in ids if each in by_id]
+
+
+async def _list_by_sealed_title(
+    access: Access,
+    store: MessageStore,
+    wanted: Filter,
+    *,
+    limit: int,
+    offset: int,
+    after: Position | None,
+) -> list[ConversationDoc]:
+    """Return documents by their titles, which only this process can read, and sorts.
+
+    Raises:
+        TooManyToSort: there are too many.
+    """
+    query = _query(access, wanted, None)
+    shown = {"user_id": True, "title": True}
+    found = await _conversations().find(query, shown).limit(MOST_TITLES + 1).to_list()
+    if len(found) > MOST_TITLES:
+        raise TooManyToSort
+    titles = await store.open_conversations(found)
+    keys = sorted((letters_of(each["title"]), each["_id"]) for each in titles)
+    if after is not None:
+        end = letters_of(str(after.value)), after.last_id
+        keys = [each for each in keys if each > end]
+    ids = [each for _, each in keys[offset : offset + limit]]
+    return await store.open_conversations(await _in_order(access, ids))
+
+
+def letters_of(title: str) -> tuple[str, str, str]:
+    """Return what titles are sorted by: letters, then accents, then small letters first.
+
+    It is nearly the order of MongoDB's collation of English.
+    """
+    parted = unicodedata.normalize("NFKD", title)
+    folded = parted.casefold()
+    base = "".join(char for char in folded if not unicodedata.combining(char))
+    return base, folded, parted.swapcase()
 
 
 async def _first_by_last_message(
@@ -106,9 +184,10 @@ async def count_matching(access: Access, wanted: Filter) -> int:
 
 
 async def find_in_order(
-    access: Access, which: Raw, field: str, limit: int
+    access: Access, store: MessageStore, which: Raw, field: str, limit: int
 ) -> list[ConversationDoc]:
     """Return documents without messages that meet a condition, by a time, the oldest first."""
     shown = {**WITHOUT_MESSAGES, field: True}
     found = _conversations().find(Conversation.owned_by(access, **which), shown)
-    return await found.sort([(field, ASCENDING), ("_id", ASCENDING)]).limit(limit).to_list()
+    found = found.sort([(field, ASCENDING), ("_id", ASCENDING)]).limit(limit)
+    return await store.open_conversations(await found.to_list())

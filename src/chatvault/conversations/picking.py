@@ -42,14 +42,14 @@ async def find_embedded_at(
     """
     pairs = [[each, place] for each, some in places.items() for place in some]
     query = Conversation.owned_by(access, _id={"$in": list(places)})
-    shown = {**dict.fromkeys(names, True), "tail_seq": True}
+    shown = {**dict.fromkeys((*names, "user_id", "generation"), True), "tail_seq": True}
     picked = {**_pick("$_id", "$tail_seq", "$next_seq", pairs), "first_seq": True}
     found = (
         await Conversation.get_pymongo_collection()
         .with_options(codec_options=CONVERSATIONS)
         .aggregate([{"$match": query}, {"$project": shown | picked}])
     )
-    return [cast("PickedConversation", store.decode_messages(each)) async for each in found]
+    return await store.open_conversations(cast("list[PickedConversation]", await found.to_list()))
 
 
 async def find_in_segments_at(
@@ -69,7 +69,7 @@ async def find_in_segments_at(
         for generation, place in pairs
     ]
     end = {"$add": ["$start", "$length"]}
-    shown = dict.fromkeys(("user_id", "generation", "start", "length"), True)
+    shown = dict.fromkeys(("user_id", "generation", "start", "length", "runs"), True)
     picked = _pick("$generation", "$start", end, pairs)
     pipeline: list[Raw] = [{"$match": {"$or": clauses}}, {"$project": shown | picked}]
     found = (
@@ -77,7 +77,13 @@ async def find_in_segments_at(
         .with_options(codec_options=SEGMENTS)
         .aggregate(pipeline)
     )
-    return [cast("PickedSegment", store.decode_messages(each)) async for each in found]
+    segments = cast("list[PickedSegment]", await found.to_list())
+    return await store.open_segments(segments, places=_places_within)
+
+
+def _places_within(segment: SegmentDoc) -> list[int]:
+    places = cast("PickedSegment", segment)["places"]
+    return [place - segment["start"] for place in places]
 
 
 def _pick(key: str, start: str, end: Any, pairs: list[list[Any]]) -> Raw:

@@ -18,7 +18,7 @@ from chatvault.mongodb.batching import Batcher
 
 # At most this many newer messages may be there already.
 LATER = 8
-FIELDS = ("user_id", "first_seq", "tail_seq", "next_seq")
+FIELDS = ("user_id", "generation", "first_seq", "tail_seq", "next_seq")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,15 +81,17 @@ class PlaceReader:
             Conversation.get_pymongo_collection().with_options(codec_options=CONVERSATIONS)
         )
         found = await conversations.find(query, shown).to_list()
-        newest = {(each["user_id"], each["_id"]): self._number(each) for each in found}
+        await self._store.open_conversations(found)
+        newest = {(each["user_id"], each["_id"]): _number(each) for each in found}
         return [
             _pick(newest.get((each.access.owner_id, each.conversation_id)), each.places)
             for each in wanted
         ]
 
-    def _number(self, conversation: ConversationDoc) -> list[StoredMessage]:
-        messages = self._store.decode_messages(conversation)["messages"]
-        return number(messages, conversation["next_seq"] - len(messages))
+
+def _number(conversation: ConversationDoc) -> list[StoredMessage]:
+    messages = conversation["messages"]
+    return number(messages, conversation["next_seq"] - len(messages))
 
 
 def _pick(newest: list[StoredMessage] | None, places: range) -> list[StoredMessage] | None:

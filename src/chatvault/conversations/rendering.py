@@ -5,7 +5,7 @@ from chatvault.conversations.consistency import ReadConflict, check_unchanged, h
 from chatvault.conversations.path_reading import is_branched
 from chatvault.conversations.reading import WHOLE_BYTES, ConversationView, read_newest
 from chatvault.conversations.shapes import ConversationDoc, SegmentDoc
-from chatvault.conversations.store import MessageStore, RenderedSegments, SegmentKey
+from chatvault.conversations.store import MessageStore, RenderedSegments, SegmentVersion
 from chatvault.conversations.wire import messages_wire, run_wire
 from chatvault.encoding import to_json
 
@@ -77,7 +77,7 @@ async def _render_missing(
     )
 
 
-def _key(segment: SegmentDoc) -> SegmentKey:
+def _key(segment: SegmentDoc) -> SegmentVersion:
     # Segments stored before versions were counted have none.
     return segment["_id"], segment.get("version", 0)
 

@@ -9,11 +9,12 @@ from typing import Any, ClassVar
 import bson
 from beanie import Document
 from bson import ObjectId
+from pydantic import BaseModel
 from pymongo import IndexModel
 
 from chatvault.access import Access
 from chatvault.content import Content
-from chatvault.conversations.codec import MessageCodec
+from chatvault.conversations.codec import ContentCodec, SegmentKey
 from chatvault.conversations.models import Message
 from chatvault.conversations.shapes import MessageDoc, SegmentDoc
 from chatvault.conversations.tree import Link, links_within
@@ -46,6 +47,14 @@ class Generation:
     links: tuple[Link, ...] = ()
 
 
+class SealedRun(BaseModel):
+    """Sealed messages of a segment; `shapes.RunDoc` describes the fields."""
+
+    at: int
+    n: int
+    c: bytes
+
+
 class Segment(Document):
     """Consecutive older messages of a conversation.
 
@@ -60,6 +69,8 @@ class Segment(Document):
             none was, or before this was stored.
         links: the place of each message whose parent is not the message before it, and the
             parent's place; None without any.
+        messages: in order; of a sealed one only its id, its parent's, and whether it was deleted.
+        runs: the content of sealed messages. Of two runs with a message the later one counts.
     """
 
     user_id: Id
@@ -72,6 +83,7 @@ class Segment(Document):
     changed_in: int = 0
     links: list[list[int]] | None = None
     messages: list[Message]
+    runs: list[SealedRun] | None = None
 
     holds: ClassVar = Content(exported=True).with_parts("messages", Message.holds)
 
@@ -212,27 +224,36 @@ def cut(
     *,
     owner_id: ObjectId,
     generation: ObjectId,
-    codec: MessageCodec,
+    codec: ContentCodec,
     start: int = 0,
     links: Sequence[Link] = (),
+    first_id: ObjectId | None = None,
 ) -> Iterator[SegmentDoc]:
-    """Yield the segments to insert for messages, the first of them at `start`."""
+    """Yield the segments to insert for messages, the first of them at `start`.
+
+    `first_id` is the id of the first segment if it exists already.
+    """
     run: list[MessageDoc] = []
     run_bytes = 0
     for message in [*messages, None]:
         size = 0 if message is None else size_of(message)
         is_full = len(run) == MAX_LENGTH or run_bytes + size > MAX_BYTES
         if run and (message is None or is_full):
+            key = SegmentKey(owner_id, generation, first_id or ObjectId())
+            first_id = None
+            encoded = codec.encode_segment(key, run)
             segment: SegmentDoc = {
-                "_id": ObjectId(),
+                "_id": key.id,
                 "user_id": owner_id,
                 "generation": generation,
                 "start": start,
                 "length": len(run),
                 "living": count_not_deleted(run),
                 "bytes": run_bytes,
-                "messages": codec.encode(owner_id, run),
+                "messages": encoded.messages,
             }
+            if encoded.runs:
+                segment["runs"] = encoded.runs
             if mine := links_within(links, start, start + len(run)):
                 segment["links"] = [[*link] for link in mine]
             yield segment

@@ -12,6 +12,20 @@ from chatvault.conversations.parts import Part, TimeSource
 from chatvault.fields import Raw
 
 
+class RunDoc(TypedDict):
+    """Sealed messages of a segment.
+
+    Attributes:
+        at: the place of the first one within the segment.
+        n: how many there are.
+        c: their sealed content.
+    """
+
+    at: int
+    n: int
+    c: bytes
+
+
 class MessageDoc(TypedDict):
     """A message; `models.Message` describes the fields. A deleted one has its id only."""
 
@@ -43,6 +57,8 @@ class MessageDoc(TypedDict):
     version: NotRequired[int]
     sent_id: NotRequired[str]
     deleted: NotRequired[bool]
+    unreadable: NotRequired[bool]
+    c: NotRequired[bytes]
 
 
 class SegmentDoc(TypedDict):
@@ -59,6 +75,7 @@ class SegmentDoc(TypedDict):
     changed_in: NotRequired[int]
     links: NotRequired[list[list[int]]]
     messages: NotRequired[list[MessageDoc]]
+    runs: NotRequired[list[RunDoc]]
 
 
 class PathDoc(TypedDict):
@@ -94,6 +111,9 @@ class ConversationDoc(TypedDict):
     user_id: ObjectId
     title: str
     messages: NotRequired[list[MessageDoc]]
+    # These two are never stored: the messages as they are, and the fields that do not open.
+    stored: NotRequired[list[MessageDoc]]
+    damaged: NotRequired[list[str]]
     generation: ObjectId
     status: str
     tags: list[str]

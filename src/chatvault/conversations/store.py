@@ -5,8 +5,9 @@ Writes go through the commit queue, which encodes with the codec of its store.
 
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from operator import itemgetter
-from typing import Self, TypeVar, cast
+from typing import Self
 
 from bson import CodecOptions, ObjectId
 from cachetools import LRUCache
@@ -15,9 +16,10 @@ from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.cursor import AsyncCursor
 
 from chatvault.access import Access
-from chatvault.conversations.codec import MessageCodec, PlainCodec
+from chatvault.conversations.codec import ContentCodec, PlainCodec
+from chatvault.conversations.decoding import ContentDecoder, OnDamage
 from chatvault.conversations.models import Conversation
-from chatvault.conversations.newest import CONVERSATIONS, count_many, list_many
+from chatvault.conversations.newest import CONVERSATIONS, Listing, count_many, list_many
 from chatvault.conversations.paths import PathRuns
 from chatvault.conversations.segments import MAX_LENGTH, START, Revision, Segment
 from chatvault.conversations.shapes import (
@@ -38,8 +40,10 @@ PATHS: CodecOptions[PathRunsDoc] = CodecOptions(tz_aware=False)
 RENDERED_BYTES = 32 * 1024 * 1024
 OVERHEAD = 512
 RUN = itemgetter("user_id", "generation")
+WITHOUT_MESSAGES = {"messages": False, "runs": False}
 
-D = TypeVar("D", ConversationDoc, SegmentDoc)
+# What decoding needs of a segment, beside its messages.
+RUN_FIELDS = ("user_id", "generation", "start", "length", "runs")
 # The access to a conversation, and its id.
 ConversationKey = tuple[Access, ObjectId]
 # The access to segments, and their generation.
@@ -47,7 +51,7 @@ GenerationKey = tuple[Access, ObjectId]
 # The same, the end of the wanted messages in the generation, and how many are wanted.
 End = tuple[Access, ObjectId, int, int]
 # A segment's id, and its version.
-SegmentKey = tuple[ObjectId, int]
+SegmentVersion = tuple[ObjectId, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,23 +76,26 @@ class RenderedSegments:
 SHOWN: Raw = {"$ne": True}
 
 
-class MessageStore:
+class MessageStore(ContentDecoder):
     """Reads conversations, segments and revisions by owner; concurrent reads share a query.
 
     Args:
         codec: encodes and decodes the messages.
+        on_damage: records what does not open; by default it is logged only.
 
     Attributes:
         rendered: segments as JSON, the most recently used ones.
     """
 
-    def __init__(self, codec: MessageCodec | None = None) -> None:
-        self.codec: MessageCodec = codec or PlainCodec()
-        self.rendered: LRUCache[SegmentKey, RenderedSegments] = LRUCache(
+    def __init__(
+        self, codec: ContentCodec | None = None, on_damage: OnDamage | None = None
+    ) -> None:
+        super().__init__(codec or PlainCodec(), on_damage)
+        self.rendered: LRUCache[SegmentVersion, RenderedSegments] = LRUCache(
             RENDERED_BYTES, getsizeof=lambda each: len(each.json) + OVERHEAD
         )
         self._conversations = Batcher(self._find_conversations, max_size=32, concurrency=2)
-        self._listings = Batcher(list_many, max_size=16, concurrency=2)
+        self._listings = Batcher(self._list_many, max_size=16, concurrency=2)
         self._counts = Batcher(count_many, max_size=32, concurrency=2)
         self._segments = Batcher(self._find_segments, max_size=32, concurrency=2)
         self._fields = Batcher(_find_segment_fields, max_size=32, concurrency=2)
@@ -117,15 +124,15 @@ class MessageStore:
         """Return the document of a conversation of the actor's in a transaction, or None."""
         query = Conversation.owned_by(access, _id=conversation_id)
         found = await _conversations().find_one(query, session=session)
-        return None if found is None else self.decode_messages(found)
+        return None if found is None else (await self.open_conversations([found]))[0]
 
     async def find_conversations(
         self, access: Access, ids: list[ObjectId]
     ) -> dict[ObjectId, ConversationDoc]:
         """Return the documents with these ids that are the actor's, by id."""
         query = Conversation.owned_by(access, _id={"$in": ids})
-        found = await _conversations().find(query).to_list()
-        return {each["_id"]: self.decode_messages(each) for each in found}
+        found = await self.open_conversations(await _conversations().find(query).to_list())
+        return {each["_id"]: each for each in found}
 
     async def list_conversations(
         self,
@@ -151,9 +158,9 @@ class MessageStore:
         """Return some fields of all conversations of the actor's, or of those with these ids."""
         which = {} if ids is None else {"_id": {"$in": ids}}
         found = _conversations().find(
-            Conversation.owned_by(access, **which), dict.fromkeys(names, True)
+            Conversation.owned_by(access, **which), dict.fromkeys(("user_id", *names), True)
         )
-        return await found.to_list()
+        return await self.open_conversations(await found.to_list())
 
     async def list_segments(self, access: Access, generation: ObjectId) -> list[SegmentDoc]:
         """Return the segments of a generation, in order."""
@@ -183,7 +190,7 @@ class MessageStore:
         """
         query = Segment.owned_by(access, generation=generation, start=start)
         found = _segments().find(query).sort("start", order).limit(limit)
-        return self._decode_all(await found.to_list())
+        return await self.open_segments(await found.to_list())
 
     async def list_segments_within(
         self, access: Access, generation: ObjectId, first: int, end: int, *, most: int = 0
@@ -198,11 +205,11 @@ class MessageStore:
         query = Segment.owned_by(access, generation=generation, start=start)
         if most:
             query["$expr"] = after
-        shown = dict.fromkeys(("user_id", "generation", "start", "length", "changed_in"), True)
+        shown = dict.fromkeys((*RUN_FIELDS, "changed_in"), True)
         skipped = {"$max": [0, {"$subtract": [first, "$start"]}]}
         wanted = {"messages": {"$slice": ["$messages", skipped, end - first]}}
         found = _segments().find(query, {**shown, **wanted}).sort("start", 1).limit(most)
-        return self._decode_all(await found.to_list())
+        return await self.open_segments(await found.to_list(), places=partial(_places_from, first))
 
     async def list_ids_within(
         self, access: Access, generation: ObjectId, first: int, end: int
@@ -253,7 +260,7 @@ class MessageStore:
     ) -> AsyncCursor[SegmentDoc]:
         """Return a cursor of the segments that start before a place, in order, without messages."""
         query = Segment.owned_by(access, generation=generation, start={"$lt": before})
-        return _segments().find(query, {"messages": False}).sort("start", 1)
+        return _segments().find(query, WITHOUT_MESSAGES).sort("start", 1)
 
     async def list_segments_of(
         self, access: Access, generations: list[ObjectId]
@@ -262,8 +269,8 @@ class MessageStore:
         runs: dict[ObjectId, list[SegmentDoc]] = {generation: [] for generation in generations}
         if runs:
             query = Segment.owned_by(access, generation={"$in": generations})
-            async for segment in _segments().find(query):
-                runs[segment["generation"]].append(self.decode_messages(segment))
+            for segment in await self.open_segments(await _segments().find(query).to_list()):
+                runs[segment["generation"]].append(segment)
         return runs
 
     async def walk_segments_with(
@@ -277,7 +284,8 @@ class MessageStore:
         ids = {"$in": message_ids}
         query = {**Segment.owned_by(access, generation=generation), "messages.id": ids}
         async for segment in _segments().find(query, session=session):
-            yield self.decode_messages(segment)
+            [opened] = await self.open_segments([segment])
+            yield opened
 
     async def list_segment_ends(
         self, access: Access, generation: ObjectId, *, end: int, most: int
@@ -301,39 +309,28 @@ class MessageStore:
         query = Revision.owned_by(access, **its, kept=SHOWN)
         found = Revision.get_pymongo_collection().find(query)
         revisions = await found.sort([("seq", 1), ("version", 1)]).to_list()
-        messages = self.codec.decode(access.owner_id, [each["message"] for each in revisions])
-        pairs = zip(revisions, messages, strict=True)
-        return [
-            cast("RevisionDoc", {**revision, "message": message}) for revision, message in pairs
-        ]
+        return await self.open_revisions(revisions)
 
     async def walk_revisions(self, access: Access) -> AsyncGenerator[RevisionDoc]:
         """Walk the revisions of all messages, by conversation and message, oldest first."""
         found = Revision.get_pymongo_collection().find(Revision.owned_by(access, kept=SHOWN))
         order = [(name, 1) for name in ("conversation_id", "message_id", "seq", "version")]
         async for revision in found.sort(order):
-            [message] = self.codec.decode(access.owner_id, [revision["message"]])
-            yield cast("RevisionDoc", {**revision, "message": message})
-
-    def decode_messages(self, document: D) -> D:
-        """Decode the messages of a document in place; return it."""
-        document["messages"] = self.codec.decode(document["user_id"], document["messages"])
-        return document
-
-    def _decode_all(self, documents: list[D]) -> list[D]:
-        return [self.decode_messages(each) for each in documents]
+            [opened] = await self.open_revisions([revision])
+            yield opened
 
     async def _find_conversations(
         self, wanted: list[ConversationKey]
     ) -> list[ConversationDoc | None]:
         pairs = [Conversation.owned_by(access, _id=each) for access, each in dict.fromkeys(wanted)]
         found = await _conversations().find({"$or": pairs} if pairs[1:] else pairs[0]).to_list()
-        documents = {(each["user_id"], each["_id"]): each for each in self._decode_all(found)}
+        await self.open_conversations(found)
+        documents = {(each["user_id"], each["_id"]): each for each in found}
         return [documents.get((access.owner_id, each)) for access, each in wanted]
 
     async def _find_segments(self, wanted: list[GenerationKey]) -> list[list[SegmentDoc]]:
         found = await _segments().find(_query(wanted)).to_list()
-        return _by_generation(self._decode_all(found), wanted)
+        return _by_generation(await self.open_segments(found), wanted)
 
     async def _find_ends(self, wanted: list[End]) -> list[list[SegmentDoc]]:
         clauses = [
@@ -344,11 +341,16 @@ class MessageStore:
             }
             for access, generation, end, most in dict.fromkeys(wanted)
         ]
-        shown = dict.fromkeys(("user_id", "generation", "start", "length", "changed_in"), True)
+        shown = dict.fromkeys((*RUN_FIELDS, "changed_in"), True)
         newest = {"messages": {"$slice": -max(most for *_, most in wanted)}}
         query = {"$or": clauses} if clauses[1:] else clauses[0]
         found = await _segments().find(query, {**shown, **newest}).to_list()
-        return _by_generation(self._decode_all(found), [each[:2] for each in wanted])
+        return _by_generation(await self.open_segments(found), [each[:2] for each in wanted])
+
+    async def _list_many(self, wanted: list[Listing]) -> list[tuple[list[ConversationDoc], int]]:
+        pages = await list_many(wanted)
+        await self.open_conversations([each for page, _ in pages for each in page])
+        return pages
 
 
 def _conversations() -> AsyncCollection[ConversationDoc]:
@@ -361,6 +363,12 @@ def _segments() -> AsyncCollection[SegmentDoc]:
 
 def _paths() -> AsyncCollection[PathRunsDoc]:
     return PathRuns.get_pymongo_collection().with_options(codec_options=PATHS)
+
+
+def _places_from(first: int, segment: SegmentDoc) -> range:
+    """Return the places of a segment's messages if those before `first` were left out."""
+    start = max(0, first - segment["start"])
+    return range(start, start + len(segment["messages"]))
 
 
 def _query(wanted: list[GenerationKey]) -> Raw:
@@ -380,7 +388,7 @@ def _by_generation(
 
 
 async def _find_segment_fields(wanted: list[GenerationKey]) -> list[list[SegmentDoc]]:
-    found = await _segments().find(_query(wanted), {"messages": False}).to_list()
+    found = await _segments().find(_query(wanted), WITHOUT_MESSAGES).to_list()
     return _by_generation(found, wanted)
 
 

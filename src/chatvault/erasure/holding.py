@@ -1,8 +1,13 @@
-"""The seam for legal holds, which forbid an erasure."""
+"""Legal holds, which forbid an erasure."""
 
 from bson import ObjectId
 
+from chatvault.access import Access
+from chatvault.actor import Actor, Door
+from chatvault.conversations.holds import Holds
 
-async def erasable(user_id: ObjectId) -> bool:  # noqa: ARG001  # the seam: nothing is held yet
-    """Whether no hold forbids to erase this user."""
-    return True
+
+async def erasable(user_id: ObjectId) -> bool:
+    """Whether no hold keeps conversations of this user."""
+    holds = await Holds.of(Access.of(Actor(door=Door.BACKGROUND, user_id=user_id)))
+    return not holds.whole and not holds.ids

@@ -141,7 +141,7 @@ class Background:
         access = await resolve(actor, conversation_id, Need.WRITE)
         async with key_lock(actor, idempotency_key):
             if idempotency_key is not None and await was_carried_out(actor, idempotency_key):
-                known = _idempotent(access, conversation_id, idempotency_key)
+                known = _idempotent(access, self._commits.store, conversation_id, idempotency_key)
                 return await answer_repeat(actor, Action.CONVERSATION_SUMMARIZE, known)
             for _ in range(SUMMARY_TRIES):
                 with contextlib.suppress(Outdated):
@@ -200,7 +200,7 @@ class Background:
                 where=("_id", conversation_id),
                 decide=decide,
                 idempotent=idempotency_key
-                and _idempotent(access, conversation_id, idempotency_key),
+                and _idempotent(access, self._commits.store, conversation_id, idempotency_key),
             )
         )
 
@@ -251,10 +251,11 @@ def _summarized_state(fields: ConversationDoc) -> tuple[ObjectId, int, int]:
 
 
 def _idempotent(
-    access: Access, conversation_id: ObjectId, idempotency_key: IdempotencyKey
+    access: Access, store: MessageStore, conversation_id: ObjectId, idempotency_key: IdempotencyKey
 ) -> Idempotent[str | None]:
     async def replay(result: Raw, session: AsyncClientSession) -> str | None:
         found = await Conversation.get_for_repeat(access, conversation_id, session)
+        await store.open_conversations([found])
         summary: str | None = found.get("summary")
         if result["made"] and summary is None:
             raise NotFound("The summary was made, and has been removed since")

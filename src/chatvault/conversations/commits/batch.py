@@ -1,7 +1,8 @@
 """One batch of changes: decide each change, then write the accepted ones."""
 
-from collections.abc import Sequence
-from typing import Any, TypeVar
+import asyncio
+from collections.abc import Awaitable, Sequence
+from typing import Any, TypeVar, cast
 
 from beanie import Document
 from bson import ObjectId
@@ -29,6 +30,15 @@ from chatvault.idempotency import IdempotencyRecord, Idempotent
 
 T = TypeVar("T")
 DUPLICATE_KEY = 11000
+
+
+async def _beside(reading: Awaitable[T], fetching: Awaitable[None]) -> T:
+    """Return what is read, once both are done; a failure waits for the other one to end."""
+    read, fetched = await asyncio.gather(reading, fetching, return_exceptions=True)
+    for each in (read, fetched):
+        if isinstance(each, BaseException):
+            raise each
+    return cast("T", read)
 
 
 class CommitBatch:
@@ -60,7 +70,13 @@ class CommitBatch:
             Conflicted: another process changed the same documents; nothing of this may be
                 committed.
         """
-        self.copies = await BatchReader(self._store, self._session).gather(self._changes)
+        reading = BatchReader(self._store, self._session).gather(self._changes)
+        codec = self._store.codec
+        missing = codec.missing({each.access.owner_id for each in self._changes}, to_write=True)
+        if missing:
+            self.copies = await _beside(reading, codec.fetch(missing, to_write=True))
+        else:
+            self.copies = await reading
         await self._replay()
         answers = [self._decide(change) for change in self._changes]
         await self._write()

@@ -60,6 +60,7 @@ async def write_generation(
     run = cut(
         older, owner_id=access.owner_id, generation=generation.id, codec=store.codec, links=links
     )
+    await store.fetch_to_write(access.owner_id)
     # Encoded before the pending deletion is stored, as there must be no pause after it.
     segments = [segment async for segment in sliced(run)]
     await PendingDeletion.get_pymongo_collection().insert_one(

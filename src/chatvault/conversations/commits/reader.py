@@ -89,8 +89,7 @@ class BatchReader:
         whole = [some for some in existing if _edits(some)]
         others = [some for some in existing if not _edits(some)]
         edited = await self._read_documents(whole, _tail)
-        for fields in edited.values():
-            self._store.decode_messages(fields)
+        await self._store.open_conversations(edited.values(), aware=True, keep_stored=True)
         return edited | await self._read_known(others)
 
     async def _find_messages(
@@ -126,9 +125,11 @@ class BatchReader:
         for fields in documents.values():
             fields.pop("messages", None)
         known = await self._read_documents(hit, _known)
-        for fields in known.values():
-            fields["known"] = self._store.codec.decode(fields["user_id"], fields["known"])
-        return documents | known
+        return await self._open(documents | known)
+
+    async def _open(self, found: dict[Key, _Found]) -> dict[Key, _Found]:
+        await self._store.open_conversations(found.values(), aware=True)
+        return found
 
     async def _read_documents(
         self, wanted: list[list[Change[Any]]], show: Callable[[list[str]], Raw]
@@ -199,9 +200,10 @@ class BatchReader:
         found = Segment.get_pymongo_collection().find(
             {"$or": clauses}, projection, session=self._session
         )
-        for segment in await found.to_list():
+        segments = await found.to_list()
+        await self._store.open_segments(segments, places=_places_of, aware=True)
+        for segment in segments:
             fields, ids, known = asked[segment["generation"]]
-            self._store.decode_messages(segment)
             messages = {message["id"]: message for message in segment["messages"]}
             base = fields["first_seq"] + segment["start"]
             for seq, message_id in enumerate(segment.get("ids", messages), base):
@@ -245,10 +247,19 @@ class BatchReader:
             return {}
         query = {"$or": clauses} if clauses[1:] else clauses[0]
         found = Segment.get_pymongo_collection().find(
-            query, {"messages": False}, session=self._session
+            query, {"messages": False, "runs": False}, session=self._session
         )
         segments = await found.to_list()
         return {each["generation"]: each for each in sorted(segments, key=START)}
+
+
+def _places_of(segment: SegmentDoc) -> list[int] | None:
+    """Return the places of those messages of a segment that were read; None for all."""
+    ids: list[str] | None = cast("Raw", segment).get("ids")
+    if ids is None:
+        return None
+    places = {message_id: place for place, message_id in enumerate(ids)}
+    return [places[message["id"]] for message in segment["messages"]]
 
 
 def _edits(changes: list[Change[Any]]) -> bool:

@@ -8,7 +8,7 @@ from bson import ObjectId
 from pymongo import InsertOne, UpdateOne
 
 from chatvault.access import Access
-from chatvault.conversations.codec import MessageCodec
+from chatvault.conversations.codec import ContentCodec, SegmentKey
 from chatvault.conversations.segments import (
     MAX_BYTES,
     MAX_LENGTH,
@@ -32,7 +32,7 @@ SegmentWrite = InsertOne[Any] | UpdateOne
 def extend(
     last: SegmentDoc | None,
     moved: list[MessageDoc],
-    codec: MessageCodec,
+    codec: ContentCodec,
     links: Sequence[Link] = (),
 ) -> tuple[list[SegmentWrite], list[MessageDoc]]:
     """Append messages to the newest segment as far as it has room.
@@ -65,7 +65,11 @@ def extend(
         "version": 1,
     }
     mine = _filter_of(last, length=last["length"])
-    pushed: Raw = {"messages": {"$each": codec.encode(last["user_id"], taken)}}
+    key = SegmentKey(last["user_id"], last["generation"], last["_id"])
+    encoded = codec.encode_segment(key, taken, last["length"])
+    pushed: Raw = {"messages": {"$each": encoded.messages}}
+    if encoded.runs:
+        pushed["runs"] = {"$each": encoded.runs}
     start = last["start"] + last["length"]
     if its_links := links_within(links, start, start + len(taken)):
         pushed["links"] = {"$each": [[*link] for link in its_links]}
@@ -78,7 +82,7 @@ def add(
     *,
     owner_id: ObjectId,
     generation: ObjectId,
-    codec: MessageCodec,
+    codec: ContentCodec,
     start: int,
     links: Sequence[Link] = (),
 ) -> list[SegmentWrite]:
@@ -117,7 +121,7 @@ def defer_deletion(
 
 
 def put(
-    segment: SegmentDoc, index: int, message: MessageDoc, codec: MessageCodec, *, deleted: bool
+    segment: SegmentDoc, index: int, message: MessageDoc, codec: ContentCodec, *, deleted: bool
 ) -> tuple[list[SegmentWrite], bool]:
     """Replace one message of a segment.
 
@@ -137,11 +141,13 @@ def put(
     if grown > 0 and segment["bytes"] > SEGMENT_HARD_BYTES:
         return _resplit(segment, codec), True
     mine = _filter_of(segment, **{f"messages.{index}.id": message["id"]})
-    [encoded] = codec.encode(segment["user_id"], [message])
-    update = {
-        "$set": {f"messages.{index}": encoded, "changed_in": segment["changed_in"]},
+    changed, pushed = codec.encode_edit(segment, index)
+    update: Raw = {
+        "$set": {**changed, "changed_in": segment["changed_in"]},
         "$inc": {"bytes": grown, "living": -int(deleted), "version": 1},
     }
+    if pushed:
+        update["$push"] = pushed
     return [UpdateOne(mine, update)], False
 
 
@@ -151,7 +157,7 @@ def _filter_of(segment: SegmentDoc, **more: Any) -> Raw:
     return {"_id": segment["_id"], **key, **more}
 
 
-def _resplit(segment: SegmentDoc, codec: MessageCodec) -> list[SegmentWrite]:
+def _resplit(segment: SegmentDoc, codec: ContentCodec) -> list[SegmentWrite]:
     """Split a segment that grew too large into several."""
     first, *others = cut(
         segment["messages"],
@@ -160,12 +166,13 @@ def _resplit(segment: SegmentDoc, codec: MessageCodec) -> list[SegmentWrite]:
         codec=codec,
         start=segment["start"],
         links=to_links(segment.get("links") or ()),
+        first_id=segment["_id"],
     )
     changed_in = {"changed_in": segment["changed_in"]}
-    names = ("length", "living", "bytes", "messages", "links")
+    names = ("length", "living", "bytes", "messages", "runs", "links")
     kept: Raw = {name: cast("Raw", first)[name] for name in names if name in first}
     mine = _filter_of(segment, length=segment["length"])
     update: Raw = {"$set": kept | changed_in, "$inc": {"version": 1}}
-    if "links" not in first:
-        update["$unset"] = {"links": ""}
+    if gone := [name for name in ("links", "runs") if name in segment and name not in first]:
+        update["$unset"] = dict.fromkeys(gone, "")
     return [UpdateOne(mine, update), *(InsertOne(other | changed_in) for other in others)]

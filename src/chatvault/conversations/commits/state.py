@@ -9,7 +9,7 @@ from pymongo import DeleteMany, DeleteOne, InsertOne, UpdateMany, UpdateOne
 
 from chatvault.access import Access
 from chatvault.audit.outbox import Outbox
-from chatvault.conversations.codec import MessageCodec
+from chatvault.conversations.codec import ContentCodec
 from chatvault.conversations.commits.active_path import ActivePath
 from chatvault.conversations.commits.errors import RetryAfterMove
 from chatvault.conversations.models import TRASHED
@@ -46,7 +46,7 @@ class ConversationState:
     def __init__(
         self,
         access: Access,
-        codec: MessageCodec,
+        codec: ContentCodec,
         fields: ConversationDoc | None,
         known: dict[str, StoredMessage] | None = None,
         last_segment: SegmentDoc | None = None,
@@ -66,6 +66,14 @@ class ConversationState:
         self._head = None if fields is None else fields.copy()
         tail: list[MessageDoc] | None = self._head.pop("messages", None) if self._head else None
         self._tail = tail
+        stored: list[MessageDoc] = self._head.pop("stored", []) if self._head else []
+        # The sealed form of embedded messages, to be written back unchanged. With the message, so
+        # that no other object takes its place in memory.
+        self._as_stored: dict[int, tuple[MessageDoc, MessageDoc]] = {
+            id(message): (message, each)
+            for message, each in zip(tail or (), stored, strict=False)
+            if "c" in each
+        }
         self._read_version: int | None = fields["version"] if fields else None
         self._read_tail_seq: int | None = fields["tail_seq"] if fields else None
         self._path = None if self._head is None else self._follow_path(self._head, tree)

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from bson import ObjectId
 from pymongo import DeleteMany, DeleteOne, InsertOne, UpdateMany, UpdateOne
 
+from chatvault.conversations.codec import MessageUnreadable
 from chatvault.conversations.commits import segment_writes
 from chatvault.conversations.commits.active_path import PathChange
 from chatvault.conversations.commits.errors import NoRoom
@@ -185,6 +186,7 @@ class WorkingCopy(ConversationState):
 
         Raises:
             NoRoom: older messages have to move first.
+            MessageUnreadable: the stored message does not open.
         """
         old = stored.message
         revision = self._revision_of(stored, at)
@@ -192,7 +194,7 @@ class WorkingCopy(ConversationState):
         if "parent_id" in old:
             its_own["parent_id"] = old["parent_id"]
         changed = self.update_in_place(stored, {**message, **its_own}, at)
-        self.revisions.append(InsertOne(revision))
+        self.revisions.append(InsertOne(self._codec.encode_revision(revision)))
         self._set(has_revisions=True, edits=self.fields.get("edits", 0) + 1)
         return changed
 
@@ -205,7 +207,7 @@ class WorkingCopy(ConversationState):
             message_id=old["id"],
             version=old.get("version", 1),
             seq=stored.seq,
-            message=self._encode([old])[0],
+            message=old,
             replaced_at=at,
             **more,
         )
@@ -213,7 +215,10 @@ class WorkingCopy(ConversationState):
     def _keep(self, messages: Sequence[StoredMessage], at: datetime) -> None:
         """Decide to keep messages that are removed, because of a legal hold."""
         living = [each for each in messages if not is_deleted(each.message)]
-        self.revisions += [InsertOne(self._revision_of(each, at, kept=True)) for each in living]
+        self.revisions += [
+            InsertOne(self._codec.encode_revision(self._revision_of(each, at, kept=True)))
+            for each in living
+        ]
 
     def update_in_place(
         self, stored: StoredMessage, message: MessageDoc, at: datetime
@@ -225,8 +230,11 @@ class WorkingCopy(ConversationState):
 
         Raises:
             NoRoom: older messages have to move first.
+            MessageUnreadable: the stored message does not open.
         """
         old = stored.message
+        if old.get("unreadable"):
+            raise MessageUnreadable
         message = {**message, "version": old.get("version", 1) + 1}
         length = self.fields["next_seq"] - self.fields["tail_seq"]
         grown = size_of(message) - size_of(old)
@@ -357,15 +365,23 @@ class WorkingCopy(ConversationState):
                 self.fields, self.access, whole=whole, keeps=self._keeps
             )
 
-    def _encode(self, messages: list[MessageDoc]) -> list[MessageDoc]:
-        return self._codec.encode(self.access.owner_id, messages)
+    def _encode_tail(self) -> list[MessageDoc]:
+        """Return the embedded messages as they are stored; those that did not change as before."""
+        tail = self._tail or []
+        if not self._as_stored:
+            return self._codec.encode_tail(self.fields, tail)
+        known = [self._as_stored.get(id(message)) for message in tail]
+        changed = [message for message, each in zip(tail, known, strict=True) if each is None]
+        encoded = iter(self._codec.encode_tail(self.fields, changed))
+        return [next(encoded) if each is None else each[1] for each in known]
 
     def write(self) -> Write | None:
         """Return the one statement that stores the decisions; None if there is nothing to store."""
         if self._head is None or (self._is_new and self._deleted):
             return None
         if self._is_new:
-            return InsertOne({**self._head, "messages": self._encode(self._tail or [])})
+            fields = self._codec.encode_fields(self._head, cast("Raw", self._head))
+            return InsertOne({**fields, "messages": self._encode_tail()})
         # Any change of the status raises the version.
         read = Conversation.owned_with_trash_by(
             self.access,
@@ -377,9 +393,11 @@ class WorkingCopy(ConversationState):
             return DeleteOne(read, hint=BY_ID)
         if not self._fields:
             return None
-        update: Raw = {"$set": dict(self._fields)}
+        update: Raw = {"$set": self._codec.encode_fields(self._head, dict(self._fields))}
         if self._rewritten:
-            update["$set"]["messages"] = self._encode(self._tail or [])
+            update["$set"]["messages"] = self._encode_tail()
         elif self._pushed:
-            update["$push"] = {"messages": {"$each": self._encode(self._pushed)}}
+            update["$push"] = {
+                "messages": {"$each": self._codec.encode_tail(self._head, self._pushed)}
+            }
         return UpdateOne(read, update, hint=BY_ID)

@@ -1,0 +1,1 @@
+"""Data keys of users, wrapped with master keys, and sealing with them."""

@@ -51,6 +51,8 @@ OWNERLESS = {
         "erasure/removal.py",
         "Removal._remove_some.remove",
     ): "by the collections' own declarations",
+    ("holds/service.py", "lift.update"): "an auditor's, of anybody's conversations",
+    ("retention/service.py", "_set.store"): "its owner's or an operator's, by its caller",
     ("erasure/service.py", "_close"): "an account is its owner's, and found by its id",
     ("erasure/worker.py", "Eraser._store_receipt"): "an account is found by its id",
     ("mongodb/leases.py", "take"): "processes' own",
@@ -67,6 +69,8 @@ ALONE = {
     ("mongodb/restoring.py", "begin"): "the mark itself",
     ("mongodb/restoring.py", "end"): "the same, when everything is there and recorded",
     ("vault/data_keys.py", "DataKeys._create"): "exists before anything is sealed with it",
+    ("conversations/released.py", "release_lifted"): "our own housekeeping",
+    ("conversations/released.py", "_release"): "our own housekeeping",
     ("conversations/converting.py", "Converter._convert"): "nothing changes for anybody",
     ("api_keys/finder.py", "KeyFinder.note_uses"): "when they were used; nothing is done",
     ("sessions/storage.py", "SessionStorage.save_session"): "moves an end on; nothing is done",
@@ -135,7 +139,7 @@ ALONE = {
 
 
 # What makes a filter with its owner.
-OWNED_BY = {"owned_by", "_filter_of"}
+OWNED_BY = {"owned_by", "owned_with_trash_by", "_filter_of"}
 
 
 @dataclass(frozen=True)

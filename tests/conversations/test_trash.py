@@ -125,7 +125,7 @@ class TestHiding:
         }  # fmt: skip
         assert len(await trash_of(alice)) == 1
 
-    async def test_and_restoring_may_be_repeated(self, alice: HttpClient) -> None:
+    async def test_can_be_repeated_as_restoring_can(self, alice: HttpClient) -> None:
         path = f"/conversations/{(await begin(alice))['id']}"
         await alice.delete(path)
         key = {"Idempotency-Key": "k"}

@@ -17,7 +17,7 @@ UNCONFIRMED = WriteConcern(w=1, j=False)
 
 
 class Uses(NamedTuple):
-    """How often a collection was used since MongoDB started.
+    """The numbers of uses of a collection since MongoDB started.
 
     Attributes:
         writes: all but deletions, and some reads.

@@ -200,7 +200,8 @@ AUDITED = [operation for operation in OPERATIONS if operation.action is not None
 PRIVATE = [operation for operation in AUDITED if not operation.is_public]
 # The list of tools is no secret, and a rule is looked up among the caller's own. An erasure is
 # shown to whoever has its token, as its person has no account.
-WITHOUT_OWNER = {"/mcp/rules/{tool}", "/erasures/{erasure_id}"}
+# A hold is not its user's, who must not know of it.
+WITHOUT_OWNER = {"/mcp/rules/{tool}", "/erasures/{erasure_id}", "/admin/holds/{hold_id}"}
 WITH_ID = [
     operation
     for operation in AUDITED

@@ -122,7 +122,9 @@ def check_path(document: Raw, segments: list[Raw], messages: dict[int, Raw]) -> 
 
 def tiny_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lower the limits such that a few messages need segments and bulk writes."""
-    for module in [each for name, each in sys.modules.items() if name.startswith(DOMAIN)]:
+    # A copy, as a thread may import something meanwhile.
+    loaded = list(sys.modules.items())
+    for module in [each for name, each in loaded if name.startswith(DOMAIN)]:
         for name, value in TINY.items():
             # A constant is patched in each module that imports it.
             if hasattr(module, name):

@@ -228,13 +228,7 @@ class Conversation(Document):
     holds: ClassVar = (
         Content(
             words=("title", "metadata", "system_prompt", "summary"),
-            plain=(
-                "tags",
-                "source",
-                "trashed_source",
-                "import_fingerprint",
-                "waiting_reply",
-            ),
+            plain=("tags", "source", "trashed_source", "import_fingerprint", "waiting_reply"),
             exported=True,
         )
         .with_parts("messages", Message.holds)

@@ -346,7 +346,7 @@ class ConversationSummary(BaseModel):
         branched: whether other branches have messages.
         category_id: the category it is in.
         deleted_at: when it was put into the trash; only there.
-        purge_at: when it is deleted for good, from then on; null under a legal hold; only there.
+        purge_at: when it is deleted permanently, from then on; null under a legal hold; only there.
         held: whether a legal hold keeps it; only there.
     """
 
@@ -422,7 +422,7 @@ class DeletedOut(BaseModel):
 
 
 class EmptiedOut(BaseModel):
-    """How many conversations were deleted from the trash, and whether it has more."""
+    """The number of conversations deleted from the trash, and whether it has more."""
 
     deleted_count: int
     has_more: bool

@@ -23,15 +23,17 @@ from chatvault.access import Access
 from chatvault.actor import Actor, Door, Role
 from chatvault.audit.keys import load_key_ring
 from chatvault.audit.recorder import Recorder
-from chatvault.conversations import append_service, reading, service
+from chatvault.conversations import service
 from chatvault.conversations.codec import ContentCodec, PlainCodec
 from chatvault.conversations.commits.queue import CommitQueue
-from chatvault.conversations.listing import LIST_BYTES, show_list
+from chatvault.conversations.messages import append_service
+from chatvault.conversations.reading import pages as reading
+from chatvault.conversations.reading.listing import LIST_BYTES, show_list
+from chatvault.conversations.reading.wire import conversation_wire, messages_wire, summary_wire
 from chatvault.conversations.schemas import ConversationCreate, MessageIn
 from chatvault.conversations.sealed import SealedCodec
 from chatvault.conversations.segments import Segment
 from chatvault.conversations.store import MessageStore
-from chatvault.conversations.wire import conversation_wire, messages_wire, summary_wire
 from chatvault.documents import bind_documents
 from chatvault.encoding import to_json
 from chatvault.mongodb.database import Client, connect

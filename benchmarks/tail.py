@@ -16,10 +16,12 @@ from bson import ObjectId
 from chatvault.access import Access
 from chatvault.actor import Actor, Door, Role
 from chatvault.audit.keys import load_key_ring
-from chatvault.conversations import append_service, reading, segments, service
+from chatvault.conversations import segments, service
 from chatvault.conversations.commits import working_copy
 from chatvault.conversations.commits.queue import CommitQueue
-from chatvault.conversations.listing import LIST_BYTES, show_list
+from chatvault.conversations.messages import append_service
+from chatvault.conversations.reading import pages as reading
+from chatvault.conversations.reading.listing import LIST_BYTES, show_list
 from chatvault.conversations.schemas import ConversationCreate, MessageIn
 from chatvault.conversations.store import MessageStore
 from chatvault.documents import bind_documents

@@ -44,18 +44,18 @@ from chatvault.commands.deps import CommandDeps
 from chatvault.commands.runner import CommandRunner
 from chatvault.commands.servers import Servers
 from chatvault.completions import routes as completions
-from chatvault.conversations import branch_routes as branches
-from chatvault.conversations import list_routes as lists
-from chatvault.conversations import message_routes as messages
 from chatvault.conversations import routes as conversations
-from chatvault.conversations import trash_routes as trash
-from chatvault.conversations.bulk_service import BulkDeps
+from chatvault.conversations.branches import routes as branches
+from chatvault.conversations.bulk.updates import BulkDeps
 from chatvault.conversations.commits.queue import CommitQueue
-from chatvault.conversations.list_routes import LIST_ATTACHED
+from chatvault.conversations.lists import routes as lists
+from chatvault.conversations.lists.routes import LIST_ATTACHED
+from chatvault.conversations.messages import routes as messages
 from chatvault.conversations.opening import load_store
-from chatvault.conversations.places import PlaceReader
+from chatvault.conversations.reading.places import PlaceReader
 from chatvault.conversations.routes import COMMITS, START_WITH_REPLY, STORE
-from chatvault.conversations.trash_service import TrashDeps
+from chatvault.conversations.trash import routes as trash
+from chatvault.conversations.trash.service import TrashDeps
 from chatvault.dialects import routes as dialects
 from chatvault.documents import HOLDS, bind_documents
 from chatvault.erasure import routes as erasure
@@ -73,14 +73,14 @@ from chatvault.http.bearer import KeyedRequests
 from chatvault.http.bodies import Bodies
 from chatvault.http.requests import MAX_BODY_BYTES, RECORDER, SECRET_KEY, SETTINGS
 from chatvault.http.routing import BODIES
-from chatvault.importing import job_routes as import_jobs
 from chatvault.importing import routes as imports
-from chatvault.importing import upload_routes as uploads
+from chatvault.importing.bodies import Uploads
 from chatvault.importing.deps import ImportDeps
-from chatvault.importing.job_service import JobDeps
-from chatvault.importing.upload_files import UploadFiles
-from chatvault.importing.upload_service import GB, UploadDeps
-from chatvault.importing.uploads import Uploads
+from chatvault.importing.jobs import routes as import_jobs
+from chatvault.importing.jobs.service import JobDeps
+from chatvault.importing.uploads import routes as uploads
+from chatvault.importing.uploads.files import UploadFiles
+from chatvault.importing.uploads.service import GB, UploadDeps
 from chatvault.keys import load_secret_key
 from chatvault.live import routes as live
 from chatvault.live.frames import Renderer

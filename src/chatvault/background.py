@@ -20,17 +20,17 @@ from chatvault.commands.models import Command
 from chatvault.commands.runner import CommandRunner
 from chatvault.commands.servers import Servers
 from chatvault.completions import routes as completions
-from chatvault.conversations import purging
-from chatvault.conversations import trash_routes as trash
 from chatvault.conversations.commits import garbage
 from chatvault.conversations.routes import COMMITS, STORE
+from chatvault.conversations.trash import purging
+from chatvault.conversations.trash import routes as trash
 from chatvault.erasure.worker import Eraser
 from chatvault.exporting import routes as exports
 from chatvault.exporting.jobs.worker import ExportWorker
 from chatvault.http import health, middlewares
 from chatvault.http.requests import SETTINGS
-from chatvault.importing import job_routes as import_jobs
-from chatvault.importing.runner import ImportRunner
+from chatvault.importing.jobs import routes as import_jobs
+from chatvault.importing.jobs.runner import ImportRunner
 from chatvault.live import routes as live
 from chatvault.live.sessions import SessionWatch
 from chatvault.replies import routes as replies

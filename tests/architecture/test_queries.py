@@ -55,12 +55,12 @@ HOLD_MESSAGES = {
     "conversations/commits/garbage.py": "reads ids and deletes",
     "conversations/models.py": "reads fields without messages",
     "conversations/newest.py": "lists fields without messages",
-    "conversations/ordered.py": "lists fields without messages",
-    "conversations/picking.py": "decodes what is read",
-    "conversations/places.py": "decodes the newest messages with its store's codec",
+    "conversations/lists/ordered.py": "lists fields without messages",
+    "conversations/reading/picking.py": "decodes what is read",
+    "conversations/reading/places.py": "decodes the newest messages with its store's codec",
     "conversations/released.py": "deletes",
-    "conversations/trash.py": "reads fields without messages",
-    "conversations/tree_reading.py": "reads links, ids and which messages are deleted",
+    "conversations/trash/queries.py": "reads fields without messages",
+    "conversations/reading/tree.py": "reads links, ids and which messages are deleted",
     "usage/service.py": "counts",
 }
 
@@ -124,13 +124,13 @@ SEE_TRASH = {
     "conversations/commits/reader.py": "each change says whether it sees the trash",
     "conversations/commits/working_copy.py": "writes what was read, by its version",
     "conversations/models.py": "sources of imports: nothing in the trash has one",
-    "conversations/ordered.py": "lists the trash, if it is asked for",
-    "conversations/trash.py": "the queries of the trash",
+    "conversations/lists/ordered.py": "lists the trash, if it is asked for",
+    "conversations/trash/queries.py": "the queries of the trash",
 }
 # The changes that concern a conversation in the trash as well.
 CHANGE_TRASH = {
     "commands/runner.py": "a result, which is there if the conversation is restored",
-    "conversations/trash_service.py": "restores and deletes permanently",
+    "conversations/trash/service.py": "restores and deletes permanently",
     "replies/finish.py": "an answer, which is there if the conversation is restored",
 }
 FILTERS = {"owned_by", "owned_with_trash_by"}

@@ -13,7 +13,7 @@ from pymongo.errors import AutoReconnect
 from chatvault.batches import service, steps, worker
 from chatvault.batches.routes import BATCH_DEPS
 from chatvault.batches.worker import BatchWorker
-from chatvault.conversations import bulk_turns
+from chatvault.conversations.bulk import turns as bulk_turns
 from chatvault.exporting.jobs.models import ExportJob
 from chatvault.fields import now
 from chatvault.mongodb import jobs
@@ -257,7 +257,7 @@ class TestJobs:
         await ended(alice, first)
 
     async def test_are_bounded(self, alice: HttpClient, constants: pytest.MonkeyPatch) -> None:
-        constants.setattr("chatvault.conversations.bulk_service.MOST", 1)
+        constants.setattr("chatvault.conversations.bulk.updates.MOST", 1)
         await make(alice, 2)
         body = {"action": "pin", "filter": {}}
         refused = await alice.post("/conversations:batch", json=body)

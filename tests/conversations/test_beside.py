@@ -186,7 +186,7 @@ class TestPages:
         between: list[ScriptedAnswer],
         constants: pytest.MonkeyPatch,
     ) -> None:
-        constants.setattr("chatvault.conversations.rendering.WHOLE_BYTES", 900)
+        constants.setattr("chatvault.conversations.reading.rendering.WHOLE_BYTES", 900)
         between += [removal(alice, long, 37), removal(alice, long, 36)]
         answer = await alice.get(at(long))
         shown = await answer.json()

@@ -11,12 +11,13 @@ from bson import ObjectId
 from chatvault.access import Access
 from chatvault.actor import Actor
 from chatvault.audit.actions import Action
-from chatvault.conversations import append_service, service
-from chatvault.conversations.append_service import Appended
+from chatvault.conversations import service
 from chatvault.conversations.commits.batch import CommitBatch
 from chatvault.conversations.commits.change import BIG, Change
 from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.conversations.commits.working_copy import WorkingCopy
+from chatvault.conversations.messages import append_service
+from chatvault.conversations.messages.append_service import Appended
 from chatvault.conversations.routes import COMMITS
 from chatvault.conversations.schemas import ConversationCreate, MessageIn
 from chatvault.conversations.store import MessageStore

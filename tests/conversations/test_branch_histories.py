@@ -12,12 +12,16 @@ from hypothesis import strategies as st
 from chatvault.access import Access
 from chatvault.actor import Actor
 from chatvault.audit.recorder import Recorder
-from chatvault.conversations import append_service, branch_service, message_service, service
+from chatvault.conversations import service
+from chatvault.conversations.branches import service as branch_service
 from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.conversations.message_schemas import ActiveLeafIn
-from chatvault.conversations.path_reading import leaf_id_of
+from chatvault.conversations.messages import append_service
+from chatvault.conversations.messages import service as message_service
 from chatvault.conversations.preconditions import Precondition
-from chatvault.conversations.reading import PageRequest, read_consistently, stream
+from chatvault.conversations.reading.pages import PageRequest, read_consistently, stream
+from chatvault.conversations.reading.paths import leaf_id_of
+from chatvault.conversations.reading.wire import conversation_wire
 from chatvault.conversations.schemas import (
     ConversationCreate,
     ConversationUpdate,
@@ -27,7 +31,6 @@ from chatvault.conversations.schemas import (
 from chatvault.conversations.shapes import ConversationDoc, StoredMessage
 from chatvault.conversations.store import MessageStore
 from chatvault.conversations.tree import ROOT
-from chatvault.conversations.wire import conversation_wire
 from chatvault.encoding import to_json
 from conftest import HttpClient
 from support.factories import begin, message

@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 from pymongo.errors import AutoReconnect
 
-from chatvault.conversations import append_service, creation, service
-from chatvault.conversations.append_service import Appended
+from chatvault.conversations import creation, service
 from chatvault.conversations.commits import bulk
 from chatvault.conversations.commits.queue import CommitQueue
+from chatvault.conversations.messages import append_service
+from chatvault.conversations.messages.append_service import Appended
 from chatvault.conversations.preconditions import Precondition
 from chatvault.conversations.routes import COMMITS
 from chatvault.conversations.schemas import ConversationCreate, ConversationUpdate, MessageIn

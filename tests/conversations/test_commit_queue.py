@@ -13,13 +13,14 @@ from chatvault.actor import Actor
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.audit.recorder import Recorder
-from chatvault.conversations import append_service, service, trash_service
-from chatvault.conversations.append_service import Appended
+from chatvault.conversations import service
 from chatvault.conversations.commits.batch import CommitBatch
 from chatvault.conversations.commits.change import Change
 from chatvault.conversations.commits.errors import Conflicted, HalfDecided, RetryAfterMove
 from chatvault.conversations.commits.queue import FEW, MAX_ATTEMPTS, MAX_SETBACKS, CommitQueue
 from chatvault.conversations.commits.working_copy import WorkingCopy
+from chatvault.conversations.messages import append_service
+from chatvault.conversations.messages.append_service import Appended
 from chatvault.conversations.models import Conversation
 from chatvault.conversations.preconditions import Precondition
 from chatvault.conversations.routes import COMMITS
@@ -30,7 +31,8 @@ from chatvault.conversations.schemas import (
     MessageIn,
 )
 from chatvault.conversations.store import MessageStore
-from chatvault.conversations.trash_service import TrashDeps
+from chatvault.conversations.trash import service as trash_service
+from chatvault.conversations.trash.service import TrashDeps
 from chatvault.errors import Busy, NotFound, OutcomeUnknown, StaleVersion
 from chatvault.keys import SecretKey
 from conftest import HttpClient

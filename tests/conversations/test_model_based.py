@@ -16,14 +16,19 @@ from chatvault.access import Access
 from chatvault.actor import Actor
 from chatvault.attachments.service import list_attached
 from chatvault.audit.recorder import Recorder
-from chatvault.conversations import append_service, list_service, message_service, reading, service
-from chatvault.conversations.append_service import Appended
+from chatvault.conversations import service
 from chatvault.conversations.codec import ContentCodec, PlainCodec
 from chatvault.conversations.commits import bulk, garbage
 from chatvault.conversations.commits.queue import CommitQueue
-from chatvault.conversations.list_service import ListRequest
+from chatvault.conversations.lists import service as list_service
+from chatvault.conversations.lists.service import ListRequest
+from chatvault.conversations.messages import append_service
+from chatvault.conversations.messages import service as message_service
+from chatvault.conversations.messages.append_service import Appended
 from chatvault.conversations.preconditions import Precondition
-from chatvault.conversations.reading import PageRequest
+from chatvault.conversations.reading import pages as reading
+from chatvault.conversations.reading.pages import PageRequest
+from chatvault.conversations.reading.wire import conversation_wire
 from chatvault.conversations.schemas import (
     ConversationCreate,
     ConversationPatch,
@@ -34,7 +39,6 @@ from chatvault.conversations.schemas import (
 )
 from chatvault.conversations.shapes import StoredMessage
 from chatvault.conversations.store import MessageStore
-from chatvault.conversations.wire import conversation_wire
 from chatvault.encoding import to_json
 from chatvault.errors import ChatvaultError, MessageIdTaken, NotFound, NotLastAnswer
 from chatvault.fields import now

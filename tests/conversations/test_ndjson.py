@@ -9,9 +9,9 @@ import orjson
 import pytest
 
 from chatvault.access import Access
-from chatvault.conversations import reading
 from chatvault.conversations.commits.garbage import sweep
 from chatvault.conversations.commits.queue import CommitQueue
+from chatvault.conversations.reading import pages as reading
 from chatvault.conversations.routes import COMMITS
 from chatvault.conversations.schemas import ConversationCreate
 from chatvault.conversations.service import create

@@ -61,8 +61,8 @@ class TestOutline:
     async def test_reads_a_bounded_part(
         self, alice: HttpClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("chatvault.conversations.outline.MOST_READ", 4)
-        monkeypatch.setattr("chatvault.conversations.outline.AT_ONCE", 2)
+        monkeypatch.setattr("chatvault.conversations.reading.outline.MOST_READ", 4)
+        monkeypatch.setattr("chatvault.conversations.reading.outline.AT_ONCE", 2)
         said = [message("q"), *[message("a", "assistant") for _ in range(6)], message("end")]
         begun = await begin(alice, messages=said)
         path = f"/conversations/{begun['id']}/messages/outline"

@@ -8,15 +8,10 @@ import pytest
 from bson import ObjectId
 
 from chatvault.actor import Actor, Door
-from chatvault.conversations import (
-    append_service,
-    consistency,
-    dates,
-    list_service,
-    listing,
-    reading,
-    rendering,
-)
+from chatvault.conversations.lists import service as list_service
+from chatvault.conversations.messages import append_service
+from chatvault.conversations.reading import consistency, dates, listing, rendering
+from chatvault.conversations.reading import pages as reading
 from chatvault.conversations.routes import COMMITS
 from chatvault.conversations.schemas import MessageIn
 from chatvault.conversations.store import MessageStore

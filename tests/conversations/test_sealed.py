@@ -7,10 +7,10 @@ from aiohttp import web
 from bson import ObjectId
 from yarl import URL
 
-from chatvault.conversations import ordered
 from chatvault.conversations.codec import PlainCodec
 from chatvault.conversations.commits.queue import CommitQueue
-from chatvault.conversations.ordered import letters_of
+from chatvault.conversations.lists import ordered
+from chatvault.conversations.lists.ordered import letters_of
 from chatvault.conversations.routes import COMMITS, STORE
 from chatvault.conversations.sealed import SealedCodec
 from chatvault.conversations.store import MessageStore

@@ -10,8 +10,9 @@ from aiohttp import web
 from bson import ObjectId
 from yarl import URL
 
-from chatvault.conversations import purging, trash_service
-from chatvault.conversations.trash_routes import TRASH_DEPS
+from chatvault.conversations.trash import purging
+from chatvault.conversations.trash import service as trash_service
+from chatvault.conversations.trash.routes import TRASH_DEPS
 from chatvault.fields import now
 from conftest import HttpClient
 from support.answers import found, problem, wrong_fields

@@ -30,7 +30,7 @@ from pathlib import Path
 from chatvault.audit.keys import load_key_ring
 from chatvault.documents import HOLDS, bind_documents
 from chatvault.erasure import worker
-from chatvault.importing.upload_files import UploadFiles
+from chatvault.importing.uploads.files import UploadFiles
 from chatvault.mongodb.database import connect
 from chatvault.settings import Settings
 

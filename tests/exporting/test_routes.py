@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 from bson import ObjectId
 
-from chatvault.conversations import reading as conversations_reading
+from chatvault.conversations.reading import pages as conversations_reading
 from chatvault.exporting import reading
 from chatvault.exporting.formats import WRITERS
 from chatvault.exporting.routes import EXPORT_DEPS

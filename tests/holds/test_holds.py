@@ -7,10 +7,10 @@ from aiohttp import web
 from bson import ObjectId
 
 from chatvault.conversations.commits import garbage
-from chatvault.conversations.purging import purge_page
 from chatvault.conversations.released import release_lifted
 from chatvault.conversations.routes import COMMITS, STORE
-from chatvault.conversations.trash_routes import TRASH_DEPS
+from chatvault.conversations.trash.purging import purge_page
+from chatvault.conversations.trash.routes import TRASH_DEPS
 from conftest import HttpClient, SignIn
 from support.answers import problem
 from support.factories import PASSWORD, begin, message

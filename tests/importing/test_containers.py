@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from chatvault.importing import containers
-from chatvault.importing.containers import Member, members, source_of_bytes, source_of_path
 from chatvault.importing.conversations import ImportFile, ImportRejected, Skipped
+from chatvault.importing.files import containers
+from chatvault.importing.files.containers import Member, members, source_of_bytes, source_of_path
 from chatvault.importing.reading import ReadOptions, read_files
 from support import imports
 from support.foreign import FILES, as_json, chatgpt, claude

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chatvault.importing.conversations import ImportFile, ImportRejected
+from chatvault.importing.files.structure import HEAD, look_at
 from chatvault.importing.formats import FORMATS, detect
 from chatvault.importing.neutral import NeutralConversation
-from chatvault.importing.structure import HEAD, look_at
 from chatvault.mongodb.storable import check_storable
 from support import imports
 from support.counting import COUNTERS, count

@@ -8,9 +8,9 @@ import zipfile
 
 import pytest
 
-from chatvault.importing import containers
-from chatvault.importing.containers import source_of_bytes
 from chatvault.importing.conversations import ImportFile, ImportRejected
+from chatvault.importing.files import containers
+from chatvault.importing.files.containers import source_of_bytes
 from chatvault.importing.reading import ReadOptions, read_files
 from conftest import HttpClient
 from support import imports

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from chatvault.importing import jsontext
-from chatvault.importing.jsondeep import DeepError, outline, parse_deep
-from chatvault.importing.jsontext import Cursor
-from chatvault.importing.streams import NotJsonError, read_text
+from chatvault.importing.files import jsontext
+from chatvault.importing.files.jsondeep import DeepError, outline, parse_deep
+from chatvault.importing.files.jsontext import Cursor
+from chatvault.importing.files.streams import NotJsonError, read_text
 
 JSON = st.recursive(
     st.none()

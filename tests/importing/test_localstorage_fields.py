@@ -8,9 +8,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from chatvault.importing.drafts import UnfitError
+from chatvault.importing.files.values import parse_time
 from chatvault.importing.formats.localstorage_fields import read_conversation
 from chatvault.importing.neutral import NeutralConversation, NeutralMessage
-from chatvault.importing.values import parse_time
 from support.imports import read
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)

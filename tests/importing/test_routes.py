@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from chatvault.importing import uploads
+from chatvault.importing import bodies as uploads
 from chatvault.importing.conversations import ImportFile
 from chatvault.importing.formats.localstorage import CONVERSATIONS_KEY, SETTINGS_KEY
 from chatvault.importing.reading import ReadOptions, read_files

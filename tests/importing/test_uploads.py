@@ -17,11 +17,14 @@ from aiohttp import ClientResponse, web
 from bson import ObjectId
 
 from chatvault.fields import now
-from chatvault.importing import runner, service, upload_files, upload_service
-from chatvault.importing.job_routes import JOB_DEPS
+from chatvault.importing import service
+from chatvault.importing.jobs import runner
+from chatvault.importing.jobs.routes import JOB_DEPS
+from chatvault.importing.jobs.runner import ImportRunner
 from chatvault.importing.models import ImportJob, Upload
-from chatvault.importing.runner import ImportRunner
-from chatvault.importing.upload_files import UploadFiles, _report_full_disk
+from chatvault.importing.uploads import files as upload_files
+from chatvault.importing.uploads import service as upload_service
+from chatvault.importing.uploads.files import UploadFiles, _report_full_disk
 from chatvault.settings import Settings
 from chatvault.tasks import stop
 from conftest import HttpClient

@@ -6,7 +6,7 @@ from typing import Any
 from aiohttp import web
 
 from chatvault.actor import Actor, Door, Role
-from chatvault.conversations.trash_routes import TRASH_DEPS
+from chatvault.conversations.trash.routes import TRASH_DEPS
 from chatvault.fields import now
 from chatvault.retention import service
 from chatvault.retention.worker import apply_all

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from chatvault.conversations import ranges
+from chatvault.conversations.reading import ranges
 from chatvault.cursors import encode_name_cursor
 from chatvault.search import searcher, service
 from chatvault.search.feed import Feed

@@ -11,9 +11,9 @@ from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.conversations.routes import COMMITS
 from chatvault.fields import now as current
 from chatvault.http.requests import RECORDER, SECRET_KEY
-from chatvault.importing.containers import source_of_bytes
 from chatvault.importing.conversations import ImportFile
 from chatvault.importing.deps import ImportDeps
+from chatvault.importing.files.containers import source_of_bytes
 from chatvault.importing.format import Group
 from chatvault.importing.neutral import NeutralConversation, NeutralMessage
 from chatvault.importing.reading import ReadOptions, read_files

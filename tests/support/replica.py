@@ -13,8 +13,9 @@ from chatvault.audit.actions import Action
 from chatvault.audit.models import AuditEntry
 from chatvault.audit.outbox import ChangeDetails
 from chatvault.audit.recorder import Recorder
-from chatvault.conversations import message_service, service
-from chatvault.conversations.reading import PageRequest
+from chatvault.conversations import service
+from chatvault.conversations.messages import service as message_service
+from chatvault.conversations.reading.pages import PageRequest
 from chatvault.conversations.store import MessageStore
 from chatvault.errors import NotFound
 from chatvault.mongodb.changes import Token, Watched, follow

@@ -43,7 +43,10 @@ ANY_SHARD = {
         )
     },
     ("conversations/released.py", "revisions"): "one owner's, of all conversations of a hold",
-    ("conversations/trash.py: list_due", "conversations"): "everybody's trash, to be purged",
+    (
+        "conversations/trash/queries.py: list_due",
+        "conversations",
+    ): "everybody's trash, to be purged",
     **dict.fromkeys(
         (
             ("conversations/converting.py", name)

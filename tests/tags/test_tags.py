@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from chatvault.conversations.bulk_turns import STEP
+from chatvault.conversations.bulk.turns import STEP
 from chatvault.conversations.commits.change import Change
 from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.mongodb.rates import Limit

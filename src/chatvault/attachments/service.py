@@ -18,7 +18,7 @@ from chatvault.audit.actions import Action
 from chatvault.byte_ranges import ByteRange, parse_range
 from chatvault.conversations.commits.change import Change
 from chatvault.conversations.commits.working_copy import WorkingCopy
-from chatvault.conversations.trash import check_not_gone
+from chatvault.conversations.trash.queries import check_not_gone
 from chatvault.errors import NotFound, TooLarge
 from chatvault.fields import Raw, now
 from chatvault.idempotency import IdempotencyKey, Idempotent

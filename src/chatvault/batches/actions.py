@@ -9,13 +9,13 @@ from bson import ObjectId
 from chatvault.actor import Actor
 from chatvault.audit.actions import Action
 from chatvault.batches.models import BatchAction
-from chatvault.conversations import trash_service
-from chatvault.conversations.bulk_service import Edit, update_fields
+from chatvault.conversations.bulk.updates import Edit, update_fields
 from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.conversations.models import Status
 from chatvault.conversations.preconditions import Precondition
 from chatvault.conversations.shapes import ConversationDoc
-from chatvault.conversations.trash_service import TrashDeps
+from chatvault.conversations.trash import service as trash_service
+from chatvault.conversations.trash.service import TrashDeps
 from chatvault.errors import Conflict
 from chatvault.fields import Raw, now
 

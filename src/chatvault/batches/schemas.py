@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from chatvault.batches.models import BatchAction, BatchState
-from chatvault.conversations.filter_schemas import ListFilter
+from chatvault.conversations.lists.schemas import ListFilter
 from chatvault.conversations.schemas import Tag
 from chatvault.errors import FieldError, InvalidInput
 from chatvault.exporting.schemas import ConversationFormat, WithAttachments

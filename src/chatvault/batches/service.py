@@ -17,13 +17,13 @@ from chatvault.batches.actions import ACTIONS, Doing
 from chatvault.batches.models import FAILURES_SHOWN, BatchAction, BatchIds, BatchJob, BatchState
 from chatvault.batches.schemas import BatchCreate
 from chatvault.batches.steps import StepResult, do_step
-from chatvault.conversations.bulk_service import INTERRUPTED, BulkDeps, check_number
-from chatvault.conversations.bulk_turns import STEP
+from chatvault.conversations.bulk.turns import STEP
+from chatvault.conversations.bulk.updates import INTERRUPTED, BulkDeps, check_number
 from chatvault.conversations.categories import check_category
-from chatvault.conversations.filters import Filter
-from chatvault.conversations.list_service import ListsAttached, complete
+from chatvault.conversations.lists.filters import Filter
+from chatvault.conversations.lists.service import ListsAttached, complete
 from chatvault.conversations.models import Conversation
-from chatvault.conversations.trash_service import TrashDeps
+from chatvault.conversations.trash.service import TrashDeps
 from chatvault.errors import Conflict, NotFound
 from chatvault.exporting.jobs import service as exports
 from chatvault.exporting.jobs.models import ExportJob

@@ -9,7 +9,7 @@ from bson import ObjectId
 
 from chatvault.access import Access
 from chatvault.batches.actions import Apply, Doing
-from chatvault.conversations.bulk_turns import BulkTurns
+from chatvault.conversations.bulk.turns import BulkTurns
 from chatvault.conversations.models import Conversation
 from chatvault.conversations.preconditions import Precondition
 from chatvault.errors import ChatvaultError, Conflict, StaleVersion, Unavailable

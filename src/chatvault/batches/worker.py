@@ -23,7 +23,7 @@ from chatvault.batches.models import (
 )
 from chatvault.batches.service import BatchDeps
 from chatvault.batches.steps import StepResult, do_step
-from chatvault.conversations.bulk_turns import STEP
+from chatvault.conversations.bulk.turns import STEP
 from chatvault.conversations.categories import check_category
 from chatvault.errors import NotFound
 from chatvault.fields import Raw, now

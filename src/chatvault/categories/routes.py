@@ -13,7 +13,7 @@ from chatvault.categories.schemas import (
     CategoryPath,
 )
 from chatvault.categories.service import CategoryNotEmpty, CategoryTaken
-from chatvault.conversations.bulk_service import BulkDeps
+from chatvault.conversations.bulk.updates import BulkDeps
 from chatvault.conversations.categories import CategoryNotFound
 from chatvault.errors import Throttled
 from chatvault.http.requests import RECORDER, IdempotencyHeaders, idempotency_key_of, json_response

@@ -14,7 +14,7 @@ from chatvault.audit.actions import Action
 from chatvault.audit.models import AuditEntry
 from chatvault.audit.recorder import Recorder
 from chatvault.categories.schemas import CategoryCreate, CategoryPatch
-from chatvault.conversations.bulk_service import BulkDeps, update_each
+from chatvault.conversations.bulk.updates import BulkDeps, update_each
 from chatvault.conversations.categories import Categories, CategoryNotFound
 from chatvault.conversations.models import Conversation
 from chatvault.errors import Conflict, FieldError, InvalidInput

@@ -21,12 +21,12 @@ from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.conversations.opening import load_store
 from chatvault.errors import NotFound
 from chatvault.fields import now
-from chatvault.importing.containers import Source, source_of_path
 from chatvault.importing.conversations import ImportFile
 from chatvault.importing.deps import ImportDeps
+from chatvault.importing.files.containers import Source, source_of_path
 from chatvault.importing.format import Group
 from chatvault.importing.formats import FORMATS
-from chatvault.importing.job_reports import is_nothing
+from chatvault.importing.jobs.reports import is_nothing
 from chatvault.importing.reading import ReadOptions, read_files
 from chatvault.importing.reports import ImportOutcome, OnDuplicate, Report, require_content
 from chatvault.importing.service import import_file as import_content

@@ -29,11 +29,11 @@ from chatvault.commands.runner import CommandTask
 from chatvault.commands.tools import TERMINAL, command_arguments
 from chatvault.conversations.commits.change import Change, estimate
 from chatvault.conversations.commits.working_copy import WorkingCopy
-from chatvault.conversations.consistency import not_deleted
-from chatvault.conversations.finding import find_message, find_messages
 from chatvault.conversations.models import Conversation
 from chatvault.conversations.models import Status as ConversationStatus
-from chatvault.conversations.reading import read_consistently
+from chatvault.conversations.reading.consistency import not_deleted
+from chatvault.conversations.reading.finding import find_message, find_messages
+from chatvault.conversations.reading.pages import read_consistently
 from chatvault.conversations.shapes import ConversationDoc, StoredMessage
 from chatvault.conversations.store import MessageStore, has_message
 from chatvault.errors import ConversationArchived, NotFound

@@ -13,7 +13,8 @@ from chatvault.conversations.headers import (
     ConditionalRepeatHeaders,
     ReadHeaders,
 )
-from chatvault.conversations.reading import ConversationView
+from chatvault.conversations.reading.pages import ConversationView
+from chatvault.conversations.reading.wire import conversation_wire, summary_wire
 from chatvault.conversations.schemas import (
     ArchiveIn,
     ConversationCreate,
@@ -26,7 +27,6 @@ from chatvault.conversations.schemas import (
 )
 from chatvault.conversations.store import MessageStore
 from chatvault.conversations.templates import TemplateNotFound
-from chatvault.conversations.wire import conversation_wire, summary_wire
 from chatvault.errors import PreconditionRequired, StaleVersion, Throttled, TooLarge
 from chatvault.http.bodies import BULK_BODY, FREE_BODY
 from chatvault.http.requests import (

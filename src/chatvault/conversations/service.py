@@ -19,11 +19,11 @@ from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.conversations.commits.working_copy import WorkingCopy
 from chatvault.conversations.creation import idempotent, prepare, write_messages
 from chatvault.conversations.holds import Holds
-from chatvault.conversations.listing import SURE_BYTES
 from chatvault.conversations.models import Status
 from chatvault.conversations.preconditions import Precondition
-from chatvault.conversations.reading import ConversationView, read_consistently
-from chatvault.conversations.rendering import show
+from chatvault.conversations.reading.listing import SURE_BYTES
+from chatvault.conversations.reading.pages import ConversationView, read_consistently
+from chatvault.conversations.reading.rendering import show
 from chatvault.conversations.schemas import (
     ConversationCreate,
     ConversationPatch,

@@ -5,8 +5,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from chatvault.conversations.filters import Sort
-from chatvault.conversations.listing import MAX_LISTED
+from chatvault.conversations.lists.filters import Sort
+from chatvault.conversations.reading.listing import MAX_LISTED
 from chatvault.fields import Id
 
 PAGE_SIZE = 20

@@ -26,7 +26,7 @@ from chatvault.erasure.stopping import stop_work
 from chatvault.errors import ChatvaultError
 from chatvault.fields import Raw, format_instant, now
 from chatvault.importing.models import UPLOAD_TTL
-from chatvault.importing.upload_files import UploadFiles
+from chatvault.importing.uploads.files import UploadFiles
 from chatvault.mongodb.database import Client, transact
 
 POLL: Final = 5.0

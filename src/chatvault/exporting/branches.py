@@ -1,11 +1,11 @@
 """Find the parents of messages for an export of all branches."""
 
 from chatvault.access import Access
-from chatvault.conversations.path_reading import leaf_of
+from chatvault.conversations.reading.paths import leaf_of
+from chatvault.conversations.reading.tree import read_ids, read_tree
 from chatvault.conversations.shapes import ConversationDoc, MessageDoc, StoredMessage
 from chatvault.conversations.store import MessageStore
 from chatvault.conversations.tree import ROOT
-from chatvault.conversations.tree_reading import read_ids, read_tree
 
 
 class Branches:

@@ -8,9 +8,9 @@ from bson import ObjectId
 
 from chatvault.access import Access
 from chatvault.conversations.categories import list_paths
-from chatvault.conversations.consistency import has_segments
-from chatvault.conversations.path_reading import is_branched
-from chatvault.conversations.reading import stream
+from chatvault.conversations.reading.consistency import has_segments
+from chatvault.conversations.reading.pages import stream
+from chatvault.conversations.reading.paths import is_branched
 from chatvault.conversations.shapes import ConversationDoc
 from chatvault.conversations.store import MessageStore
 from chatvault.errors import Busy

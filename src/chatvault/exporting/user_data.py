@@ -18,11 +18,11 @@ from chatvault.api_keys.schemas import ApiKeyOut
 from chatvault.attachments.files import FileStore
 from chatvault.commands.models import ApprovalRule
 from chatvault.conversations.categories import Categories
+from chatvault.conversations.reading.wire import message_wire
 from chatvault.conversations.shapes import StoredMessage
 from chatvault.conversations.store import MessageStore
 from chatvault.conversations.templates import Template
-from chatvault.conversations.trash import list_trashed
-from chatvault.conversations.wire import message_wire
+from chatvault.conversations.trash.queries import list_trashed
 from chatvault.encoding import to_json
 from chatvault.exporting.archive import Archive
 from chatvault.exporting.attached import (
@@ -37,7 +37,7 @@ from chatvault.exporting.formats.json_lines import JsonLines
 from chatvault.exporting.records import About, Counts
 from chatvault.exporting.turns import ExportDeps
 from chatvault.fields import Raw
-from chatvault.importing.job_schemas import job_wire
+from chatvault.importing.jobs.schemas import job_wire
 from chatvault.importing.models import ImportJob
 from chatvault.preferences.models import Preferences
 from chatvault.review import service as review

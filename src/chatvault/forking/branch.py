@@ -5,14 +5,14 @@ import contextlib
 from typing import cast
 
 from chatvault.access import Access
-from chatvault.conversations.finding import find_messages
-from chatvault.conversations.path_reading import is_branched, walk_path
-from chatvault.conversations.reading import stream
+from chatvault.conversations.reading.finding import find_messages
+from chatvault.conversations.reading.pages import stream
+from chatvault.conversations.reading.paths import is_branched, walk_path
+from chatvault.conversations.reading.tree import read_tree
 from chatvault.conversations.segments import is_deleted, size_of
 from chatvault.conversations.shapes import ConversationDoc, MessageDoc, PathDoc
 from chatvault.conversations.store import MessageStore
 from chatvault.conversations.tree import Run
-from chatvault.conversations.tree_reading import read_tree
 from chatvault.errors import NotFound, TooLarge
 
 # The limits of a fork, which is whole in memory while it is made.

@@ -5,8 +5,8 @@ from aiohttp import web
 from chatvault.actor import Actor, Scope
 from chatvault.audit.actions import Action
 from chatvault.conversations.commits.queue import CommitQueue
+from chatvault.conversations.reading.wire import conversation_wire
 from chatvault.conversations.schemas import ConversationOut, ConversationPath
-from chatvault.conversations.wire import conversation_wire
 from chatvault.errors import TooLarge
 from chatvault.forking import service
 from chatvault.forking.queue import ForkQueue

@@ -18,7 +18,7 @@ from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.conversations.commits.working_copy import WorkingCopy
 from chatvault.conversations.creation import NewConversation, PreparedMessages, idempotent
 from chatvault.conversations.models import Conversation
-from chatvault.conversations.reading import ConversationView, read_consistently
+from chatvault.conversations.reading.pages import ConversationView, read_consistently
 from chatvault.conversations.service import read_back
 from chatvault.conversations.shapes import ConversationDoc, MessageDoc
 from chatvault.fields import Raw, now

@@ -12,7 +12,7 @@ from chatvault.audit.actions import Action
 from chatvault.audit.models import AuditEntry
 from chatvault.audit.recorder import Recorder
 from chatvault.conversations.holds import IN_FORCE, Hold
-from chatvault.conversations.trash import is_stored
+from chatvault.conversations.trash.queries import is_stored
 from chatvault.errors import NotFound
 from chatvault.fields import Raw, now
 from chatvault.holds.schemas import HoldIn, HoldsQuery

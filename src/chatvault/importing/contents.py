@@ -20,7 +20,7 @@ from chatvault.attachments.files import AttachmentLimitReached, FileStore
 from chatvault.attachments.models import Attachment as StoredAttachment
 from chatvault.errors import TooLarge
 from chatvault.fields import Raw
-from chatvault.importing.containers import DAMAGE
+from chatvault.importing.files.containers import DAMAGE
 from chatvault.importing.neutral import Attachment, NeutralConversation
 
 WITHOUT: Final = "contents of files"

@@ -11,6 +11,7 @@ from typing import Any, Final, cast
 
 from chatvault.conversations.parts import FilePart, Part, RawPart, TimeSource
 from chatvault.fields import MAX_FREE_BYTES, Raw, to_milliseconds
+from chatvault.importing.files.values import digest, present, replace_surrogates, without_secrets
 from chatvault.importing.neutral import (
     MAX_ID,
     MAX_TITLE,
@@ -22,7 +23,6 @@ from chatvault.importing.neutral import (
 )
 from chatvault.importing.oversize import move_out
 from chatvault.importing.trees import Tree, build_tree
-from chatvault.importing.values import digest, present, replace_surrogates, without_secrets
 from chatvault.mongodb.storable import check_storable
 
 # Far more than people write, far less than a MongoDB document can hold.

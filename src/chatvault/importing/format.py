@@ -7,9 +7,9 @@ from enum import StrEnum
 from typing import Any
 
 from chatvault.importing.conversations import Skipped
+from chatvault.importing.files.streams import Stream
+from chatvault.importing.files.structure import Structure
 from chatvault.importing.neutral import NeutralConversation
-from chatvault.importing.streams import Stream
-from chatvault.importing.structure import Structure
 
 
 class Group(StrEnum):

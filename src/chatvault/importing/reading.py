@@ -5,17 +5,17 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-from chatvault.importing.containers import Member, Source, members
 from chatvault.importing.conversations import (
     ImportFile,
     ImportRejected,
     Skipped,
 )
+from chatvault.importing.files.containers import Member, Source, members
+from chatvault.importing.files.streams import NotJsonError, Stream
+from chatvault.importing.files.structure import HEAD, Structure, look_at
 from chatvault.importing.format import Context, Format, Group, Item, Settings
 from chatvault.importing.formats import FORMATS, detect
 from chatvault.importing.neutral import NeutralConversation
-from chatvault.importing.streams import NotJsonError, Stream
-from chatvault.importing.structure import HEAD, Structure, look_at
 from chatvault.importing.survey import Survey
 
 _SHOWN_NAMES: Final = 8

@@ -9,14 +9,15 @@ from chatvault.http.bodies import BODY, BULK_BODY
 from chatvault.http.requests import IdempotencyHeaders, idempotency_key_of, json_response
 from chatvault.http.routing import Routes
 from chatvault.idempotency import KeyReused
-from chatvault.importing import job_service, uploads
+from chatvault.importing import bodies as uploads
+from chatvault.importing.bodies import Uploads
 from chatvault.importing.conversations import ImportRejected
-from chatvault.importing.job_routes import JOB_DEPS
-from chatvault.importing.job_schemas import ImportJobOut, job_wire
-from chatvault.importing.job_service import UploadIncomplete
+from chatvault.importing.jobs import service as job_service
+from chatvault.importing.jobs.routes import JOB_DEPS
+from chatvault.importing.jobs.schemas import ImportJobOut, job_wire
+from chatvault.importing.jobs.service import UploadIncomplete
 from chatvault.importing.schemas import ImportOut, ImportQuery
-from chatvault.importing.upload_service import UploadElsewhere, UploadInUse
-from chatvault.importing.uploads import Uploads
+from chatvault.importing.uploads.service import UploadElsewhere, UploadInUse
 
 UPLOADS = web.AppKey("uploads", Uploads)
 routes = Routes("imports")

@@ -14,8 +14,8 @@ from chatvault.conversations.commits.bulk import CARRIED_BYTES, CARRIED_LENGTH
 from chatvault.conversations.commits.change import Change, estimate
 from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.conversations.commits.working_copy import WorkingCopy
-from chatvault.conversations.finding import find_messages
-from chatvault.conversations.reading import read_consistently
+from chatvault.conversations.reading.finding import find_messages
+from chatvault.conversations.reading.pages import read_consistently
 from chatvault.conversations.segments import size_of
 from chatvault.conversations.shapes import ConversationDoc, MessageDoc
 from chatvault.conversations.store import MessageStore

@@ -10,8 +10,8 @@ from bson import ObjectId
 from cachetools import TTLCache
 
 from chatvault.access import Access
-from chatvault.conversations.places import PlaceReader, Places
-from chatvault.conversations.wire import messages_wire
+from chatvault.conversations.reading.places import PlaceReader, Places
+from chatvault.conversations.reading.wire import messages_wire
 from chatvault.encoding import to_json
 from chatvault.fields import Raw, format_instant
 from chatvault.live.events import (

@@ -20,9 +20,9 @@ from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.conversations.commits.working_copy import WorkingCopy
 from chatvault.conversations.models import DEFAULT_TITLE, TRASHED
 from chatvault.conversations.models import Status as ConversationStatus
+from chatvault.conversations.reading.wire import message_wire
 from chatvault.conversations.shapes import ConversationDoc, MessageDoc, StoredMessage
 from chatvault.conversations.tree import Link
-from chatvault.conversations.wire import message_wire
 from chatvault.errors import ChatvaultError, Conflict, NotFound
 from chatvault.fields import Raw, now
 from chatvault.idempotency import Idempotent

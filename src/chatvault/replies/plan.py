@@ -12,10 +12,10 @@ from chatvault.access import Access
 from chatvault.actor import Actor
 from chatvault.agents import service as agents
 from chatvault.commands.proposals import catalog
-from chatvault.conversations.finding import find_messages
 from chatvault.conversations.models import MessageRole, Status
-from chatvault.conversations.path_reading import leaf_of
-from chatvault.conversations.reading import read_before
+from chatvault.conversations.reading.finding import find_messages
+from chatvault.conversations.reading.pages import read_before
+from chatvault.conversations.reading.paths import leaf_of
 from chatvault.conversations.segments import is_deleted
 from chatvault.conversations.shapes import ConversationDoc, StoredMessage
 from chatvault.conversations.store import MessageStore

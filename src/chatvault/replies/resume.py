@@ -10,8 +10,8 @@ from chatvault.actor import Actor
 from chatvault.agents import service as agents
 from chatvault.audit.actions import Action
 from chatvault.conversations.commits.working_copy import WorkingCopy
-from chatvault.conversations.consistency import ReadConflict
 from chatvault.conversations.models import Status
+from chatvault.conversations.reading.consistency import ReadConflict
 from chatvault.conversations.shapes import ConversationDoc
 from chatvault.errors import Busy, ChatvaultError, ConversationArchived, NotFound
 from chatvault.fields import Raw

@@ -13,13 +13,13 @@ from chatvault.agents import service as agents
 from chatvault.agents.models import ModelNotConfigured
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
-from chatvault.conversations.consistency import ReadConflict, not_deleted
-from chatvault.conversations.finding import find_messages
-from chatvault.conversations.reading import read_consistently
+from chatvault.conversations.reading.consistency import ReadConflict, not_deleted
+from chatvault.conversations.reading.finding import find_messages
+from chatvault.conversations.reading.pages import read_consistently
+from chatvault.conversations.reading.wire import message_wire
 from chatvault.conversations.shapes import ConversationDoc, StoredMessage
 from chatvault.conversations.store import MessageStore
-from chatvault.conversations.trash import check_not_gone
-from chatvault.conversations.wire import message_wire
+from chatvault.conversations.trash.queries import check_not_gone
 from chatvault.errors import Busy, ChatvaultError, NotFound
 from chatvault.fields import Raw
 from chatvault.idempotency import IdempotencyKey, Idempotent, answer_repeat, was_carried_out

@@ -22,10 +22,10 @@ from chatvault.conversations.commits.working_copy import WorkingCopy
 from chatvault.conversations.creation import NewConversation, idempotent, prepare
 from chatvault.conversations.models import Conversation, Status
 from chatvault.conversations.parts import FilePart
+from chatvault.conversations.reading.wire import message_wire
 from chatvault.conversations.schemas import ConversationCreate, stored_agent_id
 from chatvault.conversations.segments import size_of
 from chatvault.conversations.shapes import ConversationDoc, MessageDoc
-from chatvault.conversations.wire import message_wire
 from chatvault.errors import Conflict, ConversationArchived, MessageIdTaken
 from chatvault.fields import Raw, now
 from chatvault.idempotency import IdempotencyKey, Idempotent, answer_repeat, was_carried_out

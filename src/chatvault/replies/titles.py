@@ -17,7 +17,7 @@ from chatvault.conversations.commits.change import Change
 from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.conversations.commits.working_copy import WorkingCopy
 from chatvault.conversations.models import DEFAULT_TITLE, Conversation
-from chatvault.conversations.reading import read_after, read_consistently
+from chatvault.conversations.reading.pages import read_after, read_consistently
 from chatvault.conversations.schemas import MAX_TITLE
 from chatvault.conversations.shapes import ConversationDoc, StoredMessage
 from chatvault.conversations.store import MessageStore

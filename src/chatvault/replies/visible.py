@@ -4,7 +4,7 @@ from typing import Final
 
 from chatvault.access import Access
 from chatvault.conversations.models import MessageRole
-from chatvault.conversations.reading import read_before
+from chatvault.conversations.reading.pages import read_before
 from chatvault.conversations.shapes import ConversationDoc, StoredMessage
 from chatvault.conversations.store import MessageStore
 

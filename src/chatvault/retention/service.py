@@ -13,8 +13,8 @@ from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.audit.models import AuditEntry
 from chatvault.audit.recorder import Recorder
-from chatvault.conversations.trash import count_untouched, list_untouched
-from chatvault.conversations.trash_service import TrashDeps, in_batches, trash
+from chatvault.conversations.trash.queries import count_untouched, list_untouched
+from chatvault.conversations.trash.service import TrashDeps, in_batches, trash
 from chatvault.errors import Denied
 from chatvault.fields import Raw, now
 from chatvault.mongodb.database import transaction

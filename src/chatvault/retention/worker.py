@@ -6,7 +6,7 @@ import uuid
 import structlog
 from pymongo.errors import PyMongoError
 
-from chatvault.conversations.trash_service import TrashDeps
+from chatvault.conversations.trash.service import TrashDeps
 from chatvault.errors import Busy, OutcomeUnknown
 from chatvault.mongodb import leases
 from chatvault.retention import service

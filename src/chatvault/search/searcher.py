@@ -12,7 +12,7 @@ from bson import ObjectId
 from pymongo.errors import PyMongoError
 
 from chatvault.access import Access
-from chatvault.conversations.ranges import walk_range
+from chatvault.conversations.reading.ranges import walk_range
 from chatvault.conversations.store import MessageStore
 from chatvault.errors import ChatvaultError, Unavailable
 from chatvault.mongodb import leases

@@ -10,7 +10,7 @@ from typing import Final
 from bson import ObjectId
 
 from chatvault.access import Access
-from chatvault.conversations.ranges import walk_range
+from chatvault.conversations.reading.ranges import walk_range
 from chatvault.conversations.shapes import ConversationDoc, StoredMessage
 from chatvault.conversations.store import MessageStore
 from chatvault.search.files import IndexFiles

@@ -9,7 +9,7 @@ from bson import ObjectId
 
 from chatvault.access import Access
 from chatvault.conversations.models import Status
-from chatvault.conversations.ranges import read_at
+from chatvault.conversations.reading.ranges import read_at
 from chatvault.conversations.shapes import ConversationDoc, MessageDoc
 from chatvault.conversations.store import MessageStore
 from chatvault.search import snippets

@@ -4,7 +4,7 @@ from aiohttp import web
 
 from chatvault.actor import Actor, Scope
 from chatvault.audit.actions import Action
-from chatvault.conversations.bulk_service import BulkDeps
+from chatvault.conversations.bulk.updates import BulkDeps
 from chatvault.errors import Throttled
 from chatvault.http.requests import RECORDER, IdempotencyHeaders, idempotency_key_of, json_response
 from chatvault.http.routing import Routes

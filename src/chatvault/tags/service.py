@@ -10,7 +10,7 @@ from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.audit.models import AuditEntry
 from chatvault.audit.recorder import Recorder
-from chatvault.conversations.bulk_service import BulkDeps, update_each
+from chatvault.conversations.bulk.updates import BulkDeps, update_each
 from chatvault.conversations.models import Conversation
 from chatvault.conversations.shapes import ConversationDoc
 from chatvault.fields import Raw

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from chatvault.importing.files.htmltext import to_line, to_markdown
 from chatvault.importing.format import Group
-from chatvault.importing.htmltext import to_line, to_markdown
 from support.foreign import as_json, gemini
 from support.imports import path_of, read, read_all
 

@@ -10,10 +10,10 @@ from pymongo.errors import PyMongoError
 
 from chatvault.access import Access
 from chatvault.actor import Actor, Door
-from chatvault.conversations.consistency import not_deleted
-from chatvault.conversations.finding import find_messages
 from chatvault.conversations.paths import PathRuns
-from chatvault.conversations.reading import read_consistently
+from chatvault.conversations.reading.consistency import not_deleted
+from chatvault.conversations.reading.finding import find_messages
+from chatvault.conversations.reading.pages import read_consistently
 from chatvault.conversations.segments import PendingDeletion, Revision, Segment
 from chatvault.conversations.shapes import ConversationDoc, StoredMessage
 from chatvault.conversations.store import MessageStore

@@ -10,10 +10,10 @@ from chatvault.access import Access
 from chatvault.conversations.commits.change import Change, Key
 from chatvault.conversations.commits.working_copy import WorkingCopy
 from chatvault.conversations.models import BY_ID, Conversation
+from chatvault.conversations.reading.tree import read_tree
 from chatvault.conversations.segments import MAX_LENGTH, START, Segment, is_deleted
 from chatvault.conversations.shapes import ConversationDoc, MessageDoc, SegmentDoc, StoredMessage
 from chatvault.conversations.store import MessageStore
-from chatvault.conversations.tree_reading import read_tree
 from chatvault.fields import Raw
 
 ALL_BUT_MESSAGES = tuple(

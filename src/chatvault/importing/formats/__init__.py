@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+from chatvault.importing.files.structure import Structure
 from chatvault.importing.format import Format
 from chatvault.importing.formats import (
     ai_studio,
@@ -24,7 +25,6 @@ from chatvault.importing.formats import (
     sharegpt,
     silly_tavern,
 )
-from chatvault.importing.structure import Structure
 
 # Sorted by the number of users of the product.
 FORMATS: Final[Mapping[str, Format]] = MappingProxyType(

@@ -6,8 +6,7 @@ from typing import Any, Final, cast
 from chatvault.conversations.parts import Part, ToolResultPart
 from chatvault.fields import Raw
 from chatvault.importing.drafts import Draft
-from chatvault.importing.neutral import Attachment
-from chatvault.importing.values import (
+from chatvault.importing.files.values import (
     fields,
     items,
     name_of,
@@ -17,6 +16,7 @@ from chatvault.importing.values import (
     rest,
     text,
 )
+from chatvault.importing.neutral import Attachment
 
 _STAMPS: Final = ("start_timestamp", "stop_timestamp")
 _KNOWN: Final = frozenset({"token_budget", "redacted_thinking", "voice_note"})

@@ -6,15 +6,15 @@ from typing import Final
 from chatvault.fields import Raw
 from chatvault.importing.conversations import Skipped
 from chatvault.importing.drafts import Draft, UnfitError
+from chatvault.importing.files.jsontext import Cursor
+from chatvault.importing.files.streams import Stream, read_text
+from chatvault.importing.files.structure import Structure, first_of, holds
+from chatvault.importing.files.values import digest, fields, items, name_of, objects, rest, text
 from chatvault.importing.format import Context, Format, Item
 from chatvault.importing.formats.openai_messages import add_message
 from chatvault.importing.formats.records import read_record
-from chatvault.importing.jsontext import Cursor
 from chatvault.importing.neutral import NeutralConversation
-from chatvault.importing.streams import Stream, read_text
-from chatvault.importing.structure import Structure, first_of, holds
 from chatvault.importing.trees import chain
-from chatvault.importing.values import digest, fields, items, name_of, objects, rest, text
 
 _RECORD = {"id", "name", "messages", "model"}
 

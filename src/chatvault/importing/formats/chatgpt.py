@@ -7,14 +7,10 @@ from typing import Any, Final
 from chatvault.fields import Raw
 from chatvault.importing.conversations import Skipped
 from chatvault.importing.drafts import Draft, UnfitError
-from chatvault.importing.format import Context, Format, Item
-from chatvault.importing.formats.chatgpt_content import AssetNames, read_parts
-from chatvault.importing.formats.records import read_records
-from chatvault.importing.jsontext import Cursor
-from chatvault.importing.neutral import NeutralConversation, Role
-from chatvault.importing.streams import Stream, read_text
-from chatvault.importing.structure import Structure, first_value
-from chatvault.importing.values import (
+from chatvault.importing.files.jsontext import Cursor
+from chatvault.importing.files.streams import Stream, read_text
+from chatvault.importing.files.structure import Structure, first_value
+from chatvault.importing.files.values import (
     digest,
     fields,
     items,
@@ -24,6 +20,10 @@ from chatvault.importing.values import (
     rest,
     text,
 )
+from chatvault.importing.format import Context, Format, Item
+from chatvault.importing.formats.chatgpt_content import AssetNames, read_parts
+from chatvault.importing.formats.records import read_records
+from chatvault.importing.neutral import NeutralConversation, Role
 
 _ROLES: Final[dict[str, Role]] = {
     "user": "user",

@@ -7,8 +7,7 @@ from typing import Any, Final, cast
 from chatvault.conversations.parts import CitationPart, Part, TextPart, ThinkingPart
 from chatvault.fields import Raw
 from chatvault.importing.drafts import Draft
-from chatvault.importing.neutral import Attachment
-from chatvault.importing.values import (
+from chatvault.importing.files.values import (
     fields,
     items,
     name_of,
@@ -18,6 +17,7 @@ from chatvault.importing.values import (
     rest,
     text,
 )
+from chatvault.importing.neutral import Attachment
 
 _POINTERS: Final = (
     "audio_asset_pointer",

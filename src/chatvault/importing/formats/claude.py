@@ -6,14 +6,9 @@ from typing import Final, cast
 from chatvault.conversations.parts import Part
 from chatvault.fields import Raw
 from chatvault.importing.drafts import Draft, UnfitError
-from chatvault.importing.format import Context, Format, Item
-from chatvault.importing.formats.blocks import read_blocks
-from chatvault.importing.formats.records import read_records
-from chatvault.importing.neutral import Attachment, NeutralConversation, Role
-from chatvault.importing.streams import Stream
-from chatvault.importing.structure import Structure
-from chatvault.importing.trees import chain
-from chatvault.importing.values import (
+from chatvault.importing.files.streams import Stream
+from chatvault.importing.files.structure import Structure
+from chatvault.importing.files.values import (
     digest,
     fields,
     items,
@@ -25,6 +20,11 @@ from chatvault.importing.values import (
     rest,
     text,
 )
+from chatvault.importing.format import Context, Format, Item
+from chatvault.importing.formats.blocks import read_blocks
+from chatvault.importing.formats.records import read_records
+from chatvault.importing.neutral import Attachment, NeutralConversation, Role
+from chatvault.importing.trees import chain
 
 # The parent id of the first message.
 _NIL: Final = frozenset(

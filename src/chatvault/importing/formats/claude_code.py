@@ -9,15 +9,15 @@ from chatvault.conversations.parts import Part
 from chatvault.fields import Raw
 from chatvault.importing.conversations import Skipped
 from chatvault.importing.drafts import Draft
+from chatvault.importing.files.jsontext import Cursor
+from chatvault.importing.files.streams import Stream, read_text
+from chatvault.importing.files.structure import Structure
+from chatvault.importing.files.values import fields, items, name_of, parse_time, rest, text
 from chatvault.importing.format import Context, Format, Item
 from chatvault.importing.formats.blocks import read_blocks
 from chatvault.importing.formats.records import read_lines, read_record
-from chatvault.importing.jsontext import Cursor
 from chatvault.importing.neutral import NeutralConversation, Role
-from chatvault.importing.streams import Stream, read_text
-from chatvault.importing.structure import Structure
 from chatvault.importing.trees import chain
-from chatvault.importing.values import fields, items, name_of, parse_time, rest, text
 
 _NODES: Final = frozenset({"user", "assistant", "attachment", "system"})
 _TITLES: Final = {"custom-title": "customTitle", "ai-title": "aiTitle", "summary": "summary"}

@@ -7,13 +7,9 @@ from chatvault.conversations.parts import Part
 from chatvault.fields import Raw
 from chatvault.importing.conversations import Skipped
 from chatvault.importing.drafts import Draft, UnfitError
-from chatvault.importing.format import Context, Format, Item
-from chatvault.importing.formats.records import read_lines, read_record, read_records
-from chatvault.importing.neutral import NeutralConversation, Role
-from chatvault.importing.streams import Stream
-from chatvault.importing.structure import Structure, holds
-from chatvault.importing.trees import chain
-from chatvault.importing.values import (
+from chatvault.importing.files.streams import Stream
+from chatvault.importing.files.structure import Structure, holds
+from chatvault.importing.files.values import (
     digest,
     fields,
     items,
@@ -24,6 +20,10 @@ from chatvault.importing.values import (
     rest,
     text,
 )
+from chatvault.importing.format import Context, Format, Item
+from chatvault.importing.formats.records import read_lines, read_record, read_records
+from chatvault.importing.neutral import NeutralConversation, Role
+from chatvault.importing.trees import chain
 
 _ROLES: Final[dict[str, Role]] = {"user": "user", "gemini": "assistant"}
 # The types of messages from the program to its user.

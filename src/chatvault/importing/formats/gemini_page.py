@@ -7,14 +7,14 @@ from typing import Final
 
 from chatvault.fields import to_milliseconds
 from chatvault.importing.conversations import Skipped
+from chatvault.importing.files.htmltext import to_line, to_markdown
+from chatvault.importing.files.streams import NotJsonError, Stream, read_text
 from chatvault.importing.formats.gemini_records import (
     PRODUCT,
     Record,
     conversation_of,
     without_prefix,
 )
-from chatvault.importing.htmltext import to_line, to_markdown
-from chatvault.importing.streams import NotJsonError, Stream, read_text
 
 _CELL: Final = '<div class="outer-cell'
 HEADER = re.compile(r'class="header-cell[^>]*>\s*<p[^>]*>(.*?)</p>', re.DOTALL)

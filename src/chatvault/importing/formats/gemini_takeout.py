@@ -14,6 +14,11 @@ from chatvault.conversations.parts import Part
 from chatvault.fields import Raw
 from chatvault.importing.conversations import Skipped
 from chatvault.importing.drafts import Draft
+from chatvault.importing.files.htmltext import to_line, to_markdown
+from chatvault.importing.files.jsontext import Cursor
+from chatvault.importing.files.streams import Stream, read_text
+from chatvault.importing.files.structure import Structure
+from chatvault.importing.files.values import digest, fields, items, objects, parse_time, text
 from chatvault.importing.format import Context, Format, Group, Item
 from chatvault.importing.formats.gemini_page import HEADER, read_html
 from chatvault.importing.formats.gemini_records import (
@@ -25,12 +30,7 @@ from chatvault.importing.formats.gemini_records import (
     without_prefix,
 )
 from chatvault.importing.formats.records import Copies, read_record
-from chatvault.importing.htmltext import to_line, to_markdown
-from chatvault.importing.jsontext import Cursor
 from chatvault.importing.neutral import Attachment, NeutralConversation
-from chatvault.importing.streams import Stream, read_text
-from chatvault.importing.structure import Structure
-from chatvault.importing.values import digest, fields, items, objects, parse_time, text
 
 _KNOWN: Final = frozenset({"header", "title", "titleUrl", "time", "products", "activityControls"})
 

@@ -8,14 +8,10 @@ from chatvault.conversations.parts import Part
 from chatvault.fields import Raw
 from chatvault.importing.conversations import Skipped
 from chatvault.importing.drafts import Draft, UnfitError
-from chatvault.importing.format import Context, Format, Item
-from chatvault.importing.formats.records import read_record
-from chatvault.importing.jsontext import Cursor
-from chatvault.importing.neutral import Attachment, NeutralConversation, Role
-from chatvault.importing.streams import Stream, read_text
-from chatvault.importing.structure import Structure, first_of
-from chatvault.importing.trees import chain
-from chatvault.importing.values import (
+from chatvault.importing.files.jsontext import Cursor
+from chatvault.importing.files.streams import Stream, read_text
+from chatvault.importing.files.structure import Structure, first_of
+from chatvault.importing.files.values import (
     digest,
     fields,
     items,
@@ -27,6 +23,10 @@ from chatvault.importing.values import (
     rest,
     text,
 )
+from chatvault.importing.format import Context, Format, Item
+from chatvault.importing.formats.records import read_record
+from chatvault.importing.neutral import Attachment, NeutralConversation, Role
+from chatvault.importing.trees import chain
 
 _ROLES: Final[dict[str, Role]] = {
     "human": "user",

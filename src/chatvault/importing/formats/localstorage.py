@@ -8,6 +8,10 @@ from typing import Any, Final
 from chatvault.fields import MAX_FREE_BYTES, Raw, to_milliseconds
 from chatvault.importing.conversations import ImportRejected, Skipped, one_line
 from chatvault.importing.drafts import UnfitError
+from chatvault.importing.files.jsontext import Cursor
+from chatvault.importing.files.streams import NotJsonError, Stream, read_text
+from chatvault.importing.files.structure import Structure, first_of, look_at
+from chatvault.importing.files.values import text
 from chatvault.importing.format import Context, Format, Item, Settings
 from chatvault.importing.formats.localstorage_fields import (
     canonical_digest,
@@ -15,10 +19,6 @@ from chatvault.importing.formats.localstorage_fields import (
     read_settings,
     storable,
 )
-from chatvault.importing.jsontext import Cursor
-from chatvault.importing.streams import NotJsonError, Stream, read_text
-from chatvault.importing.structure import Structure, first_of, look_at
-from chatvault.importing.values import text
 
 CONVERSATIONS_KEY: Final = "ai-chat-conversations"
 SETTINGS_KEY: Final = "ai-mcp-ui-config"

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from chatvault.fields import MAX_FREE_BYTES, to_milliseconds
 from chatvault.importing.drafts import MAX_MESSAGE_BYTES, UnfitError
+from chatvault.importing.files.values import parse_time, replace_surrogates
 from chatvault.importing.neutral import (
     MAX_ID,
     MAX_TITLE,
@@ -21,7 +22,6 @@ from chatvault.importing.neutral import (
     NeutralMessage,
     Role,
 )
-from chatvault.importing.values import parse_time, replace_surrogates
 from chatvault.mongodb.storable import LONE_SURROGATE, check_storable
 from chatvault.preferences.schemas import PreferencesIn
 

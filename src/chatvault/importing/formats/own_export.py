@@ -6,14 +6,14 @@ from typing import Any, Final
 
 from chatvault.fields import Raw
 from chatvault.importing.conversations import ImportRejected, Skipped, one_line
+from chatvault.importing.files.jsontext import Cursor
+from chatvault.importing.files.streams import NotJsonError, Stream, read_text
+from chatvault.importing.files.structure import Structure
+from chatvault.importing.files.values import fields, number
 from chatvault.importing.format import Context, Format, Item
 from chatvault.importing.formats.own_export_fields import NAME, read_conversation
 from chatvault.importing.formats.records import read_lines, read_record
-from chatvault.importing.jsontext import Cursor
 from chatvault.importing.neutral import NeutralConversation
-from chatvault.importing.streams import NotJsonError, Stream, read_text
-from chatvault.importing.structure import Structure
-from chatvault.importing.values import fields, number
 
 VERSION: Final = 1
 _LINES: Final = "lines"

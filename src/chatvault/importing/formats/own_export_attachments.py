@@ -6,8 +6,8 @@ from datetime import datetime
 from typing import Any, Final
 
 from chatvault.fields import Raw
+from chatvault.importing.files.values import number, parse_time, replace_surrogates, text
 from chatvault.importing.neutral import Attachment, AttachmentState
-from chatvault.importing.values import number, parse_time, replace_surrogates, text
 
 # An id stands in a path of the API.
 _ID: Final = re.compile(r"[A-Za-z0-9_.-]{1,128}")

@@ -20,6 +20,16 @@ from chatvault.conversations.schemas import stored_agent_id
 from chatvault.fields import MAX_FREE_BYTES, Id, Raw, to_milliseconds
 from chatvault.importing.conversations import one_line
 from chatvault.importing.drafts import MAX_MESSAGE_BYTES, MESSAGE_ID, UnfitError
+from chatvault.importing.files.values import (
+    digest,
+    fields,
+    items,
+    name_of,
+    number,
+    parse_time,
+    replace_surrogates,
+    text,
+)
 from chatvault.importing.formats.own_export_attachments import read_attachments
 from chatvault.importing.neutral import (
     MAX_ID,
@@ -31,16 +41,6 @@ from chatvault.importing.neutral import (
     Role,
 )
 from chatvault.importing.trees import Tree, build_tree
-from chatvault.importing.values import (
-    digest,
-    fields,
-    items,
-    name_of,
-    number,
-    parse_time,
-    replace_surrogates,
-    text,
-)
 from chatvault.mongodb.storable import LONE_SURROGATE, check_storable
 
 NAME: Final = "chatvault"

@@ -7,11 +7,11 @@ from typing import Any
 from chatvault.fields import Raw
 from chatvault.importing.conversations import Skipped
 from chatvault.importing.drafts import UnfitError
+from chatvault.importing.files.jsontext import MAX_VALUE, Cursor
+from chatvault.importing.files.streams import NotJsonError, Stream, read_text
+from chatvault.importing.files.values import digest
 from chatvault.importing.format import Item
-from chatvault.importing.jsontext import MAX_VALUE, Cursor
 from chatvault.importing.neutral import NeutralConversation
-from chatvault.importing.streams import NotJsonError, Stream, read_text
-from chatvault.importing.values import digest
 from chatvault.mongodb.storable import MAX_DEPTH
 
 

@@ -8,13 +8,13 @@ from chatvault.conversations.parts import Part
 from chatvault.fields import Raw
 from chatvault.importing.conversations import Skipped
 from chatvault.importing.drafts import Draft, UnfitError
+from chatvault.importing.files.streams import Stream
+from chatvault.importing.files.structure import Structure, first_of
+from chatvault.importing.files.values import fields, items, name_of, parse_time, rest, text
 from chatvault.importing.format import Context, Format, Item
 from chatvault.importing.formats.records import Copies, read_lines, read_record, read_records
 from chatvault.importing.neutral import NeutralConversation, Role
-from chatvault.importing.streams import Stream
-from chatvault.importing.structure import Structure, first_of
 from chatvault.importing.trees import chain
-from chatvault.importing.values import fields, items, name_of, parse_time, rest, text
 
 _ROLES: Final[dict[str, Role]] = {
     "human": "user",

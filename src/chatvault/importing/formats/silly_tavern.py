@@ -9,12 +9,9 @@ from chatvault.conversations.parts import Part
 from chatvault.fields import Raw, to_milliseconds
 from chatvault.importing.conversations import Skipped
 from chatvault.importing.drafts import Draft
-from chatvault.importing.format import Context, Format, Item
-from chatvault.importing.formats.records import read_lines, read_record
-from chatvault.importing.neutral import Attachment, NeutralConversation, Role
-from chatvault.importing.streams import Stream
-from chatvault.importing.structure import Structure
-from chatvault.importing.values import (
+from chatvault.importing.files.streams import Stream
+from chatvault.importing.files.structure import Structure
+from chatvault.importing.files.values import (
     digest,
     fields,
     items,
@@ -24,6 +21,9 @@ from chatvault.importing.values import (
     rest,
     text,
 )
+from chatvault.importing.format import Context, Format, Item
+from chatvault.importing.formats.records import read_lines, read_record
+from chatvault.importing.neutral import Attachment, NeutralConversation, Role
 
 _HEADER: Final = frozenset({"user_name", "character_name", "chat_metadata"})
 _MESSAGE = {

@@ -1,0 +1,1 @@
+"""Changing many conversations in bounded steps."""

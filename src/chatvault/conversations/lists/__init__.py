@@ -1,0 +1,1 @@
+"""Lists of conversations: conditions, orders, pages, and what changed since a time."""

@@ -1,0 +1,1 @@
+"""Reading stored messages: by page, place, id, time and branch."""

@@ -1,0 +1,1 @@
+"""Deleted conversations, until they are restored or purged."""

@@ -198,7 +198,7 @@ class TestPurge:
         assert {each["door"] for each in entries} == {"background"}
         assert await database.retired.count_documents({}) == 3
 
-    async def test_goes_on_where_it_ended(
+    async def test_continues_where_it_ended(
         self, app: web.Application, alice: HttpClient, database: Any,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:  # fmt: skip
@@ -282,7 +282,7 @@ class TestImports:
 
 
 class TestCategory:
-    async def test_that_was_deleted_is_not_restored(self, alice: HttpClient) -> None:
+    async def test_is_not_restored_once_deleted(self, alice: HttpClient) -> None:
         work = await (await alice.post("/categories", json={"name": "Work"})).json()
         begun = await begin(alice, category_id=work["id"])
         path = f"/conversations/{begun['id']}"

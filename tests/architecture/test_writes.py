@@ -126,7 +126,10 @@ ALONE = {
     ): "only progress; the end of an import has an entry",
     ("importing/jobs/runner.py", "ImportRunner._put_off"): "whose turn it is",
     ("importing/jobs/service.py", "remove_uploads"): "what an import was made of that has ended",
-    ("erasure/key_destruction.py", "destroy_keys"): "a step of an erasure; the receipt has an entry",
+    (
+        "erasure/key_destruction.py",
+        "destroy_keys",
+    ): "a step of an erasure; the receipt has an entry",
     ("erasure/models.py", "Erasure.take"): "whose turn it is",
     ("erasure/models.py", "Erasure.note_removed_file"): "how far it is; the receipt has an entry",
     ("erasure/removal.py", "Removal.remove_all"): "counters and leases, which end by themselves",

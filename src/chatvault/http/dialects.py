@@ -87,10 +87,8 @@ def to_ours(values: Values, names: Names) -> Values:
     Raises:
         InvalidInput: a parameter is given under both names.
     """
-    ours, rest = (
-        names.to_ours(),
-        {name: value for name, value in values.items() if name not in type(names).model_fields},
-    )
+    ours, others = names.to_ours(), type(names).model_fields
+    rest = {name: value for name, value in values.items() if name not in others}
     if twice := sorted(ours.keys() & rest.keys()):
         message = "contradicts another parameter, which stands for it"
         errors = tuple(FieldError(("query", name), message, "given_twice") for name in twice)

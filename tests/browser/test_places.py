@@ -58,8 +58,8 @@ class TestLibrary:
         await page.get_by_role("dialog").get_by_role("button", name="Delete").click()
 
         await expect(page.get_by_text("Nothing matches.")).to_be_visible()
-        left = await database.conversations.distinct("title")
-        assert sorted(left) == ["Four", "Three"]
+        trashed = await database.conversations.distinct("title", {"status": "deleted"})
+        assert sorted(trashed) == ["One", "Two"]
 
 
 class TestAgents:

@@ -251,7 +251,7 @@ class TestSidebar:
         await page.get_by_role("menuitem", name="Delete").click()
         await page.get_by_role("dialog").get_by_role("button", name="Delete").click()
         await expect(page.get_by_role("link", name="Another title")).to_have_count(0)
-        assert await database.conversations.count_documents({}) == 0
+        assert await database.conversations.count_documents({"status": {"$ne": "deleted"}}) == 0
 
     async def test_asks_which_of_two_conflicting_titles_to_keep(
         self, page: Page, sign_in: SignIn, database: Any

@@ -124,7 +124,7 @@ class TestList:
             ("limit=1&limit=2", "limit"),
             ("offset=-1", "offset"),
             ("offset=9223372036854775808", "offset"),
-            ("status=deleted", "status"),
+            ("status=gone", "status"),
             ("status=", "status"),
             ("view=tiny", "view"),
             ("user_id=507f1f77bcf86cd799439011", "user_id"),

@@ -113,7 +113,8 @@ class TestStream:
                 yield run
                 runs += 1
                 if runs == 5:
-                    await alice.delete(f"/conversations/{begun['id']}")
+                    gone = f"/conversations/{begun['id']}?permanent=true"
+                    await alice.delete(gone)
                     await database["retired"].update_many({}, {"$currentDate": {"due_at": True}})
                     await asyncio.sleep(0.05)
                     await sweep(MessageStore())

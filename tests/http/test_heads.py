@@ -16,7 +16,7 @@ from chatvault.settings import Settings
 from conftest import HttpClient, SignIn
 from support.factories import begin, message
 from support.fake_model import FakeModel
-from support.operations import make_export, make_import
+from support.operations import make_batch, make_export, make_import
 from support.serving import Address, Wire, request, serving, wire
 from support.talking import ask, settled
 
@@ -61,6 +61,8 @@ async def ids(admin: HttpClient) -> dict[str, str]:
         "import_id": await make_import(begun),
         "upload_id": uploaded["id"],
         "export_id": await make_export(begun),
+        "batch_id": await make_batch(begun),
+        **dict.fromkeys(("template_id", "erasure_id"), "0" * 24),
         "number": "1",
     }
 

@@ -12,9 +12,13 @@ from chatvault.http.routing import Operation
 from conftest import HttpClient
 from support.factories import begin, message
 
-# They say nothing of a thing: an unknown tool cannot be approved, and messages that are gone had
-# no revisions.
-OTHERS = {"/mcp/rules/{tool}", "/conversations/{conversation_id}/messages/{message_id}/revisions"}
+# They say nothing of a thing: an unknown tool cannot be approved, messages that are gone had no
+# revisions, and holds are for auditors only.
+OTHERS = {
+    "/mcp/rules/{tool}",
+    "/conversations/{conversation_id}/messages/{message_id}/revisions",
+    "/admin/holds/{hold_id}",
+}
 WITH_IDS = [
     each
     for each in chain.from_iterable(ROUTES)

@@ -76,7 +76,7 @@ def wrong(about: str, sentence: str) -> Finding:
 
 
 def examine() -> None:
-    """Look at settings, database, keys, disk, clock, models and tools."""
+    """Check settings, database, keys, disk, models and tools."""
     settings = load_settings()
     findings: list[Finding] = []
     for finding in _checks(settings):

@@ -22,7 +22,7 @@ def erase(
     username: Annotated[str, typer.Argument(metavar="USER", help="username or id")],
     yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,  # noqa: FBT002  # typer's way to make a flag
 ) -> None:
-    """Erase an account with everything in it; this cannot be undone.
+    """Erase an account with all it has; this cannot be undone.
 
     The service carries it out, once it runs; `chatvault users erasures` tells how far it is.
     """

@@ -15,7 +15,7 @@ from chatvault.holds import service
 from chatvault.holds.schemas import HoldIn, HoldPath, HoldsQuery
 
 holds = typer.Typer(
-    help="Legal holds: nothing of a user's conversations, or of one, is deleted permanently.",
+    help="Legal holds, which keep conversations from being deleted.",
     no_args_is_help=True,
 )
 UserArgument = Annotated[str, typer.Argument(metavar="USER", help="username or id")]

@@ -19,7 +19,7 @@ from chatvault.vault.oplog import find_oldest_operation
 
 EVERY = 100
 master_keys = typer.Typer(
-    help="Master keys, which wrap the keys that conversations are sealed with.",
+    help="Master keys, which wrap the keys of sealed content.",
     no_args_is_help=True,
 )
 
@@ -68,7 +68,7 @@ def rotate_master_keys() -> None:
 
 
 def encrypt() -> None:
-    """Seal the conversations that are stored readably; the service may run."""
+    """Seal what is stored readably; the service may run."""
     settings = load_settings()
     _load_masters(settings)
     if settings.sealing is Sealing.OFF:
@@ -88,7 +88,7 @@ def encrypt() -> None:
 
 
 def decrypt() -> None:
-    """Store sealed conversations readably again; the service may run."""
+    """Store what is sealed readably again; the service may run."""
     settings = load_settings()
     _load_masters(settings)
     if settings.sealing is Sealing.ON:

@@ -5,7 +5,7 @@ from aiohttp import web
 from chatvault.actor import Actor, Scope
 from chatvault.audit.actions import Action
 from chatvault.cursors import encode_cursor
-from chatvault.errors import Denied
+from chatvault.errors import Denied, NotFound
 from chatvault.holds import service
 from chatvault.holds.schemas import HoldIn, HoldOut, HoldPath, HoldsQuery, hold_wire
 from chatvault.http.requests import (
@@ -50,7 +50,7 @@ async def list_holds(request: web.Request, actor: Actor, query: HoldsQuery) -> w
     scope=Scope.ADMIN,
     status=201,
     returns=HoldOut,
-    errors=(Denied, KeyReused),
+    errors=(Denied, KeyReused, NotFound),
 )
 async def place_hold(
     request: web.Request, actor: Actor, headers: IdempotencyHeaders, body: HoldIn

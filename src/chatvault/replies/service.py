@@ -266,7 +266,7 @@ async def open_events(
         NotFound: the actor has no such reply.
     """
     access = await resolve(actor, conversation_id, Need.READ)
-    await check_not_gone(access, conversation_id)
+    await check_not_gone(access, conversation_id, "Reply")
     await _find(access, conversation_id, reply_id)
     await deps.recorder.record(audit.entry(actor, Action.REPLY_FOLLOW, conversation_id))
     return follow(access, deps, conversation_id=conversation_id, reply_id=reply_id, after=after)
@@ -303,7 +303,7 @@ async def get(
         NotFound: the actor has no such reply.
     """
     access = await resolve(actor, conversation_id, Need.READ)
-    await check_not_gone(access, conversation_id)
+    await check_not_gone(access, conversation_id, "Reply")
     reply = await _find(access, conversation_id, reply_id)
     await deps.recorder.record(audit.entry(actor, Action.REPLY_GET, conversation_id))
     return reply

@@ -2,6 +2,8 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from chatvault.fields import Id
+
 MAX_DAYS = 36_500
 # The most conversations that an answer names.
 NAMED = 100
@@ -38,4 +40,4 @@ class RetentionOut(BaseModel):
     days: int | None
     role_days: int | None
     due: int
-    due_ids: list[str]
+    due_ids: list[Id]

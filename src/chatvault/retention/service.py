@@ -46,7 +46,7 @@ async def _show(actor: Actor, days: int | None) -> RetentionOut:
     access, since = Access.of(actor), now() - timedelta(days=wanted)
     ids = await list_untouched(access, since, NAMED)
     due = len(ids) if len(ids) < NAMED else await count_untouched(access, since)
-    return RetentionOut(days=own, role_days=of_role, due=due, due_ids=[str(each) for each in ids])
+    return RetentionOut(days=own, role_days=of_role, due=due, due_ids=ids)
 
 
 async def _role_days(actor: Actor) -> int | None:

@@ -17,7 +17,6 @@ from chatvault.conversations.lists.changed import Since
 from chatvault.conversations.lists.filters import Position, Sort
 from chatvault.conversations.lists.schemas import ListFilter
 from chatvault.conversations.lists.service import ListRequest, ListsAttached, Page
-from chatvault.conversations.models import TRASHED
 from chatvault.conversations.reading.listing import MAX_LISTED
 from chatvault.conversations.reading.wire import conversation_wire, summary_wire, trash_wire
 from chatvault.conversations.routes import STORE
@@ -143,7 +142,7 @@ async def list_conversations(
     )
     whole, plain = map(conversation_wire, page.whole), map(summary_wire, page.documents)
     shown = [*whole] if query.view == "full" else [*plain]
-    if query.status == TRASHED:
+    if query.in_trash:
         days = request.app[SETTINGS].trash_days
         for wire, stored in zip(shown, page.documents, strict=True):
             wire.update(trash_wire(stored, days=days, is_held=page.holds.cover(stored["_id"])))

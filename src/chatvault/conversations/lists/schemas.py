@@ -1,11 +1,12 @@
 """The conditions of a list of conversations, as requests name them."""
 
+from enum import StrEnum
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from chatvault.conversations.lists.filters import Filter, Selection
-from chatvault.conversations.models import TRASHED, Status
+from chatvault.conversations.models import Status
 from chatvault.conversations.schemas import Tag, stored_agent_id
 from chatvault.fields import Id, Instant
 
@@ -22,14 +23,20 @@ GivenCategory = Annotated[
 ]
 
 
+class ListedStatus(StrEnum):
+    """The status of the conversations of a list."""
+
+    ACTIVE = "active"
+    ARCHIVED = "archived"
+    DELETED = "deleted"
+
+
 class ListFilter(BaseModel):
     """Conditions on conversations; those that are given all hold."""
 
     model_config = ConfigDict(extra="forbid")
 
-    status: Status | Literal["deleted"] | None = Field(
-        None, description="`deleted`: what is in the trash"
-    )
+    status: ListedStatus | None = Field(None, description="`deleted`: what is in the trash")
     agent_id: Id | None = Field(None, description="only conversations with this agent")
     tag: GivenTags = Field([], description="with each of these tags; may be repeated")
     any_tag: GivenTags = Field([], description="with at least one of these; may be repeated")
@@ -46,7 +53,7 @@ class ListFilter(BaseModel):
     @property
     def in_trash(self) -> bool:
         """Whether the trash is asked for."""
-        return self.status == TRASHED
+        return self.status is ListedStatus.DELETED
 
     def to_selection(self) -> Selection:
         """Return the conditions."""

@@ -23,8 +23,10 @@ class Trashed(NamedTuple):
     owner_id: ObjectId
 
 
-async def check_not_gone(access: Access, conversation_id: ObjectId) -> None:
-    """Check that an owner has a conversation, before something beside it is read.
+async def check_not_gone(
+    access: Access, conversation_id: ObjectId, what: str = "Conversation"
+) -> None:
+    """Check that an owner has a conversation, before something beside it (`what`) is read.
 
     Raises:
         NotFound: there is none, or it is in the trash.
@@ -32,7 +34,7 @@ async def check_not_gone(access: Access, conversation_id: ObjectId) -> None:
     query = Conversation.owned_by(access, _id=conversation_id)
     found = await Conversation.get_pymongo_collection().find_one(query, {"_id": True}, hint=BY_ID)
     if found is None:
-        raise NotFound("Conversation not found")
+        raise NotFound(f"{what} not found")
 
 
 async def is_stored(access: Access, conversation_id: ObjectId, session: AsyncClientSession) -> bool:

@@ -37,6 +37,7 @@ BODIES: dict[str, tuple[Any, Any]] = {
     "/conversations": ({"messages": [message("a")]}, {"messages": [message("b")]}),
     "/conversations/{conversation_id}/archive": ({"archived": True}, {"archived": False}),
     "/conversations/{conversation_id}/fork": ({}, {"title": "Other"}),
+    "/conversations/{conversation_id}/restore": (None, {}),
     "/conversations:batch": (
         {"action": "tag", "tags": ["new"], "ids": ["0" * 24]},
         {"action": "tag", "tags": ["other"], "ids": ["0" * 24]},
@@ -70,6 +71,7 @@ ELSEWHERE = {
     "/exports": "tests/exporting/test_jobs.py",
     # For auditors alone.
     "/admin/audit-logs/verifications": "tests/audit/test_verifications.py",
+    "/admin/holds": "tests/holds/test_holds.py",
     # It is known by its headers, not by its body.
     "/imports/uploads": "tests/importing/test_uploads.py",
     # They need a server of tools.

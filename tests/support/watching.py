@@ -71,6 +71,7 @@ READ_BY = {
     "users": {"username_key"},  # whoever signs in
     "agents": {"shared"},  # offered to all
     "usage": {"day"},  # administrators count everybody's tokens
+    "erasures": {"_id"},  # whoever has its token, as its person has no account
     "exports": {"expires_at"},  # a process removes all that expired
     "imports": {"place"},  # a process takes those whose files lie where it runs
     "import_uploads": {"place", "expires_at"},  # the same, and removes what expired

@@ -28,8 +28,7 @@ export const inAssistants = {
     `“${name}” is deleted. Its conversations stay, and are answered again once they name another.`,
   preview: 'What would be sent',
   previewText: 'Exactly what the model would be shown with the next message. Nothing is sent.',
-  previewTokens: (tokens: string, left: string) =>
-    `${tokens} tokens; ${left} left for the answer`,
+  previewTokens: (tokens: string, left: string) => `${tokens} tokens; ${left} left for the answer`,
   previewLeftOut: (count: string) => `${count} older messages are left out`,
   previewSummary: 'a summary stands in for them',
   noModel: 'No model is configured.',

@@ -47,6 +47,7 @@ CHANGELESS = {
     "POST /conversations/{conversation_id}/summary": "too short for one",
     "PUT /conversations/{conversation_id}/active-leaf": "that branch is shown already",
     "POST /conversations/{conversation_id}/restore": "it is not in the trash",
+    "POST /conversations:batch": "its conversation does not exist; tests/batches has those that do",
     "PATCH /imports/uploads/{upload_id}": "its bytes go to a file",
     "POST /conversations/{conversation_id}/commands/{command_id}/approve": "approved already",
     "POST /conversations/{conversation_id}/replies/{reply_id}/cancel": "ended already",

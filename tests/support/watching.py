@@ -41,6 +41,7 @@ ALONE = {
     ("exports", "update"),
     ("exports", "delete"),
     ("exports", "findAndModify"),
+    ("batches", "findAndModify"),
     ("export_parts", "insert"),
     ("export_parts", "delete"),
     ("attachment_files", "insert"),
@@ -59,6 +60,7 @@ OWNERLESS = {
     ("reply_jobs", "findAndModify"),
     ("retired", "findAndModify"),
     ("exports", "findAndModify"),
+    ("batches", "findAndModify"),
 }
 # An account has no owner but itself.
 OWNER = {"users": "_id"}

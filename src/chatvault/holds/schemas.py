@@ -22,7 +22,12 @@ class HoldIn(BaseModel):
 
     user_id: Id = Field(description="whose conversations are kept")
     conversation_id: Id | None = Field(None, description="the one to keep; null keeps all")
-    reason: str = Field(min_length=1, max_length=500, description="such as the number of a case")
+    reason: str = Field(
+        min_length=1,
+        max_length=500,
+        description="such as the number of a case",
+        examples=["Case 17/2026"],
+    )
 
 
 class HoldPath(BaseModel):
@@ -64,7 +69,7 @@ class HoldOut(BaseModel):
     id: Id
     user_id: Id
     conversation_id: Id | None
-    reason: str
+    reason: str = Field(examples=["Case 17/2026"])
     placed_by: Id | None
     placed_at: Instant
     lifted_at: Instant | None

@@ -30,6 +30,7 @@ from support.factories import PASSWORD, account, begin, message, settings_for
 from support.fake_model import FakeModel
 from support.imports import deps_of, read
 from support.operations import AUDITED, CALLS, call, key_of, make_things
+from support.searching import until
 from support.talking import settled
 from support.watching import Watch, listen
 
@@ -67,9 +68,26 @@ def settings(data_dir: Path, fake_model: FakeModel) -> Settings:
     return settings_for(data_dir, providers={"twin": provider}, replies_per_minute=10_000)
 
 
+async def _rest(database: Any) -> None:
+    """Wait until no reply is being written, and no job of one is left."""
+
+    async def rests() -> bool:
+        writing = {"active_reply_id": {"$ne": None}}
+        left: int = await database.conversations.count_documents(writing)
+        left += await database.reply_jobs.count_documents({})
+        return left == 0
+
+    await until(rests)
+
+
 class TestOperations:
     async def test_store_changes_and_audit_entry_in_one_transaction(
-        self, app: web.Application, sign_in: SignIn, http: HttpClient, watch: Watch
+        self,
+        app: web.Application,
+        sign_in: SignIn,
+        http: HttpClient,
+        watch: Watch,
+        database: Any,
     ) -> None:
         alice = await sign_in("alice", role=Role.ADMIN)
         for operation in sorted(AUDITED, key=lambda found: found.path == "/auth/logout"):
@@ -92,6 +110,7 @@ class TestOperations:
             expected = is_change and answer.status < 400
             assert bool(watch.changes) is expected, f"{name}: {watch.changes}"
             await app[COMMITS].drain()
+            await _rest(database)
 
     async def test_do_so_in_all_their_variants(
         self,

@@ -9,6 +9,7 @@ from bson import ObjectId
 
 from chatvault.actor import Actor, Door
 from chatvault.audit.recorder import Recorder
+from chatvault.erasure.key_destruction import destroy_keys
 from chatvault.fields import now
 from chatvault.vault import service
 from chatvault.vault.data_keys import FRESH_SECONDS, HELD_SECONDS, DataKeys, KeysUnavailable
@@ -131,6 +132,22 @@ class TestDataKeys:
             await sealed_by(keys_of(NEW), user_id)
 
         assert await database["user_keys"].find().to_list() == before
+
+
+class TestDestruction:
+    async def test_leaves_nothing_that_opens_the_users_words(self) -> None:
+        one, other, keys = ObjectId(), ObjectId(), keys_of()
+        sealed, others = await sealed_by(keys, one), await sealed_by(keys, other)
+
+        assert (await destroy_keys(one), await destroy_keys(one)) == (1, 0)
+        keys.drop(one)
+
+        for reading in (keys, keys_of()):
+            await reading.fetch([one, other])
+            with pytest.raises(Unreadable):
+                reading.opener(one, final=True)(sealed, b"here")
+            assert reading.opener(other, final=True)(others, b"here") == b"words"
+        await service.check_masters(MasterKeys([OLD]))
 
 
 class TestStart:

@@ -62,6 +62,8 @@ class TestAccount:
     ) -> None:
         box = page.get_by_role("textbox", name="Message")
         await box.fill("Is anybody there?")
+        # What the page reads at its start would notice it first.
+        await page.wait_for_load_state("networkidle")
         # Just before it is sent: the live connection notices it within a minute, too.
         await database.sessions.delete_many({})
         await box.press("Enter")

@@ -87,7 +87,7 @@ class TestImport:
         self, service: Service, tmp_path: Path
     ) -> None:
         path = tmp_path / "many.json"
-        write(path, 4000)
+        write(path, 2000)
         async with service.browser() as browser:
             await service.sign_in(browser, "impatient")
             count = f"{service.url}/conversations/stats/count"
@@ -104,12 +104,12 @@ class TestImport:
             assert process.returncode == 130
             assert said.decode().splitlines()[-1].startswith("chatvault: interrupted;")
             _, some = await ask(browser, "GET", count)
-            assert 0 < some["count"] < 4000
+            assert 0 < some["count"] < 2000
 
             again = await asyncio.to_thread(chatvault, service.data_dir, *command)
             assert f"{some['count']} conversations already there" in again.stdout
-            assert f"{4000 - some['count']} conversations imported" in again.stdout
-            assert (await ask(browser, "GET", count))[1] == {"count": 4000}
+            assert f"{2000 - some['count']} conversations imported" in again.stdout
+            assert (await ask(browser, "GET", count))[1] == {"count": 2000}
 
     def test_reports_a_bad_file_and_an_unknown_user_in_one_line(
         self, service: Service, file: Path

@@ -173,6 +173,8 @@ async def store_file(
             actor, deps, on_duplicate, known=known, contents=contents, copies_of=copies_of
         )
         async for batch in _batches(content, done, in_thread=in_thread):
+            # Ctrl-C that came while the batch was read ends the work here: the driver loses it.
+            await asyncio.sleep(0)
             await User.require_kept(actor.owner_id)
             found = content.found[done : done + len(batch)]
             outcomes = await asyncio.gather(*map(storing.store, batch, found))

@@ -59,6 +59,20 @@ class TestTemplates:
         await make(alice)
         await problem(await alice.post("/templates", json=LETTER), 409, "too_many_templates")
 
+    async def test_have_texts_of_a_bounded_length(self, alice: HttpClient) -> None:
+        half = [{"role": "user", "content": "a" * 32_000}]
+        template = await make(alice, system_prompt=None, messages=half * 2)
+        path = f"/templates/{template['id']}"
+        longer = {"name": "Long", "messages": half * 2, "system_prompt": "b"}
+        for refused in (
+            await alice.post("/templates", json=longer),
+            await alice.patch(path, json={"initial_message": "b"}),
+        ):
+            told = await problem(refused, 422, "invalid_input")
+            [error] = told["errors"]
+            assert (error["loc"], error["type"]) == (["body", "messages"], "template_too_long")
+        assert await (await alice.get(path)).json() == template
+
 
 class TestConversations:
     async def test_are_made_with_variables_filled_in(self, alice: HttpClient) -> None:
@@ -98,6 +112,16 @@ class TestConversations:
         body = {"template_id": template_id, "variables": values}
         refused = await alice.post("/conversations", json=body)
         assert await wrong_fields(refused) == [["body", "variables"]]
+
+    async def test_are_not_made_of_long_values_that_are_named_often(
+        self, alice: HttpClient
+    ) -> None:
+        named = {"messages": [{"role": "user", "content": "{{a}}" * 20}], "system_prompt": None}
+        template_id = (await make(alice, **named))["id"]
+        body = {"template_id": template_id, "variables": {"a": "b" * 50_000}}
+        refused = await alice.post("/conversations", json=body)
+        [error] = (await problem(refused, 422, "invalid_input"))["errors"]
+        assert (error["loc"], error["type"]) == (["body", "variables"], "too_long")
 
     async def test_are_made_of_ones_own_templates(self, alice: HttpClient, bob: HttpClient) -> None:
         template_id = (await make(alice))["id"]

@@ -21,6 +21,9 @@ from chatvault.fields import Id, Raw
 
 # {{name}}, with spaces or without.
 VARIABLE = re.compile(r"\{\{\s*([A-Za-z_][A-Za-z0-9_]{0,63})\s*\}\}")
+# The most characters of a template's texts together, without and with the values of variables.
+MAX_TEXTS = 64_000
+MAX_FILLED = 1_000_000
 # The fields of a conversation that a template gives.
 GIVEN = ("system_prompt", "messages", "initial_message", "agent_id", "tags", "category_id")
 
@@ -96,12 +99,29 @@ class Template(Document):
 
 def variables_of(template: Mapping[str, Any]) -> list[str]:
     """Return the names of the variables in a template's texts, in the order of their places."""
+    return [*dict.fromkeys(name for text in texts_of(template) for name in VARIABLE.findall(text))]
+
+
+def texts_of(template: Mapping[str, Any]) -> list[str]:
+    """Return the texts of a template, in the order of their places."""
     texts = [
         template["system_prompt"],
         *(each["content"] for each in template["messages"]),
         template["initial_message"],
     ]
-    return [*dict.fromkeys(name for text in texts if text for name in VARIABLE.findall(text))]
+    return [text for text in texts if text]
+
+
+def check_texts(template: Mapping[str, Any]) -> None:
+    """Check that a template's texts are not too long together.
+
+    Raises:
+        InvalidInput: they are.
+    """
+    if sum(map(len, texts_of(template))) > MAX_TEXTS:
+        detail = f"a template's texts have at most {MAX_TEXTS:,} characters together"
+        field = FieldError(("body", "messages"), detail, "template_too_long")
+        raise InvalidInput(f"messages: {detail}", errors=(field,))
 
 
 async def fill_in(access: Access, wanted: ConversationCreate) -> ConversationCreate:
@@ -119,6 +139,7 @@ async def fill_in(access: Access, wanted: ConversationCreate) -> ConversationCre
         return wanted
     template = await Template.get_raw(access, wanted.template_id)
     _check_variables(variables_of(template), given)
+    _check_filled(template, given)
     fields = {name: _fill(template[name], given) for name in GIVEN if template[name]}
     known = await Categories.list_raw(access) if "category_id" in fields else []
     if fields.get("category_id") not in {each["id"] for each in known}:
@@ -152,6 +173,22 @@ def _check_variables(names: list[str], given: Mapping[str, str]) -> None:
     if errors := (*missing, *unknown):
         told = "; ".join(f"variables.{each.loc[-1]}: {each.msg}" for each in errors[:3])
         raise InvalidInput(told, errors=errors)
+
+
+def _check_filled(template: Mapping[str, Any], given: Mapping[str, str]) -> None:
+    """Check that the texts are not too long with their values, before they are made.
+
+    Raises:
+        InvalidInput: they are; a short text can name a long value thousands of times.
+    """
+    size = sum(
+        len(text) + sum(len(given[name]) for name in VARIABLE.findall(text))
+        for text in texts_of(template)
+    )
+    if size > MAX_FILLED:
+        detail = f"with these values the texts have more than {MAX_FILLED:,} characters"
+        field = FieldError(("body", "variables"), detail, "too_long")
+        raise InvalidInput(f"variables: {detail}", errors=(field,))
 
 
 def _fill(value: Any, given: Mapping[str, str]) -> Any:

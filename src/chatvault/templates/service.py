@@ -14,7 +14,7 @@ from chatvault.audit.actions import Action
 from chatvault.audit.models import AuditEntry
 from chatvault.audit.recorder import Recorder
 from chatvault.conversations.categories import check_category
-from chatvault.conversations.templates import Template
+from chatvault.conversations.templates import Template, check_texts
 from chatvault.errors import Conflict
 from chatvault.fields import Raw, now
 from chatvault.idempotency import IdempotencyKey, Idempotent, act_once, was_carried_out
@@ -57,12 +57,14 @@ async def create(
     Raises:
         AgentNotFound: the actor may use no such agent.
         CategoryNotFound: the actor has no such category.
+        InvalidInput: its texts are too long together.
         TooManyTemplates: the actor has as many as one may have.
         TemplateNotFound: this is a repeat, and the template is gone.
         KeyReused: the key came with another request.
     """
     access, at, fields = Access.of(actor), now(), wanted.model_dump(mode="python")
     if not await was_carried_out(actor, idempotency_key):
+        check_texts(fields)
         await _check(actor, fields)
     template = Template.owned_by(
         access, _id=ObjectId(), **_stored(fields), created_at=at, updated_at=at
@@ -96,6 +98,7 @@ async def update(actor: Actor, *, template_id: ObjectId, wanted: TemplatePatch) 
         TemplateNotFound: the actor has no such template.
         AgentNotFound: the actor may use no such agent.
         CategoryNotFound: the actor has no such category.
+        InvalidInput: its texts are too long together.
     """
     access, fields = Access.of(actor), wanted.fields()
     await Template.get_raw(access, template_id)
@@ -104,6 +107,7 @@ async def update(actor: Actor, *, template_id: ObjectId, wanted: TemplatePatch) 
     async def change(session: AsyncClientSession) -> Raw:
         stored = await Template.get_raw(access, template_id, session)
         changed = {**stored, **_stored(fields), "updated_at": now()}
+        check_texts(changed)
         mine = Template.owned_by(access, _id=template_id)
         await Template.get_pymongo_collection().replace_one(mine, changed, session=session)
         await _record(actor, Action.TEMPLATE_UPDATE, template_id, session, fields=sorted(fields))

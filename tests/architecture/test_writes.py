@@ -26,6 +26,7 @@ OWNERLESS = {
     ("mongodb/restoring.py", "begin"): "the mark of a database",
     ("mongodb/restoring.py", "end"): "the same",
     ("accounts/service.py", "_set"): "an account is its owner's, and found by its id",
+    ("holds/service.py", "_keep"): "an auditor holds another's account, found by its id",
     ("sessions/service.py", "_open.store"): "the account that signs in, and found by its id",
     ("sessions/storage.py", "SessionStorage.save_session"): "found by what only its owner has",
     ("vault/service.py", "retire_data_keys.write"): "an operator retires those of all users",

@@ -325,7 +325,7 @@ class TestRefusals:
         await client.close()
 
     async def test_of_a_hold(self, alice: HttpClient, constants: pytest.MonkeyPatch) -> None:
-        async def is_held(_: ObjectId) -> bool:
+        async def is_held(*_: object) -> bool:
             return False
 
         constants.setattr(service, "erasable", is_held)

@@ -1,5 +1,6 @@
 """Legal holds: what they keep, until they are lifted."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -11,6 +12,8 @@ from chatvault.conversations.released import release_lifted
 from chatvault.conversations.routes import COMMITS, STORE
 from chatvault.conversations.trash.purging import purge_page
 from chatvault.conversations.trash.routes import TRASH_DEPS
+from chatvault.erasure import service as erasures
+from chatvault.erasure.holding import erasable
 from conftest import HttpClient, SignIn
 from support.answers import problem
 from support.factories import PASSWORD, begin, message
@@ -54,6 +57,39 @@ class TestHolds:
         await place(auditor, begun["user_id"], begun["id"] if is_of_one else None)
         refused = await alice.delete("/users/me", json={"password": PASSWORD})
         await problem(refused, 409, "held")
+
+    async def test_are_not_placed_on_a_user_who_is_being_erased(
+        self, alice: HttpClient, auditor: HttpClient, database: Any
+    ) -> None:
+        begun = await begin(alice)
+        assert (await alice.delete("/users/me", json={"password": PASSWORD})).status == 202
+        body = {"user_id": begun["user_id"], "reason": "case 7"}
+        refused = await auditor.post("/admin/holds", json=body)
+        await problem(refused, 409, "being_erased")
+        assert await database.holds.count_documents({}) == 0
+
+    async def test_and_an_erasure_at_the_same_time_are_never_both_there(
+        self, alice: HttpClient, auditor: HttpClient, constants: pytest.MonkeyPatch, database: Any
+    ) -> None:
+        """The hold is placed after the erasure has looked for holds, and before its commit."""
+        user_id = (await begin(alice))["user_id"]
+        tried: list[asyncio.Task[Raw]] = []
+        look = erasable
+
+        async def place_then(of: ObjectId, session: Any) -> bool:
+            is_free = await look(of, session)
+            if not tried:
+                tried.append(asyncio.create_task(place(auditor, user_id)))
+                await asyncio.wait(tried, timeout=0.2)
+            return is_free
+
+        constants.setattr(erasures, "erasable", place_then)
+        erased = await alice.delete("/users/me", json={"password": PASSWORD})
+        outcome = (await asyncio.gather(*tried, return_exceptions=True))[0]
+
+        is_held = not isinstance(outcome, BaseException)
+        assert erased.status == (409 if is_held else 202)
+        assert await database.holds.count_documents({}) == is_held
 
     @pytest.mark.parametrize("is_of_one", [False, True])
     async def test_prevent_permanent_deletion(

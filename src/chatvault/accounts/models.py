@@ -26,6 +26,8 @@ class User(Document):
         role: set by the command line only.
         is_service: whether it is for programs, which use API keys.
         erasure: the erasure that is removing the account; None without one.
+        held_at: when a legal hold was placed last. Placing one writes it, so that of a hold and an
+            erasure at the same time one fails.
     """
 
     id: PydanticObjectId = Field(default_factory=PydanticObjectId, alias="_id")
@@ -42,6 +44,7 @@ class User(Document):
     created_at: datetime
     last_login: datetime | None = None
     erasure: Id | None = None
+    held_at: datetime | None = None
 
     holds: ClassVar = Content(
         plain=(

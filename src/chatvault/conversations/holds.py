@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Self
 from beanie import Document
 from bson import ObjectId
 from pymongo import IndexModel
+from pymongo.asynchronous.client_session import AsyncClientSession
 
 from chatvault.access import Access
 from chatvault.content import Content
@@ -81,10 +82,11 @@ class Holds:
     ids: frozenset[ObjectId] = frozenset()
 
     @classmethod
-    async def of(cls, access: Access) -> Self:
+    async def of(cls, access: Access, session: AsyncClientSession | None = None) -> Self:
         """Return the holds of an owner's conversations."""
         query = Hold.owned_by(access, lifted_at=None, **IN_FORCE)
-        found = Hold.get_pymongo_collection().find(query, {"conversation_id": True})
+        wanted = {"conversation_id": True}
+        found = Hold.get_pymongo_collection().find(query, wanted, session=session)
         kept = [each["conversation_id"] async for each in found]
         return cls(None in kept, frozenset(each for each in kept if each is not None))
 

@@ -88,13 +88,13 @@ async def begin(actor: Actor, *, username: str) -> Begun:
 async def _begin(actor: Actor, user: User) -> Begun:
     if user.is_service:
         raise ServiceAccount
-    if not await erasable(user.id):
-        raise HeldForLaw
     token, at = secrets.token_urlsafe(32), now()
     begun = Erasure(user_id=user.id, token_hash=_hash(token), due_at=at, started_at=at)
 
     async def close(session: AsyncClientSession) -> None:
         await _close(user, begun.id, session)
+        if not await erasable(user.id, session):
+            raise HeldForLaw
         mine = {"user_id": user.id}
         sessions = await Session.get_pymongo_collection().delete_many(mine, session=session)
         keys = await ApiKey.get_pymongo_collection().delete_many(mine, session=session)

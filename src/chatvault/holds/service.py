@@ -13,7 +13,7 @@ from chatvault.audit.models import AuditEntry
 from chatvault.audit.recorder import Recorder
 from chatvault.conversations.holds import IN_FORCE, Hold
 from chatvault.conversations.trash.queries import is_stored
-from chatvault.errors import NotFound
+from chatvault.errors import BeingErased, NotFound
 from chatvault.fields import Raw, now
 from chatvault.holds.schemas import HoldIn, HoldsQuery
 from chatvault.idempotency import IdempotencyKey, Idempotent, act_once
@@ -38,6 +38,7 @@ async def place(
     Raises:
         Denied: the actor is neither auditor nor admin.
         NotFound: there is no such user, or they have no such conversation.
+        BeingErased: the user's account is being erased.
         KeyReused: the key came with another request.
     """
     _require_auditor(actor)
@@ -51,7 +52,7 @@ async def place(
     }
 
     async def insert(session: AsyncClientSession) -> Raw:
-        await _check_exists(wanted, session)
+        await _keep(wanted, session)
         await Hold.get_pymongo_collection().insert_one(dict(hold), session=session)
         await _record(actor, Action.HOLD_PLACE, hold, session)
         return hold
@@ -62,10 +63,15 @@ async def place(
     )
 
 
-async def _check_exists(wanted: HoldIn, session: AsyncClientSession) -> None:
-    users = User.get_pymongo_collection()
-    if not await users.find_one({"_id": wanted.user_id}, {"_id": True}, session=session):
+async def _keep(wanted: HoldIn, session: AsyncClientSession) -> None:
+    """Check that there is what is to be held, and have erasures of the user conflict with this."""
+    users, which = User.get_pymongo_collection(), {"_id": wanted.user_id}
+    if await users.find_one(which, {"_id": True}, session=session) is None:
         raise NotFound("There is no such user")
+    held = {"$set": {"held_at": now()}}
+    kept = await users.update_one({**which, "erasure": None}, held, session=session)
+    if not kept.matched_count:
+        raise BeingErased
     if wanted.conversation_id is not None:
         owner = Access.of(Actor(door=Door.BACKGROUND, user_id=wanted.user_id))
         if not await is_stored(owner, wanted.conversation_id, session):

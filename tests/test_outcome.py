@@ -118,7 +118,7 @@ class TestOperations:
     async def test_of_many_steps_report_that_some_may_be_done(
         self, alice: HttpClient, outage: Outage, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("chatvault.conversations.trash.service.BATCH", 2)
+        monkeypatch.setattr("chatvault.conversations.trash.service.STEP", 2)
         for _ in range(6):
             await begin(alice)
         with outage:

@@ -46,6 +46,7 @@ from chatvault.commands.servers import Servers
 from chatvault.completions import routes as completions
 from chatvault.conversations import routes as conversations
 from chatvault.conversations.branches import routes as branches
+from chatvault.conversations.bulk.turns import BulkTurns
 from chatvault.conversations.bulk.updates import BulkDeps
 from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.conversations.lists import routes as lists
@@ -210,8 +211,9 @@ def create_app(settings: Settings, *, mongodb_url: str) -> web.Application:
     app[exports.EXPORT_DEPS] = ExportDeps(
         store, recorder, Typesetter(), export_rate, store_of_files
     )
-    app[trash.TRASH_DEPS] = TrashDeps(commits, recorder, key, settings.trash_days)
-    _add_order(app, storage)
+    turns = BulkTurns()
+    app[trash.TRASH_DEPS] = TrashDeps(commits, recorder, key, settings.trash_days, turns)
+    _add_order(app, storage, turns)
     app[search.SEARCHER] = Searcher.of(settings, store)
     _add_replies(app, settings, storage)
     _add_live(app, settings)
@@ -252,11 +254,11 @@ def _add_imports(app: web.Application, settings: Settings, deps: ImportDeps) -> 
     app.on_response_prepare.append(uploads.add_tus_headers)
 
 
-def _add_order(app: web.Application, storage: CounterStorage) -> None:
+def _add_order(app: web.Application, storage: CounterStorage, turns: BulkTurns) -> None:
     """Create what many conversations are kept in order with."""
     app[LIST_ATTACHED] = list_attached
     rate = Rate(storage, name="bulk", per_minute=BULKS_PER_MINUTE)
-    deps = BulkDeps(app[COMMITS], app[RECORDER], rate)
+    deps = BulkDeps(app[COMMITS], app[RECORDER], rate, turns)
     app[tags.TAG_DEPS] = app[categories.CATEGORY_DEPS] = deps
     app[batches.BATCH_DEPS] = BatchDeps(
         deps, app[trash.TRASH_DEPS], app[exports.EXPORT_DEPS], list_attached

@@ -14,6 +14,7 @@ from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.audit.recorder import Recorder
 from chatvault.conversations import service
+from chatvault.conversations.bulk.turns import BulkTurns
 from chatvault.conversations.commits.batch import CommitBatch
 from chatvault.conversations.commits.change import Change
 from chatvault.conversations.commits.errors import Conflicted, HalfDecided, RetryAfterMove
@@ -365,7 +366,7 @@ class TestOrder:
         self, actor: Actor, commits: CommitQueue, database: Any
     ) -> None:
         begun = await start(actor, commits)
-        deps = TrashDeps(commits, Recorder(), SecretKey(b"k" * 32), days=1)
+        deps = TrashDeps(commits, Recorder(), SecretKey(b"k" * 32), 1, BulkTurns())
         outcomes = await asyncio.gather(
             append(actor, commits, begun, "before"),
             trash_service.trash(actor, deps, conversation_id=begun),

@@ -10,6 +10,7 @@ from aiohttp import web
 from bson import ObjectId
 from yarl import URL
 
+from chatvault.conversations.bulk.turns import STEP
 from chatvault.conversations.trash import purging
 from chatvault.conversations.trash import service as trash_service
 from chatvault.conversations.trash.routes import TRASH_DEPS
@@ -20,6 +21,7 @@ from support.exports import exported
 from support.factories import begin, message
 from support.imports import bring_in
 from support.stored import tiny_bounds
+from support.waiting import Waiting
 
 Raw = dict[str, Any]
 
@@ -247,6 +249,21 @@ class TestPurge:
             (3, True), (1, False), (0, False),
         ]  # fmt: skip
         assert await database.conversations.count_documents({}) == 1
+
+    async def test_of_many_leaves_the_commit_queue_to_others(
+        self, alice: HttpClient, monkeypatch: pytest.MonkeyPatch, database: Any
+    ) -> None:
+        for _ in range(STEP * 2):
+            await begin(alice)
+        waiting = Waiting(monkeypatch)
+
+        for path in ("/conversations", "/trash"):
+            answers = await asyncio.gather(*(alice.delete(path) for _ in range(5)))
+            deleted = [(await each.json())["deleted_count"] for each in answers]
+            assert sum(deleted) == STEP * 2
+
+        assert waiting.most == STEP
+        assert await database.conversations.count_documents({}) == 0
 
     async def test_does_not_wait_without_a_trash(
         self, app: web.Application, alice: HttpClient, database: Any,

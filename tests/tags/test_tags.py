@@ -6,13 +6,12 @@ from typing import Any
 import pytest
 
 from chatvault.conversations.bulk.turns import STEP
-from chatvault.conversations.commits.change import Change
-from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.mongodb.rates import Limit
 from chatvault.tags.routes import TAG_DEPS
 from conftest import HttpClient
 from support.answers import problem
 from support.factories import begin
+from support.waiting import Waiting
 
 
 async def tags_of(http: HttpClient) -> list[list[str]]:
@@ -85,25 +84,13 @@ class TestMerge:
     ) -> None:
         for _ in range(STEP * 2):
             await begin(alice, tags=[f"old{number}" for number in range(10)])
-        waiting, most = 0, 0
-        submit = CommitQueue.submit
-
-        async def count(self: CommitQueue, change: Change[Any]) -> Any:
-            nonlocal waiting, most
-            waiting += 1
-            most = max(most, waiting)
-            try:
-                return await submit(self, change)
-            finally:
-                waiting -= 1
-
-        constants.setattr(CommitQueue, "submit", count)
+        waiting = Waiting(constants)
         bodies = [{"tag": f"old{number}", "to": f"new{number}"} for number in range(10)]
 
         answers = await asyncio.gather(*(alice.post("/tags/rename", json=body) for body in bodies))
 
         assert [await each.json() for each in answers] == [{"conversations": STEP * 2}] * 10
-        assert most == STEP
+        assert waiting.most == STEP
 
     async def test_too_often_is_refused(
         self, alice: HttpClient, constants: pytest.MonkeyPatch

@@ -14,7 +14,7 @@ from chatvault.audit.actions import Action
 from chatvault.audit.models import AuditEntry
 from chatvault.audit.recorder import Recorder
 from chatvault.conversations.trash.queries import count_untouched, list_untouched
-from chatvault.conversations.trash.service import TrashDeps, in_batches, trash
+from chatvault.conversations.trash.service import TrashDeps, change_each, trash
 from chatvault.errors import Denied
 from chatvault.fields import Raw, now
 from chatvault.mongodb.database import transaction
@@ -123,4 +123,4 @@ async def _trash(actor: Actor, deps: TrashDeps, ids: Sequence[ObjectId], since: 
     async def one(conversation_id: ObjectId) -> None:
         await trash(actor, deps, conversation_id=conversation_id, untouched_since=since)
 
-    return await in_batches(ids, one)
+    return await change_each(actor, deps, ids, one)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from bson import ObjectId
@@ -47,7 +47,7 @@ class BulkDeps:
     commits: CommitQueue
     recorder: Recorder
     rate: Rate
-    turns: BulkTurns = field(default_factory=BulkTurns)
+    turns: BulkTurns
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.audit.outbox import all_places
 from chatvault.audit.recorder import Recorder
+from chatvault.conversations.bulk.turns import STEP, BulkTurns
 from chatvault.conversations.categories import Categories
 from chatvault.conversations.commits.change import Change
 from chatvault.conversations.commits.queue import CommitQueue
@@ -32,8 +33,6 @@ from chatvault.idempotency import IdempotencyKey
 from chatvault.keys import SecretKey
 from chatvault.mongodb.database import many_changes
 
-# The number of changes that wait for their commit at a time; those of others come between.
-BATCH = 100
 # The most conversations that one request deletes from the trash.
 MAX_EMPTIED = 1000
 PASSED_OVER = (NotFound, UnderHold)
@@ -50,12 +49,14 @@ class TrashDeps:
         recorder: stores audit entries of operations on many conversations.
         key: the key with which sources of imports are hashed.
         days: how long a conversation stays in the trash; with 0, deletions are permanent.
+        turns: limits how many changes of operations on many conversations wait at a time.
     """
 
     commits: CommitQueue
     recorder: Recorder
     key: SecretKey
     days: int
+    turns: BulkTurns
 
 
 class _Which(TypedDict):
@@ -309,16 +310,26 @@ async def _delete(
     )
 
 
-async def in_batches(ids: Sequence[ObjectId], work: Callable[[ObjectId], Awaitable[None]]) -> int:
-    """Do something with each conversation that exists, in bounded batches; return with how many.
+async def change_each(
+    actor: Actor,
+    deps: TrashDeps,
+    ids: Sequence[ObjectId],
+    change: Callable[[ObjectId], Awaitable[None]],
+) -> int:
+    """Change each conversation that exists, some at a time; return how many were changed.
 
     What a legal hold keeps is left out.
+
+    Raises:
+        Busy: other operations of the owner's took too long.
+        OutcomeUnknown: MongoDB went away, or the turn did not come, after some of them.
     """
-    done = 0
+    owner_id, done = Access.of(actor).owner_id, 0
     with many_changes(INTERRUPTED):
-        for start in range(0, len(ids), BATCH):
-            batch = map(work, ids[start : start + BATCH])
-            outcomes = await asyncio.gather(*batch, return_exceptions=True)
+        for start in range(0, len(ids), STEP):
+            async with deps.turns.step(owner_id):
+                some = map(change, ids[start : start + STEP])
+                outcomes = await asyncio.gather(*some, return_exceptions=True)
             for outcome in outcomes:
                 if isinstance(outcome, BaseException) and not isinstance(outcome, PASSED_OVER):
                     raise outcome
@@ -333,7 +344,9 @@ async def delete_all(actor: Actor, deps: TrashDeps) -> int:
     deleted and audited, and a repeat deletes the rest.
     """
     ids = await Conversation.list_ids(Access.of(actor))
-    deleted = await in_batches(ids, lambda each: delete(actor, deps, conversation_id=each))
+    deleted = await change_each(
+        actor, deps, ids, lambda each: delete(actor, deps, conversation_id=each)
+    )
     details = {"conversations": deleted}
     await deps.recorder.record(audit.entry(actor, Action.CONVERSATION_DELETE_ALL, details=details))
     return deleted
@@ -352,8 +365,11 @@ async def empty(actor: Actor, deps: TrashDeps) -> tuple[int, bool]:
     if holds.whole:
         raise UnderHold
     ids = await list_trashed(access, MAX_EMPTIED + 1, without=holds.ids)
-    deleted = await in_batches(
-        ids[:MAX_EMPTIED], lambda each: _delete(actor, deps, access, conversation_id=each)
+    deleted = await change_each(
+        actor,
+        deps,
+        ids[:MAX_EMPTIED],
+        lambda each: _delete(actor, deps, access, conversation_id=each),
     )
     details = {"conversations": deleted}
     entry = audit.entry(actor, Action.CONVERSATION_EMPTY_TRASH, details=details)
@@ -375,7 +391,9 @@ async def purge_due(
     access = Access.of(actor)
     holds = await Holds.of(access)
     due = [each for each in ids if not holds.cover(each)]
-    return await in_batches(
+    return await change_each(
+        actor,
+        deps,
         due,
         lambda each: _delete(actor, deps, access, conversation_id=each, trashed_before=cutoff),
     )

@@ -68,7 +68,7 @@ class TestHolds:
         await problem(refused, 409, "being_erased")
         assert await database.holds.count_documents({}) == 0
 
-    async def test_and_an_erasure_at_the_same_time_are_never_both_there(
+    async def test_exclude_an_erasure_at_the_same_time(
         self, alice: HttpClient, auditor: HttpClient, constants: pytest.MonkeyPatch, database: Any
     ) -> None:
         """The hold is placed after the erasure has looked for holds, and before its commit."""

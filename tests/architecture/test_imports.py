@@ -56,11 +56,6 @@ def _is_door(path: Path) -> bool:
     return path.parts[0] in DOORS or _is_routes(path)
 
 
-def _room_of(name: str) -> str:
-    """The package that a module is in; a module at the top stands for itself."""
-    return name.split(".")[1] if "." in name else name
-
-
 def _circle(graph: dict[str, set[str]]) -> list[str]:
     """The first circle that is found; nothing where there is none."""
     done: set[str] = set()
@@ -86,13 +81,26 @@ def _modules() -> dict[str, set[str]]:
     }
 
 
-def _rooms() -> dict[str, set[str]]:
-    """What each package imports of ours."""
+def _packages() -> list[str]:
+    """Every package that has modules or packages in it."""
+    names = (name_of(path).split(".") for path in MODULES)
+    return sorted({".".join(name[:depth]) for name in names for depth in range(1, len(name))})
+
+
+def _within(package: str) -> dict[str, set[str]]:
+    """What each module or package in a package imports of the others there."""
     found: dict[str, set[str]] = {}
     for name, imported in _modules().items():
-        room = _room_of(name)
-        found.setdefault(room, set()).update({_room_of(other) for other in imported} - {room})
+        if child := _child_of(package, name):
+            others = {other for each in imported if (other := _child_of(package, each))}
+            found.setdefault(child, set()).update(others - {child})
     return found
+
+
+def _child_of(package: str, name: str) -> str:
+    """The module or package in a package that a name is in; nothing if it is not in the package."""
+    inside = name.removeprefix(f"{package}.")
+    return "" if inside == name else inside.partition(".")[0]
 
 
 class TestDoors:
@@ -143,8 +151,9 @@ class TestCycles:
     def test_do_not_exist_between_modules(self) -> None:
         assert _circle(_modules()) == []
 
-    def test_do_not_exist_between_packages(self) -> None:
-        assert _circle(_rooms()) == []
+    @pytest.mark.parametrize("package", _packages())
+    def test_do_not_exist_between_what_is_in_a_package(self, package: str) -> None:
+        assert _circle(_within(package)) == []
 
 
 def _loaded_with(name: str) -> set[str]:

@@ -34,8 +34,8 @@ TEXT = (
 )
 
 
-def conversations(count: int) -> Iterator[dict[str, Any]]:
-    """Conversations as ChatGPT exports them."""
+def conversations(count: int, length: int = 1) -> Iterator[dict[str, Any]]:
+    """Conversations as ChatGPT exports them; `length` makes their messages longer."""
     for number in range(count):
         at = 1_700_000_000 + 1000.0 * number
         mapping: dict[str, Any] = {"root": {"id": "root", "message": None, "parent": None}}
@@ -43,7 +43,7 @@ def conversations(count: int) -> Iterator[dict[str, Any]]:
         for place in range(MESSAGES):
             role, repeats = ("assistant", 3) if place % 2 else ("user", 1)
             key = f"{number:012d}-{place:04d}"
-            text = f"Message {place} of {number}. {TEXT * repeats}"
+            text = f"Message {place} of {number}. {TEXT * repeats * length}"
             mapping[key] = {
                 "id": key,
                 "parent": parent,
@@ -68,10 +68,10 @@ def conversations(count: int) -> Iterator[dict[str, Any]]:
         }
 
 
-def write_export(path: Path, count: int) -> None:
+def write_export(path: Path, count: int, length: int = 1) -> None:
     """Write a file as it is in ChatGPT's ZIP."""
     with path.open("w") as file:
-        for number, each in enumerate(conversations(count)):
+        for number, each in enumerate(conversations(count, length)):
             file.write(("[" if number == 0 else ",") + json.dumps(each, ensure_ascii=False))
         file.write("]")
 

@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +18,7 @@ from aiohttp import CookieJar
 from yarl import URL
 
 from support.fake_model import FakeModel
+from support.preloaded import start
 
 PASSWORD = "correct horse"
 ROOT = Path(__file__).parent.parent.parent
@@ -60,14 +62,12 @@ def call(
     command: list[str], data_dir: Path, **settings: object
 ) -> subprocess.CompletedProcess[str]:
     """Run any command to its end."""
-    return subprocess.run(
-        command,
-        env=environment(data_dir, **settings),
-        capture_output=True,
-        text=True,
-        timeout=WAIT,
-        check=False,
-    )
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as errors:
+        process = start(command, environment(data_dir, **settings), out.fileno(), errors.fileno())
+        status = process.wait(WAIT)
+        out.seek(0)
+        errors.seek(0)
+        return subprocess.CompletedProcess(command, status, out.read(), errors.read())
 
 
 def processes_of(data_dir: Path) -> list[psutil.Process]:
@@ -122,21 +122,17 @@ class Service:
         self._close()
 
     def _close(self) -> None:
-        if self.process.stdout is not None:
-            self.process.stdout.close()
+        self._output.close()
 
     def start(self) -> None:
         """Start, and wait until it prints its address."""
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                self.command,
-                env=environment(self.data_dir, **self.settings),
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
+        output, into = os.pipe()
+        self._output = os.fdopen(output)
+        with self.log.open("ab") as log, os.fdopen(into):
+            self.process = start(
+                self.command, environment(self.data_dir, **self.settings), into, log.fileno()
             )
-        assert self.process.stdout is not None
-        lines = [self.process.stdout.readline() for _ in range(6)]
+        lines = [self._output.readline() for _ in range(6)]
         self.banner = "".join(lines)
         address = re.search(r"http://\S+", lines[0])
         assert address, f"{self.banner}\n{self.log.read_text()[-2000:]}"

@@ -63,11 +63,24 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        keep_group(item)
     if config.option.long:
         return
     long = [item for item in items if item.get_closest_marker("long")]
     items[:] = [item for item in items if item not in long]
     config.hook.pytest_deselected(items=long)
+
+
+def keep_group(item: pytest.Item) -> None:
+    """Let the test have the id that pytest-xdist 3.8 gave it, which ends with its group.
+
+    pytest 9.2 keeps ids elsewhere, and pytest-xdist would ignore all groups:
+    https://github.com/pytest-dev/pytest-xdist/issues/1386
+    """
+    given = vars(item).get("_nodeid")
+    if given is not None and hasattr(item, "_id"):
+        item._id = type(item._id).parse(given)
 
 
 @pytest.fixture(autouse=True)

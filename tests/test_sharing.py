@@ -39,6 +39,14 @@ class TestTwoTests:
         assert await database.conversations.count_documents({}) == 1
 
 
+class TestGroup:
+    @pytest.mark.xdist_group("sharing")
+    def test_is_known_to_what_distributes_the_tests(self, request: pytest.FixtureRequest) -> None:
+        if not getattr(request.config.option, "loadgroup", False):
+            pytest.skip("the tests are not distributed by groups")
+        assert request.node.nodeid.endswith("@sharing")
+
+
 class TestShared:
     async def test_is_kept_after_a_clean_test(self, other: Shared, settings: Settings) -> None:
         app = await other.take(settings)

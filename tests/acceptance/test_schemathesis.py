@@ -51,7 +51,7 @@ class TestSchemathesis:
         [
             pytest.param(True, 8, id="there"),
             # tests/http/test_unknown_ids.py tries each operation with ids that nobody has.
-            pytest.param(False, 4, id="not there"),
+            pytest.param(False, 4, id="not there", marks=pytest.mark.long),
             pytest.param(True, 120, id="there, long", marks=pytest.mark.long),
             pytest.param(False, 120, id="not there, long", marks=pytest.mark.long),
         ],

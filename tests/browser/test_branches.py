@@ -113,6 +113,7 @@ class TestSwitcher:
 
 
 class TestAskingAgain:
+    @pytest.mark.long
     async def test_keeps_the_question_and_its_answers(
         self, page: Page, fake_model: FakeModel, database: Any
     ) -> None:

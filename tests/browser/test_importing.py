@@ -108,6 +108,7 @@ class TestImport:
         assert await database.import_uploads.count_documents({}) == 0
         assert await database.conversations.count_documents({}) == 0
 
+    @pytest.mark.long
     async def test_is_resumed_after_a_reload(
         self, open_page: OpenPage, sign_in: SignIn, files: list[Path]
     ) -> None:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from playwright.async_api import Page, WebSocketRoute, expect
 
 from conftest import HttpClient, SignIn
@@ -57,6 +58,7 @@ class TestOtherDevice:
         await expect(nothing).to_have_count(0)
         await expect(stranger.locator("html")).not_to_have_attribute("data-theme", "dark")
 
+    @pytest.mark.long
     async def test_changes_exports_keys_and_assistants_at_once(
         self, open_page: OpenPage, sign_in: SignIn
     ) -> None:

@@ -74,6 +74,7 @@ class TestMove:
         await page.get_by_role("link", name="Library").click()
         await expect(page.get_by_role("cell", name="About 1", exact=True)).to_be_visible()
 
+    @pytest.mark.long
     async def test_accepts_the_zip_of_another_product(
         self, open_page: OpenPage, sign_in: SignIn, tmp_path: Path
     ) -> None:

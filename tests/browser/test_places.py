@@ -17,6 +17,7 @@ from support.using import insert_usage
 
 
 class TestExport:
+    @pytest.mark.long
     async def test_saves_a_conversation_and_everything(
         self, open_page: OpenPage, sign_in: SignIn
     ) -> None:

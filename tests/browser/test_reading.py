@@ -64,6 +64,7 @@ class TestGoTo:
         await page.keyboard.press("j")
         await expect(page.get_by_role("article").filter(has_text="03-05, 1.")).to_be_focused()
 
+    @pytest.mark.long
     async def test_reaches_the_next_day_with_messages(
         self, open_page: OpenPage, made: tuple[HttpClient, str]
     ) -> None:
@@ -76,6 +77,7 @@ class TestGoTo:
         await expect(page.get_by_text("Of 2026-03-12, 0.")).to_be_in_viewport()
         await expect(page.get_by_text("This is of Mar 12, 2026.")).to_be_visible()
 
+    @pytest.mark.long
     async def test_reaches_the_first_and_the_newest_message(
         self, open_page: OpenPage, made: tuple[HttpClient, str]
     ) -> None:
@@ -113,6 +115,7 @@ class TestGoTo:
 
 
 class TestScreenReader:
+    @pytest.mark.long
     async def test_announces_an_answer_by_sentences(
         self, page: Page, fake_model: FakeModel
     ) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import re
 from typing import Any
 
+import pytest
 from playwright.async_api import Page, expect
 
 from conftest import SignIn
@@ -121,6 +122,7 @@ class TestConversation:
         await expect(said(page, "The first answer.")).to_be_visible()
         await expect(page.get_by_text("1 / 2")).to_be_visible()
 
+    @pytest.mark.long
     async def test_resumes_an_answer_after_a_reload(
         self, page: Page, fake_model: FakeModel
     ) -> None:

@@ -130,7 +130,9 @@ async def make_category(http: HttpClient, name: str, parent_id: str | None = Non
 
 
 class TestProperty:
-    @pytest.mark.parametrize("seed", range(3))
+    @pytest.mark.parametrize(
+        "seed", [0, *(pytest.param(each, marks=pytest.mark.long) for each in (1, 2))]
+    )
     async def test_equals_a_plain_list(self, alice: HttpClient, database: Any, seed: int) -> None:
         dice = random.Random(seed)
         owner = ObjectId((await begin(alice, title="b"))["user_id"])

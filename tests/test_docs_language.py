@@ -2,10 +2,15 @@
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
+
+from support import source
+
+# Modules are parsed for all tests of the source.
+pytestmark = pytest.mark.xdist_group("source")
 
 ROOT = Path(__file__).parent.parent
 MARKDOWN = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/*.md")])
@@ -73,16 +78,21 @@ NO_VERBS = {
 }
 
 
+def nodes(path: Path) -> Iterable[ast.AST]:
+    """Return all nodes of a module."""
+    return source.walk(path.relative_to(source.ROOT) if path.is_relative_to(source.ROOT) else path)
+
+
 def docstrings(path: Path) -> Iterator[str]:
     """Yield the docstrings of a module."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes(path):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             yield ast.get_docstring(node) or ""
 
 
 def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
     """Yield the functions of a module that are no properties and no fixtures."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes(path):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not any(
             re.search("property|fixture|callback", ast.unparse(each))
             for each in node.decorator_list

@@ -20,6 +20,7 @@ from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.audit.models import AuditEntry
 from chatvault.audit.recorder import Recorder
+from chatvault.conversations.links import end_links
 from chatvault.erasure.errors import HeldForLaw, LastAdministrator, ServiceAccount
 from chatvault.erasure.holding import erasable
 from chatvault.erasure.models import Erasure
@@ -98,11 +99,12 @@ async def _begin(actor: Actor, user: User) -> Begun:
         mine = {"user_id": user.id}
         sessions = await Session.get_pymongo_collection().delete_many(mine, session=session)
         keys = await ApiKey.get_pymongo_collection().delete_many(mine, session=session)
-        begun.counts = {
-            name: result.deleted_count
-            for name, result in (("sessions", sessions), ("api_keys", keys))
-            if result.deleted_count
+        ended = {
+            "sessions": sessions.deleted_count,
+            "api_keys": keys.deleted_count,
+            "links": await end_links(user.id, session),
         }
+        begun.counts = {name: count for name, count in ended.items() if count}
         await begun.insert(session=session)
         details = {"erasure": str(begun.id)}
         entry = audit.entry(actor, Action.USER_ERASE, user.id, details=details)

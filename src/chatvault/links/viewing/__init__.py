@@ -1,0 +1,1 @@
+"""What whoever has a link may do: read its snapshot, and copy it."""

@@ -146,7 +146,11 @@ class TestCreate:
     ) -> None:
         """An edit while the parts are written makes it begin again."""
         conversation = await begin(alice, messages=[message("before", id="m")])
-        path, write, edits = f"/conversations/{conversation['id']}", snapshot.SnapshotWriter.write, 0
+        path, write, edits = (
+            f"/conversations/{conversation['id']}",
+            snapshot.SnapshotWriter.write,
+            0,
+        )
 
         async def write_and_edit(*args: Any) -> None:
             nonlocal edits

@@ -32,6 +32,11 @@ class Include(StrEnum):
     METADATA = "metadata"
 
 
+def in_force(at: datetime) -> Raw:
+    """Return the condition of links that work at a time."""
+    return {"expires_at": {"$gt": at}, "revoked_at": None}
+
+
 class Link(Document):
     """One public link to a snapshot of a conversation, without its content.
 
@@ -87,11 +92,6 @@ class Link(Document):
         return {"user_id": access.owner_id, **more}
 
     @classmethod
-    def open_of(cls, access: Access, at: datetime, **more: Any) -> Raw:
-        """Return the filter of an owner's links that work at a time."""
-        return cls.owned_by(access, expires_at={"$gt": at}, revoked_at=None, **more)
-
-    @classmethod
     async def find_by_hash(cls, token_hash: bytes, at: datetime) -> Raw | None:
         """Return the link with this hash if it works at that time, and its owner's account, too."""
         users = {
@@ -101,7 +101,7 @@ class Link(Document):
             "pipeline": [{"$match": {"is_active": True}}, {"$project": {"_id": True}}],
             "as": "user",
         }
-        which = {"token_hash": token_hash, "expires_at": {"$gt": at}, "revoked_at": None}
+        which = {"token_hash": token_hash, **in_force(at)}
         pipeline: list[Raw] = [{"$match": which}, {"$lookup": users}, {"$unwind": "$user"}]
         found = await cls.get_pymongo_collection().aggregate(pipeline)
         return next(iter(await found.to_list()), None)
@@ -116,7 +116,7 @@ class Link(Document):
     async def sum_open(cls, access: Access, at: datetime) -> tuple[int, int]:
         """Return how many of the owner's links work at a time, and their size in bytes."""
         pipeline: list[Raw] = [
-            {"$match": cls.open_of(access, at)},
+            {"$match": cls.owned_by(access, **in_force(at))},
             {"$group": {"_id": None, "links": {"$sum": 1}, "size": {"$sum": "$size"}}},
         ]
         found = await cls.get_pymongo_collection().aggregate(pipeline)
@@ -172,11 +172,10 @@ def removal_of(
     )
 
 
-async def end_links(owner_id: ObjectId, session: AsyncClientSession) -> int:
+async def end_links(access: Access, session: AsyncClientSession) -> int:
     """Remove all links of an account that is closed; return how many.
 
     Nothing opens their snapshots from then on; erasure removes these.
     """
-    theirs = {"user_id": owner_id}
     links = Link.get_pymongo_collection()
-    return (await links.delete_many(theirs, session=session)).deleted_count
+    return (await links.delete_many(Link.owned_by(access), session=session)).deleted_count

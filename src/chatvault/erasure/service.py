@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
 
+from chatvault.access import Access
 from chatvault.accounts import service as accounts
 from chatvault.accounts.models import User
 from chatvault.accounts.passwords import PasswordHasher
@@ -92,6 +93,8 @@ async def _begin(actor: Actor, user: User) -> Begun:
     token, at = secrets.token_urlsafe(32), now()
     begun = Erasure(user_id=user.id, token_hash=_hash(token), due_at=at, started_at=at)
 
+    owner = Access.of(Actor(door=Door.BACKGROUND, user_id=user.id))
+
     async def close(session: AsyncClientSession) -> None:
         await _close(user, begun.id, session)
         if not await erasable(user.id, session):
@@ -102,7 +105,7 @@ async def _begin(actor: Actor, user: User) -> Begun:
         ended = {
             "sessions": sessions.deleted_count,
             "api_keys": keys.deleted_count,
-            "links": await end_links(user.id, session),
+            "links": await end_links(owner, session),
         }
         begun.counts = {name: count for name, count in ended.items() if count}
         await begun.insert(session=session)

@@ -17,7 +17,7 @@ from chatvault.audit.models import AuditEntry
 from chatvault.audit.recorder import Recorder
 from chatvault.conversations.commits.change import Change
 from chatvault.conversations.commits.working_copy import WorkingCopy
-from chatvault.conversations.links import Link, LinkPart
+from chatvault.conversations.links import Link, LinkPart, in_force
 from chatvault.conversations.models import Conversation
 from chatvault.conversations.shapes import ConversationDoc
 from chatvault.errors import Busy, NotFound, OutcomeUnknown
@@ -132,18 +132,21 @@ class _Making:
             key=snapshot_key(self._token),
             include=self._wanted.include,
         )
+        is_kept = False
         try:
             await writer.write(store, found, self._wanted.up_to)
             link = self._link(writer, password_hash)
             await writer.keep_until(link["expires_at"])
             stored = await self._commit(link, found, known)
+            is_kept = True
         except OutcomeUnknown:
             # The link may be stored; nobody has its token.
+            is_kept = True
             raise
-        except BaseException:
-            with suppress(PyMongoError):
-                await writer.discard()
-            raise
+        finally:
+            if not is_kept:
+                with suppress(PyMongoError):
+                    await writer.discard()
         return CreatedLink(stored, self._token)
 
     def _link(self, writer: SnapshotWriter, password_hash: str | None) -> Raw:
@@ -281,7 +284,7 @@ async def revoke_all(actor: Actor, *, conversation_id: ObjectId | None = None) -
 async def _end(access: Access, which: Raw, session: AsyncClientSession) -> int:
     """Revoke links, and remove their snapshots; return how many worked until then."""
     at, links = now(), Link.get_pymongo_collection()
-    open_now = Link.open_of(access, at, **which)
+    open_now = Link.owned_by(access, **in_force(at), **which)
     found = await links.find(open_now, {"conversation_id": True}, session=session).to_list()
     # Their passwords are of no more use.
     ended = {"$set": {"revoked_at": at, "password_hash": None}}
@@ -296,6 +299,5 @@ async def _end(access: Access, which: Raw, session: AsyncClientSession) -> int:
 
 async def _require(access: Access, conversation_id: ObjectId) -> None:
     """Raise NotFound unless the conversation exists."""
-    mine = Conversation.owned_by(access, _id=conversation_id)
-    if await Conversation.get_pymongo_collection().find_one(mine, {"_id": True}) is None:
+    if not await Conversation.list_ids(access, _id=conversation_id):
         raise NotFound("Conversation not found")

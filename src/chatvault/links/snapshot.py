@@ -143,16 +143,13 @@ class SnapshotWriter:
 
     async def keep_until(self, at: datetime) -> None:
         """Keep the parts until the link expires; it is about to be stored."""
-        await LinkPart.get_pymongo_collection().update_many(
-            self._all(), {"$set": {"expires_at": at}}
-        )
+        its = LinkPart.owned_by(self._access, self._conversation_id, link_id=self._link_id)
+        await LinkPart.get_pymongo_collection().update_many(its, {"$set": {"expires_at": at}})
 
     async def discard(self) -> None:
         """Remove the parts, as no link is stored for them."""
-        await LinkPart.get_pymongo_collection().delete_many(self._all())
-
-    def _all(self) -> Raw:
-        return LinkPart.owned_by(self._access, self._conversation_id, link_id=self._link_id)
+        its = LinkPart.owned_by(self._access, self._conversation_id, link_id=self._link_id)
+        await LinkPart.get_pymongo_collection().delete_many(its)
 
 
 class SnapshotReader:

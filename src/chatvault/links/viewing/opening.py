@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-from chatvault.access import Access, Need
-from chatvault.actor import Actor
+from chatvault.access import Access
+from chatvault.actor import Actor, Door
 from chatvault.conversations.links import Link
-from chatvault.errors import Throttled
 from chatvault.fields import Raw, now
 from chatvault.links.deps import LinkDeps
 from chatvault.links.errors import LinkNotFound, LinkPasswordRequired, WrongLinkPassword
@@ -81,7 +80,7 @@ async def open_link(actor: Actor, deps: LinkDeps, secrets: Secrets) -> OpenedLin
     # Whoever has the token may read in the owner's name, and nothing but the link.
     return OpenedLink(
         link,
-        Access(link["user_id"], Need.READ),
+        Access.of(Actor(door=Door.BACKGROUND, user_id=link["user_id"])),
         SnapshotReader(link, snapshot_key(secrets.token)),
         None if expected is None else make_pass(deps.key, link),
     )
@@ -101,6 +100,3 @@ async def _check(
     if is_right:
         await deps.throttle.forgive_password(token_hash, actor.address)
     return is_right
-
-
-ERRORS = (LinkNotFound, LinkPasswordRequired, WrongLinkPassword, Throttled)

@@ -13,7 +13,7 @@ from chatvault.audit.models import AuditEntry
 from chatvault.conversations.commits.bulk import write_generation
 from chatvault.conversations.commits.change import Change, estimate
 from chatvault.conversations.creation import NewConversation, PreparedMessages, idempotent
-from chatvault.conversations.links import Link
+from chatvault.conversations.links import Link, in_force
 from chatvault.conversations.models import Conversation
 from chatvault.conversations.reading.pages import ConversationView
 from chatvault.conversations.service import read_back
@@ -83,7 +83,7 @@ async def _count(actor: Actor, opened: OpenedLink, details: Raw) -> None:
 
     async def count(session: AsyncClientSession) -> None:
         at = now()
-        working = Link.open_of(opened.access, at, _id=link_id)
+        working = Link.owned_by(opened.access, **in_force(at), _id=link_id)
         counted = await Link.get_pymongo_collection().update_one(
             working, {"$inc": {"views": 1}, "$set": {"last_viewed_at": at}}, session=session
         )

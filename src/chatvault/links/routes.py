@@ -70,7 +70,7 @@ async def add_link_headers(request: web.Request, response: web.StreamResponse) -
 
 
 class SharedForkHeaders(SharedHeaders, IdempotencyHeaders):
-    """What opens a link, and recognises a repeat."""
+    """The headers that open a link, and by which a repeat is recognised."""
 
 
 @routes.route(

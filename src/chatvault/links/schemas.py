@@ -106,7 +106,7 @@ class SharedPath(BaseModel):
 
 
 class SharedHeaders(BaseModel):
-    """What opens a link with a password."""
+    """The headers that open a link with a password."""
 
     password: str | None = Field(
         None,

@@ -1,1 +1,1 @@
-"""What whoever has a link may do: read its snapshot, and copy it."""
+"""Reading links and copying what they show, for whoever has them."""

@@ -16,7 +16,7 @@ from chatvault.links.token import PATTERN, hash_token, snapshot_key
 
 @dataclass(frozen=True, slots=True)
 class Secrets:
-    """What a caller knows of a link.
+    """The secrets of a link that a caller knows.
 
     Attributes:
         token: from the link itself, well-formed or not.

@@ -34,8 +34,9 @@ OPERATOR = Actor(door=Door.CLI)
 
 async def parts_left(database: Any) -> int:
     """Return how many documents of links there are."""
-    left: int = await database.link_parts.count_documents({})
-    return left + await database.links.count_documents({"revoked_at": None})
+    parts: int = await database.link_parts.count_documents({})
+    links: int = await database.links.count_documents({"revoked_at": None})
+    return parts + links
 
 
 async def trash(alice: HttpClient, path: str) -> None:

@@ -2,7 +2,6 @@ import type { Include } from '#lib/api/client';
 
 /** English of public links, and of the page that a link opens. */
 export const sharing = {
-  menu: 'Share by link…',
   title: (name: string) => `Share “${name}”`,
   text: 'Whoever has the link can read the conversation as it is now, without an account. Later messages and files are not in it.',
   include: 'Show as well',

@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -65,7 +66,7 @@ async def purge_later(alice: HttpClient, path: str) -> None:
     await trash(alice, path)
     app: Any = alice.app
     deps = app[TRASH_DEPS]
-    await purging.purge_page(type(deps)(deps.commits, deps.recorder, deps.key, 0))
+    await purging.purge_page(replace(deps, days=0))
 
 
 async def erase(_alice: HttpClient, _path: str) -> None:

@@ -10,7 +10,7 @@ class LinksOff(Denied):
 
 
 class LinkNotFound(NotFound):
-    """There is no such link, or it has expired or was revoked."""
+    """Link not found."""
 
 
 class TooManyLinks(Conflict):

@@ -116,7 +116,10 @@ async def create_link(
 async def list_links_of_conversation(
     request: web.Request, actor: Actor, path: ConversationPath
 ) -> web.StreamResponse:
-    """List the links to this conversation, the newest first."""
+    """List the links to this conversation, the newest first.
+
+    Each with what it shows, how often it was opened, and whether it still works.
+    """
     found = await service.list_mine(
         actor, request.app[RECORDER], conversation_id=path.conversation_id
     )
@@ -133,7 +136,10 @@ async def list_links_of_conversation(
 async def revoke_links_of_conversation(
     _request: web.Request, actor: Actor, path: ConversationPath
 ) -> web.StreamResponse:
-    """Revoke all links to this conversation; their snapshots are removed."""
+    """Revoke all links to this conversation.
+
+    They are not found from now on, everywhere, and their snapshots are removed.
+    """
     revoked = await service.revoke_all(actor, conversation_id=path.conversation_id)
     return json_response(_told(revoked))
 
@@ -158,7 +164,10 @@ async def list_links(request: web.Request, actor: Actor) -> web.StreamResponse:
     returns=RevokedLinksOut,
 )
 async def revoke_links(_request: web.Request, actor: Actor) -> web.StreamResponse:
-    """Revoke all my links; their snapshots are removed."""
+    """Revoke all my links.
+
+    They are not found from now on, everywhere, and their snapshots are removed.
+    """
     return json_response(_told(await service.revoke_all(actor)))
 
 
@@ -170,7 +179,10 @@ async def revoke_links(_request: web.Request, actor: Actor) -> web.StreamRespons
     status=204,
 )
 async def revoke_link(_request: web.Request, actor: Actor, path: LinkPath) -> web.StreamResponse:
-    """Revoke one of my links; its snapshot is removed."""
+    """Revoke one of my links.
+
+    It is not found from now on, everywhere, and its snapshot is removed.
+    """
     await service.revoke(actor, link_id=path.link_id)
     return web.Response(status=204)
 

@@ -72,6 +72,9 @@ ELSEWHERE = {
     # For auditors alone.
     "/admin/audit-logs/verifications": "tests/audit/test_verifications.py",
     "/admin/holds": "tests/holds/test_holds.py",
+    # The answer to a repeat has no token, which is stored nowhere.
+    "/conversations/{conversation_id}/links": "tests/links/test_links.py",
+    "/shared/{token}/fork": "tests/links/test_links.py",
     # It is known by its headers, not by its body.
     "/imports/uploads": "tests/importing/test_uploads.py",
     # They need a server of tools.

@@ -83,6 +83,9 @@ from chatvault.importing.uploads import routes as uploads
 from chatvault.importing.uploads.files import UploadFiles
 from chatvault.importing.uploads.service import GB, UploadDeps
 from chatvault.keys import load_secret_key
+from chatvault.links import routes as links
+from chatvault.links.deps import LinkDeps
+from chatvault.links.throttle import LinkThrottle
 from chatvault.live import routes as live
 from chatvault.live.frames import Renderer
 from chatvault.live.hub import Hub
@@ -113,7 +116,7 @@ from chatvault.search.searcher import Searcher
 from chatvault.sessions import routes as sessions
 from chatvault.sessions.service import LoginDeps
 from chatvault.sessions.storage import SessionStorage
-from chatvault.settings import Settings, Ui
+from chatvault.settings import Links, Settings, Ui
 from chatvault.tags import routes as tags
 from chatvault.tasks import Loops
 from chatvault.templates import routes as templates
@@ -124,6 +127,7 @@ from chatvault.vault.masters import load_master_keys
 
 KEYS_PER_MINUTE = 30
 FORKS_PER_MINUTE = 30
+LINKS_PER_MINUTE = 30
 BULKS_PER_MINUTE = 120
 OWN_ROUTES = (
     health.routes,
@@ -141,6 +145,7 @@ OWN_ROUTES = (
     branches.routes,
     dialects.routes,
     forks.routes,
+    links.routes,
     tags.routes,
     categories.routes,
     batches.routes,
@@ -214,6 +219,7 @@ def create_app(settings: Settings, *, mongodb_url: str) -> web.Application:
     turns = BulkTurns()
     app[trash.TRASH_DEPS] = TrashDeps(commits, recorder, key, settings.trash_days, turns)
     _add_order(app, storage, turns)
+    _add_links(app, settings, storage)
     app[search.SEARCHER] = Searcher.of(settings, store)
     _add_replies(app, settings, storage)
     _add_live(app, settings)
@@ -266,6 +272,21 @@ def _add_order(app: web.Application, storage: CounterStorage, turns: BulkTurns) 
     app[forks.FORK_COMMITS] = app[COMMITS]
     app[forks.FORK_QUEUE] = ForkQueue(Rate(storage, name="fork", per_minute=FORKS_PER_MINUTE))
     app[dialects.COMMITS] = app[COMMITS]
+
+
+def _add_links(app: web.Application, settings: Settings, storage: CounterStorage) -> None:
+    """Create what public links are made and opened with."""
+    app.on_response_prepare.append(links.add_link_headers)
+    app[links.LINK_DEPS] = LinkDeps(
+        is_on=settings.links is Links.ON,
+        commits=app[COMMITS],
+        recorder=app[RECORDER],
+        hasher=app[accounts.HASHER],
+        throttle=LinkThrottle(storage),
+        rate=Rate(storage, name="link", per_minute=LINKS_PER_MINUTE),
+        forks=app[forks.FORK_QUEUE],
+        key=app[SECRET_KEY],
+    )
 
 
 def _add_replies(app: web.Application, settings: Settings, storage: CounterStorage) -> None:

@@ -16,6 +16,7 @@ from chatvault.commands.models import ApprovalRule, Command, ToolGrant
 from chatvault.content import Content
 from chatvault.conversations.categories import Categories
 from chatvault.conversations.holds import Hold
+from chatvault.conversations.links import Link, LinkPart
 from chatvault.conversations.models import Conversation, drop_replaced_indexes
 from chatvault.conversations.paths import PathRuns
 from chatvault.conversations.segments import PendingDeletion, Revision, Segment
@@ -56,6 +57,8 @@ DOCUMENTS: list[type[Document]] = [
     AttachmentFile,
     AttachmentPart,
     Tombstone,
+    Link,
+    LinkPart,
     Hold,
     RetentionPolicy,
     Upload,

@@ -73,6 +73,13 @@ class Ui(StrEnum):
     OFF = "off"
 
 
+class Links(StrEnum):
+    """Whether people may make public links to their conversations."""
+
+    ON = "on"
+    OFF = "off"
+
+
 class Sealing(StrEnum):
     """Whether new content is sealed where there are master keys."""
 
@@ -174,6 +181,11 @@ class Settings(BaseSettings):
     registration: Registration = Field(
         Registration.OPEN,
         description="open or closed; production default: closed",
+    )
+    links: Links = Field(
+        Links.ON,
+        description="on or off: whether public links to conversations can be made and opened; "
+        "production default: off",
     )
     ui: Ui = Field(Ui.ON, description="on or off: whether the web page is served beside the API")
     session_lifetime: int = Field(
@@ -323,6 +335,7 @@ class Settings(BaseSettings):
     def _defaults_of_environment(cls, values: dict[str, object]) -> dict[str, object]:
         if values.get("env", Environment.DEVELOPMENT) == Environment.PRODUCTION:
             values.setdefault("registration", Registration.CLOSED)
+            values.setdefault("links", Links.OFF)
             values.setdefault("log_format", LogFormat.JSON)
         else:
             values.setdefault("allowed_origins", LOCAL_ORIGINS)

@@ -21,7 +21,7 @@ FOR_SESSIONS = {
     "POST /auth/password", "POST /auth/logout", "GET /auth/sessions", "DELETE /auth/sessions",
     "DELETE /auth/sessions/{session_id}", "GET /auth/keys", "POST /auth/keys", "DELETE /auth/keys",
     "DELETE /auth/keys/{key_id}", "PUT /mcp/rules/{tool}", "DELETE /mcp/rules/{tool}",
-    "DELETE /users/me",
+    "DELETE /users/me", "POST /conversations/{conversation_id}/links",
 }  # fmt: skip
 
 

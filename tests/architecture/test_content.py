@@ -57,7 +57,7 @@ def _holds(document: type[Document]) -> Content:
 # Entries of the audit log that are not stored yet, which may be of anybody.
 OF_NOBODY = {"pending_refusals"}
 # Copies of what a backup has anyway, and names of files that it does not have.
-COPIES = {"export_parts", "search_files", "import_uploads"}
+COPIES = {"export_parts", "search_files", "import_uploads", "link_parts"}
 
 
 class TestDeclarations:
@@ -118,6 +118,6 @@ class TestDeclarations:
         assert sealed == {
             "agents", "api_keys", "attachment_parts", "attachments", "categories",
             "conversations",
-            "export_parts", "import_uploads", "imports", "preferences", "reply_events",
-            "revisions", "search_files", "segments", "templates",
+            "export_parts", "import_uploads", "imports", "link_parts", "preferences",
+            "reply_events", "revisions", "search_files", "segments", "templates",
         }  # fmt: skip

@@ -89,6 +89,7 @@ class TestOperations:
         assert public == {
             "/health", "/ready", "/auth/register", "/auth/login", "/model/current", "/gpu/health",
             "/openapi.json", "/docs", "/", "/ui/config", "/erasures/{erasure_id}",
+            "/shared/{token}",
         }  # fmt: skip
 
     def test_are_public_and_read_only_without_an_audit_action(self) -> None:

@@ -18,6 +18,7 @@ from chatvault.batches.models import BatchIds, BatchJob
 from chatvault.commands.models import Command, CommandDoc
 from chatvault.conversations.categories import Categories
 from chatvault.conversations.holds import Hold
+from chatvault.conversations.links import Link, LinkPart
 from chatvault.conversations.models import Conversation, Message
 from chatvault.conversations.paths import PathRuns
 from chatvault.conversations.segments import PendingDeletion, Revision, Segment
@@ -37,6 +38,7 @@ pytestmark = pytest.mark.xdist_group("source")
 # Queries on a user's data that no owner's name begins.
 FREE_QUERIES = {
     ("Session", "find_by_hashes"): "finds who calls, before there is an actor",
+    ("Link", "find_by_hash"): "whoever has the token may read, and is no owner",
     ("ApiKey", "find_by_hashes"): "finds who calls, before there is an actor",
     ("ApiKey", "find_usable_ids"): "a process asks for the keys whose requests it is answering",
     ("User", "require_kept"): "asks whether an account is there",
@@ -87,7 +89,7 @@ ASKED_WITH_ACCESS = {
     Attachment, AttachmentFile, AttachmentPart,
     Conversation, Segment, PathRuns, Revision, PendingDeletion, Reply, ReplyEvents, Job, Command,
     Tombstone, Hold, Upload, ImportJob, Categories, SearchIndex, SearchFile, SearchPending,
-    BatchJob, BatchIds, Template,
+    BatchJob, BatchIds, Template, Link, LinkPart,
 }  # fmt: skip
 # Where the domains of these mean the person who acts.
 MEAN_THE_PERSON = {
@@ -104,6 +106,7 @@ MEAN_THE_PERSON = {
 }
 # Queries on these that begin otherwise.
 OTHER_QUERIES = {
+    "find_by_hash": "whoever has the token of a link may read",
     "list_many": "each part of the pipeline begins with one; see _listing_pipelines",
     "collect": "garbage collection of all users' segments",
     "_some_ids": "by the owner of the pending deletion",

@@ -51,7 +51,7 @@ async def test_unknown_ids_of_each_kind_get_the_same_answer(
     for wrong in (theirs["id"], absent, "nonsense", "0", "x" * 24):
         path = re.sub(r"\{message_id\}", "m", operation.path)
         path = re.sub(r"\{conversation_id\}", wrong, path)
-        path = path.replace("{number}", "1")
+        path = path.replace("{number}", "1").replace("{token}", wrong)
         path = re.sub(r"\{\w+_id\}", absent if "conversation_id" in operation.path else wrong, path)
         body, query = BODIES.get(operation.path, {}), QUERIES.get(operation.path)
         headers = HEADERS.get(operation.path, {})

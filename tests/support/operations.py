@@ -7,21 +7,26 @@ from datetime import timedelta
 from itertools import chain
 from typing import Any
 
+import bson
 import pytest
 from bson import ObjectId
 
+from chatvault.access import Access, Need
 from chatvault.app import ROUTES
 from chatvault.batches.models import BatchJob
 from chatvault.commands.models import ApprovalRule, Command, ToolGrant
 from chatvault.commands.proposals import made
 from chatvault.conversations.categories import Categories
+from chatvault.conversations.links import Link, LinkPart
 from chatvault.conversations.models import Conversation
 from chatvault.erasure.models import Erasure
 from chatvault.exporting.jobs.models import ExportChunk, ExportJob
 from chatvault.fields import now
 from chatvault.http.routing import Operation
 from chatvault.importing.models import ImportJob, Upload
+from chatvault.links.token import hash_token, new_token, place_of, snapshot_key
 from chatvault.replies.models import Reply
+from chatvault.vault.envelope import Compressor
 from conftest import HttpClient
 from support.exports import exported
 from support.factories import PASSWORD, account, begin, message
@@ -53,6 +58,8 @@ class Things:
     batch_id: str = field(default="0" * 24, kw_only=True)
     template_id: str = field(default="0" * 24, kw_only=True)
     erasure_id: str = field(default="0" * 24, kw_only=True)
+    link_id: str = field(default="0" * 24, kw_only=True)
+    token: str = field(default="nothing", kw_only=True)
 
 
 # Each operation's call: its body, and its status if it cannot succeed.
@@ -101,6 +108,14 @@ CALLS: dict[tuple[str, str], dict[str, Any]] = {
     },
     ("GET", "/conversations/{conversation_id}/messages/outline"): {},
     ("POST", "/conversations/{conversation_id}/fork"): {"json": {}},
+    ("POST", "/conversations/{conversation_id}/links"): {"json": {}},
+    ("GET", "/conversations/{conversation_id}/links"): {},
+    ("DELETE", "/conversations/{conversation_id}/links"): {},
+    ("GET", "/links"): {},
+    ("DELETE", "/links"): {},
+    ("DELETE", "/links/{link_id}"): {},
+    ("GET", "/shared/{token}"): {},
+    ("POST", "/shared/{token}/fork"): {"json": {}},
     ("GET", "/conversations/{conversation_id}/messages/{message_id}"): {},
     ("PATCH", "/conversations/{conversation_id}/messages/{message_id}"): {
         "json": {"content": "edited"},
@@ -200,8 +215,11 @@ AUDITED = [operation for operation in OPERATIONS if operation.action is not None
 PRIVATE = [operation for operation in AUDITED if not operation.is_public]
 # The list of tools is no secret, and a rule is looked up among the caller's own. An erasure is
 # shown to whoever has its token, as its person has no account.
-# A hold is not its user's, who must not know of it.
-WITHOUT_OWNER = {"/mcp/rules/{tool}", "/erasures/{erasure_id}", "/admin/holds/{hold_id}"}
+# A hold is not its user's, who must not know of it. A link is for whoever has its token.
+WITHOUT_OWNER = {
+    "/mcp/rules/{tool}", "/erasures/{erasure_id}", "/admin/holds/{hold_id}",
+    "/shared/{token}", "/shared/{token}/fork",
+}  # fmt: skip
 WITH_ID = [
     operation
     for operation in AUDITED
@@ -400,6 +418,34 @@ async def make_batch(conversation: dict[str, Any]) -> str:
     return str(found["_id"])
 
 
+async def insert_link(conversation: dict[str, Any]) -> tuple[str, str]:
+    """Store a link to an empty snapshot; return its id and its token."""
+    access = Access(ObjectId(conversation["user_id"]), Need.MANAGE)
+    its, token, link_id = ObjectId(conversation["id"]), new_token(), ObjectId()
+    until = now() + timedelta(days=1)
+    content = {"title": "Shared"}
+    sealed = snapshot_key(token).seal(bson.encode(content), place_of(link_id, 0), Compressor())
+    part = {"_id": ObjectId(), "link_id": link_id, "no": 0, "c": sealed, "expires_at": until}
+    await LinkPart.get_pymongo_collection().insert_one(LinkPart.owned_by(access, its, **part))
+    link = Link(
+        user_id=access.owner_id, conversation_id=its, token_hash=hash_token(token), include=[],
+        messages=0, parts=0, size=0, created_at=now(), expires_at=until,
+    ).model_dump(exclude={"id", "revision_id"})  # fmt: skip
+    await Link.get_pymongo_collection().insert_one({"_id": link_id, **link})
+    await Conversation.get_pymongo_collection().update_one(
+        {"_id": its, "user_id": access.owner_id}, {"$set": {"linked_at": now()}}
+    )
+    return str(link_id), token
+
+
+async def _make_link(made: Made) -> str:
+    return (await insert_link(made.conversation))[0]
+
+
+async def _make_token(made: Made) -> str:
+    return (await insert_link(made.conversation))[1]
+
+
 async def _make_reply(conversation: dict[str, Any]) -> str:
     """Make a reply that has ended, without calling a model."""
     reply = {
@@ -431,5 +477,7 @@ MAKERS: dict[str, tuple[Callable[[Made], Awaitable[str]], *tuple[str, ...]]] = {
     "export_id": (lambda made: make_export(made.conversation), "{export_id}"),
     "batch_id": (lambda made: make_batch(made.conversation), "{batch_id}"),
     "template_id": (_make_template, "{template_id}"),
+    "link_id": (_make_link, "{link_id}"),
+    "token": (_make_token, "{token}"),
     "erasure_id": (lambda _made: _make_erasure(), "{erasure_id}"),
 }

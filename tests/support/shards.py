@@ -35,6 +35,7 @@ ANY_SHARD = {
         for name in (
             "attachment_parts",
             "export_parts",
+            "link_parts",
             "paths",
             "reply_events",
             "revisions",

@@ -48,6 +48,9 @@ ALONE = {
     ("attachment_files", "update"),
     ("attachment_files", "findAndModify"),
     ("attachment_parts", "insert"),
+    ("link_parts", "insert"),
+    ("link_parts", "update"),
+    ("link_parts", "delete"),
 }
 # Those of them whose filters name no owner; `OWNERLESS` has the reasons.
 OWNERLESS = {
@@ -70,6 +73,7 @@ READ_BY = {
     "holds": {"lifted_at", "_id"},  # auditors ask for all
     "sessions": {"token_hash"},  # who knows the secret is its owner
     "api_keys": {"key_hash"},  # the same
+    "links": {"token_hash"},  # whoever has the token may read
     "users": {"username_key"},  # whoever signs in
     "agents": {"shared"},  # offered to all
     "usage": {"day"},  # administrators count everybody's tokens

@@ -5,7 +5,7 @@ try {
   // Whoever is signed in is shown these; they are asked for while the page itself is still read.
   if (
     localStorage.getItem('chatvault.signed-in') &&
-    !/^\/(login|register)$|\/print$/.test(location.pathname)
+    !/^\/(login|register)$|^\/s\/|\/print$/.test(location.pathname)
   ) {
     window.begun = Object.fromEntries(
       [

@@ -167,6 +167,7 @@ class Conversation(Document):
         pinned_at: when it was pinned; absent until then, None where it is not pinned any more.
         arrived_at: when a change was stored here whose own time, `updated_at`, lay long before, as
             those of imports do; absent where there was none.
+        linked_at: when the last public link to it was made; absent or None if it has none.
         deleted_at: when it was put into the trash; absent if it is not there.
         status_before: the status that it had before.
         source: the source of an import, as `format:id`; unique for a user; None in the trash, so
@@ -194,6 +195,7 @@ class Conversation(Document):
     category_id: Id | None = None
     pinned_at: datetime | None = None
     arrived_at: datetime | None = None
+    linked_at: datetime | None = None
     deleted_at: datetime | None = None
     status_before: Status | None = None
     trashed_source: str | None = None
@@ -329,7 +331,7 @@ class Conversation(Document):
         )
         absent = {
             "id", "messages", "path", "stored_messages", "import_fingerprint", "arrived_at",
-            "deleted_at", "status_before", "trashed_source",
+            "linked_at", "deleted_at", "status_before", "trashed_source",
             *(name for name in ("category_id", "pinned_at") if getattr(begun, name) is None),
         }  # fmt: skip
         fields = begun.model_dump(mode="python", exclude=absent)

@@ -121,6 +121,7 @@ class ConversationDoc(TypedDict):
     category_id: NotRequired[ObjectId | None]
     pinned_at: NotRequired[datetime | None]
     arrived_at: NotRequired[datetime]
+    linked_at: NotRequired[datetime | None]
     deleted_at: NotRequired[datetime | None]
     status_before: NotRequired[str | None]
     trashed_source: NotRequired[str | None]

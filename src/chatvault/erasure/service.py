@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
 
+from chatvault.access import Access
 from chatvault.accounts import service as accounts
 from chatvault.accounts.models import User
 from chatvault.accounts.passwords import PasswordHasher
@@ -20,6 +21,7 @@ from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.audit.models import AuditEntry
 from chatvault.audit.recorder import Recorder
+from chatvault.conversations.links import end_links
 from chatvault.erasure.errors import HeldForLaw, LastAdministrator, ServiceAccount
 from chatvault.erasure.holding import erasable
 from chatvault.erasure.models import Erasure
@@ -91,6 +93,8 @@ async def _begin(actor: Actor, user: User) -> Begun:
     token, at = secrets.token_urlsafe(32), now()
     begun = Erasure(user_id=user.id, token_hash=_hash(token), due_at=at, started_at=at)
 
+    owner = Access.of(Actor(door=Door.BACKGROUND, user_id=user.id))
+
     async def close(session: AsyncClientSession) -> None:
         await _close(user, begun.id, session)
         if not await erasable(user.id, session):
@@ -98,11 +102,12 @@ async def _begin(actor: Actor, user: User) -> Begun:
         mine = {"user_id": user.id}
         sessions = await Session.get_pymongo_collection().delete_many(mine, session=session)
         keys = await ApiKey.get_pymongo_collection().delete_many(mine, session=session)
-        begun.counts = {
-            name: result.deleted_count
-            for name, result in (("sessions", sessions), ("api_keys", keys))
-            if result.deleted_count
+        ended = {
+            "sessions": sessions.deleted_count,
+            "api_keys": keys.deleted_count,
+            "links": await end_links(owner, session),
         }
+        begun.counts = {name: count for name, count in ended.items() if count}
         await begun.insert(session=session)
         details = {"erasure": str(begun.id)}
         entry = audit.entry(actor, Action.USER_ERASE, user.id, details=details)

@@ -71,6 +71,8 @@ VALUES: dict[str, Any] = {
     "new_password": "battery-staple",
     "ollama_model": None,
     "password": "correct-horse",
+    "link_pass": "1795348802.9f86d081884c7d659a2feaa0c55ad015",
+    "path": "/s/3b6uGb0lD5XfO3Yk1xVw5yHc7v4l8mKq0sJt2nRzPaE",
     "token": "3b6uGb0lD5XfO3Yk1xVw5yHc7v4l8mKq0sJt2nRzPaE",
     "prefix": "cv_4fGh7Kq2W",
     "NewApiKeyOut.key": "cv_4fGh7Kq2Wm9ZpX1cVbN8sLrT6yUiOaE3dQkJ5hGfR0tYw2QvB1xnJ",

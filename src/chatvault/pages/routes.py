@@ -10,13 +10,14 @@ from chatvault.http.routing import Routes, quiet
 from chatvault.pages.absent import absent_page
 from chatvault.pages.bundle import BUILT, BuiltPage, File
 from chatvault.search.index import is_installed
-from chatvault.settings import Registration
+from chatvault.settings import Links, Registration
 from chatvault.version import VERSION
 
 # The first segments of the page's own addresses. API paths also start at the root: a test compares.
 ADDRESSES = (
     *("/", "/login", "/register", "/c/{rest:.*}", "/library", "/assistants", "/review", "/move"),
     *("/review/{rest:.*}", "/settings", "/settings/{rest:.*}", "/erased", "/find"),
+    "/s/{token}",
 )
 # Files next to the page; all others are under /_app/.
 ROOT_FILES = ("favicon.svg", "theme.js", "LICENSES.txt")
@@ -40,6 +41,7 @@ class UiConfig(BaseModel):
         model_configured: there is a model that answers.
         max_reply_content: characters of a message that asks for a reply.
         attachment_megabytes: MB that a file beside a conversation may have.
+        links: public links to conversations can be made.
         search_indexed: there is the library that indexes words, so that all messages can be found.
     """
 
@@ -49,6 +51,7 @@ class UiConfig(BaseModel):
     max_reply_content: int
     attachment_megabytes: int
     search_indexed: bool
+    links: bool
 
 
 @routes.route("GET", "/ui/config", None, returns=UiConfig)
@@ -65,6 +68,7 @@ async def get_ui_config(request: web.Request) -> web.StreamResponse:
         max_reply_content=settings.max_reply_content,
         attachment_megabytes=settings.attachment_megabytes,
         search_indexed=is_installed(),
+        links=settings.links is Links.ON,
     )
     return json_response(found)
 

@@ -22,6 +22,8 @@ SEALED: Final[Mapping[str, frozenset[str]]] = {
         "message.content", "message.metrics", "message.extra", "message.parts",
         "message.tool_calls", "message.commands",
     }),
+    # With or without master keys, by a key that only the link's token gives.
+    "link_parts": frozenset({"c"}),
 }  # fmt: skip
 # The collections whose words are stored readably in spite of master keys.
 READABLE_YET: Final[tuple[str, ...]] = (

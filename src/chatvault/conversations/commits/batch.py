@@ -1,7 +1,8 @@
 """One batch of changes: decide each change, then write the accepted ones."""
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
+from itertools import chain
 from typing import Any, TypeVar, cast
 
 from beanie import Document
@@ -39,6 +40,16 @@ async def _beside(reading: Awaitable[T], fetching: Awaitable[None]) -> T:
         if isinstance(each, BaseException):
             raise each
     return cast("T", read)
+
+
+def _grouped(
+    found: Iterable[Sequence[tuple[type[Document], Write]]],
+) -> dict[type[Document], list[Write]]:
+    """Return the statements of several copies by collection."""
+    grouped: dict[type[Document], list[Write]] = {}
+    for document, write in chain.from_iterable(found):
+        grouped.setdefault(document, []).append(write)
+    return grouped
 
 
 class CommitBatch:
@@ -168,12 +179,10 @@ class CommitBatch:
         await self._apply(
             Revision, [write for working in copies for write in working.revisions], each=False
         )
-        beside: dict[type[Document], list[Write]] = {}
-        for working in copies:
-            for document, write in working.beside:
-                beside.setdefault(document, []).append(write)
-        for document, writes in beside.items():
+        for document, writes in _grouped(working.beside for working in copies).items():
             await self._apply(document, writes)
+        for document, writes in _grouped(working.removals for working in copies).items():
+            await self._apply(document, writes, each=False)
         entries: list[Entry] = [entry for working in copies for entry in working.outbox.entries]
         if entries:
             await AuditEntry.store(entries, self._session)

@@ -63,6 +63,8 @@ class ConversationState:
         self.pending_deletions: list[Write] = []
         # Writes of other domains in the same transaction; each must match a document.
         self.beside: list[tuple[type[Document], Write]] = []
+        # Deletions of other domains in the same transaction; they may match any number.
+        self.removals: list[tuple[type[Document], Write]] = []
         self._head = None if fields is None else fields.copy()
         tail: list[MessageDoc] | None = self._head.pop("messages", None) if self._head else None
         self._tail = tail
@@ -180,7 +182,7 @@ class ConversationState:
     def _marks(self) -> int:
         # Only ever appended to.
         written = len(self.segments) + len(self.revisions) + len(self.pending_deletions)
-        written += len(self.beside) + len(self.outbox.entries)
+        written += len(self.beside) + len(self.removals) + len(self.outbox.entries)
         return self._sets + written + self._deleted
 
     def find(self, message_id: str) -> StoredMessage | None:

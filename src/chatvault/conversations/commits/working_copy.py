@@ -1,7 +1,7 @@
 """A conversation on which the changes of a batch are decided."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, cast
 
 from bson import ObjectId
@@ -12,6 +12,7 @@ from chatvault.conversations.commits import segment_writes
 from chatvault.conversations.commits.active_path import PathChange
 from chatvault.conversations.commits.errors import NoRoom
 from chatvault.conversations.commits.state import ConversationState, Write
+from chatvault.conversations.links import removal_of
 from chatvault.conversations.models import BY_ID, TRASHED, Conversation, Status
 from chatvault.conversations.segments import (
     Generation,
@@ -297,6 +298,7 @@ class WorkingCopy(ConversationState):
         changes: Raw = {"status": TRASHED, "status_before": fields.get("status"), "deleted_at": at}
         if source is not None:
             changes |= {"source": None, "trashed_source": source}
+        changes |= self._end_links()
         self._touch(at)
         # Last, as it hides the conversation from the change itself.
         self._set(**changes)
@@ -320,8 +322,24 @@ class WorkingCopy(ConversationState):
 
     def delete(self) -> None:
         """Decide to delete the conversation; garbage collection deletes the documents beside it."""
+        self._end_links()
         self._defer_deletion(whole=True)
         self._deleted = self._is_touched = True
+
+    def note_link(self, at: datetime) -> None:
+        """Decide that a public link to the conversation is stored.
+
+        The time changes with each link, so that a concurrent deletion conflicts with it.
+        """
+        before = self.fields.get("linked_at")
+        self._set(linked_at=at if before is None else max(at, before + timedelta(milliseconds=1)))
+
+    def _end_links(self) -> Raw:
+        """Decide to remove the public links to the conversation; return the changed fields."""
+        if self.fields.get("linked_at") is None:
+            return {}
+        self.removals += removal_of(self.access, self.fields["_id"])
+        return {"linked_at": None}
 
     def _put(self, stored: StoredMessage, message: MessageDoc, at: datetime) -> StoredMessage:
         fields = self.fields

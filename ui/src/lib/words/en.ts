@@ -96,6 +96,7 @@ export const en = {
       `“${title}” goes to the trash, where it can be restored for some days.`,
     recent: 'Recent',
     untitled: 'New Conversation',
+    share: 'Share by link…',
     print: 'Print',
     exportMarkdown: 'Export as Markdown',
     exportJson: 'Export as JSON',

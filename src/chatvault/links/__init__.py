@@ -1,0 +1,1 @@
+"""Public links: snapshots of conversations for whoever has the link."""

@@ -1,0 +1,1 @@
+"""Reading links and copying what they show, for whoever has them."""

@@ -1,0 +1,52 @@
+import type { Include } from '#lib/api/client';
+
+/** English of public links, and of the page that a link opens. */
+export const sharing = {
+  title: (name: string) => `Share “${name}”`,
+  text: 'Whoever has the link can read the conversation as it is now, without an account. Later messages and files are not in it.',
+  include: 'Show as well',
+  includes: {
+    system_prompt: 'System prompt and messages of the system',
+    tool_results: 'What tools were asked, and what they answered',
+    thinking: 'Thoughts of the model',
+    metadata: 'Tags, metadata, models and figures',
+  } satisfies Record<Include, string> as Record<Include, string>,
+  lifetime: 'It works for',
+  days: (count: number) => (count === 365 ? '1 year' : count === 1 ? '1 day' : `${count} days`),
+  password: 'Password (optional)',
+  passwordHint: 'At least 8 characters. Tell it to readers in another way than the link.',
+  create: 'Make the link',
+  made: 'The link',
+  once: 'Copy it now: it is shown this once.',
+  copy: 'Copy the link',
+  list: 'Links to this conversation',
+  none: 'There is no link to this conversation.',
+  views: (count: number, shown: string) =>
+    count === 0 ? 'Not opened yet' : count === 1 ? 'Opened once' : `Opened ${shown} times`,
+  madeOn: (day: string) => `Made ${day}`,
+  until: (day: string) => `until ${day}`,
+  states: { open: 'Works', expired: 'Expired', revoked: 'Revoked' },
+  protected: 'Password',
+  revoke: 'Revoke',
+  revokeOne: (day: string) => `Revoke the link made ${day}`,
+  revokeAll: 'Revoke all',
+  page: {
+    loading: 'Loading…',
+    missing: 'This link does not work',
+    missingText: 'It does not exist, has expired, or was revoked.',
+    locked: 'This conversation has a password',
+    lockedText: 'Whoever gave you the link knows it.',
+    password: 'Password',
+    open: 'Open',
+    wrong: 'This is not the password.',
+    about: (day: string, count: string) =>
+      `A copy of a conversation, made ${day}. ${count} messages.`,
+    prompt: 'System prompt',
+    metadata: 'Tags and metadata',
+    file: (name: string) => `File: ${name}`,
+    fileAbsent: 'not shown by links',
+    unreadable: 'This message cannot be read.',
+    copy: 'Copy to my conversations',
+    empty: 'There are no messages.',
+  },
+};

@@ -109,7 +109,7 @@ class AttachmentPart(Document):
     no: int
     data: Any
 
-    holds: ClassVar = Content(words=("data",), erased=Erased.WITH_OWNER)
+    holds: ClassVar = Content(words=("data",), bound_to=("file", "no"), erased=Erased.WITH_OWNER)
 
     class Settings:
         """Beanie's."""

@@ -47,11 +47,17 @@ def sample(document: type[Document], **more: Any) -> dict[str, Any]:
     """A document with a word in each field that is declared."""
     holds = vars(document)["holds"]
     names = {path.partition(".")[0] for path in holds.words}
-    made: dict[str, Any] = {"user_id": ObjectId()} | {name: f"{name} 1" for name in holds.bound_to}
+    made: dict[str, Any] = {"user_id": ObjectId()} | {
+        name: secrets.token_hex(4) for name in holds.bound_to
+    }
     for name in names:
         inner = [path.partition(".")[2] for path in holds.words if path.startswith(f"{name}.")]
         made[name] = [dict.fromkeys(inner, WORD), {}] if inner else _value(document, name)
-    return made | {"_id": ObjectId(), "key_hash": secrets.token_bytes(8)} | more
+    return (
+        made
+        | {"_id": ObjectId(), "key_hash": secrets.token_bytes(8), "first": secrets.randbits(31)}
+        | more
+    )
 
 
 def _value(document: type[Document], name: str) -> Any:
@@ -118,7 +124,9 @@ class TestEachCollection:
 
     @each
     async def test_does_not_open_what_was_copied(self, document: type[Document]) -> None:
-        one, two = sample(document, no=1, file=1), sample(document, no=2, file=2)
+        one = sample(document, no=1, file=1)
+        of_user = {"user_id": one["user_id"]} if sealed(document).fields.bound_to else {}
+        two = sample(document, no=2, file=2, **of_user)
         collection = sealed(document)
         await collection.insert_many([copy.deepcopy(one), copy.deepcopy(two)])
         taken = await stored_of(document, one)

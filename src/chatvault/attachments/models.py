@@ -35,7 +35,11 @@ class Attachment(Document):
     file: Id | None = None
     created_at: datetime
 
-    holds: ClassVar = Content(words=("name", "source_ref"), plain=("attachment_id", "mime"))
+    holds: ClassVar = Content(
+        words=("name", "source_ref"),
+        plain=("attachment_id", "mime"),
+        bound_to=("conversation_id", "attachment_id"),
+    )
 
     class Settings:
         """Beanie's."""

@@ -27,7 +27,7 @@ from chatvault.vault.masters import MasterKeys
 
 @dataclass(slots=True)
 class Vault:
-    """What a process seals and opens with.
+    """The keys of a process, and how it seals and reports damage.
 
     Attributes:
         keys: of the users.

@@ -20,7 +20,7 @@ from chatvault.vault.data_keys import DataKeys
 from chatvault.vault.envelope import Unreadable
 
 SEALED: Final = "c"
-# What is stored as it is.
+# Values that are stored as they are.
 EMPTY: Final[list[Any]] = [None, "", b"", [], {}]
 UNREADABLE_TEXT: Final = "[unreadable]"
 _AWARE: Final[CodecOptions[Raw]] = CodecOptions(tz_aware=True)
@@ -34,7 +34,7 @@ class ContentUnreadable(Conflict):
 
 
 class LostText(str):  # noqa: SLOT000  # it has an attribute of its own
-    """What is shown for a text that does not open; `stored` is written back in its place."""
+    """The text shown for one that does not open; `stored` is written back in its place."""
 
     stored: Raw
 
@@ -298,7 +298,7 @@ class SealedFields:
 
 
 def is_sealed(value: Any) -> TypeGuard[Raw]:
-    """Whether a stored value is sealed; JSON has no bytes, so that no other value looks so."""
+    """Return whether a stored value is sealed; JSON has no bytes, so no other value looks so."""
     return type(value) is dict and len(value) == 1 and isinstance(value.get(SEALED), bytes)
 
 

@@ -88,7 +88,7 @@ async def convert(document: type[Document], *, seals: bool) -> int:
     vault = Vault(collection.vault.keys, seals=seals)
     fields = SealedFields(document, vault.keys, vault.damage, seals=seals)
     others = [SealedCollection(collection.plain, vault, fields)]
-    done = await Converter(store_with(vault), others=others).run(OPERATOR, Recorder())
+    done = await Converter(store_with(vault, Recorder()), others=others).run(OPERATOR, Recorder())
     assert not done.unreadable
     return done.documents
 

@@ -5,13 +5,13 @@ from chatvault.conversations.sealed import SealedCodec
 from chatvault.conversations.store import MessageStore
 from chatvault.settings import Settings
 from chatvault.vault.collections import Vault
-from chatvault.vault.opening import load_vault
+from chatvault.vault.opening import load_vault, recording
 
 
-def store_with(vault: Vault | None) -> MessageStore:
+def store_with(vault: Vault | None, recorder: Recorder) -> MessageStore:
     """Return a message store that seals with a vault; one that stores readably without one."""
     if vault is None:
-        return MessageStore()
+        return MessageStore(on_damage=recording(recorder))
     codec = SealedCodec(vault.keys, seals=vault.seals, damage=vault.damage)
     return MessageStore(codec, vault.on_damage)
 
@@ -22,4 +22,4 @@ def load_store(settings: Settings, recorder: Recorder) -> MessageStore:
     Raises:
         InvalidSettings: the master keys are wrong, or a package that sealing needs is missing.
     """
-    return store_with(load_vault(settings, recorder))
+    return store_with(load_vault(settings, recorder), recorder)

@@ -6,19 +6,15 @@ from chatvault.audit.actions import Action, Outcome
 from chatvault.audit.recorder import Recorder
 from chatvault.settings import Sealing, Settings
 from chatvault.vault.collections import Vault
-from chatvault.vault.damage import Damage
+from chatvault.vault.damage import Damage, OnDamage
 from chatvault.vault.data_keys import DataKeys
 from chatvault.vault.masters import load_master_keys
 
 UNREADABLE = "content_unreadable"
 
 
-def load_vault(settings: Settings, recorder: Recorder) -> Vault | None:
-    """Return the vault of the settings, which records what does not open; None without keys.
-
-    Raises:
-        InvalidSettings: the master keys are wrong, or a package that sealing needs is missing.
-    """
+def recording(recorder: Recorder) -> OnDamage:
+    """Return a function that records in the audit log what does not open."""
 
     async def record(damage: list[Damage]) -> None:
         for each in damage:
@@ -32,7 +28,17 @@ def load_vault(settings: Settings, recorder: Recorder) -> Vault | None:
             )
             await recorder.record(entry)
 
+    return record
+
+
+def load_vault(settings: Settings, recorder: Recorder) -> Vault | None:
+    """Return the vault of the settings, which records what does not open; None without keys.
+
+    Raises:
+        InvalidSettings: the master keys are wrong, or a package that sealing needs is missing.
+    """
     masters = load_master_keys(settings)
     if masters is None:
         return None
-    return Vault(DataKeys(masters), seals=settings.sealing is Sealing.ON, on_damage=record)
+    seals = settings.sealing is Sealing.ON
+    return Vault(DataKeys(masters), seals=seals, on_damage=recording(recorder))

@@ -52,7 +52,7 @@ from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.conversations.lists import routes as lists
 from chatvault.conversations.lists.routes import LIST_ATTACHED
 from chatvault.conversations.messages import routes as messages
-from chatvault.conversations.opening import load_store
+from chatvault.conversations.opening import store_with
 from chatvault.conversations.reading.places import PlaceReader
 from chatvault.conversations.routes import COMMITS, START_WITH_REPLY, STORE
 from chatvault.conversations.trash import routes as trash
@@ -122,8 +122,7 @@ from chatvault.tasks import Loops
 from chatvault.templates import routes as templates
 from chatvault.tokens import Tokenizer
 from chatvault.usage import routes as usage
-from chatvault.vault.coverage import warn_of_readable
-from chatvault.vault.masters import load_master_keys
+from chatvault.vault.opening import load_vault
 
 KEYS_PER_MINUTE = 30
 FORKS_PER_MINUTE = 30
@@ -193,7 +192,8 @@ def create_app(settings: Settings, *, mongodb_url: str) -> web.Application:
     app[sealing.VERIFIER] = Verifier(recorder)
     app[middlewares.REFUSALS] = RefusalCounter(recorder, alert_forged_counts)
     app[accounts.HASHER] = hasher = PasswordHasher(settings.bcrypt_rounds)
-    app[STORE] = store = load_store(settings, recorder)
+    vault = load_vault(settings, recorder)
+    app[STORE] = store = store_with(vault, recorder)
     app[COMMITS] = commits = CommitQueue(store)
     app[health.CLIENT] = client = connect(mongodb_url, settings)
     audit_keys = load_key_ring(settings)
@@ -227,10 +227,8 @@ def create_app(settings: Settings, *, mongodb_url: str) -> web.Application:
 
     async def database(_app: web.Application) -> AsyncIterator[None]:
         async with client:
-            high_water, masters = HighWater.of(settings, audit_keys), load_master_keys(settings)
-            name = settings.mongodb_database
-            await bind_documents(client, name, audit_keys, high_water, masters)
-            warn_of_readable(masters)
+            high_water, name = HighWater.of(settings, audit_keys), settings.mongodb_database
+            await bind_documents(client, name, audit_keys, high_water, vault)
             await storage.create_indexes()
             yield
 

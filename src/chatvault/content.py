@@ -35,6 +35,9 @@ class Content:
         is_owner_within: whether that field is a text that contains the id.
         exported: whether an export of the owner's data contains the documents.
         backed_up: whether a backup contains them.
+        bound_to: the fields beside the owner that identify a document; sealed values are bound to
+            them, and each write of words names them.
+        has_codec: whether a codec of the collection's own seals, instead of `SealedCollection`.
         kept_apart: whether a backup has them in a second file, as keys without which the first
             cannot be read.
     """
@@ -47,6 +50,8 @@ class Content:
     exported: bool = False
     backed_up: bool = True
     kept_apart: bool = False
+    bound_to: tuple[str, ...] = ("_id",)
+    has_codec: bool = False
 
     def erased_with(self, user_id: ObjectId) -> dict[str, Any] | None:
         """Return the filter of what an erasure of this user removes; None where it is nothing."""

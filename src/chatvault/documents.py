@@ -37,7 +37,7 @@ from chatvault.sealing.opening import open_log
 from chatvault.sealing.verifications import Verification
 from chatvault.search.models import SearchFile, SearchIndex, SearchPending
 from chatvault.usage.models import Usage
-from chatvault.vault.masters import MasterKeys
+from chatvault.vault.collections import Vault, bind_sealed
 from chatvault.vault.models import UserKey
 from chatvault.vault.service import check_masters
 
@@ -100,7 +100,7 @@ async def bind_documents(
     name: str,
     keys: KeyRing,
     high_water: HighWater | None = None,
-    masters: MasterKeys | None = None,
+    vault: Vault | None = None,
     *,
     is_restoring: bool = False,
 ) -> None:
@@ -111,7 +111,7 @@ async def bind_documents(
         name: of the database.
         keys: what audit entries are stamped with.
         high_water: knows the newest block of the audit log; the default keeps it in memory only.
-        masters: wrap the data keys of users.
+        vault: seals the words that documents declare, and opens them.
         is_restoring: whether a restore that has not ended asks for this.
 
     Raises:
@@ -124,7 +124,9 @@ async def bind_documents(
         await restoring.refuse_half_restored(client[name])
     AuditEntry.bind_keys(keys, high_water)
     await init_beanie(database=client[name], document_models=DOCUMENTS)
-    await check_masters(masters)
+    await check_masters(None if vault is None else vault.masters)
+    if vault is not None:
+        bind_sealed(DOCUMENTS, vault)
     await drop_replaced_indexes()
     await open_log(keys, AuditEntry.high_water())
     Lease.bind_turns()

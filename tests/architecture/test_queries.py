@@ -117,9 +117,6 @@ OTHER_QUERIES = {
     "_stop_cancelled": "stops replies of this process",
     "reap": "interrupts replies of processes that ended, of all users",
     "_take": "leases the next job of any user",
-    "_convert": "an operator converts the content of all users, one after the other",
-    "_list_users": "the same",
-    "count_sealed": "the same",
     "_sweep": "ends jobs whose files no machine has, of all users",
 }
 # Who sees conversations in the trash, which `Conversation.owned_by` leaves out.

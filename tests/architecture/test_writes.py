@@ -23,6 +23,13 @@ INSERTS = {"insert_one", "insert_many", "bulk_write", "insert", "save", "save_ch
 OWNERLESS = {
     ("backup/restore.py", "_empty"): "a database that is half restored, wholly",
     ("backup/restore.py", "_end_imports"): "of all users, before any of them is served",
+    **dict.fromkeys(
+        (
+            ("vault/collections.py", f"SealedCollection.{name}")
+            for name in ("find_one_and_update", "replace_one", "update_one", "update_many")
+        ),
+        "what a room asks of its collection, with its filter",
+    ),
     ("mongodb/restoring.py", "begin"): "the mark of a database",
     ("mongodb/restoring.py", "end"): "the same",
     ("accounts/service.py", "_set"): "an account is its owner's, and found by its id",
@@ -66,6 +73,21 @@ OWNERLESS = {
 ALONE = {
     ("backup/restore.py", "_empty"): "the database is marked as half restored",
     ("backup/restore.py", "_write"): "the same",
+    **dict.fromkeys(
+        (
+            ("vault/collections.py", f"SealedCollection.{name}")
+            for name in (
+                "find_one_and_update",
+                "replace_one",
+                "update_one",
+                "update_many",
+                "insert_one",
+                "insert_many",
+                "bulk_write",
+            )
+        ),
+        "what a room asks of its collection, with its session",
+    ),
     ("backup/restore.py", "_end_imports"): "the same; `audit.restore` counts them",
     ("mongodb/restoring.py", "begin"): "the mark itself",
     ("mongodb/restoring.py", "end"): "the same, when everything is there and recorded",

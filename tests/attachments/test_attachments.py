@@ -11,6 +11,7 @@ from pymongo.asynchronous.collection import AsyncCollection
 
 from chatvault.attachments import files
 from chatvault.attachments.files import PART
+from chatvault.attachments.models import AttachmentPart
 from chatvault.conversations.commits import garbage
 from chatvault.conversations.store import MessageStore
 from chatvault.fields import now
@@ -85,7 +86,8 @@ class TestUpload:
         assert await listed(alice, begun) == [made]
         assert (made["name"], made["size"], made["state"]) == ("map.png", len(BIG), "present")
         assert await count(database) == (1, 1, 11)
-        assert max([len(each["data"]) async for each in database.attachment_parts.find()]) == PART
+        parts = AttachmentPart.get_pymongo_collection()
+        assert max([len(each["data"]) async for each in parts.find()]) == PART
 
     async def test_accepts_an_empty_file(self, alice: HttpClient) -> None:
         begun = await begin(alice)

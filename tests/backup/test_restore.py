@@ -265,6 +265,27 @@ class TestKeys:
         assert verified.status == 0, verified.err
         assert "restored from a backup without the audit log of before" in verified.out
 
+    def test_of_sealed_words_must_be_there(
+        self, command: Command, elsewhere: Command, restored: Documents, documents: Documents,
+        monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+    ) -> None:  # fmt: skip
+        old, new = "1" * 64, "2" * 64
+        monkeypatch.setenv("CHATVAULT_MASTER_KEYS", old)
+        documents["templates"].insert_one({"user_id": ObjectId(), "name": "a", "messages": []})
+        assert command("encrypt").status == 0
+        file = tmp_path / "y"
+        assert command("backup", "--with-keys", str(file)).status == 0
+        needed = documents["user_keys"].distinct("key_id")
+        for given in ("", new):
+            monkeypatch.setenv("CHATVAULT_MASTER_KEYS", given)
+            done = elsewhere("restore", "--without-audit-log", str(file))
+            assert (done.status, needed[0] in done.line) == (1, True), done.line
+            assert NOT_CHANGED in done.line
+            assert not raw(restored, "users")
+        monkeypatch.setenv("CHATVAULT_MASTER_KEYS", f"{new},{old}")
+        assert elsewhere("restore", str(file)).status == 0
+        assert raw(restored, "templates") == raw(documents, "templates") != set()
+
     def test_of_sealed_words_are_in_a_second_file(
         self, command: Command, mongodb_databases: Any, elsewhere: Command, restored: Documents,
         documents: Documents, monkeypatch: pytest.MonkeyPatch, tmp_path: Path,

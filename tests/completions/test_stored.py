@@ -5,6 +5,7 @@ import json
 from typing import Any
 
 import pytest
+from bson import ObjectId
 
 from chatvault.actor import Scope
 from conftest import HttpClient
@@ -58,7 +59,7 @@ class TestStored:
         [category] = (await (await alice.get("/categories")).json())["categories"]
         assert (category["name"], category["conversations"]) == ("Agents", 2)
         assert {each["category_id"] for each in await kept(alice, 2)} == {category["id"]}
-        document = await database.conversations.find_one({"title": stored["title"]})
+        document = await database.conversations.find_one({"_id": ObjectId(stored["id"])})
         assert document["reserved_tokens"] == 0
         query = {"resource_id": stored["id"], "action": {"$ne": "conversation.get"}}
         entries = await database.audit_logs.find(query).to_list()

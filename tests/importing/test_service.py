@@ -19,6 +19,7 @@ from chatvault.importing.conversations import ImportRejected
 from chatvault.importing.formats.localstorage import CONVERSATIONS_KEY, SETTINGS_KEY
 from chatvault.importing.reports import ImportOutcome, OnDuplicate, Report
 from chatvault.importing.service import import_file
+from chatvault.preferences.models import Preferences
 from conftest import HttpClient
 from support.exports import SETTINGS, as_stored, exported, shown
 from support.factories import begin
@@ -338,11 +339,11 @@ class TestPreferences:
             assert found["language"] == SETTINGS["language"]
 
     async def test_are_remembered_without_being_shown(
-        self, alice: HttpClient, bring_in: BringIn, database: Any
+        self, alice: HttpClient, bring_in: BringIn
     ) -> None:
         await bring_in({SETTINGS_KEY: SETTINGS})
 
-        [kept] = await database.preferences.find().to_list()
+        [kept] = await Preferences.get_pymongo_collection().find().to_list()
         assert kept["imported"] == {"localstorage": SETTINGS}
         shown = await (await alice.get("/users/me/preferences")).json()
         assert "imported" not in shown

@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 
+from chatvault.preferences.models import Preferences
 from conftest import HttpClient
 
 PATH = "/users/me/preferences"
@@ -57,10 +58,11 @@ class TestPut:
 
         assert answered == await read(alice) == {**DEFAULTS, "theme": "light"}
 
-    async def test_stores_only_what_was_set(self, alice: HttpClient, database: Any) -> None:
+    async def test_stores_only_what_was_set(self, alice: HttpClient) -> None:
         await put(alice, {"theme": "dark", "language": None})
 
-        stored = await database.preferences.find_one()
+        stored = await Preferences.get_pymongo_collection().find_one({})
+        assert stored is not None
         assert stored["preferences"] == {"theme": "dark"}
 
     async def test_keeps_further_keys_unchanged(self, alice: HttpClient) -> None:

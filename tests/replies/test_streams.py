@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from chatvault.background import RUNNER
+from chatvault.replies.models import ReplyEvents
 from chatvault.replies.routes import REPLY_DEPS
 from conftest import HttpClient
 from support.answers import found
@@ -71,9 +72,7 @@ class TestStream:
         gate.set()
         assert text_of(await events_of(stream)) == " second"
 
-    async def test_has_only_stored_events(
-        self, alice: HttpClient, fake_model: FakeModel, database: Any
-    ) -> None:
+    async def test_has_only_stored_events(self, alice: HttpClient, fake_model: FakeModel) -> None:
         conversation = await begin(alice)
         gate = asyncio.Event()
         fake_model.say(ScriptedAnswer(chunks=["First", " second"], gate=gate))
@@ -81,7 +80,8 @@ class TestStream:
         for _ in range(2):
             await next_event(stream)
 
-        runs = await database.reply_events.find().sort("first", 1).to_list()
+        stored = ReplyEvents.get_pymongo_collection()
+        runs = await stored.find().sort("first", 1).to_list()
 
         assert [event["type"] for run in runs for event in run["events"]] == [
             "message_stored", "delta",

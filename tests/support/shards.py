@@ -25,6 +25,8 @@ TESTS = Path(__file__).parent.parent
 # Each query walks the stack: comparing text is faster than comparing paths.
 OURS, THEIRS = f"{ROOT}/", f"{TESTS}/"
 SHARDED = re.compile(r'sh\.shardCollection\("chatvault\.(\w+)",\s*\{(.*?)\}\)')
+# What sends the queries of others.
+PASSED = "/vault/collections.py"
 # Queries that may go to all shards, by package, module or function and by collection; "*" is any.
 ANY_SHARD = {
     ("backup", "*"): "everybody's documents, wholly: they are copied, counted, and put back",
@@ -51,7 +53,16 @@ ANY_SHARD = {
     **dict.fromkeys(
         (
             ("conversations/converting.py", name)
-            for name in ("conversations", "segments", "revisions")
+            for name in (
+                "attachment_parts",
+                "attachments",
+                "conversations",
+                "export_parts",
+                "reply_events",
+                "revisions",
+                "search_files",
+                "segments",
+            )
         ),
         "an operator converts the content of all users",
     ),
@@ -129,7 +140,7 @@ def _place(frame: FrameType | None) -> tuple[str, str] | None:
     """Return the module and function of the service that sends a query; None for a test."""
     while frame is not None:
         path = frame.f_code.co_filename
-        if path.startswith(OURS):
+        if path.startswith(OURS) and not path.endswith(PASSED):
             return path.removeprefix(OURS), frame.f_code.co_qualname
         if path.startswith(THEIRS):
             return None

@@ -35,7 +35,11 @@ class Attachment(Document):
     file: Id | None = None
     created_at: datetime
 
-    holds: ClassVar = Content(words=("name", "source_ref"), plain=("attachment_id", "mime"))
+    holds: ClassVar = Content(
+        words=("name", "source_ref"),
+        plain=("attachment_id", "mime"),
+        bound_to=("conversation_id", "attachment_id"),
+    )
 
     class Settings:
         """Beanie's."""
@@ -109,7 +113,7 @@ class AttachmentPart(Document):
     no: int
     data: Any
 
-    holds: ClassVar = Content(words=("data",), erased=Erased.WITH_OWNER)
+    holds: ClassVar = Content(words=("data",), bound_to=("file", "no"), erased=Erased.WITH_OWNER)
 
     class Settings:
         """Beanie's."""

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import bson
 from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.database import AsyncDatabase
@@ -32,6 +33,7 @@ from chatvault.backup.snapshot import open_snapshot, read_documents
 from chatvault.errors import Denied
 from chatvault.fields import now
 from chatvault.sealing.blocks import Block
+from chatvault.vault.models import UserKey
 from chatvault.version import VERSION
 
 Count = Callable[[int], None]
@@ -65,12 +67,14 @@ class Checked:
         end: what is in it.
         key_id: the id of the audit key that sealed it.
         is_ours: whether we have that key, and it did.
+        master_keys: the ids of the master keys without which words in the backup cannot be read.
     """
 
     header: BackupHeader
     end: BackupEnd
     key_id: str
     is_ours: bool
+    master_keys: frozenset[str] = frozenset()
 
 
 def keys_path(path: Path) -> Path:
@@ -195,8 +199,10 @@ def check(path: Path, count: Count, *, keys: KeyRing | None) -> Checked:
         OSError: it cannot be read.
     """
     with BackupReader.open(path, count) as reader:
-        for _ in reader.batches():
-            pass
+        needed: set[str] = set()
+        for name, batch in reader.batches():
+            if name == UserKey.Settings.name:
+                needed |= _master_keys_of(batch)
         is_ours = None if keys is None else reader.is_sealed_by(keys)
         if is_ours is False:
             raise BackupDamaged(
@@ -209,7 +215,23 @@ def check(path: Path, count: Count, *, keys: KeyRing | None) -> Checked:
                 f"{path} was written by chatvault {reader.header.version}, which has "
                 f"{', '.join(unknown)}; this is {VERSION}: restore it with that version"
             )
-        return Checked(reader.header, reader.end, reader.key_id, is_ours=is_ours is True)
+        return Checked(
+            reader.header,
+            reader.end,
+            reader.key_id,
+            is_ours=is_ours is True,
+            master_keys=frozenset(needed),
+        )
+
+
+def _master_keys_of(batch: Sequence[bytes]) -> set[str]:
+    """Return the ids of the master keys with which data keys are wrapped that are still used."""
+    stored = map(bson.decode, batch)
+    return {
+        str(each["key_id"])
+        for each in stored
+        if each["wrapped"] is not None and not each.get("retired_at")
+    }
 
 
 def require_operator(actor: Actor) -> None:

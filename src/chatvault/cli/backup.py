@@ -18,6 +18,8 @@ from chatvault.cli.progress import shown_progress
 from chatvault.cli.terminal import Connection, err, operator, out, run, run_unbound, say
 from chatvault.fields import format_instant
 from chatvault.settings import Settings, load_settings
+from chatvault.vault.masters import load_master_keys
+from chatvault.vault.service import MasterKeysMissing
 
 File = Annotated[Path, typer.Argument(dir_okay=False, help="the backup's file")]
 
@@ -74,6 +76,7 @@ def restore(
         return
     if not without_audit_log:
         _require_keys(files[0][1], settings)
+    _require_master_keys([each for _, each in files], settings)
     size = sum(path.stat().st_size for path, _ in files)
 
     async def work(connection: Connection) -> Restored:
@@ -154,6 +157,22 @@ def _require_keys(checked: Checked, settings: Settings) -> None:
         f"not here: {how}. If it is lost, --without-audit-log restores the rest; "
         "nothing was changed"
     )
+
+
+def _require_master_keys(files: list[Checked], settings: Settings) -> None:
+    """Raise unless the master keys are here with which words of the backup are sealed.
+
+    Raises:
+        MasterKeysMissing: one is not.
+    """
+    masters = load_master_keys(settings)
+    given = set(masters.ids) if masters else set()
+    if missing := sorted({id_ for each in files for id_ in each.master_keys} - given):
+        raise MasterKeysMissing(
+            f"Words in this backup are sealed with the master key {', '.join(missing)}, which is "
+            "not here: add it to CHATVAULT_MASTER_KEYS, behind the newest, from your copy of it; "
+            "nothing was changed"
+        )
 
 
 def _describe(file: Path, files: list[tuple[Path, Checked]]) -> list[str]:

@@ -9,11 +9,12 @@ from chatvault.audit.recorder import Recorder
 from chatvault.cli.terminal import err, operator, out, run
 from chatvault.conversations.converting import Converter, Progress, count_sealed
 from chatvault.conversations.opening import load_store
+from chatvault.documents import DOCUMENTS
 from chatvault.errors import ChatvaultError
 from chatvault.fields import format_instant
 from chatvault.settings import InvalidSettings, Sealing, Settings, load_settings
 from chatvault.vault import service
-from chatvault.vault.coverage import READABLE_YET
+from chatvault.vault.collections import list_sealed
 from chatvault.vault.masters import MasterKeys, load_master_keys
 from chatvault.vault.oplog import find_oldest_operation
 
@@ -77,8 +78,6 @@ def encrypt() -> None:
         )
     done, oldest = run(lambda: _convert(settings))
     _print_result("Sealed", done)
-    if READABLE_YET:
-        err.print(f"Not sealed yet by this version: {', '.join(READABLE_YET)}.")
     since = f"the changes since {format_instant(oldest)}" if oldest else "earlier changes"
     out.print(
         f"Readable copies remain for now: in MongoDB's log of changes (the oplog), which has "
@@ -105,10 +104,11 @@ def decrypt() -> None:
 
 async def _convert(settings: Settings) -> tuple[Progress, datetime | None]:
     actor, recorder = operator(), Recorder()
-    converter = Converter(load_store(settings, recorder), _show_progress)
+    others = list_sealed(DOCUMENTS)
+    converter = Converter(load_store(settings, recorder), _show_progress, others=others)
     done = await converter.run(actor, recorder)
     is_decrypted = settings.sealing is Sealing.OFF and not done.unreadable
-    if is_decrypted and not await count_sealed():
+    if is_decrypted and not await count_sealed(others):
         await service.retire_data_keys(actor)
     return done, await find_oldest_operation()
 

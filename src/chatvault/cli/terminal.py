@@ -18,6 +18,7 @@ from rich.text import Text
 from chatvault.actor import Actor, Door
 from chatvault.audit.keys import KeyRing, load_key_ring
 from chatvault.audit.mark import HighWater
+from chatvault.audit.recorder import Recorder
 from chatvault.documents import bind_documents
 from chatvault.errors import InvalidInput
 from chatvault.keys import refuse_open
@@ -27,7 +28,8 @@ from chatvault.mongodb.embedded import embedded_mongodb
 from chatvault.mongodb.failures import DriverError, explain
 from chatvault.server.running import announced, find_served, has_data
 from chatvault.settings import InvalidSettings, LogFormat, Settings, load_settings
-from chatvault.vault.masters import MasterKeys, load_master_keys
+from chatvault.vault.collections import Vault
+from chatvault.vault.opening import load_vault
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -149,7 +151,7 @@ class Connection:
     settings: Settings
     client: Client
     keys: KeyRing
-    masters: MasterKeys | None
+    vault: Vault | None
 
     @property
     def high_water(self) -> HighWater:
@@ -163,7 +165,7 @@ class Connection:
             self.settings.mongodb_database,
             self.keys,
             high_water,
-            self.masters,
+            self.vault,
             is_restoring=is_restoring,
         )
 
@@ -188,13 +190,13 @@ def run_unbound(work: Callable[[Connection], Awaitable[T]], *, exclusive: bool =
     settings = load_settings()
     configure_logs(settings)
 
-    masters = load_master_keys(settings)
+    vault = load_vault(settings, Recorder())
 
     async def connected(url: str) -> T:
         keys = load_key_ring(settings)
         client = connect(url, settings)
         try:
-            return await work(Connection(settings, client, keys, masters))
+            return await work(Connection(settings, client, keys, vault))
         finally:
             await client.close()
 

@@ -89,6 +89,8 @@ async def _replay(actor: Actor, idempotency_key: IdempotencyKey) -> AsyncGenerat
     known = _idempotent(actor, idempotency_key)
     answer_id = await answer_repeat(actor, Action.CHAT_COMPLETE, known)
     stored = await events.read(Access.of(actor), answer_id)
+    if not stored:
+        raise NotFound("The answer was given, and is kept no more")
 
     async def replayed() -> AsyncGenerator[Event, None]:
         for event in stored:

@@ -47,7 +47,7 @@ class Categories(Document):
     categories: list[Category] = Field(default_factory=list)
     assigned: int = 0
 
-    holds: ClassVar = Content(exported=True).with_parts("categories", Category.holds)
+    holds: ClassVar = Content(exported=True, bound_to=()).with_parts("categories", Category.holds)
 
     class Settings:
         """Beanie's."""

@@ -8,6 +8,7 @@ from bson import ObjectId
 from chatvault.conversations.shapes import ConversationDoc, MessageDoc, RunDoc, SegmentDoc
 from chatvault.errors import Conflict
 from chatvault.fields import Raw
+from chatvault.vault.damage import Damage
 
 # The fields of a conversation that have somebody's words, beside its messages.
 WORDS = ("title", "metadata", "system_prompt", "summary")
@@ -52,22 +53,6 @@ class EncodedRun(NamedTuple):
 
     messages: list[MessageDoc]
     runs: list[RunDoc]
-
-
-class Damage(NamedTuple):
-    """A stored value that did not open.
-
-    Attributes:
-        user_id: the owner.
-        collection: where it is.
-        document_id: of the document with it.
-        value: the stored bytes.
-    """
-
-    user_id: ObjectId
-    collection: str
-    document_id: ObjectId
-    value: bytes
 
 
 class ContentCodec(Protocol):

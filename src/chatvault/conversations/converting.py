@@ -4,12 +4,14 @@ It runs beside the service, and nobody notices it: no version rises, and what wa
 meantime is read again. It can be interrupted and repeated: nothing is converted a second time.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final, cast
 
 from beanie import Document
 from bson import ObjectId
+from pymongo.asynchronous.collection import AsyncCollection
 
 from chatvault.actor import Actor
 from chatvault.audit import service as audit
@@ -22,6 +24,8 @@ from chatvault.conversations.shapes import ConversationDoc, SegmentDoc
 from chatvault.conversations.store import MessageStore
 from chatvault.errors import Busy
 from chatvault.fields import Raw
+from chatvault.vault.collections import SealedCollection
+from chatvault.vault.fields import ContentUnreadable
 
 PASSES: Final = 20
 _IS_TEXT: Final = {"$type": "string", "$ne": ""}
@@ -72,13 +76,21 @@ class Converter:
     Args:
         store: decodes what is stored, and encodes it as its codec does with new content.
         on_progress: called after each user.
+        others: the collections without a codec of their own.
     """
 
-    def __init__(self, store: MessageStore, on_progress: OnProgress | None = None) -> None:
+    def __init__(
+        self,
+        store: MessageStore,
+        on_progress: OnProgress | None = None,
+        *,
+        others: Sequence[SealedCollection] = (),
+    ) -> None:
         self._store = store
         self._codec = store.codec
         self._wanted = READABLE if store.codec.seals else SEALED
         self._on_progress = on_progress
+        self._others = others
         self.progress = Progress()
 
     async def run(self, actor: Actor, recorder: Recorder) -> Progress:
@@ -91,12 +103,16 @@ class Converter:
         details: Raw = {"to": "sealed" if sealing else "readable", "ended": False}
         await recorder.record(audit.entry(actor, Action.VAULT_CONVERT, details=details))
         progress = self.progress
-        users = await _list_users()
+        users = await _list_users(self._others)
         progress.users = len(users)
         for user_id in users:
             await self._codec.fetch([user_id], to_write=True)
             for document, which in self._wanted.items():
-                await self._convert(document, user_id, which)
+                encode = partial(_ENCODERS[document], self._store)
+                await self._convert(document.get_pymongo_collection(), user_id, which, encode)
+            for sealed in self._others:
+                which = sealed.fields.which(is_sealed=not self._codec.seals)
+                await self._convert(sealed.plain, user_id, which, sealed.convert)
             progress.done += 1
             if self._on_progress:
                 self._on_progress(progress)
@@ -108,18 +124,29 @@ class Converter:
         await recorder.record(audit.entry(actor, Action.VAULT_CONVERT, details=details | counts))
         return progress
 
-    async def _convert(self, document: type[Document], user_id: ObjectId, which: Raw) -> None:
-        """Convert one user's documents of a collection, until none is left."""
-        encode = _ENCODERS[document]
-        collection = document.get_pymongo_collection()
+    async def _convert(
+        self,
+        collection: AsyncCollection[Raw],
+        user_id: ObjectId,
+        which: Raw,
+        encode: Callable[[Raw], Awaitable[tuple[Raw, Raw]]],
+    ) -> None:
+        """Convert one user's documents of a collection, until none is left.
+
+        Args:
+            collection: the driver's.
+            user_id: whose documents.
+            which: finds those that have anything to convert.
+            encode: returns what a document must still have, and its changes.
+        """
         for _ in range(PASSES):
             skipped = {"$nin": [*self.progress.unreadable]}
             found = collection.find({"user_id": user_id, "_id": skipped, **which}, batch_size=50)
             is_missed = False
             async for stored in found:
                 try:
-                    seen, changes = await encode(self._store, stored)
-                except MessageUnreadable:
+                    seen, changes = await encode(stored)
+                except (MessageUnreadable, ContentUnreadable):
                     self.progress.unreadable.add(stored["_id"])
                     continue
                 mine = {"_id": stored["_id"], "user_id": user_id, **seen}
@@ -133,22 +160,18 @@ class Converter:
         raise Busy(retry_after=1)
 
 
-async def count_sealed() -> int:
+async def count_sealed(others: Sequence[SealedCollection]) -> int:
     """Return how many documents have something that is sealed."""
-    return sum(
-        [
-            await document.get_pymongo_collection().count_documents(which)
-            for document, which in SEALED.items()
-        ]
-    )
+    wanted = [(each.get_pymongo_collection(), which) for each, which in SEALED.items()]
+    wanted += [(each.plain, each.fields.which(is_sealed=True)) for each in others]
+    return sum([await collection.count_documents(which) for collection, which in wanted])
 
 
-async def _list_users() -> list[ObjectId]:
+async def _list_users(others: Sequence[SealedCollection]) -> list[ObjectId]:
     """Return the ids of all users with content, those of accounts that are gone included."""
     found: set[ObjectId] = set()
-    for document in READABLE:
-        each_user = [{"$group": {"_id": "$user_id"}}]
-        cursor = await document.get_pymongo_collection().aggregate(each_user)
+    for collection in (*(each.get_pymongo_collection() for each in READABLE), *others):
+        cursor = await collection.aggregate([{"$group": {"_id": "$user_id"}}])
         found |= {each["_id"] async for each in cursor}
     return sorted(found)
 

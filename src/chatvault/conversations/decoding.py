@@ -1,23 +1,20 @@
 """Decoding documents that were read, with the keys of their owners."""
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import TypeVar, cast
 
-import structlog
 from bson import ObjectId
 
-from chatvault.conversations.codec import ContentCodec, Damage
+from chatvault.conversations.codec import ContentCodec
 from chatvault.conversations.shapes import ConversationDoc, RevisionDoc, SegmentDoc
 from chatvault.fields import Raw
+from chatvault.vault.damage import OnDamage, log_damage
 from chatvault.vault.envelope import UnknownEpoch
 
 D = TypeVar("D")
 C = TypeVar("C", bound=ConversationDoc)
 S = TypeVar("S", bound=SegmentDoc)
-# Called with what did not open, before it is shown.
-OnDamage = Callable[[list[Damage]], Awaitable[None]]
-log = structlog.get_logger()
 
 
 class ContentDecoder:
@@ -30,7 +27,7 @@ class ContentDecoder:
 
     def __init__(self, codec: ContentCodec, on_damage: OnDamage | None = None) -> None:
         self.codec = codec
-        self.on_damage = on_damage or _log_damage
+        self.on_damage = on_damage or log_damage
 
     async def fetch_to_write(self, owner_id: ObjectId) -> None:
         """Fetch the keys that encoding an owner's content needs."""
@@ -93,8 +90,3 @@ class ContentDecoder:
         if damage := codec.take_damage():
             await self.on_damage(damage)
         return found
-
-
-async def _log_damage(damage: list[Damage]) -> None:
-    for each in damage:
-        log.error("content_unreadable", collection=each.collection, id=str(each.document_id))

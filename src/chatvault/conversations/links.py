@@ -137,7 +137,7 @@ class LinkPart(Document):
     c: Any
     expires_at: datetime
 
-    holds: ClassVar = Content(words=("c",), backed_up=False)
+    holds: ClassVar = Content(words=("c",), backed_up=False, has_codec=True)
 
     class Settings:
         """Beanie's."""

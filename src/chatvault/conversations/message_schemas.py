@@ -5,7 +5,12 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from chatvault.conversations.models import MessageRole
-from chatvault.conversations.part_schemas import ShownHidden, ShownParts, ShownTimeSource
+from chatvault.conversations.part_schemas import (
+    ShownHidden,
+    ShownParts,
+    ShownTimeSource,
+    ShownUnreadable,
+)
 from chatvault.fields import Id, Instant
 
 
@@ -54,6 +59,7 @@ class MessageOut(BaseModel):
     cancelled: bool | None = None
     parts: ShownParts = None
     hidden: ShownHidden = None
+    unreadable: ShownUnreadable = None
     time_source: ShownTimeSource = None
     reply_id: Id | None = None
     model_used: str | None = None

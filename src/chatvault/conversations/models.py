@@ -232,6 +232,7 @@ class Conversation(Document):
             words=("title", "metadata", "system_prompt", "summary"),
             plain=("tags", "source", "trashed_source", "import_fingerprint", "waiting_reply"),
             exported=True,
+            has_codec=True,
         )
         .with_parts("messages", Message.holds)
         .with_parts("path", ActiveBranch.holds)

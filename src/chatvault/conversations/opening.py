@@ -1,29 +1,19 @@
-"""Creating the message store of a process, with the codec that the settings ask for."""
+"""Creating the message store of a process, with the codec that its vault asks for."""
 
-from chatvault.actor import Actor, Door
-from chatvault.audit import service as audit
-from chatvault.audit.actions import Action, Outcome
 from chatvault.audit.recorder import Recorder
-from chatvault.conversations.codec import ContentCodec, Damage, PlainCodec
 from chatvault.conversations.sealed import SealedCodec
 from chatvault.conversations.store import MessageStore
-from chatvault.settings import Sealing, Settings
-from chatvault.vault.data_keys import DataKeys
-from chatvault.vault.masters import load_master_keys
-
-UNREADABLE = "content_unreadable"
+from chatvault.settings import Settings
+from chatvault.vault.collections import Vault
+from chatvault.vault.opening import load_vault, recording
 
 
-def load_codec(settings: Settings) -> ContentCodec:
-    """Return the codec that seals with the master keys of the settings, or the plain one.
-
-    Raises:
-        InvalidSettings: the master keys are wrong, or a package that sealing needs is missing.
-    """
-    masters = load_master_keys(settings)
-    if masters is None:
-        return PlainCodec()
-    return SealedCodec(DataKeys(masters), seals=settings.sealing is Sealing.ON)
+def store_with(vault: Vault | None, recorder: Recorder) -> MessageStore:
+    """Return a message store that seals with a vault; one that stores readably without one."""
+    if vault is None:
+        return MessageStore(on_damage=recording(recorder))
+    codec = SealedCodec(vault.keys, seals=vault.seals, damage=vault.damage)
+    return MessageStore(codec, vault.on_damage)
 
 
 def load_store(settings: Settings, recorder: Recorder) -> MessageStore:
@@ -32,17 +22,4 @@ def load_store(settings: Settings, recorder: Recorder) -> MessageStore:
     Raises:
         InvalidSettings: the master keys are wrong, or a package that sealing needs is missing.
     """
-
-    async def record(damage: list[Damage]) -> None:
-        for each in damage:
-            entry = audit.entry(
-                Actor(door=Door.BACKGROUND, user_id=each.user_id),
-                Action.VAULT_DAMAGE,
-                each.document_id,
-                outcome=Outcome.FAILED,
-                code=UNREADABLE,
-                details={"collection": each.collection},
-            )
-            await recorder.record(entry)
-
-    return MessageStore(load_codec(settings), record)
+    return store_with(load_vault(settings, recorder), recorder)

@@ -89,4 +89,8 @@ GivenTimeSource = Annotated[
 ]
 ShownParts = list[AnyPart] | Any
 ShownHidden = bool | Any
+ShownUnreadable = Annotated[
+    bool | Any,
+    Field(description="true: what is stored of the message does not open"),
+]
 ShownTimeSource = Literal["exact", "neighbour", "conversation", "import"] | Any

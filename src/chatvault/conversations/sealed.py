@@ -4,17 +4,14 @@ Readable and sealed content can be mixed, message by message and field by field.
 is bound to its place: the user, the conversation or segment, and the message or field.
 """
 
-import hashlib
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Final, cast
 
 import bson
 from bson import CodecOptions, ObjectId
-from cachetools import LRUCache
 
 from chatvault.conversations.codec import (
     WORDS,
-    Damage,
     EncodedRun,
     MessageUnreadable,
     PlainCodec,
@@ -24,6 +21,7 @@ from chatvault.conversations.codec import (
 from chatvault.conversations.models import MessageRole
 from chatvault.conversations.shapes import ConversationDoc, MessageDoc, RunDoc, SegmentDoc
 from chatvault.fields import Raw
+from chatvault.vault.damage import Damage, DamageReports
 from chatvault.vault.data_keys import DataKeys
 from chatvault.vault.envelope import Unreadable
 
@@ -31,8 +29,6 @@ from chatvault.vault.envelope import Unreadable
 EMBEDDED_PLAIN: Final = ("id", "role", "timestamp", "parent_id", "hidden", "deleted", "version")
 SLOT: Final = frozenset({"id", "parent_id", "deleted"})
 RUN_LENGTH: Final = 64
-# How many reported values are remembered, so that each is reported once.
-REPORTED: Final = 1000
 UNREADABLE_TITLE: Final = "[unreadable]"
 _NAIVE: CodecOptions[Raw] = CodecOptions(tz_aware=False)
 _AWARE: CodecOptions[Raw] = CodecOptions(tz_aware=True)
@@ -44,15 +40,17 @@ class SealedCodec(PlainCodec):
     Args:
         keys: of the owners.
         seals: whether what is written is sealed; otherwise it is stored as it is.
+        damage: receives what does not open.
     """
 
     reads_sealed = True
 
-    def __init__(self, keys: DataKeys, *, seals: bool = True) -> None:
+    def __init__(
+        self, keys: DataKeys, *, seals: bool = True, damage: DamageReports | None = None
+    ) -> None:
         self.keys = keys
         self.seals = seals
-        self._damage: list[Damage] = []
-        self._reported: LRUCache[bytes, bool] = LRUCache(REPORTED)
+        self._damage = damage or DamageReports()
 
     def missing(self, owner_ids: Iterable[ObjectId], *, to_write: bool = False) -> list[ObjectId]:
         """Return those owners whose keys must be fetched first."""
@@ -276,16 +274,12 @@ class SealedCodec(PlainCodec):
 
     def take_damage(self) -> list[Damage]:
         """Return what did not open since the last call, each value once."""
-        found, self._damage = self._damage, []
-        return found
+        return self._damage.take()
 
     def _report(
         self, user_id: ObjectId, collection: str, document_id: ObjectId, value: bytes
     ) -> None:
-        digest = hashlib.sha256(document_id.binary + value).digest()
-        if digest not in self._reported:
-            self._reported[digest] = True
-            self._damage.append(Damage(user_id, collection, document_id, value))
+        self._damage.add(Damage(user_id, collection, document_id, value))
 
 
 _SKIPPED: Final = cast("MessageDoc", {})

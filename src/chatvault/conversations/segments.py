@@ -85,7 +85,7 @@ class Segment(Document):
     messages: list[Message]
     runs: list[SealedRun] | None = None
 
-    holds: ClassVar = Content(exported=True).with_parts("messages", Message.holds)
+    holds: ClassVar = Content(exported=True, has_codec=True).with_parts("messages", Message.holds)
 
     class Settings:
         """Beanie's."""
@@ -130,7 +130,7 @@ class Revision(Document):
     replaced_at: datetime
     kept: bool | None = None
 
-    holds: ClassVar = Content(plain=("message_id",), exported=True).with_parts(
+    holds: ClassVar = Content(plain=("message_id",), exported=True, has_codec=True).with_parts(
         "message", Message.holds
     )
 

@@ -17,7 +17,7 @@ from pymongo.asynchronous.cursor import AsyncCursor
 
 from chatvault.access import Access
 from chatvault.conversations.codec import ContentCodec, PlainCodec
-from chatvault.conversations.decoding import ContentDecoder, OnDamage
+from chatvault.conversations.decoding import ContentDecoder
 from chatvault.conversations.models import Conversation
 from chatvault.conversations.newest import CONVERSATIONS, Listing, count_many, list_many
 from chatvault.conversations.paths import PathRuns
@@ -32,6 +32,7 @@ from chatvault.cursors import Cursor
 from chatvault.errors import NotFound
 from chatvault.fields import Raw
 from chatvault.mongodb.batching import Batcher
+from chatvault.vault.damage import OnDamage
 
 # Decoding takes half as long when times have no zone.
 SEGMENTS: CodecOptions[SegmentDoc] = CodecOptions(tz_aware=False)

@@ -27,7 +27,7 @@ class Preferences(Document):
     imported: dict[str, dict[str, Any]] = Field(default_factory=dict)
     updated_at: datetime
 
-    holds: ClassVar = Content(words=("preferences", "imported"), exported=True)
+    holds: ClassVar = Content(words=("preferences", "imported"), bound_to=(), exported=True)
 
     class Settings:
         """Beanie's."""
@@ -54,8 +54,8 @@ class Preferences(Document):
         session: AsyncClientSession,
         imported: dict[str, dict[str, Any]] | None = None,
     ) -> ObjectId | None:
-        """Store the actor's preferences, and the values that the named sources gave."""
-        given = {f"imported.{source}": taken for source, taken in (imported or {}).items()}
+        """Store the actor's preferences, and the values that sources gave, if they changed."""
+        given = {} if imported is None else {"imported": imported}
         stored = await cls.get_pymongo_collection().update_one(
             cls.owned_by(actor),
             {"$set": {"preferences": values, "updated_at": at, **given}},

@@ -71,7 +71,8 @@ async def take_over(actor: Actor, *, source: str, values: Values, is_repeat: boo
             if key not in last or (key in before and before[key] == last[key])
         }
         after = merge_patch(before, taken)
-        imported = {source: last | taken}
+        given = stored.imported if stored else {}
+        imported = {**given, source: last | taken}
         await _save(actor, Action.PREFERENCES_IMPORT, before, after, session, imported)
         return bool(taken)
 

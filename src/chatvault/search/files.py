@@ -9,10 +9,9 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Final, Protocol, cast
+from typing import Final, cast
 
 from bson import ObjectId
-from bson.binary import Binary
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import DuplicateKeyError
 
@@ -22,6 +21,7 @@ from chatvault.fields import Raw, now
 from chatvault.mongodb.database import transaction
 from chatvault.search.index import FORMAT
 from chatvault.search.models import FileDoc, SearchFile, SearchIndex, SearchPending
+from chatvault.vault.fields import ContentUnreadable
 
 PART_BYTES: Final = 4 * 1024 * 1024
 # What an index does not have yet, or no longer, is deleted after so long.
@@ -45,41 +45,8 @@ class Unreadable(IndexTrouble):
     """A stored index is not complete, or was changed."""
 
 
-class FileCodec(Protocol):
-    """Encodes parts of files for MongoDB, and decodes them; what was changed does not decode."""
-
-    def encode(self, owner_id: ObjectId, file: ObjectId, no: int, data: bytes) -> bytes:
-        """Return a part as it is stored."""
-
-    def decode(self, owner_id: ObjectId, file: ObjectId, no: int, data: bytes) -> bytes:
-        """Return a part from the stored one.
-
-        Raises:
-            ValueError: it is not what was stored there.
-        """
-
-
-class PlainFileCodec:
-    """Stores parts as they are."""
-
-    def encode(self, owner_id: ObjectId, file: ObjectId, no: int, data: bytes) -> bytes:  # noqa: ARG002  # protocol
-        """Return the part."""
-        return data
-
-    def decode(self, owner_id: ObjectId, file: ObjectId, no: int, data: bytes) -> bytes:  # noqa: ARG002  # protocol
-        """Return the part."""
-        return data
-
-
 class IndexFiles:
-    """Stores and reads the files of indexes.
-
-    Args:
-        codec: encodes and decodes their parts.
-    """
-
-    def __init__(self, codec: FileCodec | None = None) -> None:
-        self._codec: FileCodec = codec or PlainFileCodec()
+    """Stores and reads the files of indexes."""
 
     async def find(self, access: Access) -> Raw | None:
         """Return what is stored of a user's index; None if there is none of this format."""
@@ -96,17 +63,14 @@ class IndexFiles:
         parts = SearchFile.get_pymongo_collection()
         with target.open("wb") as out:
             found = parts.find(SearchFile.owned_by(access, file=file["file"]), batch_size=1)
-            async for part in found.sort("no", 1):
-                try:
-                    data = self._codec.decode(
-                        access.owner_id, file["file"], no, bytes(part["data"])
-                    )
-                except ValueError as error:
-                    raise Unreadable from error
-                if part["no"] != no:
-                    break
-                await asyncio.to_thread(out.write, data)
-                size, no = size + len(data), no + 1
+            try:
+                async for part in found.sort("no", 1):
+                    if part["no"] != no:
+                        break
+                    await asyncio.to_thread(out.write, part["data"])
+                    size, no = size + len(part["data"]), no + 1
+            except ContentUnreadable as error:
+                raise Unreadable from error
         if size != file["bytes"]:
             raise Unreadable
 
@@ -117,8 +81,7 @@ class IndexFiles:
         size, no = 0, 0
         with path.open("rb") as source:
             while data := await asyncio.to_thread(source.read, PART_BYTES):
-                encoded = Binary(self._codec.encode(access.owner_id, file, no, data))
-                part = SearchFile.owned_by(access, file=file, no=no, data=encoded)
+                part = SearchFile.owned_by(access, file=file, no=no, data=data)
                 await SearchFile.get_pymongo_collection().insert_one(part)
                 size, no = size + len(data), no + 1
         return {"name": path.name, "file": file, "bytes": size}

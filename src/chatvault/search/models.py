@@ -75,7 +75,7 @@ class SearchFile(Document):
     Attributes:
         file: the id of the file.
         no: how many parts are before it.
-        data: bytes, encoded.
+        data: the bytes, at most 4 MB.
     """
 
     user_id: Id
@@ -83,7 +83,9 @@ class SearchFile(Document):
     no: int
     data: Any
 
-    holds: ClassVar = Content(words=("data",), erased=Erased.WITH_OWNER, backed_up=False)
+    holds: ClassVar = Content(
+        words=("data",), bound_to=("file", "no"), erased=Erased.WITH_OWNER, backed_up=False
+    )
 
     class Settings:
         """Beanie's."""

@@ -180,7 +180,9 @@ class ExportChunk(Document):
     no: int
     data: Any
 
-    holds: ClassVar = Content(words=("data",), backed_up=False)
+    holds: ClassVar = Content(
+        words=("data",), bound_to=("export_id", "writing", "no"), backed_up=False
+    )
 
     class Settings:
         """Beanie's."""

@@ -26,6 +26,11 @@ test('does not show hidden messages and steps without words', () => {
   expect(isShown(message({ content: '', parts: [{ type: 'thinking' }] }))).toBe(false);
 });
 
+test('shows in the thread a message that cannot be read', () => {
+  const lost = message({ role: 'tool', content: '', unreadable: true });
+  expect(isInThread(lost, false)).toBe(true);
+});
+
 test('shows in the thread what holds something, and hidden messages once they are asked for', () => {
   expect(isInThread(message({ role: 'tool' }), false)).toBe(true);
   expect(isInThread(message({ role: 'tool', content: '' }), false)).toBe(false);

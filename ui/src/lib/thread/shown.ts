@@ -10,6 +10,7 @@ export function isShown(message: Message): boolean {
 /** Whether the thread shows a message: what it has beside words counts, too. */
 export function isInThread(message: Message, showsHidden: boolean): boolean {
   if (message.hidden === true && !showsHidden) return false;
+  if (message.unreadable === true) return true;
   const isBare = message.role === 'tool' || Array.isArray(message.parts);
   return Boolean(message.content) || !isBare || partsOf(message).length > 0;
 }

@@ -30,6 +30,7 @@ export const inThread = {
     wordless: 'Without words',
   },
   role: { tool: 'Tool' },
+  unreadable: 'This message cannot be read: what is stored of it does not open. It can be deleted.',
   hidden: {
     show: (count: number) =>
       count === 1 ? 'Show 1 hidden message' : `Show ${count} hidden messages`,

@@ -16,6 +16,8 @@ BY_CODEC = {
     },
     "segments": {f"messages.{name}" for name in OF_MESSAGES},
     "revisions": {f"message.{name}" for name in OF_MESSAGES},
+    # By a key that only the link's token gives, with master keys or without.
+    "link_parts": {"c"},
 }
 
 

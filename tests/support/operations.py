@@ -147,6 +147,7 @@ CALLS: dict[tuple[str, str], dict[str, Any]] = {
     ("GET", "/batches"): {},
     ("GET", "/batches/{batch_id}"): {},
     ("POST", "/batches/{batch_id}/cancel"): {},
+    ("POST", "/batches/{batch_id}/undo"): {},
     ("GET", "/templates"): {},
     ("POST", "/templates"): {"json": {"name": "Letter"}},
     ("GET", "/templates/{template_id}"): {},

@@ -37,6 +37,7 @@ class Action(StrEnum):
     BATCH_CANCEL = "batch.cancel"
     BATCH_CREATE = "batch.create"
     BATCH_FINISH = "batch.finish"
+    BATCH_UNDO = "batch.undo"
     BATCH_GET = "batch.get"
     BATCH_LIST = "batch.list"
     CATEGORY_CREATE = "category.create"

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TypedDict, Unpack
 
 from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
@@ -47,6 +48,13 @@ class BatchInProgress(Conflict):
     """Another action of yours is in progress; wait for its end, or cancel it."""
 
     code = "batch_in_progress"
+
+
+class _JobFields(TypedDict, total=False):
+    """The query that a job's conversations must match, or the job that it takes back."""
+
+    filter: Raw | None
+    undoes: ObjectId
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +110,8 @@ async def create(
         elif which is None and len(ids) <= AT_ONCE:
             made = await _do_now(actor, deps, wanted, ids)
         else:
-            return await _begin(actor, deps, _job(actor, wanted, which, len(ids)), ids, known)
+            job = job_of(actor, wanted.action, wanted.options(), len(ids), filter=which)
+            return await begin(actor, deps, job, ids, known)
         return await _store(actor, made, known)
 
 
@@ -127,32 +136,49 @@ async def _filter_of(access: Access, deps: BatchDeps, wanted: BatchCreate) -> Fi
     return await complete(access, deps.list_attached, wanted.filter.to_selection())
 
 
-def _job(actor: Actor, wanted: BatchCreate, which: Raw | None, total: int) -> Raw:
+def job_of(
+    actor: Actor, action: BatchAction, options: Raw, total: int, **more: Unpack[_JobFields]
+) -> Raw:
     """Return a job as it is stored."""
     made = BatchJob(
         user_id=actor.owner_id,
-        action=wanted.action,
-        options=wanted.options(),
-        filter=which,
+        action=action,
+        options=options,
+        filter=more.get("filter"),
+        undoes=more.get("undoes"),
         role=actor.role,
         created_at=now(),
         total=total,
         due_at=now(),
     )
     fields = made.model_dump(mode="python", exclude={"id", "revision_id"})
-    named = {"action": wanted.action.value, "state": BatchState.WAITING.value}
+    named = {"action": action.value, "state": BatchState.WAITING.value}
     return {"_id": ObjectId(), **fields, **named}
 
 
-async def _begin(
+async def begin(
     actor: Actor,
     deps: BatchDeps,
     job: Raw,
     ids: Sequence[ObjectId],
     known: Idempotent[Raw] | None,
+    each_options: Sequence[Raw] | None = None,
 ) -> Raw:
-    """Store a job, which goes through the conversations that match now."""
+    """Store a job, which goes through these conversations; return it.
+
+    Args:
+        actor: whose conversations they are.
+        deps: the dependencies of actions on many conversations.
+        job: the job.
+        ids: of the conversations.
+        known: remembers the answer for repeats.
+        each_options: the options of each conversation, where they differ.
+
+    Raises:
+        BatchInProgress: another job of the actor's has not ended.
+    """
     access = Access.of(actor)
+    action = Action.BATCH_CREATE if job["undoes"] is None else Action.BATCH_UNDO
 
     async def store(session: AsyncClientSession) -> Raw:
         jobs = BatchJob.get_pymongo_collection()
@@ -163,12 +189,18 @@ async def _begin(
             await jobs.insert_one(dict(job), session=session)
         except DuplicateKeyError:
             raise BatchInProgress from None
-        await BatchIds.store(access, job["_id"], ids, session)
-        await _record(actor, Action.BATCH_CREATE, job, session)
+        await BatchIds.store(access, job["_id"], ids, session, each_options)
+        if job["undoes"] is not None:
+            undone = BatchJob.owned_by(access, _id=job["undoes"], undone_by=None)
+            by = {"$set": {"undone_by": job["_id"]}}
+            if not (await jobs.update_one(undone, by, session=session)).matched_count:
+                # Another request undid it just now.
+                raise BatchInProgress
+        await _record(actor, action, job, session)
         return job
 
     made = await transaction(
-        lambda session: act_once(actor, Action.BATCH_CREATE, known, session, store),
+        lambda session: act_once(actor, action, known, session, store),
         turn=("batch", access.owner_id),
     )
     deps.due.set()
@@ -187,8 +219,15 @@ async def _do_now(
             for start in range(0, len(ids), STEP):
                 step = ids[start : start + STEP]
                 result.add(await do_step(doing, ACTIONS[wanted.action], bulk.turns, step, None))
-    done = {"total": len(ids), "done": len(ids), "changed": result.changed}
-    return _at_once(wanted, **done, failed=dict(result.failed), failures_shown=result.failures)
+    return _at_once(
+        wanted,
+        total=len(ids),
+        done=len(ids),
+        changed=len(result.changes),
+        failed=dict(result.failed),
+        failures_shown=result.failures,
+        changed_ids=[each["id"] for each in result.changes],
+    )
 
 
 async def _count(actor: Actor, wanted: BatchCreate, ids: Sequence[ObjectId]) -> Raw:
@@ -218,6 +257,7 @@ def _at_once(wanted: BatchCreate, **counts: object) -> Raw:
         "changed": 0,
         "failed": {},
         "failures_shown": [],
+        "changed_ids": [],
         "cancel_requested": False,
         "code": None,
         "expires_at": None,

@@ -188,7 +188,7 @@ def create_app(settings: Settings, *, mongodb_url: str) -> web.Application:
     app[sealing.VERIFIER] = Verifier(recorder)
     app[middlewares.REFUSALS] = RefusalCounter(recorder, alert_forged_counts)
     app[accounts.HASHER] = hasher = PasswordHasher(settings.bcrypt_rounds)
-    app[STORE] = store = load_store(settings, recorder)
+    app[STORE] = app[holds.HELD_STORE] = store = load_store(settings, recorder)
     app[COMMITS] = commits = CommitQueue(store)
     app[health.CLIENT] = client = connect(mongodb_url, settings)
     audit_keys = load_key_ring(settings)

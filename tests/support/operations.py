@@ -129,6 +129,8 @@ CALLS: dict[tuple[str, str], dict[str, Any]] = {
     ("GET", "/admin/holds"): {},
     ("POST", "/admin/holds"): {"json": {"user_id": "0" * 24, "reason": "a"}, "status": 404},
     ("DELETE", "/admin/holds/{hold_id}"): {"status": 404},
+    ("GET", "/admin/holds/{hold_id}/conversations"): {"status": 403},
+    ("GET", "/admin/holds/{hold_id}/conversations/{conversation_id}/messages"): {"status": 403},
     ("GET", "/admin/users"): {},
     ("GET", "/admin/usage"): {},
     ("GET", "/agents"): {},
@@ -202,7 +204,13 @@ PRIVATE = [operation for operation in AUDITED if not operation.is_public]
 # The list of tools is no secret, and a rule is looked up among the caller's own. An erasure is
 # shown to whoever has its token, as its person has no account.
 # A hold is not its user's, who must not know of it.
-WITHOUT_OWNER = {"/mcp/rules/{tool}", "/erasures/{erasure_id}", "/admin/holds/{hold_id}"}
+WITHOUT_OWNER = {
+    "/mcp/rules/{tool}",
+    "/erasures/{erasure_id}",
+    "/admin/holds/{hold_id}",
+    "/admin/holds/{hold_id}/conversations",
+    "/admin/holds/{hold_id}/conversations/{conversation_id}/messages",
+}
 WITH_ID = [
     operation
     for operation in AUDITED

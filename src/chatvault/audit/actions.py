@@ -94,6 +94,8 @@ class Action(StrEnum):
     EXPORT_LIST = "export.list"
     HOLD_LIFT = "hold.lift"
     HOLD_LIST = "hold.list"
+    HOLD_LIST_CONVERSATIONS = "hold.list_conversations"
+    HOLD_LIST_MESSAGES = "hold.list_messages"
     HOLD_PLACE = "hold.place"
     IMPORT_APPEND_UPLOAD = "import.append_upload"
     IMPORT_CANCEL = "import.cancel"

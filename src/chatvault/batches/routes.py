@@ -4,11 +4,11 @@ from aiohttp import web
 
 from chatvault.actor import Actor, Scope
 from chatvault.audit.actions import Action
-from chatvault.batches import service
-from chatvault.batches import undo as undoing
+from chatvault.batches import service, undo_service
+from chatvault.batches.beginning import BatchInProgress
 from chatvault.batches.schemas import BatchCreate, BatchesOut, BatchOut, BatchPath, batch_wire
-from chatvault.batches.service import BatchDeps, BatchInProgress
-from chatvault.batches.undo import NotUndoable
+from chatvault.batches.service import BatchDeps
+from chatvault.batches.undo_service import NotUndoable
 from chatvault.conversations.categories import CategoryNotFound
 from chatvault.errors import Throttled
 from chatvault.exporting.jobs.service import ExportInProgress
@@ -135,7 +135,7 @@ async def undo_batch(
     A job takes back each of its changes, unless others changed the same since then. Repeated, it
     answers with the same job.
     """
-    job = await undoing.undo(
+    job = await undo_service.undo(
         actor,
         request.app[BATCH_DEPS],
         batch_id=path.batch_id,

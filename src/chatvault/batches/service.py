@@ -3,11 +3,9 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TypedDict, Unpack
 
 from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
-from pymongo.errors import DuplicateKeyError
 
 from chatvault.access import Access
 from chatvault.actor import Actor, Scope
@@ -15,7 +13,8 @@ from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.audit.models import AuditEntry
 from chatvault.batches.actions import ACTIONS, Doing
-from chatvault.batches.models import FAILURES_SHOWN, BatchAction, BatchIds, BatchJob, BatchState
+from chatvault.batches.beginning import begin, job_of, record
+from chatvault.batches.models import FAILURES_SHOWN, BatchAction, BatchJob, BatchState
 from chatvault.batches.schemas import BatchCreate
 from chatvault.batches.steps import StepResult, do_step
 from chatvault.conversations.bulk.turns import STEP
@@ -25,7 +24,7 @@ from chatvault.conversations.lists.filters import Filter
 from chatvault.conversations.lists.service import ListsAttached, complete
 from chatvault.conversations.models import Conversation
 from chatvault.conversations.trash.service import TrashDeps
-from chatvault.errors import Conflict, NotFound
+from chatvault.errors import NotFound
 from chatvault.exporting.jobs import service as exports
 from chatvault.exporting.jobs.models import ExportJob
 from chatvault.exporting.turns import ExportDeps
@@ -42,19 +41,6 @@ from chatvault.mongodb.database import many_changes, transaction
 
 # The most conversations, named by their ids, that are changed while the request waits.
 AT_ONCE = 100
-
-
-class BatchInProgress(Conflict):
-    """Another action of yours is in progress; wait for its end, or cancel it."""
-
-    code = "batch_in_progress"
-
-
-class _JobFields(TypedDict, total=False):
-    """The query that a job's conversations must match, or the job that it takes back."""
-
-    filter: Raw | None
-    undoes: ObjectId
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +97,7 @@ async def create(
             made = await _do_now(actor, deps, wanted, ids)
         else:
             job = job_of(actor, wanted.action, wanted.options(), len(ids), filter=which)
-            return await begin(actor, deps, job, ids, known)
+            return await begin(actor, deps.due, job, ids, known)
         return await _store(actor, made, known)
 
 
@@ -134,77 +120,6 @@ async def _filter_of(access: Access, deps: BatchDeps, wanted: BatchCreate) -> Fi
     if wanted.filter is None:
         return Filter()
     return await complete(access, deps.list_attached, wanted.filter.to_selection())
-
-
-def job_of(
-    actor: Actor, action: BatchAction, options: Raw, total: int, **more: Unpack[_JobFields]
-) -> Raw:
-    """Return a job as it is stored."""
-    made = BatchJob(
-        user_id=actor.owner_id,
-        action=action,
-        options=options,
-        filter=more.get("filter"),
-        undoes=more.get("undoes"),
-        role=actor.role,
-        created_at=now(),
-        total=total,
-        due_at=now(),
-    )
-    fields = made.model_dump(mode="python", exclude={"id", "revision_id"})
-    named = {"action": action.value, "state": BatchState.WAITING.value}
-    return {"_id": ObjectId(), **fields, **named}
-
-
-async def begin(
-    actor: Actor,
-    deps: BatchDeps,
-    job: Raw,
-    ids: Sequence[ObjectId],
-    known: Idempotent[Raw] | None,
-    each_options: Sequence[Raw] | None = None,
-) -> Raw:
-    """Store a job, which goes through these conversations; return it.
-
-    Args:
-        actor: whose conversations they are.
-        deps: the dependencies of actions on many conversations.
-        job: the job.
-        ids: of the conversations.
-        known: remembers the answer for repeats.
-        each_options: the options of each conversation, where they differ.
-
-    Raises:
-        BatchInProgress: another job of the actor's has not ended.
-    """
-    access = Access.of(actor)
-    action = Action.BATCH_CREATE if job["undoes"] is None else Action.BATCH_UNDO
-
-    async def store(session: AsyncClientSession) -> Raw:
-        jobs = BatchJob.get_pymongo_collection()
-        open_one = BatchJob.owned_by(access, is_open=True)
-        if await jobs.find_one(open_one, {"_id": True}, session=session):
-            raise BatchInProgress
-        try:
-            await jobs.insert_one(dict(job), session=session)
-        except DuplicateKeyError:
-            raise BatchInProgress from None
-        await BatchIds.store(access, job["_id"], ids, session, each_options)
-        if job["undoes"] is not None:
-            undone = BatchJob.owned_by(access, _id=job["undoes"], undone_by=None)
-            by = {"$set": {"undone_by": job["_id"]}}
-            if not (await jobs.update_one(undone, by, session=session)).matched_count:
-                # Another request undid it just now.
-                raise BatchInProgress
-        await _record(actor, action, job, session)
-        return job
-
-    made = await transaction(
-        lambda session: act_once(actor, action, known, session, store),
-        turn=("batch", access.owner_id),
-    )
-    deps.due.set()
-    return made
 
 
 async def _do_now(
@@ -269,24 +184,12 @@ async def _store(actor: Actor, made: Raw, known: Idempotent[Raw] | None) -> Raw:
     """Record what was done at once, and remember the answer for repeats."""
 
     async def finish(session: AsyncClientSession) -> Raw:
-        await _record(actor, Action.BATCH_CREATE, made, session)
+        await record(actor, Action.BATCH_CREATE, made, session)
         return made
 
     return await transaction(
         lambda session: act_once(actor, Action.BATCH_CREATE, known, session, finish)
     )
-
-
-async def _record(actor: Actor, action: Action, batch: Raw, session: AsyncClientSession) -> None:
-    details = {
-        "action": batch["action"],
-        "conversations": batch["total"],
-        "changed": batch["changed"],
-        "failed": sum(batch["failed"].values()),
-    }
-    if batch.get("dry_run"):
-        details["dry_run"] = True
-    await AuditEntry.store([audit.entry(actor, action, batch["_id"], details=details)], session)
 
 
 async def _export(

@@ -7,8 +7,9 @@ from chatvault.access import Access
 from chatvault.actor import Actor
 from chatvault.audit.actions import Action
 from chatvault.batches.actions import INVERSE
+from chatvault.batches.beginning import BatchInProgress, begin, job_of
 from chatvault.batches.models import BatchAction, BatchChanges, BatchJob
-from chatvault.batches.service import BatchDeps, BatchInProgress, begin, job_of
+from chatvault.batches.service import BatchDeps
 from chatvault.errors import Conflict
 from chatvault.fields import Raw
 from chatvault.idempotency import (
@@ -57,7 +58,7 @@ async def undo(
         changes = await BatchChanges.list_changes(access, batch_id)
         ids = [each.pop("id") for each in changes]
         made = job_of(actor, inverse, {}, len(ids), undoes=batch_id)
-        return await begin(actor, deps, made, ids, known, changes)
+        return await begin(actor, deps.due, made, ids, known, changes)
 
 
 def _idempotent(access: Access, idempotency_key: IdempotencyKey) -> Idempotent[Raw]:

@@ -510,6 +510,10 @@ class TestInterruption:
         told_of = [each["resource_id"] for each in await database.audit_logs.find(mine).to_list()]
         assert sorted(told_of) == ids
         assert (await found(alice, ids[2]))["status"] == "active"
+        # What the first process changed and did not note is undone with the rest.
+        undone = await undo(alice, told)
+        assert (undone["total"], undone["changed"], undone["failed"]) == (6, 5, {})
+        assert await database.conversations.count_documents({"status": "archived"}) == 0
 
     async def test_by_an_outage_delays_it(
         self, alice: HttpClient, monkeypatch: pytest.MonkeyPatch

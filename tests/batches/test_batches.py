@@ -466,7 +466,7 @@ class TestUndo:
         job = await done(alice, action="purge", filter={})
         await problem(await alice.post(f"/batches/{job['id']}/undo"), 409, "not_undoable")
 
-    async def test_at_once_tells_which_were_changed(self, alice: HttpClient) -> None:
+    async def test_at_once_reports_which_were_changed(self, alice: HttpClient) -> None:
         ids = await make(alice, 3)
         assert (await alice.delete(f"/conversations/{ids[1]}")).status == 204
         told = await batch(alice, action="restore", ids=ids)

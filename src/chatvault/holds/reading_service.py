@@ -8,17 +8,17 @@ from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.audit.recorder import Recorder
 from chatvault.conversations.holds import Hold
-from chatvault.conversations.reading.kept import (
+from chatvault.conversations.shapes import ConversationDoc
+from chatvault.conversations.store import MessageStore
+from chatvault.errors import NotFound
+from chatvault.fields import Raw
+from chatvault.holds.kept import (
     START,
     KeptMessage,
     Place,
     list_kept,
     list_kept_messages,
 )
-from chatvault.conversations.shapes import ConversationDoc
-from chatvault.conversations.store import MessageStore
-from chatvault.errors import NotFound
-from chatvault.fields import Raw
 
 
 async def _get_hold(actor: Actor, hold_id: ObjectId) -> tuple[Raw, Access]:

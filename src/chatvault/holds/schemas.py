@@ -14,7 +14,6 @@ from pydantic import (
 )
 
 from chatvault.conversations.lists.schemas import ListedStatus
-from chatvault.conversations.reading.kept import KeptMessage, Kind, Place
 from chatvault.conversations.shapes import ConversationDoc
 from chatvault.cursors import (
     Cursor,
@@ -25,6 +24,7 @@ from chatvault.cursors import (
 )
 from chatvault.encoding import to_json
 from chatvault.fields import Id, Instant, Raw
+from chatvault.holds.kept import KeptMessage, Kind, Place
 
 CurrentKey = tuple[Literal[Kind.CURRENT], tuple[int]]
 EarlierKey = tuple[Literal[Kind.EARLIER], tuple[str, int, int]]

@@ -18,7 +18,7 @@ from chatvault.fields import Raw
 
 
 class Kind(StrEnum):
-    """What a kept message is, in the order in which they are read."""
+    """The kinds of kept messages, in the order in which they are read."""
 
     # It is in the conversation now, on whichever branch.
     CURRENT = "current"

@@ -69,6 +69,7 @@ ELSEWHERE = {
     "/conversations/{conversation_id}/attachments": "tests/attachments/test_attachments.py",
     # It goes on in the background.
     "/exports": "tests/exporting/test_jobs.py",
+    "/batches/{batch_id}/undo": "tests/batches/test_batches.py",
     # For auditors alone.
     "/admin/audit-logs/verifications": "tests/audit/test_verifications.py",
     "/admin/holds": "tests/holds/test_holds.py",

@@ -193,7 +193,7 @@ def create_app(settings: Settings, *, mongodb_url: str) -> web.Application:
     app[middlewares.REFUSALS] = RefusalCounter(recorder, alert_forged_counts)
     app[accounts.HASHER] = hasher = PasswordHasher(settings.bcrypt_rounds)
     vault = load_vault(settings, recorder)
-    app[STORE] = store = store_with(vault, recorder)
+    app[STORE] = app[holds.HELD_STORE] = store = store_with(vault, recorder)
     app[COMMITS] = commits = CommitQueue(store)
     app[health.CLIENT] = client = connect(mongodb_url, settings)
     audit_keys = load_key_ring(settings)

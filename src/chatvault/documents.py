@@ -11,7 +11,7 @@ from chatvault.audit.keys import KeyRing
 from chatvault.audit.mark import HighWater
 from chatvault.audit.models import AuditEntry
 from chatvault.audit.pending_refusals import PendingRefusals
-from chatvault.batches.models import BatchIds, BatchJob
+from chatvault.batches.models import BatchChanges, BatchIds, BatchJob
 from chatvault.commands.models import ApprovalRule, Command, ToolGrant
 from chatvault.content import Content
 from chatvault.conversations.categories import Categories
@@ -76,6 +76,7 @@ DOCUMENTS: list[type[Document]] = [
     ExportChunk,
     BatchJob,
     BatchIds,
+    BatchChanges,
     SearchIndex,
     SearchFile,
     SearchPending,

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from chatvault.access import Access, Need, resolve
 from chatvault.actor import Actor, Door
 from chatvault.attachments.models import Attachment, AttachmentFile, AttachmentPart
-from chatvault.batches.models import BatchIds, BatchJob
+from chatvault.batches.models import BatchChanges, BatchIds, BatchJob
 from chatvault.commands.models import Command, CommandDoc
 from chatvault.conversations.categories import Categories
 from chatvault.conversations.holds import Hold
@@ -89,7 +89,7 @@ ASKED_WITH_ACCESS = {
     Attachment, AttachmentFile, AttachmentPart,
     Conversation, Segment, PathRuns, Revision, PendingDeletion, Reply, ReplyEvents, Job, Command,
     Tombstone, Hold, Upload, ImportJob, Categories, SearchIndex, SearchFile, SearchPending,
-    BatchJob, BatchIds, Template, Link, LinkPart,
+    BatchJob, BatchIds, BatchChanges, Template, Link, LinkPart,
 }  # fmt: skip
 # Where the domains of these mean the person who acts.
 MEAN_THE_PERSON = {
@@ -123,6 +123,7 @@ OTHER_QUERIES = {
 SEE_TRASH = {
     "conversations/commits/reader.py": "each change says whether it sees the trash",
     "conversations/commits/working_copy.py": "writes what was read, by its version",
+    "conversations/store.py": "reads what a legal hold keeps",
     "conversations/models.py": "sources of imports: nothing in the trash has one",
     "conversations/lists/ordered.py": "lists the trash, if it is asked for",
     "conversations/trash/queries.py": "the queries of the trash",

@@ -126,6 +126,7 @@ ALONE = {
     ("mongodb/jobs.py", "JobRunner._take"): "whose turn it is",
     ("mongodb/jobs.py", "Attempt.put_off"): "whose turn it is",
     ("exporting/jobs/worker.py", "remove_expired"): "our own housekeeping",
+    ("batches/models.py", "BatchChanges.store"): "what a step did, for an undo; has its entries",
     ("exporting/jobs/writing.py", "_Chunks._store"): "shown by nobody until the export names it",
     ("exporting/jobs/models.py", "ExportJob.expire_oldest"): "our own housekeeping",
     ("exporting/jobs/models.py", "ExportChunk.remove"): "our own housekeeping",

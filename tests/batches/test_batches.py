@@ -386,6 +386,93 @@ class TestMeanwhile:
         assert [each["changed"] for each in ends] == [8, 1]
 
 
+async def undo(http: HttpClient, job: dict[str, Any]) -> dict[str, Any]:
+    """The job that took another one back, at its end."""
+    answer = await http.post(f"/batches/{job['id']}/undo")
+    assert answer.status == 202, await answer.text()
+    begun = await answer.json()
+    assert answer.headers["Location"] == f"/batches/{begun['id']}"
+    assert begun["undoes"] == job["id"]
+    return await ended(http, begun["id"])
+
+
+def state_of(shown: dict[str, Any]) -> tuple[Any, ...]:
+    return shown["status"], shown["tags"], shown["category_id"], shown["pinned"]
+
+
+class TestUndo:
+    async def test_takes_back_what_was_changed_and_no_more(
+        self, alice: HttpClient, bob: HttpClient, database: Any
+    ) -> None:
+        [work, home] = [
+            (await (await alice.post("/categories", json={"name": name})).json())["id"]
+            for name in ("Work", "Home")
+        ]
+        ids = await make(alice, 2)
+        ids += await make(alice, 1, tags=["x", "y"], category_id=work)
+        await alice.post(f"/conversations/{ids[0]}/archive", json={"archived": True})
+        await alice.patch(f"/conversations/{ids[1]}", json={"pinned": True})
+        before = [state_of(await found(alice, each)) for each in ids]
+        for action, options in (
+            ("archive", {}),
+            ("unarchive", {}),
+            ("pin", {}),
+            ("unpin", {}),
+            ("tag", {"tags": ["x", "z"]}),
+            ("untag", {"tags": ["y"]}),
+            ("move", {"category_id": home}),
+            ("trash", {}),
+        ):
+            job = await done(alice, action=action, filter={}, **options)
+            assert job["changed"] > 0
+            undone = await undo(alice, job)
+            assert (undone["total"], undone["changed"]) == (job["changed"], job["changed"])
+            assert [state_of(await found(alice, each)) for each in ids] == before, action
+        again = await alice.post(f"/batches/{job['id']}/undo")
+        assert (await again.json())["id"] == undone["id"]
+        redone = await undo(alice, undone)
+        assert (redone["action"], redone["changed"]) == ("trash", 3)
+        await problem(await bob.post(f"/batches/{job['id']}/undo"), 404, "not_found")
+        told = await entries(database, "batch.undo")
+        refused = told.pop()
+        assert (refused["outcome"], refused["code"]) == ("denied", "not_found")
+        assert [each["details"]["action"] for each in told][-2:] == ["restore", "trash"]
+
+    async def test_leaves_what_others_changed_since(self, alice: HttpClient) -> None:
+        [work, home] = [
+            (await (await alice.post("/categories", json={"name": name})).json())["id"]
+            for name in ("Work", "Home")
+        ]
+        ids = await make(alice, 2, category_id=work)
+        job = await done(alice, action="move", filter={}, category_id=None)
+        await alice.patch(f"/conversations/{ids[0]}", json={"category_id": home})
+        assert (await alice.delete(f"/categories/{work}")).status == 204
+        undone = await undo(alice, job)
+        assert (undone["total"], undone["changed"]) == (2, 0)
+        assert [(await found(alice, each))["category_id"] for each in ids] == [home, None]
+
+    async def test_is_begun_once_for_a_key(self, alice: HttpClient, database: Any) -> None:
+        await make(alice, 1)
+        job = await done(alice, action="pin", filter={})
+        path, headers = f"/batches/{job['id']}/undo", {"Idempotency-Key": "once"}
+        answers = await asyncio.gather(*(alice.post(path, headers=headers) for _ in range(3)))
+        assert {each.status for each in answers} == {202}
+        [undo_id] = {(await each.json())["id"] for each in answers}
+        assert (await ended(alice, undo_id))["changed"] == 1
+        assert await database.batches.count_documents({"action": "unpin"}) == 1
+
+    async def test_is_refused_after_a_deletion(self, alice: HttpClient) -> None:
+        await make(alice, 1)
+        job = await done(alice, action="purge", filter={})
+        await problem(await alice.post(f"/batches/{job['id']}/undo"), 409, "not_undoable")
+
+    async def test_at_once_reports_which_were_changed(self, alice: HttpClient) -> None:
+        ids = await make(alice, 3)
+        assert (await alice.delete(f"/conversations/{ids[1]}")).status == 204
+        told = await batch(alice, action="restore", ids=ids)
+        assert (told["changed"], told["changed_ids"]) == (1, [ids[1]])
+
+
 @pytest.mark.usefixtures("small")
 class TestInterruption:
     async def test_does_nothing_twice(
@@ -423,6 +510,10 @@ class TestInterruption:
         told_of = [each["resource_id"] for each in await database.audit_logs.find(mine).to_list()]
         assert sorted(told_of) == ids
         assert (await found(alice, ids[2]))["status"] == "active"
+        # What the first process changed and did not note is undone with the rest.
+        undone = await undo(alice, told)
+        assert (undone["total"], undone["changed"], undone["failed"]) == (6, 5, {})
+        assert await database.conversations.count_documents({"status": "archived"}) == 0
 
     async def test_by_an_outage_delays_it(
         self, alice: HttpClient, monkeypatch: pytest.MonkeyPatch

@@ -1,12 +1,17 @@
 """Putting conversations in order: tags, categories, pins and looks, one by one and many at once."""
 
+import asyncio
 from typing import Any
 
+import pytest
 from playwright.async_api import Page, expect
 
+from chatvault.batches import worker
+from chatvault.batches.steps import do_step
 from conftest import HttpClient, SignIn
 from support.browsing import OpenPage, violations
 from support.factories import begin, message
+from support.inserting import insert_conversations
 
 
 async def make_category(client: HttpClient, name: str, parent: str | None = None) -> dict[str, Any]:
@@ -20,6 +25,32 @@ async def choose(page: Page, *titles: str) -> None:
     """Choose conversations of the library."""
     for title in titles:
         await page.get_by_label(f"Select {title}", exact=True).check()
+
+
+def hold_step(monkeypatch: pytest.MonkeyPatch, number: int) -> tuple[asyncio.Event, asyncio.Event]:
+    """Stop the next job before one of its steps; return events: it is there, and it may go on."""
+    come, go = asyncio.Event(), asyncio.Event()
+    steps_begun = 0
+
+    async def do(*args: Any) -> Any:
+        nonlocal steps_begun
+        steps_begun += 1
+        if steps_begun == number:
+            come.set()
+            await go.wait()
+        return await do_step(*args)
+
+    monkeypatch.setattr(worker, "do_step", do)
+    return come, go
+
+
+async def count_of(client: HttpClient, **query: str) -> int:
+    """Return how many conversations match."""
+    answer = await client.get(
+        "/conversations", params={**query, "view": "summary", "limit": 1, "count": "true"}
+    )
+    assert answer.status == 200, await answer.text()
+    return int(answer.headers["X-Total-Count"])
 
 
 class TestLibrary:
@@ -70,6 +101,96 @@ class TestLibrary:
         await expect(titles).to_have_count(6)
         await page.get_by_label("Pins").select_option("Pinned")
         await expect(titles).to_have_text(["Talk 1"])
+
+
+class TestMany:
+    async def test_of_all_that_match_in_the_background_and_undone(
+        self, open_page: OpenPage, sign_in: SignIn, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        client = await sign_in("alice")
+        await insert_conversations("alice", 320)
+        home = await make_category(client, "Home")
+        page = await open_page("/library", client=client)
+        notice = page.get_by_role("status")
+
+        async def choose_all(count: int) -> None:
+            await page.get_by_label("Select all on this page").check()
+            await page.get_by_role("button", name=f"Select all {count} that match").click()
+
+        async def undo(count: int) -> None:
+            await page.get_by_role("button", name="Undo").click()
+            told = f"{count} conversations are as they were before."
+            await expect(notice.get_by_text(told)).to_be_visible()
+
+        await choose_all(320)
+        await expect(page.get_by_role("group", name="320 selected")).to_be_visible()
+        assert await violations(page) == []
+        # Stop in the middle of the job to look at it.
+        come, go = hold_step(monkeypatch, 3)
+        await page.get_by_role("button", name="Move…").click()
+        await page.get_by_label("Category", exact=True).select_option("Home")
+        await page.get_by_role("button", name="Apply").click()
+        await come.wait()
+        working = page.get_by_role("group", name="Work with many conversations")
+        await expect(working.get_by_text("24 of 320 done")).to_be_visible()
+        await expect(working.get_by_role("progressbar")).to_have_attribute("value", "24")
+        assert await violations(page) == []
+        go.set()
+        await expect(notice.get_by_text("320 conversations are changed.")).to_be_visible()
+        assert await count_of(client, category=home["id"]) == 320
+        await undo(320)
+        assert await count_of(client, category="none") == 320
+
+        await choose_all(320)
+        come, go = hold_step(monkeypatch, 2)
+        await page.get_by_role("button", name="Archive", exact=True).click()
+        await come.wait()
+        async with page.expect_response("**/cancel"):
+            await working.get_by_role("button", name="Cancel").click()
+        go.set()
+        await expect(notice.get_by_text("Cancelled. 24 conversations are changed.")).to_be_visible()
+        assert await count_of(client, status="archived") == 24
+        await undo(24)
+        assert await count_of(client, status="active") == 320
+
+    async def test_takes_back_what_was_done_at_once(
+        self, open_page: OpenPage, sign_in: SignIn
+    ) -> None:
+        client = await sign_in("alice")
+        work = await make_category(client, "Work")
+        home = await make_category(client, "Home")
+        await begin(client, title="Talk 0", tags=["old"], category_id=work["id"])
+        await begin(client, title="Talk 1")
+        page = await open_page("/library", client=client)
+        notice = page.get_by_role("status")
+
+        async def undo(count: str) -> None:
+            await page.get_by_role("button", name="Undo").click()
+            await expect(notice.get_by_text(count)).to_be_visible()
+
+        await choose(page, "Talk 0", "Talk 1")
+        await page.get_by_role("button", name="Tag…", exact=True).click()
+        await page.get_by_role("dialog").get_by_label("Tag", exact=True).fill("old")
+        await page.keyboard.press("Enter")
+        await expect(notice.get_by_text("1 conversation is changed.")).to_be_visible()
+        await undo("1 conversation is as it was before.")
+        assert await count_of(client, tag="old") == 1
+
+        await choose(page, "Talk 0", "Talk 1")
+        await page.get_by_role("button", name="Move…").click()
+        await page.get_by_label("Category", exact=True).select_option("Home")
+        await page.get_by_role("button", name="Apply").click()
+        await expect(page.get_by_role("cell", name="Home")).to_have_count(2)
+        await undo("2 conversations are as they were before.")
+        assert await count_of(client, category=home["id"]) == 0
+        assert await count_of(client, category=work["id"]) == 1
+
+        await choose(page, "Talk 0", "Talk 1")
+        await page.get_by_role("button", name="Delete", exact=True).click()
+        await page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+        await expect(page.get_by_text("Nothing matches.")).to_be_visible()
+        await undo("2 conversations are as they were before.")
+        await expect(page.locator("td.title a")).to_have_count(2)
 
 
 class TestSidebar:

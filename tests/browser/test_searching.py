@@ -103,6 +103,37 @@ class TestAsOneTypes:
         await expect(page.get_by_role("dialog")).to_have_count(0)
 
 
+class TestBranches:
+    async def test_are_shown_where_the_hit_is(self, open_page: OpenPage, sign_in: SignIn) -> None:
+        client = await sign_in("alice")
+        before = [message(f"Before {number}.") for number in range(60)]
+        made = await begin(client, title="Fjords", messages=[*before, message("Which?", id="q")])
+        path = f"/conversations/{made['id']}"
+        for name, words in (("first", "Tulips, one"), ("second", "Roses"), ("third", "Tulips, 3")):
+            branch = [
+                message(words, "assistant", id=name, parent_id="q"),
+                message(f"After {name}."),
+            ]
+            answer = await client.post(f"{path}/messages:batch", json={"messages": branch})
+            assert answer.status == 200
+        chosen = {"message_id": "second"}
+        assert (await client.put(f"{path}/active-leaf", json=chosen)).status == 200
+        page = await open_page("/find?q=tulips", client=client)
+        await page.get_by_role("link", name="Tulips, one").click()
+        thread = page.get_by_role("log")
+        await expect(thread.get_by_text("Tulips, one")).to_be_in_viewport()
+        await expect(thread.get_by_text("After first.")).to_be_visible()
+        await expect(page.get_by_role("group", name="Branches")).to_contain_text("1 / 3")
+        # Who steps through the hits is asked first.
+        await page.get_by_role("button", name="Later hit").click()
+        await expect(page.get_by_text("This message is on another branch.")).to_be_visible()
+        await expect(thread.get_by_text("After first.")).to_be_visible()
+        await page.get_by_role("button", name="Show that branch").click()
+        await expect(thread.get_by_text("Tulips, 3")).to_be_in_viewport()
+        await expect(thread.get_by_text("After first.")).to_have_count(0)
+        assert await violations(page) == []
+
+
 class TestPage:
     async def test_filters_and_keeps_the_search_in_the_address(
         self, open_page: OpenPage, sign_in: SignIn

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 from bson import ObjectId
+from yarl import URL
 
 from chatvault.conversations.commits import garbage
 from chatvault.conversations.released import release_lifted
@@ -15,7 +16,8 @@ from chatvault.conversations.trash.routes import TRASH_DEPS
 from chatvault.erasure import service as erasures
 from chatvault.erasure.holding import erasable
 from conftest import HttpClient, SignIn
-from support.answers import problem
+from support.answers import problem, wrong_fields
+from support.codecs import sealing
 from support.factories import PASSWORD, begin, message
 from support.stored import tiny_bounds
 
@@ -37,6 +39,19 @@ async def place(auditor: HttpClient, user_id: str, conversation_id: str | None =
 
 async def lift(auditor: HttpClient, hold: Raw) -> None:
     assert (await auditor.delete(f"/admin/holds/{hold['id']}")).status == 200
+
+
+async def pages(http: HttpClient, path: str, limit: int = 3) -> list[Raw]:
+    """Everything that a list has, over all pages."""
+    found: list[Raw] = []
+    address = f"{path}?limit={limit}"
+    while address:
+        answer = await http.get(address)
+        assert answer.status == 200, await answer.text()
+        found += await answer.json()
+        link = answer.links.get("next")
+        address = URL(str(link["url"]), encoded=True).raw_path_qs if link else ""
+    return found
 
 
 async def words(database: Any) -> set[str]:
@@ -157,6 +172,62 @@ class TestHolds:
         assert await words(database) == {"new"}
         assert await database.retired.count_documents({}) == 0
         assert await database.holds.count_documents({"is_open": True}) == 0
+
+    @pytest.mark.parametrize("is_sealed", [False, True])
+    async def test_let_auditors_read_what_they_keep(
+        self, app: web.Application, alice: HttpClient, bob: HttpClient, auditor: HttpClient,
+        sign_in: SignIn, database: Any, constants: pytest.MonkeyPatch, *, is_sealed: bool,
+    ) -> None:  # fmt: skip
+        tiny_bounds(constants)
+        if is_sealed:
+            constants.setattr(app[STORE], "codec", sealing())
+        said = [message(f"w{n}", id=f"m{n}") for n in range(12)]
+        begun, other = await begin(alice, title="Mine", messages=said), await begin(alice)
+        his = await begin(bob)
+        path = f"/conversations/{begun['id']}"
+        await app[COMMITS].drain()
+        hold = await place(auditor, begun["user_id"], begun["id"])
+        whole = await place(auditor, begun["user_id"])
+        await alice.patch(f"{path}/messages/m11", json={"content": "edited"})
+        for removed in ("m0", "m11"):
+            assert (await alice.delete(f"{path}/messages/{removed}")).status == 204
+        kept = f"/admin/holds/{hold['id']}/conversations"
+        found = await pages(auditor, f"{kept}/{begun['id']}/messages")
+        current = [each["message"] for each in found if each["kind"] == "current"]
+        assert [each["content"] for each in current] == [f"w{n}" for n in range(1, 11)]
+        assert [each["seq"] for each in current] == [*range(1, 11)]
+        new = {"messages": [message("new", id="m5")]}
+        assert (await alice.put(path, json=new, headers={"If-Match": "*"})).status == 200
+        assert (await alice.delete(path)).status == 204
+
+        [listed] = await pages(auditor, kept)
+        assert (listed["id"], listed["title"], listed["status"]) == (begun["id"], "Mine", "deleted")
+        both = await pages(auditor, f"/admin/holds/{whole['id']}/conversations", limit=1)
+        assert [each["id"] for each in both] == [begun["id"], other["id"]]
+        for limit in (1, 5, 100):
+            found = await pages(auditor, f"{kept}/{begun['id']}/messages", limit)
+            kinds = [each["kind"] for each in found]
+            assert kinds == sorted(kinds, key=["current", "earlier", "replaced"].index)
+            assert kinds.count("current") == 1
+            every = [each["message"]["content"] for each in found]
+            assert sorted(every) == sorted({f"w{n}" for n in range(12)} | {"edited", "new"})
+
+        for one in (other["id"], his["id"]):
+            await problem(await auditor.get(f"{kept}/{one}/messages"), 404, "not_found")
+        for stranger in (alice, bob, await sign_in("ada", role="admin")):
+            for address in (kept, f"{kept}/{begun['id']}/messages"):
+                await problem(await stranger.get(address), 403, "permission_denied")
+        for bad in ("?cursor=x", "?cursor=WyJjdXJyZW50IixbInkiXV0"):
+            for address in (kept, f"{kept}/{begun['id']}/messages"):
+                assert await wrong_fields(await auditor.get(address + bad)) == [["query", "cursor"]]
+        told = await database.audit_logs.find(
+            {"resource_id": hold["id"], "outcome": "success", "action": "hold.list_messages"}
+        ).to_list()
+        assert {
+            "user_id": begun["user_id"], "conversation_id": begun["id"], "messages": 14,
+        } in [each["details"] for each in told]  # fmt: skip
+        await lift(auditor, hold)
+        await problem(await auditor.get(kept), 404, "not_found")
 
     async def test_are_for_auditors(
         self, alice: HttpClient, bob: HttpClient, auditor: HttpClient, database: Any

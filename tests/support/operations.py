@@ -144,6 +144,8 @@ CALLS: dict[tuple[str, str], dict[str, Any]] = {
     ("GET", "/admin/holds"): {},
     ("POST", "/admin/holds"): {"json": {"user_id": "0" * 24, "reason": "a"}, "status": 404},
     ("DELETE", "/admin/holds/{hold_id}"): {"status": 404},
+    ("GET", "/admin/holds/{hold_id}/conversations"): {"status": 403},
+    ("GET", "/admin/holds/{hold_id}/conversations/{conversation_id}/messages"): {"status": 403},
     ("GET", "/admin/users"): {},
     ("GET", "/admin/usage"): {},
     ("GET", "/agents"): {},
@@ -162,6 +164,7 @@ CALLS: dict[tuple[str, str], dict[str, Any]] = {
     ("GET", "/batches"): {},
     ("GET", "/batches/{batch_id}"): {},
     ("POST", "/batches/{batch_id}/cancel"): {},
+    ("POST", "/batches/{batch_id}/undo"): {},
     ("GET", "/templates"): {},
     ("POST", "/templates"): {"json": {"name": "Letter"}},
     ("GET", "/templates/{template_id}"): {},
@@ -218,6 +221,8 @@ PRIVATE = [operation for operation in AUDITED if not operation.is_public]
 # A hold is not its user's, who must not know of it. A link is for whoever has its token.
 WITHOUT_OWNER = {
     "/mcp/rules/{tool}", "/erasures/{erasure_id}", "/admin/holds/{hold_id}",
+    "/admin/holds/{hold_id}/conversations",
+    "/admin/holds/{hold_id}/conversations/{conversation_id}/messages",
     "/shared/{token}", "/shared/{token}/fork",
 }  # fmt: skip
 WITH_ID = [

@@ -25,6 +25,8 @@ SERVICES = (
     "upload_service.py",
     "job_service.py",
     "verifications.py",
+    "undo_service.py",
+    "reading_service.py",
 )
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 

@@ -1,4 +1,4 @@
-"""The documents of actions on many conversations: the job, and the ids that it goes through."""
+"""The documents of actions on many conversations: the job, its ids, and what it changed."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -70,6 +70,8 @@ class BatchJob(Document):
         failures: the number of attempts since the last progress.
         code: the code of the error with which it failed.
         expires_at: when it is removed.
+        undoes: the job that this one takes back.
+        undone_by: the job that takes this one back.
     """
 
     user_id: Id
@@ -91,6 +93,8 @@ class BatchJob(Document):
     failures: int = 0
     code: str | None = None
     expires_at: datetime | None = None
+    undoes: Id | None = None
+    undone_by: Id | None = None
 
     holds: ClassVar = Content(
         plain=("options", "filter", "role", "failed", "failures_shown", "code"),
@@ -157,14 +161,16 @@ class BatchIds(Document):
     Attributes:
         no: the number of the part, from 0 on.
         ids: the ids in order, of twelve bytes each.
+        options: those of each conversation, where they differ.
     """
 
     user_id: Id
     batch_id: Id
     no: int
     ids: bytes
+    options: list[dict[str, Any]] | None = None
 
-    holds: ClassVar = Content(backed_up=False)
+    holds: ClassVar = Content(plain=("options",), backed_up=False)
 
     class Settings:
         """Beanie's."""
@@ -188,14 +194,16 @@ class BatchIds(Document):
         batch_id: ObjectId,
         ids: Sequence[ObjectId],
         session: AsyncClientSession,
+        options: Sequence[Raw] | None = None,
     ) -> None:
-        """Store the ids of a job."""
+        """Store the ids of a job, and the options of each if they differ."""
         parts = [
             cls.owned_by(
                 access,
                 batch_id=batch_id,
                 no=number,
                 ids=b"".join(each.binary for each in ids[start : start + PART]),
+                **({} if options is None else {"options": options[start : start + PART]}),
             )
             for number, start in enumerate(range(0, len(ids), PART))
         ]
@@ -203,16 +211,79 @@ class BatchIds(Document):
             await cls.get_pymongo_collection().insert_many(parts, session=session)
 
     @classmethod
-    async def list_part(cls, access: Access, batch_id: ObjectId, no: int) -> list[ObjectId]:
-        """Return the ids of a part, in order; none after the last one."""
+    async def list_part(
+        cls, access: Access, batch_id: ObjectId, no: int
+    ) -> list[tuple[ObjectId, Raw | None]]:
+        """Return the ids of a part with their own options, in order; none after the last one."""
         mine = cls.owned_by(access, batch_id=batch_id, no=no)
         found = await cls.get_pymongo_collection().find_one(mine)
         packed = bytes(found["ids"]) if found else b""
         starts = range(0, len(packed), ID_BYTES)
-        return [ObjectId(packed[start : start + ID_BYTES]) for start in starts]
+        ids = [ObjectId(packed[start : start + ID_BYTES]) for start in starts]
+        options = (found or {}).get("options") or [None] * len(ids)
+        return list(zip(ids, options, strict=True))
 
     @classmethod
     async def remove(cls, access: Access, batch_id: ObjectId, session: AsyncClientSession) -> None:
         """Remove the ids of a job."""
         mine = cls.owned_by(access, batch_id=batch_id)
         await cls.get_pymongo_collection().delete_many(mine, session=session)
+
+
+class BatchChanges(Document):
+    """The conversations that one step of a job changed, so that the job can be undone.
+
+    Attributes:
+        no: the number of conversations that the job had gone through before.
+        changes: the id of each, with the options with which the inverse action takes it back.
+        expires_at: when it is removed, after the job.
+    """
+
+    user_id: Id
+    batch_id: Id
+    no: int
+    changes: list[dict[str, Any]]
+    expires_at: datetime
+
+    holds: ClassVar = Content(plain=("changes",), backed_up=False)
+
+    class Settings:
+        """Beanie's."""
+
+        name = "batch_changes"
+        indexes: ClassVar = [
+            IndexModel(
+                [("user_id", 1), ("batch_id", 1), ("no", 1)], unique=True, name="step_unique"
+            ),
+            IndexModel("expires_at", expireAfterSeconds=0),
+        ]
+
+    @classmethod
+    def owned_by(cls, access: Access, **more: Any) -> Raw:
+        """Return the filter with which every query for an owner's changes begins."""
+        return {"user_id": access.owner_id, **more}
+
+    @classmethod
+    async def store(
+        cls, access: Access, batch_id: ObjectId, no: int, changes: Sequence[Raw]
+    ) -> None:
+        """Add what a step changed; to what is there of it where it was interrupted."""
+        step = cls.owned_by(access, batch_id=batch_id, no=no)
+        more = {
+            "$push": {"changes": {"$each": list(changes)}},
+            "$setOnInsert": {"expires_at": now() + KEPT + timedelta(days=1)},
+        }
+        await cls.get_pymongo_collection().update_one(step, more, upsert=True)
+
+    @classmethod
+    async def list_ids(cls, access: Access, batch_id: ObjectId, no: int) -> set[ObjectId]:
+        """Return the ids of what is stored of a step."""
+        step = cls.owned_by(access, batch_id=batch_id, no=no)
+        found = await cls.get_pymongo_collection().find_one(step)
+        return {each["id"] for each in found["changes"]} if found else set()
+
+    @classmethod
+    async def list_changes(cls, access: Access, batch_id: ObjectId) -> list[Raw]:
+        """Return what a job changed, in order."""
+        found = cls.get_pymongo_collection().find(cls.owned_by(access, batch_id=batch_id))
+        return [change async for step in found.sort("no", 1) for change in step["changes"]]

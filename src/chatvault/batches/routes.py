@@ -4,9 +4,11 @@ from aiohttp import web
 
 from chatvault.actor import Actor, Scope
 from chatvault.audit.actions import Action
-from chatvault.batches import service
+from chatvault.batches import service, undo_service
+from chatvault.batches.beginning import BatchInProgress
 from chatvault.batches.schemas import BatchCreate, BatchesOut, BatchOut, BatchPath, batch_wire
-from chatvault.batches.service import BatchDeps, BatchInProgress
+from chatvault.batches.service import BatchDeps
+from chatvault.batches.undo_service import NotUndoable
 from chatvault.conversations.categories import CategoryNotFound
 from chatvault.errors import Throttled
 from chatvault.exporting.jobs.service import ExportInProgress
@@ -113,3 +115,31 @@ async def cancel_batch(
         idempotency_key=await idempotency_key_of(request, headers),
     )
     return json_response(batch_wire(job))
+
+
+@routes.route(
+    "POST",
+    "/batches/{batch_id}/undo",
+    Action.BATCH_UNDO,
+    scope=Scope.CONVERSATIONS_WRITE,
+    status=202,
+    returns=BatchOut,
+    errors=(NotUndoable, BatchInProgress, Throttled, KeyReused),
+    sends=("Location",),
+)
+async def undo_batch(
+    request: web.Request, actor: Actor, path: BatchPath, headers: IdempotencyHeaders
+) -> web.StreamResponse:
+    """Undo an action in the background that has ended.
+
+    A job takes back each of its changes, unless others changed the same since then. Repeated, it
+    answers with the same job.
+    """
+    job = await undo_service.undo(
+        actor,
+        request.app[BATCH_DEPS],
+        batch_id=path.batch_id,
+        idempotency_key=await idempotency_key_of(request, headers),
+    )
+    location = {"Location": f"/batches/{job['_id']}"}
+    return json_response(batch_wire(job), status=202, headers=location)

@@ -94,7 +94,8 @@ class BatchOut(BaseModel):
     Of `total` conversations, `done` were gone through; `changed` of these were changed, `failed`
     counts those that could not be, by the error's code, and the others were that way already.
     `failures` are the first hundred of the failed ones. `id` is null where everything was done at
-    once. `code` says why it ended early. An export continues under its own id.
+    once; `changed_ids` are then those that were changed. `undoes` is the job that this one takes
+    back. `code` says why it ended early. An export continues under its own id.
     """
 
     id: Id | None
@@ -111,6 +112,8 @@ class BatchOut(BaseModel):
     code: str | None
     export_id: Id | None
     expires_at: Instant | None
+    changed_ids: list[Id] | None
+    undoes: Id | None
 
 
 class BatchesOut(BaseModel):
@@ -121,7 +124,8 @@ class BatchesOut(BaseModel):
 
 def batch_wire(batch: Raw) -> Raw:
     """Return an action as the API shows it, of a stored job or of what was done at once."""
-    shown = {"dry_run": False, "export_id": None, **batch}
+    others = {"dry_run": False, "export_id": None, "changed_ids": None, "undoes": None}
+    shown = {**others, **batch}
     names = BatchOut.model_fields.keys() - {"id", "failures"}
     return {
         "id": batch["_id"],

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 
 from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
-from pymongo.errors import DuplicateKeyError
 
 from chatvault.access import Access
 from chatvault.actor import Actor, Scope
@@ -14,7 +13,8 @@ from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.audit.models import AuditEntry
 from chatvault.batches.actions import ACTIONS, Doing
-from chatvault.batches.models import FAILURES_SHOWN, BatchAction, BatchIds, BatchJob, BatchState
+from chatvault.batches.beginning import begin, job_of, record
+from chatvault.batches.models import FAILURES_SHOWN, BatchAction, BatchJob, BatchState
 from chatvault.batches.schemas import BatchCreate
 from chatvault.batches.steps import StepResult, do_step
 from chatvault.conversations.bulk.turns import STEP
@@ -24,7 +24,7 @@ from chatvault.conversations.lists.filters import Filter
 from chatvault.conversations.lists.service import ListsAttached, complete
 from chatvault.conversations.models import Conversation
 from chatvault.conversations.trash.service import TrashDeps
-from chatvault.errors import Conflict, NotFound
+from chatvault.errors import NotFound
 from chatvault.exporting.jobs import service as exports
 from chatvault.exporting.jobs.models import ExportJob
 from chatvault.exporting.turns import ExportDeps
@@ -41,12 +41,6 @@ from chatvault.mongodb.database import many_changes, transaction
 
 # The most conversations, named by their ids, that are changed while the request waits.
 AT_ONCE = 100
-
-
-class BatchInProgress(Conflict):
-    """Another action of yours is in progress; wait for its end, or cancel it."""
-
-    code = "batch_in_progress"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +96,8 @@ async def create(
         elif which is None and len(ids) <= AT_ONCE:
             made = await _do_now(actor, deps, wanted, ids)
         else:
-            return await _begin(actor, deps, _job(actor, wanted, which, len(ids)), ids, known)
+            job = job_of(actor, wanted.action, wanted.options(), len(ids), filter=which)
+            return await begin(actor, deps.due, job, ids, known)
         return await _store(actor, made, known)
 
 
@@ -127,54 +122,6 @@ async def _filter_of(access: Access, deps: BatchDeps, wanted: BatchCreate) -> Fi
     return await complete(access, deps.list_attached, wanted.filter.to_selection())
 
 
-def _job(actor: Actor, wanted: BatchCreate, which: Raw | None, total: int) -> Raw:
-    """Return a job as it is stored."""
-    made = BatchJob(
-        user_id=actor.owner_id,
-        action=wanted.action,
-        options=wanted.options(),
-        filter=which,
-        role=actor.role,
-        created_at=now(),
-        total=total,
-        due_at=now(),
-    )
-    fields = made.model_dump(mode="python", exclude={"id", "revision_id"})
-    named = {"action": wanted.action.value, "state": BatchState.WAITING.value}
-    return {"_id": ObjectId(), **fields, **named}
-
-
-async def _begin(
-    actor: Actor,
-    deps: BatchDeps,
-    job: Raw,
-    ids: Sequence[ObjectId],
-    known: Idempotent[Raw] | None,
-) -> Raw:
-    """Store a job, which goes through the conversations that match now."""
-    access = Access.of(actor)
-
-    async def store(session: AsyncClientSession) -> Raw:
-        jobs = BatchJob.get_pymongo_collection()
-        open_one = BatchJob.owned_by(access, is_open=True)
-        if await jobs.find_one(open_one, {"_id": True}, session=session):
-            raise BatchInProgress
-        try:
-            await jobs.insert_one(dict(job), session=session)
-        except DuplicateKeyError:
-            raise BatchInProgress from None
-        await BatchIds.store(access, job["_id"], ids, session)
-        await _record(actor, Action.BATCH_CREATE, job, session)
-        return job
-
-    made = await transaction(
-        lambda session: act_once(actor, Action.BATCH_CREATE, known, session, store),
-        turn=("batch", access.owner_id),
-    )
-    deps.due.set()
-    return made
-
-
 async def _do_now(
     actor: Actor, deps: BatchDeps, wanted: BatchCreate, ids: Sequence[ObjectId]
 ) -> Raw:
@@ -187,8 +134,15 @@ async def _do_now(
             for start in range(0, len(ids), STEP):
                 step = ids[start : start + STEP]
                 result.add(await do_step(doing, ACTIONS[wanted.action], bulk.turns, step, None))
-    done = {"total": len(ids), "done": len(ids), "changed": result.changed}
-    return _at_once(wanted, **done, failed=dict(result.failed), failures_shown=result.failures)
+    return _at_once(
+        wanted,
+        total=len(ids),
+        done=len(ids),
+        changed=len(result.changes),
+        failed=dict(result.failed),
+        failures_shown=result.failures,
+        changed_ids=[each["id"] for each in result.changes],
+    )
 
 
 async def _count(actor: Actor, wanted: BatchCreate, ids: Sequence[ObjectId]) -> Raw:
@@ -218,6 +172,7 @@ def _at_once(wanted: BatchCreate, **counts: object) -> Raw:
         "changed": 0,
         "failed": {},
         "failures_shown": [],
+        "changed_ids": [],
         "cancel_requested": False,
         "code": None,
         "expires_at": None,
@@ -229,24 +184,12 @@ async def _store(actor: Actor, made: Raw, known: Idempotent[Raw] | None) -> Raw:
     """Record what was done at once, and remember the answer for repeats."""
 
     async def finish(session: AsyncClientSession) -> Raw:
-        await _record(actor, Action.BATCH_CREATE, made, session)
+        await record(actor, Action.BATCH_CREATE, made, session)
         return made
 
     return await transaction(
         lambda session: act_once(actor, Action.BATCH_CREATE, known, session, finish)
     )
-
-
-async def _record(actor: Actor, action: Action, batch: Raw, session: AsyncClientSession) -> None:
-    details = {
-        "action": batch["action"],
-        "conversations": batch["total"],
-        "changed": batch["changed"],
-        "failed": sum(batch["failed"].values()),
-    }
-    if batch.get("dry_run"):
-        details["dry_run"] = True
-    await AuditEntry.store([audit.entry(actor, action, batch["_id"], details=details)], session)
 
 
 async def _export(

@@ -30,11 +30,11 @@ class StepResult:
     """The outcome of a step.
 
     Attributes:
-        changed: how many were changed.
+        changes: the ids of those that were changed, each with the inverse action's options.
         failures: the ids and codes of those that could not be.
     """
 
-    changed: int = 0
+    changes: list[Raw] = field(default_factory=list)
     failures: list[Raw] = field(default_factory=list)
 
     @property
@@ -44,7 +44,7 @@ class StepResult:
 
     def add(self, other: "StepResult") -> None:
         """Add another result."""
-        self.changed += other.changed
+        self.changes += other.changes
         self.failures += other.failures
 
 
@@ -75,8 +75,8 @@ async def do_step(
             if isinstance(outcome, Unavailable) or not isinstance(outcome, ChatvaultError):
                 raise outcome
             result.failures.append({"id": conversation_id, "code": outcome.code})
-        else:
-            result.changed += outcome
+        elif outcome is not None:
+            result.changes.append({**outcome, "id": conversation_id})
     return result
 
 
@@ -86,7 +86,7 @@ async def _do_one(
     conversation_id: ObjectId,
     which: Raw | None,
     versions: dict[ObjectId, int] | None,
-) -> bool:
+) -> Raw | None:
     """Do it with one conversation, in the version that was seen to match.
 
     Raises:

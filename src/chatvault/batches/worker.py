@@ -11,12 +11,13 @@ from chatvault.actor import Actor, Door, Role
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action, Outcome
 from chatvault.audit.models import AuditEntry
-from chatvault.batches.actions import ACTIONS, Doing
+from chatvault.batches.actions import ACTIONS, INVERTED_BY_OPTIONS, Doing
 from chatvault.batches.models import (
     FAILURES_SHOWN,
     KEPT,
     PART,
     BatchAction,
+    BatchChanges,
     BatchIds,
     BatchJob,
     BatchState,
@@ -24,7 +25,7 @@ from chatvault.batches.models import (
 from chatvault.batches.service import BatchDeps
 from chatvault.batches.steps import StepResult, do_step
 from chatvault.conversations.bulk.turns import STEP
-from chatvault.conversations.categories import check_category
+from chatvault.conversations.categories import Categories, check_category
 from chatvault.errors import NotFound
 from chatvault.fields import Raw, now
 from chatvault.mongodb.database import transaction
@@ -69,11 +70,12 @@ class BatchWorker:
             await _end(actor, attempt, BatchState.FAILED, error.code)
             return
         # What an earlier attempt did without noting it.
-        before = await _already_changed(access, job, await _next_ids(access, job))
+        before = await _already_changed(access, job, [*await _next_ids(access, job)])
+        await _keep_changes(access, job, before)
         began = time.monotonic()
         while ids := await _next_ids(access, job):
             if job["cancel_requested"]:
-                await _note(attempt, len(before), StepResult(changed=len(before)))
+                await _note(attempt, len(before), StepResult(), len(before))
                 await _end(actor, attempt, BatchState.CANCELLED, None)
                 return
             await self._step(attempt, ids, before)
@@ -83,15 +85,25 @@ class BatchWorker:
                 return
         await _end(actor, attempt, BatchState.DONE, None)
 
-    async def _step(self, attempt: Attempt, ids: Sequence[ObjectId], before: set[ObjectId]) -> None:
+    async def _step(
+        self, attempt: Attempt, ids: dict[ObjectId, Raw | None], before: set[ObjectId]
+    ) -> None:
         job, bulk = attempt.job, self._deps.bulk
+        access = Access.of(_actor_of(job))
         # A new actor, as entries say how long it took.
-        doing = Doing(_actor_of(job), bulk.commits, self._deps.trash, job["options"])
+        doing = Doing(
+            _actor_of(job),
+            bulk.commits,
+            self._deps.trash,
+            job["options"],
+            each=await _only_known(access, ids),
+        )
         left = [each for each in ids if each not in before]
         apply = ACTIONS[BatchAction(job["action"])]
         result = await do_step(doing, apply, bulk.turns, left, job["filter"])
-        result.changed += len(before)
-        await _note(attempt, len(ids), result)
+        if result.changes:
+            await BatchChanges.store(access, job["_id"], job["done"], result.changes)
+        await _note(attempt, len(ids), result, len(before))
 
 
 def _actor_of(job: Raw) -> Actor:
@@ -102,11 +114,11 @@ def _actor_of(job: Raw) -> Actor:
     )
 
 
-async def _next_ids(access: Access, job: Raw) -> list[ObjectId]:
-    """Return the ids of the next step."""
+async def _next_ids(access: Access, job: Raw) -> dict[ObjectId, Raw | None]:
+    """Return the ids of the next step, each with options of its own."""
     number, start = divmod(job["done"], PART)
     part = await BatchIds.list_part(access, job["_id"], number)
-    return part[start : start + STEP]
+    return dict(part[start : start + STEP])
 
 
 async def _already_changed(access: Access, job: Raw, ids: Sequence[ObjectId]) -> set[ObjectId]:
@@ -121,13 +133,44 @@ async def _already_changed(access: Access, job: Raw, ids: Sequence[ObjectId]) ->
     return {ObjectId(each["resource_id"]) async for each in found}
 
 
-async def _note(attempt: Attempt, number: int, result: StepResult) -> None:
-    """Store how far the job is."""
+async def _only_known(access: Access, ids: dict[ObjectId, Raw | None]) -> dict[ObjectId, Raw]:
+    """Return the options of each; a category that was removed meanwhile is none."""
+    each = {key: options for key, options in ids.items() if options is not None}
+    if any(options.get("category_id") for options in each.values()):
+        known = {category["id"] for category in await Categories.list_raw(access)}
+        for key, options in each.items():
+            if options["category_id"] not in known:
+                each[key] = {**options, "category_id": None}
+    return each
+
+
+async def _keep_changes(access: Access, job: Raw, changed: set[ObjectId]) -> None:
+    """Store what an earlier attempt changed without storing that.
+
+    What a conversation was before is unknown then, so a change of its tags or category is left out.
+    """
+    if not changed or BatchAction(job["action"]) in INVERTED_BY_OPTIONS:
+        return
+    stored = await BatchChanges.list_ids(access, job["_id"], job["done"])
+    if missing := changed - stored:
+        changes = [{"id": each} for each in sorted(missing)]
+        await BatchChanges.store(access, job["_id"], job["done"], changes)
+
+
+async def _note(attempt: Attempt, number: int, result: StepResult, before: int) -> None:
+    """Store how far the job is.
+
+    Args:
+        attempt: the attempt at the job.
+        number: the number of conversations that it went through.
+        result: what that changed.
+        before: how many of them an earlier attempt had changed.
+    """
     counts = {f"failed.{code}": count for code, count in result.failed.items()}
     shown = {"$each": result.failures, "$slice": FAILURES_SHOWN}
     attempt.job |= await attempt.update(
         {
-            "$inc": {"done": number, "changed": result.changed, **counts},
+            "$inc": {"done": number, "changed": len(result.changes) + before, **counts},
             "$push": {"failures_shown": shown},
             "$set": {"failures": 0},
         },

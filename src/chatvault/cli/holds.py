@@ -1,5 +1,8 @@
 """Legal holds at the command line."""
 
+from collections import Counter
+from collections.abc import AsyncGenerator
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -8,11 +11,17 @@ from rich.table import Table
 
 from chatvault.accounts import service as accounts
 from chatvault.audit.recorder import Recorder
-from chatvault.cli.terminal import operator, out, run, validate
+from chatvault.cli.terminal import operator, out, raw_output, run, validate
+from chatvault.conversations.opening import load_store
+from chatvault.conversations.store import MessageStore
+from chatvault.encoding import to_json
 from chatvault.errors import NotFound
 from chatvault.fields import Raw, format_instant
-from chatvault.holds import service
-from chatvault.holds.schemas import HoldIn, HoldPath, HoldsQuery
+from chatvault.holds import reading_service, service
+from chatvault.holds.schemas import HoldIn, HoldPath, HoldsQuery, held_message_wire, held_wire
+from chatvault.settings import load_settings
+
+PAGE = 500
 
 holds = typer.Typer(
     help="Legal holds, which keep conversations from being deleted.",
@@ -50,6 +59,51 @@ def lift_hold(hold: Annotated[str, typer.Argument(metavar="HOLD", help="its id")
     hold_id = validate(HoldPath, {"hold_id": hold}).hold_id
     run(lambda: service.lift(operator(), hold_id=hold_id))
     out.print(f"Lifted the hold {hold_id}.")
+
+
+@holds.command("export")
+def export_hold(
+    hold: Annotated[str, typer.Argument(metavar="HOLD", help="its id")],
+    to: Annotated[Path | None, typer.Option(help="a file; else standard output")] = None,
+) -> None:
+    """Export what a hold keeps as NDJSON: each conversation, followed by its messages."""
+    hold_id = validate(HoldPath, {"hold_id": hold}).hold_id
+
+    async def write() -> Counter[str]:
+        recorder = Recorder()
+        store = load_store(load_settings(), recorder)
+        counts = Counter[str]()
+        with raw_output(to) as write_lines:
+            async for line in _lines(store, recorder, hold_id):
+                counts[line["type"]] += 1
+                write_lines(to_json(line) + b"\n")
+        return counts
+
+    counts = run(write)
+    if to:
+        told = f"{counts['conversation']} conversations, {counts['message']} messages"
+        out.print(f"{told} in {to}")
+
+
+async def _lines(store: MessageStore, recorder: Recorder, hold_id: ObjectId) -> AsyncGenerator[Raw]:
+    """Yield each conversation that a hold keeps, and each of its messages after it."""
+    after = None
+    while found := await reading_service.list_conversations(
+        operator(), store, recorder, hold_id=hold_id, after=after, limit=PAGE
+    ):
+        for conversation in found:
+            conversation_id = after = conversation["_id"]
+            shown = held_wire(conversation).model_dump(mode="python")
+            yield {"type": "conversation", **shown}
+            place = None
+            while page := await reading_service.list_messages(
+                operator(), store, recorder,
+                hold_id=hold_id, conversation_id=conversation_id, after=place, limit=PAGE,
+            ):  # fmt: skip
+                for each in page:
+                    shown = held_message_wire(each)
+                    yield {"type": "message", "conversation_id": conversation_id, **shown}
+                place = page[-1].place
 
 
 @holds.command("list")

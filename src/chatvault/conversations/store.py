@@ -135,6 +135,15 @@ class MessageStore(ContentDecoder):
         found = await self.open_conversations(await _conversations().find(query).to_list())
         return {each["_id"]: each for each in found}
 
+    async def find_with_trash(
+        self, access: Access, ids: list[ObjectId], *, with_messages: bool = False
+    ) -> list[ConversationDoc]:
+        """Return documents by id, also those in the trash; without messages unless asked for."""
+        query = Conversation.owned_with_trash_by(access, _id={"$in": ids})
+        shown = None if with_messages else WITHOUT_MESSAGES
+        found = await _conversations().find(query, shown).to_list()
+        return sorted(await self.open_conversations(found), key=itemgetter("_id"))
+
     async def list_conversations(
         self,
         access: Access,
@@ -311,6 +320,29 @@ class MessageStore(ContentDecoder):
         found = Revision.get_pymongo_collection().find(query)
         revisions = await found.sort([("seq", 1), ("version", 1)]).to_list()
         return await self.open_revisions(revisions)
+
+    async def list_kept_revisions(
+        self,
+        access: Access,
+        conversation_id: ObjectId,
+        after: tuple[str, int, int] | None,
+        limit: int,
+    ) -> list[RevisionDoc]:
+        """Return revisions of all messages of a conversation, also those that a hold keeps.
+
+        By the message's id, its place and its version, after another one.
+        """
+        query = Revision.owned_by(access, conversation_id=conversation_id)
+        if after is not None:
+            message_id, seq, version = after
+            query["$or"] = [
+                {"message_id": {"$gt": message_id}},
+                {"message_id": message_id, "seq": {"$gt": seq}},
+                {"message_id": message_id, "seq": seq, "version": {"$gt": version}},
+            ]
+        order = [(name, 1) for name in ("message_id", "seq", "version")]
+        found = Revision.get_pymongo_collection().find(query).sort(order).limit(limit)
+        return await self.open_revisions(await found.to_list())
 
     async def walk_revisions(self, access: Access) -> AsyncGenerator[RevisionDoc]:
         """Walk the revisions of all messages, by conversation and message, oldest first."""

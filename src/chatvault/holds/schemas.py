@@ -1,11 +1,37 @@
 """Request and response schemas of legal holds."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from bson import ObjectId
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    WithJsonSchema,
+)
 
-from chatvault.cursors import Cursor, decode_cursor, not_ours
+from chatvault.conversations.lists.schemas import ListedStatus
+from chatvault.conversations.shapes import ConversationDoc
+from chatvault.cursors import (
+    Cursor,
+    decode_cursor,
+    decode_name_cursor,
+    encode_name_cursor,
+    not_ours,
+)
+from chatvault.encoding import to_json
 from chatvault.fields import Id, Instant, Raw
+from chatvault.holds.kept import KeptMessage, Kind, Place
+
+CurrentKey = tuple[Literal[Kind.CURRENT], tuple[int]]
+EarlierKey = tuple[Literal[Kind.EARLIER], tuple[str, int, int]]
+ReplacedKey = tuple[Literal[Kind.REPLACED], tuple[Id, int]]
+PLACES: TypeAdapter[CurrentKey | EarlierKey | ReplacedKey] = TypeAdapter(
+    CurrentKey | EarlierKey | ReplacedKey
+)
 
 
 def _decode(text: object) -> Cursor:
@@ -34,6 +60,87 @@ class HoldPath(BaseModel):
     """The path of one hold."""
 
     hold_id: Id
+
+
+class HeldPath(HoldPath):
+    """The path of one conversation that a hold keeps."""
+
+    conversation_id: Id
+
+
+def _decode_id(text: object) -> ObjectId | None:
+    name = decode_name_cursor(text)
+    if name is None:
+        return None
+    if not ObjectId.is_valid(name):
+        raise not_ours()
+    return ObjectId(name)
+
+
+def _decode_place(text: object) -> Place | None:
+    name = decode_name_cursor(text)
+    if name is None:
+        return None
+    try:
+        return Place(*PLACES.validate_json(name))
+    except ValidationError:
+        raise not_ours() from None
+
+
+class HeldConversationsQuery(BaseModel):
+    """The query of a list of the conversations that a hold keeps."""
+
+    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+
+    limit: int = Field(100, ge=1, le=1000)
+    cursor: Annotated[Any, BeforeValidator(_decode_id), WithJsonSchema({"type": "string"})] = None
+
+
+class HeldMessagesQuery(BaseModel):
+    """The query of a list of the messages that a hold keeps."""
+
+    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+
+    limit: int = Field(100, ge=1, le=1000)
+    cursor: Annotated[Any, BeforeValidator(_decode_place), WithJsonSchema({"type": "string"})] = (
+        None
+    )
+
+
+class HeldConversationOut(BaseModel):
+    """A conversation that a hold keeps, without its messages.
+
+    Attributes:
+        status: `deleted` in the trash.
+        deleted_at: when it was put there.
+    """
+
+    id: Id
+    title: str
+    status: ListedStatus
+    tags: list[str]
+    metadata: dict[str, Any]
+    system_prompt: str | None
+    summary: str | None
+    created_at: Instant
+    updated_at: Instant
+    deleted_at: Instant | None
+    total_messages: int
+
+
+class HeldMessageOut(BaseModel):
+    """A message that a hold keeps.
+
+    Attributes:
+        kind: `current`: it is in the conversation; `earlier`: as it was before an edit or its
+            removal; `replaced`: it was replaced with all messages of the conversation.
+        replaced_at: the time of the edit or removal, where it is known.
+        message: as it is shown in a conversation; the `seq` of a replaced one is null.
+    """
+
+    kind: Kind
+    replaced_at: Instant | None
+    message: dict[str, Any]
 
 
 class HoldsQuery(BaseModel):
@@ -81,3 +188,20 @@ def hold_wire(hold: Raw) -> HoldOut:
 
 
 NAMES = tuple(HoldOut.model_fields.keys() - {"id"})
+
+
+def held_wire(conversation: ConversationDoc) -> HeldConversationOut:
+    """Return a stored conversation as a hold's list shows it."""
+    shown = {"status": "active", "deleted_at": None, **conversation}
+    names = HeldConversationOut.model_fields.keys() - {"id"}
+    return HeldConversationOut(id=conversation["_id"], **{name: shown[name] for name in names})
+
+
+def held_message_wire(kept: KeptMessage) -> Raw:
+    """Return a stored message as a hold's list shows it."""
+    return {"kind": kept.place.kind, "replaced_at": kept.replaced_at, "message": kept.message}
+
+
+def encode_place(place: Place) -> str:
+    """Encode where a page of messages ended."""
+    return encode_name_cursor(to_json([*place]).decode())

@@ -46,6 +46,30 @@ async def is_stored(access: Access, conversation_id: ObjectId, session: AsyncCli
     return found is not None
 
 
+async def list_with_trash(
+    access: Access, conversation_id: ObjectId | None, after: ObjectId | None, limit: int
+) -> list[ObjectId]:
+    """Return a page of the ids of an owner's conversations, in the trash or elsewhere, in order.
+
+    Args:
+        access: to the owner's data.
+        conversation_id: the only one to return, if there is it; None for all.
+        after: the last one of the page before.
+        limit: the most of a page.
+    """
+    conditions: Raw = {} if conversation_id is None else {"$eq": conversation_id}
+    if after is not None:
+        conditions["$gt"] = after
+    which = {"_id": conditions} if conditions else {}
+    # The ids are read from the index alone.
+    found = Conversation.get_pymongo_collection().find(
+        Conversation.owned_with_trash_by(access, **which),
+        {"_id": True},
+        hint=Conversation.BY_CHANGE,
+    )
+    return [each["_id"] async for each in found.sort("_id", 1).limit(limit)]
+
+
 async def find_trashed(access: Access, conversation_id: ObjectId) -> ConversationDoc | None:
     """Return what a restored conversation may have to lose, or None if it is not in the trash."""
     found = await Conversation.get_pymongo_collection().find_one(

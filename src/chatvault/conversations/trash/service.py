@@ -156,8 +156,8 @@ async def restore(
     conversation_id: ObjectId,
     precondition: Precondition = ANY_VERSION,
     idempotency_key: IdempotencyKey | None = None,
-) -> None:
-    """Take a conversation out of the trash; do nothing if it is not there.
+) -> bool:
+    """Take a conversation out of the trash; return whether it was there.
 
     Raises:
         NotFound: the actor has no such conversation, in the trash or elsewhere.
@@ -165,8 +165,10 @@ async def restore(
     """
     access = await resolve(actor, conversation_id, Need.MANAGE)
     source, category_id = await _find_place(access, conversation_id)
+    was_in_trash = False
 
     def decide(working: WorkingCopy) -> ObjectId:
+        nonlocal was_in_trash
         precondition.check(working.fields["version"])
         was_in_trash = working.in_trash
         if was_in_trash:
@@ -189,6 +191,7 @@ async def restore(
             idempotent=idempotency_key and idempotent(access, idempotency_key),
         )
     )
+    return was_in_trash
 
 
 async def restore_and_show(

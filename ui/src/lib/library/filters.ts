@@ -40,9 +40,18 @@ export function libraryAddress({ tags, ...others }: Filters): string {
 
 /** What the service is asked for by some filters. */
 export function queryOf(filters: Filters) {
-  const { status, agent, category, tags, pinned, from, to, sort } = filters;
+  const { sort } = filters;
   return {
     view: 'summary',
+    ...conditionsOf(filters),
+    ...(sort ? { sort: sort as 'title' } : {}),
+  };
+}
+
+/** The conditions of some filters, by their names on the service. */
+export function conditionsOf(filters: Filters) {
+  const { status, agent, category, tags, pinned, from, to } = filters;
+  return {
     ...(status ? { status: status as 'active' } : {}),
     ...(agent ? { agent_id: agent } : {}),
     ...(category ? { category } : {}),
@@ -50,6 +59,5 @@ export function queryOf(filters: Filters) {
     ...(pinned ? { pinned: pinned === 'yes' } : {}),
     ...(from ? { updated_from: startOf(from) } : {}),
     ...(to ? { updated_to: startOf(to, 1) } : {}),
-    ...(sort ? { sort: sort as 'title' } : {}),
   };
 }

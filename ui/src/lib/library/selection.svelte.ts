@@ -1,15 +1,14 @@
 import { SvelteMap } from 'svelte/reactivity';
 import type { Summary } from '#lib/api/client';
-import { notices } from '#lib/state/notices.svelte';
-import { number } from '#lib/words';
-import { apart } from '#lib/words/apart';
-import { changeAll, type Action } from './bulk';
+import type { Action, Which } from './bulk';
+import type { Filters } from './filters';
+import { bulkWork } from './work.svelte';
 
-/** The conversations that are chosen, on whichever pages they are. */
+/** The conversations that are chosen: some, on whichever pages they are, or all that match. */
 export class Selection {
   readonly chosen = new SvelteMap<string, Summary>();
-  /** How far the work with them is; empty while there is none. */
-  progress = $state('');
+  /** What all match that are chosen, and how many these are; null where some are chosen. */
+  all = $state.raw<{ filters: Filters; total: number } | null>(null);
   #last = 0;
 
   get ids(): string[] {
@@ -17,11 +16,11 @@ export class Selection {
   }
 
   get size(): number {
-    return this.chosen.size;
+    return this.all?.total ?? this.chosen.size;
   }
 
   has(id: string): boolean {
-    return this.chosen.has(id);
+    return this.all !== null || this.chosen.has(id);
   }
 
   /** Choose one or not; with shift, all from the last one to this. */
@@ -33,14 +32,22 @@ export class Selection {
     this.#last = index;
   }
 
+  /** Choose rows or not; of all that match, those that were chosen before stay. */
   chooseAll(rows: Summary[], isChosen: boolean): void {
+    this.all = null;
     for (const row of rows) {
       if (isChosen) this.chosen.set(row.id, row);
       else this.chosen.delete(row.id);
     }
   }
 
+  /** Choose all that match, on every page. */
+  chooseMatching(filters: Filters, total: number): void {
+    this.all = { filters, total };
+  }
+
   clear(): void {
+    this.all = null;
     this.chosen.clear();
     this.#last = 0;
   }
@@ -52,16 +59,12 @@ export class Selection {
 
   /** Do something with each that is chosen; what cannot be changed stays chosen. */
   async apply(action: Action): Promise<void> {
-    const { ids } = this;
-    const show = (done: number) => {
-      this.progress = apart.library.progress(number(done), number(ids.length));
-    };
-    show(0);
-    const { failed, reason } = await changeAll(ids, action, show);
-    this.progress = '';
-    for (const id of ids) if (!failed.includes(id)) this.chosen.delete(id);
-    if (failed.length) {
-      notices.show(`${apart.library.partly(number(failed.length))} ${reason}`, { isBad: true });
-    }
+    const ids = this.ids;
+    const rows = [...this.chosen.values()];
+    const which: Which = this.all ?? { rows };
+    const outcome = await bulkWork.change(which, action);
+    if (!outcome || outcome.isCancelled) return;
+    this.all = null;
+    for (const id of ids) if (!outcome.failures.includes(id)) this.chosen.delete(id);
   }
 }

@@ -267,6 +267,6 @@ export const apart = {
     tags: 'Tags',
     export: 'Export',
     progress: (done: string, all: string) => `${done} of ${all} done`,
-    partly: (failed: string) => `${failed} could not be changed and stay selected.`,
+    partly: (failed: string) => `${failed} could not be changed.`,
   },
 };

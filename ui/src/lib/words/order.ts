@@ -107,6 +107,22 @@ export const inOrder = {
     apply: 'Apply',
     done: (count: number, shown: string) =>
       count === 1 ? '1 conversation is changed.' : `${shown} conversations are changed.`,
+    undone: (count: number, shown: string) =>
+      count === 1
+        ? '1 conversation is as it was before.'
+        : `${shown} conversations are as they were before.`,
+    selectMatching: (count: string) => `Select all ${count} that match`,
+    allSelected: (count: string) => `All ${count} that match are selected`,
+    working: 'Work with many conversations',
+    cancelling: 'Ending…',
+    cancelled: 'Cancelled.',
+    inProgress: 'Other work with many conversations is still under way.',
+    reasons: {
+      not_found: 'They are not there any more.',
+      changed_meanwhile: 'They were changed meanwhile.',
+      too_many_tags: 'They would have more than 64 tags.',
+      under_hold: 'A legal hold keeps them.',
+    } as Record<string, string>,
     pinnedMark: 'Pinned',
   },
 };

@@ -14,7 +14,9 @@ from chatvault.audit.pending_refusals import PendingRefusals
 from chatvault.batches.models import BatchIds, BatchJob
 from chatvault.commands.models import ApprovalRule, Command, ToolGrant
 from chatvault.content import Content
+from chatvault.conversations.authors import Authorship
 from chatvault.conversations.categories import Categories
+from chatvault.conversations.grants import Grant
 from chatvault.conversations.holds import Hold
 from chatvault.conversations.models import Conversation, drop_replaced_indexes
 from chatvault.conversations.paths import PathRuns
@@ -57,6 +59,8 @@ DOCUMENTS: list[type[Document]] = [
     AttachmentPart,
     Tombstone,
     Hold,
+    Grant,
+    Authorship,
     RetentionPolicy,
     Upload,
     ImportJob,

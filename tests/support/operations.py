@@ -26,6 +26,7 @@ from conftest import HttpClient
 from support.exports import exported
 from support.factories import PASSWORD, account, begin, message
 from support.keys import make_key
+from support.signing_in import insert_user
 
 OPERATIONS = list(chain.from_iterable(ROUTES))
 FIRST = message("first", id="first-message")
@@ -53,6 +54,7 @@ class Things:
     batch_id: str = field(default="0" * 24, kw_only=True)
     template_id: str = field(default="0" * 24, kw_only=True)
     erasure_id: str = field(default="0" * 24, kw_only=True)
+    user: str = field(default="nobody", kw_only=True)
 
 
 # Each operation's call: its body, and its status if it cannot succeed.
@@ -165,6 +167,9 @@ CALLS: dict[tuple[str, str], dict[str, Any]] = {
         "json": {"command": "ls"},
         "status": 503,
     },
+    ("GET", "/conversations/{conversation_id}/grants"): {},
+    ("PUT", "/conversations/{conversation_id}/grants/{user}"): {"json": {"role": "viewer"}},
+    ("DELETE", "/conversations/{conversation_id}/grants/{user}"): {},
     ("GET", "/conversations/{conversation_id}/attachments"): {},
     ("GET", "/conversations/{conversation_id}/attachments/{attachment_id}"): {},
     ("POST", "/conversations/{conversation_id}/attachments"): {
@@ -416,6 +421,15 @@ async def _make_reply(conversation: dict[str, Any]) -> str:
     return str(reply["_id"])
 
 
+async def _make_grant(made: Made) -> str:
+    """Share the conversation with a user of its own; return their id."""
+    guest = await insert_user(f"guest-{ObjectId()}")
+    path = f"/conversations/{made.conversation['id']}/grants/{guest.id}"
+    answer = await made.alice.put(path, json={"role": "viewer"})
+    assert answer.status == 200, await answer.text()
+    return str(guest.id)
+
+
 # By the name of the id: how to make it, and parts of the paths of those operations that need it.
 MAKERS: dict[str, tuple[Callable[[Made], Awaitable[str]], *tuple[str, ...]]] = {
     "session_id": (_make_session, "/auth/"),
@@ -431,5 +445,6 @@ MAKERS: dict[str, tuple[Callable[[Made], Awaitable[str]], *tuple[str, ...]]] = {
     "export_id": (lambda made: make_export(made.conversation), "{export_id}"),
     "batch_id": (lambda made: make_batch(made.conversation), "{batch_id}"),
     "template_id": (_make_template, "{template_id}"),
+    "user": (_make_grant, "{user}"),
     "erasure_id": (lambda _made: _make_erasure(), "{erasure_id}"),
 }

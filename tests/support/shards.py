@@ -35,6 +35,7 @@ ANY_SHARD = {
         for name in (
             "attachment_parts",
             "export_parts",
+            "grants",
             "paths",
             "reply_events",
             "revisions",
@@ -42,6 +43,7 @@ ANY_SHARD = {
             "segments",
         )
     },
+    ("conversations/grants.py: Grant.list_raw", "grants"): "an owner's list of grants",
     ("conversations/released.py", "revisions"): "one owner's, of all conversations of a hold",
     (
         "conversations/trash/queries.py: list_due",

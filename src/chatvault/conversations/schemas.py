@@ -49,7 +49,7 @@ MAX_TITLE = 255
 MAX_CONTENT_BYTES = 1024 * 1024
 MAX_MESSAGES = 50_000
 # Fields that chatvault sets; if a client sends them back, they are ignored.
-OURS = frozenset({"seq", "version", "deleted", "replaces", "sent_id", "commands"})
+OURS = frozenset({"seq", "version", "deleted", "replaces", "sent_id", "commands", "author_id"})
 # Fields that are chatvault's or the client's, depending on the shape of their values.
 SHARED = frozenset({"parts", "hidden", "time_source"})
 

@@ -311,9 +311,15 @@ class MessageStore(ContentDecoder):
         revisions = await found.sort([("seq", 1), ("version", 1)]).to_list()
         return await self.open_revisions(revisions)
 
-    async def walk_revisions(self, access: Access) -> AsyncGenerator[RevisionDoc]:
-        """Walk the revisions of all messages, by conversation and message, oldest first."""
-        found = Revision.get_pymongo_collection().find(Revision.owned_by(access, kept=SHOWN))
+    async def walk_revisions(
+        self, access: Access, conversation_id: ObjectId | None = None
+    ) -> AsyncGenerator[RevisionDoc]:
+        """Walk the revisions of all messages, by conversation and message, oldest first.
+
+        With an id, only those of this conversation.
+        """
+        its = {} if conversation_id is None else {"conversation_id": conversation_id}
+        found = Revision.get_pymongo_collection().find(Revision.owned_by(access, kept=SHOWN, **its))
         order = [(name, 1) for name in ("conversation_id", "message_id", "seq", "version")]
         async for revision in found.sort(order):
             [opened] = await self.open_revisions([revision])

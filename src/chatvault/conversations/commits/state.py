@@ -85,6 +85,8 @@ class ConversationState:
         self._is_new = False
         self._rewritten = False
         self._deleted = False
+        # Whether a change of this batch gives, alters or ends a grant.
+        self.changes_grants = False
         self._is_blind = self._is_touched = False
         self._sets = 0
         self._sees_trash = self._keeps = False

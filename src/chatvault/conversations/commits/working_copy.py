@@ -12,6 +12,7 @@ from chatvault.conversations.commits import segment_writes
 from chatvault.conversations.commits.active_path import PathChange
 from chatvault.conversations.commits.errors import NoRoom
 from chatvault.conversations.commits.state import ConversationState, Write
+from chatvault.conversations.grants import Grant
 from chatvault.conversations.models import BY_ID, TRASHED, Conversation, Status
 from chatvault.conversations.segments import (
     Generation,
@@ -60,6 +61,16 @@ class WorkingCopy(ConversationState):
         """Decide new values of fields."""
         self._set(**fields)
         self._touch(at)
+
+    def change_grants(self, write: Write) -> None:
+        """Decide to give, alter or end a grant; the version and the times stay.
+
+        The conversation is written, too, so that the changes of a guest that are under way conflict
+        and read the grant again.
+        """
+        self.changes_grants = True
+        self.beside.append((Grant, write))
+        self._set(access_version=(self.fields.get("access_version") or 0) + 1)
 
     def append(
         self,

@@ -240,13 +240,17 @@ async def call(browser: HttpClient, operation: Operation, things: Things | None 
     return await browser.request(operation.method, operation.path.format(**vars(blank)), **how)
 
 
-async def make_things(alice: HttpClient, http: HttpClient, operation: Operation) -> Things:
+async def make_things(
+    alice: HttpClient, http: HttpClient, operation: Operation, *, needs_all: bool | None = None
+) -> Things:
     """Make a conversation, and what else the operation's call needs.
 
-    What deletes or exports finds one of everything. The other ids are of nothing that exists.
+    By default, what deletes or exports finds one of everything. The other ids are of nothing that
+    exists.
     """
     made = Made(alice, http, await begin(alice, messages=[FIRST], tags=["old"]))
-    needs_all = operation.method == "DELETE" or "export" in operation.path
+    if needs_all is None:
+        needs_all = operation.method == "DELETE" or "export" in operation.path
     found: dict[str, Any] = {
         name: await make(made)
         for name, (make, *words) in MAKERS.items()

@@ -19,6 +19,7 @@ from chatvault.actor import Actor
 from chatvault.content import Content
 from chatvault.conversations.shapes import ConversationDoc
 from chatvault.conversations.trash.queries import check_not_gone
+from chatvault.cursors import Cursor
 from chatvault.errors import NotFound
 from chatvault.fields import Id, Raw, now
 
@@ -139,20 +140,45 @@ async def find_guest(actor: Actor, conversation_id: ObjectId) -> Guest | None:
         NotAuthenticated: nobody is signed in.
     """
     query = Grant.given_to(actor, conversation_id=conversation_id)
-    found = [
-        each
-        for each in await Grant.get_pymongo_collection().find(query).to_list()
-        if is_in_force(each)
-    ]
-    if not found:
+    found = filter(is_in_force, await Grant.get_pymongo_collection().find(query).to_list())
+    guest = max((_guest_by(actor, each) for each in found), key=_role_of, default=None)
+    if guest is None:
         return None
-    needs = [NEEDS[GrantRole(each["role"])] for each in found]
-    access = Access(found[0]["owner_id"], max(needs), actor.owner_id)
     try:
-        await check_not_gone(access, conversation_id)
+        await check_not_gone(guest.access, conversation_id)
     except NotFound:
         return None
-    return Guest.of(actor, conversation_id, access)
+    return guest
+
+
+def _guest_by(actor: Actor, grant: Raw) -> Guest:
+    """Return the actor as a guest by one grant."""
+    access = Access(grant["owner_id"], NEEDS[GrantRole(grant["role"])], actor.owner_id)
+    return Guest.of(actor, grant["conversation_id"], access)
+
+
+def _role_of(guest: Guest) -> Need:
+    return guest.access.role
+
+
+async def list_given(actor: Actor, limit: int, after: Cursor | None) -> list[tuple[Guest, Raw]]:
+    """Return the grants that an actor has, the newest first, each with the actor as its guest.
+
+    Those that have expired are left out.
+
+    Args:
+        actor: the guest.
+        limit: the most grants.
+        after: the time and the id of the grant after which to begin; None for the newest.
+    """
+    kept: list[Raw] = [{"$or": [{"expires_at": None}, {"expires_at": {"$gt": now()}}]}]
+    if after is not None:
+        at, last_id = after
+        kept.append({"$or": [{"at": {"$lt": at}}, {"at": at, "_id": {"$lt": last_id}}]})
+    query = Grant.given_to(actor, **{"$and": kept})
+    found = Grant.get_pymongo_collection().find(query)
+    grants = await found.sort([("at", DESCENDING), ("_id", DESCENDING)]).limit(limit).to_list()
+    return [(_guest_by(actor, each), dict(each)) for each in grants]
 
 
 def without_order(conversation: ConversationDoc) -> ConversationDoc:

@@ -388,6 +388,19 @@ class ConversationOut(ConversationSummary):
     active_leaf: str | None = None
 
 
+class SharedConversation(ConversationSummary):
+    """A conversation without its messages, which its owner shares with me.
+
+    Attributes:
+        shared_at: when it was granted.
+        expires_at: when the grant ends by itself.
+    """
+
+    role: Literal["viewer", "commenter", "editor"]
+    shared_at: Instant
+    expires_at: Instant | None
+
+
 class DeletedConversation(BaseModel):
     """A conversation that was deleted, in a list of changes."""
 

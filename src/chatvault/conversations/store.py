@@ -18,7 +18,7 @@ from pymongo.asynchronous.cursor import AsyncCursor
 from chatvault.access import Access
 from chatvault.conversations.codec import ContentCodec, PlainCodec
 from chatvault.conversations.decoding import ContentDecoder, OnDamage
-from chatvault.conversations.models import Conversation
+from chatvault.conversations.models import LISTED_FIELDS, Conversation
 from chatvault.conversations.newest import CONVERSATIONS, Listing, count_many, list_many
 from chatvault.conversations.paths import PathRuns
 from chatvault.conversations.segments import MAX_LENGTH, START, Revision, Segment
@@ -147,6 +147,16 @@ class MessageStore(ContentDecoder):
         """Return documents without messages, newest change first, and the count, if asked for."""
         wanted = (access, tuple(which.items()), limit, offset, after, counted)
         return await self._listings.submit(wanted)
+
+    async def find_summaries(
+        self, wanted: Sequence[ConversationKey]
+    ) -> dict[ObjectId, ConversationDoc]:
+        """Return conversations of perhaps several owners without messages, by id."""
+        if not wanted:
+            return {}
+        pairs = [Conversation.owned_by(access, _id=each) for access, each in wanted]
+        found = _conversations().find({"$or": pairs}, dict.fromkeys(LISTED_FIELDS, True))
+        return {each["_id"]: each for each in await self.open_conversations(await found.to_list())}
 
     async def count_conversations(self, access: Access) -> int:
         """Count the conversations of the actor."""

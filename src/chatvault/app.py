@@ -93,6 +93,8 @@ from chatvault.live.service import LiveDeps
 from chatvault.live.sessions import SessionWatch
 from chatvault.mongodb.database import Client, connect
 from chatvault.mongodb.rates import COLLECTION, CounterStorage, Rate
+from chatvault.notes import routes as notes
+from chatvault.notes.service import NoteDeps
 from chatvault.pages import routes as pages
 from chatvault.preferences import routes as preferences
 from chatvault.replies import resume
@@ -161,6 +163,7 @@ OWN_ROUTES = (
     review.routes,
     holds.routes,
     sharing.routes,
+    notes.routes,
     sealing.routes,
     replies.routes,
     live.routes,
@@ -273,6 +276,7 @@ def _add_order(app: web.Application, storage: CounterStorage, turns: BulkTurns) 
     app[forks.FORK_QUEUE] = ForkQueue(Rate(storage, name="fork", per_minute=FORKS_PER_MINUTE))
     app[dialects.COMMITS] = app[COMMITS]
     grant_rate = Rate(storage, name="grant", per_minute=GRANTS_PER_MINUTE)
+    app[notes.NOTE_DEPS] = NoteDeps(app[COMMITS], app[RECORDER])
     app[sharing.SHARING_DEPS] = SharingDeps(app[COMMITS], app[RECORDER], grant_rate)
 
 

@@ -19,6 +19,7 @@ from chatvault.conversations.categories import Categories
 from chatvault.conversations.grants import Grant
 from chatvault.conversations.holds import Hold
 from chatvault.conversations.models import Conversation, drop_replaced_indexes
+from chatvault.conversations.notes import Note
 from chatvault.conversations.paths import PathRuns
 from chatvault.conversations.segments import PendingDeletion, Revision, Segment
 from chatvault.conversations.templates import Template
@@ -61,6 +62,7 @@ DOCUMENTS: list[type[Document]] = [
     Hold,
     Grant,
     Authorship,
+    Note,
     RetentionPolicy,
     Upload,
     ImportJob,

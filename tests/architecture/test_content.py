@@ -118,6 +118,6 @@ class TestDeclarations:
         assert sealed == {
             "agents", "api_keys", "attachment_parts", "attachments", "categories",
             "conversations",
-            "export_parts", "import_uploads", "imports", "preferences", "reply_events",
+            "export_parts", "import_uploads", "imports", "notes", "preferences", "reply_events",
             "revisions", "search_files", "segments", "templates",
         }  # fmt: skip

@@ -19,6 +19,7 @@ from chatvault.commands.models import Command, CommandDoc
 from chatvault.conversations.categories import Categories
 from chatvault.conversations.holds import Hold
 from chatvault.conversations.models import Conversation, Message
+from chatvault.conversations.notes import Note
 from chatvault.conversations.paths import PathRuns
 from chatvault.conversations.segments import PendingDeletion, Revision, Segment
 from chatvault.conversations.shapes import ConversationDoc, MessageDoc, RevisionDoc, SegmentDoc
@@ -87,13 +88,13 @@ ASKED_WITH_ACCESS = {
     Attachment, AttachmentFile, AttachmentPart,
     Conversation, Segment, PathRuns, Revision, PendingDeletion, Reply, ReplyEvents, Job, Command,
     Tombstone, Hold, Upload, ImportJob, Categories, SearchIndex, SearchFile, SearchPending,
-    BatchJob, BatchIds, Template,
+    BatchJob, BatchIds, Template, Note,
 }  # fmt: skip
 # Where the domains of these mean the person who acts.
 MEAN_THE_PERSON = {
     "commands/models.py: owned_by": "a person's rules",
     "conversations/grants.py: given_to": "a person's grants",
-    "conversations/grants.py: find_guest": "a person's grants",
+    "conversations/grants.py: _guest_by": "a person's grants",
     "commands/permissions.py: find": "a person's role",
     "commands/permissions.py: set_rule": "a person's rules",
     "commands/permissions.py: remove_rule": "a person's rules",

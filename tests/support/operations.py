@@ -55,6 +55,7 @@ class Things:
     template_id: str = field(default="0" * 24, kw_only=True)
     erasure_id: str = field(default="0" * 24, kw_only=True)
     user: str = field(default="nobody", kw_only=True)
+    note_id: str = field(default="0" * 24, kw_only=True)
 
 
 # Each operation's call: its body, and its status if it cannot succeed.
@@ -167,6 +168,12 @@ CALLS: dict[tuple[str, str], dict[str, Any]] = {
         "json": {"command": "ls"},
         "status": 503,
     },
+    ("GET", "/conversations/{conversation_id}/notes"): {},
+    ("POST", "/conversations/{conversation_id}/notes"): {
+        "json": {"message_id": "first-message", "content": "Why?"},
+    },
+    ("PATCH", "/conversations/{conversation_id}/notes/{note_id}"): {"json": {"content": "So?"}},
+    ("DELETE", "/conversations/{conversation_id}/notes/{note_id}"): {},
     ("GET", "/conversations/{conversation_id}/grants"): {},
     ("PUT", "/conversations/{conversation_id}/grants/{user}"): {"json": {"role": "viewer"}},
     ("DELETE", "/conversations/{conversation_id}/grants/{user}"): {},
@@ -434,6 +441,12 @@ async def _make_grant(made: Made) -> str:
     return str(guest.id)
 
 
+async def _make_note(made: Made) -> str:
+    path = f"/conversations/{made.conversation['id']}/notes"
+    note = {"message_id": FIRST["id"], "content": "Why?"}
+    return str((await (await made.alice.post(path, json=note)).json())["id"])
+
+
 # By the name of the id: how to make it, and parts of the paths of those operations that need it.
 MAKERS: dict[str, tuple[Callable[[Made], Awaitable[str]], *tuple[str, ...]]] = {
     "session_id": (_make_session, "/auth/"),
@@ -449,6 +462,7 @@ MAKERS: dict[str, tuple[Callable[[Made], Awaitable[str]], *tuple[str, ...]]] = {
     "export_id": (lambda made: make_export(made.conversation), "{export_id}"),
     "batch_id": (lambda made: make_batch(made.conversation), "{batch_id}"),
     "template_id": (_make_template, "{template_id}"),
+    "note_id": (_make_note, "{note_id}"),
     "user": (_make_grant, "{user}"),
     "erasure_id": (lambda _made: _make_erasure(), "{erasure_id}"),
 }

@@ -43,6 +43,7 @@ ANY_SHARD = {
             "segments",
         )
     },
+    ("conversations/authors.py: release_shared", "grants"): "those of a deleted conversation",
     ("conversations/grants.py: Grant.list_raw", "grants"): "an owner's list of grants",
     ("conversations/released.py", "revisions"): "one owner's, of all conversations of a hold",
     (

@@ -8,7 +8,9 @@ from bson import ObjectId
 from pymongo import IndexModel, UpdateOne
 
 from chatvault.access import Access
+from chatvault.actor import Actor, Door
 from chatvault.content import Content
+from chatvault.conversations.grants import Grant
 from chatvault.conversations.shapes import MessageDoc
 from chatvault.fields import Id, Raw
 
@@ -68,3 +70,11 @@ def note_author(
     which = {"author_id": access.grantee_id, "conversation_id": conversation_id}
     first = {"$setOnInsert": {"at": at}}
     return [(Authorship, UpdateOne(Authorship.owned_by(access, **which), first, upsert=True))]
+
+
+async def release_shared(owner_id: ObjectId, conversation_id: ObjectId) -> None:
+    """Delete the grants of a deleted conversation, and the records of who wrote in it."""
+    access = Access.of(Actor(door=Door.BACKGROUND, user_id=owner_id))
+    for document in (Grant, Authorship):
+        its = document.owned_by(access, conversation_id=conversation_id)
+        await document.get_pymongo_collection().delete_many(its)

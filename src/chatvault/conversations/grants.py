@@ -17,10 +17,9 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from chatvault.access import Access, Guest, Need
 from chatvault.actor import Actor
 from chatvault.content import Content
+from chatvault.conversations.models import Conversation
 from chatvault.conversations.shapes import ConversationDoc
-from chatvault.conversations.trash.queries import check_not_gone
 from chatvault.cursors import Cursor
-from chatvault.errors import NotFound
 from chatvault.fields import Id, Raw, now
 
 # Who asks, and for which conversation.
@@ -144,11 +143,8 @@ async def find_guest(actor: Actor, conversation_id: ObjectId) -> Guest | None:
     guest = max((_guest_by(actor, each) for each in found), key=_role_of, default=None)
     if guest is None:
         return None
-    try:
-        await check_not_gone(guest.access, conversation_id)
-    except NotFound:
-        return None
-    return guest
+    is_there = await Conversation.list_ids(guest.access, _id=conversation_id)
+    return guest if is_there else None
 
 
 def _guest_by(actor: Actor, grant: Raw) -> Guest:

@@ -152,6 +152,7 @@ class ConversationDoc(TypedDict):
     path: NotRequired[PathDoc | None]
     stored_messages: NotRequired[int | None]
     version: int
+    notes_version: NotRequired[int | None]
     access_version: NotRequired[int | None]
 
 

@@ -96,6 +96,7 @@ class MessageStore(ContentDecoder):
         )
         self._conversations = Batcher(self._find_conversations, max_size=32, concurrency=2)
         self._listings = Batcher(self._list_many, max_size=16, concurrency=2)
+        self._summaries = Batcher(self._find_summaries, max_size=128, concurrency=2)
         self._counts = Batcher(count_many, max_size=32, concurrency=2)
         self._segments = Batcher(self._find_segments, max_size=32, concurrency=2)
         self._fields = Batcher(_find_segment_fields, max_size=32, concurrency=2)
@@ -148,15 +149,11 @@ class MessageStore(ContentDecoder):
         wanted = (access, tuple(which.items()), limit, offset, after, counted)
         return await self._listings.submit(wanted)
 
-    async def find_summaries(
-        self, wanted: Sequence[ConversationKey]
-    ) -> dict[ObjectId, ConversationDoc]:
-        """Return conversations of perhaps several owners without messages, by id."""
-        if not wanted:
-            return {}
-        pairs = [Conversation.owned_by(access, _id=each) for access, each in wanted]
-        found = _conversations().find({"$or": pairs}, dict.fromkeys(LISTED_FIELDS, True))
-        return {each["_id"]: each for each in await self.open_conversations(await found.to_list())}
+    async def find_summary(
+        self, access: Access, conversation_id: ObjectId
+    ) -> ConversationDoc | None:
+        """Return a conversation without its messages, or None."""
+        return await self._summaries.submit((access, conversation_id))
 
     async def count_conversations(self, access: Access) -> int:
         """Count the conversations of the actor."""
@@ -342,6 +339,13 @@ class MessageStore(ContentDecoder):
         found = await _conversations().find({"$or": pairs} if pairs[1:] else pairs[0]).to_list()
         await self.open_conversations(found)
         documents = {(each["user_id"], each["_id"]): each for each in found}
+        return [documents.get((access.owner_id, each)) for access, each in wanted]
+
+    async def _find_summaries(self, wanted: list[ConversationKey]) -> list[ConversationDoc | None]:
+        pairs = [Conversation.owned_by(access, _id=each) for access, each in dict.fromkeys(wanted)]
+        found = _conversations().find({"$or": pairs}, dict.fromkeys(LISTED_FIELDS, True))
+        opened = await self.open_conversations(await found.to_list())
+        documents = {(each["user_id"], each["_id"]): each for each in opened}
         return [documents.get((access.owner_id, each)) for access, each in wanted]
 
     async def _find_segments(self, wanted: list[GenerationKey]) -> list[list[SegmentDoc]]:

@@ -26,7 +26,8 @@ SEALED: Final[Mapping[str, frozenset[str]]] = {
 # The collections whose words are stored readably in spite of master keys.
 READABLE_YET: Final[tuple[str, ...]] = (
     "agents", "api_keys", "attachment_parts", "attachments", "categories", "export_parts",
-    "import_uploads", "imports", "preferences", "reply_events", "search_files", "templates",
+    "import_uploads", "imports", "notes", "preferences", "reply_events", "search_files",
+    "templates",
 )  # fmt: skip
 
 

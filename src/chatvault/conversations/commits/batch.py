@@ -24,6 +24,7 @@ from chatvault.conversations.commits.state import Write
 from chatvault.conversations.commits.working_copy import WorkingCopy
 from chatvault.conversations.grants import Grant
 from chatvault.conversations.models import Conversation
+from chatvault.conversations.notes import Note
 from chatvault.conversations.paths import PathRuns
 from chatvault.conversations.segments import PendingDeletion, Revision, Segment
 from chatvault.conversations.store import MessageStore
@@ -203,6 +204,9 @@ class CommitBatch:
         await self._apply(IdempotencyRecord, list(self._new_records.values()))
         await self._apply(
             Revision, [write for working in copies for write in working.revisions], each=False
+        )
+        await self._apply(
+            Note, [write for working in copies for write in working.notes], each=False
         )
         beside: dict[type[Document], list[Write]] = {}
         for working in copies:

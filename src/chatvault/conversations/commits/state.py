@@ -61,6 +61,7 @@ class ConversationState:
         self.segments: list[Write] = []
         self.revisions: list[Write] = []
         self.pending_deletions: list[Write] = []
+        self.notes: list[Write] = []
         # Writes of other domains in the same transaction; each must match a document.
         self.beside: list[tuple[type[Document], Write]] = []
         self._head = None if fields is None else fields.copy()

@@ -37,17 +37,15 @@ async def read_shared(
     is left out, so that a page may be shorter than the limit, and others still follow.
     """
     given = await list_given(actor, limit, after)
-    found = await store.find_summaries(
-        [(guest.access, guest.conversation_id) for guest, _ in given]
+    found = await asyncio.gather(
+        *(store.find_summary(guest.access, guest.conversation_id) for guest, _ in given)
     )
-    shown = [
-        (without_order(found[guest.conversation_id]), grant)
-        for guest, grant in given
-        if guest.conversation_id in found
-    ]
-    guests = [guest for guest, _ in given if guest.conversation_id in found]
+    both = zip(given, found, strict=True)
+    there = [(guest, stored, grant) for (guest, grant), stored in both if stored is not None]
+    guests = [guest for guest, *_ in there]
     await asyncio.gather(*(recorder.record(each) for each in _entries(guests)))
     last = given[-1][1] if len(given) == limit else None
+    shown = [(without_order(stored), grant) for _, stored, grant in there]
     return SharedPage(shown, None if last is None else (last["at"], last["_id"]))
 
 

@@ -48,6 +48,10 @@ BODIES: dict[str, tuple[Any, Any]] = {
     "/tags/rename": ({"tag": "old", "to": "new"}, {"tag": "old", "to": "other"}),
     "/tags/merge": ({"tags": ["old"], "into": "new"}, {"tags": ["old"], "into": "other"}),
     "/conversations/{conversation_id}/messages": (message("a"), message("b")),
+    "/conversations/{conversation_id}/notes": (
+        {"message_id": "first-message", "content": "a"},
+        {"message_id": "first-message", "content": "b"},
+    ),
     "/conversations/{conversation_id}/messages:batch": (
         {"messages": [message("a"), message("b")]},
         {"messages": [message("a")]},
@@ -116,7 +120,7 @@ class Place:
 @pytest.fixture
 async def place(alice: HttpClient, fake_model: FakeModel) -> Place:
     conversation = await begin(
-        alice, title="T", messages=[message("a"), message("b")], tags=["old"]
+        alice, title="T", messages=[message("a", id="first-message"), message("b")], tags=["old"]
     )
     exchange = await ask(alice, conversation)
     made = await make_import(conversation), await make_batch(conversation)

@@ -1,16 +1,24 @@
 """The owner of the data that an operation works on, and what it may do with it.
 
 `actor` says who acts: in the audit log, in idempotency records, in what is used up. An `Access`
-says whose data is read and written. Today the two are the same person.
+says whose data is read and written. The two are the same person, but for a `Guest`: somebody to
+whom the owner granted one conversation.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import IntEnum
 from typing import Self
 
 from bson import ObjectId
 
 from chatvault.actor import Actor
+from chatvault.errors import Denied
+
+
+class InsufficientGrant(Denied):
+    """The conversation is shared with you, but not for this."""
+
+    code = "insufficient_grant"
 
 
 class Need(IntEnum):
@@ -29,10 +37,12 @@ class Access:
     Attributes:
         owner_id: whose data it is.
         role: the most that may be done with it.
+        grantee_id: who works with it by a grant; None for the owner.
     """
 
     owner_id: ObjectId
     role: Need
+    grantee_id: ObjectId | None = None
 
     @classmethod
     def of(cls, actor: Actor) -> Self:
@@ -44,12 +54,37 @@ class Access:
         return cls(actor.owner_id, Need.MANAGE)
 
 
-async def resolve(actor: Actor, conversation_id: ObjectId, need: Need) -> Access:  # noqa: ARG001  # a grant is for one conversation, and for so much
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guest(Actor):
+    """An actor to whom the owner of one conversation granted it.
+
+    Attributes:
+        conversation_id: the one conversation; any other is asked for among the actor's own.
+        access: to the data of its owner.
+    """
+
+    conversation_id: ObjectId
+    access: Access
+
+    @classmethod
+    def of(cls, actor: Actor, conversation_id: ObjectId, access: Access) -> Self:
+        """Return the same actor as a guest of a conversation."""
+        known = {field.name: getattr(actor, field.name) for field in fields(Actor)}
+        return cls(**known, conversation_id=conversation_id, access=access)
+
+
+async def resolve(actor: Actor, conversation_id: ObjectId, need: Need) -> Access:
     """Return the access with which a conversation is to be asked for, without a query.
 
     It is the one to the actor's own data, so that a conversation of somebody else's is not found.
+    The route then looks for a grant, and asks again for a `Guest`.
 
     Raises:
         NotAuthenticated: nobody is signed in.
+        InsufficientGrant: the actor is the conversation's guest, and may not do this.
     """
+    if isinstance(actor, Guest) and actor.conversation_id == conversation_id:
+        if actor.access.role < need:
+            raise InsufficientGrant
+        return actor.access
     return Access.of(actor)

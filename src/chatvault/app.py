@@ -49,6 +49,7 @@ from chatvault.conversations.branches import routes as branches
 from chatvault.conversations.bulk.turns import BulkTurns
 from chatvault.conversations.bulk.updates import BulkDeps
 from chatvault.conversations.commits.queue import CommitQueue
+from chatvault.conversations.grants import find_guest
 from chatvault.conversations.lists import routes as lists
 from chatvault.conversations.lists.routes import LIST_ATTACHED
 from chatvault.conversations.messages import routes as messages
@@ -56,6 +57,7 @@ from chatvault.conversations.opening import store_with
 from chatvault.conversations.reading.places import PlaceReader
 from chatvault.conversations.routes import COMMITS, START_WITH_REPLY, STORE
 from chatvault.conversations.trash import routes as trash
+from chatvault.conversations.trash.authored import remove_authored
 from chatvault.conversations.trash.service import TrashDeps
 from chatvault.dialects import routes as dialects
 from chatvault.documents import HOLDS, bind_documents
@@ -73,7 +75,7 @@ from chatvault.http import health, middlewares, openapi
 from chatvault.http.bearer import KeyedRequests
 from chatvault.http.bodies import Bodies
 from chatvault.http.requests import MAX_BODY_BYTES, RECORDER, SECRET_KEY, SETTINGS
-from chatvault.http.routing import BODIES
+from chatvault.http.routing import BODIES, FIND_GUEST
 from chatvault.importing import routes as imports
 from chatvault.importing.bodies import Uploads
 from chatvault.importing.deps import ImportDeps
@@ -94,6 +96,8 @@ from chatvault.live.service import LiveDeps
 from chatvault.live.sessions import SessionWatch
 from chatvault.mongodb.database import Client, connect
 from chatvault.mongodb.rates import COLLECTION, CounterStorage, Rate
+from chatvault.notes import routes as notes
+from chatvault.notes.service import NoteDeps
 from chatvault.pages import routes as pages
 from chatvault.preferences import routes as preferences
 from chatvault.replies import resume
@@ -117,6 +121,8 @@ from chatvault.sessions import routes as sessions
 from chatvault.sessions.service import LoginDeps
 from chatvault.sessions.storage import SessionStorage
 from chatvault.settings import Links, Settings, Ui
+from chatvault.sharing import routes as sharing
+from chatvault.sharing.service import SharingDeps
 from chatvault.tags import routes as tags
 from chatvault.tasks import Loops
 from chatvault.templates import routes as templates
@@ -128,6 +134,7 @@ KEYS_PER_MINUTE = 30
 FORKS_PER_MINUTE = 30
 LINKS_PER_MINUTE = 30
 BULKS_PER_MINUTE = 120
+GRANTS_PER_MINUTE = 60
 OWN_ROUTES = (
     health.routes,
     accounts.routes,
@@ -159,6 +166,8 @@ OWN_ROUTES = (
     retention.routes,
     review.routes,
     holds.routes,
+    sharing.routes,
+    notes.routes,
     sealing.routes,
     replies.routes,
     live.routes,
@@ -187,7 +196,7 @@ def create_app(settings: Settings, *, mongodb_url: str) -> web.Application:
     app.on_response_prepare.extend((session_storage.renew_before_stream, middlewares.add_headers))
     app[SETTINGS] = settings
     app[health.LOOPS] = Loops()
-    app[BODIES] = Bodies()
+    app[BODIES], app[FIND_GUEST] = Bodies(), find_guest
     app[RECORDER] = recorder = Recorder()
     app[sealing.VERIFIER] = Verifier(recorder)
     app[middlewares.REFUSALS] = RefusalCounter(recorder, alert_forged_counts)
@@ -270,6 +279,9 @@ def _add_order(app: web.Application, storage: CounterStorage, turns: BulkTurns) 
     app[forks.FORK_COMMITS] = app[COMMITS]
     app[forks.FORK_QUEUE] = ForkQueue(Rate(storage, name="fork", per_minute=FORKS_PER_MINUTE))
     app[dialects.COMMITS] = app[COMMITS]
+    grant_rate = Rate(storage, name="grant", per_minute=GRANTS_PER_MINUTE)
+    app[notes.NOTE_DEPS] = NoteDeps(app[COMMITS], app[RECORDER])
+    app[sharing.SHARING_DEPS] = SharingDeps(app[COMMITS], app[RECORDER], grant_rate)
 
 
 def _add_links(app: web.Application, settings: Settings, storage: CounterStorage) -> None:
@@ -403,6 +415,7 @@ def _add_erasure(app: web.Application, settings: Settings, client: Client) -> No
             database=settings.mongodb_database,
             holds=HOLDS,
             files=app[import_jobs.JOB_DEPS].files,
+            remove_authored=partial(remove_authored, app[COMMITS]),
             forget=forget,
             due=deps.due,
         )

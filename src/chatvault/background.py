@@ -7,6 +7,7 @@ from functools import partial
 
 import structlog
 from aiohttp import web
+from bson import ObjectId
 from pymongo.errors import PyMongoError
 
 from chatvault.accounts import routes as accounts
@@ -20,7 +21,9 @@ from chatvault.commands.models import Command
 from chatvault.commands.runner import CommandRunner
 from chatvault.commands.servers import Servers
 from chatvault.completions import routes as completions
+from chatvault.conversations.authors import release_shared
 from chatvault.conversations.commits import garbage
+from chatvault.conversations.notes import Note
 from chatvault.conversations.routes import COMMITS, STORE
 from chatvault.conversations.trash import purging
 from chatvault.conversations.trash import routes as trash
@@ -147,9 +150,15 @@ async def _end_replies(app: web.Application) -> None:
     await asyncio.gather(app[RUNNER].close(), app[COMMANDS].close())
 
 
+async def _release(owner_id: ObjectId, conversation_id: ObjectId) -> None:
+    """Delete what else a deleted conversation had: its files, its grants, and who wrote in it."""
+    await files.release(owner_id, conversation_id)
+    await release_shared(owner_id, conversation_id)
+
+
 async def _sweeping(app: web.Application) -> AsyncIterator[None]:
-    beside = (Reply, ReplyEvents, Job, Command)
-    sweeper = partial(garbage.run, app[STORE], beside, search_files.also(files.release))
+    beside = (Reply, ReplyEvents, Job, Command, Note)
+    sweeper = partial(garbage.run, app[STORE], beside, search_files.also(_release))
     loops = app[health.LOOPS]
     async with (
         loops.run("sweeper", sweeper),

@@ -32,6 +32,7 @@ class Content:
         erased: when a document is removed.
         owner: the field with the id of the user whose document it is; None where documents are of
             no user, or of several.
+        also_of: fields with the ids of further users, with each of whom the document goes, too.
         is_owner_within: whether that field is a text that contains the id.
         exported: whether an export of the owner's data contains the documents.
         backed_up: whether a backup contains them.
@@ -46,6 +47,7 @@ class Content:
     plain: tuple[str, ...] = ()
     erased: Erased = Erased.WITH_OWNER
     owner: str | None = "user_id"
+    also_of: tuple[str, ...] = ()
     is_owner_within: bool = False
     exported: bool = False
     backed_up: bool = True
@@ -59,6 +61,8 @@ class Content:
             return None
         if self.is_owner_within:
             return {self.owner: {"$regex": str(user_id)}}
+        if self.also_of:
+            return {"$or": [{name: user_id} for name in (self.owner, *self.also_of)]}
         return {self.owner: user_id}
 
     @property

@@ -14,10 +14,13 @@ from chatvault.audit.pending_refusals import PendingRefusals
 from chatvault.batches.models import BatchChanges, BatchIds, BatchJob
 from chatvault.commands.models import ApprovalRule, Command, ToolGrant
 from chatvault.content import Content
+from chatvault.conversations.authors import Authorship
 from chatvault.conversations.categories import Categories
+from chatvault.conversations.grants import Grant
 from chatvault.conversations.holds import Hold
 from chatvault.conversations.links import Link, LinkPart
 from chatvault.conversations.models import Conversation, drop_replaced_indexes
+from chatvault.conversations.notes import Note
 from chatvault.conversations.paths import PathRuns
 from chatvault.conversations.segments import PendingDeletion, Revision, Segment
 from chatvault.conversations.templates import Template
@@ -60,6 +63,9 @@ DOCUMENTS: list[type[Document]] = [
     Link,
     LinkPart,
     Hold,
+    Grant,
+    Authorship,
+    Note,
     RetentionPolicy,
     Upload,
     ImportJob,

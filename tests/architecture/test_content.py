@@ -71,8 +71,8 @@ class TestDeclarations:
 
     @each
     def test_delete_text_with_its_owner(self, document: type[Document]) -> None:
-        is_owned = "user_id" in document.model_fields or document is User
         holds = _holds(document)
+        is_owned = holds.owner in document.model_fields or document is User
 
         assert not holds.words or holds.erased is Erased.WITH_OWNER
         assert holds.erased is not Erased.WITH_OWNER or is_owned
@@ -118,6 +118,6 @@ class TestDeclarations:
         assert sealed == {
             "agents", "api_keys", "attachment_parts", "attachments", "categories",
             "conversations",
-            "export_parts", "import_uploads", "imports", "link_parts", "preferences",
+            "export_parts", "import_uploads", "imports", "link_parts", "notes", "preferences",
             "reply_events", "revisions", "search_files", "segments", "templates",
         }  # fmt: skip

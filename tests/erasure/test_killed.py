@@ -26,8 +26,12 @@ COUNT = 3000
 # A process that does nothing but carry out erasures, without waiting.
 PROCESS = """
 import asyncio, sys
+from functools import partial
 from pathlib import Path
 from chatvault.audit.keys import load_key_ring
+from chatvault.conversations.commits.queue import CommitQueue
+from chatvault.conversations.store import MessageStore
+from chatvault.conversations.trash.authored import remove_authored
 from chatvault.documents import HOLDS, bind_documents
 from chatvault.erasure import worker
 from chatvault.importing.uploads.files import UploadFiles
@@ -46,6 +50,7 @@ async def main() -> None:
         database=name,
         holds=HOLDS,
         files=UploadFiles(Path(data_dir) / "uploads"),
+        remove_authored=partial(remove_authored, CommitQueue(MessageStore())),
         forget=lambda _: None,
         due=asyncio.Event(),
     )

@@ -19,11 +19,14 @@ KEPT = {"audit_logs", "audit_blocks", "audit_verifications", "pending_refusals",
 async def put_everywhere(database: Any, user_id: ObjectId, word: str = WORD) -> None:
     """Store a document of the user in each collection that erasure is to remove from."""
     for name, holds in HOLDS.items():
-        if (mine := holds.erased_with(user_id)) is None or name == "users":
+        if holds.erased_with(user_id) is None or name == "users":
             continue
         key = str(holds.owner)
-        owner = f"of {user_id} {name}" if holds.is_owner_within else mine[key]
+        owner = f"of {user_id} {name}" if holds.is_owner_within else user_id
         document = {"_id": ObjectId(), "words": word, key: owner}
+        document |= dict.fromkeys(holds.also_of, owner)
+        if name == "authorships":
+            document["conversation_id"] = ObjectId()
         if name in UNIQUE:
             document[UNIQUE[name]] = str(owner)
         await database[name].insert_one(document)

@@ -31,6 +31,7 @@ from conftest import HttpClient
 from support.exports import exported
 from support.factories import PASSWORD, account, begin, message
 from support.keys import make_key
+from support.signing_in import insert_user
 
 OPERATIONS = list(chain.from_iterable(ROUTES))
 FIRST = message("first", id="first-message")
@@ -60,6 +61,8 @@ class Things:
     erasure_id: str = field(default="0" * 24, kw_only=True)
     link_id: str = field(default="0" * 24, kw_only=True)
     token: str = field(default="nothing", kw_only=True)
+    user: str = field(default="nobody", kw_only=True)
+    note_id: str = field(default="0" * 24, kw_only=True)
 
 
 # Each operation's call: its body, and its status if it cannot succeed.
@@ -183,6 +186,15 @@ CALLS: dict[tuple[str, str], dict[str, Any]] = {
         "json": {"command": "ls"},
         "status": 503,
     },
+    ("GET", "/conversations/{conversation_id}/notes"): {},
+    ("POST", "/conversations/{conversation_id}/notes"): {
+        "json": {"message_id": "first-message", "content": "Why?"},
+    },
+    ("PATCH", "/conversations/{conversation_id}/notes/{note_id}"): {"json": {"content": "So?"}},
+    ("DELETE", "/conversations/{conversation_id}/notes/{note_id}"): {},
+    ("GET", "/conversations/{conversation_id}/grants"): {},
+    ("PUT", "/conversations/{conversation_id}/grants/{user}"): {"json": {"role": "viewer"}},
+    ("DELETE", "/conversations/{conversation_id}/grants/{user}"): {},
     ("GET", "/conversations/{conversation_id}/attachments"): {},
     ("GET", "/conversations/{conversation_id}/attachments/{attachment_id}"): {},
     ("POST", "/conversations/{conversation_id}/attachments"): {
@@ -258,13 +270,17 @@ async def call(browser: HttpClient, operation: Operation, things: Things | None 
     return await browser.request(operation.method, operation.path.format(**vars(blank)), **how)
 
 
-async def make_things(alice: HttpClient, http: HttpClient, operation: Operation) -> Things:
+async def make_things(
+    alice: HttpClient, http: HttpClient, operation: Operation, *, needs_all: bool | None = None
+) -> Things:
     """Make a conversation, and what else the operation's call needs.
 
-    What deletes or exports finds one of everything. The other ids are of nothing that exists.
+    By default, what deletes or exports finds one of everything. The other ids are of nothing that
+    exists.
     """
     made = Made(alice, http, await begin(alice, messages=[FIRST], tags=["old"]))
-    needs_all = operation.method == "DELETE" or "export" in operation.path
+    if needs_all is None:
+        needs_all = operation.method == "DELETE" or "export" in operation.path
     found: dict[str, Any] = {
         name: await make(made)
         for name, (make, *words) in MAKERS.items()
@@ -467,6 +483,21 @@ async def _make_reply(conversation: dict[str, Any]) -> str:
     return str(reply["_id"])
 
 
+async def _make_grant(made: Made) -> str:
+    """Share the conversation with a user of its own; return their id."""
+    guest = await insert_user(f"guest-{ObjectId()}")
+    path = f"/conversations/{made.conversation['id']}/grants/{guest.id}"
+    answer = await made.alice.put(path, json={"role": "viewer"})
+    assert answer.status == 200, await answer.text()
+    return str(guest.id)
+
+
+async def _make_note(made: Made) -> str:
+    path = f"/conversations/{made.conversation['id']}/notes"
+    note = {"message_id": FIRST["id"], "content": "Why?"}
+    return str((await (await made.alice.post(path, json=note)).json())["id"])
+
+
 # By the name of the id: how to make it, and parts of the paths of those operations that need it.
 MAKERS: dict[str, tuple[Callable[[Made], Awaitable[str]], *tuple[str, ...]]] = {
     "session_id": (_make_session, "/auth/"),
@@ -484,5 +515,7 @@ MAKERS: dict[str, tuple[Callable[[Made], Awaitable[str]], *tuple[str, ...]]] = {
     "template_id": (_make_template, "{template_id}"),
     "link_id": (_make_link, "{link_id}"),
     "token": (_make_token, "{token}"),
+    "note_id": (_make_note, "{note_id}"),
+    "user": (_make_grant, "{user}"),
     "erasure_id": (lambda _made: _make_erasure(), "{erasure_id}"),
 }

@@ -37,6 +37,7 @@ ANY_SHARD = {
         for name in (
             "attachment_parts",
             "export_parts",
+            "grants",
             "link_parts",
             "paths",
             "reply_events",
@@ -45,6 +46,8 @@ ANY_SHARD = {
             "segments",
         )
     },
+    ("conversations/authors.py: release_shared", "grants"): "those of a deleted conversation",
+    ("conversations/grants.py: Grant.list_raw", "grants"): "an owner's list of grants",
     ("conversations/released.py", "revisions"): "one owner's, of all conversations of a hold",
     (
         "conversations/trash/queries.py: list_due",

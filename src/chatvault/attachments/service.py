@@ -130,7 +130,7 @@ async def create(
         TooLarge: the file is too large, or the conversation has too many.
         AttachmentLimitReached: the user has too much already.
     """
-    access, at = await resolve(actor, conversation_id, Need.WRITE), now()
+    access, at = await resolve(actor, conversation_id, Need.MANAGE), now()
     await deps.commits.store.get_conversation(access, conversation_id)
     mine = Attachment.owned_by(access, conversation_id=conversation_id)
     attachments = Attachment.get_pymongo_collection()

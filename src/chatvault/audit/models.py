@@ -32,6 +32,7 @@ class AuditEntry(Document):
         code: the stable error code of what was denied or failed.
         details: small counts, such as how many metadata keys changed.
         api_key_id: the API key that the user used; absent without one.
+        owner_id: whose conversation it was, if the user worked with it by a grant; else absent.
         newest_block: the newest block that the writing process knew of; none in older entries.
         key_id: the id of the key that made the MAC.
         mac: HMAC-SHA256 over the BSON of all fields before it.
@@ -57,6 +58,7 @@ class AuditEntry(Document):
     duration_ms: float
     details: dict[str, Any] | None = None
     api_key_id: Id | None = None
+    owner_id: Id | None = None
     newest_block: dict[str, Any] | None = None
     key_id: str
     mac: bytes
@@ -86,6 +88,11 @@ class AuditEntry(Document):
                 [("api_key_id", 1), ("at", DESCENDING), ("_id", DESCENDING)],
                 name="api_key",
                 partialFilterExpression={"api_key_id": {"$exists": True}},
+            ),
+            IndexModel(
+                [("owner_id", 1), ("at", DESCENDING), ("_id", DESCENDING)],
+                name="of_guests",
+                partialFilterExpression={"owner_id": {"$exists": True}},
             ),
         ]
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from bson import ObjectId
 
+from chatvault.access import Guest
 from chatvault.actor import Actor
 from chatvault.audit.actions import Action, Outcome
 from chatvault.audit.models import Entry
@@ -41,4 +42,6 @@ def entry(
     }
     if actor.key_id is not None:
         made["api_key_id"] = actor.key_id
+    if isinstance(actor, Guest):
+        made["owner_id"] = actor.access.owner_id
     return made

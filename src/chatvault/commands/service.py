@@ -161,7 +161,7 @@ async def approve(
         McpNotEnabled, ConversationArchived: nothing runs in this conversation.
         ServerUnavailable: it could not run now; it stays pending.
     """
-    access = await resolve(actor, conversation_id, Need.WRITE)
+    access = await resolve(actor, conversation_id, Need.MANAGE)
     stored = await _find(access, conversation_id, command_id)
     (await permissions.find(actor)).require(stored["tool"])
     if stored["status"] == Status.PENDING and stored["tool"] not in deps.servers.tools:
@@ -238,7 +238,7 @@ async def reject(
         NotFound: the actor has no such command.
         CommandSettled: it was approved, or failed.
     """
-    access = await resolve(actor, conversation_id, Need.WRITE)
+    access = await resolve(actor, conversation_id, Need.MANAGE)
     stored = await _find(access, conversation_id, command_id)
 
     def decide(working: WorkingCopy) -> Decided:
@@ -287,7 +287,7 @@ async def execute(
         McpNotEnabled, ConversationArchived: nothing runs in this conversation.
         TooManyCommands: the message has as many as one may have.
     """
-    access = await resolve(actor, conversation_id, Need.WRITE)
+    access = await resolve(actor, conversation_id, Need.MANAGE)
     await _require_message(access, deps.store, conversation_id, message_id)
     (await permissions.find(actor)).require(TERMINAL)
     place = CommandPlace(conversation_id=conversation_id, message_id=message_id, reply_id=None)

@@ -77,6 +77,9 @@ class MessageOut(BaseModel):
     commands: list[CommandOnMessage] | None = None
     version: int | None = None
     sent_id: str | None = None
+    author_id: Id | None = Field(
+        None, description="who wrote it, if that is not the conversation's owner"
+    )
 
 
 class ActiveLeafIn(BaseModel):

@@ -109,6 +109,7 @@ class Message(BaseModel):
     commands: list[dict[str, Any]] | None = None
     version: int | None = None
     sent_id: str | None = None
+    author_id: Id | None = None
     deleted: bool | None = None
     c: bytes | None = None
 
@@ -175,6 +176,8 @@ class Conversation(Document):
         trashed_source: the source that it had before it was put into the trash.
         import_fingerprint: a keyed hash of the imported messages; absent if it was not imported.
         version: rises with every change; the ETag.
+        notes_version: rises with every change of its notes; absent until there was one.
+        access_version: rises with every change of its grants; absent until there was one.
         first_seq: the place of the oldest message.
         tail_seq: the place of the oldest embedded message.
         next_seq: the place of the next message.
@@ -226,6 +229,8 @@ class Conversation(Document):
     path: ActiveBranch | None = None
     stored_messages: int | None = None
     version: int = 1
+    notes_version: int | None = None
+    access_version: int | None = None
 
     holds: ClassVar = (
         Content(
@@ -333,6 +338,7 @@ class Conversation(Document):
         absent = {
             "id", "messages", "path", "stored_messages", "import_fingerprint", "arrived_at",
             "linked_at", "deleted_at", "status_before", "trashed_source",
+            "access_version", "notes_version",
             *(name for name in ("category_id", "pinned_at") if getattr(begun, name) is None),
         }  # fmt: skip
         fields = begun.model_dump(mode="python", exclude=absent)

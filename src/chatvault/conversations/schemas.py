@@ -49,7 +49,7 @@ MAX_TITLE = 255
 MAX_CONTENT_BYTES = 1024 * 1024
 MAX_MESSAGES = 50_000
 # Fields that chatvault sets; if a client sends them back, they are ignored.
-OURS = frozenset({"seq", "version", "deleted", "replaces", "sent_id", "commands"})
+OURS = frozenset({"seq", "version", "deleted", "replaces", "sent_id", "commands", "author_id"})
 # Fields that are chatvault's or the client's, depending on the shape of their values.
 SHARED = frozenset({"parts", "hidden", "time_source"})
 
@@ -386,6 +386,19 @@ class ConversationOut(ConversationSummary):
     messages: list[MessageOut]
     messages_truncated: bool
     active_leaf: str | None = None
+
+
+class SharedConversation(ConversationSummary):
+    """A conversation without its messages, which its owner shares with me.
+
+    Attributes:
+        shared_at: when it was granted.
+        expires_at: when the grant ends by itself.
+    """
+
+    role: Literal["viewer", "commenter", "editor"]
+    shared_at: Instant
+    expires_at: Instant | None
 
 
 class DeletedConversation(BaseModel):

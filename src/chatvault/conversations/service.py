@@ -1,5 +1,6 @@
 """Operations on conversations; changes go through the commit queue, and reads are audited."""
 
+from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol
 
@@ -18,6 +19,7 @@ from chatvault.conversations.commits.change import Change, estimate
 from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.conversations.commits.working_copy import WorkingCopy
 from chatvault.conversations.creation import idempotent, prepare, write_messages
+from chatvault.conversations.grants import without_order
 from chatvault.conversations.holds import Holds
 from chatvault.conversations.models import Status
 from chatvault.conversations.preconditions import Precondition
@@ -155,7 +157,10 @@ async def read_back(
         NotFound: it has been deleted since.
     """
     read = partial(show, access, store) if with_messages else _show_without_messages
-    return await read_consistently(access, store, conversation_id, read)
+    shown = await read_consistently(access, store, conversation_id, read)
+    if access.grantee_id is None:
+        return shown
+    return replace(shown, conversation=without_order(shown.conversation))
 
 
 async def _show_without_messages(conversation: ConversationDoc) -> ConversationView:
@@ -195,7 +200,7 @@ async def update(
         InvalidInput: the merged metadata would be too large.
         UnknownParent: the parent of a message is not an earlier message.
     """
-    access, at = await resolve(actor, conversation_id, Need.WRITE), now()
+    access, at = await resolve(actor, conversation_id, Need.MANAGE), now()
     await check_category(access, wanted.category_id)
     new = await write_messages(access, commits.store, wanted.messages or [], at)
     keeps = wanted.messages is not None and (await Holds.of(access)).cover(conversation_id)
@@ -298,7 +303,7 @@ async def archive(
         NotFound: the actor has no such conversation.
         StaleVersion: it has another version.
     """
-    access, at = await resolve(actor, conversation_id, Need.WRITE), now()
+    access, at = await resolve(actor, conversation_id, Need.MANAGE), now()
 
     def decide(working: WorkingCopy) -> ObjectId:
         precondition.check(working.fields["version"])

@@ -56,6 +56,7 @@ class MessageDoc(TypedDict):
     commands: NotRequired[list[Raw]]
     version: NotRequired[int]
     sent_id: NotRequired[str]
+    author_id: NotRequired[ObjectId]
     deleted: NotRequired[bool]
     unreadable: NotRequired[bool]
     c: NotRequired[bytes]
@@ -152,6 +153,8 @@ class ConversationDoc(TypedDict):
     path: NotRequired[PathDoc | None]
     stored_messages: NotRequired[int | None]
     version: int
+    notes_version: NotRequired[int | None]
+    access_version: NotRequired[int | None]
 
 
 class RevisionDoc(TypedDict):

@@ -18,7 +18,7 @@ from pymongo.asynchronous.cursor import AsyncCursor
 from chatvault.access import Access
 from chatvault.conversations.codec import ContentCodec, PlainCodec
 from chatvault.conversations.decoding import ContentDecoder
-from chatvault.conversations.models import Conversation
+from chatvault.conversations.models import LISTED_FIELDS, Conversation
 from chatvault.conversations.newest import CONVERSATIONS, Listing, count_many, list_many
 from chatvault.conversations.paths import PathRuns
 from chatvault.conversations.segments import MAX_LENGTH, START, Revision, Segment
@@ -97,6 +97,7 @@ class MessageStore(ContentDecoder):
         )
         self._conversations = Batcher(self._find_conversations, max_size=32, concurrency=2)
         self._listings = Batcher(self._list_many, max_size=16, concurrency=2)
+        self._summaries = Batcher(self._find_summaries, max_size=128, concurrency=2)
         self._counts = Batcher(count_many, max_size=32, concurrency=2)
         self._segments = Batcher(self._find_segments, max_size=32, concurrency=2)
         self._fields = Batcher(_find_segment_fields, max_size=32, concurrency=2)
@@ -157,6 +158,12 @@ class MessageStore(ContentDecoder):
         """Return documents without messages, newest change first, and the count, if asked for."""
         wanted = (access, tuple(which.items()), limit, offset, after, counted)
         return await self._listings.submit(wanted)
+
+    async def find_summary(
+        self, access: Access, conversation_id: ObjectId
+    ) -> ConversationDoc | None:
+        """Return a conversation without its messages, or None."""
+        return await self._summaries.submit((access, conversation_id))
 
     async def count_conversations(self, access: Access) -> int:
         """Count the conversations of the actor."""
@@ -344,9 +351,15 @@ class MessageStore(ContentDecoder):
         found = Revision.get_pymongo_collection().find(query).sort(order).limit(limit)
         return await self.open_revisions(await found.to_list())
 
-    async def walk_revisions(self, access: Access) -> AsyncGenerator[RevisionDoc]:
-        """Walk the revisions of all messages, by conversation and message, oldest first."""
-        found = Revision.get_pymongo_collection().find(Revision.owned_by(access, kept=SHOWN))
+    async def walk_revisions(
+        self, access: Access, conversation_id: ObjectId | None = None
+    ) -> AsyncGenerator[RevisionDoc]:
+        """Walk the revisions of all messages, by conversation and message, oldest first.
+
+        With an id, only those of this conversation.
+        """
+        its = {} if conversation_id is None else {"conversation_id": conversation_id}
+        found = Revision.get_pymongo_collection().find(Revision.owned_by(access, kept=SHOWN, **its))
         order = [(name, 1) for name in ("conversation_id", "message_id", "seq", "version")]
         async for revision in found.sort(order):
             [opened] = await self.open_revisions([revision])
@@ -359,6 +372,13 @@ class MessageStore(ContentDecoder):
         found = await _conversations().find({"$or": pairs} if pairs[1:] else pairs[0]).to_list()
         await self.open_conversations(found)
         documents = {(each["user_id"], each["_id"]): each for each in found}
+        return [documents.get((access.owner_id, each)) for access, each in wanted]
+
+    async def _find_summaries(self, wanted: list[ConversationKey]) -> list[ConversationDoc | None]:
+        pairs = [Conversation.owned_by(access, _id=each) for access, each in dict.fromkeys(wanted)]
+        found = _conversations().find({"$or": pairs}, dict.fromkeys(LISTED_FIELDS, True))
+        opened = await self.open_conversations(await found.to_list())
+        documents = {(each["user_id"], each["_id"]): each for each in opened}
         return [documents.get((access.owner_id, each)) for access, each in wanted]
 
     async def _find_segments(self, wanted: list[GenerationKey]) -> list[list[SegmentDoc]]:

@@ -1,7 +1,7 @@
 """Carry out erasures in the background, in whatever process is there."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -48,6 +48,7 @@ class EraserDeps:
         database: the name of the database.
         holds: the declaration of each collection.
         files: the uploaded files of this machine.
+        remove_authored: removes what a user wrote in conversations of others.
         forget: drops what this process keeps in memory of a user.
         due: set when an erasure begins here.
     """
@@ -56,6 +57,7 @@ class EraserDeps:
     database: str
     holds: Mapping[str, Content]
     files: UploadFiles
+    remove_authored: Callable[[ObjectId], Awaitable[int]]
     forget: Callable[[ObjectId], None]
     due: asyncio.Event
 
@@ -131,14 +133,19 @@ class Eraser:
     async def _remove(self, erasure: Raw) -> None:
         # Again: something may have begun at the very moment of the end of the account.
         await stop_work(erasure["user_id"])
-        if await self._removal.remove_all(erasure):
+        if await self._remove_all(erasure):
             await Erasure.move(erasure, Step.REMOVE, 0)
         else:
             await Erasure.move(erasure, Step.LOOK, LOOK_SECONDS)
 
+    async def _remove_all(self, erasure: Raw) -> int:
+        # First in others' conversations: the rest has the note of which these are.
+        authored = await self._deps.remove_authored(erasure["user_id"])
+        return authored + await self._removal.remove_all(erasure)
+
     async def _look(self, erasure: Raw) -> None:
         """Look for late writes; without any, remove the account and store the receipt."""
-        found = await self._removal.remove_all(erasure)
+        found = await self._remove_all(erasure)
         is_late = now() - erasure["started_at"] > UPLOAD_TTL + timedelta(hours=1)
         awaited = not is_late and any(not each["is_removed"] for each in erasure["uploads"])
         if found or awaited:
@@ -166,7 +173,7 @@ class Eraser:
 
     async def _watch(self, erasure: Raw) -> None:
         """Look for late writes, and whether the oplog still has what was removed."""
-        if await self._removal.remove_all(erasure):
+        if await self._remove_all(erasure):
             at = await read_clock(self._deps.client)
             await Erasure.move(
                 erasure,

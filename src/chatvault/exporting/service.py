@@ -66,7 +66,7 @@ async def export_conversation(
     check_format(wanted)
     include = includes_attachments(wanted, attachments, is_archive=False)
     await deps.admit(actor)
-    access = await resolve(actor, conversation_id, Need.READ)
+    access = await resolve(actor, conversation_id, Need.MANAGE)
     document = await deps.store.get_conversation(access, conversation_id)
     counts = Counts()
     chunks, (suffix, media_type) = await _one(

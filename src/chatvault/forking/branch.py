@@ -20,7 +20,7 @@ MAX_MESSAGES = 50_000
 MAX_BYTES = 64 * 1024 * 1024
 OPEN = frozenset({"pending", "approved"})
 # What names a reply or another message of the old conversation, and what only its history has.
-LEFT_OUT = ("reply_id", "alternative_to", "parent_id", "sent_id", "version")
+LEFT_OUT = ("reply_id", "alternative_to", "parent_id", "sent_id", "version", "author_id")
 
 
 async def read_branch(

@@ -72,7 +72,7 @@ async def _copy(
     known: Idempotent[ObjectId] | None,
 ) -> ObjectId:
     """Store the fork; return its id."""
-    access = await resolve(actor, conversation_id, Need.READ)
+    access = await resolve(actor, conversation_id, Need.MANAGE)
 
     async def read(found: ConversationDoc) -> tuple[ConversationDoc, list[MessageDoc]]:
         branch = {"up_to": wanted.up_to, "leaf": wanted.leaf}

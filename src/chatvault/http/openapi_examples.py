@@ -21,6 +21,8 @@ SHOWN = frozenset({
 VALUES: dict[str, Any] = {
     "next_cursor": "MjA",
     "q": "tokyo time",
+    "user": "bob",
+    "author_id": ID,
     "action": "conversation.create",
     "active_id": "1579973f-78f4-431a-8f88-ad2f3a472c2e",
     "active_leaf": "1579973f-78f4-431a-8f88-ad2f3a472c2e",

@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from aiohttp import web
+from bson import ObjectId
 from pydantic import BaseModel
 
 from chatvault.actor import Actor, Scope
 from chatvault.audit.actions import Action
-from chatvault.errors import ChatvaultError, NotAuthenticated, SessionRequired
+from chatvault.errors import ChatvaultError, NotAuthenticated, NotFound, SessionRequired
 from chatvault.http.bodies import BODY, SMALL_BODY, Bodies, Room, read_body, size_to_expect
 from chatvault.http.dialects import Dialect, Names
 from chatvault.http.requests import (
@@ -26,7 +27,10 @@ from chatvault.http.requests import (
     parse_query,
 )
 
+# Finds whether the actor is a guest of a conversation; None if nobody granted it to them.
+FindGuest = Callable[[Actor, ObjectId], Awaitable[Actor | None]]
 BODIES = web.AppKey("bodies", Bodies)
+FIND_GUEST: web.AppKey[FindGuest] = web.AppKey("find_guest")
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 Handler = Callable[..., Awaitable[web.StreamResponse]]
 PlainHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -124,6 +128,7 @@ class Operation:
         if "headers" in self.models:
             given["headers"] = parse_headers(request, self.models["headers"])
         if self.media_taken:
+            # Such a body can be read once only.
             return await self.handler(request, **given)
         expected = size_to_expect(request, self.max_body)
         if expected <= SMALL_BODY:
@@ -161,7 +166,23 @@ class Operation:
         elif "headers" in self.models and issubclass(self.models["headers"], IdempotencyHeaders):
             # A request identified by its key is identified by its body, too.
             await read_body(request, self.max_body)
-        return await self.handler(request, **given)
+        return await self._handle(request, given)
+
+    async def _handle(self, request: web.Request, given: dict[str, Any]) -> web.StreamResponse:
+        """Return the handler's answer; if it finds nothing, ask again for a guest.
+
+        So only who has no such conversation causes the query for a grant.
+        """
+        conversation_id = getattr(given.get("path"), "conversation_id", None)
+        if conversation_id is None or "actor" not in given:
+            return await self.handler(request, **given)
+        try:
+            return await self.handler(request, **given)
+        except NotFound:
+            guest = await request.app[FIND_GUEST](given["actor"], conversation_id)
+            if guest is None:
+                raise
+        return await self.handler(request, **{**given, "actor": guest})
 
 
 @dataclass(slots=True)

@@ -129,7 +129,7 @@ PIPELINE: list[dict[str, Any]] = [
     {
         "$project": {
             f"fullDocument.{name}": 1
-            for name in ("user_id", "action", "resource_id", "details", "request_id")
+            for name in ("user_id", "owner_id", "action", "resource_id", "details", "request_id")
         }
     },
 ]
@@ -182,7 +182,7 @@ class JobStarted:
 def read_change(change: Change) -> LiveEvent | SessionsEnded | JobStarted | None:
     """Return what an entry means to followers; None if it means nothing to them."""
     entry = change["fullDocument"]
-    action, user_id, target = Action(entry["action"]), entry.get("user_id"), entry["resource_id"]
+    action, user_id, target = Action(entry["action"]), _owner_of(entry), entry["resource_id"]
     if action in ENDS_SESSIONS_OF:
         return SessionsEnded(ObjectId(target))
     if user_id is None:
@@ -192,6 +192,12 @@ def read_change(change: Change) -> LiveEvent | SessionsEnded | JobStarted | None
     if action in STARTS:
         return JobStarted(user_id, STARTS[action], ObjectId(target))
     return _read_event(change["_id"]["_data"], action, entry)
+
+
+def _owner_of(entry: Mapping[str, Any]) -> ObjectId | None:
+    """Return whose data an entry is about; who acted may be a guest."""
+    owner_id: ObjectId | None = entry.get("owner_id") or entry.get("user_id")
+    return owner_id
 
 
 def _read_event(event_id: str, action: Action, entry: Mapping[str, Any]) -> LiveEvent | None:
@@ -236,7 +242,7 @@ def _event(
 ) -> LiveEvent:
     return LiveEvent(
         id=event_id,
-        user_id=entry["user_id"],
+        user_id=entry.get("owner_id") or entry["user_id"],
         type=kind,
         conversation_id=entry["resource_id"] if told else None,
         version=told.version if told else None,

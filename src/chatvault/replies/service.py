@@ -148,7 +148,7 @@ async def summarize(
 async def _replay(
     actor: Actor, conversation_id: ObjectId, idempotency_key: IdempotencyKey
 ) -> ObjectId:
-    access = await resolve(actor, conversation_id, Need.WRITE)
+    access = await resolve(actor, conversation_id, Need.MANAGE)
     known = idempotent_start(access, idempotency_key, conversation_id)
     return (await answer_repeat(actor, Action.REPLY_CREATE, known)).reply_id
 
@@ -160,7 +160,7 @@ async def _begin(
     wanted: ReplyIn,
     idempotency_key: IdempotencyKey | None,
 ) -> ObjectId:
-    access = await resolve(actor, conversation_id, Need.WRITE)
+    access = await resolve(actor, conversation_id, Need.MANAGE)
     for attempt in range(ATTEMPTS):
         try:
             reply_plan = await _plan(actor, access, deps, conversation_id, wanted)
@@ -265,7 +265,7 @@ async def open_events(
     Raises:
         NotFound: the actor has no such reply.
     """
-    access = await resolve(actor, conversation_id, Need.READ)
+    access = await resolve(actor, conversation_id, Need.MANAGE)
     await check_not_gone(access, conversation_id, "Reply")
     await _find(access, conversation_id, reply_id)
     await deps.recorder.record(audit.entry(actor, Action.REPLY_FOLLOW, conversation_id))
@@ -331,7 +331,7 @@ async def cancel(
     known = idempotency_key and Idempotent.by_id(
         idempotency_key, "conversation_id", id_of=lambda _: conversation_id, find=find
     )
-    access = await resolve(actor, conversation_id, Need.WRITE)
+    access = await resolve(actor, conversation_id, Need.MANAGE)
     for _ in range(ATTEMPTS):
         reply = await _find(access, conversation_id, reply_id)
         try:
@@ -371,7 +371,7 @@ async def get_context(
         AgentNotFound: the actor may use no such agent.
         TokenLimitReached: the conversation's tokens are used up.
     """
-    access = await resolve(actor, conversation_id, Need.READ)
+    access = await resolve(actor, conversation_id, Need.MANAGE)
     conversation = await deps.store.get_conversation(access, conversation_id)
     agent = await agents.find(actor, agent_id or conversation.get("agent_id"))
     try:

@@ -138,7 +138,7 @@ class Background:
             KeyReused: the key came with another request.
             Busy: messages were edited or removed during each attempt.
         """
-        access = await resolve(actor, conversation_id, Need.WRITE)
+        access = await resolve(actor, conversation_id, Need.MANAGE)
         async with key_lock(actor, idempotency_key):
             if idempotency_key is not None and await was_carried_out(actor, idempotency_key):
                 known = _idempotent(access, self._commits.store, conversation_id, idempotency_key)

@@ -156,6 +156,9 @@ class AuditEntryOut(BaseModel):
     request_id: str
     duration_ms: float
     details: dict[str, Any] | None
+    owner_id: Id | None = Field(
+        None, description="whose conversation it was, where the user worked with it by a grant"
+    )
     key_id: Id | None = Field(description="the API key that was used; null for a session")
 
 
@@ -169,7 +172,9 @@ class AuditCountOut(BaseModel):
 
 
 # The fields that are stored under the names that the API has.
-SAME_NAMES = tuple(name for name in AuditEntryOut.model_fields if name not in {"id", "key_id"})
+SAME_NAMES = tuple(
+    name for name in AuditEntryOut.model_fields if name not in {"id", "key_id", "owner_id"}
+)
 
 
 def entry_wire(stored: dict[str, Any]) -> dict[str, Any]:
@@ -178,4 +183,5 @@ def entry_wire(stored: dict[str, Any]) -> dict[str, Any]:
     `key_id` is the API key there; the stored field of that name is the key of the MAC.
     """
     shown = {name: stored[name] for name in SAME_NAMES}
-    return {"id": stored["_id"], **shown, "key_id": stored.get("api_key_id")}
+    further = {"owner_id": stored.get("owner_id"), "key_id": stored.get("api_key_id")}
+    return {"id": stored["_id"], **shown, **further}

@@ -51,25 +51,36 @@ async def list_entries(actor: Actor, recorder: Recorder, *, query: AuditQuery) -
 
 
 async def list_mine(actor: Actor, recorder: Recorder, *, query: MyAuditQuery) -> list[Entry]:
-    """Return a page of what the actor did and of what was done to their account, newest first."""
+    """Return a page of what the actor did and of what was done to their account, newest first.
+
+    It has what guests did with the actor's conversations, too.
+    """
     page_of = AuditQuery(limit=query.limit)
     page_of.cursor = query.cursor
     mine = {"$and": [_about(actor), page_of.to_query()]}
     found = AuditEntry.get_pymongo_collection().find(mine)
     page = await found.sort([("at", -1), ("_id", -1)]).limit(query.limit).to_list()
     await recorder.record(entry(actor, Action.AUDIT_LIST_MINE, details={"entries": len(page)}))
-    return page
+    return [_as_owner_sees(actor, each) for each in page]
 
 
 def _about(actor: Actor) -> Raw:
     """Return what is true of entries about what the actor did and what was done to them."""
-    return {"$or": [{"user_id": actor.owner_id}, {"resource_id": str(actor.owner_id)}]}
+    about_me = [{"resource_id": str(actor.owner_id)}, {"owner_id": actor.owner_id}]
+    return {"$or": [{"user_id": actor.owner_id}, *about_me]}
+
+
+def _as_owner_sees(actor: Actor, stored: Entry) -> Entry:
+    """Return an entry; from where and with what a guest came is not told to the owner."""
+    if "owner_id" not in stored or stored["user_id"] == actor.owner_id:
+        return stored
+    return {**stored, **dict.fromkeys(("address", "user_agent", "session_id", "api_key_id"))}
 
 
 async def walk_mine(actor: Actor, *, until: datetime) -> AsyncGenerator[list[Entry]]:
     """Yield the same as `list_mine`, all up to a time and oldest first, as part of an export."""
     async for page in _walk(AuditQuery(until=until, order=Order.OLDEST), _about(actor)):
-        yield page
+        yield [_as_owner_sees(actor, each) for each in page]
 
 
 async def count_entries(

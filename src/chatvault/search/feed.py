@@ -28,7 +28,7 @@ PIPELINE: Final[list[dict[str, Any]]] = [
             "fullDocument.details.version": {"$exists": True},
         }
     },
-    {"$project": {"fullDocument.user_id": 1, "fullDocument.resource_id": 1}},
+    {"$project": {f"fullDocument.{name}": 1 for name in ("user_id", "owner_id", "resource_id")}},
 ]
 
 
@@ -110,7 +110,7 @@ class Feed:
                 known.forget()
         for change in batch.changes:
             entry = change["fullDocument"]
-            of_user = self._users.get(entry.get("user_id"))
+            of_user = self._users.get(entry.get("owner_id") or entry.get("user_id"))
             if of_user is not None:
                 with suppress(InvalidId, TypeError):
                     of_user.stale.add(ObjectId(entry["resource_id"]))

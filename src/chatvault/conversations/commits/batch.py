@@ -11,6 +11,7 @@ from pymongo import InsertOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import BulkWriteError, OperationFailure
 
+from chatvault.access import InsufficientGrant, Need
 from chatvault.audit.models import AuditEntry, Entry
 from chatvault.conversations.commits.change import Change, Key
 from chatvault.conversations.commits.errors import (
@@ -22,11 +23,13 @@ from chatvault.conversations.commits.errors import (
 from chatvault.conversations.commits.reader import BatchReader
 from chatvault.conversations.commits.state import Write
 from chatvault.conversations.commits.working_copy import WorkingCopy
+from chatvault.conversations.grants import Grant
 from chatvault.conversations.models import Conversation
+from chatvault.conversations.notes import Note
 from chatvault.conversations.paths import PathRuns
 from chatvault.conversations.segments import PendingDeletion, Revision, Segment
 from chatvault.conversations.store import MessageStore
-from chatvault.errors import ChatvaultError
+from chatvault.errors import ChatvaultError, NotFound
 from chatvault.idempotency import IdempotencyRecord, Idempotent
 
 T = TypeVar("T")
@@ -72,6 +75,8 @@ class CommitBatch:
         self._new_records: dict[tuple[ObjectId, str, str], Write] = {}
         # The conversations of which a change is postponed, so that no later one overtakes it.
         self._postponed: set[Key] = set()
+        # The most that guests may do, by guest, owner and conversation.
+        self._needs: dict[tuple[Any, ...], Need] = {}
         self.copies: dict[Key, WorkingCopy] = {}
 
     async def carry(self) -> list[Any]:
@@ -88,6 +93,7 @@ class CommitBatch:
             self.copies = await _beside(reading, codec.fetch(missing, to_write=True))
         else:
             self.copies = await reading
+        await self._read_grants()
         await self._replay()
         answers = [self._decide(change) for change in self._changes]
         await self._write()
@@ -96,6 +102,9 @@ class CommitBatch:
     def _decide(self, change: Change[Any]) -> Any:
         working = self.copies[change.key]
         working.begin_change(sees_trash=change.sees_trash, keeps=change.keeps)
+        refused = self._refusal_of_guest(change, working)
+        if refused is not None:
+            return refused
         recalled = self._recalled.get(change)
         if isinstance(recalled, ChatvaultError):
             return recalled
@@ -119,6 +128,34 @@ class CommitBatch:
             return error
         working.end_change()
         return answer
+
+    async def _read_grants(self) -> None:
+        """Read the grants of guests again: each may have ended since the request came.
+
+        One that ends while this batch is under way is a change of the same conversation, so that
+        one of the two conflicts.
+        """
+        asked = {
+            (each.access.grantee_id, each.where[1])
+            for each in self._changes
+            if each.access.grantee_id is not None
+        }
+        if asked:
+            self._needs = dict(await Grant.read_needs(asked, self._session))
+
+    def _refusal_of_guest(self, change: Change[Any], working: WorkingCopy) -> ChatvaultError | None:
+        """Return the error of a guest whose grant has ended, or does not allow the change."""
+        access = change.access
+        if access.grantee_id is None:
+            return None
+        if working.changes_grants:
+            # The next batch reads the grants as they are after this one.
+            self._postponed.add(change.key)
+            return Behind()
+        need = self._needs.get((access.grantee_id, access.owner_id, change.where[1]))
+        if need is None:
+            return NotFound("Conversation not found")
+        return InsufficientGrant() if need < change.need else None
 
     def _decide_once(self, change: Change[T], idempotent: Idempotent[T], working: WorkingCopy) -> T:
         key = (
@@ -178,6 +215,9 @@ class CommitBatch:
         await self._apply(IdempotencyRecord, list(self._new_records.values()))
         await self._apply(
             Revision, [write for working in copies for write in working.revisions], each=False
+        )
+        await self._apply(
+            Note, [write for working in copies for write in working.notes], each=False
         )
         for document, writes in _grouped(working.beside for working in copies).items():
             await self._apply(document, writes)

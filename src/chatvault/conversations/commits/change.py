@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 
 from bson import ObjectId
 
-from chatvault.access import Access
+from chatvault.access import Access, Need
 from chatvault.actor import Actor
 from chatvault.audit.actions import Action
 from chatvault.conversations.commits.working_copy import WorkingCopy
@@ -32,6 +32,7 @@ class Change(Generic[T]):
         access: to the data of the conversation's owner.
         action: the action of the audit entry.
         where: `_id` or `source`, and its value.
+        need: the level of access that a guest's grant must allow when the change is committed.
         decide: reads the working copy and either raises, before it changes anything, or decides and
             returns the answer. It may be called again, with another working copy.
         message_ids: ids of the messages that the decision reads.
@@ -54,6 +55,7 @@ class Change(Generic[T]):
     action: Action
     where: tuple[str, Any]
     decide: Callable[[WorkingCopy], T]
+    need: Need = Need.WRITE
     message_ids: frozenset[str] = frozenset()
     needs_metadata: bool = False
     needs_tail: bool = False

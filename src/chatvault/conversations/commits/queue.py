@@ -4,12 +4,14 @@ import asyncio
 import random
 from collections import deque
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
 import structlog
 from pymongo.errors import PyMongoError
 
+from chatvault.access import Need
 from chatvault.actor import Actor, Door
 from chatvault.audit.actions import Action
 from chatvault.conversations.commits.batch import CommitBatch
@@ -276,7 +278,8 @@ def _move(working: WorkingCopy, key: Key, *, whole: bool) -> Change[None]:
     _, field, value = key
     move: Change[None] = Change(
         actor=Actor(door=Door.BACKGROUND, user_id=working.access.owner_id),
-        access=working.access,
+        # In the name of the owner, even if the message that is one too many is a guest's.
+        access=replace(working.access, role=Need.MANAGE, grantee_id=None),
         action=Action.CONVERSATION_UPDATE,
         where=(field, value),
         decide=lambda working: working.move_overflow(whole=whole) if working.exists else None,

@@ -61,6 +61,7 @@ class ConversationState:
         self.segments: list[Write] = []
         self.revisions: list[Write] = []
         self.pending_deletions: list[Write] = []
+        self.notes: list[Write] = []
         # Writes of other domains in the same transaction; each must match a document.
         self.beside: list[tuple[type[Document], Write]] = []
         # Deletions of other domains in the same transaction; they may match any number.
@@ -87,6 +88,8 @@ class ConversationState:
         self._is_new = False
         self._rewritten = False
         self._deleted = False
+        # Whether a change of this batch gives, alters or ends a grant.
+        self.changes_grants = False
         self._is_blind = self._is_touched = False
         self._sets = 0
         self._sees_trash = self._keeps = False

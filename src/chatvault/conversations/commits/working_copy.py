@@ -12,8 +12,10 @@ from chatvault.conversations.commits import segment_writes
 from chatvault.conversations.commits.active_path import PathChange
 from chatvault.conversations.commits.errors import NoRoom
 from chatvault.conversations.commits.state import ConversationState, Write
+from chatvault.conversations.grants import Grant
 from chatvault.conversations.links import removal_of
 from chatvault.conversations.models import BY_ID, TRASHED, Conversation, Status
+from chatvault.conversations.notes import Note
 from chatvault.conversations.segments import (
     Generation,
     PendingDeletion,
@@ -61,6 +63,24 @@ class WorkingCopy(ConversationState):
         """Decide new values of fields."""
         self._set(**fields)
         self._touch(at)
+
+    def change_grants(self, write: Write) -> None:
+        """Decide to give, alter or end a grant; the version and the times stay.
+
+        The conversation is written, too, so that the changes of a guest that are under way conflict
+        and read the grant again.
+        """
+        self.changes_grants = True
+        self.beside.append((Grant, write))
+        self._set(access_version=(self.fields.get("access_version") or 0) + 1)
+
+    def change_notes(self, write: Write) -> None:
+        """Decide to write, change or remove a note; the version and the times stay.
+
+        The conversation is written, too, so that its deletion and the end of a grant conflict.
+        """
+        self.beside.append((Note, write))
+        self._set(notes_version=(self.fields.get("notes_version") or 0) + 1)
 
     def append(
         self,
@@ -244,7 +264,10 @@ class WorkingCopy(ConversationState):
         return self._put(stored, message, at)
 
     def remove_message(self, stored: StoredMessage, at: datetime) -> None:
-        """Decide to remove a message with its revisions; its id and its place are not reused."""
+        """Decide to remove a message with its revisions and notes.
+
+        Its id and its place are not reused.
+        """
         its = {"conversation_id": self.fields["_id"], "message_id": stored.message["id"]}
         self.path.require_tree_to_delete(stored.seq - self.fields["first_seq"])
         its_revisions = Revision.owned_by(self.access, **its)
@@ -253,6 +276,7 @@ class WorkingCopy(ConversationState):
             self._keep([stored], at)
         else:
             self.revisions.append(DeleteMany(its_revisions))
+            self.notes.append(DeleteMany(Note.owned_by(self.access, **its)))
         gone: MessageDoc = {"id": stored.message["id"], "deleted": True}
         if "parent_id" in stored.message:
             gone["parent_id"] = stored.message["parent_id"]

@@ -1,6 +1,6 @@
 """The HTTP route of the list of conversations."""
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from aiohttp import web
 from pydantic import (
@@ -17,6 +17,7 @@ from chatvault.conversations.lists.changed import Since
 from chatvault.conversations.lists.filters import Position, Sort
 from chatvault.conversations.lists.schemas import ListFilter
 from chatvault.conversations.lists.service import ListRequest, ListsAttached, Page
+from chatvault.conversations.lists.shared import SharedPage, role_of
 from chatvault.conversations.reading.listing import MAX_LISTED
 from chatvault.conversations.reading.wire import conversation_wire, summary_wire, trash_wire
 from chatvault.conversations.routes import STORE
@@ -24,7 +25,9 @@ from chatvault.conversations.schemas import (
     ConversationOut,
     ConversationSummary,
     DeletedConversation,
+    SharedConversation,
 )
+from chatvault.cursors import encode_cursor
 from chatvault.fields import Instant
 from chatvault.http.requests import RECORDER, SETTINGS, json_response, link_to, page_links
 from chatvault.http.routing import Routes
@@ -33,6 +36,7 @@ LIST_ATTACHED: web.AppKey[ListsAttached] = web.AppKey("list_attached")
 START = "start"
 # What a list of changes can be asked for.
 OF_CHANGES = frozenset({"limit", "view", "cursor", "updated_since"})
+OF_SHARED = frozenset({"limit", "view", "cursor", "shared"})
 # The parameters of the first versions: whoever names no other gets a total unasked.
 WITH_TOTAL = frozenset({"limit", "offset", "status", "agent_id", "view", "cursor"})
 routes = Routes("conversations")
@@ -54,6 +58,11 @@ class ListQuery(ListFilter):
         None,
         description="what changed from this time on, the oldest change first, and what was deleted;"
         " with no other condition",
+    )
+    shared: Literal["with_me"] | None = Field(
+        None,
+        description="what others share with me, granted last first, without messages; with no other"
+        " condition",
     )
     sort: Sort = Field(
         Sort.UPDATED,
@@ -83,6 +92,8 @@ class ListQuery(ListFilter):
             raise PydanticCustomError("cursor", "The cursor is one of a list in another order")
         if of_changes and not self.model_fields_set <= OF_CHANGES:
             raise PydanticCustomError("updated_since", "updated_since goes with no other condition")
+        if self.shared is not None and not self.model_fields_set <= OF_SHARED:
+            raise PydanticCustomError("shared", "shared goes with no other condition")
         if "sort" in self.model_fields_set and self.in_trash != (self.sort is Sort.DELETED):
             raise PydanticCustomError("sort", "The trash, and nothing else, is sorted by `deleted`")
         return self
@@ -113,6 +124,7 @@ class ListQuery(ListFilter):
             start=self._start,
             with_messages=self.view == "full",
             counted=counted,
+            shared=self.shared is not None,
         )
 
 
@@ -121,7 +133,7 @@ class ListQuery(ListFilter):
     "/conversations",
     Action.CONVERSATION_LIST,
     scope=Scope.CONVERSATIONS_READ,
-    returns=list[ConversationOut | ConversationSummary | DeletedConversation],
+    returns=list[ConversationOut | SharedConversation | ConversationSummary | DeletedConversation],
     sends=("Link", "X-Total-Count"),
 )
 async def list_conversations(
@@ -132,6 +144,7 @@ async def list_conversations(
     Each with its messages as far as they fit, or without them with `view=summary`. `Link` leads
     to the pages around. With `updated_since` it is a list of changes, which tells deletions, too.
     With `status=deleted` it is the trash: without messages, with the time of the final deletion.
+    With `shared=with_me` it is what others share with me: without messages, with my role.
     """
     page = await list_service.list_page(
         actor,
@@ -140,6 +153,8 @@ async def list_conversations(
         request.app[LIST_ATTACHED],
         wanted=query.to_request(),
     )
+    if page.shared is not None:
+        return _shared(request, page.shared)
     whole, plain = map(conversation_wire, page.whole), map(summary_wire, page.documents)
     shown = [*whole] if query.view == "full" else [*plain]
     if query.in_trash:
@@ -149,6 +164,16 @@ async def list_conversations(
     for place, each in reversed(page.deleted):
         shown.insert(place, {"id": each.id, "deleted": True, "deleted_at": each.at})
     return json_response(shown, headers=_links(request, query, page))
+
+
+def _shared(request: web.Request, page: SharedPage) -> web.StreamResponse:
+    """Return the answer with what others share with the caller."""
+    shown = [{**summary_wire(stored), **role_of(grant)} for stored, grant in page.conversations]
+    headers = {}
+    if page.following is not None:
+        cursor = encode_cursor(*page.following)
+        headers["Link"] = f'<{link_to(request, cursor=cursor)}>; rel="next"'
+    return json_response(shown, headers=headers)
 
 
 def _links(request: web.Request, query: ListQuery, page: Page) -> dict[str, str]:

@@ -15,6 +15,7 @@ from chatvault.conversations.holds import NO_HOLDS, Holds
 from chatvault.conversations.lists.changed import Changed, Since, list_changed
 from chatvault.conversations.lists.filters import Filter, Position, Selection, Sort
 from chatvault.conversations.lists.ordered import count_matching, list_ordered
+from chatvault.conversations.lists.shared import SharedPage, read_shared
 from chatvault.conversations.reading.listing import LIST_BYTES, show_list
 from chatvault.conversations.reading.pages import ConversationView
 from chatvault.conversations.shapes import ConversationDoc
@@ -32,6 +33,8 @@ class ListRequest:
         selection: the conditions.
         start: an offset, the position where the page before ended, or the time from which on
             changes are listed, whatever the conditions and the order.
+        shared: whether they are those that others share with the actor, whatever the conditions
+            and the order.
         counted: whether all pages' conversations are counted.
     """
 
@@ -41,6 +44,7 @@ class ListRequest:
     start: int | Position | Since = 0
     with_messages: bool = True
     counted: bool = True
+    shared: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,7 @@ class Page:
         deleted: what was deleted, each with the number of conversations that come before it.
         following: where the next page of changes begins.
         holds: the holds that keep conversations of a page of the trash.
+        shared: what others share with the actor, if that was requested.
     """
 
     documents: list[ConversationDoc]
@@ -64,6 +69,7 @@ class Page:
     deleted: list[tuple[int, Changed]] = field(default_factory=list)
     following: Since | None = None
     holds: Holds = NO_HOLDS
+    shared: SharedPage | None = None
 
 
 async def list_page(
@@ -78,6 +84,12 @@ async def list_page(
 
     Conversations have all their messages within the list's byte budget, then only the newest.
     """
+    if wanted.shared:
+        after = wanted.start.time_and_id if isinstance(wanted.start, Position) else None
+        found = await read_shared(actor, store, recorder, wanted.limit, after)
+        entry = audit.entry(actor, Action.CONVERSATION_LIST, details={"shared": True})
+        await recorder.record(entry)
+        return Page([], [], None, has_more=False, shared=found)
     access = Access.of(actor)
     if isinstance(wanted.start, Since):
         page = await _list_changes(access, store, wanted.start, wanted.limit)

@@ -13,6 +13,7 @@ from chatvault.actor import Actor
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.audit.outbox import place
+from chatvault.conversations.authors import note_author, sign
 from chatvault.conversations.branches.service import check_no_reply
 from chatvault.conversations.commits.bulk import CARRIED_BYTES
 from chatvault.conversations.commits.change import OVERHEAD, Change, estimate
@@ -189,7 +190,7 @@ async def append(
         ReplyUnderWay: it begins another branch while an answer is being written.
     """
     access, at = await resolve(actor, conversation_id, Need.WRITE), now()
-    messages = to_stored(wanted, at)
+    messages = sign(access, to_stored(wanted, at))
     size = await _check_size(messages)
 
     def decide(working: WorkingCopy) -> Appended:
@@ -199,9 +200,8 @@ async def append(
         first = working.fields["next_seq"]
         links = _link(working, wanted, fresh, repeated) if branches else None
         working.append(fresh, at, at, links)
-        details: dict[str, Any] = {"messages": len(fresh)}
-        if repeated:
-            details["repeated"] = len(repeated)
+        working.beside += note_author(access, conversation_id, at)
+        details: Raw = {"messages": len(fresh)} | ({"repeated": len(repeated)} if repeated else {})
         if links:
             details["leaf_seq"] = working.fields["next_seq"] - 1
         entry = audit.entry(actor, action, conversation_id, details=details)
@@ -324,7 +324,7 @@ async def replace_last(
     if replaced is None:
         raise NotLastAnswer
     access = await resolve(actor, conversation_id, Need.WRITE)
-    message = to_stored([wanted], at)[0]
+    message = sign(access, to_stored([wanted], at))[0]
     if wanted.id not in {None, replaced}:
         message["sent_id"] = wanted.id
 
@@ -333,6 +333,7 @@ async def replace_last(
         is_repeated = wanted.id is not None and _has_replaced(working.find(replaced), message)
         if not is_repeated:
             working.replace_message(_last_answer(working, replaced), message.copy(), at)
+            working.beside += note_author(access, conversation_id, at)
         details = {"repeated": 1} if is_repeated else None
         answer = appended(working, [replaced], int(is_repeated))
         action = Action.CONVERSATION_REPLACE_MESSAGE

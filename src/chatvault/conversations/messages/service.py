@@ -12,6 +12,7 @@ from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.audit.outbox import place
 from chatvault.audit.recorder import Recorder
+from chatvault.conversations.authors import note_author, sign_again
 from chatvault.conversations.commits.change import Change, estimate
 from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.conversations.commits.working_copy import WorkingCopy
@@ -53,7 +54,7 @@ async def edit(
         NotFound: the actor has no such message.
         StaleVersion: it has another version.
     """
-    at = now()
+    access, at = await resolve(actor, conversation_id, Need.WRITE), now()
 
     def decide(working: WorkingCopy) -> StoredMessage:
         stored = _locate(working, message_id, precondition)
@@ -61,7 +62,9 @@ async def edit(
             Precondition(given=True, versions=frozenset({wanted.version})).check(
                 stored.message.get("version", 1)
             )
-        edited = working.replace_message(stored, wanted.apply_to(stored.message), at)
+        message = sign_again(access, wanted.apply_to(stored.message))
+        edited = working.replace_message(stored, message, at)
+        working.beside += note_author(access, conversation_id, at)
         entry = audit.entry(actor, Action.CONVERSATION_EDIT_MESSAGE, conversation_id)
         working.outbox.record(entry, place(edited.seq))
         return edited
@@ -69,7 +72,7 @@ async def edit(
     return await commits.submit(
         Change(
             actor=actor,
-            access=await resolve(actor, conversation_id, Need.WRITE),
+            access=access,
             action=Action.CONVERSATION_EDIT_MESSAGE,
             where=("_id", conversation_id),
             decide=decide,
@@ -103,7 +106,7 @@ async def remove(
         entry = audit.entry(actor, Action.CONVERSATION_DELETE_MESSAGE, conversation_id)
         working.outbox.record(entry, place(stored.seq))
 
-    access = await resolve(actor, conversation_id, Need.WRITE)
+    access = await resolve(actor, conversation_id, Need.MANAGE)
     await commits.submit(
         Change(
             actor=actor,

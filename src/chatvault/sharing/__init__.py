@@ -1,0 +1,1 @@
+"""Conversations that their owners share with other users."""

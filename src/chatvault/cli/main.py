@@ -141,6 +141,7 @@ def serve(
         raise InvalidInput("--workers needs Linux or macOS; leave it out.")
     # Imported here: the other commands start without it.
     from chatvault.server import http as server  # noqa: PLC0415  # as said
+    from chatvault.server import listening  # noqa: PLC0415  # as said
     from chatvault.server import workers as supervisor  # noqa: PLC0415  # as said
 
     settings = load_settings()
@@ -157,13 +158,13 @@ def serve(
             out.print(*_banner(settings, address), sep="\n")
 
     async def serve_here(url: str) -> None:
-        with server.listen(settings) as listener:
+        with listening.listen(settings) as listener:
             await server.serve(
                 settings,
                 mongodb_url=url,
                 listener=listener,
                 stopping=asyncio.Event(),
-                on_listening=lambda: announce(server.address_of(listener, settings)),
+                on_listening=lambda: announce(listening.address_of(listener, settings)),
             )
 
     with (

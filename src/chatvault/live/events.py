@@ -131,6 +131,7 @@ PIPELINE: list[dict[str, Any]] = [
             f"fullDocument.{name}": 1
             for name in ("user_id", "action", "resource_id", "details", "request_id")
         }
+        | {"wallTime": 1}
     },
 ]
 # A resume token: the time of its commit, and further bytes that order what has the same time.

@@ -15,6 +15,7 @@ from chatvault.accounts import routes as accounts
 from chatvault.accounts.passwords import PasswordHasher
 from chatvault.accounts.throttle import LoginThrottle, RegistrationThrottle
 from chatvault.administration import routes as administration
+from chatvault.administration import user_routes
 from chatvault.administration.exposition import Exposition
 from chatvault.administration.readings import Readings
 from chatvault.administration.review import HealthDeps
@@ -132,6 +133,7 @@ from chatvault.vault.opening import load_vault
 KEYS_PER_MINUTE = 30
 FORKS_PER_MINUTE = 30
 LINKS_PER_MINUTE = 30
+TOKENS_PER_MINUTE = 30
 BULKS_PER_MINUTE = 120
 OWN_ROUTES = (
     health.routes,
@@ -165,6 +167,7 @@ OWN_ROUTES = (
     review.routes,
     holds.routes,
     administration.routes,
+    user_routes.routes,
     sealing.routes,
     replies.routes,
     live.routes,
@@ -251,10 +254,12 @@ def create_app(settings: Settings, *, mongodb_url: str) -> web.Application:
 
 
 def _add_keys(app: web.Application, storage: CounterStorage) -> None:
-    """Create what API keys are made and found with."""
+    """Create what API keys and one-time tokens are made and found with."""
     app[middlewares.KEYED_REQUESTS] = keyed = KeyedRequests()
     app[KEY_FINDER] = app[middlewares.KEY_FINDER] = KeyFinder(KeyThrottle(storage), keyed)
     app[api_keys.KEY_RATE] = Rate(storage, name="api-key", per_minute=KEYS_PER_MINUTE)
+    app[user_routes.TOKEN_RATE] = Rate(storage, name="token", per_minute=TOKENS_PER_MINUTE)
+    app[user_routes.NEW_PASSWORDS] = app[accounts.HASHER]
 
 
 def _add_imports(app: web.Application, settings: Settings, deps: ImportDeps) -> None:

@@ -149,6 +149,8 @@ class Action(StrEnum):
     USER_DEACTIVATE = "user.deactivate"
     USER_ACTIVATE = "user.activate"
     USER_COUNT_DATA = "user.count_data"
+    USER_CREATE_RESET = "user.create_reset"
+    USER_END_SESSIONS = "user.end_sessions"
     USER_ERASE = "user.erase"
     USER_ERASE_FINISH = "user.erase_finish"
     USER_ERASE_RECEIPT = "user.erase_receipt"
@@ -159,7 +161,10 @@ class Action(StrEnum):
     USER_LIST_ERASURES = "user.list_erasures"
     USER_PASSWORD = "user.change_password"  # noqa: S105  # a name of an action
     USER_RENAME = "user.rename"
+    USER_RESET_PASSWORD = "user.reset_password"  # noqa: S105  # a name of an action
+    USER_REVOKE_KEYS = "user.revoke_keys"
     USER_ROLE = "user.change_role"
+    USER_UPDATE = "user.update"
     VAULT_CONVERT = "vault.convert"
     VAULT_DAMAGE = "vault.damage"
 

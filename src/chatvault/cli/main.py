@@ -12,6 +12,7 @@ import typer
 import typer.exceptions
 from typer.core import TyperGroup
 
+from chatvault.administration.tokens import offer_first_admin
 from chatvault.cli.audit import audit_log
 from chatvault.cli.backup import back_up, restore
 from chatvault.cli.doctor import examine
@@ -30,6 +31,7 @@ from chatvault.errors import ChatvaultError, InvalidInput
 from chatvault.exporting.pdf.fonts import PACKAGES
 from chatvault.exporting.pdf.typesetter import find_missing_scripts, is_installed
 from chatvault.logs import configure_logs
+from chatvault.mongodb.database import connect
 from chatvault.mongodb.failures import DriverError
 from chatvault.outcome import begin_operation
 from chatvault.settings import InvalidSettings, LogFormat, Settings, describe, load_settings
@@ -149,13 +151,15 @@ def serve(
         settings = settings.model_copy(update={"port": port})
     configure_logs(settings)
 
+    token: str | None = None
+
     def announce(address: str) -> None:
         # In a thread, as it takes a second.
         asyncio.get_running_loop().run_in_executor(None, _warn_of_fonts)
         if settings.log_format is LogFormat.JSON:
             log.info("serving", version=VERSION, address=address, data=_place(settings))
         else:
-            out.print(*_banner(settings, address), sep="\n")
+            out.print(*_banner(settings, address, token), sep="\n")
 
     async def serve_here(url: str) -> None:
         with listening.listen(settings) as listener:
@@ -171,6 +175,9 @@ def serve(
         mongodb_url(settings, exclusive=True) as url,
         asyncio.Runner(loop_factory=server.loop_factory()) as runner,
     ):
+        # A log is no place for a secret.
+        if settings.log_format is LogFormat.CONSOLE:
+            token = runner.run(_offer_first_admin(settings, url))
         if workers == 1:
             runner.run(serve_here(url))
         else:
@@ -188,7 +195,16 @@ def _place(settings: Settings) -> str:
     return "CHATVAULT_MONGODB_URL" if settings.mongodb_url else str(settings.data_dir)
 
 
-def _banner(settings: Settings, address: str) -> tuple[str, ...]:
+async def _offer_first_admin(settings: Settings, url: str) -> str | None:
+    """Return the token of the first administrator, if there is no account yet."""
+    client = connect(url, settings)
+    try:
+        return await offer_first_admin(client, settings.mongodb_database)
+    finally:
+        await client.close()
+
+
+def _banner(settings: Settings, address: str, token: str | None) -> tuple[str, ...]:
     """Return lines with the service's address, and with commands for another terminal."""
     me = Path(sys.argv[0]).resolve()
     command = str(me.relative_to(Path.cwd())) if me.is_relative_to(Path.cwd()) else me.name
@@ -202,6 +218,7 @@ def _banner(settings: Settings, address: str) -> tuple[str, ...]:
         f"  read the API   {address}/docs",
         f"  make a user    {command} users create alice --email alice@example.org",
         f"  import a file  {command} import my_conversations.json --username alice",
+        *([] if token is None else [f"  first admin    POST /auth/first-admin, token {token}"]),
         "  stop           Ctrl-C",
     )
 

@@ -415,6 +415,11 @@ def _add_health(app: web.Application, settings: Settings) -> None:
     deps.measure(app[METRICS])
 
 
+def exposition_of(app: web.Application) -> Exposition:
+    """Return what puts the metrics of the application together."""
+    return app[administration.HEALTH_DEPS].exposition
+
+
 def _add_erasure(app: web.Application, settings: Settings, client: Client) -> None:
     """Create what erasures of accounts are made with."""
     app[erasure.ERASURE_DEPS] = deps = ErasureDeps(

@@ -6,6 +6,7 @@ The tests of a group of pytest-xdist run in one worker of it, and so they share 
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -76,8 +77,8 @@ def workers(
 ) -> Iterator[Service]:
     """A service of two processes, with a model and a server of tools; for the group `workers`."""
     data_dir = tmp_path_factory.mktemp("workers") / "data"
-    more = {"notes": workers_notes.path, "metrics": workers_metrics}
-    with with_model(data_dir, only_model, "--workers", "2", **more) as running:
+    options: dict[str, Any] = {"notes": workers_notes.path, "metrics": workers_metrics}
+    with with_model(data_dir, only_model, "--workers", "2", **options) as running:
         pytestconfig.stash[RUNNING]["workers"] = running
         yield running
     assert processes_of(data_dir) == []

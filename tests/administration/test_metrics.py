@@ -1,7 +1,6 @@
 """Metrics over HTTP: what they count, and who may read them."""
 
 import re
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
@@ -32,10 +31,9 @@ async def read(http: HttpClient) -> Read:
 
 
 @pytest.fixture
-async def fresh(constants: pytest.MonkeyPatch) -> AsyncIterator[None]:
+def fresh(constants: pytest.MonkeyPatch) -> None:
     """What is read of the database is read each time."""
     constants.setattr(readings, "KEPT_SECONDS", -1)
-    return
 
 
 class TestMetrics:

@@ -21,7 +21,7 @@ from chatvault.http.health import CLIENT
 from chatvault.http.requests import SETTINGS
 from conftest import HttpClient, SignIn
 from support.answers import problem
-from support.factories import PASSWORD, begin
+from support.factories import PASSWORD, begin, message
 from support.following import Follower
 from support.keys import key_of, program
 
@@ -96,16 +96,22 @@ class TestCreate:
 
 
 class TestShow:
-    async def test_counts_sessions_and_keys_and_shows_no_secret(
+    async def test_counts_what_it_has_and_shows_no_secret_and_no_word(
         self, admin: HttpClient, alice: HttpClient, database: Any
     ) -> None:
         await key_of("alice")
+        made = await begin(alice, messages=[message("Which fjord first?")])
+        await alice.delete(f"/conversations/{made['id']}")
+        await begin(alice)
         found = await shown(await admin.get(await path_of("alice")))
 
         assert (found["email"], found["sessions"], found["api_keys"]) == (
             "alice@example.com", 1, 1,
         )  # fmt: skip
         assert found["is_being_erased"] is False
+        assert (found["conversations"], found["messages"]) == (2, 1)
+        assert found["bytes"] > 18
+        assert "fjord" not in str(found)
         assert not {"password_hash", "lookalike_keys"} & found.keys()
         [entry] = await entries(database, "user.get")
         assert entry["resource_id"] == found["id"]
@@ -143,7 +149,7 @@ class TestChange:
         answer = await admin.patch(await path_of("alice"), json=body)
         await problem(answer, 422, "invalid_input")
 
-    async def test_that_closes_an_account_ends_all_it_has_open_everywhere(
+    async def test_ends_all_that_a_closed_account_has_open_everywhere(
         self, admin: HttpClient, alice: HttpClient, elsewhere: HttpClient
     ) -> None:
         here, there = await Follower(alice).open(), await Follower(elsewhere).open()

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from aiohttp import web
 
-from chatvault.app import create_app
+from chatvault.administration.exposition import Exposition
+from chatvault.administration.readings import Readings
+from chatvault.app import create_app, exposition_of
+from chatvault.metrics.instruments import Metrics
 from chatvault.server.listening import CannotListen
 from chatvault.server.metrics import Worker, Workers, listening, shown_to_others
 from chatvault.settings import Settings
@@ -40,7 +42,7 @@ class TestListener:
     async def test_is_refused_on_an_address_of_others(self, settings: Settings) -> None:
         with_metrics = settings.model_copy(update={"metrics": "192.0.2.1:0"})
         with pytest.raises(CannotListen, match="CHATVAULT_METRICS"):
-            async with listening(with_metrics, web.Application()):
+            async with listening(with_metrics, Exposition(Metrics(), Readings())):
                 pass
 
     @pytest.mark.parametrize("value", ["9464", "http://localhost:1", "a b:1", "host:123456"])
@@ -58,7 +60,7 @@ class TestWorkers:
     ) -> None:
         workers = Workers(tmp_path, 3)
         (tmp_path / "0.sock").touch()  # of one that was killed
-        apps = [create_app(settings, mongodb_url=mongodb_url) for _ in range(2)]
+        apps = [exposition_of(create_app(settings, mongodb_url=mongodb_url)) for _ in range(2)]
         async with (
             shown_to_others(apps[0], Worker(0, workers)),
             shown_to_others(apps[1], Worker(1, workers)),

@@ -18,7 +18,7 @@ TOKENS = "one_time_tokens"
 
 
 class Purpose(StrEnum):
-    """What a token is good for."""
+    """The purpose of a token."""
 
     PASSWORD = "password"  # noqa: S105  # a purpose
     FIRST_ADMIN = "first_admin"

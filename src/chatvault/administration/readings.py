@@ -1,4 +1,4 @@
-"""How far the work on the database is that all processes share: sealing, and jobs."""
+"""The state of the work that all processes share on the database: sealing, and jobs."""
 
 import asyncio
 import time
@@ -80,7 +80,7 @@ async def _read() -> Reading:
             newest = await Block.find_header()
             waiting_since = await _find_unsealed(newest.last_at if newest else AGES_AGO)
     except (PyMongoError, ValueError):
-        # A block that is none is what the sealer tells of.
+        # The sealer reports a block that is none.
         return Reading(is_up=False)
     age = now() - waiting_since if waiting_since else timedelta()
     return Reading(

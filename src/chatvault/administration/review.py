@@ -24,7 +24,7 @@ from chatvault.tasks import Loops
 
 
 class LiveState(Protocol):
-    """What is known of live connections."""
+    """The state of live connections."""
 
     @property
     def count(self) -> int:

@@ -61,6 +61,9 @@ class UserDetailOut(AdminUserOut):
     is_being_erased: bool
     sessions: int = Field(description="how many are open")
     api_keys: int = Field(description="how many there are")
+    conversations: int = Field(description="how many are stored, those in the trash included")
+    messages: int = Field(description="how many those have")
+    bytes: int = Field(description="how large the messages are")
 
 
 class EndedOut(BaseModel):

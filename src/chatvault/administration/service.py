@@ -25,6 +25,7 @@ from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.audit.models import AuditEntry
 from chatvault.audit.recorder import Recorder
+from chatvault.conversations.models import Conversation
 from chatvault.errors import BeingErased, Conflict, NotFound, SessionRequired
 from chatvault.fields import Raw, now
 from chatvault.idempotency import IdempotencyKey, Idempotent, act_once
@@ -34,11 +35,19 @@ from chatvault.mongodb.rates import Rate
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """An account, with the number of its sessions and API keys."""
+    """An account, and the numbers of what it has.
+
+    Attributes:
+        conversations: those in the trash included.
+        bytes: of the messages.
+    """
 
     user: User
     sessions: int
     api_keys: int
+    conversations: int
+    messages: int
+    bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +77,21 @@ async def get_user(actor: Actor, recorder: Recorder, *, user_id: ObjectId) -> Sh
         user,
         await Session.get_pymongo_collection().count_documents(open_sessions),
         await ApiKey.get_pymongo_collection().count_documents({"user_id": user_id}),
+        **await _count_stored(user_id),
     )
     await recorder.record(audit.entry(actor, Action.USER_GET, user_id))
     return shown
+
+
+async def _count_stored(user_id: ObjectId) -> dict[str, int]:
+    sums = {
+        "conversations": {"$sum": 1},
+        "messages": {"$sum": "$total_messages"},
+        "bytes": {"$sum": "$message_bytes"},
+    }
+    pipeline: list[Raw] = [{"$match": {"user_id": user_id}}, {"$group": {"_id": None, **sums}}]
+    found = await (await Conversation.get_pymongo_collection().aggregate(pipeline)).to_list()
+    return {name: int(found[0][name]) if found else 0 for name in sums}
 
 
 async def create_user(

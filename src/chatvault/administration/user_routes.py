@@ -41,6 +41,7 @@ from chatvault.mongodb.rates import Rate
 TOKEN_RATE = web.AppKey("token_rate", Rate)
 NEW_PASSWORDS = web.AppKey("new_passwords", PasswordHasher)
 PATH = "/admin/users/{user_id}"
+COUNTS = ("sessions", "api_keys", "conversations", "messages", "bytes")
 routes = Routes("administration")
 
 
@@ -72,7 +73,7 @@ async def create_user(
     "GET", PATH, Action.USER_GET, scope=Scope.ADMIN, returns=UserDetailOut, errors=(Denied,)
 )
 async def get_user(request: web.Request, actor: Actor, path: UserPath) -> web.StreamResponse:
-    """Read an account, with the number of its sessions and API keys.
+    """Read an account, and the numbers of its sessions, API keys, conversations and messages.
 
     For admins. What the user wrote is not shown to anybody.
     """
@@ -82,8 +83,7 @@ async def get_user(request: web.Request, actor: Actor, path: UserPath) -> web.St
             **AdminUserOut.model_validate(shown.user).model_dump(),
             email=shown.user.email,
             is_being_erased=shown.user.erasure is not None,
-            sessions=shown.sessions,
-            api_keys=shown.api_keys,
+            **{name: getattr(shown, name) for name in COUNTS},
         )
     )
 

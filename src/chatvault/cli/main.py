@@ -4,6 +4,8 @@ import asyncio
 import shlex
 import signal
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -151,17 +153,7 @@ def serve(
         settings = settings.model_copy(update={"port": port})
     configure_logs(settings)
 
-    token: str | None = None
-
-    def announce(address: str) -> None:
-        # In a thread, as it takes a second.
-        asyncio.get_running_loop().run_in_executor(None, _warn_of_fonts)
-        if settings.log_format is LogFormat.JSON:
-            log.info("serving", version=VERSION, address=address, data=_place(settings))
-        else:
-            out.print(*_banner(settings, address, token), sep="\n")
-
-    async def serve_here(url: str) -> None:
+    async def serve_here(url: str, announce: Callable[[str], None]) -> None:
         with listening.listen(settings) as listener:
             await server.serve(
                 settings,
@@ -175,14 +167,22 @@ def serve(
         mongodb_url(settings, exclusive=True) as url,
         asyncio.Runner(loop_factory=server.loop_factory()) as runner,
     ):
-        # A log is no place for a secret.
-        if settings.log_format is LogFormat.CONSOLE:
-            token = runner.run(_offer_first_admin(settings, url))
+        announce = partial(_announce, settings, runner.run(_offer_first_admin(settings, url)))
         if workers == 1:
-            runner.run(serve_here(url))
+            runner.run(serve_here(url, announce))
         else:
             several = supervisor.Supervisor(settings, mongodb_url=url, workers=workers)
             runner.run(several.run(announce))
+
+
+def _announce(settings: Settings, token: str | None, address: str) -> None:
+    """Say that requests are answered, and where."""
+    # In a thread, as it takes a second.
+    asyncio.get_running_loop().run_in_executor(None, _warn_of_fonts)
+    if settings.log_format is LogFormat.JSON:
+        log.info("serving", version=VERSION, address=address, data=_place(settings))
+    else:
+        out.print(*_banner(settings, address, token), sep="\n")
 
 
 def _warn_of_fonts() -> None:
@@ -196,7 +196,12 @@ def _place(settings: Settings) -> str:
 
 
 async def _offer_first_admin(settings: Settings, url: str) -> str | None:
-    """Return the token of the first administrator, if there is no account yet."""
+    """Return the token of the first administrator, if there is no account yet.
+
+    None where a log would get it, which is no place for a secret.
+    """
+    if settings.log_format is LogFormat.JSON:
+        return None
     client = connect(url, settings)
     try:
         return await offer_first_admin(client, settings.mongodb_database)

@@ -111,7 +111,7 @@ def list_users() -> None:
 
 @users.command("show")
 def show_user(username: NameArgument) -> None:
-    """Show an account, with the number of its sessions and API keys."""
+    """Show an account, and the numbers of what it has."""
 
     async def show() -> administration.Shown:
         user = await _find(username)
@@ -131,6 +131,8 @@ def show_user(username: NameArgument) -> None:
         ("last login", format_instant(user.last_login) if user.last_login else "never"),
         ("sessions", shown.sessions),
         ("API keys", shown.api_keys),
+        ("conversations", shown.conversations),
+        ("messages", f"{shown.messages}, {shown.bytes} bytes"),
     ):
         table.add_row(name, str(value))
     out.print(table)

@@ -12,7 +12,8 @@ import structlog
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
-from chatvault.app import create_app
+from chatvault.administration.exposition import Exposition
+from chatvault.app import create_app, exposition_of
 from chatvault.errors import ChatvaultError, Malformed, TooManyConnections, TooSlow
 from chatvault.http.middlewares import SECURITY_HEADERS
 from chatvault.http.problems import InternalError, http_exception_response, problem_response
@@ -232,7 +233,7 @@ async def serve(
     await runner.setup()
     _tune_garbage_collector()
     try:
-        async with _showing_metrics(settings, app, worker):
+        async with _showing_metrics(settings, exposition_of(app), worker):
             for each in listener.sockets:
                 await web.SockSite(runner, each).start()
             on_listening()
@@ -245,12 +246,15 @@ async def serve(
 
 @contextlib.asynccontextmanager
 async def _showing_metrics(
-    settings: Settings, app: web.Application, worker: Worker | None
+    settings: Settings, exposition: Exposition, worker: Worker | None
 ) -> AsyncIterator[None]:
     """Show the metrics to the other workers, or at the address for them if there are none."""
-    shown = listening(settings, app) if worker is None else shown_to_others(app, worker)
-    async with shown:
-        yield
+    if worker is None:
+        async with listening(settings, exposition):
+            yield
+    else:
+        async with shown_to_others(exposition, worker):
+            yield
 
 
 def _tune_garbage_collector() -> None:

@@ -11,7 +11,6 @@ import structlog
 from aiohttp import hdrs, web
 
 from chatvault.administration.exposition import Exposition, Others
-from chatvault.administration.routes import HEALTH_DEPS
 from chatvault.metrics.exposition import CONTENT_TYPE
 from chatvault.server.listening import open_socket
 from chatvault.settings import Settings
@@ -75,14 +74,13 @@ class Worker:
 
 
 @contextlib.asynccontextmanager
-async def shown_to_others(app: web.Application, worker: Worker) -> AsyncIterator[None]:
+async def shown_to_others(exposition: Exposition, worker: Worker) -> AsyncIterator[None]:
     """Let the other workers read this one's metrics while the context lasts.
 
     Args:
-        app: the application of this process.
+        exposition: of this process.
         worker: this process.
     """
-    exposition = app[HEALTH_DEPS].exposition
     exposition.worker = worker.number
     exposition.find_others = lambda: worker.workers.ask_all(worker.number)
     path = worker.workers.socket_of(worker.number)
@@ -107,14 +105,12 @@ def _answers(exposition: Exposition) -> web.Application:
 
 
 @contextlib.asynccontextmanager
-async def listening(
-    settings: Settings, source: Workers | web.Application
-) -> AsyncIterator[str | None]:
+async def listening(settings: Settings, source: Workers | Exposition) -> AsyncIterator[str | None]:
     """Answer `GET /metrics` at the address of the settings, if they have one.
 
     Args:
         settings: the service's.
-        source: the workers, or the application of the only process.
+        source: the workers, or the metrics of the only process.
 
     Yields:
         The address.
@@ -130,7 +126,7 @@ async def listening(
         if isinstance(source, Workers):
             text = await source.ask_any()
         else:
-            text = await source[HEALTH_DEPS].exposition.show_all()
+            text = await source.show_all()
         if text is None:
             return web.Response(status=503, text="no worker answers\n")
         return web.Response(body=text, headers=HEADERS)

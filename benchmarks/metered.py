@@ -56,7 +56,7 @@ async def main() -> None:
         for round_no in range(ROUNDS + 3):
             for number in (0, 1) if round_no % 2 else (1, 0):
                 seconds = await _append(*sides[number])
-                if round_no >= 3:  # noqa: PLR2004  # before, caches fill
+                if round_no >= 3:  # before, caches fill
                     took[number].append(seconds * 1e6)
         for client, _ in sides:
             await client.close()

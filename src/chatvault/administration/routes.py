@@ -24,7 +24,7 @@ routes = Routes("administration")
     returns=ServiceHealthOut,
     errors=(Denied,),
 )
-async def get_health(request: web.Request, actor: Actor) -> web.StreamResponse:
+async def get_service_health(request: web.Request, actor: Actor) -> web.StreamResponse:
     """Read how the service does: queue, feeds, indexes, sealing and jobs.
 
     For admins. What MongoDB says may be five seconds old.

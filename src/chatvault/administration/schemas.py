@@ -40,7 +40,9 @@ class NewUserIn(BaseModel):
 class UserChangeIn(BaseModel):
     """A change of an account; what is left out stays."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"is_active": False}]}
+    )
 
     role: Role | None = None
     is_active: bool | None = Field(None, description="false closes the account, true opens it")

@@ -116,7 +116,7 @@ async def change_user(
     returns=EndedOut,
     errors=(Denied,),
 )
-async def end_sessions(_: web.Request, actor: Actor, path: UserPath) -> web.StreamResponse:
+async def end_user_sessions(_: web.Request, actor: Actor, path: UserPath) -> web.StreamResponse:
     """End all sessions of an account, and what they have open.
 
     For admins.
@@ -132,7 +132,7 @@ async def end_sessions(_: web.Request, actor: Actor, path: UserPath) -> web.Stre
     returns=EndedOut,
     errors=(Denied,),
 )
-async def revoke_keys(_: web.Request, actor: Actor, path: UserPath) -> web.StreamResponse:
+async def revoke_user_keys(_: web.Request, actor: Actor, path: UserPath) -> web.StreamResponse:
     """Revoke all API keys of an account, and break off what they have open.
 
     For admins.

@@ -196,8 +196,7 @@ def create_app(settings: Settings, *, mongodb_url: str) -> web.Application:
     app.on_response_prepare.extend((session_storage.renew_before_stream, middlewares.add_headers))
     app[SETTINGS] = settings
     app[METRICS] = metrics = Metrics()
-    app[health.LOOPS] = Loops()
-    app[BODIES] = Bodies()
+    app[health.LOOPS], app[BODIES] = Loops(), Bodies()
     app[RECORDER] = recorder = Recorder()
     app[sealing.VERIFIER] = Verifier(recorder)
     app[middlewares.REFUSALS] = RefusalCounter(recorder, alert_forged_counts)

@@ -180,7 +180,7 @@ class Settings(BaseSettings):
     )
     metrics: str | None = Field(
         None,
-        pattern=r"^(\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z.-]+):[0-9]{1,5}$",
+        pattern=r"^((\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z.-]+):[0-9]{1,5})?$",
         description="address and port, such as 127.0.0.1:9464, at which anybody who reaches it "
         "reads the metrics; unset: administrators read them from the service itself",
     )
@@ -326,11 +326,6 @@ class Settings(BaseSettings):
                 "one with `openssl rand -hex 32`"
             )
         return value
-
-    @field_validator("metrics", mode="before")
-    @classmethod
-    def _check_metrics(cls, value: object) -> object:
-        return value or None
 
     @field_validator("mongodb_url")
     @classmethod

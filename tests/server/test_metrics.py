@@ -50,8 +50,12 @@ class TestListener:
         with pytest.raises(ValueError, match="metrics"):
             Settings(data_dir=data_dir, metrics=value)
 
-    def test_is_none_by_default(self, data_dir: Path) -> None:
-        assert Settings(data_dir=data_dir, metrics="").metrics is None
+    @pytest.mark.parametrize("value", [None, ""])
+    async def test_is_none_by_default(self, settings: Settings, value: str | None) -> None:
+        without = settings.model_copy(update={"metrics": value})
+        async with listening(without, Exposition(Metrics(), Readings())) as address:
+            assert address is None
+        assert Settings(data_dir=settings.data_dir, metrics=value).metrics == value
 
 
 class TestWorkers:

@@ -118,7 +118,7 @@ async def listening(settings: Settings, source: Workers | Exposition) -> AsyncIt
     Raises:
         CannotListen: it is taken, or not one of this machine.
     """
-    if settings.metrics is None:
+    if not settings.metrics:
         yield None
         return
 

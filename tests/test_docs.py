@@ -35,8 +35,7 @@ from chatvault.mongodb.restoring import HalfRestored
 from chatvault.replies.finish import AlreadyEnded
 from chatvault.replies.start import Stale
 from chatvault.sealing.verify import NotVerified
-from chatvault.server import http as server
-from chatvault.server import workers
+from chatvault.server import listening, workers
 from chatvault.settings import PREFIX, InvalidSettings, Settings
 from chatvault.vault.service import DataKeyUnreadable, MasterKeysMissing
 
@@ -74,7 +73,7 @@ NEVER_OVER_HTTP: set[type[ChatvaultError]] = {
     AlreadySettled,
     embedded.EmbeddedError,
     embedded.DataInUse,
-    server.CannotListen,
+    listening.CannotListen,
     workers.WorkersFail,
 }
 

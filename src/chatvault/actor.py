@@ -11,7 +11,7 @@ from chatvault.errors import Denied, InsufficientScope, NotAuthenticated
 
 
 class Role(StrEnum):
-    """The rights of a user beyond their own data; only the command line grants them."""
+    """The rights of a user beyond their own data; the command line and admins grant them."""
 
     USER = "user"
     AUDITOR = "auditor"

@@ -14,6 +14,11 @@ from chatvault import background
 from chatvault.accounts import routes as accounts
 from chatvault.accounts.passwords import PasswordHasher
 from chatvault.accounts.throttle import LoginThrottle, RegistrationThrottle
+from chatvault.administration import routes as administration
+from chatvault.administration import user_routes
+from chatvault.administration.exposition import Exposition
+from chatvault.administration.readings import Readings
+from chatvault.administration.review import HealthDeps
 from chatvault.agents import routes as agents
 from chatvault.agents.models import ModelCatalog
 from chatvault.api_keys import routes as api_keys
@@ -74,7 +79,7 @@ from chatvault.holds import routes as holds
 from chatvault.http import health, middlewares, openapi
 from chatvault.http.bearer import KeyedRequests
 from chatvault.http.bodies import Bodies
-from chatvault.http.requests import MAX_BODY_BYTES, RECORDER, SECRET_KEY, SETTINGS
+from chatvault.http.requests import MAX_BODY_BYTES, METRICS, RECORDER, SECRET_KEY, SETTINGS
 from chatvault.http.routing import BODIES, FIND_GUEST
 from chatvault.importing import routes as imports
 from chatvault.importing.bodies import Uploads
@@ -94,6 +99,7 @@ from chatvault.live.hub import Hub
 from chatvault.live.jobs import JobWatch
 from chatvault.live.service import LiveDeps
 from chatvault.live.sessions import SessionWatch
+from chatvault.metrics.instruments import Metrics
 from chatvault.mongodb.database import Client, connect
 from chatvault.mongodb.rates import COLLECTION, CounterStorage, Rate
 from chatvault.notes import routes as notes
@@ -120,7 +126,7 @@ from chatvault.search.searcher import Searcher
 from chatvault.sessions import routes as sessions
 from chatvault.sessions.service import LoginDeps
 from chatvault.sessions.storage import SessionStorage
-from chatvault.settings import Links, Settings, Ui
+from chatvault.settings import Links, Sealing, Settings, Ui
 from chatvault.sharing import routes as sharing
 from chatvault.sharing.service import SharingDeps
 from chatvault.tags import routes as tags
@@ -133,6 +139,7 @@ from chatvault.vault.opening import load_vault
 KEYS_PER_MINUTE = 30
 FORKS_PER_MINUTE = 30
 LINKS_PER_MINUTE = 30
+TOKENS_PER_MINUTE = 30
 BULKS_PER_MINUTE = 120
 GRANTS_PER_MINUTE = 60
 OWN_ROUTES = (
@@ -168,6 +175,8 @@ OWN_ROUTES = (
     holds.routes,
     sharing.routes,
     notes.routes,
+    administration.routes,
+    user_routes.routes,
     sealing.routes,
     replies.routes,
     live.routes,
@@ -195,15 +204,16 @@ def create_app(settings: Settings, *, mongodb_url: str) -> web.Application:
     )
     app.on_response_prepare.extend((session_storage.renew_before_stream, middlewares.add_headers))
     app[SETTINGS] = settings
-    app[health.LOOPS] = Loops()
-    app[BODIES], app[FIND_GUEST] = Bodies(), find_guest
+    app[METRICS] = metrics = Metrics()
+    app[health.LOOPS], app[BODIES] = Loops(), Bodies()
+    app[FIND_GUEST] = find_guest
     app[RECORDER] = recorder = Recorder()
     app[sealing.VERIFIER] = Verifier(recorder)
     app[middlewares.REFUSALS] = RefusalCounter(recorder, alert_forged_counts)
     app[accounts.HASHER] = hasher = PasswordHasher(settings.bcrypt_rounds)
     vault = load_vault(settings, recorder)
     app[STORE] = app[holds.HELD_STORE] = store = store_with(vault, recorder)
-    app[COMMITS] = commits = CommitQueue(store)
+    app[COMMITS] = commits = CommitQueue(store, metrics=metrics.commits)
     app[health.CLIENT] = client = connect(mongodb_url, settings)
     audit_keys = load_key_ring(settings)
     app[SECRET_KEY] = key = load_secret_key(settings)
@@ -233,6 +243,7 @@ def create_app(settings: Settings, *, mongodb_url: str) -> web.Application:
     _add_replies(app, settings, storage)
     _add_live(app, settings)
     _add_erasure(app, settings, client)
+    _add_health(app, settings)
 
     async def database(_app: web.Application) -> AsyncIterator[None]:
         async with client:
@@ -252,10 +263,12 @@ def create_app(settings: Settings, *, mongodb_url: str) -> web.Application:
 
 
 def _add_keys(app: web.Application, storage: CounterStorage) -> None:
-    """Create what API keys are made and found with."""
+    """Create what API keys and one-time tokens are made and found with."""
     app[middlewares.KEYED_REQUESTS] = keyed = KeyedRequests()
     app[KEY_FINDER] = app[middlewares.KEY_FINDER] = KeyFinder(KeyThrottle(storage), keyed)
     app[api_keys.KEY_RATE] = Rate(storage, name="api-key", per_minute=KEYS_PER_MINUTE)
+    app[user_routes.TOKEN_RATE] = Rate(storage, name="token", per_minute=TOKENS_PER_MINUTE)
+    app[user_routes.NEW_PASSWORDS] = app[accounts.HASHER]
 
 
 def _add_imports(app: web.Application, settings: Settings, deps: ImportDeps) -> None:
@@ -306,7 +319,7 @@ def _add_replies(app: web.Application, settings: Settings, storage: CounterStora
         settings.providers, settings.default_provider
     )
     app[completions.MODELS] = models = ModelClients(
-        catalog.providers, timeout=settings.provider_timeout
+        catalog.providers, timeout=settings.provider_timeout, tokens=app[METRICS].tokens
     )
     tokenizer = Tokenizer(settings.data_dir / "tiktoken")
     background_due, awaited_due = asyncio.Event(), asyncio.Event()
@@ -386,6 +399,7 @@ def _add_live(app: web.Application, settings: Settings) -> None:
         most=settings.live_connections,
         on_sessions=app[SESSION_WATCH].suspect,
         on_job=jobs.note,
+        delay=app[METRICS].stream_delay,
     )
     app[live.LIVE_DEPS] = LiveDeps(
         hub=hub,
@@ -394,6 +408,28 @@ def _add_live(app: web.Application, settings: Settings) -> None:
         recorder=app[RECORDER],
         replies=app[replies.REPLY_DEPS],
     )
+
+
+def _add_health(app: web.Application, settings: Settings) -> None:
+    """Create what the health and the metrics of the service are shown with."""
+    readings = Readings()
+    app[administration.HEALTH_DEPS] = deps = HealthDeps(
+        recorder=app[RECORDER],
+        exposition=Exposition(app[METRICS], readings),
+        readings=readings,
+        loops=app[health.LOOPS],
+        commits=app[COMMITS],
+        runner=app[RUNNER],
+        feed=app[search.SEARCHER].feed,
+        live=app[live.LIVE_DEPS].hub,
+        is_sealing=settings.master_keys is not None and settings.sealing is Sealing.ON,
+    )
+    deps.measure(app[METRICS])
+
+
+def exposition_of(app: web.Application) -> Exposition:
+    """Return what puts the metrics of the application together."""
+    return app[administration.HEALTH_DEPS].exposition
 
 
 def _add_erasure(app: web.Application, settings: Settings, client: Client) -> None:

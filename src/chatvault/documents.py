@@ -4,6 +4,7 @@ from beanie import Document, init_beanie
 
 from chatvault.accounts.models import User
 from chatvault.accounts.sessions import Session
+from chatvault.administration.models import OneTimeToken
 from chatvault.agents.models import Agent
 from chatvault.api_keys.models import ApiKey
 from chatvault.attachments.models import Attachment, AttachmentFile, AttachmentPart
@@ -48,6 +49,7 @@ DOCUMENTS: list[type[Document]] = [
     User,
     Session,
     ApiKey,
+    OneTimeToken,
     Agent,
     Conversation,
     Categories,

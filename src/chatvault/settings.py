@@ -178,6 +178,12 @@ class Settings(BaseSettings):
     live_connections: int = Field(
         10_000, ge=1, description="live connections that a process may have"
     )
+    metrics: str | None = Field(
+        None,
+        pattern=r"^((\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z.-]+):[0-9]{1,5})?$",
+        description="address and port, such as 127.0.0.1:9464, at which anybody who reaches it "
+        "reads the metrics; unset: administrators read them from the service itself",
+    )
     registration: Registration = Field(
         Registration.OPEN,
         description="open or closed; production default: closed",

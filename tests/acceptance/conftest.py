@@ -6,12 +6,13 @@ The tests of a group of pytest-xdist run in one worker of it, and so they share 
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from support.fake_model import FakeModel
 from support.running import Service, processes_of, with_model
-from support.tooling import Notes
+from support.tooling import Notes, free_port
 
 # A run in the background of a script begins with Ctrl-C ignored, and so would what it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -61,15 +62,23 @@ def workers_notes(tmp_path_factory: pytest.TempPathFactory) -> Notes:
 
 
 @pytest.fixture(scope="session")
+def workers_metrics() -> str:
+    """The address at which `workers` shows its metrics."""
+    return f"127.0.0.1:{free_port()}"
+
+
+@pytest.fixture(scope="session")
 def workers(
     tmp_path_factory: pytest.TempPathFactory,
     only_model: FakeModel,
     workers_notes: Notes,
+    workers_metrics: str,
     pytestconfig: pytest.Config,
 ) -> Iterator[Service]:
     """A service of two processes, with a model and a server of tools; for the group `workers`."""
     data_dir = tmp_path_factory.mktemp("workers") / "data"
-    with with_model(data_dir, only_model, "--workers", "2", notes=workers_notes.path) as running:
+    options: dict[str, Any] = {"notes": workers_notes.path, "metrics": workers_metrics}
+    with with_model(data_dir, only_model, "--workers", "2", **options) as running:
         pytestconfig.stash[RUNNING]["workers"] = running
         yield running
     assert processes_of(data_dir) == []

@@ -31,7 +31,7 @@ def data_dir(tmp_path: Path) -> Path:
 
 class TestStart:
     def test_prints_the_next_steps(self, service: Service) -> None:
-        first, data, docs, user, file, stop = service.banner.splitlines()
+        first, data, docs, user, file, admin, stop = service.banner.splitlines()
         assert first.startswith("chatvault ")
         assert first.endswith(f"answers at {service.url}")
         assert service.url.startswith("http://localhost:")
@@ -39,6 +39,7 @@ class TestStart:
         assert f"{service.url}/docs" in docs
         assert "users create alice" in user
         assert "import my_conversations.json --username alice" in file
+        assert "POST /auth/first-admin, token " in admin
         assert "Ctrl-C" in stop
 
     async def test_is_quick_with_existing_data(self, data_dir: Path) -> None:

@@ -4,10 +4,12 @@ import asyncio
 from collections import Counter
 from pathlib import Path
 
+import aiohttp
 import psutil  # type: ignore[import-untyped]  # it carries no annotations
 import pytest
 
 from support.appending import Appender, everything, until_acknowledged
+from support.metrics import Read
 from support.running import Service, ask, processes_of, until
 
 pytestmark = pytest.mark.xdist_group("workers")
@@ -52,6 +54,33 @@ class TestWorkers:
         acknowledged = [name for each in appenders for name in each.acknowledged]
         assert [each["seq"] for each in stored] == list(range(len(stored)))
         assert Counter(each["id"] for each in stored) == Counter(acknowledged)
+
+    async def test_show_the_metrics_of_all_and_of_those_that_ended(
+        self, workers: Service, workers_metrics: str
+    ) -> None:
+        async with aiohttp.ClientSession() as reader, workers.browser() as browser:
+
+            async def read() -> Read:
+                async with reader.get(f"http://{workers_metrics}/metrics") as answer:
+                    assert answer.status == 200
+                    return Read(await answer.text())
+
+            async def until_up(*expected: float) -> Read:
+                while True:
+                    found = await read()
+                    up = [found.get("chatvault_worker_up", worker=each) for each in "01"]
+                    if up == [*expected]:
+                        return found
+
+            await ask(browser, "GET", f"{workers.url}/nowhere")
+            found = await until_up(1, 1)
+            assert (found.get("chatvault_requests_total", route="none", status="404") or 0) >= 1
+            assert found.get("process_resident_memory_bytes", worker="0")
+            assert found.get("process_resident_memory_bytes", worker="1")
+            assert found.get("chatvault_jobs", kind="import") == 0
+            assert found.labels("worker") == {"0", "1"}
+            workers_of(workers)[0].kill()
+            await until_up(1, 1)
 
     async def test_end_a_revoked_session_at_once(self, workers: Service) -> None:
         async with workers.browser() as browser:

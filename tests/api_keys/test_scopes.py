@@ -18,6 +18,7 @@ from support.talking import EVENT_STREAM
 
 # What no program may do, as it would outlast the key, or is about the person who is signed in.
 FOR_SESSIONS = {
+    "DELETE /admin/users/{user_id}", "PUT /admin/users/{user_id}/password-reset",
     "POST /auth/password", "POST /auth/logout", "GET /auth/sessions", "DELETE /auth/sessions",
     "DELETE /auth/sessions/{session_id}", "GET /auth/keys", "POST /auth/keys", "DELETE /auth/keys",
     "DELETE /auth/keys/{key_id}", "PUT /mcp/rules/{tool}", "DELETE /mcp/rules/{tool}",
@@ -137,7 +138,9 @@ class TestKeys:
             assert answer.status == 404
         for operation in PRIVATE:
             if operation.path.startswith("/admin/"):
-                await problem(await call(his, operation), 403, "permission_denied")
+                is_for_sessions = operation.scope is SESSION_ONLY
+                code = "session_required" if is_for_sessions else "permission_denied"
+                await problem(await call(his, operation), 403, code)
 
     async def test_have_the_role_that_their_user_has_now(
         self, sign_in: SignIn, use_key: Any, database: Any

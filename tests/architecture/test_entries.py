@@ -90,6 +90,7 @@ class TestOperations:
             "/health", "/ready", "/auth/register", "/auth/login", "/model/current", "/gpu/health",
             "/openapi.json", "/docs", "/", "/ui/config", "/erasures/{erasure_id}",
             "/shared/{token}",
+            "/auth/password-reset", "/auth/first-admin",
         }  # fmt: skip
 
     def test_are_public_and_read_only_without_an_audit_action(self) -> None:

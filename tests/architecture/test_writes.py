@@ -34,6 +34,12 @@ OWNERLESS = {
     ("mongodb/restoring.py", "end"): "the same",
     ("accounts/service.py", "_set"): "an account is its owner's, and found by its id",
     ("holds/service.py", "_keep"): "an auditor holds another's account, found by its id",
+    ("accounts/administrators.py", "require_another"): "any administrator's account, to be kept",
+    ("administration/service.py", "_set"): "an account is its owner's, and found by its id",
+    (
+        "administration/service.py",
+        "reset_password.store",
+    ): "an account is its owner's, and found by its id",
     ("sessions/service.py", "_open.store"): "the account that signs in, and found by its id",
     ("sessions/storage.py", "SessionStorage.save_session"): "found by what only its owner has",
     ("vault/service.py", "retire_data_keys.write"): "an operator retires those of all users",
@@ -71,6 +77,10 @@ OWNERLESS = {
 }
 # Writes that are part of no transaction, by module and function.
 ALONE = {
+    (
+        "administration/tokens.py",
+        "offer_first_admin",
+    ): "a token for the operator; its use has an entry",
     ("backup/restore.py", "_empty"): "the database is marked as half restored",
     ("backup/restore.py", "_write"): "the same",
     **dict.fromkeys(

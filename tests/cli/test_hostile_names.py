@@ -80,6 +80,8 @@ class TestUsers:
     @pytest.mark.parametrize(
         "arguments",
         [
+            ("show", "{}"),
+            ("reset-password", "{}"),
             ("rename", "{}", "harmless"),
             ("set-role", "{}", "admin"),
             ("set-password", "{}", *PASSWORD),
@@ -105,6 +107,8 @@ class TestUsers:
             ("create", "eve", "--email", HOSTILE, *PASSWORD),
             ("create", "eve", "--email", "a@example.com", "--full-name", HOSTILE, *PASSWORD),
             ("create", "eve", "--email", "a@example.com", "--role", HOSTILE, *PASSWORD),
+            ("show", HOSTILE),
+            ("reset-password", HOSTILE),
             ("rename", "nobody", HOSTILE),
             ("rename", HOSTILE, "harmless"),
             ("set-role", HOSTILE, "admin"),

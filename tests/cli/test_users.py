@@ -1,5 +1,6 @@
-"""`chatvault users`: where alone roles are given."""
+"""`chatvault users`."""
 
+import hashlib
 import re
 
 import pytest
@@ -115,3 +116,40 @@ class TestChange:
         failed = command("users", "set-role", "alice", "emperor")
         assert failed.status == 2
         assert "emperor" in failed.err
+
+
+class TestShow:
+    def test_counts_what_the_account_has(self, command: Command, documents: Documents) -> None:
+        made(command, "--role", "auditor")
+        user = documents["users"].find_one()
+        assert user is not None
+        shown = command("users", "show", "alice")
+
+        assert shown.status == 0
+        for word in (str(user["_id"]), "alice@example.com", "auditor", "0, 0 bytes"):
+            assert word in shown.out
+        assert user["password_hash"] not in shown.out
+        assert command("users", "show", "nobody").status == 1
+
+
+class TestResetPassword:
+    def test_prints_a_token_and_stores_its_hash(
+        self, command: Command, documents: Documents
+    ) -> None:
+        made(command)
+        done = command("users", "reset-password", "alice")
+
+        [token] = re.findall(r"Token, shown once: (\S+)\n", done.out)
+        stored = documents["one_time_tokens"].find_one()
+        assert stored is not None
+        assert stored["token_hash"] == hashlib.sha256(token.encode()).digest()
+        assert token not in str(stored)
+        entry = documents["audit_logs"].find_one({"action": "user.create_reset"})
+        assert entry is not None
+        assert (entry["door"], entry["user_id"]) == ("cli", None)
+
+    def test_is_not_for_programs(self, command: Command) -> None:
+        command("users", "create", "robot", "--service")
+        refused = command("users", "reset-password", "robot")
+        assert refused.status == 1
+        assert "programs" in refused.line

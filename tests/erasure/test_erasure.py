@@ -12,11 +12,12 @@ from bson import ObjectId
 from bson.timestamp import Timestamp
 from pymongo.errors import OperationFailure
 
+from chatvault.accounts.administrators import LastAdministrator
 from chatvault.accounts.models import User
 from chatvault.actor import Actor, Door, Role
 from chatvault.documents import HOLDS
 from chatvault.erasure import finality, removal, service, worker
-from chatvault.erasure.errors import LastAdministrator, ServiceAccount
+from chatvault.erasure.errors import ServiceAccount
 from chatvault.erasure.models import Erasure
 from chatvault.errors import BeingErased
 from chatvault.http.health import CLIENT

@@ -10,7 +10,7 @@ import pytest
 from aiohttp import ClientSession
 
 from chatvault.server import http as server
-from chatvault.server.http import CannotListen, address_of, listen
+from chatvault.server.listening import CannotListen, address_of, listen
 from chatvault.settings import Settings
 from conftest import HttpClient
 

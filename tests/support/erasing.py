@@ -11,7 +11,12 @@ from chatvault.fields import Raw
 # A word of the person's, stored in each document of theirs.
 WORD = "Zwetschgenknödel"
 # Fields that have another value in each document, whoever owns it.
-UNIQUE = {"sessions": "token_hash", "api_keys": "key_hash", "links": "token_hash"}
+UNIQUE = {
+    "sessions": "token_hash",
+    "api_keys": "key_hash",
+    "links": "token_hash",
+    "one_time_tokens": "token_hash",
+}
 # What an erasure leaves: the audit log with what becomes part of it, and the receipt, with ids.
 KEPT = {"audit_logs", "audit_blocks", "audit_verifications", "pending_refusals", "erasures"}
 

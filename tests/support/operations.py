@@ -63,6 +63,7 @@ class Things:
     token: str = field(default="nothing", kw_only=True)
     user: str = field(default="nobody", kw_only=True)
     note_id: str = field(default="0" * 24, kw_only=True)
+    user_id: str = field(default="0" * 24, kw_only=True)
 
 
 # Each operation's call: its body, and its status if it cannot succeed.
@@ -150,6 +151,23 @@ CALLS: dict[tuple[str, str], dict[str, Any]] = {
     ("GET", "/admin/holds/{hold_id}/conversations"): {"status": 403},
     ("GET", "/admin/holds/{hold_id}/conversations/{conversation_id}/messages"): {"status": 403},
     ("GET", "/admin/users"): {},
+    ("POST", "/admin/users"): {"json": {"username": "eve", "email": "eve@example.org"}},
+    ("GET", "/admin/users/{user_id}"): {"status": 404},
+    ("PATCH", "/admin/users/{user_id}"): {"json": {"is_active": False}, "status": 404},
+    ("DELETE", "/admin/users/{user_id}"): {"status": 404},
+    ("DELETE", "/admin/users/{user_id}/sessions"): {"status": 404},
+    ("DELETE", "/admin/users/{user_id}/keys"): {"status": 404},
+    ("PUT", "/admin/users/{user_id}/password-reset"): {"status": 404},
+    ("POST", "/auth/password-reset"): {
+        "json": {"token": "none", "new_password": PASSWORD},
+        "status": 401,
+    },
+    ("POST", "/auth/first-admin"): {
+        "json": {**account("eve"), "password": PASSWORD, "token": "none"},
+        "status": 401,
+    },
+    ("GET", "/admin/health"): {},
+    ("GET", "/metrics"): {},
     ("GET", "/admin/usage"): {},
     ("GET", "/agents"): {},
     ("POST", "/agents"): {"json": {"name": "Helper"}},
@@ -230,12 +248,15 @@ AUDITED = [operation for operation in OPERATIONS if operation.action is not None
 PRIVATE = [operation for operation in AUDITED if not operation.is_public]
 # The list of tools is no secret, and a rule is looked up among the caller's own. An erasure is
 # shown to whoever has its token, as its person has no account.
-# A hold is not its user's, who must not know of it. A link is for whoever has its token.
+# A hold is not its user's, who must not know of it. A link is for whoever has its token. Accounts
+# are shown to administrators, whose they are not.
 WITHOUT_OWNER = {
     "/mcp/rules/{tool}", "/erasures/{erasure_id}", "/admin/holds/{hold_id}",
     "/admin/holds/{hold_id}/conversations",
     "/admin/holds/{hold_id}/conversations/{conversation_id}/messages",
     "/shared/{token}", "/shared/{token}/fork",
+    "/admin/users/{user_id}", "/admin/users/{user_id}/sessions", "/admin/users/{user_id}/keys",
+    "/admin/users/{user_id}/password-reset",
 }  # fmt: skip
 WITH_ID = [
     operation

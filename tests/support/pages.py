@@ -42,6 +42,7 @@ NOT_RUN = {
     "docker": "needs a Docker daemon and images from a registry",
     "exports": "needs what another product exported for its user",
     "machine": "changes the machine: users, units, packages",
+    "prometheus": "needs a Prometheus, which reads them",
     "mongodb-tools": "needs mongosh, mongodump and mongorestore, which MongoDB distributes itself",
     "ollama": "needs Ollama and a model of several gigabytes",
     "openai": "needs an account at a provider, or a graphics card",

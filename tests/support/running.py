@@ -138,7 +138,9 @@ class Service:
             self.process = start(
                 self.command, environment(self.data_dir, **self.settings), into, log.fileno()
             )
-        lines = [self._output.readline() for _ in range(6)]
+        lines = [self._output.readline()]
+        while lines[-1] and "Ctrl-C" not in lines[-1]:
+            lines.append(self._output.readline())
         self.banner = "".join(lines)
         address = re.search(r"http://\S+", lines[0])
         assert address, f"{self.banner}\n{self.log.read_text()[-2000:]}"

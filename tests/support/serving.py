@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from chatvault.server import http as server
+from chatvault.server import listening
 from chatvault.settings import Settings
 
 Address = tuple[str, int]
@@ -17,9 +18,9 @@ Address = tuple[str, int]
 @contextlib.asynccontextmanager
 async def serving(settings: Settings, mongodb_url: str) -> AsyncIterator[Address]:
     """Serve until the end of the context; yield the address."""
-    stopping, listening = asyncio.Event(), asyncio.Event()
+    stopping, answering = asyncio.Event(), asyncio.Event()
     free = settings.model_copy(update={"host": "127.0.0.1", "port": 0})
-    listener = server.listen(free)
+    listener = listening.listen(free)
     address: Address = listener.sockets[0].getsockname()
     task = asyncio.create_task(
         server.serve(
@@ -27,10 +28,10 @@ async def serving(settings: Settings, mongodb_url: str) -> AsyncIterator[Address
             mongodb_url=mongodb_url,
             listener=listener,
             stopping=stopping,
-            on_listening=listening.set,
+            on_listening=answering.set,
         )
     )
-    await listening.wait()
+    await answering.wait()
     try:
         yield address
     finally:

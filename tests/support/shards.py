@@ -69,6 +69,7 @@ ANY_SHARD = {
         ),
         "an operator converts the content of all users",
     ),
+    ("administration/readings.py", "audit_logs"): "the oldest unsealed entry of all users",
     ("review/service.py", "audit_logs"): "reviewers ask for all, users for acts of others",
     ("search/files.py", "search_indexes"): "those that nobody used, whose they may be",
     ("usage/review.py", "usage"): "administrators ask for all users' tokens",

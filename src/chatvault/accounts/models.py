@@ -22,12 +22,14 @@ class User(Document):
         lookalike_keys: forms that names which look alike share, each unique; None in accounts older
             than this comparison.
         email_key: the folded email address, unique.
-        password_hash: bcrypt's; empty in an account for programs, which nobody signs in to.
-        role: set by the command line only.
+        password_hash: bcrypt's; empty in an account for programs, which nobody signs in to, and in
+            one whose password is not set yet.
+        role: set by the command line and by administrators.
         is_service: whether it is for programs, which use API keys.
         erasure: the erasure that is removing the account; None without one.
         held_at: when a legal hold was placed last. Placing one writes it, so that of a hold and an
             erasure at the same time one fails.
+        relied_on: how often another administrator gave up the role because this one has it.
     """
 
     id: PydanticObjectId = Field(default_factory=PydanticObjectId, alias="_id")
@@ -45,6 +47,7 @@ class User(Document):
     last_login: datetime | None = None
     erasure: Id | None = None
     held_at: datetime | None = None
+    relied_on: int = 0
 
     holds: ClassVar = Content(
         plain=(

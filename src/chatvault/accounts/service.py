@@ -95,7 +95,7 @@ async def create_for_programs(actor: Actor, *, username: str, role: Role = Role.
         AlreadyTaken: the username, without regard to case.
     """
     _require_operator(actor)
-    await _require_free(username, None)
+    await require_free(username, None)
     user_id = ObjectId()
     # No mail is ever sent there: the address only has to be another than everybody else's.
     email = f"{user_id}@{NO_DOMAIN}"
@@ -126,20 +126,33 @@ async def _insert(
     role: Role = Role.USER,
 ) -> User:
     # Checked before the hash, which takes a quarter of a second.
-    await _require_free(username, email)
-    user = User(
+    await require_free(username, email)
+    user = new_user(
+        username=username,
+        email=email,
+        full_name=full_name,
+        password_hash=await hasher.hash(password, source=holder_of(actor.address)),
+        role=role,
+    )
+    await _store(actor, user)
+    return user
+
+
+def new_user(
+    *, username: str, email: str, full_name: str | None, password_hash: str, role: Role
+) -> User:
+    """Return the document of a new account of a person."""
+    return User(
         username=username,
         username_key=fold(username),
         lookalike_keys=lookalike_keys(username),
         email=email,
         email_key=fold(email),
         full_name=full_name,
-        password_hash=await hasher.hash(password, source=holder_of(actor.address)),
+        password_hash=password_hash,
         role=role,
         created_at=now(),
     )
-    await _store(actor, user)
-    return user
 
 
 async def _store(actor: Actor, user: User) -> None:
@@ -150,15 +163,18 @@ async def _store(actor: Actor, user: User) -> None:
     try:
         await transaction(insert)
     except DuplicateKeyError as error:
-        raise _taken(error, user.username, user.email) from None
+        raise taken(error, user.username, user.email) from None
 
 
-async def _require_free(
+async def require_free(
     username: str, email: str | None, *, besides: ObjectId | None = None
 ) -> None:
     """Raise if an account has the name, a name that looks like it, or the email address.
 
     Accounts older than this comparison have no `lookalike_keys`; an ASCII name is its own.
+
+    Raises:
+        AlreadyTaken: one has.
     """
     key, looks = fold(username), lookalike_keys(username)
     wanted: list[dict[str, object]] = [
@@ -176,7 +192,7 @@ async def _require_free(
         raise AlreadyTaken(f"Username '{username}' looks like one that exists")
 
 
-def _taken(error: DuplicateKeyError, username: str, email: str | None = None) -> AlreadyTaken:
+def taken(error: DuplicateKeyError, username: str, email: str | None = None) -> AlreadyTaken:
     """Return the error for the unique index that refused an insert or update."""
     pattern = (error.details or {}).get("keyPattern", {})
     if "username_key" in pattern:
@@ -291,7 +307,7 @@ async def rename(actor: Actor, *, username: str, new_username: str) -> User:
     """
     _require_operator(actor)
     user = await get_by_name_or_id(username)
-    await _require_free(new_username, None, besides=user.id)
+    await require_free(new_username, None, besides=user.id)
     fields: dict[str, object] = {
         "username": new_username,
         "username_key": fold(new_username),
@@ -308,7 +324,7 @@ async def rename(actor: Actor, *, username: str, new_username: str) -> User:
     try:
         return await transaction(change, turn=("user", user.id))
     except DuplicateKeyError as error:
-        raise _taken(error, new_username) from None
+        raise taken(error, new_username) from None
 
 
 async def change_role(actor: Actor, *, username: str, role: Role) -> User:

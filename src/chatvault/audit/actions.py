@@ -95,6 +95,7 @@ class Action(StrEnum):
     EXPORT_GET = "export.get"
     EXPORT_GET_PART = "export.get_part"
     EXPORT_LIST = "export.list"
+    HEALTH_GET = "health.get"
     HOLD_LIFT = "hold.lift"
     HOLD_LIST = "hold.list"
     HOLD_LIST_CONVERSATIONS = "hold.list_conversations"
@@ -118,6 +119,7 @@ class Action(StrEnum):
     MASTER_KEY_LIST = "master_key.list"
     MASTER_KEY_RETIRE = "master_key.retire"
     MASTER_KEY_ROTATE = "master_key.rotate"
+    METRICS_GET = "metrics.get"
     NOTE_CREATE = "note.create"
     NOTE_DELETE = "note.delete"
     NOTE_LIST = "note.list"
@@ -154,6 +156,8 @@ class Action(StrEnum):
     USER_DEACTIVATE = "user.deactivate"
     USER_ACTIVATE = "user.activate"
     USER_COUNT_DATA = "user.count_data"
+    USER_CREATE_RESET = "user.create_reset"
+    USER_END_SESSIONS = "user.end_sessions"
     USER_ERASE = "user.erase"
     USER_ERASE_FINISH = "user.erase_finish"
     USER_ERASE_RECEIPT = "user.erase_receipt"
@@ -164,7 +168,10 @@ class Action(StrEnum):
     USER_LIST_ERASURES = "user.list_erasures"
     USER_PASSWORD = "user.change_password"  # noqa: S105  # a name of an action
     USER_RENAME = "user.rename"
+    USER_RESET_PASSWORD = "user.reset_password"  # noqa: S105  # a name of an action
+    USER_REVOKE_KEYS = "user.revoke_keys"
     USER_ROLE = "user.change_role"
+    USER_UPDATE = "user.update"
     VAULT_CONVERT = "vault.convert"
     VAULT_DAMAGE = "vault.damage"
 

@@ -132,7 +132,7 @@ def _check_search(settings: Settings) -> Finding:
 
 def _check_port(settings: Settings) -> Finding:
     # Imported here: it imports the whole service, which the other commands start without.
-    from chatvault.server.http import CannotListen, listen  # noqa: PLC0415  # as said
+    from chatvault.server.listening import CannotListen, listen  # noqa: PLC0415  # as said
 
     about, place = "address", f"{settings.host} port {settings.port}"
     try:

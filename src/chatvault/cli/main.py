@@ -4,6 +4,8 @@ import asyncio
 import shlex
 import signal
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +14,7 @@ import typer
 import typer.exceptions
 from typer.core import TyperGroup
 
+from chatvault.administration.tokens import offer_first_admin
 from chatvault.cli.audit import audit_log
 from chatvault.cli.backup import back_up, restore
 from chatvault.cli.doctor import examine
@@ -30,6 +33,7 @@ from chatvault.errors import ChatvaultError, InvalidInput
 from chatvault.exporting.pdf.fonts import PACKAGES
 from chatvault.exporting.pdf.typesetter import find_missing_scripts, is_installed
 from chatvault.logs import configure_logs
+from chatvault.mongodb.database import connect
 from chatvault.mongodb.failures import DriverError
 from chatvault.outcome import begin_operation
 from chatvault.settings import InvalidSettings, LogFormat, Settings, describe, load_settings
@@ -141,6 +145,7 @@ def serve(
         raise InvalidInput("--workers needs Linux or macOS; leave it out.")
     # Imported here: the other commands start without it.
     from chatvault.server import http as server  # noqa: PLC0415  # as said
+    from chatvault.server import listening  # noqa: PLC0415  # as said
     from chatvault.server import workers as supervisor  # noqa: PLC0415  # as said
 
     settings = load_settings()
@@ -148,33 +153,36 @@ def serve(
         settings = settings.model_copy(update={"port": port})
     configure_logs(settings)
 
-    def announce(address: str) -> None:
-        # In a thread, as it takes a second.
-        asyncio.get_running_loop().run_in_executor(None, _warn_of_fonts)
-        if settings.log_format is LogFormat.JSON:
-            log.info("serving", version=VERSION, address=address, data=_place(settings))
-        else:
-            out.print(*_banner(settings, address), sep="\n")
-
-    async def serve_here(url: str) -> None:
-        with server.listen(settings) as listener:
+    async def serve_here(url: str, announce: Callable[[str], None]) -> None:
+        with listening.listen(settings) as listener:
             await server.serve(
                 settings,
                 mongodb_url=url,
                 listener=listener,
                 stopping=asyncio.Event(),
-                on_listening=lambda: announce(server.address_of(listener, settings)),
+                on_listening=lambda: announce(listening.address_of(listener, settings)),
             )
 
     with (
         mongodb_url(settings, exclusive=True) as url,
         asyncio.Runner(loop_factory=server.loop_factory()) as runner,
     ):
+        announce = partial(_announce, settings, runner.run(_offer_first_admin(settings, url)))
         if workers == 1:
-            runner.run(serve_here(url))
+            runner.run(serve_here(url, announce))
         else:
             several = supervisor.Supervisor(settings, mongodb_url=url, workers=workers)
             runner.run(several.run(announce))
+
+
+def _announce(settings: Settings, token: str | None, address: str) -> None:
+    """Say that requests are answered, and where."""
+    # In a thread, as it takes a second.
+    asyncio.get_running_loop().run_in_executor(None, _warn_of_fonts)
+    if settings.log_format is LogFormat.JSON:
+        log.info("serving", version=VERSION, address=address, data=_place(settings))
+    else:
+        out.print(*_banner(settings, address, token), sep="\n")
 
 
 def _warn_of_fonts() -> None:
@@ -187,7 +195,21 @@ def _place(settings: Settings) -> str:
     return "CHATVAULT_MONGODB_URL" if settings.mongodb_url else str(settings.data_dir)
 
 
-def _banner(settings: Settings, address: str) -> tuple[str, ...]:
+async def _offer_first_admin(settings: Settings, url: str) -> str | None:
+    """Return the token of the first administrator, if there is no account yet.
+
+    None where a log would get it, which is no place for a secret.
+    """
+    if settings.log_format is LogFormat.JSON:
+        return None
+    client = connect(url, settings)
+    try:
+        return await offer_first_admin(client, settings.mongodb_database)
+    finally:
+        await client.close()
+
+
+def _banner(settings: Settings, address: str, token: str | None) -> tuple[str, ...]:
     """Return lines with the service's address, and with commands for another terminal."""
     me = Path(sys.argv[0]).resolve()
     command = str(me.relative_to(Path.cwd())) if me.is_relative_to(Path.cwd()) else me.name
@@ -201,6 +223,7 @@ def _banner(settings: Settings, address: str) -> tuple[str, ...]:
         f"  read the API   {address}/docs",
         f"  make a user    {command} users create alice --email alice@example.org",
         f"  import a file  {command} import my_conversations.json --username alice",
+        *([] if token is None else [f"  first admin    POST /auth/first-admin, token {token}"]),
         "  stop           Ctrl-C",
     )
 

@@ -1,4 +1,4 @@
-"""Accounts at the command line, the only place where roles are set."""
+"""Accounts at the command line."""
 
 import secrets
 import sys
@@ -9,12 +9,14 @@ from pydantic import BaseModel
 from rich.table import Table
 
 from chatvault.accounts import service
+from chatvault.accounts.models import User
 from chatvault.accounts.passwords import PasswordHasher
 from chatvault.accounts.schemas import NewPassword, RegisterIn, Username
 from chatvault.actor import Role
+from chatvault.administration import service as administration
 from chatvault.audit.recorder import Recorder
 from chatvault.cli.terminal import operator, out, run, validate
-from chatvault.errors import InvalidInput
+from chatvault.errors import InvalidInput, NotFound
 from chatvault.fields import format_instant
 from chatvault.settings import NEW_PASSWORD, load_settings
 
@@ -105,6 +107,59 @@ def list_users() -> None:
             str(user.id),
         )
     out.print(table)
+
+
+@users.command("show")
+def show_user(username: NameArgument) -> None:
+    """Show an account, and the numbers of what it has."""
+
+    async def show() -> administration.Shown:
+        user = await _find(username)
+        return await administration.get_user(operator(), Recorder(), user_id=user.id)
+
+    shown = run(show)
+    user, table = shown.user, Table(box=None, show_header=False)
+    for name, value in (
+        ("id", user.id),
+        ("username", user.username),
+        ("email", user.email),
+        ("full name", user.full_name or ""),
+        ("role", f"{user.role}, for programs" if user.is_service else user.role),
+        ("active", "yes" if user.is_active else "no"),
+        ("being erased", "no" if user.erasure is None else "yes"),
+        ("created", format_instant(user.created_at)),
+        ("last login", format_instant(user.last_login) if user.last_login else "never"),
+        ("sessions", shown.sessions),
+        ("API keys", shown.api_keys),
+        ("conversations", shown.conversations),
+        ("messages", f"{shown.messages}, {shown.bytes} bytes"),
+    ):
+        table.add_row(name, str(value))
+    out.print(table)
+
+
+async def _find(username: str) -> User:
+    user = await service.find_by_name_or_id(username)
+    if user is None:
+        raise NotFound(f"There is no user {username!r}")
+    return user
+
+
+@users.command("reset-password")
+def reset_password(username: NameArgument) -> None:
+    """Make a token with which a person sets a new password; it is good for a day and one use."""
+
+    async def make() -> administration.Reset:
+        user = await _find(username)
+        return await administration.create_reset(operator(), user_id=user.id)
+
+    made = run(make)
+    out.print(
+        f"Token, shown once: {made.token}",
+        f"It is good for one use until {format_instant(made.expires_at)}, and is used with:",
+        'POST /auth/password-reset, {"token": …, "new_password": …}',
+        sep="\n",
+    )
 
 
 @users.command("rename")

@@ -77,7 +77,9 @@ async def answer_once(
         finally:
             if said.last:
                 usage = await usage_of(actor, tokenizer, ask, said)
-                account = said.account((usage["input_tokens"], usage["output_tokens"]))
+                tokens = usage["input_tokens"], usage["output_tokens"]
+                models.tokens.count(usage["purpose"], tokens)
+                account = said.account(tokens)
                 if failed is None:
                     await _keep(actor, idempotency_key, answer_id, said, usage, account)
                 else:

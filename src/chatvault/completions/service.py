@@ -92,4 +92,5 @@ async def _plain(
         if is_whole or said.usage is not None or said.text:
             usage = await usage_of(actor, deps.tokenizer, ask, said)
             await Usage.get_pymongo_collection().insert_one(usage)
+            models.tokens.count(usage["purpose"], (usage["input_tokens"], usage["output_tokens"]))
     yield said.account((usage["input_tokens"], usage["output_tokens"]))

@@ -9,12 +9,6 @@ class HeldForLaw(Conflict):
     code = "held"
 
 
-class LastAdministrator(Conflict):
-    """This is the last open account of an administrator; give another the role first."""
-
-    code = "last_administrator"
-
-
 class ServiceAccount(Conflict):
     """The account is for programs and of no person; close it with `chatvault users deactivate`."""
 

@@ -3,11 +3,13 @@
 import aiohttp_session
 from aiohttp import web
 
+from chatvault.accounts.administrators import LastAdministrator
 from chatvault.actor import Actor, Scope
 from chatvault.audit.actions import Action
 from chatvault.erasure import review, service
-from chatvault.erasure.errors import HeldForLaw, LastAdministrator
+from chatvault.erasure.errors import HeldForLaw, ServiceAccount
 from chatvault.erasure.schemas import (
+    ErasedUserPath,
     ErasureHeaders,
     ErasureIn,
     ErasureOut,
@@ -16,7 +18,7 @@ from chatvault.erasure.schemas import (
     NewErasureOut,
 )
 from chatvault.erasure.service import ErasureDeps
-from chatvault.errors import BeingErased, InvalidCredentials, NotFound, Throttled
+from chatvault.errors import BeingErased, Denied, InvalidCredentials, NotFound, Throttled
 from chatvault.http.requests import RECORDER, json_response
 from chatvault.http.routing import SESSION_ONLY, Routes
 
@@ -61,6 +63,27 @@ async def erase_me(request: web.Request, actor: Actor, body: ErasureIn) -> web.S
     """
     begun = await service.begin_mine(actor, request.app[ERASURE_DEPS], password=body.password)
     (await aiohttp_session.get_session(request)).invalidate()
+    return json_response(NewErasureOut.begun(begun.erasure, begun.token), status=202)
+
+
+@routes.route(
+    "DELETE",
+    "/admin/users/{user_id}",
+    Action.USER_ERASE,
+    scope=SESSION_ONLY,
+    status=202,
+    returns=NewErasureOut,
+    errors=(Denied, HeldForLaw, LastAdministrator, ServiceAccount, BeingErased),
+)
+async def erase_user(
+    request: web.Request, actor: Actor, path: ErasedUserPath
+) -> web.StreamResponse:
+    """Erase an account with everything in it; this cannot be undone.
+
+    For admins. The account is closed at once: all sessions and API keys end. The answer's token
+    reads how far the erasure is, without an account.
+    """
+    begun = await service.begin_for(actor, request.app[ERASURE_DEPS], user_id=path.user_id)
     return json_response(NewErasureOut.begun(begun.erasure, begun.token), status=202)
 
 

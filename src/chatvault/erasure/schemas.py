@@ -30,6 +30,17 @@ class ErasurePath(BaseModel):
         return NotFound("Erasure not found")
 
 
+class ErasedUserPath(BaseModel):
+    """The account in a path."""
+
+    user_id: Id
+
+    @staticmethod
+    def absent() -> NotFound:
+        """Return the error for a malformed id."""
+        return NotFound("There is no such user")
+
+
 class ErasureHeaders(BaseModel):
     """The token with which an erasure is read without an account."""
 

@@ -10,6 +10,7 @@ from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from chatvault.access import Access
+from chatvault.accounts import administrators
 from chatvault.accounts import service as accounts
 from chatvault.accounts.models import User
 from chatvault.accounts.passwords import PasswordHasher
@@ -22,7 +23,7 @@ from chatvault.audit.actions import Action
 from chatvault.audit.models import AuditEntry
 from chatvault.audit.recorder import Recorder
 from chatvault.conversations.links import end_links
-from chatvault.erasure.errors import HeldForLaw, LastAdministrator, ServiceAccount
+from chatvault.erasure.errors import HeldForLaw, ServiceAccount
 from chatvault.erasure.holding import erasable
 from chatvault.erasure.models import Erasure
 from chatvault.errors import BeingErased, Denied, InvalidCredentials, NotFound
@@ -87,6 +88,28 @@ async def begin(actor: Actor, *, username: str) -> Begun:
     return await _begin(actor, await accounts.get_by_name_or_id(username))
 
 
+async def begin_for(actor: Actor, deps: ErasureDeps, *, user_id: ObjectId) -> Begun:
+    """Close an account and begin its erasure; for an administrator.
+
+    Raises:
+        Denied: the actor is no administrator.
+        NotFound: no such user.
+        HeldForLaw: a hold forbids it.
+        LastAdministrator: nobody else administrates.
+        ServiceAccount: the account is for programs.
+        BeingErased: it is being erased already.
+    """
+    actor.require_role(Role.ADMIN)
+    user = await User.get(user_id)
+    if user is None:
+        raise NotFound("There is no such user")
+    if user.erasure is not None:
+        raise BeingErased
+    begun = await _begin(actor, user)
+    deps.due.set()
+    return begun
+
+
 async def _begin(actor: Actor, user: User) -> Begun:
     if user.is_service:
         raise ServiceAccount
@@ -127,11 +150,8 @@ async def _close(user: User, erasure_id: ObjectId, session: AsyncClientSession) 
     stored = await users.find_one_and_update(same, {"$set": closed}, session=session)
     if stored is None:
         raise BeingErased if await _is_being_erased(user.id, session) else InvalidCredentials
-    others = {"_id": {"$ne": user.id}, "role": Role.ADMIN.value, "is_active": True}
     if stored["role"] == Role.ADMIN and stored["is_active"]:
-        another = await users.find_one({**others, "is_service": {"$ne": True}}, session=session)
-        if another is None:
-            raise LastAdministrator
+        await administrators.require_another(user.id, session)
 
 
 async def _is_being_erased(user_id: ObjectId, session: AsyncClientSession) -> bool:

@@ -35,8 +35,8 @@ from chatvault.http.problems import (
     outcome_of,
     problem_response,
 )
-from chatvault.http.requests import ACTOR, BEGUN, COOKIE, SCHEME, SETTINGS
-from chatvault.http.routing import is_quiet, operation_of
+from chatvault.http.requests import ACTOR, BEGUN, COOKIE, METRICS, SCHEME, SETTINGS
+from chatvault.http.routing import Operation, is_quiet, operation_of
 from chatvault.http.sites import host_of, is_cross_site
 from chatvault.mongodb.database import RETRY_AFTER
 from chatvault.outcome import begin_operation
@@ -47,6 +47,8 @@ KEY_FINDER = web.AppKey("key_finder", KeyIdentifier)
 KEYED_REQUESTS = web.AppKey("keyed_requests", KeyedRequests)
 # The API key that a request is made with, where the operation takes one.
 API_KEY = web.RequestKey("api_key", str)
+# The route of the files of the page, in metrics.
+PAGE = "page"
 
 REQUEST_ID = "X-Request-ID"
 REQUEST_ID_PATTERN = re.compile(r"[A-Za-z0-9._-]{8,64}")
@@ -92,6 +94,8 @@ async def context(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         response = await handler(request)
         operation = operation_of(request)
+        seconds = time.perf_counter() - started
+        _measure(request, operation, response, seconds)
         # A probe comes every few seconds, and is only of interest if it fails.
         is_probe = operation is not None and operation.is_probe and response.status == HTTPStatus.OK
         (log.debug if is_probe or is_quiet(request) else log.info)(
@@ -99,11 +103,25 @@ async def context(request: web.Request, handler: Handler) -> web.StreamResponse:
             method=request.method,
             route=operation.path if operation else None,
             status=response.status,
-            duration_ms=round((time.perf_counter() - started) * 1000, 1),
+            duration_ms=round(seconds * 1000, 1),
         )
     finally:
         structlog.contextvars.reset_contextvars(**bound)
     return response
+
+
+def _measure(
+    request: web.Request,
+    operation: Operation | None,
+    response: web.StreamResponse,
+    seconds: float,
+) -> None:
+    """Count a request under the template of its route; of a stream, the duration says nothing."""
+    route = operation.path if operation else (PAGE if is_quiet(request) else None)
+    is_whole = isinstance(response, web.Response)
+    request.app[METRICS].requests.observe(
+        route, request.method, response.status, seconds if is_whole else None
+    )
 
 
 def _user_agent(request: web.Request) -> str | None:

@@ -228,6 +228,7 @@ BY_MEDIA = {
     "text/csv": "id,at,action\n65a5158ac8d8e8a8b8c8d8e8,2026-11-20T13:15:21.721Z,session.login\n",
     "text/event-stream": 'id: 2\nevent: delta\ndata: {"text": "Quarter past"}\n\n',
     "text/html": "<!doctype html>",
+    "text/plain": 'chatvault_worker_up{worker="0"} 1\n',
 }
 
 

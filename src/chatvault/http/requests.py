@@ -22,12 +22,14 @@ from chatvault.http.json_slices import BULK_WEIGHT, UNIT_WEIGHT, from_text, pars
 from chatvault.http.validation import is_bulk, validate, validate_in_slices
 from chatvault.idempotency import IdempotencyKey
 from chatvault.keys import SecretKey
+from chatvault.metrics.instruments import Metrics
 from chatvault.settings import Settings
 
 M = TypeVar("M", bound=BaseModel)
 
 SETTINGS = web.AppKey("settings", Settings)
 RECORDER = web.AppKey("recorder", Recorder)
+METRICS = web.AppKey("metrics", Metrics)
 SECRET_KEY = web.AppKey("secret_key", SecretKey)
 ACTOR = web.RequestKey("actor", Actor)
 SCHEME = web.RequestKey("scheme", str)

@@ -9,7 +9,7 @@ from aiohttp import hdrs, web
 
 from chatvault.encoding import to_json
 from chatvault.http.problems import broken_off
-from chatvault.http.requests import begin_stream
+from chatvault.http.requests import METRICS, begin_stream
 from chatvault.tasks import stop
 
 EVENT_STREAM = "text/event-stream"
@@ -36,9 +36,10 @@ async def send_events(
             return response
         following = asyncio.create_task(_send(response, events))
         try:
-            while not (await asyncio.wait({following}, timeout=HEARTBEAT))[0]:
-                await response.write(b": still here\n\n")
-            await following
+            with request.app[METRICS].connections.stream("sse"):
+                while not (await asyncio.wait({following}, timeout=HEARTBEAT))[0]:
+                    await response.write(b": still here\n\n")
+                await following
         except ConnectionError:
             # The client is gone; the reply continues, and can be followed again.
             pass

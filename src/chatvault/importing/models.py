@@ -137,6 +137,8 @@ class ImportJob(Document):
         indexes: ClassVar = [
             IndexModel([("user_id", 1), ("_id", DESCENDING)]),
             IndexModel([("place", 1), ("state", 1), ("_id", 1)]),
+            # For the number of those that have not ended, on all machines.
+            IndexModel("state"),
             # One import of a user's runs at a time, over all processes.
             IndexModel(
                 [("user_id", 1)],

@@ -101,9 +101,12 @@ ENDS_OWN_SESSIONS = {
 # After these, some sessions of the user that they name are gone.
 ENDS_SESSIONS_OF = {
     Action.USER_DEACTIVATE,
+    Action.USER_END_SESSIONS,
     Action.USER_ERASE,
     Action.USER_PASSWORD,
+    Action.USER_RESET_PASSWORD,
     Action.USER_ROLE,
+    Action.USER_UPDATE,
 }
 OTHERS = {
     *(TYPES.keys() - CHANGES.keys()),
@@ -131,6 +134,7 @@ PIPELINE: list[dict[str, Any]] = [
             f"fullDocument.{name}": 1
             for name in ("user_id", "owner_id", "action", "resource_id", "details", "request_id")
         }
+        | {"wallTime": 1}
     },
 ]
 # A resume token: the time of its commit, and further bytes that order what has the same time.

@@ -7,9 +7,11 @@ from collections.abc import Callable
 from contextlib import aclosing
 
 from bson import ObjectId
+from prometheus_client import Histogram
 
 from chatvault.audit.models import AuditEntry
 from chatvault.errors import Throttled, Unavailable
+from chatvault.fields import now
 from chatvault.live.events import (
     PIPELINE,
     JobStarted,
@@ -53,6 +55,7 @@ class Hub:
         most: how many there may be.
         on_sessions: called with a user whose sessions may have ended.
         on_job: called with a job that began.
+        delay: takes the seconds from the commit of changes to here.
 
     Attributes:
         position: all events up to this id have been handed out; empty before there is a stream.
@@ -65,11 +68,14 @@ class Hub:
         most: int,
         on_sessions: Callable[[ObjectId], None],
         on_job: Callable[[JobStarted], None],
+        delay: Histogram | None = None,
     ) -> None:
         self._most_of_user = most_of_user
         self._most = most
         self._on_sessions = on_sessions
         self._on_job = on_job
+        self._delay = delay
+        self._heard_at = 0.0
         self._ring = Ring()
         self._mailboxes: dict[ObjectId, set[Mailbox]] = {}
         self._count = 0
@@ -80,6 +86,19 @@ class Hub:
         self._token: Token | None = None
         self._goal = ""
         self.position = ""
+
+    @property
+    def count(self) -> int:
+        """The number of connections."""
+        return self._count
+
+    @property
+    def silence(self) -> float:
+        """The seconds since MongoDB last answered the stream, as it does each second; or 0.
+
+        It is 0 while nobody is connected, as there is no stream then.
+        """
+        return time.monotonic() - self._heard_at if self._is_wanted.is_set() else 0.0
 
     @property
     def mailboxes(self) -> list[Mailbox]:
@@ -108,6 +127,8 @@ class Hub:
             raise Unavailable("The service has too many live connections.", retry_after=30)
         self._mailboxes.setdefault(mailbox.user_id, set()).add(mailbox)
         self._count += 1
+        if not self._is_wanted.is_set():
+            self._heard_at = time.monotonic()
         self._is_wanted.set()
 
     def release(self, mailbox: Mailbox) -> None:
@@ -182,6 +203,7 @@ class Hub:
     def _take(self, batch: Batch) -> None:
         if batch.is_gap:
             self._begin(batch)
+        self._measure(batch)
         for change in batch.changes:
             meant = read_change(change)
             if isinstance(meant, SessionsEnded):
@@ -199,6 +221,14 @@ class Hub:
         has_caught_up = batch.token is not None and self.position >= self._goal
         if has_caught_up or not (batch.is_gap or batch.changes):
             self._is_open.set()
+
+    def _measure(self, batch: Batch) -> None:
+        self._heard_at = time.monotonic()
+        # What comes before it has caught up, is past.
+        if self._delay is not None and batch.changes and self._is_open.is_set():
+            committed_at = batch.changes[0].get("wallTime")
+            if committed_at is not None:
+                self._delay.observe(max(0.0, (now() - committed_at).total_seconds()))
 
     def _begin(self, batch: Batch) -> None:
         """Start again: with what the stream looks back to, or with what comes."""

@@ -7,7 +7,7 @@ from contextlib import aclosing, suppress
 
 from aiohttp import hdrs, web
 
-from chatvault.http.requests import begin_stream
+from chatvault.http.requests import METRICS, begin_stream
 from chatvault.http.sse import STREAM_HEADERS
 from chatvault.live.frames import Frame, closing_frame
 from chatvault.live.mailbox import TOO_SLOW
@@ -56,10 +56,11 @@ async def send_events(request: web.Request, stream: LiveStream) -> web.StreamRes
         return response
     bound(request)
     try:
-        async with aclosing(stream.list_frames()) as batches:
-            async for frames in batches:
-                async with asyncio.timeout(STALL_SECONDS):
-                    await response.write(b"".join(map(to_event, frames)))
+        with request.app[METRICS].connections.stream("sse"):
+            async with aclosing(stream.list_frames()) as batches:
+                async for frames in batches:
+                    async with asyncio.timeout(STALL_SECONDS):
+                        await response.write(b"".join(map(to_event, frames)))
         await response.write_eof()
     except TimeoutError:
         with suppress(TimeoutError, ConnectionError):

@@ -8,7 +8,7 @@ from aiohttp import WSMsgType, web
 from pydantic import ValidationError
 
 from chatvault.errors import InvalidInput, UpgradeRequired
-from chatvault.http.requests import BEGUN
+from chatvault.http.requests import BEGUN, METRICS
 from chatvault.live import sending
 from chatvault.live.mailbox import TOO_SLOW, Closing
 from chatvault.live.schemas import ClientMessage
@@ -61,7 +61,8 @@ async def converse(
     sending.bound(request)
     reading = asyncio.create_task(_read(opened, stream))
     try:
-        closing = await _send(opened, stream)
+        with request.app[METRICS].connections.stream("websocket"):
+            closing = await _send(opened, stream)
         async with asyncio.timeout(2 * sending.FAREWELL_SECONDS):
             await opened.close(code=closing.code, message=closing.reason.encode())
     except TimeoutError:

@@ -14,6 +14,7 @@ import orjson
 import structlog
 
 from chatvault.external import Provider
+from chatvault.metrics.instruments import Metrics, TokenMetrics
 from chatvault.mongodb.storable import check_storable
 from chatvault.replies import errors
 from chatvault.replies.wire import values_of
@@ -128,9 +129,20 @@ class ModelClients:
     Args:
         providers: from the settings.
         timeout: seconds to wait for the next word.
+        tokens: counts what is used; None counts for nobody.
+
+    Attributes:
+        tokens: counts what is used, which whoever stores it tells.
     """
 
-    def __init__(self, providers: Mapping[str, Provider], *, timeout: float) -> None:
+    def __init__(
+        self,
+        providers: Mapping[str, Provider],
+        *,
+        timeout: float,
+        tokens: TokenMetrics | None = None,
+    ) -> None:
+        self.tokens = tokens or Metrics().tokens
         self._providers = providers
         self._timeout = timeout
         self._clients: dict[str, Any] = {}

@@ -73,6 +73,11 @@ class ReplyRunner:
         self._runs: dict[ObjectId, ReplyTask] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
+    @property
+    def running(self) -> int:
+        """The number of replies that this process writes."""
+        return len(self._runs)
+
     def launch(self, task: ReplyTask) -> None:
         """Start writing a reply; it continues even if nobody follows it."""
         self._runs[task.reply["_id"]] = task
@@ -220,6 +225,7 @@ class ReplyRunner:
                     return
                 await asyncio.sleep(min(MAX_PAUSE, 0.2 * 2 ** min(attempt, 5)))
             else:
+                self._models.tokens.count(result.reply["kind"], result.tokens)
                 result.live.publish(ended.events)
                 self._follow_up(result, ended)
                 return

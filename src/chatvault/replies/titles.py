@@ -242,6 +242,7 @@ class Background:
                 counted_here=tokens is None,
             )
         )
+        self._models.tokens.count(kind.value, counted)
         return said
 
 

@@ -53,6 +53,11 @@ class Feed:
     def __len__(self) -> int:
         return len(self._users)
 
+    @property
+    def missing(self) -> int:
+        """The number of messages that the indexes of these users do not have yet."""
+        return sum(known.missing_count for known in self)
+
     def find(self, user_id: ObjectId) -> Known | None:
         """Return what is known of a user."""
         return self._users.get(user_id)

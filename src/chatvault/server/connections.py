@@ -49,6 +49,11 @@ class Connections:
         self._open: dict[Connection, str] = {}
         self._logged_at = -math.inf
 
+    @property
+    def count(self) -> int:
+        """The number of open connections."""
+        return len(self._open)
+
     def admit(self, connection: Connection, address: str | None) -> bool:
         """Count a new connection, or return False if its address has as many as it may."""
         who = self._name(address)

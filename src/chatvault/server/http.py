@@ -2,24 +2,25 @@
 
 import asyncio
 import contextlib
-import errno
 import gc
 import signal
-import socket
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Self, cast
+from collections.abc import AsyncIterator, Callable
+from typing import Any, cast
 
 import structlog
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
-from chatvault.app import create_app
+from chatvault.administration.exposition import Exposition
+from chatvault.app import create_app, exposition_of
 from chatvault.errors import ChatvaultError, Malformed, TooManyConnections, TooSlow
 from chatvault.http.middlewares import SECURITY_HEADERS
 from chatvault.http.problems import InternalError, http_exception_response, problem_response
+from chatvault.http.requests import METRICS
 from chatvault.server.connections import Connections
+from chatvault.server.listening import Listener
+from chatvault.server.metrics import Worker, listening, shown_to_others
 from chatvault.settings import Settings
 from chatvault.tasks import stop
 
@@ -31,17 +32,7 @@ READ_BYTES = 64 * 1024
 # A read allocates some hundred objects, none of them in a cycle: by default the collector would
 # search long-lived objects for cycles every few reads.
 COLLECT_AFTER = 20_000
-LOCALHOST = "localhost"
-LOOPBACK = ("127.0.0.1", "::1")
-EVERY_ADDRESS = {"0.0.0.0", "::"}  # noqa: S104  # no binding
-FREE_PORT_TRIES = 20
 log = structlog.get_logger()
-
-
-class CannotListen(ChatvaultError):
-    """The address is taken or not ours."""
-
-    code = "cannot_listen"
 
 
 class ProblemHandler(RequestHandler):
@@ -201,104 +192,6 @@ def call_on_signals(stop: Callable[[], None]) -> None:
             signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop))
 
 
-@dataclass(frozen=True, slots=True)
-class Listener:
-    """The sockets that requests come in by: one for each address family, all on the same port."""
-
-    sockets: tuple[socket.socket, ...]
-
-    @property
-    def port(self) -> int:
-        """The port of all sockets."""
-        port: int = self.sockets[0].getsockname()[1]
-        return port
-
-    @property
-    def url(self) -> str:
-        """An address that this machine itself can call."""
-        host = self.sockets[0].getsockname()[0]
-        host = {"::": "::1", "0.0.0.0": "127.0.0.1"}.get(host, host)  # noqa: S104  # no binding
-        return f"http://{_in_url(host)}:{self.port}"
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the sockets."""
-        for each in self.sockets:
-            each.close()
-
-
-def listen(settings: Settings) -> Listener:
-    """Open the sockets that requests come in by.
-
-    `localhost` means both loopback addresses, or the one that the machine has: a browser may try
-    either, and another program must not answer on the other. `::` includes IPv4.
-
-    Raises:
-        CannotListen: an address is taken, or not one of this machine.
-    """
-    if settings.host.lower() == LOCALHOST:
-        return Listener(_listen_on_loopback(settings))
-    return Listener((_open(settings.host, settings.port),))
-
-
-def _listen_on_loopback(settings: Settings) -> tuple[socket.socket, ...]:
-    first, *others = [host for host in LOOPBACK if _has(host)] or LOOPBACK[:1]
-    for _ in range(FREE_PORT_TRIES):
-        with contextlib.ExitStack() as opened:
-            sockets = [opened.enter_context(_open(first, settings.port))]
-            port = sockets[0].getsockname()[1]
-            try:
-                sockets += [opened.enter_context(_open(host, port)) for host in others]
-            except CannotListen:
-                if settings.port:
-                    raise
-                continue  # Free in one family, taken in the other.
-            opened.pop_all()
-            return tuple(sockets)
-    raise CannotListen("No port is free on 127.0.0.1 and on ::1 alike; set CHATVAULT_PORT.")
-
-
-def _has(host: str) -> bool:
-    """Whether the machine has the address."""
-    try:
-        socket.create_server((host, 0), family=_family(host)).close()
-    except OSError as error:
-        return error.errno not in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
-    return True
-
-
-def _family(host: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in host else socket.AF_INET
-
-
-def _open(host: str, port: int) -> socket.socket:
-    both = host == "::" and socket.has_dualstack_ipv6()
-    try:
-        return socket.create_server(
-            (host, port), family=_family(host), backlog=1024, dualstack_ipv6=both
-        )
-    except OSError as error:
-        raise CannotListen(
-            f"Cannot listen on {_in_url(host)}:{port} ({error.strerror}); "
-            "set CHATVAULT_HOST or CHATVAULT_PORT to another address."
-        ) from None
-
-
-def _in_url(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
-
-
-def address_of(listener: Listener, settings: Settings) -> str:
-    """Return the URL at which a browser on this machine finds the service."""
-    host = LOCALHOST if settings.host in EVERY_ADDRESS else settings.host
-    return f"http://{_in_url(host)}:{listener.port}"
-
-
 async def serve(
     settings: Settings,
     *,
@@ -306,6 +199,7 @@ async def serve(
     listener: Listener,
     stopping: asyncio.Event,
     on_listening: Callable[[], None] = lambda: None,
+    worker: Worker | None = None,
 ) -> None:
     """Serve until SIGTERM, SIGINT or the event, then answer open requests and return.
 
@@ -315,14 +209,18 @@ async def serve(
         listener: the sockets that requests come in by.
         stopping: ends the service.
         on_listening: called once requests are answered.
+        worker: this process among others; None if it is the only one.
 
     Raises:
+        CannotListen: the address for metrics is taken, or not one of this machine.
         PyMongoError: the database cannot be reached.
     """
     call_on_signals(stopping.set)
     bounds = Connections(most=settings.connections_per_address, trusted=settings.trusted_proxies)
+    app = create_app(settings, mongodb_url=mongodb_url)
+    app[METRICS].connections.http.set_function(lambda: bounds.count)
     runner = ServiceRunner(
-        create_app(settings, mongodb_url=mongodb_url),
+        app,
         bounds=bounds,
         access_log=None,
         shutdown_timeout=DRAIN_SECONDS,
@@ -335,14 +233,28 @@ async def serve(
     await runner.setup()
     _tune_garbage_collector()
     try:
-        for each in listener.sockets:
-            await web.SockSite(runner, each).start()
-        on_listening()
-        await stopping.wait()
-        log.info("stopping", drain_seconds=DRAIN_SECONDS)
+        async with _showing_metrics(settings, exposition_of(app), worker):
+            for each in listener.sockets:
+                await web.SockSite(runner, each).start()
+            on_listening()
+            await stopping.wait()
+            log.info("stopping", drain_seconds=DRAIN_SECONDS)
     finally:
         await runner.cleanup()
         await stop(watching)
+
+
+@contextlib.asynccontextmanager
+async def _showing_metrics(
+    settings: Settings, exposition: Exposition, worker: Worker | None
+) -> AsyncIterator[None]:
+    """Show the metrics to the other workers, or at the address for them if there are none."""
+    if worker is None:
+        async with listening(settings, exposition):
+            yield
+    else:
+        async with shown_to_others(exposition, worker):
+            yield
 
 
 def _tune_garbage_collector() -> None:

@@ -4,9 +4,11 @@ import asyncio
 import contextlib
 import multiprocessing
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from multiprocessing.context import SpawnProcess
+from pathlib import Path
 
 import aiohttp
 import structlog
@@ -15,6 +17,9 @@ from pymongo.errors import PyMongoError
 from chatvault.errors import ChatvaultError
 from chatvault.logs import configure_logs
 from chatvault.server import http as server
+from chatvault.server import metrics
+from chatvault.server.listening import Listener, address_of, listen
+from chatvault.server.metrics import Worker, Workers
 from chatvault.settings import Settings
 
 # A worker that ends sooner counts as unable to start.
@@ -60,17 +65,19 @@ class Supervisor:
             WorkersFail: the workers end as soon as they start.
         """
         server.call_on_signals(self._stopping.set)
-        with server.listen(self._settings) as listener:
-            for _ in range(self._count):
-                self._start(listener)
-            await self._await_answer(listener)
-            on_listening(server.address_of(listener, self._settings))
-            await self._stopping.wait()
-            await self._stop()
+        with listen(self._settings) as listener, tempfile.TemporaryDirectory() as folder:
+            workers = Workers(Path(folder), self._count)
+            async with metrics.listening(self._settings, workers):
+                for number in range(self._count):
+                    self._start(listener, Worker(number, workers))
+                await self._await_answer(listener)
+                on_listening(address_of(listener, self._settings))
+                await self._stopping.wait()
+                await self._stop()
         if self._short_lives > MAX_SHORT_LIVES:
             raise WorkersFail
 
-    async def _await_answer(self, listener: server.Listener) -> None:
+    async def _await_answer(self, listener: Listener) -> None:
         """Return once a worker answers or the service is stopping."""
         url = f"{listener.url}/health"
         async with aiohttp.ClientSession() as session:
@@ -80,16 +87,18 @@ class Supervisor:
                         return
                 await asyncio.sleep(0.05)
 
-    def _start(self, listener: server.Listener) -> None:
+    def _start(self, listener: Listener, which: Worker) -> None:
         worker = self._context.Process(
-            target=run_worker, args=(self._settings, self._url, listener), name="chatvault worker"
+            target=run_worker,
+            args=(self._settings, self._url, listener, which),
+            name="chatvault worker",
         )
         worker.start()
         self._workers[worker] = time.monotonic()
         loop = asyncio.get_running_loop()
-        loop.add_reader(worker.sentinel, self._on_end, worker, listener)
+        loop.add_reader(worker.sentinel, self._on_end, worker, listener, which)
 
-    def _on_end(self, worker: SpawnProcess, listener: server.Listener) -> None:
+    def _on_end(self, worker: SpawnProcess, listener: Listener, which: Worker) -> None:
         loop = asyncio.get_running_loop()
         loop.remove_reader(worker.sentinel)
         worker.join()
@@ -103,11 +112,11 @@ class Supervisor:
         if self._short_lives > MAX_SHORT_LIVES:
             self._stopping.set()
             return
-        loop.call_later(0.1 * 2**self._short_lives, self._replace, listener)
+        loop.call_later(0.1 * 2**self._short_lives, self._replace, listener, which)
 
-    def _replace(self, listener: server.Listener) -> None:
+    def _replace(self, listener: Listener, which: Worker) -> None:
         if not self._stopping.is_set():
-            self._start(listener)
+            self._start(listener, which)
 
     async def _stop(self) -> None:
         if not self._workers:
@@ -124,7 +133,7 @@ class Supervisor:
             worker.join()
 
 
-def run_worker(settings: Settings, mongodb_url: str, listener: server.Listener) -> None:
+def run_worker(settings: Settings, mongodb_url: str, listener: Listener, which: Worker) -> None:
     """Run one worker until a signal, or until its supervisor ends."""
     configure_logs(settings)
     parent = multiprocessing.parent_process()
@@ -141,7 +150,9 @@ def run_worker(settings: Settings, mongodb_url: str, listener: server.Listener) 
                 stopping.set()
 
             loop.add_reader(sentinel, end)
-        await server.serve(settings, mongodb_url=mongodb_url, listener=listener, stopping=stopping)
+        await server.serve(
+            settings, mongodb_url=mongodb_url, listener=listener, stopping=stopping, worker=which
+        )
 
     try:
         with asyncio.Runner(loop_factory=server.loop_factory()) as runner:

@@ -48,6 +48,7 @@ class Change(Generic[T]):
         size: the approximate number of bytes that it writes.
         idempotent: its Idempotency-Key, if it has one.
         setbacks: how many batches have postponed it so far.
+        waits_since: when it was submitted, by `time.perf_counter()`; 0 for a change of the queue's.
     """
 
     actor: Actor
@@ -69,6 +70,7 @@ class Change(Generic[T]):
     idempotent: Idempotent[T] | None = None
     answer: "asyncio.Future[T]" = field(init=False)
     setbacks: int = field(init=False, default=0)
+    waits_since: float = field(init=False, default=0.0)
 
     @property
     def is_big(self) -> bool:

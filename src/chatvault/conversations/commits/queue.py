@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import replace
@@ -20,6 +21,7 @@ from chatvault.conversations.commits.errors import Behind, NeedsTree, NoRoom, Re
 from chatvault.conversations.commits.working_copy import WorkingCopy
 from chatvault.conversations.store import MessageStore
 from chatvault.errors import Busy, ChatvaultError, OutcomeUnknown, TooLarge
+from chatvault.metrics.instruments import CommitMetrics, Metrics
 from chatvault.mongodb.database import to_domain_error, transact
 from chatvault.outcome import note_stored
 
@@ -53,6 +55,7 @@ class CommitQueue:
         batch_size: the most changes in a batch.
         batch_bytes: about the most bytes in a batch.
         queue_size: the most waiting changes; further ones are refused.
+        metrics: measure it; None measures for nobody.
     """
 
     def __init__(
@@ -63,6 +66,7 @@ class CommitQueue:
         batch_size: int = 32,
         batch_bytes: int = 4 * 1024 * 1024,
         queue_size: int = 2048,
+        metrics: CommitMetrics | None = None,
     ) -> None:
         self.store = store
         self._max_batches = max_batches
@@ -74,6 +78,13 @@ class CommitQueue:
         self._running: set[asyncio.Task[None]] = set()
         self._is_due = False
         self._has_big = False
+        self._metrics = metrics or Metrics().commits
+        self._metrics.depth.set_function(lambda: self.depth)
+
+    @property
+    def depth(self) -> int:
+        """The number of changes that wait for a batch."""
+        return len(self._waiting)
 
     async def submit(self, change: Change[T]) -> T:
         """Return the change's answer, once it is stored durably.
@@ -87,6 +98,7 @@ class CommitQueue:
         if len(self._waiting) >= self._queue_size:
             raise Busy(retry_after=1)
         change.answer = asyncio.get_running_loop().create_future()
+        change.waits_since = time.perf_counter()
         self._waiting.append(change)
         if not self._is_due:
             # Deferred, so that changes of the same turn of the event loop join the batch.
@@ -113,10 +125,20 @@ class CommitQueue:
                 return
             self._busy |= {change.key for change in batch}
             self._has_big |= batch[0].is_big
+            self._measure(batch)
             task = asyncio.create_task(self._carry(batch))
             self._running.add(task)
             # Not in the task itself: a task that is cancelled before its first step does nothing.
             task.add_done_callback(partial(self._end, batch))
+
+    def _measure(self, batch: list[Change[Any]]) -> None:
+        at = time.perf_counter()
+        self._metrics.size.observe(len(batch))
+        for change in batch:
+            # A postponed change has waited for its first batch already.
+            if change.waits_since:
+                self._metrics.wait.observe(at - change.waits_since)
+                change.waits_since = 0.0
 
     def _pick(self) -> list[Change[Any]]:
         """Return the oldest waiting changes of conversations that no batch has in flight.
@@ -185,6 +207,7 @@ class CommitQueue:
         if not batch:
             return
         attempts: list[CommitBatch] = []
+        started = time.perf_counter()
 
         async def carry(session: Any) -> list[Any]:
             attempts.append(CommitBatch(batch, self.store, session))
@@ -211,6 +234,7 @@ class CommitQueue:
                 _fail(self._waiting, error)
                 self._waiting.clear()
         else:
+            self._metrics.seconds.observe(time.perf_counter() - started)
             _settle(batch, answers, attempts[-1].copies, postponed)
 
 

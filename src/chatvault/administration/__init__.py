@@ -1,0 +1,1 @@
+"""Administration: accounts as administrators manage them, health, and metrics."""

@@ -1,0 +1,1 @@
+"""Metrics of a process in Prometheus' form: the instruments, and their text."""

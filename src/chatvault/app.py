@@ -91,6 +91,9 @@ from chatvault.live.service import LiveDeps
 from chatvault.live.sessions import SessionWatch
 from chatvault.mongodb.database import Client, connect
 from chatvault.mongodb.rates import COLLECTION, CounterStorage, Rate
+from chatvault.oidc import routes as oidc
+from chatvault.oidc.identity import load_provider
+from chatvault.oidc.service import OidcDeps
 from chatvault.pages import routes as pages
 from chatvault.preferences import routes as preferences
 from chatvault.replies import resume
@@ -113,7 +116,7 @@ from chatvault.search.searcher import Searcher
 from chatvault.sessions import routes as sessions
 from chatvault.sessions.service import LoginDeps
 from chatvault.sessions.storage import SessionStorage
-from chatvault.settings import Settings, Ui
+from chatvault.settings import Passwords, Settings, Ui
 from chatvault.tags import routes as tags
 from chatvault.tasks import Loops
 from chatvault.templates import routes as templates
@@ -125,6 +128,8 @@ from chatvault.vault.masters import load_master_keys
 KEYS_PER_MINUTE = 30
 FORKS_PER_MINUTE = 30
 BULKS_PER_MINUTE = 120
+# Of one address, behind which there may be an office.
+OIDC_PER_MINUTE = 60
 OWN_ROUTES = (
     health.routes,
     accounts.routes,
@@ -156,6 +161,7 @@ OWN_ROUTES = (
     review.routes,
     holds.routes,
     sealing.routes,
+    oidc.routes,
     replies.routes,
     live.routes,
     completions.routes,
@@ -204,6 +210,14 @@ def create_app(settings: Settings, *, mongodb_url: str) -> web.Application:
         throttle=throttle,
         key=key,
         lifetime=lifetime,
+        takes_passwords=settings.passwords is Passwords.ON,
+    )
+    app[oidc.OIDC_DEPS] = OidcDeps(
+        provider=load_provider(settings.oidc),
+        key=key,
+        lifetime=lifetime,
+        rate=Rate(storage, name="oidc", per_minute=OIDC_PER_MINUTE),
+        recorder=recorder,
     )
     _add_keys(app, storage)
 

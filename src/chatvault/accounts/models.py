@@ -22,12 +22,15 @@ class User(Document):
         lookalike_keys: forms that names which look alike share, each unique; None in accounts older
             than this comparison.
         email_key: the folded email address, unique.
-        password_hash: bcrypt's; empty in an account for programs, which nobody signs in to.
+        password_hash: bcrypt's; empty in an account for programs, and in one of somebody who signs
+            in with an identity provider only.
         role: set by the command line only.
         is_service: whether it is for programs, which use API keys.
         erasure: the erasure that is removing the account; None without one.
         held_at: when a legal hold was placed last. Placing one writes it, so that of a hold and an
             erasure at the same time one fails.
+        oidc_issuer: the identity provider that they sign in with; None without one.
+        oidc_subject: their id there.
     """
 
     id: PydanticObjectId = Field(default_factory=PydanticObjectId, alias="_id")
@@ -45,15 +48,27 @@ class User(Document):
     last_login: datetime | None = None
     erasure: Id | None = None
     held_at: datetime | None = None
+    oidc_issuer: str | None = None
+    oidc_subject: str | None = None
 
     holds: ClassVar = Content(
         plain=(
             "username", "username_key", "lookalike_keys", "email", "email_key", "full_name",
-            "password_hash",
+            "password_hash", "oidc_issuer", "oidc_subject",
         ),
         owner="_id",
         exported=True,
     )  # fmt: skip
+
+    @property
+    def has_password(self) -> bool:
+        """Whether the user can sign in with a password."""
+        return bool(self.password_hash)
+
+    @property
+    def has_identity(self) -> bool:
+        """Whether the user can sign in with the identity provider."""
+        return self.oidc_subject is not None
 
     @classmethod
     async def require_kept(cls, user_id: ObjectId) -> None:
@@ -78,5 +93,11 @@ class User(Document):
                 unique=True,
                 name="lookalike_unique",
                 partialFilterExpression={"lookalike_keys": {"$type": "string"}},
+            ),
+            IndexModel(
+                [("oidc_issuer", 1), ("oidc_subject", 1)],
+                unique=True,
+                name="identity_unique",
+                partialFilterExpression={"oidc_subject": {"$type": "string"}},
             ),
         ]

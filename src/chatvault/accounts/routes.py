@@ -6,6 +6,7 @@ from chatvault.accounts import review, service
 from chatvault.accounts.passwords import PasswordHasher
 from chatvault.accounts.schemas import (
     AdminUserOut,
+    MeOut,
     PasswordChangeIn,
     PasswordChangeOut,
     RegisterIn,
@@ -25,7 +26,6 @@ from chatvault.errors import (
 )
 from chatvault.http.requests import RECORDER, SETTINGS, json_response, link_to
 from chatvault.http.routing import SESSION_ONLY, Routes
-from chatvault.settings import Registration
 
 HASHER = web.AppKey("hasher", PasswordHasher)
 THROTTLE = web.AppKey("throttle", LoginThrottle)
@@ -54,19 +54,19 @@ async def register(request: web.Request, caller: Actor, body: RegisterIn) -> web
         email=body.email,
         password=body.password,
         full_name=body.full_name,
-        is_open=request.app[SETTINGS].registration is Registration.OPEN,
+        is_open=request.app[SETTINGS].is_registration_open,
     )
     return json_response(UserOut.model_validate(user))
 
 
-@routes.route("GET", "/auth/me", Action.USER_GET, scope=Scope.CONVERSATIONS_READ, returns=UserOut)
+@routes.route("GET", "/auth/me", Action.USER_GET, scope=Scope.CONVERSATIONS_READ, returns=MeOut)
 async def get_me(request: web.Request, actor: Actor) -> web.StreamResponse:
     """Read my account.
 
     The account whose session the cookie names.
     """
     user = await service.get_me(actor, request.app[RECORDER])
-    return json_response(UserOut.model_validate(user))
+    return json_response(MeOut.model_validate(user))
 
 
 @routes.route(

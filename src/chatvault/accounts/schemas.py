@@ -88,6 +88,18 @@ class UserOut(BaseModel):
     last_login: Instant | None
 
 
+class MeOut(UserOut):
+    """One's own account.
+
+    Attributes:
+        has_password: whether one can sign in with a password.
+        has_identity: whether one can sign in with the identity provider.
+    """
+
+    has_password: bool
+    has_identity: bool
+
+
 class UsersQuery(BaseModel):
     """A page of accounts, in the order of their names."""
 

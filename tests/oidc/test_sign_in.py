@@ -25,11 +25,11 @@ async def me(http: HttpClient) -> dict[str, Any]:
     return body
 
 
-def refused(answer: Any) -> str:
-    """The code that the sign-in page gets."""
+def refused(answer: Any, page: str = "/login") -> str:
+    """The code that the page gets."""
     assert answer.status == 303
     location = URL(answer.headers["Location"])
-    assert location.path == "/login"
+    assert location.path == page
     assert "session_id" not in answer.cookies
     return location.query["problem"]
 
@@ -209,7 +209,7 @@ class TestLinks:
         bob = await sign_in("bob")
         other = Person(bob)
         callback = await other.authorize(await self.begin(bob), "ann")
-        assert refused(await other.come_back(callback)) == "identity_in_use"
+        assert refused(await other.come_back(callback), "/settings") == "identity_in_use"
         await other.close()
 
     async def test_are_of_who_began_them(self, person: Person, sign_in: SignIn) -> None:
@@ -218,7 +218,7 @@ class TestLinks:
         other = Person(bob)
         callback = await other.authorize(await self.begin(bob), "ann")
         await bob.post("/auth/logout")
-        assert refused(await other.come_back(callback)) == "sign_in_expired"
+        assert refused(await other.come_back(callback), "/settings") == "sign_in_expired"
         await other.close()
 
 

@@ -6,7 +6,6 @@ from chatvault.accounts import review, service
 from chatvault.accounts.passwords import PasswordHasher
 from chatvault.accounts.schemas import (
     AdminUserOut,
-    MeOut,
     PasswordChangeIn,
     PasswordChangeOut,
     RegisterIn,
@@ -59,14 +58,14 @@ async def register(request: web.Request, caller: Actor, body: RegisterIn) -> web
     return json_response(UserOut.model_validate(user))
 
 
-@routes.route("GET", "/auth/me", Action.USER_GET, scope=Scope.CONVERSATIONS_READ, returns=MeOut)
+@routes.route("GET", "/auth/me", Action.USER_GET, scope=Scope.CONVERSATIONS_READ, returns=UserOut)
 async def get_me(request: web.Request, actor: Actor) -> web.StreamResponse:
     """Read my account.
 
     The account whose session the cookie names.
     """
     user = await service.get_me(actor, request.app[RECORDER])
-    return json_response(MeOut.model_validate(user))
+    return json_response(UserOut.model_validate(user))
 
 
 @routes.route(

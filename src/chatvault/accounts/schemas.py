@@ -74,7 +74,12 @@ class PasswordChangeOut(BaseModel):
 
 
 class UserOut(BaseModel):
-    """An account, without its secrets."""
+    """An account, without its secrets.
+
+    Attributes:
+        has_password: whether its user can sign in with a password.
+        has_identity: whether they can sign in with the identity provider.
+    """
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -86,16 +91,6 @@ class UserOut(BaseModel):
     is_active: bool
     created_at: Instant
     last_login: Instant | None
-
-
-class MeOut(UserOut):
-    """One's own account.
-
-    Attributes:
-        has_password: whether one can sign in with a password.
-        has_identity: whether one can sign in with the identity provider.
-    """
-
     has_password: bool
     has_identity: bool
 

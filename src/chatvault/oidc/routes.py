@@ -81,13 +81,15 @@ async def oidc_callback(
 ) -> web.StreamResponse:
     """Sign in whom the identity provider sends back, and go on to where they wanted to be.
 
-    If that fails, the browser goes to the sign-in page with the code of the problem in `problem`.
+    If that fails, the browser goes to the sign-in page, or to a frontend elsewhere, with the code
+    of the problem in `problem`.
     """
     deps = request.app[OIDC_DEPS]
     pending = service.open_cookie(deps, request.cookies.get(COOKIE, ""))
     return_to = "/" if pending is None else pending.return_to
-    if request.app[SETTINGS].ui is Ui.ON or not return_to.startswith("/"):
-        request[ON_ERROR] = URL(return_to) if "://" in return_to else URL("/login")
+    is_own = pending is None or (pending.user_id is None and return_to.startswith("/"))
+    if not is_own or request.app[SETTINGS].ui is Ui.ON:
+        request[ON_ERROR] = URL("/login" if is_own else return_to)
     answer = Answer(query.state, query.code, query.error, query.iss)
     signed_in = await service.finish(caller, deps, pending=pending, answer=answer)
     session = await aiohttp_session.new_session(request)

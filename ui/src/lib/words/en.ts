@@ -54,7 +54,8 @@ export const en = {
       sign_in_refused: 'You were not signed in there.',
       invalid_identity: 'What came back does not prove who you are. Sign in again.',
       identity_provider_unavailable: 'It cannot be reached now. Try again shortly.',
-      email_in_use: 'An account has your email address: sign in to it, and link it in its settings.',
+      email_in_use:
+        'An account has your email address: sign in to it, and link it in its settings.',
       identity_in_use: 'That identity belongs to another account.',
       already_linked: 'Your account is linked already.',
       registration_closed: 'You have no account here; ask an operator for one.',

@@ -254,8 +254,8 @@ def _stop(*_signal: object) -> NoReturn:
 
 def api_document() -> dict[str, Any]:
     """Return the API's description without its prose and its refusals, which change no type."""
-    from chatvault.app import ROUTES  # noqa: PLC0415  # not needed for a build
-    from chatvault.http.openapi import build_document  # noqa: PLC0415  # the same
+    from chatvault.http.openapi import build_document  # noqa: PLC0415  # not needed for a build
+    from chatvault.operations import ROUTES  # noqa: PLC0415  # the same
 
     # As it is sent: tuples become arrays.
     found: dict[str, Any] = json.loads(json.dumps(build_document(chain.from_iterable(ROUTES))))

@@ -9,8 +9,6 @@ from pathlib import Path
 
 import pytest
 
-# Imported for the errors that it defines, so that all subclasses are known.
-from chatvault.app import ROUTES
 from chatvault.audit.actions import Action
 from chatvault.audit.keys import InvalidKeys, KeysMissing
 from chatvault.backup.errors import (
@@ -32,6 +30,9 @@ from chatvault.mongodb import embedded
 from chatvault.mongodb.rates import COLLECTION as RATE_LIMITS
 from chatvault.mongodb.restoring import COLLECTION as RESTORES
 from chatvault.mongodb.restoring import HalfRestored
+
+# Imported for the errors that it defines, so that all subclasses are known.
+from chatvault.operations import ROUTES
 from chatvault.replies.finish import AlreadyEnded
 from chatvault.replies.start import Stale
 from chatvault.sealing.verify import NotVerified

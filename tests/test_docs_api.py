@@ -11,9 +11,9 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from chatvault.app import ROUTES
 from chatvault.http.openapi import build_document
 from chatvault.http.routing import Operation
+from chatvault.operations import ROUTES
 
 API = (Path(__file__).parent.parent / "docs" / "api.md").read_text()
 OPERATIONS = list(chain.from_iterable(ROUTES))

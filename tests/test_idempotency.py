@@ -11,8 +11,8 @@ import pytest
 from aiohttp import ClientResponse
 from pydantic import SecretStr
 
-from chatvault.app import ROUTES
 from chatvault.external import Provider
+from chatvault.operations import ROUTES
 from chatvault.replies.routes import REPLY_DEPS
 from chatvault.settings import Settings
 from conftest import HttpClient

@@ -49,15 +49,11 @@ from chatvault.commands.deps import CommandDeps
 from chatvault.commands.runner import CommandRunner
 from chatvault.commands.servers import Servers
 from chatvault.completions import routes as completions
-from chatvault.conversations import routes as conversations
-from chatvault.conversations.branches import routes as branches
 from chatvault.conversations.bulk.turns import BulkTurns
 from chatvault.conversations.bulk.updates import BulkDeps
 from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.conversations.grants import find_guest
-from chatvault.conversations.lists import routes as lists
 from chatvault.conversations.lists.routes import LIST_ATTACHED
-from chatvault.conversations.messages import routes as messages
 from chatvault.conversations.opening import store_with
 from chatvault.conversations.reading.places import PlaceReader
 from chatvault.conversations.routes import COMMITS, START_WITH_REPLY, STORE
@@ -70,7 +66,6 @@ from chatvault.erasure import routes as erasure
 from chatvault.erasure.service import ErasureDeps
 from chatvault.erasure.worker import Eraser, EraserDeps
 from chatvault.exporting import routes as exports
-from chatvault.exporting.jobs import routes as export_jobs
 from chatvault.exporting.pdf.typesetter import Typesetter
 from chatvault.exporting.turns import ExportDeps
 from chatvault.forking import routes as forks
@@ -104,8 +99,11 @@ from chatvault.mongodb.database import Client, connect
 from chatvault.mongodb.rates import COLLECTION, CounterStorage, Rate
 from chatvault.notes import routes as notes
 from chatvault.notes.service import NoteDeps
+from chatvault.oidc import routes as oidc
+from chatvault.oidc.identity import load_provider
+from chatvault.oidc.service import OidcDeps
+from chatvault.operations import ROUTES
 from chatvault.pages import routes as pages
-from chatvault.preferences import routes as preferences
 from chatvault.replies import resume
 from chatvault.replies import routes as replies
 from chatvault.replies.deps import ReplyDeps
@@ -116,8 +114,6 @@ from chatvault.replies.provider import ModelClients
 from chatvault.replies.runner import ReplyRunner
 from chatvault.replies.start import start_conversation
 from chatvault.replies.titles import Background
-from chatvault.retention import routes as retention
-from chatvault.review import routes as review
 from chatvault.sealing import routes as sealing
 from chatvault.sealing.alerts import alert_forged_counts
 from chatvault.sealing.verifications import Verifier
@@ -126,14 +122,12 @@ from chatvault.search.searcher import Searcher
 from chatvault.sessions import routes as sessions
 from chatvault.sessions.service import LoginDeps
 from chatvault.sessions.storage import SessionStorage
-from chatvault.settings import Links, Sealing, Settings, Ui
+from chatvault.settings import Settings, Switch
 from chatvault.sharing import routes as sharing
 from chatvault.sharing.service import SharingDeps
 from chatvault.tags import routes as tags
 from chatvault.tasks import Loops
-from chatvault.templates import routes as templates
 from chatvault.tokens import Tokenizer
-from chatvault.usage import routes as usage
 from chatvault.vault.opening import load_vault
 
 KEYS_PER_MINUTE = 30
@@ -142,56 +136,13 @@ LINKS_PER_MINUTE = 30
 TOKENS_PER_MINUTE = 30
 BULKS_PER_MINUTE = 120
 GRANTS_PER_MINUTE = 60
-OWN_ROUTES = (
-    health.routes,
-    accounts.routes,
-    sessions.routes,
-    api_keys.routes,
-    agents.routes,
-    usage.routes,
-    erasure.routes,
-    lists.routes,
-    trash.routes,
-    conversations.routes,
-    messages.routes,
-    attachments.routes,
-    branches.routes,
-    dialects.routes,
-    forks.routes,
-    links.routes,
-    tags.routes,
-    categories.routes,
-    batches.routes,
-    templates.routes,
-    search.routes,
-    uploads.routes,
-    imports.routes,
-    import_jobs.routes,
-    exports.routes,
-    export_jobs.routes,
-    preferences.routes,
-    retention.routes,
-    review.routes,
-    holds.routes,
-    sharing.routes,
-    notes.routes,
-    administration.routes,
-    user_routes.routes,
-    sealing.routes,
-    replies.routes,
-    live.routes,
-    completions.routes,
-    commands.routes,
-    pages.routes,
-    openapi.routes,
-)
-ROUTES = dialects.with_dialects(OWN_ROUTES)
+# Of one address, behind which there may be an office.
+OIDC_PER_MINUTE = 60
 
 
 def create_app(settings: Settings, *, mongodb_url: str) -> web.Application:
     """Create the service on the database at the URL."""
-    lifetime = timedelta(seconds=settings.session_lifetime)
-    session_storage = SessionStorage(lifetime)
+    session_storage = SessionStorage(timedelta(seconds=settings.session_lifetime))
     app = web.Application(
         client_max_size=MAX_BODY_BYTES,
         middlewares=[
@@ -210,7 +161,7 @@ def create_app(settings: Settings, *, mongodb_url: str) -> web.Application:
     app[RECORDER] = recorder = Recorder()
     app[sealing.VERIFIER] = Verifier(recorder)
     app[middlewares.REFUSALS] = RefusalCounter(recorder, alert_forged_counts)
-    app[accounts.HASHER] = hasher = PasswordHasher(settings.bcrypt_rounds)
+    app[accounts.HASHER] = PasswordHasher(settings.bcrypt_rounds)
     vault = load_vault(settings, recorder)
     app[STORE] = app[holds.HELD_STORE] = store = store_with(vault, recorder)
     app[COMMITS] = commits = CommitQueue(store, metrics=metrics.commits)
@@ -221,14 +172,7 @@ def create_app(settings: Settings, *, mongodb_url: str) -> web.Application:
     app[attachments.ATTACHMENT_DEPS] = AttachmentDeps(commits, recorder, store_of_files)
     _add_imports(app, settings, ImportDeps(commits, recorder, key, store_of_files))
     storage = CounterStorage(client[settings.mongodb_database][COLLECTION])
-    app[accounts.THROTTLE] = throttle = LoginThrottle(storage)
-    app[accounts.REGISTRATIONS] = RegistrationThrottle(storage)
-    app[sessions.LOGIN_DEPS] = LoginDeps(
-        hasher=hasher,
-        throttle=throttle,
-        key=key,
-        lifetime=lifetime,
-    )
+    _add_sign_in(app, settings, storage)
     _add_keys(app, storage)
 
     export_rate = Rate(storage, name="export", per_minute=settings.exports_per_minute)
@@ -254,12 +198,33 @@ def create_app(settings: Settings, *, mongodb_url: str) -> web.Application:
 
     app.on_shutdown.extend(background.ON_SHUTDOWN)
     app.cleanup_ctx.extend((database, *background.CONTEXTS))
-    if settings.ui is Ui.ON:
+    if settings.ui is Switch.ON:
         pages.add_page(app)
     for routes in ROUTES:
         routes.add_to(app)
     app[openapi.OPERATIONS] = tuple(chain.from_iterable(ROUTES))
     return app
+
+
+def _add_sign_in(app: web.Application, settings: Settings, storage: CounterStorage) -> None:
+    """Create what people register and sign in with."""
+    app[accounts.THROTTLE] = throttle = LoginThrottle(storage)
+    app[accounts.REGISTRATIONS] = RegistrationThrottle(storage)
+    key, lifetime = app[SECRET_KEY], timedelta(seconds=settings.session_lifetime)
+    app[sessions.LOGIN_DEPS] = LoginDeps(
+        hasher=app[accounts.HASHER],
+        throttle=throttle,
+        key=key,
+        lifetime=lifetime,
+        takes_passwords=settings.passwords is Switch.ON,
+    )
+    app[oidc.OIDC_DEPS] = OidcDeps(
+        provider=load_provider(settings.oidc),
+        key=key,
+        lifetime=lifetime,
+        rate=Rate(storage, name="oidc", per_minute=OIDC_PER_MINUTE),
+        recorder=app[RECORDER],
+    )
 
 
 def _add_keys(app: web.Application, storage: CounterStorage) -> None:
@@ -301,7 +266,7 @@ def _add_links(app: web.Application, settings: Settings, storage: CounterStorage
     """Create what public links are made and opened with."""
     app.on_response_prepare.append(links.add_link_headers)
     app[links.LINK_DEPS] = LinkDeps(
-        is_on=settings.links is Links.ON,
+        is_on=settings.links is Switch.ON,
         commits=app[COMMITS],
         recorder=app[RECORDER],
         hasher=app[accounts.HASHER],
@@ -422,7 +387,7 @@ def _add_health(app: web.Application, settings: Settings) -> None:
         runner=app[RUNNER],
         feed=app[search.SEARCHER].feed,
         live=app[live.LIVE_DEPS].hub,
-        is_sealing=settings.master_keys is not None and settings.sealing is Sealing.ON,
+        is_sealing=settings.master_keys is not None and settings.sealing is Switch.ON,
     )
     deps.measure(app[METRICS])
 

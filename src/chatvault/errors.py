@@ -149,6 +149,18 @@ class ForeignOrigin(Denied):
     code = "foreign_origin"
 
 
+class PasswordsOff(Denied):
+    """Nobody signs in with a password here; sign in with the identity provider."""
+
+    code = "passwords_off"
+
+
+class SignInAgain(Denied):
+    """Your account has no password: sign in again, and repeat this within ten minutes."""
+
+    code = "sign_in_again"
+
+
 class RegistrationClosed(Denied):
     """Registration is closed; ask an administrator for an account."""
 

@@ -1,10 +1,12 @@
-"""The external programs that settings name: model providers and MCP servers."""
+"""The external programs that settings name: model providers, MCP servers, an identity provider."""
 
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+
+from chatvault.actor import Role
 
 
 class Provider(BaseModel):
@@ -31,6 +33,44 @@ class Provider(BaseModel):
                 raise ValueError("must begin with http:// or https://")
             if "@" in parts.netloc:
                 raise ValueError("must not contain a password; use api_key")
+        return value
+
+
+class Oidc(BaseModel):
+    """A provider of OpenID Connect, which people sign in with.
+
+    Attributes:
+        issuer: its address, exactly as it names itself.
+        client_secret: None for a client that the provider knows without one.
+        name: what the page calls it.
+        scopes: what it is asked to tell; `openid` is needed.
+        registration: whether somebody without an account gets one.
+        roles_claim: the claim that lists somebody's groups or roles there.
+        roles: the role here by the name there; empty leaves roles to the command line.
+        redirect_uri: where a sign-in comes back to; by default `/auth/oidc/callback` of the host
+            that the browser called.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    issuer: str
+    client_id: str = Field(min_length=1, max_length=255)
+    client_secret: SecretStr | None = None
+    name: str = Field("single sign-on", min_length=1, max_length=60)
+    scopes: str = Field("openid profile email", pattern=r"^(.* )?openid( .*)?$")
+    registration: bool = True
+    roles_claim: str = "groups"
+    roles: dict[str, Role] = Field(default_factory=dict)
+    redirect_uri: str | None = None
+
+    @field_validator("issuer", "redirect_uri")
+    @classmethod
+    def _check_url(cls, value: str | None) -> str | None:
+        if value is not None:
+            parts = urlsplit(value)
+            is_near = parts.hostname in {"localhost", "127.0.0.1", "::1"}
+            if parts.scheme != "https" and not (parts.scheme == "http" and is_near):
+                raise ValueError("must begin with https://; http:// is for this machine only")
         return value
 
 

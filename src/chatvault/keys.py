@@ -29,6 +29,10 @@ class SecretKey:
     def __init__(self, key: bytes) -> None:
         self._key = key
 
+    def derive(self, purpose: str) -> bytes:
+        """Return a key of 32 bytes for one purpose."""
+        return hmac.new(self._key, f"derived for {purpose}".encode(), hashlib.sha256).digest()
+
     def hash(self, text: str) -> str:
         """Return 16 bytes of HMAC-SHA-256 over the text, as 32 hex digits."""
         return self.hash_bytes(text.encode("utf-8", "surrogatepass"))

@@ -24,7 +24,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from chatvault import openai_key
 from chatvault.errors import ChatvaultError
-from chatvault.external import McpServer, Provider
+from chatvault.external import McpServer, Oidc, Provider
 from chatvault.setting_files import IN_FILE, read_files
 
 PREFIX = "CHATVAULT_"
@@ -40,7 +40,7 @@ LOCAL_ORIGINS = tuple(
     for port in (3000, 4173, 4174, 5173, 5174)
 )
 
-AUDIT_KEYS = re.compile(r"\s*[0-9A-Fa-f]{64}(\s*,\s*[0-9A-Fa-f]{64})*\s*")
+KEYS = re.compile(r"\s*[0-9A-Fa-f]{64}(\s*,\s*[0-9A-Fa-f]{64})*\s*")
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 McpServerName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{1,24}$")]
@@ -66,22 +66,8 @@ class Registration(StrEnum):
     CLOSED = "closed"
 
 
-class Ui(StrEnum):
-    """Whether the web page is served."""
-
-    ON = "on"
-    OFF = "off"
-
-
-class Links(StrEnum):
-    """Whether people may make public links to their conversations."""
-
-    ON = "on"
-    OFF = "off"
-
-
-class Sealing(StrEnum):
-    """Whether new content is sealed where there are master keys."""
+class Switch(StrEnum):
+    """Something that an operator switches on or off."""
 
     ON = "on"
     OFF = "off"
@@ -138,8 +124,8 @@ class Settings(BaseSettings):
         description="master keys, each 64 hex digits, comma-separated, newest first; with them "
         "conversations are stored sealed, without them readably",
     )
-    sealing: Sealing = Field(
-        Sealing.ON,
+    sealing: Switch = Field(
+        Switch.ON,
         description="on or off: whether what is written is sealed if there are master keys; off "
         "before `chatvault decrypt`",
     )
@@ -188,12 +174,23 @@ class Settings(BaseSettings):
         Registration.OPEN,
         description="open or closed; production default: closed",
     )
-    links: Links = Field(
-        Links.ON,
+    links: Switch = Field(
+        Switch.ON,
         description="on or off: whether public links to conversations can be made and opened; "
         "production default: off",
     )
-    ui: Ui = Field(Ui.ON, description="on or off: whether the web page is served beside the API")
+    oidc: Annotated[Oidc | None, NoDecode] = Field(
+        None,
+        description="a provider of OpenID Connect that people sign in with, as JSON: "
+        '{"issuer": "https://…", "client_id": "…", "client_secret": "…", …}',
+    )
+    passwords: Switch = Field(
+        Switch.ON,
+        description="on or off: whether people sign in with passwords; off needs `oidc`",
+    )
+    ui: Switch = Field(
+        Switch.ON, description="on or off: whether the web page is served beside the API"
+    )
     session_lifetime: int = Field(
         86_400, ge=60, le=31_536_000, description="seconds without use until a session ends"
     )
@@ -272,7 +269,7 @@ class Settings(BaseSettings):
 
     _uses_openai_key: bool = PrivateAttr(default=False)
 
-    @field_validator("providers", "mcp_servers", mode="before")
+    @field_validator("providers", "mcp_servers", "oidc", mode="before")
     @classmethod
     def _read_object(cls, value: object) -> object:
         if not isinstance(value, str):
@@ -308,19 +305,12 @@ class Settings(BaseSettings):
             raise ValueError("must have at least 32 characters")
         return value
 
-    @field_validator("audit_keys")
+    @field_validator("audit_keys", "master_keys")
     @classmethod
-    def _check_audit_keys(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and not AUDIT_KEYS.fullmatch(value.get_secret_value()):
-            raise ValueError("must be keys of 64 hexadecimal digits each, comma-separated")
-        return value
-
-    @field_validator("master_keys")
-    @classmethod
-    def _check_master_keys(cls, value: SecretStr | None) -> SecretStr | None:
+    def _check_keys(cls, value: SecretStr | None) -> SecretStr | None:
         if value is None or not value.get_secret_value().strip():
             return None
-        if not AUDIT_KEYS.fullmatch(value.get_secret_value()):
+        if not KEYS.fullmatch(value.get_secret_value()):
             raise ValueError(
                 "must be keys of 64 hexadecimal digits each, comma-separated, newest first; make "
                 "one with `openssl rand -hex 32`"
@@ -341,7 +331,7 @@ class Settings(BaseSettings):
     def _defaults_of_environment(cls, values: dict[str, object]) -> dict[str, object]:
         if values.get("env", Environment.DEVELOPMENT) == Environment.PRODUCTION:
             values.setdefault("registration", Registration.CLOSED)
-            values.setdefault("links", Links.OFF)
+            values.setdefault("links", Switch.OFF)
             values.setdefault("log_format", LogFormat.JSON)
         else:
             values.setdefault("allowed_origins", LOCAL_ORIGINS)
@@ -354,6 +344,12 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _require_a_way_to_sign_in(self) -> Self:
+        if self.passwords is Switch.OFF and self.oidc is None:
+            raise ValueError(f"{PREFIX}PASSWORDS=off needs {PREFIX}OIDC")
+        return self
+
+    @model_validator(mode="after")
     def _require_keys_in_production(self) -> Self:
         if self.env is Environment.PRODUCTION and self.mongodb_url is not None:
             for name in ("secret_key", "audit_keys"):
@@ -363,6 +359,11 @@ class Settings(BaseSettings):
                         f"{variable} must be set in production with {PREFIX}MONGODB_URL"
                     )
         return self
+
+    @property
+    def is_registration_open(self) -> bool:
+        """Whether anyone may make an account with a password."""
+        return self.registration is Registration.OPEN and self.passwords is Switch.ON
 
     @property
     def uses_openai_key(self) -> bool:

@@ -12,8 +12,8 @@ from pymongo.errors import AutoReconnect
 from chatvault.actor import Role, Scope
 from chatvault.administration import readings
 from chatvault.administration.routes import HEALTH_DEPS
-from chatvault.app import ROUTES
 from chatvault.fields import now
+from chatvault.operations import ROUTES
 from conftest import HttpClient, SignIn
 from support.factories import begin, message
 from support.following import Follower

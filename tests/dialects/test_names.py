@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from chatvault.app import ROUTES
 from chatvault.http.dialects import Names
+from chatvault.operations import ROUTES
 from conftest import HttpClient
 from support.answers import found, problem, wrong_fields
 from support.factories import begin, message

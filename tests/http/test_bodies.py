@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from chatvault.app import ROUTES
 from chatvault.errors import Busy
 from chatvault.http import bodies
 from chatvault.http.bodies import BULK_BODY, KB, MB, SMALL_BODY, Bodies, Budget
 from chatvault.http.json_slices import WEIGHT_BYTES
+from chatvault.operations import ROUTES
 from chatvault.settings import Settings
 from conftest import HttpClient
 from support.answers import JSON, problem

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from chatvault.app import ROUTES
+from chatvault.operations import ROUTES
 from conftest import HttpClient
 from support import programs
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from chatvault.actor import Role
-from chatvault.app import ROUTES
 from chatvault.external import Provider
+from chatvault.operations import ROUTES
 from chatvault.settings import Settings
 from conftest import HttpClient, SignIn
 from support.factories import begin, message

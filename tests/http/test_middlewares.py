@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from chatvault.actor import Role
-from chatvault.app import ROUTES
+from chatvault.operations import ROUTES
 from chatvault.settings import Environment, Settings
 from conftest import HttpClient, SignIn
 from support.factories import PASSWORD, settings_for

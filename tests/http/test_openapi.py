@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from chatvault.app import ROUTES
 from chatvault.http.openapi import build_document
 from chatvault.http.openapi_examples import NONE_YET
 from chatvault.http.openapi_schemas import Schemas
+from chatvault.operations import ROUTES
 from conftest import HttpClient
 from support.factories import PASSWORD, begin, message
 

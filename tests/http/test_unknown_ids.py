@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
-from chatvault.app import ROUTES
 from chatvault.http.routing import Operation
+from chatvault.operations import ROUTES
 from conftest import HttpClient
 from support.factories import begin, message
 

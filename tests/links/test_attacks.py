@@ -23,7 +23,7 @@ from chatvault.links.routes import LINK_DEPS
 from chatvault.links.snapshot import SnapshotWriter
 from chatvault.links.throttle import PASSWORDS_HERE, PER_ADDRESS
 from chatvault.links.token import new_token
-from chatvault.settings import Environment, Links, Settings
+from chatvault.settings import Environment, Settings, Switch
 from conftest import HttpClient
 from support.answers import problem
 from support.factories import begin, message
@@ -360,9 +360,9 @@ class TestSecrecy:
 class TestSwitch:
     def test_is_off_in_production_unless_set(self) -> None:
         production = Environment.PRODUCTION
-        assert Settings(env=production).links is Links.OFF
-        assert Settings(env=production, links=Links.ON).links is Links.ON
-        assert Settings().links is Links.ON
+        assert Settings(env=production).links is Switch.OFF
+        assert Settings(env=production, links=Switch.ON).links is Switch.ON
+        assert Settings().links is Switch.ON
 
     async def test_refuses_new_links_and_finds_none(
         self, app: web.Application, alice: HttpClient, http: HttpClient, constants: Any

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from chatvault.app import ROUTES, create_app
+from chatvault.app import create_app
+from chatvault.operations import ROUTES
 from chatvault.pages.bundle import STALE_SECONDS
 from chatvault.pages.routes import ADDRESSES
-from chatvault.settings import Settings, Ui
+from chatvault.settings import Settings, Switch
 from conftest import ClientFactory, HttpClient
 
 POLICY = "default-src 'none'; script-src 'self' 'sha256-abc='"
@@ -189,7 +190,7 @@ class TestAddresses:
     async def test_are_not_found_if_the_page_is_disabled(
         self, built: Path, settings: Settings, mongodb_url: str, aiohttp_client: ClientFactory
     ) -> None:
-        off = settings.model_copy(update={"ui": Ui.OFF})
+        off = settings.model_copy(update={"ui": Switch.OFF})
         http = await aiohttp_client(create_app(off, mongodb_url=mongodb_url))
 
         assert (await http.get("/login", headers=HTML)).status == 404

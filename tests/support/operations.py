@@ -12,7 +12,6 @@ import pytest
 from bson import ObjectId
 
 from chatvault.access import Access, Need
-from chatvault.app import ROUTES
 from chatvault.batches.models import BatchJob
 from chatvault.commands.models import ApprovalRule, Command, ToolGrant
 from chatvault.commands.proposals import made
@@ -25,6 +24,7 @@ from chatvault.fields import now
 from chatvault.http.routing import Operation
 from chatvault.importing.models import ImportJob, Upload
 from chatvault.links.token import hash_token, new_token, place_of, snapshot_key
+from chatvault.operations import ROUTES
 from chatvault.replies.models import Reply
 from chatvault.vault.envelope import Compressor
 from conftest import HttpClient

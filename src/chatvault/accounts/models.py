@@ -22,14 +22,16 @@ class User(Document):
         lookalike_keys: forms that names which look alike share, each unique; None in accounts older
             than this comparison.
         email_key: the folded email address, unique.
-        password_hash: bcrypt's; empty in an account for programs, which nobody signs in to, and in
-            one whose password is not set yet.
-        role: set by the command line and by administrators.
+        password_hash: bcrypt's; empty in an account for programs, in one whose password is not set
+            yet, and in one of somebody who signs in with an identity provider only.
+        role: set by the command line, by administrators, and by an identity provider.
         is_service: whether it is for programs, which use API keys.
         erasure: the erasure that is removing the account; None without one.
         held_at: when a legal hold was placed last. Placing one writes it, so that of a hold and an
             erasure at the same time one fails.
         relied_on: how often another administrator gave up the role because this one has it.
+        oidc_issuer: the identity provider that they sign in with; None without one.
+        oidc_subject: their id there.
     """
 
     id: PydanticObjectId = Field(default_factory=PydanticObjectId, alias="_id")
@@ -48,15 +50,27 @@ class User(Document):
     erasure: Id | None = None
     held_at: datetime | None = None
     relied_on: int = 0
+    oidc_issuer: str | None = None
+    oidc_subject: str | None = None
 
     holds: ClassVar = Content(
         plain=(
             "username", "username_key", "lookalike_keys", "email", "email_key", "full_name",
-            "password_hash",
+            "password_hash", "oidc_issuer", "oidc_subject",
         ),
         owner="_id",
         exported=True,
     )  # fmt: skip
+
+    @property
+    def has_password(self) -> bool:
+        """Whether the user can sign in with a password."""
+        return bool(self.password_hash)
+
+    @property
+    def has_identity(self) -> bool:
+        """Whether the user can sign in with the identity provider."""
+        return self.oidc_subject is not None
 
     @classmethod
     async def require_kept(cls, user_id: ObjectId) -> None:
@@ -81,5 +95,11 @@ class User(Document):
                 unique=True,
                 name="lookalike_unique",
                 partialFilterExpression={"lookalike_keys": {"$type": "string"}},
+            ),
+            IndexModel(
+                [("oidc_issuer", 1), ("oidc_subject", 1)],
+                unique=True,
+                name="identity_unique",
+                partialFilterExpression={"oidc_subject": {"$type": "string"}},
             ),
         ]

@@ -25,7 +25,6 @@ from chatvault.errors import (
 )
 from chatvault.http.requests import RECORDER, SETTINGS, json_response, link_to
 from chatvault.http.routing import SESSION_ONLY, Routes
-from chatvault.settings import Registration
 
 HASHER = web.AppKey("hasher", PasswordHasher)
 THROTTLE = web.AppKey("throttle", LoginThrottle)
@@ -54,7 +53,7 @@ async def register(request: web.Request, caller: Actor, body: RegisterIn) -> web
         email=body.email,
         password=body.password,
         full_name=body.full_name,
-        is_open=request.app[SETTINGS].registration is Registration.OPEN,
+        is_open=request.app[SETTINGS].is_registration_open,
     )
     return json_response(UserOut.model_validate(user))
 

@@ -74,7 +74,12 @@ class PasswordChangeOut(BaseModel):
 
 
 class UserOut(BaseModel):
-    """An account, without its secrets."""
+    """An account, without its secrets.
+
+    Attributes:
+        has_password: whether its user can sign in with a password.
+        has_identity: whether they can sign in with the identity provider.
+    """
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -86,6 +91,8 @@ class UserOut(BaseModel):
     is_active: bool
     created_at: Instant
     last_login: Instant | None
+    has_password: bool
+    has_identity: bool
 
 
 class UsersQuery(BaseModel):

@@ -1,5 +1,7 @@
 """Operations on accounts, for their owners and for an operator at the command line."""
 
+from datetime import timedelta
+
 from bson import ObjectId
 from pymongo import ReturnDocument
 from pymongo.asynchronous.client_session import AsyncClientSession
@@ -25,6 +27,7 @@ from chatvault.errors import (
     NotAuthenticated,
     NotFound,
     RegistrationClosed,
+    SignInAgain,
     Unavailable,
 )
 from chatvault.fields import now
@@ -32,6 +35,8 @@ from chatvault.mongodb.database import transaction
 
 # Of the addresses of accounts for programs; RFC 2606 keeps it from ever existing.
 NO_DOMAIN = "service.invalid"
+# How long a sign-in counts as a proof of who somebody is, in place of a password.
+NEW_SESSION = timedelta(minutes=10)
 
 
 async def register(
@@ -253,7 +258,10 @@ async def confirm_password(
 ) -> User:
     """Return the actor's account if this is its password.
 
+    An account without one, whose owner signs in with an identity provider, needs a new session.
+
     Raises:
+        SignInAgain: the account has no password, and the session is not new.
         Throttled: too many wrong passwords; the session stays valid.
         InvalidCredentials: the password is wrong.
         Unavailable: too many passwords are being hashed; the try does not count.
@@ -263,6 +271,9 @@ async def confirm_password(
     source = holder_of(actor.address)
     await throttle.admit(account=account, address=actor.address)
     user = await User.get(actor.owner_id)
+    if user is not None and not user.password_hash and user.oidc_subject is not None:
+        await _require_new_session(actor)
+        return user
     try:
         matches = user is not None and await hasher.verify(
             password, user.password_hash, source=source
@@ -274,6 +285,17 @@ async def confirm_password(
         raise InvalidCredentials("The current password is wrong")
     await throttle.forgive(account=account, address=actor.address)
     return user
+
+
+async def _require_new_session(actor: Actor) -> None:
+    """Raise unless the actor has signed in within some minutes.
+
+    Raises:
+        SignInAgain: they have not.
+    """
+    new = Session.owned_by(actor, _id=actor.session_id, created_at={"$gt": now() - NEW_SESSION})
+    if await Session.find_one(new) is None:
+        raise SignInAgain
 
 
 async def list_users(actor: Actor, recorder: Recorder) -> list[User]:

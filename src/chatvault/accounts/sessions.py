@@ -27,6 +27,7 @@ class Session(Document):
         role: the user's role at login; a change of role ends the sessions.
         expires_at: is extended with use; MongoDB removes the document some time after it.
         address: the address the login came from.
+        oidc_session: the identity provider's session, if it signed them in; empty if it named none.
     """
 
     id: PydanticObjectId = Field(default_factory=PydanticObjectId, alias="_id")
@@ -38,8 +39,11 @@ class Session(Document):
     expires_at: datetime
     address: str | None = None
     user_agent: str | None = None
+    oidc_session: str | None = None
 
-    holds: ClassVar = Content(plain=("address", "user_agent"), exported=True, backed_up=False)
+    holds: ClassVar = Content(
+        plain=("address", "user_agent", "oidc_session"), exported=True, backed_up=False
+    )
 
     class Settings:
         """Beanie's."""
@@ -49,6 +53,11 @@ class Session(Document):
             IndexModel("token_hash", unique=True),
             IndexModel([("user_id", 1), ("created_at", DESCENDING)]),
             IndexModel("expires_at", expireAfterSeconds=0),
+            IndexModel(
+                "oidc_session",
+                partialFilterExpression={"oidc_session": {"$type": "string"}},
+                name="of_provider",
+            ),
         ]
 
     @classmethod

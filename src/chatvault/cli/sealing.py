@@ -12,7 +12,7 @@ from chatvault.conversations.opening import load_store
 from chatvault.documents import DOCUMENTS
 from chatvault.errors import ChatvaultError
 from chatvault.fields import format_instant
-from chatvault.settings import InvalidSettings, Sealing, Settings, load_settings
+from chatvault.settings import InvalidSettings, Settings, Switch, load_settings
 from chatvault.vault import service
 from chatvault.vault.collections import list_sealed
 from chatvault.vault.masters import MasterKeys, load_master_keys
@@ -72,7 +72,7 @@ def encrypt() -> None:
     """Seal what is stored readably; the service may run."""
     settings = load_settings()
     _load_masters(settings)
-    if settings.sealing is Sealing.OFF:
+    if settings.sealing is Switch.OFF:
         raise InvalidSettings(
             "CHATVAULT_SEALING is off: set it to on, restart the service, and repeat this."
         )
@@ -90,7 +90,7 @@ def decrypt() -> None:
     """Store what is sealed readably again; the service may run."""
     settings = load_settings()
     _load_masters(settings)
-    if settings.sealing is Sealing.ON:
+    if settings.sealing is Switch.ON:
         raise InvalidSettings(
             "CHATVAULT_SEALING is on: set it to off, restart the service, which otherwise seals "
             "what is new, and repeat this."
@@ -107,7 +107,7 @@ async def _convert(settings: Settings) -> tuple[Progress, datetime | None]:
     others = list_sealed(DOCUMENTS)
     converter = Converter(load_store(settings, recorder), _show_progress, others=others)
     done = await converter.run(actor, recorder)
-    is_decrypted = settings.sealing is Sealing.OFF and not done.unreadable
+    is_decrypted = settings.sealing is Switch.OFF and not done.unreadable
     if is_decrypted and not await count_sealed(others):
         await service.retire_data_keys(actor)
     return done, await find_oldest_operation()

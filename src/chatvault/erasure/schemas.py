@@ -2,9 +2,9 @@
 
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from chatvault.accounts.schemas import Password
+from chatvault.accounts.schemas import check_password
 from chatvault.erasure.models import ErasureState
 from chatvault.erasure.review import Stored
 from chatvault.errors import NotFound
@@ -16,7 +16,11 @@ class ErasureIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    password: Annotated[Password, Field(description="the account's, again")]
+    password: Annotated[
+        str,
+        AfterValidator(check_password),
+        Field(description="the account's, again; left out if it has none"),
+    ] = ""
 
 
 class ErasurePath(BaseModel):

@@ -35,7 +35,7 @@ from chatvault.http.problems import (
     outcome_of,
     problem_response,
 )
-from chatvault.http.requests import ACTOR, BEGUN, COOKIE, METRICS, SCHEME, SETTINGS
+from chatvault.http.requests import ACTOR, BEGUN, COOKIE, METRICS, ON_ERROR, SCHEME, SETTINGS
 from chatvault.http.routing import Operation, is_quiet, operation_of
 from chatvault.http.sites import host_of, is_cross_site
 from chatvault.mongodb.database import RETRY_AFTER
@@ -174,6 +174,9 @@ async def error_table(request: web.Request, handler: Handler) -> web.StreamRespo
     is_told = isinstance(refused, StoredNotShown)
     if operation is not None and operation.action is not None and not is_told:
         refused = await _record(request, operation.action, refused)
+    if ON_ERROR in request:
+        location = str(request[ON_ERROR].update_query(problem=refused.code))
+        return web.Response(status=HTTPStatus.SEE_OTHER, headers={hdrs.LOCATION: location})
     response = problem_response(
         refused,
         request_id=request[ACTOR].request_id,

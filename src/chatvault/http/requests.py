@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 from aiohttp import hdrs, web
 from pydantic import BaseModel, Field, ValidationError
+from yarl import URL
 
 from chatvault.actor import Actor
 from chatvault.audit.recorder import Recorder
@@ -33,6 +34,8 @@ METRICS = web.AppKey("metrics", Metrics)
 SECRET_KEY = web.AppKey("secret_key", SecretKey)
 ACTOR = web.RequestKey("actor", Actor)
 SCHEME = web.RequestKey("scheme", str)
+# Where a browser is sent if the request fails, in place of a problem that nobody would read.
+ON_ERROR = web.RequestKey("on_error", URL)
 BEGUN = web.RequestKey("begun", web.StreamResponse)
 # The cookie of the session, which `sessions` sets and reads.
 COOKIE = "session_id"

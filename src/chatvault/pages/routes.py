@@ -10,7 +10,7 @@ from chatvault.http.routing import Routes, quiet
 from chatvault.pages.absent import absent_page
 from chatvault.pages.bundle import BUILT, BuiltPage, File
 from chatvault.search.index import is_installed
-from chatvault.settings import Links, Registration
+from chatvault.settings import Switch
 from chatvault.version import VERSION
 
 # The first segments of the page's own addresses. API paths also start at the root: a test compares.
@@ -38,6 +38,8 @@ class UiConfig(BaseModel):
 
     Attributes:
         registration_open: anyone may make an account.
+        passwords: people sign in with passwords.
+        identity_provider: what the provider of single sign-on is called; null without one.
         model_configured: there is a model that answers.
         max_reply_content: characters of a message that asks for a reply.
         attachment_megabytes: MB that a file beside a conversation may have.
@@ -47,6 +49,8 @@ class UiConfig(BaseModel):
 
     version: str
     registration_open: bool
+    passwords: bool
+    identity_provider: str | None
     model_configured: bool
     max_reply_content: int
     attachment_megabytes: int
@@ -63,12 +67,14 @@ async def get_ui_config(request: web.Request) -> web.StreamResponse:
     settings = request.app[SETTINGS]
     found = UiConfig(
         version=VERSION,
-        registration_open=settings.registration is Registration.OPEN,
+        registration_open=settings.is_registration_open,
+        passwords=settings.passwords is Switch.ON,
+        identity_provider=None if settings.oidc is None else settings.oidc.name,
         model_configured=bool(settings.providers),
         max_reply_content=settings.max_reply_content,
         attachment_megabytes=settings.attachment_megabytes,
         search_indexed=is_installed(),
-        links=settings.links is Links.ON,
+        links=settings.links is Switch.ON,
     )
     return json_response(found)
 

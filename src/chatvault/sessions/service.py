@@ -19,8 +19,8 @@ from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.audit.models import AuditEntry, Entry
 from chatvault.audit.recorder import Recorder
-from chatvault.errors import InvalidCredentials, NotFound, Unavailable
-from chatvault.fields import now
+from chatvault.errors import InvalidCredentials, NotFound, PasswordsOff, Unavailable
+from chatvault.fields import Raw, now
 from chatvault.keys import SecretKey
 from chatvault.mongodb.database import transaction
 
@@ -36,12 +36,21 @@ class SignedIn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoginDeps:
-    """The dependencies of a login: hasher, throttle, secret key and session lifetime."""
+    """The dependencies of a login.
+
+    Attributes:
+        hasher: checks passwords.
+        throttle: limits the attempts.
+        key: hashes names that are unknown.
+        lifetime: of sessions.
+        takes_passwords: whether anybody signs in with a password.
+    """
 
     hasher: PasswordHasher
     throttle: LoginThrottle
     key: SecretKey
     lifetime: timedelta
+    takes_passwords: bool = True
 
 
 async def login(actor: Actor, deps: LoginDeps, *, username: str, password: str) -> SignedIn:
@@ -50,10 +59,13 @@ async def login(actor: Actor, deps: LoginDeps, *, username: str, password: str) 
     An unknown name and a wrong password take the same time and get the same answer.
 
     Raises:
+        PasswordsOff: nobody signs in with a password here.
         InvalidCredentials: name or password is wrong, or the account is closed.
         Throttled: too many attempts.
         Unavailable: too many passwords are being checked; the attempt does not count.
     """
+    if not deps.takes_passwords:
+        raise PasswordsOff
     account = deps.key.hash(fold(username))
     await deps.throttle.admit(account=account, address=actor.address)
     user = await accounts.find_by_username(username)
@@ -68,12 +80,25 @@ async def login(actor: Actor, deps: LoginDeps, *, username: str, password: str) 
         raise InvalidCredentials(recorded={"name_hash": account})
     if not matches or not user.is_active:
         raise InvalidCredentials(resource_id=str(user.id))
-    signed_in = await _open(actor, user, deps.lifetime)
+    signed_in = await open_for(actor, user, deps.lifetime)
     await deps.throttle.forgive(account=account, address=actor.address)
     return signed_in
 
 
-async def _open(actor: Actor, user: User, lifetime: timedelta) -> SignedIn:
+async def open_for(
+    actor: Actor, user: User, lifetime: timedelta, *, oidc_session: str | None = None
+) -> SignedIn:
+    """Open a session for somebody who has proved who they are; end the one they came with.
+
+    Args:
+        actor: the caller.
+        user: who they are.
+        lifetime: of the session.
+        oidc_session: the identity provider's session that they signed in with.
+
+    Raises:
+        InvalidCredentials: the account has changed since they proved it.
+    """
     token = secrets.token_urlsafe(32)
     at = now()
     opened = Session(
@@ -85,6 +110,7 @@ async def _open(actor: Actor, user: User, lifetime: timedelta) -> SignedIn:
         expires_at=at + lifetime,
         address=actor.address,
         user_agent=actor.user_agent,
+        oidc_session=oidc_session,
     )
     user.last_login = at
     insider = replace(actor, user_id=user.id, role=user.role, session_id=opened.id)
@@ -110,6 +136,18 @@ async def _open(actor: Actor, user: User, lifetime: timedelta) -> SignedIn:
 async def logout(actor: Actor) -> None:
     """End the actor's session."""
     await _end(actor, [actor.session_id], Action.SESSION_LOGOUT)
+
+
+async def end_by_provider(actor: Actor, which: Raw) -> int:
+    """End sessions that a person began with the identity provider; return how many ended.
+
+    Args:
+        actor: the person, as the provider names them.
+        which: a condition on the sessions; empty for all that began so.
+    """
+    theirs = Session.owned_by(actor, **({"oidc_session": {"$ne": None}} | which))
+    ids: list[ObjectId | None] = [each.id for each in await Session.find(theirs).to_list()]
+    return await _end(actor, ids, Action.SESSION_END_BY_PROVIDER)
 
 
 async def list_mine(actor: Actor, recorder: Recorder) -> list[Session]:

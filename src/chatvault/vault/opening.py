@@ -4,7 +4,7 @@ from chatvault.actor import Actor, Door
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action, Outcome
 from chatvault.audit.recorder import Recorder
-from chatvault.settings import Sealing, Settings
+from chatvault.settings import Settings, Switch
 from chatvault.vault.collections import Vault
 from chatvault.vault.damage import Damage, OnDamage
 from chatvault.vault.data_keys import DataKeys
@@ -40,5 +40,5 @@ def load_vault(settings: Settings, recorder: Recorder) -> Vault | None:
     masters = load_master_keys(settings)
     if masters is None:
         return None
-    seals = settings.sealing is Sealing.ON
+    seals = settings.sealing is Switch.ON
     return Vault(DataKeys(masters), seals=seals, on_damage=recording(recorder))

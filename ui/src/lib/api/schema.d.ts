@@ -2380,7 +2380,7 @@ export interface components {
         };
         /** ErasureIn */
         ErasureIn: {
-            password: string;
+            password?: string;
         };
         /** ErasureOut */
         ErasureOut: {
@@ -3576,6 +3576,8 @@ export interface components {
         UiConfig: {
             version: string;
             registration_open: boolean;
+            passwords: boolean;
+            identity_provider: string | null;
             model_configured: boolean;
             max_reply_content: number;
             attachment_megabytes: number;
@@ -3642,6 +3644,8 @@ export interface components {
             /** Format: date-time */
             created_at: string;
             last_login: string | null;
+            has_password: boolean;
+            has_identity: boolean;
         };
         /** VerificationOut */
         VerificationOut: {
@@ -6711,6 +6715,110 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["StartedOut"];
                 };
+            };
+        };
+    };
+    oidc_login: {
+        parameters: {
+            query?: {
+                return_to?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            303: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    oidc_callback: {
+        parameters: {
+            query?: {
+                state?: string;
+                code?: string;
+                error?: string;
+                iss?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            303: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    begin_link: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["LinkIn"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LinkOut"];
+                };
+            };
+        };
+    };
+    unlink: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UserOut"];
+                };
+            };
+        };
+    };
+    backchannel_logout: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/octet-stream": string;
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
         };
     };

@@ -70,6 +70,11 @@ class Session {
     await config;
   }
 
+  /** Ask who this is at the start, although nobody signed in on this page. */
+  expect(): void {
+    local.set('signed-in', '1');
+  }
+
   async signIn(username: string, password: string): Promise<void> {
     const { user } = await ok(api.POST('/auth/login', { body: { username, password } }));
     await this.#enter(user);

@@ -32,7 +32,7 @@ PRIVATE = {
         "_get_executable_command",
         "_stop_server_process",
     },
-    "pymongo": {"_cursor", "_has_next"},
+    "pymongo": {"_cursor", "_doc", "_filter", "_has_next"},
 }
 # Python's own, by their manual.
 PUBLIC = {"_asdict", "_exit", "_replace"}

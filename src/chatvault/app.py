@@ -100,7 +100,7 @@ from chatvault.mongodb.rates import COLLECTION, CounterStorage, Rate
 from chatvault.notes import routes as notes
 from chatvault.notes.service import NoteDeps
 from chatvault.oidc import routes as oidc
-from chatvault.oidc.identity import load_provider
+from chatvault.oidc.loading import load_provider
 from chatvault.oidc.service import OidcDeps
 from chatvault.operations import ROUTES
 from chatvault.pages import routes as pages

@@ -57,6 +57,7 @@ HOLD_MESSAGES = {
     "conversations/commits/bulk.py": "writes segments, whose messages `cut` encodes",
     "conversations/commits/garbage.py": "reads ids and deletes",
     "conversations/models.py": "reads fields without messages",
+    "conversations/presence.py": "counts",
     "conversations/newest.py": "lists fields without messages",
     "conversations/lists/ordered.py": "lists fields without messages",
     "conversations/reading/picking.py": "decodes what is read",
@@ -64,6 +65,7 @@ HOLD_MESSAGES = {
     "conversations/released.py": "deletes",
     "conversations/trash/queries.py": "decodes what is read with its store",
     "conversations/reading/tree.py": "reads links, ids and which messages are deleted",
+    "administration/service.py": "counts",
     "usage/service.py": "counts",
 }
 

@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web
 from yarl import URL
 
-from chatvault.oidc import service
+from chatvault.oidc import cookies
 from chatvault.oidc.routes import OIDC_DEPS
 from conftest import HttpClient, SignIn
 from support.answers import problem, wrong_fields
@@ -126,7 +126,7 @@ class TestRefusals:
 
     async def test_after_ten_minutes(self, person: Person, constants: pytest.MonkeyPatch) -> None:
         callback = await person.authorize(await person.begin(), "ann")
-        constants.setattr(service, "PATIENCE", timedelta(seconds=-1))
+        constants.setattr(cookies, "PATIENCE", timedelta(seconds=-1))
         assert refused(await person.come_back(callback)) == "sign_in_expired"
 
     async def test_of_an_account_by_its_address_alone(
@@ -242,7 +242,7 @@ class TestProvider:
     def more(self) -> dict[str, Any]:
         return {"redirect_uri": "http://127.0.0.1:1/auth/oidc/callback"}
 
-    async def test_that_cannot_be_reached_is_a_503(
+    async def test_answers_503_while_it_cannot_be_reached(
         self, app: web.Application, http: HttpClient
     ) -> None:
         deps = app[OIDC_DEPS]

@@ -61,7 +61,7 @@ class TestSharedWithMe:
         assert given["username"] == "bob"
         assert await _titles(bob) == ["kept"]
 
-    async def test_goes_on_by_cursors(self, alice: HttpClient, bob: HttpClient) -> None:
+    async def test_continues_by_cursors(self, alice: HttpClient, bob: HttpClient) -> None:
         for number in range(5):
             await grant(alice, await begin(alice, title=str(number)), "bob")
         titles, path = [], "/conversations?shared=with_me&limit=2"

@@ -66,7 +66,8 @@ class Things:
     user_id: str = field(default="0" * 24, kw_only=True)
 
 
-# Each operation's call: its body, and its status if it cannot succeed.
+# Each operation's call: its body, its status if it cannot succeed, and its outcome if the status
+# does not say so.
 CALLS: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/auth/register"): {"json": {**account("eve"), "password": PASSWORD}},
     ("GET", "/auth/me"): {},
@@ -75,6 +76,15 @@ CALLS: dict[tuple[str, str], dict[str, Any]] = {
     },
     ("POST", "/auth/login"): {"json": {"username": "alice", "password": PASSWORD}},
     ("POST", "/auth/logout"): {},
+    ("GET", "/auth/oidc/callback"): {
+        "params": {"state": "x"},
+        "allow_redirects": False,
+        "status": 303,
+        "outcome": "denied",
+    },
+    ("POST", "/auth/oidc/link"): {"json": {}, "status": 404},
+    ("DELETE", "/auth/oidc/link"): {"status": 404},
+    ("POST", "/auth/oidc/backchannel-logout"): {"data": {"logout_token": "x"}, "status": 404},
     ("GET", "/auth/sessions"): {},
     ("DELETE", "/auth/sessions"): {},
     ("DELETE", "/auth/sessions/{session_id}"): {},
@@ -287,6 +297,7 @@ def some_things() -> Things:
 async def call(browser: HttpClient, operation: Operation, things: Things | None = None) -> Any:
     how = dict(CALLS[key_of(operation)])
     how.pop("status", None)
+    how.pop("outcome", None)
     blank = things or some_things()
     return await browser.request(operation.method, operation.path.format(**vars(blank)), **how)
 

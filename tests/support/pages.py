@@ -44,6 +44,7 @@ NOT_RUN = {
     "machine": "changes the machine: users, units, packages",
     "prometheus": "needs a Prometheus, which reads them",
     "mongodb-tools": "needs mongosh, mongodump and mongorestore, which MongoDB distributes itself",
+    "nginx": "is a part of a configuration, which nginx does not check alone",
     "ollama": "needs Ollama and a model of several gigabytes",
     "openai": "needs an account at a provider, or a graphics card",
     "vite": "needs a project with Vite and its packages",

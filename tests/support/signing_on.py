@@ -29,7 +29,7 @@ class RealProvider:
 
     Attributes:
         issuer: its address.
-        logout_tokens: what it has told of logouts.
+        logout_tokens: those that it has sent.
     """
 
     issuer: str
@@ -120,7 +120,7 @@ class Person:
         return await self._service.get(where, allow_redirects=False)
 
     async def sign_out_there(self, provider: RealProvider) -> str:
-        """Sign out with the provider; return the token that it tells the service of it with."""
+        """Sign out with the provider; return the token that it sends the service."""
         answer = await self._provider.get(f"{provider.issuer}/session/end")
         await self._submit(await answer.text(), logout="yes")
         return await asyncio.wait_for(provider.logout_tokens.get(), 20)

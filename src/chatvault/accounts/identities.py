@@ -35,7 +35,7 @@ _FULL_NAME = TypeAdapter[str](FullName)
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """What an identity provider says of somebody.
+    """The description of somebody by an identity provider.
 
     Attributes:
         issuer: the provider.

@@ -31,11 +31,12 @@ from chatvault.conversations.commits.change import Change, estimate
 from chatvault.conversations.commits.working_copy import WorkingCopy
 from chatvault.conversations.models import Conversation
 from chatvault.conversations.models import Status as ConversationStatus
+from chatvault.conversations.presence import has_message
 from chatvault.conversations.reading.consistency import not_deleted
 from chatvault.conversations.reading.finding import find_message, find_messages
 from chatvault.conversations.reading.pages import read_consistently
 from chatvault.conversations.shapes import ConversationDoc, StoredMessage
-from chatvault.conversations.store import MessageStore, has_message
+from chatvault.conversations.store import MessageStore
 from chatvault.errors import ConversationArchived, NotFound
 from chatvault.fields import Raw, now
 from chatvault.idempotency import IdempotencyKey, Idempotent, answer_repeat, was_carried_out

@@ -21,16 +21,6 @@ from chatvault.conversations.shapes import ConversationDoc
 from chatvault.errors import NotFound
 from chatvault.fields import Id, Raw
 
-# The fields that lists without messages leave out.
-SUMMARY_FIELDS = (
-    "user_id", "title", "status", "tags", "metadata", "created_at", "updated_at",
-    "last_message_at", "archived_at", "agent_id", "system_prompt", "mcp_enabled", "summary",
-    "active_reply_id", "total_messages", "total_tokens_used", "version",
-)  # fmt: skip
-# What lists read beside them, to know how much the conversations hold; some may be absent.
-LISTED_FIELDS = (
-    *SUMMARY_FIELDS, "category_id", "pinned_at", "message_bytes", "tail_bytes", "stored_messages",
-)  # fmt: skip
 # A filter by id and more has many possible indexes; this one is the best.
 BY_ID = "_id_"
 DEFAULT_TITLE = "New Conversation"
@@ -337,8 +327,8 @@ class Conversation(Document):
         )
         absent = {
             "id", "messages", "path", "stored_messages", "import_fingerprint", "arrived_at",
-            "linked_at", "deleted_at", "status_before", "trashed_source",
-            "access_version", "notes_version",
+            "linked_at", "deleted_at", "status_before", "trashed_source", "access_version",
+            "notes_version",
             *(name for name in ("category_id", "pinned_at") if getattr(begun, name) is None),
         }  # fmt: skip
         fields = begun.model_dump(mode="python", exclude=absent)

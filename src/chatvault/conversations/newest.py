@@ -7,8 +7,8 @@ from pymongo import DESCENDING
 from pymongo.asynchronous.collection import AsyncCollection
 
 from chatvault.access import Access
-from chatvault.conversations.models import LISTED_FIELDS, Conversation
-from chatvault.conversations.shapes import ConversationDoc
+from chatvault.conversations.models import Conversation
+from chatvault.conversations.shapes import LISTED_FIELDS, ConversationDoc
 from chatvault.cursors import Cursor
 from chatvault.fields import Raw
 

@@ -12,7 +12,7 @@ from chatvault.fields import Id, Raw
 
 
 class Note(Document):
-    """What somebody noted beside a message; no model is sent it.
+    """A note of somebody's beside a message; no model is sent it.
 
     Attributes:
         user_id: the owner of the conversation.

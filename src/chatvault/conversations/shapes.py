@@ -11,6 +11,17 @@ from bson import ObjectId
 from chatvault.conversations.parts import Part, TimeSource
 from chatvault.fields import Raw
 
+# The fields that lists without messages leave out.
+SUMMARY_FIELDS = (
+    "user_id", "title", "status", "tags", "metadata", "created_at", "updated_at",
+    "last_message_at", "archived_at", "agent_id", "system_prompt", "mcp_enabled", "summary",
+    "active_reply_id", "total_messages", "total_tokens_used", "version",
+)  # fmt: skip
+# What lists read beside them, to know how much the conversations hold; some may be absent.
+LISTED_FIELDS = (
+    *SUMMARY_FIELDS, "category_id", "pinned_at", "message_bytes", "tail_bytes", "stored_messages",
+)  # fmt: skip
+
 
 class RunDoc(TypedDict):
     """Sealed messages of a segment.

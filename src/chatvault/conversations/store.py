@@ -18,11 +18,12 @@ from pymongo.asynchronous.cursor import AsyncCursor
 from chatvault.access import Access
 from chatvault.conversations.codec import ContentCodec, PlainCodec
 from chatvault.conversations.decoding import ContentDecoder
-from chatvault.conversations.models import LISTED_FIELDS, Conversation
+from chatvault.conversations.models import Conversation
 from chatvault.conversations.newest import CONVERSATIONS, Listing, count_many, list_many
 from chatvault.conversations.paths import PathRuns
 from chatvault.conversations.segments import MAX_LENGTH, START, Revision, Segment
 from chatvault.conversations.shapes import (
+    LISTED_FIELDS,
     ConversationDoc,
     PathRunsDoc,
     RevisionDoc,
@@ -443,18 +444,3 @@ def _by_generation(
 async def _find_segment_fields(wanted: list[GenerationKey]) -> list[list[SegmentDoc]]:
     found = await _segments().find(_query(wanted), WITHOUT_MESSAGES).to_list()
     return _by_generation(found, wanted)
-
-
-async def has_message(
-    session: AsyncClientSession,
-    access: Access,
-    conversation: ConversationDoc,
-    message_id: str,
-) -> bool:
-    """Whether a message is in the conversation and not deleted, read in a transaction."""
-    is_it = {"$elemMatch": {"id": message_id, "deleted": {"$ne": True}}}
-    embedded = Conversation.owned_by(access, _id=conversation["_id"], messages=is_it)
-    if await _conversations().count_documents(embedded, session=session):
-        return True
-    older = Segment.owned_by(access, generation=conversation["generation"], messages=is_it)
-    return bool(await Segment.get_pymongo_collection().count_documents(older, session=session))

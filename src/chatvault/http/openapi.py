@@ -255,6 +255,8 @@ def _parameters(schema: Schema, place: str, examples: Examples) -> Iterator[dict
             parameter["description"] = shown.pop("description")
         if name in schema.get("required", ()):
             parameter |= {"required": True, "example": examples.of(shown, name=name)}
+        elif "examples" in shown:
+            parameter["example"] = shown.pop("examples")[0]
         yield parameter
 
 

@@ -16,7 +16,7 @@ NONE_YET = "…"
 # Optional fields that an example has as well.
 SHOWN = frozenset({
     "allowed_tools", "archived", "content", "language", "messages", "system_prompt", "tags",
-    "theme", "title",
+    "return_to", "theme", "title",
 })  # fmt: skip
 VALUES: dict[str, Any] = {
     "next_cursor": "MjA",
@@ -54,8 +54,12 @@ VALUES: dict[str, Any] = {
     "gpu_backend": None,
     "gpu_name": None,
     "input_schema": {"type": "object", "properties": {"timezone": {"type": "string"}}},
+    "location": "https://id.example.org/authorize?client_id=chatvault&state=af0ifjsldkj",
+    "identity_provider": "Example Corp",
+    "return_to": "/library",
     "key": "conversation.create",
     "parent_id": "1579973f-78f4-431a-8f88-ad2f3a472c2e",
+    "HeldMessageOut.message": {"id": "1579973f-78f4-431a-8f88-ad2f3a472c2e", "content": QUESTION},
     "SiblingOut.id": "1579973f-78f4-431a-8f88-ad2f3a472c2e",
     "language": "en",
     "last_login": TIME,

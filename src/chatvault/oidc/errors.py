@@ -22,7 +22,7 @@ class SignInRefused(Denied):
 
 
 class InvalidIdentity(Denied):
-    """What the identity provider sent does not prove who you are."""
+    """The answer of the identity provider does not prove who you are."""
 
     code = "invalid_identity"
 

@@ -2,12 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
-
-from chatvault.external import Oidc
-
-if TYPE_CHECKING:
-    from chatvault.oidc.provider import IdentityProvider
+from typing import Any, Final
 
 # The most characters of a claim that is stored.
 MAX_TEXT: Final = 255
@@ -38,7 +33,7 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Redirect:
-    """Where a sign-in comes back to, and what ties the answer to its question."""
+    """The address that a sign-in comes back to, and what ties the answer to the question."""
 
     uri: str
     state: str
@@ -46,11 +41,11 @@ class Redirect:
     verifier: str
 
 
-def load_provider(config: Oidc | None) -> "IdentityProvider | None":
-    """Return the provider that the settings name, if they name one."""
-    if config is None:
-        return None
-    # Its libraries take a quarter of a second to import, and few services need them.
-    from chatvault.oidc.provider import IdentityProvider  # noqa: PLC0415
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The provider's answer, which the browser brings; `error` in place of a code if it refuses."""
 
-    return IdentityProvider(config)
+    state: str
+    code: str | None = None
+    error: str | None = None
+    issuer: str | None = None

@@ -27,7 +27,7 @@ from chatvault.oidc.errors import InvalidIdentity, InvalidLogoutToken, ProviderU
 from chatvault.oidc.identity import MAX_TEXT, Identity, Redirect
 
 SECONDS: Final = 10.0
-# What is known of the provider is asked for again after this time; its keys for an unknown one too.
+# The provider's metadata is read again after this time; its keys, if a key is unknown.
 METADATA_SECONDS: Final = 3600.0
 KEYS_SECONDS: Final = 60.0
 LEEWAY: Final = 60
@@ -42,7 +42,7 @@ ALGORITHMS: Final = (
 
 @dataclass(slots=True)
 class _Known:
-    """What the provider publishes, and when it was asked for it."""
+    """The metadata and keys that the provider publishes, and when they were read."""
 
     metadata: Raw = field(default_factory=dict)
     at: float = 0.0

@@ -20,6 +20,7 @@ from chatvault.http.bodies import read_body
 from chatvault.http.requests import ON_ERROR, SCHEME, SETTINGS, json_response
 from chatvault.http.routing import SESSION_ONLY, Routes
 from chatvault.oidc import service
+from chatvault.oidc.cookies import PATIENCE, Pending, open_cookie
 from chatvault.oidc.errors import (
     AlreadyLinked,
     EmailInUse,
@@ -31,8 +32,9 @@ from chatvault.oidc.errors import (
     SignInExpired,
     SignInRefused,
 )
-from chatvault.oidc.schemas import CallbackQuery, LinkIn, LinkOut, OidcLoginQuery
-from chatvault.oidc.service import PATIENCE, Answer, Begun, OidcDeps
+from chatvault.oidc.identity import Answer
+from chatvault.oidc.schemas import CallbackQuery, IdentityLinkIn, IdentityLinkOut, OidcLoginQuery
+from chatvault.oidc.service import Begun, OidcDeps
 from chatvault.settings import Switch
 
 OIDC_DEPS = web.AppKey("oidc_deps", OidcDeps)
@@ -79,13 +81,13 @@ async def oidc_login(
 async def oidc_callback(
     request: web.Request, caller: Actor, query: CallbackQuery
 ) -> web.StreamResponse:
-    """Sign in whom the identity provider sends back, and go on to where they wanted to be.
+    """Sign in whom the identity provider sends back, and redirect to where they wanted to be.
 
     If that fails, the browser goes to the sign-in page, or to a frontend elsewhere, with the code
     of the problem in `problem`.
     """
     deps = request.app[OIDC_DEPS]
-    pending = service.open_cookie(deps, request.cookies.get(COOKIE, ""))
+    pending = _pending(request)
     return_to = "/" if pending is None else pending.return_to
     is_own = pending is None or (pending.user_id is None and return_to.startswith("/"))
     if not is_own or request.app[SETTINGS].ui is Switch.ON:
@@ -105,11 +107,13 @@ async def oidc_callback(
     f"{PATH}/link",
     Action.USER_BEGIN_LINK,
     scope=SESSION_ONLY,
-    returns=LinkOut,
+    returns=IdentityLinkOut,
     errors=(NoOidc, AlreadyLinked, Throttled),
     sends=("Set-Cookie",),
 )
-async def begin_link(request: web.Request, actor: Actor, body: LinkIn) -> web.StreamResponse:
+async def begin_link(
+    request: web.Request, actor: Actor, body: IdentityLinkIn
+) -> web.StreamResponse:
     """Begin to link my account to an identity: the browser goes to `location` next.
 
     Once the identity provider has sent it back, I can sign in with that identity.
@@ -120,7 +124,7 @@ async def begin_link(request: web.Request, actor: Actor, body: LinkIn) -> web.St
         return_to=_checked(request, body.return_to, "body"),
         redirect_uri=_redirect_uri(request),
     )
-    return _with_cookie(request, json_response(LinkOut(location=begun.location)), begun)
+    return _with_cookie(request, json_response(IdentityLinkOut(location=begun.location)), begun)
 
 
 @routes.route(
@@ -173,6 +177,11 @@ def _checked(request: web.Request, return_to: str, where: str) -> str:
     detail = "should be a path here or an address at an allowed origin"
     field = FieldError((where, "return_to"), detail, "return_to")
     raise InvalidInput(f"return_to: {detail}", errors=(field,))
+
+
+def _pending(request: web.Request) -> Pending | None:
+    """Return the sign-in that this browser has begun."""
+    return open_cookie(request.app[OIDC_DEPS].key, request.cookies.get(COOKIE, ""))
 
 
 def _redirect_uri(request: web.Request) -> str:

@@ -8,7 +8,7 @@ Text = Annotated[str, Field(max_length=4096)]
 
 
 class OidcLoginQuery(BaseModel):
-    """Where a sign-in goes after it."""
+    """The query of a sign-in."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -16,29 +16,30 @@ class OidcLoginQuery(BaseModel):
         "/",
         max_length=2048,
         description="a path here, or an address at one of `CHATVAULT_ALLOWED_ORIGINS`",
+        examples=["/library"],
     )
 
 
 class CallbackQuery(BaseModel):
-    """What an identity provider sends back with the browser; it may send more."""
+    """The answer of an identity provider, which the browser brings; it may hold more."""
 
     model_config = ConfigDict(extra="ignore")
 
-    state: Text = ""
+    state: Text = Field("", examples=["af0ifjsldkj"])
     code: Text | None = None
     error: Text | None = None
     iss: Text | None = None
 
 
-class LinkIn(BaseModel):
-    """Where the browser goes once the account is linked."""
+class IdentityLinkIn(BaseModel):
+    """The request to link an account."""
 
     model_config = ConfigDict(extra="forbid")
 
-    return_to: str = Field("/", max_length=2048, examples=["/settings/account"])
+    return_to: str = Field("/", max_length=2048)
 
 
-class LinkOut(BaseModel):
-    """Where the browser goes now: to the identity provider."""
+class IdentityLinkOut(BaseModel):
+    """The address of the identity provider, which the browser visits now."""
 
-    location: str = Field(examples=["https://id.example.org/authorize?client_id=chatvault&…"])
+    location: str

@@ -2,14 +2,11 @@
 
 import hmac
 import secrets
-from base64 import urlsafe_b64encode
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-import orjson
 from bson import ObjectId
-from cryptography.fernet import Fernet, InvalidToken
 from pymongo.errors import DuplicateKeyError
 
 from chatvault.accounts import identities
@@ -24,6 +21,8 @@ from chatvault.errors import InvalidCredentials, RegistrationClosed
 from chatvault.fields import Raw
 from chatvault.keys import SecretKey
 from chatvault.mongodb.rates import Rate
+from chatvault.oidc import cookies
+from chatvault.oidc.cookies import Pending
 from chatvault.oidc.errors import (
     AlreadyLinked,
     EmailInUse,
@@ -33,16 +32,13 @@ from chatvault.oidc.errors import (
     SignInExpired,
     SignInRefused,
 )
-from chatvault.oidc.identity import Identity, Redirect
+from chatvault.oidc.identity import Answer, Identity, Redirect
 from chatvault.sessions import service as sessions
 from chatvault.sessions.service import SignedIn
 
 if TYPE_CHECKING:
     from chatvault.oidc.provider import IdentityProvider
 
-# The time that somebody has for signing in with the provider.
-PATIENCE: Final = timedelta(minutes=10)
-PURPOSE: Final = "the cookie of a sign-in with OpenID Connect"
 # Stronger roles come first.
 _STRENGTH: Final = (Role.ADMIN, Role.AUDITOR, Role.USER)
 # The reasons of RFC 6749 and OpenID Connect for which a provider does not sign somebody in.
@@ -92,31 +88,6 @@ class Begun:
     cookie: str
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What the provider sends back with the browser; `error` in place of a code if it refuses."""
-
-    state: str
-    code: str | None = None
-    error: str | None = None
-    issuer: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Pending:
-    """A sign-in that has begun, as its cookie holds it.
-
-    Attributes:
-        redirect: what ties the answer to it.
-        return_to: where the browser goes after it.
-        user_id: whose account is to be linked; None for a sign-in.
-    """
-
-    redirect: Redirect
-    return_to: str
-    user_id: ObjectId | None
-
-
 async def begin(actor: Actor, deps: OidcDeps, *, return_to: str, redirect_uri: str) -> Begun:
     """Begin to sign somebody in.
 
@@ -160,37 +131,7 @@ async def _begin(
     uri = provider.config.redirect_uri or redirect_uri
     redirect = Redirect(uri=uri, state=state, nonce=nonce, verifier=verifier)
     location = await provider.authorization_url(redirect)
-    return Begun(location, _seal(deps.key, Pending(redirect, return_to, user_id)))
-
-
-def _seal(key: SecretKey, pending: Pending) -> str:
-    """Return the cookie of a sign-in: only this service reads it, and nobody changes it."""
-    redirect = pending.redirect
-    told = {
-        "uri": redirect.uri,
-        "state": redirect.state,
-        "nonce": redirect.nonce,
-        "verifier": redirect.verifier,
-        "return_to": pending.return_to,
-        "user_id": None if pending.user_id is None else str(pending.user_id),
-    }
-    return _fernet(key).encrypt(orjson.dumps(told)).decode()
-
-
-def open_cookie(deps: OidcDeps, cookie: str) -> Pending | None:
-    """Return the sign-in that a cookie holds; None if it is not ours, or too old."""
-    seconds = int(PATIENCE.total_seconds())
-    try:
-        told: Raw = orjson.loads(_fernet(deps.key).decrypt(cookie, ttl=seconds))
-    except (InvalidToken, ValueError):
-        return None
-    redirect = Redirect(told["uri"], told["state"], told["nonce"], told["verifier"])
-    user_id = told["user_id"]
-    return Pending(redirect, told["return_to"], None if user_id is None else ObjectId(user_id))
-
-
-def _fernet(key: SecretKey) -> Fernet:
-    return Fernet(urlsafe_b64encode(key.derive(PURPOSE)))
+    return Begun(location, cookies.seal(deps.key, Pending(redirect, return_to, user_id)))
 
 
 async def finish(

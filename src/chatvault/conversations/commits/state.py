@@ -85,9 +85,7 @@ class ConversationState:
         self._older_id = older_id
         self._fields: Raw = {}
         self._pushed: list[MessageDoc] = []
-        self._is_new = False
-        self._rewritten = False
-        self._deleted = False
+        self._is_new = self._rewritten = self._deleted = False
         # Whether a change of this batch gives, alters or ends a grant.
         self.changes_grants = False
         self._is_blind = self._is_touched = False

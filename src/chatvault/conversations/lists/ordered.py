@@ -11,9 +11,9 @@ from pymongo.asynchronous.collection import AsyncCollection
 
 from chatvault.access import Access
 from chatvault.conversations.lists.filters import BY_LETTERS, NEVER, Filter, Position, Sort
-from chatvault.conversations.models import LISTED_FIELDS, Conversation
+from chatvault.conversations.models import Conversation
 from chatvault.conversations.newest import CONVERSATIONS
-from chatvault.conversations.shapes import ConversationDoc
+from chatvault.conversations.shapes import LISTED_FIELDS, ConversationDoc
 from chatvault.conversations.store import MessageStore
 from chatvault.errors import InvalidInput
 from chatvault.fields import Raw

@@ -6,10 +6,15 @@ from operator import itemgetter
 import orjson
 
 from chatvault.agents.models import DEFAULT_AGENT_ID
-from chatvault.conversations.models import SUMMARY_FIELDS, Conversation
+from chatvault.conversations.models import Conversation
 from chatvault.conversations.reading.pages import ConversationView
 from chatvault.conversations.reading.paths import leaf_id_of
-from chatvault.conversations.shapes import ConversationDoc, MessageDoc, StoredMessage
+from chatvault.conversations.shapes import (
+    SUMMARY_FIELDS,
+    ConversationDoc,
+    MessageDoc,
+    StoredMessage,
+)
 from chatvault.encoding import to_json
 from chatvault.fields import Raw
 

@@ -8,6 +8,7 @@ import pytest
 from aiohttp import web
 from yarl import URL
 
+from chatvault.actor import Role
 from chatvault.oidc import cookies
 from chatvault.oidc.routes import OIDC_DEPS
 from conftest import HttpClient, SignIn
@@ -80,6 +81,16 @@ class TestSignIn:
         await person.sign_in("ann:lawyers:operators:others")
         assert (await me(http))["role"] == "admin"
         assert await database.audit_logs.count_documents({"action": "user.change_role"}) == 1
+
+    async def test_makes_administrators_who_count_as_such(
+        self, http: HttpClient, person: Person, sign_in: SignIn
+    ) -> None:
+        root = await sign_in("root", role=Role.ADMIN)
+        path = f"/admin/users/{(await me(root))['id']}"
+        refused = await root.patch(path, json={"role": "user"})
+        await problem(refused, 409, "last_administrator")
+        await person.sign_in("ann:operators")
+        assert (await root.patch(path, json={"role": "user"})).status == 200
 
     async def test_deletes_the_account_without_a_password_while_the_session_is_new(
         self, http: HttpClient, person: Person, database: Any

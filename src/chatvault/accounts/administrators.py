@@ -13,7 +13,7 @@ ABLE: Raw = {
     "role": Role.ADMIN.value,
     "is_active": True,
     "is_service": {"$ne": True},
-    "password_hash": {"$ne": ""},
+    "$or": [{"password_hash": {"$ne": ""}}, {"oidc_subject": {"$type": "string"}}],
     "erasure": None,
 }
 

@@ -77,6 +77,8 @@ ELSEWHERE = {
     # For auditors alone.
     "/admin/audit-logs/verifications": "tests/audit/test_verifications.py",
     "/admin/holds": "tests/holds/test_holds.py",
+    # For admins alone.
+    "/admin/users": "tests/administration/test_users.py",
     # The answer to a repeat has no token, which is stored nowhere.
     "/conversations/{conversation_id}/links": "tests/links/test_links.py",
     "/shared/{token}/fork": "tests/links/test_links.py",

@@ -55,6 +55,8 @@ CHANGELESS = {
     "POST /admin/audit-logs/verifications": "a verification is nobody's data",
 }
 
+# Operators read how many jobs of everybody's wait, and nothing of whose they are.
+OF_EVERYBODY = {"GET /admin/health", "GET /metrics"}
 # Reads that change something.
 COUNTED = {"GET /shared/{token}": "counts the view of a link"}
 
@@ -108,7 +110,12 @@ class TestOperations:
             name = " ".join(key_of(operation))
             known = CALLS[key_of(operation)].get("status", operation.status)
             assert answer.status in {known, operation.status}, f"{name}: {await answer.text()}"
-            assert list(watch.wrong()) == [], name
+            wrong = [
+                each
+                for each in watch.wrong()
+                if name not in OF_EVERYBODY or "asked without its owner" not in each
+            ]
+            assert wrong == [], name
             is_change = operation.method != "GET" or name in COUNTED
             is_change = is_change and name not in CHANGELESS
             expected = is_change and answer.status < 400

@@ -27,6 +27,7 @@ class TestRegister:
         body = await answer.json()
         assert body.keys() == {
             "id", "username", "email", "full_name", "role", "is_active", "created_at", "last_login",
+            "has_password", "has_identity",
         }  # fmt: skip
         assert (body["username"], body["email"]) == ("bob", "bob@example.com")
         assert (body["full_name"], body["role"], body["is_active"]) == ("Bob B.", "user", True)

@@ -19,6 +19,7 @@ from support.factories import begin, message
 from support.following import Follower
 from support.keys import key_of, program
 from support.metrics import Read
+from support.sharing import leave
 
 APPEND = "/conversations/{conversation_id}/messages"
 
@@ -142,7 +143,7 @@ class TestMetrics:
         entry = await database.audit_logs.find_one({"action": "metrics.get", "outcome": "success"})
         assert entry["details"] is None
         for each in (with_scope, without, of_alice):
-            await each.session.close()
+            await leave(each)
 
 
 class TestHealth:

@@ -24,6 +24,7 @@ from support.answers import problem
 from support.factories import PASSWORD, begin, message
 from support.following import Follower
 from support.keys import key_of, program
+from support.sharing import leave
 
 NEW = "another-horse-battery"
 DAVE = {"username": "dave", "email": "dave@example.org"}
@@ -165,7 +166,7 @@ class TestChange:
             assert (await follower.end())[-1]["type"] == "closing"
         with pytest.raises(aiohttp.ClientPayloadError):
             await streaming.end()
-        await by_key.session.close()
+        await leave(by_key)
         await shown(await admin.patch(await path_of("alice"), json={"is_active": True}))
         assert await login(alice, "alice", PASSWORD) == 200
 
@@ -213,7 +214,7 @@ class TestEnd:
         ended = await shown(await admin.delete(await path_of("alice", "/keys")))
         assert ended == {"ended": 1}
         assert (await by_key.get("/conversations")).status == 401
-        await by_key.session.close()
+        await leave(by_key)
         for action in ("user.end_sessions", "user.revoke_keys"):
             [entry] = await entries(database, action)
             assert entry["details"] == {"removed": 1}
@@ -332,7 +333,7 @@ class TestOthers:
             await problem(answer, 403, "session_required")
         await shown(await by_key.post("/admin/users", json=DAVE), 201)
         await shown(await by_key.patch(alices, json={"is_active": False}))
-        await by_key.session.close()
+        await leave(by_key)
 
 
 class TestFirstAdmin:

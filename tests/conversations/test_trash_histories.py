@@ -278,7 +278,7 @@ class History:
 def small(constants: pytest.MonkeyPatch) -> None:
     """Steps of two conversations, and no waiting."""
     for module, name, value in (
-        (worker, "STEP", 2), (batch_service, "STEP", 2), (trash_service, "BATCH", 2),
+        (worker, "STEP", 2), (batch_service, "STEP", 2), (trash_service, "STEP", 2),
         (jobs, "WAIT_SECONDS", 0), (jobs, "POLL", 0.05),
     ):  # fmt: skip
         constants.setattr(module, name, value)

@@ -13,8 +13,15 @@ from conftest import HttpClient
 from support.factories import begin, message
 
 # They say nothing of a thing: an unknown tool cannot be approved, messages that are gone had no
-# revisions, and holds are for auditors only.
+# revisions, and others have no id or are for auditors and admins only.
 OTHERS = {
+    "/conversations/{conversation_id}/grants/{user}",
+    "/admin/holds/{hold_id}/conversations",
+    "/admin/holds/{hold_id}/conversations/{conversation_id}/messages",
+    "/admin/users/{user_id}",
+    "/admin/users/{user_id}/sessions",
+    "/admin/users/{user_id}/keys",
+    "/admin/users/{user_id}/password-reset",
     "/mcp/rules/{tool}",
     "/conversations/{conversation_id}/messages/{message_id}/revisions",
     "/admin/holds/{hold_id}",
@@ -29,6 +36,8 @@ BODIES: dict[str, Any] = {
     "/conversations/{conversation_id}/messages:batch": {"messages": [message()]},
     "/conversations/{conversation_id}/messages/{message_id}/execute-command": {"command": "ls"},
     "/conversations/{conversation_id}/active-leaf": {"message_id": "x"},
+    "/conversations/{conversation_id}/notes": {"message_id": "m", "content": "x"},
+    "/conversations/{conversation_id}/notes/{note_id}": {"content": "x"},
     "/conversations/{conversation_id}/replies": {"content": "x"},
 }
 QUERIES: dict[str, Any] = {"/conversations/{conversation_id}/attachments": {"name": "a"}}

@@ -161,7 +161,7 @@ CALLS: dict[tuple[str, str], dict[str, Any]] = {
     ("GET", "/admin/holds/{hold_id}/conversations"): {"status": 403},
     ("GET", "/admin/holds/{hold_id}/conversations/{conversation_id}/messages"): {"status": 403},
     ("GET", "/admin/users"): {},
-    ("POST", "/admin/users"): {"json": {"username": "eve", "email": "eve@example.org"}},
+    ("POST", "/admin/users"): {"json": {"username": "erin", "email": "erin@example.org"}},
     ("GET", "/admin/users/{user_id}"): {"status": 404},
     ("PATCH", "/admin/users/{user_id}"): {"json": {"is_active": False}, "status": 404},
     ("DELETE", "/admin/users/{user_id}"): {"status": 404},

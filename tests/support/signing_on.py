@@ -103,16 +103,13 @@ class Person:
 
     async def authorize(self, location: str, login: str) -> URL:
         """Do what the provider asks for; return where it sends the browser back to."""
-        answer = await self._provider.get(location, allow_redirects=False)
-        while not (answer.headers.get("Location", "").startswith("http://127.0.0.1:")) or (
-            "/auth/oidc/callback" not in answer.headers["Location"]
-        ):
-            if "Location" in answer.headers:
-                url = answer.url.join(URL(answer.headers["Location"]))
-                answer = await self._provider.get(url, allow_redirects=False)
-                continue
-            answer = await self._submit(await answer.text(), login=login, password="any")
-        return URL(answer.headers["Location"])
+        url, page = await self._visit("GET", URL(location))
+        while url is None or not url.path.endswith("/auth/oidc/callback"):
+            if url is None:
+                url, page = await self._submit(page, login=login, password="any")
+            else:
+                url, page = await self._visit("GET", url)
+        return url
 
     async def come_back(self, callback: URL, **changed: str) -> Any:
         """Bring the provider's answer to the service."""
@@ -121,14 +118,19 @@ class Person:
 
     async def sign_out_there(self, provider: RealProvider) -> str:
         """Sign out with the provider; return the token that it sends the service."""
-        answer = await self._provider.get(f"{provider.issuer}/session/end")
-        await self._submit(await answer.text(), logout="yes")
+        _, page = await self._visit("GET", URL(f"{provider.issuer}/session/end"))
+        await self._submit(page, logout="yes")
         return await asyncio.wait_for(provider.logout_tokens.get(), 20)
 
-    async def _submit(self, page: str, **given: str) -> Any:
+    async def _submit(self, page: str, **given: str) -> tuple[URL | None, str]:
         """Send the page's form."""
         [action] = re.findall(r'<form[^>]*action="([^"]+)"', page)[:1]
         hidden = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', page))
-        return await self._provider.post(
-            html.unescape(action), data=hidden | given, allow_redirects=False
-        )
+        return await self._visit("POST", URL(html.unescape(action)), data=hidden | given)
+
+    async def _visit(self, method: str, url: URL, **options: Any) -> tuple[URL | None, str]:
+        """Return where the provider redirects to, or None, and its page."""
+        async with self._provider.request(method, url, allow_redirects=False, **options) as answer:
+            page = await answer.text()
+            location = answer.headers.get("Location")
+            return None if location is None else answer.url.join(URL(location)), page

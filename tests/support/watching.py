@@ -74,6 +74,7 @@ READ_BY = {
     "sessions": {"token_hash"},  # who knows the secret is its owner
     "api_keys": {"key_hash"},  # the same
     "links": {"token_hash"},  # whoever has the token may read
+    "one_time_tokens": {"token_hash"},  # the same
     "users": {"username_key"},  # whoever signs in
     "agents": {"shared"},  # offered to all
     "usage": {"day"},  # administrators count everybody's tokens

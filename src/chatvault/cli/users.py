@@ -147,7 +147,10 @@ async def _find(username: str) -> User:
 
 @users.command("reset-password")
 def reset_password(username: NameArgument) -> None:
-    """Make a token with which a person sets a new password; it is good for a day and one use."""
+    """Make a token with which somebody sets a new password.
+
+    It can be used once, within a day.
+    """
 
     async def make() -> administration.Reset:
         user = await _find(username)

@@ -55,6 +55,7 @@ HEADERS = {
     "Upload-Offset": "How many bytes of the upload have arrived.",
     "X-Conversation-Id": "The conversation that records the exchange.",
     "WWW-Authenticate": "What is wrong with the API key (RFC 6750).",
+    "X-Robots-Tag": "What search engines may not do with it.",
     "X-Request-ID": "Stands in the log and in the audit entry, too.",
     "X-Total-Count": "How many there are on all pages.",
 }
@@ -290,7 +291,7 @@ def _responses(operation: Operation, schemas: Schemas, examples: Examples) -> di
 
 
 def _problems(operation: Operation, schemas: Schemas) -> dict[str, Any]:
-    if operation.action is None:
+    if operation.action is None and not operation.errors:
         return {}
     kinds: dict[int, list[str]] = {}
     for kind in _refusals(operation):

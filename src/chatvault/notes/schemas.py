@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from chatvault.conversations.schemas import ConversationPath
+from chatvault.errors import NotFound
 from chatvault.fields import Id, Instant, Raw
 
 NoteText = Annotated[str, StringConstraints(min_length=1, max_length=10_000)]
@@ -31,6 +32,11 @@ class NotePath(ConversationPath):
     """The path of one note."""
 
     note_id: Id
+
+    @staticmethod
+    def absent() -> NotFound:
+        """Return the error for a malformed id."""
+        return NotFound("Note not found")
 
 
 class NotesQuery(BaseModel):

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Text = Annotated[str, Field(max_length=4096)]
+Text = Annotated[str, Field(max_length=512)]
 
 
 class OidcLoginQuery(BaseModel):
@@ -26,7 +26,7 @@ class CallbackQuery(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
     state: Text = Field("", examples=["af0ifjsldkj"])
-    code: Text | None = None
+    code: Annotated[str, Field(max_length=2048)] | None = None
     error: Text | None = None
     iss: Text | None = None
 

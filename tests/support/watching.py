@@ -82,7 +82,8 @@ READ_BY = {
     "exports": {"expires_at"},  # a process removes all that expired
     "imports": {"place"},  # a process takes those whose files lie where it runs
     "import_uploads": {"place", "expires_at"},  # the same, and removes what expired
-    "replies": {"cancel_requested"},  # a process asks for those that it writes itself
+    "replies": {"cancel_requested", "state"},  # a process asks for those that it writes itself
+    "attachment_files": {"check_at"},  # a process looks after files that nothing names any more
 }
 # The messages that the commit queue moves to segments, which no reader notices.
 MOVED = {"messages", "tail_seq", "tail_bytes"}

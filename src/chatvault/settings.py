@@ -17,7 +17,6 @@ from pydantic import (
     SecretStr,
     StringConstraints,
     ValidationError,
-    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -306,14 +305,15 @@ class Settings(BaseSettings):
             raise ValueError("must have at least 32 characters")
         return value
 
+    @field_validator("master_keys", "mongodb_url", mode="before")
+    @classmethod
+    def _leave_out_blank(cls, value: object) -> object:
+        return None if isinstance(value, str) and not value.strip() else value
+
     @field_validator("audit_keys", "master_keys")
     @classmethod
-    def _check_keys(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
-        # Without keys of its own the audit log would get new ones, which nobody asked for.
-        is_blank = value is not None and not value.get_secret_value().strip()
-        if value is None or (is_blank and info.field_name == "master_keys"):
-            return None
-        if not KEYS.fullmatch(value.get_secret_value()):
+    def _check_keys(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not KEYS.fullmatch(value.get_secret_value()):
             raise ValueError(
                 "must be keys of 64 hexadecimal digits each, comma-separated, newest first; make "
                 "one with `openssl rand -hex 32`"
@@ -323,9 +323,8 @@ class Settings(BaseSettings):
     @field_validator("mongodb_url")
     @classmethod
     def _check_url(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is None or not value.get_secret_value():
-            return None
-        if not value.get_secret_value().startswith(("mongodb://", "mongodb+srv://")):
+        schemes = ("mongodb://", "mongodb+srv://")
+        if value is not None and not value.get_secret_value().startswith(schemes):
             raise ValueError("must begin with mongodb:// or mongodb+srv://")
         return value
 

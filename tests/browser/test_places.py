@@ -54,6 +54,7 @@ class TestLibrary:
 
         await page.get_by_label("Show").select_option("archived")
         await expect(page.get_by_label("Select Three")).to_have_count(0)
+        await expect(page.get_by_label("Select One")).to_be_visible()
         await page.get_by_label("Select all on this page").check()
         await page.get_by_role("button", name="Delete", exact=True).click()
         await page.get_by_role("dialog").get_by_role("button", name="Delete").click()

@@ -118,7 +118,8 @@ class TestRefusals:
     async def test_of_another_answer(self, person: Person) -> None:
         """Another state, another provider's, a made-up code, or none."""
         callback = await person.authorize(await person.begin(), "ann")
-        assert refused(await person.come_back(callback, state="x")) == "sign_in_expired"
+        for state in ("x", "\u00e9", ""):
+            assert refused(await person.come_back(callback, state=state)) == "sign_in_expired"
         other = await person.come_back(callback, iss="https://id.example.com")
         assert refused(other) == "invalid_identity"
         unnamed = callback.with_query({k: v for k, v in callback.query.items() if k != "iss"})

@@ -129,6 +129,7 @@ class IdentityProvider:
                 aud={"essential": True, "value": self.config.client_id},
                 iat={"essential": True},
             ).validate(decoded.claims)
+            is_old = time.time() - decoded.claims["iat"] > LOGOUT_SECONDS
         except (JoseError, ValueError, TypeError) as error:
             raise InvalidLogoutToken from error
         claims = decoded.claims
@@ -136,8 +137,8 @@ class IdentityProvider:
         is_logout = isinstance(events, dict) and LOGOUT_EVENT in events
         subject, session = claims.get("sub"), claims.get("sid")
         is_told = all(isinstance(each, str | None) for each in (subject, session))
-        is_old = time.time() - claims["iat"] > LOGOUT_SECONDS
-        if not is_logout or is_old or "nonce" in claims or not is_told or subject == session:
+        is_empty = subject is None and session is None
+        if not is_logout or is_old or "nonce" in claims or not is_told or is_empty:
             raise InvalidLogoutToken
         return subject, session
 

@@ -156,7 +156,8 @@ async def finish(
         ProviderUnavailable: the provider cannot be reached.
     """
     provider = deps.require()
-    if pending is None or not hmac.compare_digest(pending.redirect.state, answer.state):
+    given = answer.state.encode("utf-8", "surrogatepass")
+    if pending is None or not hmac.compare_digest(pending.redirect.state.encode(), given):
         raise SignInExpired
     if answer.code is None:
         reason = answer.error if answer.error in _REASONS else "other"

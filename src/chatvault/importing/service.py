@@ -173,8 +173,7 @@ async def store_file(
             actor, deps, on_duplicate, known=known, contents=contents, copies_of=copies_of
         )
         async for batch in _batches(content, done, in_thread=in_thread):
-            # Ctrl-C that came while the batch was read ends the work here: the driver loses it.
-            await asyncio.sleep(0)
+            await _stop_if_cancelled()
             await User.require_kept(actor.owner_id)
             found = content.found[done : done + len(batch)]
             outcomes = await asyncio.gather(*map(storing.store, batch, found))
@@ -185,6 +184,21 @@ async def store_file(
     if report.by_outcome[ImportOutcome.REPLACED]:
         await recheck_all(Access.of(actor))
     return report
+
+
+async def _stop_if_cancelled() -> None:
+    """Raise if the task was cancelled, such as by Ctrl-C.
+
+    The driver loses a cancellation that comes as one of its operations begins; the task still
+    counts it.
+
+    Raises:
+        CancelledError: it was.
+    """
+    await asyncio.sleep(0)
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 async def _batches(

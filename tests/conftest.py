@@ -22,6 +22,7 @@ from chatvault.erasure.worker import Eraser
 from chatvault.http.health import CLIENT
 from chatvault.http.requests import SETTINGS
 from chatvault.mongodb.embedded import embedded_mongodb
+from chatvault.quotas.ledger import QuotaLedger
 from chatvault.sealing.maintenance import Maintenance
 from chatvault.settings import Settings
 from support import shards
@@ -88,7 +89,7 @@ def clean_environment() -> Iterator[None]:
     # Not the fixture `monkeypatch`: a test that asks for that gets an application of its own.
     with pytest.MonkeyPatch.context() as patch:
         for name in list(os.environ):
-            if name.startswith(("CHATVAULT_", "OPENAI_")):
+            if name.startswith(("CHATVAULT_", "OPENAI_", "ANTHROPIC_")):
                 patch.delenv(name)
         yield
 
@@ -125,6 +126,18 @@ def eraser() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Eraser, "run", wait)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def meter() -> Iterator[None]:
+    """No counts of usage are written beside the test; tests of them write them themselves."""
+
+    async def wait(self: QuotaLedger) -> None:
+        await asyncio.Event().wait()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(QuotaLedger, "run", wait)
         yield
 
 

@@ -2,7 +2,7 @@
 
 import ast
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -126,21 +126,25 @@ def found(text: str, words: dict[str, str], *, at_start: bool = False) -> list[s
     ]
 
 
-@pytest.mark.parametrize("page", MARKDOWN, ids=lambda path: str(path.relative_to(ROOT)))
-def test_a_page_has_no_riddles(page: Path) -> None:
-    assert found(page.read_text(), ANYWHERE) == []
+def faults(paths: Iterable[Path], look: Callable[[Path], list[str]]) -> dict[str, list[str]]:
+    """Return what is wrong with files, by file.
+
+    A test for each file would cost more than to read it.
+    """
+    all_of_them = {str(path.relative_to(ROOT)): look(path) for path in paths}
+    return {name: wrong for name, wrong in all_of_them.items() if wrong}
 
 
-@pytest.mark.parametrize("module", PYTHON, ids=lambda path: str(path.relative_to(ROOT)))
-def test_a_module_has_no_riddles(module: Path) -> None:
+def riddles(module: Path) -> list[str]:
+    """Return the riddles in a module's docstrings and comments."""
     texts = list(docstrings(module))
     wrong = [each for text in texts for each in found(text, FIRST, at_start=True)]
     words = ANYWHERE | (IN_CODE if module != Path(__file__) else {})
-    assert wrong + found("\n".join([*texts, comments(module)]), words) == []
+    return wrong + found("\n".join([*texts, comments(module)]), words)
 
 
-@pytest.mark.parametrize("module", PACKAGE, ids=lambda path: str(path.relative_to(ROOT)))
-def test_functions_are_described_by_a_verb(module: Path) -> None:
+def without_a_verb(module: Path) -> list[str]:
+    """Return the functions of a module whose docstrings do not say what they do."""
     described = {each: ast.get_docstring(each) or "" for each in functions(module)}
     nouns = [each.name for each, text in described.items() if text.split(" ")[0] in NO_VERBS]
     whether = [
@@ -148,12 +152,23 @@ def test_functions_are_described_by_a_verb(module: Path) -> None:
         for each, text in described.items()
         if text.startswith("Whether ") and "bool" not in ast.unparse(each.returns or each)
     ]
-    assert nouns + whether == []
+    return nouns + whether
 
 
-@pytest.mark.parametrize("module", TESTS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_names_of_tests_say_what_happens(module: Path) -> None:
-    assert unclear_names(module) == []
+def test_pages_have_no_riddles() -> None:
+    assert faults(MARKDOWN, lambda page: found(page.read_text(), ANYWHERE)) == {}
+
+
+def test_modules_have_no_riddles() -> None:
+    assert faults(PYTHON, riddles) == {}
+
+
+def test_functions_are_described_by_a_verb() -> None:
+    assert faults(PACKAGE, without_a_verb) == {}
+
+
+def test_names_of_tests_say_what_happens() -> None:
+    assert faults(TESTS, unclear_names) == {}
 
 
 def test_each_word_is_found() -> None:

@@ -59,6 +59,8 @@ def asked_for(lock: str) -> list[str]:
     ours: list[str] = found["project"]["dependencies"]
     embedded: list[str] = found["project"]["optional-dependencies"]["embedded"]
     pdf: list[str] = found["project"]["optional-dependencies"]["pdf"]
+    anthropic: list[str] = found["project"]["optional-dependencies"]["anthropic"]
+    ours += anthropic
     return {
         "build": [*everything["build"], *found["build-system"]["requires"]],
         "image": [*ours, *pdf],

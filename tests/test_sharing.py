@@ -12,6 +12,7 @@ from chatvault.settings import Settings
 from conftest import HttpClient
 from support.factories import begin
 from support.sharing import Shared, leave
+from support.workers import group_of
 
 
 @pytest.fixture
@@ -40,11 +41,13 @@ class TestTwoTests:
 
 
 class TestGroup:
+    """Also where pytest-xdist distributes the tests, as `-n 2 --dist loadgroup` does."""
+
     @pytest.mark.xdist_group("sharing")
     def test_is_known_to_what_distributes_the_tests(self, request: pytest.FixtureRequest) -> None:
-        if not getattr(request.config.option, "loadgroup", False):
-            pytest.skip("the tests are not distributed by groups")
-        assert request.node.nodeid.endswith("@sharing")
+        assert group_of(request.node) == "sharing"
+        if getattr(request.config.option, "loadgroup", False):
+            assert request.node.nodeid.endswith("@sharing")
 
 
 class TestShared:

@@ -1,6 +1,6 @@
 """Running services for the tests that only use them; the others start their own.
 
-The tests of a group of pytest-xdist run in one worker of it, and so they share these.
+The tests of a group run in one worker, and so they share these.
 """
 
 import signal
@@ -13,6 +13,7 @@ import pytest
 from support.fake_model import FakeModel
 from support.running import Service, processes_of, with_model
 from support.tooling import Notes, free_port
+from support.workers import group_of
 
 # A run in the background of a script begins with Ctrl-C ignored, and so would what it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -33,7 +34,7 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
 
     The run goes on for minutes, and an idle service with its MongoDB takes 2 % of a processor.
     """
-    group = item.nodeid.rpartition("@")[2]  # pytest-xdist appends it
+    group = group_of(item)
     running = item.config.stash[RUNNING]
     if group in running and not (nextitem and _is_of(nextitem, group)):
         running.pop(group).stop()
@@ -41,7 +42,7 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
 
 def _is_of(item: pytest.Item, group: str) -> bool:
     """Return whether a test of this folder is in the group; others do not use its services."""
-    return item.path.is_relative_to(FOLDER) and item.nodeid.endswith(f"@{group}")
+    return item.path.is_relative_to(FOLDER) and group_of(item) == group
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from chatvault.actor import Scope
 from support.factories import message
 from support.running import PASSWORD, Service, ask, chatvault
 
@@ -47,26 +48,31 @@ message_id = "known"
 class TestSchemathesis:
     @pytest.mark.timeout(600)
     @pytest.mark.parametrize(
-        ("is_there", "seconds"),
+        ("is_there", "by_key", "seconds"),
         [
-            pytest.param(True, 8, id="there"),
+            pytest.param(True, False, 8, id="there"),
             # tests/http/test_unknown_ids.py tries each operation with ids that nobody has.
-            pytest.param(False, 4, id="not there", marks=pytest.mark.long),
-            pytest.param(True, 120, id="there, long", marks=pytest.mark.long),
-            pytest.param(False, 120, id="not there, long", marks=pytest.mark.long),
+            pytest.param(False, False, 4, id="not there", marks=pytest.mark.long),
+            pytest.param(True, False, 120, id="there, long", marks=pytest.mark.long),
+            pytest.param(True, True, 120, id="there, by an API key, long", marks=pytest.mark.long),
+            pytest.param(False, False, 120, id="not there, long", marks=pytest.mark.long),
         ],
     )
     async def test_finds_no_undocumented_behaviour(
-        self, service: Service, tmp_path: Path, *, is_there: bool, seconds: int
+        self, service: Service, tmp_path: Path, *, is_there: bool, by_key: bool, seconds: int
     ) -> None:
-        username = f"fuzzer-{is_there}-{seconds}"
+        username = f"fuzzer-{is_there}-{by_key}-{seconds}"
         async with service.browser() as browser:
             await service.sign_in(browser, username)
             made = chatvault(service.data_dir, "users", "set-role", username, "admin")
             assert made.returncode == 0, made.stderr
             account = {"username": username, "password": PASSWORD}
             await ask(browser, "POST", f"{service.url}/auth/login", account)
-            cookie = service.cookie(browser)
+            header = f"Cookie: session_id={service.cookie(browser)}"
+            if by_key:
+                of_all = {"name": "fuzz", "scopes": [each.value for each in Scope]}
+                _, key = await ask(browser, "POST", f"{service.url}/auth/keys", of_all)
+                header = f"Authorization: Bearer {key['key']}"
             wanted = {"messages": [message("fuzz me", id="known")]}
             _, begun = await ask(browser, "POST", f"{service.url}/conversations", wanted)
         configuration, options = CONFIGURATION, []
@@ -85,10 +91,7 @@ class TestSchemathesis:
             [
                 *(str(SCHEMATHESIS), "run", f"{service.url}/openapi.json"),
                 *("--checks", ",".join(CHECKS), "--max-time", str(seconds), *options),
-                *(
-                    "--header",
-                    f"Cookie: session_id={cookie}",
-                ),
+                *("--header", header),
                 *(part for path in excluded for part in ("--exclude-path", path)),
                 *("--generation-with-security-parameters", "false"),
                 *("--generation-database", "none", "--suppress-health-check", "all"),

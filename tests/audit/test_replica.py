@@ -8,6 +8,7 @@ from hypothesis import settings as bounds
 from hypothesis import strategies as st
 
 from chatvault.settings import Settings
+from support.examples import examples
 from support.histories import Act, World
 from support.replica import Replica
 
@@ -32,7 +33,7 @@ def settings(tool_settings: Settings) -> Settings:
 
 class TestReplica:
     @bounds(
-        max_examples=10,
+        max_examples=examples(4, long=15),
         phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
         suppress_health_check=[
             HealthCheck.function_scoped_fixture,

@@ -16,8 +16,9 @@ from conftest import HttpClient, SignIn
 from support.browsing import Complaints, OpenPage, find_browser
 from support.factories import settings_for
 from support.fake_model import FakeModel
+from support.kept_page import USUAL, KeptPage
+from support.sharing import Shared
 
-WIDE = {"width": 1280, "height": 800}
 SECONDS = 15
 
 
@@ -49,42 +50,77 @@ async def browser() -> AsyncIterator[Browser]:
         await browser.close()
 
 
+@pytest.fixture(scope="session")
+async def kept(browser: Browser) -> AsyncIterator[KeptPage]:
+    """The page that tests use one after the other."""
+    kept = KeptPage(browser, _open_signed_in)
+    yield kept
+    await kept.close()
+
+
 @pytest.fixture
-async def open_page(browser: Browser, http: HttpClient) -> AsyncIterator[OpenPage]:
-    """Opens the service in a browser of its own; the test fails if that browser complains."""
+async def open_page(
+    browser: Browser, kept: KeptPage, http: HttpClient, shared: Shared
+) -> AsyncIterator[OpenPage]:
+    """Opens the service in a browser of its own; the test fails if that browser complains.
+
+    The first that is signed in and opened without options is kept for the next test, which finds
+    nothing of this one but the files of the page. `own=True` opens one that has nothing, and may
+    be changed in ways that cannot be undone.
+    """
     contexts: list[BrowserContext] = []
     complaints = Complaints()
+    home = str(http.make_url("/"))
 
     async def open_page(
-        path: str = "/", *, client: HttpClient | None = None, **options: Any
+        path: str = "/", *, client: HttpClient | None = None, own: bool = False, **options: Any
     ) -> Page:
-        given: dict[str, Any] = {"viewport": WIDE, "reduced_motion": "reduce", **options}
-        context = await browser.new_context(base_url=str(http.make_url("/")), **given)
-        contexts.append(context)
-        context.set_default_timeout(SECONDS * 1000)
-        if client is not None:
-            await _take_session(context, client)
-        page = await context.new_page()
-        complaints.watch(page)
+        if client is not None and not own and not options and not kept.is_used:
+            page = await kept.take(home)
+            await _give_session(page.context, client)
+        else:
+            given: dict[str, Any] = {**USUAL, **options}
+            context = await browser.new_context(base_url=home, **given)
+            contexts.append(context)
+            if client is None:
+                page = await _open(context, complaints)
+            else:
+                page = await _open_signed_in(context, complaints)
+                await _give_session(context, client)
         await page.goto(path)
         return page
 
     yield open_page
     for context in contexts:
         await context.close()
+    complaints.found += await kept.give_back()
+    # A browser keeps connections, and the application would not be shared.
+    shared.end_connections()
     assert complaints.found == []
 
 
-async def _take_session(context: BrowserContext, client: HttpClient) -> None:
+async def _open(context: BrowserContext, complaints: Complaints) -> Page:
+    context.set_default_timeout(SECONDS * 1000)
+    page = await context.new_page()
+    complaints.watch(page)
+    return page
+
+
+async def _open_signed_in(context: BrowserContext, complaints: Complaints) -> Page:
+    """Open a page that takes itself for signed in whenever its storage is empty."""
+    await context.add_init_script(
+        "if (location.protocol !== 'about:' && !localStorage.getItem('test.began')) {"
+        " localStorage.setItem('test.began', '1');"
+        " localStorage.setItem('chatvault.signed-in', '1'); }"
+    )
+    return await _open(context, complaints)
+
+
+async def _give_session(context: BrowserContext, client: HttpClient) -> None:
     """Be signed in as a client of the tests is."""
     [cookie] = [each for each in client.session.cookie_jar if each.key == "session_id"]
     url = str(client.make_url("/"))
     await context.add_cookies([{"name": cookie.key, "value": cookie.value, "url": url}])
-    await context.add_init_script(
-        "if (!localStorage.getItem('test.began')) {"
-        " localStorage.setItem('test.began', '1');"
-        " localStorage.setItem('chatvault.signed-in', '1'); }"
-    )
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ class TestFirstLoad:
             if response.url.endswith((".js", ".css")):
                 sizes[response.url] = (await response.request.sizes())["responseBodySize"]
 
-        page = await open_page("/health", client=await sign_in("alice"))
+        page = await open_page("/health", client=await sign_in("alice"), own=True)
         page.on("response", count)
         await page.goto("/")
         await page.get_by_label("Message").wait_for()
@@ -42,7 +42,7 @@ class TestEarlyRequests:
         asked: list[str] = []
         client = await sign_in("alice")
         await begin(client, title="Fjords")
-        page = await open_page("/health", client=client)
+        page = await open_page("/health", client=client, own=True)
         page.on("request", lambda request: asked.append(urlsplit(request.url).path))
         await page.goto("/")
         # What changed before the page was connected to live events is read after that. The pinned

@@ -3,6 +3,8 @@
 Limits are far above what an idle machine shows, so that a busy one does not meet them.
 """
 
+import os
+import statistics
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +12,7 @@ from typing import Any
 import pytest
 from playwright.async_api import CDPSession, Page, expect
 
-from conftest import SignIn
+from conftest import HttpClient, SignIn
 from support.browsing import OpenPage
 from support.factories import begin, message
 from support.inserting import insert_conversations
@@ -18,6 +20,10 @@ from support.inserting import insert_conversations
 pytestmark = pytest.mark.long
 ROWS = 10_000
 MESSAGES = 5_000
+# Lengths of threads that are opened in turns; a million messages take minutes to store.
+LENGTHS = (100, 100_000, *((1_000_000,) if os.environ.get("PAGE_MILLION") else ()))
+TURNS = 7
+AT_ONCE = 1_000
 SLOWER = 4
 MB = 1024 * 1024
 WORDS = """Message {number}: the **fjord** has `code`, a list and a table.
@@ -84,7 +90,7 @@ async def scroll_to(page: Page, target: str, pane: str, *, step: int) -> int:
 
 
 async def test_first_load(open_page: OpenPage, sign_in: SignIn) -> None:
-    page = await open_page("/health", client=await sign_in("alice"))
+    page = await open_page("/health", client=await sign_in("alice"), own=True)
     await page.context.add_init_script(WATCH)
     watched = await watch(page)
     for rate in (1, SLOWER):
@@ -103,7 +109,7 @@ async def test_first_load(open_page: OpenPage, sign_in: SignIn) -> None:
 async def test_sidebar(open_page: OpenPage, sign_in: SignIn) -> None:
     client = await sign_in("alice")
     await insert_conversations("alice", ROWS)
-    page = await open_page("/health", client=client)
+    page = await open_page("/health", client=client, own=True)
     await page.context.add_init_script(WATCH)
     watched = await watch(page)
     began = time.monotonic()
@@ -128,7 +134,7 @@ async def test_thread(open_page: OpenPage, sign_in: SignIn) -> None:
         for number in range(MESSAGES)
     ]
     made = await begin(client, title="Long", messages=messages)
-    page = await open_page("/health", client=client)
+    page = await open_page("/health", client=client, own=True)
     await page.context.add_init_script(WATCH)
     watched = await watch(page)
     began = time.monotonic()
@@ -146,3 +152,36 @@ async def test_thread(open_page: OpenPage, sign_in: SignIn) -> None:
     show("  elements", f"at most {most}")
     assert most < 20_000
     assert sizes[-1] < sizes[0] * 1.5
+
+
+async def begin_long(client: HttpClient, length: int) -> str:
+    """Return the path of a thread with so many short messages."""
+    made = await begin(client, title=f"{length:,} messages")
+    path = f"/conversations/{made['id']}/messages:batch"
+    for start in range(0, length, AT_ONCE):
+        numbers = range(start, min(length, start + AT_ONCE))
+        body = {"messages": [message(f"Message {number}:") for number in numbers]}
+        answer = await client.post(path, json=body, headers={"Prefer": "return=minimal"})
+        assert answer.status == 200, await answer.text()
+    return f"/c/{made['id']}"
+
+
+@pytest.mark.timeout(900)
+async def test_lengths(open_page: OpenPage, sign_in: SignIn) -> None:
+    client = await sign_in("alice")
+    threads = {length: await begin_long(client, length) for length in LENGTHS}
+    page = await open_page("/health", client=client, own=True)
+    times: dict[int, list[float]] = {length: [] for length in LENGTHS}
+    # The first turn fills the browser's cache.
+    for turn in range(TURNS + 1):
+        for length, address in threads.items():
+            await page.goto("/health")
+            began = time.monotonic()
+            await page.goto(address)
+            await expect(page.get_by_text(f"Message {length - 1}:")).to_be_visible()
+            times[length] += [time.monotonic() - began] if turn else []
+    medians = {length: statistics.median(found) for length, found in times.items()}
+    for length, median in medians.items():
+        ratio = median / medians[LENGTHS[0]]
+        show(f"thread of {length:,}", f"{median * 1000:.0f} ms to the newest, {ratio:.2f} times")
+    assert medians[LENGTHS[-1]] < 2 * medians[LENGTHS[0]]

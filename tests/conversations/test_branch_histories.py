@@ -33,6 +33,7 @@ from chatvault.conversations.store import MessageStore
 from chatvault.conversations.tree import ROOT
 from chatvault.encoding import to_json
 from conftest import HttpClient
+from support.examples import examples
 from support.factories import begin, message
 from support.stored import somebody, tiny_bounds
 
@@ -363,7 +364,7 @@ STEPS = st.builds(Step, st.sampled_from(NAMES), st.integers(0, 1), NUMBERS, NUMB
 
 class TestBranches:
     @settings(
-        max_examples=10,
+        max_examples=examples(4, long=15),
         suppress_health_check=[
             HealthCheck.function_scoped_fixture,
             HealthCheck.too_slow,

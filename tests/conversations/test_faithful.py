@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from conftest import HttpClient
 from support.answers import JSON, found, problem, wrong_fields
+from support.examples import examples
 from support.factories import begin, message
 
 FAITHFUL: list[dict[str, Any]] = [
@@ -157,7 +158,7 @@ RESERVED = {"id", "seq", "role", "content", "timestamp", "model", "metrics", "ca
 
 class TestAnyJson:
     @settings(
-        max_examples=50,
+        max_examples=examples(20, long=100),
         suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     )
     @given(free=OBJECTS)

@@ -21,6 +21,7 @@ from chatvault.errors import Busy
 from chatvault.fields import now
 from conftest import HttpClient
 from support.answers import found
+from support.codecs import usual_codec
 from support.factories import begin, message
 from support.sealing import until
 from support.stored import somebody, stored, tiny_bounds
@@ -130,7 +131,8 @@ class TestSweep:
         await alice.patch(at(long, "/messages/m0"), json={"content": "y"})
         await make_due(database)
         await garbage.sweep(MessageStore())
-        kept = await database["revisions"].find({}).sort("seq").to_list()
+        found = await database["revisions"].find({}).sort("seq").to_list()
+        kept = await MessageStore(usual_codec()).open_revisions(found)
         assert [each["message"]["content"] for each in kept] == ["0", "x"]
 
     async def test_removes_many_in_batches(

@@ -45,6 +45,7 @@ from chatvault.fields import now
 from chatvault.idempotency import IdempotencyKey
 from conftest import HttpClient
 from support.codecs import sealing
+from support.examples import examples
 from support.factories import message
 from support.stored import somebody, stored, tiny_bounds
 
@@ -531,7 +532,7 @@ STEPS = st.builds(Step, st.sampled_from(NAMES), st.integers(0, 1), NUMBERS, NUMB
 
 class TestHistories:
     @settings(
-        max_examples=15,
+        max_examples=examples(6, long=25),
         phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
         suppress_health_check=[
             HealthCheck.function_scoped_fixture,

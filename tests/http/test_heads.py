@@ -63,8 +63,9 @@ async def ids(admin: HttpClient) -> dict[str, str]:
         "export_id": await make_export(begun),
         "batch_id": await make_batch(begun),
         **dict.fromkeys(("template_id", "erasure_id"), "0" * 24),
-        **dict.fromkeys(("hold_id", "user_id", "note_id", "link_id"), "0" * 24),
+        **dict.fromkeys(("hold_id", "user_id", "note_id", "link_id", "group_id"), "0" * 24),
         "token": "nothing",
+        "subject": "user",
         "number": "1",
     }
 

@@ -14,6 +14,7 @@ from chatvault.errors import Malformed, TooLarge
 from chatvault.http import json_slices
 from chatvault.http.json_slices import BULK_WEIGHT, UNIT_WEIGHT, parse, weigh
 from chatvault.slices import SliceQueue
+from support.examples import examples
 
 texts = st.text(st.characters(exclude_categories=["Cs"])) | st.sampled_from(
     ['"', "\\", '\\"', "[{", "}],", '{"a":[', "\\\\", "x" * 40, "é😀"]
@@ -45,7 +46,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
 
 class TestParse:
     @pytest.mark.usefixtures("tiny")
-    @settings(max_examples=50)
+    @settings(max_examples=examples(20, long=100))
     @given(bodies, st.booleans(), st.booleans())
     def test_returns_the_value(self, body: Any, ascii_only: bool, indented: bool) -> None:  # noqa: FBT001  # drawn
         text = json.dumps(body, ensure_ascii=ascii_only, indent=2 if indented else None).encode()
@@ -53,7 +54,7 @@ class TestParse:
         assert asyncio.run(value_of(text)) == body
 
     @pytest.mark.usefixtures("tiny")
-    @settings(max_examples=50)
+    @settings(max_examples=examples(20, long=100))
     @given(bodies, st.floats(0, 1), st.sampled_from(',[]{}"\\x '), st.integers(0, 2))
     def test_refuses_what_a_single_call_refuses(
         self, body: Any, where: float, inserted: str, removed: int

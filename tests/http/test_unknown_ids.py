@@ -22,6 +22,8 @@ OTHERS = {
     "/admin/users/{user_id}/sessions",
     "/admin/users/{user_id}/keys",
     "/admin/users/{user_id}/password-reset",
+    "/admin/quotas/{subject}",
+    "/admin/retention/{role}",
     "/mcp/rules/{tool}",
     "/conversations/{conversation_id}/messages/{message_id}/revisions",
     "/admin/holds/{hold_id}",
@@ -39,6 +41,9 @@ BODIES: dict[str, Any] = {
     "/conversations/{conversation_id}/notes": {"message_id": "m", "content": "x"},
     "/conversations/{conversation_id}/notes/{note_id}": {"content": "x"},
     "/conversations/{conversation_id}/replies": {"content": "x"},
+    "/conversations/{conversation_id}/group-grants/{group_id}": {"role": "viewer"},
+    "/groups/{group_id}": {"name": "x"},
+    "/groups/{group_id}/members/{user}": {"role": "member"},
 }
 QUERIES: dict[str, Any] = {"/conversations/{conversation_id}/attachments": {"name": "a"}}
 
@@ -60,7 +65,7 @@ async def test_unknown_ids_of_each_kind_get_the_same_answer(
     for wrong in (theirs["id"], absent, "nonsense", "0", "x" * 24):
         path = re.sub(r"\{message_id\}", "m", operation.path)
         path = re.sub(r"\{conversation_id\}", wrong, path)
-        path = path.replace("{number}", "1").replace("{token}", wrong)
+        path = path.replace("{number}", "1").replace("{token}", wrong).replace("{user}", "bob")
         path = re.sub(r"\{\w+_id\}", absent if "conversation_id" in operation.path else wrong, path)
         body, query = BODIES.get(operation.path, {}), QUERIES.get(operation.path)
         headers = HEADERS.get(operation.path, {})

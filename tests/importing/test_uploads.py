@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import stat
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -107,19 +108,28 @@ class TestUpload:
             assert stat.S_IMODE(file.stat().st_mode) == 0o600
             assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
 
-    async def test_keeps_the_received_bytes_of_a_broken_part(self, alice: HttpClient) -> None:
+    async def test_keeps_the_received_bytes_of_a_broken_part(
+        self, alice: HttpClient, constants: pytest.MonkeyPatch
+    ) -> None:
         path = await create(alice, 100)
+        received = asyncio.Event()
+        append = upload_service.append
 
-        sent = asyncio.Event()
+        async def watch(*args: Any, chunks: AsyncIterator[bytes], **more: Any) -> Any:
+            async def each() -> AsyncIterator[bytes]:
+                async for chunk in chunks:
+                    yield chunk
+                    received.set()
+
+            return await append(*args, chunks=each(), **more)
 
         async def broken() -> Any:
             yield b"a" * 40
-            await asyncio.sleep(0.1)  # until it is on its way
-            sent.set()
             await asyncio.Event().wait()
 
+        constants.setattr(upload_service, "append", watch)
         sending = asyncio.create_task(send(alice, path, 0, broken()))
-        await sent.wait()
+        await received.wait()
         await stop(sending)
         async with asyncio.timeout(20):
             while (await alice.head(path)).headers["Upload-Offset"] != "40":  # noqa: ASYNC110  # the service notices by itself

@@ -9,6 +9,7 @@ beside Python's own compiled code, and only what has changed is done again.
 """
 
 import ast
+import atexit
 import json
 import marshal
 import os
@@ -27,7 +28,7 @@ import slipcover  # type: ignore[import-untyped]  # it carries no annotations
 from slipcover import Slipcover, branch
 from slipcover import slipcover as implementation
 
-# The directory for a file of each worker of pytest-xdist; without it nothing is measured.
+# The directory for a file of each worker; without it nothing is measured.
 DIRECTORY = "TESTS_COVERAGE"
 PACKAGE = Path(__file__).parents[2] / "src" / "chatvault"
 EXCLUDED = ["@overload"]
@@ -129,25 +130,18 @@ class Finder(MetaPathFinder):
 
 
 # A plugin that `-p` names is imported before any conftest, which imports the package.
-IS_WORKER = {DIRECTORY, "PYTEST_XDIST_WORKER"} <= os.environ.keys()
-PROBES = _new_probes() if IS_WORKER else None
-if IS_WORKER:
-    sys.meta_path.insert(0, Finder())
+PROBES = _new_probes() if DIRECTORY in os.environ else None
 
 
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_setupnodes() -> None:
-    """Prepare all modules once, before the workers import them at the same time."""
-    if DIRECTORY in os.environ:
-        for path in PACKAGE.rglob("*.py"):
-            keep(path)
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_sessionfinish() -> None:
+def _write() -> None:
     """Write the lines that this process has run."""
-    if PROBES is None:
-        return
+    assert PROBES is not None
     with warnings.catch_warnings(action="ignore"):
         found = PROBES.get_coverage()
     (Path(os.environ[DIRECTORY]) / f"{os.getpid()}.json").write_text(json.dumps(found))
+
+
+if PROBES is not None:
+    sys.meta_path.insert(0, Finder())
+    # At the end of each worker, too.
+    atexit.register(_write)

@@ -161,7 +161,7 @@ class Session:
         path.chmod(0o755)
 
     def _environment(self, bin_: Path) -> dict[str, str]:
-        others = ("CHATVAULT_", "OPENAI_", "XDG_")
+        others = ("CHATVAULT_", "OPENAI_", "ANTHROPIC_", "XDG_")
         inherited = {name: each for name, each in os.environ.items() if not name.startswith(others)}
         return inherited | {
             "HOME": str(self.home),

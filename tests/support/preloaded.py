@@ -49,7 +49,7 @@ class Forked:
         assert len(order) < MOST
         self._news, told = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with told:
-            socket.send_fds(_preloaded(), [order], [stdout, stderr, told.fileno()])
+            socket.send_fds(preload(), [order], [stdout, stderr, told.fileno()])
         self.pid = int(self._news.recv(100))
 
     def poll(self) -> int | None:
@@ -95,8 +95,11 @@ def start(command: Sequence[str], env: Mapping[str, str], stdout: int, stderr: i
 
 
 @cache
-def _preloaded() -> socket.socket:
-    """Start the process that forks, and return the connection to it; it ends with this process."""
+def preload() -> socket.socket:
+    """Start the process that forks, and return the connection to it; it ends with this process.
+
+    Forks of this process may use the connection as well: an order carries what answers it.
+    """
     ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     support = Path(__file__).parent
     path = os.pathsep.join([str(support.parents[1] / "src"), str(support.parent)])

@@ -25,7 +25,7 @@ ROOT = Path(__file__).parent.parent.parent
 TOOLSERVER = Path(__file__).parent / "toolserver.py"
 WAIT = 120.0
 # The caller's environment, which the processes that tests start must not see.
-OTHERS = ("CHATVAULT_", "OPENAI_", "TESTS_", "PYTHONPATH")
+OTHERS = ("CHATVAULT_", "OPENAI_", "ANTHROPIC_", "TESTS_", "PYTHONPATH")
 
 
 def environment(data_dir: Path, **settings: object) -> dict[str, str]:

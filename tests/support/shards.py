@@ -48,6 +48,10 @@ ANY_SHARD = {
     },
     ("conversations/authors.py: release_shared", "grants"): "those of a deleted conversation",
     ("conversations/grants.py: Grant.list_raw", "grants"): "an owner's list of grants",
+    (
+        "conversations/commits/batch.py: CommitBatch._apply",
+        "grants",
+    ): "those of a conversation by one group, which end at once",
     ("conversations/released.py", "revisions"): "one owner's, of all conversations of a hold",
     (
         "conversations/trash/queries.py: list_due",
@@ -73,6 +77,7 @@ ANY_SHARD = {
     ("review/service.py", "audit_logs"): "reviewers ask for all, users for acts of others",
     ("search/files.py", "search_indexes"): "those that nobody used, whose they may be",
     ("usage/review.py", "usage"): "administrators ask for all users' tokens",
+    ("usage/review.py", "usage_days"): "the same, of messages and bytes",
     (
         "conversations/store.py: MessageStore.list_segments_of",
         "segments",

@@ -15,6 +15,7 @@ SERVICES = (
     "service.py",
     "append_service.py",
     "branch_service.py",
+    "grants_service.py",
     "list_service.py",
     "message_service.py",
     "trash_service.py",

@@ -1,7 +1,8 @@
 """The external programs that settings name: model providers, MCP servers, an identity provider."""
 
+import importlib.util
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
@@ -10,19 +11,34 @@ from chatvault.actor import Role
 
 
 class Provider(BaseModel):
-    """A service that speaks OpenAI's protocol.
+    """A service that speaks OpenAI's protocol, or Anthropic's.
 
     Attributes:
-        base_url: None means OpenAI's own.
+        base_url: None means the own address of whoever made the protocol.
         api_key: None where the provider needs none, such as a local Ollama.
         model: used where an agent names no other.
+        options: further parameters of the protocol, sent with each request.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
+    protocol: Literal["openai", "anthropic"] = "openai"
     base_url: str | None = None
     api_key: SecretStr | None = None
     model: str = Field(min_length=1, max_length=255)
+    options: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        """The key as it is sent; empty if there is none."""
+        return self.api_key.get_secret_value() if self.api_key else ""
+
+    @property
+    def missing_extra(self) -> str | None:
+        """The extra of our package that this provider needs, if it is not installed."""
+        if self.protocol == "openai" or importlib.util.find_spec(self.protocol) is not None:
+            return None
+        return self.protocol
 
     @field_validator("base_url")
     @classmethod

@@ -15,6 +15,7 @@ from support.answers import found, problem
 from support.factories import begin
 from support.fake_model import FakeModel, ScriptedAnswer
 from support.rawtools import RawServer, entry, look_again, said
+from support.stored import stored
 from support.talking import ask, until
 from support.tooling import Grant, answered, commands_of, path_to, propose
 
@@ -159,11 +160,13 @@ class TestPinned:
         first: RawServer,
         database: Any,
     ) -> None:
-        """As version 0.1 stored it."""
+        """As version 0.1 stored it, which sealed nothing."""
         await tools("go")
         conversation, [command] = await propose(alice, fake_model, GO)
-        pins = [f"messages.1.commands.0.{name}" for name in ("server", "tool_hash")]
-        changed = await database.conversations.update_one({}, {"$unset": dict.fromkeys(pins, "")})
+        message = [*(await stored(database, conversation["id"])).messages.values()][1]
+        for name in ("server", "tool_hash"):
+            del message["commands"][0][name]
+        changed = await database.conversations.update_one({}, {"$set": {"messages.1": message}})
         assert changed.modified_count == 1
 
         listed = await alice.get(f"/conversations/{conversation['id']}/commands")

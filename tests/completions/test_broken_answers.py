@@ -12,7 +12,7 @@ from chatvault.completions import routes
 from chatvault.completions.recording import Completion
 from chatvault.replies import service
 from chatvault.replies.events import Event
-from chatvault.replies.provider import Chunk
+from chatvault.replies.model_calls import Chunk
 from conftest import HttpClient
 from support.factories import begin
 from support.fake_model import FakeModel

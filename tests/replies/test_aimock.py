@@ -63,9 +63,15 @@ def aimock(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         process.terminate()
 
 
+@pytest.fixture(params=["openai", "anthropic"])
+def protocol(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture
-def settings(aimock: str, tmp_path: Path) -> Settings:
-    return settings_for(tmp_path, providers={"aimock": Provider(base_url=aimock, model="gpt-4o")})
+def settings(aimock: str, tmp_path: Path, protocol: str) -> Settings:
+    given = {"protocol": protocol, "base_url": aimock, "model": "gpt-4o"}
+    return settings_for(tmp_path, providers={"aimock": Provider(**given)})
 
 
 class TestAimock:

@@ -50,7 +50,7 @@ class TestByOpenaisKey:
 
     @pytest.fixture
     def settings(self, settings: Settings, environment: None) -> Settings:
-        return settings.model_copy(update={"providers": {}}).with_openai_key()
+        return settings.model_copy(update={"providers": {}}).with_provider_keys()
 
     async def test_agents_answer(self, alice: HttpClient, fake_model: FakeModel) -> None:
         exchange = await ask(alice, await begin(alice, title="T"))

@@ -134,4 +134,10 @@ class ModelCatalog:
             )
         if wanted not in self.providers:
             raise ModelNotConfigured("The agent's provider is not configured any more.")
-        return wanted, self.providers[wanted]
+        found = self.providers[wanted]
+        if (extra := found.missing_extra) is not None:
+            raise ModelNotConfigured(
+                f"The provider {wanted} needs a package that is not installed; "
+                f"an operator runs `pip install 'chatvault-server[{extra}]'`."
+            )
+        return wanted, found

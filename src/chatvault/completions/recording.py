@@ -27,9 +27,9 @@ from chatvault.fields import Raw
 from chatvault.idempotency import IdempotencyKey, Idempotent, answer_repeat, was_carried_out
 from chatvault.replies.chunks import HEAD, failure_in, replay_chunks, signed, usage_in
 from chatvault.replies.deps import ReplyDeps
+from chatvault.replies.model_calls import Chunk
 from chatvault.replies.models import Kind, Reply
 from chatvault.replies.plan import Turn
-from chatvault.replies.provider import Chunk
 from chatvault.replies.schemas import CompletionIn
 from chatvault.replies.service import follow
 from chatvault.replies.start import (
@@ -169,6 +169,7 @@ def _opening_change(
         decide=decide,
         is_new=True,
         size=estimate(new.document, *new.messages.tail),
+        adds=new.messages.length,
         idempotent=idempotency_key and _idempotent(new.access, idempotency_key),
     )
 

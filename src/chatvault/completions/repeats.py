@@ -28,8 +28,9 @@ from chatvault.replies import events
 from chatvault.replies.chunks import ChunkAccumulator, replay_chunks, signed, usage_of
 from chatvault.replies.errors import ReplyInterrupted
 from chatvault.replies.events import Event, Live
+from chatvault.replies.model_calls import Chunk, ModelRequest
 from chatvault.replies.models import ReplyEvents
-from chatvault.replies.provider import Chunk, ModelClients, ModelRequest
+from chatvault.replies.provider import ModelClients
 from chatvault.tokens import Tokenizer
 from chatvault.usage.models import Usage
 

@@ -14,7 +14,7 @@ from chatvault.agents.models import ModelNotConfigured
 from chatvault.audit.actions import Action
 from chatvault.completions.service import complete
 from chatvault.encoding import to_json
-from chatvault.errors import ConversationArchived, NotFound, Throttled
+from chatvault.errors import OF_QUOTAS, ConversationArchived, NotFound, Throttled
 from chatvault.http.bodies import PICTURES_BODY
 from chatvault.http.problems import broken_off
 from chatvault.http.requests import (
@@ -29,13 +29,14 @@ from chatvault.idempotency import KeyReused
 from chatvault.replies import errors
 from chatvault.replies.chunks import ChunkAccumulator
 from chatvault.replies.deps import ReplyDeps
-from chatvault.replies.provider import Chunk, ModelClients, call_wire
+from chatvault.replies.model_calls import Chunk, call_wire
+from chatvault.replies.provider import ModelClients
 from chatvault.replies.schemas import CompletionIn, ConversationHeaders, GpuOut, ModelOut
 
 MODELS = web.AppKey("models", ModelClients)
 REFUSALS = (
     *(ModelNotConfigured, Throttled, NotFound, KeyReused, ConversationArchived),
-    *(errors.TokenLimitReached, *errors.FAILURES),
+    *(errors.TokenLimitReached, *errors.FAILURES, *OF_QUOTAS),
 )
 DEPS = web.AppKey("completion_deps", ReplyDeps)
 MEDIA = ("application/json", EVENT_STREAM)

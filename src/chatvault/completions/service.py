@@ -13,7 +13,8 @@ from chatvault.errors import InvalidInput
 from chatvault.idempotency import IdempotencyKey
 from chatvault.replies.chunks import ChunkAccumulator, usage_of
 from chatvault.replies.deps import ReplyDeps
-from chatvault.replies.provider import Chunk, ModelClients, ModelRequest
+from chatvault.replies.model_calls import Chunk, ModelRequest
+from chatvault.replies.provider import ModelClients
 from chatvault.replies.schemas import CompletionIn
 from chatvault.usage.models import Usage
 

@@ -18,7 +18,13 @@ from chatvault.dialects.names import add_to_conversation, add_to_messages, to_op
 from chatvault.dialects.parameters import AgentName, ListNames, ShownNames
 from chatvault.dialects.schemas import ArchivedOut, SendIn, SentOut
 from chatvault.encoding import to_json
-from chatvault.errors import ConversationArchived, MessageIdTaken, StaleVersion, Throttled
+from chatvault.errors import (
+    OF_QUOTAS,
+    ConversationArchived,
+    MessageIdTaken,
+    StaleVersion,
+    Throttled,
+)
 from chatvault.fields import Raw
 from chatvault.http.bodies import MESSAGE_BODY
 from chatvault.http.dialects import Dialect, Names
@@ -85,7 +91,13 @@ async def put_archived(
     media=("application/json", EVENT_STREAM),
     errors=(
         *(ModelNotConfigured, AgentNotFound, Throttled, KeyReused, MessageIdTaken),
-        *(ConversationArchived, errors.ReplyInProgress, errors.TokenLimitReached, *errors.FAILURES),
+        *(
+            ConversationArchived,
+            errors.ReplyInProgress,
+            errors.TokenLimitReached,
+            *errors.FAILURES,
+            *OF_QUOTAS,
+        ),
     ),
     max_body=MESSAGE_BODY,
 )

@@ -13,8 +13,8 @@ from chatvault.errors import ChatvaultError
 from chatvault.fields import Raw, now
 from chatvault.replies.errors import Stopping, failure_of
 from chatvault.replies.events import Event
+from chatvault.replies.model_calls import Chunk, ModelRequest, add_calls, call_wire, further_usage
 from chatvault.replies.models import Kind
-from chatvault.replies.provider import Chunk, ModelRequest, add_calls, call_wire, further_usage
 from chatvault.tokens import Tokenizer
 from chatvault.usage.models import Usage
 

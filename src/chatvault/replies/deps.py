@@ -1,7 +1,9 @@
 """The dependencies of replies."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from chatvault.access import Guest
 from chatvault.actor import Actor
 from chatvault.agents.models import ModelCatalog
 from chatvault.audit.recorder import Recorder
@@ -21,6 +23,7 @@ class ReplyDeps:
     """The dependencies of replies.
 
     Attributes:
+        check_tokens: raises if an actor has no tokens left today.
         max_content: the limit of characters of a message.
         max_tokens: the limit of tokens of an answer.
     """
@@ -34,6 +37,7 @@ class ReplyDeps:
     runner: ReplyRunner
     servers: Servers
     rate: Rate
+    check_tokens: Callable[[Actor], Awaitable[None]]
     max_content: int
     max_tokens: int
 
@@ -42,9 +46,20 @@ class ReplyDeps:
 
         Raises:
             Throttled: too many times in this minute.
+            DailyLimitReached: the actor's tokens of today are used up.
         """
         if not await was_carried_out(actor, idempotency_key):
-            await self.rate.admit(str(actor.owner_id))
+            await self.take_turn(actor)
+
+    async def take_turn(self, actor: Actor) -> None:
+        """Count a call of a model.
+
+        Raises:
+            Throttled: too many times in this minute.
+            DailyLimitReached: the tokens of today are used up, a guest's by the owner.
+        """
+        await self.check_tokens(actor.payer if isinstance(actor, Guest) else actor)
+        await self.rate.admit(str(actor.owner_id))
 
     def check_content(self, content: str | None, name: str = "content") -> None:
         """Raise if a message is too long.

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from pymongo import InsertOne, UpdateOne
 
-from chatvault.access import Access
+from chatvault.access import Access, InsufficientGrant, Need
 from chatvault.actor import Actor
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action, Outcome
@@ -20,6 +20,7 @@ from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.conversations.commits.working_copy import WorkingCopy
 from chatvault.conversations.models import DEFAULT_TITLE, TRASHED
 from chatvault.conversations.models import Status as ConversationStatus
+from chatvault.conversations.parts import Part, ThinkingPart
 from chatvault.conversations.reading.wire import message_wire
 from chatvault.conversations.shapes import ConversationDoc, MessageDoc, StoredMessage
 from chatvault.conversations.tree import Link
@@ -49,6 +50,7 @@ class ReplyResult:
         live: publishes its last events.
         error: the error with which it failed.
         text: the text of the answer.
+        thoughts: the model's reasoning.
         calls: the model's tool calls.
         commands: the commands for the calls.
         tokens: input and output tokens.
@@ -65,6 +67,7 @@ class ReplyResult:
     state: State
     error: ChatvaultError | None = None
     text: str = ""
+    thoughts: list[ThinkingPart] = field(default_factory=list)
     calls: list[Raw] = field(default_factory=list)
     commands: list[Raw] = field(default_factory=list)
     finish_reason: str | None = None
@@ -78,12 +81,14 @@ class ReplyResult:
 
     def message(self, at: datetime) -> MessageDoc | None:
         """Return the answer as it is stored; None if it is empty."""
-        if not self.text and not self.calls:
+        parts = self._parts()
+        if not self.text and not self.calls and not parts:
             return None
         fields: Raw = {
             "id": self.reply["answer_id"],
             "role": "assistant",
             "content": self.text,
+            "parts": parts or None,
             "timestamp": at,
             "model": self.reply["model"],
             "reply_id": self.reply["_id"],
@@ -102,6 +107,15 @@ class ReplyResult:
         }
         stored = {name: value for name, value in fields.items() if value is not None}
         return cast("MessageDoc", stored)
+
+    def _parts(self) -> list[Part]:
+        """Return the parts of an answer with reasoning; none for one of only text.
+
+        Reasoning without a text is kept with calls only: the model gets it back with their results.
+        """
+        thoughts = [each for each in self.thoughts if self.calls or each.get("text")]
+        said: list[Part] = [{"type": "text", "text": self.text}] if self.text else []
+        return [*thoughts, *said] if thoughts else []
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +159,7 @@ async def finish(commits: CommitQueue, result: ReplyResult) -> FinishedReply:
             message_ids=frozenset({target} if target else ()),
             needs_tail=target is not None,
             # On the message and in its last event.
-            size=estimate(*[{"text": result.text, "calls": result.calls}] * 2, *result.commands),
+            size=estimate(*[_said(result)] * 2, *result.commands),
         )
     )
 
@@ -188,6 +202,12 @@ def _decide(working: WorkingCopy, result: ReplyResult) -> FinishedReply:
     working.outbox.record(entry, place(stored.seq) if stored else None)
     approved = [each for each in result.commands if each["status"] == Status.APPROVED]
     return FinishedReply(events, bool(jobs), stored.message["id"] if stored else None, approved)
+
+
+def _said(result: ReplyResult) -> Raw:
+    """Return what the model said, as far as its size matters: with parts, a text is twice there."""
+    texts = [result.text] * (2 if result.thoughts else 1)
+    return {"texts": texts, "thoughts": result.thoughts, "calls": result.calls}
 
 
 def _check_mine(fields: ConversationDoc, reply: ReplyDoc) -> None:
@@ -383,6 +403,9 @@ def cancel_change(
         if waiting.get("reply_id") == reply["_id"]:
             if waiting["message_id"] != reply["answer_id"]:
                 raise ReplyChanged
+            if access.grantee_id is not None:
+                # That would reject commands, which only the owner decides about.
+                raise InsufficientGrant
             supersede(working, actor, waiting, state=State.CANCELLED, at=at)
         elif reply["state"] in {State.RUNNING, State.WAITING}:
             if fields.get("active_reply_id") == reply["_id"]:
@@ -398,6 +421,7 @@ def cancel_change(
         action=Action.REPLY_CANCEL,
         where=("_id", conversation_id),
         decide=decide,
+        need=Need.ASK,
         message_ids=frozenset({reply["answer_id"]}),
         needs_tail=True,
         size=estimate(),

@@ -13,7 +13,7 @@ from chatvault.conversations.parts import Part, ToolCallPart, ToolResultPart
 from chatvault.conversations.shapes import MessageDoc
 from chatvault.encoding import to_json
 from chatvault.fields import Raw
-from chatvault.replies.provider import call_wire
+from chatvault.replies.model_calls import call_wire, thinking_block
 
 NO_RESULT = "There is no result: the call was not carried out."
 # The text that a model gets for a call without output, by its status.
@@ -153,7 +153,7 @@ def _divide(message: MessageDoc) -> tuple[_PairedMessage, list[ToolResultPart]]:
         said = to_wire(message)[1:] if message.get("commands") else []
         return _PairedMessage(message, said, calls), results
     content = message["content"] or _substitute_text(parts)
-    if not content and not message.get("commands"):
+    if not content and not message.get("commands") and not message.get("tool_calls"):
         return _PairedMessage(message, []), results
     return _PairedMessage(message, to_wire({**message, "content": content})), results
 
@@ -211,6 +211,8 @@ def to_wire(message: MessageDoc) -> list[Wire]:
             call_wire(id=call_id, name=call["name"], arguments=call["arguments"])
             for call_id, call, _ in paired
         ]
+        if thoughts := _thoughts(message):
+            said["thinking_blocks"] = thoughts
         wires += [_result(call_id, command) for call_id, _, command in paired]
     for command in commands:
         if command["call_id"] is None:
@@ -221,6 +223,16 @@ def to_wire(message: MessageDoc) -> list[Wire]:
             wires.append({"role": "assistant", "content": None, "tool_calls": [asked]})
             wires.append(_result(call_id, command))
     return wires
+
+
+def _thoughts(message: MessageDoc) -> list[Wire]:
+    """Return the reasoning before the calls that Anthropic's models get back with the results."""
+    return [
+        thinking_block(part)
+        for part in message.get("parts", ())
+        if part["type"] == "thinking"
+        and ("signature" in part or "redacted_thinking" in part.get("extra", {}))
+    ]
 
 
 def _pair(calls: list[Raw], commands: list[Raw]) -> list[tuple[str, Raw, Raw | None]]:

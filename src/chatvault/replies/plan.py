@@ -8,14 +8,16 @@ from dataclasses import dataclass, replace
 import orjson
 from bson import ObjectId
 
-from chatvault.access import Access
+from chatvault.access import Access, Guest
 from chatvault.actor import Actor
 from chatvault.agents import service as agents
+from chatvault.agents.models import AgentNotFound
 from chatvault.commands.proposals import catalog
 from chatvault.conversations.models import MessageRole, Status
 from chatvault.conversations.reading.finding import find_messages
 from chatvault.conversations.reading.pages import read_before
 from chatvault.conversations.reading.paths import leaf_of
+from chatvault.conversations.schemas import stored_agent_id
 from chatvault.conversations.segments import is_deleted
 from chatvault.conversations.shapes import ConversationDoc, StoredMessage
 from chatvault.conversations.store import MessageStore
@@ -254,10 +256,27 @@ async def plan(
         raise ConversationArchived
     if conversation.get("active_reply_id"):
         raise ReplyInProgress
-    agent = await agents.find(actor, wanted.agent_id or conversation.get("agent_id"))
+    payer = _check_guest(actor, conversation, wanted) if isinstance(actor, Guest) else actor
+    agent = await agents.find(payer, wanted.agent_id or conversation.get("agent_id"))
     deps.catalog.find(agent["provider"])
     turn = await _turn(access, deps.store, conversation, wanted)
     return await prepare(actor, access, deps, conversation=conversation, agent=agent, turn=turn)
+
+
+def _check_guest(guest: Guest, conversation: ConversationDoc, wanted: ReplyIn) -> Actor:
+    """Return at whose expense a guest asks: only the conversation's own agent.
+
+    Raises:
+        AgentNotFound: they ask for another one.
+        ReplyInProgress: commands wait for the owner's decision, which asking would reject.
+    """
+    if wanted.agent_id is not None and stored_agent_id(wanted.agent_id) != conversation.get(
+        "agent_id"
+    ):
+        raise AgentNotFound
+    if conversation.get("waiting_reply"):
+        raise ReplyInProgress
+    return guest.payer
 
 
 async def prepare(
@@ -308,8 +327,11 @@ async def prepare(
 async def offered(
     actor: Actor, deps: ReplyDeps, conversation: ConversationDoc, agent: Raw
 ) -> list[Raw]:
-    """Return the tools that the model is offered, in OpenAI's shape."""
-    if not conversation.get("mcp_enabled"):
+    """Return the tools that the model is offered, in OpenAI's shape; a guest's has none.
+
+    What a guest asks must not run commands in the name of the owner, whose rules may allow them.
+    """
+    if not conversation.get("mcp_enabled") or isinstance(actor, Guest):
         return []
     return await catalog(actor, deps.servers, allowed=agent["allowed_tools"])
 

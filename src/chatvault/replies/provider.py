@@ -1,4 +1,4 @@
-"""Call a model by OpenAI's protocol: one stream of chunks, every failure with a code."""
+"""Call a model: one stream of chunks whatever protocol it speaks, every failure with a code."""
 
 import asyncio
 import importlib
@@ -6,82 +6,26 @@ import math
 import random
 import time
 from collections.abc import AsyncGenerator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
 import orjson
 import structlog
 
 from chatvault.external import Provider
 from chatvault.metrics.instruments import Metrics, TokenMetrics
-from chatvault.mongodb.storable import check_storable
-from chatvault.replies import errors
+from chatvault.replies import anthropic_protocol, errors, openai_protocol
+from chatvault.replies.model_calls import Chunk, ModelRequest
 from chatvault.replies.wire import values_of
 
-OPENAI = "https://api.openai.com/v1"
 ATTEMPTS = 3
 FIRST_WAIT = 0.4  # seconds; doubles with each attempt
 MAX_WAIT = 5.0  # seconds; a longer wait is passed on to the client
-CONNECT_TIMEOUT = 10.0
 MAX_RETRY_AFTER = 86_400.0  # seconds
 MAX_ANSWER = 1024 * 1024  # bytes; the limit of any message
-MAX_CALLS = 128
-MAX_TOKENS = 2**31
-MAX_USAGE = 4096  # bytes of JSON that a provider's usage may have
-COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
 HTTP_SERVER_ERROR = 500
+PROTOCOLS = {"openai": openai_protocol, "anthropic": anthropic_protocol}
 RETRIED = (errors.ModelTimedOut, errors.ModelRateLimited, errors.ModelUnavailable)
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelRequest:
-    """One request to a model.
-
-    Attributes:
-        provider: its name in the settings.
-        max_tokens: the limit of the answer.
-        options: further parameters of OpenAI's, as sent by the client.
-    """
-
-    provider: str
-    model: str
-    messages: list[dict[str, Any]]
-    temperature: float | None = None
-    max_tokens: int | None = None
-    tools: list[dict[str, Any]] = field(default_factory=list)
-    options: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """One piece of a model's answer.
-
-    Attributes:
-        calls: parts of tool calls, each with its `index`, and with `id` and `function` or without.
-        usage: input and output tokens, if the provider gives them.
-        raw: the chunk as received.
-    """
-
-    text: str = ""
-    calls: tuple[dict[str, Any], ...] = ()
-    finish_reason: str | None = None
-    usage: tuple[int, int] | None = None
-    raw: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def is_usage_only(self) -> bool:
-        """Whether it has the usage, and no part of the answer."""
-        return bool(self.raw.get("usage")) and not self.raw.get("choices")
-
-    @property
-    def size(self) -> int:
-        """The bytes it adds to the answer."""
-        said = [part["function"] for part in self.calls]
-        return len(self.text.encode()) + sum(
-            len(part["name"].encode()) + len(part["arguments"].encode()) for part in said
-        )
 
 
 class Patience:
@@ -162,7 +106,7 @@ class ModelClients:
             started = finished = False
             try:
                 async for chunk in self._read(ask):
-                    started = started or bool(chunk.text or chunk.calls)
+                    started = started or bool(chunk.text or chunk.thinking or chunk.calls)
                     finished = finished or chunk.finish_reason is not None
                     yield chunk
                 if not finished:
@@ -196,6 +140,10 @@ class ModelClients:
         wait: float = FIRST_WAIT * 2 ** (attempt - 1) * random.uniform(0.8, 1.2)  # noqa: S311  # no secret
         return wait
 
+    async def connect(self, name: str) -> None:
+        """Import a provider's SDK and make its client, which takes a second or more at first."""
+        await self._client(name)
+
     async def list_models(self, name: str) -> tuple[int, set[str]]:
         """Ask a provider which models it has; return its status and the models' names.
 
@@ -203,16 +151,16 @@ class ModelClients:
             ModelFailed: it does not answer like a model's API.
         """
         client = await self._client(name)
-        # Loaded already; only the exceptions are needed here.
+        protocol = self._protocol(name)
+        sdk = importlib.import_module(protocol.SDK)
+        # Loaded already, by the SDK; only the exceptions are needed here.
         import httpx2  # noqa: PLC0415  # as said
-        import openai  # noqa: PLC0415  # as said
 
         try:
-            answer = await client.models.with_raw_response.list()
-            listed = orjson.loads(answer.content)
-        except openai.APIStatusError as error:
+            listed = orjson.loads(await protocol.list_models(client))
+        except sdk.APIStatusError as error:
             return error.status_code, set()
-        except (openai.APIConnectionError, httpx2.HTTPError) as error:
+        except (sdk.APIConnectionError, httpx2.HTTPError) as error:
             raise errors.ModelUnavailable from error
         except ValueError as error:
             raise errors.ModelNonsense from error
@@ -222,55 +170,34 @@ class ModelClients:
 
     async def _read(self, ask: ModelRequest) -> AsyncGenerator[Chunk, None]:
         client = await self._client(ask.provider)
-        # Loaded already; only the exceptions are needed here.
+        protocol = self._protocol(ask.provider)
+        sdk = importlib.import_module(protocol.SDK)
+        # Loaded already, by the SDK; only the exceptions are needed here.
         import httpx2  # noqa: PLC0415  # as said
-        import openai  # noqa: PLC0415  # as said
 
         try:
-            # Raw lines: openai's own objects take a third of a busy process's time.
-            asking = client.chat.completions.with_streaming_response
-            async with asking.create(**self._parameters(ask)) as response:
-                size, patience = 0, Patience(self._timeout)
+            # Raw lines: the SDK's own objects take a third of a busy process's time.
+            asking = protocol.ask(client, self._providers[ask.provider], ask)
+            async with asking as response:
+                size, patience, reader = 0, Patience(self._timeout), protocol.Reader(ask)
                 async for value in values_of(response.iter_bytes(), patience.check):
-                    chunk = _piece(value)
-                    size = _grown(size, chunk)
-                    if _is_word(value):
-                        patience.renew()
-                    yield chunk
-                    patience.resume()
-        except (openai.APITimeoutError, httpx2.TimeoutException, TimeoutError) as error:
+                    for chunk in reader.read(value):
+                        size = _grown(size, chunk)
+                        if chunk.is_progress:
+                            patience.renew()
+                        yield chunk
+                        patience.resume()
+        except (sdk.APITimeoutError, httpx2.TimeoutException, TimeoutError) as error:
             raise errors.ModelTimedOut from error
-        except openai.APIStatusError as error:
+        except sdk.APIStatusError as error:
             raise _status_error(error.status_code, error.response.headers) from error
-        except (openai.APIConnectionError, httpx2.HTTPError) as error:
+        except (sdk.APIConnectionError, httpx2.HTTPError) as error:
             raise errors.ModelUnavailable from error
         except (ValueError, TypeError, AttributeError, KeyError, IndexError) as error:
             raise errors.ModelNonsense from error
 
-    def _parameters(self, ask: ModelRequest) -> dict[str, Any]:
-        # Passed on unchanged: openai walks through each message of `messages` by its type, which
-        # takes a third of what a reply costs.
-        body: dict[str, Any] = {"messages": ask.messages}
-        if ask.tools:
-            body["tools"] = ask.tools
-        given: dict[str, Any] = {
-            **ask.options,
-            "model": ask.model,
-            "messages": (),
-            "stream": True,
-            "stream_options": {"include_usage": True},
-            "extra_body": body,
-        }
-        if ask.temperature is not None:
-            given["temperature"] = ask.temperature
-        if ask.max_tokens is not None:
-            given[self._limit_name(ask.provider)] = ask.max_tokens
-        return given
-
-    def _limit_name(self, provider: str) -> str:
-        # OpenAI's newer models refuse the old name; many other providers only know the old one.
-        host = urlsplit(self._providers[provider].base_url or OPENAI).hostname
-        return "max_completion_tokens" if host == "api.openai.com" else "max_tokens"
+    def _protocol(self, name: str) -> Any:
+        return PROTOCOLS[self._providers[name].protocol]
 
     async def _client(self, name: str) -> Any:
         if name not in self._clients:
@@ -282,71 +209,7 @@ class ModelClients:
         return self._clients[name]
 
     def _connect(self, name: str) -> Any:
-        openai = importlib.import_module("openai")
-        provider = self._providers[name]
-        key = provider.api_key.get_secret_value() if provider.api_key else ""
-        return openai.AsyncOpenAI(
-            base_url=provider.base_url or OPENAI,
-            api_key=key or "none",
-            max_retries=0,
-            timeout=openai.Timeout(self._timeout, connect=CONNECT_TIMEOUT),
-        )
-
-
-def add_calls(calls: dict[int, dict[str, Any]], chunk: Chunk) -> None:
-    """Merge a chunk's parts of tool calls into the calls so far: id, name and arguments."""
-    for part in chunk.calls:
-        call = calls.setdefault(part["index"], {"id": "", "name": "", "arguments": ""})
-        function = part.get("function") or {}
-        call["id"] = part.get("id") or call["id"]
-        call["name"] += function.get("name") or ""
-        call["arguments"] += function.get("arguments") or ""
-
-
-def call_wire(*, id: str, name: str, arguments: str) -> dict[str, Any]:  # noqa: A002  # the field's name
-    """Return a tool call in OpenAI's shape."""
-    return {"id": id, "type": "function", "function": {"name": name, "arguments": arguments}}
-
-
-def further_usage(usage: Any) -> dict[str, Any]:
-    """Return the provider's usage fields beside the three counts, as far as they can be stored."""
-    if not isinstance(usage, dict):
-        return {}
-    further = {name: value for name, value in usage.items() if name not in COUNTS}
-    return further if check_storable(further, max_bytes=MAX_USAGE) is None else {}
-
-
-def _is_word(chunk: Any) -> bool:
-    """Whether a chunk is progress: hidden reasoning counts, an empty chunk does not."""
-    choices = chunk.get("choices")
-    if not choices:
-        return bool(chunk.get("usage"))
-    choice = choices[0]
-    delta = choice.get("delta") or {}
-    if delta.get("content") or choice.get("finish_reason"):
-        return True
-    return any(value for name, value in delta.items() if name != "role")
-
-
-def _piece(chunk: dict[str, Any]) -> Chunk:
-    """Parse a chunk; raise, which counts as nonsense, if it is not understood."""
-    if chunk.get("error"):
-        raise errors.ModelUnavailable
-    usage = chunk.get("usage")
-    choices = chunk.get("choices")
-    if choices is None and not usage:
-        raise ValueError("no choices")
-    if not choices:
-        return Chunk(usage=_usage(usage), raw=chunk)
-    choice = choices[0]
-    delta = choice.get("delta") or {}
-    return Chunk(
-        text=_text(delta.get("content")),
-        calls=tuple(_call(part) for part in delta.get("tool_calls") or ()),
-        finish_reason=_text(choice.get("finish_reason")) or None,
-        usage=_usage(usage),
-        raw=chunk,
-    )
+        return self._protocol(name).connect(self._providers[name], self._timeout)
 
 
 def _grown(size: int, chunk: Chunk) -> int:
@@ -354,33 +217,6 @@ def _grown(size: int, chunk: Chunk) -> int:
     if size + chunk.size > MAX_ANSWER:
         raise ValueError("too long an answer")
     return size + chunk.size
-
-
-def _usage(usage: Any) -> tuple[int, int] | None:
-    """Return input and output tokens; None if they cannot be right, so that we count."""
-    if not isinstance(usage, dict):
-        return None
-    counted = usage.get("prompt_tokens"), usage.get("completion_tokens")
-    known = [count for count in counted if isinstance(count, int) and 0 <= count < MAX_TOKENS]
-    return (known[0], known[1]) if len(known) == len(counted) else None
-
-
-def _call(part: dict[str, Any]) -> dict[str, Any]:
-    """Return the known fields of a part of a tool call."""
-    index, function = part["index"], part.get("function") or {}
-    if not isinstance(index, int) or not 0 <= index < MAX_CALLS:
-        raise ValueError("no such tool call")
-    said = {"name": _text(function.get("name")), "arguments": _text(function.get("arguments"))}
-    return {"index": index, "id": _text(part.get("id")), "function": said}
-
-
-def _text(value: Any) -> str:
-    """Return a text; the empty one for None."""
-    if value is None:
-        return ""
-    if not isinstance(value, str):
-        raise TypeError("not a text")
-    return value
 
 
 def _status_error(status: int, headers: Mapping[str, str]) -> errors.ModelFailed:

@@ -2,11 +2,12 @@
 
 from aiohttp import web
 
+from chatvault.access import AgentsNotGranted, InsufficientGrant
 from chatvault.actor import Actor, Scope
 from chatvault.agents.models import AgentNotFound, ModelNotConfigured
 from chatvault.audit.actions import Action
 from chatvault.conversations.schemas import ConversationPath
-from chatvault.errors import ConversationArchived, MessageIdTaken, Throttled
+from chatvault.errors import OF_QUOTAS, ConversationArchived, MessageIdTaken, Throttled
 from chatvault.fields import Raw
 from chatvault.http.bodies import MESSAGE_BODY
 from chatvault.http.requests import (
@@ -48,7 +49,8 @@ routes = Routes("replies")
     errors=(
         *(ModelNotConfigured, AgentNotFound, Throttled, KeyReused, MessageIdTaken),
         *(ConversationArchived, errors.ReplyInProgress, errors.TokenLimitReached),
-        *(errors.NothingToAnswer, *errors.FAILURES),
+        *(errors.NothingToAnswer, *errors.FAILURES, InsufficientGrant, AgentsNotGranted),
+        *OF_QUOTAS,
     ),
     sends=("Location",),
     max_body=MESSAGE_BODY,
@@ -131,7 +133,7 @@ async def follow_reply(
     Action.REPLY_CANCEL,
     scope=Scope.AGENTS_RUN,
     returns=ReplyStateOut,
-    errors=(KeyReused,),
+    errors=(KeyReused, InsufficientGrant, AgentsNotGranted),
 )
 async def cancel_reply(
     request: web.Request, actor: Actor, path: ReplyPath, headers: IdempotencyHeaders

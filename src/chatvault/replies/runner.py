@@ -126,7 +126,7 @@ class ReplyRunner:
                 # The cancellation was lost.
                 return
             task.take(chunk)
-            if task.pending and not task.is_due:
+            if (task.pending or task.pending_thinking) and not task.is_due:
                 task.is_due = True
                 self._timer.set(task.dirty)
 
@@ -156,9 +156,8 @@ class ReplyRunner:
             if task.unsure:
                 await self._log.store(task.live, task.unsure)
                 task.unsure = []
-            said, task.pending = task.pending, ""
-            if said:
-                task.unsure = [("delta", {"text": said})]
+            if said := task.take_pending():
+                task.unsure = said
                 await self._log.store(task.live, task.unsure)
                 task.unsure = []
         except PyMongoError as error:
@@ -189,6 +188,7 @@ class ReplyRunner:
             state=state,
             error=error,
             text=task.text,
+            thoughts=task.thoughts,
             calls=calls,
             finish_reason=task.finish_reason,
             tokens=tokens,

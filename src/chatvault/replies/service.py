@@ -76,7 +76,7 @@ async def create(
     deps.check_content(wanted.content)
     if idempotency_key is not None and await was_carried_out(actor, idempotency_key):
         return await _replay(actor, conversation_id, idempotency_key)
-    await deps.rate.admit(str(actor.owner_id))
+    await deps.take_turn(actor)
     try:
         return await _begin(actor, deps, conversation_id, wanted, idempotency_key)
     except ChatvaultError:
@@ -148,7 +148,7 @@ async def summarize(
 async def _replay(
     actor: Actor, conversation_id: ObjectId, idempotency_key: IdempotencyKey
 ) -> ObjectId:
-    access = await resolve(actor, conversation_id, Need.MANAGE)
+    access = await resolve(actor, conversation_id, Need.ASK)
     known = idempotent_start(access, idempotency_key, conversation_id)
     return (await answer_repeat(actor, Action.REPLY_CREATE, known)).reply_id
 
@@ -160,7 +160,7 @@ async def _begin(
     wanted: ReplyIn,
     idempotency_key: IdempotencyKey | None,
 ) -> ObjectId:
-    access = await resolve(actor, conversation_id, Need.MANAGE)
+    access = await resolve(actor, conversation_id, Need.ASK)
     for attempt in range(ATTEMPTS):
         try:
             reply_plan = await _plan(actor, access, deps, conversation_id, wanted)
@@ -191,6 +191,7 @@ async def _plan(
         deps.max_tokens,
         metadata=wanted.metadata,
         files=wanted.files or (),
+        author=access if access.grantee_id is not None else None,
     )
 
 
@@ -265,7 +266,7 @@ async def open_events(
     Raises:
         NotFound: the actor has no such reply.
     """
-    access = await resolve(actor, conversation_id, Need.MANAGE)
+    access = await resolve(actor, conversation_id, Need.READ)
     await check_not_gone(access, conversation_id, "Reply")
     await _find(access, conversation_id, reply_id)
     await deps.recorder.record(audit.entry(actor, Action.REPLY_FOLLOW, conversation_id))
@@ -331,7 +332,7 @@ async def cancel(
     known = idempotency_key and Idempotent.by_id(
         idempotency_key, "conversation_id", id_of=lambda _: conversation_id, find=find
     )
-    access = await resolve(actor, conversation_id, Need.MANAGE)
+    access = await resolve(actor, conversation_id, Need.ASK)
     for _ in range(ATTEMPTS):
         reply = await _find(access, conversation_id, reply_id)
         try:

@@ -10,12 +10,13 @@ from bson import ObjectId
 from pymongo import UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 
-from chatvault.access import Access
+from chatvault.access import Access, Guest, Need
 from chatvault.actor import Actor
 from chatvault.agents import service as agents
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.audit.outbox import place
+from chatvault.conversations.authors import note_author, sign
 from chatvault.conversations.categories import check_category
 from chatvault.conversations.commits.change import Change, estimate
 from chatvault.conversations.commits.working_copy import WorkingCopy
@@ -35,6 +36,7 @@ from chatvault.replies.deps import ReplyDeps
 from chatvault.replies.errors import ReplyInProgress
 from chatvault.replies.events import Live
 from chatvault.replies.finish import supersede
+from chatvault.replies.model_calls import ModelRequest
 from chatvault.replies.models import Kind, Mode, Reply, ReplyDoc, ReplyEvents, State
 from chatvault.replies.plan import (
     MIN_OUTPUT,
@@ -46,7 +48,6 @@ from chatvault.replies.plan import (
     refusal,
     tokens_left,
 )
-from chatvault.replies.provider import ModelRequest
 from chatvault.replies.schemas import ReplyIn
 from chatvault.replies.task import ReplyTask
 
@@ -74,6 +75,7 @@ class ReplyPlan:
         waiting: the reply that waits in this conversation, to be resumed or superseded.
         continues: that reply, if it is to be resumed.
         live: that reply's events so far.
+        author: the access of a guest who asks; None for the owner.
     """
 
     kind: Kind
@@ -95,6 +97,7 @@ class ReplyPlan:
     waiting: Raw | None = None
     continues: ReplyDoc | None = None
     live: Live | None = None
+    author: Access | None = None
 
     @property
     def message_ids(self) -> frozenset[str]:
@@ -143,10 +146,12 @@ def start_change(
         action=reply_plan.action,
         where=("_id", reply_plan.conversation_id),
         decide=lambda working: _decide(working, actor, reply_plan),
+        need=Need.ASK,
         message_ids=reply_plan.message_ids,
         needs_tail=reply_plan.waiting is not None,
         # On the message and in its event.
         size=estimate(*[_said(reply_plan)] * 2),
+        adds=None if reply_plan.turn.content is None else 1,
         idempotent=idempotency_key
         and idempotent_start(access, idempotency_key, reply_plan.conversation_id),
     )
@@ -231,7 +236,8 @@ def decide_start(
     if reply_plan.kind is Kind.REPLY:
         changes |= {"active_reply_id": reply["_id"], "waiting_reply": None}
     working.set(at, **changes)
-    live = reply_plan.live or Live(working.access, reply_plan.conversation_id, reply["_id"])
+    payer = actor.payer if isinstance(actor, Guest) else actor
+    live = reply_plan.live or _live(payer, working, reply_plan, reply["_id"])
     stored: Raw = {
         "reply_id": reply["_id"],
         "conversation_id": reply_plan.conversation_id,
@@ -247,8 +253,15 @@ def decide_start(
     )
     summarize = bool(reply_plan.agent["auto_generate_summary"])
     return StartedReply(
-        reply["_id"], ReplyTask(actor, reply, _ask(reply_plan, output), live, summarize), events
+        reply["_id"], ReplyTask(payer, reply, _ask(reply_plan, output), live, summarize), events
     )
+
+
+def _live(payer: Actor, working: WorkingCopy, reply_plan: ReplyPlan, reply_id: ObjectId) -> Live:
+    """Return the events of a new reply, the owner's: it may end after the grant of who asked."""
+    if reply_plan.author is not None:
+        working.beside += note_author(reply_plan.author, reply_plan.conversation_id, now())
+    return Live(Access.of(payer), reply_plan.conversation_id, reply_id)
 
 
 def _ask(reply_plan: ReplyPlan, output: int) -> ModelRequest:
@@ -323,7 +336,7 @@ def _message(reply_plan: ReplyPlan, at: datetime) -> MessageDoc | None:
         message["parts"] = [{"type": "text", "text": message["content"]}, *reply_plan.files]
     if reply_plan.metadata is not None:
         message["extra"] = {"metadata": reply_plan.metadata}
-    return message
+    return message if reply_plan.author is None else sign(reply_plan.author, [message])[0]
 
 
 def _said(reply_plan: ReplyPlan) -> Raw:
@@ -379,7 +392,7 @@ async def start_conversation(
     agent = await agents.find(actor, wanted.agent_id)
     deps.catalog.find(agent["provider"])
     await check_category(Access.of(actor), wanted.category_id)
-    await deps.rate.admit(str(actor.owner_id))
+    await deps.take_turn(actor)
     new = await prepare(actor, deps.store, wanted)
     change = await _opening_change(actor, deps, new, content, idempotency_key)
     opened = await deps.commits.submit(change)
@@ -397,10 +410,8 @@ async def _opening_change(
     idempotency_key: IdempotencyKey | None,
 ) -> Change[OpenedConversation]:
     """Return the change that starts a conversation and its first reply."""
-    conversation = new.stored()
-    turn_plan = await plan(
-        actor, new.access, deps, conversation=conversation, wanted=ReplyIn(content=content)
-    )
+    conversation, wanted = new.stored(), ReplyIn(content=content)
+    turn_plan = await plan(actor, new.access, deps, conversation=conversation, wanted=wanted)
     reply_plan = to_reply_plan(turn_plan, Action.REPLY_CREATE, deps.max_tokens)
     # Nobody else can change a conversation that does not exist yet.
     output = output_of(conversation, reply_plan)
@@ -410,7 +421,6 @@ async def _opening_change(
             new.insert(working), decide_start(working, actor, reply_plan, output)
         )
 
-    said = {"content": content}
     return Change(
         actor=actor,
         access=new.access,
@@ -418,7 +428,8 @@ async def _opening_change(
         where=("_id", new.id),
         decide=decide,
         is_new=True,
-        size=estimate(new.document, *new.messages.tail, said, said),
+        size=estimate(new.document, *new.messages.tail, *[{"content": content}] * 2),
+        adds=new.messages.length + 1,
         idempotent=idempotency_key and _idempotent_opening(new.access, idempotency_key),
     )
 

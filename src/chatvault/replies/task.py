@@ -6,10 +6,11 @@ import uuid
 from dataclasses import dataclass, field
 
 from chatvault.actor import Actor
+from chatvault.conversations.parts import ThinkingPart
 from chatvault.fields import Raw
 from chatvault.replies.events import Live
+from chatvault.replies.model_calls import Chunk, ModelRequest, add_calls, further_usage
 from chatvault.replies.models import ReplyDoc, State
-from chatvault.replies.provider import Chunk, ModelRequest, add_calls, further_usage
 
 NEVER = float("-inf")
 
@@ -48,7 +49,9 @@ class ReplyTask:
     """A reply while it is written.
 
     Attributes:
-        pending: chunks that are not stored yet.
+        thoughts: complete blocks of reasoning, as stored parts.
+        pending: text that is not stored yet.
+        pending_thinking: reasoning that is not stored yet.
         unsure: events whose storing seemed to fail.
         dirty: set when something is to be stored, or the answer is complete.
         is_due: whether `dirty` will be set soon.
@@ -69,7 +72,9 @@ class ReplyTask:
     finish_reason: str | None = None
     stopped: State | None = None
     began: float = field(default_factory=time.perf_counter)
+    thoughts: list[ThinkingPart] = field(default_factory=list)
     pending: str = ""
+    pending_thinking: str = ""
     unsure: list[tuple[str, Raw]] = field(default_factory=list)
     dirty: asyncio.Event = field(default_factory=asyncio.Event)
     is_due: bool = False
@@ -82,6 +87,8 @@ class ReplyTask:
             self.chunks.put_nowait(chunk)
         self.text += chunk.text
         self.pending += chunk.text
+        self.pending_thinking += chunk.thinking
+        self.thoughts += chunk.thoughts
         if "usage" in chunk.raw:
             self.usage = chunk.usage or self.usage
             self.further = further_usage(chunk.raw["usage"]) or self.further
@@ -104,8 +111,17 @@ class ReplyTask:
         if self.unsure:
             # Nothing may be published after a gap; the last event has the whole answer.
             return []
-        said: list[tuple[str, Raw]] = [("delta", {"text": self.pending})] if self.pending else []
-        return said + [("tool_call", dict(call)) for _, call in sorted(self.calls.items())]
+        calls: list[tuple[str, Raw]] = [
+            ("tool_call", dict(call)) for _, call in sorted(self.calls.items())
+        ]
+        return self.take_pending() + calls
+
+    def take_pending(self) -> list[tuple[str, Raw]]:
+        """Return the events of what is not stored yet; it counts as stored from then on."""
+        thought, self.pending_thinking = self.pending_thinking, ""
+        said, self.pending = self.pending, ""
+        events: list[tuple[str, Raw]] = [("thinking", {"text": thought})] if thought else []
+        return events + ([("delta", {"text": said})] if said else [])
 
     def stop(self, state: State) -> None:
         """End it before the model does."""

@@ -31,8 +31,9 @@ from chatvault.idempotency import (
     was_carried_out,
 )
 from chatvault.replies.jobs import Work
+from chatvault.replies.model_calls import ModelRequest
 from chatvault.replies.models import JobKind
-from chatvault.replies.provider import ModelClients, ModelRequest
+from chatvault.replies.provider import ModelClients
 from chatvault.tokens import Tokenizer
 from chatvault.usage.models import Usage
 
@@ -41,7 +42,7 @@ SUMMARY_TRIES = 3
 PAGE = 60  # messages that one summary covers
 PART = 2000  # characters of each message
 TITLE_WORDS = 80  # characters
-MAX_TOKENS = 400
+MAX_TOKENS = 2048  # the reasoning of some models counts too
 TITLE_PROMPT = (
     "Give this conversation a title of at most six words, in its own language. "
     "Answer with the title only."

@@ -6,7 +6,6 @@ line is the cost of the calls alone.
 """
 
 import asyncio
-import gc
 import statistics
 import tempfile
 import time
@@ -14,19 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-from aiohttp import CookieJar
-from aiohttp.test_utils import TestClient, TestServer
 
-from chatvault.app import create_app
 from chatvault.conversations.routes import COMMITS
 from chatvault.http.requests import METRICS
 from chatvault.metrics.instruments import Metrics
 from chatvault.mongodb.embedded import embedded_mongodb
 from chatvault.settings import Settings
+from in_process import append_many, start
 
 ROUNDS = 60
-CONNECTIONS = 32
-APPENDS = 10
 BATCH = 12
 
 
@@ -48,48 +43,19 @@ async def main() -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
     with tempfile.TemporaryDirectory() as folder, embedded_mongodb(Path(folder)) as url:
         settings = Settings(data_dir=Path(folder), bcrypt_rounds=4)
-        sides = [await _start(settings, url, name) for name in ("with", "without")]
+        sides = [await start(settings, url, name) for name in ("with", "without")]
         app: Any = sides[1][0].server
         app.app[METRICS].requests = Nothing()
         app.app[COMMITS]._metrics = Unmeasured()  # noqa: SLF001  # no setting does this
         took: list[list[float]] = [[], []]
         for round_no in range(ROUNDS + 3):
             for number in (0, 1) if round_no % 2 else (1, 0):
-                seconds = await _append(*sides[number])
+                seconds = await append_many(*sides[number])
                 if round_no >= 3:  # before, caches fill
                     took[number].append(seconds * 1e6)
         for client, _ in sides:
             await client.close()
     _print(*took)
-
-
-async def _start(settings: Settings, url: str, name: str) -> tuple[Any, list[str]]:
-    """Return a client of a service of its own, and conversations."""
-    server = TestServer(create_app(settings, mongodb_url=url))
-    client: Any = TestClient(server, cookie_jar=CookieJar(unsafe=True))
-    await client.start_server()
-    account = {"username": name, "password": "correct-horse"}
-    await client.post("/auth/register", json={**account, "email": f"{name}@example.org"})
-    await client.post("/auth/login", json=account)
-    made = [await client.post("/conversations", json={}) for _ in range(CONNECTIONS)]
-    return client, [(await each.json())["id"] for each in made]
-
-
-async def _append(client: Any, ids: list[str]) -> float:
-    """Return the seconds of processor time of one append, of many."""
-
-    async def append(conversation_id: str) -> None:
-        for _ in range(APPENDS):
-            path = f"/conversations/{conversation_id}/messages"
-            body = {"role": "user", "content": "x" * 500}
-            headers = {"Prefer": "return=minimal"}
-            async with client.post(path, json=body, headers=headers) as answer:
-                await answer.read()
-
-    gc.collect()
-    began = time.process_time()
-    await asyncio.gather(*map(append, ids))
-    return (time.process_time() - began) / (CONNECTIONS * APPENDS)
 
 
 def _print(measured: list[float], unmeasured: list[float]) -> None:

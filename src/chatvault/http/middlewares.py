@@ -29,6 +29,7 @@ from chatvault.errors import (
     Unavailable,
 )
 from chatvault.http.bearer import KeyedRequests, KeyIdentifier, key_in
+from chatvault.http.limiting import RATES, headers_of
 from chatvault.http.problems import (
     as_domain_error,
     http_exception_response,
@@ -61,7 +62,8 @@ ALLOWED_HEADERS = (
     "Tus-Resumable, Upload-Length, Upload-Metadata, Upload-Offset"
 )
 EXPOSED_HEADERS = (
-    "ETag, Link, Location, Preference-Applied, Retry-After, X-Conversation-Id, X-Request-ID, "
+    "ETag, Link, Location, Preference-Applied, RateLimit, RateLimit-Policy, Retry-After, "
+    "X-Conversation-Id, X-Request-ID, "
     "X-Total-Count, "
     "Tus-Resumable, Upload-Expires, Upload-Length, Upload-Offset"
 )
@@ -335,6 +337,8 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
     actor = request.get(ACTOR)
     if actor is not None:
         response.headers[REQUEST_ID] = actor.request_id
+    if rates := request.get(RATES):
+        response.headers.update(headers_of(rates))
     response.headers.add(hdrs.VARY, "Origin")
     origin = request.headers.get(hdrs.ORIGIN)
     if origin in request.app[SETTINGS].allowed_origins:

@@ -17,6 +17,7 @@ from chatvault.actor import Scope
 from chatvault.http import problems
 from chatvault.http.bodies import SMALL_BODY, shown_size
 from chatvault.http.csp import content_security_policy
+from chatvault.http.limiting import RATE_LIMIT, RATE_LIMIT_POLICY
 from chatvault.http.openapi_examples import BODY_OF, BY_MEDIA, BY_OPERATION, Examples
 from chatvault.http.openapi_schemas import Schema, Schemas, without_null
 from chatvault.http.requests import json_response
@@ -38,6 +39,8 @@ PLACES = {"path": "path", "query": "query", "headers": "header"}
 KEEPING = ("PUT", "PATCH")
 # Problems that a later attempt may not meet.
 LATER = (429, 503)
+TOO_MANY = 429
+RATE_HEADERS = (RATE_LIMIT_POLICY, RATE_LIMIT)
 # Problems that may say what is wrong with an API key.
 CHALLENGED = (401, 403)
 HEADERS = {
@@ -48,6 +51,8 @@ HEADERS = {
     "Link": "The pages around this one (RFC 8288): `next`, `prev`.",
     "Location": "The path of what was made.",
     "Preference-Applied": "What was done of `Prefer` (RFC 7240).",
+    "RateLimit": "What is left of the limits of requests a minute, where there are any.",
+    "RateLimit-Policy": "The limits of requests a minute, where there are any (an IETF draft).",
     "Retry-After": "Seconds after which it may work.",
     "Set-Cookie": "The cookie `session_id`, new or ended.",
     "Upload-Expires": "When the upload is removed, unless it is imported.",
@@ -74,6 +79,7 @@ class Problem(BaseModel):
     errors: list[dict[str, Any]] | None = None
     more_errors: int | None = None
     scope: str | None = None
+    limit: str | None = None
 
 
 class RootOut(BaseModel):
@@ -271,7 +277,9 @@ def _responses(operation: Operation, schemas: Schemas, examples: Examples) -> di
 
     def answer(status: int, contents: Iterable[dict[str, Any]]) -> dict[str, Any]:
         found: dict[str, Any] = {"description": HTTPStatus(status).phrase + "."}
-        found["headers"] = {name: _header(name) for name in ("X-Request-ID", *operation.sends)}
+        rates = () if operation.limited_as is None else RATE_HEADERS
+        names = ("X-Request-ID", *rates, *operation.sends)
+        found["headers"] = {name: _header(name) for name in names}
         merged = {media: each for one in contents for media, each in one.items()}
         return found | {"content": merged} if merged else found
 
@@ -301,6 +309,8 @@ def _problems(operation: Operation, schemas: Schemas) -> dict[str, Any]:
     for status, codes in sorted(kinds.items()):
         words = ", ".join(f"`{code}`" for code in dict.fromkeys(codes))
         names = ["X-Request-ID"]
+        if status == TOO_MANY and operation.limited_as is not None:
+            names += RATE_HEADERS
         if status in LATER:
             names.append("Retry-After")
         if status in CHALLENGED and not operation.is_public:

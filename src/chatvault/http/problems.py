@@ -119,6 +119,8 @@ def problem_response(
         body["more_errors"] = error.more_errors
     if isinstance(error, errors.InsufficientScope):
         body["scope"] = error.scope
+    if isinstance(error, errors.LimitReached | errors.StorageFull):
+        body["limit"] = error.limit
     if dialect is not None and dialect.show_problem is not None:
         body |= dialect.show_problem(body)
     response = web.Response(body=to_json(body), status=status, content_type=MEDIA_TYPE)

@@ -15,9 +15,16 @@ from pydantic import BaseModel
 
 from chatvault.actor import Actor, Scope
 from chatvault.audit.actions import Action
-from chatvault.errors import ChatvaultError, NotAuthenticated, NotFound, SessionRequired
+from chatvault.errors import (
+    ChatvaultError,
+    NotAuthenticated,
+    NotFound,
+    RateReached,
+    SessionRequired,
+)
 from chatvault.http.bodies import BODY, SMALL_BODY, Bodies, Room, read_body, size_to_expect
 from chatvault.http.dialects import Dialect, Names
+from chatvault.http.limiting import ADMIT, RATES, class_of
 from chatvault.http.requests import (
     ACTOR,
     IdempotencyHeaders,
@@ -26,6 +33,7 @@ from chatvault.http.requests import (
     parse_path,
     parse_query,
 )
+from chatvault.limits import OperationClass
 
 # Finds whether the actor is a guest of a conversation; None if nobody granted it to them.
 FindGuest = Callable[[Actor, ObjectId], Awaitable[Actor | None]]
@@ -49,6 +57,7 @@ class Operation:
     Attributes:
         action: None for routes that are not audited: health, the docs.
         scope: the scope that an API key needs, or `SESSION_ONLY`; None if anyone may call it.
+        limited_as: the class of limits of requests a minute that it counts against.
         is_public: whether anyone may call it.
         knows_caller: whether it needs to know the caller, signed in or not.
         is_probe: whether machines call it repeatedly to check the service.
@@ -73,6 +82,7 @@ class Operation:
     handler: Handler
     action: Action | None
     scope: Demand | None
+    limited_as: OperationClass | None
     is_public: bool
     knows_caller: bool
     is_probe: bool
@@ -94,12 +104,26 @@ class Operation:
     async def __call__(self, request: web.Request) -> web.StreamResponse:
         """Parse what the handler needs, and return its answer."""
         given = self._identify(request)
+        if self.limited_as is not None:
+            await self._admit(request, self.limited_as)
         if self.dialect is None or (names := self.dialect.read(request)) is None:
             return await self._serve(request, given, None)
         response = await self._serve(request, given, names)
         if isinstance(response, web.Response) and response.content_type == JSON:
             await self.dialect.show(request, names, response)
         return response
+
+    async def _admit(self, request: web.Request, kind: OperationClass) -> None:
+        """Count the request against the limits of the caller's.
+
+        Raises:
+            RateReached: a limit is reached.
+        """
+        try:
+            request[RATES] = await request.app[ADMIT](request[ACTOR], kind)
+        except RateReached as error:
+            request[RATES] = error.states
+            raise
 
     def chosen_by(self, request: web.Request) -> "Operation":
         """Return the operation that a request is for: this one, or the other of its path."""
@@ -235,6 +259,7 @@ class Routes:
                     handler=handler,
                     action=action,
                     scope=scope,
+                    limited_as=class_of(method, path, scope),
                     is_public="actor" not in parameters,
                     knows_caller="actor" in parameters or "caller" in parameters,
                     models={

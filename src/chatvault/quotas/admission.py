@@ -1,0 +1,57 @@
+"""Admit requests within the limits of requests a minute."""
+
+from chatvault.actor import Actor
+from chatvault.errors import RateReached
+from chatvault.limits import PER_MINUTE, LimitName, OperationClass, RateState
+from chatvault.mongodb.allowances import Allowances, Taken, Window
+from chatvault.quotas.book import QuotaBook
+
+MINUTE = 60
+
+
+class Admission:
+    """Counts requests against the limits of users and of API keys.
+
+    Args:
+        book: the limits.
+        allowances: count.
+    """
+
+    def __init__(self, book: QuotaBook, allowances: Allowances) -> None:
+        self._book = book
+        self._allowances = allowances
+
+    async def admit(self, actor: Actor, kind: OperationClass) -> tuple[RateState, ...]:
+        """Count a request; return the limits that it counted against, as they are now.
+
+        Raises:
+            RateReached: a limit is reached; the request counts against none.
+        """
+        if self._book.is_empty:
+            return ()
+        name = PER_MINUTE[kind]
+        counters = (
+            (kind.value, f"user/{actor.owner_id}", self._limit_of_user(actor, name)),
+            (f"key-{kind}", f"key/{actor.key_id}", self._book.limit_of_key(actor, name)),
+        )
+        states: tuple[RateState, ...] = ()
+        counted: list[str] = []
+        for policy, whose, amount in counters:
+            if amount is None:
+                continue
+            counter = f"{whose}/{kind}"
+            taken = await self._allowances.take(counter, Window(amount, MINUTE))
+            states += (_state(policy, amount, taken),)
+            if not taken.is_granted:
+                for each in counted:
+                    self._allowances.give_back(each)
+                raise RateReached(name, states)
+            counted.append(counter)
+        return states
+
+    def _limit_of_user(self, actor: Actor, name: LimitName) -> int | None:
+        return self._book.limit_of(actor.owner_id, actor.role, name)
+
+
+def _state(policy: str, amount: int, taken: Taken) -> RateState:
+    return RateState(policy, amount, MINUTE, taken.left, taken.resets_in)

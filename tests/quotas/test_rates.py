@@ -1,0 +1,163 @@
+"""Limits of requests a minute, by role, user and API key, and the headers that show them."""
+
+import asyncio
+import re
+from typing import Any
+
+import pytest
+
+from chatvault.actor import Role
+from chatvault.quotas.book import QuotaBook
+from chatvault.quotas.routes import QUOTA_BOOK
+from conftest import HttpClient, SignIn
+from support.answers import problem
+from support.factories import begin
+from support.keys import key_of, program
+from support.sharing import leave
+
+pytestmark = pytest.mark.usefixtures("own_application")
+
+
+@pytest.fixture
+async def admin(sign_in: SignIn) -> HttpClient:
+    return await sign_in("adam", role=Role.ADMIN)
+
+
+async def user_id(browser: HttpClient) -> str:
+    return str((await (await browser.get("/auth/me")).json())["id"])
+
+
+async def limit(admin: HttpClient, subject: str, **limits: int | None) -> dict[str, Any]:
+    answer = await admin.put(f"/admin/quotas/{subject}", json=limits)
+    assert answer.status == 200, await answer.text()
+    shown: dict[str, Any] = await answer.json()
+    return shown
+
+
+async def statuses(browser: HttpClient, times: int, path: str = "/conversations") -> list[int]:
+    return [(await browser.get(path)).status for _ in range(times)]
+
+
+def book_of(browser: HttpClient) -> QuotaBook:
+    """The limits that a process of the service has in memory."""
+    server: Any = browser.server
+    book: QuotaBook = server.app[QUOTA_BOOK]
+    return book
+
+
+class TestLimits:
+    async def test_are_none_by_default(self, alice: HttpClient) -> None:
+        answer = await alice.get("/conversations")
+
+        assert not {"RateLimit", "RateLimit-Policy"} & set(answer.headers)
+
+    async def test_of_a_role_hold_for_each_of_its_users(
+        self, admin: HttpClient, alice: HttpClient, bob: HttpClient
+    ) -> None:
+        await limit(admin, "user", reads_per_minute=3)
+
+        assert await statuses(alice, 4) == [200, 200, 200, 429]
+        assert await statuses(bob, 4) == [200, 200, 200, 429]
+        assert await statuses(admin, 4) == [200] * 4
+
+    async def test_of_a_user_come_before_those_of_the_role(
+        self, admin: HttpClient, alice: HttpClient
+    ) -> None:
+        await limit(admin, "user", reads_per_minute=1, searches_per_minute=1)
+        await limit(admin, await user_id(alice), reads_per_minute=3)
+
+        assert await statuses(alice, 4) == [200, 200, 200, 429]
+        assert await statuses(alice, 2, "/search?q=x") == [200, 429]
+
+    async def test_are_those_of_the_kind_of_operation(
+        self, admin: HttpClient, alice: HttpClient
+    ) -> None:
+        await limit(admin, "user", writes_per_minute=1, exports_per_minute=1)
+        conversation = (await begin(alice))["id"]
+
+        refused = await alice.post(f"/conversations/{conversation}/archive")
+        await problem(refused, 429, "too_many_requests")
+        assert await statuses(alice, 2, f"/conversations/{conversation}/export") == [200, 429]
+        assert await statuses(alice, 5) == [200] * 5
+        # Signing in and out, and one's sessions, are never limited by class.
+        assert await statuses(alice, 3, "/auth/sessions") == [200] * 3
+
+    async def test_of_an_api_key_count_beside_those_of_its_user(
+        self, admin: HttpClient, alice: HttpClient
+    ) -> None:
+        key, other = await key_of(), await key_of()
+        await limit(admin, f"key:{key.key_id}", reads_per_minute=2)
+        await limit(admin, await user_id(alice), reads_per_minute=5)
+        client, another = program(alice, key), program(alice, other)
+
+        assert await statuses(client, 3) == [200, 200, 429]
+        # The refused request counts against no limit.
+        assert await statuses(another, 4) == [200, 200, 200, 429]
+        await leave(client)
+        await leave(another)
+
+    async def test_never_keep_administrators_from_changing_them(self, admin: HttpClient) -> None:
+        await limit(admin, "admin", reads_per_minute=0, writes_per_minute=0)
+        assert await statuses(admin, 1) == [429]
+
+        await limit(admin, "admin")
+
+        assert await statuses(admin, 1) == [200]
+
+
+class TestHeaders:
+    async def test_show_each_limit_and_what_is_left(
+        self, admin: HttpClient, alice: HttpClient
+    ) -> None:
+        key = await key_of()
+        await limit(admin, "user", reads_per_minute=100)
+        await limit(admin, f"key:{key.key_id}", reads_per_minute=10)
+        client = program(alice, key)
+
+        answer = await client.get("/conversations")
+
+        assert answer.headers["RateLimit-Policy"] == '"read";q=100;w=60, "key-read";q=10;w=60'
+        shown = answer.headers["RateLimit"]
+        assert re.fullmatch(r'"read";r=99;t=(59|60), "key-read";r=9;t=(59|60)', shown)
+        await leave(client)
+
+    async def test_are_sent_with_a_refusal_that_names_the_limit(
+        self, admin: HttpClient, alice: HttpClient
+    ) -> None:
+        await limit(admin, "user", reads_per_minute=1)
+        await statuses(alice, 1)
+
+        answer = await alice.get("/conversations")
+
+        found = await problem(answer, 429, "too_many_requests")
+        assert found["limit"] == "reads_per_minute"
+        assert 1 <= int(answer.headers["Retry-After"]) <= 60
+        assert re.fullmatch('"read";r=0;t=(59|60)', answer.headers["RateLimit"])
+
+
+class TestTwoProcesses:
+    async def test_never_grant_more_than_the_limit_together(
+        self, admin: HttpClient, alice: HttpClient, elsewhere: HttpClient
+    ) -> None:
+        await limit(admin, "user", reads_per_minute=40)
+        await book_of(elsewhere).read()
+
+        each = await asyncio.gather(
+            *(statuses(browser, 15) for browser in (alice, elsewhere, alice, elsewhere))
+        )
+
+        assert sum(found.count(200) for found in each) == 40
+
+    async def test_follow_a_limit_that_another_sets(
+        self, admin: HttpClient, elsewhere: HttpClient
+    ) -> None:
+        book = book_of(elsewhere)
+        await limit(admin, "user", reads_per_minute=1)
+        assert book.is_empty
+
+        await book.read()
+        assert await statuses(elsewhere, 2) == [200, 429]
+        await limit(admin, "user")
+        await book.read()
+
+        assert await statuses(elsewhere, 1) == [200]

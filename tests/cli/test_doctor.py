@@ -1,5 +1,6 @@
 """`chatvault doctor` on set-ups that are right and on ones that are wrong."""
 
+import importlib.util
 import json
 import re
 import socket
@@ -124,6 +125,25 @@ class TestProviders:
     async def test_are_reported_if_unreachable(self, tmp_path: Path) -> None:
         found = await self.look(tmp_path, base_url="http://127.0.0.1:1/v1", model="gpt-one")
         assert found.verdict is Verdict.WRONG
+
+    @pytest.mark.parametrize(
+        ("key", "verdict"), [("right", Verdict.OK), ("wrong-key", Verdict.WRONG)]
+    )
+    async def test_are_asked_by_their_protocol(
+        self, tmp_path: Path, url: str, key: str, verdict: Verdict
+    ) -> None:
+        given = {"protocol": "anthropic", "base_url": url, "api_key": key, "model": "gpt-one"}
+        found = await self.look(tmp_path, **given)
+        assert found.verdict is verdict
+        assert url in found.sentence
+
+    async def test_are_reported_if_their_package_is_missing(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+        found = await self.look(tmp_path, protocol="anthropic", model="claude")
+        assert found.verdict is Verdict.WRONG
+        assert "pip install 'chatvault-server[anthropic]'" in found.sentence
 
 
 class TestToolServers:

@@ -6,6 +6,8 @@ from yarl import URL
 from chatvault.actor import Role
 from chatvault.fields import first_day
 from conftest import HttpClient, SignIn
+from support.answers import problem
+from support.commanding import Command, Documents
 from support.using import insert_usage
 
 PATH = "/admin/usage"
@@ -36,10 +38,12 @@ class TestUsage:
             {
                 "user_id": str(bob_id), "username": "bob", "day": None,
                 "input_tokens": 100, "output_tokens": 50, "total_tokens": 150, "requests": 1,
+                "messages": 0, "bytes": 0,
             },
             {
                 "user_id": str(alice_id), "username": "alice", "day": None,
                 "input_tokens": 11, "output_tokens": 6, "total_tokens": 17, "requests": 2,
+                "messages": 0, "bytes": 0,
             },
         ]  # fmt: skip
 
@@ -104,3 +108,85 @@ class TestUsage:
             answer = await admin.get(PATH, params={"cursor": cursor})
             assert answer.status == 422
             assert (await answer.json())["errors"][0]["loc"] == ["query", "cursor"]
+
+
+class TestMessagesAndBytes:
+    @pytest.fixture
+    async def counted(
+        self, admin: HttpClient, alice: HttpClient, bob: HttpClient, database: Any
+    ) -> dict[str, Any]:
+        ids = {each["username"]: each["_id"] async for each in database.users.find()}
+        today, before = first_day(1), first_day(2)
+        await insert_usage("alice", (10, 5))
+        await database.usage_days.insert_many(
+            [
+                {"user_id": ids["alice"], "day": before, "messages": 3, "bytes": 300},
+                {"user_id": ids["alice"], "day": today, "messages": 1, "bytes": 100},
+                {"user_id": ids["bob"], "day": today, "messages": 2, "bytes": 200},
+            ]
+        )
+        return ids
+
+    async def test_are_summed_beside_the_tokens(
+        self, admin: HttpClient, counted: dict[str, Any]
+    ) -> None:
+        shown = [
+            (row["username"], row["total_tokens"], row["messages"], row["bytes"])
+            for row in await rows(admin)
+        ]
+        assert shown == [("alice", 15, 4, 400), ("bob", 0, 2, 200)]
+
+    async def test_are_listed_by_user_and_day_in_pages(
+        self, admin: HttpClient, counted: dict[str, Any]
+    ) -> None:
+        seen: list[dict[str, Any]] = []
+        target: str | None = f"{PATH}?by=user_and_day&limit=2"
+        while target:
+            answer = await admin.get(target)
+            seen += await answer.json()
+            links = answer.links
+            target = URL(links["next"]["url"]).path_qs if "next" in links else None
+
+        shown = [
+            (row["day"], row["username"], row["total_tokens"], row["messages"]) for row in seen
+        ]
+        assert shown == [
+            (first_day(2), "alice", 0, 3), (first_day(1), "alice", 15, 1),
+            (first_day(1), "bob", 0, 2),
+        ]  # fmt: skip
+
+    async def test_are_those_of_the_days_and_the_user_asked_for(
+        self, admin: HttpClient, counted: dict[str, Any]
+    ) -> None:
+        days = {"from": first_day(2), "to": first_day(2)}
+        [one] = await rows(admin, by="user_and_day", user="alice", **days)
+        assert (one["user_id"], one["messages"]) == (str(counted["alice"]), 3)
+        assert await rows(admin, user="bob", **days) == []
+        await problem(await admin.get(PATH, params={"user": "nobody"}), 404, "not_found")
+        await problem(await admin.get(PATH, params={"from": "May"}), 422, "invalid_input")
+
+    async def test_of_oneself_are_shown(
+        self, alice: HttpClient, bob: HttpClient, counted: dict[str, Any], database: Any
+    ) -> None:
+        answer = await alice.get("/usage")
+
+        assert answer.status == 200, await answer.text()
+        shown = await answer.json()
+        assert [(day["day"], day["total_tokens"], day["bytes"]) for day in shown["days"]] == [
+            (first_day(2), 0, 300), (first_day(1), 15, 100),
+        ]  # fmt: skip
+        assert shown["stored_bytes"] == 0
+        [today] = (await (await bob.get(f"/usage?from={first_day(1)}")).json())["days"]
+        assert (today["messages"], today["requests"]) == (2, 0)
+
+
+class TestCommand:
+    def test_shows_usage(self, command: Command, documents: Documents) -> None:
+        command("users", "create", "alice", "--email", "a@example.com", "--password", "horse 1234")
+        [user] = documents["users"].find()
+        counted = {"user_id": user["_id"], "day": first_day(1), "messages": 30, "bytes": 4711}
+        documents["usage_days"].insert_one(counted)
+
+        for by in ("user", "day", "user_and_day"):
+            assert "4711" in command("usage", "--by", by).out
+        assert "4711" not in command("usage", "--user", "alice", "--to", first_day(2)).out

@@ -23,7 +23,7 @@ from chatvault.mongodb.database import Client, check_writable, connect
 from chatvault.mongodb.embedded import find_mongod, is_served
 from chatvault.mongodb.failures import DriverError, hosts_of, reason_of
 from chatvault.replies.errors import ModelFailed
-from chatvault.replies.provider import OPENAI, ModelClients
+from chatvault.replies.provider import PROTOCOLS, ModelClients
 from chatvault.search import index
 from chatvault.search.workspace import find_place
 from chatvault.server.running import find_served, has_data
@@ -234,7 +234,11 @@ async def _check_providers(settings: Settings) -> AsyncIterator[Finding]:
 
 async def _ask_provider(clients: ModelClients, name: str, provider: Provider) -> Finding:
     about = f"model {name}"
-    url = (provider.base_url or OPENAI).rstrip("/")
+    if (extra := provider.missing_extra) is not None:
+        return wrong(about, f"needs `pip install 'chatvault-server[{extra}]'`")
+    url = (provider.base_url or PROTOCOLS[provider.protocol].URL).rstrip("/")
+    # Before the time counts.
+    await clients.connect(name)
     try:
         async with asyncio.timeout(PROVIDER_SECONDS):
             status, models = await clients.list_models(name)

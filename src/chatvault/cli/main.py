@@ -24,10 +24,12 @@ from chatvault.cli.holds import holds
 from chatvault.cli.importing import import_file
 from chatvault.cli.keys import keys
 from chatvault.cli.proofs import proofs
+from chatvault.cli.quotas import quotas
 from chatvault.cli.retention import retention
 from chatvault.cli.sealing import decrypt, encrypt, master_keys
 from chatvault.cli.terminal import explain_driver, mongodb_url, out, say
 from chatvault.cli.tools import tools
+from chatvault.cli.usage import show_usage
 from chatvault.cli.users import users
 from chatvault.errors import ChatvaultError, InvalidInput
 from chatvault.exporting.pdf.fonts import PACKAGES
@@ -68,6 +70,8 @@ app.add_typer(audit_log, name="audit")
 app.add_typer(tools, name="tools")
 app.add_typer(holds, name="holds")
 app.add_typer(retention, name="retention")
+app.add_typer(quotas, name="quotas")
+app.command("usage")(show_usage)
 app.command("import")(import_file)
 app.command("export")(export)
 app.command("backup")(back_up)

@@ -159,8 +159,8 @@ def reset_password(username: NameArgument) -> None:
     made = run(make)
     out.print(
         f"Token, shown once: {made.token}",
-        f"It is good for one use until {format_instant(made.expires_at)}, and is used with:",
-        'POST /auth/password-reset, {"token": …, "new_password": …}',
+        f"It is good for one use until {format_instant(made.expires_at)}, in a browser at:",
+        f"/reset/{made.token}",
         sep="\n",
     )
 

@@ -1,4 +1,4 @@
-"""Usage documents: one for each request to a model, only ever inserted."""
+"""Usage: a document for each request to a model, a count for each day, and the bytes stored."""
 
 from datetime import datetime
 from typing import Any, ClassVar
@@ -71,6 +71,16 @@ class Usage(Document):
         return InsertOne(cls.of(actor, **fields))
 
     @classmethod
+    async def tokens_of(cls, actor: Actor, day: str) -> int:
+        """Return the tokens that the actor has used on a day."""
+        sums: list[Raw] = [
+            {"$match": cls.owned_by(actor, day=day)},
+            {"$group": {"_id": None, "tokens": {"$sum": "$total_tokens"}}},
+        ]
+        found = await (await cls.get_pymongo_collection().aggregate(sums)).to_list()
+        return int(found[0]["tokens"]) if found else 0
+
+    @classmethod
     async def by_day(cls, actor: Actor, since: str) -> list[Raw]:
         """Return the tokens of each day since `since`, oldest first."""
         return await (
@@ -89,3 +99,54 @@ class Usage(Document):
                 ]
             )
         ).to_list()
+
+
+class UsageDay(Document):
+    """The messages and bytes that a user has added on a day.
+
+    Attributes:
+        day: in UTC, as 2024-01-15.
+        messages: those that they wrote, asked for or imported, in anybody's conversations.
+        bytes: by which their own conversations have grown.
+    """
+
+    user_id: Id
+    day: str
+    messages: int = 0
+    bytes: int = 0
+
+    holds: ClassVar = Content(plain=("day",))
+
+    class Settings:
+        """Beanie's."""
+
+        name = "usage_days"
+        indexes: ClassVar = [
+            IndexModel([("user_id", 1), ("day", 1)], unique=True),
+            # For the usage of all users on some days.
+            IndexModel([("day", 1), ("user_id", 1)]),
+        ]
+
+
+class StoredTotal(Document):
+    """The bytes of all messages of a user; made when somebody first asks for them.
+
+    Attributes:
+        counted_at: when they were last counted in full.
+    """
+
+    user_id: Id
+    bytes: int
+    counted_at: datetime
+
+    holds: ClassVar = Content(backed_up=False)
+
+    class Settings:
+        """Beanie's."""
+
+        name = "stored_totals"
+        indexes: ClassVar = [
+            IndexModel("user_id", unique=True),
+            # For those that are to be counted again.
+            IndexModel("counted_at"),
+        ]

@@ -4,12 +4,20 @@ from aiohttp import web
 
 from chatvault.actor import Actor, Scope
 from chatvault.audit.actions import Action
-from chatvault.cursors import encode_count_cursor
-from chatvault.errors import Denied
+from chatvault.errors import Denied, NotFound
 from chatvault.http.requests import RECORDER, json_response, link_to
 from chatvault.http.routing import Routes
 from chatvault.usage import review, service
-from chatvault.usage.schemas import StatsOut, StatsQuery, UsageBy, UsageOut, UsageQuery
+from chatvault.usage.schemas import (
+    DaysQuery,
+    MyUsageOut,
+    StatsOut,
+    StatsQuery,
+    UsageBy,
+    UsageOut,
+    UsageQuery,
+    cursor_after,
+)
 
 routes = Routes("usage")
 
@@ -35,18 +43,33 @@ async def get_stats(request: web.Request, actor: Actor, query: StatsQuery) -> we
     Action.USAGE_COUNT,
     scope=Scope.ADMIN,
     returns=list[UsageOut],
-    errors=(Denied,),
+    errors=(Denied, NotFound),
     sends=("Link",),
 )
 async def count_usage(request: web.Request, actor: Actor, query: UsageQuery) -> web.StreamResponse:
-    """Count tokens by user, most first, or by day.
+    """Count tokens, messages and bytes by user, by day, or by user and day.
 
-    For admins. Counts by user come in pages, and `Link` leads to the one after.
+    For admins. By user, those with the most tokens come first; else the oldest day. Counts that
+    are not by day alone come in pages, and `Link` leads to the one after.
     """
     rows = await review.count_usage(actor, request.app[RECORDER], query=query)
     headers = {}
-    if query.by is UsageBy.USER and len(rows) == query.limit:
-        last = rows[-1]
-        cursor = encode_count_cursor(last["total_tokens"], last["user_id"])
+    if query.by is not UsageBy.DAY and len(rows) == query.limit:
+        cursor = cursor_after(query.by, rows[-1])
         headers["Link"] = f'<{link_to(request, cursor=cursor)}>; rel="next"'
     return json_response(rows, headers=headers)
+
+
+@routes.route(
+    "GET",
+    "/usage",
+    Action.USAGE_LIST_MINE,
+    scope=Scope.CONVERSATIONS_READ,
+    returns=MyUsageOut,
+)
+async def list_usage(request: web.Request, actor: Actor, query: DaysQuery) -> web.StreamResponse:
+    """List my tokens, messages and bytes by day, oldest first.
+
+    Days without any are left out. The newest seconds may be missing.
+    """
+    return json_response(await service.list_mine(actor, request.app[RECORDER], query=query))

@@ -1,12 +1,21 @@
 """Request and response schemas of statistics."""
 
+from datetime import date
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
+from bson import ObjectId
+from bson.errors import InvalidId
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from chatvault.cursors import decode_count_cursor
-from chatvault.fields import Id, Raw
+from chatvault.cursors import (
+    decode_count_cursor,
+    decode_name_cursor,
+    encode_count_cursor,
+    encode_name_cursor,
+    not_ours,
+)
+from chatvault.fields import Id, Raw, first_day
 
 
 class StatsQuery(BaseModel):
@@ -48,42 +57,84 @@ class StatsOut(BaseModel):
 
 
 class UsageBy(StrEnum):
-    """The grouping of token counts."""
+    """The grouping of counts."""
 
     USER = "user"
     DAY = "day"
+    USER_AND_DAY = "user_and_day"
 
 
-class UsageQuery(BaseModel):
-    """The query of token counts: the user and the days."""
+class DaysQuery(BaseModel):
+    """The days of counts, which are UTC."""
 
-    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+    model_config: ClassVar = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+
+    days: int = Field(
+        30, ge=1, le=366, description="how far back, today included, where `from` does not say"
+    )
+    since: date | None = Field(None, alias="from", description="the first day, as 2026-11-01")
+    until: date | None = Field(None, alias="to", description="the last day")
+
+    def to_days(self) -> Raw:
+        """Return the condition on the field `day`."""
+        since = first_day(self.days) if self.since is None else self.since.isoformat()
+        until: Raw = {} if self.until is None else {"$lte": self.until.isoformat()}
+        return {"$gte": since, **until}
+
+
+def _decode_cursor(text: object) -> tuple[int | str, ObjectId] | None:
+    """Decode where the page before ended: a count or a day, and a user.
+
+    Raises:
+        PydanticCustomError: the text is not a cursor.
+    """
+    day, separator, user_id = (decode_name_cursor(text) or "").partition("/")
+    if not separator:
+        return decode_count_cursor(text)
+    try:
+        return day, ObjectId(user_id)
+    except InvalidId:
+        raise not_ours() from None
+
+
+class UsageQuery(DaysQuery):
+    """The query of counts: the users and the days."""
 
     by: UsageBy = UsageBy.USER
-    user_id: Id | None = Field(None, description="whose")
-    days: int = Field(30, ge=1, le=366, description="how far back, today included; days are UTC")
+    user_id: Id | None = Field(None, description="whose, by id")
+    user: str | None = Field(None, min_length=1, max_length=64, description="whose, by name or id")
     cursor: Annotated[
         Any,
-        BeforeValidator(decode_count_cursor),
+        BeforeValidator(_decode_cursor),
         Field(
-            description="where the page before ended; of users",
+            description="where the page before ended; not by day",
             json_schema_extra={"type": "string"},
         ),
     ] = None
-    limit: int = Field(100, ge=1, le=1000, description="users; days are all shown")
+    limit: int = Field(100, ge=1, le=1000, description="rows; by day, all days are shown")
 
-    def to_filter(self, since: str) -> Raw:
-        """Return the MongoDB filter.
 
-        Args:
-            since: the first day.
-        """
-        whose: Raw = {} if self.user_id is None else {"user_id": self.user_id}
-        return {**whose, "day": {"$gte": since}}
+class DayUsageOut(BaseModel):
+    """The counts of a day."""
+
+    day: str
+    input_tokens: int
+    output_tokens: int
+    total_tokens: int
+    requests: int = Field(description="to models")
+    messages: int = Field(description="written, asked for or imported")
+    bytes: int = Field(description="by which conversations have grown")
+
+
+class MyUsageOut(BaseModel):
+    """One's own counts."""
+
+    stored_bytes: int = Field(description="of all messages, those in the trash included")
+    days: list[DayUsageOut]
 
 
 class UsageOut(BaseModel):
-    """The token counts of a user, or of a day.
+    """The counts of a user, of a day, or of a user on a day.
 
     `username` is null where the account is gone, and in counts by day.
     """
@@ -94,4 +145,13 @@ class UsageOut(BaseModel):
     input_tokens: int
     output_tokens: int
     total_tokens: int
-    requests: int
+    requests: int = Field(description="to models")
+    messages: int = Field(description="written, asked for or imported")
+    bytes: int = Field(description="by which conversations have grown")
+
+
+def cursor_after(by: UsageBy, row: Raw) -> str:
+    """Return the cursor of the page that follows this row."""
+    if by is UsageBy.USER_AND_DAY:
+        return encode_name_cursor(f"{row['day']}/{row['user_id']}")
+    return encode_count_cursor(row["total_tokens"], row["user_id"])

@@ -12,7 +12,10 @@ from chatvault.audit.actions import Action
 from chatvault.audit.recorder import Recorder
 from chatvault.conversations.models import Conversation, Status
 from chatvault.fields import Raw, first_day
+from chatvault.usage.counts import SUMS, adding_up
+from chatvault.usage.metering import count_stored, read_totals
 from chatvault.usage.models import Usage
+from chatvault.usage.schemas import DaysQuery
 
 
 async def stats(actor: Actor, recorder: Recorder, *, days: int) -> Raw:
@@ -32,6 +35,24 @@ async def stats(actor: Actor, recorder: Recorder, *, days: int) -> Raw:
     }
     await recorder.record(audit.entry(actor, Action.CONVERSATION_STATS))
     return shown
+
+
+async def list_mine(actor: Actor, recorder: Recorder, *, query: DaysQuery) -> Raw:
+    """Return the actor's usage by day, oldest first, and the bytes stored; itself audited."""
+    days = await list_days(actor, query.to_days())
+    stored = (await read_totals([actor.owner_id])).get(actor.owner_id)
+    if stored is None:
+        stored = await count_stored(actor.owner_id)
+    await recorder.record(audit.entry(actor, Action.USAGE_LIST_MINE))
+    return {"stored_bytes": max(0, stored), "days": days}
+
+
+async def list_days(actor: Actor, days: Raw) -> list[Raw]:
+    """Return the actor's tokens, messages and bytes of each day within some, oldest first."""
+    by_day = adding_up(Usage.owned_by(actor, day=days), "$day")
+    found = await Usage.get_pymongo_collection().aggregate([*by_day, {"$sort": {"_id": 1}}])
+    groups = await found.to_list()
+    return [{"day": each["_id"], **{name: each[name] for name in SUMS}} for each in groups]
 
 
 async def _groups(actor: Actor) -> list[Raw]:

@@ -11,7 +11,7 @@ from typing import Self
 
 from bson import ObjectId
 
-from chatvault.actor import Actor
+from chatvault.actor import Actor, Door
 from chatvault.errors import Denied
 
 
@@ -21,13 +21,20 @@ class InsufficientGrant(Denied):
     code = "insufficient_grant"
 
 
+class AgentsNotGranted(Denied):
+    """The conversation is shared with you, but not to ask agents in it at its owner's expense."""
+
+    code = "agents_not_granted"
+
+
 class Need(IntEnum):
     """The levels of access that operations need; each includes those before it."""
 
     READ = 1
     COMMENT = 2
     WRITE = 3
-    MANAGE = 4
+    ASK = 4
+    MANAGE = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +73,11 @@ class Guest(Actor):
     conversation_id: ObjectId
     access: Access
 
+    @property
+    def payer(self) -> Actor:
+        """The owner, in whose name and at whose expense agents answer."""
+        return Actor(door=Door.BACKGROUND, user_id=self.access.owner_id)
+
     @classmethod
     def of(cls, actor: Actor, conversation_id: ObjectId, access: Access) -> Self:
         """Return the same actor as a guest of a conversation."""
@@ -82,9 +94,18 @@ async def resolve(actor: Actor, conversation_id: ObjectId, need: Need) -> Access
     Raises:
         NotAuthenticated: nobody is signed in.
         InsufficientGrant: the actor is the conversation's guest, and may not do this.
+        AgentsNotGranted: the same, where an editor asks agents.
     """
     if isinstance(actor, Guest) and actor.conversation_id == conversation_id:
-        if actor.access.role < need:
-            raise InsufficientGrant
+        refusal = refusal_of(actor.access.role, need)
+        if refusal is not None:
+            raise refusal
         return actor.access
     return Access.of(actor)
+
+
+def refusal_of(role: Need, need: Need) -> InsufficientGrant | AgentsNotGranted | None:
+    """Return the error of a guest with this role; None if it is enough."""
+    if role >= need:
+        return None
+    return AgentsNotGranted() if (role, need) == (Need.WRITE, Need.ASK) else InsufficientGrant()

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from bson import ObjectId
 
 from chatvault.conversations.authors import release_shared
@@ -42,7 +43,11 @@ class TestCommenter:
             assert await contents(browser, conversation) == [NOTE["content"]]
         refused = await carol.post(at(conversation, "/notes"), json=NOTE)
         assert (refused.status, await code_of(refused)) == (403, "insufficient_grant")
-        assert await (await alice.get(at(conversation))).json() == conversation
+        assert await (await alice.get(at(conversation))).json() == {
+            **conversation,
+            "shared": True,
+            "noted": True,
+        }
 
     async def test_changes_their_own_alone(self, alice: HttpClient, bob: HttpClient) -> None:
         conversation = await begin(alice, messages=[FIRST])
@@ -79,6 +84,23 @@ class TestCommenter:
             await bob.get(at(conversation, "/notes")),
         ):
             assert answer.status == 404
+
+
+class TestLimit:
+    async def test_refuses_one_more_but_answers_repeats(
+        self, alice: HttpClient, constants: pytest.MonkeyPatch
+    ) -> None:
+        constants.setattr("chatvault.notes.service.MOST_NOTES", 1)
+        conversation = await begin(alice, messages=[FIRST])
+        key = {"Idempotency-Key": "once"}
+        first = await alice.post(at(conversation, "/notes"), json=NOTE, headers=key)
+
+        again = await alice.post(at(conversation, "/notes"), json=NOTE, headers=key)
+        refused = await alice.post(at(conversation, "/notes"), json=NOTE)
+
+        assert (first.status, again.status) == (201, 201)
+        assert await again.json() == await first.json()
+        assert (refused.status, await code_of(refused)) == (409, "too_many_notes")
 
 
 class TestAttacks:

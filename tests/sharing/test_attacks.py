@@ -56,9 +56,8 @@ class TestConfusedDeputy:
             texts.append(await answer.text())
             assert answer.status in {200, 202, 404, 409, 422}, (path, answer.status)
         assert not [text for text in texts if "hidden words" in text]
-        for conversation in (shared, hidden):
-            found = await (await alice.get(at(conversation))).json()
-            assert found == conversation
+        for conversation in ({**shared, "shared": True}, hidden):
+            assert await (await alice.get(at(conversation))).json() == conversation
 
     async def test_the_owners_other_conversations(self, alice: HttpClient, bob: HttpClient) -> None:
         _, hidden, _ = await _things(alice, bob)

@@ -52,7 +52,9 @@ class TestAuthor:
         await alice.post(at(conversation, "/restore"))
         page = await (await alice.get(f"{path}?limit=200")).json()
         left = [each["content"] for each in page["messages"]]
-        assert len(left) == 59
+        assert len(left) == 60
+        # She wrote it, and he only edited it.
+        assert left[1] == "hers 1"
         assert left[-2:] == ["hers again", "hers 59"]
 
     async def test_leaves_what_others_wrote(

@@ -79,22 +79,38 @@ class TestSet:
         await grant(alice, conversation, "bob")
 
         found = await (await alice.get(at(conversation))).json()
-        assert found == conversation
+        assert found == {**conversation, "shared": True}
 
     async def test_refuses_unknown_users_the_owner_and_the_past(
         self, alice: HttpClient, bob: HttpClient
     ) -> None:
         conversation = await begin(alice)
         past = format_instant(now() - timedelta(seconds=1))
-        for user, body, status in (
-            ("nobody", {"role": "viewer"}, 404),
-            (str(ObjectId()), {"role": "viewer"}, 404),
-            ("alice", {"role": "viewer"}, 422),
-            ("bob", {"role": "viewer", "expires_at": past}, 422),
-            ("bob", {"role": "owner"}, 422),
+        for user, body, status, field in (
+            ("nobody", {"role": "viewer"}, 404, None),
+            (str(ObjectId()), {"role": "viewer"}, 404, None),
+            ("alice", {"role": "viewer"}, 422, "user"),
+            ("bob", {"role": "viewer", "expires_at": past}, 422, "expires_at"),
+            ("bob", {"role": "owner"}, 422, "role"),
         ):
             answer = await alice.put(at(conversation, f"/grants/{user}"), json=body)
             assert answer.status == status, (user, body)
+            named = [each["loc"][-1] for each in (await answer.json()).get("errors", [])]
+            assert named == ([field] if field else [])
+
+    async def test_takes_no_more_users_than_it_may(
+        self, alice: HttpClient, bob: HttpClient, sign_in: SignIn, constants: pytest.MonkeyPatch
+    ) -> None:
+        constants.setattr("chatvault.sharing.service.MOST_GRANTS", 1)
+        await sign_in("carol")
+        conversation = await begin(alice)
+        await grant(alice, conversation, "bob")
+
+        answer = await alice.put(at(conversation, "/grants/carol"), json={"role": "viewer"})
+
+        assert (answer.status, await code_of(answer)) == (409, "too_many_grants")
+        changed = await grant(alice, conversation, "bob", "editor")
+        assert changed["role"] == "editor"
 
     async def test_is_audited_with_the_grantee(
         self, alice: HttpClient, bob: HttpClient, database: Any
@@ -122,7 +138,7 @@ class TestViewer:
 
         found = await (await bob.get(at(conversation))).json()
 
-        assert found == {**conversation, "tags": [], "pinned": False}
+        assert found == {**conversation, "tags": [], "pinned": False, "shared": True}
 
     @pytest.mark.parametrize(
         "further",
@@ -258,7 +274,6 @@ class TestEditor:
             ("PUT", "/grants/carol", {"role": "viewer"}),
             ("DELETE", "/grants/carol", None),
             ("DELETE", "/messages/first", None),
-            ("POST", "/replies", {"content": "x"}),
             ("GET", "/context", None),
             ("POST", "/summary", {}),
             ("POST", "/messages/first/execute-command", {"command": "ls"}),

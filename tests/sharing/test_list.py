@@ -31,9 +31,9 @@ class TestSharedWithMe:
 
         found = await (await bob.get("/conversations", params=SHARED)).json()
 
-        assert [(each["title"], each["role"]) for each in found] == [
-            ("Carol's", "editor"),
-            ("hers", "viewer"),
+        assert [(each["title"], each["owner"], each["role"]) for each in found] == [
+            ("Carol's", "carol", "editor"),
+            ("hers", "alice", "viewer"),
         ]
         assert (found[1]["tags"], found[1]["pinned"]) == ([], False)
         assert found[1]["user_id"] == hers["user_id"]

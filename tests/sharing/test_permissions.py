@@ -9,19 +9,21 @@ from bson import ObjectId
 from chatvault.actor import Role, Scope
 from chatvault.conversations.grants import Grant
 from chatvault.fields import now
+from chatvault.groups.models import Membership
 from conftest import HttpClient, SignIn
 from support.keys import make_key
 from support.operations import AUDITED, CALLS, Things, key_of, make_things
 from support.permissions import read_rows, to_page
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "permissions.md"
-OPERATIONS = {key_of(each): each for each in AUDITED if each.path.startswith("/conversations")}
+STARTS = ("/conversations", "/groups")
+OPERATIONS = {key_of(each): each for each in AUDITED if each.path.startswith(STARTS)}
 GRANTED = ("viewer", "commenter", "editor")
 REFUSED = {401, 403, 404}
 
 
 class TestTable:
-    def test_has_every_route_of_conversations_once(self) -> None:
+    def test_has_every_route_of_conversations_and_groups_once(self) -> None:
         told = [(row["method"], row["path"]) for row in read_rows()]
 
         assert len(told) == len(set(told))
@@ -49,6 +51,12 @@ class _Everybody:
         ]
         ended = {"grantee_id": self._ids["revoked"], "role": "editor", "expires_at": now()}
         rows.append({**rows[0], "_id": ObjectId(), **ended})
+        member = {"member_id": self._ids["group member"], "group_id": ObjectId(things.group_id)}
+        by_group = {"grantee_id": member["member_id"], "via_group": member["group_id"]}
+        rows.append({**rows[0], "_id": ObjectId(), **by_group, "role": "editor"})
+        await Membership.get_pymongo_collection().replace_one(
+            member, {**member, "owner_id": self._ids["owner"], "role": "member"}, upsert=True
+        )
         await Grant.get_pymongo_collection().insert_many(rows)
 
     async def call(self, who: str, method: str, path: str, things: Things) -> str:
@@ -69,15 +77,15 @@ class _Everybody:
 
 @pytest.fixture
 async def everybody(http: HttpClient, sign_in: SignIn, database: Any) -> _Everybody:
-    people = {
-        who: await sign_in(who) for who in ("viewer", "commenter", "editor", "revoked", "stranger")
-    }
+    names = ("viewer", "commenter", "editor", "revoked", "stranger")
+    people = {who: await sign_in(who) for who in names}
+    people["group member"] = await sign_in("member")
     people["admin"] = await sign_in("admin", role=Role.ADMIN)
     people["auditor"] = await sign_in("auditor", role=Role.AUDITOR)
     # An owner who may use tools, as operations make them for admins.
     people["owner"] = await sign_in("alice", role=Role.ADMIN)
     users = {each["username"]: each["_id"] async for each in database.users.find()}
-    users["owner"] = users["alice"]
+    users |= {"owner": users["alice"], "group member": users["member"]}
     return _Everybody({**people, "anonymous": http}, users)
 
 

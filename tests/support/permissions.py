@@ -16,7 +16,8 @@ Made by `tests/support/permissions.py` of `tests/permissions.csv`, which
 `tests/sharing/test_permissions.py` compares with the service. Not to be edited.
 
 `yes` is an answer about this conversation or, where the path names none, about one's own; the
-numbers are the statuses of refusals. *Revoked* had a grant that has ended; *stranger*, *admin* and
+numbers are the statuses of refusals. A *group member* is in a group of the owner's with which the
+conversation is shared for editing. *Revoked* had a grant that has ended; *stranger*, *admin* and
 *auditor* never had one. The keys are the owner's. [Sharing](api.md#sharing) says what the roles
 are.
 """

@@ -85,6 +85,13 @@ class Shared:
             await asyncio.sleep(0.001)
         await self.close()
 
+    def end_connections(self) -> None:
+        """End the connections that nobody uses at the moment."""
+        if self.server is not None and self.server.runner is not None:
+            handler = self.server.runner.server
+            if handler is not None:
+                handler.pre_shutdown()
+
     async def close(self) -> None:
         """End the application, if there is one."""
         if self.server is not None:

@@ -11,6 +11,7 @@ from chatvault.access import Access
 from chatvault.actor import Actor, Door
 from chatvault.content import Content
 from chatvault.conversations.grants import Grant
+from chatvault.conversations.group_grants import GroupGrant
 from chatvault.conversations.shapes import MessageDoc
 from chatvault.fields import Id, Raw
 
@@ -75,6 +76,6 @@ def note_author(
 async def release_shared(owner_id: ObjectId, conversation_id: ObjectId) -> None:
     """Delete the grants of a deleted conversation, and the records of who wrote in it."""
     access = Access.of(Actor(door=Door.BACKGROUND, user_id=owner_id))
-    for document in (Grant, Authorship):
+    for document in (Grant, GroupGrant, Authorship):
         its = document.owned_by(access, conversation_id=conversation_id)
         await document.get_pymongo_collection().delete_many(its)

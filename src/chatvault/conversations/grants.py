@@ -22,6 +22,8 @@ from chatvault.conversations.shapes import ConversationDoc
 from chatvault.cursors import Cursor
 from chatvault.fields import Id, Raw, now
 
+# The most grants of one user of which live events and searches know.
+MOST_HELD = 10_000
 # Who asks, and for which conversation.
 Asked = tuple[ObjectId, ObjectId]
 
@@ -51,6 +53,7 @@ class Grant(Document):
         at: when it was granted first.
         expires_at: when it ends by itself; None for never.
         via_group: the group by which the user has it; None for a grant to the user alone.
+        agents: whether an editor may ask agents, at the owner's expense.
     """
 
     grantee_id: Id
@@ -61,6 +64,7 @@ class Grant(Document):
     at: datetime
     expires_at: datetime | None = None
     via_group: Id | None = None
+    agents: bool = False
 
     holds: ClassVar = Content(owner="owner_id", also_of=("grantee_id",))
 
@@ -89,9 +93,10 @@ class Grant(Document):
         return {"grantee_id": actor.owner_id, **more}
 
     @classmethod
-    async def list_raw(cls, access: Access, conversation_id: ObjectId) -> list[Raw]:
-        """Return the grants of an owner's conversation, the oldest first."""
-        query = cls.owned_by(access, conversation_id=conversation_id)
+    async def list_raw(cls, access: Access, conversation_id: ObjectId | None = None) -> list[Raw]:
+        """Return the grants of an owner's conversation, or of all, the oldest first."""
+        which = {} if conversation_id is None else {"conversation_id": conversation_id}
+        query = cls.owned_by(access, **which)
         found = cls.get_pymongo_collection().find(query).sort([("at", 1), ("_id", 1)])
         return [dict(each) for each in await found.to_list()]
 
@@ -120,8 +125,14 @@ class Grant(Document):
         for each in await found.to_list():
             if is_in_force(each):
                 key = (each["grantee_id"], each["owner_id"], each["conversation_id"])
-                needs[key] = max(needs.get(key, Need.READ), NEEDS[GrantRole(each["role"])])
+                needs[key] = max(needs.get(key, Need.READ), need_of(each))
         return needs
+
+
+def need_of(grant: Raw) -> Need:
+    """Return the most that a grant allows."""
+    role = GrantRole(grant["role"])
+    return Need.ASK if role is GrantRole.EDITOR and grant.get("agents") else NEEDS[role]
 
 
 def is_in_force(grant: Raw) -> bool:
@@ -140,17 +151,21 @@ async def find_guest(actor: Actor, conversation_id: ObjectId) -> Guest | None:
     """
     query = Grant.given_to(actor, conversation_id=conversation_id)
     found = filter(is_in_force, await Grant.get_pymongo_collection().find(query).to_list())
-    guest = max((_guest_by(actor, each) for each in found), key=_role_of, default=None)
+    guest = max((to_guest(actor, each) for each in found), key=_role_of, default=None)
     if guest is None:
         return None
     is_there = await Conversation.list_ids(guest.access, _id=conversation_id)
     return guest if is_there else None
 
 
-def _guest_by(actor: Actor, grant: Raw) -> Guest:
+def to_guest(actor: Actor, grant: Raw) -> Guest:
     """Return the actor as a guest by one grant."""
-    access = Access(grant["owner_id"], NEEDS[GrantRole(grant["role"])], actor.owner_id)
-    return Guest.of(actor, grant["conversation_id"], access)
+    return Guest.of(actor, grant["conversation_id"], access_by(actor.owner_id, grant))
+
+
+def access_by(grantee_id: ObjectId, grant: Raw) -> Access:
+    """Return a user's access by one grant, of which the owner and the role are needed."""
+    return Access(grant["owner_id"], need_of(grant), grantee_id)
 
 
 def _role_of(guest: Guest) -> Need:
@@ -174,7 +189,36 @@ async def list_given(actor: Actor, limit: int, after: Cursor | None) -> list[tup
     query = Grant.given_to(actor, **{"$and": kept})
     found = Grant.get_pymongo_collection().find(query)
     grants = await found.sort([("at", DESCENDING), ("_id", DESCENDING)]).limit(limit).to_list()
-    return [(_guest_by(actor, each), dict(each)) for each in grants]
+    return [(to_guest(actor, each), dict(each)) for each in grants]
+
+
+async def pick_strongest(actor: Actor, given: list[tuple[Guest, Raw]]) -> list[tuple[Guest, Raw]]:
+    """Return the grants of a page without those of conversations that stand further up the list.
+
+    A conversation may be shared with a user alone, and by groups: it stands where its newest grant
+    is, with the role of the strongest.
+    """
+    ids = [grant["conversation_id"] for _, grant in given]
+    query = Grant.given_to(actor, conversation_id={"$in": ids})
+    of: dict[ObjectId, list[Raw]] = {}
+    for each in filter(is_in_force, await Grant.get_pymongo_collection().find(query).to_list()):
+        of.setdefault(each["conversation_id"], []).append(each)
+    picked = []
+    for guest, grant in given:
+        every = of.get(grant["conversation_id"], [])
+        if any((each["at"], each["_id"]) > (grant["at"], grant["_id"]) for each in every):
+            continue
+        strongest = max([grant, *every], key=need_of)
+        shown = {name: strongest.get(name) for name in ("role", "expires_at")}
+        picked.append((to_guest(actor, strongest) if every else guest, {**grant, **shown}))
+    return picked
+
+
+async def list_held(actor: Actor) -> list[Raw]:
+    """Return the newest grants that an actor has, up to `MOST_HELD`, the expired ones included."""
+    found = Grant.get_pymongo_collection().find(Grant.given_to(actor))
+    newest = found.sort([("at", DESCENDING), ("_id", DESCENDING)])
+    return [dict(each) for each in await newest.limit(MOST_HELD).to_list()]
 
 
 def without_order(conversation: ConversationDoc) -> ConversationDoc:

@@ -20,7 +20,7 @@ from chatvault.notes.schemas import (
     NotesQuery,
     note_wire,
 )
-from chatvault.notes.service import NotAuthor, NoteDeps
+from chatvault.notes.service import NotAuthor, NoteDeps, TooManyNotes
 
 NOTE_DEPS = web.AppKey("note_deps", NoteDeps)
 PATH = "/conversations/{conversation_id}/notes"
@@ -51,7 +51,7 @@ async def list_notes(
     scope=Scope.CONVERSATIONS_WRITE,
     status=201,
     returns=NoteOut,
-    errors=(InsufficientGrant, KeyReused),
+    errors=(InsufficientGrant, KeyReused, TooManyNotes),
 )
 async def create_note(
     request: web.Request,

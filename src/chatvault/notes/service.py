@@ -22,9 +22,9 @@ from chatvault.conversations.reading.finding import find_messages
 from chatvault.conversations.reading.pages import read_consistently
 from chatvault.conversations.shapes import ConversationDoc, StoredMessage
 from chatvault.conversations.trash.queries import check_not_gone
-from chatvault.errors import Denied, InvalidInput, NotFound
+from chatvault.errors import Conflict, Denied, NotFound
 from chatvault.fields import Raw, now
-from chatvault.idempotency import IdempotencyKey, Idempotent
+from chatvault.idempotency import IdempotencyKey, Idempotent, was_carried_out
 
 # The most notes of one conversation.
 MOST_NOTES = 1000
@@ -34,6 +34,12 @@ class NotAuthor(Denied):
     """Only its author may change a note."""
 
     code = "not_author"
+
+
+class TooManyNotes(Conflict):
+    """The conversation has 1,000 notes; remove one of them first."""
+
+    code = "too_many_notes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +69,15 @@ async def create(
     Raises:
         NotFound: the actor has no such conversation, or it has no such message.
         InsufficientGrant: the conversation is shared with the actor for reading only.
-        InvalidInput: the conversation has as many notes as one may have.
+        TooManyNotes: the conversation has as many notes as one may have.
     """
     access, at = await resolve(actor, conversation_id, Need.COMMENT), now()
     await check_not_gone(access, conversation_id)
     its = Note.owned_by(access, conversation_id=conversation_id)
-    if await Note.get_pymongo_collection().count_documents(its, limit=MOST_NOTES) >= MOST_NOTES:
-        raise InvalidInput(f"A conversation may have at most {MOST_NOTES:,} notes")
+    if not await was_carried_out(actor, idempotency_key):
+        count = await Note.get_pymongo_collection().count_documents(its, limit=MOST_NOTES)
+        if count >= MOST_NOTES:
+            raise TooManyNotes
     note = {
         **its,
         "_id": ObjectId(),

@@ -11,7 +11,8 @@ from chatvault.http.requests import json_response
 from chatvault.http.routing import Routes
 from chatvault.sharing import service
 from chatvault.sharing.schemas import GrantIn, GrantOut, GrantPath, GrantsOut, grant_wire
-from chatvault.sharing.service import SharingDeps, UserNotFound
+from chatvault.sharing.service import SharingDeps, TooManyGrants, UserNotFound
+from chatvault.sharing.terms import Terms
 
 SHARING_DEPS = web.AppKey("sharing_deps", SharingDeps)
 PATH = "/conversations/{conversation_id}/grants"
@@ -45,7 +46,7 @@ async def list_grants(
     Action.CONVERSATION_SHARE,
     scope=Scope.CONVERSATIONS_WRITE,
     returns=GrantOut,
-    errors=(InsufficientGrant, Throttled, UserNotFound),
+    errors=(InsufficientGrant, Throttled, UserNotFound, TooManyGrants),
 )
 async def set_grant(
     request: web.Request, actor: Actor, path: GrantPath, body: GrantIn
@@ -60,8 +61,7 @@ async def set_grant(
         request.app[SHARING_DEPS],
         conversation_id=path.conversation_id,
         user=path.user,
-        role=body.role,
-        expires_at=body.expires_at,
+        terms=Terms(**dict(body)),
     )
     return json_response(grant_wire(grant))
 

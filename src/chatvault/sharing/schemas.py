@@ -22,6 +22,9 @@ class GrantIn(BaseModel):
         description="viewer reads; commenter adds notes as well; editor appends and edits, too"
     )
     expires_at: Instant | None = Field(None, description="when it ends by itself; null for never")
+    agents: bool = Field(
+        default=False, description="whether an editor may ask agents, at the owner's expense"
+    )
 
 
 class GrantOut(BaseModel):
@@ -37,6 +40,7 @@ class GrantOut(BaseModel):
     granted_by: Id
     granted_at: Instant
     expires_at: Instant | None
+    agents: bool
 
 
 class GrantsOut(BaseModel):
@@ -54,4 +58,5 @@ def grant_wire(grant: Raw) -> GrantOut:
         granted_by=grant["by"],
         granted_at=grant["at"],
         expires_at=grant["expires_at"],
+        agents=grant.get("agents", False),
     )

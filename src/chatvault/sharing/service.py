@@ -1,14 +1,14 @@
 """Giving, listing and ending grants; each is a change of its conversation."""
 
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from datetime import datetime
 
 from bson import ObjectId
 from pymongo import DeleteOne, UpdateOne
 
 from chatvault.access import Access, Guest, Need, resolve
 from chatvault.accounts import service as accounts
-from chatvault.accounts.models import User
+from chatvault.accounts.names import find_names
 from chatvault.actor import Actor
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
@@ -16,12 +16,14 @@ from chatvault.audit.recorder import Recorder
 from chatvault.conversations.commits.change import Change
 from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.conversations.commits.working_copy import WorkingCopy
-from chatvault.conversations.grants import Grant, GrantRole
+from chatvault.conversations.grants import Grant
 from chatvault.conversations.trash.queries import check_not_gone
-from chatvault.errors import Busy, InvalidInput, NotFound
+from chatvault.errors import Busy, Conflict, NotFound
 from chatvault.fields import Raw, now
 from chatvault.mongodb.rates import Rate
+from chatvault.sharing.terms import Terms, wrong_field
 
+EndLive = Callable[[ObjectId, ObjectId | None, Collection[ObjectId] | None], None]
 # The most users with whom one conversation is shared.
 MOST_GRANTS = 500
 
@@ -34,11 +36,14 @@ class SharingDeps:
         commits: the queue that commits changes.
         recorder: stores audit entries of reads.
         rate: limits how often a user looks up others by giving grants.
+        end_live: ends what this process shows of a conversation by live events, at once: by the
+            conversation, the group by which it was shared, and with whom (None for all of these).
     """
 
     commits: CommitQueue
     recorder: Recorder
     rate: Rate
+    end_live: EndLive
 
 
 async def set_grant(
@@ -47,40 +52,37 @@ async def set_grant(
     *,
     conversation_id: ObjectId,
     user: str,
-    role: GrantRole,
-    expires_at: datetime | None,
+    terms: Terms,
 ) -> Raw:
     """Share a conversation with a user, or change what they may do with it; return the grant.
 
     Raises:
         NotFound: the actor has no such conversation, or there is no such user.
         InsufficientGrant: the conversation is shared with the actor.
-        InvalidInput: the user is its owner, the grant would have ended already, or it has too many.
+        InvalidInput: the user is its owner, or the grant would have ended already.
+        TooManyGrants: the conversation is shared with as many others as may be.
         Throttled: the actor gave too many grants in this minute.
     """
     access = await resolve(actor, conversation_id, Need.MANAGE)
     await check_not_gone(access, conversation_id)
     await deps.rate.admit(str(actor.owner_id))
-    grantee_id, at = await _find_grantee(access, user), now()
-    if expires_at is not None and expires_at <= at:
-        raise InvalidInput("expires_at must be in the future")
-    if len(await Grant.list_raw(access, conversation_id)) >= MOST_GRANTS:
-        raise InvalidInput(f"A conversation can be shared with at most {MOST_GRANTS} users")
+    grantee_id = await _find_grantee(access, user)
+    terms.check()
+    others = [each["grantee_id"] for each in await _list_alone(access, conversation_id)]
+    if len(others) >= MOST_GRANTS and grantee_id not in others:
+        raise TooManyGrants
     write = UpdateOne(
         Grant.owned_by(
             access, grantee_id=grantee_id, conversation_id=conversation_id, via_group=None
         ),
-        {
-            "$set": {"role": role.value, "expires_at": expires_at, "by": access.owner_id},
-            "$setOnInsert": {"at": at},
-        },
+        {"$set": {**terms.fields(), "by": access.owner_id}, "$setOnInsert": {"at": now()}},
         upsert=True,
     )
 
     def decide(working: WorkingCopy) -> None:
         working.check_exists()
         working.change_grants(write)
-        details = {"grantee_id": str(grantee_id), "role": role.value}
+        details = {"grantee_id": str(grantee_id), **terms.details()}
         action = Action.CONVERSATION_SHARE
         working.outbox.record(audit.entry(actor, action, conversation_id, details=details))
 
@@ -108,8 +110,14 @@ async def _find_grantee(access: Access, user: str) -> ObjectId:
     if found is None or not found.is_active or found.erasure is not None:
         raise UserNotFound
     if found.id == access.owner_id:
-        raise InvalidInput("A conversation cannot be shared with its owner")
+        raise wrong_field("user", "must be another than the conversation's owner", "path")
     return ObjectId(found.id)
+
+
+class TooManyGrants(Conflict):
+    """The conversation is shared with 500 users; end one of the grants first."""
+
+    code = "too_many_grants"
 
 
 class UserNotFound(NotFound):
@@ -120,7 +128,7 @@ class UserNotFound(NotFound):
 
 async def _show(access: Access, conversation_id: ObjectId, grantee_id: ObjectId) -> Raw:
     for grant in await _list(access, conversation_id):
-        if grant["grantee_id"] == grantee_id and grant["via_group"] is None:
+        if grant["grantee_id"] == grantee_id:
             return grant
     raise NotFound("Grant not found")
 
@@ -141,12 +149,16 @@ async def list_grants(actor: Actor, deps: SharingDeps, *, conversation_id: Objec
     return grants
 
 
+async def _list_alone(access: Access, conversation_id: ObjectId) -> list[Raw]:
+    """Return the grants of a conversation to users alone, without those that come by groups."""
+    grants = await Grant.list_raw(access, conversation_id)
+    return [each for each in grants if each.get("via_group") is None]
+
+
 async def _list(access: Access, conversation_id: ObjectId) -> list[Raw]:
     """Return the grants of a conversation with the names of their users."""
-    grants = await Grant.list_raw(access, conversation_id)
-    ids = [each["grantee_id"] for each in grants]
-    users = User.get_pymongo_collection().find({"_id": {"$in": ids}}, {"username": True})
-    names = {each["_id"]: each["username"] async for each in users}
+    grants = await _list_alone(access, conversation_id)
+    names = await find_names(each["grantee_id"] for each in grants)
     return [{**each, "username": names.get(each["grantee_id"])} for each in grants]
 
 
@@ -193,3 +205,4 @@ async def end_grant(
         if await Grant.get_pymongo_collection().find_one(query, {"_id": True}) is None:
             raise NotFound("Grant not found") from None
         raise
+    deps.end_live(conversation_id, None, [query["grantee_id"]])

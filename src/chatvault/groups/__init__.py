@@ -1,0 +1,1 @@
+"""Groups of users with whom conversations can be shared at once."""

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -33,6 +33,8 @@ AGENT_DELETED = "agent.deleted"
 KEY_CREATED = "api_key.created"
 KEY_REVOKED = "api_key.revoked"
 EXPORT_DELETED = "export.deleted"
+SHARED = "conversation.shared"
+UNSHARED = "conversation.unshared"
 # The kinds of jobs whose progress is reported.
 IMPORT = "import"
 EXPORT = "export"
@@ -61,10 +63,12 @@ TYPES: Mapping[Action, str] = {
     Action.CONVERSATION_PURGE: DELETED,
     Action.CONVERSATION_REPLACE_MESSAGE: EDITED,
     Action.CONVERSATION_RESTORE: RESTORED,
+    Action.CONVERSATION_SHARE: SHARED,
     Action.CONVERSATION_SHOW_BRANCH: UPDATED,
     Action.CONVERSATION_SUMMARIZE: UPDATED,
     Action.CONVERSATION_TITLE: UPDATED,
     Action.CONVERSATION_TRASH: TRASHED,
+    Action.CONVERSATION_UNSHARE: UNSHARED,
     Action.CONVERSATION_UPDATE: UPDATED,
     Action.REPLY_CANCEL: UPDATED,
     Action.REPLY_CONTINUE: STARTED,
@@ -115,7 +119,16 @@ OTHERS = {
     *ENDS_SESSIONS_OF,
 }
 # Those of an entry's details that a frame has too.
-SHOWN_DETAILS = ("fields", "reply_id", "command_id", "status", "state")
+SHOWN_DETAILS = (
+    "fields",
+    "reply_id",
+    "command_id",
+    "status",
+    "state",
+    "grantee_id",
+    "role",
+    "group_id",
+)
 PIPELINE: list[dict[str, Any]] = [
     {
         "$match": {
@@ -137,6 +150,8 @@ PIPELINE: list[dict[str, Any]] = [
         | {"wallTime": 1}
     },
 ]
+# The fields of the order in which its owner keeps a conversation, which guests do not see.
+ORDER = frozenset({"tags", "category_id", "pinned", "pinned_at"})
 # A resume token: the time of its commit, and further bytes that order what has the same time.
 ID_PATTERN = re.compile(r"82(?P<seconds>[0-9A-F]{8})[0-9A-F]{8,500}")
 
@@ -164,7 +179,26 @@ class LiveEvent:
     @property
     def merges_with(self) -> str:
         """The key of events that are merged for a client that is too slow for each."""
-        return self.conversation_id or f"{self.type} {self.more}"
+        if self.conversation_id is None or self.is_of_grant:
+            return f"{self.type} {self.conversation_id} {self.more}"
+        return self.conversation_id
+
+    @property
+    def is_of_grant(self) -> bool:
+        """Whether it is about who may see a conversation, not about what is in it."""
+        return self.type in {SHARED, UNSHARED}
+
+    def seen_by_guest(self) -> "LiveEvent | None":
+        """Return the event as guests of the conversation see it, who learn whose it is.
+
+        None if it is only about the order in which the owner keeps conversations.
+        """
+        more = {**self.more, "owner_id": str(self.user_id)}
+        if "fields" in more:
+            more["fields"] = [each for each in more["fields"] if each not in ORDER]
+            if not more["fields"] and not self.places:
+                return None
+        return replace(self, more=more)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +217,28 @@ class JobStarted:
     job_id: ObjectId
 
 
-def read_change(change: Change) -> LiveEvent | SessionsEnded | JobStarted | None:
+@dataclass(frozen=True, slots=True)
+class GrantChanged:
+    """Grants of a conversation were given, altered or ended.
+
+    Attributes:
+        event: tells it to the owner, and to those whom it concerns.
+        grantee_ids: those who have the grant, or had it.
+        role: what it allows since; None if it has ended.
+        expires_at: when it ends by itself; None for never.
+        via_group: the group by which they have it; None for a grant to a user alone.
+        is_of_all: whether everybody who had it by the group has lost it, named or not.
+    """
+
+    event: LiveEvent
+    grantee_ids: tuple[ObjectId, ...]
+    role: str | None
+    expires_at: datetime | None
+    via_group: ObjectId | None
+    is_of_all: bool
+
+
+def read_change(change: Change) -> LiveEvent | SessionsEnded | JobStarted | GrantChanged | None:
     """Return what an entry means to followers; None if it means nothing to them."""
     entry = change["fullDocument"]
     action, user_id, target = Action(entry["action"]), _owner_of(entry), entry["resource_id"]
@@ -195,7 +250,25 @@ def read_change(change: Change) -> LiveEvent | SessionsEnded | JobStarted | None
         return SessionsEnded(user_id)
     if action in STARTS:
         return JobStarted(user_id, STARTS[action], ObjectId(target))
-    return _read_event(change["_id"]["_data"], action, entry)
+    event = _read_event(change["_id"]["_data"], action, entry)
+    if event is not None and event.type in {SHARED, UNSHARED}:
+        return _read_grant(event, entry["details"])
+    return event
+
+
+def _read_grant(event: LiveEvent, details: Mapping[str, Any]) -> GrantChanged:
+    """Return what an entry about grants says; those by a group name several users."""
+    alone, expires_at = details.get("grantee_id"), details.get("expires_at")
+    group_id = details.get("group_id")
+    grantee_ids = details.get("grantees", ()) if alone is None else (alone,)
+    return GrantChanged(
+        event=event,
+        grantee_ids=tuple(map(ObjectId, grantee_ids)),
+        is_of_all=event.type == UNSHARED and alone is None,
+        role=details["role"] if event.type == SHARED else None,
+        expires_at=None if expires_at is None else datetime.fromisoformat(expires_at),
+        via_group=None if group_id is None else ObjectId(group_id),
+    )
 
 
 def _owner_of(entry: Mapping[str, Any]) -> ObjectId | None:

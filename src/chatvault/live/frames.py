@@ -128,7 +128,7 @@ class Renderer:
             case LiveEvent() if item.type in {APPENDED, CREATED, STARTED, ENDED, COMMAND}:
                 messages = await self._messages(access, item, shares=shares)
                 return _simple_frames(item, None if messages is None else messages.wire)
-            case Merged() if item.event.conversation_id:
+            case Merged() if item.event.conversation_id and not item.event.is_of_grant:
                 return [_new_message(item.event, None)]
             case Reset():
                 return await self.render(access, item)
@@ -171,11 +171,10 @@ def _plain_fields(event: LiveEvent) -> Raw:
 
 def _merged_frame(merged: Merged) -> Frame:
     event, frame_id = merged.event, merged.event.id if merged.is_last else None
-    if event.conversation_id is None:
+    if event.conversation_id is None or event.is_of_grant:
         return Frame.of(event.type, _plain_fields(event), frame_id)
     fields: Raw = {"conversation_id": event.conversation_id, "version": event.version}
-    if "deleted" in event.more:
-        fields["deleted"] = True
+    fields |= {name: event.more[name] for name in ("deleted", "owner_id") if name in event.more}
     return Frame.of("conversation.changed", fields, frame_id)
 
 

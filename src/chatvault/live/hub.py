@@ -13,13 +13,17 @@ from chatvault.audit.models import AuditEntry
 from chatvault.errors import Throttled, Unavailable
 from chatvault.fields import now
 from chatvault.live.events import (
+    DELETED,
     PIPELINE,
+    GrantChanged,
     JobStarted,
+    LiveEvent,
     SessionsEnded,
     first_id,
     read_change,
     time_of,
 )
+from chatvault.live.guests import Guests
 from chatvault.live.mailbox import Closing, Mailbox
 from chatvault.live.ring import MOST_SECONDS, Ring
 from chatvault.mongodb.changes import Batch, Token, Watched, follow
@@ -46,7 +50,7 @@ class TooManyStreams(Throttled):
 
 
 class Hub:
-    """Hands each event of the audit log to the mailboxes of its user.
+    """Hands each event of the audit log to the mailboxes of its user, and of their guests.
 
     It follows the log only while somebody is connected, and for some minutes after.
 
@@ -55,10 +59,12 @@ class Hub:
         most: how many there may be.
         on_sessions: called with a user whose sessions may have ended.
         on_job: called with a job that began.
+        guests: the conversations that are shared with those who are connected.
         delay: takes the seconds from the commit of changes to here.
 
     Attributes:
         position: all events up to this id have been handed out; empty before there is a stream.
+        guests: as above.
     """
 
     def __init__(
@@ -68,6 +74,7 @@ class Hub:
         most: int,
         on_sessions: Callable[[ObjectId], None],
         on_job: Callable[[JobStarted], None],
+        guests: Guests,
         delay: Histogram | None = None,
     ) -> None:
         self._most_of_user = most_of_user
@@ -86,6 +93,7 @@ class Hub:
         self._token: Token | None = None
         self._goal = ""
         self.position = ""
+        self.guests = guests
 
     @property
     def count(self) -> int:
@@ -139,6 +147,7 @@ class Hub:
         mine.discard(mailbox)
         if not mine:
             del self._mailboxes[mailbox.user_id]
+            self.guests.drop(mailbox.user_id)
         self._count -= 1
         self._empty_since = time.monotonic()
 
@@ -153,6 +162,7 @@ class Hub:
                 await self._is_open.wait()
         except TimeoutError:
             raise Unavailable(retry_after=1) from None
+        await self.guests.load(mailbox.user_id)
         self.resume(mailbox, after)
 
     def resume(self, mailbox: Mailbox, after: str | None) -> None:
@@ -165,7 +175,10 @@ class Hub:
         if after is None:
             mailbox.begin(self.position, ())
             return
-        known = self._ring.list_after(mailbox.user_id, after) if self._is_ours(after) else None
+        known = None
+        if self._is_ours(after):
+            shared = self.guests.list_shared(mailbox.user_id)
+            known = self._ring.list_after(mailbox.user_id, after, shared)
         if known is None:
             mailbox.reset(after, self.position)
         else:
@@ -187,6 +200,8 @@ class Hub:
             )
             async with aclosing(follow(watched, self._token, shows_idle=True)) as batches:
                 async for batch in batches:
+                    if batch.is_gap:
+                        await self.guests.reload()
                     self._take(batch)
                     if self._is_idle():
                         break
@@ -210,10 +225,10 @@ class Hub:
                 self._on_sessions(meant.user_id)
             elif isinstance(meant, JobStarted):
                 self._on_job(meant)
+            elif isinstance(meant, GrantChanged):
+                self._change_grants(meant)
             elif meant is not None:
-                self._ring.add(meant)
-                for mailbox in self._mailboxes.get(meant.user_id, ()):
-                    mailbox.push(meant)
+                self._hand_out(meant)
         if batch.token is not None:
             self._token, self.position = batch.token, batch.token["_data"]
         self._ring.forget_old()
@@ -221,6 +236,35 @@ class Hub:
         has_caught_up = batch.token is not None and self.position >= self._goal
         if has_caught_up or not (batch.is_gap or batch.changes):
             self._is_open.set()
+
+    def _hand_out(self, event: LiveEvent) -> None:
+        """Put an event into the mailboxes of its user, and of those with whom it is shared."""
+        self._ring.add(event)
+        self._push(event, event.user_id)
+        if event.conversation_id is not None:
+            for user_id in self.guests.list_holders(event.conversation_id):
+                self._push(event, user_id)
+            if event.type == DELETED:
+                self.guests.forget_conversation(event.conversation_id)
+
+    def _change_grants(self, change: GrantChanged) -> None:
+        """Take over a change of grants, and tell it to those whom it concerns."""
+        concerned = self.guests.apply(change) | {*change.grantee_ids}
+        self._ring.add(change.event, concerned)
+        for user_id in (change.event.user_id, *concerned):
+            self._push(change.event, user_id)
+
+    def _push(self, event: LiveEvent, user_id: ObjectId) -> None:
+        for mailbox in self._mailboxes.get(user_id, ()):
+            mailbox.push(event)
+
+    def count_listeners(self, event: LiveEvent) -> int:
+        """Return about how many connections show an event."""
+        count = len(self._mailboxes.get(event.user_id, ()))
+        if event.conversation_id is not None:
+            for user_id in self.guests.list_holders(event.conversation_id):
+                count += len(self._mailboxes.get(user_id, ()))
+        return count
 
     def _measure(self, batch: Batch) -> None:
         self._heard_at = time.monotonic()

@@ -1,6 +1,7 @@
 """The pieces of replies while they are written, for a connection that asks for them."""
 
 import asyncio
+from collections.abc import Callable
 from contextlib import aclosing
 
 from bson import ObjectId
@@ -27,12 +28,21 @@ class ReplyPieces:
 
     Args:
         access: to the data of the connection's user.
+        find_shared: returns the access to a conversation that is shared with the user, by its id
+            as text; None if it is not, or no longer.
         deps: what replies are followed with.
         mailbox: of the connection.
     """
 
-    def __init__(self, access: Access, deps: ReplyDeps, mailbox: Mailbox) -> None:
+    def __init__(
+        self,
+        access: Access,
+        find_shared: Callable[[str], Access | None],
+        deps: ReplyDeps,
+        mailbox: Mailbox,
+    ) -> None:
         self._access = access
+        self._find_shared = find_shared
         self._deps = deps
         self._mailbox = mailbox
         self._wanted: set[ObjectId] = set()
@@ -46,7 +56,8 @@ class ReplyPieces:
         await stop(*(self._tasks.pop(key) for key in unwanted))
         self._seen = {key: seen for key, seen in self._seen.items() if key[0] in self._wanted}
         for conversation_id in self._wanted:
-            found = await replies.find_active(self._access, self._deps, conversation_id)
+            access = self._find_shared(str(conversation_id)) or self._access
+            found = await replies.find_active(access, self._deps, conversation_id)
             if found is not None:
                 self._begin(conversation_id, found)
 
@@ -63,12 +74,18 @@ class ReplyPieces:
 
     async def _follow(self, key: ReplyKey) -> None:
         of = {"conversation_id": key[0], "reply_id": key[1]}
-        events = replies.follow(self._access, self._deps, **of, after=self._seen.get(key, 0))
+        shared = self._find_shared(str(key[0]))
+        # A guest learns whose it is, and by that it is not shown once the grant has ended.
+        more = {} if shared is None else {"owner_id": str(shared.owner_id)}
+        access = shared or self._access
+        events = replies.follow(access, self._deps, **of, after=self._seen.get(key, 0))
         try:
             async with aclosing(events):
                 async for event in events:
                     told = {"number": event.number, "event": event.type, "data": event.data}
-                    await self._mailbox.offer({"type": "reply.event", **of, **told})
+                    if more and self._find_shared(str(key[0])) is None:
+                        return
+                    await self._mailbox.offer({"type": "reply.event", **of, **more, **told})
                     self._seen[key] = event.number
                     if event.type in LAST:
                         return  # One that waits continues with an event of its own.

@@ -2,6 +2,7 @@
 
 import time
 from collections import deque
+from collections.abc import Collection, Mapping
 
 from bson import ObjectId
 
@@ -27,7 +28,7 @@ class Ring:
     ) -> None:
         self._most_events = most_events
         self._most_seconds = most_seconds
-        self._events: deque[tuple[float, LiveEvent]] = deque()
+        self._events: deque[tuple[float, LiveEvent, tuple[ObjectId, ...]]] = deque()
         # In the same order, so that the oldest event of all is the oldest of its user.
         self._by_user: dict[ObjectId, deque[LiveEvent]] = {}
         self.floor = ""
@@ -41,30 +42,62 @@ class Ring:
         self._by_user.clear()
         self.floor = floor
 
-    def add(self, event: LiveEvent) -> None:
-        """Add the newest event."""
-        self._events.append((time.monotonic(), event))
-        self._by_user.setdefault(event.user_id, deque()).append(event)
+    def add(self, event: LiveEvent, others: Collection[ObjectId] = ()) -> None:
+        """Add the newest event.
+
+        Args:
+            event: of its user.
+            others: further users whom it is for.
+        """
+        users = (event.user_id, *others)
+        self._events.append((time.monotonic(), event, users))
+        for user_id in users:
+            self._by_user.setdefault(user_id, deque()).append(event)
         self.forget_old()
 
     def forget_old(self) -> None:
         """Forget the events that are too many or too old."""
         late = time.monotonic() - self._most_seconds
         while self._events and (len(self._events) > self._most_events or self._events[0][0] < late):
-            _, event = self._events.popleft()
-            mine = self._by_user[event.user_id]
-            mine.popleft()
-            if not mine:
-                del self._by_user[event.user_id]
+            _, event, users = self._events.popleft()
+            for user_id in users:
+                mine = self._by_user[user_id]
+                mine.popleft()
+                if not mine:
+                    del self._by_user[user_id]
             self.floor = event.id
 
-    def list_after(self, user_id: ObjectId, event_id: str) -> list[LiveEvent] | None:
-        """Return a user's events after an id, in order; None if some may be forgotten."""
+    def list_after(
+        self,
+        user_id: ObjectId,
+        event_id: str,
+        shared: Mapping[ObjectId, Collection[str]] | None = None,
+    ) -> list[LiveEvent] | None:
+        """Return a user's events after an id, in order; None if some may be forgotten.
+
+        Args:
+            user_id: whose.
+            event_id: the last one that is known.
+            shared: conversations that are shared with the user, by owner; their events are the
+                user's, too.
+        """
         if event_id < self.floor:
             return None
+        found = self._newest_first(user_id, event_id)
+        for owner_id, conversations in (shared or {}).items():
+            found += [
+                each
+                for each in self._newest_first(owner_id, event_id)
+                if each.conversation_id in conversations and not each.is_of_grant
+            ]
+        if shared:
+            found.sort(key=lambda each: each.id, reverse=True)
+        return found[::-1]
+
+    def _newest_first(self, user_id: ObjectId, event_id: str) -> list[LiveEvent]:
         newest_first: list[LiveEvent] = []
         for event in reversed(self._by_user.get(user_id, ())):
             if event.id <= event_id:
                 break
             newest_first.append(event)
-        return newest_first[::-1]
+        return newest_first

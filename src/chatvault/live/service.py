@@ -3,9 +3,9 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import Self
+from typing import Self, cast
 
 from chatvault.access import Access
 from chatvault.actor import Actor
@@ -13,6 +13,7 @@ from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.audit.recorder import Recorder
 from chatvault.errors import NotAuthenticated
+from chatvault.fields import Raw
 from chatvault.live.events import STARTED, LiveEvent
 from chatvault.live.frames import (
     Frame,
@@ -23,7 +24,7 @@ from chatvault.live.frames import (
 )
 from chatvault.live.hub import Hub
 from chatvault.live.jobs import JobWatch
-from chatvault.live.mailbox import Item, Mailbox
+from chatvault.live.mailbox import Item, Mailbox, Merged, Reset
 from chatvault.live.pieces import ReplyPieces
 from chatvault.live.schemas import ClientMessage
 from chatvault.live.sessions import end_without_session
@@ -67,7 +68,7 @@ class LiveStream:
         self._deps = deps
         self._follows = follows
         self._is_simple = is_simple
-        self._pieces = ReplyPieces(access, deps.replies, mailbox)
+        self._pieces = ReplyPieces(access, self._find_access, deps.replies, mailbox)
         self.mailbox = mailbox
 
     async def __aenter__(self) -> Self:
@@ -95,7 +96,8 @@ class LiveStream:
             items = mailbox.take()
             if items:
                 self._note_replies(items)
-                yield await self._render(items)
+                if frames := await self._render(items):
+                    yield frames
                 # Those who have much to read leave the loop to others.
                 await asyncio.sleep(0)
             elif mailbox.is_empty:
@@ -103,13 +105,43 @@ class LiveStream:
                 yield [heartbeat_frame(mailbox.position)]
 
     async def _render(self, items: list[Item]) -> list[Frame]:
-        renderer, access = self._deps.renderer, self._access
-        render = renderer.render_simple if self._is_simple else renderer.render
-        shares = len(self._deps.hub.mailboxes_of(access.owner_id)) > 1
         if not items[1:]:
-            return await render(access, items[0], shares=shares)
-        frames = await asyncio.gather(*(render(access, item, shares=shares) for item in items))
+            return await self._render_one(items[0])
+        frames = await asyncio.gather(*map(self._render_one, items))
         return [frame for each in frames for frame in each]
+
+    async def _render_one(self, item: Item) -> list[Frame]:
+        """Return the frames of something that waited; none of what is not shared any more."""
+        renderer, hub = self._deps.renderer, self._deps.hub
+        render = renderer.render_simple if self._is_simple else renderer.render
+        event = item.event if isinstance(item, Merged) else item
+        if not isinstance(event, LiveEvent):
+            is_shown = isinstance(event, Reset) or self._may_show(event)
+            return await render(self._access, item) if is_shown else []
+        shares = hub.count_listeners(event) > 1
+        if event.user_id == self._access.owner_id:
+            return await render(self._access, item, shares=shares)
+        seen = event.seen_by_guest()
+        if seen is None:
+            return []
+        shown = seen if item is event else replace(cast("Merged", item), event=seen)
+        if event.is_of_grant:
+            return await render(self._access, shown)
+        access = self._find_access(str(event.conversation_id))
+        if access is None:
+            return []
+        frames = await render(access, shown, shares=shares)
+        # It may have ended while messages were read.
+        return frames if self._find_access(str(event.conversation_id)) is not None else []
+
+    def _may_show(self, frame: Raw) -> bool:
+        """Whether a frame without id is about something that the user may still see."""
+        shared_by = frame.get("owner_id")
+        return shared_by is None or self._find_access(str(frame["conversation_id"])) is not None
+
+    def _find_access(self, conversation: str) -> Access | None:
+        """Return the access to a conversation that is shared with the user, without a query."""
+        return self._deps.hub.guests.find_access(self._access.owner_id, conversation)
 
     def _note_replies(self, items: list[Item]) -> None:
         for item in items:

@@ -2,13 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import aclosing, suppress
 from typing import Any, Final
 
 from bson import ObjectId
 from bson.errors import InvalidId
 
+from chatvault.audit.actions import Action
 from chatvault.audit.models import AuditEntry
 from chatvault.audit.outbox import CHANGES
 from chatvault.mongodb.changes import Batch, Watched, follow
@@ -20,15 +21,19 @@ GATHER_SECONDS: Final = 0.02
 # What is known of users is kept for that long after their last search.
 KEPT_SECONDS: Final = 600.0
 TIDY_SECONDS: Final = 15.0
+SHOWN: Final = (
+    *("action", "user_id", "owner_id", "resource_id"),
+    *("details.grantee_id", "details.grantees"),
+)
 PIPELINE: Final[list[dict[str, Any]]] = [
     {
         "$match": {
             "operationType": "insert",
-            "fullDocument.action": {"$in": sorted(CHANGES)},
+            "fullDocument.action": {"$in": [*sorted(CHANGES), Action.CONVERSATION_SHARE]},
             "fullDocument.details.version": {"$exists": True},
         }
     },
-    {"$project": {f"fullDocument.{name}": 1 for name in ("user_id", "owner_id", "resource_id")}},
+    {"$project": {f"fullDocument.{name}": 1 for name in SHOWN}},
 ]
 
 
@@ -115,8 +120,17 @@ class Feed:
                 known.forget()
         for change in batch.changes:
             entry = change["fullDocument"]
+            if entry["action"] == Action.CONVERSATION_SHARE:
+                self._note_grant(entry["details"])
+                continue
             of_user = self._users.get(entry.get("owner_id") or entry.get("user_id"))
             if of_user is not None:
                 with suppress(InvalidId, TypeError):
                     of_user.stale.add(ObjectId(entry["resource_id"]))
         self._is_open.set()
+
+    def _note_grant(self, details: Mapping[str, Any]) -> None:
+        """Have the grants of those looked up who have a new one."""
+        for each in details.get("grantees") or [details.get("grantee_id")]:
+            if ObjectId.is_valid(each) and (known := self._users.get(ObjectId(each))) is not None:
+                known.may_hold_grants = True

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bson import ObjectId
@@ -64,6 +64,7 @@ class Known:
         is_outdated: the index has messages that were changed or are gone.
         used_at: by the monotonic clock.
         update: brings the index up to date, while that is done.
+        may_hold_grants: whether others may share conversations with the user.
     """
 
     access: Access
@@ -77,10 +78,12 @@ class Known:
     used_at: float = field(default_factory=time.monotonic)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     update: asyncio.Task[None] | None = None
+    may_hold_grants: bool = True
 
     def forget(self) -> None:
         """Have all conversations looked at again, as changes may have been missed."""
         self.heads = None
+        self.may_hold_grants = True
 
     @property
     def states(self) -> Mapping[ObjectId, State]:
@@ -124,21 +127,28 @@ class Known:
         """The number of characters of messages that the index does not have, and that were read."""
         return sum(each.characters for each in self.waiting.values())
 
-    @property
-    def indexed(self) -> float:
-        """The share of messages that a search finds, from 0 to 1."""
-        total = sum(
-            each.state.next_seq - each.state.first_seq for each in (self.heads or {}).values()
-        )
-        read = sum(len(each.places) for each in self.waiting.values())
-        unread = max(0, self.missing_count - read)
+    def indexed_of(self, heads: Mapping[ObjectId, Head]) -> float:
+        """Return the share of these conversations' messages that a search finds, from 0 to 1."""
+        total = sum(each.state.next_seq - each.state.first_seq for each in heads.values())
+        missed = sum(len(places) for each, places in self.missing.items() if each in heads)
+        read = sum(len(each.places) for known, each in self.waiting.items() if known in heads)
+        unread = max(0, missed - read)
         return 1.0 if not unread else min(0.999, max(0.0, 1 - unread / max(total, 1)))
 
-    def snapshot(self) -> "Snapshot":
-        """Return what a search looks through, which does not change meanwhile."""
-        units = [unit for each in self.waiting.values() for unit in each.units]
+    def snapshot(self, only: Collection[ObjectId] | None = None) -> "Snapshot":
+        """Return what a search looks through, which does not change meanwhile.
+
+        Args:
+            only: the conversations that a guest's search looks through; None for all. The index
+                has others, too: the search is to name these.
+        """
+        heads, waiting = self.heads or {}, self.waiting
+        if only is not None:
+            heads = {each: heads[each] for each in only if each in heads}
+            waiting = {each: waiting[each] for each in only if each in waiting}
+        units = [unit for each in waiting.values() for unit in each.units]
         reader = self.opened.reader if self.opened else None
-        return Snapshot(self.heads or {}, units, reader, self.indexed)
+        return Snapshot(heads, units, reader, self.indexed_of(heads))
 
     def close(self) -> None:
         """Give up the index."""

@@ -5,6 +5,7 @@ from aiohttp import web
 from chatvault.actor import Actor, Scope
 from chatvault.agents.models import DEFAULT_AGENT_ID
 from chatvault.audit.actions import Action
+from chatvault.conversations.grants import without_order
 from chatvault.conversations.schemas import stored_agent_id
 from chatvault.cursors import encode_name_cursor
 from chatvault.fields import Raw
@@ -32,7 +33,7 @@ routes = Routes("search")
 async def search_conversations(
     request: web.Request, actor: Actor, query: SearchQuery
 ) -> web.StreamResponse:
-    """Find my messages and titles by their words, best first.
+    """Find messages and titles by their words, best first: mine, and those shared with me.
 
     Each result is a conversation with its best hits; with `conversation_id` each hit of that one
     counts. `indexed` says which share of my messages was searched: below 1 the index is being
@@ -79,7 +80,9 @@ def _wanted(query: SearchQuery, words: Query) -> Wanted:
 
 
 def _result_wire(result: service.Result, words: Query) -> Raw:
-    conversation = result.hits[0].verified.conversation
+    conversation, owner_id = result.hits[0].verified.conversation, result.hits[0].owner_id
+    if owner_id is not None:
+        conversation = without_order(conversation)
     title = conversation["title"]
     has_title = words.asks_titles or any(hit.is_title for hit in result.hits)
     return {
@@ -92,6 +95,7 @@ def _result_wire(result: service.Result, words: Query) -> Raw:
             "agent_id": conversation.get("agent_id") or DEFAULT_AGENT_ID,
             "updated_at": conversation["updated_at"],
             "last_message_at": conversation["last_message_at"],
+            "owner_id": owner_id,
         },
         "hits": [_hit_wire(hit, words) for hit in result.hits if not hit.is_title],
     }

@@ -89,6 +89,8 @@ class FoundConversationOut(BaseModel):
 
     Attributes:
         title_marks: the title in parts, if the words are in it.
+        tags: none of a conversation that another user shares.
+        owner_id: that user; null for my own.
     """
 
     id: Id
@@ -99,6 +101,7 @@ class FoundConversationOut(BaseModel):
     agent_id: Id
     updated_at: Instant
     last_message_at: Instant | None
+    owner_id: Id | None
 
 
 class ResultOut(BaseModel):

@@ -1,4 +1,4 @@
-"""Searching one's own messages."""
+"""Searching one's own messages, and those that others share."""
 
 import asyncio
 import time
@@ -15,10 +15,10 @@ from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.audit.recorder import Recorder
 from chatvault.conversations.categories import list_family
-from chatvault.search.index import Filter
-from chatvault.search.known import Snapshot
-from chatvault.search.ranking import TITLE_SEQ, Candidate, Ranked, rank
+from chatvault.fields import Raw
+from chatvault.search.ranking import TITLE_SEQ, Candidate, Ranked
 from chatvault.search.searcher import Searcher
+from chatvault.search.sources import Source, list_sources, merge
 from chatvault.search.verifying import Place, Verified, Wanted, verify
 
 # The total is exact up to this number.
@@ -37,10 +37,20 @@ HITS: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A message, or a title, that was found."""
+    """A message, or a title, that was found.
+
+    Attributes:
+        source: where, if another user shares the conversation; None in one's own.
+    """
 
     candidate: Candidate
     verified: Verified
+    source: Source | None = None
+
+    @property
+    def owner_id(self) -> ObjectId | None:
+        """The owner of its conversation, if another user shares it."""
+        return None if self.source is None else self.source.access.owner_id
 
     @property
     def is_title(self) -> bool:
@@ -119,17 +129,19 @@ async def search(
         wanted = replace(wanted, categories=await list_family(access, category))
     async with searcher.turns.take(access.owner_id):
         known = await searcher.refresh(access)
-        looked = known.snapshot()
-        found = await _Search(access, searcher, looked, wanted).find(limit, offset)
+        sources = await list_sources(actor, searcher, known, wanted)
+        found = await _Search(searcher, sources, wanted).find(limit, offset)
     took = round((time.perf_counter() - began) * 1000, 3)
     details = {"results": len(found.results), "total": found.total}
     entry = audit.entry(actor, Action.CONVERSATION_SEARCH, wanted.conversation_id, details=details)
     await recorder.record(entry)
+    for each in _entries_of_owners(sources, found.results):
+        await recorder.record(each)
     return Answer(
         results=found.results,
         total=found.total,
         about=found.about,
-        indexed=looked.indexed,
+        indexed=min(each.looked.indexed for each in sources),
         next_offset=found.next_offset,
         took_ms=took,
     )
@@ -146,14 +158,12 @@ class _Found:
 class _Search:
     """One search: ranks candidates, and reads them again until a page is full."""
 
-    def __init__(
-        self, access: Access, searcher: Searcher, looked: Snapshot, wanted: Wanted
-    ) -> None:
-        self._access = access
+    def __init__(self, searcher: Searcher, sources: Sequence[Source], wanted: Wanted) -> None:
         self._store = searcher.store
-        self._looked = looked
+        self._sources = sources
+        # The conversations that others share; all others are the actor's own.
+        self._shared = {each: source for source in sources[1:] for each in source.allowed or ()}
         self._wanted = wanted
-        self._allowed = _allowed(looked, wanted)
         self._checked = _Checked()
         self._each_hit = wanted.conversation_id is not None
 
@@ -181,17 +191,10 @@ class _Search:
         return _Found(results, total, about, None if ends else after)
 
     async def _rank(self, most: int) -> Ranked:
-        wanted = self._wanted
-        conversations = None if self._allowed is None else [*self._allowed]
-        which = Filter(
-            conversations=conversations,
-            role=wanted.role,
-            since=wanted.since,
-            until=wanted.until,
-        )
-        if self._allowed is not None and not self._allowed:
-            return Ranked([], 0, is_cut=False)
-        return await asyncio.to_thread(rank, self._looked, wanted.query, which, self._allowed, most)
+        ranked = [
+            await asyncio.to_thread(source.rank, self._wanted, most) for source in self._sources
+        ]
+        return merge(ranked)
 
     def _group(self, candidates: Sequence[Candidate]) -> list[list[Candidate]]:
         """Return candidates by conversation, best first; each alone within one conversation."""
@@ -224,7 +227,7 @@ class _Search:
     def _hits(self, group: Sequence[Candidate]) -> Iterator[Hit]:
         for each in group:
             if (found := self._checked.verified.get((each.conversation, each.seq))) is not None:
-                yield Hit(each, found)
+                yield Hit(each, found, self._shared.get(each.conversation))
 
     async def _check(self, candidates: Sequence[Candidate]) -> None:
         """Read candidates again, if they were not yet."""
@@ -232,26 +235,26 @@ class _Search:
         new = [each for each in candidates if (each.conversation, each.seq) not in checked.seen]
         for first in range(0, len(new), AT_ONCE):
             some = new[first : first + AT_ONCE]
-            checked.verified |= await verify(self._access, self._store, self._wanted, some)
+            for source, its in self._by_source(some):
+                found = await verify(source.access, self._store, self._wanted, its)
+                checked.verified |= found
             checked.seen.update((each.conversation, each.seq) for each in some)
 
+    def _by_source(
+        self, candidates: Sequence[Candidate]
+    ) -> Iterator[tuple[Source, list[Candidate]]]:
+        """Yield the sources of candidates, each with its own."""
+        for source in self._sources:
+            shared = None if source.guest is None else source
+            its = [each for each in candidates if self._shared.get(each.conversation) is shared]
+            if its:
+                yield source, its
 
-def _allowed(looked: Snapshot, wanted: Wanted) -> frozenset[str] | None:
-    """Return the conversations that are searched; None for all."""
-    if not wanted.has_conversation_filter:
-        return None
-    heads = looked.heads
-    if wanted.conversation_id is not None:
-        head = heads.get(wanted.conversation_id)
-        heads = {} if head is None else {wanted.conversation_id: head}
-    return frozenset(
-        str(each)
-        for each, head in heads.items()
-        if wanted.allows(
-            tags=head.tags,
-            status=head.status,
-            agent_id=head.agent_id,
-            category_id=head.category_id,
-        )
-        and (not wanted.query.asks_titles or wanted.query.matches_title(head.title_words))
-    )
+
+def _entries_of_owners(sources: Sequence[Source], results: Sequence[Result]) -> Iterator[Raw]:
+    """Yield an audit entry for each owner whose conversations are shown to the actor."""
+    shown = [result.hits[0].source for result in results]
+    for source in sources:
+        if source.guest is not None and source in shown:
+            details = {"results": sum(each is source for each in shown)}
+            yield audit.entry(source.guest, Action.CONVERSATION_SEARCH, details=details)

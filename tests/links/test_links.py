@@ -80,7 +80,8 @@ class TestCreate:
         "wrong",
         [
             {"include": ["everything"]}, {"expires_in_days": 0}, {"expires_in_days": 366},
-            {"password": "short"}, {"mode": "live"},
+            {"password": "short"}, {"mode": "other"},
+            {"mode": "live", "up_to": "m"},
         ],
         ids=str,
     )  # fmt: skip

@@ -1,7 +1,8 @@
-"""Public links to conversations: who made them, until when they work, and their sealed snapshots.
+"""Links to conversations: who made them, until when they work, and their sealed snapshots.
 
-A link shows a snapshot of a conversation to whoever has its token. The token is stored nowhere; the
-snapshot is sealed with a key derived from it, so that the database alone opens nothing.
+A link shows a snapshot of a conversation to whoever has its token, or the conversation as it is to
+whoever has it and is signed in. The token is stored nowhere; the snapshot is sealed with a key
+derived from it, so that the database alone opens nothing.
 """
 
 from collections.abc import Sequence
@@ -23,6 +24,13 @@ from chatvault.fields import Id, Raw
 SHOWN_AFTER_EXPIRY = timedelta(days=30)
 
 
+class LinkMode(StrEnum):
+    """The content that a link shows: a snapshot to anybody, or the present to signed-in users."""
+
+    SNAPSHOT = "snapshot"
+    LIVE = "live"
+
+
 class Include(StrEnum):
     """Content that a link shows only if its owner asks for it."""
 
@@ -38,12 +46,13 @@ def in_force(at: datetime) -> Raw:
 
 
 class Link(Document):
-    """One public link to a snapshot of a conversation, without its content.
+    """One link to a conversation, without its content.
 
     Attributes:
+        mode: live links have no snapshot.
         token_hash: SHA-256 of the token, which itself is stored nowhere.
         include: the content that it shows beside what was said.
-        messages: the number of messages that it shows.
+        messages: the number of messages of the snapshot.
         parts: the number of parts with messages.
         size: of the stored parts, in bytes.
         expires_at: when it stops working, and when its snapshot is removed.
@@ -54,6 +63,7 @@ class Link(Document):
 
     user_id: Id
     conversation_id: Id
+    mode: LinkMode = LinkMode.SNAPSHOT
     token_hash: bytes
     include: list[Include]
     messages: int

@@ -19,6 +19,12 @@ class TooManyLinks(Conflict):
     code = "too_many_links"
 
 
+class LinkSignInRequired(Denied):
+    """This link follows a conversation; sign in to open it."""
+
+    code = "link_sign_in_required"
+
+
 class LinkPasswordRequired(Denied):
     """This link has a password; send it as Link-Password."""
 

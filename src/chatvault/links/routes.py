@@ -6,9 +6,10 @@ from aiohttp import web
 
 from chatvault.actor import Actor, Scope
 from chatvault.audit.actions import Action
+from chatvault.conversations.links import LinkMode
 from chatvault.conversations.reading.wire import conversation_wire
 from chatvault.conversations.schemas import ConversationOut, ConversationPath
-from chatvault.errors import Busy, Throttled
+from chatvault.errors import OF_QUOTAS, Busy, Throttled
 from chatvault.http.requests import (
     RECORDER,
     IdempotencyHeaders,
@@ -22,6 +23,7 @@ from chatvault.links import service
 from chatvault.links.deps import LinkDeps
 from chatvault.links.errors import (
     LinkPasswordRequired,
+    LinkSignInRequired,
     LinksOff,
     TooManyLinks,
     WrongLinkPassword,
@@ -89,9 +91,10 @@ async def create_link(
     headers: IdempotencyHeaders,
     body: LinkIn,
 ) -> web.StreamResponse:
-    """Make a public link to this conversation as it is now.
+    """Make a link to this conversation.
 
-    Whoever has the link can read the snapshot, without an account; later messages are not in it.
+    Whoever has it can read a snapshot, without an account; later messages are not in it. A `live`
+    link shows what the conversation shows at each time, to users who are signed in.
     Only this answer shows the token. System prompt, calls and results of tools, thoughts and
     metadata are shown only if `include` names them; files never.
     """
@@ -192,7 +195,7 @@ async def revoke_link(_request: web.Request, actor: Actor, path: LinkPath) -> we
     SHARED,
     Action.LINK_VIEW,
     returns=SharedOut,
-    errors=(LinkPasswordRequired, WrongLinkPassword, Throttled),
+    errors=(LinkPasswordRequired, WrongLinkPassword, LinkSignInRequired, Throttled),
     sends=("X-Robots-Tag",),
 )
 async def get_shared(
@@ -202,7 +205,7 @@ async def get_shared(
     query: SharedQuery,
     headers: SharedHeaders,
 ) -> web.StreamResponse:
-    """Read what a link shows, without an account.
+    """Read what a link shows, without an account unless it is live.
 
     A link that does not exist, has expired or was revoked is not found. The answer to the right
     `Link-Password` has a `link_pass`, which opens further pages for an hour as `Link-Pass`.
@@ -214,11 +217,12 @@ async def get_shared(
         page=query.page,
     )
     wire = {
-        **shown.conversation,
-        "messages": shown.messages,
-        "total": shown.link["messages"],
+        **shown.content.conversation,
+        "mode": shown.link.get("mode", LinkMode.SNAPSHOT),
+        "messages": shown.content.messages,
+        "total": shown.content.total,
         "page": shown.page,
-        "next": shown.page + 1 if shown.page < shown.link["parts"] else None,
+        "next": shown.content.next,
         "created_at": shown.link["created_at"],
         "expires_at": shown.link["expires_at"],
         "link_pass": shown.link_pass,
@@ -234,7 +238,15 @@ async def get_shared(
     scope=Scope.CONVERSATIONS_WRITE,
     status=201,
     returns=ConversationOut,
-    errors=(LinkPasswordRequired, WrongLinkPassword, Throttled, KeyReused),
+    errors=(
+        LinkPasswordRequired,
+        WrongLinkPassword,
+        LinkSignInRequired,
+        LinkTooLong,
+        Throttled,
+        KeyReused,
+        *OF_QUOTAS,
+    ),
     sends=("ETag", "Link", "Location"),
 )
 async def fork_shared(

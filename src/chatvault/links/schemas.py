@@ -3,9 +3,17 @@
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+)
 
-from chatvault.conversations.links import Include
+from chatvault.conversations.links import Include, LinkMode
 from chatvault.conversations.models import MessageRole
 from chatvault.conversations.part_schemas import ShownParts
 from chatvault.conversations.schemas import MessageId, Title
@@ -27,6 +35,11 @@ class LinkIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
+    mode: LinkMode = Field(
+        LinkMode.SNAPSHOT,
+        description="a snapshot for anybody, or what the conversation shows at each time, for"
+        " users who are signed in",
+    )
     include: Annotated[
         list[Include],
         AfterValidator(_complete),
@@ -45,6 +58,13 @@ class LinkIn(BaseModel):
         None, description="the last message that it shows; none: the last of the branch"
     )
 
+    @field_validator("up_to")
+    @classmethod
+    def _only_of_a_snapshot(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None and info.data.get("mode") is LinkMode.LIVE:
+            raise ValueError("a live link has no last message")
+        return value
+
     @property
     def lifetime(self) -> timedelta:
         """The validity of the link."""
@@ -61,15 +81,16 @@ class LinkOut(BaseModel):
     """A link without its token.
 
     Attributes:
-        messages: the number of messages that it shows.
+        messages: the number of messages of the snapshot; null if it is live.
         views: how often it was opened.
     """
 
     id: Id
     conversation_id: Id
+    mode: LinkMode
     state: Literal["open", "expired", "revoked"]
     include: list[Include]
-    messages: int
+    messages: int | None
     has_password: bool
     views: int
     last_viewed_at: Instant | None
@@ -127,7 +148,9 @@ class SharedQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    page: int = Field(1, ge=1, le=1_000_000, description="each has up to 100 messages")
+    page: int = Field(
+        1, ge=1, le=2**53, description="1, or the `next` of an answer; up to 100 messages"
+    )
 
 
 class SharedForkIn(BaseModel):
@@ -155,12 +178,14 @@ class SharedOut(BaseModel):
     """A page of what a link shows.
 
     Attributes:
+        mode: whether it is a snapshot, or what the conversation shows now.
         total: the number of messages of all pages.
-        next: the number of the next page; null on the last.
+        next: the next page; null on the last.
         link_pass: opens further pages for an hour in place of the password; null without one.
         may_copy: whether the caller is signed in, and can make a copy.
     """
 
+    mode: LinkMode
     title: str
     system_prompt: str | None = None
     tags: list[str] | None = None
@@ -178,11 +203,15 @@ class SharedOut(BaseModel):
 def link_wire(link: Raw) -> Raw:
     """Return a stored link as the API shows it."""
     state = "open" if link["expires_at"] > now() else "expired"
+    shown = {name: link[name] for name in LinkOut.model_fields if name in link}
+    mode = link.get("mode", LinkMode.SNAPSHOT)
     return {
+        **shown,
         "id": link["_id"],
+        "mode": mode,
+        "messages": None if mode == LinkMode.LIVE else link["messages"],
         "state": state if link["revoked_at"] is None else "revoked",
         "has_password": link["password_hash"] is not None,
-        **{name: link[name] for name in LinkOut.model_fields if name in link},
     }
 
 

@@ -17,7 +17,7 @@ from chatvault.audit.models import AuditEntry
 from chatvault.audit.recorder import Recorder
 from chatvault.conversations.commits.change import Change
 from chatvault.conversations.commits.working_copy import WorkingCopy
-from chatvault.conversations.links import Link, LinkPart, in_force
+from chatvault.conversations.links import Link, LinkMode, LinkPart, in_force
 from chatvault.conversations.models import Conversation
 from chatvault.conversations.shapes import ConversationDoc
 from chatvault.errors import Busy, NotFound, OutcomeUnknown
@@ -63,7 +63,7 @@ async def create(
     wanted: LinkIn,
     idempotency_key: IdempotencyKey | None = None,
 ) -> CreatedLink:
-    """Make a link to a snapshot of a conversation of the actor's.
+    """Make a link to a conversation of the actor's, by default to a snapshot of it.
 
     Raises:
         LinksOff: there are no links here.
@@ -122,7 +122,7 @@ class _Making:
         self._id, self._token = ObjectId(), new_token()
 
     async def make(self, password_hash: str | None, known: Idempotent[Raw] | None) -> CreatedLink:
-        """Write the snapshot, then store the link in a transaction with its audit entry."""
+        """Write the snapshot, if it has one, and store the link with its audit entry."""
         store = self._deps.commits.store
         found = await store.get_conversation(self._access, self._conversation_id)
         writer = SnapshotWriter(
@@ -134,7 +134,8 @@ class _Making:
         )
         is_kept = False
         try:
-            await writer.write(store, found, self._wanted.up_to)
+            if self._wanted.mode is LinkMode.SNAPSHOT:
+                await writer.write(store, found, self._wanted.up_to)
             link = self._link(writer, password_hash)
             await writer.keep_until(link["expires_at"])
             stored = await self._commit(link, found, known)
@@ -155,6 +156,7 @@ class _Making:
             self._access,
             _id=self._id,
             conversation_id=self._conversation_id,
+            mode=self._wanted.mode.value,
             token_hash=hash_token(self._token),
             include=[each.value for each in self._wanted.include],
             messages=writer.messages,
@@ -170,11 +172,13 @@ class _Making:
 
     async def _commit(self, link: Raw, read: ConversationDoc, known: Idempotent[Raw] | None) -> Raw:
         def decide(working: WorkingCopy) -> Raw:
-            if _content_version(working.fields) != _content_version(read):
+            is_other = _content_version(working.fields) != _content_version(read)
+            if is_other and self._wanted.mode is LinkMode.SNAPSHOT:
                 raise _Edited(retry_after=1)
             working.note_link(link["created_at"])
             working.beside.append((Link, InsertOne(dict(link))))
             details: Raw = {
+                "mode": link["mode"],
                 "include": link["include"],
                 "messages": link["messages"],
                 "days": self._wanted.expires_in_days,

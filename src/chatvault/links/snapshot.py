@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -152,6 +153,23 @@ class SnapshotWriter:
         await LinkPart.get_pymongo_collection().delete_many(its)
 
 
+@dataclass(frozen=True, slots=True)
+class SharedContent:
+    """A page of what a link shows.
+
+    Attributes:
+        conversation: what the conversation shows beside its messages.
+        messages: those of the page.
+        total: the number of messages of all pages.
+        next: the next page; None on the last.
+    """
+
+    conversation: Raw
+    messages: list[Raw]
+    total: int
+    next: int | None
+
+
 class SnapshotReader:
     """Opens the parts of a link.
 
@@ -165,8 +183,8 @@ class SnapshotReader:
         self._key = key
         self._compressor = Compressor()
 
-    async def read(self, access: Access, no: int) -> tuple[Raw, list[Raw]]:
-        """Return what the conversation shows, and the messages of a part, none beyond the last.
+    async def read(self, access: Access, no: int) -> SharedContent:
+        """Return a part, which has no messages beyond the last one.
 
         Raises:
             NotFound: the link was removed at this moment.
@@ -181,7 +199,9 @@ class SnapshotReader:
         if len(found) != 1 + (no <= self._link["parts"]):
             raise NotFound("Link not found")
         opened = await asyncio.to_thread(lambda: [self._open(each) for each in found])
-        return opened[0], opened[1]["messages"] if len(opened) > 1 else []
+        following = no + 1 if no < self._link["parts"] else None
+        messages = opened[1]["messages"] if len(opened) > 1 else []
+        return SharedContent(opened[0], messages, self._link["messages"], following)
 
     def _open(self, part: Raw) -> Raw:
         place = place_of(self._link["_id"], part["no"])

@@ -17,7 +17,7 @@ from chatvault.version import VERSION
 ADDRESSES = (
     *("/", "/login", "/register", "/c/{rest:.*}", "/library", "/assistants", "/review", "/move"),
     *("/review/{rest:.*}", "/settings", "/settings/{rest:.*}", "/erased", "/find"),
-    "/s/{token}",
+    *("/library/shared", "/s/{token}", "/reset/{token}"),
 )
 # Files next to the page; all others are under /_app/.
 ROOT_FILES = ("favicon.svg", "theme.js", "LICENSES.txt")

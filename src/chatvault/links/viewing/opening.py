@@ -5,10 +5,16 @@ from urllib.parse import unquote
 
 from chatvault.access import Access
 from chatvault.actor import Actor, Door
-from chatvault.conversations.links import Link
+from chatvault.conversations.links import Link, LinkMode
 from chatvault.fields import Raw, now
 from chatvault.links.deps import LinkDeps
-from chatvault.links.errors import LinkNotFound, LinkPasswordRequired, WrongLinkPassword
+from chatvault.links.errors import (
+    LinkNotFound,
+    LinkPasswordRequired,
+    LinkSignInRequired,
+    WrongLinkPassword,
+)
+from chatvault.links.live import LiveReader
 from chatvault.links.passes import is_pass, make_pass
 from chatvault.links.snapshot import SnapshotReader
 from chatvault.links.token import PATTERN, hash_token, snapshot_key
@@ -35,14 +41,14 @@ class OpenedLink:
 
     Attributes:
         link: as it is stored.
-        access: to its snapshot, in the name of its owner.
-        reader: opens the snapshot.
+        access: to its content, in the name of its owner.
+        reader: reads the content.
         link_pass: opens it again in place of the password; None without a password.
     """
 
     link: Raw
     access: Access
-    reader: SnapshotReader
+    reader: SnapshotReader | LiveReader
     link_pass: str | None
 
 
@@ -57,6 +63,7 @@ async def open_link(actor: Actor, deps: LinkDeps, secrets: Secrets) -> OpenedLin
             closed, or there are no links here.
         LinkPasswordRequired: it has a password, and none was sent.
         WrongLinkPassword: it has another password.
+        LinkSignInRequired: it is live, and the caller is not signed in.
         Throttled: there were too many views, or wrong passwords.
     """
     if not deps.is_on:
@@ -77,11 +84,16 @@ async def open_link(actor: Actor, deps: LinkDeps, secrets: Secrets) -> OpenedLin
         raise LinkNotFound
     if expected is not None and not is_right:
         raise LinkPasswordRequired(resource_id=str(link["_id"]))
+    reader: SnapshotReader | LiveReader = SnapshotReader(link, snapshot_key(secrets.token))
+    if link.get("mode") == LinkMode.LIVE:
+        if actor.user_id is None:
+            raise LinkSignInRequired(resource_id=str(link["_id"]))
+        reader = LiveReader(link, deps.commits.store)
     # Whoever has the token may read in the owner's name, and nothing but the link.
     return OpenedLink(
         link,
         Access.of(Actor(door=Door.BACKGROUND, user_id=link["user_id"])),
-        SnapshotReader(link, snapshot_key(secrets.token)),
+        reader,
         None if expected is None else make_pass(deps.key, link),
     )
 

@@ -29,6 +29,8 @@ from chatvault.idempotency import (
 from chatvault.links.copying import stored_messages
 from chatvault.links.deps import LinkDeps
 from chatvault.links.errors import LinkNotFound
+from chatvault.links.live import LiveReader
+from chatvault.links.snapshot import MAX_BYTES, MAX_MESSAGES, LinkTooLong, SharedContent
 from chatvault.links.viewing.opening import OpenedLink, Secrets, open_link
 from chatvault.mongodb.database import transaction
 
@@ -41,15 +43,13 @@ class SharedPage:
 
     Attributes:
         link: as it is stored.
-        conversation: what the conversation shows beside its messages.
-        messages: those of the page.
-        page: its number, from 1.
+        content: that of the page.
+        page: its number.
         link_pass: opens the link again in place of its password; None without one.
     """
 
     link: Raw
-    conversation: Raw
-    messages: list[Raw]
+    content: SharedContent
     page: int
     link_pass: str | None
 
@@ -64,13 +64,13 @@ async def view(actor: Actor, deps: LinkDeps, *, secrets: Secrets, page: int) -> 
         Throttled: there were too many views, or wrong passwords.
     """
     opened = await open_link(actor, deps, secrets)
-    conversation, messages = await opened.reader.read(opened.access, page)
+    content = await opened.reader.read(opened.access, page)
     if page == 1:
         await _count(actor, opened, {"page": page})
     else:
         entry = audit.entry(actor, Action.LINK_VIEW, opened.link["_id"], details={"page": page})
         await deps.recorder.record(entry)
-    return SharedPage(opened.link, conversation, messages, page, opened.link_pass)
+    return SharedPage(opened.link, content, page, opened.link_pass)
 
 
 async def _count(actor: Actor, opened: OpenedLink, details: Raw) -> None:
@@ -125,6 +125,26 @@ async def fork(
     return await read_back(own, store, conversation_id=made)
 
 
+async def _read_all(opened: OpenedLink) -> tuple[Raw, list[MessageDoc]]:
+    """Return what the conversation shows, and all messages as a copy stores them.
+
+    Raises:
+        LinkTooLong: it is live, and has become longer than what a link may show.
+    """
+    messages: list[MessageDoc] = []
+    size, page, is_live = 0, 1, isinstance(opened.reader, LiveReader)
+    while True:
+        content = await opened.reader.read(opened.access, page)
+        some = stored_messages(content.messages, opened.link["created_at"])
+        messages += some
+        size += estimate(*some)
+        if is_live and (len(messages) > MAX_MESSAGES or size > MAX_BYTES):
+            raise LinkTooLong
+        if content.next is None:
+            return content.conversation, messages
+        page = content.next
+
+
 async def _copy(
     actor: Actor,
     deps: LinkDeps,
@@ -134,11 +154,7 @@ async def _copy(
 ) -> ObjectId:
     """Store the copy; return its id."""
     access, at = Access.of(actor), now()
-    messages: list[MessageDoc] = []
-    conversation: Raw = {}
-    for no in range(1, max(1, opened.link["parts"]) + 1):
-        conversation, shown = await opened.reader.read(opened.access, no)
-        messages += stored_messages(shown, opened.link["created_at"])
+    conversation, messages = await _read_all(opened)
     await _count(actor, opened, {"fork": True})
     generation, tail = await write_generation(access, deps.commits.store, messages)
     new = NewConversation(

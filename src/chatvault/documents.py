@@ -18,6 +18,7 @@ from chatvault.content import Content
 from chatvault.conversations.authors import Authorship
 from chatvault.conversations.categories import Categories
 from chatvault.conversations.grants import Grant
+from chatvault.conversations.group_grants import GroupGrant
 from chatvault.conversations.holds import Hold
 from chatvault.conversations.links import Link, LinkPart
 from chatvault.conversations.models import Conversation, drop_replaced_indexes
@@ -28,19 +29,21 @@ from chatvault.conversations.templates import Template
 from chatvault.conversations.tombstones import Tombstone
 from chatvault.erasure.models import Erasure
 from chatvault.exporting.jobs.models import ExportChunk, ExportJob
+from chatvault.groups.models import Group, GroupTask, Membership
 from chatvault.idempotency import IdempotencyRecord
 from chatvault.importing.models import ImportJob, Upload
 from chatvault.mongodb import rates, restoring
 from chatvault.mongodb.database import Client
 from chatvault.mongodb.leases import Lease
 from chatvault.preferences.models import Preferences
+from chatvault.quotas.models import Quota
 from chatvault.replies.models import Job, Reply, ReplyEvents
 from chatvault.retention.models import RetentionPolicy
 from chatvault.sealing.blocks import Block
 from chatvault.sealing.opening import open_log
 from chatvault.sealing.verifications import Verification
 from chatvault.search.models import SearchFile, SearchIndex, SearchPending
-from chatvault.usage.models import Usage
+from chatvault.usage.models import StoredTotal, Usage, UsageDay
 from chatvault.vault.collections import Vault, bind_sealed
 from chatvault.vault.models import UserKey
 from chatvault.vault.service import check_masters
@@ -66,6 +69,10 @@ DOCUMENTS: list[type[Document]] = [
     LinkPart,
     Hold,
     Grant,
+    GroupGrant,
+    Group,
+    Membership,
+    GroupTask,
     Authorship,
     Note,
     RetentionPolicy,
@@ -77,6 +84,9 @@ DOCUMENTS: list[type[Document]] = [
     ReplyEvents,
     Job,
     Usage,
+    UsageDay,
+    StoredTotal,
+    Quota,
     Command,
     ApprovalRule,
     ToolGrant,

@@ -3,9 +3,12 @@
 import asyncio
 from typing import Any
 
+from bson import ObjectId
+
 from conftest import HttpClient
 from support.answers import found, problem
 from support.factories import begin, message
+from support.inserting import insert_conversations
 
 
 class TestDelete:
@@ -40,7 +43,10 @@ class TestDeleteAll:
         self, alice: HttpClient, bob: HttpClient, database: Any
     ) -> None:
         kept = await begin(bob, title="Bob's")
-        begun = [await begin(alice, messages=[message()]) for _ in range(250)]
+        begun = [(await begin(alice, messages=[message()]))["id"] for _ in range(5)]
+        await insert_conversations("alice", 245)
+        stored = await database.conversations.find({"_id": {"$ne": ObjectId(kept["id"])}}).to_list()
+        assert {*begun} < {str(each["_id"]) for each in stored}
 
         answer = await alice.delete("/conversations")
 
@@ -51,7 +57,7 @@ class TestDeleteAll:
         assert await (await alice.get("/conversations/stats/count")).json() == {"count": 0}
         entries = await database["audit_logs"].find({"action": "conversation.trash"}).to_list()
         assert sorted(entry["resource_id"] for entry in entries) == sorted(
-            each["id"] for each in begun
+            str(each["_id"]) for each in stored
         )
         assert {entry["outcome"] for entry in entries} == {"success"}
         whole = {"action": "conversation.delete_all"}

@@ -9,6 +9,7 @@ import pytest
 from conftest import HttpClient
 from support.answers import JSON, found, wrong_fields
 from support.factories import begin, message
+from support.stored import stored
 
 PARTS: list[dict[str, Any]] = [
     {"type": "thinking", "summary": ["Which fjord?"], "duration_s": 1.5},
@@ -45,7 +46,7 @@ REFUSED: list[tuple[list[dict[str, Any]], str]] = [
 
 async def _stored(database: Any) -> dict[str, Any]:
     document = await database.conversations.find_one()
-    kept: dict[str, Any] = document["messages"][0]
+    kept: dict[str, Any] = (await stored(database, document["_id"])).messages[document["first_seq"]]
     return kept
 
 

@@ -1,5 +1,6 @@
 """Sealed content: bound to its place, mixed with readable content, shown where it is damaged."""
 
+import json
 from typing import Any
 
 import pytest
@@ -252,6 +253,16 @@ class TestBothForms:
         store.codec = sealing()
 
         assert contents(await found(alice, one["id"])) == ["word 0", "word 1"]
+
+
+class TestMetadata:
+    async def test_keeps_the_order_of_its_names(self, alice: HttpClient, database: Any) -> None:
+        free = {"z": 1, "_id": {"b": 1, "_id": 2}, "a": 3}
+
+        one = await begin(alice, metadata=free)
+
+        assert isinstance((await document_of(database, one))["metadata"], bytes)
+        assert json.dumps((await found(alice, one["id"]))["metadata"]) == json.dumps(free)
 
 
 class TestTitles:

@@ -41,6 +41,11 @@ class PreparedMessages:
     length: int
     links: Sequence[Link] = ()
 
+    @property
+    def written(self) -> int:
+        """The bytes of those that are in segments already."""
+        return 0 if self.generation is None else self.generation.bytes
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewConversation:

@@ -235,6 +235,7 @@ class Conversation(Document):
 
     # The one index that an append changes.
     BY_CHANGE: ClassVar = "newest_change"
+    BY_CATEGORY: ClassVar = "category_and_status"
     # The index of a user's trash.
     IN_TRASH: ClassVar = "in_trash"
     # Indexes whose places others have taken.

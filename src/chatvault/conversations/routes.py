@@ -27,7 +27,7 @@ from chatvault.conversations.schemas import (
 )
 from chatvault.conversations.store import MessageStore
 from chatvault.conversations.templates import TemplateNotFound
-from chatvault.errors import PreconditionRequired, StaleVersion, Throttled, TooLarge
+from chatvault.errors import OF_QUOTAS, PreconditionRequired, StaleVersion, Throttled, TooLarge
 from chatvault.http.bodies import BULK_BODY, FREE_BODY
 from chatvault.http.requests import (
     RECORDER,
@@ -83,7 +83,7 @@ def answer(
     scope=Scope.CONVERSATIONS_WRITE,
     status=201,
     returns=ConversationOut,
-    errors=(TooLarge, KeyReused, ModelNotConfigured, Throttled, TemplateNotFound),
+    errors=(TooLarge, KeyReused, ModelNotConfigured, Throttled, TemplateNotFound, *OF_QUOTAS),
     sends=("ETag", "Link", "Location"),
     max_body=BULK_BODY,
 )
@@ -182,7 +182,7 @@ async def _update(
     Action.CONVERSATION_UPDATE,
     scope=Scope.CONVERSATIONS_WRITE,
     returns=ConversationOut,
-    errors=(StaleVersion, PreconditionRequired, TooLarge),
+    errors=(StaleVersion, PreconditionRequired, TooLarge, *OF_QUOTAS),
     sends=("ETag", "Link"),
     max_body=BULK_BODY,
 )

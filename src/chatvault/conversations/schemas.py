@@ -345,6 +345,8 @@ class ConversationSummary(BaseModel):
         total_messages: the number of messages of the branch that is shown.
         branched: whether other branches have messages.
         category_id: the category it is in.
+        shared: whether it is or was shared with other users; only where it is true.
+        noted: whether there are or were notes beside its messages; only where it is true.
         deleted_at: when it was put into the trash; only there.
         purge_at: when it is deleted permanently, from then on; null under a legal hold; only there.
         held: whether a legal hold keeps it; only there.
@@ -371,6 +373,8 @@ class ConversationSummary(BaseModel):
     category_id: Id | None = None
     pinned: bool = False
     branched: bool = False
+    shared: bool = False
+    noted: bool = False
     deleted_at: Instant | None = None
     purge_at: Instant | None = None
     held: bool = False
@@ -392,10 +396,12 @@ class SharedConversation(ConversationSummary):
     """A conversation without its messages, which its owner shares with me.
 
     Attributes:
+        owner: the username of its owner; null if the account is gone.
         shared_at: when it was granted.
         expires_at: when the grant ends by itself.
     """
 
+    owner: str | None
     role: Literal["viewer", "commenter", "editor"]
     shared_at: Instant
     expires_at: Instant | None

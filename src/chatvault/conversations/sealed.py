@@ -30,6 +30,8 @@ EMBEDDED_PLAIN: Final = ("id", "role", "timestamp", "parent_id", "hidden", "dele
 SLOT: Final = frozenset({"id", "parent_id", "deleted"})
 RUN_LENGTH: Final = 64
 UNREADABLE_TITLE: Final = "[unreadable]"
+# The size of a document, the type of its first field, and that field's name, of one letter.
+_BEFORE_VALUE: Final = 4 + 1 + 2
 _NAIVE: CodecOptions[Raw] = CodecOptions(tz_aware=False)
 _AWARE: CodecOptions[Raw] = CodecOptions(tz_aware=True)
 
@@ -97,7 +99,7 @@ class SealedCodec(PlainCodec):
 
     def _seal_field(self, conversation: ConversationDoc, name: str, value: Any) -> Any:
         place = _field_place(conversation, name)
-        data = _bytes(value) if isinstance(value, str) else bson.encode(value)
+        data = _bytes(value) if isinstance(value, str) else _to_bson(value)
         return self.keys.seal(conversation["user_id"], data, place)
 
     def encode_segment(
@@ -197,22 +199,25 @@ class SealedCodec(PlainCodec):
     ) -> list[MessageDoc]:
         user_id, options = document["user_id"], _AWARE if aware else _NAIVE
         open_sealed, place = self.keys.opener(user_id, final=final), b""
-        opened: list[MessageDoc] = []
-        for message in messages:
+        opened, found, contents = [*messages], list[int](), list[bytes]()
+        for number, message in enumerate(messages):
             sealed = message.get("c")
             if sealed is None:
-                opened.append(message)
                 continue
             place = place or _tail_place(document)
             try:
-                data = open_sealed(sealed, place + _bytes(message["id"]))
+                contents.append(open_sealed(sealed, place + _bytes(message["id"])))
             except Unreadable:
                 self._report(user_id, "conversations", document["_id"], sealed)
-                opened.append(_unreadable(message))
-                continue
-            whole = {**message, **bson.decode(data, options)}
+                opened[number] = _unreadable(message)
+            else:
+                found.append(number)
+        # All at once, which takes a third of the time.
+        decoded = bson.decode_all(b"".join(contents), options) if found else []
+        for number, content in zip(found, decoded, strict=True):
+            whole = cast("Raw", messages[number]) | content
             del whole["c"]
-            opened.append(cast("MessageDoc", whole))
+            opened[number] = cast("MessageDoc", whole)
         return opened
 
     def decode_segment(
@@ -236,25 +241,31 @@ class SealedCodec(PlainCodec):
             places = range(end - len(slots), end)
         content: dict[int, MessageDoc] = {}
         for run in runs:
-            if any(run["at"] <= each < run["at"] + run["n"] for each in places):
-                content |= self._open_run(document, run, final=final, aware=aware)
+            if _has_any(run, places):
+                opened = self._open_run(document, run, final=final, aware=aware)
+                content.update(enumerate(opened, run["at"]))
         document["messages"] = [
-            _join(slot, content.get(place), document)
+            found
+            # As a rule: a slot with nothing but the id of its content.
+            if len(slot) == 1
+            and (found := content.get(place)) is not None
+            and found.get("id") == slot.get("id")
+            else _join(slot, content.get(place), document)
             for slot, place in zip(slots, places, strict=True)
         ]
 
     def _open_run(
         self, document: SegmentDoc, run: RunDoc, *, final: bool, aware: bool
-    ) -> dict[int, MessageDoc]:
+    ) -> list[MessageDoc]:
         user_id, at = document["user_id"], run["at"]
         key = SegmentKey(user_id, document["generation"], document["_id"])
         try:
             data = self.keys.opener(user_id, final=final)(run["c"], _run_place(key, at))
         except Unreadable:
             self._report(user_id, "segments", document["_id"], run["c"])
-            return {}
-        messages = bson.decode(data, _AWARE if aware else _NAIVE)["m"]
-        return dict(enumerate(messages, at))
+            return []
+        opened: list[MessageDoc] = bson.decode(data, _AWARE if aware else _NAIVE)["m"]
+        return opened
 
     def decode_revision(self, revision: Raw, *, final: bool = True) -> None:
         """Decode a revision."""
@@ -289,6 +300,14 @@ def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
+def _to_bson(value: Raw) -> bytes:
+    """Return an object as BSON with its names in their order.
+
+    As a document of its own, the driver would put `_id` first.
+    """
+    return bson.encode({"v": value})[_BEFORE_VALUE:-1]
+
+
 def _tail_place(conversation: ConversationDoc) -> bytes:
     """Return the beginning of an embedded message's place; its id follows."""
     user_id, generation = conversation["user_id"], conversation["generation"]
@@ -308,6 +327,14 @@ def _revision_place(revision: Raw) -> bytes:
     ids: bytes = revision["user_id"].binary + revision["conversation_id"].binary
     numbers: bytes = revision["seq"].to_bytes(8, "big") + revision["version"].to_bytes(8, "big")
     return b"v" + ids + numbers + _bytes(revision["message_id"])
+
+
+def _has_any(run: RunDoc, places: Sequence[int]) -> bool:
+    """Return whether a run has the message of one of these places."""
+    start, end = run["at"], run["at"] + run["n"]
+    if isinstance(places, range):
+        return bool(places) and places[0] < end and start <= places[-1]
+    return any(start <= each < end for each in places)
 
 
 def _covers(run: RunDoc, index: int) -> bool:

@@ -122,6 +122,8 @@ async def create(
             decide=new.insert,
             is_new=True,
             size=estimate(new.document, *new.messages.tail),
+            adds=new.messages.length or None,
+            written=new.messages.written,
             idempotent=idempotency_key and idempotent(new.access, idempotency_key),
         )
     )
@@ -201,11 +203,9 @@ async def update(
         UnknownParent: the parent of a message is not an earlier message.
     """
     access, at = await resolve(actor, conversation_id, Need.MANAGE), now()
-    await check_category(access, wanted.category_id)
+    await _check_named(actor, access, wanted)
     new = await write_messages(access, commits.store, wanted.messages or [], at)
     keeps = wanted.messages is not None and (await Holds.of(access)).cover(conversation_id)
-    if isinstance(wanted, ConversationPatch) and wanted.agent_id is not None:
-        await agents.find(actor, wanted.agent_id)
 
     def decide(working: WorkingCopy) -> int:
         fields = working.fields
@@ -238,8 +238,24 @@ async def update(
         keeps=keeps,
         needs_metadata="metadata" in wanted.model_fields_set,
         size=estimate(wanted.model_dump(exclude={"messages"}, exclude_unset=True), *new.tail),
+        adds=new.length or None,
+        written=new.written,
     )
     return await _submit_into(commits, change, wanted.category_id)
+
+
+async def _check_named(
+    actor: Actor, access: Access, wanted: ConversationUpdate | ConversationPatch
+) -> None:
+    """Check that there are the category and the agent that a change names.
+
+    Raises:
+        CategoryNotFound: the actor has no such category.
+        AgentNotFound: the actor may use no such agent.
+    """
+    await check_category(access, wanted.category_id)
+    if isinstance(wanted, ConversationPatch) and wanted.agent_id is not None:
+        await agents.find(actor, wanted.agent_id)
 
 
 async def _submit_into(

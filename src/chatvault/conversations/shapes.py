@@ -20,6 +20,7 @@ SUMMARY_FIELDS = (
 # What lists read beside them, to know how much the conversations hold; some may be absent.
 LISTED_FIELDS = (
     *SUMMARY_FIELDS, "category_id", "pinned_at", "message_bytes", "tail_bytes", "stored_messages",
+    "access_version", "notes_version",
 )  # fmt: skip
 
 

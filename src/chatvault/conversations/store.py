@@ -20,7 +20,6 @@ from chatvault.conversations.codec import ContentCodec, PlainCodec
 from chatvault.conversations.decoding import ContentDecoder
 from chatvault.conversations.models import Conversation
 from chatvault.conversations.newest import CONVERSATIONS, Listing, count_many, list_many
-from chatvault.conversations.paths import PathRuns
 from chatvault.conversations.segments import MAX_LENGTH, START, Revision, Segment
 from chatvault.conversations.shapes import (
     LISTED_FIELDS,
@@ -37,10 +36,11 @@ from chatvault.vault.damage import OnDamage
 
 # Decoding takes half as long when times have no zone.
 SEGMENTS: CodecOptions[SegmentDoc] = CodecOptions(tz_aware=False)
-PATHS: CodecOptions[PathRunsDoc] = CodecOptions(tz_aware=False)
 # The limit of cached JSON in a process; each entry takes about OVERHEAD in addition.
 RENDERED_BYTES = 32 * 1024 * 1024
 OVERHEAD = 512
+# The limit of cached documents of older runs, each without its runs: about 0.7 KB.
+PATHS_COUNTED = 16_384
 RUN = itemgetter("user_id", "generation")
 WITHOUT_MESSAGES = {"messages": False, "runs": False}
 
@@ -54,6 +54,8 @@ GenerationKey = tuple[Access, ObjectId]
 End = tuple[Access, ObjectId, int, int]
 # A segment's id, and its version.
 SegmentVersion = tuple[ObjectId, int]
+# A generation's owner and id, and the conversation's version.
+PathVersion = tuple[ObjectId, ObjectId, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,7 @@ class MessageStore(ContentDecoder):
 
     Attributes:
         rendered: segments as JSON, the most recently used ones.
+        path_counts: the documents of older runs of branches, without the runs.
     """
 
     def __init__(
@@ -95,6 +98,9 @@ class MessageStore(ContentDecoder):
         super().__init__(codec or PlainCodec(), on_damage)
         self.rendered: LRUCache[SegmentVersion, RenderedSegments] = LRUCache(
             RENDERED_BYTES, getsizeof=lambda each: len(each.json) + OVERHEAD
+        )
+        self.path_counts: LRUCache[PathVersion, list[PathRunsDoc]] = LRUCache(
+            PATHS_COUNTED, getsizeof=lambda each: len(each) + 1
         )
         self._conversations = Batcher(self._find_conversations, max_size=32, concurrency=2)
         self._listings = Batcher(self._list_many, max_size=16, concurrency=2)
@@ -243,36 +249,6 @@ class MessageStore(ContentDecoder):
             if first <= place < end
         }
 
-    async def walk_paths(
-        self, access: Access, generation: ObjectId, place: int
-    ) -> AsyncGenerator[PathRunsDoc]:
-        """Yield the documents of older runs that end at a place or later, in order.
-
-        If there is none, the last document is yielded. A page needs one or two of them.
-        """
-        mine, newest = PathRuns.owned_by(access, generation=generation), True
-        found = _paths().find({**mine, "last": {"$gte": place}}, batch_size=2).sort("last", 1)
-        async for each in found:
-            newest = False
-            yield each
-        if newest and (last := await _paths().find_one(mine, sort=[("last", -1)])):
-            yield last
-
-    async def list_path_counts(self, access: Access, generation: ObjectId) -> list[PathRunsDoc]:
-        """Return the documents of older runs without the runs, in order."""
-        query = PathRuns.owned_by(access, generation=generation)
-        return await _paths().find(query, {"runs": False}).sort("last", 1).to_list()
-
-    def walk_paths_back(
-        self, access: Access, generation: ObjectId, before: int
-    ) -> AsyncCursor[PathRunsDoc]:
-        """Return a cursor of the documents of older runs that begin before a place, newest first.
-
-        A page needs one or two of them.
-        """
-        query = PathRuns.owned_by(access, generation=generation, first={"$lt": before})
-        return _paths().find(query, batch_size=2).sort("first", -1)
-
     def walk_segment_fields(
         self, access: Access, generation: ObjectId, *, before: int
     ) -> AsyncCursor[SegmentDoc]:
@@ -413,10 +389,6 @@ def _conversations() -> AsyncCollection[ConversationDoc]:
 
 def _segments() -> AsyncCollection[SegmentDoc]:
     return Segment.get_pymongo_collection().with_options(codec_options=SEGMENTS)
-
-
-def _paths() -> AsyncCollection[PathRunsDoc]:
-    return PathRuns.get_pymongo_collection().with_options(codec_options=PATHS)
 
 
 def _places_from(first: int, segment: SegmentDoc) -> range:

@@ -7,7 +7,7 @@ from chatvault.audit.actions import Action
 from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.conversations.reading.wire import conversation_wire
 from chatvault.conversations.schemas import ConversationOut, ConversationPath
-from chatvault.errors import TooLarge
+from chatvault.errors import OF_QUOTAS, TooLarge
 from chatvault.forking import service
 from chatvault.forking.queue import ForkQueue
 from chatvault.forking.schemas import ForkIn
@@ -27,7 +27,7 @@ routes = Routes("conversations")
     scope=Scope.CONVERSATIONS_WRITE,
     status=201,
     returns=ConversationOut,
-    errors=(TooLarge, KeyReused),
+    errors=(TooLarge, KeyReused, *OF_QUOTAS),
     sends=("ETag", "Link", "Location"),
 )
 async def fork_conversation(

@@ -96,6 +96,8 @@ async def _copy(
             decide=decide,
             is_new=True,
             size=estimate(new.document, *new.messages.tail),
+            adds=0,
+            written=new.messages.written,
             idempotent=known,
         )
     )

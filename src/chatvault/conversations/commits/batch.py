@@ -11,7 +11,7 @@ from pymongo import InsertOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import BulkWriteError, OperationFailure
 
-from chatvault.access import InsufficientGrant, Need
+from chatvault.access import Need, refusal_of
 from chatvault.audit.models import AuditEntry, Entry
 from chatvault.conversations.commits.change import Change, Key
 from chatvault.conversations.commits.errors import (
@@ -100,7 +100,7 @@ class CommitBatch:
         return answers
 
     def _decide(self, change: Change[Any]) -> Any:
-        working = self.copies[change.key]
+        working, change.added = self.copies[change.key], 0
         working.begin_change(sees_trash=change.sees_trash, keeps=change.keeps)
         refused = self._refusal_of_guest(change, working)
         if refused is not None:
@@ -112,8 +112,9 @@ class CommitBatch:
             answer, entry = recalled
             working.outbox.entries.append(entry)
             return answer
-        if change.key in self._postponed:
-            return Behind()
+        if (later := self._keep_back(change)) is not None:
+            return later
+        before = working.added
         try:
             if change.idempotent is None:
                 answer = change.decide(working)
@@ -127,7 +128,14 @@ class CommitBatch:
                 self._postponed.add(change.key)
             return error
         working.end_change()
+        change.added = working.added - before
         return answer
+
+    def _keep_back(self, change: Change[Any]) -> ChatvaultError | None:
+        """Return the error of a change that follows a postponed one, or is beyond a limit."""
+        if change.key in self._postponed:
+            return Behind()
+        return None if change.reserved is None else change.reserved.refusal
 
     async def _read_grants(self) -> None:
         """Read the grants of guests again: each may have ended since the request came.
@@ -155,7 +163,7 @@ class CommitBatch:
         need = self._needs.get((access.grantee_id, access.owner_id, change.where[1]))
         if need is None:
             return NotFound("Conversation not found")
-        return InsufficientGrant() if need < change.need else None
+        return refusal_of(need, change.need)
 
     def _decide_once(self, change: Change[T], idempotent: Idempotent[T], working: WorkingCopy) -> T:
         key = (

@@ -10,6 +10,7 @@ from bson import ObjectId
 from chatvault.access import Access, Need
 from chatvault.actor import Actor
 from chatvault.audit.actions import Action
+from chatvault.conversations.commits.ledger import Reservation
 from chatvault.conversations.commits.working_copy import WorkingCopy
 from chatvault.conversations.segments import size_of
 from chatvault.idempotency import Idempotent
@@ -46,7 +47,12 @@ class Change(Generic[T]):
             needs the tail.
         is_new: the change inserts the conversation, so there is nothing to read.
         size: the approximate number of bytes that it writes.
+        adds: how many messages it may add that count against limits; None if it adds nothing that
+            anybody limits.
+        written: the bytes of messages that were written before it.
         idempotent: its Idempotency-Key, if it has one.
+        reserved: what it may add, where somebody limits it.
+        added: how many messages it has added in the last attempt.
         setbacks: how many batches have postponed it so far.
         waits_since: when it was submitted, by `time.perf_counter()`; 0 for a change of the queue's.
     """
@@ -67,8 +73,12 @@ class Change(Generic[T]):
     keeps: bool = False
     is_new: bool = False
     size: int = 0
+    adds: int | None = None
+    written: int = 0
     idempotent: Idempotent[T] | None = None
     answer: "asyncio.Future[T]" = field(init=False)
+    reserved: Reservation | None = field(init=False, default=None)
+    added: int = field(init=False, default=0)
     setbacks: int = field(init=False, default=0)
     waits_since: float = field(init=False, default=0.0)
 

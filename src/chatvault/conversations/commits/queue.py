@@ -16,8 +16,9 @@ from chatvault.access import Need
 from chatvault.actor import Actor, Door
 from chatvault.audit.actions import Action
 from chatvault.conversations.commits.batch import CommitBatch
-from chatvault.conversations.commits.change import Change, Key
+from chatvault.conversations.commits.change import OVERHEAD, Change, Key
 from chatvault.conversations.commits.errors import Behind, NeedsTree, NoRoom, RetryAfterMove
+from chatvault.conversations.commits.ledger import Ledger, Reservation
 from chatvault.conversations.commits.working_copy import WorkingCopy
 from chatvault.conversations.store import MessageStore
 from chatvault.errors import Busy, ChatvaultError, OutcomeUnknown, TooLarge
@@ -56,6 +57,7 @@ class CommitQueue:
         batch_bytes: about the most bytes in a batch.
         queue_size: the most waiting changes; further ones are refused.
         metrics: measure it; None measures for nobody.
+        ledger: counts what users add, and knows their limits; None counts nothing.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class CommitQueue:
         batch_bytes: int = 4 * 1024 * 1024,
         queue_size: int = 2048,
         metrics: CommitMetrics | None = None,
+        ledger: Ledger | None = None,
     ) -> None:
         self.store = store
         self._max_batches = max_batches
@@ -78,6 +81,7 @@ class CommitQueue:
         self._running: set[asyncio.Task[None]] = set()
         self._is_due = False
         self._has_big = False
+        self._ledger = ledger
         self._metrics = metrics or Metrics().commits
         self._metrics.depth.set_function(lambda: self.depth)
 
@@ -95,6 +99,25 @@ class CommitQueue:
                 too often.
             OutcomeUnknown: the connection broke in the commit.
         """
+        ledger = self._ledger
+        if ledger is None or change.adds is None or not ledger.is_limiting:
+            return await self._commit(change)
+        size = change.written + max(0, change.size - OVERHEAD)
+        change.reserved = Reservation(change.actor, change.access.owner_id, change.adds, size)
+        await ledger.reserve(change.reserved)
+        # What may have been stored counts.
+        added = change.adds
+        try:
+            answer = await self._commit(change)
+            added = change.added
+        except ChatvaultError as error:
+            added = change.adds if isinstance(error, OutcomeUnknown) else 0
+            raise
+        finally:
+            ledger.settle(change.reserved, added)
+        return answer
+
+    async def _commit(self, change: Change[T]) -> T:
         if len(self._waiting) >= self._queue_size:
             raise Busy(retry_after=1)
         change.answer = asyncio.get_running_loop().create_future()
@@ -235,7 +258,16 @@ class CommitQueue:
                 self._waiting.clear()
         else:
             self._metrics.seconds.observe(time.perf_counter() - started)
+            self._count(batch, attempts[-1].copies)
             _settle(batch, answers, attempts[-1].copies, postponed)
+
+    def _count(self, batch: list[Change[Any]], copies: dict[Key, WorkingCopy]) -> None:
+        """Tell the ledger what a batch has added."""
+        if self._ledger is not None:
+            self._ledger.note(
+                [(change.actor, change.added) for change in batch if change.added],
+                [(key[0], grown) for key, working in copies.items() if (grown := working.grown)],
+            )
 
 
 class Postponed:

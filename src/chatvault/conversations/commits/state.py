@@ -1,5 +1,6 @@
 """The state of a conversation while the changes of a batch are decided."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, cast
 
@@ -16,6 +17,7 @@ from chatvault.conversations.models import TRASHED
 from chatvault.conversations.segments import (
     TAIL_BYTES,
     TAIL_LENGTH,
+    Revision,
     is_deleted,
 )
 from chatvault.conversations.shapes import ConversationDoc, MessageDoc, SegmentDoc, StoredMessage
@@ -41,6 +43,9 @@ class ConversationState:
         last_segment: the newest segment without its messages, if it was requested.
         older_id: the newest message not deleted, if it is outside the tail and was requested.
         tree: the tree of all messages, if it was requested.
+
+    Attributes:
+        added: how many messages all changes so far have added.
     """
 
     def __init__(
@@ -88,16 +93,22 @@ class ConversationState:
         self._is_new = self._rewritten = self._deleted = False
         # Whether a change of this batch gives, alters or ends a grant.
         self.changes_grants = False
-        self._is_blind = self._is_touched = False
-        self._sets = 0
-        self._sees_trash = self._keeps = False
+        self._is_blind = self._is_touched = self._sees_trash = self._keeps = False
+        self._sets = self.added = 0
         self._marks_before = 0
+        self._bytes_before = fields["message_bytes"] if fields else 0
         self._cut: set[ObjectId] = set()
 
     @property
     def exists(self) -> bool:
         """Whether the change can see the conversation in the state decided so far."""
         return self._head is not None and not self._deleted and not self._is_hidden
+
+    @property
+    def grown(self) -> int:
+        """The bytes by which its messages have grown; negative if they have shrunk."""
+        after = 0 if self._head is None or self._deleted else self._head["message_bytes"]
+        return after - self._bytes_before
 
     @property
     def in_trash(self) -> bool:
@@ -265,3 +276,25 @@ class ConversationState:
         if not self._is_new and not self._is_touched:
             self._set(version=fields["version"] + 1)
         self._is_touched = True
+
+    def _revision_of(self, stored: StoredMessage, at: datetime, **more: Any) -> Raw:
+        """Return the revision that keeps a message as it is now."""
+        old = stored.message
+        return Revision.owned_by(
+            self.access,
+            conversation_id=self.fields["_id"],
+            message_id=old["id"],
+            version=old.get("version", 1),
+            seq=stored.seq,
+            message=old,
+            replaced_at=at,
+            **more,
+        )
+
+    def _keep(self, messages: Sequence[StoredMessage], at: datetime) -> None:
+        """Decide to keep messages that are removed, because of a legal hold."""
+        living = [each for each in messages if not is_deleted(each.message)]
+        self.revisions += [
+            InsertOne(self._codec.encode_revision(self._revision_of(each, at, kept=True)))
+            for each in living
+        ]

@@ -70,8 +70,18 @@ class WorkingCopy(ConversationState):
         The conversation is written, too, so that the changes of a guest that are under way conflict
         and read the grant again.
         """
-        self.changes_grants = True
         self.beside.append((Grant, write))
+        self.touch_grants()
+
+    def end_grants(self, writes: Sequence[Write]) -> None:
+        """Decide to end grants that may have ended already; the version and the times stay."""
+        self.removals += [(Grant, each) for each in writes]
+        if writes:
+            self.touch_grants()
+
+    def touch_grants(self) -> None:
+        """Write the conversation, so that guests' changes under way conflict."""
+        self.changes_grants = True
         self._set(access_version=(self.fields.get("access_version") or 0) + 1)
 
     def change_notes(self, write: Write) -> None:
@@ -113,6 +123,7 @@ class WorkingCopy(ConversationState):
         for seq, message in enumerate(messages, fields["next_seq"]):
             self._known[message["id"]] = StoredMessage(seq, message)
         self.outbox.note(fields["next_seq"], len(messages))
+        self.added += len(messages)
         if self._tail is None:
             self._pushed += messages
         else:
@@ -168,14 +179,14 @@ class WorkingCopy(ConversationState):
         self._defer_deletion(whole=False)
         self._set(**NO_SUMMARY)
         length = generation.length if generation else 0
-        self._tail = []
-        self._pushed = []
+        self._tail, self._pushed = [], []
         self._rewritten = True
         self._known = {}
         self._is_blind = generation is not None
         self._last_segment = None
         start = fields["next_seq"]
         self.outbox.note(start, length, replaces=not self._is_new)
+        self.added += length
         self._set(
             generation=generation.id if generation else ObjectId(),
             first_seq=start,
@@ -219,28 +230,6 @@ class WorkingCopy(ConversationState):
         self._set(has_revisions=True, edits=self.fields.get("edits", 0) + 1)
         return changed
 
-    def _revision_of(self, stored: StoredMessage, at: datetime, **more: Any) -> Raw:
-        """Return the revision that keeps a message as it is now."""
-        old = stored.message
-        return Revision.owned_by(
-            self.access,
-            conversation_id=self.fields["_id"],
-            message_id=old["id"],
-            version=old.get("version", 1),
-            seq=stored.seq,
-            message=old,
-            replaced_at=at,
-            **more,
-        )
-
-    def _keep(self, messages: Sequence[StoredMessage], at: datetime) -> None:
-        """Decide to keep messages that are removed, because of a legal hold."""
-        living = [each for each in messages if not is_deleted(each.message)]
-        self.revisions += [
-            InsertOne(self._codec.encode_revision(self._revision_of(each, at, kept=True)))
-            for each in living
-        ]
-
     def update_in_place(
         self, stored: StoredMessage, message: MessageDoc, at: datetime
     ) -> StoredMessage:
@@ -262,6 +251,22 @@ class WorkingCopy(ConversationState):
         if stored.segment is None and length > 1 and grown > 0:
             self.require_room(grown)
         return self._put(stored, message, at)
+
+    def restore_message(self, stored: StoredMessage, earlier: MessageDoc, at: datetime) -> None:
+        """Decide to put an earlier version in the place of a message; no revision is kept.
+
+        Raises:
+            NoRoom: older messages have to move first.
+            MessageUnreadable: the stored message does not open.
+        """
+        old = stored.message
+        if self._keeps:
+            self._keep([stored], at)
+        its_own: MessageDoc = {"id": old["id"]}
+        if "parent_id" in old:
+            its_own["parent_id"] = old["parent_id"]
+        self.update_in_place(stored, {**earlier, **its_own}, at)
+        self._set(edits=self.fields.get("edits", 0) + 1)
 
     def remove_message(self, stored: StoredMessage, at: datetime) -> None:
         """Decide to remove a message with its revisions and notes.

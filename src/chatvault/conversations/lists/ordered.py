@@ -20,6 +20,8 @@ from chatvault.fields import Raw
 
 # Sealed titles are read and sorted here, up to this number.
 MOST_TITLES = 10_000
+# Conversations that are read and sorted sooner than MongoDB finds the best index.
+FEW = 2_500
 WITHOUT_MESSAGES = dict.fromkeys(LISTED_FIELDS, True)
 
 
@@ -79,11 +81,27 @@ async def _list_by_index(
     after: Position | None,
 ) -> list[ConversationDoc]:
     shown = {**WITHOUT_MESSAGES, "deleted_at": True} if wanted.in_trash else WITHOUT_MESSAGES
-    hint = Conversation.IN_TRASH if wanted.in_trash else None
+    hint = await _choose_index(access, wanted)
     found = _conversations().find(_query(access, wanted, after), shown, hint=hint)
     if sort is Sort.TITLE:
         found = found.collation(BY_LETTERS)
     return await found.sort(sort.order).skip(offset).limit(limit).to_list()
+
+
+async def _choose_index(access: Access, wanted: Filter) -> str | None:
+    """Return the index of a list, or None for the one that MongoDB chooses.
+
+    MongoDB tries all indexes of an owner at each page of a category, which takes longer than
+    to sort a small one. Counting stops at FEW entries, and reads no documents.
+    """
+    if wanted.in_trash:
+        return Conversation.IN_TRASH
+    if not wanted.category_ids:
+        return None
+    which = Filter(status=wanted.status, category_ids=wanted.category_ids)
+    query = Conversation.owned_by(access, **which.to_raw())
+    count = await _conversations().count_documents(query, limit=FEW, hint=Conversation.BY_CATEGORY)
+    return Conversation.BY_CATEGORY if count < FEW else None
 
 
 async def _list_by_last_message(

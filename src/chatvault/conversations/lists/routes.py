@@ -168,7 +168,10 @@ async def list_conversations(
 
 def _shared(request: web.Request, page: SharedPage) -> web.StreamResponse:
     """Return the answer with what others share with the caller."""
-    shown = [{**summary_wire(stored), **role_of(grant)} for stored, grant in page.conversations]
+    shown = [
+        {**summary_wire(stored), **role_of(grant, page.names)}
+        for stored, grant in page.conversations
+    ]
     headers = {}
     if page.following is not None:
         cursor = encode_cursor(*page.following)

@@ -3,12 +3,15 @@
 import asyncio
 from dataclasses import dataclass
 
+from bson import ObjectId
+
 from chatvault.access import Guest
+from chatvault.accounts.names import find_names
 from chatvault.actor import Actor
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.audit.recorder import Recorder
-from chatvault.conversations.grants import GrantRole, list_given, without_order
+from chatvault.conversations.grants import GrantRole, list_given, pick_strongest, without_order
 from chatvault.conversations.shapes import ConversationDoc
 from chatvault.conversations.store import MessageStore
 from chatvault.cursors import Cursor
@@ -21,10 +24,12 @@ class SharedPage:
 
     Attributes:
         conversations: their documents without messages, each with its grant.
+        names: the usernames of their owners.
         following: where the next page begins; None where there is none.
     """
 
     conversations: list[tuple[ConversationDoc, Raw]]
+    names: dict[ObjectId, str]
     following: Cursor | None
 
 
@@ -36,7 +41,8 @@ async def read_shared(
     Each owner's part is recorded with the owner, as other reads of guests are. What is in the trash
     is left out, so that a page may be shorter than the limit, and others still follow.
     """
-    given = await list_given(actor, limit, after)
+    listed = await list_given(actor, limit, after)
+    given = await pick_strongest(actor, listed) if listed else []
     found = await asyncio.gather(
         *(store.find_summary(guest.access, guest.conversation_id) for guest, _ in given)
     )
@@ -44,9 +50,10 @@ async def read_shared(
     there = [(guest, stored, grant) for (guest, grant), stored in both if stored is not None]
     guests = [guest for guest, *_ in there]
     await asyncio.gather(*(recorder.record(each) for each in _entries(guests)))
-    last = given[-1][1] if len(given) == limit else None
+    last = listed[-1][1] if len(listed) == limit else None
     shown = [(without_order(stored), grant) for _, stored, grant in there]
-    return SharedPage(shown, None if last is None else (last["at"], last["_id"]))
+    names = await find_names(guest.access.owner_id for guest in guests)
+    return SharedPage(shown, names, None if last is None else (last["at"], last["_id"]))
 
 
 def _entries(guests: list[Guest]) -> list[Raw]:
@@ -61,9 +68,15 @@ def _entries(guests: list[Guest]) -> list[Raw]:
     ]
 
 
-def role_of(grant: Raw) -> Raw:
-    """Return what a list says of a grant."""
+def role_of(grant: Raw, names: dict[ObjectId, str]) -> Raw:
+    """Return what a list says of a grant.
+
+    Args:
+        grant: the grant.
+        names: the usernames of owners.
+    """
     return {
+        "owner": names.get(grant["owner_id"]),
         "role": GrantRole(grant["role"]),
         "shared_at": grant["at"],
         "expires_at": grant.get("expires_at"),

@@ -219,6 +219,7 @@ async def append(
         message_ids=given | parent_ids(wanted) if branches else given,
         needs_tail=branches,
         size=OVERHEAD + size,
+        adds=len(messages),
         idempotent=idempotent_append(
             access,
             commits.store,

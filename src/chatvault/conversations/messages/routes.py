@@ -39,7 +39,7 @@ from chatvault.conversations.schemas import (
 )
 from chatvault.conversations.shapes import StoredMessage
 from chatvault.encoding import to_json
-from chatvault.errors import MessageIdTaken, NotLastAnswer, StaleVersion, TooLarge
+from chatvault.errors import OF_QUOTAS, MessageIdTaken, NotLastAnswer, StaleVersion, TooLarge
 from chatvault.fields import Instant
 from chatvault.http.bodies import BULK_BODY, MESSAGE_BODY
 from chatvault.http.requests import (
@@ -231,7 +231,15 @@ async def _stream(
     Action.CONVERSATION_APPEND_MESSAGE,
     scope=Scope.CONVERSATIONS_WRITE,
     returns=ConversationOut | Appended,
-    errors=(MessageIdTaken, NotLastAnswer, ReplyUnderWay, TooLarge, UnknownParent, KeyReused),
+    errors=(
+        MessageIdTaken,
+        NotLastAnswer,
+        ReplyUnderWay,
+        TooLarge,
+        UnknownParent,
+        KeyReused,
+        *OF_QUOTAS,
+    ),
     sends=("ETag", "Link", "Preference-Applied"),
     max_body=MESSAGE_BODY,
 )
@@ -275,7 +283,7 @@ async def append_message(
     Action.CONVERSATION_APPEND_MESSAGES,
     scope=Scope.CONVERSATIONS_WRITE,
     returns=AppendedBatch,
-    errors=(MessageIdTaken, TooLarge, KeyReused),
+    errors=(MessageIdTaken, TooLarge, KeyReused, *OF_QUOTAS),
     sends=("ETag",),
     max_body=BULK_BODY,
 )

@@ -20,7 +20,12 @@ from chatvault.conversations.reading.consistency import (
     number,
     window,
 )
-from chatvault.conversations.reading.paths import find_place, is_branched, walk_path, walk_path_back
+from chatvault.conversations.reading.paths import (
+    is_branched,
+    walk_path,
+    walk_path_back,
+    walk_path_past,
+)
 from chatvault.conversations.segments import size_of
 from chatvault.conversations.shapes import ConversationDoc, StoredMessage
 from chatvault.conversations.store import MessageStore
@@ -361,10 +366,11 @@ async def read_offset(
     """
     if whole or not is_branched(conversation):
         skipped, start = await _find_offset(access, store, conversation, offset)
+        runs = _read_forward(access, store, conversation, start, whole=whole)
+        page = await _page(runs, conversation, limit, skip=offset - skipped, whole=whole)
     else:
-        skipped, start = await find_place(access, store, conversation, offset)
-    runs = _read_forward(access, store, conversation, start, whole=whole)
-    page = await _page(runs, conversation, limit, skip=offset - skipped, whole=whole)
+        runs = walk_path_past(access, store, conversation, offset)
+        page = await _page(runs, conversation, limit)
     return replace(page, offset=offset)
 
 

@@ -10,9 +10,11 @@ from chatvault.access import Access
 from chatvault.conversations.reading.consistency import (
     ReadConflict,
     check_unchanged,
+    not_deleted,
     number,
     window,
 )
+from chatvault.conversations.reading.older_runs import list_counts, walk_back, walk_from
 from chatvault.conversations.shapes import ConversationDoc, PathRunsDoc, StoredMessage
 from chatvault.conversations.store import MessageStore
 from chatvault.conversations.tree import Run, to_runs
@@ -66,7 +68,7 @@ async def walk_path(
     """
     place = start - conversation["first_seq"]
     size = FIRST_MESSAGES
-    async for runs in _runs_from(access, store, conversation, place):
+    async for runs in _runs_from(access, conversation, place):
         cut = [run._replace(first=max(run.first, place)) for run in runs if run.last >= place]
         for some in _windows(cut, size):
             yield await _read(access, store, conversation, some, follows=follows)
@@ -95,32 +97,43 @@ async def walk_path_back(
     """
     place = end - conversation["first_seq"]
     size = FIRST_MESSAGES if most is None else min(most, MOST_MESSAGES)
-    async for runs in _runs_before(access, store, conversation, place):
+    async for runs in _runs_before(access, conversation, place):
         cut = [run._replace(last=min(run.last, place - 1)) for run in runs if run.first < place]
         for some in _windows_back(cut, size):
             yield (await _read(access, store, conversation, some))[::-1]
 
 
-async def find_place(
+async def walk_path_past(
     access: Access, store: MessageStore, conversation: ConversationDoc, offset: int
-) -> tuple[int, int]:
-    """Return how many messages not deleted of the branch come before a `seq`, and that `seq`.
-
-    The place is at or before the one with this offset.
+) -> AsyncGenerator[list[StoredMessage]]:
+    """Yield the messages of the branch that are not deleted, oldest first, but the first `offset`.
 
     Raises:
         ReadConflict: the conversation changed since its document was read.
     """
-    first = conversation["first_seq"]
     skipped, place = await _skip_documents(access, store, conversation, offset)
-    async for runs in _runs_from(access, store, conversation, place):
-        for run in runs:
-            if skipped + run.living > offset:
-                if run.living == run.last - run.first + 1:
-                    return offset, first + run.first + offset - skipped
-                return skipped, first + run.first
-            skipped += run.living
-    return skipped, conversation["next_seq"]
+    left, size = offset - skipped, FIRST_MESSAGES
+    async for runs in _runs_from(access, conversation, place):
+        cut, left = _without_first(runs, left)
+        for some in _windows(cut, size):
+            messages = not_deleted(await _read(access, store, conversation, some))
+            yield messages[left:]
+            left = max(0, left - len(messages))
+            size = MOST_MESSAGES
+
+
+def _without_first(runs: list[Run], count: int) -> tuple[list[Run], int]:
+    """Return the runs after the first messages, and how many of those are left to skip.
+
+    Some are left if the run that they end in has deleted messages.
+    """
+    for position, run in enumerate(runs):
+        if run.living > count:
+            is_whole = run.living == run.last - run.first + 1
+            first = run._replace(first=run.first + count) if is_whole else run
+            return [first, *runs[position + 1 :]], 0 if is_whole else count
+        count -= run.living
+    return [], count
 
 
 async def _skip_documents(
@@ -139,7 +152,7 @@ async def _skip_documents(
         place = newest[0].first if newest else conversation["next_seq"]
         return path["older_living"], place
     skipped = 0
-    for each in await store.list_path_counts(access, conversation["generation"]):
+    for each in await list_counts(access, store, conversation):
         _check(each, conversation, is_next=True)
         if skipped + each["living"] > offset:
             return skipped, each["first"]
@@ -148,23 +161,24 @@ async def _skip_documents(
 
 
 async def _runs_from(
-    access: Access, store: MessageStore, conversation: ConversationDoc, place: int
+    access: Access, conversation: ConversationDoc, place: int
 ) -> AsyncGenerator[list[Run]]:
     """Yield the runs of the branch from the one with a place on; may begin with earlier runs."""
     newest, path = newest_runs(conversation), conversation.get("path")
     if path and path["older"] and (not newest or place < newest[0].first):
         reached: int | None = None
-        async for each in store.walk_paths(access, conversation["generation"], place):
-            _check(each, conversation, is_next=reached is None or each["start"] == reached)
-            reached = each["start"] + len(each["runs"])
-            yield to_runs(each["runs"])
+        async for group in walk_from(access, conversation["generation"], place):
+            for each in group:
+                _check(each, conversation, is_next=reached is None or each["start"] == reached)
+                reached = each["start"] + len(each["runs"])
+            yield [run for each in group for run in to_runs(each["runs"])]
         if reached != path["older"]:
             raise ReadConflict
     yield newest
 
 
 async def _runs_before(
-    access: Access, store: MessageStore, conversation: ConversationDoc, place: int
+    access: Access, conversation: ConversationDoc, place: int
 ) -> AsyncGenerator[list[Run]]:
     """Yield the runs of the branch that begin before a place, the newest group first."""
     newest, path = newest_runs(conversation), conversation.get("path")
@@ -174,11 +188,12 @@ async def _runs_before(
     before = min(place, newest[0].first) if newest else place
     is_all = before < place or not newest
     reached: int | None = path["older"] if is_all else None
-    async for each in store.walk_paths_back(access, conversation["generation"], before):
-        end = each["start"] + len(each["runs"])
-        _check(each, conversation, is_next=reached is None or end == reached)
-        reached = each["start"]
-        yield to_runs(each["runs"])
+    async for group in walk_back(access, conversation["generation"], before):
+        for each in group:
+            end = each["start"] + len(each["runs"])
+            _check(each, conversation, is_next=reached is None or end == reached)
+            reached = each["start"]
+        yield [run for each in reversed(group) for run in to_runs(each["runs"])]
     if reached:
         raise ReadConflict
 

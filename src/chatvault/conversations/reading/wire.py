@@ -32,8 +32,8 @@ ABSENT: Raw = {
         "total_tokens_used",
     )
 }
-
-
+# What may stand beside a conversation, and the field that tells; shown where it is true alone.
+BESIDE = (("shared", "access_version"), ("noted", "notes_version"))
 _NAMES = ("id", *SUMMARY_FIELDS)
 _VALUES = itemgetter("_id", *SUMMARY_FIELDS)
 
@@ -78,6 +78,9 @@ def summary_wire(stored: ConversationDoc) -> Raw:
     known["category_id"] = stored.get("category_id")
     known["pinned"] = stored.get("pinned_at") is not None
     known["branched"] = stored.get("stored_messages") is not None
+    for name, version in BESIDE:
+        if stored.get(version) is not None:
+            known[name] = True
     return known
 
 

@@ -15,7 +15,7 @@ from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.audit.outbox import place
 from chatvault.conversations.authors import Authorship
-from chatvault.conversations.commits.change import Change
+from chatvault.conversations.commits.change import Change, estimate
 from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.conversations.commits.working_copy import WorkingCopy
 from chatvault.conversations.holds import Holds
@@ -23,7 +23,6 @@ from chatvault.conversations.reading.pages import stream
 from chatvault.conversations.segments import Revision, is_deleted
 from chatvault.conversations.shapes import MessageDoc
 from chatvault.conversations.store import MessageStore
-from chatvault.conversations.trash.queries import find_with_trash
 from chatvault.errors import NotFound
 from chatvault.fields import now
 
@@ -34,7 +33,8 @@ AT_ONCE = 32
 async def remove_authored(commits: CommitQueue, author_id: ObjectId) -> int:
     """Remove a user's messages from the conversations of others, and their earlier versions.
 
-    A message that the user edited goes as a whole. It can be interrupted and repeated.
+    A message of somebody else's that the user edited gets the newest version of others again.
+    It can be interrupted and repeated.
 
     Returns:
         The number of changes.
@@ -58,9 +58,17 @@ async def _remove_from(
     keeps = (await Holds.of(access)).cover(conversation_id)
     if not keeps:
         removed += await _remove_revisions(commits, owner, conversation_id, author_id)
+    ids = {each async for each in _ids_by(access, commits.store, conversation_id, author_id)}
+    earlier: dict[str, MessageDoc] = {}
+    if ids:
+        # The oldest come first, so the newest stay.
+        async for each in commits.store.walk_revisions(access, conversation_id):
+            message = each["message"]
+            if each["message_id"] in ids and not _is_by(message, author_id):
+                earlier |= {} if message.get("unreadable") else {each["message_id"]: message}
     changes = [
-        _removal(owner, conversation_id, message_id, author_id, keeps=keeps)
-        async for message_id in _ids_by(access, commits.store, conversation_id, author_id)
+        _removal(owner, conversation_id, each, author_id, earlier=earlier.get(each), keeps=keeps)
+        for each in sorted(ids)
     ]
     for start in range(0, len(changes), AT_ONCE):
         some = [commits.submit(each) for each in changes[start : start + AT_ONCE]]
@@ -74,10 +82,10 @@ async def _ids_by(
     access: Access, store: MessageStore, conversation_id: ObjectId, author_id: ObjectId
 ) -> AsyncIterator[str]:
     """Yield the ids of a user's messages in a conversation, those of all branches."""
-    conversation = await find_with_trash(access, store, conversation_id)
-    if conversation is None:
+    found = await store.find_with_trash(access, [conversation_id], with_messages=True)
+    if not found:
         return
-    async for run in stream(access, store, conversation, whole=True):
+    async for run in stream(access, store, found[0], whole=True):
         for each in run:
             if _is_by(each.message, author_id):
                 yield each.message["id"]
@@ -88,22 +96,37 @@ def _is_by(message: MessageDoc, author_id: ObjectId) -> bool:
 
 
 def _removal(
-    owner: Actor, conversation_id: ObjectId, message_id: str, author_id: ObjectId, *, keeps: bool
+    owner: Actor,
+    conversation_id: ObjectId,
+    message_id: str,
+    author_id: ObjectId,
+    *,
+    earlier: MessageDoc | None,
+    keeps: bool,
 ) -> Change[None]:
+    """Return the change that removes a user's message, or restores the version of others."""
+    action = Action.CONVERSATION_DELETE_MESSAGE
+    if earlier is not None:
+        action = Action.CONVERSATION_EDIT_MESSAGE
+
     def decide(working: WorkingCopy) -> None:
         found = working.find(message_id)
         if found is None or is_deleted(found.message) or not _is_by(found.message, author_id):
             return
-        working.remove_message(working.locate(message_id), now())
-        entry = audit.entry(owner, Action.CONVERSATION_DELETE_MESSAGE, conversation_id)
+        if earlier is None:
+            working.remove_message(working.locate(message_id), now())
+        else:
+            working.restore_message(working.locate(message_id), earlier, now())
+        entry = audit.entry(owner, action, conversation_id)
         working.outbox.record(entry, place(found.seq))
 
     return Change(
         actor=owner,
         access=Access.of(owner),
-        action=Action.CONVERSATION_DELETE_MESSAGE,
+        action=action,
         where=("_id", conversation_id),
         decide=decide,
+        size=0 if earlier is None else estimate(earlier),
         message_ids=frozenset({message_id}),
         needs_tail=True,
         sees_trash=True,

@@ -11,7 +11,6 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from chatvault.access import Access
 from chatvault.conversations.models import BY_ID, Conversation
 from chatvault.conversations.shapes import ConversationDoc
-from chatvault.conversations.store import MessageStore
 from chatvault.errors import NotFound
 from chatvault.fields import Raw
 
@@ -69,18 +68,6 @@ async def list_with_trash(
         hint=Conversation.BY_CHANGE,
     )
     return [each["_id"] async for each in found.sort("_id", 1).limit(limit)]
-
-
-async def find_with_trash(
-    access: Access, store: MessageStore, conversation_id: ObjectId
-) -> ConversationDoc | None:
-    """Return an owner's conversation with its embedded messages, in the trash or elsewhere."""
-    found = await Conversation.get_pymongo_collection().find_one(
-        Conversation.owned_with_trash_by(access, _id=conversation_id), hint=BY_ID
-    )
-    if found is None:
-        return None
-    return (await store.open_conversations([cast("ConversationDoc", found)]))[0]
 
 
 async def find_trashed(access: Access, conversation_id: ObjectId) -> ConversationDoc | None:

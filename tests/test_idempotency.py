@@ -44,6 +44,7 @@ BODIES: dict[str, tuple[Any, Any]] = {
     ),
     "/batches/{batch_id}/cancel": (None, {}),
     "/templates": ({"name": "Letter"}, {"name": "Other"}),
+    "/groups": ({"name": "Team"}, {"name": "Other"}),
     "/categories": ({"name": "Work"}, {"name": "Other"}),
     "/tags/rename": ({"tag": "old", "to": "new"}, {"tag": "old", "to": "other"}),
     "/tags/merge": ({"tags": ["old"], "into": "new"}, {"tags": ["old"], "into": "other"}),

@@ -224,8 +224,21 @@ class TestOpenaiKey:
         assert provider.api_key is not None
         assert provider.api_key.get_secret_value() == "sk-hush"
         assert (provider.base_url, provider.model) == (None, "gpt-4o-mini")
-        assert settings.uses_openai_key
+        assert settings.key_variables == ("OPENAI_API_KEY",)
         assert "sk-hush" not in str(settings) + str(list(describe(settings)))
+
+    def test_stands_beside_that_of_anthropic(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-hush")
+        monkeypatch.setenv("ANTHROPIC_BASE_URL", "http://localhost:8080")
+
+        settings = load_settings()
+
+        assert [*settings.providers] == ["openai", "anthropic"]
+        claude = settings.providers["anthropic"]
+        assert (claude.protocol, claude.key) == ("anthropic", "sk-ant-hush")
+        assert (claude.base_url, claude.model) == ("http://localhost:8080", "claude-haiku-5-5")
+        assert settings.key_variables == ("OPENAI_API_KEY", "ANTHROPIC_API_KEY")
+        assert "hush" not in str(settings) + str(list(describe(settings)))
 
     def test_is_sent_to_the_configured_address(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("OPENAI_BASE_URL", "http://localhost:11434/v1")
@@ -248,10 +261,10 @@ class TestOpenaiKey:
         settings = load(monkeypatch, PROVIDERS=providers)
 
         assert "openai" not in settings.providers
-        assert not settings.uses_openai_key
+        assert settings.key_variables == ()
 
     def test_does_not_suffice_in_production(self, monkeypatch: pytest.MonkeyPatch) -> None:
         settings = load(monkeypatch, ENV="production")
 
         assert settings.providers == {}
-        assert not settings.uses_openai_key
+        assert settings.key_variables == ()

@@ -53,6 +53,7 @@ CHANGELESS = {
     "POST /conversations/{conversation_id}/commands/{command_id}/approve": "approved already",
     "POST /conversations/{conversation_id}/replies/{reply_id}/cancel": "ended already",
     "POST /admin/audit-logs/verifications": "a verification is nobody's data",
+    "PUT /admin/quotas/{subject}": "limits are an administrator's",
 }
 
 # Operators read how many jobs of everybody's wait, and nothing of whose they are.

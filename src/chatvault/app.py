@@ -36,6 +36,7 @@ from chatvault.background import (
     COMMANDS,
     ERASER,
     KEY_FINDER,
+    LEDGER,
     RUNNER,
     SERVERS,
     SESSION_WATCH,
@@ -70,10 +71,14 @@ from chatvault.exporting.pdf.typesetter import Typesetter
 from chatvault.exporting.turns import ExportDeps
 from chatvault.forking import routes as forks
 from chatvault.forking.queue import ForkQueue
+from chatvault.groups import routes as groups
+from chatvault.groups.expansion import GroupDeps
+from chatvault.groups.service import end_groups_of
 from chatvault.holds import routes as holds
 from chatvault.http import health, middlewares, openapi
 from chatvault.http.bearer import KeyedRequests
 from chatvault.http.bodies import Bodies
+from chatvault.http.limiting import ADMIT
 from chatvault.http.requests import MAX_BODY_BYTES, METRICS, RECORDER, SECRET_KEY, SETTINGS
 from chatvault.http.routing import BODIES, FIND_GUEST
 from chatvault.importing import routes as imports
@@ -90,6 +95,7 @@ from chatvault.links.deps import LinkDeps
 from chatvault.links.throttle import LinkThrottle
 from chatvault.live import routes as live
 from chatvault.live.frames import Renderer
+from chatvault.live.guests import Guests
 from chatvault.live.hub import Hub
 from chatvault.live.jobs import JobWatch
 from chatvault.live.service import LiveDeps
@@ -104,6 +110,8 @@ from chatvault.oidc.loading import load_provider
 from chatvault.oidc.service import OidcDeps
 from chatvault.operations import ROUTES
 from chatvault.pages import routes as pages
+from chatvault.quotas import routes as quotas
+from chatvault.quotas.opening import open_quotas
 from chatvault.replies import resume
 from chatvault.replies import routes as replies
 from chatvault.replies.deps import ReplyDeps
@@ -130,6 +138,7 @@ from chatvault.tasks import Loops
 from chatvault.tokens import Tokenizer
 from chatvault.vault.opening import load_vault
 
+GUESTS = web.AppKey("guests", Guests)
 KEYS_PER_MINUTE = 30
 FORKS_PER_MINUTE = 30
 LINKS_PER_MINUTE = 30
@@ -164,14 +173,17 @@ def create_app(settings: Settings, *, mongodb_url: str) -> web.Application:
     app[accounts.HASHER] = PasswordHasher(settings.bcrypt_rounds)
     vault = load_vault(settings, recorder)
     app[STORE] = app[holds.HELD_STORE] = store = store_with(vault, recorder)
-    app[COMMITS] = commits = CommitQueue(store, metrics=metrics.commits)
+    app[GUESTS] = Guests()
     app[health.CLIENT] = client = connect(mongodb_url, settings)
+    counters = client[settings.mongodb_database][COLLECTION]
+    storage = CounterStorage(counters)
+    app[quotas.QUOTA_BOOK], app[ADMIT], app[LEDGER] = open_quotas(counters)
+    app[COMMITS] = commits = CommitQueue(store, metrics=metrics.commits, ledger=app[LEDGER])
     audit_keys = load_key_ring(settings)
     app[SECRET_KEY] = key = load_secret_key(settings)
     store_of_files = files.open_store(settings, key)
     app[attachments.ATTACHMENT_DEPS] = AttachmentDeps(commits, recorder, store_of_files)
     _add_imports(app, settings, ImportDeps(commits, recorder, key, store_of_files))
-    storage = CounterStorage(client[settings.mongodb_database][COLLECTION])
     _add_sign_in(app, settings, storage)
     _add_keys(app, storage)
 
@@ -259,7 +271,13 @@ def _add_order(app: web.Application, storage: CounterStorage, turns: BulkTurns) 
     app[dialects.COMMITS] = app[COMMITS]
     grant_rate = Rate(storage, name="grant", per_minute=GRANTS_PER_MINUTE)
     app[notes.NOTE_DEPS] = NoteDeps(app[COMMITS], app[RECORDER])
-    app[sharing.SHARING_DEPS] = SharingDeps(app[COMMITS], app[RECORDER], grant_rate)
+    app[sharing.SHARING_DEPS] = SharingDeps(
+        app[COMMITS],
+        app[RECORDER],
+        grant_rate,
+        app[GUESTS].end,
+    )
+    app[groups.GROUP_DEPS] = GroupDeps(app[sharing.SHARING_DEPS], asyncio.Event())
 
 
 def _add_links(app: web.Application, settings: Settings, storage: CounterStorage) -> None:
@@ -312,6 +330,7 @@ def _add_replies(app: web.Application, settings: Settings, storage: CounterStora
         runner=runner,
         servers=servers,
         rate=Rate(storage, name="reply", per_minute=settings.replies_per_minute),
+        check_tokens=app[LEDGER].check_tokens,
         max_content=settings.max_reply_content,
         max_tokens=settings.max_reply_tokens,
     )
@@ -365,6 +384,7 @@ def _add_live(app: web.Application, settings: Settings) -> None:
         on_sessions=app[SESSION_WATCH].suspect,
         on_job=jobs.note,
         delay=app[METRICS].stream_delay,
+        guests=app[GUESTS],
     )
     app[live.LIVE_DEPS] = LiveDeps(
         hub=hub,
@@ -397,16 +417,23 @@ def exposition_of(app: web.Application) -> Exposition:
     return app[administration.HEALTH_DEPS].exposition
 
 
+async def _remove_from_others(app: web.Application, user_id: ObjectId) -> int:
+    """Remove what a user has in others' conversations; return how many changes that took."""
+    ended = await end_groups_of(app[groups.GROUP_DEPS], user_id)
+    return ended + await remove_authored(app[COMMITS], user_id)
+
+
 def _add_erasure(app: web.Application, settings: Settings, client: Client) -> None:
     """Create what erasures of accounts are made with."""
     app[erasure.ERASURE_DEPS] = deps = ErasureDeps(
         hasher=app[accounts.HASHER], throttle=app[accounts.THROTTLE], recorder=app[RECORDER]
     )
-    searcher, store = app[search.SEARCHER], app[STORE]
+    searcher, store, ledger = app[search.SEARCHER], app[STORE], app[LEDGER]
 
     def forget(user_id: ObjectId) -> None:
         searcher.forget(user_id)
         store.codec.forget(user_id)
+        ledger.forget(user_id)
         # Its keys name segments, not users.
         store.rendered.clear()
 
@@ -416,7 +443,7 @@ def _add_erasure(app: web.Application, settings: Settings, client: Client) -> No
             database=settings.mongodb_database,
             holds=HOLDS,
             files=app[import_jobs.JOB_DEPS].files,
-            remove_authored=partial(remove_authored, app[COMMITS]),
+            remove_authored=partial(_remove_from_others, app),
             forget=forget,
             due=deps.due,
         )

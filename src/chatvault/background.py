@@ -30,12 +30,16 @@ from chatvault.conversations.trash import routes as trash
 from chatvault.erasure.worker import Eraser
 from chatvault.exporting import routes as exports
 from chatvault.exporting.jobs.worker import ExportWorker
+from chatvault.groups import routes as groups
+from chatvault.groups.expansion import Expander
 from chatvault.http import health, middlewares
 from chatvault.http.requests import SETTINGS
 from chatvault.importing.jobs import routes as import_jobs
 from chatvault.importing.jobs.runner import ImportRunner
 from chatvault.live import routes as live
 from chatvault.live.sessions import SessionWatch
+from chatvault.quotas import routes as quotas
+from chatvault.quotas.ledger import QuotaLedger
 from chatvault.replies import routes as replies
 from chatvault.replies.jobs import Worker
 from chatvault.replies.models import Job, Reply, ReplyEvents
@@ -46,9 +50,11 @@ from chatvault.sealing.maintenance import Maintenance
 from chatvault.search import files as search_files
 from chatvault.search import routes as search
 from chatvault.search.searcher import run_collection
-from chatvault.settings import Settings, is_openai_key_given
+from chatvault.settings import Settings, key_variables_given
+from chatvault.usage.metering import count_again
 
 KEY_FINDER = web.AppKey("api_key_finder", KeyFinder)
+LEDGER = web.AppKey("ledger", QuotaLedger)
 RUNNER = web.AppKey("runner", ReplyRunner)
 COMMANDS = web.AppKey("commands", CommandRunner)
 SERVERS = web.AppKey("servers", Servers)
@@ -72,6 +78,11 @@ async def _exports(app: web.Application) -> AsyncIterator[None]:
         yield
 
 
+async def _groups(app: web.Application) -> AsyncIterator[None]:
+    async with app[health.LOOPS].run("groups", Expander(app[groups.GROUP_DEPS]).run):
+        yield
+
+
 async def _batches(app: web.Application) -> AsyncIterator[None]:
     async with app[health.LOOPS].run("batches", BatchWorker(app[batches.BATCH_DEPS]).run):
         yield
@@ -82,6 +93,19 @@ async def _refusals(app: web.Application) -> AsyncIterator[None]:
     async with app[health.LOOPS].run("refusals", refusals.run):
         yield
     await refusals.close_minute()
+
+
+async def _quotas(app: web.Application) -> AsyncIterator[None]:
+    book, ledger, loops = app[quotas.QUOTA_BOOK], app[LEDGER], app[health.LOOPS]
+    await book.read()
+    async with (
+        loops.run("quotas", book.run),
+        loops.run("usage", ledger.run),
+        loops.run("stored_totals", count_again),
+    ):
+        yield
+    with contextlib.suppress(PyMongoError):
+        await ledger.flush()
 
 
 async def _keys(app: web.Application) -> AsyncIterator[None]:
@@ -107,11 +131,11 @@ async def _replies(app: web.Application) -> AsyncIterator[None]:
 
 def _log_models(settings: Settings, catalog: ModelCatalog) -> None:
     setting = "CHATVAULT_PROVIDERS"
-    if settings.uses_openai_key:
-        model = catalog.find(None)[1].model
-        log.info("model_by_openai_api_key", model=model, instead_of=setting)
-    elif not catalog.providers and is_openai_key_given():
-        log.info("no_model_is_configured", setting=setting, ignored="OPENAI_API_KEY")
+    for variable, provider in zip(settings.key_variables, catalog.providers.values(), strict=False):
+        event = f"model_by_{variable.lower()}"
+        log.info(event, model=provider.model, instead_of=setting)
+    if not catalog.providers and (given := key_variables_given()):
+        log.info("no_model_is_configured", setting=setting, ignored=",".join(given))
     elif not catalog.providers:
         log.info("no_model_is_configured", setting=setting)
 
@@ -204,7 +228,9 @@ CONTEXTS = (
     _passwords,
     _exports,
     _batches,
+    _groups,
     _refusals,
+    _quotas,
     _keys,
     _sealing,
     _sweeping,

@@ -6,6 +6,8 @@ Each door (HTTP, command line, …) has one table that says what a kind means th
 from dataclasses import dataclass
 from typing import ClassVar
 
+from chatvault.limits import RateState
+
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
@@ -177,6 +179,57 @@ class TooManyConnections(Throttled):
     """This address has too many connections; close some of them."""
 
     code = "too_many_connections"
+
+
+class LimitReached(Throttled):
+    """A limit of the account's is reached; try again later.
+
+    Args:
+        detail: says which, and when there is more.
+        limit: the name of the limit.
+        retry_after: seconds until there is more.
+    """
+
+    def __init__(self, detail: str | None = None, *, limit: str, retry_after: float) -> None:
+        super().__init__(detail, retry_after=retry_after, recorded={"limit": limit})
+        self.limit = limit
+
+
+class RateReached(LimitReached):
+    """The requests of this minute are used up; try again shortly.
+
+    Args:
+        limit: the name of the limit.
+        states: the limits after the request; the last one is reached.
+    """
+
+    def __init__(self, limit: str, states: tuple[RateState, ...]) -> None:
+        refused = states[-1]
+        wait = max(1.0, refused.resets_in)
+        super().__init__(
+            f"At most {refused.amount} requests a minute ({limit}); try again in {wait:.0f} "
+            f"seconds.",
+            limit=limit,
+            retry_after=wait,
+        )
+        self.states = states
+
+
+class DailyLimitReached(LimitReached):
+    """A limit of the account's for today is reached; there is more tomorrow (UTC)."""
+
+    code = "daily_limit_reached"
+
+
+class StorageFull(TooLarge):
+    """The account may store no more; delete something first, the trash included."""
+
+    code = "storage_full"
+    limit = "stored_bytes"
+
+
+# What adding to an account may be refused with.
+OF_QUOTAS = (DailyLimitReached, StorageFull)
 
 
 class NotFound(ChatvaultError):

@@ -20,6 +20,7 @@ from chatvault.erasure import routes as erasure
 from chatvault.exporting import routes as exports
 from chatvault.exporting.jobs import routes as export_jobs
 from chatvault.forking import routes as forks
+from chatvault.groups import routes as groups
 from chatvault.holds import routes as holds
 from chatvault.http import health, openapi
 from chatvault.importing import routes as imports
@@ -30,7 +31,9 @@ from chatvault.live import routes as live
 from chatvault.notes import routes as notes
 from chatvault.oidc import routes as oidc
 from chatvault.pages import routes as pages
+from chatvault.people import routes as people
 from chatvault.preferences import routes as preferences
+from chatvault.quotas import routes as quotas
 from chatvault.replies import routes as replies
 from chatvault.retention import routes as retention
 from chatvault.review import routes as review
@@ -74,9 +77,12 @@ OWN_ROUTES = (
     review.routes,
     holds.routes,
     sharing.routes,
+    people.routes,
+    groups.routes,
     notes.routes,
     administration.routes,
     user_routes.routes,
+    quotas.routes,
     sealing.routes,
     oidc.routes,
     replies.routes,

@@ -22,7 +22,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from chatvault import openai_key
+from chatvault import provider_keys
 from chatvault.errors import ChatvaultError
 from chatvault.external import McpServer, Oidc, Provider
 from chatvault.setting_files import IN_FILE, read_files
@@ -206,7 +206,7 @@ class Settings(BaseSettings):
         default_factory=dict,
         description="models that agents answer with, as JSON: "
         '{"name": {"base_url": "https://…/v1", "api_key": "…", "model": "…"}, …}; '
-        "unset: no model is configured, or in development OpenAI's by `OPENAI_API_KEY`",
+        "unset: none, or in development by `OPENAI_API_KEY` or `ANTHROPIC_API_KEY`",
     )
     default_provider: str | None = Field(
         None, description="name of the provider of agents that name none; unset: the first"
@@ -267,7 +267,7 @@ class Settings(BaseSettings):
         description="MB that the open search indexes of a process may have",
     )
 
-    _uses_openai_key: bool = PrivateAttr(default=False)
+    _key_variables: tuple[str, ...] = PrivateAttr(default=())
 
     @field_validator("providers", "mcp_servers", "oidc", mode="before")
     @classmethod
@@ -368,30 +368,30 @@ class Settings(BaseSettings):
         return self.registration is Registration.OPEN and self.passwords is Switch.ON
 
     @property
-    def uses_openai_key(self) -> bool:
-        """Whether the model's provider comes from `OPENAI_API_KEY`, and not from a setting."""
-        return self._uses_openai_key
+    def key_variables(self) -> tuple[str, ...]:
+        """The variables, such as `OPENAI_API_KEY`, that name providers in place of a setting."""
+        return self._key_variables
 
-    def with_openai_key(self) -> Self:
-        """Return the settings with a provider from `OPENAI_API_KEY`, where the environment has one.
+    def with_provider_keys(self) -> Self:
+        """Return the settings with providers by `OPENAI_API_KEY` and the like, where they are set.
 
         Raises:
             InvalidSettings: a variable that goes with the key is wrong.
         """
-        if (given := openai_key.provider_in(os.environ)) is None:
-            return self
-        try:
-            provider = Provider(**given)
-        except ValidationError as error:
-            raise InvalidSettings(_first_line(error, openai_key.URL)) from None
-        settings = self.model_copy(update={"providers": {"openai": provider}})
-        settings._uses_openai_key = True  # noqa: SLF001  # of the same class
+        providers: dict[str, Provider] = {}
+        for name, given in provider_keys.providers_in(os.environ).items():
+            try:
+                providers[name] = Provider(**given)
+            except ValidationError as error:
+                raise InvalidSettings(_first_line(error, f"{name.upper()}_BASE_URL")) from None
+        settings = self.model_copy(update={"providers": providers}) if providers else self
+        settings._key_variables = key_variables_given()  # noqa: SLF001  # of the same class
         return settings
 
 
-def is_openai_key_given() -> bool:
-    """Whether the environment has an `OPENAI_API_KEY`, used or not."""
-    return openai_key.provider_in(os.environ) is not None
+def key_variables_given() -> tuple[str, ...]:
+    """Return `OPENAI_API_KEY` and the like, as far as the environment has them, used or not."""
+    return provider_keys.variables_in(os.environ)
 
 
 def point_tiktoken_to(directory: Path) -> None:
@@ -422,7 +422,7 @@ def load_settings() -> Settings:
     except ValueError as error:
         raise InvalidSettings(str(error)) from None
     is_told = settings.env is Environment.PRODUCTION or "providers" in settings.model_fields_set
-    return settings if is_told else settings.with_openai_key()
+    return settings if is_told else settings.with_provider_keys()
 
 
 def _first_line(error: ValidationError, name: str = "") -> str:

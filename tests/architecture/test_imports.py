@@ -27,6 +27,7 @@ KNOWS_HEADERS = {
 }
 # Half a second and more each.
 SLOW = {
+    "anthropic",
     "mcp",
     "mcp_types",
     "openai",

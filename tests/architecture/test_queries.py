@@ -29,6 +29,7 @@ from chatvault.conversations.templates import Template
 from chatvault.conversations.tombstones import Tombstone
 from chatvault.documents import DOCUMENTS
 from chatvault.errors import NotAuthenticated
+from chatvault.groups.models import GroupTask
 from chatvault.importing.models import ImportJob, Upload
 from chatvault.replies.models import Job, Reply, ReplyDoc, ReplyEvents
 from chatvault.search.models import SearchFile, SearchIndex, SearchPending
@@ -67,6 +68,7 @@ HOLD_MESSAGES = {
     "conversations/reading/tree.py": "reads links, ids and which messages are deleted",
     "administration/service.py": "counts",
     "usage/service.py": "counts",
+    "usage/metering.py": "counts",
 }
 
 
@@ -92,22 +94,20 @@ ASKED_WITH_ACCESS = {
     Attachment, AttachmentFile, AttachmentPart,
     Conversation, Segment, PathRuns, Revision, PendingDeletion, Reply, ReplyEvents, Job, Command,
     Tombstone, Hold, Upload, ImportJob, Categories, SearchIndex, SearchFile, SearchPending,
-    BatchJob, BatchIds, BatchChanges, Template, Link, LinkPart, Note,
+    BatchJob, BatchIds, BatchChanges, Template, Link, LinkPart, Note, GroupTask,
 }  # fmt: skip
 # Where the domains of these mean the person who acts.
 MEAN_THE_PERSON = {
     "commands/models.py: owned_by": "a person's rules",
     "conversations/grants.py: given_to": "a person's grants",
-    "conversations/grants.py: _guest_by": "a person's grants",
+    "conversations/grants.py: to_guest": "a person's grants",
     "commands/permissions.py: find": "a person's role",
     "commands/permissions.py: set_rule": "a person's rules",
     "commands/permissions.py: remove_rule": "a person's rules",
     "commands/service.py: execute": "a person's rate",
     "conversations/commits/batch.py: _decide_once": "a person's idempotency keys",
     "conversations/commits/batch.py: _replay": "a person's idempotency keys",
-    "replies/deps.py: admit": "a person's rate",
-    "replies/service.py: create": "a person's rate",
-    "replies/start.py: start_conversation": "a person's rate",
+    "replies/deps.py: take_turn": "a person's rate",
 }
 # Queries on these that begin otherwise.
 OTHER_QUERIES = {
@@ -123,6 +123,7 @@ OTHER_QUERIES = {
     "_stop_cancelled": "stops replies of this process",
     "reap": "interrupts replies of processes that ended, of all users",
     "_take": "leases the next job of any user",
+    "list_of": "by the group, of all owners; who is in it has asked",
     "_sweep": "ends jobs whose files no machine has, of all users",
 }
 # Who sees conversations in the trash, which `Conversation.owned_by` leaves out.
@@ -133,10 +134,12 @@ SEE_TRASH = {
     "conversations/models.py": "sources of imports: nothing in the trash has one",
     "conversations/lists/ordered.py": "lists the trash, if it is asked for",
     "conversations/trash/queries.py": "the queries of the trash",
+    "usage/metering.py": "counts the bytes of all that is stored",
 }
 # The changes that concern a conversation in the trash as well.
 CHANGE_TRASH = {
     "conversations/trash/authored.py": "erases what a guest wrote",
+    "groups/expansion.py": "grants of a group, which count if the conversation is restored",
     "commands/runner.py": "a result, which is there if the conversation is restored",
     "conversations/trash/service.py": "restores and deletes permanently",
     "replies/finish.py": "an answer, which is there if the conversation is restored",

@@ -15,6 +15,7 @@ from chatvault.encoding import to_json
 from chatvault.exporting.formats.json_document import JsonDocument
 from chatvault.exporting.formats.json_lines import JsonLines
 from chatvault.exporting.records import Completeness
+from support.examples import examples
 from support.exporting import (
     AT,
     HOSTILE,
@@ -95,7 +96,7 @@ def expected(fields: dict[str, Any], messages: list[dict[str, Any]]) -> dict[str
 
 @pytest.mark.parametrize(("kind", "read"), [(JsonDocument, json.loads), (JsonLines, read_lines)])
 class TestJsonAndNdjson:
-    @settings(max_examples=40)
+    @settings(max_examples=examples(15, long=60))
     @given(exports=EXPORTS)
     def test_hold_everything_that_was_stored(self, kind: Any, read: Any, exports: Any) -> None:
         text = written(

@@ -18,6 +18,8 @@ from chatvault.exporting.formats import WRITERS
 from chatvault.exporting.routes import EXPORT_DEPS
 from conftest import HttpClient
 from support.factories import begin, message, settings_for
+from support.granting import at, grant
+from support.links import link_to
 from support.stored import tiny_bounds
 
 # PDF has tests of its own.
@@ -342,6 +344,32 @@ class TestUserData:
         everything = b"".join(files.values())
         for secret in (b"password_hash", b"token_hash", b"$2b$", b"his words", b"Bob's"):
             assert secret not in everything
+
+    async def test_has_what_is_shared(self, alice: HttpClient, bob: HttpClient) -> None:
+        hers = await begin(alice, messages=[message("hers", id="m")])
+        trashed = await begin(alice, messages=[message("gone", id="m")])
+        made = await link_to(alice, hers)
+        for conversation in (hers, trashed):
+            await grant(alice, conversation, "bob", "commenter")
+            for user in (alice, bob):
+                note = {"message_id": "m", "content": f"{conversation['id']} by {user}"}
+                await user.post(at(conversation, "/notes"), json=note)
+        await alice.delete(at(trashed))
+
+        exported = {}
+        for name, user in (("alice", alice), ("bob", bob)):
+            archive = await open_zip(await user.get("/users/me/export"))
+            exported[name] = {each: archive.read(each) for each in archive.namelist()}
+
+        [link] = json.loads(exported["alice"]["links.json"])
+        assert link["id"] == made["id"]
+        assert made["token"].encode() not in b"".join(exported["alice"].values())
+        given = json.loads(exported["alice"]["grants.json"])["given"]
+        [received] = json.loads(exported["bob"]["grants.json"])["received"]
+        assert received in given
+        assert len(lines(exported["alice"]["notes.ndjson"])) == 2
+        [note] = lines(exported["bob"]["notes.ndjson"])
+        assert (note["conversation_id"], note["author_id"]) == (hers["id"], received["grantee_id"])
 
     async def test_leaves_exactly_one_audit_entry(self, alice: HttpClient, database: Any) -> None:
         await begin(alice)

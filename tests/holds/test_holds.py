@@ -243,7 +243,8 @@ class TestHolds:
             {**body, "conversation_id": str(ObjectId())},
         ):
             await problem(await auditor.post("/admin/holds", json=unknown), 404, "not_found")
-        assert await (await auditor.get("/admin/holds")).json() == [hold]
+        listed = await (await auditor.get("/admin/holds")).json()
+        assert listed == [{**hold, "username": "alice"}]
         await lift(auditor, hold)
         await problem(await auditor.delete(f"/admin/holds/{hold['id']}"), 404, "not_found")
         assert await (await auditor.get("/admin/holds")).json() == []

@@ -167,7 +167,9 @@ class TestRefusals:
         assert entry["details"]["reason"] == "other"
 
     async def test_of_places_elsewhere(self, http: HttpClient) -> None:
-        for place in ("https://evil.example", "//evil.example", "/\\evil.example", "x", "/a\nb"):
+        user = "http://localhost:5173@evil.example"
+        hosts = ("https://evil.example", "//evil.example", "/\\evil.example", user)
+        for place in (*hosts, "x", "/a\nb", "http://[", "http://[x]/"):
             answer = await http.get("/auth/oidc/login", params={"return_to": place})
             assert await wrong_fields(answer) == [["query", "return_to"]], place
 

@@ -10,7 +10,7 @@ from chatvault.conversations.trash.routes import TRASH_DEPS
 from chatvault.fields import now
 from chatvault.retention import service
 from chatvault.retention.worker import apply_all
-from conftest import HttpClient
+from conftest import HttpClient, SignIn
 from support.answers import wrong_fields
 from support.factories import begin, message
 
@@ -70,3 +70,18 @@ class TestRetention:
         assert await apply_all(app[TRASH_DEPS]) == 1
         await service.set_for_role(operator, role=Role.USER, days=None)
         assert (await (await alice.get(PATH)).json())["role_days"] is None
+
+    async def test_of_a_role_is_for_admins(self, alice: HttpClient, sign_in: SignIn) -> None:
+        root = await sign_in("root", role=Role.ADMIN)
+        for browser, status in ((root, 200), (alice, 403)):
+            answer = await browser.put("/admin/retention/user", json={"days": 730})
+            assert answer.status == status
+            assert (await browser.get("/admin/retention")).status == status
+
+        assert await (await root.get("/admin/retention")).json() == [
+            {"role": "user", "days": 730},
+            {"role": "auditor", "days": None},
+            {"role": "admin", "days": None},
+        ]
+        assert (await root.put("/admin/retention/nobody", json={"days": 1})).status == 404
+        assert (await (await alice.get(PATH)).json())["role_days"] == 730

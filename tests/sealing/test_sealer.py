@@ -7,20 +7,20 @@ from typing import Any
 
 import pytest
 from bson import ObjectId
-from pymongo.write_concern import WriteConcern
 
 from chatvault.audit import service
 from chatvault.audit.keys import load_key_ring
 from chatvault.audit.models import AuditEntry
 from chatvault.documents import bind_documents
 from chatvault.fields import now
-from chatvault.mongodb.database import Client, connect, transaction
+from chatvault.mongodb.database import connect, transaction
 from chatvault.mongodb.embedded import embedded_mongodb, find_mongod
 from chatvault.sealing import sealer
 from chatvault.sealing.blocks import Block, Leaf, Overtaken
 from chatvault.sealing.sealer import Sealer
 from chatvault.sealing.verify import verify
 from chatvault.settings import Settings
+from support.oplogs import overflow_oplog
 from support.sealing import Killed, Log, entry, lose_tokens, running, until
 
 OTHER = {"audit.gap", "audit.alert"}
@@ -215,16 +215,3 @@ class TestGap:
             assert set(written) <= set(await log.sealed())
             await check(log)
             await client.close()
-
-
-async def overflow_oplog(client: Client) -> None:
-    """Write until the oplog holds nothing of what was written before."""
-    oplog = client["local"]["oplog.rs"]
-    before = await oplog.find_one(sort=[("$natural", -1)])
-    assert before is not None
-    junk = client["junk"].get_collection("junk", write_concern=WriteConcern(w=1))
-    text = "x" * 1_000_000
-    async with asyncio.timeout(60):
-        while await oplog.find_one({"ts": before["ts"]}):
-            await junk.insert_many([{"text": text} for _ in range(5)])
-            await asyncio.sleep(0.1)

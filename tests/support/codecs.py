@@ -20,11 +20,16 @@ def sealing(root: bytes = MASTER) -> SealedCodec:
     return SealedCodec(DataKeys(MasterKeys([root])))
 
 
+def usual_master() -> bytes | None:
+    """Return the master key of applications under test, if their content is sealed."""
+    key = os.environ.get(MASTER_KEYS)
+    return None if key is None else bytes.fromhex(key)
+
+
 def usual_codec() -> ContentCodec:
     """Return a codec that reads what applications under test write."""
-    if (key := os.environ.get(MASTER_KEYS)) is not None:
-        return sealing(bytes.fromhex(key))
-    return PlainCodec()
+    master = usual_master()
+    return PlainCodec() if master is None else sealing(master)
 
 
 class CountingCodec(SealedCodec):
@@ -35,7 +40,8 @@ class CountingCodec(SealedCodec):
     """
 
     def __init__(self) -> None:
-        super().__init__(DataKeys(MasterKeys([MASTER])))
+        # The key of the application, which opens the same users' data keys for other collections.
+        super().__init__(DataKeys(MasterKeys([usual_master() or MASTER])))
         self.opened = 0
 
     def encode_tail(

@@ -21,6 +21,15 @@ UNIQUE = {
 KEPT = {"audit_logs", "audit_blocks", "audit_verifications", "pending_refusals", "erasures"}
 
 
+# Ids of other things that the work on these documents needs.
+IDS = {
+    "authorships": ("conversation_id",),
+    "memberships": ("group_id",),
+    "group_grants": ("group_id", "conversation_id"),
+    "group_tasks": ("group_id", "conversation_id", "by"),
+}
+
+
 async def put_everywhere(database: Any, user_id: ObjectId, word: str = WORD) -> None:
     """Store a document of the user in each collection that erasure is to remove from."""
     for name, holds in HOLDS.items():
@@ -30,8 +39,7 @@ async def put_everywhere(database: Any, user_id: ObjectId, word: str = WORD) -> 
         owner = f"of {user_id} {name}" if holds.is_owner_within else user_id
         document = {"_id": ObjectId(), "words": word, key: owner}
         document |= dict.fromkeys(holds.also_of, owner)
-        if name == "authorships":
-            document["conversation_id"] = ObjectId()
+        document |= {each: ObjectId() for each in IDS.get(name, ())}
         if name in UNIQUE:
             document[UNIQUE[name]] = str(owner)
         await database[name].insert_one(document)

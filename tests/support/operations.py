@@ -16,11 +16,14 @@ from chatvault.batches.models import BatchJob
 from chatvault.commands.models import ApprovalRule, Command, ToolGrant
 from chatvault.commands.proposals import made
 from chatvault.conversations.categories import Categories
+from chatvault.conversations.grants import Grant
+from chatvault.conversations.group_grants import GroupGrant
 from chatvault.conversations.links import Link, LinkPart
 from chatvault.conversations.models import Conversation
 from chatvault.erasure.models import Erasure
 from chatvault.exporting.jobs.models import ExportChunk, ExportJob
 from chatvault.fields import now
+from chatvault.groups.models import Group, Membership
 from chatvault.http.routing import Operation
 from chatvault.importing.models import ImportJob, Upload
 from chatvault.links.token import hash_token, new_token, place_of, snapshot_key
@@ -57,6 +60,8 @@ class Things:
     hold_id: str = field(default="0" * 24, kw_only=True)
     key_id: str = field(default="0" * 24, kw_only=True)
     batch_id: str = field(default="0" * 24, kw_only=True)
+    # A limit of auditors concerns no test.
+    subject: str = field(default="auditor", kw_only=True)
     template_id: str = field(default="0" * 24, kw_only=True)
     erasure_id: str = field(default="0" * 24, kw_only=True)
     link_id: str = field(default="0" * 24, kw_only=True)
@@ -64,6 +69,8 @@ class Things:
     user: str = field(default="nobody", kw_only=True)
     note_id: str = field(default="0" * 24, kw_only=True)
     user_id: str = field(default="0" * 24, kw_only=True)
+    role: str = field(default="user", kw_only=True)
+    group_id: str = field(default="0" * 24, kw_only=True)
 
 
 # Each operation's call: its body, its status if it cannot succeed, and its outcome if the status
@@ -153,6 +160,8 @@ CALLS: dict[tuple[str, str], dict[str, Any]] = {
     ("GET", "/admin/audit-logs/stats"): {},
     ("GET", "/admin/audit-logs/export"): {},
     ("GET", "/users/me/audit-logs"): {},
+    ("GET", "/admin/retention"): {},
+    ("PUT", "/admin/retention/{role}"): {"json": {"days": 3650}},
     ("GET", "/users/me/retention"): {},
     ("PUT", "/users/me/retention"): {"json": {"days": 400}},
     ("GET", "/admin/holds"): {},
@@ -179,6 +188,10 @@ CALLS: dict[tuple[str, str], dict[str, Any]] = {
     ("GET", "/admin/health"): {},
     ("GET", "/metrics"): {},
     ("GET", "/admin/usage"): {},
+    ("GET", "/usage"): {},
+    ("GET", "/admin/quotas"): {},
+    ("GET", "/admin/quotas/{subject}"): {},
+    ("PUT", "/admin/quotas/{subject}"): {"json": {}},
     ("GET", "/agents"): {},
     ("POST", "/agents"): {"json": {"name": "Helper"}},
     ("GET", "/agents/{agent_id}"): {},
@@ -221,8 +234,21 @@ CALLS: dict[tuple[str, str], dict[str, Any]] = {
     ("PATCH", "/conversations/{conversation_id}/notes/{note_id}"): {"json": {"content": "So?"}},
     ("DELETE", "/conversations/{conversation_id}/notes/{note_id}"): {},
     ("GET", "/conversations/{conversation_id}/grants"): {},
+    ("GET", "/conversations/{conversation_id}/people"): {},
     ("PUT", "/conversations/{conversation_id}/grants/{user}"): {"json": {"role": "viewer"}},
     ("DELETE", "/conversations/{conversation_id}/grants/{user}"): {},
+    ("GET", "/conversations/{conversation_id}/group-grants"): {},
+    ("PUT", "/conversations/{conversation_id}/group-grants/{group_id}"): {
+        "json": {"role": "viewer"},
+    },
+    ("DELETE", "/conversations/{conversation_id}/group-grants/{group_id}"): {},
+    ("GET", "/groups"): {},
+    ("POST", "/groups"): {"json": {"name": "Team"}},
+    ("GET", "/groups/{group_id}"): {},
+    ("PATCH", "/groups/{group_id}"): {"json": {"name": "Other"}},
+    ("DELETE", "/groups/{group_id}"): {},
+    ("PUT", "/groups/{group_id}/members/{user}"): {"json": {"role": "member"}},
+    ("DELETE", "/groups/{group_id}/members/{user}"): {},
     ("GET", "/conversations/{conversation_id}/attachments"): {},
     ("GET", "/conversations/{conversation_id}/attachments/{attachment_id}"): {},
     ("POST", "/conversations/{conversation_id}/attachments"): {
@@ -266,7 +292,8 @@ WITHOUT_OWNER = {
     "/admin/holds/{hold_id}/conversations/{conversation_id}/messages",
     "/shared/{token}", "/shared/{token}/fork",
     "/admin/users/{user_id}", "/admin/users/{user_id}/sessions", "/admin/users/{user_id}/keys",
-    "/admin/users/{user_id}/password-reset",
+    "/admin/users/{user_id}/password-reset", "/admin/retention/{role}",
+    "/admin/quotas/{subject}",
 }  # fmt: skip
 WITH_ID = [
     operation
@@ -524,6 +551,24 @@ async def _make_grant(made: Made) -> str:
     return str(guest.id)
 
 
+async def _make_group(made: Made) -> str:
+    """Store a group of those with whom the conversation is shared, which is shared with it, too."""
+    owner_id, conversation_id = (ObjectId(made.conversation[name]) for name in ("user_id", "id"))
+    group_id, at = ObjectId(), now()
+    mine = {"owner_id": owner_id, "group_id": group_id, "by": owner_id, "at": at}
+    its = {"owner_id": owner_id, "conversation_id": conversation_id}
+    found = await Grant.get_pymongo_collection().find(its).to_list()
+    roles = {each["grantee_id"]: "member" for each in found} | {owner_id: "owner"}
+    members = [{**mine, "member_id": each, "role": role} for each, role in roles.items()]
+    group = {"owner_id": owner_id, "name": "Team", "created_at": at, "updated_at": at}
+    await Group.get_pymongo_collection().insert_one({"_id": group_id, **group, "changes": 0})
+    await Membership.get_pymongo_collection().insert_many(members)
+    terms = {"role": "viewer", "expires_at": None, "agents": False, "version": 1, "expanded": 0}
+    shared = {**mine, **its, **terms}
+    await GroupGrant.get_pymongo_collection().insert_one(shared)
+    return str(group_id)
+
+
 async def _make_note(made: Made) -> str:
     path = f"/conversations/{made.conversation['id']}/notes"
     note = {"message_id": FIRST["id"], "content": "Why?"}
@@ -549,5 +594,6 @@ MAKERS: dict[str, tuple[Callable[[Made], Awaitable[str]], *tuple[str, ...]]] = {
     "token": (_make_token, "{token}"),
     "note_id": (_make_note, "{note_id}"),
     "user": (_make_grant, "{user}"),
+    "group_id": (_make_group, "{group_id}"),
     "erasure_id": (lambda _made: _make_erasure(), "{erasure_id}"),
 }

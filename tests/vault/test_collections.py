@@ -47,7 +47,7 @@ def sample(document: type[Document], **more: Any) -> dict[str, Any]:
     """A document with a word in each field that is declared."""
     holds = vars(document)["holds"]
     names = {path.partition(".")[0] for path in holds.words}
-    made: dict[str, Any] = {"user_id": ObjectId()} | {
+    made: dict[str, Any] = dict.fromkeys({"user_id", holds.owner}, ObjectId()) | {
         name: secrets.token_hex(4) for name in holds.bound_to
     }
     for name in names:

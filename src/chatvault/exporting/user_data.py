@@ -35,6 +35,7 @@ from chatvault.exporting.attached import (
 from chatvault.exporting.files import MANIFEST, file_chunks, manifest
 from chatvault.exporting.formats.json_lines import JsonLines
 from chatvault.exporting.records import About, Counts
+from chatvault.exporting.shared_data import list_grants, list_links, walk_notes
 from chatvault.exporting.turns import ExportDeps
 from chatvault.fields import Raw
 from chatvault.importing.jobs.schemas import job_wire
@@ -44,7 +45,7 @@ from chatvault.review import service as review
 from chatvault.review.schemas import entry_wire
 from chatvault.sessions.schemas import SessionOut
 from chatvault.templates.schemas import template_wire
-from chatvault.usage.models import Usage
+from chatvault.usage.service import list_days
 
 # Descriptions of the files of the archive.
 FILES = {
@@ -56,8 +57,11 @@ FILES = {
     "approval-rules.json": "tools that run without the user being asked each time",
     "sessions.json": "browsers and programs that are signed in, without their secrets",
     "api-keys.json": "API keys, without their secrets",
-    "usage.json": "tokens used on each day",
+    "links.json": "links to conversations, without their tokens",
+    "grants.json": "with whom conversations are shared, and which are shared with the user",
+    "usage.json": "tokens, messages and bytes of each day",
     "conversations.ndjson": "all conversations, one a line",
+    "notes.ndjson": "notes beside the user's messages, and theirs beside others', one a line",
     "imports.ndjson": "imports in the background with their reports, one a line",
     "revisions.ndjson": "messages as they were before they were edited, one a line",
     "audit-entries.ndjson": "what the user did, and what was done to the account, one a line",
@@ -81,6 +85,7 @@ async def user_chunks(
             "conversations.ndjson": file_chunks(
                 access, store, ids, JsonLines(), about, counts, carrier=carrier
             ),
+            "notes.ndjson": walk_notes(actor),
             "imports.ndjson": _imports(access),
             "revisions.ndjson": _revisions(access, store),
             "audit-entries.ndjson": _entries(actor, about),
@@ -125,7 +130,9 @@ async def _small_files(actor: Actor) -> dict[str, object]:
             for each in sessions
         ],
         "api-keys.json": [ApiKeyOut.model_validate(each) for each in keys],
-        "usage.json": await Usage.by_day(actor, ""),
+        "links.json": await list_links(access),
+        "grants.json": await list_grants(actor),
+        "usage.json": await list_days(actor, {"$gte": ""}),
     }
 
 

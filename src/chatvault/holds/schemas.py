@@ -169,12 +169,14 @@ class HoldOut(BaseModel):
     """A legal hold.
 
     Attributes:
+        username: of the user; only in lists, and null if the account is gone.
         placed_by: the auditor; null at the command line.
         lifted_at: null while it is in force.
     """
 
     id: Id
     user_id: Id
+    username: str | None = None
     conversation_id: Id | None
     reason: str = Field(examples=["Case 17/2026"])
     placed_by: Id | None
@@ -184,10 +186,11 @@ class HoldOut(BaseModel):
 
 def hold_wire(hold: Raw) -> HoldOut:
     """Return a stored hold as the API shows it."""
-    return HoldOut(id=hold["_id"], **{name: hold[name] for name in NAMES})
+    known = {name: hold[name] for name in NAMES}
+    return HoldOut(id=hold["_id"], username=hold.get("username"), **known)
 
 
-NAMES = tuple(HoldOut.model_fields.keys() - {"id"})
+NAMES = tuple(HoldOut.model_fields.keys() - {"id", "username"})
 
 
 def held_wire(conversation: ConversationDoc) -> HeldConversationOut:

@@ -6,6 +6,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 
 from chatvault.access import Access
 from chatvault.accounts.models import User
+from chatvault.accounts.names import find_names
 from chatvault.actor import Actor, Door, Role
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
@@ -126,7 +127,7 @@ async def _record(actor: Actor, action: Action, hold: Raw, session: AsyncClientS
 
 
 async def list_holds(actor: Actor, recorder: Recorder, *, query: HoldsQuery) -> list[Raw]:
-    """Return holds, those placed last first; itself audited.
+    """Return holds with the names of their users, those placed last first; itself audited.
 
     Raises:
         Denied: the actor is neither auditor nor admin.
@@ -136,4 +137,5 @@ async def list_holds(actor: Actor, recorder: Recorder, *, query: HoldsQuery) -> 
     holds = await found.sort([("placed_at", -1), ("_id", -1)]).limit(query.limit).to_list()
     entry = audit.entry(actor, Action.HOLD_LIST, details={"holds": len(holds)})
     await recorder.record(entry)
-    return [dict(each) for each in holds]
+    names = await find_names(each["user_id"] for each in holds)
+    return [{**each, "username": names.get(each["user_id"])} for each in holds]

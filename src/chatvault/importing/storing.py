@@ -180,6 +180,8 @@ def _change(
         needs_tail=keeps,
         keeps=keeps,
         size=estimate(document, *prepared.tail, *prepared.attached.documents),
+        adds=0,
+        written=0 if prepared.generation is None else prepared.generation.bytes,
     )
 
 

@@ -225,6 +225,7 @@ def _append(
         needs_tail=True,
         needs_last_not_deleted=after is not None,
         needs_tree=after is None,
+        adds=0,
         size=estimate(*grown.messages, *(grown.attached.documents if grown.attached else ())),
     )
 

@@ -29,6 +29,8 @@ from chatvault.oidc.identity import MAX_TEXT, Identity, Redirect
 SECONDS: Final = 10.0
 # The provider's metadata is read again after this time; its keys, if a key is unknown.
 METADATA_SECONDS: Final = 3600.0
+# No request asks again this soon after a failure, so that none waits for those of others.
+REST_SECONDS: Final = 5.0
 KEYS_SECONDS: Final = 60.0
 LEEWAY: Final = 60
 LOGOUT_SECONDS: Final = 300
@@ -46,6 +48,7 @@ class _Known:
 
     metadata: Raw = field(default_factory=dict)
     at: float = 0.0
+    failed_at: float = -REST_SECONDS
     keys: KeySet | None = None
     keys_at: float = 0.0
 
@@ -191,31 +194,66 @@ class IdentityProvider:
         return jwt.decode(token, keys, algorithms=[*ALGORITHMS])
 
     async def _metadata(self) -> Raw:
+        """Return what the provider publishes about itself.
+
+        Raises:
+            ProviderUnavailable: it cannot be reached, or names another issuer.
+        """
         known = self._known
-        if not known.metadata or time.monotonic() - known.at > METADATA_SECONDS:
-            async with self._turn, self._client() as client:
-                url = get_well_known_url(self.config.issuer, external=True)
-                found = await _get_json(client, url)
-                wanted = ("authorization_endpoint", "token_endpoint", "jwks_uri")
-                is_whole = all(isinstance(found.get(name), str) for name in wanted)
-                if found.get("issuer") != self.config.issuer or not is_whole:
-                    raise ProviderUnavailable
-                known.metadata, known.at = found, time.monotonic()
+        if _is_old(known):
+            async with self._reading():
+                # Another request may have read it meanwhile.
+                if _is_old(known):
+                    known.metadata = await self._read_metadata()
+                    known.at = time.monotonic()
         return known.metadata
 
+    async def _read_metadata(self) -> Raw:
+        async with self._client() as client:
+            found = await _get_json(client, get_well_known_url(self.config.issuer, external=True))
+        wanted = ("authorization_endpoint", "token_endpoint", "jwks_uri")
+        is_whole = all(isinstance(found.get(name), str) for name in wanted)
+        if found.get("issuer") != self.config.issuer or not is_whole:
+            raise ProviderUnavailable
+        return found
+
     async def _keys(self, newer_than: float | None = None) -> KeySet:
-        """Return the provider's keys; ask for them again if they are not newer than a time."""
+        """Return the provider's keys; read them again if they are not newer than a time.
+
+        Raises:
+            ProviderUnavailable: it cannot be reached, or publishes no keys.
+        """
         known, metadata = self._known, await self._metadata()
-        is_wanted = known.keys_at == newer_than and time.monotonic() - known.keys_at > KEYS_SECONDS
-        if known.keys is None or is_wanted:
-            async with self._turn, self._client() as client:
-                found = await _get_json(client, metadata["jwks_uri"])
-                try:
-                    known.keys = KeySet.import_key_set(found)  # type: ignore[arg-type]  # checked by it
-                except (JoseError, ValueError, TypeError, KeyError) as error:
-                    raise ProviderUnavailable from error
-                known.keys_at = time.monotonic()
+        if known.keys is None or _are_old(known, newer_than):
+            async with self._reading():
+                if known.keys is None or _are_old(known, newer_than):
+                    known.keys = await self._read_keys(metadata["jwks_uri"])
+                    known.keys_at = time.monotonic()
         return known.keys
+
+    async def _read_keys(self, url: str) -> KeySet:
+        async with self._client() as client:
+            found = await _get_json(client, url)
+        try:
+            return KeySet.import_key_set(found)  # type: ignore[arg-type]  # checked by it
+        except (JoseError, ValueError, TypeError, KeyError) as error:
+            raise ProviderUnavailable from error
+
+    @contextlib.asynccontextmanager
+    async def _reading(self) -> AsyncIterator[None]:
+        """Read what the provider publishes, one request at a time.
+
+        Raises:
+            ProviderUnavailable: it could not be read a moment ago.
+        """
+        async with self._turn:
+            if time.monotonic() - self._known.failed_at < REST_SECONDS:
+                raise ProviderUnavailable
+            try:
+                yield
+            except ProviderUnavailable:
+                self._known.failed_at = time.monotonic()
+                raise
 
     async def _user_info(self, client: AsyncOAuth2Client, metadata: Raw) -> Raw:
         """Return what the provider says apart from the token; nothing if it says nothing."""
@@ -250,6 +288,15 @@ class IdentityProvider:
             raise ProviderUnavailable from error
         except AuthlibBaseError as error:
             raise InvalidIdentity from error
+
+
+def _is_old(known: _Known) -> bool:
+    return not known.metadata or time.monotonic() - known.at > METADATA_SECONDS
+
+
+def _are_old(known: _Known, newer_than: float | None) -> bool:
+    """Whether the keys are not newer than a time, and may be read again."""
+    return known.keys_at == newer_than and time.monotonic() - known.keys_at > KEYS_SECONDS
 
 
 async def _get_json(client: AsyncOAuth2Client, url: str) -> Raw:

@@ -74,7 +74,7 @@ async def oidc_login(
     status=303,
     errors=(
         *(NoOidc, SignInExpired, SignInRefused, InvalidIdentity, InvalidCredentials),
-        *(RegistrationClosed, EmailInUse, IdentityInUse, AlreadyLinked),
+        *(RegistrationClosed, EmailInUse, IdentityInUse, AlreadyLinked, Throttled),
     ),
     sends=("Location", "Set-Cookie"),
 )
@@ -168,15 +168,23 @@ def _checked(request: web.Request, return_to: str, where: str) -> str:
     Raises:
         InvalidInput: it is neither here nor an allowed origin's.
     """
-    parts = urlsplit(return_to)
     # A browser reads a backslash as a slash, and two slashes as another host.
     is_here = return_to.startswith("/") and not return_to[1:].startswith(("/", "\\"))
-    is_allowed = f"{parts.scheme}://{parts.netloc}" in request.app[SETTINGS].allowed_origins
+    is_allowed = _origin_of(return_to) in request.app[SETTINGS].allowed_origins
     if (is_here or is_allowed) and return_to.isprintable():
         return return_to
     detail = "should be a path here or an address at an allowed origin"
     field = FieldError((where, "return_to"), detail, "return_to")
     raise InvalidInput(f"return_to: {detail}", errors=(field,))
+
+
+def _origin_of(address: str) -> str:
+    """Return the origin of an address; empty if it is none."""
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return ""
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 def _pending(request: web.Request) -> Pending | None:

@@ -149,6 +149,7 @@ async def finish(
         NoOidc: the settings name no provider.
         SignInExpired: this browser began no such sign-in, or too long ago.
         SignInRefused: the provider does not sign them in.
+        Throttled: too many from this address.
         InvalidIdentity: what it sent proves nothing.
         RegistrationClosed, EmailInUse: there is no account yet, and none is made.
         InvalidCredentials: the account is closed.
@@ -162,6 +163,7 @@ async def finish(
     if answer.code is None:
         reason = answer.error if answer.error in _REASONS else "other"
         raise SignInRefused(recorded={"reason": reason})
+    await deps.rate.admit(f"finish {actor.address}")
     identity = await provider.redeem(answer.code, answer.issuer, pending.redirect)
     if pending.user_id is not None:
         user = await _link(actor, identity, pending.user_id)

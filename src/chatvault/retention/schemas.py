@@ -2,6 +2,8 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from chatvault.actor import Role
+from chatvault.errors import NotFound
 from chatvault.fields import Id
 
 MAX_DAYS = 36_500
@@ -41,3 +43,21 @@ class RetentionOut(BaseModel):
     role_days: int | None
     due: int
     due_ids: list[Id]
+
+
+class RolePath(BaseModel):
+    """The role in a path."""
+
+    role: Role
+
+    @staticmethod
+    def absent() -> NotFound:
+        """Return the error for what is no role."""
+        return NotFound("There is no such role")
+
+
+class RoleRetentionOut(BaseModel):
+    """The policy of a role; `days` is null where there is none."""
+
+    role: Role
+    days: int | None

@@ -15,7 +15,6 @@ from chatvault.audit.models import AuditEntry
 from chatvault.audit.recorder import Recorder
 from chatvault.conversations.trash.queries import count_untouched, list_untouched
 from chatvault.conversations.trash.service import TrashDeps, change_each, trash
-from chatvault.errors import Denied
 from chatvault.fields import Raw, now
 from chatvault.mongodb.database import transaction
 from chatvault.retention.models import RetentionPolicy
@@ -66,14 +65,28 @@ async def set_mine(actor: Actor, *, days: int | None) -> RetentionOut:
 
 
 async def set_for_role(actor: Actor, *, role: Role, days: int | None) -> None:
-    """Set an operator's policy for all users with a role, or remove it.
+    """Set the policy for all users with a role, or remove it.
 
     Raises:
-        Denied: the actor is no operator.
+        Denied: the actor is neither an administrator nor an operator.
     """
     if actor.door is not Door.CLI:
-        raise Denied
+        actor.require_role(Role.ADMIN)
     await _set(actor, {"role": role.value}, days)
+
+
+async def list_for_roles(actor: Actor, recorder: Recorder) -> dict[Role, int | None]:
+    """Return the days of each role, None for those without a policy; itself audited.
+
+    Raises:
+        Denied: the actor is no administrator.
+    """
+    actor.require_role(Role.ADMIN)
+    query = {"role": {"$in": [each.value for each in Role]}}
+    policies = RetentionPolicy.get_pymongo_collection().find(query)
+    days = {each["role"]: int(each["days"]) async for each in policies}
+    await recorder.record(audit.entry(actor, Action.RETENTION_LIST, details={"roles": len(days)}))
+    return {role: days.get(role.value) for role in Role}
 
 
 async def _set(actor: Actor, which: Raw, days: int | None) -> None:
